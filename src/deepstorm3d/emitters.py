@@ -1,0 +1,154 @@
+"""Tables of emitters and localizations, and the coordinate convention that the whole program keeps.
+
+The convention, stated here once:
+
+- Units: µm, photons (detected photo-electrons), radians; camera pixels only where a name ends in ``_px``.
+- x is the column (right), y the row (down), z the depth into the sample from the coverslip.
+  Positions are ordered x, y, z; images and stacks are ordered z, y, x.
+- The origin is the centre of the first pixel: pixel (row i, column j) has its centre at
+  x = j·pixel, y = i·pixel. A crop or a tile only adds an offset. File writers convert at the edge.
+- Frames count from 0.
+- Empty is normal: no emitters is a table of length 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import Literal, Protocol, Self
+
+import torch
+from torch import Tensor
+
+__all__ = ["Emitters", "Localizations", "Localizer", "SigmaSource"]
+
+SigmaSource = Literal["none", "network", "crlb", "fit"]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Columns of equal length on one device; a row is one molecule in one frame."""
+
+    xyz: Tensor
+    frame: Tensor
+
+    def __post_init__(self) -> None:
+        n = len(self.frame)
+        if self.xyz.shape != (n, 3):
+            raise ValueError(f"xyz must have shape ({n}, 3) to match {n} frames, got {tuple(self.xyz.shape)}")
+        for name, column in self.columns().items():
+            if len(column) != n:
+                raise ValueError(f"column {name} has {len(column)} rows, the table has {n}")
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def columns(self) -> dict[str, Tensor]:
+        """The columns that this table has, by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+    def select(self, rows: Tensor) -> Self:
+        """The rows given by a boolean mask (N,) or an index tensor (K,)."""
+        return replace(self, **{name: column[rows] for name, column in self.columns().items()})
+
+    def sort(self) -> Self:
+        """Rows in order of frame; within a frame the order is kept."""
+        return self.select(torch.argsort(self.frame, stable=True))
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same table on another device."""
+        return replace(self, **{name: column.to(device) for name, column in self.columns().items()})
+
+    def shift(self, xyz: tuple[float, float, float] = (0.0, 0.0, 0.0), frames: int = 0) -> Self:
+        """The table moved by an offset in µm and in frames (what a crop, a tile or a block adds)."""
+        offset = self.xyz.new_tensor(xyz)
+        return replace(self, xyz=self.xyz + offset, frame=self.frame + frames)
+
+    @classmethod
+    def concat(cls, tables: Iterable[Self]) -> Self:
+        """All rows of several tables, in order.
+
+        Raises ValueError where the tables do not have the same columns, or there is no table.
+        """
+        parts = list(tables)
+        if not parts:
+            raise ValueError("no table to concatenate; use empty() for a table without rows")
+        names = [set(part.columns()) for part in parts]
+        if any(other != names[0] for other in names):
+            raise ValueError(f"tables differ in columns: {sorted(set.union(*names) - set.intersection(*names))}")
+        joined = {name: torch.cat([part.columns()[name] for part in parts]) for name in parts[0].columns()}
+        return replace(parts[0], **joined)
+
+
+@dataclass(frozen=True)
+class Emitters(_Table):
+    """What is there: true molecules, one row per molecule and frame.
+
+    xyz: (N, 3) µm;  frame: (N,) int64, from 0;  photons: (N,) detected in that frame;
+    id: (N,) int64, the same for one molecule in all its frames;
+    blur_px: (N,) Gaussian blur σ of each image in camera pixels, or None for the PSF's own.
+    """
+
+    photons: Tensor
+    id: Tensor
+    blur_px: Tensor | None = None
+
+    @classmethod
+    def empty(cls, device: torch.device | str = "cpu") -> Emitters:
+        """A table of length 0."""
+        zero = torch.zeros(0, device=device)
+        whole = torch.zeros(0, dtype=torch.int64, device=device)
+        return cls(xyz=torch.zeros(0, 3, device=device), frame=whole, photons=zero, id=whole)
+
+
+@dataclass(frozen=True)
+class Localizations(_Table):
+    """What was found: one row per detection.
+
+    xyz: (N, 3) µm;  frame: (N,) int64, from 0;  photons: (N,);  background: (N,) photons per pixel;
+    probability: (N,) 0 to 1, the network's confidence;  sigma_xyz: (N, 3) µm and sigma_photons: (N,)
+    one standard deviation;  fit_quality: (N,) deviance per pixel of the patch (about 1 where the
+    model explains the image), 0 where nothing was fitted;  sigma_source: where the σ come from
+    ("none" until something has filled them in: the columns are then 0, never NaN).
+    """
+
+    photons: Tensor
+    background: Tensor
+    probability: Tensor
+    sigma_xyz: Tensor
+    sigma_photons: Tensor
+    fit_quality: Tensor
+    sigma_source: SigmaSource = "none"
+
+    @classmethod
+    def proposals(cls, xyz: Tensor, frame: Tensor, probability: Tensor) -> Localizations:
+        """Positions and probabilities alone: what a network gives that measures no photons."""
+        zero = torch.zeros_like(probability)
+        return cls(
+            xyz=xyz,
+            frame=frame,
+            photons=zero,
+            background=zero,
+            probability=probability,
+            sigma_xyz=torch.zeros_like(xyz),
+            sigma_photons=zero,
+            fit_quality=zero,
+        )
+
+    @classmethod
+    def empty(cls, device: torch.device | str = "cpu") -> Localizations:
+        """A table of length 0."""
+        return cls.proposals(
+            torch.zeros(0, 3, device=device),
+            torch.zeros(0, dtype=torch.int64, device=device),
+            torch.zeros(0, device=device),
+        )
+
+
+class Localizer(Protocol):
+    """Anything that turns frames into positions: a network, matching pursuit, a single-emitter fit."""
+
+    def localize(self, frames: Tensor) -> Localizations:
+        """frames: (B, H, W) photons per pixel;  returns rows with frame 0 … B−1, any photons."""
+        ...

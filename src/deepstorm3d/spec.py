@@ -1,0 +1,149 @@
+"""Spec: frozen, validated records with units, and their YAML form."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from .errors import InputError
+
+__all__ = ["Spec", "quantity", "set_by_path", "spec_from_mapping", "to_yaml"]
+
+
+SpecType = TypeVar("SpecType", bound="Spec")
+
+
+class Spec(BaseModel):
+    """A record of numbers that arrive typed, ranged and with a unit; nothing edits them later.
+
+    Unknown keys are refused, so a misspelt key can never silently mean "default".
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    def with_(self, **changes: Any) -> Self:
+        """A new record with some values changed, validated again; this one stays as it is."""
+        given = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**{**given, **changes})
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The record as plain numbers, strings, lists and dicts (what YAML and model files hold)."""
+        return self.model_dump(mode="json")
+
+
+def quantity(default: Any, unit: str, doc: str, **limits: Any) -> Any:
+    """A field with a unit: ``quantity(1.45, "", "numerical aperture", gt=0)``.
+
+    default: value, or ``...`` for a required one;  unit: as printed to the user ("" for none);
+    limits: pydantic's gt, ge, lt, le, min_length, …
+    """
+    return Field(default, description=doc, json_schema_extra={"unit": unit}, **limits)
+
+
+def spec_from_mapping(kind: type[SpecType], mapping: Mapping[str, Any], *, source: str = "config") -> SpecType:
+    """Validate a plain mapping as a record of type `kind`.
+
+    Raises InputError naming every wrong key, the value given and the range allowed.
+    """
+    try:
+        return kind.model_validate(dict(mapping))
+    except ValidationError as error:
+        lines = [_explain(kind, item) for item in error.errors()]
+        raise InputError(f"{source} is not valid:\n" + "\n".join(f"  {line}" for line in lines)) from error
+
+
+def _explain(kind: type[Spec], item: Any) -> str:
+    """One pydantic complaint in the user's words."""
+    path = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        known = _keys_beside(kind, item["loc"])
+        near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(known)}"
+        return f"{path}: no such key; {hint}"
+    if item["type"] == "missing":
+        return f"{path}: missing; add this key"
+    return f"{path}: {item['msg']} (given: {item['input']!r})"
+
+
+def _keys_beside(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """Names of the fields that stand where the unknown key at `path` stands (all, if a union hides them)."""
+    here: list[type[BaseModel]] = [kind]
+    for part in path[:-1]:
+        # A dict's key or a union's tag is no field: keep the candidates as they are.
+        fields = [model.model_fields[part] for model in here if part in model.model_fields]
+        if fields:
+            here = [model for field in fields for model in _models_in(field.annotation)]
+        else:
+            tagged = [model for model in here if _tag(model) == part]
+            here = tagged or here
+    return sorted({name for model in here for name in model.model_fields})
+
+
+def _tag(model: type[BaseModel]) -> Any:
+    field = model.model_fields.get("kind")
+    return None if field is None else field.default
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
+
+
+def set_by_path(mapping: dict[str, Any], assignment: str) -> None:
+    """Apply one ``a.b=value`` (value in YAML) to a nested mapping, in place.
+
+    Raises InputError where the assignment has no ``=`` or walks through a plain value.
+    """
+    path, equals, text = assignment.partition("=")
+    if not equals or not path.strip():
+        raise InputError(f"'{assignment}' is not an assignment; write key.subkey=value")
+    *parents, leaf = path.strip().split(".")
+    here: Any = mapping
+    for name in parents:
+        if not isinstance(here, dict) or name not in here:
+            known = ", ".join(here) if isinstance(here, dict) else "none"
+            raise InputError(f"cannot set '{path}': there is no '{name}'; keys here: {known}")
+        here = here[name]
+    if not isinstance(here, dict):
+        raise InputError(f"cannot set '{path}': '{parents[-1]}' is a value, not a section")
+    try:
+        here[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"cannot read the value in '{assignment}': {error}") from error
+
+
+def to_yaml(spec: Spec, header: str = "") -> str:
+    """The record as YAML, one key a line, each with its unit and meaning as a comment."""
+    lines = [f"# {line}" for line in header.splitlines()]
+    return "\n".join(lines + _yaml_lines(spec, 0)) + "\n"
+
+
+def _yaml_lines(spec: Spec, depth: int) -> list[str]:
+    pad, lines = "  " * depth, []
+    for name, field in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        comment = _comment(field)
+        if isinstance(value, Spec):
+            lines += [f"{pad}{name}:{comment}", *_yaml_lines(value, depth + 1)]
+        elif isinstance(value, Mapping) and value and all(isinstance(part, Spec) for part in value.values()):
+            lines.append(f"{pad}{name}:{comment}")
+            for key, part in value.items():
+                lines += [f"{pad}  {key}:", *_yaml_lines(part, depth + 2)]
+        else:
+            plain = spec.model_dump(mode="json", include={name})[name]
+            text = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=10**6)
+            lines.append(f"{pad}{name}: {text.replace(chr(10) + '...', '').strip()}{comment}")
+    return lines
+
+
+def _comment(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
+    parts = [part for part in (unit, field.description) if part]
+    return f"  # {': '.join(parts)}" if parts else ""
