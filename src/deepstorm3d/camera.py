@@ -1,0 +1,261 @@
+"""Cameras: expected photons to counts with noise that lets gradients through, and counts back to photons.
+
+Every camera draws the exact noise. Where a gradient is asked for (a mask is being designed), the
+derivative of a draw is that of the Gaussian with the same mean and variance: see `poisson`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from .draws import gamma, normal, uniform
+from .errors import InputError
+from .spec import Spec, quantity
+from .supergaussian import random_super_gaussian, rescale
+
+__all__ = [
+    "Camera",
+    "EmccdCamera",
+    "IdealCamera",
+    "MinimumSubtractedCamera",
+    "ScmosCamera",
+    "crop_maps",
+    "load_maps",
+    "poisson",
+]
+
+Maps = Mapping[str, Tensor]
+
+SLOPE_FLOOR = 5.0
+"""Photons below which the slope of a draw is held at its value there: it diverges at 0."""
+
+
+class _CountingDraw(torch.autograd.Function):
+    """Forward: a draw around the mean.  Backward: the slope that `poisson` derives."""
+
+    @staticmethod
+    def forward(ctx: Any, mean: Tensor, drawn: Tensor) -> Tensor:
+        ctx.save_for_backward(mean, drawn)
+        return drawn
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None]:
+        mean, drawn = ctx.saved_tensors
+        slope = 1 + (drawn - mean) / (2 * mean.clamp(min=SLOPE_FLOOR))
+        return upstream[0] * slope, None
+
+
+def poisson(expected: Tensor, generator: torch.Generator) -> Tensor:
+    """Poisson counts, exact, with the derivative of the Gaussian that has the same mean and variance.
+
+    expected: any shape, mean counts (negative values, a spline's ringing, count as 0);  returns the
+    same shape.  Written as a Gaussian, a draw is n = μ + √μ·ε, so that dn/dμ = 1 + ε/(2√μ)
+    = 1 + (n − μ)/(2μ). With it the mean gradient of a loss quadratic in n is exact; for other losses
+    it is the Gaussian approximation. The slope diverges at μ = 0, so μ in its denominator is at least 5.
+    """
+    with torch.no_grad():
+        drawn = torch.poisson(expected.clamp(min=0), generator=generator)
+    return _CountingDraw.apply(expected, drawn)
+
+
+def _multiplied(expected: Tensor, generator: torch.Generator) -> Tensor:
+    """Electrons after a multiplication register, divided by its gain: Poisson, then a gamma of that shape.
+
+    The sum has mean μ and variance 2μ. Its Gaussian form μ + √(2μ)·ε has the derivative
+    1 + (n − μ)/(2μ) again, so the same slope serves.
+    """
+    with torch.no_grad():
+        drawn = gamma(torch.poisson(expected.clamp(min=0), generator=generator), generator)
+    return _CountingDraw.apply(expected, drawn)
+
+
+def _digitize(counts: Tensor, saturation: float) -> Tensor:
+    """Whole counts from 0 to saturation; a derivative passes as if nothing were rounded."""
+    return (counts + (counts.round() - counts).detach()).clamp(0, saturation)
+
+
+class IdealCamera(Spec):
+    """A camera that counts every photon: Poisson noise and nothing else; one count is one photon."""
+
+    kind: Literal["ideal"] = "ideal"
+    saturation: float = quantity(65535.0, "counts", "greatest count a pixel can give", gt=0)
+
+    def expose(self, expected: Tensor, generator: torch.Generator, maps: Maps | None = None) -> Tensor:
+        """Counts for expected photons; both (B, H, W)."""
+        return poisson(expected, generator).clamp(max=self.saturation)
+
+    def to_photons(self, counts: Tensor, maps: Maps | None = None) -> Tensor:
+        """Photons that the counts stand for; both (B, H, W)."""
+        return counts
+
+
+class ScmosCamera(Spec):
+    """sCMOS or CCD: Poisson photo-electrons, read noise, gain and baseline, alike or pixel by pixel.
+
+    Each of baseline, gain and read noise is a number or the path of a .npy file with one value a
+    pixel (H, W) (`load_maps` reads them; Huang et al. 2013 for how they are measured).
+    """
+
+    kind: Literal["scmos"] = "scmos"
+    baseline: float | str = quantity(100.0, "ADU", "count without light; a number or a .npy map")
+    gain: float | str = quantity(1.0, "ADU/e-", "counts per photo-electron; a number or a .npy map")
+    read_noise: float | str = quantity(1.6, "e- rms", "read noise; a number or a .npy map")
+    saturation: float = quantity(65535.0, "ADU", "greatest count a pixel can give", gt=0)
+
+    @model_validator(mode="after")
+    def _numbers_make_sense(self) -> Self:
+        if not isinstance(self.gain, str) and self.gain <= 0:
+            raise ValueError(f"gain must be above 0 ADU per electron, got {self.gain}")
+        if not isinstance(self.read_noise, str) and self.read_noise < 0:
+            raise ValueError(f"read_noise must not be negative, got {self.read_noise}")
+        return self
+
+    def expose(self, expected: Tensor, generator: torch.Generator, maps: Maps | None = None) -> Tensor:
+        """Counts for expected photons; both (B, H, W).
+
+        maps: what `load_maps` returned for these pixels; read from the files where left out.
+        """
+        baseline, gain, read_noise = self._values(expected, maps)
+        electrons = poisson(expected, generator) + read_noise * normal(expected, generator)
+        return _digitize(baseline + gain * electrons, self.saturation)
+
+    def to_photons(self, counts: Tensor, maps: Maps | None = None) -> Tensor:
+        """(counts − baseline)/gain, not clipped at 0; both (B, H, W)."""
+        baseline, gain, _ = self._values(counts, maps)
+        return (counts - baseline) / gain
+
+    def _values(self, like: Tensor, maps: Maps | None) -> list[float | Tensor]:
+        maps = load_maps(self) if maps is None else maps
+        values: list[float | Tensor] = []
+        for name in ("baseline", "gain", "read_noise"):
+            value = maps[name].to(like) if name in maps else getattr(self, name)
+            if isinstance(value, Tensor) and value.shape != like.shape[-2:]:
+                raise InputError(
+                    f"the camera's {name} map is {value.shape[0]} × {value.shape[1]} pixels, the frames are "
+                    f"{like.shape[-2]} × {like.shape[-1]}; crop the map to the recorded region"
+                )
+            values.append(value)
+        return values
+
+
+class EmccdCamera(Spec):
+    """EMCCD: photo-electrons and spurious charge multiplied with gamma noise, then read out.
+
+    The multiplication doubles the shot noise's variance (excess noise factor 2; Hirsch et al. 2013).
+    """
+
+    kind: Literal["emccd"] = "emccd"
+    em_gain: float = quantity(300.0, "", "electron-multiplying gain; 1 switches it off", ge=1)
+    gain: float = quantity(0.1, "ADU/e-", "counts per electron after multiplication", gt=0)
+    baseline: float = quantity(200.0, "ADU", "count without light", ge=0)
+    read_noise: float = quantity(50.0, "e- rms", "read noise, after multiplication", ge=0)
+    spurious_charge: float = quantity(0.002, "e-", "mean spurious charge per pixel and frame", ge=0)
+    saturation: float = quantity(65535.0, "ADU", "greatest count a pixel can give", gt=0)
+
+    def expose(self, expected: Tensor, generator: torch.Generator, maps: Maps | None = None) -> Tensor:
+        """Counts for expected photons; both (B, H, W)."""
+        draw = _multiplied if self.em_gain > 1 else poisson
+        electrons = self.em_gain * draw(expected + self.spurious_charge, generator)
+        electrons = electrons + self.read_noise * normal(expected, generator)
+        return _digitize(self.baseline + self.gain * electrons, self.saturation)
+
+    def to_photons(self, counts: Tensor, maps: Maps | None = None) -> Tensor:
+        """(counts − baseline)/(gain · em_gain) less the spurious charge, not clipped at 0; both (B, H, W)."""
+        return (counts - self.baseline) / (self.gain * self.em_gain) - self.spurious_charge
+
+
+class MinimumSubtractedCamera(Spec):
+    """Frames whose temporal minimum was subtracted: no background to speak of, a baseline, uneven noise.
+
+    Poisson noise on the signal alone, one baseline a frame, Gaussian noise whose σ has the shape of
+    a rotated super-Gaussian over the field, clipped at 0 (the published STORM frames).
+    """
+
+    kind: Literal["minimum_subtracted"] = "minimum_subtracted"
+    baseline: tuple[float, float] = quantity((20.0, 40.0), "photons", "least and greatest baseline of a frame")
+    noise: tuple[float, float] = quantity((8.0, 12.0), "photons rms", "noise at the edge and at the middle")
+    saturation: float = quantity(65535.0, "photons", "greatest value a pixel can give", gt=0)
+
+    @model_validator(mode="after")
+    def _ranges_run_upwards(self) -> Self:
+        for name in ("baseline", "noise"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high:
+                raise ValueError(f"{name} must be two numbers of at least 0, lower first, got {low} and {high}")
+        return self
+
+    def expose(self, expected: Tensor, generator: torch.Generator, maps: Maps | None = None) -> Tensor:
+        """Values for expected photons; both (B, H, W)."""
+        frames, height, width = expected.shape
+        baseline = uniform(*self.baseline, (frames, 1, 1), generator).to(expected)
+        edge, middle = (torch.full((frames,), level, device=generator.device) for level in self.noise)
+        sigma = rescale(random_super_gaussian(frames, (height, width), generator), edge, middle).to(expected)
+        values = poisson(expected, generator) + baseline + sigma * normal(expected, generator)
+        return values.clamp(0, self.saturation)
+
+    def to_photons(self, counts: Tensor, maps: Maps | None = None) -> Tensor:
+        """The values as they are: the baseline of a frame is not known and stands as its background."""
+        return counts
+
+
+Camera = Annotated[
+    IdealCamera | ScmosCamera | EmccdCamera | MinimumSubtractedCamera, Field(discriminator="kind")
+]
+
+
+def load_maps(camera: Camera) -> dict[str, Tensor]:
+    """The maps that a camera names by path, by field name, each (H, W) float32; {} where it names none.
+
+    Raises InputError where a file is missing, is no .npy of two dimensions, holds a value that makes
+    no sense, or two maps differ in size.
+    """
+    names = [name for name in ("baseline", "gain", "read_noise") if isinstance(getattr(camera, name, 0), str)]
+    maps = {name: _read_map(name, Path(getattr(camera, name))) for name in names}
+    shapes = {name: tuple(values.shape) for name, values in maps.items()}
+    if len(set(shapes.values())) > 1:
+        raise InputError(f"the camera's maps differ in size: {shapes}; give maps of one region of the chip")
+    return maps
+
+
+def _read_map(name: str, path: Path) -> Tensor:
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"cannot read the camera's {name} map {path}: {error}; give a .npy file or a number"
+        ) from error
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "fiu":
+        raise InputError(
+            f"the camera's {name} map {path} is no array of numbers with two dimensions; save (H, W) with numpy"
+        )
+    least = float(values.min())
+    if not np.isfinite(values).all() or (name == "gain" and least <= 0) or (name == "read_noise" and least < 0):
+        raise InputError(
+            f"the camera's {name} map {path} has values that cannot be (least {least:g}); mend dead pixels"
+        )
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+
+
+def crop_maps(maps: Maps, height: int, width: int) -> dict[str, Tensor]:
+    """The middle (height, width) pixels of every map: what a simulated field smaller than the chip uses.
+
+    Raises InputError where a map is smaller than that.
+    """
+    cropped = {}
+    for name, values in maps.items():
+        rows, columns = values.shape
+        if rows < height or columns < width:
+            raise InputError(
+                f"the camera's {name} map is {rows} × {columns} pixels, the simulated field {height} × "
+                f"{width}; give a map of at least that size or a smaller field"
+            )
+        top, left = (rows - height) // 2, (columns - width) // 2
+        cropped[name] = values[top : top + height, left : left + width]
+    return cropped

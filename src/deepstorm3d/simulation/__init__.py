@@ -1,0 +1,35 @@
+"""Simulated frames: emitters, backgrounds and the image model that turns them into camera counts."""
+
+from __future__ import annotations
+
+from .backgrounds import Background, NoBackground, SmoothBackground, SuperGaussianBackground, UniformBackground
+from .field import Field
+from .priors import (
+    DensityCount,
+    EmitterPrior,
+    FixedCount,
+    FixedPhotons,
+    GammaPhotons,
+    Scene,
+    UniformCount,
+    UniformPhotons,
+)
+from .simulator import Simulator
+
+__all__ = [
+    "Background",
+    "DensityCount",
+    "EmitterPrior",
+    "Field",
+    "FixedCount",
+    "FixedPhotons",
+    "GammaPhotons",
+    "NoBackground",
+    "Scene",
+    "Simulator",
+    "SmoothBackground",
+    "SuperGaussianBackground",
+    "UniformBackground",
+    "UniformCount",
+    "UniformPhotons",
+]
