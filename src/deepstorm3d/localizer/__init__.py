@@ -1,0 +1,1 @@
+"""Networks that propose emitters: their outputs, losses and decoders, and the localizer around them."""

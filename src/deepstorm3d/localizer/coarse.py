@@ -1,0 +1,97 @@
+"""The coarse network: a heat map on voxels of one camera pixel by about 125 nm."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..emitters import Emitters, Localizations
+from ..spec import Spec, quantity
+from .grid import VoxelGrid
+from .peaks import find_peaks, gaussian_vertex
+from .trunk import Trunk
+
+__all__ = ["CoarseNetwork", "CoarseSpec", "gaussian_heat"]
+
+# Pixels to which a frame's sides are filled up: the trunk halves the resolution once.
+_MULTIPLE = 2
+
+
+class CoarseSpec(Spec):
+    """Heat map at camera resolution; positions from its maxima. The simplest of the networks."""
+
+    kind: Literal["coarse"] = "coarse"
+    channels: int = quantity(80, "", "features at half resolution", ge=8, le=512)
+    skip: int = quantity(32, "", "features at full resolution", ge=4, le=256)
+    dilations: tuple[int, ...] = quantity((1, 2, 4, 8, 2, 1), "", "one residual pair of convolutions each")
+    plane_um: float = quantity(0.125, "µm", "thickness of a voxel", gt=0.01, le=1.0)
+    spread: float = quantity(1.0, "voxels", "σ of the Gaussian drawn for each emitter", gt=0.3, le=3.0)
+
+
+class CoarseNetwork(nn.Module):
+    """Frame → logits of a heat map with a Gaussian of peak 1 at every emitter's sub-voxel position.
+
+    pixel_um: camera pixel in the sample;  z_um: depth range, filled with planes of about spec.plane_um.
+    """
+
+    def __init__(self, spec: CoarseSpec, pixel_um: float, z_um: tuple[float, float]) -> None:
+        super().__init__()
+        planes = max(1, round((z_um[1] - z_um[0]) / spec.plane_um))
+        self.grid = VoxelGrid(pixel_um, z_um, planes)
+        self.spread = spec.spread
+        self.trunk = Trunk(spec.channels, spec.skip, spec.dilations)
+        self.head = nn.Conv2d(64, planes, 3, padding=1)
+        # Nearly every voxel is empty: start from a probability of 1 %, so that the first steps are calm.
+        nn.init.constant_(self.head.bias, math.log(0.01 / 0.99))  # pyright: ignore[reportArgumentType]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: (B, 1, H, W), normalised;  returns logits (B, planes, H, W)."""
+        height, width = images.shape[-2:]
+        fill = [0, -width % _MULTIPLE, 0, -height % _MULTIPLE]
+        if any(fill):
+            images = functional.pad(images, fill, mode="replicate")
+        return self.head(self.trunk(images))[..., :height, :width]
+
+    def loss(self, logits: Tensor, truth: Emitters) -> Tensor:
+        """Focal cross-entropy, the squared error as weight, per emitter (Lin et al. 2017; Li et al. 2020).
+
+        logits: (B, planes, H, W);  truth: emitters of these B frames.  Returns a scalar.
+        """
+        logits = logits.float()
+        target = gaussian_heat(self.grid, truth, logits.shape, self.spread)
+        error = torch.sigmoid(logits) - target
+        entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        return (error.square() * entropy).sum() / (len(truth) + len(logits))
+
+    def decode(self, logits: Tensor, threshold: float) -> Localizations:
+        """Maxima of the heat map above `threshold`, at the vertex of the Gaussian through each."""
+        heat = torch.sigmoid(logits.float())
+        peaks = find_peaks(heat, threshold)
+        xyz = self.grid.to_um(gaussian_vertex(heat, peaks))
+        probability = heat[peaks[:, 0], peaks[:, 1], peaks[:, 2], peaks[:, 3]]
+        return Localizations.proposals(xyz, peaks[:, 0], probability)
+
+
+def gaussian_heat(grid: VoxelGrid, truth: Emitters, shape: torch.Size, spread: float) -> Tensor:
+    """A Gaussian of peak 1 at every emitter; where two overlap, the greater value.
+
+    spread: σ in voxels;  shape: (B, planes, H, W), which is returned. Each emitter touches the
+    voxels within 3 σ of it; emitters outside the volume leave the tail that reaches in.
+    """
+    reach = math.ceil(3 * spread)
+    steps = torch.arange(-reach, reach + 1, device=truth.xyz.device)
+    around = torch.stack(torch.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
+    voxels = grid.to_voxels(truth.xyz)
+    place = voxels.round().long()[:, None] + around
+    squared = ((place - voxels[:, None]) / spread).square().sum(-1)
+    column, row, plane = place.unbind(-1)
+    frames, planes, height, width = shape
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (plane >= 0) & (plane < planes)
+    index = ((truth.frame[:, None] * planes + plane) * height + row) * width + column
+    heat = torch.zeros(frames * planes * height * width, device=truth.xyz.device)
+    heat.scatter_reduce_(0, index[inside], torch.exp(-0.5 * squared[inside]), "amax")
+    return heat.view(shape)

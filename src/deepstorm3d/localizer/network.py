@@ -1,0 +1,36 @@
+"""What every network offers, and which there are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Protocol
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from ..emitters import Emitters, Localizations
+from .coarse import CoarseNetwork, CoarseSpec
+
+__all__ = ["NetworkSpec", "ProposalNetwork", "build_network"]
+
+NetworkSpec = CoarseSpec
+
+
+class ProposalNetwork(Protocol):
+    """A module that proposes emitters, knows its own loss, and decodes its own output."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """images: (B, 1, H, W), normalised;  returns the raw output, its form the network's own affair."""
+        ...
+
+    def loss(self, raw: Tensor, truth: Emitters) -> Tensor:
+        """Scalar to minimise for a raw output and the emitters of these frames."""
+        ...
+
+    def decode(self, raw: Tensor, threshold: float) -> Localizations:
+        """Detections above a probability."""
+        ...
+
+
+def build_network(spec: CoarseSpec, pixel_um: float, z_um: tuple[float, float]) -> nn.Module:
+    """The network that a spec describes, untrained, for one camera pixel (µm) and depth range (µm)."""
+    return CoarseNetwork(spec, pixel_um, z_um)

@@ -1,0 +1,1 @@
+"""Fourier optics: microscope, phase masks, point spread functions and their information."""

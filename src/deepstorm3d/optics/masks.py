@@ -1,0 +1,226 @@
+"""Phase masks: pixel by pixel or in Zernike polynomials, and the classical designs."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cache
+from importlib import resources
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..spec import Spec, quantity
+from .microscope import Microscope
+from .pupil import mask_coordinates
+from .zernike import zernike_basis
+
+__all__ = [
+    "AstigmaticMask",
+    "DoubleHelixMask",
+    "FileMask",
+    "MaskSpec",
+    "PhaseMask",
+    "PixelMask",
+    "TetrapodMask",
+    "ZernikeMask",
+    "ZernikePhase",
+    "ZeroMask",
+    "build_mask",
+    "double_helix_phase",
+    "tetrapod_coefficients",
+]
+
+
+class PhaseMask(nn.Module):
+    """A mask in the Fourier plane. Calling it gives its phase: (h, w) rad, on the mask's own pixels.
+
+    Pixel [i, j] sits at η = (i − (h−1)/2)·p_m down and ξ = (j − (w−1)/2)·p_m right of the optical axis.
+    """
+
+    @property
+    def pixels(self) -> int:
+        """Width of the mask, mask pixels."""
+        raise NotImplementedError
+
+    def forward(self) -> Tensor:
+        raise NotImplementedError
+
+
+class PixelMask(PhaseMask):
+    """One free phase value for each mask pixel.
+
+    phase: (h, w) rad;  learn: whether it is a parameter with a gradient or a fixed buffer.
+    """
+
+    def __init__(self, phase: Tensor, *, learn: bool = False) -> None:
+        super().__init__()
+        if phase.ndim != 2:
+            raise ValueError(f"a mask has two dimensions, got shape {tuple(phase.shape)}")
+        self.phase: Tensor
+        if learn:
+            self.phase = nn.Parameter(phase)
+        else:
+            self.register_buffer("phase", phase)
+
+    @property
+    def pixels(self) -> int:
+        return self.phase.shape[1]
+
+    def forward(self) -> Tensor:
+        return self.phase
+
+
+class ZernikePhase(PhaseMask):
+    """A sum of Zernike polynomials over the usable aperture, radius min(1, n_s/NA) of the pupil.
+
+    indices: Noll's indices;  coefficients: (len(indices),) rad rms each;  microscope: gives the
+    aperture and the mask's pixels;  base: another mask underneath (aberrations on a mask), or None.
+    """
+
+    def __init__(
+        self,
+        microscope: Microscope,
+        indices: list[int],
+        coefficients: Tensor,
+        *,
+        learn: bool = False,
+        base: PhaseMask | None = None,
+    ) -> None:
+        super().__init__()
+        if len(indices) != len(coefficients):
+            raise ValueError(f"{len(indices)} Noll indices but {len(coefficients)} coefficients")
+        self.base = base
+        self._pixels = microscope.mask_px if base is None else base.pixels
+        axis = mask_coordinates(self._pixels, microscope.mask_pitch)
+        radius = microscope.aperture * microscope.pupil_diameter / 2
+        self.register_buffer("basis", zernike_basis(indices, axis, radius), persistent=False)
+        self.coefficients: Tensor
+        if learn:
+            self.coefficients = nn.Parameter(coefficients.double())
+        else:
+            self.register_buffer("coefficients", coefficients.double())
+
+    @property
+    def pixels(self) -> int:
+        return self._pixels
+
+    def forward(self) -> Tensor:
+        phase = torch.einsum("k,khw->hw", self.coefficients, self.basis)
+        return phase if self.base is None else phase + self.base()
+
+
+class ZeroMask(Spec):
+    """No mask: the standard PSF."""
+
+    kind: Literal["zero"] = "zero"
+
+
+class AstigmaticMask(Spec):
+    """Vertical astigmatism, as a cylindrical lens gives it."""
+
+    kind: Literal["astigmatic"] = "astigmatic"
+    strength: float = quantity(0.8, "rad rms", "Zernike coefficient of cos 2θ astigmatism (Noll 6)", gt=-20, lt=20)
+
+
+class TetrapodMask(Spec):
+    """Our Tetrapod: the Zernike mask of least mean CRLB over 4 µm, scaled by `strength`."""
+
+    kind: Literal["tetrapod"] = "tetrapod"
+    strength: float = quantity(1.0, "", "factor on the built-in coefficients", gt=0, le=3)
+
+
+class DoubleHelixMask(Spec):
+    """Phase of a superposition of Gauss-Laguerre modes: two lobes that turn with depth."""
+
+    kind: Literal["double_helix"] = "double_helix"
+    waist: float = quantity(0.55, "", "Gaussian waist of the modes as a fraction of the aperture", gt=0.1, lt=2)
+
+
+class ZernikeMask(Spec):
+    """Any sum of Zernike polynomials."""
+
+    kind: Literal["zernike"] = "zernike"
+    coefficients: dict[int, float] = quantity({}, "rad rms", "Noll index: coefficient")
+
+
+class FileMask(Spec):
+    """A mask from a .npy, .mat or .tif file (phase in radians on the mask's own pixels)."""
+
+    kind: Literal["file"] = "file"
+    path: str = quantity("", "", "file that holds the mask; empty when only its hash is known")
+    sha256: str = quantity("", "", "hash of the phase (shape and float32 values)")
+
+
+MaskSpec = Annotated[
+    ZeroMask | AstigmaticMask | TetrapodMask | DoubleHelixMask | ZernikeMask | FileMask,
+    Field(discriminator="kind"),
+]
+
+
+def build_mask(
+    spec: ZeroMask | AstigmaticMask | TetrapodMask | DoubleHelixMask | ZernikeMask | FileMask,
+    microscope: Microscope,
+    *,
+    phase: Tensor | None = None,
+    learn: bool = False,
+) -> PhaseMask:
+    """The mask that a spec describes, for one microscope.
+
+    phase: (h, w) rad, what the file of a `FileMask` holds (files are read at the edge of the program).
+    Raises InputError where a file mask comes without its phase.
+    """
+    match spec:
+        case ZeroMask():
+            return PixelMask(torch.zeros(microscope.mask_px, microscope.mask_px), learn=learn)
+        case AstigmaticMask(strength=strength):
+            return ZernikePhase(microscope, [6], torch.tensor([strength]), learn=learn)
+        case TetrapodMask(strength=strength):
+            table = tetrapod_coefficients()
+            values = strength * torch.tensor(list(table.values()), dtype=torch.float64)
+            return ZernikePhase(microscope, list(table), values, learn=learn)
+        case ZernikeMask(coefficients=table):
+            return ZernikePhase(microscope, list(table), torch.tensor(list(table.values())), learn=learn)
+        case DoubleHelixMask(waist=waist):
+            return PixelMask(double_helix_phase(microscope, waist), learn=learn)
+        case FileMask():
+            if phase is None:
+                raise InputError("this experiment's mask is not stored with it: give it with --mask FILE")
+            return PixelMask(phase, learn=learn)
+
+
+@cache
+def tetrapod_coefficients() -> dict[int, float]:
+    """Noll index → rad rms of the built-in Tetrapod (made by benchmarks/design_tetrapod.py)."""
+    text = resources.files(__package__).joinpath("tetrapod.json").read_text(encoding="utf-8")
+    return {int(index): float(value) for index, value in json.loads(text)["coefficients"].items()}
+
+
+def double_helix_phase(microscope: Microscope, waist: float = 0.55) -> Tensor:
+    """Phase of the Gauss-Laguerre modes (n, m) = (1,1), (3,5), (5,9), (7,13), (9,17) in equal parts.
+
+    waist: as a fraction of the usable aperture;  returns (K, K) rad (Pavani & Piestun 2008).
+    """
+    axis = mask_coordinates(microscope.mask_px, microscope.mask_pitch)
+    axis = axis / (waist * microscope.aperture * microscope.pupil_diameter / 2)
+    x, y = axis[None, :], axis[:, None]
+    rho2, theta = x**2 + y**2, torch.atan2(y.expand(len(axis), -1), x.expand(len(axis), -1))
+    field = torch.zeros_like(rho2, dtype=torch.complex128)
+    for n, m in ((1, 1), (3, 5), (5, 9), (7, 13), (9, 17)):
+        p = (n - m) // 2 if n >= m else 0
+        # Modes above the line n = m have |m| > n and no radial zero; their order grows by |m| alone.
+        norm = math.sqrt(2 * math.factorial(p) / (math.pi * math.factorial(p + m)))
+        radial = norm * (2 * rho2) ** (m / 2) * _laguerre(p, m, 2 * rho2) * torch.exp(-rho2)
+        field = field + torch.polar(radial, m * theta)
+    return torch.angle(field)
+
+
+def _laguerre(p: int, m: int, x: Tensor) -> Tensor:
+    """Generalised Laguerre polynomial L_p^m(x)."""
+    terms = (
+        (-1) ** k * math.comb(p + m, p - k) / math.factorial(k) * x**k for k in range(p + 1)
+    )
+    return sum(terms, torch.zeros_like(x))

@@ -1,0 +1,67 @@
+"""The microscope: wavelength, objective, 4f system with the mask, and camera."""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+from pydantic import model_validator
+
+from ..spec import Spec, quantity
+
+__all__ = ["Microscope"]
+
+
+class Microscope(Spec):
+    """A widefield microscope whose back focal plane is imaged by a 4f system onto a phase mask.
+
+    Nehme et al. 2020, Methods. The defaults are the published telomere set-up.
+    """
+
+    wavelength: float = quantity(0.58, "µm", "emission wavelength in vacuum", gt=0.2, lt=2.0)
+    na: float = quantity(1.45, "", "numerical aperture of the objective", gt=0.1, lt=2.0)
+    n_immersion: float = quantity(1.518, "", "refractive index of the immersion medium", ge=1.0, lt=2.5)
+    n_sample: float = quantity(1.33, "", "refractive index of the sample", ge=1.0, lt=2.5)
+    magnification: float = quantity(100.0, "", "magnification from sample to camera", ge=1.0, le=1000.0)
+    focal_length: float = quantity(1.5e5, "µm", "focal length of the 4f system's lenses", gt=0)
+    camera_pitch: float = quantity(11.0, "µm", "camera pixel pitch", gt=0.5, lt=100.0)
+    mask_pitch: float = quantity(24.0, "µm", "pixel pitch of the phase mask", gt=0.1, lt=1000.0)
+    focus: float = quantity(
+        4.5, "µm", "nominal focal plane: objective travel towards the sample from focus on the coverslip"
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.na >= self.n_immersion:
+            raise ValueError(
+                f"na {self.na} must be below n_immersion {self.n_immersion}: no light leaves at a steeper angle"
+            )
+        if self.magnification <= self.na:
+            raise ValueError(f"magnification {self.magnification} must be above na {self.na}")
+        return self
+
+    @property
+    def pixel_um(self) -> float:
+        """Camera pixel in the sample, µm."""
+        return self.camera_pitch / self.magnification
+
+    @property
+    def pupil_diameter(self) -> float:
+        """Diameter of the pupil's image at the mask, µm: 2 f NA / sqrt(M² − NA²)."""
+        return 2 * self.focal_length * self.na / math.sqrt(self.magnification**2 - self.na**2)
+
+    @property
+    def aperture(self) -> float:
+        """Radius, as a fraction of the pupil's, up to which light propagates in the sample: min(1, n_s/NA)."""
+        return min(1.0, self.n_sample / self.na)
+
+    @property
+    def mask_px(self) -> int:
+        """Smallest odd number of mask pixels that covers the usable aperture."""
+        radius = self.aperture * self.pupil_diameter / 2 / self.mask_pitch
+        return 2 * math.ceil(radius) + 1
+
+    @property
+    def image_period_px(self) -> float:
+        """Camera pixels after which the image of a mask sampled at its own pitch repeats: λ f / (p_m p_c)."""
+        return self.wavelength * self.focal_length / (self.mask_pitch * self.camera_pitch)

@@ -1,0 +1,55 @@
+"""What every point spread function offers: image patches of molecules, and their derivatives."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+__all__ = ["PSF", "Patches", "patch_corner"]
+
+
+class Patches(NamedTuple):
+    """Images of N molecules, each on its own small patch of camera pixels.
+
+    values: (N, h, w) fraction of the molecule's photons in each pixel;
+    corner: (N, 2) int64, column and row of the patch's first pixel (may lie outside the frame);
+    held: (N,) fraction of the molecule's light that falls into the patch.
+    """
+
+    values: Tensor
+    corner: Tensor
+    held: Tensor
+
+
+class PSF(Protocol):
+    """A differentiable model of how one molecule looks on the camera."""
+
+    @property
+    def pixel_um(self) -> float:
+        """Size of a camera pixel in the sample, µm."""
+        ...
+
+    @property
+    def patch_px(self) -> int:
+        """Side of the patches, camera pixels."""
+        ...
+
+    def __call__(self, xyz: Tensor, blur_px: Tensor | None = None) -> Patches:
+        """xyz: (N, 3) µm;  blur_px: (N,) Gaussian σ in camera pixels, or None for the PSF's own."""
+        ...
+
+    def derivatives(self, xyz: Tensor, blur_px: Tensor | None = None) -> tuple[Patches, Tensor]:
+        """The patches and d values / d (x, y, z): (N, 3, h, w), per µm."""
+        ...
+
+
+def patch_corner(xyz: Tensor, pixel_um: float, patch_px: int) -> tuple[Tensor, Tensor]:
+    """Where the patch of each emitter lies, and where in its middle pixel the emitter sits.
+
+    xyz: (N, 3) µm;  returns corner (N, 2) int64 (column, row) and offset (N, 2) px, within ±½,
+    of the emitter from the centre of pixel ``patch_px // 2`` of the patch.
+    """
+    position = xyz[:, :2] / pixel_um
+    centre = position.detach().round()
+    return centre.long() - patch_px // 2, position - centre
