@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Protocol
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..emitters import Emitters, Localizations
 from .coarse import CoarseNetwork, CoarseSpec
+from .mixture import MixtureNetwork, MixtureSpec
 
 __all__ = ["NetworkSpec", "ProposalNetwork", "build_network"]
 
-NetworkSpec = CoarseSpec
+NetworkSpec = Annotated[CoarseSpec | MixtureSpec, Field(discriminator="kind")]
 
 
 class ProposalNetwork(Protocol):
@@ -31,6 +32,12 @@ class ProposalNetwork(Protocol):
         ...
 
 
-def build_network(spec: CoarseSpec, pixel_um: float, z_um: tuple[float, float]) -> nn.Module:
+def build_network(
+    spec: NetworkSpec, pixel_um: float, z_um: tuple[float, float]
+) -> CoarseNetwork | MixtureNetwork:
     """The network that a spec describes, untrained, for one camera pixel (µm) and depth range (µm)."""
-    return CoarseNetwork(spec, pixel_um, z_um)
+    match spec:
+        case CoarseSpec():
+            return CoarseNetwork(spec, pixel_um, z_um)
+        case MixtureSpec():
+            return MixtureNetwork(spec, pixel_um, z_um)
