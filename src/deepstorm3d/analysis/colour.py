@@ -1,0 +1,59 @@
+"""Colours for depth: equally light from end to end, so that brightness is free to mean density."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.colors import ListedColormap
+
+__all__ = ["depth_colormap", "depth_colours"]
+
+# Violet-blue, through cyan, green and yellow, to red-pink: no hue twice, ends well apart.
+_HUE_SHALLOW, _HUE_DEEP = np.radians(288.0), np.radians(12.0)
+_LIGHTNESS, _CHROMA = 0.76, 0.17
+
+
+def depth_colours(steps: int = 256) -> NDArray[np.float64]:
+    """RGB (steps, 3), 0 to 1, from the shallow to the deep end, at one OKLab lightness.
+
+    Chroma is lowered, hue by hue, to what a screen can show. Ottosson, "A perceptual color
+    space for image processing" (2020).
+    """
+    hue = np.linspace(_HUE_SHALLOW, _HUE_DEEP, steps)[:, None]
+    chroma = np.linspace(0.0, _CHROMA, 400)[None, :]
+    rgb = _linear_rgb(_LIGHTNESS, chroma * np.cos(hue), chroma * np.sin(hue))
+    showable = ((rgb > -1e-4) & (rgb < 1 + 1e-4)).all(axis=-1)
+    last = np.logical_and.accumulate(showable, axis=1).sum(axis=1) - 1
+    linear = rgb[np.arange(steps), last].clip(0.0, 1.0)
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def depth_colormap() -> ListedColormap:
+    """The same colours for matplotlib."""
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(depth_colours().tolist(), name="depth")
+
+
+def _linear_rgb(lightness: float, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """OKLab to linear sRGB, (..., 3)."""
+    to_cone = np.array(
+        [
+            [1.0, 0.3963377774, 0.2158037573],
+            [1.0, -0.1055613458, -0.0638541728],
+            [1.0, -0.0894841775, -1.2914855480],
+        ]
+    )
+    to_rgb = np.array(
+        [
+            [4.0767416621, -3.3077115913, 0.2309699292],
+            [-1.2684380046, 2.6097574011, -0.3413193965],
+            [-0.0041960863, -0.7034186147, 1.7076147010],
+        ]
+    )
+    lab = np.stack([np.full_like(a, lightness), a, b], axis=-1)
+    return ((lab @ to_cone.T) ** 3) @ to_rgb.T

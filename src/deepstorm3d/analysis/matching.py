@@ -1,0 +1,292 @@
+"""Which detection belongs to which true emitter: one-to-one pairs within each frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..emitters import Emitters, Localizations
+from ..errors import InputError
+
+__all__ = ["Field", "Matches", "field_edges", "match", "match_challenge"]
+
+Field = tuple[float, float, float, float]
+"""Left, top, right and bottom edge of a field of view in µm."""
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+_Pairs = tuple[Ints, Ints]
+
+# Sparse assignment costs rows × columns at worst; blocks of whole components keep it linear.
+_BLOCK_ROWS = 256
+# Positions are float32: a pair at exactly the tolerance must not be lost to rounding.
+_SLACK = 1.0 + 1e-6
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Pairs of true emitters and detections, and the rows that take no part in the score.
+
+    truth_index, found_index: (K,) int64, row k of each names one pair, in order of the truth;
+    truth_ignored: (N,) bool, neither hit nor miss (too dim, or in the border);
+    found_ignored: (M,) bool, neither hit nor false (paired with a dim emitter, or in the border).
+    """
+
+    truth_index: Tensor
+    found_index: Tensor
+    truth_ignored: Tensor
+    found_ignored: Tensor
+
+    def __len__(self) -> int:
+        return len(self.truth_index)
+
+
+def match(
+    truth: Emitters,
+    found: Localizations,
+    *,
+    tolerance_um: float = 0.15,
+    axial_um: float | None = None,
+    min_photons: float = 0.0,
+    field_um: Field | None = None,
+    border_um: float = 0.0,
+) -> Matches:
+    """Pair as many emitters as possible and, among those ways, at the least total distance.
+
+    The assignment is exact (Hungarian problem), frame by frame, over the pairs near enough.
+
+    tolerance_um: radius of the 3D ball, or of the cylinder if axial_um (its half-height) is given;
+    min_photons: truth with fewer is matched too, but its pairs, hits and misses do not count;
+    field_um, border_um: rows nearer than border_um to the field's edges are left out of both lists.
+    Raises InputError for positions that are not finite and for tolerances that are not positive.
+    """
+    assign = _most_pairs_least_distance
+    return _match(truth, found, assign, (tolerance_um, axial_um), min_photons, _border(field_um, border_um))
+
+
+def match_challenge(
+    truth: Emitters,
+    found: Localizations,
+    *,
+    lateral_um: float = 0.25,
+    axial_um: float = 0.5,
+    min_photons: float = 0.0,
+    field_um: Field | None = None,
+    border_um: float = 0.45,
+) -> Matches:
+    """Pair as the SMLM challenge 2016 does: in a cylinder, nearest pair of a frame first (greedy, 3D distance).
+
+    field_um: the field of view (see `field_edges`), whose outer border_um is left out of both lists
+    before matching; None: no border is left out. The rest as in `match`.
+    Sage et al., Nature Methods 16:387 (2019).
+    """
+    assign = _nearest_first
+    return _match(truth, found, assign, (lateral_um, axial_um), min_photons, _border(field_um, border_um))
+
+
+def field_edges(shape: tuple[int, int], pixel_um: float) -> Field:
+    """Edges of a frame of (rows, columns) pixels: half a pixel outside the first and last pixel centres."""
+    rows, columns = shape
+    return (-0.5 * pixel_um, -0.5 * pixel_um, (columns - 0.5) * pixel_um, (rows - 0.5) * pixel_um)
+
+
+def _border(field_um: Field | None, border_um: float) -> Field | None:
+    """The part of the field inside its border, or None where nothing is to be left out."""
+    if border_um < 0:
+        raise InputError(f"the border must not be negative, got {border_um} µm")
+    if field_um is None or border_um == 0:
+        return None
+    left, top, right, bottom = field_um
+    inner = (left + border_um, top + border_um, right - border_um, bottom - border_um)
+    if inner[0] >= inner[2] or inner[1] >= inner[3]:
+        raise InputError(
+            f"a border of {border_um} µm leaves nothing of a field of {right - left:g} × {bottom - top:g} µm; "
+            "make the border smaller"
+        )
+    return inner
+
+
+def _match(
+    truth: Emitters,
+    found: Localizations,
+    assign: Callable[[Ints, Ints, Floats], _Pairs],
+    reach: tuple[float, float | None],
+    min_photons: float,
+    inner: Field | None,
+) -> Matches:
+    """Leave out the border, pair what is left, and take the pairs of dim emitters out again."""
+    lateral, axial = reach
+    if not lateral > 0 or (axial is not None and not axial > 0):
+        raise InputError(f"the matching tolerance must be above 0, got {lateral} µm (axial {axial} µm)")
+    truth_xyz, found_xyz = _positions(truth, "truth"), _positions(found, "localization")
+    truth_in, found_in = _inside(truth_xyz, inner), _inside(found_xyz, inner)
+    t, f, distance = _near_pairs(
+        (truth_xyz, truth.frame.cpu().numpy(), truth_in),
+        (found_xyz, found.frame.cpu().numpy(), found_in),
+        reach,
+    )
+    t, f = assign(t, f, distance / max(lateral, axial or lateral))
+    order = np.argsort(t, kind="stable")
+    t, f = t[order], f[order]
+    dim = truth.photons.detach().cpu().numpy() < min_photons
+    bright = ~dim[t]
+    found_ignored = ~found_in
+    found_ignored[f[~bright]] = True
+    device = truth.xyz.device
+    return Matches(
+        truth_index=torch.from_numpy(t[bright]).to(device),
+        found_index=torch.from_numpy(f[bright]).to(device),
+        truth_ignored=torch.from_numpy(dim | ~truth_in).to(device),
+        found_ignored=torch.from_numpy(found_ignored).to(device),
+    )
+
+
+def _positions(table: Emitters | Localizations, name: str) -> Floats:
+    xyz = table.xyz.detach().cpu().double().numpy()
+    bad = int((~np.isfinite(xyz).all(axis=1)).sum())
+    if bad:
+        raise InputError(f"{bad} of {len(xyz)} {name} rows have a position that is not a number; remove them")
+    return xyz
+
+
+def _inside(xyz: Floats, inner: Field | None) -> NDArray[np.bool_]:
+    if inner is None:
+        return np.ones(len(xyz), dtype=bool)
+    left, top, right, bottom = inner
+    x, y = xyz[:, 0], xyz[:, 1]
+    return (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
+
+
+def _near_pairs(
+    truth: tuple[Floats, Ints, NDArray[np.bool_]],
+    found: tuple[Floats, Ints, NDArray[np.bool_]],
+    reach: tuple[float, float | None],
+) -> tuple[Ints, Ints, Floats]:
+    """All pairs of one frame within the tolerance: truth rows, found rows, 3D distance in µm.
+
+    truth, found: positions (N, 3) µm, frames (N,), rows that take part (N,).
+    """
+    from scipy.spatial import KDTree
+
+    rows_t, rows_f = np.flatnonzero(truth[2]), np.flatnonzero(found[2])
+    if len(rows_t) == 0 or len(rows_f) == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    lateral, axial = reach
+    scale = np.array([lateral, lateral, axial or lateral])
+    # The frame is a fourth axis on which neighbours lie farther apart than any search reaches.
+    first = int(truth[1][rows_t].min())
+    points = [
+        np.column_stack([xyz[rows] / scale, 4.0 * (frame[rows] - first)])
+        for (xyz, frame, _), rows in ((truth, rows_t), (found, rows_f))
+    ]
+    trees = [KDTree(each, balanced_tree=False, compact_nodes=False) for each in points]
+    radius = 1.0 if axial is None else 2.0**0.5
+    near = trees[0].sparse_distance_matrix(trees[1], radius * _SLACK, output_type="ndarray")
+    t, f = rows_t[near["i"]], rows_f[near["j"]]
+    offset = truth[0][t] - found[0][f]
+    distance = np.sqrt((offset**2).sum(axis=1))
+    if axial is None:
+        within = distance <= lateral * _SLACK
+    else:
+        within = (np.hypot(offset[:, 0], offset[:, 1]) <= lateral * _SLACK) & (
+            np.abs(offset[:, 2]) <= axial * _SLACK
+        )
+    return t[within], f[within], distance[within]
+
+
+def _nearest_first(t: Ints, f: Ints, distance: Floats) -> _Pairs:
+    """Greedy assignment: take the nearest pair, strike out both partners, go on.
+
+    A pair that is the nearest of both its partners is taken whatever happens elsewhere, so whole
+    rounds of such pairs are taken at once: the same result without a loop over pairs.
+    """
+    order = np.lexsort((f, t, distance))
+    t, f = t[order], f[order]
+    taken: list[_Pairs] = []
+    while len(t):
+        rank = np.arange(len(t))
+        mutual = (rank == _first_rank(t)) & (rank == _first_rank(f))
+        taken.append((t[mutual], f[mutual]))
+        left = ~(np.isin(t, t[mutual]) | np.isin(f, f[mutual]))
+        t, f = t[left], f[left]
+    if not taken:
+        return t, f
+    return np.concatenate([pair[0] for pair in taken]), np.concatenate([pair[1] for pair in taken])
+
+
+def _first_rank(key: Ints) -> Ints:
+    """For each entry, where its value first occurs."""
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    return first[inverse]
+
+
+def _most_pairs_least_distance(t: Ints, f: Ints, distance: Floats) -> _Pairs:
+    """Largest assignment and, among the largest, the one of least total distance.
+
+    t, f: (P,) rows of the candidate pairs;  distance: (P,) in any one unit, of order 1.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if len(t) == 0:
+        return t, f
+    rows, row = np.unique(t, return_inverse=True)
+    columns, column = np.unique(f, return_inverse=True)
+    nodes = len(rows) + len(columns)
+    graph = coo_array((np.ones(len(t), np.int8), (row, len(rows) + column)), shape=(nodes, nodes))
+    component = connected_components(graph, directed=False)[1][row]
+    truths = np.bincount(component[np.unique(row, return_index=True)[1]])[component]
+    order = np.lexsort((distance, component))
+    simple = (truths == 1) | (np.bincount(component[np.unique(column, return_index=True)[1]])[component] == 1)
+    # Where one side has a single member the answer is the nearest pair.
+    head = np.r_[True, np.diff(component[order]) != 0]
+    chosen = [order[head & simple[order]]]
+    rest = order[~simple[order]]
+    for block in _blocks(component[rest], row[rest]):
+        pairs = rest[block]
+        chosen.append(pairs[_assign_block(row[pairs], column[pairs], distance[pairs])])
+    picked = np.concatenate(chosen)
+    return t[picked], f[picked]
+
+
+def _blocks(component: Ints, row: Ints) -> list[slice]:
+    """Cut pairs sorted by component into runs of whole components with about _BLOCK_ROWS rows each."""
+    if len(component) == 0:
+        return []
+    starts = np.flatnonzero(np.r_[True, np.diff(component) != 0])
+    new_row = np.zeros(len(row), np.int64)
+    new_row[np.unique(row, return_index=True)[1]] = 1
+    group = (np.cumsum(np.add.reduceat(new_row, starts)) - 1) // _BLOCK_ROWS
+    cuts = [*starts[np.r_[True, np.diff(group) != 0]].tolist(), len(component)]
+    return [slice(begin, end) for begin, end in pairwise(cuts)]
+
+
+def _assign_block(row: Ints, column: Ints, distance: Floats) -> Ints:
+    """Exact assignment of one block; returns the positions of the chosen pairs."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+    rows, i = np.unique(row, return_inverse=True)
+    columns, j = np.unique(column, return_inverse=True)
+    n, m = len(rows), len(columns)
+    # Each row may also take a column of its own that means "unmatched". It costs more than all
+    # distances together, so that no pair is ever given up to shorten the others. The 1 keeps
+    # distances of 0 from reading as "no edge"; each row pays it once, so nothing changes.
+    unmatched = 1.0 + (n + 1) * max(float(distance.max()), 1.0)
+    cost = csr_array(
+        (
+            np.r_[1.0 + distance, np.full(n, 1.0 + unmatched)],
+            (np.r_[i, np.arange(n)], np.r_[j, m + np.arange(n)]),
+        ),
+        shape=(n, n + m),
+    )
+    matched, partner = min_weight_full_bipartite_matching(cost)
+    mate = np.full(n, -1)
+    mate[matched] = partner
+    return np.flatnonzero(mate[i] == j)
