@@ -81,6 +81,11 @@ def _digitize(counts: Tensor, saturation: float) -> Tensor:
     return (counts + (counts.round() - counts).detach()).clamp(0, saturation)
 
 
+def _real(counts: Tensor) -> Tensor:
+    """Counts as they come from a file (uint16) or a simulation, as floating-point numbers."""
+    return counts if counts.is_floating_point() else counts.float()
+
+
 class IdealCamera(Spec):
     """A camera that counts every photon: Poisson noise and nothing else; one count is one photon."""
 
@@ -93,7 +98,7 @@ class IdealCamera(Spec):
 
     def to_photons(self, counts: Tensor, maps: Maps | None = None) -> Tensor:
         """Photons that the counts stand for; both (B, H, W)."""
-        return counts
+        return _real(counts)
 
 
 class ScmosCamera(Spec):
@@ -128,6 +133,7 @@ class ScmosCamera(Spec):
 
     def to_photons(self, counts: Tensor, maps: Maps | None = None) -> Tensor:
         """(counts − baseline)/gain, not clipped at 0; both (B, H, W)."""
+        counts = _real(counts)
         baseline, gain, _ = self._values(counts, maps)
         return (counts - baseline) / gain
 
@@ -168,7 +174,7 @@ class EmccdCamera(Spec):
 
     def to_photons(self, counts: Tensor, maps: Maps | None = None) -> Tensor:
         """(counts − baseline)/(gain · em_gain) less the spurious charge, not clipped at 0; both (B, H, W)."""
-        return (counts - self.baseline) / (self.gain * self.em_gain) - self.spurious_charge
+        return (_real(counts) - self.baseline) / (self.gain * self.em_gain) - self.spurious_charge
 
 
 class MinimumSubtractedCamera(Spec):
@@ -202,7 +208,7 @@ class MinimumSubtractedCamera(Spec):
 
     def to_photons(self, counts: Tensor, maps: Maps | None = None) -> Tensor:
         """The values as they are: the baseline of a frame is not known and stands as its background."""
-        return counts
+        return _real(counts)
 
 
 Camera = Annotated[
@@ -231,7 +237,12 @@ def _read_map(name: str, path: Path) -> Tensor:
         raise InputError(
             f"cannot read the camera's {name} map {path}: {error}; give a .npy file or a number"
         ) from error
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "fiu":
+    if (
+        not isinstance(values, np.ndarray)
+        or values.ndim != 2
+        or not values.size
+        or values.dtype.kind not in "fiu"
+    ):
         raise InputError(
             f"the camera's {name} map {path} is no array of numbers with two dimensions; save (H, W) with numpy"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .backgrounds import Background, NoBackground, SmoothBackground, SuperGaussianBackground, UniformBackground
+from .blinking import blink
 from .field import Field
 from .priors import (
     DensityCount,
@@ -15,6 +16,7 @@ from .priors import (
     UniformPhotons,
 )
 from .simulator import Simulator
+from .structures import ellipsoid_surface, filaments, mitochondria, nucleus
 
 __all__ = [
     "Background",
@@ -32,4 +34,9 @@ __all__ = [
     "UniformBackground",
     "UniformCount",
     "UniformPhotons",
+    "blink",
+    "ellipsoid_surface",
+    "filaments",
+    "mitochondria",
+    "nucleus",
 ]
