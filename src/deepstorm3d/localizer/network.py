@@ -10,10 +10,11 @@ from torch import Tensor
 from ..emitters import Emitters, Localizations
 from .coarse import CoarseNetwork, CoarseSpec
 from .mixture import MixtureNetwork, MixtureSpec
+from .voxel import VoxelNetwork, VoxelSpec
 
 __all__ = ["NetworkSpec", "ProposalNetwork", "build_network"]
 
-NetworkSpec = Annotated[CoarseSpec | MixtureSpec, Field(discriminator="kind")]
+NetworkSpec = Annotated[CoarseSpec | MixtureSpec | VoxelSpec, Field(discriminator="kind")]
 
 
 class ProposalNetwork(Protocol):
@@ -34,10 +35,12 @@ class ProposalNetwork(Protocol):
 
 def build_network(
     spec: NetworkSpec, pixel_um: float, z_um: tuple[float, float]
-) -> CoarseNetwork | MixtureNetwork:
+) -> CoarseNetwork | MixtureNetwork | VoxelNetwork:
     """The network that a spec describes, untrained, for one camera pixel (µm) and depth range (µm)."""
     match spec:
         case CoarseSpec():
             return CoarseNetwork(spec, pixel_um, z_um)
         case MixtureSpec():
             return MixtureNetwork(spec, pixel_um, z_um)
+        case VoxelSpec():
+            return VoxelNetwork(spec, pixel_um, z_um)

@@ -1,0 +1,143 @@
+"""The voxel network of the paper: every emitter one bright voxel in a volume finer than the camera's pixels.
+
+Architecture and loss: Nehme et al. 2020, Nature Methods 17, 734 (arXiv 1906.09957).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..emitters import Emitters, Localizations
+from ..spec import Spec, quantity
+from .grid import VoxelGrid
+from .peaks import centre_of_gravity, find_peaks
+
+__all__ = ["VoxelNetwork", "VoxelSpec", "smooth"]
+
+# Half width, in voxels, of the cube that a detection holds for itself: its maximum, its centre of gravity.
+_RADIUS = 4
+# Peaks whose cubes of 9×9×9 voxels are gathered at a time: bounds memory where a threshold is far too low.
+_BLOCK = 8192
+
+
+class VoxelSpec(Spec):
+    """The paper's network: one voxel bright for each emitter. Accurate grid, heavy work."""
+
+    kind: Literal["voxel"] = "voxel"
+    planes: int = quantity(121, "", "planes over the depth range", ge=1, le=512)
+    upsampling: Literal[1, 2, 4] = quantity(4, "", "voxels per camera pixel and axis")
+    channels: int = quantity(64, "", "features at camera resolution", ge=4, le=256)
+    dilations: tuple[int, ...] = quantity(
+        (1, 1, 2, 4, 8, 16), "", "one convolution at camera resolution each", min_length=1
+    )
+    scale: float = quantity(800.0, "", "value of an emitter's voxel", gt=0)
+
+
+class VoxelNetwork(nn.Module):
+    """Frame → volume with the value `scale` in every emitter's voxel.
+
+    612,703 parameters at 121 planes and 435,743 at 81, with upsampling 4.
+
+    pixel_um: camera pixel in the sample;  z_um: depth range, filled with spec.planes planes.
+    """
+
+    def __init__(self, spec: VoxelSpec, pixel_um: float, z_um: tuple[float, float]) -> None:
+        super().__init__()
+        self.grid = VoxelGrid(pixel_um, z_um, spec.planes, spec.upsampling)
+        self.scale = spec.scale
+        wide, planes = spec.channels, spec.planes
+        self.norm = nn.BatchNorm2d(1)
+        first, *others = spec.dilations
+        self.entry = _conv(1, wide, first)
+        self.context = nn.ModuleList([_conv(wide + 1, wide, dilation) for dilation in others])
+        doublings = {1: 0, 2: 1, 4: 2}[spec.upsampling]
+        widths = [wide + 1, *[wide] * doublings]
+        self.up = nn.ModuleList([_conv(width, wide) for width in widths[:-1]])
+        self.spread = _conv(widths[-1], planes)
+        self.refine = nn.ModuleList([_conv(planes, planes) for _ in range(2)])
+        self.head = nn.Conv2d(planes, planes, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: (B, 1, H, W), normalised;  returns (B, planes, H·upsampling, W·upsampling), 0 to scale."""
+        images = self.norm(images)
+        features = self.entry(images)
+        for layer in self.context:
+            features = features + layer(torch.cat([features, images], 1))
+        features = torch.cat([features, images], 1)
+        for layer in self.up:
+            features = layer(functional.interpolate(features, scale_factor=2, mode="nearest"))
+        volume = self.spread(features)
+        for layer in self.refine:
+            volume = volume + layer(volume)
+        return functional.hardtanh(self.head(volume), 0.0, self.scale)
+
+    def loss(self, volume: Tensor, truth: Emitters) -> Tensor:
+        """Mean squared difference from the truth, both smoothed, plus one minus their soft overlap.
+
+        volume: (B, planes, H, W) voxels;  truth: emitters of these B frames; those outside the
+        volume are left out.  Returns a scalar. Smoothing is linear, so the difference is smoothed.
+        """
+        volume = volume.float()
+        bright = self._bright_voxels(truth, volume.shape)
+        drawn = volume.new_full(bright[0].shape, -self.scale)
+        error = smooth(volume.index_put(bright, drawn, accumulate=True))
+        # Soft Dice with one voxel added to each side, so that an empty frame left empty costs nothing.
+        shared = volume[bright].sum() / self.scale
+        overlap = (2 * shared + 1) / (volume.sum() / self.scale + len(drawn) + 1)
+        return error.square().mean() + 1 - overlap
+
+    def _bright_voxels(self, truth: Emitters, shape: torch.Size) -> tuple[Tensor, ...]:
+        """Index (frame, plane, row, column) of each voxel that holds an emitter, each voxel once."""
+        voxel = self.grid.to_voxels(truth.xyz).round().long()
+        place = torch.stack([truth.frame, voxel[:, 2], voxel[:, 1], voxel[:, 0]], 1)
+        size = torch.tensor(shape, device=place.device)
+        inside = ((place >= 0) & (place < size)).all(1)
+        return torch.unique(place[inside], dim=0).unbind(1)
+
+    def decode(self, volume: Tensor, threshold: float) -> Localizations:
+        """Maxima of a 9×9×9 neighbourhood above `threshold` (of scale), at its centre of gravity."""
+        heat = functional.threshold(volume.float() / self.scale, threshold, 0.0)
+        peaks = _first_of_equals(heat, find_peaks(heat, 0.0, _RADIUS))
+        voxels = torch.cat([centre_of_gravity(heat, block, _RADIUS) for block in peaks.split(_BLOCK)])
+        return Localizations.proposals(self.grid.to_um(voxels), peaks[:, 0], heat[peaks.unbind(1)])
+
+
+def smooth(volume: Tensor) -> Tensor:
+    """A volume (B, D, H, W) convolved with a 7×7×7 Gaussian of σ 1 voxel and peak 1; zero beyond its faces."""
+    batch, planes, height, width = volume.shape
+    steps = torch.arange(-3, 4, device=volume.device, dtype=volume.dtype)
+    line = torch.exp(-0.5 * steps.square())
+    # Three passes of seven taps, as two-dimensional convolutions, which are the fast ones everywhere.
+    with torch.autocast(volume.device.type, enabled=False):
+        flat = volume.reshape(batch * planes, 1, height, width)
+        flat = functional.conv2d(flat, line.view(1, 1, 1, 7), padding=(0, 3))
+        flat = functional.conv2d(flat, line.view(1, 1, 7, 1), padding=(3, 0))
+        deep = flat.reshape(batch, 1, planes, height * width)
+        deep = functional.conv2d(deep, line.view(1, 1, 7, 1), padding=(3, 0))
+    return deep.view(batch, planes, height, width)
+
+
+def _first_of_equals(heat: Tensor, peaks: Tensor) -> Tensor:
+    """Peaks (K, 4) without those that share their cube with an equal one.
+
+    The network's output saturates, and half precision has few values, so neighbours can tie.
+    """
+    values = heat[peaks.unbind(1)]
+    if len(values.unique()) == len(values):
+        return peaks
+    rank = torch.zeros_like(heat)
+    rank[peaks.unbind(1)] = torch.arange(len(peaks), 0, -1, device=heat.device, dtype=heat.dtype)
+    return find_peaks(rank, 0.0, _RADIUS)
+
+
+def _conv(channels_in: int, channels_out: int, dilation: int = 1) -> nn.Sequential:
+    """3×3 convolution, leaky ReLU, batch norm; keeps the frame's size."""
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 3, padding=dilation, dilation=dilation),
+        nn.LeakyReLU(0.2, inplace=True),
+        nn.BatchNorm2d(channels_out),
+    )
