@@ -1,0 +1,1 @@
+"""The jobs: one short module each, from an experiment and files to files."""

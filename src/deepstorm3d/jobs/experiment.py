@@ -1,0 +1,127 @@
+"""Experiment: everything that describes one set-up, from the microscope to the training, in one record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import torch
+import yaml
+from pydantic import model_validator
+from torch import Tensor
+
+from ..camera import Camera, IdealCamera
+from ..errors import InputError
+from ..io.masks import mask_sha256, read_mask
+from ..localizer.coarse import CoarseSpec
+from ..localizer.network import NetworkSpec
+from ..optics.masks import FileMask, MaskSpec, PhaseMask, TetrapodMask, build_mask
+from ..optics.microscope import Microscope
+from ..optics.model import PSFSpec
+from ..simulation.priors import Scene
+from ..spec import Spec, quantity, set_by_path, spec_from_mapping, to_yaml
+from ..training.spec import TrainingSpec
+
+__all__ = ["Experiment", "experiment_mask", "read_experiment", "write_experiment"]
+
+_HEADER = """An experiment of deepstorm3d: the whole set-up in one file.
+Lengths in µm, light in photons (detected photo-electrons), phases in radians; _px: camera pixels.
+Depth z counts from the coverslip into the sample."""
+
+
+class Experiment(Spec):
+    """One set-up: what is imaged, through what, by which camera, and which network learns it."""
+
+    format_version: int = quantity(1, "", "of this file", ge=1, le=1)
+    name: str = quantity("experiment", "", "for people", min_length=1)
+    seed: int = quantity(0, "", "of all random numbers", ge=0)
+    microscope: Microscope = quantity(Microscope(), "", "wavelength, objective, 4f system, pixels")
+    mask: MaskSpec = quantity(TetrapodMask(), "", "zero, astigmatic, tetrapod, double_helix, zernike or file")
+    psf: PSFSpec = quantity(PSFSpec(), "", "how the image of a molecule is computed")
+    camera: Camera = quantity(IdealCamera(), "", "ideal, scmos, emccd or minimum_subtracted")
+    frame_px: tuple[int, int] = quantity((121, 121), "px", "height and width of a simulated frame")
+    scenes: dict[str, Scene] = quantity({"main": Scene()}, "", "what frames may show; training mixes them by weight")
+    network: NetworkSpec = quantity(CoarseSpec(), "", "coarse, mixture or voxel")
+    training: TrainingSpec = quantity(TrainingSpec(), "", "how long and how fast the network learns")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.scenes:
+            raise ValueError("scenes is empty: give at least one")
+        if min(self.frame_px) < 16:
+            raise ValueError(f"frame_px {self.frame_px} is smaller than 16 px")
+        if self.psf.patch_px % 2 == 0:
+            raise ValueError(f"psf.patch_px must be odd, got {self.psf.patch_px}")
+        return self
+
+    @property
+    def z_um(self) -> tuple[float, float]:
+        """Depth range over all scenes, µm."""
+        ranges = [scene.emitters.z_um for scene in self.scenes.values()]
+        return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+    @property
+    def blur_px(self) -> tuple[float, float]:
+        """Blur range over all scenes, camera pixels."""
+        own = (self.psf.blur_px, self.psf.blur_px)
+        ranges = [scene.emitters.blur_px or own for scene in self.scenes.values()]
+        return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+    def scene(self, name: str | None = None) -> Scene:
+        """A scene by name, or the first; raises InputError where there is none of that name."""
+        if name is None:
+            return next(iter(self.scenes.values()))
+        if name not in self.scenes:
+            raise InputError(f"there is no scene '{name}' in this experiment; it has: {', '.join(self.scenes)}")
+        return self.scenes[name]
+
+
+def read_experiment(path: Path, assignments: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file and apply ``a.b=value`` assignments.
+
+    A mask file named by a relative path is looked for beside the experiment file.
+    Raises InputError naming the file, the key and the allowed range.
+    """
+    try:
+        mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the experiment file {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not YAML: {error}") from error
+    if not isinstance(mapping, dict):
+        raise InputError(f"{path} is not an experiment file: it has no keys")
+    for assignment in assignments:
+        set_by_path(mapping, assignment)
+    experiment = spec_from_mapping(Experiment, mapping, source=str(path))
+    if isinstance(experiment.mask, FileMask) and experiment.mask.path:
+        beside = path.parent / experiment.mask.path
+        if beside.exists():
+            return experiment.with_(mask=experiment.mask.with_(path=str(beside)))
+    return experiment
+
+
+def write_experiment(experiment: Experiment, path: Path) -> None:
+    """Write the complete, commented YAML file."""
+    try:
+        path.write_text(to_yaml(experiment, _HEADER), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def experiment_mask(experiment: Experiment, *, phase: Tensor | None = None) -> PhaseMask:
+    """The experiment's phase mask.
+
+    phase: (h, w) rad, as stored in a model or given by the user; read from the file that the
+    experiment names where left out. Raises InputError where the hash does not agree.
+    """
+    spec = experiment.mask
+    if isinstance(spec, FileMask):
+        if phase is None and spec.path:
+            phase = torch.from_numpy(read_mask(Path(spec.path))).float()
+        if phase is not None and spec.sha256 and mask_sha256(phase.numpy()) != spec.sha256:
+            raise InputError(
+                f"this is not the mask of the experiment '{experiment.name}': its SHA-256 is "
+                f"{mask_sha256(phase.numpy())[:12]}…, expected {spec.sha256[:12]}…"
+            )
+    return build_mask(spec, experiment.microscope, phase=phase)

@@ -1,0 +1,150 @@
+"""Train: an experiment in, a model file out."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import __version__
+from ..errors import InputError
+from ..io.masks import mask_sha256
+from ..localizer.localizer import NetworkLocalizer
+from ..localizer.modelfile import ModelFile, save_model_file
+from ..localizer.network import build_network
+from ..optics.masks import FileMask, PixelMask
+from ..optics.model import tabulate
+from ..simulation.field import Field
+from ..simulation.simulator import Simulator
+from ..training.distributed import is_main_process, process_group
+from ..training.loop import Progress, RunFiles, train
+from ..training.sampler import FrameSampler
+from ..training.validation import Validation
+from .experiment import Experiment, experiment_mask
+
+__all__ = ["TrainingRun", "build_localizer", "build_sampler", "train_model"]
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """Files of a run, beside the model file: its checkpoint, its log."""
+
+    model: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """State to resume from."""
+        return self.model.with_suffix(".checkpoint")
+
+    @property
+    def metrics(self) -> Path:
+        """Log in JSON lines."""
+        return self.model.with_suffix(".metrics.jsonl")
+
+
+def build_localizer(experiment: Experiment) -> NetworkLocalizer:
+    """The experiment's network, untrained, its weights drawn with the experiment's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(experiment.seed)
+        network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um)
+    localizer = NetworkLocalizer(network)  # pyright: ignore[reportArgumentType]
+    return localizer.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def build_sampler(experiment: Experiment, *, phase: Tensor | None = None) -> FrameSampler:
+    """Training crops of the experiment, drawn through the tabulated PSF."""
+    mask = experiment_mask(experiment, phase=phase)
+    psf = tabulate(experiment.psf, experiment.microscope, mask, experiment.z_um, experiment.blur_px)
+    side = experiment.training.crop_px
+    field = Field(side, side, experiment.microscope.pixel_um)
+    return FrameSampler(Simulator(psf, experiment.camera, field), list(experiment.scenes.values()))
+
+
+def train_model(
+    experiment: Experiment,
+    out: Path,
+    *,
+    device: str = "cpu",
+    resume: bool = False,
+    store_mask: bool = True,
+    on_progress: Callable[[Progress, NetworkLocalizer, FrameSampler], None] = lambda progress, localizer, sampler: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Validation | None:
+    """Train the experiment's network and write the model file; None where the run was stopped before its end.
+
+    store_mask: keep the phase of a mask file in the model (else only its SHA-256).
+    on_progress: called after each step with the network and the frames it learns from.
+    """
+    run = TrainingRun(out)
+    if run.checkpoint.exists() and not resume:
+        raise InputError(
+            f"{run.checkpoint} holds an unfinished run: go on with --resume, or delete it to start anew"
+        )
+    with process_group(torch.device(device)) as place:
+        localizer = build_localizer(experiment).to(place)
+        sampler = build_sampler(experiment).to(place)
+        seconds: dict[str, float] = {}
+
+        def report(progress: Progress) -> None:
+            seconds["crops_per_second"] = progress.crops_per_second
+            on_progress(progress, localizer, sampler)
+
+        validation = train(
+            localizer,
+            sampler,
+            experiment.training,
+            seed=experiment.seed,
+            files=RunFiles(run.checkpoint, run.metrics),
+            resume=resume,
+            on_progress=report,
+            should_stop=should_stop,
+        )
+        if validation is None or not is_main_process():
+            return None
+        card = _card(experiment, validation, run.metrics, place)
+        save_model_file(_model_file(experiment, localizer, card, store_mask=store_mask), out)
+        run.checkpoint.unlink(missing_ok=True)
+    return validation
+
+
+def _model_file(
+    experiment: Experiment, localizer: NetworkLocalizer, card: Mapping[str, Any], *, store_mask: bool
+) -> ModelFile:
+    """The model with its experiment; a mask file is replaced by its phase or by its hash alone."""
+    phase = None
+    if isinstance(experiment.mask, FileMask):
+        mask = experiment_mask(experiment)
+        assert isinstance(mask, PixelMask)
+        phase = mask.phase.detach().cpu().float()
+        named = FileMask(path="", sha256=mask_sha256(phase.numpy()))
+        experiment = experiment.with_(mask=named)
+    return ModelFile(
+        experiment=experiment.to_mapping(),
+        weights=localizer.state_dict(),
+        threshold=localizer.threshold,
+        mask=phase if store_mask else None,
+        card=card,
+    )
+
+
+def _card(experiment: Experiment, validation: Validation, metrics: Path, device: torch.device) -> dict[str, Any]:
+    """What a user should know of a model: where from, at what cost, how good."""
+    processor = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    last = metrics.read_text(encoding="utf-8").splitlines()[-1] if metrics.exists() else "{}"
+    return {
+        "name": experiment.name,
+        "version": __version__,
+        "date": date.today().isoformat(),
+        "torch": torch.__version__,
+        "hardware": f"{processor}, {os.cpu_count()} cores",
+        "last_log_line": last,
+        "validation": validation.score.to_mapping(),
+        "threshold": validation.threshold,
+    }

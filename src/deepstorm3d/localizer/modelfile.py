@@ -1,0 +1,87 @@
+"""Model files: one file that says what it is, for which microscope, and how well it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+
+__all__ = ["FORMAT_VERSION", "ModelFile", "load_model_file", "save_model_file"]
+
+FORMAT_VERSION = 1
+_MAGIC = "deepstorm3d-model"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What a model file holds.
+
+    experiment: the whole experiment as a plain mapping;  weights: of the NetworkLocalizer, with its
+    normalisation;  threshold: smallest probability reported;  mask: (h, w) phase in rad, or None where
+    only its SHA-256 (in the experiment) is known;  card: conditions, training cost and figures.
+    """
+
+    experiment: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+    threshold: float
+    mask: Tensor | None
+    card: Mapping[str, Any]
+
+
+def save_model_file(model: ModelFile, path: Path) -> None:
+    """Write a model file; raises InputError where it cannot be written."""
+    contents = {
+        "magic": _MAGIC,
+        "format_version": FORMAT_VERSION,
+        "experiment": dict(model.experiment),
+        # Half the size, and more precise than the bfloat16 the network computes in.
+        "weights": {name: _slim(tensor) for name, tensor in model.weights.items()},
+        "threshold": model.threshold,
+        "mask": model.mask,
+        "card": dict(model.card),
+    }
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            torch.save(contents, file)
+        part.replace(path)
+    except (OSError, RuntimeError) as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"cannot write {path}: {error}; free some space or choose another --out") from error
+
+
+def _slim(tensor: Tensor) -> Tensor:
+    """Float16 for the large weights; statistics and scalars keep their precision."""
+    tensor = tensor.detach().cpu()
+    return tensor.half() if tensor.is_floating_point() and tensor.ndim == 4 else tensor
+
+
+def load_model_file(path: Path) -> ModelFile:
+    """Read a model file. Nothing in it is executed (``weights_only``).
+
+    Raises InputError where there is no such file, it is no model file, or it is of a newer format.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no model file {path}")
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path} is not a model file of deepstorm3d, or it is damaged") from error
+    if not isinstance(contents, dict) or contents.get("magic") != _MAGIC:
+        raise InputError(f"{path} is not a model file of deepstorm3d")
+    if contents["format_version"] > FORMAT_VERSION:
+        raise InputError(
+            f"{path} has format version {contents['format_version']}, this program reads up to "
+            f"{FORMAT_VERSION}: install a newer deepstorm3d"
+        )
+    weights = {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in contents["weights"].items()
+    }
+    return ModelFile(contents["experiment"], weights, contents["threshold"], contents["mask"], contents["card"])

@@ -1,0 +1,59 @@
+"""The PSF that an experiment asks for: exact, or tabulated for speed."""
+
+from __future__ import annotations
+
+import torch
+
+from ..spec import Spec, quantity
+from .masks import PhaseMask, ZernikePhase
+from .microscope import Microscope
+from .scalar import ScalarPSF
+from .tabulated import TabulatedPSF
+
+__all__ = ["PSFSpec", "build_psf", "tabulate"]
+
+
+class PSFSpec(Spec):
+    """How the image of one molecule is computed."""
+
+    patch_px: int = quantity(95, "px", "side of the patch that is computed, odd", ge=11, le=501, multiple_of=1)
+    blur_px: float = quantity(1.0, "px", "Gaussian σ for emitters that bring none of their own", ge=0, le=10)
+    pupil_oversampling: int = quantity(1, "", "samples of the pupil for each mask pixel and axis", ge=1, le=8)
+    apodized: bool = quantity(False, "", "aplanatic amplitude cosθ^-1/2 instead of 1")
+    aberrations: dict[int, float] = quantity({}, "rad rms", "Zernike aberrations on top of the mask, Noll index: value")
+
+
+def build_psf(spec: PSFSpec, microscope: Microscope, mask: PhaseMask, *, patch_px: int | None = None) -> ScalarPSF:
+    """The exact scalar PSF.
+
+    patch_px: another patch than the spec's.  Raises InputError where mask or patch do not fit.
+    """
+    if spec.aberrations:
+        values = torch.tensor(list(spec.aberrations.values()), dtype=torch.float64)
+        mask = ZernikePhase(microscope, list(spec.aberrations), values, base=mask)
+    return ScalarPSF(
+        microscope,
+        mask,
+        patch_px=spec.patch_px if patch_px is None else patch_px,
+        blur_px=spec.blur_px,
+        oversampling=spec.pupil_oversampling,
+        apodized=spec.apodized,
+    )
+
+
+def tabulate(
+    spec: PSFSpec,
+    microscope: Microscope,
+    mask: PhaseMask,
+    z_um: tuple[float, float],
+    blur_px: tuple[float, float],
+) -> TabulatedPSF:
+    """The same PSF as a table over a depth range and a blur range, with the spec's patch.
+
+    Two table samples per pixel where an image is sharper than 0.7 px: see `TabulatedPSF`.
+    """
+    source = build_psf(spec, microscope, mask, patch_px=spec.patch_px + 2 * TabulatedPSF.margin_px)
+    with torch.no_grad():
+        return TabulatedPSF(
+            source, z_um, blur_range=blur_px, oversampling=1 if blur_px[0] >= 0.7 else 2
+        )

@@ -1,0 +1,1 @@
+"""The one training loop: frames simulated on the fly, a network (or a mask) that learns from them."""

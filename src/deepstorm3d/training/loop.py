@@ -1,0 +1,259 @@
+"""The training loop: draw, step, now and then validate and save."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..emitters import Emitters
+from ..errors import InputError
+from ..localizer.localizer import NetworkLocalizer
+from ..localizer.precision import mixed_precision
+from .checkpoint import MetricsLog, load_checkpoint, save_atomically
+from .distributed import is_main_process, rank, share_gradients, stop_together
+from .sampler import Batch, FrameSampler
+from .spec import TrainingSpec
+from .validation import Validation, validate
+
+__all__ = ["Progress", "RunFiles", "TrainingDiverged", "learning_rate", "train"]
+
+# Seeds of the streams of random frames; far apart, so that no two runs share frames.
+_VALIDATION_SEED, _RANK_STRIDE = 1_000_003, 7_919
+
+
+class TrainingDiverged(InputError):
+    """The loss left all bounds; the message says when and what to try."""
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Where a run keeps its state and its log; None keeps nothing."""
+
+    checkpoint: Path | None = None
+    metrics: Path | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the loop tells after each step: numbers of the step, and a validation when there was one."""
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    crops_per_second: float
+    validation: Validation | None = None
+
+
+@dataclass
+class _State:
+    """What changes as training goes on, apart from weights and optimiser."""
+
+    step: int = 0
+    best_jaccard: float = -1.0
+    best_weights: dict[str, Tensor] | None = None
+    since_best: int = 0
+    threshold: float = 0.5
+    smooth_loss: float = math.nan
+    seconds: float = 0.0
+    extras: dict[str, Any] = field(default_factory=dict)
+
+
+class _Objective(nn.Module):
+    """Loss of a batch as one module, so that gradients can be shared between processes."""
+
+    def __init__(self, localizer: NetworkLocalizer, half_precision: bool) -> None:
+        super().__init__()
+        self.localizer, self.half_precision = localizer, half_precision
+
+    def forward(self, photons: Tensor, truth: Emitters) -> Tensor:
+        with mixed_precision(photons.device, self.half_precision):
+            raw = self.localizer(photons)
+        return self.localizer.network.loss(raw, truth)
+
+
+def learning_rate(step: int, spec: TrainingSpec) -> float:
+    """Linear rise, then half a cosine down to zero (Loshchilov & Hutter 2017)."""
+    if step < spec.warmup_steps:
+        return spec.learning_rate * (step + 1) / spec.warmup_steps
+    done = (step - spec.warmup_steps) / max(1, spec.steps - spec.warmup_steps)
+    return spec.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def train(
+    localizer: NetworkLocalizer,
+    sampler: FrameSampler,
+    spec: TrainingSpec,
+    *,
+    seed: int = 0,
+    files: RunFiles | None = None,
+    resume: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Validation | None:
+    """Train a localizer in place; it ends with the weights of its best validation, in evaluation mode.
+
+    localizer and sampler lie on the device to train on;  seed: of the frames (the caller seeds the
+    weights);  files: checkpoint and log;  resume: go on from the checkpoint, exactly as if never
+    stopped;  on_progress: called after each step;  should_stop: asked after each step; a stopped run
+    is saved and can be resumed.
+    Returns the last validation, or None where the run was stopped.
+    Raises TrainingDiverged, and InputError where the checkpoint does not fit.
+    """
+    files = files or RunFiles()
+    device = localizer.offset.device
+    log = MetricsLog(files.metrics if is_main_process() else None)
+    pixel_um = sampler.simulator.field.pixel_um
+    generator = torch.Generator(device).manual_seed(seed + _RANK_STRIDE * rank())
+    fixed = sampler.draw(spec.validation_crops, torch.Generator(device).manual_seed(seed + _VALIDATION_SEED))
+    localizer.measure_normalisation(fixed.photons)
+    optimiser = torch.optim.AdamW(localizer.parameters(), spec.learning_rate, weight_decay=spec.weight_decay)
+    state = _State()
+    if resume and files.checkpoint is not None and files.checkpoint.exists():
+        state = _restore(load_checkpoint(files.checkpoint), localizer, optimiser, generator, spec)
+    log.rewind(state.step)
+    objective = share_gradients(_Objective(localizer, spec.half_precision))
+    localizer.train()
+    last: Validation | None = None
+    stopped = False
+    while state.step < spec.steps:
+        began = time.perf_counter()
+        rate = learning_rate(state.step, spec)
+        loss = _step(objective, optimiser, sampler.draw(spec.batch, generator), rate, spec.clip_norm)
+        state.step += 1
+        _watch(loss, state, spec)
+        state.seconds += time.perf_counter() - began
+        due = state.step % spec.validate_every == 0 or state.step == spec.steps
+        validation = _validate(localizer, fixed, pixel_um, spec, state) if due and is_main_process() else None
+        last = validation or last
+        stopped = stop_together(should_stop() or _out_of_patience(state, spec), device)
+        if is_main_process():
+            progress = Progress(
+                state.step, spec.steps, loss, rate, spec.batch / (time.perf_counter() - began), validation
+            )
+            _record(log, progress, state)
+            on_progress(progress)
+            if files.checkpoint and (stopped or due or state.step % spec.checkpoint_every == 0):
+                save_atomically(_snapshot(localizer, optimiser, generator, state, spec), files.checkpoint)
+        if stopped:
+            break
+    if stopped and not _out_of_patience(state, spec):
+        return None
+    if state.best_weights is not None:
+        localizer.load_state_dict(state.best_weights)
+    localizer.threshold = state.threshold
+    localizer.eval()
+    return last or validate(localizer, fixed, pixel_um, half_precision=spec.half_precision)
+
+
+def _step(
+    objective: nn.Module, optimiser: torch.optim.Optimizer, batch: Batch, rate: float, clip_norm: float
+) -> float:
+    """One batch, one update; returns the loss."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    loss = objective(batch.photons, batch.truth)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(objective.parameters(), clip_norm)
+    optimiser.step()
+    return float(loss.detach())
+
+
+def _watch(loss: float, state: _State, spec: TrainingSpec) -> None:
+    """Keep a running mean of the loss and stop a run that has left all bounds."""
+    before = state.smooth_loss
+    state.smooth_loss = loss if math.isnan(before) else 0.98 * before + 0.02 * loss
+    # Ten times the running mean for one batch is chance; for the running mean itself it is divergence.
+    runaway = state.step > spec.warmup_steps and loss > 100 * max(before, 1e-12)
+    if not math.isfinite(loss) or runaway:
+        raise TrainingDiverged(
+            f"training diverged at step {state.step}: the loss is {loss:g} after a running mean of {before:g}. "
+            f"The last checkpoint is whole. Lower training.learning_rate (now {spec.learning_rate:g}), "
+            "lengthen training.warmup_steps, or set training.half_precision to false; "
+            "if it happens in the first steps, look for impossible photons or backgrounds in the scenes"
+        )
+
+
+def _validate(
+    localizer: NetworkLocalizer, fixed: Batch, pixel_um: float, spec: TrainingSpec, state: _State
+) -> Validation:
+    """Validate, and remember the weights if they are the best so far."""
+    validation = validate(localizer, fixed, pixel_um, half_precision=spec.half_precision)
+    state.since_best += 1
+    if validation.score.jaccard > state.best_jaccard:
+        state.best_jaccard, state.since_best = validation.score.jaccard, 0
+        state.threshold = validation.threshold
+        state.best_weights = copy.deepcopy(localizer.state_dict())
+    return validation
+
+
+def _out_of_patience(state: _State, spec: TrainingSpec) -> bool:
+    return spec.patience > 0 and state.since_best >= spec.patience
+
+
+def _record(log: MetricsLog, progress: Progress, state: _State) -> None:
+    """A line every 50 steps and at each validation."""
+    if progress.validation is None and progress.step % 50:
+        return
+    line: dict[str, Any] = {
+        "step": progress.step,
+        "loss": round(state.smooth_loss, 6),
+        "learning_rate": progress.learning_rate,
+        "seconds": round(state.seconds, 1),
+    }
+    if progress.validation is not None:
+        line["validation_loss"] = progress.validation.loss
+        line["threshold"] = progress.validation.threshold
+        line.update(progress.validation.score.to_mapping())
+    log.append(line)
+
+
+def _snapshot(
+    localizer: NetworkLocalizer,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+    state: _State,
+    spec: TrainingSpec,
+) -> dict[str, Any]:
+    """Everything needed to go on as if never stopped."""
+    return {
+        "weights": localizer.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "generator": generator.get_state(),
+        "spec": spec.to_mapping(),
+        **vars(state),
+    }
+
+
+def _restore(
+    saved: dict[str, Any],
+    localizer: NetworkLocalizer,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+    spec: TrainingSpec,
+) -> _State:
+    """Put a snapshot back; raises InputError where it belongs to another network or schedule."""
+    changed = {name for name, value in spec.to_mapping().items() if saved["spec"].get(name) != value}
+    # These may change on the way without bending the schedule.
+    changed -= {"validate_every", "checkpoint_every", "patience"}
+    if changed:
+        raise InputError(
+            f"the checkpoint was made with other settings of training ({', '.join(sorted(changed))}); "
+            "resume with the same experiment, or start anew without --resume"
+        )
+    try:
+        localizer.load_state_dict(saved["weights"])
+    except RuntimeError as error:
+        raise InputError(f"the checkpoint holds another network: {error}; start without --resume") from error
+    optimiser.load_state_dict(saved["optimiser"])
+    generator.set_state(saved["generator"])
+    return _State(**{name: saved[name] for name in vars(_State())})

@@ -1,0 +1,76 @@
+"""Endless training frames: scenes drawn and simulated on the fly, never written to disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..emitters import Emitters
+from ..simulation.priors import Scene
+from ..simulation.simulator import Simulator
+
+__all__ = ["Batch", "FrameSampler"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Simulated frames and what a network should find in them.
+
+    photons: (B, H, W), as the camera's counts convert;  truth: labelled emitters inside the frames.
+    """
+
+    photons: Tensor
+    truth: Emitters
+
+
+class FrameSampler(nn.Module):
+    """Draws batches from several scenes, each frame from one, in proportion to the scenes' weights.
+
+    simulator: the image model of the crop;  scenes: what the crops may show.
+    """
+
+    def __init__(self, simulator: Simulator, scenes: Sequence[Scene]) -> None:
+        super().__init__()
+        if not scenes:
+            raise ValueError("a sampler needs at least one scene")
+        self.simulator, self.scenes = simulator, tuple(scenes)
+
+    @torch.no_grad()
+    def draw(self, frames: int, generator: torch.Generator) -> Batch:
+        """A batch of `frames` crops, on the generator's device."""
+        weights = torch.tensor([scene.weight for scene in self.scenes], device=generator.device)
+        choice = torch.multinomial(weights, frames, replacement=True, generator=generator)
+        counts = torch.bincount(choice, minlength=len(self.scenes)).tolist()
+        parts = [
+            self._draw_scene(scene, count, generator)
+            for scene, count in zip(self.scenes, counts, strict=True)
+            if count
+        ]
+        first = 0
+        tables = []
+        for part in parts:
+            tables.append(part.truth.shift(frames=first))
+            first += len(part.photons)
+        return Batch(torch.cat([part.photons for part in parts]), Emitters.concat(tables))
+
+    def _draw_scene(self, scene: Scene, frames: int, generator: torch.Generator) -> Batch:
+        field = self.simulator.field
+        emitters = scene.emitters.draw(frames, field, generator)
+        background = scene.background.draw(frames, field, generator)
+        counts = self.simulator(emitters, background, generator)
+        labels = scene.emitters.labelled(emitters) & _inside(emitters, field.size, field.pixel_um)
+        truth = emitters.select(labels)
+        # Only some scenes draw a blur; a label needs none, and tables must agree to be joined.
+        return Batch(
+            self.simulator.to_photons(counts),
+            Emitters(xyz=truth.xyz, frame=truth.frame, photons=truth.photons, id=truth.id),
+        )
+
+
+def _inside(emitters: Emitters, size: tuple[int, int], pixel_um: float) -> Tensor:
+    """Which emitters lie on the frame's pixels, (N,) bool."""
+    column, row = (emitters.xyz[:, :2] / pixel_um).unbind(1)
+    return (column >= -0.5) & (column < size[1] - 0.5) & (row >= -0.5) & (row < size[0] - 0.5)
