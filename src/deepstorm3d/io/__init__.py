@@ -1,0 +1,35 @@
+"""Files in and out: movies, tables of molecules, phase masks."""
+
+from __future__ import annotations
+
+from .masks import mask_sha256, read_mask, write_mask
+from .movies import Movie, MovieWriter, open_movie
+from .tables import (
+    TableHeader,
+    TableWriter,
+    open_table_writer,
+    open_truth_writer,
+    read_header,
+    read_table,
+    read_truth,
+    write_table,
+    write_truth,
+)
+
+__all__ = [
+    "Movie",
+    "MovieWriter",
+    "TableHeader",
+    "TableWriter",
+    "mask_sha256",
+    "open_movie",
+    "open_table_writer",
+    "open_truth_writer",
+    "read_header",
+    "read_mask",
+    "read_table",
+    "read_truth",
+    "write_mask",
+    "write_table",
+    "write_truth",
+]
