@@ -24,11 +24,11 @@ class ProposalNetwork(Protocol):
         """images: (B, 1, H, W), normalised;  returns the raw output, its form the network's own affair."""
         ...
 
-    def loss(self, raw: Tensor, truth: Emitters) -> Tensor:
+    def loss(self, raw: Tensor, truth: Emitters, /) -> Tensor:
         """Scalar to minimise for a raw output and the emitters of these frames."""
         ...
 
-    def decode(self, raw: Tensor, threshold: float) -> Localizations:
+    def decode(self, raw: Tensor, threshold: float, /) -> Localizations:
         """Detections above a probability."""
         ...
 
