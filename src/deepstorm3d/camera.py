@@ -29,6 +29,7 @@ __all__ = [
     "crop_maps",
     "load_maps",
     "poisson",
+    "variance_terms",
 ]
 
 Maps = Mapping[str, Tensor]
@@ -270,3 +271,22 @@ def crop_maps(maps: Maps, height: int, width: int) -> dict[str, Tensor]:
         top, left = (rows - height) // 2, (columns - width) // 2
         cropped[name] = values[top : top + height, left : left + width]
     return cropped
+
+
+def variance_terms(camera: Camera) -> tuple[float, float]:
+    """(excess, read variance) with which a pixel's variance is about excess·mean + read variance, photons².
+
+    Of a map its mean is taken. For minimum-subtracted frames the noise does not depend on the
+    baseline that `to_photons` leaves in, so the mean baseline is taken off.
+    """
+    match camera:
+        case ScmosCamera(read_noise=noise):
+            maps = load_maps(camera)
+            rms = maps["read_noise"] if "read_noise" in maps else torch.tensor(float(noise))
+            return 1.0, float(rms.square().mean())
+        case EmccdCamera(em_gain=em_gain, read_noise=noise):
+            return (2.0 if em_gain > 1 else 1.0), (noise / em_gain) ** 2
+        case MinimumSubtractedCamera(baseline=baseline, noise=noise):
+            return 1.0, (sum(noise) / 2) ** 2 - sum(baseline) / 2
+        case _:
+            return 1.0, 0.0

@@ -21,7 +21,7 @@ from deepstorm3d.simulation import (
     mitochondria,
     nucleus,
 )
-from deepstorm3d.simulation.simulator import add_patches
+from deepstorm3d.optics.patches import add_patches
 
 pytestmark = pytest.mark.gpu
 FIELD = Field(40, 50, 0.11)

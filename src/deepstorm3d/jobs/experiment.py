@@ -41,7 +41,9 @@ class Experiment(Spec):
     psf: PSFSpec = quantity(PSFSpec(), "", "how the image of a molecule is computed")
     camera: Camera = quantity(IdealCamera(), "", "ideal, scmos, emccd or minimum_subtracted")
     frame_px: tuple[int, int] = quantity((121, 121), "px", "height and width of a simulated frame")
-    scenes: dict[str, Scene] = quantity({"main": Scene()}, "", "what frames may show; training mixes them by weight")
+    scenes: dict[str, Scene] = quantity(
+        {"main": Scene()}, "", "what frames may show; training mixes them by weight"
+    )
     network: NetworkSpec = quantity(CoarseSpec(), "", "coarse, mixture or voxel")
     training: TrainingSpec = quantity(TrainingSpec(), "", "how long and how fast the network learns")
 

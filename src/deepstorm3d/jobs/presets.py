@@ -25,6 +25,8 @@ from .experiment import Experiment
 
 __all__ = ["PRESETS", "preset"]
 
+Count = UniformCount | DensityCount
+
 _STORM = Microscope(wavelength=0.67, focal_length=1.0e5, mask_pitch=30.0, focus=1.5)
 _TELOMERES = Microscope()
 
@@ -47,7 +49,7 @@ def _storm() -> Experiment:
     )
 
 
-def _nucleus(count: UniformCount | DensityCount, z_um: tuple[float, float], margin: tuple[float, float]) -> Scene:
+def _nucleus(count: Count, z_um: tuple[float, float], margin: tuple[float, float]) -> Scene:
     """Telomeres in a nucleus (Fig. 4)."""
     emitters = EmitterPrior(
         count=count, photons=UniformPhotons(), z_um=z_um, margin_px=margin, blur_px=(0.75, 1.25)
@@ -55,10 +57,14 @@ def _nucleus(count: UniformCount | DensityCount, z_um: tuple[float, float], marg
     return Scene(emitters=emitters, background=SuperGaussianBackground())
 
 
-def _density_study(count: UniformCount | DensityCount, margin: tuple[float, float]) -> Scene:
+def _density_study(count: Count, margin: tuple[float, float]) -> Scene:
     """Bright emitters on an even background (Fig. 2)."""
     emitters = EmitterPrior(
-        count=count, photons=FixedPhotons(photons=30_000.0), z_um=(2.0, 6.0), margin_px=margin, blur_px=(1.0, 1.0)
+        count=count,
+        photons=FixedPhotons(photons=30_000.0),
+        z_um=(2.0, 6.0),
+        margin_px=margin,
+        blur_px=(1.0, 1.0),
     )
     return Scene(emitters=emitters, background=UniformBackground(low=150.0, high=150.0))
 
@@ -84,11 +90,12 @@ def _psf_learning() -> Experiment:
 
 
 def _tetrapod() -> Experiment:
-    """What the built-in model `tetrapod` was trained on: 1 to 100 emitters in 81×81 pixels, bright or in a nucleus."""
+    """The built-in model `tetrapod`: 1 to 100 emitters in 81×81 pixels, bright or in a nucleus."""
     # Crops see emitters beyond their border, and some of them a border free of emitters, as whole frames have.
     count, margin = DensityCount(low=0.01, high=1.35), (-14.0, 24.0)
     scenes = {"bright": _density_study(count, margin), "nucleus": _nucleus(count, (2.0, 6.0), margin)}
-    return Experiment(name="tetrapod", scenes=scenes, network=CoarseSpec(channels=96), training=TrainingSpec(steps=15_000))
+    training = TrainingSpec(steps=15_000)
+    return Experiment(name="tetrapod", scenes=scenes, network=CoarseSpec(channels=96), training=training)
 
 
 def _quickstart() -> Experiment:

@@ -29,6 +29,8 @@ from ..training.sampler import FrameSampler
 from ..training.validation import Validation
 from .experiment import Experiment, experiment_mask
 
+Watcher = Callable[[Progress, NetworkLocalizer, FrameSampler], None]
+
 __all__ = ["TrainingRun", "build_localizer", "build_sampler", "train_model"]
 
 
@@ -74,7 +76,7 @@ def train_model(
     device: str = "cpu",
     resume: bool = False,
     store_mask: bool = True,
-    on_progress: Callable[[Progress, NetworkLocalizer, FrameSampler], None] = lambda progress, localizer, sampler: None,
+    on_progress: Watcher = lambda progress, localizer, sampler: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Validation | None:
     """Train the experiment's network and write the model file; None where the run was stopped before its end.
@@ -83,58 +85,65 @@ def train_model(
     on_progress: called after each step with the network and the frames it learns from.
     """
     run = TrainingRun(out)
+    if not out.parent.is_dir():
+        raise InputError(f"there is no folder {out.parent} for the model; create it or choose another --out")
     if run.checkpoint.exists() and not resume:
         raise InputError(
             f"{run.checkpoint} holds an unfinished run: go on with --resume, or delete it to start anew"
         )
+    if resume and out.exists() and not run.checkpoint.exists():
+        raise InputError(f"{out} is complete, there is nothing to resume; delete it, or train without --resume")
+    experiment, phase = _mask_by_hash(experiment)
     with process_group(torch.device(device)) as place:
         localizer = build_localizer(experiment).to(place)
-        sampler = build_sampler(experiment).to(place)
-        seconds: dict[str, float] = {}
-
-        def report(progress: Progress) -> None:
-            seconds["crops_per_second"] = progress.crops_per_second
-            on_progress(progress, localizer, sampler)
-
+        sampler = build_sampler(experiment, phase=phase).to(place)
         validation = train(
             localizer,
             sampler,
             experiment.training,
             seed=experiment.seed,
-            files=RunFiles(run.checkpoint, run.metrics),
+            files=RunFiles(run.checkpoint, run.metrics, experiment.to_mapping()),
             resume=resume,
-            on_progress=report,
+            on_progress=lambda progress: on_progress(progress, localizer, sampler),
             should_stop=should_stop,
         )
         if validation is None or not is_main_process():
             return None
         card = _card(experiment, validation, run.metrics, place)
-        save_model_file(_model_file(experiment, localizer, card, store_mask=store_mask), out)
+        save_model_file(_model_file(experiment, localizer, phase if store_mask else None, card), out)
         run.checkpoint.unlink(missing_ok=True)
     return validation
 
 
+def _mask_by_hash(experiment: Experiment) -> tuple[Experiment, Tensor | None]:
+    """The experiment with a mask file named by its hash, and its phase; other masks need no file.
+
+    Read once, before the training: the file may be gone by its end, and its path tells others nothing.
+    """
+    if not isinstance(experiment.mask, FileMask):
+        return experiment, None
+    mask = experiment_mask(experiment)
+    assert isinstance(mask, PixelMask)
+    phase = mask.phase.detach().cpu().float()
+    return experiment.with_(mask=FileMask(path="", sha256=mask_sha256(phase.numpy()))), phase
+
+
 def _model_file(
-    experiment: Experiment, localizer: NetworkLocalizer, card: Mapping[str, Any], *, store_mask: bool
+    experiment: Experiment, localizer: NetworkLocalizer, phase: Tensor | None, card: Mapping[str, Any]
 ) -> ModelFile:
-    """The model with its experiment; a mask file is replaced by its phase or by its hash alone."""
-    phase = None
-    if isinstance(experiment.mask, FileMask):
-        mask = experiment_mask(experiment)
-        assert isinstance(mask, PixelMask)
-        phase = mask.phase.detach().cpu().float()
-        named = FileMask(path="", sha256=mask_sha256(phase.numpy()))
-        experiment = experiment.with_(mask=named)
+    """The model with its experiment, and the phase of its mask file where that is to be kept."""
     return ModelFile(
         experiment=experiment.to_mapping(),
         weights=localizer.state_dict(),
         threshold=localizer.threshold,
-        mask=phase if store_mask else None,
+        mask=phase,
         card=card,
     )
 
 
-def _card(experiment: Experiment, validation: Validation, metrics: Path, device: torch.device) -> dict[str, Any]:
+def _card(
+    experiment: Experiment, validation: Validation, metrics: Path, device: torch.device
+) -> dict[str, Any]:
     """What a user should know of a model: where from, at what cost, how good."""
     processor = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     last = metrics.read_text(encoding="utf-8").splitlines()[-1] if metrics.exists() else "{}"

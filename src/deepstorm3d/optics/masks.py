@@ -62,7 +62,8 @@ class PixelMask(PhaseMask):
             raise ValueError(f"a mask has two dimensions, got shape {tuple(phase.shape)}")
         self.phase: Tensor
         if learn:
-            self.phase = nn.Parameter(phase)
+            # A copy: the optimiser must not write into the caller's tensor.
+            self.phase = nn.Parameter(phase.detach().clone())
         else:
             self.register_buffer("phase", phase)
 
@@ -100,7 +101,7 @@ class ZernikePhase(PhaseMask):
         self.register_buffer("basis", zernike_basis(indices, axis, radius), persistent=False)
         self.coefficients: Tensor
         if learn:
-            self.coefficients = nn.Parameter(coefficients.double())
+            self.coefficients = nn.Parameter(coefficients.detach().to(torch.float64, copy=True))
         else:
             self.register_buffer("coefficients", coefficients.double())
 
@@ -137,7 +138,7 @@ class DoubleHelixMask(Spec):
     """Phase of a superposition of Gauss-Laguerre modes: two lobes that turn with depth."""
 
     kind: Literal["double_helix"] = "double_helix"
-    waist: float = quantity(0.55, "", "Gaussian waist of the modes as a fraction of the aperture", gt=0.1, lt=2)
+    waist: float = quantity(0.35, "", "Gaussian waist of the modes as a fraction of the aperture", gt=0.1, lt=2)
 
 
 class ZernikeMask(Spec):
@@ -177,13 +178,14 @@ def build_mask(
         case ZeroMask():
             return PixelMask(torch.zeros(microscope.mask_px, microscope.mask_px), learn=learn)
         case AstigmaticMask(strength=strength):
-            return ZernikePhase(microscope, [6], torch.tensor([strength]), learn=learn)
+            return ZernikePhase(microscope, [6], torch.tensor([strength], dtype=torch.float64), learn=learn)
         case TetrapodMask(strength=strength):
             table = tetrapod_coefficients()
             values = strength * torch.tensor(list(table.values()), dtype=torch.float64)
             return ZernikePhase(microscope, list(table), values, learn=learn)
         case ZernikeMask(coefficients=table):
-            return ZernikePhase(microscope, list(table), torch.tensor(list(table.values())), learn=learn)
+            values = torch.tensor(list(table.values()), dtype=torch.float64)
+            return ZernikePhase(microscope, list(table), values, learn=learn)
         case DoubleHelixMask(waist=waist):
             return PixelMask(double_helix_phase(microscope, waist), learn=learn)
         case FileMask():
@@ -199,9 +201,10 @@ def tetrapod_coefficients() -> dict[int, float]:
     return {int(index): float(value) for index, value in json.loads(text)["coefficients"].items()}
 
 
-def double_helix_phase(microscope: Microscope, waist: float = 0.55) -> Tensor:
-    """Phase of the Gauss-Laguerre modes (n, m) = (1,1), (3,5), (5,9), (7,13), (9,17) in equal parts.
+def double_helix_phase(microscope: Microscope, waist: float = 0.35) -> Tensor:
+    """Phase of the Gauss-Laguerre modes (m, n) = (1,1), (3,5), (5,9), (7,13), (9,17) in equal parts.
 
+    The azimuthal orders m differ by 2 (two lobes), the axial orders n by 4 (they turn with depth).
     waist: as a fraction of the usable aperture;  returns (K, K) rad (Pavani & Piestun 2008).
     """
     axis = mask_coordinates(microscope.mask_px, microscope.mask_pitch)
@@ -209,9 +212,8 @@ def double_helix_phase(microscope: Microscope, waist: float = 0.55) -> Tensor:
     x, y = axis[None, :], axis[:, None]
     rho2, theta = x**2 + y**2, torch.atan2(y.expand(len(axis), -1), x.expand(len(axis), -1))
     field = torch.zeros_like(rho2, dtype=torch.complex128)
-    for n, m in ((1, 1), (3, 5), (5, 9), (7, 13), (9, 17)):
-        p = (n - m) // 2 if n >= m else 0
-        # Modes above the line n = m have |m| > n and no radial zero; their order grows by |m| alone.
+    for m, n in ((1, 1), (3, 5), (5, 9), (7, 13), (9, 17)):
+        p = (n - m) // 2
         norm = math.sqrt(2 * math.factorial(p) / (math.pi * math.factorial(p + m)))
         radial = norm * (2 * rho2) ** (m / 2) * _laguerre(p, m, 2 * rho2) * torch.exp(-rho2)
         field = field + torch.polar(radial, m * theta)

@@ -11,6 +11,9 @@ from ..spec import Spec, quantity
 
 __all__ = ["Microscope"]
 
+# Wider pupils are slips of a unit, and would fill the memory before anything could say so.
+_MOST_MASK_PX = 5000
+
 
 class Microscope(Spec):
     """A widefield microscope whose back focal plane is imaged by a 4f system onto a phase mask.
@@ -38,6 +41,12 @@ class Microscope(Spec):
             )
         if self.magnification <= self.na:
             raise ValueError(f"magnification {self.magnification} must be above na {self.na}")
+        if self.mask_px > _MOST_MASK_PX:
+            raise ValueError(
+                f"the pupil's image of {self.pupil_diameter / 1000:.4g} mm would be {self.mask_px} mask pixels of "
+                f"{self.mask_pitch:g} µm across, at most {_MOST_MASK_PX} are computed; "
+                "check focal_length, mask_pitch (both in µm) and magnification"
+            )
         return self
 
     @property

@@ -7,10 +7,11 @@ import torch
 from ..spec import Spec, quantity
 from .masks import PhaseMask, ZernikePhase
 from .microscope import Microscope
+from .psf import PSF
 from .scalar import ScalarPSF
 from .tabulated import TabulatedPSF
 
-__all__ = ["PSFSpec", "build_psf", "tabulate"]
+__all__ = ["PSFSpec", "build_psf", "extent_px", "tabulate"]
 
 
 class PSFSpec(Spec):
@@ -57,3 +58,20 @@ def tabulate(
         return TabulatedPSF(
             source, z_um, blur_range=blur_px, oversampling=1 if blur_px[0] >= 0.7 else 2
         )
+
+
+def extent_px(psf: PSF, z_um: tuple[float, float], fraction: float = 0.75) -> int:
+    """Side of the smallest centred square that holds this fraction of the light at every depth, px.
+
+    At most the side of the PSF's own patch.
+    """
+    z = torch.linspace(z_um[0], z_um[1], 21)
+    xyz = torch.stack([torch.zeros_like(z), torch.zeros_like(z), z], 1)
+    with torch.no_grad():
+        values = psf(xyz).values
+    middle = psf.patch_px // 2
+    for half in range(middle):
+        inner = values[:, middle - half : middle + half + 1, middle - half : middle + half + 1]
+        if float(inner.sum((1, 2)).min()) >= fraction:
+            return 2 * half + 1
+    return psf.patch_px

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -28,7 +30,12 @@ class ScalarPSF(nn.Module):
     oversampling: samples of the pupil for each mask pixel and axis;  apodized: aplanatic amplitude;
     chunk: emitters computed at once (bounds the memory).
 
-    Raises InputError where patch and PSF would fold into each other (sampling of the mask too coarse).
+    "Exact" is this sum over the mask's pixels; finer sampling moves the image a little, for cosθ_s falls
+    steeply at the pupil's rim. Telomere set-up, blur 1 px, 2 to 6 µm: from oversampling 1 to 3 by at most
+    1.6 % of the peak (Tetrapod; 2.4 % flat), from 2 to 3 by 0.5 % (0.7 %); 1.3 % and 0.3 % of the light held.
+
+    Raises InputError where patch and PSF would fold into each other (sampling of the mask too coarse),
+    where the patch is even, and where the mask does not cover the aperture.
     """
 
     def __init__(
@@ -43,15 +50,18 @@ class ScalarPSF(nn.Module):
         chunk: int = 32,
     ) -> None:
         super().__init__()
-        if patch_px % 2 == 0:
-            raise ValueError(f"patch_px must be odd, got {patch_px}")
+        if patch_px < 1 or patch_px % 2 == 0:
+            raise InputError(f"a patch of {patch_px} px has no middle pixel; use an odd number, as {abs(patch_px) + 1}")
         period = microscope.image_period_px * oversampling
         if 2 * patch_px > period:
+            largest = 2 * int((period / 2 - 1) / 2) + 1
+            enough = math.ceil(2 * patch_px / microscope.image_period_px)
             raise InputError(
                 f"a patch of {patch_px} px and a PSF of that extent do not fit into the {period:.0f} px after "
-                f"which the image of this mask repeats; use a patch of at most {int(period / 2)} px "
-                f"or pupil oversampling {oversampling + 1}"
+                f"which the image of this mask repeats; use a patch of at most {largest} px "
+                f"or pupil oversampling {enough}"
             )
+        fit_to_pupil(mask().detach(), microscope)  # refuses a mask of the wrong size now, not at the first image
         self.microscope, self.mask = microscope, mask
         self.patch_px, self.blur_px, self.oversampling, self.chunk = patch_px, blur_px, oversampling, chunk
         pupil = sample_pupil(microscope, mask.pixels, oversampling=oversampling, apodized=apodized)
@@ -103,8 +113,9 @@ class ScalarPSF(nn.Module):
     def _in_focus_field(self, dtype: torch.dtype) -> Tensor:
         """Field of a molecule on the axis at z = 0, normalised to unit light: (K, K) complex."""
         phase = fit_to_pupil(self.mask(), self.microscope, oversampling=self.oversampling)
-        total = self._amplitude.square().sum().sqrt()
-        field = torch.polar(self._amplitude * (self._pixel_area / total), phase.double() + self._focus_phase)
+        amplitude, focus_phase = self._amplitude.double(), self._focus_phase.double()
+        total = amplitude.square().sum().sqrt()
+        field = torch.polar(amplitude * (self._pixel_area / total), phase.double() + focus_phase)
         return field.to(torch.complex128 if dtype == torch.float64 else torch.complex64)
 
     def _intensity(

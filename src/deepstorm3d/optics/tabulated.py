@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-from scipy.ndimage import spline_filter1d
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..errors import InputError
+from .blur import sampled_variance
 from .psf import PSF, Patches, patch_corner
 
 __all__ = ["TabulatedPSF"]
@@ -24,14 +25,19 @@ class TabulatedPSF(nn.Module):
     """Any PSF, tabulated over z and blur and interpolated by cubic B-splines (Unser 1999).
 
     source: the PSF to tabulate;  z_range: µm;  z_step: µm between planes;
-    blur_range: smallest and largest Gaussian σ, camera pixels (one level if equal, else three,
-    interpolated quadratically in σ², along which blurring is the smooth diffusion equation);
-    oversampling: table samples per camera pixel (1 suffices from a blur of 0.7 px up: the image is
-    then band-limited well below the pixel's Nyquist frequency);
+    blur_range: smallest and largest Gaussian σ, camera pixels (one level if equal, else three, or five
+    where the range is wide or begins below 0.7 px, interpolated by a polynomial in the blur's variance,
+    along which blurring is the smooth diffusion equation);
+    oversampling: table samples per camera pixel, 1 or 2. Largest error for the Tetrapod of the telomere
+    set-up, in parts of the peak: at blur 1 px 0.9 % with 1 and 0.1 % with 2; over 0.75 to 1.25 px 1.4 %
+    and 0.9 %; at 0.7 px 2.2 % with 1. The bias this puts on a fit stays under 1.1 nm in all of these;
     dtype: precision of the table;  chunk: emitters computed at once.
 
     Emitters outside z_range or blur_range are drawn as at its nearest end.
+    The patch is narrower than the source's by `margin_px` on each side.
     """
+
+    margin_px = _MARGIN
 
     def __init__(
         self,
@@ -47,19 +53,20 @@ class TabulatedPSF(nn.Module):
         super().__init__()
         if oversampling not in (1, 2):
             raise ValueError(f"oversampling must be 1 or 2, got {oversampling}")
+        if not z_range[0] < z_range[1] or not 0 <= blur_range[0] <= blur_range[1]:
+            raise InputError(f"z range {z_range} µm and blur range {blur_range} px must be given as low, high")
         self._pixel_um, self._patch_px = source.pixel_um, source.patch_px - 2 * _MARGIN
         if self._patch_px < 5:
             raise ValueError(f"the source's patch of {source.patch_px} px leaves no table; use at least {5 + 2 * _MARGIN}")
         self.z_range, self.blur_range, self.oversampling, self.chunk = z_range, blur_range, oversampling, chunk
         self._planes = max(4, math.ceil((z_range[1] - z_range[0]) / z_step)) + 1
         self._z_step = (z_range[1] - z_range[0]) / (self._planes - 1)
-        low, high = blur_range[0] ** 2, blur_range[1] ** 2
-        variances = torch.linspace(low, high, 3 if high > low else 1, dtype=torch.float64)
-        table = torch.stack([self._coefficients(source, float(v) ** 0.5) for v in variances])
+        blurs = _blur_levels(*blur_range)
+        table = torch.stack([self._coefficients(source, blur) for blur in blurs.tolist()])
         # (levels · (planes + 2·extra), samples²): one row is one plane of spline coefficients.
         self.register_buffer("_table", table.flatten(2).flatten(0, 1).to(dtype).contiguous(), persistent=False)
         self._side = table.shape[-1]
-        self._variances = variances.tolist()
+        self._variances = sampled_variance(blurs).tolist()
 
     @property
     def pixel_um(self) -> float:
@@ -71,8 +78,11 @@ class TabulatedPSF(nn.Module):
         """Side of the patches, camera pixels."""
         return self._patch_px
 
+    @torch.no_grad()
     def _coefficients(self, source: PSF, blur_px: float) -> Tensor:
         """Spline coefficients of the source at one blur: (planes + 2·extra, side, side) float64."""
+        from scipy.ndimage import spline_filter1d
+
         s, planes = self.oversampling, self._planes + 2 * _EXTRA_PLANES
         z = self.z_range[0] + self._z_step * torch.arange(-_EXTRA_PLANES, planes - _EXTRA_PLANES, dtype=torch.float64)
         side = source.patch_px
@@ -103,7 +113,7 @@ class TabulatedPSF(nn.Module):
             self._lateral(self._mix(rows[part], weights[part]), _spline(self._distance(offset[part])))
             for part in torch.arange(len(xyz), device=xyz.device).split(self.chunk)
         ]
-        values = torch.cat(parts) if parts else xyz.new_zeros(0, self._patch_px, self._patch_px)
+        values = torch.cat(parts).to(xyz.dtype)
         return Patches(values, corner, values.sum((-2, -1)))
 
     def derivatives(self, xyz: Tensor, blur_px: Tensor | None = None) -> tuple[Patches, Tensor]:
@@ -119,9 +129,7 @@ class TabulatedPSF(nn.Module):
             along_x = self._lateral(plane, torch.stack([dtaps[:, 0], taps[:, 1]], 1))
             along_y = self._lateral(plane, torch.stack([taps[:, 0], dtaps[:, 1]], 1))
             gradients.append(torch.stack([along_x, along_y, self._lateral(dplane, taps)], 1))
-        side = self._patch_px
-        joined = torch.cat(values) if values else xyz.new_zeros(0, side, side)
-        jacobian = torch.cat(gradients) if gradients else xyz.new_zeros(0, 3, side, side)
+        joined, jacobian = torch.cat(values).to(xyz.dtype), torch.cat(gradients).to(xyz.dtype)
         return Patches(joined, corner, joined.sum((-2, -1))), jacobian
 
     def _axial(self, z: Tensor, blur_px: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -136,18 +144,22 @@ class TabulatedPSF(nn.Module):
             return rows, weights, slopes
         levels = self._levels(z, blur_px)
         count = self._planes + 2 * _EXTRA_PLANES
-        rows = torch.cat([rows + level * count for level in range(3)], 1)
+        rows = torch.cat([rows + level * count for level in range(levels.shape[1])], 1)
         mix = levels[:, :, None]
         return rows, (mix * weights[:, None]).flatten(1), (mix * slopes[:, None]).flatten(1)
 
     def _levels(self, z: Tensor, blur_px: Tensor | None) -> Tensor:
-        """Lagrange weights of the three blur levels, quadratic in σ²: (N, 3)."""
-        low, middle, high = self._variances
+        """Lagrange weights of the blur levels, a polynomial in the blur's variance: (N, levels)."""
+        nodes = self._variances
         if blur_px is None:
-            t = torch.zeros_like(z)
+            variance = torch.full_like(z, nodes[len(nodes) // 2])
         else:
-            t = ((blur_px.to(z.dtype).square() - middle) / (high - middle)).clamp(-1, 1)
-        return torch.stack([t * (t - 1) / 2, 1 - t * t, t * (t + 1) / 2], 1)
+            variance = sampled_variance(blur_px.to(z.dtype)).clamp(nodes[0], nodes[-1])
+        weights = []
+        for here in nodes:
+            factors = [(variance - other) / (here - other) for other in nodes if other != here]
+            weights.append(torch.stack(factors).prod(0))
+        return torch.stack(weights, 1)
 
     def _mix(self, rows: Tensor, weights: Tensor) -> Tensor:
         """Weighted sums of table rows: (n, side, side). An embedding bag gathers and adds in one pass."""
@@ -183,6 +195,18 @@ class TabulatedPSF(nn.Module):
         for k in range(1, width):
             out = torch.addcmul(out, rows[:, :, begin + k : begin + k + stop : s], x[:, k])
         return out
+
+
+def _blur_levels(low: float, high: float) -> Tensor:
+    """The σ (px) to tabulate between two, evenly spaced in variance: 3, or 5 where 3 would leave 3 % of the peak."""
+    fine = torch.linspace(low, high, 401, dtype=torch.float64)
+    variance = sampled_variance(fine)
+    span = (variance[-1] - variance[0]).item()
+    if span < 1e-4:
+        return fine[-1:]
+    count = 3 if span <= 1.05 and low >= 0.7 else 5
+    targets = torch.linspace(0, 1, count, dtype=torch.float64) * span + variance[0]
+    return fine[torch.searchsorted(variance, targets).clamp(max=400)]
 
 
 def _spline(distance: Tensor) -> Tensor:

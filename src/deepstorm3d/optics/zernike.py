@@ -7,13 +7,18 @@ import math
 import torch
 from torch import Tensor
 
+from ..errors import InputError
+
 __all__ = ["noll_to_nm", "zernike", "zernike_basis"]
 
 
 def noll_to_nm(index: int) -> tuple[int, int]:
-    """Radial order n and signed azimuthal order m of Noll's index j ≥ 1 (m < 0: sine). Noll 1976, table I."""
+    """Radial order n and signed azimuthal order m of Noll's index j ≥ 1 (m < 0: sine). Noll 1976, table I.
+
+    Raises InputError where j < 1.
+    """
     if index < 1:
-        raise ValueError(f"Noll's index starts at 1, got {index}")
+        raise InputError(f"Zernike index {index}: Noll's index starts at 1 (piston); defocus is 4, astigmatism 5 and 6")
     n = int((math.sqrt(8 * index - 7) - 1) / 2)
     place = index - n * (n + 1) // 2 - 1
     m = 2 * ((place + 1) // 2) if n % 2 == 0 else 2 * (place // 2) + 1

@@ -1,0 +1,48 @@
+"""A smooth background as a surface of cubic B-splines, linear in its coefficients."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["SplineBackground"]
+
+
+class SplineBackground:
+    """Background over frames of one size: B-spline knots every `spacing_px` (de Boor 1978).
+
+    The basis is a product of one matrix for rows and one for columns, so a surface costs two small
+    matrix products.  size: (H, W) px;  spacing_px: distance of the knots (inf: one level a frame).
+    """
+
+    def __init__(self, size: tuple[int, int], spacing_px: float, like: Tensor) -> None:
+        self._rows = _basis(size[0], spacing_px, like)
+        self._columns = _basis(size[1], spacing_px, like)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Coefficients down and across."""
+        return self._rows.shape[1], self._columns.shape[1]
+
+    def surface(self, coefficients: Tensor) -> Tensor:
+        """(B, *shape) coefficients → (B, H, W) photons per pixel."""
+        return self._rows @ coefficients @ self._columns.mT
+
+    def adjoint(self, frames: Tensor) -> Tensor:
+        """(B, H, W) → (B, *shape): the transpose of `surface`."""
+        return self._rows.mT @ frames @ self._columns
+
+    def squared_adjoint(self, weights: Tensor) -> Tensor:
+        """Diagonal of the normal equations for pixel weights (B, H, W): (B, *shape)."""
+        return self._rows.square().mT @ weights @ self._columns.square()
+
+
+def _basis(pixels: int, spacing_px: float, like: Tensor) -> Tensor:
+    """Cubic B-splines at the pixel centres: (pixels, knots); each row sums to 1."""
+    if spacing_px >= pixels:
+        return like.new_ones(pixels, 1)
+    intervals = max(1, round((pixels - 1) / spacing_px))
+    place = torch.arange(pixels, dtype=like.dtype, device=like.device) * intervals / (pixels - 1)
+    knots = torch.arange(-1, intervals + 2, dtype=like.dtype, device=like.device)
+    d = (place[:, None] - knots).abs()
+    return torch.where(d < 1, 2 / 3 - d * d + d**3 / 2, (2 - d).clamp(min=0) ** 3 / 6)

@@ -1,0 +1,167 @@
+"""Photometry: photons of every molecule and the background, at given positions, by linear least squares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..optics.patches import patch_addresses
+from ..optics.psf import PSF
+from .background import SplineBackground
+
+__all__ = ["Photometry", "fit_photometry"]
+
+
+@dataclass(frozen=True)
+class Photometry:
+    """What a linear fit of a set of frames found.
+
+    photons: (N,) of each molecule, at least 0;  background: (N,) photons per pixel where it lies;
+    background_image: (B, H, W);  model: (B, H, W) expected photons, molecules and background;
+    chi_square: (N,) mean over a molecule's patch of the squared residual over its variance: about 1
+    where the model explains the frame.
+    """
+
+    photons: Tensor
+    background: Tensor
+    background_image: Tensor
+    model: Tensor
+    chi_square: Tensor
+
+
+class _LinearImage:
+    """The expected frame as a linear function of photons (N,) and background coefficients (B, k, l)."""
+
+    def __init__(
+        self, psf: PSF, xyz: Tensor, frame: Tensor, blur_px: Tensor | None, shape: tuple[int, ...], spacing: float
+    ) -> None:
+        patches = psf(xyz, blur_px)
+        self.values = patches.values
+        frames, height, width = shape
+        self.border = max(self.values.shape[-2:])
+        self.canvas = (frames, height + 2 * self.border, width + 2 * self.border)
+        size = (self.values.shape[1], self.values.shape[2])
+        self.where = patch_addresses(patches.corner + self.border, frame, size, self.canvas).flatten(1)
+        self.background = SplineBackground((height, width), spacing, xyz)
+        self.shape = shape
+
+    def image(self, photons: Tensor, coefficients: Tensor) -> Tensor:
+        flat = photons.new_zeros(self.canvas).view(-1)
+        flat.index_add_(0, self.where.flatten(), (self.values * photons[:, None, None]).flatten())
+        b, (_, height, width) = self.border, self.shape
+        molecules = flat.view(self.canvas)[:, b : b + height, b : b + width]
+        return molecules + self.background.surface(coefficients)
+
+    def adjoint(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        return (self.values * self._cut(frames)).sum((1, 2)), self.background.adjoint(frames)
+
+    def diagonal(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        photons = (self.values.square() * self._cut(weights)).sum((1, 2))
+        return photons, self.background.squared_adjoint(weights)
+
+    def mean_over_patches(self, frames: Tensor) -> Tensor:
+        """Mean of (B, H, W) over each patch's pixels inside the frame: (N,)."""
+        total = self._cut(frames).sum((1, 2))
+        return total / self._cut(torch.ones_like(frames)).sum((1, 2)).clamp(min=1)
+
+    def _cut(self, frames: Tensor) -> Tensor:
+        padded = torch.nn.functional.pad(frames, [self.border] * 4)
+        return padded.reshape(-1)[self.where].view_as(self.values)
+
+
+def fit_photometry(
+    psf: PSF,
+    xyz: Tensor,
+    frame: Tensor,
+    frames: Tensor,
+    *,
+    blur_px: Tensor | None = None,
+    weight: Tensor | None = None,
+    excess: float = 1.0,
+    read_variance: float = 0.0,
+    spacing_px: float = 30.0,
+) -> Photometry:
+    """Photons of all molecules of all frames, and a smooth background, jointly.
+
+    Minimises Σ w (frame − Σ photons·PSF − background)²/variance, first with the variance of the
+    smoothed frame, then with the model's own; molecules driven below 0 photons are set to 0 and the
+    rest is solved again. The normal equations are solved by conjugate gradients with a diagonal
+    preconditioner (Hestenes & Stiefel 1952): no matrix is formed, whatever the number of molecules.
+
+    xyz: (N, 3) µm;  frame: (N,) index into frames;  frames: (B, H, W) photons;  blur_px: (N,) or None;
+    weight: (B, H, W), 0 withholds a pixel;  excess, read_variance: variance = excess·mean + read_variance
+    (see `camera.variance_terms`);  spacing_px: distance of the background's spline knots, inf for a level.
+    """
+    weight = torch.ones_like(frames) if weight is None else weight
+    image = _LinearImage(psf, xyz, frame, blur_px, tuple(frames.shape), spacing_px)
+    # A mean over 5×5 pixels is close enough to the expected value to weight the first round.
+    smooth = torch.nn.functional.avg_pool2d(frames[:, None], 5, 1, 2, count_include_pad=False)[:, 0]
+    variance = (excess * smooth.clamp(min=0) + read_variance).clamp(min=1.0)
+    photons = xyz.new_zeros(len(xyz))
+    coefficients = xyz.new_zeros(len(frames), *image.background.shape)
+    free = torch.ones_like(photons)
+    model = frames
+    for _ in range(3):
+        photons, coefficients = _solve(image, frames, weight / variance, photons * free, coefficients, free)
+        # Two molecules proposed for one can share its light with opposite signs: the negative one goes.
+        free = free * (photons > 0)
+        photons = photons * free
+        model = image.image(photons, coefficients)
+        variance = (excess * model.clamp(min=0) + read_variance).clamp(min=1.0)
+    background_image = image.background.surface(coefficients)
+    residual = weight * (frames - model).square() / variance
+    return Photometry(
+        photons=photons,
+        background=_at_positions(background_image, xyz, frame, psf.pixel_um),
+        background_image=background_image,
+        model=model,
+        chi_square=image.mean_over_patches(residual),
+    )
+
+
+def _at_positions(images: Tensor, xyz: Tensor, frame: Tensor, pixel_um: float) -> Tensor:
+    """Values of (B, H, W) images at the pixels nearest to positions: (N,), at least 0."""
+    height, width = images.shape[1:]
+    column, row = (xyz[:, :2] / pixel_um).round().long().unbind(1)
+    return images[frame, row.clamp(0, height - 1), column.clamp(0, width - 1)].clamp(min=0)
+
+
+def _solve(
+    image: _LinearImage,
+    frames: Tensor,
+    weights: Tensor,
+    photons: Tensor,
+    coefficients: Tensor,
+    free: Tensor,
+    iterations: int = 15,
+) -> tuple[Tensor, Tensor]:
+    """Conjugate gradients on the normal equations, started from the last solution."""
+    scale_p, scale_b = image.diagonal(weights)
+    # Unknowns scaled to a unit diagonal; a molecule outside its frame, or held at 0, has no equation.
+    scale_p = torch.where((scale_p > 1e-12) & (free > 0), scale_p.clamp(min=1e-12).rsqrt(), 0.0)
+    scale_b = scale_b.clamp(min=1e-12).rsqrt()
+
+    def normal(p: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        back_p, back_b = image.adjoint(weights * image.image(p * scale_p, b * scale_b))
+        return back_p * scale_p, back_b * scale_b
+
+    rest_p, rest_b = image.adjoint(weights * (frames - image.image(photons, coefficients)))
+    rest_p, rest_b = rest_p * scale_p, rest_b * scale_b
+    step_p, step_b = torch.zeros_like(rest_p), torch.zeros_like(rest_b)
+    way_p, way_b = rest_p, rest_b
+    power = _dot(rest_p, rest_b, rest_p, rest_b)
+    for _ in range(iterations):
+        bent_p, bent_b = normal(way_p, way_b)
+        length = power / _dot(way_p, way_b, bent_p, bent_b).clamp(min=1e-30)
+        step_p, step_b = step_p + length * way_p, step_b + length * way_b
+        rest_p, rest_b = rest_p - length * bent_p, rest_b - length * bent_b
+        before, power = power, _dot(rest_p, rest_b, rest_p, rest_b)
+        turn = power / before.clamp(min=1e-30)
+        way_p, way_b = rest_p + turn * way_p, rest_b + turn * way_b
+    return photons + step_p * scale_p, coefficients + step_b * scale_b
+
+
+def _dot(p: Tensor, b: Tensor, q: Tensor, c: Tensor) -> Tensor:
+    return (p * q).sum() + (b * c).sum()

@@ -1,0 +1,248 @@
+"""Simulate: an experiment becomes a movie of camera counts and the list of what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from ..emitters import Emitters
+from ..errors import InputError
+from ..io.movies import MovieWriter
+from ..io.tables import TableWriter, open_truth_writer
+from ..optics.masks import PhaseMask
+from ..optics.model import build_psf, tabulate
+from ..optics.tabulated import TabulatedPSF
+from ..simulation.blinking import blink
+from ..simulation.field import Field
+from ..simulation.priors import EmitterPrior, FixedCount, Scene
+from ..simulation.simulator import Simulator
+from ..simulation.structures import ellipsoid_surface, filaments, mitochondria, nucleus
+from .experiment import Experiment, experiment_mask
+
+__all__ = ["LIGHT_HELD", "STRUCTURES", "SimulationSummary", "StructureName", "patch_for_light", "simulate_movie"]
+
+StructureName = Literal["filaments", "mitochondria", "ellipsoid", "nucleus"]
+STRUCTURES: tuple[StructureName, ...] = get_args(StructureName)
+
+LIGHT_HELD = 0.95
+"""Fraction of a molecule's light that the patch of a simulated movie holds, at every depth, where it can."""
+
+# Far from the seeds of training and validation, so that a movie never repeats what a network has learnt from.
+_MOVIE_SEED = 2_000_003
+# Pixels computed at a time, the borders for overhanging patches included: 64 MB in single precision.
+_BLOCK_PIXELS = 2**24
+_DEPTHS = 9
+# Frames that a molecule on a structure shines on average; the mean dark time is this many movies.
+_ON_FRAMES, _DARK_MOVIES = 2.0, 2.0
+# Share of the field's width that a structure fills.
+_FILLS = 0.9
+
+Draw = Callable[[int, int], Emitters]
+
+
+@dataclass(frozen=True)
+class SimulationSummary:
+    """What was simulated.
+
+    emitters: rows of truth inside the frames;  labelled: of these, at least as bright as the scene's
+    `min_photons`;  patch_px, light_held: side of the patch, and the least fraction of a molecule's
+    light on it over the depths;  clipped: pixels beyond 16 bits.
+    """
+
+    frames: int
+    emitters: int
+    labelled: int
+    patch_px: int
+    light_held: float
+    clipped: int
+
+
+def simulate_movie(
+    experiment: Experiment,
+    out: Path,
+    *,
+    frames: int,
+    truth: Path | None = None,
+    emitters: int | None = None,
+    scene: str | None = None,
+    seed: int | None = None,
+    structure: StructureName | None = None,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> SimulationSummary:
+    """Write a movie of the experiment's camera as 16-bit TIFF, and the true emitters as ThunderSTORM CSV.
+
+    The PSF is tabulated on a patch that holds 95 % of the light at every depth where the sampling of the mask
+    permits (`patch_for_light`), at least as large as the experiment's own; what lies beyond is lost.
+
+    truth: gets every emitter inside the frame, the dim ones too;
+    emitters: the number inside every frame (the scene's number else; emitters outside the frame are then
+    left out), on average where there is a structure;  scene: one of the experiment's, the first else;
+    seed: of all random numbers, the experiment's else;
+    structure: place the molecules on one and let them blink through the movie (one frame: all are on);
+    the list of the whole movie is then held in memory.
+    Raises InputError for what does not fit; nothing then stands under the final names.
+    """
+    if frames < 1:
+        raise InputError(f"a movie needs at least one frame, {frames} were asked for")
+    chosen, mask = experiment.scene(scene), experiment_mask(experiment)
+    pixel_um, shape = experiment.microscope.pixel_um, experiment.frame_px
+    field = Field(*shape, pixel_um)
+    generator = torch.Generator().manual_seed((experiment.seed if seed is None else seed) + _MOVIE_SEED)
+    with (
+        _truth_file(truth, pixel_um, frames, shape, overwrite) as table,
+        MovieWriter(out, frames=frames, shape=shape, pixel_um=pixel_um, overwrite=overwrite) as movie,
+    ):
+        patch_px, held = patch_for_light(experiment, mask)
+        simulator = _simulator(experiment, mask, patch_px, field)
+        draw = _draw_of(chosen, emitters, structure, field, frames, generator)
+        rows = labelled = 0
+        side = [length + 2 * patch_px for length in shape]
+        block = max(1, _BLOCK_PIXELS // (side[0] * side[1]))
+        for start in range(0, frames, block):
+            count = min(block, frames - start)
+            here = draw(start, count)
+            background = chosen.background.draw(count, field, generator)
+            movie.append(simulator(here.shift(frames=-start), background, generator).numpy())
+            here = here.select(_inside(here, field))
+            if table is not None:
+                table.append(here, frames_done=start + count)
+            rows += len(here)
+            labelled += int(chosen.emitters.labelled(here).sum())
+            on_progress(start + count, frames)
+        clipped = movie.clipped
+    return SimulationSummary(frames, rows, labelled, patch_px, held, clipped)
+
+
+def patch_for_light(experiment: Experiment, mask: PhaseMask, light: float = LIGHT_HELD) -> tuple[int, float]:
+    """Side of the smallest patch that holds a fraction of the light at every depth, and the fraction it holds.
+
+    No smaller than the experiment's patch, no larger than the image period of the mask's pixels permits
+    (half of it) or than a molecule anywhere in the frame needs: the largest is given where none suffices.
+    """
+    spec, margin = experiment.psf, TabulatedPSF.margin_px
+    period = experiment.microscope.image_period_px * spec.pupil_oversampling
+    # The table's spline takes a margin of its source.
+    fits = min(int(period / 2) - 2 * margin, 2 * max(experiment.frame_px) + 1, 501)
+    largest = max(spec.patch_px, fits - 1 + fits % 2)
+    psf = build_psf(spec, experiment.microscope, mask, patch_px=largest)
+    z = torch.linspace(*experiment.z_um, _DEPTHS)
+    xyz = torch.stack([torch.zeros_like(z), torch.zeros_like(z), z], 1)
+    with torch.no_grad():
+        values = psf(xyz, torch.full_like(z, experiment.blur_px[1])).values
+    held = 0.0
+    for side in range(spec.patch_px, largest + 1, 2):
+        cut = (largest - side) // 2
+        held = float(values[:, cut : largest - cut, cut : largest - cut].sum((1, 2)).min())
+        if held >= light:
+            return side, held
+    return largest, held
+
+
+def _simulator(experiment: Experiment, mask: PhaseMask, patch_px: int, field: Field) -> Simulator:
+    spec = experiment.psf.with_(patch_px=patch_px)
+    psf = tabulate(spec, experiment.microscope, mask, experiment.z_um, experiment.blur_px)
+    return Simulator(psf, experiment.camera, field)
+
+
+@contextmanager
+def _truth_file(
+    path: Path | None, pixel_um: float, frames: int, shape: tuple[int, int], overwrite: bool
+) -> Iterator[TableWriter[Emitters] | None]:
+    """The growing list, which gets its name after the movie has got its own; nothing is left of a failed run."""
+    if path is None:
+        yield None
+        return
+    writer = open_truth_writer(path, pixel_um=pixel_um, frames=frames, shape=shape, overwrite=overwrite)
+    try:
+        yield writer
+        writer.finish()
+    except BaseException:
+        writer.discard()
+        raise
+
+
+def _draw_of(
+    scene: Scene,
+    number: int | None,
+    structure: StructureName | None,
+    field: Field,
+    frames: int,
+    generator: torch.Generator,
+) -> Draw:
+    """How the emitters of frames start … start + count − 1 are drawn."""
+    prior = scene.emitters
+    if number is not None:
+        low, high = prior.margin_px
+        prior = prior.with_(count=FixedCount(count=number), margin_px=(max(0.0, low), max(0.0, high)))
+    if structure is not None:
+        whole = _on_structure(structure, prior, field, frames, generator)
+        return lambda start, count: whole.select(
+            (whole.frame >= start) & (whole.frame < start + count)
+        )
+    drawn = 0
+
+    def draw(start: int, count: int) -> Emitters:
+        nonlocal drawn
+        part = prior.draw(count, field, generator)
+        part = replace(part.shift(frames=start), id=part.id + drawn)
+        drawn += len(part)
+        return part
+
+    return draw
+
+
+def _on_structure(
+    name: StructureName, prior: EmitterPrior, field: Field, frames: int, generator: torch.Generator
+) -> Emitters:
+    """Blinking molecules on a structure that fills the field and the depth range, for a whole movie."""
+    area = torch.full((256,), field.width * field.height * field.pixel_um**2)
+    in_frame = float(prior.count.draw(area, generator).float().mean())
+    # A blink touches one frame more than it lasts; some molecules stay dark throughout.
+    appear = 1 - torch.exp(torch.tensor(-1 / _DARK_MOVIES)).item()
+    molecules = in_frame if frames == 1 else in_frame * frames / ((1 + _ON_FRAMES) * appear)
+    xyz = _place(name, max(0, round(molecules)), prior.z_um, field, generator)
+    photons = prior.photons.draw(len(xyz), generator)
+    if frames == 1:
+        numbers = torch.arange(len(xyz))
+        table = Emitters(xyz=xyz, frame=torch.zeros_like(numbers), photons=photons, id=numbers)
+    else:
+        dark = _DARK_MOVIES * frames
+        table = blink(xyz, photons, frames, generator, on_time=_ON_FRAMES, off_time=dark)
+    if prior.blur_px is None:
+        return table
+    low, high = prior.blur_px
+    return replace(table, blur_px=low + (high - low) * torch.rand(len(table), generator=generator))
+
+
+def _place(
+    name: StructureName, number: int, z_um: tuple[float, float], field: Field, generator: torch.Generator
+) -> Tensor:
+    """Positions (number, 3) µm on the structure."""
+    make = {
+        "filaments": filaments,
+        "mitochondria": mitochondria,
+        "ellipsoid": ellipsoid_surface,
+        "nucleus": nucleus,
+    }
+    if name not in make:
+        raise InputError(f"there is no structure '{name}'; there are: {', '.join(STRUCTURES)}")
+    p = field.pixel_um
+    centre = ((field.width - 1) / 2 * p, (field.height - 1) / 2 * p, sum(z_um) / 2)
+    extent = (_FILLS * field.width * p, _FILLS * field.height * p, z_um[1] - z_um[0])
+    try:
+        return make[name](number, centre, extent, generator)
+    except ValueError as error:
+        raise InputError(f"{name} do not fit into this field and depth range: {error}") from error
+
+
+def _inside(emitters: Emitters, field: Field) -> Tensor:
+    """Which emitters lie on the frame's pixels, (N,) bool."""
+    place = emitters.xyz[:, :2] / field.pixel_um
+    return ((place >= -0.5) & (place < torch.tensor([field.width, field.height]) - 0.5)).all(dim=1)
