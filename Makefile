@@ -1,0 +1,66 @@
+# deepstorm3d: every target makes its own virtual environment first. `make help` lists them.
+
+PYTHON    ?= python3
+VENV      ?= .venv
+EXTRAS    ?= dev,compressed
+PIP_FLAGS ?=
+DEMO_OUT  ?= demo-out
+
+BIN       := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow test-gpu check lint format bench docs clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@echo "  Another Python: make PYTHON=python3.12 demo.  Options for pip: PIP_FLAGS=..."
+
+demo: $(INSTALLED)  ## simulate, localize, evaluate and draw the built-in example, into demo-out/
+	$(BIN)/deepstorm3d demo --out $(DEMO_OUT)
+
+test: $(INSTALLED)  ## the tests that need neither a GPU nor minutes
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-slow: $(INSTALLED)  ## the tests that train a network (tens of minutes)
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+test-gpu: $(INSTALLED)  ## the tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)
+
+check: lint  ## style, types and layers
+	$(BIN)/python -m pytest tests/test_architecture.py tests/test_import_time.py
+
+lint: $(INSTALLED)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(INSTALLED)  ## let ruff lay out the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED)  ## measure speed and accuracy anew (benchmarks/bench_*.py)
+	@for script in benchmarks/bench_*.py; do \
+	    test -e "$$script" || { echo "there is no benchmarks/bench_*.py"; exit 1; }; \
+	    echo "$$script"; $(BIN)/python "$$script" || exit 1; \
+	done
+
+docs: $(INSTALLED)  ## write docs/reference/cli.md anew from the program's own help
+	$(BIN)/python docs/reference/make_cli.py
+
+clean:  ## remove what make made: the environment, demo-out/, builds and caches (never runs/)
+	rm -rf $(VENV) $(DEMO_OUT) build dist .pytest_cache .ruff_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Installed anew only when what it is made from changes. A Python without `ensurepip` (Debian without
+# python3-venv) still makes an environment; its own pip then installs into it.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "deepstorm3d needs Python 3.11 or newer; '$(PYTHON)' is: $$($(PYTHON) --version 2>&1 | head -n 1)."; \
+	    echo "Name another one:  make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(VENV)
+	@pip="$(BIN)/python -m pip"; \
+	$$pip --version >/dev/null 2>&1 || pip="$(PYTHON) -m pip --python $(BIN)/python"; \
+	set -x; $$pip install $(PIP_FLAGS) -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
