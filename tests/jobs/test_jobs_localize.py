@@ -1,0 +1,193 @@
+"""Localize as a job: streaming, tiles, resume, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from deepstorm3d.errors import InputError
+from deepstorm3d.io.movies import MovieWriter
+from deepstorm3d.io.tables import read_table
+from deepstorm3d.jobs.experiment import Experiment
+from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.pipeline import change_camera, load_pipeline
+from deepstorm3d.jobs.presets import preset
+from deepstorm3d.jobs.tiling import localize_in_tiles, tiles
+from deepstorm3d.jobs.train import build_localizer
+from deepstorm3d.localizer.coarse import CoarseSpec
+from deepstorm3d.localizer.modelfile import ModelFile
+
+
+def untrained(dilations: tuple[int, ...] = (1, 2)) -> Experiment:
+    """A small set-up whose network has random weights: it finds nonsense, but always the same nonsense."""
+    experiment = preset("quickstart")
+    optics = experiment.psf.with_(patch_px=21, pupil_oversampling=2)
+    microscope = experiment.microscope.with_(mask_pitch=90.0)
+    network = CoarseSpec(channels=8, skip=4, dilations=dilations)
+    return experiment.with_(psf=optics, microscope=microscope, network=network)
+
+
+@pytest.fixture(scope="module")
+def model() -> ModelFile:
+    experiment = untrained()
+    localizer = build_localizer(experiment)
+    localizer.measure_normalisation(torch.full((1, 8, 8), 20.0) + torch.rand(1, 8, 8))
+    localizer.eval()
+    frame = torch.poisson(torch.full((1, 48, 40), 20.0), generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        heat = torch.sigmoid(localizer(frame))
+    # About ten of the highest values of a frame of noise count as molecules.
+    threshold = float(heat.flatten().topk(20).values[-1])
+    return ModelFile(experiment.to_mapping(), localizer.state_dict(), threshold, None, {})
+
+
+def movie(path: Path, frames: int = 12, size: tuple[int, int] = (48, 40), pixel_um: float | None = 0.11) -> Path:
+    counts = np.random.default_rng(0).poisson(20, (frames, *size)).astype(np.uint16)
+    with MovieWriter(path, frames=frames, shape=size, pixel_um=pixel_um) as writer:
+        writer.append(counts)
+    return path
+
+
+def test_every_row_is_complete_and_finite(model: ModelFile, tmp_path: Path) -> None:
+    summary = localize_movie(movie(tmp_path / "m.tif"), model, tmp_path / "out.hdf5")
+    table = read_table(tmp_path / "out.hdf5")
+    assert summary.frames == 12
+    assert len(table) == summary.localizations > 0
+    assert table.sigma_source == "crlb"
+    for name, column in table.columns().items():
+        assert torch.isfinite(column).all(), name
+    assert (table.sigma_xyz > 0).all()
+
+
+def test_stopped_and_resumed_gives_the_same_table(
+    model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = movie(tmp_path / "m.tif")
+    monkeypatch.setattr("deepstorm3d.jobs.localize._BLOCK_PIXELS", 3 * 48 * 40)
+    localize_movie(source, model, tmp_path / "whole.csv")
+    asked = iter([False, True])
+    stopped = localize_movie(source, model, tmp_path / "cut.csv", should_stop=lambda: next(asked, True))
+    assert not stopped.complete
+    assert not (tmp_path / "cut.csv").exists()
+    resumed = localize_movie(source, model, tmp_path / "cut.csv", resume=True)
+    assert resumed.frames == 6
+    assert (tmp_path / "cut.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_region_and_frame_range_keep_the_movies_coordinates(model: ModelFile, tmp_path: Path) -> None:
+    source = movie(tmp_path / "m.tif")
+    localize_movie(source, model, tmp_path / "part.csv", frames=(4, 9), roi=(8, 16, 40, 48))
+    table = read_table(tmp_path / "part.csv")
+    assert set(table.frame.tolist()) <= set(range(4, 9))
+    assert float(table.xyz[:, 0].min()) > 7 * 0.11
+    assert float(table.xyz[:, 1].min()) > 15 * 0.11
+
+
+def test_tiles_show_no_seam(model: ModelFile) -> None:
+    pipeline = load_pipeline(model)
+    frames = torch.poisson(torch.full((2, 150, 131), 20.0), generator=torch.Generator().manual_seed(0))
+    whole = pipeline.localizer.localize(frames)
+    cut = localize_in_tiles(pipeline.localizer.localize, frames, 0.11, tile_px=32, margin_px=40)
+    assert len(whole) == len(cut) > 20
+
+    def ordered(table: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
+        rows = torch.cat([frame[:, None].double(), table.double()], 1).numpy().round(4)
+        return torch.from_numpy(rows[np.lexsort(rows.T[::-1])])
+
+    assert torch.allclose(ordered(whole.xyz, whole.frame), ordered(cut.xyz, cut.frame), atol=2e-4)
+
+
+def test_the_margin_covers_the_reach_of_the_default_network() -> None:
+    """A pixel further away than the tiles' margin must not change an output (see jobs/tiling.py)."""
+    localizer = build_localizer(untrained(dilations=(1, 2, 4, 8, 2, 1))).eval()
+    frame = torch.full((1, 16, 256), 20.0)
+    other = frame.clone()
+    other[:, :, 0] = 2000.0
+    with torch.no_grad():
+        changed = (localizer(frame) - localizer(other)).abs().amax((0, 1, 2)) > 0
+    assert int(torch.nonzero(changed).max()) <= 96
+
+
+def test_tiles_cover_each_pixel_once() -> None:
+    count = torch.zeros(1000, 1700)
+    for tile in tiles(1000, 1700, tile_px=512, margin_px=64):
+        (top, bottom), (left, right) = tile.core_rows, tile.core_columns
+        count[top:bottom, left:right] += 1
+        assert tile.outer_rows[0] % 8 == tile.outer_columns[0] % 8 == 0
+    assert (count == 1).all()
+
+
+def test_memory_is_asked_for_by_block_not_by_movie(
+    model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepstorm3d.jobs.localize._BLOCK_PIXELS", 2 * 48 * 40)
+    seen: list[int] = []
+    pipeline_localize = "deepstorm3d.jobs.pipeline.Pipeline.localize"
+    from deepstorm3d.jobs.pipeline import Pipeline
+
+    original = Pipeline.localize
+
+    def counted(self: Pipeline, photons: torch.Tensor) -> object:
+        seen.append(len(photons))
+        return original(self, photons)
+
+    monkeypatch.setattr(pipeline_localize, counted)
+    localize_movie(movie(tmp_path / "m.tif", frames=9), model, tmp_path / "o.csv")
+    assert seen == [2, 2, 2, 2, 1]
+
+
+def test_another_pixel_size_is_refused_with_both_numbers(model: ModelFile, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"160\.0 nm.*110\.0 nm"):
+        localize_movie(movie(tmp_path / "m.tif", pixel_um=0.16), model, tmp_path / "o.csv")
+    assert not list(tmp_path.glob("o.*"))
+
+
+def test_a_frame_smaller_than_the_psf_is_refused(model: ModelFile, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="6 x 6 px.*extends over"):
+        localize_movie(movie(tmp_path / "m.tif", size=(6, 6)), model, tmp_path / "o.csv")
+
+
+@pytest.mark.parametrize(
+    ("frames", "roi", "says"),
+    [((5, 99), None, "frames 0:12"), ((7, 3), None, "7:3"), ((None, None), (0, 0, 99, 20), "40 x 48")],
+)
+def test_a_selection_outside_the_movie_is_refused(
+    model: ModelFile, tmp_path: Path, frames: tuple[int | None, int | None], roi: tuple[int, ...] | None, says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        localize_movie(movie(tmp_path / "m.tif"), model, tmp_path / "o.csv", frames=frames, roi=roi)  # type: ignore[arg-type]
+
+
+def test_saturated_frames_are_counted_and_warned_of(model: ModelFile, tmp_path: Path) -> None:
+    counts = np.full((3, 48, 40), 20, np.uint16)
+    counts[1, 10, 10] = 65535
+    with MovieWriter(tmp_path / "m.tif", frames=3, shape=(48, 40)) as writer:
+        writer.append(counts)
+    summary = localize_movie(tmp_path / "m.tif", model, tmp_path / "o.csv")
+    assert summary.saturated_frames == 1
+    assert "1 of 3 frames have saturated pixels" in summary.warnings[0]
+
+
+def test_a_camera_is_changed_by_key_and_a_wrong_key_is_named() -> None:
+    camera = preset("quickstart").camera
+    changed = change_camera(camera, ["baseline=100", "gain=2.5"])
+    assert changed.kind == "scmos"
+    assert torch.allclose(changed.to_photons(torch.tensor([[[350.0]]])), torch.tensor(100.0))
+    with pytest.raises(InputError, match="did you mean 'baseline'"):
+        change_camera(changed, ["basline=100"])
+
+
+def test_a_mask_for_a_model_that_has_its_own_is_refused(model: ModelFile, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="its own mask"):
+        load_pipeline(model, mask=tmp_path / "mask.npy")
+
+
+def test_weights_of_another_network_are_refused(model: ModelFile) -> None:
+    weights = dict(model.weights)
+    weights.popitem()
+    with pytest.raises(InputError, match="do not fit"):
+        load_pipeline(dataclasses.replace(model, weights=weights))
