@@ -59,29 +59,37 @@ def spec_from_mapping(kind: type[SpecType], mapping: Mapping[str, Any], *, sourc
 
 def _explain(kind: type[Spec], item: Any) -> str:
     """One pydantic complaint in the user's words."""
-    path = ".".join(str(part) for part in item["loc"])
+    keys, known = _walk(kind, item["loc"])
+    path = ".".join(keys)
     if item["type"] == "extra_forbidden":
-        known = _keys_beside(kind, item["loc"])
         near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(known)}"
         return f"{path}: no such key; {hint}"
     if item["type"] == "missing":
         return f"{path}: missing; add this key"
-    return f"{path}: {item['msg']} (given: {item['input']!r})"
+    message = item["msg"].removeprefix("Value error, ")
+    # A record that contradicts itself is explained by its own words; its whole content would bury them.
+    given = "" if isinstance(item["input"], Mapping) else f" (given: {item['input']!r})"
+    return f"{path}: {message}{given}" if path else f"{message}{given}"
 
 
-def _keys_beside(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
-    """Names of the fields that stand where the unknown key at `path` stands (all, if a union hides them)."""
+def _walk(kind: type[BaseModel], path: tuple[Any, ...]) -> tuple[list[str], list[str]]:
+    """The keys of a path as the file has them, and the names that may stand where the last one stands."""
     here: list[type[BaseModel]] = [kind]
-    for part in path[:-1]:
-        # A dict's key or a union's tag is no field: keep the candidates as they are.
+    keys: list[str] = []
+    known: list[str] = []
+    for part in path:
+        known = sorted({name for model in here for name in model.model_fields})
         fields = [model.model_fields[part] for model in here if part in model.model_fields]
-        if fields:
-            here = [model for field in fields for model in _models_in(field.annotation)]
-        else:
-            tagged = [model for model in here if _tag(model) == part]
-            here = tagged or here
-    return sorted({name for model in here for name in model.model_fields})
+        tagged = [model for model in here if _tag(model) == part]
+        if tagged and not fields:
+            # The tag of a union (`kind: tetrapod`) is pydantic's own step, no key of the file.
+            here = tagged
+            continue
+        keys.append(str(part))
+        # The name of a scene, the index of a list: no field, the candidates stay.
+        here = [model for field in fields for model in _models_in(field.annotation)] if fields else here
+    return keys, known
 
 
 def _tag(model: type[BaseModel]) -> Any:
@@ -134,12 +142,18 @@ def _yaml_lines(spec: Spec, depth: int) -> list[str]:
         elif isinstance(value, Mapping) and value and all(isinstance(part, Spec) for part in value.values()):
             lines.append(f"{pad}{name}:{comment}")
             for key, part in value.items():
-                lines += [f"{pad}  {key}:", *_yaml_lines(part, depth + 2)]
+                lines += [f"{pad}  {_plain(str(key))}:", *_yaml_lines(part, depth + 2)]
         else:
-            plain = spec.model_dump(mode="json", include={name})[name]
-            text = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=10**6)
-            lines.append(f"{pad}{name}: {text.replace(chr(10) + '...', '').strip()}{comment}")
+            lines.append(f"{pad}{name}: {_plain(spec.model_dump(mode='json', include={name})[name])}{comment}")
     return lines
+
+
+def _plain(value: Any) -> str:
+    """A value on one line of YAML, quoted where it must be."""
+    if isinstance(value, str) and not value.isprintable():
+        return yaml.safe_dump(value, default_style='"', width=10**6).strip()
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+    return text.replace("\n...", "").strip()
 
 
 def _comment(field: FieldInfo) -> str:

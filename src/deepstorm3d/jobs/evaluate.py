@@ -17,7 +17,7 @@ from ..emitters import Emitters, Localizations
 from ..errors import InputError
 from ..io.parts import claim_name, explain_write_errors, write_text_atomically
 from ..io.tables import TableHeader, read_truth
-from .reading import ask_for_pixel, read_localizations
+from .reading import read_localizations
 
 __all__ = ["Evaluation", "evaluate_table"]
 
@@ -42,7 +42,11 @@ class Evaluation:
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        counts = {"truth_rows": self.truth_rows, "truth_frames": self.truth_frames, "found_rows": self.found_rows}
+        counts = {
+            "truth_rows": self.truth_rows,
+            "truth_frames": self.truth_frames,
+            "found_rows": self.found_rows,
+        }
         return {"conditions": dict(self.conditions), **counts, "notes": self.notes, **self.result.to_mapping()}
 
 
@@ -69,7 +73,7 @@ def evaluate_table(
         if path is not None:
             claim_name(path, overwrite=overwrite)
     found, header = _read_found(locs, truth, pixel_nm)
-    true = _read_true(truth, header.pixel_um)
+    true = read_truth(truth, pixel_um=header.pixel_um)
     field = field_edges(_shape(header, true), header.pixel_um)
     pairs = _match(true, found, field, tolerance_nm=tolerance_nm, challenge=challenge, min_photons=min_photons)
     result = score_with_intervals(true, found, pairs, np.random.default_rng(_SEED))
@@ -117,13 +121,6 @@ def _read_found(locs: Path, truth: Path, pixel_nm: float | None) -> tuple[Locali
         if header is None:
             raise
     return read_localizations(locs, header.pixel_nm)
-
-
-def _read_true(truth: Path, pixel_um: float) -> Emitters:
-    try:
-        return read_truth(truth, pixel_um=pixel_um)
-    except InputError as error:
-        raise ask_for_pixel(error, pixel_um) from error
 
 
 def _shape(header: TableHeader, truth: Emitters) -> tuple[int, int]:

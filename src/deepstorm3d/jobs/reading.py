@@ -8,7 +8,7 @@ from ..emitters import Localizations
 from ..errors import InputError
 from ..io.tables import TableHeader, read_header, read_table
 
-__all__ = ["ask_for_pixel", "read_localizations"]
+__all__ = ["read_localizations"]
 
 
 def read_localizations(path: Path, pixel_nm: float | None = None) -> tuple[Localizations, TableHeader]:
@@ -21,11 +21,6 @@ def read_localizations(path: Path, pixel_nm: float | None = None) -> tuple[Local
     try:
         return read_table(path, pixel_um=pixel_um), read_header(path, pixel_um=pixel_um)
     except InputError as error:
-        raise ask_for_pixel(error, pixel_nm) from error
-
-
-def ask_for_pixel(error: InputError, pixel_nm: float | None) -> InputError:
-    """The same complaint, with the option to use where a pixel size is missing."""
-    if pixel_nm is not None or "pixel size" not in str(error):
-        return error
-    return InputError(f"{error} (--pixel-nm)")
+        if pixel_um is not None or "give the pixel size" not in str(error):
+            raise
+        raise InputError(f"{error} (--pixel-nm)") from error

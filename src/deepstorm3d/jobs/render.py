@@ -5,35 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..analysis.figures import rendering_figure
-from ..analysis.matching import field_edges
 from ..analysis.rendering import DepthRendering, render_depth
 from ..errors import InputError
 from ..io.parts import claim_name
-from .reading import read_localizations
+from ..io.tables import read_table
 
 __all__ = ["render_table"]
 
 
-def render_table(
-    source: Path,
-    out: Path,
-    *,
-    pixel_nm: float = 10.0,
-    whole_frame: bool = False,
-    overwrite: bool = False,
-) -> DepthRendering:
-    """Draw the average shifted histogram of a list and write the picture.
+def render_table(source: Path, out: Path, *, pixel_nm: float = 10.0, overwrite: bool = False) -> DepthRendering:
+    """Draw the average shifted histogram of a list and write the picture; its ending names the format.
 
-    pixel_nm: rendered pixel;  whole_frame: draw the camera's whole field, not only where there are
-    localizations (a list that does not say the size of its frames keeps the smallest that holds it).
+    pixel_nm: rendered pixel.  A CSV that does not name the camera's pixel is drawn from the corner of the
+    first pixel, half a pixel from ours.
     Raises InputError for an empty list, an image too large, or a picture that cannot be written.
     """
     claim_name(out, overwrite=overwrite)
-    # Where a list counts from matters little to a picture: half a pixel off if its file does not say.
-    table, header = read_localizations(source)
+    # 0 takes a ThunderSTORM table's positions as they stand, unless it names its pixel.
+    table = read_table(source, pixel_um=0.0 if source.suffix.lower() == ".csv" else None)
     if len(table) == 0:
         raise InputError(f"{source} holds no localization; there is nothing to render")
-    field = field_edges(header.shape, header.pixel_um) if whole_frame else None
-    rendering = render_depth(table, pixel_nm=pixel_nm, field_um=field)
+    rendering = render_depth(table, pixel_nm=pixel_nm)
     rendering_figure(rendering, out, title=source.name)
     return rendering

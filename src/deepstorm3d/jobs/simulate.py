@@ -25,7 +25,14 @@ from ..simulation.simulator import Simulator
 from ..simulation.structures import ellipsoid_surface, filaments, mitochondria, nucleus
 from .experiment import Experiment, experiment_mask
 
-__all__ = ["LIGHT_HELD", "STRUCTURES", "SimulationSummary", "StructureName", "patch_for_light", "simulate_movie"]
+__all__ = [
+    "LIGHT_HELD",
+    "STRUCTURES",
+    "SimulationSummary",
+    "StructureName",
+    "patch_for_light",
+    "simulate_movie",
+]
 
 StructureName = Literal["filaments", "mitochondria", "ellipsoid", "nucleus"]
 STRUCTURES: tuple[StructureName, ...] = get_args(StructureName)
@@ -183,9 +190,7 @@ def _draw_of(
         prior = prior.with_(count=FixedCount(count=number), margin_px=(max(0.0, low), max(0.0, high)))
     if structure is not None:
         whole = _on_structure(structure, prior, field, frames, generator)
-        return lambda start, count: whole.select(
-            (whole.frame >= start) & (whole.frame < start + count)
-        )
+        return lambda start, count: whole.select((whole.frame >= start) & (whole.frame < start + count))
     drawn = 0
 
     def draw(start: int, count: int) -> Emitters:

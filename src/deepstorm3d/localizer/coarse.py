@@ -54,7 +54,12 @@ class CoarseNetwork(nn.Module):
         fill = [0, -width % _MULTIPLE, 0, -height % _MULTIPLE]
         if any(fill):
             images = functional.pad(images, fill, mode="replicate")
-        return self.head(self.trunk(images))[..., :height, :width]
+        features = self.trunk(images)
+        if self.training:
+            return self.head(features)[..., :height, :width]
+        # Half precision has so few values that neighbouring voxels tie, and one molecule gives two maxima.
+        with torch.autocast(images.device.type, enabled=False):
+            return self.head(features.float())[..., :height, :width]
 
     def loss(self, logits: Tensor, truth: Emitters) -> Tensor:
         """Focal cross-entropy, the squared error as weight, per emitter (Lin et al. 2017; Li et al. 2020).

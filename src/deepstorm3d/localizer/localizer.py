@@ -26,6 +26,9 @@ class NetworkLocalizer(nn.Module):
     threshold: smallest probability reported, 0 to 1.
     """
 
+    offset: Tensor
+    scale: Tensor
+
     def __init__(
         self, network: ProposalNetwork, *, offset: float = 0.0, scale: float = 1.0, threshold: float = 0.5
     ) -> None:

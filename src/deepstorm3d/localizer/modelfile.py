@@ -75,11 +75,15 @@ def load_model_file(path: Path) -> ModelFile:
         raise InputError(f"{path} is not a model file of deepstorm3d, or it is damaged") from error
     if not isinstance(contents, dict) or contents.get("magic") != _MAGIC:
         raise InputError(f"{path} is not a model file of deepstorm3d")
-    if contents["format_version"] > FORMAT_VERSION:
+    version = contents.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
         raise InputError(
-            f"{path} has format version {contents['format_version']}, this program reads up to "
+            f"{path} has format version {version}, this program reads up to "
             f"{FORMAT_VERSION}: install a newer deepstorm3d"
         )
+    missing = {"format_version", "experiment", "weights", "threshold", "mask", "card"} - set(contents)
+    if missing:
+        raise InputError(f"{path} is a damaged model file: it lacks {', '.join(sorted(missing))}")
     weights = {
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in contents["weights"].items()

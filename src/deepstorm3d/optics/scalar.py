@@ -98,7 +98,7 @@ class ScalarPSF(nn.Module):
         blur = torch.full_like(xyz[:, 0], self.blur_px) if blur_px is None else blur_px
         corner, offset = patch_corner(xyz, self.pixel_um, self.patch_px)
         pupil = self._in_focus_field(xyz.dtype)
-        margin = gaussian_radius(float(blur.max()) if len(blur) else 0.0)
+        margin = gaussian_radius(float(blur.detach().max()) if len(blur) else 0.0)
         images = [
             self._intensity(pupil, offset[rows], xyz[rows, 2], margin, with_derivatives)
             for rows in torch.arange(len(xyz), device=xyz.device).split(self.chunk)

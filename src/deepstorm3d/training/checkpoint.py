@@ -37,9 +37,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise InputError(f"{path} is not a checkpoint of this program: {error}; start without --resume") from error
+        message = f"{path} is no checkpoint of this program, or damaged; start without --resume"
+        raise InputError(message) from error
     if not isinstance(contents, dict) or "step" not in contents:
-        raise InputError(f"{path} is not a checkpoint of this program; start without --resume")
+        raise InputError(f"{path} is no checkpoint of this program; start without --resume")
     return contents
 
 
@@ -53,10 +54,16 @@ class MetricsLog:
         self.path = path
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add one record."""
-        if self.path is not None:
+        """Add one record; raises InputError where it cannot be written."""
+        if self.path is None:
+            return
+        try:
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(dict(record)) + "\n")
+        except OSError as error:
+            raise InputError(
+                f"cannot write the log {self.path}: {error.strerror}; free some space or choose another --out"
+            ) from error
 
     def rewind(self, step: int) -> None:
         """Forget what came after `step` (0: everything): a resumed run writes those lines again."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from .validation import Validation, validate
 __all__ = ["Progress", "RunFiles", "TrainingDiverged", "learning_rate", "train"]
 
 # Seeds of the streams of random frames; far apart, so that no two runs share frames.
-_VALIDATION_SEED, _RANK_STRIDE = 1_000_003, 7_919
+_VALIDATION_SEED, _RANK_STRIDE, _STEP_STRIDE = 1_000_003, 7_919, 1_000_000_007
 
 
 class TrainingDiverged(InputError):
@@ -35,10 +35,15 @@ class TrainingDiverged(InputError):
 
 @dataclass(frozen=True)
 class RunFiles:
-    """Where a run keeps its state and its log; None keeps nothing."""
+    """Where a run keeps its state and its log; None keeps nothing.
+
+    experiment: what the frames and the network are made of, kept in the checkpoint; a checkpoint of
+    another experiment is refused.
+    """
 
     checkpoint: Path | None = None
     metrics: Path | None = None
+    experiment: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,8 @@ class _State:
     since_best: int = 0
     threshold: float = 0.5
     smooth_loss: float = math.nan
+    lowest_loss: float = math.inf
     seconds: float = 0.0
-    extras: dict[str, Any] = field(default_factory=dict)
 
 
 class _Objective(nn.Module):
@@ -105,24 +110,20 @@ def train(
     weights);  files: checkpoint and log;  resume: go on from the checkpoint, exactly as if never
     stopped;  on_progress: called after each step;  should_stop: asked after each step; a stopped run
     is saved and can be resumed.
-    Returns the last validation, or None where the run was stopped.
+    Returns the validation of these weights; None where the run was stopped, and in all but the main process.
     Raises TrainingDiverged, and InputError where the checkpoint does not fit.
     """
     files = files or RunFiles()
     device = localizer.offset.device
     log = MetricsLog(files.metrics if is_main_process() else None)
     pixel_um = sampler.simulator.field.pixel_um
-    generator = torch.Generator(device).manual_seed(seed + _RANK_STRIDE * rank())
     fixed = sampler.draw(spec.validation_crops, torch.Generator(device).manual_seed(seed + _VALIDATION_SEED))
     localizer.measure_normalisation(fixed.photons)
     optimiser = torch.optim.AdamW(localizer.parameters(), spec.learning_rate, weight_decay=spec.weight_decay)
-    state = _State()
-    if resume and files.checkpoint is not None and files.checkpoint.exists():
-        state = _restore(load_checkpoint(files.checkpoint), localizer, optimiser, generator, spec)
+    state, generator = _begin(localizer, optimiser, spec, files, seed=seed, resume=resume)
     log.rewind(state.step)
     objective = share_gradients(_Objective(localizer, spec.half_precision))
     localizer.train()
-    last: Validation | None = None
     stopped = False
     while state.step < spec.steps:
         began = time.perf_counter()
@@ -130,19 +131,18 @@ def train(
         loss = _step(objective, optimiser, sampler.draw(spec.batch, generator), rate, spec.clip_norm)
         state.step += 1
         _watch(loss, state, spec)
-        state.seconds += time.perf_counter() - began
+        taken = time.perf_counter() - began
+        state.seconds += taken
         due = state.step % spec.validate_every == 0 or state.step == spec.steps
         validation = _validate(localizer, fixed, pixel_um, spec, state) if due and is_main_process() else None
-        last = validation or last
         stopped = stop_together(should_stop() or _out_of_patience(state, spec), device)
         if is_main_process():
-            progress = Progress(
-                state.step, spec.steps, loss, rate, spec.batch / (time.perf_counter() - began), validation
-            )
+            progress = Progress(state.step, spec.steps, loss, rate, spec.batch / taken, validation)
             _record(log, progress, state)
             on_progress(progress)
             if files.checkpoint and (stopped or due or state.step % spec.checkpoint_every == 0):
-                save_atomically(_snapshot(localizer, optimiser, generator, state, spec), files.checkpoint)
+                snapshot = _snapshot(localizer, optimiser, generator, state)
+                save_atomically({**snapshot, **_settings(spec, files)}, files.checkpoint)
         if stopped:
             break
     if stopped and not _out_of_patience(state, spec):
@@ -151,7 +151,34 @@ def train(
         localizer.load_state_dict(state.best_weights)
     localizer.threshold = state.threshold
     localizer.eval()
-    return last or validate(localizer, fixed, pixel_um, half_precision=spec.half_precision)
+    if not is_main_process():
+        return None
+    return validate(localizer, fixed, pixel_um, half_precision=spec.half_precision)
+
+
+def _stream(seed: int, step: int, device: torch.device) -> torch.Generator:
+    """The random frames of this process from a step on."""
+    return torch.Generator(device).manual_seed(seed + _RANK_STRIDE * rank() + _STEP_STRIDE * step)
+
+
+def _begin(
+    localizer: NetworkLocalizer,
+    optimiser: torch.optim.Optimizer,
+    spec: TrainingSpec,
+    files: RunFiles,
+    *,
+    seed: int,
+    resume: bool,
+) -> tuple[_State, torch.Generator]:
+    """State and random frames to begin with: new, or those of the checkpoint."""
+    generator = _stream(seed, 0, localizer.offset.device)
+    if not resume or files.checkpoint is None or not files.checkpoint.exists():
+        return _State(), generator
+    saved = load_checkpoint(files.checkpoint)
+    _refuse_another(saved, spec, files)
+    state = _restore(saved, localizer, optimiser, generator)
+    # The checkpoint holds the main process's stream; every other one starts a new stream of its own.
+    return state, generator if is_main_process() else _stream(seed, state.step, localizer.offset.device)
 
 
 def _step(
@@ -172,11 +199,15 @@ def _watch(loss: float, state: _State, spec: TrainingSpec) -> None:
     """Keep a running mean of the loss and stop a run that has left all bounds."""
     before = state.smooth_loss
     state.smooth_loss = loss if math.isnan(before) else 0.98 * before + 0.02 * loss
-    # Ten times the running mean for one batch is chance; for the running mean itself it is divergence.
-    runaway = state.step > spec.warmup_steps and loss > 100 * max(before, 1e-12)
+    state.lowest_loss = min(state.lowest_loss, state.smooth_loss)
+    # One bad batch is chance, so the running mean is watched. Losses are per emitter, of the order of
+    # one, and a likelihood's may be negative: hence the scale of at least 1.
+    bound = state.lowest_loss + 10 * max(1.0, abs(state.lowest_loss))
+    runaway = state.step > spec.warmup_steps and state.smooth_loss > bound
     if not math.isfinite(loss) or runaway:
         raise TrainingDiverged(
-            f"training diverged at step {state.step}: the loss is {loss:g} after a running mean of {before:g}. "
+            f"training diverged at step {state.step}: the loss is {loss:g} after a running mean of {before:g}, "
+            f"at best {state.lowest_loss:g}. "
             f"The last checkpoint is whole. Lower training.learning_rate (now {spec.learning_rate:g}), "
             "lengthen training.warmup_steps, or set training.half_precision to false; "
             "if it happens in the first steps, look for impossible photons or backgrounds in the scenes"
@@ -222,38 +253,58 @@ def _snapshot(
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
     state: _State,
-    spec: TrainingSpec,
 ) -> dict[str, Any]:
     """Everything needed to go on as if never stopped."""
     return {
         "weights": localizer.state_dict(),
         "optimiser": optimiser.state_dict(),
         "generator": generator.get_state(),
-        "spec": spec.to_mapping(),
         **vars(state),
     }
 
 
+def _settings(spec: TrainingSpec, files: RunFiles) -> dict[str, Any]:
+    """What a checkpoint belongs to. Training stands by itself, as some of it may change on the way."""
+    experiment = None if files.experiment is None else dict(files.experiment)
+    if experiment is not None:
+        experiment.pop("training", None)
+    return {"spec": spec.to_mapping(), "experiment": experiment}
+
+
+def _refuse_another(saved: Mapping[str, Any], spec: TrainingSpec, files: RunFiles) -> None:
+    """Raise InputError where a checkpoint belongs to another schedule or another experiment."""
+    now = _settings(spec, files)
+    changed = {f"training.{name}" for name in _differing(saved.get("spec") or {}, now["spec"])}
+    # These may change on the way without bending the schedule.
+    changed -= {f"training.{name}" for name in ("validate_every", "checkpoint_every", "patience")}
+    if saved.get("experiment") and now["experiment"]:
+        changed |= _differing(saved["experiment"], now["experiment"]) - {"name"}
+    if changed:
+        raise InputError(
+            f"the checkpoint {files.checkpoint} was made with other settings ({', '.join(sorted(changed))}); "
+            "resume with the same experiment, or start anew without --resume"
+        )
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+    return {name for name in {*old, *new} if old.get(name) != new.get(name)}
+
+
 def _restore(
-    saved: dict[str, Any],
+    saved: Mapping[str, Any],
     localizer: NetworkLocalizer,
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
-    spec: TrainingSpec,
 ) -> _State:
-    """Put a snapshot back; raises InputError where it belongs to another network or schedule."""
-    changed = {name for name, value in spec.to_mapping().items() if saved["spec"].get(name) != value}
-    # These may change on the way without bending the schedule.
-    changed -= {"validate_every", "checkpoint_every", "patience"}
-    if changed:
-        raise InputError(
-            f"the checkpoint was made with other settings of training ({', '.join(sorted(changed))}); "
-            "resume with the same experiment, or start anew without --resume"
-        )
+    """Put a snapshot back; raises InputError where it belongs to another network or another kind of device."""
     try:
         localizer.load_state_dict(saved["weights"])
-    except RuntimeError as error:
-        raise InputError(f"the checkpoint holds another network: {error}; start without --resume") from error
-    optimiser.load_state_dict(saved["optimiser"])
-    generator.set_state(saved["generator"])
-    return _State(**{name: saved[name] for name in vars(_State())})
+        optimiser.load_state_dict(saved["optimiser"])
+        generator.set_state(saved["generator"])
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"the checkpoint holds another network, or was made on another kind of device: {error}; "
+            "resume with the same experiment and --device, or start anew without --resume"
+        ) from error
+    known = vars(_State())
+    return _State(**{name: saved[name] for name in known if name in saved})
