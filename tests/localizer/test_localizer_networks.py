@@ -234,6 +234,7 @@ def test_the_voxel_networks_smoothing_is_a_gaussian_of_peak_one() -> None:
 
 def test_two_saturated_voxels_side_by_side_are_one_emitter_between_them() -> None:
     network = make("voxel")
+    assert isinstance(network, VoxelNetwork)
     volume = torch.zeros(1, 20, 24, 24)
     volume[0, 10, 12, 12:14] = network.scale
     found = network.decode(volume, 0.5)
