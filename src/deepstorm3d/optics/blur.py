@@ -30,7 +30,7 @@ def gaussian_blur_valid(stack: Tensor, blur_px: Tensor, radius: int) -> Tensor:
     kernel = torch.exp(-0.5 * (taps / sigma).square())
     kernel = kernel / kernel.sum(1, keepdim=True)
     side = stack.shape[-1] - 2 * radius
-    # A banded matrix for each patch, applied to rows and to columns: row i holds the kernel at i … i + 2·radius.
+    # A banded matrix for each patch, for its rows and its columns: row i holds the kernel at i … i + 2·radius.
     padded = torch.nn.functional.pad(kernel, [0, side])
     band = padded.repeat(1, side)[:, : side * (2 * radius + side)].reshape(-1, side, 2 * radius + side)
     band = band[:, None]

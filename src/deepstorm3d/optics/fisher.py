@@ -33,9 +33,7 @@ def fisher_information(
     return (jacobian / mean.flatten(1)[:, None]) @ jacobian.mT
 
 
-def crlb(
-    psf: PSF, xyz: Tensor, photons: Tensor, background: Tensor, blur_px: Tensor | None = None
-) -> Tensor:
+def crlb(psf: PSF, xyz: Tensor, photons: Tensor, background: Tensor, blur_px: Tensor | None = None) -> Tensor:
     """Smallest standard deviation any unbiased estimator can reach for one emitter alone.
 
     Arguments as in `fisher_information`; returns (N, 5): σ of x, y, z (µm), photons, background.

@@ -124,7 +124,9 @@ class AstigmaticMask(Spec):
     """Vertical astigmatism, as a cylindrical lens gives it."""
 
     kind: Literal["astigmatic"] = "astigmatic"
-    strength: float = quantity(0.8, "rad rms", "Zernike coefficient of cos 2θ astigmatism (Noll 6)", gt=-20, lt=20)
+    strength: float = quantity(
+        0.8, "rad rms", "Zernike coefficient of cos 2θ astigmatism (Noll 6)", gt=-20, lt=20
+    )
 
 
 class TetrapodMask(Spec):
@@ -197,7 +199,7 @@ def build_mask(
 @cache
 def tetrapod_coefficients() -> dict[int, float]:
     """Noll index → rad rms of the built-in Tetrapod (made by benchmarks/design_tetrapod.py)."""
-    text = resources.files(__package__).joinpath("tetrapod.json").read_text(encoding="utf-8")
+    text = resources.files("deepstorm3d.optics").joinpath("tetrapod.json").read_text(encoding="utf-8")
     return {int(index): float(value) for index, value in json.loads(text)["coefficients"].items()}
 
 
@@ -222,7 +224,5 @@ def double_helix_phase(microscope: Microscope, waist: float = 0.35) -> Tensor:
 
 def _laguerre(p: int, m: int, x: Tensor) -> Tensor:
     """Generalised Laguerre polynomial L_p^m(x)."""
-    terms = (
-        (-1) ** k * math.comb(p + m, p - k) / math.factorial(k) * x**k for k in range(p + 1)
-    )
+    terms = ((-1) ** k * math.comb(p + m, p - k) / math.factorial(k) * x**k for k in range(p + 1))
     return sum(terms, torch.zeros_like(x))

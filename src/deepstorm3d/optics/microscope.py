@@ -43,8 +43,8 @@ class Microscope(Spec):
             raise ValueError(f"magnification {self.magnification} must be above na {self.na}")
         if self.mask_px > _MOST_MASK_PX:
             raise ValueError(
-                f"the pupil's image of {self.pupil_diameter / 1000:.4g} mm would be {self.mask_px} mask pixels of "
-                f"{self.mask_pitch:g} µm across, at most {_MOST_MASK_PX} are computed; "
+                f"the pupil's image of {self.pupil_diameter / 1000:.4g} mm would be {self.mask_px} mask pixels "
+                f"of {self.mask_pitch:g} µm across, at most {_MOST_MASK_PX} are computed; "
                 "check focal_length, mask_pitch (both in µm) and magnification"
             )
         return self

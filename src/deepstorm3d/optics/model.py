@@ -21,10 +21,14 @@ class PSFSpec(Spec):
     blur_px: float = quantity(1.0, "px", "Gaussian σ for emitters that bring none of their own", ge=0, le=10)
     pupil_oversampling: int = quantity(1, "", "samples of the pupil for each mask pixel and axis", ge=1, le=8)
     apodized: bool = quantity(False, "", "aplanatic amplitude cosθ^-1/2 instead of 1")
-    aberrations: dict[int, float] = quantity({}, "rad rms", "Zernike aberrations on top of the mask, Noll index: value")
+    aberrations: dict[int, float] = quantity(
+        {}, "rad rms", "Zernike aberrations on top of the mask, Noll index: value"
+    )
 
 
-def build_psf(spec: PSFSpec, microscope: Microscope, mask: PhaseMask, *, patch_px: int | None = None) -> ScalarPSF:
+def build_psf(
+    spec: PSFSpec, microscope: Microscope, mask: PhaseMask, *, patch_px: int | None = None
+) -> ScalarPSF:
     """The exact scalar PSF.
 
     patch_px: another patch than the spec's.  Raises InputError where mask or patch do not fit.
@@ -55,9 +59,7 @@ def tabulate(
     """
     source = build_psf(spec, microscope, mask, patch_px=spec.patch_px + 2 * TabulatedPSF.margin_px)
     with torch.no_grad():
-        return TabulatedPSF(
-            source, z_um, blur_range=blur_px, oversampling=1 if blur_px[0] >= 0.7 else 2
-        )
+        return TabulatedPSF(source, z_um, blur_range=blur_px, oversampling=1 if blur_px[0] >= 0.7 else 2)
 
 
 def extent_px(psf: PSF, z_um: tuple[float, float], fraction: float = 0.75) -> int:

@@ -38,6 +38,11 @@ class ScalarPSF(nn.Module):
     where the patch is even, and where the mask does not cover the aperture.
     """
 
+    _axis: Tensor
+    _amplitude: Tensor
+    _kz: Tensor
+    _focus_phase: Tensor
+
     def __init__(
         self,
         microscope: Microscope,
@@ -51,7 +56,7 @@ class ScalarPSF(nn.Module):
     ) -> None:
         super().__init__()
         if patch_px < 1 or patch_px % 2 == 0:
-            raise InputError(f"a patch of {patch_px} px has no middle pixel; use an odd number, as {abs(patch_px) + 1}")
+            raise InputError(f"a patch of {patch_px} px has no middle pixel; use {abs(patch_px) + 1} px")
         period = microscope.image_period_px * oversampling
         if 2 * patch_px > period:
             largest = 2 * int((period / 2 - 1) / 2) + 1
@@ -61,7 +66,8 @@ class ScalarPSF(nn.Module):
                 f"which the image of this mask repeats; use a patch of at most {largest} px "
                 f"or pupil oversampling {enough}"
             )
-        fit_to_pupil(mask().detach(), microscope)  # refuses a mask of the wrong size now, not at the first image
+        # A mask of the wrong size is refused now, not at the first image.
+        fit_to_pupil(mask().detach(), microscope)
         self.microscope, self.mask = microscope, mask
         self.patch_px, self.blur_px, self.oversampling, self.chunk = patch_px, blur_px, oversampling, chunk
         pupil = sample_pupil(microscope, mask.pixels, oversampling=oversampling, apodized=apodized)
@@ -70,8 +76,9 @@ class ScalarPSF(nn.Module):
         self.register_buffer("_kz", pupil.kz_sample, persistent=False)
         self.register_buffer("_focus_phase", -pupil.kz_immersion * microscope.focus, persistent=False)
         # Radians of the transform per µm in the mask plane and camera pixel: 2π p_c/(λf).
-        self._frequency = 2 * torch.pi * microscope.camera_pitch / (microscope.wavelength * microscope.focal_length)
-        self._pixel_area = pupil.pitch * microscope.camera_pitch / (microscope.wavelength * microscope.focal_length)
+        lambda_f = microscope.wavelength * microscope.focal_length
+        self._frequency = 2 * torch.pi * microscope.camera_pitch / lambda_f
+        self._pixel_area = pupil.pitch * microscope.camera_pitch / lambda_f
 
     @property
     def pixel_um(self) -> float:

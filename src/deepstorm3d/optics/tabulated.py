@@ -1,4 +1,4 @@
-"""A tabulated point spread function: cubic splines in three dimensions, the fast path for simulation and fits."""
+"""A tabulated point spread function: cubic splines in three dimensions, the fast way to simulate and fit."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ class TabulatedPSF(nn.Module):
     """
 
     margin_px = _MARGIN
+    _table: Tensor
 
     def __init__(
         self,
@@ -57,7 +58,9 @@ class TabulatedPSF(nn.Module):
             raise InputError(f"z range {z_range} µm and blur range {blur_range} px must be given as low, high")
         self._pixel_um, self._patch_px = source.pixel_um, source.patch_px - 2 * _MARGIN
         if self._patch_px < 5:
-            raise ValueError(f"the source's patch of {source.patch_px} px leaves no table; use at least {5 + 2 * _MARGIN}")
+            raise ValueError(
+                f"the source's patch of {source.patch_px} px leaves no table; use {5 + 2 * _MARGIN} or more"
+            )
         self.z_range, self.blur_range, self.oversampling, self.chunk = z_range, blur_range, oversampling, chunk
         self._planes = max(4, math.ceil((z_range[1] - z_range[0]) / z_step)) + 1
         self._z_step = (z_range[1] - z_range[0]) / (self._planes - 1)
@@ -84,7 +87,9 @@ class TabulatedPSF(nn.Module):
         from scipy.ndimage import spline_filter1d
 
         s, planes = self.oversampling, self._planes + 2 * _EXTRA_PLANES
-        z = self.z_range[0] + self._z_step * torch.arange(-_EXTRA_PLANES, planes - _EXTRA_PLANES, dtype=torch.float64)
+        z = self.z_range[0] + self._z_step * torch.arange(
+            -_EXTRA_PLANES, planes - _EXTRA_PLANES, dtype=torch.float64
+        )
         side = source.patch_px
         samples = torch.zeros(planes, side, s, side, s, dtype=torch.float64)
         blur = torch.full((planes,), blur_px, dtype=torch.float64)
@@ -198,7 +203,7 @@ class TabulatedPSF(nn.Module):
 
 
 def _blur_levels(low: float, high: float) -> Tensor:
-    """The σ (px) to tabulate between two, evenly spaced in variance: 3, or 5 where 3 would leave 3 % of the peak."""
+    """The σ (px) to tabulate, evenly spaced in variance: 3, or 5 where 3 would err by 3 % of the peak."""
     fine = torch.linspace(low, high, 401, dtype=torch.float64)
     variance = sampled_variance(fine)
     span = (variance[-1] - variance[0]).item()

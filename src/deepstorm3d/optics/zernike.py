@@ -18,7 +18,7 @@ def noll_to_nm(index: int) -> tuple[int, int]:
     Raises InputError where j < 1.
     """
     if index < 1:
-        raise InputError(f"Zernike index {index}: Noll's index starts at 1 (piston); defocus is 4, astigmatism 5 and 6")
+        raise InputError(f"Zernike index {index}: Noll's index starts at 1 (piston); defocus is 4")
     n = int((math.sqrt(8 * index - 7) - 1) / 2)
     place = index - n * (n + 1) // 2 - 1
     m = 2 * ((place + 1) // 2) if n % 2 == 0 else 2 * (place // 2) + 1
