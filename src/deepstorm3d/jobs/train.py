@@ -28,6 +28,7 @@ from ..training.loop import Progress, RunFiles, train
 from ..training.sampler import FrameSampler
 from ..training.validation import Validation
 from .experiment import Experiment, experiment_mask
+from .train_preview import draw_training_preview
 
 Watcher = Callable[[Progress, NetworkLocalizer, FrameSampler], None]
 
@@ -44,6 +45,11 @@ class TrainingRun:
     def checkpoint(self) -> Path:
         """State to resume from."""
         return self.model.with_suffix(".checkpoint")
+
+    @property
+    def preview(self) -> Path:
+        """Picture of a simulated frame, the truth and what the network finds, drawn at each validation."""
+        return self.model.with_suffix(".preview.png")
 
     @property
     def metrics(self) -> Path:
@@ -97,6 +103,13 @@ def train_model(
     with process_group(torch.device(device)) as place:
         localizer = build_localizer(experiment).to(place)
         sampler = build_sampler(experiment, phase=phase).to(place)
+
+        def tell(progress: Progress) -> None:
+            if progress.validation is not None:
+                title = f"{experiment.name}, step {progress.step}"
+                draw_training_preview(localizer, sampler, run.preview, seed=experiment.seed, title=title)
+            on_progress(progress, localizer, sampler)
+
         validation = train(
             localizer,
             sampler,
@@ -104,7 +117,7 @@ def train_model(
             seed=experiment.seed,
             files=RunFiles(run.checkpoint, run.metrics, experiment.to_mapping()),
             resume=resume,
-            on_progress=lambda progress: on_progress(progress, localizer, sampler),
+            on_progress=tell,
             should_stop=should_stop,
         )
         if validation is None or not is_main_process():
