@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -292,7 +293,7 @@ def test_the_learning_rate_rises_in_a_line_and_falls_in_half_a_cosine() -> None:
     assert rates[550] == pytest.approx(1e-3)
     assert 0 < rates[999] < 1e-8
     assert learning_rate(1000, spec) == pytest.approx(0, abs=1e-12)
-    assert all(after < before for before, after in zip(rates[100:], rates[101:], strict=False))
+    assert all(after < before for before, after in pairwise(rates[100:]))
     assert learning_rate(0, spec.with_(warmup_steps=0)) == 2e-3
     assert learning_rate(5, TrainingSpec(steps=5, warmup_steps=9)) > 0
 
@@ -327,7 +328,6 @@ class _Oracle(nn.Module):
 
 @pytest.fixture(scope="module")
 def batch(sampler: FrameSampler) -> Batch:
-    # Two molecules of one frame within 150 nm could swap partners: then the distance is not zero.
     return sampler.draw(20, torch.Generator().manual_seed(8))
 
 
@@ -366,9 +366,8 @@ def test_validation_leaves_training_mode_and_statistics_alone(
 
 
 def test_the_loss_falls_and_emitters_are_found_within_a_hundred_steps(tiny: Experiment) -> None:
-    spec = SPEC.with_(
-        steps=120, batch=4, crop_px=32, validate_every=120, learning_rate=5e-3, warmup_steps=10, validation_crops=16
-    )
+    length = {"steps": 120, "batch": 4, "crop_px": 32, "validate_every": 120, "validation_crops": 16}
+    spec = SPEC.with_(**length, learning_rate=5e-3, warmup_steps=10)
     easy = tiny.with_(training=spec, network=CoarseSpec(channels=16, skip=16, dilations=(1, 2), plane_um=0.2))
     losses: list[float] = []
     sampler, localizer = build_sampler(easy), build_localizer(easy)
