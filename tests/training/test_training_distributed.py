@@ -88,7 +88,8 @@ def test_two_processes_keep_the_same_weights_see_different_frames_and_stop_and_r
     drawn = main["frames"]
     assert set(drawn).isdisjoint(other["frames"])
     assert first.isdisjoint(drawn)
-    assert len((tmp_path / "run.jsonl").read_text().splitlines()) == 2  # one process writes the log: validations at 4 and 8
+    # One process writes the log: the validations at 4 and 8.
+    assert len((tmp_path / "run.jsonl").read_text().splitlines()) == 2
 
 
 def test_one_process_alone_needs_no_group(monkeypatch: pytest.MonkeyPatch) -> None:

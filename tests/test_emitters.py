@@ -1,0 +1,129 @@
+"""Tables of emitters and localizations: rows move together, empty is normal, columns agree."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from deepstorm3d.emitters import Emitters, Localizations
+
+
+def emitters(n: int, *, blur: bool = False, first_id: int = 0) -> Emitters:
+    """Row k: x = k, y = 10 k, z = 100 k, photons 1000 k; frames go round in threes, from the last."""
+    k = torch.arange(first_id, first_id + n)
+    return Emitters(
+        xyz=k[:, None] * torch.tensor([1.0, 10.0, 100.0]),
+        frame=2 - k % 3,
+        photons=1000.0 * k,
+        id=k,
+        blur_px=k / 10 if blur else None,
+    )
+
+
+def localizations(n: int) -> Localizations:
+    k = torch.arange(n)
+    return Localizations(
+        xyz=k[:, None] * torch.tensor([1.0, 10.0, 100.0]),
+        frame=k,
+        photons=1000.0 * k,
+        background=k + 0.5,
+        probability=k / n,
+        sigma_xyz=k[:, None] * torch.ones(3),
+        sigma_photons=k + 0.25,
+        fit_quality=k + 0.125,
+        sigma_source="fit",
+    )
+
+
+def assert_whole_rows(table: Emitters) -> None:
+    """Every column still tells the same molecule."""
+    k = table.id
+    assert torch.equal(table.xyz, k[:, None] * torch.tensor([1.0, 10.0, 100.0]))
+    assert torch.equal(table.photons, 1000.0 * k)
+    assert torch.equal(table.frame, 2 - k % 3)
+    assert table.blur_px is None or torch.equal(table.blur_px, k / 10)
+
+
+@pytest.mark.parametrize("rows", [torch.tensor([4, 0, 4]), torch.tensor([True, False, False, True, True])])
+def test_selecting_takes_whole_rows_by_index_or_mask(rows: Tensor) -> None:
+    table = emitters(5, blur=True).select(rows)
+    assert table.id.tolist() == ([4, 0, 4] if rows.dtype == torch.int64 else [0, 3, 4])
+    assert_whole_rows(table)
+
+
+def test_sorting_is_by_frame_and_keeps_the_order_within_a_frame() -> None:
+    table = emitters(7, blur=True).sort()
+    assert table.frame.tolist() == [0, 0, 1, 1, 2, 2, 2]
+    assert table.id.tolist() == [2, 5, 1, 4, 0, 3, 6]
+    assert_whole_rows(table)
+
+
+def test_shifting_moves_positions_and_frames_and_nothing_else() -> None:
+    table = emitters(4)
+    moved = table.shift((0.5, -1.0, 2.0), frames=10)
+    assert torch.equal(moved.xyz - table.xyz, torch.tensor([[0.5, -1.0, 2.0]]).expand(4, 3))
+    assert torch.equal(moved.frame, table.frame + 10)
+    assert torch.equal(moved.photons, table.photons)
+    assert moved.frame.dtype == torch.int64
+    assert torch.equal(moved.shift((-0.5, 1.0, -2.0), frames=-10).xyz, table.xyz)
+    assert torch.equal(table.shift().xyz, table.xyz)
+
+
+def test_concatenating_keeps_the_order_of_tables_and_rows() -> None:
+    table = Emitters.concat([emitters(2), emitters(3, first_id=2), Emitters.empty()])
+    assert table.id.tolist() == [0, 1, 2, 3, 4]
+    assert_whole_rows(table)
+
+
+def test_tables_of_different_columns_do_not_join() -> None:
+    with pytest.raises(ValueError, match=r"differ in columns.*blur_px"):
+        Emitters.concat([emitters(2, blur=True), emitters(2)])
+    with pytest.raises(ValueError, match="no table to concatenate"):
+        Emitters.concat([])
+
+
+def test_what_is_done_to_localizations_keeps_where_their_sigma_comes_from() -> None:
+    table = localizations(4)
+    parts = [table.select(torch.tensor([1, 3])), table.sort(), table.shift((1.0, 0.0, 0.0)), table.to("cpu")]
+    for part in [*parts, Localizations.concat(parts)]:
+        assert part.sigma_source == "fit"
+    picked = parts[0]
+    assert picked.background.tolist() == [1.5, 3.5]
+    assert picked.fit_quality.tolist() == [1.125, 3.125]
+    assert picked.sigma_photons.tolist() == [1.25, 3.25]
+
+
+@pytest.mark.parametrize("kind", [Emitters, Localizations])
+def test_an_empty_table_has_length_0_and_goes_through_everything(
+    kind: type[Emitters] | type[Localizations],
+) -> None:
+    table = kind.empty()
+    none = torch.zeros(0, dtype=torch.bool)
+    for one in (table, table.sort(), table.shift((1.0, 2.0, 3.0), 4), table.select(none)):
+        assert len(one) == 0
+        assert one.xyz.shape == (0, 3)
+        assert one.frame.dtype == torch.int64
+    assert len(kind.concat([table, table])) == 0
+
+
+def test_proposals_have_every_column_and_never_nan() -> None:
+    table = Localizations.proposals(torch.ones(2, 3), torch.tensor([0, 1]), torch.tensor([0.3, 0.9]))
+    assert len(table) == 2
+    assert table.sigma_source == "none"
+    for name, column in table.columns().items():
+        assert len(column) == 2, name
+        assert bool(column.isfinite().all()), name
+    assert table.sigma_xyz.shape == (2, 3)
+
+
+def test_columns_of_unlike_length_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"xyz must have shape \(2, 3\)"):
+        Emitters(xyz=torch.zeros(3, 3), frame=torch.zeros(2), photons=torch.zeros(2), id=torch.zeros(2))
+    with pytest.raises(ValueError, match="column photons has 1 rows, the table has 2"):
+        Emitters(xyz=torch.zeros(2, 3), frame=torch.zeros(2), photons=torch.zeros(1), id=torch.zeros(2))
+
+
+def test_a_table_names_the_columns_that_it_has() -> None:
+    assert set(emitters(1).columns()) == {"xyz", "frame", "photons", "id"}
+    assert "blur_px" in emitters(1, blur=True).columns()

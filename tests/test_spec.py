@@ -1,0 +1,166 @@
+"""Records with units: what a user may write, and what he is told when it is wrong."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import Field, ValidationError, model_validator
+
+from deepstorm3d.errors import InputError
+from deepstorm3d.spec import Spec, quantity, set_by_path, spec_from_mapping, to_yaml
+
+
+class Round(Spec):
+    kind: Literal["round"] = "round"
+    radius: float = quantity(1.5, "µm", "from the middle to the edge", gt=0, le=10)
+
+
+class Square(Spec):
+    kind: Literal["square"] = "square"
+    side: float = quantity(2.0, "µm", "of the square", gt=0)
+
+
+class Place(Spec):
+    shape: Annotated[Round | Square, Field(discriminator="kind")] = Round()
+    low: int = quantity(1, "", "least", ge=0)
+    high: int = quantity(5, "", "greatest", ge=0)
+
+    @model_validator(mode="after")
+    def _upwards(self) -> Place:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
+
+class Whole(Spec):
+    name: str = quantity("thing", "", "for people", min_length=1)
+    wavelength: float = quantity(0.58, "µm", "in vacuum", gt=0.2, lt=2.0)
+    places: dict[str, Place] = quantity({"main": Place()}, "", "where things are")
+    table: dict[int, float] = quantity({}, "rad rms", "index: value")
+    margin: tuple[float, float] | None = quantity(None, "px", "range; null: none")
+    always: bool = quantity(True, "", "or never")
+
+
+def complaint(mapping: dict[str, Any]) -> str:
+    with pytest.raises(InputError) as error:
+        spec_from_mapping(Whole, mapping, source="my.yaml")
+    return str(error.value)
+
+
+def test_a_misspelt_key_is_named_with_the_key_that_was_meant() -> None:
+    message = complaint({"wavelenght": 0.6})
+    assert "my.yaml is not valid" in message
+    assert "wavelenght: no such key; did you mean 'wavelength'?" in message
+
+
+def test_a_misspelt_key_deep_inside_is_named_by_its_place_in_the_file() -> None:
+    assert "places.left.shape.raduis: no such key; did you mean 'radius'?" in complaint(
+        {"places": {"left": {"shape": {"kind": "round", "raduis": 2}}}}
+    )
+    assert "places.left.hihg: no such key; did you mean 'high'?" in complaint({"places": {"left": {"hihg": 2}}})
+
+
+def test_a_key_unlike_any_other_gets_the_list_of_those_that_there_are() -> None:
+    message = complaint({"qqq": 1})
+    assert "known keys here: always, margin, name, places, table, wavelength" in message
+    wrong = {"places": {"a": {"shape": {"kind": "square", "radius": 1}}}}
+    assert "known keys here: kind, side" in complaint(wrong)
+
+
+def test_a_value_out_of_range_is_named_with_its_key_the_range_and_itself() -> None:
+    message = complaint({"wavelength": 580.0})
+    assert "wavelength: " in message and "less than 2" in message and "580.0" in message
+    message = complaint({"places": {"a": {"shape": {"kind": "round", "radius": -1}}}})
+    assert "places.a.shape.radius: " in message and "greater than 0" in message and "-1" in message
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    message = complaint({"wavelength": -1, "name": "", "colour": "red", "places": {"a": {"low": "many"}}})
+    assert [line.split(":")[0].strip() for line in message.splitlines()[1:]] == [
+        "name",
+        "wavelength",
+        "places.a.low",
+        "colour",
+    ]
+
+
+def test_records_that_contradict_themselves_explain_it_in_their_own_words() -> None:
+    assert complaint({"places": {"a": {"low": 7}}}).splitlines()[1].strip() == "places.a: low 7 is above high 5"
+    with pytest.raises(InputError, match=r"not valid:\n  low 7 is above high 5$"):
+        spec_from_mapping(Place, {"low": 7})
+
+
+def test_an_unknown_kind_lists_the_kinds() -> None:
+    message = complaint({"places": {"a": {"shape": {"kind": "oval"}}}})
+    assert "places.a.shape" in message and "'round', 'square'" in message
+
+
+def test_a_record_is_never_edited_but_replaced_and_validated_again() -> None:
+    record = Whole()
+    with pytest.raises(ValidationError):
+        record.name = "other"  # pyright: ignore[reportAttributeAccessIssue]
+    assert record.with_(wavelength=0.67).wavelength == 0.67
+    assert record.wavelength == 0.58
+    with pytest.raises(ValidationError):
+        record.with_(wavelength=67)
+    with pytest.raises(ValidationError):
+        record.with_(wavelength=float("nan"))
+
+
+def test_yaml_holds_every_key_with_unit_and_meaning_and_comes_back() -> None:
+    record = Whole(table={6: 0.5, 11: -1.0}, places={"main": Place(), "far away": Place(shape=Square())})
+    text = to_yaml(record, "two lines\nof header")
+    assert text.startswith("# two lines\n# of header\n")
+    assert "wavelength: 0.58  # µm: in vacuum\n" in text
+    assert "      radius: 1.5  # µm: from the middle to the edge\n" in text
+    assert "margin: null  # px: range; null: none\n" in text
+    assert spec_from_mapping(Whole, yaml.safe_load(text)) == record
+
+
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+
+
+@settings(deadline=None)
+@given(
+    st.builds(
+        Whole,
+        name=names,
+        wavelength=st.floats(0.21, 1.99),
+        places=st.dictionaries(names, st.builds(Place, low=st.integers(0, 5)), min_size=1, max_size=3),
+        table=st.dictionaries(st.integers(1, 99), st.floats(-1e30, 1e30), max_size=3),
+        margin=st.none() | st.tuples(st.floats(-1e-9, 1e9), st.floats(-5, 5)),
+        always=st.booleans(),
+    )
+)
+def test_any_record_comes_back_from_yaml(record: Whole) -> None:
+    assert spec_from_mapping(Whole, yaml.safe_load(to_yaml(record))) == record
+
+
+def test_an_assignment_sets_a_value_by_its_path() -> None:
+    mapping: dict[str, Any] = {"a": {"b": {"c": 1}}, "d": 2}
+    for assignment in ("a.b.c=2.5", "d=[1, 2]", " a.b.new = yes", "a.x={kind: round}", "e=a=b"):
+        set_by_path(mapping, assignment)
+    assert mapping == {"a": {"b": {"c": 2.5, "new": True}, "x": {"kind": "round"}}, "d": [1, 2], "e": "a=b"}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("a.b.c", "is not an assignment; write key.subkey=value"),
+        ("=3", "is not an assignment"),
+        ("z.b=3", "there is no 'z'; keys here: a, d"),
+        ("a.z.c=3", "there is no 'z'; keys here: b"),
+        ("d.e=3", "'d' is a value, not a section"),
+        ("d.e.f=3", "there is no 'e'; keys here: none"),
+        ("a.b={unfinished", "cannot read the value"),
+    ],
+)
+def test_an_assignment_that_leads_nowhere_says_where_it_ended(assignment: str, message: str) -> None:
+    mapping: dict[str, Any] = {"a": {"b": {"c": 1}}, "d": 2}
+    with pytest.raises(InputError, match=message):
+        set_by_path(mapping, assignment)
+    assert mapping == {"a": {"b": {"c": 1}}, "d": 2}
