@@ -22,3 +22,15 @@ def test_the_measure_itself_notices_a_heavy_library():
 
 def test_importing_the_package_loads_no_heavy_library():
     assert loaded_after("import deepstorm3d") == set()
+
+
+def test_asking_the_command_line_for_help_loads_no_heavy_library():
+    code = """
+from deepstorm3d.cli import app
+for words in (["--help"], ["localize", "--help"], ["models", "--help"]):
+    try:
+        app(words, prog_name="deepstorm3d")
+    except SystemExit as end:
+        assert not end.code, words
+"""
+    assert loaded_after(code) == set()
