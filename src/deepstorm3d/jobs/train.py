@@ -164,7 +164,7 @@ def _card(
         "name": experiment.name,
         "version": __version__,
         "date": date.today().isoformat(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "hardware": f"{processor}, {os.cpu_count()} cores",
         "last_log_line": last,
         "validation": validation.score.to_mapping(),
