@@ -50,7 +50,7 @@ def configure_experiment(
 
 
 def find_experiment(name: str, assignments: Sequence[str] = ()) -> Experiment:
-    """An experiment by its file, or a preset of that name where there is no such file, with assignments applied.
+    """An experiment by its file, or a preset by its name where there is no such file, with changes applied.
 
     Raises InputError where there is neither, or a key or value is wrong.
     """

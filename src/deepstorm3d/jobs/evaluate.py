@@ -156,7 +156,7 @@ def _notes(truth: Emitters, found: Localizations) -> list[str]:
     missed = int(((truth.frame < begin) | (truth.frame > end)).sum())
     if missed > 0.05 * len(truth):
         return [
-            f"{missed} of {len(truth)} true emitters lie in frames before the first or after the last localization "
-            f"({begin} to {end}, counted from 0); they count as missed"
+            f"{missed} of {len(truth)} true emitters lie in frames before the first or after the last "
+            f"localization ({begin} to {end}, counted from 0); they count as missed"
         ]
     return []

@@ -1,4 +1,4 @@
-"""Reading: lists of localizations as the jobs need them, with the pixel size from the user where no file has it."""
+"""Reading: a list of localizations, with the pixel size from the user where its file has none."""
 
 from __future__ import annotations
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from ..draws import uniform
 from ..emitters import Emitters
 from ..errors import InputError
 from ..io.movies import MovieWriter
@@ -27,7 +29,6 @@ from .experiment import Experiment, experiment_mask
 
 __all__ = [
     "LIGHT_HELD",
-    "STRUCTURES",
     "SimulationSummary",
     "StructureName",
     "patch_for_light",
@@ -35,7 +36,6 @@ __all__ = [
 ]
 
 StructureName = Literal["filaments", "mitochondria", "ellipsoid", "nucleus"]
-STRUCTURES: tuple[StructureName, ...] = get_args(StructureName)
 
 LIGHT_HELD = 0.95
 """Fraction of a molecule's light that the patch of a simulated movie holds, at every depth, where it can."""
@@ -47,10 +47,18 @@ _BLOCK_PIXELS = 2**24
 _DEPTHS = 9
 # Frames that a molecule on a structure shines on average; the mean dark time is this many movies.
 _ON_FRAMES, _DARK_MOVIES = 2.0, 2.0
-# Share of the field's width that a structure fills.
-_FILLS = 0.9
+# Least border of a structure, as a share of the field's width.
+_MARGIN = 0.05
 
+Vector = tuple[float, float, float]
 Draw = Callable[[int, int], Emitters]
+
+_MAKERS: dict[StructureName, Callable[[int, Vector, Vector, torch.Generator], Tensor]] = {
+    "filaments": filaments,
+    "mitochondria": mitochondria,
+    "ellipsoid": ellipsoid_surface,
+    "nucleus": nucleus,
+}
 
 
 @dataclass(frozen=True)
@@ -162,7 +170,7 @@ def _simulator(experiment: Experiment, mask: PhaseMask, patch_px: int, field: Fi
 def _truth_file(
     path: Path | None, pixel_um: float, frames: int, shape: tuple[int, int], overwrite: bool
 ) -> Iterator[TableWriter[Emitters] | None]:
-    """The growing list, which gets its name after the movie has got its own; nothing is left of a failed run."""
+    """The growing list, named after the movie is complete; nothing is left of a failed run."""
     if path is None:
         yield None
         return
@@ -206,43 +214,46 @@ def _draw_of(
 def _on_structure(
     name: StructureName, prior: EmitterPrior, field: Field, frames: int, generator: torch.Generator
 ) -> Emitters:
-    """Blinking molecules on a structure that fills the field and the depth range, for a whole movie."""
-    area = torch.full((256,), field.width * field.height * field.pixel_um**2)
+    """Blinking molecules on a structure that fills field and depth range, for a whole movie.
+
+    A row is a molecule that shines through at least half of a frame; its photons are the prior's, which
+    describes emitters as they look in a frame.
+    """
+    centre, extent = _box(prior, field)
+    area = torch.full((256,), extent[0] * extent[1])
     in_frame = float(prior.count.draw(area, generator).float().mean())
-    # A blink touches one frame more than it lasts; some molecules stay dark throughout.
-    appear = 1 - torch.exp(torch.tensor(-1 / _DARK_MOVIES)).item()
-    molecules = in_frame if frames == 1 else in_frame * frames / ((1 + _ON_FRAMES) * appear)
-    xyz = _place(name, max(0, round(molecules)), prior.z_um, field, generator)
-    photons = prior.photons.draw(len(xyz), generator)
     if frames == 1:
-        numbers = torch.arange(len(xyz))
-        table = Emitters(xyz=xyz, frame=torch.zeros_like(numbers), photons=photons, id=numbers)
+        xyz = _place(name, round(in_frame), centre, extent, generator)
+        rows = torch.arange(len(xyz))
+        table = Emitters(xyz=xyz, frame=torch.zeros_like(rows), photons=torch.ones(len(xyz)), id=rows)
     else:
-        dark = _DARK_MOVIES * frames
-        table = blink(xyz, photons, frames, generator, on_time=_ON_FRAMES, off_time=dark)
+        # Mean rows of a blink whose length is exponentially distributed; some molecules stay dark throughout.
+        rows_each = (0.5 + _ON_FRAMES) * math.exp(-0.5 / _ON_FRAMES) * (1 - math.exp(-1 / _DARK_MOVIES))
+        xyz = _place(name, round(in_frame * frames / rows_each), centre, extent, generator)
+        table = blink(
+            xyz, torch.ones(len(xyz)), frames, generator, on_time=_ON_FRAMES, off_time=_DARK_MOVIES * frames
+        )
+        table = table.select(table.photons >= 0.5)
+    table = replace(table, photons=prior.photons.draw(len(table), generator))
     if prior.blur_px is None:
         return table
-    low, high = prior.blur_px
-    return replace(table, blur_px=low + (high - low) * torch.rand(len(table), generator=generator))
+    return replace(table, blur_px=uniform(*prior.blur_px, (len(table),), generator))
+
+
+def _box(prior: EmitterPrior, field: Field) -> tuple[Vector, Vector]:
+    """Centre and extent (x, y, z) µm of what a structure fills: the field without the scene's widest margin."""
+    p, (shallow, deep) = field.pixel_um, prior.z_um
+    border = min(max(prior.margin_px[1], _MARGIN * min(field.size)), 0.3 * min(field.size))
+    centre = ((field.width - 1) / 2 * p, (field.height - 1) / 2 * p, (shallow + deep) / 2)
+    return centre, ((field.width - 2 * border) * p, (field.height - 2 * border) * p, deep - shallow)
 
 
 def _place(
-    name: StructureName, number: int, z_um: tuple[float, float], field: Field, generator: torch.Generator
+    name: StructureName, number: int, centre: Vector, extent: Vector, generator: torch.Generator
 ) -> Tensor:
     """Positions (number, 3) µm on the structure."""
-    make = {
-        "filaments": filaments,
-        "mitochondria": mitochondria,
-        "ellipsoid": ellipsoid_surface,
-        "nucleus": nucleus,
-    }
-    if name not in make:
-        raise InputError(f"there is no structure '{name}'; there are: {', '.join(STRUCTURES)}")
-    p = field.pixel_um
-    centre = ((field.width - 1) / 2 * p, (field.height - 1) / 2 * p, sum(z_um) / 2)
-    extent = (_FILLS * field.width * p, _FILLS * field.height * p, z_um[1] - z_um[0])
     try:
-        return make[name](number, centre, extent, generator)
+        return _MAKERS[name](number, centre, extent, generator)
     except ValueError as error:
         raise InputError(f"{name} do not fit into this field and depth range: {error}") from error
 

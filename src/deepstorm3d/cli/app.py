@@ -1,0 +1,47 @@
+"""The program ``deepstorm3d`` as one tree of commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from .failures import GuardedGroup
+from .lists import convert, evaluate, render
+from .localizing import localize, regenerate
+from .making import simulate, train
+from .setup import config, demo, models
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    cls=GuardedGroup,
+    help="Dense 3D localization microscopy with engineered point spread functions: simulate, train, localize.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        typer.echo(f"deepstorm3d {__version__}")
+        raise typer.Exit()
+
+
+for command in (demo, config):
+    app.command()(command)
+app.add_typer(models, name="models")
+for command in (simulate, train, localize, evaluate, regenerate, render, convert):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the program with the arguments of this process; ends it with its exit status."""
+    app(prog_name="deepstorm3d")

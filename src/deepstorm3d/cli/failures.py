@@ -1,0 +1,54 @@
+"""How the program ends when something goes wrong: one clear message, and an exit status for scripts."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from ..errors import InputError
+from .console import say, say_error
+
+__all__ = ["INTERRUPTED", "WRONG_INPUT", "GuardedGroup"]
+
+WRONG_INPUT = 2
+"""Exit status after a user's mistake."""
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+
+
+class GuardedGroup(TyperGroup):
+    """Commands whose mistakes of the user end in a message, not in a traceback.
+
+    InputError and a full disk: exit status 2.  Ctrl-C: 130.  Anything else is a fault of the program and
+    keeps its traceback.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            say_error(str(error))
+            raise typer.Exit(WRONG_INPUT) from error
+        except KeyboardInterrupt as error:
+            say("interrupted; what train or localize has saved is kept: the same command with --resume goes on")
+            raise typer.Exit(INTERRUPTED) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            where = f" while writing {error.filename}" if error.filename else ""
+            say_error(
+                f"no space left on the disk{where}: {error.strerror}; free some, or choose another folder"
+            )
+            raise typer.Exit(WRONG_INPUT) from error
+        except Exception as error:
+            # Usage errors and plain ends of the program carry their own exit status.
+            if not hasattr(error, "exit_code") and not isinstance(error, typer.Abort):
+                say_error(
+                    "a fault of the program, not of your input; please report it with the lines that follow"
+                )
+            raise

@@ -1,0 +1,47 @@
+"""Ctrl-C that ends long work cleanly: the first stops it where it can be resumed, the second quits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+__all__ = ["StopRequest"]
+
+_WORDS = b"\nstopping at the next point from which --resume can go on; Ctrl-C again quits at once\n"
+
+
+class StopRequest:
+    """Whether the user (SIGINT) or the system (SIGTERM) has asked to stop; a context manager.
+
+    Calling it gives the answer: jobs take it as ``should_stop``.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, Any] = {}
+
+    def __call__(self) -> bool:
+        return self.requested
+
+    def __enter__(self) -> Self:
+        # Only the main thread may set handlers; elsewhere (a browser application) the job is stopped otherwise.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        # print() may be what was interrupted; a plain write is always safe here.
+        os.write(2, _WORDS)

@@ -1,0 +1,162 @@
+"""Commands that take a list of localizations: evaluate, render, convert."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .console import result, say, say_warning, show_table, table
+from .options import Overwrite
+
+if TYPE_CHECKING:
+    from ..jobs.evaluate import Evaluation
+
+__all__ = ["convert", "evaluate", "render"]
+
+Locs = Annotated[Path, typer.Argument(metavar="LOCS", help="List of localizations (.hdf5, .csv, .h5).")]
+CameraPixel = Annotated[
+    float | None,
+    typer.Option(
+        "--pixel-nm", metavar="NM", help="Camera pixel in the sample, nm, for a list that does not name it."
+    ),
+]
+
+
+def evaluate(
+    locs: Locs,
+    truth: Annotated[
+        Path,
+        typer.Option("--truth", metavar="FILE", help="True emitters: ThunderSTORM CSV (nm, frames from 1)."),
+    ],
+    tolerance_nm: Annotated[
+        float | None,
+        typer.Option(
+            "--tolerance-nm", metavar="NM", help="A hit lies within this distance in 3D, nm. (default: 150)"
+        ),
+    ] = None,
+    challenge: Annotated[
+        bool,
+        typer.Option(
+            "--challenge",
+            help="Match as the SMLM challenge 2016: 250 nm lateral, 500 nm axial, outer 450 nm left out.",
+        ),
+    ] = False,
+    min_photons: Annotated[
+        float,
+        typer.Option(
+            "--min-photons",
+            metavar="P",
+            min=0.0,
+            help="Truth dimmer than this is neither hit nor miss, photons.",
+        ),
+    ] = 0.0,
+    pixel_nm: CameraPixel = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot", metavar="FILE", help="Draw truth (open) and detections (filled) in 3D (.png, .pdf, .svg)."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Score a list against the truth: Jaccard, RMSE, bias, efficiency, with 95 % intervals over frames."""
+    from ..errors import InputError
+    from ..jobs.evaluate import TOLERANCE_NM, evaluate_table
+
+    if challenge and tolerance_nm is not None:
+        raise InputError("--challenge fixes the tolerances; leave out --tolerance-nm")
+    evaluation = evaluate_table(
+        locs,
+        truth,
+        tolerance_nm=TOLERANCE_NM if tolerance_nm is None else tolerance_nm,
+        challenge=challenge,
+        min_photons=min_photons,
+        pixel_nm=pixel_nm,
+        json_out=json,
+        plot=plot,
+        overwrite=overwrite,
+    )
+    _print_evaluation(evaluation)
+    for path in (json, plot):
+        if path is not None:
+            say(f"wrote {path}")
+
+
+# Figure, name for people, digits.
+_FIGURES = (
+    ("jaccard", "Jaccard index", 3),
+    ("recall", "recall", 3),
+    ("precision", "precision", 3),
+    ("f1", "F1", 3),
+    ("rmse_lateral_nm", "lateral RMSE (nm)", 1),
+    ("rmse_axial_nm", "axial RMSE (nm)", 1),
+    ("rmse_3d_nm", "3D RMSE (nm)", 1),
+    ("bias_x_nm", "bias in x (nm)", 1),
+    ("bias_y_nm", "bias in y (nm)", 1),
+    ("bias_z_nm", "bias in z (nm)", 1),
+    ("efficiency_lateral", "lateral efficiency (%)", 1),
+    ("efficiency_axial", "axial efficiency (%)", 1),
+    ("efficiency_3d", "3D efficiency (%)", 1),
+)
+
+
+def _print_evaluation(evaluation: Evaluation) -> None:
+    scored, values = evaluation.result, evaluation.result.score.to_mapping()
+    shown = table("figure", "value", f"{100 * scored.confidence:g} % interval")
+    for key, label, digits in _FIGURES:
+        value, interval = values[key], scored.intervals[key]
+        shown.add_row(
+            label,
+            "–" if value is None else f"{value:.{digits}f}",
+            "–" if interval is None else f"{interval[0]:.{digits}f} to {interval[1]:.{digits}f}",
+        )
+    show_table(shown)
+    score = scored.score
+    result(
+        f"{score.tp} hits, {score.fp} false, {score.fn} missed; "
+        f"{evaluation.truth_rows} true emitters in {evaluation.truth_frames} frames"
+    )
+    result(f"matching: {evaluation.conditions['matching']}")
+    if score.ignored_truth or score.ignored_found:
+        result(f"not counted: {score.ignored_truth} true emitters, {score.ignored_found} localizations")
+    for note in evaluation.notes:
+        say_warning(note)
+
+
+def render(
+    locs: Locs,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="IMAGE", help="Picture to write (.png, .pdf, .svg, .tif).")
+    ],
+    pixel_nm: Annotated[float, typer.Option("--pixel-nm", metavar="NM", help="Rendered pixel, nm.")] = 10.0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw the super-resolved image, coloured by depth, with side views, scale bar and colour bar."""
+    from ..jobs.render import render_table
+
+    rendering = render_table(locs, out, pixel_nm=pixel_nm, overwrite=overwrite)
+    shallow, deep = rendering.z_range_um
+    result(
+        f"{out}: {rendering.localizations} localizations, depth {shallow:.2f} to {deep:.2f} µm, "
+        f"{pixel_nm:g} nm pixels"
+    )
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="List to read (.hdf5, .csv, .h5).")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="List to write: .hdf5 Picasso, .csv ThunderSTORM, .h5 smappy.")
+    ],
+    pixel_nm: CameraPixel = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Convert a list to another program's format, its origin, units and frame numbers too."""
+    from ..jobs.convert import convert_table
+
+    rows = convert_table(source, out, pixel_nm=pixel_nm, overwrite=overwrite)
+    result(f"{out}: {rows} localizations")

@@ -1,0 +1,151 @@
+"""Commands that look at real frames: localize, regenerate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import result, say, say_warning
+from .failures import INTERRUPTED
+from .interrupt import StopRequest
+from .options import Device, MaskFile, ModelName, Overwrite, chosen_device, frame_range, region
+from .progress import ProgressLine
+
+__all__ = ["localize", "regenerate"]
+
+MovieFile = Annotated[
+    Path, typer.Argument(metavar="MOVIE", help="TIFF file, or a folder of numbered single frames.")
+]
+
+CameraValues = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--camera",
+        metavar="KEY=VALUE",
+        help="Your camera where it is not the experiment's: baseline=100 (ADU), gain=0.45 (ADU/e-), "
+        "read_noise=1.6 (e-); repeatable.",
+    ),
+]
+
+
+def localize(
+    movie: MovieFile,
+    model: ModelName,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="FILE", help="List to write: .hdf5 (read by Picasso) or .csv (ThunderSTORM)."
+        ),
+    ],
+    mask: MaskFile = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold",
+            metavar="P",
+            min=0.0,
+            max=1.0,
+            help="Least probability reported. (default: the model's)",
+        ),
+    ] = None,
+    camera: CameraValues = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(
+            "--frames", metavar="A:B", help="From frame A to before frame B, counted from 0. (default: all)"
+        ),
+    ] = None,
+    roi: Annotated[
+        str | None,
+        typer.Option(
+            "--roi",
+            metavar="X0,Y0,X1,Y1",
+            help="Part of the frame in camera pixels, X1 and Y1 excluded. (default: all)",
+        ),
+    ] = None,
+    preview: Annotated[
+        int | None,
+        typer.Option(
+            "--preview",
+            metavar="N",
+            min=1,
+            help="Only look: overlays of N frames, and whether the model fits the data, in FILE.preview/.",
+        ),
+    ] = None,
+    device: Device = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Find every molecule of a movie. Ctrl-C keeps what is done: --resume goes on."""
+    from ..jobs.models import find_model
+
+    chosen = {
+        "mask": mask,
+        "threshold": threshold,
+        "camera": camera or (),
+        "roi": region(roi),
+        "device": chosen_device(device),
+    }
+    span = frame_range(frames)
+    found_model = find_model(model)
+    if preview is not None:
+        from ..jobs.preview import preview_movie
+
+        folder = out.with_name(f"{out.name}.preview")
+        for line in preview_movie(movie, found_model, folder, frames=preview, selection=span, **chosen).lines:
+            result(line)
+        return
+    from ..jobs.localize import localize_movie
+
+    with StopRequest() as stop, ProgressLine("frames") as line:
+        summary = localize_movie(
+            movie,
+            found_model,
+            out,
+            **chosen,
+            frames=span,
+            resume=resume,
+            overwrite=overwrite,
+            on_progress=line.update,
+            should_stop=stop,
+        )
+    for warning in summary.warnings:
+        say_warning(warning)
+    if not summary.complete:
+        say(f"stopped after {summary.frames} frames; the same command with --resume goes on")
+        raise typer.Exit(INTERRUPTED)
+    result(
+        f"{out}: {summary.localizations} localizations in {summary.frames} frames, "
+        f"{summary.per_frame:.1f} a frame"
+    )
+
+
+def regenerate(
+    locs: Annotated[Path, typer.Argument(metavar="LOCS", help="List of localizations of the movie.")],
+    movie: MovieFile,
+    model: ModelName,
+    out: Annotated[Path, typer.Option("--out", metavar="IMAGE", help="Picture to write (.png, .pdf, .svg).")],
+    frame: Annotated[int, typer.Option("--frame", metavar="K", min=0, help="Which frame, counted from 0.")] = 0,
+    mask: MaskFile = None,
+    camera: CameraValues = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option("--truth", metavar="FILE", help="True emitters (ThunderSTORM CSV) to draw as circles."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw a frame beside the image that its list predicts, the residual, and how well the list explains it."""
+    from ..io.parts import claim_name
+    from ..jobs.models import find_model
+    from ..jobs.regenerate import regenerate_frame
+
+    claim_name(out, overwrite=overwrite)
+    report = regenerate_frame(
+        locs, movie, find_model(model), out, frame=frame, mask=mask, truth=truth, camera=tuple(camera or ())
+    )
+    result(
+        f"{out}: frame {frame}, {report.localizations} localizations, correlation {report.correlation:.3f}, "
+        f"deviance {report.deviance_per_pixel:.2f} per pixel (1: nothing left but noise)"
+    )

@@ -1,0 +1,213 @@
+"""Commands that make frames and networks: simulate, train."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+import typer
+
+from .console import result, say, say_warning
+from .failures import INTERRUPTED
+from .interrupt import StopRequest
+from .options import Assignments, Device, Overwrite, chosen_device
+from .progress import ProgressLine, duration
+
+if TYPE_CHECKING:
+    from ..training.loop import Progress
+
+__all__ = ["simulate", "train"]
+
+Config = Annotated[
+    str,
+    typer.Argument(
+        metavar="CONFIG", help="Experiment file ('deepstorm3d config' writes one), or a preset's name."
+    ),
+]
+
+
+def simulate(
+    config: Config,
+    frames: Annotated[int, typer.Option("--frames", metavar="N", min=1, help="Length of the movie.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="Movie to write: 16-bit TIFF, camera counts.")
+    ],
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            "--truth", metavar="FILE", help="List of the true emitters: ThunderSTORM CSV (nm, frames from 1)."
+        ),
+    ] = None,
+    emitters: Annotated[
+        int | None,
+        typer.Option(
+            "--emitters", metavar="N", min=0, help="Emitters inside every frame. (default: as the scene says)"
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="S", min=0, help="Of all random numbers. (default: the experiment's)"),
+    ] = None,
+    scene: Annotated[
+        str | None,
+        typer.Option("--scene", metavar="NAME", help="Which of the experiment's scenes. (default: the first)"),
+    ] = None,
+    structure: Annotated[
+        Literal["filaments", "mitochondria", "ellipsoid", "nucleus"] | None,
+        typer.Option(
+            "--structure", help="Put the molecules on a structure and let them blink. (default: anywhere)"
+        ),
+    ] = None,
+    assignments: Assignments = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Simulate a movie as the camera of an experiment would record it, and the list of what is in it."""
+    from ..jobs.configure import find_experiment
+    from ..jobs.simulate import LIGHT_HELD, simulate_movie
+
+    experiment = find_experiment(config, assignments or ())
+    with ProgressLine("frames") as line:
+        summary = simulate_movie(
+            experiment,
+            out,
+            frames=frames,
+            truth=truth,
+            emitters=emitters,
+            scene=scene,
+            seed=seed,
+            structure=structure,
+            overwrite=overwrite,
+            on_progress=line.update,
+        )
+    dim = summary.emitters - summary.labelled
+    result(
+        f"{out}: {frames} frames, {summary.emitters} emitters"
+        + (f", {dim} of them below min_photons" if dim else "")
+    )
+    say(f"image patch {summary.patch_px} px: at least {100 * summary.light_held:.1f} % of a molecule's light")
+    if summary.light_held < LIGHT_HELD:
+        say_warning(
+            "the sampling of the mask (psf.pupil_oversampling) or the frame permits no larger patch; "
+            "light beyond it is missing"
+        )
+    if summary.clipped:
+        say_warning(f"{summary.clipped} pixels were beyond 16 bits and were clipped")
+
+
+def train(
+    config: Config,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="FILE", help="Model file to write (.pt); checkpoint and log lie beside it."
+        ),
+    ],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    assignments: Assignments = None,
+    device: Device = None,
+    store_mask: Annotated[
+        bool,
+        typer.Option(
+            "--store-mask/--no-store-mask", help="Keep your mask in the model file, or only its SHA-256."
+        ),
+    ] = True,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train the experiment's network on frames simulated on the fly; Ctrl-C keeps what is done (--resume)."""
+    from ..jobs.configure import find_experiment
+    from ..jobs.train import TrainingRun, train_model
+
+    experiment = find_experiment(config, assignments or ())
+    place = chosen_device(device)
+    _claim_model(TrainingRun(out), resume=resume, overwrite=overwrite)
+    with StopRequest() as stop, TrainingView() as view:
+        validation = train_model(
+            experiment,
+            out,
+            device=place,
+            resume=resume,
+            store_mask=store_mask,
+            on_progress=view.update,
+            should_stop=stop,
+        )
+    if validation is not None:
+        result(
+            f"{out}: Jaccard {validation.score.jaccard:.3f} on validation frames, "
+            f"threshold {validation.threshold:g}"
+        )
+    elif stop.requested:
+        say(f"stopped; go on with: deepstorm3d train {config} --out {out} --resume (and the same --set)")
+        raise typer.Exit(INTERRUPTED)
+
+
+def _claim_model(run: Any, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a name that may not be written before hours of work; --overwrite forgets an unfinished run."""
+    from ..io.parts import claim_name
+
+    claim_name(run.model, overwrite=overwrite)
+    if resume and not run.checkpoint.exists():
+        say(f"there is no checkpoint {run.checkpoint} to go on from: starting at step 0")
+    if overwrite and not resume:
+        run.checkpoint.unlink(missing_ok=True)
+
+
+_COLUMNS = ("step", "loss", "validation", "Jaccard", "lateral nm", "axial nm", "crops/s", "elapsed")
+_WIDTHS = (9, 10, 10, 8, 10, 9, 8, 12)
+
+
+class TrainingView:
+    """A bar for the steps and a line for every validation; a context manager."""
+
+    def __init__(self) -> None:
+        self._line = ProgressLine("steps")
+        self._loss: float | None = None
+        self._rate = 0.0
+        self._began = time.monotonic()
+        self._headed = False
+
+    def __enter__(self) -> Self:
+        self._line.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._line.__exit__(kind, error, trace)
+
+    def update(self, progress: Progress, localizer: object, sampler: object) -> None:
+        """What `train_model` calls after each step."""
+        smooth = 0.98 if self._loss is not None else 0.0
+        self._loss = smooth * (self._loss or 0.0) + (1 - smooth) * progress.loss
+        self._rate = (
+            0.9 * self._rate + 0.1 * progress.crops_per_second if self._rate else progress.crops_per_second
+        )
+        self._line.update(progress.step, progress.steps, f"loss {self._loss:.4g}")
+        if progress.validation is not None:
+            self._report(progress)
+
+    def _report(self, progress: Progress) -> None:
+        assert progress.validation is not None
+        score = progress.validation.score
+        lateral, axial = (
+            "–" if x is None else f"{x:.1f}" for x in (score.rmse_lateral_nm, score.rmse_axial_nm)
+        )
+        cells = (
+            f"{progress.step}",
+            f"{self._loss:.4g}",
+            f"{progress.validation.loss:.4g}",
+            f"{score.jaccard:.3f}",
+            lateral,
+            axial,
+            f"{self._rate:.1f}",
+            duration(time.monotonic() - self._began),
+        )
+        if not self._headed:
+            self._headed = True
+            self._line.log(_row(_COLUMNS))
+        self._line.log(_row(cells))
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return " ".join(cell.rjust(width) for cell, width in zip(cells, _WIDTHS, strict=True))

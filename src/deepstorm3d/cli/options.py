@@ -1,0 +1,94 @@
+"""Options that several commands share, and how their texts become numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InputError
+
+__all__ = [
+    "Assignments",
+    "Device",
+    "MaskFile",
+    "ModelName",
+    "Overwrite",
+    "chosen_device",
+    "frame_range",
+    "region",
+]
+
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="A.B=C", help="Change one key of the experiment, e.g. training.steps=2000; repeatable."
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist. (default: refuse)")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device", metavar="cpu|cuda", help="Where to compute. (default: cuda where there is one, else cpu)"
+    ),
+]
+MaskFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask",
+        metavar="FILE",
+        help="Phase mask in radians (.npy, .mat, .tif), where the model holds only its hash.",
+    ),
+]
+ModelName = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="NAME|PATH",
+        help="A built-in model ('deepstorm3d models' lists them) or a model file.",
+    ),
+]
+
+
+def chosen_device(text: str | None) -> str:
+    """The device to compute on; raises InputError where it is unknown or missing."""
+    import torch
+
+    there = torch.cuda.is_available()
+    if text is None:
+        return "cuda" if there else "cpu"
+    if text != "cpu" and text.partition(":")[0] != "cuda":
+        raise InputError(f"--device {text}: use cpu or cuda")
+    if text != "cpu" and not there:
+        raise InputError(
+            f"--device {text}: this machine has no CUDA device that torch {torch.__version__} can use"
+        )
+    return text
+
+
+def frame_range(text: str | None) -> tuple[int | None, int | None]:
+    """``A:B`` as first frame and the one after the last, counted from 0; either may be left out."""
+    if text is None:
+        return None, None
+    first, colon, last = text.partition(":")
+    try:
+        if not colon:
+            raise ValueError
+        return int(first) if first.strip() else None, int(last) if last.strip() else None
+    except ValueError:
+        raise InputError(
+            f"--frames {text}: write A:B, first frame and the one after the last, counted from 0, "
+            "e.g. 0:100 or 500:"
+        ) from None
+
+
+def region(text: str | None) -> tuple[int, int, int, int] | None:
+    """``X0,Y0,X1,Y1`` in camera pixels; the first column and row are in, the last are not."""
+    if text is None:
+        return None
+    try:
+        x0, y0, x1, y1 = (int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--roi {text}: write X0,Y0,X1,Y1 in camera pixels, e.g. 0,0,128,128") from None
+    return x0, y0, x1, y1

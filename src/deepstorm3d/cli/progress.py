@@ -1,0 +1,86 @@
+"""Progress of long work: a bar with rate and time left, or a plain line now and then where nobody watches."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from .console import screen
+
+__all__ = ["ProgressLine", "duration"]
+
+# Seconds between plain lines.
+_EVERY = 15.0
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: ``42 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class ProgressLine:
+    """How far a job is; a context manager.
+
+    unit: what is counted, in the plural;  console: where to draw (standard error where left out).
+    """
+
+    def __init__(self, unit: str, console: Console | None = None) -> None:
+        self.unit = unit
+        self._console = console or screen()
+        self._bar: Progress | None = None
+        self._started: tuple[float, int] | None = None
+        self._done = 0
+        self._spoken = 0.0
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bar = Progress(BarColumn(), TextColumn("{task.description}"), console=self._console)
+            self._bar.add_task("", total=None)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        """`done` of `total` units are complete; note: put behind the rate."""
+        now = time.monotonic()
+        if self._started is None or done < self._done:
+            # Rates count from the first call on (a resumed run starts beyond 0), anew for each step of a job.
+            self._started, self._spoken = (now, done), now
+        self._done = done
+        text = self._text(now, done, total) + (f", {note}" if note else "")
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=done, total=total, description=text)
+        elif now - self._spoken >= _EVERY or done == total:
+            self._spoken = now
+            self.log(text)
+
+    def log(self, text: str) -> None:
+        """A line that stays, above the bar."""
+        console = self._console if self._bar is None else self._bar.console
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _text(self, now: float, done: int, total: int) -> str:
+        assert self._started is not None
+        began, first = self._started
+        text = f"{done:,}/{total:,} {self.unit}"
+        seconds = now - began
+        if done > first and seconds > 0:
+            rate = (done - first) / seconds
+            text += f", {rate:.3g} per second"
+            if done < total:
+                text += f", {duration((total - done) / rate)} left"
+        return text

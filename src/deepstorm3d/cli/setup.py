@@ -1,0 +1,169 @@
+"""Commands to begin with: the demonstration, experiment files, the built-in models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .console import result, say, say_warning, show_table, table
+from .failures import GuardedGroup
+from .options import Assignments, Overwrite
+from .progress import ProgressLine
+
+if TYPE_CHECKING:
+    from ..jobs.models import ModelCard
+
+__all__ = ["config", "demo", "models"]
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for what it makes.")] = Path(
+        "demo-out"
+    ),
+) -> None:
+    """The main job from start to finish on the built-in example: simulate, localize, evaluate, draw."""
+    from ..jobs.demo import run_demo
+
+    with ProgressLine("frames") as line:
+        finished = run_demo(out, on_message=line.log, on_progress=line.update)
+    result(f"{out}: {finished.recall:.1%} of the molecules found, Jaccard {finished.jaccard:.3f}")
+
+
+def config(
+    preset: Annotated[
+        str,
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            help="Set-up to start from: quickstart, storm, telomeres, density-study, psf-learning or tetrapod.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Experiment file to write (.yaml).")],
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            "--mask", metavar="FILE", help="Your phase mask: radians on its own pixels (.npy, .mat, .tif)."
+        ),
+    ] = None,
+    assignments: Assignments = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write an experiment file: the whole set-up in one commented YAML, every number with its unit."""
+    from ..jobs.configure import configure_experiment
+
+    experiment = configure_experiment(
+        preset, out, mask=mask, assignments=assignments or (), overwrite=overwrite
+    )
+    shallow, deep = experiment.z_um
+    result(
+        f"{out}: {experiment.mask.kind} mask, pixel {1000 * experiment.microscope.pixel_um:g} nm, "
+        f"depth {shallow:g} to {deep:g} µm"
+    )
+    say(f"check the numbers in it, then: deepstorm3d train {out} --out model.pt")
+
+
+models = typer.Typer(
+    cls=GuardedGroup,
+    help="The built-in models: what each is for and how well it does.",
+    invoke_without_command=True,
+)
+
+
+@models.callback()
+def _list(context: typer.Context) -> None:
+    """The built-in models: what each is for and how well it does."""
+    if context.invoked_subcommand is not None:
+        return
+    from ..jobs.models import list_models
+
+    cards = list_models()
+    if not cards:
+        say_warning("this installation has no built-in model; train one: deepstorm3d config, then train")
+        return
+    shown = table("model", "PSF", "depth (µm)", "pixel (nm)", "emitters", "photons", "Jaccard")
+    for card in cards:
+        scenes = card.scenes
+        shown.add_row(
+            card.name,
+            card.psf,
+            f"{card.z_um[0]:g} to {card.z_um[1]:g}",
+            f"{card.pixel_nm:g}",
+            "; ".join(dict.fromkeys(scene.emitters for scene in scenes)),
+            "; ".join(dict.fromkeys(scene.photons for scene in scenes)),
+            _number(card.figures.get("jaccard"), 3),
+        )
+    show_table(shown)
+    say("a model fits only the microscope it was trained for; more: deepstorm3d models show NAME")
+
+
+@models.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A built-in model, or a model file.")],
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            "--export", metavar="DIR", help="Write experiment.yaml, mask.npy (rad) and card.json there."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Everything about one model: PSF, depth, density, photons, measured figures."""
+    from ..jobs.models import describe_model, export_model, find_model
+
+    _print_card(describe_model(find_model(name), name))
+    if export is not None:
+        for path in export_model(name, export, overwrite=overwrite):
+            say(f"wrote {path}")
+
+
+def _print_card(card: ModelCard) -> None:
+    facts = table("model", card.name)
+    facts.add_row("PSF", f"{card.psf} mask, wavelength {card.wavelength_um:g} µm")
+    facts.add_row("camera pixel in the sample", f"{card.pixel_nm:g} nm")
+    facts.add_row("depth", f"{card.z_um[0]:g} to {card.z_um[1]:g} µm")
+    for scene in card.scenes:
+        facts.add_row(f"emitters ({scene.name})", scene.emitters)
+        facts.add_row(f"photons ({scene.name})", scene.photons)
+        facts.add_row(
+            f"background ({scene.name})",
+            f"{scene.background}" if scene.background == "none" else f"{scene.background} (photons)",
+        )
+    facts.add_row("network", f"{card.network}, threshold {card.threshold:g}")
+    for key in ("date", "hardware", "version", "torch"):
+        if key in card.facts:
+            facts.add_row(key, str(card.facts[key]))
+    show_table(facts)
+    if card.figures:
+        measured = table("on its own validation frames", "")
+        for key, label, digits in _FIGURES:
+            measured.add_row(label, _number(card.figures.get(key), digits))
+        show_table(measured)
+    _print_measured(card)
+
+
+def _print_measured(card: ModelCard) -> None:
+    """Tables that a card brings beside the validation: a list of rows with one set of keys each."""
+    for key, rows in card.facts.items():
+        if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
+            continue
+        shown = table(*rows[0], title=str(key))
+        for row in rows:
+            shown.add_row(*(_number(row.get(name), 3) for name in rows[0]))
+        show_table(shown)
+
+
+_FIGURES = (
+    ("jaccard", "Jaccard index", 3),
+    ("precision", "precision", 3),
+    ("recall", "recall", 3),
+    ("rmse_lateral_nm", "lateral RMSE (nm)", 1),
+    ("rmse_axial_nm", "axial RMSE (nm)", 1),
+)
+
+
+def _number(value: object, digits: int) -> str:
+    if isinstance(value, float):
+        return f"{value:.{digits}f}"
+    return "–" if value is None else str(value)
