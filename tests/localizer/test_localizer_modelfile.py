@@ -86,6 +86,13 @@ def test_experiment_threshold_card_and_mask_come_back(tmp_path: Path) -> None:
     assert file.experiment["frame_px"] == [64, 64]
 
 
+def test_whatever_a_card_holds_the_file_stays_readable(tmp_path: Path) -> None:
+    card = {"torch": torch.__version__, "where": tmp_path, "figures": {"jaccard": (0.1, 0.2)}}
+    save_model_file(model(localizer(SPECS["coarse"]), card=card), tmp_path / "model.pt")
+    read = load_model_file(tmp_path / "model.pt").card
+    assert read == {"torch": str(torch.__version__), "where": str(tmp_path), "figures": {"jaccard": [0.1, 0.2]}}
+
+
 def test_large_weights_take_half_the_room(tmp_path: Path) -> None:
     wide = localizer(CoarseSpec(channels=64))
     save_model_file(model(wide), tmp_path / "model.pt")

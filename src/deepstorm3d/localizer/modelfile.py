@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,12 +40,12 @@ def save_model_file(model: ModelFile, path: Path) -> None:
     contents = {
         "magic": _MAGIC,
         "format_version": FORMAT_VERSION,
-        "experiment": dict(model.experiment),
+        "experiment": _plain(model.experiment),
         # Half the size, and more precise than the bfloat16 the network computes in.
         "weights": {name: _slim(tensor) for name, tensor in model.weights.items()},
-        "threshold": model.threshold,
+        "threshold": float(model.threshold),
         "mask": model.mask,
-        "card": dict(model.card),
+        "card": _plain(model.card),
     }
     part = path.with_name(path.name + ".part")
     try:
@@ -54,6 +55,12 @@ def save_model_file(model: ModelFile, path: Path) -> None:
     except (OSError, RuntimeError) as error:
         part.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error}; free some space or choose another --out") from error
+
+
+def _plain(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers, texts, lists and dicts and nothing else: one object of another kind (torch's own version
+    is a class) would make the file unreadable with ``weights_only``."""
+    return json.loads(json.dumps(dict(mapping), default=str))
 
 
 def _slim(tensor: Tensor) -> Tensor:
