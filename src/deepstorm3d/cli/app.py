@@ -24,15 +24,20 @@ app = typer.Typer(
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"deepstorm3d {__version__}")
+        raise typer.Exit()
+
+
 @app.callback()
 def _program(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and end.", is_eager=True)
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end."),
     ] = False,
 ) -> None:
-    if version:
-        typer.echo(f"deepstorm3d {__version__}")
-        raise typer.Exit()
+    pass
 
 
 for command in (demo, config):

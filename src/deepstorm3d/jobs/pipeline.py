@@ -142,7 +142,9 @@ def load_pipeline(
     chosen = change_camera(experiment.camera, camera)
     optics = experiment.psf.with_(patch_px=min(_PHOTOMETRY_PATCH_PX, experiment.psf.patch_px))
     phase_mask = experiment_mask(experiment, phase=phase)
-    psf = tabulate(optics, experiment.microscope, phase_mask, experiment.z_um, experiment.blur_px)
+    # Localizations carry no blur of their own, so one level serves.
+    blur_px = (experiment.psf.blur_px, experiment.psf.blur_px)
+    psf = tabulate(optics, experiment.microscope, phase_mask, experiment.z_um, blur_px)
     network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um)
     localizer = NetworkLocalizer(network, threshold=model.threshold if threshold is None else threshold)
     try:
