@@ -43,7 +43,9 @@ class ProgressLine:
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
-            self._bar = Progress(BarColumn(), TextColumn("{task.description}", markup=False), console=self._console)
+            self._bar = Progress(
+                BarColumn(), TextColumn("{task.description}", markup=False), console=self._console
+            )
             self._bar.add_task("", total=None)
             self._bar.start()
         return self
