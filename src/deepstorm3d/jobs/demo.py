@@ -24,7 +24,7 @@ from .simulate import simulate_movie
 __all__ = ["DemoFiles", "DemoResult", "run_demo"]
 
 _MODEL = "tetrapod"
-_FRAMES, _PER_FRAME = 200, 12
+_FRAMES, _PER_FRAME = 500, 8
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,9 @@ def run_demo(
     on_message(f"4/5 regenerating frame {frame} from its list -> {files.overlay.name}")
     regenerate_frame(files.localizations, files.movie, model, files.overlay, frame=frame, truth=files.truth)
     one_truth, one_found = truth.select(truth.frame == frame), found.select(found.frame == frame)
-    truth_figure(one_truth, one_found, match(one_truth, one_found), files.scatter, title=f"Frame {frame}")
+    truth_figure(one_truth, one_found, match(one_truth, one_found), files.scatter, title="Demo")
     on_message(f"5/5 rendering all molecules, coloured by depth -> {files.rendering.name}")
-    rendering_figure(render_depth(found, pixel_nm=20), files.rendering, title="Demo: mitochondria-like shells")
+    rendering_figure(render_depth(found, pixel_nm=25), files.rendering, title="Demo: mitochondria-like shells")
     return DemoResult(files, recall, jaccard)
 
 
