@@ -40,11 +40,10 @@ format: $(INSTALLED)  ## let ruff lay out the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED)  ## measure speed and accuracy anew (benchmarks/bench_*.py)
-	@for script in benchmarks/bench_*.py; do \
-	    test -e "$$script" || { echo "there is no benchmarks/bench_*.py"; exit 1; }; \
-	    echo "$$script"; $(BIN)/python "$$script" || exit 1; \
-	done
+bench: $(INSTALLED)  ## measure the speeds and the accuracy of the built-in model anew (about an hour)
+	$(BIN)/python benchmarks/simulation_speed.py --threads 1
+	$(BIN)/python benchmarks/network_speed.py
+	$(BIN)/python benchmarks/accuracy.py src/deepstorm3d/models/tetrapod.pt
 
 docs: $(INSTALLED)  ## write docs/reference/cli.md anew from the program's own help
 	$(BIN)/python docs/reference/make_cli.py

@@ -29,6 +29,8 @@ Count = UniformCount | DensityCount
 
 _STORM = Microscope(wavelength=0.67, focal_length=1.0e5, mask_pitch=30.0, focus=1.5)
 _TELOMERES = Microscope()
+# The published scenes count emitters in a whole frame of 121 px with a free border: crops must be whole frames.
+_WHOLE_FRAMES = TrainingSpec(crop_px=121, batch=4)
 
 
 def _storm() -> Experiment:
@@ -71,13 +73,15 @@ def _density_study(count: Count, margin: tuple[float, float]) -> Scene:
 
 def _telomeres() -> Experiment:
     """Telomeres in one snapshot of a nucleus (Fig. 4 and 5)."""
-    return Experiment(name="telomeres", scenes={"nucleus": _nucleus(UniformCount(), (2.0, 6.0), (20.0, 20.0))})
+    scene = _nucleus(UniformCount(), (2.0, 6.0), (20.0, 20.0))
+    return Experiment(name="telomeres", scenes={"nucleus": scene}, training=_WHOLE_FRAMES)
 
 
 def _density() -> Experiment:
     """The density study at high signal (Fig. 2)."""
     count = UniformCount(low=1, high=75)
-    return Experiment(name="density-study", scenes={"bright": _density_study(count, (20.0, 20.0))})
+    scene = _density_study(count, (20.0, 20.0))
+    return Experiment(name="density-study", scenes={"bright": scene}, training=_WHOLE_FRAMES)
 
 
 def _psf_learning() -> Experiment:
@@ -86,6 +90,7 @@ def _psf_learning() -> Experiment:
         name="psf-learning",
         microscope=_TELOMERES.with_(focus=2.5),
         scenes={"nucleus": _nucleus(UniformCount(), (0.0, 5.0), (20.0, 20.0))},
+        training=_WHOLE_FRAMES,
     )
 
 
