@@ -353,3 +353,18 @@ def test_a_crop_gives_the_same_detections_far_from_its_border(kind: str) -> None
     assert torch.equal(whole.frame, crop.frame)
     assert torch.allclose(whole.xyz, crop.xyz, atol=1e-4)
     assert torch.allclose(whole.probability, crop.probability, atol=1e-4)
+
+
+def test_the_voxel_network_has_finite_gradients_in_half_precision() -> None:
+    """Channels-last layout gave NaN gradients in bfloat16 on the CPU (65 channels, dilated)."""
+    network = VoxelNetwork(VoxelSpec(planes=6), 0.11, (0.0, 1.2))
+    network = network.to(memory_format=network.memory_format)  # pyright: ignore[reportCallIssue]
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(2, 1, 24, 24, generator=generator).contiguous(memory_format=network.memory_format)
+    truth = Emitters.empty()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        volume = network(images)
+    network.loss(volume, truth).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name

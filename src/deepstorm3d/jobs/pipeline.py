@@ -151,7 +151,7 @@ def load_pipeline(
         localizer.load_state_dict(dict(model.weights))
     except RuntimeError as error:
         raise InputError(f"the model's weights do not fit its network: {error}") from error
-    localizer = localizer.to(device).to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+    localizer = localizer.to(device).to(memory_format=network.memory_format).eval()  # pyright: ignore[reportCallIssue]
     maps = load_maps(chosen)
     if roi is not None:
         x0, y0, x1, y1 = roi

@@ -63,7 +63,7 @@ def build_localizer(experiment: Experiment) -> NetworkLocalizer:
         torch.manual_seed(experiment.seed)
         network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um)
     localizer = NetworkLocalizer(network)  # pyright: ignore[reportArgumentType]
-    return localizer.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return localizer.to(memory_format=network.memory_format)  # pyright: ignore[reportCallIssue]
 
 
 def build_sampler(experiment: Experiment, *, phase: Tensor | None = None) -> FrameSampler:

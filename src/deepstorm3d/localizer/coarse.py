@@ -43,6 +43,8 @@ class CoarseNetwork(nn.Module):
         planes = max(1, round((z_um[1] - z_um[0]) / spec.plane_um))
         self.grid = VoxelGrid(pixel_um, z_um, planes)
         self.spread = spec.spread
+        # With the channels innermost the convolutions run about twice as fast on the CPU.
+        self.memory_format = torch.channels_last
         self.trunk = Trunk(spec.channels, spec.skip, spec.dilations)
         self.head = nn.Conv2d(64, planes, 3, padding=1)
         # Nearly every voxel is empty: start from a probability of 1 %, so that the first steps are calm.

@@ -51,8 +51,7 @@ class NetworkLocalizer(nn.Module):
     def forward(self, photons: Tensor) -> Tensor:
         """The network's raw output for (B, H, W) photons."""
         images = self.normalise(photons)
-        # Convolutions on the CPU run about twice as fast with the channels innermost.
-        return self.network(images.contiguous(memory_format=torch.channels_last))
+        return self.network(images.contiguous(memory_format=self.network.memory_format))
 
     @torch.no_grad()
     def localize(self, frames: Tensor) -> Localizations:

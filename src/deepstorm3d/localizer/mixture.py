@@ -64,6 +64,8 @@ class MixtureNetwork(nn.Module):
         self.map_weight = spec.map_weight
         self.scale = (pixel_um, pixel_um, half, spec.photons_scale)
         self.middle_um = (z_um[0] + z_um[1]) / 2
+        # With the channels innermost the convolutions run about twice as fast on the CPU.
+        self.memory_format = torch.channels_last
         self.trunk = Trunk(spec.channels, spec.skip, spec.dilations)
         self.hidden = conv_block(64, spec.head)
         self.head = nn.Conv2d(spec.head, 9, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Protocol
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -18,7 +19,12 @@ NetworkSpec = Annotated[CoarseSpec | MixtureSpec | VoxelSpec, Field(discriminato
 
 
 class ProposalNetwork(Protocol):
-    """A module that proposes emitters, knows its own loss, and decodes its own output."""
+    """A module that proposes emitters, knows its own loss, and decodes its own output.
+
+    memory_format: the layout of weights and images that suits its convolutions.
+    """
+
+    memory_format: torch.memory_format
 
     def __call__(self, images: Tensor) -> Tensor:
         """images: (B, 1, H, W), normalised;  returns the raw output, its form the network's own affair."""

@@ -49,6 +49,9 @@ class VoxelNetwork(nn.Module):
         super().__init__()
         self.grid = VoxelGrid(pixel_um, z_um, spec.planes, spec.upsampling)
         self.scale = spec.scale
+        # Not channels_last: with an odd number of channels and bfloat16, oneDNN's gradients of dilated
+        # convolutions come out as NaN there (torch 2.13, CPU).
+        self.memory_format = torch.contiguous_format
         wide, planes = spec.channels, spec.planes
         self.norm = nn.BatchNorm2d(1)
         first, *others = spec.dilations
