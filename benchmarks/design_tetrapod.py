@@ -57,7 +57,10 @@ def start(indices: list[int]) -> Tensor:
                 value = criterion(ZernikePhase(Microscope(), indices, values)).item()
             if value < best:
                 best, found = value, values
-                print(f"start: astigmatism {primary:+.1f}, secondary {secondary:+.1f} rad: {value:.3f} nm", flush=True)
+                print(
+                    f"start: astigmatism {primary:+.1f}, secondary {secondary:+.1f} rad: {value:.3f} nm",
+                    flush=True,
+                )
     return found
 
 

@@ -76,7 +76,9 @@ class _Table:
             raise ValueError("no table to concatenate; use empty() for a table without rows")
         names = [set(part.columns()) for part in parts]
         if any(other != names[0] for other in names):
-            raise ValueError(f"tables differ in columns: {sorted(set.union(*names) - set.intersection(*names))}")
+            raise ValueError(
+                f"tables differ in columns: {sorted(set.union(*names) - set.intersection(*names))}"
+            )
         joined = {name: torch.cat([part.columns()[name] for part in parts]) for name in parts[0].columns()}
         return replace(parts[0], **joined)
 

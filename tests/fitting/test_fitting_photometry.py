@@ -75,9 +75,7 @@ def test_scatter_of_photons_is_that_of_the_bound(psf: TabulatedPSF) -> None:
 def test_a_molecule_that_is_not_there_gets_no_negative_photons(psf: TabulatedPSF) -> None:
     xyz, frame = positions(6, 1)
     photons = torch.full((6,), 5000.0)
-    noisy = torch.poisson(
-        image_of(psf, xyz, frame, photons) + 20, generator=torch.Generator().manual_seed(2)
-    )
+    noisy = torch.poisson(image_of(psf, xyz, frame, photons) + 20, generator=torch.Generator().manual_seed(2))
     extra = torch.cat([xyz, xyz[:3] + torch.tensor([0.06, 0.0, 0.05])])
     light = fit_photometry(psf, extra, torch.zeros(9, dtype=torch.int64), noisy)
     assert float(light.photons.min()) >= 0

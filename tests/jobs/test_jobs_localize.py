@@ -45,7 +45,9 @@ def model() -> ModelFile:
     return ModelFile(experiment.to_mapping(), localizer.state_dict(), threshold, None, {})
 
 
-def movie(path: Path, frames: int = 12, size: tuple[int, int] = (48, 40), pixel_um: float | None = 0.11) -> Path:
+def movie(
+    path: Path, frames: int = 12, size: tuple[int, int] = (48, 40), pixel_um: float | None = 0.11
+) -> Path:
     counts = np.random.default_rng(0).poisson(20, (frames, *size)).astype(np.uint16)
     with MovieWriter(path, frames=frames, shape=size, pixel_um=pixel_um) as writer:
         writer.append(counts)
@@ -156,7 +158,11 @@ def test_a_frame_smaller_than_the_psf_is_refused(model: ModelFile, tmp_path: Pat
     [((5, 99), None, "frames 0:12"), ((7, 3), None, "7:3"), ((None, None), (0, 0, 99, 20), "40 x 48")],
 )
 def test_a_selection_outside_the_movie_is_refused(
-    model: ModelFile, tmp_path: Path, frames: tuple[int | None, int | None], roi: tuple[int, ...] | None, says: str
+    model: ModelFile,
+    tmp_path: Path,
+    frames: tuple[int | None, int | None],
+    roi: tuple[int, ...] | None,
+    says: str,
 ) -> None:
     with pytest.raises(InputError, match=says):
         localize_movie(movie(tmp_path / "m.tif"), model, tmp_path / "o.csv", frames=frames, roi=roi)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import torch
 
 from deepstorm3d.training.distributed import is_main_process, process_group, share_gradients, stop_together
 
-SCRIPT = '''
+SCRIPT = """
 import os, sys
 from pathlib import Path
 import torch
@@ -51,7 +51,7 @@ with process_group(torch.device("cpu")) as device:
     validation = train(localizer, sampler, spec, files=files, resume=resume, should_stop=should_stop)
     record = {"weights": torch.stack(seen), "validated": validation is not None, "frames": frames[1:]}
     torch.save(record, folder / f"rank{rank()}.pt")
-'''
+"""
 
 
 def launch(folder: Path, stop: int, resume: str) -> list[dict[str, Any]]:

@@ -35,7 +35,13 @@ class _LinearImage:
     """The expected frame as a linear function of photons (N,) and background coefficients (B, k, l)."""
 
     def __init__(
-        self, psf: PSF, xyz: Tensor, frame: Tensor, blur_px: Tensor | None, shape: tuple[int, ...], spacing: float
+        self,
+        psf: PSF,
+        xyz: Tensor,
+        frame: Tensor,
+        blur_px: Tensor | None,
+        shape: tuple[int, ...],
+        spacing: float,
     ) -> None:
         patches = psf(xyz, blur_px)
         self.values = patches.values

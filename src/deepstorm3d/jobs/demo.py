@@ -24,7 +24,7 @@ from .simulate import simulate_movie
 __all__ = ["DemoFiles", "DemoResult", "run_demo"]
 
 _MODEL = "tetrapod"
-_FRAMES, _PER_FRAME = 500, 8
+_FRAMES, _PER_FRAME = 600, 6
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,10 @@ def run_demo(
     on_message(f"2/5 localizing with the built-in model '{_MODEL}' -> {files.localizations.name}")
     localize_movie(files.movie, model, files.localizations, overwrite=True, on_progress=on_progress)
     pixel_um = experiment.microscope.pixel_um
-    truth, found = read_truth(files.truth, pixel_um=pixel_um), read_table(files.localizations, pixel_um=pixel_um)
+    truth, found = (
+        read_truth(files.truth, pixel_um=pixel_um),
+        read_table(files.localizations, pixel_um=pixel_um),
+    )
     on_message(f"3/5 comparing with the truth -> {files.evaluation.name}")
     recall, jaccard = _evaluate(truth, found, files, on_message)
     frame = _busiest_frame(truth)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ class Selection:
         x0, y0, x1, y1 = self.roi
         return y1 - y0, x1 - x0
 
-    def read(self, movie: Movie, start: int, stop: int) -> NDArray[np.generic]:
+    def read(self, movie: Movie, start: int, stop: int) -> NDArray[Any]:
         """Frames start … stop−1 of the region: (n, h, w)."""
         x0, y0, x1, y1 = self.roi
         return movie.read(start, stop)[:, y0:y1, x0:x1]
@@ -154,7 +155,7 @@ def localize_movie(
     return summary
 
 
-def _saturated(counts: NDArray[np.generic], saturation: float) -> int:
+def _saturated(counts: NDArray[Any], saturation: float) -> int:
     """Frames with at least one pixel at the camera's (or the file type's) greatest value."""
     limit = saturation
     if np.issubdtype(counts.dtype, np.integer):

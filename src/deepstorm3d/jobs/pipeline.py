@@ -88,7 +88,9 @@ class Pipeline:
         (marked ``sigma_source = crlb``); a network's own photons and σ are kept.
         """
         if not len(found):
-            return dataclasses.replace(found, sigma_source="crlb" if found.sigma_source == "none" else found.sigma_source)
+            return dataclasses.replace(
+                found, sigma_source="crlb" if found.sigma_source == "none" else found.sigma_source
+            )
         light = self.photometry(found, photons)
         found = dataclasses.replace(found, background=light.background, fit_quality=light.chi_square)
         if found.sigma_source != "none":

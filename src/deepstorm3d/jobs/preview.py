@@ -61,12 +61,18 @@ def preview_movie(
     with open_movie(movie) as source:
         chosen = select(source, selection, roi)
         check_movie(source, chosen, pipeline)
-        for number in np.unique(np.linspace(chosen.first, chosen.last - 1, frames).round().astype(int)).tolist():
+        for number in np.unique(
+            np.linspace(chosen.first, chosen.last - 1, frames).round().astype(int)
+        ).tolist():
             counts = chosen.read(source, number, number + 1)
             photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))
             found = pipeline.localize(photons)
             reports[number] = explain_frame(
-                pipeline, found, photons[0], out_dir / f"frame_{number}.png", title=f"{movie.name}, frame {number}"
+                pipeline,
+                found,
+                photons[0],
+                out_dir / f"frame_{number}.png",
+                title=f"{movie.name}, frame {number}",
             )
             seen.append(photons[0].cpu())
     real = torch.stack(seen)
@@ -90,9 +96,7 @@ def simulated_like(pipeline: Pipeline, frames: Tensor) -> Tensor:
     return simulator.to_photons(counts)
 
 
-def _verdict(
-    reports: dict[int, RegenerateReport], real: Tensor, simulated: Tensor
-) -> tuple[bool, list[str]]:
+def _verdict(reports: dict[int, RegenerateReport], real: Tensor, simulated: Tensor) -> tuple[bool, list[str]]:
     """Whether the model fits, and why, in plain words."""
     lines = [
         f"frame {number}: {report.localizations} molecules, correlation {report.correlation:.3f}, "
@@ -100,7 +104,10 @@ def _verdict(
         for number, report in reports.items()
     ]
     middle = float(np.median([report.deviance_per_pixel for report in reports.values()]))
-    levels = [float(torch.quantile(frames.flatten()[:: max(1, frames.numel() // 10**6)], 0.1)) for frames in (real, simulated)]
+    levels = [
+        float(torch.quantile(frames.flatten()[:: max(1, frames.numel() // 10**6)], 0.1))
+        for frames in (real, simulated)
+    ]
     spread = float(real.std())
     off = abs(levels[0] - levels[1]) > _LEVEL_TOLERANCE * max(spread, 1.0)
     if off:
@@ -111,7 +118,9 @@ def _verdict(
     if middle <= _FITS and not off:
         lines.append("verdict: the model explains these frames down to their noise")
     elif middle <= _DOUBTFUL:
-        lines.append("verdict: doubtful; look at the residuals: structure there means another PSF, density or background")
+        lines.append(
+            "verdict: doubtful; look at the residuals: structure there means another PSF, density or background"
+        )
     else:
         lines.append(
             "verdict: this model does not fit these frames; train one for your mask, camera and background "

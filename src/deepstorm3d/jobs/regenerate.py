@@ -92,7 +92,9 @@ def regenerate_frame(
     pixel_um = pipeline.experiment.microscope.pixel_um
     with open_movie(movie) as source:
         if not 0 <= frame < source.shape[0]:
-            raise InputError(f"there is no frame {frame} in {movie}, which has frames 0 to {source.shape[0] - 1}")
+            raise InputError(
+                f"there is no frame {frame} in {movie}, which has frames 0 to {source.shape[0] - 1}"
+            )
         check_movie(source, select(source, (frame, frame + 1), None), pipeline)
         counts = source.read(frame, frame + 1)
     photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))[0]

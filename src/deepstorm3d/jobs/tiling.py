@@ -44,7 +44,9 @@ def _spans(size: int, tile_px: int, margin_px: int) -> list[tuple[tuple[int, int
         return [((0, size), (0, size))]
     starts = range(0, size, tile_px)
     cores = [(start, min(start + tile_px, size)) for start in starts]
-    return [((max(0, low - margin_px) // 8 * 8, min(size, high + margin_px)), (low, high)) for low, high in cores]
+    return [
+        ((max(0, low - margin_px) // 8 * 8, min(size, high + margin_px)), (low, high)) for low, high in cores
+    ]
 
 
 def localize_in_tiles(

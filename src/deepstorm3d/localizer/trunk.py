@@ -12,9 +12,7 @@ __all__ = ["Trunk", "conv_block"]
 def conv_block(channels_in: int, channels_out: int, *, dilation: int = 1, stride: int = 1) -> nn.Sequential:
     """3×3 convolution, batch norm, ReLU; keeps the frame's size (or halves it with stride 2)."""
     return nn.Sequential(
-        nn.Conv2d(
-            channels_in, channels_out, 3, stride=stride, padding=dilation, dilation=dilation, bias=False
-        ),
+        nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=dilation, dilation=dilation, bias=False),
         nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
     )

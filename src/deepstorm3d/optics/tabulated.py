@@ -193,12 +193,13 @@ class TabulatedPSF(nn.Module):
         begin = _MARGIN * s - width // 2
         stop = s * (patch - 1) + 1
         x, y = taps[:, 0, :, None, None], taps[:, 1, :, None, None]  # (n, T, 1, 1)
+        # Added up in place: fresh memory for each tap costs more than the arithmetic.
         rows = planes[:, begin : begin + stop : s] * y[:, 0]
         for k in range(1, width):
-            rows = torch.addcmul(rows, planes[:, begin + k : begin + k + stop : s], y[:, k])
+            rows.addcmul_(planes[:, begin + k : begin + k + stop : s], y[:, k])
         out = rows[:, :, begin : begin + stop : s] * x[:, 0]
         for k in range(1, width):
-            out = torch.addcmul(out, rows[:, :, begin + k : begin + k + stop : s], x[:, k])
+            out.addcmul_(rows[:, :, begin + k : begin + k + stop : s], x[:, k])
         return out
 
 
