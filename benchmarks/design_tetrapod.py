@@ -98,7 +98,8 @@ def main() -> None:
     rms = sigma.square().mean(0).sqrt().tolist()
     record = {
         "made_by": "benchmarks/design_tetrapod.py",
-        "criterion": "mean over 41 depths, 2 to 6 µm, of CRLB σx + σy + σz; 30,000 photons, 150 background, blur 1 px",
+        "criterion": "mean over 41 depths, 2 to 6 µm, of CRLB σx + σy + σz; 30,000 photons, "
+        "150 background, blur 1 px",
         "crlb_rms_nm": [round(value, 3) for value in rms],
         "coefficients": dict(zip(map(str, indices), mask.coefficients.tolist(), strict=True)),
     }

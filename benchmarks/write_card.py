@@ -1,4 +1,6 @@
-"""Put measured figures and the training's cost onto a model's card: `python benchmarks/write_card.py MODEL ACCURACY.json`.
+"""Put measured figures and the training's cost onto a model's card.
+
+    python benchmarks/write_card.py MODEL ACCURACY.json
 
 ACCURACY.json is what ``accuracy.py MODEL --json`` wrote. The model file is written anew in place;
 weights, experiment and threshold stay as they are.

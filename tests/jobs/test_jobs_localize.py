@@ -149,7 +149,7 @@ def test_another_pixel_size_is_refused_with_both_numbers(model: ModelFile, tmp_p
 
 
 def test_a_frame_smaller_than_the_psf_is_refused(model: ModelFile, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="6 x 6 px.*extends over"):
+    with pytest.raises(InputError, match=r"6 x 6 px.*extends over"):
         localize_movie(movie(tmp_path / "m.tif", size=(6, 6)), model, tmp_path / "o.csv")
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from deepstorm3d.camera import Camera, EmccdCamera, IdealCamera, MinimumSubtractedCamera, ScmosCamera
+from deepstorm3d.optics.patches import add_patches
 from deepstorm3d.simulation import (
     Background,
     EmitterPrior,
@@ -21,7 +22,6 @@ from deepstorm3d.simulation import (
     mitochondria,
     nucleus,
 )
-from deepstorm3d.optics.patches import add_patches
 
 pytestmark = pytest.mark.gpu
 FIELD = Field(40, 50, 0.11)

@@ -167,8 +167,8 @@ def _warnings(summary: LocalizeSummary) -> list[str]:
     warnings = []
     if summary.saturated_frames:
         warnings.append(
-            f"{summary.saturated_frames} of {summary.frames} frames have saturated pixels: photons and positions "
-            "of the brightest molecules are wrong there; lower the exposure or the gain"
+            f"{summary.saturated_frames} of {summary.frames} frames have saturated pixels: photons and "
+            "positions of the brightest molecules are wrong there; lower the exposure or the gain"
         )
     if summary.frames and not summary.localizations:
         warnings.append(

@@ -138,8 +138,8 @@ def load_pipeline(
         phase = torch.from_numpy(read_mask(mask)).float()
     elif mask is not None:
         raise InputError(
-            f"the model '{experiment.name}' was trained for its own mask ({experiment.mask.kind}) and cannot work "
-            "with another: train a model for yours (deepstorm3d config --mask FILE, then train)"
+            f"the model '{experiment.name}' was trained for its own mask ({experiment.mask.kind}) and cannot "
+            "work with another: train a model for yours (deepstorm3d config --mask FILE, then train)"
         )
     chosen = change_camera(experiment.camera, camera)
     optics = experiment.psf.with_(patch_px=min(_PHOTOMETRY_PATCH_PX, experiment.psf.patch_px))

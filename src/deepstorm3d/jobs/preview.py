@@ -112,8 +112,8 @@ def _verdict(reports: dict[int, RegenerateReport], real: Tensor, simulated: Tens
     off = abs(levels[0] - levels[1]) > _LEVEL_TOLERANCE * max(spread, 1.0)
     if off:
         lines.append(
-            f"the dark parts of your frames are at {levels[0]:.0f} photons, of the simulated ones at {levels[1]:.0f}: "
-            "check baseline and gain (--camera), or the background in the experiment"
+            f"the dark parts of your frames are at {levels[0]:.0f} photons, of the simulated ones at "
+            f"{levels[1]:.0f}: check baseline and gain (--camera), or the background in the experiment"
         )
     if middle <= _FITS and not off:
         lines.append("verdict: the model explains these frames down to their noise")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["find_peaks", "gaussian_vertex", "centre_of_gravity"]
+__all__ = ["centre_of_gravity", "find_peaks", "gaussian_vertex"]
 
 
 def find_peaks(heat: Tensor, threshold: float, radius: int = 1) -> Tensor:
@@ -24,7 +24,7 @@ def find_peaks(heat: Tensor, threshold: float, radius: int = 1) -> Tensor:
 
 
 def _neighbourhoods(heat: Tensor, peaks: Tensor, radius: int) -> Tensor:
-    """Cubes around the peaks, zero beyond the volume: (K, w, w, w), w = 2·radius + 1, ordered plane, row, column."""
+    """Cubes around the peaks, zero beyond the volume: (K, w, w, w), w = 2·radius + 1, plane first."""
     reach = torch.arange(-radius, radius + 1, device=heat.device)
     around = torch.stack(torch.meshgrid(reach, reach, reach, indexing="ij"), -1).reshape(-1, 3)
     place = peaks[:, None, 1:] + around

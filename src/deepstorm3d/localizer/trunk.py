@@ -1,4 +1,4 @@
-"""The convolutional trunk that the coarse and the mixture network share: most of its work at half resolution."""
+"""The convolutional trunk of the coarse and the mixture network: most of its work at half resolution."""
 
 from __future__ import annotations
 
