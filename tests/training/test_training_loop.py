@@ -303,6 +303,7 @@ class _Oracle(nn.Module):
 
     def __init__(self, batch: Batch, drop: int = 0, add: int = 0) -> None:
         super().__init__()
+        self.memory_format = torch.contiguous_format
         self.batch, self.drop, self.add, self.seen = batch, drop, add, 0
 
     def forward(self, images: Tensor) -> Tensor:
