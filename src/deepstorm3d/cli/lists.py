@@ -133,7 +133,12 @@ def render(
     out: Annotated[
         Path, typer.Option("--out", metavar="IMAGE", help="Picture to write (.png, .pdf, .svg, .tif).")
     ],
-    pixel_nm: Annotated[float, typer.Option("--pixel-nm", metavar="NM", help="Rendered pixel, nm.")] = 10.0,
+    pixel_nm: Annotated[
+        float | None,
+        typer.Option(
+            "--pixel-nm", metavar="NM", help="Rendered pixel, nm. (default: 10, more for a wide field)"
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the super-resolved image, coloured by depth, with side views, scale bar and colour bar."""
@@ -143,7 +148,7 @@ def render(
     shallow, deep = rendering.z_range_um
     result(
         f"{out}: {rendering.localizations} localizations, depth {shallow:.2f} to {deep:.2f} µm, "
-        f"{pixel_nm:g} nm pixels"
+        f"{1000 * rendering.pixel_um:g} nm pixels"
     )
 
 

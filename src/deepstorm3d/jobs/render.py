@@ -13,10 +13,18 @@ from ..io.tables import read_table
 __all__ = ["render_table"]
 
 
-def render_table(source: Path, out: Path, *, pixel_nm: float = 10.0, overwrite: bool = False) -> DepthRendering:
+# Rendered pixels along the longer side of the field: a picture that a screen shows whole.
+_PICTURE_PX = 800
+_FINEST_NM = 10.0
+
+
+def render_table(
+    source: Path, out: Path, *, pixel_nm: float | None = None, overwrite: bool = False
+) -> DepthRendering:
     """Draw the average shifted histogram of a list and write the picture; its ending names the format.
 
-    pixel_nm: rendered pixel.  A CSV that does not name the camera's pixel is drawn from the corner of the
+    pixel_nm: rendered pixel; None: 10 nm, or larger where single molecules of a wide field would be too
+    small to be seen.  A CSV that does not name the camera's pixel is drawn from the corner of the
     first pixel, half a pixel from ours.
     Raises InputError for an empty list, an image too large, or a picture that cannot be written.
     """
@@ -25,6 +33,9 @@ def render_table(source: Path, out: Path, *, pixel_nm: float = 10.0, overwrite: 
     table = read_table(source, pixel_um=0.0 if source.suffix.lower() == ".csv" else None)
     if len(table) == 0:
         raise InputError(f"{source} holds no localization; there is nothing to render")
+    if pixel_nm is None:
+        extent_um = float((table.xyz[:, :2].amax(0) - table.xyz[:, :2].amin(0)).max())
+        pixel_nm = max(_FINEST_NM, round(1000 * extent_um / _PICTURE_PX))
     rendering = render_depth(table, pixel_nm=pixel_nm)
     rendering_figure(rendering, out, title=source.name)
     return rendering
