@@ -22,9 +22,7 @@ def test_quickstart_reaches_its_target(tmp_path: Path) -> None:
     experiment = preset("quickstart").with_(frame_px=(81, 81))
     train_model(experiment, tmp_path / "model.pt")
     # 40 emitters in 81×81 pixels of 110 nm: 0.5 per µm².
-    simulate_movie(
-        experiment, tmp_path / "m.tif", frames=30, truth=tmp_path / "t.csv", emitters=40, seed=9
-    )
+    simulate_movie(experiment, tmp_path / "m.tif", frames=30, truth=tmp_path / "t.csv", emitters=40, seed=9)
     localize_movie(tmp_path / "m.tif", load_model_file(tmp_path / "model.pt"), tmp_path / "l.csv")
     truth, found = read_truth(tmp_path / "t.csv", pixel_um=0.11), read_table(tmp_path / "l.csv", pixel_um=0.11)
     figures = score(truth, found, match(truth, found, tolerance_um=0.15))
