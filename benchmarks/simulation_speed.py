@@ -31,6 +31,7 @@ from torch import Tensor
 from deepstorm3d.emitters import Emitters
 from deepstorm3d.jobs.experiment import experiment_mask
 from deepstorm3d.jobs.presets import preset
+from deepstorm3d.jobs.simulate import BLOCK_PIXELS
 from deepstorm3d.optics.model import build_psf, tabulate
 from deepstorm3d.optics.scalar import ScalarPSF
 from deepstorm3d.simulation.field import Field
@@ -107,14 +108,20 @@ def batched_fft(plane: dict[str, NDArray[np.float64]], device: str, chunk: int =
 
 
 def simulator(patch_px: int, device: str, *, tabulated: bool) -> Draw:
-    """Ways c and d."""
+    """Ways c and d, as many frames at a time as `deepstorm3d simulate` draws."""
     spec, mask = EXPERIMENT.psf.with_(patch_px=patch_px), experiment_mask(EXPERIMENT)
     blur = (BLUR_PX, BLUR_PX)
     psf = tabulate(spec, OPTICS, mask, EXPERIMENT.z_um, blur) if tabulated else build_psf(spec, OPTICS, mask)
     image_model = Simulator(psf, EXPERIMENT.camera, Field(SIDE, SIDE, OPTICS.pixel_um)).to(device)
 
+    block = BLOCK_PIXELS // (SIDE + 2 * patch_px) ** 2
+
     def draw(emitters: Emitters, frames: int) -> Tensor:
-        return image_model.expected(emitters, torch.zeros(frames, SIDE, SIDE, device=device))
+        out = torch.zeros(frames, SIDE, SIDE, device=device)
+        for start, background in enumerate(out.split(block)):
+            here = emitters.select(emitters.frame // block == start).shift(frames=-start * block)
+            background.copy_(image_model.expected(here, background))
+        return out
 
     return draw
 

@@ -48,8 +48,8 @@ class _Table:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
-    def select(self, rows: Tensor) -> Self:
-        """The rows given by a boolean mask (N,) or an index tensor (K,)."""
+    def select(self, rows: Tensor | slice) -> Self:
+        """The rows given by a boolean mask (N,), an index tensor (K,) or a slice (which copies nothing)."""
         return replace(self, **{name: column[rows] for name, column in self.columns().items()})
 
     def sort(self) -> Self:

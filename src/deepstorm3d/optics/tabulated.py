@@ -49,7 +49,7 @@ class TabulatedPSF(nn.Module):
         blur_range: tuple[float, float] = (1.0, 1.0),
         oversampling: int = 1,
         dtype: torch.dtype = torch.float32,
-        chunk: int = 64,
+        chunk: int = 128,
     ) -> None:
         super().__init__()
         if oversampling not in (1, 2):
@@ -114,26 +114,26 @@ class TabulatedPSF(nn.Module):
         """xyz: (N, 3) µm;  blur_px: (N,) px, or None for the middle of the range;  returns N patches."""
         corner, offset = patch_corner(xyz, self._pixel_um, self._patch_px)
         rows, weights, _ = self._axial(xyz[:, 2], blur_px)
-        parts = [
-            self._lateral(self._mix(rows[part], weights[part]), _spline(self._distance(offset[part])))
-            for part in torch.arange(len(xyz), device=xyz.device).split(self.chunk)
-        ]
-        values = torch.cat(parts).to(xyz.dtype)
+        taps = _spline(self._distance(offset))
+        chunks = zip(*(column.split(self.chunk) for column in (rows, weights, taps)), strict=True)
+        parts = [self._lateral(self._mix(row, weight), tap) for row, weight, tap in chunks]
+        values = (parts[0] if len(parts) == 1 else torch.cat(parts)).to(xyz.dtype)
         return Patches(values, corner, values.sum((-2, -1)))
 
     def derivatives(self, xyz: Tensor, blur_px: Tensor | None = None) -> tuple[Patches, Tensor]:
         """The patches and their derivatives in x, y, z: (N, 3, h, w), per µm, exact for the spline."""
         corner, offset = patch_corner(xyz, self._pixel_um, self._patch_px)
         rows, weights, slopes = self._axial(xyz[:, 2], blur_px)
+        distance = self._distance(offset)
+        taps, dtaps = _spline(distance), _spline_slope(distance) * (-self.oversampling / self._pixel_um)
+        columns = (rows, weights, slopes, taps, dtaps)
         values, gradients = [], []
-        for part in torch.arange(len(xyz), device=xyz.device).split(self.chunk):
-            distance = self._distance(offset[part])
-            taps, dtaps = _spline(distance), _spline_slope(distance) * (-self.oversampling / self._pixel_um)
-            plane, dplane = self._mix(rows[part], weights[part]), self._mix(rows[part], slopes[part])
-            values.append(self._lateral(plane, taps))
-            along_x = self._lateral(plane, torch.stack([dtaps[:, 0], taps[:, 1]], 1))
-            along_y = self._lateral(plane, torch.stack([taps[:, 0], dtaps[:, 1]], 1))
-            gradients.append(torch.stack([along_x, along_y, self._lateral(dplane, taps)], 1))
+        for row, weight, slope, tap, dtap in zip(*(c.split(self.chunk) for c in columns), strict=True):
+            plane, dplane = self._mix(row, weight), self._mix(row, slope)
+            values.append(self._lateral(plane, tap))
+            along_x = self._lateral(plane, torch.stack([dtap[:, 0], tap[:, 1]], 1))
+            along_y = self._lateral(plane, torch.stack([tap[:, 0], dtap[:, 1]], 1))
+            gradients.append(torch.stack([along_x, along_y, self._lateral(dplane, tap)], 1))
         joined, jacobian = torch.cat(values).to(xyz.dtype), torch.cat(gradients).to(xyz.dtype)
         return Patches(joined, corner, joined.sum((-2, -1))), jacobian
 

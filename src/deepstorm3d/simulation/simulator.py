@@ -22,7 +22,7 @@ class Simulator(nn.Module):
     """What the camera sees of emitters in a field.
 
     psf, camera: as given;  field: whose pixels must have the PSF's size;  chunk: emitters computed at a
-    time, which bounds the memory (None: 64 on a processor, to stay in its cache; 1024 on a GPU).
+    time, which bounds the memory (None: 128 on a processor, to stay in its cache; 1024 on a GPU).
     Maps of a camera larger than the field are cut to its middle.
     """
 
@@ -60,9 +60,9 @@ class Simulator(nn.Module):
             dtype=torch.promote_types(background.dtype, emitters.xyz.dtype),
             device=background.device,
         )
-        chunk = self.chunk or (1024 if emitters.xyz.is_cuda else 64)
-        for rows in torch.arange(len(emitters), device=emitters.frame.device).split(chunk):
-            part = emitters.select(rows)
+        chunk = self.chunk or (1024 if emitters.xyz.is_cuda else 128)
+        for first in range(0, len(emitters), chunk):
+            part = emitters.select(slice(first, first + chunk))
             patches = self.psf(part.xyz, part.blur_px)
             values = patches.values * part.photons[:, None, None]
             add_patches(canvas, values.to(canvas), patches.corner + border, part.frame)
