@@ -134,6 +134,10 @@ def regenerate(
         Path | None,
         typer.Option("--truth", metavar="FILE", help="True emitters (ThunderSTORM CSV) to draw as circles."),
     ] = None,
+    equal_photons: Annotated[
+        bool,
+        typer.Option("--equal-photons", help="Draw all molecules with the median of their fitted photons."),
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw a frame beside the image that its list predicts, the residual, and how well the list explains it."""
@@ -143,7 +147,15 @@ def regenerate(
 
     claim_name(out, overwrite=overwrite)
     report = regenerate_frame(
-        locs, movie, find_model(model), out, frame=frame, mask=mask, truth=truth, camera=tuple(camera or ())
+        locs,
+        movie,
+        find_model(model),
+        out,
+        frame=frame,
+        mask=mask,
+        truth=truth,
+        equal_photons=equal_photons,
+        camera=tuple(camera or ()),
     )
     result(
         f"{out}: frame {frame}, {report.localizations} localizations, correlation {report.correlation:.3f}, "

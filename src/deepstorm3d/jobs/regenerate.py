@@ -11,12 +11,15 @@ from torch import Tensor
 
 from ..analysis.explain import correlation
 from ..analysis.figures import overlay_figure
-from ..camera import variance_terms
+from ..camera import IdealCamera, variance_terms
 from ..emitters import Emitters, Localizations
 from ..errors import InputError
+from ..fitting.photometry import Photometry
 from ..io.movies import open_movie
 from ..io.tables import read_table, read_truth
 from ..localizer.modelfile import ModelFile
+from ..simulation.field import Field
+from ..simulation.simulator import Simulator
 from .localize import check_movie, select
 from .pipeline import Pipeline, load_pipeline
 
@@ -44,19 +47,23 @@ def explain_frame(
     out: Path,
     *,
     truth: Emitters | None = None,
+    equal_photons: bool = False,
     title: str = "",
 ) -> RegenerateReport:
     """Fit photons and background at the found positions, draw the overlay, and say how well it fits.
 
-    found, truth: rows of this one frame, frame 0;  photons: (H, W);  out: picture to write.
+    found, truth: rows of this one frame, frame 0;  photons: (H, W);  out: picture to write;
+    equal_photons: draw all molecules with the median of the fitted photons, as Nehme et al. 2020 in
+    Fig. 3b: then only the positions can explain the frame.
     """
     excess, read_variance = variance_terms(pipeline.camera)
     light = pipeline.photometry(found, photons[None])
-    variance = (excess * light.model[0].clamp(min=0) + read_variance).clamp(min=1.0)
+    model = _equally_bright(pipeline, found, light) if equal_photons else light.model[0]
+    variance = (excess * model.clamp(min=0) + read_variance).clamp(min=1.0)
     shot_noise_only = excess == 1.0 and read_variance == 0.0
     overlay_figure(
         photons,
-        light.model[0],
+        model,
         truth,
         found,
         out,
@@ -66,9 +73,23 @@ def explain_frame(
     )
     return RegenerateReport(
         localizations=len(found),
-        correlation=float(correlation(photons, light.model[0])),
-        deviance_per_pixel=float(((photons - light.model[0]).square() / variance).mean()),
+        correlation=float(correlation(photons, model)),
+        deviance_per_pixel=float(((photons - model).square() / variance).mean()),
     )
+
+
+def _equally_bright(pipeline: Pipeline, found: Localizations, light: Photometry) -> Tensor:
+    """The frame (H, W) with every molecule as bright as the median of them."""
+    emitters = Emitters(
+        xyz=found.xyz,
+        frame=found.frame,
+        photons=light.photons.median().expand(len(found)) if len(found) else light.photons,
+        id=torch.arange(len(found), device=found.frame.device),
+    )
+    height, width = light.model.shape[1:]
+    field = Field(height, width, pipeline.psf.pixel_um)
+    # The simulator only sums images here: no camera's maps are needed.
+    return Simulator(pipeline.psf, IdealCamera(), field).expected(emitters, light.background_image)[0]
 
 
 def regenerate_frame(
@@ -80,12 +101,13 @@ def regenerate_frame(
     frame: int = 0,
     mask: Path | None = None,
     truth: Path | None = None,
+    equal_photons: bool = False,
     camera: tuple[str, ...] = (),
     device: str = "cpu",
 ) -> RegenerateReport:
     """Draw one frame of a movie beside the image regenerated from its localizations.
 
-    frame: from 0;  truth: list of true emitters to mark, if known.
+    frame: from 0;  truth: list of true emitters to mark, if known;  equal_photons: see `explain_frame`.
     Raises InputError where the frame is not in the movie or the files do not fit the model.
     """
     pipeline = load_pipeline(model, mask=mask, camera=camera, device=device)
@@ -104,4 +126,5 @@ def regenerate_frame(
     if truth is not None:
         emitters = read_truth(truth, pixel_um=pixel_um)
         known = emitters.select(emitters.frame == frame).shift(frames=-frame)
-    return explain_frame(pipeline, found, photons, out, truth=known, title=f"{movie.name}, frame {frame}")
+    title = f"{movie.name}, frame {frame}"
+    return explain_frame(pipeline, found, photons, out, truth=known, equal_photons=equal_photons, title=title)

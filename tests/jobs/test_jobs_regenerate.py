@@ -1,0 +1,76 @@
+"""Regenerate: the image of a list explains the frame that the list is true of, and says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from deepstorm3d.emitters import Emitters, Localizations
+from deepstorm3d.jobs.experiment import Experiment
+from deepstorm3d.jobs.pipeline import Pipeline, load_pipeline
+from deepstorm3d.jobs.presets import preset
+from deepstorm3d.jobs.regenerate import explain_frame
+from deepstorm3d.jobs.train import build_localizer
+from deepstorm3d.localizer.coarse import CoarseSpec
+from deepstorm3d.localizer.modelfile import ModelFile
+from deepstorm3d.simulation.field import Field
+from deepstorm3d.simulation.simulator import Simulator
+
+PHOTONS = torch.tensor([4000.0, 8000.0, 24000.0])
+
+
+def pipeline() -> Pipeline:
+    base = preset("quickstart")
+    optics = base.psf.with_(patch_px=21, pupil_oversampling=2)
+    network = CoarseSpec(channels=8, skip=4, dilations=(1,))
+    experiment: Experiment = base.with_(
+        psf=optics, microscope=base.microscope.with_(mask_pitch=90.0), network=network
+    )
+    localizer = build_localizer(experiment)
+    return load_pipeline(ModelFile(experiment.to_mapping(), localizer.state_dict(), 0.5, None, {}))
+
+
+def scene(work: Pipeline) -> tuple[Localizations, torch.Tensor]:
+    """Three molecules and their frame of 48×64 pixels, with shot noise."""
+    low, high = work.experiment.z_um
+    xyz = torch.tensor([[1.5, 1.5, 0.3], [3.2, 3.5, 0.5], [5.5, 2.0, 0.7]])
+    xyz[:, 2] = low + xyz[:, 2] * (high - low)
+    frame = torch.zeros(3, dtype=torch.int64)
+    simulator = Simulator(work.psf, work.camera, Field(48, 64, work.psf.pixel_um))
+    mean = simulator.expected(Emitters(xyz, frame, PHOTONS, torch.arange(3)), torch.full((1, 48, 64), 30.0))
+    noisy = torch.poisson(mean[0], generator=torch.Generator().manual_seed(5))
+    return Localizations.proposals(xyz, frame, torch.ones(3)), noisy
+
+
+def test_the_true_list_explains_its_frame_to_the_noise(tmp_path: Path) -> None:
+    work = pipeline()
+    found, photons = scene(work)
+    report = explain_frame(work, found, photons, tmp_path / "a.png")
+    assert report.localizations == 3
+    assert 0.93 < report.deviance_per_pixel < 1.07
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+
+
+def test_with_equal_photons_only_positions_explain_the_frame(tmp_path: Path) -> None:
+    work = pipeline()
+    found, photons = scene(work)
+    fitted = explain_frame(work, found, photons, tmp_path / "a.png")
+    equal = explain_frame(work, found, photons, tmp_path / "b.png", equal_photons=True)
+    assert equal.deviance_per_pixel > 1.5 * fitted.deviance_per_pixel
+    assert 0.3 < equal.correlation < fitted.correlation
+
+
+def test_a_molecule_left_out_shows(tmp_path: Path) -> None:
+    work = pipeline()
+    found, photons = scene(work)
+    whole = explain_frame(work, found, photons, tmp_path / "a.png")
+    part = explain_frame(work, found.select(slice(0, 2)), photons, tmp_path / "b.png")
+    assert part.deviance_per_pixel > 1.2 * whole.deviance_per_pixel
+
+
+def test_an_empty_list_is_a_frame_of_background(tmp_path: Path) -> None:
+    work = pipeline()
+    found, photons = scene(work)
+    report = explain_frame(work, found.select(slice(0, 0)), photons, tmp_path / "a.png", equal_photons=True)
+    assert report.localizations == 0
