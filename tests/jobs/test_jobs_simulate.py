@@ -55,7 +55,7 @@ def test_every_frame_holds_the_number_asked_for_and_shows_it_where_the_truth_say
 
 
 def test_truth_numbers_its_molecules_through_all_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("deepstorm3d.jobs.simulate._BLOCK_PIXELS", 1)  # a frame at a time
+    monkeypatch.setattr("deepstorm3d.jobs.simulate.BLOCK_PIXELS", 1)  # a frame at a time
     seen: list[tuple[int, int]] = []
     simulate_movie(
         small(),
