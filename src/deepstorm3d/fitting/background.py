@@ -18,6 +18,7 @@ class SplineBackground:
     def __init__(self, size: tuple[int, int], spacing_px: float, like: Tensor) -> None:
         self._rows = _basis(size[0], spacing_px, like)
         self._columns = _basis(size[1], spacing_px, like)
+        self._row_inverse, self._column_inverse = _gram_inverse(self._rows), _gram_inverse(self._columns)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -32,9 +33,37 @@ class SplineBackground:
         """(B, H, W) → (B, *shape): the transpose of `surface`."""
         return self._rows.mT @ frames @ self._columns
 
+    def gram(self, coefficients: Tensor) -> Tensor:
+        """``adjoint(surface(coefficients))``: (B, *shape) → (B, *shape)."""
+        return (self._rows.mT @ self._rows) @ coefficients @ (self._columns.mT @ self._columns)
+
+    def gram_solve(self, values: Tensor) -> Tensor:
+        """The inverse of `gram`: two small solves, since the basis is a product."""
+        return self._row_inverse @ values @ self._column_inverse
+
+    def weighted_gram(self, weights: Tensor) -> Tensor:
+        """Normal matrix of the coefficients for pixel weights (B, H, W): (B, k·l, k·l)."""
+        k, l = self.shape
+        across = torch.einsum("bhw,wi,wj->bhij", weights, self._columns, self._columns)
+        both = torch.einsum("bhij,hm,hn->bminj", across, self._rows, self._rows)
+        return both.reshape(len(weights), k * l, k * l)
+
+    def under(self, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+        """The basis at rows (N, h) and columns (N, w) of pixels: (N, h, k) and (N, w, l)."""
+        return self._rows[row], self._columns[column]
+
+    def at(self, place: Tensor) -> Tensor:
+        """What each coefficient adds to pixels (N, 2), row and column: (N, k, l)."""
+        return self._rows[place[:, 0], :, None] * self._columns[place[:, 1], None]
+
     def squared_adjoint(self, weights: Tensor) -> Tensor:
         """Diagonal of the normal equations for pixel weights (B, H, W): (B, *shape)."""
         return self._rows.square().mT @ weights @ self._columns.square()
+
+
+def _gram_inverse(basis: Tensor) -> Tensor:
+    """(BᵀB)⁻¹, computed in double precision: neighbouring splines are far from orthogonal."""
+    return torch.linalg.inv((basis.mT @ basis).double()).to(basis)
 
 
 def _basis(pixels: int, spacing_px: float, like: Tensor) -> Tensor:

@@ -120,20 +120,29 @@ class TabulatedPSF(nn.Module):
         values = (parts[0] if len(parts) == 1 else torch.cat(parts)).to(xyz.dtype)
         return Patches(values, corner, values.sum((-2, -1)))
 
-    def derivatives(self, xyz: Tensor, blur_px: Tensor | None = None) -> tuple[Patches, Tensor]:
-        """The patches and their derivatives in x, y, z: (N, 3, h, w), per µm, exact for the spline."""
+    def derivatives(
+        self, xyz: Tensor, blur_px: Tensor | None = None, *, in_blur: bool = False
+    ) -> tuple[Patches, Tensor]:
+        """The patches and their derivatives in x, y, z: (N, 3, h, w), per µm, exact for the spline.
+
+        in_blur: a fourth one, in the blur, per px (0 where the table has one blur only).
+        """
         corner, offset = patch_corner(xyz, self._pixel_um, self._patch_px)
         rows, weights, slopes = self._axial(xyz[:, 2], blur_px)
         distance = self._distance(offset)
         taps, dtaps = _spline(distance), _spline_slope(distance) * (-self.oversampling / self._pixel_um)
-        columns = (rows, weights, slopes, taps, dtaps)
+        changes = [slopes, self._blur_slopes(xyz[:, 2], blur_px)] if in_blur else [slopes]
+        columns = (rows, weights, taps, dtaps, torch.stack(changes, 1))
         values, gradients = [], []
-        for row, weight, slope, tap, dtap in zip(*(c.split(self.chunk) for c in columns), strict=True):
-            plane, dplane = self._mix(row, weight), self._mix(row, slope)
+        for row, weight, tap, dtap, change in zip(*(c.split(self.chunk) for c in columns), strict=True):
+            plane = self._mix(row, weight)
             values.append(self._lateral(plane, tap))
-            along_x = self._lateral(plane, torch.stack([dtap[:, 0], tap[:, 1]], 1))
-            along_y = self._lateral(plane, torch.stack([tap[:, 0], dtap[:, 1]], 1))
-            gradients.append(torch.stack([along_x, along_y, self._lateral(dplane, tap)], 1))
+            along = [
+                self._lateral(plane, torch.stack([dtap[:, 0], tap[:, 1]], 1)),
+                self._lateral(plane, torch.stack([tap[:, 0], dtap[:, 1]], 1)),
+            ]
+            along += [self._lateral(self._mix(row, slope), tap) for slope in change.unbind(1)]
+            gradients.append(torch.stack(along, 1))
         joined, jacobian = torch.cat(values).to(xyz.dtype), torch.cat(gradients).to(xyz.dtype)
         return Patches(joined, corner, joined.sum((-2, -1))), jacobian
 
@@ -165,6 +174,21 @@ class TabulatedPSF(nn.Module):
             factors = [(variance - other) / (here - other) for other in nodes if other != here]
             weights.append(torch.stack(factors).prod(0))
         return torch.stack(weights, 1)
+
+    def _blur_slopes(self, z: Tensor, blur_px: Tensor | None) -> Tensor:
+        """d weights / d blur of the rows that `_axial` names, per px: (N, 4·levels)."""
+        low, high = self.blur_range
+        if len(self._variances) == 1:
+            return z.new_zeros(len(z), 4)
+        blur = torch.full_like(z, (low + high) / 2) if blur_px is None else blur_px
+        # A polynomial of low degree in a smooth function: the central difference is exact to 1e-6.
+        step = 1e-3
+        blur = blur.double().clamp(low + step, high - step)
+        slope = (self._levels(z.double(), blur + step) - self._levels(z.double(), blur - step)) / (2 * step)
+        position = ((z - self.z_range[0]) / self._z_step).clamp(0, self._planes - 1)
+        first = position.floor().clamp(max=self._planes - 2)
+        weights = _spline((position - first)[:, None] - torch.arange(-1, 3, device=z.device))
+        return (slope.to(z.dtype)[:, :, None] * weights[:, None]).flatten(1)
 
     def _mix(self, rows: Tensor, weights: Tensor) -> Tensor:
         """Weighted sums of table rows: (n, side, side). An embedding bag gathers and adds in one pass."""

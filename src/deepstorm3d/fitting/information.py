@@ -1,0 +1,94 @@
+"""The joint Fisher information of all molecules of a frame and its background, and the bound it sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from .linear import LinearImage
+
+__all__ = ["joint_bounds", "joint_covariances"]
+
+# Frames are worked on in squares of this side, with only the molecules that reach each: px.
+_TILE_PX = 128
+
+
+def joint_bounds(
+    image: LinearImage, information: Tensor, *, with_background: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Cramér-Rao bounds of all molecules fitted together with their background.
+
+    image: linear around the state;  information: (B, H, W) of the pixels (`Likelihood.information`).
+    Returns σ (N, p) of x, y, z (µm), photons (, blur), and (N,) σ of the background under each molecule's
+    middle (0 where it is taken as known).
+    σ_i² = (F⁻¹)_ii with F_ij = Σ (∂μ/∂θ_i)(∂μ/∂θ_j)·information (Ober, Ram & Ward 2004).
+    """
+    sigma = torch.zeros(image.jacobian.shape[:2], device=information.device, dtype=torch.float64)
+    level = torch.zeros(len(sigma), device=information.device, dtype=torch.float64)
+    for frame, covariance in joint_covariances(image, information, with_background=with_background):
+        rows = (image.frame == frame).nonzero()[:, 0]
+        variances = covariance.diagonal().clamp(min=0)
+        unknowns = len(rows) * sigma.shape[1]
+        sigma[rows] = variances[:unknowns].view(len(rows), -1).sqrt()
+        if with_background:
+            weights = image.background.at(image.assembly.middle[rows]).flatten(1).double()
+            spread = ((weights @ covariance[unknowns:, unknowns:]) * weights).sum(1)
+            level[rows] = spread.clamp(min=0).sqrt()
+    return sigma.to(information), level.to(information)
+
+
+def joint_covariances(
+    image: LinearImage, information: Tensor, *, with_background: bool = True
+) -> Iterator[tuple[int, Tensor]]:
+    """For each frame its number and the inverse of its Fisher matrix, float64.
+
+    Order: the frame's molecules with p unknowns each, then the background's coefficients.
+    """
+    weighted = image.jacobian * image.assembly.cut(information).flatten(1)[:, None]
+    crossing = image.background_cross(weighted)
+    gram = image.background.weighted_gram(information)
+    unknowns = image.jacobian.shape[1]
+    for frame in range(len(information)):
+        rows = (image.frame == frame).nonzero()[:, 0]
+        molecules = _between_molecules(image, information[frame], rows)
+        if with_background:
+            cross = crossing[rows].reshape(len(rows) * unknowns, -1)
+            matrix = torch.cat([torch.cat([molecules, cross], 1), torch.cat([cross.mT, gram[frame]], 1)])
+        else:
+            matrix = molecules
+        yield frame, _inverse(matrix.double())
+
+
+def _between_molecules(image: LinearImage, information: Tensor, rows: Tensor) -> Tensor:
+    """Information about the molecules `rows` of one frame (H, W): (n·p, n·p)."""
+    unknowns = image.jacobian.shape[1]
+    total = information.new_zeros(len(rows), unknowns, len(rows), unknowns)
+    height, width = information.shape
+    for top in range(0, height, _TILE_PX):
+        for left in range(0, width, _TILE_PX):
+            box = (top, min(top + _TILE_PX, height), left, min(left + _TILE_PX, width))
+            near = image.assembly.reaching(rows, box).nonzero()[:, 0]
+            if not len(near):
+                continue
+            dense = image.assembly.dense(image.jacobian[rows[near]], rows[near], box)
+            pixels = information[box[0] : box[1], box[2] : box[3]].reshape(-1)
+            product = (dense * pixels) @ dense.mT
+            part = product.view(len(near), unknowns, len(near), unknowns)
+            total[near[:, None, None, None], torch.arange(unknowns, device=near.device)[:, None, None],
+                  near[:, None], torch.arange(unknowns, device=near.device)] += part  # fmt: skip
+    return total.view(len(rows) * unknowns, len(rows) * unknowns)
+
+
+def _inverse(matrix: Tensor) -> Tensor:
+    """Inverse of an information matrix, scaled to a unit diagonal first.
+
+    A molecule that leaves no trace (outside its frame) gets a large, finite variance from the ridge.
+    """
+    diagonal = matrix.diagonal().clamp(min=1e-20)
+    scale = diagonal.rsqrt()
+    unit = matrix * scale[:, None] * scale
+    unit.diagonal().add_(1e-7)
+    return torch.linalg.inv(unit) * scale[:, None] * scale
+

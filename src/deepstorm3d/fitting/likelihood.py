@@ -1,0 +1,74 @@
+"""How likely a frame is, given the photons expected in each pixel: Poisson, sCMOS and EMCCD in one form."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["Likelihood"]
+
+# Least expected value of a pixel, photons: a background that a step drives below it stays there.
+_FLOOR = 1e-3
+
+
+class Likelihood:
+    """Likelihood of B frames whose pixels have the variance excess·mean + read variance.
+
+    Shot noise alone is Poisson. Gaussian read noise is added as in Huang et al. 2013: n + σ² is nearly
+    Poisson with the mean μ + σ². The gain process of an EMCCD doubles the variance (excess 2), so counts
+    over the excess are nearly Poisson (Mortensen et al. 2010). In general n' = n/F + v/F² is taken as
+    Poisson with the mean μ' = μ/F + v/F², which has the right variance, (F·μ + v)/F².
+
+    frames: (B, H, W) photons;  excess: F;  read_variance: v, photons², a number or a map (H, W);
+    weight: (B, H, W) in 0 … 1, 0 leaves a pixel out.
+    """
+
+    def __init__(
+        self,
+        frames: Tensor,
+        excess: float = 1.0,
+        read_variance: float | Tensor = 0.0,
+        weight: Tensor | None = None,
+    ) -> None:
+        self.frames, self.excess, self.read_variance, self.weight = frames, excess, read_variance, weight
+        self._offset = torch.as_tensor(read_variance).to(frames) / excess**2
+        # A count below −σ² has no place on the Poisson's scale: it is taken as 0 there.
+        self._counts = (frames / excess + self._offset).clamp(min=0)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def pixels(self) -> Tensor:
+        """Pixels that count, for each frame: (B,)."""
+        if self.weight is None:
+            return self.frames.new_full((len(self),), float(self.frames[0].numel() if len(self) else 0))
+        return self.weight.sum((1, 2))
+
+    def select(self, frames: Tensor) -> Likelihood:
+        """The likelihood of some of the frames, an index tensor (K,) or a mask (B,)."""
+        weight = None if self.weight is None else self.weight[frames]
+        return Likelihood(self.frames[frames], self.excess, self.read_variance, weight)
+
+    def deviance_image(self, model: Tensor) -> Tensor:
+        """Deviance of each pixel: 2·[μ' − n' + n'·log(n'/μ')], about 1 on average where the model is right."""
+        mean, counts = self._mean(model), self._counts
+        image = 2 * (mean - counts + torch.xlogy(counts, counts / mean))
+        return image if self.weight is None else image * self.weight
+
+    def deviance(self, model: Tensor) -> Tensor:
+        """Twice the log likelihood that each frame lacks to a perfect fit: (B,) float64."""
+        return self.deviance_image(model).sum((1, 2), dtype=torch.float64)
+
+    def score(self, model: Tensor) -> Tensor:
+        """Derivative of the log likelihood in the expected photons: (B, H, W), (n'/μ' − 1)/F."""
+        score = (self._counts / self._mean(model) - 1) / self.excess
+        return score if self.weight is None else score * self.weight
+
+    def information(self, model: Tensor) -> Tensor:
+        """Fisher information of each pixel about its expected photons: (B, H, W), 1/(F·μ + v)."""
+        information = 1 / (self._mean(model) * self.excess**2)
+        return information if self.weight is None else information * self.weight
+
+    def _mean(self, model: Tensor) -> Tensor:
+        return (model / self.excess + self._offset).clamp(min=_FLOOR)

@@ -1,0 +1,102 @@
+"""The image of many molecules on a smooth background, and how it answers to small changes of all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..optics.psf import PSF
+from .assembly import Assembly
+from .background import SplineBackground
+from .likelihood import Likelihood
+from .state import JointState
+
+__all__ = ["LinearImage", "Unknowns", "expected_image"]
+
+
+@dataclass(frozen=True)
+class Unknowns:
+    """A vector of all that is fitted: molecules (N, p) in x, y, z (µm), photons (, blur), and backgrounds (B, k, l)."""
+
+    molecules: Tensor
+    background: Tensor
+
+    def plus(self, other: Unknowns, length: Tensor, frame: Tensor) -> Unknowns:
+        """self + length·other with one length (B,) for each frame."""
+        return Unknowns(
+            self.molecules + length[frame, None] * other.molecules,
+            self.background + length[:, None, None] * other.background,
+        )
+
+    def dot(self, other: Unknowns, frame: Tensor) -> Tensor:
+        """Inner products, one for each frame: (B,)."""
+        sums = (self.background * other.background).sum((1, 2))
+        return sums.index_add(0, frame, (self.molecules * other.molecules).sum(1))
+
+
+def expected_image(
+    psf: PSF, state: JointState, background: SplineBackground, shape: tuple[int, ...], far: Tensor | None = None
+) -> Tensor:
+    """Expected photons (B, H, W) of a state;  far: light (B, H, W) that is taken as known."""
+    patches = psf(state.xyz, state.blur_px)
+    size = (patches.values.shape[1], patches.values.shape[2])
+    assembly = Assembly(patches.corner, state.frame, size, shape)
+    image = assembly.add(assembly.inside(patches.values * state.photons[:, None, None]))
+    image = image + background.surface(state.coefficients)
+    return image if far is None else image + far
+
+
+class LinearImage:
+    """The expected image around a state, linear in changes of it.
+
+    psf, background: of the image model;  shape: (B, H, W) of the frames;  far: light taken as known.
+    """
+
+    def __init__(
+        self,
+        psf: PSF,
+        state: JointState,
+        background: SplineBackground,
+        shape: tuple[int, ...],
+        far: Tensor | None = None,
+    ) -> None:
+        blurred = {} if state.blur_px is None else {"in_blur": True}
+        patches, slopes = psf.derivatives(state.xyz, state.blur_px, **blurred)
+        size = (patches.values.shape[1], patches.values.shape[2])
+        self.frame, self.background = state.frame, background
+        self.assembly = Assembly(patches.corner, state.frame, size, shape)
+        values = patches.values[:, None]
+        bright = state.photons[:, None, None, None]
+        parts = [bright * slopes[:, :3], values, bright * slopes[:, 3:]]
+        jacobian = self.assembly.inside(torch.cat(parts, 1))
+        self.jacobian = jacobian.flatten(2)
+        image = self.assembly.add(jacobian[:, 3] * state.photons[:, None, None])
+        image = image + background.surface(state.coefficients)
+        self.image = image if far is None else image + far
+
+    def push(self, step: Unknowns) -> Tensor:
+        """Change of the image (B, H, W) for a small change of the unknowns."""
+        patches = torch.bmm(step.molecules[:, None], self.jacobian)
+        return self.assembly.add(patches) + self.background.surface(step.background)
+
+    def pull(self, frames: Tensor) -> Unknowns:
+        """The adjoint: the derivative of Σ frames·image in all unknowns."""
+        cut = self.assembly.cut(frames).flatten(1)
+        return Unknowns(torch.bmm(self.jacobian, cut[:, :, None])[..., 0], self.background.adjoint(frames))
+
+    def blocks(self, information: Tensor) -> Tensor:
+        """Fisher information of each molecule by itself: (N, p, p), for pixel informations (B, H, W)."""
+        weighted = self.jacobian * self.assembly.cut(information).flatten(1)[:, None]
+        return torch.bmm(weighted, self.jacobian.mT)
+
+    def gradient(self, likelihood: Likelihood) -> Unknowns:
+        """Derivative of the log likelihood."""
+        return self.pull(likelihood.score(self.image))
+
+    def background_cross(self, weighted: Tensor) -> Tensor:
+        """Σ over pixels of weighted patches (N, p, h·w) times each spline of the background: (N, p, k·l)."""
+        rows, columns = self.background.under(*self.assembly.pixels())
+        patches = weighted.view(*weighted.shape[:2], *self.assembly.patch)
+        return (rows.mT[:, None] @ patches @ columns[:, None]).flatten(2)

@@ -1,0 +1,119 @@
+"""Joint refinement: all molecules and the background of every frame to their most likely values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..optics.psf import PSF
+from .background import SplineBackground
+from .likelihood import Likelihood
+from .linear import LinearImage, Unknowns, expected_image
+from .newton import newton_step
+from .state import JointState
+
+__all__ = ["Bounds", "Refined", "refine"]
+
+# Longest step of one iteration, µm: half a lobe of a spot, beyond which the linear image says nothing.
+_LONGEST_UM = (0.12, 0.12, 0.2)
+# A frame has converged where a step lowers its deviance by less than this: 1 is a shift by one σ.
+_SETTLED = 0.05
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Where molecules may go: depth (µm), blur (px), least photons."""
+
+    z_um: tuple[float, float]
+    blur_px: tuple[float, float] = (0.0, 10.0)
+    photons: float = 1.0
+
+
+@dataclass(frozen=True)
+class Refined:
+    """Result of a refinement: the state, the deviance of each frame (B,) float64, and whether it settled (B,)."""
+
+    state: JointState
+    deviance: Tensor
+    settled: Tensor
+
+
+@torch.no_grad()
+def refine(
+    psf: PSF,
+    start: JointState,
+    likelihood: Likelihood,
+    background: SplineBackground,
+    bounds: Bounds,
+    *,
+    far: Tensor | None = None,
+    iterations: int = 30,
+) -> Refined:
+    """Levenberg-Marquardt on the likelihood with Fisher scoring, for all frames together.
+
+    Minimises the deviance in position, photons (and blur, where the state has one) of every molecule and the
+    coefficients of every background. Each frame accepts a step only if its own deviance falls, and has
+    its own damping (Marquardt 1963; Laurence & Chromy 2010 for the Poisson likelihood): a frame never
+    ends worse than it began. Frames that have settled take no further part.
+
+    start: state of B frames;  likelihood: of the same frames;  far: (B, H, W) photons taken as known.
+    """
+    shape = tuple(likelihood.frames.shape)
+    image = expected_image(psf, start, background, shape, far)
+    deviance = likelihood.deviance(image)
+    whole = start
+    settled = torch.zeros_like(deviance, dtype=torch.bool)
+    active = torch.arange(shape[0], device=start.frame.device)
+    damping = torch.full_like(deviance, 1e-3, dtype=start.xyz.dtype)
+    for _ in range(iterations):
+        part, light = whole.select(active), likelihood.select(active)
+        known = None if far is None else far[active]
+        linear = LinearImage(psf, part, background, tuple(light.frames.shape), known)
+        step, predicted = newton_step(
+            linear, light.information(linear.image), linear.gradient(light), damping[active]
+        )
+        trial = _moved(part, step, bounds)
+        tried = light.deviance(expected_image(psf, trial, background, tuple(light.frames.shape), known))
+        gain = deviance[active] - tried
+        better = gain > 0
+        whole = whole.replace_frames(active, _choose(better, trial, part))
+        deviance[active] = torch.where(better, tried, deviance[active])
+        damping[active] = torch.where(better, damping[active] / 6, damping[active] * 10).clamp(1e-5, 1e6)
+        done = (better & (gain < _SETTLED)) | (~better & ((2 * predicted < _SETTLED) | (damping[active] > 1e3)))
+        settled[active] = done
+        active = active[~done]
+        if not len(active):
+            break
+    return Refined(whole, deviance, settled)
+
+
+def _moved(state: JointState, step: Unknowns, bounds: Bounds) -> JointState:
+    """The state after a step, shortened where it is long and kept within the bounds."""
+    longest = state.xyz.new_tensor(_LONGEST_UM)
+    xyz = state.xyz + step.molecules[:, :3].clamp(-longest, longest)
+    xyz = torch.cat([xyz[:, :2], xyz[:, 2:].clamp(*bounds.z_um)], 1)
+    # At most to a third or to three times the photons, plus what a dim start needs to grow.
+    photons = torch.maximum(state.photons + step.molecules[:, 3], state.photons / 3).clamp(min=bounds.photons)
+    blur = state.blur_px
+    if blur is not None:
+        blur = (blur + step.molecules[:, 4].clamp(-0.2, 0.2)).clamp(*bounds.blur_px)
+    return replace(
+        state, xyz=xyz, photons=photons, blur_px=blur, coefficients=state.coefficients + step.background
+    )
+
+
+def _choose(better: Tensor, trial: JointState, part: JointState) -> JointState:
+    """Frame by frame the trial where it is better, else what was before."""
+    row = better[part.frame]
+    blur = None
+    if part.blur_px is not None and trial.blur_px is not None:
+        blur = torch.where(row, trial.blur_px, part.blur_px)
+    return replace(
+        part,
+        xyz=torch.where(row[:, None], trial.xyz, part.xyz),
+        photons=torch.where(row, trial.photons, part.photons),
+        blur_px=blur,
+        coefficients=torch.where(better[:, None, None], trial.coefficients, part.coefficients),
+    )
