@@ -91,4 +91,3 @@ def _inverse(matrix: Tensor) -> Tensor:
     unit = matrix * scale[:, None] * scale
     unit.diagonal().add_(1e-7)
     return torch.linalg.inv(unit) * scale[:, None] * scale
-

@@ -62,8 +62,7 @@ class LinearImage:
         shape: tuple[int, ...],
         far: Tensor | None = None,
     ) -> None:
-        blurred = {} if state.blur_px is None else {"in_blur": True}
-        patches, slopes = psf.derivatives(state.xyz, state.blur_px, **blurred)
+        patches, slopes = psf.derivatives(state.xyz, state.blur_px, in_blur=state.blur_px is not None)
         size = (patches.values.shape[1], patches.values.shape[2])
         self.frame, self.background = state.frame, background
         self.assembly = Assembly(patches.corner, state.frame, size, shape)

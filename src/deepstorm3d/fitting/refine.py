@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,8 +19,6 @@ __all__ = ["Bounds", "Refined", "refine"]
 
 # Longest step of one iteration, µm: half a lobe of a spot, beyond which the linear image says nothing.
 _LONGEST_UM = (0.12, 0.12, 0.2)
-# A frame has converged where a step lowers its deviance by less than this: 1 is a shift by one σ.
-_SETTLED = 0.05
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,18 @@ class Refined:
     deviance: Tensor
     settled: Tensor
 
+    def select(self, frames: Tensor) -> Refined:
+        """Some of the frames; frames: increasing index (K,)."""
+        return Refined(self.state.select(frames), self.deviance[frames], self.settled[frames])
+
+    def better(self, trial: Refined, frames: Tensor, cost: Callable[[Refined], Tensor]) -> Refined:
+        """The same with those of `frames` (increasing index, K) taken from `trial` (K frames) whose cost is lower."""
+        kept = (cost(trial) < cost(self.select(frames))).nonzero()[:, 0]
+        chosen, rows = trial.select(kept), frames[kept]
+        deviance, settled = self.deviance.clone(), self.settled.clone()
+        deviance[rows], settled[rows] = chosen.deviance, chosen.settled
+        return Refined(self.state.replace_frames(rows, chosen.state), deviance, settled)
+
 
 @torch.no_grad()
 def refine(
@@ -50,6 +61,7 @@ def refine(
     *,
     far: Tensor | None = None,
     iterations: int = 30,
+    settled: float = 0.05,
 ) -> Refined:
     """Levenberg-Marquardt on the likelihood with Fisher scoring, for all frames together.
 
@@ -58,13 +70,14 @@ def refine(
     its own damping (Marquardt 1963; Laurence & Chromy 2010 for the Poisson likelihood): a frame never
     ends worse than it began. Frames that have settled take no further part.
 
-    start: state of B frames;  likelihood: of the same frames;  far: (B, H, W) photons taken as known.
+    start: state of B frames;  likelihood: of the same frames;  far: (B, H, W) photons taken as known;
+    settled: a frame has converged where a step lowers its deviance by less than this (1: a shift by one σ).
     """
     shape = tuple(likelihood.frames.shape)
     image = expected_image(psf, start, background, shape, far)
     deviance = likelihood.deviance(image)
     whole = start
-    settled = torch.zeros_like(deviance, dtype=torch.bool)
+    finished = torch.zeros_like(deviance, dtype=torch.bool)
     active = torch.arange(shape[0], device=start.frame.device)
     damping = torch.full_like(deviance, 1e-3, dtype=start.xyz.dtype)
     for _ in range(iterations):
@@ -81,12 +94,12 @@ def refine(
         whole = whole.replace_frames(active, _choose(better, trial, part))
         deviance[active] = torch.where(better, tried, deviance[active])
         damping[active] = torch.where(better, damping[active] / 6, damping[active] * 10).clamp(1e-5, 1e6)
-        done = (better & (gain < _SETTLED)) | (~better & ((2 * predicted < _SETTLED) | (damping[active] > 1e3)))
-        settled[active] = done
+        done = (better & (gain < settled)) | (~better & ((2 * predicted < settled) | (damping[active] > 1e3)))
+        finished[active] = done
         active = active[~done]
         if not len(active):
             break
-    return Refined(whole, deviance, settled)
+    return Refined(whole, deviance, finished)
 
 
 def _moved(state: JointState, step: Unknowns, bounds: Bounds) -> JointState:

@@ -51,7 +51,9 @@ class JointState:
         part = self.rows(place[self.frame] >= 0)
         return replace(part, frame=place[part.frame], coefficients=self.coefficients[frames])
 
-    def with_rows(self, xyz: Tensor, photons: Tensor, frame: Tensor, blur_px: Tensor | None = None) -> JointState:
+    def with_rows(
+        self, xyz: Tensor, photons: Tensor, frame: Tensor, blur_px: Tensor | None = None
+    ) -> JointState:
         """The same with more molecules, sorted by frame."""
         blur = None
         if self.blur_px is not None:

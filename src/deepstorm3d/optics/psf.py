@@ -39,8 +39,13 @@ class PSF(Protocol):
         """xyz: (N, 3) µm;  blur_px: (N,) Gaussian σ in camera pixels, or None for the PSF's own."""
         ...
 
-    def derivatives(self, xyz: Tensor, blur_px: Tensor | None = None) -> tuple[Patches, Tensor]:
-        """The patches and d values / d (x, y, z): (N, 3, h, w), per µm."""
+    def derivatives(
+        self, xyz: Tensor, blur_px: Tensor | None = None, *, in_blur: bool = False
+    ) -> tuple[Patches, Tensor]:
+        """The patches and d values / d (x, y, z): (N, 3, h, w), per µm.
+
+        in_blur: (N, 4, h, w), the fourth in the blur, per px.
+        """
         ...
 
 

@@ -90,13 +90,21 @@ class ScalarPSF(nn.Module):
         patches, _ = self._in_chunks(xyz, blur_px, with_derivatives=False)
         return patches
 
-    def derivatives(self, xyz: Tensor, blur_px: Tensor | None = None) -> tuple[Patches, Tensor]:
+    def derivatives(
+        self, xyz: Tensor, blur_px: Tensor | None = None, *, in_blur: bool = False
+    ) -> tuple[Patches, Tensor]:
         """The patches, and their exact derivatives in x, y, z: (N, 3, h, w), per µm.
+
+        in_blur: a fourth one, in the blur, per px (a central difference over 0.02 px).
 
         The field is differentiated under the transform: dE/dx = 2πi M ξ/(λf)·E, dE/dz = i k_s cosθ_s·E,
         and dI = 2 Re(Ē* dĒ).
         """
         patches, slopes = self._in_chunks(xyz, blur_px, with_derivatives=True)
+        if in_blur:
+            blur = torch.full_like(xyz[:, 0], self.blur_px) if blur_px is None else blur_px
+            sharper, softer = (self(xyz, (blur + side).clamp(min=0)).values for side in (-0.01, 0.01))
+            slopes = torch.cat([slopes, ((softer - sharper) / 0.02)[:, None]], 1)
         return patches, slopes
 
     def _in_chunks(

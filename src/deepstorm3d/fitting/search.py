@@ -1,0 +1,121 @@
+"""Where a frame holds light that the list does not explain: a matched filter over position and depth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..optics.psf import PSF
+
+__all__ = ["Candidates", "MatchedFilter", "gain_threshold"]
+
+# Independent positions of a spot are about this many voxels of the filter's grid apart.
+_VOXELS_PER_POSITION = 20
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Places where one more molecule would explain the most.
+
+    xyz: (K, 3) µm;  photons: (K,);  frame: (K,) int64;  gain: (K,) decrease of the deviance that the molecule alone brings.
+    """
+
+    xyz: Tensor
+    photons: Tensor
+    frame: Tensor
+    gain: Tensor
+
+
+class MatchedFilter:
+    """Correlates what is left of frames with the PSF at all pixels and depths.
+
+    At each voxel the photons of a molecule there are estimated by weighted least squares, N = a/b with
+    a = Σ t·(n − μ)/V and b = Σ t²/V (t the PSF, V the variance), which lowers the deviance by a²/b.
+
+    psf: image model;  z_um: depths;  shape: height and width of the frames;  step_um: between depths.
+    """
+
+    def __init__(
+        self, psf: PSF, z_um: tuple[float, float], shape: tuple[int, int], like: Tensor, step_um: float = 0.125
+    ) -> None:
+        self.shape, self.pixel_um = shape, psf.pixel_um
+        count = max(2, round((z_um[1] - z_um[0]) / step_um) + 1)
+        self.z = torch.linspace(*z_um, count, dtype=like.dtype, device=like.device)
+        patches = psf(functional.pad(self.z[:, None], (2, 0)))
+        self._half = -patches.corner[0]
+        # Padded so that the far end of the patch does not come in again on the other side.
+        self._size = [_fast(side + psf.patch_px) for side in shape]
+        self._template = torch.fft.rfft2(patches.values, self._size).conj()
+        self._square = torch.fft.rfft2(patches.values.square(), self._size).conj()
+
+    @property
+    def positions(self) -> float:
+        """Roughly how many independent places for a molecule a frame has."""
+        return len(self.z) * self.shape[0] * self.shape[1] / _VOXELS_PER_POSITION
+
+    def gains(self, score: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
+        """Decrease of the deviance, and photons, of one more molecule at every voxel of one frame.
+
+        score, information: (H, W) of the frame's pixels (`Likelihood`);  returns two (Z, H, W).
+        """
+        pull = self._correlate(score, self._template)
+        stiffness = self._correlate(information, self._square).clamp(min=1e-12)
+        photons = pull.clamp(min=0) / stiffness
+        return photons * pull.clamp(min=0), photons
+
+    def search(
+        self, score: Tensor, information: Tensor, least: Tensor, *, apart_px: int, most: int
+    ) -> Candidates:
+        """The best candidates of frames, no two closer than `apart_px` in the plane.
+
+        score, information: (B, H, W);  least: (B,) smallest gain that counts;  most: per frame.
+        """
+        rows, kernel = [], 2 * apart_px + 1
+        for frame in range(len(score)):
+            gain, photons = self.gains(score[frame], information[frame])
+            best, depth = gain.max(0)
+            peak = functional.max_pool2d(best[None], kernel, 1, apart_px)[0]
+            found = ((best == peak) & (best > least[frame])).nonzero()
+            order = best[found[:, 0], found[:, 1]].argsort(descending=True)[:most]
+            y, x = found[order].unbind(1)
+            z = depth[y, x]
+            xyz = torch.stack([x * self.pixel_um, y * self.pixel_um, self.z[z]], 1)
+            rows.append((xyz, photons[z, y, x], torch.full_like(x, frame), best[y, x]))
+        xyz, photons, frame, gain = (torch.cat(column) for column in zip(*rows, strict=True))
+        return Candidates(xyz.to(score), photons, frame, gain)
+
+    def _correlate(self, frame: Tensor, kernel: Tensor) -> Tensor:
+        height, width = self.shape
+        product = torch.fft.rfft2(frame, self._size) * kernel
+        full = torch.fft.irfft2(product, self._size)
+        # Entry (i, j) is the sum with the patch's first pixel at (i, j): its middle lies half a patch on.
+        full = torch.roll(full, (int(self._half[1]), int(self._half[0])), (1, 2))
+        return full[:, :height, :width]
+
+
+def gain_threshold(positions: float, false_alarms: float) -> float:
+    """Decrease of the deviance that noise alone reaches in a share `false_alarms` of frames.
+
+    A molecule more has four unknowns: −2·log likelihood ratio is χ² of four degrees (Wilks 1938), tried at
+    `positions` places (Bonferroni): positions·(1 + t/2)·exp(−t/2) = false_alarms.
+    """
+    target, t = math.log(positions / false_alarms), 20.0
+    for _ in range(50):
+        t = 2 * (target + math.log1p(t / 2))
+    return t
+
+
+def _fast(size: int) -> int:
+    """The next size that FFTs like: only factors 2, 3 and 5."""
+    while True:
+        rest = size
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return size
+        size += 1

@@ -1,0 +1,179 @@
+"""Which molecules the likelihood wants: adds what the residual demands, removes what it does not mind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .information import joint_bounds
+from .likelihood import Likelihood
+from .linear import LinearImage
+from .refine import Refined
+from .search import MatchedFilter, gain_threshold
+from .state import JointState
+
+__all__ = ["Selector"]
+
+# Of candidates nearer than this to a stronger one only the stronger is tried: px. Side lobes of a missing
+# molecule's spot lie that far from it.
+_APART_PX = 12
+# Molecules whose light is this many prices significant are beyond doubt.
+_DOUBT = 2.0
+# Molecules farther apart than this are removed in one trial: µm in the plane.
+_APART_UM = 1.5
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Adds, removes and replaces molecules, each decided by the likelihood ratio at a stated rate of false alarms.
+
+    fit: refines a state of frames jointly;  linearize: the image around a state;  search: matched filter;
+    false_alarms: share of frames of noise in which one molecule would be added;
+    dim_photons: molecules dimmer than this are improbable, and cost the price of two;
+    at_once: molecules tried together in a frame.
+    """
+
+    fit: Callable[[JointState, Likelihood], Refined]
+    linearize: Callable[[JointState, Likelihood], LinearImage]
+    search: MatchedFilter
+    false_alarms: float = 1e-3
+    dim_photons: float = 0.0
+    at_once: int = 8
+
+    @property
+    def price(self) -> float:
+        """Decrease of the deviance that a molecule must bring to be worth its four unknowns."""
+        return gain_threshold(self.search.positions, self.false_alarms)
+
+    def cost(self, fitted: Refined) -> Tensor:
+        """Deviance plus the price of the molecules, (B,): what a change must lower to be kept."""
+        state = fitted.state
+        dim = (state.photons < self.dim_photons).double()
+        prices = torch.zeros_like(fitted.deviance).index_add_(0, state.frame, 1 + dim)
+        return fitted.deviance + self.price * prices
+
+    @torch.no_grad()
+    def improve(self, start: Refined, likelihood: Likelihood, *, rounds: int = 8) -> Refined:
+        """Remove what is not needed, add what is missing, then replace what still does not fit.
+
+        A frame changes only where its `cost` falls, so no list ends worse by that measure than it began.
+        """
+        best = self._grown(self._pruned(start, likelihood), likelihood)
+        unsettled = self._unexplained(best, likelihood)
+        for turn in range(rounds):
+            if not len(unsettled):
+                break
+            light, now = likelihood.select(unsettled), best.select(unsettled)
+            trial = self.fit(now.state.rows(~self._worst(now.state, light, turn)), light)
+            trial = self._grown(self._pruned(trial, light), light)
+            best = best.better(trial, unsettled, self.cost)
+            unsettled = unsettled[self._unexplained(best.select(unsettled), light)]
+        return best
+
+    def _grown(self, start: Refined, likelihood: Likelihood, *, rounds: int = 8) -> Refined:
+        """With candidates of the matched filter added, as long as they pay."""
+        best, active = start, torch.arange(len(likelihood), device=start.deviance.device)
+        for _ in range(rounds):
+            light, now = likelihood.select(active), best.select(active)
+            trial, tried = self._with_candidates(now.state, light)
+            if not len(tried):
+                break
+            active, light = active[tried], light.select(tried)
+            before = self.cost(now.select(tried))
+            fitted = self._pruned(self.fit(trial.select(tried), light), light)
+            best = best.better(fitted, active, self.cost)
+            active = active[self.cost(fitted) < before]
+            if not len(active):
+                break
+        return best
+
+    def _with_candidates(self, state: JointState, likelihood: Likelihood) -> tuple[JointState, Tensor]:
+        """The state with the best candidates added, and the frames that have any."""
+        linear = self.linearize(state, likelihood)
+        found = self.search.search(
+            likelihood.score(linear.image),
+            likelihood.information(linear.image),
+            self.price * _misfit(likelihood, linear.image),
+            apart_px=_APART_PX,
+            most=self.at_once,
+        )
+        return state.with_rows(found.xyz, found.photons, found.frame), found.frame.unique()
+
+    def _pruned(self, start: Refined, likelihood: Likelihood, *, rounds: int = 6) -> Refined:
+        """Without the molecules whose light is in doubt and not missed."""
+        best, active = start, torch.arange(len(likelihood), device=start.deviance.device)
+        together = torch.ones_like(active, dtype=torch.bool)
+        for _ in range(rounds):
+            light, now = likelihood.select(active), best.select(active)
+            doubtful = self._doubtful(now.state, light, together[active])
+            frames = now.state.frame[doubtful].unique()
+            if not len(frames):
+                break
+            trial = self.fit(now.state.rows(~doubtful).select(frames), light.select(frames))
+            active = active[frames]
+            better = self.cost(trial) < self.cost(now.select(frames))
+            best = best.better(trial, active, self.cost)
+            # Where several at once were too many, the least significant is tried by itself.
+            again = better | together[active]
+            together[active] = better & together[active]
+            active = active[again]
+            if not len(active):
+                break
+        return best
+
+    def _doubtful(self, state: JointState, likelihood: Likelihood, together: Tensor) -> Tensor:
+        """Molecules to try without: (N,) bool, the least significant of each neighbourhood or frame.
+
+        together: (B,), whether several of a frame may go in one trial.
+        """
+        if not len(state):
+            return torch.zeros_like(state.frame, dtype=torch.bool)
+        linear = self.linearize(state, likelihood)
+        sigma, _ = joint_bounds(linear, likelihood.information(linear.image))
+        significance = (state.photons / sigma[:, 3].clamp(min=1e-9)).square()
+        rank = torch.where(state.photons < self.dim_photons, significance / 1e3, significance)
+        doubted = (significance < _DOUBT * self.price) | (state.photons < self.dim_photons)
+        rows = doubted.nonzero()[:, 0]
+        same = state.frame[rows, None] == state.frame[rows]
+        near = torch.cdist(state.xyz[rows, :2], state.xyz[rows, :2]) < _APART_UM
+        rivals = same & (near | ~together[state.frame[rows]][:, None])
+        weaker = rivals & (rank[rows] < rank[rows, None])
+        doubted[rows] = ~weaker.any(1)
+        return doubted
+
+    def _worst(self, state: JointState, likelihood: Likelihood, turn: int, number: int = 3) -> Tensor:
+        """Molecules under which the frame is explained worst: (N,) bool, each turn others of every frame."""
+        linear = self.linearize(state, likelihood)
+        excess = likelihood.deviance_image(linear.image)
+        spots = linear.jacobian[:, 3]
+        local = (spots * linear.assembly.cut(excess).flatten(1)).sum(1) / spots.sum(1).clamp(min=1e-9)
+        order = torch.argsort(local, descending=True, stable=True)
+        order = order[torch.argsort(state.frame[order], stable=True)]
+        first = torch.cumsum(state.counts, 0) - state.counts
+        rank = torch.empty_like(state.frame)
+        rank[order] = torch.arange(len(order), device=order.device) - first[state.frame[order]]
+        return (rank >= turn * number) & (rank < (turn + 1) * number)
+
+    def _unexplained(self, fitted: Refined, likelihood: Likelihood) -> Tensor:
+        """Frames whose deviance is above what noise leaves, by three standard deviations: index (K,).
+
+        A fit of q unknowns leaves a deviance of P − q ± √(2P) in P pixels, more where the model misfits everywhere.
+        """
+        if not len(likelihood):
+            return fitted.state.frame.new_zeros(0)
+        unknowns = 4 * fitted.state.counts + fitted.state.coefficients[0].numel()
+        image = self.linearize(fitted.state, likelihood).image
+        expected = (likelihood.pixels - unknowns) * _misfit(likelihood, image)
+        return (fitted.deviance > expected + 3 * (2 * likelihood.pixels).sqrt()).nonzero()[:, 0]
+
+
+def _misfit(likelihood: Likelihood, image: Tensor) -> Tensor:
+    """Factor on the price where the model does not fit to the noise: (B,), the median pixel's deviance, at least 1.
+
+    The median: a missing molecule spoils few pixels, a wrong gain or PSF all of them.
+    """
+    # The median of χ² of one degree of freedom is 0.455.
+    return (likelihood.deviance_image(image).flatten(1).median(1).values / 0.455).clamp(min=1.0)
