@@ -31,7 +31,7 @@ def joint_bounds(
         rows = (image.frame == frame).nonzero()[:, 0]
         variances = covariance.diagonal().clamp(min=0)
         unknowns = len(rows) * sigma.shape[1]
-        sigma[rows] = variances[:unknowns].view(len(rows), -1).sqrt()
+        sigma[rows] = variances[:unknowns].view(len(rows), sigma.shape[1]).sqrt()
         if with_background:
             weights = image.background.at(image.assembly.middle[rows]).flatten(1).double()
             spread = ((weights @ covariance[unknowns:, unknowns:]) * weights).sum(1)
@@ -49,12 +49,11 @@ def joint_covariances(
     weighted = image.jacobian * image.assembly.cut(information).flatten(1)[:, None]
     crossing = image.background_cross(weighted)
     gram = image.background.weighted_gram(information)
-    unknowns = image.jacobian.shape[1]
     for frame in range(len(information)):
         rows = (image.frame == frame).nonzero()[:, 0]
         molecules = _between_molecules(image, information[frame], rows)
         if with_background:
-            cross = crossing[rows].reshape(len(rows) * unknowns, -1)
+            cross = crossing[rows].flatten(0, 1)
             matrix = torch.cat([torch.cat([molecules, cross], 1), torch.cat([cross.mT, gram[frame]], 1)])
         else:
             matrix = molecules

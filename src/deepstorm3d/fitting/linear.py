@@ -75,6 +75,10 @@ class LinearImage:
         image = image + background.surface(state.coefficients)
         self.image = image if far is None else image + far
 
+    def hold(self, fixed: Tensor) -> None:
+        """Take some unknowns of the molecules, (N, p) bool, as known: the image answers to them no more."""
+        self.jacobian[fixed] = 0
+
     def push(self, step: Unknowns) -> Tensor:
         """Change of the image (B, H, W) for a small change of the unknowns."""
         patches = torch.bmm(step.molecules[:, None], self.jacobian)

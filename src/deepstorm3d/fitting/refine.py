@@ -84,9 +84,11 @@ def refine(
         part, light = whole.select(active), likelihood.select(active)
         known = None if far is None else far[active]
         linear = LinearImage(psf, part, background, tuple(light.frames.shape), known)
-        step, predicted = newton_step(
-            linear, light.information(linear.image), linear.gradient(light), damping[active]
-        )
+        gradient = linear.gradient(light)
+        held = _pressed(part, gradient, bounds)
+        linear.hold(held)
+        gradient = replace(gradient, molecules=gradient.molecules.masked_fill(held, 0))
+        step, predicted = newton_step(linear, light.information(linear.image), gradient, damping[active])
         trial = _moved(part, step, bounds)
         tried = light.deviance(expected_image(psf, trial, background, tuple(light.frames.shape), known))
         gain = deviance[active] - tried
@@ -100,6 +102,23 @@ def refine(
         if not len(active):
             break
     return Refined(whole, deviance, finished)
+
+
+def _pressed(state: JointState, gradient: Unknowns, bounds: Bounds) -> Tensor:
+    """Unknowns of molecules that stand at a bound and are drawn beyond it: (N, p) bool.
+
+    Left in the step they spoil it for their whole frame, for they cannot go where it counts on them
+    (projected Newton, Bertsekas 1982).
+    """
+    pull = gradient.molecules
+    pressed = torch.zeros_like(pull, dtype=torch.bool)
+    limits = [(2, state.xyz[:, 2], *bounds.z_um), (3, state.photons, bounds.photons, torch.inf)]
+    if state.blur_px is not None:
+        limits.append((4, state.blur_px, *bounds.blur_px))
+    for column, value, low, high in limits:
+        down, up = pull[:, column] < 0, pull[:, column] > 0
+        pressed[:, column] = ((value <= low) & down) | ((value >= high) & up)
+    return pressed
 
 
 def _moved(state: JointState, step: Unknowns, bounds: Bounds) -> JointState:

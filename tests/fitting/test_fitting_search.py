@@ -1,0 +1,146 @@
+"""The matched filter: its gain is the fall of the deviance, its candidates lie where molecules are missing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from fitting_scenes import DEPTH, MICROSCOPE, SIZE, scene, table
+from torch import Tensor
+
+from deepstorm3d.fitting.assembly import Assembly
+from deepstorm3d.fitting.likelihood import Likelihood
+from deepstorm3d.fitting.search import Candidates, MatchedFilter, gain_threshold
+
+PIXEL = MICROSCOPE.pixel_um
+
+
+def matched_filter(step_um: float = 0.125) -> MatchedFilter:
+    return MatchedFilter(table(), DEPTH, SIZE, torch.zeros(1, dtype=torch.float64), step_um)
+
+
+def image_of(xyz: Tensor, photons: float) -> Tensor:
+    """One molecule alone in a frame: (1, H, W)."""
+    patches = table()(xyz)
+    assembled = Assembly(patches.corner, torch.zeros(len(xyz), dtype=torch.int64), (21, 21), (1, *SIZE))
+    return assembled.add(assembled.inside(patches.values * photons))
+
+
+def found(
+    filter_: MatchedFilter,
+    likelihood: Likelihood,
+    mean: Tensor,
+    least: float,
+    *,
+    apart_px: int = 12,
+    most: int = 8,
+) -> Candidates:
+    level = torch.full((len(mean),), least, dtype=torch.float64)
+    return filter_.search(
+        likelihood.score(mean), likelihood.information(mean), level, apart_px=apart_px, most=most
+    )
+
+
+@pytest.mark.parametrize("place", [(20, 20, 4), (3, 38, 0), (47, 0, 9)], ids=["middle", "edge", "corner"])
+@pytest.mark.parametrize(("excess", "variance"), [(1.0, 0.0), (2.0, 9.0)])
+def test_the_gain_is_the_fall_of_the_deviance_that_the_molecule_brings(
+    place: tuple[int, int, int], excess: float, variance: float
+) -> None:
+    search, (column, row, depth), photons = matched_filter(), place, 100.0
+    xyz = torch.tensor([[column * PIXEL, row * PIXEL, float(search.z[depth])]], dtype=torch.float64)
+    slope = torch.linspace(60, 120, SIZE[1], dtype=torch.float64).expand(1, *SIZE)
+    molecule = image_of(xyz, photons)
+    likelihood = Likelihood(slope + molecule, excess, variance)
+    gain, bright = search.gains(likelihood.score(slope)[0], likelihood.information(slope)[0])
+    assert gain.shape == bright.shape == (len(search.z), *SIZE)
+    # Dim against its background: terms of third order are 1 % of the gain.
+    fall = likelihood.deviance(slope) - likelihood.deviance(slope + molecule)
+    assert float(gain[depth, row, column]) == pytest.approx(float(fall), rel=0.03)
+    assert float(bright[depth, row, column]) == pytest.approx(photons, rel=1e-3)
+    assert int(gain.argmax()) == (depth * SIZE[0] + row) * SIZE[1] + column
+
+
+def test_where_light_is_too_much_rather_than_missing_nothing_is_gained() -> None:
+    mean = torch.full((1, *SIZE), 50.0, dtype=torch.float64)
+    likelihood = Likelihood(mean - 5)
+    gain, photons = matched_filter().gains(likelihood.score(mean)[0], likelihood.information(mean)[0])
+    assert float(gain.max()) < 1e-9
+    assert float(photons.max()) < 1e-9
+
+
+def test_a_molecule_left_out_is_found_at_its_place_within_a_voxel() -> None:
+    frames = 20
+    made = scene(5 * frames, frames, seed=30)
+    likelihood, search = made.noisy(5), matched_filter()
+    # The first molecule of each frame is left out; kept away from the edge so that all of it shows.
+    missing = torch.arange(0, 5 * frames, 5)
+    keep = torch.ones(5 * frames, dtype=torch.bool)
+    keep[missing] = False
+    mean = replace(made, state=made.state.rows(keep)).image()
+    best = found(search, likelihood, mean, 30.0, most=1)
+    assert best.frame.tolist() == list(range(frames))
+    off = (best.xyz - made.state.xyz[missing]).abs()
+    # Noise can push one beyond the nearest voxel: to the next.
+    limit = torch.tensor([1.05 * PIXEL, 1.05 * PIXEL, 0.126], dtype=torch.float64)
+    assert bool((off < limit).all()), off.max(0)
+    torch.testing.assert_close(best.photons, made.state.photons[missing], rtol=0.4, atol=0)
+
+
+def test_candidates_keep_their_distance_and_come_best_first() -> None:
+    made = scene(10, 2, seed=31)
+    mean = made.background.surface(made.state.coefficients)
+    likelihood, search = made.noisy(6), matched_filter()
+    for apart in (4, 12):
+        some = found(search, likelihood, mean, 25.0, apart_px=apart, most=3)
+        assert bool((torch.bincount(some.frame, minlength=2) <= 3).all())
+        assert bool((some.gain > 25.0).all())
+        for frame in range(2):
+            rows = some.frame == frame
+            assert some.gain[rows].tolist() == sorted(some.gain[rows].tolist(), reverse=True)
+            gaps = (some.xyz[rows, None, :2] - some.xyz[None, rows, :2]).abs().amax(2) / PIXEL
+            assert bool((gaps[~torch.eye(len(gaps), dtype=torch.bool)] > apart).all())
+
+
+def test_light_in_one_corner_makes_no_ghost_in_another() -> None:
+    mean = torch.full((1, *SIZE), 50.0, dtype=torch.float64)
+    xyz = torch.tensor([[0.0, 0.0, 0.5]], dtype=torch.float64)
+    likelihood = Likelihood(mean + image_of(xyz, 5000.0))
+    gain, _ = matched_filter().gains(likelihood.score(mean)[0], likelihood.information(mean)[0])
+    best = gain.amax(0)
+    assert float(best[0, 0]) > 1000
+    assert float(best[22:].max()) < 1e-6
+    assert float(best[:, 22:].max()) < 1e-6
+
+
+def test_in_frames_of_noise_nothing_passes_the_threshold() -> None:
+    mean = torch.full((80, *SIZE), 30.0, dtype=torch.float64)
+    likelihood = Likelihood(torch.poisson(mean, generator=torch.Generator().manual_seed(7)))
+    search = matched_filter()
+    assert len(found(search, likelihood, mean, gain_threshold(search.positions, 1e-3)).frame) == 0
+    # At a rate that 80 frames can measure: a share of 0.2 or less, yet the threshold is not far too high.
+    passing = found(search, likelihood, mean, gain_threshold(search.positions, 0.2)).frame.unique()
+    assert len(passing) <= 16
+    assert len(found(search, likelihood, mean, 10.0).frame.unique()) > 20
+
+
+@pytest.mark.parametrize("false_alarms", [0.1, 1e-3, 1e-6])
+@pytest.mark.parametrize("positions", [100.0, 20_000.0])
+def test_the_threshold_is_where_chi_square_of_four_degrees_leaves_the_stated_share(
+    positions: float, false_alarms: float
+) -> None:
+    from scipy.stats import chi2
+
+    threshold = gain_threshold(positions, false_alarms)
+    assert positions * chi2(4).sf(threshold) == pytest.approx(false_alarms, rel=1e-6)
+    assert math.isclose(gain_threshold(2 * positions, 2 * false_alarms), threshold, rel_tol=1e-9)
+
+
+def test_more_room_has_more_positions() -> None:
+    like = torch.zeros(1)
+    small = MatchedFilter(table(), DEPTH, (20, 20), like).positions
+    wide = MatchedFilter(table(), DEPTH, (20, 40), like).positions
+    deep = MatchedFilter(table(), (0.0, 0.6), (20, 20), like).positions
+    assert wide == pytest.approx(2 * small)
+    assert deep < small
