@@ -28,7 +28,7 @@ from deepstorm3d.analysis.explain import correlation
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.jobs.pipeline import Pipeline, load_pipeline
-from deepstorm3d.jobs.tiling import localize_in_tiles
+from deepstorm3d.jobs.tiling import Tile, localize_in_tiles
 from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.localizer.precision import mixed_precision
 from harness import arguments_of, interval, report
@@ -42,7 +42,7 @@ Scores = dict[str, list[float]]
 def proposals(pipeline: Pipeline, photons: Tensor, threshold: float) -> Localizations:
     """Positions and probabilities down to a low threshold."""
 
-    def propose(frames: Tensor) -> Localizations:
+    def propose(frames: Tensor, _: Tile) -> Localizations:
         with mixed_precision(frames.device, pipeline.experiment.training.half_precision):
             raw = pipeline.localizer(frames)
         return pipeline.localizer.network.decode(raw.float(), threshold)

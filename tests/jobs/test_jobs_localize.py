@@ -55,7 +55,7 @@ def movie(
 
 
 def test_every_row_is_complete_and_finite(model: ModelFile, tmp_path: Path) -> None:
-    summary = localize_movie(movie(tmp_path / "m.tif"), model, tmp_path / "out.hdf5")
+    summary = localize_movie(movie(tmp_path / "m.tif"), model, tmp_path / "out.hdf5", refine=False)
     table = read_table(tmp_path / "out.hdf5")
     assert summary.frames == 12
     assert len(table) == summary.localizations > 0
@@ -70,19 +70,21 @@ def test_stopped_and_resumed_gives_the_same_table(
 ) -> None:
     source = movie(tmp_path / "m.tif")
     monkeypatch.setattr("deepstorm3d.jobs.localize._BLOCK_PIXELS", 3 * 48 * 40)
-    localize_movie(source, model, tmp_path / "whole.csv")
+    localize_movie(source, model, tmp_path / "whole.csv", refine=False)
     asked = iter([False, True])
-    stopped = localize_movie(source, model, tmp_path / "cut.csv", should_stop=lambda: next(asked, True))
+    stopped = localize_movie(
+        source, model, tmp_path / "cut.csv", refine=False, should_stop=lambda: next(asked, True)
+    )
     assert not stopped.complete
     assert not (tmp_path / "cut.csv").exists()
-    resumed = localize_movie(source, model, tmp_path / "cut.csv", resume=True)
+    resumed = localize_movie(source, model, tmp_path / "cut.csv", refine=False, resume=True)
     assert resumed.frames == 6
     assert (tmp_path / "cut.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def test_a_region_and_frame_range_keep_the_movies_coordinates(model: ModelFile, tmp_path: Path) -> None:
     source = movie(tmp_path / "m.tif")
-    localize_movie(source, model, tmp_path / "part.csv", frames=(4, 9), roi=(8, 16, 40, 48))
+    localize_movie(source, model, tmp_path / "part.csv", refine=False, frames=(4, 9), roi=(8, 16, 40, 48))
     table = read_table(tmp_path / "part.csv")
     assert set(table.frame.tolist()) <= set(range(4, 9))
     assert float(table.xyz[:, 0].min()) > 7 * 0.11
@@ -93,7 +95,9 @@ def test_tiles_show_no_seam(model: ModelFile) -> None:
     pipeline = load_pipeline(model)
     frames = torch.poisson(torch.full((2, 150, 131), 20.0), generator=torch.Generator().manual_seed(0))
     whole = pipeline.localizer.localize(frames)
-    cut = localize_in_tiles(pipeline.localizer.localize, frames, 0.11, tile_px=32, margin_px=40)
+    cut = localize_in_tiles(
+        lambda part, _: pipeline.localizer.localize(part), frames, 0.11, tile_px=32, margin_px=40
+    )
     assert len(whole) == len(cut) > 20
 
     def ordered(table: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:

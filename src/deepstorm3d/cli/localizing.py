@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -47,9 +47,23 @@ def localize(
             metavar="P",
             min=0.0,
             max=1.0,
-            help="Least probability reported. (default: the model's)",
+            help="Least probability of a proposal. (default: the model's, two thirds of it if a fit follows)",
         ),
     ] = None,
+    method: Annotated[
+        Literal["network", "pursuit", "mle"],
+        typer.Option(
+            "--method",
+            help="Who proposes molecules: network; pursuit (fit and subtract, slow); mle (one by one: beads).",
+        ),
+    ] = "network",
+    refine: Annotated[
+        bool,
+        typer.Option(
+            "--refine/--no-refine",
+            help="Fit all molecules of a frame jointly to the likelihood, or give the network's list alone.",
+        ),
+    ] = True,
     camera: CameraValues = None,
     frames: Annotated[
         str | None,
@@ -86,6 +100,8 @@ def localize(
         "threshold": threshold,
         "camera": camera or (),
         "roi": region(roi),
+        "method": method,
+        "refine": refine,
         "device": chosen_device(device),
     }
     span = frame_range(frames)

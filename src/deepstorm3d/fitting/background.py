@@ -16,6 +16,7 @@ class SplineBackground:
     """
 
     def __init__(self, size: tuple[int, int], spacing_px: float, like: Tensor) -> None:
+        self.size = size
         self._rows = _basis(size[0], spacing_px, like)
         self._columns = _basis(size[1], spacing_px, like)
         self._row_inverse, self._column_inverse = _gram_inverse(self._rows), _gram_inverse(self._columns)
@@ -43,10 +44,10 @@ class SplineBackground:
 
     def weighted_gram(self, weights: Tensor) -> Tensor:
         """Normal matrix of the coefficients for pixel weights (B, H, W): (B, k·l, k·l)."""
-        k, l = self.shape
+        count = self.shape[0] * self.shape[1]
         across = torch.einsum("bhw,wi,wj->bhij", weights, self._columns, self._columns)
         both = torch.einsum("bhij,hm,hn->bminj", across, self._rows, self._rows)
-        return both.reshape(len(weights), k * l, k * l)
+        return both.reshape(len(weights), count, count)
 
     def under(self, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
         """The basis at rows (N, h) and columns (N, w) of pixels: (N, h, k) and (N, w, l)."""

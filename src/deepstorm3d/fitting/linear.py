@@ -18,7 +18,10 @@ __all__ = ["LinearImage", "Unknowns", "expected_image"]
 
 @dataclass(frozen=True)
 class Unknowns:
-    """A vector of all that is fitted: molecules (N, p) in x, y, z (µm), photons (, blur), and backgrounds (B, k, l)."""
+    """A vector of all that is fitted.
+
+    molecules: (N, p) in x, y, z (µm), photons (, blur);  background: (B, k, l) coefficients.
+    """
 
     molecules: Tensor
     background: Tensor

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..optics.patches import patch_addresses
 from ..optics.psf import PSF
+from .assembly import Assembly
 from .background import SplineBackground
 
-__all__ = ["Photometry", "fit_photometry"]
+__all__ = ["Photometry", "at_positions", "fit_photometry"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Photometry:
     """What a linear fit of a set of frames found.
 
     photons: (N,) of each molecule, at least 0;  background: (N,) photons per pixel where it lies;
-    background_image: (B, H, W);  model: (B, H, W) expected photons, molecules and background;
+    background_image: (B, H, W);  coefficients: (B, k, l) of its splines;
+    model: (B, H, W) expected photons, molecules and background;
     chi_square: (N,) mean over a molecule's patch of the squared residual over its variance: about 1
     where the model explains the frame.
     """
@@ -27,6 +28,7 @@ class Photometry:
     photons: Tensor
     background: Tensor
     background_image: Tensor
+    coefficients: Tensor
     model: Tensor
     chi_square: Tensor
 
@@ -41,40 +43,30 @@ class _LinearImage:
         frame: Tensor,
         blur_px: Tensor | None,
         shape: tuple[int, ...],
-        spacing: float,
+        background: SplineBackground,
     ) -> None:
         patches = psf(xyz, blur_px)
-        self.values = patches.values
-        frames, height, width = shape
-        self.border = max(self.values.shape[-2:])
-        self.canvas = (frames, height + 2 * self.border, width + 2 * self.border)
-        size = (self.values.shape[1], self.values.shape[2])
-        self.where = patch_addresses(patches.corner + self.border, frame, size, self.canvas).flatten(1)
-        self.background = SplineBackground((height, width), spacing, xyz)
-        self.shape = shape
+        size = (patches.values.shape[1], patches.values.shape[2])
+        self.assembly = Assembly(patches.corner, frame, size, shape)
+        self.values = self.assembly.inside(patches.values)
+        self.background = background
 
     def image(self, photons: Tensor, coefficients: Tensor) -> Tensor:
-        flat = photons.new_zeros(self.canvas).view(-1)
-        flat.index_add_(0, self.where.flatten(), (self.values * photons[:, None, None]).flatten())
-        b, (_, height, width) = self.border, self.shape
-        molecules = flat.view(self.canvas)[:, b : b + height, b : b + width]
+        molecules = self.assembly.add(self.values * photons[:, None, None])
         return molecules + self.background.surface(coefficients)
 
     def adjoint(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        return (self.values * self._cut(frames)).sum((1, 2)), self.background.adjoint(frames)
+        photons = (self.values * self.assembly.cut(frames)).sum((1, 2))
+        return photons, self.background.adjoint(frames)
 
     def diagonal(self, weights: Tensor) -> tuple[Tensor, Tensor]:
-        photons = (self.values.square() * self._cut(weights)).sum((1, 2))
+        photons = (self.values.square() * self.assembly.cut(weights)).sum((1, 2))
         return photons, self.background.squared_adjoint(weights)
 
     def mean_over_patches(self, frames: Tensor) -> Tensor:
         """Mean of (B, H, W) over each patch's pixels inside the frame: (N,)."""
-        total = self._cut(frames).sum((1, 2))
-        return total / self._cut(torch.ones_like(frames)).sum((1, 2)).clamp(min=1)
-
-    def _cut(self, frames: Tensor) -> Tensor:
-        padded = torch.nn.functional.pad(frames, [self.border] * 4)
-        return padded.reshape(-1)[self.where].view_as(self.values)
+        inside = self.assembly.inside(torch.ones_like(self.values))
+        return (inside * self.assembly.cut(frames)).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
 
 
 def fit_photometry(
@@ -86,7 +78,7 @@ def fit_photometry(
     blur_px: Tensor | None = None,
     weight: Tensor | None = None,
     excess: float = 1.0,
-    read_variance: float = 0.0,
+    read_variance: float | Tensor = 0.0,
     spacing_px: float = 30.0,
 ) -> Photometry:
     """Photons of all molecules of all frames, and a smooth background, jointly.
@@ -101,7 +93,8 @@ def fit_photometry(
     (see `camera.variance_terms`);  spacing_px: distance of the background's spline knots, inf for a level.
     """
     weight = torch.ones_like(frames) if weight is None else weight
-    image = _LinearImage(psf, xyz, frame, blur_px, tuple(frames.shape), spacing_px)
+    surface = SplineBackground((frames.shape[1], frames.shape[2]), spacing_px, xyz)
+    image = _LinearImage(psf, xyz, frame, blur_px, tuple(frames.shape), surface)
     # A mean over 5×5 pixels is close enough to the expected value to weight the first round.
     smooth = torch.nn.functional.avg_pool2d(frames[:, None], 5, 1, 2, count_include_pad=False)[:, 0]
     variance = (excess * smooth.clamp(min=0) + read_variance).clamp(min=1.0)
@@ -120,14 +113,15 @@ def fit_photometry(
     residual = weight * (frames - model).square() / variance
     return Photometry(
         photons=photons,
-        background=_at_positions(background_image, xyz, frame, psf.pixel_um),
+        background=at_positions(background_image, xyz, frame, psf.pixel_um),
         background_image=background_image,
+        coefficients=coefficients,
         model=model,
         chi_square=image.mean_over_patches(residual),
     )
 
 
-def _at_positions(images: Tensor, xyz: Tensor, frame: Tensor, pixel_um: float) -> Tensor:
+def at_positions(images: Tensor, xyz: Tensor, frame: Tensor, pixel_um: float) -> Tensor:
     """Values of (B, H, W) images at the pixels nearest to positions: (N,), at least 0."""
     height, width = images.shape[1:]
     column, row = (xyz[:, :2] / pixel_um).round().long().unbind(1)

@@ -32,7 +32,10 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Refined:
-    """Result of a refinement: the state, the deviance of each frame (B,) float64, and whether it settled (B,)."""
+    """Result of a refinement.
+
+    state: of B frames;  deviance: of each, (B,) float64;  settled: whether its fit converged, (B,).
+    """
 
     state: JointState
     deviance: Tensor
@@ -43,7 +46,7 @@ class Refined:
         return Refined(self.state.select(frames), self.deviance[frames], self.settled[frames])
 
     def better(self, trial: Refined, frames: Tensor, cost: Callable[[Refined], Tensor]) -> Refined:
-        """The same with those of `frames` (increasing index, K) taken from `trial` (K frames) whose cost is lower."""
+        """The same with those of `frames` (increasing index, K) taken from `trial` that cost less there."""
         kept = (cost(trial) < cost(self.select(frames))).nonzero()[:, 0]
         chosen, rows = trial.select(kept), frames[kept]
         deviance, settled = self.deviance.clone(), self.settled.clone()

@@ -21,7 +21,8 @@ _VOXELS_PER_POSITION = 20
 class Candidates:
     """Places where one more molecule would explain the most.
 
-    xyz: (K, 3) µm;  photons: (K,);  frame: (K,) int64;  gain: (K,) decrease of the deviance that the molecule alone brings.
+    xyz: (K, 3) µm;  photons: (K,);  frame: (K,) int64;
+    gain: (K,) decrease of the deviance that the molecule alone brings.
     """
 
     xyz: Tensor

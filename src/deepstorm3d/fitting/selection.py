@@ -28,7 +28,7 @@ _APART_UM = 1.5
 
 @dataclass(frozen=True)
 class Selector:
-    """Adds, removes and replaces molecules, each decided by the likelihood ratio at a stated rate of false alarms.
+    """Adds and removes molecules, each decided by the likelihood ratio at a stated rate of false alarms.
 
     fit: refines a state of frames jointly;  linearize: the image around a state;  search: matched filter;
     false_alarms: share of frames of noise in which one molecule would be added;
@@ -57,25 +57,12 @@ class Selector:
 
     @torch.no_grad()
     def improve(self, start: Refined, likelihood: Likelihood, *, rounds: int = 8) -> Refined:
-        """Remove what is not needed, add what is missing, then replace what still does not fit.
+        """Remove what is not needed, then add what is missing, for at most so many rounds.
 
         A frame changes only where its `cost` falls, so no list ends worse by that measure than it began.
         """
-        best = self._grown(self._pruned(start, likelihood), likelihood)
-        unsettled = self._unexplained(best, likelihood)
-        for turn in range(rounds):
-            if not len(unsettled):
-                break
-            light, now = likelihood.select(unsettled), best.select(unsettled)
-            trial = self.fit(now.state.rows(~self._worst(now.state, light, turn)), light)
-            trial = self._grown(self._pruned(trial, light), light)
-            best = best.better(trial, unsettled, self.cost)
-            unsettled = unsettled[self._unexplained(best.select(unsettled), light)]
-        return best
-
-    def _grown(self, start: Refined, likelihood: Likelihood, *, rounds: int = 8) -> Refined:
-        """With candidates of the matched filter added, as long as they pay."""
-        best, active = start, torch.arange(len(likelihood), device=start.deviance.device)
+        best = self._pruned(start, likelihood)
+        active = torch.arange(len(likelihood), device=start.deviance.device)
         for _ in range(rounds):
             light, now = likelihood.select(active), best.select(active)
             trial, tried = self._with_candidates(now.state, light)
@@ -144,36 +131,11 @@ class Selector:
         doubted[rows] = ~weaker.any(1)
         return doubted
 
-    def _worst(self, state: JointState, likelihood: Likelihood, turn: int, number: int = 3) -> Tensor:
-        """Molecules under which the frame is explained worst: (N,) bool, each turn others of every frame."""
-        linear = self.linearize(state, likelihood)
-        excess = likelihood.deviance_image(linear.image)
-        spots = linear.jacobian[:, 3]
-        local = (spots * linear.assembly.cut(excess).flatten(1)).sum(1) / spots.sum(1).clamp(min=1e-9)
-        order = torch.argsort(local, descending=True, stable=True)
-        order = order[torch.argsort(state.frame[order], stable=True)]
-        first = torch.cumsum(state.counts, 0) - state.counts
-        rank = torch.empty_like(state.frame)
-        rank[order] = torch.arange(len(order), device=order.device) - first[state.frame[order]]
-        return (rank >= turn * number) & (rank < (turn + 1) * number)
-
-    def _unexplained(self, fitted: Refined, likelihood: Likelihood) -> Tensor:
-        """Frames whose deviance is above what noise leaves, by three standard deviations: index (K,).
-
-        A fit of q unknowns leaves a deviance of P − q ± √(2P) in P pixels, more where the model misfits everywhere.
-        """
-        if not len(likelihood):
-            return fitted.state.frame.new_zeros(0)
-        unknowns = 4 * fitted.state.counts + fitted.state.coefficients[0].numel()
-        image = self.linearize(fitted.state, likelihood).image
-        expected = (likelihood.pixels - unknowns) * _misfit(likelihood, image)
-        return (fitted.deviance > expected + 3 * (2 * likelihood.pixels).sqrt()).nonzero()[:, 0]
-
 
 def _misfit(likelihood: Likelihood, image: Tensor) -> Tensor:
-    """Factor on the price where the model does not fit to the noise: (B,), the median pixel's deviance, at least 1.
+    """Factor on the price where the model misses the data everywhere: (B,), at least 1.
 
-    The median: a missing molecule spoils few pixels, a wrong gain or PSF all of them.
+    The median pixel's deviance over that of noise: a missing molecule spoils few pixels, a wrong gain all.
     """
     # The median of χ² of one degree of freedom is 0.455.
     return (likelihood.deviance_image(image).flatten(1).median(1).values / 0.455).clamp(min=1.0)

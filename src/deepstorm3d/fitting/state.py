@@ -15,7 +15,8 @@ class JointState:
     """Molecules of B frames and the coefficients of their backgrounds.
 
     xyz: (N, 3) µm;  photons: (N,);  frame: (N,) int64, index of the frame;
-    coefficients: (B, k, l) of the background surface;  blur_px: (N,) Gaussian σ, or None for the PSF's own.
+    coefficients: (B, k, l) of the background surface;  blur_px: (N,) Gaussian σ, or None for the PSF's own;
+    origin: (N,) int64, row of the list that the fit began with, −1 for a molecule added since; None: not kept.
     """
 
     xyz: Tensor
@@ -23,6 +24,7 @@ class JointState:
     frame: Tensor
     coefficients: Tensor
     blur_px: Tensor | None = None
+    origin: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -39,10 +41,8 @@ class JointState:
 
     def rows(self, keep: Tensor) -> JointState:
         """Some of the molecules, of the same frames; keep: index or mask."""
-        blur = None if self.blur_px is None else self.blur_px[keep]
-        return replace(
-            self, xyz=self.xyz[keep], photons=self.photons[keep], frame=self.frame[keep], blur_px=blur
-        )
+        columns = {name: column[keep] for name, column in self._columns().items()}
+        return replace(self, **columns)
 
     def select(self, frames: Tensor) -> JointState:
         """Some of the frames with their molecules, renumbered;  frames: increasing index (K,)."""
@@ -51,22 +51,23 @@ class JointState:
         part = self.rows(place[self.frame] >= 0)
         return replace(part, frame=place[part.frame], coefficients=self.coefficients[frames])
 
-    def with_rows(
-        self, xyz: Tensor, photons: Tensor, frame: Tensor, blur_px: Tensor | None = None
-    ) -> JointState:
-        """The same with more molecules, sorted by frame."""
-        blur = None
+    def with_rows(self, xyz: Tensor, photons: Tensor, frame: Tensor) -> JointState:
+        """The same with more molecules, sorted by frame; they begin with the mean blur of the others."""
+        more = {"xyz": xyz, "photons": photons, "frame": frame}
         if self.blur_px is not None:
-            blur = torch.cat([self.blur_px, torch.ones_like(photons) if blur_px is None else blur_px])
-        joined = torch.cat([self.frame, frame])
-        order = torch.argsort(joined, stable=True)
-        return replace(
-            self,
-            xyz=torch.cat([self.xyz, xyz])[order],
-            photons=torch.cat([self.photons, photons])[order],
-            frame=joined[order],
-            blur_px=None if blur is None else blur[order],
-        )
+            more["blur_px"] = torch.ones_like(photons) * (self.blur_px.mean() if len(self) else 1.0)
+        if self.origin is not None:
+            more["origin"] = torch.full_like(frame, -1)
+        return self._joined(more)
+
+    def _columns(self) -> dict[str, Tensor]:
+        values = {"xyz": self.xyz, "photons": self.photons, "frame": self.frame}
+        optional = {"blur_px": self.blur_px, "origin": self.origin}
+        return values | {name: value for name, value in optional.items() if value is not None}
+
+    def _joined(self, more: dict[str, Tensor]) -> JointState:
+        order = torch.argsort(torch.cat([self.frame, more["frame"]]), stable=True)
+        return replace(self, **{name: torch.cat([c, more[name]])[order] for name, c in self._columns().items()})
 
     def replace_frames(self, frames: Tensor, part: JointState) -> JointState:
         """The same with the molecules and backgrounds of some frames taken from `part`.
@@ -78,7 +79,5 @@ class JointState:
         coefficients = self.coefficients.clone()
         coefficients[frames] = part.coefficients
         rest = self.rows(~gone[self.frame])
-        blur = None if self.blur_px is None else part.blur_px
-        return replace(
-            rest.with_rows(part.xyz, part.photons, frames[part.frame], blur), coefficients=coefficients
-        )
+        moved = replace(part, frame=frames[part.frame])
+        return replace(rest._joined(moved._columns()), coefficients=coefficients)

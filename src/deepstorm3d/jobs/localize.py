@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..io.movies import Movie, open_movie
 from ..io.tables import open_table_writer
 from ..localizer.modelfile import ModelFile
+from .fits import Method
 from .pipeline import Pipeline, load_pipeline
 
 __all__ = ["LocalizeSummary", "Selection", "check_movie", "localize_movie", "select"]
@@ -104,6 +105,8 @@ def localize_movie(
     camera: Sequence[str] = (),
     frames: tuple[int | None, int | None] = (None, None),
     roi: Roi | None = None,
+    method: Method = "network",
+    refine: bool = True,
     device: str = "cpu",
     resume: bool = False,
     overwrite: bool = False,
@@ -113,11 +116,21 @@ def localize_movie(
     """Localize every molecule of a movie; memory does not grow with the number of frames.
 
     Positions refer to the whole frame also where a region is chosen; frames keep their numbers.
+    method: who proposes molecules (network, pursuit, mle);  refine: whether the joint fit follows;
     out: .hdf5 or .csv; grows as ``OUT.part.*``, from which `resume` goes on, and takes its name when
     complete.  on_progress: called with frames done and frames in all;  should_stop: asked after each
     block.  Raises InputError where movie, model, mask, camera or output do not fit.
     """
-    pipeline = load_pipeline(model, mask=mask, camera=camera, threshold=threshold, roi=roi, device=device)
+    pipeline = load_pipeline(
+        model,
+        mask=mask,
+        camera=camera,
+        threshold=threshold,
+        roi=roi,
+        method=method,
+        refine=refine,
+        device=device,
+    )
     pixel_um = pipeline.experiment.microscope.pixel_um
     summary = LocalizeSummary()
     with open_movie(movie) as source:
@@ -185,6 +198,8 @@ def _provenance(pipeline: Pipeline, movie: Path, selection: Selection) -> dict[s
         "frames": [selection.first, selection.last],
         "roi": list(selection.roi),
         "threshold": pipeline.localizer.threshold,
+        "method": pipeline.method,
+        "refined": pipeline.fit is not None,
         "camera": pipeline.camera.to_mapping(),
         "experiment": pipeline.experiment.to_mapping(),
     }

@@ -15,7 +15,10 @@ from torch import Tensor
 from ..camera import Camera, load_maps, variance_terms
 from ..emitters import Localizations
 from ..errors import InputError
+from ..fitting.joint import JointFit
+from ..fitting.likelihood import Likelihood
 from ..fitting.photometry import Photometry, fit_photometry
+from ..fitting.single import SingleFit
 from ..io.masks import read_mask
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ModelFile
@@ -27,12 +30,15 @@ from ..optics.model import extent_px, tabulate
 from ..optics.tabulated import TabulatedPSF
 from ..spec import Spec, spec_from_mapping
 from .experiment import Experiment, experiment_mask
-from .tiling import localize_in_tiles
+from .fits import Method, build_fit
+from .tiling import Tile, localize_in_tiles
 
 __all__ = ["Pipeline", "change_camera", "experiment_of", "load_pipeline"]
 
 # Patch for photometry and bounds: the tails beyond it are weaker than the noise of the background.
 _PHOTOMETRY_PATCH_PX = 61
+# Of its threshold, where a fit follows: a false proposal is pruned, a missing one must be searched for.
+_PROPOSAL_SHARE = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,8 @@ class Pipeline:
 
     experiment: what the model was trained for;  localizer: proposes positions;  psf: measures photons
     and bounds;  camera: of the movie at hand;  maps: its maps, cut to the region localized;
-    extent_px: side of the square that holds most of the PSF's light.
+    extent_px: side of the square that holds most of the PSF's light;  method: who proposes molecules;
+    fit: what makes the proposals exact (None: the network's list as it is).
     """
 
     experiment: Experiment
@@ -50,6 +57,8 @@ class Pipeline:
     camera: Camera
     maps: Mapping[str, Tensor]
     extent_px: int
+    method: Method = "network"
+    fit: JointFit | SingleFit | None = None
 
     @property
     def device(self) -> torch.device:
@@ -63,14 +72,36 @@ class Pipeline:
     @torch.no_grad()
     def localize(self, photons: Tensor) -> Localizations:
         """Complete localizations of frames (B, H, W) of photons: positions, photons, background, σ."""
+        found = localize_in_tiles(self._localize_tile, photons, self.experiment.microscope.pixel_um)
+        return found if self.fit is not None else self.complete(found, photons)
 
-        def propose(frames: Tensor) -> Localizations:
-            with mixed_precision(frames.device, self.experiment.training.half_precision):
-                raw = self.localizer(frames)
-            return self.localizer.network.decode(raw.float(), self.localizer.threshold)
+    def propose(self, frames: Tensor) -> Localizations:
+        """What the network sees in frames (B, H, W) of photons."""
+        with mixed_precision(frames.device, self.experiment.training.half_precision):
+            raw = self.localizer(frames)
+        return self.localizer.network.decode(raw.float(), self.localizer.threshold)
 
-        found = localize_in_tiles(propose, photons, self.experiment.microscope.pixel_um)
-        return self.complete(found, photons)
+    def _localize_tile(self, frames: Tensor, tile: Tile) -> Localizations:
+        if self.fit is None:
+            return self.propose(frames)
+        likelihood = self.likelihood(frames, tile)
+        if isinstance(self.fit, SingleFit):
+            return self.fit(likelihood)
+        nothing = Localizations.empty(frames.device)
+        return self.fit(nothing if self.method == "pursuit" else self.propose(frames), likelihood)
+
+    def likelihood(self, frames: Tensor, tile: Tile | None = None) -> Likelihood:
+        """The noise model of frames (B, H, W) of photons, with the camera's map of read noise if it has one.
+
+        tile: the part of the field that the frames show, if not all of it.
+        """
+        excess, read_variance = variance_terms(self.camera)
+        if "read_noise" not in self.maps:
+            return Likelihood(frames, excess, read_variance)
+        noise = self.maps["read_noise"]
+        if tile is not None:
+            noise = noise[slice(*tile.outer_rows), slice(*tile.outer_columns)]
+        return Likelihood(frames, excess, noise.square())
 
     @torch.no_grad()
     def photometry(self, found: Localizations, photons: Tensor, weight: Tensor | None = None) -> Photometry:
@@ -124,13 +155,17 @@ def load_pipeline(
     camera: Sequence[str] = (),
     threshold: float | None = None,
     roi: tuple[int, int, int, int] | None = None,
+    method: Method = "network",
+    refine: bool = False,
     device: str = "cpu",
 ) -> Pipeline:
     """Put a model to work.
 
     mask: file with the phase, where the model holds only its hash;  camera: ``key=value`` changes to
     the experiment's camera (ADU, e-);  threshold: another smallest probability;  roi: x0, y0, x1, y1 px
-    of the chip, to cut the camera's maps.  Raises InputError where model, mask or camera do not fit.
+    of the chip, to cut the camera's maps;  method: who proposes molecules;  refine: whether the joint fit
+    follows (then the network proposes down to two thirds of its threshold, and the likelihood decides).
+    Raises InputError where model, mask or camera do not fit.
     """
     experiment = experiment_of(model)
     phase = model.mask
@@ -148,7 +183,9 @@ def load_pipeline(
     blur_px = (experiment.psf.blur_px, experiment.psf.blur_px)
     psf = tabulate(optics, experiment.microscope, phase_mask, experiment.z_um, blur_px)
     network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um)
-    localizer = NetworkLocalizer(network, threshold=model.threshold if threshold is None else threshold)
+    refine = refine or method != "network"
+    usual = model.threshold * (_PROPOSAL_SHARE if refine else 1.0)
+    localizer = NetworkLocalizer(network, threshold=usual if threshold is None else threshold)
     try:
         localizer.load_state_dict(dict(model.weights))
     except RuntimeError as error:
@@ -165,6 +202,8 @@ def load_pipeline(
         camera=chosen,
         maps={name: values.to(device) for name, values in maps.items()},
         extent_px=extent_px(psf, experiment.z_um),
+        method=method,
+        fit=build_fit(experiment, phase_mask, method, device) if refine else None,
     )
 
 

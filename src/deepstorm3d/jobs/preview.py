@@ -15,6 +15,7 @@ from ..io.movies import open_movie
 from ..localizer.modelfile import ModelFile
 from ..simulation.field import Field
 from ..simulation.simulator import Simulator
+from .fits import Method
 from .localize import Roi, check_movie, select
 from .pipeline import Pipeline, load_pipeline
 from .regenerate import RegenerateReport, explain_frame
@@ -47,14 +48,25 @@ def preview_movie(
     camera: Sequence[str] = (),
     selection: tuple[int | None, int | None] = (None, None),
     roi: Roi | None = None,
+    method: Method = "network",
+    refine: bool = True,
     device: str = "cpu",
 ) -> PreviewReport:
     """Localize a few frames spread evenly over the movie, draw them, and compare them with simulated ones.
 
     Writes ``frame_K.png`` (overlay) for each and ``histogram.png`` into out_dir.
-    frames: how many;  selection, roi: as in `localize_movie`.
+    frames: how many;  selection, roi, method, refine: as in `localize_movie`.
     """
-    pipeline = load_pipeline(model, mask=mask, camera=camera, threshold=threshold, roi=roi, device=device)
+    pipeline = load_pipeline(
+        model,
+        mask=mask,
+        camera=camera,
+        threshold=threshold,
+        roi=roi,
+        method=method,
+        refine=refine,
+        device=device,
+    )
     out_dir.mkdir(parents=True, exist_ok=True)
     reports: dict[int, RegenerateReport] = {}
     seen = []

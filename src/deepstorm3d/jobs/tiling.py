@@ -50,18 +50,21 @@ def _spans(size: int, tile_px: int, margin_px: int) -> list[tuple[tuple[int, int
 
 
 def localize_in_tiles(
-    localize: Callable[[Tensor], Localizations],
+    localize: Callable[[Tensor, Tile], Localizations],
     frames: Tensor,
     pixel_um: float,
     *,
     tile_px: int = TILE_PX,
     margin_px: int = MARGIN_PX,
 ) -> Localizations:
-    """Localize frames (B, H, W) tile by tile; each detection is kept by the one tile whose core holds it."""
+    """Localize frames (B, H, W) tile by tile; each detection is kept by the one tile whose core holds it.
+
+    localize: of the frames of a tile, and the tile.
+    """
     found = []
     for tile in tiles(frames.shape[1], frames.shape[2], tile_px=tile_px, margin_px=margin_px):
         (top, bottom), (left, right) = tile.outer_rows, tile.outer_columns
-        part = localize(frames[:, top:bottom, left:right])
+        part = localize(frames[:, top:bottom, left:right], tile)
         part = part.shift(xyz=(left * pixel_um, top * pixel_um, 0.0))
         column, row = (part.xyz[:, :2] / pixel_um + 0.5).unbind(1)
         # The outermost cores keep what lies beyond the frame's edge too: an offset can reach there.

@@ -1,0 +1,153 @@
+"""From a list of proposals to the most likely list: joint fit, selection, uncertainties."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..emitters import Localizations
+from ..optics.psf import PSF
+from .background import SplineBackground
+from .information import joint_bounds
+from .likelihood import Likelihood
+from .linear import LinearImage
+from .photometry import at_positions, fit_photometry
+from .refine import Bounds, Refined, refine
+from .search import MatchedFilter
+from .selection import Selector
+from .state import JointState
+
+__all__ = ["JointFit"]
+
+# Molecules fitted at a time on a processor: their patches and slopes fill some 40 MB.
+_MOLECULES_AT_ONCE = 500
+# A trial is decided by a price of tens: its fit may stop where a step brings less than one.
+_TRIAL_SETTLED, _TRIAL_ITERATIONS = 1.0, 15
+
+
+@dataclass(frozen=True)
+class JointFit:
+    """Takes proposals to the maximum of the likelihood, all molecules of a frame together.
+
+    core: PSF on a small patch, for the search;  whole: PSF with its tails, for the last fit;
+    bounds: where molecules may go;  z_um: depths to search;  fit_blur: a blur for each molecule (the PSFs must
+    be tabulated over a range of blurs);  spacing_px: between the knots of the background;
+    false_alarms, dim_photons: see `Selector`;  rounds: of adding (0: positions only, the list stays).
+    """
+
+    core: PSF
+    whole: PSF
+    bounds: Bounds
+    z_um: tuple[float, float]
+    fit_blur: bool = False
+    spacing_px: float = 20.0
+    false_alarms: float = 1e-3
+    dim_photons: float = 0.0
+    rounds: int = 8
+
+    @torch.no_grad()
+    def __call__(self, found: Localizations, likelihood: Likelihood) -> Localizations:
+        """The refined list of B frames.
+
+        found: proposals, rows of frames 0 … B−1;  returns localizations with photons, background, σ from the
+        joint Fisher information (``sigma_source = fit``) and the mean deviance under each molecule's spot as
+        fit quality. A molecule keeps its probability; an added one has 1 − the rate of false alarms.
+        """
+        found = found.sort()
+        counts = torch.bincount(found.frame, minlength=len(likelihood))
+        parts = []
+        for first, last in _groups(counts.tolist(), _MOLECULES_AT_ONCE):
+            rows = (found.frame >= first) & (found.frame < last)
+            light = likelihood.select(torch.arange(first, last, device=found.frame.device))
+            parts.append(self._fit(found.select(rows).shift(frames=-first), light).shift(frames=first))
+        return Localizations.concat(parts) if parts else found
+
+    def _fit(self, found: Localizations, likelihood: Likelihood) -> Localizations:
+        surface = self._surface(likelihood)
+
+        def trial(state: JointState, light: Likelihood) -> Refined:
+            limits = {"iterations": _TRIAL_ITERATIONS, "settled": _TRIAL_SETTLED}
+            return refine(self.core, state, light, surface, self.bounds, **limits)
+
+        selector = Selector(
+            trial,
+            lambda state, light: LinearImage(self.core, state, surface, tuple(light.frames.shape)),
+            MatchedFilter(self.core, self.z_um, surface.size, likelihood.frames),
+            self.false_alarms,
+            self.dim_photons,
+        )
+        best = trial(self._start(found, likelihood), likelihood)
+        if self.rounds:
+            best = selector.improve(best, likelihood, rounds=self.rounds)
+        if self.fit_blur:
+            # Only now: while molecules are missing, the blurs of the others would make up for them.
+            blur = torch.full_like(best.state.photons, sum(self.bounds.blur_px) / 2)
+            best = trial(replace(best.state, blur_px=blur), likelihood)
+            if self.rounds:
+                best = selector.improve(best, likelihood, rounds=self.rounds)
+        final = refine(self.whole, best.state, likelihood, surface, self.bounds)
+        return self._localizations(final, found, likelihood, surface)
+
+    def _surface(self, likelihood: Likelihood) -> SplineBackground:
+        height, width = likelihood.frames.shape[1:]
+        return SplineBackground((height, width), self.spacing_px, likelihood.frames)
+
+    def _start(self, found: Localizations, likelihood: Likelihood) -> JointState:
+        """Photons and background by least squares at the proposed positions."""
+        light = fit_photometry(
+            self.core,
+            found.xyz,
+            found.frame,
+            likelihood.frames,
+            weight=likelihood.weight,
+            excess=likelihood.excess,
+            read_variance=likelihood.read_variance,
+            spacing_px=self.spacing_px,
+        )
+        xyz = torch.cat([found.xyz[:, :2], found.xyz[:, 2:].clamp(*self.bounds.z_um)], 1)
+        origin = torch.arange(len(found), device=found.frame.device)
+        photons = light.photons.clamp(min=self.bounds.photons)
+        start = JointState(xyz, photons, found.frame, light.coefficients, origin=origin)
+        # Where least squares finds no light there is nothing to fit; the search brings back what is missed.
+        return start.rows(light.photons > max(0.1 * self.dim_photons, self.bounds.photons))
+
+    def _localizations(
+        self, final: Refined, found: Localizations, likelihood: Likelihood, surface: SplineBackground
+    ) -> Localizations:
+        """The fitted state as a table, with its bounds."""
+        state = final.state
+        image = LinearImage(self.whole, state, surface, tuple(likelihood.frames.shape))
+        sigma, _ = joint_bounds(image, likelihood.information(image.image))
+        spots = image.jacobian[:, 3]
+        misfit = image.assembly.cut(likelihood.deviance_image(image.image)).flatten(1)
+        quality = (spots * misfit).sum(1) / spots.sum(1).clamp(min=1e-9)
+        origin = torch.full_like(state.frame, -1) if state.origin is None else state.origin
+        probability = torch.full_like(state.photons, 1 - self.false_alarms)
+        probability[origin >= 0] = found.probability[origin[origin >= 0]].to(probability)
+        return Localizations(
+            xyz=state.xyz,
+            frame=state.frame,
+            photons=state.photons,
+            background=at_positions(
+                surface.surface(state.coefficients), state.xyz, state.frame, self.whole.pixel_um
+            ),
+            probability=probability,
+            sigma_xyz=sigma[:, :3],
+            sigma_photons=sigma[:, 3],
+            fit_quality=quality,
+            sigma_source="fit",
+        )
+
+
+def _groups(counts: list[int], most: int) -> Iterator[tuple[int, int]]:
+    """Ranges of frames (first, last) with at most so many molecules each, or one frame."""
+    first, total = 0, 0
+    for frame, count in enumerate(counts):
+        if frame > first and (total + count > most or frame - first >= 64):
+            yield first, frame
+            first, total = frame, 0
+        total += count
+    if first < len(counts):
+        yield first, len(counts)
