@@ -10,7 +10,7 @@ from torch import Tensor
 from deepstorm3d.fitting.assembly import Assembly
 
 SHAPE = (2, 9, 12)
-PATCH = (5, 4)
+PATCH = (5, 3)
 
 # Column, row and frame of a patch: some wholly inside, some hanging over an edge, some far away.
 places = st.lists(
@@ -55,12 +55,12 @@ def test_cutting_is_the_adjoint_of_adding(where: list[tuple[int, int, int]]) -> 
 
 
 def test_a_patch_outside_its_frame_leaves_no_trace_in_any_frame() -> None:
-    assembled = assembly([(-4, 2, 0), (12, 2, 0), (3, -5, 1), (3, 9, 1), (1000, -1000, 0)])
+    assembled = assembly([(-3, 2, 0), (12, 2, 0), (3, -5, 1), (3, 9, 1), (1000, -1000, 0)])
     assert float(assembled.add(assembled.inside(torch.ones(5, *PATCH))).abs().max()) == 0
 
 
 def test_inside_keeps_any_number_of_layers_and_zeroes_the_same_pixels_in_each() -> None:
-    assembled = assembly([(2, 2, 0), (-2, 7, 1)])
+    assembled = assembly([(2, 2, 0), (-1, 7, 1)])
     values = random(2, 3, *PATCH) + 1
     inside = assembled.inside(values)
     assert inside.shape == values.shape
@@ -87,6 +87,14 @@ def test_dense_rows_are_the_patches_in_the_pixels_of_a_box(
         torch.testing.assert_close(summed, frames)
     reached = (dense > 0).flatten(1).any(1)
     assert torch.equal(assembled.reaching(rows, box), reached)
+
+
+def test_a_patch_that_only_touches_a_box_does_not_reach_into_it() -> None:
+    # The box holds rows 3 to 5 and columns 4 to 7; patches of 5 rows and 3 columns, clear and one pixel nearer.
+    clear = [(1, 2, 0), (8, 2, 0), (4, -2, 0), (4, 6, 0)]
+    near = [(2, 2, 0), (7, 2, 0), (4, -1, 0), (4, 5, 0)]
+    reached = assembly(clear + near).reaching(torch.arange(8), (3, 6, 4, 8))
+    assert reached.tolist() == [False] * 4 + [True] * 4
 
 
 def test_dense_takes_the_rows_asked_for_in_the_order_asked() -> None:
