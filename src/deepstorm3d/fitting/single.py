@@ -32,13 +32,14 @@ class SingleFit:
     The classical method (Mortensen et al. 2010; Smith et al. 2010), exact where spots do not overlap.
 
     psf: its patch is the window;  bounds: where a molecule may go;  z_um: depths to search;
-    apart_px: least distance of two spots;  false_alarms: share of frames of noise with one detection.
+    apart_px: least distance of two spots (None: half a window: no side lobe passes for a molecule);
+    false_alarms: share of frames of noise with one detection.
     """
 
     psf: PSF
     bounds: Bounds
     z_um: tuple[float, float]
-    apart_px: int = 16
+    apart_px: int | None = None
     false_alarms: float = 1e-3
 
     @torch.no_grad()
@@ -91,7 +92,7 @@ class SingleFit:
             likelihood.score(flat),
             likelihood.information(flat),
             frames.new_full((len(frames),), least),
-            apart_px=self.apart_px,
+            apart_px=self.psf.patch_px // 2 if self.apart_px is None else self.apart_px,
             most=frames.shape[1] * frames.shape[2],
         )
 
