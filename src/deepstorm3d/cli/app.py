@@ -8,6 +8,7 @@ import typer
 
 from .. import __version__
 from .failures import GuardedGroup
+from .limiting import limit
 from .lists import convert, evaluate, render
 from .localizing import localize, regenerate
 from .making import simulate, train
@@ -43,7 +44,7 @@ def _program(
 for command in (demo, config):
     app.command()(command)
 app.add_typer(models, name="models")
-for command in (simulate, train, localize, evaluate, regenerate, render, convert):
+for command in (simulate, train, localize, evaluate, regenerate, limit, render, convert):
     app.command()(command)
 
 

@@ -1,0 +1,137 @@
+"""The command that tells how well anyone could do: limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .console import result, say, show_table, table
+from .making import Config
+from .options import Assignments, Overwrite
+from .progress import ProgressLine
+
+if TYPE_CHECKING:
+    from ..analysis.limit_figure import Bounds, MaskLimits
+    from ..jobs.limit_report import LimitReport
+
+__all__ = ["limit"]
+
+
+def limit(
+    config: Config,
+    out: Annotated[Path, typer.Option("--out", metavar="IMAGE", help="Plot to write (.png, .pdf, .svg).")],
+    mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--mask",
+            metavar="FILE",
+            help="Phase mask in radians (.npy, .mat, .tif) to set beside the experiment's own, which comes "
+            "first unless a file holds the same phase; repeatable. (default: the experiment's alone)",
+        ),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write every bound there.")] = None,
+    photons: Annotated[
+        float | None,
+        typer.Option(
+            "--photons", metavar="P", help="Photons of a molecule in a frame. (default: the scene's median)"
+        ),
+    ] = None,
+    background: Annotated[
+        float | None,
+        typer.Option(
+            "--background", metavar="B", help="Background, photons per pixel. (default: the scene's mean)"
+        ),
+    ] = None,
+    scene: Annotated[
+        str | None,
+        typer.Option("--scene", metavar="NAME", help="Which of the experiment's scenes. (default: the first)"),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="S", min=0, help="Of the random places. (default: the experiment's)"),
+    ] = None,
+    assignments: Assignments = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Tell how well anyone could localize: the Cramér-Rao bound against depth, photons, background, density."""
+    from ..io.parts import claim_name
+    from ..jobs import limit as job
+    from ..jobs.configure import find_experiment
+    from ..jobs.limit_report import draw_report, write_report
+
+    experiment = find_experiment(config, assignments or ())
+    for path in (out, csv):
+        if path is not None:
+            claim_name(path, overwrite=overwrite)
+    masks = job.masks_to_compare(experiment, mask or ())
+    with ProgressLine("points") as line:
+        report = job.limit(
+            experiment,
+            masks,
+            scene=scene,
+            photons=photons,
+            background=background,
+            seed=seed,
+            on_progress=line.update,
+        )
+    _print_report(report)
+    if csv is not None:
+        write_report(report, csv)
+        say(f"wrote {csv}")
+    draw_report(report, out)
+    say(f"wrote {out}")
+
+
+def _print_report(report: LimitReport) -> None:
+    shown = table("σ of x · y · z (nm)", *(mask.name for mask in report.masks))
+    for cells in _rows(report):
+        if cells is None:
+            shown.add_section()
+        else:
+            shown.add_row(*cells)
+    show_table(shown)
+    height, width = report.frame_px
+    result(
+        f"where not varied: {report.photons:,.0f} photons, background {report.background:g} per pixel, "
+        f"blur {report.blur_px:g} px; {report.noise}"
+    )
+    result(
+        f"many molecules: at random places in a frame of {width} × {height} px with a border of "
+        f"{report.margin_px:g} px, all estimated together with one level of background"
+    )
+
+
+def _rows(report: LimitReport) -> Iterator[list[str] | None]:
+    """Lines of the short table; None between its parts."""
+    first, masks = report.masks[0], report.masks
+    depths = len(first.depth.at)
+    for index in sorted({round(share * (depths - 1) / 4) for share in range(5)}):
+        yield _line(f"depth {first.depth.at[index]:.3g} µm", [mask.depth for mask in masks], index)
+    yield ["all depths, rms", *(_sigmas((mask.depth.sigma_nm**2).mean(0) ** 0.5) for mask in masks)]
+    yield None
+    for index, value in enumerate(first.photons.at):
+        if f"{value:.0e}"[0] in "13":
+            yield _line(f"{value:,.0f} photons, rms", [mask.photons for mask in masks], index)
+    yield None
+    for index, value in enumerate(first.background.at):
+        if f"{value:.0e}"[0] == "1":
+            yield _line(f"background {value:g}, rms", [mask.background for mask in masks], index)
+    yield None
+    for index, (number, density) in enumerate(zip(first.emitters, first.median.at, strict=True)):
+        yield [f"{number} in a frame, {density:.2g} per µm²: median (rms)", *_crowded(masks, index)]
+
+
+def _crowded(masks: tuple[MaskLimits, ...], index: int) -> Iterator[str]:
+    for mask in masks:
+        yield f"{_sigmas(mask.median.sigma_nm[index])}  ({_sigmas(mask.rms.sigma_nm[index])})"
+
+
+def _line(label: str, bounds: list[Bounds], index: int) -> list[str]:
+    return [label, *(_sigmas(each.sigma_nm[index]) for each in bounds)]
+
+
+def _sigmas(sigma_nm: Iterable[float]) -> str:
+    return " · ".join(f"{value:.1f}" for value in sigma_nm)
