@@ -10,17 +10,18 @@ Density-study set-up (Fig. 2: 30,000 photons over 150, blur 1 px), frames of 121
 
 The frames are drawn from the table that both fit with, so the deviance of a frame (14,641 pixels) should come
 near pixels less unknowns, and errors are those of noise and solver alone. RMSE is over all emitters, none left
-out; "apart" is the rms distance in 3D between the answers of the two ways.
+out; "apart" is the rms distance in 3D from the answers of the first way.
 
 Then single emitters, within half a pixel of the middle of a square ROI, at any depth, in the same noise:
 
-  c  ours, photons and background of the start included in the time;
-  d  smappy (PyPI `smappy-smlm`, compiled, Poisson maximum likelihood), where it can be imported: cubic splines
-     made by its own code from our exact PSF at every pixel and every 50 nm; its own photons and background to
-     start with, its own stopping rule, as many threads as --threads says.
+  c  ours, c1 from given photons and background as e, c2 with the time to find them as d;
+  d  smappy (PyPI `smappy-smlm`, compiled, float32), from its own photons and background. It takes one depth to
+     start from in each call: hence the emitters come in groups of 100 nm of depth;
+  e  picasso (PyPI `picassosr`, numba, float64), tolerance 1e-4 and at most 100 iterations.
 
-It takes one depth to start from in each call, so the emitters come in groups of 100 nm of depth, and both ways
-start in the middle of the group and of the ROI.
+All start in the middle of the ROI and of the depth group. d and e run where they can be imported, each with a
+cubic spline made by its own code from our exact PSF at every pixel and every 50 nm, Poisson maximum likelihood,
+its own stopping rule, and as many threads as --threads says.
 """
 
 from __future__ import annotations
@@ -30,11 +31,14 @@ import importlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from deepstorm3d.fitting.background import SplineBackground
@@ -58,7 +62,7 @@ EXPERIMENT = preset("density-study")
 PIXEL_UM, Z_UM, BOUNDS = EXPERIMENT.microscope.pixel_um, EXPERIMENT.z_um, Bounds((1.8, 6.2))
 # Emitters a frame, and frames of them.
 FRAMES = {10: 50, 35: 14, 75: 6}
-PEER, PEER_PACKAGE, PEER_STEP_UM, GROUP_UM = "smappy", "smappy-smlm", 0.05, 0.1
+PEER_STEP_UM, GROUP_UM = 0.05, 0.1
 
 
 @dataclass(frozen=True)
@@ -219,36 +223,72 @@ def moved(unknowns: Tensor, step: Tensor, molecules: int) -> Tensor:
     return torch.cat([rows.flatten(), unknowns[4 * molecules :] + step[4 * molecules :]])
 
 
-def peer_version() -> str | None:
-    """Version of the other program, None where it is not installed."""
-    if importlib.util.find_spec(PEER) is None:
+def version_of(package: str, module: str) -> str | None:
+    """Version of another program, None where it is not installed."""
+    if importlib.util.find_spec(module) is None:
         return None
-    return importlib.metadata.version(PEER_PACKAGE)
+    return importlib.metadata.version(package)
 
 
-def peer_fit(work: Work, roi: int, threads: int) -> Callable[[], Answer]:
+def planes(roi: int) -> Tensor:
+    """Our exact PSF at every pixel and every 50 nm of depth, (Z, roi + 4, roi + 4) float64: what a spline is made of."""
+    z = torch.arange(BOUNDS.z_um[0], BOUNDS.z_um[1] + PEER_STEP_UM / 2, PEER_STEP_UM)
+    spec, mask = EXPERIMENT.psf.with_(patch_px=roi + 4), experiment_mask(EXPERIMENT)
+    psf = build_psf(spec, EXPERIMENT.microscope, mask)
+    return psf(torch.nn.functional.pad(z[:, None], (2, 0))).values.double()
+
+
+def in_um(place: Tensor) -> Answer:
+    """From pixels and planes of `planes`."""
+    low = place.new_tensor([0.0, 0.0, BOUNDS.z_um[0]])
+    return Answer((place * place.new_tensor([PIXEL_UM, PIXEL_UM, PEER_STEP_UM]) + low).float(), None)
+
+
+def smappy_fit(work: Work, roi: int, threads: int) -> Callable[[], Answer]:
     """Way d, ready to run: the splines made and the ROIs sorted into groups of depth."""
     model_of = importlib.import_module("smappy.psf").SplinePSF
     calibration_of = importlib.import_module("smappy.io.calibration").SplineCalibration
     coefficients = importlib.import_module("smappy.calibrate.core").spline_coefficients
-    z = torch.arange(BOUNDS.z_um[0], BOUNDS.z_um[1] + PEER_STEP_UM / 2, PEER_STEP_UM)
-    spec, mask = EXPERIMENT.psf.with_(patch_px=roi + 4), experiment_mask(EXPERIMENT)
-    with torch.no_grad():
-        stack = build_psf(spec, EXPERIMENT.microscope, mask)(torch.nn.functional.pad(z[:, None], (2, 0))).values
     # Its depth runs against the index of the plane, and is 0 at plane z0.
-    calibration = calibration_of(coefficients(stack.double().numpy()), dz=1000 * PEER_STEP_UM, z0=0.0)
-    frames, depths = work.likelihood.frames.cpu(), work.start.xyz[:, 2].cpu()
+    calibration = calibration_of(coefficients(planes(roi).numpy()), dz=1000 * PEER_STEP_UM, z0=0.0)
+    frames, depths = work.likelihood.frames, work.start.xyz[:, 2]
     groups = [(float(depth), frames[depths == depth].numpy()) for depth in depths.unique()]
     models = [model_of(calibration, z_start_nm=1000 * (BOUNDS.z_um[0] - depth)) for depth, _ in groups]
 
     def fit() -> Answer:
-        found = []
-        for model, (_, rois) in zip(models, groups, strict=True):
-            result = model.fit(rois, n_threads=threads)
-            found.append(torch.from_numpy(result.theta[:, [0, 1, 4]]).double())
-        xyz = torch.cat(found) * torch.tensor([PIXEL_UM, PIXEL_UM, PEER_STEP_UM], dtype=torch.float64)
-        xyz[:, 2] += BOUNDS.z_um[0]
-        return Answer(xyz.float(), None)
+        found = [m.fit(rois, n_threads=threads).theta for m, (_, rois) in zip(models, groups, strict=True)]
+        return in_um(torch.from_numpy(np.concatenate(found)[:, [0, 1, 4]]).double())
+
+    return fit
+
+
+def picasso_fit(work: Work, roi: int, threads: int) -> Callable[[], Answer]:
+    """Way e, ready to run: as many threads as ours, each with its share of the ROIs (its kernel holds no lock)."""
+    splinefit = importlib.import_module("picasso.fitting.splinefit")
+    coefficients = importlib.import_module("picasso.spline").spline_coefficients(
+        planes(roi).permute(2, 1, 0).numpy()
+    )
+    nx, ny, nz = coefficients.shape[1:]
+    spline = np.ascontiguousarray(coefficients, dtype=np.float64).reshape(1, nz, ny, nx, 4, 4, 4)
+    middle, start = (roi + 4) // 2, work.start
+    # It evaluates the spline at pixel − shift, and at plane −shift.
+    shift = start.xyz.double() / PIXEL_UM - middle
+    shift[:, 2] = -(start.xyz[:, 2].double() - BOUNDS.z_um[0]) / PEER_STEP_UM
+    begin = torch.cat([start.photons[:, None], shift, start.coefficients.flatten(1)], 1).double().numpy()
+    spots = work.likelihood.frames[:, None].double().numpy()
+    share = np.array_split(np.arange(len(spots)), threads)
+    unit, zero = np.tile([1.0, 0.0, 0.0, 1.0], (len(spots), 1, 1)), np.zeros((len(spots), 1, 2))
+
+    def part(k: NDArray[np.int64]) -> NDArray[np.float64]:
+        maps = spline, unit[k], zero[k], begin[k], np.zeros(1), False
+        return splinefit.fit_spots(
+            splinefit.KIND_3D, spots[k], *maps, mle=True, tolerance=1e-4, max_iterations=100
+        )[0]
+
+    def fit() -> Answer:
+        with ThreadPoolExecutor(threads) as pool:
+            found = torch.from_numpy(np.concatenate(list(pool.map(part, share))))
+        return in_um(torch.stack([found[:, 1] + middle, found[:, 2] + middle, -found[:, 3]], 1))
 
     return fit
 
@@ -256,17 +296,17 @@ def peer_fit(work: Work, roi: int, threads: int) -> Callable[[], Answer]:
 def compared(
     label: dict[str, Any], work: Work, fits: dict[str, Callable[[], Answer]], arguments: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """Rows of the table: speed in turns, ratio to the first way, errors, distance of the first two answers."""
+    """Rows of the table: speed in turns, ratio to the first way, errors, distance from its answer."""
     number, rounds = len(work.truth), 1 if arguments.quick else arguments.rounds
     ways = {name: counted(fit, number) for name, fit in fits.items()}
     rates = take_turns(ways, rounds, arguments.device)
     answers = {name: fit() for name, fit in fits.items()}
-    first, *_, last = rates
-    apart = 1000 * (answers[first].xyz - answers[last].xyz).cpu()
+    first = next(iter(rates))
     rows = []
     for name, values in rates.items():
         answer = answers[name]
         off = 1000 * (answer.xyz.cpu() - work.truth.xyz.cpu())
+        apart = 1000 * (answer.xyz - answers[first].xyz).cpu()
         x, y, z = off.square().mean(0).sqrt().tolist()
         rows.append(
             {
@@ -308,16 +348,24 @@ def against_plain(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def against_peer(arguments: argparse.Namespace, version: str | None) -> list[dict[str, Any]]:
-    """Ways c and d, or c alone."""
+def against_peers(arguments: argparse.Namespace, versions: dict[str, str | None]) -> list[dict[str, Any]]:
+    """Way c, and d and e where they are installed."""
     roi, number = arguments.roi, 100 if arguments.quick else arguments.singles
     # An emitter half a pixel off, and moved by the fit, still lights the whole ROI.
     psf = table(roi + 2, arguments.device)
     work = single(table(PATCH, arguments.device), number, roi, arguments.device)
-    fits: dict[str, Callable[[], Answer]] = {"c ours": partial(ours, psf, work, photometry=True)}
-    if version is not None and arguments.device == "cpu":
-        fits = {f"d {PEER_PACKAGE} {version}": peer_fit(work, roi, arguments.threads), **fits}
+    fits: dict[str, Callable[[], Answer]] = {
+        "c1 ours": partial(ours, psf, work),
+        "c2 ours, its own photons": partial(ours, psf, work, photometry=True),
+    }
+    for letter, (package, version) in zip("de", versions.items(), strict=True):
+        if version is not None and arguments.device == "cpu":
+            fits[f"{letter} {package} {version}"] = PEERS[package][1](work, roi, arguments.threads)
     return compared({"ROI px": roi, "emitters": number}, work, fits, arguments)
+
+
+# Package on PyPI: its module, and the way to run it.
+PEERS = {"smappy-smlm": ("smappy", smappy_fit), "picassosr": ("picasso", picasso_fit)}
 
 
 def main() -> None:
@@ -326,14 +374,14 @@ def main() -> None:
     parser.add_argument("--roi", type=int, default=31, help="side of the ROI of single emitters, odd, px")
     parser.add_argument("--singles", type=int, default=4000, help="single emitters")
     arguments = arguments_of(parser)
-    version = peer_version()
+    versions = {package: version_of(package, module) for package, (module, _) in PEERS.items()}
     with torch.no_grad():
         crowds = against_plain(arguments)
-        singles = against_peer(arguments, version)
-    if version is None:
-        print(f"{PEER_PACKAGE} is not installed (pip install {PEER_PACKAGE}): our speed without a peer.")
+        singles = against_peers(arguments, versions)
+    for package in (name for name, version in versions.items() if version is None):
+        print(f"{package} is not installed (pip install {package}): left out")
     report("Refinement: emitters per second in 121×121 frames", crowds, arguments)
-    report("Refinement of single emitters", singles, arguments, peer=f"{PEER_PACKAGE} {version}")
+    report("Refinement of single emitters", singles, arguments, peers=versions)
 
 
 if __name__ == "__main__":

@@ -160,7 +160,9 @@ def run(*words: str | Path, limit_bytes: int | None = None) -> subprocess.Comple
 @pytest.mark.parametrize("ending", ["csv", "hdf5"])
 def test_no_space_for_the_output(model: Path, movie: Path, tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"out.{ending}"
-    result = run("localize", movie, "--model", model, "--out", out, "--threshold", "0", "--no-refine", limit_bytes=2000)
+    result = run(
+        "localize", movie, "--model", model, "--out", out, "--threshold", "0", "--no-refine", limit_bytes=2000
+    )
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr
     assert str(out.name) in result.stderr

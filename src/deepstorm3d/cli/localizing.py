@@ -47,7 +47,7 @@ def localize(
             metavar="P",
             min=0.0,
             max=1.0,
-            help="Least probability of a proposal. (default: the model's, two thirds of it if a fit follows)",
+            help="Least probability of a proposal. (default: the model's, half of it if a fit follows)",
         ),
     ] = None,
     method: Annotated[

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from ..emitters import Localizations
 from ..optics.psf import PSF
 from .background import SplineBackground
 from .information import joint_bounds
 from .likelihood import Likelihood
-from .linear import LinearImage
+from .linear import LinearImage, expected_image
 from .photometry import at_positions, fit_photometry
 from .refine import Bounds, Refined, refine
 from .search import MatchedFilter
@@ -34,7 +35,9 @@ class JointFit:
     core: PSF on a small patch, for the search;  whole: PSF with its tails, for the last fit;
     bounds: where molecules may go;  z_um: depths to search;  fit_blur: a blur for each molecule (the PSFs must
     be tabulated over a range of blurs);  spacing_px: between the knots of the background;
-    false_alarms, dim_photons: see `Selector`;  rounds: of adding (0: positions only, the list stays).
+    false_alarms, dim_photons: see `Selector`;  rounds: of adding (0: positions only, the list stays);
+    likely: proposals below this probability are left out at first, and tried in the frames whose list then
+    does not explain them.
     """
 
     core: PSF
@@ -46,6 +49,7 @@ class JointFit:
     false_alarms: float = 1e-3
     dim_photons: float = 0.0
     rounds: int = 8
+    likely: float = 0.0
 
     @torch.no_grad()
     def __call__(self, found: Localizations, likelihood: Likelihood) -> Localizations:
@@ -66,36 +70,74 @@ class JointFit:
 
     def _fit(self, found: Localizations, likelihood: Likelihood) -> Localizations:
         surface = self._surface(likelihood)
+        selector = self._selector(surface, likelihood)
+        origin = torch.arange(len(found), device=found.frame.device)
+        likely = found.probability >= self.likely
+        best = self._searched(
+            self._start(found.select(likely), likelihood, origin[likely]), likelihood, selector
+        )
+        doubtful = self._unexplained(best, likelihood, surface)
+        more = torch.isin(found.frame, doubtful) & ~likely
+        frames = found.frame[more].unique()
+        if len(frames) and self.rounds:
+            # A second start with every proposal; the likelihood decides frame by frame which list is better.
+            place = torch.full((len(likelihood),), -1, device=frames.device)
+            place[frames] = torch.arange(len(frames), device=frames.device)
+            rows = (place[found.frame] >= 0).nonzero()[:, 0]
+            part = found.select(rows)
+            part = replace(part, frame=place[part.frame])
+            light = likelihood.select(frames)
+            other = self._searched(self._start(part, light, origin[rows]), light, selector)
+            best = best.better(other, frames, selector.cost)
+        final = refine(self.whole, best.state, likelihood, surface, self.bounds)
+        return self._localizations(final, found, likelihood, surface)
 
-        def trial(state: JointState, light: Likelihood) -> Refined:
-            limits = {"iterations": _TRIAL_ITERATIONS, "settled": _TRIAL_SETTLED}
-            return refine(self.core, state, light, surface, self.bounds, **limits)
-
-        selector = Selector(
-            trial,
+    def _selector(self, surface: SplineBackground, likelihood: Likelihood) -> Selector:
+        return Selector(
+            lambda state, light: self._trial(state, light, surface),
             lambda state, light: LinearImage(self.core, state, surface, tuple(light.frames.shape)),
             MatchedFilter(self.core, self.z_um, surface.size, likelihood.frames),
             self.false_alarms,
             self.dim_photons,
         )
-        best = trial(self._start(found, likelihood), likelihood)
+
+    def _trial(self, state: JointState, light: Likelihood, surface: SplineBackground) -> Refined:
+        return refine(
+            self.core,
+            state,
+            light,
+            surface,
+            self.bounds,
+            iterations=_TRIAL_ITERATIONS,
+            settled=_TRIAL_SETTLED,
+        )
+
+    def _searched(self, start: JointState, likelihood: Likelihood, selector: Selector) -> Refined:
+        """Fitted and completed, at first with the blur of all, then with a blur for each molecule."""
+        best = selector.fit(start, likelihood)
         if self.rounds:
             best = selector.improve(best, likelihood, rounds=self.rounds)
-        if self.fit_blur:
-            # Only now: while molecules are missing, the blurs of the others would make up for them.
-            blur = torch.full_like(best.state.photons, sum(self.bounds.blur_px) / 2)
-            best = trial(replace(best.state, blur_px=blur), likelihood)
-            if self.rounds:
-                best = selector.improve(best, likelihood, rounds=self.rounds)
-        final = refine(self.whole, best.state, likelihood, surface, self.bounds)
-        return self._localizations(final, found, likelihood, surface)
+        if not self.fit_blur:
+            return best
+        # Only now: while molecules are missing, the blurs of the others would make up for them.
+        blur = torch.full_like(best.state.photons, sum(self.bounds.blur_px) / 2)
+        best = selector.fit(replace(best.state, blur_px=blur), likelihood)
+        return selector.improve(best, likelihood, rounds=self.rounds) if self.rounds else best
+
+    def _unexplained(self, fitted: Refined, likelihood: Likelihood, surface: SplineBackground) -> Tensor:
+        """Frames whose deviance is above what noise leaves, by two standard deviations: index (K,)."""
+        state = fitted.state
+        image = expected_image(self.core, state, surface, tuple(likelihood.frames.shape))
+        unknowns = (4 + self.fit_blur) * state.counts + surface.shape[0] * surface.shape[1]
+        left = likelihood.expected_deviance(image) - unknowns
+        return (fitted.deviance > left + 2 * (2 * likelihood.pixels).sqrt()).nonzero()[:, 0]
 
     def _surface(self, likelihood: Likelihood) -> SplineBackground:
         height, width = likelihood.frames.shape[1:]
         return SplineBackground((height, width), self.spacing_px, likelihood.frames)
 
-    def _start(self, found: Localizations, likelihood: Likelihood) -> JointState:
-        """Photons and background by least squares at the proposed positions."""
+    def _start(self, found: Localizations, likelihood: Likelihood, origin: Tensor) -> JointState:
+        """Photons and background by least squares at the proposed positions; origin: their rows, kept."""
         light = fit_photometry(
             self.core,
             found.xyz,
@@ -107,7 +149,6 @@ class JointFit:
             spacing_px=self.spacing_px,
         )
         xyz = torch.cat([found.xyz[:, :2], found.xyz[:, 2:].clamp(*self.bounds.z_um)], 1)
-        origin = torch.arange(len(found), device=found.frame.device)
         photons = light.photons.clamp(min=self.bounds.photons)
         start = JointState(xyz, photons, found.frame, light.coefficients, origin=origin)
         # Where least squares finds no light there is nothing to fit; the search brings back what is missed.

@@ -60,6 +60,14 @@ class Likelihood:
         """Twice the log likelihood that each frame lacks to a perfect fit: (B,) float64."""
         return self.deviance_image(model).sum((1, 2), dtype=torch.float64)
 
+    def expected_deviance(self, model: Tensor) -> Tensor:
+        """Deviance of frames of the model itself, (B,): about a pixel's number, a little more at low counts."""
+        mean = self._mean(model)
+        # Moments of the Poisson to second order in 1/μ; below two counts the series no longer holds.
+        extra = (1 / (6 * mean) + 1 / (6 * mean.square())).clamp(max=0.15)
+        pixels = 1 + extra
+        return (pixels if self.weight is None else pixels * self.weight).sum((1, 2), dtype=torch.float64)
+
     def score(self, model: Tensor) -> Tensor:
         """Derivative of the log likelihood in the expected photons: (B, H, W), (n'/μ' − 1)/F."""
         score = (self._counts / self._mean(model) - 1) / self.excess

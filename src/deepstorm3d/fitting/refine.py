@@ -129,7 +129,7 @@ def _moved(state: JointState, step: Unknowns, bounds: Bounds) -> JointState:
     longest = state.xyz.new_tensor(_LONGEST_UM)
     xyz = state.xyz + step.molecules[:, :3].clamp(-longest, longest)
     xyz = torch.cat([xyz[:, :2], xyz[:, 2:].clamp(*bounds.z_um)], 1)
-    # At most to a third or to three times the photons, plus what a dim start needs to grow.
+    # No molecule loses more than two thirds of its light in one step: it may be needed yet.
     photons = torch.maximum(state.photons + step.molecules[:, 3], state.photons / 3).clamp(min=bounds.photons)
     blur = state.blur_px
     if blur is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import torch
 from torch import Tensor
@@ -86,6 +86,9 @@ class MatchedFilter:
             z = depth[y, x]
             xyz = torch.stack([x * self.pixel_um, y * self.pixel_um, self.z[z]], 1)
             rows.append((xyz, photons[z, y, x], torch.full_like(x, frame), best[y, x]))
+        if not rows:
+            nothing = score.new_zeros(0)
+            return Candidates(score.new_zeros(0, 3), nothing, nothing.long(), nothing)
         xyz, photons, frame, gain = (torch.cat(column) for column in zip(*rows, strict=True))
         return Candidates(xyz.to(score), photons, frame, gain)
 
@@ -101,13 +104,11 @@ class MatchedFilter:
 def gain_threshold(positions: float, false_alarms: float) -> float:
     """Decrease of the deviance that noise alone reaches in a share `false_alarms` of frames.
 
-    A molecule more has four unknowns: −2·log likelihood ratio is χ² of four degrees (Wilks 1938), tried at
-    `positions` places (Bonferroni): positions·(1 + t/2)·exp(−t/2) = false_alarms.
+    In noise the photons found at one place are normal around 0 and count only above it, so the gain is the
+    square of a standard normal, tried at `positions` places (Bonferroni): t = q² with
+    positions·P(normal > q) = false_alarms.
     """
-    target, t = math.log(positions / false_alarms), 20.0
-    for _ in range(50):
-        t = 2 * (target + math.log1p(t / 2))
-    return t
+    return NormalDist().inv_cdf(1 - false_alarms / max(positions, 1.0)) ** 2
 
 
 def _fast(size: int) -> int:

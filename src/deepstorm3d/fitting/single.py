@@ -71,7 +71,13 @@ class SingleFit:
             fit_quality=(fitted.deviance / pixels).to(xyz),
             sigma_source="fit",
         )
-        return table.select(_once(table)).sort()
+        # A hill of the background passes the search, but not the fit with a level of its own.
+        least = gain_threshold(self._search(likelihood.frames).positions, self.false_alarms)
+        significant = table.photons.square() > least * table.sigma_photons.square()
+        return table.select(_once(table) & significant).sort()
+
+    def _search(self, frames: Tensor) -> MatchedFilter:
+        return MatchedFilter(self.psf, self.z_um, (frames.shape[1], frames.shape[2]), frames)
 
     def _candidates(self, likelihood: Likelihood) -> Candidates:
         """Spots that stand out from the smooth background of their frame."""
@@ -86,7 +92,7 @@ class SingleFit:
             excess=likelihood.excess,
             read_variance=likelihood.read_variance,
         ).model
-        search = MatchedFilter(self.psf, self.z_um, (frames.shape[1], frames.shape[2]), frames)
+        search = self._search(frames)
         least = gain_threshold(search.positions, self.false_alarms)
         return search.search(
             likelihood.score(flat),

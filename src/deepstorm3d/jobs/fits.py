@@ -30,8 +30,12 @@ _DIM_QUANTILE, _DIM_FACTOR = 0.01, 0.5
 _PURSUIT_ROUNDS = 20
 
 
-def build_fit(experiment: Experiment, mask: PhaseMask, method: Method, device: str) -> JointFit | SingleFit:
+def build_fit(
+    experiment: Experiment, mask: PhaseMask, method: Method, device: str, *, likely: float = 0.0
+) -> JointFit | SingleFit:
     """The fit for a method, with tables of the experiment's PSF on a device.
+
+    likely: probability from which a network's proposal belongs to the first start (`JointFit`).
 
     Raises InputError where mask or patch do not fit the microscope.
     """
@@ -60,6 +64,7 @@ def build_fit(experiment: Experiment, mask: PhaseMask, method: Method, device: s
         experiment.z_um,
         fit_blur=fit_blur,
         dim_photons=_dim_photons(experiment),
+        likely=likely,
         **({"rounds": _PURSUIT_ROUNDS} if method == "pursuit" else {}),
     )
 

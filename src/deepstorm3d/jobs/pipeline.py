@@ -37,8 +37,9 @@ __all__ = ["Pipeline", "change_camera", "experiment_of", "load_pipeline"]
 
 # Patch for photometry and bounds: the tails beyond it are weaker than the noise of the background.
 _PHOTOMETRY_PATCH_PX = 61
-# Of its threshold, where a fit follows: a false proposal is pruned, a missing one must be searched for.
-_PROPOSAL_SHARE = 2 / 3
+# Of its threshold, where a fit follows: a false proposal is pruned, a missing one must be searched for. The
+# second share is for frames that the proposals above the first do not explain.
+_LIKELY_SHARE, _PROPOSAL_SHARE = 2 / 3, 0.45
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def load_pipeline(
     mask: file with the phase, where the model holds only its hash;  camera: ``key=value`` changes to
     the experiment's camera (ADU, e-);  threshold: another smallest probability;  roi: x0, y0, x1, y1 px
     of the chip, to cut the camera's maps;  method: who proposes molecules;  refine: whether the joint fit
-    follows (then the network proposes down to two thirds of its threshold, and the likelihood decides).
+    follows (then the network proposes down to half of its threshold, and the likelihood decides).
     Raises InputError where model, mask or camera do not fit.
     """
     experiment = experiment_of(model)
@@ -184,8 +185,9 @@ def load_pipeline(
     psf = tabulate(optics, experiment.microscope, phase_mask, experiment.z_um, blur_px)
     network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um)
     refine = refine or method != "network"
-    usual = model.threshold * (_PROPOSAL_SHARE if refine else 1.0)
-    localizer = NetworkLocalizer(network, threshold=usual if threshold is None else threshold)
+    least = model.threshold if threshold is None else threshold
+    proposed = least * (_PROPOSAL_SHARE if refine and threshold is None else 1.0)
+    localizer = NetworkLocalizer(network, threshold=proposed)
     try:
         localizer.load_state_dict(dict(model.weights))
     except RuntimeError as error:
@@ -203,7 +205,7 @@ def load_pipeline(
         maps={name: values.to(device) for name, values in maps.items()},
         extent_px=extent_px(psf, experiment.z_um),
         method=method,
-        fit=build_fit(experiment, phase_mask, method, device) if refine else None,
+        fit=build_fit(experiment, phase_mask, method, device, likely=_LIKELY_SHARE * least) if refine else None,
     )
 
 
