@@ -231,7 +231,7 @@ def version_of(package: str, module: str) -> str | None:
 
 
 def planes(roi: int) -> Tensor:
-    """Our exact PSF at every pixel and every 50 nm of depth, (Z, roi + 4, roi + 4) float64: what a spline is made of."""
+    """Our exact PSF at every pixel and every 50 nm of depth, (Z, roi + 4, roi + 4) float64."""
     z = torch.arange(BOUNDS.z_um[0], BOUNDS.z_um[1] + PEER_STEP_UM / 2, PEER_STEP_UM)
     spec, mask = EXPERIMENT.psf.with_(patch_px=roi + 4), experiment_mask(EXPERIMENT)
     psf = build_psf(spec, EXPERIMENT.microscope, mask)
@@ -263,7 +263,7 @@ def smappy_fit(work: Work, roi: int, threads: int) -> Callable[[], Answer]:
 
 
 def picasso_fit(work: Work, roi: int, threads: int) -> Callable[[], Answer]:
-    """Way e, ready to run: as many threads as ours, each with its share of the ROIs (its kernel holds no lock)."""
+    """Way e, ready to run: as many threads as ours, each with its share of the ROIs."""
     splinefit = importlib.import_module("picasso.fitting.splinefit")
     coefficients = importlib.import_module("picasso.spline").spline_coefficients(
         planes(roi).permute(2, 1, 0).numpy()
