@@ -25,7 +25,7 @@ __all__ = ["JointFit"]
 # Molecules fitted at a time on a processor: their patches and slopes fill some 40 MB.
 _MOLECULES_AT_ONCE = 500
 # A trial is decided by a price of tens: its fit may stop where a step brings less than one.
-_TRIAL_SETTLED, _TRIAL_ITERATIONS = 1.0, 15
+_TRIAL_SETTLED, _TRIAL_ITERATIONS, _TRIAL_TOLERANCE = 1.0, 15, 0.2
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,7 @@ class JointFit:
             self.bounds,
             iterations=_TRIAL_ITERATIONS,
             settled=_TRIAL_SETTLED,
+            tolerance=_TRIAL_TOLERANCE,
         )
 
     def _searched(self, start: JointState, likelihood: Likelihood, selector: Selector) -> Refined:

@@ -65,6 +65,7 @@ def refine(
     far: Tensor | None = None,
     iterations: int = 30,
     settled: float = 0.05,
+    tolerance: float = 0.05,
 ) -> Refined:
     """Levenberg-Marquardt on the likelihood with Fisher scoring, for all frames together.
 
@@ -74,7 +75,8 @@ def refine(
     ends worse than it began. Frames that have settled take no further part.
 
     start: state of B frames;  likelihood: of the same frames;  far: (B, H, W) photons taken as known;
-    settled: a frame has converged where a step lowers its deviance by less than this (1: a shift by one σ).
+    settled: a frame has converged where a step lowers its deviance by less than this (1: a shift by one σ);
+    tolerance: of the linear equations in each step (`newton_step`).
     """
     shape = tuple(likelihood.frames.shape)
     image = expected_image(psf, start, background, shape, far)
@@ -91,7 +93,9 @@ def refine(
         held = _pressed(part, gradient, bounds)
         linear.hold(held)
         gradient = replace(gradient, molecules=gradient.molecules.masked_fill(held, 0))
-        step, predicted = newton_step(linear, light.information(linear.image), gradient, damping[active])
+        step, predicted = newton_step(
+            linear, light.information(linear.image), gradient, damping[active], tolerance=tolerance
+        )
         trial = _moved(part, step, bounds)
         tried = light.deviance(expected_image(psf, trial, background, tuple(light.frames.shape), known))
         gain = deviance[active] - tried

@@ -26,7 +26,7 @@ _DOUBT = 2.0
 # Divisions to try, µm between the two: in depth, in x, in y.
 _DIVISIONS_UM = ((0.0, 0.0, 0.4), (0.2, 0.0, 0.0), (0.0, 0.2, 0.0))
 # A spot is suspect where its deviance is so many standard deviations above that of noise.
-_SUSPECT = 2.0
+_SUSPECT = 3.0
 # Molecules farther apart than this are removed in one trial: µm in the plane.
 _APART_UM = 1.5
 
@@ -89,24 +89,34 @@ class Selector:
         the matched filter sees little.
         """
         best, active = start, torch.arange(len(likelihood), device=start.deviance.device)
-        for apart in _DIVISIONS_UM * rounds:
-            light, now = likelihood.select(active), best.select(active)
-            suspects = self._suspects(now.state, light)
-            frames = now.state.frame[suspects].unique()
-            if not len(frames):
+        for _ in range(rounds):
+            light = likelihood.select(active)
+            now = before = best.select(active)
+            for apart in _DIVISIONS_UM:
+                now = self._halved(now, light, apart)
+            best = best.better(now, active, self.cost)
+            active = active[self.cost(now) < self.cost(before)]
+            if not len(active):
                 break
-            light, state = light.select(frames), now.state
-            half = state.xyz.new_tensor(apart) / 2
-            twins = torch.cat([state.xyz[suspects] - half, state.xyz[suspects] + half])
-            divided = state.rows(~suspects).with_rows(
-                twins, state.photons[suspects].repeat(2) / 2, state.frame[suspects].repeat(2)
-            )
-            trial = self._pruned(self.fit(divided.select(frames), light), light)
-            best = best.better(trial, active[frames], self.cost)
         return best
 
+    def _halved(self, now: Refined, likelihood: Likelihood, apart: tuple[float, float, float]) -> Refined:
+        """The suspects of every frame as two of half the photons, where that pays; apart: in µm."""
+        suspects = self._suspects(now.state, likelihood)
+        frames = now.state.frame[suspects].unique()
+        if not len(frames):
+            return now
+        light, state = likelihood.select(frames), now.state
+        half = state.xyz.new_tensor(apart) / 2
+        twins = torch.cat([state.xyz[suspects] - half, state.xyz[suspects] + half])
+        divided = state.rows(~suspects).with_rows(
+            twins, state.photons[suspects].repeat(2) / 2, state.frame[suspects].repeat(2)
+        )
+        trial = self._pruned(self.fit(divided.select(frames), light), light)
+        return now.better(trial, frames, self.cost)
+
     def _suspects(self, state: JointState, likelihood: Likelihood) -> Tensor:
-        """Molecules whose spot is explained worse than noise allows: (N,) bool, the worst of each neighbourhood."""
+        """Molecules whose spot is explained worse than noise allows: (N,) bool, one of a neighbourhood."""
         suspects = torch.zeros_like(state.frame, dtype=torch.bool)
         if not len(state):
             return suspects
