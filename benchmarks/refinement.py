@@ -5,7 +5,7 @@ Hungarian within 150 nm in 3D). Ways:
 
   network   the model alone, at its own threshold;
   refined   what `localize` gives: proposals, joint fit, selection, joint fit with a blur for each molecule;
-  truth     the joint fit alone from the true positions disturbed by 100 nm (1σ in each axis), without the search;
+  truth     the joint fit alone from the true positions disturbed by 100 nm (1σ in each axis), no search;
   pursuit   matching pursuit: from an empty list;
   mle       single-emitter fits.
 

@@ -106,7 +106,9 @@ def main() -> None:
         own = scores(pipeline, kept, photons, weight)
         row |= {name: interval(figures) for name, figures in own.items()}
         if threshold is not None:
-            control = scores(pipeline, at_random(kept, pipeline, photons.shape[1:]), photons, weight)
+            control = scores(
+                pipeline, at_random(kept, pipeline, (photons.shape[1], photons.shape[2])), photons, weight
+            )
             row |= {f"{name}, at random": interval(figures) for name, figures in control.items()}
             gain = [a - b for a, b in zip(own["explained"], control["explained"], strict=True)]
             row["explained beyond random"] = interval(gain)
