@@ -3,8 +3,8 @@
 Frames of 101×101 pixels, one emitter within half a pixel of the middle, uniform background, blur 1 px,
 through the model's mask on the largest patch. Ways:
 
-  joint   the joint fit of `localize` from the truth disturbed by 50 nm: it fits a background surface and the
-          blur too;
+  joint   the joint fit of `localize` from the truth disturbed by 50 nm, without its search: it fits a
+          background surface and the blur too;
   mle     the fit of `localize --method mle`, which finds the spot by itself (one level of background).
 
 Bound: of x, y, z with photons and one level of background (optics/fisher.py). A detection farther than 300 nm
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,12 +111,13 @@ def ways_of(model: ModelFile) -> dict[str, Way]:
     mask = experiment_mask(experiment, phase=model.mask)
     joint, single = (build_fit(experiment, mask, method, "cpu") for method in ("network", "mle"))
     assert isinstance(joint, JointFit)
+    fit_only = replace(joint, rounds=0)
     assert isinstance(single, SingleFit)
 
     def from_truth(truth: Emitters, light: Likelihood) -> Localizations:
         generator = torch.Generator().manual_seed(int(1e6 * float(truth.xyz[0, 2])))
         near = truth.xyz + 0.05 * torch.randn(len(truth), 3, generator=generator)
-        return joint(Localizations.proposals(near, truth.frame, torch.ones(len(truth))), light)
+        return fit_only(Localizations.proposals(near, truth.frame, torch.ones(len(truth))), light)
 
     return {"joint": from_truth, "mle": lambda _, light: single(light)}
 
@@ -126,13 +127,14 @@ def main() -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a model file that holds its mask")
     parser.add_argument("--bins", type=int, default=10)
     parser.add_argument("--per-bin", type=int, default=400)
+    parser.add_argument("--ways", nargs="+", default=["joint", "mle"], choices=["joint", "mle"])
     arguments = arguments_of(parser)
     bins, number = (2, 20) if arguments.quick else (arguments.bins, arguments.per_bin)
     model = load_model_file(arguments.model)
     experiment = experiment_of(model)
     wide = simulator_of(experiment, model, None, exact=False)
     simulator = Simulator(wide.psf, experiment.camera, Field(SIDE, SIDE, wide.psf.pixel_um))
-    ways = ways_of(model)
+    ways = {name: way for name, way in ways_of(model).items() if name in arguments.ways}
     edges = torch.linspace(*experiment.z_um, bins + 1)
     rows = []
     for level, (photons, background) in enumerate(LEVELS):
