@@ -111,7 +111,7 @@ def test_the_module_runs_as_a_program_with_the_packages_version():
 def test_every_command_of_the_contract_explains_itself():
     commands = ["demo", "config", "models", "simulate", "train", "localize", "evaluate", "regenerate"]
     overview = call("--help").out
-    for command in [*commands, "render", "convert"]:
+    for command in [*commands, "render", "convert", "limit"]:
         assert command in overview
         assert call(command, "--help").status == 0
 
