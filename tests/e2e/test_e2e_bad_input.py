@@ -201,11 +201,12 @@ def test_ctrl_c_in_localize_keeps_what_is_done_and_resume_finishes(
     model: Path, movie: Path, tmp_path: Path
 ) -> None:
     long = tmp_path / "long.tif"
-    counts = np.tile(tifffile.imread(movie), (400, 1, 1))
-    with MovieWriter(long, frames=4000, shape=SIZE, pixel_um=0.11) as writer:
+    counts = np.tile(tifffile.imread(movie), (200, 1, 1))
+    with MovieWriter(long, frames=2000, shape=SIZE, pixel_um=0.11) as writer:
         writer.append(counts)
     out = tmp_path / "out.csv"
-    words = ("localize", long, "--model", model, "--out", out)
+    # Of noise the fit would leave nothing, and nothing could be lost: the network's own list, down to 0.
+    words = ("localize", long, "--model", model, "--out", out, "--no-refine", "--threshold", "0")
     process = start(*words)
     interrupt_when(process, tmp_path / "out.part.csv")
     _, said = process.communicate(timeout=120)
@@ -216,5 +217,6 @@ def test_ctrl_c_in_localize_keeps_what_is_done_and_resume_finishes(
     assert result.returncode == 0, result.stderr
     # The movie repeats every ten frames, so a lost or doubled block would show in the counts.
     table = read_table(out)
-    counts_per_frame = np.bincount(table.frame.numpy(), minlength=4000).reshape(400, 10)
+    counts_per_frame = np.bincount(table.frame.numpy(), minlength=2000).reshape(200, 10)
+    assert (counts_per_frame > 0).all()
     assert (counts_per_frame == counts_per_frame[0]).all()

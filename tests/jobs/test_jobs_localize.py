@@ -130,7 +130,7 @@ def test_tiles_cover_each_pixel_once() -> None:
 def test_memory_is_asked_for_by_block_not_by_movie(
     model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepstorm3d.jobs.localize._BLOCK_PIXELS", 2 * 48 * 40)
+    monkeypatch.setattr("deepstorm3d.jobs.localize._FITTED_BLOCK_PIXELS", 2 * 48 * 40)
     seen: list[int] = []
     pipeline_localize = "deepstorm3d.jobs.pipeline.Pipeline.localize"
     from deepstorm3d.jobs.pipeline import Pipeline

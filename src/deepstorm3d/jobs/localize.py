@@ -23,6 +23,8 @@ __all__ = ["LocalizeSummary", "Selection", "check_movie", "localize_movie", "sel
 
 # Pixels in a block of frames: enough to keep two cores busy, little enough for a laptop's memory.
 _BLOCK_PIXELS = 2**18
+# With the fit a frame takes seconds where it is dense: smaller blocks, so that Ctrl-C and the progress keep up.
+_FITTED_BLOCK_PIXELS = 2**16
 # Relative difference of pixel sizes that is taken for rounding in a file's header.
 _PIXEL_TOLERANCE = 0.02
 
@@ -147,7 +149,8 @@ def localize_movie(
             resume=resume,
         )
         start = max(selection.first, writer.next_frame)
-        step = max(1, _BLOCK_PIXELS // (selection.size[0] * selection.size[1]))
+        pixels = _BLOCK_PIXELS if pipeline.fit is None else _FITTED_BLOCK_PIXELS
+        step = max(1, pixels // (selection.size[0] * selection.size[1]))
         while start < selection.last:
             stop = min(start + step, selection.last)
             counts = selection.read(source, start, stop)
