@@ -23,6 +23,8 @@ __all__ = ["Selector"]
 _APART_PX = 12
 # Molecules whose light is this many prices significant are beyond doubt.
 _DOUBT = 2.0
+# What a dim molecule costs more: a hill of the background is one sooner than a molecule out of its range is.
+_DIM_PRICES = 2.0
 # Divisions to try, µm between the two: in depth, in x, in y.
 _DIVISIONS_UM = ((0.0, 0.0, 0.4), (0.2, 0.0, 0.0), (0.0, 0.2, 0.0))
 # A spot is suspect where its deviance is so many standard deviations above that of noise.
@@ -37,7 +39,7 @@ class Selector:
 
     fit: refines a state of frames jointly;  linearize: the image around a state;  search: matched filter;
     false_alarms: share of frames of noise in which one molecule would be added;
-    dim_photons: molecules dimmer than this are improbable, and cost the price of two;
+    dim_photons: molecules dimmer than this are improbable, and cost the price of three;
     at_once: molecules tried together in a frame.
     """
 
@@ -57,7 +59,7 @@ class Selector:
         """Deviance plus the price of the molecules, (B,): what a change must lower to be kept."""
         state = fitted.state
         dim = (state.photons < self.dim_photons).double()
-        prices = torch.zeros_like(fitted.deviance).index_add_(0, state.frame, 1 + dim)
+        prices = torch.zeros_like(fitted.deviance).index_add_(0, state.frame, 1 + _DIM_PRICES * dim)
         return fitted.deviance + self.price * prices
 
     @torch.no_grad()
