@@ -185,7 +185,12 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         here = [row for row in rows if row["condition"] == condition]
         for axis, (key, label) in zip(line, panels, strict=True):
             for way, name in names.items():
-                known = [(row["N"], row[key]) for row in here if row["way"] == way]
+                # Where next to nothing is found, the error of what is left says nothing.
+                known = [
+                    (row["N"], row[key])
+                    for row in here
+                    if row["way"] == way and (key == "jaccard" or row["jaccard"] >= 0.2)
+                ]
                 if known:
                     axis.plot(*zip(*known, strict=True), marker="o", ms=4, color=colours[way], label=name)
             if key != "jaccard":
@@ -199,7 +204,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
                 xlabel="emitters in a frame (79 µm²)", ylabel=label, title=titles.get(condition, condition)
             )
             axis.grid(alpha=0.3)
-    axes[0][0].legend(fontsize=8, loc="lower left")
+    axes[0][0].legend(fontsize=8, loc="center right")
     axes[0][1].legend(fontsize=8, loc="upper left")
     figure.savefig(path, dpi=130)
 
