@@ -193,16 +193,6 @@ def test_a_molecule_pressed_against_its_bound_holds_up_no_other() -> None:
     assert float(moved.abs().max()) < 2
 
 
-def test_light_known_beforehand_is_not_fitted_again() -> None:
-    made = scene(4, 1, seed=20)
-    known = torch.zeros(made.shape, dtype=torch.float64)
-    known[0, 5:15, 5:15] = 40.0
-    likelihood = Likelihood(made.image() + known)
-    start = made.disturbed(0.03, 0.06)
-    found = refine(made.psf, start, likelihood, made.background, BOUNDS, far=known, settled=1e-8)
-    assert float(nanometres(found.state, made.state).abs().max()) < 0.3
-
-
 def test_pixels_without_weight_do_not_touch_the_fit() -> None:
     made = scene(4, 1, seed=21)
     frames = made.image()

@@ -39,22 +39,19 @@ class Unknowns:
         return sums.index_add(0, frame, (self.molecules * other.molecules).sum(1))
 
 
-def expected_image(
-    psf: PSF, state: JointState, background: SplineBackground, shape: tuple[int, ...], far: Tensor | None = None
-) -> Tensor:
-    """Expected photons (B, H, W) of a state;  far: light (B, H, W) that is taken as known."""
+def expected_image(psf: PSF, state: JointState, background: SplineBackground, shape: tuple[int, ...]) -> Tensor:
+    """Expected photons (B, H, W) of a state."""
     patches = psf(state.xyz, state.blur_px)
     size = (patches.values.shape[1], patches.values.shape[2])
     assembly = Assembly(patches.corner, state.frame, size, shape)
     image = assembly.add(assembly.inside(patches.values * state.photons[:, None, None]))
-    image = image + background.surface(state.coefficients)
-    return image if far is None else image + far
+    return image + background.surface(state.coefficients)
 
 
 class LinearImage:
     """The expected image around a state, linear in changes of it.
 
-    psf, background: of the image model;  shape: (B, H, W) of the frames;  far: light taken as known.
+    psf, background: of the image model;  shape: (B, H, W) of the frames.
     """
 
     def __init__(
@@ -63,7 +60,6 @@ class LinearImage:
         state: JointState,
         background: SplineBackground,
         shape: tuple[int, ...],
-        far: Tensor | None = None,
     ) -> None:
         patches, slopes = psf.derivatives(state.xyz, state.blur_px, in_blur=state.blur_px is not None)
         size = (patches.values.shape[1], patches.values.shape[2])
@@ -75,8 +71,7 @@ class LinearImage:
         jacobian = self.assembly.inside(torch.cat(parts, 1))
         self.jacobian = jacobian.flatten(2)
         image = self.assembly.add(jacobian[:, 3] * state.photons[:, None, None])
-        image = image + background.surface(state.coefficients)
-        self.image = image if far is None else image + far
+        self.image = image + background.surface(state.coefficients)
 
     def hold(self, fixed: Tensor) -> None:
         """Take some unknowns of the molecules, (N, p) bool, as known: the image answers to them no more."""

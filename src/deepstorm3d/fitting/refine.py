@@ -62,7 +62,6 @@ def refine(
     background: SplineBackground,
     bounds: Bounds,
     *,
-    far: Tensor | None = None,
     iterations: int = 30,
     settled: float = 0.05,
     tolerance: float = 0.05,
@@ -74,12 +73,12 @@ def refine(
     its own damping (Marquardt 1963; Laurence & Chromy 2010 for the Poisson likelihood): a frame never
     ends worse than it began. Frames that have settled take no further part.
 
-    start: state of B frames;  likelihood: of the same frames;  far: (B, H, W) photons taken as known;
+    start: state of B frames;  likelihood: of the same frames;
     settled: a frame has converged where a step lowers its deviance by less than this (1: a shift by one σ);
     tolerance: of the linear equations in each step (`newton_step`).
     """
     shape = tuple(likelihood.frames.shape)
-    image = expected_image(psf, start, background, shape, far)
+    image = expected_image(psf, start, background, shape)
     deviance = likelihood.deviance(image)
     whole = start
     finished = torch.zeros_like(deviance, dtype=torch.bool)
@@ -87,8 +86,7 @@ def refine(
     damping = torch.full_like(deviance, 1e-3, dtype=start.xyz.dtype)
     for _ in range(iterations):
         part, light = whole.select(active), likelihood.select(active)
-        known = None if far is None else far[active]
-        linear = LinearImage(psf, part, background, tuple(light.frames.shape), known)
+        linear = LinearImage(psf, part, background, tuple(light.frames.shape))
         gradient = linear.gradient(light)
         held = _pressed(part, gradient, bounds)
         linear.hold(held)
@@ -97,7 +95,7 @@ def refine(
             linear, light.information(linear.image), gradient, damping[active], tolerance=tolerance
         )
         trial = _moved(part, step, bounds)
-        tried = light.deviance(expected_image(psf, trial, background, tuple(light.frames.shape), known))
+        tried = light.deviance(expected_image(psf, trial, background, tuple(light.frames.shape)))
         gain = deviance[active] - tried
         better = gain > 0
         whole = whole.replace_frames(active, _choose(better, trial, part))
