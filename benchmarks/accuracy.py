@@ -203,7 +203,9 @@ def main() -> None:
         arguments.counts, arguments.emitters_per_point = arguments.counts[3:4], 20
         arguments.scene = arguments.scene[:1]
     model = load_model_file(arguments.model)
-    pipeline = load_pipeline(model, mask=arguments.mask, threshold=arguments.threshold, device=arguments.device)
+    pipeline = load_pipeline(
+        model, refine=False, mask=arguments.mask, threshold=arguments.threshold, device=arguments.device
+    )
     experiment = pipeline.experiment
     scenes = {name: scene_of(name, experiment) for name in arguments.scene}
     simulator = simulator_of(experiment, model, arguments.mask, exact=arguments.exact).to(arguments.device)

@@ -52,7 +52,7 @@ Way = Callable[[Tensor, Emitters], Localizations]
 def ways_of(model_path: Path, mask: Path | None, device: str) -> tuple[Pipeline, dict[str, Way]]:
     """The pipeline of `localize`, and every way to a list."""
     model = load_model_file(model_path)
-    plain = load_pipeline(model, mask=mask, device=device)
+    plain = load_pipeline(model, mask=mask, refine=False, device=device)
     refined = load_pipeline(model, mask=mask, refine=True, device=device)
     pursuit = load_pipeline(model, mask=mask, method="pursuit", device=device)
     single = load_pipeline(model, mask=mask, method="mle", device=device)

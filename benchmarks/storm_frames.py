@@ -89,7 +89,9 @@ def main() -> None:
     if not arguments.frames.exists():
         print(f"skipped: there are no frames at {arguments.frames} (give them with --frames)")
         sys.exit(0)
-    pipeline = load_pipeline(load_model_file(arguments.model), mask=arguments.mask, device=arguments.device)
+    pipeline = load_pipeline(
+        load_model_file(arguments.model), mask=arguments.mask, refine=False, device=arguments.device
+    )
     with open_movie(arguments.frames) as movie:
         counts = torch.from_numpy(movie.read(0, 2 if arguments.quick else movie.shape[0]).astype("float32"))
     if arguments.quick:

@@ -26,6 +26,7 @@ from deepstorm3d.io.movies import open_movie
 from deepstorm3d.io.tables import read_table, read_truth
 from deepstorm3d.jobs import localize as localize_job
 from deepstorm3d.jobs import models
+from deepstorm3d.jobs import pipeline as pipeline_job
 from deepstorm3d.jobs import train as train_job
 from deepstorm3d.jobs.experiment import read_experiment
 from deepstorm3d.jobs.presets import PRESETS, preset
@@ -265,7 +266,11 @@ def test_localize_hands_its_options_to_the_job(
         given.update(options, arguments=arguments)
         return localize_job.LocalizeSummary(frames=4, localizations=8, complete=False, warnings=["dark"])
 
+    def load_pipeline(*_: object, **options: object) -> None:
+        given.update(options)
+
     monkeypatch.setattr(localize_job, "localize_movie", localize_movie)
+    monkeypatch.setattr(pipeline_job, "load_pipeline", load_pipeline)
     options = ["--frames", "1:", "--roi", "0,0,30,31", "--camera", "baseline=100", "--camera", "gain=2"]
     out = tmp_path / "o.hdf5"
     done = call("localize", movie.path, "--model", tiny, "--out", out, *options, "--threshold", 0.3)

@@ -31,6 +31,7 @@ def localizations(n: int) -> Localizations:
         probability=k / n,
         sigma_xyz=k[:, None] * torch.ones(3),
         sigma_photons=k + 0.25,
+        sigma_background=k + 0.5,
         fit_quality=k + 0.125,
         sigma_source="fit",
     )

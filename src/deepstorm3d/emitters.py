@@ -109,10 +109,10 @@ class Localizations(_Table):
     """What was found: one row per detection.
 
     xyz: (N, 3) µm;  frame: (N,) int64, from 0;  photons: (N,);  background: (N,) photons per pixel;
-    probability: (N,) 0 to 1, the network's confidence;  sigma_xyz: (N, 3) µm and sigma_photons: (N,)
-    one standard deviation;  fit_quality: (N,) deviance per pixel of the patch (about 1 where the
-    model explains the image), 0 where nothing was fitted;  sigma_source: where the σ come from
-    ("none" until something has filled them in: the columns are then 0, never NaN).
+    probability: (N,) 0 to 1, the network's confidence;  sigma_xyz: (N, 3) µm, sigma_photons: (N,) and
+    sigma_background: (N,) one standard deviation;  fit_quality: (N,) deviance per pixel of the patch
+    (about 1 where the model explains the image), 0 where nothing was fitted;  sigma_source: where the σ
+    come from ("none" until something has filled them in: the columns are then 0, never NaN).
     """
 
     photons: Tensor
@@ -120,6 +120,7 @@ class Localizations(_Table):
     probability: Tensor
     sigma_xyz: Tensor
     sigma_photons: Tensor
+    sigma_background: Tensor
     fit_quality: Tensor
     sigma_source: SigmaSource = "none"
 
@@ -135,6 +136,7 @@ class Localizations(_Table):
             probability=probability,
             sigma_xyz=torch.zeros_like(xyz),
             sigma_photons=zero,
+            sigma_background=zero,
             fit_quality=zero,
         )
 

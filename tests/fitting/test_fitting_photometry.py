@@ -7,11 +7,11 @@ import torch
 
 from deepstorm3d.fitting.background import SplineBackground
 from deepstorm3d.fitting.photometry import fit_photometry
+from deepstorm3d.optics.assembly import Assembly
 from deepstorm3d.optics.fisher import crlb
 from deepstorm3d.optics.masks import AstigmaticMask, build_mask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.model import PSFSpec, tabulate
-from deepstorm3d.optics.patches import add_patches
 from deepstorm3d.optics.tabulated import TabulatedPSF
 
 MICROSCOPE = Microscope(wavelength=0.67, focal_length=1.0e5, mask_pitch=90.0, focus=0.85)
@@ -33,11 +33,9 @@ def positions(number: int, frames: int, seed: int = 0) -> tuple[torch.Tensor, to
 
 
 def image_of(psf: TabulatedPSF, xyz: torch.Tensor, frame: torch.Tensor, photons: torch.Tensor) -> torch.Tensor:
-    border = psf.patch_px
-    canvas = torch.zeros(int(frame.max()) + 1, SIZE[0] + 2 * border, SIZE[1] + 2 * border)
     patches = psf(xyz)
-    add_patches(canvas, patches.values * photons[:, None, None], patches.corner + border, frame)
-    return canvas[:, border:-border, border:-border]
+    places = Assembly(patches.corner, frame, (psf.patch_px, psf.patch_px), (int(frame.max()) + 1, *SIZE))
+    return places.add(places.inside(patches.values * photons[:, None, None]))
 
 
 def test_noise_free_frames_give_back_photons_and_background(psf: TabulatedPSF) -> None:

@@ -10,9 +10,9 @@ import torch
 from fitting_scenes import DEPTH, MICROSCOPE, SIZE, scene, table
 from torch import Tensor
 
-from deepstorm3d.fitting.assembly import Assembly
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.search import Candidates, MatchedFilter, gain_threshold
+from deepstorm3d.optics.assembly import Assembly
 
 PIXEL = MICROSCOPE.pixel_um
 

@@ -45,6 +45,7 @@ def some(rows: int, frames: tuple[int, int] = (0, 100), seed: int = 0) -> Locali
         probability=torch.rand(rows, generator=g),
         sigma_xyz=torch.rand(rows, 3, generator=g) * 0.03,
         sigma_photons=torch.rand(rows, generator=g) * 500,
+        sigma_background=torch.rand(rows, generator=g) * 5,
         fit_quality=torch.rand(rows, generator=g) + 0.5,
         sigma_source="crlb",
     )

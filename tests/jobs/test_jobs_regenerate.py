@@ -28,7 +28,9 @@ def pipeline() -> Pipeline:
         psf=optics, microscope=base.microscope.with_(mask_pitch=90.0), network=network
     )
     localizer = build_localizer(experiment)
-    return load_pipeline(ModelFile(experiment.to_mapping(), localizer.state_dict(), 0.5, None, {}))
+    return load_pipeline(
+        ModelFile(experiment.to_mapping(), localizer.state_dict(), 0.5, None, {}), refine=False
+    )
 
 
 def scene(work: Pipeline) -> tuple[Localizations, torch.Tensor]:

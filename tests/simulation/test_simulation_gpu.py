@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from deepstorm3d.camera import Camera, EmccdCamera, IdealCamera, MinimumSubtractedCamera, ScmosCamera
-from deepstorm3d.optics.patches import add_patches
+from deepstorm3d.optics.assembly import Assembly
 from deepstorm3d.simulation import (
     Background,
     EmitterPrior,
@@ -52,6 +52,5 @@ def test_emitters_and_structures_are_drawn_on_the_gpu_and_patches_added_there() 
         assert xyz.is_cuda and movie.photons.is_cuda and len(movie)
     ones = torch.ones(len(emitters), 3, 3, device="cuda")
     corner = (emitters.xyz[:, :2] / 0.11).round().long()
-    image = torch.zeros(3, 40, 50, device="cuda")
-    add_patches(image, ones, corner, emitters.frame)
+    image = Assembly(corner, emitters.frame, (3, 3), (3, 40, 50)).add(ones)
     assert image.sum().item() == pytest.approx(9 * len(emitters))

@@ -13,7 +13,6 @@ from deepstorm3d.camera import Camera, IdealCamera, ScmosCamera
 from deepstorm3d.emitters import Emitters
 from deepstorm3d.optics.psf import Patches, patch_corner
 from deepstorm3d.simulation import EmitterPrior, Field, FixedCount, Simulator, UniformBackground
-from deepstorm3d.simulation.simulator import add_patches
 
 FIELD = Field(height=30, width=40, pixel_um=0.1)
 
@@ -111,13 +110,6 @@ def test_many_emitters_add_up_whatever_the_chunk() -> None:
     assert isinstance(model.psf, GaussianPSF) and max(model.psf.calls) == 17
     one_by_one = sum(model.expected(emitters.select(torch.tensor([k])), dark(3)) for k in range(120))
     torch.testing.assert_close(one_by_one + background, together, rtol=1e-5, atol=1e-2)
-
-
-def test_patches_of_even_and_oblong_size_land_where_their_corner_says() -> None:
-    values, image = torch.arange(1.0, 9).reshape(1, 2, 4), torch.zeros(2, 5, 8)
-    add_patches(image, values, torch.tensor([[3, 1]]), torch.tensor([1]))
-    assert image[0].eq(0).all() and image[1, 1:3, 3:7].tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
-    assert image.sum() == 36
 
 
 def test_the_image_is_linear_in_photons() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,6 +12,9 @@ from .failures import INTERRUPTED
 from .interrupt import StopRequest
 from .options import Device, MaskFile, ModelName, Overwrite, chosen_device, frame_range, region
 from .progress import ProgressLine
+
+if TYPE_CHECKING:
+    from ..jobs.localize import LocalizeSummary
 
 __all__ = ["localize", "regenerate"]
 
@@ -93,40 +96,43 @@ def localize(
     overwrite: Overwrite = False,
 ) -> None:
     """Find every molecule of a movie. Ctrl-C keeps what is done: --resume goes on."""
+    from ..jobs.localize import localize_movie
     from ..jobs.models import find_model
+    from ..jobs.pipeline import load_pipeline
+    from ..jobs.preview import preview_movie
 
-    chosen = {
-        "mask": mask,
-        "threshold": threshold,
-        "camera": camera or (),
-        "roi": region(roi),
-        "method": method,
-        "refine": refine,
-        "device": chosen_device(device),
-    }
-    span = frame_range(frames)
-    found_model = find_model(model)
+    span, box = frame_range(frames), region(roi)
+    pipeline = load_pipeline(
+        find_model(model),
+        mask=mask,
+        camera=camera or (),
+        threshold=threshold,
+        method=method,
+        refine=refine,
+        device=chosen_device(device),
+    )
     if preview is not None:
-        from ..jobs.preview import preview_movie
-
         folder = out.with_name(f"{out.name}.preview")
-        for line in preview_movie(movie, found_model, folder, frames=preview, selection=span, **chosen).lines:
+        for line in preview_movie(movie, pipeline, folder, frames=preview, selection=span, roi=box).lines:
             result(line)
         return
-    from ..jobs.localize import localize_movie
-
-    with StopRequest() as stop, ProgressLine("frames") as line:
+    with StopRequest() as stop, ProgressLine("frames") as progress:
         summary = localize_movie(
             movie,
-            found_model,
+            pipeline,
             out,
-            **chosen,
             frames=span,
+            roi=box,
             resume=resume,
             overwrite=overwrite,
-            on_progress=line.update,
+            on_progress=progress.update,
             should_stop=stop,
         )
+    _report(summary, out)
+
+
+def _report(summary: LocalizeSummary, out: Path) -> None:
+    """What a run of `localize` found, and what the user should know of it."""
     for warning in summary.warnings:
         say_warning(warning)
     if not summary.complete:
@@ -159,19 +165,18 @@ def regenerate(
     """Draw a frame beside the image that its list predicts, the residual, and how well the list explains it."""
     from ..io.parts import claim_name
     from ..jobs.models import find_model
+    from ..jobs.pipeline import load_pipeline
     from ..jobs.regenerate import regenerate_frame
 
     claim_name(out, overwrite=overwrite)
     report = regenerate_frame(
         locs,
         movie,
-        find_model(model),
+        load_pipeline(find_model(model), mask=mask, camera=camera or (), refine=False),
         out,
         frame=frame,
-        mask=mask,
         truth=truth,
         equal_photons=equal_photons,
-        camera=tuple(camera or ()),
     )
     result(
         f"{out}: frame {frame}, {report.localizations} localizations, correlation {report.correlation:.3f}, "

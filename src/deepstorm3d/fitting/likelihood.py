@@ -19,8 +19,10 @@ class Likelihood:
     over the excess are nearly Poisson (Mortensen et al. 2010). In general n' = n/F + v/F² is taken as
     Poisson with the mean μ' = μ/F + v/F², which has the right variance, (F·μ + v)/F².
 
-    frames: (B, H, W) photons;  excess: F;  read_variance: v, photons², a number or a map (H, W);
-    weight: (B, H, W) in 0 … 1, 0 leaves a pixel out.
+    frames: (B, H, W) photons;  excess: F;  read_variance: v, photons², a number, a map (H, W) or one for
+    each frame (B, H, W);
+    weight: (B, H, W) in 0 … 1, 0 leaves a pixel out;  known: (B, H, W) photons that every model has besides
+    its own (of molecules that a fit leaves as they are), or None.
     """
 
     def __init__(
@@ -29,8 +31,10 @@ class Likelihood:
         excess: float = 1.0,
         read_variance: float | Tensor = 0.0,
         weight: Tensor | None = None,
+        known: Tensor | None = None,
     ) -> None:
-        self.frames, self.excess, self.read_variance, self.weight = frames, excess, read_variance, weight
+        self.frames, self.excess, self.read_variance = frames, excess, read_variance
+        self.weight, self.known = weight, known
         self._offset = torch.as_tensor(read_variance).to(frames) / excess**2
         # A count below −σ² has no place on the Poisson's scale: it is taken as 0 there.
         self._counts = (frames / excess + self._offset).clamp(min=0)
@@ -48,7 +52,11 @@ class Likelihood:
     def select(self, frames: Tensor) -> Likelihood:
         """The likelihood of some of the frames, an index tensor (K,) or a mask (B,)."""
         weight = None if self.weight is None else self.weight[frames]
-        return Likelihood(self.frames[frames], self.excess, self.read_variance, weight)
+        known = None if self.known is None else self.known[frames]
+        read = self.read_variance
+        if isinstance(read, Tensor) and read.dim() == 3:
+            read = read[frames]
+        return Likelihood(self.frames[frames], self.excess, read, weight, known)
 
     def deviance_image(self, model: Tensor) -> Tensor:
         """Deviance of each pixel: 2·[μ' − n' + n'·log(n'/μ')], about 1 on average where the model is right."""
@@ -79,4 +87,6 @@ class Likelihood:
         return information if self.weight is None else information * self.weight
 
     def _mean(self, model: Tensor) -> Tensor:
+        if self.known is not None:
+            model = model + self.known
         return (model / self.excess + self._offset).clamp(min=_FLOOR)

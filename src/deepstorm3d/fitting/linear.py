@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..optics.assembly import Assembly
 from ..optics.psf import PSF
-from .assembly import Assembly
 from .background import SplineBackground
 from .likelihood import Likelihood
 from .state import JointState
@@ -65,10 +65,12 @@ class LinearImage:
         size = (patches.values.shape[1], patches.values.shape[2])
         self.frame, self.background = state.frame, background
         self.assembly = Assembly(patches.corner, state.frame, size, shape)
-        values = patches.values[:, None]
-        bright = state.photons[:, None, None, None]
-        parts = [bright * slopes[:, :3], values, bright * slopes[:, 3:]]
-        jacobian = self.assembly.inside(torch.cat(parts, 1))
+        jacobian = torch.cat([slopes[:, :3], patches.values[:, None], slopes[:, 3:]], 1)
+        # In place: the slopes are the largest arrays of a fit, and fresh memory costs more than the arithmetic.
+        scale = state.photons[:, None].repeat(1, jacobian.shape[1])
+        scale[:, 3] = 1
+        jacobian *= scale[:, :, None, None]
+        jacobian = self.assembly.blank_outside(jacobian)
         self.jacobian = jacobian.flatten(2)
         image = self.assembly.add(jacobian[:, 3] * state.photons[:, None, None])
         self.image = image + background.surface(state.coefficients)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..optics.assembly import Assembly
 from ..optics.psf import PSF
-from .assembly import Assembly
 from .background import SplineBackground
 
 __all__ = ["Photometry", "at_positions", "fit_photometry"]

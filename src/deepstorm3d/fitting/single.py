@@ -9,15 +9,13 @@ from torch import Tensor
 
 from ..emitters import Localizations
 from ..optics.psf import PSF
-from .assembly import Assembly
-from .background import SplineBackground
 from .information import joint_bounds
 from .likelihood import Likelihood
 from .linear import LinearImage
 from .photometry import fit_photometry
-from .refine import Bounds, refine
+from .refine import Bounds
 from .search import Candidates, MatchedFilter, gain_threshold
-from .state import JointState
+from .windows import WindowFit, Windows
 
 __all__ = ["SingleFit"]
 
@@ -46,28 +44,24 @@ class SingleFit:
     def __call__(self, likelihood: Likelihood) -> Localizations:
         """Localizations of B frames, each with its σ (``sigma_source = fit``) and its deviance per pixel."""
         found = self._candidates(likelihood)
-        windows, xyz, corner = self._windows(found, likelihood)
-        level = SplineBackground((self.psf.patch_px, self.psf.patch_px), float("inf"), xyz)
-        pixels = windows.pixels.clamp(min=1)
-        floor = windows.frames.flatten(1).quantile(0.25, 1) if len(xyz) else pixels
-        state = JointState(
-            xyz=xyz,
-            photons=found.photons.clamp(min=self.bounds.photons),
-            frame=torch.arange(len(xyz), device=xyz.device),
-            coefficients=floor[:, None, None],
-        )
-        fitted = refine(self.psf, state, windows, level, self.bounds)
-        image = LinearImage(self.psf, fitted.state, level, tuple(windows.frames.shape))
-        sigma, _ = joint_bounds(image, windows.information(image.image))
-        shift = torch.cat([corner * self.psf.pixel_um, torch.zeros_like(xyz[:, :1])], 1)
+        windows = Windows.around(found.xyz, found.frame, likelihood, self.psf)
+        light, xyz = windows.likelihood, found.xyz
+        pixels = light.pixels.clamp(min=1)
+        fit = WindowFit(self.psf, self.bounds)
+        floor = light.frames.flatten(1).quantile(0.25, 1) if len(xyz) else pixels
+        fitted = fit(windows, xyz[:, None], found.photons[:, None], floor)
+        shift = windows.shift_um(self.psf.pixel_um).to(xyz)
+        image = LinearImage(self.psf, fitted.moved(-shift).state, fit.surface(xyz), tuple(light.frames.shape))
+        sigma, sigma_background = joint_bounds(image, light.information(image.image))
         table = Localizations(
-            xyz=fitted.state.xyz + shift,
+            xyz=fitted.state.xyz,
             frame=found.frame,
             photons=fitted.state.photons,
             background=fitted.state.coefficients[:, 0, 0].clamp(min=0),
             probability=torch.full_like(fitted.state.photons, 1 - self.false_alarms),
             sigma_xyz=sigma[:, :3],
             sigma_photons=sigma[:, 3],
+            sigma_background=sigma_background,
             fit_quality=(fitted.deviance / pixels).to(xyz),
             sigma_source="fit",
         )
@@ -101,20 +95,6 @@ class SingleFit:
             apart_px=self.psf.patch_px // 2 if self.apart_px is None else self.apart_px,
             most=frames.shape[1] * frames.shape[2],
         )
-
-    def _windows(self, found: Candidates, likelihood: Likelihood) -> tuple[Likelihood, Tensor, Tensor]:
-        """A frame of its own for each spot: its likelihood, positions in it, its first pixel (N, 2)."""
-        side = self.psf.patch_px
-        corner = (found.xyz[:, :2] / self.psf.pixel_um).round().long() - side // 2
-        cut = Assembly(corner, found.frame, (side, side), tuple(likelihood.frames.shape))
-        weight = torch.ones_like(likelihood.frames) if likelihood.weight is None else likelihood.weight
-        weight = cut.inside(cut.cut(weight))
-        read = likelihood.read_variance
-        if isinstance(read, Tensor) and read.dim() == 2:
-            read = cut.cut(read.expand_as(likelihood.frames).contiguous())
-        windows = Likelihood(cut.cut(likelihood.frames), likelihood.excess, read, weight)
-        shift = torch.cat([corner * self.psf.pixel_um, torch.zeros_like(found.xyz[:, :1])], 1)
-        return windows, found.xyz - shift, corner
 
 
 def _once(table: Localizations) -> Tensor:

@@ -51,11 +51,14 @@ class JointState:
         part = self.rows(place[self.frame] >= 0)
         return replace(part, frame=place[part.frame], coefficients=self.coefficients[frames])
 
-    def with_rows(self, xyz: Tensor, photons: Tensor, frame: Tensor) -> JointState:
-        """The same with more molecules, sorted by frame; they begin with the mean blur of the others."""
+    def with_rows(
+        self, xyz: Tensor, photons: Tensor, frame: Tensor, blur_px: Tensor | None = None
+    ) -> JointState:
+        """The same with more molecules, sorted by frame; blur_px: theirs, where the state has one."""
         more = {"xyz": xyz, "photons": photons, "frame": frame}
         if self.blur_px is not None:
-            more["blur_px"] = torch.ones_like(photons) * (self.blur_px.mean() if len(self) else 1.0)
+            assert blur_px is not None, "molecules of a state with blurs need theirs"
+            more["blur_px"] = blur_px
         if self.origin is not None:
             more["origin"] = torch.full_like(frame, -1)
         return self._joined(more)

@@ -1,8 +1,9 @@
 """The native table: HDF5 that Picasso opens as its own, with our extra columns and provenance inside.
 
 Picasso's convention: x, y in camera pixels with 0.0 at the centre of the first pixel, x = column; z and
-lpz in nm; lpx, lpy in pixels; frames from 0. Beyond its columns we write lpz, prob, sigma_photons and
-fit_quality (``sx``, ``sy`` are a nominal constant). The group ``/deepstorm3d`` holds the provenance.
+lpz in nm; lpx, lpy in pixels; frames from 0. Beyond its columns we write lpz, prob, sigma_photons,
+sigma_bg and fit_quality (``sx``, ``sy`` are a nominal constant). The group ``/deepstorm3d`` holds the
+provenance.
 
 Never NaN: Picasso drops a row with NaN in any column without a word. It also drops rows with x or y
 below 0 (a molecule in the outer half of the first pixel), x ≥ Width or y ≥ Height. Those rows are kept
@@ -44,6 +45,7 @@ FLOATS = (
     "lpz",
     "prob",
     "sigma_photons",
+    "sigma_bg",
     "fit_quality",
 )
 ROW = np.dtype([("frame", "<u4"), *((name, "<f4") for name in FLOATS)])
@@ -205,6 +207,7 @@ def _rows(table: Localizations, pixel_um: float) -> NDArray[Any]:
         "bg": table.background.cpu().numpy(),
         "prob": table.probability.cpu().numpy(),
         "sigma_photons": table.sigma_photons.cpu().numpy(),
+        "sigma_bg": table.sigma_background.cpu().numpy(),
         "fit_quality": table.fit_quality.cpu().numpy(),
     }
     rows = np.empty(len(table), dtype=ROW)
@@ -240,6 +243,7 @@ def _table(rows: NDArray[Any], pixel_um: float, sigma_source: Any) -> Localizati
         probability=tensor(column("prob", 1.0)),
         sigma_xyz=tensor(sigma),
         sigma_photons=tensor(column("sigma_photons")),
+        sigma_background=tensor(column("sigma_bg")),
         fit_quality=tensor(column("fit_quality")),
         sigma_source=known,
     )

@@ -33,6 +33,7 @@ def write_smappy(path: Path, table: Localizations, header: TableHeader) -> None:
         "background": table.background.cpu().numpy(),
         "prob": table.probability.cpu().numpy(),
         "photons_err": table.sigma_photons.cpu().numpy(),
+        "background_err": table.sigma_background.cpu().numpy(),
         "fit_quality": table.fit_quality.cpu().numpy(),
     }
     metadata = {
@@ -88,6 +89,7 @@ def read_smappy(path: Path, pixel_um: float | None = None) -> tuple[Localization
         probability=tensor(column("prob", 1.0)),
         sigma_xyz=tensor(sigma),
         sigma_photons=tensor(column("photons_err")),
+        sigma_background=tensor(column("background_err")),
         fit_quality=tensor(column("fit_quality")),
         sigma_source=ours.get("sigma_source", "fit" if sigma.any() else "none"),
     )

@@ -141,6 +141,7 @@ def read_thunderstorm(path: Path, pixel_um: float | None = None) -> tuple[Locali
         probability=_tensor(_first(columns, ("prob",), 1.0)),
         sigma_xyz=_tensor(np.nan_to_num(sigma.T / 1000, posinf=0.0)),
         sigma_photons=_tensor(_first(columns, ("std_intensity [photon]",), 0.0)),
+        sigma_background=_tensor(_first(columns, ("std_offset [photon]",), 0.0)),
         fit_quality=_tensor(_first(columns, ("chi2",), 0.0)),
         sigma_source=source,
     )
@@ -208,6 +209,7 @@ def _found_columns(table: Localizations) -> Columns:
         "std_x [nm]": (sigma[:, 0], "%.4f"),
         "std_y [nm]": (sigma[:, 1], "%.4f"),
         "std_intensity [photon]": (_numbers(table.sigma_photons), "%.4f"),
+        "std_offset [photon]": (_numbers(table.sigma_background), "%.4f"),
         "sigma_source": (SIGMA_SOURCES.index(table.sigma_source), "%d"),
     }
 

@@ -17,7 +17,7 @@ from ..emitters import Emitters, Localizations
 from ..io.tables import read_table, read_truth
 from .localize import localize_movie
 from .models import find_model
-from .pipeline import experiment_of
+from .pipeline import experiment_of, load_pipeline
 from .regenerate import regenerate_frame
 from .simulate import simulate_movie
 
@@ -100,7 +100,8 @@ def run_demo(
         on_progress=on_progress,
     )
     on_message(f"2/5 localizing with the built-in model '{_MODEL}' -> {files.localizations.name}")
-    localize_movie(files.movie, model, files.localizations, overwrite=True, on_progress=on_progress)
+    pipeline = load_pipeline(model)
+    localize_movie(files.movie, pipeline, files.localizations, overwrite=True, on_progress=on_progress)
     pixel_um = experiment.microscope.pixel_um
     truth, found = (
         read_truth(files.truth, pixel_um=pixel_um),
@@ -110,7 +111,7 @@ def run_demo(
     recall, jaccard = _evaluate(truth, found, files, on_message)
     frame = _busiest_frame(truth)
     on_message(f"4/5 regenerating frame {frame} from its list -> {files.overlay.name}")
-    regenerate_frame(files.localizations, files.movie, model, files.overlay, frame=frame, truth=files.truth)
+    regenerate_frame(files.localizations, files.movie, pipeline, files.overlay, frame=frame, truth=files.truth)
     one_truth, one_found = truth.select(truth.frame == frame), found.select(found.frame == frame)
     truth_figure(one_truth, one_found, match(one_truth, one_found), files.scatter, title="Demo")
     on_message(f"5/5 rendering all molecules, coloured by depth -> {files.rendering.name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,7 @@ from .. import __version__
 from ..errors import InputError
 from ..io.movies import Movie, open_movie
 from ..io.tables import open_table_writer
-from ..localizer.modelfile import ModelFile
-from .fits import Method
-from .pipeline import Pipeline, load_pipeline
+from .pipeline import Pipeline
 
 __all__ = ["LocalizeSummary", "Selection", "check_movie", "localize_movie", "select"]
 
@@ -99,17 +97,11 @@ def check_movie(movie: Movie, selection: Selection, pipeline: Pipeline) -> None:
 
 def localize_movie(
     movie: Path,
-    model: ModelFile,
+    pipeline: Pipeline,
     out: Path,
     *,
-    mask: Path | None = None,
-    threshold: float | None = None,
-    camera: Sequence[str] = (),
     frames: tuple[int | None, int | None] = (None, None),
     roi: Roi | None = None,
-    method: Method = "network",
-    refine: bool = True,
-    device: str = "cpu",
     resume: bool = False,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
@@ -118,26 +110,16 @@ def localize_movie(
     """Localize every molecule of a movie; memory does not grow with the number of frames.
 
     Positions refer to the whole frame also where a region is chosen; frames keep their numbers.
-    method: who proposes molecules (network, pursuit, mle);  refine: whether the joint fit follows;
-    out: .hdf5 or .csv; grows as ``OUT.part.*``, from which `resume` goes on, and takes its name when
-    complete.  on_progress: called with frames done and frames in all;  should_stop: asked after each
-    block.  Raises InputError where movie, model, mask, camera or output do not fit.
+    pipeline: from `load_pipeline`;  out: .hdf5 or .csv; grows as ``OUT.part.*``, from which `resume` goes
+    on, and takes its name when complete.  on_progress: called with frames done and frames in all;
+    should_stop: asked after each block.  Raises InputError where movie, model or output do not fit.
     """
-    pipeline = load_pipeline(
-        model,
-        mask=mask,
-        camera=camera,
-        threshold=threshold,
-        roi=roi,
-        method=method,
-        refine=refine,
-        device=device,
-    )
     pixel_um = pipeline.experiment.microscope.pixel_um
     summary = LocalizeSummary()
     with open_movie(movie) as source:
         selection = select(source, frames, roi)
         check_movie(source, selection, pipeline)
+        pipeline = pipeline.cut(selection.roi)
         count, height, width = source.shape
         writer = open_table_writer(
             out,

@@ -61,6 +61,13 @@ class Pipeline:
     method: Method = "network"
     fit: JointFit | SingleFit | None = None
 
+    def cut(self, roi: tuple[int, int, int, int]) -> Pipeline:
+        """The same for a region x0, y0, x1, y1 (px, half open) of the chip: its part of the camera's maps."""
+        x0, y0, x1, y1 = roi
+        return dataclasses.replace(
+            self, maps={name: values[y0:y1, x0:x1] for name, values in self.maps.items()}
+        )
+
     @property
     def device(self) -> torch.device:
         """Where the work is done."""
@@ -140,6 +147,7 @@ class Pipeline:
             photons=light.photons,
             sigma_xyz=sigma[:, :3],
             sigma_photons=sigma[:, 3],
+            sigma_background=sigma[:, 4],
             sigma_source="crlb",
         )
 
@@ -155,17 +163,16 @@ def load_pipeline(
     mask: Path | None = None,
     camera: Sequence[str] = (),
     threshold: float | None = None,
-    roi: tuple[int, int, int, int] | None = None,
     method: Method = "network",
-    refine: bool = False,
+    refine: bool = True,
     device: str = "cpu",
 ) -> Pipeline:
     """Put a model to work.
 
     mask: file with the phase, where the model holds only its hash;  camera: ``key=value`` changes to
-    the experiment's camera (ADU, e-);  threshold: another smallest probability;  roi: x0, y0, x1, y1 px
-    of the chip, to cut the camera's maps;  method: who proposes molecules;  refine: whether the joint fit
-    follows (then the network proposes down to half of its threshold, and the likelihood decides).
+    the experiment's camera (ADU, e-);  threshold: another smallest probability;  method: who proposes
+    molecules;  refine: whether the joint fit follows (then the network proposes down to half of its
+    threshold, and the likelihood decides).
     Raises InputError where model, mask or camera do not fit.
     """
     experiment = experiment_of(model)
@@ -194,9 +201,6 @@ def load_pipeline(
         raise InputError(f"the model's weights do not fit its network: {error}") from error
     localizer = localizer.to(device).to(memory_format=network.memory_format).eval()  # pyright: ignore[reportCallIssue]
     maps = load_maps(chosen)
-    if roi is not None:
-        x0, y0, x1, y1 = roi
-        maps = {name: values[y0:y1, x0:x1] for name, values in maps.items()}
     return Pipeline(
         experiment=experiment,
         localizer=localizer,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +11,10 @@ from torch import Tensor
 
 from ..analysis.figures import histogram_figure
 from ..io.movies import open_movie
-from ..localizer.modelfile import ModelFile
 from ..simulation.field import Field
 from ..simulation.simulator import Simulator
-from .fits import Method
 from .localize import Roi, check_movie, select
-from .pipeline import Pipeline, load_pipeline
+from .pipeline import Pipeline
 from .regenerate import RegenerateReport, explain_frame
 
 __all__ = ["PreviewReport", "preview_movie", "simulated_like"]
@@ -39,40 +36,25 @@ class PreviewReport:
 
 def preview_movie(
     movie: Path,
-    model: ModelFile,
+    pipeline: Pipeline,
     out_dir: Path,
     *,
     frames: int = 3,
-    mask: Path | None = None,
-    threshold: float | None = None,
-    camera: Sequence[str] = (),
     selection: tuple[int | None, int | None] = (None, None),
     roi: Roi | None = None,
-    method: Method = "network",
-    refine: bool = True,
-    device: str = "cpu",
 ) -> PreviewReport:
     """Localize a few frames spread evenly over the movie, draw them, and compare them with simulated ones.
 
     Writes ``frame_K.png`` (overlay) for each and ``histogram.png`` into out_dir.
-    frames: how many;  selection, roi, method, refine: as in `localize_movie`.
+    frames: how many;  selection: of frames, and roi: as in `localize_movie`.
     """
-    pipeline = load_pipeline(
-        model,
-        mask=mask,
-        camera=camera,
-        threshold=threshold,
-        roi=roi,
-        method=method,
-        refine=refine,
-        device=device,
-    )
     out_dir.mkdir(parents=True, exist_ok=True)
     reports: dict[int, RegenerateReport] = {}
     seen = []
     with open_movie(movie) as source:
         chosen = select(source, selection, roi)
         check_movie(source, chosen, pipeline)
+        pipeline = pipeline.cut(chosen.roi)
         for number in np.unique(
             np.linspace(chosen.first, chosen.last - 1, frames).round().astype(int)
         ).tolist():

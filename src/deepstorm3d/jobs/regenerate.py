@@ -17,11 +17,10 @@ from ..errors import InputError
 from ..fitting.photometry import Photometry
 from ..io.movies import open_movie
 from ..io.tables import read_table, read_truth
-from ..localizer.modelfile import ModelFile
 from ..simulation.field import Field
 from ..simulation.simulator import Simulator
 from .localize import check_movie, select
-from .pipeline import Pipeline, load_pipeline
+from .pipeline import Pipeline
 
 __all__ = ["RegenerateReport", "explain_frame", "regenerate_frame"]
 
@@ -95,22 +94,18 @@ def _equally_bright(pipeline: Pipeline, found: Localizations, light: Photometry)
 def regenerate_frame(
     locs: Path,
     movie: Path,
-    model: ModelFile,
+    pipeline: Pipeline,
     out: Path,
     *,
     frame: int = 0,
-    mask: Path | None = None,
     truth: Path | None = None,
     equal_photons: bool = False,
-    camera: tuple[str, ...] = (),
-    device: str = "cpu",
 ) -> RegenerateReport:
     """Draw one frame of a movie beside the image regenerated from its localizations.
 
     frame: from 0;  truth: list of true emitters to mark, if known;  equal_photons: see `explain_frame`.
     Raises InputError where the frame is not in the movie or the files do not fit the model.
     """
-    pipeline = load_pipeline(model, mask=mask, camera=camera, device=device)
     pixel_um = pipeline.experiment.microscope.pixel_um
     with open_movie(movie) as source:
         if not 0 <= frame < source.shape[0]:
@@ -121,7 +116,7 @@ def regenerate_frame(
         counts = source.read(frame, frame + 1)
     photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))[0]
     found = read_table(locs, pixel_um=pixel_um)
-    found = found.select(found.frame == frame).shift(frames=-frame).to(device)
+    found = found.select(found.frame == frame).shift(frames=-frame).to(pipeline.device)
     known = None
     if truth is not None:
         emitters = read_truth(truth, pixel_um=pixel_um)

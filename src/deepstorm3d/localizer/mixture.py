@@ -152,6 +152,7 @@ class MixtureNetwork(nn.Module):
             probability=_plus_sum(probability)[frame, row, column].clamp(max=1.0),
             sigma_xyz=sigma[:, :3],
             sigma_photons=sigma[:, 3],
+            sigma_background=zero,
             fit_quality=zero,
             sigma_source="network",
         )

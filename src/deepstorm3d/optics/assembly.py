@@ -18,31 +18,53 @@ class Assembly:
     def __init__(self, corner: Tensor, frame: Tensor, patch: tuple[int, int], shape: tuple[int, ...]) -> None:
         frames, height, width = shape
         self.shape, self.patch = (frames, height, width), patch
+        self.corner, self.frame = corner, frame
+        # Column and row beyond the last one of each patch.
+        end = corner + corner.new_tensor([patch[1], patch[0]])
+        self._whole = bool((corner >= 0).all()) and bool((end <= corner.new_tensor([width, height])).all())
+        row, column = self._reach()
+        # A patch that hangs over is given the pixels at the edge; `inside` makes its values there 0.
+        self._row, self._column = row.clamp(0, height - 1), column.clamp(0, width - 1)
         # 32-bit addresses are added and gathered in half the time of 64-bit ones.
         whole = torch.int32 if frames * height * width < 2**31 else torch.int64
-        row = corner[:, 1:] + torch.arange(patch[0], device=corner.device)
-        column = corner[:, :1] + torch.arange(patch[1], device=corner.device)
-        self._rows, self._columns = (row >= 0) & (row < height), (column >= 0) & (column < width)
-        self._row_place, self._column_place = row.clamp(0, height - 1), column.clamp(0, width - 1)
-        first = (frame[:, None] * height + self._row_place) * width
-        place = first.to(whole)[:, :, None] + self._column_place.to(whole)[:, None]
-        self._where = place.flatten()
-        self._corner, self.frame = corner, frame
-        self._whole = bool(self._rows.all()) and bool(self._columns.all())
+        first = ((frame[:, None] * height + self._row) * width).to(whole)
+        self._where = (first[:, :, None] + self._column.to(whole)[:, None]).flatten()
+
+    def _reach(self) -> tuple[Tensor, Tensor]:
+        """Rows (N, h) and columns (N, w) of the patches' pixels, some of them perhaps outside."""
+        device = self.corner.device
+        row = self.corner[:, 1:] + torch.arange(self.patch[0], device=device)
+        return row, self.corner[:, :1] + torch.arange(self.patch[1], device=device)
 
     def inside(self, values: Tensor) -> Tensor:
         """(N, ..., h, w) with 0 where a pixel lies outside its frame: what `add` and `cut` need."""
         if self._whole:
             return values
-        between = (None,) * (values.dim() - 3)
-        rows, columns = self._rows[:, *between, :, None], self._columns[:, *between, None, :]
+        rows, columns = self._masks(values)
         return values * (rows & columns)
 
-    def add(self, values: Tensor) -> Tensor:
-        """Sum of the patches (N, h, w), already `inside`: (B, H, W)."""
-        flat = values.new_zeros(self.shape[0] * self.shape[1] * self.shape[2])
-        flat.index_add_(0, self._where, values.reshape(-1))
-        return flat.view(self.shape)
+    def blank_outside(self, values: Tensor) -> Tensor:
+        """`inside`, in place."""
+        if not self._whole:
+            rows, columns = self._masks(values)
+            values *= rows
+            values *= columns
+        return values
+
+    def _masks(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Which rows and which columns of patches (N, ..., h, w) lie inside, to multiply them with."""
+        row, column = self._reach()
+        rows, columns = (row >= 0) & (row < self.shape[1]), (column >= 0) & (column < self.shape[2])
+        between = (None,) * (values.dim() - 3)
+        return rows[:, *between, :, None], columns[:, *between, None, :]
+
+    def add(self, values: Tensor, into: Tensor | None = None) -> Tensor:
+        """Sum of the patches (N, h, w), already `inside`: (B, H, W); added to `into`, in place, if given."""
+        frames = values.new_zeros(self.shape) if into is None else into
+        # Measured on one core for 61 × 61 pixels: 4 µs a patch with 32-bit addresses; 64-bit ones, scatter_add
+        # and whole rows at a time take 4.5 to 9.
+        frames.view(-1).index_add_(0, self._where, values.reshape(-1))
+        return frames
 
     def cut(self, frames: Tensor) -> Tensor:
         """The pixels (N, h, w) of frames (B, H, W) under each patch; outside the frame anything."""
@@ -50,27 +72,27 @@ class Assembly:
 
     def pixels(self) -> tuple[Tensor, Tensor]:
         """Rows (N, h) and columns (N, w) of the patches' pixels; those outside the frame at its edge."""
-        return self._row_place, self._column_place
+        return self._row, self._column
 
     @property
     def middle(self) -> Tensor:
         """Row and column of each patch's middle pixel, moved into the frame: (N, 2)."""
         _, height, width = self.shape
-        row = (self._corner[:, 1] + self.patch[0] // 2).clamp(0, height - 1)
-        column = (self._corner[:, 0] + self.patch[1] // 2).clamp(0, width - 1)
+        row = (self.corner[:, 1] + self.patch[0] // 2).clamp(0, height - 1)
+        column = (self.corner[:, 0] + self.patch[1] // 2).clamp(0, width - 1)
         return torch.stack([row, column], 1)
 
     def reaching(self, rows: Tensor, box: tuple[int, int, int, int]) -> Tensor:
         """Whether the patches `rows` reach into a box (top, bottom, left, right, half open): bool."""
-        x, y = self._corner[rows].unbind(1)
+        x, y = self.corner[rows].unbind(1)
         down = (y < box[1]) & (y + self.patch[0] > box[0])
         return down & (x < box[3]) & (x + self.patch[1] > box[2])
 
     def dense(self, values: Tensor, rows: Tensor, box: tuple[int, int, int, int]) -> Tensor:
         """Patches `rows`, values (n, p, h·w), written into the pixels of a box: (n·p, pixels of the box)."""
         top, bottom, left, right = box
-        down = self._corner[rows, 1:] - top + torch.arange(self.patch[0], device=rows.device)
-        across = self._corner[rows, :1] - left + torch.arange(self.patch[1], device=rows.device)
+        down = self.corner[rows, 1:] - top + torch.arange(self.patch[0], device=rows.device)
+        across = self.corner[rows, :1] - left + torch.arange(self.patch[1], device=rows.device)
         inside = ((down >= 0) & (down < bottom - top))[:, :, None]
         inside = inside & ((across >= 0) & (across < right - left))[:, None]
         pixels = (bottom - top) * (right - left)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from deepstorm3d.fitting.assembly import Assembly
+from deepstorm3d.optics.assembly import Assembly
 
 SHAPE = (2, 9, 12)
 PATCH = (5, 3)
@@ -42,6 +42,14 @@ def added_one_by_one(where: list[tuple[int, int, int]], patches: Tensor) -> Tens
 def test_every_pixel_of_a_patch_lands_where_it_belongs_or_nowhere(where: list[tuple[int, int, int]]) -> None:
     patches, assembled = random(len(where), *PATCH), assembly(where)
     torch.testing.assert_close(assembled.add(assembled.inside(patches)), added_one_by_one(where, patches))
+
+
+def test_adding_into_frames_adds_to_what_is_there_in_place() -> None:
+    where = [(1, 2, 0), (-1, 7, 1)]
+    patches, assembled, frames = random(2, *PATCH), assembly(where), random(*SHAPE, seed=2)
+    expected = frames + added_one_by_one(where, patches)
+    assert assembled.add(assembled.inside(patches), into=frames) is frames
+    torch.testing.assert_close(frames, expected)
 
 
 @settings(max_examples=40)

@@ -1,0 +1,178 @@
+"""Molecules that a fitted list may lack: where light is unexplained, and where one spot may be two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..optics.assembly import Assembly
+from ..optics.psf import PSF
+from .likelihood import Likelihood
+from .linear import LinearImage
+from .refine import Bounds, Refined
+from .search import MatchedFilter
+from .state import JointState
+from .windows import WindowFit, Windows
+
+__all__ = ["Proposer"]
+
+# Of candidates nearer than this to a stronger one only the stronger is tried: px. Side lobes of a missing
+# molecule's spot lie that far from it.
+_APART_PX = 12
+# Of spots nearer than this only one is divided at a time: µm.
+_APART_UM = 1.5
+# Divisions to try, µm from the middle to either one: along the axes and between them.
+_HALVES_UM = (
+    *((0.1, 0.0, 0.0), (0.0, 0.1, 0.0), (0.0, 0.0, 0.2)),
+    *((0.07, 0.07, 0.0), (0.07, -0.07, 0.0), (0.07, 0.0, 0.14), (0.07, 0.0, -0.14)),
+    *((0.0, 0.07, 0.14), (0.0, 0.07, -0.14)),
+)
+# What a proposal must bring in its window, of its price: with its neighbours free to move it brings more.
+_SHARE = 0.5
+# A proposal is a start for the joint fit: no need to fit it further than this.
+_ITERATIONS, _SETTLED = 10, 0.5
+
+
+@dataclass(frozen=True)
+class Proposer:
+    """Proposes molecules; each is fitted in a window with all others fixed, and kept if it helps there.
+
+    psf: its patch is the window;  bounds: where molecules may go;  search: matched filter;
+    at_once: candidates in a frame.
+    """
+
+    psf: PSF
+    bounds: Bounds
+    search: MatchedFilter
+    at_once: int = 8
+
+    def missing(
+        self, state: JointState, linear: LinearImage, likelihood: Likelihood, price: float
+    ) -> tuple[JointState, Tensor]:
+        """The state with molecules where the residual shows light, and the frames (increasing) that have any.
+
+        linear: the image around the state;  price: fall of the deviance that a molecule must bring.
+        """
+        found = self.search.search(
+            likelihood.score(linear.image),
+            likelihood.information(linear.image),
+            price * _misfit(likelihood, linear.image),
+            apart_px=_APART_PX,
+            most=self.at_once,
+        )
+        if not len(found.frame):
+            return state, found.frame
+        windows = Windows.around(found.xyz, found.frame, likelihood, self.psf, linear.image)
+        blur = None if state.blur_px is None else self._blur(state, len(found.frame))[:, None]
+        fit = WindowFit(self.psf, self.bounds, _ITERATIONS, _SETTLED)
+        fitted = fit(windows, found.xyz[:, None], found.photons[:, None], blur_px=blur)
+        gain = windows.likelihood.deviance(torch.zeros_like(windows.likelihood.frames)) - fitted.deviance
+        keep = gain > _SHARE * price
+        added = replace(fitted.state, frame=found.frame).rows(keep)
+        return state.with_rows(added.xyz, added.photons, added.frame, added.blur_px), added.frame.unique()
+
+    def divided(
+        self, state: JointState, linear: LinearImage, likelihood: Likelihood, price: float
+    ) -> tuple[JointState, Tensor]:
+        """The state with molecules that may stand for two divided, and the frames that have any.
+
+        Two close molecules fitted as one leave a residual with as much light above as below zero, in which
+        the matched filter sees little.
+        """
+        gain, half = self._division_gains(state, linear, likelihood)
+        rows = _strongest(state.xyz, state.frame, gain, gain > _SHARE * price).nonzero()[:, 0]
+        if not len(rows):
+            return state, rows
+        windows = Windows.around(state.xyz[rows], state.frame[rows], likelihood, self.psf, linear.image)
+        fitted = self._twins(state, linear, windows, rows, half[rows])
+        gain = windows.likelihood.deviance(torch.zeros_like(windows.likelihood.frames)) - fitted.deviance
+        chosen = (gain > _SHARE * price).nonzero()[:, 0]
+        twins, gone = fitted.state.select(chosen), torch.zeros_like(state.frame, dtype=torch.bool)
+        gone[rows[chosen]] = True
+        frame = state.frame[rows[chosen]].repeat_interleave(2)
+        return state.rows(~gone).with_rows(twins.xyz, twins.photons, frame, twins.blur_px), frame.unique()
+
+    def _division_gains(
+        self, state: JointState, linear: LinearImage, likelihood: Likelihood
+    ) -> tuple[Tensor, Tensor]:
+        """What dividing each molecule would bring, (N,), and the way to do it: (N, 3) µm from the middle.
+
+        A score test (Rao 1948): division changes the image along t = PSF(+) + PSF(−) − 2·PSF, here made
+        orthogonal to what the molecule's own unknowns can do; the deviance falls by (t·score)²/(t·F·t).
+        """
+        gains, halves = state.photons.new_zeros(len(state)), torch.zeros_like(state.xyz)
+        if not len(state):
+            return gains, halves
+        information = linear.assembly.cut(likelihood.information(linear.image)).flatten(1)
+        score = linear.assembly.cut(likelihood.score(linear.image)).flatten(1)
+        weighted = linear.jacobian * information[:, None]
+        inverse = torch.linalg.pinv(torch.bmm(weighted, linear.jacobian.mT), hermitian=True)
+        own = torch.bmm(linear.jacobian, score[:, :, None])
+        for way in state.xyz.new_tensor(_HALVES_UM):
+            change = self._change(state, linear, way)
+            crossing = torch.bmm(weighted, change[:, :, None])
+            mixed = torch.bmm(inverse, crossing)
+            pull = (change * score).sum(1) - (mixed * own).sum((1, 2))
+            stiffness = (change.square() * information).sum(1) - (mixed * crossing).sum((1, 2))
+            gain = pull.clamp(min=0).square() / stiffness.clamp(min=1e-9)
+            better = gain > gains
+            gains = torch.where(better, gain, gains)
+            halves = torch.where(better[:, None], way, halves)
+        return gains, halves
+
+    def _change(self, state: JointState, linear: LinearImage, half: Tensor) -> Tensor:
+        """Change of each patch if its molecule is divided in two, `half` (3,) µm either way: (N, h·w)."""
+        size = linear.assembly.patch
+        frames = torch.zeros(len(state), *size, dtype=state.xyz.dtype, device=state.xyz.device)
+        here = torch.arange(len(state), device=state.frame.device)
+        for sign in (1, -1):
+            patches = self.psf(state.xyz + sign * half, state.blur_px)
+            # A molecule that moves to the next pixel takes its patch along: it is put back in place.
+            moved = Assembly(patches.corner - linear.assembly.corner, here, size, tuple(frames.shape))
+            moved.add(moved.inside(patches.values), into=frames)
+        frames = linear.assembly.inside(frames).flatten(1)
+        return (frames - 2 * linear.jacobian[:, 3]) * state.photons[:, None] / 2
+
+    def _twins(
+        self, state: JointState, linear: LinearImage, windows: Windows, rows: Tensor, half: Tensor
+    ) -> Refined:
+        """Each of `rows` as two of half its light, `half` (K, 3) µm either way, fitted in its window."""
+        own = linear.jacobian[rows, 3] * state.photons[rows, None]
+        rest = windows.without(own.view_as(windows.likelihood.frames))
+        middle = state.xyz[rows]
+        xyz = torch.stack([middle - half, middle + half], 1)
+        photons = (state.photons[rows] / 2)[:, None].expand(-1, 2)
+        blur = None if state.blur_px is None else state.blur_px[rows, None].expand(-1, 2)
+        fit = WindowFit(self.psf, self.bounds, _ITERATIONS, _SETTLED)
+        return fit(rest, xyz, photons, blur_px=blur)
+
+    def _blur(self, state: JointState, count: int) -> Tensor:
+        """Blur to begin with: the mean of the others."""
+        assert state.blur_px is not None
+        middle = state.blur_px.mean() if len(state) else sum(self.bounds.blur_px) / 2
+        return state.xyz.new_ones(count) * middle
+
+
+def _strongest(xyz: Tensor, frame: Tensor, gain: Tensor, keep: Tensor) -> Tensor:
+    """Of those to keep only the one that gains most in its neighbourhood: (K,) bool."""
+    near = torch.cdist(xyz[:, :2], xyz[:, :2]) < _APART_UM
+    rival = near & (frame[:, None] == frame) & keep & (gain > gain[:, None])
+    return keep & ~rival.any(1)
+
+
+def _misfit(likelihood: Likelihood, image: Tensor) -> Tensor:
+    """Factor on the price where the model misses the data everywhere: (B,), at least 1.
+
+    Median of the squared residual of squares of 4×4 pixels over its variance, against that of noise: a missing
+    molecule spoils few of them, a wrong gain or PSF all.
+    """
+    information = likelihood.information(image)
+    variance = torch.where(information > 0, 1 / information.clamp(min=1e-12), 0.0)
+    residual = torch.where(information > 0, likelihood.score(image) * variance, 0.0)
+    total, spread = (functional.avg_pool2d(part[:, None], 4)[:, 0] * 16 for part in (residual, variance))
+    square = (total.square() / spread.clamp(min=1e-12)).flatten(1)
+    # The median of χ² of one degree of freedom is 0.455.
+    return (square.median(1).values / 0.455).clamp(min=1.0)

@@ -1,0 +1,118 @@
+"""Fits of one or a few molecules in a window of their own, everything else in the frame left as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..optics.assembly import Assembly
+from ..optics.psf import PSF
+from .background import SplineBackground
+from .likelihood import Likelihood
+from .refine import Bounds, Refined, refine
+from .state import JointState
+
+__all__ = ["WindowFit", "Windows"]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Squares cut out of frames, each to be fitted as a frame of its own.
+
+    corner: (M, 2) px, column and row of each one's first pixel;  likelihood: of the M squares.
+    """
+
+    corner: Tensor
+    likelihood: Likelihood
+
+    @classmethod
+    def around(
+        cls, xyz: Tensor, frame: Tensor, likelihood: Likelihood, psf: PSF, known: Tensor | None = None
+    ) -> Windows:
+        """Squares of the size of the PSF's patch around positions (M, 3) µm in frames (M,).
+
+        known: (B, H, W) photons that are explained already. Pixels outside the frame do not count.
+        """
+        side = psf.patch_px
+        corner = (xyz[:, :2] / psf.pixel_um).round().long() - side // 2
+        places = Assembly(corner, frame, (side, side), tuple(likelihood.frames.shape))
+        weight = torch.ones_like(likelihood.frames) if likelihood.weight is None else likelihood.weight
+        read = likelihood.read_variance
+        if isinstance(read, Tensor) and read.dim() == 2:
+            read = places.cut(read.expand_as(likelihood.frames).contiguous())
+        squares = Likelihood(
+            places.cut(likelihood.frames),
+            likelihood.excess,
+            read,
+            places.inside(places.cut(weight)),
+            None if known is None else places.cut(known),
+        )
+        return cls(corner, squares)
+
+    def select(self, rows: Tensor) -> Windows:
+        """Some of the windows, or one of them several times;  rows: index (K,)."""
+        return Windows(self.corner[rows], self.likelihood.select(rows))
+
+    def without(self, light: Tensor) -> Windows:
+        """The same with less light known: (M, h, w) photons that are to be fitted anew."""
+        now = self.likelihood
+        if now.known is None:
+            raise ValueError("no light is known in these windows")
+        known = now.known - light
+        return Windows(self.corner, Likelihood(now.frames, now.excess, now.read_variance, now.weight, known))
+
+    def shift_um(self, pixel_um: float) -> Tensor:
+        """Where each window begins in its frame: (M, 3) µm."""
+        return torch.nn.functional.pad(self.corner * pixel_um, (0, 1))
+
+
+@dataclass(frozen=True)
+class WindowFit:
+    """Fits m molecules and a level of background in each window.
+
+    psf: its patch is the window;  bounds: where molecules may go;  iterations: of `refine`, at most;
+    settled: see there.
+    """
+
+    psf: PSF
+    bounds: Bounds
+    iterations: int = 30
+    settled: float = 0.05
+
+    def __call__(
+        self,
+        windows: Windows,
+        xyz: Tensor,
+        photons: Tensor,
+        level: Tensor | None = None,
+        blur_px: Tensor | None = None,
+    ) -> Refined:
+        """xyz: (M, m, 3) µm in the windows' frames;  photons, blur_px: (M, m);  level: (M,), to begin with.
+
+        Returns the fit, positions again in the windows' frames, rows in the order given.
+        """
+        count, each = photons.shape
+        shift = windows.shift_um(self.psf.pixel_um).to(xyz).repeat_interleave(each, 0)
+        start = JointState(
+            xyz=xyz.flatten(0, 1) - shift,
+            photons=photons.flatten().clamp(min=self.bounds.photons),
+            frame=torch.arange(count, device=xyz.device).repeat_interleave(each),
+            coefficients=(xyz.new_zeros(count) if level is None else level)[:, None, None],
+            blur_px=None if blur_px is None else blur_px.flatten(),
+        )
+        fitted = refine(
+            self.psf,
+            start,
+            windows.likelihood,
+            self.surface(xyz),
+            self.bounds,
+            iterations=self.iterations,
+            settled=self.settled,
+        )
+        return fitted.moved(shift)
+
+    def surface(self, like: Tensor) -> SplineBackground:
+        """The background of a window: a level."""
+        return SplineBackground((self.psf.patch_px, self.psf.patch_px), float("inf"), like)
