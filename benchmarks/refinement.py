@@ -80,8 +80,12 @@ def bounds(simulator: Simulator, truth: Emitters, background: Tensor) -> Tensor:
     shape = tuple(background.shape)
     level = SplineBackground((shape[1], shape[2]), float("inf"), background)
     mean = background.mean((1, 2))[:, None, None]
-    state = JointState(truth.xyz, truth.photons, truth.frame, mean)
+    state = JointState(truth.xyz, truth.photons, truth.frame, mean, truth.blur_px)
     image = LinearImage(simulator.psf, state, level, shape)
+    if truth.blur_px is not None:
+        known = torch.zeros(image.jacobian.shape[:2], dtype=torch.bool)
+        known[:, 4] = True
+        image.hold(known)
     information = Likelihood(background).information(simulator.expected(truth, background))
     return joint_bounds(image, information)[0][:, :3]
 

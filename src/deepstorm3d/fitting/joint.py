@@ -47,7 +47,7 @@ class JointFit:
     bounds: Bounds
     z_um: tuple[float, float]
     fit_blur: bool = False
-    spacing_px: float = 20.0
+    spacing_px: float = 15.0
     false_alarms: float = 1e-3
     dim_photons: float = 0.0
     rounds: int = 8
