@@ -1,0 +1,106 @@
+"""Proposals: a molecule that is missing is proposed at its place, a spot of two is divided, noise is left alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from fitting_scenes import DEPTH, SIZE, Scene, scene
+from torch import Tensor
+
+from deepstorm3d.fitting.likelihood import Likelihood
+from deepstorm3d.fitting.linear import LinearImage
+from deepstorm3d.fitting.proposals import Proposer
+from deepstorm3d.fitting.refine import Bounds, refine
+from deepstorm3d.fitting.search import MatchedFilter
+from deepstorm3d.fitting.state import JointState
+
+PRICE = 25.0
+
+
+def proposer(truth: Scene) -> Proposer:
+    search = MatchedFilter(truth.psf, DEPTH, SIZE, truth.state.xyz)
+    return Proposer(truth.psf, Bounds(DEPTH, (0.75, 1.25)), search)
+
+
+def linear(truth: Scene, state: JointState) -> LinearImage:
+    return LinearImage(truth.psf, state, truth.background, truth.shape)
+
+
+def pair(apart: tuple[float, float, float], photons: tuple[float, float] = (6000, 6000)) -> Scene:
+    """One molecule that is two, and one by itself far away."""
+    base = scene(3, 1, seed=5)
+    middle = torch.tensor([1.6, 2.2, 0.6], dtype=torch.float64)
+    half = torch.tensor(apart, dtype=torch.float64) / 2
+    alone = torch.tensor([3.9, 2.0, 0.4], dtype=torch.float64)
+    xyz = torch.stack([middle - half, middle + half, alone])
+    bright = torch.tensor([*photons, 5000.0], dtype=torch.float64)
+    return replace(base, state=replace(base.state, xyz=xyz, photons=bright))
+
+
+def fitted_as_one(truth: Scene, likelihood: Likelihood) -> JointState:
+    state = truth.state
+    one = replace(
+        state.rows(torch.tensor([0, 2])),
+        xyz=torch.stack([state.xyz[:2].mean(0), state.xyz[2]]),
+        photons=torch.stack([state.photons[:2].sum(), state.photons[2]]),
+    )
+    return refine(truth.psf, one, likelihood, truth.background, Bounds(DEPTH)).state
+
+
+def test_a_missing_molecule_is_proposed_where_it_is() -> None:
+    truth = scene(5, 2, seed=1)
+    likelihood = truth.noisy()
+    state = truth.state.rows(torch.arange(5) != 3)
+    trial, tried = proposer(truth).missing(state, linear(truth, state), likelihood, PRICE)
+    assert tried.tolist() == [int(truth.state.frame[3])]
+    assert len(trial) == 5
+    nearest = torch.cdist(truth.state.xyz[3:4], trial.xyz).min()
+    # In its window with all others fixed it is found almost as well as it can be.
+    assert float(nearest) < 0.05
+
+
+def test_a_proposed_molecule_brings_a_blur_where_the_others_have_one() -> None:
+    truth = scene(4, 1, blur=True, seed=1)
+    likelihood = truth.noisy()
+    state = truth.state.rows(torch.arange(4) != 2)
+    trial, _ = proposer(truth).missing(state, linear(truth, state), likelihood, PRICE)
+    assert trial.blur_px is not None and state.blur_px is not None
+    assert len(trial.blur_px) == 4
+    assert bool(((trial.blur_px >= 0.75) & (trial.blur_px <= 1.25)).all())
+
+
+def test_nothing_is_proposed_where_the_list_is_complete() -> None:
+    truth = scene(6, 3, seed=2)
+    likelihood = truth.noisy()
+    state = refine(truth.psf, truth.state, likelihood, truth.background, Bounds(DEPTH)).state
+    image = linear(truth, state)
+    for propose in (proposer(truth).missing, proposer(truth).divided):
+        trial, tried = propose(state, image, likelihood, PRICE)
+        assert len(trial) == 6
+        assert not len(tried)
+
+
+def nearest_to(truth: Tensor, found: Tensor) -> float:
+    return float(torch.cdist(truth, found).amin(1).max())
+
+
+def test_a_spot_of_two_is_divided_along_the_line_between_them() -> None:
+    for apart in ((0.3, 0.0, 0.0), (0.0, 0.3, 0.0), (0.0, 0.0, 0.6), (0.2, -0.2, 0.0)):
+        truth = pair(apart)
+        likelihood = truth.noisy()
+        state = fitted_as_one(truth, likelihood)
+        trial, tried = proposer(truth).divided(state, linear(truth, state), likelihood, PRICE)
+        assert tried.tolist() == [0]
+        assert len(trial) == 3
+        assert nearest_to(truth.state.xyz, trial.xyz) < 0.15
+
+
+def test_a_division_keeps_the_light_of_the_spot() -> None:
+    truth = pair((0.3, 0.0, 0.0), (9000, 4000))
+    likelihood = truth.noisy()
+    state = fitted_as_one(truth, likelihood)
+    trial, _ = proposer(truth).divided(state, linear(truth, state), likelihood, PRICE)
+    assert abs(float(trial.photons.sum() / state.photons.sum()) - 1) < 0.05
+    # The molecule alone is left as it was.
+    assert bool((torch.cdist(state.xyz[1:], trial.xyz) == 0).any())
