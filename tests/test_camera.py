@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from deepstorm3d import camera as camera_module
 from deepstorm3d.camera import (
     Camera,
     EmccdCamera,
@@ -21,6 +23,7 @@ from deepstorm3d.camera import (
     poisson,
 )
 from deepstorm3d.errors import InputError
+from deepstorm3d.localizer.localizer import stabilise
 
 QUIET_EMCCD = EmccdCamera(em_gain=300, gain=0.1, baseline=500, read_noise=0, spurious_charge=0)
 
@@ -160,6 +163,18 @@ def test_the_gradient_of_an_scmos_count_is_the_gain_on_average() -> None:
     ScmosCamera(gain=2.5).expose(expected, seeded()).sum().backward()
     assert expected.grad is not None
     assert expected.grad.mean().item() == pytest.approx(2.5, rel=0.005)
+
+
+@pytest.mark.parametrize("mean", [5.0, 10.0, 50.0])
+def test_the_gradient_of_what_a_network_sees_is_within_a_percent(mean: float) -> None:
+    # d/dμ E f(n) = E[f(n+1) − f(n)] exactly for Poisson n; f is the root that stabilises a network's input.
+    counts = torch.arange(0, int(mean + 12 * mean**0.5 + 30), dtype=torch.float64)
+    share = (counts * math.log(mean) - mean - torch.lgamma(counts + 1)).exp()
+    exact = (share * (stabilise(counts + 1) - stabilise(counts))).sum()
+    expected = torch.full_like(counts, mean).requires_grad_()
+    drawn = camera_module._CountingDraw.apply(expected, counts)
+    (gradient,) = torch.autograd.grad((share * stabilise(drawn)).sum(), expected)
+    assert float(gradient.sum()) == pytest.approx(float(exact), rel=0.01)
 
 
 def test_the_gradient_stays_bounded_where_there_is_no_light() -> None:

@@ -1,4 +1,4 @@
-"""Proposals: a molecule that is missing is proposed at its place, a spot of two is divided, noise is left alone."""
+"""Proposals: a missing molecule is proposed at its place, a spot of two is divided, noise is left alone."""
 
 from __future__ import annotations
 

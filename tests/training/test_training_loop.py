@@ -27,6 +27,7 @@ from deepstorm3d.training.checkpoint import MetricsLog, load_checkpoint
 from deepstorm3d.training.loop import Progress, RunFiles, TrainingDiverged, learning_rate, train
 from deepstorm3d.training.sampler import Batch, FrameSampler
 from deepstorm3d.training.spec import TrainingSpec
+from deepstorm3d.training.state import TrainingState
 from deepstorm3d.training.validation import Validation, validate
 
 SPEC = TrainingSpec(
@@ -199,7 +200,7 @@ def test_a_learning_rate_far_too_high_is_found_out(tiny: Experiment, sampler: Fr
 
 
 def watched(losses: list[float], warmup: int = 0) -> None:
-    state = loop._State()
+    state = TrainingState()
     for loss in losses:
         state.step += 1
         loop._watch(loss, state, SPEC.with_(warmup_steps=warmup))

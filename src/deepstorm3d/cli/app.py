@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
+from .designing import design_psf
 from .failures import GuardedGroup
 from .limiting import limit
 from .lists import convert, evaluate, render
@@ -44,7 +45,7 @@ def _program(
 for command in (demo, config):
     app.command()(command)
 app.add_typer(models, name="models")
-for command in (simulate, train, localize, evaluate, regenerate, limit, render, convert):
+for command in (simulate, train, localize, evaluate, regenerate, limit, design_psf, render, convert):
     app.command()(command)
 
 

@@ -37,7 +37,8 @@ def config(
         typer.Option(
             "--preset",
             metavar="NAME",
-            help="Set-up to start from: quickstart, storm, telomeres, density-study, psf-learning or tetrapod.",
+            help="Set-up to start from: quickstart, storm, telomeres, density-study, psf-learning, "
+            "mask-design or tetrapod.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Experiment file to write (.yaml).")],

@@ -11,14 +11,14 @@ import torch
 from ..errors import InputError
 from ..io.masks import mask_sha256, read_mask
 from ..io.parts import claim_name
-from ..optics.masks import FileMask
+from ..optics.masks import MASK_KINDS, FileMask
 from ..optics.model import build_psf
 from ..optics.tabulated import TabulatedPSF
 from ..spec import set_by_path, spec_from_mapping
 from .experiment import Experiment, experiment_mask, read_experiment, write_experiment
 from .presets import PRESETS, preset
 
-__all__ = ["configure_experiment", "find_experiment"]
+__all__ = ["configure_experiment", "find_experiment", "with_mask"]
 
 
 def configure_experiment(
@@ -63,6 +63,22 @@ def find_experiment(name: str, assignments: Sequence[str] = ()) -> Experiment:
         f"there is no experiment file {name}, and no preset of that name; write one with "
         f"'deepstorm3d config --preset NAME --out {name}', presets: {', '.join(PRESETS)}"
     )
+
+
+def with_mask(experiment: Experiment, mask: str) -> Experiment:
+    """The experiment with another mask: a kind by its name ("tetrapod"), or a mask file.
+
+    Raises InputError where it is neither, naming the kinds, or where the file is no mask.
+    """
+    path = Path(mask)
+    if path.suffix:
+        values = read_mask(path)
+        return experiment.with_(mask=FileMask(path=str(path), sha256=mask_sha256(values)))
+    mapping = {**experiment.to_mapping(), "mask": {"kind": mask}}
+    kinds = [name for name in MASK_KINDS if name != "file"]
+    if mask not in kinds:
+        raise InputError(f"there is no mask '{mask}'; there are: {', '.join(kinds)}, or give a file")
+    return spec_from_mapping(Experiment, mapping, source=f"mask {mask}")
 
 
 def _changed(mapping: dict[str, Any], assignments: Sequence[str], *, source: str) -> Experiment:

@@ -21,6 +21,7 @@ from ..optics.microscope import Microscope
 from ..optics.model import PSFSpec
 from ..simulation.priors import Scene
 from ..spec import Spec, quantity, set_by_path, spec_from_mapping, to_yaml
+from ..training.design import DesignSpec
 from ..training.spec import TrainingSpec
 
 __all__ = ["Experiment", "experiment_mask", "read_experiment", "write_experiment"]
@@ -46,6 +47,7 @@ class Experiment(Spec):
     )
     network: NetworkSpec = quantity(CoarseSpec(), "", "coarse, mixture or voxel")
     training: TrainingSpec = quantity(TrainingSpec(), "", "how long and how fast the network learns")
+    design: DesignSpec = quantity(DesignSpec(), "", "how the mask changes where it is to be designed")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..camera import MinimumSubtractedCamera
 from ..errors import InputError
 from ..localizer.coarse import CoarseSpec
-from ..optics.masks import AstigmaticMask
+from ..optics.masks import AstigmaticMask, ZeroMask
 from ..optics.microscope import Microscope
 from ..optics.model import PSFSpec
 from ..simulation.backgrounds import NoBackground, SuperGaussianBackground, UniformBackground
@@ -20,6 +20,7 @@ from ..simulation.priors import (
     UniformCount,
     UniformPhotons,
 )
+from ..training.design import DesignSpec
 from ..training.spec import TrainingSpec
 from .experiment import Experiment
 
@@ -124,6 +125,26 @@ def _quickstart() -> Experiment:
     )
 
 
+def _mask_design() -> Experiment:
+    """A mask for 2 µm of depth, designed on two processor cores in three quarters of an hour.
+
+    The set-up of `psf-learning` made small: half the depth, frames of 48 px, mask pixels 4 × 4 times as large.
+    """
+    microscope = _TELOMERES.with_(focus=1.4, mask_pitch=4 * _TELOMERES.mask_pitch)
+    count = DensityCount(low=0.1, high=1.5)
+    return Experiment(
+        name="mask-design",
+        microscope=microscope,
+        mask=ZeroMask(),
+        psf=PSFSpec(patch_px=35),
+        frame_px=(48, 48),
+        scenes={"nucleus": _nucleus(count, (0.0, 2.0), (-10.0, -10.0))},
+        network=CoarseSpec(channels=48),
+        training=TrainingSpec(steps=9000, batch=8, crop_px=48, validation_crops=64),
+        design=DesignSpec(spread=1.0),
+    )
+
+
 PRESETS: dict[str, Callable[[], Experiment]] = {
     "quickstart": _quickstart,
     "storm": _storm,
@@ -131,6 +152,7 @@ PRESETS: dict[str, Callable[[], Experiment]] = {
     "density-study": _density,
     "psf-learning": _psf_learning,
     "tetrapod": _tetrapod,
+    "mask-design": _mask_design,
 }
 
 

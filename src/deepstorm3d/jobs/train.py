@@ -32,7 +32,7 @@ from .train_preview import draw_training_preview
 
 Watcher = Callable[[Progress, NetworkLocalizer, FrameSampler], None]
 
-__all__ = ["TrainingRun", "build_localizer", "build_sampler", "train_model"]
+__all__ = ["TrainingRun", "build_localizer", "build_sampler", "model_card", "train_model"]
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def train_model(
         )
         if validation is None or not is_main_process():
             return None
-        card = _card(experiment, validation, run.metrics, place)
+        card = model_card(experiment, validation, run.metrics, place)
         save_model_file(_model_file(experiment, localizer, phase if store_mask else None, card), out)
         run.checkpoint.unlink(missing_ok=True)
     return validation
@@ -154,7 +154,7 @@ def _model_file(
     )
 
 
-def _card(
+def model_card(
     experiment: Experiment, validation: Validation, metrics: Path, device: torch.device
 ) -> dict[str, Any]:
     """What a user should know of a model: where from, at what cost, how good."""

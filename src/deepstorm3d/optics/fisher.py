@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .assembly import Assembly
 from .psf import PSF
 
-__all__ = ["crlb", "fisher_information"]
+__all__ = ["crlb", "fisher_information", "joint_crlb"]
 
 
 def fisher_information(
@@ -46,3 +47,38 @@ def crlb(psf: PSF, xyz: Tensor, photons: Tensor, background: Tensor, blur_px: Te
     ridge = 1e-9 * torch.eye(5, dtype=xyz.dtype, device=xyz.device)
     inverse = torch.linalg.inv(correlation + ridge)
     return (inverse.diagonal(dim1=-2, dim2=-1).clamp(min=0)).sqrt() * scale
+
+
+def joint_crlb(
+    psf: PSF,
+    xyz: Tensor,
+    photons: Tensor,
+    frame: Tensor,
+    background: Tensor,
+    size: tuple[int, int],
+    blur_px: Tensor | None = None,
+) -> Tensor:
+    """The same bound for molecules whose images overlap: all of a frame and its level estimated together.
+
+    xyz: (N, 3) µm;  photons, frame: (N,);  background: (B,) photons per pixel, > 0;  size: (H, W) of the
+    frames;  returns (N, 4): σ of x, y, z (µm), photons.  Differentiable in all that the PSF is made of.
+    """
+    patches, slopes = psf.derivatives(xyz, blur_px)
+    bright = photons[:, None, None]
+    shape = (len(background), *size)
+    places = Assembly(patches.corner, frame, (patches.values.shape[1], patches.values.shape[2]), shape)
+    mean = places.add(places.inside(patches.values * bright)) + background[:, None, None]
+    jacobian = torch.cat([bright[:, None] * slopes, patches.values[:, None]], 1).flatten(2)
+    sigma = []
+    for number, image in enumerate(mean):
+        rows = (frame == number).nonzero()[:, 0]
+        dense = places.dense(jacobian[rows], rows, (0, size[0], 0, size[1]))
+        dense = torch.cat([dense, torch.ones_like(image).view(1, -1)])
+        information = (dense / image.flatten()) @ dense.mT
+        scale = information.diagonal().clamp(min=1e-30).rsqrt()
+        # The ridge keeps the bound of a molecule that leaves no trace finite.
+        unit = information * scale[:, None] * scale + 1e-7 * torch.eye(len(scale)).to(information)
+        variances = torch.linalg.inv(unit).diagonal() * scale.square()
+        sigma.append(variances[:-1].clamp(min=1e-20).sqrt().view(len(rows), 4))
+    order = torch.argsort(torch.argsort(frame, stable=True), stable=True)
+    return torch.cat(sigma)[order] if sigma else xyz.new_zeros(0, 4)

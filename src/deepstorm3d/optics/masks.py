@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
-from functools import cache
-from importlib import resources
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import torch
 from pydantic import Field
@@ -14,24 +10,26 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..spec import Spec, quantity
+from .designs import double_helix_phase, random_phase, tetrapod_coefficients, vortex_phase
 from .microscope import Microscope
 from .pupil import mask_coordinates
 from .zernike import zernike_basis
 
 __all__ = [
+    "MASK_KINDS",
     "AstigmaticMask",
     "DoubleHelixMask",
     "FileMask",
     "MaskSpec",
     "PhaseMask",
     "PixelMask",
+    "RandomMask",
     "TetrapodMask",
+    "VortexMask",
     "ZernikeMask",
     "ZernikePhase",
     "ZeroMask",
     "build_mask",
-    "double_helix_phase",
-    "tetrapod_coefficients",
 ]
 
 
@@ -143,6 +141,22 @@ class DoubleHelixMask(Spec):
     waist: float = quantity(0.35, "", "Gaussian waist of the modes as a fraction of the aperture", gt=0.1, lt=2)
 
 
+class VortexMask(Spec):
+    """A spiral phase."""
+
+    kind: Literal["vortex"] = "vortex"
+    charge: int = quantity(1, "", "turns of the phase around the axis", ge=-10, le=10)
+
+
+class RandomMask(Spec):
+    """A smooth random phase, to start a design from."""
+
+    kind: Literal["random"] = "random"
+    rms: float = quantity(1.0, "rad rms", "of all coefficients together", ge=0, le=10)
+    order: int = quantity(6, "", "highest radial order of its Zernike polynomials", ge=2, le=20)
+    seed: int = quantity(0, "", "another seed, another phase", ge=0)
+
+
 class ZernikeMask(Spec):
     """Any sum of Zernike polynomials."""
 
@@ -158,14 +172,24 @@ class FileMask(Spec):
     sha256: str = quantity("", "", "hash of the phase (shape and float32 values)")
 
 
-MaskSpec = Annotated[
-    ZeroMask | AstigmaticMask | TetrapodMask | DoubleHelixMask | ZernikeMask | FileMask,
-    Field(discriminator="kind"),
-]
+_AnyMask = (
+    ZeroMask
+    | AstigmaticMask
+    | TetrapodMask
+    | DoubleHelixMask
+    | VortexMask
+    | RandomMask
+    | ZernikeMask
+    | FileMask
+)
+MaskSpec = Annotated[_AnyMask, Field(discriminator="kind")]
+
+MASK_KINDS: tuple[str, ...] = tuple(kind.model_fields["kind"].default for kind in get_args(_AnyMask))
+"""Names of all kinds, as experiment files have them."""
 
 
 def build_mask(
-    spec: ZeroMask | AstigmaticMask | TetrapodMask | DoubleHelixMask | ZernikeMask | FileMask,
+    spec: _AnyMask,
     microscope: Microscope,
     *,
     phase: Tensor | None = None,
@@ -190,39 +214,11 @@ def build_mask(
             return ZernikePhase(microscope, list(table), values, learn=learn)
         case DoubleHelixMask(waist=waist):
             return PixelMask(double_helix_phase(microscope, waist), learn=learn)
+        case VortexMask(charge=charge):
+            return PixelMask(vortex_phase(microscope, charge), learn=learn)
+        case RandomMask(rms=rms, order=order, seed=seed):
+            return PixelMask(random_phase(microscope, rms, order, seed), learn=learn)
         case FileMask():
             if phase is None:
                 raise InputError("this experiment's mask is not stored with it: give it with --mask FILE")
             return PixelMask(phase, learn=learn)
-
-
-@cache
-def tetrapod_coefficients() -> dict[int, float]:
-    """Noll index → rad rms of the built-in Tetrapod (made by benchmarks/design_tetrapod.py)."""
-    text = resources.files("deepstorm3d.optics").joinpath("tetrapod.json").read_text(encoding="utf-8")
-    return {int(index): float(value) for index, value in json.loads(text)["coefficients"].items()}
-
-
-def double_helix_phase(microscope: Microscope, waist: float = 0.35) -> Tensor:
-    """Phase of the Gauss-Laguerre modes (m, n) = (1,1), (3,5), (5,9), (7,13), (9,17) in equal parts.
-
-    The azimuthal orders m differ by 2 (two lobes), the axial orders n by 4 (they turn with depth).
-    waist: as a fraction of the usable aperture;  returns (K, K) rad (Pavani & Piestun 2008).
-    """
-    axis = mask_coordinates(microscope.mask_px, microscope.mask_pitch)
-    axis = axis / (waist * microscope.aperture * microscope.pupil_diameter / 2)
-    x, y = axis[None, :], axis[:, None]
-    rho2, theta = x**2 + y**2, torch.atan2(y.expand(len(axis), -1), x.expand(len(axis), -1))
-    field = torch.zeros_like(rho2, dtype=torch.complex128)
-    for m, n in ((1, 1), (3, 5), (5, 9), (7, 13), (9, 17)):
-        p = (n - m) // 2
-        norm = math.sqrt(2 * math.factorial(p) / (math.pi * math.factorial(p + m)))
-        radial = norm * (2 * rho2) ** (m / 2) * _laguerre(p, m, 2 * rho2) * torch.exp(-rho2)
-        field = field + torch.polar(radial, m * theta)
-    return torch.angle(field)
-
-
-def _laguerre(p: int, m: int, x: Tensor) -> Tensor:
-    """Generalised Laguerre polynomial L_p^m(x)."""
-    terms = ((-1) ** k * math.comb(p + m, p - k) / math.factorial(k) * x**k for k in range(p + 1))
-    return sum(terms, torch.zeros_like(x))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import InputError
 from .blur import gaussian_blur_valid, gaussian_radius
@@ -114,8 +116,13 @@ class ScalarPSF(nn.Module):
         corner, offset = patch_corner(xyz, self.pixel_um, self.patch_px)
         pupil = self._in_focus_field(xyz.dtype)
         margin = gaussian_radius(float(blur.detach().max()) if len(blur) else 0.0)
+        intensity = partial(self._intensity, margin=margin, with_derivatives=with_derivatives)
+        if pupil.requires_grad and torch.is_grad_enabled():
+            # A mask that learns: keeping the fields of all molecules for the gradient would fill the memory
+            # (telomeres: 8 MB each), so a chunk's are computed once more when its turn comes.
+            intensity = partial(checkpoint, intensity, use_reentrant=False)
         images = [
-            self._intensity(pupil, offset[rows], xyz[rows, 2], margin, with_derivatives)
+            intensity(pupil, offset[rows], xyz[rows, 2])
             for rows in torch.arange(len(xyz), device=xyz.device).split(self.chunk)
         ]
         side = self.patch_px + 2 * margin

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import nn
@@ -41,7 +42,9 @@ def is_main_process() -> bool:
 
 def share_gradients(module: nn.Module) -> nn.Module:
     """The module with its gradients averaged over the group; the module itself without a group."""
-    return DistributedDataParallel(module) if torch.distributed.is_initialized() else module
+    # Tables of the image model are the same everywhere; sent at every step they would cost more than the step.
+    parallel = partial(DistributedDataParallel, broadcast_buffers=False)
+    return parallel(module) if torch.distributed.is_initialized() else module
 
 
 def stop_together(stop: bool, device: torch.device) -> bool:

@@ -13,14 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..emitters import Emitters
 from ..errors import InputError
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.precision import mixed_precision
 from .checkpoint import MetricsLog, load_checkpoint, save_atomically
+from .design import MaskLearning
 from .distributed import is_main_process, rank, share_gradients, stop_together
 from .sampler import Batch, FrameSampler
 from .spec import TrainingSpec
+from .state import TrainingState, refuse_another, restore, settings, snapshot
 from .validation import Validation, validate
 
 __all__ = ["Progress", "RunFiles", "TrainingDiverged", "learning_rate", "train"]
@@ -58,31 +59,21 @@ class Progress:
     validation: Validation | None = None
 
 
-@dataclass
-class _State:
-    """What changes as training goes on, apart from weights and optimiser."""
-
-    step: int = 0
-    best_jaccard: float = -1.0
-    best_weights: dict[str, Tensor] | None = None
-    since_best: int = 0
-    threshold: float = 0.5
-    smooth_loss: float = math.nan
-    lowest_loss: float = math.inf
-    seconds: float = 0.0
-
-
 class _Objective(nn.Module):
-    """Loss of a batch as one module, so that gradients can be shared between processes."""
+    """Loss of a fresh batch as one module, so that gradients can be shared between processes."""
 
-    def __init__(self, localizer: NetworkLocalizer, half_precision: bool) -> None:
+    def __init__(
+        self, localizer: NetworkLocalizer, sampler: FrameSampler, spec: TrainingSpec, mask: MaskLearning | None
+    ) -> None:
         super().__init__()
-        self.localizer, self.half_precision = localizer, half_precision
+        self.localizer, self.sampler, self.spec, self.mask = localizer, sampler, spec, mask
 
-    def forward(self, photons: Tensor, truth: Emitters) -> Tensor:
-        with mixed_precision(photons.device, self.half_precision):
-            raw = self.localizer(photons)
-        return self.localizer.network.loss(raw, truth)
+    def forward(self, generator: torch.Generator) -> Tensor:
+        batch = self.sampler.draw(self.spec.batch, generator)
+        with mixed_precision(batch.photons.device, self.spec.half_precision):
+            raw = self.localizer(batch.photons)
+        loss = self.localizer.network.loss(raw, batch.truth)
+        return loss if self.mask is None else loss + self.mask.penalty()
 
 
 def learning_rate(step: int, spec: TrainingSpec) -> float:
@@ -99,6 +90,7 @@ def train(
     spec: TrainingSpec,
     *,
     seed: int = 0,
+    mask: MaskLearning | None = None,
     files: RunFiles | None = None,
     resume: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -107,53 +99,81 @@ def train(
     """Train a localizer in place; it ends with the weights of its best validation, in evaluation mode.
 
     localizer and sampler lie on the device to train on;  seed: of the frames (the caller seeds the
-    weights);  files: checkpoint and log;  resume: go on from the checkpoint, exactly as if never
-    stopped;  on_progress: called after each step;  should_stop: asked after each step; a stopped run
-    is saved and can be resumed.
+    weights);  mask: how the image model's own parameters learn, where it has any: the mask then gets its
+    gradient through image, noise and network (Nehme et al. 2020), and ends as it was at that validation;
+    files: checkpoint and log;  resume: go on from the checkpoint, exactly as if never stopped;
+    on_progress: called after each step;  should_stop: asked after each step; a stopped run is saved and
+    can be resumed.
     Returns the validation of these weights; None where the run was stopped, and in all but the main process.
     Raises TrainingDiverged, and InputError where the checkpoint does not fit.
     """
     files = files or RunFiles()
     device = localizer.offset.device
     log = MetricsLog(files.metrics if is_main_process() else None)
-    pixel_um = sampler.simulator.field.pixel_um
-    fixed = sampler.draw(spec.validation_crops, torch.Generator(device).manual_seed(seed + _VALIDATION_SEED))
+    fixed = _validation_frames(sampler, spec, seed, device)
     localizer.measure_normalisation(fixed.photons)
-    optimiser = torch.optim.AdamW(localizer.parameters(), spec.learning_rate, weight_decay=spec.weight_decay)
-    state, generator = _begin(localizer, optimiser, spec, files, seed=seed, resume=resume)
+    optimiser = _optimiser(localizer, sampler, spec, mask)
+    state, generator = _begin(localizer, sampler, optimiser, spec, files, seed=seed, resume=resume)
     log.rewind(state.step)
-    objective = share_gradients(_Objective(localizer, spec.half_precision))
+    objective = share_gradients(_Objective(localizer, sampler, spec, mask))
     localizer.train()
     stopped = False
     while state.step < spec.steps:
         began = time.perf_counter()
         rate = learning_rate(state.step, spec)
-        loss = _step(objective, optimiser, sampler.draw(spec.batch, generator), rate, spec.clip_norm)
+        loss = _step(objective, optimiser, generator, rate / spec.learning_rate, spec.clip_norm)
         state.step += 1
         _watch(loss, state, spec)
         taken = time.perf_counter() - began
         state.seconds += taken
         due = state.step % spec.validate_every == 0 or state.step == spec.steps
-        validation = _validate(localizer, fixed, pixel_um, spec, state) if due and is_main_process() else None
+        validation = None
+        if due and is_main_process():
+            # The same emitters, but seen through the mask as it is now.
+            fixed = fixed if mask is None else _validation_frames(sampler, spec, seed, device)
+            validation = _validate(localizer, sampler, fixed, spec, state)
         stopped = stop_together(should_stop() or _out_of_patience(state, spec), device)
         if is_main_process():
             progress = Progress(state.step, spec.steps, loss, rate, spec.batch / taken, validation)
             _record(log, progress, state)
             on_progress(progress)
             if files.checkpoint and (stopped or due or state.step % spec.checkpoint_every == 0):
-                snapshot = _snapshot(localizer, optimiser, generator, state)
-                save_atomically({**snapshot, **_settings(spec, files)}, files.checkpoint)
+                now = snapshot(localizer, sampler, optimiser, generator, state)
+                save_atomically({**now, **settings(spec, files.experiment)}, files.checkpoint)
         if stopped:
             break
     if stopped and not _out_of_patience(state, spec):
         return None
     if state.best_weights is not None:
         localizer.load_state_dict(state.best_weights)
+    if state.best_optics is not None:
+        sampler.load_state_dict(state.best_optics)
+        fixed = _validation_frames(sampler, spec, seed, device)
     localizer.threshold = state.threshold
     localizer.eval()
     if not is_main_process():
         return None
+    pixel_um = sampler.simulator.field.pixel_um
     return validate(localizer, fixed, pixel_um, half_precision=spec.half_precision)
+
+
+@torch.no_grad()
+def _validation_frames(sampler: FrameSampler, spec: TrainingSpec, seed: int, device: torch.device) -> Batch:
+    """Always the same emitters, background and noise."""
+    return sampler.draw(spec.validation_crops, torch.Generator(device).manual_seed(seed + _VALIDATION_SEED))
+
+
+def _optimiser(
+    localizer: NetworkLocalizer, sampler: FrameSampler, spec: TrainingSpec, mask: MaskLearning | None
+) -> torch.optim.Optimizer:
+    """AdamW over the network and, at its own rate and without decay, over what the image model learns."""
+    groups = [{"params": list(localizer.parameters()), "highest": spec.learning_rate}]
+    optics = list(sampler.parameters())
+    if optics:
+        if mask is None:
+            raise ValueError("the image model has parameters to learn: say how (mask=MaskLearning(...))")
+        groups.append({"params": optics, "highest": mask.learning_rate, "weight_decay": 0.0})
+    return torch.optim.AdamW(groups, spec.learning_rate, weight_decay=spec.weight_decay)
 
 
 def _stream(seed: int, step: int, device: torch.device) -> torch.Generator:
@@ -163,39 +183,45 @@ def _stream(seed: int, step: int, device: torch.device) -> torch.Generator:
 
 def _begin(
     localizer: NetworkLocalizer,
+    sampler: FrameSampler,
     optimiser: torch.optim.Optimizer,
     spec: TrainingSpec,
     files: RunFiles,
     *,
     seed: int,
     resume: bool,
-) -> tuple[_State, torch.Generator]:
+) -> tuple[TrainingState, torch.Generator]:
     """State and random frames to begin with: new, or those of the checkpoint."""
     generator = _stream(seed, 0, localizer.offset.device)
     if not resume or files.checkpoint is None or not files.checkpoint.exists():
-        return _State(), generator
+        return TrainingState(), generator
     saved = load_checkpoint(files.checkpoint)
-    _refuse_another(saved, spec, files)
-    state = _restore(saved, localizer, optimiser, generator)
+    refuse_another(saved, spec, files.experiment, files.checkpoint)
+    state = restore(saved, localizer, sampler, optimiser, generator)
     # The checkpoint holds the main process's stream; every other one starts a new stream of its own.
     return state, generator if is_main_process() else _stream(seed, state.step, localizer.offset.device)
 
 
 def _step(
-    objective: nn.Module, optimiser: torch.optim.Optimizer, batch: Batch, rate: float, clip_norm: float
+    objective: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+    share: float,
+    clip_norm: float,
 ) -> float:
-    """One batch, one update; returns the loss."""
+    """One batch, one update, with this share of the highest rates; returns the loss."""
     for group in optimiser.param_groups:
-        group["lr"] = rate
-    loss = objective(batch.photons, batch.truth)
+        group["lr"] = share * group["highest"]
+    loss = objective(generator)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(objective.parameters(), clip_norm)
+    # The network's gradient is clipped by itself: that of the mask has another scale.
+    nn.utils.clip_grad_norm_(optimiser.param_groups[0]["params"], clip_norm)
     optimiser.step()
     return float(loss.detach())
 
 
-def _watch(loss: float, state: _State, spec: TrainingSpec) -> None:
+def _watch(loss: float, state: TrainingState, spec: TrainingSpec) -> None:
     """Keep a running mean of the loss and stop a run that has left all bounds."""
     before = state.smooth_loss
     state.smooth_loss = loss if math.isnan(before) else 0.98 * before + 0.02 * loss
@@ -215,23 +241,30 @@ def _watch(loss: float, state: _State, spec: TrainingSpec) -> None:
 
 
 def _validate(
-    localizer: NetworkLocalizer, fixed: Batch, pixel_um: float, spec: TrainingSpec, state: _State
+    localizer: NetworkLocalizer,
+    sampler: FrameSampler,
+    fixed: Batch,
+    spec: TrainingSpec,
+    state: TrainingState,
 ) -> Validation:
     """Validate, and remember the weights if they are the best so far."""
+    pixel_um = sampler.simulator.field.pixel_um
     validation = validate(localizer, fixed, pixel_um, half_precision=spec.half_precision)
     state.since_best += 1
     if validation.score.jaccard > state.best_jaccard:
         state.best_jaccard, state.since_best = validation.score.jaccard, 0
         state.threshold = validation.threshold
         state.best_weights = copy.deepcopy(localizer.state_dict())
+        if any(True for _ in sampler.parameters()):
+            state.best_optics = copy.deepcopy(sampler.state_dict())
     return validation
 
 
-def _out_of_patience(state: _State, spec: TrainingSpec) -> bool:
+def _out_of_patience(state: TrainingState, spec: TrainingSpec) -> bool:
     return spec.patience > 0 and state.since_best >= spec.patience
 
 
-def _record(log: MetricsLog, progress: Progress, state: _State) -> None:
+def _record(log: MetricsLog, progress: Progress, state: TrainingState) -> None:
     """A line every 50 steps and at each validation."""
     if progress.validation is None and progress.step % 50:
         return
@@ -246,65 +279,3 @@ def _record(log: MetricsLog, progress: Progress, state: _State) -> None:
         line["threshold"] = progress.validation.threshold
         line.update(progress.validation.score.to_mapping())
     log.append(line)
-
-
-def _snapshot(
-    localizer: NetworkLocalizer,
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator,
-    state: _State,
-) -> dict[str, Any]:
-    """Everything needed to go on as if never stopped."""
-    return {
-        "weights": localizer.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "generator": generator.get_state(),
-        **vars(state),
-    }
-
-
-def _settings(spec: TrainingSpec, files: RunFiles) -> dict[str, Any]:
-    """What a checkpoint belongs to. Training stands by itself, as some of it may change on the way."""
-    experiment = None if files.experiment is None else dict(files.experiment)
-    if experiment is not None:
-        experiment.pop("training", None)
-    return {"spec": spec.to_mapping(), "experiment": experiment}
-
-
-def _refuse_another(saved: Mapping[str, Any], spec: TrainingSpec, files: RunFiles) -> None:
-    """Raise InputError where a checkpoint belongs to another schedule or another experiment."""
-    now = _settings(spec, files)
-    changed = {f"training.{name}" for name in _differing(saved.get("spec") or {}, now["spec"])}
-    # These may change on the way without bending the schedule.
-    changed -= {f"training.{name}" for name in ("validate_every", "checkpoint_every", "patience")}
-    if saved.get("experiment") and now["experiment"]:
-        changed |= _differing(saved["experiment"], now["experiment"]) - {"name"}
-    if changed:
-        raise InputError(
-            f"the checkpoint {files.checkpoint} was made with other settings ({', '.join(sorted(changed))}); "
-            "resume with the same experiment, or start anew without --resume"
-        )
-
-
-def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
-    return {name for name in {*old, *new} if old.get(name) != new.get(name)}
-
-
-def _restore(
-    saved: Mapping[str, Any],
-    localizer: NetworkLocalizer,
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator,
-) -> _State:
-    """Put a snapshot back; raises InputError where it belongs to another network or another kind of device."""
-    try:
-        localizer.load_state_dict(saved["weights"])
-        optimiser.load_state_dict(saved["optimiser"])
-        generator.set_state(saved["generator"])
-    except (RuntimeError, ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"the checkpoint holds another network, or was made on another kind of device: {error}; "
-            "resume with the same experiment and --device, or start anew without --resume"
-        ) from error
-    known = vars(_State())
-    return _State(**{name: saved[name] for name in known if name in saved})

@@ -29,7 +29,8 @@ class Batch:
 class FrameSampler(nn.Module):
     """Draws batches from several scenes, each frame from one, in proportion to the scenes' weights.
 
-    simulator: the image model of the crop;  scenes: what the crops may show.
+    simulator: the image model of the crop;  scenes: what the crops may show. Where the image model has
+    parameters (a mask that learns), the frames carry gradients to them.
     """
 
     def __init__(self, simulator: Simulator, scenes: Sequence[Scene]) -> None:
@@ -38,7 +39,6 @@ class FrameSampler(nn.Module):
             raise ValueError("a sampler needs at least one scene")
         self.simulator, self.scenes = simulator, tuple(scenes)
 
-    @torch.no_grad()
     def draw(self, frames: int, generator: torch.Generator) -> Batch:
         """A batch of `frames` crops, on the generator's device."""
         weights = torch.tensor([scene.weight for scene in self.scenes], device=generator.device)

@@ -1,0 +1,214 @@
+"""Design a mask end to end: the mask and the network that reads it learn together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..analysis.mask_figure import evolution_animation, mask_figure
+from ..errors import InputError
+from ..io.masks import mask_sha256, write_mask
+from ..localizer.localizer import NetworkLocalizer
+from ..localizer.modelfile import ModelFile, save_model_file
+from ..optics.masks import FileMask, PhaseMask
+from ..optics.model import build_psf
+from ..optics.scalar import ScalarPSF
+from ..simulation.field import Field
+from ..simulation.simulator import Simulator
+from ..training.design import MaskLearning, MaskPenalty, learnable_mask
+from ..training.distributed import is_main_process, process_group
+from ..training.loop import Progress, RunFiles, train
+from ..training.sampler import FrameSampler
+from ..training.validation import Validation
+from .experiment import Experiment, experiment_mask
+from .train import build_localizer, model_card
+
+__all__ = ["DesignRun", "build_design_sampler", "design_mask", "gradient_bytes"]
+
+
+@dataclass(frozen=True)
+class DesignRun:
+    """Files of a design, beside the mask that it writes."""
+
+    mask: Path
+
+    @property
+    def model(self) -> Path:
+        """The network that learned with the mask."""
+        return self.mask.with_suffix(".pt")
+
+    @property
+    def checkpoint(self) -> Path:
+        """State to resume from."""
+        return self.mask.with_suffix(".checkpoint")
+
+    @property
+    def metrics(self) -> Path:
+        """Log in JSON lines."""
+        return self.mask.with_suffix(".metrics.jsonl")
+
+    @property
+    def preview(self) -> Path:
+        """Picture of the mask, its PSF through depth and its bound, drawn at each validation."""
+        return self.mask.with_suffix(".preview.png")
+
+    @property
+    def history(self) -> Path:
+        """The mask at each validation."""
+        return self.mask.with_suffix(".history.npz")
+
+    @property
+    def animation(self) -> Path:
+        """Mask and PSF as they changed."""
+        return self.mask.with_suffix(".gif")
+
+
+def build_design_sampler(experiment: Experiment, *, phase: Tensor | None = None) -> FrameSampler:
+    """Training crops through the exact PSF of a mask that learns, at first the experiment's."""
+    start = experiment_mask(experiment, phase=phase)
+    mask = learnable_mask(experiment.design, experiment.microscope, start)
+    psf = build_psf(experiment.psf, experiment.microscope, mask)
+    side = experiment.training.crop_px
+    field = Field(side, side, experiment.microscope.pixel_um)
+    return FrameSampler(Simulator(psf, experiment.camera, field), list(experiment.scenes.values()))
+
+
+def gradient_bytes(localizer: NetworkLocalizer, sampler: FrameSampler, batch: int) -> int:
+    """Memory that one step of a design keeps for its gradient, bytes.
+
+    Counted, not guessed: every tensor that autograd saves in one forward pass of `batch` frames, and the
+    fields of one chunk of molecules, which are computed again when the gradient passes.
+    """
+    kept: dict[int, int] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    generator = torch.Generator(localizer.offset.device).manual_seed(0)
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        drawn = sampler.draw(batch, generator)
+        localizer.network.loss(localizer(drawn.photons), drawn.truth)
+    psf = sampler.simulator.psf
+    assert isinstance(psf, ScalarPSF)
+    side = psf.mask.pixels * psf.oversampling
+    # Per sample of the pupil: field and phase, the field at a depth and what led to it, and their gradients.
+    return sum(kept.values()) + psf.chunk * side**2 * 64
+
+
+def design_mask(
+    experiment: Experiment,
+    out: Path,
+    *,
+    device: str = "cpu",
+    resume: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_message: Callable[[str], None] = lambda text: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Validation | None:
+    """Learn the experiment's mask and network together; None where the run was stopped before its end.
+
+    Writes the mask to `out`, the network beside it (`DesignRun`), and pictures of how they came about.
+    on_message: told the memory that a step takes, before the first one.
+    Raises InputError where a run is unfinished and not resumed, or complete and resumed.
+    """
+    run = DesignRun(out)
+    if run.checkpoint.exists() and not resume:
+        raise InputError(
+            f"{run.checkpoint} holds an unfinished design: go on with --resume, or delete it to start anew"
+        )
+    if resume and out.exists() and not run.checkpoint.exists():
+        raise InputError(
+            f"{out} is complete, there is nothing to resume; delete it, or design without --resume"
+        )
+    history = _History(run.history, fresh=not run.checkpoint.exists())
+    with process_group(torch.device(device)) as place:
+        localizer = build_localizer(experiment).to(place)
+        sampler = build_design_sampler(experiment).to(place)
+        psf = sampler.simulator.psf
+        assert isinstance(psf, ScalarPSF)
+        needed = gradient_bytes(localizer, sampler, experiment.training.batch)
+        on_message(f"a step keeps {needed / 2**30:.2f} GiB for its gradient, besides the program itself")
+
+        def tell(progress: Progress) -> None:
+            if progress.validation is not None:
+                history.append(progress.step, psf.mask)
+                mask_figure(psf, experiment.z_um, run.preview, title=f"{experiment.name}, step {progress.step}")
+            on_progress(progress)
+
+        validation = train(
+            localizer,
+            sampler,
+            experiment.training,
+            seed=experiment.seed,
+            mask=MaskLearning(
+                experiment.design.learning_rate, MaskPenalty(experiment.design, psf, experiment.z_um)
+            ),
+            files=RunFiles(run.checkpoint, run.metrics, experiment.to_mapping()),
+            resume=resume,
+            on_progress=tell,
+            should_stop=should_stop,
+        )
+        if validation is None or not is_main_process():
+            return None
+        phase = psf.mask().detach().cpu().float()
+        _write(run, experiment, localizer, phase, validation, place)
+        history.append(experiment.training.steps + 1, psf.mask)
+        evolution_animation(psf.cpu(), history.phases, history.steps, experiment.z_um, run.animation)
+    run.checkpoint.unlink(missing_ok=True)
+    return validation
+
+
+def _write(
+    run: DesignRun,
+    experiment: Experiment,
+    localizer: NetworkLocalizer,
+    phase: Tensor,
+    validation: Validation,
+    device: torch.device,
+) -> None:
+    """The mask, and the network as a model of it."""
+    write_mask(run.mask, phase.numpy())
+    named = experiment.with_(mask=FileMask(path="", sha256=mask_sha256(phase.numpy())))
+    model = ModelFile(
+        experiment=named.to_mapping(),
+        weights=localizer.state_dict(),
+        threshold=localizer.threshold,
+        mask=phase,
+        card=model_card(named, validation, run.metrics, device),
+    )
+    save_model_file(model, run.model)
+
+
+@dataclasses.dataclass
+class _History:
+    """The mask at each validation, kept in a file so that a resumed run has all of them."""
+
+    path: Path
+    fresh: bool
+    steps: list[int] = dataclasses.field(default_factory=list)
+    phases: list[Tensor] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.path.exists() and not self.fresh:
+            with np.load(self.path) as file:
+                self.steps = file["steps"].tolist()
+                self.phases = list(torch.from_numpy(file["phases"]).float())
+
+    def append(self, step: int, mask: PhaseMask) -> None:
+        while self.steps and self.steps[-1] >= step:
+            # Validated after the last checkpoint of the run that is resumed: it comes again.
+            self.steps.pop()
+            self.phases.pop()
+        self.steps.append(step)
+        self.phases.append(mask().detach().cpu().float())
+        part = self.path.with_suffix(".part.npz")
+        np.savez_compressed(part, steps=np.array(self.steps), phases=torch.stack(self.phases).half().numpy())
+        part.replace(self.path)

@@ -1,0 +1,70 @@
+"""Phases of the classical masks."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cache
+from importlib import resources
+
+import torch
+from torch import Tensor
+
+from .microscope import Microscope
+from .pupil import mask_coordinates
+from .zernike import noll_to_nm, zernike_basis
+
+__all__ = ["double_helix_phase", "random_phase", "tetrapod_coefficients", "vortex_phase"]
+
+
+@cache
+def tetrapod_coefficients() -> dict[int, float]:
+    """Noll index → rad rms of the built-in Tetrapod (made by benchmarks/design_tetrapod.py)."""
+    text = resources.files("deepstorm3d.optics").joinpath("tetrapod.json").read_text(encoding="utf-8")
+    return {int(index): float(value) for index, value in json.loads(text)["coefficients"].items()}
+
+
+def double_helix_phase(microscope: Microscope, waist: float = 0.35) -> Tensor:
+    """Phase of the Gauss-Laguerre modes (m, n) = (1,1), (3,5), (5,9), (7,13), (9,17) in equal parts.
+
+    The azimuthal orders m differ by 2 (two lobes), the axial orders n by 4 (they turn with depth).
+    waist: as a fraction of the usable aperture;  returns (K, K) rad (Pavani & Piestun 2008).
+    """
+    axis = mask_coordinates(microscope.mask_px, microscope.mask_pitch)
+    axis = axis / (waist * microscope.aperture * microscope.pupil_diameter / 2)
+    x, y = axis[None, :], axis[:, None]
+    rho2, theta = x**2 + y**2, torch.atan2(y.expand(len(axis), -1), x.expand(len(axis), -1))
+    field = torch.zeros_like(rho2, dtype=torch.complex128)
+    for m, n in ((1, 1), (3, 5), (5, 9), (7, 13), (9, 17)):
+        p = (n - m) // 2
+        norm = math.sqrt(2 * math.factorial(p) / (math.pi * math.factorial(p + m)))
+        radial = norm * (2 * rho2) ** (m / 2) * _laguerre(p, m, 2 * rho2) * torch.exp(-rho2)
+        field = field + torch.polar(radial, m * theta)
+    return torch.angle(field)
+
+
+def _laguerre(p: int, m: int, x: Tensor) -> Tensor:
+    """Generalised Laguerre polynomial L_p^m(x)."""
+    terms = ((-1) ** k * math.comb(p + m, p - k) / math.factorial(k) * x**k for k in range(p + 1))
+    return sum(terms, torch.zeros_like(x))
+
+
+def vortex_phase(microscope: Microscope, charge: int = 1) -> Tensor:
+    """A spiral: charge·θ, (K, K) rad; θ from the x axis towards y."""
+    axis = mask_coordinates(microscope.mask_px, microscope.mask_pitch)
+    return charge * torch.atan2(axis[:, None].expand(-1, len(axis)), axis[None, :].expand(len(axis), -1))
+
+
+def random_phase(microscope: Microscope, rms: float, order: int, seed: int) -> Tensor:
+    """A smooth random phase (K, K): Zernike polynomials of orders 2 to `order`, `rms` rad in all.
+
+    Coefficients are normal and fall as 1/(radial order).
+    """
+    count = (order + 1) * (order + 2) // 2
+    indices = list(range(4, count + 1))
+    weight = torch.tensor([1.0 / noll_to_nm(noll)[0] for noll in indices], dtype=torch.float64)
+    values = weight * torch.randn(len(indices), generator=torch.Generator().manual_seed(seed)).double()
+    values *= rms / values.square().sum().sqrt()
+    axis = mask_coordinates(microscope.mask_px, microscope.mask_pitch)
+    basis = zernike_basis(indices, axis, microscope.aperture * microscope.pupil_diameter / 2)
+    return torch.einsum("k,khw->hw", values, basis)

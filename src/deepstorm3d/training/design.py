@@ -1,0 +1,104 @@
+"""How a mask learns: its parameters, its rate, and what it pays for being hard to make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..optics.masks import PhaseMask, PixelMask, ZernikePhase
+from ..optics.microscope import Microscope
+from ..optics.scalar import ScalarPSF
+from ..optics.zernike import noll_to_nm
+from ..spec import Spec, quantity
+
+__all__ = ["DesignSpec", "MaskLearning", "MaskPenalty", "learnable_mask"]
+
+# Depths at which the light outside the patch is watched.
+_DEPTHS = 5
+
+
+class DesignSpec(Spec):
+    """What of the mask may change, how fast, and what it should avoid. It begins as the experiment's mask."""
+
+    parameters: Literal["pixels", "zernike"] = quantity(
+        "pixels", "", "one phase for each mask pixel, or Zernike coefficients on top of the start"
+    )
+    zernike_order: int = quantity(8, "", "highest radial order of the Zernike coefficients", ge=2, le=20)
+    learning_rate: float = quantity(0.02, "rad", "highest change of a phase in a step (Adam)", gt=0, le=1)
+    fisher_steps: int = quantity(600, "", "steps of a design by Fisher information", ge=1)
+    fisher_density: float = quantity(
+        0.0, "1/µm²", "of the random groups whose joint bound is minimised; 0: of one molecule alone", ge=0
+    )
+    roughness: float = quantity(
+        0.0, "per rad²", "price of the mean squared phase difference of neighbouring pixels", ge=0
+    )
+    spread: float = quantity(0.0, "", "price of the mean share of the light outside the patch", ge=0)
+    phase_range: float = quantity(
+        0.0, "rad", "peak to peak that the mask should not exceed (plates); 0: any", ge=0
+    )
+
+
+@dataclass(frozen=True)
+class MaskLearning:
+    """What the training loop needs to know of a mask that learns.
+
+    learning_rate: highest change of a phase in a step, rad;  penalty: added to the loss of every step.
+    """
+
+    learning_rate: float
+    penalty: Callable[[], Tensor]
+
+
+def learnable_mask(spec: DesignSpec, microscope: Microscope, start: PhaseMask) -> PhaseMask:
+    """A mask that learns, at first as `start` is.
+
+    Zernike coefficients (Noll 5 and up: piston, tilts and defocus say nothing that the position of the
+    molecules does not) begin at 0 on top of the start.
+    """
+    if spec.parameters == "pixels":
+        return PixelMask(start().detach().float(), learn=True)
+    count = (spec.zernike_order + 1) * (spec.zernike_order + 2) // 2
+    indices = [noll for noll in range(5, count + 1) if noll_to_nm(noll)[0] <= spec.zernike_order]
+    fixed = PixelMask(start().detach().double())
+    values = torch.zeros(len(indices), dtype=torch.float64)
+    return ZernikePhase(microscope, indices, values, learn=True, base=fixed)
+
+
+class MaskPenalty:
+    """What a mask pays besides the network's loss.
+
+    psf: exact, with the mask that learns;  z_um: depths over which it is used.
+    """
+
+    def __init__(self, spec: DesignSpec, psf: ScalarPSF, z_um: tuple[float, float]) -> None:
+        self.spec, self.psf, self.z_um = spec, psf, z_um
+
+    def __call__(self) -> Tensor:
+        """Sum of the prices, a scalar with a gradient to the mask."""
+        phase = self.psf.mask()
+        total = phase.new_zeros(())
+        if self.spec.roughness:
+            total = total + self.spec.roughness * roughness(phase)
+        if self.spec.spread:
+            total = total + self.spec.spread * self._outside(phase)
+        if self.spec.phase_range:
+            middle = (phase.amax() + phase.amin()) / 2
+            beyond = ((phase - middle).abs() - self.spec.phase_range / 2).clamp(min=0)
+            total = total + beyond.square().mean()
+        return total
+
+    def _outside(self, like: Tensor) -> Tensor:
+        """Mean share of the light that falls outside the patch."""
+        z = torch.linspace(*self.z_um, _DEPTHS, device=like.device)
+        xyz = torch.nn.functional.pad(z[:, None], (2, 0))
+        return 1 - self.psf(xyz).held.mean()
+
+
+def roughness(phase: Tensor) -> Tensor:
+    """Mean of |e^{iφ} − e^{iφ'}|² over neighbouring pixels, (h, w) rad: a jump by 2π is none."""
+    down, across = phase.diff(dim=0), phase.diff(dim=1)
+    return (2 - 2 * down.cos()).mean() + (2 - 2 * across.cos()).mean()

@@ -1,0 +1,103 @@
+"""What changes as training goes on, and how a checkpoint puts it back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..localizer.localizer import NetworkLocalizer
+from .sampler import FrameSampler
+from .spec import TrainingSpec
+
+__all__ = ["TrainingState", "refuse_another", "restore", "settings", "snapshot"]
+
+
+@dataclass
+class TrainingState:
+    """What changes as training goes on, apart from weights and optimiser.
+
+    best_optics: what the image model has learnt (a mask), with the best weights; None where it learns nothing.
+    """
+
+    step: int = 0
+    best_jaccard: float = -1.0
+    best_weights: dict[str, Tensor] | None = None
+    best_optics: dict[str, Tensor] | None = None
+    since_best: int = 0
+    threshold: float = 0.5
+    smooth_loss: float = math.nan
+    lowest_loss: float = math.inf
+    seconds: float = 0.0
+
+
+def snapshot(
+    localizer: NetworkLocalizer,
+    sampler: FrameSampler,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+    state: TrainingState,
+) -> dict[str, Any]:
+    """Everything needed to go on as if never stopped."""
+    return {
+        "weights": localizer.state_dict(),
+        "optics": sampler.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "generator": generator.get_state(),
+        **vars(state),
+    }
+
+
+def settings(spec: TrainingSpec, experiment: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a checkpoint belongs to. Training stands by itself, as some of it may change on the way."""
+    rest = None if experiment is None else {key: experiment[key] for key in experiment if key != "training"}
+    return {"spec": spec.to_mapping(), "experiment": rest}
+
+
+def refuse_another(
+    saved: Mapping[str, Any], spec: TrainingSpec, experiment: Mapping[str, Any] | None, path: Path
+) -> None:
+    """Raise InputError where the checkpoint `path` belongs to another schedule or another experiment."""
+    now = settings(spec, experiment)
+    changed = {f"training.{name}" for name in _differing(saved.get("spec") or {}, now["spec"])}
+    # These may change on the way without bending the schedule.
+    changed -= {f"training.{name}" for name in ("validate_every", "checkpoint_every", "patience")}
+    if saved.get("experiment") and now["experiment"]:
+        changed |= _differing(saved["experiment"], now["experiment"]) - {"name"}
+    if changed:
+        raise InputError(
+            f"the checkpoint {path} was made with other settings ({', '.join(sorted(changed))}); "
+            "resume with the same experiment, or start anew without --resume"
+        )
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+    return {name for name in {*old, *new} if old.get(name) != new.get(name)}
+
+
+def restore(
+    saved: Mapping[str, Any],
+    localizer: NetworkLocalizer,
+    sampler: FrameSampler,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+) -> TrainingState:
+    """Put a snapshot back; raises InputError where it belongs to another network or another kind of device."""
+    try:
+        localizer.load_state_dict(saved["weights"])
+        sampler.load_state_dict(saved.get("optics") or sampler.state_dict())
+        optimiser.load_state_dict(saved["optimiser"])
+        generator.set_state(saved["generator"])
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"the checkpoint holds another network or mask, or was made on another kind of device: {error}; "
+            "resume with the same experiment and --device, or start anew without --resume"
+        ) from error
+    known = vars(TrainingState())
+    return TrainingState(**{name: saved[name] for name in known if name in saved})

@@ -1,0 +1,130 @@
+"""Designs as jobs: the files they leave, what they refuse, and that the network reads its own mask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from deepstorm3d.errors import InputError
+from deepstorm3d.io.masks import read_mask, write_mask
+from deepstorm3d.jobs.configure import with_mask
+from deepstorm3d.jobs.design import DesignRun, design_mask
+from deepstorm3d.jobs.experiment import Experiment
+from deepstorm3d.jobs.fisher_design import criterion_of, design_by_fisher
+from deepstorm3d.jobs.pipeline import load_pipeline
+from deepstorm3d.jobs.presets import preset
+from deepstorm3d.localizer.coarse import CoarseSpec
+from deepstorm3d.localizer.modelfile import load_model_file
+from deepstorm3d.optics.masks import MASK_KINDS, RandomMask, VortexMask, build_mask
+from deepstorm3d.optics.model import PSFSpec
+from deepstorm3d.training.design import DesignSpec
+from deepstorm3d.training.fisher import Alone, Crowd
+from deepstorm3d.training.spec import TrainingSpec
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Experiment:
+    base = preset("mask-design")
+    return base.with_(
+        microscope=base.microscope.with_(mask_pitch=200.0),
+        psf=PSFSpec(patch_px=13),
+        network=CoarseSpec(channels=8, skip=8, dilations=(1,)),
+        training=TrainingSpec(
+            steps=6, batch=2, crop_px=24, warmup_steps=2, validate_every=3, validation_crops=4
+        ),
+        design=DesignSpec(learning_rate=0.05, fisher_steps=6),
+    )
+
+
+def test_a_design_leaves_mask_network_pictures_and_a_history(tiny: Experiment, tmp_path: Path) -> None:
+    said: list[str] = []
+    assert design_mask(tiny, tmp_path / "m.npy", on_message=said.append) is not None
+    run = DesignRun(tmp_path / "m.npy")
+    assert "GiB" in said[0]
+    phase = read_mask(run.mask)
+    assert phase.std() > 0.01
+    assert not run.checkpoint.exists()
+    for path in (run.preview, run.animation):
+        assert path.stat().st_size > 5000
+    with np.load(run.history) as history:
+        assert history["steps"].tolist()[:2] == [3, 6]
+        assert history["phases"].shape[1:] == phase.shape
+    # The network that learned with the mask brings it along.
+    model = load_model_file(run.model)
+    assert model.mask is not None
+    torch.testing.assert_close(model.mask.double(), torch.from_numpy(phase), atol=1e-6, rtol=0)
+    frames = torch.full((1, 24, 24), 30.0)
+    assert load_pipeline(model, refine=False).localize(frames).sigma_source == "crlb"
+
+
+def test_a_stopped_design_goes_on_and_is_not_overwritten_unasked(tiny: Experiment, tmp_path: Path) -> None:
+    design_mask(tiny, tmp_path / "whole.npy")
+    asked = iter(range(1, 100))
+    assert design_mask(tiny, tmp_path / "cut.npy", should_stop=lambda: next(asked) == 4) is None
+    with pytest.raises(InputError, match="--resume"):
+        design_mask(tiny, tmp_path / "cut.npy")
+    assert design_mask(tiny, tmp_path / "cut.npy", resume=True) is not None
+    assert np.array_equal(read_mask(tmp_path / "whole.npy"), read_mask(tmp_path / "cut.npy"))
+    with np.load(tmp_path / "whole.history.npz") as whole, np.load(tmp_path / "cut.history.npz") as cut:
+        assert np.array_equal(whole["phases"], cut["phases"])
+    with pytest.raises(InputError, match="nothing to resume"):
+        design_mask(tiny, tmp_path / "cut.npy", resume=True)
+
+
+@pytest.mark.parametrize("density", [0.0, 1.0])
+def test_a_design_by_fisher_writes_its_mask(tiny: Experiment, tmp_path: Path, density: float) -> None:
+    experiment = tiny.with_(
+        frame_px=(40, 40), design=tiny.design.with_(fisher_density=density, learning_rate=0.2)
+    )
+    criterion = criterion_of(experiment)
+    assert isinstance(criterion, Crowd if density else Alone)
+    summary = design_by_fisher(experiment, tmp_path / "f.npy")
+    assert summary.complete
+    assert summary.last_nm < summary.first_nm
+    assert read_mask(tmp_path / "f.npy").std() > 0.05
+    assert (tmp_path / "f.preview.png").exists()
+
+
+def test_read_noise_and_excess_noise_count_as_background_and_lost_light(tiny: Experiment) -> None:
+    from deepstorm3d.camera import EmccdCamera, ScmosCamera
+
+    ideal = criterion_of(tiny)
+    noisy = criterion_of(tiny.with_(camera=ScmosCamera(read_noise=2.0)))
+    multiplied = criterion_of(tiny.with_(camera=EmccdCamera(read_noise=0.0)))
+    assert isinstance(ideal, Alone) and isinstance(noisy, Alone) and isinstance(multiplied, Alone)
+    assert noisy.background == pytest.approx(ideal.background + 4)
+    assert multiplied.photons == pytest.approx(ideal.photons / 2)
+    assert multiplied.background == pytest.approx(ideal.background / 2)
+
+
+def test_frames_without_a_middle_cannot_hold_a_crowd(tiny: Experiment) -> None:
+    with pytest.raises(InputError, match="frame_px larger"):
+        criterion_of(tiny.with_(frame_px=(20, 40), design=DesignSpec(fisher_density=1.0)))
+
+
+def test_a_start_is_a_kind_or_a_file(tiny: Experiment, tmp_path: Path) -> None:
+    assert with_mask(tiny, "tetrapod").mask.kind == "tetrapod"
+    write_mask(tmp_path / "m.npy", np.ones((43, 43)))
+    assert with_mask(tiny, str(tmp_path / "m.npy")).mask.kind == "file"
+    with pytest.raises(InputError, match="double_helix"):
+        with_mask(tiny, "tetrapot")
+    with pytest.raises(InputError, match="no such mask file"):
+        with_mask(tiny, str(tmp_path / "none.npy"))
+    assert {"zero", "vortex", "random", "file"} <= set(MASK_KINDS)
+
+
+def test_a_vortex_turns_once_and_a_random_start_has_the_rms_asked_for(tiny: Experiment) -> None:
+    vortex = build_mask(VortexMask(charge=2), tiny.microscope)()
+    middle = len(vortex) // 2
+    ring = torch.stack([vortex[middle, -1], vortex[-1, middle], vortex[middle, 0], vortex[0, middle]])
+    turns = torch.remainder(ring.diff() + torch.pi, 2 * torch.pi) - torch.pi
+    torch.testing.assert_close(turns.abs(), torch.full((3,), torch.pi, dtype=turns.dtype), atol=0.3, rtol=0)
+    one, other = (build_mask(RandomMask(rms=2.0, seed=seed), tiny.microscope)() for seed in (0, 1))
+    axis = torch.arange(len(one)) - (len(one) - 1) / 2
+    radius = tiny.microscope.aperture * tiny.microscope.pupil_diameter / 2 / tiny.microscope.mask_pitch
+    inside = axis[:, None].square() + axis.square() < radius**2
+    assert float(one[inside].std()) == pytest.approx(2.0, rel=0.15)
+    assert not torch.equal(one, other)

@@ -1,0 +1,166 @@
+"""A mask that learns: it moves with the network, resumes exactly, and pays its penalties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from deepstorm3d.jobs.design import build_design_sampler, gradient_bytes
+from deepstorm3d.jobs.experiment import Experiment
+from deepstorm3d.jobs.presets import preset
+from deepstorm3d.jobs.train import build_localizer
+from deepstorm3d.localizer.coarse import CoarseSpec
+from deepstorm3d.optics.masks import AstigmaticMask, PixelMask, ZernikePhase, ZeroMask, build_mask
+from deepstorm3d.optics.model import PSFSpec
+from deepstorm3d.optics.scalar import ScalarPSF
+from deepstorm3d.simulation.field import Field
+from deepstorm3d.simulation.priors import DensityCount
+from deepstorm3d.training.design import DesignSpec, MaskLearning, MaskPenalty, learnable_mask, roughness
+from deepstorm3d.training.fisher import Alone, Crowd, minimise_bound
+from deepstorm3d.training.loop import RunFiles, train
+from deepstorm3d.training.sampler import FrameSampler
+from deepstorm3d.training.spec import TrainingSpec
+
+SPEC = TrainingSpec(
+    steps=8, batch=2, crop_px=24, warmup_steps=2, validate_every=4, validation_crops=4, checkpoint_every=3
+)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Experiment:
+    base = preset("mask-design")
+    return base.with_(
+        microscope=base.microscope.with_(mask_pitch=200.0),
+        psf=PSFSpec(patch_px=15),
+        network=CoarseSpec(channels=8, skip=8, dilations=(1,)),
+        training=SPEC,
+        design=DesignSpec(learning_rate=0.05),
+    )
+
+
+def exact(sampler: FrameSampler) -> ScalarPSF:
+    assert isinstance(sampler.simulator.psf, ScalarPSF)
+    return sampler.simulator.psf
+
+
+def learned(
+    tiny: Experiment, folder: Path, *, spec: TrainingSpec = SPEC, **options: object
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mask and weights after a run."""
+    localizer, sampler = build_localizer(tiny), build_design_sampler(tiny)
+    psf = exact(sampler)
+    learning = MaskLearning(tiny.design.learning_rate, MaskPenalty(tiny.design, psf, tiny.z_um))
+    train(localizer, sampler, spec, seed=1, mask=learning, files=RunFiles(folder / "c"), **options)  # type: ignore[arg-type]
+    return psf.mask().detach(), localizer.state_dict()
+
+
+def stop_at(step: int) -> Callable[[], bool]:
+    asked = iter(range(1, 1000))
+    return lambda: next(asked) == step
+
+
+def test_the_mask_learns_with_the_network_and_a_resumed_run_ends_the_same(
+    tiny: Experiment, tmp_path: Path
+) -> None:
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    mask, weights = learned(tiny, tmp_path / "whole")
+    assert float(mask.std()) > 0.01
+    learned(tiny, tmp_path / "cut", should_stop=stop_at(5))
+    again, same = learned(tiny, tmp_path / "cut", resume=True)
+    assert torch.equal(mask, again)
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+
+
+def test_parameters_of_the_optics_without_a_rate_are_refused(tiny: Experiment) -> None:
+    with pytest.raises(ValueError, match="say how"):
+        train(build_localizer(tiny), build_design_sampler(tiny), SPEC)
+
+
+def test_pixels_and_coefficients_begin_as_the_start(tiny: Experiment) -> None:
+    start = build_mask(AstigmaticMask(), tiny.microscope)
+    for parameters, kind in (("pixels", PixelMask), ("zernike", ZernikePhase)):
+        mask = learnable_mask(DesignSpec(parameters=parameters), tiny.microscope, start)  # type: ignore[arg-type]
+        assert isinstance(mask, kind)
+        torch.testing.assert_close(mask().double(), start().double(), atol=1e-6, rtol=0)
+        assert sum(p.numel() for p in mask.parameters()) == (mask().numel() if kind is PixelMask else 41)
+
+
+def test_a_turn_of_two_pi_is_smooth_and_a_step_of_pi_is_rough() -> None:
+    step = torch.zeros(6, 6)
+    step[:, 3:] = 2 * torch.pi
+    assert float(roughness(step)) == pytest.approx(0, abs=1e-10)
+    assert float(roughness(step / 2)) == pytest.approx(4 / 5)
+
+
+def test_light_outside_the_patch_and_too_much_phase_cost(tiny: Experiment) -> None:
+    def price(spec: DesignSpec, phase: Tensor) -> float:
+        psf = ScalarPSF(tiny.microscope, PixelMask(phase), patch_px=15, blur_px=1.0)
+        return float(MaskPenalty(spec, psf, tiny.z_um)())
+
+    flat = build_mask(ZeroMask(), tiny.microscope)()
+    noise = torch.randn(flat.shape, generator=torch.Generator().manual_seed(0))
+    assert price(DesignSpec(), noise) == 0
+    # A rough mask scatters light far from the spot.
+    assert price(DesignSpec(spread=1.0), noise) > price(DesignSpec(spread=1.0), flat) + 0.2
+    assert price(DesignSpec(phase_range=1.0), 0.49 * noise.sign()) == 0
+    assert price(DesignSpec(phase_range=1.0), 2.5 * noise.sign()) == pytest.approx(4.0, rel=0.01)
+
+
+def test_the_memory_of_a_step_grows_with_its_frames(tiny: Experiment) -> None:
+    localizer, sampler = build_localizer(tiny), build_design_sampler(tiny)
+    one, four = (gradient_bytes(localizer, sampler, batch) for batch in (1, 4))
+    assert 1.5 * one < four < 4 * one
+
+
+def designed(tiny: Experiment, steps: int, folder: Path | None = None, **options: object) -> list[float]:
+    """Criterion at each step, from a flat mask with a little astigmatism."""
+    start = build_mask(AstigmaticMask(strength=0.1), tiny.microscope)
+    mask = learnable_mask(tiny.design, tiny.microscope, start)
+    psf = ScalarPSF(tiny.microscope, mask, patch_px=15, blur_px=1.0)
+    values: list[float] = []
+    minimise_bound(
+        psf,
+        Alone(5000, 20, 1.0, (0.0, 2.0)),
+        MaskPenalty(tiny.design, psf, tiny.z_um),
+        steps=steps,
+        learning_rate=0.1,
+        checkpoint=None if folder is None else folder / "c",
+        on_progress=lambda step, value: values.append(value),
+        **options,  # type: ignore[arg-type]
+    )
+    return values
+
+
+def test_the_bound_falls(tiny: Experiment) -> None:
+    values = designed(tiny, 40)
+    assert values[-1] < 0.7 * values[0]
+
+
+def test_a_design_by_fisher_resumes_exactly(tiny: Experiment, tmp_path: Path) -> None:
+    whole = designed(tiny, 12, tmp_path)
+    first = designed(tiny, 12, tmp_path, should_stop=stop_at(7))
+    rest = designed(tiny, 12, tmp_path, resume=True)
+    assert first + rest == whole
+
+
+def test_a_crowd_is_judged_by_its_middle_and_suffers_from_its_neighbours(tiny: Experiment) -> None:
+    psf = ScalarPSF(tiny.microscope, build_mask(AstigmaticMask(), tiny.microscope), patch_px=15, blur_px=1.0)
+    field = Field(40, 40, tiny.microscope.pixel_um)
+    prior = tiny.scene().emitters
+    values = []
+    for density in (0.1, 2.0):
+        crowd = Crowd(
+            prior.with_(count=DensityCount(low=density, high=density)), field, 5000, 20, 1.0, frames=30
+        )
+        with torch.no_grad():
+            values.append(float(crowd(psf, torch.Generator().manual_seed(3))))
+    assert values[0] < values[1]
+    # Few as they are, they are nearly alone.
+    with torch.no_grad():
+        alone = float(Alone(5000, 20, 1.0, tiny.z_um)(psf, torch.Generator()))
+    assert 0.7 * alone < values[0] < 1.5 * alone
