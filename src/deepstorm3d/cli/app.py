@@ -8,6 +8,7 @@ import typer
 
 from .. import __version__
 from .designing import design_psf
+from .exporting import export_mask
 from .failures import GuardedGroup
 from .limiting import limit
 from .lists import convert, evaluate, render
@@ -45,7 +46,18 @@ def _program(
 for command in (demo, config):
     app.command()(command)
 app.add_typer(models, name="models")
-for command in (simulate, train, localize, evaluate, regenerate, limit, design_psf, render, convert):
+for command in (
+    simulate,
+    train,
+    localize,
+    evaluate,
+    regenerate,
+    limit,
+    design_psf,
+    export_mask,
+    render,
+    convert,
+):
     app.command()(command)
 
 

@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .modulator import read_modulator
 from .parts import claim_name, explain_write_errors, part_path
+from .plate import read_plate
+from .sidecar import read_sidecar
 
 __all__ = ["mask_sha256", "read_mask", "write_mask"]
 
@@ -25,11 +28,16 @@ LARGEST_WHOLE_PHASE = 7.0
 def read_mask(path: str | Path) -> NDArray[np.float64]:
     """The phase of a mask, (h, w) rad, row 0 at the top.
 
+    What `export-mask` wrote for a modulator or a plate is turned back into radians by the settings beside it.
     .npy: one 2D array;  .mat: exactly one 2D numeric variable (any MATLAB version);  .tif: one grey page.
     Raises InputError for a missing or unreadable file, NaN, complex numbers, more or fewer than two
     dimensions, and values that are not radians (|phase| > 100, or whole numbers above 7).
     """
     path = Path(path)
+    exported = read_sidecar(path)
+    if exported is not None and path.is_file():
+        reader = read_modulator if exported["kind"] == "slm" else read_plate
+        return _checked_phase(reader(path, exported), path)
     readers = {".npy": _read_npy, ".mat": _read_mat, ".tif": _read_tif, ".tiff": _read_tif}
     if path.suffix.lower() not in readers:
         raise InputError(f"{path}: a mask is a .npy, .mat or .tif file, not '{path.suffix}'")

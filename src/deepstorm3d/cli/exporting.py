@@ -1,0 +1,134 @@
+"""The command that takes a mask out of the computer: export-mask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ..errors import InputError
+from .console import result, say, show_table, table
+from .making import Config
+from .options import Assignments, Overwrite
+
+if TYPE_CHECKING:
+    from ..io.modulator import ModulatorSpec
+    from ..jobs.export_mask import LevelCost
+
+__all__ = ["export_mask"]
+
+
+def export_mask(
+    mask: Annotated[Path, typer.Argument(metavar="MASK", help="Phase mask in radians (.npy, .mat, .tif).")],
+    config: Config,
+    device: Annotated[
+        Literal["slm", "plate"], typer.Option("--for", help="A spatial light modulator, or a fabricated plate.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="slm: 8-bit .png, .bmp or .tif. plate: heights in nm (.npy, .tif), .gds layout, .stl solid. "
+            "The settings go to FILE.json, with which every command reads the file back as a mask.",
+        ),
+    ],
+    levels: Annotated[
+        int | None,
+        typer.Option(
+            "--levels", metavar="N", min=2, help="Levels of a turn. (default: slm 256, plate any height)"
+        ),
+    ] = None,
+    size: Annotated[str, typer.Option("--size", metavar="WxH", help="slm: its pixels.")] = "1920x1080",
+    pitch_um: Annotated[
+        float | None,
+        typer.Option(
+            "--pitch-um",
+            metavar="P",
+            min=0.1,
+            help="slm: its pitch, µm. (default: the experiment's mask pitch)",
+        ),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration",
+            metavar="FILE",
+            help="slm: phase (rad) at levels 0, 1, 2, …, one line each (last column).",
+        ),
+    ] = None,
+    flip: Annotated[
+        Literal["none", "x", "y", "xy"], typer.Option("--flip", help="slm: mirror columns (x) or rows (y).")
+    ] = "none",
+    centre: Annotated[
+        str, typer.Option("--centre", metavar="X,Y", help="slm: the optical axis from its middle, pixels.")
+    ] = "0,0",
+    grating: Annotated[
+        str,
+        typer.Option(
+            "--grating",
+            metavar="PX,PY",
+            help="slm: periods of a blaze along x and y, pixels; it moves the image off the light that is not "
+            "modulated (0: none).",
+        ),
+    ] = "0,0",
+    n_plate: Annotated[
+        float,
+        typer.Option("--n-plate", metavar="N", min=1.0, help="plate: its refractive index."),
+    ] = 1.4585,
+    n_around: Annotated[
+        float, typer.Option("--n-around", metavar="N", min=1.0, help="plate: index of what surrounds it (air).")
+    ] = 1.0,
+    assignments: Assignments = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a mask for a modulator or as a plate, and tell what its levels cost in precision."""
+    from ..io.modulator import ModulatorSpec, read_calibration
+    from ..io.plate import PlateSpec
+    from ..jobs.configure import find_experiment
+    from ..jobs.export_mask import cost_of_levels
+    from ..jobs.export_mask import export_mask as export
+
+    experiment = find_experiment(config, assignments or ())
+    spec: ModulatorSpec | PlateSpec
+    if device == "slm":
+        columns, rows = _pair(size, "--size", "x")
+        axis_x, axis_y = _pair(centre, "--centre")
+        period_x, period_y = _pair(grating, "--grating")
+        spec = ModulatorSpec(
+            size_px=(int(rows), int(columns)),
+            pitch_um=experiment.microscope.mask_pitch if pitch_um is None else pitch_um,
+            levels=256 if levels is None else levels,
+            calibration=() if calibration is None else read_calibration(calibration),
+            flip=flip,
+            centre_px=(axis_y, axis_x),
+            grating_px=(period_y, period_x),
+        )
+    else:
+        spec = PlateSpec(n_plate=n_plate, n_around=n_around, levels=levels or 0)
+    exported = export(experiment, mask, out, spec, overwrite=overwrite)
+    _show_costs([*cost_of_levels(experiment, mask), exported.after], out.name)
+    result(f"{out}: its phase is {exported.error_rad:.3f} rad rms off the mask's; settings in {out.name}.json")
+    if out.suffix.lower() not in (".gds", ".stl"):
+        say("every command reads this file as a mask (--mask, --start) as long as the .json lies beside it")
+
+
+def _show_costs(costs: list[LevelCost], name: str) -> None:
+    """Bounds against levels; the last line is the file's own."""
+    shown = table("levels", "σ of x · y · z (nm), rms over depth", "of any phase")
+    first = sum(costs[0].sigma_nm)
+    for index, cost in enumerate(costs):
+        label = name if index == len(costs) - 1 else f"{cost.levels}" if cost.levels else "any phase"
+        sigmas = " · ".join(f"{value:.2f}" for value in cost.sigma_nm)
+        shown.add_row(label, sigmas, f"{100 * (sum(cost.sigma_nm) / first - 1):+.1f} %")
+    show_table(shown)
+
+
+def _pair(text: str, option: str, mark: str = ",") -> tuple[float, float]:
+    """Two numbers, x first."""
+    try:
+        first, second = (float(part) for part in text.lower().split(mark))
+    except ValueError:
+        raise InputError(f"{option} {text}: write two numbers as A{mark}B, x first") from None
+    return first, second
