@@ -14,7 +14,7 @@ from .panels import Target, new_figure, save_figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["MaskedPSF", "evolution_animation", "mask_figure"]
+__all__ = ["MaskedPSF", "draw_mask_row", "evolution_animation", "mask_figure"]
 
 # Depths shown, and widest part of the patch, camera pixels.
 _DEPTHS, _WIDTH_PX = 7, 41
@@ -46,12 +46,17 @@ def mask_figure(psf: MaskedPSF, z_um: tuple[float, float], target: Target, *, ti
     """
     figure = new_figure(12.0, 2.6, title or "Phase mask and its PSF")
     axes = figure.subplots(1, 1 + _DEPTHS, gridspec_kw={"width_ratios": [1.25] + [1] * _DEPTHS})
+    draw_mask_row(axes, psf, z_um)
+    save_figure(figure, target, dpi=130)
+
+
+def draw_mask_row(axes: Sequence[Axes], psf: MaskedPSF, z_um: tuple[float, float]) -> None:
+    """Draw the phase into the first of eight axes, the PSF at seven depths into the others."""
     _show_phase(axes[0], psf.mask())
     depths, images = _through_depth(psf, z_um)
     for axis, depth, image in zip(axes[1:], depths, images, strict=True):
         _show_spot(axis, image, psf.pixel_um)
         axis.set_title(f"{depth:.2g} µm", fontsize=9)
-    save_figure(figure, target, dpi=130)
 
 
 @torch.no_grad()
@@ -69,14 +74,10 @@ def evolution_animation(
     writer = PillowWriter(fps=4)
     with writer.saving(figure, str(target), dpi=80):
         for step, phase in zip(steps, phases, strict=True):
-            depths, images = _through_depth(_with_phase(psf, phase), z_um)
             figure.suptitle(f"step {step:,}")
             for axis in axes:
                 axis.clear()
-            _show_phase(axes[0], phase)
-            for axis, depth, image in zip(axes[1:], depths, images, strict=True):
-                _show_spot(axis, image, psf.pixel_um)
-                axis.set_title(f"{depth:.2g} µm", fontsize=9)
+            draw_mask_row(axes, _with_phase(psf, phase), z_um)
             writer.grab_frame()
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .designing import design_psf
+from .designing import compare_psf, design_psf
 from .exporting import export_mask
 from .failures import GuardedGroup
 from .limiting import limit
@@ -46,18 +46,9 @@ def _program(
 for command in (demo, config):
     app.command()(command)
 app.add_typer(models, name="models")
-for command in (
-    simulate,
-    train,
-    localize,
-    evaluate,
-    regenerate,
-    limit,
-    design_psf,
-    export_mask,
-    render,
-    convert,
-):
+for command in (simulate, train, localize, evaluate, regenerate):
+    app.command()(command)
+for command in (limit, design_psf, compare_psf, export_mask, render, convert):
     app.command()(command)
 
 

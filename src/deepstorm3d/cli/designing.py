@@ -1,4 +1,4 @@
-"""Commands that make masks: design-psf."""
+"""Commands that make and compare masks: design-psf, compare-psf."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .console import result, say
+from ..errors import InputError
+from .console import result, say, show_table, table
 from .failures import INTERRUPTED
 from .interrupt import StopRequest
 from .making import Config, TrainingView
@@ -15,9 +16,10 @@ from .options import Assignments, Device, Overwrite, chosen_device
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
+    from ..jobs.compare import Row
     from ..jobs.experiment import Experiment
 
-__all__ = ["design_psf"]
+__all__ = ["compare_psf", "design_psf"]
 
 
 def design_psf(
@@ -110,3 +112,68 @@ def _by_fisher(experiment: Experiment, out: Path, options: dict[str, Any]) -> bo
     if summary.complete:
         result(f"{out}: σx + σy + σz from {summary.first_nm:.1f} to {summary.last_nm:.1f} nm")
     return summary.complete
+
+
+def compare_psf(
+    config: Config,
+    masks: Annotated[
+        list[str],
+        typer.Argument(metavar="MASK...", help="Masks to compare: files, or kinds (zero, tetrapod, ...)."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for models, table and picture.")],
+    densities: Annotated[
+        str, typer.Option("--densities", metavar="D,D,...", help="Emitters per µm².")
+    ] = "0.2,0.4,0.8,1.2",
+    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Trainings for each mask.")] = 1,
+    refine: Annotated[
+        bool, typer.Option("--refine/--no-refine", help="Judge the list after the joint fit, or the network's.")
+    ] = False,
+    assignments: Assignments = None,
+    device: Device = None,
+) -> None:
+    """Train the same network for each mask, and let all find the same emitters; the same command goes on."""
+    from ..jobs.compare import compare_masks, contenders_of
+    from ..jobs.configure import find_experiment
+
+    experiment = find_experiment(config, assignments or ())
+    try:
+        levels = [float(part) for part in densities.split(",")]
+    except ValueError:
+        raise InputError(
+            f"--densities {densities}: write numbers (per µm²) with commas, e.g. 0.2,0.8"
+        ) from None
+    place = chosen_device(device)
+    with StopRequest() as stop, ProgressLine("steps") as line:
+        rows = compare_masks(
+            experiment,
+            contenders_of(experiment, masks),
+            out,
+            densities=levels,
+            seeds=seeds,
+            refine=refine,
+            device=place,
+            on_progress=lambda label, progress: line.update(progress.step, progress.steps, label),
+            on_message=line.log,
+            should_stop=stop,
+        )
+    if rows is None:
+        say("stopped; the same command goes on")
+        raise typer.Exit(INTERRUPTED)
+    _show_comparison(rows, levels)
+    result(f"{out}: comparison.csv, comparison.png and the trained models")
+
+
+def _show_comparison(rows: list[Row], densities: list[float]) -> None:
+    """Means over trainings: Jaccard index, lateral and axial RMSE."""
+    shown = table("mask", *(f"{density:g} per µm²: Jaccard · lateral · axial nm" for density in densities))
+    for name in dict.fromkeys(row.mask for row in rows):
+        cells = []
+        for density in densities:
+            mine = [row for row in rows if row.mask == name and row.density == density]
+            means = [
+                sum(getattr(row, key) for row in mine) / len(mine)
+                for key in ("jaccard", "rmse_lateral_nm", "rmse_axial_nm")
+            ]
+            cells.append(f"{means[0]:.3f} · {means[1]:.1f} · {means[2]:.1f}")
+        shown.add_row(name, *cells)
+    show_table(shown)
