@@ -37,7 +37,7 @@ def comparison_figure(
         for index, name in enumerate(psfs):
             mine = [row for row in rows if row["mask"] == name]
             at = sorted({row["density"] for row in mine})
-            values = [[row[key] for row in mine if row["density"] == density] for density in at]
+            values = [_known(mine, density, key) for density in at]
             mean = np.array([np.mean(each) for each in values])
             spread = np.array([[m - min(v), max(v) - m] for m, v in zip(mean, values, strict=True)]).T
             axis.errorbar(at, mean, spread, marker="o", markersize=4, color=f"C{index}", capsize=2, label=name)
@@ -50,3 +50,9 @@ def comparison_figure(
         draw_mask_row(line, psf, z_um)
         line[0].set_ylabel(name, fontsize=10)
     save_figure(figure, target, dpi=130)
+
+
+def _known(rows: Sequence[Mapping[str, Any]], density: float, key: str) -> list[float]:
+    """One figure of all trainings at a density; NaN where nothing was found that could have an error."""
+    found = [row[key] for row in rows if row["density"] == density and row[key] is not None]
+    return found or [float("nan")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -170,10 +171,15 @@ def _show_comparison(rows: list[Row], densities: list[float]) -> None:
         cells = []
         for density in densities:
             mine = [row for row in rows if row.mask == name and row.density == density]
-            means = [
-                sum(getattr(row, key) for row in mine) / len(mine)
-                for key in ("jaccard", "rmse_lateral_nm", "rmse_axial_nm")
-            ]
-            cells.append(f"{means[0]:.3f} · {means[1]:.1f} · {means[2]:.1f}")
+            jaccard = sum(row.jaccard for row in mine) / len(mine)
+            cells.append(
+                f"{jaccard:.3f} · {_mean(row.rmse_lateral_nm for row in mine)} · "
+                f"{_mean(row.rmse_axial_nm for row in mine)}"
+            )
         shown.add_row(name, *cells)
     show_table(shown)
+
+
+def _mean(values: Iterable[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{sum(known) / len(known):.1f}" if known else "–"

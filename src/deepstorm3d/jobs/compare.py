@@ -48,7 +48,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Row:
-    """How one mask did with one training at one density (emitters/µm²); errors in nm."""
+    """How one mask did with one training at one density (emitters/µm²); errors in nm, None without a hit."""
 
     mask: str
     seed: int
@@ -57,8 +57,8 @@ class Row:
     jaccard: float
     recall: float
     precision: float
-    rmse_lateral_nm: float
-    rmse_axial_nm: float
+    rmse_lateral_nm: float | None
+    rmse_axial_nm: float | None
 
 
 def contenders_of(experiment: Experiment, masks: Sequence[str]) -> list[Contender]:
@@ -204,8 +204,8 @@ def _judge(pipeline: Pipeline, contender: Contender, seed: int, density: float) 
         jaccard=figures.jaccard,
         recall=figures.recall,
         precision=figures.precision,
-        rmse_lateral_nm=figures.rmse_lateral_nm or float("nan"),
-        rmse_axial_nm=figures.rmse_axial_nm or float("nan"),
+        rmse_lateral_nm=figures.rmse_lateral_nm,
+        rmse_axial_nm=figures.rmse_axial_nm,
     )
 
 

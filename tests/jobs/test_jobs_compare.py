@@ -1,0 +1,83 @@
+"""Comparing masks: each trained alike, the same emitters for all, and a run that goes on where it stopped."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepstorm3d.errors import InputError
+from deepstorm3d.io.masks import write_mask
+from deepstorm3d.jobs.compare import compare_masks, contenders_of
+from deepstorm3d.jobs.experiment import Experiment
+from deepstorm3d.jobs.presets import preset
+from deepstorm3d.localizer.coarse import CoarseSpec
+from deepstorm3d.optics.model import PSFSpec
+from deepstorm3d.training.spec import TrainingSpec
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Experiment:
+    base = preset("mask-design")
+    return base.with_(
+        microscope=base.microscope.with_(mask_pitch=200.0),
+        psf=PSFSpec(patch_px=13),
+        frame_px=(36, 36),
+        network=CoarseSpec(channels=8, skip=8, dilations=(1,)),
+        training=TrainingSpec(
+            steps=6, batch=2, crop_px=24, warmup_steps=2, validate_every=6, validation_crops=2
+        ),
+    )
+
+
+def test_all_masks_and_seeds_face_the_same_emitters(tiny: Experiment, tmp_path: Path) -> None:
+    rows = compare_masks(
+        tiny, contenders_of(tiny, ["zero", "astigmatic"]), tmp_path / "c", densities=[0.5, 2.0], seeds=2
+    )
+    assert rows is not None
+    assert [(row.mask, row.seed) for row in rows[::2]] == [
+        ("zero", 0), ("astigmatic", 0), ("zero", 1), ("astigmatic", 1),
+    ]  # fmt: skip
+    for density in (0.5, 2.0):
+        assert len({row.emitters for row in rows if row.density == density}) == 1
+    assert abs(rows[0].emitters / 1000 - 1) < 0.25
+    with (tmp_path / "c" / "comparison.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(rows)
+    assert (tmp_path / "c" / "comparison.png").stat().st_size > 20_000
+
+
+def test_a_stopped_comparison_goes_on_and_gives_the_same(tiny: Experiment, tmp_path: Path) -> None:
+    both = contenders_of(tiny, ["zero", "astigmatic"])
+    whole = compare_masks(tiny, both, tmp_path / "whole", densities=[1.0])
+    # Six steps for the first mask: the second one is stopped in its third.
+    asked = iter(range(1, 100))
+    stopped = compare_masks(tiny, both, tmp_path / "cut", densities=[1.0], should_stop=lambda: next(asked) == 9)
+    assert stopped is None
+    before = (tmp_path / "cut" / "zero.0.pt").stat().st_mtime_ns
+    assert compare_masks(tiny, both, tmp_path / "cut", densities=[1.0]) == whole
+    assert (tmp_path / "cut" / "zero.0.pt").stat().st_mtime_ns == before
+
+
+def test_a_model_of_other_settings_or_another_mask_of_the_name_is_refused(
+    tiny: Experiment, tmp_path: Path
+) -> None:
+    flat = contenders_of(tiny, ["zero"])
+    compare_masks(tiny, flat, tmp_path / "c", densities=[1.0])
+    longer = tiny.with_(training=tiny.training.with_(steps=7))
+    with pytest.raises(InputError, match=r"other settings \(training"):
+        compare_masks(longer, flat, tmp_path / "c", densities=[1.0])
+    write_mask(tmp_path / "zero.npy", np.ones((21, 21)))
+    with pytest.raises(InputError, match="another mask of that name"):
+        compare_masks(tiny, contenders_of(tiny, [str(tmp_path / "zero.npy")]), tmp_path / "c", densities=[1.0])
+
+
+def test_masks_that_cannot_be_compared_are_named(tiny: Experiment, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="two masks are called 'zero'"):
+        contenders_of(tiny, ["zero", "zero"])
+    write_mask(tmp_path / "small.npy", np.ones((9, 9)))
+    with pytest.raises(InputError, match=r"small\.npy"):
+        contenders_of(tiny, [str(tmp_path / "small.npy")])
+    with pytest.raises(InputError, match="no middle to judge"):
+        compare_masks(tiny.with_(frame_px=(20, 20)), contenders_of(tiny, ["zero"]), tmp_path / "c")
