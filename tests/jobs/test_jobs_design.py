@@ -74,6 +74,16 @@ def test_a_stopped_design_goes_on_and_is_not_overwritten_unasked(tiny: Experimen
         design_mask(tiny, tmp_path / "cut.npy", resume=True)
 
 
+def test_aberrations_of_the_microscope_do_not_end_up_in_the_mask(tiny: Experiment, tmp_path: Path) -> None:
+    bent = tiny.with_(psf=tiny.psf.with_(aberrations={7: 3.0}))
+    still = bent.with_(design=tiny.design.with_(learning_rate=1e-9, fisher_steps=1))
+    design_mask(still, tmp_path / "m.npy")
+    assert np.abs(read_mask(tmp_path / "m.npy")).max() < 1e-6
+    design_by_fisher(still, tmp_path / "f.npy")
+    # The kick that breaks the symmetry, no more.
+    assert read_mask(tmp_path / "f.npy").std() < 0.2
+
+
 @pytest.mark.parametrize("density", [0.0, 1.0])
 def test_a_design_by_fisher_writes_its_mask(tiny: Experiment, tmp_path: Path, density: float) -> None:
     experiment = tiny.with_(

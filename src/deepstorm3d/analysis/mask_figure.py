@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -61,11 +61,11 @@ def draw_mask_row(axes: Sequence[Axes], psf: MaskedPSF, z_um: tuple[float, float
 
 @torch.no_grad()
 def evolution_animation(
-    psf: MaskedPSF, phases: Sequence[Tensor], steps: Sequence[int], z_um: tuple[float, float], target: Target
+    stages: Iterable[tuple[int, MaskedPSF]], z_um: tuple[float, float], target: Target
 ) -> None:
     """Write an animation (GIF) of mask and PSF as they changed.
 
-    psf: with a mask whose phase can be set (`phase` or base);  phases: (h, w) rad each;  steps: of training.
+    stages: step of the training and the PSF then;  z_um: depths;  target: path.
     """
     from matplotlib.animation import PillowWriter
 
@@ -73,31 +73,12 @@ def evolution_animation(
     axes = figure.subplots(1, 1 + _DEPTHS, gridspec_kw={"width_ratios": [1.25] + [1] * _DEPTHS})
     writer = PillowWriter(fps=4)
     with writer.saving(figure, str(target), dpi=80):
-        for step, phase in zip(steps, phases, strict=True):
+        for step, psf in stages:
             figure.suptitle(f"step {step:,}")
             for axis in axes:
                 axis.clear()
-            draw_mask_row(axes, _with_phase(psf, phase), z_um)
+            draw_mask_row(axes, psf, z_um)
             writer.grab_frame()
-
-
-def _with_phase(psf: MaskedPSF, phase: Tensor) -> MaskedPSF:
-    """The same PSF with another phase."""
-    import copy
-
-    other = copy.copy(psf)
-    if isinstance(psf, torch.nn.Module) and isinstance(other, torch.nn.Module):
-        other._modules = {**psf._modules, "mask": _Fixed(phase)}
-    return other
-
-
-class _Fixed(torch.nn.Module):
-    def __init__(self, phase: Tensor) -> None:
-        super().__init__()
-        self.phase = phase
-
-    def forward(self) -> Tensor:
-        return self.phase
 
 
 def _through_depth(psf: MaskedPSF, z_um: tuple[float, float]) -> tuple[list[float], list[Tensor]]:

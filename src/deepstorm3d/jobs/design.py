@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..io.masks import mask_sha256, write_mask
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ModelFile, save_model_file
-from ..optics.masks import FileMask, PhaseMask
+from ..optics.masks import FileMask, PhaseMask, PixelMask
 from ..optics.model import build_psf
 from ..optics.scalar import ScalarPSF
 from ..simulation.field import Field
@@ -69,14 +69,17 @@ class DesignRun:
         return self.mask.with_suffix(".gif")
 
 
-def build_design_sampler(experiment: Experiment, *, phase: Tensor | None = None) -> FrameSampler:
-    """Training crops through the exact PSF of a mask that learns, at first the experiment's."""
-    start = experiment_mask(experiment, phase=phase)
+def build_design_sampler(experiment: Experiment) -> tuple[FrameSampler, PhaseMask]:
+    """Training crops through the exact PSF of a mask that learns, at first the experiment's; and that mask.
+
+    Aberrations of the experiment lie on top of the mask and stay as they are.
+    """
+    start = experiment_mask(experiment)
     mask = learnable_mask(experiment.design, experiment.microscope, start)
     psf = build_psf(experiment.psf, experiment.microscope, mask)
     side = experiment.training.crop_px
     field = Field(side, side, experiment.microscope.pixel_um)
-    return FrameSampler(Simulator(psf, experiment.camera, field), list(experiment.scenes.values()))
+    return FrameSampler(Simulator(psf, experiment.camera, field), list(experiment.scenes.values())), mask
 
 
 def gradient_bytes(localizer: NetworkLocalizer, sampler: FrameSampler, batch: int) -> int:
@@ -131,15 +134,15 @@ def design_mask(
     history = _History(run.history, fresh=not run.checkpoint.exists())
     with process_group(torch.device(device)) as place:
         localizer = build_localizer(experiment).to(place)
-        sampler = build_design_sampler(experiment).to(place)
-        psf = sampler.simulator.psf
+        sampler, mask = build_design_sampler(experiment)
+        psf = sampler.to(place).simulator.psf
         assert isinstance(psf, ScalarPSF)
         needed = gradient_bytes(localizer, sampler, experiment.training.batch)
         on_message(f"a step keeps {needed / 2**30:.2f} GiB for its gradient, besides the program itself")
 
         def tell(progress: Progress) -> None:
             if progress.validation is not None:
-                history.append(progress.step, psf.mask)
+                history.append(progress.step, mask)
                 mask_figure(psf, experiment.z_um, run.preview, title=f"{experiment.name}, step {progress.step}")
             on_progress(progress)
 
@@ -149,7 +152,7 @@ def design_mask(
             experiment.training,
             seed=experiment.seed,
             mask=MaskLearning(
-                experiment.design.learning_rate, MaskPenalty(experiment.design, psf, experiment.z_um)
+                experiment.design.learning_rate, MaskPenalty(experiment.design, mask, psf, experiment.z_um)
             ),
             files=RunFiles(run.checkpoint, run.metrics, experiment.to_mapping()),
             resume=resume,
@@ -158,10 +161,11 @@ def design_mask(
         )
         if validation is None or not is_main_process():
             return None
-        phase = psf.mask().detach().cpu().float()
+        phase = mask().detach().cpu().float()
         _write(run, experiment, localizer, phase, validation, place)
-        history.append(experiment.training.steps + 1, psf.mask)
-        evolution_animation(psf.cpu(), history.phases, history.steps, experiment.z_um, run.animation)
+        history.append(experiment.training.steps + 1, mask)
+        seen = (build_psf(experiment.psf, experiment.microscope, PixelMask(each)) for each in history.phases)
+        evolution_animation(zip(history.steps, seen, strict=True), experiment.z_um, run.animation)
     run.checkpoint.unlink(missing_ok=True)
     return validation
 

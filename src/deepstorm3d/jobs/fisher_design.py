@@ -98,7 +98,7 @@ def design_by_fisher(
     complete = minimise_bound(
         psf,
         criterion_of(experiment),
-        MaskPenalty(experiment.design, psf, experiment.z_um),
+        MaskPenalty(experiment.design, mask, psf, experiment.z_um),
         steps=steps,
         learning_rate=experiment.design.learning_rate,
         seed=experiment.seed,
@@ -110,7 +110,7 @@ def design_by_fisher(
     last = values[-max(1, len(values) // 10) :] or [float("nan")]
     summary = FisherSummary((values or [float("nan")])[0], sum(last) / len(last), complete)
     if complete:
-        write_mask(out, psf.mask().detach().cpu().float().numpy())
+        write_mask(out, mask().detach().cpu().float().numpy())
         mask_figure(psf, experiment.z_um, run.preview, title=f"{experiment.name}, by Fisher information")
         run.checkpoint.unlink(missing_ok=True)
     return summary

@@ -71,15 +71,15 @@ def learnable_mask(spec: DesignSpec, microscope: Microscope, start: PhaseMask) -
 class MaskPenalty:
     """What a mask pays besides the network's loss.
 
-    psf: exact, with the mask that learns;  z_um: depths over which it is used.
+    mask: that learns;  psf: exact, with that mask in it;  z_um: depths over which it is used.
     """
 
-    def __init__(self, spec: DesignSpec, psf: ScalarPSF, z_um: tuple[float, float]) -> None:
-        self.spec, self.psf, self.z_um = spec, psf, z_um
+    def __init__(self, spec: DesignSpec, mask: PhaseMask, psf: ScalarPSF, z_um: tuple[float, float]) -> None:
+        self.spec, self.mask, self.psf, self.z_um = spec, mask, psf, z_um
 
     def __call__(self) -> Tensor:
         """Sum of the prices, a scalar with a gradient to the mask."""
-        phase = self.psf.mask()
+        phase = self.mask()
         total = phase.new_zeros(())
         if self.spec.roughness:
             total = total + self.spec.roughness * roughness(phase)
