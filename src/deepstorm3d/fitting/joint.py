@@ -36,7 +36,8 @@ class JointFit:
 
     core: PSF on a small patch, for the search;  whole: PSF with its tails, for the last fit;
     bounds: where molecules may go;  z_um: depths to search;  fit_blur: a blur for each molecule (the PSFs must
-    be tabulated over a range of blurs);  spacing_px: between the knots of the background;
+    be tabulated over a range of blurs);  spacing_px: between the knots of the background in the end;
+    search_spacing_px: and during the search, where a pliant background would swallow molecules;
     false_alarms, dim_photons: see `Selector`;  rounds: of adding (0: positions only, the list stays);
     likely: proposals below this probability are left out at first, and tried in the frames whose list then
     does not explain them.
@@ -48,6 +49,7 @@ class JointFit:
     z_um: tuple[float, float]
     fit_blur: bool = False
     spacing_px: float = 15.0
+    search_spacing_px: float = 20.0
     false_alarms: float = 1e-3
     dim_photons: float = 0.0
     rounds: int = 8
@@ -71,7 +73,7 @@ class JointFit:
         return Localizations.concat(parts) if parts else found
 
     def _fit(self, found: Localizations, likelihood: Likelihood) -> Localizations:
-        surface = self._surface(likelihood)
+        surface = self._surface(likelihood, self.search_spacing_px)
         selector = self._selector(surface, likelihood)
         origin = torch.arange(len(found), device=found.frame.device)
         likely = found.probability >= self.likely
@@ -91,8 +93,20 @@ class JointFit:
             light = likelihood.select(frames)
             other = self._searched(self._start(part, light, origin[rows]), light, selector)
             best = best.better(other, frames, selector.cost)
+        surface, best = self._with_finer_background(best, likelihood, surface)
         final = refine(self.whole, best.state, likelihood, surface, self.bounds)
         return self._localizations(final, found, likelihood, surface)
+
+    def _with_finer_background(
+        self, best: Refined, likelihood: Likelihood, coarse: SplineBackground
+    ) -> tuple[SplineBackground, Refined]:
+        """The background on its final knots, without the molecules that stood for its hills."""
+        fine = self._surface(likelihood, self.spacing_px)
+        same = fine.gram_solve(fine.adjoint(coarse.surface(best.state.coefficients)))
+        fitted = self._trial(replace(best.state, coefficients=same), likelihood, fine)
+        if self.rounds:
+            fitted = self._selector(fine, likelihood).pruned(fitted, likelihood)
+        return fine, fitted
 
     def _selector(self, surface: SplineBackground, likelihood: Likelihood) -> Selector:
         return Selector(
@@ -137,9 +151,9 @@ class JointFit:
         left = likelihood.expected_deviance(image) - unknowns
         return (fitted.deviance > left + 2 * (2 * likelihood.pixels).sqrt()).nonzero()[:, 0]
 
-    def _surface(self, likelihood: Likelihood) -> SplineBackground:
+    def _surface(self, likelihood: Likelihood, spacing_px: float) -> SplineBackground:
         height, width = likelihood.frames.shape[1:]
-        return SplineBackground((height, width), self.spacing_px, likelihood.frames)
+        return SplineBackground((height, width), spacing_px, likelihood.frames)
 
     def _start(self, found: Localizations, likelihood: Likelihood, origin: Tensor) -> JointState:
         """Photons and background by least squares at the proposed positions; origin: their rows, kept."""
@@ -151,7 +165,7 @@ class JointFit:
             weight=likelihood.weight,
             excess=likelihood.excess,
             read_variance=likelihood.read_variance,
-            spacing_px=self.spacing_px,
+            spacing_px=self.search_spacing_px,
         )
         xyz = torch.cat([found.xyz[:, :2], found.xyz[:, 2:].clamp(*self.bounds.z_um)], 1)
         photons = light.photons.clamp(min=self.bounds.photons)

@@ -64,7 +64,7 @@ class Selector:
 
         A frame changes only where its `cost` falls, so no list ends worse by that measure than it began.
         """
-        best = self._pruned(start, likelihood)
+        best = self.pruned(start, likelihood)
         best = self._extended(best, likelihood, self.propose.missing, rounds)
         return self._extended(best, likelihood, self.propose.divided, min(rounds, _DIVIDING_ROUNDS))
 
@@ -78,14 +78,14 @@ class Selector:
                 break
             active, light = active[tried], light.select(tried)
             before = self.cost(now.select(tried))
-            fitted = self._pruned(self.fit(trial.select(tried), light), light)
+            fitted = self.pruned(self.fit(trial.select(tried), light), light)
             best = best.better(fitted, active, self.cost)
             active = active[self.cost(fitted) < before]
             if not len(active):
                 break
         return best
 
-    def _pruned(self, start: Refined, likelihood: Likelihood, *, rounds: int = 6) -> Refined:
+    def pruned(self, start: Refined, likelihood: Likelihood, *, rounds: int = 6) -> Refined:
         """Without the molecules whose light is in doubt and not missed."""
         best, active = start, torch.arange(len(likelihood), device=start.deviance.device)
         together = torch.ones_like(active, dtype=torch.bool)
