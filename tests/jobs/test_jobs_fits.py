@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -84,6 +85,26 @@ def test_frames_of_noise_stay_empty_whatever_is_proposed(joint: JointFit) -> Non
     )
     assert len(joint(proposed, Likelihood(photons))) == 0
     assert len(joint(Localizations.empty(), Likelihood(photons))) == 0
+
+
+def test_a_nucleus_is_background_and_no_molecule(joint: JointFit) -> None:
+    # A super-Gaussian of 100 over 25 photons, of the narrowest that Fig. 4 has.
+    row, column = torch.meshgrid(*(torch.arange(float(side)) for side in SIZE), indexing="ij")
+    form = (-((((row - 27) / 24) ** 2 + ((column - 34) / 24) ** 2) ** 2)).exp()
+    mean = (25 + 100 * form).expand(20, -1, -1)
+    frames = torch.poisson(mean, generator=torch.Generator().manual_seed(4))
+    assert len(joint(Localizations.empty(), Likelihood(frames))) == 0
+
+
+def test_the_search_has_the_coarser_background(joint: JointFit) -> None:
+    truth, photons = scene(joint, PLACES, frames=2)
+    assert joint.search_spacing_px > joint.spacing_px
+    # What comes out does not depend on it where molecules and background are easily told apart.
+    same = replace(joint, search_spacing_px=joint.spacing_px)
+    one, other = (fit(Localizations.empty(), Likelihood(photons)) for fit in (joint, same))
+    assert len(one) == len(other) == len(truth)
+    distance = torch.cdist(one.xyz, other.xyz).masked_fill(one.frame[:, None] != other.frame, 9.0)
+    assert float(distance.amin(1).max()) < 0.005
 
 
 def test_a_false_a_double_and_a_missing_molecule_are_put_right(joint: JointFit) -> None:
