@@ -47,7 +47,7 @@ def test_a_design_leaves_mask_network_pictures_and_a_history(tiny: Experiment, t
     phase = read_mask(run.mask)
     assert phase.std() > 0.01
     assert not run.checkpoint.exists()
-    for path in (run.preview, run.animation):
+    for path in (run.preview, run.animation, run.solid, run.curve):
         assert path.stat().st_size > 5000
     with np.load(run.history) as history:
         assert history["steps"].tolist()[:2] == [3, 6]

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..analysis.learning_figure import learning_figure
 from ..analysis.mask_figure import evolution_animation, mask_figure
+from ..analysis.solid_figure import solid_figure
 from ..errors import InputError
 from ..io.masks import mask_sha256, write_mask
 from ..localizer.localizer import NetworkLocalizer
@@ -57,6 +59,16 @@ class DesignRun:
     def preview(self) -> Path:
         """Picture of the mask, its PSF through depth and its bound, drawn at each validation."""
         return self.mask.with_suffix(".preview.png")
+
+    @property
+    def solid(self) -> Path:
+        """Picture of the PSF as a body in space."""
+        return self.mask.with_suffix(".3d.png")
+
+    @property
+    def curve(self) -> Path:
+        """Picture of how the training went."""
+        return self.mask.with_suffix(".curve.png")
 
     @property
     def history(self) -> Path:
@@ -165,6 +177,10 @@ def design_mask(
         _write(run, experiment, localizer, phase, validation, place)
         history.append(experiment.training.steps + 1, mask)
         seen = (build_psf(experiment.psf, experiment.microscope, PixelMask(each)) for each in history.phases)
+        learning_figure(run.metrics, run.curve, title=f"{experiment.name}: mask and network")
+        solid_figure(
+            build_psf(experiment.psf, experiment.microscope, PixelMask(phase)), experiment.z_um, run.solid
+        )
         evolution_animation(zip(history.steps, seen, strict=True), experiment.z_um, run.animation)
     run.checkpoint.unlink(missing_ok=True)
     return validation

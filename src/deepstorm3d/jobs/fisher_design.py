@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ..analysis.mask_figure import mask_figure
+from ..analysis.solid_figure import solid_figure
 from ..errors import InputError
 from ..io.masks import write_mask
 from ..optics.masks import PhaseMask, PixelMask
@@ -112,6 +113,7 @@ def design_by_fisher(
     if complete:
         write_mask(out, mask().detach().cpu().float().numpy())
         mask_figure(psf, experiment.z_um, run.preview, title=f"{experiment.name}, by Fisher information")
+        solid_figure(psf, experiment.z_um, run.solid)
         run.checkpoint.unlink(missing_ok=True)
     return summary
 
