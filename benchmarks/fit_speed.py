@@ -6,7 +6,7 @@ Density-study set-up (Fig. 2: 30,000 photons over 150, blur 1 px), frames of 121
 
   a  plain: one frame at a time, a dense Jacobian of all pixels × all unknowns, dense normal equations, a dense
      solve. Table, spline background, likelihood, damping, limits of a step and stopping rule are those of b;
-  b  ours: `refine`, all frames of a group (of at most 500 emitters, as `JointFit` takes them) together.
+  b  ours: `refine`, all frames of a group (of at most 120 emitters, as `JointFit` takes them) together.
 
 The frames are drawn from the table that both fit with, so the deviance of a frame (14,641 pixels) should come
 near pixels less unknowns, and errors are those of noise and solver alone. RMSE is over all emitters, none left
@@ -56,7 +56,7 @@ from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.priors import FixedCount
 from harness import arguments_of, interval, report, take_turns
 
-SIDE, PATCH, SPACING_PX, START_UM, AT_ONCE, SEED = 121, 61, 30.0, 0.03, 500, 3_006_000
+SIDE, PATCH, SPACING_PX, START_UM, AT_ONCE, SEED = 121, 61, 30.0, 0.03, 120, 3_006_000
 PHOTONS, BACKGROUND = 30_000.0, 150.0
 EXPERIMENT = preset("density-study")
 PIXEL_UM, Z_UM, BOUNDS = EXPERIMENT.microscope.pixel_um, EXPERIMENT.z_um, Bounds((1.8, 6.2))
