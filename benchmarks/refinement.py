@@ -208,8 +208,8 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
                 xlabel="emitters in a frame (79 µm²)", ylabel=label, title=titles.get(condition, condition)
             )
             axis.grid(alpha=0.3)
-    axes[0][0].legend(fontsize=8, loc="center right")
-    axes[0][1].legend(fontsize=8, loc="upper left")
+    handles, labels = axes[0][1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=9)
     figure.savefig(path, dpi=130)
 
 
