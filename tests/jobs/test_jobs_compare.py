@@ -79,5 +79,10 @@ def test_masks_that_cannot_be_compared_are_named(tiny: Experiment, tmp_path: Pat
     write_mask(tmp_path / "small.npy", np.ones((9, 9)))
     with pytest.raises(InputError, match=r"small\.npy"):
         contenders_of(tiny, [str(tmp_path / "small.npy")])
+    flat = contenders_of(tiny, ["zero"])
     with pytest.raises(InputError, match="no middle to judge"):
-        compare_masks(tiny.with_(frame_px=(20, 20)), contenders_of(tiny, ["zero"]), tmp_path / "c")
+        compare_masks(tiny.with_(frame_px=(20, 20)), flat, tmp_path / "c")
+    with pytest.raises(InputError, match="above 0"):
+        compare_masks(tiny, flat, tmp_path / "c", densities=[0.5, 0.0])
+    # Said before anything is trained.
+    assert not (tmp_path / "c").exists()

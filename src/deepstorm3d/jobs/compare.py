@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,7 +14,6 @@ from torch import Tensor
 from ..analysis.compare_figure import comparison_figure
 from ..analysis.matching import field_edges, match
 from ..analysis.metrics import score
-from ..emitters import Emitters
 from ..errors import InputError
 from ..io.masks import mask_sha256, read_mask, write_mask
 from ..localizer.modelfile import load_model_file
@@ -101,6 +101,7 @@ def compare_masks(
     densities: emitters per µm²;  seeds: trainings for each mask;  refine: judge the list after the joint fit.
     Raises InputError where a model in the folder belongs to another experiment or mask.
     """
+    _refuse_nothing_to_judge(experiment, densities)
     out.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     for seed in range(seeds):
@@ -127,6 +128,15 @@ def compare_masks(
     psfs = {each.name: _exact(experiment, each.phase) for each in contenders}
     comparison_figure([asdict(row) for row in rows], psfs, experiment.z_um, out / "comparison.png")
     return rows
+
+
+def _refuse_nothing_to_judge(experiment: Experiment, densities: Sequence[float]) -> None:
+    """Raise InputError before hours of training for frames or densities that leave nothing to judge."""
+    height, width = experiment.frame_px
+    if min(height, width) <= 2 * _BORDER_PX:
+        raise InputError(f"frames of {width} × {height} px have no middle to judge; make frame_px larger")
+    if not densities or not all(0 < density < math.inf for density in densities):
+        raise InputError(f"densities are numbers above 0 (emitters per µm²), got {list(densities)}")
 
 
 def _experiment_for(experiment: Experiment, contender: Contender, seed: int, out: Path) -> Experiment:
@@ -173,8 +183,6 @@ def _judge(pipeline: Pipeline, contender: Contender, seed: int, density: float) 
     scene = experiment.scene()
     generator = torch.Generator().manual_seed(_SEED + round(1000 * density))
     inner = (height - 2 * _BORDER_PX) * (width - 2 * _BORDER_PX) * field.pixel_um**2
-    if min(height, width) <= 2 * _BORDER_PX:
-        raise InputError(f"frames of {width} × {height} px have no middle to judge; make frame_px larger")
     frames = max(4, round(_JUDGED / (density * inner)))
     prior = scene.emitters.with_(
         count=DensityCount(low=density, high=density), margin_px=(-_BORDER_PX, -_BORDER_PX)
@@ -184,7 +192,6 @@ def _judge(pipeline: Pipeline, contender: Contender, seed: int, density: float) 
     simulator = Simulator(_exact(experiment, contender.phase), experiment.camera, field)
     photons = simulator.to_photons(simulator(truth, background, generator)).to(pipeline.device)
     found = pipeline.localize(photons).to("cpu")
-    truth = Emitters(truth.xyz, truth.frame, truth.photons, truth.id)
     figures = score(
         truth,
         found,

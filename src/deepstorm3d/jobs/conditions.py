@@ -12,10 +12,14 @@ from ..simulation.field import Field
 from ..simulation.priors import EmitterPrior, FixedPhotons, GammaPhotons, Photons, Scene
 from .experiment import Experiment
 
-__all__ = ["Conditions", "scene_conditions"]
+__all__ = ["LEAST_BACKGROUND", "Conditions", "scene_conditions"]
 
 # Many molecules are studied in a frame no larger than the published ones: a bound asks only for neighbours.
 _LARGEST_FRAME_PX = 121
+
+
+LEAST_BACKGROUND = 1e-3
+"""Photons per pixel: without any background the information of a dark pixel would have no bound."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,15 @@ class Conditions:
         words = [f"read noise {self.read_variance**0.5:.3g} photons rms"] if self.read_variance > 0 else []
         words += [f"excess noise factor {self.excess:g}"] if self.excess > 1 else []
         return ", ".join(words) or "no read noise"
+
+    def as_poisson(self, photons: float | None = None, background: float | None = None) -> tuple[float, float]:
+        """Photons and background per pixel of the Poisson image that tells as much about position.
+
+        Variance F·μ + v is that of N/F photons over b/F + v/F². photons, background: instead of the set-up's.
+        """
+        bright = self.photons if photons is None else photons
+        level = max(self.background if background is None else background, LEAST_BACKGROUND)
+        return bright / self.excess, level / self.excess + self.read_variance / self.excess**2
 
     @property
     def area_um2(self) -> float:

@@ -57,7 +57,7 @@ class DesignRun:
 
     @property
     def preview(self) -> Path:
-        """Picture of the mask, its PSF through depth and its bound, drawn at each validation."""
+        """Picture of the mask and its PSF through depth, drawn at each validation."""
         return self.mask.with_suffix(".preview.png")
 
     @property
@@ -97,8 +97,8 @@ def build_design_sampler(experiment: Experiment) -> tuple[FrameSampler, PhaseMas
 def gradient_bytes(localizer: NetworkLocalizer, sampler: FrameSampler, batch: int) -> int:
     """Memory that one step of a design keeps for its gradient, bytes.
 
-    Counted, not guessed: every tensor that autograd saves in one forward pass of `batch` frames, and the
-    fields of one chunk of molecules, which are computed again when the gradient passes.
+    Every tensor that autograd saves in one forward pass of `batch` frames is counted. The fields of one chunk
+    of molecules, computed again when the gradient passes, are estimated at 64 bytes a sample of the pupil.
     """
     kept: dict[int, int] = {}
 

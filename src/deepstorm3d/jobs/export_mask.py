@@ -98,7 +98,7 @@ def _bound(experiment: Experiment, phase: Floats, levels: int) -> LevelCost:
     psf = build_psf(experiment.psf, experiment.microscope, PixelMask(torch.from_numpy(phase)))
     z = torch.linspace(*there.prior.z_um, _DEPTHS, dtype=torch.float64)
     xyz, level = torch.nn.functional.pad(z[:, None], (2, 0)), torch.ones_like(z)
-    floor = max(there.background, 0.01) + there.read_variance / there.excess
-    sigma = crlb(psf, xyz, there.photons * level, floor * level, there.blur_px * level)[:, :3]
-    x, y, z_nm = (1000 * there.excess**0.5 * sigma.square().mean(0).sqrt()).tolist()
+    photons, background = there.as_poisson()
+    sigma = crlb(psf, xyz, photons * level, background * level, there.blur_px * level)[:, :3]
+    x, y, z_nm = (1000 * sigma.square().mean(0).sqrt()).tolist()
     return LevelCost(levels, (x, y, z_nm))

@@ -30,8 +30,6 @@ _KICK = 0.05
 _KICK_MODES = (5, 6, 7, 8, 9, 10)
 # Molecules judged in a step, about, in at most so many frames; nearer to the edge they are neighbours only.
 _JUDGED, _MOST_FRAMES, _BORDER_PX = 50, 64, 10.0
-# Least background at which a bound is computed, photons per pixel.
-_LEAST_BACKGROUND = 0.01
 
 
 @dataclass(frozen=True)
@@ -49,9 +47,7 @@ def criterion_of(experiment: Experiment) -> FisherCriterion:
     The camera's read noise acts as that much more background, its excess noise as that much less light.
     """
     there = scene_conditions(experiment, experiment.scene(), None, None)
-    photons = there.photons / there.excess
-    background = max(there.background, _LEAST_BACKGROUND) / there.excess
-    background += there.read_variance / there.excess**2
+    photons, background = there.as_poisson()
     density = experiment.design.fisher_density
     if not density:
         return Alone(photons, background, there.blur_px, there.prior.z_um)

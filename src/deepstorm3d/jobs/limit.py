@@ -25,15 +25,13 @@ from ..optics.masks import FileMask
 from ..optics.model import build_psf
 from ..optics.tabulated import TabulatedPSF
 from ..simulation.priors import FixedCount
-from .conditions import Conditions, scene_conditions
+from .conditions import LEAST_BACKGROUND, Conditions, scene_conditions
 from .experiment import Experiment, experiment_mask
 from .limit_report import LimitReport
 from .simulate import patch_for_light
 
 __all__ = ["Sweep", "limit", "masks_to_compare"]
 
-# Photons per pixel that stand for a background of none: the bound needs some noise in every pixel.
-_LEAST_BACKGROUND = 1e-3
 # Densities reach from 1 to 200 molecules on the 81×81 pixels of 110 nm that the published frames use.
 _COUNTS, _AREA_UM2 = (1, 5, 10, 20, 35, 50, 75, 100, 150, 200), 79.3881
 # Their images alone, at 157 px and in double precision, take 0.4 GB, and are held a few times over.
@@ -168,10 +166,9 @@ def _alone(psf: TabulatedPSF, there: Conditions, sweep: Sweep) -> tuple[Bounds, 
     xyz[:, 2] = torch.linspace(*there.prior.z_um, sweep.depths, dtype=torch.float64)
 
     def sigma_nm(photons: float, background: float) -> NDArray[np.float64]:
-        # A pixel's variance is F·(μ + v/F): read noise acts as that much more background.
-        floor = max(background, _LEAST_BACKGROUND) + there.read_variance / there.excess
-        bounds = crlb(psf, xyz, torch.full_like(xyz[:, 0], photons), torch.full_like(xyz[:, 0], floor))
-        return 1000 * there.excess**0.5 * bounds[:, :3].numpy()
+        bright, floor = there.as_poisson(photons, background)
+        bounds = crlb(psf, xyz, torch.full_like(xyz[:, 0], bright), torch.full_like(xyz[:, 0], floor))
+        return 1000 * bounds[:, :3].numpy()
 
     bright = np.stack([_rms(sigma_nm(value, there.background)) for value in sweep.photons])
     hazy = np.stack([_rms(sigma_nm(there.photons, value)) for value in sweep.background])
@@ -191,7 +188,7 @@ def _together(
     emitters = prior.draw(frames, there.field, generator)
     step = max(1, min(_BATCH_FRAMES, _BATCH_EMITTERS // number))
     background = SplineBackground(there.field.size, float("inf"), torch.zeros(1, dtype=torch.float64))
-    level = max(there.background, _LEAST_BACKGROUND)
+    level = max(there.background, LEAST_BACKGROUND)
     found = []
     for start in range(0, frames, step):
         count = min(step, frames - start)

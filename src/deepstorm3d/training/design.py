@@ -15,7 +15,7 @@ from ..optics.scalar import ScalarPSF
 from ..optics.zernike import noll_to_nm
 from ..spec import Spec, quantity
 
-__all__ = ["DesignSpec", "MaskLearning", "MaskPenalty", "learnable_mask"]
+__all__ = ["DesignSpec", "MaskLearning", "MaskPenalty", "learnable_mask", "roughness"]
 
 # Depths at which the light outside the patch is watched.
 _DEPTHS = 5
