@@ -30,6 +30,7 @@ from deepstorm3d.jobs import pipeline as pipeline_job
 from deepstorm3d.jobs import train as train_job
 from deepstorm3d.jobs.experiment import read_experiment
 from deepstorm3d.jobs.presets import PRESETS, preset
+from deepstorm3d.jobs.runs import Run
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file, save_model_file
 
 # A set-up that is quick to tabulate and to train.
@@ -250,7 +251,7 @@ def test_a_stopped_training_ends_with_130_and_resumes(
     done = call("train", small, "--out", out, "--device", "cpu", "--resume")
     assert done.status == 0
     assert out.exists()
-    assert not train_job.TrainingRun(out).checkpoint.exists()
+    assert not Run(out).checkpoint.exists()
 
 
 def test_an_unknown_device_is_refused(small: Path, tmp_path: Path):

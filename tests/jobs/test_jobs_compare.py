@@ -12,20 +12,13 @@ from deepstorm3d.errors import InputError
 from deepstorm3d.io.masks import write_mask
 from deepstorm3d.jobs.compare import compare_masks, contenders_of
 from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.localizer.coarse import CoarseSpec
-from deepstorm3d.optics.model import PSFSpec
 from deepstorm3d.training.spec import TrainingSpec
 
 
 @pytest.fixture(scope="module")
-def tiny() -> Experiment:
-    base = preset("mask-design")
-    return base.with_(
-        microscope=base.microscope.with_(mask_pitch=200.0),
-        psf=PSFSpec(patch_px=13),
+def tiny(small_design: Experiment) -> Experiment:
+    return small_design.with_(
         frame_px=(36, 36),
-        network=CoarseSpec(channels=8, skip=8, dilations=(1,)),
         training=TrainingSpec(
             steps=6, batch=2, crop_px=24, warmup_steps=2, validate_every=6, validation_crops=2
         ),

@@ -11,27 +11,21 @@ import torch
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.masks import read_mask, write_mask
 from deepstorm3d.jobs.configure import with_mask
-from deepstorm3d.jobs.design import DesignRun, design_mask
+from deepstorm3d.jobs.design import design_mask
 from deepstorm3d.jobs.experiment import Experiment
 from deepstorm3d.jobs.fisher_design import criterion_of, design_by_fisher
 from deepstorm3d.jobs.pipeline import load_pipeline
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.localizer.coarse import CoarseSpec
+from deepstorm3d.jobs.runs import DesignRun
 from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.optics.masks import MASK_KINDS, RandomMask, VortexMask, build_mask
-from deepstorm3d.optics.model import PSFSpec
 from deepstorm3d.training.design import DesignSpec
 from deepstorm3d.training.fisher import Alone, Crowd
 from deepstorm3d.training.spec import TrainingSpec
 
 
 @pytest.fixture(scope="module")
-def tiny() -> Experiment:
-    base = preset("mask-design")
-    return base.with_(
-        microscope=base.microscope.with_(mask_pitch=200.0),
-        psf=PSFSpec(patch_px=13),
-        network=CoarseSpec(channels=8, skip=8, dilations=(1,)),
+def tiny(small_design: Experiment) -> Experiment:
+    return small_design.with_(
         training=TrainingSpec(
             steps=6, batch=2, crop_px=24, warmup_steps=2, validate_every=3, validation_crops=4
         ),
@@ -44,7 +38,7 @@ def test_a_design_leaves_mask_network_pictures_and_a_history(tiny: Experiment, t
     assert design_mask(tiny, tmp_path / "m.npy", on_message=said.append) is not None
     run = DesignRun(tmp_path / "m.npy")
     assert "GiB" in said[0]
-    phase = read_mask(run.mask)
+    phase = read_mask(run.out)
     assert phase.std() > 0.01
     assert not run.checkpoint.exists()
     for path in (run.preview, run.animation, run.solid, run.curve):

@@ -12,7 +12,8 @@ from deepstorm3d.errors import InputError
 from deepstorm3d.io.masks import mask_sha256
 from deepstorm3d.jobs.experiment import Experiment, experiment_mask
 from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.train import TrainingRun, build_localizer, train_model
+from deepstorm3d.jobs.runs import Run
+from deepstorm3d.jobs.train import build_localizer, train_model
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.optics.masks import FileMask, build_mask
@@ -49,7 +50,7 @@ def test_an_experiment_becomes_a_model_file_that_tells_all_about_itself(
     assert model.card["validation"]["jaccard"] == validation.score.jaccard
     assert model.card["name"] == "quickstart"
     build_localizer(tiny).load_state_dict(dict(model.weights))
-    run = TrainingRun(out)
+    run = Run(out)
     assert run.metrics.exists() and run.preview.exists()
     assert not run.checkpoint.exists()
 

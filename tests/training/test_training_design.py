@@ -11,11 +11,8 @@ from torch import Tensor
 
 from deepstorm3d.jobs.design import build_design_sampler, gradient_bytes
 from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.presets import preset
 from deepstorm3d.jobs.train import build_localizer
-from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.optics.masks import AstigmaticMask, PixelMask, ZernikePhase, ZeroMask, build_mask
-from deepstorm3d.optics.model import PSFSpec
 from deepstorm3d.optics.scalar import ScalarPSF
 from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.priors import DensityCount
@@ -31,12 +28,8 @@ SPEC = TrainingSpec(
 
 
 @pytest.fixture(scope="module")
-def tiny() -> Experiment:
-    base = preset("mask-design")
-    return base.with_(
-        microscope=base.microscope.with_(mask_pitch=200.0),
-        psf=PSFSpec(patch_px=15),
-        network=CoarseSpec(channels=8, skip=8, dilations=(1,)),
+def tiny(small_design: Experiment) -> Experiment:
+    return small_design.with_(
         training=SPEC,
         design=DesignSpec(learning_rate=0.05),
     )
@@ -128,8 +121,7 @@ def designed(tiny: Experiment, steps: int, folder: Path | None = None, **options
         psf,
         Alone(5000, 20, 1.0, (0.0, 2.0)),
         MaskPenalty(tiny.design, mask, psf, tiny.z_um),
-        steps=steps,
-        learning_rate=0.1,
+        tiny.design.with_(fisher_steps=steps, learning_rate=0.1),
         checkpoint=None if folder is None else folder / "c",
         on_progress=lambda step, value: values.append(value),
         **options,  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from ..errors import InputError
 from .console import result, say, show_table, table
 from .failures import INTERRUPTED
 from .interrupt import StopRequest
-from .making import Config, TrainingView
+from .making import Config, TrainingView, claim_run
 from .options import Assignments, Device, Overwrite, chosen_device
 from .progress import ProgressLine
 
@@ -54,20 +54,14 @@ def design_psf(
     overwrite: Overwrite = False,
 ) -> None:
     """Design the phase mask for an experiment's depth range, light and density; Ctrl-C keeps what is done."""
-    from ..io.parts import claim_name
     from ..jobs.configure import find_experiment, with_mask
-    from ..jobs.design import DesignRun
+    from ..jobs.runs import Run
 
     experiment = find_experiment(config, assignments or ())
     if start is not None:
         experiment = with_mask(experiment, start)
     place = chosen_device(device)
-    run = DesignRun(out)
-    claim_name(out, overwrite=overwrite)
-    if resume and not run.checkpoint.exists():
-        say(f"there is no checkpoint {run.checkpoint} to go on from: starting at step 0")
-    if overwrite and not resume:
-        run.checkpoint.unlink(missing_ok=True)
+    claim_run(Run(out), resume=resume, overwrite=overwrite)
     options = {"device": place, "resume": resume}
     complete = (
         _by_network(experiment, out, options) if by == "network" else _by_fisher(experiment, out, options)
@@ -78,7 +72,8 @@ def design_psf(
 
 
 def _by_network(experiment: Experiment, out: Path, options: dict[str, Any]) -> bool:
-    from ..jobs.design import DesignRun, design_mask
+    from ..jobs.design import design_mask
+    from ..jobs.runs import DesignRun
 
     with StopRequest() as stop, TrainingView() as view:
         validation = design_mask(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import typer
 
@@ -16,9 +16,10 @@ from .options import Assignments, Device, Overwrite, chosen_device
 from .progress import ProgressLine, duration
 
 if TYPE_CHECKING:
+    from ..jobs.runs import Run
     from ..training.loop import Progress
 
-__all__ = ["simulate", "train"]
+__all__ = ["Config", "TrainingView", "claim_run", "simulate", "train"]
 
 Config = Annotated[
     str,
@@ -117,11 +118,12 @@ def train(
 ) -> None:
     """Train the experiment's network on frames simulated on the fly; Ctrl-C keeps what is done (--resume)."""
     from ..jobs.configure import find_experiment
-    from ..jobs.train import TrainingRun, train_model
+    from ..jobs.runs import Run
+    from ..jobs.train import train_model
 
     experiment = find_experiment(config, assignments or ())
     place = chosen_device(device)
-    _claim_model(TrainingRun(out), resume=resume, overwrite=overwrite)
+    claim_run(Run(out), resume=resume, overwrite=overwrite)
     with StopRequest() as stop, TrainingView() as view:
         validation = train_model(
             experiment,
@@ -142,11 +144,11 @@ def train(
         raise typer.Exit(INTERRUPTED)
 
 
-def _claim_model(run: Any, *, resume: bool, overwrite: bool) -> None:
+def claim_run(run: Run, *, resume: bool, overwrite: bool) -> None:
     """Refuse a name that may not be written before hours of work; --overwrite forgets an unfinished run."""
     from ..io.parts import claim_name
 
-    claim_name(run.model, overwrite=overwrite)
+    claim_name(run.out, overwrite=overwrite)
     if resume and not run.checkpoint.exists():
         say(f"there is no checkpoint {run.checkpoint} to go on from: starting at step 0")
     if overwrite and not resume:

@@ -27,7 +27,8 @@ from ..training.loop import Progress
 from .configure import with_mask
 from .experiment import Experiment, experiment_mask
 from .pipeline import Pipeline, load_pipeline
-from .train import TrainingRun, train_model
+from .runs import Run
+from .train import train_model
 
 __all__ = ["Contender", "Row", "compare_masks", "contenders_of"]
 
@@ -111,7 +112,7 @@ def compare_masks(
             here = _experiment_for(experiment, contender, seed, out)
             if not path.exists():
                 on_message(f"training {label}")
-                run = TrainingRun(path)
+                run = Run(path)
                 validation = train_model(
                     here,
                     path,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,71 +13,22 @@ from torch import Tensor
 from ..analysis.learning_figure import learning_figure
 from ..analysis.mask_figure import evolution_animation, mask_figure
 from ..analysis.solid_figure import solid_figure
-from ..errors import InputError
 from ..io.masks import mask_sha256, write_mask
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ModelFile, save_model_file
 from ..optics.masks import FileMask, PhaseMask, PixelMask
 from ..optics.model import build_psf
 from ..optics.scalar import ScalarPSF
-from ..simulation.field import Field
-from ..simulation.simulator import Simulator
 from ..training.design import MaskLearning, MaskPenalty, learnable_mask
 from ..training.distributed import is_main_process, process_group
 from ..training.loop import Progress, RunFiles, train
 from ..training.sampler import FrameSampler
 from ..training.validation import Validation
 from .experiment import Experiment, experiment_mask
-from .train import build_localizer, model_card
+from .runs import DesignRun
+from .train import build_localizer, crops_through, model_card
 
-__all__ = ["DesignRun", "build_design_sampler", "design_mask", "gradient_bytes"]
-
-
-@dataclass(frozen=True)
-class DesignRun:
-    """Files of a design, beside the mask that it writes."""
-
-    mask: Path
-
-    @property
-    def model(self) -> Path:
-        """The network that learned with the mask."""
-        return self.mask.with_suffix(".pt")
-
-    @property
-    def checkpoint(self) -> Path:
-        """State to resume from."""
-        return self.mask.with_suffix(".checkpoint")
-
-    @property
-    def metrics(self) -> Path:
-        """Log in JSON lines."""
-        return self.mask.with_suffix(".metrics.jsonl")
-
-    @property
-    def preview(self) -> Path:
-        """Picture of the mask and its PSF through depth, drawn at each validation."""
-        return self.mask.with_suffix(".preview.png")
-
-    @property
-    def solid(self) -> Path:
-        """Picture of the PSF as a body in space."""
-        return self.mask.with_suffix(".3d.png")
-
-    @property
-    def curve(self) -> Path:
-        """Picture of how the training went."""
-        return self.mask.with_suffix(".curve.png")
-
-    @property
-    def history(self) -> Path:
-        """The mask at each validation."""
-        return self.mask.with_suffix(".history.npz")
-
-    @property
-    def animation(self) -> Path:
-        """Mask and PSF as they changed."""
-        return self.mask.with_suffix(".gif")
+__all__ = ["build_design_sampler", "design_mask", "gradient_bytes"]
 
 
 def build_design_sampler(experiment: Experiment) -> tuple[FrameSampler, PhaseMask]:
@@ -89,9 +39,7 @@ def build_design_sampler(experiment: Experiment) -> tuple[FrameSampler, PhaseMas
     start = experiment_mask(experiment)
     mask = learnable_mask(experiment.design, experiment.microscope, start)
     psf = build_psf(experiment.psf, experiment.microscope, mask)
-    side = experiment.training.crop_px
-    field = Field(side, side, experiment.microscope.pixel_um)
-    return FrameSampler(Simulator(psf, experiment.camera, field), list(experiment.scenes.values())), mask
+    return crops_through(psf, experiment), mask
 
 
 def gradient_bytes(localizer: NetworkLocalizer, sampler: FrameSampler, batch: int) -> int:
@@ -135,14 +83,7 @@ def design_mask(
     Raises InputError where a run is unfinished and not resumed, or complete and resumed.
     """
     run = DesignRun(out)
-    if run.checkpoint.exists() and not resume:
-        raise InputError(
-            f"{run.checkpoint} holds an unfinished design: go on with --resume, or delete it to start anew"
-        )
-    if resume and out.exists() and not run.checkpoint.exists():
-        raise InputError(
-            f"{out} is complete, there is nothing to resume; delete it, or design without --resume"
-        )
+    run.check(resume=resume)
     history = _History(run.history, fresh=not run.checkpoint.exists())
     with process_group(torch.device(device)) as place:
         localizer = build_localizer(experiment).to(place)
@@ -195,7 +136,7 @@ def _write(
     device: torch.device,
 ) -> None:
     """The mask, and the network as a model of it."""
-    write_mask(run.mask, phase.numpy())
+    write_mask(run.out, phase.numpy())
     named = experiment.with_(mask=FileMask(path="", sha256=mask_sha256(phase.numpy())))
     model = ModelFile(
         experiment=named.to_mapping(),

@@ -20,8 +20,8 @@ from ..simulation.priors import DensityCount
 from ..training.design import MaskPenalty, learnable_mask
 from ..training.fisher import Alone, Crowd, FisherCriterion, minimise_bound
 from .conditions import scene_conditions
-from .design import DesignRun
 from .experiment import Experiment, experiment_mask
+from .runs import DesignRun
 
 __all__ = ["FisherSummary", "criterion_of", "design_by_fisher"]
 
@@ -78,10 +78,7 @@ def design_by_fisher(
     Raises InputError where a run is unfinished and not resumed.
     """
     run = DesignRun(out)
-    if run.checkpoint.exists() and not resume:
-        raise InputError(
-            f"{run.checkpoint} holds an unfinished design: go on with --resume, or delete it to start anew"
-        )
+    run.check(resume=resume)
     start = _kicked(experiment)
     mask = learnable_mask(experiment.design, experiment.microscope, start)
     psf = build_psf(experiment.psf, experiment.microscope, mask).to(device)
@@ -96,8 +93,7 @@ def design_by_fisher(
         psf,
         criterion_of(experiment),
         MaskPenalty(experiment.design, mask, psf, experiment.z_um),
-        steps=steps,
-        learning_rate=experiment.design.learning_rate,
+        experiment.design,
         seed=experiment.seed,
         checkpoint=run.checkpoint,
         resume=resume,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from ..localizer.modelfile import ModelFile, save_model_file
 from ..localizer.network import build_network
 from ..optics.masks import FileMask, PixelMask
 from ..optics.model import tabulate
+from ..optics.psf import PSF
 from ..simulation.field import Field
 from ..simulation.simulator import Simulator
 from ..training.distributed import is_main_process, process_group
@@ -28,33 +28,12 @@ from ..training.loop import Progress, RunFiles, train
 from ..training.sampler import FrameSampler
 from ..training.validation import Validation
 from .experiment import Experiment, experiment_mask
+from .runs import Run
 from .train_preview import draw_training_preview
 
 Watcher = Callable[[Progress, NetworkLocalizer, FrameSampler], None]
 
-__all__ = ["TrainingRun", "build_localizer", "build_sampler", "model_card", "train_model"]
-
-
-@dataclass(frozen=True)
-class TrainingRun:
-    """Files of a run, beside the model file: its checkpoint, its log."""
-
-    model: Path
-
-    @property
-    def checkpoint(self) -> Path:
-        """State to resume from."""
-        return self.model.with_suffix(".checkpoint")
-
-    @property
-    def preview(self) -> Path:
-        """Picture of a simulated frame, the truth and what the network finds, drawn at each validation."""
-        return self.model.with_suffix(".preview.png")
-
-    @property
-    def metrics(self) -> Path:
-        """Log in JSON lines."""
-        return self.model.with_suffix(".metrics.jsonl")
+__all__ = ["build_localizer", "build_sampler", "crops_through", "model_card", "train_model"]
 
 
 def build_localizer(experiment: Experiment) -> NetworkLocalizer:
@@ -70,6 +49,11 @@ def build_sampler(experiment: Experiment, *, phase: Tensor | None = None) -> Fra
     """Training crops of the experiment, drawn through the tabulated PSF."""
     mask = experiment_mask(experiment, phase=phase)
     psf = tabulate(experiment.psf, experiment.microscope, mask, experiment.z_um, experiment.blur_px)
+    return crops_through(psf, experiment)
+
+
+def crops_through(psf: PSF, experiment: Experiment) -> FrameSampler:
+    """Training crops of the experiment's scenes and camera, seen through any PSF."""
     side = experiment.training.crop_px
     field = Field(side, side, experiment.microscope.pixel_um)
     return FrameSampler(Simulator(psf, experiment.camera, field), list(experiment.scenes.values()))
@@ -90,15 +74,10 @@ def train_model(
     store_mask: keep the phase of a mask file in the model (else only its SHA-256).
     on_progress: called after each step with the network and the frames it learns from.
     """
-    run = TrainingRun(out)
+    run = Run(out)
     if not out.parent.is_dir():
         raise InputError(f"there is no folder {out.parent} for the model; create it or choose another --out")
-    if run.checkpoint.exists() and not resume:
-        raise InputError(
-            f"{run.checkpoint} holds an unfinished run: go on with --resume, or delete it to start anew"
-        )
-    if resume and out.exists() and not run.checkpoint.exists():
-        raise InputError(f"{out} is complete, there is nothing to resume; delete it, or train without --resume")
+    run.check(resume=resume)
     experiment, phase = _mask_by_hash(experiment)
     with process_group(torch.device(device)) as place:
         localizer = build_localizer(experiment).to(place)

@@ -17,7 +17,7 @@ from ..optics.scalar import ScalarPSF
 from ..simulation.field import Field
 from ..simulation.priors import EmitterPrior
 from .checkpoint import load_checkpoint, save_atomically
-from .design import MaskPenalty
+from .design import DesignSpec, MaskPenalty
 
 __all__ = ["Alone", "Crowd", "FisherCriterion", "minimise_bound"]
 
@@ -104,9 +104,8 @@ def minimise_bound(
     psf: ScalarPSF,
     criterion: FisherCriterion,
     penalty: MaskPenalty,
+    spec: DesignSpec,
     *,
-    steps: int,
-    learning_rate: float,
     seed: int = 0,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -117,11 +116,13 @@ def minimise_bound(
 
     Minimises the logarithm of the criterion plus the penalty, by Adam with half a cosine for its rate.
 
-    psf: exact, with a mask that learns;  seed: of what is drawn;  checkpoint: state kept there;
+    psf: exact, with a mask that learns;  penalty: its prices;  spec: gives steps and learning rate;
+    seed: of what is drawn;  checkpoint: state kept there;
     resume: go on from it, exactly as if never stopped;  on_progress: told each step and the criterion, nm;
     should_stop: asked after each step.
     Raises InputError where the checkpoint is none.
     """
+    steps, learning_rate = spec.fisher_steps, spec.learning_rate
     optimiser = torch.optim.Adam(psf.parameters(), learning_rate)
     generator = torch.Generator(next(psf.parameters()).device).manual_seed(seed)
     done = 0
