@@ -78,17 +78,31 @@ def scores(pipeline: Pipeline, found: Localizations, photons: Tensor, weight: Te
     return result
 
 
-@torch.no_grad()
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def frames_parser(description: str | None) -> argparse.ArgumentParser:
+    """The arguments of a benchmark on real frames."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", type=Path, metavar="MODEL", help="a model file for these frames")
     parser.add_argument("--frames", type=Path, default=DATA, help="the movie (default: the shared data)")
     parser.add_argument("--mask", type=Path, help="the mask, where the model holds only its hash")
-    parser.add_argument("--thresholds", type=float, nargs="+", default=list(THRESHOLDS))
+    return parser
+
+
+def frames_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Those given; ends the program where there are no frames."""
     arguments = arguments_of(parser)
     if not arguments.frames.exists():
         print(f"skipped: there are no frames at {arguments.frames} (give them with --frames)")
         sys.exit(0)
+    return arguments
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = frames_parser(__doc__)
+    parser.add_argument("--thresholds", type=float, nargs="+", default=list(THRESHOLDS))
+    arguments = frames_arguments(parser)
     pipeline = load_pipeline(
         load_model_file(arguments.model), mask=arguments.mask, refine=False, device=arguments.device
     )

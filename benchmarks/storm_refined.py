@@ -10,11 +10,8 @@ Last, the quantiles of σ, photons and fit quality.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,8 +23,17 @@ from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.jobs.pipeline import Pipeline, load_pipeline
 from deepstorm3d.localizer.modelfile import load_model_file
-from harness import arguments_of, interval, report
-from storm_frames import BATCH, DATA, SEED, WITHHELD, at_random, proposals, scores
+from harness import interval, report
+from storm_frames import (
+    BATCH,
+    SEED,
+    WITHHELD,
+    at_random,
+    frames_arguments,
+    frames_parser,
+    proposals,
+    scores,
+)
 
 
 def variance_line(pipeline: Pipeline, found: Localizations, photons: Tensor) -> tuple[float, float]:
@@ -78,15 +84,9 @@ def quantiles(found: Localizations) -> list[dict[str, Any]]:
 
 @torch.no_grad()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a model file for these frames")
-    parser.add_argument("--frames", type=Path, default=DATA, help="the movie (default: the shared data)")
-    parser.add_argument("--mask", type=Path, help="the mask, where the model holds only its hash")
+    parser = frames_parser(__doc__)
     parser.add_argument("--number", type=int, default=40, help="of frames")
-    arguments = arguments_of(parser)
-    if not arguments.frames.exists():
-        print(f"skipped: there are no frames at {arguments.frames} (give them with --frames)")
-        sys.exit(0)
+    arguments = frames_arguments(parser)
     model = load_model_file(arguments.model)
     pipeline = load_pipeline(model, mask=arguments.mask, refine=True, device=arguments.device)
     with open_movie(arguments.frames) as movie:
