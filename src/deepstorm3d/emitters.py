@@ -112,7 +112,8 @@ class Localizations(_Table):
     probability: (N,) 0 to 1, the network's confidence;  sigma_xyz: (N, 3) µm, sigma_photons: (N,) and
     sigma_background: (N,) one standard deviation;  fit_quality: (N,) deviance per pixel of the patch
     (about 1 where the model explains the image), 0 where nothing was fitted;  sigma_source: where the σ
-    come from ("none" until something has filled them in: the columns are then 0, never NaN).
+    come from ("none" until something has filled them in: the columns are then 0, never NaN);
+    detections: (N,) int64, frames joined into the row by linking, or None where rows are single frames.
     """
 
     photons: Tensor
@@ -123,6 +124,7 @@ class Localizations(_Table):
     sigma_background: Tensor
     fit_quality: Tensor
     sigma_source: SigmaSource = "none"
+    detections: Tensor | None = None
 
     @classmethod
     def proposals(cls, xyz: Tensor, frame: Tensor, probability: Tensor) -> Localizations:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..io.parts import claim_name
-from ..io.tables import write_table
-from .reading import read_localizations
+from .reading import read_localizations, write_derived
 
 __all__ = ["convert_table"]
 
@@ -20,13 +19,5 @@ def convert_table(source: Path, out: Path, *, pixel_nm: float | None = None, ove
     """
     claim_name(out, overwrite=overwrite)
     table, header = read_localizations(source, pixel_nm)
-    write_table(
-        out,
-        table.sort(),
-        pixel_um=header.pixel_um,
-        frames=header.frames,
-        shape=header.shape,
-        provenance={**header.provenance, "converted_from": source.name},
-        overwrite=overwrite,
-    )
+    write_derived(out, table.sort(), header, "convert", {"source": source.name}, overwrite=overwrite)
     return len(table)
