@@ -26,10 +26,11 @@ from deepstorm3d.io.movies import open_movie
 from deepstorm3d.io.tables import read_table, read_truth
 from deepstorm3d.jobs import localize as localize_job
 from deepstorm3d.jobs import models
-from deepstorm3d.jobs import pipeline as pipeline_job
 from deepstorm3d.jobs import train as train_job
+from deepstorm3d.jobs.excerpt import Excerpt
 from deepstorm3d.jobs.experiment import read_experiment
 from deepstorm3d.jobs.presets import PRESETS, preset
+from deepstorm3d.jobs.recipe import Recipe
 from deepstorm3d.jobs.runs import Run
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file, save_model_file
 
@@ -267,18 +268,19 @@ def test_localize_hands_its_options_to_the_job(
         given.update(options, arguments=arguments)
         return localize_job.LocalizeSummary(frames=4, localizations=8, complete=False, warnings=["dark"])
 
-    def load_pipeline(*_: object, **options: object) -> None:
-        given.update(options)
+    def load(self: Recipe) -> None:
+        given.update(recipe=self)
 
     monkeypatch.setattr(localize_job, "localize_movie", localize_movie)
-    monkeypatch.setattr(pipeline_job, "load_pipeline", load_pipeline)
+    monkeypatch.setattr(Recipe, "load", load)
     options = ["--frames", "1:", "--roi", "0,0,30,31", "--camera", "baseline=100", "--camera", "gain=2"]
     out = tmp_path / "o.hdf5"
     done = call("localize", movie.path, "--model", tiny, "--out", out, *options, "--threshold", 0.3)
-    assert given["frames"] == (1, None)
-    assert given["roi"] == (0, 0, 30, 31)
-    assert given["camera"] == ["baseline=100", "gain=2"]
-    assert given["threshold"] == 0.3
+    assert given["arguments"][0] == Excerpt(movie.path, (1, None), (0, 0, 30, 31))  # type: ignore[index]
+    recipe = given["recipe"]
+    assert isinstance(recipe, Recipe)
+    assert recipe.camera == ("baseline=100", "gain=2")
+    assert recipe.threshold == 0.3
     assert done.status == 130
     assert "--resume" in done.err
     assert "warning: dark" in done.err

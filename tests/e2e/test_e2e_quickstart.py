@@ -10,6 +10,7 @@ import torch
 from deepstorm3d.analysis.matching import match
 from deepstorm3d.analysis.metrics import score
 from deepstorm3d.io.tables import read_table, read_truth
+from deepstorm3d.jobs.excerpt import Excerpt
 from deepstorm3d.jobs.localize import localize_movie
 from deepstorm3d.jobs.pipeline import load_pipeline
 from deepstorm3d.jobs.presets import preset
@@ -25,7 +26,7 @@ def test_quickstart_reaches_its_target(tmp_path: Path) -> None:
     # 40 emitters in 81×81 pixels of 110 nm: 0.5 per µm².
     simulate_movie(experiment, tmp_path / "m.tif", frames=30, truth=tmp_path / "t.csv", emitters=40, seed=9)
     localize_movie(
-        tmp_path / "m.tif", load_pipeline(load_model_file(tmp_path / "model.pt")), tmp_path / "l.csv"
+        Excerpt(tmp_path / "m.tif"), load_pipeline(load_model_file(tmp_path / "model.pt")), tmp_path / "l.csv"
     )
     truth, found = read_truth(tmp_path / "t.csv", pixel_um=0.11), read_table(tmp_path / "l.csv", pixel_um=0.11)
     figures = score(truth, found, match(truth, found, tolerance_um=0.15))

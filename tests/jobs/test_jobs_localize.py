@@ -12,6 +12,7 @@ import torch
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_table
+from deepstorm3d.jobs.excerpt import Excerpt
 from deepstorm3d.jobs.experiment import Experiment
 from deepstorm3d.jobs.localize import localize_movie
 from deepstorm3d.jobs.pipeline import Pipeline, change_camera, load_pipeline
@@ -59,7 +60,7 @@ def movie(
 
 
 def test_every_row_is_complete_and_finite(model: ModelFile, tmp_path: Path) -> None:
-    summary = localize_movie(movie(tmp_path / "m.tif"), unrefined(model), tmp_path / "out.hdf5")
+    summary = localize_movie(Excerpt(movie(tmp_path / "m.tif")), unrefined(model), tmp_path / "out.hdf5")
     table = read_table(tmp_path / "out.hdf5")
     assert summary.frames == 12
     assert len(table) == summary.localizations > 0
@@ -73,22 +74,22 @@ def test_stopped_and_resumed_gives_the_same_table(
     model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = movie(tmp_path / "m.tif")
-    monkeypatch.setattr("deepstorm3d.jobs.localize._BLOCK_PIXELS", 3 * 48 * 40)
-    localize_movie(source, unrefined(model), tmp_path / "whole.csv")
+    monkeypatch.setattr("deepstorm3d.jobs.streaming._PIXELS", 3 * 48 * 40)
+    localize_movie(Excerpt(source), unrefined(model), tmp_path / "whole.csv")
     asked = iter([False, True])
     stopped = localize_movie(
-        source, unrefined(model), tmp_path / "cut.csv", should_stop=lambda: next(asked, True)
+        Excerpt(source), unrefined(model), tmp_path / "cut.csv", should_stop=lambda: next(asked, True)
     )
     assert not stopped.complete
     assert not (tmp_path / "cut.csv").exists()
-    resumed = localize_movie(source, unrefined(model), tmp_path / "cut.csv", resume=True)
+    resumed = localize_movie(Excerpt(source), unrefined(model), tmp_path / "cut.csv", resume=True)
     assert resumed.frames == 6
     assert (tmp_path / "cut.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def test_a_region_and_frame_range_keep_the_movies_coordinates(model: ModelFile, tmp_path: Path) -> None:
     source = movie(tmp_path / "m.tif")
-    localize_movie(source, unrefined(model), tmp_path / "part.csv", frames=(4, 9), roi=(8, 16, 40, 48))
+    localize_movie(Excerpt(source, (4, 9), (8, 16, 40, 48)), unrefined(model), tmp_path / "part.csv")
     table = read_table(tmp_path / "part.csv")
     assert set(table.frame.tolist()) <= set(range(4, 9))
     assert float(table.xyz[:, 0].min()) > 7 * 0.11
@@ -134,7 +135,7 @@ def test_tiles_cover_each_pixel_once() -> None:
 def test_memory_is_asked_for_by_block_not_by_movie(
     model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepstorm3d.jobs.localize._BLOCK_PIXELS", 2 * 48 * 40)
+    monkeypatch.setattr("deepstorm3d.jobs.streaming._PIXELS", 2 * 48 * 40)
     seen: list[int] = []
     pipeline_localize = "deepstorm3d.jobs.pipeline.Pipeline.localize"
     from deepstorm3d.jobs.pipeline import Pipeline
@@ -146,19 +147,19 @@ def test_memory_is_asked_for_by_block_not_by_movie(
         return original(self, photons)
 
     monkeypatch.setattr(pipeline_localize, counted)
-    localize_movie(movie(tmp_path / "m.tif", frames=9), unrefined(model), tmp_path / "o.csv")
+    localize_movie(Excerpt(movie(tmp_path / "m.tif", frames=9)), unrefined(model), tmp_path / "o.csv")
     assert seen == [2, 2, 2, 2, 1]
 
 
 def test_another_pixel_size_is_refused_with_both_numbers(model: ModelFile, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"160\.0 nm.*110\.0 nm"):
-        localize_movie(movie(tmp_path / "m.tif", pixel_um=0.16), unrefined(model), tmp_path / "o.csv")
+        localize_movie(Excerpt(movie(tmp_path / "m.tif", pixel_um=0.16)), unrefined(model), tmp_path / "o.csv")
     assert not list(tmp_path.glob("o.*"))
 
 
 def test_a_frame_smaller_than_the_psf_is_refused(model: ModelFile, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"6 x 6 px.*extends over"):
-        localize_movie(movie(tmp_path / "m.tif", size=(6, 6)), unrefined(model), tmp_path / "o.csv")
+        localize_movie(Excerpt(movie(tmp_path / "m.tif", size=(6, 6))), unrefined(model), tmp_path / "o.csv")
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_a_selection_outside_the_movie_is_refused(
     says: str,
 ) -> None:
     with pytest.raises(InputError, match=says):
-        localize_movie(movie(tmp_path / "m.tif"), unrefined(model), tmp_path / "o.csv", frames=frames, roi=roi)  # type: ignore[arg-type]
+        localize_movie(Excerpt(movie(tmp_path / "m.tif"), frames, roi), unrefined(model), tmp_path / "o.csv")  # type: ignore[arg-type]
 
 
 def test_saturated_frames_are_counted_and_warned_of(model: ModelFile, tmp_path: Path) -> None:
@@ -181,7 +182,7 @@ def test_saturated_frames_are_counted_and_warned_of(model: ModelFile, tmp_path: 
     counts[1, 10, 10] = 65535
     with MovieWriter(tmp_path / "m.tif", frames=3, shape=(48, 40)) as writer:
         writer.append(counts)
-    summary = localize_movie(tmp_path / "m.tif", unrefined(model), tmp_path / "o.csv")
+    summary = localize_movie(Excerpt(tmp_path / "m.tif"), unrefined(model), tmp_path / "o.csv")
     assert summary.saturated_frames == 1
     assert "1 of 3 frames have saturated pixels" in summary.warnings[0]
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .console import result, say, say_warning
 from .failures import INTERRUPTED
 from .interrupt import StopRequest
+from .movie_options import (
+    CameraValues,
+    Cluster,
+    Frames,
+    ListOut,
+    MovieFile,
+    Preview,
+    Proposer,
+    Refine,
+    Region,
+    Threshold,
+)
 from .options import Device, MaskFile, ModelName, Overwrite, chosen_device, frame_range, region
 from .progress import ProgressLine
 
@@ -18,114 +32,54 @@ if TYPE_CHECKING:
 
 __all__ = ["localize", "regenerate"]
 
-MovieFile = Annotated[
-    Path, typer.Argument(metavar="MOVIE", help="TIFF file, or a folder of numbered single frames.")
-]
-
-CameraValues = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--camera",
-        metavar="KEY=VALUE",
-        help="Your camera where it is not the experiment's: baseline=100 (ADU), gain=0.45 (ADU/e-), "
-        "read_noise=1.6 (e-); repeatable.",
-    ),
-]
-
 
 def localize(
     movie: MovieFile,
     model: ModelName,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", metavar="FILE", help="List to write: .hdf5 (read by Picasso) or .csv (ThunderSTORM)."
-        ),
-    ],
+    out: ListOut,
     mask: MaskFile = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            "--threshold",
-            metavar="P",
-            min=0.0,
-            max=1.0,
-            help="Least probability of a proposal. (default: the model's, half of it if a fit follows)",
-        ),
-    ] = None,
-    method: Annotated[
-        Literal["network", "pursuit", "mle"],
-        typer.Option(
-            "--method",
-            help="Who proposes molecules: network; pursuit (fit and subtract, slow); mle (one by one: beads).",
-        ),
-    ] = "network",
-    refine: Annotated[
-        bool,
-        typer.Option(
-            "--refine/--no-refine",
-            help="Fit all molecules of a frame jointly to the likelihood, or give the network's list alone.",
-        ),
-    ] = True,
+    threshold: Threshold = None,
+    method: Proposer = "network",
+    refine: Refine = True,
     camera: CameraValues = None,
-    frames: Annotated[
-        str | None,
-        typer.Option(
-            "--frames", metavar="A:B", help="From frame A to before frame B, counted from 0. (default: all)"
-        ),
-    ] = None,
-    roi: Annotated[
-        str | None,
-        typer.Option(
-            "--roi",
-            metavar="X0,Y0,X1,Y1",
-            help="Part of the frame in camera pixels, X1 and Y1 excluded. (default: all)",
-        ),
-    ] = None,
-    preview: Annotated[
-        int | None,
-        typer.Option(
-            "--preview",
-            metavar="N",
-            min=1,
-            help="Only look: overlays of N frames, and whether the model fits the data, in FILE.preview/.",
-        ),
-    ] = None,
+    frames: Frames = None,
+    roi: Region = None,
+    preview: Preview = None,
     device: Device = None,
+    cluster: Cluster = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Find every molecule of a movie. Ctrl-C keeps what is done: --resume goes on."""
+    from ..jobs.cluster import cluster_workers
+    from ..jobs.excerpt import Excerpt
     from ..jobs.localize import localize_movie
-    from ..jobs.models import find_model
-    from ..jobs.pipeline import load_pipeline
     from ..jobs.preview import preview_movie
+    from ..jobs.recipe import Recipe
 
-    span, box = frame_range(frames), region(roi)
-    pipeline = load_pipeline(
-        find_model(model),
-        mask=mask,
-        camera=camera or (),
-        threshold=threshold,
-        method=method,
-        refine=refine,
-        device=chosen_device(device),
-    )
+    excerpt = Excerpt(movie, frame_range(frames), region(roi))
+    recipe = Recipe(model, mask, tuple(camera or ()), threshold, method, refine, chosen_device(device))
+    pipeline = recipe.load()
     if preview is not None:
         folder = out.with_name(f"{out.name}.preview")
-        for line in preview_movie(movie, pipeline, folder, frames=preview, selection=span, roi=box).lines:
+        for line in preview_movie(excerpt, pipeline, folder, frames=preview).lines:
             result(line)
         return
-    with StopRequest() as stop, ProgressLine("frames") as progress:
+    with ExitStack() as stack:
+        workers = None
+        if cluster is not None:
+            workers = stack.enter_context(cluster_workers(cluster, recipe, say))
+        stop, progress = stack.enter_context(StopRequest()), stack.enter_context(ProgressLine("frames"))
         summary = localize_movie(
-            movie,
+            excerpt,
             pipeline,
             out,
-            frames=span,
-            roi=box,
+            workers=workers,
+            command=sys.argv,
             resume=resume,
             overwrite=overwrite,
             on_progress=progress.update,
+            on_message=progress.log,
             should_stop=stop,
         )
     _report(summary, out)

@@ -15,6 +15,7 @@ from ..analysis.metrics import score_with_intervals
 from ..analysis.rendering import render_depth
 from ..emitters import Emitters, Localizations
 from ..io.tables import read_table, read_truth
+from .excerpt import Excerpt
 from .localize import localize_movie
 from .models import find_model
 from .pipeline import experiment_of, load_pipeline
@@ -101,7 +102,7 @@ def run_demo(
     )
     on_message(f"2/5 localizing with the built-in model '{_MODEL}' -> {files.localizations.name}")
     pipeline = load_pipeline(model)
-    localize_movie(files.movie, pipeline, files.localizations, overwrite=True, on_progress=on_progress)
+    localize_movie(Excerpt(files.movie), pipeline, files.localizations, overwrite=True, on_progress=on_progress)
     pixel_um = experiment.microscope.pixel_um
     truth, found = (
         read_truth(files.truth, pixel_um=pixel_um),

@@ -1,8 +1,8 @@
-"""Localize: a movie in, a table of localizations out, frame block by frame block."""
+"""Localize: a movie in, a table of localizations out, block by block of frames."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,41 +12,27 @@ import torch
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..errors import InputError
-from ..io.movies import Movie, open_movie
+from ..emitters import Localizations
 from ..io.tables import open_table_writer
+from .excerpt import Excerpt, OpenExcerpt
+from .memory import WithinMemory
 from .pipeline import Pipeline
+from .streaming import Block, StageTimes, block_frames, blocks_of, read_ahead, write_behind
 
-__all__ = ["LocalizeSummary", "Selection", "check_movie", "localize_movie", "select"]
-
-# Pixels in a block of frames: enough to keep two cores busy, little enough for a laptop's memory.
-_BLOCK_PIXELS = 2**18
-# With the fit a frame takes seconds where it is dense: smaller blocks, so that Ctrl-C and the progress keep up.
-_FITTED_BLOCK_PIXELS = 2**16
-# Relative difference of pixel sizes that is taken for rounding in a file's header.
-_PIXEL_TOLERANCE = 0.02
-
-Roi = tuple[int, int, int, int]
+__all__ = ["Found", "LocalizeSummary", "Workers", "localize_block", "localize_movie"]
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Part of a movie: frames first … last−1, and the region x0, y0, x1, y1 in pixels (half open)."""
+class Found:
+    """What a block of frames gave: its localizations, and how many of its frames had saturated pixels."""
 
-    first: int
-    last: int
-    roi: Roi
+    block: Block
+    localizations: Localizations
+    saturated_frames: int
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the region, px."""
-        x0, y0, x1, y1 = self.roi
-        return y1 - y0, x1 - x0
 
-    def read(self, movie: Movie, start: int, stop: int) -> NDArray[Any]:
-        """Frames start … stop−1 of the region: (n, h, w)."""
-        x0, y0, x1, y1 = self.roi
-        return movie.read(start, stop)[:, y0:y1, x0:x1]
+Workers = Callable[[Excerpt, Iterable[Block]], Iterator[Found]]
+"""Localize blocks of an excerpt somewhere else; the results come in the order of the blocks."""
 
 
 @dataclass
@@ -57,6 +43,7 @@ class LocalizeSummary:
     localizations: int = 0
     saturated_frames: int = 0
     complete: bool = True
+    times: StageTimes = field(default_factory=StageTimes)
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -64,93 +51,104 @@ class LocalizeSummary:
         """Mean localizations in a frame."""
         return self.localizations / self.frames if self.frames else 0.0
 
-
-def select(movie: Movie, frames: tuple[int | None, int | None], roi: Roi | None) -> Selection:
-    """Check a choice of frames and region against a movie; raises InputError with the movie's limits."""
-    count, height, width = movie.shape
-    first = 0 if frames[0] is None else frames[0]
-    last = count if frames[1] is None else frames[1]
-    if not 0 <= first < last <= count:
-        raise InputError(f"frames {first}:{last} are not in the movie, which has frames 0:{count}")
-    box = (0, 0, width, height) if roi is None else roi
-    if not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
-        raise InputError(f"the region {box} (x0, y0, x1, y1) is not inside the frame of {width} x {height} px")
-    return Selection(first, last, box)
-
-
-def check_movie(movie: Movie, selection: Selection, pipeline: Pipeline) -> None:
-    """Refuse a movie that the model was not trained for: other pixels, or frames smaller than its PSF."""
-    pixel_um = pipeline.experiment.microscope.pixel_um
-    if movie.pixel_um is not None and abs(movie.pixel_um / pixel_um - 1) > _PIXEL_TOLERANCE:
-        raise InputError(
-            f"{movie.path} says its pixels are {1000 * movie.pixel_um:.1f} nm, the model "
-            f"'{pipeline.experiment.name}' was trained for {1000 * pixel_um:.1f} nm: train a model for this "
-            "pixel size, or correct the file's header if it is wrong"
-        )
-    height, width = selection.size
-    if min(height, width) < pipeline.extent_px:
-        raise InputError(
-            f"the frames are {width} x {height} px, but the PSF of the model '{pipeline.experiment.name}' "
-            f"extends over {pipeline.extent_px} px: give larger frames or a larger region"
-        )
+    def add(self, found: Found) -> None:
+        """Count one more block."""
+        self.frames += found.block[1] - found.block[0]
+        self.localizations += len(found.localizations)
+        self.saturated_frames += found.saturated_frames
 
 
 def localize_movie(
-    movie: Path,
+    excerpt: Excerpt,
     pipeline: Pipeline,
     out: Path,
     *,
-    frames: tuple[int | None, int | None] = (None, None),
-    roi: Roi | None = None,
+    workers: Workers | None = None,
+    command: Sequence[str] = (),
     resume: bool = False,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_message: Callable[[str], None] = lambda text: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> LocalizeSummary:
     """Localize every molecule of a movie; memory does not grow with the number of frames.
 
-    Positions refer to the whole frame also where a region is chosen; frames keep their numbers.
-    pipeline: from `load_pipeline`;  out: .hdf5 or .csv; grows as ``OUT.part.*``, from which `resume` goes
-    on, and takes its name when complete.  on_progress: called with frames done and frames in all;
-    should_stop: asked after each block.  Raises InputError where movie, model or output do not fit.
+    Reading, localizing and writing overlap. Positions refer to the whole frame also where a region is
+    chosen; frames keep their numbers.
+    out: .hdf5 or .csv; grows as ``OUT.part.*``, from which `resume` goes on, and takes its name when complete;
+    workers: who localizes, if not this process;  command: what the user typed, for the record;
+    on_progress: called with frames done and frames in all;  should_stop: asked after each block.
+    Raises InputError where movie, model or output do not fit.
     """
-    pixel_um = pipeline.experiment.microscope.pixel_um
     summary = LocalizeSummary()
-    with open_movie(movie) as source:
-        selection = select(source, frames, roi)
-        check_movie(source, selection, pipeline)
-        pipeline = pipeline.cut(selection.roi)
-        count, height, width = source.shape
+    with excerpt.open() as source:
+        source.check_against(pipeline)
+        frames = block_frames(source.size, pipeline.device, fitted=pipeline.fit is not None)
+        count, height, width = source.movie.shape
         writer = open_table_writer(
             out,
-            pixel_um=pixel_um,
+            pixel_um=pipeline.experiment.microscope.pixel_um,
             frames=count,
             shape=(height, width),
-            provenance=_provenance(pipeline, movie, selection),
+            provenance=_provenance(pipeline, source, frames) | {"command": list(command)},
             overwrite=overwrite,
             resume=resume,
         )
-        start = max(selection.first, writer.next_frame)
-        pixels = _BLOCK_PIXELS if pipeline.fit is None else _FITTED_BLOCK_PIXELS
-        step = max(1, pixels // (selection.size[0] * selection.size[1]))
-        while start < selection.last:
-            stop = min(start + step, selection.last)
-            counts = selection.read(source, start, stop)
-            summary.saturated_frames += _saturated(counts, pipeline.camera.saturation)
-            photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))
-            shift = (selection.roi[0] * pixel_um, selection.roi[1] * pixel_um, 0.0)
-            found = pipeline.localize(photons).shift(xyz=shift, frames=start).to("cpu")
-            writer.append(found, frames_done=stop)
-            summary.frames += stop - start
-            summary.localizations += len(found)
-            start = stop
-            on_progress(stop - selection.first, selection.last - selection.first)
-            if start < selection.last and should_stop():
-                summary.complete = False
-                return summary
+        first, last = source.first, source.last
+        blocks = blocks_of(first, last, frames, max(first, writer.next_frame))
+        results = (
+            _here(source, pipeline, blocks, summary.times, on_message)
+            if workers is None
+            else workers(excerpt, blocks)
+        )
+
+        def write(found: Found) -> None:
+            with summary.times.of("writing"):
+                writer.append(found.localizations, frames_done=found.block[1])
+
+        with write_behind(write) as hand_over:
+            for found in results:
+                hand_over(found)
+                summary.add(found)
+                on_progress(found.block[1] - first, last - first)
+                if found.block[1] < last and should_stop():
+                    summary.complete = False
+                    break
+        if not summary.complete:
+            return summary
         writer.finish()
     summary.warnings += _warnings(summary)
     return summary
+
+
+def localize_block(source: OpenExcerpt, localize: WithinMemory, block: Block, counts: NDArray[Any]) -> Found:
+    """One block's counts (n, h, w) of the region as localizations of the whole frame."""
+    pipeline = localize.pipeline
+    saturated = _saturated(counts, pipeline.camera.saturation)
+    photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))
+    pixel_um = pipeline.experiment.microscope.pixel_um
+    shift = (source.roi[0] * pixel_um, source.roi[1] * pixel_um, 0.0)
+    return Found(block, localize(photons).shift(xyz=shift, frames=block[0]).to("cpu"), saturated)
+
+
+def _here(
+    source: OpenExcerpt,
+    pipeline: Pipeline,
+    blocks: Iterable[Block],
+    times: StageTimes,
+    on_message: Callable[[str], None],
+) -> Iterator[Found]:
+    """Localize the blocks in this process, the next ones read meanwhile."""
+    localize = WithinMemory(pipeline.cut(source.roi), on_message)
+
+    def read(block: Block) -> NDArray[Any]:
+        with times.of("reading"):
+            return source.read(*block)
+
+    for block, counts in read_ahead(blocks, read):
+        with times.of("localizing"):
+            found = localize_block(source, localize, block, counts)
+        yield found
 
 
 def _saturated(counts: NDArray[Any], saturation: float) -> int:
@@ -175,13 +173,14 @@ def _warnings(summary: LocalizeSummary) -> list[str]:
     return warnings
 
 
-def _provenance(pipeline: Pipeline, movie: Path, selection: Selection) -> dict[str, object]:
+def _provenance(pipeline: Pipeline, source: OpenExcerpt, frames: int) -> dict[str, object]:
     """How the rows were made, for the table's header."""
     return {
         "program": f"deepstorm3d {__version__}",
-        "movie": movie.name,
-        "frames": [selection.first, selection.last],
-        "roi": list(selection.roi),
+        "movie": source.movie.path.name,
+        "frames": [source.first, source.last],
+        "roi": list(source.roi),
+        "block_frames": frames,
         "threshold": pipeline.localizer.threshold,
         "method": pipeline.method,
         "refined": pipeline.fit is not None,

@@ -31,7 +31,7 @@ from ..optics.tabulated import TabulatedPSF
 from ..spec import Spec, spec_from_mapping
 from .experiment import Experiment, experiment_mask
 from .fits import Method, build_fit
-from .tiling import Tile, localize_in_tiles
+from .tiling import TILE_PX, Tile, localize_in_tiles
 
 __all__ = ["Pipeline", "change_camera", "experiment_of", "load_pipeline"]
 
@@ -49,7 +49,8 @@ class Pipeline:
     experiment: what the model was trained for;  localizer: proposes positions;  psf: measures photons
     and bounds;  camera: of the movie at hand;  maps: its maps, cut to the region localized;
     extent_px: side of the square that holds most of the PSF's light;  method: who proposes molecules;
-    fit: what makes the proposals exact (None: the network's list as it is).
+    fit: what makes the proposals exact (None: the network's list as it is);  tile_px: frames are cut into tiles
+    of this size, besides their overlap.
     """
 
     experiment: Experiment
@@ -60,6 +61,7 @@ class Pipeline:
     extent_px: int
     method: Method = "network"
     fit: JointFit | SingleFit | None = None
+    tile_px: int = TILE_PX
 
     def cut(self, roi: tuple[int, int, int, int]) -> Pipeline:
         """The same for a region x0, y0, x1, y1 (px, half open) of the chip: its part of the camera's maps."""
@@ -80,7 +82,8 @@ class Pipeline:
     @torch.no_grad()
     def localize(self, photons: Tensor) -> Localizations:
         """Complete localizations of frames (B, H, W) of photons: positions, photons, background, σ."""
-        found = localize_in_tiles(self._localize_tile, photons, self.experiment.microscope.pixel_um)
+        pixel_um = self.experiment.microscope.pixel_um
+        found = localize_in_tiles(self._localize_tile, photons, pixel_um, tile_px=self.tile_px)
         return found if self.fit is not None else self.complete(found, photons)
 
     def propose(self, frames: Tensor) -> Localizations:

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from ..analysis.figures import histogram_figure
-from ..io.movies import open_movie
 from ..simulation.field import Field
 from ..simulation.simulator import Simulator
-from .localize import Roi, check_movie, select
+from .excerpt import Excerpt
 from .pipeline import Pipeline
 from .regenerate import RegenerateReport, explain_frame
 
@@ -34,31 +33,22 @@ class PreviewReport:
     lines: list[str]
 
 
-def preview_movie(
-    movie: Path,
-    pipeline: Pipeline,
-    out_dir: Path,
-    *,
-    frames: int = 3,
-    selection: tuple[int | None, int | None] = (None, None),
-    roi: Roi | None = None,
-) -> PreviewReport:
-    """Localize a few frames spread evenly over the movie, draw them, and compare them with simulated ones.
+def preview_movie(excerpt: Excerpt, pipeline: Pipeline, out_dir: Path, *, frames: int = 3) -> PreviewReport:
+    """Localize a few frames spread evenly over the excerpt, draw them, and compare them with simulated ones.
 
     Writes ``frame_K.png`` (overlay) for each and ``histogram.png`` into out_dir.
-    frames: how many;  selection: of frames, and roi: as in `localize_movie`.
+    frames: how many.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     reports: dict[int, RegenerateReport] = {}
     seen = []
-    with open_movie(movie) as source:
-        chosen = select(source, selection, roi)
-        check_movie(source, chosen, pipeline)
-        pipeline = pipeline.cut(chosen.roi)
+    with excerpt.open() as source:
+        source.check_against(pipeline)
+        pipeline = pipeline.cut(source.roi)
         for number in np.unique(
-            np.linspace(chosen.first, chosen.last - 1, frames).round().astype(int)
+            np.linspace(source.first, source.last - 1, frames).round().astype(int)
         ).tolist():
-            counts = chosen.read(source, number, number + 1)
+            counts = source.read(number, number + 1)
             photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))
             found = pipeline.localize(photons)
             reports[number] = explain_frame(
@@ -66,7 +56,7 @@ def preview_movie(
                 found,
                 photons[0],
                 out_dir / f"frame_{number}.png",
-                title=f"{movie.name}, frame {number}",
+                title=f"{excerpt.movie.name}, frame {number}",
             )
             seen.append(photons[0].cpu())
     real = torch.stack(seen)

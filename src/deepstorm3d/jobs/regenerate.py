@@ -13,13 +13,11 @@ from ..analysis.explain import correlation
 from ..analysis.figures import overlay_figure
 from ..camera import IdealCamera, variance_terms
 from ..emitters import Emitters, Localizations
-from ..errors import InputError
 from ..fitting.photometry import Photometry
-from ..io.movies import open_movie
 from ..io.tables import read_table, read_truth
 from ..simulation.field import Field
 from ..simulation.simulator import Simulator
-from .localize import check_movie, select
+from .excerpt import Excerpt
 from .pipeline import Pipeline
 
 __all__ = ["RegenerateReport", "explain_frame", "regenerate_frame"]
@@ -107,12 +105,8 @@ def regenerate_frame(
     Raises InputError where the frame is not in the movie or the files do not fit the model.
     """
     pixel_um = pipeline.experiment.microscope.pixel_um
-    with open_movie(movie) as source:
-        if not 0 <= frame < source.shape[0]:
-            raise InputError(
-                f"there is no frame {frame} in {movie}, which has frames 0 to {source.shape[0] - 1}"
-            )
-        check_movie(source, select(source, (frame, frame + 1), None), pipeline)
+    with Excerpt(movie, (frame, frame + 1)).open() as source:
+        source.check_against(pipeline)
         counts = source.read(frame, frame + 1)
     photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))[0]
     found = read_table(locs, pixel_um=pixel_um)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..emitters import Localizations
 
-__all__ = ["Tile", "localize_in_tiles", "tiles"]
+__all__ = ["TILE_PX", "Tile", "localize_in_tiles", "tiles"]
 
 # Every output of our networks depends on at most this many pixels around it (a test holds them to
 # it): with such a margin a tile's inside is exactly what the whole frame would give.

@@ -1,0 +1,110 @@
+"""Blocks spread over dask workers: the same table, also where a worker is killed on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from deepstorm3d.errors import InputError
+from deepstorm3d.io.movies import MovieWriter
+from deepstorm3d.jobs.cluster import cluster_workers
+from deepstorm3d.jobs.excerpt import Excerpt
+from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.presets import preset
+from deepstorm3d.jobs.recipe import Recipe
+from deepstorm3d.jobs.train import build_localizer
+from deepstorm3d.localizer.coarse import CoarseSpec
+from deepstorm3d.localizer.modelfile import ModelFile, save_model_file
+
+pytest.importorskip("distributed")
+# Between its processes dask leaves sockets for the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of random weights: it finds nonsense, but always the same nonsense."""
+    experiment = preset("quickstart").with_(network=CoarseSpec(channels=8, skip=4, dilations=(1, 2)))
+    localizer = build_localizer(experiment)
+    localizer.measure_normalisation(torch.full((1, 8, 8), 20.0) + torch.rand(1, 8, 8))
+    path = tmp_path_factory.mktemp("cluster") / "model.pt"
+    save_model_file(ModelFile(experiment.to_mapping(), localizer.state_dict(), 0.02, None, {}), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cluster") / "m.tif"
+    counts = np.random.default_rng(0).poisson(20, (24, 64, 64)).astype(np.uint16)
+    with MovieWriter(path, frames=24, shape=(64, 64), pixel_um=0.11) as writer:
+        writer.append(counts)
+    return path
+
+
+def test_a_killed_worker_changes_nothing(
+    model: Path, movie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepstorm3d.jobs.streaming._PIXELS", 2 * 64 * 64)
+    recipe, excerpt = Recipe(str(model), refine=False), Excerpt(movie, (1, 24))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        alone = localize_movie(excerpt, recipe.load(), tmp_path / "alone.csv")
+    finally:
+        torch.set_num_threads(threads)
+    killed: list[int] = []
+
+    def kill_once(done: int, total: int) -> None:
+        if not killed:
+            from distributed import default_client
+
+            killed.append(next(iter(default_client().run(os.getpid).values())))
+            os.kill(killed[0], signal.SIGKILL)
+
+    said: list[str] = []
+    with cluster_workers("local:2", recipe, said.append) as workers:
+        summary = localize_movie(
+            excerpt, recipe.load(), tmp_path / "spread.csv", workers=workers, on_progress=kill_once
+        )
+    assert killed
+    assert said[0].startswith("2 workers")
+    assert summary.frames == alone.frames == 23
+    assert summary.localizations == alone.localizations > 0
+    assert (tmp_path / "spread.csv").read_bytes() == (tmp_path / "alone.csv").read_bytes()
+
+
+def test_an_error_in_a_worker_is_the_users_own(model: Path, tmp_path: Path) -> None:
+    """What a worker cannot read is told as without a cluster."""
+    recipe = Recipe(str(model), refine=False)
+    frames = np.full((6, 64, 64), 20, dtype=np.float32)
+    frames[2, 5, 5] = np.nan
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "nan.tif", frames)
+    with (
+        cluster_workers("local:1", recipe) as workers,
+        pytest.raises(InputError, match="frame 2 has 1 of 4096 pixels NaN"),
+    ):
+        localize_movie(Excerpt(tmp_path / "nan.tif"), recipe.load(), tmp_path / "o.csv", workers=workers)
+
+
+@pytest.mark.parametrize("address", ["local", "local:0", "local:many"])
+def test_a_wrong_number_of_workers_is_refused(address: str) -> None:
+    with pytest.raises(InputError, match="local:N"), cluster_workers(address, Recipe("tetrapod")):
+        pass
+
+
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepstorm3d.jobs.cluster._PATIENCE_S", 0.5)
+    with (
+        pytest.raises(InputError, match=r"tcp://127.0.0.1:9.*no scheduler"),
+        cluster_workers("tcp://127.0.0.1:9", Recipe("tetrapod")),
+    ):
+        pass

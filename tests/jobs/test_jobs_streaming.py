@@ -1,0 +1,158 @@
+"""Blocks on their way: order, overlap, errors of every stage, and work that does not fit into memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from deepstorm3d.emitters import Localizations
+from deepstorm3d.errors import InputError
+from deepstorm3d.jobs.memory import WithinMemory
+from deepstorm3d.jobs.streaming import (
+    StageTimes,
+    block_frames,
+    blocks_of,
+    read_ahead,
+    write_behind,
+)
+
+
+def test_blocks_begin_where_an_undisturbed_run_begins_them():
+    whole = list(blocks_of(3, 20, 4, 3))
+    assert whole == [(3, 7), (7, 11), (11, 15), (15, 19), (19, 20)]
+    assert list(blocks_of(3, 20, 4, 11)) == whole[2:]
+    assert list(blocks_of(3, 20, 4, 20)) == []
+
+
+def test_a_block_is_smaller_with_the_fit_and_larger_on_a_gpu():
+    size, cpu, gpu = (64, 64), torch.device("cpu"), torch.device("cuda")
+    fitted, plain = block_frames(size, cpu, fitted=True), block_frames(size, cpu, fitted=False)
+    assert fitted < plain < block_frames(size, gpu, fitted=True)
+    assert block_frames((4000, 4000), cpu, fitted=True) == 1
+
+
+def test_blocks_arrive_in_order_while_the_next_are_read():
+    reading = threading.Event()
+
+    def read(block: tuple[int, int]) -> int:
+        if block[0] == 1:
+            reading.set()
+        return block[0]
+
+    arrived = []
+    for block, value in read_ahead(blocks_of(0, 5, 1, 0), read):
+        if block[0] == 0:
+            assert reading.wait(5), "the second block was not read while the first was at work"
+        arrived.append((block, value))
+    assert arrived == [((k, k + 1), k) for k in range(5)]
+
+
+def test_an_error_of_the_reader_comes_with_its_block():
+    def read(block: tuple[int, int]) -> int:
+        if block[0] == 2:
+            raise InputError("frame 2 is damaged")
+        return block[0]
+
+    arrived = []
+    with pytest.raises(InputError, match="frame 2"):
+        for block, _ in read_ahead(blocks_of(0, 5, 1, 0), read):
+            arrived.append(block[0])
+    assert arrived == [0, 1]
+
+
+def test_nothing_is_read_after_the_consumer_stops():
+    read: list[int] = []
+    blocks = read_ahead(blocks_of(0, 100, 1, 0), lambda block: read.append(block[0]))
+    next(blocks)
+    blocks.close()  # type: ignore[attr-defined]
+    time.sleep(0.05)
+    assert len(read) <= 4
+
+
+def test_results_are_written_in_order_and_the_writers_error_is_raised():
+    written: list[int] = []
+    with write_behind(written.append) as hand_over:
+        for number in range(20):
+            hand_over(number)
+    assert written == list(range(20))
+
+    def full(number: int) -> None:
+        raise InputError("the disk is full")
+
+    with pytest.raises(InputError, match="full"), write_behind(full) as hand_over:
+        hand_over(0)
+        hand_over(1)
+    with pytest.raises(InputError, match="full"), write_behind(full) as hand_over:
+        hand_over(0)
+
+
+def test_stages_are_timed():
+    times = StageTimes()
+    with times.of("reading"):
+        time.sleep(0.01)
+    assert times.reading >= 0.01
+    assert times.localizing == times.writing == 0
+
+
+class Hungry:
+    """A pipeline that runs out of memory above a number of pixels."""
+
+    def __init__(self, pixels: int, error: Exception, tile_px: int = 768) -> None:
+        self.pixels, self.error, self.tile_px = pixels, error, tile_px
+        self.device = torch.device("cpu")
+
+    def localize(self, photons: torch.Tensor) -> Localizations:
+        side = min(self.tile_px, photons.shape[-1])
+        if len(photons) * side**2 > self.pixels:
+            raise self.error
+        frames = torch.arange(len(photons))
+        # One row a frame, at the frame's own brightness: tells whether frames kept their order.
+        return Localizations.proposals(torch.zeros(len(photons), 3), frames, photons[:, 0, 0].clone())
+
+
+ERRORS = (
+    torch.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+    MemoryError(),
+)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_batches_shrink_until_they_fit_and_nothing_is_lost(error: Exception):
+    said: list[str] = []
+    localize = WithinMemory(Hungry(3 * 64**2, error), said.append)  # type: ignore[arg-type]
+    photons = torch.arange(10.0)[:, None, None].expand(10, 64, 64)
+    found = localize(photons)
+    assert found.frame.tolist() == list(range(10))
+    assert found.probability.tolist() == list(range(10))
+    assert "2 frames at a time" in said[-1]
+    said.clear()
+    localize(photons)
+    assert not said
+
+
+def test_then_tiles_shrink_and_at_last_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
+    import dataclasses
+
+    def replace(pipeline: Any, **changes: Any) -> Any:
+        return Hungry(pipeline.pixels, pipeline.error, **changes)
+
+    monkeypatch.setattr(dataclasses, "replace", replace)
+    said: list[str] = []
+    localize = WithinMemory(Hungry(200**2, ERRORS[0]), said.append)  # type: ignore[arg-type]
+    assert len(localize(torch.zeros(1, 768, 768))) == 1
+    assert said[-1].endswith("tiles of 192 px")
+    with pytest.raises(InputError, match=r"one frame in tiles of 96 px.*--roi"):
+        WithinMemory(Hungry(10, ERRORS[0]))(torch.zeros(1, 768, 768))  # type: ignore[arg-type]
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    pipeline = SimpleNamespace(device=torch.device("cpu"))
+    pipeline.localize = lambda photons: (_ for _ in ()).throw(RuntimeError("shapes differ"))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        WithinMemory(pipeline)(torch.zeros(1, 8, 8))  # type: ignore[arg-type]
