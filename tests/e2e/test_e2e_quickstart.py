@@ -15,6 +15,7 @@ from deepstorm3d.jobs.localize import localize_movie
 from deepstorm3d.jobs.pipeline import load_pipeline
 from deepstorm3d.jobs.presets import preset
 from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.jobs.specimen import Specimen
 from deepstorm3d.jobs.train import train_model
 from deepstorm3d.localizer.modelfile import load_model_file
 
@@ -24,7 +25,14 @@ def test_quickstart_reaches_its_target(tmp_path: Path) -> None:
     experiment = preset("quickstart").with_(frame_px=(81, 81))
     train_model(experiment, tmp_path / "model.pt")
     # 40 emitters in 81×81 pixels of 110 nm: 0.5 per µm².
-    simulate_movie(experiment, tmp_path / "m.tif", frames=30, truth=tmp_path / "t.csv", emitters=40, seed=9)
+    simulate_movie(
+        experiment,
+        tmp_path / "m.tif",
+        frames=30,
+        truth=tmp_path / "t.csv",
+        specimen=Specimen(emitters=40),
+        seed=9,
+    )
     localize_movie(
         Excerpt(tmp_path / "m.tif"), load_pipeline(load_model_file(tmp_path / "model.pt")), tmp_path / "l.csv"
     )

@@ -14,6 +14,7 @@ from deepstorm3d.io.tables import read_truth
 from deepstorm3d.jobs.experiment import Experiment, experiment_mask
 from deepstorm3d.jobs.presets import preset
 from deepstorm3d.jobs.simulate import patch_for_light, simulate_movie
+from deepstorm3d.jobs.specimen import Specimen
 from deepstorm3d.optics.masks import ZeroMask
 from deepstorm3d.optics.model import build_psf
 
@@ -41,7 +42,7 @@ def counts_of(path: Path) -> np.ndarray:
 
 def test_every_frame_holds_the_number_asked_for_and_shows_it_where_the_truth_says(tmp_path: Path):
     out, truth = tmp_path / "m.tif", tmp_path / "t.csv"
-    summary = simulate_movie(small(), out, frames=7, truth=truth, emitters=1)
+    summary = simulate_movie(small(), out, frames=7, truth=truth, specimen=Specimen(emitters=1))
     frames, table = counts_of(out), read_truth(truth)
     assert frames.shape == (7, 32, 40)
     assert table.frame.tolist() == list(range(7))
@@ -62,7 +63,7 @@ def test_truth_numbers_its_molecules_through_all_blocks(tmp_path: Path, monkeypa
         tmp_path / "m.tif",
         frames=3,
         truth=tmp_path / "t.csv",
-        emitters=4,
+        specimen=Specimen(emitters=4),
         on_progress=lambda done, total: seen.append((done, total)),
     )
     assert seen == [(1, 3), (2, 3), (3, 3)]
@@ -74,7 +75,7 @@ def test_truth_numbers_its_molecules_through_all_blocks(tmp_path: Path, monkeypa
 def test_the_same_seed_gives_the_same_movie_and_another_seed_another(tmp_path: Path):
     movies = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        simulate_movie(small(), tmp_path / f"{name}.tif", frames=2, emitters=3, seed=seed)
+        simulate_movie(small(), tmp_path / f"{name}.tif", frames=2, specimen=Specimen(emitters=3), seed=seed)
         movies.append(counts_of(tmp_path / f"{name}.tif"))
     assert np.array_equal(movies[0], movies[1])
     assert not np.array_equal(movies[0], movies[2])
@@ -99,8 +100,7 @@ def test_molecules_on_a_structure_blink_at_about_the_density_asked_for(tmp_path:
         tmp_path / "m.tif",
         frames=100,
         truth=tmp_path / "t.csv",
-        emitters=5,
-        structure=structure,  # pyright: ignore[reportArgumentType]
+        specimen=Specimen(emitters=5, structure=structure),  # pyright: ignore[reportArgumentType]
     )
     table = read_truth(tmp_path / "t.csv")
     assert 350 < summary.emitters < 650
@@ -111,13 +111,17 @@ def test_molecules_on_a_structure_blink_at_about_the_density_asked_for(tmp_path:
 
 
 def test_a_snapshot_of_a_structure_shows_all_its_molecules(tmp_path: Path):
-    summary = simulate_movie(small(), tmp_path / "m.tif", frames=1, emitters=9, structure="ellipsoid")
+    summary = simulate_movie(
+        small(), tmp_path / "m.tif", frames=1, specimen=Specimen(emitters=9, structure="ellipsoid")
+    )
     assert summary.emitters == 9
 
 
 def test_a_structure_too_large_for_the_range_is_the_users_mistake(tmp_path: Path):
     with pytest.raises(InputError, match="mitochondria do not fit"):
-        simulate_movie(small(), tmp_path / "m.tif", frames=1, emitters=9, structure="mitochondria")
+        simulate_movie(
+            small(), tmp_path / "m.tif", frames=1, specimen=Specimen(emitters=9, structure="mitochondria")
+        )
 
 
 def test_a_failed_run_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -126,7 +130,9 @@ def test_a_failed_run_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(MovieWriter, "append", fail)
     with pytest.raises(KeyboardInterrupt):
-        simulate_movie(small(), tmp_path / "m.tif", frames=2, truth=tmp_path / "t.csv", emitters=3)
+        simulate_movie(
+            small(), tmp_path / "m.tif", frames=2, truth=tmp_path / "t.csv", specimen=Specimen(emitters=3)
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -159,3 +165,34 @@ def test_the_patch_stops_where_the_masks_sampling_stops_it():
     assert side % 2 == 1
     assert 2 * (side + 6) <= experiment.microscope.image_period_px
     assert held < 1.0
+
+
+def test_a_drifting_structure_is_seen_where_it_has_moved_to(tmp_path: Path):
+    experiment, tables = small(z_um=(0.2, 1.2)), []
+    for drift in (None, (0.3, 0.2, 0.1)):
+        simulate_movie(
+            experiment,
+            tmp_path / f"{drift}.tif",
+            frames=60,
+            truth=tmp_path / f"{drift}.csv",
+            specimen=Specimen(emitters=8, structure="mitochondria", drift_um=drift),
+        )
+        tables.append(read_truth(tmp_path / f"{drift}.csv"))
+    still, moving = tables
+    assert float(moving.xyz[:, 2].min()) >= 0.2
+    assert float(moving.xyz[:, 2].max()) <= 1.2
+    # A molecule stays where it is without drift, and wanders with it.
+    for table, most in ((still, 0.001), (moving, 0.2)):
+        ids, count = table.id.unique(return_counts=True)
+        spread = [float(table.xyz[table.id == k].std(0).max()) for k in ids[count > 2]]
+        assert (max(spread) > 0.001) is (table is moving)
+        assert max(spread) <= most
+
+
+def test_only_a_structure_can_drift(tmp_path: Path):
+    with pytest.raises(InputError, match="only a structure can drift"):
+        specimen = Specimen(drift_um=(0.1, 0.1, 0.1))
+        simulate_movie(small(), tmp_path / "m.tif", frames=3, specimen=specimen)
+    with pytest.raises(InputError, match="leaves no depth"):
+        specimen = Specimen(emitters=4, structure="nucleus", drift_um=(0.1, 0.1, 0.5))
+        simulate_movie(small(), tmp_path / "m.tif", frames=3, specimen=specimen)

@@ -12,7 +12,7 @@ import typer
 from .console import result, say, say_warning
 from .failures import INTERRUPTED
 from .interrupt import StopRequest
-from .options import Assignments, Device, Overwrite, chosen_device
+from .options import Assignments, Device, Overwrite, chosen_device, nanometres
 from .progress import ProgressLine, duration
 
 if TYPE_CHECKING:
@@ -61,12 +61,21 @@ def simulate(
             "--structure", help="Put the molecules on a structure and let them blink. (default: anywhere)"
         ),
     ] = None,
+    drift_nm: Annotated[
+        str | None,
+        typer.Option(
+            "--drift-nm",
+            metavar="X,Y,Z",
+            help="Let the structure creep over so many nm during the movie; its path goes beside the truth.",
+        ),
+    ] = None,
     assignments: Assignments = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Simulate a movie as the camera of an experiment would record it, and the list of what is in it."""
     from ..jobs.configure import find_experiment
     from ..jobs.simulate import LIGHT_HELD, simulate_movie
+    from ..jobs.specimen import Specimen
 
     experiment = find_experiment(config, assignments or ())
     with ProgressLine("frames") as line:
@@ -75,10 +84,9 @@ def simulate(
             out,
             frames=frames,
             truth=truth,
-            emitters=emitters,
+            specimen=Specimen(emitters, structure, nanometres(drift_nm)),
             scene=scene,
             seed=seed,
-            structure=structure,
             overwrite=overwrite,
             on_progress=line.update,
         )

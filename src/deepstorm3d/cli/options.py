@@ -17,6 +17,7 @@ __all__ = [
     "Overwrite",
     "chosen_device",
     "frame_range",
+    "nanometres",
     "region",
 ]
 
@@ -92,3 +93,14 @@ def region(text: str | None) -> tuple[int, int, int, int] | None:
     except ValueError:
         raise InputError(f"--roi {text}: write X0,Y0,X1,Y1 in camera pixels, e.g. 0,0,128,128") from None
     return x0, y0, x1, y1
+
+
+def nanometres(text: str | None) -> tuple[float, float, float] | None:
+    """``X,Y,Z`` in nm as µm."""
+    if text is None:
+        return None
+    try:
+        x, y, z = (float(part) / 1000 for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--drift-nm {text}: write X,Y,Z in nm, e.g. 300,300,200") from None
+    return x, y, z

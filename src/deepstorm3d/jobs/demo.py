@@ -21,6 +21,7 @@ from .models import find_model
 from .pipeline import experiment_of, load_pipeline
 from .regenerate import regenerate_frame
 from .simulate import simulate_movie
+from .specimen import Specimen
 
 __all__ = ["DemoFiles", "DemoResult", "run_demo"]
 
@@ -94,8 +95,7 @@ def run_demo(
         files.movie,
         frames=frames,
         truth=files.truth,
-        emitters=_PER_FRAME,
-        structure="mitochondria",
+        specimen=Specimen(emitters=_PER_FRAME, structure="mitochondria"),
         seed=1,
         overwrite=True,
         on_progress=on_progress,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..draws import uniform
 from ..emitters import Emitters
 from ..errors import InputError
 from ..io.movies import MovieWriter
@@ -20,22 +17,17 @@ from ..io.tables import TableWriter, open_truth_writer
 from ..optics.masks import PhaseMask
 from ..optics.model import build_psf, tabulate
 from ..optics.tabulated import TabulatedPSF
-from ..simulation.blinking import blink
 from ..simulation.field import Field
-from ..simulation.priors import EmitterPrior, FixedCount, Scene
 from ..simulation.simulator import Simulator
-from ..simulation.structures import ellipsoid_surface, filaments, mitochondria, nucleus
 from .experiment import Experiment, experiment_mask
+from .specimen import Specimen
 
 __all__ = [
     "LIGHT_HELD",
     "SimulationSummary",
-    "StructureName",
     "patch_for_light",
     "simulate_movie",
 ]
-
-StructureName = Literal["filaments", "mitochondria", "ellipsoid", "nucleus"]
 
 LIGHT_HELD = 0.95
 """Fraction of a molecule's light that the patch of a simulated movie holds, at every depth, where it can."""
@@ -50,20 +42,6 @@ back to the system and gets it again page by page.
 # Far from the seeds of training and validation, so that a movie never repeats what a network has learnt from.
 _MOVIE_SEED = 2_000_003
 _DEPTHS = 9
-# Frames that a molecule on a structure shines on average; the mean dark time is this many movies.
-_ON_FRAMES, _DARK_MOVIES = 2.0, 2.0
-# Least border of a structure, as a share of the field's width.
-_MARGIN = 0.05
-
-Vector = tuple[float, float, float]
-Draw = Callable[[int, int], Emitters]
-
-_MAKERS: dict[StructureName, Callable[[int, Vector, Vector, torch.Generator], Tensor]] = {
-    "filaments": filaments,
-    "mitochondria": mitochondria,
-    "ellipsoid": ellipsoid_surface,
-    "nucleus": nucleus,
-}
 
 
 @dataclass(frozen=True)
@@ -88,11 +66,10 @@ def simulate_movie(
     out: Path,
     *,
     frames: int,
+    specimen: Specimen | None = None,
     truth: Path | None = None,
-    emitters: int | None = None,
     scene: str | None = None,
     seed: int | None = None,
-    structure: StructureName | None = None,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SimulationSummary:
@@ -101,16 +78,15 @@ def simulate_movie(
     The PSF is tabulated on a patch that holds 95 % of the light at every depth where the sampling of the mask
     permits (`patch_for_light`), at least as large as the experiment's own; what lies beyond is lost.
 
-    truth: gets every emitter inside the frame, the dim ones too;
-    emitters: the number inside every frame (the scene's number else; emitters outside the frame are then
-    left out), on average where there is a structure;  scene: one of the experiment's, the first else;
-    seed: of all random numbers, the experiment's else;
-    structure: place the molecules on one and let them blink through the movie (one frame: all are on);
-    the list of the whole movie is then held in memory.
+    specimen: what is seen; the scene's own emitters where left out;
+    truth: gets every emitter inside the frame where it is seen, the dim ones too; a drift goes beside it, to
+    ``NAME.drift.csv``;  scene: one of the experiment's, the first else;  seed: of all random numbers, the
+    experiment's else.
     Raises InputError for what does not fit; nothing then stands under the final names.
     """
     if frames < 1:
         raise InputError(f"a movie needs at least one frame, {frames} were asked for")
+    specimen = specimen or Specimen()
     chosen, mask = experiment.scene(scene), experiment_mask(experiment)
     pixel_um, shape = experiment.microscope.pixel_um, experiment.frame_px
     field = Field(*shape, pixel_um)
@@ -121,7 +97,8 @@ def simulate_movie(
     ):
         patch_px, held = patch_for_light(experiment, mask)
         simulator = _simulator(experiment, mask, patch_px, field)
-        draw = _draw_of(chosen, emitters, structure, field, frames, generator)
+        drift = specimen.drift(frames, generator)
+        draw = specimen.draw_of(chosen.emitters, field, drift, frames, generator)
         rows = labelled = 0
         side = [length + 2 * patch_px for length in shape]
         block = max(1, BLOCK_PIXELS // (side[0] * side[1]))
@@ -186,81 +163,6 @@ def _truth_file(
     except BaseException:
         writer.discard()
         raise
-
-
-def _draw_of(
-    scene: Scene,
-    number: int | None,
-    structure: StructureName | None,
-    field: Field,
-    frames: int,
-    generator: torch.Generator,
-) -> Draw:
-    """How the emitters of frames start … start + count − 1 are drawn."""
-    prior = scene.emitters
-    if number is not None:
-        low, high = prior.margin_px
-        prior = prior.with_(count=FixedCount(count=number), margin_px=(max(0.0, low), max(0.0, high)))
-    if structure is not None:
-        whole = _on_structure(structure, prior, field, frames, generator)
-        return lambda start, count: whole.select((whole.frame >= start) & (whole.frame < start + count))
-    drawn = 0
-
-    def draw(start: int, count: int) -> Emitters:
-        nonlocal drawn
-        part = prior.draw(count, field, generator)
-        part = replace(part.shift(frames=start), id=part.id + drawn)
-        drawn += len(part)
-        return part
-
-    return draw
-
-
-def _on_structure(
-    name: StructureName, prior: EmitterPrior, field: Field, frames: int, generator: torch.Generator
-) -> Emitters:
-    """Blinking molecules on a structure that fills field and depth range, for a whole movie.
-
-    A row is a molecule that shines through at least half of a frame; its photons are the prior's, which
-    describes emitters as they look in a frame.
-    """
-    centre, extent = _box(prior, field)
-    area = torch.full((256,), extent[0] * extent[1])
-    in_frame = float(prior.count.draw(area, generator).float().mean())
-    if frames == 1:
-        xyz = _place(name, round(in_frame), centre, extent, generator)
-        rows = torch.arange(len(xyz))
-        table = Emitters(xyz=xyz, frame=torch.zeros_like(rows), photons=torch.ones(len(xyz)), id=rows)
-    else:
-        # Mean rows of a blink whose length is exponentially distributed; some molecules stay dark throughout.
-        rows_each = (0.5 + _ON_FRAMES) * math.exp(-0.5 / _ON_FRAMES) * (1 - math.exp(-1 / _DARK_MOVIES))
-        xyz = _place(name, round(in_frame * frames / rows_each), centre, extent, generator)
-        table = blink(
-            xyz, torch.ones(len(xyz)), frames, generator, on_time=_ON_FRAMES, off_time=_DARK_MOVIES * frames
-        )
-        table = table.select(table.photons >= 0.5)
-    table = replace(table, photons=prior.photons.draw(len(table), generator))
-    if prior.blur_px is None:
-        return table
-    return replace(table, blur_px=uniform(*prior.blur_px, (len(table),), generator))
-
-
-def _box(prior: EmitterPrior, field: Field) -> tuple[Vector, Vector]:
-    """Centre and extent (x, y, z) µm of what a structure fills: the field without the scene's widest margin."""
-    p, (shallow, deep) = field.pixel_um, prior.z_um
-    border = min(max(prior.margin_px[1], _MARGIN * min(field.size)), 0.3 * min(field.size))
-    centre = ((field.width - 1) / 2 * p, (field.height - 1) / 2 * p, (shallow + deep) / 2)
-    return centre, ((field.width - 2 * border) * p, (field.height - 2 * border) * p, deep - shallow)
-
-
-def _place(
-    name: StructureName, number: int, centre: Vector, extent: Vector, generator: torch.Generator
-) -> Tensor:
-    """Positions (number, 3) µm on the structure."""
-    try:
-        return _MAKERS[name](number, centre, extent, generator)
-    except ValueError as error:
-        raise InputError(f"{name} do not fit into this field and depth range: {error}") from error
 
 
 def _inside(emitters: Emitters, field: Field) -> Tensor:
