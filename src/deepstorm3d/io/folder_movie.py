@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .movie_source import Movie, Source, check_range, runs
 from .numbered_files import Numbered, in_order, micro_manager_part, tiff_names
-from .stacks_movie import StacksMovie
+from .stacks_movie import StacksMovie, open_micro_manager
 from .tiff_movie import TiffMovie
 
 __all__ = ["FolderMovie", "open_folder"]
@@ -26,7 +26,9 @@ def open_folder(path: Path, *, partial: bool = False) -> Movie:
     names = tiff_names(path)
     if not names:
         raise InputError(f"{path}: the folder holds no TIFF file (.tif, .tiff)")
-    _refuse_positions(path, names)
+    first = _micro_manager_first(path, names)
+    if first is not None and (recording := open_micro_manager(first, partial=partial)) is not None:
+        return recording
     files = in_order(names, path, partial=partial)
     # A first file with one frame may be what is left of a stack, or the last of a short recording.
     if any(_is_stack(path / name, partial=partial) for name in files.names[:2]):
@@ -44,15 +46,16 @@ def _is_stack(file: Path, *, partial: bool) -> bool:
         raise
 
 
-def _refuse_positions(path: Path, names: Sequence[str]) -> None:
-    """Files of Micro-Manager whose numbers count places on the sample, not time."""
+def _micro_manager_first(path: Path, names: Sequence[str]) -> Path | None:
+    """First file of the one recording of Micro-Manager in a folder; its positions are recordings apart."""
     parts = [micro_manager_part(path / name) for name in names]
-    firsts = sorted({part[0].name for part in parts if part is not None})
+    firsts = sorted({part[0] for part in parts if part is not None})
     if len(firsts) > 1:
         raise InputError(
-            f"{path}: the folder holds {len(firsts)} positions ({firsts[0]}, {firsts[1]}); "
+            f"{path}: the folder holds {len(firsts)} positions ({firsts[0].name}, {firsts[1].name}); "
             "give the first file of one of them"
         )
+    return firsts[0] if firsts else None
 
 
 class FolderMovie(Source):

@@ -139,7 +139,7 @@ def check_range(movie: Movie, start: int, stop: int) -> None:
 
 
 def check_finite(block: NDArray[Any], start: int, path: Path) -> None:
-    """Raises InputError for the first frame with NaN or infinity of a block (n, h, w) that begins at `start`."""
+    """Raises InputError for the first frame with NaN or infinity in a block (n, h, w) from frame `start` on."""
     if block.dtype.kind != "f":
         return
     bad = np.count_nonzero(~np.isfinite(block), axis=(1, 2))

@@ -45,13 +45,15 @@ def natural_key(name: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
 
 
-def in_order(names: Sequence[str], folder: Path, *, partial: bool) -> Numbered:
+def in_order(
+    names: Sequence[str], folder: Path, *, second: int | None = None, partial: bool = False
+) -> Numbered:
     """Order the files of one recording, and see that none is missing.
 
     Names may differ in their numbers only; one without a number (``run.tif, run_1.tif``) comes first.
     Where exactly one number of the names differs it counts the files: it may start anywhere, and take
     equal steps. Dates and clocks, and several numbers that differ, give the order but count nothing.
-    partial: put up with missing files.
+    second: number of the file after one without a number (None: 1 or 2);  partial: put up with missing files.
     Raises InputError for names of different recordings, two files of one number, or missing numbers.
     """
     ordered = sorted(names, key=natural_key)
@@ -70,8 +72,8 @@ def in_order(names: Sequence[str], folder: Path, *, partial: bool) -> Numbered:
     if not numbers or numbers[-1] >= LEAST_CLOCK:
         return Numbered(in_sequence, tuple(range(len(in_sequence))))
     if bare is not None:
-        # Programs call the second file of `run.tif` run_1 or run_2.
-        numbers = [min(numbers[0] - 1, 1), *numbers]
+        # Most programs call the second file of `run.tif` run_1 or run_2.
+        numbers = [min(numbers[0] - 1, 1) if second is None else second - 1, *numbers]
     steps = [after - before for before, after in itertools.pairwise(numbers)]
     step = math.gcd(*steps) if len(numbers) >= LEAST_STEPS else 1
     missing = _in_words(sorted(set(range(numbers[0], numbers[-1], step)) - set(numbers)), step)

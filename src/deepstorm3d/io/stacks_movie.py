@@ -27,18 +27,18 @@ def open_micro_manager(path: Path, *, partial: bool = False) -> StacksMovie | No
     if part is None:
         return None
     first, place = part
-    if place > 0 and first.exists():
-        raise InputError(f"{path}: file {place + 1} of a recording of several; give the first, {first.name}")
-    if place > 0:
+    if not first.exists():
         raise InputError(
-            f"{path}: file {place + 1} of a recording of several, whose first file {first.name} is not here; "
-            "copy all of them into one folder, or rename this one to read it alone"
+            f"{first}: the first file of a recording of several is not here; copy all of them into one folder, "
+            "or rename a later one to read it alone"
         )
+    if place > 0:
+        raise InputError(f"{path}: file {place + 1} of a recording of several; give the first, {first.name}")
     parts = {name: micro_manager_part(path.with_name(name)) for name in tiff_names(path.parent)}
     names = [name for name, found in parts.items() if found is not None and found[0].name == path.name]
     if len(names) < 2:
         return None
-    files = in_order(names, path.parent, partial=partial)
+    files = in_order(names, path.parent, second=1, partial=partial)
     return StacksMovie(path, [path.with_name(name) for name in files.names], files.missing, partial=partial)
 
 

@@ -81,7 +81,7 @@ def tiff_layout(tiff: tifffile.TiffFile, path: Path, *, partial: bool, alone: bo
 
 def _set_layout(layout: Layout, pages: list[Any], path: Path, *, partial: bool) -> Layout:
     """Of a set of OME files, whose first file lists the frames of all."""
-    missing = [p is None or _page_end(p) > p.parent.filehandle.size for p in pages]
+    missing = [p is None or not 0 < _page_end(p) <= p.parent.filehandle.size for p in pages]
     if any(missing) and not partial:
         raise InputError(
             f"{path}: {sum(missing)} of {len(pages)} frames, from frame {missing.index(True)}, lie in files of "
@@ -104,7 +104,8 @@ def _in_a_row(tiff: tifffile.TiffFile, first: Any, bytes_each: int) -> bool:
     """Whether all frames follow the first without anything between them, whatever pages are listed."""
     if not first.is_contiguous or first.compression != 1:
         return False
-    return len(tiff.pages) == 1 or tiff.pages[1].dataoffsets[0] == first.dataoffsets[0] + bytes_each
+    second = _page(tiff, 1)
+    return second is None or second.dataoffsets[0] == first.dataoffsets[0] + bytes_each
 
 
 def page_is_grey(page: Any, path: Path) -> None:
@@ -137,17 +138,28 @@ def _first_page(tiff: tifffile.TiffFile, path: Path) -> Any:
 
 def _whole_pages(tiff: tifffile.TiffFile) -> tuple[int, bool]:
     """How many pages lie fully within the file, and whether the chain of pages ends properly."""
-    pages, size = tiff.pages, tiff.filehandle.size
-    count = len(pages)
-    complete = _next_page_pointer(tiff, pages[count - 1]) == 0
+    count = len(tiff.pages)
+    last = _page(tiff, count - 1)
+    complete = last is not None and _next_page_pointer(tiff, last) == 0
     # A page without data is one that Micro-Manager has announced in a file that it made longer in advance.
-    while count and not 0 < _page_end(pages[count - 1]) <= size:
+    while count and not 0 < _page_end(_page(tiff, count - 1)) <= tiff.filehandle.size:
         count -= 1
         complete = False
     return count, complete
 
 
+def _page(tiff: tifffile.TiffFile, number: int) -> Any:
+    """One page; None where it is not there, or was cut off within its tags."""
+    try:
+        return tiff.pages[number]
+    except (IndexError, ValueError, KeyError, struct.error):
+        return None
+
+
 def _page_end(page: Any) -> int:
+    """Where the data of a page end in the file; 0 without any."""
+    if page is None:
+        return 0
     return max((o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
 
 

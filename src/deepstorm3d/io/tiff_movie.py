@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TiffMovie"]
 
+_TIFF_BEGINS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
 
 class TiffMovie(Source):
     """One TIFF file, or a set of OME-TIFF files given by the first.
@@ -53,9 +55,8 @@ class TiffMovie(Source):
 
     @property
     def least_bytes(self) -> int:
-        """Bytes that a file with one such frame has at least."""
-        compressed = self._tiff.pages.first.compression != 1
-        return 1 if compressed else self.layout.bytes_each
+        """A file that is like this one, and shorter than that, may have been cut off."""
+        return 1 if self._tiff.pages.first.compression != 1 else self._tiff.filehandle.size
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         check_range(self, start, stop)
@@ -112,6 +113,13 @@ def _open_tiff(path: Path) -> tifffile.TiffFile:
         try:
             return tifffile.TiffFile(path)
         except tifffile.TiffFileError as error:
+            with path.open("rb") as file:
+                begins = file.read(4)
+            if begins in _TIFF_BEGINS:
+                raise InputError(
+                    f"{path}: truncated or damaged: not even its first frame can be read ({error}); "
+                    "copy the file again"
+                ) from error
             raise InputError(
                 f"{path}: not a TIFF file ({error}); convert the movie to TIFF "
                 "(in ImageJ/Fiji: File > Save As > Tiff)"
