@@ -27,7 +27,7 @@ LAYERS = (
 # Neighbours that may know each other: the foundation, and the edges.
 OPEN_LAYERS = (0, len(LAYERS) - 1)
 # Slow to import, and needed only when a file is read or a picture drawn: imported inside functions.
-EDGE_LIBRARIES = {"matplotlib", "tifffile", "h5py", "distributed"}
+EDGE_LIBRARIES = {"matplotlib", "tifffile", "h5py", "distributed", "nd2", "ndstorage", "zarr"}
 LONGEST_FILE = 400
 
 

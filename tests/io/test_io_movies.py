@@ -90,7 +90,10 @@ def test_a_folder_is_read_in_natural_order(tmp_path: Path) -> None:
 def test_a_folder_names_the_frame_of_another_size(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a1.tif", FRAMES[0])
     tifffile.imwrite(tmp_path / "a2.tif", FRAMES[0, :30])
-    with open_movie(tmp_path) as movie, pytest.raises(InputError, match=r"a2\.tif \(frame 1\) is \(30, 50\)"):
+    with pytest.raises(InputError, match=r"a2\.tif \(frame 1\) is \(30, 50\).*is \(40, 50\)"):
+        open_movie(tmp_path)
+    tifffile.imwrite(tmp_path / "a2.tif", FRAMES[0].T)
+    with open_movie(tmp_path) as movie, pytest.raises(InputError, match=r"\(frame 1\) is \(50, 40\)"):
         movie.read(0, 2)
 
 
@@ -220,6 +223,38 @@ def test_reading_one_frame_of_many_does_not_load_the_movie(tmp_path: Path) -> No
         tracemalloc.stop()
     assert frame.shape == (1, 128, 128)
     assert peak < 3e6
+
+
+def memory_now() -> int:
+    """Bytes that this process holds in memory."""
+    return 4096 * int(Path("/proc/self/statm").read_text().split()[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell memory this way")
+@pytest.mark.parametrize("kind", ["tiff", "stacks", "raw", "zarr"])
+def test_reading_a_long_movie_block_by_block_does_not_grow(kind: str, tmp_path: Path) -> None:
+    count, block, path = 20_000, 100, tmp_path / kind
+    frames = np.ones((count, 16, 16), np.uint16)
+    if kind == "tiff":
+        tifffile.imwrite(path, frames, photometric="minisblack")
+    elif kind == "stacks":
+        path.mkdir()
+        for part in range(4):
+            tifffile.imwrite(path / f"{part}.tif", frames[: count // 4], photometric="minisblack")
+    elif kind == "raw":
+        path = path.with_suffix(".npy")
+        np.save(path, frames)
+    else:
+        zarr = pytest.importorskip("zarr", reason="needs deepstorm3d[io]")
+        zarr.create_array(str(path), shape=frames.shape, chunks=(100, 16, 16), dtype="u2")[...] = frames
+    del frames
+    with open_movie(path) as movie:
+        for start in range(0, count, block):
+            assert movie.read(start, start + block).shape == (block, 16, 16)
+            if start == 2000:  # what is taken once is not growth
+                before = memory_now()
+        grown = (memory_now() - before) / (count - 2000)
+    assert grown < 200  # bytes a frame; a frame has 512
 
 
 def test_the_real_storm_movie_opens() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from .followed_movie import FollowedMovie
 from .masks import mask_sha256, read_mask, write_mask
-from .movies import Movie, MovieWriter, open_movie
+from .movies import Movie, MovieWriter, open_movie, readable_ranges
+from .preparation import Prepared, prepare
 from .tables import (
     TableHeader,
     TableWriter,
@@ -17,18 +19,22 @@ from .tables import (
 )
 
 __all__ = [
+    "FollowedMovie",
     "Movie",
     "MovieWriter",
+    "Prepared",
     "TableHeader",
     "TableWriter",
     "mask_sha256",
     "open_movie",
     "open_table_writer",
     "open_truth_writer",
+    "prepare",
     "read_header",
     "read_mask",
     "read_table",
     "read_truth",
+    "readable_ranges",
     "write_mask",
     "write_table",
     "write_truth",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -15,30 +14,21 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ..errors import InputError
+from .movie_source import refuse_truncated, runs
+from .pixel_size import believable_um
 
 if TYPE_CHECKING:
     import tifffile
 
 __all__ = ["Layout", "page_is_grey", "pixel_um_of", "tiff_layout"]
 
-UNIT_UM = {
-    **dict.fromkeys(("micron", "microns", "um", "µm", "μm", "\\u00b5m", "micrometer", "micrometre"), 1.0),
-    **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-3),
-    **dict.fromkeys(("mm", "millimeter"), 1e3),
-    **dict.fromkeys(("cm", "centimeter"), 1e4),
-    **dict.fromkeys(("inch", "in"), 25400.0),
-    **dict.fromkeys(("m", "meter"), 1e6),
-}
-
-PIXEL_UM_RANGE = (1e-3, 10.0)
-"""An object pixel outside it is a screen resolution (72 dpi is 353 µm) or a wrong unit: say nothing."""
-
 
 @dataclass(frozen=True)
 class Layout:
     """frames, each `size` (height, width) of `dtype`: bytes in a row from `contiguous_from`, or one page each.
 
-    stored: the type as it stands in the file (byte order included).
+    stored: the type as it stands in the file (byte order included);  missing: frames cut off the end, None
+    where the file does not say how many;  gaps: frames first … last−1 of a set whose file is not there.
     """
 
     frames: int
@@ -47,38 +37,75 @@ class Layout:
     stored: np.dtype[Any]
     pages: Sequence[Any]
     contiguous_from: int | None = None
+    missing: int | None = 0
+    gaps: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def bytes_each(self) -> int:
+        """Bytes of a frame that is not compressed."""
+        return self.size[0] * self.size[1] * self.dtype.itemsize
 
 
-def tiff_layout(tiff: tifffile.TiffFile, path: Path, *, partial: bool) -> Layout:
+def tiff_layout(tiff: tifffile.TiffFile, path: Path, *, partial: bool, alone: bool = False) -> Layout:
     """How the movie lies in the file.
 
-    Raises InputError for a file without frames, in colour, not two-dimensional or (unless `partial`) truncated.
+    partial: give the whole frames of a truncated file;  alone: of a set of OME files, take this file's
+    frames only.  Raises InputError for a file without frames, in colour, not two-dimensional or (unless
+    `partial`) truncated.
     """
     first = _first_page(tiff, path)
     page_is_grey(first, path)
     dtype = first.dtype
     assert dtype is not None  # page_is_grey refuses a page without pixels
-    stored = np.dtype(dtype).newbyteorder(tiff.byteorder)
     height, width = first.shape
-    size = (int(height), int(width))
-    bytes_each = size[0] * size[1] * dtype.itemsize
+    layout = Layout(
+        0, (int(height), int(width)), dtype, np.dtype(dtype).newbyteorder(tiff.byteorder), tiff.pages
+    )
     promised = _promised_frames(tiff, first, path)
-    pages: Sequence[Any] = tiff.pages
-    whole, complete = _whole_pages(tiff)
-
-    if tiff.is_ome and promised > len(pages) and "FileName" in (tiff.ome_metadata or ""):
-        several = list(tiff.series[0].pages)
-        return Layout(len(several), size, dtype, stored, several)
-    in_a_row = first.is_contiguous and first.compression == 1
-    if promised > len(pages) and in_a_row:
+    count = len(tiff.pages)
+    if tiff.is_ome and promised > count and "FileName" in (tiff.ome_metadata or ""):
+        if not alone:
+            return _set_layout(layout, list(tiff.series[0].pages), path, partial=partial)
+        promised = 0
+    if promised > count and _in_a_row(tiff, first, layout.bytes_each):
         start = int(first.dataoffsets[0])
-        whole = min(promised, max(0, tiff.filehandle.size - start) // bytes_each)
-        if whole < promised:
-            _refuse_truncated(whole, promised, path, partial=partial)
-        return Layout(whole, size, dtype, stored, pages, contiguous_from=start)
-    if not complete or whole < promised:
-        _refuse_truncated(whole, max(promised, len(pages)), path, partial=partial)
-    return Layout(whole, size, dtype, stored, pages)
+        whole = min(promised, max(0, tiff.filehandle.size - start) // layout.bytes_each)
+        layout, complete = replace(layout, contiguous_from=start), whole == promised
+    else:
+        whole, complete = _whole_pages(tiff)
+    if complete and whole >= promised:
+        return replace(layout, frames=whole)
+    refuse_truncated(path, whole, max(promised, count), partial=partial)
+    return replace(layout, frames=whole, missing=promised - whole if promised > whole else None)
+
+
+def _set_layout(layout: Layout, pages: list[Any], path: Path, *, partial: bool) -> Layout:
+    """Of a set of OME files, whose first file lists the frames of all."""
+    missing = [p is None or not 0 < _page_end(p) <= p.parent.filehandle.size for p in pages]
+    if any(missing) and not partial:
+        raise InputError(
+            f"{path}: {sum(missing)} of {len(pages)} frames, from frame {missing.index(True)}, lie in files of "
+            "the set that are absent or truncated; copy all its files into one folder again, or read only "
+            "what is whole (--partial; in Python open_movie(..., partial=True))"
+        )
+    frames = len(pages)
+    while missing[frames - 1]:
+        frames -= 1
+    return replace(
+        layout,
+        frames=frames,
+        pages=pages,
+        missing=len(pages) - frames,
+        gaps=runs([frame for frame in range(frames) if missing[frame]]),
+    )
+
+
+def _in_a_row(tiff: tifffile.TiffFile, first: Any, bytes_each: int) -> bool:
+    """Whether all frames follow the first without anything between them, whatever pages are listed."""
+    if not first.is_contiguous or first.compression != 1:
+        return False
+    second = _page(tiff, 1)
+    return second is None or second.dataoffsets[0] == first.dataoffsets[0] + bytes_each
 
 
 def page_is_grey(page: Any, path: Path) -> None:
@@ -109,30 +136,30 @@ def _first_page(tiff: tifffile.TiffFile, path: Path) -> Any:
         ) from error
 
 
-def _refuse_truncated(whole: int, promised: int, path: Path, *, partial: bool) -> None:
-    if whole == 0:
-        raise InputError(f"{path}: truncated: not one whole frame is left; copy the file again")
-    if partial:
-        return
-    total = f" of {promised}" if promised > whole else ""
-    raise InputError(
-        f"{path}: truncated: {whole}{total} whole frames can be read; copy the file again, or work with the "
-        f"whole frames only (open_movie(..., partial=True) in Python; saved again as TIFF)"
-    )
-
-
 def _whole_pages(tiff: tifffile.TiffFile) -> tuple[int, bool]:
     """How many pages lie fully within the file, and whether the chain of pages ends properly."""
-    pages, size = tiff.pages, tiff.filehandle.size
-    count = len(pages)
-    complete = _next_page_pointer(tiff, pages[count - 1]) == 0
-    while count and _page_end(pages[count - 1]) > size:
+    count = len(tiff.pages)
+    last = _page(tiff, count - 1)
+    complete = last is not None and _next_page_pointer(tiff, last) == 0
+    # A page without data is one that Micro-Manager has announced in a file that it made longer in advance.
+    while count and not 0 < _page_end(_page(tiff, count - 1)) <= tiff.filehandle.size:
         count -= 1
         complete = False
     return count, complete
 
 
+def _page(tiff: tifffile.TiffFile, number: int) -> Any:
+    """One page; None where it is not there, or was cut off within its tags."""
+    try:
+        return tiff.pages[number]
+    except (IndexError, ValueError, KeyError, struct.error):
+        return None
+
+
 def _page_end(page: Any) -> int:
+    """Where the data of a page end in the file; 0 without any."""
+    if page is None:
+        return 0
     return max((o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
 
 
@@ -151,6 +178,11 @@ def _promised_frames(tiff: tifffile.TiffFile, first: Any, path: Path) -> int:
 
     Raises InputError for several colour channels.
     """
+    if first.is_micromanager:
+        # Its descriptions count the frames of all files of a recording; the chain of pages counts its own.
+        said = (tiff.micromanager_metadata or {}).get("Summary", {})
+        _one_channel(*(int(said.get(axis, 1)) for axis in ("Channels", "Frames", "Slices")), path=path)
+        return 0
     if tiff.is_imagej:
         said = tiff.imagej_metadata or {}
         _one_channel(*(int(said.get(axis, 1)) for axis in ("channels", "frames", "slices")), path=path)
@@ -198,7 +230,7 @@ def pixel_um_of(tiff: tifffile.TiffFile) -> float | None:
     if "<OME" in text[:2000]:
         pixels = _ome_pixels(text)
         if "PhysicalSizeX" in pixels:
-            return _believable(float(pixels["PhysicalSizeX"]), pixels.get("PhysicalSizeXUnit", "µm"))
+            return believable_um(float(pixels["PhysicalSizeX"]), pixels.get("PhysicalSizeXUnit", "µm"))
     resolution = first.tags.get("XResolution")
     if resolution is None:
         return None
@@ -210,12 +242,4 @@ def pixel_um_of(tiff: tifffile.TiffFile) -> float | None:
     else:
         tag = first.tags.get("ResolutionUnit")
         unit = {2: "inch", 3: "cm"}.get(int(tag.value) if tag is not None else 2, "")
-    return _believable(below / above, unit)
-
-
-def _believable(size: float, unit: str) -> float | None:
-    factor = UNIT_UM.get(re.sub(r"\s", "", unit.lower()))
-    if factor is None:
-        return None
-    pixel = size * factor
-    return pixel if PIXEL_UM_RANGE[0] <= pixel <= PIXEL_UM_RANGE[1] else None
+    return believable_um(below / above, unit)

@@ -1,0 +1,104 @@
+"""Zarr movies, written with zarr itself: plain arrays, OME-Zarr images, chunks that are not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepstorm3d.errors import InputError
+from deepstorm3d.io import open_movie
+
+zarr = pytest.importorskip("zarr", reason="needs deepstorm3d[io]")
+
+FRAMES = (1 + np.arange(12 * 40 * 50) % 60000).astype(np.uint16).reshape(12, 40, 50)
+
+
+def plain(
+    path: Path, frames: np.ndarray = FRAMES, chunks: tuple[int, ...] = (5, 20, 50), **options: object
+) -> Path:
+    array = zarr.create_array(str(path), shape=frames.shape, chunks=chunks, dtype=frames.dtype, **options)
+    array[...] = frames
+    return path
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_plain_array_is_a_movie(version: int, tmp_path: Path) -> None:
+    path = plain(tmp_path / "m.zarr", zarr_format=version)
+    with open_movie(path) as movie:
+        assert movie.shape == (12, 40, 50) and movie.dtype == np.uint16
+        assert movie.notes == () and movie.gaps == ()
+        np.testing.assert_array_equal(movie.read(3, 11), FRAMES[3:11])
+        assert movie.read(5, 5).shape == (0, 40, 50)
+
+
+def test_a_sharded_array_is_a_movie(tmp_path: Path) -> None:
+    path = plain(tmp_path / "m.zarr", chunks=(2, 20, 50), shards=(4, 40, 50))
+    with open_movie(path) as movie:
+        assert movie.notes == ()
+        np.testing.assert_array_equal(movie.read(1, 12), FRAMES[1:])
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_of_an_ome_image_the_finest_level_is_read_with_its_pixel(version: str, tmp_path: Path) -> None:
+    root = zarr.open_group(str(tmp_path / "m.zarr"), mode="w", zarr_format=2 if version == "0.4" else 3)
+    for level, step in enumerate((1, 2)):
+        small = FRAMES[:, None, None, ::step, ::step]
+        array = root.create_array(str(level), shape=small.shape, chunks=(1, 1, 1, 40, 50), dtype="u2")
+        array[...] = small
+    axes = [{"name": name, "type": "time"} for name in "tcz"]
+    axes += [{"name": name, "type": "space", "unit": "nanometer"} for name in "yx"]
+    datasets = [
+        {"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1, size, size]}]}
+        for level, size in enumerate((110, 220))
+    ]
+    images = {"multiscales": [{"axes": axes, "datasets": datasets}]}
+    root.attrs.update(images if version == "0.4" else {"ome": {"version": "0.5", **images}})
+    with open_movie(tmp_path / "m.zarr") as movie:
+        assert movie.shape == (12, 40, 50)
+        assert movie.pixel_um == pytest.approx(0.11)
+        np.testing.assert_array_equal(movie.read(2, 9), FRAMES[2:9])
+
+
+def test_time_and_depth_both_count_as_frames(tmp_path: Path) -> None:
+    path = plain(tmp_path / "m.zarr", FRAMES.reshape(4, 1, 3, 40, 50), (1, 1, 3, 40, 50))
+    with open_movie(path) as movie:
+        np.testing.assert_array_equal(movie.read(2, 11), FRAMES[2:11])
+
+
+def test_chunks_that_are_not_there_are_told_and_become_gaps(tmp_path: Path) -> None:
+    path = plain(tmp_path / "m.zarr", chunks=(2, 20, 50))
+    for chunk in ("c/1/0/0", "c/2/1/0", "c/5/0/0"):
+        (path / chunk).unlink()
+    with open_movie(path) as movie:
+        assert movie.shape[0] == 12
+        assert "chunks of 6 of 12 frames, from frame 2" in movie.notes[0]
+    with open_movie(path, partial=True) as movie:
+        assert movie.shape[0] == 10 and list(movie.gaps) == [(2, 6)]
+        assert any("10 of 12 frames are whole" in note for note in movie.notes)
+        np.testing.assert_array_equal(movie.read(6, 10), FRAMES[6:10])
+        with pytest.raises(InputError, match="frames 2 to 5 are missing"):
+            movie.read(0, 3)
+
+
+def test_what_is_no_movie_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="2 colour channels"):
+        open_movie(plain(tmp_path / "c.zarr", FRAMES.reshape(6, 2, 1, 40, 50), (1, 1, 1, 40, 50)))
+    with pytest.raises(InputError, match=r"shape \(3, 4, 40, 50\) without names"):
+        open_movie(plain(tmp_path / "d.zarr", FRAMES.reshape(3, 4, 40, 50), (1, 1, 40, 50)))
+    group = zarr.open_group(str(tmp_path / "g.zarr"), mode="w")
+    for name in "ab":
+        group.create_array(name, shape=(2, 4, 4), dtype="u2")
+    with pytest.raises(InputError, match=r"not one image.*g\.zarr.a"):
+        open_movie(tmp_path / "g.zarr")
+    (tmp_path / "empty.zarr").mkdir()
+    with pytest.raises(InputError, match="not a Zarr store"):
+        open_movie(tmp_path / "empty.zarr")
+
+
+def test_a_damaged_chunk_is_named_with_its_frames(tmp_path: Path) -> None:
+    path = plain(tmp_path / "m.zarr", chunks=(2, 40, 50))
+    (path / "c" / "1" / "0" / "0").write_bytes(b"damaged")
+    with open_movie(path) as movie, pytest.raises(InputError, match="frames 1 to 4 cannot be read"):
+        movie.read(1, 5)
