@@ -22,11 +22,9 @@ from deepstorm3d.jobs.streaming import (
 )
 
 
-def test_blocks_begin_where_an_undisturbed_run_begins_them():
-    whole = list(blocks_of(3, 20, 4, 3))
-    assert whole == [(3, 7), (7, 11), (11, 15), (15, 19), (19, 20)]
-    assert list(blocks_of(3, 20, 4, 11)) == whole[2:]
-    assert list(blocks_of(3, 20, 4, 20)) == []
+def test_blocks_cover_every_frame_once():
+    assert list(blocks_of(3, 20, 4)) == [(3, 7), (7, 11), (11, 15), (15, 19), (19, 20)]
+    assert list(blocks_of(3, 3, 4)) == []
 
 
 def test_a_block_is_smaller_with_the_fit_and_larger_on_a_gpu():
@@ -45,7 +43,7 @@ def test_blocks_arrive_in_order_while_the_next_are_read():
         return block[0]
 
     arrived = []
-    for block, value in read_ahead(blocks_of(0, 5, 1, 0), read):
+    for block, value in read_ahead(blocks_of(0, 5, 1), read):
         if block[0] == 0:
             assert reading.wait(5), "the second block was not read while the first was at work"
         arrived.append((block, value))
@@ -60,14 +58,14 @@ def test_an_error_of_the_reader_comes_with_its_block():
 
     arrived = []
     with pytest.raises(InputError, match="frame 2"):
-        for block, _ in read_ahead(blocks_of(0, 5, 1, 0), read):
+        for block, _ in read_ahead(blocks_of(0, 5, 1), read):
             arrived.append(block[0])
     assert arrived == [0, 1]
 
 
 def test_nothing_is_read_after_the_consumer_stops():
     read: list[int] = []
-    blocks = read_ahead(blocks_of(0, 100, 1, 0), lambda block: read.append(block[0]))
+    blocks = read_ahead(blocks_of(0, 100, 1), lambda block: read.append(block[0]))
     next(blocks)
     blocks.close()  # type: ignore[attr-defined]
     time.sleep(0.05)

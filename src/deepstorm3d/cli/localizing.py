@@ -15,14 +15,20 @@ from .interrupt import StopRequest
 from .movie_options import (
     CameraValues,
     Cluster,
+    Flip,
+    Follow,
     Frames,
     ListOut,
     MovieFile,
+    Partial,
     Preview,
     Proposer,
     Refine,
     Region,
+    Subtract,
     Threshold,
+    Transpose,
+    Window,
 )
 from .options import Device, MaskFile, ModelName, Overwrite, chosen_device, frame_range, region
 from .progress import ProgressLine
@@ -44,6 +50,12 @@ def localize(
     camera: CameraValues = None,
     frames: Frames = None,
     roi: Region = None,
+    flip: Flip = "none",
+    transpose: Transpose = False,
+    subtract: Subtract = "none",
+    window: Window = 500,
+    partial: Partial = False,
+    follow: Follow = None,
     preview: Preview = None,
     device: Device = None,
     cluster: Cluster = None,
@@ -51,13 +63,15 @@ def localize(
     overwrite: Overwrite = False,
 ) -> None:
     """Find every molecule of a movie. Ctrl-C keeps what is done: --resume goes on."""
+    from ..io.preparation import Prepared
     from ..jobs.cluster import cluster_workers
     from ..jobs.excerpt import Excerpt
     from ..jobs.localize import localize_movie
     from ..jobs.preview import preview_movie
     from ..jobs.recipe import Recipe
 
-    excerpt = Excerpt(movie, frame_range(frames), region(roi))
+    prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
+    excerpt = Excerpt(movie, frame_range(frames), region(roi), prepared, partial, follow)
     recipe = Recipe(model, mask, tuple(camera or ()), threshold, method, refine, chosen_device(device))
     pipeline = recipe.load()
     if preview is not None:
@@ -106,6 +120,10 @@ def regenerate(
     frame: Annotated[int, typer.Option("--frame", metavar="K", min=0, help="Which frame, counted from 0.")] = 0,
     mask: MaskFile = None,
     camera: CameraValues = None,
+    flip: Flip = "none",
+    transpose: Transpose = False,
+    subtract: Subtract = "none",
+    window: Window = 500,
     truth: Annotated[
         Path | None,
         typer.Option("--truth", metavar="FILE", help="True emitters (ThunderSTORM CSV) to draw as circles."),
@@ -118,6 +136,8 @@ def regenerate(
 ) -> None:
     """Draw a frame beside the image that its list predicts, the residual, and how well the list explains it."""
     from ..io.parts import claim_name
+    from ..io.preparation import Prepared
+    from ..jobs.excerpt import Excerpt
     from ..jobs.models import find_model
     from ..jobs.pipeline import load_pipeline
     from ..jobs.regenerate import regenerate_frame
@@ -125,7 +145,7 @@ def regenerate(
     claim_name(out, overwrite=overwrite)
     report = regenerate_frame(
         locs,
-        movie,
+        Excerpt(movie, prepared=Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)),
         load_pipeline(find_model(model), mask=mask, camera=camera or (), refine=False),
         out,
         frame=frame,

@@ -10,18 +10,25 @@ import typer
 __all__ = [
     "CameraValues",
     "Cluster",
+    "Flip",
+    "Follow",
     "Frames",
     "ListOut",
     "MovieFile",
+    "Partial",
     "Preview",
     "Proposer",
     "Refine",
     "Region",
+    "Subtract",
     "Threshold",
+    "Transpose",
+    "Window",
 ]
 
 MovieFile = Annotated[
-    Path, typer.Argument(metavar="MOVIE", help="TIFF file, or a folder of numbered single frames.")
+    Path,
+    typer.Argument(metavar="MOVIE", help="TIFF, ND2, raw or .npy file; folder of TIFFs, Zarr or NDTiff."),
 ]
 ListOut = Annotated[
     Path,
@@ -92,5 +99,34 @@ Cluster = Annotated[
         metavar="ADDRESS|local:N",
         help="Spread the frames over dask workers: N processes on this machine, or those of a scheduler "
         "(tcp://host:8786). The same list comes out. Needs the extra deepstorm3d[cluster].",
+    ),
+]
+Flip = Annotated[
+    Literal["none", "horizontal", "vertical", "both"],
+    typer.Option("--flip", help="Mirror the frames: left-right, up-down or both, as the model expects them."),
+]
+Transpose = Annotated[
+    bool, typer.Option("--transpose", help="Exchange rows and columns of the frames, before --flip.")
+]
+Subtract = Annotated[
+    Literal["none", "minimum", "median"],
+    typer.Option(
+        "--subtract",
+        help="Take away each pixel's minimum or median over --window frames, if the model learned such frames.",
+    ),
+]
+Window = Annotated[
+    int, typer.Option("--window", metavar="FRAMES", min=2, help="Frames over which --subtract looks.")
+]
+Partial = Annotated[
+    bool, typer.Option("--partial", help="Of a movie that was cut off, take the frames that are whole.")
+]
+Follow = Annotated[
+    float | None,
+    typer.Option(
+        "--follow",
+        metavar="SECONDS",
+        min=0.0,
+        help="The movie is still being recorded: wait for new frames, and end when none comes for so long.",
     ),
 ]

@@ -82,6 +82,8 @@ def _client(address: str, recipe: Recipe) -> Iterator[Client]:
 
 def _in_order(client: Client, recipe: Recipe, excerpt: Excerpt, blocks: Iterable[Block]) -> Iterator[Found]:
     """Keep every worker busy, and give the results back in the order of the blocks."""
+    if excerpt.follow_s is not None:
+        raise InputError("--follow and --cluster exclude each other: workers take the movie as it is at first")
     waiting: deque[Any] = deque()
     coming = iter(blocks)
     try:

@@ -112,7 +112,9 @@ def run_demo(
     recall, jaccard = _evaluate(truth, found, files, on_message)
     frame = _busiest_frame(truth)
     on_message(f"4/5 regenerating frame {frame} from its list -> {files.overlay.name}")
-    regenerate_frame(files.localizations, files.movie, pipeline, files.overlay, frame=frame, truth=files.truth)
+    regenerate_frame(
+        files.localizations, Excerpt(files.movie), pipeline, files.overlay, frame=frame, truth=files.truth
+    )
     one_truth, one_found = truth.select(truth.frame == frame), found.select(found.frame == frame)
     truth_figure(one_truth, one_found, match(one_truth, one_found), files.scatter, title="Demo")
     on_message(f"5/5 rendering all molecules, coloured by depth -> {files.rendering.name}")

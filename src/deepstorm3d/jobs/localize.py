@@ -17,7 +17,7 @@ from ..io.tables import open_table_writer
 from .excerpt import Excerpt, OpenExcerpt
 from .memory import WithinMemory
 from .pipeline import Pipeline
-from .streaming import Block, StageTimes, block_frames, blocks_of, read_ahead, write_behind
+from .streaming import Block, StageTimes, block_frames, read_ahead, write_behind
 
 __all__ = ["Found", "LocalizeSummary", "Workers", "localize_block", "localize_movie"]
 
@@ -94,8 +94,8 @@ def localize_movie(
             overwrite=overwrite,
             resume=resume,
         )
-        first, last = source.first, source.last
-        blocks = blocks_of(first, last, frames, max(first, writer.next_frame))
+        first = source.span[0]
+        blocks = source.blocks(frames, max(first, writer.next_frame), should_stop)
         results = (
             _here(source, pipeline, blocks, summary.times, on_message)
             if workers is None
@@ -110,13 +110,15 @@ def localize_movie(
             for found in results:
                 hand_over(found)
                 summary.add(found)
-                on_progress(found.block[1] - first, last - first)
-                if found.block[1] < last and should_stop():
-                    summary.complete = False
+                done = found.block[1] - first
+                on_progress(done, max(done, source.last - first))
+                if found.block[1] < source.last and should_stop():
                     break
+        summary.complete = writer.next_frame >= source.last or not should_stop()
         if not summary.complete:
             return summary
         writer.finish()
+        summary.warnings += source.movie.notes
     summary.warnings += _warnings(summary)
     return summary
 
@@ -178,8 +180,9 @@ def _provenance(pipeline: Pipeline, source: OpenExcerpt, frames: int) -> dict[st
     return {
         "program": f"deepstorm3d {__version__}",
         "movie": source.movie.path.name,
-        "frames": [source.first, source.last],
+        "frames": list(source.span),
         "roi": list(source.roi),
+        "prepared": source.excerpt.prepared.to_mapping(),
         "block_frames": frames,
         "threshold": pipeline.localizer.threshold,
         "method": pipeline.method,

@@ -46,7 +46,7 @@ def preview_movie(excerpt: Excerpt, pipeline: Pipeline, out_dir: Path, *, frames
         source.check_against(pipeline)
         pipeline = pipeline.cut(source.roi)
         for number in np.unique(
-            np.linspace(source.first, source.last - 1, frames).round().astype(int)
+            np.linspace(source.span[0], source.last - 1, frames).round().astype(int)
         ).tolist():
             counts = source.read(number, number + 1)
             photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))

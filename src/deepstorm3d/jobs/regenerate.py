@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +91,7 @@ def _equally_bright(pipeline: Pipeline, found: Localizations, light: Photometry)
 
 def regenerate_frame(
     locs: Path,
-    movie: Path,
+    excerpt: Excerpt,
     pipeline: Pipeline,
     out: Path,
     *,
@@ -101,11 +101,12 @@ def regenerate_frame(
 ) -> RegenerateReport:
     """Draw one frame of a movie beside the image regenerated from its localizations.
 
-    frame: from 0;  truth: list of true emitters to mark, if known;  equal_photons: see `explain_frame`.
+    excerpt: the movie, prepared as it was for the list;  frame: from 0;  truth: list of true emitters to
+    mark, if known;  equal_photons: see `explain_frame`.
     Raises InputError where the frame is not in the movie or the files do not fit the model.
     """
     pixel_um = pipeline.experiment.microscope.pixel_um
-    with Excerpt(movie, (frame, frame + 1)).open() as source:
+    with replace(excerpt, frames=(frame, frame + 1), roi=None).open() as source:
         source.check_against(pipeline)
         counts = source.read(frame, frame + 1)
     photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))[0]
@@ -115,5 +116,5 @@ def regenerate_frame(
     if truth is not None:
         emitters = read_truth(truth, pixel_um=pixel_um)
         known = emitters.select(emitters.frame == frame).shift(frames=-frame)
-    title = f"{movie.name}, frame {frame}"
+    title = f"{excerpt.movie.name}, frame {frame}"
     return explain_frame(pipeline, found, photons, out, truth=known, equal_photons=equal_photons, title=title)

@@ -56,12 +56,10 @@ def block_frames(size: tuple[int, int], device: torch.device, *, fitted: bool) -
     return max(1, pixels // (size[0] * size[1]))
 
 
-def blocks_of(first: int, last: int, frames: int, start: int) -> Iterator[Block]:
-    """Blocks that begin at first, first + frames, …; those before frame `start` are left out."""
+def blocks_of(first: int, last: int, frames: int) -> Iterator[Block]:
+    """Blocks that begin at first, first + frames, …, up to before frame `last`."""
     for begin in range(first, last, frames):
-        end = min(begin + frames, last)
-        if end > start:
-            yield max(begin, start), end
+        yield begin, min(begin + frames, last)
 
 
 def read_ahead(blocks: Iterable[Block], read: Callable[[Block], Read]) -> Iterator[tuple[Block, Read]]:
