@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Layout", "page_is_grey", "pixel_um_of", "tiff_layout"]
 
-
 METAMORPH_PLANES = 33629
 """The tag UIC2 of a MetaMorph stack has one entry a frame; its index lists only the first."""
 
