@@ -55,6 +55,25 @@ def single_pages(path: Path) -> None:
         time.sleep(PAUSE_S)
 
 
+def stacks_in_turn(path: Path) -> None:
+    path.mkdir()
+    for part in range(4):
+        with tifffile.TiffWriter(path / f"run_{part}.tif") as writer:
+            for frame in FRAMES[5 * part : 5 * part + 5]:
+                writer.write(frame, metadata=None, contiguous=False)
+                writer.filehandle.flush()
+                time.sleep(PAUSE_S)
+
+
+def micro_manager(path: Path) -> None:
+    for suffix, frames in (("", FRAMES[:12]), ("_1", FRAMES[12:])):
+        with tifffile.TiffWriter(path.with_name(f"run_MMStack_Pos0{suffix}.ome.tif")) as writer:
+            for frame in frames:
+                writer.write(frame, metadata=None, contiguous=False)
+                writer.filehandle.flush()
+                time.sleep(PAUSE_S)
+
+
 def raw_numbers(path: Path) -> None:
     info = {"Byte Order": "<", "Data Type": "uint16", "Frames": 20, "Height": 40, "Width": 50}
     path.with_suffix(".yaml").write_text(yaml.safe_dump(info))
@@ -80,6 +99,8 @@ WRITERS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "bigtiff": ("m.tif", lambda path: pages_of_one_writer(path, bigtiff=True)),
     "imagej-like": ("m.tif", imagej_like),
     "single pages": ("pages", single_pages),
+    "stacks": ("stacks", stacks_in_turn),
+    "micro-manager": ("run_MMStack_Pos0.ome.tif", micro_manager),
     "raw": ("m.raw", raw_numbers),
     "zarr": ("m.zarr", growing_zarr),
 }

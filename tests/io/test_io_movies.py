@@ -52,6 +52,18 @@ def test_every_layout_reads_the_same_frames(layout: str, tmp_path: Path) -> None
         assert movie.read(5, 5).shape == (0, 40, 50)
 
 
+@pytest.mark.parametrize("name", ["run.stk", "run.tif"])
+def test_a_metamorph_stack_has_all_its_planes(name: str, tmp_path: Path) -> None:
+    # MetaMorph's tags UIC1 and UIC2; the planes follow the first without an index.
+    tags = [(33628, "I", 1, 8, True), (33629, "2I", 12, (0, 1) * 12, True)]
+    with tifffile.TiffWriter(tmp_path / name) as writer:
+        writer.write(FRAMES[0], metadata=None, contiguous=False, extratags=tags)
+    with (tmp_path / name).open("ab") as file:
+        file.write(FRAMES[1:].tobytes())
+    with open_movie(tmp_path / name) as movie:
+        np.testing.assert_array_equal(movie.read(0, 12), FRAMES)
+
+
 def test_a_single_page_is_a_movie_of_one_frame(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "one.tif", FRAMES[0])
     with open_movie(tmp_path / "one.tif") as movie:

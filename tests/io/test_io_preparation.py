@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,7 @@ def random_frames(count: int, dtype: str = "uint16") -> NDArray[Any]:
 def in_windows(frames: NDArray[Any], edges: list[int], statistic: str) -> NDArray[Any]:
     """The plain definition: each window less its own statistic."""
     take = np.min if statistic == "minimum" else np.median
-    parts = [
-        frames[a:b] - take(frames[a:b].astype(np.float64), axis=0)
-        for a, b in zip(edges, edges[1:], strict=False)
-    ]
+    parts = [frames[a:b] - take(frames[a:b].astype(np.float64), axis=0) for a, b in pairwise(edges)]
     return np.concatenate(parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -132,11 +133,17 @@ class FollowedMovie(Source):
         return self._seen
 
 
-def _state(path: Path) -> object:
-    """What changes when a recording grows: sizes and times of its files, and their names."""
-    try:
-        files = [path] if path.is_file() else sorted(path.rglob("*"))
-        beside = sorted(path.parent.glob(f"{path.name.partition('.')[0]}*")) if path.is_file() else []
-        return [(file, file.stat().st_size, file.stat().st_mtime_ns) for file in (*files, *beside)]
-    except OSError:
-        return None
+def _state(path: Path) -> tuple[int, int, int]:
+    """What changes when a recording grows: number, total size and last change of its files."""
+    # A recording in several files is given by the first, and all their names begin like it.
+    files = (
+        path.rglob("*") if path.is_dir() else path.parent.glob(f"{glob.escape(path.name.partition('.')[0])}*")
+    )
+    count = size = newest = 0
+    for file in files:
+        try:
+            now = file.stat()
+        except OSError:
+            continue  # a temporary file that is gone again
+        count, size, newest = count + 1, size + now.st_size, max(newest, now.st_mtime_ns)
+    return count, size, newest

@@ -12,9 +12,9 @@ from pathlib import Path
 from ..errors import InputError
 from .movie_source import runs
 
-__all__ = ["Numbered", "in_order", "micro_manager_part", "natural_key", "tiff_names"]
+__all__ = ["Numbered", "in_order", "micro_manager_part", "tiff_names"]
 
-LEAST_CLOCK = 10**7
+LEAST_CLOCK = 10**6
 """A number from here on is a date or a clock, not the number of a file."""
 
 LEAST_STEPS = 4
@@ -39,12 +39,6 @@ def tiff_names(folder: Path) -> list[str]:
     return [p.name for p in folder.iterdir() if p.suffix.lower() in (".tif", ".tiff") and p.name[0] != "."]
 
 
-def natural_key(name: str) -> list[tuple[int, int | str]]:
-    """Digits compare as numbers, so frame2 comes before frame10."""
-    parts = re.split(r"(\d+)", name.lower())
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
-
-
 def in_order(
     names: Sequence[str], folder: Path, *, second: int | None = None, partial: bool = False
 ) -> Numbered:
@@ -56,7 +50,7 @@ def in_order(
     second: number of the file after one without a number (None: 1 or 2);  partial: put up with missing files.
     Raises InputError for names of different recordings, two files of one number, or missing numbers.
     """
-    ordered = sorted(names, key=natural_key)
+    ordered = sorted(names, key=_natural_key)
     bare = _bare_first(ordered, folder)
     keys = {name: tuple(int(n) for n in re.findall(r"\d+", _stem(name))) for name in ordered if name != bare}
     _refuse_twins(keys, folder)
@@ -102,6 +96,12 @@ def micro_manager_part(path: Path) -> tuple[Path, int] | None:
     if number is None or not (first.exists() or known):
         return path, 0
     return first, int(number)
+
+
+def _natural_key(name: str) -> list[tuple[int, int | str]]:
+    """Digits compare as numbers, so frame2 comes before frame10."""
+    parts = re.split(r"(\d+)", name.lower())
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
 
 
 def _stem(name: str) -> str:

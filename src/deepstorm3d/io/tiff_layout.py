@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Layout", "page_is_grey", "pixel_um_of", "tiff_layout"]
 
+METAMORPH_PLANES = 33629
+"""The tag UIC2 of a MetaMorph stack has one entry a frame; its index lists only the first."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -183,6 +186,8 @@ def _promised_frames(tiff: tifffile.TiffFile, first: Any, path: Path) -> int:
         said = (tiff.micromanager_metadata or {}).get("Summary", {})
         _one_channel(*(int(said.get(axis, 1)) for axis in ("Channels", "Frames", "Slices")), path=path)
         return 0
+    if first.is_stk:
+        return int(first.tags[METAMORPH_PLANES].count) if METAMORPH_PLANES in first.tags else 1
     if tiff.is_imagej:
         said = tiff.imagej_metadata or {}
         _one_channel(*(int(said.get(axis, 1)) for axis in ("channels", "frames", "slices")), path=path)
