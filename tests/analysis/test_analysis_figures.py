@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.image import imread
@@ -11,7 +12,8 @@ from matplotlib.image import imread
 from deepstorm3d.analysis.figures import histogram_figure, overlay_figure, rendering_figure, truth_figure
 from deepstorm3d.analysis.matching import match
 from deepstorm3d.analysis.panels import new_figure, round_length, save_figure, show_image
-from deepstorm3d.analysis.rendering import render_depth
+from deepstorm3d.analysis.rendering import Look, render_depth, render_section
+from deepstorm3d.analysis.rendering_figure import Widefield, beside_figure, section_figure
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import InputError
 
@@ -39,6 +41,20 @@ def test_every_picture_is_written(tmp_path, n):
     for name in ("rendering", "truth", "overlay"):
         assert is_picture(tmp_path / f"{name}.png")
     assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("n", [0, 1, 12])
+def test_sections_and_pairs_are_pictures_on_black_ground(tmp_path, n):
+    _, found = some(n)
+    for axis in ("x", "y", "z"):
+        section_figure(render_section(found, axis), tmp_path / f"{axis}.png")
+        assert is_picture(tmp_path / f"{axis}.png")
+    rendering = render_depth(found, look=Look("none"))
+    left, top, right, bottom = rendering.xy.edges_um
+    light = Widefield(np.zeros((5, 6), np.float32), (left - 0.1, top, right, bottom + 0.1), "simulated")
+    beside_figure(rendering, light, tmp_path / "beside.png")
+    assert is_picture(tmp_path / "beside.png")
+    assert not imread(tmp_path / "beside.png")[0, 0, :3].any()
 
 
 def test_overlay_without_truth_and_with_its_own_noise_goes_to_an_open_file():

@@ -1,27 +1,55 @@
-"""A super-resolved picture from a list: average shifted histogram, coloured by depth, with side views."""
+"""A super-resolved picture from a list: views and sections, coloured by depth or plain, and stacks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..emitters import Emitters, Localizations
 from ..errors import InputError
+from .canvas import Canvas, Floats, Image, Method
 from .colour import depth_colours
+from .histograms import ShiftedHistogram
 from .matching import Field
+from .sections import AXES, Axis, Box, Cloud, Interval, cloud_of
 
-__all__ = ["DepthRendering", "View", "average_shifted_histogram", "render_depth"]
+__all__ = [
+    "DepthRendering",
+    "Look",
+    "Section",
+    "Stack",
+    "View",
+    "render_depth",
+    "render_section",
+    "render_stack",
+]
 
-Floats = NDArray[np.float64]
-Image = NDArray[np.float32]
-
-# Points binned at once (bounds the memory beside the image) and the largest image made.
-_CHUNK = 4_000_000
-_MOST_PIXELS = 200_000_000
 _TINY_UM = 1e-9
+_MOST_PLANES = 10_000
+
+
+@dataclass(frozen=True)
+class Look:
+    """How densities become brightness and colour.
+
+    colour: "depth" (hue is depth) or "none" (grey);  percentile, gamma: the density, among pixels that have
+    any, drawn at full brightness, and the exponent of the brightness.  Raises InputError for numbers out of
+    range.
+    """
+
+    colour: Literal["depth", "none"] = "depth"
+    percentile: float = 99.5
+    gamma: float = 0.6
+
+    def __post_init__(self) -> None:
+        if not 0 < self.percentile <= 100 or not self.gamma > 0:
+            raise InputError(
+                f"percentile must be in 0 to 100 and gamma above 0, got {self.percentile} and {self.gamma}"
+            )
 
 
 @dataclass(frozen=True)
@@ -29,12 +57,14 @@ class View:
     """One projection of the list.
 
     density: (h, w) localizations per rendered pixel;  rgb: (h, w, 3), 0 to 1, hue depth and
-    brightness density;  edges_um: left, top, right, bottom edge of the image on its own axes.
+    brightness density;  edges_um: left, top, right, bottom edge of the image on its own axes;
+    full: the density drawn at full brightness.
     """
 
     density: Image
     rgb: Image
     edges_um: Field
+    full: float
 
 
 @dataclass(frozen=True)
@@ -43,177 +73,228 @@ class DepthRendering:
 
     xy: rows y (down), columns x;  xz: rows z (down, deeper), columns x;  yz: rows y, columns z.
     z_range_um: depths at the two ends of the colours;  pixel_um: size of a rendered pixel;
-    localizations: rows inside the field.
+    localizations: rows inside the field;  look: of all three.
     """
 
     xy: View
     xz: View
     yz: View
-    z_range_um: tuple[float, float]
+    z_range_um: Interval
     pixel_um: float
     localizations: int
+    look: Look
+
+
+@dataclass(frozen=True)
+class Section:
+    """What lies in a box, seen along one axis.
+
+    view: rows y, columns x where `across` is z; else rows z (down, deeper), columns x or y;
+    across: the axis looked along;  box: what is drawn;  the rest as in `DepthRendering`.
+    """
+
+    view: View
+    across: Axis
+    box: Box
+    z_range_um: Interval
+    pixel_um: float
+    localizations: int
+    look: Look
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The list in 3D, plane by plane, each made when it is asked for.
+
+    canvas: of each plane, rows y, columns x;  z_um: (K + 1,) depths between the planes.
+    """
+
+    canvas: Canvas
+    z_um: Floats
+    cloud: Cloud
+    method: Method
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(planes, rows, columns)."""
+        return (len(self.z_um) - 1, *self.canvas.shape)
+
+    def planes(self) -> Iterator[Image]:
+        """Localizations per voxel, (h, w), shallow planes first."""
+        return self.cloud.planes(self.method, self.canvas, self.z_um)
 
 
 def render_depth(
     locs: Localizations | Emitters,
     *,
+    method: Method | None = None,
     pixel_nm: float = 10.0,
-    shifts: int = 2,
+    box: Box | None = None,
     field_um: Field | None = None,
-    z_range_um: tuple[float, float] | None = None,
-    percentile: float = 99.5,
-    gamma: float = 0.6,
+    z_range_um: Interval | None = None,
+    look: Look | None = None,
 ) -> DepthRendering:
-    """Draw the list as an average shifted histogram whose hue is depth and whose brightness is density.
+    """Draw the list from above and from two sides, with brightness density and, by default, hue depth.
 
-    Every localization is spread over a pyramid `2·shifts` rendered pixels wide. Where depths
-    overlap their colours mix and pale; they never average to a depth that is not there.
+    Where depths overlap their colours mix and pale; they never average to a depth that is not there.
 
-    pixel_nm: rendered pixel;  shifts: histograms averaged along each axis (1: a plain histogram);
-    field_um: edges of the field (`matching.field_edges` for a whole frame); None: around the list,
-    with x = 0 and y = 0 on the centre of a rendered pixel;  z_range_um: ends of the colours and of
-    the side views; None: the 0.1 and 99.9 percentiles;  percentile, gamma: the density, among
-    pixels that have any, drawn at full brightness, and the exponent of the brightness.
-    Raises InputError for a rendered image that would be too large, or numbers out of range.
+    method: `Gaussians` or, by default, a `ShiftedHistogram`;  pixel_nm: rendered pixel;
+    box: what is drawn (None: everything);  field_um: edges of the field (`matching.field_edges` for a whole
+    frame); None: the box or, where it is open, around the list, with x = 0 and y = 0 on the centre of a
+    rendered pixel; z_range_um: ends of the colours and of the side views; None: the box or the 0.1 and 99.9
+    percentiles.
+    Raises InputError for a rendered image that would be too large, numbers out of range, or a list without the
+    σ that the method needs.
     """
-    _check(pixel_nm, shifts, percentile, gamma)
-    pixel = pixel_nm / 1000.0
-    xyz = locs.xyz.detach().cpu().double().numpy()
-    x, y, z = np.ascontiguousarray(xyz[np.isfinite(xyz).all(axis=1)].T)
-    z0, z1 = _depth_range(z) if z_range_um is None else z_range_um
-    if not z1 > z0:
-        raise InputError(f"the depth range must grow, got {z0} to {z1} µm; give the shallow end first")
-    left, top, right, bottom = _field_around(x, y, pixel) if field_um is None else field_um
-    inside = (x >= left) & (x < right) & (y >= top) & (y < bottom)
+    method, look, box = method or ShiftedHistogram(), look or Look(), box or Box()
+    pixel = _pixel(pixel_nm)
+    cloud = cloud_of(locs, method, box)
+    ends = _depth_range(cloud, box) if z_range_um is None else z_range_um
+    if not ends[1] > ends[0]:
+        raise InputError(
+            f"the depth range must grow, got {ends[0]} to {ends[1]} µm; give the shallow end first"
+        )
+    edges = _edges(cloud, method, box, ("y", "x"), pixel) if field_um is None else field_um
+    left, top, right, bottom = edges
+    inside = Box((left, right), (top, bottom)).inside(cloud.xyz)
     if not inside.all():
-        x, y, z = x[inside], y[inside], z[inside]
-    step = ((z - z0) * (256 / (z1 - z0))).clip(0, 255).astype(np.uint8)
+        cloud = Cloud(cloud.xyz[inside], cloud.sigma[inside])
+    shade = _shade(cloud, ends) if look.colour == "depth" else None
 
-    def view(rows: Floats, columns: Floats, edges: Field) -> View:
-        return _view(rows, columns, step, edges, (pixel, shifts, percentile, gamma))
+    def view(axes: tuple[Axis, Axis], edges: Field) -> View:
+        return _view(cloud, shade, axes, Canvas.over(edges, pixel), method, look)
 
     return DepthRendering(
-        xy=view(y, x, (left, top, right, bottom)),
-        xz=view(z, x, (left, z0, right, z1)),
-        yz=view(y, z, (z0, top, z1, bottom)),
-        z_range_um=(float(z0), float(z1)),
+        xy=view(("y", "x"), edges),
+        xz=view(("z", "x"), (left, ends[0], right, ends[1])),
+        yz=view(("y", "z"), (ends[0], top, ends[1], bottom)),
+        z_range_um=(float(ends[0]), float(ends[1])),
         pixel_um=pixel,
-        localizations=len(x),
+        localizations=len(cloud),
+        look=look,
     )
 
 
-def average_shifted_histogram(
-    rows_um: torch.Tensor,
-    columns_um: torch.Tensor,
+def render_section(
+    locs: Localizations | Emitters,
+    across: Axis,
     *,
-    edges_um: Field,
-    pixel_um: float,
-    shifts: int = 2,
-) -> torch.Tensor:
-    """Density (h, w) in points per pixel: the mean of `shifts`² histograms of `shifts`-pixel bins.
+    method: Method | None = None,
+    pixel_nm: float = 10.0,
+    box: Box | None = None,
+    look: Look | None = None,
+) -> Section:
+    """Draw what lies in a box (`Box.section`), seen along one axis; the centre of a localization decides.
 
-    rows_um, columns_um: (N,) positions;  edges_um: left, top, right, bottom edge of the image, so
-    pixel (i, j) spans left + j·pixel to left + (j + 1)·pixel, and its centre lies half a pixel on.
-    At the image's edges the spread is folded back: the sum is the number of points inside.
+    Arguments and errors as in `render_depth`.
     """
-    rows, columns = rows_um.detach().cpu().double().numpy(), columns_um.detach().cpu().double().numpy()
-    shape = _shape(edges_um, pixel_um)
-    where = _pixel_index(rows, columns, edges_um, pixel_um, shape)
-    counts = np.bincount(where[where >= 0], minlength=shape[0] * shape[1]).reshape(shape)
-    return torch.from_numpy(_spread(counts.astype(np.float64), shifts)).to(rows_um.device)
+    method, look, box = method or ShiftedHistogram(), look or Look(), box or Box()
+    pixel = _pixel(pixel_nm)
+    cloud = cloud_of(locs, method, box)
+    depths = _depth_range(cloud, box)
+    shade = _shade(cloud, depths) if look.colour == "depth" else None
+    axes: tuple[Axis, Axis] = ("y", "x") if across == "z" else ("z", "x" if across == "y" else "y")
+    canvas = Canvas.over(_edges(cloud, method, box, axes, pixel), pixel)
+    return Section(
+        view=_view(cloud, shade, axes, canvas, method, look),
+        across=across,
+        box=box,
+        z_range_um=depths,
+        pixel_um=pixel,
+        localizations=len(cloud),
+        look=look,
+    )
 
 
-def _check(pixel_nm: float, shifts: int, percentile: float, gamma: float) -> None:
-    if not pixel_nm > 0:
-        raise InputError(f"the rendered pixel must be above 0 nm, got {pixel_nm}")
-    if shifts < 1:
-        raise InputError(f"the number of shifts must be at least 1, got {shifts}")
-    if not 0 < percentile <= 100 or not gamma > 0:
-        raise InputError(f"percentile must be in 0 to 100 and gamma above 0, got {percentile} and {gamma}")
+def render_stack(
+    locs: Localizations | Emitters,
+    *,
+    method: Method | None = None,
+    pixel_nm: float = 10.0,
+    plane_nm: float = 100.0,
+    box: Box | None = None,
+) -> Stack:
+    """The list as localizations per voxel, for another program.
 
-
-def _depth_range(z: Floats) -> tuple[float, float]:
-    if len(z) == 0:
-        return 0.0, 1.0
-    # A few molecules far off must not squeeze all others into one colour.
-    low, high = (float(end) for end in np.quantile(z[:: 1 + len(z) // 1_000_000], [0.001, 0.999]))
-    margin = max(0.0, 0.05 - 0.5 * (high - low))
-    return low - margin - _TINY_UM, high + margin + _TINY_UM
-
-
-def _field_around(x: Floats, y: Floats, pixel: float) -> Field:
-    if len(x) == 0:
-        return (-0.5 * pixel, -0.5 * pixel, 99.5 * pixel, 99.5 * pixel)
-    first = [(np.floor(axis.min() / pixel + 0.5) - 0.5) * pixel for axis in (x, y)]
-    last = [(np.floor(axis.max() / pixel + 0.5) + 0.5) * pixel for axis in (x, y)]
-    return (first[0], first[1], last[0], last[1])
-
-
-def _shape(edges: Field, pixel: float) -> tuple[int, int]:
-    left, top, right, bottom = edges
-    if not (right > left and bottom > top):
-        raise InputError(f"the field must have left < right and top < bottom, got {edges} µm")
-    shape = tuple(max(1, int(np.ceil(length / pixel - 1e-6))) for length in (bottom - top, right - left))
-    if shape[0] * shape[1] > _MOST_PIXELS:
+    plane_nm: thickness of a plane; one plane is centred on z = 0 unless the box has a shallow end;
+    the other arguments and the errors as in `render_depth`.
+    """
+    method, box = method or ShiftedHistogram(), box or Box()
+    pixel, thick = _pixel(pixel_nm), _pixel(plane_nm)
+    cloud = cloud_of(locs, method, box)
+    low, high = _extent(cloud, method, box, "z", thick)
+    planes = max(1, int(np.ceil((high - low) / thick - 1e-6)))
+    if planes > _MOST_PLANES:
         raise InputError(
-            f"{right - left:.6g} × {bottom - top:.6g} µm at {1000 * pixel:g} nm would be an image of "
-            f"{shape[1]} × {shape[0]} pixels; use a larger rendered pixel or a smaller field"
+            f"{high - low:.6g} µm of depth in planes of {plane_nm:g} nm would be {planes} planes; make them "
+            "thicker, or draw a part of the depth"
         )
-    return shape[0], shape[1]
+    canvas = Canvas.over(_edges(cloud, method, box, ("y", "x"), pixel), pixel)
+    return Stack(canvas, low + thick * np.arange(planes + 1, dtype=np.float64), cloud, method)
 
 
-def _pixel_index(
-    rows: Floats, columns: Floats, edges: Field, pixel: float, shape: tuple[int, int]
-) -> NDArray[np.int64]:
-    """Flat index of the pixel that holds each point, −1 outside the edges."""
-    left, top, right, bottom = edges
-    inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
-    # A point a rounding error before the last edge belongs to the last pixel, not to one beyond.
-    i = ((rows - top) / pixel).astype(np.int64).clip(0, shape[0] - 1)
-    j = ((columns - left) / pixel).astype(np.int64).clip(0, shape[1] - 1)
-    return np.where(inside, i * shape[1] + j, -1)
+def _pixel(nanometres: float) -> float:
+    if not nanometres > 0:
+        raise InputError(f"the rendered pixel must be above 0 nm, got {nanometres}")
+    return nanometres / 1000.0
+
+
+def _depth_range(cloud: Cloud, box: Box) -> Interval:
+    """Ends of the colours: of the box or, where it is open, of all but a few of the points."""
+    z = cloud.xyz[:, 2]
+    # A few molecules far off must not squeeze all others into one colour.
+    ends = np.quantile(z[:: 1 + len(z) // 1_000_000], [0.001, 0.999]) if len(z) else (0.0, 1.0)
+    low, high = float(ends[0]), float(ends[1])
+    margin = max(0.0, 0.05 - 0.5 * (high - low))
+    low = box.z[0] if np.isfinite(box.z[0]) else low - margin - _TINY_UM
+    return low, box.z[1] if np.isfinite(box.z[1]) else max(high + margin, low) + _TINY_UM
+
+
+def _shade(cloud: Cloud, ends: Interval) -> NDArray[np.uint8]:
+    """Step of the colours, 0 to 255, of each point."""
+    return ((cloud.xyz[:, 2] - ends[0]) * (256 / (ends[1] - ends[0]))).clip(0, 255).astype(np.uint8)
+
+
+def _extent(cloud: Cloud, method: Method, box: Box, axis: Axis, pixel: float) -> Interval:
+    """The box or, where it is open, around the points, with 0 on the centre of a pixel."""
+    column = AXES.index(axis)
+    at, (low, high) = cloud.xyz[:, column], getattr(box, axis)
+    if len(at) == 0:
+        first, last = -0.5 * pixel, 99.5 * pixel
+    else:
+        # Half of the σ are wider: what little of those lies beyond is left out.
+        reach = method.reach_um(np.median(cloud.sigma[:, column], keepdims=True))
+        first = (np.floor((at.min() - reach) / pixel + 0.5) - 0.5) * pixel
+        last = (np.floor((at.max() + reach) / pixel + 0.5) + 0.5) * pixel
+    low, high = (low if np.isfinite(low) else first), (high if np.isfinite(high) else last)
+    return float(low), float(max(high, low + pixel))
+
+
+def _edges(cloud: Cloud, method: Method, box: Box, axes: tuple[Axis, Axis], pixel: float) -> Field:
+    (top, bottom), (left, right) = (_extent(cloud, method, box, axis, pixel) for axis in axes)
+    return (left, top, right, bottom)
 
 
 def _view(
-    rows: Floats,
-    columns: Floats,
-    step: NDArray[np.uint8],
-    edges: Field,
-    look: tuple[float, int, float, float],
+    cloud: Cloud,
+    shade: NDArray[np.uint8] | None,
+    axes: tuple[Axis, Axis],
+    canvas: Canvas,
+    method: Method,
+    look: Look,
 ) -> View:
-    """Histogram of the points and of their colours, spread alike, joined to one picture."""
-    pixel, shifts, percentile, gamma = look
-    shape = _shape(edges, pixel)
-    size = shape[0] * shape[1]
-    colours = depth_colours()
-    sums = np.zeros((4, size))
-    for begin in range(0, len(step), _CHUNK):
-        part = slice(begin, begin + _CHUNK)
-        where = _pixel_index(rows[part], columns[part], edges, pixel, shape)
-        inside = where >= 0
-        where, shade = where[inside], step[part][inside]
-        sums[0] += np.bincount(where, minlength=size)
-        for channel in range(3):
-            sums[1 + channel] += np.bincount(where, weights=colours[shade, channel], minlength=size)
-    density, *channels = (_spread(plane.reshape(shape), shifts).astype(np.float32) for plane in sums)
-    hue = np.stack(channels, axis=-1) / np.where(density > 0, density, 1.0)[..., None]
+    """Densities and colours, spread alike, joined to one picture."""
+    if shade is None:
+        palette = np.ones((1, 1), np.float32)
+    else:
+        palette = np.concatenate([np.ones((256, 1)), depth_colours()], axis=1).astype(np.float32)
+    density, *channels = method.draw(canvas, cloud.blocks(axes, palette, shade), palette.shape[1])
     some = density[density > 0]
-    full = float(np.percentile(some, percentile)) if len(some) else 1.0
-    brightness = np.minimum(density / full, 1.0) ** gamma
-    rgb = (hue * brightness[..., None]).clip(0.0, 1.0).astype(np.float32)
-    left, top = float(edges[0]), float(edges[1])
+    full = float(np.percentile(some, look.percentile)) if len(some) else 1.0
+    rgb = np.minimum(density / full, 1.0)[..., None] ** np.float32(look.gamma)
+    if channels:
+        rgb = rgb * (np.stack(channels, axis=-1) / np.where(density > 0, density, 1.0)[..., None])
+    else:
+        rgb = np.repeat(rgb, 3, axis=-1)
     # The last row and column are whole pixels, also where the field ends inside them.
-    drawn = (left, top, left + shape[1] * pixel, top + shape[0] * pixel)
-    return View(density=density, rgb=rgb, edges_um=drawn)
-
-
-def _spread(counts: Floats, shifts: int) -> Floats:
-    """Average over all shifts of a bin `shifts` pixels wide: a triangle along each axis (Scott)."""
-    if shifts == 1:
-        return counts
-    from scipy.ndimage import correlate1d
-
-    kernel = (shifts - np.abs(np.arange(1 - shifts, shifts))) / shifts**2
-    for axis in (0, 1):
-        counts = correlate1d(counts, kernel, axis=axis, mode="reflect")
-    return counts
+    return View(density, rgb.clip(0.0, 1.0).astype(np.float32), canvas.edges_um, full)

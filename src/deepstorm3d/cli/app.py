@@ -11,9 +11,10 @@ from .designing import compare_psf, design_psf
 from .exporting import export_mask
 from .failures import GuardedGroup
 from .limiting import limit
-from .lists import convert, evaluate, render
+from .lists import convert, evaluate
 from .localizing import localize, regenerate
 from .making import simulate, train
+from .rendering import render
 from .setup import config, demo, models
 
 __all__ = ["app", "main"]

@@ -1,4 +1,4 @@
-"""Commands that take a list of localizations: evaluate, render, convert."""
+"""Commands that take a list of localizations: evaluate, convert."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .options import Overwrite
 if TYPE_CHECKING:
     from ..jobs.evaluate import Evaluation
 
-__all__ = ["convert", "evaluate", "render"]
+__all__ = ["convert", "evaluate"]
 
 Locs = Annotated[Path, typer.Argument(metavar="LOCS", help="List of localizations (.hdf5, .csv, .h5).")]
 CameraPixel = Annotated[
@@ -126,30 +126,6 @@ def _print_evaluation(evaluation: Evaluation) -> None:
         result(f"not counted: {score.ignored_truth} true emitters, {score.ignored_found} localizations")
     for note in evaluation.notes:
         say_warning(note)
-
-
-def render(
-    locs: Locs,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="IMAGE", help="Picture to write (.png, .pdf, .svg, .tif).")
-    ],
-    pixel_nm: Annotated[
-        float | None,
-        typer.Option(
-            "--pixel-nm", metavar="NM", help="Rendered pixel, nm. (default: 10, more for a wide field)"
-        ),
-    ] = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Draw the super-resolved image, coloured by depth, with side views, scale bar and colour bar."""
-    from ..jobs.render import render_table
-
-    rendering = render_table(locs, out, pixel_nm=pixel_nm, overwrite=overwrite)
-    shallow, deep = rendering.z_range_um
-    result(
-        f"{out}: {rendering.localizations} localizations, depth {shallow:.2f} to {deep:.2f} µm, "
-        f"{1000 * rendering.pixel_um:g} nm pixels"
-    )
 
 
 def convert(

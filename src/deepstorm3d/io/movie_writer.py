@@ -1,4 +1,4 @@
-"""Movies written block by block as TIFF that ImageJ opens with its pixel size."""
+"""Movies and stacks written block by block as TIFF that ImageJ opens with its pixel or voxel size."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class MovieWriter:
     uint16: each count is rounded to the nearest whole number (halves to the even one) and limited to
     0 … 65535; `clipped` says how many pixels were outside.  float32: as given.
 
-    path: .tif or .tiff;  frames, shape (height, width): of the whole movie;  pixel_um: object pixel, µm.
+    path: .tif or .tiff;  frames, shape (height, width): of the whole movie;  pixel_um: object pixel, µm;
+    spacing_um: distance from image to image, which makes them the planes of a stack, µm.
     Raises InputError for a bad name, an existing file without `overwrite`, or a failed write.
     """
 
@@ -39,6 +40,7 @@ class MovieWriter:
         frames: int,
         shape: tuple[int, int],
         pixel_um: float | None = None,
+        spacing_um: float | None = None,
         dtype: Literal["uint16", "float32"] = "uint16",
         overwrite: bool = False,
     ) -> None:
@@ -50,7 +52,8 @@ class MovieWriter:
         if frames < 1:
             raise InputError(f"{self.path}: a movie needs at least one frame, {frames} were asked for")
         claim_name(self.path, overwrite=overwrite)
-        self.frames, self.shape, self.dtype, self.pixel_um = frames, shape, np.dtype(dtype), pixel_um
+        self.frames, self.shape, self.dtype = frames, shape, np.dtype(dtype)
+        self.pixel_um, self.spacing_um = pixel_um, spacing_um
         self.written = 0
         self.clipped = 0
         self._part = part_path(self.path)
@@ -85,10 +88,13 @@ class MovieWriter:
         return np.clip(whole, limits.min, limits.max).astype(self.dtype)
 
     def _tags(self) -> dict[str, Any]:
-        """ImageJ's own description: frames on the time axis, pixel size in microns."""
-        lines = ["ImageJ=1.54f", f"images={self.frames}", f"frames={self.frames}", "hyperstack=true"]
+        """ImageJ's own description: frames on the time axis, or planes in depth; pixel and voxel in microns."""
+        axis = "frames" if self.spacing_um is None else "slices"
+        lines = ["ImageJ=1.54f", f"images={self.frames}", f"{axis}={self.frames}", "hyperstack=true"]
         lines += ["mode=grayscale", "loop=false"]
         tags: dict[str, Any] = {"photometric": "minisblack", "planarconfig": "contig", "software": False}
+        if self.spacing_um is not None:
+            lines.append(f"spacing={self.spacing_um:.9g}")
         if self.pixel_um is not None:
             lines.append("unit=micron")
             tags |= {"resolution": (1 / self.pixel_um, 1 / self.pixel_um), "resolutionunit": "NONE"}

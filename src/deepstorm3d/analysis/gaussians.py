@@ -1,0 +1,242 @@
+"""Every localization drawn as a Gaussian of its own width, tile by tile, and wide ones on coarser grids.
+
+The value in a pixel is the integral of the Gaussian over it. A Gaussian is separable, so the image of all
+points of a tile is one product of two matrices: their profiles down, and their profiles across times their
+values. A Gaussian wider than 3 pixels is drawn on a grid whose pixels are a power of two larger along that
+axis, where its σ is 1.5 to 3 pixels; so each costs the same however wide it is. The coarse image is then
+expanded by the two-scale relation of the cubic B-spline, whose own width was taken off beforehand. (Burt and
+Adelson, IEEE Trans. Commun. 31:532, 1983; Unser, IEEE Signal Process. Mag. 16(6):22, 1999.) The sum is kept;
+against direct summation no pixel is off by more than 1 % of the highest one (the tests hold that).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import fold
+
+from ..errors import InputError
+from .canvas import Canvas, Floats, Image, Points
+
+__all__ = ["Gaussians"]
+
+# A tile and the margin around it, pixels, for σ up to a quarter of the margin. Most lists are narrow: the small
+# tile saves them three quarters of the work.
+_TILES = ((20, 6), (40, 12))
+_NARROW_PX, _WIDE_PX = 1.5, 3.0
+_MARGIN = 12
+_MOST_LEVELS = 12
+# Expanding a grid by two adds 1 px² of variance in finer pixels, and a coarser pixel is a wider box.
+_ADDED_VARIANCE = 1 / 3 + 1 / 12
+# A plane of a stack takes a localization of no σ whole.
+_THINNEST_UM = 1e-6
+# Points of a tile in one matrix product (where there are few, fewer); points and tiles that are held at once.
+_BATCHES, _TOGETHER, _TILES_TOGETHER = (8, 16, 32, 64), 32_768, 512
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """Draws each localization as a Gaussian, normalised to its value.
+
+    blur_um: one σ for all; None: each its own, as `Points` say;  floor_px: σ are raised to this many rendered
+    pixels, below which a Gaussian would fall between two;  ceiling_um: and lowered to this, µm.
+    Raises InputError where they are out of range.
+    """
+
+    blur_um: float | None = None
+    floor_px: float = 0.5
+    ceiling_um: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.blur_um is not None and not self.blur_um > 0:
+            raise InputError(f"the blur must be above 0 nm, got {1000 * self.blur_um:g}")
+        if not (self.floor_px > 0 and self.ceiling_um > 0):
+            raise InputError(
+                f"σ must be held above 0 px and below a width above 0 nm, got {self.floor_px:g} px and "
+                f"{1000 * self.ceiling_um:g} nm"
+            )
+
+    @property
+    def needs_sigma(self) -> bool:
+        return self.blur_um is None
+
+    def widths_px(self, sigma_um: Image, pixel_um: float) -> Image:
+        """σ (N,) as they are drawn, in rendered pixels."""
+        return np.maximum(self._held(sigma_um) * np.float32(1 / pixel_um), np.float32(self.floor_px))
+
+    def reach_um(self, sigma_um: Image) -> float:
+        return 4 * float(self._held(sigma_um).max(initial=0.0))
+
+    def share(self, z: Floats, sigma_z: Image, low: float, high: float) -> Image:
+        width = 2**0.5 * np.maximum(self._held(sigma_z), _THINNEST_UM)
+        ends = torch.from_numpy(np.stack([(end - z) / width for end in (low, high)]))
+        below = torch.erf(ends.float()).numpy()
+        return (below[1] - below[0]) / 2
+
+    def _held(self, sigma_um: Image) -> Image:
+        """σ (N,) below the ceiling, or that of all."""
+        if self.blur_um is not None:
+            return np.full(len(sigma_um), self.blur_um, np.float32)
+        return sigma_um.clip(0.0, self.ceiling_um)
+
+    def draw(self, canvas: Canvas, blocks: Iterable[Points], planes: int) -> Image:
+        grids = {(0, 0): _grid(canvas.shape, planes)}
+        for points in blocks:
+            rows, columns = (
+                _placed((at - start) * (1 / canvas.pixel_um), self.widths_px(sigma, canvas.pixel_um), size)
+                for at, start, sigma, size in (
+                    (points.rows, canvas.top, points.sigma_rows, canvas.shape[0]),
+                    (points.columns, canvas.left, points.sigma_columns, canvas.shape[1]),
+                )
+            )
+            for part in _bands(rows, columns):
+                band = rows.take(part), columns.take(part)
+                level = band[0].level, band[1].level
+                if level not in grids:
+                    shape = _coarser(canvas.shape[0], level[0]), _coarser(canvas.shape[1], level[1])
+                    grids[level] = _grid(shape, planes)
+                _add_band(grids[level], *band, torch.from_numpy(points.values[part]))
+        image = _collapsed(grids, canvas.shape)
+        return image[:, _MARGIN : _MARGIN + canvas.shape[0], _MARGIN : _MARGIN + canvas.shape[1]].numpy()
+
+
+class _Axis(NamedTuple):
+    """Points along one axis of the grids they are drawn on.
+
+    kind: (N,) 0 narrow and 1 wide on the finest grid, 2 and more on grids whose pixels are 2, 4, … times as
+    large; −1 outside the image;  tile: (N,) the one that holds the point;  centre: (N,) from the centre of the
+    tile's first pixel, and sigma: (N,), both in the grid's pixels.
+    """
+
+    kind: NDArray[np.int8]
+    tile: NDArray[np.int32]
+    centre: Image
+    sigma: Image
+
+    def take(self, part: NDArray[np.intp]) -> _Axis:
+        return _Axis(self.kind[part], self.tile[part], self.centre[part], self.sigma[part])
+
+    @property
+    def level(self) -> int:
+        """Of the first point: all points of a band have the same."""
+        return max(0, int(self.kind[0]) - 1)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Tile and margin of the first point's kind."""
+        return _TILES[min(int(self.kind[0]), 1)]
+
+
+def _placed(at: Floats, sigma: Image, size: int) -> _Axis:
+    """at: (N,) in pixels from the image's edge;  sigma: (N,) pixels;  size: of the image along the axis."""
+    kind = np.ceil(np.log2(sigma * np.float32(1 / _NARROW_PX))).clip(0, _MOST_LEVELS + 1).astype(np.int8)
+    scale = np.float32(0.5) ** np.maximum(np.arange(_MOST_LEVELS + 2, dtype=np.float32) - 1, 0)
+    side = np.array([tile for tile, _ in _TILES] + [_TILES[-1][0]] * _MOST_LEVELS, np.float32)
+    # Pixel centres are whole numbers, and those of the coarser grids lie on those of the finer ones.
+    centre = (at - 0.5) * scale[kind]
+    tile = ((centre + 0.5) * (1 / side)[kind]).astype(np.int32)
+    narrowed = np.sqrt((sigma * scale[kind]) ** 2 - ((1 - scale**2) * np.float32(_ADDED_VARIANCE))[kind])
+    kind[(at < 0) | (at >= size)] = -1
+    return _Axis(kind, tile, (centre - tile * side[kind]).astype(np.float32), narrowed)
+
+
+def _bands(rows: _Axis, columns: _Axis) -> Iterator[NDArray[np.intp]]:
+    """Indices of points of one kind in neighbouring rows of tiles, in order of tiles, at most _TOGETHER."""
+    inside = np.flatnonzero((rows.kind >= 0) & (columns.kind >= 0))
+    if len(inside) == 0:
+        return
+    row, column = rows.tile[inside].astype(np.int64), columns.tile[inside]
+    together = max(1, _TILES_TOGETHER // (int(column.max()) + 1))
+    kind = (rows.kind[inside].astype(np.int64) << 4) + columns.kind[inside]
+    order = np.argsort((((kind << 24) + row) << 24) + column)
+    starts = np.flatnonzero(np.diff((kind[order] << 24) + row[order] // together, prepend=-1))
+    for begin, end in zip(starts, [*starts[1:], len(order)], strict=True):
+        for first in range(begin, end, _TOGETHER):
+            yield inside[order[first : min(first + _TOGETHER, end)]]
+
+
+def _add_band(grid: Tensor, rows: _Axis, columns: _Axis, values: Tensor) -> None:
+    """Add points of neighbouring tiles to their grid (C, h, w), in place.
+
+    The points of each tile go into batches of equal size, the last one filled up with points of value 0.
+    """
+    (height, above), (width, beside) = rows.size, columns.size
+    row, column = (torch.from_numpy(axis.tile).long() for axis in (rows, columns))
+    down, across = int(row.max() - row.min()) + 1, int(column.max() - column.min()) + 1
+    tile = (row - row.min()) * across + column - column.min()
+    counts = torch.bincount(tile, minlength=down * across)
+    usual = len(tile) / int((counts > 0).sum())
+    batch = next((size for size in _BATCHES if size >= usual), _BATCHES[-1])
+    batches = (counts + batch - 1) // batch
+    first = (batches.cumsum(0) - batches) * batch - (counts.cumsum(0) - counts)
+    where, room = torch.arange(len(tile)) + first[tile], int(batches.sum()) * batch
+
+    def batched(of_points: Tensor) -> Tensor:
+        filled = of_points.new_zeros(room, *of_points.shape[1:])
+        filled[where] = of_points
+        return filled.unflatten(0, (-1, batch))
+
+    profiles = batched(_profiles(rows)), batched(_profiles(columns))
+    weighted = batched(values)[..., None] * profiles[1][:, :, None]
+    images = profiles[0].transpose(1, 2) @ weighted.flatten(2)
+    tiles = images.new_zeros(len(counts), *images.shape[1:])
+    tiles.index_add_(0, torch.repeat_interleave(batches), images)
+    # Tiles overlap by their margins.
+    side = height + 2 * above, width + 2 * beside
+    columns_of_planes = tiles.unflatten(2, (-1, side[1])).permute(2, 1, 3, 0).flatten(1, 2)
+    size = height * down + 2 * above, width * across + 2 * beside
+    band = fold(columns_of_planes, size, side, stride=(height, width))[:, 0]
+    top = height * int(row.min()) + _MARGIN - above
+    left = width * int(column.min()) + _MARGIN - beside
+    grid[:, top : top + size[0], left : left + size[1]] += band
+
+
+def _profiles(axis: _Axis) -> Tensor:
+    """Integral of each Gaussian over each pixel of its tile and the margin around it, (N, tile + 2 margins)."""
+    tile, margin = axis.size
+    edges = torch.arange(-margin, tile + margin + 1, dtype=torch.float32) - 0.5
+    inverse = (0.5**0.5 / torch.from_numpy(axis.sigma))[:, None]
+    below = torch.erf((edges - torch.from_numpy(axis.centre)[:, None]) * inverse)
+    return (below[:, 1:] - below[:, :-1]) / (below[:, -1:] - below[:, :1])
+
+
+def _grid(shape: tuple[int, int], planes: int) -> Tensor:
+    """Zeros with room for whole tiles and the margin around them."""
+    rows, columns = (-(-size // _TILES[-1][0]) * _TILES[-1][0] + 2 * _MARGIN for size in shape)
+    return torch.zeros(planes, rows, columns)
+
+
+def _coarser(size: int, level: int) -> int:
+    """Pixels of an axis on the grid of a level: the points of the last finer pixel lie inside."""
+    return (size - 1) // 2**level + 2 if level else size
+
+
+def _collapsed(grids: dict[tuple[int, int], Tensor], shape: tuple[int, int]) -> Tensor:
+    """The sum of all grids on the finest; what they held is given up on the way."""
+    for axis in (0, 1):
+        while (level := max(grids, key=lambda each: each[axis]))[axis]:
+            finer = (level[0] - 1, level[1]) if axis == 0 else (level[0], level[1] - 1)
+            coarse = grids.pop(level)
+            if finer not in grids:
+                rows, columns = (_coarser(size, each) for size, each in zip(shape, finer, strict=True))
+                grids[finer] = _grid((rows, columns), len(coarse))
+            _expand(coarse, grids[finer], 1 + axis)
+    return grids[0, 0]
+
+
+def _expand(coarse: Tensor, finer: Tensor, axis: int) -> None:
+    """Add an image on twice as many pixels along an axis, in place: the filter 1, 4, 6, 4, 1."""
+    source, target = coarse.transpose(0, axis), finer.transpose(0, axis)
+    # Coarse pixel k lies on finer pixel 2 k. Counted with the margins, finer pixel 2 m is coarse pixel m +
+    # margin / 2.
+    shift = _MARGIN // 2
+    size = min(len(target) // 2, len(source) - shift - 1)
+    left, middle, right = (source[shift + step : shift + step + size] for step in (-1, 0, 1))
+    target[0 : 2 * size : 2] += (left + 6 * middle + right) / 16
+    target[1 : 2 * size : 2] += (middle + right) / 4

@@ -1,0 +1,137 @@
+"""Which part of a list is drawn: a box in the sample, a thin section of it, and the points inside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..emitters import Emitters, Localizations
+from ..errors import InputError
+from .canvas import Canvas, Floats, Image, Method, Points
+
+__all__ = ["AXES", "Axis", "Box", "Cloud", "Interval", "cloud_of"]
+
+Axis = Literal["x", "y", "z"]
+AXES: tuple[Axis, Axis, Axis] = ("x", "y", "z")
+
+Interval = tuple[float, float]
+"""From (inside) and to (outside), µm; either may be infinite."""
+
+_EVERYTHING: Interval = (-math.inf, math.inf)
+# Points turned into weights and pixels at once: bounds the memory beside list and image.
+_BLOCK = 1_000_000
+
+
+@dataclass(frozen=True)
+class Box:
+    """The part of the sample between two clipping planes on each axis, µm.
+
+    Raises InputError for planes in the wrong order.
+    """
+
+    x: Interval = _EVERYTHING
+    y: Interval = _EVERYTHING
+    z: Interval = _EVERYTHING
+
+    def __post_init__(self) -> None:
+        for axis in AXES:
+            low, high = getattr(self, axis)
+            if not low < high:
+                raise InputError(f"the {axis} range must grow, got {low:g} to {high:g} µm")
+
+    def section(self, axis: Axis, at_um: float, thickness_um: float) -> Box:
+        """The part of the box within half the thickness of a plane across `axis`.
+
+        Raises InputError where the section lies outside the box, or has no thickness.
+        """
+        if not thickness_um > 0:
+            raise InputError(f"a section must be thicker than 0 nm, got {1000 * thickness_um:g}")
+        low, high = getattr(self, axis)
+        cut = max(low, at_um - thickness_um / 2), min(high, at_um + thickness_um / 2)
+        if not cut[0] < cut[1]:
+            raise InputError(
+                f"the section at {axis} = {at_um:g} µm lies outside of {axis} = {low:g} to {high:g} µm"
+            )
+        return replace(self, **{axis: cut})
+
+    def inside(self, xyz: Floats) -> NDArray[np.bool_]:
+        """Which of the positions (N, 3) µm lie in the box; those that are not finite do not."""
+        kept: NDArray[np.bool_] = np.asarray(np.isfinite(xyz).all(axis=1))
+        for column, axis in enumerate(AXES):
+            low, high = getattr(self, axis)
+            if (low, high) != _EVERYTHING:
+                kept = kept & (xyz[:, column] >= low) & (xyz[:, column] < high)
+        return kept
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The points of a list inside a box: xyz (N, 3) and sigma (N, 3), µm (σ 0 where the method needs none)."""
+
+    xyz: Floats
+    sigma: Image
+
+    def __len__(self) -> int:
+        return len(self.xyz)
+
+    def blocks(
+        self, axes: tuple[Axis, Axis], palette: Image, shade: NDArray[np.uint8] | None = None
+    ) -> Iterator[Points]:
+        """The points as they are drawn, block by block.
+
+        axes: what the rows and the columns of the image are;  palette: (K, C) values, of which each point has
+        that of its `shade` (N,), or the first.
+        """
+        row, column = (AXES.index(axis) for axis in axes)
+        for begin in range(0, len(self), _BLOCK):
+            part = slice(begin, begin + _BLOCK)
+            xyz, sigma = self.xyz[part], self.sigma[part]
+            values = np.repeat(palette[:1], len(xyz), axis=0) if shade is None else palette[shade[part]]
+            yield Points(xyz[:, row], xyz[:, column], sigma[:, row], sigma[:, column], values)
+
+    def planes(self, method: Method, canvas: Canvas, edges_um: Floats) -> Iterator[Image]:
+        """Localizations per voxel between each pair of depths, (h, w), one plane after the other.
+
+        canvas: of x–y images;  edges_um: (K + 1,) growing depths.
+        """
+        order = np.argsort(self.xyz[:, 2])
+        z = self.xyz[order, 2]
+        reach = method.reach_um(self.sigma[:, 2])
+        for low, high in pairwise(edges_um):
+            near = order[np.searchsorted(z, low - reach) : np.searchsorted(z, high + reach)]
+            shares = self._shares(near, method, float(low), float(high))
+            yield method.draw(canvas, shares, 1)[0]
+
+    def _shares(self, rows: NDArray[np.intp], method: Method, low: float, high: float) -> Iterator[Points]:
+        for begin in range(0, len(rows), _BLOCK):
+            part = rows[begin : begin + _BLOCK]
+            share = method.share(self.xyz[part, 2], self.sigma[part, 2], low, high)
+            part, share = part[share > 0], share[share > 0]
+            xyz, sigma = self.xyz[part], self.sigma[part]
+            yield Points(xyz[:, 1], xyz[:, 0], sigma[:, 1], sigma[:, 0], share[:, None])
+
+
+def cloud_of(locs: Localizations | Emitters, method: Method, box: Box) -> Cloud:
+    """The points of a list inside a box.
+
+    Raises InputError where the method draws each localization as wide as its σ and the list has none.
+    """
+    xyz = locs.xyz.detach().cpu().double().numpy()
+    inside = box.inside(xyz)
+    if not method.needs_sigma:
+        sigma = np.zeros((1, 3), np.float32)
+        xyz = xyz[inside] if not inside.all() else xyz
+        return Cloud(xyz, np.broadcast_to(sigma, xyz.shape))
+    if not isinstance(locs, Localizations) or locs.sigma_source == "none":
+        raise InputError(
+            "the list does not hold the precision (σ) of its localizations, so none can be drawn as wide as it "
+            "is uncertain: draw a histogram (--method histogram), or give one σ for all (--blur NM)"
+        )
+    sigma = locs.sigma_xyz.detach().cpu().float().numpy()
+    return Cloud(xyz, sigma) if inside.all() else Cloud(xyz[inside], sigma[inside])

@@ -1,0 +1,109 @@
+"""Gaussians against direct summation: every width, every place, the sum kept."""
+
+import numpy as np
+import pytest
+import torch
+
+from deepstorm3d.analysis.canvas import Canvas, Points
+from deepstorm3d.analysis.gaussians import Gaussians
+from deepstorm3d.errors import InputError
+
+ANY_WIDTH = Gaussians(ceiling_um=1e6)
+
+
+def points(rows, columns, sigma_rows, sigma_columns, values=None) -> Points:
+    rows, columns = (np.atleast_1d(np.asarray(each, float)) for each in (rows, columns))
+    sigmas = (np.atleast_1d(np.asarray(each, np.float32)) for each in (sigma_rows, sigma_columns))
+    return Points(rows, columns, *sigmas, np.ones((len(rows), 1), np.float32) if values is None else values)
+
+
+def summed(canvas: Canvas, drawn: Points) -> np.ndarray:
+    """The integral of every Gaussian over every pixel, one after the other."""
+    image = np.zeros(canvas.shape)
+    down, right = (np.arange(size + 1) * canvas.pixel_um for size in canvas.shape)
+    for y, x, sigma_y, sigma_x, value in zip(
+        drawn.rows, drawn.columns, drawn.sigma_rows, drawn.sigma_columns, drawn.values[:, 0], strict=True
+    ):
+        profiles = (
+            np.diff(torch.special.ndtr(torch.from_numpy((edges - at) / float(sigma))).numpy())
+            for edges, at, sigma in (
+                (canvas.top + down, y, sigma_y),
+                (canvas.left + right, x, sigma_x),
+            )
+        )
+        image += value * np.outer(*profiles)
+    return image
+
+
+@pytest.mark.parametrize("sigma", [0.5, 0.7, 1.49, 1.51, 2.0, 2.99, 3.01, 3.3, 5.0, 6.1, 12.1])
+def test_one_gaussian_is_off_by_less_than_one_percent_of_its_peak(sigma):
+    canvas = Canvas(0.0, 0.0, 1.0, (121, 140))
+    g = np.random.default_rng(0)
+    for ratio in (1.0, 1.7, 0.6):
+        y, x = g.uniform(55, 66, 2)
+        one = points(y, x, sigma, max(0.5, sigma * ratio))
+        expected = summed(canvas, one)
+        assert np.abs(ANY_WIDTH.draw(canvas, [one], 1)[0] - expected).max() < 0.01 * expected.max()
+
+
+def test_many_of_different_widths_are_off_by_less_than_one_percent_of_the_peak():
+    g = np.random.default_rng(1)
+    canvas = Canvas(-1.0, 2.0, 0.01, (150, 230))
+    at = g.random((2, 3000)) * [[1.5], [2.3]] + [[2.0], [-1.0]]
+    widths = 0.012 * np.exp(0.8 * g.standard_normal((2, 3000)))
+    many = points(*at, *widths.clip(0.005, 0.2), g.random((3000, 1)).astype(np.float32))
+    expected = summed(canvas, many)
+    assert np.abs(ANY_WIDTH.draw(canvas, [many], 1)[0] - expected).max() < 0.01 * expected.max()
+
+
+def test_the_sum_is_that_of_the_values():
+    g = np.random.default_rng(2)
+    canvas = Canvas(0.0, 0.0, 0.01, (400, 300))
+    values = g.random((20_000, 2)).astype(np.float32)
+    at = 1 + g.random((2, 20_000)) * [[2.0], [1.0]]
+    many = points(*at, *g.uniform(0.002, 0.2, (2, 20_000)), values)
+    image = Gaussians().draw(canvas, [many], 2)
+    assert image.sum(axis=(1, 2), dtype=float) == pytest.approx(values.sum(axis=0, dtype=float), rel=1e-5)
+
+
+@pytest.mark.parametrize("sigma", [0.008, 0.05])
+def test_a_shift_of_the_points_is_a_shift_of_the_image(sigma):
+    g = np.random.default_rng(3)
+    canvas = Canvas(0.0, 0.0, 0.01, (200, 200))
+    at = 0.6 + 0.5 * g.random((2, 500))
+    widths = np.full((2, 500), sigma)
+    first = ANY_WIDTH.draw(canvas, [points(*at, *widths)], 1)[0]
+    moved = ANY_WIDTH.draw(canvas, [points(at[0] + 0.07, at[1] + 0.13, *widths)], 1)[0]
+    assert np.abs(moved[7:, 13:] - first[:-7, :-13]).max() < 5e-3 * first.max()
+
+
+def test_one_blur_for_all_is_each_its_own_when_all_are_equal():
+    g = np.random.default_rng(4)
+    canvas = Canvas(0.0, 0.0, 0.01, (100, 100))
+    at = g.random((2, 300))
+    many = points(*at, *np.full((2, 300), 0.02))
+    none = points(*at, *np.zeros((2, 300)))
+    own, same = Gaussians().draw(canvas, [many], 1), Gaussians(blur_um=0.02).draw(canvas, [none], 1)
+    assert np.allclose(own, same, atol=1e-6)
+
+
+def test_widths_are_held_between_floor_and_ceiling():
+    sigma = np.array([0.0, 0.02, 9.0], np.float32)
+    assert Gaussians(ceiling_um=0.1).widths_px(sigma, 0.01) == pytest.approx([0.5, 2, 10])
+    assert Gaussians(blur_um=0.03).widths_px(sigma, 0.01) == pytest.approx([3, 3, 3])
+
+
+def test_points_beyond_the_canvas_are_left_out_and_light_over_its_edge_is_lost():
+    canvas = Canvas(0.0, 0.0, 0.1, (30, 30))
+    outside = points([-0.1, 1.0, 5.0], [1.0, 3.1, 5.0], [0.1] * 3, [0.1] * 3)
+    assert not ANY_WIDTH.draw(canvas, [outside], 1).any()
+    half = points(0.0, 1.5, 0.2, 0.2)
+    assert ANY_WIDTH.draw(canvas, [half], 1).sum() == pytest.approx(0.5, abs=0.01)
+    assert not ANY_WIDTH.draw(canvas, [], 1).any()
+
+
+def test_a_width_of_nothing_is_a_mistake():
+    with pytest.raises(InputError, match="blur must be above 0 nm"):
+        Gaussians(blur_um=0.0)
+    with pytest.raises(InputError, match="σ must be held"):
+        Gaussians(floor_px=0.0)
