@@ -10,7 +10,16 @@ import typer
 from .console import result, say, say_warning
 from .failures import INTERRUPTED
 from .interrupt import StopRequest
-from .options import Device, MaskFile, ModelName, Overwrite, chosen_device, frame_range, region
+from .options import (
+    CameraValues,
+    Device,
+    MaskFile,
+    ModelName,
+    Overwrite,
+    chosen_device,
+    frame_range,
+    region,
+)
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -20,16 +29,6 @@ __all__ = ["localize", "regenerate"]
 
 MovieFile = Annotated[
     Path, typer.Argument(metavar="MOVIE", help="TIFF file, or a folder of numbered single frames.")
-]
-
-CameraValues = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--camera",
-        metavar="KEY=VALUE",
-        help="Your camera where it is not the experiment's: baseline=100 (ADU), gain=0.45 (ADU/e-), "
-        "read_noise=1.6 (e-); repeatable.",
-    ),
 ]
 
 

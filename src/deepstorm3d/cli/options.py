@@ -11,7 +11,11 @@ from ..errors import InputError
 
 __all__ = [
     "Assignments",
+    "CameraPixel",
+    "CameraValues",
     "Device",
+    "ListFile",
+    "ListOut",
     "MaskFile",
     "ModelName",
     "Overwrite",
@@ -39,6 +43,26 @@ MaskFile = Annotated[
         "--mask",
         metavar="FILE",
         help="Phase mask in radians (.npy, .mat, .tif), where the model holds only its hash.",
+    ),
+]
+CameraValues = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--camera",
+        metavar="KEY=VALUE",
+        help="Your camera where it is not the experiment's: baseline=100 (ADU), gain=0.45 (ADU/e-), "
+        "read_noise=1.6 (e-); repeatable.",
+    ),
+]
+ListFile = Annotated[Path, typer.Argument(metavar="LOCS", help="List of localizations (.hdf5, .csv, .h5).")]
+ListOut = Annotated[
+    Path,
+    typer.Option("--out", metavar="FILE", help="List to write: .hdf5 (Picasso), .csv (ThunderSTORM), .h5."),
+]
+CameraPixel = Annotated[
+    float | None,
+    typer.Option(
+        "--pixel-nm", metavar="NM", help="Camera pixel in the sample, nm, for a list that does not name it."
     ),
 ]
 ModelName = Annotated[
