@@ -15,6 +15,7 @@ from .limiting import limit
 from .lists import convert, evaluate, render
 from .localizing import localize, regenerate
 from .making import simulate, train
+from .reporting import report
 from .setup import config, demo, models
 
 __all__ = ["app", "main"]
@@ -56,6 +57,7 @@ for command in (limit, design_psf, compare_psf, export_mask, render, convert):
 # Named after what they do; `filter` alone would hide Python's own.
 app.command("filter")(filter_list)
 app.command("link")(link_list)
+app.command()(report)
 
 
 def main() -> None:
