@@ -137,8 +137,10 @@ def spec_rows(spec: Spec) -> list[tuple[str, str, str]]:
     rows = []
     for name, field in type(spec).model_fields.items():
         if not isinstance(getattr(spec, name), Spec):
-            value = _plain(spec.model_dump(mode="json", include={name})[name])
-            rows.append((name, f"{value} {_unit(field)}".strip(), field.description or ""))
+            value = spec.model_dump(mode="json", include={name})[name]
+            nothing = value is None or value in ("", [], {})
+            words = "none" if nothing else f"{_plain(value)} {_unit(field)}".strip()
+            rows.append((name, words, field.description or ""))
     return rows
 
 

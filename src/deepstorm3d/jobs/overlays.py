@@ -50,12 +50,12 @@ def overlay_section(
             "list that localize wrote can draw them."
         )
         return Section(_TITLE, paragraphs=[words])
-    pipeline = load_pipeline(model, mask=mask, camera=camera or _recorded_camera(header), refine=False)
     words = ["Left over should be noise: whole spots are missed molecules, rims another PSF than the model's."]
     if "filter" in steps:
         words.append("Molecules that were filtered away are missing from the regenerated images.")
     with open_movie(movie) as source:
         _require_same_recording(source, header)
+        pipeline = load_pipeline(model, mask=mask, camera=camera or _recorded_camera(header), refine=False)
         roi = header.provenance.get("roi")
         box = tuple(roi) if isinstance(roi, list | tuple) and len(roi) == 4 else None
         chosen = select(source, (None, None), box)

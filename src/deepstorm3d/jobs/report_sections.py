@@ -41,6 +41,14 @@ _SIGMA: Mapping[SigmaSource, str] = {
     "crlb": "σ: Cramér-Rao bound of one molecule alone; in a crowd the true error is larger.",
     "fit": "σ: of the joint fit.",
 }
+# How the record of `localize` calls its options, where that needs a word more.
+_NAMES = {
+    "frames": "frames localized (first, one after the last)",
+    "roi": "region (x0, y0, x1, y1 px)",
+    "threshold": "least probability of a proposal",
+    "method": "proposals from",
+    "refined": "joint fit",
+}
 
 
 def glance_section(table: Localizations, header: TableHeader) -> Section:
@@ -76,8 +84,8 @@ def conditions_section(header: TableHeader) -> Section:
         ("pixel in the sample", f"{header.pixel_nm:g} nm"),
     ]
     tables = [Facts("Recording", recording)]
-    known = ("command", "steps", "camera", "experiment", "movie")
-    options = [(name, _words(value)) for name, value in made.items() if name not in known]
+    elsewhere = ("command", "steps", "camera", "experiment", "movie")
+    options = [(_NAMES.get(name, name), _words(v)) for name, v in made.items() if name not in elsewhere]
     if options:
         tables.append(Facts("Localization", options))
     tables += _setup(made)
@@ -131,7 +139,7 @@ def _percentiles(quality: ListQuality) -> Facts:
     shown: dict[str, Distribution] = dict(quality.columns)
     if quality.density is not None:
         shown["neighbours"] = quality.density
-    rows = [[name, values.unit, *(f"{q:,.4g}" for q in values.quantiles)] for name, values in shown.items()]
+    rows = [[name, values.unit, *map(_number, values.quantiles)] for name, values in shown.items()]
     return Facts("Percentiles", rows, ("column", "unit", "5 %", "25 %", "median", "75 %", "95 %"))
 
 
@@ -143,7 +151,7 @@ def steps_section(header: TableHeader) -> Section:
     rows = []
     for number, step in enumerate(steps, 1):
         settings = {name: value for name, value in step.items() if name not in ("step", "program")}
-        words = "; ".join(f"{name}: {_words(value)}" for name, value in settings.items())
+        words = "; ".join(f"{name}: {_words(value)}" for name, value in settings.items() if value is not None)
         rows.append((str(number), str(step.get("step", "")), words, str(step.get("program", ""))))
     return Section("Steps", tables=[Facts("", rows, ("", "step", "settings", "program"))])
 
@@ -152,7 +160,7 @@ def origin_section(source: Path, header: TableHeader) -> Section:
     """The command, the versions, and the whole record of the file."""
     command = header.provenance.get("command")
     line = shlex.join(map(str, command)) if isinstance(command, list) else str(command or "")
-    words = ["The command that made the list:"] if line else ["The list does not record its command."]
+    words = ["The command that localized the movie:"] if line else ["The list does not record its command."]
     with source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     rows = [
@@ -166,6 +174,10 @@ def origin_section(source: Path, header: TableHeader) -> Section:
     ]
     record = json.dumps(dict(header.provenance), indent=2, ensure_ascii=False, default=str)
     return Section("How it was made", paragraphs=words, code=line, tables=[Facts("", rows)], record=record)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _words(value: Any) -> str:
