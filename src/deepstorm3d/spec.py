@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from .errors import InputError
 
-__all__ = ["Spec", "quantity", "set_by_path", "spec_from_mapping", "to_yaml"]
+__all__ = ["Spec", "quantity", "set_by_path", "spec_from_mapping", "spec_rows", "to_yaml"]
 
 
 SpecType = TypeVar("SpecType", bound="Spec")
@@ -132,6 +132,18 @@ def to_yaml(spec: Spec, header: str = "") -> str:
     return "\n".join(lines + _yaml_lines(spec, 0)) + "\n"
 
 
+def spec_rows(spec: Spec) -> list[tuple[str, str, str]]:
+    """The values of a record for people: name, value with its unit, meaning; records inside it are left out."""
+    rows = []
+    for name, field in type(spec).model_fields.items():
+        if not isinstance(getattr(spec, name), Spec):
+            value = spec.model_dump(mode="json", include={name})[name]
+            nothing = value is None or value in ("", [], {})
+            words = "none" if nothing else f"{_plain(value)} {_unit(field)}".strip()
+            rows.append((name, words, field.description or ""))
+    return rows
+
+
 def _yaml_lines(spec: Spec, depth: int) -> list[str]:
     pad, lines = "  " * depth, []
     for name, field in type(spec).model_fields.items():
@@ -157,7 +169,10 @@ def _plain(value: Any) -> str:
 
 
 def _comment(field: FieldInfo) -> str:
-    extra = field.json_schema_extra
-    unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
-    parts = [part for part in (unit, field.description) if part]
+    parts = [part for part in (_unit(field), field.description) if part]
     return f"  # {': '.join(parts)}" if parts else ""
+
+
+def _unit(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    return str(extra.get("unit", "")) if isinstance(extra, dict) else ""

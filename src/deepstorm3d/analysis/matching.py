@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from ..emitters import Emitters, Localizations
 from ..errors import InputError
+from .assignment import least_total
 
 __all__ = ["Field", "Matches", "field_edges", "match", "match_challenge"]
 
@@ -23,8 +23,6 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _Pairs = tuple[Ints, Ints]
 
-# Sparse assignment costs rows × columns at worst; blocks of whole components keep it linear.
-_BLOCK_ROWS = 256
 # Positions are float32: a pair at exactly the tolerance must not be lost to rounding.
 _SLACK = 1.0 + 1e-6
 
@@ -227,66 +225,6 @@ def _first_rank(key: Ints) -> Ints:
 
 
 def _most_pairs_least_distance(t: Ints, f: Ints, distance: Floats) -> _Pairs:
-    """Largest assignment and, among the largest, the one of least total distance.
-
-    t, f: (P,) rows of the candidate pairs;  distance: (P,) in any one unit, of order 1.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    if len(t) == 0:
-        return t, f
-    rows, row = np.unique(t, return_inverse=True)
-    columns, column = np.unique(f, return_inverse=True)
-    nodes = len(rows) + len(columns)
-    graph = coo_array((np.ones(len(t), np.int8), (row, len(rows) + column)), shape=(nodes, nodes))
-    component = connected_components(graph, directed=False)[1][row]
-    truths = np.bincount(component[np.unique(row, return_index=True)[1]])[component]
-    order = np.lexsort((distance, component))
-    simple = (truths == 1) | (np.bincount(component[np.unique(column, return_index=True)[1]])[component] == 1)
-    # Where one side has a single member the answer is the nearest pair.
-    head = np.r_[True, np.diff(component[order]) != 0]
-    chosen = [order[head & simple[order]]]
-    rest = order[~simple[order]]
-    for block in _blocks(component[rest], row[rest]):
-        pairs = rest[block]
-        chosen.append(pairs[_assign_block(row[pairs], column[pairs], distance[pairs])])
-    picked = np.concatenate(chosen)
-    return t[picked], f[picked]
-
-
-def _blocks(component: Ints, row: Ints) -> list[slice]:
-    """Cut pairs sorted by component into runs of whole components with about _BLOCK_ROWS rows each."""
-    if len(component) == 0:
-        return []
-    starts = np.flatnonzero(np.r_[True, np.diff(component) != 0])
-    new_row = np.zeros(len(row), np.int64)
-    new_row[np.unique(row, return_index=True)[1]] = 1
-    group = (np.cumsum(np.add.reduceat(new_row, starts)) - 1) // _BLOCK_ROWS
-    cuts = [*starts[np.r_[True, np.diff(group) != 0]].tolist(), len(component)]
-    return [slice(begin, end) for begin, end in pairwise(cuts)]
-
-
-def _assign_block(row: Ints, column: Ints, distance: Floats) -> Ints:
-    """Exact assignment of one block; returns the positions of the chosen pairs."""
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
-
-    rows, i = np.unique(row, return_inverse=True)
-    columns, j = np.unique(column, return_inverse=True)
-    n, m = len(rows), len(columns)
-    # Each row may also take a column of its own that means "unmatched". It costs more than all
-    # distances together, so that no pair is ever given up to shorten the others. The 1 keeps
-    # distances of 0 from reading as "no edge"; each row pays it once, so nothing changes.
-    unmatched = 1.0 + (n + 1) * max(float(distance.max()), 1.0)
-    cost = csr_array(
-        (
-            np.r_[1.0 + distance, np.full(n, 1.0 + unmatched)],
-            (np.r_[i, np.arange(n)], np.r_[j, m + np.arange(n)]),
-        ),
-        shape=(n, n + m),
-    )
-    matched, partner = min_weight_full_bipartite_matching(cost)
-    mate = np.full(n, -1)
-    mate[matched] = partner
-    return np.flatnonzero(mate[i] == j)
+    """Largest assignment and, among the largest, the one of least total distance."""
+    taken = least_total(t, f, distance)
+    return t[taken], f[taken]

@@ -10,11 +10,13 @@ from .. import __version__
 from .designing import compare_psf, design_psf
 from .exporting import export_mask
 from .failures import GuardedGroup
+from .filtering import filter_list, link_list
 from .limiting import limit
 from .lists import convert, evaluate
 from .localizing import localize, regenerate
 from .making import simulate, train
 from .rendering import render
+from .reporting import report
 from .setup import config, demo, models
 
 __all__ = ["app", "main"]
@@ -51,6 +53,12 @@ for command in (simulate, train, localize, evaluate, regenerate):
     app.command()(command)
 for command in (limit, design_psf, compare_psf, export_mask, render, convert):
     app.command()(command)
+
+
+# Named after what they do; `filter` alone would hide Python's own.
+app.command("filter")(filter_list)
+app.command("link")(link_list)
+app.command()(report)
 
 
 def main() -> None:

@@ -8,24 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .console import result, say, say_warning, show_table, table
-from .options import Overwrite
+from .options import CameraPixel, ListFile, Overwrite
 
 if TYPE_CHECKING:
     from ..jobs.evaluate import Evaluation
 
 __all__ = ["convert", "evaluate"]
 
-Locs = Annotated[Path, typer.Argument(metavar="LOCS", help="List of localizations (.hdf5, .csv, .h5).")]
-CameraPixel = Annotated[
-    float | None,
-    typer.Option(
-        "--pixel-nm", metavar="NM", help="Camera pixel in the sample, nm, for a list that does not name it."
-    ),
-]
-
 
 def evaluate(
-    locs: Locs,
+    locs: ListFile,
     truth: Annotated[
         Path,
         typer.Option("--truth", metavar="FILE", help="True emitters: ThunderSTORM CSV (nm, frames from 1)."),

@@ -18,8 +18,8 @@ from .movie_options import (
     Flip,
     Follow,
     Frames,
-    ListOut,
     MovieFile,
+    NewList,
     Partial,
     Preview,
     Proposer,
@@ -42,7 +42,7 @@ __all__ = ["localize", "regenerate"]
 def localize(
     movie: MovieFile,
     model: ModelName,
-    out: ListOut,
+    out: NewList,
     mask: MaskFile = None,
     threshold: Threshold = None,
     method: Proposer = "network",

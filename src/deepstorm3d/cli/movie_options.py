@@ -13,8 +13,8 @@ __all__ = [
     "Flip",
     "Follow",
     "Frames",
-    "ListOut",
     "MovieFile",
+    "NewList",
     "Partial",
     "Preview",
     "Proposer",
@@ -30,7 +30,7 @@ MovieFile = Annotated[
     Path,
     typer.Argument(metavar="MOVIE", help="TIFF, ND2, raw or .npy file; folder of TIFFs, Zarr or NDTiff."),
 ]
-ListOut = Annotated[
+NewList = Annotated[
     Path,
     typer.Option(
         "--out", metavar="FILE", help="List to write: .hdf5 (read by Picasso) or .csv (ThunderSTORM)."

@@ -11,7 +11,10 @@ from ..errors import InputError
 
 __all__ = [
     "Assignments",
+    "CameraPixel",
     "Device",
+    "ListFile",
+    "ListOut",
     "MaskFile",
     "ModelName",
     "Overwrite",
@@ -40,6 +43,17 @@ MaskFile = Annotated[
         "--mask",
         metavar="FILE",
         help="Phase mask in radians (.npy, .mat, .tif), where the model holds only its hash.",
+    ),
+]
+ListFile = Annotated[Path, typer.Argument(metavar="LOCS", help="List of localizations (.hdf5, .csv, .h5).")]
+ListOut = Annotated[
+    Path,
+    typer.Option("--out", metavar="FILE", help="List to write: .hdf5 (Picasso), .csv (ThunderSTORM), .h5."),
+]
+CameraPixel = Annotated[
+    float | None,
+    typer.Option(
+        "--pixel-nm", metavar="NM", help="Camera pixel in the sample, nm, for a list that does not name it."
     ),
 ]
 ModelName = Annotated[

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..analysis.explain import correlation
 from ..analysis.figures import overlay_figure
+from ..analysis.panels import Target
 from ..camera import IdealCamera, variance_terms
 from ..emitters import Emitters, Localizations
 from ..fitting.photometry import Photometry
@@ -41,7 +42,7 @@ def explain_frame(
     pipeline: Pipeline,
     found: Localizations,
     photons: Tensor,
-    out: Path,
+    out: Target,
     *,
     truth: Emitters | None = None,
     equal_photons: bool = False,
@@ -49,7 +50,7 @@ def explain_frame(
 ) -> RegenerateReport:
     """Fit photons and background at the found positions, draw the overlay, and say how well it fits.
 
-    found, truth: rows of this one frame, frame 0;  photons: (H, W);  out: picture to write;
+    found, truth: rows of this one frame, frame 0;  photons: (H, W);  out: path or open file;
     equal_photons: draw all molecules with the median of the fitted photons, as Nehme et al. 2020 in
     Fig. 3b: then only the positions can explain the frame.
     """

@@ -1,0 +1,116 @@
+"""The columns of a list by the names that people read: with their units, and what other programs call them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..emitters import Localizations
+from ..errors import InputError
+
+__all__ = ["COLUMNS", "Column", "find_column"]
+
+Values = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number of each localization.
+
+    name: with its unit where that is nm;  unit: for people, "" where there is none;
+    values: (N,) from a list: float32 as the files hold them, whole numbers float64.
+    """
+
+    name: str
+    unit: str
+    values: Callable[[Localizations], Values]
+
+
+def _array(values: Tensor) -> Values:
+    return values.detach().cpu().numpy()
+
+
+def _axis(table: Localizations, axis: int) -> Values:
+    return _array(table.xyz[:, axis]) * 1000.0
+
+
+def _sigma(table: Localizations, axis: int) -> Values:
+    return _array(table.sigma_xyz[:, axis]) * 1000.0
+
+
+def _sigma_xy(table: Localizations) -> Values:
+    return np.sqrt(np.square(_array(table.sigma_xyz[:, :2]) * 1000.0).mean(axis=1))
+
+
+def _detections(table: Localizations) -> Values:
+    return np.ones(len(table)) if table.detections is None else _array(table.detections).astype(np.float64)
+
+
+COLUMNS = {
+    column.name: column
+    for column in (
+        Column("x_nm", "nm", lambda table: _axis(table, 0)),
+        Column("y_nm", "nm", lambda table: _axis(table, 1)),
+        Column("z_nm", "nm", lambda table: _axis(table, 2)),
+        Column("frame", "from 0", lambda table: _array(table.frame).astype(np.float64)),
+        Column("photons", "photons", lambda table: _array(table.photons)),
+        Column("background", "photons per pixel", lambda table: _array(table.background)),
+        Column("probability", "0 to 1", lambda table: _array(table.probability)),
+        Column("sigma_x_nm", "nm", lambda table: _sigma(table, 0)),
+        Column("sigma_y_nm", "nm", lambda table: _sigma(table, 1)),
+        Column("sigma_z_nm", "nm", lambda table: _sigma(table, 2)),
+        Column("sigma_xy_nm", "nm, root mean square of x and y", _sigma_xy),
+        Column("sigma_photons", "photons", lambda table: _array(table.sigma_photons)),
+        Column("sigma_background", "photons per pixel", lambda table: _array(table.sigma_background)),
+        Column("fit_quality", "deviance per pixel, about 1", lambda table: _array(table.fit_quality)),
+        Column("detections", "frames joined, 1 where not linked", _detections),
+    )
+}
+"""By name, in the order in which they are listed."""
+
+# ThunderSTORM's and Picasso's words, where they mean the same number in the same unit.
+_ALIASES = {
+    "x": "x_nm",
+    "y": "y_nm",
+    "z": "z_nm",
+    "intensity": "photons",
+    "offset": "background",
+    "bkg": "background",
+    "bg": "background",
+    "prob": "probability",
+    "sigma_x": "sigma_x_nm",
+    "sigma_y": "sigma_y_nm",
+    "sigma_z": "sigma_z_nm",
+    "sigma_xy": "sigma_xy_nm",
+    "uncertainty": "sigma_xy_nm",
+    "uncertainty_xy": "sigma_xy_nm",
+    "uncertainty_x": "sigma_x_nm",
+    "uncertainty_y": "sigma_y_nm",
+    "uncertainty_z": "sigma_z_nm",
+    "uncertainty_xy_nm": "sigma_xy_nm",
+    "uncertainty_z_nm": "sigma_z_nm",
+    "lpz": "sigma_z_nm",
+    "sigma_bg": "sigma_background",
+    "chi2": "fit_quality",
+}
+
+
+def find_column(name: str) -> Column:
+    """A column by its name or by another program's (intensity, uncertainty_xy, bkg, …), in any case.
+
+    Raises InputError naming the closest column and all of them with their units.
+    """
+    key = name.lower()
+    key = _ALIASES.get(key, key)
+    if key in COLUMNS:
+        return COLUMNS[key]
+    near = difflib.get_close_matches(key, [*COLUMNS, *_ALIASES], n=1, cutoff=0.5)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    known = ", ".join(f"{column.name} ({column.unit})" for column in COLUMNS.values())
+    raise InputError(f"there is no column '{name}'{hint}\nColumns: {known}")

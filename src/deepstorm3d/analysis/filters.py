@@ -1,0 +1,42 @@
+"""Which rows of a list meet a condition on its columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..emitters import Localizations
+from .columns import find_column
+from .expressions import parse_condition
+
+__all__ = ["empty_columns", "rows_where"]
+
+# Rows at once: columns in between stay in the processor's cache, and memory does not grow with the list.
+_BLOCK = 2**17
+
+
+def rows_where(table: Localizations, expression: str) -> Tensor:
+    """The rows for which an expression such as ``sigma_z_nm < 40 & photons > 2000`` holds: (N,) bool.
+
+    Grammar: `expressions`; columns: `columns`. Numbers are compared in the precision of the table, so that
+    ``probability >= 0.9`` keeps a row that the file gives as 0.9.
+    Raises InputError for an expression that cannot be read, or an unknown column.
+    """
+    condition = parse_condition(expression)
+    columns = {name: find_column(name) for name in condition.columns}
+    keep = np.zeros(len(table), dtype=bool)
+    for begin in range(0, len(table), _BLOCK):
+        part = table.select(slice(begin, begin + _BLOCK))
+        values: dict[str, Any] = {name: column.values(part) for name, column in columns.items()}
+        keep[begin : begin + _BLOCK] = condition(values.__getitem__)
+    return torch.from_numpy(keep).to(table.xyz.device)
+
+
+def empty_columns(table: Localizations, expression: str) -> list[str]:
+    """Measured columns that an expression asks about and that are 0 in every row: nobody filled them in."""
+    names = dict.fromkeys(find_column(name).name for name in parse_condition(expression).columns)
+    measured = [name for name in names if name not in ("x_nm", "y_nm", "z_nm", "frame")]
+    return [name for name in measured if len(table) and not find_column(name).values(table).any()]

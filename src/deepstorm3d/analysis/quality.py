@@ -1,0 +1,182 @@
+"""How good a list is: its columns, σ over depth, rows over time, and how crowded the frames were."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..emitters import Localizations
+from .columns import COLUMNS
+
+__all__ = ["Distribution", "ListQuality", "OverDepth", "OverTime", "list_quality", "local_density"]
+
+Floats = NDArray[np.float64]
+
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_BINS, _TIMES, _DEPTHS = 60, 100, 24
+# Depths with fewer rows than this show the accident of a few molecules.
+_LEAST_ROWS = 20
+_NEIGHBOURS_UM = 1.0
+# Density that one neighbour makes, per µm².
+_ONE_NEIGHBOUR = 1 / (math.pi * _NEIGHBOURS_UM**2)
+_DENSITY_ROWS = 200_000
+_MEASURED = (
+    "photons",
+    "background",
+    "sigma_x_nm",
+    "sigma_y_nm",
+    "sigma_z_nm",
+    "fit_quality",
+    "probability",
+    "z_nm",
+)
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """How one column is distributed.
+
+    unit: for people;  edges: (K + 1,) of the bins, over the 0.5th to the 99.5th percentile;  counts: (K,) rows;
+    quantiles: 5, 25, 50, 75 and 95 %;  rows: how many have the value.
+    """
+
+    unit: str
+    edges: Floats
+    counts: NDArray[np.int64]
+    quantiles: tuple[float, float, float, float, float]
+    rows: int
+
+    @property
+    def median(self) -> float:
+        """The middle value."""
+        return self.quantiles[2]
+
+
+@dataclass(frozen=True)
+class OverDepth:
+    """σ against depth.
+
+    at: (K,) middles of the slices, nm;  quartiles: (K, 3 axes, 3) 25, 50 and 75 % of σ, nm.
+    """
+
+    at: Floats
+    quartiles: Floats
+
+
+@dataclass(frozen=True)
+class OverTime:
+    """Localizations along the movie: at: (K,) middles of blocks of frames;  mean: (K,) rows per frame."""
+
+    at: Floats
+    mean: Floats
+
+
+@dataclass(frozen=True)
+class ListQuality:
+    """What the figures and the tables of a report show.
+
+    rows, frames: of the list and of the movie;  columns: distributions by column name (`columns.COLUMNS`);
+    those that the list does not have (all 0) are missing;  density: neighbours in the same frame per µm²
+    (None for a linked list, whose rows stand for several frames);  depth: None where there is no σ.
+    """
+
+    rows: int
+    frames: int
+    columns: Mapping[str, Distribution]
+    density: Distribution | None
+    depth: OverDepth | None
+    time: OverTime | None
+
+    @property
+    def per_frame(self) -> float:
+        """Mean rows in a frame."""
+        return self.rows / self.frames if self.frames else 0.0
+
+
+def list_quality(table: Localizations, frames: int) -> ListQuality:
+    """Distributions of all columns that a list has, its σ over depth, and its rows over time.
+
+    frames: of the movie.
+    """
+    columns: dict[str, Distribution] = {}
+    linked = table.detections is not None
+    for name in (*_MEASURED, "detections") if linked else _MEASURED:
+        values = COLUMNS[name].values(table).astype(np.float64)
+        # 0 means "nothing was fitted", not a perfect fit.
+        values = values[values > 0] if name == "fit_quality" else values
+        if len(values) and (name == "z_nm" or values.any()):
+            columns[name] = _distribution(values, COLUMNS[name].unit, step=1.0 if name == "detections" else 0.0)
+    near = np.zeros(0) if linked else local_density(table)
+    return ListQuality(
+        rows=len(table),
+        frames=frames,
+        columns=columns,
+        density=_distribution(near, "per µm²", step=_ONE_NEIGHBOUR) if len(near) else None,
+        depth=_over_depth(table) if "sigma_z_nm" in columns else None,
+        time=_over_time(table, frames),
+    )
+
+
+def local_density(table: Localizations, radius_um: float = _NEIGHBOURS_UM) -> Floats:
+    """Other rows of the same frame within a lateral distance, over the area of the circle: (K,) per µm².
+
+    Of long lists every so manyth frame is taken, about 200,000 rows. At the border of the field, where half
+    of the circle lies outside, the density comes out that much lower.
+    """
+    from scipy.spatial import KDTree
+
+    frame = table.frame.cpu().numpy()
+    stride = 1 + len(frame) // _DENSITY_ROWS
+    rows = np.flatnonzero(frame % stride == 0)
+    if not len(rows):
+        return np.zeros(0)
+    xy = table.xyz[:, :2].detach().cpu().double().numpy()[rows]
+    # The frame is an axis on which neighbours lie farther apart than the circle reaches.
+    points = np.column_stack([xy, 2.0 * radius_um * (frame[rows] - frame[rows].min())])
+    tree = KDTree(points, balanced_tree=False, compact_nodes=False)
+    near = tree.query_ball_point(points, radius_um, return_length=True) - 1
+    return np.asarray(near, dtype=np.float64) / (math.pi * radius_um**2)
+
+
+def _distribution(values: Floats, unit: str, *, step: float = 0.0) -> Distribution:
+    """step: values are multiples of it, and each has its own bin while these are not too many."""
+    low, high = np.quantile(values, [0.005, 0.995])
+    if 0 < high - low + step <= _BINS * step:
+        edges = step * (np.arange(math.floor(low / step), math.ceil(high / step) + 2) - 0.5)
+    else:
+        margin = max(1e-9, 1e-6 * abs(high)) if high <= low else 0.0
+        edges = np.linspace(low - margin, high + margin, _BINS + 1)
+    quantiles = tuple(np.quantile(values, _QUANTILES).tolist())
+    return Distribution(unit, edges, np.histogram(values, bins=edges)[0], quantiles, len(values))
+
+
+def _over_depth(table: Localizations) -> OverDepth | None:
+    depth = COLUMNS["z_nm"].values(table)
+    low, high = np.quantile(depth, [0.005, 0.995])
+    edges = np.linspace(low, high, _DEPTHS + 1)
+    slice_of = np.searchsorted(edges, depth, side="right") - 1
+    sigma = 1000 * table.sigma_xyz.detach().cpu().double().numpy()
+    found = []
+    for number in range(_DEPTHS):
+        rows = sigma[slice_of == number]
+        if len(rows) >= _LEAST_ROWS:
+            middle = (edges[number] + edges[number + 1]) / 2
+            found.append((middle, np.quantile(rows, [0.25, 0.5, 0.75], axis=0).T))
+    if len(found) < 2:
+        return None
+    at, quartiles = zip(*found, strict=True)
+    return OverDepth(np.array(at), np.stack(quartiles))
+
+
+def _over_time(table: Localizations, frames: int) -> OverTime | None:
+    if not len(table) or frames < 1:
+        return None
+    frame = table.frame.cpu().numpy()
+    length = max(frames, int(frame.max()) + 1)
+    edges = np.unique(np.linspace(0, length, min(length, _TIMES) + 1).round())
+    counts = np.histogram(frame, bins=edges)[0]
+    return OverTime((edges[:-1] + edges[1:] - 1) / 2, counts / np.diff(edges))

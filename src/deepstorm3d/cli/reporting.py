@@ -1,0 +1,56 @@
+"""The command that writes a list's report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import result
+from .movie_options import CameraValues
+from .options import CameraPixel, MaskFile, Overwrite
+
+__all__ = ["report"]
+
+
+def report(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="List that localize wrote, or one derived from it.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="PAGE", help="Page to write (.html).")],
+    movie: Annotated[
+        Path | None,
+        typer.Option(
+            "--movie",
+            metavar="MOVIE",
+            help="Also draw frames of it beside their regenerated images; needs --model.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME|PATH", help="Model that localized the movie.")
+    ] = None,
+    mask: MaskFile = None,
+    camera: CameraValues = None,
+    frames: Annotated[
+        int, typer.Option("--frames", metavar="N", min=1, help="How many frames of the movie to draw.")
+    ] = 3,
+    pixel_nm: CameraPixel = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write one HTML page on a list: conditions, picture, quality, steps, command; for sharing and archives."""
+    from ..jobs.models import find_model
+    from ..jobs.report import write_report
+
+    titles = write_report(
+        run,
+        out,
+        movie=movie,
+        model=None if model is None else find_model(model),
+        mask=mask,
+        camera=camera or (),
+        overlays=frames,
+        pixel_nm=pixel_nm,
+        overwrite=overwrite,
+    )
+    result(f"{out}: {', '.join(titles)}")

@@ -1,0 +1,198 @@
+"""Conditions keep the rows that a person means, and nothing in them is ever executed."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepstorm3d.analysis.columns import COLUMNS, find_column
+from deepstorm3d.analysis.expressions import parse_condition
+from deepstorm3d.analysis.filters import empty_columns, rows_where
+from deepstorm3d.emitters import Localizations
+from deepstorm3d.errors import InputError
+
+
+def table(n: int = 200) -> Localizations:
+    g = torch.Generator().manual_seed(1)
+    found = Localizations.proposals(
+        torch.rand(n, 3, generator=g), torch.arange(n) // 4, torch.rand(n, generator=g)
+    )
+    return dataclasses.replace(
+        found,
+        photons=5000 * torch.rand(n, generator=g),
+        background=100 * torch.rand(n, generator=g),
+        sigma_xyz=0.05 * torch.rand(n, 3, generator=g),
+        sigma_source="fit",
+    )
+
+
+def kept(expression: str, locs: Localizations | None = None) -> np.ndarray:
+    return rows_where(table() if locs is None else locs, expression).numpy()
+
+
+def numbers() -> dict[str, np.ndarray]:
+    return {name: column.values(table()) for name, column in COLUMNS.items()}
+
+
+@pytest.mark.parametrize(
+    ("expression", "meaning"),
+    [
+        ("photons > 2000 & sigma_z_nm < 25", lambda c: (c["photons"] > 2000) & (c["sigma_z_nm"] < 25)),
+        ("photons > 4000 | z_nm < 300 & frame > 9", lambda c: _or(c["photons"] > 4000, c["z_nm"] < 300, c)),
+        ("(photons > 4000 or z_nm < 300) and frame > 9", lambda c: _and(c)),
+        ("10 < z_nm < 500", lambda c: (c["z_nm"] > 10) & (c["z_nm"] < 500)),
+        ("~photons > 2000 & z_nm < 500", lambda c: ~(c["photons"] > 2000) & (c["z_nm"] < 500)),
+        ("not (photons > 2000 && z_nm < 500)", lambda c: ~((c["photons"] > 2000) & (c["z_nm"] < 500))),
+        ("-z_nm**2 + 1 > -2.5e5", lambda c: c["z_nm"] ** 2 < 2.5e5 + 1),
+        ("sqrt(sigma_x_nm^2 + sigma_y_nm^2) < 30", lambda c: np.hypot(c["sigma_x_nm"], c["sigma_y_nm"]) < 30),
+        ("photons / background > 2 * 10 - 5", lambda c: c["photons"] > 15 * c["background"]),
+        ("max(x_nm, y_nm) - min(x_nm, y_nm) >= abs(-100)", lambda c: abs(c["x_nm"] - c["y_nm"]) >= 100),
+        ("log10(photons) > 3 != 4", lambda c: c["photons"] > 1000),
+        ("frame = 3 | frame == 4 | frame >= 48", lambda c: np.isin(c["frame"], [3, 4, 48, 49])),
+    ],
+)
+def test_an_expression_means_what_a_user_of_thunderstorm_expects(expression, meaning):
+    expected = meaning(numbers())
+    assert 0 < expected.sum() < len(expected)
+    assert np.array_equal(kept(expression), expected)
+
+
+def _or(bright: np.ndarray, shallow: np.ndarray, c: dict[str, np.ndarray]) -> np.ndarray:
+    return bright | (shallow & (c["frame"] > 9))
+
+
+def _and(c: dict[str, np.ndarray]) -> np.ndarray:
+    return ((c["photons"] > 4000) | (c["z_nm"] < 300)) & (c["frame"] > 9)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("intensity > 2000", "photons > 2000"),
+        ("uncertainty_xy < 20", "sigma_xy_nm < 20"),
+        ("uncertainty_z < 20", "sigma_z_nm < 20"),
+        ("X < 500 & z > 100", "x_nm < 500 & z_nm > 100"),
+        ("bkg < 50", "background < 50"),
+    ],
+)
+def test_the_names_of_other_programs_are_understood(one, other):
+    assert np.array_equal(kept(one), kept(other))
+
+
+def test_sigma_xy_is_the_root_mean_square_of_x_and_y():
+    c = numbers()
+    expected = np.sqrt((c["sigma_x_nm"] ** 2 + c["sigma_y_nm"] ** 2) / 2)
+    assert np.allclose(c["sigma_xy_nm"], expected, rtol=1e-6)
+
+
+def test_a_row_at_the_limit_as_the_file_gives_it_is_kept():
+    found = dataclasses.replace(table(4), probability=torch.tensor([0.9, 0.89, 0.91, 0.3]))
+    assert kept("probability >= 0.9", found).tolist() == [True, False, True, False]
+    assert kept("probability >= 3 * 0.3", found).tolist() == [True, False, True, False]
+
+
+def test_what_cannot_be_computed_is_false_and_warns_of_nothing():
+    found = dataclasses.replace(table(3), photons=torch.tensor([0.0, 0.0, 4.0]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert kept("photons / fit_quality > 1", found).tolist() == [False, False, True]  # 0/0, 0/0, 4/0
+        assert kept("sqrt(-photons - 1) != 5", found).tolist() == [False] * 3
+        assert kept("log10(photons) < 1", found).tolist() == [True] * 3
+        assert kept("photons ** 16 > 1e300 * 1e300", found).tolist() == [False] * 3
+
+
+def test_rows_that_are_not_linked_are_single_detections():
+    found = table(3)
+    assert kept("detections == 1", found).all()
+    linked = dataclasses.replace(found, detections=torch.tensor([1, 5, 2]))
+    assert kept("detections >= 2", linked).tolist() == [False, True, True]
+
+
+def test_a_list_without_rows_stays_one():
+    assert kept("photons > 1 & detections > 0", Localizations.empty()).shape == (0,)
+
+
+def test_a_list_longer_than_a_block_is_filtered_whole(monkeypatch):
+    whole = kept("photons > 2000")
+    monkeypatch.setattr("deepstorm3d.analysis.filters._BLOCK", 7)
+    assert np.array_equal(kept("photons > 2000"), whole)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os').system('true')",
+        "__import__(os)",
+        "x_nm.__class__ > 1",
+        "(lambda: 1)() > 0",
+        "lambda x_nm: x_nm > 1",
+        "exec(x_nm) > 1",
+        "eval(x_nm) > 1",
+        "photons > 'a'",
+        "[x_nm][0] > 1",
+        "x_nm if x_nm > 1 else y_nm",
+        "x_nm := 3",
+        "x_nm > 1; y_nm > 1",
+        "9**9**9**9 < x_nm",
+        "x_nm > 9**99999",
+        "x_nm ** y_nm > 1",
+        "x_nm ** (9**9) > 1",
+        "x_nm > 1e999",
+        "(" * 200 + "x_nm" + ")" * 200 + " > 1",
+        "-" * 200 + "x_nm > 1",
+        "~" * 200 + "x_nm > 1",
+        "abs(" * 200 + "x_nm" + ")" * 200 + " > 1",
+        "x_nm > 1" + " & x_nm > 1" * 500,
+        "x_nm\x00 > 1",
+        "",
+        "   ",
+    ],
+)
+def test_what_is_no_condition_is_refused_and_never_evaluated(text):
+    with pytest.raises(InputError):
+        kept(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sigma_znm < 40", r"did you mean 'sigma_z_nm'\?\nColumns: x_nm \(nm\).*\(photons per pixel\)"),
+        ("photons", "must be a condition such as photons > 2000"),
+        ("photons > 1 & z_nm", r"character 15.*each side of & must be a condition"),
+        ("(photons > 1) + 2 > 1", "must be a number"),
+        ("photons > 1 z_nm < 2", r"character 13.*operator"),
+        ("photons > 1)", "parenthesis is too many"),
+        ("(photons > 1", "closing parenthesis is missing"),
+        ("photons >", "end of the expression"),
+        ("sqrt(x_nm, y_nm) > 1", "sqrt takes 1 numbers, got 2"),
+        ("tan(x_nm) > 1", "no function 'tan'; there are abs, sqrt"),
+        ("1 < 2", "names no column"),
+        ("x_nm % 2 > 1", "unexpected '%'"),
+    ],
+)
+def test_a_mistake_is_explained_where_it_is(text, words):
+    with pytest.raises(InputError, match=words):
+        kept(text)
+
+
+@given(st.text(alphabet="xz_nm01.9eE+-*/^()<>=&|~!, abs'\"[]{}:;λ\n", max_size=40))
+def test_any_text_is_a_condition_or_an_input_error(text):
+    try:
+        condition = parse_condition(text)
+        columns = {name: find_column(name).values(table(3)) for name in condition.columns}
+    except InputError:
+        return
+    result = condition(columns.__getitem__)
+    assert result.shape == (3,)
+    assert result.dtype == bool
+
+
+def test_columns_that_nobody_filled_in_are_named():
+    assert empty_columns(table(), "fit_quality < 2 & sigma_z_nm < 9 & x_nm > 0") == ["fit_quality"]
+    assert empty_columns(Localizations.empty(), "fit_quality < 2") == []
