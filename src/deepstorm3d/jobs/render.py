@@ -24,13 +24,13 @@ def render_table(
     """Draw the average shifted histogram of a list and write the picture; its ending names the format.
 
     pixel_nm: rendered pixel; None: 10 nm, or larger where single molecules of a wide field would be too
-    small to be seen.  A CSV that does not name the camera's pixel is drawn from the corner of the
-    first pixel, half a pixel from ours.
+    small to be seen.  A table in nm that does not name the camera's pixel is drawn from its own origin
+    (ThunderSTORM's is half a pixel from ours).
     Raises InputError for an empty list, an image too large, or a picture that cannot be written.
     """
     claim_name(out, overwrite=overwrite)
-    # 0 takes a ThunderSTORM table's positions as they stand, unless it names its pixel.
-    table = read_table(source, pixel_um=0.0 if source.suffix.lower() == ".csv" else None)
+    # 0 takes positions in nm as they stand, unless the file names its pixel.
+    table = read_table(source, pixel_um=0.0)
     if len(table) == 0:
         raise InputError(f"{source} holds no localization; there is nothing to render")
     if pixel_nm is None:
