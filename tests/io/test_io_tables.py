@@ -206,7 +206,7 @@ def test_what_is_no_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="ThunderSTORM"):
         read_table(tmp_path / "t.txt")
     (tmp_path / "t.csv").write_text('"id","frame","x [nm]","y [nm]","sigma [nm]"\n1,1,1,1,1\n')
-    with pytest.raises(InputError, match=r"no column z \[nm\].*sigma \[nm\].*Picasso"):
+    with pytest.raises(InputError, match=r"ThunderSTORM table has no column z \[nm\].*sigma \[nm\].*3D"):
         read_table(tmp_path / "t.csv")
     (tmp_path / "w.csv").write_text("frame,x [nm],y [nm],z [nm]\n1,2,3,four\n")
     with pytest.raises(InputError, match="row"):

@@ -121,15 +121,26 @@ def _print_evaluation(evaluation: Evaluation) -> None:
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="List to read (.hdf5, .csv, .h5).")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="IN", help="List to read (.hdf5, .h5, .csv, .mat); told by content."),
+    ],
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="List to write: .hdf5 Picasso, .csv ThunderSTORM, .h5 smappy.")
     ],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="picasso, thunderstorm, smap, smappy, decode or challenge. (default: by the ending of OUT)",
+        ),
+    ] = None,
     pixel_nm: CameraPixel = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Convert a list to another program's format, its origin, units and frame numbers too."""
+    """Convert a list to another program's format, its origin, axes, units and frame numbers too."""
     from ..jobs.convert import convert_table
 
-    rows = convert_table(source, out, pixel_nm=pixel_nm, overwrite=overwrite)
+    rows = convert_table(source, out, to=to, pixel_nm=pixel_nm, overwrite=overwrite)
     result(f"{out}: {rows} localizations")

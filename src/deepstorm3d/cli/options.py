@@ -45,7 +45,9 @@ MaskFile = Annotated[
         help="Phase mask in radians (.npy, .mat, .tif), where the model holds only its hash.",
     ),
 ]
-ListFile = Annotated[Path, typer.Argument(metavar="LOCS", help="List of localizations (.hdf5, .csv, .h5).")]
+ListFile = Annotated[
+    Path, typer.Argument(metavar="LOCS", help="List of localizations (.hdf5, .h5, .csv, .mat).")
+]
 ListOut = Annotated[
     Path,
     typer.Option("--out", metavar="FILE", help="List to write: .hdf5 (Picasso), .csv (ThunderSTORM), .h5."),

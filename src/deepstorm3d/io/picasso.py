@@ -2,8 +2,9 @@
 
 Picasso's convention: x, y in camera pixels with 0.0 at the centre of the first pixel, x = column; z and
 lpz in nm; lpx, lpy in pixels; frames from 0. Beyond its columns we write lpz, prob, sigma_photons,
-sigma_bg and fit_quality (``sx``, ``sy`` are a nominal constant). The group ``/deepstorm3d`` holds the
-provenance.
+sigma_bg and fit_quality (``sx``, ``sy`` are a nominal constant). ``len``, the frames joined into a row, is
+there only in a list that was linked: to Picasso its presence means just that. The group ``/deepstorm3d``
+holds the provenance.
 
 Never NaN: Picasso drops a row with NaN in any column without a word. It also drops rows with x or y
 below 0 (a molecule in the outer half of the first pixel), x ≥ Width or y ≥ Height. Those rows are kept
@@ -13,24 +14,23 @@ here, since they are real; Picasso shows the table without them.
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
-import torch
 import yaml
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..emitters import Localizations, SigmaSource
+from ..emitters import Localizations
 from ..errors import InputError
+from .columns import Columns, pixel_size, sigma_source
+from .hdf5 import opened, reading, text
 from .header import FRAME_BASE_NOTE, NOMINAL_PSF_SIGMA_PX, TableHeader
 from .parts import reserve_space
 
-__all__ = ["PicassoFile", "read_picasso", "sidecar_path"]
+__all__ = ["PicassoFile", "is_picasso", "read_picasso", "sidecar_path"]
 
 FLOATS = (
     "x",
@@ -49,6 +49,7 @@ FLOATS = (
     "fit_quality",
 )
 ROW = np.dtype([("frame", "<u4"), *((name, "<f4") for name in FLOATS)])
+LINKED_ROW = np.dtype([*((name, ROW[name]) for name in ROW.names or ()), ("len", "<u4")])
 CHUNK_ROWS = 4096
 SPARE_BYTES = 2**20
 """More than one rewritten chunk and the index of chunks can need."""
@@ -64,10 +65,12 @@ class PicassoFile:
     """A growing Picasso file: closed between blocks, so that it can be read at any time.
 
     The group ``/deepstorm3d`` counts frames and rows done; rows beyond that count are an unfinished block.
+    like: a table (without rows, too) that has the columns of all blocks to come.
     """
 
-    def __init__(self, path: Path, header: TableHeader) -> None:
+    def __init__(self, path: Path, header: TableHeader, like: Localizations) -> None:
         self.path, self.header = path, header
+        self._dtype = ROW if like.detections is None else LINKED_ROW
 
     def companions(self, path: Path) -> list[Path]:
         """All files that make up a table named `path`, the table first."""
@@ -76,12 +79,12 @@ class PicassoFile:
     def create(self) -> None:
         """Start an empty table."""
         reserve_space(self.path, SPARE_BYTES)
-        with _opened(self.path, "w") as file:
+        with opened(self.path, "w") as file:
             file.create_dataset(
                 "locs",
                 shape=(0,),
                 maxshape=(None,),
-                dtype=ROW,
+                dtype=self._dtype,
                 chunks=(CHUNK_ROWS,),
                 compression="gzip",
                 shuffle=True,
@@ -109,10 +112,10 @@ class PicassoFile:
         Raises InputError where the file is damaged or belongs to another recording.
         """
         try:
-            with _opened(self.path, "r+") as file:
+            with opened(self.path, "r+") as file:
                 if PRIVATE not in file:
                     raise InputError(f"{self.path} was not written by this program; it cannot be resumed")
-                done, info = file[PRIVATE].attrs, json.loads(_text(file["metadata"]))[0]
+                done, info = file[PRIVATE].attrs, json.loads(text(file["metadata"]))[0]
                 here = _info(self.header)
                 for key in ("Width", "Height", "Frames", "Pixelsize"):
                     if info[key] != here[key]:
@@ -130,9 +133,9 @@ class PicassoFile:
 
     def append(self, table: Localizations, *, frames_done: int, first_row: int) -> None:
         """Add a block; the count of frames done is raised only when its rows are in the file."""
-        rows = _rows(table, self.header.pixel_um)
+        rows = _rows(table, self.header.pixel_um, self._dtype)
         reserve_space(self.path, 2 * rows.nbytes + SPARE_BYTES)
-        with _opened(self.path, "r+") as file:
+        with opened(self.path, "r+") as file:
             private = file[PRIVATE].attrs
             _agree_on_sigma(private, table, first_row)
             locs = file["locs"]
@@ -154,43 +157,39 @@ def _agree_on_sigma(private: Any, table: Localizations, first_row: int) -> None:
     private["sigma_source"] = table.sigma_source
 
 
+def is_picasso(path: Path) -> bool:
+    """Whether an HDF5 file has Picasso's table."""
+    import h5py
+
+    with reading(path) as file:
+        return isinstance(file.get("locs"), h5py.Dataset)
+
+
 def read_picasso(path: Path, pixel_um: float | None = None) -> tuple[Localizations, TableHeader]:
     """Read a Picasso table, ours or another program's (columns it lacks are 0, its probability 1).
 
     pixel_um: used where neither the file nor its YAML sidecar names the pixel size.
-    Raises InputError for missing columns or an unknown pixel size.
+    Raises InputError for missing columns, positions that are not finite, or an unknown pixel size.
     """
-    with _opened(path, "r") as file:
+    with reading(path) as file:
         rows: NDArray[Any] = file["locs"][()]
         private = dict(file[PRIVATE].attrs) if PRIVATE in file else {}
-        info = json.loads(_text(file["metadata"])) if "metadata" in file else _sidecar_info(path)
-        provenance = json.loads(_text(file[f"{PRIVATE}/provenance"])) if f"{PRIVATE}/provenance" in file else {}
-    names = rows.dtype.names or ()
-    missing = [name for name in ("frame", "x", "y", "z") if name not in names]
-    if missing:
-        raise InputError(
-            f"{path}: the Picasso table has no column {', '.join(missing)} (it has {', '.join(names)}); "
-            "a 3D table is needed"
-        )
-    merged: dict[str, Any] = {}
-    for part in info if isinstance(info, list) else [info]:
-        merged |= part or {}
-    if "pixel_um" in private:
-        pixel_um = float(private["pixel_um"])
-    elif merged.get("Pixelsize"):
-        pixel_um = float(merged["Pixelsize"]) / 1000
-    if pixel_um is None:
-        raise InputError(
-            f"{path}: neither the file nor {sidecar_path(path).name} gives Pixelsize; give the pixel size"
-        )
-    table = _table(rows, pixel_um, private.get("sigma_source"))
-    if {"Width", "Height", "Frames"} <= merged.keys():
-        shape = (int(merged["Height"]), int(merged["Width"]))
-        return table, TableHeader(pixel_um, int(merged["Frames"]), shape, provenance)
-    return table, TableHeader.around(table, pixel_um)
+        described = text(file["metadata"]) if "metadata" in file else None
+        provenance = text(file[f"{PRIVATE}/provenance"]) if f"{PRIVATE}/provenance" in file else "{}"
+    columns = Columns(path, {name: rows[name] for name in rows.dtype.names or ()})
+    columns.require(("frame", "x", "y", "z"), "Picasso table")
+    info = _merged(_sidecar_info(path) if described is None else _parsed(path, described))
+    named = private.get("pixel_um") or _named_pixel(path, info)
+    reason = f"neither the file nor {sidecar_path(path).name} gives Pixelsize"
+    pixel = pixel_size(path, named, pixel_um or None, rows=len(rows), reason=reason) or 1.0
+    table = _table(columns, pixel, private.get("sigma_source"))
+    if {"Width", "Height", "Frames"} <= info.keys():
+        shape = (int(info["Height"]), int(info["Width"]))
+        return table, TableHeader(pixel, int(info["Frames"]), shape, _parsed(path, provenance))
+    return table, TableHeader.around(table, pixel)
 
 
-def _rows(table: Localizations, pixel_um: float) -> NDArray[Any]:
+def _rows(table: Localizations, pixel_um: float, dtype: np.dtype[Any]) -> NDArray[Any]:
     """The table as Picasso's rows."""
     xyz, sigma = table.xyz.double().cpu().numpy(), table.sigma_xyz.double().cpu().numpy()
     columns = {
@@ -210,8 +209,13 @@ def _rows(table: Localizations, pixel_um: float) -> NDArray[Any]:
         "sigma_bg": table.sigma_background.cpu().numpy(),
         "fit_quality": table.fit_quality.cpu().numpy(),
     }
-    rows = np.empty(len(table), dtype=ROW)
-    for name, values in columns.items():
+    if table.detections is not None:
+        columns["len"] = table.detections.cpu().numpy()
+    rows = np.empty(len(table), dtype=dtype)
+    if len(table) and set(columns) != set(dtype.names or ()):
+        raise ValueError("all blocks of a table are linked, or none")
+    for name in dtype.names or ():
+        values = columns.get(name, 0)
         rows[name] = values
         if not np.isfinite(rows[name]).all():
             raise ValueError(
@@ -220,32 +224,21 @@ def _rows(table: Localizations, pixel_um: float) -> NDArray[Any]:
     return rows
 
 
-def _table(rows: NDArray[Any], pixel_um: float, sigma_source: Any) -> Localizations:
-    names = rows.dtype.names or ()
-
-    def column(name: str, missing: float = 0.0) -> NDArray[np.float64]:
-        if name not in names:
-            return np.full(len(rows), missing)
-        return np.nan_to_num(rows[name].astype(np.float64), nan=missing, posinf=missing, neginf=missing)
-
-    def tensor(values: NDArray[np.float64]) -> torch.Tensor:
-        return torch.from_numpy(values.astype(np.float32))
-
-    sigma = np.stack([column("lpx") * pixel_um, column("lpy") * pixel_um, column("lpz") / 1000], axis=1)
-    known: SigmaSource = (
-        sigma_source if sigma_source in get_args(SigmaSource) else "fit" if sigma.any() else "none"
-    )
+def _table(columns: Columns, pixel_um: float, source: Any) -> Localizations:
+    units = (pixel_um, pixel_um, 1e-3)
+    sigma = columns.sigmas((("lpx",), ("lpy",), ("lpz",)), unit_um=units)
     return Localizations(
-        xyz=tensor(np.stack([column("x") * pixel_um, column("y") * pixel_um, column("z") / 1000], axis=1)),
-        frame=torch.from_numpy(rows["frame"].astype(np.int64)),
-        photons=tensor(column("photons")),
-        background=tensor(column("bg")),
-        probability=tensor(column("prob", 1.0)),
-        sigma_xyz=tensor(sigma),
-        sigma_photons=tensor(column("sigma_photons")),
-        sigma_background=tensor(column("sigma_bg")),
-        fit_quality=tensor(column("fit_quality")),
-        sigma_source=known,
+        xyz=columns.positions(("x", "y", "z"), unit_um=units),
+        frame=columns.frames(first=0),
+        photons=columns.tensor("photons"),
+        background=columns.tensor("bg"),
+        probability=columns.tensor("prob", missing=1.0),
+        sigma_xyz=sigma,
+        sigma_photons=columns.tensor("sigma_photons"),
+        sigma_background=columns.tensor("sigma_bg"),
+        fit_quality=columns.tensor("fit_quality"),
+        sigma_source=sigma_source(source, sigma),
+        detections=columns.detections("len"),
     )
 
 
@@ -261,41 +254,34 @@ def _info(header: TableHeader) -> dict[str, Any]:
     }
 
 
-def _sidecar_info(path: Path) -> list[dict[str, Any]]:
+def _sidecar_info(path: Path) -> list[Any]:
     sidecar = sidecar_path(path)
     if not sidecar.is_file():
         return []
     try:
-        documents = list(yaml.safe_load_all(sidecar.read_text(encoding="utf-8")))
+        return list(yaml.safe_load_all(sidecar.read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
         raise InputError(f"{sidecar}: not valid YAML ({error})") from error
-    return [document for document in documents if isinstance(document, dict)]
 
 
-def _text(dataset: Any) -> str:
-    value = dataset[()]
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _merged(documents: Any) -> dict[str, Any]:
+    """Picasso's list of descriptions as one: a later step says what an earlier one did not."""
+    merged: dict[str, Any] = {}
+    for document in documents if isinstance(documents, list) else [documents]:
+        merged |= document if isinstance(document, dict) else {}
+    return merged
 
 
-@contextmanager
-def _opened(path: Path, mode: Literal["r", "r+", "w"]) -> Iterator[Any]:
-    """The file without HDF5's lock: a viewer that holds it open must not stop a run of hours."""
-    file = _open_patiently(path, mode)
+def _named_pixel(path: Path, info: Mapping[str, Any]) -> float | None:
+    named = info.get("Pixelsize")
     try:
-        yield file
-    finally:
-        file.close()
+        return float(named) / 1000 if named else None
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: its description gives Pixelsize as {named!r}, not in nm") from None
 
 
-def _open_patiently(path: Path, mode: Literal["r", "r+", "w"]) -> Any:
-    """Within one process HDF5 refuses to read and write a file at once: wait for the other thread's block."""
-    import h5py
-
-    for pause in (0.05, 0.2, 0.5, 1.0):
-        try:
-            return h5py.File(path, mode, locking=False)
-        except OSError as error:
-            if "already open" not in str(error):
-                raise
-            time.sleep(pause)
-    return h5py.File(path, mode, locking=False)
+def _parsed(path: Path, described: str) -> Any:
+    try:
+        return json.loads(described)
+    except ValueError as error:
+        raise InputError(f"{path}: its description is damaged ({error})") from error

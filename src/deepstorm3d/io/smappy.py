@@ -1,4 +1,9 @@
-"""smappy HDF5 tables: one dataset per column, nm from the centre of the first pixel, frames from 0."""
+"""smappy HDF5 tables: one dataset per column, nm from the centre of the first pixel, frames from 0.
+
+x is the column, y the row; z in nm with our sign. σ are ``x_err_nm`` and so on, ``n_in_group`` (smappy's name)
+the frames joined into a row of a linked list; ``prob`` and ``fit_quality`` are columns of ours. The pixel, the
+number of frames and the shape stand in the JSON attribute ``metadata``; the provenance is lost.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from .. import __version__
 from ..emitters import Localizations
 from ..errors import InputError
+from .columns import NM, Columns, pixel_size, sigma_source
+from .hdf5 import opened, reading, text
 from .header import TableHeader
 from .parts import reserve_space
 
-__all__ = ["read_smappy", "write_smappy"]
+__all__ = ["is_smappy", "read_smappy", "write_smappy"]
+
+POSITIONS = ("x_nm", "y_nm", "z_nm")
+WHOLE_NUMBERS = ("frame", "n_in_group")
 
 
 def write_smappy(path: Path, table: Localizations, header: TableHeader) -> None:
-    """Write the whole table at once; σ become x_err_nm and so on, prob and fit_quality are extra columns."""
-    import h5py
-
+    """Write the whole table at once."""
     nm, sigma = table.xyz.double().cpu().numpy() * 1000, table.sigma_xyz.double().cpu().numpy() * 1000
     columns: dict[str, NDArray[Any]] = {
-        "frame": table.frame.cpu().numpy().astype(np.int64),
+        "frame": table.frame.cpu().numpy(),
         **{f"{axis}_nm": nm[:, index] for index, axis in enumerate("xyz")},
         **{f"{axis}_err_nm": sigma[:, index] for index, axis in enumerate("xyz")},
         "xy_err_nm": np.sqrt((sigma[:, 0] ** 2 + sigma[:, 1] ** 2) / 2),
@@ -36,20 +43,23 @@ def write_smappy(path: Path, table: Localizations, header: TableHeader) -> None:
         "background_err": table.sigma_background.cpu().numpy(),
         "fit_quality": table.fit_quality.cpu().numpy(),
     }
-    metadata = {
-        "camera": {"pixelsize_um": [header.pixel_um, header.pixel_um]},
-        "deepstorm3d": {
-            "version": __version__,
-            "frames": header.frames,
-            "shape": list(header.shape),
-            "sigma_source": table.sigma_source,
-        },
+    if table.detections is not None:
+        columns["n_in_group"] = table.detections.cpu().numpy()
+    for name, values in columns.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"column {name} has NaN or infinite values")
+    ours = {
+        "version": __version__,
+        "frames": header.frames,
+        "shape": list(header.shape),
+        "sigma_source": table.sigma_source,
     }
+    metadata = {"camera": {"pixelsize_um": header.pixel_um}, "deepstorm3d": ours}
     reserve_space(path, 8 * len(columns) * len(table) + 2**20)
-    with h5py.File(path, "w") as file:
+    with opened(path, "w") as file:
         group = file.create_group("locs")
         for name, values in columns.items():
-            kind = np.int64 if name == "frame" else np.float32
+            kind = np.int64 if name in WHOLE_NUMBERS else np.float32
             group.create_dataset(name, data=values.astype(kind), maxshape=(None,), chunks=(4096,))
         file.attrs.update(
             {"format": "smappy-localizations", "format_version": 1, "n_localizations": len(table)}
@@ -57,44 +67,56 @@ def write_smappy(path: Path, table: Localizations, header: TableHeader) -> None:
         file.attrs["metadata"] = json.dumps(metadata)
 
 
+def is_smappy(path: Path) -> bool:
+    """Whether an HDF5 file has smappy's group of columns."""
+    import h5py
+
+    with reading(path) as file:
+        return isinstance(file.get("locs"), h5py.Group)
+
+
 def read_smappy(path: Path, pixel_um: float | None = None) -> tuple[Localizations, TableHeader]:
     """Read a 3D smappy table (columns it lacks are 0, its probability 1).
 
-    pixel_um: used where the file does not name its pixel size.  Raises InputError for missing columns.
+    pixel_um: used where the file does not name its pixel size.
+    Raises InputError for missing columns, positions that are not finite, or an unknown pixel size.
     """
     import h5py
 
-    with h5py.File(path, "r") as file:
-        group: Any = file["locs"]
-        columns = {name: np.asarray(group[name][()]) for name in group if isinstance(group[name], h5py.Dataset)}
-        metadata = json.loads(str(file.attrs.get("metadata", "{}")) or "{}")
-    missing = [name for name in ("frame", "x_nm", "y_nm", "z_nm") if name not in columns]
-    if missing:
-        raise InputError(f"{path}: the smappy table has no column {', '.join(missing)}; a 3D table is needed")
-
-    def column(name: str, otherwise: float = 0.0) -> NDArray[Any]:
-        values = columns.get(name, np.full(len(columns["frame"]), otherwise))
-        return np.nan_to_num(values.astype(np.float64), nan=otherwise, posinf=otherwise, neginf=otherwise)
-
-    def tensor(values: NDArray[Any]) -> torch.Tensor:
-        return torch.from_numpy(values.astype(np.float32))
-
-    ours = metadata.get("deepstorm3d", {})
-    sigma = np.stack([column(f"{axis}_err_nm") for axis in "xyz"], axis=1) / 1000
+    with reading(path) as file:
+        group = file["locs"]
+        values = {name: group[name][()] for name in group if isinstance(group[name], h5py.Dataset)}
+        described = text(file.attrs.get("metadata", "{}")) or "{}"
+    # smappy writes a table without rows without columns, too.
+    columns = Columns(path, values or {name: np.zeros(0) for name in ("frame", *POSITIONS)})
+    columns.require(("frame", *POSITIONS), "smappy table")
+    camera, ours = _description(path, described)
+    named = np.ravel(np.asarray(camera.get("pixelsize_um"), dtype=np.float64))[0]
+    pixel = pixel_size(path, None if np.isnan(named) else float(named), pixel_um, rows=len(columns))
+    sigma = columns.sigmas([(f"{axis}_err_nm",) for axis in "xyz"], unit_um=NM)
     table = Localizations(
-        xyz=tensor(np.stack([column(f"{axis}_nm") for axis in "xyz"], axis=1) / 1000),
-        frame=torch.from_numpy(columns["frame"].astype(np.int64)),
-        photons=tensor(column("photons")),
-        background=tensor(column("background")),
-        probability=tensor(column("prob", 1.0)),
-        sigma_xyz=tensor(sigma),
-        sigma_photons=tensor(column("photons_err")),
-        sigma_background=tensor(column("background_err")),
-        fit_quality=tensor(column("fit_quality")),
-        sigma_source=ours.get("sigma_source", "fit" if sigma.any() else "none"),
+        xyz=columns.positions(POSITIONS, unit_um=NM),
+        frame=columns.frames(first=0),
+        photons=columns.tensor("photons"),
+        background=columns.tensor("background"),
+        probability=columns.tensor("prob", missing=1.0),
+        sigma_xyz=sigma,
+        sigma_photons=columns.tensor("photons_err"),
+        sigma_background=columns.tensor("background_err"),
+        fit_quality=columns.tensor("fit_quality"),
+        sigma_source=sigma_source(ours.get("sigma_source"), sigma),
+        detections=columns.detections("n_in_group"),
     )
-    pixel = np.ravel(metadata.get("camera", {}).get("pixelsize_um") or pixel_um or 1.0)[0]
     if "shape" in ours:
         height, width = ours["shape"]
-        return table, TableHeader(float(pixel), int(ours["frames"]), (int(height), int(width)))
-    return table, TableHeader.around(table, float(pixel))
+        return table, TableHeader(pixel, int(ours["frames"]), (int(height), int(width)))
+    return table, TableHeader.around(table, pixel or 1.0)
+
+
+def _description(path: Path, described: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the metadata say of the camera, and what we have added to them."""
+    try:
+        metadata = json.loads(described)
+        return dict(metadata.get("camera") or {}), dict(metadata.get("deepstorm3d") or {})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: its description is damaged ({error})") from error

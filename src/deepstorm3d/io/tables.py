@@ -1,22 +1,34 @@
-"""Tables of localizations and of true emitters in files; the format follows the file ending."""
+"""Tables of localizations and of true emitters in files: every format, and which one a file is in."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any
+
+import torch
 
 from ..emitters import Emitters, Localizations
 from ..errors import InputError
+from .challenge import is_challenge, read_challenge, write_challenge
+from .csv_table import column_names
+from .decode import is_decode, read_decode, write_decode
+from .deepstorm3d_csv import is_deepstorm3d_csv, read_deepstorm3d_csv
+from .growing import GrowingFile, TableWriter, write_whole
+from .hdf5 import reading
 from .header import TableHeader
 from .parts import claim_name, explain_write_errors, part_path
-from .picasso import PicassoFile, read_picasso
-from .smappy import read_smappy, write_smappy
-from .thunderstorm import ThunderstormFile, read_thunderstorm, read_thunderstorm_truth
+from .picasso import PicassoFile, is_picasso, read_picasso
+from .smap import is_smap, read_smap, write_smap
+from .smappy import is_smappy, read_smappy, write_smappy
+from .sml_mat import read_sml_mat
+from .thunderstorm import ThunderstormFile, is_thunderstorm, read_thunderstorm, read_thunderstorm_truth
 
 __all__ = [
+    "FORMATS",
+    "TableFormat",
     "TableHeader",
     "TableWriter",
     "open_table_writer",
@@ -28,106 +40,102 @@ __all__ = [
     "write_truth",
 ]
 
-KNOWN = "Picasso HDF5 (.hdf5), ThunderSTORM CSV (.csv) and smappy HDF5 (.h5)"
-Table = TypeVar("Table", Localizations, Emitters)
 
+@dataclass(frozen=True)
+class TableFormat:
+    """One kind of table file: a module of its own converts origin, axes, units and frame base.
 
-class _GrowingFile(Protocol):
-    """One format's file that grows block by block (`PicassoFile`, `ThunderstormFile`)."""
-
-    path: Path
-
-    def companions(self, path: Path) -> list[Path]: ...
-    def create(self) -> None: ...
-    def resume(self) -> tuple[int, int]: ...
-    def append(self, table: Any, *, frames_done: int, first_row: int) -> None: ...
-    def forget_progress(self) -> None: ...
-
-
-class TableWriter(Generic[Table]):
-    """A table that grows in ``OUT.part.*`` and takes its final name when it is complete.
-
-    A context manager: a clean end is `finish`; an exception (Ctrl-C too) leaves the part file, from
-    which ``resume=True`` goes on. `next_frame`: frames done so far, the first one still to do.
+    name: as ``convert --to`` takes it;  title: for people;  endings: of its files, the first one the usual;
+    sniff: whether a file with such an ending is of this kind;  read: rows and header of a file, given the
+    pixel in µm for one that does not name it;  write: a whole table;  grow: a file that takes it in blocks,
+    made from its path, the header and a table that has the columns of all blocks.
+    A format has `write` or `grow`; with neither it is read only.
     """
 
-    def __init__(self, path: Path, growing: _GrowingFile, *, overwrite: bool, resume: bool) -> None:
-        self.path = path
-        self._file = growing
-        self.next_frame = 0
-        self._rows = 0
-        _refuse_foreign_sidecars([*growing.companions(path), *growing.companions(growing.path)])
-        for name in growing.companions(path):
-            claim_name(name, overwrite=overwrite)
-        part = growing.path
-        if resume and part.exists():
-            with self._explained():
-                self.next_frame, self._rows = growing.resume()
-        elif part.exists() and not overwrite:
-            raise InputError(
-                f"{part} holds an interrupted run; go on with it (--resume), start again (--overwrite), "
-                "or move it away"
-            )
-        else:
-            self._create()
+    name: str
+    title: str
+    endings: tuple[str, ...]
+    sniff: Callable[[Path], bool]
+    read: Callable[[Path, float | None], tuple[Localizations, TableHeader]]
+    write: Callable[[Path, Localizations, TableHeader], None] | None = None
+    grow: Callable[[Path, TableHeader, Localizations], GrowingFile] | None = None
 
-    def _create(self) -> None:
-        try:
-            with explain_write_errors(self.path, "Free some space or choose another folder."):
-                self._file.create()
-        except BaseException:
-            self.discard()
-            raise
+    @property
+    def writes(self) -> bool:
+        return self.write is not None or self.grow is not None
 
-    def append(self, table: Table, *, frames_done: int) -> None:
-        """Add the rows of the frames next_frame … frames_done−1 (any number of rows, none too).
 
-        Raises ValueError for rows of other frames or non-finite values; InputError where the disk fails,
-        with all earlier blocks kept.
-        """
-        if frames_done < self.next_frame:
-            raise ValueError(f"{self.next_frame} frames are done already, got a block up to {frames_done}")
-        if len(table) and not (
-            self.next_frame <= int(table.frame.min()) <= int(table.frame.max()) < frames_done
-        ):
-            raise ValueError(
-                f"rows of frames {int(table.frame.min())} to {int(table.frame.max())} in a block of "
-                f"{self.next_frame} to {frames_done - 1}"
-            )
-        with self._explained():
-            self._file.append(table, frames_done=frames_done, first_row=self._rows)
-        self.next_frame = frames_done
-        self._rows += len(table)
+def _named(is_of_kind: Callable[[Sequence[str]], bool]) -> Callable[[Path], bool]:
+    """The test of a CSV by the names of its columns."""
+    return lambda path: is_of_kind(column_names(path))
 
-    def finish(self) -> None:
-        """Give the table its final name."""
-        parts, finals = self._file.companions(self._file.path), self._file.companions(self.path)
-        with self._explained():
-            for part, final in zip(parts, finals, strict=True):
-                os.replace(part, final)
-        self._file.forget_progress()
 
-    def discard(self) -> None:
-        """Delete what was written: there is nothing to resume."""
-        self._file.forget_progress()
-        for part in self._file.companions(self._file.path):
-            part.unlink(missing_ok=True)
-
-    def _explained(self) -> Any:
-        return explain_write_errors(
-            self.path,
-            f"Free some space or choose another folder. What is done is kept in {self._file.path.name}; "
-            "--resume goes on from there",
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.finish()
+# A new format is one module and one entry here. The first that fits is taken: on reading by its `sniff`,
+# on writing by its usual ending.
+FORMATS = (
+    TableFormat(
+        name="picasso",
+        title="Picasso HDF5",
+        endings=(".hdf5", ".h5"),
+        sniff=is_picasso,
+        read=read_picasso,
+        grow=PicassoFile,
+    ),
+    TableFormat(
+        name="smappy",
+        title="smappy HDF5",
+        endings=(".h5", ".hdf5"),
+        sniff=is_smappy,
+        read=read_smappy,
+        write=write_smappy,
+    ),
+    TableFormat(
+        name="decode",
+        title="DECODE HDF5",
+        endings=(".h5", ".hdf5"),
+        sniff=is_decode,
+        read=read_decode,
+        write=write_decode,
+    ),
+    TableFormat(
+        name="deepstorm3d",
+        title="DeepSTORM3D CSV",
+        endings=(".csv",),
+        sniff=_named(is_deepstorm3d_csv),
+        read=read_deepstorm3d_csv,
+    ),
+    TableFormat(
+        name="thunderstorm",
+        title="ThunderSTORM CSV",
+        endings=(".csv",),
+        sniff=_named(is_thunderstorm),
+        read=read_thunderstorm,
+        grow=ThunderstormFile,
+    ),
+    TableFormat(
+        name="smap",
+        title="SMAP CSV",
+        endings=(".csv",),
+        sniff=_named(is_smap),
+        read=read_smap,
+        write=write_smap,
+    ),
+    TableFormat(
+        name="challenge",
+        title="SMLM challenge 2016 CSV",
+        endings=(".csv",),
+        sniff=_named(is_challenge),
+        read=read_challenge,
+        write=write_challenge,
+    ),
+    TableFormat(
+        name="sml",
+        title="SMAP _sml.mat",
+        endings=(".mat",),
+        sniff=lambda path: True,  # the reader says what is missing
+        read=read_sml_mat,
+    ),
+)
 
 
 def open_table_writer(
@@ -140,7 +148,7 @@ def open_table_writer(
     overwrite: bool = False,
     resume: bool = False,
 ) -> TableWriter[Localizations]:
-    """A growing table of localizations, .hdf5 (Picasso) or .csv (ThunderSTORM).
+    """A growing table of localizations, .hdf5 (Picasso) or .csv (ThunderSTORM); rows are single frames.
 
     pixel_um: object pixel, µm;  frames, shape (height, width) px: of the movie;  provenance: what made the
     rows, kept in .hdf5;  resume: go on with ``OUT.part.*`` where there is one.
@@ -148,14 +156,11 @@ def open_table_writer(
     part of another recording, or a failed write.
     """
     path, header = Path(path), TableHeader(pixel_um, frames, shape, provenance or {})
-    suffix = path.suffix.lower()
-    if suffix == ".hdf5":
-        return TableWriter(path, PicassoFile(part_path(path), header), overwrite=overwrite, resume=resume)
-    if suffix == ".csv":
-        return TableWriter(path, ThunderstormFile(part_path(path), header), overwrite=overwrite, resume=resume)
-    if suffix == ".h5":
-        raise InputError(f"{path}: a smappy table cannot grow; write .hdf5 or .csv and convert it")
-    raise _unknown(path)
+    kind = _format_to_write(path, None)
+    if kind.grow is None:
+        raise InputError(f"{path}: a {kind.name} table cannot grow; write .hdf5 or .csv and convert it")
+    growing = kind.grow(part_path(path), header, Localizations.empty())
+    return TableWriter(path, growing, overwrite=overwrite, resume=resume)
 
 
 def open_truth_writer(
@@ -165,7 +170,7 @@ def open_truth_writer(
     path = Path(path)
     if path.suffix.lower() != ".csv":
         raise InputError(f"{path}: a table of true emitters is written as .csv, not '{path.suffix}'")
-    growing = ThunderstormFile(part_path(path), TableHeader(pixel_um, frames, shape), truth=True)
+    growing = ThunderstormFile(part_path(path), TableHeader(pixel_um, frames, shape), Emitters.empty())
     return TableWriter(path, growing, overwrite=overwrite, resume=False)
 
 
@@ -177,29 +182,30 @@ def write_table(
     frames: int,
     shape: tuple[int, int],
     provenance: Mapping[str, Any] | None = None,
+    format: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a whole table; the ending says how: .hdf5 Picasso, .csv ThunderSTORM, .h5 smappy.
 
-    Arguments as in `open_table_writer`.  Raises InputError for another ending, an existing file without
-    `overwrite`, or a failed write, after which nothing stands under the final name.
+    format: the name of one of `FORMATS` where the ending means another;  other arguments as in
+    `open_table_writer`.  Raises InputError for an unknown ending or format, an ending that is not the
+    format's, an existing file without `overwrite`, or a failed write, after which nothing stands under the
+    final name.
     """
     path, header = Path(path), TableHeader(pixel_um, frames, shape, provenance or {})
-    suffix = path.suffix.lower()
-    claim_name(path, overwrite=overwrite)
-    if suffix == ".h5":
+    kind = _format_to_write(path, format)
+    if kind.grow is not None:
+        growing = kind.grow(part_path(path), header, localizations)
+        write_whole(TableWriter(path, growing, overwrite=overwrite, resume=False), localizations, frames)
+    elif kind.write is not None:
+        claim_name(path, overwrite=overwrite)
         part = part_path(path)
         try:
             with explain_write_errors(path, "Free some space or choose another folder."):
-                write_smappy(part, localizations, header)
+                kind.write(part, localizations, header)
                 os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
-        return
-    if suffix not in (".hdf5", ".csv"):
-        raise _unknown(path)
-    growing = (PicassoFile if suffix == ".hdf5" else ThunderstormFile)(part_path(path), header)
-    _write_whole(TableWriter(path, growing, overwrite=overwrite, resume=False), localizations, frames)
 
 
 def write_truth(
@@ -213,26 +219,19 @@ def write_truth(
 ) -> None:
     """Write a whole table of true emitters as ThunderSTORM CSV; arguments and errors as in `write_table`."""
     writer = open_truth_writer(path, pixel_um=pixel_um, frames=frames, shape=shape, overwrite=overwrite)
-    _write_whole(writer, emitters, frames)
-
-
-def _write_whole(writer: TableWriter[Table], table: Table, frames: int) -> None:
-    """One block and the final name; a part of it is worth nothing, so none is left."""
-    try:
-        with writer:
-            writer.append(table, frames_done=max(frames, int(table.frame.max()) + 1 if len(table) else 0))
-    except BaseException:
-        writer.discard()
-        raise
+    write_whole(writer, emitters, frames)
 
 
 def read_table(path: str | Path, *, pixel_um: float | None = None) -> Localizations:
-    """Read localizations from Picasso HDF5, ThunderSTORM CSV or smappy HDF5.
+    """Read localizations from a file of any of `FORMATS`; its contents say which.
 
-    pixel_um: needed only for a file that does not name its pixel size.
-    Raises InputError for a missing file, an unknown format, missing columns or an unknown pixel size.
+    pixel_um: needed only for a file that does not name its pixel size; 0.0 takes the positions of a file in
+    nm as they stand.
+    Raises InputError for a missing or damaged file, an unknown format, missing columns, text in place of
+    numbers, positions that are not finite, or an unknown pixel size.
     """
-    return _read(Path(path), pixel_um)[0]
+    path = Path(path)
+    return _format_of(path).read(path, pixel_um)[0]
 
 
 def read_header(path: str | Path, *, pixel_um: float | None = None) -> TableHeader:
@@ -241,7 +240,8 @@ def read_header(path: str | Path, *, pixel_um: float | None = None) -> TableHead
     Where the format does not hold them (.csv), frames and shape are the smallest that hold its rows.
     Arguments and errors as in `read_table`.
     """
-    return _read(Path(path), pixel_um)[1]
+    path = Path(path)
+    return _format_of(path).read(path, pixel_um)[1]
 
 
 def read_truth(path: str | Path, *, pixel_um: float | None = None) -> Emitters:
@@ -250,57 +250,49 @@ def read_truth(path: str | Path, *, pixel_um: float | None = None) -> Emitters:
     Arguments and errors as in `read_table`.
     """
     path = Path(path)
-    if path.suffix.lower() == ".csv":
-        _require_file(path)
+    if _format_of(path).name == "thunderstorm":
         return read_thunderstorm_truth(path, pixel_um)
-    import torch
-
     found = read_table(path, pixel_um=pixel_um)
-    return Emitters(
-        xyz=found.xyz, frame=found.frame, photons=found.photons, id=torch.arange(len(found), dtype=torch.int64)
-    )
+    number = torch.arange(len(found), dtype=torch.int64)
+    return Emitters(xyz=found.xyz, frame=found.frame, photons=found.photons, id=number)
 
 
-def _read(path: Path, pixel_um: float | None) -> tuple[Localizations, TableHeader]:
-    _require_file(path)
-    if path.suffix.lower() == ".csv":
-        return read_thunderstorm(path, pixel_um)
-    if path.suffix.lower() not in (".hdf5", ".h5"):
-        raise _unknown(path)
-    import h5py
-
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            locs = file.get("locs")
-            picasso, smappy = isinstance(locs, h5py.Dataset), isinstance(locs, h5py.Group)
-            names = ", ".join(file)
-        if picasso:
-            return read_picasso(path, pixel_um)
-        if smappy:
-            return read_smappy(path, pixel_um)
-    except OSError as error:
-        raise InputError(f"{path}: not an HDF5 file, or damaged ({error})") from error
-    raise InputError(
-        f"{path}: no table '/locs' in this HDF5 file (it has: {names or 'nothing'}); known are {KNOWN}"
-    )
-
-
-def _refuse_foreign_sidecars(names: list[Path]) -> None:
-    """A table's YAML sidecar may share its name with the user's experiment file: never replace that."""
-    for sidecar in names:
-        if sidecar.suffix == ".yaml" and sidecar.exists():
-            text = sidecar.read_text(encoding="utf-8", errors="replace")
-            if "Width:" not in text or "Frames:" not in text:
-                raise InputError(
-                    f"{sidecar} exists and does not belong to a table; it would be replaced by the description "
-                    "that Picasso reads beside the output: give the output another name"
-                )
-
-
-def _require_file(path: Path) -> None:
+def _format_of(path: Path) -> TableFormat:
+    """The format of a file, by its ending and what is in it."""
     if not path.is_file():
         raise InputError(f"{path}: there is no such table; check the name")
+    possible = [kind for kind in FORMATS if path.suffix.lower() in kind.endings]
+    if not possible:
+        raise _unknown(path)
+    found = next((kind for kind in possible if kind.sniff(path)), None)
+    if found is not None:
+        return found
+    known = ", ".join(kind.title for kind in possible)
+    if possible[0].endings == (".csv",):
+        names = ", ".join(column_names(path)) or "(none)"
+        raise InputError(f"{path}: no known table has these columns: {names}; known are {known}")
+    with reading(path) as file:
+        names = ", ".join(file) or "nothing"
+    raise InputError(f"{path}: no known table in this HDF5 file (it has: {names}); known are {known}")
+
+
+def _format_to_write(path: Path, name: str | None) -> TableFormat:
+    """The format of that name, or the one whose usual ending the path has."""
+    suffix, writable = path.suffix.lower(), [kind for kind in FORMATS if kind.writes]
+    if name is None:
+        usual = next((kind for kind in writable if kind.endings[0] == suffix), None)
+        if usual is None:
+            raise _unknown(path)
+        return usual
+    kind = next((kind for kind in writable if kind.name == name), None)
+    if kind is None:
+        known = ", ".join(kind.name for kind in writable)
+        raise InputError(f"'{name}' is no format of a table that can be written; there are {known}")
+    if suffix not in kind.endings:
+        raise InputError(f"{path}: {kind.title} is written as {' or '.join(kind.endings)}, not '{path.suffix}'")
+    return kind
 
 
 def _unknown(path: Path) -> InputError:
-    return InputError(f"{path}: unknown kind of table '{path.suffix}'; known are {KNOWN}")
+    known = ", ".join(f"{kind.title} ({kind.endings[0]})" for kind in FORMATS)
+    return InputError(f"{path}: unknown kind of table '{path.suffix}'; known are {known}")

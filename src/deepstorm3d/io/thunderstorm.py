@@ -2,15 +2,14 @@
 
 A position there is (j + 0.5)·pixel where ours is j·pixel. The columns of ThunderSTORM's 3D table come
 first (``sigma1``, ``sigma2`` a nominal spot width; ``chi2`` the deviance per pixel; ``bkgstd`` the square
-root of the background), then ours: one σ per axis, probability, and two that make the file
-self-describing: ``sigma_source`` (0 none, 1 network, 2 crlb, 3 fit) and ``pixel [nm]``, which tells the
-reader the half pixel. Numbers are fixed-point, as ThunderSTORM's parser needs them.
+root of the background; ``detections`` 1 in a list that was not linked, and a list in which all are 1 is read
+as one), then ours: one σ per axis, probability, and two that make the file self-describing:
+``sigma_source`` (0 none, 1 network, 2 crlb, 3 fit) and ``pixel [nm]``, which tells the reader the half
+pixel. Numbers are fixed-point, as ThunderSTORM's parser needs them.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Sequence
@@ -23,25 +22,31 @@ from numpy.typing import NDArray
 
 from ..emitters import Emitters, Localizations, SigmaSource
 from ..errors import InputError
+from .columns import NM, Columns, pixel_size, sigma_source
+from .csv_table import csv_lines, read_csv
 from .header import NOMINAL_PSF_SIGMA_PX, TableHeader
 from .parts import write_text_atomically
 
-__all__ = ["ThunderstormFile", "read_thunderstorm", "read_thunderstorm_truth"]
+__all__ = ["ThunderstormFile", "is_thunderstorm", "read_thunderstorm", "read_thunderstorm_truth"]
 
+POSITIONS = ("x [nm]", "y [nm]", "z [nm]")
+ORIGIN_PX = 0.5
+"""Where the file has the centre of the first pixel."""
 SIGMA_SOURCES: tuple[SigmaSource, ...] = get_args(SigmaSource)
-Columns = dict[str, tuple[Any, str]]
+Formatted = dict[str, tuple[Any, str]]
 
 
 class ThunderstormFile:
-    """A growing CSV of localizations (or, `truth`, of emitters): whole blocks only.
+    """A growing CSV of localizations or of true emitters: whole blocks only.
 
     ``NAME.part.json`` beside the growing file counts frames, rows and bytes done; what lies beyond
     that count is an unfinished block.
+    like: a table (without rows, too) of the kind of all blocks to come.
     """
 
-    def __init__(self, path: Path, header: TableHeader, *, truth: bool = False) -> None:
+    def __init__(self, path: Path, header: TableHeader, like: Localizations | Emitters) -> None:
         self.path, self.header = path, header
-        self._empty: Localizations | Emitters = Emitters.empty() if truth else Localizations.empty()
+        self._empty = type(like).empty()
         self._bytes = 0
 
     @property
@@ -90,7 +95,7 @@ class ThunderstormFile:
         """Add a block; the count of frames done is raised only when its rows are on the disk."""
         if type(table) is not type(self._empty):
             raise ValueError(f"this file holds {type(self._empty).__name__}, not {type(table).__name__}")
-        text = _lines(_columns(table, self.header, first_row))
+        text = csv_lines(_columns(table, self.header, first_row), len(table))
         with self.path.open("r+b") as handle:
             handle.seek(self._bytes)
             handle.truncate()
@@ -113,39 +118,37 @@ class ThunderstormFile:
         write_text_atomically(self._progress, json.dumps(done))
 
 
+def is_thunderstorm(names: Sequence[str]) -> bool:
+    """Whether a CSV with these columns is ThunderSTORM's."""
+    return "x [nm]" in names
+
+
 def read_thunderstorm(path: Path, pixel_um: float | None = None) -> tuple[Localizations, TableHeader]:
     """Read a ThunderSTORM table of localizations in 3D (columns it lacks are 0, its probability 1).
 
     pixel_um: used where the file does not name its pixel size; 0.0 takes positions as they stand.
-    Raises InputError for missing columns, text in place of numbers, or an unknown pixel size.
+    Raises InputError for missing columns, text in place of numbers, positions that are not finite, or an
+    unknown pixel size.
     """
-    columns = _read_columns(path)
-    half, pixel = _half_pixel_nm(columns, path, pixel_um)
-    both = _first(columns, ("uncertainty_xy [nm]", "uncertainty [nm]"), 0.0)
-    sigma = np.stack(
-        [
-            columns.get("std_x [nm]", both),
-            columns.get("std_y [nm]", both),
-            _first(columns, ("uncertainty_z [nm]",), 0.0),
-        ]
-    )
-    code = columns.get("sigma_source")
-    source: SigmaSource = "fit" if np.any(sigma > 0) else "none"
-    if code is not None and len(code) and 0 <= code[0] < len(SIGMA_SOURCES):
-        source = SIGMA_SOURCES[int(code[0])]
+    columns, pixel = _read(path, pixel_um)
+    both = ("uncertainty_xy [nm]", "uncertainty [nm]")
+    names = (("std_x [nm]", *both), ("std_y [nm]", *both), ("uncertainty_z [nm]",))
+    sigma = columns.sigmas(names, unit_um=NM)
+    detections = columns.detections("detections")
     table = Localizations(
-        xyz=_positions(columns, half),
+        xyz=_positions(columns, pixel),
         frame=_frames(columns),
-        photons=_tensor(_first(columns, ("intensity [photon]", "intensity [au]"), 0.0)),
-        background=_tensor(_first(columns, ("offset [photon]",), 0.0)),
-        probability=_tensor(_first(columns, ("prob",), 1.0)),
-        sigma_xyz=_tensor(np.nan_to_num(sigma.T / 1000, posinf=0.0)),
-        sigma_photons=_tensor(_first(columns, ("std_intensity [photon]",), 0.0)),
-        sigma_background=_tensor(_first(columns, ("std_offset [photon]",), 0.0)),
-        fit_quality=_tensor(_first(columns, ("chi2",), 0.0)),
-        sigma_source=source,
+        photons=columns.tensor("intensity [photon]", "intensity [au]"),
+        background=columns.tensor("offset [photon]"),
+        probability=columns.tensor("prob", missing=1.0),
+        sigma_xyz=sigma,
+        sigma_photons=columns.tensor("std_intensity [photon]"),
+        sigma_background=columns.tensor("std_offset [photon]"),
+        fit_quality=columns.tensor("chi2"),
+        sigma_source=sigma_source(_named_source(columns), sigma),
+        detections=detections if detections is not None and (detections > 1).any() else None,
     )
-    return table, TableHeader.around(table, pixel)
+    return table, TableHeader.around(table, pixel or 1.0)
 
 
 def read_thunderstorm_truth(path: Path, pixel_um: float | None = None) -> Emitters:
@@ -153,26 +156,49 @@ def read_thunderstorm_truth(path: Path, pixel_um: float | None = None) -> Emitte
 
     pixel_um and errors as in `read_thunderstorm`.
     """
-    columns = _read_columns(path)
-    half, _ = _half_pixel_nm(columns, path, pixel_um)
-    blur = columns.get("blur [px]")
-    count = len(columns["frame"])
+    columns, pixel = _read(path, pixel_um)
+    blur = columns.numbers("blur [px]", missing=-1.0)
+    number = columns.numbers("id") if "id" in columns else np.arange(len(columns))
     return Emitters(
-        xyz=_positions(columns, half),
+        xyz=_positions(columns, pixel),
         frame=_frames(columns),
-        photons=_tensor(_first(columns, ("intensity [photon]", "intensity [au]"), 0.0)),
-        id=torch.from_numpy(columns.get("id", np.arange(count, dtype=np.float64)).astype(np.int64)),
-        blur_px=_tensor(blur) if blur is not None and count and (blur >= 0).all() else None,
+        photons=columns.tensor("intensity [photon]", "intensity [au]"),
+        id=torch.from_numpy(number.astype(np.int64)),
+        blur_px=columns.tensor("blur [px]") if len(columns) and (blur >= 0).all() else None,
     )
 
 
-def _columns(table: Localizations | Emitters, header: TableHeader, first_row: int) -> Columns:
+def _read(path: Path, pixel_um: float | None) -> tuple[Columns, float]:
+    """The columns and the pixel in µm."""
+    columns = read_csv(path)
+    columns.require(("frame", *POSITIONS), "ThunderSTORM table")
+    names_it = "pixel [nm]" in columns and len(columns)
+    named_um = float(columns.raw("pixel [nm]")[0]) / 1000 if names_it else None
+    return columns, pixel_size(path, named_um, pixel_um, rows=len(columns))
+
+
+def _positions(columns: Columns, pixel_um: float) -> torch.Tensor:
+    return columns.positions(POSITIONS, unit_um=NM, origin_um=ORIGIN_PX * pixel_um)
+
+
+def _frames(columns: Columns) -> torch.Tensor:
+    # Picasso's export for ThunderSTORM has neither the half pixel nor the frame base of ThunderSTORM.
+    return columns.frames(first=1, hint="; a list that comes from Picasso is read from its .hdf5")
+
+
+def _named_source(columns: Columns) -> SigmaSource | None:
+    code = columns.numbers("sigma_source", missing=-1.0)
+    known = "sigma_source" in columns and len(code) > 0 and 0 <= code[0] < len(SIGMA_SOURCES)
+    return SIGMA_SOURCES[int(code[0])] if known else None
+
+
+def _columns(table: Localizations | Emitters, header: TableHeader, first_row: int) -> Formatted:
     """Every column of the file: name -> (values or one constant, format)."""
     nm = table.xyz.double().cpu().numpy() * 1000
-    half, spot = header.pixel_nm / 2, NOMINAL_PSF_SIGMA_PX * header.pixel_nm
+    half, spot = ORIGIN_PX * header.pixel_nm, NOMINAL_PSF_SIGMA_PX * header.pixel_nm
     truth = isinstance(table, Emitters)
     number = _numbers(table.id) if truth else np.arange(first_row, first_row + len(table)) + 1
-    columns: Columns = {
+    columns: Formatted = {
         "id": (number, "%d"),
         "frame": (_numbers(table.frame) + 1, "%d"),
         "x [nm]": (nm[:, 0] + half, "%.4f"),
@@ -186,7 +212,7 @@ def _columns(table: Localizations | Emitters, header: TableHeader, first_row: in
     return columns | {"pixel [nm]": (header.pixel_nm, "%.6f")}
 
 
-def _truth_columns(table: Emitters) -> Columns:
+def _truth_columns(table: Emitters) -> Formatted:
     blur = -1.0 if table.blur_px is None else _numbers(table.blur_px)
     return {
         "offset [photon]": (0.0, "%.4f"),
@@ -195,7 +221,7 @@ def _truth_columns(table: Emitters) -> Columns:
     }
 
 
-def _found_columns(table: Localizations) -> Columns:
+def _found_columns(table: Localizations) -> Formatted:
     sigma = table.sigma_xyz.double().cpu().numpy() * 1000
     background = _numbers(table.background)
     return {
@@ -204,7 +230,7 @@ def _found_columns(table: Localizations) -> Columns:
         "chi2": (_numbers(table.fit_quality), "%.6f"),
         "uncertainty_xy [nm]": (np.sqrt((sigma[:, 0] ** 2 + sigma[:, 1] ** 2) / 2), "%.4f"),
         "uncertainty_z [nm]": (sigma[:, 2], "%.4f"),
-        "detections": (1, "%d"),
+        "detections": (1 if table.detections is None else _numbers(table.detections), "%d"),
         "prob": (_numbers(table.probability), "%.7f"),
         "std_x [nm]": (sigma[:, 0], "%.4f"),
         "std_y [nm]": (sigma[:, 1], "%.4f"),
@@ -216,88 +242,3 @@ def _found_columns(table: Localizations) -> Columns:
 
 def _numbers(column: torch.Tensor) -> NDArray[Any]:
     return column.double().cpu().numpy()
-
-
-def _lines(columns: Columns) -> bytes:
-    rows = len(columns["frame"][0])
-    values = np.empty((rows, len(columns)))
-    for index, (name, (column, _)) in enumerate(columns.items()):
-        values[:, index] = column
-        if not np.isfinite(values[:, index]).all():
-            raise ValueError(f"column {name} has NaN or infinite values")
-    text = io.BytesIO()
-    np.savetxt(text, values, fmt=",".join(form for _, form in columns.values()))
-    return text.getvalue()
-
-
-def _read_columns(path: Path) -> dict[str, NDArray[np.float64]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            names = [name.strip() for name in next(csv.reader([handle.readline()]), [])]
-            _check_names(names, path)
-            position = handle.tell()
-            if not handle.readline().strip():
-                return {name: np.zeros(0) for name in names}
-            handle.seek(position)
-            values = np.loadtxt(handle, delimiter=",", ndmin=2, comments=None, quotechar='"')
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file, so not a CSV table") from error
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: a row cannot be read as numbers ({error})") from error
-    if values.shape[1] != len(names):
-        raise InputError(f"{path}: rows have {values.shape[1]} values, the header names {len(names)} columns")
-    return {name: values[:, index] for index, name in enumerate(names)}
-
-
-def _check_names(names: Sequence[str], path: Path) -> None:
-    missing = [name for name in ("frame", "x [nm]", "y [nm]", "z [nm]") if name not in names]
-    if missing:
-        raise InputError(
-            f"{path}: no column {', '.join(missing)}; the columns are {', '.join(names) or '(none)'}. "
-            "Known tables: ThunderSTORM CSV in 3D and nm (.csv), Picasso (.hdf5), smappy (.h5)"
-        )
-
-
-def _half_pixel_nm(
-    columns: dict[str, NDArray[np.float64]], path: Path, pixel_um: float | None
-) -> tuple[float, float]:
-    """Half a pixel in nm, and the pixel in µm (1 µm stands in where it does not matter)."""
-    named = columns.get("pixel [nm]")
-    if named is not None and len(named):
-        return float(named[0]) / 2, float(named[0]) / 1000
-    if pixel_um is None and len(columns["frame"]):
-        raise InputError(
-            f"{path}: the table does not say its pixel size, and ThunderSTORM counts from the corner of the "
-            "first pixel, half a pixel from ours; give the pixel size"
-        )
-    return (pixel_um or 0.0) * 500, pixel_um or 1.0
-
-
-def _positions(columns: dict[str, NDArray[np.float64]], half: float) -> torch.Tensor:
-    xyz = np.stack([columns["x [nm]"] - half, columns["y [nm]"] - half, columns["z [nm]"]], axis=1) / 1000
-    bad = ~np.isfinite(xyz).all(axis=1)
-    if bad.any():
-        raise InputError(
-            f"row {int(np.argmax(bad)) + 1} has no finite position ({int(bad.sum())} such rows); drop them"
-        )
-    return _tensor(xyz)
-
-
-def _frames(columns: dict[str, NDArray[np.float64]]) -> torch.Tensor:
-    frame = columns["frame"]
-    if len(frame) and not (np.isfinite(frame).all() and frame.min() >= 1):
-        raise InputError(f"frames count from 1 in a ThunderSTORM table; the smallest here is {frame.min():g}")
-    return torch.from_numpy(frame.astype(np.int64) - 1)
-
-
-def _first(
-    columns: dict[str, NDArray[np.float64]], names: Sequence[str], missing: float
-) -> NDArray[np.float64]:
-    found = next((columns[name] for name in names if name in columns), np.full(len(columns["frame"]), missing))
-    return np.nan_to_num(found, nan=missing, posinf=missing, neginf=missing)
-
-
-def _tensor(values: NDArray[np.float64]) -> torch.Tensor:
-    return torch.from_numpy(values.astype(np.float32))

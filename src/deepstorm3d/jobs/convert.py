@@ -10,14 +10,17 @@ from .reading import read_localizations, write_derived
 __all__ = ["convert_table"]
 
 
-def convert_table(source: Path, out: Path, *, pixel_nm: float | None = None, overwrite: bool = False) -> int:
-    """Write the list in the format of the ending of `out`; returns the number of rows.
+def convert_table(
+    source: Path, out: Path, *, to: str | None = None, pixel_nm: float | None = None, overwrite: bool = False
+) -> int:
+    """Write the list in another format, its origin, axes, units and frame base converted; returns its rows.
 
-    .hdf5 Picasso, .csv ThunderSTORM, .h5 smappy; origin, units and frame base are converted.
-    pixel_nm: camera pixel in the sample, for a source that does not name it.
+    to: name of the format (`io.tables.FORMATS`); None: by the ending of `out`, .hdf5 Picasso, .csv
+    ThunderSTORM, .h5 smappy;  pixel_nm: camera pixel in the sample, for a source that does not name it.
     Raises InputError for an unknown format, an unknown pixel size, or an output that cannot be written.
     """
     claim_name(out, overwrite=overwrite)
     table, header = read_localizations(source, pixel_nm)
-    write_derived(out, table.sort(), header, "convert", {"source": source.name}, overwrite=overwrite)
+    settings = {"source": source.name}
+    write_derived(out, table.sort(), header, "convert", settings, format=to, overwrite=overwrite)
     return len(table)

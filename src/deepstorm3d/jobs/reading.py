@@ -36,13 +36,15 @@ def write_derived(
     step: str,
     settings: Mapping[str, Any],
     *,
+    format: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a list that was made from another one; its provenance gains what was done.
 
     header: of the list it was made from;  step: the command ("drift", "filter", …);  settings: all that a
     reader needs to repeat it, anything that JSON can hold. ``provenance["steps"]`` lists them in order.
-    Raises InputError for an unknown ending, an existing file without `overwrite`, or a failed write.
+    format: where the ending of `out` means another one (`io.tables.FORMATS`).
+    Raises InputError for an unknown ending or format, an existing file without `overwrite`, or a failed write.
     """
     done = {"step": step, "program": f"deepstorm3d {__version__}", **settings}
     write_table(
@@ -52,5 +54,6 @@ def write_derived(
         frames=header.frames,
         shape=header.shape,
         provenance={**header.provenance, "steps": [*header.provenance.get("steps", []), done]},
+        format=format,
         overwrite=overwrite,
     )

@@ -143,8 +143,8 @@ def is_data(out: Path) -> bool:
 
 def list_in_box(source: Path, box: Box) -> Localizations:
     """The list to be drawn; raises InputError where none of its rows lies in the box."""
-    # 0 takes a ThunderSTORM table's positions as they stand, unless it names its pixel.
-    table = read_table(source, pixel_um=0.0 if source.suffix.lower() == ".csv" else None)
+    # 0 takes positions in nm as they stand, unless the file names its pixel.
+    table = read_table(source, pixel_um=0.0)
     if len(table) == 0:
         raise InputError(f"{source} holds no localization; there is nothing to render")
     if not box.inside(table.xyz.double().numpy()).any():
