@@ -21,7 +21,8 @@ class GrowingFile(Protocol):
 
     companions: all files of a table of that name, the table first;  create: start an empty table;
     resume: drop the rows of an unfinished block and return the frames and rows done;  append: add a block,
-    and count it only when its rows are on the disk;  forget_progress: drop that count.
+    and count it only when its rows are on the disk;  set_frames: the movie turned out to have so many frames;
+    forget_progress: drop that count.
     """
 
     path: Path
@@ -30,6 +31,7 @@ class GrowingFile(Protocol):
     def create(self) -> None: ...
     def resume(self) -> tuple[int, int]: ...
     def append(self, table: Any, *, frames_done: int, first_row: int) -> None: ...
+    def set_frames(self, frames: int) -> None: ...
     def forget_progress(self) -> None: ...
 
 
@@ -88,8 +90,11 @@ class TableWriter(Generic[Table]):
         self.next_frame = frames_done
         self._rows += len(table)
 
-    def finish(self) -> None:
-        """Give the table its final name."""
+    def finish(self, frames: int | None = None) -> None:
+        """Give the table its final name; frames: in the movie, where that was not known before."""
+        if frames is not None:
+            with self._explained():
+                self._file.set_frames(frames)
         parts, finals = self._file.companions(self._file.path), self._file.companions(self.path)
         with self._explained():
             for part, final in zip(parts, finals, strict=True):

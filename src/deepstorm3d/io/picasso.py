@@ -26,11 +26,19 @@ from .. import __version__
 from ..emitters import Localizations
 from ..errors import InputError
 from .columns import Columns, pixel_size, sigma_source
-from .hdf5 import opened, reading, text
+from .hdf5 import reading, text
 from .header import FRAME_BASE_NOTE, NOMINAL_PSF_SIGMA_PX, TableHeader
-from .parts import reserve_space
 
-__all__ = ["PicassoFile", "is_picasso", "read_picasso", "sidecar_path"]
+__all__ = [
+    "LINKED_ROW",
+    "PRIVATE",
+    "ROW",
+    "is_picasso",
+    "picasso_info",
+    "picasso_rows",
+    "read_picasso",
+    "sidecar_path",
+]
 
 FLOATS = (
     "x",
@@ -50,111 +58,12 @@ FLOATS = (
 )
 ROW = np.dtype([("frame", "<u4"), *((name, "<f4") for name in FLOATS)])
 LINKED_ROW = np.dtype([*((name, ROW[name]) for name in ROW.names or ()), ("len", "<u4")])
-CHUNK_ROWS = 4096
-SPARE_BYTES = 2**20
-"""More than one rewritten chunk and the index of chunks can need."""
 PRIVATE = "deepstorm3d"
 
 
 def sidecar_path(path: Path) -> Path:
     """The YAML file that Picasso before 0.11 needs beside the table."""
     return path.with_suffix(".yaml")
-
-
-class PicassoFile:
-    """A growing Picasso file: closed between blocks, so that it can be read at any time.
-
-    The group ``/deepstorm3d`` counts frames and rows done; rows beyond that count are an unfinished block.
-    like: a table (without rows, too) that has the columns of all blocks to come.
-    """
-
-    def __init__(self, path: Path, header: TableHeader, like: Localizations) -> None:
-        self.path, self.header = path, header
-        self._dtype = ROW if like.detections is None else LINKED_ROW
-
-    def companions(self, path: Path) -> list[Path]:
-        """All files that make up a table named `path`, the table first."""
-        return [path, sidecar_path(path)]
-
-    def create(self) -> None:
-        """Start an empty table."""
-        reserve_space(self.path, SPARE_BYTES)
-        with opened(self.path, "w") as file:
-            file.create_dataset(
-                "locs",
-                shape=(0,),
-                maxshape=(None,),
-                dtype=self._dtype,
-                chunks=(CHUNK_ROWS,),
-                compression="gzip",
-                shuffle=True,
-            )
-            file.create_dataset("metadata", data=json.dumps([_info(self.header)]))
-            private = file.create_group(PRIVATE)
-            private.create_dataset("provenance", data=json.dumps(dict(self.header.provenance), default=str))
-            private.attrs.update(
-                {
-                    "format_version": 1,
-                    "origin": "centre of the first pixel",
-                    "axis_order": "xyz",
-                    "pixel_um": self.header.pixel_um,
-                    "sigma_source": "none",
-                    "frames_done": 0,
-                    "rows_done": 0,
-                }
-            )
-        info = yaml.safe_dump_all([_info(self.header)], sort_keys=False)
-        sidecar_path(self.path).write_text(info, encoding="utf-8")
-
-    def resume(self) -> tuple[int, int]:
-        """Drop rows of an unfinished block; returns frames and rows done.
-
-        Raises InputError where the file is damaged or belongs to another recording.
-        """
-        try:
-            with opened(self.path, "r+") as file:
-                if PRIVATE not in file:
-                    raise InputError(f"{self.path} was not written by this program; it cannot be resumed")
-                done, info = file[PRIVATE].attrs, json.loads(text(file["metadata"]))[0]
-                here = _info(self.header)
-                for key in ("Width", "Height", "Frames", "Pixelsize"):
-                    if info[key] != here[key]:
-                        raise InputError(
-                            f"{self.path} belongs to another recording ({key} {info[key]}, now {here[key]}); "
-                            "give the same movie, or start again with --overwrite"
-                        )
-                frames, rows = int(done["frames_done"]), int(done["rows_done"])
-                file["locs"].resize((rows,))
-                return frames, rows
-        except (OSError, KeyError) as error:
-            raise InputError(
-                f"{self.path} is damaged and cannot be resumed ({error}); start again with --overwrite"
-            ) from error
-
-    def append(self, table: Localizations, *, frames_done: int, first_row: int) -> None:
-        """Add a block; the count of frames done is raised only when its rows are in the file."""
-        rows = _rows(table, self.header.pixel_um, self._dtype)
-        reserve_space(self.path, 2 * rows.nbytes + SPARE_BYTES)
-        with opened(self.path, "r+") as file:
-            private = file[PRIVATE].attrs
-            _agree_on_sigma(private, table, first_row)
-            locs = file["locs"]
-            locs.resize((first_row + len(rows),))
-            locs[first_row:] = rows
-            file.flush()
-            private["rows_done"] = first_row + len(rows)
-            private["frames_done"] = frames_done
-
-    def forget_progress(self) -> None:
-        """The counts stay in the complete table, where they do no harm."""
-
-
-def _agree_on_sigma(private: Any, table: Localizations, first_row: int) -> None:
-    if not len(table):
-        return
-    if first_row and private["sigma_source"] != table.sigma_source:
-        raise ValueError(f"rows with σ from '{table.sigma_source}' after rows from '{private['sigma_source']}'")
-    private["sigma_source"] = table.sigma_source
 
 
 def is_picasso(path: Path) -> bool:
@@ -189,7 +98,7 @@ def read_picasso(path: Path, pixel_um: float | None = None) -> tuple[Localizatio
     return table, TableHeader.around(table, pixel)
 
 
-def _rows(table: Localizations, pixel_um: float, dtype: np.dtype[Any]) -> NDArray[Any]:
+def picasso_rows(table: Localizations, pixel_um: float, dtype: np.dtype[Any]) -> NDArray[Any]:
     """The table as Picasso's rows."""
     xyz, sigma = table.xyz.double().cpu().numpy(), table.sigma_xyz.double().cpu().numpy()
     columns = {
@@ -242,7 +151,7 @@ def _table(columns: Columns, pixel_um: float, source: Any) -> Localizations:
     )
 
 
-def _info(header: TableHeader) -> dict[str, Any]:
+def picasso_info(header: TableHeader) -> dict[str, Any]:
     """Picasso's description of the recording."""
     return {
         "Generated by": f"deepstorm3d {__version__}",

@@ -20,7 +20,8 @@ from .growing import GrowingFile, TableWriter, write_whole
 from .hdf5 import reading
 from .header import TableHeader
 from .parts import claim_name, explain_write_errors, part_path
-from .picasso import PicassoFile, is_picasso, read_picasso
+from .picasso import is_picasso, read_picasso
+from .picasso_file import PicassoFile
 from .smap import is_smap, read_smap, write_smap
 from .smappy import is_smappy, read_smappy, write_smappy
 from .sml_mat import read_sml_mat

@@ -78,9 +78,11 @@ class ThunderstormFile:
                 f"{self.path} cannot be resumed: {self._progress.name} beside it, which counts what is done, "
                 f"cannot be read ({error}); start again with --overwrite"
             ) from error
-        if recording != self._recording():
+        here = self._recording()
+        # A movie that is still being recorded may have grown since.
+        if {**recording, "frames": 0} != {**here, "frames": 0} or recording["frames"] > here["frames"]:
             raise InputError(
-                f"{self.path} belongs to another recording ({recording}, now {self._recording()}); "
+                f"{self.path} belongs to another recording ({recording}, now {here}); "
                 "give the same movie, or start again with --overwrite"
             )
         if self.path.stat().st_size < size:
@@ -104,6 +106,9 @@ class ThunderstormFile:
             os.fsync(handle.fileno())
         self._bytes += len(text)
         self._save_progress(frames_done, first_row + len(table))
+
+    def set_frames(self, frames: int) -> None:
+        """The format does not hold the number of frames."""
 
     def forget_progress(self) -> None:
         """The table is complete: nothing is left to resume."""

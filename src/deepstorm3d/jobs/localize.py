@@ -117,7 +117,7 @@ def localize_movie(
         summary.complete = writer.next_frame >= source.last or not should_stop()
         if not summary.complete:
             return summary
-        writer.finish()
+        writer.finish(source.movie.shape[0])
         summary.warnings += source.movie.notes
     summary.warnings += _warnings(summary)
     return summary

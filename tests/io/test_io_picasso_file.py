@@ -1,0 +1,127 @@
+"""The growing HDF5 table: whatever a kill leaves of it, the blocks that were done come back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from deepstorm3d.emitters import Localizations
+from deepstorm3d.errors import InputError
+from deepstorm3d.io.tables import TableWriter, open_table_writer, read_header, read_table
+
+FRAMES = 12
+
+
+def block(start: int, rows: int = 5) -> Localizations:
+    generator = torch.Generator().manual_seed(start)
+    values = torch.rand(rows, 9, generator=generator)
+    return Localizations(
+        xyz=values[:, :3],
+        frame=start + torch.sort(torch.randint(3, (rows,), generator=generator)).values,
+        photons=1000 * values[:, 3],
+        background=values[:, 4],
+        probability=values[:, 5],
+        sigma_xyz=values[:, 6:],
+        sigma_photons=values[:, 3],
+        sigma_background=values[:, 4],
+        fit_quality=values[:, 5],
+        sigma_source="fit",
+    )
+
+
+def opened(path: Path, *, resume: bool = False, frames: int = FRAMES) -> TableWriter[Localizations]:
+    return open_table_writer(path, pixel_um=0.11, frames=frames, shape=(20, 30), resume=resume)
+
+
+def rows_of(path: Path) -> bytes:
+    with h5py.File(path, "r") as file:
+        return file["locs"][()].tobytes()  # type: ignore[index]
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path) -> bytes:
+    with opened(tmp_path / "whole.hdf5") as writer:
+        for start in range(0, FRAMES, 3):
+            writer.append(block(start), frames_done=start + 3)
+    return rows_of(tmp_path / "whole.hdf5")
+
+
+def half_done(path: Path) -> Path:
+    """Two blocks of four, then the process is gone."""
+    writer = opened(path)
+    for start in (0, 3):
+        writer.append(block(start), frames_done=start + 3)
+    return path.with_name("cut.part.hdf5")
+
+
+def complete(path: Path) -> int:
+    """Resume and finish; returns the frames that were done already."""
+    writer = opened(path, resume=True)
+    done = writer.next_frame
+    for start in range(done, FRAMES, 3):
+        writer.append(block(start), frames_done=start + 3)
+    writer.finish()
+    return done
+
+
+@pytest.mark.parametrize("damage", ["none", "truncated", "garbage", "empty", "gone inside", "behind"])
+def test_whatever_became_of_the_hdf5_file_the_table_is_the_same(
+    tmp_path: Path, undisturbed: bytes, damage: str
+):
+    part = half_done(tmp_path / "cut.hdf5")
+    content = part.read_bytes()
+    if damage == "truncated":
+        part.write_bytes(content[: len(content) // 3])
+    elif damage == "garbage":
+        part.write_bytes(
+            content[:200] + bytes(np.random.default_rng(0).integers(0, 256, len(content) - 200, np.uint8))
+        )
+    elif damage == "empty":
+        part.write_bytes(b"")
+    elif damage == "gone inside":
+        with h5py.File(part, "r+") as file:
+            del file["deepstorm3d"]
+    elif damage == "behind":
+        with h5py.File(part, "r+") as file:
+            file["locs"].resize((5,))  # type: ignore[union-attr]
+            file["deepstorm3d"].attrs.update({"rows_done": 5, "frames_done": 3})
+    assert complete(tmp_path / "cut.hdf5") == 6
+    assert rows_of(tmp_path / "cut.hdf5") == undisturbed
+    assert read_table(tmp_path / "cut.hdf5").sigma_source == "fit"
+    assert not list(tmp_path.glob("cut.part*"))
+
+
+def test_a_block_that_never_reached_the_journal_is_done_again(tmp_path: Path, undisturbed: bytes):
+    half_done(tmp_path / "cut.hdf5")
+    journal = tmp_path / "cut.part.rows"
+    journal.write_bytes(journal.read_bytes()[:-1])
+    assert complete(tmp_path / "cut.hdf5") == 3
+    assert rows_of(tmp_path / "cut.hdf5") == undisturbed
+
+
+def test_without_its_journal_it_says_so(tmp_path: Path):
+    half_done(tmp_path / "cut.hdf5")
+    (tmp_path / "cut.part.rows").unlink()
+    with pytest.raises(InputError, match=r"cut.part.rows.*--overwrite"):
+        opened(tmp_path / "cut.hdf5", resume=True)
+
+
+@pytest.mark.parametrize("suffix", ["hdf5", "csv"])
+def test_a_movie_may_grow_between_runs_but_not_shrink(tmp_path: Path, suffix: str):
+    writer = opened(tmp_path / f"o.{suffix}")
+    writer.append(block(0), frames_done=3)
+    with pytest.raises(InputError, match="another recording"):
+        opened(tmp_path / f"o.{suffix}", resume=True, frames=4)
+    writer = opened(tmp_path / f"o.{suffix}", resume=True, frames=20)
+    assert writer.next_frame == 3
+    writer.finish(25)
+    if suffix == "hdf5":
+        assert read_header(tmp_path / "o.hdf5").frames == 25
+        with h5py.File(tmp_path / "o.hdf5") as file:
+            assert json.loads(file["metadata"][()])[0]["Frames"] == 25  # type: ignore[index]
+        assert "Frames: 25" in (tmp_path / "o.yaml").read_text()
