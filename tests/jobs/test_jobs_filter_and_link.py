@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from deepstorm3d.analysis.linking import LinkRule
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.tables import read_header, read_table, write_table
 from deepstorm3d.jobs.filter import filter_table
-from deepstorm3d.jobs.link import LinkRule, link_table
+from deepstorm3d.jobs.link import link_table
 
 
 def found(molecules: int = 30, frames: int = 4) -> Localizations:
@@ -97,7 +98,7 @@ def test_a_column_that_the_list_does_not_have_is_named(tmp_path: Path):
 def test_a_slip_of_the_pen_and_a_name_that_is_taken_are_told_before_any_work(tmp_path: Path):
     source = write(tmp_path / "a.hdf5", found())
     with pytest.raises(InputError, match="did you mean 'photons'"):
-        filter_table(source, "photon > 1", tmp_path / "b.hdf5")
+        filter_table(tmp_path / "nowhere.hdf5", "photon > 1", tmp_path / "b.hdf5")
     with pytest.raises(InputError, match="must be a condition"):
         filter_table(tmp_path / "nowhere.hdf5", "photons", tmp_path / "b.hdf5")
     for write_again in (

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from deepstorm3d.analysis.linking import LinkRule
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import write_table
 from deepstorm3d.jobs.experiment import Experiment
 from deepstorm3d.jobs.filter import filter_table
-from deepstorm3d.jobs.link import LinkRule, link_table
+from deepstorm3d.jobs.link import link_table
 from deepstorm3d.jobs.presets import preset
 from deepstorm3d.jobs.report import write_report
 from deepstorm3d.jobs.report_parts import Facts, Section

@@ -17,7 +17,6 @@ An exponent is a plain number. A comparison with what cannot be computed (0/0, t
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -27,17 +26,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from .tokens import Token, marked, tokens_of
 
 __all__ = ["Condition", "parse_condition"]
 
 _LONGEST_TEXT, _DEEPEST, _GREATEST_EXPONENT = 2000, 40, 16.0
-
-_TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)|(?P<name>[A-Za-z_]\w*)"
-    r"|(?P<sign>\*\*|<=|>=|==|!=|&&|\|\||[-+*/^<>=&|~!(),]))",
-    re.ASCII,
-)
-_SAME_SIGN = {"and": "&", "&&": "&", "or": "|", "||": "|", "not": "~", "!": "~", "=": "==", "^": "**"}
 
 Lookup = Callable[[str], Any]
 _COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -90,20 +83,13 @@ def parse_condition(text: str) -> Condition:
     """
     if len(text) > _LONGEST_TEXT:
         raise InputError(f"the expression has {len(text)} characters; at most {_LONGEST_TEXT} are read")
-    parser = _Parser(text, _tokens(text))
+    parser = _Parser(text, tokens_of(text))
     part = parser.condition()
     parser.expect_end()
     parser.need(part, condition=True, where="the whole expression")
     if not parser.columns:
         raise InputError(f"'{text}' names no column: it would keep every row or none")
     return Condition(text, tuple(dict.fromkeys(parser.columns)), part.value)
-
-
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
-    at: int
 
 
 @dataclass(frozen=True)
@@ -115,44 +101,19 @@ class _Part:
     value: Callable[[Lookup], Any]
 
 
-def _tokens(text: str) -> list[_Token]:
-    found, at = [], 0
-    while text[at:].strip():
-        match = _TOKEN.match(text, at)
-        if match is None:
-            at += len(text[at:]) - len(text[at:].lstrip())
-            raise InputError(
-                f"{_marked(text, at)}: unexpected {text[at]!r}; an expression is made of columns, numbers, "
-                "< <= > >= == !=, & | ~, + - * / **, parentheses and abs sqrt log10 min max"
-            )
-        kind = match.lastgroup or ""
-        word = match[kind]
-        if kind == "name" and word.lower() in ("and", "or", "not"):
-            kind, word = "sign", word.lower()
-        found.append(_Token(kind, _SAME_SIGN.get(word, word) if kind == "sign" else word, match.start(kind)))
-        at = match.end()
-    return [*found, _Token("end", "", len(text))]
-
-
-def _marked(text: str, at: int) -> str:
-    """Where in the expression something is wrong: its number, and what stands there."""
-    rest = text[at : at + 12]
-    return f"at character {at + 1} of the expression ('{rest}')" if rest else "at the end of the expression"
-
-
 class _Parser:
     """Recursive descent, one method for each line of the grammar."""
 
-    def __init__(self, text: str, tokens: Sequence[_Token]) -> None:
+    def __init__(self, text: str, tokens: Sequence[Token]) -> None:
         self.text, self.tokens = text, tokens
         self.position, self.depth = 0, 0
         self.columns: list[str] = []
 
     @property
-    def token(self) -> _Token:
+    def token(self) -> Token:
         return self.tokens[self.position]
 
-    def take(self, *signs: str) -> _Token | None:
+    def take(self, *signs: str) -> Token | None:
         """The next token if it is one of these signs."""
         token = self.token
         if token.kind != "sign" or token.text not in signs:
@@ -161,7 +122,7 @@ class _Parser:
         return token
 
     def wrong(self, why: str, at: int | None = None) -> InputError:
-        return InputError(f"{_marked(self.text, self.token.at if at is None else at)}: {why}")
+        return InputError(f"{marked(self.text, self.token.at if at is None else at)}: {why}")
 
     def need(self, part: _Part, *, condition: bool, where: str) -> _Part:
         if part.is_condition == condition:
@@ -272,14 +233,14 @@ class _Parser:
             raise self.wrong("here a closing parenthesis is missing")
         return inside
 
-    def _number(self, token: _Token) -> _Part:
+    def _number(self, token: Token) -> _Part:
         self.position += 1
         number = float(token.text)
         if not np.isfinite(number):
             raise self.wrong(f"the number {token.text} is too large", token.at)
         return _Part(False, token.at, lambda _: number)
 
-    def _call(self, name: _Token) -> _Part:
+    def _call(self, name: Token) -> _Part:
         if name.text.lower() not in _FUNCTIONS:
             known = ", ".join(_FUNCTIONS)
             raise self.wrong(f"there is no function '{name.text}'; there are {known}", name.at)

@@ -9,13 +9,18 @@ import torch
 from torch import Tensor
 
 from ..emitters import Localizations
-from .columns import find_column
+from .columns import Column, find_column
 from .expressions import parse_condition
 
-__all__ = ["empty_columns", "rows_where"]
+__all__ = ["columns_asked", "empty_columns", "rows_where"]
 
 # Rows at once: columns in between stay in the processor's cache, and memory does not grow with the list.
 _BLOCK = 2**17
+
+
+def columns_asked(expression: str) -> dict[str, Column]:
+    """The columns of an expression by the names used there; raises InputError as `rows_where` does."""
+    return {name: find_column(name) for name in parse_condition(expression).columns}
 
 
 def rows_where(table: Localizations, expression: str) -> Tensor:
@@ -25,8 +30,7 @@ def rows_where(table: Localizations, expression: str) -> Tensor:
     ``probability >= 0.9`` keeps a row that the file gives as 0.9.
     Raises InputError for an expression that cannot be read, or an unknown column.
     """
-    condition = parse_condition(expression)
-    columns = {name: find_column(name) for name in condition.columns}
+    condition, columns = parse_condition(expression), columns_asked(expression)
     keep = np.zeros(len(table), dtype=bool)
     for begin in range(0, len(table), _BLOCK):
         part = table.select(slice(begin, begin + _BLOCK))
@@ -37,6 +41,9 @@ def rows_where(table: Localizations, expression: str) -> Tensor:
 
 def empty_columns(table: Localizations, expression: str) -> list[str]:
     """Measured columns that an expression asks about and that are 0 in every row: nobody filled them in."""
-    names = dict.fromkeys(find_column(name).name for name in parse_condition(expression).columns)
-    measured = [name for name in names if name not in ("x_nm", "y_nm", "z_nm", "frame")]
-    return [name for name in measured if len(table) and not find_column(name).values(table).any()]
+    measured = {
+        column.name: column
+        for column in columns_asked(expression).values()
+        if column.name not in ("x_nm", "y_nm", "z_nm", "frame")
+    }
+    return [name for name, column in measured.items() if len(table) and not column.values(table).any()]

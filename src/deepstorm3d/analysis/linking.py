@@ -119,7 +119,8 @@ def _require_sigma(variance: Floats) -> None:
     if missing:
         raise InputError(
             f"{missing} of {len(variance)} rows have no σ (0), by which rows are joined; give a distance "
-            "(--radius-nm 30), or first keep the rows that have one (filter 'sigma_x_nm > 0 & sigma_z_nm > 0')"
+            "(--radius-nm 30), or first keep the rows that have one: "
+            "filter 'min(sigma_x_nm, sigma_y_nm, sigma_z_nm) > 0'"
         )
 
 

@@ -65,8 +65,9 @@ def link_list(
     overwrite: Overwrite = False,
 ) -> None:
     """Join the rows of a molecule that shines through several frames: one sharper row, photons summed."""
+    from ..analysis.linking import LinkRule
     from ..errors import InputError
-    from ..jobs.link import LinkRule, link_table
+    from ..jobs.link import link_table
 
     if radius_nm is None and axial_nm is not None:
         raise InputError("--axial-nm goes with --radius-nm; give both, or neither to join by σ")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..analysis.expressions import parse_condition
-from ..analysis.filters import empty_columns, rows_where
+from ..analysis.filters import columns_asked, empty_columns, rows_where
 from ..io.parts import claim_name
 from .reading import read_localizations, write_derived
 
@@ -38,7 +37,7 @@ def filter_table(
     written. No row left is a list too: it is written, with a warning.
     """
     claim_name(out, overwrite=overwrite)
-    parse_condition(expression)  # a slip of the pen should not wait for a large file
+    columns_asked(expression)  # a slip of the pen should not wait for a large file
     table, header = read_localizations(source, pixel_nm)
     kept = table.select(rows_where(table, expression))
     settings = {"source": source.name, "expression": expression, "rows": [len(table), len(kept)]}
