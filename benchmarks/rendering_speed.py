@@ -34,6 +34,7 @@ class Worker:
         threads = str(arguments.threads)
         limits = {f"{library}_NUM_THREADS": threads for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
         self.points, self.said = arguments.points, {}
+        self.processor: list[float] = []
         self._process = subprocess.Popen(
             [
                 python,
@@ -58,6 +59,7 @@ class Worker:
 
     def render(self) -> int:
         self.said = self.ask("render")
+        self.processor.append(self.said["processor"])
         return self.points
 
     def close(self) -> None:
@@ -106,7 +108,7 @@ def main() -> None:
             {
                 "renderer": label,
                 "seconds": interval([arguments.points / rate for rate in rates[label]]),
-                "million points/s": interval([rate / 1e6 for rate in rates[label]]),
+                "of the processor": interval(worker.processor[1:]),
                 "peak memory of the process (GB)": worker.said["peak"] / 1e9,
                 "sum of the image": worker.said["sum"],
             }

@@ -1,8 +1,8 @@
 """One renderer in a process of its own, for `rendering_speed.py`: renders once for every line it is sent.
 
-Run by the Python of the environment that has the renderer. It answers each line with one line of JSON: seconds,
-peak memory of the process so far (bytes), and the sum of the image; on "save PATH" it writes the last image
-there.
+Run by the Python of the environment that has the renderer. It answers each line with one line of JSON: seconds
+on the clock and of the processor, peak memory of the process so far (bytes), and the sum of the image; on "save
+PATH" it writes the last image there.
 """
 
 from __future__ import annotations
@@ -75,12 +75,17 @@ def main() -> None:
     for line in sys.stdin:
         if line.startswith("save "):
             np.save(Path(line[5:].strip()), image)
-        began = time.perf_counter()
-        if not line.startswith("save "):
-            image = work()
-        seconds = time.perf_counter() - began
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps({"seconds": seconds, "peak": peak, "sum": float(image.sum(dtype=float))}), flush=True)
+            print("{}", flush=True)
+            continue
+        wall, processor = time.perf_counter(), time.process_time()
+        image = work()
+        said = {
+            "seconds": time.perf_counter() - wall,
+            "processor": time.process_time() - processor,
+            "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "sum": float(image.sum(dtype=float)),
+        }
+        print(json.dumps(said), flush=True)
 
 
 if __name__ == "__main__":

@@ -209,6 +209,31 @@ def test_convert_there_and_back_and_render(movie: SimpleNamespace, tmp_path: Pat
     assert "no picture format" in refused("render", native, "--out", tmp_path / "r.xyz")
 
 
+def test_render_takes_sections_stacks_and_planes(movie: SimpleNamespace, tmp_path: Path):
+    native = tmp_path / "a.hdf5"
+    assert call("convert", movie.truth, native).status == 0
+    small = ("--pixel-nm", 20)
+    done = call(
+        "render", native, "--out", tmp_path / "s.png", "--section", "z=2", "--thickness-nm", 9000, *small
+    )
+    assert "15 localizations" in done.out
+    assert "voxels of 20 × 20 × 500 nm" in (
+        call("render", native, "--out", tmp_path / "s.tif", "--stack", "--thickness-nm", 500, *small).out
+    )
+    blurred = ("--blur", 30, "--colour", "none", "--z", ":99")
+    assert call("render", native, "--out", tmp_path / "b.png", *blurred, *small).status == 0
+    no = tmp_path / "no.png"
+    assert "--method histogram" in refused("render", native, "--out", no, "--method", "gaussian")
+    assert "leave out" in refused("render", native, "--out", no, "--method", "histogram", "--blur", 30)
+    assert "--section w=1" in refused("render", native, "--out", no, "--section", "w=1")
+    assert "--x 1" in refused("render", native, "--out", no, "--x", "1")
+    assert "give one of them" in refused("render", native, "--out", no, "--section", "z=1", "--stack")
+    microscope = ("--na", 1.4, "--wavelength-nm", 600)
+    done = call("render", native, "--out", tmp_path / "w.png", "--beside", "standard", *microscope, *small)
+    assert "simulated, not measured" in done.out
+    assert not no.exists()
+
+
 def test_models_are_listed_and_shown(tiny: str, tmp_path: Path):
     listed = call("models").out
     assert "tiny" in listed
