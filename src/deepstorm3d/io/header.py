@@ -41,7 +41,7 @@ class TableHeader:
     @property
     def pixel_nm(self) -> float:
         """The pixel in nm, free of the last binary digits (110.0, not 110.00000000000001)."""
-        return round(self.pixel_um * 1000, 6)
+        return round(float(self.pixel_um) * 1000, 6)
 
     @classmethod
     def around(cls, table: Localizations, pixel_um: float) -> TableHeader:
