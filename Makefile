@@ -5,15 +5,21 @@ VENV      ?= .venv
 EXTRAS    ?= dev,compressed
 PIP_FLAGS ?=
 DEMO_OUT  ?= demo-out
+CLIENTS   ?= .venv-clients
 
 BIN       := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# The Python that has the other programs of test-interop: one of your own, or the one that is made for them.
+ifndef DEEPSTORM3D_CLIENTS
+DEEPSTORM3D_CLIENTS := $(CLIENTS)/bin/python
+CLIENTS_INSTALLED   := $(CLIENTS)/.installed
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu check lint format bench docs clean
+.PHONY: help demo test test-slow test-gpu test-interop check lint format bench docs clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 	@echo "  Another Python: make PYTHON=python3.12 demo.  Options for pip: PIP_FLAGS=..."
 
 demo: $(INSTALLED)  ## simulate, localize, evaluate and draw the built-in example, into demo-out/
@@ -27,6 +33,9 @@ test-slow: $(INSTALLED)  ## the tests that train a network (tens of minutes)
 
 test-gpu: $(INSTALLED)  ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)
+
+test-interop: $(INSTALLED) $(CLIENTS_INSTALLED)  ## the tests with Picasso, locan, smappy, napari-storm and COMET (1 GB)
+	DEEPSTORM3D_CLIENTS=$(abspath $(DEEPSTORM3D_CLIENTS)) $(BIN)/python -m pytest -m interop tests/interop -rs $(PYTEST_ARGS)
 
 check: lint  ## style, types and layers
 	$(BIN)/python -m pytest tests/test_architecture.py tests/test_import_time.py
@@ -49,7 +58,7 @@ docs: $(INSTALLED)  ## write docs/reference/cli.md anew from the program's own h
 	$(BIN)/python docs/reference/make_cli.py
 
 clean:  ## remove what make made: the environment, demo-out/, builds and caches (never runs/)
-	rm -rf $(VENV) $(DEMO_OUT) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(DEMO_OUT) build dist .pytest_cache .ruff_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Installed anew only when what it is made from changes. A Python without `ensurepip` (Debian without
@@ -62,4 +71,16 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@pip="$(BIN)/python -m pip"; \
 	$$pip --version >/dev/null 2>&1 || pip="$(PYTHON) -m pip --python $(BIN)/python"; \
 	set -x; $$pip install $(PIP_FLAGS) -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+# The clients' requirements contradict ours and each other's: an environment of their own, and their own lists
+# overruled. One that cannot be installed is left out, and its tests are skipped.
+$(CLIENTS)/.installed: tests/interop/requirements.txt tests/interop/clients.txt
+	@$(PYTHON) -m venv $(CLIENTS) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(CLIENTS)
+	@pip="$(CLIENTS)/bin/python -m pip"; \
+	$$pip --version >/dev/null 2>&1 || pip="$(PYTHON) -m pip --python $(CLIENTS)/bin/python"; \
+	set -ex; $$pip install $(PIP_FLAGS) -r tests/interop/requirements.txt; \
+	while read -r client; do \
+	    $$pip install $(PIP_FLAGS) -c tests/interop/requirements.txt $$client || echo "without $$client"; \
+	done < tests/interop/clients.txt
 	@touch $@

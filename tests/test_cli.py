@@ -204,6 +204,11 @@ def test_convert_there_and_back_and_render(movie: SimpleNamespace, tmp_path: Pat
     assert call("convert", native, again).status == 0
     assert torch.allclose(read_table(native).xyz, read_table(again).xyz, atol=1e-5)
     assert "unknown kind" in refused("convert", native, tmp_path / "c.xls")
+    smap = tmp_path / "smap.csv"
+    assert call("convert", native, smap, "--to", "smap").status == 0
+    assert smap.read_text(encoding="utf-8").startswith("ID,frame,xnm,ynm,znm")
+    assert "(--pixel-nm)" in refused("convert", smap, tmp_path / "d.hdf5")
+    assert "there are picasso, smappy" in refused("convert", native, tmp_path / "e.csv", "--to", "excel")
     assert call("render", native, "--out", tmp_path / "r.png", "--pixel-nm", 20).status == 0
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
     assert "no picture format" in refused("render", native, "--out", tmp_path / "r.xyz")

@@ -123,17 +123,33 @@ def test_a_table_without_a_pixel_size_takes_the_others(tmp_path: Path, truth: Pa
     assert evaluate_table(bare, truth).result.score.bias_x_nm == pytest.approx(0.0, abs=0.1)
 
 
-@pytest.mark.parametrize("middle", ["csv", "h5"])
-def test_a_list_survives_the_way_through_another_format(tmp_path: Path, middle: str):
-    first, other, last = tmp_path / "a.hdf5", tmp_path / f"b.{middle}", tmp_path / "c.hdf5"
+@pytest.mark.parametrize(
+    ("ending", "to"),
+    [("csv", None), ("h5", None), ("csv", "smap"), ("h5", "decode"), ("hdf5", "decode"), ("csv", "challenge")],
+)
+def test_a_list_survives_the_way_through_another_format(tmp_path: Path, ending: str, to: str | None):
+    first, other, last = tmp_path / "a.hdf5", tmp_path / f"b.{ending}", tmp_path / "c.hdf5"
     write_found(first, found_table(0.0123))
-    assert convert_table(first, other) == 40
-    assert convert_table(other, last) == 40
+    assert convert_table(first, other, to=to) == 40
+    assert convert_table(other, last, pixel_nm=110.0) == 40
     before, after = read_table(first), read_table(last)
     assert torch.allclose(before.xyz, after.xyz, atol=1e-5)
     assert torch.equal(before.frame, after.frame)
-    assert torch.allclose(before.probability, after.probability, atol=1e-5)
+    assert torch.equal(before.photons, after.photons)
+    if to not in ("smap", "challenge"):  # which have no place for it
+        assert torch.allclose(before.probability, after.probability, atol=1e-5)
     assert read_header(last).pixel_um == pytest.approx(PIXEL)
+
+
+@pytest.mark.parametrize(("ending", "to"), [("csv", None), ("h5", None), ("csv", "smap")])
+def test_links_survive_the_way_through_another_format(tmp_path: Path, ending: str, to: str | None):
+    first, other, last = tmp_path / "a.hdf5", tmp_path / f"b.{ending}", tmp_path / "c.hdf5"
+    detections = torch.arange(40) % 5 + 1
+    write_found(first, dataclasses.replace(found_table(), detections=detections))
+    convert_table(first, other, to=to)
+    convert_table(other, last, pixel_nm=110.0)
+    after = read_table(last).detections
+    assert after is not None and torch.equal(after, detections)
 
 
 def test_converting_refuses_to_replace_a_file(tmp_path: Path):

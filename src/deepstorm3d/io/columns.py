@@ -50,7 +50,10 @@ class Columns:
             )
 
     def raw(self, name: str) -> NDArray[np.float64]:
-        """A column as it stands, (N,).  Raises InputError for text or another number of rows."""
+        """A column as it stands, (N,); what float32 cannot hold is infinite.
+
+        Raises InputError for text or another number of rows.
+        """
         column = np.asarray(self.values[name])
         if column.dtype.kind not in "fiub":
             raise InputError(f"{self.path}: column {name} holds {column.dtype}, not numbers")
@@ -59,7 +62,9 @@ class Columns:
                 f"{self.path}: column {name} has shape {column.shape}, other columns have {len(self)} rows; "
                 "the file is damaged"
             )
-        return column.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a damaged file may hold numbers that are none
+            values = column.astype(np.float64)
+        return np.where(np.abs(values) > np.finfo(np.float32).max, np.inf, values)
 
     def numbers(self, *names: str, missing: float = 0.0) -> NDArray[np.float64]:
         """The first of these columns that is there; `missing` where there is none, and for NaN and infinity."""
@@ -93,7 +98,7 @@ class Columns:
         first: number of the first frame in this format;  hint: what else to say where a number is smaller.
         """
         frame = self.raw(name)
-        self._refuse(~np.isfinite(frame), "have no frame number")
+        self._refuse(~(np.abs(frame) < 2**31), "have no frame number")
         if len(frame) and frame.min() < first:
             raise InputError(
                 f"{self.path}: frames count from {first} in such a table; the smallest here is "

@@ -29,6 +29,9 @@ __all__ = ["is_decode", "read_decode", "write_decode"]
 PRIVATE = "deepstorm3d"
 COLUMN_ROW_DEPTH = (1, 0, 2)
 """Where DECODE has our x, y and z (and, read the other way, where we have its three)."""
+POSITIONS = tuple(f"xyz[:, {index}]" for index in COLUMN_ROW_DEPTH)
+SIGMAS = tuple((f"xyz_sig[:, {index}]",) for index in COLUMN_ROW_DEPTH)
+"""Our x, y and z among DECODE's columns, named as in NumPy."""
 
 
 def write_decode(path: Path, table: Localizations, header: TableHeader) -> None:
@@ -89,11 +92,12 @@ def read_decode(path: Path, pixel_um: float | None = None) -> tuple[Localization
     pixel size.
     """
     with reading(path) as file:
-        data = {name: item[()] for name, item in file["data"].items() if item.shape is not None}
+        filled = {name: item for name, item in file["data"].items() if getattr(item, "shape", None) is not None}
+        data = {name: item[()] for name, item in filled.items()}
         meta = dict(file["meta"].attrs) if "meta" in file else {}
         private = dict(file[PRIVATE].attrs) if PRIVATE in file else {}
     columns = _columns(path, data)
-    columns.require(("frame_ix",), "DECODE table")
+    columns.require(("frame_ix", *POSITIONS), "DECODE table")
     unit = text(meta.get("xy_unit", "none"))
     if unit not in ("nm", "px"):
         raise InputError(f"{path}: x and y are in '{unit}'; a DECODE table in nm or px is needed")
@@ -107,7 +111,7 @@ def read_decode(path: Path, pixel_um: float | None = None) -> tuple[Localization
 
 
 def _columns(path: Path, data: dict[str, Any]) -> Columns:
-    """One column for each of the three positions and σ, named as in NumPy."""
+    """One column for each of the three positions and σ."""
     values: dict[str, NDArray[Any]] = {}
     for name, array in data.items():
         if not name.startswith("xyz"):
@@ -132,9 +136,9 @@ def _named_pixel_um(path: Path, px_size: Any) -> float | None:
 def _table(columns: Columns, lateral_um: float, source: Any) -> Localizations:
     """lateral_um: one step of x and y."""
     units = (lateral_um, lateral_um, 1e-3)
-    sigma = columns.sigmas([(f"xyz_sig[:, {index}]",) for index in COLUMN_ROW_DEPTH], unit_um=units)
+    sigma = columns.sigmas(SIGMAS, unit_um=units)
     return Localizations(
-        xyz=columns.positions([f"xyz[:, {index}]" for index in COLUMN_ROW_DEPTH], unit_um=units),
+        xyz=columns.positions(POSITIONS, unit_um=units),
         frame=columns.frames(first=0, name="frame_ix"),
         photons=columns.tensor("phot"),
         background=columns.tensor("bg"),

@@ -29,7 +29,7 @@ def reading(path: Path) -> Iterator[Any]:
     try:
         with opened(path, "r") as file:
             yield file
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not an HDF5 file, or damaged ({error})") from error
 
 
