@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import fold
 
 from ..errors import InputError
 from .canvas import Canvas, Floats, Image, Points
@@ -182,33 +181,49 @@ def _add_band(grid: Tensor, rows: _Axis, columns: _Axis, values: Tensor) -> None
         filled[where] = of_points
         return filled.unflatten(0, (-1, batch))
 
-    profiles = batched(_profiles(rows)), batched(_profiles(columns))
-    weighted = batched(values)[..., None] * profiles[1][:, :, None]
+    profiles, sums = zip(
+        *(
+            _profiles(
+                axis.size, batched(torch.from_numpy(axis.centre)), batched(torch.from_numpy(1 / axis.sigma))
+            )
+            for axis in (rows, columns)
+        ),
+        strict=True,
+    )
+    each = batched(values) / (sums[0] * sums[1])[..., None]
+    weighted = each[..., None] * profiles[1][:, :, None]
     images = profiles[0].transpose(1, 2) @ weighted.flatten(2)
     tiles = images.new_zeros(len(counts), *images.shape[1:])
     tiles.index_add_(0, torch.repeat_interleave(batches), images)
-    # Tiles overlap by their margins.
-    side = height + 2 * above, width + 2 * beside
-    columns_of_planes = tiles.unflatten(2, (-1, side[1])).permute(2, 1, 3, 0).flatten(1, 2)
-    size = height * down + 2 * above, width * across + 2 * beside
-    band = fold(columns_of_planes, size, side, stride=(height, width))[:, 0]
     top = height * int(row.min()) + _MARGIN - above
     left = width * int(column.min()) + _MARGIN - beside
-    grid[:, top : top + size[0], left : left + size[1]] += band
+    # Tiles overlap by their margins: first all without what reaches into the next ones, then only that.
+    tiles = tiles.unflatten(0, (down, across)).unflatten(3, (-1, width + 2 * beside)).permute(3, 0, 2, 1, 4)
+    for i, high in ((0, height), (height, 2 * above)):
+        for j, wide in ((0, width), (width, 2 * beside)):
+            place = grid[:, top + i : top + i + height * down, left + j : left + j + width * across]
+            apart = place.unflatten(2, (across, width)).unflatten(1, (down, height))
+            apart[:, :, :high, :, :wide] += tiles[:, :, i : i + high, :, j : j + wide]
 
 
-def _profiles(axis: _Axis) -> Tensor:
-    """Integral of each Gaussian over each pixel of its tile and the margin around it, (N, tile + 2 margins)."""
-    tile, margin = axis.size
+def _profiles(size: tuple[int, int], centre: Tensor, sharpness: Tensor) -> tuple[Tensor, Tensor]:
+    """Integral of each Gaussian over each pixel of its tile and the margin around it, and the sum of these.
+
+    size: tile and margin;  centre: (B, K), from the centre of the tile's first pixel;  sharpness: (B, K) 1/σ,
+    and 0 for what fills up a batch;  returns (B, K, tile + 2 margins) and (B, K), the sums a little below 1.
+    """
+    tile, margin = size
     edges = torch.arange(-margin, tile + margin + 1, dtype=torch.float32) - 0.5
-    inverse = (0.5**0.5 / torch.from_numpy(axis.sigma))[:, None]
-    below = torch.erf((edges - torch.from_numpy(axis.centre)[:, None]) * inverse)
-    return (below[:, 1:] - below[:, :-1]) / (below[:, -1:] - below[:, :1])
+    scaled = sharpness * 0.5**0.5
+    below = torch.addcmul((-centre * scaled)[..., None], scaled[..., None], edges).erf_()
+    sums = (below[..., -1] - below[..., 0]).clamp_min_(1.0)
+    return below[..., 1:] - below[..., :-1], sums
 
 
 def _grid(shape: tuple[int, int], planes: int) -> Tensor:
-    """Zeros with room for whole tiles and the margin around them."""
-    rows, columns = (-(-size // _TILES[-1][0]) * _TILES[-1][0] + 2 * _MARGIN for size in shape)
+    """Zeros with room for whole tiles, the margin around them, and a tile beyond."""
+    tile = _TILES[-1][0]
+    rows, columns = (-(-size // tile) * tile + tile + 2 * _MARGIN for size in shape)
     return torch.zeros(planes, rows, columns)
 
 

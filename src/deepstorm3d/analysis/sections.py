@@ -25,7 +25,7 @@ Interval = tuple[float, float]
 
 _EVERYTHING: Interval = (-math.inf, math.inf)
 # Points turned into weights and pixels at once: bounds the memory beside list and image.
-_BLOCK = 1_000_000
+_BLOCK = 2_000_000
 
 
 @dataclass(frozen=True)
