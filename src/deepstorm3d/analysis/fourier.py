@@ -122,17 +122,14 @@ class Correlation:
         return float(1 / (self.frequency[at - 1] + step * (high - THRESHOLD) / (high - low)))
 
 
-def slabs(
-    points: Floats, across: int, thickness_um: float, grid_shape: tuple[int, int], pixel_um: float
-) -> Floats:
+def slabs(points: Floats, across: int, thickness_um: float, tile_um: float) -> Floats:
     """Cut points (N, 3) µm into slabs across one axis and lay their sections side by side, (N, 2) µm.
 
-    thickness_um: of a slab;  grid_shape, pixel_um: of the tiles, which then hold points of one slab only.
+    thickness_um: of a slab;  tile_um: width of the tiles, each of which then holds points of one slab only.
     """
     plane = np.delete(points, across, axis=1) - np.delete(points.min(0), across)
     number = np.floor((points[:, across] - points[:, across].min()) / thickness_um)
-    side = grid_shape[0] * pixel_um
-    pitch = np.ceil((plane[:, 0].max() + 1e-9) / side) * side
+    pitch = np.ceil((plane[:, 0].max() + 1e-9) / tile_um) * tile_um
     return plane + np.stack([number * pitch, np.zeros(len(plane))], axis=1)
 
 
@@ -145,8 +142,8 @@ def block_halves(frame: Whole, block: int, splits: int, rng: np.random.Generator
     blocks = int(number.max()) + 1
     if len(np.unique(number)) < 4:
         raise InputError(
-            f"localizations in frames {frame.min()} to {frame.max()} lie in fewer than 4 blocks of {block} frames, "
-            "too few to halve; choose shorter blocks, or give a longer movie"
+            f"localizations in frames {frame.min()} to {frame.max()} lie in fewer than 4 blocks of {block} "
+            "frames, too few to halve; choose shorter blocks, or give a longer movie"
         )
     halves = []
     for _ in range(splits):
@@ -222,15 +219,14 @@ def _tiles(points: Floats, grid: Grid) -> list[tuple[NDArray[np.intp], Floats]]:
     key = np.ravel_multi_index(tuple(number.T), tuple(count.astype(np.int64)))
     order = np.argsort(key, kind="stable")
     values, starts, sizes = np.unique(key[order], return_index=True, return_counts=True)
-    fullest = [
-        index for index in np.argsort(-sizes, kind="stable")[: grid.most] if sizes[index] >= _FEWEST_IN_TILE
-    ]
+    fullest = np.argsort(-sizes, kind="stable")[: grid.most]
     return [
         (
             order[starts[index] : starts[index] + sizes[index]],
             origin + side * np.array(np.unravel_index(values[index], tuple(count.astype(np.int64)))),
         )
         for index in fullest
+        if sizes[index] >= _FEWEST_IN_TILE
     ]
 
 

@@ -74,14 +74,13 @@ def neighbour_precision(
 
 def _adjacent(xyz: Floats, frame: NDArray[np.int64], reach: Floats) -> Floats:
     """Differences (P, 3) µm of all rows in adjacent frames that are nearer than `reach` in every axis."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     if len(frame) < 2:
         return np.zeros((0, 3))
     # Chebyshev distance below 1: within reach in each axis, and at most one frame apart.
-    pairs = cKDTree(np.column_stack([xyz / reach, frame * 0.9])).query_pairs(
-        1.0, p=np.inf, output_type="ndarray"
-    )
+    tree = KDTree(np.column_stack([xyz / reach, frame * 0.9]))
+    pairs = tree.query_pairs(1.0, p=np.inf, output_type="ndarray")
     step = frame[pairs[:, 1]] - frame[pairs[:, 0]]
     pairs, step = pairs[step != 0], step[step != 0]
     return (xyz[pairs[:, 1]] - xyz[pairs[:, 0]]) * step[:, None]
@@ -101,14 +100,14 @@ def _fit_axis(apart: Floats, width: Floats, axis: int) -> AxisPrecision | None:
         return height * np.exp(-0.5 * (x / spread) ** 2) + level + bend * x**2
 
     level = float(np.median(np.concatenate([counts[:10], counts[-10:]])))
-    guess = (max(float(counts.max()) - level, 1.0), 1.0, level, 0.0)
-    expected = counts.astype(np.float64)
+    found = np.array([max(float(counts.max()) - level, 1.0), 1.0, level, 0.0])
+    expected, covariance = counts.astype(np.float64), np.zeros((4, 4))
     try:
         for _ in range(3):
-            found, covariance = curve_fit(
-                model, x, counts, guess, np.sqrt(np.maximum(expected, 1.0)), absolute_sigma=True, maxfev=5000
-            )
-            guess, expected = tuple(found), model(x, *found)
+            # Weighted by what is expected, not by what was counted, which would favour what came out low.
+            noise = np.sqrt(np.maximum(expected, 1.0))
+            found, covariance = curve_fit(model, x, counts, found, noise, absolute_sigma=True, maxfev=5000)
+            expected = model(x, *found)
     except RuntimeError:
         return None
     height, spread = float(found[0]), abs(float(found[1]))

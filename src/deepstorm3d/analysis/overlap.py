@@ -1,7 +1,8 @@
 """How well a list lies on itself once drift is subtracted: the sum of Gaussian overlaps of its near pairs.
 
 The estimator of minimum entropy and its relatives maximize this sum (Cnossen et al. 2021, Opt. Express 29,
-27961; Reinkensmeier & Bates 2026, COMET). Positions and shifts are in units of the localizations' σ, axis by axis.
+27961; Reinkensmeier & Bates 2026, COMET). Positions and shifts are in units of the localizations' σ, axis by
+axis.
 """
 
 from __future__ import annotations
@@ -93,19 +94,19 @@ def near_pairs(
     about the most: where there would be more, localizations are left out at random;  within: pairs further
     apart than this number of frames are left out.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     reach, corrected = _REACH * width, place - shift[frame]
     if within is not None:
         # Time as a fourth axis: a pair that is far in time lies outside the ball.
         corrected = np.column_stack([corrected, frame * (reach / within)])
     kept = np.arange(len(place))
-    tree = cKDTree(corrected)
+    tree = KDTree(corrected)
     probes = corrected[rng.choice(len(place), min(len(place), _PROBED), replace=False)]
     expected = len(place) * float(np.mean(tree.query_ball_point(probes, reach, return_length=True)) - 1) / 2
     if expected > most:
         kept = np.flatnonzero(rng.random(len(place)) < np.sqrt(most / expected))
-        tree = cKDTree(corrected[kept])
+        tree = KDTree(corrected[kept])
     pairs = tree.query_pairs(reach, output_type="ndarray")
     one, other = kept[pairs[:, 0]], kept[pairs[:, 1]]
     tell = frame[one] != frame[other]
@@ -141,7 +142,7 @@ def align(pairs: Pairs, basis: csr_array, start: Floats, width: float) -> Floats
     transposed = basis.T.tocsr()
 
     def loss(flat: Floats) -> tuple[float, Floats]:
-        knots = start + solve_triangular(root, flat.reshape(start.shape), lower=True, trans="T")
+        knots = start + solve_triangular(root, flat.reshape(start.shape), lower=True, trans=1)
         gain, slope = pairs.overlap(basis @ knots, width)
         value = -gain / scale + 0.5 * float((knots * (stiff @ knots)).sum())
         downhill = stiff @ knots - transposed @ slope / scale
@@ -149,4 +150,4 @@ def align(pairs: Pairs, basis: csr_array, start: Floats, width: float) -> Floats
 
     settings = {"maxiter": _STEPS, "ftol": 1e-8, "maxcor": 20}
     found = minimize(loss, np.zeros(start.size), jac=True, method="L-BFGS-B", options=settings)
-    return start + solve_triangular(root, found.x.reshape(start.shape), lower=True, trans="T")
+    return start + solve_triangular(root, found.x.reshape(start.shape), lower=True, trans=1)

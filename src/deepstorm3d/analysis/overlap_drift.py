@@ -32,6 +32,8 @@ _COARSE_PAIRS, _TRIAL_PAIRS, _FINE_PAIRS = 300_000, 1_000_000, 4_000_000
 _COARSE_SEGMENTS, _TRIED_SEGMENTS = 100, (6, 12, 25, 50, 100, 200, 400)
 _LOCALIZATIONS_PER_SEGMENT, _FRAMES_PER_SEGMENT = 40, 4
 _TILE_UM = 1.0
+# Pairs are sought anew around the last curve until it moves by less than this, rms, σ; so often at the most.
+_FINE_ROUNDS, _SETTLED = 6, 0.05
 # σ of x, y, z where the list states none, µm.
 _UNKNOWN_UM = (0.015, 0.015, 0.03)
 _FEWEST = 50
@@ -92,7 +94,7 @@ def estimate_drift(
     segments: of the spline; None: tried out, by what one half of the field says of the other;
     on_progress: called with steps done, steps in all, and what is being done.
     Raises InputError for fewer than 50 localizations or 8 frames with any, or more segments than frames
-    bear. A drift of more than about 0.1 µm within a hundredth of the movie may be missed.
+    bear. Drift of more than about 0.2 µm within a hundredth of the movie, or 3 µm in all, may be missed.
     """
     check_enough(table)
     if segments is not None and not 1 <= segments <= frames // _FRAMES_PER_SEGMENT:
@@ -193,9 +195,11 @@ class _Search:
         """The curve of these localizations at the finest scale, and the number of pairs it rests on."""
         self.progress.say("fine curve")
         number = 0
-        for _ in range(2):
+        for _ in range(_FINE_ROUNDS):
             pairs = self.pairs(shift, _FINE_PAIRS)
-            shift, number = self.aligned(pairs, shift, segments), len(pairs)
+            before, shift, number = shift, self.aligned(pairs, shift, segments), len(pairs)
+            if float(np.sqrt(np.mean((shift - before) ** 2))) < _SETTLED:
+                break
         return shift, number
 
     def aligned(self, pairs: Pairs, shift: Floats, segments: int) -> Floats:

@@ -60,7 +60,7 @@ def drift(
     pixel_nm: CameraPixel = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Estimate the drift in x, y and z from the list itself and subtract it; or apply, or undo, a given curve."""
+    """Estimate the drift in x, y and z from the list itself and subtract it; or apply or undo a given curve."""
     from ..jobs.drift import correct_drift, move_by_curve
 
     if apply is not None and undo is not None:
@@ -158,8 +158,8 @@ def _print_report(report: ResolutionReport) -> None:
     if shown.row_count:
         show_table(shown)
     result(
-        f"{report.rows} localizations, halved {report.splits} times by blocks of {report.block_frames} frames (not one "
-        "by one: a molecule that shines over several frames would correlate with itself)"
+        f"{report.rows} localizations, halved {report.splits} times by blocks of {report.block_frames} frames "
+        "(not one by one: a molecule that shines over several frames would correlate with itself)"
     )
 
 

@@ -54,7 +54,7 @@ class DriftCorrection:
 
 
 def curve_paths(out: Path) -> tuple[Path, Path]:
-    """Where the curve of a corrected list goes: ``OUT.drift.csv`` and ``OUT.drift.png``, OUT less its ending."""
+    """Where the curve of a corrected list goes: ``NAME.drift.csv`` and ``NAME.drift.png`` beside it."""
     return out.with_name(f"{out.stem}.drift.csv"), out.with_name(f"{out.stem}.drift.png")
 
 
@@ -144,8 +144,9 @@ def _doubts(table: Localizations, found: DriftEstimate) -> tuple[str, ...]:
         told = " · ".join(f"{value:.0f}" for value in sigma)
         known = " · ".join(f"{value:.0f}" for value in typical)
         notes.append(
-            f"the two halves of the field disagree: σ of the curve {told} nm in x · y · z, of a localization {known} "
-            "nm; the correction may do more harm than good. More localizations or fewer segments (--segments) help"
+            f"the two halves of the field disagree: σ of the curve {told} nm in x · y · z, of a localization "
+            f"{known} nm; the correction may do more harm than good. More localizations or fewer segments "
+            "(--segments) help"
         )
     if found.pairs < _FEW_PAIRS_PER_SEGMENT * found.segments:
         notes.append(

@@ -96,8 +96,8 @@ def measure_resolution(
     seen = int(frame.max() - frame.min()) + 1
     if seen < 4:
         raise InputError(
-            f"{source}: all localizations lie within {seen} frame{'s' if seen > 1 else ''}; halves are made of blocks "
-            "of frames, so a resolution needs at least 4 frames, and means something from some 100 on"
+            f"{source}: all localizations lie within {seen} frame{'s' if seen > 1 else ''}; halves are made of "
+            "blocks of frames, so a resolution needs at least 4 frames, and means something from some 100 on"
         )
     block = block_frames or max(1, min(max(seen // _BLOCKS, _FEWEST_FRAMES), seen // 4))
     halves = block_halves(frame, block, splits, np.random.default_rng(_SEED))
@@ -127,7 +127,7 @@ def _correlations(
     if extent[2] > 10 * _VOXEL_UM:
         for name, across, along in (("x–z", 1, 0), ("y–z", 0, 1)):
             grid = _plane(extent[along], extent[2])
-            work[name] = (slabs(xyz, across, _SLAB_UM, (grid.shape[0], grid.shape[1]), _PLANE_UM), grid)
+            work[name] = (slabs(xyz, across, _SLAB_UM, grid.shape[0] * _PLANE_UM), grid)
         side = [_side(width, _VOXEL_UM, _VOLUME_SIDE) for width in extent]
         work["3D"] = (xyz, Grid((_VOXEL_UM,) * 3, (side[0], side[1], side[2]), _VOLUME_TILES))
     found = {}
@@ -147,7 +147,7 @@ def _plane(width: float, height: float) -> Grid:
 
 def _side(width_um: float, pixel_um: float, most: int) -> int:
     """Pixels along one axis of a tile: what the points need, at most `most`."""
-    return min(next_fast_len(max(int(width_um / pixel_um) + 1, 16), real=True), most)
+    return min(int(next_fast_len(max(int(width_um / pixel_um) + 1, 16), real=True) or most), most)
 
 
 def _stated(table: Localizations) -> tuple[float, float, float] | None:
