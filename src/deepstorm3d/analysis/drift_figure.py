@@ -35,7 +35,9 @@ def drift_figure(curve: DriftCurve, target: Target, *, title: str = "") -> None:
         axes.plot(frames, middle, color=colour, linewidth=1.6)
         spread = float(np.sqrt(np.mean(band**2)))
         known = f", σ {spread:.1f} nm (rms)" if spread > 0 else ", σ not known"
-        axes.set_title(f"{name}: {np.ptp(middle):.0f} nm from end to end{known}", fontsize=10, loc="left")
+        axes.set_title(
+            f"{name}: {np.ptp(middle):.0f} nm from least to greatest{known}", fontsize=10, loc="left"
+        )
         axes.set_ylabel(f"drift in {name} (nm)")
         axes.grid(alpha=0.25)
     panels[-1].set_xlabel("frame")

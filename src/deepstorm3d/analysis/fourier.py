@@ -8,8 +8,9 @@ resolution that is too good. A molecule that shines again much later still does 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ class Grid:
     def frequencies(self) -> Floats:
         """Middle of each ring, 1/µm."""
         step = 1 / max(size * pixel for size, pixel in zip(self.shape, self.pixel_um, strict=True))
-        return np.arange(int(self.nyquist / step)) * step
+        return np.arange(int(self.nyquist / step), dtype=np.float64) * step
 
 
 @dataclass(frozen=True)
@@ -153,16 +154,10 @@ def block_halves(frame: Whole, block: int, splits: int, rng: np.random.Generator
     return halves
 
 
-def correlate(
-    points: Floats,
-    halves: Sequence[NDArray[np.bool_]],
-    grid: Grid,
-    on_step: Callable[[], None] | None = None,
-) -> Correlation:
+def correlate(points: Floats, halves: Sequence[NDArray[np.bool_]], grid: Grid) -> Correlation:
     """Correlation of the two halves of points (N, D) µm, for each way of halving them.
 
     Sums over the tiles come first, the ratio last: FRC(q) = Σ F₁F₂* / √(Σ|F₁|² Σ|F₂|²).
-    on_step: called after each tile.
     """
     from scipy.fft import rfftn
 
@@ -172,15 +167,14 @@ def correlate(
     sums = np.zeros((3, len(halves), number))
     for rows, origin in _tiles(points, grid):
         cell = np.floor((points[rows] - origin) / grid.pixel_um).astype(np.int64)
-        where = np.ravel_multi_index(tuple(cell.T), grid.shape)
+        where = np.asarray(np.ravel_multi_index(tuple(cell.T), grid.shape))
         for split, first in enumerate(halves):
             mine = first[rows]
-            one, other = (rfftn(_faded(where[chosen], fade), overwrite_x=True) for chosen in (mine, ~mine))
+            one: Any = rfftn(_faded(where[mine], fade), overwrite_x=True)
+            other: Any = rfftn(_faded(where[~mine], fade), overwrite_x=True)
             products = (np.real(one * other.conj()), np.abs(one) ** 2, np.abs(other) ** 2)
             for kind, product in enumerate(products):
                 sums[kind, split] += np.bincount(flat, product.ravel(), number + 1)[:number]
-        if on_step is not None:
-            on_step()
     raw = sums[0] / np.sqrt(np.maximum(sums[1] * sums[2], np.finfo(np.float64).tiny))
     # Ring 0 is the mean.
     sizes = np.bincount(flat, minlength=number + 1)[1:number].astype(np.float64)
@@ -209,25 +203,20 @@ def smoothed(curve: Floats, sizes: Floats) -> Floats:
     return out
 
 
-def _tiles(points: Floats, grid: Grid) -> list[tuple[NDArray[np.intp], Floats]]:
+def _tiles(points: Floats, grid: Grid) -> Iterator[tuple[NDArray[np.intp], Floats]]:
     """Rows and lower corner of the fullest tiles; the tiles lie centred over the points."""
     low, high = points.min(0), points.max(0)
     side = np.array(grid.shape) * grid.pixel_um
     count = np.maximum(np.ceil((high - low + 1e-9) / side), 1)
     origin = (low + high - count * side) / 2
     number = np.minimum(np.floor((points - origin) / side), count - 1).astype(np.int64)
-    key = np.ravel_multi_index(tuple(number.T), tuple(count.astype(np.int64)))
+    key = np.asarray(np.ravel_multi_index(tuple(number.T), tuple(count.astype(np.int64))))
     order = np.argsort(key, kind="stable")
     values, starts, sizes = np.unique(key[order], return_index=True, return_counts=True)
-    fullest = np.argsort(-sizes, kind="stable")[: grid.most]
-    return [
-        (
-            order[starts[index] : starts[index] + sizes[index]],
-            origin + side * np.array(np.unravel_index(values[index], tuple(count.astype(np.int64)))),
-        )
-        for index in fullest
-        if sizes[index] >= _FEWEST_IN_TILE
-    ]
+    for index in np.argsort(-sizes, kind="stable")[: grid.most].tolist():
+        if sizes[index] >= _FEWEST_IN_TILE:
+            corner = np.array(np.unravel_index(values[index], tuple(count.astype(np.int64))))
+            yield order[starts[index] : starts[index] + sizes[index]], origin + side * corner
 
 
 def _faded(where: Whole, fade: NDArray[np.float32]) -> NDArray[np.float32]:

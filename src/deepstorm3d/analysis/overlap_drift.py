@@ -104,8 +104,8 @@ def estimate_drift(
         )
     progress = _Progress(on_progress)
     whole = _Search.of(table, frames, progress)
-    tried = whole.bearable() if segments is None else (segments,)
-    progress.steps = 3 * len(whole.stages()) + len(tried) + 3
+    tried: Sequence[int] = whole.bearable() if segments is None else (segments,)
+    progress.steps = 3 * len(whole.stages()) + (len(tried) if len(tried) > 1 else 0) + 3
     shift = whole.coarse()
     halves = whole.halves(shift)
     best = _choose(halves, shift, tried, progress) if len(tried) > 1 else tried[0]
@@ -179,7 +179,7 @@ class _Search:
         """The curve to within a few σ, found from nothing."""
         segments = max(min(_COARSE_SEGMENTS, len(self.place) // 80, self.frames // _FRAMES_PER_SEGMENT), 1)
         basis = spline_basis(self.frames, segments)
-        knots = np.zeros((basis.shape[1], 3))
+        knots = np.zeros((segments + 3, 3))
         for width, within in self.stages():
             self.progress.say("coarse curve")
             pairs = self.pairs(basis @ knots, _COARSE_PAIRS, width, within)

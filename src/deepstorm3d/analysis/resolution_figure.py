@@ -89,4 +89,5 @@ def _draw_fit(axes: Axes, fit: AxisPrecision, index: int, stated_nm: float | Non
     name = _AXES[index]
     axes.set_title(f"σ of {name}: {1000 * fit.sigma_um:.1f} nm{beside}", fontsize=10)
     axes.set(xlabel=f"difference in {name} (nm)", xlim=(apart[0], apart[-1]), ylim=(0, None))
+    axes.locator_params(axis="x", nbins=5)
     axes.grid(alpha=0.25)
