@@ -26,7 +26,7 @@ def drift() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def moved(drift: np.ndarray) -> Localizations:
-    return shining(1500, FRAMES, drift)
+    return shining(1000, FRAMES, drift)
 
 
 def curve_of(shift_um: np.ndarray) -> DriftCurve:
@@ -106,7 +106,7 @@ def test_a_known_drift_is_found_within_a_few_nanometres_and_its_sigma_is_true(
 
 
 def test_no_drift_is_found_where_there_is_none():
-    found = estimate_drift(shining(1500, FRAMES), FRAMES)
+    found = estimate_drift(shining(1000, FRAMES), FRAMES, segments=8)
     assert (rms_nm(found.curve.shift_um) < 4).all()
 
 

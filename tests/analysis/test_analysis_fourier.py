@@ -1,4 +1,4 @@
-"""Fourier correlation: theory for known structures, what block splits are for, and answers that are no number."""
+"""Fourier correlation: theory for known structures, what block splits are for, answers that are no number."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_smoothing_keeps_a_straight_line():
 def test_spread_needs_several_halvings():
     q = np.arange(1, 11.0)
     curve = np.linspace(1, 0, 10)[None]
-    one = Correlation(q, curve, curve, 10.0)
+    one = Correlation(q, curve, curve, np.zeros(10), 10.0)
     assert one.spread_um is None
     at = 1 + (1 - THRESHOLD) * 9
     assert one.resolution_um == pytest.approx(1 / at)

@@ -30,6 +30,8 @@ _SPAN, _FEWEST_RINGS = 0.05, 7
 # Share of a tile's side over which its edge fades.
 _FADE = 0.125
 _FEWEST_IN_TILE = 20
+# Halves agree where their curve lies above the threshold by so many standard deviations of chance.
+_SURE = 3.0
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,14 @@ class Grid:
 class Correlation:
     """Correlation of the halves of a list, ring by ring, for several ways of halving it.
 
-    frequency: (R,) 1/µm;  raw, smooth: (S, R), one row for each halving;  nyquist: of the pixels, 1/µm.
+    frequency: (R,) 1/µm;  raw, smooth: (S, R), one row for each halving;  noise: (R,) standard deviation of the
+    smooth curve of halves that share nothing;  nyquist: of the pixels, 1/µm.
     """
 
     frequency: Floats
     raw: Floats
     smooth: Floats
+    noise: Floats
     nyquist: float
 
     @property
@@ -103,19 +107,21 @@ class Correlation:
         """``measured``; or why there is no number: ``never above``, ``beyond the pixels`` or ``unsettled``."""
         if self.resolution_um is not None:
             return "measured"
-        above = [bool((curve > THRESHOLD).any()) for curve in self.smooth]
-        ends_above = [bool(curve[-1] > THRESHOLD) for curve in self.smooth]
-        if not any(above):
+        agree = [bool(self._sure(curve).any()) for curve in self.smooth]
+        if not any(agree):
             return "never above"
-        return "beyond the pixels" if all(ends_above) else "unsettled"
+        untold = all(value is None for value in self.resolutions_um)
+        return "beyond the pixels" if all(agree) and untold else "unsettled"
+
+    def _sure(self, curve: Floats) -> NDArray[np.bool_]:
+        """Where a curve lies above the threshold by more than chance."""
+        return curve > THRESHOLD + _SURE * self.noise
 
     def _crossing(self, curve: Floats) -> float | None:
-        above = curve > THRESHOLD
-        if not above[:_FEWEST_RINGS].any():
-            return None
-        first = int(np.argmax(above))
-        below = np.flatnonzero(~above[first:])
-        if not len(below):
+        sure = self._sure(curve)
+        first = int(np.argmax(sure))
+        below = np.flatnonzero(curve[first:] <= THRESHOLD)
+        if not sure.any() or not len(below):
             return None
         at = first + int(below[0])
         high, low = curve[at - 1], curve[at]
@@ -165,7 +171,8 @@ def correlate(points: Floats, halves: Sequence[NDArray[np.bool_]], grid: Grid) -
     flat = ring.ravel()
     fade = _fade(grid.shape)
     sums = np.zeros((3, len(halves), number))
-    for rows, origin in _tiles(points, grid):
+    tiles = list(_tiles(points, grid))
+    for rows, origin in tiles:
         cell = np.floor((points[rows] - origin) / grid.pixel_um).astype(np.int64)
         where = np.asarray(np.ravel_multi_index(tuple(cell.T), grid.shape))
         for split, first in enumerate(halves):
@@ -179,7 +186,12 @@ def correlate(points: Floats, halves: Sequence[NDArray[np.bool_]], grid: Grid) -
     # Ring 0 is the mean.
     sizes = np.bincount(flat, minlength=number + 1)[1:number].astype(np.float64)
     smooth = np.stack([smoothed(curve[1:], sizes) for curve in raw])
-    return Correlation(grid.frequencies()[1:], raw[:, 1:], smooth, grid.nyquist)
+    # Within a window, the mean of so many frequencies of each tile; the fade makes neighbours alike.
+    reach = _reach(len(sizes))
+    together = (
+        np.convolve(sizes, np.ones(2 * int(reach) + 1), "same") * max(len(tiles), 1) * (1 - _FADE) ** 2 / 2
+    )
+    return Correlation(grid.frequencies()[1:], raw[:, 1:], smooth, 1 / np.sqrt(together), grid.nyquist)
 
 
 def smoothed(curve: Floats, sizes: Floats) -> Floats:
@@ -188,7 +200,7 @@ def smoothed(curve: Floats, sizes: Floats) -> Floats:
     sizes: (R,) frequencies in each ring; near rings and those of many frequencies weigh most.
     """
     count = len(curve)
-    reach = max(_SPAN * count, _FEWEST_RINGS) / 2 + 0.5
+    reach = _reach(count)
     at = np.arange(count, dtype=np.float64)
     out = np.empty(count)
     for index in range(count):
@@ -201,6 +213,11 @@ def smoothed(curve: Floats, sizes: Floats) -> Floats:
         level, tilt = weight @ values, (weight * away) @ values
         out[index] = (second * level - first * tilt) / determinant
     return out
+
+
+def _reach(rings: int) -> float:
+    """Rings on either side of one over which a curve is smoothed."""
+    return max(_SPAN * rings, _FEWEST_RINGS) / 2 + 0.5
 
 
 def _tiles(points: Floats, grid: Grid) -> Iterator[tuple[NDArray[np.intp], Floats]]:

@@ -21,6 +21,8 @@ _BINS = 61
 # Half widths, in √2 σ: of the histogram along an axis, and of the gate in the other two.
 _WINDOW, _GATE = 6.0, 3.0
 _ROUNDS = 6
+# The least guess of σ in x, y, z to start from, µm.
+_START_UM = (0.015, 0.015, 0.03)
 _FEWEST = 100
 _MOST_ROWS = 1_000_000
 _BLOCK = 20
@@ -56,7 +58,8 @@ def neighbour_precision(
     rows = slice(None)
     if len(frame) > _MOST_ROWS:
         rows = (frame // _BLOCK) % int(np.ceil(len(frame) / _MOST_ROWS)) == 0
-    width = np.sqrt(2) * np.asarray(start_um, dtype=np.float64)
+    # From wide to narrow: too narrow a window shows no background.
+    width = np.sqrt(2) * np.maximum(start_um, _START_UM)
     widest = 3 * width
     apart = _adjacent(xyz[rows], frame[rows], _WINDOW * widest)
     fits: list[AxisPrecision] | None = None

@@ -104,7 +104,7 @@ def estimate_drift(
         )
     progress = _Progress(on_progress)
     whole = _Search.of(table, frames, progress)
-    tried: Sequence[int] = whole.bearable() if segments is None else (segments,)
+    tried = whole.bearable() if segments is None else [segments]
     progress.steps = 3 * len(whole.stages()) + (len(tried) if len(tried) > 1 else 0) + 3
     shift = whole.coarse()
     halves = whole.halves(shift)
@@ -159,10 +159,10 @@ class _Search:
         sigma = typical_sigma(table)
         return cls(table.xyz.cpu().double().numpy() / sigma, table.frame.cpu().numpy(), sigma, frames, progress)
 
-    def bearable(self) -> tuple[int, ...]:
+    def bearable(self) -> list[int]:
         """Numbers of segments worth trying for this many localizations and frames."""
         limit = min(len(self.place) // _LOCALIZATIONS_PER_SEGMENT, self.frames // _FRAMES_PER_SEGMENT)
-        return tuple(number for number in _TRIED_SEGMENTS if number <= limit) or (1,)
+        return [number for number in _TRIED_SEGMENTS if number <= limit] or [1]
 
     def stages(self) -> list[tuple[float, float | None]]:
         """Kernel width (σ) and greatest time between pairs (frames; None: any) of each coarse step."""
