@@ -1,7 +1,7 @@
 """How near the drift curve comes to the true one, for each method, and how long it takes.
 
 Molecules on mitochondria in 20×20×4 µm blink over 5,000 frames (2 frames a blink, 3 blinks); errors of 12, 12
-and 18 nm, which the list states. The drift is a Gaussian process, scaled so that its greatest value is as given.
+and 18 nm, which the list states. The drift is a Gaussian process, scaled so that its greatest value is as said.
 The residual is the estimate less the truth, less its mean (a constant shift of the whole picture), rms over
 frames; σ is what the estimate says of itself, rms over frames.
 

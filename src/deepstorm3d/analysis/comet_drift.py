@@ -34,7 +34,7 @@ def comet_drift(
     Arguments and errors as in `overlap_drift.estimate_drift`, and InputError where COMET is not installed or
     finds no curve.  segments: None: 50.
     """
-    check_enough(table)
+    check_enough(table, frames, segments)
     run = _comet().comet_run_kd
     wanted = min(segments or _SEGMENTS, frames // _FRAMES_PER_SEGMENT)
     place, frame = 1000 * table.xyz.cpu().double().numpy(), table.frame.cpu().numpy()

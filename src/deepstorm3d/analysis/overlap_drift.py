@@ -3,7 +3,8 @@
 The curve is a cubic spline. It is found from coarse to fine: first with a wide kernel and pairs near in
 time, which follows even a large drift step by step; then with all pairs and ever narrower kernels, down to
 the localizations' own σ. How many segments the movie bears is decided by halves of the field: a curve
-fitted to one half must also lay the other on itself. The same halves give the curve's σ.
+fitted to one half must also lay the other on itself. The curves of the two halves, each found from nothing,
+tell the σ of the whole.
 """
 
 from __future__ import annotations
@@ -51,14 +52,19 @@ class DriftEstimate:
     pairs: int
 
 
-def check_enough(table: Localizations) -> None:
-    """Raise InputError where no method could tell a drift: too few localizations or frames."""
+def check_enough(table: Localizations, frames: int, segments: int | None) -> None:
+    """Raise InputError where no method could tell a drift: too few localizations or frames for it."""
     count = len(table)
     seen = len(table.frame.unique()) if count else 0
     if count < _FEWEST or seen < 2 * _FRAMES_PER_SEGMENT:
         raise InputError(
             f"{count} localizations in {seen} frames do not tell a drift; at least {_FEWEST} localizations in "
             f"{2 * _FRAMES_PER_SEGMENT} frames are needed, and thousands for an accurate curve"
+        )
+    if segments is not None and not 1 <= segments <= frames // _FRAMES_PER_SEGMENT:
+        raise InputError(
+            f"{segments} segments for {frames} frames; choose 1 to {frames // _FRAMES_PER_SEGMENT} "
+            f"(at least {_FRAMES_PER_SEGMENT} frames each)"
         )
 
 
@@ -96,12 +102,7 @@ def estimate_drift(
     Raises InputError for fewer than 50 localizations or 8 frames with any, or more segments than frames
     bear. Drift of more than about 0.2 µm within a hundredth of the movie, or 3 µm in all, may be missed.
     """
-    check_enough(table)
-    if segments is not None and not 1 <= segments <= frames // _FRAMES_PER_SEGMENT:
-        raise InputError(
-            f"{segments} segments for {frames} frames; choose 1 to {frames // _FRAMES_PER_SEGMENT} "
-            f"(at least {_FRAMES_PER_SEGMENT} frames each)"
-        )
+    check_enough(table, frames, segments)
     progress = _Progress(on_progress)
     whole = _Search.of(table, frames, progress)
     tried = whole.bearable() if segments is None else [segments]
@@ -205,7 +206,7 @@ class _Search:
     def aligned(self, pairs: Pairs, shift: Floats, segments: int) -> Floats:
         """The curve of so many segments nearest to `shift` that has the greatest overlap."""
         basis = spline_basis(self.frames, segments)
-        start = np.linalg.lstsq(basis.toarray(), shift, rcond=None)[0]
+        start = np.linalg.solve((basis.T @ basis).toarray(), basis.T @ shift)
         return _centred(basis @ align(pairs, basis, start, _FINEST))
 
     def pairs(self, shift: Floats, most: int, width: float = _FINEST, within: float | None = None) -> Pairs:
