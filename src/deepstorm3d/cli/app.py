@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
+from .correcting import drift, resolution
 from .designing import compare_psf, design_psf
 from .exporting import export_mask
 from .failures import GuardedGroup
@@ -50,6 +51,8 @@ for command in (demo, config):
     app.command()(command)
 app.add_typer(models, name="models")
 for command in (simulate, train, localize, evaluate, regenerate):
+    app.command()(command)
+for command in (drift, resolution):
     app.command()(command)
 for command in (limit, design_psf, compare_psf, export_mask, render, convert):
     app.command()(command)

@@ -1,0 +1,105 @@
+"""Drift as a curve over the movie: subtracting it, adding it back, and its table in a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..emitters import Localizations
+from ..errors import InputError
+
+__all__ = ["DriftCurve"]
+
+Floats = NDArray[np.float64]
+_SHIFT = ("dx", "dy", "dz")
+_SIGMA = ("sigma_dx", "sigma_dy", "sigma_dz")
+_EXAMPLE = "frame,dx,dy,dz (frames from 0, nm)"
+
+
+@dataclass(frozen=True)
+class DriftCurve:
+    """How far the sample had moved in each frame.
+
+    frames: (F,) int64, consecutive, from 0;  shift_um: (F, 3) µm, x, y, z, added to where a molecule is;
+    sigma_um: (F, 3) µm, one standard deviation of the shift, 0 where it is not known.
+    Only differences between frames mean anything: the estimators here make the mean over the movie 0.
+    """
+
+    frames: NDArray[np.int64]
+    shift_um: Floats
+    sigma_um: Floats
+
+    def __post_init__(self) -> None:
+        wanted = (len(self.frames), 3)
+        if not len(self.frames) or np.any(np.diff(self.frames) != 1):
+            raise ValueError("a drift curve needs a row for every frame, in order and without gaps")
+        if self.shift_um.shape != wanted or self.sigma_um.shape != wanted:
+            raise ValueError(
+                f"shift_um and sigma_um must have shape {wanted}, got {self.shift_um.shape} and "
+                f"{self.sigma_um.shape}"
+            )
+        if not (np.isfinite(self.shift_um).all() and np.isfinite(self.sigma_um).all()):
+            raise ValueError("a drift curve must be finite")
+
+    def apply(self, table: Localizations) -> Localizations:
+        """The table with the drift subtracted; its positions become float64, so that `undo` gives them back.
+
+        Raises InputError where the table has frames that the curve does not know.
+        """
+        return self._moved(table, -1.0)
+
+    def undo(self, table: Localizations) -> Localizations:
+        """The table with the drift added back; errors as in `apply`."""
+        return self._moved(table, 1.0)
+
+    def _moved(self, table: Localizations, sign: float) -> Localizations:
+        if not len(table):
+            return table
+        first, last = int(self.frames[0]), int(self.frames[-1])
+        begin, end = int(table.frame.min()), int(table.frame.max())
+        if begin < first or end > last:
+            raise InputError(
+                f"the drift curve holds frames {first} to {last}, the list frames {begin} to {end} "
+                "(counted from 0): the curve belongs to another recording, or was cut"
+            )
+        shift = torch.from_numpy(self.shift_um).to(table.xyz.device)
+        return replace(table, xyz=table.xyz.double() + sign * shift[table.frame - first])
+
+    def to_csv(self) -> str:
+        """The curve as text: frame, dx, dy, dz and their σ in nm, one row for each frame."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("frame", *_SHIFT, *_SIGMA))
+        for frame, shift, sigma in zip(self.frames, self.shift_um, self.sigma_um, strict=True):
+            writer.writerow([int(frame), *(f"{1000 * value:.6f}" for value in (*shift, *sigma))])
+        return text.getvalue()
+
+    @classmethod
+    def from_csv(cls, text: str, name: str) -> DriftCurve:
+        """Read what `to_csv` wrote, or any table with the columns frame, dx, dy, dz (nm).
+
+        name: of the file, for messages.  Raises InputError for missing columns, something that is no
+        number, or frames that are not consecutive.
+        """
+        rows = csv.DictReader(io.StringIO(text))
+        known = [column.strip() for column in rows.fieldnames or ()]
+        missing = [column for column in ("frame", *_SHIFT) if column not in known]
+        if missing:
+            raise InputError(f"{name}: no column {', '.join(missing)}; a drift curve has {_EXAMPLE}")
+        rows.fieldnames = known
+        wanted = ("frame", *_SHIFT, *(_SIGMA if set(_SIGMA) <= set(known) else ()))
+        try:
+            values = np.array([[float(row[column]) for column in wanted] for row in rows])
+        except (TypeError, ValueError):
+            raise InputError(f"{name}, line {rows.line_num}: not a row of numbers; wanted {_EXAMPLE}") from None
+        if not len(values) or not np.isfinite(values).all() or np.any(np.diff(values[:, 0]) != 1):
+            raise InputError(
+                f"{name}: a drift curve needs finite numbers for every frame, in order and without gaps"
+            )
+        sigma = values[:, 4:] if len(wanted) > 4 else np.zeros((len(values), 3))
+        return cls(values[:, 0].astype(np.int64), values[:, 1:4] / 1000, sigma / 1000)

@@ -1,0 +1,254 @@
+"""Fourier ring and shell correlation: down to which length two halves of a list show the same structure.
+
+Nieuwenhuizen et al. 2013 (Nature Methods 10, 557) for rings, Banterle et al. 2013 (J. Struct. Biol. 183,
+363) for shells. The halves are made of whole blocks of frames. Single localizations dealt out at random would
+put a molecule that shines over neighbouring frames into both halves, where it correlates with itself: a
+resolution that is too good. A molecule that shines again much later still does so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+__all__ = ["THRESHOLD", "Correlation", "Grid", "block_halves", "correlate", "slabs", "smoothed"]
+
+Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
+
+THRESHOLD = 1 / 7
+"""Where two halves are said to agree no longer."""
+
+# Share of the rings over which a curve is smoothed, and the fewest rings.
+_SPAN, _FEWEST_RINGS = 0.05, 7
+# Share of a tile's side over which its edge fades.
+_FADE = 0.125
+_FEWEST_IN_TILE = 20
+# Halves agree where their curve lies above the threshold by so many standard deviations of chance.
+_SURE = 3.0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Tiles that points are counted in, each transformed by itself: memory is that of one tile.
+
+    pixel_um: (D,) side of a pixel;  shape: (D,) pixels of a tile;  most: tiles taken, the fullest ones.
+    """
+
+    pixel_um: tuple[float, ...]
+    shape: tuple[int, ...]
+    most: int
+
+    @property
+    def nyquist(self) -> float:
+        """Highest frequency that every axis holds, 1/µm."""
+        return 0.5 / max(self.pixel_um)
+
+    def rings(self) -> tuple[NDArray[np.intp], int]:
+        """Number of the ring of every frequency of the half transform, and how many rings there are."""
+        step = 1 / max(size * pixel for size, pixel in zip(self.shape, self.pixel_um, strict=True))
+        square = np.zeros((1,) * len(self.shape), dtype=np.float32)
+        for axis, (size, pixel) in enumerate(zip(self.shape, self.pixel_um, strict=True)):
+            last = axis == len(self.shape) - 1
+            along = np.fft.rfftfreq(size, pixel) if last else np.fft.fftfreq(size, pixel)
+            square = square + (
+                along.astype(np.float32).reshape([-1 if a == axis else 1 for a in range(len(self.shape))]) ** 2
+            )
+        number = int(self.nyquist / step)
+        ring = np.rint(np.sqrt(square) / np.float32(step)).astype(np.intp)
+        return np.minimum(ring, number), number
+
+    def frequencies(self) -> Floats:
+        """Middle of each ring, 1/µm."""
+        step = 1 / max(size * pixel for size, pixel in zip(self.shape, self.pixel_um, strict=True))
+        return np.arange(int(self.nyquist / step), dtype=np.float64) * step
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Correlation of the halves of a list, ring by ring, for several ways of halving it.
+
+    frequency: (R,) 1/µm;  raw, smooth: (S, R), one row for each halving;  noise: (R,) standard deviation of the
+    smooth curve of halves that share nothing;  nyquist: of the pixels, 1/µm.
+    """
+
+    frequency: Floats
+    raw: Floats
+    smooth: Floats
+    noise: Floats
+    nyquist: float
+
+    @property
+    def resolutions_um(self) -> list[float | None]:
+        """Of each halving, 1 over the frequency at which the curve falls below 1/7; None where it does not."""
+        return [self._crossing(curve) for curve in self.smooth]
+
+    @property
+    def resolution_um(self) -> float | None:
+        """Mean over the halvings; None where not all of them tell one."""
+        told = [value for value in self.resolutions_um if value is not None]
+        return float(np.mean(told)) if len(told) == len(self.smooth) else None
+
+    @property
+    def spread_um(self) -> float | None:
+        """Standard deviation over the halvings; None where there is no resolution or one halving."""
+        if self.resolution_um is None or len(self.smooth) < 2:
+            return None
+        return float(np.std([value for value in self.resolutions_um if value is not None], ddof=1))
+
+    @property
+    def verdict(self) -> str:
+        """``measured``; or why there is no number: ``never above``, ``beyond the pixels`` or ``unsettled``."""
+        if self.resolution_um is not None:
+            return "measured"
+        agree = [bool(self._sure(curve).any()) for curve in self.smooth]
+        if not any(agree):
+            return "never above"
+        untold = all(value is None for value in self.resolutions_um)
+        return "beyond the pixels" if all(agree) and untold else "unsettled"
+
+    def _sure(self, curve: Floats) -> NDArray[np.bool_]:
+        """Where a curve lies above the threshold by more than chance."""
+        return curve > THRESHOLD + _SURE * self.noise
+
+    def _crossing(self, curve: Floats) -> float | None:
+        sure = self._sure(curve)
+        first = int(np.argmax(sure))
+        below = np.flatnonzero(curve[first:] <= THRESHOLD)
+        if not sure.any() or not len(below):
+            return None
+        at = first + int(below[0])
+        high, low = curve[at - 1], curve[at]
+        step = self.frequency[at] - self.frequency[at - 1]
+        return float(1 / (self.frequency[at - 1] + step * (high - THRESHOLD) / (high - low)))
+
+
+def slabs(points: Floats, across: int, thickness_um: float, tile_um: float) -> Floats:
+    """Cut points (N, 3) µm into slabs across one axis and lay their sections side by side, (N, 2) µm.
+
+    thickness_um: of a slab;  tile_um: width of the tiles, each of which then holds points of one slab only.
+    """
+    plane = np.delete(points, across, axis=1) - np.delete(points.min(0), across)
+    number = np.floor((points[:, across] - points[:, across].min()) / thickness_um)
+    pitch = np.ceil((plane[:, 0].max() + 1e-9) / tile_um) * tile_um
+    return plane + np.stack([number * pitch, np.zeros(len(plane))], axis=1)
+
+
+def block_halves(frame: Whole, block: int, splits: int, rng: np.random.Generator) -> list[NDArray[np.bool_]]:
+    """For each split, which rows (N,) are in the first half: blocks of frames, dealt out at random.
+
+    block: frames of a block.  Raises InputError where the rows lie in fewer than four blocks.
+    """
+    number = (frame - frame.min()) // block
+    blocks = int(number.max()) + 1
+    if len(np.unique(number)) < 4:
+        raise InputError(
+            f"localizations in frames {frame.min()} to {frame.max()} lie in fewer than 4 blocks of {block} "
+            "frames, too few to halve; choose shorter blocks, or give a longer movie"
+        )
+    halves = []
+    for _ in range(splits):
+        first = np.zeros(blocks, dtype=np.bool_)
+        first[rng.permutation(blocks)[: blocks // 2]] = True
+        halves.append(first[number])
+    return halves
+
+
+def correlate(points: Floats, halves: Sequence[NDArray[np.bool_]], grid: Grid) -> Correlation:
+    """Correlation of the two halves of points (N, D) µm, for each way of halving them.
+
+    Sums over the tiles come first, the ratio last: FRC(q) = Σ F₁F₂* / √(Σ|F₁|² Σ|F₂|²).
+    """
+    from scipy.fft import rfftn
+
+    ring, number = grid.rings()
+    flat = ring.ravel()
+    fade = _fade(grid.shape)
+    sums = np.zeros((3, len(halves), number))
+    tiles = list(_tiles(points, grid))
+    for rows, origin in tiles:
+        cell = np.floor((points[rows] - origin) / grid.pixel_um).astype(np.int64)
+        where = np.asarray(np.ravel_multi_index(tuple(cell.T), grid.shape))
+        for split, first in enumerate(halves):
+            mine = first[rows]
+            one: Any = rfftn(_faded(where[mine], fade), overwrite_x=True)
+            other: Any = rfftn(_faded(where[~mine], fade), overwrite_x=True)
+            products = (np.real(one * other.conj()), np.abs(one) ** 2, np.abs(other) ** 2)
+            for kind, product in enumerate(products):
+                sums[kind, split] += np.bincount(flat, product.ravel(), number + 1)[:number]
+    raw = sums[0] / np.sqrt(np.maximum(sums[1] * sums[2], np.finfo(np.float64).tiny))
+    # Ring 0 is the mean.
+    sizes = np.bincount(flat, minlength=number + 1)[1:number].astype(np.float64)
+    smooth = np.stack([smoothed(curve[1:], sizes) for curve in raw])
+    # Within a window, the mean of so many frequencies of each tile; the fade makes neighbours alike.
+    reach = _reach(len(sizes))
+    together = (
+        np.convolve(sizes, np.ones(2 * int(reach) + 1), "same") * max(len(tiles), 1) * (1 - _FADE) ** 2 / 2
+    )
+    return Correlation(grid.frequencies()[1:], raw[:, 1:], smooth, 1 / np.sqrt(together), grid.nyquist)
+
+
+def smoothed(curve: Floats, sizes: Floats) -> Floats:
+    """Local lines through a twentieth of the rings each (LOESS), (R,).
+
+    sizes: (R,) frequencies in each ring; near rings and those of many frequencies weigh most.
+    """
+    count = len(curve)
+    reach = _reach(count)
+    at = np.arange(count, dtype=np.float64)
+    out = np.empty(count)
+    for index in range(count):
+        low, high = max(0, int(np.ceil(index - reach))), min(count, int(index + reach) + 1)
+        away = at[low:high] - index
+        weight = sizes[low:high] * (1 - np.minimum(np.abs(away) / reach, 1) ** 3) ** 3
+        total, first, second = weight.sum(), weight @ away, weight @ away**2
+        values = curve[low:high]
+        determinant = total * second - first**2
+        level, tilt = weight @ values, (weight * away) @ values
+        out[index] = (second * level - first * tilt) / determinant
+    return out
+
+
+def _reach(rings: int) -> float:
+    """Rings on either side of one over which a curve is smoothed."""
+    return max(_SPAN * rings, _FEWEST_RINGS) / 2 + 0.5
+
+
+def _tiles(points: Floats, grid: Grid) -> Iterator[tuple[NDArray[np.intp], Floats]]:
+    """Rows and lower corner of the fullest tiles; the tiles lie centred over the points."""
+    low, high = points.min(0), points.max(0)
+    side = np.array(grid.shape) * grid.pixel_um
+    count = np.maximum(np.ceil((high - low + 1e-9) / side), 1)
+    origin = (low + high - count * side) / 2
+    number = np.minimum(np.floor((points - origin) / side), count - 1).astype(np.int64)
+    key = np.asarray(np.ravel_multi_index(tuple(number.T), tuple(count.astype(np.int64))))
+    order = np.argsort(key, kind="stable")
+    values, starts, sizes = np.unique(key[order], return_index=True, return_counts=True)
+    for index in np.argsort(-sizes, kind="stable")[: grid.most].tolist():
+        if sizes[index] >= _FEWEST_IN_TILE:
+            corner = np.array(np.unravel_index(values[index], tuple(count.astype(np.int64))))
+            yield order[starts[index] : starts[index] + sizes[index]], origin + side * corner
+
+
+def _faded(where: Whole, fade: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Counts per pixel less their mean, faded: an even density must not correlate through the window."""
+    counts = np.bincount(where, minlength=fade.size).astype(np.float32).reshape(fade.shape)
+    faded = counts * fade
+    return faded - fade * float(faded.sum(dtype=np.float64) / fade.sum(dtype=np.float64))
+
+
+def _fade(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """A window that falls to 0 at the edges of a tile (Tukey), so that they do not correlate."""
+    from scipy.signal.windows import tukey
+
+    window = np.ones((1,) * len(shape), dtype=np.float32)
+    for axis, size in enumerate(shape):
+        along = tukey(size + 2, 2 * _FADE)[1:-1].astype(np.float32)
+        window = window * along.reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    return window

@@ -1,0 +1,159 @@
+"""Drift curves do and undo what they say; the estimate follows a known drift, and knows when it cannot."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from drift_scenes import rms_nm, shining, waves
+
+from deepstorm3d.analysis.comet_drift import comet_drift
+from deepstorm3d.analysis.drift import DriftCurve
+from deepstorm3d.analysis.overlap import near_pairs
+from deepstorm3d.analysis.overlap_drift import estimate_drift
+from deepstorm3d.emitters import Localizations
+from deepstorm3d.errors import InputError
+
+FRAMES = 1000
+
+
+@pytest.fixture(scope="module")
+def drift() -> np.ndarray:
+    return waves(FRAMES, (0.3, 0.3, 0.2))
+
+
+@pytest.fixture(scope="module")
+def moved(drift: np.ndarray) -> Localizations:
+    return shining(1000, FRAMES, drift)
+
+
+def curve_of(shift_um: np.ndarray) -> DriftCurve:
+    return DriftCurve(np.arange(len(shift_um)), shift_um, np.zeros_like(shift_um))
+
+
+def test_applying_a_curve_subtracts_it_and_undoing_gives_the_list_back(drift: np.ndarray, moved: Localizations):
+    curve = curve_of(drift)
+    still = curve.apply(moved)
+    assert torch.allclose(still.xyz, moved.xyz - torch.from_numpy(drift)[moved.frame])
+    assert float((curve.undo(still).xyz - moved.xyz).abs().max()) < 1e-6 / 1000
+    assert torch.equal(still.frame, moved.frame)
+
+
+def test_a_single_precision_list_comes_back_to_a_thousandth_of_a_nanometre(
+    drift: np.ndarray, moved: Localizations
+):
+    single = dataclasses.replace(moved, xyz=moved.xyz.float() + 30.0)
+    back = curve_of(drift).undo(curve_of(drift).apply(single))
+    assert float((back.xyz - single.xyz).abs().max()) < 1e-6
+
+
+def test_a_curve_survives_its_file_to_a_picometre(drift: np.ndarray):
+    curve = DriftCurve(np.arange(FRAMES), drift, np.abs(drift) / 10)
+    back = DriftCurve.from_csv(curve.to_csv(), "c.csv")
+    assert np.abs(back.shift_um - curve.shift_um).max() < 1e-9
+    assert np.abs(back.sigma_um - curve.sigma_um).max() < 1e-9
+    assert back.frames.tolist() == list(range(FRAMES))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("frame,dx,dy\n0,1,2\n", "no column dz"),
+        ("", "no column frame"),
+        ("frame,dx,dy,dz\n", "every frame"),
+        ("frame,dx,dy,dz\n0,1,2,3\n2,1,2,3\n", "without gaps"),
+        ("frame,dx,dy,dz\n0,1,2,x\n", "line 2"),
+        ("frame,dx,dy,dz\n0,1,2\n", "line 2"),
+        ("frame,dx,dy,dz\n0,1,2,nan\n", "finite"),
+    ],
+)
+def test_a_file_that_is_no_curve_is_refused(text: str, words: str):
+    with pytest.raises(InputError, match=words):
+        DriftCurve.from_csv(text, "c.csv")
+
+
+def test_a_curve_of_another_recording_is_refused(drift: np.ndarray, moved: Localizations):
+    with pytest.raises(InputError, match=r"frames 0 to 499.*another recording"):
+        curve_of(drift[:500]).apply(moved)
+
+
+def test_the_slope_of_the_overlap_is_that_of_finite_differences(moved: Localizations):
+    few = moved.select(slice(0, 400))
+    place, frame = few.xyz.numpy() / 0.012, few.frame.numpy()
+    shift = np.random.default_rng(3).normal(size=(FRAMES, 3))
+    pairs = near_pairs(place, frame, np.zeros((FRAMES, 3)), 8.0, most=10**6, rng=np.random.default_rng(1))
+    _, slope = pairs.overlap(shift, 8.0)
+    busy = int(np.argmax(np.abs(slope[:, 0])))
+    for axis in range(3):
+        ahead, behind = shift.copy(), shift.copy()
+        ahead[busy, axis] += 0.05
+        behind[busy, axis] -= 0.05
+        expected = (pairs.overlap(ahead, 8.0)[0] - pairs.overlap(behind, 8.0)[0]) / 0.1
+        assert slope[busy, axis] == pytest.approx(expected, rel=0.02, abs=2e-4)
+
+
+def test_a_known_drift_is_found_within_a_few_nanometres_and_its_sigma_is_true(
+    drift: np.ndarray, moved: Localizations
+):
+    found = estimate_drift(moved, FRAMES)
+    error = rms_nm(found.curve.shift_um - drift)
+    assert (error < 4).all(), error
+    told = 1000 * np.sqrt((found.curve.sigma_um**2).mean(0))
+    assert 0.4 < np.sqrt((told**2).sum() / (error**2).sum()) < 2.5
+    assert np.abs(found.curve.shift_um.mean(0)).max() < 1e-9
+
+
+def test_no_drift_is_found_where_there_is_none():
+    found = estimate_drift(shining(1000, FRAMES), FRAMES, segments=8)
+    assert (rms_nm(found.curve.shift_um) < 4).all()
+
+
+def test_the_estimate_says_how_far_it_is_and_can_be_repeated(moved: Localizations):
+    said: list[tuple[int, int]] = []
+    first = estimate_drift(
+        moved, FRAMES, segments=8, on_progress=lambda done, total, what: said.append((done, total))
+    )
+    again = estimate_drift(moved, FRAMES, segments=8)
+    assert np.array_equal(first.curve.shift_um, again.curve.shift_um)
+    assert first.segments == 8
+    assert [done for done, _ in said] == list(range(len(said)))
+    assert said[-1][0] == said[-1][1]
+
+
+def test_a_list_without_structure_has_an_uncertain_drift():
+    generator = torch.Generator().manual_seed(2)
+    xyz = torch.rand(3000, 3, generator=generator, dtype=torch.float64) * torch.tensor([8.0, 8.0, 2.0])
+    noise = Localizations.proposals(xyz, torch.arange(3000) % FRAMES, torch.ones(3000))
+    told = estimate_drift(noise, FRAMES).curve.sigma_um
+    assert 1000 * np.sqrt((told**2).mean()) > 20
+
+
+@pytest.mark.parametrize("method", [estimate_drift, comet_drift])
+@pytest.mark.parametrize(("rows", "frames"), [(0, 10), (30, 30), (5000, 1)])
+def test_too_little_for_a_drift_is_an_error_that_says_what_is_needed(method, rows: int, frames: int):
+    if method is comet_drift:
+        pytest.importorskip("comet")
+    xyz = torch.rand(rows, 3, generator=torch.Generator().manual_seed(1))
+    table = Localizations.proposals(xyz, torch.arange(rows) % frames, torch.ones(rows))
+    with pytest.raises(InputError, match="at least 50 localizations in 8 frames"):
+        method(table, frames)
+
+
+def test_more_segments_than_frames_bear_are_refused(moved: Localizations):
+    with pytest.raises(InputError, match="choose 1 to 250"):
+        estimate_drift(moved, FRAMES, segments=300)
+
+
+def test_a_missing_comet_names_the_extra(monkeypatch: pytest.MonkeyPatch, moved: Localizations):
+    monkeypatch.setitem(__import__("sys").modules, "comet", None)
+    with pytest.raises(InputError, match=r"pip install 'deepstorm3d\[drift\]'"):
+        comet_drift(moved, FRAMES)
+
+
+@pytest.mark.slow
+def test_comet_finds_the_same_drift(drift: np.ndarray, moved: Localizations):
+    pytest.importorskip("comet")
+    found = comet_drift(moved, FRAMES, segments=20)
+    assert (rms_nm(found.curve.shift_um - drift) < 25).all()

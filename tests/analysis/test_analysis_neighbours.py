@@ -1,0 +1,39 @@
+"""The precision from adjacent frames is the σ that was put in, axis by axis, whatever it starts from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from drift_scenes import SIGMA_UM, shining
+
+from deepstorm3d.analysis.neighbours import neighbour_precision
+
+
+@pytest.mark.parametrize("start_um", [SIGMA_UM, (0.006, 0.006, 0.01), (0.03, 0.03, 0.06)])
+def test_the_sigma_put_in_comes_out_within_five_percent(start_um: tuple[float, float, float]):
+    table = shining(3000, 1000)
+    found = neighbour_precision(table.xyz.numpy(), table.frame.numpy(), np.array(start_um))
+    assert found is not None
+    for fit, true in zip(found, SIGMA_UM, strict=True):
+        assert fit.sigma_um == pytest.approx(true, rel=0.05)
+        assert abs(fit.sigma_um - true) < 4 * fit.error_um
+        assert fit.counts.sum() == pytest.approx(fit.fitted.sum(), rel=0.02)
+
+
+def test_crowded_strangers_in_adjacent_frames_do_not_widen_it():
+    rng = np.random.default_rng(1)
+    table = shining(3000, 1000)
+    strangers = rng.random((40_000, 3)) * [8.0, 8.0, 2.0]
+    xyz = np.concatenate([table.xyz.numpy(), strangers])
+    frame = np.concatenate([table.frame.numpy(), rng.integers(1000, size=40_000)])
+    found = neighbour_precision(xyz, frame, np.array(SIGMA_UM))
+    assert found is not None
+    for fit, true in zip(found, SIGMA_UM, strict=True):
+        assert fit.sigma_um == pytest.approx(true, rel=0.05)
+
+
+def test_molecules_that_shine_in_one_frame_alone_tell_nothing():
+    rng = np.random.default_rng(2)
+    xyz, frame = rng.random((20_000, 3)) * 8, rng.integers(1000, size=20_000)
+    assert neighbour_precision(xyz, frame, np.array(SIGMA_UM)) is None
+    assert neighbour_precision(xyz[:0], frame[:0], np.array(SIGMA_UM)) is None

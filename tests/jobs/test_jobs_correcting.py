@@ -1,0 +1,160 @@
+"""Drift and resolution from file to file: what is written, recorded, refused and doubted."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from deepstorm3d.analysis.drift import DriftCurve
+from deepstorm3d.cli import app
+from deepstorm3d.emitters import Localizations
+from deepstorm3d.errors import InputError
+from deepstorm3d.io.tables import read_header, read_table, write_table
+from deepstorm3d.jobs.drift import correct_drift, move_by_curve
+from deepstorm3d.jobs.resolution import measure_resolution
+
+FRAMES, SIGMA = 400, 0.01
+
+
+def blinking(rows: int = 4000) -> Localizations:
+    """60 molecules that shine again and again for two frames, while the sample drifts 0.1 µm along x."""
+    rng = np.random.default_rng(1)
+    molecules = 1 + 2 * rng.random((60, 3))
+    who = np.repeat(rng.integers(60, size=rows // 2), 2)
+    frame = np.repeat(rng.integers(FRAMES - 1, size=rows // 2), 2) + np.tile([0, 1], rows // 2)
+    xyz = molecules[who] + SIGMA * rng.normal(size=(len(who), 3)) + np.outer(frame / FRAMES, [0.1, 0, 0])
+    table = Localizations.proposals(torch.from_numpy(xyz), torch.from_numpy(frame), torch.ones(len(who))).sort()
+    return dataclasses.replace(table, sigma_xyz=torch.full((len(who), 3), SIGMA), sigma_source="fit")
+
+
+def write(path: Path, table: Localizations) -> Path:
+    write_table(path, table, pixel_um=0.1, frames=FRAMES, shape=(40, 40), provenance={"model": "m"})
+    return path
+
+
+@pytest.fixture(scope="module")
+def corrected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corrected")
+    correct_drift(write(folder / "found.hdf5", blinking()), folder / "still.hdf5", segments=2)
+    return folder
+
+
+def test_the_list_its_curve_and_a_picture_are_written_and_the_step_is_recorded(corrected: Path):
+    curve = DriftCurve.from_csv((corrected / "still.drift.csv").read_text(), "curve")
+    assert len(curve.frames) == FRAMES
+    assert np.ptp(curve.shift_um[:, 0]) == pytest.approx(0.1, abs=0.006)
+    assert np.ptp(curve.shift_um[:, 1:], axis=0).max() < 0.008
+    assert (corrected / "still.drift.png").stat().st_size > 10_000
+    provenance = read_header(corrected / "still.hdf5").provenance
+    assert provenance["model"] == "m"
+    (step,) = provenance["steps"]
+    assert (step["step"], step["method"], step["segments"]) == ("drift", "overlap", 2)
+
+
+def test_a_curve_is_applied_and_undone_to_the_rounding_of_the_file(corrected: Path, tmp_path: Path):
+    still, curve = tmp_path / "still.hdf5", corrected / "still.drift.csv"
+    assert move_by_curve(corrected / "found.hdf5", still, curve) == 4000
+    assert torch.allclose(read_table(still).xyz, read_table(corrected / "still.hdf5").xyz, atol=1e-6)
+    move_by_curve(still, tmp_path / "back.hdf5", curve, undo=True)
+    back, before = read_table(tmp_path / "back.hdf5"), read_table(corrected / "found.hdf5")
+    assert float((back.xyz.double() - before.xyz.double()).abs().max()) < 1e-6
+    steps = read_header(tmp_path / "back.hdf5").provenance["steps"]
+    assert [step["step"] for step in steps] == ["drift", "drift undone"]
+
+
+def test_correcting_the_drift_brings_the_resolution_of_the_list(corrected: Path, tmp_path: Path):
+    out, plot = tmp_path / "r.json", tmp_path / "r.png"
+    after = measure_resolution(corrected / "still.hdf5", json_out=out, plot=plot, splits=2)
+    before = measure_resolution(corrected / "found.hdf5", splits=2)
+    fine, coarse = after.correlations["x–y"].resolution_um, before.correlations["x–y"].resolution_um
+    assert fine is not None and coarse is not None
+    # m = 33 localizations of each molecule in a half.
+    assert fine == pytest.approx(2 * np.pi * SIGMA / np.sqrt(np.log(200)), rel=0.1)
+    assert coarse > 1.3 * fine
+    written = json.loads(out.read_text())
+    assert written["fourier"]["x–y"]["resolution_nm"] == pytest.approx(1000 * fine)
+    assert written["nena_sigma_nm"] == pytest.approx([10, 10, 10], rel=0.1)
+    assert written["stated_sigma_nm"] == pytest.approx([10, 10, 10], rel=1e-3)
+    assert plot.stat().st_size > 10_000
+    assert after.notes == ()
+
+
+def test_a_wrongly_stated_sigma_is_noted(tmp_path: Path):
+    table = blinking()
+    proud = dataclasses.replace(table, sigma_xyz=table.sigma_xyz / 3)
+    report = measure_resolution(write(tmp_path / "proud.hdf5", proud), splits=1)
+    assert any("stated σ" in note for note in report.notes)
+
+
+def test_a_list_that_hardly_tells_a_drift_is_doubted(tmp_path: Path):
+    rng = np.random.default_rng(2)
+    xyz = torch.from_numpy(10 * rng.random((300, 3)))
+    noise = Localizations.proposals(xyz, torch.arange(300), torch.ones(300))
+    done = correct_drift(write(tmp_path / "noise.hdf5", noise), tmp_path / "out.hdf5")
+    assert any("too few to trust" in note for note in done.notes)
+
+
+@pytest.mark.parametrize("job", ["drift", "resolution"])
+@pytest.mark.parametrize(("rows", "words"), [(0, "holds 0|0 localizations in 0 frames"), (200, "1 frame")])
+def test_no_rows_and_one_frame_are_errors_that_say_what_is_needed(
+    tmp_path: Path, job: str, rows: int, words: str
+):
+    table = Localizations.proposals(
+        torch.rand(rows, 3, generator=torch.Generator().manual_seed(1)),
+        torch.zeros(rows, dtype=torch.int64),
+        torch.ones(rows),
+    )
+    source = write(tmp_path / "l.hdf5", table)
+    with pytest.raises(InputError, match=words):
+        if job == "drift":
+            correct_drift(source, tmp_path / "out.hdf5")
+        else:
+            measure_resolution(source)
+    assert [path.name for path in tmp_path.glob("out*")] == []
+
+
+def test_nothing_is_replaced_unasked(corrected: Path):
+    with pytest.raises(InputError, match="exists"):
+        correct_drift(corrected / "found.hdf5", corrected / "still.hdf5")
+    with pytest.raises(InputError, match="exists"):
+        measure_resolution(corrected / "found.hdf5", json_out=corrected / "found.hdf5")
+
+
+def test_the_commands_print_what_they_found(corrected: Path, tmp_path: Path):
+    def call(*words: object) -> str:
+        done = CliRunner().invoke(app, [str(word) for word in words])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    said = call("drift", corrected / "found.hdf5", "--out", tmp_path / "a.csv", "--frames-per-segment", 200)
+    assert "2 segments" in said
+    assert (tmp_path / "a.drift.csv").exists()
+    undone = call("drift", tmp_path / "a.csv", "--out", tmp_path / "b.csv", "--undo", tmp_path / "a.drift.csv")
+    assert "added back" in undone
+    said = call("resolution", corrected / "still.hdf5", "--splits", 2)
+    assert all(name in said for name in ("x–y", "x–z", "y–z", "3D", "NeNA"))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--apply", "a.csv", "--undo", "a.csv"], "not both"),
+        (["--apply", "a.csv", "--segments", "3"], "belong to an estimate"),
+        (["--apply", "a.csv"], "cannot read the drift curve"),
+        (["--segments", "3", "--frames-per-segment", "10"], "not both"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    corrected: Path, tmp_path: Path, words: list[str], told: str
+):
+    done = CliRunner().invoke(
+        app, ["drift", str(corrected / "found.hdf5"), "--out", str(tmp_path / "o.hdf5"), *words]
+    )
+    assert done.exit_code == 2
+    assert told in done.stderr
