@@ -29,7 +29,7 @@ from deepstorm3d.jobs.runs import DesignRun
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.mixture import MixtureSpec
 from deepstorm3d.localizer.voxel import VoxelSpec
-from deepstorm3d.optics.masks import AstigmaticMask, PixelMask, RandomMask, VortexMask
+from deepstorm3d.optics.masks import AstigmaticMask, PixelMask, RandomMask
 from deepstorm3d.optics.model import build_psf
 from deepstorm3d.simulation.backgrounds import SuperGaussianBackground
 from deepstorm3d.simulation.priors import DensityCount, EmitterPrior, Scene, UniformPhotons
@@ -78,13 +78,11 @@ LEARNING: dict[str, tuple[str, Change]] = {
     "preset": ("", lambda e: e),
     "preset-again": ("other random numbers", lambda e: e.with_(seed=e.seed + 100)),
     "start-astigmatic": ("start: astigmatic", lambda e: e.with_(mask=AstigmaticMask())),
-    "start-vortex": ("start: vortex", lambda e: e.with_(mask=VortexMask())),
     "start-random": ("start: smooth random", lambda e: e.with_(mask=RandomMask())),
     "narrow": (
         "loss: heat of σ 0.6 voxels (1)",
         lambda e: e.with_(network=CoarseSpec(channels=48, spread=0.6)),
     ),
-    "wide": ("loss: heat of σ 1.6 voxels (1)", lambda e: e.with_(network=CoarseSpec(channels=48, spread=1.6))),
     "mixture": ("decoder and loss: mixture", lambda e: e.with_(network=MixtureSpec(channels=48))),
     "voxel": (
         "decoder and loss: voxel, 110 × 110 × 100 nm",
@@ -96,16 +94,10 @@ LEARNING: dict[str, tuple[str, Change]] = {
     ),
     "dense": ("density 1.2–3 per µm² (0.1–1.5)", lambda e: emitters(e, count=DensityCount(low=1.2, high=3.0))),
     "ends": ("positions: first and last quarter of the depth only", ends_only),
-    "inside": ("positions: none outside the frame", lambda e: emitters(e, margin_px=(4.0, 4.0))),
-    "zernike": (
-        "parameters: Zernike to order 8",
-        lambda e: e.with_(design=e.design.with_(parameters="zernike")),
-    ),
 }
 # Judged in their own world.
 WORLDS: dict[str, tuple[str, Change]] = {
     "dim": ("light: a tenth, signal and background", dim),
-    "shallow": ("depth: 1 µm", lambda e: deep(e, 1.0, 0.7, 29)),
     "deep": ("depth: 3 µm", lambda e: deep(e, 3.0, 2.1, 41)),
 }
 

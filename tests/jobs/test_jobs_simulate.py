@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from deepstorm3d.analysis.drift import DriftCurve
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.movies import MovieWriter, open_movie
 from deepstorm3d.io.tables import read_truth
@@ -181,8 +183,15 @@ def test_a_drifting_structure_is_seen_where_it_has_moved_to(tmp_path: Path):
     still, moving = tables
     assert float(moving.xyz[:, 2].min()) >= 0.2
     assert float(moving.xyz[:, 2].max()) <= 1.2
+    assert not (tmp_path / "None.drift.csv").exists()
+    curve_file = tmp_path / "(0.3, 0.2, 0.1).drift.csv"
+    curve = DriftCurve.from_csv(curve_file.read_text(), "curve")
+    assert np.ptp(curve.shift_um, axis=0) == pytest.approx([0.3, 0.2, 0.1], abs=1e-4)
+    # Without the curve's drift every molecule stays where it is.
+    shift = torch.from_numpy(curve.shift_um)[moving.frame].float()
+    fixed = dataclasses.replace(moving, xyz=moving.xyz - shift)
     # A molecule stays where it is without drift, and wanders with it.
-    for table, most in ((still, 0.001), (moving, 0.2)):
+    for table, most in ((still, 0.001), (fixed, 0.001), (moving, 0.2)):
         ids, count = table.id.unique(return_counts=True)
         spread = [float(table.xyz[table.id == k].std(0).max()) for k in ids[count > 2]]
         assert (max(spread) > 0.001) is (table is moving)

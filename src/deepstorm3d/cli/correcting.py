@@ -9,8 +9,7 @@ import typer
 
 from ..errors import InputError
 from .console import result, say, say_warning, show_table, table
-from .lists import CameraPixel, Locs
-from .options import Overwrite
+from .options import CameraPixel, ListFile, Overwrite
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ __all__ = ["drift", "resolution"]
 
 
 def drift(
-    locs: Locs,
+    locs: ListFile,
     out: Annotated[
         Path,
         typer.Option(
@@ -97,7 +96,7 @@ def drift(
 
 
 def resolution(
-    locs: Locs,
+    locs: ListFile,
     block_frames: Annotated[
         int | None,
         typer.Option(

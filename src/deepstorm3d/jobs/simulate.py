@@ -7,12 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..analysis.drift import DriftCurve
 from ..emitters import Emitters
 from ..errors import InputError
 from ..io.movies import MovieWriter
+from ..io.parts import write_text_atomically
 from ..io.tables import TableWriter, open_truth_writer
 from ..optics.masks import PhaseMask
 from ..optics.model import build_psf, tabulate
@@ -114,6 +117,9 @@ def simulate_movie(
             labelled += int(chosen.emitters.labelled(here).sum())
             on_progress(start + count, frames)
         clipped = movie.clipped
+    if drift is not None and truth is not None:
+        curve = DriftCurve(np.arange(frames), drift.double().numpy(), np.zeros((frames, 3)))
+        write_text_atomically(truth.with_name(f"{truth.stem}.drift.csv"), curve.to_csv())
     return SimulationSummary(frames, rows, labelled, patch_px, held, clipped)
 
 
