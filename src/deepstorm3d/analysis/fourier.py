@@ -240,7 +240,8 @@ def _faded(where: Whole, fade: NDArray[np.float32]) -> NDArray[np.float32]:
     """Counts per pixel less their mean, faded: an even density must not correlate through the window."""
     counts = np.bincount(where, minlength=fade.size).astype(np.float32).reshape(fade.shape)
     faded = counts * fade
-    return faded - fade * float(faded.sum(dtype=np.float64) / fade.sum(dtype=np.float64))
+    level = float(faded.sum(dtype=np.float64) / fade.sum(dtype=np.float64))
+    return (faded - level * fade).astype(np.float32, copy=False)
 
 
 def _fade(shape: tuple[int, ...]) -> NDArray[np.float32]:
