@@ -153,7 +153,8 @@ def test_a_missing_comet_names_the_extra(monkeypatch: pytest.MonkeyPatch, moved:
 
 
 @pytest.mark.slow
-def test_comet_finds_the_same_drift(drift: np.ndarray, moved: Localizations):
+def test_comet_finds_a_small_drift():
     pytest.importorskip("comet")
-    found = comet_drift(moved, FRAMES, segments=20)
-    assert (rms_nm(found.curve.shift_um - drift) < 25).all()
+    drift = waves(FRAMES, (0.1, 0.1, 0.06))
+    found = comet_drift(shining(1000, FRAMES, drift), FRAMES, segments=20)
+    assert (rms_nm(found.curve.shift_um - drift) < 15).all()
