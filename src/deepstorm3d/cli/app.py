@@ -50,18 +50,15 @@ def _program(
 for command in (demo, config):
     app.command()(command)
 app.add_typer(models, name="models")
-for command in (simulate, train, localize, evaluate, regenerate):
+for command in (simulate, train, localize, regenerate, evaluate):
     app.command()(command)
-for command in (drift, resolution):
-    app.command()(command)
-for command in (limit, design_psf, compare_psf, export_mask, render, convert):
-    app.command()(command)
-
-
 # Named after what they do; `filter` alone would hide Python's own.
 app.command("filter")(filter_list)
+for command in (drift, resolution):
+    app.command()(command)
 app.command("link")(link_list)
-app.command()(report)
+for command in (render, report, convert, limit, design_psf, compare_psf, export_mask):
+    app.command()(command)
 
 
 def main() -> None:
