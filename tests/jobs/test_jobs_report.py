@@ -7,9 +7,11 @@ import dataclasses
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from deepstorm3d.analysis.drift import DriftCurve
 from deepstorm3d.analysis.linking import LinkRule
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
@@ -129,7 +131,7 @@ def write(path: Path, table: Localizations, made: dict[str, object] | None = Non
 def test_a_report_has_every_section_and_loads_nothing(tmp_path: Path):
     command = ["deepstorm3d", "localize", "my movie.tif", "--model", "tetrapod"]
     source = write(tmp_path / "a.hdf5", found(), provenance(command=command))
-    assert write_report(source, tmp_path / "r.html") == ALWAYS
+    assert write_report(source, tmp_path / "r.html", resolution=False) == ALWAYS
     page = page_of(tmp_path / "r.html")
     assert page.headings == ALWAYS
     assert len(page.pictures) == 2
@@ -144,7 +146,7 @@ def test_whatever_a_file_says_is_text_and_nothing_else(tmp_path: Path):
     made = provenance(command=[evil], note=evil, steps=[{"step": evil, "k": {evil: evil}}])
     source = write(tmp_path / "a.hdf5", found(), made)
     section = Section(evil, paragraphs=[evil], tables=[Facts(evil, [(evil, evil)], (evil, evil))])
-    write_report(source, tmp_path / "r.html", extra=[section])
+    write_report(source, tmp_path / "r.html", extra=[section], resolution=False)
     page = page_of(tmp_path / "r.html")
     assert "<script>alert(1)" in page.text
     assert len(page.pictures) == 2
@@ -154,18 +156,32 @@ def test_steps_and_further_sections_are_shown(tmp_path: Path):
     source = write(tmp_path / "a.hdf5", found(), provenance())
     filter_table(source, "photons > 5020", tmp_path / "b.hdf5")
     link_table(tmp_path / "b.hdf5", tmp_path / "c.hdf5", LinkRule(dark=3))
-    more = Section("Resolution", paragraphs=["FRC 41 nm"])
-    titles = write_report(tmp_path / "c.hdf5", tmp_path / "r.html", extra=[more])
-    assert titles == [*ALWAYS[:4], "Resolution", *ALWAYS[4:]]
+    more = Section("Beads", paragraphs=["FRC 41 nm"])
+    titles = write_report(tmp_path / "c.hdf5", tmp_path / "r.html", resolution=False, extra=[more])
+    assert titles == [*ALWAYS[:4], "Beads", *ALWAYS[4:]]
     page = page_of(tmp_path / "r.html")
     assert "photons > 5020" in page.text
     assert "dark: 3" in page.text
     assert "FRC 41 nm" in page.text
 
 
+def test_drift_and_resolution_are_shown_or_it_is_said_why_not(tmp_path: Path):
+    steps = [{"step": "drift", "curve": "../b.drift.csv"}, {"step": "drift", "curve": "gone.csv"}]
+    source = write(tmp_path / "a.hdf5", found(), provenance(steps=steps))
+    curve = DriftCurve(np.arange(6), np.linspace(0, 0.1, 18).reshape(6, 3), np.zeros((6, 3)))
+    (tmp_path / "b.drift.csv").write_text(curve.to_csv())
+    titles = write_report(source, tmp_path / "r.html")
+    assert titles == [*ALWAYS[:4], "Drift", "Resolution", *ALWAYS[4:]]
+    page = page_of(tmp_path / "r.html")
+    assert len(page.pictures) == 4
+    assert "from b.drift.csv" in page.text
+    write_report(write(tmp_path / "e.hdf5", Localizations.empty(), provenance()), tmp_path / "e.html")
+    assert "a resolution needs thousands" in page_of(tmp_path / "e.html").text
+
+
 def test_an_empty_list_says_so(tmp_path: Path):
     source = write(tmp_path / "a.hdf5", Localizations.empty(), provenance())
-    assert write_report(source, tmp_path / "r.html") == ALWAYS
+    assert write_report(source, tmp_path / "r.html", resolution=False) == ALWAYS
     page = page_of(tmp_path / "r.html")
     assert page.pictures == []
     assert page.text.count("The list holds no localization.") == 3
@@ -176,8 +192,8 @@ def test_a_list_of_another_program_has_no_conditions(tmp_path: Path):
     rows = "\n".join(f"{k + 1},{500 + 90 * k},{900 + 40 * k},{50 + k}" for k in range(30))
     bare.write_text(f'"frame","x [nm]","y [nm]","z [nm]"\n{rows}\n', encoding="utf-8")
     with pytest.raises(InputError, match="--pixel-nm"):
-        write_report(bare, tmp_path / "r.html")
-    write_report(bare, tmp_path / "r.html", pixel_nm=100.0)
+        write_report(bare, tmp_path / "r.html", resolution=False)
+    write_report(bare, tmp_path / "r.html", pixel_nm=100.0, resolution=False)
     page = page_of(tmp_path / "r.html")
     assert page.headings == ALWAYS
     assert "another program wrote it" in page.text
@@ -187,7 +203,7 @@ def test_a_list_of_another_program_has_no_conditions(tmp_path: Path):
 
 def test_an_experiment_of_another_version_is_shown_as_it_stands(tmp_path: Path):
     made = provenance(experiment={"microscope": {"warp": 9.5, "wavelength": 0.6}}, camera={"kind": "film"})
-    write_report(write(tmp_path / "a.hdf5", found(), made), tmp_path / "r.html")
+    write_report(write(tmp_path / "a.hdf5", found(), made), tmp_path / "r.html", resolution=False)
     page = page_of(tmp_path / "r.html")
     assert "warp" in page.text
     assert "film" in page.text
@@ -200,28 +216,34 @@ def test_frames_are_drawn_beside_their_images(tmp_path: Path):
     with MovieWriter(tmp_path / "m.tif", pixel_um=0.11, frames=6, shape=(40, 48)) as movie:
         movie.append(torch.poisson(torch.full((6, 40, 48), 90.0), generator=g).to(torch.uint16).numpy())
     source = write(tmp_path / "a.hdf5", found(), provenance())
-    titles = write_report(source, tmp_path / "r.html", movie=tmp_path / "m.tif", model=model, overlays=2)
+    titles = write_report(
+        source, tmp_path / "r.html", movie=tmp_path / "m.tif", model=model, overlays=2, resolution=False
+    )
     assert titles[-2] == "Frames beside their regenerated images"
     page = page_of(tmp_path / "r.html")
     assert len(page.pictures) == 4
     assert "Frame 1: 10 localizations" in page.text
     assert "Frame 4: 10 localizations" in page.text
     link_table(source, tmp_path / "linked.hdf5", LinkRule())
-    write_report(tmp_path / "linked.hdf5", tmp_path / "l.html", movie=tmp_path / "m.tif", model=model)
+    write_report(
+        tmp_path / "linked.hdf5", tmp_path / "l.html", movie=tmp_path / "m.tif", model=model, resolution=False
+    )
     assert "no longer lie where the frames show the molecules (link)" in page_of(tmp_path / "l.html").text
     write_table(tmp_path / "long.hdf5", found(), pixel_um=0.11, frames=90, shape=(40, 48))
     with pytest.raises(InputError, match="give the movie that was localized"):
-        write_report(tmp_path / "long.hdf5", tmp_path / "x.html", movie=tmp_path / "m.tif", model=model)
+        write_report(
+            tmp_path / "long.hdf5", tmp_path / "x.html", movie=tmp_path / "m.tif", model=model, resolution=False
+        )
     assert not (tmp_path / "x.html").exists()
 
 
 def test_half_of_what_the_overlays_need_or_a_wrong_name_is_refused(tmp_path: Path):
     source = write(tmp_path / "a.hdf5", found())
     with pytest.raises(InputError, match=r"--movie.*--model"):
-        write_report(source, tmp_path / "r.html", movie=tmp_path / "m.tif")
+        write_report(source, tmp_path / "r.html", movie=tmp_path / "m.tif", resolution=False)
     with pytest.raises(InputError, match=r"HTML page, not '\.pdf'"):
-        write_report(source, tmp_path / "r.pdf")
+        write_report(source, tmp_path / "r.pdf", resolution=False)
     (tmp_path / "r.html").write_text("mine", encoding="utf-8")
     with pytest.raises(InputError, match="--overwrite"):
-        write_report(source, tmp_path / "r.html")
+        write_report(source, tmp_path / "r.html", resolution=False)
     assert (tmp_path / "r.html").read_text(encoding="utf-8") == "mine"

@@ -35,10 +35,16 @@ def report(
     frames: Annotated[
         int, typer.Option("--frames", metavar="N", min=1, help="How many frames of the movie to draw.")
     ] = 3,
+    resolution: Annotated[
+        bool,
+        typer.Option(
+            "--resolution/--no-resolution", help="Measure what the list resolves; seconds to a minute."
+        ),
+    ] = True,
     pixel_nm: CameraPixel = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write one HTML page on a list: conditions, picture, quality, steps, command; for sharing and archives."""
+    """Write one HTML page on a list: conditions, picture, quality, drift, resolution, steps."""
     from ..jobs.models import find_model
     from ..jobs.report import write_report
 
@@ -50,6 +56,7 @@ def report(
         mask=mask,
         camera=camera or (),
         overlays=frames,
+        resolution=resolution,
         pixel_nm=pixel_nm,
         overwrite=overwrite,
     )

@@ -15,6 +15,7 @@ from ..io.parts import claim_name, explain_write_errors, write_text_atomically
 from ..localizer.modelfile import ModelFile
 from .overlays import overlay_section
 from .reading import read_localizations
+from .report_measures import drift_sections, resolution_section
 from .report_parts import Section
 from .report_sections import (
     conditions_section,
@@ -45,6 +46,7 @@ def write_report(
     mask: Path | None = None,
     camera: Sequence[str] = (),
     overlays: int = 3,
+    resolution: bool = True,
     extra: Sequence[Section] = (),
     pixel_nm: float | None = None,
     overwrite: bool = False,
@@ -53,9 +55,9 @@ def write_report(
 
     source: list that localize wrote, or one derived from it; another program's list has no conditions to show.
     movie, model: to draw some frames beside their regenerated images;  mask, camera: as in `load_pipeline`, the
-    camera is otherwise the one that the list records;  overlays: how many frames;  extra: further sections,
-    such as the resolution, which stand after the quality;  pixel_nm: camera pixel in the sample, for a list
-    that does not name it.
+    camera is otherwise the one that the list records;  overlays: how many frames;  resolution: measure it,
+    which takes seconds to a minute;  extra: further sections, which stand after those that judge the list;
+    pixel_nm: camera pixel in the sample, for a list that does not name it.
     Raises InputError where only one of movie and model is given, they do not fit the list, or the page cannot
     be written.
     """
@@ -72,6 +74,8 @@ def write_report(
         conditions_section(header),
         picture_section(source, table),
         quality_section(table, header),
+        *drift_sections(source, header),
+        *([resolution_section(source, pixel_nm)] if resolution else []),
         *extra,
         steps_section(header),
     ]
