@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,8 @@ import pytest
 import torch
 
 from deepstorm3d.errors import InputError
-from deepstorm3d.io.movies import MovieWriter
+from deepstorm3d.io.movies import MovieWriter, open_movie
+from deepstorm3d.io.preparation import Prepared
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.excerpt import Excerpt
 from deepstorm3d.jobs.experiment import Experiment
@@ -206,3 +210,82 @@ def test_weights_of_another_network_are_refused(model: ModelFile) -> None:
     weights.popitem()
     with pytest.raises(InputError, match="do not fit"):
         load_pipeline(dataclasses.replace(model, weights=weights))
+
+
+def pages(folder: Path, frames: int = 9) -> Path:
+    """A recording as numbered files of one frame each."""
+    folder.mkdir()
+    counts = np.random.default_rng(0).poisson(20, (frames, 48, 40)).astype(np.uint16)
+    for number, frame in enumerate(counts):
+        with MovieWriter(folder / f"run_{number:03d}.tif", frames=1, shape=(48, 40), pixel_um=0.11) as writer:
+            writer.append(frame[None])
+    return folder
+
+
+def test_frames_that_are_cut_off_are_left_out_and_said(model: ModelFile, tmp_path: Path) -> None:
+    folder = pages(tmp_path / "run")
+    localize_movie(Excerpt(folder), unrefined(model), tmp_path / "whole.csv")
+    damaged = folder / "run_004.tif"
+    damaged.write_bytes(damaged.read_bytes()[:300])
+    with pytest.raises(InputError, match=r"run_004.tif"):
+        localize_movie(Excerpt(folder), unrefined(model), tmp_path / "o.csv", overwrite=True)
+    summary = localize_movie(
+        Excerpt(folder, partial=True), unrefined(model), tmp_path / "o.csv", overwrite=True
+    )
+    assert summary.frames == 8
+    assert any("4" in warning for warning in summary.warnings)
+    whole, found = read_table(tmp_path / "whole.csv"), read_table(tmp_path / "o.csv")
+    assert (whole.frame == 4).any()
+    assert torch.equal(found.xyz, whole.select(whole.frame != 4).xyz)
+    assert torch.equal(found.frame, whole.frame[whole.frame != 4])
+
+
+@pytest.mark.parametrize("subtract", ["none", "minimum"])
+def test_a_movie_followed_while_it_grows_gives_the_complete_movies_list(
+    model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtract: str
+) -> None:
+    monkeypatch.setattr("deepstorm3d.jobs.streaming._PIXELS", 2 * 48 * 40)
+    prepared = Prepared(subtract=subtract, window=3)  # type: ignore[arg-type]
+    folder = pages(tmp_path / "run", frames=9)
+    localize_movie(Excerpt(folder, prepared=prepared), unrefined(model), tmp_path / "whole.csv")
+    coming = tmp_path / "coming"
+    coming.mkdir()
+    names = sorted(path.name for path in folder.iterdir())
+
+    def record() -> None:
+        for name in names:
+            shutil.copy(folder / name, coming / "arriving.part")
+            (coming / "arriving.part").rename(coming / name)
+            time.sleep(0.05)
+
+    camera = threading.Thread(target=record)
+    camera.start()
+    try:
+        excerpt = Excerpt(coming, prepared=prepared, follow_s=2.5)
+        summary = localize_movie(excerpt, unrefined(model), tmp_path / "followed.csv")
+    finally:
+        camera.join()
+    assert summary.frames == 9
+    assert (tmp_path / "followed.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_followed_movie_that_is_stopped_is_not_complete(model: ModelFile, tmp_path: Path) -> None:
+    excerpt = Excerpt(pages(tmp_path / "run", frames=3), follow_s=60.0)
+    began = time.monotonic()
+    summary = localize_movie(
+        excerpt, unrefined(model), tmp_path / "o.csv", should_stop=lambda: time.monotonic() > began + 2
+    )
+    assert not summary.complete
+    assert (tmp_path / "o.part.csv").exists()
+
+
+def test_flipped_frames_give_flipped_positions(model: ModelFile, tmp_path: Path) -> None:
+    source = movie(tmp_path / "m.tif", frames=2)
+    with open_movie(source) as plain:
+        counts = plain.read(0, 2)
+    with MovieWriter(tmp_path / "turned.tif", frames=2, shape=(40, 48), pixel_um=0.11) as writer:
+        writer.append(counts.transpose(0, 2, 1)[:, :, ::-1])
+    localize_movie(Excerpt(source), unrefined(model), tmp_path / "a.csv")
+    turned = Excerpt(tmp_path / "turned.tif", prepared=Prepared(flip="vertical", transpose=True))
+    localize_movie(turned, unrefined(model), tmp_path / "b.csv")
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
