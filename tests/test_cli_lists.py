@@ -10,8 +10,8 @@ import torch
 from typer.testing import CliRunner
 
 from deepstorm3d.cli import app
-from deepstorm3d.emitters import Localizations
-from deepstorm3d.io.tables import read_table, write_table
+from deepstorm3d.emitters import Emitters, Localizations
+from deepstorm3d.io.tables import read_table, write_table, write_truth
 
 
 def call(*arguments: object) -> SimpleNamespace:
@@ -69,6 +69,32 @@ def test_every_command_takes_a_list_without_rows(locs: Path):
     done = call("report", linked, "--out", page)
     assert done.out.startswith(f"{page}: At a glance, Conditions")
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("convert", "e.hdf5", "e.csv"), None),
+        (("evaluate", "e.hdf5", "--truth", "t.csv", "--pixel-nm", 110), None),
+        (("render", "e.hdf5", "--out", "e.png"), "nothing to render"),
+        (("drift", "e.hdf5", "--out", "d.hdf5"), "localization"),
+        (("drift", "e.hdf5", "--out", "d.hdf5", "--apply", "c.csv"), "nothing to move"),
+        (("resolution", "e.hdf5"), "needs thousands"),
+    ],
+)
+def test_no_command_stumbles_over_a_list_without_rows(
+    locs: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[object, ...], words: str | None
+):
+    monkeypatch.chdir(locs.parent)
+    write_table("e.hdf5", Localizations.empty(), pixel_um=0.11, frames=3, shape=(40, 40))
+    write_truth("t.csv", Emitters.empty(), pixel_um=0.11, frames=3, shape=(40, 40))
+    Path("c.csv").write_text("frame,dx,dy,dz\n0,1,2,3\n1,1,2,3\n2,1,2,3\n")
+    done = call(*command)
+    if words is None:
+        assert done.status == 0
+    else:
+        assert done.status == 2
+        assert words in done.err.replace("\n", " ")
 
 
 def test_report_asks_for_movie_and_model_together(locs: Path):

@@ -86,3 +86,16 @@ def test_the_published_masks_are_read(name: str) -> None:
     phase = read_mask(path)
     assert phase.shape == (329, 329)
     assert phase[0, 0] == 0 and 3 < np.abs(phase).max() <= np.pi + 1e-6
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".mat", ".tif"])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.9])
+def test_a_file_that_was_cut_off_is_the_users_trouble_in_words(
+    suffix: str, share: float, tmp_path: Path
+) -> None:
+    path = tmp_path / f"mask{suffix}"
+    write_mask(path, PHASE)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(InputError, match=path.name):
+        read_mask(path)

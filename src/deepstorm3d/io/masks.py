@@ -127,12 +127,13 @@ def _read_tif(path: Path) -> NDArray[Any]:
 
 def _read_mat(path: Path) -> NDArray[Any]:
     import scipy.io
+    from scipy.io.matlab import MatReadError
 
     try:
         found = scipy.io.loadmat(path)
     except NotImplementedError:
         return _only_image(_read_mat73(path), path)
-    except (ValueError, TypeError, OSError, EOFError) as error:
+    except (ValueError, TypeError, OSError, EOFError, MatReadError) as error:
         raise InputError(f"{path}: cannot be read as a MATLAB file ({error})") from error
     return _only_image(found, path)
 
