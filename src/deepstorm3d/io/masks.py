@@ -133,7 +133,7 @@ def _read_mat(path: Path) -> NDArray[Any]:
         found = scipy.io.loadmat(path)
     except NotImplementedError:
         return _only_image(_read_mat73(path), path)
-    except (ValueError, TypeError, OSError, EOFError, MatReadError) as error:
+    except (ValueError, TypeError, IndexError, OSError, EOFError, MatReadError) as error:
         raise InputError(f"{path}: cannot be read as a MATLAB file ({error})") from error
     return _only_image(found, path)
 
