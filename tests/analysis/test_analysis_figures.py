@@ -10,10 +10,10 @@ import torch
 from matplotlib.image import imread
 
 from deepstorm3d.analysis.figures import histogram_figure, overlay_figure, rendering_figure, truth_figure
+from deepstorm3d.analysis.figures.panels import new_figure, round_length, save_figure, show_image
+from deepstorm3d.analysis.figures.rendering import Widefield, beside_figure, section_figure
 from deepstorm3d.analysis.matching import match
-from deepstorm3d.analysis.panels import new_figure, round_length, save_figure, show_image
 from deepstorm3d.analysis.rendering import Look, render_depth, render_section
-from deepstorm3d.analysis.rendering_figure import Widefield, beside_figure, section_figure
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import InputError
 

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.masks import read_mask
-from deepstorm3d.io.modulator import (
+from deepstorm3d.io.masks.modulator import (
     ModulatorSpec,
     modulator_levels,
     modulator_phase,
     read_calibration,
     write_modulator,
 )
-from deepstorm3d.io.plate import PlateSpec, plate_heights, plate_phase, write_plate
+from deepstorm3d.io.masks.plate import PlateSpec, plate_heights, plate_phase, write_plate
 
 Floats = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deepstorm3d.io.journal import Journal, Record
+from deepstorm3d.io.tables.journal import Journal, Record
 
 RECORDS = [
     Record(3, 2, "fit", b"first\nblock"),

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from deepstorm3d.errors import InputError
 from deepstorm3d.io import Movie, Prepared, open_movie, prepare
-from deepstorm3d.io import preparation as preparation_module
-from deepstorm3d.io.movie_source import Source, check_range
-from deepstorm3d.io.preparation import Subtracted
+from deepstorm3d.io.movies import preparation as preparation_module
+from deepstorm3d.io.movies.movie_source import Source, check_range
+from deepstorm3d.io.movies.preparation import Subtracted
 from deepstorm3d.spec import spec_from_mapping
 
 

@@ -14,7 +14,7 @@ import torch
 
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.movies import MovieWriter, open_movie
-from deepstorm3d.io.preparation import Prepared
+from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.excerpt import Excerpt
 from deepstorm3d.jobs.experiment import Experiment

@@ -22,7 +22,7 @@ from deepstorm3d.jobs.filter import filter_table
 from deepstorm3d.jobs.link import link_table
 from deepstorm3d.jobs.presets import preset
 from deepstorm3d.jobs.report import write_report
-from deepstorm3d.jobs.report_parts import Facts, Section
+from deepstorm3d.jobs.report.parts import Facts, Section
 from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile

@@ -13,7 +13,7 @@ from .making import Config
 from .options import Assignments, Overwrite
 
 if TYPE_CHECKING:
-    from ..io.modulator import ModulatorSpec
+    from ..io.masks.modulator import ModulatorSpec
     from ..jobs.export_mask import LevelCost
 
 __all__ = ["export_mask"]
@@ -84,8 +84,8 @@ def export_mask(
     overwrite: Overwrite = False,
 ) -> None:
     """Write a mask for a modulator or as a plate, and tell what its levels cost in precision."""
-    from ..io.modulator import ModulatorSpec, read_calibration
-    from ..io.plate import PlateSpec
+    from ..io.masks.modulator import ModulatorSpec, read_calibration
+    from ..io.masks.plate import PlateSpec
     from ..jobs.configure import find_experiment
     from ..jobs.export_mask import cost_of_levels
     from ..jobs.export_mask import export_mask as export

@@ -14,7 +14,7 @@ from .options import Assignments, Overwrite
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from ..analysis.limit_figure import Bounds, MaskLimits
+    from ..analysis.figures.limit import Bounds, MaskLimits
     from ..jobs.limit_report import LimitReport
 
 __all__ = ["limit"]

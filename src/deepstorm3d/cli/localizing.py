@@ -63,7 +63,7 @@ def localize(
     overwrite: Overwrite = False,
 ) -> None:
     """Find every molecule of a movie. Ctrl-C keeps what is done: --resume goes on."""
-    from ..io.preparation import Prepared
+    from ..io.movies.preparation import Prepared
     from ..jobs.cluster import cluster_workers
     from ..jobs.excerpt import Excerpt
     from ..jobs.localize import localize_movie
@@ -135,8 +135,8 @@ def regenerate(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw a frame beside the image that its list predicts, the residual, and how well the list explains it."""
+    from ..io.movies.preparation import Prepared
     from ..io.parts import claim_name
-    from ..io.preparation import Prepared
     from ..jobs.excerpt import Excerpt
     from ..jobs.models import find_model
     from ..jobs.pipeline import load_pipeline

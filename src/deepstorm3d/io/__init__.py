@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .followed_movie import FollowedMovie
 from .masks import mask_sha256, read_mask, write_mask
 from .movies import Movie, MovieWriter, open_movie, readable_ranges
-from .preparation import Prepared, prepare
+from .movies.followed_movie import FollowedMovie
+from .movies.preparation import Prepared, prepare
 from .tables import (
     TableHeader,
     TableWriter,

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..analysis.compare_figure import comparison_figure
+from ..analysis.figures.compare import comparison_figure
 from ..analysis.matching import field_edges, match
 from ..analysis.metrics import score
 from ..errors import InputError

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..analysis.learning_figure import learning_figure
-from ..analysis.mask_figure import evolution_animation, mask_figure
-from ..analysis.solid_figure import solid_figure
+from ..analysis.figures.learning import learning_figure
+from ..analysis.figures.mask import evolution_animation, mask_figure
+from ..analysis.figures.solid import solid_figure
 from ..io.masks import mask_sha256, write_mask
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ModelFile, save_model_file

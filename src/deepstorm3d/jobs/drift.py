@@ -11,7 +11,7 @@ import numpy as np
 
 from ..analysis.comet_drift import comet_drift
 from ..analysis.drift import DriftCurve
-from ..analysis.drift_figure import drift_figure
+from ..analysis.figures.drift import drift_figure
 from ..analysis.overlap_drift import DriftEstimate, estimate_drift, typical_sigma
 from ..emitters import Localizations
 from ..errors import InputError

@@ -11,9 +11,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..io.followed_movie import FollowedMovie
 from ..io.movies import Movie, open_movie, readable_ranges
-from ..io.preparation import Prepared, prepare
+from ..io.movies.followed_movie import FollowedMovie
+from ..io.movies.preparation import Prepared, prepare
 from .pipeline import Pipeline
 from .streaming import Block, blocks_of
 

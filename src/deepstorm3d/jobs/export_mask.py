@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..io.masks import read_mask
-from ..io.modulator import ModulatorSpec, modulator_levels, write_modulator
-from ..io.plate import PlateSpec, plate_heights, write_plate
+from ..io.masks.modulator import ModulatorSpec, modulator_levels, write_modulator
+from ..io.masks.plate import PlateSpec, plate_heights, write_plate
 from ..optics.fisher import crlb
 from ..optics.masks import PixelMask
 from ..optics.model import build_psf

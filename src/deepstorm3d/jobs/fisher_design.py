@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from ..analysis.mask_figure import mask_figure
-from ..analysis.solid_figure import solid_figure
+from ..analysis.figures.mask import mask_figure
+from ..analysis.figures.solid import solid_figure
 from ..errors import InputError
 from ..io.masks import write_mask
 from ..optics.masks import PhaseMask, PixelMask

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..analysis.limit_figure import Bounds, MaskLimits
+from ..analysis.figures.limit import Bounds, MaskLimits
 from ..errors import InputError
 from ..fitting.background import SplineBackground
 from ..fitting.information import joint_bounds

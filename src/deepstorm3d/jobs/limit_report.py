@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..analysis.limit_figure import AXIS_NAMES, MaskLimits, limit_figure
+from ..analysis.figures.limit import AXIS_NAMES, MaskLimits, limit_figure
 from ..io.parts import explain_write_errors, write_text_atomically
 
 __all__ = ["LimitReport", "draw_report", "write_report"]

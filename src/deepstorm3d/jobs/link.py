@@ -9,8 +9,8 @@ from ..analysis.linking import LinkRule, link_rows, spread_over_sigma
 from ..analysis.merging import merge_rows
 from ..emitters import Localizations
 from ..errors import InputError
-from ..io.header import TableHeader
 from ..io.parts import claim_name
+from ..io.tables.header import TableHeader
 from .reading import read_localizations, write_derived
 
 __all__ = ["LinkSummary", "link_table"]

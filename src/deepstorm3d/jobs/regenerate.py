@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..analysis.explain import correlation
 from ..analysis.figures import overlay_figure
-from ..analysis.panels import Target
+from ..analysis.figures.panels import Target
 from ..camera import IdealCamera, variance_terms
 from ..emitters import Emitters, Localizations
 from ..fitting.photometry import Photometry

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..analysis.canvas import Image, Method
+from ..analysis.figures.rendering import rendering_figure, section_figure
 from ..analysis.rendering import (
     DepthRendering,
     Look,
@@ -14,7 +15,6 @@ from ..analysis.rendering import (
     render_section,
     render_stack,
 )
-from ..analysis.rendering_figure import rendering_figure, section_figure
 from ..analysis.sections import AXES, Axis, Box
 from ..emitters import Localizations
 from ..errors import InputError

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..analysis.canvas import Canvas, Image, Method
+from ..analysis.figures.rendering import Widefield, beside_figure
 from ..analysis.gaussians import Gaussians
 from ..analysis.matching import field_edges
 from ..analysis.registration import Registration, register
 from ..analysis.rendering import DepthRendering, Look, render_depth
-from ..analysis.rendering_figure import Widefield, beside_figure
 from ..analysis.sections import Box, cloud_of
 from ..emitters import Localizations
 from ..errors import InputError

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
+from ..analysis.figures.resolution import resolution_figure
 from ..analysis.fourier import Correlation, Grid, block_halves, correlate, slabs
 from ..analysis.neighbours import AxisPrecision, neighbour_precision
 from ..analysis.overlap_drift import typical_sigma
-from ..analysis.resolution_figure import resolution_figure
 from ..emitters import Localizations
 from ..errors import InputError
 from ..io.parts import claim_name, explain_write_errors, write_text_atomically

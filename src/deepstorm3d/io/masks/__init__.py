@@ -1,0 +1,7 @@
+"""Phase masks in files: as numbers, for a modulator, for a plate, each read back by `read_mask`."""
+
+from __future__ import annotations
+
+from .files import mask_sha256, read_mask, write_mask
+
+__all__ = ["mask_sha256", "read_mask", "write_mask"]

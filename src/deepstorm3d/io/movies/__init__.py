@@ -1,0 +1,19 @@
+"""Movies: one module for each kind of file, opened by `open_movie`, prepared and followed while they grow."""
+
+from __future__ import annotations
+
+from .followed_movie import FollowedMovie
+from .opening import FolderMovie, Movie, MovieWriter, TiffMovie, open_movie, readable_ranges
+from .preparation import Prepared, prepare
+
+__all__ = [
+    "FolderMovie",
+    "FollowedMovie",
+    "Movie",
+    "MovieWriter",
+    "Prepared",
+    "TiffMovie",
+    "open_movie",
+    "prepare",
+    "readable_ranges",
+]

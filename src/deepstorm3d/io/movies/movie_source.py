@@ -1,0 +1,178 @@
+"""What every source of frames has in common: the protocol of a movie, its gaps, and checks of what is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+
+__all__ = [
+    "Movie",
+    "Source",
+    "check_finite",
+    "check_range",
+    "import_reader",
+    "readable_ranges",
+    "refuse_truncated",
+    "runs",
+]
+
+
+class Movie(Protocol):
+    """Frames of one camera in order, read on demand; a context manager."""
+
+    @property
+    def path(self) -> Path:
+        """The file or folder."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(frames, height, width); frames counts those that lie in gaps too."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the counts that `read` gives."""
+        ...
+
+    @property
+    def pixel_um(self) -> float | None:
+        """Object pixel from the file's own metadata, µm; None where it says nothing believable."""
+        ...
+
+    @property
+    def gaps(self) -> Sequence[tuple[int, int]]:
+        """Frames first … last−1 that are known to be missing, in order, never at the end of the movie.
+
+        Only a movie opened with ``partial=True`` has any; `readable_ranges` leaves them out.
+        """
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know of this movie: what was cut off, which frame numbers are uncertain."""
+        ...
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Frames start … stop−1, (n, height, width) counts.
+
+        Raises InputError naming the frame that is damaged, in a gap, of another size, or (float) not finite.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the file."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Source:
+    """What most movies answer alike: no gaps, nothing to report, nothing held open; a context manager."""
+
+    pixel_um: float | None = None
+    gaps: Sequence[tuple[int, int]] = ()
+    notes: Sequence[str] = ()
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def readable_ranges(
+    gaps: Sequence[tuple[int, int]], start: int, stop: int, step: int | None = None
+) -> Iterator[tuple[int, int]]:
+    """Frames start … stop−1 without the gaps, in order, as ranges (first, last) with last not included.
+
+    gaps: as a Movie has them;  step: the most frames in a range (all that follow each other where None).
+    """
+    here = start
+    for first, last in (*gaps, (stop, stop)):
+        end = min(first, stop)
+        size = step or max(1, end - here)
+        for begin in range(here, end, size):
+            yield begin, min(begin + size, end)
+        here = max(here, last)
+
+
+def runs(frames: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Single frames, in order, as gaps: 3, 4, 5, 9 are (3, 6) and (9, 10)."""
+    found: list[tuple[int, int]] = []
+    for frame in frames:
+        if found and found[-1][1] == frame:
+            found[-1] = (found[-1][0], frame + 1)
+        else:
+            found.append((frame, frame + 1))
+    return tuple(found)
+
+
+def check_range(movie: Movie, start: int, stop: int) -> None:
+    """Raises ValueError for frames that the movie has not, InputError for frames that lie in a gap."""
+    frames = movie.shape[0]
+    if not 0 <= start <= stop <= frames:
+        raise ValueError(f"frames {start}:{stop} are not within 0:{frames}")
+    for first, last in movie.gaps:
+        if first < stop and start < last:
+            raise InputError(
+                f"{movie.path}: frames {first} to {last - 1} are missing (truncated or absent files); "
+                "leave them out, or copy the movie again"
+            )
+
+
+def check_finite(block: NDArray[Any], start: int, path: Path) -> None:
+    """Raises InputError for the first frame with NaN or infinity in a block (n, h, w) from frame `start` on."""
+    if block.dtype.kind != "f":
+        return
+    bad = np.count_nonzero(~np.isfinite(block), axis=(1, 2))
+    if bad.any():
+        row = int(np.argmax(bad > 0))
+        raise InputError(
+            f"{path}: frame {start + row} has {int(bad[row])} of {block[row].size} pixels NaN or infinite; "
+            "give the raw counts of the camera, or replace or leave out such frames"
+        )
+
+
+def refuse_truncated(path: Path, whole: int, promised: int, *, partial: bool) -> None:
+    """Raises InputError for a movie that was cut off, unless its whole frames are asked for and there are any.
+
+    whole: frames that can be read;  promised: frames that the file announces (not more than whole: unknown).
+    """
+    if whole == 0:
+        raise InputError(f"{path}: truncated: not one whole frame is left; copy the file again")
+    if partial:
+        return
+    total = f" of {promised}" if promised > whole else ""
+    raise InputError(
+        f"{path}: truncated: {whole}{total} whole frames can be read; copy the file again, or read only what "
+        "is whole (--partial; in Python open_movie(..., partial=True))"
+    )
+
+
+def import_reader(package: str, path: Path) -> Any:
+    """A package that reads one format, and is installed only on demand; raises InputError that says how."""
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise InputError(
+            f"{path}: this format is read by the package {package.partition('.')[0]}, which is missing "
+            f"({error}); install it: pip install 'deepstorm3d[io]'"
+        ) from error

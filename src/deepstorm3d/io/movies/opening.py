@@ -1,0 +1,51 @@
+"""Opening a movie, whatever the microscope wrote: the one place that knows all kinds of files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...errors import InputError
+from .folder_movie import FolderMovie, open_folder
+from .movie_source import Movie, readable_ranges
+from .movie_writer import MovieWriter
+from .nd2_movie import Nd2Movie
+from .ndtiff_movie import INDEX_NAME, NdTiffMovie
+from .raw_movie import RAW_SUFFIXES, open_npy, open_raw
+from .stacks_movie import open_micro_manager
+from .tiff_movie import TiffMovie
+from .zarr_movie import ZarrMovie, is_zarr
+
+__all__ = ["FolderMovie", "Movie", "MovieWriter", "TiffMovie", "open_movie", "readable_ranges"]
+
+
+def open_movie(path: str | Path, *, partial: bool = False) -> Movie:
+    """Open a movie without reading its frames: what is held does not grow with what has been read.
+
+    Files: TIFF (plain, also page by page, ImageJ, OME, BigTIFF, compressed; the first of several that
+    Micro-Manager or an OME writer made of one recording), ND2, .npy, .raw/.dat/.bin with a sidecar.
+    Folders: numbered TIFFs of one frame or of many (2 before 10), NDTiff, Zarr.
+    Time and depth count as frames, in the order of the file.
+
+    partial: of a movie that was cut off, offer the frames that are whole; `Movie.gaps` are those that are
+    missing in its middle, `Movie.notes` says what is lost.
+    Raises InputError for what is missing, of no known kind, truncated, in colour, of mixed sizes or empty.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if is_zarr(path):
+            return ZarrMovie(path, partial=partial)
+        if (path / INDEX_NAME).exists():
+            return NdTiffMovie(path, partial=partial)
+        return open_folder(path, partial=partial)
+    if not path.exists():
+        raise InputError(f"{path}: there is no such movie; check the name")
+    suffix = path.suffix.lower()
+    if path.name == INDEX_NAME:
+        return NdTiffMovie(path.parent, partial=partial)
+    if suffix == ".nd2":
+        return Nd2Movie(path)
+    if suffix == ".npy":
+        return open_npy(path, partial=partial)
+    if suffix in RAW_SUFFIXES:
+        return open_raw(path, partial=partial)
+    return open_micro_manager(path, partial=partial) or TiffMovie(path, partial=partial)

@@ -1,0 +1,250 @@
+"""Where the frames of a TIFF movie lie in its file, how many are whole, and how large its pixels are."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from ...errors import InputError
+from .movie_source import refuse_truncated, runs
+from .pixel_size import believable_um
+
+if TYPE_CHECKING:
+    import tifffile
+
+__all__ = ["Layout", "page_is_grey", "pixel_um_of", "tiff_layout"]
+
+METAMORPH_PLANES = 33629
+"""The tag UIC2 of a MetaMorph stack has one entry a frame; its index lists only the first."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """frames, each `size` (height, width) of `dtype`: bytes in a row from `contiguous_from`, or one page each.
+
+    stored: the type as it stands in the file (byte order included);  missing: frames cut off the end, None
+    where the file does not say how many;  gaps: frames first … last−1 of a set whose file is not there.
+    """
+
+    frames: int
+    size: tuple[int, int]
+    dtype: np.dtype[Any]
+    stored: np.dtype[Any]
+    pages: Sequence[Any]
+    contiguous_from: int | None = None
+    missing: int | None = 0
+    gaps: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def bytes_each(self) -> int:
+        """Bytes of a frame that is not compressed."""
+        return self.size[0] * self.size[1] * self.dtype.itemsize
+
+
+def tiff_layout(tiff: tifffile.TiffFile, path: Path, *, partial: bool, alone: bool = False) -> Layout:
+    """How the movie lies in the file.
+
+    partial: give the whole frames of a truncated file;  alone: of a set of OME files, take this file's
+    frames only.  Raises InputError for a file without frames, in colour, not two-dimensional or (unless
+    `partial`) truncated.
+    """
+    first = _first_page(tiff, path)
+    page_is_grey(first, path)
+    dtype = first.dtype
+    assert dtype is not None  # page_is_grey refuses a page without pixels
+    height, width = first.shape
+    layout = Layout(
+        0, (int(height), int(width)), dtype, np.dtype(dtype).newbyteorder(tiff.byteorder), tiff.pages
+    )
+    promised = _promised_frames(tiff, first, path)
+    count = len(tiff.pages)
+    if tiff.is_ome and promised > count and "FileName" in (tiff.ome_metadata or ""):
+        if not alone:
+            return _set_layout(layout, list(tiff.series[0].pages), path, partial=partial)
+        promised = 0
+    if promised > count and _in_a_row(tiff, first, layout.bytes_each):
+        start = int(first.dataoffsets[0])
+        whole = min(promised, max(0, tiff.filehandle.size - start) // layout.bytes_each)
+        layout, complete = replace(layout, contiguous_from=start), whole == promised
+    else:
+        whole, complete = _whole_pages(tiff)
+    if complete and whole >= promised:
+        return replace(layout, frames=whole)
+    refuse_truncated(path, whole, max(promised, count), partial=partial)
+    return replace(layout, frames=whole, missing=promised - whole if promised > whole else None)
+
+
+def _set_layout(layout: Layout, pages: list[Any], path: Path, *, partial: bool) -> Layout:
+    """Of a set of OME files, whose first file lists the frames of all."""
+    missing = [p is None or not 0 < _page_end(p) <= p.parent.filehandle.size for p in pages]
+    if any(missing) and not partial:
+        raise InputError(
+            f"{path}: {sum(missing)} of {len(pages)} frames, from frame {missing.index(True)}, lie in files of "
+            "the set that are absent or truncated; copy all its files into one folder again, or read only "
+            "what is whole (--partial; in Python open_movie(..., partial=True))"
+        )
+    frames = len(pages)
+    while missing[frames - 1]:
+        frames -= 1
+    return replace(
+        layout,
+        frames=frames,
+        pages=pages,
+        missing=len(pages) - frames,
+        gaps=runs([frame for frame in range(frames) if missing[frame]]),
+    )
+
+
+def _in_a_row(tiff: tifffile.TiffFile, first: Any, bytes_each: int) -> bool:
+    """Whether all frames follow the first without anything between them, whatever pages are listed."""
+    if not first.is_contiguous or first.compression != 1:
+        return False
+    second = _page(tiff, 1)
+    return second is None or second.dataoffsets[0] == first.dataoffsets[0] + bytes_each
+
+
+def page_is_grey(page: Any, path: Path) -> None:
+    """Raises InputError unless the page is one image of real numbers in one channel."""
+    if page.samplesperpixel > 1:
+        raise InputError(
+            f"{path}: a colour (RGB) image, {page.samplesperpixel} samples a pixel; camera counts are needed: "
+            "use the raw movie, or convert it (in ImageJ/Fiji: Image > Type > 16-bit)"
+        )
+    if page.dtype is None or len(page.shape) != 2 or 0 in page.shape:
+        raise InputError(f"{path}: a page has shape {page.shape}; each must be one image (height, width)")
+    if page.dtype.kind not in "uif":
+        raise InputError(f"{path}: pixels of type {page.dtype}; integer or float counts are needed")
+
+
+def _first_page(tiff: tifffile.TiffFile, path: Path) -> Any:
+    try:
+        return tiff.pages[0]
+    except (IndexError, ValueError, KeyError, struct.error) as error:
+        fh = tiff.filehandle
+        fh.seek(8 if tiff.tiff.is_bigtiff else 4)
+        pointer = struct.unpack(tiff.tiff.offsetformat, fh.read(tiff.tiff.offsetsize))[0]
+        if pointer == 0:
+            raise InputError(f"{path}: the TIFF holds no frame; save the movie again") from error
+        raise InputError(
+            f"{path}: truncated: its index lies at byte {pointer} of {fh.size}, so no frame can be read; "
+            "copy the file again"
+        ) from error
+
+
+def _whole_pages(tiff: tifffile.TiffFile) -> tuple[int, bool]:
+    """How many pages lie fully within the file, and whether the chain of pages ends properly."""
+    count = len(tiff.pages)
+    last = _page(tiff, count - 1)
+    complete = last is not None and _next_page_pointer(tiff, last) == 0
+    # A page without data is one that Micro-Manager has announced in a file that it made longer in advance.
+    while count and not 0 < _page_end(_page(tiff, count - 1)) <= tiff.filehandle.size:
+        count -= 1
+        complete = False
+    return count, complete
+
+
+def _page(tiff: tifffile.TiffFile, number: int) -> Any:
+    """One page; None where it is not there, or was cut off within its tags."""
+    try:
+        return tiff.pages[number]
+    except (IndexError, ValueError, KeyError, struct.error):
+        return None
+
+
+def _page_end(page: Any) -> int:
+    """Where the data of a page end in the file; 0 without any."""
+    if page is None:
+        return 0
+    return max((o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
+
+
+def _next_page_pointer(tiff: tifffile.TiffFile, page: Any) -> int:
+    """Address of the next page as the file has it; not 0 after the last readable page means a cut."""
+    form, fh = tiff.tiff, tiff.filehandle
+    fh.seek(page.offset)
+    tags = struct.unpack(form.tagnoformat, fh.read(form.tagnosize))[0]
+    fh.seek(page.offset + form.tagnosize + tags * form.tagsize)
+    raw = fh.read(form.offsetsize)
+    return struct.unpack(form.offsetformat, raw)[0] if len(raw) == form.offsetsize else -1
+
+
+def _promised_frames(tiff: tifffile.TiffFile, first: Any, path: Path) -> int:
+    """The number of frames that the file's description announces; 0 where it says nothing.
+
+    Raises InputError for several colour channels.
+    """
+    if first.is_micromanager:
+        # Its descriptions count the frames of all files of a recording; the chain of pages counts its own.
+        said = (tiff.micromanager_metadata or {}).get("Summary", {})
+        _one_channel(*(int(said.get(axis, 1)) for axis in ("Channels", "Frames", "Slices")), path=path)
+        return 0
+    if first.is_stk:
+        return int(first.tags[METAMORPH_PLANES].count) if METAMORPH_PLANES in first.tags else 1
+    if tiff.is_imagej:
+        said = tiff.imagej_metadata or {}
+        _one_channel(*(int(said.get(axis, 1)) for axis in ("channels", "frames", "slices")), path=path)
+        return int(said.get("images", 1))
+    text = first.description or ""
+    if "<OME" in text[:2000]:
+        pixels = _ome_pixels(text)
+        sizes = [int(pixels.get(axis, 1)) for axis in ("SizeC", "SizeT", "SizeZ")]
+        _one_channel(*sizes, path=path)
+        return math.prod(sizes) if pixels else 0
+    if text.startswith("{"):  # tifffile's own description
+        try:
+            said = json.loads(text)
+        except ValueError:
+            return 0
+        shape = said.get("shape", []) if isinstance(said, dict) else []
+        # A file written page by page announces each page alone: its shape has no leading axis.
+        return math.prod(shape[:-2]) if len(shape) > 2 else 0
+    return 0
+
+
+def _one_channel(channels: int, *others: int, path: Path) -> None:
+    """A lone channel axis is what Python writes for a movie whose axes were not named: those are frames."""
+    if channels > 1 and max(others) > 1:
+        raise InputError(
+            f"{path}: {channels} colour channels in one movie; split them and give one "
+            "(in ImageJ/Fiji: Image > Color > Split Channels)"
+        )
+
+
+def _ome_pixels(text: str) -> dict[str, str]:
+    """Attributes of the first <Pixels> element of an OME description."""
+    try:
+        root = ElementTree.fromstring(text.encode())
+    except ElementTree.ParseError:
+        return {}
+    found = next((element for element in root.iter() if element.tag.endswith("}Pixels")), None)
+    return {} if found is None else dict(found.attrib)
+
+
+def pixel_um_of(tiff: tifffile.TiffFile) -> float | None:
+    """Object pixel in µm from OME, ImageJ or TIFF resolution tags; None where none is believable."""
+    first: Any = tiff.pages[0]
+    text = first.description or ""
+    if "<OME" in text[:2000]:
+        pixels = _ome_pixels(text)
+        if "PhysicalSizeX" in pixels:
+            return believable_um(float(pixels["PhysicalSizeX"]), pixels.get("PhysicalSizeXUnit", "µm"))
+    resolution = first.tags.get("XResolution")
+    if resolution is None:
+        return None
+    above, below = resolution.value
+    if not above or not below:
+        return None
+    if tiff.is_imagej:
+        unit = str((tiff.imagej_metadata or {}).get("unit", ""))
+    else:
+        tag = first.tags.get("ResolutionUnit")
+        unit = {2: "inch", 3: "cm"}.get(int(tag.value) if tag is not None else 2, "")
+    return believable_um(below / above, unit)

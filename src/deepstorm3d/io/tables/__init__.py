@@ -1,0 +1,31 @@
+"""Tables of localizations and of true emitters: one module for each format, all of them in `FORMATS`."""
+
+from __future__ import annotations
+
+from .formats import (
+    FORMATS,
+    TableFormat,
+    TableHeader,
+    TableWriter,
+    open_table_writer,
+    open_truth_writer,
+    read_header,
+    read_table,
+    read_truth,
+    write_table,
+    write_truth,
+)
+
+__all__ = [
+    "FORMATS",
+    "TableFormat",
+    "TableHeader",
+    "TableWriter",
+    "open_table_writer",
+    "open_truth_writer",
+    "read_header",
+    "read_table",
+    "read_truth",
+    "write_table",
+    "write_truth",
+]

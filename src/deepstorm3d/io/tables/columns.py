@@ -1,0 +1,154 @@
+"""The named columns of a table file, checked as they become ours: never NaN, no row dropped silently."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...emitters import SigmaSource
+from ...errors import InputError
+
+__all__ = ["NM", "Columns", "pixel_size", "sigma_source"]
+
+NM = (1e-3, 1e-3, 1e-3)
+"""One step of x, y and z in a file in nm, µm."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of one table file by their names there; each call checks what it takes.
+
+    path: for messages;  values: name -> (N,) as in the file, in its units and from its origin.
+    """
+
+    path: Path
+    values: Mapping[str, NDArray[Any]]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.values
+
+    def __len__(self) -> int:
+        """Rows of the longest column."""
+        return max((len(np.atleast_1d(column)) for column in self.values.values()), default=0)
+
+    def require(self, names: Iterable[str], what: str) -> None:
+        """Raise InputError where one of the columns is missing that make it a table of this kind in 3D."""
+        missing = [name for name in names if name not in self.values]
+        if missing:
+            there = ", ".join(self.values) or "(none)"
+            raise InputError(
+                f"{self.path}: the {what} has no column {', '.join(missing)} (it has {there}); "
+                "a 3D table is needed"
+            )
+
+    def raw(self, name: str) -> NDArray[np.float64]:
+        """A column as it stands, (N,); what float32 cannot hold is infinite.
+
+        Raises InputError for text or another number of rows.
+        """
+        column = np.asarray(self.values[name])
+        if column.dtype.kind not in "fiub":
+            raise InputError(f"{self.path}: column {name} holds {column.dtype}, not numbers")
+        if column.shape != (len(self),):
+            raise InputError(
+                f"{self.path}: column {name} has shape {column.shape}, other columns have {len(self)} rows; "
+                "the file is damaged"
+            )
+        with np.errstate(invalid="ignore"):  # a damaged file may hold numbers that are none
+            values = column.astype(np.float64)
+        return np.where(np.abs(values) > np.finfo(np.float32).max, np.inf, values)
+
+    def numbers(self, *names: str, missing: float = 0.0) -> NDArray[np.float64]:
+        """The first of these columns that is there; `missing` where there is none, and for NaN and infinity."""
+        name = next((name for name in names if name in self.values), None)
+        column = np.full(len(self), missing) if name is None else self.raw(name)
+        return np.nan_to_num(column, nan=missing, posinf=missing, neginf=missing)
+
+    def tensor(self, *names: str, missing: float = 0.0) -> Tensor:
+        """`numbers` as (N,) float32."""
+        return torch.from_numpy(self.numbers(*names, missing=missing).astype(np.float32))
+
+    def positions(self, names: Sequence[str], *, unit_um: Sequence[float], origin_um: float = 0.0) -> Tensor:
+        """(N, 3) µm from the centre of the first pixel.
+
+        names: of the columns of x, y and z;  unit_um: one step of each, µm;  origin_um: where the file has
+        the centre of the first pixel, in x and y, µm.
+        Raises InputError where a position is not finite: such rows are neither guessed nor dropped.
+        """
+        xyz = np.stack([self.raw(name) * unit for name, unit in zip(names, unit_um, strict=True)], axis=1)
+        self._refuse(~np.isfinite(xyz).all(axis=1), "have no finite position")
+        return torch.from_numpy((xyz - np.array([origin_um, origin_um, 0.0])).astype(np.float32))
+
+    def sigmas(self, names: Sequence[Sequence[str]], *, unit_um: Sequence[float]) -> Tensor:
+        """One standard deviation of x, y and z, (N, 3) µm: of each the first column that is there, or 0."""
+        sigma = [self.numbers(*each) * unit for each, unit in zip(names, unit_um, strict=True)]
+        return torch.from_numpy(np.stack(sigma, axis=1).astype(np.float32))
+
+    def frames(self, *, first: int, name: str = "frame", hint: str = "") -> Tensor:
+        """(N,) int64 from 0.
+
+        first: number of the first frame in this format;  hint: what else to say where a number is smaller.
+        """
+        frame = self.raw(name)
+        self._refuse(~(np.abs(frame) < 2**31), "have no frame number")
+        if len(frame) and frame.min() < first:
+            raise InputError(
+                f"{self.path}: frames count from {first} in such a table; the smallest here is "
+                f"{frame.min():g}{hint}"
+            )
+        self._refuse(np.asarray(frame != np.floor(frame)), "have a frame number that is not whole")
+        return torch.from_numpy(frame.astype(np.int64) - first)
+
+    def detections(self, name: str) -> Tensor | None:
+        """Frames joined into each row, (N,) int64, at least 1; None where the file has no such column."""
+        if name not in self.values:
+            return None
+        return torch.from_numpy(np.maximum(self.numbers(name, missing=1.0), 1).astype(np.int64))
+
+    def _refuse(self, bad: Any, trouble: str) -> None:
+        if bad.any():
+            rows = np.flatnonzero(bad) + 1
+            listed = ", ".join(str(row) for row in rows[:5]) + (", …" if len(rows) > 5 else "")
+            raise InputError(
+                f"{self.path}: {len(rows)} of {len(bad)} rows {trouble} (row {listed}, counted from 1); "
+                "take them out in the program that wrote the file"
+            )
+
+
+def pixel_size(
+    path: Path,
+    named_um: float | None,
+    given_um: float | None,
+    *,
+    rows: int,
+    reason: str = "the table does not say its pixel size",
+) -> float:
+    """The camera pixel in the sample, µm: the file's own, else the user's.
+
+    0.0 where the user says so (positions as they stand), or where there are no rows that could need it.
+    Raises InputError where neither is known, or one is no size.
+    """
+    if named_um is None and given_um is None and rows:
+        raise InputError(
+            f"{path}: {reason}, without which its positions cannot be placed on the camera's pixels; "
+            "give the pixel size"
+        )
+    pixel = (given_um or 0.0) if named_um is None else named_um
+    if not math.isfinite(pixel) or pixel < 0 or (named_um is not None and pixel == 0):
+        raise InputError(f"{path}: a pixel of {1000 * pixel:g} nm cannot be")
+    return pixel
+
+
+def sigma_source(named: Any, sigma: Tensor, otherwise: SigmaSource = "fit") -> SigmaSource:
+    """Where σ come from: as the file says, else `otherwise` where there are any."""
+    if named in get_args(SigmaSource):
+        return named
+    return otherwise if bool((sigma > 0).any()) else "none"

@@ -1,0 +1,146 @@
+"""A table that grows block by block under a ``.part`` name, survives being killed, and is resumed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from ...emitters import Emitters, Localizations
+from ...errors import InputError
+from ..parts import claim_name, explain_write_errors
+
+__all__ = ["GrowingFile", "TableWriter", "write_whole"]
+
+Table = TypeVar("Table", Localizations, Emitters)
+
+
+class GrowingFile(Protocol):
+    """One format's file that grows block by block (`PicassoFile`, `ThunderstormFile`).
+
+    companions: all files of a table of that name, the table first;  create: start an empty table;
+    resume: drop the rows of an unfinished block and return the frames and rows done;  append: add a block,
+    and count it only when its rows are on the disk;  set_frames: the movie turned out to have so many frames;
+    forget_progress: drop that count.
+    """
+
+    path: Path
+
+    def companions(self, path: Path) -> list[Path]: ...
+    def create(self) -> None: ...
+    def resume(self) -> tuple[int, int]: ...
+    def append(self, table: Any, *, frames_done: int, first_row: int) -> None: ...
+    def set_frames(self, frames: int) -> None: ...
+    def forget_progress(self) -> None: ...
+
+
+class TableWriter(Generic[Table]):
+    """A table that grows in ``OUT.part.*`` and takes its final name when it is complete.
+
+    A context manager: a clean end is `finish`; an exception (Ctrl-C too) leaves the part file, from
+    which ``resume=True`` goes on. `next_frame`: frames done so far, the first one still to do.
+    """
+
+    def __init__(self, path: Path, growing: GrowingFile, *, overwrite: bool, resume: bool) -> None:
+        self.path = path
+        self._file = growing
+        self.next_frame = 0
+        self._rows = 0
+        _refuse_foreign_sidecars([*growing.companions(path), *growing.companions(growing.path)])
+        for name in growing.companions(path):
+            claim_name(name, overwrite=overwrite)
+        part = growing.path
+        if resume and part.exists():
+            with self._explained():
+                self.next_frame, self._rows = growing.resume()
+        elif part.exists() and not overwrite:
+            raise InputError(
+                f"{part} holds an interrupted run; go on with it (--resume), start again (--overwrite), "
+                "or move it away"
+            )
+        else:
+            self._create()
+
+    def _create(self) -> None:
+        try:
+            with explain_write_errors(self.path, "Free some space or choose another folder."):
+                self._file.create()
+        except BaseException:
+            self.discard()
+            raise
+
+    def append(self, table: Table, *, frames_done: int) -> None:
+        """Add the rows of the frames next_frame … frames_done−1 (any number of rows, none too).
+
+        Raises ValueError for rows of other frames or non-finite values; InputError where the disk fails,
+        with all earlier blocks kept.
+        """
+        if frames_done < self.next_frame:
+            raise ValueError(f"{self.next_frame} frames are done already, got a block up to {frames_done}")
+        if len(table) and not (
+            self.next_frame <= int(table.frame.min()) <= int(table.frame.max()) < frames_done
+        ):
+            raise ValueError(
+                f"rows of frames {int(table.frame.min())} to {int(table.frame.max())} in a block of "
+                f"{self.next_frame} to {frames_done - 1}"
+            )
+        with self._explained():
+            self._file.append(table, frames_done=frames_done, first_row=self._rows)
+        self.next_frame = frames_done
+        self._rows += len(table)
+
+    def finish(self, frames: int | None = None) -> None:
+        """Give the table its final name; frames: in the movie, where that was not known before."""
+        if frames is not None:
+            with self._explained():
+                self._file.set_frames(frames)
+        parts, finals = self._file.companions(self._file.path), self._file.companions(self.path)
+        with self._explained():
+            for part, final in zip(parts, finals, strict=True):
+                os.replace(part, final)
+        self._file.forget_progress()
+
+    def discard(self) -> None:
+        """Delete what was written: there is nothing to resume."""
+        self._file.forget_progress()
+        for part in self._file.companions(self._file.path):
+            part.unlink(missing_ok=True)
+
+    def _explained(self) -> Any:
+        return explain_write_errors(
+            self.path,
+            f"Free some space or choose another folder. What is done is kept in {self._file.path.name}; "
+            "--resume goes on from there",
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.finish()
+
+
+def write_whole(writer: TableWriter[Table], table: Table, frames: int) -> None:
+    """Write one block and give it the final name; a part of it is worth nothing, so none is left."""
+    try:
+        with writer:
+            writer.append(table, frames_done=max(frames, int(table.frame.max()) + 1 if len(table) else 0))
+    except BaseException:
+        writer.discard()
+        raise
+
+
+def _refuse_foreign_sidecars(names: list[Path]) -> None:
+    """A table's YAML sidecar may share its name with the user's experiment file: never replace that."""
+    for sidecar in names:
+        if sidecar.suffix == ".yaml" and sidecar.exists():
+            text = sidecar.read_text(encoding="utf-8", errors="replace")
+            if "Width:" not in text or "Frames:" not in text:
+                raise InputError(
+                    f"{sidecar} exists and does not belong to a table; it would be replaced by the description "
+                    "that Picasso reads beside the output: give the output another name"
+                )

@@ -1,0 +1,196 @@
+"""The native table: HDF5 that Picasso opens as its own, with our extra columns and provenance inside.
+
+Picasso's convention: x, y in camera pixels with 0.0 at the centre of the first pixel, x = column; z and
+lpz in nm; lpx, lpy in pixels; frames from 0. Beyond its columns we write lpz, prob, sigma_photons,
+sigma_bg and fit_quality (``sx``, ``sy`` are a nominal constant). ``len``, the frames joined into a row, is
+there only in a list that was linked: to Picasso its presence means just that. The group ``/deepstorm3d``
+holds the provenance.
+
+Never NaN: Picasso drops a row with NaN in any column without a word. It also drops rows with x or y
+below 0 (a molecule in the outer half of the first pixel), x ≥ Width or y ≥ Height. Those rows are kept
+here, since they are real; Picasso shows the table without them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from ... import __version__
+from ...emitters import Localizations
+from ...errors import InputError
+from .columns import Columns, pixel_size, sigma_source
+from .hdf5 import reading, text
+from .header import FRAME_BASE_NOTE, NOMINAL_PSF_SIGMA_PX, TableHeader
+
+__all__ = [
+    "LINKED_ROW",
+    "PRIVATE",
+    "ROW",
+    "is_picasso",
+    "picasso_info",
+    "picasso_rows",
+    "read_picasso",
+    "sidecar_path",
+]
+
+FLOATS = (
+    "x",
+    "y",
+    "photons",
+    "sx",
+    "sy",
+    "bg",
+    "lpx",
+    "lpy",
+    "z",
+    "lpz",
+    "prob",
+    "sigma_photons",
+    "sigma_bg",
+    "fit_quality",
+)
+ROW = np.dtype([("frame", "<u4"), *((name, "<f4") for name in FLOATS)])
+LINKED_ROW = np.dtype([*((name, ROW[name]) for name in ROW.names or ()), ("len", "<u4")])
+PRIVATE = "deepstorm3d"
+
+
+def sidecar_path(path: Path) -> Path:
+    """The YAML file that Picasso before 0.11 needs beside the table."""
+    return path.with_suffix(".yaml")
+
+
+def is_picasso(path: Path) -> bool:
+    """Whether an HDF5 file has Picasso's table."""
+    import h5py
+
+    with reading(path) as file:
+        return isinstance(file.get("locs"), h5py.Dataset)
+
+
+def read_picasso(path: Path, pixel_um: float | None = None) -> tuple[Localizations, TableHeader]:
+    """Read a Picasso table, ours or another program's (columns it lacks are 0, its probability 1).
+
+    pixel_um: used where neither the file nor its YAML sidecar names the pixel size.
+    Raises InputError for missing columns, positions that are not finite, or an unknown pixel size.
+    """
+    with reading(path) as file:
+        rows: NDArray[Any] = file["locs"][()]
+        private = dict(file[PRIVATE].attrs) if PRIVATE in file else {}
+        described = text(file["metadata"]) if "metadata" in file else None
+        provenance = text(file[f"{PRIVATE}/provenance"]) if f"{PRIVATE}/provenance" in file else "{}"
+    columns = Columns(path, {name: rows[name] for name in rows.dtype.names or ()})
+    columns.require(("frame", "x", "y", "z"), "Picasso table")
+    info = _merged(_sidecar_info(path) if described is None else _parsed(path, described))
+    named = private.get("pixel_um") or _named_pixel(path, info)
+    reason = f"neither the file nor {sidecar_path(path).name} gives Pixelsize"
+    pixel = pixel_size(path, named, pixel_um or None, rows=len(rows), reason=reason) or 1.0
+    table = _table(columns, pixel, private.get("sigma_source"))
+    if {"Width", "Height", "Frames"} <= info.keys():
+        shape = (int(info["Height"]), int(info["Width"]))
+        return table, TableHeader(pixel, int(info["Frames"]), shape, _parsed(path, provenance))
+    return table, TableHeader.around(table, pixel)
+
+
+def picasso_rows(table: Localizations, pixel_um: float, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The table as Picasso's rows."""
+    xyz, sigma = table.xyz.double().cpu().numpy(), table.sigma_xyz.double().cpu().numpy()
+    columns = {
+        "frame": table.frame.cpu().numpy(),
+        "x": xyz[:, 0] / pixel_um,
+        "y": xyz[:, 1] / pixel_um,
+        "z": xyz[:, 2] * 1000,
+        "lpx": sigma[:, 0] / pixel_um,
+        "lpy": sigma[:, 1] / pixel_um,
+        "lpz": sigma[:, 2] * 1000,
+        "sx": NOMINAL_PSF_SIGMA_PX,
+        "sy": NOMINAL_PSF_SIGMA_PX,
+        "photons": table.photons.cpu().numpy(),
+        "bg": table.background.cpu().numpy(),
+        "prob": table.probability.cpu().numpy(),
+        "sigma_photons": table.sigma_photons.cpu().numpy(),
+        "sigma_bg": table.sigma_background.cpu().numpy(),
+        "fit_quality": table.fit_quality.cpu().numpy(),
+    }
+    if table.detections is not None:
+        columns["len"] = table.detections.cpu().numpy()
+    rows = np.empty(len(table), dtype=dtype)
+    if len(table) and set(columns) != set(dtype.names or ()):
+        raise ValueError("all blocks of a table are linked, or none")
+    for name in dtype.names or ():
+        values = columns.get(name, 0)
+        rows[name] = values
+        if not np.isfinite(rows[name]).all():
+            raise ValueError(
+                f"column {name} has NaN or infinite values; Picasso would drop these rows silently"
+            )
+    return rows
+
+
+def _table(columns: Columns, pixel_um: float, source: Any) -> Localizations:
+    units = (pixel_um, pixel_um, 1e-3)
+    sigma = columns.sigmas((("lpx",), ("lpy",), ("lpz",)), unit_um=units)
+    return Localizations(
+        xyz=columns.positions(("x", "y", "z"), unit_um=units),
+        frame=columns.frames(first=0),
+        photons=columns.tensor("photons"),
+        background=columns.tensor("bg"),
+        probability=columns.tensor("prob", missing=1.0),
+        sigma_xyz=sigma,
+        sigma_photons=columns.tensor("sigma_photons"),
+        sigma_background=columns.tensor("sigma_bg"),
+        fit_quality=columns.tensor("fit_quality"),
+        sigma_source=sigma_source(source, sigma),
+        detections=columns.detections("len"),
+    )
+
+
+def picasso_info(header: TableHeader) -> dict[str, Any]:
+    """Picasso's description of the recording."""
+    return {
+        "Generated by": f"deepstorm3d {__version__}",
+        "Width": header.shape[1],
+        "Height": header.shape[0],
+        "Frames": header.frames,
+        "Pixelsize": header.pixel_nm,
+        "Convention": f"0.0 is the centre of the first pixel; {FRAME_BASE_NOTE}",
+    }
+
+
+def _sidecar_info(path: Path) -> list[Any]:
+    sidecar = sidecar_path(path)
+    if not sidecar.is_file():
+        return []
+    try:
+        return list(yaml.safe_load_all(sidecar.read_text(encoding="utf-8")))
+    except yaml.YAMLError as error:
+        raise InputError(f"{sidecar}: not valid YAML ({error})") from error
+
+
+def _merged(documents: Any) -> dict[str, Any]:
+    """Picasso's list of descriptions as one: a later step says what an earlier one did not."""
+    merged: dict[str, Any] = {}
+    for document in documents if isinstance(documents, list) else [documents]:
+        merged |= document if isinstance(document, dict) else {}
+    return merged
+
+
+def _named_pixel(path: Path, info: Mapping[str, Any]) -> float | None:
+    named = info.get("Pixelsize")
+    try:
+        return float(named) / 1000 if named else None
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: its description gives Pixelsize as {named!r}, not in nm") from None
+
+
+def _parsed(path: Path, described: str) -> Any:
+    try:
+        return json.loads(described)
+    except ValueError as error:
+        raise InputError(f"{path}: its description is damaged ({error})") from error

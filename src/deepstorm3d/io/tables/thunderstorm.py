@@ -1,0 +1,249 @@
+"""ThunderSTORM CSV tables: nm from the corner of the first pixel, frames from 1, quoted column names.
+
+A position there is (j + 0.5)·pixel where ours is j·pixel. The columns of ThunderSTORM's 3D table come
+first (``sigma1``, ``sigma2`` a nominal spot width; ``chi2`` the deviance per pixel; ``bkgstd`` the square
+root of the background; ``detections`` 1 in a list that was not linked, and a list in which all are 1 is read
+as one), then ours: one σ per axis, probability, and two that make the file self-describing:
+``sigma_source`` (0 none, 1 network, 2 crlb, 3 fit) and ``pixel [nm]``, which tells the reader the half
+pixel. Numbers are fixed-point, as ThunderSTORM's parser needs them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...emitters import Emitters, Localizations, SigmaSource
+from ...errors import InputError
+from ..parts import write_text_atomically
+from .columns import NM, Columns, pixel_size, sigma_source
+from .csv_table import csv_lines, read_csv
+from .header import NOMINAL_PSF_SIGMA_PX, TableHeader
+
+__all__ = ["ThunderstormFile", "is_thunderstorm", "read_thunderstorm", "read_thunderstorm_truth"]
+
+POSITIONS = ("x [nm]", "y [nm]", "z [nm]")
+ORIGIN_PX = 0.5
+"""Where the file has the centre of the first pixel."""
+SIGMA_SOURCES: tuple[SigmaSource, ...] = get_args(SigmaSource)
+Formatted = dict[str, tuple[Any, str]]
+
+
+class ThunderstormFile:
+    """A growing CSV of localizations or of true emitters: whole blocks only.
+
+    ``NAME.part.json`` beside the growing file counts frames, rows and bytes done; what lies beyond
+    that count is an unfinished block.
+    like: a table (without rows, too) of the kind of all blocks to come.
+    """
+
+    def __init__(self, path: Path, header: TableHeader, like: Localizations | Emitters) -> None:
+        self.path, self.header = path, header
+        self._empty = type(like).empty()
+        self._bytes = 0
+
+    @property
+    def _progress(self) -> Path:
+        return self.path.with_suffix(".json")
+
+    def companions(self, path: Path) -> list[Path]:
+        """All files that make up a table named `path`."""
+        return [path]
+
+    def create(self) -> None:
+        """Start a table of one line, the column names."""
+        names = ",".join(f'"{name}"' for name in _columns(self._empty, self.header, 0))
+        self._bytes = len(names.encode()) + 1
+        self.path.write_bytes(names.encode() + b"\n")
+        self._save_progress(0, 0)
+
+    def resume(self) -> tuple[int, int]:
+        """Drop rows of an unfinished block; returns frames and rows done.
+
+        Raises InputError where the progress file is missing or belongs to another recording.
+        """
+        try:
+            done = json.loads(self._progress.read_text(encoding="utf-8"))
+            frames, rows, size = int(done["frames_done"]), int(done["rows_done"]), int(done["bytes"])
+            recording = done["recording"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.path} cannot be resumed: {self._progress.name} beside it, which counts what is done, "
+                f"cannot be read ({error}); start again with --overwrite"
+            ) from error
+        here = self._recording()
+        # A movie that is still being recorded may have grown since.
+        if {**recording, "frames": 0} != {**here, "frames": 0} or recording["frames"] > here["frames"]:
+            raise InputError(
+                f"{self.path} belongs to another recording ({recording}, now {here}); "
+                "give the same movie, or start again with --overwrite"
+            )
+        if self.path.stat().st_size < size:
+            raise InputError(
+                f"{self.path} has lost {size - self.path.stat().st_size} bytes; start with --overwrite"
+            )
+        os.truncate(self.path, size)
+        self._bytes = size
+        return frames, rows
+
+    def append(self, table: Localizations | Emitters, *, frames_done: int, first_row: int) -> None:
+        """Add a block; the count of frames done is raised only when its rows are on the disk."""
+        if type(table) is not type(self._empty):
+            raise ValueError(f"this file holds {type(self._empty).__name__}, not {type(table).__name__}")
+        text = csv_lines(_columns(table, self.header, first_row), len(table))
+        with self.path.open("r+b") as handle:
+            handle.seek(self._bytes)
+            handle.truncate()
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        self._bytes += len(text)
+        self._save_progress(frames_done, first_row + len(table))
+
+    def set_frames(self, frames: int) -> None:
+        """The format does not hold the number of frames."""
+
+    def forget_progress(self) -> None:
+        """The table is complete: nothing is left to resume."""
+        self._progress.unlink(missing_ok=True)
+
+    def _recording(self) -> dict[str, Any]:
+        header = self.header
+        return {"pixel_nm": header.pixel_nm, "frames": header.frames, "shape": list(header.shape)}
+
+    def _save_progress(self, frames: int, rows: int) -> None:
+        done = {"frames_done": frames, "rows_done": rows, "bytes": self._bytes, "recording": self._recording()}
+        write_text_atomically(self._progress, json.dumps(done))
+
+
+def is_thunderstorm(names: Sequence[str]) -> bool:
+    """Whether a CSV with these columns is ThunderSTORM's."""
+    return "x [nm]" in names
+
+
+def read_thunderstorm(path: Path, pixel_um: float | None = None) -> tuple[Localizations, TableHeader]:
+    """Read a ThunderSTORM table of localizations in 3D (columns it lacks are 0, its probability 1).
+
+    pixel_um: used where the file does not name its pixel size; 0.0 takes positions as they stand.
+    Raises InputError for missing columns, text in place of numbers, positions that are not finite, or an
+    unknown pixel size.
+    """
+    columns, pixel = _read(path, pixel_um)
+    both = ("uncertainty_xy [nm]", "uncertainty [nm]")
+    names = (("std_x [nm]", *both), ("std_y [nm]", *both), ("uncertainty_z [nm]",))
+    sigma = columns.sigmas(names, unit_um=NM)
+    detections = columns.detections("detections")
+    table = Localizations(
+        xyz=_positions(columns, pixel),
+        frame=_frames(columns),
+        photons=columns.tensor("intensity [photon]", "intensity [au]"),
+        background=columns.tensor("offset [photon]"),
+        probability=columns.tensor("prob", missing=1.0),
+        sigma_xyz=sigma,
+        sigma_photons=columns.tensor("std_intensity [photon]"),
+        sigma_background=columns.tensor("std_offset [photon]"),
+        fit_quality=columns.tensor("chi2"),
+        sigma_source=sigma_source(_named_source(columns), sigma),
+        detections=detections if detections is not None and (detections > 1).any() else None,
+    )
+    return table, TableHeader.around(table, pixel or 1.0)
+
+
+def read_thunderstorm_truth(path: Path, pixel_um: float | None = None) -> Emitters:
+    """Read a ThunderSTORM table as true emitters (molecules are told apart by ``id``).
+
+    pixel_um and errors as in `read_thunderstorm`.
+    """
+    columns, pixel = _read(path, pixel_um)
+    blur = columns.numbers("blur [px]", missing=-1.0)
+    number = columns.numbers("id") if "id" in columns else np.arange(len(columns))
+    return Emitters(
+        xyz=_positions(columns, pixel),
+        frame=_frames(columns),
+        photons=columns.tensor("intensity [photon]", "intensity [au]"),
+        id=torch.from_numpy(number.astype(np.int64)),
+        blur_px=columns.tensor("blur [px]") if len(columns) and (blur >= 0).all() else None,
+    )
+
+
+def _read(path: Path, pixel_um: float | None) -> tuple[Columns, float]:
+    """The columns and the pixel in µm."""
+    columns = read_csv(path)
+    columns.require(("frame", *POSITIONS), "ThunderSTORM table")
+    names_it = "pixel [nm]" in columns and len(columns)
+    named_um = float(columns.raw("pixel [nm]")[0]) / 1000 if names_it else None
+    return columns, pixel_size(path, named_um, pixel_um, rows=len(columns))
+
+
+def _positions(columns: Columns, pixel_um: float) -> torch.Tensor:
+    return columns.positions(POSITIONS, unit_um=NM, origin_um=ORIGIN_PX * pixel_um)
+
+
+def _frames(columns: Columns) -> torch.Tensor:
+    # Picasso's export for ThunderSTORM has neither the half pixel nor the frame base of ThunderSTORM.
+    return columns.frames(first=1, hint="; a list that comes from Picasso is read from its .hdf5")
+
+
+def _named_source(columns: Columns) -> SigmaSource | None:
+    code = columns.numbers("sigma_source", missing=-1.0)
+    known = "sigma_source" in columns and len(code) > 0 and 0 <= code[0] < len(SIGMA_SOURCES)
+    return SIGMA_SOURCES[int(code[0])] if known else None
+
+
+def _columns(table: Localizations | Emitters, header: TableHeader, first_row: int) -> Formatted:
+    """Every column of the file: name -> (values or one constant, format)."""
+    nm = table.xyz.double().cpu().numpy() * 1000
+    half, spot = ORIGIN_PX * header.pixel_nm, NOMINAL_PSF_SIGMA_PX * header.pixel_nm
+    truth = isinstance(table, Emitters)
+    number = _numbers(table.id) if truth else np.arange(first_row, first_row + len(table)) + 1
+    columns: Formatted = {
+        "id": (number, "%d"),
+        "frame": (_numbers(table.frame) + 1, "%d"),
+        "x [nm]": (nm[:, 0] + half, "%.4f"),
+        "y [nm]": (nm[:, 1] + half, "%.4f"),
+        "z [nm]": (nm[:, 2], "%.4f"),
+        "sigma1 [nm]": (spot, "%.3f"),
+        "sigma2 [nm]": (spot, "%.3f"),
+        "intensity [photon]": (_numbers(table.photons), "%.4f"),
+    }
+    columns |= _truth_columns(table) if isinstance(table, Emitters) else _found_columns(table)
+    return columns | {"pixel [nm]": (header.pixel_nm, "%.6f")}
+
+
+def _truth_columns(table: Emitters) -> Formatted:
+    blur = -1.0 if table.blur_px is None else _numbers(table.blur_px)
+    return {
+        "offset [photon]": (0.0, "%.4f"),
+        "uncertainty_xy [nm]": (0.0, "%.4f"),
+        "blur [px]": (blur, "%.6f"),  # −1: the PSF's own
+    }
+
+
+def _found_columns(table: Localizations) -> Formatted:
+    sigma = table.sigma_xyz.double().cpu().numpy() * 1000
+    background = _numbers(table.background)
+    return {
+        "offset [photon]": (background, "%.4f"),
+        "bkgstd [photon]": (np.sqrt(np.maximum(background, 0)), "%.4f"),
+        "chi2": (_numbers(table.fit_quality), "%.6f"),
+        "uncertainty_xy [nm]": (np.sqrt((sigma[:, 0] ** 2 + sigma[:, 1] ** 2) / 2), "%.4f"),
+        "uncertainty_z [nm]": (sigma[:, 2], "%.4f"),
+        "detections": (1 if table.detections is None else _numbers(table.detections), "%d"),
+        "prob": (_numbers(table.probability), "%.7f"),
+        "std_x [nm]": (sigma[:, 0], "%.4f"),
+        "std_y [nm]": (sigma[:, 1], "%.4f"),
+        "std_intensity [photon]": (_numbers(table.sigma_photons), "%.4f"),
+        "std_offset [photon]": (_numbers(table.sigma_background), "%.4f"),
+        "sigma_source": (SIGMA_SOURCES.index(table.sigma_source), "%d"),
+    }
+
+
+def _numbers(column: torch.Tensor) -> NDArray[Any]:
+    return column.double().cpu().numpy()

@@ -1,0 +1,7 @@
+"""Report: one HTML page that says what a list is, how it was made and how good it is."""
+
+from __future__ import annotations
+
+from .page import write_report
+
+__all__ = ["write_report"]

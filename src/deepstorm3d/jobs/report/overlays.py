@@ -1,0 +1,105 @@
+"""Some frames of a movie beside the images that a list predicts, as a section of a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...emitters import Localizations
+from ...errors import InputError
+from ...io.movies import Movie
+from ...io.movies.preparation import Prepared
+from ...io.tables.header import TableHeader
+from ...localizer.modelfile import ModelFile
+from ...spec import spec_from_mapping
+from ..excerpt import Excerpt, OpenExcerpt
+from ..pipeline import Pipeline, load_pipeline
+from ..regenerate import explain_frame
+from .parts import Figure, Section
+
+__all__ = ["overlay_section"]
+
+_TITLE = "Frames beside their regenerated images"
+# Steps after which the rows of a frame still lie where that frame shows the molecules.
+_IN_PLACE = ("filter", "convert")
+
+
+def overlay_section(
+    table: Localizations,
+    header: TableHeader,
+    movie: Path,
+    model: ModelFile,
+    *,
+    mask: Path | None = None,
+    camera: Sequence[str] = (),
+    count: int = 3,
+) -> Section:
+    """Draw `count` frames spread over those that have rows: the frame, the image of its rows, what is left.
+
+    camera: ``key=value`` changes; none: the camera that the list records.
+    Raises InputError where model or movie do not fit the list.
+    """
+    steps = [str(step.get("step")) for step in header.provenance.get("steps", [])]
+    moved = [step for step in steps if step not in _IN_PLACE]
+    if moved:
+        words = (
+            f"The rows no longer lie where the frames show the molecules ({', '.join(moved)}); a report of the "
+            "list that localize wrote can draw them."
+        )
+        return Section(_TITLE, paragraphs=[words])
+    words = ["Left over should be noise: whole spots are missed molecules, rims another PSF than the model's."]
+    if "filter" in steps:
+        words.append("Molecules that were filtered away are missing from the regenerated images.")
+    roi = header.provenance.get("roi")
+    box = (roi[0], roi[1], roi[2], roi[3]) if isinstance(roi, list | tuple) and len(roi) == 4 else None
+    prepared = spec_from_mapping(Prepared, header.provenance.get("prepared") or {}, source="the list's record")
+    with Excerpt(movie, roi=box, prepared=prepared, partial=True).open() as source:
+        _require_same_recording(source.movie, header)
+        pipeline = load_pipeline(model, mask=mask, camera=camera or _recorded_camera(header), refine=False)
+        source.check_against(pipeline)
+        pipeline = pipeline.cut(source.roi)
+        figures = [_overlay(pipeline, table, source, k) for k in _frames(table, source.movie, count)]
+    return Section(_TITLE, paragraphs=words, figures=figures)
+
+
+def _recorded_camera(header: TableHeader) -> list[str]:
+    """The list's camera as the changes that make it; none where the list does not record one."""
+    camera = header.provenance.get("camera") or {}
+    return [f"{key}={json.dumps(value)}" for key, value in camera.items()]
+
+
+def _require_same_recording(movie: Movie, header: TableHeader) -> None:
+    frames, height, width = movie.shape
+    if frames < header.frames or height < header.shape[0] or width < header.shape[1]:
+        raise InputError(
+            f"{movie.path} has {frames} frames of {width} × {height} px, the list is of {header.frames} of "
+            f"{header.shape[1]} × {header.shape[0]} px: give the movie that was localized"
+        )
+
+
+def _frames(table: Localizations, movie: Movie, count: int) -> list[int]:
+    """Frames with rows, spread evenly over those; of an empty list, over the movie."""
+    there = table.frame.unique().cpu().numpy()
+    there = there[there < movie.shape[0]] if len(there) else np.arange(movie.shape[0])
+    places = (np.arange(count) + 0.5) / count * len(there)
+    return np.unique(there[places.astype(np.int64)]).tolist()
+
+
+def _overlay(pipeline: Pipeline, table: Localizations, source: OpenExcerpt, number: int) -> Figure:
+    counts = source.read(number, number + 1)
+    photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))[0]
+    pixel_um = pipeline.experiment.microscope.pixel_um
+    corner = (-source.roi[0] * pixel_um, -source.roi[1] * pixel_um, 0.0)
+    found = table.select(table.frame == number).shift(xyz=corner, frames=-number).to(pipeline.device)
+    file = BytesIO()
+    report = explain_frame(pipeline, found, photons, file, title=f"Frame {number}")
+    caption = (
+        f"Frame {number}: {report.localizations} localizations; correlation {report.correlation:.3f}, squared "
+        f"residual over the expected variance {report.deviance_per_pixel:.2f} per pixel (1: noise alone)."
+    )
+    return Figure(caption, file.getvalue())
