@@ -5,7 +5,7 @@ fit), drift, resolution, render. Scored: molecules found and their errors, what 
 axis, and the Fourier ring correlation beside the one of the same molecules at their true places, without drift
 and once more with Gaussian errors of the list's own σ: what density and precision alone would give.
 
-Done steps are kept in the folder: the same command goes on.
+Done steps are kept in the folder: the same command goes on, also with fewer --frames than were simulated.
 
   python benchmarks/storm_movie.py runs/storm --model MODEL --mask MASK --frames 1000
 """
@@ -25,7 +25,7 @@ import torch
 from deepstorm3d.analysis.drift import DriftCurve
 from deepstorm3d.analysis.matching import match
 from deepstorm3d.emitters import Localizations
-from deepstorm3d.io.tables import read_header, read_table, read_truth, write_table
+from deepstorm3d.io.tables import read_header, read_table, read_truth, write_table, write_truth
 from harness import arguments_of, report
 
 DRIFT_NM, PER_FRAME, SIDE_PX = (300.0, 300.0, 200.0), 15, 200
@@ -41,20 +41,32 @@ def step(folder: Path, product: str, *command: str) -> float:
     return time.perf_counter() - began
 
 
-def drift_left(folder: Path) -> list[float]:
-    """rms over the movie of estimated less true drift in x, y, z, nm; a constant is no drift."""
+def drift_left(folder: Path, frames: int) -> list[float]:
+    """rms over the frames localized of estimated less true drift in x, y, z, nm; a constant is no drift."""
     curves = [
         DriftCurve.from_csv((folder / name).read_text(), name)
         for name in ("truth.drift.csv", "fixed.drift.csv")
     ]
-    true = curves[0].shift_um[curves[1].frames]
-    apart = curves[1].shift_um - true
+    apart = curves[1].shift_um[:frames] - curves[0].shift_um[curves[1].frames[:frames]]
     return (1000 * (apart - apart.mean(0)).std(0)).tolist()
+
+
+def seen(folder: Path, frames: int) -> None:
+    """The truth of the frames that were localized."""
+    truth, header = read_truth(folder / "truth.csv", pixel_um=0.11), read_header(folder / "found.hdf5")
+    write_truth(
+        folder / "seen.csv",
+        truth.select(truth.frame < frames),
+        pixel_um=header.pixel_um,
+        frames=header.frames,
+        shape=header.shape,
+        overwrite=True,
+    )
 
 
 def errors(folder: Path) -> dict[str, float]:
     """Of the list as localized, against the truth in the frames: both drift."""
-    truth, found = read_truth(folder / "truth.csv", pixel_um=0.11), read_table(folder / "found.hdf5")
+    truth, found = read_truth(folder / "seen.csv", pixel_um=0.11), read_table(folder / "found.hdf5")
     pairs = match(truth, found, tolerance_um=0.15, min_photons=MIN_PHOTONS)
     apart = (found.xyz[pairs.found_index] - truth.xyz[pairs.truth_index]).double() * 1000
     x, y, z = apart.square().mean(0).sqrt().tolist()
@@ -63,7 +75,7 @@ def errors(folder: Path) -> dict[str, float]:
 
 def ideal(folder: Path) -> None:
     """The true places of the bright molecules without drift: as they are, and with errors like the list's."""
-    truth, found = read_truth(folder / "truth.csv", pixel_um=0.11), read_table(folder / "found.hdf5")
+    truth, found = read_truth(folder / "seen.csv", pixel_um=0.11), read_table(folder / "found.hdf5")
     curve = DriftCurve.from_csv((folder / "truth.drift.csv").read_text(), "truth")
     truth = truth.select(truth.photons >= MIN_PHOTONS)
     place = truth.xyz.double() - torch.from_numpy(curve.shift_um)[truth.frame]
@@ -106,9 +118,10 @@ def main() -> None:
     )  # fmt: skip
     seconds = step(
         folder, "found.hdf5", "localize", "movie.tif", "--model", model, "--mask", mask, "--out", "found.hdf5",
-        "--cluster", arguments.cluster, "--resume",
+        "--frames", f"0:{frames}", "--cluster", arguments.cluster, "--resume",
     )  # fmt: skip
     fixing = step(folder, "fixed.hdf5", "drift", "found.hdf5", "--out", "fixed.hdf5")
+    seen(folder, frames)
     ideal(folder)
     figures = {}
     for name in ("found", "fixed", "true", "expected"):
@@ -122,10 +135,10 @@ def main() -> None:
         }
     for name in ("fixed", "true"):
         step(folder, f"{name}.png", "render", f"{name}.hdf5", "--out", f"{name}.png")
-    step(folder, "scores.json", "evaluate", "found.hdf5", "--truth", "truth.csv", "--pixel-nm", "110",
+    step(folder, "scores.json", "evaluate", "found.hdf5", "--truth", "seen.csv", "--pixel-nm", "110",
          "--min-photons", f"{MIN_PHOTONS:g}", "--json", "scores.json")  # fmt: skip
     scores = json.loads((folder / "scores.json").read_text())
-    left = drift_left(folder)
+    left = drift_left(folder, frames)
     rows = [
         {
             "frames": frames,

@@ -57,6 +57,19 @@ def test_the_list_its_curve_and_a_picture_are_written_and_the_step_is_recorded(c
     assert (step["step"], step["method"], step["segments"]) == ("drift", "overlap", 2)
 
 
+def test_frames_without_rows_bend_nothing(corrected: Path, tmp_path: Path):
+    """The list of a part of a longer movie: the same drift, and none is made up for the rest."""
+    later = blinking().shift(frames=1000)
+    write_table(tmp_path / "part.hdf5", later, pixel_um=0.1, frames=9000, shape=(40, 40))
+    done = correct_drift(tmp_path / "part.hdf5", tmp_path / "out.hdf5", segments=2)
+    alone = DriftCurve.from_csv((corrected / "still.drift.csv").read_text(), "curve").shift_um
+    shift = done.curve.shift_um
+    assert len(shift) == 9000
+    assert np.allclose(shift[1000:1399] - shift[1000], alone[:399] - alone[0], atol=2e-3)
+    assert np.array_equal(shift[:1000], np.tile(shift[1000], (1000, 1)))
+    assert np.ptp(shift[1400:], axis=0).max() == 0
+
+
 def test_a_curve_is_applied_and_undone_to_the_rounding_of_the_file(corrected: Path, tmp_path: Path):
     still, curve = tmp_path / "still.hdf5", corrected / "still.drift.csv"
     assert move_by_curve(corrected / "found.hdf5", still, curve) == 4000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,13 +81,16 @@ def correct_drift(
     if segments is not None and frames_per_segment is not None:
         raise InputError("give --segments or --frames-per-segment, not both")
     table, header = read_localizations(source, pixel_nm)
-    frames = max(header.frames, int(table.frame.max()) + 1 if len(table) else 0)
+    # Only the frames that the list covers: beyond them the curve would be drawn out of thin air.
+    first = int(table.frame.min()) if len(table) else 0
+    frames = int(table.frame.max()) - first + 1 if len(table) else header.frames
     if frames_per_segment is not None:
         segments = max(1, round(frames / frames_per_segment))
     try:
-        found = METHODS[method](table, frames, segments=segments, on_progress=on_progress)
+        found = METHODS[method](table.shift(frames=-first), frames, segments=segments, on_progress=on_progress)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
+    found = replace(found, curve=_over_the_movie(found.curve, first, max(header.frames, first + frames)))
     settings = {
         "source": source.name,
         "method": method,
@@ -129,6 +132,13 @@ def move_by_curve(
     settings: dict[str, Any] = {"source": source.name, "curve": curve_csv.name}
     write_derived(out, moved, header, "drift undone" if undo else "drift", settings, overwrite=overwrite)
     return len(table)
+
+
+def _over_the_movie(curve: DriftCurve, first: int, frames: int) -> DriftCurve:
+    """A curve of the frames from `first` on as one of the whole movie: it stays at its ends beyond them."""
+    beyond = ((first, frames - first - len(curve.frames)), (0, 0))
+    shift, sigma = (np.pad(values, beyond, mode="edge") for values in (curve.shift_um, curve.sigma_um))
+    return DriftCurve(np.arange(frames), shift, sigma)
 
 
 def _rms_nm(curve: DriftCurve) -> tuple[float, float, float]:
