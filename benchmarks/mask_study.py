@@ -67,9 +67,13 @@ def dim(experiment: Experiment) -> Experiment:
 
 
 def deep(experiment: Experiment, z_um: float, focus: float, patch_px: int) -> Experiment:
-    """Another depth range, the focus in its middle, the patch as large as the light needs."""
+    """Another depth range, the focus in its middle, the patch as large as the light needs.
+
+    A larger patch needs a finer pupil: the image of the binned mask repeats every 82 px.
+    """
     return emitters(experiment, z_um=(0.0, z_um)).with_(
-        microscope=experiment.microscope.with_(focus=focus), psf=experiment.psf.with_(patch_px=patch_px)
+        microscope=experiment.microscope.with_(focus=focus),
+        psf=experiment.psf.with_(patch_px=patch_px, pupil_oversampling=2),
     )
 
 
