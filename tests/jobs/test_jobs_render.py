@@ -19,7 +19,7 @@ from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.io.tables import write_table
-from deepstorm3d.jobs.render import render_section_table, render_stack_table, render_table
+from deepstorm3d.jobs.render import Drawing, render_section_table, render_stack_table, render_table
 from deepstorm3d.jobs.render_beside import render_beside
 
 PIXEL, SHAPE = 0.1, (60, 70)
@@ -50,7 +50,7 @@ def source(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("method", [None, Gaussians()])
 def test_a_stack_holds_every_localization_and_its_voxel_size(tmp_path: Path, source: Path, method: Any):
     out = tmp_path / "stack.tif"
-    stack = render_stack_table(source, out, plane_nm=50, pixel_nm=20, method=method)
+    stack = render_stack_table(source, out, Drawing(method, 20), plane_nm=50)
     with tifffile.TiffFile(out) as tiff:
         volume, said = tiff.asarray(), tiff.imagej_metadata or {}
         numerator, denominator = tiff.pages[0].tags["XResolution"].value
@@ -62,7 +62,7 @@ def test_a_stack_holds_every_localization_and_its_voxel_size(tmp_path: Path, sou
 
 
 def test_planes_of_a_stack_are_ordered_from_shallow_to_deep(tmp_path: Path, source: Path):
-    render_stack_table(source, tmp_path / "s.tif", plane_nm=100, pixel_nm=50, box=Box(z=(0.8, 1.8)))
+    render_stack_table(source, tmp_path / "s.tif", Drawing(pixel_nm=50, box=Box(z=(0.8, 1.8))), plane_nm=100)
     volume = tifffile.imread(tmp_path / "s.tif")
     expected = np.histogram(some().xyz[:, 2].numpy(), bins=np.linspace(0.8, 1.8, 11))[0]
     assert volume.sum(axis=(1, 2)) == pytest.approx(
@@ -72,22 +72,22 @@ def test_planes_of_a_stack_are_ordered_from_shallow_to_deep(tmp_path: Path, sour
 
 def test_a_flat_tiff_is_data_with_its_pixel_size(tmp_path: Path, source: Path):
     out = tmp_path / "flat.tif"
-    drawn = render_table(source, out, pixel_nm=25)
+    drawn = render_table(source, out, Drawing(pixel_nm=25))
     with open_movie(out) as image:
         assert image.pixel_um == pytest.approx(0.025)
         assert image.dtype == np.float32
         assert np.array_equal(image.read(0, 1)[0], drawn.xy.density)
-    cut = render_section_table(source, tmp_path / "cut.tif", "y", 3.0, thickness_nm=500, pixel_nm=25)
+    cut = render_section_table(source, tmp_path / "cut.tif", "y", 3.0, Drawing(pixel_nm=25), thickness_nm=500)
     assert tifffile.imread(tmp_path / "cut.tif").sum() == pytest.approx(cut.localizations, rel=1e-5)
 
 
 def test_sections_and_boxes_write_pictures(tmp_path: Path, source: Path):
-    render_section_table(source, tmp_path / "cut.png", "z", 1.2, pixel_nm=20, method=Gaussians())
+    render_section_table(source, tmp_path / "cut.png", "z", 1.2, Drawing(Gaussians(), 20))
     assert (tmp_path / "cut.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match=r"cut\.png exists.*--overwrite"):
         render_section_table(source, tmp_path / "cut.png", "z", 1.2)
     with pytest.raises(InputError, match=r"no localization in what is to be drawn; the list spans x 0\.8"):
-        render_table(source, tmp_path / "no.png", box=Box(z=(5.0, 6.0)))
+        render_table(source, tmp_path / "no.png", Drawing(box=Box(z=(5.0, 6.0))))
     with pytest.raises(InputError, match=r"a stack is written as \.tif"):
         render_stack_table(source, tmp_path / "stack.png")
 
@@ -95,16 +95,16 @@ def test_sections_and_boxes_write_pictures(tmp_path: Path, source: Path):
 def test_a_list_without_sigma_names_the_ways_out(tmp_path: Path):
     bare = written(tmp_path, some(sigma=False))
     with pytest.raises(InputError, match=r"--method histogram.*--blur NM"):
-        render_table(bare, tmp_path / "no.png", method=Gaussians())
-    assert render_table(bare, tmp_path / "yes.tif", method=Gaussians(blur_um=0.03)).localizations == 400
+        render_table(bare, tmp_path / "no.png", Drawing(Gaussians()))
+    assert render_table(bare, tmp_path / "yes.tif", Drawing(Gaussians(blur_um=0.03))).localizations == 400
 
 
 def test_beside_a_standard_image_the_microscope_is_the_lists_own_or_the_users(tmp_path: Path, source: Path):
-    pair = render_beside(source, tmp_path / "pair.png", pixel_nm=20)
+    pair = render_beside(source, tmp_path / "pair.png", drawing=Drawing(pixel_nm=20))
     assert pair.sigma_um == pytest.approx(0.21 * 0.6 / 1.4)
     assert pair.registration is None and pair.pixel_um == pytest.approx(PIXEL)
     assert (tmp_path / "pair.png").read_bytes().startswith(b"\x89PNG")
-    other = render_beside(source, tmp_path / "other.png", pixel_nm=20, na=0.7)
+    other = render_beside(source, tmp_path / "other.png", drawing=Drawing(pixel_nm=20), na=0.7)
     assert other.sigma_um == pytest.approx(0.21 * 0.6 / 0.7)
     silent = written(tmp_path, some(), "silent.hdf5")
     with pytest.raises(InputError, match=r"--na 1\.45 --wavelength-nm 670"):
@@ -130,7 +130,7 @@ def acquired(path: Path, table: Localizations, shift_um: tuple[float, float], pi
 
 def test_a_measured_image_is_registered_and_its_shift_found(tmp_path: Path, source: Path):
     file = acquired(tmp_path / "wide.tif", some(), (0.31, -0.17), PIXEL)
-    pair = render_beside(source, tmp_path / "pair.png", file, pixel_nm=20)
+    pair = render_beside(source, tmp_path / "pair.png", file, Drawing(pixel_nm=20))
     assert pair.registration is not None
     down, right = (PIXEL * shift for shift in pair.registration.shift_px)
     assert (right, down) == pytest.approx((-0.31, 0.17), abs=0.02)
@@ -140,7 +140,7 @@ def test_a_measured_image_is_registered_and_its_shift_found(tmp_path: Path, sour
 def test_an_image_of_something_else_or_of_unknown_pixels_is_refused(tmp_path: Path, source: Path):
     file = acquired(tmp_path / "other.tif", some(seed=9), (0.0, 0.0), PIXEL)
     with pytest.raises(InputError, match="cannot be registered"):
-        render_beside(source, tmp_path / "no.png", file, pixel_nm=20)
+        render_beside(source, tmp_path / "no.png", file, Drawing(pixel_nm=20))
     plain = tmp_path / "plain.tif"
     tifffile.imwrite(plain, np.ones(SHAPE, np.uint16))
     with pytest.raises(InputError, match="--beside-pixel-nm"):

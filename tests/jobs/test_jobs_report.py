@@ -21,8 +21,7 @@ from deepstorm3d.jobs.experiment import Experiment
 from deepstorm3d.jobs.filter import filter_table
 from deepstorm3d.jobs.link import link_table
 from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.report import write_report
-from deepstorm3d.jobs.report.parts import Facts, Section
+from deepstorm3d.jobs.report import Overlays, write_report
 from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile
@@ -145,24 +144,20 @@ def test_whatever_a_file_says_is_text_and_nothing_else(tmp_path: Path):
     evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
     made = provenance(command=[evil], note=evil, steps=[{"step": evil, "k": {evil: evil}}])
     source = write(tmp_path / "a.hdf5", found(), made)
-    section = Section(evil, paragraphs=[evil], tables=[Facts(evil, [(evil, evil)], (evil, evil))])
-    write_report(source, tmp_path / "r.html", extra=[section], resolution=False)
+    write_report(source, tmp_path / "r.html", resolution=False)
     page = page_of(tmp_path / "r.html")
     assert "<script>alert(1)" in page.text
     assert len(page.pictures) == 2
 
 
-def test_steps_and_further_sections_are_shown(tmp_path: Path):
+def test_steps_are_shown(tmp_path: Path):
     source = write(tmp_path / "a.hdf5", found(), provenance())
     filter_table(source, "photons > 5020", tmp_path / "b.hdf5")
     link_table(tmp_path / "b.hdf5", tmp_path / "c.hdf5", LinkRule(dark=3))
-    more = Section("Beads", paragraphs=["FRC 41 nm"])
-    titles = write_report(tmp_path / "c.hdf5", tmp_path / "r.html", resolution=False, extra=[more])
-    assert titles == [*ALWAYS[:4], "Beads", *ALWAYS[4:]]
+    write_report(tmp_path / "c.hdf5", tmp_path / "r.html", resolution=False)
     page = page_of(tmp_path / "r.html")
     assert "photons > 5020" in page.text
     assert "dark: 3" in page.text
-    assert "FRC 41 nm" in page.text
 
 
 def test_drift_and_resolution_are_shown_or_it_is_said_why_not(tmp_path: Path):
@@ -216,31 +211,24 @@ def test_frames_are_drawn_beside_their_images(tmp_path: Path):
     with MovieWriter(tmp_path / "m.tif", pixel_um=0.11, frames=6, shape=(40, 48)) as movie:
         movie.append(torch.poisson(torch.full((6, 40, 48), 90.0), generator=g).to(torch.uint16).numpy())
     source = write(tmp_path / "a.hdf5", found(), provenance())
-    titles = write_report(
-        source, tmp_path / "r.html", movie=tmp_path / "m.tif", model=model, overlays=2, resolution=False
-    )
+    overlays = Overlays(tmp_path / "m.tif", model, count=2)
+    titles = write_report(source, tmp_path / "r.html", overlays=overlays, resolution=False)
     assert titles[-2] == "Frames beside their regenerated images"
     page = page_of(tmp_path / "r.html")
     assert len(page.pictures) == 4
     assert "Frame 1: 10 localizations" in page.text
     assert "Frame 4: 10 localizations" in page.text
     link_table(source, tmp_path / "linked.hdf5", LinkRule())
-    write_report(
-        tmp_path / "linked.hdf5", tmp_path / "l.html", movie=tmp_path / "m.tif", model=model, resolution=False
-    )
+    write_report(tmp_path / "linked.hdf5", tmp_path / "l.html", overlays=overlays, resolution=False)
     assert "no longer lie where the frames show the molecules (link)" in page_of(tmp_path / "l.html").text
     write_table(tmp_path / "long.hdf5", found(), pixel_um=0.11, frames=90, shape=(40, 48))
     with pytest.raises(InputError, match="give the movie that was localized"):
-        write_report(
-            tmp_path / "long.hdf5", tmp_path / "x.html", movie=tmp_path / "m.tif", model=model, resolution=False
-        )
+        write_report(tmp_path / "long.hdf5", tmp_path / "x.html", overlays=overlays, resolution=False)
     assert not (tmp_path / "x.html").exists()
 
 
-def test_half_of_what_the_overlays_need_or_a_wrong_name_is_refused(tmp_path: Path):
+def test_a_wrong_name_or_a_name_that_is_taken_is_refused(tmp_path: Path):
     source = write(tmp_path / "a.hdf5", found())
-    with pytest.raises(InputError, match=r"--movie.*--model"):
-        write_report(source, tmp_path / "r.html", movie=tmp_path / "m.tif", resolution=False)
     with pytest.raises(InputError, match=r"HTML page, not '\.pdf'"):
         write_report(source, tmp_path / "r.pdf", resolution=False)
     (tmp_path / "r.html").write_text("mine", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import torch
 
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.jobs.memory import WithinMemory
+from deepstorm3d.jobs.memory import WithinMemory, free_bytes
 from deepstorm3d.jobs.streaming import (
     StageTimes,
     block_frames,
@@ -147,6 +148,21 @@ def test_then_tiles_shrink_and_at_last_it_says_what_to_do(monkeypatch: pytest.Mo
     assert said[-1].endswith("tiles of 192 px")
     with pytest.raises(InputError, match=r"one frame in tiles of 96 px.*--roi"):
         WithinMemory(Hungry(10, ERRORS[0]))(torch.zeros(1, 768, 768))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("error", [ValueError("unrecognized configuration name"), AttributeError("sysconf")])
+def test_where_the_system_does_not_tell_its_memory_all_of_a_block_is_tried(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+):
+    def silent(name: str) -> int:
+        raise error
+
+    monkeypatch.setattr(os, "sysconf", silent)
+    assert free_bytes(torch.device("cpu")) is None
+    said: list[str] = []
+    localize = WithinMemory(Hungry(10 * 64**2, ERRORS[0]), said.append)  # type: ignore[arg-type]
+    assert len(localize(torch.zeros(10, 64, 64))) == 10
+    assert not said
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory():

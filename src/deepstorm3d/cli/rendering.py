@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..errors import InputError
 from .console import result
-from .options import Overwrite
+from .options import ListFile, Overwrite
 
 if TYPE_CHECKING:
     from ..analysis.canvas import Method
     from ..analysis.rendering import DepthRendering, Section
     from ..analysis.sections import Axis, Interval
+    from ..jobs.render import Drawing
     from ..jobs.render_beside import Beside
 
 __all__ = ["render"]
@@ -28,7 +29,7 @@ def _clip(axis: str) -> typer.models.OptionInfo:
 
 
 def render(
-    locs: Annotated[Path, typer.Argument(metavar="LOCS", help="List of localizations (.hdf5, .csv, .h5).")],
+    locs: ListFile,
     out: Annotated[
         Path,
         typer.Option(
@@ -110,35 +111,35 @@ def render(
     """Draw the super-resolved image: coloured by depth, from three sides, in sections, as a stack."""
     from ..analysis.rendering import Look
     from ..analysis.sections import Box
+    from ..jobs.render import Drawing, render_section_table, render_table
+    from ..jobs.render_beside import render_beside
 
     _refuse_together(section, stack, beside)
-    drawing: dict[str, Any] = {
-        "method": _method(method, blur),
-        "pixel_nm": pixel_nm,
-        "box": Box(_interval("x", x), _interval("y", y), _interval("z", z)),
-        "overwrite": overwrite,
-    }
-    look = Look(colour=colour)
+    box = Box(_interval("x", x), _interval("y", y), _interval("z", z))
+    drawing = Drawing(_method(method, blur), pixel_nm, box, Look(colour=colour))
     if stack:
-        _stack(locs, out, thickness_nm, drawing)
+        _stack(locs, out, thickness_nm, drawing, overwrite=overwrite)
     elif section is not None:
-        from ..jobs.render import render_section_table
-
         axis, at_um = _plane(section)
-        cut = render_section_table(locs, out, axis, at_um, thickness_nm=thickness_nm, look=look, **drawing)
+        cut = render_section_table(
+            locs, out, axis, at_um, drawing, thickness_nm=thickness_nm, overwrite=overwrite
+        )
         _say(out, cut)
     elif beside is not None:
-        from ..jobs.render_beside import render_beside
-
-        measured = None if beside == "standard" else Path(beside)
-        microscope = {"na": na, "wavelength_nm": wavelength_nm, "measured_pixel_nm": beside_pixel_nm}
-        pair = render_beside(locs, out, measured, look=look, **microscope, **drawing)
+        pair = render_beside(
+            locs,
+            out,
+            None if beside == "standard" else Path(beside),
+            drawing,
+            na=na,
+            wavelength_nm=wavelength_nm,
+            measured_pixel_nm=beside_pixel_nm,
+            overwrite=overwrite,
+        )
         _say(out, pair.rendering)
         _say_beside(pair)
     else:
-        from ..jobs.render import render_table
-
-        _say(out, render_table(locs, out, look=look, **drawing))
+        _say(out, render_table(locs, out, drawing, overwrite=overwrite))
 
 
 def _refuse_together(section: str | None, stack: bool, beside: str | None) -> None:
@@ -181,10 +182,10 @@ def _plane(text: str) -> tuple[Axis, float]:
         raise InputError(f"--section {text}: write z=, y= or x= and a position in µm, e.g. z=1.2") from None
 
 
-def _stack(locs: Path, out: Path, plane_nm: float, drawing: dict[str, Any]) -> None:
+def _stack(locs: Path, out: Path, plane_nm: float, drawing: Drawing, *, overwrite: bool) -> None:
     from ..jobs.render import render_stack_table
 
-    stack = render_stack_table(locs, out, plane_nm=plane_nm, **drawing)
+    stack = render_stack_table(locs, out, drawing, plane_nm=plane_nm, overwrite=overwrite)
     (planes, height, width), pixel_nm = stack.shape, 1000 * stack.canvas.pixel_um
     result(
         f"{out}: {len(stack.cloud)} localizations, {planes} planes of {width} × {height} pixels, voxels of "

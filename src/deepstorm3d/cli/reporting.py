@@ -45,17 +45,21 @@ def report(
     overwrite: Overwrite = False,
 ) -> None:
     """Write one HTML page on a list: conditions, picture, quality, drift, resolution, steps."""
+    from ..errors import InputError
     from ..jobs.models import find_model
-    from ..jobs.report import write_report
+    from ..jobs.report import Overlays, write_report
 
+    if (movie is None) != (model is None):
+        raise InputError(
+            "frames beside their regenerated images need both the movie (--movie) and the model (--model)"
+        )
+    overlays = None
+    if movie is not None and model is not None:
+        overlays = Overlays(movie, find_model(model), mask, tuple(camera or ()), frames)
     titles = write_report(
         run,
         out,
-        movie=movie,
-        model=None if model is None else find_model(model),
-        mask=mask,
-        camera=camera or (),
-        overlays=frames,
+        overlays=overlays,
         resolution=resolution,
         pixel_nm=pixel_nm,
         overwrite=overwrite,

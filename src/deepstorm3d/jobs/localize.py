@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..emitters import Localizations
+from ..errors import InputError
 from ..io.tables import open_table_writer
 from .excerpt import Excerpt, OpenExcerpt
 from .memory import WithinMemory
@@ -80,6 +81,8 @@ def localize_movie(
     on_progress: called with frames done and frames in all;  should_stop: asked after each block.
     Raises InputError where movie, model or output do not fit.
     """
+    if workers is not None and excerpt.follow_s is not None:
+        raise InputError("--follow and --cluster exclude each other: workers take the movie as it is at first")
     summary = LocalizeSummary()
     with excerpt.open() as source:
         source.check_against(pipeline)

@@ -9,7 +9,7 @@ from typing import Any
 from .. import __version__
 from ..emitters import Localizations
 from ..errors import InputError
-from ..io.tables import TableHeader, read_header, read_table, write_table
+from ..io.tables import TableHeader, read_list, write_table
 
 __all__ = ["read_localizations", "write_derived"]
 
@@ -22,7 +22,7 @@ def read_localizations(path: Path, pixel_nm: float | None = None) -> tuple[Local
     """
     pixel_um = None if pixel_nm is None else pixel_nm / 1000
     try:
-        return read_table(path, pixel_um=pixel_um), read_header(path, pixel_um=pixel_um)
+        return read_list(path, pixel_um=pixel_um)
     except InputError as error:
         if pixel_um is not None or "give the pixel size" not in str(error):
             raise

@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from ..analysis.canvas import Canvas, Image, Method
+from ..analysis.canvas import Canvas, Image
 from ..analysis.figures.rendering import Widefield, beside_figure
 from ..analysis.gaussians import Gaussians
 from ..analysis.matching import field_edges
 from ..analysis.registration import Registration, register
-from ..analysis.rendering import DepthRendering, Look, render_depth
+from ..analysis.rendering import DepthRendering
 from ..analysis.sections import Box, cloud_of
 from ..emitters import Localizations
 from ..errors import InputError
 from ..io.movies import open_movie
 from ..io.parts import claim_name
 from ..io.tables import TableHeader, read_header
-from .render import is_data, list_in_box, rendered_nm
+from .render import AS_USUAL, Drawing, is_data, list_in_box
 
 __all__ = ["Beside", "render_beside"]
 
@@ -51,14 +51,11 @@ def render_beside(
     source: Path,
     out: Path,
     measured: Path | None = None,
+    drawing: Drawing = AS_USUAL,
     *,
     na: float | None = None,
     wavelength_nm: float | None = None,
     measured_pixel_nm: float | None = None,
-    method: Method | None = None,
-    pixel_nm: float | None = None,
-    box: Box | None = None,
-    look: Look | None = None,
     overwrite: bool = False,
 ) -> Beside:
     """Draw a diffraction-limited image and, beside it, the list from above.
@@ -66,18 +63,17 @@ def render_beside(
     measured: a second acquisition of the field (TIFF, the mean of its frames), shifted onto the list by
     cross-correlation; None: the list drawn through the standard PSF, a Gaussian of σ = 0.21 λ/NA, every depth
     in focus, each localization of equal light, on the camera's pixels;  na, wavelength_nm: of that PSF; None:
-    as the list's own record of the microscope says;  measured_pixel_nm: of a TIFF that does not name its pixel;
-    the other arguments as in `render_table`.
+    as the list's own record of the microscope says;  measured_pixel_nm: of a TIFF that does not name its pixel.
     Raises InputError as `render_table` does, for an unknown microscope, and where the registration is not
     distinct.
     """
     if is_data(out):
         raise InputError(f"{out}: two images side by side are a picture: write .png, .pdf or .svg")
     claim_name(out, overwrite=overwrite)
-    box = box or Box()
+    box = drawing.box
     table, header = list_in_box(source, box), _header(source)
     sigma = _standard_sigma(header.provenance if header else {}, na, wavelength_nm)
-    rendering = render_depth(table, method=method, pixel_nm=rendered_nm(table, pixel_nm), box=box, look=look)
+    rendering = drawing.views_of(table)
     if measured is None:
         pixel = header.pixel_um if header else _USUAL_PIXEL_UM
         canvas = Canvas.over(rendering.xy.edges_um, pixel)

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..io.parts import claim_name, explain_write_errors, write_text_atomically
 from .reading import read_localizations
 
-__all__ = ["ResolutionReport", "measure_resolution"]
+__all__ = ["ResolutionReport", "measure_resolution", "resolution_of"]
 
 Floats = NDArray[np.float64]
 
@@ -78,25 +78,52 @@ def measure_resolution(
     overwrite: bool = False,
     on_progress: Callable[[int, int, str], None] | None = None,
 ) -> ResolutionReport:
-    """Correlate random halves of a list in the planes and in 3D, and fit its precision.
+    """Measure what a list resolves (`resolution_of`), write it as JSON and draw it, where asked for.
 
-    block_frames: frames that stay together in a half; None: a fiftieth of the movie, at least 20 where it
-    is long enough;  splits: random halvings;  pixel_nm: as in `read_localizations`.
-    Raises InputError for a list without rows, or whose rows lie in too few frames to be halved.
+    pixel_nm: as in `read_localizations`;  the other arguments and the errors as in `resolution_of`.
     """
     for path in (json_out, plot):
         if path is not None:
             claim_name(path, overwrite=overwrite)
     table, _ = read_localizations(source, pixel_nm)
+    report = resolution_of(
+        table, str(source), block_frames=block_frames, splits=splits, on_progress=on_progress
+    )
+    if json_out is not None:
+        with explain_write_errors(json_out, "Free some space or choose another folder."):
+            write_text_atomically(
+                json_out, json.dumps(report.to_mapping(), indent=2, ensure_ascii=False) + "\n"
+            )
+    if plot is not None:
+        resolution_figure(
+            report.correlations, report.precision, report.stated_nm, plot, title=f"Resolution of {source.name}"
+        )
+    return report
+
+
+def resolution_of(
+    table: Localizations,
+    name: str,
+    *,
+    block_frames: int | None = None,
+    splits: int = 5,
+    on_progress: Callable[[int, int, str], None] | None = None,
+) -> ResolutionReport:
+    """Correlate random halves of a list in the planes and in 3D, and fit its precision.
+
+    name: of the list, for messages;  block_frames: frames that stay together in a half; None: a fiftieth of the
+    movie, at least 20 where it is long enough;  splits: random halvings.
+    Raises InputError for a list without rows, or whose rows lie in too few frames to be halved.
+    """
     if len(table) < 2:
         raise InputError(
-            f"{source} holds {len(table)} localizations; a resolution needs thousands, in many frames"
+            f"{name} holds {len(table)} localizations; a resolution needs thousands, in many frames"
         )
     xyz, frame = table.xyz.cpu().double().numpy(), table.frame.cpu().numpy()
     seen = int(frame.max() - frame.min()) + 1
     if seen < 4:
         raise InputError(
-            f"{source}: all localizations lie within {seen} frame{'s' if seen > 1 else ''}; halves are made of "
+            f"{name}: all localizations lie within {seen} frame{'s' if seen > 1 else ''}; halves are made of "
             "blocks of frames, so a resolution needs at least 4 frames, and means something from some 100 on"
         )
     block = block_frames or max(1, min(max(seen // _BLOCKS, _FEWEST_FRAMES), seen // 4))
@@ -105,15 +132,7 @@ def measure_resolution(
     stated = _stated(table)
     precision = neighbour_precision(xyz, frame, typical_sigma(table))
     notes = _notes(table, precision, stated, block)
-    report = ResolutionReport(correlations, precision, stated, block, splits, len(table), notes)
-    if json_out is not None:
-        with explain_write_errors(json_out, "Free some space or choose another folder."):
-            write_text_atomically(
-                json_out, json.dumps(report.to_mapping(), indent=2, ensure_ascii=False) + "\n"
-            )
-    if plot is not None:
-        resolution_figure(correlations, precision, stated, plot, title=f"Resolution of {source.name}")
-    return report
+    return ResolutionReport(correlations, precision, stated, block, splits, len(table), notes)
 
 
 def _correlations(

@@ -35,6 +35,7 @@ __all__ = [
     "open_table_writer",
     "open_truth_writer",
     "read_header",
+    "read_list",
     "read_table",
     "read_truth",
     "write_table",
@@ -231,8 +232,7 @@ def read_table(path: str | Path, *, pixel_um: float | None = None) -> Localizati
     Raises InputError for a missing or damaged file, an unknown format, missing columns, text in place of
     numbers, positions that are not finite, or an unknown pixel size.
     """
-    path = Path(path)
-    return _format_of(path).read(path, pixel_um)[0]
+    return read_list(path, pixel_um=pixel_um)[0]
 
 
 def read_header(path: str | Path, *, pixel_um: float | None = None) -> TableHeader:
@@ -241,8 +241,13 @@ def read_header(path: str | Path, *, pixel_um: float | None = None) -> TableHead
     Where the format does not hold them (.csv), frames and shape are the smallest that hold its rows.
     Arguments and errors as in `read_table`.
     """
+    return read_list(path, pixel_um=pixel_um)[1]
+
+
+def read_list(path: str | Path, *, pixel_um: float | None = None) -> tuple[Localizations, TableHeader]:
+    """What `read_table` and `read_header` give, from one reading; arguments and errors as there."""
     path = Path(path)
-    return _format_of(path).read(path, pixel_um)[1]
+    return _format_of(path).read(path, pixel_um)
 
 
 def read_truth(path: str | Path, *, pixel_um: float | None = None) -> Emitters:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .overlays import Overlays
 from .page import write_report
 
-__all__ = ["write_report"]
+__all__ = ["Overlays", "write_report"]

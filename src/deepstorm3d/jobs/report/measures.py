@@ -7,9 +7,10 @@ from pathlib import Path
 from ...analysis.drift import DriftCurve
 from ...analysis.figures.drift import drift_figure
 from ...analysis.figures.resolution import resolution_figure
+from ...emitters import Localizations
 from ...errors import InputError
 from ...io.tables.header import TableHeader
-from ..resolution import measure_resolution
+from ..resolution import resolution_of
 from .parts import Facts, Figure, Section, drawn
 
 __all__ = ["drift_sections", "resolution_section"]
@@ -33,10 +34,10 @@ def drift_sections(source: Path, header: TableHeader) -> list[Section]:
     return sections
 
 
-def resolution_section(source: Path, pixel_nm: float | None) -> Section:
-    """What the list resolves, or why that cannot be said."""
+def resolution_section(table: Localizations, name: str) -> Section:
+    """What the list of that name resolves, or why that cannot be said."""
     try:
-        found = measure_resolution(source, pixel_nm=pixel_nm)
+        found = resolution_of(table, name)
     except InputError as error:
         return Section("Resolution", paragraphs=[str(error)])
     rows = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -22,26 +22,31 @@ from ..pipeline import Pipeline, load_pipeline
 from ..regenerate import explain_frame
 from .parts import Figure, Section
 
-__all__ = ["overlay_section"]
+__all__ = ["Overlays", "overlay_section"]
 
 _TITLE = "Frames beside their regenerated images"
 # Steps after which the rows of a frame still lie where that frame shows the molecules.
 _IN_PLACE = ("filter", "convert")
 
 
-def overlay_section(
-    table: Localizations,
-    header: TableHeader,
-    movie: Path,
-    model: ModelFile,
-    *,
-    mask: Path | None = None,
-    camera: Sequence[str] = (),
-    count: int = 3,
-) -> Section:
-    """Draw `count` frames spread over those that have rows: the frame, the image of its rows, what is left.
+@dataclass(frozen=True)
+class Overlays:
+    """Frames to draw beside the images that a list predicts.
 
-    camera: ``key=value`` changes; none: the camera that the list records.
+    movie, model: that the list was localized with;  mask, camera: as in `load_pipeline`, the camera is
+    otherwise the one that the list records;  count: how many frames, spread over those that have rows.
+    """
+
+    movie: Path
+    model: ModelFile
+    mask: Path | None = None
+    camera: tuple[str, ...] = ()
+    count: int = 3
+
+
+def overlay_section(table: Localizations, header: TableHeader, overlays: Overlays) -> Section:
+    """Each frame, the image of its rows, and what is left.
+
     Raises InputError where model or movie do not fit the list.
     """
     steps = [str(step.get("step")) for step in header.provenance.get("steps", [])]
@@ -58,12 +63,13 @@ def overlay_section(
     roi = header.provenance.get("roi")
     box = (roi[0], roi[1], roi[2], roi[3]) if isinstance(roi, list | tuple) and len(roi) == 4 else None
     prepared = spec_from_mapping(Prepared, header.provenance.get("prepared") or {}, source="the list's record")
-    with Excerpt(movie, roi=box, prepared=prepared, partial=True).open() as source:
+    with Excerpt(overlays.movie, roi=box, prepared=prepared, partial=True).open() as source:
         _require_same_recording(source.movie, header)
-        pipeline = load_pipeline(model, mask=mask, camera=camera or _recorded_camera(header), refine=False)
+        camera = overlays.camera or _recorded_camera(header)
+        pipeline = load_pipeline(overlays.model, mask=overlays.mask, camera=camera, refine=False)
         source.check_against(pipeline)
         pipeline = pipeline.cut(source.roi)
-        figures = [_overlay(pipeline, table, source, k) for k in _frames(table, source.movie, count)]
+        figures = [_overlay(pipeline, table, source, k) for k in _frames(table, source.movie, overlays.count)]
     return Section(_TITLE, paragraphs=words, figures=figures)
 
 

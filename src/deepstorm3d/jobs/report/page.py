@@ -12,10 +12,9 @@ from pathlib import Path
 from ... import __version__
 from ...errors import InputError
 from ...io.parts import claim_name, explain_write_errors, write_text_atomically
-from ...localizer.modelfile import ModelFile
 from ..reading import read_localizations
 from .measures import drift_sections, resolution_section
-from .overlays import overlay_section
+from .overlays import Overlays, overlay_section
 from .parts import Section
 from .sections import (
     conditions_section,
@@ -41,47 +40,33 @@ def write_report(
     source: Path,
     out: Path,
     *,
-    movie: Path | None = None,
-    model: ModelFile | None = None,
-    mask: Path | None = None,
-    camera: Sequence[str] = (),
-    overlays: int = 3,
+    overlays: Overlays | None = None,
     resolution: bool = True,
-    extra: Sequence[Section] = (),
     pixel_nm: float | None = None,
     overwrite: bool = False,
 ) -> list[str]:
     """Write one page with its pictures inside, which loads nothing; returns the titles of its sections.
 
     source: list that localize wrote, or one derived from it; another program's list has no conditions to show.
-    movie, model: to draw some frames beside their regenerated images;  mask, camera: as in `load_pipeline`, the
-    camera is otherwise the one that the list records;  overlays: how many frames;  resolution: measure it,
-    which takes seconds to a minute;  extra: further sections, which stand after those that judge the list;
-    pixel_nm: camera pixel in the sample, for a list that does not name it.
-    Raises InputError where only one of movie and model is given, they do not fit the list, or the page cannot
-    be written.
+    overlays: frames to draw beside their regenerated images;  resolution: measure it, which takes seconds to a
+    minute;  pixel_nm: camera pixel in the sample, for a list that does not name it.
+    Raises InputError where movie or model of the overlays do not fit the list, or the page cannot be written.
     """
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"a report is an HTML page, not '{out.suffix}': give a name such as report.html")
     claim_name(out, overwrite=overwrite)
-    if (movie is None) != (model is None):
-        raise InputError(
-            "frames beside their regenerated images need both the movie (--movie) and the model (--model)"
-        )
     table, header = read_localizations(source, pixel_nm)
     sections = [
         glance_section(table, header),
         conditions_section(header),
-        picture_section(source, table),
+        picture_section(table, source.name),
         quality_section(table, header),
         *drift_sections(source, header),
-        *([resolution_section(source, pixel_nm)] if resolution else []),
-        *extra,
+        *([resolution_section(table, source.name)] if resolution else []),
         steps_section(header),
+        *([overlay_section(table, header, overlays)] if overlays else []),
+        origin_section(source, header),
     ]
-    if movie is not None and model is not None:
-        sections.append(overlay_section(table, header, movie, model, mask=mask, camera=camera, count=overlays))
-    sections.append(origin_section(source, header))
     with explain_write_errors(out, "Free some space or choose another folder."):
         write_text_atomically(out, _page(source.name, sections))
     return [section.title for section in sections]

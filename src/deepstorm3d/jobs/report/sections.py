@@ -6,7 +6,6 @@ import hashlib
 import json
 import platform
 import shlex
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,14 @@ import torch
 
 from ... import __version__
 from ...analysis.figures.quality import quality_figure
+from ...analysis.figures.rendering import rendering_figure
 from ...analysis.quality import Distribution, ListQuality, list_quality
 from ...emitters import Localizations, SigmaSource
 from ...errors import InputError
 from ...io.tables.header import TableHeader
 from ...spec import spec_from_mapping, spec_rows
 from ..experiment import Experiment
-from ..render import render_table
+from ..render import AS_USUAL
 from .parts import Facts, Figure, Section, drawn
 
 __all__ = [
@@ -110,14 +110,12 @@ def _setup(made: Mapping[str, Any]) -> list[Facts]:
     return [Facts(title, spec_rows(getattr(experiment, name))) for name, title in titles.items()]
 
 
-def picture_section(source: Path, table: Localizations) -> Section:
-    """The super-resolved image."""
+def picture_section(table: Localizations, name: str) -> Section:
+    """The super-resolved image; name: of the list."""
     if not len(table):
         return Section("Picture", paragraphs=[f"{_NO_ROWS} There is nothing to draw."])
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / "rendering.png"
-        render_table(source, picture)
-        png = picture.read_bytes()
+    rendering = AS_USUAL.views_of(table)
+    png = drawn(lambda file: rendering_figure(rendering, file, title=name))
     caption = "All localizations: hue is depth, brightness their density; from above, and from two sides."
     return Section("Picture", figures=[Figure(caption, png)])
 
