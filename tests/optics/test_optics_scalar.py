@@ -50,7 +50,9 @@ def test_a_shift_below_a_pixel_moves_the_whole_image_smoothly(x: float, y: float
     pupil = psf._in_focus_field(torch.float64)
     z = torch.tensor([3.0], dtype=torch.float64)
     offset = torch.tensor([[x, y]], dtype=torch.float64) - (first.corner + 4)
-    beside = psf._intensity(pupil, offset + torch.tensor([1.0, 0.0], dtype=torch.float64), z, 0, False)[:, 0]
+    beside = psf._intensity(pupil, offset + torch.tensor([1.0, 0.0], dtype=torch.float64), z, None, 0, False)[
+        :, 0
+    ]
     torch.testing.assert_close(first.values[:, :, :-1], beside[:, :, 1:], rtol=0, atol=1e-13)
 
 
@@ -176,6 +178,23 @@ def test_a_patch_that_would_fold_is_refused_and_the_advice_works() -> None:
 def test_a_patch_without_a_middle_pixel_is_refused(patch: int) -> None:
     with pytest.raises(InputError, match="no middle pixel"):
         ScalarPSF(COARSE, build_mask(TetrapodMask(), COARSE), patch_px=patch)
+
+
+def test_a_focus_of_its_own_for_each_image_is_another_microscope(psf: ScalarPSF) -> None:
+    xyz = torch.tensor([[0.02, 0.01, 3.0], [0.0, -0.04, 2.5], [0.0, 0.0, 3.0]], dtype=torch.float64)
+    focus = torch.tensor([4.1, 4.5, 5.0], dtype=torch.float64)
+    together = psf(xyz, focus_um=focus)
+    for row, nfp in enumerate(focus.tolist()):
+        moved = ScalarPSF(COARSE.with_(focus=nfp), lopsided(COARSE), patch_px=21, blur_px=1.0)
+        torch.testing.assert_close(
+            together.values[row], moved(xyz[row : row + 1]).values[0], rtol=0, atol=1e-14
+        )
+    assert torch.autograd.gradcheck(
+        lambda at: (
+            ScalarPSF(TINY, ZernikePhase(TINY, [6], torch.ones(1)), patch_px=5)(xyz[:1], focus_um=at).values
+        ),
+        focus[:1].clone().requires_grad_(),
+    )
 
 
 def test_a_learnt_mask_receives_a_gradient() -> None:

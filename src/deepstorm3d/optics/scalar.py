@@ -43,7 +43,7 @@ class ScalarPSF(nn.Module):
     _axis: Tensor
     _amplitude: Tensor
     _kz: Tensor
-    _focus_phase: Tensor
+    _kz_immersion: Tensor
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class ScalarPSF(nn.Module):
         self.register_buffer("_axis", pupil.axis, persistent=False)
         self.register_buffer("_amplitude", pupil.amplitude, persistent=False)
         self.register_buffer("_kz", pupil.kz_sample, persistent=False)
-        self.register_buffer("_focus_phase", -pupil.kz_immersion * microscope.focus, persistent=False)
+        self.register_buffer("_kz_immersion", pupil.kz_immersion, persistent=False)
         # Radians of the transform per µm in the mask plane and camera pixel: 2π p_c/(λf).
         lambda_f = microscope.wavelength * microscope.focal_length
         self._frequency = 2 * torch.pi * microscope.camera_pitch / lambda_f
@@ -87,9 +87,13 @@ class ScalarPSF(nn.Module):
         """Camera pixel in the sample, µm."""
         return self.microscope.pixel_um
 
-    def forward(self, xyz: Tensor, blur_px: Tensor | None = None) -> Patches:
-        """xyz: (N, 3) µm;  blur_px: (N,) px or None;  returns N patches, in the precision of xyz."""
-        patches, _ = self._in_chunks(xyz, blur_px, with_derivatives=False)
+    def forward(self, xyz: Tensor, blur_px: Tensor | None = None, *, focus_um: Tensor | None = None) -> Patches:
+        """xyz: (N, 3) µm;  blur_px: (N,) px or None;  returns N patches, in the precision of xyz.
+
+        focus_um: (N,) nominal focal plane of each image, as in a stack for which the objective moves;
+        None: the microscope's.
+        """
+        patches, _ = self._in_chunks(xyz, blur_px, focus_um, with_derivatives=False)
         return patches
 
     def derivatives(
@@ -102,7 +106,7 @@ class ScalarPSF(nn.Module):
         The field is differentiated under the transform: dE/dx = 2πi M ξ/(λf)·E, dE/dz = i k_s cosθ_s·E,
         and dI = 2 Re(Ē* dĒ).
         """
-        patches, slopes = self._in_chunks(xyz, blur_px, with_derivatives=True)
+        patches, slopes = self._in_chunks(xyz, blur_px, None, with_derivatives=True)
         if in_blur:
             blur = torch.full_like(xyz[:, 0], self.blur_px) if blur_px is None else blur_px
             sharper, softer = (self(xyz, (blur + side).clamp(min=0)).values for side in (-0.01, 0.01))
@@ -110,7 +114,7 @@ class ScalarPSF(nn.Module):
         return patches, slopes
 
     def _in_chunks(
-        self, xyz: Tensor, blur_px: Tensor | None, *, with_derivatives: bool
+        self, xyz: Tensor, blur_px: Tensor | None, focus_um: Tensor | None, *, with_derivatives: bool
     ) -> tuple[Patches, Tensor]:
         blur = torch.full_like(xyz[:, 0], self.blur_px) if blur_px is None else blur_px
         corner, offset = patch_corner(xyz, self.pixel_um, self.patch_px)
@@ -121,8 +125,9 @@ class ScalarPSF(nn.Module):
             # A mask that learns: keeping the fields of all molecules for the gradient would fill the memory
             # (telomeres: 8 MB each), so a chunk's are computed once more when its turn comes.
             intensity = partial(checkpoint, intensity, use_reentrant=False)
+        travel = None if focus_um is None else focus_um - self.microscope.focus
         images = [
-            intensity(pupil, offset[rows], xyz[rows, 2])
+            intensity(pupil, offset[rows], xyz[rows, 2], None if travel is None else travel[rows])
             for rows in torch.arange(len(xyz), device=xyz.device).split(self.chunk)
         ]
         side = self.patch_px + 2 * margin
@@ -135,17 +140,29 @@ class ScalarPSF(nn.Module):
     def _in_focus_field(self, dtype: torch.dtype) -> Tensor:
         """Field of a molecule on the axis at z = 0, normalised to unit light: (K, K) complex."""
         phase = fit_to_pupil(self.mask(), self.microscope, oversampling=self.oversampling)
-        amplitude, focus_phase = self._amplitude.double(), self._focus_phase.double()
+        amplitude, focus_phase = self._amplitude.double(), -self._kz_immersion.double() * self.microscope.focus
         total = amplitude.square().sum().sqrt()
         field = torch.polar(amplitude * (self._pixel_area / total), phase.double() + focus_phase)
         return field.to(torch.complex128 if dtype == torch.float64 else torch.complex64)
 
     def _intensity(
-        self, pupil: Tensor, offset: Tensor, z: Tensor, margin: int, with_derivatives: bool
+        self,
+        pupil: Tensor,
+        offset: Tensor,
+        z: Tensor,
+        travel: Tensor | None,
+        margin: int,
+        with_derivatives: bool,
     ) -> Tensor:
-        """Intensity on the patch widened by `margin`, and its slopes: (n, 1 or 4, side, side)."""
+        """Intensity on the patch widened by `margin`, and its slopes: (n, 1 or 4, side, side).
+
+        travel: (n,) µm that the objective has moved on from the microscope's nominal focal plane, or None.
+        """
         kz, axis = self._kz.to(z.dtype), self._axis.to(z.dtype)
-        field = pupil * torch.polar(torch.ones_like(kz), kz * z[:, None, None])
+        defocus = kz * z[:, None, None]
+        if travel is not None:
+            defocus = defocus - self._kz_immersion.to(z.dtype) * travel[:, None, None]
+        field = pupil * torch.polar(torch.ones_like(defocus), defocus)
         half = self.patch_px // 2 + margin
         pixels = torch.arange(-half, half + 1, dtype=z.dtype, device=z.device)
         # Rows of these matrices are camera pixels, columns mask samples; the emitter's offset shifts the rows.
