@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .canvas import Canvas, Floats, Image, Points
+from .equal_gaussians import draw_equal, finer_pixels
 
 __all__ = ["Gaussians"]
 
@@ -37,6 +38,8 @@ _ADDED_VARIANCE = 1 / 3 + 1 / 12
 _THINNEST_UM = 1e-6
 # Points of a tile in one matrix product (where there are few, fewer); points and tiles that are held at once.
 _BATCHES, _TOGETHER, _TILES_TOGETHER = (8, 16, 32, 64), 32_768, 512
+# Equal Gaussians are shared out on finer pixels and blurred together, where these take less memory than this.
+_MOST_FINE_PIXELS = 200_000_000
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,10 @@ class Gaussians:
         return sigma_um.clip(0.0, self.ceiling_um)
 
     def draw(self, canvas: Canvas, blocks: Iterable[Points], planes: int) -> Image:
+        if self.blur_um is not None:
+            sigma_px = max(self.blur_um / canvas.pixel_um, self.floor_px)
+            if planes * canvas.shape[0] * canvas.shape[1] * finer_pixels(sigma_px) ** 2 <= _MOST_FINE_PIXELS:
+                return draw_equal(canvas, blocks, planes, sigma_px)
         grids = {(0, 0): _grid(canvas.shape, planes)}
         for points in blocks:
             rows, columns = (
