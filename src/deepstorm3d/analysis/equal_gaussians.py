@@ -51,7 +51,8 @@ def draw_equal(canvas: Canvas, blocks: Iterable[Points], planes: int, sigma_px: 
     image: Image = sums.view(planes, height + 2, width + 2).numpy()
     profile = _profile(((sigma_px * fine) ** 2 - _SHARED_VARIANCE) ** 0.5)
     for axis in (1, 2):
-        blurred: Image = correlate1d(image, profile, axis=axis, mode="constant", output=np.float32)
+        blurred = np.empty_like(image)
+        correlate1d(image, profile, axis=axis, mode="constant", output=blurred)
         image = _added_up(blurred, axis, fine)
     return np.ascontiguousarray(image)
 

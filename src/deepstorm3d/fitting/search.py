@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..maxima import highest_around
 from ..optics.psf import PSF
 
 __all__ = ["Candidates", "MatchedFilter", "gain_threshold"]
@@ -75,12 +76,11 @@ class MatchedFilter:
 
         score, information: (B, H, W);  least: (B,) smallest gain that counts;  most: per frame.
         """
-        rows, kernel = [], 2 * apart_px + 1
+        rows = []
         for frame in range(len(score)):
             gain, photons = self.gains(score[frame], information[frame])
             best, depth = gain.max(0)
-            peak = functional.max_pool2d(best[None], kernel, 1, apart_px)[0]
-            found = ((best == peak) & (best > least[frame])).nonzero()
+            found = ((best == highest_around(best[None], apart_px)[0]) & (best > least[frame])).nonzero()
             order = best[found[:, 0], found[:, 1]].argsort(descending=True)[:most]
             y, x = found[order].unbind(1)
             z = depth[y, x]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..emitters import Emitters, Localizations
+from ..maxima import highest_around
 from ..spec import Spec, quantity
 from .trunk import Trunk, conv_block
 
@@ -137,7 +138,7 @@ class MixtureNetwork(nn.Module):
         raw = raw.float()
         probability = torch.sigmoid(raw[:, 0])
         candidate = probability > min(_CANDIDATE, threshold)
-        peak = candidate & (probability == functional.max_pool2d(probability, 3, stride=1, padding=1))
+        peak = candidate & (probability == highest_around(probability, 1))
         found = (peak | (probability > _ADJACENT)) & (_plus_sum(probability) >= threshold)
         frame, row, column = torch.nonzero(found, as_tuple=True)
         mean, sigma = _gaussians(raw.permute(0, 2, 3, 1)[frame, row, column], column, row)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from ..maxima import highest_around
 
 __all__ = ["centre_of_gravity", "find_peaks", "gaussian_vertex"]
 
@@ -13,14 +14,8 @@ def find_peaks(heat: Tensor, threshold: float, radius: int = 1) -> Tensor:
     """Voxels above the threshold that no voxel within `radius` (a cube) exceeds.
 
     heat: (B, D, H, W);  returns (K, 4) int64 indices (frame, plane, row, column), in that order.
-    The maximum filter is separable, so it costs three short passes whatever the radius.
     """
-    highest = heat[:, None]
-    for axis in range(3):
-        window, padding = [1, 1, 1], [0, 0, 0]
-        window[axis], padding[axis] = 2 * radius + 1, radius
-        highest = functional.max_pool3d(highest, window, stride=1, padding=padding)
-    return torch.nonzero((heat == highest[:, 0]) & (heat > threshold))
+    return torch.nonzero((heat == highest_around(heat, radius)) & (heat > threshold))
 
 
 def _neighbourhoods(heat: Tensor, peaks: Tensor, radius: int) -> Tensor:
