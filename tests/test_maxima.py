@@ -21,3 +21,8 @@ def test_it_is_the_maximum_over_the_cube_around_each_sample(shape: tuple[int, ..
 
 def test_a_single_sample_is_its_own_maximum():
     assert highest_around(torch.tensor([[[3.0]]]), 5).item() == 3
+
+
+def test_values_that_want_a_gradient_are_filtered_too():
+    values = torch.rand(1, 4, 4, requires_grad=True)
+    assert (highest_around(values, 3) == values.max()).all()
