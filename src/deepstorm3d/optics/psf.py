@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-__all__ = ["PSF", "Patches", "patch_corner"]
+__all__ = ["PSF", "Images", "Patches", "patch_corner"]
 
 
 class Patches(NamedTuple):
@@ -22,8 +22,8 @@ class Patches(NamedTuple):
     held: Tensor
 
 
-class PSF(Protocol):
-    """A differentiable model of how one molecule looks on the camera."""
+class Images(Protocol):
+    """What draws one molecule: all that a table of a PSF is made from."""
 
     @property
     def pixel_um(self) -> float:
@@ -38,6 +38,10 @@ class PSF(Protocol):
     def __call__(self, xyz: Tensor, blur_px: Tensor | None = None) -> Patches:
         """xyz: (N, 3) µm;  blur_px: (N,) Gaussian σ in camera pixels, or None for the PSF's own."""
         ...
+
+
+class PSF(Images, Protocol):
+    """A differentiable model of how one molecule looks on the camera."""
 
     def derivatives(
         self, xyz: Tensor, blur_px: Tensor | None = None, *, in_blur: bool = False

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ..errors import InputError
 from .blur import sampled_variance
-from .psf import PSF, Patches, patch_corner
+from .psf import Images, Patches, patch_corner
 
 __all__ = ["TabulatedPSF"]
 
@@ -42,7 +42,7 @@ class TabulatedPSF(nn.Module):
 
     def __init__(
         self,
-        source: PSF,
+        source: Images,
         z_range: tuple[float, float],
         *,
         z_step: float = 0.05,
@@ -82,7 +82,7 @@ class TabulatedPSF(nn.Module):
         return self._patch_px
 
     @torch.no_grad()
-    def _coefficients(self, source: PSF, blur_px: float) -> Tensor:
+    def _coefficients(self, source: Images, blur_px: float) -> Tensor:
         """Spline coefficients of the source at one blur: (planes + 2·extra, side, side) float64."""
         from scipy.ndimage import spline_filter1d
 

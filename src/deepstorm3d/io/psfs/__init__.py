@@ -1,0 +1,7 @@
+"""PSFs in the calibration files of other programs, and as a stack of images."""
+
+from __future__ import annotations
+
+from .formats import PSF_FORMATS, read_psf, write_psf
+
+__all__ = ["PSF_FORMATS", "read_psf", "write_psf"]

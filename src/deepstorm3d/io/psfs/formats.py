@@ -1,0 +1,83 @@
+"""Which file of a PSF is which: one table of formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import InputError
+from ...psf_volume import PSFVolume
+from ..parts import claim_name, explain_write_errors, part_path
+from .picasso import is_picasso, read_picasso, write_picasso
+from .smap_mat import read_smap, write_smap
+from .smappy import is_smappy, read_smappy, write_smappy
+from .stack import read_stack, write_stack
+
+__all__ = ["PSF_FORMATS", "PSFFormat", "read_psf", "write_psf"]
+
+
+@dataclass(frozen=True)
+class PSFFormat:
+    """A format of PSF files: its name, the endings that ask for it, and how it is written."""
+
+    name: str
+    endings: tuple[str, ...]
+    write: Callable[[Path, PSFVolume], None]
+
+
+PSF_FORMATS = (
+    PSFFormat("Picasso", (".hdf5",), write_picasso),
+    PSFFormat("smappy", (".h5",), write_smappy),
+    PSFFormat("SMAP", (".mat",), write_smap),
+    PSFFormat("TIFF stack", (".tif", ".tiff"), write_stack),
+)
+
+
+def write_psf(path: str | Path, psf: PSFVolume, *, overwrite: bool = False) -> str:
+    """Write a PSF in the format of the ending, complete or not at all; returns the format's name.
+
+    Raises InputError for another ending, a name that is taken, and a file that cannot be written.
+    """
+    path = Path(path)
+    kind = next((each for each in PSF_FORMATS if path.suffix.lower() in each.endings), None)
+    if kind is None:
+        raise InputError(f"{path}: no format of PSFs ends in '{path.suffix}'; {_known()}")
+    claim_name(path, overwrite=overwrite)
+    part = part_path(path)
+    with explain_write_errors(path, "Free some space or choose another folder."):
+        try:
+            kind.write(part, psf)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    return kind.name
+
+
+def read_psf(path: str | Path, *, pixel_um: float | None = None) -> PSFVolume:
+    """Read a PSF that `write_psf` or the program of the format wrote.
+
+    pixel_um: camera pixel, for files that do not name it.  Raises InputError for files that are none.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    ending = path.suffix.lower()
+    if ending == ".mat":
+        return read_smap(path, pixel_um)
+    if ending in (".tif", ".tiff"):
+        return read_stack(path, pixel_um)
+    if ending in (".h5", ".hdf5"):
+        try:
+            if is_picasso(path):
+                return read_picasso(path)
+            if is_smappy(path):
+                return read_smappy(path, pixel_um)
+        except (OSError, KeyError, ValueError) as error:
+            raise InputError(f"{path} is damaged or no PSF calibration ({error})") from error
+        raise InputError(f"{path} is neither a spline calibration of Picasso nor of smappy")
+    raise InputError(f"{path}: no format of PSFs ends in '{path.suffix}'; {_known()}")
+
+
+def _known() -> str:
+    return "known are " + ", ".join(f"{each.endings[0]} ({each.name})" for each in PSF_FORMATS)
