@@ -9,7 +9,7 @@ import typer
 from .. import __version__
 from .correcting import drift, resolution
 from .designing import compare_psf, design_psf
-from .exporting import export_mask
+from .exporting import export_mask, export_psf
 from .failures import GuardedGroup
 from .filtering import filter_list, link_list
 from .limiting import limit
@@ -57,7 +57,7 @@ app.command("filter")(filter_list)
 for command in (drift, resolution):
     app.command()(command)
 app.command("link")(link_list)
-for command in (render, report, convert, limit, design_psf, compare_psf, export_mask):
+for command in (render, report, convert, limit, design_psf, compare_psf, export_mask, export_psf):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""The command that takes a mask out of the computer: export-mask."""
+"""The commands that hand masks and PSFs on: export-mask, export-psf."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..io.masks.modulator import ModulatorSpec
     from ..jobs.export_mask import LevelCost
 
-__all__ = ["export_mask"]
+__all__ = ["export_mask", "export_psf"]
 
 
 def export_mask(
@@ -112,6 +112,63 @@ def export_mask(
     result(f"{out}: its phase is {exported.error_rad:.3f} rad rms off the mask's; settings in {out.name}.json")
     if out.suffix.lower() not in (".gds", ".stl"):
         say("every command reads this file as a mask (--mask, --start) as long as the .json lies beside it")
+
+
+def export_psf(
+    config: Config,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Spline calibration of Picasso (.hdf5), smappy (.h5) or SMAP (.mat), or a stack (.tif).",
+        ),
+    ],
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            "--mask",
+            metavar="FILE",
+            help="Phase mask in radians (.npy, .mat, .tif). (default: the experiment's)",
+        ),
+    ] = None,
+    z: Annotated[
+        str | None,
+        typer.Option("--z", metavar="A,B", help="Depth range, µm. (default: the experiment's)"),
+    ] = None,
+    step_nm: Annotated[
+        float, typer.Option("--step-nm", metavar="S", min=5, max=500, help="From plane to plane, nm.")
+    ] = 50.0,
+    patch_px: Annotated[
+        int | None,
+        typer.Option(
+            "--patch-px",
+            metavar="N",
+            min=11,
+            help="Side of the planes, odd, camera pixels. (default: holds 90 % of the light, at most 51)",
+        ),
+    ] = None,
+    assignments: Assignments = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the PSF for the fitters of other programs: Picasso, smappy, SMAP and its followers."""
+    from ..jobs.configure import find_experiment
+    from ..jobs.export_psf import export_psf as export
+
+    depth = None if z is None else _pair(z, "--z")
+    experiment = find_experiment(config, assignments or ())
+    volume = export(
+        experiment, out, mask=mask, z_um=depth, step_nm=step_nm, patch_px=patch_px, overwrite=overwrite
+    )
+    planes, side, _ = volume.values.shape
+    low, high = volume.range_um
+    least, most = (100 * float(share) for share in volume.values.sum((1, 2)).aminmax())
+    result(
+        f"{out}: {planes} planes of {side} × {side} px from {low:g} to {high:g} µm, "
+        f"{1000 * volume.step_um:.3g} nm apart; they hold {least:.0f} to {most:.0f} % of the light"
+    )
+    if not low <= 0 <= high and out.suffix.lower() not in (".tif", ".tiff"):
+        say(f"z = 0 of the other program is the middle of the range, {(low + high) / 2:g} µm")
 
 
 def _show_costs(costs: list[LevelCost], name: str) -> None:

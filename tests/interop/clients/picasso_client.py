@@ -4,6 +4,7 @@ import json
 import sys
 
 import numpy as np
+import pandas
 from picasso import gausslq, io, localize
 
 
@@ -41,6 +42,16 @@ def fit(movie):
     spots = localize.get_spots(frames, found, 11, camera)
     theta = gausslq.fit_spots(spots)
     return columns(gausslq.locs_from_fits(found, theta, 11, False))
+
+
+def fit_spline(spots, calibration):
+    """Spline fit of spots (N, h, w) in photons: x, y in pixels from the spot's first, z in nm, photons."""
+    spots, spline = np.load(spots), io.load_spline_calibration(calibration)
+    theta = localize.fit_spots_spline(spots.astype(np.float32), spline, mle=True, use_gpu=False)
+    box, nothing = spots.shape[1], np.zeros(len(spots))
+    where = {"frame": np.arange(len(spots)), "x": nothing + box // 2, "y": nothing + box // 2}
+    found = pandas.DataFrame(where | {"net_gradient": nothing})
+    return columns(localize.locs_from_fits_spline(found, theta, box, False, spline, mle=True))
 
 
 print(json.dumps(globals()[sys.argv[1]](*sys.argv[2:])))
