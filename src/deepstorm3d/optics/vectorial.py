@@ -79,7 +79,7 @@ def _independent(fields: Tensor, molecules: VectorialSpec) -> Tensor:
     if molecules.dipole is not None:
         polar, azimuth = (math.radians(angle) for angle in molecules.dipole)
         direction = (math.sin(polar) * math.cos(azimuth), math.sin(polar) * math.sin(azimuth), math.cos(polar))
-        fields = torch.einsum("d,dcij->cij", torch.tensor(direction).to(fields), fields)[None]
+        fields = torch.einsum("d,dcij->cij", torch.tensor(direction, dtype=fields.dtype), fields)[None]
     if molecules.polarizer != "none":
         return fields[:, "xy".index(molecules.polarizer)]
     if molecules.dipole is not None:
