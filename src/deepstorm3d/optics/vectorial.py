@@ -30,12 +30,12 @@ class VectorialSpec(Spec):
     polarizer: Literal["none", "x", "y"] = quantity(
         "none",
         "",
-        "polarization that reaches the mask: none (both), x (along the rows) or y, as a modulator needs",
+        "polarizer before the mask: none, or what it lets pass, x (right in the image) or y (down)",
     )
     supercritical: bool = quantity(
         True,
         "",
-        "light beyond the sample's critical angle, from molecules near the coverslip (where na > n_sample)",
+        "light beyond the critical angle too, from molecules near the coverslip, where na > n_sample",
     )
 
 
