@@ -1,15 +1,15 @@
 """The vectorial PSF against psf-generator (an independent program, MIT), by reciprocity.
 
-psf-generator 0.1.0 computes the field E(r) at the focus of a lens into which a beam of uniform polarization falls
-(Richards & Wolf 1959). By reciprocity the amplitude that a dipole p at r sends through a polarizer along x to the
-middle of the image is E(r)·p, where E is the focus of a beam polarized along x. So, without an interface,
+psf-generator 0.1.0 computes the field E(r) at the focus of a lens into which a beam of uniform polarization
+falls (Richards & Wolf 1959). By reciprocity the amplitude that a dipole p at r sends through a polarizer along
+x to the middle of the image is E(r)·p, where E is the focus of a beam polarized along x. Without an interface,
 
   |E_x|² + |E_y|² + |E_z|² of the x beam   is a freely turning dipole's image behind a polarizer along x,
   |E_z|² of the x beam and of the y beam   together that of a dipole along the axis without a polarizer,
 
-and so on for other dipoles, at any depth (a flat mask's image is its own at 180°). Each image is scaled to a sum
-of 1 over the patch, and the greatest difference given in parts of the peak. Without an interface the critical
-angle is not tested: that is done by radial integrals in tests/physics/test_physics_vectorial.py.
+and so on for other dipoles, at any depth (a flat mask's image is its own at 180°). Each image is scaled to a
+sum of 1 over the patch, and the greatest difference given in parts of the peak. Without an interface the
+critical angle is not tested: that is done by radial integrals in tests/physics/test_physics_vectorial.py.
 
 Needs psf-generator: pip install --no-deps psf-generator zernikepy
 """
