@@ -178,6 +178,12 @@ def cost_rows(name: str, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
+def part_of(arguments: argparse.Namespace, name: str) -> argparse.Namespace:
+    """The same arguments with a JSON file of its own for one of the tables: FILE.bound.json and so on."""
+    where = arguments.json and arguments.json.with_suffix(f".{name}.json")
+    return argparse.Namespace(**{**vars(arguments), "json": where})
+
+
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -186,10 +192,15 @@ def main() -> None:
     arguments = arguments_of(parser)
     depths = torch.linspace(*preset(arguments.preset).z_um, 2 if arguments.quick else arguments.depths).double()
     where = f"{arguments.preset}, {PHOTONS:.0f} photons, background {BACKGROUND:.0f}"
-    report(f"Bound by depth, {where}, blur 1 px", bounds_by_depth(arguments.preset, depths), arguments)
+    bounds = bounds_by_depth(arguments.preset, depths)
     rows, detail = error_rows(arguments.preset, depths)
-    report(f"Error of the wrong model, {where}", rows, arguments, errors_nm=detail)
-    report(f"Cost, {arguments.preset}", cost_rows(arguments.preset, 1 if arguments.quick else 5), arguments)
+    cost = cost_rows(arguments.preset, 1 if arguments.quick else 5)
+    for title, table, also in (
+        (f"Bound by depth, {where}, blur 1 px", bounds, {}),
+        (f"Error of the wrong model, {where}", rows, {"errors_nm": detail}),
+        (f"Cost, {arguments.preset}", cost, {}),
+    ):
+        report(title, table, part_of(arguments, title.split()[0].lower()), **also)
 
 
 if __name__ == "__main__":
