@@ -8,16 +8,20 @@ import pytest
 import torch
 
 from deepstorm3d.errors import InputError
+from deepstorm3d.fitting.likelihood import Likelihood
+from deepstorm3d.fitting.single import SingleFit
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.jobs.configure import configure_experiment
 from deepstorm3d.jobs.design import build_design_sampler, gradient_bytes
 from deepstorm3d.jobs.experiment import Experiment, experiment_mask, read_experiment
+from deepstorm3d.jobs.fits import build_fit
 from deepstorm3d.jobs.limit import Sweep, limit
 from deepstorm3d.jobs.presets import preset
 from deepstorm3d.jobs.simulate import simulate_movie
 from deepstorm3d.jobs.specimen import Specimen
 from deepstorm3d.jobs.train import build_localizer
-from deepstorm3d.optics.masks import ZeroMask
+from deepstorm3d.optics.fisher import crlb
+from deepstorm3d.optics.masks import AstigmaticMask, ZeroMask
 from deepstorm3d.optics.model import build_psf
 from deepstorm3d.optics.vectorial import VectorialPSF, VectorialSpec
 from deepstorm3d.training.design import MaskPenalty
@@ -91,6 +95,33 @@ def test_the_limit_is_that_of_the_vectorial_psf() -> None:
     table = {model: torch.from_numpy(found.depth.sigma_nm) for model, found in bounds.items()}
     assert table["vectorial"].isfinite().all()
     assert not torch.allclose(table["scalar"], table["vectorial"], rtol=0.02)
+
+
+def test_molecules_at_the_coverslip_are_found_again_by_the_fit_and_worse_by_the_scalar_model() -> None:
+    experiment = small(patch_px=15).with_(mask=AstigmaticMask(strength=0.6))
+    psf = build_psf(experiment.psf, experiment.microscope, experiment_mask(experiment))
+    generator = torch.Generator().manual_seed(3)
+    xyz = torch.rand(40, 3, generator=generator) * torch.tensor([0.1, 0.1, 0.25])
+    middle = torch.tensor([16.0, 16.0, 0.0]) * psf.pixel_um
+    # Windows of the patch's size hold all that the fit sees: frames of 33 px around them.
+    frames = torch.full((40, 33, 33), 20.0)
+    patches = psf(xyz + middle)
+    for frame, corner, values in zip(frames, patches.corner.tolist(), patches.values, strict=True):
+        frame[corner[1] : corner[1] + 15, corner[0] : corner[0] + 15] += 8000 * values
+    frames = torch.poisson(frames, generator=generator)
+    errors = {}
+    for model in ("vectorial", "scalar"):
+        known = experiment.with_(psf=experiment.psf.with_(model=model))
+        fit = build_fit(known, experiment_mask(known), "mle", "cpu")
+        assert isinstance(fit, SingleFit)
+        found = fit(Likelihood(frames))
+        assert found.frame.tolist() == list(range(40))
+        errors[model] = 1000 * (found.xyz - xyz - middle).square().mean(0).sqrt()
+    bright, floor = torch.full((40,), 8000.0), torch.full((40,), 20.0)
+    bound = 1000 * crlb(psf, (xyz + middle).double(), bright, floor)[:, :3].square().mean(0).sqrt()
+    # The rms of 40 errors strays by a ninth of itself; three times that.
+    assert bool((errors["vectorial"] < 1.35 * bound).all())
+    assert float(errors["scalar"][2]) > 3 * float(bound[2])
 
 
 def test_a_mask_is_designed_through_it() -> None:

@@ -181,6 +181,15 @@ def test_a_spec_without_a_model_is_scalar_and_names_the_other() -> None:
         spec_from_mapping(PSFSpec, {"vectorial": {"polarizer": "z"}})
 
 
+def test_aberrations_lie_on_top_of_the_mask() -> None:
+    mask = build_mask(TetrapodMask(), COARSE)
+    spec = PSFSpec(model="vectorial", patch_px=15, blur_px=0.0, aberrations={5: 0.3, 7: -0.2})
+    on_top = ZernikePhase(COARSE, [5, 7], torch.tensor([0.3, -0.2], dtype=torch.float64), base=mask)
+    values = build_psf(spec, COARSE, mask)(places(0.2)).values
+    torch.testing.assert_close(values, VectorialPSF(COARSE, on_top, patch_px=15)(places(0.2)).values)
+    assert float((values - VectorialPSF(COARSE, mask, patch_px=15)(places(0.2)).values).abs().max()) > 1e-3
+
+
 def test_a_table_of_the_vectorial_psf_is_exact_to_one_percent_down_to_the_coverslip() -> None:
     # Supercritical light fades within 0.1 µm, two planes of the table.
     spec = PSFSpec(model="vectorial", patch_px=21, blur_px=1.0)

@@ -54,7 +54,8 @@ class VectorialPSF(ExactPSF):
 
     Supercritical light decays with z ≥ 0; for z < 0, in the glass, the equations are continued for 0.5 µm.
     The pupil's rim weighs more than in the scalar model, and its sampling with it: telomere set-up, Tetrapod,
-    blur 1 px, from oversampling 1 to 5 by 2.8 % of the peak, from 2 to 5 by 0.5 % (light held: 2.5 % and 0.6 %).
+    blur 1 px, from oversampling 1 to 5 by 2.8 % of the peak, from 2 to 5 by 0.5 %; 2.5 % and 0.6 % of the
+    light held.
     Raises InputError as `ScalarPSF`.
     """
 
