@@ -17,16 +17,16 @@ from ..analysis.metrics import score
 from ..errors import InputError
 from ..io.masks import mask_sha256, read_mask, write_mask
 from ..localizer.modelfile import load_model_file
+from ..optics.exact import ExactPSF
 from ..optics.masks import FileMask, PixelMask
 from ..optics.model import build_psf
-from ..optics.scalar import ScalarPSF
 from ..simulation.field import Field
 from ..simulation.priors import DensityCount
 from ..simulation.simulator import Simulator
 from ..training.loop import Progress
 from .configure import with_mask
 from .experiment import Experiment, experiment_mask
-from .pipeline import Pipeline, load_pipeline
+from .pipeline import Pipeline, experiment_of, load_pipeline
 from .runs import Run
 from .train import train_model
 
@@ -157,7 +157,9 @@ def _pipeline(path: Path, experiment: Experiment, contender: Contender, refine: 
     model = load_model_file(path)
     digest = mask_sha256(contender.phase.numpy())
     expected = experiment.with_(mask=FileMask(path="", sha256=digest)).to_mapping()
-    different = {key for key in expected if expected[key] != model.experiment.get(key)}
+    # Read as an experiment: files of older versions lack keys that are at their defaults now.
+    trained = experiment_of(model).to_mapping()
+    different = {key for key in expected if expected[key] != trained.get(key)}
     if different:
         raise InputError(
             f"{path} was trained with other settings ({', '.join(sorted(different))}): "
@@ -166,7 +168,7 @@ def _pipeline(path: Path, experiment: Experiment, contender: Contender, refine: 
     return load_pipeline(model, refine=refine, device=device)
 
 
-def _exact(experiment: Experiment, phase: Tensor) -> ScalarPSF:
+def _exact(experiment: Experiment, phase: Tensor) -> ExactPSF:
     """On the largest patch that the mask's sampling allows: light that the training left out counts here."""
     period = experiment.microscope.image_period_px * experiment.psf.pupil_oversampling
     largest = min(_LARGEST_PATCH_PX, int(period / 2))

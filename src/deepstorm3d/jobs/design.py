@@ -16,9 +16,9 @@ from ..analysis.figures.solid import solid_figure
 from ..io.masks import mask_sha256, write_mask
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ModelFile, save_model_file
+from ..optics.exact import ExactPSF
 from ..optics.masks import FileMask, PhaseMask, PixelMask
 from ..optics.model import build_psf
-from ..optics.scalar import ScalarPSF
 from ..training.design import MaskLearning, MaskPenalty, learnable_mask
 from ..training.distributed import is_main_process, process_group
 from ..training.loop import Progress, RunFiles, train
@@ -60,10 +60,9 @@ def gradient_bytes(localizer: NetworkLocalizer, sampler: FrameSampler, batch: in
         drawn = sampler.draw(batch, generator)
         localizer.network.loss(localizer(drawn.photons), drawn.truth)
     psf = sampler.simulator.psf
-    assert isinstance(psf, ScalarPSF)
-    side = psf.mask.pixels * psf.oversampling
+    assert isinstance(psf, ExactPSF)
     # Per sample of the pupil: field and phase, the field at a depth and what led to it, and their gradients.
-    return sum(kept.values()) + psf.chunk * side**2 * 64
+    return sum(kept.values()) + psf.chunk * psf.pupil_samples * 64
 
 
 def design_mask(
@@ -89,7 +88,7 @@ def design_mask(
         localizer = build_localizer(experiment).to(place)
         sampler, mask = build_design_sampler(experiment)
         psf = sampler.to(place).simulator.psf
-        assert isinstance(psf, ScalarPSF)
+        assert isinstance(psf, ExactPSF)
         needed = gradient_bytes(localizer, sampler, experiment.training.batch)
         on_message(f"a step keeps {needed / 2**30:.2f} GiB for its gradient, besides the program itself")
 

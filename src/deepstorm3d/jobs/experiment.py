@@ -57,6 +57,11 @@ class Experiment(Spec):
             raise ValueError(f"frame_px {self.frame_px} is smaller than 16 px")
         if self.psf.patch_px % 2 == 0:
             raise ValueError(f"psf.patch_px must be odd, got {self.psf.patch_px}")
+        if self.psf.model == "vectorial" and self.psf.vectorial.supercritical and self.z_um[0] < 0:
+            raise ValueError(
+                f"z_um of a scene begins at {self.z_um[0]:g} µm, but supercritical light is for molecules "
+                "above the coverslip, z from 0; shift z_um, or set psf.vectorial.supercritical to false"
+            )
         return self
 
     @property

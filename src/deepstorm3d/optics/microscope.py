@@ -67,8 +67,11 @@ class Microscope(Spec):
     @property
     def mask_px(self) -> int:
         """Smallest odd number of mask pixels that covers the usable aperture."""
-        radius = self.aperture * self.pupil_diameter / 2 / self.mask_pitch
-        return 2 * math.ceil(radius) + 1
+        return self.mask_px_across(self.aperture)
+
+    def mask_px_across(self, radius: float) -> int:
+        """Smallest odd number of mask pixels that covers a disc of this radius, a fraction of the pupil's."""
+        return 2 * math.ceil(radius * self.pupil_diameter / 2 / self.mask_pitch) + 1
 
     @property
     def image_period_px(self) -> float:

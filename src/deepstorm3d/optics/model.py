@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 
 from ..spec import Spec, quantity
+from .exact import ExactPSF
 from .masks import PhaseMask, ZernikePhase
 from .microscope import Microscope
 from .psf import PSF
 from .scalar import ScalarPSF
 from .tabulated import TabulatedPSF
+from .vectorial import VectorialPSF, VectorialSpec
 
 __all__ = ["PSFSpec", "build_psf", "extent_px", "tabulate"]
 
@@ -17,33 +21,35 @@ __all__ = ["PSFSpec", "build_psf", "extent_px", "tabulate"]
 class PSFSpec(Spec):
     """How the image of one molecule is computed."""
 
+    model: Literal["scalar", "vectorial"] = quantity(
+        "scalar", "", "scalar, or vectorial: polarization, refraction at the coverslip, supercritical light"
+    )
     patch_px: int = quantity(95, "px", "side of the patch that is computed, odd", ge=11, le=501, multiple_of=1)
     blur_px: float = quantity(1.0, "px", "Gaussian σ for emitters that bring none of their own", ge=0, le=10)
     pupil_oversampling: int = quantity(1, "", "samples of the pupil for each mask pixel and axis", ge=1, le=8)
-    apodized: bool = quantity(False, "", "aplanatic amplitude cosθ^-1/2 instead of 1")
+    apodized: bool = quantity(
+        False, "", "aplanatic amplitude cosθ^-1/2 instead of 1 in the scalar model; the vectorial always has it"
+    )
     aberrations: dict[int, float] = quantity(
         {}, "rad rms", "Zernike aberrations on top of the mask, Noll index: value"
     )
+    vectorial: VectorialSpec = quantity(VectorialSpec(), "", "for the vectorial model only")
 
 
 def build_psf(
     spec: PSFSpec, microscope: Microscope, mask: PhaseMask, *, patch_px: int | None = None
-) -> ScalarPSF:
-    """The exact scalar PSF.
+) -> ExactPSF:
+    """The exact PSF, scalar or vectorial.
 
     patch_px: another patch than the spec's.  Raises InputError where mask or patch do not fit.
     """
     if spec.aberrations:
         values = torch.tensor(list(spec.aberrations.values()), dtype=torch.float64)
         mask = ZernikePhase(microscope, list(spec.aberrations), values, base=mask)
-    return ScalarPSF(
-        microscope,
-        mask,
-        patch_px=spec.patch_px if patch_px is None else patch_px,
-        blur_px=spec.blur_px,
-        oversampling=spec.pupil_oversampling,
-        apodized=spec.apodized,
-    )
+    side, blur, finer = spec.patch_px if patch_px is None else patch_px, spec.blur_px, spec.pupil_oversampling
+    if spec.model == "vectorial":
+        return VectorialPSF(microscope, mask, spec.vectorial, patch_px=side, blur_px=blur, oversampling=finer)
+    return ScalarPSF(microscope, mask, patch_px=side, blur_px=blur, oversampling=finer, apodized=spec.apodized)
 
 
 def tabulate(

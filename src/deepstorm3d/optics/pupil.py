@@ -18,16 +18,22 @@ class Pupil:
     """Samples of the pupil on a square grid of K × K points of the mask plane, double precision.
 
     axis: (K,) µm from the optical axis (ξ along columns, η along rows);  support: (K, K) bool;
-    amplitude: (K, K), 0 outside the support;  kz_sample, kz_immersion: (K, K) rad/µm, axial
-    wavenumbers k cosθ in sample and immersion, 0 outside;  pitch: µm between points.
+    amplitude: (K, K), 0 outside the support;  sin_immersion: (K, K) sinθ_i;  kz_sample, kz_immersion: (K, K)
+    rad/µm, axial wavenumbers k cosθ in sample and immersion, 0 outside;  decay: (K, K) 1/µm, Im k_s cosθ_s of
+    supercritical light;  pitch: µm between points;  radius: that light reaches, as a fraction of the
+    pupil's;  oversampling: samples for each mask pixel and axis.
     """
 
     axis: Tensor
     support: Tensor
     amplitude: Tensor
+    sin_immersion: Tensor
     kz_sample: Tensor
     kz_immersion: Tensor
+    decay: Tensor
     pitch: float
+    radius: float
+    oversampling: int
 
 
 def mask_coordinates(pixels: int, pitch: float) -> Tensor:
@@ -36,23 +42,31 @@ def mask_coordinates(pixels: int, pitch: float) -> Tensor:
 
 
 def sample_pupil(
-    microscope: Microscope, mask_px: int, *, oversampling: int = 1, apodized: bool = False
+    microscope: Microscope,
+    mask_px: int,
+    *,
+    oversampling: int = 1,
+    apodized: bool = False,
+    supercritical: bool = False,
 ) -> Pupil:
     """Sample the pupil on the part of a `mask_px`-wide mask that light reaches.
 
     Sine condition sinθ_i = (NA/n_i)·ρ and Snell's law n_s sinθ_s = n_i sinθ_i; the support is
-    ρ < 1 and sinθ_s < 1 (no evanescent part: the scalar model). Amplitude 1, or the aplanatic
-    cosθ_i^−½ where `apodized`. Each mask pixel is sampled `oversampling` times along each axis.
+    ρ < 1 and sinθ_s < 1 (no evanescent part: the scalar model), or all of ρ < 1 where `supercritical`: there
+    cosθ_s is imaginary and k_s cosθ_s a decay. Amplitude 1, or the aplanatic cosθ_i^−½ where `apodized`.
+    Each mask pixel is sampled `oversampling` times along each axis.
     Nehme et al. 2020, supplementary note on the imaging model.
     """
-    need = _pixels_needed(microscope, mask_px)
+    radius = 1.0 if supercritical else microscope.aperture
+    need = _pixels_needed(microscope, mask_px, radius)
     axis = mask_coordinates(need * oversampling, microscope.mask_pitch / oversampling)
     rho = torch.sqrt(axis[None, :] ** 2 + axis[:, None] ** 2) * 2 / microscope.pupil_diameter
     sin_immersion = microscope.na / microscope.n_immersion * rho
     sin_sample = microscope.na / microscope.n_sample * rho
-    support = (rho < 1) & (sin_sample < 1)
+    support = (rho < 1) & (sin_sample < 1) if not supercritical else rho < 1
     cos_immersion = torch.sqrt((1 - sin_immersion**2).clamp(min=0)) * support
     cos_sample = torch.sqrt((1 - sin_sample**2).clamp(min=0)) * support
+    decay = torch.sqrt((sin_sample**2 - 1).clamp(min=0)) * support
     amplitude = support.double()
     if apodized:
         amplitude = torch.where(support, cos_immersion.clamp(min=1e-6) ** -0.5, 0.0)
@@ -61,37 +75,47 @@ def sample_pupil(
         axis=axis,
         support=support,
         amplitude=amplitude,
+        sin_immersion=sin_immersion,
         kz_sample=wavenumber * microscope.n_sample * cos_sample,
         kz_immersion=wavenumber * microscope.n_immersion * cos_immersion,
+        decay=wavenumber * microscope.n_sample * decay,
         pitch=microscope.mask_pitch / oversampling,
+        radius=radius,
+        oversampling=oversampling,
     )
 
 
-def _pixels_needed(microscope: Microscope, mask_px: int) -> int:
+def _pixels_needed(microscope: Microscope, mask_px: int, radius: float) -> int:
     """Mask pixels along an axis that light reaches, with the parity of the mask (so that centres agree)."""
-    need = microscope.mask_px
+    need = microscope.mask_px_across(radius)
     return need if need % 2 == mask_px % 2 else need + 1
 
 
-def fit_to_pupil(phase: Tensor, microscope: Microscope, *, oversampling: int = 1) -> Tensor:
+def fit_to_pupil(
+    phase: Tensor, microscope: Microscope, *, oversampling: int = 1, radius: float | None = None
+) -> Tensor:
     """The middle of a mask, cut to the pixels that light reaches, each repeated `oversampling` times.
 
-    phase: (h, w) rad, h = w;  returns (K, K) rad. A mask pixel is a constant square, so repeating
-    it is exact. Raises InputError where the mask is not square or does not cover the aperture.
+    phase: (h, w) rad, h = w;  radius: that light reaches, as a fraction of the pupil's (the aperture where left
+    out); a mask that covers the aperture only goes on with phase 0;  returns (K, K) rad. A mask pixel is a
+    constant square, so repeating it is exact.
+    Raises InputError where the mask is not square or does not cover the aperture.
     """
     height, width = phase.shape
-    need = _pixels_needed(microscope, width)
-    # One pixel less still covers every sample: the outermost ring of `need` is only a margin.
-    if height != width or width < need - 2:
+    least = _pixels_needed(microscope, width, microscope.aperture)
+    # One pixel less still covers every sample: the outermost ring of `least` is only a margin.
+    if height != width or width < least - 2:
         size = microscope.aperture * microscope.pupil_diameter / 1000
         raise InputError(
             f"mask is {height}x{width} px, but light reaches a disc of {size:.2f} mm, "
-            f"{need}x{need} px of {microscope.mask_pitch:g} µm; give a square mask of at least that size, "
+            f"{least}x{least} px of {microscope.mask_pitch:g} µm; give a square mask of at least that size, "
             "or correct mask_pitch, focal_length or na"
         )
+    need = least if radius is None else _pixels_needed(microscope, width, radius)
     if width < need:
-        phase = torch.nn.functional.pad(phase, [1, 1, 1, 1])
-        width += 2
+        edge = (need - width) // 2
+        phase = torch.nn.functional.pad(phase, [edge] * 4)
+        width = need
     first = (width - need) // 2
     middle = phase[first : first + need, first : first + need]
     return middle.repeat_interleave(oversampling, 0).repeat_interleave(oversampling, 1)

@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..optics.exact import ExactPSF
 from ..optics.masks import PhaseMask, PixelMask, ZernikePhase
 from ..optics.microscope import Microscope
-from ..optics.scalar import ScalarPSF
 from ..optics.zernike import noll_to_nm
 from ..spec import Spec, quantity
 
@@ -74,7 +74,7 @@ class MaskPenalty:
     mask: that learns;  psf: exact, with that mask in it;  z_um: depths over which it is used.
     """
 
-    def __init__(self, spec: DesignSpec, mask: PhaseMask, psf: ScalarPSF, z_um: tuple[float, float]) -> None:
+    def __init__(self, spec: DesignSpec, mask: PhaseMask, psf: ExactPSF, z_um: tuple[float, float]) -> None:
         self.spec, self.mask, self.psf, self.z_um = spec, mask, psf, z_um
 
     def __call__(self) -> Tensor:

@@ -11,9 +11,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..optics.exact import ExactPSF
 from ..optics.fisher import crlb, joint_crlb
 from ..optics.psf import PSF
-from ..optics.scalar import ScalarPSF
 from ..simulation.field import Field
 from ..simulation.priors import EmitterPrior
 from .checkpoint import load_checkpoint, save_atomically
@@ -101,7 +101,7 @@ class Crowd:
 
 
 def minimise_bound(
-    psf: ScalarPSF,
+    psf: ExactPSF,
     criterion: FisherCriterion,
     penalty: MaskPenalty,
     spec: DesignSpec,

@@ -1,0 +1,240 @@
+"""Exact point spread functions: fields in the pupil, through the mask, onto just the patch needed."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ..errors import InputError
+from .blur import gaussian_blur_valid, gaussian_radius
+from .masks import PhaseMask
+from .microscope import Microscope
+from .psf import Patches, patch_corner
+from .pupil import Pupil, fit_to_pupil
+
+__all__ = ["ExactPSF"]
+
+# Light that decays with depth is continued to this z above the coverslip and kept from there: a table's spline
+# needs a smooth function around z = 0, but the exponential would outgrow everything else. µm.
+_HIGHEST_UM = -0.5
+
+
+class ExactPSF(nn.Module):
+    """Image of a point source whose light is one or several fields in the pupil that do not interfere.
+
+    Each field E_c gets the phase exp(iφ) of the mask, exp(i k_s z cosθ_s) of the depth (a decay where cosθ_s is
+    imaginary), exp(−i k_i NFP cosθ_i) of the focus and exp(2πi M (xξ + yη)/(λf)) of the place; the camera sees
+    (p_m p_c/(λf))² Σ_c |Fourier transform of E_c|² / Σ|E|² at its pixel centres, which sums to 1 over the plane
+    at every depth. Nehme et al. 2020, Methods; matrix Fourier transform: Soummer et al. 2007.
+
+    pupil: its samples;  fields: (K, C, K) for η, field, ξ, real or complex, in any unit;  others as in the PSFs
+    that are made of it, `ScalarPSF` and `VectorialPSF`.
+
+    Raises InputError where patch and PSF would fold into each other (sampling of the mask too coarse),
+    where the patch is even, and where the mask does not cover the aperture.
+    """
+
+    _axis: Tensor
+    _fields: Tensor
+    _kz: Tensor
+    _kz_immersion: Tensor
+    _decay: Tensor | None
+    _ring_decay: Tensor
+    _ring_light: Tensor
+
+    def __init__(
+        self,
+        microscope: Microscope,
+        mask: PhaseMask,
+        pupil: Pupil,
+        fields: Tensor,
+        *,
+        patch_px: int,
+        blur_px: float,
+        chunk: int,
+    ) -> None:
+        super().__init__()
+        if patch_px < 1 or patch_px % 2 == 0:
+            raise InputError(f"a patch of {patch_px} px has no middle pixel; use {abs(patch_px) + 1} px")
+        _refuse_folding(microscope, patch_px, pupil.oversampling)
+        # A mask of the wrong size is refused now, not at the first image.
+        fit_to_pupil(mask().detach(), microscope, radius=pupil.radius)
+        self.microscope, self.mask = microscope, mask
+        self.patch_px, self.blur_px, self.chunk = patch_px, blur_px, chunk
+        self.oversampling, self._radius = pupil.oversampling, pupil.radius
+        # Radians of the transform per µm in the mask plane and camera pixel: 2π p_c/(λf).
+        lambda_f = microscope.wavelength * microscope.focal_length
+        self._frequency = 2 * torch.pi * microscope.camera_pitch / lambda_f
+        light = fields.abs().square().sum(1)
+        fields = fields * (pupil.pitch * microscope.camera_pitch / lambda_f / light.sum().sqrt())
+        # Pairs of real numbers: a module cast to single precision would drop the imaginary parts.
+        values = torch.view_as_real(fields) if fields.is_complex() else fields
+        self.register_buffer("_fields", values, persistent=False)
+        self.register_buffer("_axis", pupil.axis, persistent=False)
+        self.register_buffer("_kz", pupil.kz_sample, persistent=False)
+        self.register_buffer("_kz_immersion", pupil.kz_immersion, persistent=False)
+        ring = pupil.decay > 0
+        self.register_buffer("_decay", pupil.decay if bool(ring.any()) else None, persistent=False)
+        self.register_buffer("_ring_decay", pupil.decay[ring], persistent=False)
+        self.register_buffer("_ring_light", light[ring] / light.sum(), persistent=False)
+
+    @property
+    def pixel_um(self) -> float:
+        """Camera pixel in the sample, µm."""
+        return self.microscope.pixel_um
+
+    @property
+    def pupil_samples(self) -> int:
+        """Complex numbers that one molecule's light in the pupil takes: samples times fields."""
+        return self._kz.numel() * self._fields.shape[1]
+
+    def forward(self, xyz: Tensor, blur_px: Tensor | None = None, *, focus_um: Tensor | None = None) -> Patches:
+        """xyz: (N, 3) µm;  blur_px: (N,) px or None;  returns N patches, in the precision of xyz.
+
+        focus_um: (N,) nominal focal plane of each image, as in a stack for which the objective moves;
+        None: the microscope's.
+        """
+        patches, _ = self._in_chunks(xyz, blur_px, focus_um, with_derivatives=False)
+        return patches
+
+    def derivatives(
+        self, xyz: Tensor, blur_px: Tensor | None = None, *, in_blur: bool = False
+    ) -> tuple[Patches, Tensor]:
+        """The patches, and their exact derivatives in x, y, z: (N, 3, h, w), per µm.
+
+        in_blur: a fourth one, in the blur, per px (a central difference over 0.02 px).
+
+        The field is differentiated under the transform: dE/dx = 2πi M ξ/(λf)·E, dE/dz = i k_s cosθ_s·E,
+        and dI = 2 Re(Ē* dĒ).
+        """
+        patches, slopes = self._in_chunks(xyz, blur_px, None, with_derivatives=True)
+        if in_blur:
+            blur = torch.full_like(xyz[:, 0], self.blur_px) if blur_px is None else blur_px
+            sharper, softer = (self(xyz, (blur + side).clamp(min=0)).values for side in (-0.01, 0.01))
+            slopes = torch.cat([slopes, ((softer - sharper) / 0.02)[:, None]], 1)
+        return patches, slopes
+
+    def decaying_share(self, z: Tensor) -> Tensor:
+        """Share of the detected light that decays with depth (supercritical), 0 to 1: z (N,) µm; (N,)."""
+        if self._decay is None:
+            return torch.zeros_like(z)
+        light, _ = self._light(z)
+        return 1 - (1 - self._ring_light.sum().to(z.dtype)) / light
+
+    def _in_chunks(
+        self, xyz: Tensor, blur_px: Tensor | None, focus_um: Tensor | None, *, with_derivatives: bool
+    ) -> tuple[Patches, Tensor]:
+        blur = torch.full_like(xyz[:, 0], self.blur_px) if blur_px is None else blur_px
+        corner, offset = patch_corner(xyz, self.pixel_um, self.patch_px)
+        pupil = self._in_focus_field(xyz.dtype)
+        margin = gaussian_radius(float(blur.detach().max()) if len(blur) else 0.0)
+        intensity = partial(self._intensity, margin=margin, with_derivatives=with_derivatives)
+        if pupil.requires_grad and torch.is_grad_enabled():
+            # A mask that learns: keeping the fields of all molecules for the gradient would fill the memory
+            # (telomeres: 8 MB each), so a chunk's are computed once more when its turn comes.
+            intensity = partial(checkpoint, intensity, use_reentrant=False)
+        travel = None if focus_um is None else focus_um - self.microscope.focus
+        images = [
+            intensity(pupil, offset[rows], xyz[rows, 2], None if travel is None else travel[rows])
+            for rows in torch.arange(len(xyz), device=xyz.device).split(self.chunk)
+        ]
+        side = self.patch_px + 2 * margin
+        layers = 4 if with_derivatives else 1
+        stack = torch.cat(images) if images else xyz.new_zeros(0, layers, side, side)
+        stack = gaussian_blur_valid(stack, blur, margin)
+        values = stack[:, 0]
+        return Patches(values, corner, values.sum((-2, -1))), stack[:, 1:]
+
+    def _in_focus_field(self, dtype: torch.dtype) -> Tensor:
+        """Fields of a molecule on the axis at z = 0, together of unit light: (K, C, K) complex."""
+        phase = fit_to_pupil(self.mask(), self.microscope, oversampling=self.oversampling, radius=self._radius)
+        angle = (phase.double() - self._kz_immersion.double() * self.microscope.focus)[:, None]
+        values = self._fields.double()
+        if values.dim() == 4:
+            field = torch.view_as_complex(values) * torch.polar(torch.ones_like(angle), angle)
+        else:
+            field = torch.polar(values, angle)
+        return field.to(torch.complex128 if dtype == torch.float64 else torch.complex64)
+
+    def _light(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Detected light relative to z = 0, and its slope per µm: (N,) each."""
+        decay, light = 2 * self._ring_decay.to(z.dtype), self._ring_light.to(z.dtype)
+        left = light * torch.exp(-decay * z.clamp(min=_HIGHEST_UM)[:, None])
+        return 1 - light.sum() + left.sum(1), -(left @ decay) * (z >= _HIGHEST_UM)
+
+    def _intensity(
+        self,
+        pupil: Tensor,
+        offset: Tensor,
+        z: Tensor,
+        travel: Tensor | None,
+        margin: int,
+        with_derivatives: bool,
+    ) -> Tensor:
+        """Intensity on the patch widened by `margin`, and its slopes: (n, 1 or 4, side, side).
+
+        travel: (n,) µm that the objective has moved on from the microscope's nominal focal plane, or None.
+        """
+        axis, rate = self._axis.to(z.dtype), 1j * self._kz.to(z.dtype)
+        field = pupil * self._propagation(z, travel)[:, :, None]
+        half = self.patch_px // 2 + margin
+        pixels = torch.arange(-half, half + 1, dtype=z.dtype, device=z.device)
+        # Rows of these matrices are camera pixels, columns mask samples; the emitter's offset shifts the rows.
+        angle = -self._frequency * axis * (pixels[:, None] - offset[:, :, None, None])
+        to_columns, to_rows = torch.polar(torch.ones_like(angle), angle).unbind(1)
+        rows_done = _onto_rows(to_rows, field)
+        image = _onto_columns(rows_done, to_columns)
+        intensity = (image.real.square() + image.imag.square()).sum(2)
+        light = None if self._decay is None else self._light(z)
+        if not with_derivatives:
+            return (intensity if light is None else intensity / light[0][:, None, None])[:, None]
+        tilt = 1j * self._frequency / self.pixel_um * axis
+        along_x = _onto_columns(rows_done, to_columns * tilt)
+        along_y = _onto_columns(_onto_rows(to_rows * tilt, field), to_columns)
+        if self._decay is not None:
+            rate = rate - self._decay.to(z.dtype) * (z >= _HIGHEST_UM)[:, None, None]
+        along_z = _onto_columns(_onto_rows(to_rows, field * rate.unsqueeze(-2)), to_columns)
+        slopes = [(2 * (image.conj() * d).real).sum(2) for d in (along_x, along_y, along_z)]
+        stack = torch.stack([intensity, *slopes], 1)
+        if light is None:
+            return stack
+        relative, change = (part[:, None, None, None] for part in light)
+        stack = stack / relative
+        return stack - torch.nn.functional.pad(stack[:, :1] * (change / relative), (0, 0, 0, 0, 3, 0))
+
+    def _propagation(self, z: Tensor, travel: Tensor | None) -> Tensor:
+        """What depth and travel of the objective multiply the fields with: (n, K, K) complex."""
+        defocus = self._kz.to(z.dtype) * z[:, None, None]
+        if travel is not None:
+            defocus = defocus - self._kz_immersion.to(z.dtype) * travel[:, None, None]
+        if self._decay is None:
+            return torch.polar(torch.ones_like(defocus), defocus)
+        depth = z.clamp(min=_HIGHEST_UM)[:, None, None]
+        return torch.polar(torch.exp(-self._decay.to(z.dtype) * depth), defocus)
+
+
+def _onto_rows(to_rows: Tensor, field: Tensor) -> Tensor:
+    """The transform along η: (n, p, K) with (n, K, C, K) gives (n, p, C, K); all fields in one product."""
+    return (to_rows @ field.flatten(2)).unflatten(2, field.shape[2:])
+
+
+def _onto_columns(rows: Tensor, to_columns: Tensor) -> Tensor:
+    """The transform along ξ: (n, p, C, K) with (n, p, K) gives (n, p, C, p)."""
+    return (rows.flatten(1, 2) @ to_columns.mT).unflatten(1, rows.shape[1:3])
+
+
+def _refuse_folding(microscope: Microscope, patch_px: int, oversampling: int) -> None:
+    """Raise InputError where the image of the sampled mask repeats within patch and PSF."""
+    period = microscope.image_period_px * oversampling
+    if 2 * patch_px > period:
+        largest = 2 * int((period / 2 - 1) / 2) + 1
+        enough = math.ceil(2 * patch_px / microscope.image_period_px)
+        raise InputError(
+            f"a patch of {patch_px} px and a PSF of that extent do not fit into the {period:.0f} px after "
+            f"which the image of this mask repeats; use a patch of at most {largest} px "
+            f"or pupil oversampling {enough}"
+        )

@@ -1,0 +1,91 @@
+"""The exact vectorial point spread function: dipoles, refraction at the coverslip, supercritical light."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..spec import Spec, quantity
+from .dipole import dipole_fields
+from .exact import ExactPSF
+from .masks import PhaseMask
+from .microscope import Microscope
+from .pupil import sample_pupil
+
+__all__ = ["VectorialPSF", "VectorialSpec"]
+
+
+class VectorialSpec(Spec):
+    """What the vectorial model knows of the molecules and of the light's way to the mask."""
+
+    dipole: tuple[float, float] | None = quantity(
+        None,
+        "deg",
+        "direction of fixed molecules: from the optical axis, then in the image from x towards y; "
+        "null: molecules turn freely",
+    )
+    polarizer: Literal["none", "x", "y"] = quantity(
+        "none",
+        "",
+        "polarizer before the mask: none, or what it lets pass, x (right in the image) or y (down)",
+    )
+    supercritical: bool = quantity(
+        True,
+        "",
+        "light beyond the critical angle too, from molecules near the coverslip, where na > n_sample",
+    )
+
+
+class VectorialPSF(ExactPSF):
+    """Image of a dipole through coverslip, objective, 4f system and phase mask (vectorial diffraction).
+
+    A molecule that turns freely, fast against its lifetime, is three dipoles along x, y and z that do not
+    interfere; with the two polarizations of each that makes six images, two of them alike (E_y of the x
+    dipole and E_x of the y dipole). The fields are those of `dipole_fields`; depth, focus, mask and place act
+    on them as on the scalar field (`ScalarPSF`). "Photons" are those detected, at every depth and behind the
+    polarizer: a molecule at the coverslip, which sends supercritical light too, has more of them.
+    Mortensen et al. 2010; Backlund et al. 2012; supercritical light: Ruckstuhl & Verdes 2004.
+
+    molecules: what they are, and the light's polarization;  others: as in `ScalarPSF`; the amplitude is the
+    aplanatic one. A mask that covers n_s/NA of the pupil only is flat beyond, where supercritical light passes.
+
+    Supercritical light decays with z ≥ 0; for z < 0, in the glass, the equations are continued for 0.5 µm.
+    The pupil's rim weighs more than in the scalar model, and its sampling with it: telomere set-up, Tetrapod,
+    blur 1 px, from oversampling 1 to 5 by 2.8 % of the peak, from 2 to 5 by 0.5 %; 2.5 % and 0.6 % of the
+    light held.
+    Raises InputError as `ScalarPSF`.
+    """
+
+    def __init__(
+        self,
+        microscope: Microscope,
+        mask: PhaseMask,
+        molecules: VectorialSpec | None = None,
+        *,
+        patch_px: int = 61,
+        blur_px: float = 0.0,
+        oversampling: int = 1,
+        chunk: int = 8,
+    ) -> None:
+        molecules = molecules or VectorialSpec()
+        beyond = molecules.supercritical and microscope.aperture < 1
+        pupil = sample_pupil(microscope, mask.pixels, oversampling=oversampling, supercritical=beyond)
+        fields = _independent(dipole_fields(microscope, pupil), molecules).transpose(0, 1).contiguous()
+        super().__init__(microscope, mask, pupil, fields, patch_px=patch_px, blur_px=blur_px, chunk=chunk)
+
+
+def _independent(fields: Tensor, molecules: VectorialSpec) -> Tensor:
+    """The fields that do not interfere, of (3, 2, K, K) for dipoles and polarizations: (C, K, K)."""
+    if molecules.dipole is not None:
+        polar, azimuth = (math.radians(angle) for angle in molecules.dipole)
+        direction = (math.sin(polar) * math.cos(azimuth), math.sin(polar) * math.sin(azimuth), math.cos(polar))
+        fields = torch.einsum("d,dcij->cij", torch.tensor(direction, dtype=fields.dtype), fields)[None]
+    if molecules.polarizer != "none":
+        return fields[:, "xy".index(molecules.polarizer)]
+    if molecules.dipole is not None:
+        return fields[0]
+    (xx, xy), (_, yy), (zx, zy) = fields
+    return torch.stack([xx, math.sqrt(2) * xy, yy, zx, zy])
