@@ -1,4 +1,4 @@
-"""The camera's noise from the frames themselves: the line of variance against mean, and what a dark movie adds."""
+"""The camera's noise from the frames: the line of variance against mean, and what a dark movie adds."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _SHARED = 3.0
 class NoiseLine:
     """Variance of the counts of a pixel as a straight line over their mean (photon transfer).
 
-    mean, variance, spread: (K,) of places of like brightness, ADU, ADU² and its σ;  slope: ADU per photo-electron
-    times the excess noise factor;  zero: mean count at which the line has no variance, baseline − gain·read
-    noise², ADU;  slope_sigma, zero_sigma: one σ;  misfit: χ² per degree of freedom of the line, 1 for a straight
-    one;  fixed: rms of what stays the same from frame to frame at the pixel scale, ADU;  saturated: share of
-    pixels at or above the saturation.
+    mean, variance, spread: (K,) of places of like brightness, ADU, ADU² and its σ;  slope: ADU per photo-
+    electron times the excess noise factor;  zero: mean count at which the line has no variance, baseline −
+    gain·read noise², ADU;  slope_sigma, zero_sigma: one σ;  misfit: χ² per degree of freedom of the line, 1
+    for a straight one;  fixed: rms of what stays the same from frame to frame at the pixel scale, ADU;
+    saturated: share of pixels at or above the saturation.
     """
 
     mean: Tensor
@@ -57,15 +57,13 @@ class NoiseLine:
             )
         span = (float(self.mean[-1]) - self.zero) / max(float(self.mean[0]) - self.zero, 1e-9)
         if span < _LEAST_SPAN:
-            return (
-                f"all places are equally bright (the brightest has {span:.2f} times the light of the darkest)"
-            )
+            return f"all places are about equally bright (from 1 to {span:.2f} times the light)"
         return ""
 
 
 @dataclass(frozen=True)
 class DarkLevel:
-    """What frames without light say: baseline and read noise, ADU; the latter without the rounding to counts."""
+    """What frames without light say: baseline and read noise, ADU, the latter without rounding."""
 
     baseline: float
     read_noise_adu: float
@@ -94,9 +92,10 @@ def noise_line(counts: Tensor, *, saturation: float = float("inf"), whole: bool 
     """Fit the line of variance against mean.
 
     counts: (B, H, W) ADU;  saturation: count from which on a pixel says nothing;  whole: whether the file holds
-    whole numbers, whose rounding adds 1/12 ADU².  From four frames on, what is the same in all frames (a camera's
-    fixed pattern) is left out.  Places are put together by how bright the pixels around them are, which share no
-    noise with them: otherwise bins of bright places would hold upward fluctuations (Wald 1940).
+    whole numbers, whose rounding adds 1/12 ADU².  From four frames on, what is the same in all frames (a
+    camera's fixed pattern) is left out.  Places are put together by how bright the pixels around them are,
+    which share no noise with them: otherwise bins of bright places would hold upward fluctuations (Wald
+    1940).
     Raises InputError where fewer than 2,000 places are left.
     """
     frames = counts.float()
@@ -111,8 +110,8 @@ def noise_line(counts: Tensor, *, saturation: float = float("inf"), whole: bool 
     square, mean, place = noise.square()[usable], mean[usable], place[usable]
     if len(place) < 2000:
         raise InputError(
-            f"only {len(place)} places of these frames can be used for the noise, at least 2,000 are needed; take "
-            "more frames, a larger region, or a movie that is not saturated"
+            f"only {len(place)} places of these frames can be used for the noise, at least 2,000 are needed; "
+            "take more frames, a larger region, or a movie that is not saturated"
         )
     means, variances, counted = _binned(place, mean, square)
     if whole:
@@ -167,7 +166,7 @@ def dark_level(counts: Tensor, *, whole: bool = True) -> DarkLevel:
     sigma = float(variance.mean().sqrt())
     if level.numel() > 1 and float(level.std()) > max(2 * sigma, 1.0):
         raise InputError(
-            f"these are no dark frames: their level changes by {float(level.std()):.3g} ADU rms over the field, "
+            f"this is not dark: the level changes by {float(level.std()):.3g} ADU rms over the field, "
             f"their noise is {sigma:.3g} ADU; record them with the shutter closed"
         )
     rounding = 1 / 12 if whole else 0.0

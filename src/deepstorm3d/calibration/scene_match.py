@@ -1,4 +1,4 @@
-"""A scene whose simulated frames have the statistics of the real ones: estimate, simulate, estimate, correct."""
+"""A scene whose simulated frames measure like the real ones: estimate, simulate, estimate, correct."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class SceneGuess:
 
     density: molecules/µm², mean over frames;  density_spread: its standard deviation over frames, relative;
     photons, photon_spread: mean of a molecule in a frame, and relative standard deviation;  background: photons
-    per pixel, mean over the field (minimum-subtracted frames: their baseline);  floor: its least level in a frame;
-    background_spread: standard deviation over frames, photons.
+    per pixel, mean over the field (minimum-subtracted frames: their baseline);  floor: its least level in a
+    frame; background_spread: standard deviation over frames, photons.
     """
 
     density: float
@@ -100,9 +100,10 @@ class SceneGuess:
 class SceneMatch:
     """The scene that was found.
 
-    guess: its numbers;  light: what was measured in the real frames before any correction;  corrections: factors on
-    density and photons that the simulations brought;  uneven: by how much the background changes over a frame, in
-    the real and in the simulated frames (difference of the 5 % and 95 % levels, over the mean).
+    guess: its numbers;  light: what was measured in the real frames before any correction;  corrections:
+    factors on density and photons that the simulations brought;  uneven: by how much the background changes
+    over a frame, in the real and in the simulated frames (difference of the 5 % and 95 % levels, over the
+    mean).
     """
 
     guess: SceneGuess
@@ -132,10 +133,11 @@ def match_scene(
 ) -> SceneMatch:
     """Find density, brightness and background with which simulated frames measure like the real ones.
 
-    photons: (B, H, W) real frames;  scene: gives depth, border, blur and the kind of background;  camera: already
-    estimated;  psf: tabulated.  The estimator of `measure_light` is applied to frames simulated with its own
-    result, and what it then is off by is taken off (indirect inference: Gouriéroux et al., J. Appl. Econometrics
-    8:S85, 1993). That corrects for borders, few frames and the spread over frames, which its formula leaves out.
+    photons: (B, H, W) real frames;  scene: gives depth, border, blur and the kind of background;  camera:
+    already estimated;  psf: tabulated.  The estimator of `measure_light` is applied to frames simulated with
+    its own result, and what it then is off by is taken off (indirect inference: Gouriéroux et al., J. Appl.
+    Econometrics 8:S85, 1993). That corrects for borders, few frames and the spread over frames, which its
+    formula leaves out.
     Raises InputError as `measure_light`.
     """
     pixel_area = psf.pixel_um**2

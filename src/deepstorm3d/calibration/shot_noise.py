@@ -46,8 +46,8 @@ def filtered(images: Tensor, kernel: Tensor) -> Tensor:
 class ShotNoise:
     """Log characteristic function of band-passed frames, linear in the density of molecules.
 
-    With λ molecules per pixel at random places and depths, brightnesses N drawn from p(N), a level B and Poisson
-    counts, the filtered pixel y = Σ_q h(q)·n(q) has
+    With λ molecules per pixel at random places and depths, brightnesses N drawn from p(N), a level B and
+    Poisson counts, the filtered pixel y = Σ_q h(q)·n(q) has
         log E[exp(iuy)] = λ ∫ p(N) ψ(u, N) dN + B·Σ_q (e^{iuh(q)} − 1) − u² v Σ_q h(q)²/2,
         ψ(u, N) = mean over depth of Σ_p [exp(N·G(p, u)) − 1],  G = PSF ∗ (e^{iuh} − 1),
     v the read variance: Campbell's theorem for the molecules (Rice, Bell Syst. Tech. J. 23:282, 1944), with the

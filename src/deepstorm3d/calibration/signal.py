@@ -19,7 +19,8 @@ Complex = NDArray[np.complex128]
 # σ of the filters' Gaussians, px: the finest detail of a spot, and its larger parts.
 _BANDS = ((1.0, 3.0), (2.0, 6.0))
 _FREQUENCIES = 10
-# Frequencies at which a characteristic function is used: between these two sizes. Below, its logarithm is noise.
+# Frequencies at which a characteristic function is used: between these two sizes. Below, its logarithm is
+# noise.
 _LEAST, _MOST = 0.25, 0.995
 # Relative error of the model itself: no point of the curve is trusted further.
 _MODEL_ERROR = 0.01
@@ -70,7 +71,7 @@ class LightModel:
 
 @dataclass(frozen=True)
 class _Curve:
-    """Log characteristic function of each frame, (B, U), and the model of it; weight: (2U,) of real and imaginary."""
+    """Log characteristic function of each frame, (B, U), and the model of it."""
 
     frames: Complex
     model: ShotNoise
@@ -79,9 +80,9 @@ class _Curve:
 def measure_light(photons: Tensor, model: LightModel, *, seed: int = 0) -> Light:
     """Fit density, brightness, its spread and the background to the frames' distribution of band-passed values.
 
-    photons: (B, H, W) frames, photons.  The density may differ from frame to frame: the logarithm is taken in each
-    and averaged, which is linear in it.  Of a few frames the logarithm is biased by its own noise; half frames have
-    twice that bias, which is taken off (Quenouille 1956).
+    photons: (B, H, W) frames, photons.  The density may differ from frame to frame: the logarithm is taken in
+    each and averaged, which is linear in it.  Of a few frames the logarithm is biased by its own noise; half
+    frames have twice that bias, which is taken off (Quenouille 1956).
     Raises InputError where the frames are too small for the filters, or hold nothing but noise.
     """
     bands = [_band(photons, model, *band) for band in _BANDS]
@@ -116,8 +117,8 @@ def _band(photons: Tensor, model: LightModel, fine: float, coarse: float) -> tup
     border = max(model.border_px, reach)
     if min(photons.shape[1:]) < 2 * border + 16:
         raise InputError(
-            f"frames of {photons.shape[2]} × {photons.shape[1]} px are too small to estimate from with a border of "
-            f"{border} px: at least {2 * border + 16} px are needed; take a larger region"
+            f"frames of {photons.shape[2]} × {photons.shape[1]} px are too small to estimate from with a "
+            f"border of {border} px: at least {2 * border + 16} px are needed; take a larger region"
         )
     whole = filtered(photons, kernel)
     values = whole[:, reach + border : -reach - border, reach + border : -reach - border]
@@ -148,7 +149,7 @@ def _log_characteristic(values: Tensor, frequency: float) -> Complex:
     """The logarithm of it, less the bias that few independent pixels give it: (B,)."""
     rows, columns = (side // 2 for side in values.shape[1:])
     halves = (values[:, :rows], values[:, rows:], values[:, :, :columns], values[:, :, columns:])
-    apart = sum(np.log(_characteristic(half, frequency)) for half in halves) / len(halves)
+    apart = np.mean([np.log(_characteristic(half, frequency)) for half in halves], axis=0)
     return 2 * np.log(_characteristic(values, frequency)) - apart
 
 
@@ -195,7 +196,7 @@ def _fit(
     fits = [
         least_squares(
             lambda v: (predicted(v) - measured) / noise,
-            np.clip(each, *(b + s for b, s in zip(bounds, (1e-6, -1e-6)))),
+            np.clip(each, bounds[0] + 1e-6, bounds[1] - 1e-6),
             bounds=bounds,
         )
         for each in starts

@@ -9,6 +9,7 @@ import typer
 from .. import __version__
 from .correcting import drift, resolution
 from .designing import compare_psf, design_psf
+from .estimating import estimate
 from .exporting import export_mask
 from .failures import GuardedGroup
 from .filtering import filter_list, link_list
@@ -47,7 +48,7 @@ def _program(
     pass
 
 
-for command in (demo, config):
+for command in (demo, config, estimate):
     app.command()(command)
 app.add_typer(models, name="models")
 for command in (simulate, train, localize, regenerate, evaluate):
