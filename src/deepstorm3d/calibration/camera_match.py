@@ -11,7 +11,7 @@ from torch import Tensor
 from ..camera import Camera, EmccdCamera, IdealCamera, MinimumSubtractedCamera, ScmosCamera
 from .noise import DarkLevel, NoiseLine, noise_line, noise_map
 
-__all__ = ["CameraMatch", "match_camera"]
+__all__ = ["CameraMatch", "match_camera", "noise_over_field"]
 
 # An ideal camera stays one where slope and zero of its line differ from 1 and 0 by less.
 _SLOPE_TOLERANCE, _ZERO_TOLERANCE = 0.05, 5.0
@@ -120,11 +120,18 @@ def _minimum_subtracted(
             f"a photon seems to be {slope:.2f} counts: photons are counts here. To have photons, divide the "
             "frames by that, or use a movie before subtraction with a camera of kind scmos"
         )
-    variance, mean = noise_map(counts, _CELLS, slope=1.0)
-    floor = float(mean.quantile(0.1))
-    sigmas = (variance + floor).clamp(min=0.01).sqrt().flatten()
+    _, mean = noise_map(counts, _CELLS)
+    return CameraMatch(noise_over_field(counts, camera, float(mean.min())), line, warnings, notes)
+
+
+def noise_over_field(
+    counts: Tensor, camera: MinimumSubtractedCamera, baseline: float
+) -> MinimumSubtractedCamera:
+    """The camera with the noise of frames (B, H, W) of a mean baseline, less that of their molecules' photons."""
+    variance, _ = noise_map(counts, _CELLS, slope=1.0)
+    sigmas = (variance + baseline).clamp(min=0.01).sqrt().flatten()
     low, high = sigmas.quantile(torch.tensor([0.05, 0.95])).tolist()
-    return CameraMatch(camera.with_(noise=(low, high)), line, warnings, notes)
+    return camera.with_(noise=(low, high))
 
 
 def _slope_within(counts: Tensor) -> tuple[float, float]:

@@ -29,7 +29,9 @@ _WIDEST = 0.55
 # Narrower than this a spread of brightness cannot be told from none.
 _ONE_BRIGHTNESS = 0.15
 _FLOOR_QUANTILE, _SMOOTH_PX = 0.02, 9
-_LARGEST_PX, _LEAST_FRAMES, _MOST_FRAMES, _MOST_EMITTERS = 160, 24, 160, 12_000
+_LARGEST_PX, _LEAST_FRAMES, _MOST_FRAMES = 160, 24, 320
+# Pixels of molecules that are drawn in a round of simulation.
+_MOST_DRAWN = 3e8
 
 
 @dataclass(frozen=True)
@@ -167,11 +169,12 @@ def match_scene(
 def simulate_guess(
     guess: SceneGuess, scene: Scene, camera: Camera, psf: TabulatedPSF, shape: tuple[int, ...], *, seed: int
 ) -> Tensor:
-    """Counts of frames like those of a movie of shape (B, H, W), of at most 160 px and 24 to 80 of them."""
+    """Counts of frames like those of a movie of shape (B, H, W), of at most 160 px and 24 to 320 of them."""
     sides = [min(side, _LARGEST_PX) for side in shape[1:]]
     field = Field(sides[0], sides[1], psf.pixel_um)
     each = max(1.0, guess.density * sides[0] * sides[1] * psf.pixel_um**2)
-    frames = int(np.clip(min(2 * shape[0], _MOST_EMITTERS / each), _LEAST_FRAMES, _MOST_FRAMES))
+    affordable = _MOST_DRAWN / psf.patch_px**2 / each
+    frames = int(np.clip(min(4 * shape[0], affordable), _LEAST_FRAMES, _MOST_FRAMES))
     generator = torch.Generator().manual_seed(seed)
     there = guess.scene(scene)
     simulator = Simulator(psf, guess.camera(camera), field)

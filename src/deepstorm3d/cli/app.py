@@ -20,6 +20,7 @@ from .making import simulate, train
 from .rendering import render
 from .reporting import report
 from .setup import config, demo, models
+from .snapshots import axial_scan
 
 __all__ = ["app", "main"]
 
@@ -58,7 +59,7 @@ app.command("filter")(filter_list)
 for command in (drift, resolution):
     app.command()(command)
 app.command("link")(link_list)
-for command in (render, report, convert, limit, design_psf, compare_psf, export_mask):
+for command in (render, report, convert, limit, design_psf, compare_psf, export_mask, axial_scan):
     app.command()(command)
 
 

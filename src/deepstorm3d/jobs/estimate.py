@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ..analysis.figures.likeness import likeness_figure
 from ..analysis.likeness import Likeness, compare_frames
-from ..calibration.camera_match import CameraMatch, match_camera
+from ..calibration.camera_match import CameraMatch, match_camera, noise_over_field
 from ..calibration.noise import dark_level
 from ..calibration.scene_match import SceneGuess, SceneMatch, match_scene, simulate_guess
-from ..calibration.signal import LightModel
+from ..calibration.signal import LightModel, measure_light
 from ..camera import Camera, EmccdCamera, MinimumSubtractedCamera, variance_terms
 from ..errors import InputError
 from ..io.movies import open_movie
@@ -93,6 +93,11 @@ def estimate_movie(
     chosen = experiment.scene(scene)
     psf = _psf(experiment, chosen)
     photons = camera.camera.to_photons(counts)
+    if isinstance(camera.camera, MinimumSubtractedCamera):
+        # How noisy the dark pixels are is known once it is known how much of the light is molecules.
+        light = measure_light(photons, _light_model(psf, chosen, camera.camera, experiment))
+        quieter = noise_over_field(counts, camera.camera, light.background)
+        camera = replace(camera, camera=quieter)
     found, used, notes = _scene(
         photons, chosen, camera.camera, psf, experiment, seed=seed, on_progress=on_progress
     )
@@ -111,6 +116,7 @@ def estimate_movie(
         likeness,
         picture,
         pixel_um=experiment.microscope.pixel_um,
+        unit="counts" if isinstance(camera.camera, MinimumSubtractedCamera) else "photons",
         title=f"{excerpt.movie.name} beside frames simulated with {out.name}",
     )
     warnings = [*camera.warnings, *_doubts(found, final.scene(scene).emitters)]
@@ -161,13 +167,14 @@ def _psf(experiment: Experiment, scene: Scene) -> TabulatedPSF:
     return tabulate(spec, experiment.microscope, mask, scene.emitters.z_um, experiment.blur_px)
 
 
-def _light_model(psf: TabulatedPSF, scene: Scene, camera: Camera, blur_px: float) -> LightModel:
+def _light_model(psf: TabulatedPSF, scene: Scene, camera: Camera, experiment: Experiment) -> LightModel:
     """Images at depths spread evenly, each at a random place in its pixel."""
     low, high = scene.emitters.z_um
+    blur = scene.emitters.blur_px or (experiment.psf.blur_px, experiment.psf.blur_px)
     z = low + (high - low) * (torch.arange(_DEPTHS) + 0.5) / _DEPTHS
     place = (torch.rand(_DEPTHS, 2, generator=torch.Generator().manual_seed(0)) - 0.5) * psf.pixel_um
     with torch.no_grad():
-        spots = psf(torch.cat([place, z[:, None]], 1), torch.full((_DEPTHS,), blur_px)).values
+        spots = psf(torch.cat([place, z[:, None]], 1), torch.full((_DEPTHS,), sum(blur) / 2)).values
     subtracted = isinstance(camera, MinimumSubtractedCamera)
     own = camera.noise if isinstance(camera, MinimumSubtractedCamera) else ()
     read_variance = sum(level**2 for level in own) / 2 if subtracted else variance_terms(camera)[1]
@@ -191,8 +198,7 @@ def _scene(
     on_progress: Callable[[int, int], None],
 ) -> tuple[SceneMatch, Scene, list[str]]:
     """The match, and the scene with the kind of background that it is for."""
-    blur = scene.emitters.blur_px or (experiment.psf.blur_px, experiment.psf.blur_px)
-    model = _light_model(psf, scene, camera, sum(blur) / 2)
+    model = _light_model(psf, scene, camera, experiment)
     number = (experiment.seed if seed is None else seed) + _SEED
 
     def match(like: Scene) -> SceneMatch:

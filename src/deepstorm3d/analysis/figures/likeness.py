@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["likeness_figure"]
 
 Floats = NDArray[np.float64]
-_REAL, _SIMULATED = "#222222", "#d55e00"
+_REAL = "#222222"
+_LOOKS = (("real", _REAL, "-"), ("simulated", "#d55e00", "--"))
 
 
 def likeness_figure(
@@ -40,29 +41,21 @@ def likeness_figure(
     panels = figure.subplots(2, 4)
     low, high = np.quantile(real, [0.01, 0.998])
     high = max(high, low + 1e-9)
-    for axes, (name, frames, index) in zip(
-        panels[0],
-        [("Real", real, 0), ("Real", real, -1), ("Simulated", simulated, 0), ("Simulated", simulated, -1)],
-        strict=True,
-    ):
+    grey: dict[str, Any] = {"cmap": "gray", "vmin": low, "vmax": high}
+    columns = [("Real", real, 0), ("Real", real, -1), ("Simulated", simulated, 0), ("Simulated", simulated, -1)]
+    for axes, (name, frames, index) in zip(panels[0], columns, strict=True):
         frame = _middle(frames[index], simulated.shape[1:])
         edges = field_edges((frame.shape[0], frame.shape[1]), pixel_um)
         which = "first" if index == 0 else "last"
-        shown = show_image(
-            axes, frame, edges, f"{name}, {which} of {len(frames)}", cmap="gray", vmin=low, vmax=high
-        )
+        shown = show_image(axes, frame, edges, f"{name}, {which} of {len(frames)}", **grey)
         scale_bar(axes, edges)
-    colour_bar(shown, panels[0][3], f"{unit} per pixel, same for all")
-    _histograms(
-        panels[1][0], real, simulated, f"Pixel values (distance {likeness.values:.2f})", f"{unit} per pixel"
-    )
-    contrasts = [local_contrast(each) for each in (real, simulated)]
-    _histograms(
-        panels[1][1],
-        *contrasts,
-        f"Local contrast (distance {likeness.contrasts:.2f})",
-        f"σ in 7 × 7 px ({unit})",
-    )
+        if axes is panels[0][-1]:
+            colour_bar(shown, axes, f"{unit} per pixel, same for all")
+    label = f"Pixel values (distance {likeness.values:.2f})"
+    _histograms(panels[1][0], (real, simulated), label, f"{unit} per pixel")
+    contrasts = local_contrast(real), local_contrast(simulated)
+    label = f"Local contrast (distance {likeness.contrasts:.2f})"
+    _histograms(panels[1][1], contrasts, label, f"σ in 7 × 7 px ({unit})")
     _spectra(panels[1][2], real, simulated, f"Power spectrum (distance {likeness.spectra:.2f})")
     _transfer(panels[1][3], *line)
     save_figure(figure, target, dpi=120)
@@ -81,22 +74,24 @@ def _style(axes: Axes, title: str, along: str, up: str) -> None:
     axes.grid(alpha=0.25)
 
 
-def _histograms(axes: Axes, real: Floats, simulated: Floats, title: str, along: str) -> None:
-    ends = [np.quantile(each, [0.0005, 0.9995]) for each in (real, simulated)]
+def _histograms(axes: Axes, both: tuple[Floats, Floats], title: str, along: str) -> None:
+    ends = [np.quantile(each, [0.0005, 0.9995]) for each in both]
     low, high = min(pair[0] for pair in ends), max(pair[1] for pair in ends)
     edges = np.linspace(low, max(high, low + 1e-6), 81)
-    for name, each, colour, style in (("real", real, _REAL, "-"), ("simulated", simulated, _SIMULATED, "--")):
+    if np.array_equal(both[0], np.rint(both[0])):
+        # Whole numbers: bins that hold now two and now three of them would look like combs.
+        edges = np.arange(np.floor(low), high + 1, np.ceil((high - low) / 80)) - 0.5
+    for (name, colour, style), each in zip(_LOOKS, both, strict=True):
         share = np.histogram(each, bins=edges)[0] / each.size
-        axes.stairs(
-            share, edges, color=colour, linestyle=style, linewidth=1.5, label=f"{name}: mean {each.mean():.4g}"
-        )
+        label = f"{name}: mean {each.mean():.4g}"
+        axes.stairs(share, edges, color=colour, linestyle=style, linewidth=1.5, label=label)
     _style(axes, title, along, "share")
     axes.set_yscale("log")
     axes.legend(fontsize=8)
 
 
 def _spectra(axes: Axes, real: Floats, simulated: Floats, title: str) -> None:
-    for name, each, colour, style in (("real", real, _REAL, "-"), ("simulated", simulated, _SIMULATED, "--")):
+    for (name, colour, style), each in zip(_LOOKS, (real, simulated), strict=True):
         spectrum = radial_spectrum(each)
         axes.plot(spectrum.frequency, spectrum.power, color=colour, linestyle=style, linewidth=1.5, label=name)
     _style(axes, title, "cycles per pixel", "power (photons²)")
