@@ -328,8 +328,8 @@ def _check_order(spots: list[ScannedSpot], scan: AxialScan, table: Tensor) -> No
     quality = float(np.median([spot.quality for spot in spots]))
     if quality < _LEAST_QUALITY:
         raise InputError(
-            f"through the planes the spots do not change as the image model says (it explains {quality:.0%} of it): "
-            "are the planes in order, is the step right, and was the mask away?"
+            f"through the planes the spots do not change as the image model says (it explains {quality:.0%} of "
+            "it): are the planes in order, is the step right, and was the mask away?"
         )
     depths, tables = scan.depths.double().numpy(), table.double().numpy()
     reverse = [_depth(spot.profile[::-1].copy(), depths, tables)[3] for spot in spots]

@@ -127,7 +127,7 @@ def _minimum_subtracted(
 def noise_over_field(
     counts: Tensor, camera: MinimumSubtractedCamera, baseline: float
 ) -> MinimumSubtractedCamera:
-    """The camera with the noise of frames (B, H, W) of a mean baseline, less that of their molecules' photons."""
+    """The camera with the noise of frames (B, H, W) of a mean baseline, less that of the molecules."""
     variance, _ = noise_map(counts, _CELLS, slope=1.0)
     sigmas = (variance + baseline).clamp(min=0.01).sqrt().flatten()
     low, high = sigmas.quantile(torch.tensor([0.05, 0.95])).tolist()

@@ -75,7 +75,8 @@ def scan_stack(
     spots = sorted(scan_spots(scan, on_progress=on_progress), key=lambda spot: spot.xyz[2])
     xyz = np.array([spot.xyz for spot in spots]).reshape(-1, 3)
     pixel_um = experiment.microscope.pixel_um
-    write_truth(out, _as_truth(spots, xyz), pixel_um=pixel_um, overwrite=overwrite)
+    size = (planes.shape[1], planes.shape[2])
+    write_truth(out, _as_truth(spots, xyz), pixel_um=pixel_um, frames=1, shape=size, overwrite=overwrite)
     axial_scan_figure(
         planes.amax(0).double().numpy(),
         xyz,
@@ -122,8 +123,8 @@ def _warnings(spots: list[ScannedSpot], scan: AxialScan) -> list[str]:
     doubtful = sum(spot.quality < _DOUBTFUL for spot in spots)
     if doubtful:
         found.append(
-            f"{doubtful} of {len(spots)} spots have a quality below {_DOUBTFUL:g}: two in one place, or a PSF that "
-            "is not the experiment's"
+            f"{doubtful} of {len(spots)} spots have a quality below {_DOUBTFUL:g}: two in one place, or a PSF "
+            "that is not the experiment's"
         )
     low, high = scan.z_um
     ends = sum(not low + 0.05 < spot.xyz[2] < high - 0.05 for spot in spots)

@@ -28,7 +28,7 @@ def axial_scan_figure(
     pixel_um: float,
     title: str = "",
 ) -> None:
-    """Draw the maximum projection with circles coloured by depth, and the profiles of a few spots with their fits.
+    """Draw the maximum projection with circles coloured by depth, and a few profiles with their fits.
 
     projection: (H, W) photons;  xyz: (N, 3) µm;  focus: (K,) µm of objective travel;  profiles: at most 12
     are drawn; target: path or open file.
