@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,14 +24,16 @@ Floats = NDArray[np.float64]
 # σ of the filter's Gaussians, px: a sharp spot of the standard PSF, and what is taken for background around it.
 _FINE_PX, _COARSE_PX = 1.2, 4.0
 _DEPTH_STEP_UM = 0.05
-_LEAST_SCORE, _ROUNDS, _SWEEPS = 7.0, 6, 2
+_LEAST_SCORE, _ROUNDS, _SWEEPS = 7.0, 6, 3
 # What is left of a spot that was taken away is at most this share of it; nothing dimmer is believed beside one.
 _LEFT, _BESIDE_PX = 0.15, 12
 _APART_PX = 7
+# Two nearer than this are one: µm.
+_ONE_LATERAL_UM, _ONE_AXIAL_UM = 0.15, 0.35
 # Half side of the square in which the Gaussian is fitted, px.
 _FIT_PX = 4
 _LEAST_PLANES, _PLANES_PER_DEPTH = 5, 2.0
-_LEAST_QUALITY = 0.5
+_LEAST_QUALITY, _CLEARLY = 0.5, 3.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,9 @@ def scan_spots(
         spots += found
     for turn in range(_SWEEPS):
         on_progress(_ROUNDS + turn, _ROUNDS + _SWEEPS)
-        spots, left = _again(spots, left, scan, images, table)
+        merged = _merged(spots)
+        left = left + _image(scan, images, spots) - _image(scan, images, merged)
+        spots, left = _again(merged, left, scan, images, table)
     on_progress(_ROUNDS + _SWEEPS, _ROUNDS + _SWEEPS)
     _check_order(spots, scan, table)
     return spots
@@ -303,6 +307,24 @@ def _image(scan: AxialScan, images: Tensor, spots: list[ScannedSpot]) -> Tensor:
     return out
 
 
+def _merged(spots: list[ScannedSpot]) -> list[ScannedSpot]:
+    """Spots too near one another to be told apart as one, in their common place: the later rounds find again what
+    the fit of a pair above one another left of them."""
+    kept: list[ScannedSpot] = []
+    for spot in sorted(spots, key=lambda each: -each.photons):
+        for index, other in enumerate(kept):
+            apart = spot.xyz - other.xyz
+            if np.hypot(apart[0], apart[1]) < _ONE_LATERAL_UM and abs(apart[2]) < _ONE_AXIAL_UM:
+                share = spot.photons / (spot.photons + other.photons)
+                kept[index] = replace(
+                    other, xyz=other.xyz + share * apart, photons=spot.photons + other.photons
+                )
+                break
+        else:
+            kept.append(spot)
+    return kept
+
+
 def _again(
     spots: list[ScannedSpot], left: Tensor, scan: AxialScan, images: Tensor, table: Tensor
 ) -> tuple[list[ScannedSpot], Tensor]:
@@ -334,8 +356,9 @@ def _check_order(spots: list[ScannedSpot], scan: AxialScan, table: Tensor) -> No
     depths, tables = scan.depths.double().numpy(), table.double().numpy()
     reverse = [_depth(spot.profile[::-1].copy(), depths, tables)[3] for spot in spots]
     own = np.array([1 - spot.quality for spot in spots])
-    better = np.median((1 - np.array(reverse)) / np.maximum(own, 1e-6))
-    if better < 0.6:
+    ratio = (1 - np.array(reverse)) / np.maximum(own, 1e-6)
+    # Pairs above one another fit neither way: only those count that fit one way much better than the other.
+    if (ratio < 1 / _CLEARLY).sum() > (ratio > _CLEARLY).sum():
         raise InputError(
             "the planes fit better in the opposite order: give the step with the other sign (positive: the "
             "objective moves towards the sample from plane to plane)"
