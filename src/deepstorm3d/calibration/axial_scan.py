@@ -308,8 +308,10 @@ def _image(scan: AxialScan, images: Tensor, spots: list[ScannedSpot]) -> Tensor:
 
 
 def _merged(spots: list[ScannedSpot]) -> list[ScannedSpot]:
-    """Spots too near one another to be told apart as one, in their common place: the later rounds find again what
-    the fit of a pair above one another left of them."""
+    """Spots too near one another to be told apart as one, in their common place.
+
+    Where two stand above one another the first fits are wrong, and later rounds find what they left.
+    """
     kept: list[ScannedSpot] = []
     for spot in sorted(spots, key=lambda each: -each.photons):
         for index, other in enumerate(kept):
