@@ -138,8 +138,10 @@ def row_of(case: Case, folder: Path, seed: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=1, help="movies of each case")
+    parser.add_argument("--preset", help="only the cases of this preset")
     arguments = arguments_of(parser)
     cases = CASES[:2] if arguments.quick else CASES
+    cases = [case for case in cases if arguments.preset in (None, case[0])]
     rows = []
     for case in cases:
         for seed in range(arguments.seeds):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from deepstorm3d.calibration import scene_match
+from deepstorm3d.calibration import scene_match, signal
 from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.cli import app
 from deepstorm3d.io.movies import MovieWriter
@@ -26,6 +26,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """One round of simulation: the same path through the program."""
     monkeypatch.setattr(scene_match, "_ROUNDS", 1)
     monkeypatch.setattr(scene_match, "_MOST_FRAMES", 40)
+    monkeypatch.setattr(signal, "_BOOTSTRAPS", 4)
 
 
 def small(density: float = 0.3, photons: float = 4000.0) -> Experiment:
@@ -88,8 +89,8 @@ def test_the_new_experiment_has_the_movies_numbers(folder: Path, tmp_path: Path)
 
 def test_a_movie_of_something_else_is_warned_of(folder: Path, tmp_path: Path):
     movie = tmp_path / "stripes.tif"
-    light = 200 + 150 * torch.sin(torch.arange(64) * 0.5).expand(30, 64, 64)
-    with MovieWriter(movie, frames=30, shape=(64, 64), pixel_um=0.11) as writer:
+    light = 200 + 150 * torch.sin(torch.arange(64) * 0.5).expand(8, 64, 64)
+    with MovieWriter(movie, frames=8, shape=(64, 64), pixel_um=0.11) as writer:
         writer.append(CAMERA.expose(light, torch.Generator().manual_seed(1)).numpy())
     done = call(movie, folder / "known.yaml", "--out", tmp_path / "found.yaml")
     assert done.exit_code == 0, done.stderr

@@ -33,7 +33,7 @@ _ONE_LATERAL_UM, _ONE_AXIAL_UM = 0.15, 0.35
 # Half side of the square in which the Gaussian is fitted, px.
 _FIT_PX = 4
 _LEAST_PLANES, _PLANES_PER_DEPTH = 5, 2.0
-_LEAST_QUALITY, _CLEARLY = 0.5, 3.0
+_LEAST_QUALITY, _CLEARLY, _NOISE = 0.5, 3.0, 0.05
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,7 @@ def scan_spots(
         merged = _merged(spots)
         left = left + _image(scan, images, spots) - _image(scan, images, merged)
         spots, left = _again(merged, left, scan, images, table)
+    spots = _without_noise(spots)
     on_progress(_ROUNDS + _SWEEPS, _ROUNDS + _SWEEPS)
     _check_order(spots, scan, table)
     return spots
@@ -287,6 +288,14 @@ def _remainder(spot: ScannedSpot, spots: list[ScannedSpot], pixel_um: float) -> 
         and float(np.hypot(*(spot.xyz - other.xyz)[:2])) < _BESIDE_PX * pixel_um
         for other in spots
     )
+
+
+def _without_noise(spots: list[ScannedSpot]) -> list[ScannedSpot]:
+    """Less the spots that are far dimmer than the others and have no profile: noise on a bright background."""
+    if not spots:
+        return spots
+    usual = float(np.median([spot.photons for spot in spots]))
+    return [spot for spot in spots if spot.photons > _NOISE * usual or spot.quality > _LEAST_QUALITY]
 
 
 def _image(scan: AxialScan, images: Tensor, spots: list[ScannedSpot]) -> Tensor:
