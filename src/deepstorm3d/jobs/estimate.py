@@ -38,6 +38,8 @@ _SEED = 4_000_037
 # serves.
 _UNEVEN = 0.35
 _DIGITS = 3
+# Relative spread of brightness above which something else than brightness must differ.
+_WIDEST_SPREAD = 1.2
 _PIXEL_TOLERANCE = 0.02
 
 
@@ -287,6 +289,12 @@ def _doubts(found: SceneMatch, prior: EmitterPrior) -> list[str]:
         warnings.append(
             f"only {labelled:.0%} of the molecules have the {prior.min_photons:,.0f} photons from which on the "
             "network is taught to find them (min_photons, unchanged)"
+        )
+    if found.guess.photon_spread > _WIDEST_SPREAD:
+        warnings.append(
+            "the brightness seems to differ more than that of molecules does: they may stand in clusters, or be "
+            "out of focus; estimate from a region that they fill evenly (--roi), and see whether the picture "
+            "gets better"
         )
     sigma = found.light.sigma
     for name, value in (("density", sigma[0]), ("photons", sigma[1])):
