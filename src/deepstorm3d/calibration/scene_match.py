@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from .signal import Light, LightModel, measure_light
 
 __all__ = ["SceneGuess", "SceneMatch", "match_scene", "simulate_guess"]
 
-_ROUNDS = 3
+_ROUNDS = 4
 # A uniform distribution of mean 1 and standard deviation s reaches from 1 − √3 s to 1 + √3 s.
 _HALF_WIDTH = math.sqrt(3.0)
 _WIDEST = 0.55
@@ -160,7 +160,9 @@ def match_scene(
         frames = simulate_guess(guess, scene, camera, psf, photons.shape, seed=seed)
         seen = _measured(camera.to_photons(frames), model)
         uneven = seen.uneven
-        guess = _corrected(guess, real, seen)
+        moved = _corrected(guess, real, seen)
+        # Half steps once it is near: a round's own noise is then averaged over rounds.
+        guess = moved if turn == 0 else _halfway(guess, moved)
     on_progress(_ROUNDS, _ROUNDS)
     factors = (guess.density * pixel_area / light.density, guess.photons / light.photons)
     return SceneMatch(guess, light, factors, (real.uneven, uneven))
@@ -221,6 +223,10 @@ def _corrected(guess: SceneGuess, real: _Measured, seen: _Measured) -> SceneGues
         floor=max(min(guess.floor + real.floor - seen.floor, background), 0.0),
         background_spread=spread(guess.background_spread, real.floor_spread, seen.floor_spread),
     )
+
+
+def _halfway(one: SceneGuess, other: SceneGuess) -> SceneGuess:
+    return SceneGuess(*((a + b) / 2 for a, b in zip(astuple(one), astuple(other), strict=True)))
 
 
 def _mean_of_nucleus() -> float:

@@ -293,8 +293,8 @@ def _doubts(found: SceneMatch, prior: EmitterPrior) -> list[str]:
     if found.guess.photon_spread > _WIDEST_SPREAD:
         warnings.append(
             "the brightness seems to differ more than that of molecules does: they may stand in clusters, or be "
-            "out of focus; estimate from a region that they fill evenly (--roi), and see whether the picture "
-            "gets better"
+            "out of focus; estimate from a region that they fill evenly (--roi), and see whether the "
+            "picture gets better"
         )
     sigma = found.light.sigma
     for name, value in (("density", sigma[0]), ("photons", sigma[1])):
