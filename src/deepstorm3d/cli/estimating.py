@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,9 +98,8 @@ def _print(found: Estimate) -> None:
     show_table(shown)
     guess, sigma = found.scene.guess, found.scene.light.sigma
     result(
-        f"from {found.frames} frames: {guess.density:.3g} molecules/µm² (± {sigma[0]:.0%}), "
-        f"{guess.photons:,.0f} photons (± {sigma[1]:.0%}), background {guess.background:.3g} ± {sigma[3]:.2g} "
-        "per pixel"
+        f"from {found.frames} frames: {guess.density:.3g} molecules/µm²{_share(sigma[0])}, "
+        f"{guess.photons:,.0f} photons{_share(sigma[1])}, background {guess.background:.3g} photons per pixel"
     )
     likeness = found.likeness
     result(
@@ -110,6 +110,10 @@ def _print(found: Estimate) -> None:
         say(note)
     for warning in found.warnings:
         say_warning(warning)
+
+
+def _share(sigma: float) -> str:
+    return "" if math.isnan(sigma) else f" (± {sigma:.0%})"
 
 
 def _value(value: Any) -> str:

@@ -292,15 +292,18 @@ def _doubts(found: SceneMatch, prior: EmitterPrior) -> list[str]:
         )
     if found.guess.photon_spread > _WIDEST_SPREAD:
         warnings.append(
-            "the brightness seems to differ more than that of molecules does: they may stand in clusters, or be "
+            "the brightness seems to differ more than that of molecules: they may stand in clusters, or be "
             "out of focus; estimate from a region that they fill evenly (--roi), and see whether the "
             "picture gets better"
         )
     sigma = found.light.sigma
+    if not np.isfinite(sigma[0]):
+        warnings.append(
+            "too few frames to say how certain the figures are, and how they change from frame to frame: widen the "
+            "ranges by hand"
+        )
     for name, value in (("density", sigma[0]), ("photons", sigma[1])):
-        if not np.isfinite(value):
-            warnings.append(f"too few frames to say how certain the {name} is")
-        elif value > 0.15:
+        if value > 0.15:
             warnings.append(f"the {name} is uncertain by {value:.0%} (one σ over frames): give more frames")
     for name, value in zip(("density", "photons"), found.corrections, strict=True):
         if not 0.5 < value < 2:
