@@ -299,7 +299,7 @@ def _doubts(found: SceneMatch, prior: EmitterPrior) -> list[str]:
     sigma = found.light.sigma
     if not np.isfinite(sigma[0]):
         warnings.append(
-            "too few frames to say how certain the figures are, and how they change from frame to frame: widen the "
+            "too few frames to say how certain the figures are and how they change over frames: widen the "
             "ranges by hand"
         )
     for name, value in (("density", sigma[0]), ("photons", sigma[1])):
