@@ -9,6 +9,7 @@ import typer
 from .. import __version__
 from .correcting import drift, resolution
 from .designing import compare_psf, design_psf
+from .estimating import estimate
 from .exporting import export_mask, export_psf
 from .failures import GuardedGroup
 from .filtering import filter_list, link_list
@@ -19,6 +20,7 @@ from .making import simulate, train
 from .rendering import render
 from .reporting import report
 from .setup import config, demo, models
+from .snapshots import axial_scan
 
 __all__ = ["app", "main"]
 
@@ -47,7 +49,7 @@ def _program(
     pass
 
 
-for command in (demo, config):
+for command in (demo, config, estimate):
     app.command()(command)
 app.add_typer(models, name="models")
 for command in (simulate, train, localize, regenerate, evaluate):
@@ -57,7 +59,7 @@ app.command("filter")(filter_list)
 for command in (drift, resolution):
     app.command()(command)
 app.command("link")(link_list)
-for command in (render, report, convert, limit, design_psf, compare_psf, export_mask, export_psf):
+for command in (render, report, convert, limit, design_psf, compare_psf, export_mask, export_psf, axial_scan):
     app.command()(command)
 
 

@@ -54,6 +54,12 @@ def evaluate(
             "--plot", metavar="FILE", help="Draw truth (open) and detections (filled) in 3D (.png, .pdf, .svg)."
         ),
     ] = None,
+    register: Annotated[
+        bool,
+        typer.Option(
+            "--register", help="First shift the list in x, y, z as a whole onto the truth, and say by how much."
+        ),
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Score a list against the truth: Jaccard, RMSE, bias, efficiency, with 95 % intervals over frames."""
@@ -71,6 +77,7 @@ def evaluate(
         pixel_nm=pixel_nm,
         json_out=json,
         plot=plot,
+        register=register,
         overwrite=overwrite,
     )
     _print_evaluation(evaluation)
@@ -114,6 +121,9 @@ def _print_evaluation(evaluation: Evaluation) -> None:
         f"{evaluation.truth_rows} true emitters in {evaluation.truth_frames} frames"
     )
     result(f"matching: {evaluation.conditions['matching']}")
+    if "shift_nm" in evaluation.conditions:
+        x, y, z = evaluation.conditions["shift_nm"]
+        result(f"registered: the list was shifted by {x:g}, {y:g}, {z:g} nm in x, y, z before matching")
     if score.ignored_truth or score.ignored_found:
         result(f"not counted: {score.ignored_truth} true emitters, {score.ignored_found} localizations")
     for note in evaluation.notes:

@@ -13,6 +13,7 @@ import numpy as np
 from ..analysis.figures import truth_figure
 from ..analysis.matching import Field, Matches, field_edges, match, match_challenge
 from ..analysis.metrics import ScoreWithIntervals, score_with_intervals
+from ..analysis.point_registration import register_points
 from ..emitters import Emitters, Localizations
 from ..errors import InputError
 from ..io.parts import claim_name, explain_write_errors, write_text_atomically
@@ -60,6 +61,7 @@ def evaluate_table(
     pixel_nm: float | None = None,
     json_out: Path | None = None,
     plot: Path | None = None,
+    register: bool = False,
     overwrite: bool = False,
 ) -> Evaluation:
     """Match a list with the truth frame by frame and score it, with 95 % intervals over frames.
@@ -67,13 +69,17 @@ def evaluate_table(
     tolerance_nm: radius of the ball within which a detection is a hit;  challenge: match as the SMLM
     challenge 2016 does instead (250 nm lateral, 500 nm axial, an outer 450 nm left out);
     min_photons: truth dimmer than this is neither hit nor miss;  pixel_nm: camera pixel in the sample, for
-    lists that do not name it;  json_out, plot: files for the figures and for a picture.
+    lists that do not name it;  json_out, plot: files for the figures and for a picture;  register: shift the
+    list onto the truth first, as one body in x, y and z; the conditions say by how much.
     """
     for path in (json_out, plot):
         if path is not None:
             claim_name(path, overwrite=overwrite)
     found, header = _read_found(locs, truth, pixel_nm)
     true = read_truth(truth, pixel_um=header.pixel_um)
+    conditions = _conditions(locs, truth, tolerance_nm, challenge, min_photons)
+    if register:
+        found, conditions["shift_nm"] = _registered(true, found)
     field = field_edges(_shape(header, true), header.pixel_um)
     pairs = _match(true, found, field, tolerance_nm=tolerance_nm, challenge=challenge, min_photons=min_photons)
     result = score_with_intervals(true, found, pairs, np.random.default_rng(_SEED))
@@ -82,7 +88,7 @@ def evaluate_table(
         truth_rows=len(true),
         truth_frames=len(true.frame.unique()),
         found_rows=len(found),
-        conditions=_conditions(locs, truth, tolerance_nm, challenge, min_photons),
+        conditions=conditions,
         notes=_notes(true, found),
     )
     if json_out is not None:
@@ -105,6 +111,18 @@ def _match(
     if challenge:
         return match_challenge(truth, found, field_um=field, min_photons=min_photons)
     return match(truth, found, tolerance_um=tolerance_nm / 1000, min_photons=min_photons)
+
+
+def _registered(truth: Emitters, found: Localizations) -> tuple[Localizations, list[float]]:
+    """The list moved onto the truth, and by how much, nm; all frames vote for one shift."""
+    # Frames lie apart by more than a shift may be.
+    places = [
+        table.xyz.double().numpy() + 1e4 * table.frame.double().numpy()[:, None] * np.array([1.0, 0.0, 0.0])
+        for table in (found, truth)
+    ]
+    shift = register_points(places[0], places[1])
+    x, y, z = shift.xyz.tolist()
+    return found.shift(xyz=(x, y, z)), [round(1000 * value, 1) for value in (x, y, z)]
 
 
 def _read_found(locs: Path, truth: Path, pixel_nm: float | None) -> tuple[Localizations, TableHeader]:

@@ -1,0 +1,62 @@
+"""How far one list of points is shifted against another in x, y, z: where most differences meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+__all__ = ["PointShift", "register_points"]
+
+Floats = NDArray[np.float64]
+
+# Differences nearer than this to the shift belong to it, µm; nearer ones when the shift is refined.
+_WIDE_UM, _NARROW_UM = 0.3, 0.15
+_LEAST_PAIRS, _LEAST_SHARE = 4, 0.2
+
+
+@dataclass(frozen=True)
+class PointShift:
+    """A shift to add to a list so that it lies on the reference.
+
+    xyz: (3,) µm;  pairs: points that then have a partner within 0.15 µm;  sigma: (3,) µm, standard error.
+    """
+
+    xyz: Floats
+    pairs: int
+    sigma: Floats
+
+
+def register_points(points: Floats, reference: Floats, *, reach_um: float = 2.0) -> PointShift:
+    """Find the rigid shift that brings most points onto one of the reference.
+
+    points: (N, 3), reference: (M, 3) µm, of one frame;  reach_um: largest shift along each axis.
+    All differences vote; the densest place among them is the start, and the median of the pairs there is
+    taken until it stays.  Raises InputError where fewer than 4 points, or a fifth of the shorter list, agree
+    on a shift.
+    """
+    from scipy.spatial import KDTree
+
+    fewest = min(len(points), len(reference))
+    differences = (reference[:, None] - points[None]).reshape(-1, 3)
+    differences = differences[(np.abs(differences) <= reach_um).all(1)]
+    pairs = 0
+    shift, near = np.zeros(3), np.zeros((0, 3))
+    if len(differences):
+        tree = KDTree(differences)
+        votes = tree.query_ball_point(differences, _WIDE_UM / 2, return_length=True)
+        shift = differences[int(np.argmax(votes))]
+        for radius in (_WIDE_UM, _WIDE_UM, _NARROW_UM, _NARROW_UM, _NARROW_UM):
+            near = differences[np.linalg.norm(differences - shift, axis=1) <= radius]
+            shift = np.median(near, axis=0) if len(near) else shift
+        pairs = len(near)
+    if pairs < max(_LEAST_PAIRS, _LEAST_SHARE * fewest):
+        raise InputError(
+            f"the two lists cannot be registered: at the best shift within {reach_um:g} µm only {pairs} of "
+            f"{fewest} points agree; are they of one field, in one orientation?"
+        )
+    # Of a median, 1.25 times that of the mean.
+    return PointShift(shift, pairs, 1.25 * near.std(0) / pairs**0.5)

@@ -1,0 +1,124 @@
+"""The command that reads a set-up off a movie: estimate."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .console import result, say, say_warning, show_table, table
+from .making import Config
+from .movie_options import Flip, Frames, MovieFile, Partial, Region, Subtract, Transpose, Window
+from .options import Assignments, Overwrite, frame_range, region
+from .progress import ProgressLine
+
+if TYPE_CHECKING:
+    from ..jobs.estimate import Estimate
+
+__all__ = ["estimate"]
+
+
+def estimate(
+    movie: MovieFile,
+    config: Config,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Experiment file to write (.yaml).")],
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="IMAGE",
+            help="Simulated beside real frames. (default: beside the experiment, .png)",
+        ),
+    ] = None,
+    dark: Annotated[
+        Path | None,
+        typer.Option(
+            "--dark", metavar="MOVIE", help="Frames without light: they tell baseline and read noise."
+        ),
+    ] = None,
+    baseline: Annotated[
+        float | None,
+        typer.Option(
+            "--baseline",
+            metavar="ADU",
+            help="Count without light, where it is known: then the read noise follows.",
+        ),
+    ] = None,
+    scene: Annotated[
+        str | None,
+        typer.Option("--scene", metavar="NAME", help="Which of the experiment's scenes. (default: the first)"),
+    ] = None,
+    frames: Frames = None,
+    roi: Region = None,
+    flip: Flip = "none",
+    transpose: Transpose = False,
+    subtract: Subtract = "none",
+    window: Window = 500,
+    partial: Partial = False,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="S", min=0, help="Of the simulations. (default: the experiment's)"),
+    ] = None,
+    assignments: Assignments = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Estimate photons, density, background and camera noise from a movie: an experiment to train with."""
+    from ..io.movies.preparation import Prepared
+    from ..jobs.configure import find_experiment
+    from ..jobs.estimate import estimate_movie
+    from ..jobs.excerpt import Excerpt
+
+    prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
+    excerpt = Excerpt(movie, frame_range(frames), region(roi), prepared, partial)
+    picture = out.with_suffix(".png") if picture is None else picture
+    with ProgressLine("rounds of simulation") as line:
+        found = estimate_movie(
+            excerpt,
+            find_experiment(config, assignments or ()),
+            out,
+            picture=picture,
+            dark=dark,
+            baseline=baseline,
+            scene=scene,
+            seed=seed,
+            overwrite=overwrite,
+            on_progress=line.update,
+        )
+    _print(found)
+    for path in (out, picture):
+        say(f"wrote {path}")
+
+
+def _print(found: Estimate) -> None:
+    shown = table("key", "old", "new")
+    for key, old, new in found.changes:
+        shown.add_row(key, _value(old), _value(new))
+    show_table(shown)
+    guess, sigma = found.scene.guess, found.scene.light.sigma
+    result(
+        f"from {found.frames} frames: {guess.density:.3g} molecules/µm²{_share(sigma[0])}, "
+        f"{guess.photons:,.0f} photons{_share(sigma[1])}, background {guess.background:.3g} photons per pixel"
+    )
+    likeness = found.likeness
+    result(
+        f"simulated against real frames (0: alike): pixel values {likeness.values:.2f}, local contrasts "
+        f"{likeness.contrasts:.2f}, power spectra {likeness.spectra:.2f}"
+    )
+    for note in found.notes:
+        say(note)
+    for warning in found.warnings:
+        say_warning(warning)
+
+
+def _share(sigma: float) -> str:
+    return "" if math.isnan(sigma) else f" (± {sigma:.0%})"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_value(each)}" for key, each in value.items())
+    if isinstance(value, list):
+        return " to ".join(_value(each) for each in value)
+    return "–" if value is None else f"{value:,g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,85 @@
+"""The command for one snapshot's approximate truth: axial-scan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import result, say, say_warning, show_table, table
+from .making import Config
+from .movie_options import Flip, Frames, Region, Transpose
+from .options import Assignments, Overwrite, frame_range, region
+from .progress import ProgressLine
+
+__all__ = ["axial_scan"]
+
+
+def axial_scan(
+    stack: Annotated[
+        Path, typer.Argument(metavar="STACK", help="z-stack without the mask, one plane a frame, in order.")
+    ],
+    config: Config,
+    step_um: Annotated[
+        float,
+        typer.Option(
+            "--step-um", metavar="UM", help="Objective travel from plane to plane, > 0: towards the sample."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="List to write: ThunderSTORM CSV, one frame.")
+    ],
+    first_focus_um: Annotated[
+        float | None,
+        typer.Option(
+            "--first-focus-um",
+            metavar="UM",
+            help="Travel of the first plane from focus on the coverslip. (default: the middle plane is at "
+            "microscope.focus)",
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot", metavar="IMAGE", help="Projection and profiles. (default: beside the list, .png)"
+        ),
+    ] = None,
+    frames: Frames = None,
+    roi: Region = None,
+    flip: Flip = "none",
+    transpose: Transpose = False,
+    assignments: Assignments = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Find 3D positions in a z-stack of the standard PSF: an approximate truth for a snapshot with a mask."""
+    from ..io.movies.preparation import Prepared
+    from ..jobs.axial_scan import scan_stack
+    from ..jobs.configure import find_experiment
+    from ..jobs.excerpt import Excerpt
+
+    picture = out.with_suffix(".png") if picture is None else picture
+    excerpt = Excerpt(stack, frame_range(frames), region(roi), Prepared(flip=flip, transpose=transpose))
+    with ProgressLine("rounds") as line:
+        found = scan_stack(
+            excerpt,
+            find_experiment(config, assignments or ()),
+            out,
+            step_um=step_um,
+            first_focus_um=first_focus_um,
+            picture=picture,
+            overwrite=overwrite,
+            on_progress=line.update,
+        )
+    shown = table("spot", "x (nm)", "y (nm)", "z (nm)", "σ x · y · z (nm)", "photons", "quality")
+    for number, spot in enumerate(found.spots, 1):
+        places = [f"{1000 * value:,.0f}" for value in spot.xyz]
+        sigma = " · ".join(f"{1000 * value:.1f}" for value in spot.sigma)
+        shown.add_row(str(number), *places, sigma, f"{spot.photons:,.0f}", f"{spot.quality:.3f}")
+    show_table(shown)
+    first, last = found.focus_um
+    result(f"{out}: {len(found.spots)} spots in {found.planes} planes, travel {first:g} to {last:g} µm")
+    for warning in found.warnings:
+        say_warning(warning)
+    for path in (out, picture):
+        say(f"wrote {path}")

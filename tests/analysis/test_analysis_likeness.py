@@ -1,0 +1,50 @@
+"""Frames of one kind are alike, of two kinds not; lists of points find their shift."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deepstorm3d.analysis.likeness import compare_frames, radial_spectrum
+from deepstorm3d.analysis.point_registration import register_points
+from deepstorm3d.errors import InputError
+
+
+def noise(sigma: float, seed: int) -> np.ndarray:
+    return 100 + sigma * np.random.default_rng(seed).standard_normal((10, 80, 80))
+
+
+def test_two_draws_of_one_noise_are_alike():
+    likeness = compare_frames(noise(5, 1), noise(5, 2)[:, :66, :64])
+    assert likeness.complaints() == []
+    assert max(likeness.values, likeness.contrasts, likeness.spectra) < 0.15
+
+
+def test_stronger_noise_is_told_in_all_three():
+    likeness = compare_frames(noise(5, 1), noise(9, 2))
+    assert likeness.values == pytest.approx(0.8 * np.sqrt(2 / np.pi), rel=0.05)
+    assert likeness.spectra == pytest.approx(2 * np.log(9 / 5), rel=0.05)
+    assert len(likeness.complaints()) == 3
+
+
+def test_white_noise_has_its_variance_at_every_frequency():
+    assert radial_spectrum(noise(3, 4)).power == pytest.approx(9.0, rel=0.15)
+
+
+def test_frames_that_cannot_be_compared_are_refused():
+    with pytest.raises(InputError, match="16 px"):
+        compare_frames(noise(1, 1), noise(1, 1)[:, :8])
+
+
+def test_points_find_their_shift_among_false_and_missing_ones():
+    generator = np.random.default_rng(1)
+    truth = generator.uniform([0, 0, 2], [20, 20, 6], (60, 3))
+    moved = np.concatenate([truth[10:] - [0.31, -0.42, 0.83], generator.uniform(0, 20, (15, 3))])
+    moved += 0.03 * generator.standard_normal(moved.shape)
+    shift = register_points(moved, truth)
+    assert shift.xyz == pytest.approx([0.31, -0.42, 0.83], abs=0.02)
+    assert shift.pairs > 40
+    with pytest.raises(InputError, match="cannot be registered"):
+        register_points(generator.uniform(0, 20, (40, 3)), truth)
+    with pytest.raises(InputError, match="cannot be registered"):
+        register_points(np.zeros((0, 3)), truth)

@@ -1,0 +1,121 @@
+"""The variance line tells gain and zero, whatever the image; and says so where it cannot."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from deepstorm3d.calibration.camera_match import match_camera
+from deepstorm3d.calibration.noise import dark_level, high_pass, noise_line
+from deepstorm3d.camera import EmccdCamera, IdealCamera, MinimumSubtractedCamera, ScmosCamera
+from deepstorm3d.errors import InputError
+
+SCMOS = ScmosCamera(baseline=100.0, gain=2.0, read_noise=3.0)
+
+
+def ramp(frames: int = 12, low: float = 10.0, high: float = 200.0) -> Tensor:
+    """Light that rises across the field."""
+    return torch.linspace(low, high, 96).expand(frames, 96, 96).contiguous()
+
+
+def with_spots(light: Tensor) -> Tensor:
+    """Spots of σ 1.3 px, as sharp as the optics form them, at other places in every frame."""
+    generator = torch.Generator().manual_seed(3)
+    y, x = torch.meshgrid(torch.arange(96.0), torch.arange(96.0), indexing="ij")
+    light = light.clone()
+    for frame in light:
+        for place in 96 * torch.rand(12, 2, generator=generator):
+            frame += 300 * torch.exp(-((x - place[0]) ** 2 + (y - place[1]) ** 2) / (2 * 1.3**2))
+    return light
+
+
+def expose(camera: ScmosCamera | EmccdCamera | IdealCamera, light: Tensor, seed: int = 1) -> Tensor:
+    return camera.expose(light, torch.Generator().manual_seed(seed))
+
+
+def test_the_filter_passes_noise_with_its_variance_and_no_smooth_image():
+    noise, _ = high_pass(torch.randn(20, 96, 96, generator=torch.Generator().manual_seed(2)))
+    assert float(noise.var()) == pytest.approx(1.0, rel=0.02)
+    noise, mean = high_pass(ramp(1))
+    assert float(noise.abs().max()) < 1e-3
+    assert torch.allclose(mean, ramp(1)[:, 2:-2, 2:-2], atol=1e-3)
+
+
+@pytest.mark.parametrize("light", [ramp(), with_spots(ramp())], ids=["ramp", "spots"])
+def test_slope_and_zero_are_those_of_the_camera(light: Tensor):
+    line = noise_line(expose(SCMOS, light))
+    assert line.slope == pytest.approx(2.0, rel=0.04)
+    assert line.zero == pytest.approx(100 - 2.0 * 9, abs=4 * line.zero_sigma)
+    assert line.zero_sigma < 8
+    assert not line.trouble
+    assert line.misfit < 4
+
+
+def test_even_light_tells_no_gain_and_the_camera_is_kept():
+    counts = expose(SCMOS, torch.full((12, 96, 96), 50.0))
+    assert noise_line(counts).trouble
+    found = match_camera(counts, ScmosCamera(gain=0.7))
+    assert found.camera == ScmosCamera(gain=0.7)
+    assert "cannot tell the gain" in " ".join(found.warnings)
+
+
+def test_a_fixed_pattern_is_left_out_and_reported():
+    pattern = 20 * torch.randn(96, 96, generator=torch.Generator().manual_seed(5))
+    line = noise_line(expose(SCMOS, ramp(40)) + pattern)
+    assert line.slope == pytest.approx(2.0, rel=0.05)
+    assert line.fixed == pytest.approx(20, rel=0.1)
+
+
+def test_saturated_pixels_say_nothing():
+    camera = SCMOS.with_(saturation=400.0)
+    line = noise_line(expose(camera, ramp()), saturation=400.0)
+    assert line.saturated > 0.1
+    assert line.slope == pytest.approx(2.0, rel=0.1)
+
+
+def test_a_dark_movie_gives_baseline_and_read_noise():
+    dark = dark_level(expose(SCMOS, torch.zeros(50, 64, 64)))
+    assert dark.baseline == pytest.approx(100, abs=0.1)
+    assert dark.read_noise_adu == pytest.approx(6.0, rel=0.01)
+    with pytest.raises(InputError, match="shutter closed"):
+        dark_level(expose(SCMOS, ramp()))
+    with pytest.raises(InputError, match="2 frames"):
+        dark_level(torch.zeros(1, 8, 8))
+
+
+def test_what_is_known_decides_between_baseline_and_read_noise():
+    counts = expose(SCMOS, ramp(40, 2.0, 60.0))
+    dark = dark_level(expose(SCMOS, torch.zeros(50, 64, 64)))
+    measured = match_camera(counts, ScmosCamera(), dark=dark).camera
+    assert isinstance(measured, ScmosCamera)
+    assert measured.gain == pytest.approx(2.0, rel=0.03)
+    assert measured.read_noise == pytest.approx(3.0, rel=0.05)
+    given = match_camera(counts, ScmosCamera(), baseline=100.0).camera
+    assert isinstance(given, ScmosCamera)
+    assert given.read_noise == pytest.approx(3.0, rel=0.15)
+    assumed = match_camera(counts, ScmosCamera(read_noise=3.0)).camera
+    assert isinstance(assumed, ScmosCamera)
+    assert assumed.baseline == pytest.approx(100.0, abs=4)
+
+
+def test_an_ideal_camera_stays_ideal_and_an_emccd_shares_its_gain():
+    assert match_camera(expose(IdealCamera(), ramp()), IdealCamera()).camera == IdealCamera()
+    assert isinstance(match_camera(expose(SCMOS, ramp()), IdealCamera()).camera, ScmosCamera)
+    true = EmccdCamera(em_gain=100.0, gain=0.2)
+    found = match_camera(expose(true, ramp(30)), EmccdCamera(em_gain=100.0)).camera
+    assert isinstance(found, EmccdCamera)
+    assert found.gain == pytest.approx(0.2, rel=0.05)
+
+
+def test_minimum_subtracted_frames_keep_no_gain_and_tell_their_noise():
+    camera = MinimumSubtractedCamera(baseline=(30.0, 30.0), noise=(10.0, 10.0))
+    counts = camera.expose(torch.zeros(20, 96, 96), torch.Generator().manual_seed(1))
+    found = match_camera(counts, camera.with_(noise=(1.0, 2.0))).camera
+    assert isinstance(found, MinimumSubtractedCamera)
+    assert found.noise == pytest.approx((10.0, 10.0), rel=0.08)
+
+
+def test_too_few_pixels_are_refused():
+    with pytest.raises(InputError, match="at least 2,000"):
+        noise_line(expose(SCMOS, torch.full((1, 32, 32), 50.0)))

@@ -1,0 +1,119 @@
+"""The command `estimate`: a complete experiment from a movie, a picture, and warnings where they are due."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from deepstorm3d.calibration import scene_match, signal
+from deepstorm3d.camera import ScmosCamera
+from deepstorm3d.cli import app
+from deepstorm3d.io.movies import MovieWriter
+from deepstorm3d.jobs.configure import find_experiment
+from deepstorm3d.jobs.experiment import Experiment, read_experiment, write_experiment
+from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.simulation.backgrounds import UniformBackground
+from deepstorm3d.simulation.priors import DensityCount, FixedPhotons
+
+CAMERA = ScmosCamera(baseline=100.0, gain=2.2, read_noise=1.6)
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One round of simulation: the same path through the program."""
+    monkeypatch.setattr(scene_match, "_ROUNDS", 1)
+    monkeypatch.setattr(scene_match, "_MOST_FRAMES", 40)
+    monkeypatch.setattr(signal, "_BOOTSTRAPS", 4)
+
+
+def small(density: float = 0.3, photons: float = 4000.0) -> Experiment:
+    base = find_experiment(
+        "quickstart",
+        [
+            "microscope.mask_pitch=96.0",
+            "psf.pupil_oversampling=2",
+            "psf.patch_px=21",
+            "scenes.main.emitters.z_um=[0.3, 0.9]",
+        ],
+    )
+    scene = base.scene()
+    emitters = scene.emitters.with_(
+        count=DensityCount(low=density, high=density), photons=FixedPhotons(photons=photons)
+    )
+    return base.with_(scenes={"main": scene.with_(emitters=emitters)}, camera=CAMERA)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A movie, frames without light, and what the user knows: other photons, density and camera."""
+    folder = tmp_path_factory.mktemp("estimate")
+    simulate_movie(small(), folder / "movie.tif", frames=40, seed=3)
+    generator = torch.Generator().manual_seed(2)
+    with MovieWriter(folder / "dark.tif", frames=30, shape=(64, 64), pixel_um=0.11) as movie:
+        movie.append(CAMERA.expose(torch.zeros(30, 64, 64), generator).numpy())
+    write_experiment(small(1.0, 1500.0).with_(camera=ScmosCamera()), folder / "known.yaml")
+    return folder
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["estimate", *(str(word) for word in arguments)])
+
+
+def test_the_new_experiment_has_the_movies_numbers(folder: Path, tmp_path: Path):
+    out = tmp_path / "found.yaml"
+    done = call(folder / "movie.tif", folder / "known.yaml", "--out", out, "--dark", folder / "dark.tif")
+    assert done.exit_code == 0, done.stderr
+    assert "scenes.main.emitters.photons" in done.stdout
+    assert "camera.gain" in done.stdout
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    found = read_experiment(out)
+    assert isinstance(found.camera, ScmosCamera)
+    assert found.camera.gain == pytest.approx(2.2, rel=0.1)
+    assert found.camera.baseline == pytest.approx(100, abs=0.2)
+    assert found.camera.read_noise == pytest.approx(1.6, rel=0.12)
+    scene = found.scene()
+    assert isinstance(scene.emitters.photons, FixedPhotons)
+    assert scene.emitters.photons.photons == pytest.approx(4000, rel=0.2)
+    assert isinstance(scene.emitters.count, DensityCount)
+    assert (scene.emitters.count.low + scene.emitters.count.high) / 2 == pytest.approx(0.3, rel=0.3)
+    assert isinstance(scene.background, UniformBackground)
+    assert (scene.background.low + scene.background.high) / 2 == pytest.approx(20, rel=0.2)
+    # What the movie says nothing of stays.
+    assert found.microscope == small().microscope
+    assert scene.emitters.z_um == (0.3, 0.9)
+    assert "do not look like" not in done.stderr
+
+
+def test_a_movie_of_something_else_is_warned_of(folder: Path, tmp_path: Path):
+    movie = tmp_path / "stripes.tif"
+    light = 200 + 150 * torch.sin(torch.arange(64) * 0.5).expand(8, 64, 64)
+    with MovieWriter(movie, frames=8, shape=(64, 64), pixel_um=0.11) as writer:
+        writer.append(CAMERA.expose(light, torch.Generator().manual_seed(1)).numpy())
+    done = call(movie, folder / "known.yaml", "--out", tmp_path / "found.yaml")
+    assert done.exit_code == 0, done.stderr
+    assert "the simulated frames do not look like the real ones" in done.stderr
+
+
+def test_estimate_refuses_before_it_computes(folder: Path, tmp_path: Path):
+    taken = tmp_path / "taken.yaml"
+    taken.write_text("mine", encoding="utf-8")
+    done = call(folder / "movie.tif", folder / "known.yaml", "--out", taken)
+    assert (done.exit_code, "--overwrite" in done.stderr) == (2, True)
+    assert taken.read_text(encoding="utf-8") == "mine"
+    done = call(
+        folder / "movie.tif", folder / "known.yaml", "--out", tmp_path / "new.yaml", "--roi", "0,0,30,30"
+    )
+    assert (done.exit_code, "too small" in done.stderr) == (2, True), done.stderr
+    done = call(
+        folder / "movie.tif",
+        folder / "known.yaml",
+        "--out",
+        tmp_path / "new.yaml",
+        "--set",
+        "microscope.camera_pitch=16.0",
+    )
+    assert (done.exit_code, "pixels are" in done.stderr) == (2, True), done.stderr
+    assert not (tmp_path / "new.yaml").exists()
