@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ..analysis.figures.axial_scan import axial_scan_figure
-from ..calibration.axial_scan import AxialScan, ScannedSpot, scan_spots
+from ..calibration.axial_scan import scan_spots
+from ..calibration.axial_spot import AxialScan, ScannedSpot
 from ..emitters import Emitters
 from ..errors import InputError
 from ..io.parts import claim_name
