@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
+from .calibrating import retrieve_mask
 from .correcting import drift, resolution
 from .designing import compare_psf, design_psf
 from .exporting import export_mask
@@ -57,7 +58,7 @@ app.command("filter")(filter_list)
 for command in (drift, resolution):
     app.command()(command)
 app.command("link")(link_list)
-for command in (render, report, convert, limit, design_psf, compare_psf, export_mask):
+for command in (render, report, convert, limit, design_psf, compare_psf, export_mask, retrieve_mask):
     app.command()(command)
 
 
