@@ -15,6 +15,8 @@ __all__ = ["Misfit", "misfit", "outliers"]
 # An image is left out where its unexplained share exceeds the others' so many times, and this much; and so
 # many σ of what noise alone would give.
 _TIMES, _LEAST, _SIGMAS = 4.0, 0.03, 5.0
+# Unknowns that each image has of its own: light, background, x and y.
+_OWN = 6
 # A bead is left out where most of its images are.
 _MOST_OF_BEAD = 0.5
 
@@ -23,7 +25,8 @@ _MOST_OF_BEAD = 0.5
 class Misfit:
     """How well each of N images is explained.
 
-    deviance_each: (N,) deviance over its expectation, 1 where only noise is left;  correlation: (N,) of image
+    deviance_each: (N,) deviance over its expectation, less what the fit of each image takes off, 1 where only
+    noise is left;  correlation: (N,) of image
     and model;  share_each: (N,) of the signal's power that the model does not explain, beyond the noise;
     share_sigma: (N,) its σ from noise alone;  models: (N, h, w) photons.
     """
@@ -64,9 +67,10 @@ def _misfit(
     information = light.information(model)
     weight = torch.ones_like(model) if light.weight is None else light.weight
     pixels = weight.flatten(1).sum(1)
-    rest = ((light.frames - model).square() * information).flatten(1).sum(1) - pixels
+    free = (pixels - _OWN).clamp(min=1)
+    rest = ((light.frames - model).square() * information).flatten(1).sum(1) - free
     signal = ((patches * state.photons[:, None, None]).square() * information).flatten(1).sum(1).clamp(min=1e-9)
-    deviance = light.deviance(model) / light.expected_deviance(model).clamp(min=1e-9)
+    deviance = light.deviance(model) / (light.expected_deviance(model) * free / pixels).clamp(min=1e-9)
     correlation = _correlation(light.frames, model, weight)
     return deviance.float(), correlation, rest / signal, (2 * pixels).sqrt() / signal, model
 

@@ -28,7 +28,9 @@ __all__ = ["Retrieved", "Retriever", "largest_side"]
 _DRIFT_PX = 4
 # Images of the first, coarse fit; and of all fits together, at most.
 _FEW, _MANY = 30, 330
-_FEW_BEADS = 2
+# Beads that are tried for the coarse fit, and that it takes; how much worse than the best they may be.
+_TRIED_BEADS, _FEW_BEADS = 3, 2
+_WORSE = 2.5
 # Rounds of each stage, and iterations of L-BFGS in a round.
 _POLYNOMIAL, _FREE, _FINE = (6, 10), (3, 12), (3, 8)
 # Share of the light unexplained after the first round from the design from which other starts are tried.
@@ -111,7 +113,7 @@ class Retriever:
         side, factor = images.side, self._factor(images.side)
         correction = self._correction(side)
         quick = self._psf(base, factor, correction, side)
-        few = _evenly(images, _by_brightness(images)[:_FEW_BEADS], _FEW)
+        few = _evenly(images, self._sound_beads(quick, correction, images, state, steps), _FEW)
         fit = PhaseFit(quick, images.select(few), state.select(few))
         tried = 0
         self._round(fit, [correction.coefficients], _POLYNOMIAL[1], Unknowns(blur=False), steps, "polynomials")
@@ -132,6 +134,29 @@ class Retriever:
                 self._round(fit, everything, iterations, Unknowns(), steps, name, _Roughness(correction))
             state = _with_images(state, fit.state, used)
         return self._finished(images, state, used, base, correction, first, tried)
+
+    def _sound_beads(
+        self,
+        psf: FocusedPSF,
+        correction: Correction,
+        images: BeadImages,
+        state: BeadState,
+        steps: _Steps,
+    ) -> list[int]:
+        """Beads to begin with: of the brightest those that polynomials explain; a double bead would mislead."""
+        shares: dict[int, float] = {}
+        for bead in _by_brightness(images)[:_TRIED_BEADS]:
+            steps.tell(f"polynomials, bead {bead + 1} alone")
+            rows = _evenly(images, [bead], _FEW // 2)
+            fit = PhaseFit(psf, images.select(rows), state.select(rows))
+            for _ in range(2):
+                fit.run([correction.coefficients], _POLYNOMIAL[1])
+                fit.state = fit_places(psf, fit.images, fit.state, Unknowns(depths=False))
+            shares[bead] = misfit(psf, fit.images, fit.state).share
+            with torch.no_grad():
+                correction.coefficients.zero_()
+        least = max(min(shares.values()), 0.0)
+        return [bead for bead, share in shares.items() if share <= _WORSE * least + 0.02][:_FEW_BEADS]
 
     def _round(
         self,

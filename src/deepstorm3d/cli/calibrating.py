@@ -166,5 +166,6 @@ def _print(retrieval: Retrieval) -> None:
     result(
         f"each slice localized: z {f['z_bias_nm']:.1f} nm off on average, scatter "
         f"{f['z_scatter_over_bound']:.2f} × the bound of {f['z_bound_nm']:.1f} nm; "
-        f"blur of a bead {f['bead_blur_px']:.2f} px, of a point {f['point_blur_px']:.2f} px; {f['seconds']:.0f} s"
+        f"blur of a bead {f['bead_blur_px']:.2f} px, "
+        f"of a point {f['point_blur_px']:.2f} px; {f['seconds']:.0f} s"
     )
