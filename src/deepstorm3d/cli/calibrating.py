@@ -121,6 +121,7 @@ def retrieve_mask(
     """Find the phase mask of your microscope, aberrations included, from z-stacks of beads."""
     from ..jobs import retrieve_mask as job
     from ..jobs.configure import find_experiment
+    from ..jobs.retrieval_report import claim_outputs, write_retrieval
 
     experiment = find_experiment(config, assignments or ())
     if positions is not None and (step_um is not None or first_um is not None):
@@ -128,7 +129,7 @@ def retrieve_mask(
     if step_um == 0:
         raise InputError("--step-um 0: the slices must differ in position")
     shown = out.with_suffix(".png") if picture is None else picture
-    job.claim_outputs([out, shown, json, experiment_out], overwrite=overwrite)
+    claim_outputs([out, shown, json, experiment_out], overwrite=overwrite)
     settings = job.BeadSettings(
         moves=stack,
         step_um=step_um,
@@ -142,7 +143,7 @@ def retrieve_mask(
     )
     with ProgressLine("rounds") as line:
         retrieval = job.retrieve_mask(experiment, beads, settings, on_progress=line.update)
-    job.write_retrieval(retrieval, out, picture=shown, json_out=json, experiment_out=experiment_out)
+    write_retrieval(retrieval, out, picture=shown, json_out=json, experiment_out=experiment_out)
     for sentence in retrieval.warnings:
         say_warning(sentence)
     _print(retrieval)
