@@ -1,0 +1,93 @@
+"""Images of beads in slices, and what each of them has of its own: place, light, background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..fitting.likelihood import Likelihood
+
+__all__ = ["BeadImages", "BeadState", "Moves", "first_state"]
+
+Moves = Literal["objective", "depth"]
+"""What changes from slice to slice: the objective's focus, or the depth of the bead."""
+
+
+@dataclass(frozen=True)
+class BeadImages:
+    """N images of beads, each cut out around its bead.
+
+    likelihood: of the (N, h, w) images in photons;  bead: (N,) which bead;  plane: (N,) which slice;
+    position_um: (N,) nominal focal plane (moves = objective) or nominal depth (depth) of each;
+    """
+
+    likelihood: Likelihood
+    bead: Tensor
+    plane: Tensor
+    position_um: Tensor
+    moves: Moves
+
+    def __len__(self) -> int:
+        return len(self.bead)
+
+    @property
+    def side(self) -> int:
+        """Side of the images, px."""
+        return self.likelihood.frames.shape[-1]
+
+    @property
+    def beads(self) -> int:
+        """One more than the last bead's number."""
+        return int(self.bead.max()) + 1 if len(self) else 0
+
+    def select(self, rows: Tensor) -> BeadImages:
+        """Some of the images;  rows: index (K,) or mask (N,)."""
+        return BeadImages(
+            self.likelihood.select(rows), self.bead[rows], self.plane[rows], self.position_um[rows], self.moves
+        )
+
+
+@dataclass(frozen=True)
+class BeadState:
+    """What is fitted besides the phase.
+
+    xy: (N, 2) µm from the middle of each image;  photons: (N,);  background: (N, 3) photons per pixel: level
+    in the middle, and its rise to the right and the lower edge;  z_um: (beads,) depth of each bead, or its
+    depth beyond the nominal one;  blur_px: () Gaussian σ of all images.
+    """
+
+    xy: Tensor
+    photons: Tensor
+    background: Tensor
+    z_um: Tensor
+    blur_px: Tensor
+
+    def select(self, rows: Tensor) -> BeadState:
+        """Of some of the images; beads and blur stay."""
+        return replace(self, xy=self.xy[rows], photons=self.photons[rows], background=self.background[rows])
+
+    def places(self, images: BeadImages) -> tuple[Tensor, Tensor | None]:
+        """Position (N, 3) µm of each image's bead, and the focal plane (N,) where the objective moves."""
+        z = self.z_um[images.bead]
+        if images.moves == "depth":
+            return torch.cat([self.xy, (z + images.position_um)[:, None]], 1), None
+        return torch.cat([self.xy, z[:, None]], 1), images.position_um
+
+
+def first_state(images: BeadImages, z_um: float, blur_px: float) -> BeadState:
+    """Beads in the middle of their images, all light of an image theirs, the background that of its edge."""
+    frames = images.likelihood.frames
+    edge = torch.cat([frames[:, 0], frames[:, -1], frames[:, :, 0], frames[:, :, -1]], 1)
+    level = edge.median(1).values.clamp(min=0)
+    photons = (frames - level[:, None, None]).sum((1, 2)).clamp(min=1)
+    background = torch.nn.functional.pad(level[:, None], (0, 2))
+    return BeadState(
+        frames.new_zeros(len(images), 2),
+        photons,
+        background,
+        frames.new_full((images.beads,), z_um),
+        frames.new_tensor(blur_px),
+    )

@@ -1,0 +1,295 @@
+"""Phase retrieval from beads: Zernike polynomials first, then the whole phase, on ever finer pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..optics.masks import PhaseMask, PixelMask
+from ..optics.microscope import Microscope
+from ..optics.model import PSFSpec, build_psf
+from .bead_fit import FocusedPSF, Unknowns, fit_places
+from .correction import CorrectedMask, Correction, binned_microscope, binned_phase
+from .gauge import defocus_phase, without_tilt
+from .images import BeadImages, BeadState, first_state
+from .misfit import misfit, outliers
+from .phase_fit import PhaseFit
+from .start import FirstLook, look_for_focus
+from .trials import best_trial
+
+__all__ = ["Retrieved", "Retriever", "largest_side"]
+
+# Room around an image for a bead that drifts, px on each side.
+_DRIFT_PX = 4
+# Images of the first, coarse fit; and of all fits together, at most.
+_FEW, _MANY = 30, 330
+# Beads that are tried for the coarse fit, and that it takes; how much worse than the best they may be.
+_TRIED_BEADS, _FEW_BEADS = 3, 2
+_WORSE = 2.5
+# Rounds of each stage, and iterations of L-BFGS in a round.
+_POLYNOMIAL, _FREE, _FINE = (6, 10), (3, 12), (3, 8)
+# Share of the light unexplained after the first round from the design from which other starts are tried.
+_POOR = 0.12
+# Price of a squared second difference of neighbouring knots, per rad².
+_ROUGHNESS = 3.0
+
+Report = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """What a retrieval found.
+
+    phase: (h, w) rad on the mask's pixels;  added: of it, what the design did not have;  psf: with that phase;
+    state: of all images;  used: (N,) images that the phase was fitted to;  first: how well the design did;
+    tried: other starts that were tried;  deviance: per pixel over its expectation, of the images used.
+    """
+
+    phase: Tensor
+    added: Tensor
+    psf: FocusedPSF
+    state: BeadState
+    used: Tensor
+    first: FirstLook
+    tried: int
+    deviance: float
+
+
+class _Roughness(nn.Module):
+    def __init__(self, correction: Correction) -> None:
+        super().__init__()
+        self.correction = correction
+
+    def forward(self) -> Tensor:
+        return _ROUGHNESS * self.correction.roughness()
+
+
+@dataclass(frozen=True)
+class Retriever:
+    """Finds the phase that explains images of beads best (Hanser et al. 2004; Petrov et al. 2017).
+
+    spec: of the PSF (its sampling and amplitude);  microscope: the set-up;  design: the mask as designed,
+    to start from;  z_um: depth of the beads (beyond the nominal one where that varies), which is held, for
+    with it the phase would be known only up to a defocus;  blur_px: to start with;
+    order: highest radial order of the polynomials.
+    """
+
+    spec: PSFSpec
+    microscope: Microscope
+    design: PhaseMask
+    z_um: float
+    blur_px: float = 1.0
+    order: int = 8
+
+    def __call__(self, images: BeadImages, on_progress: Report | None = None) -> Retrieved:
+        """Images of one or several beads; about 200 take a minute on two cores.
+
+        Raises InputError where patch and mask sampling do not fit.
+        """
+        steps = _Steps(on_progress)
+        base = self.design().detach().double()
+        chosen = _brightest(images)
+        first = self._look(base, images.select(_evenly(images, [chosen], _FEW)), steps)
+        base = base + first.offset_um * defocus_phase(self.microscope, base.shape[1], images.moves)
+        state = first_state(images, self.z_um, self.blur_px)
+        state = replace(state, xy=state.xy + first.shift_px * self.microscope.pixel_um)
+        return self._stages(images, state, base, first, steps)
+
+    def _look(self, base: Tensor, images: BeadImages, steps: _Steps) -> FirstLook:
+        steps.tell("looking for the focus")
+        factor = self._factor(images.side)
+        mask = CorrectedMask(*self._coarse(base, factor), self._correction(images.side))
+        psf = build_psf(self.spec, binned_microscope(self.microscope, factor), mask, patch_px=images.side)
+        return look_for_focus(psf, images, self.z_um, self.blur_px)
+
+    def _stages(
+        self, images: BeadImages, state: BeadState, base: Tensor, first: FirstLook, steps: _Steps
+    ) -> Retrieved:
+        side, factor = images.side, self._factor(images.side)
+        correction = self._correction(side)
+        quick = self._psf(base, factor, correction, side)
+        few = _evenly(images, self._sound_beads(quick, correction, images, state, steps), _FEW)
+        fit = PhaseFit(quick, images.select(few), state.select(few))
+        tried = 0
+        self._round(fit, [correction.coefficients], _POLYNOMIAL[1], Unknowns(blur=False), steps, "polynomials")
+        if misfit(fit.psf, fit.images, fit.state).share > _POOR:
+            trial = best_trial(fit, correction, steps.tell)
+            tried, fit.state = trial.tried, trial.state
+        for _ in range(_POLYNOMIAL[0] - 1):
+            self._round(fit, [correction.coefficients], _POLYNOMIAL[1], Unknowns(), steps, "polynomials")
+        state = replace(state, z_um=fit.state.z_um, blur_px=fit.state.blur_px)
+        state = _shifted_like(state, fit.state, few)
+        state = self._placed(quick, images, state)
+        used = self._within_reach(images, outliers(misfit(quick, images, state), images))
+        everything = [correction.coefficients, correction.knots]
+        for factor_now, (rounds, iterations), name in ((factor, _FREE, "phase"), (1, _FINE, "finest phase")):
+            psf = quick if factor_now == factor else self._psf(base, 1, correction, side)
+            fit = PhaseFit(psf, images.select(used), state.select(used))
+            for _ in range(rounds):
+                self._round(fit, everything, iterations, Unknowns(), steps, name, _Roughness(correction))
+            state = _with_images(state, fit.state, used)
+        return self._finished(images, state, used, base, correction, first, tried)
+
+    def _sound_beads(
+        self,
+        psf: FocusedPSF,
+        correction: Correction,
+        images: BeadImages,
+        state: BeadState,
+        steps: _Steps,
+    ) -> list[int]:
+        """Beads to begin with: of the brightest those that polynomials explain; a double bead would mislead."""
+        shares: dict[int, float] = {}
+        for bead in _by_brightness(images)[:_TRIED_BEADS]:
+            steps.tell(f"polynomials, bead {bead + 1} alone")
+            rows = _evenly(images, [bead], _FEW // 2)
+            fit = PhaseFit(psf, images.select(rows), state.select(rows))
+            for _ in range(2):
+                fit.run([correction.coefficients], _POLYNOMIAL[1])
+                fit.state = fit_places(psf, fit.images, fit.state, Unknowns(depths=False))
+            shares[bead] = misfit(psf, fit.images, fit.state).share
+            with torch.no_grad():
+                correction.coefficients.zero_()
+        least = max(min(shares.values()), 0.0)
+        return [bead for bead, share in shares.items() if share <= _WORSE * least + 0.02][:_FEW_BEADS]
+
+    def _round(
+        self,
+        fit: PhaseFit,
+        parameters: list[nn.Parameter],
+        iterations: int,
+        unknowns: Unknowns,
+        steps: _Steps,
+        name: str,
+        penalty: nn.Module | None = None,
+    ) -> None:
+        loss = fit.run(parameters, iterations, penalty)
+        for _ in range(2):
+            fit.state = fit_places(fit.psf, fit.images, fit.state, unknowns)
+        pixels = float(fit.images.likelihood.pixels.sum())
+        steps.done(f"{name}, deviance {2 * loss / max(pixels, 1.0):.3f} per pixel")
+
+    def _finished(
+        self,
+        images: BeadImages,
+        state: BeadState,
+        used: Tensor,
+        base: Tensor,
+        correction: Correction,
+        first: FirstLook,
+        tried: int,
+    ) -> Retrieved:
+        design = self.design().detach().double()
+        with torch.no_grad():
+            phase = CorrectedMask(base, self.microscope.mask_pitch, correction)().detach()
+        phase, shift = without_tilt(phase, design, self.microscope)
+        state = replace(state, xy=state.xy + shift)
+        psf = build_psf(self.spec, self.microscope, PixelMask(phase), patch_px=images.side + 2 * _DRIFT_PX)
+        for _ in range(2):
+            state = fit_places(psf, images, state, Unknowns(depths=False, blur=False))
+        result = misfit(psf, images.select(used), state.select(used))
+        return Retrieved(phase, phase - design, psf, state, used, first, tried, result.deviance)
+
+    def _correction(self, side: int) -> Correction:
+        count = (self.order + 1) * (self.order + 2) // 2
+        light = self.microscope.wavelength * self.microscope.focal_length
+        spacing = max(self.microscope.mask_pitch, light / (2 * side * self.microscope.camera_pitch))
+        return Correction(self.microscope, list(range(2, count + 1)), spacing)
+
+    def _factor(self, side: int) -> int:
+        """Mask pixels joined for the first fits: as many as hold the image without folding, at most 2."""
+        return 2 if 2 * (side + 2 * _DRIFT_PX) <= self.microscope.image_period_px / 2 else 1
+
+    def _coarse(self, base: Tensor, factor: int) -> tuple[Tensor, float]:
+        return binned_phase(base, self.microscope, factor), self.microscope.mask_pitch * factor
+
+    def _psf(self, base: Tensor, factor: int, correction: Correction, side: int) -> FocusedPSF:
+        mask = CorrectedMask(*self._coarse(base, factor), correction)
+        microscope = binned_microscope(self.microscope, factor)
+        return build_psf(self.spec, microscope, mask, patch_px=side + 2 * _DRIFT_PX)
+
+    def _placed(self, psf: FocusedPSF, images: BeadImages, state: BeadState) -> BeadState:
+        """Light and places of all images, with the phase and the blur as they are."""
+        with torch.no_grad():
+            fit = PhaseFit(psf, images, state)
+            fit.loss()
+        state = fit.state
+        for turn in range(4):
+            state = fit_places(psf, images, state, Unknowns(depths=turn > 1, blur=False))
+        return state
+
+    def _within_reach(self, images: BeadImages, bad: Tensor) -> Tensor:
+        """Images to fit to, (N,) bool: no outliers, and of very many only the brightest beads'."""
+        used = ~bad
+        kept = torch.zeros_like(used)
+        for bead in _by_brightness(images):
+            mine = used & (images.bead == bead)
+            if not bool(kept.any()) or int(kept.sum()) + int(mine.sum()) <= _MANY:
+                kept |= mine
+        return kept
+
+
+class _Steps:
+    """Counts the rounds of a retrieval for whoever watches."""
+
+    def __init__(self, report: Report | None) -> None:
+        self.report, self.count, self.total = report, 0, _POLYNOMIAL[0] + _FREE[0] + _FINE[0]
+
+    def tell(self, text: str) -> None:
+        if self.report is not None:
+            self.report(self.count, self.total, text)
+
+    def done(self, text: str) -> None:
+        self.count += 1
+        self.tell(text)
+
+
+def largest_side(microscope: Microscope, spec: PSFSpec) -> int:
+    """Side of the largest image of a bead that the mask's sampling can hold, px, odd."""
+    side = int(microscope.image_period_px * spec.pupil_oversampling / 2) - 2 * _DRIFT_PX
+    side -= 1 - side % 2
+    if side < 11:
+        raise InputError(
+            f"the image of this mask repeats after {microscope.image_period_px:.0f} px: too few to retrieve "
+            "a phase; set psf.pupil_oversampling=2 or correct mask_pitch"
+        )
+    return side
+
+
+def _by_brightness(images: BeadImages) -> list[int]:
+    """Numbers of the beads, the brightest first."""
+    light = images.likelihood.frames.flatten(1)
+    bright = (light - light.median(1).values[:, None]).clamp(min=0).sum(1)
+    total = torch.zeros(images.beads).index_add_(0, images.bead, bright)
+    return torch.argsort(total, descending=True, stable=True).tolist()
+
+
+def _brightest(images: BeadImages) -> int:
+    return _by_brightness(images)[0]
+
+
+def _evenly(images: BeadImages, beads: list[int], most: int) -> Tensor:
+    """Rows of about `most` images of some beads, evenly spread over the slices."""
+    rows = torch.cat([(images.bead == bead).nonzero()[:, 0] for bead in beads])
+    step = max(1, math.ceil(len(rows) / most))
+    planes = images.plane[rows]
+    chosen = rows[planes % step == (planes.max() % step) // 2]
+    return chosen if len(chosen) else rows
+
+
+def _with_images(state: BeadState, part: BeadState, rows: Tensor) -> BeadState:
+    """The state with some images' own values replaced, and what is shared."""
+    xy, photons, background = state.xy.clone(), state.photons.clone(), state.background.clone()
+    xy[rows], photons[rows], background[rows] = part.xy, part.photons, part.background
+    return BeadState(xy, photons, background, part.z_um, part.blur_px)
+
+
+def _shifted_like(state: BeadState, part: BeadState, rows: Tensor) -> BeadState:
+    """All images moved as the mean of those that were fitted."""
+    shift = (part.xy - state.xy[rows]).mean(0)
+    return _with_images(replace(state, xy=state.xy + shift), part, rows)

@@ -1,0 +1,84 @@
+"""Where a retrieval starts: which focus the first guess of the mask fits best, or which guess fits at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .bead_fit import FocusedPSF
+from .images import BeadImages
+
+__all__ = ["FirstLook", "look_for_focus"]
+
+# Offsets of the stack's zero that are tried, µm, and how far a bead may lie off its image's middle, px.
+_OFFSETS_UM = 0.2
+_WIDEST_UM = 1.6
+_REACH_PX = 8
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """How well a PSF explains the slices of a bead, for the best offset of the stack's zero.
+
+    offset_um: to be added to the positions;  shift_px: (2,) column and row of the bead from the middle of
+    its images;  correlation: mean over the slices;  reversed_correlation: the best if the stack ran
+    the other way.
+    """
+
+    offset_um: float
+    shift_px: Tensor
+    correlation: float
+    reversed_correlation: float
+
+
+@torch.no_grad()
+def look_for_focus(psf: FocusedPSF, images: BeadImages, z_um: float, blur_px: float) -> FirstLook:
+    """Correlate the slices of one bead with the PSF at many offsets of the positions, both ways round.
+
+    psf: with a patch of the images' side;  z_um: depth of the bead (beyond the nominal one).
+    """
+    data = _standardized(images.likelihood.frames)
+    offsets = torch.arange(-_WIDEST_UM, _WIDEST_UM + 1e-6, _OFFSETS_UM)
+    middle = float(images.position_um.mean())
+    found: dict[int, tuple[float, float, Tensor]] = {}
+    for direction in (1, -1):
+        best = (-1.0, 0.0, torch.zeros(2))
+        # Turned around its middle.
+        positions = images.position_um if direction == 1 else 2 * middle - images.position_um
+        for offset in offsets.tolist():
+            model = _standardized(_images(psf, positions + offset, images, z_um, blur_px))
+            value, shift = _correlate(data, model)
+            # At the same correlation the positions are taken at their word.
+            if value - 0.003 * abs(offset) > best[0]:
+                best = (value, offset, shift)
+        found[direction] = best
+    correlation, offset, shift = found[1]
+    return FirstLook(offset, shift, correlation, found[-1][0])
+
+
+def _images(psf: FocusedPSF, positions: Tensor, images: BeadImages, z_um: float, blur_px: float) -> Tensor:
+    zero = torch.zeros_like(positions)
+    blur = torch.full_like(positions, blur_px)
+    if images.moves == "depth":
+        return psf(torch.stack([zero, zero, positions + z_um], 1), blur).values
+    return psf(torch.stack([zero, zero, zero + z_um], 1), blur, focus_um=positions).values
+
+
+def _standardized(frames: Tensor) -> Tensor:
+    """Mean 0 and norm 1."""
+    frames = frames - frames.flatten(1).mean(1)[:, None, None]
+    return frames / frames.flatten(1).norm(dim=1).clamp(min=1e-9)[:, None, None]
+
+
+def _correlate(data: Tensor, model: Tensor) -> tuple[float, Tensor]:
+    """Greatest mean correlation over shifts that all slices share, and that shift (column, row)."""
+    side = 2 * data.shape[-1]
+    spectrum = (torch.fft.rfft2(data, (side, side)) * torch.fft.rfft2(model, (side, side)).conj()).mean(0)
+    mean = torch.fft.irfft2(spectrum, (side, side))
+    near = torch.cat([mean[-_REACH_PX:], mean[: _REACH_PX + 1]])
+    near = torch.cat([near[:, -_REACH_PX:], near[:, : _REACH_PX + 1]], 1)
+    value, place = near.flatten().max(0)
+    row, column = divmod(int(place), near.shape[1])
+    return float(value), torch.tensor([column - _REACH_PX, row - _REACH_PX], dtype=torch.float32)

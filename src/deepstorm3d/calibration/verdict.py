@@ -1,0 +1,112 @@
+"""What the figures of a retrieval mean: sentences for the microscopist."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from .images import Moves
+from .start import FirstLook
+
+__all__ = [
+    "about_depths",
+    "about_drift",
+    "about_fit",
+    "about_images",
+    "about_phase",
+    "about_positions",
+    "about_start",
+]
+
+# Unexplained share of the signal's power, and deviance over its expectation, that are not noise.
+_SHARE, _DEVIANCE = 0.02, 1.15
+# Correlation by which the stack run backwards has to be better to be believed.
+_BACKWARDS = 0.05
+# Phase over the design, rad rms, that is more than an aberration; jumps at the aperture's edge.
+_FAR = 2.0
+_SPACING_UM = 0.3
+_COVERED = 0.85
+_DRIFT_UM = 0.3
+
+
+def about_start(first: FirstLook, tried: int) -> list[str]:
+    """Does the design explain the stack, and does the stage run the way that was given?"""
+    told = []
+    if first.reversed_correlation > first.correlation + _BACKWARDS:
+        told.append(
+            f"the design explains the stack better if it ran the other way (correlation "
+            f"{first.reversed_correlation:.2f} against {first.correlation:.2f}): check the sign of the step; "
+            "positions grow as the objective moves towards the sample (or as the bead goes deeper)"
+        )
+    if tried:
+        told.append(
+            f"the design did not explain the beads: {tried} other starts were tried. Check the result in the "
+            "picture; parts of the phase may be whole turns off, which the images do not show"
+        )
+    return told
+
+
+def about_images(used: int, images: int, beads_out: list[str]) -> list[str]:
+    """Which images were left out."""
+    told = [
+        f"{name}: explained much worse than the others, left out: two beads in one, a clump, or out of place"
+        for name in beads_out
+    ]
+    if used < 0.9 * images and not beads_out:
+        told.append(f"{images - used} of {images} images are explained much worse than the others, left out")
+    return told
+
+
+def about_fit(deviance: float, share: float) -> list[str]:
+    """Is what is left noise?"""
+    if deviance < _DEVIANCE and share < _SHARE:
+        return []
+    return [
+        f"the model leaves {100 * max(share, 0):.1f} % of the signal unexplained (deviance {deviance:.2f} of "
+        "what noise gives): wrong positions or step, refractive index, NA, focal length, mask pitch or camera "
+        "gain, light that changes within the stack, or an uneven background"
+    ]
+
+
+def about_phase(rms_rad: float, wavelength: float) -> list[str]:
+    """Is it still the mask that was designed?"""
+    if rms_rad < _FAR:
+        return []
+    return [
+        f"the phase found is {rms_rad:.1f} rad rms ({1000 * rms_rad * wavelength / 6.2832:.0f} nm) from the "
+        "design: more than aberrations; another or a turned mask, or mask_pitch or focal_length wrong"
+    ]
+
+
+def about_positions(planes: int, positions_um: list[float], low: float, high: float) -> list[str]:
+    """Enough slices, dense enough?"""
+    told = []
+    distinct = sorted(set(positions_um))
+    widest = max(b - a for a, b in pairwise(distinct))
+    if widest > _SPACING_UM:
+        told.append(f"slices are up to {widest:.2f} µm apart: 0.05 to 0.2 µm leave less room for ambiguity")
+    if planes < 15:
+        told.append(f"{planes} slices are few; 20 to 60 between {low:.1f} and {high:.1f} µm are good")
+    return told
+
+
+def about_depths(
+    position_um: tuple[float, float], needed_um: tuple[float, float], z_um: tuple[float, float], moves: Moves
+) -> list[str]:
+    """Does the stack show what molecules at the ends of the depth range look like?"""
+    low, high = needed_um
+    seen = min(high, position_um[1]) - max(low, position_um[0])
+    if seen >= _COVERED * (high - low):
+        return []
+    what = "focus" if moves == "objective" else "depth"
+    return [
+        f"the stack covers {100 * max(seen, 0.0) / (high - low):.0f} % of the depth range {z_um[0]:g} to "
+        f"{z_um[1]:g} µm; beyond, the PSF is a prediction. A stack from {low:.1f} to {high:.1f} µm of {what} "
+        "shows all of it"
+    ]
+
+
+def about_drift(drift_um: float) -> list[str]:
+    """Did the sample stay where it was?"""
+    if drift_um < _DRIFT_UM:
+        return []
+    return [f"the beads drifted by {1000 * drift_um:.0f} nm during the stack; it is fitted, but wait longer"]

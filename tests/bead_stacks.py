@@ -1,0 +1,77 @@
+"""Small stacks of beads for tests: an astigmatic mask with aberrations, 27 mask pixels across, 21 slices."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deepstorm3d.calibration.images import BeadImages
+from deepstorm3d.fitting.likelihood import Likelihood
+from deepstorm3d.jobs.experiment import Experiment
+from deepstorm3d.jobs.presets import preset
+from deepstorm3d.optics.masks import PhaseMask
+from deepstorm3d.optics.model import PSFSpec
+
+SIDE, SLICES, FIRST_UM, STEP_UM = 21, 21, -1.0, 0.1
+CENTRES = ((20.2, 19.7), (60.4, 22.1), (22.8, 61.3))
+
+
+def _scenes() -> Any:
+    """The scenes of the benchmark, by their file: tests and benchmarks draw the same beads."""
+    name = "bead_scenes"
+    if name not in sys.modules:
+        path = Path(__file__).parents[1] / "benchmarks" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+def small_experiment() -> Experiment:
+    base = preset("quickstart")
+    return base.with_(
+        microscope=base.microscope.with_(mask_pitch=100.0),
+        psf=PSFSpec(patch_px=SIDE, blur_px=0.9),
+    )
+
+
+@cache
+def true_mask(rms_um: float = 0.05) -> PhaseMask:
+    return _scenes().aberrated_mask(small_experiment(), rms_um, 3)
+
+
+def focus_of_slices() -> Tensor:
+    return FIRST_UM + STEP_UM * torch.arange(SLICES)
+
+
+@cache
+def bead_stack(centres: tuple[tuple[float, float], ...] = CENTRES, seed: int = 0) -> Tensor:
+    """Photons (S, 84, 84) of beads of 200 nm, drawn with twice the pupil samples."""
+    experiment = small_experiment()
+    pixel = experiment.microscope.pixel_um
+    bright = torch.tensor([20000.0, 10000.0, 6000.0, 6000.0])[: len(centres)].expand(SLICES, -1)
+    bright = bright * torch.exp(-0.3 * torch.arange(SLICES) / SLICES)[:, None]
+    scene = _scenes().BeadScene(
+        focus_of_slices(), torch.tensor(centres) * pixel, bright, (84, 84), blur_px=0.9, background=10.0
+    )
+    return _scenes().draw_stack(experiment, true_mask(), scene, seed)
+
+
+def cut_beads(stack: Tensor, position_um: Tensor | None = None) -> BeadImages:
+    """The images of the beads at CENTRES."""
+    half = SIDE // 2
+    parts = [
+        stack[:, round(y) - half : round(y) + half + 1, round(x) - half : round(x) + half + 1]
+        for x, y in CENTRES
+    ]
+    plane = torch.arange(SLICES).repeat(len(CENTRES))
+    position = (focus_of_slices() if position_um is None else position_um)[plane]
+    bead = torch.arange(len(CENTRES)).repeat_interleave(SLICES)
+    return BeadImages(Likelihood(torch.cat(parts)), bead, plane, position, "objective")

@@ -1,0 +1,178 @@
+"""The command `retrieve-mask`: beads become a mask, a picture, figures and an experiment, or a clear error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from typer.testing import CliRunner, Result
+
+from bead_stacks import FIRST_UM, STEP_UM, bead_stack, small_experiment, true_mask
+from deepstorm3d.calibration.gauge import aperture_of, split_defocus, without_tilt
+from deepstorm3d.cli import app
+from deepstorm3d.errors import InputError
+from deepstorm3d.io.masks import read_mask
+from deepstorm3d.jobs.bead_stacks import read_positions
+from deepstorm3d.jobs.experiment import experiment_mask, read_experiment, write_experiment
+
+GIVEN = ["--step-um", str(STEP_UM), "--first-um", str(FIRST_UM), "--bead-nm", "200"]
+
+
+def call(folder: Path, beads: list[Path] | Path, *options: object) -> Result:
+    """The command, its mask written to mask.npy."""
+    stacks = beads if isinstance(beads, list) else [beads]
+    words = [*stacks, folder / "experiment.yaml", "--out", folder / "mask.npy", *options]
+    return CliRunner().invoke(app, ["retrieve-mask", *(str(word) for word in words)])
+
+
+def write_stack(path: Path, stack: Any) -> Path:
+    tifffile.imwrite(path, np.asarray(stack).astype(np.uint16), photometric="minisblack")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_experiment(small_experiment(), tmp_path / "experiment.yaml")
+    write_stack(tmp_path / "beads.tif", bead_stack())
+    return tmp_path
+
+
+def test_beads_become_a_mask_a_picture_figures_and_an_experiment(folder: Path):
+    done = call(
+        folder,
+        folder / "beads.tif",
+        *GIVEN,
+        "--json",
+        folder / "figures.json",
+        "--experiment-out",
+        folder / "found.yaml",
+    )
+    assert done.exit_code == 0, done.stderr
+    phase = torch.from_numpy(read_mask(folder / "mask.npy"))
+    optics = small_experiment().microscope
+    truth = true_mask()().double()
+    inside = aperture_of(optics, truth.shape[1])
+    off = (without_tilt(phase, truth, optics)[0] - truth)[inside]
+    assert float(off.square().mean().sqrt()) < 0.12
+    assert "3 beads, 63 of 63 images" in done.stdout
+    assert (folder / "mask.png").stat().st_size > 50_000
+    figures = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+    assert len(figures["slices"]) == 63
+    assert figures["deviance_over_noise"] == pytest.approx(1.0, abs=0.03)
+    experiment = read_experiment(folder / "found.yaml")
+    assert experiment.psf.blur_px == pytest.approx(0.9, abs=0.04)
+    assert experiment.microscope.focus == small_experiment().microscope.focus
+    torch.testing.assert_close(experiment_mask(experiment)().double(), phase, atol=1e-5, rtol=1e-5)
+    again = call(folder, folder / "beads.tif", *GIVEN)
+    assert again.exit_code == 2
+    assert "--overwrite" in again.stderr
+
+
+def test_positions_from_a_file_and_defocus_as_focus(folder: Path):
+    # In two files, exposures doubled, in another order than they were recorded, and half a micrometre off.
+    order = np.random.default_rng(0).permutation(21)
+    stack = np.repeat(np.asarray(bead_stack())[order], 2, axis=0)
+    positions = FIRST_UM + STEP_UM * order + 0.5
+    (folder / "positions.csv").write_text(
+        "# slice, focus\n" + "".join(f"{k}, {p:.3f}\n" for k, p in enumerate(positions)), encoding="utf-8"
+    )
+    beads = [write_stack(folder / "one.tif", stack[:, :42]), write_stack(folder / "two.tif", stack[:, 42:])]
+    done = call(
+        folder,
+        beads,
+        *("--positions", folder / "positions.csv", "--frames-per-slice", 2, "--bead-nm", 200),
+        *("--defocus", "focus", "--experiment-out", folder / "found.yaml"),
+    )
+    assert done.exit_code == 0, done.stderr
+    experiment = read_experiment(folder / "found.yaml")
+    # What the aberrations hold of defocus, less the half micrometre.
+    optics = small_experiment().microscope
+    truth, design = true_mask()().double(), experiment_mask(small_experiment())().double()
+    without, held = split_defocus(truth, design, optics)
+    assert experiment.microscope.focus == pytest.approx(optics.focus + held - 0.5, abs=0.05)
+    phase = torch.from_numpy(read_mask(folder / "mask.npy"))
+    off = (without_tilt(phase, without, optics)[0] - without)[aperture_of(optics, truth.shape[1])]
+    assert float(off.square().mean().sqrt()) < 0.12
+
+
+def test_outputs_of_one_name_are_refused_before_any_work(folder: Path):
+    done = call(folder, folder / "beads.tif", *GIVEN, "--json", folder / "mask.png")
+    assert done.exit_code == 2
+    assert "two outputs have the same name" in done.stderr
+
+
+def shuffled() -> Any:
+    return np.asarray(bead_stack())[np.random.default_rng(1).permutation(21)]
+
+
+@pytest.mark.parametrize(
+    ("stack", "options", "words"),
+    [
+        (lambda: np.asarray(bead_stack())[:4], GIVEN, "a stack of 4 slices: at least 5"),
+        (lambda: np.asarray(bead_stack()), ["--step-um", "0.01"], "the slices span 0.2 µm"),
+        (lambda: np.asarray(bead_stack()), ["--step-um", "100"], "not nm"),
+        (lambda: np.asarray(bead_stack()), ["--step-um", "0"], "must differ"),
+        (shuffled, GIVEN, "in the order of the frames"),
+        (lambda: np.random.default_rng(0).poisson(10, (21, 84, 84)), GIVEN, "no bead can be used"),
+        (lambda: np.asarray(bead_stack()), [*GIVEN, "--frames-per-slice", "2"], "no multiple of the 2 frames"),
+        (lambda: np.asarray(bead_stack()), [*GIVEN, "--side-px", "101"], "give an odd side of at most"),
+    ],
+)
+def test_a_stack_that_cannot_serve_is_refused_in_words(
+    folder: Path, stack: Any, options: list[str], words: str
+):
+    done = call(folder, write_stack(folder / "other.tif", stack()), *options)
+    assert done.exit_code == 2, done.stdout
+    assert words in done.stderr
+    assert not (folder / "mask.npy").exists()
+
+
+def test_nan_is_refused(folder: Path):
+    stack = np.asarray(bead_stack()).copy()
+    stack[3, 5, 5] = np.nan
+    tifffile.imwrite(folder / "nan.tif", stack, photometric="minisblack")
+    done = call(folder, folder / "nan.tif", *GIVEN)
+    assert done.exit_code == 2
+    assert "frame 3" in done.stderr
+    assert "NaN" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("0\n0.1\n0.2\n", "has 3 positions, the stack 21 slices"),
+        ("focus\n0.1\n", "line 1"),
+        ("0.1\nnan\n", "line 2"),
+        ("# nothing\n", "holds no position"),
+    ],
+)
+def test_positions_that_do_not_fit_are_refused(folder: Path, text: str, words: str):
+    (folder / "positions.txt").write_text(text, encoding="utf-8")
+    done = call(folder, folder / "beads.tif", "--positions", folder / "positions.txt")
+    assert done.exit_code == 2
+    assert words in done.stderr
+    both = call(folder, folder / "beads.tif", *GIVEN, "--positions", folder / "positions.txt")
+    assert "not both" in both.stderr
+
+
+def test_positions_are_the_last_numbers_of_the_lines(tmp_path: Path):
+    path = tmp_path / "positions.txt"
+    path.write_text("# frame; z\n0; 1.5\n\n1; 1.25 # second\n", encoding="utf-8")
+    assert read_positions(path).tolist() == [1.5, 1.25]
+    with pytest.raises(InputError, match="cannot read"):
+        read_positions(tmp_path / "missing.txt")
+
+
+def test_trouble_that_can_be_lived_with_is_told(folder: Path):
+    stack = np.asarray(bead_stack()).clip(max=300)
+    stack[:, 70:] = stack[:, 70:] * 2
+    done = call(folder, write_stack(folder / "full.tif", stack[::2]), "--step-um", "0.2", "--first-um", "-1.0")
+    assert done.exit_code == 0, done.stderr
+    assert "the camera ends there" in done.stderr
+    assert "saturated in" in done.stderr
+    assert "11 slices are few" in done.stderr
