@@ -1,14 +1,15 @@
 """Masks retrieved from simulated beads: how near the phase is, and what molecules localized with it are worth.
 
-Telomere set-up, our Tetrapod with 60 nm rms of random aberrations (Zernike orders to 6), 41 slices of 0.1 µm
-of the objective's travel, four beads of 200 nm (50,000 to 5,000 photons a slice, bleaching by a third,
+Telomere set-up, our Tetrapod with 60 nm rms of random aberrations (Zernike orders to 6), 55 slices of 0.1 µm
+of the objective's travel (--slices; these cover all depths of the experiment), four beads of 200 nm (50,000 to 5,000 photons a slice, bleaching by a third,
 flickering by 5 %), drift between slices, background 20. The truth has twice the pupil samples of the fit and
 beads of their size. The stack goes through a TIFF and `retrieve-mask`'s own job.
 
 Phase error: rms over the usable aperture, up to piston, tilt and defocus (and with defocus kept).
 Molecules: points drawn with the true mask (oversampling 2, blur 0.8 px), 30,000 photons on 150, at 21 depths of
 the experiment's range, localized one by one from 50 nm off with the mask under test: rms error over the bound,
-and the largest mean error in z of five ranges of depth and over all.
+and the largest mean error in z of five ranges of depth and over all. A shift of all molecules in x and y by the
+same amount is told apart: it is the tilt of the phase, which beads of unknown place leave open.
 
 Trouble: one thing wrong at a time in the data or in what the program is told; the warnings are printed.
 """
@@ -44,19 +45,24 @@ from harness import arguments_of, report
 
 PHOTONS, BACKGROUND, BLUR, SIDE = 30_000.0, 150.0, 0.8, 61
 DEPTHS, BINS, START_UM = 21, 5, 0.05
-FIRST_UM, STEP_UM = -2.5, 0.1
+MIDDLE_UM, STEP_UM = -0.6, 0.1
 CENTRES = ((50, 50), (146, 54), (52, 150), (148, 149))
 BRIGHT = (50_000.0, 25_000.0, 12_000.0, 5_000.0)
 FOUND: dict[str, Any] = {"rms": 0.060}
 
 
-def standard_scene(pixel_um: float, seed: int, **changes: Any) -> BeadScene:
+def first_um(slices: int) -> float:
+    """Position of the first slice."""
+    return MIDDLE_UM - STEP_UM * (slices - 1) / 2
+
+
+def standard_scene(pixel_um: float, seed: int, slices: int, **changes: Any) -> BeadScene:
     """The stack of the docstring."""
     generator = torch.Generator().manual_seed(seed)
-    focus = FIRST_UM + STEP_UM * torch.arange(41)
+    focus = first_um(slices) + STEP_UM * torch.arange(slices)
     places = (torch.tensor(CENTRES) + torch.rand(4, 2, generator=generator)) * pixel_um
-    bleaching = torch.exp(-0.4 * torch.arange(41) / 41)[:, None]
-    flicker = 1 + 0.05 * torch.randn(41, 4, generator=generator)
+    bleaching = torch.exp(-0.4 * torch.arange(slices) / slices)[:, None]
+    flicker = 1 + 0.05 * torch.randn(slices, 4, generator=generator)
     scene = BeadScene(focus, places, torch.tensor(BRIGHT) * bleaching * flicker, (200, 200))
     return replace(scene, **changes)
 
@@ -107,6 +113,8 @@ def localize(experiment: Experiment, mask: PhaseMask, molecules: Molecules, seed
     found, _ = fit_each(psf, images, state, iterations=10)
     found = found + torch.nn.functional.pad(depth[:, None], (2, 0))
     error = (found - molecules.xyz).double()
+    shift = error[:, :2].mean(0)
+    error[:, :2] -= shift
     ratio = error.square().mean(0).sqrt() / molecules.bound.square().mean(0).sqrt()
     parts = [1000 * float(part[:, 2].mean()) for part in error.chunk(BINS)]
     return {
@@ -114,6 +122,7 @@ def localize(experiment: Experiment, mask: PhaseMask, molecules: Molecules, seed
         "worst z bias (nm)": round(max(parts, key=abs), 2),
         "z bias (nm)": round(1000 * float(error[:, 2].mean()), 2),
         "z error (nm)": round(1000 * float(error[:, 2].square().mean().sqrt()), 2),
+        "shift of all in x y (nm)": [round(1000 * float(v), 1) for v in shift],
         "bias by depth (nm)": [round(v, 1) for v in parts],
     }
 
@@ -147,8 +156,12 @@ def trouble_cases(
         "sample index 1.35 for 1.33": (base.with_(microscope=optics.with_(n_sample=1.35)), told, {}),
         "step 0.15 for 0.10 µm": (base, replace(told, step_um=0.15), {}),
         "step 0.105 for 0.10 µm": (base, replace(told, step_um=0.105), {}),
-        "travel the other way": (base, replace(told, step_um=-STEP_UM, first_um=-FIRST_UM), {}),
-        "zero of the focus 0.7 µm off": (base, replace(told, first_um=FIRST_UM + 0.7, defocus="focus"), {}),
+        "travel the other way": (base, replace(told, step_um=-STEP_UM, first_um=-(told.first_um or 0.0)), {}),
+        "zero of the focus 0.7 µm off": (
+            base,
+            replace(told, first_um=(told.first_um or 0.0) + 0.7, defocus="focus"),
+            {},
+        ),
         "bead 3 double": (base, told, {"double": double}),
         "saturated at 255": (base, told, {"saturate": 255.0}),
         "background ± 50 %": (base, told, {"gradient": 0.5}),
@@ -158,13 +171,13 @@ def trouble_cases(
     }
 
 
-def stack_of(base: Experiment, mask: PhaseMask, changes: dict[str, Any], seed: int) -> Tensor:
-    scene = standard_scene(base.microscope.pixel_um, seed, gradient=changes.get("gradient", 0.0))
+def stack_of(base: Experiment, mask: PhaseMask, changes: dict[str, Any], seed: int, slices: int) -> Tensor:
+    scene = standard_scene(base.microscope.pixel_um, seed, slices, gradient=changes.get("gradient", 0.0))
     if "double" in changes:
         places = torch.cat([scene.places_um, changes["double"][None]])
         scene = replace(scene, places_um=places, photons=torch.cat([scene.photons, scene.photons[:, 2:3]], 1))
     if "jitter" in changes:
-        noise = torch.randn(41, generator=torch.Generator().manual_seed(seed))
+        noise = torch.randn(slices, generator=torch.Generator().manual_seed(seed))
         scene = replace(scene, focus_um=scene.focus_um + changes["jitter"] * noise)
     stack = draw_stack(base, mask, scene, seed)
     return stack.clamp(max=changes["saturate"]) if "saturate" in changes else stack
@@ -173,6 +186,7 @@ def stack_of(base: Experiment, mask: PhaseMask, changes: dict[str, Any], seed: i
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="aberrations and stacks (default: 3)")
+    parser.add_argument("--slices", type=int, default=55, help="slices around -0.6 µm (default: 55)")
     parser.add_argument("--each", type=int, default=40, help="molecules at each of 21 depths (default: 40)")
     parser.add_argument("--no-trouble", action="store_true", help="leave the second table out")
     parser.add_argument("--only", default="", metavar="TEXT", help="of the troubles only those with this text")
@@ -184,7 +198,7 @@ def main() -> None:
         arguments.seeds, arguments.each, arguments.no_trouble = 1, 3, True
     base = preset("telomeres")
     base = base.with_(psf=base.psf.with_(blur_px=BLUR))
-    told = BeadSettings(step_um=STEP_UM, first_um=FIRST_UM, bead_um=0.2)
+    told = BeadSettings(step_um=STEP_UM, first_um=first_um(arguments.slices), bead_um=0.2)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -201,7 +215,9 @@ def judge_seed(
     mask = aberrated_mask(base, FOUND["rms"], seed)
     truth = mask().double()
     molecules = draw_molecules(base, mask, arguments.each, 1000 + seed)
-    result, wall, worked = retrieve(base, stack_of(base, mask, {}, seed), folder, told, "beads")
+    result, wall, worked = retrieve(
+        base, stack_of(base, mask, {}, seed, arguments.slices), folder, told, "beads"
+    )
     if seed == 1 and arguments.picture:
         write_retrieval(result, folder / "mask.npy", picture=arguments.picture)
     design = experiment_mask(base)
@@ -232,7 +248,9 @@ def judge_trouble(
     for label, (experiment, settings, changes) in trouble_cases(base, told).items():
         if arguments.only not in label:
             continue
-        result, wall, _ = retrieve(experiment, stack_of(base, mask, changes, 1), folder, settings, "trouble")
+        result, wall, _ = retrieve(
+            experiment, stack_of(base, mask, changes, 1, arguments.slices), folder, settings, "trouble"
+        )
         row: dict[str, Any] = {"mask": label}
         if result.phase.shape == truth.shape:
             row["phase error (rad)"], row["with defocus"] = phase_error(result.phase, truth, base.microscope)
