@@ -1,9 +1,10 @@
 """Masks retrieved from simulated beads: how near the phase is, and what molecules localized with it are worth.
 
 Telomere set-up, our Tetrapod with 60 nm rms of random aberrations (Zernike orders to 6), 55 slices of 0.1 µm
-of the objective's travel (--slices; these cover all depths of the experiment), four beads of 200 nm (50,000 to 5,000 photons a slice, bleaching by a third,
-flickering by 5 %), drift between slices, background 20. The truth has twice the pupil samples of the fit and
-beads of their size. The stack goes through a TIFF and `retrieve-mask`'s own job.
+of the objective's travel (--slices; these cover all depths of the experiment), four beads of 200 nm (50,000 to
+5,000 photons a slice, bleaching by a third, flickering by 5 %), drift between slices, background 20. The truth
+has twice the pupil samples of the fit and beads of their size. The stack goes through a TIFF and
+`retrieve-mask`'s own job.
 
 Phase error: rms over the usable aperture, up to piston, tilt and defocus (and with defocus kept).
 Molecules: points drawn with the true mask (oversampling 2, blur 0.8 px), 30,000 photons on 150, at 21 depths of
@@ -145,7 +146,7 @@ def trouble_cases(
     """What the program is told, and how the scene changes."""
     optics = base.microscope
     half = (optics.n_sample - 1) * 0.1
-    pixel = optics.pixel_um
+    pixel, first = optics.pixel_um, told.first_um or 0.0
     double = torch.tensor(CENTRES[2]).float() * pixel + torch.tensor([0.5, 0.3])
     return {
         "sample index + 10 % of n − 1": (
