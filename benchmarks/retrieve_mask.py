@@ -157,10 +157,10 @@ def trouble_cases(
         "sample index 1.35 for 1.33": (base.with_(microscope=optics.with_(n_sample=1.35)), told, {}),
         "step 0.15 for 0.10 µm": (base, replace(told, step_um=0.15), {}),
         "step 0.105 for 0.10 µm": (base, replace(told, step_um=0.105), {}),
-        "travel the other way": (base, replace(told, step_um=-STEP_UM, first_um=-(told.first_um or 0.0)), {}),
+        "travel the other way": (base, replace(told, step_um=-STEP_UM, first_um=-first), {}),
         "zero of the focus 0.7 µm off": (
             base,
-            replace(told, first_um=(told.first_um or 0.0) + 0.7, defocus="focus"),
+            replace(told, first_um=first + 0.7, defocus="focus"),
             {},
         ),
         "bead 3 double": (base, told, {"double": double}),
