@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .calibrating import retrieve_mask
+from .calibrating import measure_psf, retrieve_mask
 from .correcting import drift, resolution
 from .designing import compare_psf, design_psf
 from .estimating import estimate
@@ -50,7 +50,7 @@ def _program(
     pass
 
 
-for command in (demo, config, retrieve_mask, estimate):
+for command in (demo, config, retrieve_mask, measure_psf, estimate):
     app.command()(command)
 app.add_typer(models, name="models")
 for command in (simulate, train, localize, regenerate, evaluate):

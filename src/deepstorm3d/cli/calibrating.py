@@ -1,4 +1,4 @@
-"""The command that finds the mask of a microscope from its beads: retrieve-mask."""
+"""The commands that look at beads: retrieve-mask, measure-psf."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..errors import InputError
+from .bead_options import BeadNm, Beads, BeadZUm, FirstUm, FramesPerSlice, Positions, SidePx, Stack, StepUm
 from .console import result, say, say_warning
 from .making import Config
 from .options import Assignments, Overwrite
@@ -16,79 +17,21 @@ from .progress import ProgressLine
 if TYPE_CHECKING:
     from ..jobs.retrieve_mask import Retrieval
 
-__all__ = ["retrieve_mask"]
+__all__ = ["measure_psf", "retrieve_mask"]
 
 
 def retrieve_mask(
-    beads: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="BEADS...",
-            help="Stacks of beads, raw counts of the camera: TIFF, ND2, raw or .npy files, folders of TIFFs, "
-            "Zarr or NDTiff. One slice after the other, one bead or many in each.",
-        ),
-    ],
+    beads: Beads,
     config: Config,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Mask to write, rad: .npy, .mat or .tif.")],
-    stack: Annotated[
-        Literal["objective", "depth"],
-        typer.Option(
-            "--stack",
-            help="What moved from slice to slice. objective: the focus (objective, piezo or stage), beads stay "
-            "on the coverslip; positions count the objective's travel towards the sample from the focus on the "
-            "coverslip. depth: the beads themselves, the focus stayed; positions are depths in the sample.",
-        ),
-    ] = "objective",
-    step_um: Annotated[
-        float | None,
-        typer.Option(
-            "--step-um",
-            metavar="S",
-            help="Distance from slice to slice, µm. Negative where the objective moves away from the sample "
-            "(or the beads towards the coverslip). (default: the slices span the experiment's z range)",
-        ),
-    ] = None,
-    first_um: Annotated[
-        float | None,
-        typer.Option(
-            "--first-um",
-            metavar="P",
-            help="Position of the first slice, µm. (default: objective, the middle slice is in focus on the "
-            "coverslip; depth, the end of the experiment's z range)",
-        ),
-    ] = None,
-    positions: Annotated[
-        Path | None,
-        typer.Option(
-            "--positions",
-            metavar="FILE",
-            help="Text file with the position of each slice, µm, one a line (of several columns the last).",
-        ),
-    ] = None,
-    bead_nm: Annotated[
-        float, typer.Option("--bead-nm", metavar="D", min=0.0, max=2000.0, help="Diameter of the beads, nm.")
-    ] = 100.0,
-    bead_z_um: Annotated[
-        float | None,
-        typer.Option(
-            "--bead-z-um",
-            metavar="Z",
-            help="objective: height of the beads' middle over the coverslip, µm. (default: half a diameter)",
-        ),
-    ] = None,
-    frames_per_slice: Annotated[
-        int,
-        typer.Option("--frames-per-slice", metavar="N", min=1, help="Exposures of each slice, added up."),
-    ] = 1,
-    side_px: Annotated[
-        int | None,
-        typer.Option(
-            "--side-px",
-            metavar="W",
-            min=11,
-            help="Side of the square around a bead, camera pixels, odd. (default: by the light it holds)",
-        ),
-    ] = None,
+    stack: Stack = "objective",
+    step_um: StepUm = None,
+    first_um: FirstUm = None,
+    positions: Positions = None,
+    bead_nm: BeadNm = 100.0,
+    bead_z_um: BeadZUm = None,
+    frames_per_slice: FramesPerSlice = 1,
+    side_px: SidePx = None,
     defocus: Annotated[
         Literal["mask", "focus"],
         typer.Option(
@@ -124,10 +67,7 @@ def retrieve_mask(
     from ..jobs.retrieval_report import claim_outputs, write_retrieval
 
     experiment = find_experiment(config, assignments or ())
-    if positions is not None and (step_um is not None or first_um is not None):
-        raise InputError("give --positions, or --step-um and --first-um, not both")
-    if step_um == 0:
-        raise InputError("--step-um 0: the slices must differ in position")
+    _check_positions(positions, step_um, first_um)
     shown = out.with_suffix(".png") if picture is None else picture
     claim_outputs([out, shown, json, experiment_out], overwrite=overwrite)
     settings = job.BeadSettings(
@@ -150,6 +90,67 @@ def retrieve_mask(
     for path in (out, shown, json, experiment_out):
         if path is not None:
             say(f"wrote {path}")
+
+
+def measure_psf(
+    beads: Beads,
+    config: Config,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="PSF to write: for Picasso (.hdf5), smappy (.h5) or SMAP (.mat), or a stack (.tif).",
+        ),
+    ],
+    stack: Stack = "objective",
+    step_um: StepUm = None,
+    first_um: FirstUm = None,
+    positions: Positions = None,
+    bead_nm: BeadNm = 100.0,
+    bead_z_um: BeadZUm = None,
+    frames_per_slice: FramesPerSlice = 1,
+    side_px: SidePx = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", metavar="IMAGE", help="Picture of it. (default: OUT.png)")
+    ] = None,
+    assignments: Assignments = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure the PSF from stacks of beads as it is, without a model of the optics, for spline fitters."""
+    from ..jobs.bead_settings import BeadSettings
+    from ..jobs.configure import find_experiment
+    from ..jobs.measure_psf import measure_psf as measure
+
+    experiment = find_experiment(config, assignments or ())
+    _check_positions(positions, step_um, first_um)
+    settings = BeadSettings(
+        moves=stack,
+        step_um=step_um,
+        first_um=first_um,
+        positions=positions,
+        bead_um=bead_nm / 1000,
+        bead_z_um=bead_z_um,
+        frames_per_slice=frames_per_slice,
+        side_px=side_px,
+    )
+    measured = measure(experiment, beads, settings, out, picture=picture, overwrite=overwrite)
+    for sentence in measured.warnings:
+        say_warning(sentence)
+    volume, used = measured.volume, measured.averaged.used
+    (planes, side, _), (low, high) = volume.values.shape, volume.range_um
+    unlike = 100 * float(measured.averaged.misfit[used].median())
+    result(
+        f"{out}: {int(used.sum())} of {len(used)} beads, {planes} planes of {side} × {side} px for depths of "
+        f"{low:.2f} to {high:.2f} µm; beyond noise they differ by {unlike:.1f} % of the signal"
+    )
+
+
+def _check_positions(positions: Path | None, step_um: float | None, first_um: float | None) -> None:
+    if positions is not None and (step_um is not None or first_um is not None):
+        raise InputError("give --positions, or --step-um and --first-um, not both")
+    if step_um == 0:
+        raise InputError("--step-um 0: the slices must differ in position")
 
 
 def _print(retrieval: Retrieval) -> None:

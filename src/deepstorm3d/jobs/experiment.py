@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..io.masks import mask_sha256, read_mask
 from ..localizer.coarse import CoarseSpec
 from ..localizer.network import NetworkSpec
-from ..optics.masks import FileMask, MaskSpec, PhaseMask, TetrapodMask, build_mask
+from ..optics.masks import FileMask, MaskSpec, PhaseMask, TetrapodMask, ZernikePhase, build_mask
 from ..optics.microscope import Microscope
 from ..optics.model import PSFSpec
 from ..simulation.priors import Scene
@@ -24,7 +24,7 @@ from ..spec import Spec, quantity, set_by_path, spec_from_mapping, to_yaml
 from ..training.design import DesignSpec
 from ..training.spec import TrainingSpec
 
-__all__ = ["Experiment", "experiment_mask", "read_experiment", "write_experiment"]
+__all__ = ["Experiment", "experiment_mask", "read_experiment", "whole_mask", "write_experiment"]
 
 _HEADER = """An experiment of deepstorm3d: the whole set-up in one file.
 Lengths in µm, light in photons (detected photo-electrons), phases in radians; _px: camera pixels.
@@ -134,3 +134,13 @@ def experiment_mask(experiment: Experiment, *, phase: Tensor | None = None) -> P
                 f"{mask_sha256(phase.numpy())[:12]}…, expected {spec.sha256[:12]}…"
             )
     return build_mask(spec, experiment.microscope, phase=phase)
+
+
+def whole_mask(experiment: Experiment) -> PhaseMask:
+    """The experiment's mask with the aberrations that its PSF names: as one phase."""
+    mask = experiment_mask(experiment)
+    table = experiment.psf.aberrations
+    if not table:
+        return mask
+    values = torch.tensor(list(table.values()), dtype=torch.float64)
+    return ZernikePhase(experiment.microscope, list(table), values, base=mask)
