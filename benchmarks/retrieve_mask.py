@@ -119,12 +119,12 @@ def localize(experiment: Experiment, mask: PhaseMask, molecules: Molecules, seed
     ratio = error.square().mean(0).sqrt() / molecules.bound.square().mean(0).sqrt()
     parts = [1000 * float(part[:, 2].mean()) for part in error.chunk(BINS)]
     return {
-        "x y z error/bound": [round(float(v), 3) for v in ratio],
+        "x y z error/bound": " ".join(f"{float(v):.2f}" for v in ratio),
         "worst z bias (nm)": round(max(parts, key=abs), 2),
         "z bias (nm)": round(1000 * float(error[:, 2].mean()), 2),
         "z error (nm)": round(1000 * float(error[:, 2].square().mean().sqrt()), 2),
-        "shift of all in x y (nm)": [round(1000 * float(v), 1) for v in shift],
-        "bias by depth (nm)": [round(v, 1) for v in parts],
+        "shift of all in x y (nm)": " ".join(f"{1000 * float(v):.1f}" for v in shift),
+        "bias by depth (nm)": " ".join(f"{v:.1f}" for v in parts),
     }
 
 
