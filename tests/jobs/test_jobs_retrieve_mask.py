@@ -42,6 +42,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_uneven_steps_are_told(folder: Path) -> None:
+    g = np.random.default_rng(0)
+    told = FIRST_UM + STEP_UM * np.arange(21) + 0.05 * g.standard_normal(21)
+    np.savetxt(folder / "positions.txt", told)
+    done = call(folder, folder / "beads.tif", "--positions", folder / "positions.txt", "--bead-nm", 200)
+    assert done.exit_code == 0, done.stderr
+    assert "times what noise gives: uneven or wrong steps" in " ".join(done.output.split())
+    right = call(folder, folder / "beads.tif", *GIVEN, "--overwrite")
+    assert right.exit_code == 0 and "uneven" not in right.output
+
+
 def test_beads_become_a_mask_a_picture_figures_and_an_experiment(folder: Path):
     done = call(
         folder,

@@ -147,6 +147,7 @@ def _warnings(
         *verdict.about_start(found.first, found.tried),
         *verdict.about_images(int(found.used.sum()), len(images), out),
         *verdict.about_fit(found.deviance, figures["unexplained_share"]),
+        *verdict.about_slices(figures["z_bias_nm"], figures["z_scatter_over_bound"]),
         *verdict.about_phase(figures["phase_over_design_rad_rms"], experiment.microscope.wavelength),
         *verdict.about_positions(planes, position.tolist(), *needed),
         *verdict.about_depths(
