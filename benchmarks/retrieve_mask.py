@@ -37,7 +37,7 @@ from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.jobs.experiment import Experiment, experiment_mask
 from deepstorm3d.jobs.presets import preset
 from deepstorm3d.jobs.retrieval_report import write_retrieval
-from deepstorm3d.jobs.retrieve_mask import BeadSettings, Retrieval, retrieve_mask
+from deepstorm3d.jobs.retrieve_mask import BeadSettings, DefocusGoes, Retrieval, retrieve_mask
 from deepstorm3d.optics.fisher import crlb
 from deepstorm3d.optics.masks import PhaseMask, PixelMask, ZeroMask
 from deepstorm3d.optics.microscope import Microscope
@@ -129,14 +129,19 @@ def localize(experiment: Experiment, mask: PhaseMask, molecules: Molecules, seed
 
 
 def retrieve(
-    experiment: Experiment, stack: Tensor, folder: Path, told: BeadSettings, name: str
+    experiment: Experiment,
+    stack: Tensor,
+    folder: Path,
+    told: BeadSettings,
+    name: str,
+    defocus: DefocusGoes = "mask",
 ) -> tuple[Retrieval, float, float]:
     """The job of the command on a TIFF of the stack; wall and processor seconds."""
     movie = folder / f"{name}.tif"
     with MovieWriter(movie, frames=len(stack), shape=tuple(stack.shape[1:]), overwrite=True) as writer:  # type: ignore[arg-type]
         writer.append(stack.numpy())
     began, worked = time.monotonic(), time.process_time()
-    result = retrieve_mask(experiment, [movie], told)
+    result = retrieve_mask(experiment, [movie], told, defocus=defocus)
     return result, time.monotonic() - began, time.process_time() - worked
 
 
@@ -158,11 +163,7 @@ def trouble_cases(
         "step 0.15 for 0.10 µm": (base, replace(told, step_um=0.15), {}),
         "step 0.105 for 0.10 µm": (base, replace(told, step_um=0.105), {}),
         "travel the other way": (base, replace(told, step_um=-STEP_UM, first_um=-first), {}),
-        "zero of the focus 0.7 µm off": (
-            base,
-            replace(told, first_um=first + 0.7, defocus="focus"),
-            {},
-        ),
+        "zero of the focus 0.7 µm off": (base, replace(told, first_um=first + 0.7), {"defocus": "focus"}),
         "bead 3 double": (base, told, {"double": double}),
         "saturated at 255": (base, told, {"saturate": 255.0}),
         "background ± 50 %": (base, told, {"gradient": 0.5}),
@@ -249,9 +250,9 @@ def judge_trouble(
     for label, (experiment, settings, changes) in trouble_cases(base, told).items():
         if arguments.only not in label:
             continue
-        result, wall, _ = retrieve(
-            experiment, stack_of(base, mask, changes, 1, arguments.slices), folder, settings, "trouble"
-        )
+        stack = stack_of(base, mask, changes, 1, arguments.slices)
+        where = changes.get("defocus", "mask")
+        result, wall, _ = retrieve(experiment, stack, folder, settings, "trouble", where)
         row: dict[str, Any] = {"mask": label}
         if result.phase.shape == truth.shape:
             row["phase error (rad)"], row["with defocus"] = phase_error(result.phase, truth, base.microscope)

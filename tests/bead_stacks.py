@@ -8,12 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import tifffile
 import torch
 from torch import Tensor
 
 from deepstorm3d.calibration.images import BeadImages
 from deepstorm3d.fitting.likelihood import Likelihood
-from deepstorm3d.jobs.experiment import Experiment
+from deepstorm3d.jobs.experiment import Experiment, write_experiment
 from deepstorm3d.jobs.presets import preset
 from deepstorm3d.optics.masks import PhaseMask
 from deepstorm3d.optics.model import PSFSpec
@@ -62,6 +64,18 @@ def bead_stack(centres: tuple[tuple[float, float], ...] = CENTRES, seed: int = 0
         focus_of_slices(), torch.tensor(centres) * pixel, bright, (84, 84), blur_px=0.9, background=10.0
     )
     return _scenes().draw_stack(experiment, true_mask(), scene, seed)
+
+
+def write_stack(path: Path, stack: Any) -> Path:
+    tifffile.imwrite(path, np.asarray(stack).astype(np.uint16), photometric="minisblack")
+    return path
+
+
+def bead_folder(folder: Path) -> Path:
+    """The experiment and its stack of beads as files: experiment.yaml, beads.tif."""
+    write_experiment(small_experiment(), folder / "experiment.yaml")
+    write_stack(folder / "beads.tif", bead_stack())
+    return folder
 
 
 def cut_beads(stack: Tensor, position_um: Tensor | None = None) -> BeadImages:

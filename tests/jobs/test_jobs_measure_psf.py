@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
 import torch
 from typer.testing import CliRunner, Result
 
-from bead_stacks import FIRST_UM, STEP_UM, bead_stack, small_experiment, true_mask
+from bead_stacks import FIRST_UM, STEP_UM, bead_folder, bead_stack, small_experiment, true_mask, write_stack
 from deepstorm3d.cli import app
 from deepstorm3d.io.psfs import read_psf
-from deepstorm3d.jobs.experiment import write_experiment
 from deepstorm3d.optics.model import build_psf
 
 GIVEN = ["--step-um", str(STEP_UM), "--first-um", str(FIRST_UM), "--bead-nm", "200"]
@@ -25,16 +22,9 @@ def call(folder: Path, *options: object) -> Result:
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
-def write_stack(path: Path, stack: Any) -> Path:
-    tifffile.imwrite(path, np.asarray(stack).astype(np.uint16), photometric="minisblack")
-    return path
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_experiment(small_experiment(), tmp_path / "experiment.yaml")
-    write_stack(tmp_path / "beads.tif", bead_stack())
-    return tmp_path
+    return bead_folder(tmp_path)
 
 
 def test_beads_become_the_psf_that_they_show(folder: Path) -> None:

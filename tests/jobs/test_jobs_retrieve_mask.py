@@ -12,13 +12,13 @@ import tifffile
 import torch
 from typer.testing import CliRunner, Result
 
-from bead_stacks import FIRST_UM, STEP_UM, bead_stack, small_experiment, true_mask
+from bead_stacks import FIRST_UM, STEP_UM, bead_folder, bead_stack, small_experiment, true_mask, write_stack
 from deepstorm3d.calibration.gauge import aperture_of, split_defocus, without_tilt
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.masks import read_mask
 from deepstorm3d.jobs.bead_stacks import read_positions
-from deepstorm3d.jobs.experiment import experiment_mask, read_experiment, write_experiment
+from deepstorm3d.jobs.experiment import experiment_mask, read_experiment
 
 GIVEN = ["--step-um", str(STEP_UM), "--first-um", str(FIRST_UM), "--bead-nm", "200"]
 
@@ -30,16 +30,9 @@ def call(folder: Path, beads: list[Path] | Path, *options: object) -> Result:
     return CliRunner().invoke(app, ["retrieve-mask", *(str(word) for word in words)])
 
 
-def write_stack(path: Path, stack: Any) -> Path:
-    tifffile.imwrite(path, np.asarray(stack).astype(np.uint16), photometric="minisblack")
-    return path
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_experiment(small_experiment(), tmp_path / "experiment.yaml")
-    write_stack(tmp_path / "beads.tif", bead_stack())
-    return tmp_path
+    return bead_folder(tmp_path)
 
 
 def test_uneven_steps_are_told(folder: Path) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..errors import InputError
 from .bead_options import BeadNm, Beads, BeadZUm, FirstUm, FramesPerSlice, Positions, SidePx, Stack, StepUm
 from .console import result, say, say_warning
 from .making import Config
@@ -67,7 +66,6 @@ def retrieve_mask(
     from ..jobs.retrieval_report import claim_outputs, write_retrieval
 
     experiment = find_experiment(config, assignments or ())
-    _check_positions(positions, step_um, first_um)
     shown = out.with_suffix(".png") if picture is None else picture
     claim_outputs([out, shown, json, experiment_out], overwrite=overwrite)
     settings = job.BeadSettings(
@@ -79,10 +77,9 @@ def retrieve_mask(
         bead_z_um=bead_z_um,
         frames_per_slice=frames_per_slice,
         side_px=side_px,
-        defocus=defocus,
     )
     with ProgressLine("rounds") as line:
-        retrieval = job.retrieve_mask(experiment, beads, settings, on_progress=line.update)
+        retrieval = job.retrieve_mask(experiment, beads, settings, defocus=defocus, on_progress=line.update)
     write_retrieval(retrieval, out, picture=shown, json_out=json, experiment_out=experiment_out)
     for sentence in retrieval.warnings:
         say_warning(sentence)
@@ -123,7 +120,6 @@ def measure_psf(
     from ..jobs.measure_psf import measure_psf as measure
 
     experiment = find_experiment(config, assignments or ())
-    _check_positions(positions, step_um, first_um)
     settings = BeadSettings(
         moves=stack,
         step_um=step_um,
@@ -144,13 +140,6 @@ def measure_psf(
         f"{out}: {int(used.sum())} of {len(used)} beads, {planes} planes of {side} × {side} px for depths of "
         f"{low:.2f} to {high:.2f} µm; beyond noise they differ by {unlike:.1f} % of the signal"
     )
-
-
-def _check_positions(positions: Path | None, step_um: float | None, first_um: float | None) -> None:
-    if positions is not None and (step_um is not None or first_um is not None):
-        raise InputError("give --positions, or --step-um and --first-um, not both")
-    if step_um == 0:
-        raise InputError("--step-um 0: the slices must differ in position")
 
 
 def _print(retrieval: Retrieval) -> None:

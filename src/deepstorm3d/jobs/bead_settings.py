@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,13 +19,11 @@ from ..optics.model import build_psf
 from .bead_stacks import BeadStacks, read_bead_stacks, read_positions
 from .experiment import Experiment
 
-__all__ = ["BLUR_OF_MOLECULES", "BeadSettings", "DefocusGoes", "read_beads"]
+__all__ = ["BLUR_OF_MOLECULES", "BeadSettings", "read_beads"]
 
 # Share of a bead's light that its image should hold, and the smallest and largest side, px.
 _LIGHT, _SIDES = 0.85, (31, 73)
 BLUR_OF_MOLECULES = 1.0
-
-DefocusGoes = Literal["mask", "focus"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,8 @@ class BeadSettings:
     moves: what changes from slice to slice;  step_um: between slices (negative: the other way);  first_um:
     position of the first;  positions: file with one position a slice, instead of both;  bead_um: diameter
     of the beads;  bead_z_um: height of their middle over the coverslip (None: half the diameter);
-    frames_per_slice: exposures of one slice;  side_px: of the image of a bead (None: by its light);
-    defocus: what of the phase is defocus stays in the mask, or becomes the nominal focal plane.
+    frames_per_slice: exposures of one slice;  side_px: of the image of a bead (None: by its light).
+    Raises InputError for positions given twice, and a step of 0.
     """
 
     moves: Moves = "objective"
@@ -47,7 +45,12 @@ class BeadSettings:
     bead_z_um: float | None = None
     frames_per_slice: int = 1
     side_px: int | None = None
-    defocus: DefocusGoes = "mask"
+
+    def __post_init__(self) -> None:
+        if self.positions is not None and (self.step_um is not None or self.first_um is not None):
+            raise InputError("give --positions, or --step-um and --first-um, not both")
+        if self.step_um == 0:
+            raise InputError("--step-um 0: the slices must differ in position")
 
     @property
     def depth_um(self) -> float:

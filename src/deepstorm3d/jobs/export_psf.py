@@ -7,8 +7,7 @@ from pathlib import Path
 import torch
 
 from ..io.masks import read_mask
-from ..io.parts import claim_name
-from ..io.psfs import write_psf
+from ..io.psfs import claim_psf, write_psf
 from ..optics.masks import PixelMask
 from ..optics.model import build_psf, extent_px
 from ..optics.volume import sample_volume
@@ -39,10 +38,11 @@ def export_psf(
     depth, at most 51.  Returns the planes.
     Raises InputError where mask or patch do not fit, or the file cannot be written.
     """
-    claim_name(out, overwrite=overwrite)
-    phase = (
-        experiment_mask(experiment) if mask is None else PixelMask(torch.from_numpy(read_mask(mask)).float())
-    )
+    claim_psf(out, overwrite=overwrite)
+    if mask is None:
+        phase = experiment_mask(experiment)
+    else:
+        phase = PixelMask(torch.from_numpy(read_mask(mask)).float())
     depth = experiment.z_um if z_um is None else z_um
     if patch_px is None:
         widest = min(_WIDEST_PX, experiment.psf.patch_px)

@@ -16,7 +16,7 @@ from ..calibration.images import BeadImages
 from ..calibration.travel import travel_for_depths
 from ..errors import InputError
 from ..io.parts import claim_name
-from ..io.psfs import write_psf
+from ..io.psfs import claim_psf, write_psf
 from ..psf_volume import PSFVolume
 from .bead_settings import BeadSettings, read_beads
 from .bead_stacks import BeadPlace
@@ -55,8 +55,8 @@ def measure_psf(
     output cannot be written.
     """
     picture = out.with_suffix(".png") if picture is None else picture
-    for path in (out, picture):
-        claim_name(path, overwrite=overwrite)
+    claim_psf(out, overwrite=overwrite)
+    claim_name(picture, overwrite=overwrite)
     stacks = read_beads(experiment, beads, settings, whole_mask(experiment))
     images = stacks.images
     position = _positions(images)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -24,7 +24,9 @@ from .bead_settings import BLUR_OF_MOLECULES, BeadSettings, read_beads
 from .bead_stacks import BeadStacks
 from .experiment import Experiment, whole_mask
 
-__all__ = ["BeadSettings", "Retrieval", "retrieve_mask"]
+__all__ = ["BeadSettings", "DefocusGoes", "Retrieval", "retrieve_mask"]
+
+DefocusGoes = Literal["mask", "focus"]
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,12 @@ def retrieve_mask(
     beads: Sequence[Path],
     settings: BeadSettings,
     *,
+    defocus: DefocusGoes = "mask",
     on_progress: Callable[[int, int, str], None] | None = None,
 ) -> Retrieval:
     """Fit the phase of the experiment's microscope to stacks of beads; the experiment's mask is the start.
 
+    defocus: what of the phase is defocus stays in the mask, or becomes the nominal focal plane.
     Raises InputError for files or positions that do not fit, slices out of order, too few slices, and no bead.
     """
     began = time.monotonic()
@@ -65,7 +69,7 @@ def retrieve_mask(
     spec = experiment.psf.with_(aberrations={})
     retriever = Retriever(spec, experiment.microscope, design, settings.depth_um, BLUR_OF_MOLECULES)
     found = retriever(stacks.images, on_progress)
-    return _judged(experiment, design, stacks, found, settings, time.monotonic() - began)
+    return _judged(experiment, design, stacks, found, settings, defocus, time.monotonic() - began)
 
 
 def _judged(
@@ -74,6 +78,7 @@ def _judged(
     stacks: BeadStacks,
     found: Retrieved,
     settings: BeadSettings,
+    defocus: DefocusGoes,
     seconds: float,
 ) -> Retrieval:
     images, microscope = stacks.images, experiment.microscope
@@ -84,12 +89,12 @@ def _judged(
     inside = aperture_of(microscope, found.phase.shape[1])
     aberration = (without - design().detach().double())[inside]
     rms = float(aberration.square().mean().sqrt())
-    phase = without if settings.defocus == "focus" else found.phase
+    phase = without if defocus == "focus" else found.phase
     blur = _blur_of_point(float(found.state.blur_px), settings.bead_um, microscope.pixel_um)
     changed = experiment.with_(
         psf=experiment.psf.with_(blur_px=round(blur, 3), aberrations={}),
         microscope=microscope.with_(
-            focus=microscope.focus + (round(focus_um, 4) if settings.defocus == "focus" else 0.0)
+            focus=microscope.focus + (round(focus_um, 4) if defocus == "focus" else 0.0)
         ),
     )
     needed = travel_for_depths(microscope, experiment.z_um, settings.depth_um, settings.moves)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .formats import PSF_FORMATS, read_psf, write_psf
+from .formats import PSF_FORMATS, claim_psf, read_psf, write_psf
 
-__all__ = ["PSF_FORMATS", "read_psf", "write_psf"]
+__all__ = ["PSF_FORMATS", "claim_psf", "read_psf", "write_psf"]

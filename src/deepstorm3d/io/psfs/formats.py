@@ -14,7 +14,7 @@ from .smap_mat import read_smap, write_smap
 from .smappy import is_smappy, read_smappy, write_smappy
 from .stack import read_stack, write_stack
 
-__all__ = ["PSF_FORMATS", "PSFFormat", "read_psf", "write_psf"]
+__all__ = ["PSF_FORMATS", "PSFFormat", "claim_psf", "read_psf", "write_psf"]
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,26 @@ PSF_FORMATS = (
 )
 
 
-def write_psf(path: str | Path, psf: PSFVolume, *, overwrite: bool = False) -> str:
-    """Write a PSF in the format of the ending, complete or not at all; returns the format's name.
+def claim_psf(path: str | Path, *, overwrite: bool) -> PSFFormat:
+    """Check, before any work is done, that a PSF may be written there; returns the format of the ending.
 
-    Raises InputError for another ending, a name that is taken, and a file that cannot be written.
+    Raises InputError for an ending of no format, and a name that is taken.
     """
     path = Path(path)
     kind = next((each for each in PSF_FORMATS if path.suffix.lower() in each.endings), None)
     if kind is None:
         raise InputError(f"{path}: no format of PSFs ends in '{path.suffix}'; {_known()}")
     claim_name(path, overwrite=overwrite)
+    return kind
+
+
+def write_psf(path: str | Path, psf: PSFVolume, *, overwrite: bool = False) -> str:
+    """Write a PSF in the format of the ending, complete or not at all; returns the format's name.
+
+    Raises InputError for another ending, a name that is taken, and a file that cannot be written.
+    """
+    path = Path(path)
+    kind = claim_psf(path, overwrite=overwrite)
     part = part_path(path)
     with explain_write_errors(path, "Free some space or choose another folder."):
         try:

@@ -41,8 +41,6 @@ def write_picasso(path: Path, psf: PSFVolume) -> None:
         "correct_z_bias": False,
         # Its amplitude is that of the brightest pixel of all planes.
         "photon_scale": 1 / peak,
-        # It starts no fit from it for this model, but asks for it.
-        "effective_sigma": 1.0,
         "box": side,
         "pixelsize": 1000 * psf.pixel_um,
         "n_channels": 1,
