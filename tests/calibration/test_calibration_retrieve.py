@@ -179,6 +179,21 @@ def test_places_depths_and_blur_are_found_with_a_known_phase(images: BeadImages)
     )
 
 
+def test_coma_is_told_from_a_drift_of_the_stage(images: BeadImages):
+    # Coma (7, 8) makes images wander with depth, as a drift does.
+    correction = Correction(OPTICS, [2, 3, 7, 8], 150.0)
+    mask = CorrectedMask(TRUTH, OPTICS.mask_pitch, correction)
+    psf = build_psf(EXPERIMENT.psf, OPTICS, mask, patch_px=SIDE + 8)
+    correction.shapes.copy_(torch.tensor([0.25, -0.2]))
+    state = first_state(images, 0.1, 1.0)
+    state = fit_light(images, bead_patches(psf, images, state).detach(), state, 4)
+    for _ in range(6):
+        state = fit_places(psf, images, state, Unknowns())
+    for _ in range(3):
+        state = fit_places(psf, images, state, Unknowns(polynomials=correction.shapes))
+    assert float(correction.coefficients.detach().abs().max()) < 0.03
+
+
 def test_outliers_are_those_that_the_model_does_not_explain(found: Retrieved, images: BeadImages):
     frames = images.likelihood.frames.clone()
     frames[5] = torch.roll(frames[5], (4, 4), (0, 1))

@@ -1,4 +1,4 @@
-"""Fits of everything but the phase: light and background of each image, places, depths and blur."""
+"""Fits of light and background of each image, of places, depths and blur, and with them of a few polynomials."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .images import BeadImages, BeadState
 
 __all__ = ["FocusedPSF", "Unknowns", "bead_patches", "expected", "fit_each", "fit_light", "fit_places"]
 
-# Steps of the finite differences: µm laterally and in depth, px of blur.
-_STEP_UM, _STEP_PX = 0.002, 0.02
-# Longest steps of one iteration: µm, µm, px; and how sharp or blurred a bead can be.
-_LONGEST_XY, _LONGEST_Z, _LONGEST_BLUR = 0.1, 0.15, 0.3
+# Steps of the finite differences: µm laterally and in depth, px of blur, rad of a polynomial.
+_STEP_UM, _STEP_PX, _STEP_RAD = 0.002, 0.02, 0.01
+# Longest steps of one iteration: µm, µm, px, rad; and how sharp or blurred a bead can be.
+_LONGEST_XY, _LONGEST_Z, _LONGEST_BLUR, _LONGEST_RAD = 0.1, 0.15, 0.3, 0.3
 _BLURS = (0.2, 4.0)
 
 
@@ -38,10 +38,15 @@ class FocusedPSF(Protocol):
 
 @dataclass(frozen=True)
 class Unknowns:
-    """What `fit_places` may change besides each image's light and place: depths of the beads, the blur."""
+    """What `fit_places` may change besides each image's light and place.
+
+    depths: of the beads;  blur: of all images;  polynomials: coefficients (P,) rad in the mask of the PSF,
+    changed in place, or None; piston and tilts cannot be among them, for places undo these.
+    """
 
     depths: bool = True
     blur: bool = True
+    polynomials: Tensor | None = None
 
 
 def bead_patches(psf: FocusedPSF, images: BeadImages, state: BeadState) -> Tensor:
@@ -103,14 +108,16 @@ def _ridged(matrix: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
 def fit_places(
     psf: FocusedPSF, images: BeadImages, state: BeadState, unknowns: Unknowns, chunk: int = 64
 ) -> BeadState:
-    """One step of Fisher scoring in all but the phase.
+    """One step of Fisher scoring in all but the phase, and where asked in some polynomials of that, too.
 
     Light, background, x and y belong to one image each and are eliminated from the normal equations of
-    what images share, the depths of the beads and the blur (Schur complement). The mean depth stays: with
-    it the phase would be known only up to a defocus.
+    what images share, the polynomials, the depths of the beads and the blur (Schur complement). Where places and
+    polynomials are fitted in turns instead, a coma and a drift of the stage that mimic each other take hundreds
+    of turns. The mean depth stays: with it the phase would be known only up to a defocus.
     """
     beads = len(state.z_um)
-    shared = beads * unknowns.depths + unknowns.blur
+    terms = 0 if unknowns.polynomials is None else len(unknowns.polynomials)
+    shared = terms + beads * unknowns.depths + unknowns.blur
     curvature = state.xy.new_zeros(shared, shared, dtype=torch.float64)
     slope = curvature.new_zeros(shared)
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -127,9 +134,9 @@ def fit_places(
         slope += ((joint @ score)[..., 0].double() - (cross.mT @ inverse @ right[:, :, None])[..., 0]).sum(0)
         parts.append((inverse, right, cross))
     there = torch.bincount(images.bead, minlength=beads) > 0
-    together = _shared_step(curvature, slope, there[: beads * unknowns.depths], unknowns.blur)
+    together = _shared_step(curvature, slope, there[: beads * unknowns.depths], terms)
     own = torch.cat([(i @ (r - c @ together)[..., None])[..., 0] for i, r, c in parts]).to(state.xy)
-    return _moved(state, own, together.to(state.xy), unknowns)
+    return _moved(state, own, together, unknowns)
 
 
 def _columns(
@@ -146,7 +153,7 @@ def _columns(
     along = [slope(replace(state, xy=state.xy + side[axis]), _STEP_UM) for axis in (0, 1)]
     terms = background_terms(images.side, here).expand(len(images), -1, -1, -1)
     local = torch.cat([torch.stack([*along, here], 1), terms], 1).flatten(2)
-    joint: list[Tensor] = []
+    joint = _polynomial_columns(psf, images, state, unknowns.polynomials, here)
     if unknowns.depths:
         deeper = slope(replace(state, z_um=state.z_um + _STEP_UM), _STEP_UM)
         owner = torch.nn.functional.one_hot(images.bead, len(state.z_um)).to(here)
@@ -156,29 +163,48 @@ def _columns(
     return local, torch.cat(joint, 1).flatten(2) if joint else local[:, :0]
 
 
-def _shared_step(curvature: Tensor, slope: Tensor, there: Tensor, blur: bool) -> Tensor:
-    """The step of depths and blur, the mean depth of the beads that are there held."""
+def _polynomial_columns(
+    psf: FocusedPSF, images: BeadImages, state: BeadState, coefficients: Tensor | None, here: Tensor
+) -> list[Tensor]:
+    """Derivatives in the polynomials' coefficients, [(N, P, h, w)] or nothing."""
+    columns = []
+    for index in range(0 if coefficients is None else len(coefficients)):
+        assert coefficients is not None
+        before = coefficients[index].clone()
+        coefficients[index] += _STEP_RAD
+        columns.append((bead_patches(psf, images, state) - here) * (state.photons[:, None, None] / _STEP_RAD))
+        coefficients[index] = before
+    return [torch.stack(columns, 1)] if columns else []
+
+
+def _shared_step(curvature: Tensor, slope: Tensor, there: Tensor, polynomials: int) -> Tensor:
+    """The step of polynomials, depths and blur, the mean depth of the beads that are there held."""
     if not len(slope):
         return slope
     diagonal = curvature.diagonal().clamp(min=1e-9)
-    mean = torch.nn.functional.pad(there.to(slope), (0, int(blur)))
+    blur = len(slope) - polynomials - len(there)
+    mean = torch.nn.functional.pad(there.to(slope), (polynomials, blur))
     held = 1e3 * float(diagonal.max()) * mean[:, None] * mean
-    step = torch.linalg.solve(curvature + held + torch.diag(1e-3 * diagonal), slope)
-    longest = step.new_tensor([_LONGEST_Z] * len(there) + [_LONGEST_BLUR] * blur)
+    ridge = 1e-3 * diagonal
+    ridge[:polynomials] = 1e-5 * diagonal[:polynomials].max() if polynomials else 0.0
+    step = torch.linalg.solve(curvature + held + torch.diag(ridge), slope)
+    longest = step.new_tensor([_LONGEST_RAD] * polynomials + [_LONGEST_Z] * len(there) + [_LONGEST_BLUR] * blur)
     return step.clamp(-longest, longest)
 
 
 def _moved(state: BeadState, own: Tensor, together: Tensor, unknowns: Unknowns) -> BeadState:
-    longest = _LONGEST_XY
+    """The state after a step: own (N, 6) of the images; together of polynomials, depths and blur."""
     beads = len(state.z_um) if unknowns.depths else 0
-    blur = state.blur_px + (together[-1] if unknowns.blur else 0.0)
+    terms = len(together) - beads - unknowns.blur
+    if unknowns.polynomials is not None:
+        unknowns.polynomials.add_(together[:terms].to(unknowns.polynomials))
     return replace(
         state,
-        xy=state.xy + own[:, :2].clamp(-longest, longest),
+        xy=state.xy + own[:, :2].clamp(-_LONGEST_XY, _LONGEST_XY),
         photons=(state.photons + own[:, 2]).clamp(min=1.0),
         background=state.background + own[:, 3:],
-        z_um=state.z_um + together[:beads] if beads else state.z_um,
-        blur_px=blur.clamp(*_BLURS),
+        z_um=state.z_um + together[terms : terms + beads].to(state.z_um) if beads else state.z_um,
+        blur_px=(state.blur_px + (together[-1].to(state.blur_px) if unknowns.blur else 0.0)).clamp(*_BLURS),
     )
 
 

@@ -22,7 +22,7 @@ class Correction(nn.Module):
     knot every `spacing` µm of the mask plane: light that falls onto a patch of w camera pixels has met
     structures of the mask no finer than λf/(w p_c), so knots closer than that would find noise.
 
-    microscope: gives the aperture;  indices: Noll's;  spacing: of the knots, µm.
+    microscope: gives the aperture;  indices: Noll's, ascending;  spacing: of the knots, µm.
     """
 
     def __init__(self, microscope: Microscope, indices: list[int], spacing: float) -> None:
@@ -32,6 +32,11 @@ class Correction(nn.Module):
         knots = 2 * math.ceil(self.radius / spacing) + 3
         self.coefficients = nn.Parameter(torch.zeros(len(indices), dtype=torch.float64))
         self.knots = nn.Parameter(torch.zeros(knots, knots, dtype=torch.float64))
+
+    @property
+    def shapes(self) -> Tensor:
+        """The coefficients but for piston and tilts, which places undo: a view, to be changed in place."""
+        return self.coefficients.detach()[sum(index <= 3 for index in self.indices) :]
 
     def splines(self, axis: Tensor) -> Tensor:
         """The B-splines along one axis at coordinates (K,) µm: (K, knots)."""

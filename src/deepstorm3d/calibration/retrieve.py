@@ -120,8 +120,9 @@ class Retriever:
         if misfit(fit.psf, fit.images, fit.state).share > _POOR:
             trial = best_trial(fit, correction, steps.tell)
             tried, fit.state = trial.tried, trial.state
+        together = Unknowns(polynomials=correction.shapes)
         for _ in range(_POLYNOMIAL[0] - 1):
-            self._round(fit, [correction.coefficients], _POLYNOMIAL[1], Unknowns(), steps, "polynomials")
+            self._round(fit, [correction.coefficients], _POLYNOMIAL[1], together, steps, "polynomials")
         state = replace(state, z_um=fit.state.z_um, blur_px=fit.state.blur_px)
         state = _shifted_like(state, fit.state, few)
         state = self._placed(quick, images, state)
@@ -131,7 +132,7 @@ class Retriever:
             psf = quick if factor_now == factor else self._psf(base, 1, correction, side)
             fit = PhaseFit(psf, images.select(used), state.select(used))
             for _ in range(rounds):
-                self._round(fit, everything, iterations, Unknowns(), steps, name, _Roughness(correction))
+                self._round(fit, everything, iterations, together, steps, name, _Roughness(correction))
             state = _with_images(state, fit.state, used)
         return self._finished(images, state, used, base, correction, first, tried)
 
@@ -168,9 +169,8 @@ class Retriever:
         name: str,
         penalty: nn.Module | None = None,
     ) -> None:
-        loss = fit.run(parameters, iterations, penalty)
-        for _ in range(2):
-            fit.state = fit_places(fit.psf, fit.images, fit.state, unknowns)
+        before = fit.run(parameters, iterations, penalty)
+        loss = _settled(fit, unknowns, before)
         pixels = float(fit.images.likelihood.pixels.sum())
         steps.done(f"{name}, deviance {2 * loss / max(pixels, 1.0):.3f} per pixel")
 
@@ -247,6 +247,21 @@ class _Steps:
     def done(self, text: str) -> None:
         self.count += 1
         self.tell(text)
+
+
+@torch.no_grad()
+def _settled(fit: PhaseFit, unknowns: Unknowns, before: float) -> float:
+    """Two steps in everything but the free phase; taken back where they explain less. Half the deviance."""
+    state, polynomials = fit.state, unknowns.polynomials
+    kept = None if polynomials is None else polynomials.clone()
+    fit.state = fit_places(fit.psf, fit.images, state, replace(unknowns, polynomials=None))
+    fit.state = fit_places(fit.psf, fit.images, fit.state, unknowns)
+    loss = fit.loss()
+    if loss > before and polynomials is not None and kept is not None:
+        polynomials.copy_(kept)
+        fit.state = fit_places(fit.psf, fit.images, state, replace(unknowns, polynomials=None))
+        loss = fit.loss()
+    return loss
 
 
 def largest_side(microscope: Microscope, spec: PSFSpec) -> int:
