@@ -9,8 +9,9 @@ has twice the pupil samples of the fit and beads of their size. The stack goes t
 Phase error: rms over the usable aperture, up to piston, tilt and defocus (and with defocus kept).
 Molecules: points drawn with the true mask (oversampling 2, blur 0.8 px), 30,000 photons on 150, at 21 depths of
 the experiment's range, localized one by one from 50 nm off with the mask under test, the pupil sampled as the
-experiment says or twice as finely (psf.pupil_oversampling=2): rms error over the bound, and the largest mean error in z of five ranges of depth and over all. A shift of all molecules in x and y by the
-same amount is told apart: it is the tilt of the phase, which beads of unknown place leave open.
+experiment says or twice as finely (psf.pupil_oversampling=2): rms error over the bound, and the largest mean
+error in z of five ranges of depth and over all. A shift of all molecules in x and y by the same amount is told
+apart: it is the tilt of the phase, which beads of unknown place leave open.
 
 Trouble: one thing wrong at a time in the data or in what the program is told; the warnings are printed.
 """

@@ -1,4 +1,4 @@
-"""Fits of light and background of each image, of places, depths and blur, and with them of a few polynomials."""
+"""Fits of light and background of each image, of places, depths and blur, and of some polynomials."""
 
 from __future__ import annotations
 
@@ -111,9 +111,9 @@ def fit_places(
     """One step of Fisher scoring in all but the phase, and where asked in some polynomials of that, too.
 
     Light, background, x and y belong to one image each and are eliminated from the normal equations of
-    what images share, the polynomials, the depths of the beads and the blur (Schur complement). Where places and
-    polynomials are fitted in turns instead, a coma and a drift of the stage that mimic each other take hundreds
-    of turns. The mean depth stays: with it the phase would be known only up to a defocus.
+    what images share, the polynomials, the depths of the beads and the blur (Schur complement). Were places
+    and polynomials fitted in turns instead, a coma and a drift of the stage that mimic each other would take
+    hundreds of turns. The mean depth stays: with it the phase would be known only up to a defocus.
     """
     beads = len(state.z_um)
     terms = 0 if unknowns.polynomials is None else len(unknowns.polynomials)
