@@ -27,7 +27,7 @@ from deepstorm3d.analysis.metrics import ScoreWithIntervals, score_with_interval
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.jobs.experiment import Experiment, experiment_mask
-from deepstorm3d.jobs.pipeline import Pipeline, load_pipeline
+from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.jobs.presets import preset
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file
 from deepstorm3d.localizer.precision import mixed_precision

@@ -22,11 +22,11 @@ from deepstorm3d.camera import Camera, EmccdCamera, MinimumSubtractedCamera, Scm
 from deepstorm3d.emitters import Emitters
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_truth
+from deepstorm3d.jobs.calibrating.estimate import estimate_movie
 from deepstorm3d.jobs.configure import find_experiment
-from deepstorm3d.jobs.estimate import estimate_movie
-from deepstorm3d.jobs.excerpt import Excerpt
 from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.jobs.localizing.excerpt import Excerpt
+from deepstorm3d.jobs.simulating.simulate import simulate_movie
 from deepstorm3d.simulation.backgrounds import Background, UniformBackground
 from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.priors import DensityCount, FixedPhotons, GammaPhotons, Photons, UniformPhotons

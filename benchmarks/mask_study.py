@@ -20,12 +20,12 @@ from pathlib import Path
 import torch
 
 from deepstorm3d.io.masks import mask_sha256
-from deepstorm3d.jobs.compare import compare_masks, contenders_of
-from deepstorm3d.jobs.design import design_mask
+from deepstorm3d.jobs.designing.compare import compare_masks, contenders_of
+from deepstorm3d.jobs.designing.design import design_mask
+from deepstorm3d.jobs.designing.fisher_design import criterion_of, design_by_fisher
 from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.fisher_design import criterion_of, design_by_fisher
 from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.runs import DesignRun
+from deepstorm3d.jobs.training.runs import DesignRun
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.mixture import MixtureSpec
 from deepstorm3d.localizer.voxel import VoxelSpec

@@ -28,8 +28,8 @@ from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.single import SingleFit
 from deepstorm3d.jobs.experiment import experiment_mask
-from deepstorm3d.jobs.fits import build_fit
-from deepstorm3d.jobs.pipeline import experiment_of
+from deepstorm3d.jobs.localizing.fits import build_fit
+from deepstorm3d.jobs.localizing.pipeline import experiment_of
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file
 from deepstorm3d.optics.fisher import crlb
 from deepstorm3d.simulation.field import Field

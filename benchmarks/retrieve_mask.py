@@ -35,10 +35,10 @@ from deepstorm3d.calibration.gauge import aperture_of, split_defocus, without_ti
 from deepstorm3d.calibration.images import BeadImages, first_state
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.io.movies import MovieWriter
+from deepstorm3d.jobs.calibrating.retrieval_report import write_retrieval
+from deepstorm3d.jobs.calibrating.retrieve_mask import BeadSettings, DefocusGoes, Retrieval, retrieve_mask
 from deepstorm3d.jobs.experiment import Experiment, experiment_mask
 from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.retrieval_report import write_retrieval
-from deepstorm3d.jobs.retrieve_mask import BeadSettings, DefocusGoes, Retrieval, retrieve_mask
 from deepstorm3d.optics.fisher import crlb
 from deepstorm3d.optics.masks import PhaseMask, PixelMask, ZeroMask
 from deepstorm3d.optics.microscope import Microscope

@@ -27,8 +27,8 @@ from torch import Tensor
 from deepstorm3d.analysis.explain import correlation
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.io.movies import open_movie
-from deepstorm3d.jobs.pipeline import Pipeline, load_pipeline
-from deepstorm3d.jobs.tiling import Tile, localize_in_tiles
+from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
+from deepstorm3d.jobs.localizing.tiling import Tile, localize_in_tiles
 from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.localizer.precision import mixed_precision
 from harness import arguments_of, interval, report

@@ -132,7 +132,7 @@ def test_simulation_localizer_and_fitting_do_not_know_each_other():
 @pytest.mark.parametrize(
     ("name", "code"),
     [
-        ("optics.psf", "from ..jobs.train import train_model"),
+        ("optics.psf", "from ..jobs.training.train import train_model"),
         ("optics.psf", "from ..emitters import Emitters\nfrom .. import jobs"),
         ("optics.psf", f"import {PACKAGE}.training.loop"),
         ("optics.psf", f"from {PACKAGE}.camera import Camera"),
@@ -141,7 +141,7 @@ def test_simulation_localizer_and_fitting_do_not_know_each_other():
         ("simulation.simulator", "if TYPE_CHECKING:\n    from ..localizer.network import NetworkSpec"),
         ("fitting.photometry", "from ..simulation import Simulator"),
         ("spec", "from .camera import Camera"),
-        ("jobs.train", "from ..cli import main"),
+        ("jobs.training.train", "from ..cli import main"),
         ("training.loop", "from .. import Anything"),
         ("somewhere.new", "from ..errors import InputError"),
     ],
@@ -157,7 +157,7 @@ def test_a_wrong_import_is_noticed_wherever_it_hides(name: str, code: str):
     [
         ("optics.psf", "from ..spec import Spec\nfrom .pupil import sample_pupil\nimport torch"),
         ("spec", "from .errors import InputError"),
-        ("jobs.train", "from .. import __version__\nfrom ..training import loop\nfrom .experiment import x"),
+        ("jobs.demo", "from .. import __version__\nfrom ..training import loop\nfrom .experiment import x"),
         ("__main__", "from .cli import main"),
         ("simulation.simulator", "from ..camera import Camera\nfrom ..optics.psf import PSF"),
     ],

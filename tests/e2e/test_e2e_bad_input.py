@@ -23,7 +23,7 @@ from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.experiment import Experiment, experiment_mask, write_experiment
 from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.train import train_model
+from deepstorm3d.jobs.training.train import train_model
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.optics.model import build_psf
 from deepstorm3d.simulation.field import Field

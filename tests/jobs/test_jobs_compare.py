@@ -10,7 +10,7 @@ import pytest
 
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.masks import write_mask
-from deepstorm3d.jobs.compare import compare_masks, contenders_of
+from deepstorm3d.jobs.designing.compare import compare_masks, contenders_of
 from deepstorm3d.jobs.experiment import Experiment
 from deepstorm3d.training.spec import TrainingSpec
 

@@ -11,11 +11,11 @@ import torch
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.masks import read_mask, write_mask
 from deepstorm3d.jobs.configure import with_mask
-from deepstorm3d.jobs.design import design_mask
+from deepstorm3d.jobs.designing.design import design_mask
+from deepstorm3d.jobs.designing.fisher_design import criterion_of, design_by_fisher
 from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.fisher_design import criterion_of, design_by_fisher
-from deepstorm3d.jobs.pipeline import load_pipeline
-from deepstorm3d.jobs.runs import DesignRun
+from deepstorm3d.jobs.localizing.pipeline import load_pipeline
+from deepstorm3d.jobs.training.runs import DesignRun
 from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.optics.masks import MASK_KINDS, RandomMask, VortexMask, build_mask
 from deepstorm3d.training.design import DesignSpec

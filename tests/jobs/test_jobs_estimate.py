@@ -14,7 +14,7 @@ from deepstorm3d.cli import app
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.jobs.configure import find_experiment
 from deepstorm3d.jobs.experiment import Experiment, read_experiment, write_experiment
-from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.jobs.simulating.simulate import simulate_movie
 from deepstorm3d.simulation.backgrounds import UniformBackground
 from deepstorm3d.simulation.priors import DensityCount, FixedPhotons
 

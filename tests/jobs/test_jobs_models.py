@@ -10,9 +10,9 @@ import torch
 
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.masks import mask_sha256, read_mask, write_mask
-from deepstorm3d.jobs import models
 from deepstorm3d.jobs.configure import configure_experiment, find_experiment
 from deepstorm3d.jobs.experiment import Experiment, experiment_mask, read_experiment
+from deepstorm3d.jobs.localizing import models
 from deepstorm3d.jobs.presets import preset
 from deepstorm3d.localizer.modelfile import ModelFile, save_model_file
 from deepstorm3d.optics.masks import FileMask

@@ -19,8 +19,8 @@ from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.io.tables import write_table
-from deepstorm3d.jobs.render import Drawing, render_section_table, render_stack_table, render_table
-from deepstorm3d.jobs.render_beside import render_beside
+from deepstorm3d.jobs.lists.render import Drawing, render_section_table, render_stack_table, render_table
+from deepstorm3d.jobs.lists.render_beside import render_beside
 
 PIXEL, SHAPE = 0.1, (60, 70)
 MICROSCOPE = {"experiment": {"microscope": {"na": 1.4, "wavelength": 0.6}}}

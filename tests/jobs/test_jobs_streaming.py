@@ -13,8 +13,8 @@ import torch
 
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.jobs.memory import WithinMemory, free_bytes
-from deepstorm3d.jobs.streaming import (
+from deepstorm3d.jobs.localizing.memory import WithinMemory, free_bytes
+from deepstorm3d.jobs.localizing.streaming import (
     StageTimes,
     block_frames,
     blocks_of,

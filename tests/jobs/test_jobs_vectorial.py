@@ -12,14 +12,14 @@ from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.single import SingleFit
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.jobs.configure import configure_experiment
-from deepstorm3d.jobs.design import build_design_sampler, gradient_bytes
+from deepstorm3d.jobs.designing.design import build_design_sampler, gradient_bytes
 from deepstorm3d.jobs.experiment import Experiment, experiment_mask, read_experiment
-from deepstorm3d.jobs.fits import build_fit
-from deepstorm3d.jobs.limit import Sweep, limit
+from deepstorm3d.jobs.localizing.fits import build_fit
 from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.simulate import simulate_movie
-from deepstorm3d.jobs.specimen import Specimen
-from deepstorm3d.jobs.train import build_localizer
+from deepstorm3d.jobs.simulating.limit import Sweep, limit
+from deepstorm3d.jobs.simulating.simulate import simulate_movie
+from deepstorm3d.jobs.simulating.specimen import Specimen
+from deepstorm3d.jobs.training.train import build_localizer
 from deepstorm3d.optics.fisher import crlb
 from deepstorm3d.optics.masks import AstigmaticMask, ZeroMask
 from deepstorm3d.optics.model import build_psf

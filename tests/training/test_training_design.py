@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepstorm3d.jobs.design import build_design_sampler, gradient_bytes
+from deepstorm3d.jobs.designing.design import build_design_sampler, gradient_bytes
 from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.train import build_localizer
+from deepstorm3d.jobs.training.train import build_localizer
 from deepstorm3d.optics.masks import AstigmaticMask, PixelMask, ZernikePhase, ZeroMask, build_mask
 from deepstorm3d.optics.scalar import ScalarPSF
 from deepstorm3d.simulation.field import Field

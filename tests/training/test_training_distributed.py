@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.train import build_localizer, build_sampler
+from deepstorm3d.jobs.training.train import build_localizer, build_sampler
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.optics.model import PSFSpec
 from deepstorm3d.training.distributed import process_group, rank

@@ -18,7 +18,7 @@ from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.jobs.experiment import Experiment
 from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.train import build_localizer, build_sampler
+from deepstorm3d.jobs.training.train import build_localizer, build_sampler
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.localizer import NetworkLocalizer
 from deepstorm3d.optics.model import PSFSpec

@@ -14,7 +14,7 @@ from .options import Assignments, Overwrite
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from ..jobs.retrieve_mask import Retrieval
+    from ..jobs.calibrating.retrieve_mask import Retrieval
 
 __all__ = ["measure_psf", "retrieve_mask"]
 
@@ -61,9 +61,9 @@ def retrieve_mask(
     overwrite: Overwrite = False,
 ) -> None:
     """Find the phase mask of your microscope, aberrations included, from z-stacks of beads."""
-    from ..jobs import retrieve_mask as job
+    from ..jobs.calibrating import retrieve_mask as job
+    from ..jobs.calibrating.retrieval_report import claim_outputs, write_retrieval
     from ..jobs.configure import find_experiment
-    from ..jobs.retrieval_report import claim_outputs, write_retrieval
 
     experiment = find_experiment(config, assignments or ())
     shown = out.with_suffix(".png") if picture is None else picture
@@ -115,9 +115,9 @@ def measure_psf(
     overwrite: Overwrite = False,
 ) -> None:
     """Measure the PSF from stacks of beads as it is, without a model of the optics, for spline fitters."""
-    from ..jobs.bead_settings import BeadSettings
+    from ..jobs.calibrating.bead_settings import BeadSettings
+    from ..jobs.calibrating.measure_psf import measure_psf as measure
     from ..jobs.configure import find_experiment
-    from ..jobs.measure_psf import measure_psf as measure
 
     experiment = find_experiment(config, assignments or ())
     settings = BeadSettings(

@@ -17,7 +17,7 @@ from .options import Assignments, Device, Overwrite, chosen_device
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from ..jobs.compare import Row
+    from ..jobs.designing.compare import Row
     from ..jobs.experiment import Experiment
 
 __all__ = ["compare_psf", "design_psf"]
@@ -55,7 +55,7 @@ def design_psf(
 ) -> None:
     """Design the phase mask for an experiment's depth range, light and density; Ctrl-C keeps what is done."""
     from ..jobs.configure import find_experiment, with_mask
-    from ..jobs.runs import Run
+    from ..jobs.training.runs import Run
 
     experiment = find_experiment(config, assignments or ())
     if start is not None:
@@ -72,8 +72,8 @@ def design_psf(
 
 
 def _by_network(experiment: Experiment, out: Path, options: dict[str, Any]) -> bool:
-    from ..jobs.design import design_mask
-    from ..jobs.runs import DesignRun
+    from ..jobs.designing.design import design_mask
+    from ..jobs.training.runs import DesignRun
 
     with StopRequest() as stop, TrainingView() as view:
         validation = design_mask(
@@ -95,7 +95,7 @@ def _by_network(experiment: Experiment, out: Path, options: dict[str, Any]) -> b
 
 
 def _by_fisher(experiment: Experiment, out: Path, options: dict[str, Any]) -> bool:
-    from ..jobs.fisher_design import design_by_fisher
+    from ..jobs.designing.fisher_design import design_by_fisher
 
     with StopRequest() as stop, ProgressLine("steps") as line:
         summary = design_by_fisher(
@@ -128,8 +128,8 @@ def compare_psf(
     device: Device = None,
 ) -> None:
     """Train the same network for each mask, and let all find the same emitters; the same command goes on."""
-    from ..jobs.compare import compare_masks, contenders_of
     from ..jobs.configure import find_experiment
+    from ..jobs.designing.compare import compare_masks, contenders_of
 
     experiment = find_experiment(config, assignments or ())
     try:

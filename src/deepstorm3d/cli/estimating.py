@@ -15,7 +15,7 @@ from .options import Assignments, Overwrite, frame_range, region
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from ..jobs.estimate import Estimate
+    from ..jobs.calibrating.estimate import Estimate
 
 __all__ = ["estimate"]
 
@@ -66,9 +66,9 @@ def estimate(
 ) -> None:
     """Estimate photons, density, background and camera noise from a movie: an experiment to train with."""
     from ..io.movies.preparation import Prepared
+    from ..jobs.calibrating.estimate import estimate_movie
     from ..jobs.configure import find_experiment
-    from ..jobs.estimate import estimate_movie
-    from ..jobs.excerpt import Excerpt
+    from ..jobs.localizing.excerpt import Excerpt
 
     prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
     excerpt = Excerpt(movie, frame_range(frames), region(roi), prepared, partial)

@@ -15,7 +15,7 @@ from .progress import ProgressLine
 
 if TYPE_CHECKING:
     from ..analysis.figures.limit import Bounds, MaskLimits
-    from ..jobs.limit_report import LimitReport
+    from ..jobs.simulating.limit_report import LimitReport
 
 __all__ = ["limit"]
 
@@ -58,9 +58,9 @@ def limit(
 ) -> None:
     """Tell how well anyone could localize: the Cramér-Rao bound against depth, photons, background, density."""
     from ..io.parts import claim_name
-    from ..jobs import limit as job
     from ..jobs.configure import find_experiment
-    from ..jobs.limit_report import draw_report, write_report
+    from ..jobs.simulating import limit as job
+    from ..jobs.simulating.limit_report import draw_report, write_report
 
     experiment = find_experiment(config, assignments or ())
     for path in (out, csv):

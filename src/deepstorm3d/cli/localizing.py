@@ -34,7 +34,7 @@ from .options import Device, MaskFile, ModelName, Overwrite, chosen_device, fram
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from ..jobs.localize import LocalizeSummary
+    from ..jobs.localizing.localize import LocalizeSummary
 
 __all__ = ["localize", "regenerate"]
 
@@ -64,11 +64,11 @@ def localize(
 ) -> None:
     """Find every molecule of a movie. Ctrl-C keeps what is done: --resume goes on."""
     from ..io.movies.preparation import Prepared
-    from ..jobs.cluster import cluster_workers
-    from ..jobs.excerpt import Excerpt
-    from ..jobs.localize import localize_movie
-    from ..jobs.preview import preview_movie
-    from ..jobs.recipe import Recipe
+    from ..jobs.localizing.cluster import cluster_workers
+    from ..jobs.localizing.excerpt import Excerpt
+    from ..jobs.localizing.localize import localize_movie
+    from ..jobs.localizing.preview import preview_movie
+    from ..jobs.localizing.recipe import Recipe
 
     prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
     excerpt = Excerpt(movie, frame_range(frames), region(roi), prepared, partial, follow)
@@ -137,10 +137,10 @@ def regenerate(
     """Draw a frame beside the image that its list predicts, the residual, and how well the list explains it."""
     from ..io.movies.preparation import Prepared
     from ..io.parts import claim_name
-    from ..jobs.excerpt import Excerpt
-    from ..jobs.models import find_model
-    from ..jobs.pipeline import load_pipeline
-    from ..jobs.regenerate import regenerate_frame
+    from ..jobs.localizing.excerpt import Excerpt
+    from ..jobs.localizing.models import find_model
+    from ..jobs.localizing.pipeline import load_pipeline
+    from ..jobs.localizing.regenerate import regenerate_frame
 
     claim_name(out, overwrite=overwrite)
     report = regenerate_frame(

@@ -16,7 +16,7 @@ from .options import Assignments, Device, Overwrite, chosen_device, nanometres
 from .progress import ProgressLine, duration
 
 if TYPE_CHECKING:
-    from ..jobs.runs import Run
+    from ..jobs.training.runs import Run
     from ..training.loop import Progress
 
 __all__ = ["Config", "TrainingView", "claim_run", "simulate", "train"]
@@ -74,8 +74,8 @@ def simulate(
 ) -> None:
     """Simulate a movie as the camera of an experiment would record it, and the list of what is in it."""
     from ..jobs.configure import find_experiment
-    from ..jobs.simulate import LIGHT_HELD, simulate_movie
-    from ..jobs.specimen import Specimen
+    from ..jobs.simulating.simulate import LIGHT_HELD, simulate_movie
+    from ..jobs.simulating.specimen import Specimen
 
     experiment = find_experiment(config, assignments or ())
     with ProgressLine("frames") as line:
@@ -126,8 +126,8 @@ def train(
 ) -> None:
     """Train the experiment's network on frames simulated on the fly; Ctrl-C keeps what is done (--resume)."""
     from ..jobs.configure import find_experiment
-    from ..jobs.runs import Run
-    from ..jobs.train import train_model
+    from ..jobs.training.runs import Run
+    from ..jobs.training.train import train_model
 
     experiment = find_experiment(config, assignments or ())
     place = chosen_device(device)

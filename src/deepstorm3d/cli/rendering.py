@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ..analysis.canvas import Method
     from ..analysis.rendering import DepthRendering, Section
     from ..analysis.sections import Axis, Interval
-    from ..jobs.render import Drawing
-    from ..jobs.render_beside import Beside
+    from ..jobs.lists.render import Drawing
+    from ..jobs.lists.render_beside import Beside
 
 __all__ = ["render"]
 
@@ -111,8 +111,8 @@ def render(
     """Draw the super-resolved image: coloured by depth, from three sides, in sections, as a stack."""
     from ..analysis.rendering import Look
     from ..analysis.sections import Box
-    from ..jobs.render import Drawing, render_section_table, render_table
-    from ..jobs.render_beside import render_beside
+    from ..jobs.lists.render import Drawing, render_section_table, render_table
+    from ..jobs.lists.render_beside import render_beside
 
     _refuse_together(section, stack, beside)
     box = Box(_interval("x", x), _interval("y", y), _interval("z", z))
@@ -183,7 +183,7 @@ def _plane(text: str) -> tuple[Axis, float]:
 
 
 def _stack(locs: Path, out: Path, plane_nm: float, drawing: Drawing, *, overwrite: bool) -> None:
-    from ..jobs.render import render_stack_table
+    from ..jobs.lists.render import render_stack_table
 
     stack = render_stack_table(locs, out, drawing, plane_nm=plane_nm, overwrite=overwrite)
     (planes, height, width), pixel_nm = stack.shape, 1000 * stack.canvas.pixel_um

@@ -46,7 +46,7 @@ def report(
 ) -> None:
     """Write one HTML page on a list: conditions, picture, quality, drift, resolution, steps."""
     from ..errors import InputError
-    from ..jobs.models import find_model
+    from ..jobs.localizing.models import find_model
     from ..jobs.report import Overlays, write_report
 
     if (movie is None) != (model is None):

@@ -13,7 +13,7 @@ from .options import Assignments, Overwrite
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from ..jobs.models import ModelCard
+    from ..jobs.localizing.models import ModelCard
 
 __all__ = ["config", "demo", "models"]
 
@@ -77,7 +77,7 @@ def _list(context: typer.Context) -> None:
     """The built-in models: what each is for and how well it does."""
     if context.invoked_subcommand is not None:
         return
-    from ..jobs.models import list_models
+    from ..jobs.localizing.models import list_models
 
     cards = list_models()
     if not cards:
@@ -111,7 +111,7 @@ def show(
     overwrite: Overwrite = False,
 ) -> None:
     """Everything about one model: PSF, depth, density, photons, measured figures."""
-    from ..jobs.models import describe_model, export_model, find_model
+    from ..jobs.localizing.models import describe_model, export_model, find_model
 
     _print_card(describe_model(find_model(name), name))
     if export is not None:

@@ -54,9 +54,9 @@ def axial_scan(
 ) -> None:
     """Find 3D positions in a z-stack of the standard PSF: an approximate truth for a snapshot with a mask."""
     from ..io.movies.preparation import Prepared
-    from ..jobs.axial_scan import scan_stack
+    from ..jobs.calibrating.axial_scan import scan_stack
     from ..jobs.configure import find_experiment
-    from ..jobs.excerpt import Excerpt
+    from ..jobs.localizing.excerpt import Excerpt
 
     picture = out.with_suffix(".png") if picture is None else picture
     excerpt = Excerpt(stack, frame_range(frames), region(roi), Prepared(flip=flip, transpose=transpose))

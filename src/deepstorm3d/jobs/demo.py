@@ -15,13 +15,13 @@ from ..analysis.metrics import score_with_intervals
 from ..analysis.rendering import render_depth
 from ..emitters import Emitters, Localizations
 from ..io.tables import read_table, read_truth
-from .excerpt import Excerpt
-from .localize import localize_movie
-from .models import find_model
-from .pipeline import experiment_of, load_pipeline
-from .regenerate import regenerate_frame
-from .simulate import simulate_movie
-from .specimen import Specimen
+from .localizing.excerpt import Excerpt
+from .localizing.localize import localize_movie
+from .localizing.models import find_model
+from .localizing.pipeline import experiment_of, load_pipeline
+from .localizing.regenerate import regenerate_frame
+from .simulating.simulate import simulate_movie
+from .simulating.specimen import Specimen
 
 __all__ = ["DemoFiles", "DemoResult", "run_demo"]
 

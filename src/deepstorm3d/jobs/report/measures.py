@@ -10,7 +10,7 @@ from ...analysis.figures.resolution import resolution_figure
 from ...emitters import Localizations
 from ...errors import InputError
 from ...io.tables.header import TableHeader
-from ..resolution import resolution_of
+from ..lists.resolution import resolution_of
 from .parts import Facts, Figure, Section, drawn
 
 __all__ = ["drift_sections", "resolution_section"]

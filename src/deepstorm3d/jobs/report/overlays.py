@@ -17,9 +17,9 @@ from ...io.movies.preparation import Prepared
 from ...io.tables.header import TableHeader
 from ...localizer.modelfile import ModelFile
 from ...spec import spec_from_mapping
-from ..excerpt import Excerpt, OpenExcerpt
-from ..pipeline import Pipeline, load_pipeline
-from ..regenerate import explain_frame
+from ..localizing.excerpt import Excerpt, OpenExcerpt
+from ..localizing.pipeline import Pipeline, load_pipeline
+from ..localizing.regenerate import explain_frame
 from .parts import Figure, Section
 
 __all__ = ["Overlays", "overlay_section"]

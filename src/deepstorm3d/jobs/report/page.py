@@ -12,7 +12,7 @@ from pathlib import Path
 from ... import __version__
 from ...errors import InputError
 from ...io.parts import claim_name, explain_write_errors, write_text_atomically
-from ..reading import read_localizations
+from ..lists.reading import read_localizations
 from .measures import drift_sections, resolution_section
 from .overlays import Overlays, overlay_section
 from .parts import Section

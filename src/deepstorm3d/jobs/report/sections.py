@@ -22,7 +22,7 @@ from ...errors import InputError
 from ...io.tables.header import TableHeader
 from ...spec import spec_from_mapping, spec_rows
 from ..experiment import Experiment
-from ..render import AS_USUAL
+from ..lists.render import AS_USUAL
 from .parts import Facts, Figure, Section, drawn
 
 __all__ = [

@@ -1,0 +1,137 @@
+"""How bead stacks were recorded, and what is read of them by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...calibration.images import Moves
+from ...calibration.retrieve import largest_side
+from ...calibration.travel import check_positions, even_positions
+from ...errors import InputError
+from ...optics.masks import PhaseMask
+from ...optics.model import build_psf
+from ..experiment import Experiment
+from .bead_stacks import BeadStacks, read_bead_stacks, read_positions
+
+__all__ = ["BLUR_OF_MOLECULES", "BeadSettings", "read_beads"]
+
+# Share of a bead's light that its image should hold, and the smallest and largest side, px.
+_LIGHT, _SIDES = 0.85, (31, 73)
+BLUR_OF_MOLECULES = 1.0
+
+
+@dataclass(frozen=True)
+class BeadSettings:
+    """How the stacks were recorded.
+
+    moves: what changes from slice to slice;  step_um: between slices (negative: the other way);  first_um:
+    position of the first;  positions: file with one position a slice, instead of both;  bead_um: diameter
+    of the beads;  bead_z_um: height of their middle over the coverslip (None: half the diameter);
+    frames_per_slice: exposures of one slice;  side_px: of the image of a bead (None: by its light).
+    Raises InputError for positions given twice, and a step of 0.
+    """
+
+    moves: Moves = "objective"
+    step_um: float | None = None
+    first_um: float | None = None
+    positions: Path | None = None
+    bead_um: float = 0.1
+    bead_z_um: float | None = None
+    frames_per_slice: int = 1
+    side_px: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.positions is not None and (self.step_um is not None or self.first_um is not None):
+            raise InputError("give --positions, or --step-um and --first-um, not both")
+        if self.step_um == 0:
+            raise InputError("--step-um 0: the slices must differ in position")
+
+    @property
+    def depth_um(self) -> float:
+        """Depth of the beads, held in the fit; beyond the nominal one where that is what changes."""
+        if self.moves == "depth":
+            return 0.0
+        return self.bead_um / 2 if self.bead_z_um is None else self.bead_z_um
+
+
+def read_beads(
+    experiment: Experiment, beads: Sequence[Path], settings: BeadSettings, design: PhaseMask
+) -> BeadStacks:
+    """Find the beads of stacks and cut their images out.
+
+    design: what beads are looked for with.  Raises InputError for files or positions that do not fit, slices
+    out of order, too few slices, and no bead.
+    """
+    spec = experiment.psf.with_(aberrations={})
+    asked = experiment.z_um
+    given = None if settings.positions is None else read_positions(settings.positions)
+
+    def positions(slices: int) -> Tensor:
+        if given is None:
+            return even_positions(slices, settings.moves, asked, settings.step_um, settings.first_um)
+        if len(given) != slices:
+            raise InputError(
+                f"{settings.positions} has {len(given)} positions, the stack {slices} slices; write one "
+                "line a slice"
+            )
+        return given
+
+    def mean_image(side: int, position_um: Tensor) -> Tensor:
+        check_positions(position_um, experiment.microscope.wavelength)
+        psf = build_psf(spec, experiment.microscope, design, patch_px=side)
+        return _images_at(psf, position_um, settings).mean(0)
+
+    first = positions(_slices_of(beads[0], settings))
+    check_positions(first, experiment.microscope.wavelength)
+    side = settings.side_px or _side(experiment, design, first, settings)
+    if side % 2 == 0 or side > largest_side(experiment.microscope, spec):
+        raise InputError(
+            f"images of {side} px: give an odd side of at most {largest_side(experiment.microscope, spec)} px "
+            "(beyond, the image of the mask's pixels repeats)"
+        )
+    return read_bead_stacks(
+        beads,
+        experiment.camera,
+        positions,
+        lambda position_um: mean_image(side, position_um),
+        side,
+        settings.moves,
+        frames_per_slice=settings.frames_per_slice,
+    )
+
+
+def _slices_of(path: Path, settings: BeadSettings) -> int:
+    from ...io.movies import open_movie
+
+    with open_movie(path) as movie:
+        return movie.shape[0] // settings.frames_per_slice
+
+
+@torch.no_grad()
+def _images_at(psf: Any, position_um: Tensor, settings: BeadSettings) -> Tensor:
+    """What the PSF says of a bead at each position: (S, h, h)."""
+    position = position_um.float()
+    zero = torch.zeros_like(position)
+    blur = torch.full_like(position, BLUR_OF_MOLECULES)
+    if settings.moves == "depth":
+        return psf(torch.stack([zero, zero, position], 1), blur).values
+    return psf(torch.stack([zero, zero, zero + settings.depth_um], 1), blur, focus_um=position).values
+
+
+def _side(experiment: Experiment, design: PhaseMask, position_um: Tensor, settings: BeadSettings) -> int:
+    """Side of the smallest square that holds most of a bead's light in most slices, px, odd."""
+    spec = experiment.psf.with_(aberrations={})
+    widest = min(_SIDES[1], largest_side(experiment.microscope, spec))
+    images = _images_at(build_psf(spec, experiment.microscope, design, patch_px=widest), position_um, settings)
+    for side in range(_SIDES[0], widest, 6):
+        cut = (widest - side) // 2
+        inner = images[:, cut : widest - cut, cut : widest - cut].sum((1, 2))
+        if float(inner.quantile(0.2)) >= _LIGHT:
+            return side
+    return widest

@@ -1,0 +1,252 @@
+"""Bead stacks from files: positions of the slices, beads found, their images cut out in photons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...calibration.beads import find_beads
+from ...calibration.images import BeadImages, Moves
+from ...calibration.order import distance_of_slices, jumps, order_ratio
+from ...camera import Camera, load_maps, variance_terms
+from ...errors import InputError
+from ...fitting.likelihood import Likelihood
+from ...io.movies import open_movie
+
+__all__ = ["BeadPlace", "BeadStacks", "read_bead_stacks", "read_positions"]
+
+# A greatest count that so many pixels of a stack share is where the camera ends.
+_PLATEAU_PX, _PLATEAU_COUNTS = 12, 200
+# Share of a bead's slices with saturated pixels from which it is told.
+_OFTEN = 0.1
+# Slices that follow each other are this much more alike than any two, or their order is wrong.
+_SHUFFLED = 0.7
+
+Positions = Callable[[int], Tensor]
+
+
+@dataclass(frozen=True)
+class BeadPlace:
+    """Where a bead lies: number of its stack, column and row, px."""
+
+    stack: int
+    column: int
+    row: int
+
+
+@dataclass(frozen=True)
+class BeadStacks:
+    """All beads of all stacks.
+
+    images: of the beads;  places: of each bead;  warnings: sentences for the user, what was left out included.
+    """
+
+    images: BeadImages
+    places: tuple[BeadPlace, ...]
+    warnings: tuple[str, ...]
+
+
+def read_positions(path: Path) -> Tensor:
+    """Positions (S,) µm from a text file: one slice a line, the last number of the line; # begins a remark.
+
+    Raises InputError for a missing file, a line without a number, or no line at all.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the positions {path}: {error}") from error
+    values = []
+    for number, line in enumerate(lines, 1):
+        words = line.partition("#")[0].replace(",", " ").replace(";", " ").split()
+        if not words:
+            continue
+        try:
+            values.append(float(words[-1]))
+        except ValueError:
+            raise InputError(
+                f"{path}, line {number}: '{line.strip()[:40]}' ends in no number; write one position "
+                "a line, in µm"
+            ) from None
+        if not np.isfinite(values[-1]):
+            raise InputError(f"{path}, line {number}: the position is {values[-1]}; write a number, in µm")
+    if not values:
+        raise InputError(f"{path} holds no position; write one line for each slice, in µm")
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def read_bead_stacks(
+    paths: Sequence[Path],
+    camera: Camera,
+    positions: Positions,
+    template: Callable[[Tensor], Tensor],
+    side: int,
+    moves: Moves,
+    *,
+    frames_per_slice: int = 1,
+) -> BeadStacks:
+    """Find the beads of each stack and cut out their images.
+
+    positions: from a number of slices to their positions (S,) µm;  template: from those to the mean image of
+    a bead (h, h);  side: of the images, px;  frames_per_slice: exposures of one slice, added up.
+    Raises InputError where a stack cannot be read, its positions do not fit, or no bead is left.
+    """
+    parts: list[BeadImages] = []
+    places: list[BeadPlace] = []
+    warnings: list[str] = []
+    for number, path in enumerate(paths):
+        stack = _Stack(path, camera, frames_per_slice)
+        position_um = positions(stack.slices)
+        found = find_beads(stack.mean(), template(position_um), side)
+        label = f"{path.name}: " if len(paths) > 1 else ""
+        warnings += [label + sentence for sentence in (*stack.warnings(), *found.rejected)]
+        if not len(found.centre):
+            continue
+        likelihood = stack.images(found.centre, side)
+        count = len(found.centre)
+        bead = torch.arange(count).repeat_interleave(stack.slices)
+        plane = torch.arange(stack.slices).repeat(count)
+        part = BeadImages(likelihood, bead, plane, position_um.float()[plane], moves)
+        centres: list[list[int]] = found.centre.tolist()
+        warnings += [label + sentence for sentence in _check_slices(part, path, centres)]
+        parts.append(part)
+        places += [BeadPlace(number, column, row) for column, row in centres]
+    if not parts:
+        raise InputError(_no_bead(warnings, side))
+    return BeadStacks(_joined(parts), tuple(places), tuple(warnings))
+
+
+def _no_bead(warnings: Sequence[str], side: int) -> str:
+    why = "; ".join(sentence for sentence in warnings[:4]) or "no spot stands out from the background"
+    return f"no bead can be used: {why}. Each bead needs {side} px for itself (--side-px), away from the border"
+
+
+class _Stack:
+    """One file, read slice by slice."""
+
+    def __init__(self, path: Path, camera: Camera, frames_per_slice: int) -> None:
+        self.path, self.camera, self.each = path, camera, frames_per_slice
+        self.maps = load_maps(camera)
+        with open_movie(path) as movie:
+            self.frames, self.height, self.width = movie.shape
+            self.whole_numbers = movie.dtype.kind in "iu"
+        if self.frames % self.each:
+            raise InputError(
+                f"{path}: {self.frames} frames are no multiple of the {self.each} frames of a slice "
+                "(--frames-per-slice)"
+            )
+        self.slices = self.frames // self.each
+        self.greatest, self.at_greatest = -np.inf, 0
+
+    def counts(self) -> Any:
+        """The frames one after the other, (H, W) float32 counts."""
+        with open_movie(self.path) as movie:
+            for frame in range(self.frames):
+                yield frame, np.asarray(movie.read(frame, frame + 1)[0], dtype=np.float32)
+
+    def photons(self, counts: Any) -> Tensor:
+        """(H, W) photons."""
+        return self.camera.to_photons(torch.from_numpy(counts)[None], self.maps)[0]
+
+    def mean(self) -> Tensor:
+        """Mean of all frames, photons; the greatest count is noted on the way."""
+        total = torch.zeros(self.height, self.width)
+        for _, counts in self.counts():
+            total += self.photons(counts)
+            here = float(counts.max())
+            if here > self.greatest:
+                self.greatest, self.at_greatest = here, 0
+            if here == self.greatest:
+                self.at_greatest += int((counts == here).sum())
+        return total / self.frames
+
+    @property
+    def saturation(self) -> float:
+        """Count from which a pixel is full: the camera's, or where the counts of this stack end."""
+        plateau = self.whole_numbers and self.greatest > _PLATEAU_COUNTS and self.at_greatest >= _PLATEAU_PX
+        return min(self.camera.saturation, self.greatest) if plateau else self.camera.saturation
+
+    def warnings(self) -> list[str]:
+        """What the counts tell."""
+        if self.saturation < self.camera.saturation:
+            return [
+                f"{self.at_greatest} pixels have the greatest count, {self.greatest:.0f}: the camera ends "
+                f"there, not at {self.camera.saturation:.0f}; they are left out (set camera.saturation)"
+            ]
+        return []
+
+    def images(self, centre: Tensor, side: int) -> Likelihood:
+        """Images of beads, one bead after the other: (beads · slices, side, side), full pixels left out."""
+        half = side // 2
+        images = torch.zeros(len(centre), self.slices, side, side)
+        weight = torch.ones_like(images)
+        full = self.saturation
+        for frame, counts in self.counts():
+            photons, slice_ = self.photons(counts), frame // self.each
+            free = torch.from_numpy(counts < full)
+            for bead, (column, row) in enumerate(centre.tolist()):
+                box = (slice(row - half, row + half + 1), slice(column - half, column + half + 1))
+                images[bead, slice_] += photons[box]
+                weight[bead, slice_] *= free[box]
+        excess, variance = variance_terms(self.camera)
+        anything_full = bool((weight == 0).any())
+        return Likelihood(
+            images.flatten(0, 1),
+            excess,
+            max(0.0, variance) * self.each,
+            weight.flatten(0, 1) if anything_full else None,
+        )
+
+
+def _check_slices(part: BeadImages, path: Path, centres: list[list[int]]) -> list[str]:
+    """Raises InputError for slices out of order; sentences about odd slices and full pixels."""
+    brightest = part.select(part.bead == 0)
+    distance = distance_of_slices(brightest.likelihood)
+    ratio = order_ratio(distance, brightest.position_um)
+    if len(brightest) >= 6 and ratio > _SHUFFLED:
+        raise InputError(
+            f"{path}: slices that follow each other in position are hardly more alike than any two "
+            f"({100 * ratio:.0f} % of the mean difference); are the positions in the order of the frames?"
+        )
+    odd = [int(brightest.plane[k]) for k in jumps(distance, brightest.position_um)]
+    told = [
+        f"slice {k} is unlike both its neighbours: a jump of the stage, or a slice out of order" for k in odd
+    ]
+    if part.likelihood.weight is not None:
+        full = (part.likelihood.weight == 0).flatten(1).any(1)
+        for bead, (column, row) in enumerate(centres):
+            share = float(full[part.bead == bead].float().mean())
+            if share > _OFTEN:
+                told.append(
+                    f"bead at column {column}, row {row}: saturated in {100 * share:.0f} % of its slices; "
+                    "full pixels are left out, expose shorter"
+                )
+    return told
+
+
+def _joined(parts: Sequence[BeadImages]) -> BeadImages:
+    """Beads of several stacks as beads of one."""
+    first = parts[0].likelihood
+    weights = [p.likelihood.weight for p in parts]
+    weight = None
+    if any(w is not None for w in weights):
+        weight = torch.cat(
+            [
+                torch.ones_like(p.likelihood.frames) if w is None else w
+                for p, w in zip(parts, weights, strict=True)
+            ]
+        )
+    frames = torch.cat([p.likelihood.frames for p in parts])
+    before = np.cumsum([0, *(p.beads for p in parts)])
+    return BeadImages(
+        Likelihood(frames, first.excess, first.read_variance, weight),
+        torch.cat([p.bead + int(n) for p, n in zip(parts, before[:-1], strict=True)]),
+        torch.cat([p.plane for p in parts]),
+        torch.cat([p.position_um for p in parts]),
+        parts[0].moves,
+    )

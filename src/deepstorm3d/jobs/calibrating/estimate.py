@@ -1,0 +1,313 @@
+"""Estimate: photons, density, background and noise from a movie, as an experiment to train with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...analysis.figures.likeness import likeness_figure
+from ...analysis.likeness import Likeness, compare_frames
+from ...calibration.camera_match import CameraMatch, match_camera, noise_over_field
+from ...calibration.noise import dark_level
+from ...calibration.scene_match import SceneGuess, SceneMatch, match_scene, simulate_guess
+from ...calibration.signal import LightModel, measure_light
+from ...camera import Camera, EmccdCamera, MinimumSubtractedCamera, variance_terms
+from ...errors import InputError
+from ...io.movies import open_movie
+from ...io.parts import claim_name
+from ...optics.model import tabulate
+from ...optics.tabulated import TabulatedPSF
+from ...simulation.backgrounds import NoBackground, SuperGaussianBackground, UniformBackground
+from ...simulation.priors import Count, DensityCount, EmitterPrior, FixedCount, Scene, UniformCount
+from ..experiment import Experiment, experiment_mask, write_experiment
+from ..localizing.excerpt import Excerpt, OpenExcerpt
+from ..simulating.simulate import patch_for_light
+
+__all__ = ["Estimate", "estimate_movie"]
+
+_SAMPLE_PIXELS, _SAMPLE_FRAMES = 2**23, 200
+_DEPTHS = 12
+_SEED = 4_000_037
+# Share of the real field's change of level that the simulated one must have, or another kind of background
+# serves.
+_UNEVEN = 0.35
+_DIGITS = 3
+# Relative spread of brightness above which something else than brightness must differ.
+_WIDEST_SPREAD = 1.2
+_PIXEL_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a movie says of its own set-up.
+
+    experiment: complete, with the new values;  changes: key, old and new value of each that changed;  frames:
+    how many of the movie were looked at;  camera, scene: how they were found;  likeness: of simulated to real
+    frames; warnings, notes: in words.
+    """
+
+    experiment: Experiment
+    changes: list[tuple[str, Any, Any]]
+    frames: int
+    camera: CameraMatch
+    scene: SceneMatch
+    likeness: Likeness
+    warnings: list[str]
+    notes: list[str]
+
+
+def estimate_movie(
+    excerpt: Excerpt,
+    experiment: Experiment,
+    out: Path,
+    *,
+    picture: Path | None = None,
+    dark: Path | None = None,
+    baseline: float | None = None,
+    scene: str | None = None,
+    seed: int | None = None,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Estimate:
+    """Estimate from a sample of frames, write the experiment, and draw simulated beside real frames.
+
+    experiment: the set-up; optics, mask and depth range are taken as true;  picture: beside `out` where left
+    out; dark: a movie without light;  baseline: ADU, where it is known;  scene: which one changes, the first
+    else.
+    Raises InputError where the movie does not fit the experiment or cannot be estimated from.
+    """
+    picture = out.with_suffix(".png") if picture is None else picture
+    for path in (out, picture):
+        claim_name(path, overwrite=overwrite)
+    counts, whole = _sample(excerpt, experiment.microscope.pixel_um)
+    level = None
+    if dark is not None:
+        with open_movie(dark) as movie:
+            frames = movie.read(0, min(movie.shape[0], _SAMPLE_FRAMES))
+            level = dark_level(torch.from_numpy(frames.astype(np.float32)), whole=frames.dtype.kind in "iu")
+    camera = match_camera(counts, experiment.camera, dark=level, baseline=baseline, whole=whole)
+    chosen = experiment.scene(scene)
+    psf = _psf(experiment, chosen)
+    photons = camera.camera.to_photons(counts)
+    if isinstance(camera.camera, MinimumSubtractedCamera):
+        # How noisy the dark pixels are is known once it is known how much of the light is molecules.
+        light = measure_light(photons, _light_model(psf, chosen, camera.camera, experiment))
+        quieter = noise_over_field(counts, camera.camera, light.background)
+        camera = replace(camera, camera=quieter)
+    found, used, notes = _scene(
+        photons, chosen, camera.camera, psf, experiment, seed=seed, on_progress=on_progress
+    )
+    final = _experiment(experiment, scene, used, found.guess, camera.camera)
+    simulated = simulate_guess(
+        found.guess, used, camera.camera, psf, tuple(counts.shape), seed=(seed or experiment.seed) + _SEED + 1
+    )
+    real, made = (camera.camera.to_photons(each).double().numpy() for each in (counts, simulated))
+    likeness = compare_frames(real, made)
+    write_experiment(final, out)
+    line = camera.line
+    likeness_figure(
+        real,
+        made,
+        (line.mean.numpy(), line.variance.numpy(), line.slope, line.zero),
+        likeness,
+        picture,
+        pixel_um=experiment.microscope.pixel_um,
+        unit="counts" if isinstance(camera.camera, MinimumSubtractedCamera) else "photons",
+        title=f"{excerpt.movie.name} beside frames simulated with {out.name}",
+    )
+    warnings = [*camera.warnings, *_doubts(found, final.scene(scene).emitters)]
+    complaints = likeness.complaints()
+    if complaints:
+        warnings.append("the simulated frames do not look like the real ones: " + "; ".join(complaints))
+    return Estimate(
+        experiment=final,
+        changes=_changes(experiment.to_mapping(), final.to_mapping()),
+        frames=len(counts),
+        camera=camera,
+        scene=found,
+        likeness=likeness,
+        warnings=warnings,
+        notes=[*camera.notes, *notes],
+    )
+
+
+def _sample(excerpt: Excerpt, pixel_um: float) -> tuple[Tensor, bool]:
+    """Frames spread evenly over the excerpt, (B, H, W) float32, and whether the file holds whole numbers."""
+    with excerpt.open() as source:
+        _check_pixel(source, pixel_um)
+        height, width = source.size
+        first, last = source.span[0], source.last
+        most = int(np.clip(_SAMPLE_PIXELS // (height * width), 1, _SAMPLE_FRAMES))
+        numbers = np.unique(np.linspace(first, last - 1, min(most, last - first)).round().astype(int))
+        inside = [n for n in numbers.tolist() if not any(a <= n < b for a, b in source.movie.gaps)]
+        if not inside:
+            raise InputError(f"{excerpt.movie}: none of these frames can be read")
+        frames = [source.read(n, n + 1) for n in inside]
+    stack = np.concatenate(frames)
+    return torch.from_numpy(stack.astype(np.float32)), stack.dtype.kind in "iu"
+
+
+def _check_pixel(source: OpenExcerpt, pixel_um: float) -> None:
+    said = source.movie.pixel_um
+    if said is not None and abs(said / pixel_um - 1) > _PIXEL_TOLERANCE:
+        raise InputError(
+            f"{source.movie.path} says its pixels are {1000 * said:.1f} nm, the experiment's are "
+            f"{1000 * pixel_um:.1f} nm: correct camera_pitch or magnification, or the file's header"
+        )
+
+
+def _psf(experiment: Experiment, scene: Scene) -> TabulatedPSF:
+    mask = experiment_mask(experiment)
+    patch, _ = patch_for_light(experiment, mask)
+    spec = experiment.psf.with_(patch_px=patch)
+    return tabulate(spec, experiment.microscope, mask, scene.emitters.z_um, experiment.blur_px)
+
+
+def _light_model(psf: TabulatedPSF, scene: Scene, camera: Camera, experiment: Experiment) -> LightModel:
+    """Images at depths spread evenly, each at a random place in its pixel."""
+    low, high = scene.emitters.z_um
+    blur = scene.emitters.blur_px or (experiment.psf.blur_px, experiment.psf.blur_px)
+    z = low + (high - low) * (torch.arange(_DEPTHS) + 0.5) / _DEPTHS
+    place = (torch.rand(_DEPTHS, 2, generator=torch.Generator().manual_seed(0)) - 0.5) * psf.pixel_um
+    with torch.no_grad():
+        spots = psf(torch.cat([place, z[:, None]], 1), torch.full((_DEPTHS,), sum(blur) / 2)).values
+    subtracted = isinstance(camera, MinimumSubtractedCamera)
+    own = camera.noise if isinstance(camera, MinimumSubtractedCamera) else ()
+    read_variance = sum(level**2 for level in own) / 2 if subtracted else variance_terms(camera)[1]
+    return LightModel(
+        spots=spots,
+        read_variance=read_variance,
+        counted=not subtracted,
+        multiplied=isinstance(camera, EmccdCamera) and camera.em_gain > 1,
+        border_px=max(0, round(sum(scene.emitters.margin_px) / 2)),
+    )
+
+
+def _scene(
+    photons: Tensor,
+    scene: Scene,
+    camera: Camera,
+    psf: TabulatedPSF,
+    experiment: Experiment,
+    *,
+    seed: int | None,
+    on_progress: Callable[[int, int], None],
+) -> tuple[SceneMatch, Scene, list[str]]:
+    """The match, and the scene with the kind of background that it is for."""
+    model = _light_model(psf, scene, camera, experiment)
+    number = (experiment.seed if seed is None else seed) + _SEED
+
+    def match(like: Scene) -> SceneMatch:
+        return match_scene(photons, like, camera, psf, model, seed=number, on_progress=on_progress)
+
+    subtracted = isinstance(camera, MinimumSubtractedCamera)
+    if isinstance(scene.background, NoBackground) and not subtracted:
+        scene = scene.with_(background=UniformBackground())
+    found = match(scene)
+    real, made = found.uneven
+    other = None
+    if isinstance(scene.background, UniformBackground) and real - made > _UNEVEN:
+        other = SuperGaussianBackground()
+    elif isinstance(scene.background, SuperGaussianBackground) and made - real > _UNEVEN:
+        other = UniformBackground()
+    if other is None or subtracted:
+        return found, scene, []
+    changed = scene.with_(background=other)
+    again = match(changed)
+    if abs(again.uneven[0] - again.uneven[1]) >= abs(real - made):
+        return found, scene, []
+    note = (
+        f"the level changes over the field by {real:.2f} of its mean, with the experiment's background it "
+        f"would by {made:.2f}: another kind of background was taken ({other.kind})"
+    )
+    return again, changed, [note]
+
+
+def _experiment(
+    experiment: Experiment, name: str | None, scene: Scene, guess: SceneGuess, camera: Camera
+) -> Experiment:
+    """The experiment with the numbers found, rounded to what they are worth."""
+    key = name if name is not None else next(iter(experiment.scenes))
+    found = guess.scene(scene)
+    count = experiment.scene(name).emitters.count
+    count = _count_like(count, found.emitters.count, found.emitters, experiment)
+    emitters = found.emitters.with_(count=count)
+    scenes = {**experiment.scenes, key: found.with_(emitters=emitters)}
+    changed = experiment.with_(camera=guess.camera(camera), scenes=scenes)
+    return Experiment.model_validate(_rounded(changed.to_mapping(), experiment.to_mapping()))
+
+
+def _count_like(old: Count, new: Count, prior: EmitterPrior, experiment: Experiment) -> Count:
+    """Numbers in a frame of the experiment where it counts in numbers, else a density."""
+    if isinstance(old, DensityCount) or not isinstance(new, DensityCount):
+        return new
+    border = sum(prior.margin_px)
+    height, width = (side - border for side in experiment.frame_px)
+    area = height * width * experiment.microscope.pixel_um**2
+    low, high = round(new.low * area), round(new.high * area)
+    return FixedCount(count=high) if low == high else UniformCount(low=low, high=high)
+
+
+def _rounded(new: Any, old: Any) -> Any:
+    """Numbers that changed, to three digits; those that did not, as they were."""
+    if isinstance(new, dict):
+        return {
+            key: _rounded(value, old.get(key) if isinstance(old, dict) else None) for key, value in new.items()
+        }
+    if isinstance(new, list):
+        before = old if isinstance(old, list) and len(old) == len(new) else [None] * len(new)
+        return [_rounded(value, other) for value, other in zip(new, before, strict=True)]
+    if isinstance(new, float) and new != old:
+        return float(f"{new:.{_DIGITS}g}") if abs(new) < 1000 else float(round(new, -1))
+    return new
+
+
+def _changes(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    """Keys whose values differ, with both."""
+    if isinstance(old, dict) and isinstance(new, dict) and old.get("kind") == new.get("kind"):
+        keys = list(dict.fromkeys([*old, *new]))
+        return [
+            row
+            for key in keys
+            for row in _changes(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+        ]
+    return [] if old == new else [(path, old, new)]
+
+
+def _doubts(found: SceneMatch, prior: EmitterPrior) -> list[str]:
+    """What makes the scene's numbers uncertain, or unfit to learn from."""
+    warnings = []
+    drawn = prior.photons.draw(4000, torch.Generator().manual_seed(0))
+    labelled = float((drawn >= prior.min_photons).float().mean())
+    if labelled < 0.5:
+        warnings.append(
+            f"only {labelled:.0%} of the molecules have the {prior.min_photons:,.0f} photons from which on the "
+            "network is taught to find them (min_photons, unchanged)"
+        )
+    if found.guess.photon_spread > _WIDEST_SPREAD:
+        warnings.append(
+            "the brightness seems to differ more than that of molecules: they may stand in clusters, or be "
+            "out of focus; estimate from a region that they fill evenly (--roi), and see whether the "
+            "picture gets better"
+        )
+    sigma = found.light.sigma
+    if not np.isfinite(sigma[0]):
+        warnings.append(
+            "too few frames to say how certain the figures are and how they change over frames: widen the "
+            "ranges by hand"
+        )
+    for name, value in (("density", sigma[0]), ("photons", sigma[1])):
+        if value > 0.15:
+            warnings.append(f"the {name} is uncertain by {value:.0%} (one σ over frames): give more frames")
+    for name, value in zip(("density", "photons"), found.corrections, strict=True):
+        if not 0.5 < value < 2:
+            warnings.append(
+                f"simulations moved the {name} by a factor of {value:.2f}: the estimate is not reliable here"
+            )
+    return warnings

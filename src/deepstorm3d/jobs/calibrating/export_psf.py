@@ -1,0 +1,54 @@
+"""Write the PSF of an experiment for the fitters of other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ...io.masks import read_mask
+from ...io.psfs import claim_psf, write_psf
+from ...optics.masks import PixelMask
+from ...optics.model import build_psf, extent_px
+from ...optics.volume import sample_volume
+from ...psf_volume import PSFVolume
+from ..experiment import Experiment, experiment_mask
+
+__all__ = ["export_psf"]
+
+# A spline file holds 64 numbers for each pixel and plane: wider ones fill memory and slow the fitters down.
+_WIDEST_PX = 51
+_LIGHT = 0.9
+
+
+def export_psf(
+    experiment: Experiment,
+    out: Path,
+    *,
+    mask: Path | None = None,
+    z_um: tuple[float, float] | None = None,
+    step_nm: float = 50.0,
+    patch_px: int | None = None,
+    overwrite: bool = False,
+) -> PSFVolume:
+    """Sample the exact PSF in planes, and write them in the format of the ending (`io.psfs`).
+
+    mask: file of another mask than the experiment's;  z_um: depth range, None: of all scenes;
+    step_nm: from plane to plane;  patch_px: side, odd; None: the smallest that holds 90 % of the light at every
+    depth, at most 51.  Returns the planes.
+    Raises InputError where mask or patch do not fit, or the file cannot be written.
+    """
+    claim_psf(out, overwrite=overwrite)
+    if mask is None:
+        phase = experiment_mask(experiment)
+    else:
+        phase = PixelMask(torch.from_numpy(read_mask(mask)).float())
+    depth = experiment.z_um if z_um is None else z_um
+    if patch_px is None:
+        widest = min(_WIDEST_PX, experiment.psf.patch_px)
+        narrow = build_psf(experiment.psf, experiment.microscope, phase, patch_px=widest)
+        patch_px = max(11, extent_px(narrow, depth, _LIGHT))
+    psf = build_psf(experiment.psf, experiment.microscope, phase, patch_px=patch_px)
+    volume = sample_volume(psf, depth, step_nm / 1000)
+    write_psf(out, volume, overwrite=overwrite)
+    return volume

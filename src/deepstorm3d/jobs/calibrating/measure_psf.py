@@ -1,0 +1,118 @@
+"""Measure the PSF itself from stacks of beads, without a model of the optics; spline fitters read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...analysis.figures.psf import psf_figure
+from ...calibration.average import Averaged, average_beads
+from ...calibration.images import BeadImages
+from ...calibration.travel import travel_for_depths
+from ...errors import InputError
+from ...io.parts import claim_name
+from ...io.psfs import claim_psf, write_psf
+from ...psf_volume import PSFVolume
+from ..experiment import Experiment, whole_mask
+from .bead_settings import BeadSettings, read_beads
+from .bead_stacks import BeadPlace
+
+__all__ = ["MeasuredPSF", "measure_psf"]
+
+_FEWEST_PLANES = 4
+
+
+@dataclass(frozen=True)
+class MeasuredPSF:
+    """volume: the PSF in planes of even depth;  places: of the beads;  averaged: how they agree;  warnings."""
+
+    volume: PSFVolume
+    places: tuple[BeadPlace, ...]
+    averaged: Averaged
+    warnings: tuple[str, ...]
+
+
+def measure_psf(
+    experiment: Experiment,
+    beads: Sequence[Path],
+    settings: BeadSettings,
+    out: Path,
+    *,
+    picture: Path | None = None,
+    overwrite: bool = False,
+) -> MeasuredPSF:
+    """Find beads, register and average them (`average_beads`), and write the planes (`io.psfs`).
+
+    experiment: its camera, its pixel, and the mask that beads are looked for with. Where the objective moved,
+    the focus at which a bead on the coverslip looks like a molecule at a depth gives the depth of each slice
+    (`travel_for_depths`): the spherical aberration that grows with depth is not in such a stack.
+    Raises InputError where `read_beads` does, where stacks have other slices than the first, and where the
+    output cannot be written.
+    """
+    picture = out.with_suffix(".png") if picture is None else picture
+    claim_psf(out, overwrite=overwrite)
+    claim_name(picture, overwrite=overwrite)
+    stacks = read_beads(experiment, beads, settings, whole_mask(experiment))
+    images = stacks.images
+    position = _positions(images)
+    averaged = average_beads(*_by_bead(images, len(position)))
+    depth = _depths(experiment, settings, position)
+    volume = _evenly(averaged.values, depth, experiment.microscope.pixel_um)
+    write_psf(out, volume, overwrite=overwrite)
+    psf_figure(volume, picture, title=f"{int(averaged.used.sum())} of {len(stacks.places)} beads, {out.name}")
+    return MeasuredPSF(volume, stacks.places, averaged, (*stacks.warnings, *_odd(stacks.places, averaged)))
+
+
+def _positions(images: BeadImages) -> Tensor:
+    """Positions (S,) of the slices, the same for every bead."""
+    position = images.position_um[images.bead == 0]
+    for bead in range(1, images.beads):
+        own = images.position_um[images.bead == bead]
+        if own.shape != position.shape or not torch.allclose(own, position):
+            raise InputError("the stacks differ in their slices: measure each by itself, or record them alike")
+    return position
+
+
+def _by_bead(images: BeadImages, slices: int) -> tuple[Tensor, Tensor | None]:
+    """Frames (B, S, h, h) and their weights."""
+    shape = (images.beads, slices)
+    weight = images.likelihood.weight
+    return images.likelihood.frames.unflatten(0, shape), None if weight is None else weight.unflatten(0, shape)
+
+
+def _depths(experiment: Experiment, settings: BeadSettings, position: Tensor) -> Tensor:
+    """Depth of a molecule that looks as the beads do in each slice, (S,) µm."""
+    if settings.moves == "depth":
+        return position.double()
+    low, high = travel_for_depths(experiment.microscope, (0.0, 1.0), settings.depth_um, "objective")
+    return settings.depth_um + (experiment.microscope.focus - position.double()) / (high - low)
+
+
+def _evenly(values: Tensor, depth: Tensor, pixel_um: float) -> PSFVolume:
+    """Planes from shallow to deep in equal steps: as recorded where they were, else by a cubic spline."""
+    from scipy.interpolate import CubicSpline
+
+    order = depth.argsort()
+    depth, values = depth[order], values[order]
+    if len(depth) < _FEWEST_PLANES or float(depth.diff().min()) <= 0:
+        raise InputError(
+            f"{len(depth)} slices at {len(depth.unique())} different positions: a PSF needs at least "
+            f"{_FEWEST_PLANES}, each at its own"
+        )
+    even = np.linspace(float(depth[0]), float(depth[-1]), len(depth))
+    if np.abs(even - depth.numpy()).max() > 1e-3 * float(depth.diff().mean()):
+        values = torch.from_numpy(CubicSpline(depth.numpy(), values.numpy())(even)).float()
+    return PSFVolume(values, pixel_um, float(even[0]), float(even[1] - even[0]))
+
+
+def _odd(places: Sequence[BeadPlace], averaged: Averaged) -> list[str]:
+    return [
+        f"bead at column {place.column}, row {place.row}: {100 * float(misfit):.0f} % unlike the rest, left out"
+        for place, misfit, used in zip(places, averaged.misfit, averaged.used.tolist(), strict=True)
+        if not used
+    ]

@@ -1,0 +1,1 @@
+"""Masks designed, compared and handed to a modulator or a workshop."""

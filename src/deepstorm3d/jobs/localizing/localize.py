@@ -1,0 +1,195 @@
+"""Localize: a movie in, a table of localizations out, block by block of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ... import __version__
+from ...emitters import Localizations
+from ...errors import InputError
+from ...io.tables import open_table_writer
+from .excerpt import Excerpt, OpenExcerpt
+from .memory import WithinMemory
+from .pipeline import Pipeline
+from .streaming import Block, StageTimes, block_frames, read_ahead, write_behind
+
+__all__ = ["Found", "LocalizeSummary", "Workers", "localize_block", "localize_movie"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a block of frames gave: its localizations, and how many of its frames had saturated pixels."""
+
+    block: Block
+    localizations: Localizations
+    saturated_frames: int
+
+
+Workers = Callable[[Excerpt, Iterable[Block]], Iterator[Found]]
+"""Localize blocks of an excerpt somewhere else; the results come in the order of the blocks."""
+
+
+@dataclass
+class LocalizeSummary:
+    """What a run did. complete: whether it reached the last frame (else it can be resumed)."""
+
+    frames: int = 0
+    localizations: int = 0
+    saturated_frames: int = 0
+    complete: bool = True
+    times: StageTimes = field(default_factory=StageTimes)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def per_frame(self) -> float:
+        """Mean localizations in a frame."""
+        return self.localizations / self.frames if self.frames else 0.0
+
+    def add(self, found: Found) -> None:
+        """Count one more block."""
+        self.frames += found.block[1] - found.block[0]
+        self.localizations += len(found.localizations)
+        self.saturated_frames += found.saturated_frames
+
+
+def localize_movie(
+    excerpt: Excerpt,
+    pipeline: Pipeline,
+    out: Path,
+    *,
+    workers: Workers | None = None,
+    command: Sequence[str] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_message: Callable[[str], None] = lambda text: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> LocalizeSummary:
+    """Localize every molecule of a movie; memory does not grow with the number of frames.
+
+    Reading, localizing and writing overlap. Positions refer to the whole frame also where a region is
+    chosen; frames keep their numbers.
+    out: .hdf5 or .csv; grows as ``OUT.part.*``, from which `resume` goes on, and takes its name when complete;
+    workers: who localizes, if not this process;  command: what the user typed, for the record;
+    on_progress: called with frames done and frames in all;  should_stop: asked after each block.
+    Raises InputError where movie, model or output do not fit.
+    """
+    if workers is not None and excerpt.follow_s is not None:
+        raise InputError("--follow and --cluster exclude each other: workers take the movie as it is at first")
+    summary = LocalizeSummary()
+    with excerpt.open() as source:
+        source.check_against(pipeline)
+        frames = block_frames(source.size, pipeline.device, fitted=pipeline.fit is not None)
+        count, height, width = source.movie.shape
+        writer = open_table_writer(
+            out,
+            pixel_um=pipeline.experiment.microscope.pixel_um,
+            frames=count,
+            shape=(height, width),
+            provenance=_provenance(pipeline, source, frames) | {"command": list(command)},
+            overwrite=overwrite,
+            resume=resume,
+        )
+        first = source.span[0]
+        blocks = source.blocks(frames, max(first, writer.next_frame), should_stop)
+        results = (
+            _here(source, pipeline, blocks, summary.times, on_message)
+            if workers is None
+            else workers(excerpt, blocks)
+        )
+
+        def write(found: Found) -> None:
+            with summary.times.of("writing"):
+                writer.append(found.localizations, frames_done=found.block[1])
+
+        with write_behind(write) as hand_over:
+            for found in results:
+                hand_over(found)
+                summary.add(found)
+                done = found.block[1] - first
+                on_progress(done, max(done, source.last - first))
+                if found.block[1] < source.last and should_stop():
+                    break
+        summary.complete = writer.next_frame >= source.last or not should_stop()
+        if not summary.complete:
+            return summary
+        writer.finish(source.movie.shape[0])
+        summary.warnings += source.movie.notes
+    summary.warnings += _warnings(summary)
+    return summary
+
+
+def localize_block(source: OpenExcerpt, localize: WithinMemory, block: Block, counts: NDArray[Any]) -> Found:
+    """One block's counts (n, h, w) of the region as localizations of the whole frame."""
+    pipeline = localize.pipeline
+    saturated = _saturated(counts, pipeline.camera.saturation)
+    photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))
+    pixel_um = pipeline.experiment.microscope.pixel_um
+    shift = (source.roi[0] * pixel_um, source.roi[1] * pixel_um, 0.0)
+    return Found(block, localize(photons).shift(xyz=shift, frames=block[0]).to("cpu"), saturated)
+
+
+def _here(
+    source: OpenExcerpt,
+    pipeline: Pipeline,
+    blocks: Iterable[Block],
+    times: StageTimes,
+    on_message: Callable[[str], None],
+) -> Iterator[Found]:
+    """Localize the blocks in this process, the next ones read meanwhile."""
+    localize = WithinMemory(pipeline.cut(source.roi), on_message)
+
+    def read(block: Block) -> NDArray[Any]:
+        with times.of("reading"):
+            return source.read(*block)
+
+    for block, counts in read_ahead(blocks, read):
+        with times.of("localizing"):
+            found = localize_block(source, localize, block, counts)
+        yield found
+
+
+def _saturated(counts: NDArray[Any], saturation: float) -> int:
+    """Frames with at least one pixel at the camera's (or the file type's) greatest value."""
+    limit = saturation
+    if np.issubdtype(counts.dtype, np.integer):
+        limit = min(limit, float(np.iinfo(counts.dtype).max))
+    return int((counts >= limit).any(axis=(1, 2)).sum())
+
+
+def _warnings(summary: LocalizeSummary) -> list[str]:
+    warnings = []
+    if summary.saturated_frames:
+        warnings.append(
+            f"{summary.saturated_frames} of {summary.frames} frames have saturated pixels: photons and "
+            "positions of the brightest molecules are wrong there; lower the exposure or the gain"
+        )
+    if summary.frames and not summary.localizations:
+        warnings.append(
+            "no molecule was found: check the camera's baseline and gain (--camera), and look with --preview 3"
+        )
+    return warnings
+
+
+def _provenance(pipeline: Pipeline, source: OpenExcerpt, frames: int) -> dict[str, object]:
+    """How the rows were made, for the table's header."""
+    return {
+        "program": f"deepstorm3d {__version__}",
+        "movie": source.movie.path.name,
+        "frames": list(source.span),
+        "roi": list(source.roi),
+        "prepared": source.excerpt.prepared.to_mapping(),
+        "block_frames": frames,
+        "threshold": pipeline.localizer.threshold,
+        "method": pipeline.method,
+        "refined": pipeline.fit is not None,
+        "camera": pipeline.camera.to_mapping(),
+        "experiment": pipeline.experiment.to_mapping(),
+    }

@@ -1,0 +1,92 @@
+"""As many frames, and as large tiles, as the memory takes: smaller ones where it runs out."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ...emitters import Localizations
+from ...errors import InputError
+from .pipeline import Pipeline
+
+__all__ = ["WithinMemory", "free_bytes"]
+
+# What a pixel of a batch takes while the network works on it: 1,050 bytes on the CPU (96 channels, bfloat16),
+# taken twice for single precision, and again for the fit; and the share of the free memory a batch may have.
+_BYTES_PER_PIXEL, _SHARE = 4000, 0.5
+# Below this the margin of a tile is many times its core: more memory is what is needed then.
+_SMALLEST_TILE_PX = 96
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory that is free on a device; None where the system does not tell (only Linux tells of the CPU's)."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+class WithinMemory:
+    """A pipeline that works in smaller batches, then in smaller tiles, where memory runs out.
+
+    What it has learned about the memory holds for all later frames.
+    on_message: told when it makes the work smaller.
+    """
+
+    def __init__(self, pipeline: Pipeline, on_message: Callable[[str], None] = lambda text: None) -> None:
+        self.pipeline, self.on_message = pipeline, on_message
+        self._batch: int | None = None
+
+    def __call__(self, photons: Tensor) -> Localizations:
+        """Localizations of frames (B, H, W) of photons; raises InputError where one tile does not fit."""
+        if self._batch is None:
+            free = free_bytes(self.pipeline.device)
+            pixels = photons.shape[1] * photons.shape[2]
+            # Where nothing is known, all of the block; it is made smaller when it does not fit.
+            room = len(photons) if free is None else int(_SHARE * free / (_BYTES_PER_PIXEL * pixels))
+            self._batch = max(1, room)
+        while True:
+            try:
+                return self._in_batches(photons)
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error):
+                    raise
+                reason = str(error).partition("\n")[0]
+            # Out of the handler: the exception's traceback would hold the very memory that is short.
+            self._make_smaller(len(photons), reason)
+
+    def _in_batches(self, photons: Tensor) -> Localizations:
+        assert self._batch is not None
+        parts = [
+            self.pipeline.localize(part).shift(frames=start)
+            for start, part in zip(range(0, len(photons), self._batch), photons.split(self._batch), strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else Localizations.concat(parts)
+
+    def _make_smaller(self, frames: int, reason: str) -> None:
+        if self.pipeline.device.type == "cuda":
+            torch.cuda.empty_cache()
+        batch = min(self._batch or 1, frames)
+        if batch > 1:
+            self._batch = batch // 2
+            self.on_message(f"out of memory: going on with {self._batch} frames at a time")
+            return
+        tile_px = self.pipeline.tile_px // 2
+        if tile_px < _SMALLEST_TILE_PX:
+            raise InputError(
+                f"not enough memory for one frame in tiles of {self.pipeline.tile_px} px ({reason}): "
+                "close other programs, choose a region (--roi), or another device (--device cpu)"
+            )
+        self.pipeline = dataclasses.replace(self.pipeline, tile_px=tile_px)
+        self.on_message(f"out of memory: going on in tiles of {tile_px} px")
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """torch has a class for it on a GPU only; on the CPU its allocator says so in words."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)

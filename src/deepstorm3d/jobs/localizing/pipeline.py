@@ -1,0 +1,242 @@
+"""The pipeline of a model: counts of a camera in, complete localizations out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from ...camera import Camera, load_maps, variance_terms
+from ...emitters import Localizations
+from ...errors import InputError
+from ...fitting.joint import JointFit
+from ...fitting.likelihood import Likelihood
+from ...fitting.photometry import Photometry, fit_photometry
+from ...fitting.single import SingleFit
+from ...io.masks import read_mask
+from ...localizer.localizer import NetworkLocalizer
+from ...localizer.modelfile import ModelFile
+from ...localizer.network import build_network
+from ...localizer.precision import mixed_precision
+from ...optics.fisher import crlb
+from ...optics.masks import FileMask
+from ...optics.model import extent_px, tabulate
+from ...optics.tabulated import TabulatedPSF
+from ...spec import Spec, spec_from_mapping
+from ..experiment import Experiment, experiment_mask
+from .fits import Method, build_fit
+from .tiling import TILE_PX, Tile, localize_in_tiles
+
+__all__ = ["Pipeline", "change_camera", "experiment_of", "load_pipeline"]
+
+# Patch for photometry and bounds: the tails beyond it are weaker than the noise of the background.
+_PHOTOMETRY_PATCH_PX = 61
+# Of its threshold, where a fit follows: a false proposal is pruned, a missing one must be searched for. The
+# second share is for frames that the proposals above the first do not explain.
+_LIKELY_SHARE, _PROPOSAL_SHARE = 2 / 3, 0.45
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Network, image model and camera of one model, on one device.
+
+    experiment: what the model was trained for;  localizer: proposes positions;  psf: measures photons
+    and bounds;  camera: of the movie at hand;  maps: its maps, cut to the region localized;
+    extent_px: side of the square that holds most of the PSF's light;  method: who proposes molecules;
+    fit: what makes the proposals exact (None: the network's list as it is);  tile_px: frames are cut into tiles
+    of this size, besides their overlap.
+    """
+
+    experiment: Experiment
+    localizer: NetworkLocalizer
+    psf: TabulatedPSF
+    camera: Camera
+    maps: Mapping[str, Tensor]
+    extent_px: int
+    method: Method = "network"
+    fit: JointFit | SingleFit | None = None
+    tile_px: int = TILE_PX
+
+    def cut(self, roi: tuple[int, int, int, int]) -> Pipeline:
+        """The same for a region x0, y0, x1, y1 (px, half open) of the chip: its part of the camera's maps."""
+        x0, y0, x1, y1 = roi
+        return dataclasses.replace(
+            self, maps={name: values[y0:y1, x0:x1] for name, values in self.maps.items()}
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the work is done."""
+        return self.localizer.offset.device
+
+    def to_photons(self, counts: Tensor) -> Tensor:
+        """Counts (B, H, W) of the camera as photons, float32 on the pipeline's device."""
+        return self.camera.to_photons(counts.to(self.device, torch.float32), self.maps)
+
+    @torch.no_grad()
+    def localize(self, photons: Tensor) -> Localizations:
+        """Complete localizations of frames (B, H, W) of photons: positions, photons, background, σ."""
+        pixel_um = self.experiment.microscope.pixel_um
+        found = localize_in_tiles(self._localize_tile, photons, pixel_um, tile_px=self.tile_px)
+        return found if self.fit is not None else self.complete(found, photons)
+
+    def propose(self, frames: Tensor) -> Localizations:
+        """What the network sees in frames (B, H, W) of photons."""
+        with mixed_precision(frames.device, self.experiment.training.half_precision):
+            raw = self.localizer(frames)
+        return self.localizer.network.decode(raw.float(), self.localizer.threshold)
+
+    def _localize_tile(self, frames: Tensor, tile: Tile) -> Localizations:
+        if self.fit is None:
+            return self.propose(frames)
+        likelihood = self.likelihood(frames, tile)
+        if isinstance(self.fit, SingleFit):
+            return self.fit(likelihood)
+        nothing = Localizations.empty(frames.device)
+        return self.fit(nothing if self.method == "pursuit" else self.propose(frames), likelihood)
+
+    def likelihood(self, frames: Tensor, tile: Tile | None = None) -> Likelihood:
+        """The noise model of frames (B, H, W) of photons, with the camera's map of read noise if it has one.
+
+        tile: the part of the field that the frames show, if not all of it.
+        """
+        excess, read_variance = variance_terms(self.camera)
+        if "read_noise" not in self.maps:
+            return Likelihood(frames, excess, read_variance)
+        noise = self.maps["read_noise"]
+        if tile is not None:
+            noise = noise[slice(*tile.outer_rows), slice(*tile.outer_columns)]
+        return Likelihood(frames, excess, noise.square())
+
+    @torch.no_grad()
+    def photometry(self, found: Localizations, photons: Tensor, weight: Tensor | None = None) -> Photometry:
+        """Photons and background at the found positions; see `fit_photometry`."""
+        excess, read_variance = variance_terms(self.camera)
+        return fit_photometry(
+            self.psf, found.xyz, found.frame, photons, weight=weight, excess=excess, read_variance=read_variance
+        )
+
+    @torch.no_grad()
+    def complete(self, found: Localizations, photons: Tensor) -> Localizations:
+        """Fill in what the network does not measure.
+
+        Photons and background from the linear fit, σ from the single-emitter bound at those values
+        (marked ``sigma_source = crlb``); a network's own photons and σ are kept.
+        """
+        if not len(found):
+            return dataclasses.replace(
+                found, sigma_source="crlb" if found.sigma_source == "none" else found.sigma_source
+            )
+        light = self.photometry(found, photons)
+        found = dataclasses.replace(found, background=light.background, fit_quality=light.chi_square)
+        if found.sigma_source != "none":
+            return found
+        excess, read_variance = variance_terms(self.camera)
+        # Read noise acts on the bound as that many more photons of background.
+        floor = (light.background + read_variance / excess).clamp(min=0.1)
+        bounds = [
+            crlb(self.psf, found.xyz[rows], light.photons[rows].clamp(min=1.0), floor[rows])
+            for rows in torch.arange(len(found), device=found.xyz.device).split(256)
+        ]
+        sigma = torch.cat(bounds) * excess**0.5
+        return dataclasses.replace(
+            found,
+            photons=light.photons,
+            sigma_xyz=sigma[:, :3],
+            sigma_photons=sigma[:, 3],
+            sigma_background=sigma[:, 4],
+            sigma_source="crlb",
+        )
+
+
+def experiment_of(model: ModelFile) -> Experiment:
+    """The experiment that a model was trained for."""
+    return spec_from_mapping(Experiment, model.experiment, source="the model's experiment")
+
+
+def load_pipeline(
+    model: ModelFile,
+    *,
+    mask: Path | None = None,
+    camera: Sequence[str] = (),
+    threshold: float | None = None,
+    method: Method = "network",
+    refine: bool = True,
+    device: str = "cpu",
+) -> Pipeline:
+    """Put a model to work.
+
+    mask: file with the phase, where the model holds only its hash;  camera: ``key=value`` changes to
+    the experiment's camera (ADU, e-);  threshold: another smallest probability;  method: who proposes
+    molecules;  refine: whether the joint fit follows (then the network proposes down to half of its
+    threshold, and the likelihood decides).
+    Raises InputError where model, mask or camera do not fit.
+    """
+    experiment = experiment_of(model)
+    phase = model.mask
+    if isinstance(experiment.mask, FileMask) and mask is not None:
+        phase = torch.from_numpy(read_mask(mask)).float()
+    elif mask is not None:
+        raise InputError(
+            f"the model '{experiment.name}' was trained for its own mask ({experiment.mask.kind}) and cannot "
+            "work with another: train a model for yours (deepstorm3d config --mask FILE, then train)"
+        )
+    chosen = change_camera(experiment.camera, camera)
+    optics = experiment.psf.with_(patch_px=min(_PHOTOMETRY_PATCH_PX, experiment.psf.patch_px))
+    phase_mask = experiment_mask(experiment, phase=phase)
+    # Localizations carry no blur of their own, so one level serves.
+    blur_px = (experiment.psf.blur_px, experiment.psf.blur_px)
+    psf = tabulate(optics, experiment.microscope, phase_mask, experiment.z_um, blur_px)
+    network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um)
+    refine = refine or method != "network"
+    least = model.threshold if threshold is None else threshold
+    proposed = least * (_PROPOSAL_SHARE if refine and threshold is None else 1.0)
+    localizer = NetworkLocalizer(network, threshold=proposed)
+    try:
+        localizer.load_state_dict(dict(model.weights))
+    except RuntimeError as error:
+        raise InputError(f"the model's weights do not fit its network: {error}") from error
+    localizer = localizer.to(device).to(memory_format=network.memory_format).eval()  # pyright: ignore[reportCallIssue]
+    maps = load_maps(chosen)
+    return Pipeline(
+        experiment=experiment,
+        localizer=localizer,
+        psf=psf.to(device),
+        camera=chosen,
+        maps={name: values.to(device) for name, values in maps.items()},
+        extent_px=extent_px(psf, experiment.z_um),
+        method=method,
+        fit=build_fit(experiment, phase_mask, method, device, likely=_LIKELY_SHARE * least) if refine else None,
+    )
+
+
+def change_camera(camera: Camera, assignments: Sequence[str]) -> Camera:
+    """A camera with ``key=value`` changes; ``kind=…`` starts from that kind's defaults.
+
+    Raises InputError naming the key and what is allowed.
+    """
+    if not assignments:
+        return camera
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise InputError(f"--camera {assignment}: write key=value, for example baseline=100")
+        values[key.strip()] = yaml.safe_load(text)
+    kind = values.get("kind", camera.kind)
+    # An ideal camera has neither gain nor baseline: who names one means a camera that does.
+    if kind == "ideal" and {"gain", "baseline", "read_noise"} & set(values):
+        kind = "scmos"
+    base = camera.to_mapping() if kind == camera.kind else {}
+    mapping = {"camera": {**base, **values, "kind": kind}}
+    return spec_from_mapping(_CameraChange, mapping, source="--camera").camera
+
+
+class _CameraChange(Spec):
+    camera: Camera

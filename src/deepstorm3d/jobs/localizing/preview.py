@@ -1,0 +1,113 @@
+"""Preview: a few frames before a long run, to see whether this model fits this movie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...analysis.figures import histogram_figure
+from ...simulation.field import Field
+from ...simulation.simulator import Simulator
+from .excerpt import Excerpt
+from .pipeline import Pipeline
+from .regenerate import RegenerateReport, explain_frame
+
+__all__ = ["PreviewReport", "preview_movie", "simulated_like"]
+
+# Mean squared residual over variance up to which a model may be called fitting, and doubtful.
+_FITS, _DOUBTFUL = 1.25, 2.0
+# Levels may differ this much, as a fraction of the real spread, before it is worth a warning.
+_LEVEL_TOLERANCE = 0.5
+
+
+@dataclass(frozen=True)
+class PreviewReport:
+    """What the preview saw: a report for each frame by its number, and the verdict in plain words."""
+
+    frames: dict[int, RegenerateReport]
+    fits: bool
+    lines: list[str]
+
+
+def preview_movie(excerpt: Excerpt, pipeline: Pipeline, out_dir: Path, *, frames: int = 3) -> PreviewReport:
+    """Localize a few frames spread evenly over the excerpt, draw them, and compare them with simulated ones.
+
+    Writes ``frame_K.png`` (overlay) for each and ``histogram.png`` into out_dir.
+    frames: how many.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    reports: dict[int, RegenerateReport] = {}
+    seen = []
+    with excerpt.open() as source:
+        source.check_against(pipeline)
+        pipeline = pipeline.cut(source.roi)
+        for number in np.unique(
+            np.linspace(source.span[0], source.last - 1, frames).round().astype(int)
+        ).tolist():
+            counts = source.read(number, number + 1)
+            photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))
+            found = pipeline.localize(photons)
+            reports[number] = explain_frame(
+                pipeline,
+                found,
+                photons[0],
+                out_dir / f"frame_{number}.png",
+                title=f"{excerpt.movie.name}, frame {number}",
+            )
+            seen.append(photons[0].cpu())
+    real = torch.stack(seen)
+    simulated = simulated_like(pipeline, real)
+    histogram_figure(simulated, real, out_dir / "histogram.png")
+    fits, lines = _verdict(reports, real, simulated)
+    return PreviewReport(reports, fits, lines)
+
+
+def simulated_like(pipeline: Pipeline, frames: Tensor) -> Tensor:
+    """As many frames of the same size as the model was trained on: photons (B, H, W)."""
+    generator = torch.Generator().manual_seed(0)
+    field = Field(frames.shape[1], frames.shape[2], pipeline.experiment.microscope.pixel_um)
+    scene = pipeline.experiment.scene()
+    simulator = Simulator(pipeline.psf.cpu(), pipeline.experiment.camera, field)
+    emitters = scene.emitters.draw(len(frames), field, generator)
+    background = scene.background.draw(len(frames), field, generator)
+    with torch.no_grad():
+        counts = simulator(emitters, background, generator)
+    pipeline.psf.to(pipeline.device)
+    return simulator.to_photons(counts)
+
+
+def _verdict(reports: dict[int, RegenerateReport], real: Tensor, simulated: Tensor) -> tuple[bool, list[str]]:
+    """Whether the model fits, and why, in plain words."""
+    lines = [
+        f"frame {number}: {report.localizations} molecules, correlation {report.correlation:.3f}, "
+        f"residual {report.deviance_per_pixel:.2f} x the expected noise variance"
+        for number, report in reports.items()
+    ]
+    middle = float(np.median([report.deviance_per_pixel for report in reports.values()]))
+    levels = [
+        float(torch.quantile(frames.flatten()[:: max(1, frames.numel() // 10**6)], 0.1))
+        for frames in (real, simulated)
+    ]
+    spread = float(real.std())
+    off = abs(levels[0] - levels[1]) > _LEVEL_TOLERANCE * max(spread, 1.0)
+    if off:
+        lines.append(
+            f"the dark parts of your frames are at {levels[0]:.0f} photons, of the simulated ones at "
+            f"{levels[1]:.0f}: check baseline and gain (--camera), or the background in the experiment"
+        )
+    if middle <= _FITS and not off:
+        lines.append("verdict: the model explains these frames down to their noise")
+    elif middle <= _DOUBTFUL:
+        lines.append(
+            "verdict: doubtful; look at the residuals: structure there means another PSF, density or background"
+        )
+    else:
+        lines.append(
+            "verdict: this model does not fit these frames; train one for your mask, camera and background "
+            "(docs/tutorial.md)"
+        )
+    return middle <= _FITS and not off, lines

@@ -1,0 +1,121 @@
+"""Regenerate: the image that a list of localizations predicts, beside the frame it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...analysis.explain import correlation
+from ...analysis.figures import overlay_figure
+from ...analysis.figures.panels import Target
+from ...camera import IdealCamera, variance_terms
+from ...emitters import Emitters, Localizations
+from ...fitting.photometry import Photometry
+from ...io.tables import read_table, read_truth
+from ...simulation.field import Field
+from ...simulation.simulator import Simulator
+from .excerpt import Excerpt
+from .pipeline import Pipeline
+
+__all__ = ["RegenerateReport", "explain_frame", "regenerate_frame"]
+
+
+@dataclass(frozen=True)
+class RegenerateReport:
+    """How well a list explains a frame.
+
+    localizations: in the frame;  correlation: of frame and regenerated image;
+    deviance_per_pixel: mean squared residual over the expected variance, about 1 where the list is
+    complete and the model right.
+    """
+
+    localizations: int
+    correlation: float
+    deviance_per_pixel: float
+
+
+def explain_frame(
+    pipeline: Pipeline,
+    found: Localizations,
+    photons: Tensor,
+    out: Target,
+    *,
+    truth: Emitters | None = None,
+    equal_photons: bool = False,
+    title: str = "",
+) -> RegenerateReport:
+    """Fit photons and background at the found positions, draw the overlay, and say how well it fits.
+
+    found, truth: rows of this one frame, frame 0;  photons: (H, W);  out: path or open file;
+    equal_photons: draw all molecules with the median of the fitted photons, as Nehme et al. 2020 in
+    Fig. 3b: then only the positions can explain the frame.
+    """
+    excess, read_variance = variance_terms(pipeline.camera)
+    light = pipeline.photometry(found, photons[None])
+    model = _equally_bright(pipeline, found, light) if equal_photons else light.model[0]
+    variance = (excess * model.clamp(min=0) + read_variance).clamp(min=1.0)
+    shot_noise_only = excess == 1.0 and read_variance == 0.0
+    overlay_figure(
+        photons,
+        model,
+        truth,
+        found,
+        out,
+        pixel_um=pipeline.experiment.microscope.pixel_um,
+        noise=None if shot_noise_only else variance.sqrt(),
+        title=title,
+    )
+    return RegenerateReport(
+        localizations=len(found),
+        correlation=float(correlation(photons, model)),
+        deviance_per_pixel=float(((photons - model).square() / variance).mean()),
+    )
+
+
+def _equally_bright(pipeline: Pipeline, found: Localizations, light: Photometry) -> Tensor:
+    """The frame (H, W) with every molecule as bright as the median of them."""
+    emitters = Emitters(
+        xyz=found.xyz,
+        frame=found.frame,
+        photons=light.photons.median().expand(len(found)) if len(found) else light.photons,
+        id=torch.arange(len(found), device=found.frame.device),
+    )
+    height, width = light.model.shape[1:]
+    field = Field(height, width, pipeline.psf.pixel_um)
+    # The simulator only sums images here: no camera's maps are needed.
+    return Simulator(pipeline.psf, IdealCamera(), field).expected(emitters, light.background_image)[0]
+
+
+def regenerate_frame(
+    locs: Path,
+    excerpt: Excerpt,
+    pipeline: Pipeline,
+    out: Path,
+    *,
+    frame: int = 0,
+    truth: Path | None = None,
+    equal_photons: bool = False,
+) -> RegenerateReport:
+    """Draw one frame of a movie beside the image regenerated from its localizations.
+
+    excerpt: the movie, prepared as it was for the list;  frame: from 0;  truth: list of true emitters to
+    mark, if known;  equal_photons: see `explain_frame`.
+    Raises InputError where the frame is not in the movie or the files do not fit the model.
+    """
+    pixel_um = pipeline.experiment.microscope.pixel_um
+    with replace(excerpt, frames=(frame, frame + 1), roi=None).open() as source:
+        source.check_against(pipeline)
+        counts = source.read(frame, frame + 1)
+    photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))[0]
+    found = read_table(locs, pixel_um=pixel_um)
+    found = found.select(found.frame == frame).shift(frames=-frame).to(pipeline.device)
+    known = None
+    if truth is not None:
+        emitters = read_truth(truth, pixel_um=pixel_um)
+        known = emitters.select(emitters.frame == frame).shift(frames=-frame)
+    title = f"{excerpt.movie.name}, frame {frame}"
+    return explain_frame(pipeline, found, photons, out, truth=known, equal_photons=equal_photons, title=title)

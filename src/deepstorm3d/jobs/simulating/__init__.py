@@ -1,0 +1,1 @@
+"""Movies and snapshots drawn from an experiment, and the physical limit of what they tell."""

@@ -1,0 +1,1 @@
+"""Networks trained on simulated frames: runs that can be stopped and taken up again."""
