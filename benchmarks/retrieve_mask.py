@@ -30,9 +30,9 @@ import torch
 from torch import Tensor
 
 from bead_scenes import BeadScene, aberrated_mask, draw_stack
-from deepstorm3d.calibration.bead_fit import fit_each
 from deepstorm3d.calibration.gauge import aperture_of, split_defocus, without_tilt
 from deepstorm3d.calibration.images import BeadImages, first_state
+from deepstorm3d.calibration.place_fit import fit_each
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.jobs.calibrating.retrieval_report import write_retrieval

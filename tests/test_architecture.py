@@ -141,7 +141,7 @@ def test_simulation_localizer_and_fitting_do_not_know_each_other():
         ("simulation.simulator", "if TYPE_CHECKING:\n    from ..localizer.network import NetworkSpec"),
         ("fitting.photometry", "from ..simulation import Simulator"),
         ("spec", "from .camera import Camera"),
-        ("jobs.training.train", "from ..cli import main"),
+        ("jobs.training.train", "from ...cli import main"),
         ("training.loop", "from .. import Anything"),
         ("somewhere.new", "from ..errors import InputError"),
     ],

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from bead_stacks import SIDE, bead_stack, cut_beads, focus_of_slices, small_experiment, true_mask
 from deepstorm3d.calibration import verdict
-from deepstorm3d.calibration.bead_fit import Unknowns, bead_patches, expected, fit_each, fit_light, fit_places
+from deepstorm3d.calibration.bead_model import bead_patches, expected, fit_light
 from deepstorm3d.calibration.correction import CorrectedMask, Correction
 from deepstorm3d.calibration.gauge import aperture_of, split_defocus, without_tilt
 from deepstorm3d.calibration.images import BeadImages, first_state
 from deepstorm3d.calibration.misfit import misfit, outliers
 from deepstorm3d.calibration.phase_fit import PhaseFit
+from deepstorm3d.calibration.place_fit import Unknowns, fit_each, fit_places
 from deepstorm3d.calibration.retrieve import Retrieved, Retriever
 from deepstorm3d.calibration.start import look_for_focus
 from deepstorm3d.fitting.likelihood import Likelihood

@@ -12,7 +12,16 @@ import tifffile
 import torch
 from typer.testing import CliRunner, Result
 
-from bead_stacks import FIRST_UM, STEP_UM, bead_folder, bead_stack, small_experiment, true_mask, write_stack
+from bead_stacks import (
+    CENTRES,
+    FIRST_UM,
+    STEP_UM,
+    bead_folder,
+    bead_stack,
+    small_experiment,
+    true_mask,
+    write_stack,
+)
 from deepstorm3d.calibration.gauge import aperture_of, split_defocus, without_tilt
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
@@ -55,8 +64,12 @@ def test_beads_become_a_mask_a_picture_figures_and_an_experiment(folder: Path):
         folder / "figures.json",
         "--experiment-out",
         folder / "found.yaml",
+        "--field",
+        folder / "field.png",
     )
     assert done.exit_code == 0, done.stderr
+    assert "needs 4 beads" in " ".join(done.output.split())
+    assert not (folder / "field.png").exists()
     phase = torch.from_numpy(read_mask(folder / "mask.npy"))
     optics = small_experiment().microscope
     truth = true_mask()().double()
@@ -180,3 +193,15 @@ def test_trouble_that_can_be_lived_with_is_told(folder: Path):
     assert "the camera ends there" in done.stderr
     assert "saturated in" in done.stderr
     assert "11 slices are few" in done.stderr
+
+
+def test_four_beads_tell_of_the_field(folder: Path):
+    write_stack(folder / "four.tif", bead_stack((*CENTRES, (61.7, 60.9))))
+    asked = ["--field", folder / "field.png", "--json", folder / "figures.json", "--overwrite"]
+    done = call(folder, folder / "four.tif", *GIVEN, *asked)
+    assert done.exit_code == 0, done.stderr
+    assert "4 beads differ by 0.0" in " ".join(done.output.split())
+    assert (folder / "field.png").stat().st_size > 10_000
+    told = json.loads((folder / "figures.json").read_text())["field"]
+    assert [bead["bead"] for bead in told["beads"]] == [0, 1, 2, 3]
+    assert told["differ_by_rad_rms"] < 0.05

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .bead_fit import FocusedPSF, bead_patches, expected
+from .bead_model import FocusedPSF, bead_patches, expected
 from .images import BeadImages, BeadState
 
 __all__ = ["Misfit", "misfit", "outliers"]

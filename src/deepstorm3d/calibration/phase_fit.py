@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .bead_fit import FocusedPSF, bead_patches, expected, fit_light
+from .bead_model import FocusedPSF, bead_patches, expected, fit_light
 from .images import BeadImages, BeadState
 
 __all__ = ["PhaseFit"]

@@ -13,12 +13,13 @@ from ..errors import InputError
 from ..optics.masks import PhaseMask, PixelMask
 from ..optics.microscope import Microscope
 from ..optics.model import PSFSpec, build_psf
-from .bead_fit import FocusedPSF, Unknowns, fit_places
+from .bead_model import FocusedPSF
 from .correction import CorrectedMask, Correction, binned_microscope, binned_phase
 from .gauge import defocus_phase, without_tilt
 from .images import BeadImages, BeadState, first_state
 from .misfit import misfit, outliers
 from .phase_fit import PhaseFit
+from .place_fit import Unknowns, fit_places
 from .start import FirstLook, look_for_focus
 from .trials import best_trial
 

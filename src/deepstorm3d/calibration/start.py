@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .bead_fit import FocusedPSF
+from .bead_model import FocusedPSF
 from .images import BeadImages
 
 __all__ = ["FirstLook", "look_for_focus"]

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ..optics.designs import tetrapod_coefficients
 from ..optics.zernike import noll_to_nm
-from .bead_fit import Unknowns, fit_places
 from .correction import Correction
 from .images import BeadState
 from .misfit import misfit
 from .phase_fit import PhaseFit
+from .place_fit import Unknowns, fit_places
 
 __all__ = ["Trial", "best_trial"]
 

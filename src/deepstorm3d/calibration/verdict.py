@@ -10,6 +10,7 @@ from .start import FirstLook
 __all__ = [
     "about_depths",
     "about_drift",
+    "about_field",
     "about_fit",
     "about_images",
     "about_phase",
@@ -27,6 +28,8 @@ _FAR = 2.0
 _SPACING_UM = 0.3
 _COVERED = 0.85
 _DRIFT_UM = 0.3
+# Phase by which beads differ across the field, rad rms, from which one mask does not serve all of it.
+_FIELD = 0.15
 # Scatter of the slices' depths over their bound: 1.0 to 1.1 where all is right, 1.8 with an index of 1.35 for
 # 1.33, 3.5 with steps 5 % wrong, 8 with a jitter of 50 nm (simulated, benchmarks/RESULTS.md).
 _SCATTER = 1.4
@@ -125,3 +128,14 @@ def about_drift(drift_um: float) -> list[str]:
     if drift_um < _DRIFT_UM:
         return []
     return [f"the beads drifted by {1000 * drift_um:.0f} nm during the stack; it is fitted, but wait longer"]
+
+
+def about_field(differ_rad: float, wavelength: float) -> list[str]:
+    """Is the phase the same everywhere?"""
+    if differ_rad < _FIELD:
+        return []
+    return [
+        f"aberrations differ across the field by {differ_rad:.2f} rad rms "
+        f"({1000 * differ_rad * wavelength / 6.2832:.0f} nm); the mask is a mean over all beads: retrieve it "
+        "from beads in the part that you image, or localize parts (--roi) with masks of their own (--mask)"
+    ]

@@ -14,6 +14,7 @@ from .options import Assignments, Overwrite
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
+    from ..calibration.field import FieldAberrations
     from ..jobs.calibrating.retrieve_mask import Retrieval
 
 __all__ = ["measure_psf", "retrieve_mask"]
@@ -49,6 +50,14 @@ def retrieve_mask(
     json: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there, slice by slice.")
     ] = None,
+    field: Annotated[
+        Path | None,
+        typer.Option(
+            "--field",
+            metavar="IMAGE",
+            help="Picture of how aberrations differ across the field; needs 4 beads or more that span it.",
+        ),
+    ] = None,
     experiment_out: Annotated[
         Path | None,
         typer.Option(
@@ -61,13 +70,14 @@ def retrieve_mask(
     overwrite: Overwrite = False,
 ) -> None:
     """Find the phase mask of your microscope, aberrations included, from z-stacks of beads."""
+    from ..calibration.field import FEWEST_BEADS
     from ..jobs.calibrating import retrieve_mask as job
     from ..jobs.calibrating.retrieval_report import claim_outputs, write_retrieval
     from ..jobs.configure import find_experiment
 
     experiment = find_experiment(config, assignments or ())
     shown = out.with_suffix(".png") if picture is None else picture
-    claim_outputs([out, shown, json, experiment_out], overwrite=overwrite)
+    claim_outputs([out, shown, json, field, experiment_out], overwrite=overwrite)
     settings = job.BeadSettings(
         moves=stack,
         step_um=step_um,
@@ -80,11 +90,16 @@ def retrieve_mask(
     )
     with ProgressLine("rounds") as line:
         retrieval = job.retrieve_mask(experiment, beads, settings, defocus=defocus, on_progress=line.update)
-    write_retrieval(retrieval, out, picture=shown, json_out=json, experiment_out=experiment_out)
+    write_retrieval(
+        retrieval, out, picture=shown, json_out=json, experiment_out=experiment_out, field_picture=field
+    )
     for sentence in retrieval.warnings:
         say_warning(sentence)
     _print(retrieval)
-    for path in (out, shown, json, experiment_out):
+    if retrieval.field is None and field is not None:
+        say_warning(f"{field} is not written: it needs {FEWEST_BEADS} beads or more that span the field")
+        field = None
+    for path in (out, shown, json, field, experiment_out):
         if path is not None:
             say(f"wrote {path}")
 
@@ -159,4 +174,18 @@ def _print(retrieval: Retrieval) -> None:
         f"{f['z_scatter_over_bound']:.2f} × the bound of {f['z_bound_nm']:.1f} nm; "
         f"blur of a bead {f['bead_blur_px']:.2f} px, "
         f"of a point {f['point_blur_px']:.2f} px; {f['seconds']:.0f} s"
+    )
+    if retrieval.field is not None:
+        _print_field(retrieval.field)
+
+
+def _print_field(field: FieldAberrations) -> None:
+    from ..optics.zernike import NAMES
+
+    k = int(field.plane[1:].square().sum(0).argmax())
+    across, down = field.plane[1:, k].tolist()
+    result(
+        f"across the field {len(field.beads)} beads differ by {field.scatter_rad:.3f} rad rms (χ² of no "
+        f"difference {field.excess:.1f}); most in {NAMES[field.indices[k]]}, {across:+.2f} rad from left to "
+        f"right, {down:+.2f} from top to bottom"
     )

@@ -9,7 +9,26 @@ from torch import Tensor
 
 from ..errors import InputError
 
-__all__ = ["noll_to_nm", "zernike", "zernike_basis"]
+__all__ = ["NAMES", "noll_to_nm", "zernike", "zernike_basis"]
+
+NAMES = {
+    1: "piston",
+    2: "horizontal tilt",
+    3: "vertical tilt",
+    4: "defocus",
+    5: "oblique astigmatism",
+    6: "vertical astigmatism",
+    7: "vertical coma",
+    8: "horizontal coma",
+    9: "vertical trefoil",
+    10: "oblique trefoil",
+    11: "spherical aberration",
+    12: "secondary vertical astigmatism",
+    13: "secondary oblique astigmatism",
+    14: "vertical quadrafoil",
+    15: "oblique quadrafoil",
+}
+"""What opticians call the polynomials of radial orders 0 to 4, by Noll's index."""
 
 
 def noll_to_nm(index: int) -> tuple[int, int]:

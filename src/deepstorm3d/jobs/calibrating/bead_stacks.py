@@ -44,11 +44,13 @@ class BeadPlace:
 class BeadStacks:
     """All beads of all stacks.
 
-    images: of the beads;  places: of each bead;  warnings: sentences for the user, what was left out included.
+    images: of the beads;  places: of each bead;  size_px: height and width of the largest stack;
+    warnings: sentences for the user, what was left out included.
     """
 
     images: BeadImages
     places: tuple[BeadPlace, ...]
+    size_px: tuple[int, int]
     warnings: tuple[str, ...]
 
 
@@ -99,8 +101,10 @@ def read_bead_stacks(
     parts: list[BeadImages] = []
     places: list[BeadPlace] = []
     warnings: list[str] = []
+    height = width = 0
     for number, path in enumerate(paths):
         stack = _Stack(path, camera, frames_per_slice)
+        height, width = max(height, stack.height), max(width, stack.width)
         position_um = positions(stack.slices)
         found = find_beads(stack.mean(), template(position_um), side)
         label = f"{path.name}: " if len(paths) > 1 else ""
@@ -118,7 +122,7 @@ def read_bead_stacks(
         places += [BeadPlace(number, column, row) for column, row in centres]
     if not parts:
         raise InputError(_no_bead(warnings, side))
-    return BeadStacks(_joined(parts), tuple(places), tuple(warnings))
+    return BeadStacks(_joined(parts), tuple(places), (height, width), tuple(warnings))
 
 
 def _no_bead(warnings: Sequence[str], side: int) -> str:

@@ -10,12 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...analysis.figures.aberration_field import FieldPicture, field_figure
 from ...analysis.figures.retrieval import RetrievalPicture, retrieval_figure
+from ...calibration.field import FieldAberrations
 from ...calibration.gauge import aperture_of
 from ...errors import InputError
 from ...io.masks import mask_sha256, write_mask
 from ...io.parts import claim_name, explain_write_errors, write_text_atomically
 from ...optics.masks import FileMask
+from ...optics.zernike import NAMES
 from ..experiment import write_experiment
 from .retrieve_mask import Retrieval
 
@@ -29,14 +32,18 @@ def write_retrieval(
     picture: Path,
     json_out: Path | None = None,
     experiment_out: Path | None = None,
+    field_picture: Path | None = None,
     title: str = "",
 ) -> None:
     """Write the mask and its picture, and where asked for the figures and an experiment that names the mask.
 
+    field_picture: of the aberrations across the field, not written where beads are too few for it.
     Raises InputError where a file cannot be written. Existing files are replaced: claim the names before.
     """
     write_mask(out, result.phase.numpy(), overwrite=True)
     retrieval_figure(picture_of(result), picture, title=title or _title(result))
+    if field_picture is not None and result.field is not None:
+        field_figure(_picture_of_field(result.field), field_picture, title=title or result.experiment.name)
     if experiment_out is not None:
         whole, folder = out.resolve(), experiment_out.parent.resolve()
         path = str(whole.relative_to(folder)) if whole.is_relative_to(folder) else str(whole)
@@ -63,6 +70,18 @@ def _title(result: Retrieval) -> str:
         f"{result.experiment.name}: {f['beads']} beads, {f['images_used']} of {f['images']} images; "
         f"correlation {f['correlation']:.3f}, deviance {f['deviance_over_noise']:.3f} of what noise gives; "
         f"phase {f['phase_over_design_nm_rms']:.0f} nm rms over the design"
+    )
+
+
+def _picture_of_field(field: FieldAberrations) -> FieldPicture:
+    width, height = field.size_px.tolist()
+    return FieldPicture(
+        names=[NAMES[index] for index in field.indices],
+        place_px=field.place_px.numpy(),
+        values=field.values.numpy(),
+        sigma=field.sigma.numpy(),
+        plane=field.plane.numpy(),
+        size_px=(width, height),
     )
 
 

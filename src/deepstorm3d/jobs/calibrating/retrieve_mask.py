@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from ...calibration import verdict
-from ...calibration.bead_fit import fit_each
+from ...calibration.field import FieldAberrations, field_aberrations
 from ...calibration.gauge import aperture_of, polynomials_of, split_defocus
 from ...calibration.images import BeadImages
 from ...calibration.misfit import Misfit, misfit
+from ...calibration.place_fit import fit_each
 from ...calibration.retrieve import Retrieved, Retriever
 from ...calibration.travel import travel_for_depths
 from ...optics.blur import sampled_variance
@@ -35,7 +36,8 @@ class Retrieval:
 
     phase: (h, w) rad;  added: of it, over the design;  experiment: with focus and blur as found (its mask is
     set when it is written);  stacks: what was fitted;  found, quality: the fit;  z_error_um, z_sigma_um:
-    (N,) of each image localized by itself, and its bound;  figures: for people and JSON;  warnings: sentences.
+    (N,) of each image localized by itself, and its bound;  field: how the phase differs from bead to bead
+    (None: too few beads);  figures: for people and JSON;  warnings: sentences.
     """
 
     phase: Tensor
@@ -46,6 +48,7 @@ class Retrieval:
     quality: Misfit
     z_error_um: Tensor
     z_sigma_um: Tensor
+    field: FieldAberrations | None
     figures: dict[str, Any]
     warnings: tuple[str, ...]
 
@@ -97,6 +100,15 @@ def _judged(
             focus=microscope.focus + (round(focus_um, 4) if defocus == "focus" else 0.0)
         ),
     )
+    field = field_aberrations(
+        experiment.psf.with_(aberrations={}),
+        microscope,
+        found.phase,
+        images.select(found.used),
+        found.state.select(found.used),
+        torch.tensor([[place.column, place.row] for place in stacks.places]),
+        stacks.size_px,
+    )
     needed = travel_for_depths(microscope, experiment.z_um, settings.depth_um, settings.moves)
     drift = _drift(found, images)
     added = phase - design().detach().double()
@@ -124,12 +136,39 @@ def _judged(
         "positions_for_all_depths_um": list(needed),
         "starts_tried": found.tried,
         "zernike_over_design_rad_rms": {str(k): v for k, v in polynomials_of(added, microscope).items()},
+        "field": None if field is None else _field_figures(field),
         "slices": _slices(stacks, found, quality, z_error),
     }
     warnings = [*stacks.warnings, *_warnings(experiment, stacks, found, figures, needed)]
+    if field is not None:
+        warnings += verdict.about_field(field.scatter_rad, microscope.wavelength)
     return Retrieval(
-        phase, added, changed, stacks, found, quality, z_error, sigma[:, 2], figures, tuple(warnings)
+        phase, added, changed, stacks, found, quality, z_error, sigma[:, 2], field, figures, tuple(warnings)
     )
+
+
+def _field_figures(field: FieldAberrations) -> dict[str, Any]:
+    """For JSON: rad rms of each Noll index, a row for each bead, and the planes through them."""
+    return {
+        "noll": list(field.indices),
+        "differ_by_rad_rms": field.scatter_rad,
+        "chi_square_of_no_difference": field.excess,
+        "planes_rad_rms": field.planes_rad,
+        "beads": [
+            {"bead": bead, "column": column, "row": row, "rad": values, "sigma": sigma}
+            for bead, (column, row), values, sigma in zip(
+                field.beads.tolist(),
+                field.place_px.tolist(),
+                field.values.tolist(),
+                field.sigma.tolist(),
+                strict=True,
+            )
+        ],
+        "middle_rad": field.plane[0].tolist(),
+        "left_to_right_rad": field.plane[1].tolist(),
+        "top_to_bottom_rad": field.plane[2].tolist(),
+        "sigma_of_these": field.plane_sigma.tolist(),
+    }
 
 
 def _warnings(

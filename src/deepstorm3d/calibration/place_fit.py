@@ -1,18 +1,16 @@
-"""Fits of light and background of each image, of places, depths and blur, and of some polynomials."""
+"""Fits of places, depths and blur of beads together, and of some polynomials of the phase with them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ..optics.assembly import Assembly
-from ..optics.psf import Patches
+from .bead_model import FocusedPSF, background_terms, bead_patches, expected, ridged, scoring_step
 from .images import BeadImages, BeadState
 
-__all__ = ["FocusedPSF", "Unknowns", "bead_patches", "expected", "fit_each", "fit_light", "fit_places"]
+__all__ = ["Unknowns", "fit_each", "fit_places", "sigma_of_polynomials"]
 
 # Steps of the finite differences: µm laterally and in depth, px of blur, rad of a polynomial.
 _STEP_UM, _STEP_PX, _STEP_RAD = 0.002, 0.02, 0.01
@@ -21,87 +19,41 @@ _LONGEST_XY, _LONGEST_Z, _LONGEST_BLUR, _LONGEST_RAD = 0.1, 0.15, 0.3, 0.3
 _BLURS = (0.2, 4.0)
 
 
-class FocusedPSF(Protocol):
-    """A PSF that takes a focus of its own for each image."""
-
-    @property
-    def pixel_um(self) -> float:
-        """Camera pixel in the sample, µm."""
-        ...
-
-    def __call__(
-        self, xyz: Tensor, blur_px: Tensor | None = None, *, focus_um: Tensor | None = None
-    ) -> Patches:
-        """xyz: (N, 3) µm;  blur_px: (N,) px;  focus_um: (N,) nominal focal planes or None."""
-        ...
-
-
 @dataclass(frozen=True)
 class Unknowns:
     """What `fit_places` may change besides each image's light and place.
 
-    depths: of the beads;  blur: of all images;  polynomials: coefficients (P,) rad in the mask of the PSF,
-    changed in place, or None; piston and tilts cannot be among them, for places undo these.
+    depths: of the beads, but for their mean;  mean_depth: that, too: only where nothing in the phase can take
+    its place;  blur: of all images;  polynomials: coefficients (P,) rad in the mask of the PSF, changed in
+    place, or None; piston and tilts cannot be among them, for places undo these.
     """
 
     depths: bool = True
+    mean_depth: bool = False
     blur: bool = True
     polynomials: Tensor | None = None
 
-
-def bead_patches(psf: FocusedPSF, images: BeadImages, state: BeadState) -> Tensor:
-    """Fraction of a bead's light in each pixel of its image: (N, h, w), differentiable."""
-    xyz, focus = state.places(images)
-    middle = (images.side // 2) * psf.pixel_um
-    xyz = xyz + xyz.new_tensor([middle, middle, 0.0])
-    patches = psf(xyz, state.blur_px.expand(len(xyz)), focus_um=focus)
-    own = torch.arange(len(xyz), device=xyz.device)
-    size = (patches.values.shape[1], patches.values.shape[2])
-    places = Assembly(patches.corner, own, size, (len(xyz), images.side, images.side))
-    return places.add(places.inside(patches.values))
+    @property
+    def terms(self) -> int:
+        """How many polynomials."""
+        return 0 if self.polynomials is None else len(self.polynomials)
 
 
-def background_terms(side: int, like: Tensor) -> Tensor:
-    """A level, and slopes that reach ±1 at the edges: (3, side, side)."""
-    ramp = torch.linspace(-1, 1, side, dtype=like.dtype, device=like.device)
-    return torch.stack([torch.ones(side, side).to(like), ramp.expand(side, -1), ramp[:, None].expand(-1, side)])
+@dataclass(frozen=True)
+class _NormalEquations:
+    """Of what images share, the rest eliminated: polynomials, depths, blur in this order.
 
+    curvature: (q, q);  slope: (q,);  own: of each chunk of images the inverse (n, 6, 6), the right side (n, 6)
+    and the mixed part (n, 6, q) of what they have of their own.
+    """
 
-def expected(patches: Tensor, state: BeadState) -> Tensor:
-    """Photons expected in each pixel of each image: (N, h, w)."""
-    surface = torch.einsum("nk,khw->nhw", state.background, background_terms(patches.shape[-1], patches))
-    return patches * state.photons[:, None, None] + surface
+    curvature: Tensor
+    slope: Tensor
+    own: list[tuple[Tensor, Tensor, Tensor]]
 
-
-@torch.no_grad()
-def fit_light(images: BeadImages, patches: Tensor, state: BeadState, iterations: int = 2) -> BeadState:
-    """Photons and background of each image at fixed places: Fisher scoring, 4 unknowns each."""
-    terms = background_terms(images.side, patches)
-    columns = torch.cat([patches[:, None], terms.expand(len(images), -1, -1, -1)], 1).flatten(2)
-    for _ in range(iterations):
-        model = expected(patches, state)
-        step = _solve(columns, images.likelihood.information(model), images.likelihood.score(model))
-        state = replace(
-            state,
-            photons=(state.photons + step[:, 0]).clamp(min=1.0),
-            background=state.background + step[:, 1:],
-        )
-    return state
-
-
-def _solve(columns: Tensor, information: Tensor, score: Tensor) -> Tensor:
-    """Steps (N, p) of Fisher scoring for columns (N, p, pixels)."""
-    information, score = information.flatten(1), score.flatten(1)
-    matrix = (columns * information[:, None]) @ columns.mT
-    return torch.linalg.solve(*_ridged(matrix.double(), (columns @ score[:, :, None])[..., 0].double())).to(
-        columns
-    )
-
-
-def _ridged(matrix: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-    """A small ridge keeps the matrix regular where an image holds no light."""
-    diagonal = matrix.diagonal(dim1=-2, dim2=-1).clamp(min=1e-12)
-    return matrix + torch.diag_embed(1e-6 * diagonal), right
+    def own_steps(self, together: Tensor) -> Tensor:
+        """Steps (N, 6) of places, light and background that belong to a step of what is shared."""
+        return torch.cat([(inv @ (right - mix @ together)[..., None])[..., 0] for inv, right, mix in self.own])
 
 
 @torch.no_grad()
@@ -115,28 +67,42 @@ def fit_places(
     and polynomials fitted in turns instead, a coma and a drift of the stage that mimic each other would take
     hundreds of turns. The mean depth stays: with it the phase would be known only up to a defocus.
     """
-    beads = len(state.z_um)
-    terms = 0 if unknowns.polynomials is None else len(unknowns.polynomials)
-    shared = terms + beads * unknowns.depths + unknowns.blur
+    equations = _normal_equations(psf, images, state, unknowns, chunk)
+    together = _shared_step(equations, images, unknowns, len(state.z_um))
+    return _moved(state, equations.own_steps(together).to(state.xy), together, unknowns)
+
+
+@torch.no_grad()
+def sigma_of_polynomials(
+    psf: FocusedPSF, images: BeadImages, state: BeadState, unknowns: Unknowns, chunk: int = 64
+) -> Tensor:
+    """σ of the polynomials' coefficients from the Fisher information, everything else unknown: (P,) rad."""
+    equations = _normal_equations(psf, images, state, unknowns, chunk)
+    matrix = equations.curvature + _held(equations.curvature, images, unknowns, len(state.z_um))
+    ridge = torch.diag(1e-9 * matrix.diagonal().clamp(min=1e-9))
+    return torch.linalg.inv(matrix + ridge).diagonal()[: unknowns.terms].clamp(min=0).sqrt()
+
+
+def _normal_equations(
+    psf: FocusedPSF, images: BeadImages, state: BeadState, unknowns: Unknowns, chunk: int
+) -> _NormalEquations:
+    shared = unknowns.terms + len(state.z_um) * unknowns.depths + unknowns.blur
     curvature = state.xy.new_zeros(shared, shared, dtype=torch.float64)
     slope = curvature.new_zeros(shared)
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    own: list[tuple[Tensor, Tensor, Tensor]] = []
     for rows in torch.arange(len(images)).split(chunk):
         part, mine = images.select(rows), state.select(rows)
         local, joint = _columns(psf, part, mine, unknowns)
         model = expected(local[:, 2].unflatten(1, (images.side, -1)), mine)
         information = part.likelihood.information(model).flatten(1)[:, None]
         score = part.likelihood.score(model).flatten(1)[:, :, None]
-        inner, right = _ridged(((local * information) @ local.mT).double(), (local @ score)[..., 0].double())
-        cross = ((local * information) @ joint.mT).double()
+        inner, right = ridged(((local * information) @ local.mT).double(), (local @ score)[..., 0].double())
+        mixed = ((local * information) @ joint.mT).double()
         inverse = torch.linalg.inv(inner)
-        curvature += (((joint * information) @ joint.mT).double() - cross.mT @ inverse @ cross).sum(0)
-        slope += ((joint @ score)[..., 0].double() - (cross.mT @ inverse @ right[:, :, None])[..., 0]).sum(0)
-        parts.append((inverse, right, cross))
-    there = torch.bincount(images.bead, minlength=beads) > 0
-    together = _shared_step(curvature, slope, there[: beads * unknowns.depths], terms)
-    own = torch.cat([(i @ (r - c @ together)[..., None])[..., 0] for i, r, c in parts]).to(state.xy)
-    return _moved(state, own, together, unknowns)
+        curvature += (((joint * information) @ joint.mT).double() - mixed.mT @ inverse @ mixed).sum(0)
+        slope += ((joint @ score)[..., 0].double() - (mixed.mT @ inverse @ right[:, :, None])[..., 0]).sum(0)
+        own.append((inverse, right, mixed))
+    return _NormalEquations(curvature, slope, own)
 
 
 def _columns(
@@ -177,25 +143,33 @@ def _polynomial_columns(
     return [torch.stack(columns, 1)] if columns else []
 
 
-def _shared_step(curvature: Tensor, slope: Tensor, there: Tensor, polynomials: int) -> Tensor:
-    """The step of polynomials, depths and blur, the mean depth of the beads that are there held."""
-    if not len(slope):
-        return slope
+def _shared_step(equations: _NormalEquations, images: BeadImages, unknowns: Unknowns, beads: int) -> Tensor:
+    """The step of polynomials, depths and blur."""
+    curvature, terms = equations.curvature, unknowns.terms
+    if not len(curvature):
+        return equations.slope
     diagonal = curvature.diagonal().clamp(min=1e-9)
-    blur = len(slope) - polynomials - len(there)
-    mean = torch.nn.functional.pad(there.to(slope), (polynomials, blur))
-    held = 1e3 * float(diagonal.max()) * mean[:, None] * mean
     ridge = 1e-3 * diagonal
-    ridge[:polynomials] = 1e-5 * diagonal[:polynomials].max() if polynomials else 0.0
-    step = torch.linalg.solve(curvature + held + torch.diag(ridge), slope)
-    longest = step.new_tensor([_LONGEST_RAD] * polynomials + [_LONGEST_Z] * len(there) + [_LONGEST_BLUR] * blur)
-    return step.clamp(-longest, longest)
+    ridge[:terms] = 1e-5 * diagonal[:terms].max() if terms else 0.0
+    held = _held(curvature, images, unknowns, beads)
+    step = torch.linalg.solve(curvature + held + torch.diag(ridge), equations.slope)
+    depths = beads * unknowns.depths
+    longest = [_LONGEST_RAD] * terms + [_LONGEST_Z] * depths + [_LONGEST_BLUR] * unknowns.blur
+    return step.clamp(-step.new_tensor(longest), step.new_tensor(longest))
+
+
+def _held(curvature: Tensor, images: BeadImages, unknowns: Unknowns, beads: int) -> Tensor:
+    """What holds the mean depth of the beads that are there, (q, q)."""
+    if not unknowns.depths or unknowns.mean_depth:
+        return torch.zeros_like(curvature)
+    there = torch.bincount(images.bead, minlength=beads) > 0
+    mean = torch.nn.functional.pad(there.to(curvature), (unknowns.terms, int(unknowns.blur)))
+    return 1e3 * curvature.diagonal().max().clamp(min=1e-9) * mean[:, None] * mean
 
 
 def _moved(state: BeadState, own: Tensor, together: Tensor, unknowns: Unknowns) -> BeadState:
     """The state after a step: own (N, 6) of the images; together of polynomials, depths and blur."""
-    beads = len(state.z_um) if unknowns.depths else 0
-    terms = len(together) - beads - unknowns.blur
+    beads, terms = len(state.z_um) if unknowns.depths else 0, unknowns.terms
     if unknowns.polynomials is not None:
         unknowns.polynomials.add_(together[:terms].to(unknowns.polynomials))
     return replace(
@@ -216,6 +190,7 @@ def fit_each(
 
     Returns (N, 3) µm: x, y in the image, z as if the bead had one of its own in each; and their σ, (N, 3) µm.
     """
+    nothing = Unknowns(depths=False, blur=False)
     alone = replace(images, bead=torch.arange(len(images)))
     state = replace(state, z_um=state.z_um[images.bead])
     sigma = torch.zeros(len(images), 3, dtype=torch.float64)
@@ -223,7 +198,7 @@ def fit_each(
         own, steps = state, []
         for rows in torch.arange(len(images)).split(chunk):
             part, mine = alone.select(rows), own.select(rows)
-            local, _ = _columns(psf, part, mine, Unknowns(False, False))
+            local, _ = _columns(psf, part, mine, nothing)
             patches = local[:, 2].unflatten(1, (images.side, -1))
             deeper = bead_patches(psf, part, replace(mine, z_um=mine.z_um + _STEP_UM)) - patches
             deeper *= mine.photons[:, None, None] / _STEP_UM
@@ -232,11 +207,13 @@ def fit_each(
             information, score = part.likelihood.information(model), part.likelihood.score(model)
             if turn == iterations:
                 matrix = ((columns * information.flatten(1)[:, None]) @ columns.mT).double()
-                inverse = torch.linalg.inv(_ridged(matrix, matrix[:, 0])[0])
+                inverse = torch.linalg.inv(ridged(matrix, matrix[:, 0])[0])
                 sigma[rows] = inverse.diagonal(dim1=1, dim2=2)[:, :3].clamp(min=0).sqrt()
-            steps.append(_solve(columns, information, score))
+            steps.append(scoring_step(columns, information, score))
         if turn < iterations:
             step = torch.cat(steps)
-            moved = _moved(state, torch.cat([step[:, :2], step[:, 3:]], 1), step[:, :0], Unknowns(False, False))
+            moved = _moved(
+                state, torch.cat([step[:, :2], step[:, 3:]], 1), step[:, :0], Unknowns(depths=False, blur=False)
+            )
             state = replace(moved, z_um=state.z_um + step[:, 2].clamp(-_LONGEST_Z, _LONGEST_Z))
     return torch.cat([state.xy, state.z_um[:, None]], 1), sigma.to(state.xy)
