@@ -56,7 +56,13 @@ def focus_of_slices() -> Tensor:
 @cache
 def bead_stack(centres: tuple[tuple[float, float], ...] = CENTRES, seed: int = 0) -> Tensor:
     """Photons (S, 84, 84) of beads of 200 nm, drawn with twice the pupil samples."""
-    experiment = small_experiment()
+    return draw_beads(small_experiment(), centres, seed)
+
+
+def draw_beads(
+    experiment: Experiment, centres: tuple[tuple[float, float], ...] = CENTRES, seed: int = 0
+) -> Tensor:
+    """The same of another experiment."""
     pixel = experiment.microscope.pixel_um
     bright = torch.tensor([20000.0, 10000.0, 6000.0, 6000.0])[: len(centres)].expand(SLICES, -1)
     bright = bright * torch.exp(-0.3 * torch.arange(SLICES) / SLICES)[:, None]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bead_stacks import SIDE, bead_stack, cut_beads, focus_of_slices, small_experiment, true_mask
+from bead_stacks import SIDE, bead_stack, cut_beads, draw_beads, focus_of_slices, small_experiment, true_mask
 from deepstorm3d.calibration import verdict
 from deepstorm3d.calibration.bead_model import bead_patches, expected, fit_light
 from deepstorm3d.calibration.correction import CorrectedMask, Correction
@@ -191,8 +191,21 @@ def test_coma_is_told_from_a_drift_of_the_stage(images: BeadImages):
     for _ in range(6):
         state = fit_places(psf, images, state, Unknowns())
     for _ in range(3):
-        state = fit_places(psf, images, state, Unknowns(polynomials=correction.shapes))
+        state = fit_places(psf, images, state, Unknowns(polynomials=(correction.shapes,)))
     assert float(correction.coefficients.detach().abs().max()) < 0.03
+
+
+def test_uneven_light_is_found_beside_the_phase():
+    uneven = EXPERIMENT.with_(psf=EXPERIMENT.psf.with_(transmission={2: 0.2, 4: -0.3}))
+    images = cut_beads(draw_beads(uneven))
+    design = experiment_mask(EXPERIMENT)
+    blind = Retriever(EXPERIMENT.psf, OPTICS, design, 0.1)(images)
+    found = Retriever(EXPERIMENT.psf, OPTICS, design, 0.1, amplitude=True)(images)
+    assert blind.deviance > 1.1
+    assert found.deviance == pytest.approx(1.0, abs=0.02)
+    assert phase_error(found.phase) < 0.1
+    truth = {2: 0.2, 4: -0.3}
+    assert max(abs(value - truth.get(j, 0.0)) for j, value in found.transmission.items()) < 0.05
 
 
 def test_outliers_are_those_that_the_model_does_not_explain(found: Retrieved, images: BeadImages):

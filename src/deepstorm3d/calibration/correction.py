@@ -1,4 +1,4 @@
-"""The phase that a microscope adds to its mask: Zernike polynomials and a smooth grid of free values."""
+"""What a microscope adds to its mask: Zernike polynomials, a smooth grid of phase, and uneven light."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from torch import Tensor, nn
 
 from ..optics.masks import PhaseMask
 from ..optics.microscope import Microscope
+from ..optics.model import PSFSpec, build_psf
+from ..optics.psf import Patches
 from ..optics.pupil import fit_to_pupil, mask_coordinates
 from ..optics.zernike import zernike_basis
 
-__all__ = ["CorrectedMask", "Correction", "binned_microscope", "binned_phase"]
+__all__ = ["CorrectedMask", "CorrectedPSF", "Correction", "binned_microscope", "binned_phase"]
 
 
 class Correction(nn.Module):
@@ -23,7 +25,12 @@ class Correction(nn.Module):
     structures of the mask no finer than λf/(w p_c), so knots closer than that would find noise.
 
     microscope: gives the aperture;  indices: Noll's, ascending;  spacing: of the knots, µm.
+    transmission: (T,) coefficients of the amplitude (`transmission_factor`), of the Noll indices LIGHT.
     """
+
+    # Radial orders 1 to 3, and 4 where it goes round: a beam off the axis, a Gaussian one, a clipped one.
+    LIGHT = (2, 3, 4, 5, 6, 7, 8, 11)
+    transmission: Tensor
 
     def __init__(self, microscope: Microscope, indices: list[int], spacing: float) -> None:
         super().__init__()
@@ -31,12 +38,18 @@ class Correction(nn.Module):
         self.radius = microscope.aperture * microscope.pupil_diameter / 2
         knots = 2 * math.ceil(self.radius / spacing) + 3
         self.coefficients = nn.Parameter(torch.zeros(len(indices), dtype=torch.float64))
+        self.register_buffer("transmission", torch.zeros(len(self.LIGHT), dtype=torch.float64))
         self.knots = nn.Parameter(torch.zeros(knots, knots, dtype=torch.float64))
 
     @property
     def shapes(self) -> Tensor:
         """The coefficients but for piston and tilts, which places undo: a view, to be changed in place."""
         return self.coefficients.detach()[sum(index <= 3 for index in self.indices) :]
+
+    @property
+    def light(self) -> dict[int, float]:
+        """The transmission as a PSF's spec wants it, without what is 0."""
+        return {j: v for j, v in zip(self.LIGHT, self.transmission.tolist(), strict=True) if v}
 
     def splines(self, axis: Tensor) -> Tensor:
         """The B-splines along one axis at coordinates (K,) µm: (K, knots)."""
@@ -84,6 +97,34 @@ class CorrectedMask(PhaseMask):
 
     def forward(self) -> Tensor:
         return self.base + self.added()
+
+
+class CorrectedPSF:
+    """The PSF of a corrected mask, made anew whenever the correction's transmission has changed.
+
+    spec, microscope, patch_px: as for `build_psf`, the spec without a transmission of its own;  mask: as it is.
+    """
+
+    def __init__(self, spec: PSFSpec, microscope: Microscope, mask: CorrectedMask, patch_px: int) -> None:
+        self._spec, self._microscope, self._mask, self._patch_px = spec, microscope, mask, patch_px
+        self._light: dict[int, float] = {}
+        self._psf = build_psf(spec, microscope, mask, patch_px=patch_px)
+
+    @property
+    def pixel_um(self) -> float:
+        """Camera pixel in the sample, µm."""
+        return self._microscope.pixel_um
+
+    def __call__(
+        self, xyz: Tensor, blur_px: Tensor | None = None, *, focus_um: Tensor | None = None
+    ) -> Patches:
+        """As `ExactPSF`."""
+        light = self._mask.correction.light
+        if light != self._light:
+            spec = self._spec.with_(transmission=light)
+            self._psf = build_psf(spec, self._microscope, self._mask, patch_px=self._patch_px)
+            self._light = light
+        return self._psf(xyz, blur_px, focus_um=focus_um)
 
 
 def binned_microscope(microscope: Microscope, factor: int) -> Microscope:

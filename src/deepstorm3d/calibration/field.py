@@ -118,7 +118,7 @@ def _one_bead(
     correction = Correction(microscope, list(_INDICES), microscope.pupil_diameter)
     mask = CorrectedMask(phase, microscope.mask_pitch, correction)
     psf = build_psf(spec, microscope, mask, patch_px=images.side + 2 * _DRIFT_PX)
-    unknowns = Unknowns(mean_depth=True, blur=False, polynomials=correction.shapes)
+    unknowns = Unknowns(mean_depth=True, blur=False, polynomials=(correction.shapes,))
     for _ in range(_STEPS):
         own = fit_places(psf, mine, own, unknowns)
     return correction.shapes.clone(), sigma_of_polynomials(psf, mine, own, unknowns)

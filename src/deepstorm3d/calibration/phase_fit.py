@@ -13,6 +13,10 @@ from .images import BeadImages, BeadState
 
 __all__ = ["PhaseFit"]
 
+# Change of the loss per pixel (and of the parameters, rad) with which the search is over: with less of it the
+# line search divides 0 by 0.
+_NOTHING = 1e-9
+
 
 @dataclass
 class PhaseFit:
@@ -56,14 +60,19 @@ class PhaseFit:
     def run(
         self, parameters: Sequence[nn.Parameter], iterations: int, penalty: nn.Module | None = None
     ) -> float:
-        """So many iterations of L-BFGS from here; returns half the deviance."""
+        """So many iterations of L-BFGS from here; returns half the deviance.
+
+        Parameters and light stay as they were where a line search has run away.
+        """
+        kept = [each.detach().clone() for each in parameters]
+        state, losses = self.state, []
         optimiser = torch.optim.LBFGS(
             parameters,
             max_iter=iterations,
             max_eval=iterations + iterations // 2 + 2,
             history_size=30,
             tolerance_grad=0.0,
-            tolerance_change=0.0,
+            tolerance_change=_NOTHING,
             line_search_fn="strong_wolfe",
         )
         # Of the order of 1 at the start, as the line search expects.
@@ -71,7 +80,8 @@ class PhaseFit:
 
         def closure() -> Tensor:
             optimiser.zero_grad()
-            value = self.loss() * scale
+            losses.append(self.loss())
+            value = losses[-1] * scale
             for each in parameters:
                 if each.grad is not None:
                     each.grad *= scale
@@ -84,4 +94,10 @@ class PhaseFit:
 
         optimiser.step(closure)
         with torch.no_grad():
-            return self.loss()
+            loss = self.loss()
+            if not loss <= losses[0]:
+                for each, value in zip(parameters, kept, strict=True):
+                    each.copy_(value)
+                self.state = state
+                loss = self.loss()
+        return loss

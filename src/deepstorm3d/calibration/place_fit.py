@@ -24,19 +24,20 @@ class Unknowns:
     """What `fit_places` may change besides each image's light and place.
 
     depths: of the beads, but for their mean;  mean_depth: that, too: only where nothing in the phase can take
-    its place;  blur: of all images;  polynomials: coefficients (P,) rad in the mask of the PSF, changed in
-    place, or None; piston and tilts cannot be among them, for places undo these.
+    its place;  blur: of all images;  polynomials: vectors of coefficients
+    (rad, or of the amplitude's logarithm) in the PSF, changed in place; piston and tilts of the phase cannot be
+    among them, for places undo these.
     """
 
     depths: bool = True
     mean_depth: bool = False
     blur: bool = True
-    polynomials: Tensor | None = None
+    polynomials: tuple[Tensor, ...] = ()
 
     @property
     def terms(self) -> int:
         """How many polynomials."""
-        return 0 if self.polynomials is None else len(self.polynomials)
+        return sum(len(each) for each in self.polynomials)
 
 
 @dataclass(frozen=True)
@@ -130,16 +131,16 @@ def _columns(
 
 
 def _polynomial_columns(
-    psf: FocusedPSF, images: BeadImages, state: BeadState, coefficients: Tensor | None, here: Tensor
+    psf: FocusedPSF, images: BeadImages, state: BeadState, polynomials: tuple[Tensor, ...], here: Tensor
 ) -> list[Tensor]:
     """Derivatives in the polynomials' coefficients, [(N, P, h, w)] or nothing."""
-    columns = []
-    for index in range(0 if coefficients is None else len(coefficients)):
-        assert coefficients is not None
-        before = coefficients[index].clone()
-        coefficients[index] += _STEP_RAD
-        columns.append((bead_patches(psf, images, state) - here) * (state.photons[:, None, None] / _STEP_RAD))
-        coefficients[index] = before
+    columns, scale = [], state.photons[:, None, None] / _STEP_RAD
+    for coefficients in polynomials:
+        for index in range(len(coefficients)):
+            before = coefficients[index].clone()
+            coefficients[index] += _STEP_RAD
+            columns.append((bead_patches(psf, images, state) - here) * scale)
+            coefficients[index] = before
     return [torch.stack(columns, 1)] if columns else []
 
 
@@ -170,8 +171,9 @@ def _held(curvature: Tensor, images: BeadImages, unknowns: Unknowns, beads: int)
 def _moved(state: BeadState, own: Tensor, together: Tensor, unknowns: Unknowns) -> BeadState:
     """The state after a step: own (N, 6) of the images; together of polynomials, depths and blur."""
     beads, terms = len(state.z_um) if unknowns.depths else 0, unknowns.terms
-    if unknowns.polynomials is not None:
-        unknowns.polynomials.add_(together[:terms].to(unknowns.polynomials))
+    steps = together[:terms].split([len(each) for each in unknowns.polynomials])
+    for coefficients, step in zip(unknowns.polynomials, steps, strict=True):
+        coefficients.add_(step.to(coefficients))
     return replace(
         state,
         xy=state.xy + own[:, :2].clamp(-_LONGEST_XY, _LONGEST_XY),

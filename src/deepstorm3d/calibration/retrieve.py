@@ -14,7 +14,7 @@ from ..optics.masks import PhaseMask, PixelMask
 from ..optics.microscope import Microscope
 from ..optics.model import PSFSpec, build_psf
 from .bead_model import FocusedPSF
-from .correction import CorrectedMask, Correction, binned_microscope, binned_phase
+from .correction import CorrectedMask, CorrectedPSF, Correction, binned_microscope, binned_phase
 from .gauge import defocus_phase, without_tilt
 from .images import BeadImages, BeadState, first_state
 from .misfit import misfit, outliers
@@ -46,13 +46,15 @@ Report = Callable[[int, int, str], None]
 class Retrieved:
     """What a retrieval found.
 
-    phase: (h, w) rad on the mask's pixels;  added: of it, what the design did not have;  psf: with that phase;
-    state: of all images;  used: (N,) images that the phase was fitted to;  first: how well the design did;
-    tried: other starts that were tried;  deviance: per pixel over its expectation, of the images used.
+    phase: (h, w) rad on the mask's pixels;  added: of it, what the design did not have;  transmission: of the
+    PSF's spec, as given where the amplitude was not asked for;  psf: with all that;  state: of all images;
+    used: (N,) images that the phase was fitted to;  first: how well the design did;  tried: other starts that
+    were tried;  deviance: per pixel over its expectation, of the images used.
     """
 
     phase: Tensor
     added: Tensor
+    transmission: dict[int, float]
     psf: FocusedPSF
     state: BeadState
     used: Tensor
@@ -77,7 +79,7 @@ class Retriever:
     spec: of the PSF (its sampling and amplitude);  microscope: the set-up;  design: the mask as designed,
     to start from;  z_um: depth of the beads (beyond the nominal one where that varies), which is held, for
     with it the phase would be known only up to a defocus;  blur_px: to start with;
-    order: highest radial order of the polynomials.
+    order: highest radial order of the polynomials;  amplitude: find the spread of light over the pupil, too.
     """
 
     spec: PSFSpec
@@ -86,6 +88,7 @@ class Retriever:
     z_um: float
     blur_px: float = 1.0
     order: int = 8
+    amplitude: bool = False
 
     def __call__(self, images: BeadImages, on_progress: Report | None = None) -> Retrieved:
         """Images of one or several beads; about 200 take a minute on two cores.
@@ -121,7 +124,8 @@ class Retriever:
         if misfit(fit.psf, fit.images, fit.state).share > _POOR:
             trial = best_trial(fit, correction, steps.tell)
             tried, fit.state = trial.tried, trial.state
-        together = Unknowns(polynomials=correction.shapes)
+        light = (correction.transmission,) if self.amplitude else ()
+        together = Unknowns(polynomials=(correction.shapes, *light))
         for _ in range(_POLYNOMIAL[0] - 1):
             self._round(fit, [correction.coefficients], _POLYNOMIAL[1], together, steps, "polynomials")
         state = replace(state, z_um=fit.state.z_um, blur_px=fit.state.blur_px)
@@ -190,11 +194,15 @@ class Retriever:
             phase = CorrectedMask(base, self.microscope.mask_pitch, correction)().detach()
         phase, shift = without_tilt(phase, design, self.microscope)
         state = replace(state, xy=state.xy + shift)
-        psf = build_psf(self.spec, self.microscope, PixelMask(phase), patch_px=images.side + 2 * _DRIFT_PX)
+        light = correction.light or self.spec.transmission
+        spec = self.spec.with_(transmission=light)
+        psf = build_psf(spec, self.microscope, PixelMask(phase), patch_px=images.side + 2 * _DRIFT_PX)
         for _ in range(2):
             state = fit_places(psf, images, state, Unknowns(depths=False, blur=False))
         result = misfit(psf, images.select(used), state.select(used))
-        return Retrieved(phase, phase - design, psf, state, used, first, tried, result.deviance)
+        return Retrieved(
+            phase, phase - design, correction.light, psf, state, used, first, tried, result.deviance
+        )
 
     def _correction(self, side: int) -> Correction:
         count = (self.order + 1) * (self.order + 2) // 2
@@ -212,7 +220,7 @@ class Retriever:
     def _psf(self, base: Tensor, factor: int, correction: Correction, side: int) -> FocusedPSF:
         mask = CorrectedMask(*self._coarse(base, factor), correction)
         microscope = binned_microscope(self.microscope, factor)
-        return build_psf(self.spec, microscope, mask, patch_px=side + 2 * _DRIFT_PX)
+        return CorrectedPSF(self.spec, microscope, mask, side + 2 * _DRIFT_PX)
 
     def _placed(self, psf: FocusedPSF, images: BeadImages, state: BeadState) -> BeadState:
         """Light and places of all images, with the phase and the blur as they are."""
@@ -253,14 +261,15 @@ class _Steps:
 @torch.no_grad()
 def _settled(fit: PhaseFit, unknowns: Unknowns, before: float) -> float:
     """Two steps in everything but the free phase; taken back where they explain less. Half the deviance."""
-    state, polynomials = fit.state, unknowns.polynomials
-    kept = None if polynomials is None else polynomials.clone()
-    fit.state = fit_places(fit.psf, fit.images, state, replace(unknowns, polynomials=None))
+    state, places = fit.state, replace(unknowns, polynomials=())
+    kept = [each.clone() for each in unknowns.polynomials]
+    fit.state = fit_places(fit.psf, fit.images, state, places)
     fit.state = fit_places(fit.psf, fit.images, fit.state, unknowns)
     loss = fit.loss()
-    if loss > before and polynomials is not None and kept is not None:
-        polynomials.copy_(kept)
-        fit.state = fit_places(fit.psf, fit.images, state, replace(unknowns, polynomials=None))
+    if loss > before and kept:
+        for each, value in zip(unknowns.polynomials, kept, strict=True):
+            each.copy_(value)
+        fit.state = fit_places(fit.psf, fit.images, state, places)
         loss = fit.loss()
     return loss
 

@@ -41,6 +41,14 @@ def retrieve_mask(
             "microscope.focus of --experiment-out changes instead.",
         ),
     ] = "mask",
+    amplitude: Annotated[
+        bool,
+        typer.Option(
+            "--amplitude",
+            help="Find how the light is spread over the pupil, too (psf.transmission of --experiment-out): for "
+            "bright beads that the phase alone does not explain.",
+        ),
+    ] = False,
     picture: Annotated[
         Path | None,
         typer.Option(
@@ -89,7 +97,9 @@ def retrieve_mask(
         side_px=side_px,
     )
     with ProgressLine("rounds") as line:
-        retrieval = job.retrieve_mask(experiment, beads, settings, defocus=defocus, on_progress=line.update)
+        retrieval = job.retrieve_mask(
+            experiment, beads, settings, defocus=defocus, amplitude=amplitude, on_progress=line.update
+        )
     write_retrieval(
         retrieval, out, picture=shown, json_out=json, experiment_out=experiment_out, field_picture=field
     )

@@ -33,6 +33,11 @@ class PSFSpec(Spec):
     aberrations: dict[int, float] = quantity(
         {}, "rad rms", "Zernike aberrations on top of the mask, Noll index: value"
     )
+    transmission: dict[int, float] = quantity(
+        {},
+        "ln rms",
+        "logarithm of the amplitude in the pupil: Zernike polynomials, Noll index: value",
+    )
     vectorial: VectorialSpec = quantity(VectorialSpec(), "", "for the vectorial model only")
 
 
@@ -48,8 +53,24 @@ def build_psf(
         mask = ZernikePhase(microscope, list(spec.aberrations), values, base=mask)
     side, blur, finer = spec.patch_px if patch_px is None else patch_px, spec.blur_px, spec.pupil_oversampling
     if spec.model == "vectorial":
-        return VectorialPSF(microscope, mask, spec.vectorial, patch_px=side, blur_px=blur, oversampling=finer)
-    return ScalarPSF(microscope, mask, patch_px=side, blur_px=blur, oversampling=finer, apodized=spec.apodized)
+        return VectorialPSF(
+            microscope,
+            mask,
+            spec.vectorial,
+            patch_px=side,
+            blur_px=blur,
+            oversampling=finer,
+            transmission=spec.transmission,
+        )
+    return ScalarPSF(
+        microscope,
+        mask,
+        patch_px=side,
+        blur_px=blur,
+        oversampling=finer,
+        apodized=spec.apodized,
+        transmission=spec.transmission,
+    )
 
 
 def tabulate(

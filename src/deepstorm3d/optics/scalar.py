@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .exact import ExactPSF
 from .masks import PhaseMask
 from .microscope import Microscope
 from .pupil import sample_pupil
+from .transmission import transmission_factor
 
 __all__ = ["ScalarPSF"]
 
@@ -20,7 +23,8 @@ class ScalarPSF(ExactPSF):
     microscope: the set-up;  mask: phase of the mask (pixelwise or Zernike), a parameter if it learns;
     patch_px: side of the patch, odd, camera pixels;  blur_px: Gaussian σ for emitters that bring none;
     oversampling: samples of the pupil for each mask pixel and axis;  apodized: aplanatic amplitude;
-    chunk: emitters computed at once (bounds the memory).
+    transmission: of light spread unevenly (`transmission_factor`);  chunk: emitters computed at once, which
+    bounds the memory.
 
     "Exact" is this sum over the mask's pixels; finer sampling moves the image a little, for cosθ_s falls
     steeply at the pupil's rim. Telomere set-up, blur 1 px, 2 to 6 µm: from oversampling 1 to 3 by at most
@@ -39,8 +43,9 @@ class ScalarPSF(ExactPSF):
         blur_px: float = 0.0,
         oversampling: int = 1,
         apodized: bool = False,
+        transmission: Mapping[int, float] | None = None,
         chunk: int = 32,
     ) -> None:
         pupil = sample_pupil(microscope, mask.pixels, oversampling=oversampling, apodized=apodized)
-        field = pupil.amplitude[:, None]
+        field = (pupil.amplitude * transmission_factor(transmission or {}, microscope, pupil.axis))[:, None]
         super().__init__(microscope, mask, pupil, field, patch_px=patch_px, blur_px=blur_px, chunk=chunk)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -14,6 +15,7 @@ from .exact import ExactPSF
 from .masks import PhaseMask
 from .microscope import Microscope
 from .pupil import sample_pupil
+from .transmission import transmission_factor
 
 __all__ = ["VectorialPSF", "VectorialSpec"]
 
@@ -68,12 +70,14 @@ class VectorialPSF(ExactPSF):
         patch_px: int = 61,
         blur_px: float = 0.0,
         oversampling: int = 1,
+        transmission: Mapping[int, float] | None = None,
         chunk: int = 8,
     ) -> None:
         molecules = molecules or VectorialSpec()
         beyond = molecules.supercritical and microscope.aperture < 1
         pupil = sample_pupil(microscope, mask.pixels, oversampling=oversampling, supercritical=beyond)
         fields = _independent(dipole_fields(microscope, pupil), molecules).transpose(0, 1).contiguous()
+        fields = fields * transmission_factor(transmission or {}, microscope, pupil.axis)[:, None]
         super().__init__(microscope, mask, pupil, fields, patch_px=patch_px, blur_px=blur_px, chunk=chunk)
 
 

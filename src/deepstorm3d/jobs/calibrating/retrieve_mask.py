@@ -59,18 +59,22 @@ def retrieve_mask(
     settings: BeadSettings,
     *,
     defocus: DefocusGoes = "mask",
+    amplitude: bool = False,
     on_progress: Callable[[int, int, str], None] | None = None,
 ) -> Retrieval:
     """Fit the phase of the experiment's microscope to stacks of beads; the experiment's mask is the start.
 
-    defocus: what of the phase is defocus stays in the mask, or becomes the nominal focal plane.
+    defocus: what of the phase is defocus stays in the mask, or becomes the nominal focal plane;
+    amplitude: find how the light is spread over the pupil, too (`psf.transmission` of the experiment found).
     Raises InputError for files or positions that do not fit, slices out of order, too few slices, and no bead.
     """
     began = time.monotonic()
     design = whole_mask(experiment)
     stacks = read_beads(experiment, beads, settings, design)
     spec = experiment.psf.with_(aberrations={})
-    retriever = Retriever(spec, experiment.microscope, design, settings.depth_um, BLUR_OF_MOLECULES)
+    retriever = Retriever(
+        spec, experiment.microscope, design, settings.depth_um, BLUR_OF_MOLECULES, amplitude=amplitude
+    )
     found = retriever(stacks.images, on_progress)
     return _judged(experiment, design, stacks, found, settings, defocus, time.monotonic() - began)
 
@@ -95,13 +99,13 @@ def _judged(
     phase = without if defocus == "focus" else found.phase
     blur = _blur_of_point(float(found.state.blur_px), settings.bead_um, microscope.pixel_um)
     changed = experiment.with_(
-        psf=experiment.psf.with_(blur_px=round(blur, 3), aberrations={}),
+        psf=experiment.psf.with_(blur_px=round(blur, 3), aberrations={}, transmission=found.transmission),
         microscope=microscope.with_(
             focus=microscope.focus + (round(focus_um, 4) if defocus == "focus" else 0.0)
         ),
     )
     field = field_aberrations(
-        experiment.psf.with_(aberrations={}),
+        changed.psf,
         microscope,
         found.phase,
         images.select(found.used),
@@ -126,6 +130,7 @@ def _judged(
         "phase_over_design_nm_rms": 1000 * rms * microscope.wavelength / (2 * torch.pi),
         "defocus_over_design_um": focus_um,
         "focus_um": changed.microscope.focus,
+        "transmission_ln_rms": {str(noll): value for noll, value in found.transmission.items()},
         "bead_blur_px": float(found.state.blur_px),
         "point_blur_px": blur,
         "bead_z_um": found.state.z_um.tolist(),
