@@ -41,13 +41,14 @@ def test_less_light_everywhere_changes_nothing(model: str):
 
 
 @pytest.mark.parametrize("model", ["scalar", "vectorial"])
-def test_photons_stay_and_a_dark_rim_widens_the_focus(model: str):
-    z = torch.linspace(0.5, 4.0, 71, dtype=torch.float64)
+def test_photons_stay_and_a_dark_rim_holds_them_together(model: str):
+    z = torch.linspace(0.5, 4.0, 36, dtype=torch.float64)
     depths = torch.nn.functional.pad(z[:, None], (2, 0))
     even, dark = psf_with(model)(depths), psf_with(model, j4=-0.5)(depths)
-    sharpest = int(even.values.flatten(1).max(1).values.argmax())
-    assert float(dark.held[sharpest]) == pytest.approx(float(even.held[sharpest]), abs=0.06)
-    assert float(dark.values[sharpest].max()) < 0.95 * float(even.values[sharpest].max())
+    # Light of the rim spreads widest with depth: less of it leaves the patch. None is made.
+    assert bool((dark.held >= even.held - 1e-3).all())
+    assert bool((dark.held <= 1 + 1e-3).all())
+    assert float((dark.held - even.held).max()) > 0.05
 
 
 def test_light_from_one_side_moves_the_image_with_depth_and_its_mirror_the_other_way():
