@@ -136,13 +136,15 @@ def retrieve(
     told: BeadSettings,
     name: str,
     defocus: DefocusGoes = "mask",
+    *,
+    amplitude: bool = False,
 ) -> tuple[Retrieval, float, float]:
     """The job of the command on a TIFF of the stack; wall and processor seconds."""
     movie = folder / f"{name}.tif"
     with MovieWriter(movie, frames=len(stack), shape=tuple(stack.shape[1:]), overwrite=True) as writer:  # type: ignore[arg-type]
         writer.append(stack.numpy())
     began, worked = time.monotonic(), time.process_time()
-    result = retrieve_mask(experiment, [movie], told, defocus=defocus)
+    result = retrieve_mask(experiment, [movie], told, defocus=defocus, amplitude=amplitude)
     return result, time.monotonic() - began, time.process_time() - worked
 
 
@@ -171,6 +173,14 @@ def trouble_cases(
         "no design (zero mask)": (base.with_(mask=ZeroMask()), told, {}),
         "mask pitch 12 for 24 µm": (base.with_(microscope=optics.with_(mask_pitch=12.0)), told, {}),
         "steps jitter by 50 nm rms": (base, told, {"jitter": 0.05}),
+        "light falls to the rim": (base, told, {"true": {"transmission": {2: 0.2, 4: -0.3}}}),
+        "light falls to the rim, --amplitude": (
+            base,
+            told,
+            {"true": {"transmission": {2: 0.2, 4: -0.3}}, "amplitude": True},
+        ),
+        "vectorial light": (base, told, {"true": {"model": "vectorial"}}),
+        "vectorial light, --amplitude": (base, told, {"true": {"model": "vectorial"}, "amplitude": True}),
     }
 
 
@@ -249,19 +259,22 @@ def judge_trouble(
 ) -> list[dict[str, Any]]:
     mask = aberrated_mask(base, FOUND["rms"], 1)
     truth = mask().double()
-    molecules = draw_molecules(base, mask, max(3, arguments.each // 3), 1001)
     rows = []
     for label, (experiment, settings, changes) in trouble_cases(base, told).items():
         if arguments.only not in label:
             continue
-        stack = stack_of(base, mask, changes, 1, arguments.slices)
-        where = changes.get("defocus", "mask")
-        result, wall, _ = retrieve(experiment, stack, folder, settings, "trouble", where)
+        true = base.with_(psf=base.psf.with_(**changes.get("true", {})))
+        stack = stack_of(true, mask, changes, 1, arguments.slices)
+        molecules = draw_molecules(true, mask, max(3, arguments.each // 3), 1001)
+        where, amplitude = changes.get("defocus", "mask"), changes.get("amplitude", False)
+        result, wall, _ = retrieve(experiment, stack, folder, settings, "trouble", where, amplitude=amplitude)
         row: dict[str, Any] = {"mask": label}
         if result.phase.shape == truth.shape:
             row["phase error (rad)"], row["with defocus"] = phase_error(result.phase, truth, base.microscope)
         row |= localize(result.experiment, PixelMask(result.phase), molecules, 1)
         row |= {"wall (s)": wall, "deviance/noise": result.figures["deviance_over_noise"]}
+        if amplitude:
+            row["transmission"] = " ".join(f"{j}: {v:.2f}" for j, v in result.found.transmission.items())
         row["unexplained (%)"] = 100 * result.figures["unexplained_share"]
         row["warnings"] = "; ".join(result.warnings)
         rows.append(row)
