@@ -16,6 +16,8 @@ _SIGNIFICANT, _FAINTEST = 12.0, 0.04
 # What is left over of a bright bead must not pass for another one beside it.
 _BESIDE = 0.2
 _MOST = 200
+# Spots that are not used are named up to so many.
+_TOLD = 4
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,9 @@ def _judge(spots: list[tuple[int, int, float]], size: tuple[int, int], side: int
             )
         else:
             good.append(index)
+    if len(rejected) > _TOLD + 1:
+        rest = len(rejected) - _TOLD
+        rejected[_TOLD:] = [f"{rest} more spots are too near to each other or to the border, not used"]
     strongest = spots[0][2] if spots else 1.0
     centre = torch.tensor([[spots[k][1], spots[k][0]] for k in good], dtype=torch.int64).reshape(-1, 2)
     return FoundBeads(centre, torch.tensor([spots[k][2] / strongest for k in good]), tuple(rejected))

@@ -46,14 +46,13 @@ Report = Callable[[int, int, str], None]
 class Retrieved:
     """What a retrieval found.
 
-    phase: (h, w) rad on the mask's pixels;  added: of it, what the design did not have;  transmission: of the
-    PSF's spec, as given where the amplitude was not asked for;  psf: with all that;  state: of all images;
-    used: (N,) images that the phase was fitted to;  first: how well the design did;  tried: other starts that
-    were tried;  deviance: per pixel over its expectation, of the images used.
+    phase: (h, w) rad on the mask's pixels;  transmission: of the PSF's spec, as given where the amplitude was
+    not asked for;  psf: with both;  state: of all images;  used: (N,) images that the phase was fitted to;
+    first: how well the design did;  tried: other starts that were tried;  deviance: per pixel over its
+    expectation, of the images used.
     """
 
     phase: Tensor
-    added: Tensor
     transmission: dict[int, float]
     psf: FocusedPSF
     state: BeadState
@@ -200,9 +199,7 @@ class Retriever:
         for _ in range(2):
             state = fit_places(psf, images, state, Unknowns(depths=False, blur=False))
         result = misfit(psf, images.select(used), state.select(used))
-        return Retrieved(
-            phase, phase - design, correction.light, psf, state, used, first, tried, result.deviance
-        )
+        return Retrieved(phase, light, psf, state, used, first, tried, result.deviance)
 
     def _correction(self, side: int) -> Correction:
         count = (self.order + 1) * (self.order + 2) // 2

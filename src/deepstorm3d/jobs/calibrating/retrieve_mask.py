@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +19,9 @@ from ...calibration.misfit import Misfit, misfit
 from ...calibration.place_fit import fit_each
 from ...calibration.retrieve import Retrieved, Retriever
 from ...calibration.travel import travel_for_depths
+from ...errors import InputError
 from ...optics.blur import sampled_variance
-from ...optics.masks import PhaseMask
+from ...optics.masks import PhaseMask, PixelMask
 from ..experiment import Experiment, whole_mask
 from .bead_settings import BLUR_OF_MOLECULES, BeadSettings, read_beads
 from .bead_stacks import BeadStacks
@@ -70,13 +71,30 @@ def retrieve_mask(
     """
     began = time.monotonic()
     design = whole_mask(experiment)
-    stacks = read_beads(experiment, beads, settings, design)
-    spec = experiment.psf.with_(aberrations={})
-    retriever = Retriever(
-        spec, experiment.microscope, design, settings.depth_um, BLUR_OF_MOLECULES, amplitude=amplitude
-    )
-    found = retriever(stacks.images, on_progress)
+
+    def found_from(start: PhaseMask) -> tuple[BeadStacks, Retrieved]:
+        stacks = read_beads(experiment, beads, settings, start)
+        spec, depth = experiment.psf.with_(aberrations={}), settings.depth_um
+        retriever = Retriever(spec, experiment.microscope, start, depth, BLUR_OF_MOLECULES, amplitude=amplitude)
+        return stacks, retriever(stacks.images, on_progress)
+
+    stacks, found = found_from(design)
+    if found.tried:
+        stacks, found = _better(stacks, found, found_from)
     return _judged(experiment, design, stacks, found, settings, defocus, time.monotonic() - began)
+
+
+def _better(
+    stacks: BeadStacks, found: Retrieved, found_from: Callable[[PhaseMask], tuple[BeadStacks, Retrieved]]
+) -> tuple[BeadStacks, Retrieved]:
+    """A second pass: beads were looked for, and their images cut out, with a PSF that was not theirs."""
+    try:
+        anew, again = found_from(PixelMask(found.phase))
+    except InputError:
+        return stacks, found
+    if int(again.used.sum()) < int(found.used.sum()) or again.deviance > 1.05 * found.deviance:
+        return stacks, found
+    return anew, replace(again, first=found.first, tried=found.tried)
 
 
 def _judged(
