@@ -11,7 +11,7 @@ import importlib
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -133,7 +133,7 @@ def drop_short(table: Localizations, least: int) -> Localizations:
     kept = table.select(torch.bincount(table.track)[table.track] >= least) if len(table) else table
     assert kept.track is not None
     number = torch.unique(kept.track, return_inverse=True)[1]
-    return Localizations(**{**vars(kept), "track": number})
+    return replace(kept, track=number)
 
 
 def _arrays(table: Localizations) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
