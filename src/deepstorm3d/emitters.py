@@ -113,7 +113,8 @@ class Localizations(_Table):
     sigma_background: (N,) one standard deviation;  fit_quality: (N,) deviance per pixel of the patch
     (about 1 where the model explains the image), 0 where nothing was fitted;  sigma_source: where the σ
     come from ("none" until something has filled them in: the columns are then 0, never NaN);
-    detections: (N,) int64, frames joined into the row by linking, or None where rows are single frames.
+    detections: (N,) int64, frames joined into the row by linking, or None where rows are single frames;
+    track: (N,) int64, the trajectory of the row, or None in a list that was not tracked (−1: of none).
     """
 
     photons: Tensor
@@ -125,6 +126,7 @@ class Localizations(_Table):
     fit_quality: Tensor
     sigma_source: SigmaSource = "none"
     detections: Tensor | None = None
+    track: Tensor | None = None
 
     @classmethod
     def proposals(cls, xyz: Tensor, frame: Tensor, probability: Tensor) -> Localizations:

@@ -151,6 +151,24 @@ def test_picasso_sees_len_only_in_a_linked_table(tmp_path: Path):
             assert ("len" in file["locs"].dtype.names) == linked
 
 
+@pytest.mark.parametrize("name", HOLD_LINKS)
+def test_trajectories_survive_and_lists_without_stay_without(name: str, tmp_path: Path):
+    assert read_table(write(tmp_path, name, two_rows()), pixel_um=PIXEL).track is None
+    tracked = tmp_path / f"tracked{ENDING[name]}"
+    write_table(tracked, dataclasses.replace(two_rows(), track=torch.tensor([4, -1])), **RECORDING, format=name)
+    back = read_table(tracked, pixel_um=PIXEL).track
+    assert back is not None and back.dtype == torch.int64 and back.tolist() == [4, -1]
+    none = dataclasses.replace(Localizations.empty(), track=torch.zeros(0, dtype=torch.int64))
+    write_table(tracked, none, **RECORDING, format=name, overwrite=True)
+    assert len(read_table(tracked, pixel_um=PIXEL)) == 0
+
+
+def test_picasso_colours_trajectories_by_their_group(tmp_path: Path):
+    write_table(tmp_path / "t.hdf5", dataclasses.replace(two_rows(), track=torch.tensor([4, 2])), **RECORDING)
+    with h5py.File(tmp_path / "t.hdf5") as file:
+        assert file["locs"]["group"].tolist() == [4, 2]
+
+
 @pytest.mark.parametrize("name", ["decode", "challenge"])
 def test_formats_without_room_for_links_leave_them_out(name: str, tmp_path: Path):
     assert read_table(write(tmp_path, name, two_rows(linked=True)), pixel_um=PIXEL).detections is None

@@ -12,11 +12,15 @@ from deepstorm3d.calibration import scene_match, signal
 from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.cli import app
 from deepstorm3d.io.movies import MovieWriter
+from deepstorm3d.jobs.calibrating.estimate import estimate_movie
 from deepstorm3d.jobs.configure import find_experiment
 from deepstorm3d.jobs.experiment import Experiment, read_experiment, write_experiment
+from deepstorm3d.jobs.localizing.excerpt import Excerpt
+from deepstorm3d.jobs.localizing.models import find_model
+from deepstorm3d.jobs.localizing.pipeline import experiment_of
 from deepstorm3d.jobs.simulating.simulate import simulate_movie
 from deepstorm3d.simulation.backgrounds import UniformBackground
-from deepstorm3d.simulation.priors import DensityCount, FixedPhotons
+from deepstorm3d.simulation.priors import DensityCount, FixedPhotons, GammaPhotons, Photons, UniformPhotons
 
 CAMERA = ScmosCamera(baseline=100.0, gain=2.2, read_noise=1.6)
 
@@ -117,3 +121,47 @@ def test_estimate_refuses_before_it_computes(folder: Path, tmp_path: Path):
     )
     assert (done.exit_code, "pixels are" in done.stderr) == (2, True), done.stderr
     assert not (tmp_path / "new.yaml").exists()
+
+
+def test_a_model_for_other_pixels_or_depths_is_refused(folder: Path, tmp_path: Path):
+    arguments = ["estimate", folder / "movie.tif", folder / "known.yaml", "--out", tmp_path / "e.yaml"]
+    done = CliRunner().invoke(app, [str(each) for each in [*arguments, "--model", "tetrapod"]])
+    assert done.exit_code == 2
+    assert "was trained for depths of 2 to 6 µm, the experiment has 0.3 to 0.9" in " ".join(done.stderr.split())
+    other = [*arguments, "--model", "tetrapod", "--set", "microscope.magnification=50"]
+    done = CliRunner().invoke(app, [str(each) for each in other])
+    assert "was trained for pixels of 110.0 nm, the experiment's are 220.0 nm" in done.stderr
+    done = CliRunner().invoke(app, [str(each) for each in [*arguments, "--device", "cpu"]])
+    assert (done.exit_code, "give --model too" in done.stderr) == (2, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("density", "photons", "spread"),
+    [
+        (0.2, UniformPhotons(low=5000.0, high=30000.0), 0.41),
+        (0.45, GammaPhotons(shape=6.0, scale=3000.0), 0.41),
+        (0.9, FixedPhotons(photons=30000.0), 0.0),
+    ],
+    ids=["uniform", "gamma", "fixed"],
+)
+def test_molecules_of_a_few_frames_tell_what_pixel_values_do_not(
+    tmp_path: Path, density: float, photons: Photons, spread: float
+):
+    experiment = experiment_of(find_model("tetrapod")).with_(camera=CAMERA)
+    scene = experiment.scenes["nucleus"]
+    experiment = experiment.with_(scenes={"nucleus": scene})
+    count = DensityCount(low=0.8 * density, high=1.2 * density)
+    there = scene.with_(emitters=scene.emitters.with_(count=count, photons=photons))
+    truth = experiment.with_(scenes={"nucleus": there})
+    simulate_movie(truth, tmp_path / "movie.tif", frames=8, seed=5)
+    found = estimate_movie(
+        Excerpt(tmp_path / "movie.tif"), experiment, tmp_path / "e.yaml", baseline=100.0, model="tetrapod"
+    )
+    guess = found.scene.guess
+    drawn = photons.draw(20_000, torch.Generator().manual_seed(0))
+    assert guess.density == pytest.approx(density, rel=0.15)
+    assert guess.photons == pytest.approx(float(drawn.mean()), rel=0.15)
+    # Up to 0.15 it counts as one brightness.
+    assert guess.photon_spread == pytest.approx(spread, abs=0.1 if spread else 0.15)
+    assert found.experiment.scenes["nucleus"].emitters.photons.kind == photons.kind

@@ -52,6 +52,10 @@ def _detections(table: Localizations) -> Values:
     return np.ones(len(table)) if table.detections is None else _array(table.detections).astype(np.float64)
 
 
+def _track(table: Localizations) -> Values:
+    return np.full(len(table), -1.0) if table.track is None else _array(table.track).astype(np.float64)
+
+
 COLUMNS = {
     column.name: column
     for column in (
@@ -70,6 +74,7 @@ COLUMNS = {
         Column("sigma_background", "photons per pixel", lambda table: _array(table.sigma_background)),
         Column("fit_quality", "deviance per pixel, about 1", lambda table: _array(table.fit_quality)),
         Column("detections", "frames joined, 1 where not linked", _detections),
+        Column("track", "trajectory, −1 where not tracked", _track),
     )
 }
 """By name, in the order in which they are listed."""
@@ -98,6 +103,7 @@ _ALIASES = {
     "lpz": "sigma_z_nm",
     "sigma_bg": "sigma_background",
     "chi2": "fit_quality",
+    "particle": "track",
 }
 
 

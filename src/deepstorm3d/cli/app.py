@@ -22,6 +22,7 @@ from .rendering import render
 from .reporting import report
 from .setup import config, demo, models
 from .snapshots import axial_scan
+from .tracking import track
 
 __all__ = ["app", "main"]
 
@@ -60,6 +61,7 @@ app.command("filter")(filter_list)
 for command in (drift, resolution):
     app.command()(command)
 app.command("link")(link_list)
+app.command()(track)
 for command in (render, report, convert, limit, design_psf, compare_psf, export_mask, export_psf, axial_scan):
     app.command()(command)
 

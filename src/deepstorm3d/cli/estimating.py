@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import InputError
 from .console import result, say, say_warning, show_table, table
 from .making import Config
 from .movie_options import Flip, Frames, MovieFile, Partial, Region, Subtract, Transpose, Window
-from .options import Assignments, Overwrite, frame_range, region
+from .options import Assignments, Device, MaskFile, Overwrite, chosen_device, frame_range, region
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -50,6 +51,16 @@ def estimate(
         str | None,
         typer.Option("--scene", metavar="NAME", help="Which of the experiment's scenes. (default: the first)"),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME|PATH",
+            help="Count and measure the molecules that this trained model finds. (default: pixel values alone)",
+        ),
+    ] = None,
+    mask: MaskFile = None,
+    device: Device = None,
     frames: Frames = None,
     roi: Region = None,
     flip: Flip = "none",
@@ -72,6 +83,9 @@ def estimate(
 
     prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
     excerpt = Excerpt(movie, frame_range(frames), region(roi), prepared, partial)
+    if model is None and (mask is not None or device is not None):
+        raise InputError("--mask and --device are for the model; give --model too")
+    place = "cpu" if model is None else chosen_device(device)
     picture = out.with_suffix(".png") if picture is None else picture
     with ProgressLine("rounds of simulation") as line:
         found = estimate_movie(
@@ -83,6 +97,9 @@ def estimate(
             baseline=baseline,
             scene=scene,
             seed=seed,
+            model=model,
+            model_mask=mask,
+            device=place,
             overwrite=overwrite,
             on_progress=line.update,
         )

@@ -113,6 +113,12 @@ class Columns:
             return None
         return torch.from_numpy(np.maximum(self.numbers(name, missing=1.0), 1).astype(np.int64))
 
+    def tracks(self, name: str) -> Tensor | None:
+        """The trajectory of each row, (N,) int64, −1 of none; None where the file has no such column."""
+        if name not in self.values:
+            return None
+        return torch.from_numpy(self.numbers(name, missing=-1.0).astype(np.int64))
+
     def _refuse(self, bad: Any, trouble: str) -> None:
         if bad.any():
             rows = np.flatnonzero(bad) + 1

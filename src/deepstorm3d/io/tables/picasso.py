@@ -3,8 +3,9 @@
 Picasso's convention: x, y in camera pixels with 0.0 at the centre of the first pixel, x = column; z and
 lpz in nm; lpx, lpy in pixels; frames from 0. Beyond its columns we write lpz, prob, sigma_photons,
 sigma_bg and fit_quality (``sx``, ``sy`` are a nominal constant). ``len``, the frames joined into a row, is
-there only in a list that was linked: to Picasso its presence means just that. The group ``/deepstorm3d``
-holds the provenance.
+there only in a list that was linked: to Picasso its presence means just that. A list that was tracked has
+``track`` and, the same once more, ``group``, by which Picasso colours. The group ``/deepstorm3d`` holds the
+provenance.
 
 Never NaN: Picasso drops a row with NaN in any column without a word. It also drops rows with x or y
 below 0 (a molecule in the outer half of the first pixel), x ≥ Width or y ≥ Height. Those rows are kept
@@ -30,13 +31,12 @@ from .hdf5 import reading, text
 from .header import FRAME_BASE_NOTE, NOMINAL_PSF_SIGMA_PX, TableHeader
 
 __all__ = [
-    "LINKED_ROW",
     "PRIVATE",
-    "ROW",
     "is_picasso",
     "picasso_info",
     "picasso_rows",
     "read_picasso",
+    "row_type",
     "sidecar_path",
 ]
 
@@ -57,8 +57,14 @@ FLOATS = (
     "fit_quality",
 )
 ROW = np.dtype([("frame", "<u4"), *((name, "<f4") for name in FLOATS)])
-LINKED_ROW = np.dtype([*((name, ROW[name]) for name in ROW.names or ()), ("len", "<u4")])
 PRIVATE = "deepstorm3d"
+
+
+def row_type(like: Localizations) -> np.dtype[Any]:
+    """Picasso's row for a table that has the columns of this one."""
+    more = [("len", "<u4")] if like.detections is not None else []
+    more += [("track", "<i4"), ("group", "<i4")] if like.track is not None else []
+    return np.dtype([*((name, ROW[name]) for name in ROW.names or ()), *more])
 
 
 def sidecar_path(path: Path) -> Path:
@@ -120,9 +126,11 @@ def picasso_rows(table: Localizations, pixel_um: float, dtype: np.dtype[Any]) ->
     }
     if table.detections is not None:
         columns["len"] = table.detections.cpu().numpy()
+    if table.track is not None:
+        columns["track"] = columns["group"] = table.track.cpu().numpy()
     rows = np.empty(len(table), dtype=dtype)
     if len(table) and set(columns) != set(dtype.names or ()):
-        raise ValueError("all blocks of a table are linked, or none")
+        raise ValueError("all blocks of a table are linked and tracked, or none")
     for name in dtype.names or ():
         values = columns.get(name, 0)
         rows[name] = values
@@ -148,6 +156,7 @@ def _table(columns: Columns, pixel_um: float, source: Any) -> Localizations:
         fit_quality=columns.tensor("fit_quality"),
         sigma_source=sigma_source(source, sigma),
         detections=columns.detections("len"),
+        track=columns.tracks("track"),
     )
 
 

@@ -17,7 +17,7 @@ from ..parts import reserve_space
 from .hdf5 import opened
 from .header import TableHeader
 from .journal import Journal, Record
-from .picasso import LINKED_ROW, PRIVATE, ROW, picasso_info, picasso_rows, sidecar_path
+from .picasso import PRIVATE, picasso_info, picasso_rows, row_type, sidecar_path
 
 __all__ = ["PicassoFile"]
 
@@ -37,7 +37,7 @@ class PicassoFile:
 
     def __init__(self, path: Path, header: TableHeader, like: Localizations) -> None:
         self.path, self.header = path, header
-        self._dtype = ROW if like.detections is None else LINKED_ROW
+        self._dtype = row_type(like)
         self._journal = Journal(path.with_suffix(".rows"))
         self._sigma_source = "none"
 

@@ -49,6 +49,8 @@ def write_smap(path: Path, table: Localizations, header: TableHeader) -> None:
     }
     if table.detections is not None:
         columns["numberInGroup"] = (table.detections.cpu().numpy(), "%d")
+    if table.track is not None:
+        columns["track"] = (table.track.cpu().numpy(), "%d")
     write_csv(path, columns, len(table))
 
 
@@ -83,5 +85,6 @@ def smap_localizations(columns: Columns, pixel_um: float) -> tuple[Localizations
         fit_quality=torch.zeros(len(columns)),
         sigma_source=sigma_source(None, sigma),
         detections=columns.detections("numberInGroup"),
+        track=columns.tracks("track"),
     )
     return table, TableHeader.around(table, pixel_um or 1.0)

@@ -25,7 +25,7 @@ from .header import TableHeader
 __all__ = ["is_smappy", "read_smappy", "write_smappy"]
 
 POSITIONS = ("x_nm", "y_nm", "z_nm")
-WHOLE_NUMBERS = ("frame", "n_in_group")
+WHOLE_NUMBERS = ("frame", "n_in_group", "track")
 
 
 def write_smappy(path: Path, table: Localizations, header: TableHeader) -> None:
@@ -45,6 +45,8 @@ def write_smappy(path: Path, table: Localizations, header: TableHeader) -> None:
     }
     if table.detections is not None:
         columns["n_in_group"] = table.detections.cpu().numpy()
+    if table.track is not None:
+        columns["track"] = table.track.cpu().numpy()
     for name, values in columns.items():
         if not np.isfinite(values).all():
             raise ValueError(f"column {name} has NaN or infinite values")
@@ -106,6 +108,7 @@ def read_smappy(path: Path, pixel_um: float | None = None) -> tuple[Localization
         fit_quality=columns.tensor("fit_quality"),
         sigma_source=sigma_source(ours.get("sigma_source"), sigma),
         detections=columns.detections("n_in_group"),
+        track=columns.tracks("track"),
     )
     if "shape" in ours:
         height, width = ours["shape"]

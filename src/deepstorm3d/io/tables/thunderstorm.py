@@ -5,7 +5,7 @@ first (``sigma1``, ``sigma2`` a nominal spot width; ``chi2`` the deviance per pi
 root of the background; ``detections`` 1 in a list that was not linked, and a list in which all are 1 is read
 as one), then ours: one σ per axis, probability, and two that make the file self-describing:
 ``sigma_source`` (0 none, 1 network, 2 crlb, 3 fit) and ``pixel [nm]``, which tells the reader the half
-pixel. Numbers are fixed-point, as ThunderSTORM's parser needs them.
+pixel; ``track`` in a list that was tracked. Numbers are fixed-point, as ThunderSTORM's parser needs them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ThunderstormFile:
 
     def __init__(self, path: Path, header: TableHeader, like: Localizations | Emitters) -> None:
         self.path, self.header = path, header
-        self._empty = type(like).empty()
+        self._empty = like.select(slice(0))
         self._bytes = 0
 
     @property
@@ -152,6 +152,7 @@ def read_thunderstorm(path: Path, pixel_um: float | None = None) -> tuple[Locali
         fit_quality=columns.tensor("chi2"),
         sigma_source=sigma_source(_named_source(columns), sigma),
         detections=detections if detections is not None and (detections > 1).any() else None,
+        track=columns.tracks("track"),
     )
     return table, TableHeader.around(table, pixel or 1.0)
 
@@ -229,7 +230,7 @@ def _truth_columns(table: Emitters) -> Formatted:
 def _found_columns(table: Localizations) -> Formatted:
     sigma = table.sigma_xyz.double().cpu().numpy() * 1000
     background = _numbers(table.background)
-    return {
+    found: Formatted = {
         "offset [photon]": (background, "%.4f"),
         "bkgstd [photon]": (np.sqrt(np.maximum(background, 0)), "%.4f"),
         "chi2": (_numbers(table.fit_quality), "%.6f"),
@@ -243,6 +244,7 @@ def _found_columns(table: Localizations) -> Formatted:
         "std_offset [photon]": (_numbers(table.sigma_background), "%.4f"),
         "sigma_source": (SIGMA_SOURCES.index(table.sigma_source), "%d"),
     }
+    return found if table.track is None else found | {"track": (_numbers(table.track), "%d")}
 
 
 def _numbers(column: torch.Tensor) -> NDArray[Any]:

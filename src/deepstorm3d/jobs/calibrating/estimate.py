@@ -28,6 +28,7 @@ from ...simulation.priors import Count, DensityCount, EmitterPrior, FixedCount, 
 from ..experiment import Experiment, experiment_mask, write_experiment
 from ..localizing.excerpt import Excerpt, OpenExcerpt
 from ..simulating.simulate import patch_for_light
+from .estimate_by_model import FoundLight, found_light, model_for
 
 __all__ = ["Estimate", "estimate_movie"]
 
@@ -72,6 +73,9 @@ def estimate_movie(
     baseline: float | None = None,
     scene: str | None = None,
     seed: int | None = None,
+    model: str | None = None,
+    model_mask: Path | None = None,
+    device: str = "cpu",
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Estimate:
@@ -79,12 +83,17 @@ def estimate_movie(
 
     experiment: the set-up; optics, mask and depth range are taken as true;  picture: beside `out` where left
     out; dark: a movie without light;  baseline: ADU, where it is known;  scene: which one changes, the first
-    else.
+    else;  model: a trained one by name or path: density, photons and background are then those of the molecules
+    that it finds (`found_light`);  model_mask: its mask, where it holds only the hash;  device: where it works.
     Raises InputError where the movie does not fit the experiment or cannot be estimated from.
     """
     picture = out.with_suffix(".png") if picture is None else picture
     for path in (out, picture):
         claim_name(path, overwrite=overwrite)
+    pipeline = None if model is None else model_for(model, experiment, mask=model_mask, device=device)
+    if pipeline is not None:
+        with excerpt.open() as source:
+            source.check_against(pipeline)
     counts, whole = _sample(excerpt, experiment.microscope.pixel_um)
     level = None
     if dark is not None:
@@ -103,6 +112,13 @@ def estimate_movie(
     found, used, notes = _scene(
         photons, chosen, camera.camera, psf, experiment, seed=seed, on_progress=on_progress
     )
+    if pipeline is not None:
+        number = (experiment.seed if seed is None else seed) + 2 * _SEED
+        by_model = found_light(
+            photons, found.guess, used, camera.camera, pipeline, psf, seed=number, on_progress=on_progress
+        )
+        used = used.with_(emitters=used.emitters.with_(photons=by_model.family))
+        found, notes = _taken(found, by_model), [*notes, _told(by_model)]
     final = _experiment(experiment, scene, used, found.guess, camera.camera)
     simulated = simulate_guess(
         found.guess, used, camera.camera, psf, tuple(counts.shape), seed=(seed or experiment.seed) + _SEED + 1
@@ -227,6 +243,23 @@ def _scene(
         f"would by {made:.2f}: another kind of background was taken ({other.kind})"
     )
     return again, changed, [note]
+
+
+def _taken(found: SceneMatch, by_model: FoundLight) -> SceneMatch:
+    """The match with what the model found; its errors are those of counting."""
+    root = by_model.molecules**0.5
+    spread = by_model.guess.photon_spread
+    light = replace(found.light, sigma=(1 / root, spread / root, spread / root, found.light.sigma[3]))
+    factors = (1 / by_model.listed, 1 / by_model.measured)
+    return replace(found, guess=by_model.guess, light=light, corrections=factors)
+
+
+def _told(by_model: FoundLight) -> str:
+    return (
+        f"the model lists {by_model.molecules} molecules in {by_model.frames} frames; in simulated ones like "
+        f"them {by_model.listed:.2f} for each that is there, with {by_model.measured:.2f} of its photons: both "
+        f"are corrected for, optics and blur are not. Photons are of the kind '{by_model.family.kind}'"
+    )
 
 
 def _experiment(

@@ -1,0 +1,232 @@
+"""Diffusion of tracked molecules: mean squared displacement, D and localization error by covariances.
+
+Vestergaard, Blainey and Flyvbjerg, Phys. Rev. E 89:022726, 2014: of free diffusion seen with an error σ, with a
+motion blur R, steps Δ between frames Δt apart have
+
+    ⟨Δ²⟩ = 2 D Δt + 2 σ² − 4 R D Δt,    ⟨Δₙ Δₙ₊₁⟩ = 2 R D Δt − σ²,
+
+so D = ⟨Δ²⟩/(2 Δt) + ⟨Δₙ Δₙ₊₁⟩/Δt and σ² = R ⟨Δ²⟩ + (2 R − 1) ⟨Δₙ Δₙ₊₁⟩: unbiased, and no fit. R is a sixth of
+the part of Δt in which the shutter is open (Berglund, Phys. Rev. E 82:011917, 2010).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..emitters import Localizations
+
+__all__ = [
+    "AxisDiffusion",
+    "Diffusion",
+    "Displacements",
+    "common_motion",
+    "diffusion",
+    "mean_square_displacement",
+]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# From so many trajectories on their scatter tells the error; of fewer, free diffusion is taken for granted.
+_ENOUGH_TRACKS = 10
+
+
+@dataclass(frozen=True)
+class AxisDiffusion:
+    """Free diffusion along one axis.
+
+    coefficient: D, µm²/s, with its standard error;  sigma_um: localization error, with its standard error
+    (0 where the covariance leaves no room for one).
+    """
+
+    coefficient: float
+    coefficient_error: float
+    sigma_um: float
+    sigma_error_um: float
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """D and σ of all trajectories together.
+
+    axes: along x, y and z;  coefficient: D of the three, µm²/s, weighted by their precision, with its
+    standard error;  steps: between adjacent frames that were used;  tracks: that have three frames in a row.
+    """
+
+    axes: tuple[AxisDiffusion, AxisDiffusion, AxisDiffusion]
+    coefficient: float
+    coefficient_error: float
+    steps: int
+    tracks: int
+
+
+@dataclass(frozen=True)
+class Displacements:
+    """Mean squared displacement over time.
+
+    lags: (L,) frames, from 1;  square_um2: (L, 3) mean square on x, y and z, µm²;  error_um2: (L, 3) standard
+    error from the scatter between trajectories;  pairs: (L,) rows that far apart in one trajectory.
+    """
+
+    lags: Ints
+    square_um2: Floats
+    error_um2: Floats
+    pairs: Ints
+
+
+def diffusion(table: Localizations, *, interval: float = 1.0, exposure: float = 0.0) -> Diffusion | None:
+    """D and localization error by the covariance estimator; None where no molecule has three frames in a row.
+
+    table: with `track`;  interval: between frames, s;  exposure: part of it that the shutter is open, s.
+    Steps across missing frames are left out. All trajectories count by their steps. Errors: leaving out one
+    trajectory after the other (jackknife), which holds for unlike molecules too, or for fewer than ten
+    trajectories the paper's variance for free diffusion.
+    """
+    xyz, frame, track = _in_order(table)
+    follows = (np.diff(track) == 0) & (np.diff(frame) == 1)
+    step, owner = np.diff(xyz, axis=0), track[1:]
+    twice = follows[1:] & follows[:-1]
+    if not twice.any():
+        return None
+    blur = exposure / interval / 6
+    used = np.unique(owner[1:][twice])
+    place = np.searchsorted(used, owner)
+    own = follows & np.isin(owner, used)
+
+    def sums(values: Floats, of: NDArray[np.intp]) -> Floats:
+        return np.stack([np.bincount(of, values[:, axis], len(used)) for axis in range(3)], axis=1).astype(
+            float
+        )
+
+    squares = sums(step[own] ** 2, place[own])
+    products = sums((step[1:] * step[:-1])[twice], place[1:][twice])
+    steps = np.bincount(place[own], minlength=len(used))
+    couples = np.bincount(place[1:][twice], minlength=len(used))
+    found, variance = _estimate(squares.sum(0), products.sum(0), steps.sum(), couples.sum(), interval, blur)
+    if len(used) >= _ENOUGH_TRACKS:
+        without = _estimate(
+            squares.sum(0) - squares,
+            products.sum(0) - products,
+            (steps.sum() - steps)[:, None],
+            (couples.sum() - couples)[:, None],
+            interval,
+            blur,
+        )
+        errors, variance_errors = (_jackknife(each) for each in without)
+    else:
+        without = None
+        errors, variance_errors = _expected_errors(found, variance, int(steps.sum()), interval, blur)
+    # By the errors that the axes have at their mean D: their own are smaller where D came out low.
+    alike = _expected_errors(np.full(3, found.mean()), variance, int(steps.sum()), interval, blur)[0]
+    weight = 1.0 / np.maximum(alike, 1e-30) ** 2
+    weight /= weight.sum()
+    # The axes of one molecule share its D: their errors are added only where molecules are taken for alike.
+    spread = np.sqrt((weight**2 * errors**2).sum()) if without is None else _jackknife(without[0] @ weight)
+    axes = [
+        AxisDiffusion(
+            float(d), float(d_error), math.sqrt(max(float(v), 0.0)), _sigma_error(float(v), float(v_error))
+        )
+        for d, d_error, v, v_error in zip(found, errors, variance, variance_errors, strict=True)
+    ]
+    return Diffusion(
+        (axes[0], axes[1], axes[2]), float(found @ weight), float(spread), int(steps.sum()), len(used)
+    )
+
+
+def mean_square_displacement(table: Localizations, longest: int) -> Displacements:
+    """Mean squared displacement of rows 1 … `longest` frames apart in one trajectory, where there are any.
+
+    table: with `track`. Pairs that overlap in time are all counted, as usual; errors are from trajectories.
+    """
+    xyz, frame, track = _in_order(table)
+    lags, squares, errors, pairs = [], [], [], []
+    for lag in range(1, longest + 1):
+        key = track * (int(frame.max(initial=0)) + longest + 2) + frame
+        at = np.searchsorted(key, key + lag)
+        found = np.flatnonzero(at < len(key))
+        found = found[key[at[found]] == key[found] + lag]
+        if not len(found):
+            continue
+        square = (xyz[at[found]] - xyz[found]) ** 2
+        of, owner = np.unique(track[found], return_inverse=True)
+        mean = square.mean(axis=0)
+        apart = np.stack([np.bincount(owner, square[:, axis] - mean[axis], len(of)) for axis in range(3)], 1)
+        error = np.sqrt((apart**2).sum(axis=0)) / len(found) * math.sqrt(len(of) / max(len(of) - 1, 1))
+        lags.append(lag)
+        squares.append(mean)
+        errors.append(error if len(of) > 1 else mean * math.sqrt(2 * lag / len(found)))
+        pairs.append(len(found))
+    rows = (len(lags), 3)
+    return Displacements(
+        np.array(lags, np.int64),
+        np.array(squares, np.float64).reshape(rows),
+        np.array(errors, np.float64).reshape(rows),
+        np.array(pairs, np.int64),
+    )
+
+
+def common_motion(table: Localizations) -> tuple[float, float]:
+    """The part of the squared steps that all molecules make together (drift), and its standard error.
+
+    From the mean step of each two frames, less what independent steps would leave of it; (0, infinite) where
+    no two frames share two trajectories.
+    """
+    xyz, frame, track = _in_order(table)
+    follows = (np.diff(track) == 0) & (np.diff(frame) == 1)
+    step, at = np.diff(xyz, axis=0)[follows], frame[1:][follows]
+    _, owner, count = np.unique(at, return_inverse=True, return_counts=True)
+    many = count >= 2
+    if not many.any():
+        return 0.0, math.inf
+    mean = np.stack([np.bincount(owner, step[:, axis]) for axis in range(3)], axis=1) / count[:, None]
+    total = float((step**2).sum(axis=1).mean())
+    n = count[many]
+    # Of n independent steps the mean has 1/n of their square; of common ones all of it.
+    excess = ((mean[many] ** 2).sum(axis=1) / max(total, 1e-30) * n - 1.0) / (n - 1.0)
+    weight = (n - 1.0) ** 2
+    weight /= weight.sum()
+    return float(weight @ excess), float(np.sqrt((weight**2 * (2 / 3) / (n - 1.0) ** 2).sum()))
+
+
+def _in_order(table: Localizations) -> tuple[Floats, Ints, Ints]:
+    """Positions, frames and trajectories of the tracked rows, by trajectory and frame."""
+    assert table.track is not None
+    frame, track = table.frame.cpu().numpy(), table.track.cpu().numpy()
+    order = np.lexsort((frame, track))
+    order = order[track[order] >= 0]
+    return table.xyz.detach().cpu().double().numpy()[order], frame[order], track[order]
+
+
+def _estimate(
+    squares: Floats, products: Floats, steps: Ints, couples: Ints, interval: float, blur: float
+) -> tuple[Floats, Floats]:
+    """D and σ² (…, 3) from sums of Δ² and of ΔₙΔₙ₊₁ and how many there are of each."""
+    square, product = squares / np.maximum(steps, 1), products / np.maximum(couples, 1)
+    return square / (2 * interval) + product / interval, blur * square + (2 * blur - 1) * product
+
+
+def _jackknife(left_out: Floats) -> Floats:
+    """Standard error of an estimate from those with one of the (K, …) parts left out."""
+    return np.sqrt((len(left_out) - 1) * ((left_out - left_out.mean(axis=0)) ** 2).mean(axis=0))
+
+
+def _expected_errors(
+    coefficient: Floats, variance: Floats, steps: int, interval: float, blur: float
+) -> tuple[Floats, Floats]:
+    """Standard errors of D and σ² of free diffusion from so many steps (the paper's variance of D)."""
+    moved = np.maximum(coefficient, 0.0) * interval
+    noise = np.maximum(variance, 0.0) - 2 * blur * moved
+    of_d = (6 * moved**2 + 4 * moved * noise + 2 * noise**2) / steps + 4 * (moved + noise) ** 2 / steps**2
+    # Var ⟨ΔₙΔₙ₊₁⟩ of a Gaussian process with these two covariances.
+    first, second = 2 * moved + 2 * noise, -noise
+    of_product = (first**2 + second**2 + 2 * second**2) / steps
+    return np.sqrt(of_d) / interval, np.sqrt(of_product)
+
+
+def _sigma_error(variance: float, error: float) -> float:
+    """Of σ from that of σ²; of a variance that is not above its error, what σ could be."""
+    return error / (2 * math.sqrt(variance)) if variance > error else math.sqrt(max(error, 0.0))
