@@ -16,11 +16,12 @@ from ...calibration.images import BeadImages
 from ...calibration.travel import travel_for_depths
 from ...errors import InputError
 from ...io.parts import claim_name
-from ...io.psfs import claim_psf, write_psf
+from ...io.psfs import claim_psf, read_psf, write_psf
 from ...psf_volume import PSFVolume
-from ..experiment import Experiment, whole_mask
+from ..experiment import Experiment, whole_mask, write_experiment
 from .bead_settings import BeadSettings, read_beads
 from .bead_stacks import BeadPlace
+from .measured_experiment import measured_experiment
 
 __all__ = ["MeasuredPSF", "measure_psf"]
 
@@ -29,12 +30,16 @@ _FEWEST_PLANES = 4
 
 @dataclass(frozen=True)
 class MeasuredPSF:
-    """volume: the PSF in planes of even depth;  places: of the beads;  averaged: how they agree;  warnings."""
+    """volume: the PSF in planes of even depth;  places: of the beads;  averaged: how they agree;  warnings.
+
+    notes: what changed in the experiment, besides its PSF, where one was written.
+    """
 
     volume: PSFVolume
     places: tuple[BeadPlace, ...]
     averaged: Averaged
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def measure_psf(
@@ -44,6 +49,7 @@ def measure_psf(
     out: Path,
     *,
     picture: Path | None = None,
+    experiment_out: Path | None = None,
     overwrite: bool = False,
 ) -> MeasuredPSF:
     """Find beads, register and average them (`average_beads`), and write the planes (`io.psfs`).
@@ -51,12 +57,15 @@ def measure_psf(
     experiment: its camera, its pixel, and the mask that beads are looked for with. Where the objective moved,
     the focus at which a bead on the coverslip looks like a molecule at a depth gives the depth of each slice
     (`travel_for_depths`): the spherical aberration that grows with depth is not in such a stack.
+    experiment_out: file for the experiment with this PSF (`measured_experiment`).
     Raises InputError where `read_beads` does, where stacks have other slices than the first, and where the
     output cannot be written.
     """
     picture = out.with_suffix(".png") if picture is None else picture
     claim_psf(out, overwrite=overwrite)
-    claim_name(picture, overwrite=overwrite)
+    for path in (picture, experiment_out):
+        if path is not None:
+            claim_name(path, overwrite=overwrite)
     stacks = read_beads(experiment, beads, settings, whole_mask(experiment))
     images = stacks.images
     position = _positions(images)
@@ -65,7 +74,14 @@ def measure_psf(
     volume = _evenly(averaged.values, depth, experiment.microscope.pixel_um)
     write_psf(out, volume, overwrite=overwrite)
     psf_figure(volume, picture, title=f"{int(averaged.used.sum())} of {len(stacks.places)} beads, {out.name}")
-    return MeasuredPSF(volume, stacks.places, averaged, (*stacks.warnings, *_odd(stacks.places, averaged)))
+    notes: list[str] = []
+    if experiment_out is not None:
+        # As others will read it: what a file keeps of the planes is what its hash is of.
+        planes = read_psf(out, pixel_um=volume.pixel_um)
+        changed, notes = measured_experiment(experiment, planes, out, experiment_out)
+        write_experiment(changed, experiment_out)
+    warnings = (*stacks.warnings, *_odd(stacks.places, averaged))
+    return MeasuredPSF(volume, stacks.places, averaged, warnings, tuple(notes))
 
 
 def _positions(images: BeadImages) -> Tensor:
