@@ -93,7 +93,7 @@ def _changed(mapping: dict[str, Any], assignments: Sequence[str], *, source: str
 
 
 def path_beside(file: Path, out: Path) -> str:
-    """How an experiment at `out` names a file: a folder with both can be moved; one elsewhere is named in full."""
+    """How an experiment at `out` names a file: a folder with both can be moved; others are named in full."""
     whole, folder = file.resolve(), out.parent.resolve()
     return str(whole.relative_to(folder)) if whole.is_relative_to(folder) else str(whole)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -77,8 +78,8 @@ class Experiment(Spec):
             raise ValueError("psf.aberrations: a measured PSF holds its aberrations already; leave them empty")
         if self.psf.model == "measured" and self.blur_px[0] < self.psf.blur_px:
             raise ValueError(
-                f"emitters.blur_px of a scene begins at {self.blur_px[0]:g} px, but a measured PSF "
-                f"holds {self.psf.blur_px:g} px (psf.blur_px), the least it can draw: begin there, or leave it out"
+                f"emitters.blur_px of a scene begins at {self.blur_px[0]:g} px, but a measured PSF holds "
+                f"{self.psf.blur_px:g} px already (psf.blur_px): begin there, or leave it out (null)"
             )
         return self
 
@@ -167,8 +168,10 @@ def psf_source(
             f"{named.path or 'this'} is not the measured PSF of the experiment '{experiment.name}': its "
             f"SHA-256 is {psf_sha256(planes)[:12]}…, expected {named.sha256[:12]}… (psf.measured.sha256)"
         )
-    check_volume(planes, experiment.microscope.pixel_um, experiment.z_um, experiment.psf.patch_px)
-    return planes
+    pixel_um = experiment.microscope.pixel_um
+    check_volume(planes, pixel_um, experiment.z_um, experiment.psf.patch_px)
+    # What little they may differ is the rounding of one of the two.
+    return replace(planes, pixel_um=pixel_um)
 
 
 def experiment_mask(experiment: Experiment, *, phase: Tensor | None = None) -> PhaseMask:

@@ -28,10 +28,11 @@ def measured_experiment(
     Raises InputError where the planes are too narrow for a patch.
     """
     widest = widest_patch_px(planes)
+    side = planes.values.shape[2]
     if widest < _LEAST_PATCH_PX:
         raise InputError(
-            f"planes of {planes.values.shape[2]} px leave a patch of {widest} px, an experiment needs "
-            f"{_LEAST_PATCH_PX}: measure with --side-px {_LEAST_PATCH_PX + planes.values.shape[2] - widest} or more"
+            f"planes of {side} px leave a patch of {widest} px, an experiment needs {_LEAST_PATCH_PX}: measure "
+            f"with --side-px {_LEAST_PATCH_PX + side - widest} or more"
         )
     optics = experiment.psf.with_(
         model="measured",
