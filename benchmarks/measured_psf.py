@@ -62,7 +62,7 @@ class Beads:
         return ", ".join([*words, *([] if self.drift_um else ["still"])])
 
 
-KINDS = (Beads(0.1), Beads(0.2), Beads(0.1, True), Beads(0.1, True, 0.0), Beads(0.1, False, 0.0))
+KINDS = (Beads(0.1), Beads(0.1, False, 0.0), Beads(0.1, True), Beads(0.1, True, 0.0), Beads(0.2, True, 0.0))
 
 
 class Still:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...analysis.figures.psf import psf_figure
 from ...calibration.average import Averaged, average_beads
+from ...calibration.denoise import without_noise
 from ...calibration.images import BeadImages
 from ...calibration.travel import travel_for_depths
 from ...errors import InputError
@@ -52,7 +53,7 @@ def measure_psf(
     experiment_out: Path | None = None,
     overwrite: bool = False,
 ) -> MeasuredPSF:
-    """Find beads, register and average them (`average_beads`), and write the planes (`io.psfs`).
+    """Find beads, register and average them, take off noise, and write the planes (`io.psfs`).
 
     experiment: its camera, its pixel, and the mask that beads are looked for with. Where the objective moved,
     the focus at which a bead on the coverslip looks like a molecule at a depth gives the depth of each slice
@@ -110,7 +111,7 @@ def _depths(experiment: Experiment, settings: BeadSettings, position: Tensor) ->
 
 
 def _evenly(values: Tensor, depth: Tensor, pixel_um: float) -> PSFVolume:
-    """Planes from shallow to deep in equal steps: as recorded where they were, else by a cubic spline."""
+    """Planes from shallow to deep in equal steps (by a cubic spline where they were not), without noise."""
     from scipy.interpolate import CubicSpline
 
     order = depth.argsort()
@@ -123,6 +124,9 @@ def _evenly(values: Tensor, depth: Tensor, pixel_um: float) -> PSFVolume:
     even = np.linspace(float(depth[0]), float(depth[-1]), len(depth))
     if np.abs(even - depth.numpy()).max() > 1e-3 * float(depth.diff().mean()):
         values = torch.from_numpy(CubicSpline(depth.numpy(), values.numpy())(even)).float()
+    values = without_noise(values)
+    # Where they are fullest the planes hold all light, by convention: nothing tells what lies beyond them.
+    values = (values / values.sum((1, 2)).max()).float()
     return PSFVolume(values, pixel_um, float(even[0]), float(even[1] - even[0]))
 
 
