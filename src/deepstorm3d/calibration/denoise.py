@@ -1,7 +1,7 @@
 """Averaged planes without most of their noise: a Wiener filter over the frequencies of the stack.
 
-Noise that stays in the planes is worse than it looks. Between planes and between pixels the spline averages it:
-every molecule fits a little better there, in all of its thousands of pixels at once, and is drawn to such places.
+Noise that stays in the planes is worse than it looks. Between planes and pixels the spline averages it: every
+molecule fits a little better there, in all of its thousands of pixels at once, and is drawn to such places.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from torch import Tensor
 
 __all__ = ["without_noise"]
 
-# Cycles per pixel, in the diagonals, beyond which optics and blur leave hardly any light: what is there is noise.
+# Cycles per pixel, in the diagonals, beyond which optics and blur leave hardly any light: there is the noise.
 _DARK = 0.55
 
 
 def without_noise(planes: Tensor) -> Tensor:
     """Planes (Z, h, h) of one PSF at even depths, float64, with each frequency damped by its noise.
 
-    The stack is taken apart into cosines along the depth and waves across the image. Those of one cosine and one
-    length of wave share a gain, 1 − noise/power (Wiener), at least 0; the noise is taken to be white, its power
-    that of the fast cosines in the corners of the spectrum.
+    The stack is taken apart into cosines along the depth and waves across the image. Those of one cosine and
+    one length of wave share a gain, 1 − noise/power (Wiener), at least 0; the noise is taken to be white, its
+    power that of the fast cosines in the corners of the spectrum.
     """
     from scipy.fft import dct, idct
 

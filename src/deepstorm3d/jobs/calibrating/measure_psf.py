@@ -14,13 +14,16 @@ from ...analysis.figures.psf import psf_figure
 from ...calibration.average import Averaged, average_beads
 from ...calibration.denoise import without_noise
 from ...calibration.images import BeadImages
+from ...calibration.likeness_in_depth import depths_that_look_alike
 from ...calibration.travel import travel_for_depths
 from ...errors import InputError
 from ...io.parts import claim_name
 from ...io.psfs import claim_psf, read_psf, write_psf
+from ...optics.masks import PhaseMask
+from ...optics.model import build_psf
 from ...psf_volume import PSFVolume
 from ..experiment import Experiment, whole_mask, write_experiment
-from .bead_settings import BeadSettings, read_beads
+from .bead_settings import BLUR_OF_MOLECULES, BeadSettings, read_beads
 from .bead_stacks import BeadPlace
 from .measured_experiment import measured_experiment
 
@@ -56,8 +59,9 @@ def measure_psf(
     """Find beads, register and average them, take off noise, and write the planes (`io.psfs`).
 
     experiment: its camera, its pixel, and the mask that beads are looked for with. Where the objective moved,
-    the focus at which a bead on the coverslip looks like a molecule at a depth gives the depth of each slice
-    (`travel_for_depths`): the spherical aberration that grows with depth is not in such a stack.
+    the depth of each slice is that of a molecule that looks as a bead on the coverslip does there, as far as
+    the experiment's mask tells (`depths_that_look_alike`): the spherical aberration that grows with depth is
+    not in such a stack.
     experiment_out: file for the experiment with this PSF (`measured_experiment`).
     Raises InputError where `read_beads` does, where stacks have other slices than the first, and where the
     output cannot be written.
@@ -67,11 +71,12 @@ def measure_psf(
     for path in (picture, experiment_out):
         if path is not None:
             claim_name(path, overwrite=overwrite)
-    stacks = read_beads(experiment, beads, settings, whole_mask(experiment))
+    design = whole_mask(experiment)
+    stacks = read_beads(experiment, beads, settings, design)
     images = stacks.images
     position = _positions(images)
     averaged = average_beads(*_by_bead(images, len(position)))
-    depth = _depths(experiment, settings, position)
+    depth = _depths(experiment, settings, position, design, images.side)
     volume = _evenly(averaged.values, depth, experiment.microscope.pixel_um)
     write_psf(out, volume, overwrite=overwrite)
     psf_figure(volume, picture, title=f"{int(averaged.used.sum())} of {len(stacks.places)} beads, {out.name}")
@@ -102,12 +107,17 @@ def _by_bead(images: BeadImages, slices: int) -> tuple[Tensor, Tensor | None]:
     return images.likelihood.frames.unflatten(0, shape), None if weight is None else weight.unflatten(0, shape)
 
 
-def _depths(experiment: Experiment, settings: BeadSettings, position: Tensor) -> Tensor:
+def _depths(
+    experiment: Experiment, settings: BeadSettings, position: Tensor, design: PhaseMask, side: int
+) -> Tensor:
     """Depth of a molecule that looks as the beads do in each slice, (S,) µm."""
     if settings.moves == "depth":
         return position.double()
     low, high = travel_for_depths(experiment.microscope, (0.0, 1.0), settings.depth_um, "objective")
-    return settings.depth_um + (experiment.microscope.focus - position.double()) / (high - low)
+    guess = settings.depth_um + (experiment.microscope.focus - position.double()) / (high - low)
+    spec = experiment.psf.with_(aberrations={})
+    psf = build_psf(spec, experiment.microscope, design, patch_px=side)
+    return depths_that_look_alike(psf, position, settings.depth_um, guess, BLUR_OF_MOLECULES)
 
 
 def _evenly(values: Tensor, depth: Tensor, pixel_um: float) -> PSFVolume:
