@@ -19,9 +19,10 @@ __all__ = ["BeadScene", "aberrated_mask", "ball_points", "draw_stack"]
 
 @dataclass(frozen=True)
 class BeadScene:
-    """Beads on the coverslip while the objective moves.
+    """Beads on the coverslip while the objective moves, or beads that move in depth.
 
-    focus_um: (S,) nominal focal planes;  places_um: (B, 2) x, y;  photons: (S, B) of each bead in each slice;
+    focus_um: (S,) nominal focal planes, or depths of the beads where the focus stays (in_depth);
+    places_um: (B, 2) x, y;  photons: (S, B) of each bead in each slice;
     size: (H, W) px;  diameter_um: of the beads;  blur_px: besides their size;  drift_um: rms step from slice
     to slice;  background: photons per pixel in the middle;  gradient: its relative change to the right edge;
     """
@@ -35,6 +36,7 @@ class BeadScene:
     drift_um: float = 0.006
     background: float = 20.0
     gradient: float = 0.0
+    in_depth: bool = False
 
 
 def aberrated_mask(experiment: Experiment, rms_um: float, seed: int, order: int = 6) -> PhaseMask:
@@ -77,11 +79,12 @@ def draw_stack(experiment: Experiment, mask: PhaseMask, scene: BeadScene, seed: 
     drift = torch.cumsum(scene.drift_um * torch.randn(slices, 2, generator=generator), 0)
     frames = torch.zeros(slices, *scene.size)
     points, weights = ball_points(scene.diameter_um)
-    height = torch.full((slices, 1), scene.diameter_um / 2)
+    height = scene.focus_um[:, None] if scene.in_depth else torch.full((slices, 1), scene.diameter_um / 2)
+    focus = None if scene.in_depth else scene.focus_um
     for place, light in zip(scene.places_um, scene.photons.T, strict=True):
         for point, weight in zip(points, weights, strict=True):
             xyz = torch.cat([place + drift, height], 1) + point
-            patches = psf(xyz, focus_um=scene.focus_um)
+            patches = psf(xyz, focus_um=focus)
             side = patches.values.shape[1]
             places = Assembly(patches.corner, torch.arange(slices), (side, side), tuple(frames.shape))
             frames += places.add(places.inside(patches.values * (weight * light)[:, None, None]))

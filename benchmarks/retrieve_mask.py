@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from bead_scenes import BeadScene, aberrated_mask, draw_stack
+from deepstorm3d.calibration.bead_model import FocusedPSF
 from deepstorm3d.calibration.gauge import aperture_of, split_defocus, without_tilt
 from deepstorm3d.calibration.images import BeadImages, first_state
 from deepstorm3d.calibration.place_fit import fit_each
@@ -105,18 +106,7 @@ def draw_molecules(experiment: Experiment, mask: PhaseMask, each: int, seed: int
 def localize(experiment: Experiment, mask: PhaseMask, molecules: Molecules, seed: int) -> dict[str, Any]:
     """Errors of molecules localized with a mask, the experiment's blur and focus."""
     psf = build_psf(experiment.psf, experiment.microscope, mask, patch_px=SIDE + 8)
-    count = len(molecules.xyz)
-    off = START_UM * torch.randn(count, 3, generator=torch.Generator().manual_seed(seed))
-    rows = torch.arange(count)
-    depth = molecules.xyz[:, 2] + off[:, 2]
-    images = BeadImages(Likelihood(molecules.frames), rows, rows, depth, "depth")
-    state = first_state(images, 0.0, experiment.psf.blur_px)
-    state = replace(state, xy=molecules.xyz[:, :2] + off[:, :2])
-    found, _ = fit_each(psf, images, state, iterations=10)
-    found = found + torch.nn.functional.pad(depth[:, None], (2, 0))
-    error = (found - molecules.xyz).double()
-    shift = error[:, :2].mean(0)
-    error[:, :2] -= shift
+    error, shift = errors_with(psf, experiment.psf.blur_px, molecules, seed)
     ratio = error.square().mean(0).sqrt() / molecules.bound.square().mean(0).sqrt()
     parts = [1000 * float(part[:, 2].mean()) for part in error.chunk(BINS)]
     return {
@@ -127,6 +117,24 @@ def localize(experiment: Experiment, mask: PhaseMask, molecules: Molecules, seed
         "shift of all in x y (nm)": " ".join(f"{1000 * float(v):.1f}" for v in shift),
         "bias by depth (nm)": " ".join(f"{v:.1f}" for v in parts),
     }
+
+
+@torch.no_grad()
+def errors_with(psf: FocusedPSF, blur_px: float, molecules: Molecules, seed: int) -> tuple[Tensor, Tensor]:
+    """Errors (N, 3) µm of molecules localized with a PSF; a shift (2,) µm of all in x and y is told apart."""
+    count = len(molecules.xyz)
+    off = START_UM * torch.randn(count, 3, generator=torch.Generator().manual_seed(seed))
+    rows = torch.arange(count)
+    depth = molecules.xyz[:, 2] + off[:, 2]
+    images = BeadImages(Likelihood(molecules.frames), rows, rows, depth, "depth")
+    state = first_state(images, 0.0, blur_px)
+    state = replace(state, xy=molecules.xyz[:, :2] + off[:, :2])
+    found, _ = fit_each(psf, images, state, iterations=10)
+    found = found + torch.nn.functional.pad(depth[:, None], (2, 0))
+    error = (found - molecules.xyz).double()
+    shift = error[:, :2].mean(0)
+    error[:, :2] -= shift
+    return error, shift
 
 
 def retrieve(

@@ -122,7 +122,7 @@ def measure_psf(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="PSF to write: for Picasso (.hdf5), smappy (.h5) or SMAP (.mat), or a stack (.tif).",
+            help="PSF to write: a stack (.tif), or for Picasso (.hdf5), smappy (.h5) or SMAP (.mat).",
         ),
     ],
     stack: Stack = "objective",
@@ -136,10 +136,18 @@ def measure_psf(
     picture: Annotated[
         Path | None, typer.Option("--picture", metavar="IMAGE", help="Picture of it. (default: OUT.png)")
     ] = None,
+    experiment_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--experiment-out",
+            metavar="FILE",
+            help="Write CONFIG there with this PSF: simulate, limit, train and localize then use it.",
+        ),
+    ] = None,
     assignments: Assignments = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Measure the PSF from stacks of beads as it is, without a model of the optics, for spline fitters."""
+    """Measure the PSF from stacks of beads as it is, without a model of the optics."""
     from ..jobs.calibrating.bead_settings import BeadSettings
     from ..jobs.calibrating.measure_psf import measure_psf as measure
     from ..jobs.configure import find_experiment
@@ -155,7 +163,15 @@ def measure_psf(
         frames_per_slice=frames_per_slice,
         side_px=side_px,
     )
-    measured = measure(experiment, beads, settings, out, picture=picture, overwrite=overwrite)
+    measured = measure(
+        experiment,
+        beads,
+        settings,
+        out,
+        picture=picture,
+        experiment_out=experiment_out,
+        overwrite=overwrite,
+    )
     for sentence in measured.warnings:
         say_warning(sentence)
     volume, used = measured.volume, measured.averaged.used
@@ -165,6 +181,12 @@ def measure_psf(
         f"{out}: {int(used.sum())} of {len(used)} beads, {planes} planes of {side} × {side} px for depths of "
         f"{low:.2f} to {high:.2f} µm; beyond noise they differ by {unlike:.1f} % of the signal"
     )
+    for sentence in measured.notes:
+        say(sentence)
+    if experiment_out is not None:
+        say(f"wrote {experiment_out}; next: deepstorm3d limit {experiment_out} --out limit.png, or train")
+    else:
+        say("to simulate, train and localize with it: --experiment-out FILE writes the experiment that does")
 
 
 def _print(retrieval: Retrieval) -> None:

@@ -97,10 +97,10 @@ def simulate(
     )
     say(f"image patch {summary.patch_px} px: at least {100 * summary.light_held:.1f} % of a molecule's light")
     if summary.light_held < LIGHT_HELD:
-        say_warning(
-            "the sampling of the mask (psf.pupil_oversampling) or the frame permits no larger patch; "
-            "light beyond it is missing"
-        )
+        why = "the sampling of the mask (psf.pupil_oversampling)"
+        if experiment.psf.model == "measured":
+            why = "the measured planes (measure-psf --side-px)"
+        say_warning(f"{why} or the frame permits no larger patch; light beyond it is missing")
     if summary.clipped:
         say_warning(f"{summary.clipped} pixels were beyond 16 bits and were clipped")
 

@@ -11,14 +11,16 @@ import torch
 from ..errors import InputError
 from ..io.masks import mask_sha256, read_mask
 from ..io.parts import claim_name
+from ..io.psfs import psf_sha256
 from ..optics.masks import MASK_KINDS, FileMask
-from ..optics.model import build_psf
+from ..optics.model import PSFSource, build_psf, tabulate
 from ..optics.tabulated import TabulatedPSF
+from ..psf_volume import PSFVolume
 from ..spec import set_by_path, spec_from_mapping
-from .experiment import Experiment, experiment_mask, read_experiment, write_experiment
+from .experiment import Experiment, psf_source, read_experiment, with_files_beside, write_experiment
 from .presets import PRESETS, preset
 
-__all__ = ["configure_experiment", "find_experiment", "with_mask"]
+__all__ = ["configure_experiment", "find_experiment", "path_beside", "with_mask"]
 
 
 def configure_experiment(
@@ -32,9 +34,9 @@ def configure_experiment(
     """Write the experiment file of a preset, changed by ``a.b=value`` assignments and by one's own mask.
 
     mask: .npy, .mat or .tif, kept in the file by its path (relative where it lies beside the
-    experiment file or below) and its SHA-256.
-    Raises InputError for an unknown preset, key or value, for a mask that does not cover the pupil, and for
-    a patch that the sampling of the mask cannot hold.
+    experiment file or below) and its SHA-256; so is a measured PSF that an assignment names.
+    Raises InputError for an unknown preset, key or value, for a mask that does not cover the pupil, for
+    a patch that the sampling of the mask cannot hold, and for a measured PSF that does not fit.
     """
     claim_name(out, overwrite=overwrite)
     mapping = preset(preset_name).to_mapping()
@@ -42,9 +44,12 @@ def configure_experiment(
     if mask is not None:
         values = read_mask(mask)
         phase = torch.from_numpy(values).float()
-        mapping["mask"] = FileMask(path=_path_beside(mask, out), sha256=mask_sha256(values)).to_mapping()
+        mapping["mask"] = FileMask(path=path_beside(mask, out), sha256=mask_sha256(values)).to_mapping()
     experiment = _changed(mapping, assignments, source=f"preset {preset_name}")
-    _check_optics(experiment, phase)
+    source = psf_source(with_files_beside(experiment, out.parent), phase=phase)
+    if isinstance(source, PSFVolume):
+        experiment = _naming(experiment, source, out)
+    _check_optics(experiment, source)
     write_experiment(experiment, out)
     return experiment
 
@@ -87,21 +92,29 @@ def _changed(mapping: dict[str, Any], assignments: Sequence[str], *, source: str
     return spec_from_mapping(Experiment, mapping, source=source)
 
 
-def _path_beside(mask: Path, out: Path) -> str:
-    """A folder with experiment and mask can be moved; a mask elsewhere is named in full."""
-    whole, folder = mask.resolve(), out.parent.resolve()
+def path_beside(file: Path, out: Path) -> str:
+    """How an experiment at `out` names a file: a folder with both can be moved; others are named in full."""
+    whole, folder = file.resolve(), out.parent.resolve()
     return str(whole.relative_to(folder)) if whole.is_relative_to(folder) else str(whole)
 
 
-def _check_optics(experiment: Experiment, phase: torch.Tensor | None) -> None:
+def _naming(experiment: Experiment, planes: PSFVolume, out: Path) -> Experiment:
+    """The experiment with its PSF file as seen from where it is written, and the file's hash."""
+    measured = experiment.psf.measured
+    beside = out.parent / measured.path
+    path = path_beside(beside if beside.exists() else Path(measured.path), out)
+    named = measured.with_(path=path, sha256=psf_sha256(planes))
+    return experiment.with_(psf=experiment.psf.with_(measured=named))
+
+
+def _check_optics(experiment: Experiment, source: PSFSource) -> None:
     """Set the PSF up once: what does not fit together should show now, not at the start of a training."""
-    built = experiment_mask(experiment, phase=phase)
-    psf = build_psf(
-        experiment.psf,
-        experiment.microscope,
-        built,
-        patch_px=experiment.psf.patch_px + 2 * TabulatedPSF.margin_px,
-    )
+    spec = experiment.psf
+    if isinstance(source, PSFVolume):
+        tabulate(spec, experiment.microscope, source, experiment.z_um, experiment.blur_px)
+        return
+    patch_px = spec.patch_px + 2 * TabulatedPSF.margin_px
+    psf = build_psf(spec, experiment.microscope, source, patch_px=patch_px)
     low, high = experiment.z_um
     with torch.no_grad():
         psf(torch.tensor([[0.0, 0.0, (low + high) / 2]]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -14,17 +15,28 @@ from torch import Tensor
 from ..camera import Camera, IdealCamera
 from ..errors import InputError
 from ..io.masks import mask_sha256, read_mask
+from ..io.psfs import psf_sha256, read_psf
 from ..localizer.coarse import CoarseSpec
 from ..localizer.network import NetworkSpec
 from ..optics.masks import FileMask, MaskSpec, PhaseMask, TetrapodMask, ZernikePhase, build_mask
 from ..optics.microscope import Microscope
-from ..optics.model import PSFSpec
+from ..optics.model import PSFSource, PSFSpec
+from ..optics.volume import check_volume
+from ..psf_volume import PSFVolume
 from ..simulation.priors import Scene
 from ..spec import Spec, quantity, set_by_path, spec_from_mapping, to_yaml
 from ..training.design import DesignSpec
 from ..training.spec import TrainingSpec
 
-__all__ = ["Experiment", "experiment_mask", "read_experiment", "whole_mask", "write_experiment"]
+__all__ = [
+    "Experiment",
+    "experiment_mask",
+    "psf_source",
+    "read_experiment",
+    "whole_mask",
+    "with_files_beside",
+    "write_experiment",
+]
 
 _HEADER = """An experiment of deepstorm3d: the whole set-up in one file.
 Lengths in µm, light in photons (detected photo-electrons), phases in radians; _px: camera pixels.
@@ -62,6 +74,13 @@ class Experiment(Spec):
                 f"z_um of a scene begins at {self.z_um[0]:g} µm, but supercritical light is for molecules "
                 "above the coverslip, z from 0; shift z_um, or set psf.vectorial.supercritical to false"
             )
+        if self.psf.model == "measured" and self.psf.aberrations:
+            raise ValueError("psf.aberrations: a measured PSF holds its aberrations already; leave them empty")
+        if self.psf.model == "measured" and self.blur_px[0] < self.psf.blur_px:
+            raise ValueError(
+                f"emitters.blur_px of a scene begins at {self.blur_px[0]:g} px, but a measured PSF holds "
+                f"{self.psf.blur_px:g} px already (psf.blur_px): begin there, or leave it out (null)"
+            )
         return self
 
     @property
@@ -89,7 +108,7 @@ class Experiment(Spec):
 def read_experiment(path: Path, assignments: Sequence[str] = ()) -> Experiment:
     """Read an experiment file and apply ``a.b=value`` assignments.
 
-    A mask file named by a relative path is looked for beside the experiment file.
+    Files of a mask or a PSF named by a relative path are looked for beside the experiment file.
     Raises InputError naming the file, the key and the allowed range.
     """
     try:
@@ -102,11 +121,17 @@ def read_experiment(path: Path, assignments: Sequence[str] = ()) -> Experiment:
         raise InputError(f"{path} is not an experiment file: it has no keys")
     for assignment in assignments:
         set_by_path(mapping, assignment)
-    experiment = spec_from_mapping(Experiment, mapping, source=str(path))
-    if isinstance(experiment.mask, FileMask) and experiment.mask.path:
-        beside = path.parent / experiment.mask.path
-        if beside.exists():
-            return experiment.with_(mask=experiment.mask.with_(path=str(beside)))
+    return with_files_beside(spec_from_mapping(Experiment, mapping, source=str(path)), path.parent)
+
+
+def with_files_beside(experiment: Experiment, folder: Path) -> Experiment:
+    """The experiment naming its mask file and its PSF file in a folder, where they lie there."""
+    mask, measured = experiment.mask, experiment.psf.measured
+    if isinstance(mask, FileMask) and mask.path and (folder / mask.path).exists():
+        experiment = experiment.with_(mask=mask.with_(path=str(folder / mask.path)))
+    if measured.path and (folder / measured.path).exists():
+        there = measured.with_(path=str(folder / measured.path))
+        experiment = experiment.with_(psf=experiment.psf.with_(measured=there))
     return experiment
 
 
@@ -118,12 +143,50 @@ def write_experiment(experiment: Experiment, path: Path) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
 
 
+def psf_source(
+    experiment: Experiment, *, phase: Tensor | None = None, planes: PSFVolume | None = None
+) -> PSFSource:
+    """What the experiment's PSF is made from: its phase mask, or the planes that were measured.
+
+    phase: of the mask, as in `experiment_mask`;  planes: as stored in a model; read from the file that the
+    experiment names where left out.
+    Raises InputError where a hash does not agree, and where planes do not fit the microscope, the depths or
+    the patch.
+    """
+    if experiment.psf.model != "measured":
+        return experiment_mask(experiment, phase=phase)
+    named = experiment.psf.measured
+    if planes is None and not named.path:
+        raise InputError(
+            "psf.model is measured, but psf.measured.path names no file: measure a PSF with 'deepstorm3d "
+            "measure-psf', and give its file with --set psf.measured.path=FILE"
+        )
+    if planes is None:
+        planes = read_psf(named.path, pixel_um=experiment.microscope.pixel_um)
+    if named.sha256 and psf_sha256(planes) != named.sha256:
+        raise InputError(
+            f"{named.path or 'this'} is not the measured PSF of the experiment '{experiment.name}': its "
+            f"SHA-256 is {psf_sha256(planes)[:12]}…, expected {named.sha256[:12]}… (psf.measured.sha256)"
+        )
+    pixel_um = experiment.microscope.pixel_um
+    check_volume(planes, pixel_um, experiment.z_um, experiment.psf.patch_px)
+    # What little they may differ is the rounding of one of the two.
+    return replace(planes, pixel_um=pixel_um)
+
+
 def experiment_mask(experiment: Experiment, *, phase: Tensor | None = None) -> PhaseMask:
     """The experiment's phase mask.
 
     phase: (h, w) rad, as stored in a model or given by the user; read from the file that the
-    experiment names where left out. Raises InputError where the hash does not agree.
+    experiment names where left out. Raises InputError where the hash does not agree, and for an experiment
+    with a measured PSF.
     """
+    if experiment.psf.model == "measured":
+        raise InputError(
+            f"the experiment '{experiment.name}' has a measured PSF, and its mask is unknown: masks are "
+            "designed, compared, retrieved and exported, and beads looked for, with a PSF that is computed "
+            "from one (--set psf.model=scalar)"
+        )
     spec = experiment.mask
     if isinstance(spec, FileMask):
         if phase is None and spec.path:

@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..psf_volume import PSFVolume
 
 __all__ = ["FORMAT_VERSION", "ModelFile", "load_model_file", "save_model_file"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# Files without a measured PSF stay readable for versions of the program that know none.
+_WITHOUT_PLANES = 1
 _MAGIC = "deepstorm3d-model"
 
 
@@ -25,7 +28,8 @@ class ModelFile:
 
     experiment: the whole experiment as a plain mapping;  weights: of the NetworkLocalizer, with its
     normalisation;  threshold: smallest probability reported;  mask: (h, w) phase in rad, or None where
-    only its SHA-256 (in the experiment) is known;  card: conditions, training cost and figures.
+    only its SHA-256 (in the experiment) is known;  card: conditions, training cost and figures;
+    planes: of the measured PSF that it was trained for, None where a mask makes the PSF.
     """
 
     experiment: Mapping[str, Any]
@@ -33,13 +37,14 @@ class ModelFile:
     threshold: float
     mask: Tensor | None
     card: Mapping[str, Any]
+    planes: PSFVolume | None = None
 
 
 def save_model_file(model: ModelFile, path: Path) -> None:
     """Write a model file; raises InputError where it cannot be written."""
     contents = {
         "magic": _MAGIC,
-        "format_version": FORMAT_VERSION,
+        "format_version": _WITHOUT_PLANES if model.planes is None else FORMAT_VERSION,
         "experiment": _plain(model.experiment),
         # Half the size, and more precise than the bfloat16 the network computes in.
         "weights": {name: _slim(tensor) for name, tensor in model.weights.items()},
@@ -47,6 +52,8 @@ def save_model_file(model: ModelFile, path: Path) -> None:
         "mask": model.mask,
         "card": _plain(model.card),
     }
+    if model.planes is not None:
+        contents["planes"] = {**vars(model.planes), "values": model.planes.values.detach().cpu().clone()}
     part = path.with_name(path.name + ".part")
     try:
         with open(part, "wb") as file:
@@ -95,4 +102,7 @@ def load_model_file(path: Path) -> ModelFile:
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in contents["weights"].items()
     }
-    return ModelFile(contents["experiment"], weights, contents["threshold"], contents["mask"], contents["card"])
+    planes = PSFVolume(**contents["planes"]) if "planes" in contents else None
+    return ModelFile(
+        contents["experiment"], weights, contents["threshold"], contents["mask"], contents["card"], planes
+    )

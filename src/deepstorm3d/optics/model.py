@@ -1,11 +1,14 @@
-"""The PSF that an experiment asks for: exact, or tabulated for speed."""
+"""The PSF that an experiment asks for: exact, tabulated for speed, or the spline through measured planes."""
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
 
+from ..errors import InputError
+from ..psf_volume import PSFVolume
 from ..spec import Spec, quantity
 from .exact import ExactPSF
 from .masks import PhaseMask, ZernikePhase
@@ -14,18 +17,31 @@ from .psf import PSF
 from .scalar import ScalarPSF
 from .tabulated import TabulatedPSF
 from .vectorial import VectorialPSF, VectorialSpec
+from .volume import MeasuredSpec, spline_psf
 
-__all__ = ["PSFSpec", "build_psf", "extent_px", "tabulate"]
+__all__ = ["PSFSource", "PSFSpec", "build_psf", "depths_of", "extent_px", "tabulate"]
+
+PSFSource = PhaseMask | PSFVolume
+"""What a PSF is made from: the phase mask that it is computed with, or the planes that were measured."""
 
 
 class PSFSpec(Spec):
     """How the image of one molecule is computed."""
 
-    model: Literal["scalar", "vectorial"] = quantity(
-        "scalar", "", "scalar, or vectorial: polarization, refraction at the coverslip, supercritical light"
+    model: Literal["scalar", "vectorial", "measured"] = quantity(
+        "scalar",
+        "",
+        "scalar; vectorial: polarization, refraction at the coverslip, supercritical light; or measured: "
+        "planes from beads, the mask is not used",
     )
     patch_px: int = quantity(95, "px", "side of the patch that is computed, odd", ge=11, le=501, multiple_of=1)
-    blur_px: float = quantity(1.0, "px", "Gaussian σ for emitters that bring none of their own", ge=0, le=10)
+    blur_px: float = quantity(
+        1.0,
+        "px",
+        "Gaussian σ for emitters without one of their own; of a measured PSF, what it holds",
+        ge=0,
+        le=10,
+    )
     pupil_oversampling: int = quantity(1, "", "samples of the pupil for each mask pixel and axis", ge=1, le=8)
     apodized: bool = quantity(
         False, "", "aplanatic amplitude cosθ^-1/2 instead of 1 in the scalar model; the vectorial always has it"
@@ -39,6 +55,7 @@ class PSFSpec(Spec):
         "logarithm of the amplitude in the pupil: Zernike polynomials, Noll index: value",
     )
     vectorial: VectorialSpec = quantity(VectorialSpec(), "", "for the vectorial model only")
+    measured: MeasuredSpec = quantity(MeasuredSpec(), "", "for the measured model only")
 
 
 def build_psf(
@@ -46,8 +63,14 @@ def build_psf(
 ) -> ExactPSF:
     """The exact PSF, scalar or vectorial.
 
-    patch_px: another patch than the spec's.  Raises InputError where mask or patch do not fit.
+    patch_px: another patch than the spec's.  Raises InputError where mask or patch do not fit, and for a
+    measured PSF, which is not computed.
     """
+    if spec.model == "measured":
+        raise InputError(
+            "psf.model is measured: such a PSF consists of planes and has no phase mask that could be changed, "
+            "retrieved or exported; for that set psf.model to scalar or vectorial (--set psf.model=scalar)"
+        )
     if spec.aberrations:
         values = torch.tensor(list(spec.aberrations.values()), dtype=torch.float64)
         mask = ZernikePhase(microscope, list(spec.aberrations), values, base=mask)
@@ -76,18 +99,31 @@ def build_psf(
 def tabulate(
     spec: PSFSpec,
     microscope: Microscope,
-    mask: PhaseMask,
+    source: PSFSource,
     z_um: tuple[float, float],
     blur_px: tuple[float, float],
+    *,
+    finer: bool = False,
 ) -> TabulatedPSF:
     """The same PSF as a table over a depth range and a blur range, with the spec's patch.
 
-    Two table samples per pixel where an image may be sharper than 0.9 px: one would err by more than
-    1 % of the peak there (figures in `TabulatedPSF`).
+    Two table samples per pixel where an image may be sharper than 0.9 px (one would err by more than
+    1 % of the peak there, figures in `TabulatedPSF`), and wherever that is asked for (finer).
+    Measured planes are one sample per pixel and stay so; their table covers all their depths, and their blur is
+    the spec's at the least.
+    Raises InputError where mask, planes or patch do not fit.
     """
-    source = build_psf(spec, microscope, mask, patch_px=spec.patch_px + 2 * TabulatedPSF.margin_px)
+    if isinstance(source, PSFVolume):
+        return spline_psf(source, spec.blur_px, blur_range=blur_px, patch_px=spec.patch_px)
+    exact = build_psf(spec, microscope, source, patch_px=spec.patch_px + 2 * TabulatedPSF.margin_px)
     with torch.no_grad():
-        return TabulatedPSF(source, z_um, blur_range=blur_px, oversampling=1 if blur_px[0] >= 0.9 else 2)
+        oversampling = 2 if finer or blur_px[0] < 0.9 else 1
+        return TabulatedPSF(exact, z_um, blur_range=blur_px, oversampling=oversampling)
+
+
+def depths_of(source: PSFSource) -> tuple[float, float]:
+    """Depths (lowest, highest), µm, at which a source says how a molecule looks; a mask does at all."""
+    return source.range_um if isinstance(source, PSFVolume) else (-math.inf, math.inf)
 
 
 def extent_px(psf: PSF, z_um: tuple[float, float], fraction: float = 0.75) -> int:

@@ -62,7 +62,7 @@ class TabulatedPSF(nn.Module):
                 f"the source's patch of {source.patch_px} px leaves no table; use {5 + 2 * _MARGIN} or more"
             )
         self.z_range, self.blur_range, self.oversampling, self.chunk = z_range, blur_range, oversampling, chunk
-        self._planes = max(4, math.ceil((z_range[1] - z_range[0]) / z_step)) + 1
+        self._planes = max(3, math.ceil((z_range[1] - z_range[0]) / z_step)) + 1
         self._z_step = (z_range[1] - z_range[0]) / (self._planes - 1)
         blurs = _blur_levels(*blur_range)
         table = torch.stack([self._coefficients(source, blur) for blur in blurs.tolist()])

@@ -9,17 +9,40 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..psf_volume import PSFVolume
+from ..spec import Spec, quantity
+from .blur import gaussian_radius
 from .psf import Images, Patches, patch_corner
 from .tabulated import TabulatedPSF
 
-__all__ = ["sample_volume", "spline_psf"]
+__all__ = ["MeasuredSpec", "check_volume", "sample_volume", "spline_psf", "widest_patch_px"]
+
+# Pixels that differ by more are not the same pixels: over a patch of 60 px the images drift 0.15 px apart.
+_PIXEL_TOLERANCE = 0.005
+# Of a step: files keep their depths to a few digits.
+_DEPTH_TOLERANCE = 0.01
+# Most light in a plane: fractions of a molecule's light, with the noise of beads.
+_MOST_LIGHT = 1.1
+
+
+class MeasuredSpec(Spec):
+    """The planes of a measured PSF: what `measure-psf` writes, or another program's spline calibration."""
+
+    path: str = quantity(
+        "", "", "file of the planes (.tif, .hdf5, .h5, .mat); empty when only its hash is known"
+    )
+    sha256: str = quantity("", "", "hash of the planes (depths, shape and float32 values)")
 
 
 class _OnPlanes:
-    """Draws molecules on pixel centres by the plane nearest to their depth: what a table asks for."""
+    """Draws molecules on pixel centres by the plane nearest to their depth: what a table asks for.
 
-    def __init__(self, volume: PSFVolume) -> None:
-        self.volume = volume
+    Beyond the ends the planes go on as steeply as they end (mirrored in the last one, value and place), so that
+    the spline keeps its slope there.  own_px: the blur that the planes hold; a larger one adds the difference
+    of the variances.
+    """
+
+    def __init__(self, volume: PSFVolume, own_px: float) -> None:
+        self.volume, self.own_px = volume, own_px
 
     @property
     def pixel_um(self) -> float:
@@ -31,19 +54,101 @@ class _OnPlanes:
 
     def __call__(self, xyz: Tensor, blur_px: Tensor | None = None) -> Patches:
         corner, _ = patch_corner(xyz, self.pixel_um, self.patch_px)
-        plane = ((xyz[:, 2] - self.volume.z_um) / self.volume.step_um).round().long()
-        values = self.volume.values.to(xyz)[plane.clamp(0, len(self.volume.values) - 1)]
+        planes, last = self.volume.values.to(xyz), len(self.volume.values) - 1
+        number = ((xyz[:, 2] - self.volume.z_um) / self.volume.step_um).round().long()
+        end = number.clamp(0, last)
+        mirrored = (2 * end - number).clamp(0, last)
+        values = planes[end] + torch.where((end == number)[:, None, None], 0.0, planes[end] - planes[mirrored])
+        if blur_px is not None:
+            values = _blurred(values, (blur_px.square() - self.own_px**2).clamp(min=0))
         return Patches(values, corner, values.sum((1, 2)))
 
 
-def spline_psf(volume: PSFVolume, blur_px: float = 1.0) -> TabulatedPSF:
-    """The cubic spline through the planes, as every other PSF; its patch is `TabulatedPSF.margin_px` narrower.
+def _blurred(images: Tensor, variance: Tensor) -> Tensor:
+    """Images (N, h, h) after a Gaussian of each variance (N,) px², their borders continued: by Fourier.
 
-    The blur is part of the planes: blur_px is what is told of it, and no other can be drawn.
+    A sampled Gaussian would not add the variance it has where that is small.
     """
+    most = math.sqrt(float(variance.max())) if len(variance) else 0.0
+    # What rounding leaves of two equal blurs is none.
+    if most < 1e-3:
+        return images
+    side, border = images.shape[-1], gaussian_radius(most)
+    wide = torch.nn.functional.pad(images[:, None], [border] * 4, mode="replicate")[:, 0]
+    size = wide.shape[-1]
+    down = torch.fft.fftfreq(size, dtype=wide.dtype, device=wide.device)[:, None]
+    across = torch.fft.rfftfreq(size, dtype=wide.dtype, device=wide.device)
+    damped = torch.exp(-2 * math.pi**2 * variance.to(wide)[:, None, None] * (down.square() + across.square()))
+    back = torch.fft.irfft2(torch.fft.rfft2(wide) * damped, s=(size, size))
+    return back[:, border : border + side, border : border + side]
+
+
+def spline_psf(
+    volume: PSFVolume,
+    blur_px: float = 1.0,
+    *,
+    blur_range: tuple[float, float] | None = None,
+    patch_px: int | None = None,
+) -> TabulatedPSF:
+    """The cubic spline through the planes, as every other PSF.
+
+    blur_px: σ that is part of the planes, and the least that can be drawn;  blur_range: blurs to draw, of which
+    only what exceeds it is added;  patch_px: side, odd; the widest the planes have where left out
+    (`widest_patch_px`).  Raises InputError for a wider patch.
+    """
+    widest = widest_patch_px(volume)
+    side = widest if patch_px is None else patch_px
+    if side > widest:
+        raise InputError(_too_wide(side, volume))
+    cut = (widest - side) // 2
+    inner = volume.values[:, cut : len(volume.values[0]) - cut, cut : len(volume.values[0]) - cut]
+    narrow = PSFVolume(inner, volume.pixel_um, volume.z_um, volume.step_um)
     # A step a little larger than the planes' own: the table then takes exactly these planes.
     step = volume.step_um * (1 + 1e-6)
-    return TabulatedPSF(_OnPlanes(volume), volume.range_um, z_step=step, blur_range=(blur_px, blur_px))
+    blurs = (blur_px, blur_px) if blur_range is None else blur_range
+    return TabulatedPSF(_OnPlanes(narrow, blur_px), volume.range_um, z_step=step, blur_range=blurs)
+
+
+def widest_patch_px(volume: PSFVolume) -> int:
+    """Side of the widest patch that a spline through the planes can draw, px."""
+    return volume.values.shape[2] - 2 * TabulatedPSF.margin_px
+
+
+def check_volume(volume: PSFVolume, pixel_um: float, z_um: tuple[float, float], patch_px: int) -> None:
+    """Raise InputError where planes are of another pixel, lack depths that are asked for, or are too narrow.
+
+    pixel_um: of the microscope;  z_um: depths that molecules may have;  patch_px: side of their images.
+    """
+    if abs(volume.pixel_um / pixel_um - 1) > _PIXEL_TOLERANCE:
+        raise InputError(
+            f"the measured PSF has pixels of {1000 * volume.pixel_um:.2f} nm, the microscope of "
+            f"{1000 * pixel_um:.2f} nm: correct microscope.camera_pitch or microscope.magnification, or "
+            "measure the PSF with this camera"
+        )
+    (first, last), (low, high) = volume.range_um, z_um
+    slack = _DEPTH_TOLERANCE * volume.step_um
+    if low < first - slack or high > last + slack:
+        raise InputError(
+            f"the scenes have molecules from {low:g} to {high:g} µm, the measured PSF has planes from "
+            f"{first:.4g} to {last:.4g} µm only: narrow emitters.z_um of the scenes, or measure more depth"
+        )
+    if patch_px > widest_patch_px(volume):
+        raise InputError(_too_wide(patch_px, volume))
+    most = float(volume.values.sum((1, 2)).max())
+    if not 0 < most <= _MOST_LIGHT:
+        raise InputError(
+            f"the fullest plane of the measured PSF sums to {most:.4g}: the planes must be fractions of a "
+            "molecule's light, at most 1 in each; divide them all by one number"
+        )
+
+
+def _too_wide(patch_px: int, volume: PSFVolume) -> str:
+    widest = widest_patch_px(volume)
+    return (
+        f"psf.patch_px is {patch_px}, but planes of {volume.values.shape[2]} px allow patches of {widest} px "
+        f"at most (the spline takes {TabulatedPSF.margin_px} px at each border): set psf.patch_px to {widest}, "
+        "or measure with a larger --side-px"
+    )
 
 
 @torch.no_grad()

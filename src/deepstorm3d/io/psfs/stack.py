@@ -43,7 +43,7 @@ def read_stack(path: Path, pixel_um: float | None) -> PSFVolume:
     if "spacing" not in said:
         raise InputError(f"{path} does not name the step between its planes (ImageJ: Image, Properties)")
     pixel = pixel_um
-    if pixel is None and said.get("unit") == "micron" and resolution is not None:
+    if said.get("unit") == "micron" and resolution is not None:
         pixel = resolution.value[1] / resolution.value[0]
     if pixel is None:
         raise InputError(f"{path} does not name its camera pixel: give it with --pixel-nm")

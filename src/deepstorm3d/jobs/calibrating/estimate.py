@@ -25,7 +25,7 @@ from ...optics.model import tabulate
 from ...optics.tabulated import TabulatedPSF
 from ...simulation.backgrounds import NoBackground, SuperGaussianBackground, UniformBackground
 from ...simulation.priors import Count, DensityCount, EmitterPrior, FixedCount, Scene, UniformCount
-from ..experiment import Experiment, experiment_mask, write_experiment
+from ..experiment import Experiment, psf_source, write_experiment
 from ..localizing.excerpt import Excerpt, OpenExcerpt
 from ..simulating.simulate import patch_for_light
 from .estimate_by_model import FoundLight, found_light, model_for
@@ -179,10 +179,10 @@ def _check_pixel(source: OpenExcerpt, pixel_um: float) -> None:
 
 
 def _psf(experiment: Experiment, scene: Scene) -> TabulatedPSF:
-    mask = experiment_mask(experiment)
-    patch, _ = patch_for_light(experiment, mask)
+    source = psf_source(experiment)
+    patch, _ = patch_for_light(experiment, source)
     spec = experiment.psf.with_(patch_px=patch)
-    return tabulate(spec, experiment.microscope, mask, scene.emitters.z_um, experiment.blur_px)
+    return tabulate(spec, experiment.microscope, source, scene.emitters.z_um, experiment.blur_px)
 
 
 def _light_model(psf: TabulatedPSF, scene: Scene, camera: Camera, experiment: Experiment) -> LightModel:

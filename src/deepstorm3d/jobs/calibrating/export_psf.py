@@ -9,10 +9,11 @@ import torch
 from ...io.masks import read_mask
 from ...io.psfs import claim_psf, write_psf
 from ...optics.masks import PixelMask
-from ...optics.model import build_psf, extent_px
-from ...optics.volume import sample_volume
+from ...optics.model import PSFSource, build_psf, extent_px
+from ...optics.psf import Images
+from ...optics.volume import check_volume, sample_volume, spline_psf
 from ...psf_volume import PSFVolume
-from ..experiment import Experiment, experiment_mask
+from ..experiment import Experiment, psf_source
 
 __all__ = ["export_psf"]
 
@@ -31,24 +32,28 @@ def export_psf(
     patch_px: int | None = None,
     overwrite: bool = False,
 ) -> PSFVolume:
-    """Sample the exact PSF in planes, and write them in the format of the ending (`io.psfs`).
+    """Sample the PSF in planes, and write them in the format of the ending (`io.psfs`).
 
     mask: file of another mask than the experiment's;  z_um: depth range, None: of all scenes;
     step_nm: from plane to plane;  patch_px: side, odd; None: the smallest that holds 90 % of the light at every
-    depth, at most 51.  Returns the planes.
+    depth, at most 51; of a measured one all that there is.  Returns the planes.
     Raises InputError where mask or patch do not fit, or the file cannot be written.
     """
     claim_psf(out, overwrite=overwrite)
-    if mask is None:
-        phase = experiment_mask(experiment)
-    else:
-        phase = PixelMask(torch.from_numpy(read_mask(mask)).float())
+    given = None if mask is None else PixelMask(torch.from_numpy(read_mask(mask)).float())
+    source = psf_source(experiment) if given is None else given
     depth = experiment.z_um if z_um is None else z_um
-    if patch_px is None:
-        widest = min(_WIDEST_PX, experiment.psf.patch_px)
-        narrow = build_psf(experiment.psf, experiment.microscope, phase, patch_px=widest)
-        patch_px = max(11, extent_px(narrow, depth, _LIGHT))
-    psf = build_psf(experiment.psf, experiment.microscope, phase, patch_px=patch_px)
-    volume = sample_volume(psf, depth, step_nm / 1000)
+    volume = sample_volume(_psf(experiment, source, depth, patch_px), depth, step_nm / 1000)
     write_psf(out, volume, overwrite=overwrite)
     return volume
+
+
+def _psf(experiment: Experiment, source: PSFSource, depth: tuple[float, float], patch_px: int | None) -> Images:
+    if isinstance(source, PSFVolume):
+        check_volume(source, experiment.microscope.pixel_um, depth, experiment.psf.patch_px)
+        return spline_psf(source, experiment.psf.blur_px, patch_px=patch_px)
+    if patch_px is None:
+        widest = min(_WIDEST_PX, experiment.psf.patch_px)
+        narrow = build_psf(experiment.psf, experiment.microscope, source, patch_px=widest)
+        patch_px = max(11, extent_px(narrow, depth, _LIGHT))
+    return build_psf(experiment.psf, experiment.microscope, source, patch_px=patch_px)

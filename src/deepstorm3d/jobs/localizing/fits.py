@@ -9,8 +9,7 @@ import torch
 from ...fitting.joint import JointFit
 from ...fitting.refine import Bounds
 from ...fitting.single import SingleFit
-from ...optics.masks import PhaseMask
-from ...optics.model import tabulate
+from ...optics.model import PSFSource, depths_of, tabulate
 from ..experiment import Experiment
 
 __all__ = ["Method", "build_fit"]
@@ -31,32 +30,37 @@ _PURSUIT_ROUNDS = 20
 
 
 def build_fit(
-    experiment: Experiment, mask: PhaseMask, method: Method, device: str, *, likely: float = 0.0
+    experiment: Experiment, source: PSFSource, method: Method, device: str, *, likely: float = 0.0
 ) -> JointFit | SingleFit:
     """The fit for a method, with tables of the experiment's PSF on a device.
 
+    source: what the PSF is made from (`psf_source`);
     likely: probability from which a network's proposal belongs to the first start (`JointFit`).
 
-    Raises InputError where mask or patch do not fit the microscope.
+    Raises InputError where mask, planes or patch do not fit the microscope.
     """
     low, high = experiment.z_um
     # Below the coverslip there is nothing.
-    z_um = (max(low - _BEYOND_UM, min(low, 0.0)), high + _BEYOND_UM)
+    first, last = depths_of(source)
+    z_um = (max(low - _BEYOND_UM, min(low, 0.0), first), min(high + _BEYOND_UM, last))
     blur = (0.9 * experiment.blur_px[0], 1.1 * experiment.blur_px[1])
+    if experiment.psf.model == "measured":
+        # Planes cannot be made sharper than they are.
+        blur = (max(blur[0], experiment.psf.blur_px), blur[1])
     fit_blur = experiment.blur_px[1] - experiment.blur_px[0] > _SAME_BLUR_PX and method != "mle"
     if not fit_blur:
         middle = sum(experiment.blur_px) / 2
         blur = (middle, middle)
     spec = experiment.psf
     core = tabulate(
-        spec.with_(patch_px=min(_CORE_PX, spec.patch_px)), experiment.microscope, mask, z_um, blur
+        spec.with_(patch_px=min(_CORE_PX, spec.patch_px)), experiment.microscope, source, z_um, blur
     ).to(device)
     bounds = Bounds(z_um, blur_px=blur)
     if method == "mle":
         return SingleFit(core, bounds, experiment.z_um)
     whole = core
     if spec.patch_px > _CORE_PX:
-        whole = tabulate(spec, experiment.microscope, mask, z_um, blur).to(device)
+        whole = tabulate(spec, experiment.microscope, source, z_um, blur).to(device)
     return JointFit(
         core,
         whole,

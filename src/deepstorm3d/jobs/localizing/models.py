@@ -11,8 +11,10 @@ from typing import Any
 from ...errors import InputError
 from ...io.masks import write_mask
 from ...io.parts import claim_name, explain_write_errors, write_text_atomically
+from ...io.psfs import psf_sha256, write_psf
 from ...localizer.modelfile import ModelFile, load_model_file
 from ...optics.masks import FileMask
+from ...optics.volume import MeasuredSpec
 from ...simulation.backgrounds import Background, NoBackground, SuperGaussianBackground
 from ...simulation.priors import (
     DensityCount,
@@ -53,7 +55,7 @@ class SceneCard:
 class ModelCard:
     """What a user should know of a model before using it.
 
-    psf: kind of mask;  z_um: depth range;  threshold: smallest probability reported;
+    psf: kind of mask, or "measured";  z_um: depth range;  threshold: smallest probability reported;
     facts: the card stored with the model (date, hardware, measured figures), plain values.
     """
 
@@ -105,7 +107,7 @@ def describe_model(model: ModelFile, name: str | None = None) -> ModelCard:
     experiment = experiment_of(model)
     return ModelCard(
         name=name or experiment.name,
-        psf=experiment.mask.kind,
+        psf="measured" if experiment.psf.model == "measured" else experiment.mask.kind,
         wavelength_um=experiment.microscope.wavelength,
         pixel_nm=round(1000 * experiment.microscope.pixel_um, 3),
         z_um=experiment.z_um,
@@ -119,26 +121,37 @@ def describe_model(model: ModelFile, name: str | None = None) -> ModelCard:
 def export_model(name_or_path: str | Path, folder: Path, *, overwrite: bool = False) -> list[Path]:
     """Write a model's ``experiment.yaml``, ``mask.npy`` (rad) and ``card.json`` into a folder, made if missing.
 
-    Where the model knows only the hash of its mask there is no mask.npy.  Returns the files written.
+    Where the model knows only the hash of its mask there is no mask.npy; of a measured PSF there is ``psf.tif``
+    instead.  Returns the files written.
     """
     model = find_model(name_or_path)
     experiment = experiment_of(model)
-    files = {name: folder / name for name in ("experiment.yaml", "mask.npy", "card.json")}
+    optics = _optics_file(experiment, model)
+    names = ["experiment.yaml", *([] if optics is None else [optics]), "card.json"]
+    files = {name: folder / name for name in names}
     with explain_write_errors(folder, "Choose another folder."):
         folder.mkdir(parents=True, exist_ok=True)
-    unknown = isinstance(experiment.mask, FileMask) and model.mask is None
-    if unknown:
-        del files["mask.npy"]
     for path in files.values():
         claim_name(path, overwrite=overwrite)
-    if not unknown:
+    if optics == "mask.npy":
         phase = experiment_mask(experiment, phase=model.mask)().detach()
-        write_mask(files["mask.npy"], phase.numpy(), overwrite=overwrite)
-        experiment = _naming(experiment, "mask.npy")
+        write_mask(files[optics], phase.numpy(), overwrite=overwrite)
+        experiment = _naming(experiment, optics)
+    elif optics is not None and model.planes is not None:
+        write_psf(files[optics], model.planes, overwrite=overwrite)
+        measured = MeasuredSpec(path=optics, sha256=psf_sha256(model.planes))
+        experiment = experiment.with_(psf=experiment.psf.with_(measured=measured))
     write_experiment(experiment, files["experiment.yaml"])
     with explain_write_errors(files["card.json"], "Free some space or choose another folder."):
         write_text_atomically(files["card.json"], json.dumps(dict(model.card), indent=2) + "\n")
     return list(files.values())
+
+
+def _optics_file(experiment: Experiment, model: ModelFile) -> str | None:
+    """The file beside the experiment that its PSF is made from; None where the model does not hold it."""
+    if experiment.psf.model == "measured":
+        return None if model.planes is None else "psf.tif"
+    return None if isinstance(experiment.mask, FileMask) and model.mask is None else "mask.npy"
 
 
 def _naming(experiment: Experiment, file: str) -> Experiment:

@@ -29,7 +29,7 @@ from ...optics.masks import FileMask
 from ...optics.model import extent_px, tabulate
 from ...optics.tabulated import TabulatedPSF
 from ...spec import Spec, spec_from_mapping
-from ..experiment import Experiment, experiment_mask
+from ..experiment import Experiment, psf_source
 from .fits import Method, build_fit
 from .tiling import TILE_PX, Tile, localize_in_tiles
 
@@ -180,6 +180,10 @@ def load_pipeline(
     """
     experiment = experiment_of(model)
     phase = model.mask
+    if mask is not None and experiment.psf.model == "measured":
+        raise InputError(
+            f"the model '{experiment.name}' was trained for a measured PSF, which it holds: leave --mask out"
+        )
     if isinstance(experiment.mask, FileMask) and mask is not None:
         phase = torch.from_numpy(read_mask(mask)).float()
     elif mask is not None:
@@ -189,10 +193,10 @@ def load_pipeline(
         )
     chosen = change_camera(experiment.camera, camera)
     optics = experiment.psf.with_(patch_px=min(_PHOTOMETRY_PATCH_PX, experiment.psf.patch_px))
-    phase_mask = experiment_mask(experiment, phase=phase)
+    source = psf_source(experiment, phase=phase, planes=model.planes)
     # Localizations carry no blur of their own, so one level serves.
     blur_px = (experiment.psf.blur_px, experiment.psf.blur_px)
-    psf = tabulate(optics, experiment.microscope, phase_mask, experiment.z_um, blur_px)
+    psf = tabulate(optics, experiment.microscope, source, experiment.z_um, blur_px)
     network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um)
     refine = refine or method != "network"
     least = model.threshold if threshold is None else threshold
@@ -212,7 +216,7 @@ def load_pipeline(
         maps={name: values.to(device) for name, values in maps.items()},
         extent_px=extent_px(psf, experiment.z_um),
         method=method,
-        fit=build_fit(experiment, phase_mask, method, device, likely=_LIKELY_SHARE * least) if refine else None,
+        fit=build_fit(experiment, source, method, device, likely=_LIKELY_SHARE * least) if refine else None,
     )
 
 

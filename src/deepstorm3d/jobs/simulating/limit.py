@@ -22,11 +22,11 @@ from ...fitting.state import JointState
 from ...io.masks import mask_sha256, read_mask
 from ...optics.fisher import crlb
 from ...optics.masks import FileMask
-from ...optics.model import build_psf
+from ...optics.model import tabulate
 from ...optics.tabulated import TabulatedPSF
 from ...simulation.priors import FixedCount
 from ..conditions import LEAST_BACKGROUND, Conditions, scene_conditions
-from ..experiment import Experiment, experiment_mask
+from ..experiment import Experiment, experiment_mask, psf_source
 from .limit_report import LimitReport
 from .simulate import patch_for_light
 
@@ -73,6 +73,8 @@ def masks_to_compare(experiment: Experiment, files: Sequence[Path]) -> list[tupl
     own = spec.kind
     if isinstance(spec, FileMask):
         own = Path(spec.path).name or f"mask of {experiment.name}"
+    if experiment.psf.model == "measured":
+        own = Path(experiment.psf.measured.path).name or f"PSF of {experiment.name}"
     if not files:
         return [(own, None)]
     if isinstance(spec, FileMask) and not spec.path:
@@ -146,15 +148,13 @@ def _default_numbers(there: Conditions) -> tuple[int, ...]:
 
 
 def _table(experiment: Experiment, there: Conditions, name: str, phase: Tensor | None) -> TabulatedPSF:
-    """The PSF at one blur. Two samples per pixel: the bound of a coarser table is up to 2 % off."""
+    """The PSF at one blur. Two samples per pixel where it is computed: a coarser bound is up to 2 % off."""
     try:
         given = experiment if phase is None else experiment.with_(mask=FileMask())
-        mask = experiment_mask(given, phase=phase)
-        side = patch_for_light(experiment, mask)[0] + 2 * TabulatedPSF.margin_px
-        with torch.no_grad():
-            source = build_psf(experiment.psf, experiment.microscope, mask, patch_px=side)
-            blur = (there.blur_px, there.blur_px)
-            return TabulatedPSF(source, there.prior.z_um, blur_range=blur, oversampling=2)
+        source = psf_source(given) if phase is None else experiment_mask(given, phase=phase)
+        spec = experiment.psf.with_(patch_px=patch_for_light(experiment, source)[0])
+        blur = (there.blur_px, there.blur_px)
+        return tabulate(spec, experiment.microscope, source, there.prior.z_um, blur, finer=True)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
 

@@ -17,12 +17,14 @@ from ...errors import InputError
 from ...io.movies import MovieWriter
 from ...io.parts import write_text_atomically
 from ...io.tables import TableWriter, open_truth_writer
-from ...optics.masks import PhaseMask
-from ...optics.model import build_psf, tabulate
+from ...optics.model import PSFSource, build_psf, tabulate
+from ...optics.psf import Images
 from ...optics.tabulated import TabulatedPSF
+from ...optics.volume import widest_patch_px
+from ...psf_volume import PSFVolume
 from ...simulation.field import Field
 from ...simulation.simulator import Simulator
-from ..experiment import Experiment, experiment_mask
+from ..experiment import Experiment, psf_source
 from .specimen import Specimen
 
 __all__ = [
@@ -79,7 +81,8 @@ def simulate_movie(
     """Write a movie of the experiment's camera as 16-bit TIFF, and the true emitters as ThunderSTORM CSV.
 
     The PSF is tabulated on a patch that holds 95 % of the light at every depth where the sampling of the mask
-    permits (`patch_for_light`), at least as large as the experiment's own; what lies beyond is lost.
+    or the measured planes permit (`patch_for_light`), at least as large as the experiment's own; what lies
+    beyond is lost.
 
     specimen: what is seen; the scene's own emitters where left out;
     truth: gets every emitter inside the frame where it is seen, the dim ones too; a drift goes beside it, to
@@ -90,7 +93,7 @@ def simulate_movie(
     if frames < 1:
         raise InputError(f"a movie needs at least one frame, {frames} were asked for")
     specimen = specimen or Specimen()
-    chosen, mask = experiment.scene(scene), experiment_mask(experiment)
+    chosen, source = experiment.scene(scene), psf_source(experiment)
     pixel_um, shape = experiment.microscope.pixel_um, experiment.frame_px
     field = Field(*shape, pixel_um)
     generator = torch.Generator().manual_seed((experiment.seed if seed is None else seed) + _MOVIE_SEED)
@@ -98,8 +101,8 @@ def simulate_movie(
         _truth_file(truth, pixel_um, frames, shape, overwrite) as table,
         MovieWriter(out, frames=frames, shape=shape, pixel_um=pixel_um, overwrite=overwrite) as movie,
     ):
-        patch_px, held = patch_for_light(experiment, mask)
-        simulator = _simulator(experiment, mask, patch_px, field)
+        patch_px, held = patch_for_light(experiment, source)
+        simulator = _simulator(experiment, source, patch_px, field)
         drift = specimen.drift(frames, generator)
         draw = specimen.draw_of(chosen.emitters, field, drift, frames, generator)
         rows = labelled = 0
@@ -123,18 +126,16 @@ def simulate_movie(
     return SimulationSummary(frames, rows, labelled, patch_px, held, clipped)
 
 
-def patch_for_light(experiment: Experiment, mask: PhaseMask, light: float = LIGHT_HELD) -> tuple[int, float]:
+def patch_for_light(experiment: Experiment, source: PSFSource, light: float = LIGHT_HELD) -> tuple[int, float]:
     """Side of the smallest patch that holds a fraction of the light at every depth, and the fraction it holds.
 
     No smaller than the experiment's patch, no larger than the image period of the mask's pixels permits
-    (half of it) or than a molecule anywhere in the frame needs: the largest is given where none suffices.
+    (half of it), than measured planes are, or than a molecule anywhere in the frame needs: the largest is given
+    where none suffices.
     """
-    spec, margin = experiment.psf, TabulatedPSF.margin_px
-    period = experiment.microscope.image_period_px * spec.pupil_oversampling
-    # The table's spline takes a margin of its source.
-    fits = min(int(period / 2) - 2 * margin, 2 * max(experiment.frame_px) + 1, 501)
-    largest = max(spec.patch_px, fits - 1 + fits % 2)
-    psf = build_psf(spec, experiment.microscope, mask, patch_px=largest)
+    spec = experiment.psf
+    psf = _widest(experiment, source)
+    largest = psf.patch_px
     z = torch.linspace(*experiment.z_um, _DEPTHS)
     xyz = torch.stack([torch.zeros_like(z), torch.zeros_like(z), z], 1)
     with torch.no_grad():
@@ -148,9 +149,23 @@ def patch_for_light(experiment: Experiment, mask: PhaseMask, light: float = LIGH
     return largest, held
 
 
-def _simulator(experiment: Experiment, mask: PhaseMask, patch_px: int, field: Field) -> Simulator:
+def _widest(experiment: Experiment, source: PSFSource) -> Images:
+    """The PSF on the largest patch that may be tabulated, at least the experiment's own."""
+    spec, margin = experiment.psf, TabulatedPSF.margin_px
+    useful = min(2 * max(experiment.frame_px) + 1, 501)
+    if isinstance(source, PSFVolume):
+        spec = spec.with_(patch_px=max(spec.patch_px, min(widest_patch_px(source), useful)))
+        return tabulate(spec, experiment.microscope, source, experiment.z_um, experiment.blur_px)
+    period = experiment.microscope.image_period_px * spec.pupil_oversampling
+    # The table's spline takes a margin of its source.
+    fits = min(int(period / 2) - 2 * margin, useful)
+    largest = max(spec.patch_px, fits - 1 + fits % 2)
+    return build_psf(spec, experiment.microscope, source, patch_px=largest)
+
+
+def _simulator(experiment: Experiment, source: PSFSource, patch_px: int, field: Field) -> Simulator:
     spec = experiment.psf.with_(patch_px=patch_px)
-    psf = tabulate(spec, experiment.microscope, mask, experiment.z_um, experiment.blur_px)
+    psf = tabulate(spec, experiment.microscope, source, experiment.z_um, experiment.blur_px)
     return Simulator(psf, experiment.camera, field)
 
 

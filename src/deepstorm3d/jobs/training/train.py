@@ -10,24 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ... import __version__
 from ...errors import InputError
 from ...io.masks import mask_sha256
+from ...io.psfs import psf_sha256
 from ...localizer.localizer import NetworkLocalizer
 from ...localizer.modelfile import ModelFile, save_model_file
 from ...localizer.network import build_network
-from ...optics.masks import FileMask, PixelMask
-from ...optics.model import tabulate
+from ...optics.masks import FileMask, PhaseMask
+from ...optics.model import PSFSource, tabulate
 from ...optics.psf import PSF
+from ...optics.volume import MeasuredSpec
+from ...psf_volume import PSFVolume
 from ...simulation.field import Field
 from ...simulation.simulator import Simulator
 from ...training.distributed import is_main_process, process_group
 from ...training.loop import Progress, RunFiles, train
 from ...training.sampler import FrameSampler
 from ...training.validation import Validation
-from ..experiment import Experiment, experiment_mask
+from ..experiment import Experiment, psf_source
 from .runs import Run
 from .train_preview import draw_training_preview
 
@@ -45,10 +47,13 @@ def build_localizer(experiment: Experiment) -> NetworkLocalizer:
     return localizer.to(memory_format=network.memory_format)  # pyright: ignore[reportCallIssue]
 
 
-def build_sampler(experiment: Experiment, *, phase: Tensor | None = None) -> FrameSampler:
-    """Training crops of the experiment, drawn through the tabulated PSF."""
-    mask = experiment_mask(experiment, phase=phase)
-    psf = tabulate(experiment.psf, experiment.microscope, mask, experiment.z_um, experiment.blur_px)
+def build_sampler(experiment: Experiment, *, source: PSFSource | None = None) -> FrameSampler:
+    """Training crops of the experiment, drawn through the tabulated PSF.
+
+    source: what the PSF is made from; the experiment's mask or planes where left out.
+    """
+    source = psf_source(experiment) if source is None else source
+    psf = tabulate(experiment.psf, experiment.microscope, source, experiment.z_um, experiment.blur_px)
     return crops_through(psf, experiment)
 
 
@@ -71,17 +76,19 @@ def train_model(
 ) -> Validation | None:
     """Train the experiment's network and write the model file; None where the run was stopped before its end.
 
-    store_mask: keep the phase of a mask file in the model (else only its SHA-256).
+    store_mask: keep the phase of a mask file in the model (else only its SHA-256); planes always.
     on_progress: called after each step with the network and the frames it learns from.
     """
     run = Run(out)
     if not out.parent.is_dir():
         raise InputError(f"there is no folder {out.parent} for the model; create it or choose another --out")
     run.check(resume=resume)
-    experiment, phase = _mask_by_hash(experiment)
+    if experiment.psf.model == "measured" and not store_mask:
+        raise InputError("a model needs the measured PSF that it is trained for: leave --no-store-mask out")
+    experiment, source = _by_hash(experiment)
     with process_group(torch.device(device)) as place:
         localizer = build_localizer(experiment).to(place)
-        sampler = build_sampler(experiment, phase=phase).to(place)
+        sampler = build_sampler(experiment, source=source).to(place)
 
         def tell(progress: Progress) -> None:
             if progress.validation is not None:
@@ -102,34 +109,41 @@ def train_model(
         if validation is None or not is_main_process():
             return None
         card = model_card(experiment, validation, run.metrics, place)
-        save_model_file(_model_file(experiment, localizer, phase if store_mask else None, card), out)
+        save_model_file(_model_file(experiment, localizer, source if store_mask else None, card), out)
         run.checkpoint.unlink(missing_ok=True)
     return validation
 
 
-def _mask_by_hash(experiment: Experiment) -> tuple[Experiment, Tensor | None]:
-    """The experiment with a mask file named by its hash, and its phase; other masks need no file.
+def _by_hash(experiment: Experiment) -> tuple[Experiment, PSFSource]:
+    """The experiment naming files of a mask or PSF by their hash, and what its PSF is made from.
 
     Read once, before the training: the file may be gone by its end, and its path tells others nothing.
     """
-    if not isinstance(experiment.mask, FileMask):
-        return experiment, None
-    mask = experiment_mask(experiment)
-    assert isinstance(mask, PixelMask)
-    phase = mask.phase.detach().cpu().float()
-    return experiment.with_(mask=FileMask(path="", sha256=mask_sha256(phase.numpy()))), phase
+    source = psf_source(experiment)
+    mask = experiment.mask
+    if isinstance(source, PSFVolume):
+        named = MeasuredSpec(path="", sha256=psf_sha256(source))
+        experiment = experiment.with_(psf=experiment.psf.with_(measured=named))
+        return experiment.with_(mask=mask.with_(path="") if isinstance(mask, FileMask) else mask), source
+    if isinstance(mask, FileMask):
+        digest = mask_sha256(source().detach().cpu().float().numpy())
+        return experiment.with_(mask=FileMask(path="", sha256=digest)), source
+    return experiment, source
 
 
 def _model_file(
-    experiment: Experiment, localizer: NetworkLocalizer, phase: Tensor | None, card: Mapping[str, Any]
+    experiment: Experiment, localizer: NetworkLocalizer, source: PSFSource | None, card: Mapping[str, Any]
 ) -> ModelFile:
-    """The model with its experiment, and the phase of its mask file where that is to be kept."""
+    """The model with its experiment, and what of its files it must keep: the phase of a mask, or planes."""
+    of_file = isinstance(experiment.mask, FileMask)
+    phase = source().detach().cpu().float() if of_file and isinstance(source, PhaseMask) else None
     return ModelFile(
         experiment=experiment.to_mapping(),
         weights=localizer.state_dict(),
         threshold=localizer.threshold,
         mask=phase,
         card=card,
+        planes=source if isinstance(source, PSFVolume) else None,
     )
 
 
