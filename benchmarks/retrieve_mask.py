@@ -146,13 +146,14 @@ def retrieve(
     defocus: DefocusGoes = "mask",
     *,
     amplitude: bool = False,
+    positions: bool = False,
 ) -> tuple[Retrieval, float, float]:
     """The job of the command on a TIFF of the stack; wall and processor seconds."""
     movie = folder / f"{name}.tif"
     with MovieWriter(movie, frames=len(stack), shape=tuple(stack.shape[1:]), overwrite=True) as writer:  # type: ignore[arg-type]
         writer.append(stack.numpy())
     began, worked = time.monotonic(), time.process_time()
-    result = retrieve_mask(experiment, [movie], told, defocus=defocus, amplitude=amplitude)
+    result = retrieve_mask(experiment, [movie], told, defocus=defocus, amplitude=amplitude, positions=positions)
     return result, time.monotonic() - began, time.process_time() - worked
 
 
@@ -173,6 +174,8 @@ def trouble_cases(
         "sample index 1.35 for 1.33": (base.with_(microscope=optics.with_(n_sample=1.35)), told, {}),
         "step 0.15 for 0.10 µm": (base, replace(told, step_um=0.15), {}),
         "step 0.105 for 0.10 µm": (base, replace(told, step_um=0.105), {}),
+        "step 0.15 for 0.10 µm, --fit-positions": (base, replace(told, step_um=0.15), {"positions": True}),
+        "step 0.105 for 0.10 µm, --fit-positions": (base, replace(told, step_um=0.105), {"positions": True}),
         "travel the other way": (base, replace(told, step_um=-STEP_UM, first_um=-first), {}),
         "zero of the focus 0.7 µm off": (base, replace(told, first_um=first + 0.7), {"defocus": "focus"}),
         "bead 3 double": (base, told, {"double": double}),
@@ -181,6 +184,8 @@ def trouble_cases(
         "no design (zero mask)": (base.with_(mask=ZeroMask()), told, {}),
         "mask pitch 12 for 24 µm": (base.with_(microscope=optics.with_(mask_pitch=12.0)), told, {}),
         "steps jitter by 50 nm rms": (base, told, {"jitter": 0.05}),
+        "steps jitter by 50 nm rms, --fit-positions": (base, told, {"jitter": 0.05, "positions": True}),
+        "nothing wrong, --fit-positions": (base, told, {"positions": True}),
         "light falls to the rim": (base, told, {"true": {"transmission": {2: 0.2, 4: -0.3}}}),
         "light falls to the rim, --amplitude": (
             base,
@@ -189,6 +194,11 @@ def trouble_cases(
         ),
         "vectorial light": (base, told, {"true": {"model": "vectorial"}}),
         "vectorial light, --amplitude": (base, told, {"true": {"model": "vectorial"}, "amplitude": True}),
+        "vectorial light, psf.model=vectorial": (
+            base.with_(psf=base.psf.with_(model="vectorial")),
+            told,
+            {"true": {"model": "vectorial"}},
+        ),
     }
 
 
@@ -275,14 +285,22 @@ def judge_trouble(
         stack = stack_of(true, mask, changes, 1, arguments.slices)
         molecules = draw_molecules(true, mask, max(3, arguments.each // 3), 1001)
         where, amplitude = changes.get("defocus", "mask"), changes.get("amplitude", False)
-        result, wall, _ = retrieve(experiment, stack, folder, settings, "trouble", where, amplitude=amplitude)
+        positions = changes.get("positions", False)
+        result, wall, _ = retrieve(
+            experiment, stack, folder, settings, "trouble", where, amplitude=amplitude, positions=positions
+        )
         row: dict[str, Any] = {"mask": label}
         if result.phase.shape == truth.shape:
             row["phase error (rad)"], row["with defocus"] = phase_error(result.phase, truth, base.microscope)
         row |= localize(result.experiment, PixelMask(result.phase), molecules, 1)
         row |= {"wall (s)": wall, "deviance/noise": result.figures["deviance_over_noise"]}
         if amplitude:
-            row["transmission"] = " ".join(f"{j}: {v:.2f}" for j, v in result.found.transmission.items())
+            row["transmission"] = " ".join(f"{j}: {v:.2f}" for j, v in result.fit.found.transmission.items())
+        if positions:
+            figures = result.figures
+            row["steps over said, uneven (nm)"] = (
+                f"{figures['steps_over_said']:.4f}, {1000 * figures['steps_uneven_um_rms']:.1f}"
+            )
         row["unexplained (%)"] = 100 * result.figures["unexplained_share"]
         row["warnings"] = "; ".join(result.warnings)
         rows.append(row)

@@ -42,6 +42,7 @@ def images_of(rises: dict[int, tuple[float, float]], beads: int = 6) -> tuple[Be
             torch.zeros(slices, 3),
             torch.tensor([height]),
             torch.tensor(0.9),
+            torch.zeros(slices),
         )
         psf = build_psf(EXPERIMENT.psf, OPTICS, mask, patch_px=SIDE + 8)
         with torch.no_grad():

@@ -195,6 +195,31 @@ def test_coma_is_told_from_a_drift_of_the_stage(images: BeadImages):
     assert float(correction.coefficients.detach().abs().max()) < 0.03
 
 
+@pytest.mark.parametrize("stretch", [1.0, 1.15])
+def test_slices_are_found_where_they_are_not_where_they_were_said_to_be(stretch: float):
+    truth = focus_of_slices()
+    uneven = 0.05 * torch.randn(len(truth), generator=torch.Generator().manual_seed(5))
+    said = truth / stretch + uneven
+    images = cut_beads(bead_stack(), said)
+    taken = Retriever(EXPERIMENT.psf, OPTICS, experiment_mask(EXPERIMENT), 0.1)(images)
+    found = Retriever(EXPERIMENT.psf, OPTICS, experiment_mask(EXPERIMENT), 0.1, positions=True)(images)
+    off = said + found.state.offset_um - truth
+    # As far as where they are said right; the bound of one slice is 3 to 7 nm.
+    assert float((off - off.mean()).square().mean().sqrt()) < 0.015
+    assert float(found.state.offset_um.mean()) == pytest.approx(0.0, abs=0.002)
+    assert phase_error(found.phase) < 0.1
+    assert found.deviance < 1.02 < taken.deviance
+
+
+def test_steps_of_another_length_are_noticed():
+    psf = build_psf(EXPERIMENT.psf, OPTICS, true_mask(), patch_px=SIDE)
+    right = look_for_focus(psf, cut_beads(bead_stack()).select(ONE), 0.1, 1.0)
+    assert right.stretched is None
+    wrong = look_for_focus(psf, cut_beads(bead_stack(), 2.5 * focus_of_slices()).select(ONE), 0.1, 1.0)
+    assert wrong.stretched is not None and wrong.stretched.stretch == 0.5
+    assert any("0.5 times as long" in sentence for sentence in verdict.about_start(wrong, 0))
+
+
 def test_uneven_light_is_found_beside_the_phase():
     uneven = EXPERIMENT.with_(psf=EXPERIMENT.psf.with_(transmission={4: -0.3}))
     images = cut_beads(draw_beads(uneven))

@@ -20,8 +20,9 @@ Moves = Literal["objective", "depth"]
 class BeadImages:
     """N images of beads, each cut out around its bead.
 
-    likelihood: of the (N, h, w) images in photons;  bead: (N,) which bead;  plane: (N,) which slice;
-    position_um: (N,) nominal focal plane (moves = objective) or nominal depth (depth) of each;
+    likelihood: of the (N, h, w) images in photons;  bead: (N,) which bead;  plane: (N,) which slice, counted
+    through all stacks;  position_um: (N,) nominal focal plane (moves = objective) or nominal depth (depth) of
+    each, as said, the same for all images of a slice.
     """
 
     likelihood: Likelihood
@@ -43,6 +44,15 @@ class BeadImages:
         """One more than the last bead's number."""
         return int(self.bead.max()) + 1 if len(self) else 0
 
+    @property
+    def planes(self) -> int:
+        """One more than the last slice's number."""
+        return int(self.plane.max()) + 1 if len(self) else 0
+
+    def said_um(self) -> Tensor:
+        """Position of each slice as said, (planes,) µm; 0 for slices without an image."""
+        return self.position_um.new_zeros(self.planes).index_copy(0, self.plane, self.position_um)
+
     def select(self, rows: Tensor) -> BeadImages:
         """Some of the images;  rows: index (K,) or mask (N,)."""
         return BeadImages(
@@ -56,7 +66,8 @@ class BeadState:
 
     xy: (N, 2) µm from the middle of each image;  photons: (N,);  background: (N, 3) photons per pixel: level
     in the middle, and its rise to the right and the lower edge;  z_um: (beads,) depth of each bead, or its
-    depth beyond the nominal one;  blur_px: () Gaussian σ of all images.
+    depth beyond the nominal one;  blur_px: () Gaussian σ of all images;  offset_um: (planes,) how much farther
+    each slice is than it was said to be.
     """
 
     xy: Tensor
@@ -64,17 +75,24 @@ class BeadState:
     background: Tensor
     z_um: Tensor
     blur_px: Tensor
+    offset_um: Tensor
 
     def select(self, rows: Tensor) -> BeadState:
-        """Of some of the images; beads and blur stay."""
+        """Of some of the images; beads, slices and blur stay."""
         return replace(self, xy=self.xy[rows], photons=self.photons[rows], background=self.background[rows])
+
+    def with_part(self, part: BeadState, rows: Tensor) -> BeadState:
+        """With some images' own values replaced, and what all share: part is the state of these rows."""
+        xy, photons, background = self.xy.clone(), self.photons.clone(), self.background.clone()
+        xy[rows], photons[rows], background[rows] = part.xy, part.photons, part.background
+        return replace(part, xy=xy, photons=photons, background=background)
 
     def places(self, images: BeadImages) -> tuple[Tensor, Tensor | None]:
         """Position (N, 3) µm of each image's bead, and the focal plane (N,) where the objective moves."""
-        z = self.z_um[images.bead]
+        z, position = self.z_um[images.bead], images.position_um + self.offset_um[images.plane]
         if images.moves == "depth":
-            return torch.cat([self.xy, (z + images.position_um)[:, None]], 1), None
-        return torch.cat([self.xy, z[:, None]], 1), images.position_um
+            return torch.cat([self.xy, (z + position)[:, None]], 1), None
+        return torch.cat([self.xy, z[:, None]], 1), position
 
 
 def first_state(images: BeadImages, z_um: float, blur_px: float) -> BeadState:
@@ -90,4 +108,5 @@ def first_state(images: BeadImages, z_um: float, blur_px: float) -> BeadState:
         background,
         frames.new_full((images.beads,), z_um),
         frames.new_tensor(blur_px),
+        frames.new_zeros(images.planes),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -48,12 +48,10 @@ class PhaseFit:
             if torch.is_grad_enabled():
                 slope = -part.likelihood.score(model) * mine.photons[:, None, None]
                 patches.backward(slope)
-        self.state = BeadState(
-            self.state.xy,
-            torch.cat([each.photons for each in states]),
-            torch.cat([each.background for each in states]),
-            self.state.z_um,
-            self.state.blur_px,
+        self.state = replace(
+            self.state,
+            photons=torch.cat([each.photons for each in states]),
+            background=torch.cat([each.background for each in states]),
         )
         return total
 

@@ -1,4 +1,4 @@
-"""Fits of places, depths and blur of beads together, and of some polynomials of the phase with them."""
+"""Fits of places, depths, slices and blur of beads together, and of some polynomials of the phase with them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ _STEP_UM, _STEP_PX, _STEP_RAD = 0.002, 0.02, 0.01
 # Longest steps of one iteration: µm, µm, px, rad; and how sharp or blurred a bead can be.
 _LONGEST_XY, _LONGEST_Z, _LONGEST_BLUR, _LONGEST_RAD = 0.1, 0.15, 0.3, 0.3
 _BLURS = (0.2, 4.0)
+# How far a slice may be expected to lie from where it was said to, µm: what holds slices that show nothing.
+_STAGE_UM = 0.3
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,14 @@ class Unknowns:
     """What `fit_places` may change besides each image's light and place.
 
     depths: of the beads, but for their mean;  mean_depth: that, too: only where nothing in the phase can take
-    its place;  blur: of all images;  polynomials: vectors of coefficients
-    (rad, or of the amplitude's logarithm) in the PSF, changed in place; piston and tilts of the phase cannot be
-    among them, for places undo these.
+    its place;  positions: of the slices, but for their mean, which is a defocus;  blur: of all images;
+    polynomials: vectors of coefficients (rad, or of the amplitude's logarithm) in the PSF, changed in place;
+    piston and tilts of the phase cannot be among them, for places undo these.
     """
 
     depths: bool = True
     mean_depth: bool = False
+    positions: bool = False
     blur: bool = True
     polynomials: tuple[Tensor, ...] = ()
 
@@ -39,10 +42,14 @@ class Unknowns:
         """How many polynomials."""
         return sum(len(each) for each in self.polynomials)
 
+    def sizes(self, state: BeadState) -> tuple[int, int, int, int]:
+        """How many polynomials, depths, positions and blurs images share, which stand in this order."""
+        return self.terms, len(state.z_um) * self.depths, len(state.offset_um) * self.positions, int(self.blur)
+
 
 @dataclass(frozen=True)
 class _NormalEquations:
-    """Of what images share, the rest eliminated: polynomials, depths, blur in this order.
+    """Of what images share, the rest eliminated: in the order of `Unknowns.sizes`.
 
     curvature: (q, q);  slope: (q,);  own: of each chunk of images the inverse (n, 6, 6), the right side (n, 6)
     and the mixed part (n, 6, q) of what they have of their own.
@@ -64,12 +71,13 @@ def fit_places(
     """One step of Fisher scoring in all but the phase, and where asked in some polynomials of that, too.
 
     Light, background, x and y belong to one image each and are eliminated from the normal equations of
-    what images share, the polynomials, the depths of the beads and the blur (Schur complement). Were places
-    and polynomials fitted in turns instead, a coma and a drift of the stage that mimic each other would take
-    hundreds of turns. The mean depth stays: with it the phase would be known only up to a defocus.
+    what images share, the polynomials, the depths of the beads, the positions of the slices and the blur
+    (Schur complement). Were places and polynomials fitted in turns instead, a coma and a drift of the stage
+    that mimic each other would take hundreds of turns. The mean depth and the mean position stay: with them the
+    phase would be known only up to a defocus.
     """
     equations = _normal_equations(psf, images, state, unknowns, chunk)
-    together = _shared_step(equations, images, unknowns, len(state.z_um))
+    together = _shared_step(equations, images, state, unknowns)
     return _moved(state, equations.own_steps(together).to(state.xy), together, unknowns)
 
 
@@ -79,7 +87,7 @@ def sigma_of_polynomials(
 ) -> Tensor:
     """σ of the polynomials' coefficients from the Fisher information, everything else unknown: (P,) rad."""
     equations = _normal_equations(psf, images, state, unknowns, chunk)
-    matrix = equations.curvature + _held(equations.curvature, images, unknowns, len(state.z_um))
+    matrix = equations.curvature + _held(equations.curvature, images, state, unknowns)
     ridge = torch.diag(1e-9 * matrix.diagonal().clamp(min=1e-9))
     return torch.linalg.inv(matrix + ridge).diagonal()[: unknowns.terms].clamp(min=0).sqrt()
 
@@ -87,7 +95,7 @@ def sigma_of_polynomials(
 def _normal_equations(
     psf: FocusedPSF, images: BeadImages, state: BeadState, unknowns: Unknowns, chunk: int
 ) -> _NormalEquations:
-    shared = unknowns.terms + len(state.z_um) * unknowns.depths + unknowns.blur
+    shared = sum(unknowns.sizes(state))
     curvature = state.xy.new_zeros(shared, shared, dtype=torch.float64)
     slope = curvature.new_zeros(shared)
     own: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -125,6 +133,10 @@ def _columns(
         deeper = slope(replace(state, z_um=state.z_um + _STEP_UM), _STEP_UM)
         owner = torch.nn.functional.one_hot(images.bead, len(state.z_um)).to(here)
         joint.append(owner[:, :, None, None] * deeper[:, None])
+    if unknowns.positions:
+        farther = slope(replace(state, offset_um=state.offset_um + _STEP_UM), _STEP_UM)
+        slices = torch.nn.functional.one_hot(images.plane, len(state.offset_um)).to(here)
+        joint.append(slices[:, :, None, None] * farther[:, None])
     if unknowns.blur:
         joint.append(slope(replace(state, blur_px=state.blur_px + _STEP_PX), _STEP_PX)[:, None])
     return local, torch.cat(joint, 1).flatten(2) if joint else local[:, :0]
@@ -144,34 +156,45 @@ def _polynomial_columns(
     return [torch.stack(columns, 1)] if columns else []
 
 
-def _shared_step(equations: _NormalEquations, images: BeadImages, unknowns: Unknowns, beads: int) -> Tensor:
-    """The step of polynomials, depths and blur."""
-    curvature, terms = equations.curvature, unknowns.terms
+def _shared_step(
+    equations: _NormalEquations, images: BeadImages, state: BeadState, unknowns: Unknowns
+) -> Tensor:
+    """The step of polynomials, depths, positions and blur."""
+    curvature, slope = equations.curvature, equations.slope.clone()
     if not len(curvature):
-        return equations.slope
+        return slope
+    terms, depths, positions, blurs = unknowns.sizes(state)
     diagonal = curvature.diagonal().clamp(min=1e-9)
     ridge = 1e-3 * diagonal
     ridge[:terms] = 1e-5 * diagonal[:terms].max() if terms else 0.0
-    held = _held(curvature, images, unknowns, beads)
-    step = torch.linalg.solve(curvature + held + torch.diag(ridge), equations.slope)
-    depths = beads * unknowns.depths
-    longest = [_LONGEST_RAD] * terms + [_LONGEST_Z] * depths + [_LONGEST_BLUR] * unknowns.blur
+    held = _held(curvature, images, state, unknowns)
+    if positions:
+        slope[terms + depths : terms + depths + positions] -= state.offset_um.to(slope) / _STAGE_UM**2
+    step = torch.linalg.solve(curvature + held + torch.diag(ridge), slope)
+    longest = [_LONGEST_RAD] * terms + [_LONGEST_Z] * (depths + positions) + [_LONGEST_BLUR] * blurs
     return step.clamp(-step.new_tensor(longest), step.new_tensor(longest))
 
 
-def _held(curvature: Tensor, images: BeadImages, unknowns: Unknowns, beads: int) -> Tensor:
-    """What holds the mean depth of the beads that are there, (q, q)."""
-    if not unknowns.depths or unknowns.mean_depth:
-        return torch.zeros_like(curvature)
-    there = torch.bincount(images.bead, minlength=beads) > 0
-    mean = torch.nn.functional.pad(there.to(curvature), (unknowns.terms, int(unknowns.blur)))
-    return 1e3 * curvature.diagonal().max().clamp(min=1e-9) * mean[:, None] * mean
+def _held(curvature: Tensor, images: BeadImages, state: BeadState, unknowns: Unknowns) -> Tensor:
+    """What holds the mean depth of the beads and the mean position of the slices that are there, (q, q)."""
+    terms, depths, positions, blurs = unknowns.sizes(state)
+    means = []
+    if depths and not unknowns.mean_depth:
+        there = torch.bincount(images.bead, minlength=depths) > 0
+        means.append(torch.nn.functional.pad(there.to(curvature), (terms, positions + blurs)))
+    held = torch.zeros_like(curvature)
+    if positions:
+        there = torch.bincount(images.plane, minlength=positions) > 0
+        means.append(torch.nn.functional.pad(there.to(curvature), (terms + depths, blurs)))
+        held.diagonal()[terms + depths : terms + depths + positions] += 1 / _STAGE_UM**2
+    strong = 1e3 * curvature.diagonal().max().clamp(min=1e-9) if len(curvature) else 0.0
+    return held + strong * sum((mean[:, None] * mean for mean in means), torch.zeros_like(curvature))
 
 
 def _moved(state: BeadState, own: Tensor, together: Tensor, unknowns: Unknowns) -> BeadState:
-    """The state after a step: own (N, 6) of the images; together of polynomials, depths and blur."""
-    beads, terms = len(state.z_um) if unknowns.depths else 0, unknowns.terms
-    steps = together[:terms].split([len(each) for each in unknowns.polynomials])
+    """The state after a step: own (N, 6) of the images; together of polynomials, depths, positions and blur."""
+    shapes, deeper, farther, wider = together.split(unknowns.sizes(state))
+    steps = shapes.split([len(each) for each in unknowns.polynomials])
     for coefficients, step in zip(unknowns.polynomials, steps, strict=True):
         coefficients.add_(step.to(coefficients))
     return replace(
@@ -179,8 +202,9 @@ def _moved(state: BeadState, own: Tensor, together: Tensor, unknowns: Unknowns) 
         xy=state.xy + own[:, :2].clamp(-_LONGEST_XY, _LONGEST_XY),
         photons=(state.photons + own[:, 2]).clamp(min=1.0),
         background=state.background + own[:, 3:],
-        z_um=state.z_um + together[terms : terms + beads].to(state.z_um) if beads else state.z_um,
-        blur_px=(state.blur_px + (together[-1].to(state.blur_px) if unknowns.blur else 0.0)).clamp(*_BLURS),
+        z_um=state.z_um + deeper.to(state.z_um) if unknowns.depths else state.z_um,
+        offset_um=state.offset_um + farther.to(state.offset_um) if unknowns.positions else state.offset_um,
+        blur_px=(state.blur_px + wider.to(state.blur_px).sum()).clamp(*_BLURS),
     )
 
 
@@ -214,8 +238,6 @@ def fit_each(
             steps.append(scoring_step(columns, information, score))
         if turn < iterations:
             step = torch.cat(steps)
-            moved = _moved(
-                state, torch.cat([step[:, :2], step[:, 3:]], 1), step[:, :0], Unknowns(depths=False, blur=False)
-            )
+            moved = _moved(state, torch.cat([step[:, :2], step[:, 3:]], 1), step.new_zeros(0), nothing)
             state = replace(moved, z_um=state.z_um + step[:, 2].clamp(-_LONGEST_Z, _LONGEST_Z))
     return torch.cat([state.xy, state.z_um[:, None]], 1), sigma.to(state.xy)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +14,7 @@ from ..optics.masks import PhaseMask, PixelMask
 from ..optics.microscope import Microscope
 from ..optics.model import PSFSpec, build_psf
 from .bead_model import FocusedPSF
+from .choice import by_brightness, evenly, within_reach
 from .correction import CorrectedMask, CorrectedPSF, Correction, binned_microscope, binned_phase
 from .gauge import defocus_phase, without_tilt
 from .images import BeadImages, BeadState, first_state
@@ -78,7 +79,8 @@ class Retriever:
     spec: of the PSF (its sampling and amplitude);  microscope: the set-up;  design: the mask as designed,
     to start from;  z_um: depth of the beads (beyond the nominal one where that varies), which is held, for
     with it the phase would be known only up to a defocus;  blur_px: to start with;
-    order: highest radial order of the polynomials;  amplitude: find the spread of light over the pupil, too.
+    order: highest radial order of the polynomials;  amplitude: find the spread of light over the pupil, too;
+    positions: find where the slices are, too, all but their mean.
     """
 
     spec: PSFSpec
@@ -88,6 +90,7 @@ class Retriever:
     blur_px: float = 1.0
     order: int = 8
     amplitude: bool = False
+    positions: bool = False
 
     def __call__(self, images: BeadImages, on_progress: Report | None = None) -> Retrieved:
         """Images of one or several beads; about 200 take a minute on two cores.
@@ -96,11 +99,15 @@ class Retriever:
         """
         steps = _Steps(on_progress)
         base = self.design().detach().double()
-        chosen = _brightest(images)
-        first = self._look(base, images.select(_evenly(images, [chosen], _FEW)), steps)
-        base = base + first.offset_um * defocus_phase(self.microscope, base.shape[1], images.moves)
+        chosen = by_brightness(images)[0]
+        first = self._look(base, images.select(evenly(images, [chosen], _FEW)), steps)
+        look = first.stretched if self.positions and first.stretched else first
+        base = base + look.offset_um * defocus_phase(self.microscope, base.shape[1], images.moves)
         state = first_state(images, self.z_um, self.blur_px)
-        state = replace(state, xy=state.xy + first.shift_px * self.microscope.pixel_um)
+        state = replace(state, xy=state.xy + look.shift_px * self.microscope.pixel_um)
+        if self.positions:
+            said = images.said_um()
+            state = replace(state, offset_um=(look.stretch - 1) * (said - said.mean()))
         return self._stages(images, state, base, first, steps)
 
     def _look(self, base: Tensor, images: BeadImages, steps: _Steps) -> FirstLook:
@@ -116,28 +123,28 @@ class Retriever:
         side, factor = images.side, self._factor(images.side)
         correction = self._correction(side)
         quick = self._psf(base, factor, correction, side)
-        few = _evenly(images, self._sound_beads(quick, correction, images, state, steps), _FEW)
+        few = evenly(images, self._sound_beads(quick, correction, images, state, steps), _FEW)
         fit = PhaseFit(quick, images.select(few), state.select(few))
         tried = 0
-        self._round(fit, [correction.coefficients], _POLYNOMIAL[1], Unknowns(blur=False), steps, "polynomials")
+        sharp = Unknowns(positions=self.positions, blur=False)
+        self._round(fit, [correction.coefficients], _POLYNOMIAL[1], sharp, steps, "polynomials")
         if misfit(fit.psf, fit.images, fit.state).share > _POOR:
             trial = best_trial(fit, correction, steps.tell)
             tried, fit.state = trial.tried, trial.state
         light = (correction.transmission,) if self.amplitude else ()
-        together = Unknowns(polynomials=(correction.shapes, *light))
+        together = Unknowns(positions=self.positions, polynomials=(correction.shapes, *light))
         for _ in range(_POLYNOMIAL[0] - 1):
             self._round(fit, [correction.coefficients], _POLYNOMIAL[1], together, steps, "polynomials")
-        state = replace(state, z_um=fit.state.z_um, blur_px=fit.state.blur_px)
-        state = _shifted_like(state, fit.state, few)
+        state = _continued(state, fit.state, images, few)
         state = self._placed(quick, images, state)
-        used = self._within_reach(images, outliers(misfit(quick, images, state), images))
+        used = within_reach(images, outliers(misfit(quick, images, state), images), _MANY)
         everything = [correction.coefficients, correction.knots]
         for factor_now, (rounds, iterations), name in ((factor, _FREE, "phase"), (1, _FINE, "finest phase")):
             psf = quick if factor_now == factor else self._psf(base, 1, correction, side)
             fit = PhaseFit(psf, images.select(used), state.select(used))
             for _ in range(rounds):
                 self._round(fit, everything, iterations, together, steps, name, _Roughness(correction))
-            state = _with_images(state, fit.state, used)
+            state = state.with_part(fit.state, used)
         return self._finished(images, state, used, base, correction, first, tried)
 
     def _sound_beads(
@@ -150,9 +157,9 @@ class Retriever:
     ) -> list[int]:
         """Beads to begin with: of the brightest those that polynomials explain; a double bead would mislead."""
         shares: dict[int, float] = {}
-        for bead in _by_brightness(images)[:_TRIED_BEADS]:
+        for bead in by_brightness(images)[:_TRIED_BEADS]:
             steps.tell(f"polynomials, bead {bead + 1} alone")
-            rows = _evenly(images, [bead], _FEW // 2)
+            rows = evenly(images, [bead], _FEW // 2)
             fit = PhaseFit(psf, images.select(rows), state.select(rows))
             for _ in range(2):
                 fit.run([correction.coefficients], _POLYNOMIAL[1])
@@ -226,18 +233,9 @@ class Retriever:
             fit.loss()
         state = fit.state
         for turn in range(4):
-            state = fit_places(psf, images, state, Unknowns(depths=turn > 1, blur=False))
+            unknowns = Unknowns(depths=turn > 1, positions=self.positions, blur=False)
+            state = fit_places(psf, images, state, unknowns)
         return state
-
-    def _within_reach(self, images: BeadImages, bad: Tensor) -> Tensor:
-        """Images to fit to, (N,) bool: no outliers, and of very many only the brightest beads'."""
-        used = ~bad
-        kept = torch.zeros_like(used)
-        for bead in _by_brightness(images):
-            mine = used & (images.bead == bead)
-            if not bool(kept.any()) or int(kept.sum()) + int(mine.sum()) <= _MANY:
-                kept |= mine
-        return kept
 
 
 class _Steps:
@@ -283,35 +281,12 @@ def largest_side(microscope: Microscope, spec: PSFSpec) -> int:
     return side
 
 
-def _by_brightness(images: BeadImages) -> list[int]:
-    """Numbers of the beads, the brightest first."""
-    light = images.likelihood.frames.flatten(1)
-    bright = (light - light.median(1).values[:, None]).clamp(min=0).sum(1)
-    total = torch.zeros(images.beads).index_add_(0, images.bead, bright)
-    return torch.argsort(total, descending=True, stable=True).tolist()
-
-
-def _brightest(images: BeadImages) -> int:
-    return _by_brightness(images)[0]
-
-
-def _evenly(images: BeadImages, beads: list[int], most: int) -> Tensor:
-    """Rows of about `most` images of some beads, evenly spread over the slices."""
-    rows = torch.cat([(images.bead == bead).nonzero()[:, 0] for bead in beads])
-    step = max(1, math.ceil(len(rows) / most))
-    planes = images.plane[rows]
-    chosen = rows[planes % step == (planes.max() % step) // 2]
-    return chosen if len(chosen) else rows
-
-
-def _with_images(state: BeadState, part: BeadState, rows: Tensor) -> BeadState:
-    """The state with some images' own values replaced, and what is shared."""
-    xy, photons, background = state.xy.clone(), state.photons.clone(), state.background.clone()
-    xy[rows], photons[rows], background[rows] = part.xy, part.photons, part.background
-    return BeadState(xy, photons, background, part.z_um, part.blur_px)
-
-
-def _shifted_like(state: BeadState, part: BeadState, rows: Tensor) -> BeadState:
-    """All images moved as the mean of those that were fitted."""
+def _continued(state: BeadState, part: BeadState, images: BeadImages, rows: Tensor) -> BeadState:
+    """What some images have shown, for all: depths and blur, the mean shift, and how far off slices are."""
     shift = (part.xy - state.xy[rows]).mean(0)
-    return _with_images(replace(state, xy=state.xy + shift), part, rows)
+    seen = images.plane[rows].unique()
+    said = images.said_um()
+    order = seen[torch.argsort(said[seen], stable=True)]
+    between = np.interp(said.numpy(), said[order].numpy(), part.offset_um[order].numpy())
+    part = replace(part, offset_um=torch.from_numpy(between - between.mean()).to(part.offset_um))
+    return replace(state, xy=state.xy + shift).with_part(part, rows)

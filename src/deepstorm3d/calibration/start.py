@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ __all__ = ["FirstLook", "look_for_focus"]
 _OFFSETS_UM = 0.2
 _WIDEST_UM = 1.6
 _REACH_PX = 8
+# Correlation below which other lengths of the steps are tried; these; by how much one has to be better.
+_POOR, _STRETCHES, _BETTER = 0.85, (0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0), 0.05
 
 
 @dataclass(frozen=True)
@@ -24,38 +26,44 @@ class FirstLook:
 
     offset_um: to be added to the positions;  shift_px: (2,) column and row of the bead from the middle of
     its images;  correlation: mean over the slices;  reversed_correlation: the best if the stack ran
-    the other way.
+    the other way;  stretch: how many times as long as said steps were taken to be, around the middle;
+    stretched: the best look with longer or shorter steps, where these explain the slices much better.
     """
 
     offset_um: float
     shift_px: Tensor
     correlation: float
     reversed_correlation: float
+    stretch: float = 1.0
+    stretched: FirstLook | None = None
 
 
 @torch.no_grad()
 def look_for_focus(psf: FocusedPSF, images: BeadImages, z_um: float, blur_px: float) -> FirstLook:
     """Correlate the slices of one bead with the PSF at many offsets of the positions, both ways round.
 
-    psf: with a patch of the images' side;  z_um: depth of the bead (beyond the nominal one).
+    psf: with a patch of the images' side;  z_um: depth of the bead (beyond the nominal one).  Where that
+    explains the slices poorly, other lengths of the steps are tried as well.
     """
     data = _standardized(images.likelihood.frames)
-    offsets = torch.arange(-_WIDEST_UM, _WIDEST_UM + 1e-6, _OFFSETS_UM)
-    middle = float(images.position_um.mean())
-    found: dict[int, tuple[float, float, Tensor]] = {}
-    for direction in (1, -1):
-        best = (-1.0, 0.0, torch.zeros(2))
-        # Turned around its middle.
-        positions = images.position_um if direction == 1 else 2 * middle - images.position_um
-        for offset in offsets.tolist():
+    middle = images.position_um.mean()
+
+    def look(stretch: float) -> FirstLook:
+        positions = middle + stretch * (images.position_um - middle)
+        best = FirstLook(0.0, torch.zeros(2), -1.0, -1.0, stretch)
+        for offset in torch.arange(-_WIDEST_UM, _WIDEST_UM + 1e-6, _OFFSETS_UM).tolist():
             model = _standardized(_images(psf, positions + offset, images, z_um, blur_px))
             value, shift = _correlate(data, model)
             # At the same correlation the positions are taken at their word.
-            if value - 0.003 * abs(offset) > best[0]:
-                best = (value, offset, shift)
-        found[direction] = best
-    correlation, offset, shift = found[1]
-    return FirstLook(offset, shift, correlation, found[-1][0])
+            if value - 0.003 * abs(offset) > best.correlation:
+                best = FirstLook(offset, shift, value, -1.0, stretch)
+        return best
+
+    first = replace(look(1.0), reversed_correlation=look(-1.0).correlation)
+    if max(first.correlation, first.reversed_correlation) > _POOR:
+        return first
+    other = max((look(stretch) for stretch in _STRETCHES), key=lambda each: each.correlation)
+    return replace(first, stretched=other if other.correlation > first.correlation + _BETTER else None)
 
 
 def _images(psf: FocusedPSF, positions: Tensor, images: BeadImages, z_um: float, blur_px: float) -> Tensor:

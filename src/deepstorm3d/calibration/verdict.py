@@ -17,6 +17,7 @@ __all__ = [
     "about_positions",
     "about_slices",
     "about_start",
+    "about_steps",
 ]
 
 # Unexplained share of the signal's power, and deviance over its expectation, that are not noise.
@@ -33,6 +34,8 @@ _FIELD = 0.15
 # Scatter of the slices' depths over their bound: 1.0 to 1.1 where all is right, 1.8 with an index of 1.35 for
 # 1.33, 3.5 with steps 5 % wrong, 8 with a jitter of 50 nm (simulated, benchmarks/RESULTS.md).
 _SCATTER = 1.4
+# Steps found that are not those said: by their length, and rms from even ones, nm.
+_STRETCH, _UNEVEN_NM = 0.02, 20.0
 
 
 def about_start(first: FirstLook, tried: int) -> list[str]:
@@ -43,6 +46,13 @@ def about_start(first: FirstLook, tried: int) -> list[str]:
             f"the design explains the stack better if it ran the other way (correlation "
             f"{first.reversed_correlation:.2f} against {first.correlation:.2f}): check the sign of the step; "
             "positions grow as the objective moves towards the sample (or as the bead goes deeper)"
+        )
+    if first.stretched is not None and first.stretched.correlation > first.reversed_correlation:
+        other = first.stretched
+        told.append(
+            f"the design explains the stack better with steps {other.stretch:g} times as long (correlation "
+            f"{other.correlation:.2f} against {first.correlation:.2f}): check --step-um, or find the positions "
+            "with --fit-positions"
         )
     if tried:
         told.append(
@@ -81,8 +91,19 @@ def about_slices(z_off_nm: float, scatter: float) -> list[str]:
         return []
     return [
         f"localized with the phase found, slices lie {z_off_nm:.0f} nm off on average, {scatter:.1f} times "
-        "what noise gives: uneven or wrong steps (give measured ones with --positions), or a refractive index "
-        "that is not the sample's; depths found with this mask will be off as well"
+        "what noise gives: uneven or wrong steps (give measured ones with --positions, or find them with "
+        "--fit-positions), or a refractive index that is not the sample's; depths found with this mask will be "
+        "off as well"
+    ]
+
+
+def about_steps(stretch: float, uneven_nm: float) -> list[str]:
+    """Are the steps that were found those that were said?"""
+    if abs(stretch - 1) < _STRETCH and uneven_nm < _UNEVEN_NM:
+        return []
+    return [
+        f"steps were found {stretch:.3f} times as long as said, and slices {uneven_nm:.0f} nm rms from even "
+        "ones: check the stage's scale, and the refractive indices, which shift slices as well"
     ]
 
 
@@ -96,15 +117,15 @@ def about_phase(rms_rad: float, wavelength: float) -> list[str]:
     ]
 
 
-def about_positions(planes: int, positions_um: list[float], low: float, high: float) -> list[str]:
+def about_positions(positions_um: list[float], low: float, high: float) -> list[str]:
     """Enough slices, dense enough?"""
     told = []
     distinct = sorted(set(positions_um))
     widest = max(b - a for a, b in pairwise(distinct))
     if widest > _SPACING_UM:
         told.append(f"slices are up to {widest:.2f} µm apart: 0.05 to 0.2 µm leave less room for ambiguity")
-    if planes < 15:
-        told.append(f"{planes} slices are few; 20 to 60 between {low:.1f} and {high:.1f} µm are good")
+    if len(distinct) < 15:
+        told.append(f"{len(distinct)} slices are few; 20 to 60 between {low:.1f} and {high:.1f} µm are good")
     return told
 
 

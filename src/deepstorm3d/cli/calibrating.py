@@ -49,6 +49,14 @@ def retrieve_mask(
             "bright beads that the phase alone does not explain.",
         ),
     ] = False,
+    fit_positions: Annotated[
+        bool,
+        typer.Option(
+            "--fit-positions",
+            help="Find where each slice is, too, from the positions given: for a stage whose steps are uneven "
+            "or of doubtful length. Their mean stays.",
+        ),
+    ] = False,
     picture: Annotated[
         Path | None,
         typer.Option(
@@ -98,7 +106,13 @@ def retrieve_mask(
     )
     with ProgressLine("rounds") as line:
         retrieval = job.retrieve_mask(
-            experiment, beads, settings, defocus=defocus, amplitude=amplitude, on_progress=line.update
+            experiment,
+            beads,
+            settings,
+            defocus=defocus,
+            amplitude=amplitude,
+            positions=fit_positions,
+            on_progress=line.update,
         )
     write_retrieval(
         retrieval, out, picture=shown, json_out=json, experiment_out=experiment_out, field_picture=field
@@ -207,6 +221,11 @@ def _print(retrieval: Retrieval) -> None:
         f"blur of a bead {f['bead_blur_px']:.2f} px, "
         f"of a point {f['point_blur_px']:.2f} px; {f['seconds']:.0f} s"
     )
+    if f["steps_uneven_um_rms"] > 0:
+        result(
+            f"steps {f['steps_over_said']:.4f} times as long as said; slices "
+            f"{1000 * f['steps_uneven_um_rms']:.1f} nm rms from even ones"
+        )
     if retrieval.field is not None:
         _print_field(retrieval.field)
 

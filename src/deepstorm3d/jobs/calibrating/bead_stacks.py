@@ -247,10 +247,11 @@ def _joined(parts: Sequence[BeadImages]) -> BeadImages:
         )
     frames = torch.cat([p.likelihood.frames for p in parts])
     before = np.cumsum([0, *(p.beads for p in parts)])
+    slices = np.cumsum([0, *(p.planes for p in parts)])
     return BeadImages(
         Likelihood(frames, first.excess, first.read_variance, weight),
         torch.cat([p.bead + int(n) for p, n in zip(parts, before[:-1], strict=True)]),
-        torch.cat([p.plane for p in parts]),
+        torch.cat([p.plane + int(n) for p, n in zip(parts, slices[:-1], strict=True)]),
         torch.cat([p.position_um for p in parts]),
         parts[0].moves,
     )

@@ -87,13 +87,14 @@ def _picture_of_field(field: FieldAberrations) -> FieldPicture:
 
 def picture_of(result: Retrieval) -> RetrievalPicture:
     """What the picture shows, as arrays."""
-    images, found = result.stacks.images, result.found
+    fit = result.fit
+    images, found = fit.images, fit.found
     totals = [
         float(found.state.photons[found.used & (images.bead == bead)].sum()) for bead in range(images.beads)
     ]
     rows = (images.bead == max(range(images.beads), key=totals.__getitem__)).nonzero()[:, 0]
     rows = rows[torch.argsort(images.position_um[rows], stable=True)]
-    light, models = images.likelihood.select(rows), result.quality.models[rows]
+    light, models = images.likelihood.select(rows), fit.quality.models[rows]
     weight = 1.0 if light.weight is None else light.weight
     noise = light.information(models).clamp(min=1e-9).rsqrt()
     measured = light.frames * weight + models * (1 - weight)
@@ -115,10 +116,10 @@ def picture_of(result: Retrieval) -> RetrievalPicture:
         position_um=images.position_um[rows].numpy(),
         bead=images.bead.numpy(),
         position_each=images.position_um.numpy(),
-        correlation=result.quality.correlation.numpy(),
-        deviance=result.quality.deviance_each.numpy(),
-        z_error_nm=1000 * result.z_error_um.numpy(),
-        z_sigma_nm=1000 * result.z_sigma_um.numpy(),
+        correlation=fit.quality.correlation.numpy(),
+        deviance=fit.quality.deviance_each.numpy(),
+        z_error_nm=1000 * fit.z_error_um.numpy(),
+        z_sigma_nm=1000 * fit.z_sigma_um.numpy(),
         used=found.used.numpy(),
         phase=shown(result.phase),
         added=shown(result.added),
