@@ -44,13 +44,21 @@ def folder(tmp_path: Path) -> Path:
     return bead_folder(tmp_path)
 
 
-def test_uneven_steps_are_told(folder: Path) -> None:
-    g = np.random.default_rng(0)
-    told = FIRST_UM + STEP_UM * np.arange(21) + 0.05 * g.standard_normal(21)
-    np.savetxt(folder / "positions.txt", told)
-    done = call(folder, folder / "beads.tif", "--positions", folder / "positions.txt", "--bead-nm", 200)
+def test_uneven_steps_are_told_and_found(folder: Path) -> None:
+    truth = FIRST_UM + STEP_UM * np.arange(21)
+    uneven = 0.05 * np.random.default_rng(0).standard_normal(21)
+    np.savetxt(folder / "positions.txt", truth + uneven)
+    told = ("--positions", folder / "positions.txt", "--bead-nm", 200)
+    done = call(folder, folder / "beads.tif", *told)
     assert done.exit_code == 0, done.stderr
     assert "times what noise gives: uneven or wrong steps" in " ".join(done.output.split())
+    options = ("--fit-positions", "--json", folder / "figures.json", "--overwrite")
+    found = call(folder, folder / "beads.tif", *told, *options)
+    assert found.exit_code == 0 and "times what noise gives" not in found.output
+    figures = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+    position = np.array([each["position_found_um"] for each in figures["slices"][:21]])
+    assert np.std(position - truth) < 0.015
+    assert figures["steps_uneven_um_rms"] == pytest.approx(np.std(uneven), abs=0.01)
     right = call(folder, folder / "beads.tif", *GIVEN, "--overwrite")
     assert right.exit_code == 0 and "times what noise gives" not in right.output
 
@@ -84,6 +92,7 @@ def test_beads_become_a_mask_a_picture_figures_and_an_experiment(folder: Path):
     experiment = read_experiment(folder / "found.yaml")
     assert experiment.psf.blur_px == pytest.approx(0.9, abs=0.04)
     assert experiment.microscope.focus == small_experiment().microscope.focus
+    assert experiment.psf.pupil_oversampling == 2
     torch.testing.assert_close(experiment_mask(experiment)().double(), phase, atol=1e-5, rtol=1e-5)
     again = call(folder, folder / "beads.tif", *GIVEN)
     assert again.exit_code == 2

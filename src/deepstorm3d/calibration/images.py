@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..fitting.likelihood import Likelihood
 
-__all__ = ["BeadImages", "BeadState", "Moves", "first_state"]
+__all__ = ["BeadImages", "BeadState", "Moves", "first_state", "weights_of_zero"]
 
 Moves = Literal["objective", "depth"]
 """What changes from slice to slice: the objective's focus, or the depth of the bead."""
@@ -93,6 +93,13 @@ class BeadState:
         if images.moves == "depth":
             return torch.cat([self.xy, (z + position)[:, None]], 1), None
         return torch.cat([self.xy, z[:, None]], 1), position
+
+
+def weights_of_zero(said_um: Tensor) -> Tensor:
+    """Weights (S,) that take from values at these positions (S,) what a line through them is at position 0."""
+    middle = said_um.mean()
+    away = said_um - middle
+    return 1 / len(said_um) - middle * away / away.square().sum()
 
 
 def first_state(images: BeadImages, z_um: float, blur_px: float) -> BeadState:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .bead_model import FocusedPSF, background_terms, bead_patches, expected, ridged, scoring_step
-from .images import BeadImages, BeadState
+from .images import BeadImages, BeadState, weights_of_zero
 
 __all__ = ["Unknowns", "fit_each", "fit_places", "sigma_of_polynomials"]
 
@@ -26,7 +26,7 @@ class Unknowns:
     """What `fit_places` may change besides each image's light and place.
 
     depths: of the beads, but for their mean;  mean_depth: that, too: only where nothing in the phase can take
-    its place;  positions: of the slices, but for their mean, which is a defocus;  blur: of all images;
+    its place;  positions: of the slices, but for their zero, which is a defocus;  blur: of all images;
     polynomials: vectors of coefficients (rad, or of the amplitude's logarithm) in the PSF, changed in place;
     piston and tilts of the phase cannot be among them, for places undo these.
     """
@@ -73,8 +73,8 @@ def fit_places(
     Light, background, x and y belong to one image each and are eliminated from the normal equations of
     what images share, the polynomials, the depths of the beads, the positions of the slices and the blur
     (Schur complement). Were places and polynomials fitted in turns instead, a coma and a drift of the stage
-    that mimic each other would take hundreds of turns. The mean depth and the mean position stay: with them the
-    phase would be known only up to a defocus.
+    that mimic each other would take hundreds of turns. The mean depth and the zero of the positions stay: with
+    them the phase would be known only up to a defocus.
     """
     equations = _normal_equations(psf, images, state, unknowns, chunk)
     together = _shared_step(equations, images, state, unknowns)
@@ -176,7 +176,7 @@ def _shared_step(
 
 
 def _held(curvature: Tensor, images: BeadImages, state: BeadState, unknowns: Unknowns) -> Tensor:
-    """What holds the mean depth of the beads and the mean position of the slices that are there, (q, q)."""
+    """What holds the mean depth of the beads and the zero of the positions that are there, (q, q)."""
     terms, depths, positions, blurs = unknowns.sizes(state)
     means = []
     if depths and not unknowns.mean_depth:
@@ -184,8 +184,11 @@ def _held(curvature: Tensor, images: BeadImages, state: BeadState, unknowns: Unk
         means.append(torch.nn.functional.pad(there.to(curvature), (terms, positions + blurs)))
     held = torch.zeros_like(curvature)
     if positions:
-        there = torch.bincount(images.plane, minlength=positions) > 0
-        means.append(torch.nn.functional.pad(there.to(curvature), (terms + depths, blurs)))
+        seen = images.plane.unique()
+        weights = curvature.new_zeros(positions)
+        # Of the size of the mean depth's, for which it is held as strongly.
+        weights[seen] = len(seen) * weights_of_zero(images.said_um()[seen].to(curvature))
+        means.append(torch.nn.functional.pad(weights, (terms + depths, blurs)))
         held.diagonal()[terms + depths : terms + depths + positions] += 1 / _STAGE_UM**2
     strong = 1e3 * curvature.diagonal().max().clamp(min=1e-9) if len(curvature) else 0.0
     return held + strong * sum((mean[:, None] * mean for mean in means), torch.zeros_like(curvature))

@@ -17,7 +17,7 @@ from .bead_model import FocusedPSF
 from .choice import by_brightness, evenly, within_reach
 from .correction import CorrectedMask, CorrectedPSF, Correction, binned_microscope, binned_phase
 from .gauge import defocus_phase, without_tilt
-from .images import BeadImages, BeadState, first_state
+from .images import BeadImages, BeadState, first_state, weights_of_zero
 from .misfit import misfit, outliers
 from .phase_fit import PhaseFit
 from .place_fit import Unknowns, fit_places
@@ -80,7 +80,7 @@ class Retriever:
     to start from;  z_um: depth of the beads (beyond the nominal one where that varies), which is held, for
     with it the phase would be known only up to a defocus;  blur_px: to start with;
     order: highest radial order of the polynomials;  amplitude: find the spread of light over the pupil, too;
-    positions: find where the slices are, too, all but their mean.
+    positions: find where the slices are, too, all but their zero.
     """
 
     spec: PSFSpec
@@ -106,8 +106,7 @@ class Retriever:
         state = first_state(images, self.z_um, self.blur_px)
         state = replace(state, xy=state.xy + look.shift_px * self.microscope.pixel_um)
         if self.positions:
-            said = images.said_um()
-            state = replace(state, offset_um=(look.stretch - 1) * (said - said.mean()))
+            state = replace(state, offset_um=(look.stretch - 1) * images.said_um())
         return self._stages(images, state, base, first, steps)
 
     def _look(self, base: Tensor, images: BeadImages, steps: _Steps) -> FirstLook:
@@ -288,5 +287,6 @@ def _continued(state: BeadState, part: BeadState, images: BeadImages, rows: Tens
     said = images.said_um()
     order = seen[torch.argsort(said[seen], stable=True)]
     between = np.interp(said.numpy(), said[order].numpy(), part.offset_um[order].numpy())
-    part = replace(part, offset_um=torch.from_numpy(between - between.mean()).to(part.offset_um))
+    offset = torch.from_numpy(between).to(said)
+    part = replace(part, offset_um=offset - weights_of_zero(said) @ offset)
     return replace(state, xy=state.xy + shift).with_part(part, rows)

@@ -26,7 +26,7 @@ class FirstLook:
 
     offset_um: to be added to the positions;  shift_px: (2,) column and row of the bead from the middle of
     its images;  correlation: mean over the slices;  reversed_correlation: the best if the stack ran
-    the other way;  stretch: how many times as long as said steps were taken to be, around the middle;
+    the other way;  stretch: what the positions were multiplied with before;
     stretched: the best look with longer or shorter steps, where these explain the slices much better.
     """
 
@@ -46,16 +46,17 @@ def look_for_focus(psf: FocusedPSF, images: BeadImages, z_um: float, blur_px: fl
     explains the slices poorly, other lengths of the steps are tried as well.
     """
     data = _standardized(images.likelihood.frames)
-    middle = images.position_um.mean()
+    middle = float(images.position_um.mean())
 
     def look(stretch: float) -> FirstLook:
-        positions = middle + stretch * (images.position_um - middle)
         best = FirstLook(0.0, torch.zeros(2), -1.0, -1.0, stretch)
-        for offset in torch.arange(-_WIDEST_UM, _WIDEST_UM + 1e-6, _OFFSETS_UM).tolist():
-            model = _standardized(_images(psf, positions + offset, images, z_um, blur_px))
+        for off in torch.arange(-_WIDEST_UM, _WIDEST_UM + 1e-6, _OFFSETS_UM).tolist():
+            # Longer steps around the middle of the stack, which may be far from its zero.
+            offset = off + (1 - stretch) * middle
+            model = _standardized(_images(psf, stretch * images.position_um + offset, images, z_um, blur_px))
             value, shift = _correlate(data, model)
             # At the same correlation the positions are taken at their word.
-            if value - 0.003 * abs(offset) > best.correlation:
+            if value - 0.003 * abs(off) > best.correlation:
                 best = FirstLook(offset, shift, value, -1.0, stretch)
         return best
 

@@ -54,7 +54,7 @@ def retrieve_mask(
         typer.Option(
             "--fit-positions",
             help="Find where each slice is, too, from the positions given: for a stage whose steps are uneven "
-            "or of doubtful length. Their mean stays.",
+            "or of doubtful length. Their zero stays.",
         ),
     ] = False,
     picture: Annotated[

@@ -35,6 +35,10 @@ __all__ = ["BeadSettings", "DefocusGoes", "Retrieval", "retrieve_mask"]
 
 DefocusGoes = Literal["mask", "focus"]
 
+# Samples of the pupil for each mask pixel and axis in the experiment found. The fit has the experiment's: the
+# phase hardly depends on it, but depths localized with one sample are off by up to 8 nm at the ends of 4 µm.
+_SAMPLING = 2
+
 
 @dataclass(frozen=True)
 class Retrieval:
@@ -68,7 +72,7 @@ def retrieve_mask(
 
     defocus: what of the phase is defocus stays in the mask, or becomes the nominal focal plane;
     amplitude: find how the light is spread over the pupil, too (`psf.transmission` of the experiment found);
-    positions: find where the slices are, too, all but their mean; the settings say where to begin.
+    positions: find where the slices are, too, all but their zero; the settings say where to begin.
     Raises InputError for files or positions that do not fit, slices out of order, too few slices, and no bead.
     """
     began = time.monotonic()
@@ -153,10 +157,15 @@ def _found_experiment(
     experiment: Experiment, found: Retrieved, settings: BeadSettings, focus_um: float
 ) -> Experiment:
     """With the blur of a point, the light and the focus as found; the mask is set when it is written."""
-    microscope = experiment.microscope
+    microscope, psf = experiment.microscope, experiment.psf
     blur = _blur_of_point(float(found.state.blur_px), settings.bead_um, microscope.pixel_um)
     return experiment.with_(
-        psf=experiment.psf.with_(blur_px=round(blur, 3), aberrations={}, transmission=found.transmission),
+        psf=psf.with_(
+            blur_px=round(blur, 3),
+            aberrations={},
+            transmission=found.transmission,
+            pupil_oversampling=max(psf.pupil_oversampling, _SAMPLING),
+        ),
         microscope=microscope.with_(focus=microscope.focus + round(focus_um, 4)),
     )
 
