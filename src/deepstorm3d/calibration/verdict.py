@@ -80,8 +80,8 @@ def about_fit(deviance: float, share: float) -> list[str]:
     return [
         f"the model leaves {100 * max(share, 0):.1f} % of the signal unexplained (deviance {deviance:.2f} of "
         "what noise gives): wrong positions or step, refractive index, NA, focal length, mask pitch or camera "
-        "gain, light that changes within the stack, light spread unevenly over the pupil (--amplitude), or an "
-        "uneven background"
+        "gain, light that changes within the stack, light spread unevenly over the pupil (--amplitude), "
+        "polarization at a high NA (--set psf.model=vectorial), or an uneven background"
     ]
 
 
