@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..emitters import Localizations
+from ..optics.moved import part_of
 from ..optics.psf import PSF
 from .background import SplineBackground
 from .information import joint_bounds
@@ -54,6 +55,10 @@ class JointFit:
     dim_photons: float = 0.0
     rounds: int = 8
     likely: float = 0.0
+
+    def in_part(self, begin_px: tuple[int, int]) -> JointFit:
+        """The same for frames that begin at a column and row of the PSF's field."""
+        return replace(self, core=part_of(self.core, begin_px), whole=part_of(self.whole, begin_px))
 
     @torch.no_grad()
     def __call__(self, found: Localizations, likelihood: Likelihood) -> Localizations:

@@ -43,7 +43,7 @@ def expected_image(psf: PSF, state: JointState, background: SplineBackground, sh
     """Expected photons (B, H, W) of a state."""
     patches = psf(state.xyz, state.blur_px)
     size = (patches.values.shape[1], patches.values.shape[2])
-    assembly = Assembly(patches.corner, state.frame, size, shape)
+    assembly = Assembly(state.in_frames(patches.corner), state.frame, size, shape)
     image = assembly.add(assembly.inside(patches.values * state.photons[:, None, None]))
     return image + background.surface(state.coefficients)
 
@@ -64,7 +64,7 @@ class LinearImage:
         patches, slopes = psf.derivatives(state.xyz, state.blur_px, in_blur=state.blur_px is not None)
         size = (patches.values.shape[1], patches.values.shape[2])
         self.frame, self.background = state.frame, background
-        self.assembly = Assembly(patches.corner, state.frame, size, shape)
+        self.assembly = Assembly(state.in_frames(patches.corner), state.frame, size, shape)
         jacobian = torch.cat([slopes[:, :3], patches.values[:, None], slopes[:, 3:]], 1)
         # In place: the slopes are the largest arrays of a fit, and fresh memory costs more than the arithmetic.
         scale = state.photons[:, None].repeat(1, jacobian.shape[1])

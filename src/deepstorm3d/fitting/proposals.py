@@ -131,7 +131,8 @@ class Proposer:
         for sign in (1, -1):
             patches = self.psf(state.xyz + sign * half, state.blur_px)
             # A molecule that moves to the next pixel takes its patch along: it is put back in place.
-            moved = Assembly(patches.corner - linear.assembly.corner, here, size, tuple(frames.shape))
+            corner = state.in_frames(patches.corner) - linear.assembly.corner
+            moved = Assembly(corner, here, size, tuple(frames.shape))
             moved.add(moved.inside(patches.values), into=frames)
         frames = linear.assembly.inside(frames).flatten(1)
         return (frames - 2 * linear.jacobian[:, 3]) * state.photons[:, None] / 2

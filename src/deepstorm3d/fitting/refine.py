@@ -45,10 +45,6 @@ class Refined:
         """Some of the frames; frames: increasing index (K,)."""
         return Refined(self.state.select(frames), self.deviance[frames], self.settled[frames])
 
-    def moved(self, shift: Tensor) -> Refined:
-        """With all positions moved by (N, 3) µm, where the frames are parts of others."""
-        return replace(self, state=replace(self.state, xyz=self.state.xyz + shift))
-
     def better(self, trial: Refined, frames: Tensor, cost: Callable[[Refined], Tensor]) -> Refined:
         """The same with those of `frames` (increasing index, K) taken from `trial` that cost less there."""
         kept = (cost(trial) < cost(self.select(frames))).nonzero()[:, 0]

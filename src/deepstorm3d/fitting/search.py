@@ -38,7 +38,7 @@ class MatchedFilter:
     At each voxel the photons of a molecule there are estimated by weighted least squares, N = a/b with
     a = Σ t·(n − μ)/V and b = Σ t²/V (t the PSF, V the variance), which lowers the deviance by a²/b.
 
-    psf: image model;  z_um: depths;  shape: height and width of the frames;  step_um: between depths.
+    psf: image model, as it is in the middle of the frames;  z_um: depths;  shape: height and width of the frames;  step_um: between depths.
     """
 
     def __init__(
@@ -47,8 +47,9 @@ class MatchedFilter:
         self.shape, self.pixel_um = shape, psf.pixel_um
         count = max(2, round((z_um[1] - z_um[0]) / step_um) + 1)
         self.z = torch.linspace(*z_um, count, dtype=like.dtype, device=like.device)
-        patches = psf(functional.pad(self.z[:, None], (2, 0)))
-        self._half = -patches.corner[0]
+        middle = self.z.new_tensor([shape[1] // 2, shape[0] // 2])
+        patches = psf(torch.cat([(middle * psf.pixel_um).expand(count, 2), self.z[:, None]], 1))
+        self._half = middle.long() - patches.corner[0]
         # Padded so that the far end of the patch does not come in again on the other side.
         self._size = [_fast(side + psf.patch_px) for side in shape]
         self._template = torch.fft.rfft2(patches.values, self._size).conj()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ..emitters import Localizations
+from ..optics.moved import part_of
 from ..optics.psf import PSF
 from .information import joint_bounds
 from .likelihood import Likelihood
@@ -40,6 +41,10 @@ class SingleFit:
     apart_px: int | None = None
     false_alarms: float = 1e-3
 
+    def in_part(self, begin_px: tuple[int, int]) -> SingleFit:
+        """The same for frames that begin at a column and row of the PSF's field."""
+        return replace(self, psf=part_of(self.psf, begin_px))
+
     @torch.no_grad()
     def __call__(self, likelihood: Likelihood) -> Localizations:
         """Localizations of B frames, each with its σ (``sigma_source = fit``) and its deviance per pixel."""
@@ -50,8 +55,7 @@ class SingleFit:
         fit = WindowFit(self.psf, self.bounds)
         floor = light.frames.flatten(1).quantile(0.25, 1) if len(xyz) else pixels
         fitted = fit(windows, xyz[:, None], found.photons[:, None], floor)
-        shift = windows.shift_um(self.psf.pixel_um).to(xyz)
-        image = LinearImage(self.psf, fitted.moved(-shift).state, fit.surface(xyz), tuple(light.frames.shape))
+        image = LinearImage(self.psf, fitted.state, fit.surface(xyz), tuple(light.frames.shape))
         sigma, sigma_background = joint_bounds(image, light.information(image.image))
         table = Localizations(
             xyz=fitted.state.xyz,

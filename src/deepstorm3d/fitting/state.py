@@ -16,7 +16,9 @@ class JointState:
 
     xyz: (N, 3) µm;  photons: (N,);  frame: (N,) int64, index of the frame;
     coefficients: (B, k, l) of the background surface;  blur_px: (N,) Gaussian σ, or None for the PSF's own;
-    origin: (N,) int64, row of the list that the fit began with, −1 for a molecule added since; None: not kept.
+    origin: (N,) int64, row of the list that the fit began with, −1 for a molecule added since; None: not kept;
+    begin_px: (B, 2) int64, column and row at which each frame begins in the field that positions count from;
+    None: at its first pixel.
     """
 
     xyz: Tensor
@@ -25,6 +27,7 @@ class JointState:
     coefficients: Tensor
     blur_px: Tensor | None = None
     origin: Tensor | None = None
+    begin_px: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -39,6 +42,10 @@ class JointState:
         """Molecules in each frame: (B,) int64."""
         return torch.bincount(self.frame, minlength=self.frames)
 
+    def in_frames(self, corner: Tensor) -> Tensor:
+        """Corners (N, 2) px of the molecules' patches in the field, counted from where their frames begin."""
+        return corner if self.begin_px is None else corner - self.begin_px[self.frame]
+
     def rows(self, keep: Tensor) -> JointState:
         """Some of the molecules, of the same frames; keep: index or mask."""
         columns = {name: column[keep] for name, column in self._columns().items()}
@@ -49,7 +56,10 @@ class JointState:
         place = torch.full((self.frames,), -1, dtype=torch.int64, device=self.frame.device)
         place[frames] = torch.arange(len(frames), device=frames.device)
         part = self.rows(place[self.frame] >= 0)
-        return replace(part, frame=place[part.frame], coefficients=self.coefficients[frames])
+        begin_px = None if self.begin_px is None else self.begin_px[frames]
+        return replace(
+            part, frame=place[part.frame], coefficients=self.coefficients[frames], begin_px=begin_px
+        )
 
     def with_rows(
         self, xyz: Tensor, photons: Tensor, frame: Tensor, blur_px: Tensor | None = None

@@ -63,10 +63,6 @@ class Windows:
         known = now.known - light
         return Windows(self.corner, Likelihood(now.frames, now.excess, now.read_variance, now.weight, known))
 
-    def shift_um(self, pixel_um: float) -> Tensor:
-        """Where each window begins in its frame: (M, 3) µm."""
-        return torch.nn.functional.pad(self.corner * pixel_um, (0, 1))
-
 
 @dataclass(frozen=True)
 class WindowFit:
@@ -91,18 +87,18 @@ class WindowFit:
     ) -> Refined:
         """xyz: (M, m, 3) µm in the windows' frames;  photons, blur_px: (M, m);  level: (M,), to begin with.
 
-        Returns the fit, positions again in the windows' frames, rows in the order given.
+        Returns the fit, positions in the windows' frames too, rows in the order given.
         """
         count, each = photons.shape
-        shift = windows.shift_um(self.psf.pixel_um).to(xyz).repeat_interleave(each, 0)
         start = JointState(
-            xyz=xyz.flatten(0, 1) - shift,
+            xyz=xyz.flatten(0, 1),
             photons=photons.flatten().clamp(min=self.bounds.photons),
             frame=torch.arange(count, device=xyz.device).repeat_interleave(each),
             coefficients=(xyz.new_zeros(count) if level is None else level)[:, None, None],
             blur_px=None if blur_px is None else blur_px.flatten(),
+            begin_px=windows.corner,
         )
-        fitted = refine(
+        return refine(
             self.psf,
             start,
             windows.likelihood,
@@ -111,7 +107,6 @@ class WindowFit:
             iterations=self.iterations,
             settled=self.settled,
         )
-        return fitted.moved(shift)
 
     def surface(self, like: Tensor) -> SplineBackground:
         """The background of a window: a level."""

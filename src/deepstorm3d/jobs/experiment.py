@@ -74,8 +74,11 @@ class Experiment(Spec):
                 f"z_um of a scene begins at {self.z_um[0]:g} µm, but supercritical light is for molecules "
                 "above the coverslip, z from 0; shift z_um, or set psf.vectorial.supercritical to false"
             )
-        if self.psf.model == "measured" and self.psf.aberrations:
-            raise ValueError("psf.aberrations: a measured PSF holds its aberrations already; leave them empty")
+        if self.psf.model == "measured" and (self.psf.aberrations or self.psf.field.planes):
+            raise ValueError(
+                "psf.aberrations and psf.field.planes: a measured PSF holds its aberrations already, the same "
+                "everywhere; leave them empty"
+            )
         if self.psf.model == "measured" and self.blur_px[0] < self.psf.blur_px:
             raise ValueError(
                 f"emitters.blur_px of a scene begins at {self.blur_px[0]:g} px, but a measured PSF holds "
@@ -200,9 +203,9 @@ def experiment_mask(experiment: Experiment, *, phase: Tensor | None = None) -> P
 
 
 def whole_mask(experiment: Experiment) -> PhaseMask:
-    """The experiment's mask with the aberrations that its PSF names: as one phase."""
+    """The experiment's mask with the aberrations that its PSF names in the middle of the field: as one phase."""
     mask = experiment_mask(experiment)
-    table = experiment.psf.aberrations
+    table = experiment.psf.in_middle.aberrations
     if not table:
         return mask
     values = torch.tensor(list(table.values()), dtype=torch.float64)

@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..psf_volume import PSFVolume
 from ..spec import Spec, quantity
 from .exact import ExactPSF
+from .field import FieldGrid, FieldSpec
 from .masks import PhaseMask, ZernikePhase
 from .microscope import Microscope
 from .psf import PSF
@@ -49,6 +50,7 @@ class PSFSpec(Spec):
     aberrations: dict[int, float] = quantity(
         {}, "rad rms", "Zernike aberrations on top of the mask, Noll index: value"
     )
+    field: FieldSpec = quantity(FieldSpec(), "", "aberrations that change across the field of view")
     transmission: dict[int, float] = quantity(
         {},
         "ln rms",
@@ -57,11 +59,27 @@ class PSFSpec(Spec):
     vectorial: VectorialSpec = quantity(VectorialSpec(), "", "for the vectorial model only")
     measured: MeasuredSpec = quantity(MeasuredSpec(), "", "for the measured model only")
 
+    def at(self, across: float, down: float) -> PSFSpec:
+        """The same for one place of the field, from its middle: −½ and ½ at its edges."""
+        there = self.field.at(across, down)
+        total = {j: self.aberrations.get(j, 0.0) + there.get(j, 0.0) for j in {**self.aberrations, **there}}
+        return self.with_(aberrations=total, field=FieldSpec())
+
+    @property
+    def unaberrated(self) -> PSFSpec:
+        """The same without aberrations, for a mask that holds them."""
+        return self.with_(aberrations={}, field=FieldSpec())
+
+    @property
+    def in_middle(self) -> PSFSpec:
+        """The same as it is in the middle of the field, everywhere."""
+        return self.at(0.0, 0.0) if self.field.planes else self
+
 
 def build_psf(
     spec: PSFSpec, microscope: Microscope, mask: PhaseMask, *, patch_px: int | None = None
 ) -> ExactPSF:
-    """The exact PSF, scalar or vectorial.
+    """The exact PSF, scalar or vectorial; of one that changes across the field, that of its middle.
 
     patch_px: another patch than the spec's.  Raises InputError where mask or patch do not fit, and for a
     measured PSF, which is not computed.
@@ -71,6 +89,7 @@ def build_psf(
             "psf.model is measured: such a PSF consists of planes and has no phase mask that could be changed, "
             "retrieved or exported; for that set psf.model to scalar or vectorial (--set psf.model=scalar)"
         )
+    spec = spec.in_middle
     if spec.aberrations:
         values = torch.tensor(list(spec.aberrations.values()), dtype=torch.float64)
         mask = ZernikePhase(microscope, list(spec.aberrations), values, base=mask)
@@ -105,7 +124,7 @@ def tabulate(
     *,
     finer: bool = False,
 ) -> TabulatedPSF:
-    """The same PSF as a table over a depth range and a blur range, with the spec's patch.
+    """The same PSF as a table over a depth range and a blur range, with the spec's patch, for the whole field.
 
     Two table samples per pixel where an image may be sharper than 0.9 px (one would err by more than
     1 % of the peak there, figures in `TabulatedPSF`), and wherever that is asked for (finer).
@@ -115,10 +134,13 @@ def tabulate(
     """
     if isinstance(source, PSFVolume):
         return spline_psf(source, spec.blur_px, blur_range=blur_px, patch_px=spec.patch_px)
-    exact = build_psf(spec, microscope, source, patch_px=spec.patch_px + 2 * TabulatedPSF.margin_px)
+    grid = FieldGrid(spec.field, microscope.pixel_um)
+    side = spec.patch_px + 2 * TabulatedPSF.margin_px
+    exact = [build_psf(spec.at(*place), microscope, source, patch_px=side) for place in grid.places]
     with torch.no_grad():
         oversampling = 2 if finer or blur_px[0] < 0.9 else 1
-        return TabulatedPSF(exact, z_um, blur_range=blur_px, oversampling=oversampling)
+        field = grid if len(exact) > 1 else None
+        return TabulatedPSF(exact, z_um, blur_range=blur_px, oversampling=oversampling, field=field)
 
 
 def depths_of(source: PSFSource) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,8 @@ from torch.nn import functional
 
 from ..errors import InputError
 from .blur import sampled_variance
+from .field import FieldGrid
+from .lagrange import lagrange
 from .psf import Images, Patches, patch_corner
 
 __all__ = ["TabulatedPSF"]
@@ -24,14 +27,16 @@ _EXTRA_PLANES = 8
 class TabulatedPSF(nn.Module):
     """Any PSF, tabulated over z and blur and interpolated by cubic B-splines (Unser 1999).
 
-    source: the PSF to tabulate;  z_range: µm;  z_step: µm between planes;
+    source: the PSF to tabulate, or one for each place of a field;  z_range: µm;  z_step: µm between planes;
     blur_range: smallest and largest Gaussian σ, camera pixels (one level if equal, else three, or five
     where the range is wide or begins below 0.7 px, interpolated by a polynomial in the blur's variance,
     along which blurring is the smooth diffusion equation);
     oversampling: table samples per camera pixel, 1 or 2. Largest error for the Tetrapod of the telomere
     set-up, in parts of the peak: at blur 1 px 0.9 % with 1 and 0.1 % with 2; over 0.75 to 1.25 px 1.4 %
     and 0.9 %; at 0.7 px 2.2 % with 1. The bias this puts on a fit stays under 1.1 nm in all of these;
-    dtype: precision of the table;  chunk: emitters computed at once.
+    dtype: precision of the table;  chunk: emitters computed at once;
+    field: where the PSF changes across the field of view, the places that the sources are for: images are mixed
+    between them (the change itself, a thousandth of the slope in x and y, is left out of derivatives).
 
     Emitters outside z_range or blur_range are drawn as at its nearest end.
     The patch is narrower than the source's by `margin_px` on each side.
@@ -42,7 +47,7 @@ class TabulatedPSF(nn.Module):
 
     def __init__(
         self,
-        source: Images,
+        source: Images | Sequence[Images],
         z_range: tuple[float, float],
         *,
         z_step: float = 0.05,
@@ -50,8 +55,13 @@ class TabulatedPSF(nn.Module):
         oversampling: int = 1,
         dtype: torch.dtype = torch.float32,
         chunk: int = 128,
+        field: FieldGrid | None = None,
     ) -> None:
         super().__init__()
+        sources = source if isinstance(source, Sequence) else [source]
+        if len(sources) != (1 if field is None else len(field.places)):
+            raise ValueError(f"{len(sources)} sources for {1 if field is None else len(field.places)} places")
+        self.field, source = field, sources[0]
         if oversampling not in (1, 2):
             raise ValueError(f"oversampling must be 1 or 2, got {oversampling}")
         if not z_range[0] < z_range[1] or not 0 <= blur_range[0] <= blur_range[1]:
@@ -65,8 +75,8 @@ class TabulatedPSF(nn.Module):
         self._planes = max(3, math.ceil((z_range[1] - z_range[0]) / z_step)) + 1
         self._z_step = (z_range[1] - z_range[0]) / (self._planes - 1)
         blurs = _blur_levels(*blur_range)
-        table = torch.stack([self._coefficients(source, blur) for blur in blurs.tolist()])
-        # (levels · (planes + 2·extra), samples²): one row is one plane of spline coefficients.
+        table = torch.stack([self._coefficients(each, blur) for each in sources for blur in blurs.tolist()])
+        # (places · levels · (planes + 2·extra), samples²): one row is one plane of spline coefficients.
         self.register_buffer("_table", table.flatten(2).flatten(0, 1).to(dtype).contiguous(), persistent=False)
         self._side = table.shape[-1]
         self._variances = sampled_variance(blurs).tolist()
@@ -114,6 +124,7 @@ class TabulatedPSF(nn.Module):
         """xyz: (N, 3) µm;  blur_px: (N,) px, or None for the middle of the range;  returns N patches."""
         corner, offset = patch_corner(xyz, self._pixel_um, self._patch_px)
         rows, weights, _ = self._axial(xyz[:, 2], blur_px)
+        rows, weights = self._across(xyz, rows, weights)
         taps = _spline(self._distance(offset))
         chunks = zip(*(column.split(self.chunk) for column in (rows, weights, taps)), strict=True)
         parts = [self._lateral(self._mix(row, weight), tap) for row, weight, tap in chunks]
@@ -132,6 +143,7 @@ class TabulatedPSF(nn.Module):
         distance = self._distance(offset)
         taps, dtaps = _spline(distance), _spline_slope(distance) * (-self.oversampling / self._pixel_um)
         changes = [slopes, self._blur_slopes(xyz[:, 2], blur_px)] if in_blur else [slopes]
+        rows, weights, *changes = self._across(xyz, rows, weights, *changes)
         columns = (rows, weights, taps, dtaps, torch.stack(changes, 1))
         values, gradients = [], []
         for row, weight, tap, dtap, change in zip(*(c.split(self.chunk) for c in columns), strict=True):
@@ -162,6 +174,15 @@ class TabulatedPSF(nn.Module):
         mix = levels[:, :, None]
         return rows, (mix * weights[:, None]).flatten(1), (mix * slopes[:, None]).flatten(1)
 
+    def _across(self, xyz: Tensor, rows: Tensor, *weights: Tensor) -> list[Tensor]:
+        """The rows and weights of one place (N, R) as those of all places of the field (N, P·R)."""
+        if self.field is None:
+            return [rows, *weights]
+        share = self.field.weights(xyz)[:, :, None]
+        first = torch.arange(share.shape[1], device=rows.device) * (len(self._table) // share.shape[1])
+        rows = (rows[:, None] + first[:, None]).flatten(1)
+        return [rows, *((share * weight[:, None]).flatten(1) for weight in weights)]
+
     def _levels(self, z: Tensor, blur_px: Tensor | None) -> Tensor:
         """Lagrange weights of the blur levels, a polynomial in the blur's variance: (N, levels)."""
         nodes = self._variances
@@ -169,11 +190,7 @@ class TabulatedPSF(nn.Module):
             variance = torch.full_like(z, nodes[len(nodes) // 2])
         else:
             variance = sampled_variance(blur_px.to(z.dtype)).clamp(nodes[0], nodes[-1])
-        weights = []
-        for here in nodes:
-            factors = [(variance - other) / (here - other) for other in nodes if other != here]
-            weights.append(torch.stack(factors).prod(0))
-        return torch.stack(weights, 1)
+        return lagrange(variance, nodes)
 
     def _blur_slopes(self, z: Tensor, blur_px: Tensor | None) -> Tensor:
         """d weights / d blur of the rows that `_axial` names, per px: (N, 4·levels)."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..camera import Camera, crop_maps, load_maps
 from ..emitters import Emitters
 from ..optics.assembly import Assembly
+from ..optics.moved import patches_in_part
 from .field import Field
 
 if TYPE_CHECKING:
@@ -39,10 +40,12 @@ class Simulator(nn.Module):
         """The camera's maps for the pixels of the field, by name; {} where it has none."""
         return {name.removeprefix("camera_"): values for name, values in self.named_buffers(recurse=False)}
 
-    def expected(self, emitters: Emitters, background: Tensor) -> Tensor:
+    def expected(self, emitters: Emitters, background: Tensor, begin_px: Tensor | None = None) -> Tensor:
         """Mean photons per pixel.
 
         emitters: N rows with frames 0 … B−1;  background: (B, H, W) photons;  returns (B, H, W).
+        begin_px: (B, 2) int64, column and row of the PSF's field at which each frame begins (None: its first
+        pixel), for a PSF that changes across it; positions count from the frame's own first pixel all the same.
         Differentiable in positions, photons, blur, background and all that the PSF learns.
         """
         if background.shape[1:] != self.field.size:
@@ -64,16 +67,24 @@ class Simulator(nn.Module):
         chunk = self.chunk or (1024 if emitters.xyz.is_cuda else 128)
         for first in range(0, len(emitters), chunk):
             part = emitters.select(slice(first, first + chunk))
-            patches = self.psf(part.xyz, part.blur_px)
+            begin = None if begin_px is None else begin_px[part.frame]
+            patches = patches_in_part(self.psf, part.xyz, part.blur_px, begin)
             size = (patches.values.shape[1], patches.values.shape[2])
             places = Assembly(patches.corner + border, part.frame, size, tuple(canvas.shape))
             values = patches.values * part.photons[:, None, None]
             places.add(places.inside(values).to(canvas), into=canvas)
         return background + canvas[:, border : border + height, border : border + width]
 
-    def forward(self, emitters: Emitters, background: Tensor, generator: torch.Generator) -> Tensor:
+    def forward(
+        self,
+        emitters: Emitters,
+        background: Tensor,
+        generator: torch.Generator,
+        begin_px: Tensor | None = None,
+    ) -> Tensor:
         """Counts (B, H, W) of one exposure; arguments as for `expected`."""
-        return self.camera.expose(self.expected(emitters, background), generator, self.camera_maps)
+        photons = self.expected(emitters, background, begin_px)
+        return self.camera.expose(photons, generator, self.camera_maps)
 
     def to_photons(self, counts: Tensor) -> Tensor:
         """Photons that counts of this camera and field stand for; both (B, H, W)."""

@@ -31,13 +31,17 @@ class FrameSampler(nn.Module):
 
     simulator: the image model of the crop;  scenes: what the crops may show. Where the image model has
     parameters (a mask that learns), the frames carry gradients to them.
+    roam_px: height and width of the field that crops come from, each from anywhere in it (None: it is the same
+    everywhere).
     """
 
-    def __init__(self, simulator: Simulator, scenes: Sequence[Scene]) -> None:
+    def __init__(
+        self, simulator: Simulator, scenes: Sequence[Scene], roam_px: tuple[int, int] | None = None
+    ) -> None:
         super().__init__()
         if not scenes:
             raise ValueError("a sampler needs at least one scene")
-        self.simulator, self.scenes = simulator, tuple(scenes)
+        self.simulator, self.scenes, self.roam_px = simulator, tuple(scenes), roam_px
 
     def draw(self, frames: int, generator: torch.Generator) -> Batch:
         """A batch of `frames` crops, on the generator's device."""
@@ -60,13 +64,27 @@ class FrameSampler(nn.Module):
         field = self.simulator.field
         emitters = scene.emitters.draw(frames, field, generator)
         background = scene.background.draw(frames, field, generator)
-        counts = self.simulator(emitters, background, generator)
+        counts = self.simulator(emitters, background, generator, self._begin(frames, generator))
         labels = scene.emitters.labelled(emitters) & _inside(emitters, field.size, field.pixel_um)
         truth = emitters.select(labels)
         # Only some scenes draw a blur; a label needs none, and tables must agree to be joined.
         return Batch(
             self.simulator.to_photons(counts),
             Emitters(xyz=truth.xyz, frame=truth.frame, photons=truth.photons, id=truth.id),
+        )
+
+
+    def _begin(self, frames: int, generator: torch.Generator) -> Tensor | None:
+        """Column and row of the field at which each crop begins, (B, 2)."""
+        if self.roam_px is None:
+            return None
+        room = [max(0, whole - side) for whole, side in zip(self.roam_px, self.simulator.field.size, strict=True)]
+        return torch.stack(
+            [
+                torch.randint(0, most + 1, (frames,), generator=generator, device=generator.device)
+                for most in reversed(room)
+            ],
+            1,
         )
 
 

@@ -68,7 +68,7 @@ def read_beads(
     design: what beads are looked for with.  Raises InputError for files or positions that do not fit, slices
     out of order, too few slices, and no bead.
     """
-    spec = experiment.psf.with_(aberrations={})
+    spec = experiment.psf.unaberrated
     asked = experiment.z_um
     given = None if settings.positions is None else read_positions(settings.positions)
 
@@ -126,7 +126,7 @@ def _images_at(psf: Any, position_um: Tensor, settings: BeadSettings) -> Tensor:
 
 def _side(experiment: Experiment, design: PhaseMask, position_um: Tensor, settings: BeadSettings) -> int:
     """Side of the smallest square that holds most of a bead's light in most slices, px, odd."""
-    spec = experiment.psf.with_(aberrations={})
+    spec = experiment.psf.unaberrated
     widest = min(_SIDES[1], largest_side(experiment.microscope, spec))
     images = _images_at(build_psf(spec, experiment.microscope, design, patch_px=widest), position_um, settings)
     for side in range(_SIDES[0], widest, 6):

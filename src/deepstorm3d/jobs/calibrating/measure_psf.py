@@ -115,7 +115,7 @@ def _depths(
         return position.double()
     low, high = travel_for_depths(experiment.microscope, (0.0, 1.0), settings.depth_um, "objective")
     guess = settings.depth_um + (experiment.microscope.focus - position.double()) / (high - low)
-    spec = experiment.psf.with_(aberrations={})
+    spec = experiment.psf.unaberrated
     psf = build_psf(spec, experiment.microscope, design, patch_px=side)
     return depths_that_look_alike(psf, position, settings.depth_um, guess, BLUR_OF_MOLECULES)
 

@@ -34,11 +34,10 @@ def measured_experiment(
             f"planes of {side} px leave a patch of {widest} px, an experiment needs {_LEAST_PATCH_PX}: measure "
             f"with --side-px {_LEAST_PATCH_PX + side - widest} or more"
         )
-    optics = experiment.psf.with_(
+    optics = experiment.psf.unaberrated.with_(
         model="measured",
         measured=MeasuredSpec(path=path_beside(file, out), sha256=psf_sha256(planes)),
         patch_px=min(widest, experiment.psf.patch_px),
-        aberrations={},
     )
     scenes, notes = {}, []
     for name, scene in experiment.scenes.items():

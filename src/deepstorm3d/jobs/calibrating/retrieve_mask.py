@@ -80,7 +80,7 @@ def retrieve_mask(
 
     def found_from(start: PhaseMask) -> tuple[BeadStacks, Retrieved]:
         stacks = read_beads(experiment, beads, settings, start)
-        spec, depth = experiment.psf.with_(aberrations={}), settings.depth_um
+        spec, depth = experiment.psf.unaberrated, settings.depth_um
         retriever = Retriever(
             spec,
             experiment.microscope,

@@ -27,6 +27,7 @@ from ...localizer.precision import mixed_precision
 from ...optics.fisher import crlb
 from ...optics.masks import FileMask
 from ...optics.model import extent_px, tabulate
+from ...optics.moved import MovedPSF, part_of
 from ...optics.tabulated import TabulatedPSF
 from ...spec import Spec, spec_from_mapping
 from ..experiment import Experiment, psf_source
@@ -55,7 +56,7 @@ class Pipeline:
 
     experiment: Experiment
     localizer: NetworkLocalizer
-    psf: TabulatedPSF
+    psf: TabulatedPSF | MovedPSF
     camera: Camera
     maps: Mapping[str, Tensor]
     extent_px: int
@@ -64,10 +65,13 @@ class Pipeline:
     tile_px: int = TILE_PX
 
     def cut(self, roi: tuple[int, int, int, int]) -> Pipeline:
-        """The same for a region x0, y0, x1, y1 (px, half open) of the chip: its part of the camera's maps."""
+        """The same for a region x0, y0, x1, y1 (px, half open) of the chip: its part of maps and PSF."""
         x0, y0, x1, y1 = roi
         return dataclasses.replace(
-            self, maps={name: values[y0:y1, x0:x1] for name, values in self.maps.items()}
+            self,
+            maps={name: values[y0:y1, x0:x1] for name, values in self.maps.items()},
+            psf=part_of(self.psf, (x0, y0)),
+            fit=None if self.fit is None else self.fit.in_part((x0, y0)),
         )
 
     @property
@@ -96,10 +100,11 @@ class Pipeline:
         if self.fit is None:
             return self.propose(frames)
         likelihood = self.likelihood(frames, tile)
-        if isinstance(self.fit, SingleFit):
-            return self.fit(likelihood)
+        fit = self.fit.in_part((tile.outer_columns[0], tile.outer_rows[0]))
+        if isinstance(fit, SingleFit):
+            return fit(likelihood)
         nothing = Localizations.empty(frames.device)
-        return self.fit(nothing if self.method == "pursuit" else self.propose(frames), likelihood)
+        return fit(nothing if self.method == "pursuit" else self.propose(frames), likelihood)
 
     def likelihood(self, frames: Tensor, tile: Tile | None = None) -> Likelihood:
         """The noise model of frames (B, H, W) of photons, with the camera's map of read noise if it has one.

@@ -61,7 +61,9 @@ def crops_through(psf: PSF, experiment: Experiment) -> FrameSampler:
     """Training crops of the experiment's scenes and camera, seen through any PSF."""
     side = experiment.training.crop_px
     field = Field(side, side, experiment.microscope.pixel_um)
-    return FrameSampler(Simulator(psf, experiment.camera, field), list(experiment.scenes.values()))
+    across = experiment.psf.field
+    roam = across.size_px if any(across.rises) else None
+    return FrameSampler(Simulator(psf, experiment.camera, field), list(experiment.scenes.values()), roam)
 
 
 def train_model(

@@ -1,0 +1,149 @@
+"""A PSF that changes across the field: what it draws at a place is the exact PSF with that place's aberrations."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from deepstorm3d.jobs.experiment import Experiment, experiment_mask
+from deepstorm3d.jobs.presets import preset
+from deepstorm3d.optics.field import FieldGrid, FieldSpec
+from deepstorm3d.optics.model import PSFSpec, build_psf, tabulate
+from deepstorm3d.optics.moved import MovedPSF, part_of, patches_in_part
+from deepstorm3d.optics.tabulated import TabulatedPSF
+
+FIELD = FieldSpec(size_px=(300, 400), planes={5: (0.1, 0.4, -0.2), 8: (0.0, 0.3, 0.5), 12: (0.2, 0.0, 0.0)})
+SIDE = 25
+
+
+def experiment_with(field: FieldSpec, **changes: float) -> Experiment:
+    base = preset("quickstart")
+    return base.with_(psf=base.psf.with_(patch_px=SIDE, field=field, aberrations={5: 0.05}, **changes))
+
+
+def table_of(experiment: Experiment) -> TabulatedPSF:
+    return tabulate(
+        experiment.psf,
+        experiment.microscope,
+        experiment_mask(experiment),
+        experiment.z_um,
+        (1.0, 1.0),
+        finer=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def table() -> TabulatedPSF:
+    return table_of(experiment_with(FIELD))
+
+
+def scattered(count: int, pixel_um: float) -> torch.Tensor:
+    size = torch.tensor([400 * pixel_um, 300 * pixel_um, 1.2])
+    return torch.rand(count, 3, generator=torch.Generator().manual_seed(3)) * size
+
+
+def exact_at(experiment: Experiment, xyz: torch.Tensor) -> torch.Tensor:
+    """Each emitter by the exact PSF of its place."""
+    pixel, images = experiment.microscope.pixel_um, []
+    for place in xyz:
+        across = (float(place[0]) / pixel + 0.5) / 400 - 0.5
+        down = (float(place[1]) / pixel + 0.5) / 300 - 0.5
+        spec = experiment.psf.at(across, down)
+        psf = build_psf(spec, experiment.microscope, experiment_mask(experiment))
+        images.append(psf(place[None]).values[0])
+    return torch.stack(images)
+
+
+def test_each_place_is_drawn_with_its_own_aberrations(table: TabulatedPSF):
+    experiment = experiment_with(FIELD)
+    xyz = scattered(12, table.pixel_um)
+    true = exact_at(experiment, xyz)
+    peak = true.amax((1, 2), keepdim=True)
+    assert float(((table(xyz).values - true) / peak).abs().max()) < 0.015
+    middle = build_psf(experiment.psf, experiment.microscope, experiment_mask(experiment))(xyz).values
+    assert float(((middle - true) / peak).abs().max()) > 0.15
+
+
+def test_beyond_the_field_it_is_as_at_the_edge(table: TabulatedPSF):
+    pixel = table.pixel_um
+    edge = torch.tensor([[399.5 * pixel, 120 * pixel, 0.6]])
+    beyond = edge + torch.tensor([[50 * pixel, 0.0, 0.0]])
+    assert torch.allclose(table(edge).values, table(beyond).values, atol=1e-5)
+
+
+def test_planes_without_a_rise_are_aberrations_that_are_the_same_everywhere():
+    flat = FieldSpec(planes={5: (0.3, 0.0, 0.0)})
+    one = table_of(experiment_with(flat))
+    assert one.field is None
+    plain = experiment_with(FieldSpec())
+    same = table_of(plain.with_(psf=plain.psf.with_(aberrations={5: 0.35})))
+    xyz = scattered(4, one.pixel_um)
+    assert torch.allclose(one(xyz).values, same(xyz).values, atol=1e-7)
+
+
+def test_derivatives_are_those_of_the_images(table: TabulatedPSF):
+    xyz, step = scattered(6, table.pixel_um).double(), 1e-4
+    # Within a pixel, or the patch would move on.
+    xyz[:, :2] = (xyz[:, :2] / table.pixel_um).round() * table.pixel_um
+    wide = tabulated_with_blurs()
+    blur = torch.full((6,), 1.1, dtype=torch.float64)
+    patches, slopes = wide.derivatives(xyz, blur, in_blur=True)
+    for axis in range(4):
+        shift = torch.zeros(3, dtype=torch.float64)
+        wider = step if axis == 3 else 0.0
+        if axis < 3:
+            shift[axis] = step
+        there = wide(xyz + shift, blur + wider).values - wide(xyz - shift, blur - wider).values
+        tolerance = 0.02 * float(slopes[:, axis].abs().max())
+        assert torch.allclose(there / (2 * step), slopes[:, axis], atol=tolerance)
+    assert torch.allclose(patches.values, wide(xyz, blur).values)
+
+
+def tabulated_with_blurs() -> TabulatedPSF:
+    experiment = experiment_with(FIELD)
+    mask = experiment_mask(experiment)
+    # Single precision has no room for differences of 1e-4 µm.
+    table = tabulate(experiment.psf, experiment.microscope, mask, experiment.z_um, (0.9, 1.3))
+    return table.double()
+
+
+def test_a_part_of_the_field_is_drawn_as_in_the_whole(table: TabulatedPSF):
+    begin = (210, 96)
+    part = part_of(table, begin)
+    assert isinstance(part, MovedPSF)
+    assert part_of(table, (0, 0)) is table
+    xyz = scattered(5, table.pixel_um)
+    shift = torch.tensor([210 * table.pixel_um, 96 * table.pixel_um, 0.0])
+    whole, here = table(xyz), part(xyz - shift)
+    assert torch.allclose(whole.values, here.values, atol=2e-5)
+    assert torch.equal(whole.corner - torch.tensor(begin), here.corner)
+    _, slopes = part.derivatives(xyz - shift)
+    assert torch.allclose(slopes, table.derivatives(xyz)[1], atol=2e-4 * float(slopes.abs().max()))
+    own = patches_in_part(table, xyz - shift, None, torch.tensor([begin]).expand(5, 2))
+    assert torch.equal(own.values, here.values) and torch.equal(own.corner, here.corner)
+
+
+def test_a_psf_that_is_the_same_everywhere_needs_no_place():
+    plain = table_of(experiment_with(FieldSpec()))
+    assert part_of(plain, (100, 50)) is plain
+
+
+@pytest.mark.parametrize(("rise", "count"), [(0.0, 1), (0.5, 3), (1.4, 5)])
+def test_weights_draw_polynomials_and_sum_to_one(rise: float, count: int):
+    grid = FieldGrid(FieldSpec(size_px=(100, 200), planes={6: (0.0, rise, 0.0)}), 0.1)
+    assert grid.counts == (count, 1)
+    xyz = torch.rand(20, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([19.9, 9.9, 1.0])
+    weights = grid.weights(xyz)
+    assert torch.allclose(weights.sum(1), torch.ones(20))
+    across = torch.tensor([place[0] for place in grid.places])
+    if count > 1:
+        exact = (xyz[:, 0] / 0.1 + 0.5) / 200 - 0.5
+        assert torch.allclose(weights @ across.square(), exact.square(), atol=1e-6)
+
+
+def test_aberrations_of_a_place_add_to_those_of_all():
+    spec = PSFSpec(aberrations={5: 0.1, 11: 0.2}, field=FieldSpec(planes={5: (0.05, 0.4, -0.2)}))
+    assert spec.at(0.5, 0.5).aberrations == pytest.approx({5: 0.25, 11: 0.2})
+    assert spec.in_middle.aberrations == pytest.approx({5: 0.15, 11: 0.2})
+    assert spec.in_middle.field == FieldSpec()
+    assert spec.unaberrated.aberrations == {}
