@@ -1,4 +1,4 @@
-"""A network trained through the vectorial PSF beside one trained through the scalar PSF, on frames of both kinds.
+"""A network trained through the vectorial PSF beside one trained through the scalar PSF, on frames of both.
 
 Preset storm (our Tetrapod, NA 1.45, molecules from the coverslip to 4 µm), --steps of training each, the same
 seed and scenes; the exact PSF draws the frames to judge by, with the pupil sampled twice as finely. Each model

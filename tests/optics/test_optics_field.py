@@ -1,4 +1,4 @@
-"""A PSF that changes across the field: what it draws at a place is the exact PSF with that place's aberrations."""
+"""A PSF that changes across the field draws at each place what the exact PSF draws with its aberrations."""
 
 from __future__ import annotations
 

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from deepstorm3d.camera import IdealCamera
+from deepstorm3d.emitters import Emitters
+from deepstorm3d.optics.field import FieldSpec
 from deepstorm3d.optics.masks import ZeroMask, build_mask
 from deepstorm3d.optics.microscope import Microscope
-from deepstorm3d.optics.model import PSFSpec, build_psf
+from deepstorm3d.optics.model import PSFSpec, build_psf, tabulate
 from deepstorm3d.optics.scalar import ScalarPSF
 from deepstorm3d.simulation.backgrounds import UniformBackground
 from deepstorm3d.simulation.field import Field
@@ -98,3 +100,38 @@ def test_a_seed_reproduces_a_batch_and_the_next_draw_differs(psf: ScalarPSF) -> 
 def test_a_sampler_needs_a_scene(psf: ScalarPSF) -> None:
     with pytest.raises(ValueError, match="at least one scene"):
         sampler(psf)
+
+
+def test_crops_come_from_everywhere_in_a_field_that_changes(psf: ScalarPSF) -> None:
+    model = Simulator(psf, IdealCamera(), Field(SIDE, SIDE, psf.pixel_um))
+    seen: list[torch.Tensor] = []
+    expected = model.expected
+
+    def watched(emitters: Emitters, background: torch.Tensor, begin_px: torch.Tensor | None = None):
+        assert begin_px is not None
+        seen.append(begin_px)
+        return expected(emitters, background, begin_px)
+
+    model.expected = watched  # type: ignore[method-assign]
+    batch = FrameSampler(model, [scene(10, count=1)], roam_px=(60, 100)).draw(300, seeded(2))
+    (begin,) = seen
+    assert begin.min(0).values.tolist() == [0, 0]
+    assert begin.max(0).values.tolist() == [100 - SIDE, 60 - SIDE]
+    # Labels count from the crop's own first pixel.
+    assert float(batch.truth.xyz[:, :2].max()) < SIDE * psf.pixel_um
+
+
+def test_a_crop_shows_the_aberrations_of_its_place() -> None:
+    microscope = Microscope(focus=0.0)
+    across = FieldSpec(size_px=(SIDE, 200), planes={6: (0.0, 1.0, 0.0)})
+    mask = build_mask(ZeroMask(), microscope)
+    spec = PSFSpec(patch_px=11, blur_px=1.0, field=across)
+    table = tabulate(spec, microscope, mask, (0.0, 0.5), (1.0, 1.0))
+    model = Simulator(table, IdealCamera(), Field(SIDE, SIDE, table.pixel_um))
+    middle = torch.tensor([[10 * table.pixel_um, 10 * table.pixel_um, 0.4]]).repeat(2, 1)
+    emitters = Emitters(middle, torch.tensor([0, 1]), torch.full((2,), 1000.0), torch.arange(2))
+    left, right = model.expected(emitters, torch.zeros(2, SIDE, SIDE), torch.tensor([[0, 0], [180, 0]]))
+    for frame, place in ((left, -0.4475), (right, 0.4525)):
+        exact = build_psf(spec.at(place, 0.0), microscope, mask)(middle[:1]).values[0]
+        assert torch.allclose(frame[5:16, 5:16], 1000 * exact, atol=0.015 * 1000 * float(exact.max()))
+    assert float((left - right).abs().max()) > 0.1 * float(left.max())

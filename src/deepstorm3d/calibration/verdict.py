@@ -152,12 +152,20 @@ def about_drift(drift_um: float) -> list[str]:
     return [f"the beads drifted by {1000 * drift_um:.0f} nm during the stack; it is fitted, but wait longer"]
 
 
-def about_field(differ_rad: float, wavelength: float) -> list[str]:
-    """Is the phase the same everywhere?"""
+def about_field(differ_rad: float, left_rad: float, wavelength: float) -> list[str]:
+    """Is the phase the same everywhere?  left_rad: what planes through the beads' aberrations leave, rms."""
     if differ_rad < _FIELD:
         return []
-    return [
+    told = (
         f"aberrations differ across the field by {differ_rad:.2f} rad rms "
-        f"({1000 * differ_rad * wavelength / 6.2832:.0f} nm); the mask is a mean over all beads: retrieve it "
-        "from beads in the part that you image, or localize parts (--roi) with masks of their own (--mask)"
+        f"({1000 * differ_rad * wavelength / 6.2832:.0f} nm): one mask does not serve all of it"
+    )
+    if left_rad < _FIELD:
+        return [
+            f"{told}. The experiment found holds planes through them (psf.field), which leave {left_rad:.2f} "
+            "rad: train and localize with it, on movies of the same part of the camera as these stacks"
+        ]
+    return [
+        f"{told}, and planes through them leave {left_rad:.2f} rad: retrieve the mask from beads in the part "
+        "that you image, or localize parts (--roi) with masks of their own (--mask)"
     ]

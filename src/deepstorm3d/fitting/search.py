@@ -7,7 +7,6 @@ from statistics import NormalDist
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ..maxima import highest_around
 from ..optics.psf import PSF
@@ -38,7 +37,8 @@ class MatchedFilter:
     At each voxel the photons of a molecule there are estimated by weighted least squares, N = a/b with
     a = Σ t·(n − μ)/V and b = Σ t²/V (t the PSF, V the variance), which lowers the deviance by a²/b.
 
-    psf: image model, as it is in the middle of the frames;  z_um: depths;  shape: height and width of the frames;  step_um: between depths.
+    psf: image model, taken as in the middle of the frames;  z_um: depths;
+    shape: height and width of the frames;  step_um: between depths.
     """
 
     def __init__(

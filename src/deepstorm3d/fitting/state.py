@@ -57,9 +57,7 @@ class JointState:
         place[frames] = torch.arange(len(frames), device=frames.device)
         part = self.rows(place[self.frame] >= 0)
         begin_px = None if self.begin_px is None else self.begin_px[frames]
-        return replace(
-            part, frame=place[part.frame], coefficients=self.coefficients[frames], begin_px=begin_px
-        )
+        return replace(part, frame=place[part.frame], coefficients=self.coefficients[frames], begin_px=begin_px)
 
     def with_rows(
         self, xyz: Tensor, photons: Tensor, frame: Tensor, blur_px: Tensor | None = None

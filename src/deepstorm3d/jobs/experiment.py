@@ -203,7 +203,7 @@ def experiment_mask(experiment: Experiment, *, phase: Tensor | None = None) -> P
 
 
 def whole_mask(experiment: Experiment) -> PhaseMask:
-    """The experiment's mask with the aberrations that its PSF names in the middle of the field: as one phase."""
+    """The mask with the aberrations that the PSF names (in the middle of the field): as one phase."""
     mask = experiment_mask(experiment)
     table = experiment.psf.in_middle.aberrations
     if not table:

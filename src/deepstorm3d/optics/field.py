@@ -31,7 +31,7 @@ class FieldSpec(Spec):
 
     @property
     def rises(self) -> tuple[float, float]:
-        """Phase that is gained from the left to the right edge, and from the upper to the lower one, rad rms."""
+        """Phase gained from the left to the right edge, and from the upper to the lower one, rad rms."""
         across, down = (math.hypot(*(plane[axis] for plane in self.planes.values())) for axis in (1, 2))
         return across, down
 
@@ -49,9 +49,9 @@ class FieldSpec(Spec):
 class FieldGrid:
     """Places of a field, evenly spaced along each axis, and how much each counts at a position between them.
 
-    Images are polynomials between the places along an axis: one place where nothing changes, three for changes of
-    up to 0.8 rad rms from edge to edge, five beyond. Telomere set-up, Tetrapod, astigmatism and coma: images err
-    by at most 1.7 % of their peak with three places at 0.8 rad, and by 1.0 % with five at 1.6 rad.
+    Images are polynomials between the places along an axis: one place where nothing changes, three for changes
+    of up to 0.8 rad rms from edge to edge, five beyond. Telomere set-up, Tetrapod, astigmatism and coma: images
+    err by at most 1.7 % of their peak with three places at 0.8 rad, and by 1.0 % with five at 1.6 rad.
 
     field: what changes;  pixel_um: camera pixel in the sample.
     """

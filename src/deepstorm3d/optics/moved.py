@@ -16,8 +16,8 @@ def patches_in_part(
 ) -> Patches:
     """Patches of emitters whose positions count from somewhere in a PSF's field.
 
-    xyz: (N, 3) µm;  blur_px: (N,) px or None;  begin_px: (N, 2) int64 column and row that each counts from (None:
-    the first pixel of the field);  returns N patches, their corners counted from there too.
+    xyz: (N, 3) µm;  blur_px: (N,) px or None;  begin_px: (N, 2) int64 column and row that each counts from
+    (None: the first pixel of the field);  returns N patches, their corners counted from there too.
     """
     if begin_px is None:
         return psf(xyz, blur_px)
@@ -26,7 +26,7 @@ def patches_in_part(
 
 
 def part_of(psf: PSF, begin_px: tuple[int, int]) -> PSF:
-    """The PSF for frames that begin at a column and row of its field; itself where it is the same everywhere."""
+    """The PSF for frames that begin at a column and row of its field; itself where it changes nowhere."""
     same = isinstance(psf, TabulatedPSF) and psf.field is None
     return psf if same or begin_px == (0, 0) else MovedPSF(psf, begin_px)
 

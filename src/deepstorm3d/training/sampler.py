@@ -73,12 +73,13 @@ class FrameSampler(nn.Module):
             Emitters(xyz=truth.xyz, frame=truth.frame, photons=truth.photons, id=truth.id),
         )
 
-
     def _begin(self, frames: int, generator: torch.Generator) -> Tensor | None:
         """Column and row of the field at which each crop begins, (B, 2)."""
         if self.roam_px is None:
             return None
-        room = [max(0, whole - side) for whole, side in zip(self.roam_px, self.simulator.field.size, strict=True)]
+        room = [
+            max(0, whole - side) for whole, side in zip(self.roam_px, self.simulator.field.size, strict=True)
+        ]
         return torch.stack(
             [
                 torch.randint(0, most + 1, (frames,), generator=generator, device=generator.device)

@@ -122,6 +122,7 @@ def field_figures(field: FieldAberrations) -> dict[str, Any]:
         "differ_by_rad_rms": field.scatter_rad,
         "chi_square_of_no_difference": field.excess,
         "planes_rad_rms": field.planes_rad,
+        "left_by_planes_rad_rms": field.left_rad,
         "beads": [
             {"bead": bead, "column": column, "row": row, "rad": values, "sigma": sigma}
             for bead, (column, row), values, sigma in zip(

@@ -134,6 +134,8 @@ def _judged(
         torch.tensor([[place.column, place.row] for place in stacks.places]),
         stacks.size_px,
     )
+    if field is not None:
+        changed = changed.with_(psf=changed.psf.with_(field=field.as_spec()))
     fitted = judge_fit(stacks, found)
     needed = travel_for_depths(microscope, experiment.z_um, settings.depth_um, settings.moves)
     figures = {
@@ -149,7 +151,7 @@ def _judged(
     }
     warnings = [*stacks.warnings, *_warnings(experiment, fitted, figures, needed)]
     if field is not None:
-        warnings += verdict.about_field(field.scatter_rad, microscope.wavelength)
+        warnings += verdict.about_field(field.scatter_rad, field.left_rad, microscope.wavelength)
     return Retrieval(phase, phase - drawn, changed, fitted, field, figures, tuple(warnings))
 
 
@@ -160,9 +162,8 @@ def _found_experiment(
     microscope, psf = experiment.microscope, experiment.psf
     blur = _blur_of_point(float(found.state.blur_px), settings.bead_um, microscope.pixel_um)
     return experiment.with_(
-        psf=psf.with_(
+        psf=psf.unaberrated.with_(
             blur_px=round(blur, 3),
-            aberrations={},
             transmission=found.transmission,
             pupil_oversampling=max(psf.pupil_oversampling, _SAMPLING),
         ),

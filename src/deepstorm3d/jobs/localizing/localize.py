@@ -15,6 +15,7 @@ from ... import __version__
 from ...emitters import Localizations
 from ...errors import InputError
 from ...io.tables import open_table_writer
+from ...optics.field import FieldSpec
 from .excerpt import Excerpt, OpenExcerpt
 from .memory import WithinMemory
 from .pipeline import Pipeline
@@ -121,7 +122,7 @@ def localize_movie(
         if not summary.complete:
             return summary
         writer.finish(source.movie.shape[0])
-        summary.warnings += source.movie.notes
+        summary.warnings += [*source.movie.notes, *_field_notes(pipeline.experiment.psf.field, (height, width))]
     summary.warnings += _warnings(summary)
     return summary
 
@@ -162,6 +163,15 @@ def _saturated(counts: NDArray[Any], saturation: float) -> int:
     if np.issubdtype(counts.dtype, np.integer):
         limit = min(limit, float(np.iinfo(counts.dtype).max))
     return int((counts >= limit).any(axis=(1, 2)).sum())
+
+
+def _field_notes(field: FieldSpec, shape: tuple[int, int]) -> list[str]:
+    if not any(field.rises) or field.size_px == shape:
+        return []
+    return [
+        f"the model's aberrations change over a field of {field.size_px[1]} x {field.size_px[0]} px, the "
+        f"movie's frames are {shape[1]} x {shape[0]} px: both were taken to begin at the same camera pixel"
+    ]
 
 
 def _warnings(summary: LocalizeSummary) -> list[str]:

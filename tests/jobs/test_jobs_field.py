@@ -1,0 +1,122 @@
+"""A PSF that changes across the field, from the experiment to the list: each molecule by that of its place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+import yaml
+
+from deepstorm3d.emitters import Emitters, Localizations
+from deepstorm3d.jobs.experiment import Experiment, experiment_mask
+from deepstorm3d.jobs.localizing.fits import Method
+from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
+from deepstorm3d.jobs.presets import preset
+from deepstorm3d.jobs.training.train import build_localizer, build_sampler
+from deepstorm3d.localizer.coarse import CoarseSpec
+from deepstorm3d.localizer.modelfile import ModelFile
+from deepstorm3d.optics.field import FieldSpec
+from deepstorm3d.optics.model import build_psf
+from deepstorm3d.spec import to_yaml
+
+SIZE = (120, 160)
+FIELD = FieldSpec(size_px=SIZE, planes={6: (0.0, 0.6, 0.0), 7: (0.0, 0.0, 0.6)})
+PHOTONS, BACKGROUND = 20_000.0, 10.0
+
+
+@cache
+def set_up(changes: bool = True) -> Experiment:
+    base = preset("quickstart")
+    return base.with_(
+        psf=base.psf.with_(patch_px=21, pupil_oversampling=2, field=FIELD if changes else FieldSpec()),
+        microscope=base.microscope.with_(mask_pitch=90.0),
+        network=CoarseSpec(channels=8, skip=4, dilations=(1,)),
+    )
+
+
+@cache
+def pipeline(method: Method, changes: bool = True) -> Pipeline:
+    experiment = set_up(changes)
+    weights = build_localizer(experiment).state_dict()
+    model = ModelFile(experiment.to_mapping(), weights, threshold=0.5, mask=None, card={})
+    return load_pipeline(model, method=method)
+
+
+@cache
+def frame() -> tuple[Emitters, torch.Tensor]:
+    """Molecules on a grid over the whole field, each drawn by the exact PSF of its place, with shot noise."""
+    experiment = set_up()
+    pixel, (low, high) = experiment.microscope.pixel_um, experiment.z_um
+    generator = torch.Generator().manual_seed(4)
+    image = torch.full(SIZE, BACKGROUND)
+    rows = []
+    for row in range(14, SIZE[0] - 10, 23):
+        for column in range(14, SIZE[1] - 10, 26):
+            shift = torch.rand(3, generator=generator)
+            x, y = (column + float(shift[0])) * pixel, (row + float(shift[1])) * pixel
+            rows.append([x, y, low + (high - low) * (0.2 + 0.6 * float(shift[2]))])
+    xyz = torch.tensor(rows)
+    for place in xyz:
+        across = (float(place[0]) / pixel + 0.5) / SIZE[1] - 0.5
+        down = (float(place[1]) / pixel + 0.5) / SIZE[0] - 0.5
+        psf = build_psf(experiment.psf.at(across, down), experiment.microscope, experiment_mask(experiment))
+        patches = psf(place[None])
+        (x, y), side = patches.corner[0].tolist(), patches.values.shape[1]
+        image[y : y + side, x : x + side] += PHOTONS * patches.values[0]
+    count = len(xyz)
+    truth = Emitters(
+        xyz, torch.zeros(count, dtype=torch.int64), torch.full((count,), PHOTONS), torch.arange(count)
+    )
+    return truth, torch.poisson(image, generator=generator)[None]
+
+
+def errors(found: Localizations) -> torch.Tensor:
+    """Error over σ of the found molecule nearest to each true one, (N, 3)."""
+    truth, _ = frame()
+    nearest = torch.cdist(truth.xyz[:, :2], found.xyz[:, :2]).argmin(1)
+    return (found.xyz[nearest] - truth.xyz) / found.sigma_xyz[nearest]
+
+
+@pytest.mark.parametrize("method", ["mle", "pursuit"])
+def test_molecules_all_over_the_field_scatter_as_their_sigma_says(method: Method) -> None:
+    truth, photons = frame()
+    found = pipeline(method).localize(photons)
+    assert len(found) == len(truth)
+    assert float(errors(found).square().mean()) < 1.6
+    if method == "mle":
+        same = pipeline(method, changes=False).localize(photons)
+        assert float(errors(same).square().mean()) > 20
+
+
+def test_a_region_and_tiles_give_what_the_whole_frame_gives() -> None:
+    _, photons = frame()
+    whole = pipeline("mle").localize(photons)
+    pixel = set_up().microscope.pixel_um
+    x0, y0, x1, y1 = 72, 40, 160, 120
+    part = pipeline("mle").cut((x0, y0, x1, y1)).localize(photons[:, y0:y1, x0:x1])
+    part = part.shift(xyz=(x0 * pixel, y0 * pixel, 0.0))
+    assert len(part) > 5
+    distance, nearest = torch.cdist(part.xyz.double(), whole.xyz.double()).min(1)
+    # Molecules at the region's border have fewer pixels, and another σ.
+    inner = ((part.xyz[:, 0] > (x0 + 12) * pixel) & (part.xyz[:, 1] > (y0 + 12) * pixel)).nonzero()[:, 0]
+    assert len(inner) > 4
+    assert float(distance[inner].max()) < 0.001
+    assert torch.allclose(part.photons[inner], whole.photons[nearest[inner]], rtol=2e-3)
+    small = replace(pipeline("mle"), tile_px=160)
+    tiled = small.localize(photons.repeat(1, 3, 3))
+    first = tiled.select((tiled.xyz[:, 0] < 150 * pixel) & (tiled.xyz[:, 1] < 110 * pixel))
+    assert len(first) == len(whole)
+    assert float(torch.cdist(first.xyz.double(), whole.xyz.double()).amin(1).max()) < 0.001
+
+
+def test_training_crops_roam_only_where_something_changes() -> None:
+    assert build_sampler(set_up()).roam_px == SIZE
+    assert build_sampler(set_up(changes=False)).roam_px is None
+
+
+def test_the_field_stands_in_the_experiment_file_with_its_meaning() -> None:
+    text = to_yaml(set_up(), "")
+    assert "rise from its left to its right edge" in text
+    assert Experiment.model_validate(yaml.safe_load(text)).psf.field == FIELD
