@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -90,3 +92,104 @@ def test_a_camera_pixel_that_no_file_names_is_asked_for(tmp_path: Path):
 def test_a_volume_without_a_middle_pixel_is_none(shape: tuple[int, ...]):
     with pytest.raises(InputError, match="odd side"):
         PSFVolume(torch.ones(shape), 0.1, 0.0, 0.1)
+
+
+# Settings of uiPSF: as it writes them now, and as it did before.
+NEW = {"pixel_size": {"x": 0.11, "y": 0.11, "z": 0.05}, "PSFtype": "zernike", "format": ".tif", "swapxy": False}
+OLD = {"pixelsize_x": 0.11, "pixelsize_y": 0.11, "pixelsize_z": 0.05, "PSFtype": "zernike", "format": ".tif"}
+
+
+def learned(path: Path, settings: dict[str, Any], res: dict[str, Any]) -> Path:
+    """A file of uiPSF; names in res are paths."""
+    with h5py.File(path, "w") as file:
+        file.attrs["params"] = json.dumps({"channeltype": "single", **settings})
+        for name, values in res.items():
+            file[f"res/{name}"] = values
+    return path
+
+
+@pytest.mark.parametrize("settings", [NEW, OLD])
+def test_planes_that_uipsf_learned_from_beads_begin_with_the_deepest(tmp_path: Path, settings: dict[str, Any]):
+    psf = volume()
+    # Its planes follow the stage toward the objective, and their scale is arbitrary.
+    planes = 7 * psf.values.flip(0).numpy()
+    back = read_psf(
+        learned(tmp_path / "psf.h5", settings, {"I_model": planes, "I_model_reverse": planes[::-1]})
+    )
+    assert (back.values - psf.values / 0.8).abs().max() < 1e-6
+    assert float(back.values.sum((1, 2)).max()) == pytest.approx(1)
+    assert (back.pixel_um, back.step_um) == pytest.approx((0.11, 0.05))
+    assert back.range_um == pytest.approx((-0.25, 0.25))
+
+
+@pytest.mark.parametrize(("offset", "low"), [(np.full((1, 1), 6 + 0j, np.complex64), 0.3), (None, 0.0)])
+def test_planes_that_uipsf_learned_in_situ_rise_from_the_coverslip(tmp_path: Path, offset: Any, low: float):
+    psf = volume()
+    res = {"I_model": psf.values.numpy(), "stagepos": np.ones(1)} | (
+        {} if offset is None else {"zoffset": offset}
+    )
+    back = read_psf(learned(tmp_path / "psf.h5", NEW | {"PSFtype": "insitu_zernike"}, res))
+    assert (back.values - psf.values / 0.8).abs().max() < 1e-6
+    assert back.range_um == pytest.approx((low, low + 0.5))
+
+
+@pytest.mark.parametrize(
+    ("settings", "transposed"),
+    [
+        (NEW, False),
+        (NEW | {"swapxy": True}, True),
+        (NEW | {"format": ".mat"}, True),
+        (NEW | {"format": ".mat", "swapxy": True}, False),
+        (OLD | {"swaptif": True}, True),
+        (OLD | {"format": ".mat", "swaptif": True}, True),
+    ],
+)
+def test_planes_of_uipsf_get_the_rows_of_its_images(tmp_path: Path, settings: dict[str, Any], transposed: bool):
+    psf = volume()
+    planes = psf.values.flip(0).numpy()
+    back = read_psf(
+        learned(tmp_path / "psf.h5", settings, {"I_model": planes.swapaxes(1, 2) if transposed else planes})
+    )
+    assert (back.values - psf.values / 0.8).abs().max() < 1e-6
+
+
+def test_voxels_of_uipsf_with_an_even_side_keep_the_bead_on_the_middle_pixel(tmp_path: Path):
+    spot = np.zeros((5, 8, 8), np.float32)
+    spot[:, 4, 4] = 1
+    back = read_psf(learned(tmp_path / "psf.h5", NEW | {"PSFtype": "voxel"}, {"I_model": spot}))
+    assert back.values.shape == (5, 7, 7)
+    assert bool((back.values[:, 3, 3] == 1).all())
+
+
+def test_of_channels_that_uipsf_learned_one_is_read(tmp_path: Path):
+    planes = volume().values.numpy()
+    one = learned(tmp_path / "one.h5", NEW | {"channeltype": "multi"}, {"channel0/I_model": planes})
+    assert read_psf(one).values.shape == planes.shape
+
+
+@pytest.mark.parametrize(
+    ("settings", "res", "words"),
+    [
+        ({}, {"channel0/I_model": 0, "channel1/I_model": 0}, r"2 channels \(channel0, channel1\).*single"),
+        ({}, {"channel0/I_model": 0, "channel0/A_model": 0}, "4Pi"),
+        ({"channeltype": "4pi"}, {"channel0/I_model": 0}, "4Pi"),
+        ({}, {"I_model_all": 0, "pos": 0}, "no planes 'I_model'.*only I_model_all, pos"),
+        ({"pixel_size": {"x": 0.127, "y": 0.116, "z": 0.05}}, {"I_model": 0}, "127.00 × 116.00 nm"),
+        ({}, {"I_model": np.ones((5, 8, 8))}, "planes of 8 px.*roi_size of 9 px"),
+        ({}, {"I_model": np.zeros((5, 9, 9))}, "sums to 0"),
+        ({}, {"I_model": np.full((5, 9, 9), np.nan)}, "finite"),
+        ({}, {"I_model": np.ones((3, 5, 9, 9))}, "odd side"),
+    ],
+)
+def test_what_uipsf_learned_of_another_kind_is_refused(
+    tmp_path: Path, settings: dict[str, Any], res: dict[str, Any], words: str
+):
+    path = learned(tmp_path / "psf.h5", NEW | settings, res)
+    with pytest.raises(InputError, match=words) as raised:
+        read_psf(path)
+    assert "damaged" not in str(raised.value)
+
+
+def test_settings_of_uipsf_without_a_pixel_are_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="pixelsize_x"):
+        read_psf(learned(tmp_path / "psf.h5", {}, {"I_model": np.ones((5, 9, 9))}))

@@ -13,6 +13,7 @@ from .picasso import is_picasso, read_picasso, write_picasso
 from .smap_mat import read_smap, write_smap
 from .smappy import is_smappy, read_smappy, write_smappy
 from .stack import read_stack, write_stack
+from .uipsf import is_uipsf, read_uipsf
 
 __all__ = ["PSF_FORMATS", "PSFFormat", "claim_psf", "read_psf", "write_psf"]
 
@@ -65,7 +66,7 @@ def write_psf(path: str | Path, psf: PSFVolume, *, overwrite: bool = False) -> s
 
 
 def read_psf(path: str | Path, *, pixel_um: float | None = None) -> PSFVolume:
-    """Read a PSF that `write_psf` or the program of the format wrote.
+    """Read a PSF that `write_psf` or the program of the format wrote, or that uiPSF learned.
 
     pixel_um: camera pixel, for files that do not name it.  Raises InputError for files that are none.
     """
@@ -83,9 +84,13 @@ def read_psf(path: str | Path, *, pixel_um: float | None = None) -> PSFVolume:
                 return read_picasso(path)
             if is_smappy(path):
                 return read_smappy(path, pixel_um)
+            if is_uipsf(path):
+                return read_uipsf(path)
+        except InputError:
+            raise
         except (OSError, KeyError, ValueError) as error:
             raise InputError(f"{path} is damaged or no PSF calibration ({error})") from error
-        raise InputError(f"{path} is neither a spline calibration of Picasso nor of smappy")
+        raise InputError(f"{path} is neither a spline calibration of Picasso or smappy nor a PSF of uiPSF")
     raise InputError(f"{path}: no format of PSFs ends in '{path.suffix}'; {_known()}")
 
 
