@@ -1,14 +1,14 @@
 """Aberrations that change across the field: found from beads, and what they are worth to molecules in it.
 
 Telomere set-up, our Tetrapod with 60 nm rms of random aberrations, and on top astigmatism and coma that rise
-by 0.2 to 0.5 rad over a field of 420×420 px (--strength multiplies them). Nine beads of 200 nm on a grid, 50,000
-to 20,000 photons, 55 slices of 0.1 µm of objective travel, each drawn with the aberrations of its place; the job
-of `retrieve-mask` makes of their TIFF the mask and the planes (`psf.field`).
+by 0.2 to 0.5 rad over a field of 420×420 px (--strength multiplies them). Nine beads of 200 nm on a grid,
+50,000 to 20,000 photons, 55 slices of 0.1 µm of objective travel, each drawn with the aberrations of its place;
+the job of `retrieve-mask` makes of their TIFF the mask and the planes (`psf.field`).
 
 Molecules: points drawn with the true phase of their place (oversampling 3, blur 0.8 px), 30,000 photons on 150,
 at 21 depths, localized one by one from 50 nm off: error over bound, and the largest mean error in z of five
-ranges of depth, in the middle, at the edges and in the corners of the field. A shift of all in x and y at a place
-is told apart (the tilt of the phase there, which beads of unknown place leave open).
+ranges of depth, in the middle, at the edges and in the corners of the field. A shift of all in x and y at a
+place is told apart (the tilt of the phase there, which beads of unknown place leave open).
 
 "planes": the experiment found, as it is;  "one mask": the same without its planes, the mean over the beads;
 "true": the true mask with the true planes. Cost: setting the table up, and an image from it.
