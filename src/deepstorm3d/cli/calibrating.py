@@ -79,7 +79,8 @@ def retrieve_mask(
         typer.Option(
             "--experiment-out",
             metavar="FILE",
-            help="Write CONFIG there with the mask, the focus and the blur that were found.",
+            help="Write CONFIG there with all that was found: mask, blur, focus, light, aberrations "
+            "across the field.",
         ),
     ] = None,
     assignments: Assignments = None,
@@ -228,6 +229,13 @@ def _print(retrieval: Retrieval) -> None:
         )
     if retrieval.field is not None:
         _print_field(retrieval.field)
+        planes = retrieval.experiment.psf.field.planes
+        if planes:
+            result(
+                f"psf.field of the experiment: planes of {len(planes)} polynomials, "
+                f"{retrieval.field.planes_rad:.3f} rad rms over the field; they leave "
+                f"{retrieval.field.left_rad:.3f} rad from bead to bead"
+            )
 
 
 def _print_field(field: FieldAberrations) -> None:
