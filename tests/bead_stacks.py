@@ -60,16 +60,21 @@ def bead_stack(centres: tuple[tuple[float, float], ...] = CENTRES, seed: int = 0
 
 
 def draw_beads(
-    experiment: Experiment, centres: tuple[tuple[float, float], ...] = CENTRES, seed: int = 0
+    experiment: Experiment,
+    centres: tuple[tuple[float, float], ...] = CENTRES,
+    seed: int = 0,
+    *,
+    mask: PhaseMask | None = None,
+    background: float = 10.0,
 ) -> Tensor:
-    """The same of another experiment."""
+    """The same of another experiment, or through another mask than `true_mask`."""
     pixel = experiment.microscope.pixel_um
     bright = torch.tensor([20000.0, 10000.0, 6000.0, 6000.0])[: len(centres)].expand(SLICES, -1)
     bright = bright * torch.exp(-0.3 * torch.arange(SLICES) / SLICES)[:, None]
     scene = _scenes().BeadScene(
-        focus_of_slices(), torch.tensor(centres) * pixel, bright, (84, 84), blur_px=0.9, background=10.0
+        focus_of_slices(), torch.tensor(centres) * pixel, bright, (84, 84), blur_px=0.9, background=background
     )
-    return _scenes().draw_stack(experiment, true_mask(), scene, seed)
+    return _scenes().draw_stack(experiment, true_mask() if mask is None else mask, scene, seed)
 
 
 def write_stack(path: Path, stack: Any) -> Path:

@@ -1,0 +1,59 @@
+"""Beads that span the field: planes of their aberrations go into the experiment, none where there are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from bead_stacks import FIRST_UM, STEP_UM, draw_beads, small_experiment, true_mask, write_stack
+from deepstorm3d.cli import app
+from deepstorm3d.jobs.experiment import Experiment, read_experiment, write_experiment
+from deepstorm3d.optics.field import FieldSpec
+from deepstorm3d.optics.masks import PixelMask, ZernikePhase
+
+# Column and row of each bead, in frames of 84 × 84 px.
+PLACES = ((18.2, 17.7), (64.4, 20.1), (20.8, 63.3), (65.1, 64.6))
+FIELD = FieldSpec(size_px=(84, 84), planes={5: (0.0, 0.5, -0.2), 8: (0.0, 0.0, 0.5)})
+
+
+def stack_of(field: FieldSpec) -> torch.Tensor:
+    """Photons (S, 84, 84): each bead with the aberrations of its place."""
+    base = small_experiment()
+    stack = torch.zeros(())
+    for number, place in enumerate(PLACES):
+        table = field.at((place[0] + 0.5) / 84 - 0.5, (place[1] + 0.5) / 84 - 0.5)
+        values = torch.tensor(list(table.values()), dtype=torch.float64)
+        mask = PixelMask(ZernikePhase(base.microscope, list(table), values, base=true_mask())().detach())
+        stack = stack + draw_beads(base, (place,), seed=2, mask=mask, background=0.0 if number else 10.0)
+    return stack
+
+
+def retrieved(folder: Path, field: FieldSpec) -> tuple[Experiment, str]:
+    write_experiment(small_experiment(), folder / "experiment.yaml")
+    beads = write_stack(folder / "beads.tif", stack_of(field))
+    told = ["--step-um", STEP_UM, "--first-um", FIRST_UM, "--bead-nm", 200, "--out", folder / "mask.npy"]
+    also = ["--experiment-out", folder / "found.yaml", "--field", folder / "field.png"]
+    words = ["retrieve-mask", beads, folder / "experiment.yaml", *told, *also]
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 0, done.stderr
+    assert (folder / "field.png").stat().st_size > 20_000
+    return read_experiment(folder / "found.yaml"), " ".join(done.output.split())
+
+
+def test_planes_are_found_and_told(tmp_path: Path) -> None:
+    experiment, said = retrieved(tmp_path, FIELD)
+    found = experiment.psf.field
+    assert found.size_px == (84, 84)
+    for noll, plane in FIELD.planes.items():
+        assert found.planes[noll][1:] == pytest.approx(plane[1:], abs=0.06)
+    assert "psf.field of the experiment: planes of" in said
+    assert "aberrations differ across the field" in said and "holds planes through them" in said
+
+
+def test_none_are_written_where_beads_differ_by_noise(tmp_path: Path) -> None:
+    experiment, said = retrieved(tmp_path, FieldSpec())
+    assert experiment.psf.field.planes == {}
+    assert "psf.field" not in said and "differ across the field" not in said
