@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..optics.exact import ExactPSF
 from ..optics.field import FieldSpec
-from ..optics.masks import PixelMask
 from ..optics.microscope import Microscope
 from ..optics.model import PSFSpec, build_psf
 from ..spec import spec_from_mapping
@@ -18,7 +16,7 @@ from .correction import CorrectedMask, Correction
 from .images import BeadImages, BeadState
 from .place_fit import Unknowns, fit_places, sigma_of_polynomials
 
-__all__ = ["FEWEST_BEADS", "FieldAberrations", "bead_psfs", "field_aberrations"]
+__all__ = ["FEWEST_BEADS", "FieldAberrations", "field_aberrations"]
 
 # A plane has three unknowns: fewer beads than this would not show whether it fits.
 FEWEST_BEADS = 4
@@ -138,22 +136,6 @@ def field_aberrations(
     table, errors = torch.stack(values), torch.stack(sigma)
     plane, plane_sigma = _planes(at / size - 0.5, table, errors)
     return FieldAberrations(_INDICES, beads, at, table, errors, plane, plane_sigma, size)
-
-
-def bead_psfs(
-    spec: PSFSpec, microscope: Microscope, phase: Tensor, place_px: Tensor, side: int
-) -> list[ExactPSF]:
-    """The PSF at the place of each bead.
-
-    spec: with planes;  phase: (K, K) rad, common to all;  place_px: (B, 2) column and row;
-    side: of the images, px.
-    """
-    size = torch.tensor([spec.field.size_px[1], spec.field.size_px[0]])
-    mask, patch_px = PixelMask(phase), side + 2 * _DRIFT_PX
-    return [
-        build_psf(spec.at(*place), microscope, mask, patch_px=patch_px)
-        for place in ((place_px + 0.5) / size - 0.5).tolist()
-    ]
 
 
 @torch.no_grad()

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...calibration.bead_model import FocusedPSF
 from ...calibration.field import FieldAberrations
 from ...calibration.gauge import aperture_of, polynomials_of
-from ...calibration.images import BeadImages, BeadState
+from ...calibration.images import BeadImages
 from ...calibration.misfit import Misfit, misfit
-from ...calibration.place_fit import Unknowns, fit_each, fit_places
+from ...calibration.place_fit import fit_each
 from ...calibration.retrieve import Retrieved
 from ...optics.microscope import Microscope
 from .bead_stacks import BeadStacks
 
 __all__ = ["JudgedFit", "field_figures", "fit_figures", "judge_fit", "phase_figures", "slice_figures"]
-
-# Steps that a bead's places and light take to settle with a PSF that is a little different.
-_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -76,40 +71,12 @@ class JudgedFit:
         return 1.0 + float(slope), float((off - slope * said - level).square().mean().sqrt())
 
 
-def judge_fit(stacks: BeadStacks, found: Retrieved, psfs: Sequence[FocusedPSF] | None = None) -> JudgedFit:
-    """Compare each image with its model, and localize it by itself.
-
-    psfs: one for each bead, where the PSF changes across the field: places and light are then fitted once more.
-    """
+def judge_fit(stacks: BeadStacks, found: Retrieved) -> JudgedFit:
+    """Compare each image with its model, and localize it by itself."""
     images = stacks.images
-    if psfs is None:
-        xyz, sigma = fit_each(found.psf, images, found.state)
-        z_error = xyz[:, 2] - found.state.z_um[images.bead]
-        return JudgedFit(stacks, found, misfit(found.psf, images, found.state), z_error, sigma[:, 2])
-    state, parts, order = found.state, [], []
-    for bead, psf in enumerate(psfs):
-        rows = (images.bead == bead).nonzero()[:, 0]
-        state, *judged = _judge_bead(psf, images, state, rows)
-        parts.append(judged)
-        order.append(rows)
-    back = torch.argsort(torch.cat(order))
-    qualities, errors, sigmas = zip(*parts, strict=True)
-    columns = [torch.cat([getattr(each, field.name) for each in qualities])[back] for field in fields(Misfit)]
-    quality = Misfit(*columns)
-    found = replace(found, state=state, deviance=float(quality.deviance_each[found.used].mean()))
-    return JudgedFit(stacks, found, quality, torch.cat(errors)[back], torch.cat(sigmas)[back])
-
-
-def _judge_bead(
-    psf: FocusedPSF, images: BeadImages, state: BeadState, rows: Tensor
-) -> tuple[BeadState, Misfit, Tensor, Tensor]:
-    """The state with one bead's places and light fitted, and how well each of its images is explained."""
-    mine, own = images.select(rows), state.select(rows)
-    for _ in range(_STEPS):
-        own = fit_places(psf, mine, own, Unknowns(mean_depth=True, blur=False))
-    xyz, sigma = fit_each(psf, mine, own)
-    z_error = xyz[:, 2] - own.z_um[mine.bead]
-    return state.with_part(own, rows), misfit(psf, mine, own), z_error, sigma[:, 2]
+    xyz, sigma = fit_each(found.psf, images, found.state)
+    z_error = xyz[:, 2] - found.state.z_um[images.bead]
+    return JudgedFit(stacks, found, misfit(found.psf, images, found.state), z_error, sigma[:, 2])
 
 
 def fit_figures(fit: JudgedFit) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...calibration import verdict
-from ...calibration.field import FieldAberrations, bead_psfs, field_aberrations
+from ...calibration.field import FieldAberrations, field_aberrations
 from ...calibration.gauge import split_defocus
 from ...calibration.retrieve import Retrieved, Retriever
 from ...calibration.travel import travel_for_depths
@@ -125,22 +125,18 @@ def _judged(
     without, focus_um = split_defocus(found.phase, drawn, microscope)
     phase = without if defocus == "focus" else found.phase
     changed = _found_experiment(experiment, found, settings, focus_um if defocus == "focus" else 0.0)
-    place_px = torch.tensor([[place.column, place.row] for place in stacks.places])
     field = field_aberrations(
         changed.psf,
         microscope,
         found.phase,
         images.select(found.used),
         found.state.select(found.used),
-        place_px,
+        torch.tensor([[place.column, place.row] for place in stacks.places]),
         stacks.size_px,
     )
-    psfs = None
-    if field is not None and (across := field.as_spec()).planes:
-        changed = changed.with_(psf=changed.psf.with_(field=across))
-        spec = changed.psf.with_(pupil_oversampling=experiment.psf.pupil_oversampling)
-        psfs = bead_psfs(spec, microscope, found.phase, place_px, images.side)
-    fitted = judge_fit(stacks, found, psfs)
+    if field is not None:
+        changed = changed.with_(psf=changed.psf.with_(field=field.as_spec()))
+    fitted = judge_fit(stacks, found)
     needed = travel_for_depths(microscope, experiment.z_um, settings.depth_um, settings.moves)
     figures = {
         **fit_figures(fitted),
