@@ -3,15 +3,15 @@
 Telomere set-up, our Tetrapod with 60 nm rms of random aberrations, and on top astigmatism and coma that rise
 by 0.2 to 0.5 rad over a field of 420×420 px (--strength multiplies them). Nine beads of 200 nm on a grid,
 50,000 to 20,000 photons, 55 slices of 0.1 µm of objective travel, each drawn with the aberrations of its place;
-the job of `retrieve-mask` makes of their TIFF the mask and the planes (`psf.field`).
+the job of `retrieve-mask` makes of their TIFF the mask and the rises (`psf.field`).
 
 Molecules: points drawn with the true phase of their place (oversampling 3, blur 0.8 px), 30,000 photons on 150,
 at 21 depths, localized one by one from 50 nm off: error over bound, and the largest mean error in z of five
 ranges of depth, in the middle, at the edges and in the corners of the field. A shift of all in x and y at a
 place is told apart (the tilt of the phase there, which beads of unknown place leave open).
 
-"planes": the experiment found, as it is;  "one mask": the same without its planes, the mean over the beads;
-"true": the true mask with the true planes. Cost: setting the table up, and an image from it.
+"field": the experiment found, as it is;  "one mask": the same without its `psf.field`, as in the middle;
+"true": the true mask with the true field. Cost: setting the table up, and an image from it.
 """
 
 from __future__ import annotations
@@ -137,21 +137,18 @@ def main() -> None:
     each = 2 if arguments.quick else arguments.each
     base = preset("telomeres")
     base = base.with_(psf=base.psf.with_(blur_px=BLUR))
-    planes = {
-        noll: (0.0, arguments.strength * across, arguments.strength * down)
-        for noll, (across, down) in RISES.items()
-    }
-    field, mask = FieldSpec(size_px=(FIELD_PX, FIELD_PX), planes=planes), aberrated_mask(base, FOUND["rms"], 1)
+    rises = {noll: (arguments.strength * a, arguments.strength * b) for noll, (a, b) in RISES.items()}
+    field, mask = FieldSpec(size_px=(FIELD_PX, FIELD_PX), rises=rises), aberrated_mask(base, FOUND["rms"], 1)
     told = BeadSettings(step_um=STEP_UM, first_um=first_um(SLICES), bead_um=0.2)
     with tempfile.TemporaryDirectory() as name:
         result, wall, worked = retrieve(base, bead_stack(base, mask, field, 1), Path(name), told, "field")
     print("\n".join(result.warnings), flush=True)
     found = result.experiment
-    print({"found": found.psf.field.planes, "wall": wall, "cpu": worked}, flush=True)
+    print({"found": found.psf.field.rises, "wall": wall, "cpu": worked}, flush=True)
     true = base.with_(psf=base.psf.with_(field=field, pupil_oversampling=2))
     same = found.with_(psf=found.psf.with_(field=FieldSpec()))
     ways = {
-        "planes": (found, PixelMask(result.phase)),
+        "field": (found, PixelMask(result.phase)),
         "one mask": (same, PixelMask(result.phase)),
         "true": (true, mask),
     }
@@ -167,9 +164,9 @@ def main() -> None:
             cost = {}
             print(rows[-1], flush=True)
     error = max(
-        abs(found.psf.field.planes.get(noll, (0.0, 0.0, 0.0))[axis] - plane[axis])
-        for noll, plane in field.planes.items()
-        for axis in (1, 2)
+        abs(found.psf.field.rises.get(noll, (0.0, 0.0))[axis] - rise[axis])
+        for noll, rise in field.rises.items()
+        for axis in (0, 1)
     )
     report("Aberrations across the field", rows, arguments, greatest_error_of_a_rise_rad=round(error, 4))
 

@@ -72,7 +72,12 @@ class Still:
         self.psf, self.pixel_um = psf, psf.pixel_um
 
     def __call__(
-        self, xyz: Tensor, blur_px: Tensor | None = None, *, focus_um: Tensor | None = None
+        self,
+        xyz: Tensor,
+        blur_px: Tensor | None = None,
+        *,
+        focus_um: Tensor | None = None,
+        place: Tensor | None = None,
     ) -> Patches:
         return self.psf(xyz)
 

@@ -85,15 +85,16 @@ def test_what_the_beads_differ_by_is_that_of_the_truth():
     assert sloping().planes_rad == pytest.approx(((0.09 + 0.01 + 0.0625) / 12) ** 0.5, rel=0.1)
 
 
-def test_planes_that_rise_go_into_an_experiment_as_they_are():
+def test_rises_go_into_an_experiment_as_they_are():
     found = sloping()
     spec = found.as_spec()
     assert spec.size_px == SIZE
-    assert set(spec.planes) == {5, 7}
-    assert spec.planes[5][1:] == pytest.approx((0.3, -0.1), abs=0.03)
+    assert set(spec.rises) == {5, 7}
+    assert spec.rises[5] == pytest.approx((0.3, -0.1), abs=0.03)
     at = PLACES.double() / torch.tensor([SIZE[1], SIZE[0]]) - 0.5
     there = spec.at(*at[1].tolist())
     assert there[7] == pytest.approx(float(found.values[1, found.indices.index(7)]), abs=0.03)
+    assert spec.places(PLACES)[1].tolist() == pytest.approx(((180.5 / 200) - 0.5, (25.5 / 160) - 0.5))
     assert found.left_rad < 0.02
 
 
@@ -101,7 +102,7 @@ def test_where_nothing_differs_noise_is_all_there_is():
     found = measured({5: (0.0, 0.0)})
     assert found.excess == pytest.approx(1.0, abs=0.45)
     assert found.scatter_rad < 0.01
-    assert found.as_spec().planes == {}
+    assert found.as_spec().rises == {}
 
 
 def test_few_beads_and_beads_in_a_row_tell_nothing():

@@ -24,7 +24,7 @@ from deepstorm3d.simulation.simulator import Simulator
 from deepstorm3d.spec import to_yaml
 
 SIZE = (120, 160)
-FIELD = FieldSpec(size_px=SIZE, planes={6: (0.0, 0.6, 0.0), 7: (0.0, 0.0, 0.6)})
+FIELD = FieldSpec(size_px=SIZE, rises={6: (0.6, 0.0), 7: (0.0, 0.6)})
 PHOTONS, BACKGROUND = 20_000.0, 10.0
 # Fits of the same images from other starts end within a part of σ, µm; with another place's PSF they do not.
 SAME_UM = 0.003
@@ -138,5 +138,5 @@ def test_training_crops_roam_only_where_something_changes() -> None:
 
 def test_the_field_stands_in_the_experiment_file_with_its_meaning() -> None:
     text = to_yaml(set_up(), "")
-    assert "rise from its left to its right edge" in text
+    assert "rise from the left to the right edge" in text
     assert Experiment.model_validate(yaml.safe_load(text)).psf.field == FIELD

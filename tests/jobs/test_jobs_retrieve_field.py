@@ -16,7 +16,7 @@ from deepstorm3d.optics.masks import PixelMask, ZernikePhase
 
 # Column and row of each bead, in frames of 84 × 84 px.
 PLACES = ((18.2, 17.7), (64.4, 20.1), (20.8, 63.3), (65.1, 64.6))
-FIELD = FieldSpec(size_px=(84, 84), planes={5: (0.0, 0.5, -0.2), 8: (0.0, 0.0, 0.5)})
+FIELD = FieldSpec(size_px=(84, 84), rises={5: (0.5, -0.2), 8: (0.0, 0.5)})
 
 
 def stack_of(field: FieldSpec) -> torch.Tensor:
@@ -47,13 +47,16 @@ def test_planes_are_found_and_told(tmp_path: Path) -> None:
     experiment, said = retrieved(tmp_path, FIELD)
     found = experiment.psf.field
     assert found.size_px == (84, 84)
-    for noll, plane in FIELD.planes.items():
-        assert found.planes[noll][1:] == pytest.approx(plane[1:], abs=0.06)
-    assert "psf.field of the experiment: planes of" in said
+    assert set(found.rises) == set(FIELD.rises)
+    for noll, rise in FIELD.rises.items():
+        assert found.rises[noll] == pytest.approx(rise, abs=0.04)
+    assert "psf.field of the experiment: 2 polynomials that rise" in said
     assert "aberrations differ across the field" in said and "holds planes through them" in said
+    # With them there is nothing left that another warning would explain.
+    assert said.count("warning:") == 1, said
 
 
 def test_none_are_written_where_beads_differ_by_noise(tmp_path: Path) -> None:
     experiment, said = retrieved(tmp_path, FieldSpec())
-    assert experiment.psf.field.planes == {}
+    assert experiment.psf.field.rises == {}
     assert "psf.field" not in said and "differ across the field" not in said

@@ -12,7 +12,7 @@ from deepstorm3d.optics.model import PSFSpec, build_psf, tabulate
 from deepstorm3d.optics.moved import MovedPSF, part_of, patches_in_part
 from deepstorm3d.optics.tabulated import TabulatedPSF
 
-FIELD = FieldSpec(size_px=(300, 400), planes={5: (0.1, 0.4, -0.2), 8: (0.0, 0.3, 0.5), 12: (0.2, 0.0, 0.0)})
+FIELD = FieldSpec(size_px=(300, 400), rises={5: (0.4, -0.2), 8: (0.3, 0.5), 12: (0.0, 0.0)})
 SIDE = 25
 
 
@@ -71,14 +71,28 @@ def test_beyond_the_field_it_is_as_at_the_edge(table: TabulatedPSF):
     assert torch.allclose(table(edge).values, table(beyond).values, atol=1e-5)
 
 
-def test_planes_without_a_rise_are_aberrations_that_are_the_same_everywhere():
-    flat = FieldSpec(planes={5: (0.3, 0.0, 0.0)})
-    one = table_of(experiment_with(flat))
-    assert one.field is None
-    plain = experiment_with(FieldSpec())
-    same = table_of(plain.with_(psf=plain.psf.with_(aberrations={5: 0.35})))
-    xyz = scattered(4, one.pixel_um)
-    assert torch.allclose(one(xyz).values, same(xyz).values, atol=1e-7)
+@pytest.mark.parametrize("model", ["scalar", "vectorial"])
+def test_the_exact_psf_draws_each_image_at_the_place_it_is_told(model: str):
+    experiment = experiment_with(FIELD)
+    experiment = experiment.with_(psf=experiment.psf.with_(model=model))
+    xyz = torch.rand(5, 3, generator=torch.Generator().manual_seed(1)).double()
+    place = torch.rand(5, 2, generator=torch.Generator().manual_seed(2)).double() - 0.5
+    mask = experiment_mask(experiment)
+    told = build_psf(experiment.psf, experiment.microscope, mask)(xyz, place=place).values
+    for k in range(5):
+        alone = build_psf(experiment.psf.at(*place[k].tolist()), experiment.microscope, mask)
+        assert torch.allclose(told[k], alone(xyz[k : k + 1]).values[0], atol=1e-9)
+
+
+def test_not_told_the_exact_psf_is_that_of_the_middle():
+    experiment, plain = experiment_with(FIELD), experiment_with(FieldSpec())
+    xyz, mask = scattered(3, experiment.microscope.pixel_um), experiment_mask(experiment)
+    middle = build_psf(experiment.psf, experiment.microscope, mask)(xyz).values
+    assert torch.equal(middle, build_psf(plain.psf, experiment.microscope, mask)(xyz).values)
+
+
+def test_nothing_that_rises_is_the_same_everywhere():
+    assert table_of(experiment_with(FieldSpec(rises={5: (0.0, 0.0)}))).field is None
 
 
 def test_derivatives_are_those_of_the_images(table: TabulatedPSF):
@@ -130,7 +144,7 @@ def test_a_psf_that_is_the_same_everywhere_needs_no_place():
 
 @pytest.mark.parametrize(("rise", "count"), [(0.0, 1), (0.5, 3), (1.4, 5)])
 def test_weights_draw_polynomials_and_sum_to_one(rise: float, count: int):
-    grid = FieldGrid(FieldSpec(size_px=(100, 200), planes={6: (0.0, rise, 0.0)}), 0.1)
+    grid = FieldGrid(FieldSpec(size_px=(100, 200), rises={6: (rise, 0.0)}), 0.1)
     assert grid.counts == (count, 1)
     xyz = torch.rand(20, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([19.9, 9.9, 1.0])
     weights = grid.weights(xyz)
@@ -142,8 +156,14 @@ def test_weights_draw_polynomials_and_sum_to_one(rise: float, count: int):
 
 
 def test_aberrations_of_a_place_add_to_those_of_all():
-    spec = PSFSpec(aberrations={5: 0.1, 11: 0.2}, field=FieldSpec(planes={5: (0.05, 0.4, -0.2)}))
-    assert spec.at(0.5, 0.5).aberrations == pytest.approx({5: 0.25, 11: 0.2})
-    assert spec.in_middle.aberrations == pytest.approx({5: 0.15, 11: 0.2})
-    assert spec.in_middle.field == FieldSpec()
-    assert spec.unaberrated.aberrations == {}
+    spec = PSFSpec(aberrations={5: 0.1, 11: 0.2}, field=FieldSpec(rises={5: (0.4, -0.2), 7: (0.2, 0.2)}))
+    there = spec.at(0.5, 0.5)
+    assert there.aberrations == pytest.approx({5: 0.2, 11: 0.2, 7: 0.2})
+    assert not there.field.changes and spec.field.changes
+    assert spec.unaberrated.aberrations == {} and not spec.unaberrated.field.changes
+
+
+@pytest.mark.parametrize("wrong", [{"size_px": (0, 512)}, {"rises": {0: (0.1, 0.1)}}, {"rises": {5: (0.1,)}}])
+def test_a_field_that_cannot_be_is_refused(wrong: dict[str, object]):
+    with pytest.raises(ValueError, match=r"size_px|Noll|rises"):
+        FieldSpec(**wrong)  # pyright: ignore[reportArgumentType]

@@ -123,7 +123,7 @@ def test_crops_come_from_everywhere_in_a_field_that_changes(psf: ScalarPSF) -> N
 
 def test_a_crop_shows_the_aberrations_of_its_place() -> None:
     microscope = Microscope(focus=0.0)
-    across = FieldSpec(size_px=(SIDE, 200), planes={6: (0.0, 1.0, 0.0)})
+    across = FieldSpec(size_px=(SIDE, 200), rises={6: (1.0, 0.0)})
     mask = build_mask(ZeroMask(), microscope)
     spec = PSFSpec(patch_px=11, blur_px=1.0, field=across)
     table = tabulate(spec, microscope, mask, (0.0, 0.5), (1.0, 1.0))

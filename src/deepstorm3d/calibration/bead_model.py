@@ -24,9 +24,14 @@ class FocusedPSF(Protocol):
         ...
 
     def __call__(
-        self, xyz: Tensor, blur_px: Tensor | None = None, *, focus_um: Tensor | None = None
+        self,
+        xyz: Tensor,
+        blur_px: Tensor | None = None,
+        *,
+        focus_um: Tensor | None = None,
+        place: Tensor | None = None,
     ) -> Patches:
-        """xyz: (N, 3) µm;  blur_px: (N,) px;  focus_um: (N,) nominal focal planes or None."""
+        """xyz: (N, 3) µm;  blur_px: (N,) px;  focus_um: (N,) nominal focal planes or None;  place: (N, 2)."""
         ...
 
 
@@ -35,7 +40,7 @@ def bead_patches(psf: FocusedPSF, images: BeadImages, state: BeadState) -> Tenso
     xyz, focus = state.places(images)
     middle = (images.side // 2) * psf.pixel_um
     xyz = xyz + xyz.new_tensor([middle, middle, 0.0])
-    patches = psf(xyz, state.blur_px.expand(len(xyz)), focus_um=focus)
+    patches = psf(xyz, state.blur_px.expand(len(xyz)), focus_um=focus, place=images.place)
     own = torch.arange(len(xyz), device=xyz.device)
     size = (patches.values.shape[1], patches.values.shape[2])
     places = Assembly(patches.corner, own, size, (len(xyz), images.side, images.side))

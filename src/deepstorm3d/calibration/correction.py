@@ -116,7 +116,12 @@ class CorrectedPSF:
         return self._microscope.pixel_um
 
     def __call__(
-        self, xyz: Tensor, blur_px: Tensor | None = None, *, focus_um: Tensor | None = None
+        self,
+        xyz: Tensor,
+        blur_px: Tensor | None = None,
+        *,
+        focus_um: Tensor | None = None,
+        place: Tensor | None = None,
     ) -> Patches:
         """As `ExactPSF`."""
         light = self._mask.correction.light
@@ -124,7 +129,7 @@ class CorrectedPSF:
             spec = self._spec.with_(transmission=light)
             self._psf = build_psf(spec, self._microscope, self._mask, patch_px=self._patch_px)
             self._light = light
-        return self._psf(xyz, blur_px, focus_um=focus_um)
+        return self._psf(xyz, blur_px, focus_um=focus_um, place=place)
 
 
 def binned_microscope(microscope: Microscope, factor: int) -> Microscope:

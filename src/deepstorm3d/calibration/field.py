@@ -11,7 +11,6 @@ from torch import Tensor
 from ..optics.field import FieldSpec
 from ..optics.microscope import Microscope
 from ..optics.model import PSFSpec, build_psf
-from ..spec import spec_from_mapping
 from .correction import CorrectedMask, Correction
 from .images import BeadImages, BeadState
 from .place_fit import Unknowns, fit_places, sigma_of_polynomials
@@ -22,9 +21,9 @@ __all__ = ["FEWEST_BEADS", "FieldAberrations", "field_aberrations"]
 FEWEST_BEADS = 4
 # Noll indices of radial orders 2 to 4, without the defocus: a bead's height is unknown.
 _INDICES = tuple(range(5, 16))
-# Planes go into the experiment where together they are more than this, rad rms over the field: molecules fitted
+# Rises go into the experiment where together they are more than this, rad rms over the field: molecules fitted
 # with a phase 0.1 rad wrong scatter by twice the bound in z. A rise counts from so much (rad), and so many σ.
-_LEAST_RAD, _LEAST_RISE, _SURE = 0.05, 0.02, 3.0
+_LEAST_RAD, _LEAST_RISE, _SURE = 0.05, 0.03, 3.0
 # Images of a bead that are fitted, at most; steps of the fit; room around an image for a bead that drifts, px.
 _IMAGES, _STEPS, _DRIFT_PX = 25, 4, 4
 
@@ -85,20 +84,18 @@ class FieldAberrations:
         return float(power.clamp(min=0).sqrt())
 
     def as_spec(self) -> FieldSpec:
-        """The planes that rise by more than their noise; none where together they hardly do."""
+        """The rises that exceed their noise; none where together they hardly matter."""
         size = int(self.size_px[1]), int(self.size_px[0])
         if self.planes_rad < _LEAST_RAD:
             return FieldSpec(size_px=size)
         least = (_SURE * self.plane_sigma[1:]).clamp(min=_LEAST_RISE)
         sure = (self.plane[1:].abs() > least).any(0).tolist()
-        planes = {
-            noll: tuple(round(value, 4) for value in plane)
-            for noll, plane, kept in zip(self.indices, self.plane.T.tolist(), sure, strict=True)
+        rises = {
+            noll: (round(across, 4), round(down, 4))
+            for noll, (across, down), kept in zip(self.indices, self.plane[1:].T.tolist(), sure, strict=True)
             if kept
         }
-        return spec_from_mapping(
-            FieldSpec, {"size_px": size, "planes": planes}, source="aberrations of the beads"
-        )
+        return FieldSpec(size_px=size, rises=rises)
 
 
 def field_aberrations(

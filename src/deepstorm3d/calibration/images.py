@@ -22,7 +22,8 @@ class BeadImages:
 
     likelihood: of the (N, h, w) images in photons;  bead: (N,) which bead;  plane: (N,) which slice, counted
     through all stacks;  position_um: (N,) nominal focal plane (moves = objective) or nominal depth (depth) of
-    each, as said, the same for all images of a slice.
+    each, as said, the same for all images of a slice;  place: (N, 2) across and down the field, from its
+    middle, −½ to ½ (None: of no account).
     """
 
     likelihood: Likelihood
@@ -30,6 +31,7 @@ class BeadImages:
     plane: Tensor
     position_um: Tensor
     moves: Moves
+    place: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.bead)
@@ -55,8 +57,13 @@ class BeadImages:
 
     def select(self, rows: Tensor) -> BeadImages:
         """Some of the images;  rows: index (K,) or mask (N,)."""
-        return BeadImages(
-            self.likelihood.select(rows), self.bead[rows], self.plane[rows], self.position_um[rows], self.moves
+        return replace(
+            self,
+            likelihood=self.likelihood.select(rows),
+            bead=self.bead[rows],
+            plane=self.plane[rows],
+            position_um=self.position_um[rows],
+            place=None if self.place is None else self.place[rows],
         )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..optics.field import FieldSpec
 from ..optics.masks import PhaseMask, PixelMask
 from ..optics.microscope import Microscope
 from ..optics.model import PSFSpec, build_psf
@@ -48,13 +49,14 @@ class Retrieved:
     """What a retrieval found.
 
     phase: (h, w) rad on the mask's pixels;  transmission: of the PSF's spec, as given where the amplitude was
-    not asked for;  psf: with both;  state: of all images;  used: (N,) images that the phase was fitted to;
-    first: how well the design did;  tried: other starts that were tried;  deviance: per pixel over its
-    expectation, of the images used.
+    not asked for;  field: of the spec, as given;  psf: with all three;  state: of all images;
+    used: (N,) images that the phase was fitted to;  first: how well the design did;  tried: other starts that
+    were tried;  deviance: per pixel over its expectation, of the images used.
     """
 
     phase: Tensor
     transmission: dict[int, float]
+    field: FieldSpec
     psf: FocusedPSF
     state: BeadState
     used: Tensor
@@ -76,9 +78,9 @@ class _Roughness(nn.Module):
 class Retriever:
     """Finds the phase that explains images of beads best (Hanser et al. 2004; Petrov et al. 2017).
 
-    spec: of the PSF (its sampling and amplitude);  microscope: the set-up;  design: the mask as designed,
-    to start from;  z_um: depth of the beads (beyond the nominal one where that varies), which is held, for
-    with it the phase would be known only up to a defocus;  blur_px: to start with;
+    spec: of the PSF (its sampling, amplitude and what changes across the field);  microscope: the set-up;
+    design: the mask as designed, to start from;  z_um: depth of the beads (beyond the nominal one where that
+    varies), which is held, for with it the phase would be known only up to a defocus;  blur_px: to start with;
     order: highest radial order of the polynomials;  amplitude: find the spread of light over the pupil, too;
     positions: find where the slices are, too, all but their zero.
     """
@@ -205,7 +207,7 @@ class Retriever:
         for _ in range(2):
             state = fit_places(psf, images, state, Unknowns(depths=False, blur=False))
         result = misfit(psf, images.select(used), state.select(used))
-        return Retrieved(phase, light, psf, state, used, first, tried, result.deviance)
+        return Retrieved(phase, light, spec.field, psf, state, used, first, tried, result.deviance)
 
     def _correction(self, side: int) -> Correction:
         count = (self.order + 1) * (self.order + 2) // 2

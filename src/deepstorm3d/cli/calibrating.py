@@ -229,10 +229,10 @@ def _print(retrieval: Retrieval) -> None:
         )
     if retrieval.field is not None:
         _print_field(retrieval.field)
-        planes = retrieval.experiment.psf.field.planes
-        if planes:
+        across = retrieval.experiment.psf.field
+        if across.changes:
             result(
-                f"psf.field of the experiment: planes of {len(planes)} polynomials, "
+                f"psf.field of the experiment: {len(across.rises)} polynomials that rise, "
                 f"{retrieval.field.planes_rad:.3f} rad rms over the field; they leave "
                 f"{retrieval.field.left_rad:.3f} rad from bead to bead"
             )

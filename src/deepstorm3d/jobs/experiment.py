@@ -74,9 +74,9 @@ class Experiment(Spec):
                 f"z_um of a scene begins at {self.z_um[0]:g} µm, but supercritical light is for molecules "
                 "above the coverslip, z from 0; shift z_um, or set psf.vectorial.supercritical to false"
             )
-        if self.psf.model == "measured" and (self.psf.aberrations or self.psf.field.planes):
+        if self.psf.model == "measured" and (self.psf.aberrations or self.psf.field.rises):
             raise ValueError(
-                "psf.aberrations and psf.field.planes: a measured PSF holds its aberrations already, the same "
+                "psf.aberrations and psf.field.rises: a measured PSF holds its aberrations already, the same "
                 "everywhere; leave them empty"
             )
         if self.psf.model == "measured" and self.blur_px[0] < self.psf.blur_px:
@@ -203,9 +203,9 @@ def experiment_mask(experiment: Experiment, *, phase: Tensor | None = None) -> P
 
 
 def whole_mask(experiment: Experiment) -> PhaseMask:
-    """The mask with the aberrations that the PSF names (in the middle of the field): as one phase."""
+    """The experiment's mask with the aberrations that its PSF names: as one phase."""
     mask = experiment_mask(experiment)
-    table = experiment.psf.in_middle.aberrations
+    table = experiment.psf.aberrations
     if not table:
         return mask
     values = torch.tensor(list(table.values()), dtype=torch.float64)

@@ -11,10 +11,12 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import InputError
 from .blur import gaussian_blur_valid, gaussian_radius
+from .field import FieldSpec
 from .masks import PhaseMask
 from .microscope import Microscope
 from .psf import Patches, patch_corner
 from .pupil import Pupil, fit_to_pupil
+from .zernike import zernike_basis
 
 __all__ = ["ExactPSF"]
 
@@ -31,7 +33,8 @@ class ExactPSF(nn.Module):
     (p_m p_c/(λf))² Σ_c |Fourier transform of E_c|² / Σ|E|² at its pixel centres, which sums to 1 over the plane
     at every depth. Nehme et al. 2020, Methods; matrix Fourier transform: Soummer et al. 2007.
 
-    pupil: its samples;  fields: (K, C, K) for η, field, ξ, real or complex, in any unit;  others as in the PSFs
+    pupil: its samples;  fields: (K, C, K) for η, field, ξ, real or complex, in any unit;
+    across: aberrations that change across the field of view;  others as in the PSFs
     that are made of it, `ScalarPSF` and `VectorialPSF`.
 
     Raises InputError where patch and PSF would fold into each other (sampling of the mask too coarse),
@@ -45,6 +48,8 @@ class ExactPSF(nn.Module):
     _decay: Tensor | None
     _ring_decay: Tensor
     _ring_light: Tensor
+    _modes: Tensor
+    _rises: Tensor
 
     def __init__(
         self,
@@ -56,6 +61,7 @@ class ExactPSF(nn.Module):
         patch_px: int,
         blur_px: float,
         chunk: int,
+        across: FieldSpec | None = None,
     ) -> None:
         super().__init__()
         if patch_px < 1 or patch_px % 2 == 0:
@@ -81,6 +87,11 @@ class ExactPSF(nn.Module):
         self.register_buffer("_decay", pupil.decay if bool(ring.any()) else None, persistent=False)
         self.register_buffer("_ring_decay", pupil.decay[ring], persistent=False)
         self.register_buffer("_ring_light", light[ring] / light.sum(), persistent=False)
+        rises = {} if across is None else across.rises
+        radius = microscope.aperture * microscope.pupil_diameter / 2
+        self.register_buffer("_modes", zernike_basis(list(rises), pupil.axis, radius), persistent=False)
+        table = torch.tensor(list(rises.values()), dtype=torch.float64).reshape(-1, 2)
+        self.register_buffer("_rises", table, persistent=False)
 
     @property
     def pixel_um(self) -> float:
@@ -92,13 +103,21 @@ class ExactPSF(nn.Module):
         """Complex numbers that one molecule's light in the pupil takes: samples times fields."""
         return self._kz.numel() * self._fields.shape[1]
 
-    def forward(self, xyz: Tensor, blur_px: Tensor | None = None, *, focus_um: Tensor | None = None) -> Patches:
+    def forward(
+        self,
+        xyz: Tensor,
+        blur_px: Tensor | None = None,
+        *,
+        focus_um: Tensor | None = None,
+        place: Tensor | None = None,
+    ) -> Patches:
         """xyz: (N, 3) µm;  blur_px: (N,) px or None;  returns N patches, in the precision of xyz.
 
         focus_um: (N,) nominal focal plane of each image, as in a stack for which the objective moves;
-        None: the microscope's.
+        None: the microscope's.  place: (N, 2) across and down the field, from its middle, −½ to ½, where
+        aberrations change across it (positions do not tell, they may count from anywhere); None: the middle.
         """
-        patches, _ = self._in_chunks(xyz, blur_px, focus_um, with_derivatives=False)
+        patches, _ = self._in_chunks(xyz, blur_px, focus_um, place, with_derivatives=False)
         return patches
 
     def derivatives(
@@ -111,7 +130,7 @@ class ExactPSF(nn.Module):
         The field is differentiated under the transform: dE/dx = 2πi M ξ/(λf)·E, dE/dz = i k_s cosθ_s·E,
         and dI = 2 Re(Ē* dĒ).
         """
-        patches, slopes = self._in_chunks(xyz, blur_px, None, with_derivatives=True)
+        patches, slopes = self._in_chunks(xyz, blur_px, None, None, with_derivatives=True)
         if in_blur:
             blur = torch.full_like(xyz[:, 0], self.blur_px) if blur_px is None else blur_px
             sharper, softer = (self(xyz, (blur + side).clamp(min=0)).values for side in (-0.01, 0.01))
@@ -126,7 +145,13 @@ class ExactPSF(nn.Module):
         return 1 - (1 - self._ring_light.sum().to(z.dtype)) / light
 
     def _in_chunks(
-        self, xyz: Tensor, blur_px: Tensor | None, focus_um: Tensor | None, *, with_derivatives: bool
+        self,
+        xyz: Tensor,
+        blur_px: Tensor | None,
+        focus_um: Tensor | None,
+        place: Tensor | None,
+        *,
+        with_derivatives: bool,
     ) -> tuple[Patches, Tensor]:
         blur = torch.full_like(xyz[:, 0], self.blur_px) if blur_px is None else blur_px
         corner, offset = patch_corner(xyz, self.pixel_um, self.patch_px)
@@ -138,8 +163,15 @@ class ExactPSF(nn.Module):
             # (telomeres: 8 MB each), so a chunk's are computed once more when its turn comes.
             intensity = partial(checkpoint, intensity, use_reentrant=False)
         travel = None if focus_um is None else focus_um - self.microscope.focus
+        waves = None if place is None or not len(self._rises) else place.to(xyz) @ self._rises.to(xyz).mT
         images = [
-            intensity(pupil, offset[rows], xyz[rows, 2], None if travel is None else travel[rows])
+            intensity(
+                pupil,
+                offset[rows],
+                xyz[rows, 2],
+                None if travel is None else travel[rows],
+                None if waves is None else waves[rows],
+            )
             for rows in torch.arange(len(xyz), device=xyz.device).split(self.chunk)
         ]
         side = self.patch_px + 2 * margin
@@ -172,15 +204,17 @@ class ExactPSF(nn.Module):
         offset: Tensor,
         z: Tensor,
         travel: Tensor | None,
+        waves: Tensor | None,
         margin: int,
         with_derivatives: bool,
     ) -> Tensor:
         """Intensity on the patch widened by `margin`, and its slopes: (n, 1 or 4, side, side).
 
-        travel: (n,) µm that the objective has moved on from the microscope's nominal focal plane, or None.
+        travel: (n,) µm that the objective has moved on from the microscope's nominal focal plane, or None;
+        waves: (n, P) rad, the polynomials of each one's place, or None.
         """
         axis, rate = self._axis.to(z.dtype), 1j * self._kz.to(z.dtype)
-        field = pupil * self._propagation(z, travel)[:, :, None]
+        field = pupil * self._propagation(z, travel, waves)[:, :, None]
         half = self.patch_px // 2 + margin
         pixels = torch.arange(-half, half + 1, dtype=z.dtype, device=z.device)
         # Rows of these matrices are camera pixels, columns mask samples; the emitter's offset shifts the rows.
@@ -206,9 +240,11 @@ class ExactPSF(nn.Module):
         stack = stack / relative
         return stack - torch.nn.functional.pad(stack[:, :1] * (change / relative), (0, 0, 0, 0, 3, 0))
 
-    def _propagation(self, z: Tensor, travel: Tensor | None) -> Tensor:
-        """What depth and travel of the objective multiply the fields with: (n, K, K) complex."""
+    def _propagation(self, z: Tensor, travel: Tensor | None, waves: Tensor | None) -> Tensor:
+        """What depth, travel of the objective and place multiply the fields with: (n, K, K) complex."""
         defocus = self._kz.to(z.dtype) * z[:, None, None]
+        if waves is not None:
+            defocus = defocus + torch.einsum("np,phw->nhw", waves, self._modes.to(z.dtype))
         if travel is not None:
             defocus = defocus - self._kz_immersion.to(z.dtype) * travel[:, None, None]
         if self._decay is None:

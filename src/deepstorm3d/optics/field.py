@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
+import torch
+from pydantic import model_validator
 from torch import Tensor
 
 from ..spec import Spec, quantity
 from .lagrange import lagrange
+from .zernike import noll_to_nm
 
 __all__ = ["FieldGrid", "FieldSpec"]
 
@@ -17,32 +21,47 @@ _FEW_UP_TO = 0.8
 
 
 class FieldSpec(Spec):
-    """Zernike aberrations as planes over the field: what one lens leaves off its axis, to first order."""
+    """Zernike aberrations that rise over the field: what a lens leaves off its axis, to first order."""
 
     size_px: tuple[int, int] = quantity(
         (512, 512), "px", "height and width of the field, from the first pixel of the movie's frames"
     )
-    planes: dict[int, tuple[float, float, float]] = quantity(
+    rises: dict[int, tuple[float, float]] = quantity(
         {},
         "rad rms",
-        "Noll index: [value in the middle of the field, rise from its left to its right edge, "
-        "rise from its upper to its lower edge]",
+        "0 in the middle; Noll index: [rise from the left to the right edge, rise from the upper to the lower]",
     )
 
+    @model_validator(mode="after")
+    def _has_room(self) -> Self:
+        if min(self.size_px) < 16:
+            raise ValueError(f"size_px {self.size_px} is smaller than 16 px")
+        for noll in self.rises:
+            noll_to_nm(noll)
+        return self
+
     @property
-    def rises(self) -> tuple[float, float]:
-        """Phase gained from the left to the right edge, and from the upper to the lower one, rad rms."""
-        across, down = (math.hypot(*(plane[axis] for plane in self.planes.values())) for axis in (1, 2))
+    def whole_rises(self) -> tuple[float, float]:
+        """Of all polynomials together, from left to right and from top to bottom, rad rms."""
+        across, down = (math.hypot(*(rise[axis] for rise in self.rises.values())) for axis in (0, 1))
         return across, down
 
+    @property
+    def changes(self) -> bool:
+        """Whether the field differs anywhere from its middle."""
+        return any(self.whole_rises)
+
     def at(self, across: float, down: float) -> dict[int, float]:
-        """The aberrations at one place: Noll index and rad rms.
+        """The aberrations at one place beyond those of the middle: Noll index and rad rms.
 
         across, down: from the middle of the field, −½ and ½ at its edges.
         """
-        return {
-            noll: middle + across * right + down * below for noll, (middle, right, below) in self.planes.items()
-        }
+        return {noll: across * right + down * below for noll, (right, below) in self.rises.items()}
+
+    def places(self, column_row: Tensor) -> Tensor:
+        """Where camera pixels (N, 2), column and row, lie: (N, 2) across and down, −½ to ½; edges beyond."""
+        size = column_row.new_tensor([self.size_px[1], self.size_px[0]], dtype=torch.float64)
+        return ((column_row + 0.5) / size - 0.5).clamp(-0.5, 0.5)
 
 
 @dataclass(frozen=True)
@@ -62,7 +81,7 @@ class FieldGrid:
     @property
     def counts(self) -> tuple[int, int]:
         """How many places across and down."""
-        across, down = (1 if rise == 0 else 3 if rise <= _FEW_UP_TO else 5 for rise in self.field.rises)
+        across, down = (1 if rise == 0 else 3 if rise <= _FEW_UP_TO else 5 for rise in self.field.whole_rises)
         return across, down
 
     @property
@@ -73,8 +92,7 @@ class FieldGrid:
 
     def weights(self, xyz: Tensor) -> Tensor:
         """Weights (N, P) of the places at positions (N, 3) µm; beyond the field those of its edge."""
-        size = xyz.new_tensor([self.field.size_px[1], self.field.size_px[0]])
-        place = ((xyz[:, :2].detach() / self.pixel_um + 0.5) / size - 0.5).clamp(-0.5, 0.5)
+        place = self.field.places(xyz[:, :2].detach() / self.pixel_um).to(xyz)
         across, down = (lagrange(place[:, axis], _nodes(count)) for axis, count in enumerate(self.counts))
         return (down[:, :, None] * across[:, None]).flatten(1)
 

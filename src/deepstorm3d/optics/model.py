@@ -70,16 +70,11 @@ class PSFSpec(Spec):
         """The same without aberrations, for a mask that holds them."""
         return self.with_(aberrations={}, field=FieldSpec())
 
-    @property
-    def in_middle(self) -> PSFSpec:
-        """The same as it is in the middle of the field, everywhere."""
-        return self.at(0.0, 0.0) if self.field.planes else self
-
 
 def build_psf(
     spec: PSFSpec, microscope: Microscope, mask: PhaseMask, *, patch_px: int | None = None
 ) -> ExactPSF:
-    """The exact PSF, scalar or vectorial; of one that changes across the field, that of its middle.
+    """The exact PSF, scalar or vectorial; of one that changes across the field, that of the middle if not told.
 
     patch_px: another patch than the spec's.  Raises InputError where mask or patch do not fit, and for a
     measured PSF, which is not computed.
@@ -89,7 +84,6 @@ def build_psf(
             "psf.model is measured: such a PSF consists of planes and has no phase mask that could be changed, "
             "retrieved or exported; for that set psf.model to scalar or vectorial (--set psf.model=scalar)"
         )
-    spec = spec.in_middle
     if spec.aberrations:
         values = torch.tensor(list(spec.aberrations.values()), dtype=torch.float64)
         mask = ZernikePhase(microscope, list(spec.aberrations), values, base=mask)
@@ -103,6 +97,7 @@ def build_psf(
             blur_px=blur,
             oversampling=finer,
             transmission=spec.transmission,
+            field=spec.field,
         )
     return ScalarPSF(
         microscope,
@@ -112,6 +107,7 @@ def build_psf(
         oversampling=finer,
         apodized=spec.apodized,
         transmission=spec.transmission,
+        field=spec.field,
     )
 
 

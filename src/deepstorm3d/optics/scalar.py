@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .exact import ExactPSF
+from .field import FieldSpec
 from .masks import PhaseMask
 from .microscope import Microscope
 from .pupil import sample_pupil
@@ -23,7 +24,8 @@ class ScalarPSF(ExactPSF):
     microscope: the set-up;  mask: phase of the mask (pixelwise or Zernike), a parameter if it learns;
     patch_px: side of the patch, odd, camera pixels;  blur_px: Gaussian σ for emitters that bring none;
     oversampling: samples of the pupil for each mask pixel and axis;  apodized: aplanatic amplitude;
-    transmission: of light spread unevenly (`transmission_factor`);  chunk: emitters computed at once, which
+    transmission: of light spread unevenly (`transmission_factor`);  field: aberrations that change across the
+    field;  chunk: emitters computed at once, which
     bounds the memory.
 
     "Exact" is this sum over the mask's pixels; finer sampling moves the image a little, for cosθ_s falls
@@ -44,8 +46,11 @@ class ScalarPSF(ExactPSF):
         oversampling: int = 1,
         apodized: bool = False,
         transmission: Mapping[int, float] | None = None,
+        field: FieldSpec | None = None,
         chunk: int = 32,
     ) -> None:
         pupil = sample_pupil(microscope, mask.pixels, oversampling=oversampling, apodized=apodized)
-        field = (pupil.amplitude * transmission_factor(transmission or {}, microscope, pupil.axis))[:, None]
-        super().__init__(microscope, mask, pupil, field, patch_px=patch_px, blur_px=blur_px, chunk=chunk)
+        light = (pupil.amplitude * transmission_factor(transmission or {}, microscope, pupil.axis))[:, None]
+        super().__init__(
+            microscope, mask, pupil, light, patch_px=patch_px, blur_px=blur_px, across=field, chunk=chunk
+        )

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..spec import Spec, quantity
 from .dipole import dipole_fields
 from .exact import ExactPSF
+from .field import FieldSpec
 from .masks import PhaseMask
 from .microscope import Microscope
 from .pupil import sample_pupil
@@ -71,6 +72,7 @@ class VectorialPSF(ExactPSF):
         blur_px: float = 0.0,
         oversampling: int = 1,
         transmission: Mapping[int, float] | None = None,
+        field: FieldSpec | None = None,
         chunk: int = 8,
     ) -> None:
         molecules = molecules or VectorialSpec()
@@ -78,7 +80,9 @@ class VectorialPSF(ExactPSF):
         pupil = sample_pupil(microscope, mask.pixels, oversampling=oversampling, supercritical=beyond)
         fields = _independent(dipole_fields(microscope, pupil), molecules).transpose(0, 1).contiguous()
         fields = fields * transmission_factor(transmission or {}, microscope, pupil.axis)[:, None]
-        super().__init__(microscope, mask, pupil, fields, patch_px=patch_px, blur_px=blur_px, chunk=chunk)
+        super().__init__(
+            microscope, mask, pupil, fields, patch_px=patch_px, blur_px=blur_px, across=field, chunk=chunk
+        )
 
 
 def _independent(fields: Tensor, molecules: VectorialSpec) -> Tensor:

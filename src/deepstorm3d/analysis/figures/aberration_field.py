@@ -47,7 +47,8 @@ def field_figure(picture: FieldPicture, target: Target, *, title: str) -> None:
     width, height = picture.size_px
     figure = new_figure(4.0 * (len(order) + 1), 1.2 + 3.6 * min(1.6, max(0.6, height / width)), title)
     panels: Any = figure.subplots(1, len(order) + 1, squeeze=False)
-    top = max(float(np.abs(picture.values[:, order]).max()), 1e-6)
+    ends = np.abs(picture.plane[0]) + 0.5 * np.abs(picture.plane[1:]).sum(0)
+    top = max(float(np.abs(picture.values[:, order]).max()), float(ends[order].max()), 1e-6)
     for axes, k in zip(panels[0], order, strict=False):
         _map(axes, picture, int(k), top)
     _all(panels[0, -1], picture)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ...camera import Camera, load_maps, variance_terms
 from ...errors import InputError
 from ...fitting.likelihood import Likelihood
 from ...io.movies import open_movie
+from ...optics.field import FieldSpec
 
 __all__ = ["BeadPlace", "BeadStacks", "read_bead_stacks", "read_positions"]
 
@@ -52,6 +53,11 @@ class BeadStacks:
     places: tuple[BeadPlace, ...]
     size_px: tuple[int, int]
     warnings: tuple[str, ...]
+
+    def placed(self, field: FieldSpec) -> BeadStacks:
+        """The same with each image knowing where in the field its bead lies."""
+        place = field.places(torch.tensor([[each.column, each.row] for each in self.places]))
+        return replace(self, images=replace(self.images, place=place[self.images.bead]))
 
 
 def read_positions(path: Path) -> Tensor:

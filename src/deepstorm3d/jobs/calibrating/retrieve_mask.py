@@ -18,6 +18,7 @@ from ...calibration.retrieve import Retrieved, Retriever
 from ...calibration.travel import travel_for_depths
 from ...errors import InputError
 from ...optics.blur import sampled_variance
+from ...optics.field import FieldSpec
 from ...optics.masks import PhaseMask, PixelMask
 from ..experiment import Experiment, whole_mask
 from .bead_settings import BLUR_OF_MOLECULES, BeadSettings, read_beads
@@ -78,24 +79,45 @@ def retrieve_mask(
     began = time.monotonic()
     design = whole_mask(experiment)
 
-    def found_from(start: PhaseMask) -> tuple[BeadStacks, Retrieved]:
-        stacks = read_beads(experiment, beads, settings, start)
-        spec, depth = experiment.psf.unaberrated, settings.depth_um
-        retriever = Retriever(
-            spec,
+    def retriever(start: PhaseMask, across: FieldSpec) -> Retriever:
+        return Retriever(
+            experiment.psf.unaberrated.with_(field=across),
             experiment.microscope,
             start,
-            depth,
+            settings.depth_um,
             BLUR_OF_MOLECULES,
             amplitude=amplitude,
             positions=positions,
         )
-        return stacks, retriever(stacks.images, on_progress)
+
+    def found_from(start: PhaseMask) -> tuple[BeadStacks, Retrieved]:
+        stacks = read_beads(experiment, beads, settings, start)
+        return stacks, retriever(start, FieldSpec())(stacks.images, on_progress)
 
     stacks, found = found_from(design)
     if found.tried:
         stacks, found = _better(stacks, found, found_from)
-    return _judged(experiment, design, stacks, found, settings, defocus, time.monotonic() - began)
+    field = _field(experiment, found, stacks)
+    if field is not None and (across := field.as_spec()).changes:
+        # Once more, each bead with the aberrations of its place: the first phase was a mean over the field.
+        stacks = stacks.placed(across)
+        again = retriever(PixelMask(found.phase), across)(stacks.images, on_progress)
+        found = replace(again, first=found.first, tried=found.tried)
+        field = _field(experiment, found, stacks)
+    return _judged(experiment, design, stacks, found, field, settings, defocus, time.monotonic() - began)
+
+
+def _field(experiment: Experiment, found: Retrieved, stacks: BeadStacks) -> FieldAberrations | None:
+    """How the phase differs from bead to bead."""
+    return field_aberrations(
+        experiment.psf.unaberrated.with_(transmission=found.transmission),
+        experiment.microscope,
+        found.phase,
+        stacks.images.select(found.used),
+        found.state.select(found.used),
+        torch.tensor([[place.column, place.row] for place in stacks.places]),
+        stacks.size_px,
+    )
 
 
 def _better(
@@ -116,26 +138,16 @@ def _judged(
     design: PhaseMask,
     stacks: BeadStacks,
     found: Retrieved,
+    field: FieldAberrations | None,
     settings: BeadSettings,
     defocus: DefocusGoes,
     seconds: float,
 ) -> Retrieval:
-    images, microscope = stacks.images, experiment.microscope
+    microscope = experiment.microscope
     drawn = design().detach().double()
     without, focus_um = split_defocus(found.phase, drawn, microscope)
     phase = without if defocus == "focus" else found.phase
     changed = _found_experiment(experiment, found, settings, focus_um if defocus == "focus" else 0.0)
-    field = field_aberrations(
-        changed.psf,
-        microscope,
-        found.phase,
-        images.select(found.used),
-        found.state.select(found.used),
-        torch.tensor([[place.column, place.row] for place in stacks.places]),
-        stacks.size_px,
-    )
-    if field is not None:
-        changed = changed.with_(psf=changed.psf.with_(field=field.as_spec()))
     fitted = judge_fit(stacks, found)
     needed = travel_for_depths(microscope, experiment.z_um, settings.depth_um, settings.moves)
     figures = {
@@ -165,6 +177,7 @@ def _found_experiment(
         psf=psf.unaberrated.with_(
             blur_px=round(blur, 3),
             transmission=found.transmission,
+            field=found.field,
             pupil_oversampling=max(psf.pupil_oversampling, _SAMPLING),
         ),
         microscope=microscope.with_(focus=microscope.focus + round(focus_um, 4)),

@@ -166,7 +166,7 @@ def _saturated(counts: NDArray[Any], saturation: float) -> int:
 
 
 def _field_notes(field: FieldSpec, shape: tuple[int, int]) -> list[str]:
-    if not any(field.rises) or field.size_px == shape:
+    if not field.changes or field.size_px == shape:
         return []
     return [
         f"the model's aberrations change over a field of {field.size_px[1]} x {field.size_px[0]} px, the "

@@ -62,7 +62,7 @@ def crops_through(psf: PSF, experiment: Experiment) -> FrameSampler:
     side = experiment.training.crop_px
     field = Field(side, side, experiment.microscope.pixel_um)
     across = experiment.psf.field
-    roam = across.size_px if any(across.rises) else None
+    roam = across.size_px if across.changes else None
     return FrameSampler(Simulator(psf, experiment.camera, field), list(experiment.scenes.values()), roam)
 
 
