@@ -14,6 +14,7 @@ from deepstorm3d.jobs.experiment import Experiment, experiment_mask
 from deepstorm3d.jobs.localizing.fits import Method
 from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.jobs.presets import preset
+from deepstorm3d.jobs.simulating.limit import Sweep, limit
 from deepstorm3d.jobs.training.train import build_localizer, build_sampler
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile
@@ -140,3 +141,9 @@ def test_the_field_stands_in_the_experiment_file_with_its_meaning() -> None:
     text = to_yaml(set_up(), "")
     assert "rise from the left to the right edge" in text
     assert Experiment.model_validate(yaml.safe_load(text)).psf.field == FIELD
+
+
+def test_limits_are_those_of_the_middle_of_the_field() -> None:
+    sweep = Sweep(depths=3, photons=(2e3,), background=(10.0,), emitters=(1,), molecules=40)
+    changing, plain = (limit(set_up(size), sweep=sweep).masks[0] for size in (SIZE, None))
+    assert torch.equal(torch.tensor(changing.depth.sigma_nm), torch.tensor(plain.depth.sigma_nm))

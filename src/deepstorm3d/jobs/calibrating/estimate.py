@@ -181,7 +181,8 @@ def _check_pixel(source: OpenExcerpt, pixel_um: float) -> None:
 def _psf(experiment: Experiment, scene: Scene) -> TabulatedPSF:
     source = psf_source(experiment)
     patch, _ = patch_for_light(experiment, source)
-    spec = experiment.psf.with_(patch_px=patch)
+    # As in the middle of the field: light and density do not depend on what changes across it.
+    spec = experiment.psf.at(0.0, 0.0).with_(patch_px=patch)
     return tabulate(spec, experiment.microscope, source, scene.emitters.z_um, experiment.blur_px)
 
 

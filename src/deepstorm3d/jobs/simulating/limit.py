@@ -152,7 +152,8 @@ def _table(experiment: Experiment, there: Conditions, name: str, phase: Tensor |
     try:
         given = experiment if phase is None else experiment.with_(mask=FileMask())
         source = psf_source(given) if phase is None else experiment_mask(given, phase=phase)
-        spec = experiment.psf.with_(patch_px=patch_for_light(experiment, source)[0])
+        middle = experiment.psf.at(0.0, 0.0)
+        spec = middle.with_(patch_px=patch_for_light(experiment, source)[0])
         blur = (there.blur_px, there.blur_px)
         return tabulate(spec, experiment.microscope, source, there.prior.z_um, blur, finer=True)
     except InputError as error:
