@@ -13,6 +13,7 @@ from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.cli import app
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.jobs.calibrating.estimate import estimate_movie
+from deepstorm3d.jobs.calibrating.estimate_by_model import model_for
 from deepstorm3d.jobs.configure import find_experiment
 from deepstorm3d.jobs.experiment import Experiment, read_experiment, write_experiment
 from deepstorm3d.jobs.localizing.excerpt import Excerpt
@@ -155,8 +156,9 @@ def test_molecules_of_a_few_frames_tell_what_pixel_values_do_not(
     there = scene.with_(emitters=scene.emitters.with_(count=count, photons=photons))
     truth = experiment.with_(scenes={"nucleus": there})
     simulate_movie(truth, tmp_path / "movie.tif", frames=8, seed=5)
+    pipeline = model_for("tetrapod", experiment, mask=None, device="cpu")
     found = estimate_movie(
-        Excerpt(tmp_path / "movie.tif"), experiment, tmp_path / "e.yaml", baseline=100.0, model="tetrapod"
+        Excerpt(tmp_path / "movie.tif"), experiment, tmp_path / "e.yaml", baseline=100.0, pipeline=pipeline
     )
     guess = found.scene.guess
     drawn = photons.draw(20_000, torch.Generator().manual_seed(0))

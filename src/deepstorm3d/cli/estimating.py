@@ -78,6 +78,7 @@ def estimate(
     """Estimate photons, density, background and camera noise from a movie: an experiment to train with."""
     from ..io.movies.preparation import Prepared
     from ..jobs.calibrating.estimate import estimate_movie
+    from ..jobs.calibrating.estimate_by_model import model_for
     from ..jobs.configure import find_experiment
     from ..jobs.localizing.excerpt import Excerpt
 
@@ -85,21 +86,22 @@ def estimate(
     excerpt = Excerpt(movie, frame_range(frames), region(roi), prepared, partial)
     if model is None and (mask is not None or device is not None):
         raise InputError("--mask and --device are for the model; give --model too")
-    place = "cpu" if model is None else chosen_device(device)
+    experiment = find_experiment(config, assignments or ())
+    pipeline = None
+    if model is not None:
+        pipeline = model_for(model, experiment, mask=mask, device=chosen_device(device))
     picture = out.with_suffix(".png") if picture is None else picture
     with ProgressLine("rounds of simulation") as line:
         found = estimate_movie(
             excerpt,
-            find_experiment(config, assignments or ()),
+            experiment,
             out,
             picture=picture,
             dark=dark,
             baseline=baseline,
             scene=scene,
             seed=seed,
-            model=model,
-            model_mask=mask,
-            device=place,
+            pipeline=pipeline,
             overwrite=overwrite,
             on_progress=line.update,
         )

@@ -14,8 +14,8 @@ from torch import Tensor
 from ...analysis.figures.likeness import likeness_figure
 from ...analysis.likeness import Likeness, compare_frames
 from ...calibration.camera_match import CameraMatch, match_camera, noise_over_field
-from ...calibration.noise import dark_level
-from ...calibration.scene_match import SceneGuess, SceneMatch, match_scene, simulate_guess
+from ...calibration.noise import DarkLevel, dark_level
+from ...calibration.scene_match import SceneMatch, match_scene, simulate_guess
 from ...calibration.signal import LightModel, measure_light
 from ...camera import Camera, EmccdCamera, MinimumSubtractedCamera, variance_terms
 from ...errors import InputError
@@ -24,11 +24,13 @@ from ...io.parts import claim_name
 from ...optics.model import tabulate
 from ...optics.tabulated import TabulatedPSF
 from ...simulation.backgrounds import NoBackground, SuperGaussianBackground, UniformBackground
-from ...simulation.priors import Count, DensityCount, EmitterPrior, FixedCount, Scene, UniformCount
+from ...simulation.priors import EmitterPrior, Scene
 from ..experiment import Experiment, psf_source, write_experiment
 from ..localizing.excerpt import Excerpt, OpenExcerpt
+from ..localizing.pipeline import Pipeline
 from ..simulating.simulate import patch_for_light
-from .estimate_by_model import FoundLight, found_light, model_for
+from .estimate_by_model import found_light
+from .estimated_experiment import changes, estimated_experiment
 
 __all__ = ["Estimate", "estimate_movie"]
 
@@ -38,7 +40,6 @@ _SEED = 4_000_037
 # Share of the real field's change of level that the simulated one must have, or another kind of background
 # serves.
 _UNEVEN = 0.35
-_DIGITS = 3
 # Relative spread of brightness above which something else than brightness must differ.
 _WIDEST_SPREAD = 1.2
 _PIXEL_TOLERANCE = 0.02
@@ -73,33 +74,27 @@ def estimate_movie(
     baseline: float | None = None,
     scene: str | None = None,
     seed: int | None = None,
-    model: str | None = None,
-    model_mask: Path | None = None,
-    device: str = "cpu",
+    pipeline: Pipeline | None = None,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Estimate:
     """Estimate from a sample of frames, write the experiment, and draw simulated beside real frames.
 
     experiment: the set-up; optics, mask and depth range are taken as true;  picture: beside `out` where left
-    out; dark: a movie without light;  baseline: ADU, where it is known;  scene: which one changes, the first
-    else;  model: a trained one by name or path: density, photons and background are then those of the molecules
-    that it finds (`found_light`);  model_mask: its mask, where it holds only the hash;  device: where it works.
+    out;  dark: a movie without light;  baseline: ADU, where it is known;  scene: which one changes, the first
+    else;  seed: of the simulations, the experiment's where left out;  pipeline: a trained model at work
+    (`model_for`): density, photons and background are then those of the molecules that it finds (`found_light`).
     Raises InputError where the movie does not fit the experiment or cannot be estimated from.
     """
     picture = out.with_suffix(".png") if picture is None else picture
     for path in (out, picture):
         claim_name(path, overwrite=overwrite)
-    pipeline = None if model is None else model_for(model, experiment, mask=model_mask, device=device)
     if pipeline is not None:
         with excerpt.open() as source:
             source.check_against(pipeline)
+    seed = experiment.seed if seed is None else seed
     counts, whole = _sample(excerpt, experiment.microscope.pixel_um)
-    level = None
-    if dark is not None:
-        with open_movie(dark) as movie:
-            frames = movie.read(0, min(movie.shape[0], _SAMPLE_FRAMES))
-            level = dark_level(torch.from_numpy(frames.astype(np.float32)), whole=frames.dtype.kind in "iu")
+    level = None if dark is None else _dark_level(dark)
     camera = match_camera(counts, experiment.camera, dark=level, baseline=baseline, whole=whole)
     chosen = experiment.scene(scene)
     psf = _psf(experiment, chosen)
@@ -113,15 +108,21 @@ def estimate_movie(
         photons, chosen, camera.camera, psf, experiment, seed=seed, on_progress=on_progress
     )
     if pipeline is not None:
-        number = (experiment.seed if seed is None else seed) + 2 * _SEED
         by_model = found_light(
-            photons, found.guess, used, camera.camera, pipeline, psf, seed=number, on_progress=on_progress
+            photons,
+            found.guess,
+            used,
+            camera.camera,
+            pipeline,
+            psf,
+            seed=seed + 2 * _SEED,
+            on_progress=on_progress,
         )
         used = used.with_(emitters=used.emitters.with_(photons=by_model.family))
-        found, notes = _taken(found, by_model), [*notes, _told(by_model)]
-    final = _experiment(experiment, scene, used, found.guess, camera.camera)
+        found, notes = by_model.taken_into(found), [*notes, by_model.in_words()]
+    final = estimated_experiment(experiment, scene, used, found.guess, camera.camera)
     simulated = simulate_guess(
-        found.guess, used, camera.camera, psf, tuple(counts.shape), seed=(seed or experiment.seed) + _SEED + 1
+        found.guess, used, camera.camera, psf, tuple(counts.shape), seed=seed + _SEED + 1
     )
     real, made = (camera.camera.to_photons(each).double().numpy() for each in (counts, simulated))
     likeness = compare_frames(real, made)
@@ -143,7 +144,7 @@ def estimate_movie(
         warnings.append("the simulated frames do not look like the real ones: " + "; ".join(complaints))
     return Estimate(
         experiment=final,
-        changes=_changes(experiment.to_mapping(), final.to_mapping()),
+        changes=changes(experiment.to_mapping(), final.to_mapping()),
         frames=len(counts),
         camera=camera,
         scene=found,
@@ -167,6 +168,13 @@ def _sample(excerpt: Excerpt, pixel_um: float) -> tuple[Tensor, bool]:
         frames = [source.read(n, n + 1) for n in inside]
     stack = np.concatenate(frames)
     return torch.from_numpy(stack.astype(np.float32)), stack.dtype.kind in "iu"
+
+
+def _dark_level(dark: Path) -> DarkLevel:
+    """Baseline and noise of a movie without light."""
+    with open_movie(dark) as movie:
+        frames = movie.read(0, min(movie.shape[0], _SAMPLE_FRAMES))
+    return dark_level(torch.from_numpy(frames.astype(np.float32)), whole=frames.dtype.kind in "iu")
 
 
 def _check_pixel(source: OpenExcerpt, pixel_um: float) -> None:
@@ -213,15 +221,14 @@ def _scene(
     psf: TabulatedPSF,
     experiment: Experiment,
     *,
-    seed: int | None,
+    seed: int,
     on_progress: Callable[[int, int], None],
 ) -> tuple[SceneMatch, Scene, list[str]]:
     """The match, and the scene with the kind of background that it is for."""
     model = _light_model(psf, scene, camera, experiment)
-    number = (experiment.seed if seed is None else seed) + _SEED
 
     def match(like: Scene) -> SceneMatch:
-        return match_scene(photons, like, camera, psf, model, seed=number, on_progress=on_progress)
+        return match_scene(photons, like, camera, psf, model, seed=seed + _SEED, on_progress=on_progress)
 
     subtracted = isinstance(camera, MinimumSubtractedCamera)
     if isinstance(scene.background, NoBackground) and not subtracted:
@@ -244,74 +251,6 @@ def _scene(
         f"would by {made:.2f}: another kind of background was taken ({other.kind})"
     )
     return again, changed, [note]
-
-
-def _taken(found: SceneMatch, by_model: FoundLight) -> SceneMatch:
-    """The match with what the model found; its errors are those of counting."""
-    root = by_model.molecules**0.5
-    spread = by_model.guess.photon_spread
-    light = replace(found.light, sigma=(1 / root, spread / root, spread / root, found.light.sigma[3]))
-    factors = (1 / by_model.listed, 1 / by_model.measured)
-    return replace(found, guess=by_model.guess, light=light, corrections=factors)
-
-
-def _told(by_model: FoundLight) -> str:
-    return (
-        f"the model lists {by_model.molecules} molecules in {by_model.frames} frames; in simulated ones like "
-        f"them {by_model.listed:.2f} for each that is there, with {by_model.measured:.2f} of its photons: both "
-        f"are corrected for, optics and blur are not. Photons are of the kind '{by_model.family.kind}'"
-    )
-
-
-def _experiment(
-    experiment: Experiment, name: str | None, scene: Scene, guess: SceneGuess, camera: Camera
-) -> Experiment:
-    """The experiment with the numbers found, rounded to what they are worth."""
-    key = name if name is not None else next(iter(experiment.scenes))
-    found = guess.scene(scene)
-    count = experiment.scene(name).emitters.count
-    count = _count_like(count, found.emitters.count, found.emitters, experiment)
-    emitters = found.emitters.with_(count=count)
-    scenes = {**experiment.scenes, key: found.with_(emitters=emitters)}
-    changed = experiment.with_(camera=guess.camera(camera), scenes=scenes)
-    return Experiment.model_validate(_rounded(changed.to_mapping(), experiment.to_mapping()))
-
-
-def _count_like(old: Count, new: Count, prior: EmitterPrior, experiment: Experiment) -> Count:
-    """Numbers in a frame of the experiment where it counts in numbers, else a density."""
-    if isinstance(old, DensityCount) or not isinstance(new, DensityCount):
-        return new
-    border = sum(prior.margin_px)
-    height, width = (side - border for side in experiment.frame_px)
-    area = height * width * experiment.microscope.pixel_um**2
-    low, high = round(new.low * area), round(new.high * area)
-    return FixedCount(count=high) if low == high else UniformCount(low=low, high=high)
-
-
-def _rounded(new: Any, old: Any) -> Any:
-    """Numbers that changed, to three digits; those that did not, as they were."""
-    if isinstance(new, dict):
-        return {
-            key: _rounded(value, old.get(key) if isinstance(old, dict) else None) for key, value in new.items()
-        }
-    if isinstance(new, list):
-        before = old if isinstance(old, list) and len(old) == len(new) else [None] * len(new)
-        return [_rounded(value, other) for value, other in zip(new, before, strict=True)]
-    if isinstance(new, float) and new != old:
-        return float(f"{new:.{_DIGITS}g}") if abs(new) < 1000 else float(round(new, -1))
-    return new
-
-
-def _changes(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    """Keys whose values differ, with both."""
-    if isinstance(old, dict) and isinstance(new, dict) and old.get("kind") == new.get("kind"):
-        keys = list(dict.fromkeys([*old, *new]))
-        return [
-            row
-            for key in keys
-            for row in _changes(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
-        ]
-    return [] if old == new else [(path, old, new)]
 
 
 def _doubts(found: SceneMatch, prior: EmitterPrior) -> list[str]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...calibration.found_photons import photons_family
-from ...calibration.scene_match import SceneGuess
+from ...calibration.scene_match import SceneGuess, SceneMatch
 from ...camera import Camera, load_maps
 from ...emitters import Emitters, Localizations
 from ...errors import InputError
@@ -52,6 +52,20 @@ class FoundLight:
     molecules: int
     listed: float
     measured: float
+
+    def taken_into(self, match: SceneMatch) -> SceneMatch:
+        """A match by pixel values with what the model found; its errors are those of counting."""
+        root, spread = self.molecules**0.5, self.guess.photon_spread
+        light = replace(match.light, sigma=(1 / root, spread / root, spread / root, match.light.sigma[3]))
+        return replace(match, guess=self.guess, light=light, corrections=(1 / self.listed, 1 / self.measured))
+
+    def in_words(self) -> str:
+        """What was done, for the user."""
+        return (
+            f"the model lists {self.molecules} molecules in {self.frames} frames; in simulated ones like them "
+            f"{self.listed:.2f} for each that is there, with {self.measured:.2f} of its photons: both are "
+            f"corrected for, optics and blur are not. Photons are of the kind '{self.family.kind}'"
+        )
 
 
 def model_for(name: str, experiment: Experiment, *, mask: Path | None, device: str) -> Pipeline:
