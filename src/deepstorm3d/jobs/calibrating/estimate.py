@@ -83,7 +83,7 @@ def estimate_movie(
     experiment: the set-up; optics, mask and depth range are taken as true;  picture: beside `out` where left
     out;  dark: a movie without light;  baseline: ADU, where it is known;  scene: which one changes, the first
     else;  seed: of the simulations, the experiment's where left out;  pipeline: a trained model at work
-    (`model_for`): density, photons and background are then those of the molecules that it finds (`found_light`).
+    (`model_for`): density, photons and background are those of the molecules that it finds (`found_light`).
     Raises InputError where the movie does not fit the experiment or cannot be estimated from.
     """
     picture = out.with_suffix(".png") if picture is None else picture
