@@ -5,6 +5,9 @@ written as TIFF. `deepstorm3d estimate` then gets the preset as it is (other den
 or an sCMOS camera of other values), the movie, and a second movie without light. The table gives each
 estimate over its truth; σ is what the estimate itself says of density and photons. A miss is a figure more
 than 15 % off.
+
+--model NAME: movies of 8 frames of the model's own experiment instead, with densities and photons of three
+kinds, estimated from pixel values alone and from the molecules that the model finds.
 """
 
 from __future__ import annotations
@@ -23,9 +26,12 @@ from deepstorm3d.emitters import Emitters
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_truth
 from deepstorm3d.jobs.calibrating.estimate import estimate_movie
+from deepstorm3d.jobs.calibrating.estimate_by_model import model_for
 from deepstorm3d.jobs.configure import find_experiment
 from deepstorm3d.jobs.experiment import Experiment
 from deepstorm3d.jobs.localizing.excerpt import Excerpt
+from deepstorm3d.jobs.localizing.models import find_model
+from deepstorm3d.jobs.localizing.pipeline import experiment_of
 from deepstorm3d.jobs.simulating.simulate import simulate_movie
 from deepstorm3d.simulation.backgrounds import Background, UniformBackground
 from deepstorm3d.simulation.field import Field
@@ -39,6 +45,11 @@ LEVEL = UniformBackground(low=60.0, high=60.0)
 WITHIN = 0.15
 # Preset, density, photons, camera (None: the preset's), background (None: the preset's), frames.
 Case = tuple[str, float, Photons, Camera | None, Background | None, int]
+MODEL_CASES: tuple[tuple[float, Photons], ...] = (
+    (0.2, UniformPhotons(low=5000.0, high=30000.0)),
+    (0.45, GammaPhotons(shape=6.0, scale=3000.0)),
+    (0.9, FixedPhotons(photons=30000.0)),
+)
 CASES: tuple[Case, ...] = (
     ("quickstart", 0.1, FixedPhotons(photons=3000.0), SCMOS, None, 100),
     ("quickstart", 0.5, GammaPhotons(shape=3.0, scale=1200.0), SCMOS, None, 100),
@@ -135,11 +146,50 @@ def row_of(case: Case, folder: Path, seed: int) -> dict[str, Any]:
     return row
 
 
+def by_model_rows(name: str, folder: Path, seed: int) -> list[dict[str, Any]]:
+    """Movies of a few frames, from pixel values alone and with a model."""
+    own = experiment_of(find_model(name)).with_(camera=SCMOS)
+    scene_name, scene = next(iter(own.scenes.items()))
+    pipeline, rows = model_for(name, own, mask=None, device="cpu"), []
+    for density, photons in MODEL_CASES:
+        count = DensityCount(low=0.8 * density, high=1.2 * density)
+        there = scene.with_(emitters=scene.emitters.with_(count=count, photons=photons))
+        movie = folder / "movie.tif"
+        truth = own.with_(scenes={**own.scenes, scene_name: there})
+        simulate_movie(truth, movie, frames=8, seed=seed, scene=scene_name, overwrite=True)
+        mean = float(photons.draw(20_000, torch.Generator().manual_seed(0)).mean())
+        for way, helper in (("pixel values", None), (f"model {name}", pipeline)):
+            began = time.perf_counter()
+            found = estimate_movie(
+                Excerpt(movie),
+                own,
+                folder / "found.yaml",
+                baseline=SCMOS.baseline,
+                scene=scene_name,
+                pipeline=helper,
+                overwrite=True,
+            )
+            guess = found.scene.guess
+            row = {"per µm²": density, "photons": photons.kind, "from": way, "seed": seed}
+            row |= {"density": guess.density / density, "photons found": guess.photons / mean}
+            rows.append(row | {"s": time.perf_counter() - began})
+            print(rows[-1], flush=True)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=1, help="movies of each case")
     parser.add_argument("--preset", help="only the cases of this preset")
+    parser.add_argument("--model", metavar="NAME", help="movies of a few frames, with a trained model")
     arguments = arguments_of(parser)
+    if arguments.model:
+        rows = []
+        for seed in range(arguments.seeds):
+            with tempfile.TemporaryDirectory() as folder:
+                rows += by_model_rows(arguments.model, Path(folder), seed + 1)
+        report("Estimates from a few frames, over their truth", rows, arguments)
+        return
     cases = CASES[:2] if arguments.quick else CASES
     cases = [case for case in cases if arguments.preset in (None, case[0])]
     rows = []
