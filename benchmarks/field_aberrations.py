@@ -105,7 +105,9 @@ def judged(
     table: TabulatedPSF, blur_px: float, base: Experiment, truth: PhaseMask, place: str, each: int
 ) -> Any:
     molecules = draw_molecules(base, truth, each, 1001)
-    psf = Still(part_of(table, PLACES[place]))  # type: ignore[arg-type]
+    # The images of molecules begin half their side before the place.
+    column, row = (each - SIDE // 2 for each in PLACES[place])
+    psf = Still(part_of(table, (column, row)))  # type: ignore[arg-type]
     error, shift = errors_with(psf, blur_px, molecules, 1)
     ratio = error.square().mean(0).sqrt() / molecules.bound.square().mean(0).sqrt()
     parts = [1000 * float(part[:, 2].mean()) for part in error.chunk(5)]

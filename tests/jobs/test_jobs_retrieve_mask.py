@@ -22,6 +22,7 @@ from bead_stacks import (
     true_mask,
     write_stack,
 )
+from deepstorm3d.calibration import retrieve
 from deepstorm3d.calibration.gauge import aperture_of, split_defocus, without_tilt
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
@@ -97,6 +98,16 @@ def test_beads_become_a_mask_a_picture_figures_and_an_experiment(folder: Path):
     again = call(folder, folder / "beads.tif", *GIVEN)
     assert again.exit_code == 2
     assert "--overwrite" in again.stderr
+
+
+def test_of_more_beads_than_needed_those_not_used_are_not_called_bad(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrieve, "_MANY", 45)
+    done = call(folder, folder / "beads.tif", *GIVEN)
+    assert done.exit_code == 0, done.stderr
+    assert "3 beads, 42 of 63 images" in " ".join(done.output.split())
+    assert "explained much worse" not in " ".join(done.output.split())
 
 
 def test_positions_from_a_file_and_defocus_as_focus(folder: Path):

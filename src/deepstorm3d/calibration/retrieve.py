@@ -50,7 +50,8 @@ class Retrieved:
 
     phase: (h, w) rad on the mask's pixels;  transmission: of the PSF's spec, as given where the amplitude was
     not asked for;  field: of the spec, as given;  psf: with all three;  state: of all images;
-    used: (N,) images that the phase was fitted to;  first: how well the design did;  tried: other starts that
+    used: (N,) images that the phase was fitted to;  bad: (N,) those that are explained much worse than the
+    others (of very many good ones not all are used);  first: how well the design did;  tried: other starts that
     were tried;  deviance: per pixel over its expectation, of the images used.
     """
 
@@ -60,6 +61,7 @@ class Retrieved:
     psf: FocusedPSF
     state: BeadState
     used: Tensor
+    bad: Tensor
     first: FirstLook
     tried: int
     deviance: float
@@ -138,7 +140,8 @@ class Retriever:
             self._round(fit, [correction.coefficients], _POLYNOMIAL[1], together, steps, "polynomials")
         state = _continued(state, fit.state, images, few)
         state = self._placed(quick, images, state)
-        used = within_reach(images, outliers(misfit(quick, images, state), images), _MANY)
+        bad = outliers(misfit(quick, images, state), images)
+        used = within_reach(images, bad, _MANY)
         everything = [correction.coefficients, correction.knots]
         for factor_now, (rounds, iterations), name in ((factor, _FREE, "phase"), (1, _FINE, "finest phase")):
             psf = quick if factor_now == factor else self._psf(base, 1, correction, side)
@@ -146,7 +149,7 @@ class Retriever:
             for _ in range(rounds):
                 self._round(fit, everything, iterations, together, steps, name, _Roughness(correction))
             state = state.with_part(fit.state, used)
-        return self._finished(images, state, used, base, correction, first, tried)
+        return self._finished(images, state, used, bad, base, correction, first, tried)
 
     def _sound_beads(
         self,
@@ -191,6 +194,7 @@ class Retriever:
         images: BeadImages,
         state: BeadState,
         used: Tensor,
+        bad: Tensor,
         base: Tensor,
         correction: Correction,
         first: FirstLook,
@@ -207,7 +211,7 @@ class Retriever:
         for _ in range(2):
             state = fit_places(psf, images, state, Unknowns(depths=False, blur=False))
         result = misfit(psf, images.select(used), state.select(used))
-        return Retrieved(phase, light, spec.field, psf, state, used, first, tried, result.deviance)
+        return Retrieved(phase, light, spec.field, psf, state, used, bad, first, tried, result.deviance)
 
     def _correction(self, side: int) -> Correction:
         count = (self.order + 1) * (self.order + 2) // 2

@@ -62,14 +62,14 @@ def about_start(first: FirstLook, tried: int) -> list[str]:
     return told
 
 
-def about_images(used: int, images: int, beads_out: list[str]) -> list[str]:
-    """Which images were left out."""
+def about_images(bad: int, images: int, beads_out: list[str]) -> list[str]:
+    """Which images were left out.  bad: so many of all images are explained much worse than the others."""
     told = [
         f"{name}: explained much worse than the others, left out: two beads in one, a clump, or out of place"
         for name in beads_out
     ]
-    if used < 0.9 * images and not beads_out:
-        told.append(f"{images - used} of {images} images are explained much worse than the others, left out")
+    if bad > 0.1 * images and not beads_out:
+        told.append(f"{bad} of {images} images are explained much worse than the others, left out")
     return told
 
 

@@ -113,8 +113,8 @@ def _field(experiment: Experiment, found: Retrieved, stacks: BeadStacks) -> Fiel
         experiment.psf.unaberrated.with_(transmission=found.transmission),
         experiment.microscope,
         found.phase,
-        stacks.images.select(found.used),
-        found.state.select(found.used),
+        stacks.images.select(~found.bad),
+        found.state.select(~found.bad),
         torch.tensor([[place.column, place.row] for place in stacks.places]),
         stacks.size_px,
     )
@@ -193,17 +193,17 @@ def _blur_of_point(blur_px: float, bead_um: float, pixel_um: float) -> float:
 def _warnings(
     experiment: Experiment, fit: JudgedFit, figures: dict[str, Any], needed: tuple[float, float]
 ) -> list[str]:
-    images, used = fit.images, fit.found.used
+    images, used, bad = fit.images, fit.found.used, fit.found.bad
     out = [
         f"bead at column {place.column}, row {place.row}"
         for number, place in enumerate(fit.stacks.places)
-        if not bool(used[images.bead == number].any())
+        if bool(bad[images.bead == number].all())
     ]
     position = images.position_um + fit.found.state.offset_um[images.plane]
     ends = float(position[used].min()), float(position[used].max())
     return [
         *verdict.about_start(fit.found.first, fit.found.tried),
-        *verdict.about_images(int(used.sum()), len(images), out),
+        *verdict.about_images(int(bad.sum()), len(images), out),
         *verdict.about_fit(fit.found.deviance, figures["unexplained_share"]),
         *verdict.about_slices(figures["z_bias_nm"], figures["z_scatter_over_bound"]),
         *verdict.about_steps(figures["steps_over_said"], 1000 * figures["steps_uneven_um_rms"]),
