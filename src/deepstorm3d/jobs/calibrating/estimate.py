@@ -124,20 +124,9 @@ def estimate_movie(
     simulated = simulate_guess(
         found.guess, used, camera.camera, psf, tuple(counts.shape), seed=seed + _SEED + 1
     )
-    real, made = (camera.camera.to_photons(each).double().numpy() for each in (counts, simulated))
-    likeness = compare_frames(real, made)
     write_experiment(final, out)
-    line = camera.line
-    likeness_figure(
-        real,
-        made,
-        (line.mean.numpy(), line.variance.numpy(), line.slope, line.zero),
-        likeness,
-        picture,
-        pixel_um=experiment.microscope.pixel_um,
-        unit="counts" if isinstance(camera.camera, MinimumSubtractedCamera) else "photons",
-        title=f"{excerpt.movie.name} beside frames simulated with {out.name}",
-    )
+    title = f"{excerpt.movie.name} beside frames simulated with {out.name}"
+    likeness = _draw(counts, simulated, camera, experiment.microscope.pixel_um, picture, title)
     warnings = [*camera.warnings, *_doubts(found, final.scene(scene).emitters)]
     complaints = likeness.complaints()
     if complaints:
@@ -152,6 +141,25 @@ def estimate_movie(
         warnings=warnings,
         notes=[*camera.notes, *notes],
     )
+
+
+def _draw(
+    counts: Tensor, simulated: Tensor, camera: CameraMatch, pixel_um: float, picture: Path, title: str
+) -> Likeness:
+    """How alike real and simulated counts (B, H, W) are, and the picture of both."""
+    real, made = (camera.camera.to_photons(each).double().numpy() for each in (counts, simulated))
+    likeness, line = compare_frames(real, made), camera.line
+    likeness_figure(
+        real,
+        made,
+        (line.mean.numpy(), line.variance.numpy(), line.slope, line.zero),
+        likeness,
+        picture,
+        pixel_um=pixel_um,
+        unit="counts" if isinstance(camera.camera, MinimumSubtractedCamera) else "photons",
+        title=title,
+    )
+    return likeness
 
 
 def _sample(excerpt: Excerpt, pixel_um: float) -> tuple[Tensor, bool]:
