@@ -50,9 +50,8 @@ def test_a_shift_below_a_pixel_moves_the_whole_image_smoothly(x: float, y: float
     pupil = psf._in_focus_field(torch.float64)
     z = torch.tensor([3.0], dtype=torch.float64)
     offset = torch.tensor([[x, y]], dtype=torch.float64) - (first.corner + 4)
-    beside = psf._intensity(pupil, offset + torch.tensor([1.0, 0.0], dtype=torch.float64), z, None, 0, False)[
-        :, 0
-    ]
+    aside = offset + torch.tensor([1.0, 0.0], dtype=torch.float64)
+    beside = psf._intensity(pupil, aside, z, None, None, margin=0, with_derivatives=False)[:, 0]
     torch.testing.assert_close(first.values[:, :, :-1], beside[:, :, 1:], rtol=0, atol=1e-13)
 
 
