@@ -205,6 +205,32 @@ def test_positions_are_the_last_numbers_of_the_lines(tmp_path: Path):
         read_positions(tmp_path / "missing.txt")
 
 
+@pytest.mark.parametrize(
+    ("text", "positions"),
+    [
+        ("0,5\n0,75\n1\n", [0.5, 0.75, 1.0]),
+        ("-1,5\n-0,5\n0,5\n", [-1.5, -0.5, 0.5]),
+        ("1;-0,5\n2;0,25\n", [-0.5, 0.25]),
+        ("1\t1,5e-1\n2\t2,5e-1\n", [0.15, 0.25]),
+        ("0,1.5\n1,1.25\n", [1.5, 1.25]),
+        ("0, 0, 2\n1, 0, 3\n", [2.0, 3.0]),
+        ("0.5, 1\n0.5, 2\n", [1.0, 2.0]),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_positions_may_have_decimal_commas(tmp_path: Path, text: str, positions: list[float], encoding: str):
+    path = tmp_path / "positions.txt"
+    path.write_text("# µm\n" + text, encoding=encoding)
+    assert read_positions(path).tolist() == positions
+
+
+def test_a_comma_that_may_be_a_decimal_sign_or_not_is_asked_about(tmp_path: Path):
+    path = tmp_path / "positions.txt"
+    path.write_text("0,5\n1,6\n2,7\n", encoding="utf-8")
+    with pytest.raises(InputError, match="may be one number with a decimal comma or two"):
+        read_positions(path)
+
+
 def test_trouble_that_can_be_lived_with_is_told(folder: Path):
     stack = np.asarray(bead_stack()).clip(max=300)
     stack[:, 70:] = stack[:, 70:] * 2

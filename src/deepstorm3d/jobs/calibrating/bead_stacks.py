@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from ...camera import Camera, load_maps, variance_terms
 from ...errors import InputError
 from ...fitting.likelihood import Likelihood
 from ...io.movies import open_movie
+from ...io.texts import decimal_commas, read_text
 from ...optics.field import FieldSpec
 
 __all__ = ["BeadPlace", "BeadStacks", "read_bead_stacks", "read_positions"]
@@ -63,23 +65,25 @@ class BeadStacks:
 def read_positions(path: Path) -> Tensor:
     """Positions (S,) µm from a text file: one slice a line, the last number of the line; # begins a remark.
 
-    Raises InputError for a missing file, a line without a number, or no line at all.
+    The decimal sign may be a comma.  Raises InputError for a missing file, a line without a number, commas
+    of which it cannot be told whether they are decimal signs, or no line at all.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the positions {path}: {error}") from error
+    rows = [(n, line.partition("#")[0].strip()) for n, line in enumerate(read_text(path).splitlines(), 1)]
+    rows = [(number, line) for number, line in rows if line]
+    decimal = decimal_commas([line for _, line in rows])
+    if decimal is None:
+        raise InputError(
+            f"{path}: '{rows[0][1]}' may be one number with a decimal comma or two with a comma between them; "
+            "write a decimal point, or only one number a line"
+        )
     values = []
-    for number, line in enumerate(lines, 1):
-        words = line.partition("#")[0].replace(",", " ").replace(";", " ").split()
-        if not words:
-            continue
+    for number, line in rows:
+        words = re.split(r"[\s;]+" if decimal else r"[\s;,]+", line.strip(",; \t"))
         try:
-            values.append(float(words[-1]))
+            values.append(float(words[-1].replace(",", ".")))
         except ValueError:
             raise InputError(
-                f"{path}, line {number}: '{line.strip()[:40]}' ends in no number; write one position "
-                "a line, in µm"
+                f"{path}, line {number}: '{line[:40]}' ends in no number; write one position a line, in µm"
             ) from None
         if not np.isfinite(values[-1]):
             raise InputError(f"{path}, line {number}: the position is {values[-1]}; write a number, in µm")
