@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from .spelling import spelled
 
 __all__ = ["result", "say", "say_error", "say_warning", "screen", "show_table", "table"]
 
@@ -36,10 +41,17 @@ def result(text: str) -> None:
 
 def table(*columns: str, title: str = "") -> Table:
     """An empty table: the first column to the left, the others to the right."""
-    empty = Table(title=title or None, title_justify="left", title_style="bold")
+    empty = _Spelled(title=spelled(title, sys.stdout) or None, title_justify="left", title_style="bold")
     for index, name in enumerate(columns):
-        empty.add_column(name, justify="left" if index == 0 else "right")
+        empty.add_column(spelled(name, sys.stdout), justify="left" if index == 0 else "right")
     return empty
+
+
+class _Spelled(Table):
+    """A table whose columns are as wide as what standard output makes of their words."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        super().add_row(*(spelled(c, sys.stdout) if isinstance(c, str) else c for c in cells), **options)
 
 
 def show_table(filled: Table) -> None:

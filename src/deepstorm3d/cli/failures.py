@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from ..errors import InputError
 from .console import say, say_error
+from .spelling import spell_out
 
 __all__ = ["INTERRUPTED", "WRONG_INPUT", "GuardedGroup"]
 
@@ -26,6 +27,11 @@ class GuardedGroup(TyperGroup):
     InputError and a full disk: exit status 2.  Ctrl-C: 130.  Anything else is a fault of the program and
     keeps its traceback.
     """
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the program; whatever the output can hold, no sign of a message ends it."""
+        spell_out()
+        return super().main(*arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
