@@ -14,7 +14,7 @@ from .blur import gaussian_blur_valid, gaussian_radius
 from .field import FieldSpec
 from .masks import PhaseMask
 from .microscope import Microscope
-from .psf import Patches, patch_corner
+from .psf import Patches, device_of, patch_corner
 from .pupil import Pupil, fit_to_pupil
 from .zernike import zernike_basis
 
@@ -35,7 +35,7 @@ class ExactPSF(nn.Module):
 
     pupil: its samples;  fields: (K, C, K) for η, field, ξ, real or complex, in any unit;
     across: aberrations that change across the field of view;  others as in the PSFs
-    that are made of it, `ScalarPSF` and `VectorialPSF`.
+    that are made of it, `ScalarPSF` and `VectorialPSF`. It computes where the mask lies.
 
     Raises InputError where patch and PSF would fold into each other (sampling of the mask too coarse),
     where the patch is even, and where the mask does not cover the aperture.
@@ -92,6 +92,7 @@ class ExactPSF(nn.Module):
         self.register_buffer("_modes", zernike_basis(list(rises), pupil.axis, radius), persistent=False)
         table = torch.tensor(list(rises.values()), dtype=torch.float64).reshape(-1, 2)
         self.register_buffer("_rises", table, persistent=False)
+        self.to(device_of(mask))
 
     @property
     def pixel_um(self) -> float:

@@ -96,7 +96,8 @@ class ZernikePhase(PhaseMask):
         self._pixels = microscope.mask_px if base is None else base.pixels
         axis = mask_coordinates(self._pixels, microscope.mask_pitch)
         radius = microscope.aperture * microscope.pupil_diameter / 2
-        self.register_buffer("basis", zernike_basis(indices, axis, radius), persistent=False)
+        basis = zernike_basis(indices, axis, radius).to(coefficients.device)
+        self.register_buffer("basis", basis, persistent=False)
         self.coefficients: Tensor
         if learn:
             self.coefficients = nn.Parameter(coefficients.detach().to(torch.float64, copy=True))

@@ -14,7 +14,7 @@ from .exact import ExactPSF
 from .field import FieldGrid, FieldSpec
 from .masks import PhaseMask, ZernikePhase
 from .microscope import Microscope
-from .psf import PSF
+from .psf import PSF, device_of
 from .scalar import ScalarPSF
 from .tabulated import TabulatedPSF
 from .vectorial import VectorialPSF, VectorialSpec
@@ -76,6 +76,7 @@ def build_psf(
 ) -> ExactPSF:
     """The exact PSF, scalar or vectorial; of one that changes across the field, that of the middle if not told.
 
+    It computes where the mask lies.
     patch_px: another patch than the spec's.  Raises InputError where mask or patch do not fit, and for a
     measured PSF, which is not computed.
     """
@@ -85,7 +86,7 @@ def build_psf(
             "retrieved or exported; for that set psf.model to scalar or vectorial (--set psf.model=scalar)"
         )
     if spec.aberrations:
-        values = torch.tensor(list(spec.aberrations.values()), dtype=torch.float64)
+        values = torch.tensor(list(spec.aberrations.values()), dtype=torch.float64, device=device_of(mask))
         mask = ZernikePhase(microscope, list(spec.aberrations), values, base=mask)
     side, blur, finer = spec.patch_px if patch_px is None else patch_px, spec.blur_px, spec.pupil_oversampling
     if spec.model == "vectorial":
@@ -149,7 +150,7 @@ def extent_px(psf: PSF, z_um: tuple[float, float], fraction: float = 0.75) -> in
 
     At most the side of the PSF's own patch.
     """
-    z = torch.linspace(z_um[0], z_um[1], 21)
+    z = torch.linspace(z_um[0], z_um[1], 21, device=device_of(psf))
     xyz = torch.stack([torch.zeros_like(z), torch.zeros_like(z), z], 1)
     with torch.no_grad():
         values = psf(xyz).values

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import NamedTuple, Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-__all__ = ["PSF", "Images", "Patches", "patch_corner"]
+__all__ = ["PSF", "Images", "Patches", "device_of", "patch_corner"]
 
 
 class Patches(NamedTuple):
@@ -51,6 +53,17 @@ class PSF(Images, Protocol):
         in_blur: (N, 4, h, w), the fourth in the blur, per px.
         """
         ...
+
+
+def device_of(source: object) -> torch.device:
+    """Where a PSF computes, or a mask lies, and where positions must lie that it is asked for.
+
+    That of its parameters and buffers; the CPU where it has none.
+    """
+    if isinstance(source, nn.Module):
+        for held in chain(source.parameters(), source.buffers()):
+            return held.device
+    return torch.device("cpu")
 
 
 def patch_corner(xyz: Tensor, pixel_um: float, patch_px: int) -> tuple[Tensor, Tensor]:

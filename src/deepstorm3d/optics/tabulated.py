@@ -13,7 +13,7 @@ from ..errors import InputError
 from .blur import sampled_variance
 from .field import FieldGrid
 from .lagrange import lagrange
-from .psf import Images, Patches, patch_corner
+from .psf import Images, Patches, device_of, patch_corner
 
 __all__ = ["TabulatedPSF"]
 
@@ -38,8 +38,8 @@ class TabulatedPSF(nn.Module):
     field: where the PSF changes across the field of view, the places that the sources are for: images are mixed
     between them (the change itself, a thousandth of the slope in x and y, is left out of derivatives).
 
-    Emitters outside z_range or blur_range are drawn as at its nearest end.
-    The patch is narrower than the source's by `margin_px` on each side.
+    Emitters outside z_range or blur_range are drawn as at its nearest end. The table lies where the source
+    computes. The patch is narrower than the source's by `margin_px` on each side.
     """
 
     margin_px = _MARGIN
@@ -97,12 +97,11 @@ class TabulatedPSF(nn.Module):
         from scipy.ndimage import spline_filter1d
 
         s, planes = self.oversampling, self._planes + 2 * _EXTRA_PLANES
-        z = self.z_range[0] + self._z_step * torch.arange(
-            -_EXTRA_PLANES, planes - _EXTRA_PLANES, dtype=torch.float64
-        )
+        number = torch.arange(-_EXTRA_PLANES, planes - _EXTRA_PLANES, dtype=torch.float64)
+        z = (self.z_range[0] + self._z_step * number).to(device_of(source))
         side = source.patch_px
-        samples = torch.zeros(planes, side, s, side, s, dtype=torch.float64)
-        blur = torch.full((planes,), blur_px, dtype=torch.float64)
+        samples = z.new_zeros(planes, side, s, side, s)
+        blur = torch.full_like(z, blur_px)
         for row in range(s):
             for column in range(s):
                 # An emitter moved by −a/s pixel is sampled at u + a/s.
@@ -115,10 +114,10 @@ class TabulatedPSF(nn.Module):
                     moved = torch.roll(patches.values, tuple((middle[0]).flip(0).tolist()), (1, 2))
                     patches = patches._replace(values=moved)
                 samples[:, :, row, :, column] = patches.values
-        fine = samples.reshape(planes, side * s, side * s).numpy()
+        fine = samples.reshape(planes, side * s, side * s).cpu().numpy()
         for axis in (0, 1, 2):
             fine = spline_filter1d(fine, order=3, axis=axis, mode="mirror")
-        return torch.from_numpy(fine)
+        return torch.from_numpy(fine).to(z.device)
 
     def forward(self, xyz: Tensor, blur_px: Tensor | None = None) -> Patches:
         """xyz: (N, 3) µm;  blur_px: (N,) px, or None for the middle of the range;  returns N patches."""

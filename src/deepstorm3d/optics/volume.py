@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import InputError
 from ..psf_volume import PSFVolume
 from ..spec import Spec, quantity
 from .blur import gaussian_radius
-from .psf import Images, Patches, patch_corner
+from .psf import Images, Patches, device_of, patch_corner
 from .tabulated import TabulatedPSF
 
 __all__ = ["MeasuredSpec", "check_volume", "sample_volume", "spline_psf", "widest_patch_px"]
@@ -33,7 +33,7 @@ class MeasuredSpec(Spec):
     sha256: str = quantity("", "", "hash of the planes (depths, shape and float32 values)")
 
 
-class _OnPlanes:
+class _OnPlanes(nn.Module):
     """Draws molecules on pixel centres by the plane nearest to their depth: what a table asks for.
 
     Beyond the ends the planes go on as steeply as they end (mirrored in the last one, value and place), so that
@@ -41,8 +41,12 @@ class _OnPlanes:
     of the variances.
     """
 
+    _planes: Tensor
+
     def __init__(self, volume: PSFVolume, own_px: float) -> None:
+        super().__init__()
         self.volume, self.own_px = volume, own_px
+        self.register_buffer("_planes", volume.values, persistent=False)
 
     @property
     def pixel_um(self) -> float:
@@ -50,11 +54,11 @@ class _OnPlanes:
 
     @property
     def patch_px(self) -> int:
-        return self.volume.values.shape[2]
+        return self._planes.shape[2]
 
-    def __call__(self, xyz: Tensor, blur_px: Tensor | None = None) -> Patches:
+    def forward(self, xyz: Tensor, blur_px: Tensor | None = None) -> Patches:
         corner, _ = patch_corner(xyz, self.pixel_um, self.patch_px)
-        planes, last = self.volume.values.to(xyz), len(self.volume.values) - 1
+        planes, last = self._planes.to(xyz), len(self._planes) - 1
         number = ((xyz[:, 2] - self.volume.z_um) / self.volume.step_um).round().long()
         end = number.clamp(0, last)
         mirrored = (2 * end - number).clamp(0, last)
@@ -157,13 +161,14 @@ def sample_volume(
 ) -> PSFVolume:
     """Planes of a PSF over a depth range, both ends included; the step is made to fit the range.
 
-    blur_px: Gaussian σ; None: the PSF's own.  Raises InputError for a range without extent.
+    blur_px: Gaussian σ; None: the PSF's own.  The planes lie where the PSF
+    computes.  Raises InputError for a range without extent.
     """
     low, high = z_um
     if not (high > low and step_um > 0):
         raise InputError(f"a depth range of {low:g} to {high:g} µm in steps of {step_um:g} µm holds no planes")
     planes = max(4, math.ceil((high - low) / step_um - 1e-6) + 1)
-    z = torch.linspace(low, high, planes, dtype=torch.float64)
+    z = torch.linspace(low, high, planes, dtype=torch.float64, device=device_of(psf))
     xyz = torch.nn.functional.pad(z[:, None], (2, 0))
     blur = None if blur_px is None else torch.full_like(z, blur_px)
     return PSFVolume(psf(xyz, blur).values.float(), psf.pixel_um, low, (high - low) / (planes - 1))

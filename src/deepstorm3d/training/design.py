@@ -12,6 +12,7 @@ from torch import Tensor
 from ..optics.exact import ExactPSF
 from ..optics.masks import PhaseMask, PixelMask, ZernikePhase
 from ..optics.microscope import Microscope
+from ..optics.psf import device_of
 from ..optics.zernike import noll_to_nm
 from ..spec import Spec, quantity
 
@@ -64,7 +65,7 @@ def learnable_mask(spec: DesignSpec, microscope: Microscope, start: PhaseMask) -
     count = (spec.zernike_order + 1) * (spec.zernike_order + 2) // 2
     indices = [noll for noll in range(5, count + 1) if noll_to_nm(noll)[0] <= spec.zernike_order]
     fixed = PixelMask(start().detach().double())
-    values = torch.zeros(len(indices), dtype=torch.float64)
+    values = torch.zeros(len(indices), dtype=torch.float64, device=device_of(start))
     return ZernikePhase(microscope, indices, values, learn=True, base=fixed)
 
 

@@ -21,7 +21,7 @@ def write_picasso(path: Path, psf: PSFVolume) -> None:
     import h5py
 
     # Its z falls from plane to plane.
-    values = psf.values.flip(0).double().numpy()
+    values = psf.values.flip(0).double().cpu().numpy()
     planes, side, _ = values.shape
     peak = float(values.max())
     # What it reads is the memory in the order z, y, x, powers of z, y, x, under this shape.

@@ -21,7 +21,7 @@ def write_smap(path: Path, psf: PSFVolume) -> None:
     from scipy.io import savemat
 
     # Its z falls from plane to plane; its first axis is the row, and the powers are told apart in that order.
-    values = psf.values.flip(0).double().numpy()
+    values = psf.values.flip(0).double().cpu().numpy()
     powers = power_coefficients(values)
     coefficients = powers.transpose(1, 2, 0, 3, 5, 4).reshape(*(powers.shape[axis] for axis in (1, 2, 0)), 64)
     cell = np.empty((1, 1), object)

@@ -24,7 +24,7 @@ def write_smappy(path: Path, psf: PSFVolume) -> None:
     import h5py
 
     # Its z falls from plane to plane.
-    values = psf.values.flip(0).double().numpy()
+    values = psf.values.flip(0).double().cpu().numpy()
     powers = power_coefficients(values)
     coefficients = powers.reshape(*powers.shape[:3], 64).transpose(3, 0, 1, 2)
     said = {

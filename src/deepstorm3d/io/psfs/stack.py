@@ -22,7 +22,7 @@ def write_stack(path: Path, psf: PSFVolume) -> None:
     per_um = 1 / psf.pixel_um
     tifffile.imwrite(
         path,
-        psf.values.numpy().astype(np.float32),
+        psf.values.cpu().numpy().astype(np.float32),
         imagej=True,
         resolution=(per_um, per_um),
         metadata={"axes": "ZYX", "unit": "micron", "spacing": psf.step_um, _NAME: psf.z_um},
