@@ -104,3 +104,20 @@ def test_a_division_keeps_the_light_of_the_spot() -> None:
     assert abs(float(trial.photons.sum() / state.photons.sum()) - 1) < 0.05
     # The molecule alone is left as it was.
     assert bool((torch.cdist(state.xyz[1:], trial.xyz) == 0).any())
+
+
+def test_single_precision_sees_what_a_division_brings_as_double_precision_does() -> None:
+    # Information about the photons is ten orders of magnitude below that about the position.
+    truth = pair((0.0, 0.0, 0.4))
+    likelihood = truth.noisy()
+    one = fitted_as_one(truth, likelihood)
+    gain, _ = proposer(truth)._division_gains(one, linear(truth, one), likelihood)
+    assert float(gain[0]) > 50
+    single = scene(3, 1, seed=5, dtype=torch.float32)
+    state = replace(
+        one, xyz=one.xyz.float(), photons=one.photons.float(), coefficients=one.coefficients.float()
+    )
+    single_gain, _ = proposer(single)._division_gains(
+        state, linear(single, state), Likelihood(likelihood.frames.float())
+    )
+    torch.testing.assert_close(single_gain.double(), gain, rtol=1e-3, atol=1e-3)

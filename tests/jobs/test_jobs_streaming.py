@@ -13,7 +13,9 @@ import torch
 
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.jobs.localizing.memory import WithinMemory, free_bytes
+from deepstorm3d.fitting.joint import JointFit
+from deepstorm3d.fitting.refine import Bounds
+from deepstorm3d.jobs.localizing.memory import WithinMemory, bytes_per_pixel, free_bytes
 from deepstorm3d.jobs.localizing.streaming import (
     StageTimes,
     block_frames,
@@ -21,6 +23,9 @@ from deepstorm3d.jobs.localizing.streaming import (
     read_ahead,
     write_behind,
 )
+from deepstorm3d.jobs.presets import preset
+from deepstorm3d.localizer.coarse import CoarseSpec
+from deepstorm3d.localizer.voxel import VoxelSpec
 
 
 def test_blocks_cover_every_frame_once():
@@ -31,7 +36,7 @@ def test_blocks_cover_every_frame_once():
 def test_a_block_is_smaller_with_the_fit_and_larger_on_a_gpu():
     size, cpu, gpu = (64, 64), torch.device("cpu"), torch.device("cuda")
     fitted, plain = block_frames(size, cpu, fitted=True), block_frames(size, cpu, fitted=False)
-    assert fitted < plain < block_frames(size, gpu, fitted=True)
+    assert fitted < plain < block_frames(size, gpu, fitted=True) < block_frames(size, gpu, fitted=False)
     assert block_frames((4000, 4000), cpu, fitted=True) == 1
 
 
@@ -104,6 +109,7 @@ class Hungry:
     def __init__(self, pixels: int, error: Exception, tile_px: int = 768) -> None:
         self.pixels, self.error, self.tile_px = pixels, error, tile_px
         self.device = torch.device("cpu")
+        self.experiment, self.fit = preset("quickstart"), None
 
     def localize(self, photons: torch.Tensor) -> Localizations:
         side = min(self.tile_px, photons.shape[-1])
@@ -117,6 +123,13 @@ class Hungry:
 ERRORS = (
     torch.OutOfMemoryError("CUDA out of memory"),
     RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried to allocate"
+    ),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    RuntimeError("CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA`"),
     MemoryError(),
 )
 
@@ -166,7 +179,19 @@ def test_where_the_system_does_not_tell_its_memory_all_of_a_block_is_tried(
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory():
-    pipeline = SimpleNamespace(device=torch.device("cpu"))
-    pipeline.localize = lambda photons: (_ for _ in ()).throw(RuntimeError("shapes differ"))
-    with pytest.raises(RuntimeError, match="shapes differ"):
-        WithinMemory(pipeline)(torch.zeros(1, 8, 8))  # type: ignore[arg-type]
+    for error in (RuntimeError("shapes differ"), ValueError("out of memory")):
+        with pytest.raises(type(error), match=str(error)):
+            WithinMemory(Hungry(0, error))(torch.zeros(1, 8, 8))  # type: ignore[arg-type]
+
+
+def test_a_heavier_network_and_a_fit_begin_with_fewer_frames():
+    def room(network: Any, fit: Any) -> float:
+        pipeline = Hungry(0, ERRORS[0])
+        pipeline.experiment, pipeline.fit = pipeline.experiment.with_(network=network), fit
+        return bytes_per_pixel(pipeline)  # type: ignore[arg-type]
+
+    plain = room(CoarseSpec(), None)
+    # 121 planes of 4 × 4 voxels are 7.7 kB, and six of them are held at a time.
+    assert room(VoxelSpec(planes=121), None) > 6 * 121 * 16 * 4 > plain
+    fit = JointFit(*[SimpleNamespace(patch_px=95)] * 2, Bounds((0, 1)), (0, 1), fit_blur=True)  # type: ignore[arg-type]
+    assert room(CoarseSpec(), fit) > plain

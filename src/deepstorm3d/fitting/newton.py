@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .blocks import scaled
 from .linear import LinearImage, Unknowns
 
 __all__ = ["newton_step"]
@@ -33,7 +34,7 @@ def newton_step(
     blocks = image.blocks(information)
     diagonal = blocks.diagonal(dim1=1, dim2=2).clamp(min=1e-12)
     ridge = torch.diag_embed(diagonal * (damping[frame, None] + 1e-6))
-    inverse = torch.linalg.inv(_scaled(blocks + ridge, diagonal))
+    inverse = torch.linalg.inv(scaled(blocks + ridge, diagonal))
     unit = diagonal.rsqrt()
     level = information.mean((1, 2)).clamp(min=1e-12)
 
@@ -63,9 +64,3 @@ def newton_step(
         way = ahead.plus(way, power / before.clamp(min=1e-30), frame)
     # Along conjugate directions the model falls by half of gradient·step, and by half the damping less.
     return step, step.dot(gradient, frame) / 2
-
-
-def _scaled(blocks: Tensor, diagonal: Tensor) -> Tensor:
-    """Blocks scaled to a diagonal near 1: photons and micrometres differ by ten orders of magnitude."""
-    scale = diagonal.rsqrt()
-    return blocks * scale[:, :, None] * scale[:, None, :]

@@ -10,9 +10,11 @@ from torch.nn import functional
 
 from ..optics.assembly import Assembly
 from ..optics.psf import PSF
+from .blocks import pseudo_inverse
 from .likelihood import Likelihood
 from .linear import LinearImage
 from .refine import Bounds, Refined
+from .rivals import outdone
 from .search import MatchedFilter
 from .state import JointState
 from .windows import WindowFit, Windows
@@ -109,7 +111,7 @@ class Proposer:
         information = linear.assembly.cut(likelihood.information(linear.image)).flatten(1)
         score = linear.assembly.cut(likelihood.score(linear.image)).flatten(1)
         weighted = linear.jacobian * information[:, None]
-        inverse = torch.linalg.pinv(torch.bmm(weighted, linear.jacobian.mT), hermitian=True)
+        inverse = pseudo_inverse(torch.bmm(weighted, linear.jacobian.mT))
         own = torch.bmm(linear.jacobian, score[:, :, None])
         for way in state.xyz.new_tensor(_HALVES_UM):
             change = self._change(state, linear, way)
@@ -159,9 +161,11 @@ class Proposer:
 
 def _strongest(xyz: Tensor, frame: Tensor, gain: Tensor, keep: Tensor) -> Tensor:
     """Of those to keep only the one that gains most in its neighbourhood: (K,) bool."""
-    near = torch.cdist(xyz[:, :2], xyz[:, :2]) < _APART_UM
-    rival = near & (frame[:, None] == frame) & keep & (gain > gain[:, None])
-    return keep & ~rival.any(1)
+    rows = keep.nonzero()[:, 0]
+    strongest = torch.zeros_like(keep)
+    apart = torch.full_like(gain[rows], _APART_UM)
+    strongest[rows] = ~outdone(xyz[rows, :2], frame[rows], gain[rows], apart)
+    return strongest
 
 
 def _misfit(likelihood: Likelihood, image: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from .likelihood import Likelihood
 from .linear import LinearImage
 from .proposals import Proposer
 from .refine import Refined
+from .rivals import outdone
 from .search import gain_threshold
 from .state import JointState
 
@@ -122,9 +123,7 @@ class Selector:
         rank = significance / prices
         doubted = rank < _DOUBT
         rows = doubted.nonzero()[:, 0]
-        same = state.frame[rows, None] == state.frame[rows]
-        near = torch.cdist(state.xyz[rows, :2], state.xyz[rows, :2]) < _APART_UM
-        rivals = same & (near | ~together[state.frame[rows]][:, None])
-        weaker = rivals & (rank[rows] < rank[rows, None])
-        doubted[rows] = ~weaker.any(1)
+        frame = state.frame[rows]
+        reach = torch.where(together[frame], _APART_UM, torch.inf).to(rank)
+        doubted[rows] = ~outdone(state.xyz[rows, :2], frame, -rank[rows], reach)
         return doubted

@@ -15,6 +15,7 @@ from .likelihood import Likelihood
 from .linear import LinearImage
 from .photometry import fit_photometry
 from .refine import Bounds
+from .rivals import outdone
 from .search import Candidates, MatchedFilter, gain_threshold
 from .windows import WindowFit, Windows
 
@@ -103,7 +104,4 @@ class SingleFit:
 
 def _once(table: Localizations) -> Tensor:
     """Rows to keep where several ended at one place: the brightest of them, (N,) bool."""
-    distance = torch.cdist(table.xyz, table.xyz)
-    same = (distance < _SAME_UM) & (table.frame[:, None] == table.frame)
-    brighter = table.photons > table.photons[:, None]
-    return ~(same & brighter).any(1)
+    return ~outdone(table.xyz, table.frame, table.photons, torch.full_like(table.photons, _SAME_UM))

@@ -13,6 +13,7 @@ from ..emitters import Emitters, Localizations
 from ..spec import Spec, quantity
 from .grid import VoxelGrid
 from .peaks import find_peaks, gaussian_vertex
+from .precision import conv2d_in_float32
 from .trunk import Trunk
 
 __all__ = ["CoarseNetwork", "CoarseSpec", "gaussian_heat"]
@@ -60,8 +61,7 @@ class CoarseNetwork(nn.Module):
         if self.training:
             return self.head(features)[..., :height, :width]
         # Half precision has so few values that neighbouring voxels tie, and one molecule gives two maxima.
-        with torch.autocast(images.device.type, enabled=False):
-            return self.head(features.float())[..., :height, :width]
+        return conv2d_in_float32(features, self.head.weight, self.head.bias, (1, 1))[..., :height, :width]
 
     def loss(self, logits: Tensor, truth: Emitters) -> Tensor:
         """Focal cross-entropy, the squared error as weight, per emitter (Lin et al. 2017; Li et al. 2020).

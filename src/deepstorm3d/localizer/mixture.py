@@ -17,6 +17,7 @@ from torch.nn import functional
 from ..emitters import Emitters, Localizations
 from ..maxima import highest_around
 from ..spec import Spec, quantity
+from .precision import conv2d_in_float32
 from .trunk import Trunk, conv_block
 
 __all__ = ["MixtureNetwork", "MixtureSpec"]
@@ -84,8 +85,7 @@ class MixtureNetwork(nn.Module):
             images = functional.pad(images, fill, mode="replicate")
         features = self.hidden(self.trunk(images))[..., :height, :width]
         # Half precision would round depth and position to several nm.
-        with torch.autocast(images.device.type, enabled=False):
-            return self.head(features.float())
+        return conv2d_in_float32(features, self.head.weight, self.head.bias, (0, 0))
 
     def loss(self, raw: Tensor, truth: Emitters) -> Tensor:
         """Count, position and map: negative log-likelihoods, per emitter.

@@ -1,19 +1,25 @@
-"""Half precision where the processor has it."""
+"""The precision of a network's convolutions: half where the processor has it, full where it is needed."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 
-__all__ = ["fast_bfloat16", "mixed_precision"]
+__all__ = ["conv2d_in_float32", "fast_bfloat16", "mixed_precision"]
 
 
 def fast_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 convolutions are faster than float32 ones on this device."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        # Cards before 2020 (compute capability below 8) only emulate bfloat16, slower than float32.
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
     # Without the instructions oneDNN emulates bfloat16, slower than float32.
     return device.type == "cpu" and _cpu_has_bfloat16()
 
@@ -29,3 +35,54 @@ def mixed_precision(device: torch.device, half_precision: bool) -> AbstractConte
     if half_precision and fast_bfloat16(device):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
+
+
+def conv2d_in_float32(images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
+    """`torch.nn.functional.conv2d` in float32, its gradients too: without autocast, and without TF32.
+
+    images: (B, C, H, W);  weight: (D, C, h, w);  bias: (D,) or None.  On NVIDIA cards from 2020 on torch
+    rounds what float32 convolutions multiply to 10 bits of mantissa (TF32) if it is not told otherwise: that
+    moves a position by about 1 nm.
+    """
+    with torch.autocast(images.device.type, enabled=False):
+        out = _Conv2dInFloat32.apply(images.float(), weight, bias, padding)
+    assert isinstance(out, Tensor)
+    return out
+
+
+class _Conv2dInFloat32(torch.autograd.Function):
+    """The gradients come after the forward pass has ended, so that a switch around it would miss them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]
+    ) -> Tensor:
+        ctx.save_for_backward(images, weight)
+        ctx.padding, ctx.bias = padding, None if bias is None else list(bias.shape)
+        with _without_tf32(images.device):
+            return functional.conv2d(images, weight, bias, padding=padding)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        images, weight = ctx.saved_tensors
+        wanted = [*ctx.needs_input_grad[:2], ctx.bias is not None and ctx.needs_input_grad[2]]
+        with _without_tf32(images.device):
+            found = torch.ops.aten.convolution_backward(
+                gradients[0], images, weight, ctx.bias, [1, 1], ctx.padding, [1, 1], False, [0, 0], 1, wanted
+            )
+        return (*found, None)
+
+
+@contextlib.contextmanager
+def _without_tf32(device: torch.device) -> Iterator[None]:
+    """Convolutions of this process multiply all 23 bits of the mantissa; afterwards as many as before."""
+    if device.type != "cuda":
+        yield
+        return
+    convolutions = torch.backends.cudnn.conv
+    before = convolutions.fp32_precision
+    convolutions.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        convolutions.fp32_precision = before

@@ -15,6 +15,7 @@ from ..emitters import Emitters, Localizations
 from ..spec import Spec, quantity
 from .grid import VoxelGrid
 from .peaks import centre_of_gravity, find_peaks
+from .precision import conv2d_in_float32
 
 __all__ = ["VoxelNetwork", "VoxelSpec", "smooth"]
 
@@ -115,12 +116,10 @@ def smooth(volume: Tensor) -> Tensor:
     steps = torch.arange(-3, 4, device=volume.device, dtype=volume.dtype)
     line = torch.exp(-0.5 * steps.square())
     # Three passes of seven taps, as two-dimensional convolutions, which are the fast ones everywhere.
-    with torch.autocast(volume.device.type, enabled=False):
-        flat = volume.reshape(batch * planes, 1, height, width)
-        flat = functional.conv2d(flat, line.view(1, 1, 1, 7), padding=(0, 3))
-        flat = functional.conv2d(flat, line.view(1, 1, 7, 1), padding=(3, 0))
-        deep = flat.reshape(batch, 1, planes, height * width)
-        deep = functional.conv2d(deep, line.view(1, 1, 7, 1), padding=(3, 0))
+    across, down = line.view(1, 1, 1, 7), line.view(1, 1, 7, 1)
+    flat = conv2d_in_float32(volume.reshape(batch * planes, 1, height, width), across, None, (0, 3))
+    flat = conv2d_in_float32(flat, down, None, (3, 0))
+    deep = conv2d_in_float32(flat.reshape(batch, 1, planes, height * width), down, None, (3, 0))
     return deep.view(batch, planes, height, width)
 
 

@@ -11,13 +11,21 @@ from torch import Tensor
 
 from ...emitters import Localizations
 from ...errors import InputError
+from ...fitting.joint import JointFit
+from ...localizer.voxel import VoxelSpec
+from ..experiment import Experiment
+from ..out_of_memory import is_out_of_memory
 from .pipeline import Pipeline
 
-__all__ = ["WithinMemory", "free_bytes"]
+__all__ = ["WithinMemory", "bytes_per_pixel", "free_bytes"]
 
-# What a pixel of a batch takes while the network works on it: 1,050 bytes on the CPU (96 channels, bfloat16),
-# taken twice for single precision, and again for the fit; and the share of the free memory a batch may have.
+# What a pixel of a batch takes at the least: 1,300 bytes while a network of 96 channels works on it, the rest for
+# photometry and for what a GPU's convolutions need beside; and the share of the free memory that a batch may have.
 _BYTES_PER_PIXEL, _SHARE = 4000, 0.5
+# Volumes of the voxel network, float32, that it and its maxima hold at a time (measured: 6.2 and 5.3).
+_VOLUMES = 7
+# Copies of a molecule's image and slopes, float32, that a step of the joint fit holds at a time.
+_COPIES = 4
 # Below this the margin of a tile is many times its core: more memory is what is needed then.
 _SMALLEST_TILE_PX = 96
 
@@ -47,15 +55,14 @@ class WithinMemory:
         """Localizations of frames (B, H, W) of photons; raises InputError where one tile does not fit."""
         if self._batch is None:
             free = free_bytes(self.pipeline.device)
-            pixels = photons.shape[1] * photons.shape[2]
+            bytes_of_frame = bytes_per_pixel(self.pipeline) * photons.shape[1] * photons.shape[2]
             # Where nothing is known, all of the block; it is made smaller when it does not fit.
-            room = len(photons) if free is None else int(_SHARE * free / (_BYTES_PER_PIXEL * pixels))
-            self._batch = max(1, room)
+            self._batch = max(1, len(photons) if free is None else int(_SHARE * free / bytes_of_frame))
         while True:
             try:
                 return self._in_batches(photons)
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 reason = str(error).partition("\n")[0]
             # Out of the handler: the exception's traceback would hold the very memory that is short.
@@ -87,6 +94,23 @@ class WithinMemory:
         self.on_message(f"out of memory: going on in tiles of {tile_px} px")
 
 
-def _out_of_memory(error: BaseException) -> bool:
-    """torch has a class for it on a GPU only; on the CPU its allocator says so in words."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+def bytes_per_pixel(pipeline: Pipeline) -> float:
+    """Memory that a camera pixel of a batch takes: of the network, and of the fit in the densest scene."""
+    experiment, fit = pipeline.experiment, pipeline.fit
+    network = experiment.network
+    needed = float(_BYTES_PER_PIXEL)
+    if isinstance(network, VoxelSpec):
+        needed = max(needed, _VOLUMES * 4.0 * network.planes * network.upsampling**2)
+    if isinstance(fit, JointFit):
+        unknowns = 4 + fit.fit_blur
+        needed += _densest(experiment) * _COPIES * 4 * unknowns * fit.whole.patch_px**2
+    return needed
+
+
+def _densest(experiment: Experiment) -> float:
+    """Molecules for each camera pixel in the scene that has the most of them."""
+    height, width = experiment.frame_px
+    area = torch.full((64,), height * width * experiment.microscope.pixel_um**2)
+    generator = torch.Generator().manual_seed(0)
+    drawn = [scene.emitters.count.draw(area, generator) for scene in experiment.scenes.values()]
+    return max(float(count.double().mean()) for count in drawn) / (height * width)

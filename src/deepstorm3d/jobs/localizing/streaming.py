@@ -24,7 +24,7 @@ _PIXELS = 2**18
 # With the fit a frame takes seconds where it is dense: smaller blocks, so that Ctrl-C and the progress keep up.
 _FITTED_PIXELS = 2**16
 # A GPU is only busy with many frames.
-_GPU_PIXELS = 2**23
+_GPU_PIXELS, _GPU_FITTED_PIXELS = 2**23, 2**22
 # Blocks read before they are needed: one while another is localized, one more for a disk that falters.
 _AHEAD = 2
 
@@ -52,7 +52,10 @@ def block_frames(size: tuple[int, int], device: torch.device, *, fitted: bool) -
 
     size: height and width of what is localized, px.
     """
-    pixels = _GPU_PIXELS if device.type == "cuda" else _FITTED_PIXELS if fitted else _PIXELS
+    if device.type == "cuda":
+        pixels = _GPU_FITTED_PIXELS if fitted else _GPU_PIXELS
+    else:
+        pixels = _FITTED_PIXELS if fitted else _PIXELS
     return max(1, pixels // (size[0] * size[1]))
 
 
