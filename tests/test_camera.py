@@ -18,10 +18,10 @@ from deepstorm3d.camera import (
     IdealCamera,
     MinimumSubtractedCamera,
     ScmosCamera,
-    crop_maps,
     load_maps,
     poisson,
 )
+from deepstorm3d.chip import middle_of
 from deepstorm3d.errors import InputError
 from deepstorm3d.localizer.localizer import stabilise
 
@@ -207,17 +207,17 @@ def test_scmos_maps_apply_pixel_by_pixel(tmp_path: Path) -> None:
 
 def test_a_map_of_another_size_than_the_frames_is_refused(tmp_path: Path) -> None:
     camera = ScmosCamera(baseline=map_file(tmp_path, "b", np.zeros((4, 5))))
-    with pytest.raises(InputError, match="4 × 5 pixels, the frames are 6 × 6"):
+    with pytest.raises(InputError, match=r"5 x 4 px \(width x height\), the frames are 6 x 6"):
         camera.to_photons(torch.zeros(1, 6, 6))
 
 
 def test_maps_are_cut_to_the_middle_of_the_chip(tmp_path: Path) -> None:
     values = np.arange(30.0).reshape(5, 6)
     camera = ScmosCamera(baseline=map_file(tmp_path, "b", values))
-    cropped = crop_maps(load_maps(camera), 3, 2)
+    cropped = middle_of(load_maps(camera), 3, 2)
     assert cropped["baseline"].tolist() == values[1:4, 2:4].tolist()
     with pytest.raises(InputError, match="smaller field"):
-        crop_maps(load_maps(camera), 7, 2)
+        middle_of(load_maps(camera), 7, 2)
 
 
 @pytest.mark.parametrize(

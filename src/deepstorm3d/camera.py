@@ -6,15 +6,14 @@ derivative of a draw is that of the Gaussian with the same mean and variance: se
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from .chip import Maps, Region, check_size, read_map, region_of
 from .draws import gamma, normal, uniform
 from .errors import InputError
 from .spec import Spec, quantity
@@ -26,13 +25,11 @@ __all__ = [
     "IdealCamera",
     "MinimumSubtractedCamera",
     "ScmosCamera",
-    "crop_maps",
     "load_maps",
+    "names_maps",
     "poisson",
     "variance_terms",
 ]
-
-Maps = Mapping[str, Tensor]
 
 SLOPE_FLOOR = 5.0
 """Photons below which the slope of a draw is held at its value there: it diverges at 0."""
@@ -106,7 +103,8 @@ class ScmosCamera(Spec):
     """sCMOS or CCD: Poisson photo-electrons, read noise, gain and baseline, alike or pixel by pixel.
 
     Each of baseline, gain and read noise is a number or the path of a .npy file with one value a
-    pixel (H, W) (`load_maps` reads them; Huang et al. 2013 for how they are measured).
+    pixel (H, W) (`load_maps` reads them; Huang et al. 2013 for how they are measured). Maps are of the pixels
+    that the frames show, or of more, and `region` says which of them the frames show.
     """
 
     kind: Literal["scmos"] = "scmos"
@@ -114,9 +112,16 @@ class ScmosCamera(Spec):
     gain: float | str = quantity(1.0, "ADU/e-", "counts per photo-electron; a number or a .npy map")
     read_noise: float | str = quantity(1.6, "e- rms", "read noise; a number or a .npy map")
     saturation: float = quantity(65535.0, "ADU", "greatest count a pixel can give", gt=0)
+    region: Region | None = quantity(
+        None, "px", "of the maps that the frames show: [x0, y0, x1, y1], x1 and y1 excluded; null: all of them"
+    )
 
     @model_validator(mode="after")
     def _numbers_make_sense(self) -> Self:
+        if self.region is not None:
+            x0, y0, x1, y1 = self.region
+            if not (0 <= x0 < x1 and 0 <= y0 < y1):
+                raise ValueError(f"region {list(self.region)} must be x0, y0, x1, y1 with x0 < x1 and y0 < y1")
         if not isinstance(self.gain, str) and self.gain <= 0:
             raise ValueError(f"gain must be above 0 ADU per electron, got {self.gain}")
         if not isinstance(self.read_noise, str) and self.read_noise < 0:
@@ -142,13 +147,8 @@ class ScmosCamera(Spec):
         maps = load_maps(self) if maps is None else maps
         values: list[float | Tensor] = []
         for name in ("baseline", "gain", "read_noise"):
-            value = maps[name].to(like) if name in maps else getattr(self, name)
-            if isinstance(value, Tensor) and value.shape != like.shape[-2:]:
-                raise InputError(
-                    f"the camera's {name} map is {value.shape[0]} × {value.shape[1]} pixels, the frames are "
-                    f"{like.shape[-2]} × {like.shape[-1]}; crop the map to the recorded region"
-                )
-            values.append(value)
+            values.append(maps[name].to(like) if name in maps else getattr(self, name))
+        check_size(maps, (like.shape[-2], like.shape[-1]))
         return values
 
 
@@ -217,71 +217,34 @@ Camera = Annotated[
 ]
 
 
+def names_maps(camera: Camera) -> list[str]:
+    """Those of baseline, gain and read noise for which the camera names a file."""
+    return [name for name in ("baseline", "gain", "read_noise") if isinstance(getattr(camera, name, 0), str)]
+
+
 def load_maps(camera: Camera) -> dict[str, Tensor]:
-    """The maps that a camera names by path, by field name, each (H, W) float32; {} where it names none.
+    """The maps that a camera names by path, cut to its region, by field name, (H, W) float32; {} without any.
 
     Raises InputError where a file is missing, is no .npy of two dimensions, holds a value that makes
-    no sense, or two maps differ in size.
+    no sense, two maps differ in size, or the region is not inside them.
     """
-    names = [name for name in ("baseline", "gain", "read_noise") if isinstance(getattr(camera, name, 0), str)]
-    maps = {name: _read_map(name, Path(getattr(camera, name))) for name in names}
+    maps = {name: read_map(name, Path(getattr(camera, name))) for name in names_maps(camera)}
     shapes = {name: tuple(values.shape) for name, values in maps.items()}
     if len(set(shapes.values())) > 1:
         raise InputError(f"the camera's maps differ in size: {shapes}; give maps of one region of the chip")
-    return maps
+    return region_of(maps, getattr(camera, "region", None))
 
 
-def _read_map(name: str, path: Path) -> Tensor:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            f"cannot read the camera's {name} map {path}: {error}; give a .npy file or a number"
-        ) from error
-    if (
-        not isinstance(values, np.ndarray)
-        or values.ndim != 2
-        or not values.size
-        or values.dtype.kind not in "fiu"
-    ):
-        raise InputError(
-            f"the camera's {name} map {path} is no array of numbers with two dimensions; save (H, W) with numpy"
-        )
-    least = float(values.min())
-    if not np.isfinite(values).all() or (name == "gain" and least <= 0) or (name == "read_noise" and least < 0):
-        raise InputError(
-            f"the camera's {name} map {path} has values that cannot be (least {least:g}); mend dead pixels"
-        )
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-
-
-def crop_maps(maps: Maps, height: int, width: int) -> dict[str, Tensor]:
-    """The middle (height, width) pixels of every map: what a simulated field smaller than the chip uses.
-
-    Raises InputError where a map is smaller than that.
-    """
-    cropped = {}
-    for name, values in maps.items():
-        rows, columns = values.shape
-        if rows < height or columns < width:
-            raise InputError(
-                f"the camera's {name} map is {rows} × {columns} pixels, the simulated field {height} × "
-                f"{width}; give a map of at least that size or a smaller field"
-            )
-        top, left = (rows - height) // 2, (columns - width) // 2
-        cropped[name] = values[top : top + height, left : left + width]
-    return cropped
-
-
-def variance_terms(camera: Camera) -> tuple[float, float]:
+def variance_terms(camera: Camera, maps: Maps | None = None) -> tuple[float, float]:
     """(excess, read variance) with which a pixel's variance is about excess·mean + read variance, photons².
 
-    Of a map its mean is taken. For minimum-subtracted frames the noise does not depend on the
-    baseline that `to_photons` leaves in, so the mean baseline is taken off.
+    maps: what `load_maps` returned; read from the files where left out. Of a map its mean is taken. For
+    minimum-subtracted frames the noise does not depend on the baseline that `to_photons` leaves in, so the mean
+    baseline is taken off.
     """
     match camera:
         case ScmosCamera(read_noise=noise):
-            maps = load_maps(camera)
+            maps = load_maps(camera) if maps is None else maps
             rms = maps["read_noise"] if "read_noise" in maps else torch.tensor(float(noise))
             return 1.0, float(rms.square().mean())
         case EmccdCamera(em_gain=em_gain, read_noise=noise):

@@ -19,7 +19,7 @@ from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.experiment import Experiment
 from deepstorm3d.jobs.localizing.excerpt import Excerpt
 from deepstorm3d.jobs.localizing.localize import localize_movie
-from deepstorm3d.jobs.localizing.pipeline import Pipeline, change_camera, load_pipeline
+from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.jobs.localizing.tiling import localize_in_tiles, tiles
 from deepstorm3d.jobs.presets import preset
 from deepstorm3d.jobs.training.train import build_localizer
@@ -189,15 +189,6 @@ def test_saturated_frames_are_counted_and_warned_of(model: ModelFile, tmp_path: 
     summary = localize_movie(Excerpt(tmp_path / "m.tif"), unrefined(model), tmp_path / "o.csv")
     assert summary.saturated_frames == 1
     assert "1 of 3 frames have saturated pixels" in summary.warnings[0]
-
-
-def test_a_camera_is_changed_by_key_and_a_wrong_key_is_named() -> None:
-    camera = preset("quickstart").camera
-    changed = change_camera(camera, ["baseline=100", "gain=2.5"])
-    assert changed.kind == "scmos"
-    assert torch.allclose(changed.to_photons(torch.tensor([[[350.0]]])), torch.tensor(100.0))
-    with pytest.raises(InputError, match="did you mean 'baseline'"):
-        change_camera(changed, ["basline=100"])
 
 
 def test_a_mask_for_a_model_that_has_its_own_is_refused(model: ModelFile, tmp_path: Path) -> None:

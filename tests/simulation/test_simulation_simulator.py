@@ -11,6 +11,7 @@ from torch import Tensor
 
 from deepstorm3d.camera import Camera, IdealCamera, ScmosCamera
 from deepstorm3d.emitters import Emitters
+from deepstorm3d.errors import InputError
 from deepstorm3d.optics.psf import Patches, patch_corner
 from deepstorm3d.simulation import EmitterPrior, Field, FixedCount, Simulator, UniformBackground
 
@@ -165,14 +166,17 @@ def test_frames_are_the_expected_light_with_noise_and_repeat_with_their_seed() -
     assert not torch.equal(counts, model(emitters, background, seeded(6)))
 
 
-def test_camera_maps_larger_than_the_field_are_cut_to_its_middle(tmp_path: Path) -> None:
-    chip = np.full((50, 60), 900.0)
-    chip[10:40, 10:50] = 100.0
+def test_of_larger_camera_maps_each_frame_shows_the_pixels_it_names(tmp_path: Path) -> None:
+    chip = np.arange(3000.0).reshape(50, 60)
     np.save(tmp_path / "baseline.npy", chip)
     model = simulator(ScmosCamera(baseline=str(tmp_path / "baseline.npy"), read_noise=0))
-    counts = model(Emitters.empty(), dark(), seeded())
-    assert counts.eq(100).all()
-    assert model.to_photons(counts).eq(0).all()
+    begin = torch.tensor([[0, 0], [20, 13]])
+    counts = model(Emitters.empty(), dark(2), seeded(), chip_px=begin)
+    assert counts[0].tolist() == chip[:30, :40].tolist()
+    assert counts[1].tolist() == chip[13:43, 20:].tolist()
+    assert model.to_photons(counts, begin).eq(0).all()
+    with pytest.raises(InputError, match="name the region"):
+        model(Emitters.empty(), dark(), seeded())
 
 
 def test_mistakes_in_the_program_are_refused() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..camera import Camera, MinimumSubtractedCamera
+from ..chip import Maps, middle_of
 from ..optics.tabulated import TabulatedPSF
 from ..simulation.backgrounds import Background, NoBackground, SuperGaussianBackground, UniformBackground
 from ..simulation.field import Field
@@ -20,7 +21,7 @@ from ..simulation.simulator import Simulator
 from ..supergaussian import random_super_gaussian
 from .signal import Light, LightModel, measure_light
 
-__all__ = ["SceneGuess", "SceneMatch", "match_scene", "simulate_guess"]
+__all__ = ["SceneGuess", "SceneMatch", "guess_photons", "match_scene", "simulate_guess"]
 
 _ROUNDS = 4
 # A uniform distribution of mean 1 and standard deviation s reaches from 1 − √3 s to 1 + √3 s.
@@ -131,15 +132,16 @@ def match_scene(
     model: LightModel,
     *,
     seed: int = 0,
+    maps: Maps | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SceneMatch:
     """Find density, brightness and background with which simulated frames measure like the real ones.
 
     photons: (B, H, W) real frames;  scene: gives depth, border, blur and the kind of background;  camera:
-    already estimated;  psf: tabulated.  The estimator of `measure_light` is applied to frames simulated with
-    its own result, and what it then is off by is taken off (indirect inference: Gouriéroux et al., J. Appl.
-    Econometrics 8:S85, 1993). That corrects for borders, few frames and the spread over frames, which its
-    formula leaves out.
+    already estimated;  psf: tabulated;  maps: of the camera, for the pixels of the real frames.
+    The estimator of `measure_light` is applied to frames simulated with its own result, and what it then is
+    off by is taken off (indirect inference: Gouriéroux et al., J. Appl. Econometrics 8:S85, 1993). That
+    corrects for borders, few frames and the spread over frames, which its formula leaves out.
     Raises InputError as `measure_light`.
     """
     pixel_area = psf.pixel_um**2
@@ -157,8 +159,8 @@ def match_scene(
     uneven = real.uneven
     for turn in range(_ROUNDS):
         on_progress(turn, _ROUNDS)
-        frames = simulate_guess(guess, scene, camera, psf, photons.shape, seed=seed)
-        seen = _measured(camera.to_photons(frames), model)
+        frames = simulate_guess(guess, scene, camera, psf, photons.shape, seed=seed, maps=maps)
+        seen = _measured(guess_photons(frames, camera, maps), model)
         uneven = seen.uneven
         moved = _corrected(guess, real, seen)
         # Half steps once it is near: a round's own noise is then averaged over rounds.
@@ -169,9 +171,19 @@ def match_scene(
 
 
 def simulate_guess(
-    guess: SceneGuess, scene: Scene, camera: Camera, psf: TabulatedPSF, shape: tuple[int, ...], *, seed: int
+    guess: SceneGuess,
+    scene: Scene,
+    camera: Camera,
+    psf: TabulatedPSF,
+    shape: tuple[int, ...],
+    *,
+    seed: int,
+    maps: Maps | None = None,
 ) -> Tensor:
-    """Counts of frames like those of a movie of shape (B, H, W), of at most 160 px and 24 to 320 of them."""
+    """Counts of frames like those of a movie of shape (B, H, W), of at most 160 px and 24 to 320 of them.
+
+    maps: of the camera, for the pixels of the movie; smaller frames are those of its middle.
+    """
     sides = [min(side, _LARGEST_PX) for side in shape[1:]]
     field = Field(sides[0], sides[1], psf.pixel_um)
     each = max(1.0, guess.density * sides[0] * sides[1] * psf.pixel_um**2)
@@ -179,10 +191,15 @@ def simulate_guess(
     frames = int(np.clip(min(4 * shape[0], affordable), _LEAST_FRAMES, _MOST_FRAMES))
     generator = torch.Generator().manual_seed(seed)
     there = guess.scene(scene)
-    simulator = Simulator(psf, guess.camera(camera), field)
+    simulator = Simulator(psf, guess.camera(camera), field, maps=middle_of(maps or {}, *field.size))
     emitters = there.emitters.draw(frames, field, generator)
     with torch.no_grad():
         return simulator(emitters, there.background.draw(frames, field, generator), generator)
+
+
+def guess_photons(counts: Tensor, camera: Camera, maps: Maps | None = None) -> Tensor:
+    """Photons of frames (B, H, W) of `simulate_guess`."""
+    return camera.to_photons(counts, middle_of(maps or {}, *counts.shape[1:]))
 
 
 def _measured(photons: Tensor, model: LightModel) -> _Measured:

@@ -74,6 +74,8 @@ def localize(
     excerpt = Excerpt(movie, frame_range(frames), region(roi), prepared, partial, follow)
     recipe = Recipe(model, mask, tuple(camera or ()), threshold, method, refine, chosen_device(device))
     pipeline = recipe.load()
+    for sentence in pipeline.told:
+        say(sentence)
     if preview is not None:
         folder = out.with_name(f"{out.name}.preview")
         for line in preview_movie(excerpt, pipeline, folder, frames=preview).lines:

@@ -42,7 +42,8 @@ CameraValues = Annotated[
         "--camera",
         metavar="KEY=VALUE",
         help="Your camera where it is not the experiment's: baseline=100 (ADU), gain=0.45 (ADU/e-), "
-        "read_noise=1.6 (e-); repeatable.",
+        "read_noise=1.6 (e-), region=[x0,y0,x1,y1] (of its maps, as stored); repeatable. Of an ideal camera "
+        "what is not named stays ideal: baseline 0, gain 1, no read noise.",
     ),
 ]
 Threshold = Annotated[

@@ -12,7 +12,7 @@ import yaml
 from pydantic import model_validator
 from torch import Tensor
 
-from ..camera import Camera, IdealCamera
+from ..camera import Camera, IdealCamera, names_maps
 from ..errors import InputError
 from ..io.masks import mask_sha256, read_mask
 from ..io.psfs import psf_sha256, read_psf
@@ -111,7 +111,7 @@ class Experiment(Spec):
 def read_experiment(path: Path, assignments: Sequence[str] = ()) -> Experiment:
     """Read an experiment file and apply ``a.b=value`` assignments.
 
-    Files of a mask or a PSF named by a relative path are looked for beside the experiment file.
+    Files of a mask, a PSF or camera maps named by a relative path are looked for beside the experiment file.
     Raises InputError naming the file, the key and the allowed range.
     """
     try:
@@ -128,8 +128,12 @@ def read_experiment(path: Path, assignments: Sequence[str] = ()) -> Experiment:
 
 
 def with_files_beside(experiment: Experiment, folder: Path) -> Experiment:
-    """The experiment naming its mask file and its PSF file in a folder, where they lie there."""
-    mask, measured = experiment.mask, experiment.psf.measured
+    """The experiment naming its mask, its PSF and its camera's maps in a folder, where they lie there."""
+    mask, measured, camera = experiment.mask, experiment.psf.measured, experiment.camera
+    there = {name: folder / getattr(camera, name) for name in names_maps(camera)}
+    found = {name: str(path) for name, path in there.items() if path.exists()}
+    if found:
+        experiment = experiment.with_(camera=camera.with_(**found))
     if isinstance(mask, FileMask) and mask.path and (folder / mask.path).exists():
         experiment = experiment.with_(mask=mask.with_(path=str(folder / mask.path)))
     if measured.path and (folder / measured.path).exists():

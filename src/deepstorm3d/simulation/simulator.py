@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ..camera import Camera, crop_maps, load_maps
+from ..camera import Camera, load_maps
+from ..chip import Maps, check_size, places_of
 from ..emitters import Emitters
 from ..optics.assembly import Assembly
 from ..optics.moved import patches_in_part
@@ -23,22 +24,38 @@ class Simulator(nn.Module):
     """What the camera sees of emitters in a field.
 
     psf, camera: as given;  field: whose pixels must have the PSF's size;  chunk: emitters computed at a
-    time, which bounds the memory (None: 128 on a processor, to stay in its cache; 1024 on a GPU).
-    Maps of a camera larger than the field are cut to its middle.
+    time, which bounds the memory (None: 128 on a processor, to stay in its cache; 1024 on a GPU);  maps: of the
+    camera (None: read from the files that it names). They are of the field's pixels, or larger, and each frame
+    then says at which of their pixels it begins (chip_px).
     """
 
-    def __init__(self, psf: PSF, camera: Camera, field: Field, chunk: int | None = None) -> None:
+    def __init__(
+        self, psf: PSF, camera: Camera, field: Field, chunk: int | None = None, maps: Maps | None = None
+    ) -> None:
         super().__init__()
         if abs(psf.pixel_um - field.pixel_um) > 1e-6 * field.pixel_um:
             raise ValueError(f"the PSF's pixels are {psf.pixel_um} µm wide, the field's {field.pixel_um} µm")
         self.psf, self.camera, self.field, self.chunk = psf, camera, field, chunk
-        for name, values in crop_maps(load_maps(camera), *field.size).items():
+        for name, values in (load_maps(camera) if maps is None else maps).items():
             self.register_buffer(f"camera_{name}", values, persistent=False)
 
     @property
     def camera_maps(self) -> dict[str, Tensor]:
-        """The camera's maps for the pixels of the field, by name; {} where it has none."""
+        """The camera's maps, whole, by name; {} where it has none."""
         return {name.removeprefix("camera_"): values for name, values in self.named_buffers(recurse=False)}
+
+    @property
+    def chip_size(self) -> tuple[int, int] | None:
+        """Height and width of the camera's maps, px; None where it has none."""
+        for values in self.camera_maps.values():
+            return values.shape[0], values.shape[1]
+        return None
+
+    def _maps_at(self, chip_px: Tensor | None) -> Maps:
+        if chip_px is not None:
+            return places_of(self.camera_maps, chip_px, *self.field.size)
+        check_size(self.camera_maps, self.field.size, "the simulated frames")
+        return self.camera_maps
 
     def expected(self, emitters: Emitters, background: Tensor, begin_px: Tensor | None = None) -> Tensor:
         """Mean photons per pixel.
@@ -81,11 +98,16 @@ class Simulator(nn.Module):
         background: Tensor,
         generator: torch.Generator,
         begin_px: Tensor | None = None,
+        chip_px: Tensor | None = None,
     ) -> Tensor:
-        """Counts (B, H, W) of one exposure; arguments as for `expected`."""
-        photons = self.expected(emitters, background, begin_px)
-        return self.camera.expose(photons, generator, self.camera_maps)
+        """Counts (B, H, W) of one exposure; arguments as for `expected`.
 
-    def to_photons(self, counts: Tensor) -> Tensor:
-        """Photons that counts of this camera and field stand for; both (B, H, W)."""
-        return self.camera.to_photons(counts, self.camera_maps)
+        chip_px: (B, 2) int64, column and row of the camera's maps at which each frame begins (None: they are of
+        the field's size).  Raises InputError where they are not.
+        """
+        maps = self._maps_at(chip_px)
+        return self.camera.expose(self.expected(emitters, background, begin_px), generator, maps)
+
+    def to_photons(self, counts: Tensor, chip_px: Tensor | None = None) -> Tensor:
+        """Photons that counts of this camera and field stand for; both (B, H, W);  chip_px: as in `forward`."""
+        return self.camera.to_photons(counts, self._maps_at(chip_px))

@@ -32,16 +32,25 @@ class FrameSampler(nn.Module):
     simulator: the image model of the crop;  scenes: what the crops may show. Where the image model has
     parameters (a mask that learns), the frames carry gradients to them.
     roam_px: height and width of the field that crops come from, each from anywhere in it (None: it is the same
+    everywhere);  field_px: column and row of the PSF's own field at which it begins (None: the PSF is the same
     everywhere).
+    Where the camera has maps, each crop shows other pixels of them: roam_px then has their size, and the crop
+    lies at the same place of the maps and of the PSF's field. A network so meets the noise of all pixels, and
+    none of them always at the same place of its crop.
     """
 
     def __init__(
-        self, simulator: Simulator, scenes: Sequence[Scene], roam_px: tuple[int, int] | None = None
+        self,
+        simulator: Simulator,
+        scenes: Sequence[Scene],
+        roam_px: tuple[int, int] | None = None,
+        field_px: tuple[int, int] | None = (0, 0),
     ) -> None:
         super().__init__()
         if not scenes:
             raise ValueError("a sampler needs at least one scene")
         self.simulator, self.scenes, self.roam_px = simulator, tuple(scenes), roam_px
+        self.field_px = field_px
 
     def draw(self, frames: int, generator: torch.Generator) -> Batch:
         """A batch of `frames` crops, on the generator's device."""
@@ -64,12 +73,17 @@ class FrameSampler(nn.Module):
         field = self.simulator.field
         emitters = scene.emitters.draw(frames, field, generator)
         background = scene.background.draw(frames, field, generator)
-        counts = self.simulator(emitters, background, generator, self._begin(frames, generator))
+        begin = self._begin(frames, generator)
+        on_chip = None if self.simulator.chip_size is None else begin
+        in_field = None
+        if begin is not None and self.field_px is not None:
+            in_field = begin + begin.new_tensor(self.field_px)
+        counts = self.simulator(emitters, background, generator, in_field, on_chip)
         labels = scene.emitters.labelled(emitters) & _inside(emitters, field.size, field.pixel_um)
         truth = emitters.select(labels)
         # Only some scenes draw a blur; a label needs none, and tables must agree to be joined.
         return Batch(
-            self.simulator.to_photons(counts),
+            self.simulator.to_photons(counts, on_chip),
             Emitters(xyz=truth.xyz, frame=truth.frame, photons=truth.photons, id=truth.id),
         )
 

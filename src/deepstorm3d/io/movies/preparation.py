@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ...errors import InputError
 from ...spec import Spec, quantity
@@ -34,6 +35,12 @@ class Prepared(Spec):
         "none", "", "of each pixel over a window of frames: none, minimum or median"
     )
     window: int = quantity(500, "frames", "over which minimum or median are taken", ge=2)
+
+    def turned(self, values: Tensor) -> Tensor:
+        """Values of the stored frames' pixels (..., H, W) as those of the prepared frames."""
+        values = values.mT if self.transpose else values
+        axes = [axis for axis, kind in ((-1, "horizontal"), (-2, "vertical")) if self.flip in (kind, "both")]
+        return values.flip(axes).contiguous()
 
     def final(self, frames: int) -> int:
         """Of a movie that grows and has `frames` frames now: how many are prepared as they will be in the end.

@@ -70,8 +70,9 @@ def scan_stack(
             f"a step of {step_um:g} µm is no stack; give the travel from plane to plane (--step-um)"
         )
     with excerpt.open() as source:
+        maps = source.maps_of(experiment.camera)
         counts = source.read(source.span[0], source.last)
-    planes = experiment.camera.to_photons(torch.from_numpy(counts.astype(np.float32)))
+    planes = experiment.camera.to_photons(torch.from_numpy(counts.astype(np.float32)), maps)
     scan = _scan(planes, experiment, step_um, first_focus_um)
     spots = sorted(scan_spots(scan, on_progress=on_progress), key=lambda spot: spot.xyz[2])
     xyz = np.array([spot.xyz for spot in spots]).reshape(-1, 3)

@@ -16,6 +16,7 @@ from ...calibration.beads import find_beads
 from ...calibration.images import BeadImages, Moves
 from ...calibration.order import distance_of_slices, jumps, order_ratio
 from ...camera import Camera, load_maps, variance_terms
+from ...chip import check_size
 from ...errors import InputError
 from ...fitting.likelihood import Likelihood
 from ...io.movies import open_movie
@@ -149,6 +150,7 @@ class _Stack:
         with open_movie(path) as movie:
             self.frames, self.height, self.width = movie.shape
             self.whole_numbers = movie.dtype.kind in "iu"
+        check_size(self.maps, (self.height, self.width), f"the slices of {path.name}")
         if self.frames % self.each:
             raise InputError(
                 f"{path}: {self.frames} frames are no multiple of the {self.each} frames of a slice "
@@ -207,7 +209,7 @@ class _Stack:
                 box = (slice(row - half, row + half + 1), slice(column - half, column + half + 1))
                 images[bead, slice_] += photons[box]
                 weight[bead, slice_] *= free[box]
-        excess, variance = variance_terms(self.camera)
+        excess, variance = variance_terms(self.camera, self.maps)
         anything_full = bool((weight == 0).any())
         return Likelihood(
             images.flatten(0, 1),

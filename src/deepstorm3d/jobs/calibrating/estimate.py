@@ -15,9 +15,10 @@ from ...analysis.figures.likeness import likeness_figure
 from ...analysis.likeness import Likeness, compare_frames
 from ...calibration.camera_match import CameraMatch, match_camera, noise_over_field
 from ...calibration.noise import DarkLevel, dark_level
-from ...calibration.scene_match import SceneMatch, match_scene, simulate_guess
+from ...calibration.scene_match import SceneMatch, guess_photons, match_scene, simulate_guess
 from ...calibration.signal import LightModel, measure_light
 from ...camera import Camera, EmccdCamera, MinimumSubtractedCamera, variance_terms
+from ...chip import Maps
 from ...errors import InputError
 from ...io.movies import open_movie
 from ...io.parts import claim_name
@@ -93,19 +94,19 @@ def estimate_movie(
         with excerpt.open() as source:
             source.check_against(pipeline)
     seed = experiment.seed if seed is None else seed
-    counts, whole = _sample(excerpt, experiment.microscope.pixel_um)
+    counts, whole, maps = _sample(excerpt, experiment)
     level = None if dark is None else _dark_level(dark)
     camera = match_camera(counts, experiment.camera, dark=level, baseline=baseline, whole=whole)
     chosen = experiment.scene(scene)
     psf = _psf(experiment, chosen)
-    photons = camera.camera.to_photons(counts)
+    photons = camera.camera.to_photons(counts, maps)
     if isinstance(camera.camera, MinimumSubtractedCamera):
         # How noisy the dark pixels are is known once it is known how much of the light is molecules.
         light = measure_light(photons, _light_model(psf, chosen, camera.camera, experiment))
         quieter = noise_over_field(counts, camera.camera, light.background)
         camera = replace(camera, camera=quieter)
     found, used, notes = _scene(
-        photons, chosen, camera.camera, psf, experiment, seed=seed, on_progress=on_progress
+        photons, chosen, camera.camera, psf, experiment, maps=maps, seed=seed, on_progress=on_progress
     )
     if pipeline is not None:
         by_model = found_light(
@@ -115,6 +116,7 @@ def estimate_movie(
             camera.camera,
             pipeline,
             psf,
+            maps=maps,
             seed=seed + 2 * _SEED,
             on_progress=on_progress,
         )
@@ -122,11 +124,12 @@ def estimate_movie(
         found, notes = by_model.taken_into(found), [*notes, by_model.in_words()]
     final = estimated_experiment(experiment, scene, used, found.guess, camera.camera)
     simulated = simulate_guess(
-        found.guess, used, camera.camera, psf, tuple(counts.shape), seed=seed + _SEED + 1
+        found.guess, used, camera.camera, psf, tuple(counts.shape), seed=seed + _SEED + 1, maps=maps
     )
+    simulated = guess_photons(simulated, camera.camera, maps)
     write_experiment(final, out)
     title = f"{excerpt.movie.name} beside frames simulated with {out.name}"
-    likeness = _draw(counts, simulated, camera, experiment.microscope.pixel_um, picture, title)
+    likeness = _draw(photons, simulated, camera, experiment.microscope.pixel_um, picture, title)
     warnings = [*camera.warnings, *_doubts(found, final.scene(scene).emitters)]
     complaints = likeness.complaints()
     if complaints:
@@ -144,10 +147,10 @@ def estimate_movie(
 
 
 def _draw(
-    counts: Tensor, simulated: Tensor, camera: CameraMatch, pixel_um: float, picture: Path, title: str
+    photons: Tensor, simulated: Tensor, camera: CameraMatch, pixel_um: float, picture: Path, title: str
 ) -> Likeness:
-    """How alike real and simulated counts (B, H, W) are, and the picture of both."""
-    real, made = (camera.camera.to_photons(each).double().numpy() for each in (counts, simulated))
+    """How alike real and simulated photons (B, H, W) are, and the picture of both."""
+    real, made = (each.double().numpy() for each in (photons, simulated))
     likeness, line = compare_frames(real, made), camera.line
     likeness_figure(
         real,
@@ -162,10 +165,11 @@ def _draw(
     return likeness
 
 
-def _sample(excerpt: Excerpt, pixel_um: float) -> tuple[Tensor, bool]:
-    """Frames spread evenly over the excerpt, (B, H, W) float32, and whether the file holds whole numbers."""
+def _sample(excerpt: Excerpt, experiment: Experiment) -> tuple[Tensor, bool, Maps]:
+    """Frames spread evenly over the excerpt, (B, H, W) float32; whether they are whole; their maps."""
     with excerpt.open() as source:
-        _check_pixel(source, pixel_um)
+        _check_pixel(source, experiment.microscope.pixel_um)
+        maps = source.maps_of(experiment.camera)
         height, width = source.size
         first, last = source.span[0], source.last
         most = int(np.clip(_SAMPLE_PIXELS // (height * width), 1, _SAMPLE_FRAMES))
@@ -175,7 +179,7 @@ def _sample(excerpt: Excerpt, pixel_um: float) -> tuple[Tensor, bool]:
             raise InputError(f"{excerpt.movie}: none of these frames can be read")
         frames = [source.read(n, n + 1) for n in inside]
     stack = np.concatenate(frames)
-    return torch.from_numpy(stack.astype(np.float32)), stack.dtype.kind in "iu"
+    return torch.from_numpy(stack.astype(np.float32)), stack.dtype.kind in "iu", maps
 
 
 def _dark_level(dark: Path) -> DarkLevel:
@@ -229,6 +233,7 @@ def _scene(
     psf: TabulatedPSF,
     experiment: Experiment,
     *,
+    maps: Maps,
     seed: int,
     on_progress: Callable[[int, int], None],
 ) -> tuple[SceneMatch, Scene, list[str]]:
@@ -236,7 +241,9 @@ def _scene(
     model = _light_model(psf, scene, camera, experiment)
 
     def match(like: Scene) -> SceneMatch:
-        return match_scene(photons, like, camera, psf, model, seed=seed + _SEED, on_progress=on_progress)
+        return match_scene(
+            photons, like, camera, psf, model, seed=seed + _SEED, maps=maps, on_progress=on_progress
+        )
 
     subtracted = isinstance(camera, MinimumSubtractedCamera)
     if isinstance(scene.background, NoBackground) and not subtracted:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ...calibration.found_photons import photons_family
 from ...calibration.scene_match import SceneGuess, SceneMatch
-from ...camera import Camera, load_maps
+from ...camera import Camera
+from ...chip import Maps
 from ...emitters import Emitters, Localizations
 from ...errors import InputError
 from ...optics.tabulated import TabulatedPSF
@@ -98,18 +99,22 @@ def found_light(
     psf: TabulatedPSF,
     *,
     seed: int,
+    maps: Maps | None = None,
     on_progress: OnProgress = lambda done, total: None,
 ) -> FoundLight:
     """Density and photons by localizing frames, corrected by localizing simulated ones.
 
     photons: (B, H, W) frames;  guess: by pixel values, of which the changes from frame to frame and the floor
-    of the background stay;  camera: of the movie;  psf: of the simulation.
+    of the background stay;  camera: of the movie;  psf: of the simulation;  maps: of the camera.
     Density, photons, their spread and the background: what the model misses, invents and mismeasures in frames
     that are simulated with the result is taken off. Optics, blur and depths are taken as true.
     Raises InputError where fewer than thirty molecules are found.
     """
     total = _ROUNDS + 1
-    pipeline = replace(pipeline, camera=camera, maps=load_maps(camera))
+    maps = maps or {}
+    pipeline = replace(
+        pipeline, camera=camera, maps={name: values.to(pipeline.device) for name, values in maps.items()}
+    )
     on_progress(0, total)
     numbers = np.unique(np.linspace(0, len(photons) - 1, min(_MOST_FRAMES, len(photons))).round().astype(int))
     field = Field(photons.shape[1], photons.shape[2], psf.pixel_um)
@@ -133,7 +138,7 @@ def found_light(
         each = _expected(own, like, field, seed) / own.density
         if turn == 0:
             own = replace(own, density=len(real) / len(numbers) / each)
-        truth, counts = _simulated(own, like, camera, psf, field, seed + turn)
+        truth, counts = _simulated(own, like, Simulator(psf, own.camera(camera), field, maps=maps), seed + turn)
         made = _localized(pipeline, pipeline.to_photons(counts), field)
         there = truth.select(_inside(truth.xyz, field))
         if len(made) < _FEWEST or len(there) < _FEWEST:
@@ -190,13 +195,11 @@ def _expected(guess: SceneGuess, like: Scene, field: Field, seed: int) -> float:
     return max(int(_inside(drawn.xyz, field).sum()), 1) / 200
 
 
-def _simulated(
-    guess: SceneGuess, like: Scene, camera: Camera, psf: TabulatedPSF, field: Field, seed: int
-) -> tuple[Emitters, Tensor]:
+def _simulated(guess: SceneGuess, like: Scene, simulator: Simulator, seed: int) -> tuple[Emitters, Tensor]:
     """What is in simulated frames, and their counts (B, H, W)."""
     generator = torch.Generator().manual_seed(seed)
     there = guess.scene(like)
-    truth = there.emitters.draw(_SIMULATED, field, generator)
+    truth = there.emitters.draw(_SIMULATED, simulator.field, generator)
     with torch.no_grad():
-        background = there.background.draw(_SIMULATED, field, generator)
-        return truth, Simulator(psf, guess.camera(camera), field)(truth, background, generator)
+        background = there.background.draw(_SIMULATED, simulator.field, generator)
+        return truth, simulator(truth, background, generator)

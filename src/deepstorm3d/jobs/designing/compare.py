@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor
 from ...analysis.figures.compare import comparison_figure
 from ...analysis.matching import field_edges, match
 from ...analysis.metrics import score
+from ...camera import load_maps
+from ...chip import middle_of
 from ...errors import InputError
 from ...io.masks import mask_sha256, read_mask, write_mask
 from ...localizer.modelfile import load_model_file
@@ -192,7 +194,10 @@ def _judge(pipeline: Pipeline, contender: Contender, seed: int, density: float) 
     )
     truth = prior.draw(frames, field, generator)
     background = scene.background.draw(frames, field, generator)
-    simulator = Simulator(_exact(experiment, contender.phase), experiment.camera, field)
+    # Maps may be of more pixels than these frames, which stand for no certain place: the middle of them serves.
+    maps = middle_of(load_maps(experiment.camera), *field.size)
+    simulator = Simulator(_exact(experiment, contender.phase), experiment.camera, field, maps=maps)
+    pipeline = replace(pipeline, maps={name: values.to(pipeline.device) for name, values in maps.items()})
     photons = simulator.to_photons(simulator(truth, background, generator)).to(pipeline.device)
     found = pipeline.localize(photons).to("cpu")
     figures = score(

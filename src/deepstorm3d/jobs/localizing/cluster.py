@@ -126,7 +126,7 @@ class _Bench:
             recipe = recipe.on(f"cuda:{_number() % torch.cuda.device_count()}")
         self._open = ExitStack()
         self.source: OpenExcerpt = self._open.enter_context(excerpt.open())
-        self.localize = WithinMemory(recipe.load().cut(self.source.roi))
+        self.localize = WithinMemory(self.source.at_work(recipe.load()))
 
 
 _bench = functools.lru_cache(maxsize=1)(_Bench)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
+from torch import Tensor
 
+from ...camera import Camera, load_maps
+from ...chip import Maps, Region
 from ...errors import InputError
 from ...io.movies import Movie, open_movie, readable_ranges
 from ...io.movies.followed_movie import FollowedMovie
 from ...io.movies.preparation import Prepared, prepare
+from ..companions import field_begin, prepared_maps, region_named
 from .pipeline import Pipeline
 from .streaming import Block, blocks_of
 
@@ -22,7 +26,7 @@ __all__ = ["Excerpt", "OpenExcerpt", "Roi"]
 # Relative difference of pixel sizes that is taken for rounding in a file's header.
 _PIXEL_TOLERANCE = 0.02
 
-Roi = tuple[int, int, int, int]
+Roi = Region
 AS_STORED = Prepared()
 
 
@@ -103,6 +107,27 @@ class OpenExcerpt:
         x0, y0, x1, y1 = self.roi
         return self.movie.read(start, stop)[:, y0:y1, x0:x1]
 
+    def maps_of(self, camera: Camera) -> dict[str, Tensor]:
+        """The camera's maps for the pixels of the region, turned as the frames are; {} where it has none.
+
+        Raises InputError where the maps are not of the movie's frames.
+        """
+        x0, y0, x1, y1 = self.roi
+        return {name: values[y0:y1, x0:x1] for name, values in self._turned(load_maps(camera)).items()}
+
+    def at_work(self, pipeline: Pipeline) -> Pipeline:
+        """The pipeline for the region: its part of the camera's maps, turned as the frames are, and of the PSF.
+
+        Raises InputError where the maps are not of the movie's frames.
+        """
+        field, size = pipeline.experiment.psf.field, self.movie.shape[1:]
+        begin = field_begin(field, region_named(pipeline.camera), self.excerpt.prepared, size)
+        whole = replace(pipeline.begun_at(begin), maps=self._turned(pipeline.maps))
+        return whole.cut(self.roi)
+
+    def _turned(self, maps: Maps) -> dict[str, Tensor]:
+        return prepared_maps(maps, self.excerpt.prepared, self.movie.shape[1:])
+
     def blocks(
         self, frames: int, start: int, should_stop: Callable[[], bool] = lambda: False
     ) -> Iterator[Block]:
@@ -146,6 +171,7 @@ class OpenExcerpt:
                 f"for {1000 * pixel_um:.1f} nm: train a model for this pixel size, or correct the file's "
                 "header if it is wrong"
             )
+        self._turned(pipeline.maps)
         height, width = self.size
         if min(height, width) < pipeline.extent_px:
             raise InputError(

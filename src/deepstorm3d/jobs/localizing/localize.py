@@ -145,7 +145,7 @@ def _here(
     on_message: Callable[[str], None],
 ) -> Iterator[Found]:
     """Localize the blocks in this process, the next ones read meanwhile."""
-    localize = WithinMemory(pipeline.cut(source.roi), on_message)
+    localize = WithinMemory(source.at_work(pipeline), on_message)
 
     def read(block: Block) -> NDArray[Any]:
         with times.of("reading"):

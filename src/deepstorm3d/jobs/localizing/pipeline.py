@@ -6,13 +6,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from ...camera import Camera, load_maps, variance_terms
+from ...chip import Region
 from ...emitters import Localizations
 from ...errors import InputError
 from ...fitting.joint import JointFit
@@ -29,12 +28,13 @@ from ...optics.masks import FileMask
 from ...optics.model import extent_px, tabulate
 from ...optics.moved import MovedPSF, part_of
 from ...optics.tabulated import TabulatedPSF
-from ...spec import Spec, spec_from_mapping
+from ...spec import spec_from_mapping
 from ..experiment import Experiment, psf_source
+from .camera_change import assumed_values, change_camera
 from .fits import Method, build_fit
 from .tiling import TILE_PX, Tile, localize_in_tiles
 
-__all__ = ["Pipeline", "change_camera", "experiment_of", "load_pipeline"]
+__all__ = ["Pipeline", "experiment_of", "load_pipeline"]
 
 # Patch for photometry and bounds: the tails beyond it are weaker than the noise of the background.
 _PHOTOMETRY_PATCH_PX = 61
@@ -48,10 +48,11 @@ class Pipeline:
     """Network, image model and camera of one model, on one device.
 
     experiment: what the model was trained for;  localizer: proposes positions;  psf: measures photons
-    and bounds;  camera: of the movie at hand;  maps: its maps, cut to the region localized;
+    and bounds;  camera: of the movie at hand;  maps: its maps, of the stored frames' pixels until
+    `OpenExcerpt.at_work` has them turned and cut as those to be localized;
     extent_px: side of the square that holds most of the PSF's light;  method: who proposes molecules;
     fit: what makes the proposals exact (None: the network's list as it is);  tile_px: frames are cut into tiles
-    of this size, besides their overlap.
+    of this size, besides their overlap;  told: what was assumed to put it together, in words.
     """
 
     experiment: Experiment
@@ -63,15 +64,20 @@ class Pipeline:
     method: Method = "network"
     fit: JointFit | SingleFit | None = None
     tile_px: int = TILE_PX
+    told: tuple[str, ...] = ()
 
-    def cut(self, roi: tuple[int, int, int, int]) -> Pipeline:
-        """The same for a region x0, y0, x1, y1 (px, half open) of the chip: its part of maps and PSF."""
+    def cut(self, roi: Region) -> Pipeline:
+        """The same for a region x0, y0, x1, y1 (px, half open) of the frames: its part of maps and PSF."""
         x0, y0, x1, y1 = roi
+        maps = {name: values[y0:y1, x0:x1] for name, values in self.maps.items()}
+        return dataclasses.replace(self.begun_at((x0, y0)), maps=maps)
+
+    def begun_at(self, begin_px: tuple[int, int]) -> Pipeline:
+        """The same for frames that begin at a column and row of the field over which the PSF changes."""
         return dataclasses.replace(
             self,
-            maps={name: values[y0:y1, x0:x1] for name, values in self.maps.items()},
-            psf=part_of(self.psf, (x0, y0)),
-            fit=None if self.fit is None else self.fit.in_part((x0, y0)),
+            psf=part_of(self.psf, begin_px),
+            fit=None if self.fit is None else self.fit.in_part(begin_px),
         )
 
     @property
@@ -111,7 +117,7 @@ class Pipeline:
 
         tile: the part of the field that the frames show, if not all of it.
         """
-        excess, read_variance = variance_terms(self.camera)
+        excess, read_variance = variance_terms(self.camera, self.maps)
         if "read_noise" not in self.maps:
             return Likelihood(frames, excess, read_variance)
         noise = self.maps["read_noise"]
@@ -122,7 +128,7 @@ class Pipeline:
     @torch.no_grad()
     def photometry(self, found: Localizations, photons: Tensor, weight: Tensor | None = None) -> Photometry:
         """Photons and background at the found positions; see `fit_photometry`."""
-        excess, read_variance = variance_terms(self.camera)
+        excess, read_variance = variance_terms(self.camera, self.maps)
         return fit_photometry(
             self.psf, found.xyz, found.frame, photons, weight=weight, excess=excess, read_variance=read_variance
         )
@@ -142,7 +148,7 @@ class Pipeline:
         found = dataclasses.replace(found, background=light.background, fit_quality=light.chi_square)
         if found.sigma_source != "none":
             return found
-        excess, read_variance = variance_terms(self.camera)
+        excess, read_variance = variance_terms(self.camera, self.maps)
         # Read noise acts on the bound as that many more photons of background.
         floor = (light.background + read_variance / excess).clamp(min=0.1)
         bounds = [
@@ -222,30 +228,5 @@ def load_pipeline(
         extent_px=extent_px(psf, experiment.z_um),
         method=method,
         fit=build_fit(experiment, source, method, device, likely=_LIKELY_SHARE * least) if refine else None,
+        told=assumed_values(experiment.camera, chosen, camera),
     )
-
-
-def change_camera(camera: Camera, assignments: Sequence[str]) -> Camera:
-    """A camera with ``key=value`` changes; ``kind=…`` starts from that kind's defaults.
-
-    Raises InputError naming the key and what is allowed.
-    """
-    if not assignments:
-        return camera
-    values: dict[str, Any] = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals:
-            raise InputError(f"--camera {assignment}: write key=value, for example baseline=100")
-        values[key.strip()] = yaml.safe_load(text)
-    kind = values.get("kind", camera.kind)
-    # An ideal camera has neither gain nor baseline: who names one means a camera that does.
-    if kind == "ideal" and {"gain", "baseline", "read_noise"} & set(values):
-        kind = "scmos"
-    base = camera.to_mapping() if kind == camera.kind else {}
-    mapping = {"camera": {**base, **values, "kind": kind}}
-    return spec_from_mapping(_CameraChange, mapping, source="--camera").camera
-
-
-class _CameraChange(Spec):
-    camera: Camera

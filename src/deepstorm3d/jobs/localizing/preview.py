@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...analysis.figures import histogram_figure
+from ...camera import names_maps
 from ...simulation.field import Field
 from ...simulation.simulator import Simulator
 from .excerpt import Excerpt
@@ -44,7 +45,7 @@ def preview_movie(excerpt: Excerpt, pipeline: Pipeline, out_dir: Path, *, frames
     seen = []
     with excerpt.open() as source:
         source.check_against(pipeline)
-        pipeline = pipeline.cut(source.roi)
+        pipeline = source.at_work(pipeline)
         for number in np.unique(
             np.linspace(source.span[0], source.last - 1, frames).round().astype(int)
         ).tolist():
@@ -70,8 +71,12 @@ def simulated_like(pipeline: Pipeline, frames: Tensor) -> Tensor:
     """As many frames of the same size as the model was trained on: photons (B, H, W)."""
     generator = torch.Generator().manual_seed(0)
     field = Field(frames.shape[1], frames.shape[2], pipeline.experiment.microscope.pixel_um)
+    camera, maps = pipeline.experiment.camera, {}
+    if pipeline.maps or names_maps(camera):
+        # Noise of pixels that were measured one by one is the movie's own, not that of others in training.
+        camera, maps = pipeline.camera, {name: values.cpu() for name, values in pipeline.maps.items()}
     scene = pipeline.experiment.scene()
-    simulator = Simulator(pipeline.psf.cpu(), pipeline.experiment.camera, field)
+    simulator = Simulator(pipeline.psf.cpu(), camera, field, maps=maps)
     emitters = scene.emitters.draw(len(frames), field, generator)
     background = scene.background.draw(len(frames), field, generator)
     with torch.no_grad():

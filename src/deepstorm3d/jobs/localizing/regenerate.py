@@ -54,7 +54,7 @@ def explain_frame(
     equal_photons: draw all molecules with the median of the fitted photons, as Nehme et al. 2020 in
     Fig. 3b: then only the positions can explain the frame.
     """
-    excess, read_variance = variance_terms(pipeline.camera)
+    excess, read_variance = variance_terms(pipeline.camera, pipeline.maps)
     light = pipeline.photometry(found, photons[None])
     model = _equally_bright(pipeline, found, light) if equal_photons else light.model[0]
     variance = (excess * model.clamp(min=0) + read_variance).clamp(min=1.0)
@@ -109,6 +109,7 @@ def regenerate_frame(
     pixel_um = pipeline.experiment.microscope.pixel_um
     with replace(excerpt, frames=(frame, frame + 1), roi=None).open() as source:
         source.check_against(pipeline)
+        pipeline = source.at_work(pipeline)
         counts = source.read(frame, frame + 1)
     photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))[0]
     found = read_table(locs, pixel_um=pixel_um)

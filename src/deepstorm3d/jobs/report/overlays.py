@@ -67,8 +67,9 @@ def overlay_section(table: Localizations, header: TableHeader, overlays: Overlay
         _require_same_recording(source.movie, header)
         camera = overlays.camera or _recorded_camera(header)
         pipeline = load_pipeline(overlays.model, mask=overlays.mask, camera=camera, refine=False)
+        words += [f"Assumed: {sentence}." for sentence in pipeline.told]
         source.check_against(pipeline)
-        pipeline = pipeline.cut(source.roi)
+        pipeline = source.at_work(pipeline)
         figures = [_overlay(pipeline, table, source, k) for k in _frames(table, source.movie, overlays.count)]
     return Section(_TITLE, paragraphs=words, figures=figures)
 

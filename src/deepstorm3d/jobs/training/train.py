@@ -29,6 +29,7 @@ from ...training.distributed import is_main_process, process_group
 from ...training.loop import Progress, RunFiles, train
 from ...training.sampler import FrameSampler
 from ...training.validation import Validation
+from ..companions import crops_roam
 from ..experiment import Experiment, psf_source
 from .runs import Run
 from .train_preview import draw_training_preview
@@ -61,9 +62,9 @@ def crops_through(psf: PSF, experiment: Experiment) -> FrameSampler:
     """Training crops of the experiment's scenes and camera, seen through any PSF."""
     side = experiment.training.crop_px
     field = Field(side, side, experiment.microscope.pixel_um)
-    across = experiment.psf.field
-    roam = across.size_px if across.changes else None
-    return FrameSampler(Simulator(psf, experiment.camera, field), list(experiment.scenes.values()), roam)
+    simulator = Simulator(psf, experiment.camera, field)
+    roam, begin = crops_roam(experiment.psf.field, experiment.camera, simulator.chip_size, side)
+    return FrameSampler(simulator, list(experiment.scenes.values()), roam, begin)
 
 
 def train_model(

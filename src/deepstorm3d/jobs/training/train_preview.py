@@ -29,7 +29,7 @@ def draw_training_preview(
     found = localizer.localize(batch.photons)
     localizer.train(was_training)
     simulator = sampler.simulator
-    excess, read_variance = variance_terms(simulator.camera)
+    excess, read_variance = variance_terms(simulator.camera, simulator.camera_maps)
     light = fit_photometry(
         simulator.psf, found.xyz, found.frame, batch.photons, excess=excess, read_variance=read_variance
     )

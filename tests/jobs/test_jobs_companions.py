@@ -1,0 +1,255 @@
+"""What belongs to camera pixels goes with them, in every command, however the frames are turned and cut."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from deepstorm3d.camera import IdealCamera, ScmosCamera, load_maps
+from deepstorm3d.chip import Region
+from deepstorm3d.errors import InputError
+from deepstorm3d.io.movies import MovieWriter
+from deepstorm3d.io.movies.preparation import Flip, Prepared
+from deepstorm3d.io.tables import read_table
+from deepstorm3d.jobs.calibrating.axial_scan import scan_stack
+from deepstorm3d.jobs.calibrating.bead_settings import BeadSettings, read_beads
+from deepstorm3d.jobs.calibrating.estimate import estimate_movie
+from deepstorm3d.jobs.companions import crops_roam, field_begin
+from deepstorm3d.jobs.experiment import experiment_mask, read_experiment, write_experiment
+from deepstorm3d.jobs.localizing import preview, regenerate
+from deepstorm3d.jobs.localizing.excerpt import Excerpt
+from deepstorm3d.jobs.localizing.localize import localize_movie
+from deepstorm3d.jobs.localizing.pipeline import load_pipeline
+from deepstorm3d.jobs.presets import preset
+from deepstorm3d.jobs.simulating.simulate import simulate_movie
+from deepstorm3d.jobs.training.train import build_localizer, build_sampler
+from deepstorm3d.localizer.coarse import CoarseSpec
+from deepstorm3d.localizer.modelfile import ModelFile
+from deepstorm3d.optics.field import FieldSpec
+
+SIZE = (48, 40)
+REGION: Region = (9, 5, 49, 53)
+"""Of a chip of 61 × 70 px: what the frames of SIZE show, as stored."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The same light twice: in photons, and in counts of a camera with maps of its whole chip."""
+
+    photons: Path
+    counts: Path
+    camera: ScmosCamera
+
+
+def record(folder: Path, photons: np.ndarray) -> Recorded:
+    """Whole numbers of counts per photon, so that nothing is rounded."""
+    draw = np.random.default_rng(1)
+    chip = {"baseline": draw.integers(90, 120, (70, 61)), "gain": draw.integers(1, 4, (70, 61))}
+    for name, values in chip.items():
+        np.save(folder / f"{name}.npy", values.astype(np.float32))
+    x0, y0, x1, y1 = REGION
+    counts = chip["baseline"][y0:y1, x0:x1] + chip["gain"][y0:y1, x0:x1] * photons
+    for name, values in (("photons", photons), ("counts", counts)):
+        with MovieWriter(folder / f"{name}.tif", frames=len(values), shape=SIZE, pixel_um=0.11) as writer:
+            writer.append(values.astype(np.uint16))
+    paths = {name: str(folder / f"{name}.npy") for name in chip}
+    camera = ScmosCamera.model_validate({**paths, "read_noise": 0.0, "region": REGION})
+    return Recorded(folder / "photons.tif", folder / "counts.tif", camera)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    return record(tmp_path_factory.mktemp("maps"), np.random.default_rng(0).poisson(20, (5, *SIZE)))
+
+
+@pytest.fixture(scope="module")
+def model() -> ModelFile:
+    base = preset("quickstart")
+    experiment = base.with_(
+        psf=base.psf.with_(patch_px=21, pupil_oversampling=2),
+        microscope=base.microscope.with_(mask_pitch=90.0),
+        network=CoarseSpec(channels=8, skip=4, dilations=(1, 2)),
+    )
+    localizer = build_localizer(experiment)
+    localizer.measure_normalisation(torch.full((1, 8, 8), 20.0) + torch.rand(1, 8, 8))
+    frame = torch.poisson(torch.full((1, *SIZE), 20.0), generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        heat = torch.sigmoid(localizer.eval()(frame))
+    threshold = float(heat.flatten().topk(20).values[-1])
+    return ModelFile(experiment.to_mapping(), localizer.state_dict(), threshold, None, {})
+
+
+def changes(camera: ScmosCamera) -> list[str]:
+    return [f"{key}={json.dumps(value)}" for key, value in camera.to_mapping().items()]
+
+
+@pytest.mark.parametrize("flip", ["none", "horizontal", "both"])
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("roi", [None, (4, 6, 38, 37)])
+def test_localize_gives_the_list_of_the_photons_however_frames_turn(
+    model: ModelFile, recorded: Recorded, tmp_path: Path, flip: Flip, transpose: bool, roi: Region | None
+):
+    prepared = Prepared(flip=flip, transpose=transpose)
+    lists = []
+    for movie, camera in ((recorded.photons, []), (recorded.counts, changes(recorded.camera))):
+        out = tmp_path / f"{movie.stem}.csv"
+        pipeline = load_pipeline(model, camera=camera, refine=False)
+        localize_movie(Excerpt(movie, roi=roi, prepared=prepared), pipeline, out)
+        lists.append(out.read_bytes())
+    assert len(read_table(tmp_path / "photons.csv")) > 5
+    assert lists[0] == lists[1]
+
+
+def test_preview_and_regenerate_see_the_photons_too(
+    model: ModelFile, recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(regenerate, "overlay_figure", lambda *given, **named: None)
+    monkeypatch.setattr(preview, "histogram_figure", lambda *given, **named: None)
+    prepared = Prepared(flip="vertical", transpose=True)
+    seen, drawn = [], []
+    for movie, camera in ((recorded.photons, []), (recorded.counts, changes(recorded.camera))):
+        pipeline, excerpt = load_pipeline(model, camera=camera, refine=False), Excerpt(movie, prepared=prepared)
+        seen.append(preview.preview_movie(excerpt, pipeline, tmp_path / movie.stem, frames=2).frames)
+        localize_movie(excerpt, pipeline, tmp_path / f"{movie.stem}.csv")
+        list_, picture = tmp_path / f"{movie.stem}.csv", tmp_path / f"{movie.stem}.png"
+        drawn.append(regenerate.regenerate_frame(list_, excerpt, pipeline, picture))
+    assert seen[0] == seen[1]
+    assert drawn[0] == drawn[1]
+
+
+def test_frames_of_another_size_are_refused_unless_the_region_is_named(
+    model: ModelFile, recorded: Recorded, tmp_path: Path
+):
+    camera = recorded.camera.with_(region=None)
+    pipeline = load_pipeline(model, camera=changes(camera), refine=False)
+    remedy = r"61 x 70 px .*frames are 40 x 48 px: name the region .*camera\.region"
+    with pytest.raises(InputError, match=remedy):
+        localize_movie(Excerpt(recorded.counts), pipeline, tmp_path / "o.csv")
+    assert not list(tmp_path.iterdir())
+    own = preset("quickstart").with_(camera=camera)
+    with pytest.raises(InputError, match=remedy):
+        estimate_movie(Excerpt(recorded.counts), own, tmp_path / "e.yaml")
+    with pytest.raises(InputError, match=remedy):
+        scan_stack(Excerpt(recorded.counts), own, tmp_path / "s.csv", step_um=0.1)
+    with pytest.raises(InputError, match=r"61 x 70 px .*slices of counts\.tif are 40 x 48 px: name the region"):
+        read_beads(own, [recorded.counts], BeadSettings(step_um=0.5), experiment_mask(own))
+    with pytest.raises(InputError, match=r"61 x 70 px .*frame_px\) are 40 x 48 px: name the region"):
+        simulate_movie(own.with_(frame_px=SIZE), tmp_path / "m.tif", frames=1)
+    with pytest.raises(InputError, match="not inside its baseline map of 61 x 70 px"):
+        load_maps(recorded.camera.with_(region=(30, 5, 70, 53)))
+    with pytest.raises(InputError, match="measure maps of all of it"):
+        localize_movie(
+            Excerpt(recorded.counts),
+            load_pipeline(model, camera=[*changes(camera.with_(region=(0, 0, 20, 48)))], refine=False),
+            tmp_path / "o.csv",
+        )
+
+
+@pytest.mark.parametrize("roi", [None, (2, 8, 34, 40)])
+def test_the_maps_of_an_excerpt_are_of_its_pixels(recorded: Recorded, roi: Region | None):
+    """What estimate and axial-scan make photons with."""
+    prepared = Prepared(flip="horizontal", transpose=True)
+    seen = []
+    for movie, camera in ((recorded.photons, IdealCamera()), (recorded.counts, recorded.camera)):
+        with Excerpt(movie, roi=roi, prepared=prepared).open() as source:
+            counts = torch.from_numpy(source.read(0, 5).astype(np.float32))
+            seen.append(camera.to_photons(counts, source.maps_of(camera)))
+    assert torch.equal(*seen)
+
+
+def test_beads_are_found_in_the_same_photons(tmp_path: Path):
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    spot = 4000 * np.exp(-((rows - 25) ** 2 + (columns - 20) ** 2) / (2 * 1.6**2))
+    light = np.stack([np.round(spot * level + 10) for level in (0.3, 0.45, 0.6, 0.75, 0.9)])
+    recorded = record(tmp_path, np.random.default_rng(2).poisson(light))
+    base = preset("quickstart")
+    base = base.with_(microscope=base.microscope.with_(mask_pitch=60.0))
+    settings = BeadSettings(step_um=0.3, side_px=21)
+    found = [
+        read_beads(base.with_(camera=camera), [movie], settings, experiment_mask(base))
+        for movie, camera in ((recorded.photons, IdealCamera()), (recorded.counts, recorded.camera))
+    ]
+    assert found[0].places == found[1].places
+    assert torch.equal(found[0].images.likelihood.frames, found[1].images.likelihood.frames)
+
+
+def test_a_simulated_movie_is_of_the_region_that_localize_takes(
+    model: ModelFile, recorded: Recorded, tmp_path: Path
+):
+    experiment = load_pipeline(model, refine=False).experiment.with_(camera=recorded.camera, frame_px=SIZE)
+    simulate_movie(experiment, tmp_path / "m.tif", frames=40)
+    with Excerpt(tmp_path / "m.tif").open() as source:
+        counts = torch.from_numpy(source.read(0, 40).astype(np.float32))
+        photons = recorded.camera.to_photons(counts, source.maps_of(recorded.camera))
+    # Photons are whole where each pixel has its own gain and baseline back, and only there.
+    assert torch.equal(photons, photons.round())
+    assert float(photons.min()) >= 0
+
+
+def test_training_crops_come_from_everywhere_on_the_maps(model: ModelFile, tmp_path: Path):
+    """Pixels whose noise is known one by one: those of each crop must be the ones that the chip has there."""
+    draw = np.random.default_rng(3)
+    np.save(tmp_path / "baseline.npy", draw.integers(0, 2000, (60, 70)).astype(np.float32))
+    camera = ScmosCamera(baseline=str(tmp_path / "baseline.npy"), gain=1.0, read_noise=0.0)
+    experiment = load_pipeline(model, refine=False).experiment
+    experiment = experiment.with_(camera=camera, training=experiment.training.with_(crop_px=48))
+    sampler = build_sampler(experiment)
+    assert sampler.roam_px == (60, 70)
+    seen: list[Tensor] = []
+    expose = sampler.simulator.camera.expose
+
+    def watched(
+        expected: torch.Tensor, generator: torch.Generator, maps: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        seen.append(maps["baseline"])
+        return expose(expected, generator, maps)
+
+    object.__setattr__(sampler.simulator.camera, "expose", watched)
+    batch = sampler.draw(64, torch.Generator().manual_seed(0))
+    # A baseline that was not taken off again at its own pixel would leave thousands of photons.
+    assert float(batch.photons.min()) >= 0
+    corners = {float(baseline[0, 0]) for baseline in torch.cat(seen)}
+    assert len(corners) > 40
+
+
+def test_crops_lie_at_one_place_of_maps_and_field():
+    across = FieldSpec(size_px=(512, 400), rises={6: (0.5, 0.0)})
+    plain, camera = FieldSpec(), ScmosCamera(region=(10, 20, 210, 276))
+    assert crops_roam(plain, camera, None, 64) == (None, None)
+    assert crops_roam(across, camera, None, 64) == ((512, 400), (0, 0))
+    assert crops_roam(plain, camera, (256, 200), 64) == ((256, 200), None)
+    assert crops_roam(across, camera, (256, 200), 64) == ((256, 200), (10, 20))
+    assert crops_roam(across, ScmosCamera(), (512, 400), 64) == ((512, 400), (0, 0))
+    with pytest.raises(InputError, match=r"400 x 512 px .*200 x 256 px"):
+        crops_roam(across, ScmosCamera(), (256, 200), 64)
+    with pytest.raises(InputError, match="crop is 300 x 300 px"):
+        crops_roam(plain, camera, (256, 200), 300)
+
+
+@pytest.mark.parametrize("flip", ["none", "horizontal", "vertical", "both"])
+@pytest.mark.parametrize("transpose", [False, True])
+def test_a_region_of_the_field_begins_where_turning_brings_it(flip: Flip, transpose: bool):
+    prepared = Prepared(flip=flip, transpose=transpose)
+    chip = torch.arange(500 * 400).reshape(500, 400)
+    x0, y0, x1, y1 = region = (30, 50, 130, 90)
+    field, part = prepared.turned(chip), prepared.turned(chip[y0:y1, x0:x1])
+    across = FieldSpec(size_px=(field.shape[0], field.shape[1]), rises={6: (0.5, 0.0)})
+    left, top = field_begin(across, region, prepared, (part.shape[0], part.shape[1]))
+    assert field[top, left] == part[0, 0]
+
+
+def test_maps_beside_an_experiment_file_are_found(
+    recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = recorded.counts.parent
+    own = preset("quickstart").with_(camera=recorded.camera.with_(baseline="baseline.npy", gain="gain.npy"))
+    write_experiment(own, folder / "experiment.yaml")
+    monkeypatch.chdir(tmp_path)
+    camera = read_experiment(folder / "experiment.yaml").camera
+    assert set(load_maps(camera)) == {"baseline", "gain"}
