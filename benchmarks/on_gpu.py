@@ -150,7 +150,7 @@ def learn(run: Run) -> None:
     """Training of the built-in experiment's networks."""
     base = preset("tetrapod")
     if run.small:
-        base = base.with_(training=base.training.with_(crop_px=32))
+        base = base.with_(training=base.training.with_(crop_px=64))
     networks = {"coarse": base.network, "mixture": MixtureSpec(channels=96), "voxel": VoxelSpec()}
     sampler = build_sampler(base).to(run.device)
     for name, network in networks.items():
@@ -263,7 +263,7 @@ def _time_training(
 ) -> None:
     """Median time of a step, of those that a few seconds allow."""
     steps, budget = (1, 0.0) if run.small else (2000, 6.0)
-    spec = experiment.training.with_(steps=steps, validate_every=10**6, validation_crops=4)
+    spec = experiment.training.with_(steps=steps, validate_every=10**6, validation_crops=2)
     localizer = build_localizer(experiment).to(run.device)
     rates: list[float] = []
     began = time.perf_counter()
