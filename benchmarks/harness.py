@@ -55,8 +55,12 @@ def environment(device: str = "cpu") -> dict[str, Any]:
 
 
 def _git(*command: str) -> str:
+    """What git says; "" outside a repository, and where there is no git."""
     folder = Path(__file__).parent
-    done = subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
     return done.stdout.strip()
 
 

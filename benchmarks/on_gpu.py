@@ -86,7 +86,7 @@ class Run:
             torch.cuda.reset_peak_memory_stats()
         yield lambda: torch.cuda.max_memory_allocated() / 2**30 if self.device == "cuda" else 0.0
 
-    def seconds(self, work: Callable[[], object], budget: float = 3.0) -> float:
+    def seconds(self, work: Callable[[], object], budget: float = 2.0) -> float:
         """Mean seconds of a call within a budget of seconds, after one call that does not count."""
         work()
         self.finish()
@@ -262,7 +262,7 @@ def _time_training(
     mask: MaskLearning | None = None,
 ) -> None:
     """Median time of a step, of those that a few seconds allow."""
-    steps, budget = (1, 0.0) if run.small else (2000, 6.0)
+    steps, budget = (1, 0.0) if run.small else (2000, 4.0)
     spec = experiment.training.with_(steps=steps, validate_every=10**6, validation_crops=2)
     localizer = build_localizer(experiment).to(run.device)
     rates: list[float] = []
