@@ -298,15 +298,17 @@ def test_localize_hands_its_options_to_the_job(
         given.update(options, arguments=arguments)
         return localize_job.LocalizeSummary(frames=4, localizations=8, complete=False, warnings=["dark"])
 
-    def load(self: Recipe) -> None:
+    def load(self: Recipe) -> SimpleNamespace:
         given.update(recipe=self)
+        return SimpleNamespace(told=("the camera was taken for ideal",))
 
     monkeypatch.setattr(localize_job, "localize_movie", localize_movie)
     monkeypatch.setattr(Recipe, "load", load)
     options = ["--frames", "1:", "--roi", "0,0,30,31", "--camera", "baseline=100", "--camera", "gain=2"]
+    options += ["--pixel-nm", "110"]
     out = tmp_path / "o.hdf5"
     done = call("localize", movie.path, "--model", tiny, "--out", out, *options, "--threshold", 0.3)
-    assert given["arguments"][0] == Excerpt(movie.path, (1, None), (0, 0, 30, 31))  # type: ignore[index]
+    assert given["arguments"][0] == Excerpt(movie.path, (1, None), (0, 0, 30, 31), pixel_um=0.11)  # type: ignore[index]
     recipe = given["recipe"]
     assert isinstance(recipe, Recipe)
     assert recipe.camera == ("baseline=100", "gain=2")
@@ -314,6 +316,7 @@ def test_localize_hands_its_options_to_the_job(
     assert done.status == 130
     assert "--resume" in done.err
     assert "warning: dark" in done.err
+    assert "taken for ideal" in done.err
 
 
 def test_ranges_are_read_as_people_write_them():

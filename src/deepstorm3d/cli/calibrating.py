@@ -10,7 +10,7 @@ import typer
 from .bead_options import BeadNm, Beads, BeadZUm, FirstUm, FramesPerSlice, Positions, SidePx, Stack, StepUm
 from .console import result, say, say_warning
 from .making import Config
-from .options import Assignments, Overwrite
+from .options import Assignments, MoviePixel, Overwrite, micrometres
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def retrieve_mask(
     bead_z_um: BeadZUm = None,
     frames_per_slice: FramesPerSlice = 1,
     side_px: SidePx = None,
+    pixel_nm: MoviePixel = None,
     defocus: Annotated[
         Literal["mask", "focus"],
         typer.Option(
@@ -104,6 +105,7 @@ def retrieve_mask(
         bead_z_um=bead_z_um,
         frames_per_slice=frames_per_slice,
         side_px=side_px,
+        pixel_um=micrometres(pixel_nm),
     )
     with ProgressLine("rounds") as line:
         retrieval = job.retrieve_mask(
@@ -148,6 +150,7 @@ def measure_psf(
     bead_z_um: BeadZUm = None,
     frames_per_slice: FramesPerSlice = 1,
     side_px: SidePx = None,
+    pixel_nm: MoviePixel = None,
     picture: Annotated[
         Path | None, typer.Option("--picture", metavar="IMAGE", help="Picture of it. (default: OUT.png)")
     ] = None,
@@ -177,6 +180,7 @@ def measure_psf(
         bead_z_um=bead_z_um,
         frames_per_slice=frames_per_slice,
         side_px=side_px,
+        pixel_um=micrometres(pixel_nm),
     )
     measured = measure(
         experiment,

@@ -12,7 +12,17 @@ from ..errors import InputError
 from .console import result, say, say_warning, show_table, table
 from .making import Config
 from .movie_options import Flip, Frames, MovieFile, Partial, Region, Subtract, Transpose, Window
-from .options import Assignments, Device, MaskFile, Overwrite, chosen_device, frame_range, region
+from .options import (
+    Assignments,
+    Device,
+    MaskFile,
+    MoviePixel,
+    Overwrite,
+    chosen_device,
+    frame_range,
+    micrometres,
+    region,
+)
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -68,6 +78,7 @@ def estimate(
     subtract: Subtract = "none",
     window: Window = 500,
     partial: Partial = False,
+    pixel_nm: MoviePixel = None,
     seed: Annotated[
         int | None,
         typer.Option("--seed", metavar="S", min=0, help="Of the simulations. (default: the experiment's)"),
@@ -83,7 +94,8 @@ def estimate(
     from ..jobs.localizing.excerpt import Excerpt
 
     prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
-    excerpt = Excerpt(movie, frame_range(frames), region(roi), prepared, partial)
+    said = micrometres(pixel_nm)
+    excerpt = Excerpt(movie, frame_range(frames), region(roi), prepared, partial, pixel_um=said)
     if model is None and (mask is not None or device is not None):
         raise InputError("--mask and --device are for the model; give --model too")
     experiment = find_experiment(config, assignments or ())

@@ -30,7 +30,17 @@ from .movie_options import (
     Transpose,
     Window,
 )
-from .options import Device, MaskFile, ModelName, Overwrite, chosen_device, frame_range, region
+from .options import (
+    Device,
+    MaskFile,
+    ModelName,
+    MoviePixel,
+    Overwrite,
+    chosen_device,
+    frame_range,
+    micrometres,
+    region,
+)
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -56,6 +66,7 @@ def localize(
     window: Window = 500,
     partial: Partial = False,
     follow: Follow = None,
+    pixel_nm: MoviePixel = None,
     preview: Preview = None,
     device: Device = None,
     cluster: Cluster = None,
@@ -71,7 +82,7 @@ def localize(
     from ..jobs.localizing.recipe import Recipe
 
     prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
-    excerpt = Excerpt(movie, frame_range(frames), region(roi), prepared, partial, follow)
+    excerpt = Excerpt(movie, frame_range(frames), region(roi), prepared, partial, follow, micrometres(pixel_nm))
     recipe = Recipe(model, mask, tuple(camera or ()), threshold, method, refine, chosen_device(device))
     pipeline = recipe.load()
     for sentence in pipeline.told:
@@ -126,6 +137,7 @@ def regenerate(
     transpose: Transpose = False,
     subtract: Subtract = "none",
     window: Window = 500,
+    pixel_nm: MoviePixel = None,
     truth: Annotated[
         Path | None,
         typer.Option("--truth", metavar="FILE", help="True emitters (ThunderSTORM CSV) to draw as circles."),
@@ -145,10 +157,14 @@ def regenerate(
     from ..jobs.localizing.regenerate import regenerate_frame
 
     claim_name(out, overwrite=overwrite)
+    prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
+    pipeline = load_pipeline(find_model(model), mask=mask, camera=camera or (), refine=False)
+    for sentence in pipeline.told:
+        say(sentence)
     report = regenerate_frame(
         locs,
-        Excerpt(movie, prepared=Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)),
-        load_pipeline(find_model(model), mask=mask, camera=camera or (), refine=False),
+        Excerpt(movie, prepared=prepared, pixel_um=micrometres(pixel_nm)),
+        pipeline,
         out,
         frame=frame,
         truth=truth,

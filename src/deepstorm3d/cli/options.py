@@ -17,9 +17,11 @@ __all__ = [
     "ListOut",
     "MaskFile",
     "ModelName",
+    "MoviePixel",
     "Overwrite",
     "chosen_device",
     "frame_range",
+    "micrometres",
     "nanometres",
     "region",
 ]
@@ -55,7 +57,18 @@ ListOut = Annotated[
 CameraPixel = Annotated[
     float | None,
     typer.Option(
-        "--pixel-nm", metavar="NM", help="Camera pixel in the sample, nm, for a list that does not name it."
+        "--pixel-nm",
+        metavar="NM",
+        help="Camera pixel in the sample, nm, for a list that does not name it (one that does is not overruled).",
+    ),
+]
+MoviePixel = Annotated[
+    float | None,
+    typer.Option(
+        "--pixel-nm",
+        metavar="NM",
+        help="Camera pixel in the sample, nm, whatever the file says of it; it must be the model's or the "
+        "experiment's. (default: as the file says, if it does)",
     ),
 ]
 ModelName = Annotated[
@@ -66,6 +79,11 @@ ModelName = Annotated[
         help="A built-in model ('deepstorm3d models' lists them) or a model file.",
     ),
 ]
+
+
+def micrometres(nm: float | None) -> float | None:
+    """Nanometres as µm."""
+    return None if nm is None else nm / 1000
 
 
 def chosen_device(text: str | None) -> str:

@@ -57,7 +57,9 @@ def render(
     pixel_nm: Annotated[
         float | None,
         typer.Option(
-            "--pixel-nm", metavar="NM", help="Rendered pixel, nm. (default: 10, more for a wide field)"
+            "--pixel-nm",
+            metavar="NM",
+            help="Pixel of the drawing, not of the camera, nm. (default: 10, more for a wide field)",
         ),
     ] = None,
     x: Annotated[str | None, _clip("x")] = None,
@@ -103,7 +105,9 @@ def render(
     beside_pixel_nm: Annotated[
         float | None,
         typer.Option(
-            "--beside-pixel-nm", metavar="NM", help="Pixel of a --beside FILE that does not name it, nm."
+            "--beside-pixel-nm",
+            metavar="NM",
+            help="Pixel of a --beside FILE, nm, whatever the file says of it.",
         ),
     ] = None,
     overwrite: Overwrite = False,

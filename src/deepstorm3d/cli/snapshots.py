@@ -10,7 +10,7 @@ import typer
 from .console import result, say, say_warning, show_table, table
 from .making import Config
 from .movie_options import Flip, Frames, Region, Transpose
-from .options import Assignments, Overwrite, frame_range, region
+from .options import Assignments, MoviePixel, Overwrite, frame_range, micrometres, region
 from .progress import ProgressLine
 
 __all__ = ["axial_scan"]
@@ -49,6 +49,7 @@ def axial_scan(
     roi: Region = None,
     flip: Flip = "none",
     transpose: Transpose = False,
+    pixel_nm: MoviePixel = None,
     assignments: Assignments = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -59,7 +60,8 @@ def axial_scan(
     from ..jobs.localizing.excerpt import Excerpt
 
     picture = out.with_suffix(".png") if picture is None else picture
-    excerpt = Excerpt(stack, frame_range(frames), region(roi), Prepared(flip=flip, transpose=transpose))
+    prepared, said = Prepared(flip=flip, transpose=transpose), micrometres(pixel_nm)
+    excerpt = Excerpt(stack, frame_range(frames), region(roi), prepared, pixel_um=said)
     with ProgressLine("rounds") as line:
         found = scan_stack(
             excerpt,

@@ -72,6 +72,7 @@ class FolderMovie(Source):
             frames, *size = first.shape
             self._size = (size[0], size[1])
             self.dtype, self.pixel_um = first.dtype, first.pixel_um
+            self.pixel_height_um = first.pixel_height_um
             self._check_single(frames, names[0])
             least = first.least_bytes
         self._name_of = dict(zip(self._files.places, names, strict=True))

@@ -53,6 +53,11 @@ class FollowedMovie(Source):
         return None if self._movie is None else self._movie.pixel_um
 
     @property
+    def pixel_height_um(self) -> float | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Its height, where the file says that too."""
+        return None if self._movie is None else self._movie.pixel_height_um
+
+    @property
     def frames(self) -> int:
         """Frames available by now; 0 before the first."""
         return self._frames

@@ -45,7 +45,12 @@ class Movie(Protocol):
 
     @property
     def pixel_um(self) -> float | None:
-        """Object pixel from the file's own metadata, µm; None where it says nothing believable."""
+        """Object pixel from the file's own metadata, its width, µm; None where it says nothing believable."""
+        ...
+
+    @property
+    def pixel_height_um(self) -> float | None:
+        """Its height, where the file states that by itself; None else."""
         ...
 
     @property
@@ -83,6 +88,7 @@ class Source:
     """What most movies answer alike: no gaps, nothing to report, nothing held open; a context manager."""
 
     pixel_um: float | None = None
+    pixel_height_um: float | None = None
     gaps: Sequence[tuple[int, int]] = ()
     notes: Sequence[str] = ()
 

@@ -37,10 +37,13 @@ class Nd2Movie(Source):
                 sizes = dict(self._file.sizes)
                 rgb = bool(self._file.is_rgb)
                 self.dtype: np.dtype[Any] = np.dtype(self._file.dtype)
-                pixel = float(self._file.voxel_size().x)
+                voxel = self._file.voxel_size()
             self._size = (int(sizes.pop("Y", 1)), int(sizes.pop("X", 1)))
             self._frames = _frames(path, sizes, rgb=rgb)
-            self.pixel_um = None if pixel == _UNCALIBRATED_UM else believable_um(pixel, "µm")
+            self.pixel_um, self.pixel_height_um = (
+                None if side == _UNCALIBRATED_UM else believable_um(side, "µm")
+                for side in (float(voxel.x), float(voxel.y))
+            )
         except BaseException:
             self.close()
             raise

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["believable_um"]
+from ...errors import InputError
+from .movie_source import Movie
+
+__all__ = ["believable_um", "check_pixel", "stated_pixel"]
 
 UNIT_UM = {
     **dict.fromkeys(("micron", "microns", "um", "µm", "μm", "\\u00b5m", "micrometer", "micrometre"), 1.0),
@@ -20,6 +23,10 @@ PIXEL_UM_RANGE = (1e-3, 10.0)
 """An object pixel outside it is a screen resolution (72 dpi is 353 µm) or a wrong unit: say nothing."""
 
 
+_TOLERANCE = 0.02
+"""Relative difference of pixel sizes that is taken for rounding in a file's header."""
+
+
 def believable_um(size: float, unit: str) -> float | None:
     """A pixel of `size` in `unit` (any spelling that files use) in µm; None where it is no microscope's."""
     factor = UNIT_UM.get(re.sub(r"\s", "", unit.lower()))
@@ -27,3 +34,43 @@ def believable_um(size: float, unit: str) -> float | None:
         return None
     pixel = size * factor
     return pixel if PIXEL_UM_RANGE[0] <= pixel <= PIXEL_UM_RANGE[1] else None
+
+
+def stated_pixel(movie: Movie) -> str:
+    """The pixel that a movie states, in words: "160.0 nm", or with both sides where they differ; else empty."""
+    width, height = movie.pixel_um, movie.pixel_height_um
+    sides = [side for side in (width, height) if side is not None]
+    if not sides:
+        return ""
+    if len(sides) == 1 or abs(sides[1] / sides[0] - 1) <= _TOLERANCE:
+        return f"{1000 * sides[0]:.1f} nm"
+    return f"{1000 * sides[0]:.1f} nm wide and {1000 * sides[1]:.1f} nm high"
+
+
+def check_pixel(
+    movie: Movie,
+    pixel_um: float,
+    whose: str,
+    remedy: str,
+    *,
+    said_um: float | None = None,
+    option: str = "--pixel-nm",
+) -> None:
+    """Raises InputError for a movie whose pixels, along either axis, are not those that it is looked at with.
+
+    pixel_um: those, whose they are in words, and what to do where they are not the movie's;  said_um: by the
+    user, who knows better than the file, with an option.
+    """
+    if said_um is not None:
+        if not math.isfinite(said_um) or abs(said_um / pixel_um - 1) > _TOLERANCE:
+            raise InputError(
+                f"{option} {1000 * said_um:g}: the movie's pixels would be {1000 * said_um:.1f} nm, {whose} "
+                f"{1000 * pixel_um:.1f} nm: {remedy}"
+            )
+        return
+    sides = [side for side in (movie.pixel_um, movie.pixel_height_um) if side is not None]
+    if any(abs(side / pixel_um - 1) > _TOLERANCE for side in sides):
+        raise InputError(
+            f"{movie.path} says its pixels are {stated_pixel(movie)}, {whose} {1000 * pixel_um:.1f} nm: "
+            f"{remedy}; where the file is wrong, give the true size ({option})"
+        )

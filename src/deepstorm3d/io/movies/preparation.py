@@ -85,6 +85,10 @@ class _Wrapped(Source):
         return self._movie.pixel_um
 
     @property
+    def pixel_height_um(self) -> float | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self._movie.pixel_height_um
+
+    @property
     def gaps(self) -> Sequence[tuple[int, int]]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self._movie.gaps
 
@@ -112,6 +116,16 @@ class Oriented(_Wrapped):
     def shape(self) -> tuple[int, int, int]:
         frames, height, width = self._movie.shape
         return (frames, width, height) if self._transpose else (frames, height, width)
+
+    @property
+    def pixel_um(self) -> float | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        turned = self._transpose and self._movie.pixel_height_um is not None
+        return self._movie.pixel_height_um if turned else self._movie.pixel_um
+
+    @property
+    def pixel_height_um(self) -> float | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        turned = self._transpose and self._movie.pixel_height_um is not None
+        return self._movie.pixel_um if turned else self._movie.pixel_height_um
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         block = self._movie.read(start, stop)

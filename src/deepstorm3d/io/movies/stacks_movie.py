@@ -110,6 +110,7 @@ class StacksMovie(Source):
         if not self._files:
             _, height, width = movie.shape
             self._size, self.dtype, self.pixel_um = (height, width), movie.dtype, movie.pixel_um
+            self.pixel_height_um = movie.pixel_height_um
         elif movie.shape[1:] != self._size or movie.dtype != self.dtype:
             raise _Disagreement(
                 f"{file}: its frames are {movie.shape[1:]} {movie.dtype}, those of {self._files[0].name} "

@@ -228,23 +228,32 @@ def _ome_pixels(text: str) -> dict[str, str]:
     return {} if found is None else dict(found.attrib)
 
 
-def pixel_um_of(tiff: tifffile.TiffFile) -> float | None:
-    """Object pixel in µm from OME, ImageJ or TIFF resolution tags; None where none is believable."""
+def pixel_um_of(tiff: tifffile.TiffFile) -> tuple[float | None, float | None]:
+    """Width and height of the object pixel in µm from OME, ImageJ or TIFF resolution tags.
+
+    Each None where the file states none that is believable.
+    """
     first: Any = tiff.pages[0]
     text = first.description or ""
     if "<OME" in text[:2000]:
         pixels = _ome_pixels(text)
         if "PhysicalSizeX" in pixels:
-            return believable_um(float(pixels["PhysicalSizeX"]), pixels.get("PhysicalSizeXUnit", "µm"))
-    resolution = first.tags.get("XResolution")
-    if resolution is None:
-        return None
-    above, below = resolution.value
-    if not above or not below:
-        return None
+            return _ome_side(pixels, "PhysicalSizeX"), _ome_side(pixels, "PhysicalSizeY")
     if tiff.is_imagej:
         unit = str((tiff.imagej_metadata or {}).get("unit", ""))
     else:
         tag = first.tags.get("ResolutionUnit")
         unit = {2: "inch", 3: "cm"}.get(int(tag.value) if tag is not None else 2, "")
-    return believable_um(below / above, unit)
+    return _side(first.tags.get("XResolution"), unit), _side(first.tags.get("YResolution"), unit)
+
+
+def _ome_side(pixels: dict[str, str], name: str) -> float | None:
+    return believable_um(float(pixels[name]), pixels.get(f"{name}Unit", "µm")) if name in pixels else None
+
+
+def _side(resolution: Any, unit: str) -> float | None:
+    """One side of a pixel, by a tag that holds pixels per unit as a fraction."""
+    if resolution is None:
+        return None
+    above, below = resolution.value
+    return believable_um(below / above, unit) if above and below else None

@@ -37,7 +37,7 @@ class TiffMovie(Source):
         try:
             with _explained(path):
                 self.layout: Layout = tiff_layout(self._tiff, path, partial=partial, alone=alone)
-                self.pixel_um = pixel_um_of(self._tiff)
+                self.pixel_um, self.pixel_height_um = pixel_um_of(self._tiff)
             self._decoded(0)  # a codec that is missing shows now, not an hour later
         except BaseException:
             self.close()

@@ -40,7 +40,7 @@ class ZarrMovie(Source):
             opened = zarr.open(str(path), mode="r")
         except Exception as error:  # each version and codec has errors of its own
             raise InputError(f"{path}: not a Zarr store that can be read ({error})") from error
-        array, axes, self.pixel_um = _image(opened, path)
+        array, axes, (self.pixel_um, self.pixel_height_um) = _image(opened, path)
         if len(array.shape) != len(axes):
             raise InputError(f"{path}: an array of shape {array.shape} with axes {axes}: they do not agree")
         if array.dtype.kind not in "uif":
@@ -92,12 +92,12 @@ class ZarrMovie(Source):
         self.notes = tuple(notes)
 
 
-def _image(opened: Any, path: Path) -> tuple[Any, str, float | None]:
-    """The array of an image, its axes as letters, and its pixel in µm where it is known."""
+def _image(opened: Any, path: Path) -> tuple[Any, str, tuple[float | None, float | None]]:
+    """The array of an image, its axes as letters, and its pixel (width, height) in µm where it is known."""
     if hasattr(opened, "shape"):
         named = getattr(opened.metadata, "dimension_names", None)
         axes = "".join(str(name)[:1].lower() for name in named) if named and all(named) else ""
-        return opened, axes or _default_axes(opened.shape, path), None
+        return opened, axes or _default_axes(opened.shape, path), (None, None)
     attributes = dict(opened.attrs)
     ome = attributes.get("ome", attributes)  # OME-Zarr 0.5 has its own key, 0.4 has none
     if "multiscales" in ome:
@@ -111,7 +111,7 @@ def _image(opened: Any, path: Path) -> tuple[Any, str, float | None]:
             ) from error
         names = [axis["name"] if isinstance(axis, Mapping) else str(axis) for axis in level.get("axes", [])]
         axes = "".join(name[:1].lower() for name in names) or _default_axes(array.shape, path)
-        return array, axes, _pixel_um(level, finest, axes)
+        return array, axes, (_pixel_um(level, finest, axes, "x"), _pixel_um(level, finest, axes, "y"))
     inside = sorted(name for name, _ in opened.members())
     if "bioformats2raw.layout" in ome and "0" in inside and "1" not in inside:
         return _image(opened["0"], path / "0")
@@ -132,14 +132,14 @@ def _default_axes(shape: Sequence[int], path: Path) -> str:
     return _DEFAULT_AXES[len(shape)]
 
 
-def _pixel_um(level: Mapping[str, Any], finest: Mapping[str, Any], axes: str) -> float | None:
-    """The scale of x, in the unit of its axis (OME-Zarr 0.4 and 0.5)."""
+def _pixel_um(level: Mapping[str, Any], finest: Mapping[str, Any], axes: str, letter: str) -> float | None:
+    """The scale of x or y, in the unit of its axis (OME-Zarr 0.4 and 0.5)."""
     steps = finest.get("coordinateTransformations", [])
     scale = next((step["scale"] for step in steps if step.get("type") == "scale"), None)
-    x_axis = level["axes"][axes.index("x")] if "axes" in level and "x" in axes else None
-    if scale is None or not isinstance(x_axis, Mapping):
+    axis = level["axes"][axes.index(letter)] if "axes" in level and letter in axes else None
+    if scale is None or not isinstance(axis, Mapping):
         return None
-    return believable_um(float(scale[axes.index("x")]), str(x_axis.get("unit", "")))
+    return believable_um(float(scale[axes.index(letter)]), str(axis.get("unit", "")))
 
 
 def _leading(shape: Sequence[int], axes: str, path: Path) -> tuple[int, ...]:

@@ -13,6 +13,8 @@ from ...psf_volume import PSFVolume
 __all__ = ["read_stack", "write_stack"]
 
 _NAME = "depth of the first plane (um)"
+# Relative difference of width and height that is taken for rounding.
+_SQUARE = 0.02
 
 
 def write_stack(path: Path, psf: PSFVolume) -> None:
@@ -39,12 +41,18 @@ def read_stack(path: Path, pixel_um: float | None) -> PSFVolume:
     with tifffile.TiffFile(path) as tiff:
         said = tiff.imagej_metadata or {}
         values = tiff.asarray().astype(np.float32)
-        resolution = tiff.pages[0].tags.get("XResolution")  # type: ignore[union-attr]
+        sides = [tiff.pages[0].tags.get(name) for name in ("XResolution", "YResolution")]  # type: ignore[union-attr]
     if "spacing" not in said:
         raise InputError(f"{path} does not name the step between its planes (ImageJ: Image, Properties)")
     pixel = pixel_um
-    if said.get("unit") == "micron" and resolution is not None:
-        pixel = resolution.value[1] / resolution.value[0]
+    stated = [side.value[1] / side.value[0] for side in sides if side is not None and side.value[0]]
+    if said.get("unit") == "micron" and stated:
+        pixel = stated[0]
+        if abs(stated[-1] / pixel - 1) > _SQUARE:
+            raise InputError(
+                f"{path} says its pixels are {1000 * pixel:.1f} nm wide and {1000 * stated[-1]:.1f} nm high: "
+                "a PSF has the camera's square ones; correct what is wrong (ImageJ: Image, Properties)"
+            )
     if pixel is None:
         raise InputError(f"{path} does not name its camera pixel: give it with --pixel-nm")
     return PSFVolume(torch.from_numpy(values), pixel, float(said.get(_NAME, 0.0)), float(said["spacing"]))

@@ -70,6 +70,7 @@ def scan_stack(
             f"a step of {step_um:g} µm is no stack; give the travel from plane to plane (--step-um)"
         )
     with excerpt.open() as source:
+        source.check_pixel(experiment)
         maps = source.maps_of(experiment.camera)
         counts = source.read(source.span[0], source.last)
     planes = experiment.camera.to_photons(torch.from_numpy(counts.astype(np.float32)), maps)

@@ -14,6 +14,8 @@ from ...calibration.images import Moves
 from ...calibration.retrieve import largest_side
 from ...calibration.travel import check_positions, even_positions
 from ...errors import InputError
+from ...io.movies import open_movie
+from ...io.movies.pixel_size import check_pixel
 from ...optics.masks import PhaseMask
 from ...optics.model import build_psf
 from ..experiment import Experiment
@@ -33,7 +35,8 @@ class BeadSettings:
     moves: what changes from slice to slice;  step_um: between slices (negative: the other way);  first_um:
     position of the first;  positions: file with one position a slice, instead of both;  bead_um: diameter
     of the beads;  bead_z_um: height of their middle over the coverslip (None: half the diameter);
-    frames_per_slice: exposures of one slice;  side_px: of the image of a bead (None: by its light).
+    frames_per_slice: exposures of one slice;  side_px: of the image of a bead (None: by its light);
+    pixel_um: of the camera in the sample, by the user's word (None: as the files say, where they do).
     Raises InputError for positions given twice, and a step of 0.
     """
 
@@ -45,6 +48,7 @@ class BeadSettings:
     bead_z_um: float | None = None
     frames_per_slice: int = 1
     side_px: int | None = None
+    pixel_um: float | None = None
 
     def __post_init__(self) -> None:
         if self.positions is not None and (self.step_um is not None or self.first_um is not None):
@@ -68,6 +72,7 @@ def read_beads(
     design: what beads are looked for with.  Raises InputError for files or positions that do not fit, slices
     out of order, too few slices, and no bead.
     """
+    _check_pixels(experiment, beads, settings)
     spec = experiment.psf.unaberrated
     asked = experiment.z_um
     given = None if settings.positions is None else read_positions(settings.positions)
@@ -106,9 +111,16 @@ def read_beads(
     )
 
 
-def _slices_of(path: Path, settings: BeadSettings) -> int:
-    from ...io.movies import open_movie
+def _check_pixels(experiment: Experiment, beads: Sequence[Path], settings: BeadSettings) -> None:
+    """Refuse stacks whose pixels are not the experiment's: a phase found with them would be another one."""
+    remedy = "correct camera_pitch or magnification"
+    for path in beads:
+        with open_movie(path) as stack:
+            pixel_um = experiment.microscope.pixel_um
+            check_pixel(stack, pixel_um, "the experiment's are", remedy, said_um=settings.pixel_um)
 
+
+def _slices_of(path: Path, settings: BeadSettings) -> int:
     with open_movie(path) as movie:
         return movie.shape[0] // settings.frames_per_slice
 

@@ -27,7 +27,7 @@ from ...optics.tabulated import TabulatedPSF
 from ...simulation.backgrounds import NoBackground, SuperGaussianBackground, UniformBackground
 from ...simulation.priors import EmitterPrior, Scene
 from ..experiment import Experiment, psf_source, write_experiment
-from ..localizing.excerpt import Excerpt, OpenExcerpt
+from ..localizing.excerpt import Excerpt
 from ..localizing.pipeline import Pipeline
 from ..simulating.simulate import patch_for_light
 from .estimate_by_model import found_light
@@ -43,7 +43,6 @@ _SEED = 4_000_037
 _UNEVEN = 0.35
 # Relative spread of brightness above which something else than brightness must differ.
 _WIDEST_SPREAD = 1.2
-_PIXEL_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ def _draw(
 def _sample(excerpt: Excerpt, experiment: Experiment) -> tuple[Tensor, bool, Maps]:
     """Frames spread evenly over the excerpt, (B, H, W) float32; whether they are whole; their maps."""
     with excerpt.open() as source:
-        _check_pixel(source, experiment.microscope.pixel_um)
+        source.check_pixel(experiment)
         maps = source.maps_of(experiment.camera)
         height, width = source.size
         first, last = source.span[0], source.last
@@ -187,15 +186,6 @@ def _dark_level(dark: Path) -> DarkLevel:
     with open_movie(dark) as movie:
         frames = movie.read(0, min(movie.shape[0], _SAMPLE_FRAMES))
     return dark_level(torch.from_numpy(frames.astype(np.float32)), whole=frames.dtype.kind in "iu")
-
-
-def _check_pixel(source: OpenExcerpt, pixel_um: float) -> None:
-    said = source.movie.pixel_um
-    if said is not None and abs(said / pixel_um - 1) > _PIXEL_TOLERANCE:
-        raise InputError(
-            f"{source.movie.path} says its pixels are {1000 * said:.1f} nm, the experiment's are "
-            f"{1000 * pixel_um:.1f} nm: correct camera_pitch or magnification, or the file's header"
-        )
 
 
 def _psf(experiment: Experiment, scene: Scene) -> TabulatedPSF:

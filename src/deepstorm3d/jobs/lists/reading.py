@@ -13,16 +13,26 @@ from ...io.tables import TableHeader, read_list, write_table
 
 __all__ = ["read_localizations", "write_derived"]
 
+# Relative difference of pixel sizes that is taken for rounding.
+_ROUNDING = 1e-3
+
 
 def read_localizations(path: Path, pixel_nm: float | None = None) -> tuple[Localizations, TableHeader]:
     """A list and what its file says of the recording.
 
     pixel_nm: camera pixel in the sample, for a file that does not name it.
-    Raises InputError; where the pixel size is what is missing it names the option that gives it.
+    Raises InputError; where the pixel size is what is missing it names the option that gives it, and where the
+    file names another pixel it says so, for the file's positions rest on its own.
     """
     pixel_um = None if pixel_nm is None else pixel_nm / 1000
     try:
-        return read_list(path, pixel_um=pixel_um)
+        table, header = read_list(path, pixel_um=pixel_um)
+        if pixel_nm is not None and abs(header.pixel_nm - pixel_nm) > _ROUNDING * header.pixel_nm:
+            raise InputError(
+                f"{path} says its pixels are {header.pixel_nm:g} nm, and its positions rest on that: "
+                f"--pixel-nm {pixel_nm:g} is for lists that do not say; leave it out, or correct the file"
+            )
+        return table, header
     except InputError as error:
         if pixel_um is not None or "give the pixel size" not in str(error):
             raise

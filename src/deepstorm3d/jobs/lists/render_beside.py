@@ -19,6 +19,7 @@ from ...analysis.sections import Box, cloud_of
 from ...emitters import Localizations
 from ...errors import InputError
 from ...io.movies import open_movie
+from ...io.movies.pixel_size import check_pixel
 from ...io.parts import claim_name
 from ...io.tables import TableHeader, read_header
 from .render import AS_USUAL, Drawing, is_data, list_in_box
@@ -144,6 +145,9 @@ def _mean_image(path: Path, pixel_nm: float | None) -> tuple[Image, float]:
     """Mean of the frames (h, w) of a movie, and its pixel in µm."""
     with open_movie(path) as movie:
         pixel = movie.pixel_um if pixel_nm is None else pixel_nm / 1000
+        if pixel_nm is None and pixel is not None:
+            square = "give an image with square pixels"
+            check_pixel(movie, pixel, "taken for square ones of", square, option="--beside-pixel-nm")
         if pixel is None or not pixel > 0:
             raise InputError(f"{path} does not name its pixel size; give it (--beside-pixel-nm)")
         frames, height, width = movie.shape

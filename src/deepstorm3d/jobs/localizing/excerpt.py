@@ -16,15 +16,14 @@ from ...chip import Maps, Region
 from ...errors import InputError
 from ...io.movies import Movie, open_movie, readable_ranges
 from ...io.movies.followed_movie import FollowedMovie
+from ...io.movies.pixel_size import check_pixel
 from ...io.movies.preparation import Prepared, prepare
 from ..companions import field_begin, prepared_maps, region_named
+from ..experiment import Experiment
 from .pipeline import Pipeline
 from .streaming import Block, blocks_of
 
 __all__ = ["Excerpt", "OpenExcerpt", "Roi"]
-
-# Relative difference of pixel sizes that is taken for rounding in a file's header.
-_PIXEL_TOLERANCE = 0.02
 
 Roi = Region
 AS_STORED = Prepared()
@@ -37,7 +36,8 @@ class Excerpt:
     movie: file or folder;  frames: first and last + 1, None for the movie's own ends;  roi: x0, y0, x1, y1 in
     pixels of the prepared frame (half open), None for all of it;  prepared: orientation and subtraction;
     partial: take what is whole of a movie that was cut off;  follow_s: the movie is still being recorded, and
-    ends when nothing new has come for so many seconds.
+    ends when nothing new has come for so many seconds;  pixel_um: of the camera in the sample, by the user's
+    word, whatever the file says.
     """
 
     movie: Path
@@ -46,6 +46,7 @@ class Excerpt:
     prepared: Prepared = AS_STORED
     partial: bool = False
     follow_s: float | None = None
+    pixel_um: float | None = None
 
     @contextmanager
     def open(self) -> Iterator[OpenExcerpt]:
@@ -128,6 +129,11 @@ class OpenExcerpt:
     def _turned(self, maps: Maps) -> dict[str, Tensor]:
         return prepared_maps(maps, self.excerpt.prepared, self.movie.shape[1:])
 
+    def check_pixel(self, experiment: Experiment) -> None:
+        """Refuse a movie whose pixels are not the experiment's."""
+        pixel_um, remedy = experiment.microscope.pixel_um, "correct camera_pitch or magnification"
+        check_pixel(self.movie, pixel_um, "the experiment's are", remedy, said_um=self.excerpt.pixel_um)
+
     def blocks(
         self, frames: int, start: int, should_stop: Callable[[], bool] = lambda: False
     ) -> Iterator[Block]:
@@ -162,15 +168,14 @@ class OpenExcerpt:
 
     def check_against(self, pipeline: Pipeline) -> None:
         """Refuse a movie that the model was not trained for: other pixels, or frames smaller than its PSF."""
-        pixel_um = pipeline.experiment.microscope.pixel_um
         name = pipeline.experiment.name
-        said = self.movie.pixel_um
-        if said is not None and abs(said / pixel_um - 1) > _PIXEL_TOLERANCE:
-            raise InputError(
-                f"{self.movie.path} says its pixels are {1000 * said:.1f} nm, the model '{name}' was trained "
-                f"for {1000 * pixel_um:.1f} nm: train a model for this pixel size, or correct the file's "
-                "header if it is wrong"
-            )
+        check_pixel(
+            self.movie,
+            pipeline.experiment.microscope.pixel_um,
+            f"the model '{name}' was trained for",
+            "train a model for this pixel size",
+            said_um=self.excerpt.pixel_um,
+        )
         self._turned(pipeline.maps)
         height, width = self.size
         if min(height, width) < pipeline.extent_px:

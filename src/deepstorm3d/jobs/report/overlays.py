@@ -63,7 +63,9 @@ def overlay_section(table: Localizations, header: TableHeader, overlays: Overlay
     roi = header.provenance.get("roi")
     box = (roi[0], roi[1], roi[2], roi[3]) if isinstance(roi, list | tuple) and len(roi) == 4 else None
     prepared = spec_from_mapping(Prepared, header.provenance.get("prepared") or {}, source="the list's record")
-    with Excerpt(overlays.movie, roi=box, prepared=prepared, partial=True).open() as source:
+    # The list is of this movie: its pixel is known, also where the file's header is wrong.
+    excerpt = Excerpt(overlays.movie, roi=box, prepared=prepared, partial=True, pixel_um=header.pixel_um)
+    with excerpt.open() as source:
         _require_same_recording(source.movie, header)
         camera = overlays.camera or _recorded_camera(header)
         pipeline = load_pipeline(overlays.model, mask=overlays.mask, camera=camera, refine=False)
