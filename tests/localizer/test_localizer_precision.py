@@ -1,0 +1,33 @@
+"""Convolutions in float32: what autocast would have done, undone, for the gradients too."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from deepstorm3d.localizer.precision import conv2d_in_float32
+
+
+def test_it_is_the_convolution_that_torch_has_with_its_gradients() -> None:
+    generator = torch.Generator().manual_seed(0)
+    given = [torch.randn(*shape, generator=generator) for shape in ((2, 3, 9, 8), (4, 3, 3, 1), (4,))]
+    ours, theirs = ([value.clone().requires_grad_() for value in given] for _ in range(2))
+    out, expected = conv2d_in_float32(*ours, (1, 0)), functional.conv2d(*theirs, padding=(1, 0))
+    assert torch.equal(out, expected)
+    for image in (out, expected):
+        image.square().sum().backward()
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine.grad is not None and other.grad is not None
+        torch.testing.assert_close(mine.grad, other.grad)
+
+
+def test_autocast_does_not_reach_it() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(1, 3, 9, 9, generator=generator)
+    weight = torch.randn(2, 3, 3, 3, generator=generator, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = conv2d_in_float32(images.bfloat16(), weight, None, (1, 1))
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, functional.conv2d(images.bfloat16().float(), weight, padding=1))
+    out.sum().backward()
+    assert weight.grad is not None and weight.grad.dtype == torch.float32
