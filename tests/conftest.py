@@ -1,10 +1,14 @@
-"""What all tests share: property tests that draw the same examples in every run, however slow the machine."""
+"""What all tests share: the same random examples in every run, a GPU real or pretended, a small experiment."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+import torch
 from hypothesis import settings
 
+import pretended_cuda
 from deepstorm3d.jobs.experiment import Experiment
 from deepstorm3d.jobs.presets import preset
 from deepstorm3d.localizer.coarse import CoarseSpec
@@ -12,6 +16,20 @@ from deepstorm3d.optics.model import PSFSpec
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
+# Before the first backward pass of the process, whichever test makes it.
+_CANNOT_PRETEND = None if torch.cuda.is_available() else pretended_cuda.set_up()
+
+
+@pytest.fixture(scope="module")
+def cuda() -> Iterator[None]:
+    """The device "cuda": the machine's own, or one that only holds CUDA's rules where there is none."""
+    if torch.cuda.is_available():
+        yield
+        return
+    if _CANNOT_PRETEND is not None:
+        pytest.skip(_CANNOT_PRETEND)
+    with pretended_cuda.pretended_cuda():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from deepstorm3d.simulation import (
     nucleus,
 )
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda")]
 FIELD = Field(40, 50, 0.11)
 
 

@@ -20,8 +20,7 @@ from .pipeline import Pipeline
 __all__ = ["WithinMemory", "bytes_per_pixel", "free_bytes"]
 
 # What a pixel of a batch takes at the least: 1,300 bytes while a network of 96 channels works on it, the rest
-# for photometry and for what a GPU's convolutions need beside; and the share of the free memory that a batch may
-# have.
+# is for photometry and for what a GPU's convolutions need beside. And what a batch may have of the free memory.
 _BYTES_PER_PIXEL, _SHARE = 4000, 0.5
 # Volumes of the voxel network, float32, that it and its maxima hold at a time (measured: 6.2 and 5.3).
 _VOLUMES = 7
