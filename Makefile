@@ -25,13 +25,13 @@ help:  ## list the targets
 demo: $(INSTALLED)  ## simulate, localize, evaluate and draw the built-in example, into demo-out/
 	$(BIN)/deepstorm3d demo --out $(DEMO_OUT)
 
-test: $(INSTALLED)  ## the tests that need neither a GPU nor minutes
+test: $(INSTALLED)  ## all tests but those that take minutes or other programs
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-slow: $(INSTALLED)  ## the tests that train a network (tens of minutes)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
-test-gpu: $(INSTALLED)  ## the tests that need a CUDA device
+test-gpu: $(INSTALLED)  ## those for the device cuda alone (pretended where there is none)
 	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)
 
 test-interop: $(INSTALLED) $(CLIENTS_INSTALLED)  ## the tests with Picasso, locan, smappy, napari-storm and COMET (1 GB)

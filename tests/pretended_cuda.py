@@ -18,7 +18,7 @@ import ctypes
 import functools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
@@ -26,7 +26,6 @@ import torch
 from torch import __future__ as future
 from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 __all__ = ["DeviceMismatch", "pretended_cuda", "set_up"]
 
@@ -118,6 +117,22 @@ def _on(tensor: torch.Tensor) -> torch.device:
     return _CUDA if isinstance(tensor, _OnCuda) else _CPU
 
 
+def _leaves(args: Any, kwargs: Any) -> Iterator[Any]:
+    """All that an operation is given; lists, as of tensors to join, hold no lists."""
+    for each in (*args, *kwargs.values()):
+        if isinstance(each, (list, tuple)):
+            yield from each
+        else:
+            yield each
+
+
+def _changed(given: Any, change: Callable[[Any], Any]) -> Any:
+    """The same with each leaf changed."""
+    if isinstance(given, (list, tuple)):
+        return type(given)([_changed(each, change) for each in given])
+    return change(given)
+
+
 def _caller() -> str:
     """The innermost line of the package on the stack."""
     frame = sys._getframe(1)
@@ -128,11 +143,11 @@ def _caller() -> str:
 
 def _checked(func: Any, args: Any, kwargs: Any) -> torch.device:
     """Where the result of an operation lies; raises DeviceMismatch where CUDA would refuse it."""
-    given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+    given = [leaf for leaf in _leaves(args, kwargs) if isinstance(leaf, torch.Tensor)]
     asked = kwargs.get("device") and (_CPU if kwargs["device"].type == "cpu" else _CUDA)
     if func in _COPIES or not given:
         return asked or (_on(given[0]) if given else _CPU)
-    indices = [each for each in tree_leaves(args[1]) if each is not None] if func in _INDEXED else []
+    indices = [each for each in args[1] if each is not None] if func in _INDEXED else []
     if indices:
         given = [each for each in (args[0], *args[2:3]) if isinstance(each, torch.Tensor)]
         if _on(args[0]) == _CPU and any(_on(each) == _CUDA for each in indices):
@@ -150,22 +165,32 @@ def _checked(func: Any, args: Any, kwargs: Any) -> torch.device:
 def _carry_out(func: Any, args: Any, kwargs: Any) -> Any:
     """One operation, on the CPU; its result on the device where CUDA would have it."""
     here = _checked(func, args, kwargs)
-    for leaf in tree_leaves((args, kwargs)):
-        if isinstance(leaf, torch._C.Generator) and _places.get(leaf._cdata, _CPU) != here:
+    outer = {}
+    for leaf in _leaves(args, kwargs):
+        if isinstance(leaf, _OnCuda):
+            outer[id(leaf.inner)] = leaf
+        elif isinstance(leaf, torch._C.Generator) and _places.get(leaf._cdata, _CPU) != here:
             raise DeviceMismatch(f"{func}: a generator of another device for {here}, at {_caller()}")
+    args = [_changed(each, _inner) for each in args]
+    kwargs = {name: _changed(each, _inner) for name, each in kwargs.items()}
     if kwargs.get("device") is not None:
-        kwargs = {**kwargs, "device": _CPU}
-    outer = {id(leaf.inner): leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, _OnCuda)}
-    args, kwargs = tree_map(lambda leaf: leaf.inner if isinstance(leaf, _OnCuda) else leaf, (args, kwargs))
+        kwargs["device"] = _CPU
     # Lazy conjugates are carried out: below the dispatcher's own handling of them nobody would look at the bit.
     out = _aten.conj_physical(*args) if func is _aten._conj.default else func(*args, **kwargs)
     if here == _CPU:
         return out
-    # What was changed in place is handed back as the same tensor.
-    for leaf in tree_leaves(out):
+
+    def outside(leaf: Any) -> Any:
+        # What was changed in place is handed back as the same tensor.
         if isinstance(leaf, torch.Tensor) and id(leaf) not in outer:
             outer[id(leaf)] = _OnCuda(leaf)
-    return tree_map(lambda leaf: outer.get(id(leaf), leaf), out)
+        return outer.get(id(leaf), leaf)
+
+    return _changed(out, outside)
+
+
+def _inner(leaf: Any) -> Any:
+    return leaf.inner if isinstance(leaf, _OnCuda) else leaf
 
 
 class _Mode(TorchDispatchMode):
