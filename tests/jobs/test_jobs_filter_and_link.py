@@ -71,8 +71,17 @@ def test_sigma_that_are_too_small_are_noticed(tmp_path: Path):
     table = found()
     source = write(tmp_path / "a.hdf5", dataclasses.replace(table, sigma_xyz=table.sigma_xyz / 2))
     (warning,) = link_table(source, tmp_path / "b.hdf5", LinkRule()).warnings
-    assert "times their σ" in warning
+    assert "times their σ" in warning and "pairs" in warning
     assert link_table(source, tmp_path / "c.hdf5", LinkRule(radius_um=0.1, axial_um=0.1)).warnings == []
+
+
+def test_two_pairs_do_not_show_that_sigma_are_too_small(tmp_path: Path):
+    few = found(molecules=1, frames=3)
+    far = torch.tensor([[0.0, 0, 0], [0.0028, 0, 0], [0, 0, 0]])
+    table = dataclasses.replace(few, xyz=few.xyz.mean(0) + far, sigma_xyz=torch.full((3, 3), 0.001))
+    summary = link_table(write(tmp_path / "a.hdf5", table), tmp_path / "b.hdf5", LinkRule())
+    assert summary.spread_over_sigma is not None and max(summary.spread_over_sigma) > 1.3
+    assert summary.warnings == []
 
 
 def test_no_row_left_is_written_with_a_warning(tmp_path: Path):

@@ -76,3 +76,22 @@ def test_an_empty_list_is_a_frame_of_background(tmp_path: Path) -> None:
     found, photons = scene(work)
     report = explain_frame(work, found.select(slice(0, 0)), photons, tmp_path / "a.png", equal_photons=True)
     assert report.localizations == 0
+
+
+def test_frames_with_too_little_noise_fit_too_well_and_are_told(tmp_path: Path) -> None:
+    work = pipeline()
+    found, photons = scene(work)
+    right = explain_frame(work, found, photons, tmp_path / "a.png")
+    assert right.verdict.fits
+    # A baseline of 100 that nobody took off: noise of 30 photons on a level of 130.
+    report = explain_frame(work, found, photons + 100, tmp_path / "b.png")
+    assert report.deviance_per_pixel < 0.4
+    assert report.verdict.kind == "too quiet" and "baseline" in report.verdict.text
+
+
+def test_hardly_any_light_is_no_bad_fit(tmp_path: Path) -> None:
+    work = pipeline()
+    dark = torch.zeros(48, 64)
+    dark[10, 10] = 1
+    report = explain_frame(work, Localizations.empty(), dark, tmp_path / "a.png")
+    assert report.verdict.kind == "unknown"

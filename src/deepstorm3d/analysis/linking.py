@@ -20,7 +20,7 @@ from ..emitters import Localizations
 from ..errors import InputError
 from .assignment import least_total
 
-__all__ = ["GATE", "LinkRule", "link_rows", "spread_over_sigma"]
+__all__ = ["GATE", "LinkRule", "least_spread", "link_rows", "spread_over_sigma"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -29,6 +29,8 @@ GATE = 14.156
 """Largest Σ Δ²/σ² over x, y and z: the χ² (3 degrees of freedom) that 99.73 % of true pairs stay below, as
 3 σ does on one axis."""
 
+# Of a median of absolute differences against their root mean square (Rousseeuw & Croux 1993).
+_MEDIAN_EFFICIENCY = 0.37
 # Left members searched at once (bounds the memory that their candidates take).
 _SEARCH_ROWS = 2**18
 
@@ -104,6 +106,18 @@ def spread_over_sigma(table: Localizations, track: Tensor) -> tuple[float, float
     ratio = np.abs(np.diff(rows.xyz, axis=0)[same]) / np.sqrt(variance)
     x, y, z = (1.4826 * np.median(ratio, axis=0)).tolist()
     return x, y, z
+
+
+def least_spread(spread: float, pairs: int, confidence: float = 0.99) -> float:
+    """What a scatter from so many pairs (`spread_over_sigma`) is at least, with a confidence.
+
+    n times the measured over the true variance of n normal differences is distributed as χ² of n degrees of
+    freedom; a median tells as much as 0.37 n of them (Rousseeuw & Croux, J. Am. Stat. Assoc. 88:1273, 1993).
+    """
+    from scipy.special import chdtri
+
+    degrees = max(1.0, _MEDIAN_EFFICIENCY * pairs)
+    return spread * math.sqrt(degrees / float(chdtri(degrees, 1 - confidence)))
 
 
 def _ends(table: Localizations, order: Ints) -> _Ends:

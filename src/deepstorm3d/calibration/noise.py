@@ -88,12 +88,15 @@ def high_pass(frames: Tensor) -> tuple[Tensor, Tensor]:
     return noise, mean
 
 
-def noise_line(counts: Tensor, *, saturation: float = float("inf"), whole: bool = True) -> NoiseLine:
+def noise_line(
+    counts: Tensor, *, saturation: float = float("inf"), whole: bool = True, pattern_from: int = 4
+) -> NoiseLine:
     """Fit the line of variance against mean.
 
     counts: (B, H, W) ADU;  saturation: count from which on a pixel says nothing;  whole: whether the file holds
-    whole numbers, whose rounding adds 1/12 ADU².  From four frames on, what is the same in all frames (a
-    camera's fixed pattern) is left out.  Places are put together by how bright the pixels around them are,
+    whole numbers, whose rounding adds 1/12 ADU².  From `pattern_from` frames on, what is the same in all frames
+    (a camera's fixed pattern) is left out; where molecules shine in one frame of n only, that lowers the slope
+    by 1/n.  Places are put together by how bright the pixels around them are,
     which share no noise with them: otherwise bins of bright places would hold upward fluctuations (Wald
     1940).
     Raises InputError where fewer than 2,000 places are left.
@@ -101,7 +104,7 @@ def noise_line(counts: Tensor, *, saturation: float = float("inf"), whole: bool 
     frames = counts.float()
     noise, mean = high_pass(frames)
     fixed, total = torch.zeros_like(noise[0]), len(frames)
-    if total >= 4:
+    if total >= pattern_from:
         fixed = noise.mean(0)
         noise = (noise - fixed) / (1 - 1 / total) ** 0.5
     usable, saturated = _usable(frames, saturation)
@@ -126,7 +129,7 @@ def noise_line(counts: Tensor, *, saturation: float = float("inf"), whole: bool 
     zero = -intercept / slope if slope else 0.0
     # Of a ratio, to first order.
     gradient = means.new_tensor([intercept / slope**2, -1 / slope]) if slope else means.new_zeros(2)
-    pattern = float(fixed.square().mean()) - float(square.mean()) / total if total >= 4 else 0.0
+    pattern = float(fixed.square().mean()) - float(square.mean()) / total if total >= pattern_from else 0.0
     return NoiseLine(
         mean=means,
         variance=variances,

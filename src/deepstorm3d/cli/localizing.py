@@ -174,3 +174,5 @@ def regenerate(
         f"{out}: frame {frame}, {report.localizations} localizations, correlation {report.correlation:.3f}, "
         f"deviance {report.deviance_per_pixel:.2f} per pixel (1: nothing left but noise)"
     )
+    if report.verdict.text and not equal_photons:
+        say_warning(report.verdict.text)

@@ -13,6 +13,8 @@ from torch import Tensor
 from ...analysis.figures.axial_scan import axial_scan_figure
 from ...calibration.axial_scan import scan_spots
 from ...calibration.axial_spot import AxialScan, ScannedSpot
+from ...calibration.no_light import refuse_without_light
+from ...calibration.plausibility import check_frames
 from ...emitters import Emitters
 from ...errors import InputError
 from ...io.parts import claim_name
@@ -73,7 +75,9 @@ def scan_stack(
         source.check_pixel(experiment)
         maps = source.maps_of(experiment.camera)
         counts = source.read(source.span[0], source.last)
+    refuse_without_light(counts, experiment.camera.saturation, excerpt.movie)
     planes = experiment.camera.to_photons(torch.from_numpy(counts.astype(np.float32)), maps)
+    doubts = [finding.text for finding in check_frames(counts, planes, experiment.camera, maps=maps)]
     scan = _scan(planes, experiment, step_um, first_focus_um)
     spots = sorted(scan_spots(scan, on_progress=on_progress), key=lambda spot: spot.xyz[2])
     xyz = np.array([spot.xyz for spot in spots]).reshape(-1, 3)
@@ -90,7 +94,7 @@ def scan_stack(
         title=f"{excerpt.movie.name}: {len(spots)} spots in {len(planes)} planes",
     )
     ends = (float(scan.focus[0]), float(scan.focus[-1]))
-    return ScanReport(spots, len(planes), ends, _warnings(spots, scan))
+    return ScanReport(spots, len(planes), ends, [*doubts, *_warnings(spots, scan)])
 
 
 def _scan(planes: Tensor, experiment: Experiment, step_um: float, first_focus_um: float | None) -> AxialScan:

@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ...analysis.figures.likeness import likeness_figure
 from ...analysis.likeness import Likeness, compare_frames
 from ...calibration.camera_match import CameraMatch, match_camera, noise_over_field
+from ...calibration.no_light import refuse_without_light
 from ...calibration.noise import DarkLevel, dark_level
+from ...calibration.plausibility import check_frames
 from ...calibration.scene_match import SceneMatch, guess_photons, match_scene, simulate_guess
 from ...calibration.signal import LightModel, measure_light
 from ...camera import Camera, EmccdCamera, MinimumSubtractedCamera, variance_terms
@@ -93,7 +96,9 @@ def estimate_movie(
         with excerpt.open() as source:
             source.check_against(pipeline)
     seed = experiment.seed if seed is None else seed
-    counts, whole, maps = _sample(excerpt, experiment)
+    stack, maps = _sample(excerpt, experiment)
+    refuse_without_light(stack, experiment.camera.saturation, excerpt.movie)
+    counts, whole = torch.from_numpy(stack.astype(np.float32)), stack.dtype.kind in "iu"
     level = None if dark is None else _dark_level(dark)
     camera = match_camera(counts, experiment.camera, dark=level, baseline=baseline, whole=whole)
     chosen = experiment.scene(scene)
@@ -129,7 +134,8 @@ def estimate_movie(
     write_experiment(final, out)
     title = f"{excerpt.movie.name} beside frames simulated with {out.name}"
     likeness = _draw(photons, simulated, camera, experiment.microscope.pixel_um, picture, title)
-    warnings = [*camera.warnings, *_doubts(found, final.scene(scene).emitters)]
+    contradictions = [finding.text for finding in check_frames(stack, photons, camera.camera, maps=maps)]
+    warnings = [*contradictions, *camera.warnings, *_doubts(found, final.scene(scene).emitters)]
     complaints = likeness.complaints()
     if complaints:
         warnings.append("the simulated frames do not look like the real ones: " + "; ".join(complaints))
@@ -164,8 +170,9 @@ def _draw(
     return likeness
 
 
-def _sample(excerpt: Excerpt, experiment: Experiment) -> tuple[Tensor, bool, Maps]:
-    """Frames spread evenly over the excerpt, (B, H, W) float32; whether they are whole; their maps."""
+def _sample(excerpt: Excerpt, experiment: Experiment) -> tuple[NDArray[Any], Maps]:
+    """Frames spread evenly over the excerpt, (B, H, W) as the file holds them, and the camera's maps of
+    them."""
     with excerpt.open() as source:
         source.check_pixel(experiment)
         maps = source.maps_of(experiment.camera)
@@ -177,8 +184,7 @@ def _sample(excerpt: Excerpt, experiment: Experiment) -> tuple[Tensor, bool, Map
         if not inside:
             raise InputError(f"{excerpt.movie}: none of these frames can be read")
         frames = [source.read(n, n + 1) for n in inside]
-    stack = np.concatenate(frames)
-    return torch.from_numpy(stack.astype(np.float32)), stack.dtype.kind in "iu", maps
+    return np.concatenate(frames), maps
 
 
 def _dark_level(dark: Path) -> DarkLevel:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...analysis.figures import truth_figure
+from ...analysis.fit_quality import judge_list
 from ...analysis.matching import Field, Matches, field_edges, match, match_challenge
 from ...analysis.metrics import ScoreWithIntervals, score_with_intervals
 from ...analysis.point_registration import register_points
@@ -164,17 +165,21 @@ def _notes(truth: Emitters, found: Localizations) -> list[str]:
     if not len(truth) or not len(found):
         empty = "the truth" if not len(truth) else "the list"
         return [f"{empty} has no rows"]
+    verdict = judge_list(found)
+    quiet = [verdict.text] if verdict.kind == "too quiet" else []
     first, last = int(truth.frame.min()), int(truth.frame.max())
     begin, end = int(found.frame.min()), int(found.frame.max())
     if end < first or begin > last:
         return [
+            *quiet,
             f"no frame in common: truth in frames {first} to {last}, localizations in {begin} to {end} "
-            "(counted from 0); do the two belong together?"
+            "(counted from 0); do the two belong together?",
         ]
     missed = int(((truth.frame < begin) | (truth.frame > end)).sum())
     if missed > 0.05 * len(truth):
         return [
+            *quiet,
             f"{missed} of {len(truth)} true emitters lie in frames before the first or after the last "
-            f"localization ({begin} to {end}, counted from 0); they count as missed"
+            f"localization ({begin} to {end}, counted from 0); they count as missed",
         ]
-    return []
+    return quiet

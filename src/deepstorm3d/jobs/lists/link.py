@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...analysis.linking import LinkRule, link_rows, spread_over_sigma
+from ...analysis.linking import LinkRule, least_spread, link_rows, spread_over_sigma
 from ...analysis.merging import merge_rows
 from ...emitters import Localizations
 from ...errors import InputError
@@ -16,7 +16,7 @@ from .reading import read_localizations, write_derived
 __all__ = ["LinkSummary", "link_table"]
 
 # Differences that scatter this much over their σ lose a noticeable part of the pairs to the gate of 3 σ.
-_TRUE_SIGMA = 1.3
+_TRUE_SIGMA, _FEWEST_PAIRS = 1.3, 10
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,9 @@ def link_table(
     }
     write_derived(out, merged, header, "link", settings, overwrite=overwrite)
     once = 0 if merged.detections is None else int((merged.detections == 1).sum())
-    return LinkSummary(len(table), len(merged), once, spread, _warnings(source, table, rule, spread))
+    return LinkSummary(
+        len(table), len(merged), once, spread, _warnings(source, table, len(merged), rule, spread)
+    )
 
 
 def _refuse_linked(source: Path, table: Localizations, header: TableHeader) -> None:
@@ -74,14 +76,23 @@ def _refuse_linked(source: Path, table: Localizations, header: TableHeader) -> N
 
 
 def _warnings(
-    source: Path, table: Localizations, rule: LinkRule, spread: tuple[float, float, float] | None
+    source: Path,
+    table: Localizations,
+    molecules: int,
+    rule: LinkRule,
+    spread: tuple[float, float, float] | None,
 ) -> list[str]:
     if not len(table):
         return [f"{source.name} has no rows"]
-    if spread is not None and rule.radius_um is None and max(spread) > _TRUE_SIGMA:
-        worst = max(spread)
+    # Each molecule of n rows has n − 1 pairs of successive ones.
+    pairs = len(table) - molecules
+    if spread is None or rule.radius_um is not None or pairs < _FEWEST_PAIRS:
+        return []
+    worst, least = max(spread), least_spread(max(spread), pairs)
+    if worst > _TRUE_SIGMA and least > 1:
         return [
-            f"within molecules the positions scatter by {worst:.1f} times their σ: the σ are too small, and "
-            "molecules come apart; correct the drift first, or give a distance (--radius-nm)"
+            f"within molecules the positions scatter by {worst:.1f} times their σ (at least {least:.1f} with "
+            f"99 % confidence, from {pairs} pairs): the σ are too small, and molecules come apart; correct the "
+            "drift first, or give a distance (--radius-nm)"
         ]
     return []

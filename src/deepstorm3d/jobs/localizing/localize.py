@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from ... import __version__
+from ...analysis.fit_quality import QualitySample
 from ...emitters import Localizations
 from ...errors import InputError
 from ...io.tables import open_table_writer
 from ...optics.field import FieldSpec
 from .excerpt import Excerpt, OpenExcerpt
+from .first_look import FirstLook
 from .memory import WithinMemory
 from .pipeline import Pipeline
 from .streaming import Block, StageTimes, block_frames, read_ahead, write_behind
@@ -47,6 +49,7 @@ class LocalizeSummary:
     complete: bool = True
     times: StageTimes = field(default_factory=StageTimes)
     warnings: list[str] = field(default_factory=list)
+    quality: QualitySample = field(default_factory=QualitySample)
 
     @property
     def per_frame(self) -> float:
@@ -58,6 +61,7 @@ class LocalizeSummary:
         self.frames += found.block[1] - found.block[0]
         self.localizations += len(found.localizations)
         self.saturated_frames += found.saturated_frames
+        self.quality.add(found.localizations)
 
 
 def localize_movie(
@@ -99,7 +103,8 @@ def localize_movie(
             resume=resume,
         )
         first = source.span[0]
-        blocks = source.blocks(frames, max(first, writer.next_frame), should_stop)
+        look = FirstLook(source, pipeline, on_message)
+        blocks = look.over(source.blocks(frames, max(first, writer.next_frame), should_stop))
         results = (
             _here(source, pipeline, blocks, summary.times, on_message)
             if workers is None
@@ -119,11 +124,12 @@ def localize_movie(
                 if found.block[1] < source.last and should_stop():
                     break
         summary.complete = writer.next_frame >= source.last or not should_stop()
+        summary.warnings += look.warnings
         if not summary.complete:
             return summary
         writer.finish(source.movie.shape[0])
         summary.warnings += [*source.movie.notes, *_field_notes(pipeline.experiment.psf.field, (height, width))]
-    summary.warnings += _warnings(summary)
+    summary.warnings += _warnings(summary, joint=pipeline.fit is not None and pipeline.method != "mle")
     return summary
 
 
@@ -174,8 +180,12 @@ def _field_notes(field: FieldSpec, shape: tuple[int, int]) -> list[str]:
     ]
 
 
-def _warnings(summary: LocalizeSummary) -> list[str]:
+def _warnings(summary: LocalizeSummary, *, joint: bool) -> list[str]:
+    """joint: whether all molecules were fitted together; else neighbours leave residuals of their own."""
     warnings = []
+    verdict = summary.quality.verdict
+    if verdict.kind == "too quiet" or (verdict.kind == "misfit" and joint):
+        warnings.append(f"around the molecules found {verdict.text}; look with --preview 3")
     if summary.saturated_frames:
         warnings.append(
             f"{summary.saturated_frames} of {summary.frames} frames have saturated pixels: photons and "

@@ -14,13 +14,12 @@ from ...camera import names_maps
 from ...simulation.field import Field
 from ...simulation.simulator import Simulator
 from .excerpt import Excerpt
+from .first_look import check_counts
 from .pipeline import Pipeline
 from .regenerate import RegenerateReport, explain_frame
 
 __all__ = ["PreviewReport", "preview_movie", "simulated_like"]
 
-# Mean squared residual over variance up to which a model may be called fitting, and doubtful.
-_FITS, _DOUBTFUL = 1.25, 2.0
 # Levels may differ this much, as a fraction of the real spread, before it is worth a warning.
 _LEVEL_TOLERANCE = 0.5
 
@@ -42,7 +41,7 @@ def preview_movie(excerpt: Excerpt, pipeline: Pipeline, out_dir: Path, *, frames
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     reports: dict[int, RegenerateReport] = {}
-    seen = []
+    seen, stack = [], []
     with excerpt.open() as source:
         source.check_against(pipeline)
         pipeline = source.at_work(pipeline)
@@ -50,6 +49,7 @@ def preview_movie(excerpt: Excerpt, pipeline: Pipeline, out_dir: Path, *, frames
             np.linspace(source.span[0], source.last - 1, frames).round().astype(int)
         ).tolist():
             counts = source.read(number, number + 1)
+            stack.append(counts)
             photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))
             found = pipeline.localize(photons)
             reports[number] = explain_frame(
@@ -63,7 +63,8 @@ def preview_movie(excerpt: Excerpt, pipeline: Pipeline, out_dir: Path, *, frames
     real = torch.stack(seen)
     simulated = simulated_like(pipeline, real)
     histogram_figure(simulated, real, out_dir / "histogram.png")
-    fits, lines = _verdict(reports, real, simulated)
+    findings = [finding.text for finding in check_counts(pipeline, np.concatenate(stack))]
+    fits, lines = _verdict(reports, real, simulated, findings)
     return PreviewReport(reports, fits, lines)
 
 
@@ -85,28 +86,37 @@ def simulated_like(pipeline: Pipeline, frames: Tensor) -> Tensor:
     return simulator.to_photons(counts)
 
 
-def _verdict(reports: dict[int, RegenerateReport], real: Tensor, simulated: Tensor) -> tuple[bool, list[str]]:
-    """Whether the model fits, and why, in plain words."""
+def _verdict(
+    reports: dict[int, RegenerateReport], real: Tensor, simulated: Tensor, findings: list[str]
+) -> tuple[bool, list[str]]:
+    """Whether the model fits, and why, in plain words.  findings: what contradicts the camera and the model."""
     lines = [
         f"frame {number}: {report.localizations} molecules, correlation {report.correlation:.3f}, "
         f"residual {report.deviance_per_pixel:.2f} x the expected noise variance"
         for number, report in reports.items()
     ]
-    middle = float(np.median([report.deviance_per_pixel for report in reports.values()]))
+    middle = sorted(reports.values(), key=lambda report: report.deviance_per_pixel)[(len(reports) - 1) // 2]
+    verdict = middle.verdict
+    lines += findings
     levels = [
         float(torch.quantile(frames.flatten()[:: max(1, frames.numel() // 10**6)], 0.1))
         for frames in (real, simulated)
     ]
     spread = float(real.std())
-    off = abs(levels[0] - levels[1]) > _LEVEL_TOLERANCE * max(spread, 1.0)
-    if off:
+    off = bool(findings) or abs(levels[0] - levels[1]) > _LEVEL_TOLERANCE * max(spread, 1.0)
+    if off and not findings:
         lines.append(
             f"the dark parts of your frames are at {levels[0]:.0f} photons, of the simulated ones at "
             f"{levels[1]:.0f}: check baseline and gain (--camera), or the background in the experiment"
         )
-    if middle <= _FITS and not off:
+    if verdict.kind == "too quiet":
+        lines.append(verdict.text)
+    fits = verdict.kind in ("fits", "unknown") and not off
+    if fits:
         lines.append("verdict: the model explains these frames down to their noise")
-    elif middle <= _DOUBTFUL:
+    elif verdict.kind == "too quiet" or findings:
+        lines.append("verdict: camera and frames contradict each other; correct this first")
+    elif verdict.kind != "misfit":
         lines.append(
             "verdict: doubtful; look at the residuals: structure there means another PSF, density or background"
         )
@@ -115,4 +125,4 @@ def _verdict(reports: dict[int, RegenerateReport], real: Tensor, simulated: Tens
             "verdict: this model does not fit these frames; train one for your mask, camera and background "
             "(docs/tutorial.md)"
         )
-    return middle <= _FITS and not off, lines
+    return fits, lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from torch import Tensor
 from ...analysis.explain import correlation
 from ...analysis.figures import overlay_figure
 from ...analysis.figures.panels import Target
+from ...analysis.fit_quality import DevianceVerdict, judge_deviance
+from ...calibration.no_light import refuse_without_light
 from ...camera import IdealCamera, variance_terms
 from ...emitters import Emitters, Localizations
 from ...fitting.photometry import Photometry
@@ -23,6 +26,9 @@ from .pipeline import Pipeline
 
 __all__ = ["RegenerateReport", "explain_frame", "regenerate_frame"]
 
+# Below, hardly a pixel of a frame has light or noise to compare.
+_LEAST_EXPECTED = 0.1
+
 
 @dataclass(frozen=True)
 class RegenerateReport:
@@ -30,12 +36,23 @@ class RegenerateReport:
 
     localizations: in the frame;  correlation: of frame and regenerated image;
     deviance_per_pixel: mean squared residual over the expected variance, about 1 where the list is
-    complete and the model right.
+    complete and the model right;  expected: of the same where noise alone is left, below 1 where pixels have
+    less than one photon;  pixels: of the frame.
     """
 
     localizations: int
     correlation: float
     deviance_per_pixel: float
+    expected: float = 1.0
+    pixels: float = math.inf
+
+    @property
+    def verdict(self) -> DevianceVerdict:
+        """Whether noise alone is left, or more, or not even that; unknown in frames that hold hardly a
+        photon."""
+        if self.expected < _LEAST_EXPECTED:
+            return DevianceVerdict("unknown", "")
+        return judge_deviance(self.deviance_per_pixel / self.expected, self.expected * self.pixels)
 
 
 def explain_frame(
@@ -57,7 +74,8 @@ def explain_frame(
     excess, read_variance = variance_terms(pipeline.camera, pipeline.maps)
     light = pipeline.photometry(found, photons[None])
     model = _equally_bright(pipeline, found, light) if equal_photons else light.model[0]
-    variance = (excess * model.clamp(min=0) + read_variance).clamp(min=1.0)
+    own = (excess * model.clamp(min=0) + read_variance).clamp(min=0)
+    variance = own.clamp(min=1.0)
     shot_noise_only = excess == 1.0 and read_variance == 0.0
     overlay_figure(
         photons,
@@ -73,6 +91,8 @@ def explain_frame(
         localizations=len(found),
         correlation=float(correlation(photons, model)),
         deviance_per_pixel=float(((photons - model).square() / variance).mean()),
+        expected=float((own / variance).mean()),
+        pixels=photons.numel(),
     )
 
 
@@ -111,6 +131,7 @@ def regenerate_frame(
         source.check_against(pipeline)
         pipeline = source.at_work(pipeline)
         counts = source.read(frame, frame + 1)
+    refuse_without_light(counts, pipeline.camera.saturation, f"{excerpt.movie}, frame {frame}")
     photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))[0]
     found = read_table(locs, pixel_um=pixel_um)
     found = found.select(found.frame == frame).shift(frames=-frame).to(pipeline.device)

@@ -111,4 +111,6 @@ def _overlay(pipeline: Pipeline, table: Localizations, source: OpenExcerpt, numb
         f"Frame {number}: {report.localizations} localizations; correlation {report.correlation:.3f}, squared "
         f"residual over the expected variance {report.deviance_per_pixel:.2f} per pixel (1: noise alone)."
     )
+    if report.verdict.kind == "too quiet":
+        caption += f" Warning: {report.verdict.text}."
     return Figure(caption, file.getvalue())

@@ -16,6 +16,7 @@ import torch
 from ... import __version__
 from ...analysis.figures.quality import quality_figure
 from ...analysis.figures.rendering import rendering_figure
+from ...analysis.fit_quality import judge_list
 from ...analysis.quality import Distribution, ListQuality, list_quality
 from ...emitters import Localizations, SigmaSource
 from ...errors import InputError
@@ -70,6 +71,9 @@ def glance_section(table: Localizations, header: TableHeader) -> Section:
     if "fit_quality" in quality.columns:
         tiles.append(("median deviance per pixel", f"{quality.columns['fit_quality'].median:.2f}"))
     words = [_SIGMA[table.sigma_source]] if len(table) else [_NO_ROWS]
+    verdict = judge_list(table)
+    if verdict.kind in ("too quiet", "misfit"):
+        words.append(f"Warning: {verdict.text}.")
     return Section("At a glance", tiles=tiles, paragraphs=words)
 
 
