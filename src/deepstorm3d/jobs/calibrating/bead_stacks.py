@@ -22,6 +22,7 @@ from ...fitting.likelihood import Likelihood
 from ...io.movies import open_movie
 from ...io.texts import decimal_commas, read_text
 from ...optics.field import FieldSpec
+from .stack_check import check_stack
 
 __all__ = ["BeadPlace", "BeadStacks", "read_bead_stacks", "read_positions"]
 
@@ -117,9 +118,10 @@ def read_bead_stacks(
         stack = _Stack(path, camera, frames_per_slice)
         height, width = max(height, stack.height), max(width, stack.width)
         position_um = positions(stack.slices)
+        doubts = check_stack(path, camera, stack.maps)
         found = find_beads(stack.mean(), template(position_um), side)
         label = f"{path.name}: " if len(paths) > 1 else ""
-        warnings += [label + sentence for sentence in (*stack.warnings(), *found.rejected)]
+        warnings += [label + sentence for sentence in (*doubts, *stack.warnings(), *found.rejected)]
         if not len(found.centre):
             continue
         likelihood = stack.images(found.centre, side)
