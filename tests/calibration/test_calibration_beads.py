@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from bead_stacks import CENTRES, SIDE, bead_stack, cut_beads, focus_of_slices, small_experiment
-from deepstorm3d.calibration.beads import find_beads
+from deepstorm3d.calibration.beads import Spots, find_beads, find_spots, judge_spots, side_that_fits
 from deepstorm3d.calibration.order import distance_of_slices, jumps, order_ratio
 from deepstorm3d.jobs.experiment import experiment_mask
 from deepstorm3d.optics.model import build_psf
@@ -63,3 +64,36 @@ def test_a_slice_from_elsewhere_is_named():
     position = images.position_um.clone()
     position[[2, 15]] = position[[15, 2]]
     assert jumps(distance_of_slices(images.likelihood), position) == [15, 2]
+
+
+@pytest.mark.parametrize(("side", "off"), [(15, (0, 0)), (15, (1, -1)), (SIDE, (0, 0)), (31, (3, 2))])
+def test_a_bead_that_fills_its_crop_is_found(side: int, off: tuple[int, int]) -> None:
+    column, row = round(CENTRES[0][0]) - off[0], round(CENTRES[0][1]) - off[1]
+    begin = max(0, row - side // 2), max(0, column - side // 2)
+    crop = bead_stack()[:, begin[0] : begin[0] + side, begin[1] : begin[1] + side]
+    cut = (SIDE - min(side, SIDE)) // 2
+    image = template()[cut : SIDE - cut, cut : SIDE - cut]
+    spots = find_spots(crop.mean(0), image, min(side, SIDE), crop)
+    fits = side_that_fits([spots], min(side, SIDE))
+    found = judge_spots(spots, fits)
+    assert fits >= 11
+    assert len(found.centre) == 1 and not found.rejected
+    expected = torch.tensor([round(CENTRES[0][0]) - begin[1], round(CENTRES[0][1]) - begin[0]])
+    assert int((found.centre[0] - expected).abs().max()) <= 1
+
+
+@pytest.mark.parametrize("side", [15, 41])
+def test_a_crop_of_noise_holds_no_bead(side: int) -> None:
+    noise = torch.poisson(torch.full((21, side, side), 10.0), generator=torch.Generator().manual_seed(0))
+    cut = max(0, (SIDE - side) // 2)
+    image = template()[cut : SIDE - cut, cut : SIDE - cut]
+    assert len(find_beads(noise.mean(0), image, side, noise).centre) == 0
+
+
+def test_a_square_shrinks_for_a_crop_and_not_for_a_bead_at_the_border() -> None:
+    def spots(column: int, size: int) -> Spots:
+        return Spots(torch.tensor([[column, size // 2]]), torch.ones(1), (size, size))
+
+    assert side_that_fits([spots(20, 41)], 41) == 41
+    assert side_that_fits([spots(17, 41), spots(20, 41)], 41) == 35
+    assert side_that_fits([spots(5, 41), spots(20, 41)], 41) == 41

@@ -27,7 +27,7 @@ from deepstorm3d.calibration.gauge import aperture_of, split_defocus, without_ti
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.masks import read_mask
-from deepstorm3d.jobs.calibrating.bead_stacks import read_positions
+from deepstorm3d.jobs.calibrating.slice_positions import read_positions
 from deepstorm3d.jobs.experiment import experiment_mask, read_experiment
 
 GIVEN = ["--step-um", str(STEP_UM), "--first-um", str(FIRST_UM), "--bead-nm", "200"]

@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..optics.assembly import Assembly
+from .lobes import without_lobes
+from .noise import high_pass
 
-__all__ = ["FoundBeads", "find_beads"]
+__all__ = ["FoundBeads", "Spots", "find_beads", "find_spots", "judge_spots", "side_that_fits"]
 
 # A spot counts above this many σ of the correlation map, and above this share of the brightest.
 _SIGNIFICANT, _FAINTEST = 12.0, 0.04
 # What is left over of a bright bead must not pass for another one beside it.
 _BESIDE = 0.2
-_MOST = 200
+# Spots that are looked for, and turns of the search, at most.
+_MOST, _TURNS = 200, 600
 # Spots that are not used are named up to so many.
 _TOLD = 4
+# A median over the frame tells the noise while the bright spots' squares cover less of it than this; what they
+# leave free tells it while that is at least this much of the frame.
+_COVERED, _FREE = 0.5, 0.1
+# A square is made smaller for a bead near the border, to this share at least.
+_SMALLEST = 0.6
+
+
+@dataclass(frozen=True)
+class Spots:
+    """Spots of a stack that look like a bead, the brightest first.
+
+    centre: (K, 2) px, column and row;  brightness: (K,) in the units of the search;  size: height and width of
+    the frame.
+    """
+
+    centre: Tensor
+    brightness: Tensor
+    size: tuple[int, int]
+
+    def room(self) -> Tensor:
+        """Pixels between each spot and the nearest border: (K,)."""
+        far = torch.tensor([self.size[1], self.size[0]]) - 1 - self.centre
+        return torch.minimum(self.centre, far).amin(1)
 
 
 @dataclass(frozen=True)
@@ -33,14 +60,22 @@ class FoundBeads:
     rejected: tuple[str, ...]
 
 
-def find_beads(mean: Tensor, template: Tensor, side: int) -> FoundBeads:
+def find_beads(mean: Tensor, template: Tensor, side: int, slices: Tensor | None = None) -> FoundBeads:
+    """The beads of a stack that have a square to themselves.
+
+    mean: (H, W) photons, mean of all slices;  template: (h, h) mean image of a bead, h odd;  side: of the
+    square that a bead needs for itself, px;  slices: (G, H, W) means of slices that follow each other, by
+    which a bead's own lobes are told from neighbours (None: they are not).
+    """
+    return judge_spots(find_spots(mean, template, side, slices), side)
+
+
+def find_spots(mean: Tensor, template: Tensor, side: int, slices: Tensor | None = None) -> Spots:
     """Spots that look like the mean image of a bead: matched filter, and subtraction of what is found.
 
     The brightest spot is taken, its image subtracted, and so on (CLEAN, Högbom 1974): side lobes of
-    a bead do not pass for beads, and a second bead within a bead's image shows.
-
-    mean: (H, W) photons, mean of all slices;  template: (h, h) mean image of a bead, h odd;
-    side: of the square that a bead needs for itself, px.
+    a bead do not pass for beads, and a second bead within a bead's image shows. Lobes that the template lacks
+    are recognised by the slices.  Arguments as for `find_beads`; the frame may be as small as the template.
     """
     height, width = mean.shape
     kernel = template - template.mean()
@@ -49,20 +84,54 @@ def find_beads(mean: Tensor, template: Tensor, side: int) -> FoundBeads:
     half = template.shape[-1] // 2
     padded = torch.nn.functional.pad(smooth[None, None], [half] * 4, mode="replicate")
     score = torch.nn.functional.conv2d(padded, kernel[None, None])[0, 0]
-    noise = 1.4826 * (score - score.median()).abs().median()
-    lobes = _autocorrelation(kernel)
+    pixel = float(_deviation(high_pass(mean[None])[0])) if min(mean.shape) > 4 else 0.0
+    found = _cleaned(score.clone(), _autocorrelation(kernel), pixel, side)
+    noise = max(_noise(score, found, side, pixel), pixel)
+    rows = [spot for spot in found if spot[2] > _SIGNIFICANT * noise][:_MOST]
+    centre = torch.tensor([[column, row] for row, column, _ in rows], dtype=torch.int64).reshape(-1, 2)
+    brightness = torch.tensor([value for _, _, value in rows])
+    if slices is not None:
+        centre, kept = without_lobes(centre, slices, side)
+        brightness = brightness[kept]
+    return Spots(centre, brightness, (height, width))
+
+
+def _cleaned(score: Tensor, lobes: Tensor, noise: float, side: int) -> list[tuple[int, int, float]]:
+    """Rows, columns and values of spots above the noise; the score is used up."""
+    width = score.shape[1]
     spots: list[tuple[int, int, float]] = []
     strongest = float(score.max())
-    while len(spots) < _MOST:
+    floor = max(_SIGNIFICANT * noise, _FAINTEST * strongest)
+    for _ in range(_TURNS):
         value, place = score.flatten().max(0)
         row, column = int(place) // width, int(place) % width
-        floor = max(_SIGNIFICANT * float(noise), _FAINTEST * strongest)
-        if float(value) <= floor:
+        if float(value) <= floor or len(spots) == _MOST:
             break
         if not _left_over(spots, row, column, float(value), side):
             spots.append((row, column, float(value)))
         _subtract(score, lobes, row, column, float(value))
-    return _judge(spots, (height, width), side)
+    return spots
+
+
+def _noise(score: Tensor, spots: list[tuple[int, int, float]], side: int, pixel: float) -> float:
+    """σ of the score where no bead is; of its pixels alone (`pixel`) where beads fill the frame."""
+    free = torch.ones_like(score, dtype=torch.bool)
+    for row, column, value in spots:
+        if value > _BESIDE * spots[0][2]:
+            free[_square(row, side)][:, _square(column, side)] = False
+    share = float(free.float().mean())
+    if share > 1 - _COVERED:
+        return float(_deviation(score))
+    return float(_deviation(score[free])) if share > _FREE else pixel
+
+
+def _square(middle: int, side: int) -> slice:
+    return slice(max(0, middle - side // 2), middle + side // 2 + 1)
+
+
+def _deviation(values: Tensor) -> Tensor:
+    """σ of normal values with a few others among them, from the median of their distance to the median."""
+    return 1.4826 * (values - values.median()).abs().median()
 
 
 def _autocorrelation(kernel: Tensor) -> Tensor:
@@ -88,15 +157,30 @@ def _left_over(spots: list[tuple[int, int, float]], row: int, column: int, value
     return any(value < _BESIDE * other for other in near)
 
 
-def _judge(spots: list[tuple[int, int, float]], size: tuple[int, int], side: int) -> FoundBeads:
+def side_that_fits(stacks: Sequence[Spots], side: int) -> int:
+    """Side of the squares, px, odd, at which each stack has a bead whose square lies in its frames.
+
+    The side asked for where it does; a smaller one where frames are crops around one bead each. A stack whose
+    beads lie at its very border does not count.
+    """
+    for spots in stacks:
+        bright = spots.brightness >= _BESIDE * spots.brightness.amax() if len(spots.brightness) else None
+        most = 2 * int(spots.room()[bright].max()) + 1 if bright is not None else side
+        if most < side and most >= _SMALLEST * side:
+            side = most
+    return side
+
+
+def judge_spots(spots: Spots, side: int) -> FoundBeads:
     """Keep the spots that have their square to themselves, inside the frame."""
     half = side // 2
     good, rejected = [], []
-    for index, (row, column, _) in enumerate(spots):
+    places: list[list[int]] = spots.centre.tolist()
+    for index, ((column, row), room) in enumerate(zip(places, spots.room().tolist(), strict=True)):
         where = f"bead at column {column}, row {row}"
-        others = [(r, c) for k, (r, c, _) in enumerate(spots) if k != index]
+        others = [(r, c) for k, (c, r) in enumerate(places) if k != index]
         close = [(r, c) for r, c in others if max(abs(r - row), abs(c - column)) < 0.75 * side]
-        if not (half <= row < size[0] - half and half <= column < size[1] - half):
+        if room < half:
             rejected.append(f"{where}: less than {half} px from the border of the frame, not used")
         elif close:
             r, c = close[0]
@@ -110,6 +194,5 @@ def _judge(spots: list[tuple[int, int, float]], size: tuple[int, int], side: int
     if len(rejected) > _TOLD + 1:
         rest = len(rejected) - _TOLD
         rejected[_TOLD:] = [f"{rest} more spots are too near to each other or to the border, not used"]
-    strongest = spots[0][2] if spots else 1.0
-    centre = torch.tensor([[spots[k][1], spots[k][0]] for k in good], dtype=torch.int64).reshape(-1, 2)
-    return FoundBeads(centre, torch.tensor([spots[k][2] / strongest for k in good]), tuple(rejected))
+    strongest = spots.brightness[0] if len(places) else torch.tensor(1.0)
+    return FoundBeads(spots.centre[good], spots.brightness[good] / strongest, tuple(rejected))

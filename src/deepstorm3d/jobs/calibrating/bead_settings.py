@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,15 @@ from ...io.movies.pixel_size import check_pixel
 from ...optics.masks import PhaseMask
 from ...optics.model import build_psf
 from ..experiment import Experiment
-from .bead_stacks import BeadStacks, read_bead_stacks, read_positions
+from .bead_stacks import BeadStacks, read_bead_stacks
+from .slice_positions import read_positions
 
 __all__ = ["BLUR_OF_MOLECULES", "BeadSettings", "read_beads"]
 
 # Share of a bead's light that its image should hold, and the smallest and largest side, px.
 _LIGHT, _SIDES = 0.85, (31, 73)
+# Side below which an image of a bead shows nothing, px.
+_LEAST_PX = 11
 BLUR_OF_MOLECULES = 1.0
 
 
@@ -92,15 +95,17 @@ def read_beads(
         psf = build_psf(spec, experiment.microscope, design, patch_px=side)
         return _images_at(psf, position_um, settings).mean(0)
 
-    first = positions(_slices_of(beads[0], settings))
+    frames, narrowest = _size_of(beads)
+    first = positions(frames // settings.frames_per_slice)
     check_positions(first, experiment.microscope.wavelength)
-    side = settings.side_px or _side(experiment, design, first, settings)
-    if side % 2 == 0 or side > largest_side(experiment.microscope, spec):
+    wanted = settings.side_px or _side(experiment, design, first, settings)
+    if wanted % 2 == 0 or wanted > largest_side(experiment.microscope, spec):
         raise InputError(
-            f"images of {side} px: give an odd side of at most {largest_side(experiment.microscope, spec)} px "
-            "(beyond, the image of the mask's pixels repeats)"
+            f"images of {wanted} px: give an odd side of at most {largest_side(experiment.microscope, spec)} "
+            "px (beyond, the image of the mask's pixels repeats)"
         )
-    return read_bead_stacks(
+    side = _inside(wanted, narrowest, asked=settings.side_px is not None)
+    stacks = read_bead_stacks(
         beads,
         experiment.camera,
         positions,
@@ -109,6 +114,8 @@ def read_beads(
         settings.moves,
         frames_per_slice=settings.frames_per_slice,
     )
+    told = _narrow(stacks.images.side, wanted)
+    return replace(stacks, warnings=(*stacks.warnings, *told))
 
 
 def _check_pixels(experiment: Experiment, beads: Sequence[Path], settings: BeadSettings) -> None:
@@ -120,9 +127,37 @@ def _check_pixels(experiment: Experiment, beads: Sequence[Path], settings: BeadS
             check_pixel(stack, pixel_um, "the experiment's are", remedy, said_um=settings.pixel_um)
 
 
-def _slices_of(path: Path, settings: BeadSettings) -> int:
-    with open_movie(path) as movie:
-        return movie.shape[0] // settings.frames_per_slice
+def _size_of(beads: Sequence[Path]) -> tuple[int, int]:
+    """Frames of the first stack, and the shortest side of any frame, px."""
+    shapes = []
+    for path in beads:
+        with open_movie(path) as movie:
+            shapes.append(movie.shape)
+    return shapes[0][0], min(min(shape[1:]) for shape in shapes)
+
+
+def _inside(side: int, narrowest: int, *, asked: bool) -> int:
+    """The side of a square that lies in the frames, px."""
+    if narrowest < _LEAST_PX:
+        raise InputError(
+            f"frames of {narrowest} px are too small for the image of a bead: {_LEAST_PX} px or more are needed"
+        )
+    if asked and side > narrowest:
+        raise InputError(
+            f"images of {side} px do not fit into frames of {narrowest} px: give --side-px "
+            f"{narrowest - 1 + narrowest % 2} or less"
+        )
+    return min(side, narrowest - 1 + narrowest % 2)
+
+
+def _narrow(side: int, wanted: int) -> list[str]:
+    """Told where crops leave less around a bead than its light needs."""
+    if side == wanted:
+        return []
+    return [
+        f"the frames leave {side} px around a bead, where {wanted} px would hold its light: what of the mask "
+        "sends light farther out is hardly seen; record larger frames if you can"
+    ]
 
 
 @torch.no_grad()

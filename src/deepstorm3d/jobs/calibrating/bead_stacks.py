@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...calibration.beads import find_beads
+from ...calibration.beads import find_spots, judge_spots, side_that_fits
 from ...calibration.images import BeadImages, Moves
 from ...calibration.order import distance_of_slices, jumps, order_ratio
 from ...camera import Camera, load_maps, variance_terms
@@ -20,16 +19,17 @@ from ...chip import check_size
 from ...errors import InputError
 from ...fitting.likelihood import Likelihood
 from ...io.movies import open_movie
-from ...io.texts import decimal_commas, read_text
 from ...optics.field import FieldSpec
 from .stack_check import check_stack
 
-__all__ = ["BeadPlace", "BeadStacks", "read_bead_stacks", "read_positions"]
+__all__ = ["BeadPlace", "BeadStacks", "read_bead_stacks"]
 
 # A greatest count that so many pixels of a stack share is where the camera ends.
 _PLATEAU_PX, _PLATEAU_COUNTS = 12, 200
 # Share of a bead's slices with saturated pixels from which it is told.
 _OFTEN = 0.1
+# Parts of a stack, one after the other, by which a bead's lobes are told from neighbours.
+_PARTS = 16
 # Slices that follow each other are this much more alike than any two, or their order is wrong.
 _SHUFFLED = 0.7
 
@@ -64,36 +64,6 @@ class BeadStacks:
         return replace(self, images=replace(self.images, place=place[self.images.bead]))
 
 
-def read_positions(path: Path) -> Tensor:
-    """Positions (S,) µm from a text file: one slice a line, the last number of the line; # begins a remark.
-
-    The decimal sign may be a comma.  Raises InputError for a missing file, a line without a number, commas
-    of which it cannot be told whether they are decimal signs, or no line at all.
-    """
-    rows = [(n, line.partition("#")[0].strip()) for n, line in enumerate(read_text(path).splitlines(), 1)]
-    rows = [(number, line) for number, line in rows if line]
-    decimal = decimal_commas([line for _, line in rows])
-    if decimal is None:
-        raise InputError(
-            f"{path}: '{rows[0][1]}' may be one number with a decimal comma or two with a comma between them; "
-            "write a decimal point, or only one number a line"
-        )
-    values = []
-    for number, line in rows:
-        words = re.split(r"[\s;]+" if decimal else r"[\s;,]+", line.strip(",; \t"))
-        try:
-            values.append(float(words[-1].replace(",", ".")))
-        except ValueError:
-            raise InputError(
-                f"{path}, line {number}: '{line[:40]}' ends in no number; write one position a line, in µm"
-            ) from None
-        if not np.isfinite(values[-1]):
-            raise InputError(f"{path}, line {number}: the position is {values[-1]}; write a number, in µm")
-    if not values:
-        raise InputError(f"{path} holds no position; write one line for each slice, in µm")
-    return torch.tensor(values, dtype=torch.float64)
-
-
 def read_bead_stacks(
     paths: Sequence[Path],
     camera: Camera,
@@ -107,21 +77,25 @@ def read_bead_stacks(
     """Find the beads of each stack and cut out their images.
 
     positions: from a number of slices to their positions (S,) µm;  template: from those to the mean image of
-    a bead (h, h);  side: of the images, px;  frames_per_slice: exposures of one slice, added up.
+    a bead (h, h);  side: of the images, px, at most: they become smaller where frames leave no room around the
+    only bead;  frames_per_slice: exposures of one slice, added up.
     Raises InputError where a stack cannot be read, its positions do not fit, or no bead is left.
     """
     parts: list[BeadImages] = []
     places: list[BeadPlace] = []
     warnings: list[str] = []
-    height = width = 0
-    for number, path in enumerate(paths):
-        stack = _Stack(path, camera, frames_per_slice)
-        height, width = max(height, stack.height), max(width, stack.width)
-        position_um = positions(stack.slices)
-        doubts = check_stack(path, camera, stack.maps)
-        found = find_beads(stack.mean(), template(position_um), side)
+    stacks = [_Stack(path, camera, frames_per_slice) for path in paths]
+    said = [positions(stack.slices) for stack in stacks]
+    searched, doubts = [], []
+    for path, stack, position_um in zip(paths, stacks, said, strict=True):
+        doubts.append(check_stack(path, camera, stack.maps))
+        mean, parts_of_stack = stack.means(position_um)
+        searched.append(find_spots(mean, template(position_um), side, parts_of_stack))
+    side = side_that_fits(searched, side)
+    for number, (path, stack, position_um) in enumerate(zip(paths, stacks, said, strict=True)):
+        found = judge_spots(searched[number], side)
         label = f"{path.name}: " if len(paths) > 1 else ""
-        warnings += [label + sentence for sentence in (*doubts, *stack.warnings(), *found.rejected)]
+        warnings += [label + sentence for sentence in (*doubts[number], *stack.warnings(), *found.rejected)]
         if not len(found.centre):
             continue
         likelihood = stack.images(found.centre, side)
@@ -135,7 +109,8 @@ def read_bead_stacks(
         places += [BeadPlace(number, column, row) for column, row in centres]
     if not parts:
         raise InputError(_no_bead(warnings, side))
-    return BeadStacks(_joined(parts), tuple(places), (height, width), tuple(warnings))
+    size = max(stack.height for stack in stacks), max(stack.width for stack in stacks)
+    return BeadStacks(_joined(parts), tuple(places), size, tuple(warnings))
 
 
 def _no_bead(warnings: Sequence[str], side: int) -> str:
@@ -171,17 +146,23 @@ class _Stack:
         """(H, W) photons."""
         return self.camera.to_photons(torch.from_numpy(counts)[None], self.maps)[0]
 
-    def mean(self) -> Tensor:
-        """Mean of all frames, photons; the greatest count is noted on the way."""
-        total = torch.zeros(self.height, self.width)
-        for _, counts in self.counts():
-            total += self.photons(counts)
+    def means(self, position_um: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean of all frames (H, W), and of parts of the stack in order of position (G, H, W), photons.
+
+        position_um: (S,).  The greatest count is noted on the way.
+        """
+        parts = min(self.slices, _PARTS)
+        part = position_um.argsort(stable=True).argsort() * parts // self.slices
+        total = torch.zeros(parts, self.height, self.width)
+        for frame, counts in self.counts():
+            total[part[frame // self.each]] += self.photons(counts)
             here = float(counts.max())
             if here > self.greatest:
                 self.greatest, self.at_greatest = here, 0
             if here == self.greatest:
                 self.at_greatest += int((counts == here).sum())
-        return total / self.frames
+        held = torch.bincount(part, minlength=parts) * self.each
+        return total.sum(0) / self.frames, total / held[:, None, None]
 
     @property
     def saturation(self) -> float:
