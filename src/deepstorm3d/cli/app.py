@@ -8,6 +8,7 @@ import typer
 
 from .. import __version__
 from .calibrating import measure_psf, retrieve_mask
+from .cameras import camera_maps
 from .correcting import drift, resolution
 from .designing import compare_psf, design_psf
 from .estimating import estimate
@@ -51,7 +52,7 @@ def _program(
     pass
 
 
-for command in (demo, config, retrieve_mask, measure_psf, estimate):
+for command in (demo, config, camera_maps, retrieve_mask, measure_psf, estimate):
     app.command()(command)
 app.add_typer(models, name="models")
 for command in (simulate, train, localize, regenerate, evaluate):

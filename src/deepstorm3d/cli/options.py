@@ -59,7 +59,7 @@ CameraPixel = Annotated[
     typer.Option(
         "--pixel-nm",
         metavar="NM",
-        help="Camera pixel in the sample, nm, for a list that does not name it (one that does is not overruled).",
+        help="Camera pixel in the sample, nm, for a list that does not name it (never against one that does).",
     ),
 ]
 MoviePixel = Annotated[

@@ -1,0 +1,102 @@
+"""Maps of a camera's pixels, and the line of variance against mean that they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["camera_maps_figure"]
+
+Image = NDArray[np.float64]
+_BINS, _LEAST = 30, 20
+
+
+def camera_maps_figure(
+    maps: Sequence[tuple[str, str, Image]],
+    lines: Sequence[tuple[str, Image, Image]],
+    gain: float,
+    out: Path,
+    *,
+    title: str,
+) -> None:
+    """Draw each map beside its histogram, and variance against mean of the pixels of every level.
+
+    maps: name, unit and values (h, w);  lines: name, mean ADU and variance ADU² of the light alone, of each
+    pixel (n,);  gain: ADU/e-, slope of the line drawn.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(2, 4, figsize=(15, 6.6), layout="constrained")
+    for column, (name, unit, values) in enumerate(maps):
+        _map(axes[0, column], name, unit, values)
+        _histogram(axes[1, column], unit, values)
+    _transfer(axes[0, 3], lines, gain, log=True)
+    _transfer(axes[1, 3], lines, gain, log=False)
+    figure.suptitle(title)
+    figure.savefig(out, dpi=110)
+    plt.close(figure)
+
+
+def _range(values: Image) -> tuple[float, float]:
+    low, high = np.quantile(values, [0.005, 0.995])
+    return (float(low), float(high)) if high > low else (float(low) - 0.5, float(high) + 0.5)
+
+
+def _map(axes: Axes, name: str, unit: str, values: Image) -> None:
+    low, high = _range(values)
+    image = axes.imshow(values, cmap="viridis", vmin=low, vmax=high, interpolation="nearest")
+    axes.set_title(f"{name}: median {np.median(values):.4g} {unit}")
+    axes.set_xlabel("column (px)")
+    axes.set_ylabel("row (px)")
+    axes.figure.colorbar(image, ax=axes, label=unit, extend="both")
+
+
+def _histogram(axes: Axes, unit: str, values: Image) -> None:
+    low, high = float(values.min()), float(values.max())
+    edges = np.linspace(low, high if high > low else low + 1, 81)
+    axes.stairs(np.histogram(values, edges)[0], edges, fill=True, color="0.35")
+    axes.set_yscale("log")
+    axes.set_xlabel(unit)
+    axes.set_ylabel("pixels")
+
+
+def _transfer(axes: Axes, lines: Sequence[tuple[str, Image, Image]], gain: float, *, log: bool) -> None:
+    if not lines:
+        axes.text(0.5, 0.5, "no bright movie:\nthe gain was given", ha="center", va="center")
+        axes.set_axis_off()
+        return
+    top = 0.0
+    for name, mean, variance in lines:
+        x, y, spread = _binned(mean, variance)
+        axes.errorbar(x, y if log else y / x, spread if log else spread / x, fmt="o", ms=3.5, lw=1, label=name)
+        top = max(top, float(x.max(initial=0.0)))
+    ends = np.array([top / 1000 if log else 0.0, 1.05 * top])
+    axes.plot(ends, gain * ends if log else [gain, gain], color="0.2", lw=1, label=f"gain {gain:.4g} ADU/e-")
+    axes.set_xlabel("mean over the dark level (ADU)")
+    if log:
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(left=0.3 * min(float(np.quantile(mean, 0.01).clip(1e-3)) for _, mean, _ in lines))
+        axes.set_ylim(bottom=0.3 * gain * axes.get_xlim()[0])
+        axes.set_ylabel("variance over that of the dark (ADU²)")
+        axes.set_title("photon transfer")
+    else:
+        axes.set_ylabel("variance over mean (ADU/e-)")
+    axes.legend(fontsize=8)
+
+
+def _binned(mean: Image, variance: Image) -> tuple[Image, Image, Image]:
+    """Mean, variance and its standard error in bins of equal numbers of pixels."""
+    order = np.argsort(mean)
+    parts = [part for part in np.array_split(order, _BINS) if len(part) >= _LEAST] or [order]
+    x = np.array([mean[part].mean() for part in parts])
+    y = np.array([np.median(variance[part]) for part in parts])
+    spread = np.array([1.25 * variance[part].std() / len(part) ** 0.5 for part in parts])
+    return x, y, spread

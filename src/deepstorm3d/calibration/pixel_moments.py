@@ -1,0 +1,102 @@
+"""Mean and variance of every pixel over frames that are seen once, a block at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["PixelMoments", "Top"]
+
+Image = NDArray[np.float64]
+# A count that so many times more pixels have than any of the few below it is where the camera ends.
+_PLATEAU, _BELOW, _LEAST = 3.0, 5, 12
+_BINS = 2**16
+
+
+@dataclass
+class PixelMoments:
+    """Moments of frames (n, h, w), in float64, by Chan, Golub & LeVeque 1983 (Am. Stat. 37:242).
+
+    steps: sum of the squared differences of frames that follow each other; half of their mean is the variance
+    too, but for what changes slowly;  level: mean of each frame.
+    """
+
+    size: tuple[int, int]
+    count: int = 0
+    mean: Image = field(init=False)
+    squares: Image = field(init=False)
+    steps: float = 0.0
+    level: list[float] = field(default_factory=list)
+    _last: Image | None = None
+
+    def __post_init__(self) -> None:
+        self.mean, self.squares = np.zeros(self.size), np.zeros(self.size)
+
+    def add(self, frames: Image) -> None:
+        """Take a block of frames (n, h, w) in."""
+        mean = frames.mean(0)
+        self._join(len(frames), mean, ((frames - mean) ** 2).sum(0))
+        self.level += frames.mean((1, 2)).tolist()
+        before = frames[:1] if self._last is None else self._last[None]
+        self.steps += float(((frames - np.concatenate([before, frames[:-1]])) ** 2).mean((1, 2)).sum())
+        self._last = frames[-1].copy()
+
+    def joined(self, other: PixelMoments) -> PixelMoments:
+        """Of both together, other's frames after these."""
+        both = PixelMoments(self.size, level=[*self.level, *other.level], steps=self.steps + other.steps)
+        for part in (self, other):
+            both._join(part.count, part.mean, part.squares)
+        return both
+
+    def _join(self, count: int, mean: Image, squares: Image) -> None:
+        total, apart = self.count + count, mean - self.mean
+        self.squares = self.squares + squares + apart**2 * (self.count * count / max(total, 1))
+        self.mean = self.mean + apart * (count / max(total, 1))
+        self.count = total
+
+    @property
+    def variance(self) -> Image:
+        """Of each pixel over the frames, (h, w), without bias."""
+        return self.squares / (self.count - 1)
+
+    @property
+    def slowness(self) -> float:
+        """Variance over the frames by that of frames that follow each other: 1 where nothing changes slowly."""
+        half = self.steps / (2 * (self.count - 1))
+        return float(self.variance.mean()) / half if half > 0 else 1.0
+
+
+class Top:
+    """Where the counts of movies end, and which pixels reach it."""
+
+    def __init__(self, size: tuple[int, int], dtype: np.dtype[Any]) -> None:
+        self._histogram = np.zeros(_BINS, np.int64) if dtype.kind == "u" and dtype.itemsize <= 2 else None
+        self._limit = float(np.iinfo(dtype).max) if dtype.kind in "iu" else np.inf
+        self._greatest = np.full(size, -np.inf)
+
+    def add(self, counts: NDArray[Any]) -> None:
+        """Take a block of counts (n, h, w) in."""
+        self._greatest = np.maximum(self._greatest, counts.max(0))
+        if self._histogram is not None:
+            self._histogram += np.bincount(counts.ravel(), minlength=_BINS)
+
+    @property
+    def end(self) -> float:
+        """The count at which pixels are full: of the type, or where these counts pile up; inf if neither."""
+        greatest = float(self._greatest.max())
+        if greatest >= self._limit:
+            return self._limit
+        if self._histogram is None:
+            return np.inf
+        top = int(greatest)
+        at, below = self._histogram[top], self._histogram[max(0, top - _BELOW) : top]
+        piled = at >= _LEAST and at > _PLATEAU * max(1, int(below.max(initial=0)))
+        return greatest if piled else np.inf
+
+    @property
+    def full(self) -> NDArray[np.bool_]:
+        """Pixels (h, w) that reach it in some frame."""
+        return self._greatest >= self.end

@@ -1,0 +1,229 @@
+"""camera-maps finds a simulated camera's pixels, and refuses movies that cannot tell them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+import yaml
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from deepstorm3d.camera import ScmosCamera, load_maps
+from deepstorm3d.cli import app
+from deepstorm3d.errors import InputError
+from deepstorm3d.jobs.calibrating import camera_maps
+from deepstorm3d.jobs.calibrating.camera_maps import CameraMaps, Recordings, measure_camera
+from deepstorm3d.jobs.experiment import read_experiment
+from deepstorm3d.jobs.presets import preset
+from deepstorm3d.spec import spec_from_mapping
+
+SIZE = (48, 64)
+DARK, LIT, LEVELS = 400, 300, (60.0, 400.0)
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A camera's true pixels."""
+
+    baseline: NDArray[np.float64]
+    gain: NDArray[np.float64]
+    read_noise: NDArray[np.float64]
+
+    def record(self, path: Path, frames: int, light: NDArray[np.float64] | float, top: int = 65535) -> Path:
+        """Counts of so many photons, in each frame or in all."""
+        draw = np.random.default_rng(len(path.name) + frames)
+        expected = np.broadcast_to(np.asarray(light, float), (frames, *SIZE))
+        electrons = draw.poisson(expected) + self.read_noise * draw.standard_normal((frames, *SIZE))
+        counts = np.round(self.baseline + self.gain * electrons)
+        tifffile.imwrite(path, np.clip(counts, 0, top).astype(np.uint16))
+        return path
+
+
+@pytest.fixture(scope="module")
+def chip() -> Chip:
+    draw = np.random.default_rng(5)
+    noise = 1.2 * np.exp(0.3 * draw.standard_normal(SIZE))
+    noise[draw.random(SIZE) < 0.005] *= 8
+    columns = 2 * draw.standard_normal(SIZE[1])
+    return Chip(
+        100 + columns + draw.standard_normal(SIZE), 2.1 * (1 + 0.04 * draw.standard_normal(SIZE)), noise
+    )
+
+
+def uneven(level: float, flicker: float = 0.0, frames: int = LIT) -> NDArray[np.float64]:
+    """Light that falls off towards the corners, of a lamp that flickers and fades."""
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    shape = 1 - 0.3 * ((rows / SIZE[0] - 0.5) ** 2 + (columns / SIZE[1] - 0.5) ** 2)
+    lamp = (
+        1
+        + flicker * np.random.default_rng(9).standard_normal(frames)
+        - 2 * flicker * np.arange(frames) / frames
+    )
+    return level * shape * lamp[:, None, None]
+
+
+@pytest.fixture(scope="module")
+def movies(chip: Chip, tmp_path_factory: pytest.TempPathFactory) -> Recordings:
+    folder = tmp_path_factory.mktemp("camera")
+    bright = tuple(
+        chip.record(folder / f"bright{k}.tif", LIT + k, uneven(level, 0.03, LIT + k))
+        for k, level in enumerate(LEVELS)
+    )
+    return Recordings(
+        chip.record(folder / "dark.tif", DARK, 0.0), bright, chip.record(folder / "fresh.tif", 200, 0.0)
+    )
+
+
+@pytest.fixture(scope="module")
+def found(movies: Recordings, tmp_path_factory: pytest.TempPathFactory) -> CameraMaps:
+    out = tmp_path_factory.mktemp("maps")
+    own = preset("quickstart").with_(frame_px=SIZE)
+    return measure_camera(movies, out / "maps", experiment=own, experiment_out=out / "own.yaml")
+
+
+def test_baseline_and_read_noise_are_found_within_chance(chip: Chip, found: CameraMaps):
+    noise = chip.gain * chip.read_noise
+    off = (found.transfer.baseline - chip.baseline) / (noise / DARK**0.5)
+    assert off.std() == pytest.approx(1, abs=0.05)
+    assert off.mean() == pytest.approx(0, abs=0.06)
+    # Of the noise in ADU, which the gain's error does not touch: σ/√(2(N − 1)).
+    share = found.transfer.read_noise * found.transfer.gain / noise - 1
+    assert share.std() * (2 * (DARK - 1)) ** 0.5 == pytest.approx(1, abs=0.1)
+    assert share.mean() == pytest.approx(0, abs=0.005)
+
+
+def test_the_gain_is_found_and_its_map_is_better_than_one_number_and_than_the_raw_slopes(
+    chip: Chip, found: CameraMaps
+):
+    transfer, true = found.transfer, chip.gain
+    assert transfer.mean_gain == pytest.approx(true.mean(), rel=0.004)
+    assert transfer.spread == pytest.approx(true.std() / true.mean(), rel=0.1)
+    frames = sum(LIT + k - 1 for k in range(len(LEVELS)))
+    assert transfer.chance == pytest.approx((2 / frames) ** 0.5, rel=0.15)
+    error = np.std(transfer.gain / true - 1)
+    assert error < 0.9 * transfer.chance and error < 0.9 * true.std() / true.mean()
+    assert not transfer.defects.any()
+
+
+def test_the_lamps_flicker_is_taken_out_and_told(found: CameraMaps):
+    """Left in, 3 % of 400 electrons would raise the variance by 144 electrons², and the gain by 36 %."""
+    assert found.transfer.by_level == pytest.approx([found.transfer.mean_gain] * 2, rel=0.01)
+    assert sum("taken out" in sentence for sentence in found.warnings) == 2
+    assert len(found.warnings) == 2
+
+
+def test_the_check_on_fresh_frames_is_stated(found: CameraMaps):
+    assert abs(found.check.bias) < 0.02
+    assert found.check.scatter == pytest.approx(1, abs=0.05)
+    assert found.check.variance_ratio == pytest.approx(1, abs=0.01)
+    assert "fresh.tif" in found.lines()[-1] and "variance 1.0" in found.lines()[-1]
+
+
+def test_the_files_are_a_camera_that_every_command_takes(found: CameraMaps, chip: Chip):
+    maps = load_maps(found.camera)
+    assert {name: tuple(values.shape) for name, values in maps.items()} == dict.fromkeys(
+        ("baseline", "gain", "read_noise"), SIZE
+    )
+    folder = found.files[0].parent
+    own = read_experiment(folder.parent / "own.yaml").camera
+    assert all(torch.equal(load_maps(own)[name], values) for name, values in maps.items())
+    snippet = yaml.safe_load((folder / "camera.yaml").read_text(encoding="utf-8"))["camera"]
+    assert spec_from_mapping(ScmosCamera, snippet).gain == "gain.npy"
+    assert (folder / "maps.png").read_bytes().startswith(b"\x89PNG")
+    # In photons the chip's own light is back, pixel by pixel.
+    counts = torch.from_numpy((chip.baseline + 50 * chip.gain)[None]).float()
+    photons = found.camera.to_photons(counts, maps)
+    assert float(photons.mean()) == pytest.approx(50, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("light", "top", "words"),
+    [
+        (0.0, 65535, r"is darker than it should be: .*exchanged"),
+        (900.0, 1023, r"is saturated: \d+% of the pixels reach the greatest count, 1023 ADU"),
+        (np.linspace(50, 150, 40)[:, None, None], 65535, "give each level as a movie of its own"),
+    ],
+)
+def test_bright_movies_that_cannot_tell_are_refused(
+    chip: Chip, movies: Recordings, tmp_path: Path, light: NDArray[np.float64] | float, top: int, words: str
+):
+    bright = chip.record(tmp_path / "b.tif", 40, light, top)
+    with pytest.raises(InputError, match=words):
+        measure_camera(Recordings(movies.dark, (bright,)), tmp_path / "maps")
+
+
+def test_dark_and_bright_exchanged_is_told(movies: Recordings, tmp_path: Path):
+    with pytest.raises(InputError, match="darker than it should be"):
+        measure_camera(Recordings(movies.bright[0], (movies.dark,)), tmp_path / "maps")
+
+
+def test_too_few_frames_and_other_sizes_are_refused(chip: Chip, movies: Recordings, tmp_path: Path):
+    short = chip.record(tmp_path / "s.tif", 12, 0.0)
+    with pytest.raises(InputError, match=r"has 12 frames: at least 20"):
+        measure_camera(Recordings(short, movies.bright), tmp_path / "maps")
+    tifffile.imwrite(tmp_path / "n.tif", np.zeros((30, 10, 12), np.uint16))
+    with pytest.raises(InputError, match=r"12 x 10 px, .*dark.tif of 64 x 48 px"):
+        measure_camera(Recordings(movies.dark, (tmp_path / "n.tif",)), tmp_path / "maps")
+    with pytest.raises(InputError, match="--bright"):
+        measure_camera(Recordings(movies.dark), tmp_path / "maps")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_maps, "camera_maps_figure", lambda *given, **named: given[3].touch())
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_makes_maps_doubtful_is_told(chip: Chip, movies: Recordings, tmp_path: Path):
+    rows = np.mgrid[: SIZE[0], : SIZE[1]][0] / SIZE[0]
+    moving = np.array([200 * (0.7 + 0.6 * (rows if k > 100 else 1 - rows)) for k in range(200)])
+    shifted = Chip(chip.baseline + 3, chip.gain, 1.3 * chip.read_noise)
+    told = measure_camera(
+        Recordings(
+            movies.dark,
+            (movies.bright[0], chip.record(tmp_path / "moving.tif", 200, moving)),
+            shifted.record(tmp_path / "later.tif", 60, 0.0),
+        ),
+        tmp_path / "maps",
+    ).warnings
+    text = " | ".join(told)
+    assert "moving.tif: light that moves over the field adds" in text
+    assert "the levels give different gains (bright0.tif 2.1" in text
+    assert "lie +3.0" in text and "baseline is not steady" in text
+    assert "1.6" in text and "read-out mode differ" in text
+
+
+@pytest.mark.usefixtures("quick")
+def test_pixels_without_a_gain_get_the_mean_and_are_counted(chip: Chip, movies: Recordings, tmp_path: Path):
+    light = np.broadcast_to(uneven(200.0, frames=100), (100, *SIZE)).copy()
+    light[:, 10, 10:20] = 0
+    found = measure_camera(
+        Recordings(movies.dark, (chip.record(tmp_path / "dead.tif", 100, light),)), tmp_path / "maps"
+    ).transfer
+    assert found.defects[10, 10:20].all() and found.defects.sum() == 10
+    assert found.gain[10, 10:20] == pytest.approx(found.mean_gain)
+    assert found.mean_gain == pytest.approx(chip.gain.mean(), rel=0.01)
+
+
+@pytest.mark.usefixtures("quick")
+def test_from_the_command_line_with_the_gain_of_a_data_sheet(chip: Chip, movies: Recordings, tmp_path: Path):
+    words = ["camera-maps", movies.dark, "--gain", 2.1, "--out", tmp_path / "maps"]
+    words += ["--config", "quickstart", "--experiment-out", tmp_path / "own.yaml"]
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 0, done.stderr
+    assert "64 x 48 pixels: baseline 99.9" in done.stdout
+    assert "second half of the dark movie against the first" in done.stdout
+    assert "--camera baseline=" in done.stderr
+    camera = read_experiment(tmp_path / "own.yaml").camera
+    assert load_maps(camera)["gain"].unique().tolist() == pytest.approx([2.1])
+    again = CliRunner().invoke(app, [str(word) for word in words])
+    assert again.exit_code != 0
+    lone = CliRunner().invoke(
+        app, ["camera-maps", str(movies.dark), "--out", str(tmp_path / "m"), "--config", "storm"]
+    )
+    assert "go together" in lone.stderr
