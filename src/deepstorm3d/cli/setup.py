@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InputError
+from .camera_names import CameraName, tell_camera
 from .console import result, say, say_warning, show_table, table
 from .failures import GuardedGroup
 from .options import Assignments, Overwrite
@@ -48,15 +50,35 @@ def config(
             "--mask", metavar="FILE", help="Your phase mask: radians on its own pixels (.npy, .mat, .tif)."
         ),
     ] = None,
+    camera: CameraName = None,
+    with_pitch: Annotated[
+        bool,
+        typer.Option(
+            "--with-pitch",
+            help="Take the pixel pitch of --camera too, as microscope.camera_pitch: check the magnification.",
+        ),
+    ] = False,
     assignments: Assignments = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write an experiment file: the whole set-up in one commented YAML, every number with its unit."""
+    from ..jobs.camera_sheets import camera_sheet
     from ..jobs.configure import configure_experiment
 
+    if camera is None and with_pitch:
+        raise InputError("--with-pitch takes the pitch of a camera: give --camera too")
+    sheet = None if camera is None else camera_sheet(camera)
     experiment = configure_experiment(
-        preset, out, mask=mask, assignments=assignments or (), overwrite=overwrite
+        preset,
+        out,
+        mask=mask,
+        camera=sheet,
+        with_pitch=with_pitch,
+        assignments=assignments or (),
+        overwrite=overwrite,
     )
+    if sheet is not None:
+        tell_camera(sheet, experiment)
     shallow, deep = experiment.z_um
     kind = "measured" if experiment.psf.model == "measured" else experiment.mask.kind
     result(

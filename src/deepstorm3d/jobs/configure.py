@@ -17,6 +17,7 @@ from ..optics.model import PSFSource, build_psf, tabulate
 from ..optics.tabulated import TabulatedPSF
 from ..psf_volume import PSFVolume
 from ..spec import set_by_path, spec_from_mapping
+from .camera_sheets import CameraSheet
 from .experiment import Experiment, psf_source, read_experiment, with_files_beside, write_experiment
 from .presets import PRESETS, preset
 
@@ -28,6 +29,8 @@ def configure_experiment(
     out: Path,
     *,
     mask: Path | None = None,
+    camera: CameraSheet | None = None,
+    with_pitch: bool = False,
     assignments: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Experiment:
@@ -35,8 +38,10 @@ def configure_experiment(
 
     mask: .npy, .mat or .tif, kept in the file by its path (relative where it lies beside the
     experiment file or below) and its SHA-256; so is a measured PSF that an assignment names.
+    camera: by its data sheet, which the head of the file names;  with_pitch: its pixel pitch too.
     Raises InputError for an unknown preset, key or value, for a mask that does not cover the pupil, for
-    a patch that the sampling of the mask cannot hold, and for a measured PSF that does not fit.
+    a patch that the sampling of the mask cannot hold, for a measured PSF that does not fit, and where neither
+    the data sheet nor an assignment says what a camera needs.
     """
     claim_name(out, overwrite=overwrite)
     mapping = preset(preset_name).to_mapping()
@@ -45,13 +50,31 @@ def configure_experiment(
         values = read_mask(mask)
         phase = torch.from_numpy(values).float()
         mapping["mask"] = FileMask(path=path_beside(mask, out), sha256=mask_sha256(values)).to_mapping()
+    if camera is not None:
+        mapping["camera"] = camera.camera
+        _check_said(camera, assignments)
+        if with_pitch:
+            mapping["microscope"]["camera_pitch"] = camera.pitch_um
     experiment = _changed(mapping, assignments, source=f"preset {preset_name}")
     source = psf_source(with_files_beside(experiment, out.parent), phase=phase)
     if isinstance(source, PSFVolume):
         experiment = _naming(experiment, source, out)
     _check_optics(experiment, source)
-    write_experiment(experiment, out)
+    write_experiment(experiment, out, remarks="" if camera is None else camera.remarks())
     return experiment
+
+
+def _check_said(camera: CameraSheet, assignments: Sequence[str]) -> None:
+    """Raises InputError for what the data sheet leaves open and no assignment says."""
+    said = {assignment.partition("=")[0].strip() for assignment in assignments}
+    open_keys = [key for key in camera.unsaid if f"camera.{key}" not in said]
+    if "camera" not in said and open_keys:
+        raise InputError(
+            f"{camera.title}: the data sheet does not say {', '.join(open_keys)}, for each camera has its own; "
+            "see the certificate that came with yours, and give "
+            + " ".join(f"--set camera.{key}=..." for key in open_keys)
+            + " (gain: counts per electron; or measure it: deepstorm3d camera-maps)"
+        )
 
 
 def find_experiment(name: str, assignments: Sequence[str] = ()) -> Experiment:

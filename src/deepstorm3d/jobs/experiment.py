@@ -142,10 +142,11 @@ def with_files_beside(experiment: Experiment, folder: Path) -> Experiment:
     return experiment
 
 
-def write_experiment(experiment: Experiment, path: Path) -> None:
-    """Write the complete, commented YAML file."""
+def write_experiment(experiment: Experiment, path: Path, *, remarks: str = "") -> None:
+    """Write the complete, commented YAML file; remarks: lines for its head."""
+    header = f"{_HEADER}\n{remarks}" if remarks else _HEADER
     try:
-        path.write_text(to_yaml(experiment, _HEADER), encoding="utf-8")
+        path.write_text(to_yaml(experiment, header), encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
 
