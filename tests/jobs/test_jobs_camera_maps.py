@@ -206,6 +206,7 @@ def test_pixels_without_a_gain_get_the_mean_and_are_counted(chip: Chip, movies: 
         Recordings(movies.dark, (chip.record(tmp_path / "dead.tif", 100, light),)), tmp_path / "maps"
     ).transfer
     assert found.defects[10, 10:20].all() and found.defects.sum() == 10
+    assert np.array_equal(np.load(tmp_path / "maps" / "defects.npy"), found.defects)
     assert found.gain[10, 10:20] == pytest.approx(found.mean_gain)
     assert found.mean_gain == pytest.approx(chip.gain.mean(), rel=0.01)
 

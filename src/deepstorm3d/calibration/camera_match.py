@@ -95,16 +95,15 @@ def _with_gain(
             rms = math.sqrt(square)
             notes.append(f"read noise from the given baseline: {rms:.3g} ± {sigma / (2 * rms):.1g} e-")
         else:
+            kept = "kept" if known is camera else "assumed, for nothing says it"
             notes.append(
                 f"the movie has too much light to tell the read noise (variance {square:.2g} ± {sigma:.2g} "
-                f"e-²): {rms:g} e- is kept"
+                f"e-²): {rms:g} e- is {kept}"
             )
     else:
         level = line.zero + (gain * rms) ** 2 / line.slope
-        notes.append(
-            f"baseline for a read noise of {rms:g} e- that is taken as given; a dark movie would tell both "
-            "(--dark)"
-        )
+        whose = "that is taken as given" if known is camera else "that is assumed, for nothing says it"
+        notes.append(f"baseline for a read noise of {rms:g} e- {whose}; a dark movie would tell both (--dark)")
     values = {"gain": gain, "baseline": max(level, 0.0), "read_noise": rms}
     return CameraMatch(known.with_(**values), line, warnings, notes)
 

@@ -124,7 +124,10 @@ def train(
     ] = True,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train the experiment's network on frames simulated on the fly; Ctrl-C keeps what is done (--resume)."""
+    """Train the experiment's network on frames simulated on the fly; Ctrl-C keeps what is done (--resume).
+
+    With maps of the camera, every crop shows another part of them (of camera.region, where it is named).
+    """
     from ..jobs.configure import find_experiment
     from ..jobs.training.runs import Run
     from ..jobs.training.train import train_model

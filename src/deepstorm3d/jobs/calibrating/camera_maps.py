@@ -89,7 +89,9 @@ def measure_camera(
     overwrite: bool = False,
     on_progress: OnProgress = lambda done, total: None,
 ) -> CameraMaps:
-    """Measure every pixel; write baseline, gain and read_noise (.npy), camera.yaml and maps.png into a folder.
+    """Measure every pixel; write maps (.npy), camera.yaml and maps.png into a folder.
+
+    The maps are baseline, gain and read_noise, and defects: where no gain could be told, not 0.
 
     out: folder, made where it is missing;  experiment, experiment_out: an experiment to be written with this
     camera. Movies are read once, a block at a time; memory does not grow with their length.
@@ -97,6 +99,7 @@ def measure_camera(
     dark one, and where neither bright movies nor a gain are given.
     """
     files = {name: out / f"{name}.npy" for name in _NAMES} | {
+        "defects": out / "defects.npy",
         "yaml": out / "camera.yaml",
         "png": out / "maps.png",
     }
@@ -153,6 +156,8 @@ def _write(transfer: PhotonTransfer, files: dict[str, Path], saturation: float) 
     for name in _NAMES:
         with explain_write_errors(files[name], "Free some space or choose another folder."):
             np.save(files[name], getattr(transfer, name).astype(np.float32))
+    with explain_write_errors(files["defects"], "Free some space or choose another folder."):
+        np.save(files["defects"], transfer.defects)
     here = ScmosCamera.model_validate({name: str(files[name]) for name in _NAMES} | {"saturation": saturation})
     beside = here.with_(**{name: files[name].name for name in _NAMES})
     header = (
