@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 import yaml
@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from .errors import InputError
 
-__all__ = ["Spec", "quantity", "set_by_path", "spec_from_mapping", "spec_rows", "to_yaml"]
+__all__ = ["Spec", "quantity", "set_by_path", "set_by_paths", "spec_from_mapping", "spec_rows", "to_yaml"]
 
 
 SpecType = TypeVar("SpecType", bound="Spec")
@@ -104,7 +104,7 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def set_by_path(mapping: dict[str, Any], assignment: str) -> None:
-    """Apply one ``a.b=value`` (value in YAML) to a nested mapping, in place.
+    """Apply one ``a.b=value`` (value in YAML) to a nested mapping, in place; another kind begins anew.
 
     Raises InputError where the assignment has no ``=`` or walks through a plain value.
     """
@@ -121,9 +121,25 @@ def set_by_path(mapping: dict[str, Any], assignment: str) -> None:
     if not isinstance(here, dict):
         raise InputError(f"cannot set '{path}': '{parents[-1]}' is a value, not a section")
     try:
-        here[leaf] = yaml.safe_load(text)
+        value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError(f"cannot read the value in '{assignment}': {error}") from error
+    if leaf == "kind" and here.get("kind", value) != value:
+        # The keys of one kind mean nothing to another.
+        here.clear()
+    here[leaf] = value
+
+
+def set_by_paths(mapping: dict[str, Any], assignments: Sequence[str]) -> None:
+    """Apply several, kinds first: another ``mask.kind`` starts from that kind's defaults, and the keys given
+    beside it, before or after, are of that kind.
+
+    Raises InputError as `set_by_path`.
+    """
+    for assignment in sorted(
+        assignments, key=lambda text: not text.partition("=")[0].strip().endswith(".kind")
+    ):
+        set_by_path(mapping, assignment)
 
 
 def to_yaml(spec: Spec, header: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from torch import Tensor
 
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.masks import mask_sha256
+from deepstorm3d.jobs.configure import find_experiment
 from deepstorm3d.jobs.experiment import Experiment, experiment_mask, read_experiment, write_experiment
 from deepstorm3d.jobs.presets import PRESETS, preset
-from deepstorm3d.optics.masks import AstigmaticMask, FileMask
+from deepstorm3d.optics.masks import AstigmaticMask, FileMask, VortexMask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.simulation.priors import Scene
-from deepstorm3d.spec import spec_from_mapping, to_yaml
+from deepstorm3d.spec import Spec, spec_from_mapping, to_yaml
 
 
 @pytest.fixture
@@ -178,3 +180,59 @@ def test_masks_with_a_formula_need_no_file() -> None:
     mask = experiment_mask(Experiment(mask=AstigmaticMask(strength=1.0)))
     assert mask().shape == (Microscope().mask_px,) * 2
     assert mask().abs().max() > 1
+
+
+def kinds_of(annotation: object) -> dict[str, list[str]]:
+    """Path of every section that comes in several kinds, and the kinds: of a record or a union of records."""
+    found: dict[str, list[str]] = {}
+    records = [annotation] if isinstance(annotation, type) else list(get_args(annotation))
+    for record in records:
+        if not (isinstance(record, type) and issubclass(record, Spec)):
+            continue
+        for name, field in record.model_fields.items():
+            below = field.annotation
+            if name == "scenes":
+                name, below = "scenes.main", Scene
+            choices = [each for each in get_args(below) if isinstance(each, type) and issubclass(each, Spec)]
+            kinds = [each.model_fields["kind"].default for each in choices if "kind" in each.model_fields]
+            if len(kinds) > 1:
+                found[name] = kinds
+            found |= {f"{name}.{path}": kinds for path, kinds in kinds_of(below).items()}
+    return found
+
+
+def test_another_kind_starts_from_its_defaults_wherever_there_are_kinds(tmp_path: Path) -> None:
+    sections = kinds_of(Experiment)
+    assert {"mask", "camera", "network", "scenes.main.background"} < set(sections)
+    write_experiment(preset("quickstart"), tmp_path / "e.yaml")
+    for path, kinds in sections.items():
+        for kind in kinds:
+            changed: Any = read_experiment(tmp_path / "e.yaml", [f"{path}.kind={kind}"])
+            for name in path.split("."):
+                changed = changed[name] if isinstance(changed, dict) else getattr(changed, name)
+            assert changed.kind == kind
+            assert changed in (type(changed)(), _own(path, kind)), path
+
+
+def _own(path: str, kind: str) -> Any:
+    """The preset's own section, which stays as it is where its kind is named again."""
+    section: Any = preset("quickstart")
+    for name in path.split("."):
+        section = section[name] if isinstance(section, dict) else getattr(section, name)
+    return section if section.kind == kind else None
+
+
+@pytest.mark.parametrize(
+    "words", [("mask.kind=vortex", "mask.charge=2"), ("mask.charge=2", "mask.kind=vortex")]
+)
+def test_keys_beside_another_kind_are_of_that_kind_in_any_order(words: tuple[str, str], tmp_path: Path) -> None:
+    write_experiment(preset("quickstart"), tmp_path / "e.yaml")
+    assert read_experiment(tmp_path / "e.yaml", words).mask == VortexMask(charge=2)
+    assert find_experiment("quickstart", words).mask == VortexMask(charge=2)
+    with pytest.raises(InputError, match=r"mask\.strength: no such key"):
+        find_experiment("quickstart", [*words, "mask.strength=1"])
+
+
+def test_the_same_kind_named_again_changes_nothing() -> None:
+    plain = find_experiment("quickstart", ["mask.strength=0.3"])
+    assert find_experiment("quickstart", ["mask.strength=0.3", f"mask.kind={plain.mask.kind}"]) == plain

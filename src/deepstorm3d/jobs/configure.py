@@ -16,7 +16,7 @@ from ..optics.masks import MASK_KINDS, FileMask
 from ..optics.model import PSFSource, build_psf, tabulate
 from ..optics.tabulated import TabulatedPSF
 from ..psf_volume import PSFVolume
-from ..spec import set_by_path, spec_from_mapping
+from ..spec import set_by_paths, spec_from_mapping
 from .camera_sheets import CameraSheet
 from .experiment import Experiment, psf_source, read_experiment, with_files_beside, write_experiment
 from .presets import PRESETS, preset
@@ -110,8 +110,7 @@ def with_mask(experiment: Experiment, mask: str) -> Experiment:
 
 
 def _changed(mapping: dict[str, Any], assignments: Sequence[str], *, source: str) -> Experiment:
-    for assignment in assignments:
-        set_by_path(mapping, assignment)
+    set_by_paths(mapping, assignments)
     return spec_from_mapping(Experiment, mapping, source=source)
 
 

@@ -24,7 +24,7 @@ from ..optics.model import PSFSource, PSFSpec
 from ..optics.volume import check_volume
 from ..psf_volume import PSFVolume
 from ..simulation.priors import Scene
-from ..spec import Spec, quantity, set_by_path, spec_from_mapping, to_yaml
+from ..spec import Spec, quantity, set_by_paths, spec_from_mapping, to_yaml
 from ..training.design import DesignSpec
 from ..training.spec import TrainingSpec
 
@@ -122,8 +122,7 @@ def read_experiment(path: Path, assignments: Sequence[str] = ()) -> Experiment:
         raise InputError(f"{path} is not YAML: {error}") from error
     if not isinstance(mapping, dict):
         raise InputError(f"{path} is not an experiment file: it has no keys")
-    for assignment in assignments:
-        set_by_path(mapping, assignment)
+    set_by_paths(mapping, assignments)
     return with_files_beside(spec_from_mapping(Experiment, mapping, source=str(path)), path.parent)
 
 
