@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.movies import MovieWriter, open_movie
 from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.experiment import Experiment
+from deepstorm3d.jobs.localizing import preview, regenerate
 from deepstorm3d.jobs.localizing.excerpt import Excerpt
 from deepstorm3d.jobs.localizing.localize import localize_movie
 from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
@@ -280,3 +282,23 @@ def test_flipped_frames_give_flipped_positions(model: ModelFile, tmp_path: Path)
     turned = Excerpt(tmp_path / "turned.tif", prepared=Prepared(flip="vertical", transpose=True))
     localize_movie(turned, unrefined(model), tmp_path / "b.csv")
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_a_preview_says_which_frame_it_is_at_before_it_looks(
+    model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    whole = Pipeline.localize
+
+    def localize(self: Pipeline, photons: torch.Tensor) -> Localizations:
+        events.append("looking")
+        return whole(self, photons)
+
+    monkeypatch.setattr(Pipeline, "localize", localize)
+    for job, figure in ((regenerate, "overlay_figure"), (preview, "histogram_figure")):
+        monkeypatch.setattr(job, figure, lambda *given, **named: None)
+    excerpt = Excerpt(movie(tmp_path / "m.tif"))
+    preview.preview_movie(excerpt, unrefined(model), tmp_path / "p", frames=2, on_message=events.append)
+    assert [event.partition(":")[0] for event in events] == [
+        "frame 0 (1 of 2)", "looking", "frame 11 (2 of 2)", "looking", "comparing them with simulated frames",
+    ]  # fmt: skip

@@ -89,7 +89,7 @@ def localize(
         say(sentence)
     if preview is not None:
         folder = out.with_name(f"{out.name}.preview")
-        for line in preview_movie(excerpt, pipeline, folder, frames=preview).lines:
+        for line in preview_movie(excerpt, pipeline, folder, frames=preview, on_message=say).lines:
             result(line)
         return
     with ExitStack() as stack:

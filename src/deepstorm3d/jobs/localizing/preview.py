@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,11 +34,18 @@ class PreviewReport:
     lines: list[str]
 
 
-def preview_movie(excerpt: Excerpt, pipeline: Pipeline, out_dir: Path, *, frames: int = 3) -> PreviewReport:
+def preview_movie(
+    excerpt: Excerpt,
+    pipeline: Pipeline,
+    out_dir: Path,
+    *,
+    frames: int = 3,
+    on_message: Callable[[str], None] = lambda text: None,
+) -> PreviewReport:
     """Localize a few frames spread evenly over the excerpt, draw them, and compare them with simulated ones.
 
     Writes ``frame_K.png`` (overlay) for each and ``histogram.png`` into out_dir.
-    frames: how many.
+    frames: how many;  on_message: told what is worked on, before each frame: a dense one takes minutes.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     reports: dict[int, RegenerateReport] = {}
@@ -45,9 +53,9 @@ def preview_movie(excerpt: Excerpt, pipeline: Pipeline, out_dir: Path, *, frames
     with excerpt.open() as source:
         source.check_against(pipeline)
         pipeline = source.at_work(pipeline)
-        for number in np.unique(
-            np.linspace(source.span[0], source.last - 1, frames).round().astype(int)
-        ).tolist():
+        numbers = np.unique(np.linspace(source.span[0], source.last - 1, frames).round().astype(int)).tolist()
+        for place, number in enumerate(numbers, 1):
+            on_message(f"frame {number} ({place} of {len(numbers)}): localizing and drawing it")
             counts = source.read(number, number + 1)
             stack.append(counts)
             photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))
@@ -61,6 +69,7 @@ def preview_movie(excerpt: Excerpt, pipeline: Pipeline, out_dir: Path, *, frames
             )
             seen.append(photons[0].cpu())
     real = torch.stack(seen)
+    on_message("comparing them with simulated frames")
     simulated = simulated_like(pipeline, real)
     histogram_figure(simulated, real, out_dir / "histogram.png")
     findings = [finding.text for finding in check_counts(pipeline, np.concatenate(stack))]
