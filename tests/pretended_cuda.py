@@ -141,9 +141,8 @@ def _caller() -> str:
     return f"{frame.f_code.co_filename.rpartition(_PACKAGE)[2]}:{frame.f_lineno}" if frame else "elsewhere"
 
 
-def _checked(func: Any, args: Any, kwargs: Any) -> torch.device:
-    """Where the result of an operation lies; raises DeviceMismatch where CUDA would refuse it."""
-    given = [leaf for leaf in _leaves(args, kwargs) if isinstance(leaf, torch.Tensor)]
+def _checked(func: Any, args: Any, kwargs: Any, given: list[torch.Tensor]) -> torch.device:
+    """Where the result of an operation on tensors lies; raises DeviceMismatch where CUDA would refuse it."""
     asked = kwargs.get("device") and (_CPU if kwargs["device"].type == "cpu" else _CUDA)
     if func in _COPIES or not given:
         return asked or (_on(given[0]) if given else _CPU)
@@ -164,13 +163,14 @@ def _checked(func: Any, args: Any, kwargs: Any) -> torch.device:
 
 def _carry_out(func: Any, args: Any, kwargs: Any) -> Any:
     """One operation, on the CPU; its result on the device where CUDA would have it."""
-    here = _checked(func, args, kwargs)
-    outer = {}
-    for leaf in _leaves(args, kwargs):
-        if isinstance(leaf, _OnCuda):
-            outer[id(leaf.inner)] = leaf
-        elif isinstance(leaf, torch._C.Generator) and _places.get(leaf._cdata, _CPU) != here:
+    leaves = list(_leaves(args, kwargs))
+    here = _checked(func, args, kwargs, [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)])
+    for leaf in leaves:
+        if isinstance(leaf, torch._C.Generator) and _places.get(leaf._cdata, _CPU) != here:
             raise DeviceMismatch(f"{func}: a generator of another device for {here}, at {_caller()}")
+    outer = {id(leaf.inner): leaf for leaf in leaves if isinstance(leaf, _OnCuda)}
+    if here == _CPU and not outer:
+        return func(*args, **kwargs)
     args = [_changed(each, _inner) for each in args]
     kwargs = {name: _changed(each, _inner) for name, each in kwargs.items()}
     if kwargs.get("device") is not None:

@@ -119,3 +119,23 @@ def test_minimum_subtracted_frames_keep_no_gain_and_tell_their_noise():
 def test_too_few_pixels_are_refused():
     with pytest.raises(InputError, match="at least 2,000"):
         noise_line(expose(SCMOS, torch.full((1, 32, 32), 50.0)))
+
+
+@pytest.mark.parametrize("subtracted", [True, False], ids=["minimum-subtracted", "sCMOS"])
+def test_frames_of_any_size_are_measured_or_refused_with_the_size_that_would_do(subtracted: bool) -> None:
+    camera = MinimumSubtractedCamera() if subtracted else SCMOS
+    counts = expose(SCMOS, ramp(40)[:, :64, :64])
+    if subtracted:
+        counts = counts - counts.amin(0)
+    measured = []
+    for side in (1, 5, 8, 12, 13, 16, 20, 24, 32, 38, 39, 48, 64):
+        part = counts[:, :side, : side + 1]
+        try:
+            measured.append(match_camera(part, camera).camera)
+        except InputError as error:
+            told = "at least 13 px along each side" if side < 13 else "at least 2,000 are needed"
+            assert told in str(error), side
+            assert side < 20
+    assert len(measured) >= 7
+    for side in (1, 5, 8):
+        dark_level(expose(SCMOS, torch.zeros(50, side, side)))

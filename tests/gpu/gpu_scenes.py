@@ -89,8 +89,8 @@ def pipeline(
     """That model at work on a device."""
     found = model(network, blurred=blurred)
     made = load_pipeline(found, method=method, refine=refine, threshold=found.threshold, device=device)
-    # Two rounds of adding instead of eight: enough here.
-    return replace(made, fit=replace(made.fit, rounds=2)) if isinstance(made.fit, JointFit) else made
+    # One round of adding instead of eight: enough here.
+    return replace(made, fit=replace(made.fit, rounds=1)) if isinstance(made.fit, JointFit) else made
 
 
 def molecules(frames: int = 2) -> Emitters:

@@ -10,7 +10,7 @@ import torch
 from gpu_scenes import NETWORKS, experiment
 
 from deepstorm3d.io.masks import read_mask
-from deepstorm3d.jobs.designing import compare
+from deepstorm3d.jobs.designing import compare, fisher_design
 from deepstorm3d.jobs.designing.compare import compare_masks, contenders_of
 from deepstorm3d.jobs.designing.design import build_design_sampler
 from deepstorm3d.jobs.designing.fisher_design import design_by_fisher
@@ -104,9 +104,12 @@ def test_a_mask_learns_with_its_network(parameters: str) -> None:
 
 
 @pytest.mark.parametrize("density", [0.0, 1.0], ids=["alone", "crowd"])
-def test_a_mask_is_designed_by_fisher_information_and_resumed(density: float, tmp_path: Path) -> None:
+def test_a_mask_is_designed_by_fisher_information_and_resumed(
+    density: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     setup = mask_design()
     setup = setup.with_(design=setup.design.with_(fisher_density=density, learning_rate=0.2))
+    monkeypatch.setattr(fisher_design, "_JUDGED", 5)
     stopped = design_by_fisher(setup, tmp_path / "m.npy", device="cuda", should_stop=stop_at(2))
     assert not stopped.complete
     done = design_by_fisher(setup, tmp_path / "m.npy", device="cuda", resume=True)

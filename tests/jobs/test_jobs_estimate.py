@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from deepstorm3d.calibration import scene_match, signal
 from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.cli import app
+from deepstorm3d.errors import InputError
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.jobs.calibrating.estimate import estimate_movie
 from deepstorm3d.jobs.calibrating.estimate_by_model import model_for
@@ -167,3 +168,15 @@ def test_molecules_of_a_few_frames_tell_what_pixel_values_do_not(
     # Up to 0.15 it counts as one brightness.
     assert guess.photon_spread == pytest.approx(spread, abs=0.1 if spread else 0.15)
     assert found.experiment.scenes["nucleus"].emitters.photons.kind == photons.kind
+
+
+@pytest.mark.parametrize("preset", ["storm", "quickstart"])
+def test_frames_that_are_too_small_are_refused_with_the_size_that_would_do(preset: str, tmp_path: Path) -> None:
+    experiment = find_experiment(preset)
+    for side in (8, 13, 32, 40):
+        movie = tmp_path / f"{side}.tif"
+        counts = torch.poisson(torch.full((20, side, side), 50.0), generator=torch.Generator().manual_seed(0))
+        with MovieWriter(movie, frames=20, shape=(side, side), pixel_um=0.11) as writer:
+            writer.append(counts.numpy().astype("uint16"))
+        with pytest.raises(InputError, match=f"frames of {side} × {side} px are too small.*at least 52 px"):
+            estimate_movie(Excerpt(movie), experiment, tmp_path / "e.yaml")

@@ -114,6 +114,11 @@ def _minimum_subtracted(
     """Noise at the edge and in the middle of the field, beside that of the molecules' own photons."""
     slope, sigma = _slope_within(counts)
     notes = [f"variance rises by {slope:.2f} ± {sigma:.2f} per count of light (this camera's model: 1)"]
+    if math.isinf(sigma):
+        notes = [
+            f"{len(counts)} frames of {counts.shape[2]} × {counts.shape[1]} px cannot tell how the variance "
+            "rises with the light; it is taken to rise by 1 per count, as in this camera's model"
+        ]
     if abs(slope - 1) > max(0.25, 3 * sigma):
         warnings.append(
             f"a photon seems to be {slope:.2f} counts: photons are counts here. To have photons, divide the "

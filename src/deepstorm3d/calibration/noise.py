@@ -99,8 +99,13 @@ def noise_line(
     by 1/n.  Places are put together by how bright the pixels around them are,
     which share no noise with them: otherwise bins of bright places would hold upward fluctuations (Wald
     1940).
-    Raises InputError where fewer than 2,000 places are left.
+    Raises InputError where fewer than 2,000 places are left, as in frames below 13 px.
     """
+    if min(counts.shape[1:]) < _AROUND_PX:
+        raise InputError(
+            f"frames of {counts.shape[2]} × {counts.shape[1]} px are too small to tell the noise: at least "
+            f"{_AROUND_PX} px along each side are needed; take a larger region"
+        )
     frames = counts.float()
     noise, mean = high_pass(frames)
     fixed, total = torch.zeros_like(noise[0]), len(frames)
@@ -165,7 +170,7 @@ def dark_level(counts: Tensor, *, whole: bool = True) -> DarkLevel:
         raise InputError("a dark movie needs at least 2 frames: their differences are the read noise")
     frames = counts.float()
     variance = frames.var(0)
-    level = functional.avg_pool2d(frames.mean(0)[None, None], 8)
+    level = functional.avg_pool2d(frames.mean(0)[None, None], min(8, *frames.shape[1:]))
     sigma = float(variance.mean().sqrt())
     if level.numel() > 1 and float(level.std()) > max(2 * sigma, 1.0):
         raise InputError(

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import InputError
 from .shot_noise import ShotNoise, band_pass, filtered
 
-__all__ = ["Light", "LightModel", "measure_light"]
+__all__ = ["Light", "LightModel", "measure_light", "refuse_small"]
 
 Floats = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -19,6 +19,8 @@ Complex = NDArray[np.complex128]
 # σ of the filters' Gaussians, px: the finest detail of a spot, and its larger parts.
 _BANDS = ((1.0, 3.0), (2.0, 6.0))
 _FREQUENCIES = 10
+# Least side of what the filters look at, beyond their border.
+_LEAST_MIDDLE_PX = 16
 # Frequencies at which a characteristic function is used: between these two sizes. Below, its logarithm is
 # noise.
 _LEAST, _MOST = 0.25, 0.995
@@ -85,9 +87,9 @@ def measure_light(photons: Tensor, model: LightModel, *, seed: int = 0) -> Light
     frames have twice that bias, which is taken off (Quenouille 1956).
     Raises InputError where the frames are too small for the filters, or hold nothing but noise.
     """
+    refuse_small((photons.shape[1], photons.shape[2]), model.border_px)
     bands = [_band(photons, model, *band) for band in _BANDS]
-    # Of the pixels that the wider filter looks at.
-    border = max(model.border_px, band_pass(*_BANDS[-1]).shape[0] // 2)
+    border = _border_px(model.border_px)
     level = float(photons[:, border : photons.shape[1] - border, border : photons.shape[2] - border].mean())
     activity = bands[0][1]
     curves = [curve for curve, _ in bands]
@@ -110,16 +112,29 @@ def measure_light(photons: Tensor, model: LightModel, *, seed: int = 0) -> Light
     return Light(density, mean, spread, float(background[0]), tuple(sigma.tolist()), misfit, activity)
 
 
+def refuse_small(size: tuple[int, int], border_px: int = 0) -> None:
+    """Raise InputError where frames of a height and width, px, are too small for the filters.
+
+    border_px: that has fewer molecules than the rest (`LightModel`).
+    """
+    border = _border_px(border_px)
+    if min(size) < 2 * border + _LEAST_MIDDLE_PX:
+        raise InputError(
+            f"frames of {size[1]} × {size[0]} px are too small to estimate from with a border of {border} px: "
+            f"at least {2 * border + _LEAST_MIDDLE_PX} px are needed; take a larger region"
+        )
+
+
+def _border_px(border_px: int) -> int:
+    """Border that the wider filter does not look at."""
+    return max(border_px, band_pass(*_BANDS[-1]).shape[0] // 2)
+
+
 def _band(photons: Tensor, model: LightModel, fine: float, coarse: float) -> tuple[_Curve, Floats]:
     """The curve of one filter, and the variance of each filtered frame (B,)."""
     kernel = band_pass(fine, coarse)
     reach = kernel.shape[0] // 2
     border = max(model.border_px, reach)
-    if min(photons.shape[1:]) < 2 * border + 16:
-        raise InputError(
-            f"frames of {photons.shape[2]} × {photons.shape[1]} px are too small to estimate from with a "
-            f"border of {border} px: at least {2 * border + 16} px are needed; take a larger region"
-        )
     whole = filtered(photons, kernel)
     values = whole[:, reach + border : -reach - border, reach + border : -reach - border]
     values = values - values.mean()
@@ -129,6 +144,11 @@ def _band(photons: Tensor, model: LightModel, fine: float, coarse: float) -> tup
     candidates = np.geomspace(0.05, 4.0, 3 * _FREQUENCIES) / deviation
     sizes = np.array([abs(_characteristic(values, u)).mean() for u in candidates])
     usable = candidates[(sizes > _LEAST) & (sizes < _MOST)]
+    if not len(usable):
+        raise InputError(
+            "these frames hold nothing that could be told from noise or from a few hot pixels: give more "
+            "frames, or a region with molecules (--roi)"
+        )
     frequency = np.geomspace(usable.min(), usable.max(), _FREQUENCIES)
     peaks = filtered(model.spots.double(), kernel).amax((1, 2)).median()
     extreme = values.flatten()[:: max(1, values.numel() // 1_000_000)].quantile(0.9999)

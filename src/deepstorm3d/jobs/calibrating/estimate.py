@@ -19,7 +19,7 @@ from ...calibration.no_light import refuse_without_light
 from ...calibration.noise import DarkLevel, dark_level
 from ...calibration.plausibility import check_frames
 from ...calibration.scene_match import SceneMatch, guess_photons, match_scene, simulate_guess
-from ...calibration.signal import LightModel, measure_light
+from ...calibration.signal import LightModel, measure_light, refuse_small
 from ...camera import Camera, EmccdCamera, MinimumSubtractedCamera, variance_terms
 from ...chip import Maps
 from ...errors import InputError
@@ -100,8 +100,9 @@ def estimate_movie(
     refuse_without_light(stack, experiment.camera.saturation, excerpt.movie)
     counts, whole = torch.from_numpy(stack.astype(np.float32)), stack.dtype.kind in "iu"
     level = None if dark is None else _dark_level(dark)
-    camera = match_camera(counts, experiment.camera, dark=level, baseline=baseline, whole=whole)
     chosen = experiment.scene(scene)
+    refuse_small((counts.shape[1], counts.shape[2]), _border_px(chosen))
+    camera = match_camera(counts, experiment.camera, dark=level, baseline=baseline, whole=whole)
     psf = _psf(experiment, chosen)
     photons = camera.camera.to_photons(counts, maps)
     if isinstance(camera.camera, MinimumSubtractedCamera):
@@ -218,8 +219,13 @@ def _light_model(psf: TabulatedPSF, scene: Scene, camera: Camera, experiment: Ex
         read_variance=read_variance,
         counted=not subtracted,
         multiplied=isinstance(camera, EmccdCamera) and camera.em_gain > 1,
-        border_px=max(0, round(sum(scene.emitters.margin_px) / 2)),
+        border_px=_border_px(scene),
     )
+
+
+def _border_px(scene: Scene) -> int:
+    """Mean width of the border that the scene leaves free."""
+    return max(0, round(sum(scene.emitters.margin_px) / 2))
 
 
 def _scene(
