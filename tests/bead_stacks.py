@@ -22,6 +22,7 @@ from deepstorm3d.optics.model import PSFSpec
 
 SIDE, SLICES, FIRST_UM, STEP_UM = 21, 21, -1.0, 0.1
 CENTRES = ((20.2, 19.7), (60.4, 22.1), (22.8, 61.3))
+ONE_CENTRE = CENTRES[:1]
 
 
 def _scenes() -> Any:

@@ -132,12 +132,12 @@ class CorrectedPSF:
         return self._psf(xyz, blur_px, focus_um=focus_um, place=place)
 
 
-def binned_microscope(microscope: Microscope, factor: int) -> Microscope:
+def binned_microscope(microscope: Microscope, factor: float) -> Microscope:
     """The same microscope with a mask of pixels `factor` times as wide, for a quick start."""
     return microscope.with_(mask_pitch=microscope.mask_pitch * factor)
 
 
-def binned_phase(phase: Tensor, microscope: Microscope, factor: int) -> Tensor:
+def binned_phase(phase: Tensor, microscope: Microscope, factor: float) -> Tensor:
     """The phase of the mean field over the wider pixels of `binned_microscope`.
 
     phase: (h, w) rad on the microscope's mask pixels, h = w;  returns (K, K) rad, −π to π.

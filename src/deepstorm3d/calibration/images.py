@@ -55,6 +55,12 @@ class BeadImages:
         """Position of each slice as said, (planes,) µm; 0 for slices without an image."""
         return self.position_um.new_zeros(self.planes).index_copy(0, self.plane, self.position_um)
 
+    def reversed(self) -> BeadImages:
+        """The same taken to run the other way: the objective's positions negated, depths mirrored."""
+        said = self.position_um
+        about = torch.zeros(()) if self.moves == "objective" else said.min() + said.max()
+        return replace(self, position_um=about - said)
+
     def select(self, rows: Tensor) -> BeadImages:
         """Some of the images;  rows: index (K,) or mask (N,)."""
         return replace(

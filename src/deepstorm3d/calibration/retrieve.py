@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,14 +14,18 @@ from ..optics.microscope import Microscope
 from ..optics.model import PSFSpec, build_psf
 from .bead_model import FocusedPSF
 from .choice import by_brightness, evenly, within_reach
+from .coarse_model import CoarseModel
+from .cold_start import cold_start
 from .correction import CorrectedMask, CorrectedPSF, Correction, binned_microscope, binned_phase
 from .gauge import defocus_phase, without_tilt
-from .images import BeadImages, BeadState, first_state, weights_of_zero
+from .glance import look_at_poses
+from .images import BeadImages, BeadState, first_state
 from .misfit import misfit, outliers
 from .phase_fit import PhaseFit
 from .place_fit import Unknowns, fit_places
+from .rounds import Report, Steps, continued, settled
 from .start import FirstLook, look_for_focus
-from .trials import best_trial
+from .starts import Start, families, turned_designs
 
 __all__ = ["Retrieved", "Retriever", "largest_side"]
 
@@ -40,8 +42,6 @@ _POLYNOMIAL, _FREE, _FINE = (6, 10), (3, 12), (3, 8)
 _POOR = 0.12
 # Price of a squared second difference of neighbouring knots, per rad².
 _ROUGHNESS = 3.0
-
-Report = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,9 @@ class Retriever:
 
         Raises InputError where patch and mask sampling do not fit.
         """
-        steps = _Steps(on_progress)
+        steps = Steps(on_progress, _POLYNOMIAL[0] + _FREE[0] + _FINE[0])
         base = self.design().detach().double()
-        chosen = by_brightness(images)[0]
-        first = self._look(base, images.select(evenly(images, [chosen], _FEW)), steps)
+        first, images = self._which_way(base, images, steps)
         look = first.stretched if self.positions and first.stretched else first
         base = base + look.offset_um * defocus_phase(self.microscope, base.shape[1], images.moves)
         state = first_state(images, self.z_um, self.blur_px)
@@ -113,7 +112,21 @@ class Retriever:
             state = replace(state, offset_um=(look.stretch - 1) * images.said_um())
         return self._stages(images, state, base, first, steps)
 
-    def _look(self, base: Tensor, images: BeadImages, steps: _Steps) -> FirstLook:
+    def _which_way(self, base: Tensor, images: BeadImages, steps: Steps) -> tuple[FirstLook, BeadImages]:
+        """How well the design does; and the images, reversed where only this explains them."""
+        few = images.select(evenly(images, by_brightness(images)[:1], _FEW))
+        first = self._look(base, few, steps)
+        if not first.doubtful:
+            return first, images
+        steps.tell("turning the design")
+        model = CoarseModel(self.microscope, few, self.z_um, self.blur_px)
+        poses = look_at_poses(model, few, model.coarse(base))
+        if not poses.clearly_backwards:
+            return replace(first, poses=poses), images
+        first = self._look(base, few.reversed(), steps)
+        return replace(first, poses=poses, backwards=True), images.reversed()
+
+    def _look(self, base: Tensor, images: BeadImages, steps: Steps) -> FirstLook:
         steps.tell("looking for the focus")
         factor = self._factor(images.side)
         mask = CorrectedMask(*self._coarse(base, factor), self._correction(images.side))
@@ -121,24 +134,25 @@ class Retriever:
         return look_for_focus(psf, images, self.z_um, self.blur_px)
 
     def _stages(
-        self, images: BeadImages, state: BeadState, base: Tensor, first: FirstLook, steps: _Steps
+        self, images: BeadImages, state: BeadState, base: Tensor, first: FirstLook, steps: Steps
     ) -> Retrieved:
         side, factor = images.side, self._factor(images.side)
         correction = self._correction(side)
         quick = self._psf(base, factor, correction, side)
         few = evenly(images, self._sound_beads(quick, correction, images, state, steps), _FEW)
         fit = PhaseFit(quick, images.select(few), state.select(few))
-        tried = 0
+        tried, rounds = 0, _POLYNOMIAL[0] - 1
         sharp = Unknowns(positions=self.positions, blur=False)
         self._round(fit, [correction.coefficients], _POLYNOMIAL[1], sharp, steps, "polynomials")
         if misfit(fit.psf, fit.images, fit.state).share > _POOR:
-            trial = best_trial(fit, correction, steps.tell)
-            tried, fit.state = trial.tried, trial.state
+            base, tried = self._from_afar(fit, base, correction, steps)
+            quick, rounds = self._psf(base, factor, correction, side), 1
+            fit = PhaseFit(quick, fit.images, fit.state)
         light = (correction.transmission,) if self.amplitude else ()
         together = Unknowns(positions=self.positions, polynomials=(correction.shapes, *light))
-        for _ in range(_POLYNOMIAL[0] - 1):
+        for _ in range(rounds):
             self._round(fit, [correction.coefficients], _POLYNOMIAL[1], together, steps, "polynomials")
-        state = _continued(state, fit.state, images, few)
+        state = continued(state, fit.state, images, few)
         state = self._placed(quick, images, state)
         bad = outliers(misfit(quick, images, state), images)
         used = within_reach(images, bad, _MANY)
@@ -151,15 +165,35 @@ class Retriever:
             state = state.with_part(fit.state, used)
         return self._finished(images, state, used, bad, base, correction, first, tried)
 
+    def _from_afar(
+        self, fit: PhaseFit, base: Tensor, correction: Correction, steps: Steps
+    ) -> tuple[Tensor, int]:
+        """The phase (K, K) of a search from many starts, and how many; the fit's state goes with it."""
+        images, pixels = fit.images, base.shape[1]
+        where = images.position_um + fit.state.offset_um[images.plane]
+        model = CoarseModel(self.microscope, images, self.z_um, self.blur_px)
+        with torch.no_grad():
+            here = model.coarse(CorrectedMask(base, self.microscope.mask_pitch, correction)().detach())
+        flat, *others = families(model.microscope)
+        design = turned_designs(model.coarse(self.design().detach()), model.support)
+        starts = [Start("the design", "the design and its polynomials", here), flat, *design, *others]
+        found = cold_start(model, replace(images, position_um=where), starts, steps.tell)
+        with torch.no_grad():
+            correction.coefficients.zero_()
+        fit.state = replace(fit.state, xy=found.shift_um, blur_px=fit.state.blur_px.new_tensor(self.blur_px))
+        return model.fine(found.phase, pixels), len(starts)
+
     def _sound_beads(
         self,
         psf: FocusedPSF,
         correction: Correction,
         images: BeadImages,
         state: BeadState,
-        steps: _Steps,
+        steps: Steps,
     ) -> list[int]:
         """Beads to begin with: of the brightest those that polynomials explain; a double bead would mislead."""
+        if images.beads == 1:
+            return [0]
         shares: dict[int, float] = {}
         for bead in by_brightness(images)[:_TRIED_BEADS]:
             steps.tell(f"polynomials, bead {bead + 1} alone")
@@ -180,12 +214,12 @@ class Retriever:
         parameters: list[nn.Parameter],
         iterations: int,
         unknowns: Unknowns,
-        steps: _Steps,
+        steps: Steps,
         name: str,
         penalty: nn.Module | None = None,
     ) -> None:
         before = fit.run(parameters, iterations, penalty)
-        loss = _settled(fit, unknowns, before)
+        loss = settled(fit, unknowns, before)
         pixels = float(fit.images.likelihood.pixels.sum())
         steps.done(f"{name}, deviance {2 * loss / max(pixels, 1.0):.3f} per pixel")
 
@@ -243,37 +277,6 @@ class Retriever:
         return state
 
 
-class _Steps:
-    """Counts the rounds of a retrieval for whoever watches."""
-
-    def __init__(self, report: Report | None) -> None:
-        self.report, self.count, self.total = report, 0, _POLYNOMIAL[0] + _FREE[0] + _FINE[0]
-
-    def tell(self, text: str) -> None:
-        if self.report is not None:
-            self.report(self.count, self.total, text)
-
-    def done(self, text: str) -> None:
-        self.count += 1
-        self.tell(text)
-
-
-@torch.no_grad()
-def _settled(fit: PhaseFit, unknowns: Unknowns, before: float) -> float:
-    """Two steps in everything but the free phase; taken back where they explain less. Half the deviance."""
-    state, places = fit.state, replace(unknowns, polynomials=())
-    kept = [each.clone() for each in unknowns.polynomials]
-    fit.state = fit_places(fit.psf, fit.images, state, places)
-    fit.state = fit_places(fit.psf, fit.images, fit.state, unknowns)
-    loss = fit.loss()
-    if loss > before and kept:
-        for each, value in zip(unknowns.polynomials, kept, strict=True):
-            each.copy_(value)
-        fit.state = fit_places(fit.psf, fit.images, state, places)
-        loss = fit.loss()
-    return loss
-
-
 def largest_side(microscope: Microscope, spec: PSFSpec) -> int:
     """Side of the largest image of a bead that the mask's sampling can hold, px, odd."""
     side = int(microscope.image_period_px * spec.pupil_oversampling / 2) - 2 * _DRIFT_PX
@@ -284,15 +287,3 @@ def largest_side(microscope: Microscope, spec: PSFSpec) -> int:
             "a phase; set psf.pupil_oversampling=2 or correct mask_pitch"
         )
     return side
-
-
-def _continued(state: BeadState, part: BeadState, images: BeadImages, rows: Tensor) -> BeadState:
-    """What some images have shown, for all: depths and blur, the mean shift, and how far off slices are."""
-    shift = (part.xy - state.xy[rows]).mean(0)
-    seen = images.plane[rows].unique()
-    said = images.said_um()
-    order = seen[torch.argsort(said[seen], stable=True)]
-    between = np.interp(said.numpy(), said[order].numpy(), part.offset_um[order].numpy())
-    offset = torch.from_numpy(between).to(said)
-    part = replace(part, offset_um=offset - weights_of_zero(said) @ offset)
-    return replace(state, xy=state.xy + shift).with_part(part, rows)

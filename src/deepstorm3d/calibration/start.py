@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .bead_model import FocusedPSF
+from .glance import Poses
 from .images import BeadImages
 
 __all__ = ["FirstLook", "look_for_focus"]
@@ -27,7 +28,9 @@ class FirstLook:
     offset_um: to be added to the positions;  shift_px: (2,) column and row of the bead from the middle of
     its images;  correlation: mean over the slices;  reversed_correlation: the best if the stack ran
     the other way;  stretch: what the positions were multiplied with before;
-    stretched: the best look with longer or shorter steps, where these explain the slices much better.
+    stretched: the best look with longer or shorter steps, where these explain the slices much better;
+    poses: other orientations of the design, where it explains the slices poorly or the other way round better;
+    backwards: the stack was taken to run the other way than said, and all else is said of it so.
     """
 
     offset_um: float
@@ -36,6 +39,13 @@ class FirstLook:
     reversed_correlation: float
     stretch: float = 1.0
     stretched: FirstLook | None = None
+    poses: Poses | None = None
+    backwards: bool = False
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the design might lie otherwise, or the stack run the other way."""
+        return self.correlation < _POOR or self.reversed_correlation > self.correlation + _BETTER
 
 
 @torch.no_grad()

@@ -24,6 +24,8 @@ __all__ = [
 _SHARE, _DEVIANCE = 0.02, 1.15
 # Correlation by which the stack run backwards has to be better to be believed.
 _BACKWARDS = 0.05
+_GROW = "positions grow as the objective moves towards the sample (or as the bead goes deeper)"
+_SIGN = f"The sign of the step was taken as said; were it wrong, all depths would be mirrored: {_GROW}"
 # Phase over the design, rad rms, that is more than an aberration; jumps at the aperture's edge.
 _FAR = 2.0
 _SPACING_UM = 0.3
@@ -40,13 +42,7 @@ _STRETCH, _UNEVEN_NM = 0.02, 20.0
 
 def about_start(first: FirstLook, tried: int) -> list[str]:
     """Does the design explain the stack, and does the stage run the way that was given?"""
-    told = []
-    if first.reversed_correlation > first.correlation + _BACKWARDS:
-        told.append(
-            f"the design explains the stack better if it ran the other way (correlation "
-            f"{first.reversed_correlation:.2f} against {first.correlation:.2f}): check the sign of the step; "
-            "positions grow as the objective moves towards the sample (or as the bead goes deeper)"
-        )
+    told = _about_travel(first)
     if first.stretched is not None and first.stretched.correlation > first.reversed_correlation:
         other = first.stretched
         told.append(
@@ -59,7 +55,39 @@ def about_start(first: FirstLook, tried: int) -> list[str]:
             f"the design did not explain the beads: {tried} other starts were tried. Check the result in the "
             "picture; parts of the phase may be whole turns off, which the images do not show"
         )
+    if tried and first.doubtful and not first.backwards:
+        told.append(
+            "beads alone do not show which way the stage ran: the phase found, turned by 180° and with the "
+            f"opposite sign, explains the reversed stack exactly as well. {_SIGN}"
+        )
     return told
+
+
+def _about_travel(first: FirstLook) -> list[str]:
+    """What explains the stack better: the stage run the other way, or the mask turned?"""
+    poses = first.poses
+    if first.backwards and poses is not None:
+        best = max(poses.as_told, poses.turned)
+        return [
+            f"the design explains the stack if it ran the other way (correlation {first.correlation:.2f} "
+            f"against {first.reversed_correlation:.2f}), and with the mask turned in no way as well (of the "
+            f"square roots {poses.backwards:.2f} against {best:.2f}): the positions were taken with the "
+            "opposite sign. Check the sign of the step; if it is right, the phase of the design has the wrong "
+            "sign, and depths found with this mask are mirrored"
+        ]
+    if poses is not None and poses.turned > poses.as_told + _BACKWARDS:
+        return [
+            f"the design explains the stack better {poses.orientation} (correlation of the square roots "
+            f"{poses.turned:.2f}) than as it is ({poses.as_told:.2f}); as it is, the stack run the other way: "
+            f"{poses.backwards:.2f}. Is the mask turned, or the sign of the step wrong? {_SIGN}"
+        ]
+    if first.reversed_correlation > first.correlation + _BACKWARDS:
+        return [
+            "the design explains the stack better if it ran the other way (correlation "
+            f"{first.reversed_correlation:.2f} against {first.correlation:.2f}): check the sign of the step; "
+            f"{_GROW}"
+        ]
+    return []
 
 
 def about_images(bad: int, images: int, beads_out: list[str]) -> list[str]:

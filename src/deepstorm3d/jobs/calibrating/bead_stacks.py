@@ -30,6 +30,8 @@ _PLATEAU_PX, _PLATEAU_COUNTS = 12, 200
 _OFTEN = 0.1
 # Parts of a stack, one after the other, by which a bead's lobes are told from neighbours.
 _PARTS = 16
+# Images of a bead whose middles lie so near to each other show the same.
+_SAME_PX = 4
 # Slices that follow each other are this much more alike than any two, or their order is wrong.
 _SHUFFLED = 0.7
 
@@ -57,6 +59,20 @@ class BeadStacks:
     places: tuple[BeadPlace, ...]
     size_px: tuple[int, int]
     warnings: tuple[str, ...]
+
+    def cut_like(self, other: BeadStacks) -> bool:
+        """Whether the same beads are cut out nearly alike."""
+        if self.images.side != other.images.side or len(self.places) != len(other.places):
+            return False
+        ways = [
+            max(abs(a.column - b.column), abs(a.row - b.row)) if a.stack == b.stack else self.images.side
+            for a, b in zip(self.places, other.places, strict=True)
+        ]
+        return max(ways) <= _SAME_PX
+
+    def reversed(self) -> BeadStacks:
+        """The same taken to run the other way."""
+        return replace(self, images=self.images.reversed())
 
     def placed(self, field: FieldSpec) -> BeadStacks:
         """The same with each image knowing where in the field its bead lies."""

@@ -102,6 +102,7 @@ def fit_figures(fit: JudgedFit) -> dict[str, Any]:
         "z_scatter_over_bound": float((fit.z_error_um / fit.z_sigma_um)[used].std()),
         "z_bound_nm": 1000 * float(fit.z_sigma_um[used].square().mean().sqrt()),
         "starts_tried": found.tried,
+        "positions_reversed": found.first.backwards,
     }
 
 

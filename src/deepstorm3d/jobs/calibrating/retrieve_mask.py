@@ -90,13 +90,16 @@ def retrieve_mask(
             positions=positions,
         )
 
-    def found_from(start: PhaseMask) -> tuple[BeadStacks, Retrieved]:
-        stacks = read_beads(experiment, beads, settings, start)
-        return stacks, retriever(start, FieldSpec())(stacks.images, on_progress)
+    def beads_of(start: PhaseMask) -> BeadStacks:
+        return read_beads(experiment, beads, settings, start)
 
-    stacks, found = found_from(design)
+    def found_from(start: PhaseMask, stacks: BeadStacks) -> tuple[BeadStacks, Retrieved]:
+        found = retriever(start, FieldSpec())(stacks.images, on_progress)
+        return stacks.reversed() if found.first.backwards else stacks, found
+
+    stacks, found = found_from(design, beads_of(design))
     if found.tried:
-        stacks, found = _better(stacks, found, found_from)
+        stacks, found = _better(stacks, found, beads_of, found_from)
     field = _field(experiment, found, stacks)
     if field is not None and (across := field.as_spec()).changes:
         # Once more, each bead with the aberrations of its place: the first phase was a mean over the field.
@@ -121,14 +124,25 @@ def _field(experiment: Experiment, found: Retrieved, stacks: BeadStacks) -> Fiel
 
 
 def _better(
-    stacks: BeadStacks, found: Retrieved, found_from: Callable[[PhaseMask], tuple[BeadStacks, Retrieved]]
+    stacks: BeadStacks,
+    found: Retrieved,
+    beads_of: Callable[[PhaseMask], BeadStacks],
+    found_from: Callable[[PhaseMask, BeadStacks], tuple[BeadStacks, Retrieved]],
 ) -> tuple[BeadStacks, Retrieved]:
     """A second pass: beads were looked for, and their images cut out, with a PSF that was not theirs."""
     try:
-        anew, again = found_from(PixelMask(found.phase))
+        anew = beads_of(PixelMask(found.phase))
+        if anew.cut_like(stacks):
+            return stacks, found
+        anew = anew.reversed() if found.first.backwards else anew
+        anew, again = found_from(PixelMask(found.phase), anew)
     except InputError:
         return stacks, found
-    if int(again.used.sum()) < int(found.used.sum()) or again.deviance > 1.05 * found.deviance:
+    if (
+        again.first.backwards
+        or int(again.used.sum()) < int(found.used.sum())
+        or again.deviance > 1.05 * found.deviance
+    ):
         return stacks, found
     return anew, replace(again, first=found.first, tried=found.tried)
 
