@@ -111,10 +111,13 @@ class Localizations(_Table):
     xyz: (N, 3) µm;  frame: (N,) int64, from 0;  photons: (N,);  background: (N,) photons per pixel;
     probability: (N,) 0 to 1, the network's confidence;  sigma_xyz: (N, 3) µm, sigma_photons: (N,) and
     sigma_background: (N,) one standard deviation;  fit_quality: (N,) deviance per pixel of the patch
-    (about 1 where the model explains the image), 0 where nothing was fitted;  sigma_source: where the σ
-    come from ("none" until something has filled them in: the columns are then 0, never NaN);
+    (about 1 where the model explains the image);  sigma_source: where the σ come from ("none" until something
+    has filled them in);
     detections: (N,) int64, frames joined into the row by linking, or None where rows are single frames;
     track: (N,) int64, the trajectory of the row, or None in a list that was not tracked (−1: of none).
+
+    0 stands for what is not known, never NaN: a σ, photons, a deviance or a probability that nobody measured. A
+    background of 0 is known where it has a σ (`analysis.columns.COLUMNS` gives all of these as NaN).
     """
 
     photons: Tensor

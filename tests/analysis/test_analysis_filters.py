@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from deepstorm3d.analysis.columns import COLUMNS, find_column
 from deepstorm3d.analysis.expressions import parse_condition
-from deepstorm3d.analysis.filters import empty_columns, rows_where
+from deepstorm3d.analysis.filters import rows_where, unknown_rows
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 
@@ -101,9 +101,10 @@ def test_what_cannot_be_computed_is_false_and_warns_of_nothing():
     found = dataclasses.replace(table(3), photons=torch.tensor([0.0, 0.0, 4.0]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert kept("photons / fit_quality > 1", found).tolist() == [False, False, True]  # 0/0, 0/0, 4/0
+        assert kept("photons / (z_nm - z_nm) > 1", found).tolist() == [False, False, True]  # 4/0
+        assert kept("(z_nm - z_nm) / (z_nm - z_nm) > 1", found).tolist() == [False] * 3
         assert kept("sqrt(-photons - 1) != 5", found).tolist() == [False] * 3
-        assert kept("log10(photons) < 1", found).tolist() == [True] * 3
+        assert kept("log10(photons - photons) < 1", found).tolist() == [False, False, True]
         assert kept("photons ** 16 > 1e300 * 1e300", found).tolist() == [False] * 3
 
 
@@ -194,5 +195,45 @@ def test_any_text_is_a_condition_or_an_input_error(text):
 
 
 def test_columns_that_nobody_filled_in_are_named():
-    assert empty_columns(table(), "fit_quality < 2 & sigma_z_nm < 9 & x_nm > 0") == ["fit_quality"]
-    assert empty_columns(Localizations.empty(), "fit_quality < 2") == []
+    assert unknown_rows(table(), "fit_quality < 2 & sigma_z_nm < 9 & x_nm > 0") == {"fit_quality": 200}
+    assert unknown_rows(Localizations.empty(), "fit_quality < 2") == {}
+
+
+UNKNOWN = {
+    "sigma_xyz": ("sigma_x_nm", "sigma_y_nm", "sigma_z_nm", "sigma_xy_nm"),
+    "photons": ("photons",),
+    "background": ("background",),
+    "probability": ("probability",),
+    "sigma_photons": ("sigma_photons",),
+    "sigma_background": ("sigma_background",),
+    "fit_quality": ("fit_quality",),
+}
+
+
+@pytest.mark.parametrize(("attribute", "name"), [(a, name) for a, names in UNKNOWN.items() for name in names])
+def test_a_row_that_does_not_know_a_value_meets_no_condition_on_it(attribute: str, name: str):
+    rows = dataclasses.replace(
+        table(8), **{each: torch.rand(table(8).columns()[each].shape) + 0.5 for each in UNKNOWN}
+    )
+    if attribute == "background":
+        rows.sigma_background[3] = 0.0  # a background of 0 with a σ of its own is known
+    rows.columns()[attribute][3] = 0.0
+    for condition in (
+        f"{name} < 1e9",
+        f"{name} > -1e9",
+        f"{name} != 7",
+        f"~({name} > 1e9)",
+        f"min({name}, 5) < 6",
+    ):
+        kept = rows_where(rows, condition)
+        assert kept.tolist() == [True] * 3 + [False] + [True] * 4, condition
+    either = rows_where(rows, f"{name} > 1e9 | frame == 0")
+    assert either.tolist() == [True] * 4 + [False] * 4  # what else is asked decides
+    assert unknown_rows(rows, f"{name} < 5") == {name: 1}
+
+
+def test_a_background_of_nothing_is_known_where_it_has_a_sigma():
+    rows = dataclasses.replace(
+        table(4), background=torch.zeros(4), sigma_background=torch.tensor([0.0, 1, 1, 0])
+    )
+    assert rows_where(rows, "background < 5").tolist() == [False, True, True, False]

@@ -92,7 +92,7 @@ def test_files_that_are_damaged_are_refused(tmp_path: Path):
     source.write_text(f"{head}\n1,2,3\n")
     with pytest.raises(InputError, match="no column frame"):
         track_table(source, tmp_path / "t.csv", pixel_nm=100)
-    source.write_text(f'"frame",{head}\n1,1,2,3\n2,nan,2,3\n')
+    source.write_text(f'"frame",{head}\n1,nan,2,3\n2,nan,2,3\n')
     with pytest.raises(InputError, match="no finite position"):
         track_table(source, tmp_path / "t.csv", pixel_nm=100)
 

@@ -1,4 +1,7 @@
-"""The columns of a list by the names that people read: with their units, and what other programs call them."""
+"""The columns of a list by the names that people read: with their units, and what other programs call them.
+
+What a list does not know (`emitters.Localizations`) is NaN here, so that no comparison holds for it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ class Column:
     """One number of each localization.
 
     name: with its unit where that is nm;  unit: for people, "" where there is none;
-    values: (N,) from a list: float32 as the files hold them, whole numbers float64.
+    values: (N,) from a list: float32 as the files hold them, whole numbers float64; NaN where not known.
     """
 
     name: str
@@ -40,12 +43,28 @@ def _axis(table: Localizations, axis: int) -> Values:
     return _array(table.xyz[:, axis]) * 1000.0
 
 
+def _known(values: Values) -> Values:
+    """NaN in place of what is known only above 0."""
+    return np.where(values > 0, values, np.float32(np.nan))
+
+
 def _sigma(table: Localizations, axis: int) -> Values:
-    return _array(table.sigma_xyz[:, axis]) * 1000.0
+    return _known(_array(table.sigma_xyz[:, axis])) * np.float32(1000.0)
 
 
 def _sigma_xy(table: Localizations) -> Values:
-    return np.sqrt(np.square(_array(table.sigma_xyz[:, :2]) * 1000.0).mean(axis=1))
+    return np.sqrt(np.square(_known(_array(table.sigma_xyz[:, :2])) * np.float32(1000.0)).mean(axis=1))
+
+
+def _photons(table: Localizations) -> Values:
+    photons = _array(table.photons)
+    return np.where(photons != 0, photons, np.float32(np.nan))
+
+
+def _background(table: Localizations) -> Values:
+    background = _array(table.background)
+    known = (background != 0) | (_array(table.sigma_background) > 0)
+    return np.where(known, background, np.float32(np.nan))
 
 
 def _detections(table: Localizations) -> Values:
@@ -63,16 +82,16 @@ COLUMNS = {
         Column("y_nm", "nm", lambda table: _axis(table, 1)),
         Column("z_nm", "nm", lambda table: _axis(table, 2)),
         Column("frame", "from 0", lambda table: _array(table.frame).astype(np.float64)),
-        Column("photons", "photons", lambda table: _array(table.photons)),
-        Column("background", "photons per pixel", lambda table: _array(table.background)),
-        Column("probability", "0 to 1", lambda table: _array(table.probability)),
+        Column("photons", "photons", _photons),
+        Column("background", "photons per pixel", _background),
+        Column("probability", "0 to 1", lambda table: _known(_array(table.probability))),
         Column("sigma_x_nm", "nm", lambda table: _sigma(table, 0)),
         Column("sigma_y_nm", "nm", lambda table: _sigma(table, 1)),
         Column("sigma_z_nm", "nm", lambda table: _sigma(table, 2)),
         Column("sigma_xy_nm", "nm, root mean square of x and y", _sigma_xy),
-        Column("sigma_photons", "photons", lambda table: _array(table.sigma_photons)),
-        Column("sigma_background", "photons per pixel", lambda table: _array(table.sigma_background)),
-        Column("fit_quality", "deviance per pixel, about 1", lambda table: _array(table.fit_quality)),
+        Column("sigma_photons", "photons", lambda table: _known(_array(table.sigma_photons))),
+        Column("sigma_background", "photons per pixel", lambda table: _known(_array(table.sigma_background))),
+        Column("fit_quality", "deviance per pixel, about 1", lambda table: _known(_array(table.fit_quality))),
         Column("detections", "frames joined, 1 where not linked", _detections),
         Column("track", "trajectory, −1 where not tracked", _track),
     )

@@ -11,7 +11,9 @@ Nothing of the text is ever handed to Python. From loose to tight::
     signed       ('-' | '+') signed | atom (('**' | '^') exponent)?
     atom         number | column | function '(' sum (',' sum)* ')' | '(' condition ')'
 
-An exponent is a plain number. A comparison with what cannot be computed (0/0, the root of −1) is false.
+An exponent is a plain number. A comparison with what is not known (NaN) or cannot be computed (0/0, the root
+of −1) neither holds nor fails, and so does its negation: what it is asked for is not kept (Kleene's logic of
+three values, as in databases).
 """
 
 from __future__ import annotations
@@ -33,14 +35,14 @@ __all__ = ["Condition", "parse_condition"]
 _LONGEST_TEXT, _DEEPEST, _GREATEST_EXPONENT = 2000, 40, 16.0
 
 Lookup = Callable[[str], Any]
-_COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "==": operator.eq,
-    # Not the opposite of ==, so that it too is false of what cannot be computed.
-    "!=": lambda a, b: operator.or_(a < b, a > b),
+# Each comparison and its opposite; of what is not known both are false.
+_COMPARISONS: Mapping[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = {
+    "<": (operator.lt, operator.ge),
+    "<=": (operator.le, operator.gt),
+    ">": (operator.gt, operator.le),
+    ">=": (operator.ge, operator.lt),
+    "==": (operator.eq, lambda a, b: operator.or_(a < b, a > b)),
+    "!=": (lambda a, b: operator.or_(a < b, a > b), operator.eq),
 }
 _ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
@@ -59,6 +61,23 @@ _FUNCTIONS: Mapping[str, tuple[Callable[..., Any], int, int]] = {
 
 
 @dataclass(frozen=True)
+class _Truth:
+    """Where a condition holds and where it fails, (N,) bool each; where it does neither it is not known."""
+
+    holds: Any
+    fails: Any
+
+    def __and__(self, other: _Truth) -> _Truth:
+        return _Truth(self.holds & other.holds, self.fails | other.fails)
+
+    def __or__(self, other: _Truth) -> _Truth:
+        return _Truth(self.holds | other.holds, self.fails & other.fails)
+
+    def __invert__(self) -> _Truth:
+        return _Truth(self.fails, self.holds)
+
+
+@dataclass(frozen=True)
 class Condition:
     """What an expression asks of every row.
 
@@ -72,7 +91,7 @@ class Condition:
     def __call__(self, lookup: Lookup) -> Any:
         """True where the condition holds: (N,) bool.  lookup: gives the values (N,) of a column by its name."""
         with np.errstate(all="ignore"):
-            return self._value(lookup)
+            return self._value(lookup).holds
 
 
 def parse_condition(text: str) -> Condition:
@@ -155,7 +174,7 @@ class _Parser:
         if sign is None:
             return self.comparison()
         value = self.need(self._deeper(self.negation), condition=True, where="what follows ~").value
-        return _Part(True, sign.at, lambda rows: np.logical_not(value(rows)))
+        return _Part(True, sign.at, lambda rows: operator.invert(value(rows)))
 
     def comparison(self) -> _Part:
         parts, tests = [self.sum()], []
@@ -168,8 +187,10 @@ class _Parser:
 
         def holds(rows: Lookup) -> Any:
             sides = [value(rows) for value in values]
-            held = [test(a, b) for test, (a, b) in zip(tests, pairwise(sides), strict=True)]
-            return reduce(operator.and_, held)
+            pairs = zip(tests, pairwise(sides), strict=True)
+            return reduce(
+                operator.and_, (_Truth(test(a, b), opposite(a, b)) for (test, opposite), (a, b) in pairs)
+            )
 
         return _Part(True, parts[0].at, holds)
 

@@ -12,7 +12,7 @@ from ..emitters import Localizations
 from .columns import Column, find_column
 from .expressions import parse_condition
 
-__all__ = ["columns_asked", "empty_columns", "rows_where"]
+__all__ = ["columns_asked", "rows_where", "unknown_rows"]
 
 # Rows at once: columns in between stay in the processor's cache, and memory does not grow with the list.
 _BLOCK = 2**17
@@ -27,7 +27,8 @@ def rows_where(table: Localizations, expression: str) -> Tensor:
     """The rows for which an expression such as ``sigma_z_nm < 40 & photons > 2000`` holds: (N,) bool.
 
     Grammar: `expressions`; columns: `columns`. Numbers are compared in the precision of the table, so that
-    ``probability >= 0.9`` keeps a row that the file gives as 0.9.
+    ``probability >= 0.9`` keeps a row that the file gives as 0.9. Where a column is not known, no comparison
+    with it holds.
     Raises InputError for an expression that cannot be read, or an unknown column.
     """
     condition, columns = parse_condition(expression), columns_asked(expression)
@@ -39,11 +40,8 @@ def rows_where(table: Localizations, expression: str) -> Tensor:
     return torch.from_numpy(keep).to(table.xyz.device)
 
 
-def empty_columns(table: Localizations, expression: str) -> list[str]:
-    """Measured columns that an expression asks about and that are 0 in every row: nobody filled them in."""
-    measured = {
-        column.name: column
-        for column in columns_asked(expression).values()
-        if column.name not in ("x_nm", "y_nm", "z_nm", "frame")
-    }
-    return [name for name, column in measured.items() if len(table) and not column.values(table).any()]
+def unknown_rows(table: Localizations, expression: str) -> dict[str, int]:
+    """Columns that an expression asks about and that rows of the list do not know, and how many rows."""
+    asked = {column.name: column for column in columns_asked(expression).values()}
+    lacking = {name: int(np.isnan(column.values(table)).sum()) for name, column in asked.items()}
+    return {name: rows for name, rows in lacking.items() if rows}

@@ -187,10 +187,9 @@ def correlate(points: Floats, halves: Sequence[NDArray[np.bool_]], grid: Grid) -
     sizes = np.bincount(flat, minlength=number + 1)[1:number].astype(np.float64)
     smooth = np.stack([smoothed(curve[1:], sizes) for curve in raw])
     # Within a window, the mean of so many frequencies of each tile; the fade makes neighbours alike.
-    reach = _reach(len(sizes))
-    together = (
-        np.convolve(sizes, np.ones(2 * int(reach) + 1), "same") * max(len(tiles), 1) * (1 - _FADE) ** 2 / 2
-    )
+    within = np.convolve(sizes, np.ones(2 * int(_reach(len(sizes))) + 1))
+    first = (len(within) - len(sizes)) // 2
+    together = within[first : first + len(sizes)] * max(len(tiles), 1) * (1 - _FADE) ** 2 / 2
     return Correlation(grid.frequencies()[1:], raw[:, 1:], smooth, 1 / np.sqrt(together), grid.nyquist)
 
 
@@ -211,7 +210,8 @@ def smoothed(curve: Floats, sizes: Floats) -> Floats:
         values = curve[low:high]
         determinant = total * second - first**2
         level, tilt = weight @ values, (weight * away) @ values
-        out[index] = (second * level - first * tilt) / determinant
+        # No line goes through a single ring.
+        out[index] = (second * level - first * tilt) / determinant if determinant > 0 else level / total
     return out
 
 

@@ -94,15 +94,17 @@ def spread_over_sigma(table: Localizations, track: Tensor) -> tuple[float, float
     """How the differences within molecules scatter over their σ, on x, y and z: 1 where the σ are true.
 
     Between successive rows of a molecule; 1.4826 times the median of |Δ|/σ, which false pairs hardly change.
-    None where the rows have no σ, or nothing is joined.
+    None where no joined rows have a σ.
     """
     frames, of_row = table.frame.cpu().numpy(), track.cpu().numpy()
     order = np.lexsort((frames, of_row))
     rows = _ends(table, order)
     same = np.diff(of_row[order]) == 0
-    variance = (rows.variance[1:] + rows.variance[:-1])[same]
-    if not len(variance) or not (variance > 0).all():
+    known = np.all(rows.variance > 0, axis=1)
+    same &= known[1:] & known[:-1]
+    if not same.any():
         return None
+    variance = (rows.variance[1:] + rows.variance[:-1])[same]
     ratio = np.abs(np.diff(rows.xyz, axis=0)[same]) / np.sqrt(variance)
     x, y, z = (1.4826 * np.median(ratio, axis=0)).tolist()
     return x, y, z

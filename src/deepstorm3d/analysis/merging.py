@@ -18,8 +18,10 @@ def merge_rows(table: Localizations, track: Tensor) -> Localizations:
     track: (N,) molecule of each row, each number from 0 up to the largest at least once. Of a molecule's rows:
 
     - position: mean weighted by 1/σ², with σ = (Σ 1/σ²)^-½ (rows without σ: plain mean, σ 0);
-    - photons: sum, their σ added in squares: all the light that was seen of it;
-    - background: plain mean, per pixel and frame. By 1/σ² dim frames would weigh more, and it would be low;
+    - photons: sum, their σ added in squares: all the light that was seen of it (0, not known, where a row of
+      the molecule does not know its own);
+    - background: plain mean of the rows that know it, per pixel and frame. By 1/σ² dim frames would weigh more,
+      and it would be low;
     - probability: the largest. The frames are no independent witnesses: what deceives a network in one (a
       neighbour, a hill of background) is there in the next one too, and 1 − Π(1 − p) would make it certain;
     - fit_quality: mean of the rows that were fitted;
@@ -32,11 +34,14 @@ def merge_rows(table: Localizations, track: Tensor) -> Localizations:
         sums = torch.zeros(count, *values.shape[1:], dtype=torch.float64, device=track.device)
         return sums.index_add_(0, track, values.double())
 
-    def mean(values: Tensor) -> Tensor:
-        return total(values) / rows
+    def whole(values: Tensor) -> Tensor:
+        # A sum with an unknown part is not known.
+        return torch.where(total((values == 0).double()) > 0, 0.0, total(values))
 
     position, sigma = _place(table, track, total)
     fitted = (table.fit_quality > 0).double()
+    lit = ((table.background != 0) | (table.sigma_background > 0)).double()
+    backgrounds = total(lit).clamp(min=1.0)
     first = torch.full((count,), torch.iinfo(torch.int64).max, device=track.device)
     first = first.scatter_reduce_(0, track, table.frame, "amin")
     likely = torch.zeros(count, dtype=table.probability.dtype, device=track.device)
@@ -44,12 +49,12 @@ def merge_rows(table: Localizations, track: Tensor) -> Localizations:
     merged = Localizations(
         xyz=position.to(single),
         frame=first,
-        photons=total(table.photons).to(single),
-        background=mean(table.background).to(single),
+        photons=whole(table.photons).to(single),
+        background=(total(table.background) / backgrounds).to(single),
         probability=likely.scatter_reduce_(0, track, table.probability, "amax"),
         sigma_xyz=sigma.to(single),
-        sigma_photons=total(table.sigma_photons.double().square()).sqrt().to(single),
-        sigma_background=(total(table.sigma_background.double().square()).sqrt() / rows).to(single),
+        sigma_photons=whole(table.sigma_photons.double().square()).sqrt().to(single),
+        sigma_background=(whole(table.sigma_background.double().square()).sqrt() / rows).to(single),
         fit_quality=(total(table.fit_quality) / total(fitted).clamp(min=1.0)).to(single),
         sigma_source=table.sigma_source,
         detections=rows,

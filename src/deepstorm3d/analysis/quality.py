@@ -80,8 +80,9 @@ class ListQuality:
     """What the figures and the tables of a report show.
 
     rows, frames: of the list and of the movie;  columns: distributions by column name (`columns.COLUMNS`);
-    those that the list does not have (all 0) are missing;  density: neighbours in the same frame per µm²
-    (None for a linked list, whose rows stand for several frames);  depth: None where there is no σ.
+    rows that do not know a value are left out, and a column that no row knows is missing;  density: neighbours
+    in the same frame per µm² (None for a linked list, whose rows stand for several frames);  depth: None where
+    there is no σ.
     """
 
     rows: int
@@ -106,9 +107,8 @@ def list_quality(table: Localizations, frames: int) -> ListQuality:
     linked = table.detections is not None
     for name in (*_MEASURED, "detections") if linked else _MEASURED:
         values = COLUMNS[name].values(table).astype(np.float64)
-        # 0 means "nothing was fitted", not a perfect fit.
-        values = values[values > 0] if name == "fit_quality" else values
-        if len(values) and (name == "z_nm" or values.any()):
+        values = values[np.isfinite(values)]
+        if len(values):
             columns[name] = _distribution(values, COLUMNS[name].unit, step=1.0 if name == "detections" else 0.0)
     near = np.zeros(0) if linked else local_density(table)
     return ListQuality(
@@ -159,10 +159,11 @@ def _over_depth(table: Localizations) -> OverDepth | None:
     low, high = np.quantile(depth, [0.005, 0.995])
     edges = np.linspace(low, high, _DEPTHS + 1)
     slice_of = np.searchsorted(edges, depth, side="right") - 1
-    sigma = 1000 * table.sigma_xyz.detach().cpu().double().numpy()
+    sigma = np.stack([COLUMNS[f"sigma_{axis}_nm"].values(table) for axis in "xyz"], axis=1).astype(np.float64)
+    known = np.isfinite(sigma).all(axis=1)
     found = []
     for number in range(_DEPTHS):
-        rows = sigma[slice_of == number]
+        rows = sigma[(slice_of == number) & known]
         if len(rows) >= _LEAST_ROWS:
             middle = (edges[number] + edges[number + 1]) / 2
             found.append((middle, np.quantile(rows, [0.25, 0.5, 0.75], axis=0).T))

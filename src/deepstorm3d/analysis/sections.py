@@ -118,7 +118,7 @@ class Cloud:
 
 
 def cloud_of(locs: Localizations | Emitters, method: Method, box: Box) -> Cloud:
-    """The points of a list inside a box.
+    """The points of a list inside a box; where each is drawn as wide as its σ, those that have one.
 
     Raises InputError where the method draws each localization as wide as its σ and the list has none.
     """
@@ -134,4 +134,5 @@ def cloud_of(locs: Localizations | Emitters, method: Method, box: Box) -> Cloud:
             "is uncertain: draw a histogram (--method histogram), or give one σ for all (--blur NM)"
         )
     sigma = locs.sigma_xyz.detach().cpu().float().numpy()
+    inside = inside & (sigma > 0).all(axis=1)
     return Cloud(xyz, sigma) if inside.all() else Cloud(xyz[inside], sigma[inside])

@@ -70,7 +70,15 @@ def drift(
             raise InputError(
                 "--method and --segments belong to an estimate; leave them out with --apply and --undo"
             )
-        rows = move_by_curve(locs, out, given, undo=undo is not None, pixel_nm=pixel_nm, overwrite=overwrite)
+        rows = move_by_curve(
+            locs,
+            out,
+            given,
+            undo=undo is not None,
+            pixel_nm=pixel_nm,
+            overwrite=overwrite,
+            on_note=say_warning,
+        )
         result(f"{out}: {rows} localizations, {given} {'added back' if undo else 'subtracted'}")
         return
     with ProgressLine("steps") as line:
@@ -153,7 +161,7 @@ def _print_report(report: ResolutionReport) -> None:
             "neighbours in adjacent frames (NeNA)", *(f"{1000 * fit.sigma_um:.1f}" for fit in report.precision)
         )
     if report.stated_nm is not None:
-        shown.add_row("mean of those stated", *(f"{value:.1f}" for value in report.stated_nm))
+        shown.add_row("median of those stated", *(f"{value:.1f}" for value in report.stated_nm))
     if shown.row_count:
         show_table(shown)
     result(

@@ -152,5 +152,5 @@ def convert(
     """Convert a list to another program's format, its origin, axes, units and frame numbers too."""
     from ..jobs.lists.convert import convert_table
 
-    rows = convert_table(source, out, to=to, pixel_nm=pixel_nm, overwrite=overwrite)
+    rows = convert_table(source, out, to=to, pixel_nm=pixel_nm, overwrite=overwrite, on_note=say_warning)
     result(f"{out}: {rows} localizations")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import result
+from .console import result, say_warning
 from .movie_options import CameraValues
 from .options import CameraPixel, MaskFile, Overwrite
 
@@ -63,5 +63,6 @@ def report(
         resolution=resolution,
         pixel_nm=pixel_nm,
         overwrite=overwrite,
+        on_note=say_warning,
     )
     result(f"{out}: {', '.join(titles)}")

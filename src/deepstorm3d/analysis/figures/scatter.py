@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ...emitters import Emitters, Localizations
+from ..extent import far_rows
 from ..matching import Matches
 from ..metrics import Score, score
 from .panels import Target, new_figure, save_figure
@@ -90,7 +91,11 @@ def _groups(
     hit_truth[matches.truth_index.cpu()] = True
     hit_found[matches.found_index.cpu()] = True
     dim, off = matches.truth_ignored.cpu(), matches.found_ignored.cpu()
-    in_truth, in_found = truth.frame.cpu() == frame, found.frame.cpu() == frame
+    # A false position a millimetre away would make a dot of all others.
+    places = [table.xyz.detach().cpu().double().numpy() for table in (truth, found)]
+    near = torch.from_numpy(~far_rows(np.concatenate(places)))
+    in_truth = (truth.frame.cpu() == frame) & near[: len(truth)]
+    in_found = (found.frame.cpu() == frame) & near[len(truth) :]
     kinds = [
         ("truth, found", truth, in_truth & hit_truth, _HIT, True),
         ("truth, missed", truth, in_truth & ~hit_truth & ~dim, _MISSED, True),

@@ -13,6 +13,7 @@ from .formats import (
     read_list,
     read_table,
     read_truth,
+    read_truth_list,
     write_table,
     write_truth,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "read_list",
     "read_table",
     "read_truth",
+    "read_truth_list",
     "write_table",
     "write_truth",
 ]

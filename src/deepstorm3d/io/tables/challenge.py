@@ -53,16 +53,17 @@ def read_challenge(path: Path, pixel_um: float | None = None) -> tuple[Localizat
     """Read a list or a truth of the challenge: positions, frames and photons.
 
     pixel_um: which no such file names; 0.0 takes positions as they stand.
-    Raises InputError for missing columns, text in place of numbers, positions that are not finite, or an
+    Raises InputError for missing columns, text in place of numbers, a doubled column, or an
     unknown pixel size.
     """
     columns = read_csv(path)
     columns.require(("frame", *POSITIONS), "table of the SMLM challenge")
     pixel = pixel_size(path, None, pixel_um, rows=len(columns))
+    columns = columns.placed(POSITIONS)
     found = Localizations.proposals(
         xyz=columns.positions(POSITIONS, unit_um=NM, origin_um=ORIGIN_PX * pixel),
         frame=columns.frames(first=1),
-        probability=torch.ones(len(columns)),
+        probability=torch.zeros(len(columns)),
     )
-    table = replace(found, photons=columns.tensor("intensity"))
-    return table, TableHeader.around(table, pixel or 1.0)
+    table = replace(found, photons=columns.amount("intensity"))
+    return table, TableHeader.around(table, pixel or 1.0, columns.notes)

@@ -1,10 +1,14 @@
-"""The named columns of a table file, checked as they become ours: never NaN, no row dropped silently."""
+"""The named columns of a table file, checked as they become ours: never NaN, no row dropped without a word.
+
+What a file does not know, in a row or at all, becomes 0 (`emitters.Localizations`): σ, photons, deviances and
+probabilities that are missing, no number, or not above 0.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,7 +20,7 @@ from torch import Tensor
 from ...emitters import SigmaSource
 from ...errors import InputError
 
-__all__ = ["NM", "Columns", "pixel_size", "sigma_source"]
+__all__ = ["NM", "Columns", "listed", "pixel_size", "sigma_source"]
 
 NM = (1e-3, 1e-3, 1e-3)
 """One step of x, y and z in a file in nm, µm."""
@@ -26,11 +30,18 @@ NM = (1e-3, 1e-3, 1e-3)
 class Columns:
     """The columns of one table file by their names there; each call checks what it takes.
 
-    path: for messages;  values: name -> (N,) as in the file, in its units and from its origin.
+    path: for messages;  values: name -> (N,) as in the file, in its units and from its origin;
+    doubled: names that the file gives to more than one column;  unread: name -> the words in a column that
+    should be numbers;  number: (N,) of each row in the file, from 1 (None: all are there);  notes: what was
+    seen that the user should know.
     """
 
     path: Path
     values: Mapping[str, NDArray[Any]]
+    doubled: frozenset[str] = frozenset()
+    unread: Mapping[str, str] = field(default_factory=dict)
+    number: NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
 
     def __contains__(self, name: str) -> bool:
         return name in self.values
@@ -49,12 +60,43 @@ class Columns:
                 "a 3D table is needed"
             )
 
+    def placed(self, positions: Sequence[str], frame: str = "frame") -> Columns:
+        """The rows that have a place and a frame; how many have none is added to the notes.
+
+        Raises InputError where no row has one.
+        """
+        there = np.all([np.isfinite(self.raw(name)) for name in (*positions, frame)], axis=0)
+        if there.all():
+            return self
+        lost = np.flatnonzero(~there) + 1
+        what = f"{len(lost)} of {len(there)} rows have no finite position or no frame ({listed(lost)})"
+        if not there.any():
+            raise InputError(f"{self.path}: {what}; is this the table that you meant?")
+        return replace(
+            self,
+            values={
+                name: np.asarray(column)[there] if np.shape(column) == there.shape else column
+                for name, column in self.values.items()
+            },
+            number=np.flatnonzero(there) + 1,
+            notes=(*self.notes, f"{self.path.name}: {what}; they are left out"),
+        )
+
     def raw(self, name: str) -> NDArray[np.float64]:
         """A column as it stands, (N,); what float32 cannot hold is infinite.
 
-        Raises InputError for text or another number of rows.
+        Raises InputError for text, a name that two columns have, or another number of rows.
         """
         column = np.asarray(self.values[name])
+        if name in self.doubled:
+            raise InputError(
+                f"{self.path} has more than one column {name}: which one is meant cannot be told; rename or "
+                "take out the others"
+            )
+        if name in self.unread:
+            raise InputError(
+                f"{self.path}: a row cannot be read as numbers: column {name} holds {self.unread[name]}"
+            )
         if column.dtype.kind not in "fiub":
             raise InputError(f"{self.path}: column {name} holds {column.dtype}, not numbers")
         if column.shape != (len(self),):
@@ -72,16 +114,23 @@ class Columns:
         column = np.full(len(self), missing) if name is None else self.raw(name)
         return np.nan_to_num(column, nan=missing, posinf=missing, neginf=missing)
 
-    def tensor(self, *names: str, missing: float = 0.0) -> Tensor:
-        """`numbers` as (N,) float32."""
-        return torch.from_numpy(self.numbers(*names, missing=missing).astype(np.float32))
+    def tensor(self, *names: str) -> Tensor:
+        """The first of these columns that is there, (N,) float32; 0 where it is not known."""
+        return torch.from_numpy(self.numbers(*names).astype(np.float32))
+
+    def amount(self, *names: str, unit: float = 1.0, most: float = math.inf) -> Tensor:
+        """Like `tensor`, of what is known only above 0: photons, a σ, a deviance, a probability (`most` 1).
+
+        unit: one step of the file.
+        """
+        values = self.numbers(*names) * unit
+        return torch.from_numpy(np.where((values > 0) & (values <= most), values, 0.0).astype(np.float32))
 
     def positions(self, names: Sequence[str], *, unit_um: Sequence[float], origin_um: float = 0.0) -> Tensor:
         """(N, 3) µm from the centre of the first pixel.
 
         names: of the columns of x, y and z;  unit_um: one step of each, µm;  origin_um: where the file has
-        the centre of the first pixel, in x and y, µm.
-        Raises InputError where a position is not finite: such rows are neither guessed nor dropped.
+        the centre of the first pixel, in x and y, µm.  All must be finite (`placed`).
         """
         xyz = np.stack([self.raw(name) * unit for name, unit in zip(names, unit_um, strict=True)], axis=1)
         self._refuse(~np.isfinite(xyz).all(axis=1), "have no finite position")
@@ -89,8 +138,8 @@ class Columns:
 
     def sigmas(self, names: Sequence[Sequence[str]], *, unit_um: Sequence[float]) -> Tensor:
         """One standard deviation of x, y and z, (N, 3) µm: of each the first column that is there, or 0."""
-        sigma = [self.numbers(*each) * unit for each, unit in zip(names, unit_um, strict=True)]
-        return torch.from_numpy(np.stack(sigma, axis=1).astype(np.float32))
+        sigma = [self.amount(*each, unit=unit) for each, unit in zip(names, unit_um, strict=True)]
+        return torch.stack(sigma, dim=1)
 
     def frames(self, *, first: int, name: str = "frame", hint: str = "") -> Tensor:
         """(N,) int64 from 0.
@@ -121,12 +170,17 @@ class Columns:
 
     def _refuse(self, bad: Any, trouble: str) -> None:
         if bad.any():
-            rows = np.flatnonzero(bad) + 1
-            listed = ", ".join(str(row) for row in rows[:5]) + (", …" if len(rows) > 5 else "")
+            rows = np.flatnonzero(bad) + 1 if self.number is None else self.number[bad]
             raise InputError(
-                f"{self.path}: {len(rows)} of {len(bad)} rows {trouble} (row {listed}, counted from 1); "
-                "take them out in the program that wrote the file"
+                f"{self.path}: {len(rows)} of {len(bad)} rows {trouble} ({listed(rows)}); take them out in the "
+                "program that wrote the file"
             )
+
+
+def listed(rows: NDArray[np.int64]) -> str:
+    """Some rows of a file by their numbers, the first one below the names being 1."""
+    shown = ", ".join(str(row) for row in rows[:5]) + (", …" if len(rows) > 5 else "")
+    return f"row {shown}, counted from 1"
 
 
 def pixel_size(

@@ -1,72 +1,74 @@
-"""CSV tables of numbers under one line of column names."""
+"""CSV tables of numbers under one line of column names, whatever separates them."""
 
 from __future__ import annotations
 
-import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
 from .columns import Columns
+from .csv_layout import Layout, decimal_comma, layout_of
+from .csv_rows import columns_of_rows
 
 __all__ = ["column_names", "csv_lines", "read_csv", "write_csv"]
 
 Formatted = Mapping[str, tuple[Any, str]]
 """Column name -> (its values or one constant, printf format)."""
 
-
-def column_names(path: Path) -> list[str]:
-    """The names in the first line, without quotes and spaces around them.
-
-    Raises InputError where the file is no text, or its first line has numbers instead of names.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            names = [name.strip() for name in next(csv.reader([handle.readline(_LONGEST_LINE)]), [])]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a text file, so not a CSV table") from error
-    if names and all(_is_number(name) for name in names):
-        raise InputError(
-            f"{path}: the first line holds numbers, not the names of columns; add the line of names that the "
-            "program which wrote it uses, e.g. frame,x [nm],y [nm],z [nm]"
-        )
-    return names
+_FIRST_ROWS = 50
 
 
-_LONGEST_LINE = 2**20
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def column_names(path: Path) -> tuple[str, ...]:
+    """The names in the first line; errors as in `layout_of`."""
+    return layout_of(path).names
 
 
 def read_csv(path: Path) -> Columns:
-    """All columns.  Raises InputError for text in place of numbers, or a row of another length."""
-    names = column_names(path)
+    """All columns, separated by commas, semicolons, tabs or blanks, with decimal points or commas.
+
+    A value that is missing, or no number, is NaN; a column that holds words cannot be taken.
+    Raises InputError for rows of another length than the names, and as `layout_of` does.
+    """
+    layout = layout_of(path)
+    comma = decimal_comma(layout, list(islice(_lines(path, layout), _FIRST_ROWS)))
+    lines = _lines(path, layout)
+    first = next(lines, None)
+    if first is None:
+        return Columns(path, {name: np.zeros(0) for name in layout.names})
+    rows = (line.replace(",", ".") for line in _lines(path, layout)) if comma else _lines(path, layout)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            handle.readline()
-            position = handle.tell()
-            if not handle.readline().strip():
-                return Columns(path, {name: np.zeros(0) for name in names})
-            handle.seek(position)
-            values = np.loadtxt(handle, delimiter=",", ndmin=2, comments=None, quotechar='"')
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file, so not a CSV table") from error
-    except ValueError as error:
-        raise InputError(f"{path}: a row cannot be read as numbers, or is cut short ({error})") from error
-    if values.shape[1] != len(names):
-        raise InputError(f"{path}: rows have {values.shape[1]} values, the header names {len(names)} columns")
-    return Columns(path, {name: values[:, index] for index, name in enumerate(names)})
+        values = np.loadtxt(
+            rows,
+            delimiter=None if layout.separator == " " else layout.separator,
+            ndmin=2,
+            comments=None,
+            quotechar='"',
+        )
+    except ValueError:
+        # Something is no plain number: slower, value by value, to say what and where.
+        values = None
+    if values is None or values.shape[1] != len(layout.names):
+        return columns_of_rows(path, layout, _lines(path, layout), decimal_comma=comma)
+    columns = {name: values[:, index] for index, name in enumerate(layout.names)}
+    return Columns(path, columns, doubled=_doubled(layout.names))
+
+
+def _lines(path: Path, layout: Layout) -> Iterator[str]:
+    """The rows of a file, without blank lines."""
+    with path.open(encoding=layout.encoding, errors="replace") as handle:
+        for number, line in enumerate(handle):
+            if number >= layout.above and line.strip():
+                yield line
+
+
+def _doubled(names: Iterable[str]) -> frozenset[str]:
+    seen = list(names)
+    return frozenset(name for name in seen if seen.count(name) > 1)
 
 
 def csv_lines(columns: Formatted, rows: int) -> bytes:

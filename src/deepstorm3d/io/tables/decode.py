@@ -1,14 +1,16 @@
 """DECODE HDF5 tables: nm (or pixels) from the centre of the first pixel, rows before columns, frames from 0.
 
-``data/xyz`` is (N, 3) with **the row first**: its column 0 is our y, its column 1 our x; ``px_size`` and
-``xyz_sig`` are ordered like it. z is in nm with our sign, in either unit of x and y (``meta.xy_unit``); we
-write nm. What a table does not have is an empty dataset. Links, the quality of the fit and the provenance are
-lost; where the σ come from, the number of frames and the shape stand in attributes of the group
-``/deepstorm3d``, which DECODE does not look at.
+``data/xyz`` is (N, 3) with **the row first**: its column 0 is our y, its column 1 our x; ``px_size``, one
+size for each of the two, and ``xyz_sig`` are ordered like it. z is in nm with our sign, in either unit of x
+and y (``meta.xy_unit``); we write nm. What a table does not have is an empty dataset. Links, the quality of
+the fit and the provenance are lost; where the σ come from, the number of frames and the shape stand in
+attributes of the group ``/deepstorm3d``, which DECODE does not look at.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +87,10 @@ def is_decode(path: Path) -> bool:
 
 
 def read_decode(path: Path, pixel_um: float | None = None) -> tuple[Localizations, TableHeader]:
-    """Read a table in nm or in pixels (columns it lacks are 0, its probability 1).
+    """Read a table in nm or in pixels, square ones or not (columns it lacks are 0).
 
     pixel_um: used where the file does not name its pixel size.
-    Raises InputError for missing columns, an unknown unit, positions that are not finite, or an unknown
-    pixel size.
+    Raises InputError for missing columns, an unknown unit, or an unknown pixel size.
     """
     with reading(path) as file:
         filled = {name: item for name, item in file["data"].items() if getattr(item, "shape", None) is not None}
@@ -98,16 +99,46 @@ def read_decode(path: Path, pixel_um: float | None = None) -> tuple[Localization
         private = dict(file[PRIVATE].attrs) if PRIVATE in file else {}
     columns = _columns(path, data)
     columns.require(("frame_ix", *POSITIONS), "DECODE table")
-    unit = text(meta.get("xy_unit", "none"))
-    if unit not in ("nm", "px"):
-        raise InputError(f"{path}: x and y are in '{unit}'; a DECODE table in nm or px is needed")
+    unit = _lateral_unit(path, meta.get("xy_unit"), len(columns))
     given = pixel_um if unit == "nm" else pixel_um or None
-    pixel = pixel_size(path, _named_pixel_um(path, meta.get("px_size")), given, rows=len(columns)) or 1.0
-    table = _table(columns, pixel if unit == "px" else 1e-3, private.get("sigma_source"))
+    named = _named_pixel_um(path, meta.get("px_size"))
+    pixel = pixel_size(path, named and math.sqrt(named[0] * named[1]), given, rows=len(columns)) or 1.0
+    columns = columns.placed(POSITIONS, "frame_ix")
+    if named and not math.isclose(*named, rel_tol=1e-3):
+        columns = replace(columns, notes=(*columns.notes, _not_square(path, named, pixel, unit)))
+    x, y = (named or (pixel, pixel)) if unit == "px" else (1e-3, 1e-3)
+    table = _table(columns, (x, y, 1e-3), private.get("sigma_source"))
     if {"frames", "shape"} <= private.keys():
         height, width = private["shape"]
-        return table, TableHeader(pixel, int(private["frames"]), (int(height), int(width)))
-    return table, TableHeader.around(table, pixel)
+        shape = int(height), int(width)
+        return table, TableHeader(pixel, int(private["frames"]), shape, notes=columns.notes)
+    return table, TableHeader.around(table, pixel, columns.notes)
+
+
+def _lateral_unit(path: Path, named: Any, rows: int) -> str:
+    """``nm`` or ``px``; of a table without rows, either."""
+    unit = "" if named is None or not hasattr(named, "__len__") else text(named)
+    if unit in ("nm", "px"):
+        return unit
+    if not rows:
+        return "nm"
+    what = (
+        f"x and y are in '{unit}'" if unit else "the file does not say whether x and y are in nm or in pixels"
+    )
+    raise InputError(
+        f"{path}: {what} (attribute xy_unit of the group meta); write the table again in DECODE with xy_unit "
+        "'nm' or 'px', or add that attribute: python -c \"import h5py; "
+        f"h5py.File('{path.name}', 'r+')['meta'].attrs['xy_unit'] = 'px'\""
+    )
+
+
+def _not_square(path: Path, named: tuple[float, float], pixel_um: float, unit: str) -> str:
+    x, y = (1000 * each for each in named)
+    done = "positions and σ were converted axis by axis" if unit == "px" else "positions in nm are as they were"
+    return (
+        f"{path.name}: pixels of {x:.4g} nm in x and {y:.4g} nm in y are not square; {done}, and where one "
+        f"size is asked for, their geometric mean stands: {1000 * pixel_um:.4g} nm"
+    )
 
 
 def _columns(path: Path, data: dict[str, Any]) -> Columns:
@@ -123,29 +154,29 @@ def _columns(path: Path, data: dict[str, Any]) -> Columns:
     return Columns(path, values)
 
 
-def _named_pixel_um(path: Path, px_size: Any) -> float | None:
-    """The pixel of a file that names one; it is square in all that this program does."""
+def _named_pixel_um(path: Path, px_size: Any) -> tuple[float, float] | None:
+    """Width and height (our x and y) of the pixel of a file that names it."""
     sizes = np.ravel(np.asarray(px_size))
     if sizes.dtype.kind not in "fiu" or not len(sizes):
         return None
-    if not np.allclose(sizes, sizes[0]):
-        raise InputError(f"{path}: pixels of {' by '.join(f'{size:g}' for size in sizes)} nm are not square")
-    return float(sizes[0]) / 1000
+    if not (np.isfinite(sizes) & (sizes > 0)).all():
+        raise InputError(f"{path}: a pixel of {' by '.join(f'{size:g}' for size in sizes)} nm cannot be")
+    first, last = float(sizes[0]) / 1000, float(sizes[min(1, len(sizes) - 1)]) / 1000
+    return last, first
 
 
-def _table(columns: Columns, lateral_um: float, source: Any) -> Localizations:
-    """lateral_um: one step of x and y."""
-    units = (lateral_um, lateral_um, 1e-3)
+def _table(columns: Columns, units: tuple[float, float, float], source: Any) -> Localizations:
+    """units: one step of x, y and z, µm."""
     sigma = columns.sigmas(SIGMAS, unit_um=units)
     return Localizations(
         xyz=columns.positions(POSITIONS, unit_um=units),
         frame=columns.frames(first=0, name="frame_ix"),
-        photons=columns.tensor("phot"),
+        photons=columns.amount("phot"),
         background=columns.tensor("bg"),
-        probability=columns.tensor("prob", missing=1.0),
+        probability=columns.amount("prob", most=1.0),
         sigma_xyz=sigma,
-        sigma_photons=columns.tensor("phot_sig"),
-        sigma_background=columns.tensor("bg_sig"),
+        sigma_photons=columns.amount("phot_sig"),
+        sigma_background=columns.amount("bg_sig"),
         fit_quality=torch.zeros(len(columns)),
         sigma_source=sigma_source(source, sigma, otherwise="network"),
     )

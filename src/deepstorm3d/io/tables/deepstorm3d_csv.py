@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from ...emitters import Localizations
 from .columns import NM, pixel_size
 from .csv_table import read_csv
@@ -35,15 +33,16 @@ def read_deepstorm3d_csv(path: Path, pixel_um: float | None = None) -> tuple[Loc
     """Read positions, frames and relative confidence.
 
     pixel_um: which no such file names; 0.0 takes positions as they stand.
-    Raises InputError for text in place of numbers, positions that are not finite, or an unknown pixel size.
+    Raises InputError for text in place of numbers, a doubled column, or an unknown pixel size.
     """
     columns = read_csv(path)
     pixel = pixel_size(path, None, pixel_um, rows=len(columns))
-    confidence = columns.tensor("intensity [au]").clamp(min=0)
+    columns = columns.placed(POSITIONS)
+    confidence = columns.amount("intensity [au]")
     largest = float(confidence.max()) if len(confidence) else 0.0
     table = Localizations.proposals(
         xyz=columns.positions(POSITIONS, unit_um=NM, origin_um=ORIGIN_PX * pixel),
         frame=columns.frames(first=1),
-        probability=confidence / largest if largest > 0 else torch.ones(len(columns)),
+        probability=confidence / largest if largest > 0 else confidence,
     )
-    return table, TableHeader.around(table, pixel or 1.0)
+    return table, TableHeader.around(table, pixel or 1.0, columns.notes)

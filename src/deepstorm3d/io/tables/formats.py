@@ -38,6 +38,7 @@ __all__ = [
     "read_list",
     "read_table",
     "read_truth",
+    "read_truth_list",
     "write_table",
     "write_truth",
 ]
@@ -48,9 +49,10 @@ class TableFormat:
     """One kind of table file: a module of its own converts origin, axes, units and frame base.
 
     name: as ``convert --to`` takes it;  title: for people;  endings: of its files, the first one the usual;
-    sniff: whether a file with such an ending is of this kind;  read: rows and header of a file, given the
-    pixel in µm for one that does not name it;  write: a whole table;  grow: a file that takes it in blocks,
-    made from its path, the header and a table that has the columns of all blocks.
+    also_read: endings that others give such a file;  sniff: whether a file with such an ending is of this
+    kind;  read: rows and header of a file, given the pixel in µm for one that does not name it;  write: a
+    whole table;  grow: a file that takes it in blocks, made from its path, the header and a table that has the
+    columns of all blocks.
     A format has `write` or `grow`; with neither it is read only.
     """
 
@@ -61,6 +63,7 @@ class TableFormat:
     read: Callable[[Path, float | None], tuple[Localizations, TableHeader]]
     write: Callable[[Path, Localizations, TableHeader], None] | None = None
     grow: Callable[[Path, TableHeader, Localizations], GrowingFile] | None = None
+    also_read: tuple[str, ...] = ()
 
     @property
     def writes(self) -> bool:
@@ -71,6 +74,9 @@ def _named(is_of_kind: Callable[[Sequence[str]], bool]) -> Callable[[Path], bool
     """The test of a CSV by the names of its columns."""
     return lambda path: is_of_kind(column_names(path))
 
+
+TEXT_ENDINGS = (".txt", ".tsv", ".xls")
+"""Other endings of text tables: ThunderSTORM's .xls are text with tabs."""
 
 # A new format is one module and one entry here. The first that fits is taken: on reading by its `sniff`,
 # on writing by its usual ending.
@@ -103,6 +109,7 @@ FORMATS = (
         name="deepstorm3d",
         title="DeepSTORM3D CSV",
         endings=(".csv",),
+        also_read=TEXT_ENDINGS,
         sniff=_named(is_deepstorm3d_csv),
         read=read_deepstorm3d_csv,
     ),
@@ -110,6 +117,7 @@ FORMATS = (
         name="thunderstorm",
         title="ThunderSTORM CSV",
         endings=(".csv",),
+        also_read=TEXT_ENDINGS,
         sniff=_named(is_thunderstorm),
         read=read_thunderstorm,
         grow=ThunderstormFile,
@@ -118,6 +126,7 @@ FORMATS = (
         name="smap",
         title="SMAP CSV",
         endings=(".csv",),
+        also_read=TEXT_ENDINGS,
         sniff=_named(is_smap),
         read=read_smap,
         write=write_smap,
@@ -126,6 +135,7 @@ FORMATS = (
         name="challenge",
         title="SMLM challenge 2016 CSV",
         endings=(".csv",),
+        also_read=TEXT_ENDINGS,
         sniff=_named(is_challenge),
         read=read_challenge,
         write=write_challenge,
@@ -227,10 +237,11 @@ def write_truth(
 def read_table(path: str | Path, *, pixel_um: float | None = None) -> Localizations:
     """Read localizations from a file of any of `FORMATS`; its contents say which.
 
+    Rows without a position or a frame are left out; `read_list` says how many, and what else it saw.
     pixel_um: needed only for a file that does not name its pixel size; 0.0 takes the positions of a file in
     nm as they stand.
     Raises InputError for a missing or damaged file, an unknown format, missing columns, text in place of
-    numbers, positions that are not finite, or an unknown pixel size.
+    numbers, a doubled column, or an unknown pixel size.
     """
     return read_list(path, pixel_um=pixel_um)[0]
 
@@ -255,19 +266,24 @@ def read_truth(path: str | Path, *, pixel_um: float | None = None) -> Emitters:
 
     Arguments and errors as in `read_table`.
     """
+    return read_truth_list(path, pixel_um=pixel_um)[0]
+
+
+def read_truth_list(path: str | Path, *, pixel_um: float | None = None) -> tuple[Emitters, TableHeader]:
+    """What `read_truth` gives, and the header of the file; arguments and errors as in `read_table`."""
     path = Path(path)
     if _format_of(path).name == "thunderstorm":
         return read_thunderstorm_truth(path, pixel_um)
-    found = read_table(path, pixel_um=pixel_um)
+    found, header = read_list(path, pixel_um=pixel_um)
     number = torch.arange(len(found), dtype=torch.int64)
-    return Emitters(xyz=found.xyz, frame=found.frame, photons=found.photons, id=number)
+    return Emitters(xyz=found.xyz, frame=found.frame, photons=found.photons, id=number), header
 
 
 def _format_of(path: Path) -> TableFormat:
     """The format of a file, by its ending and what is in it."""
     if not path.is_file():
         raise InputError(f"{path}: there is no such table; check the name")
-    possible = [kind for kind in FORMATS if path.suffix.lower() in kind.endings]
+    possible = [kind for kind in FORMATS if path.suffix.lower() in kind.endings + kind.also_read]
     if not possible:
         raise _unknown(path)
     found = next((kind for kind in possible if kind.sniff(path)), None)
@@ -275,11 +291,20 @@ def _format_of(path: Path) -> TableFormat:
         return found
     known = ", ".join(kind.title for kind in possible)
     if possible[0].endings == (".csv",):
-        names = ", ".join(column_names(path)) or "(none)"
-        raise InputError(f"{path}: no known table has these columns: {names}; known are {known}")
+        raise _unknown_columns(path, column_names(path), known)
     with reading(path) as file:
         names = ", ".join(file) or "nothing"
     raise InputError(f"{path}: no known table in this HDF5 file (it has: {names}); known are {known}")
+
+
+def _unknown_columns(path: Path, names: Sequence[str], known: str) -> InputError:
+    listed = ", ".join(names) or "(none)"
+    remedy = ""
+    if {"x", "y"} <= {name.lower() for name in names}:
+        remedy = "; x and y name no unit: write it into the first line, e.g. x [nm] or x [px]"
+    elif len(names) == 1:
+        remedy = "; are the names separated by something else than commas, semicolons or tabs?"
+    return InputError(f"{path}: no known table has these columns: {listed}; known are {known}{remedy}")
 
 
 def _format_to_write(path: Path, name: str | None) -> TableFormat:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...emitters import Localizations
+from ...emitters import Emitters, Localizations
 
 __all__ = ["FRAME_BASE_NOTE", "NOMINAL_PSF_SIGMA_PX", "TableHeader"]
 
@@ -24,13 +24,15 @@ class TableHeader:
     """The recording that a table belongs to.
 
     pixel_um: object pixel, µm;  frames: in the movie;  shape: (height, width) px of a frame;
-    provenance: how the rows were made (experiment, model, options), anything that JSON can hold.
+    provenance: how the rows were made (experiment, model, options), anything that JSON can hold;
+    notes: what was seen while the table was read that the user should know (rows left out, …).
     """
 
     pixel_um: float
     frames: int
     shape: tuple[int, int]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.pixel_um) and self.pixel_um > 0):
@@ -44,9 +46,12 @@ class TableHeader:
         return round(float(self.pixel_um) * 1000, 6)
 
     @classmethod
-    def around(cls, table: Localizations, pixel_um: float) -> TableHeader:
+    def around(
+        cls, table: Localizations | Emitters, pixel_um: float, notes: tuple[str, ...] = ()
+    ) -> TableHeader:
         """The smallest recording that holds a table whose file does not describe one."""
         if not len(table):
-            return cls(pixel_um, 0, (1, 1))
+            return cls(pixel_um, 0, (1, 1), notes=notes)
         x, y, _ = (table.xyz.amax(dim=0) / pixel_um).tolist()
-        return cls(pixel_um, int(table.frame.max()) + 1, (max(0, round(y)) + 1, max(0, round(x)) + 1))
+        shape = max(0, round(y)) + 1, max(0, round(x)) + 1
+        return cls(pixel_um, int(table.frame.max()) + 1, shape, notes=notes)

@@ -81,10 +81,10 @@ def is_picasso(path: Path) -> bool:
 
 
 def read_picasso(path: Path, pixel_um: float | None = None) -> tuple[Localizations, TableHeader]:
-    """Read a Picasso table, ours or another program's (columns it lacks are 0, its probability 1).
+    """Read a Picasso table, ours or another program's (columns it lacks are 0).
 
     pixel_um: used where neither the file nor its YAML sidecar names the pixel size.
-    Raises InputError for missing columns, positions that are not finite, or an unknown pixel size.
+    Raises InputError for missing columns or an unknown pixel size.
     """
     with reading(path) as file:
         rows: NDArray[Any] = file["locs"][()]
@@ -93,6 +93,7 @@ def read_picasso(path: Path, pixel_um: float | None = None) -> tuple[Localizatio
         provenance = text(file[f"{PRIVATE}/provenance"]) if f"{PRIVATE}/provenance" in file else "{}"
     columns = Columns(path, {name: rows[name] for name in rows.dtype.names or ()})
     columns.require(("frame", "x", "y", "z"), "Picasso table")
+    columns = columns.placed(("x", "y", "z"))
     info = _merged(_sidecar_info(path) if described is None else _parsed(path, described))
     named = private.get("pixel_um") or _named_pixel(path, info)
     reason = f"neither the file nor {sidecar_path(path).name} gives Pixelsize"
@@ -100,8 +101,9 @@ def read_picasso(path: Path, pixel_um: float | None = None) -> tuple[Localizatio
     table = _table(columns, pixel, private.get("sigma_source"))
     if {"Width", "Height", "Frames"} <= info.keys():
         shape = (int(info["Height"]), int(info["Width"]))
-        return table, TableHeader(pixel, int(info["Frames"]), shape, _parsed(path, provenance))
-    return table, TableHeader.around(table, pixel)
+        made = _parsed(path, provenance)
+        return table, TableHeader(pixel, int(info["Frames"]), shape, made, columns.notes)
+    return table, TableHeader.around(table, pixel, columns.notes)
 
 
 def picasso_rows(table: Localizations, pixel_um: float, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -147,13 +149,13 @@ def _table(columns: Columns, pixel_um: float, source: Any) -> Localizations:
     return Localizations(
         xyz=columns.positions(("x", "y", "z"), unit_um=units),
         frame=columns.frames(first=0),
-        photons=columns.tensor("photons"),
+        photons=columns.amount("photons"),
         background=columns.tensor("bg"),
-        probability=columns.tensor("prob", missing=1.0),
+        probability=columns.amount("prob", most=1.0),
         sigma_xyz=sigma,
-        sigma_photons=columns.tensor("sigma_photons"),
-        sigma_background=columns.tensor("sigma_bg"),
-        fit_quality=columns.tensor("fit_quality"),
+        sigma_photons=columns.amount("sigma_photons"),
+        sigma_background=columns.amount("sigma_bg"),
+        fit_quality=columns.amount("fit_quality"),
         sigma_source=sigma_source(source, sigma),
         detections=columns.detections("len"),
         track=columns.tracks("track"),

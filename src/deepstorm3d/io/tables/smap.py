@@ -55,10 +55,10 @@ def write_smap(path: Path, table: Localizations, header: TableHeader) -> None:
 
 
 def read_smap(path: Path, pixel_um: float | None = None) -> tuple[Localizations, TableHeader]:
-    """Read a 3D table (columns it lacks are 0, its probability 1).
+    """Read a 3D table (columns it lacks are 0).
 
     pixel_um: which no such file names; 0.0 takes positions as they stand.
-    Raises InputError for missing columns, text in place of numbers, positions that are not finite, or an
+    Raises InputError for missing columns, text in place of numbers, a doubled column, or an
     unknown pixel size.
     """
     columns = read_csv(path)
@@ -71,20 +71,21 @@ def smap_localizations(columns: Columns, pixel_um: float) -> tuple[Localizations
     pixel_um: 0.0 takes positions as they stand.  Raises InputError as `read_smap`.
     """
     columns.require(("frame", *POSITIONS), "SMAP table")
+    columns = columns.placed(POSITIONS)
     names = (("xnmerr", "locprecnm"), ("ynmerr", "locprecnm"), ("locprecznm", "zerr"))
     sigma = columns.sigmas(names, unit_um=NM)
     table = Localizations(
         xyz=columns.positions(POSITIONS, unit_um=NM, origin_um=ORIGIN_PX * pixel_um),
         frame=columns.frames(first=1),
-        photons=columns.tensor("phot"),
+        photons=columns.amount("phot"),
         background=columns.tensor("bg"),
-        probability=columns.tensor("prob", missing=1.0),
+        probability=columns.amount("prob", most=1.0),
         sigma_xyz=sigma,
-        sigma_photons=columns.tensor("photerr"),
-        sigma_background=columns.tensor("bgerr"),
+        sigma_photons=columns.amount("photerr"),
+        sigma_background=columns.amount("bgerr"),
         fit_quality=torch.zeros(len(columns)),
         sigma_source=sigma_source(None, sigma),
         detections=columns.detections("numberInGroup"),
         track=columns.tracks("track"),
     )
-    return table, TableHeader.around(table, pixel_um or 1.0)
+    return table, TableHeader.around(table, pixel_um or 1.0, columns.notes)

@@ -78,10 +78,10 @@ def is_smappy(path: Path) -> bool:
 
 
 def read_smappy(path: Path, pixel_um: float | None = None) -> tuple[Localizations, TableHeader]:
-    """Read a 3D smappy table (columns it lacks are 0, its probability 1).
+    """Read a 3D smappy table (columns it lacks are 0).
 
     pixel_um: used where the file does not name its pixel size.
-    Raises InputError for missing columns, positions that are not finite, or an unknown pixel size.
+    Raises InputError for missing columns or an unknown pixel size.
     """
     import h5py
 
@@ -92,6 +92,7 @@ def read_smappy(path: Path, pixel_um: float | None = None) -> tuple[Localization
     # smappy writes a table without rows without columns, too.
     columns = Columns(path, values or {name: np.zeros(0) for name in ("frame", *POSITIONS)})
     columns.require(("frame", *POSITIONS), "smappy table")
+    columns = columns.placed(POSITIONS)
     camera, ours = _description(path, described)
     named = np.ravel(np.asarray(camera.get("pixelsize_um"), dtype=np.float64))[0]
     pixel = pixel_size(path, None if np.isnan(named) else float(named), pixel_um, rows=len(columns))
@@ -99,21 +100,22 @@ def read_smappy(path: Path, pixel_um: float | None = None) -> tuple[Localization
     table = Localizations(
         xyz=columns.positions(POSITIONS, unit_um=NM),
         frame=columns.frames(first=0),
-        photons=columns.tensor("photons"),
+        photons=columns.amount("photons"),
         background=columns.tensor("background"),
-        probability=columns.tensor("prob", missing=1.0),
+        probability=columns.amount("prob", most=1.0),
         sigma_xyz=sigma,
-        sigma_photons=columns.tensor("photons_err"),
-        sigma_background=columns.tensor("background_err"),
-        fit_quality=columns.tensor("fit_quality"),
+        sigma_photons=columns.amount("photons_err"),
+        sigma_background=columns.amount("background_err"),
+        fit_quality=columns.amount("fit_quality"),
         sigma_source=sigma_source(ours.get("sigma_source"), sigma),
         detections=columns.detections("n_in_group"),
         track=columns.tracks("track"),
     )
     if "shape" in ours:
         height, width = ours["shape"]
-        return table, TableHeader(pixel, int(ours["frames"]), (int(height), int(width)))
-    return table, TableHeader.around(table, pixel or 1.0)
+        shape = int(height), int(width)
+        return table, TableHeader(pixel, int(ours["frames"]), shape, notes=columns.notes)
+    return table, TableHeader.around(table, pixel or 1.0, columns.notes)
 
 
 def _description(path: Path, described: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -30,11 +30,11 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 def read_sml_mat(path: Path, pixel_um: float | None = None) -> tuple[Localizations, TableHeader]:
-    """Read a 3D table (fields it lacks are 0, its probability 1).
+    """Read a 3D table (fields it lacks are 0).
 
     pixel_um: used where the file does not name its pixel size; 0.0 takes positions as they stand.
-    Raises InputError for another MATLAB file, a damaged or split one, missing fields, positions that are
-    not finite, or an unknown pixel size.
+    Raises InputError for another MATLAB file, a damaged or split one, missing fields, or an
+    unknown pixel size.
     """
     if re.search(r"_sml_p\d+$", path.stem):
         raise InputError(

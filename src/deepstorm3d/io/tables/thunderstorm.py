@@ -26,10 +26,13 @@ from ..parts import write_text_atomically
 from .columns import NM, Columns, pixel_size, sigma_source
 from .csv_table import csv_lines, read_csv
 from .header import NOMINAL_PSF_SIGMA_PX, TableHeader
+from .units import in_nanometres, named_alike, only_photons, plain_name
 
 __all__ = ["ThunderstormFile", "is_thunderstorm", "read_thunderstorm", "read_thunderstorm_truth"]
 
 POSITIONS = ("x [nm]", "y [nm]", "z [nm]")
+LENGTHS = ("x", "y", "z", "uncertainty_xy", "uncertainty", "uncertainty_z", "std_x", "std_y")
+PHOTONS = ("intensity", "offset", "bkgstd", "std_intensity", "std_offset")
 ORIGIN_PX = 0.5
 """Where the file has the centre of the first pixel."""
 SIGMA_SOURCES: tuple[SigmaSource, ...] = get_args(SigmaSource)
@@ -125,14 +128,14 @@ class ThunderstormFile:
 
 def is_thunderstorm(names: Sequence[str]) -> bool:
     """Whether a CSV with these columns is ThunderSTORM's."""
-    return "x [nm]" in names
+    return any(plain_name(name).startswith("x [") for name in names)
 
 
 def read_thunderstorm(path: Path, pixel_um: float | None = None) -> tuple[Localizations, TableHeader]:
-    """Read a ThunderSTORM table of localizations in 3D (columns it lacks are 0, its probability 1).
+    """Read a ThunderSTORM table of localizations in 3D (columns it lacks are 0).
 
     pixel_um: used where the file does not name its pixel size; 0.0 takes positions as they stand.
-    Raises InputError for missing columns, text in place of numbers, positions that are not finite, or an
+    Raises InputError for missing columns, text in place of numbers, a doubled column, or an
     unknown pixel size.
     """
     columns, pixel = _read(path, pixel_um)
@@ -143,21 +146,21 @@ def read_thunderstorm(path: Path, pixel_um: float | None = None) -> tuple[Locali
     table = Localizations(
         xyz=_positions(columns, pixel),
         frame=_frames(columns),
-        photons=columns.tensor("intensity [photon]", "intensity [au]"),
+        photons=columns.amount("intensity [photon]"),
         background=columns.tensor("offset [photon]"),
-        probability=columns.tensor("prob", missing=1.0),
+        probability=columns.amount("prob", most=1.0),
         sigma_xyz=sigma,
-        sigma_photons=columns.tensor("std_intensity [photon]"),
-        sigma_background=columns.tensor("std_offset [photon]"),
-        fit_quality=columns.tensor("chi2"),
+        sigma_photons=columns.amount("std_intensity [photon]"),
+        sigma_background=columns.amount("std_offset [photon]"),
+        fit_quality=columns.amount("chi2"),
         sigma_source=sigma_source(_named_source(columns), sigma),
         detections=detections if detections is not None and (detections > 1).any() else None,
         track=columns.tracks("track"),
     )
-    return table, TableHeader.around(table, pixel or 1.0)
+    return table, TableHeader.around(table, pixel or 1.0, columns.notes)
 
 
-def read_thunderstorm_truth(path: Path, pixel_um: float | None = None) -> Emitters:
+def read_thunderstorm_truth(path: Path, pixel_um: float | None = None) -> tuple[Emitters, TableHeader]:
     """Read a ThunderSTORM table as true emitters (molecules are told apart by ``id``).
 
     pixel_um and errors as in `read_thunderstorm`.
@@ -165,22 +168,28 @@ def read_thunderstorm_truth(path: Path, pixel_um: float | None = None) -> Emitte
     columns, pixel = _read(path, pixel_um)
     blur = columns.numbers("blur [px]", missing=-1.0)
     number = columns.numbers("id") if "id" in columns else np.arange(len(columns))
-    return Emitters(
+    truth = Emitters(
         xyz=_positions(columns, pixel),
         frame=_frames(columns),
-        photons=columns.tensor("intensity [photon]", "intensity [au]"),
+        photons=columns.tensor("intensity [photon]"),
         id=torch.from_numpy(number.astype(np.int64)),
         blur_px=columns.tensor("blur [px]") if len(columns) and (blur >= 0).all() else None,
     )
+    return truth, TableHeader.around(truth, pixel or 1.0, columns.notes)
 
 
 def _read(path: Path, pixel_um: float | None) -> tuple[Columns, float]:
     """The columns and the pixel in µm."""
-    columns = read_csv(path)
-    columns.require(("frame", *POSITIONS), "ThunderSTORM table")
+    columns = only_photons(named_alike(read_csv(path)), PHOTONS)
     names_it = "pixel [nm]" in columns and len(columns)
     named_um = float(columns.raw("pixel [nm]")[0]) / 1000 if names_it else None
-    return columns, pixel_size(path, named_um, pixel_um, rows=len(columns))
+    for name in ("x", "y", "z"):
+        if f"{name} [nm]" not in columns and not any(each.startswith(f"{name} [") for each in columns.values):
+            columns.require((f"{name} [nm]",), "ThunderSTORM table")
+    pixel = pixel_size(path, named_um, pixel_um, rows=len(columns))
+    columns = in_nanometres(columns, LENGTHS, pixel if len(columns) else 1.0)
+    columns.require(("frame", *POSITIONS), "ThunderSTORM table")
+    return columns.placed(POSITIONS), pixel
 
 
 def _positions(columns: Columns, pixel_um: float) -> torch.Tensor:

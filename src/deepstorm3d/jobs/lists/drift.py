@@ -102,7 +102,7 @@ def correct_drift(
         write_text_atomically(curve_csv, found.curve.to_csv())
     drift_figure(found.curve, picture, title=f"Drift of {source.name}")
     write_derived(out, found.curve.apply(table), header, "drift", settings, overwrite=overwrite)
-    notes = _doubts(table, found)
+    notes = (*header.notes, *_doubts(table, found))
     return DriftCorrection(found.curve, found.segments, len(table), curve_csv, picture, notes)
 
 
@@ -114,9 +114,11 @@ def move_by_curve(
     undo: bool = False,
     pixel_nm: float | None = None,
     overwrite: bool = False,
+    on_note: Callable[[str], None] | None = None,
 ) -> int:
     """Subtract a given drift curve from a list, or with `undo` add it back; returns the number of rows.
 
+    on_note: told what was seen while reading.
     Raises InputError where the curve cannot be read or does not cover the list's frames.
     """
     claim_name(out, overwrite=overwrite)
@@ -125,7 +127,7 @@ def move_by_curve(
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the drift curve {curve_csv}: {error}") from error
     curve = DriftCurve.from_csv(text, str(curve_csv))
-    table, header = read_localizations(source, pixel_nm)
+    table, header = read_localizations(source, pixel_nm, on_note=on_note)
     if not len(table):
         raise InputError(f"{source} holds no localization; there is nothing to move")
     moved = curve.undo(table) if undo else curve.apply(table)

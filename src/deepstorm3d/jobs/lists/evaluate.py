@@ -18,7 +18,7 @@ from ...analysis.point_registration import register_points
 from ...emitters import Emitters, Localizations
 from ...errors import InputError
 from ...io.parts import claim_name, explain_write_errors, write_text_atomically
-from ...io.tables import TableHeader, read_truth
+from ...io.tables import TableHeader, read_truth_list
 from .reading import read_localizations
 
 __all__ = ["Evaluation", "evaluate_table"]
@@ -77,7 +77,7 @@ def evaluate_table(
         if path is not None:
             claim_name(path, overwrite=overwrite)
     found, header = _read_found(locs, truth, pixel_nm)
-    true = read_truth(truth, pixel_um=header.pixel_um)
+    true, true_header = read_truth_list(truth, pixel_um=header.pixel_um)
     conditions = _conditions(locs, truth, tolerance_nm, challenge, min_photons)
     if register:
         found, conditions["shift_nm"] = _registered(true, found)
@@ -90,7 +90,7 @@ def evaluate_table(
         truth_frames=len(true.frame.unique()),
         found_rows=len(found),
         conditions=conditions,
-        notes=_notes(true, found),
+        notes=[*header.notes, *true_header.notes, *_notes(true, found)],
     )
     if json_out is not None:
         with explain_write_errors(json_out, "Free some space or choose another folder."):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...analysis.filters import columns_asked, empty_columns, rows_where
+from ...analysis.filters import columns_asked, rows_where, unknown_rows
 from ...io.parts import claim_name
 from .reading import read_localizations, write_derived
 
@@ -42,10 +42,10 @@ def filter_table(
     kept = table.select(rows_where(table, expression))
     settings = {"source": source.name, "expression": expression, "rows": [len(table), len(kept)]}
     write_derived(out, kept.sort(), header, "filter", settings, overwrite=overwrite)
-    warnings = [
-        f"{name} is 0 in every row of {source.name}: the list does not have it"
-        for name in empty_columns(table, expression)
-    ]
+    warnings = [*header.notes]
+    for name, rows in unknown_rows(table, expression).items():
+        where = "in any row" if rows == len(table) else f"in {rows} of {len(table)} rows"
+        warnings.append(f"{name} is not known {where} of {source.name}: no condition on it holds there")
     if not len(table):
         warnings.append(f"{source.name} has no rows")
     elif not len(kept):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...analysis.linking import LinkRule, least_spread, link_rows, spread_over_sigma
 from ...analysis.merging import merge_rows
+from ...analysis.stated_sigma import failed_fits_note
 from ...emitters import Localizations
 from ...errors import InputError
 from ...io.parts import claim_name
@@ -62,7 +63,11 @@ def link_table(
     write_derived(out, merged, header, "link", settings, overwrite=overwrite)
     once = 0 if merged.detections is None else int((merged.detections == 1).sum())
     return LinkSummary(
-        len(table), len(merged), once, spread, _warnings(source, table, len(merged), rule, spread)
+        len(table),
+        len(merged),
+        once,
+        spread,
+        [*header.notes, *_warnings(source, table, len(merged), rule, spread)],
     )
 
 
@@ -84,6 +89,9 @@ def _warnings(
 ) -> list[str]:
     if not len(table):
         return [f"{source.name} has no rows"]
+    failed = failed_fits_note(table)
+    if failed is not None and rule.radius_um is None:
+        return [f"{failed}: with such a σ a row is joined to whatever lies near it"]
     # Each molecule of n rows has n − 1 pairs of successive ones.
     pairs = len(table) - molecules
     if spread is None or rule.radius_um is not None or pairs < _FEWEST_PAIRS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,13 @@ __all__ = ["read_localizations", "write_derived"]
 _ROUNDING = 1e-3
 
 
-def read_localizations(path: Path, pixel_nm: float | None = None) -> tuple[Localizations, TableHeader]:
+def read_localizations(
+    path: Path, pixel_nm: float | None = None, *, on_note: Callable[[str], None] | None = None
+) -> tuple[Localizations, TableHeader]:
     """A list and what its file says of the recording.
 
-    pixel_nm: camera pixel in the sample, for a file that does not name it.
+    pixel_nm: camera pixel in the sample, for a file that does not name it;  on_note: told each note of the
+    header (those who have warnings of their own take `TableHeader.notes`).
     Raises InputError; where the pixel size is what is missing it names the option that gives it, and where the
     file names another pixel it says so, for the file's positions rest on its own.
     """
@@ -32,11 +35,14 @@ def read_localizations(path: Path, pixel_nm: float | None = None) -> tuple[Local
                 f"{path} says its pixels are {header.pixel_nm:g} nm, and its positions rest on that: "
                 f"--pixel-nm {pixel_nm:g} is for lists that do not say; leave it out, or correct the file"
             )
-        return table, header
     except InputError as error:
         if pixel_um is not None or "give the pixel size" not in str(error):
             raise
         raise InputError(f"{error} (--pixel-nm)") from error
+    if on_note is not None:
+        for note in header.notes:
+            on_note(note)
+    return table, header
 
 
 def write_derived(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...analysis.canvas import Image, Method
@@ -21,7 +22,8 @@ from ...emitters import Localizations
 from ...errors import InputError
 from ...io.movies import MovieWriter
 from ...io.parts import claim_name
-from ...io.tables import read_table
+from ...io.tables import read_list
+from .drawable import drawable
 
 __all__ = [
     "AS_USUAL",
@@ -32,6 +34,8 @@ __all__ = [
     "render_stack_table",
     "render_table",
 ]
+
+OnNote = Callable[[str], None]
 
 # Rendered pixels along the longer side of the field: a picture that a screen shows whole.
 _PICTURE_PX = 800
@@ -69,18 +73,24 @@ AS_USUAL = Drawing()
 
 
 def render_table(
-    source: Path, out: Path, drawing: Drawing = AS_USUAL, *, overwrite: bool = False
+    source: Path,
+    out: Path,
+    drawing: Drawing = AS_USUAL,
+    *,
+    overwrite: bool = False,
+    on_note: OnNote | None = None,
 ) -> DepthRendering:
     """Draw a list from above and from the sides; the ending names the format.
 
     .tif: the densities seen from above, as data (float32, with the pixel size), without colours.
     A list in nm that does not name the camera's pixel is drawn from its own origin (ThunderSTORM's is half a
-    pixel from ours).
+    pixel from ours). Rows far beyond all others, and rows without the σ that the method needs, are not drawn;
+    on_note: told so (`drawable`).
     Raises InputError for a list without rows in the box or without the σ that the method needs, an image too
     large, or a picture that cannot be written.
     """
     claim_name(out, overwrite=overwrite)
-    rendering = drawing.views_of(list_in_box(source, drawing.box))
+    rendering = drawing.views_of(list_in_box(source, drawing, on_note))
     if is_data(out):
         _write_density(out, rendering.xy.density, rendering.pixel_um, overwrite=overwrite)
     else:
@@ -97,6 +107,7 @@ def render_section_table(
     *,
     thickness_nm: float = 100.0,
     overwrite: bool = False,
+    on_note: OnNote | None = None,
 ) -> Section:
     """Draw what lies within half the thickness of a plane: across z it is x–y, across y x–z, across x y–z.
 
@@ -104,7 +115,7 @@ def render_section_table(
     """
     claim_name(out, overwrite=overwrite)
     box = drawing.box.section(across, at_um, thickness_nm / 1000)
-    table = list_in_box(source, box)
+    table = list_in_box(source, replace(drawing, box=box), on_note)
     section = render_section(
         table, across, method=drawing.method, pixel_nm=drawing.pixel_of(table), box=box, look=drawing.look
     )
@@ -122,6 +133,7 @@ def render_stack_table(
     *,
     plane_nm: float = 100.0,
     overwrite: bool = False,
+    on_note: OnNote | None = None,
 ) -> Stack:
     """Write the list as localizations per voxel (z, y, x): float32 TIFF that ImageJ opens with its voxels.
 
@@ -131,7 +143,7 @@ def render_stack_table(
     if not is_data(out):
         raise InputError(f"{out}: a stack is written as .tif, not '{out.suffix}'")
     claim_name(out, overwrite=overwrite)
-    table = list_in_box(source, drawing.box)
+    table = list_in_box(source, drawing, on_note)
     stack = render_stack(
         table, method=drawing.method, pixel_nm=drawing.pixel_of(table), plane_nm=plane_nm, box=drawing.box
     )
@@ -155,16 +167,26 @@ def is_data(out: Path) -> bool:
     return out.suffix.lower() in (".tif", ".tiff")
 
 
-def list_in_box(source: Path, box: Box) -> Localizations:
-    """The list to be drawn; raises InputError where none of its rows lies in the box."""
-    # 0 takes positions in nm as they stand, unless the file names its pixel.
-    table = read_table(source, pixel_um=0.0)
+def list_in_box(source: Path, drawing: Drawing, on_note: OnNote | None = None) -> Localizations:
+    """The rows to be drawn (`drawable`); raises InputError where none of them lies in the box."""
+    box = drawing.box
+    try:
+        # 0 takes positions in nm as they stand, unless the file names its pixel.
+        table, header = read_list(source, pixel_um=0.0)
+    except InputError as error:
+        if "give the pixel size" not in str(error):
+            raise
+        raise InputError(f"{error}: convert {source.name} OUT.hdf5 --pixel-nm NM, and draw OUT.hdf5") from error
     if len(table) == 0:
         raise InputError(f"{source} holds no localization; there is nothing to render")
     if not box.inside(table.xyz.double().numpy()).any():
         low, high = (ends.tolist() for ends in (table.xyz.amin(0), table.xyz.amax(0)))
         extent = ", ".join(f"{axis} {a:.2f} to {b:.2f}" for axis, a, b in zip(AXES, low, high, strict=True))
         raise InputError(f"{source} holds no localization in what is to be drawn; the list spans {extent} µm")
+    table, notes = drawable(table, box, by_sigma=drawing.method is not None and drawing.method.needs_sigma)
+    for note in (*header.notes, *notes):
+        if on_note is not None:
+            on_note(note)
     return table
 
 

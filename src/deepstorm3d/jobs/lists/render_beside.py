@@ -22,7 +22,7 @@ from ...io.movies import open_movie
 from ...io.movies.pixel_size import check_pixel
 from ...io.parts import claim_name
 from ...io.tables import TableHeader, read_header
-from .render import AS_USUAL, Drawing, is_data, list_in_box
+from .render import AS_USUAL, Drawing, OnNote, is_data, list_in_box
 
 __all__ = ["Beside", "render_beside"]
 
@@ -58,6 +58,7 @@ def render_beside(
     wavelength_nm: float | None = None,
     measured_pixel_nm: float | None = None,
     overwrite: bool = False,
+    on_note: OnNote | None = None,
 ) -> Beside:
     """Draw a diffraction-limited image and, beside it, the list from above.
 
@@ -72,7 +73,7 @@ def render_beside(
         raise InputError(f"{out}: two images side by side are a picture: write .png, .pdf or .svg")
     claim_name(out, overwrite=overwrite)
     box = drawing.box
-    table, header = list_in_box(source, box), _header(source)
+    table, header = list_in_box(source, drawing, on_note), _header(source)
     sigma = _standard_sigma(header.provenance if header else {}, na, wavelength_nm)
     rendering = drawing.views_of(table)
     if measured is None:
@@ -88,7 +89,7 @@ def render_beside(
 
 def _header(source: Path) -> TableHeader | None:
     """What the list's file says of the recording; nothing where it is a CSV, which need not name its pixel."""
-    return None if source.suffix.lower() == ".csv" else read_header(source)
+    return None if source.suffix.lower() not in (".hdf5", ".h5", ".mat") else read_header(source)
 
 
 def _standard_sigma(provenance: Mapping[str, Any], na: float | None, wavelength_nm: float | None) -> float:

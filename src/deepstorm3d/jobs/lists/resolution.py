@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ...analysis.figures.resolution import resolution_figure
 from ...analysis.fourier import Correlation, Grid, block_halves, correlate, slabs
 from ...analysis.neighbours import AxisPrecision, neighbour_precision
 from ...analysis.overlap_drift import typical_sigma
+from ...analysis.stated_sigma import failed_fits_note, median_sigma
 from ...emitters import Localizations
 from ...errors import InputError
 from ...io.parts import claim_name, explain_write_errors, write_text_atomically
@@ -30,6 +31,8 @@ _SEED = 1
 _PLANE_UM, _PLANE_SIDE, _PLANE_TILES = 0.005, 2048, 6
 _VOXEL_UM, _VOLUME_SIDE, _VOLUME_TILES = 0.01, 128, 12
 _SLAB_UM = 1.0
+# Where the list is narrower than this in all directions, pixels: a single bead, whose spot must fit in.
+_FEWEST_PIXELS = 64
 # Blocks of frames: about so many, each of at least so many frames where the movie is long enough.
 _BLOCKS, _FEWEST_FRAMES = 50, 20
 
@@ -39,7 +42,7 @@ class ResolutionReport:
     """What a list resolves.
 
     correlations: by name (x–y, x–z, y–z, 3D);  precision: σ of x, y, z from adjacent frames, None where too few
-    molecules shine in two;  stated_nm: mean σ that the list states, None where it states none;
+    molecules shine in two;  stated_nm: median σ that the list states, None where it states none;
     block_frames, splits: how it was halved;  rows: of the list;  notes: what a reader should know.
     """
 
@@ -85,10 +88,11 @@ def measure_resolution(
     for path in (json_out, plot):
         if path is not None:
             claim_name(path, overwrite=overwrite)
-    table, _ = read_localizations(source, pixel_nm)
+    table, header = read_localizations(source, pixel_nm)
     report = resolution_of(
         table, str(source), block_frames=block_frames, splits=splits, on_progress=on_progress
     )
+    report = replace(report, notes=(*header.notes, *report.notes))
     if json_out is not None:
         with explain_write_errors(json_out, "Free some space or choose another folder."):
             write_text_atomically(
@@ -129,7 +133,8 @@ def resolution_of(
     block = block_frames or max(1, min(max(seen // _BLOCKS, _FEWEST_FRAMES), seen // 4))
     halves = block_halves(frame, block, splits, np.random.default_rng(_SEED))
     correlations = _correlations(xyz, halves, on_progress)
-    stated = _stated(table)
+    median = median_sigma(table)
+    stated = None if median is None else (1000 * median[0], 1000 * median[1], 1000 * median[2])
     precision = neighbour_precision(xyz, frame, typical_sigma(table))
     notes = _notes(table, precision, stated, block)
     return ResolutionReport(correlations, precision, stated, block, splits, len(table), notes)
@@ -147,8 +152,8 @@ def _correlations(
         for name, across, along in (("x–z", 1, 0), ("y–z", 0, 1)):
             grid = _plane(extent[along], extent[2])
             work[name] = (slabs(xyz, across, _SLAB_UM, grid.shape[0] * _PLANE_UM), grid)
-        side = [_side(width, _VOXEL_UM, _VOLUME_SIDE) for width in extent]
-        work["3D"] = (xyz, Grid((_VOXEL_UM,) * 3, (side[0], side[1], side[2]), _VOLUME_TILES))
+        sides = _sides(extent, _VOXEL_UM, _VOLUME_SIDE)
+        work["3D"] = (xyz, Grid((_VOXEL_UM,) * 3, sides, _VOLUME_TILES))
     found = {}
     for index, (name, (points, grid)) in enumerate(work.items()):
         if on_progress is not None:
@@ -160,20 +165,14 @@ def _correlations(
 
 
 def _plane(width: float, height: float) -> Grid:
-    shape = (_side(width, _PLANE_UM, _PLANE_SIDE), _side(height, _PLANE_UM, _PLANE_SIDE))
-    return Grid((_PLANE_UM, _PLANE_UM), shape, _PLANE_TILES)
+    return Grid((_PLANE_UM, _PLANE_UM), _sides((width, height), _PLANE_UM, _PLANE_SIDE), _PLANE_TILES)
 
 
-def _side(width_um: float, pixel_um: float, most: int) -> int:
-    """Pixels along one axis of a tile: what the points need, at most `most`."""
-    return min(int(next_fast_len(max(int(width_um / pixel_um) + 1, 16), real=True) or most), most)
-
-
-def _stated(table: Localizations) -> tuple[float, float, float] | None:
-    if table.sigma_source == "none" or not bool((table.sigma_xyz > 0).any()):
-        return None
-    x, y, z = (1000 * table.sigma_xyz.double().mean(0)).tolist()
-    return x, y, z
+def _sides(widths_um: Iterable[float], pixel_um: float, most: int) -> tuple[int, ...]:
+    """Pixels along the axes of a tile: what the points need, at most `most`, at least what a bead needs."""
+    needed = [max(int(width / pixel_um) + 1, 16) for width in widths_um]
+    needed = [max(side, _FEWEST_PIXELS) for side in needed] if max(needed) < _FEWEST_PIXELS else needed
+    return tuple(min(int(next_fast_len(side, real=True) or most), most) for side in needed)
 
 
 def _notes(
@@ -182,7 +181,7 @@ def _notes(
     stated: tuple[float, float, float] | None,
     block: int,
 ) -> tuple[str, ...]:
-    notes = []
+    notes = [note for note in (failed_fits_note(table),) if note is not None]
     if block < _FEWEST_FRAMES:
         notes.append(
             f"blocks of {block} frames are hardly longer than a blink: molecules that shine across a border "

@@ -18,11 +18,13 @@ from ...analysis.diffusion import (
     mean_square_displacement,
 )
 from ...analysis.figures.tracks import tracks_figure
+from ...analysis.stated_sigma import failed_fits, failed_fits_note
 from ...analysis.steps import expected_wrong
 from ...analysis.tracking import SearchRange, drop_short, find_range, link_tracks
 from ...emitters import Localizations
 from ...errors import InputError
 from ...io.parts import claim_name
+from .drawable import drawable
 from .reading import read_localizations, write_derived
 
 __all__ = ["TrackSummary", "track_table"]
@@ -97,6 +99,7 @@ def track_table(
         raise InputError(f"{source}: {error}") from error
     kept = drop_short(replace(table, track=track), least)
     summary = _summary(len(table), kept, reach, interval or 1.0, exposure)
+    summary = replace(summary, warnings=[*header.notes, *summary.warnings])
     settings = {
         "source": source.name,
         "range_um": None if reach is None else [reach.lateral_um, reach.axial_um],
@@ -110,7 +113,9 @@ def track_table(
     }
     if picture is not None:
         title = f"{summary.tracks} trajectories of {source.name}"
-        tracks_figure(kept, summary.displacements, summary.diffusion, picture, interval=interval, title=title)
+        shown, notes = drawable(kept)
+        summary = replace(summary, warnings=[*summary.warnings, *notes])
+        tracks_figure(shown, summary.displacements, summary.diffusion, picture, interval=interval, title=title)
     write_derived(out, kept, header, "track", settings, overwrite=overwrite)
     return summary
 
@@ -150,8 +155,7 @@ def _summary(
     longest = int(lengths.max(initial=0))
     moved = mean_square_displacement(kept, min(_MOST_LAGS, max(4, longest // 4)))
     found = diffusion(kept, interval=interval, exposure=exposure)
-    squares = kept.sigma_xyz.double().square().mean(dim=0) if len(kept) else torch.zeros(3)
-    x, y, z = squares.sqrt().tolist()
+    x, y, z = _stated_sigma(kept)
     summary = TrackSummary(
         rows=rows,
         kept=len(kept),
@@ -165,6 +169,14 @@ def _summary(
         stated_sigma_um=(x, y, z),
     )
     return replace(summary, warnings=_warnings(summary, kept, interval, exposure))
+
+
+def _stated_sigma(table: Localizations) -> tuple[float, float, float]:
+    """Root mean square of the rows' own σ of x, y and z, µm, without failed fits; 0 where none has one."""
+    sigma = table.sigma_xyz.double()[~failed_fits(table)]
+    known = [column[column > 0] for column in sigma.T]
+    x, y, z = (float(column.square().mean().sqrt()) if len(column) else 0.0 for column in known)
+    return x, y, z
 
 
 def _median_step(table: Localizations) -> float:
@@ -182,7 +194,7 @@ def _warnings(summary: TrackSummary, kept: Localizations, interval: float, expos
         return ["the list has no rows"]
     if not summary.tracks:
         return ["no trajectory is long enough; see --least, --gap and --range"]
-    notes = []
+    notes = [note for note in (failed_fits_note(kept),) if note is not None]
     wrong = _wrong_links(summary, kept)
     if wrong > _WRONG_TOLD:
         notes.append(

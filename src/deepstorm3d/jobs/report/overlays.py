@@ -22,9 +22,9 @@ from ..localizing.pipeline import Pipeline, load_pipeline
 from ..localizing.regenerate import explain_frame
 from .parts import Figure, Section
 
-__all__ = ["Overlays", "overlay_section"]
+__all__ = ["TITLE", "Overlays", "overlay_section"]
 
-_TITLE = "Frames beside their regenerated images"
+TITLE = "Frames beside their regenerated images"
 # Steps after which the rows of a frame still lie where that frame shows the molecules.
 _IN_PLACE = ("filter", "convert")
 
@@ -56,7 +56,7 @@ def overlay_section(table: Localizations, header: TableHeader, overlays: Overlay
             f"The rows no longer lie where the frames show the molecules ({', '.join(moved)}); a report of the "
             "list that localize wrote can draw them."
         )
-        return Section(_TITLE, paragraphs=[words])
+        return Section(TITLE, paragraphs=[words])
     words = ["Left over should be noise: whole spots are missed molecules, rims another PSF than the model's."]
     if "filter" in steps:
         words.append("Molecules that were filtered away are missing from the regenerated images.")
@@ -73,7 +73,7 @@ def overlay_section(table: Localizations, header: TableHeader, overlays: Overlay
         source.check_against(pipeline)
         pipeline = source.at_work(pipeline)
         figures = [_overlay(pipeline, table, source, k) for k in _frames(table, source.movie, overlays.count)]
-    return Section(_TITLE, paragraphs=words, figures=figures)
+    return Section(TITLE, paragraphs=words, figures=figures)
 
 
 def _recorded_camera(header: TableHeader) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from ...errors import InputError
 from ...io.parts import claim_name, explain_write_errors, write_text_atomically
 from ..lists.reading import read_localizations
 from .measures import drift_sections, resolution_section
+from .overlays import TITLE as OVERLAYS
 from .overlays import Overlays, overlay_section
 from .parts import Section
 from .sections import (
@@ -44,32 +46,56 @@ def write_report(
     resolution: bool = True,
     pixel_nm: float | None = None,
     overwrite: bool = False,
+    on_note: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Write one page with its pictures inside, which loads nothing; returns the titles of its sections.
 
     source: list that localize wrote, or one derived from it; another program's list has no conditions to show.
     overlays: frames to draw beside their regenerated images;  resolution: measure it, which takes seconds to a
-    minute;  pixel_nm: camera pixel in the sample, for a list that does not name it.
+    minute;  pixel_nm: camera pixel in the sample, for a list that does not name it;  on_note: told what was
+    seen while reading, and of sections that could not be made: these say so in the page, and the others stand.
     Raises InputError where movie or model of the overlays do not fit the list, or the page cannot be written.
     """
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"a report is an HTML page, not '{out.suffix}': give a name such as report.html")
     claim_name(out, overwrite=overwrite)
-    table, header = read_localizations(source, pixel_nm)
-    sections = [
-        glance_section(table, header),
-        conditions_section(header),
-        picture_section(table, source.name),
-        quality_section(table, header),
-        *drift_sections(source, header),
-        *([resolution_section(table, source.name)] if resolution else []),
-        steps_section(header),
-        *([overlay_section(table, header, overlays)] if overlays else []),
-        origin_section(source, header),
-    ]
+    table, header = read_localizations(source, pixel_nm, on_note=on_note)
+    makers: dict[str, Callable[[], Section | list[Section]]] = {
+        "At a glance": lambda: glance_section(table, header),
+        "Conditions": lambda: conditions_section(header),
+        "Picture": lambda: picture_section(table, source.name),
+        "Quality": lambda: quality_section(table, header),
+        "Drift": lambda: drift_sections(source, header),
+        "Resolution": lambda: resolution_section(table, source.name) if resolution else [],
+        "Steps": lambda: steps_section(header),
+        OVERLAYS: lambda: overlay_section(table, header, overlays) if overlays else [],
+        "How it was made": lambda: origin_section(source, header),
+    }
+    sections = [part for title, make in makers.items() for part in _made(title, make, on_note)]
     with explain_write_errors(out, "Free some space or choose another folder."):
         write_text_atomically(out, _page(source.name, sections))
     return [section.title for section in sections]
+
+
+def _made(
+    title: str, make: Callable[[], Section | list[Section]], on_note: Callable[[str], None] | None
+) -> list[Section]:
+    """The sections of one maker; one that fails says so, and takes nothing else with it."""
+    try:
+        made = make()
+        return made if isinstance(made, list) else [made]
+    except InputError as error:
+        if title == OVERLAYS:  # the user gave another movie or model
+            raise
+        return [Section(title, paragraphs=[str(error)])]
+    except Exception as error:
+        words = f"the section {title} could not be made ({type(error).__name__}: {error})"
+        if on_note is not None:
+            on_note(f"{words}: a fault of the program; please report it with the record in the page")
+        told = (
+            f"{words[0].upper()}{words[1:]}: a fault of the program, not of the list; please report the record."
+        )
+        return [Section(title, paragraphs=[told], record="".join(traceback.format_exception(error)))]
 
 
 def _page(name: str, sections: Sequence[Section]) -> str:

@@ -23,6 +23,7 @@ from ...errors import InputError
 from ...io.tables.header import TableHeader
 from ...spec import spec_from_mapping, spec_rows
 from ..experiment import Experiment
+from ..lists.drawable import drawable
 from ..lists.render import AS_USUAL
 from .parts import Facts, Figure, Section, drawn
 
@@ -74,7 +75,7 @@ def glance_section(table: Localizations, header: TableHeader) -> Section:
     verdict = judge_list(table)
     if verdict.kind in ("too quiet", "misfit"):
         words.append(f"Warning: {verdict.text}.")
-    return Section("At a glance", tiles=tiles, paragraphs=words)
+    return Section("At a glance", tiles=tiles, paragraphs=[*words, *header.notes])
 
 
 def conditions_section(header: TableHeader) -> Section:
@@ -121,10 +122,11 @@ def picture_section(table: Localizations, name: str) -> Section:
     """The super-resolved image; name: of the list."""
     if not len(table):
         return Section("Picture", paragraphs=[f"{_NO_ROWS} There is nothing to draw."])
-    rendering = AS_USUAL.views_of(table)
+    near, notes = drawable(table)
+    rendering = AS_USUAL.views_of(near)
     png = drawn(lambda file: rendering_figure(rendering, file, title=name))
-    caption = "All localizations: hue is depth, brightness their density; from above, and from two sides."
-    return Section("Picture", figures=[Figure(caption, png)])
+    caption = "The localizations: hue is depth, brightness their density; from above, and from two sides."
+    return Section("Picture", paragraphs=notes, figures=[Figure(caption, png)])
 
 
 def quality_section(table: Localizations, header: TableHeader) -> Section:
