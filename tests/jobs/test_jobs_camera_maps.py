@@ -199,6 +199,20 @@ def test_what_makes_maps_doubtful_is_told(chip: Chip, movies: Recordings, tmp_pa
 
 
 @pytest.mark.usefixtures("quick")
+def test_where_counts_end_is_told_by_light_alone(chip: Chip, movies: Recordings, tmp_path: Path):
+    tifffile.imwrite(tmp_path / "still.tif", np.full((40, *SIZE), 100, np.uint16))
+    assert (
+        measure_camera(Recordings(tmp_path / "still.tif", gain=2.0), tmp_path / "a").camera.saturation == 65535
+    )
+    light = uneven(200.0, frames=60)
+    light[:, 5, 5:9] *= 20
+    bright = chip.record(tmp_path / "hot.tif", 60, light, 4095)
+    found = measure_camera(Recordings(movies.dark, (bright,)), tmp_path / "b")
+    assert found.camera.saturation == 4095
+    assert any("4 saturated pixels were left out" in sentence for sentence in found.warnings)
+
+
+@pytest.mark.usefixtures("quick")
 def test_pixels_without_a_gain_get_the_mean_and_are_counted(chip: Chip, movies: Recordings, tmp_path: Path):
     light = np.broadcast_to(uneven(200.0, frames=100), (100, *SIZE)).copy()
     light[:, 10, 10:20] = 0

@@ -114,13 +114,14 @@ def measure_camera(
     if recordings.bright and recordings.gain is not None:
         raise InputError("give --bright or --gain, not both: bright movies tell the gain")
     read = _Reader(recordings, on_progress)
-    first, second, whole, top = read.dark()
+    first, second, whole = read.dark()
     dark = first.joined(second)
     levels = tuple(read.light(path, dark) for path in recordings.bright)
     transfer = photon_transfer(dark, [level for level, _ in levels], whole=whole, gain=recordings.gain)
     fresh = None if recordings.fresh is None else read.fresh()
     check = check_dark(first, second) if fresh is None else check_dark(dark, fresh)
-    ends = [end for end in (top, *(end for _, end in levels)) if np.isfinite(end)]
+    # Counts of dark frames pile up where their noise is small: only light tells where they end.
+    ends = [end for _, end in levels if np.isfinite(end)]
     camera = _write(transfer, files, min(ends, default=65535.0))
     _draw(transfer, dark, [level for level, _ in levels], recordings, files["png"])
     if experiment is not None and experiment_out is not None:
@@ -199,17 +200,15 @@ class _Reader:
                 f"{self._size[1]} x {self._size[0]} px: record all with one region of the chip"
             )
 
-    def dark(self) -> tuple[PixelMoments, PixelMoments, bool, float]:
-        """Moments of the first and the second half, whether counts are whole, and where they end."""
+    def dark(self) -> tuple[PixelMoments, PixelMoments, bool]:
+        """Moments of the first and the second half, and whether counts are whole numbers."""
         with open_movie(self._recordings.dark) as movie:
             middle = movie.shape[0] // 2
-            top = Top(movie.shape[1:], movie.dtype)
             halves = [PixelMoments(movie.shape[1:]) for _ in range(2)]
             for begin, end, half in ((0, middle, halves[0]), (middle, movie.shape[0], halves[1])):
                 for counts in self._blocks(movie, begin, end):
-                    top.add(counts)
                     half.add(counts.astype(np.float64))
-            return halves[0], halves[1], movie.dtype.kind in "iu", top.end
+            return halves[0], halves[1], movie.dtype.kind in "iu"
 
     def fresh(self) -> PixelMoments:
         """Moments of the dark frames that check the maps."""
