@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from deepstorm3d.fitting.likelihood import Likelihood
-from deepstorm3d.fitting.refine import Bounds
+from deepstorm3d.fitting.refine import Bounds, Effort
 from deepstorm3d.fitting.windows import WindowFit, Windows
 from deepstorm3d.jobs.experiment import Experiment, experiment_mask
 from deepstorm3d.jobs.presets import preset
@@ -101,7 +101,7 @@ def errors(
     likelihood = Likelihood(frames)
     windows = Windows(torch.zeros(len(xyz), 2, dtype=torch.int64), likelihood)
     reach = (float(depths[0]) - 0.6, float(depths[-1]) + 0.6)
-    ready = WindowFit(model, Bounds(reach, blur_px=(0.5, 2.0)), iterations=60, settled=1e-4)
+    ready = WindowFit(model, Bounds(reach, blur_px=(0.5, 2.0)), Effort(iterations=60, settled=1e-4))
     light = torch.full((len(xyz), 1), PHOTONS, dtype=torch.float64)
     blur = None if known else torch.full_like(light, blur_px)
     found = ready(windows, xyz[:, None], light, torch.full_like(light[:, 0], BACKGROUND), blur)

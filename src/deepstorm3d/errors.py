@@ -1,6 +1,6 @@
-"""The one exception for a mistake that the user can mend."""
+"""What ends a command early: a mistake that the user can mend, and the wish to stop."""
 
-__all__ = ["InputError"]
+__all__ = ["InputError", "Interrupted"]
 
 
 class InputError(ValueError):
@@ -9,3 +9,7 @@ class InputError(ValueError):
     The message says what is wrong, with the numbers, and what to do about it; the command
     line prints it without a traceback and ends with exit status 2.
     """
+
+
+class Interrupted(Exception):
+    """Work was asked to stop, and has stopped in the middle of what it was doing."""

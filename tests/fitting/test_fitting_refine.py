@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.linear import expected_image
-from deepstorm3d.fitting.refine import Bounds, Refined, refine
+from deepstorm3d.fitting.refine import Bounds, Effort, Refined, refine
 from deepstorm3d.fitting.state import JointState
 
 BOUNDS = Bounds(DEPTH)
@@ -22,7 +22,7 @@ BOUNDS = Bounds(DEPTH)
 def fit(
     made: Scene, start: JointState, likelihood: Likelihood, *, settled: float = 0.05, bounds: Bounds = BOUNDS
 ) -> Refined:
-    return refine(made.psf, start, likelihood, made.background, bounds, settled=settled)
+    return refine(made.psf, start, likelihood, made.background, bounds, Effort(settled=settled))
 
 
 def wild(made: Scene, number: int, seed: int) -> JointState:
@@ -187,7 +187,7 @@ def test_a_molecule_pressed_against_its_bound_holds_up_no_other() -> None:
     found = fit(made, start, likelihood, bounds=bounds)
     assert bool(found.settled.all())
     assert float(found.state.xyz[0, 2]) == pytest.approx(0.3, abs=1e-6)
-    further = refine(made.psf, found.state, likelihood, made.background, bounds, settled=1e-9, iterations=300)
+    further = refine(made.psf, found.state, likelihood, made.background, bounds, Effort(300, 1e-9))
     assert float(found.deviance - further.deviance) < 0.5
     moved = nanometres(found.state, further.state)[1:]
     assert float(moved.abs().max()) < 2

@@ -143,12 +143,12 @@ def test_memory_is_asked_for_by_block_not_by_movie(
 ) -> None:
     monkeypatch.setattr("deepstorm3d.jobs.localizing.streaming._PIXELS", 2 * 48 * 40)
     seen: list[int] = []
-    pipeline_localize = "deepstorm3d.jobs.localizing.pipeline.Pipeline.localize"
+    pipeline_localize = "deepstorm3d.jobs.localizing.pipeline.Pipeline.explain"
     from deepstorm3d.jobs.localizing.pipeline import Pipeline
 
-    original = Pipeline.localize
+    original = Pipeline.explain
 
-    def counted(self: Pipeline, photons: torch.Tensor) -> object:
+    def counted(self: Pipeline, photons: torch.Tensor, *watch: object) -> object:
         seen.append(len(photons))
         return original(self, photons)
 

@@ -13,7 +13,7 @@ import torch
 
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.fitting.joint import JointFit
+from deepstorm3d.fitting.joint import Explained, JointFit
 from deepstorm3d.fitting.refine import Bounds
 from deepstorm3d.jobs.localizing.memory import WithinMemory, bytes_per_pixel, free_bytes
 from deepstorm3d.jobs.localizing.streaming import (
@@ -111,13 +111,14 @@ class Hungry:
         self.device = torch.device("cpu")
         self.experiment, self.fit = preset("quickstart"), None
 
-    def localize(self, photons: torch.Tensor) -> Localizations:
+    def explain(self, photons: torch.Tensor, watch: object) -> Explained:
         side = min(self.tile_px, photons.shape[-1])
         if len(photons) * side**2 > self.pixels:
             raise self.error
         frames = torch.arange(len(photons))
         # One row a frame, at the frame's own brightness: tells whether frames kept their order.
-        return Localizations.proposals(torch.zeros(len(photons), 3), frames, photons[:, 0, 0].clone())
+        rows = Localizations.proposals(torch.zeros(len(photons), 3), frames, photons[:, 0, 0].clone())
+        return Explained(rows, photons[:, 0, 0])
 
 
 ERRORS = (
@@ -139,7 +140,7 @@ def test_batches_shrink_until_they_fit_and_nothing_is_lost(error: Exception):
     said: list[str] = []
     localize = WithinMemory(Hungry(3 * 64**2, error), said.append)  # type: ignore[arg-type]
     photons = torch.arange(10.0)[:, None, None].expand(10, 64, 64)
-    found = localize(photons)
+    found = localize(photons).localizations
     assert found.frame.tolist() == list(range(10))
     assert found.probability.tolist() == list(range(10))
     assert "2 frames at a time" in said[-1]
@@ -157,7 +158,7 @@ def test_then_tiles_shrink_and_at_last_it_says_what_to_do(monkeypatch: pytest.Mo
     monkeypatch.setattr(dataclasses, "replace", replace)
     said: list[str] = []
     localize = WithinMemory(Hungry(200**2, ERRORS[0]), said.append)  # type: ignore[arg-type]
-    assert len(localize(torch.zeros(1, 768, 768))) == 1
+    assert len(localize(torch.zeros(1, 768, 768)).localizations) == 1
     assert said[-1].endswith("tiles of 192 px")
     with pytest.raises(InputError, match=r"one frame in tiles of 96 px.*--roi"):
         WithinMemory(Hungry(10, ERRORS[0]))(torch.zeros(1, 768, 768))  # type: ignore[arg-type]
@@ -174,7 +175,7 @@ def test_where_the_system_does_not_tell_its_memory_all_of_a_block_is_tried(
     assert free_bytes(torch.device("cpu")) is None
     said: list[str] = []
     localize = WithinMemory(Hungry(10 * 64**2, ERRORS[0]), said.append)  # type: ignore[arg-type]
-    assert len(localize(torch.zeros(10, 64, 64))) == 10
+    assert len(localize(torch.zeros(10, 64, 64)).localizations) == 10
     assert not said
 
 

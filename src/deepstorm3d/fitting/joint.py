@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,23 +12,37 @@ from ..emitters import Localizations
 from ..optics.moved import part_of
 from ..optics.psf import PSF
 from .background import SplineBackground
+from .crowd import crowded_frames, most_molecules
 from .information import joint_bounds
 from .likelihood import Likelihood
 from .linear import LinearImage, expected_image
 from .photometry import at_positions, fit_photometry
 from .proposals import Proposer
-from .refine import Bounds, Refined, refine
+from .refine import Bounds, Effort, Refined, refine
 from .search import MatchedFilter
 from .selection import Selector
 from .state import JointState
+from .unexplained import FAR, misfit_of_frames
 
-__all__ = ["JointFit"]
+__all__ = ["Explained", "JointFit"]
 
 # Molecules fitted at a time on a processor: their patches and slopes stay in its cache (120 take two thirds of
 # the time of 500), and on a GPU, where many small steps would cost more.
 _MOLECULES_AT_ONCE = {"cpu": 120, "cuda": 4000}
 # A trial is decided by a price of tens: its fit may stop where a step brings less than one.
 _TRIAL_SETTLED, _TRIAL_ITERATIONS, _TRIAL_TOLERANCE = 1.0, 15, 0.2
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A refined list, and how well it explains its frames.
+
+    localizations: rows of frames 0 … B−1;  misfit: (B,) mean deviance of each frame's pixels, 1 where nothing
+    but noise is left, NaN where it was not measured.
+    """
+
+    localizations: Localizations
+    misfit: Tensor
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,9 @@ class JointFit:
     search_spacing_px: and during the search, where a pliant background would swallow molecules;
     false_alarms, dim_photons: see `Selector`;  rounds: of adding (0: positions only, the list stays);
     likely: proposals below this probability are left out at first, and tried in the frames whose list then
-    does not explain them.
+    does not explain them;
+    most_per_um2: a frame with more proposals than this starts from none, and nothing is added beyond it;
+    watch: called with the number of frames done, again and again during the work; what it raises ends it.
     """
 
     core: PSF
@@ -55,29 +71,51 @@ class JointFit:
     dim_photons: float = 0.0
     rounds: int = 8
     likely: float = 0.0
+    most_per_um2: float = 5.0
+    watch: Callable[[int], None] = lambda done: None
 
     def in_part(self, begin_px: tuple[int, int]) -> JointFit:
         """The same for frames that begin at a column and row of the PSF's field."""
         return replace(self, core=part_of(self.core, begin_px), whole=part_of(self.whole, begin_px))
 
-    @torch.no_grad()
+    def most(self, shape: tuple[int, ...]) -> int:
+        """Molecules at most in a frame (…, H, W), those a little beyond its edge included."""
+        size = (shape[-2], shape[-1])
+        return most_molecules(self.most_per_um2, size, self.core.pixel_um, self.core.patch_px)
+
     def __call__(self, found: Localizations, likelihood: Likelihood) -> Localizations:
-        """The refined list of B frames.
+        """The refined list of B frames: see `explain`."""
+        return self.explain(found, likelihood).localizations
+
+    @torch.no_grad()
+    def explain(self, found: Localizations, likelihood: Likelihood) -> Explained:
+        """The refined list of B frames, and what it leaves unexplained.
 
         found: proposals, rows of frames 0 … B−1;  returns localizations with photons, background, σ from the
         joint Fisher information (``sigma_source = fit``) and the mean deviance under each molecule's spot as
         fit quality. A molecule keeps its probability; an added one has 1 − the rate of false alarms.
+        Whatever the frames hold, the work is bounded: by `most` molecules, `rounds` and the steps of each fit.
         """
         found = found.sort()
+        crowded = crowded_frames(found, len(likelihood), self.most(tuple(likelihood.frames.shape)))
+        if bool(crowded.any()):
+            # No list of molecules: the network does not know what it sees. The search may.
+            found = found.select(~crowded[found.frame])
         counts = torch.bincount(found.frame, minlength=len(likelihood))
-        parts = []
+        parts: list[Explained] = []
         for first, last in _groups(counts.tolist(), _MOLECULES_AT_ONCE.get(found.frame.device.type, 500)):
             rows = (found.frame >= first) & (found.frame < last)
             light = likelihood.select(torch.arange(first, last, device=found.frame.device))
-            parts.append(self._fit(found.select(rows).shift(frames=-first), light).shift(frames=first))
-        return Localizations.concat(parts) if parts else found
+            fit = replace(self, watch=lambda done, first=first: self.watch(first + done))
+            part = fit._fit(found.select(rows).shift(frames=-first), light)
+            parts.append(Explained(part.localizations.shift(frames=first), part.misfit))
+            self.watch(last)
+        if not parts:
+            return Explained(found, likelihood.frames.new_zeros(0))
+        table = Localizations.concat([part.localizations for part in parts])
+        return Explained(table, torch.cat([part.misfit for part in parts]))
 
-    def _fit(self, found: Localizations, likelihood: Likelihood) -> Localizations:
+    def _fit(self, found: Localizations, likelihood: Likelihood) -> Explained:
         surface = self._surface(likelihood, self.search_spacing_px)
         selector = self._selector(surface, likelihood)
         origin = torch.arange(len(found), device=found.frame.device)
@@ -99,8 +137,12 @@ class JointFit:
             other = self._searched(self._start(part, light, origin[rows]), light, selector)
             best = best.better(other, frames, selector.cost)
         surface, best = self._with_finer_background(best, likelihood, surface)
-        final = refine(self.whole, best.state, likelihood, surface, self.bounds)
-        return self._localizations(final, found, likelihood, surface)
+        final = refine(self.whole, best.state, likelihood, surface, self.bounds, Effort(check=self._check))
+        table = self._localizations(final, found, likelihood, surface)
+        return Explained(table, misfit_of_frames(likelihood, final.deviance))
+
+    def _check(self) -> None:
+        self.watch(0)
 
     def _with_finer_background(
         self, best: Refined, likelihood: Likelihood, coarse: SplineBackground
@@ -110,31 +152,26 @@ class JointFit:
         same = fine.gram_solve(fine.adjoint(coarse.surface(best.state.coefficients)))
         fitted = self._trial(replace(best.state, coefficients=same), likelihood, fine)
         if self.rounds:
-            fitted = self._selector(fine, likelihood).pruned(fitted, likelihood)
+            selector = self._selector(fine, likelihood)
+            fitted = selector.pruned(fitted, likelihood)
+            far = misfit_of_frames(likelihood, fitted.deviance) > FAR
+            fitted = selector.sure(fitted, likelihood, far)
         return fine, fitted
 
     def _selector(self, surface: SplineBackground, likelihood: Likelihood) -> Selector:
+        search = MatchedFilter(self.core, self.z_um, surface.size, likelihood.frames)
         return Selector(
             lambda state, light: self._trial(state, light, surface),
             lambda state, light: LinearImage(self.core, state, surface, tuple(light.frames.shape)),
-            Proposer(
-                self.core, self.bounds, MatchedFilter(self.core, self.z_um, surface.size, likelihood.frames)
-            ),
+            Proposer(self.core, self.bounds, search, check=self._check),
             self.false_alarms,
             self.dim_photons,
+            self.most(surface.size),
         )
 
     def _trial(self, state: JointState, light: Likelihood, surface: SplineBackground) -> Refined:
-        return refine(
-            self.core,
-            state,
-            light,
-            surface,
-            self.bounds,
-            iterations=_TRIAL_ITERATIONS,
-            settled=_TRIAL_SETTLED,
-            tolerance=_TRIAL_TOLERANCE,
-        )
+        effort = Effort(_TRIAL_ITERATIONS, _TRIAL_SETTLED, _TRIAL_TOLERANCE, self._check)
+        return refine(self.core, state, light, surface, self.bounds, effort)
 
     def _searched(self, start: JointState, likelihood: Likelihood, selector: Selector) -> Refined:
         """Fitted and completed, at first with the blur of all, then with a blur for each molecule."""
@@ -185,9 +222,7 @@ class JointFit:
         state = final.state
         image = LinearImage(self.whole, state, surface, tuple(likelihood.frames.shape))
         sigma, sigma_background = joint_bounds(image, likelihood.information(image.image))
-        spots = image.jacobian[:, 3]
-        misfit = image.assembly.cut(likelihood.deviance_image(image.image)).flatten(1)
-        quality = (spots * misfit).sum(1) / spots.sum(1).clamp(min=1e-9)
+        quality = image.under_spots(likelihood.deviance_image(image.image))
         origin = torch.full_like(state.frame, -1) if state.origin is None else state.origin
         probability = torch.full_like(state.photons, 1 - self.false_alarms)
         probability[origin >= 0] = found.probability[origin[origin >= 0]].to(probability)

@@ -98,6 +98,11 @@ class LinearImage:
         """Derivative of the log likelihood."""
         return self.pull(likelihood.score(self.image))
 
+    def under_spots(self, frames: Tensor) -> Tensor:
+        """Mean of (B, H, W) under each molecule's spot, its PSF as weight: (N,)."""
+        spots = self.jacobian[:, 3]
+        return (spots * self.assembly.cut(frames).flatten(1)).sum(1) / spots.sum(1).clamp(min=1e-9)
+
     def background_cross(self, weighted: Tensor) -> Tensor:
         """Σ over pixels of weighted patches (N, p, h·w) times each spline of the background: (N, p, k·l)."""
         rows, columns = self.background.under(*self.assembly.pixels())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,7 @@ def newton_step(
     *,
     iterations: int = 25,
     tolerance: float = 0.05,
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[Unknowns, Tensor]:
     """Solve (F + λ·D)·step = gradient, F the Fisher information of the frames, D its block diagonal.
 
@@ -27,7 +30,8 @@ def newton_step(
     Each frame has its own step lengths.
 
     information: (B, H, W) of the pixels;  damping: λ of each frame, (B,);
-    tolerance: stop where all residuals have fallen to this fraction (in the norm of the preconditioner).
+    tolerance: stop where all residuals have fallen to this fraction (in the norm of the preconditioner);
+    check: called before each iteration; what it raises ends the work.
     Returns the step and the decrease of half the deviance that the quadratic model predicts, (B,).
     """
     frame, background = image.frame, image.background
@@ -54,6 +58,7 @@ def newton_step(
     way = ahead = precondition(rest)
     power = first = rest.dot(ahead, frame)
     for _ in range(iterations):
+        check()
         bent = apply(way)
         length = power / way.dot(bent, frame).clamp(min=1e-30)
         step, rest = step.plus(way, length, frame), rest.plus(bent, -length, frame)

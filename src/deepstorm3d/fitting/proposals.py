@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ..optics.assembly import Assembly
 from ..optics.psf import PSF
 from .blocks import pseudo_inverse
 from .likelihood import Likelihood
 from .linear import LinearImage
-from .refine import Bounds, Refined
+from .refine import Bounds, Effort, Refined
 from .rivals import outdone
 from .search import MatchedFilter
 from .state import JointState
+from .unexplained import FAR, misfit_everywhere, misfit_of_frames
 from .windows import WindowFit, Windows
 
 __all__ = ["Proposer"]
@@ -43,13 +44,18 @@ class Proposer:
     """Proposes molecules; each is fitted in a window with all others fixed, and kept if it helps there.
 
     psf: its patch is the window;  bounds: where molecules may go;  search: matched filter;
-    at_once: candidates in a frame.
+    at_once: candidates in a frame;  check: see `Effort`.
     """
 
     psf: PSF
     bounds: Bounds
     search: MatchedFilter
     at_once: int = 8
+    check: Callable[[], None] = lambda: None
+
+    @property
+    def _window_fit(self) -> WindowFit:
+        return WindowFit(self.psf, self.bounds, Effort(_ITERATIONS, _SETTLED, check=self.check))
 
     def missing(
         self, state: JointState, linear: LinearImage, likelihood: Likelihood, price: float
@@ -61,7 +67,7 @@ class Proposer:
         found = self.search.search(
             likelihood.score(linear.image),
             likelihood.information(linear.image),
-            price * _misfit(likelihood, linear.image),
+            price * misfit_everywhere(likelihood, linear.image),
             apart_px=_APART_PX,
             most=self.at_once,
         )
@@ -69,10 +75,9 @@ class Proposer:
             return state, found.frame
         windows = Windows.around(found.xyz, found.frame, likelihood, self.psf, linear.image)
         blur = None if state.blur_px is None else self._blur(state, len(found.frame))[:, None]
-        fit = WindowFit(self.psf, self.bounds, _ITERATIONS, _SETTLED)
-        fitted = fit(windows, found.xyz[:, None], found.photons[:, None], blur_px=blur)
+        fitted = self._window_fit(windows, found.xyz[:, None], found.photons[:, None], blur_px=blur)
         gain = windows.likelihood.deviance(torch.zeros_like(windows.likelihood.frames)) - fitted.deviance
-        keep = gain > _SHARE * price
+        keep = gain > _SHARE * price * _scatter(likelihood, linear, windows, fitted, found.frame)
         added = replace(fitted.state, frame=found.frame).rows(keep)
         return state.with_rows(added.xyz, added.photons, added.frame, added.blur_px), added.frame.unique()
 
@@ -91,7 +96,8 @@ class Proposer:
         windows = Windows.around(state.xyz[rows], state.frame[rows], likelihood, self.psf, linear.image)
         fitted = self._twins(state, linear, windows, rows, half[rows])
         gain = windows.likelihood.deviance(torch.zeros_like(windows.likelihood.frames)) - fitted.deviance
-        chosen = (gain > _SHARE * price).nonzero()[:, 0]
+        scatter = _scatter(likelihood, linear, windows, fitted, state.frame[rows])
+        chosen = (gain > _SHARE * price * scatter).nonzero()[:, 0]
         twins, gone = fitted.state.select(chosen), torch.zeros_like(state.frame, dtype=torch.bool)
         gone[rows[chosen]] = True
         frame = state.frame[rows[chosen]].repeat_interleave(2)
@@ -149,8 +155,7 @@ class Proposer:
         xyz = torch.stack([middle - half, middle + half], 1)
         photons = (state.photons[rows] / 2)[:, None].expand(-1, 2)
         blur = None if state.blur_px is None else state.blur_px[rows, None].expand(-1, 2)
-        fit = WindowFit(self.psf, self.bounds, _ITERATIONS, _SETTLED)
-        return fit(rest, xyz, photons, blur_px=blur)
+        return self._window_fit(rest, xyz, photons, blur_px=blur)
 
     def _blur(self, state: JointState, count: int) -> Tensor:
         """Blur to begin with: the mean of the others."""
@@ -168,16 +173,13 @@ def _strongest(xyz: Tensor, frame: Tensor, gain: Tensor, keep: Tensor) -> Tensor
     return strongest
 
 
-def _misfit(likelihood: Likelihood, image: Tensor) -> Tensor:
-    """Factor on the price where the model misses the data everywhere: (B,), at least 1.
+def _scatter(
+    likelihood: Likelihood, linear: LinearImage, windows: Windows, fitted: Refined, frame: Tensor
+) -> Tensor:
+    """How many times the deviance of noise is left in each fitted window, (M,): what chance reaches there.
 
-    Median of the squared residual of squares of 4×4 pixels over its variance, against that of noise: a missing
-    molecule spoils few of them, a wrong gain or PSF all.
+    1 in frames and windows that the model explains by and large.  frame: (M,), of each window.
     """
-    information = likelihood.information(image)
-    variance = torch.where(information > 0, 1 / information.clamp(min=1e-12), 0.0)
-    residual = torch.where(information > 0, likelihood.score(image) * variance, 0.0)
-    total, spread = (functional.avg_pool2d(part[:, None], 4)[:, 0] * 16 for part in (residual, variance))
-    square = (total.square() / spread.clamp(min=1e-12)).flatten(1)
-    # The median of χ² of one degree of freedom is 0.455.
-    return (square.median(1).values / 0.455).clamp(min=1.0)
+    far = misfit_of_frames(likelihood, likelihood.deviance(linear.image)) > FAR
+    left = misfit_of_frames(windows.likelihood, fitted.deviance)
+    return torch.where(far[frame] & (left > FAR), left, 1.0)

@@ -15,7 +15,7 @@ from .linear import LinearImage, Unknowns, expected_image
 from .newton import newton_step
 from .state import JointState
 
-__all__ = ["Bounds", "Refined", "refine"]
+__all__ = ["Bounds", "Effort", "Refined", "refine"]
 
 # Longest step of one iteration, µm: half a lobe of a spot, beyond which the linear image says nothing.
 _LONGEST_UM = (0.12, 0.12, 0.2)
@@ -28,6 +28,25 @@ class Bounds:
     z_um: tuple[float, float]
     blur_px: tuple[float, float] = (0.0, 10.0)
     photons: float = 1.0
+
+
+def _go_on() -> None:
+    """What is called between steps where nobody wants to know."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How far a refinement goes.
+
+    iterations: at most;  settled: a frame has converged where a step lowers its deviance by less than this
+    (1: a shift by one σ);  tolerance: of the linear equations in each step (`newton_step`);
+    check: called again and again during the work, also within a step; what it raises ends it.
+    """
+
+    iterations: int = 30
+    settled: float = 0.05
+    tolerance: float = 0.05
+    check: Callable[[], None] = _go_on
 
 
 @dataclass(frozen=True)
@@ -48,10 +67,16 @@ class Refined:
     def better(self, trial: Refined, frames: Tensor, cost: Callable[[Refined], Tensor]) -> Refined:
         """The same with those of `frames` (increasing index, K) taken from `trial` that cost less there."""
         kept = (cost(trial) < cost(self.select(frames))).nonzero()[:, 0]
-        chosen, rows = trial.select(kept), frames[kept]
+        return self.replaced(frames[kept], trial.select(kept))
+
+    def replaced(self, frames: Tensor, part: Refined) -> Refined:
+        """The same with some frames (increasing index, K) taken from `part`, a fit of K frames."""
         deviance, settled = self.deviance.clone(), self.settled.clone()
-        deviance[rows], settled[rows] = chosen.deviance, chosen.settled
-        return Refined(self.state.replace_frames(rows, chosen.state), deviance, settled)
+        deviance[frames], settled[frames] = part.deviance, part.settled
+        return Refined(self.state.replace_frames(frames, part.state), deviance, settled)
+
+
+_THOROUGH = Effort()
 
 
 @torch.no_grad()
@@ -61,10 +86,7 @@ def refine(
     likelihood: Likelihood,
     background: SplineBackground,
     bounds: Bounds,
-    *,
-    iterations: int = 30,
-    settled: float = 0.05,
-    tolerance: float = 0.05,
+    effort: Effort = _THOROUGH,
 ) -> Refined:
     """Levenberg-Marquardt on the likelihood with Fisher scoring, for all frames together.
 
@@ -73,9 +95,7 @@ def refine(
     its own damping (Marquardt 1963; Laurence & Chromy 2010 for the Poisson likelihood): a frame never
     ends worse than it began. Frames that have settled take no further part.
 
-    start: state of B frames;  likelihood: of the same frames;
-    settled: a frame has converged where a step lowers its deviance by less than this (1: a shift by one σ);
-    tolerance: of the linear equations in each step (`newton_step`).
+    start: state of B frames;  likelihood: of the same frames.
     """
     shape = tuple(likelihood.frames.shape)
     image = expected_image(psf, start, background, shape)
@@ -84,15 +104,17 @@ def refine(
     finished = torch.zeros_like(deviance, dtype=torch.bool)
     active = torch.arange(shape[0], device=start.frame.device)
     damping = torch.full_like(deviance, 1e-3, dtype=start.xyz.dtype)
-    for _ in range(iterations):
+    for _ in range(effort.iterations):
+        effort.check()
         part, light = whole.select(active), likelihood.select(active)
         linear = LinearImage(psf, part, background, tuple(light.frames.shape))
         gradient = linear.gradient(light)
         held = _pressed(part, gradient, bounds)
         linear.hold(held)
         gradient = replace(gradient, molecules=gradient.molecules.masked_fill(held, 0))
+        information = light.information(linear.image)
         step, predicted = newton_step(
-            linear, light.information(linear.image), gradient, damping[active], tolerance=tolerance
+            linear, information, gradient, damping[active], tolerance=effort.tolerance, check=effort.check
         )
         trial = _moved(part, step, bounds)
         tried = light.deviance(expected_image(psf, trial, background, tuple(light.frames.shape)))
@@ -101,7 +123,8 @@ def refine(
         whole = whole.replace_frames(active, _choose(better, trial, part))
         deviance[active] = torch.where(better, tried, deviance[active])
         damping[active] = torch.where(better, damping[active] / 6, damping[active] * 10).clamp(1e-5, 1e6)
-        done = (better & (gain < settled)) | (~better & ((2 * predicted < settled) | (damping[active] > 1e3)))
+        still = better & (gain < effort.settled)
+        done = still | (~better & ((2 * predicted < effort.settled) | (damping[active] > 1e3)))
         finished[active] = done
         active = active[~done]
         if not len(active):

@@ -16,6 +16,7 @@ from .refine import Refined
 from .rivals import outdone
 from .search import gain_threshold
 from .state import JointState
+from .unexplained import FAR, SureMolecules, misfit_everywhere, misfit_of_frames
 
 __all__ = ["Selector"]
 
@@ -38,7 +39,8 @@ class Selector:
     fit: refines a state of frames jointly;  linearize: the image around a state;
     propose: molecules that may be missing;
     false_alarms: share of frames of noise in which one molecule would be added;
-    dim_photons: molecules dimmer than this are improbable, and cost the price of three.
+    dim_photons: molecules dimmer than this are improbable, and cost the price of three;
+    most: molecules in a frame at most: nothing is added beyond.
     """
 
     fit: Callable[[JointState, Likelihood], Refined]
@@ -46,6 +48,7 @@ class Selector:
     propose: Proposer
     false_alarms: float = 1e-3
     dim_photons: float = 0.0
+    most: float = float("inf")
 
     @property
     def price(self) -> float:
@@ -63,9 +66,11 @@ class Selector:
     def improve(self, start: Refined, likelihood: Likelihood, *, rounds: int = 8) -> Refined:
         """Remove what is not needed, then add what is missing, for at most so many rounds, then divide.
 
-        A frame changes only where its `cost` falls, so no list ends worse by that measure than it began.
+        A frame changes only where its `cost` falls, so no list ends worse by that measure than it began;
+        but where the model misses a frame all over, molecules that are not sure go first (`SureMolecules`).
         """
-        best = self.pruned(start, likelihood)
+        best = self.sure(start, likelihood, self._missed_everywhere(start, likelihood))
+        best = self.pruned(best, likelihood)
         best = self._extended(best, likelihood, self.propose.missing, rounds)
         return self._extended(best, likelihood, self.propose.divided, min(rounds, _DIVIDING_ROUNDS))
 
@@ -75,6 +80,7 @@ class Selector:
         for _ in range(rounds):
             light, now = likelihood.select(active), best.select(active)
             trial, tried = propose(now.state, self.linearize(now.state, light), light, self.price)
+            tried = tried[trial.counts[tried] <= self.most]
             if not len(tried):
                 break
             active, light = active[tried], light.select(tried)
@@ -85,6 +91,20 @@ class Selector:
             if not len(active):
                 break
         return best
+
+    def sure(self, start: Refined, likelihood: Likelihood, far: Tensor) -> Refined:
+        """With only the molecules that are sure in frames that are not explained, `far` (B,) bool."""
+        return SureMolecules(self.fit, self.linearize, self.price)(start, likelihood, far)
+
+    def _missed_everywhere(self, start: Refined, likelihood: Likelihood) -> Tensor:
+        """Frames in which more is wrong than molecules that are missing: (B,) bool."""
+        far = misfit_of_frames(likelihood, start.deviance) > FAR
+        frames = far.nonzero()[:, 0]
+        if len(frames):
+            light = likelihood.select(frames)
+            image = self.linearize(start.state.select(frames), light).image
+            far[frames] = misfit_everywhere(light, image) > FAR
+        return far
 
     def pruned(self, start: Refined, likelihood: Likelihood, *, rounds: int = 6) -> Refined:
         """Without the molecules whose light is in doubt and not missed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from ..optics.assembly import Assembly
 from ..optics.psf import PSF
 from .background import SplineBackground
 from .likelihood import Likelihood
-from .refine import Bounds, Refined, refine
+from .refine import Bounds, Effort, Refined, refine
 from .state import JointState
 
 __all__ = ["WindowFit", "Windows"]
@@ -68,14 +68,12 @@ class Windows:
 class WindowFit:
     """Fits m molecules and a level of background in each window.
 
-    psf: its patch is the window;  bounds: where molecules may go;  iterations: of `refine`, at most;
-    settled: see there.
+    psf: its patch is the window;  bounds: where molecules may go;  effort: see `refine`.
     """
 
     psf: PSF
     bounds: Bounds
-    iterations: int = 30
-    settled: float = 0.05
+    effort: Effort = field(default_factory=Effort)
 
     def __call__(
         self,
@@ -98,15 +96,7 @@ class WindowFit:
             blur_px=None if blur_px is None else blur_px.flatten(),
             begin_px=windows.corner,
         )
-        return refine(
-            self.psf,
-            start,
-            windows.likelihood,
-            self.surface(xyz),
-            self.bounds,
-            iterations=self.iterations,
-            settled=self.settled,
-        )
+        return refine(self.psf, start, windows.likelihood, self.surface(xyz), self.bounds, self.effort)
 
     def surface(self, like: Tensor) -> SplineBackground:
         """The background of a window: a level."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
 import torch
@@ -46,6 +47,10 @@ class FixedCount(Spec):
         """Numbers for frames of these areas; both (B,), the result int64."""
         return torch.full(area_um2.shape, self.count, device=area_um2.device)
 
+    def highest_density(self, area_um2: float) -> float:
+        """Emitters/µm² at most in frames of an area."""
+        return self.count / area_um2
+
 
 class UniformCount(Spec):
     """Any number from low to high, all as likely, whatever the area."""
@@ -65,6 +70,10 @@ class UniformCount(Spec):
             self.low, self.high + 1, tuple(area_um2.shape), generator=generator, device=area_um2.device
         )
 
+    def highest_density(self, area_um2: float) -> float:
+        """Emitters/µm² at most in frames of an area."""
+        return self.high / area_um2
+
 
 class DensityCount(Spec):
     """Poisson numbers around density × area, the density uniform from low to high in each frame."""
@@ -82,6 +91,10 @@ class DensityCount(Spec):
         """Numbers for frames of these areas, µm²; both (B,), the result int64."""
         density = uniform(self.low, self.high, area_um2.shape, generator)
         return torch.poisson(density * area_um2, generator=generator).long()
+
+    def highest_density(self, area_um2: float) -> float:
+        """Emitters/µm² at most, whatever the area."""
+        return self.high
 
 
 class FixedPhotons(Spec):
@@ -182,6 +195,12 @@ class EmitterPrior(Spec):
             blur_px=None if self.blur_px is None else uniform(*self.blur_px, (number,), generator),
         )
         return emitters if device is None else emitters.to(device)
+
+    def highest_density(self, field: Field) -> float:
+        """Emitters/µm² in the densest frames, on average over the area that they may lie in."""
+        # As `draw` asks: a border that leaves no room is refused there.
+        sides = (max(side - 2 * self.margin_px[1], 1.0) for side in field.size)
+        return self.count.highest_density(math.prod(sides) * field.pixel_um**2)
 
     def labelled(self, emitters: Emitters) -> Tensor:
         """Which emitters a network should find: (N,) bool, those of at least `min_photons`."""

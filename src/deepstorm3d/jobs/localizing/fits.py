@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -10,9 +11,10 @@ from ...fitting.joint import JointFit
 from ...fitting.refine import Bounds
 from ...fitting.single import SingleFit
 from ...optics.model import PSFSource, depths_of, tabulate
+from ...simulation.field import Field
 from ..experiment import Experiment
 
-__all__ = ["Method", "build_fit"]
+__all__ = ["Method", "build_fit", "highest_density"]
 
 Method = Literal["network", "pursuit", "mle"]
 """Who proposes molecules: the network; matching pursuit from an empty list; single-emitter fits."""
@@ -25,6 +27,9 @@ _BEYOND_UM = 0.2
 _SAME_BLUR_PX = 0.1
 # Molecules dimmer than half of the dimmest percent of the experiment's are improbable.
 _DIM_QUANTILE, _DIM_FACTOR = 0.01, 0.5
+# A frame holds at most so many times the density of the experiment's densest frames, or what leaves each
+# molecule so many independent values of the image (eight for each of its five unknowns), whichever is more.
+_DENSER, _VALUES_EACH = 2.0, 40
 # Pursuit starts from nothing: it needs more rounds than the completion of a network's list.
 _PURSUIT_ROUNDS = 20
 
@@ -69,8 +74,22 @@ def build_fit(
         fit_blur=fit_blur,
         dim_photons=_dim_photons(experiment),
         likely=likely,
+        most_per_um2=highest_density(experiment),
         **({"rounds": _PURSUIT_ROUNDS} if method == "pursuit" else {}),
     )
+
+
+def highest_density(experiment: Experiment) -> float:
+    """Molecules/µm² beyond which a frame is nothing that this experiment can give.
+
+    An image passed by an aperture NA has π·(2·NA/λ)² independent values in a unit of area (Goodman,
+    Introduction to Fourier Optics, sec. 6), and no more than pixels.
+    """
+    scope = experiment.microscope
+    values = min(math.pi * (2 * scope.na / scope.wavelength) ** 2, scope.pixel_um**-2)
+    field = Field(*experiment.frame_px, scope.pixel_um)
+    densest = max(scene.emitters.highest_density(field) for scene in experiment.scenes.values())
+    return max(_DENSER * densest, values / _VALUES_EACH)
 
 
 def _dim_photons(experiment: Experiment) -> float:

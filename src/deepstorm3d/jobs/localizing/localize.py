@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ... import __version__
 from ...analysis.fit_quality import QualitySample
 from ...emitters import Localizations
-from ...errors import InputError
+from ...errors import InputError, Interrupted
 from ...io.tables import open_table_writer
 from ...optics.field import FieldSpec
 from .excerpt import Excerpt, OpenExcerpt
@@ -22,17 +22,24 @@ from .first_look import FirstLook
 from .memory import WithinMemory
 from .pipeline import Pipeline
 from .streaming import Block, StageTimes, block_frames, read_ahead, write_behind
+from .unexplained import Unexplained, misfit_beyond_noise
+from .watching import Watch
 
 __all__ = ["Found", "LocalizeSummary", "Workers", "localize_block", "localize_movie"]
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a block of frames gave: its localizations, and how many of its frames had saturated pixels."""
+    """What a block of frames gave.
+
+    saturated_frames: how many of its frames had saturated pixels;  misfit: mean deviance of the frames that
+    the model does not explain.
+    """
 
     block: Block
     localizations: Localizations
     saturated_frames: int
+    misfit: tuple[float, ...] = ()
 
 
 Workers = Callable[[Excerpt, Iterable[Block]], Iterator[Found]]
@@ -83,7 +90,8 @@ def localize_movie(
     chosen; frames keep their numbers.
     out: .hdf5 or .csv; grows as ``OUT.part.*``, from which `resume` goes on, and takes its name when complete;
     workers: who localizes, if not this process;  command: what the user typed, for the record;
-    on_progress: called with frames done and frames in all;  should_stop: asked after each block.
+    on_progress: called with frames done and frames in all, within a block too;  should_stop: asked again and
+    again; a block that is under way is given up, and done again where the run goes on.
     Raises InputError where movie, model or output do not fit.
     """
     if workers is not None and excerpt.follow_s is not None:
@@ -105,8 +113,10 @@ def localize_movie(
         first = source.span[0]
         look = FirstLook(source, pipeline, on_message)
         blocks = look.over(source.blocks(frames, max(first, writer.next_frame), should_stop))
+        unexplained = Unexplained(on_message)
+        watch = Watch(should_stop, lambda done: on_progress(done - first, max(done, source.last) - first))
         results = (
-            _here(source, pipeline, blocks, summary.times, on_message)
+            _here(source, pipeline, blocks, summary.times, on_message, watch)
             if workers is None
             else workers(excerpt, blocks)
         )
@@ -116,13 +126,18 @@ def localize_movie(
                 writer.append(found.localizations, frames_done=found.block[1])
 
         with write_behind(write) as hand_over:
-            for found in results:
-                hand_over(found)
-                summary.add(found)
-                done = found.block[1] - first
-                on_progress(done, max(done, source.last - first))
-                if found.block[1] < source.last and should_stop():
-                    break
+            try:
+                for found in results:
+                    hand_over(found)
+                    unexplained.add(found.block, found.misfit)
+                    summary.add(found)
+                    done = found.block[1] - first
+                    on_progress(done, max(done, source.last - first))
+                    if found.block[1] < source.last and should_stop():
+                        break
+            except Interrupted:
+                pass
+        summary.warnings += unexplained.warnings(summary.frames)
         summary.complete = writer.next_frame >= source.last or not should_stop()
         summary.warnings += look.warnings
         if not summary.complete:
@@ -133,14 +148,25 @@ def localize_movie(
     return summary
 
 
-def localize_block(source: OpenExcerpt, localize: WithinMemory, block: Block, counts: NDArray[Any]) -> Found:
-    """One block's counts (n, h, w) of the region as localizations of the whole frame."""
+def localize_block(
+    source: OpenExcerpt,
+    localize: WithinMemory,
+    block: Block,
+    counts: NDArray[Any],
+    watch: Callable[[int], None] = lambda done: None,
+) -> Found:
+    """One block's counts (n, h, w) of the region as localizations of the whole frame.
+
+    watch: called with frames done, again and again during the work; what it raises ends it.
+    """
     pipeline = localize.pipeline
     saturated = _saturated(counts, pipeline.camera.saturation)
     photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))
     pixel_um = pipeline.experiment.microscope.pixel_um
     shift = (source.roi[0] * pixel_um, source.roi[1] * pixel_um, 0.0)
-    return Found(block, localize(photons).shift(xyz=shift, frames=block[0]).to("cpu"), saturated)
+    explained = localize(photons, watch)
+    found = explained.localizations.shift(xyz=shift, frames=block[0]).to("cpu")
+    return Found(block, found, saturated, misfit_beyond_noise(explained.misfit))
 
 
 def _here(
@@ -149,6 +175,7 @@ def _here(
     blocks: Iterable[Block],
     times: StageTimes,
     on_message: Callable[[str], None],
+    watch: Watch,
 ) -> Iterator[Found]:
     """Localize the blocks in this process, the next ones read meanwhile."""
     localize = WithinMemory(source.at_work(pipeline), on_message)
@@ -158,8 +185,9 @@ def _here(
             return source.read(*block)
 
     for block, counts in read_ahead(blocks, read):
+        watch.before = block[0]
         with times.of("localizing"):
-            found = localize_block(source, localize, block, counts)
+            found = localize_block(source, localize, block, counts, watch)
         yield found
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...emitters import Localizations
 from ...errors import InputError
-from ...fitting.joint import JointFit
+from ...fitting.joint import Explained, JointFit
 from ...localizer.voxel import VoxelSpec
 from ..experiment import Experiment
 from ..out_of_memory import is_out_of_memory
@@ -51,8 +51,11 @@ class WithinMemory:
         self.pipeline, self.on_message = pipeline, on_message
         self._batch: int | None = None
 
-    def __call__(self, photons: Tensor) -> Localizations:
-        """Localizations of frames (B, H, W) of photons; raises InputError where one tile does not fit."""
+    def __call__(self, photons: Tensor, watch: Callable[[int], None] = lambda done: None) -> Explained:
+        """What `Pipeline.explain` gives for frames (B, H, W); raises InputError where one tile does not fit.
+
+        watch: called with frames done, again and again during the work; what it raises ends it.
+        """
         if self._batch is None:
             free = free_bytes(self.pipeline.device)
             bytes_of_frame = bytes_per_pixel(self.pipeline) * photons.shape[1] * photons.shape[2]
@@ -60,7 +63,7 @@ class WithinMemory:
             self._batch = max(1, len(photons) if free is None else int(_SHARE * free / bytes_of_frame))
         while True:
             try:
-                return self._in_batches(photons)
+                return self._in_batches(photons, watch)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -68,13 +71,17 @@ class WithinMemory:
             # Out of the handler: the exception's traceback would hold the very memory that is short.
             self._make_smaller(len(photons), reason)
 
-    def _in_batches(self, photons: Tensor) -> Localizations:
+    def _in_batches(self, photons: Tensor, watch: Callable[[int], None]) -> Explained:
         assert self._batch is not None
+        starts = range(0, len(photons), self._batch)
         parts = [
-            self.pipeline.localize(part).shift(frames=start)
-            for start, part in zip(range(0, len(photons), self._batch), photons.split(self._batch), strict=True)
+            self.pipeline.explain(part, lambda done, start=start: watch(start + done))
+            for start, part in zip(starts, photons.split(self._batch), strict=True)
         ]
-        return parts[0] if len(parts) == 1 else Localizations.concat(parts)
+        if len(parts) == 1:
+            return parts[0]
+        tables = [part.localizations.shift(frames=start) for start, part in zip(starts, parts, strict=True)]
+        return Explained(Localizations.concat(tables), torch.cat([part.misfit for part in parts]))
 
     def _make_smaller(self, frames: int, reason: str) -> None:
         if self.pipeline.device.type == "cuda":

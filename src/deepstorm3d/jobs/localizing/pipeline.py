@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,7 +13,8 @@ from ...camera import Camera, load_maps, variance_terms
 from ...chip import Region
 from ...emitters import Localizations
 from ...errors import InputError
-from ...fitting.joint import JointFit
+from ...fitting.crowd import most_molecules, most_probable
+from ...fitting.joint import Explained, JointFit
 from ...fitting.likelihood import Likelihood
 from ...fitting.photometry import Photometry, fit_photometry
 from ...fitting.single import SingleFit
@@ -31,8 +31,8 @@ from ...optics.tabulated import TabulatedPSF
 from ...spec import spec_from_mapping
 from ..experiment import Experiment, psf_source
 from .camera_change import assumed_values, change_camera
-from .fits import Method, build_fit
-from .tiling import TILE_PX, Tile, localize_in_tiles
+from .fits import Method, build_fit, highest_density
+from .tiling import TILE_PX, Tile, localize_in_tiles, tiles
 
 __all__ = ["Pipeline", "experiment_of", "load_pipeline"]
 
@@ -70,11 +70,11 @@ class Pipeline:
         """The same for a region x0, y0, x1, y1 (px, half open) of the frames: its part of maps and PSF."""
         x0, y0, x1, y1 = roi
         maps = {name: values[y0:y1, x0:x1] for name, values in self.maps.items()}
-        return dataclasses.replace(self.begun_at((x0, y0)), maps=maps)
+        return replace(self.begun_at((x0, y0)), maps=maps)
 
     def begun_at(self, begin_px: tuple[int, int]) -> Pipeline:
         """The same for frames that begin at a column and row of the field over which the PSF changes."""
-        return dataclasses.replace(
+        return replace(
             self,
             psf=part_of(self.psf, begin_px),
             fit=None if self.fit is None else self.fit.in_part(begin_px),
@@ -92,9 +92,30 @@ class Pipeline:
     @torch.no_grad()
     def localize(self, photons: Tensor) -> Localizations:
         """Complete localizations of frames (B, H, W) of photons: positions, photons, background, σ."""
+        return self.explain(photons).localizations
+
+    @torch.no_grad()
+    def explain(self, photons: Tensor, watch: Callable[[int], None] = lambda done: None) -> Explained:
+        """The same, with what the joint fit leaves unexplained in each frame (NaN where there is none).
+
+        watch: called with frames done, again and again during the work; what it raises ends it.
+        """
         pixel_um = self.experiment.microscope.pixel_um
-        found = localize_in_tiles(self._localize_tile, photons, pixel_um, tile_px=self.tile_px)
-        return found if self.fit is not None else self.complete(found, photons)
+        area = [len(range(*tile.core_rows)) * len(range(*tile.core_columns)) for tile in self._tiles(photons)]
+        misfits: list[Tensor] = []
+
+        def localize(frames: Tensor, tile: Tile) -> Localizations:
+            before = len(misfits) * len(frames)
+            part = self._explain_tile(frames, tile, lambda done: watch((before + done) // len(area)))
+            misfits.append(part.misfit * area[len(misfits)])
+            return part.localizations
+
+        found = localize_in_tiles(localize, photons, pixel_um, tile_px=self.tile_px)
+        misfit = torch.stack(misfits).sum(0) / sum(area)
+        return Explained(found if self.fit is not None else self.complete(found, photons), misfit)
+
+    def _tiles(self, photons: Tensor) -> list[Tile]:
+        return list(tiles(photons.shape[1], photons.shape[2], tile_px=self.tile_px))
 
     def propose(self, frames: Tensor) -> Localizations:
         """What the network sees in frames (B, H, W) of photons."""
@@ -102,15 +123,19 @@ class Pipeline:
             raw = self.localizer(frames)
         return self.localizer.network.decode(raw.float(), self.localizer.threshold)
 
-    def _localize_tile(self, frames: Tensor, tile: Tile) -> Localizations:
+    def _explain_tile(self, frames: Tensor, tile: Tile, watch: Callable[[int], None]) -> Explained:
+        not_measured = frames.new_full((len(frames),), float("nan"))
         if self.fit is None:
-            return self.propose(frames)
+            size, patch_px = (frames.shape[1], frames.shape[2]), self.psf.patch_px
+            most = most_molecules(highest_density(self.experiment), size, self.psf.pixel_um, patch_px)
+            return Explained(most_probable(self.propose(frames), len(frames), most), not_measured)
         likelihood = self.likelihood(frames, tile)
         fit = self.fit.in_part((tile.outer_columns[0], tile.outer_rows[0]))
         if isinstance(fit, SingleFit):
-            return fit(likelihood)
+            return Explained(replace(fit, check=lambda: watch(0))(likelihood), not_measured)
+        fit = replace(fit, watch=watch)
         nothing = Localizations.empty(frames.device)
-        return fit(nothing if self.method == "pursuit" else self.propose(frames), likelihood)
+        return fit.explain(nothing if self.method == "pursuit" else self.propose(frames), likelihood)
 
     def likelihood(self, frames: Tensor, tile: Tile | None = None) -> Likelihood:
         """The noise model of frames (B, H, W) of photons, with the camera's map of read noise if it has one.
@@ -141,11 +166,9 @@ class Pipeline:
         (marked ``sigma_source = crlb``); a network's own photons and σ are kept.
         """
         if not len(found):
-            return dataclasses.replace(
-                found, sigma_source="crlb" if found.sigma_source == "none" else found.sigma_source
-            )
+            return replace(found, sigma_source="crlb" if found.sigma_source == "none" else found.sigma_source)
         light = self.photometry(found, photons)
-        found = dataclasses.replace(found, background=light.background, fit_quality=light.chi_square)
+        found = replace(found, background=light.background, fit_quality=light.chi_square)
         if found.sigma_source != "none":
             return found
         excess, read_variance = variance_terms(self.camera, self.maps)
@@ -156,7 +179,7 @@ class Pipeline:
             for rows in torch.arange(len(found), device=found.xyz.device).split(256)
         ]
         sigma = torch.cat(bounds) * excess**0.5
-        return dataclasses.replace(
+        return replace(
             found,
             photons=light.photons,
             sigma_xyz=sigma[:, :3],
