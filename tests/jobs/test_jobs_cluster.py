@@ -103,7 +103,7 @@ def test_a_movie_that_grows_is_not_spread(model: Path, movie: Path, tmp_path: Pa
             Excerpt(movie, follow_s=1.0),
             Recipe(str(model), refine=False).load(),
             tmp_path / "o.csv",
-            workers=lambda excerpt, blocks: iter(()),
+            workers=lambda excerpt, blocks, watch: iter(()),
         )
     assert not list(tmp_path.iterdir())
 

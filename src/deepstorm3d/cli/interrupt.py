@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import threading
@@ -11,19 +12,27 @@ from typing import Any, Self
 __all__ = ["StopRequest"]
 
 _WORDS = b"\nstopping at the next point from which --resume can go on; Ctrl-C again quits at once\n"
+# Seconds that work has to come to such a point (a step of a training, a step of a fit). After them it is ended
+# as by a second Ctrl-C: what is saved is whole at any moment.
+_PATIENCE_S = 4.0
 
 
 class StopRequest:
     """Whether the user (SIGINT) or the system (SIGTERM) has asked to stop; a context manager.
 
-    Calling it gives the answer: jobs take it as ``should_stop``.
+    Calling it gives the answer: jobs take it as ``should_stop``. Work that does not ask in time is interrupted.
     """
 
     def __init__(self) -> None:
         self.requested = False
         self._before: dict[int, Any] = {}
+        self._patience = threading.Timer(_PATIENCE_S, _thread.interrupt_main)
+        self._patience.daemon = True
 
     def __call__(self) -> bool:
+        if self.requested:
+            # The work knows, and is left to end by itself.
+            self._patience.cancel()
         return self.requested
 
     def __enter__(self) -> Self:
@@ -36,6 +45,7 @@ class StopRequest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._patience.cancel()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -45,3 +55,4 @@ class StopRequest:
         self.requested = True
         # print() may be what was interrupted; a plain write is always safe here.
         os.write(2, _WORDS)
+        self._patience.start()

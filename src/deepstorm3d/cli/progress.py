@@ -85,4 +85,6 @@ class ProgressLine:
             text += f", {rate:.3g} per second"
             if done < total:
                 text += f", {duration((total - done) / rate)} left"
+        elif seconds >= _EVERY:
+            text += f", {duration(seconds)} at work"
         return text

@@ -20,6 +20,8 @@ __all__ = ["CoarseNetwork", "CoarseSpec", "gaussian_heat"]
 
 # Pixels to which a frame's sides are filled up: the trunk halves the resolution once.
 _MULTIPLE = 2
+# Peaks whose neighbourhoods are gathered at a time: bounds memory where all of a frame is above the threshold.
+_BLOCK = 8192
 
 
 class CoarseSpec(Spec):
@@ -78,7 +80,8 @@ class CoarseNetwork(nn.Module):
         """Maxima of the heat map above `threshold`, at the vertex of the Gaussian through each."""
         heat = torch.sigmoid(logits.float())
         peaks = find_peaks(heat, threshold)
-        xyz = self.grid.to_um(gaussian_vertex(heat, peaks))
+        voxels = torch.cat([gaussian_vertex(heat, block) for block in peaks.split(_BLOCK)])
+        xyz = self.grid.to_um(voxels)
         probability = heat[peaks[:, 0], peaks[:, 1], peaks[:, 2], peaks[:, 3]]
         return Localizations.proposals(xyz, peaks[:, 0], probability)
 

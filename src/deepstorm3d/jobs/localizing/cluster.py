@@ -17,6 +17,7 @@ from .localize import Found, Workers, localize_block
 from .memory import WithinMemory
 from .recipe import Recipe
 from .streaming import Block
+from .watching import Watch
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -26,6 +27,8 @@ __all__ = ["cluster_workers"]
 # Blocks given out for each worker: one at work, the others waiting so that it is never idle.
 _WAITING = 3
 _PATIENCE_S = 60
+# Between two questions whether to stop.
+_ASKING_S = 0.5
 # What local workers start with. Dask's own setting also has the allocator give back all that is freed, at once:
 # fetching it again from the system takes longer than the fit itself (measured: 2.5 times slower).
 _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1}
@@ -45,7 +48,7 @@ def cluster_workers(
     with _client(address) as client:
         workers = len(client.scheduler_info(n_workers=-1)["workers"])
         on_message(f"{workers} workers: {client.dashboard_link or address}")
-        yield lambda excerpt, blocks: _in_order(client, recipe, excerpt, blocks)
+        yield lambda excerpt, blocks, watch: _in_order(client, recipe, excerpt, blocks, watch)
 
 
 @contextmanager
@@ -85,7 +88,9 @@ def _client(address: str) -> Iterator[Client]:
         yield client
 
 
-def _in_order(client: Client, recipe: Recipe, excerpt: Excerpt, blocks: Iterable[Block]) -> Iterator[Found]:
+def _in_order(
+    client: Client, recipe: Recipe, excerpt: Excerpt, blocks: Iterable[Block], watch: Watch
+) -> Iterator[Found]:
     """Keep every worker busy, and give the results back in the order of the blocks."""
     from distributed import KilledWorker
 
@@ -99,7 +104,7 @@ def _in_order(client: Client, recipe: Recipe, excerpt: Excerpt, blocks: Iterable
                 waiting.append(client.submit(_localize, recipe, excerpt, block, pure=False))
             if not waiting:
                 return
-            yield waiting.popleft().result()
+            yield _result(waiting.popleft(), watch)
     except KilledWorker as error:
         raise InputError(
             f"workers died again and again over the same frames ({error}): mostly they ran out of memory; "
@@ -107,6 +112,18 @@ def _in_order(client: Client, recipe: Recipe, excerpt: Excerpt, blocks: Iterable
         ) from error
     finally:
         client.cancel(list(waiting))
+
+
+def _result(future: Any, watch: Watch) -> Found:
+    """What a worker gives; the watch is called while it is waited for."""
+    while True:
+        watch(0)
+        try:
+            return future.result(timeout=_ASKING_S)
+        except TimeoutError:
+            # The worker's own, not ours?
+            if future.done():
+                raise
 
 
 def _localize(recipe: Recipe, excerpt: Excerpt, block: Block) -> Found:

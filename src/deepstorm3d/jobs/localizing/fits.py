@@ -75,7 +75,7 @@ def build_fit(
         dim_photons=_dim_photons(experiment),
         likely=likely,
         most_per_um2=highest_density(experiment),
-        **({"rounds": _PURSUIT_ROUNDS} if method == "pursuit" else {}),
+        rounds=_PURSUIT_ROUNDS if method == "pursuit" else JointFit.rounds,
     )
 
 

@@ -42,8 +42,9 @@ class Found:
     misfit: tuple[float, ...] = ()
 
 
-Workers = Callable[[Excerpt, Iterable[Block]], Iterator[Found]]
-"""Localize blocks of an excerpt somewhere else; the results come in the order of the blocks."""
+Workers = Callable[[Excerpt, Iterable[Block], Watch], Iterator[Found]]
+"""Localize blocks of an excerpt somewhere else; the results come in the order of the blocks. The watch is
+called again and again meanwhile."""
 
 
 @dataclass
@@ -115,10 +116,11 @@ def localize_movie(
         blocks = look.over(source.blocks(frames, max(first, writer.next_frame), should_stop))
         unexplained = Unexplained(on_message)
         watch = Watch(should_stop, lambda done: on_progress(done - first, max(done, source.last) - first))
+        watch.before = max(first, writer.next_frame)
         results = (
             _here(source, pipeline, blocks, summary.times, on_message, watch)
             if workers is None
-            else workers(excerpt, blocks)
+            else workers(excerpt, blocks, watch)
         )
 
         def write(found: Found) -> None:
@@ -131,8 +133,8 @@ def localize_movie(
                     hand_over(found)
                     unexplained.add(found.block, found.misfit)
                     summary.add(found)
-                    done = found.block[1] - first
-                    on_progress(done, max(done, source.last - first))
+                    watch.before = found.block[1]
+                    watch.on_progress(watch.before)
                     if found.block[1] < source.last and should_stop():
                         break
             except Interrupted:
@@ -185,7 +187,6 @@ def _here(
             return source.read(*block)
 
     for block, counts in read_ahead(blocks, read):
-        watch.before = block[0]
         with times.of("localizing"):
             found = localize_block(source, localize, block, counts, watch)
         yield found

@@ -14,7 +14,7 @@ _EVERY = 0.5
 
 
 class Watch:
-    """Called again and again with the frames of a block that are done.
+    """Called again and again with the frames of a block that are done; `before` frames were before it.
 
     should_stop: asked each time; raises Interrupted where it says yes;
     on_progress: told the frames done in all, now and then, so that the user sees that the work is alive.
@@ -26,7 +26,7 @@ class Watch:
         self._told = time.monotonic()
 
     def __call__(self, done: int) -> None:
-        """`done` frames of the block are done, and `before` frames were before it."""
+        """`done` frames of the block are done."""
         if self.should_stop():
             raise Interrupted
         now = time.monotonic()

@@ -1,0 +1,144 @@
+"""Runs that are stopped within a block of frames, and runs over frames that no model explains."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from deepstorm3d.emitters import Emitters
+from deepstorm3d.errors import Interrupted
+from deepstorm3d.io.movies import MovieWriter
+from deepstorm3d.io.tables import read_table
+from deepstorm3d.jobs.localizing import watching
+from deepstorm3d.jobs.localizing.cluster import _result
+from deepstorm3d.jobs.localizing.excerpt import Excerpt
+from deepstorm3d.jobs.localizing.localize import localize_movie
+from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
+from deepstorm3d.jobs.localizing.watching import Watch
+from deepstorm3d.jobs.presets import preset
+from deepstorm3d.jobs.training.train import build_localizer
+from deepstorm3d.localizer.coarse import CoarseSpec
+from deepstorm3d.localizer.modelfile import ModelFile
+from deepstorm3d.simulation.field import Field
+from deepstorm3d.simulation.simulator import Simulator
+
+SIZE, FRAMES = (40, 48), 4
+PLACES = torch.tensor([[1.2, 1.3, 0.2], [3.9, 1.2, 0.9], [2.6, 3.2, 0.6]])
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    """A network that has learnt nothing and proposes nothing: the fit finds the molecules."""
+    base = preset("quickstart")
+    experiment = base.with_(
+        psf=base.psf.with_(patch_px=21, pupil_oversampling=2),
+        microscope=base.microscope.with_(mask_pitch=90.0),
+        network=CoarseSpec(channels=8, skip=4, dilations=(1,)),
+    )
+    localizer = build_localizer(experiment)
+    return load_pipeline(
+        ModelFile(experiment.to_mapping(), localizer.state_dict(), 0.9, None, {}), threshold=0.999
+    )
+
+
+@pytest.fixture
+def movie(pipeline: Pipeline, tmp_path: Path) -> Path:
+    """Four frames, a block of their own; the last two are recorded with ten times the gain."""
+    rows = torch.arange(3 * FRAMES)
+    truth = Emitters(PLACES.repeat(FRAMES, 1), rows // 3, torch.full((len(rows),), 4000.0), rows)
+    simulator = Simulator(pipeline.psf, pipeline.camera, Field(*SIZE, pipeline.psf.pixel_um))
+    with torch.no_grad():
+        mean = simulator.expected(truth, torch.full((FRAMES, *SIZE), 20.0))
+    counts = torch.poisson(mean, generator=torch.Generator().manual_seed(1)).numpy()
+    counts[2:] *= 10
+    path = tmp_path / "m.tif"
+    with MovieWriter(path, frames=FRAMES, shape=SIZE, pixel_um=pipeline.psf.pixel_um) as writer:
+        writer.append(counts.astype(np.uint16))
+    return path
+
+
+def test_a_run_stopped_within_a_block_goes_on_to_the_same_table(
+    pipeline: Pipeline, movie: Path, tmp_path: Path
+) -> None:
+    whole = localize_movie(Excerpt(movie), pipeline, tmp_path / "whole.csv")
+    assert whole.localizations == 3 * FRAMES
+    calls = count()
+    stopped = localize_movie(
+        Excerpt(movie), pipeline, tmp_path / "cut.csv", should_stop=lambda: next(calls) > 40
+    )
+    # It came out of the middle of its only block.
+    assert not stopped.complete
+    assert stopped.frames == 0
+    assert not (tmp_path / "cut.csv").exists()
+    resumed = localize_movie(Excerpt(movie), pipeline, tmp_path / "cut.csv", resume=True)
+    assert resumed.complete
+    assert (tmp_path / "cut.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_frames_that_are_not_explained_are_counted_and_told_at_once_and_at_the_end(
+    pipeline: Pipeline, movie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepstorm3d.jobs.localizing.streaming._FITTED_PIXELS", SIZE[0] * SIZE[1])
+    said: list[str] = []
+    summary = localize_movie(Excerpt(movie), pipeline, tmp_path / "o.csv", on_message=said.append)
+    (told,) = (text for text in said if "not explained" in text)
+    assert told.startswith("frames 2 to 2: 1 of 1 frames are not explained")
+    (warning,) = (text for text in summary.warnings if "not explained" in text)
+    assert warning.startswith("2 of 4 frames are not explained by the model")
+    assert "gain" in warning
+    # The molecules themselves are sure.
+    found = read_table(tmp_path / "o.csv")
+    assert torch.bincount(found.frame).tolist() == [3] * FRAMES
+    quality = [float(found.fit_quality[found.frame == frame].median()) for frame in range(FRAMES)]
+    assert max(quality[:2]) < 1.5
+    assert min(quality[2:]) > 5
+
+
+def test_good_frames_are_not_told(pipeline: Pipeline, movie: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    summary = localize_movie(Excerpt(movie, (0, 2)), pipeline, tmp_path / "o.csv", on_message=said.append)
+    assert not [text for text in [*said, *summary.warnings] if "not explained" in text]
+
+
+def test_progress_is_told_within_a_block(
+    pipeline: Pipeline, movie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_EVERY", 0.0)
+    monkeypatch.setattr("deepstorm3d.fitting.joint._MOLECULES_AT_ONCE", {"cpu": 0})
+    told: list[tuple[int, int]] = []
+    localize_movie(
+        Excerpt(movie, (1, 4)), pipeline, tmp_path / "o.csv", on_progress=lambda *where: told.append(where)
+    )
+    assert told == sorted(told)
+    assert (told[0], told[-1]) == ((0, 3), (3, 3))
+    assert len(told) > 10
+
+
+class Never:
+    """What a worker will give, some day."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    def result(self, timeout: float) -> Any:
+        raise self.error or TimeoutError
+
+    def done(self) -> bool:
+        return self.error is not None
+
+
+def test_waiting_for_workers_can_be_stopped_and_goes_on_being_told() -> None:
+    told: list[int] = []
+    asked = count()
+    watch = Watch(lambda: next(asked) > 3, told.append)
+    with pytest.raises(Interrupted):
+        _result(Never(), watch)
+    assert next(asked) == 5
+    # A worker's own failure is not taken for patience.
+    with pytest.raises(TimeoutError, match="disk"):
+        _result(Never(TimeoutError("disk")), Watch(lambda: False, told.append))
