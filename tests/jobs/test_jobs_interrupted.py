@@ -125,7 +125,7 @@ class Never:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
 
-    def result(self, timeout: float) -> Any:
+    def result(self, timeout: float = 0.0) -> Any:
         raise self.error or TimeoutError
 
     def done(self) -> bool:

@@ -6,7 +6,7 @@ import functools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -116,14 +116,12 @@ def _in_order(
 
 def _result(future: Any, watch: Watch) -> Found:
     """What a worker gives; the watch is called while it is waited for."""
-    while True:
+    while not future.done():
         watch(0)
-        try:
+        # A worker's own lack of patience comes again below.
+        with suppress(TimeoutError):
             return future.result(timeout=_ASKING_S)
-        except TimeoutError:
-            # The worker's own, not ours?
-            if future.done():
-                raise
+    return future.result()
 
 
 def _localize(recipe: Recipe, excerpt: Excerpt, block: Block) -> Found:
