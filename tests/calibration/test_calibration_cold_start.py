@@ -88,6 +88,17 @@ def test_a_phase_on_the_coarse_samples_is_the_same_on_the_mask():
     assert strehl(model.fine(coarse.float().mT, len(fine)), fine) < 0.9
 
 
+def test_a_grating_is_rough_and_whole_turns_are_not():
+    model = coarse_model(images_of("uneven"))
+    smooth = random_phase(model.microscope, 0.5, 3, 1).float()
+    ramp = torch.arange(len(smooth), dtype=torch.float32)
+    grating = smooth + 2.0 * (ramp % 2)
+    assert float(model.roughness(smooth)) < 0.1
+    assert float(model.roughness(grating)) > 0.5
+    turns = smooth + 2 * torch.pi * (ramp > 7)
+    assert float(model.roughness(turns)) == pytest.approx(float(model.roughness(smooth)), abs=1e-4)
+
+
 def test_light_and_background_do_not_change_the_explained_share():
     frames = images_of("helix").likelihood.frames
     weight = pixel_weights(images_of("helix"))

@@ -71,6 +71,18 @@ class CoarseModel:
         intensity = image.real.square() + image.imag.square()
         return self._blur @ intensity @ self._blur.mT
 
+    def roughness(self, phase: Tensor) -> Tensor:
+        """Mean of 1 − cos of the second differences of a phase (K, K) along either axis; whole turns count not.
+
+        A grating of a few samples sends light out of the images: without a price it makes up for light that the
+        pupil does not pass evenly.
+        """
+        total = phase.new_zeros(())
+        for turned, inside in ((phase, self.support), (phase.mT, self.support.mT)):
+            bend = turned[2:] - 2 * turned[1:-1] + turned[:-2]
+            total = total + ((1 - bend.cos()) * (inside[2:] & inside[:-2])).sum()
+        return total / (2 * self.support.sum())
+
     def coarse(self, phase: Tensor) -> Tensor:
         """A mask's phase (h, w) rad on the samples: (K, K)."""
         return binned_phase(phase, self._fine, self._factor).float()

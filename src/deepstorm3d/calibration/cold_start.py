@@ -22,6 +22,8 @@ _SEARCH = 14
 _OF_FAMILY, _TRIED, _FINALISTS = 2, 6, 2
 # Iterations of Adam of the three stages, and their rates: rad, µm.
 _ITERATIONS, _RATE_RAD, _RATE_UM = (20, 45, 60), 0.25, 0.01
+# Price of the roughness (`CoarseModel.roughness`) in shares of the images' variance.
+_ROUGHNESS = 0.05
 # A start explains less if it leaves this many times as much: nearer to what was asked for counts as well.
 _AS_GOOD = 1.03
 
@@ -94,7 +96,7 @@ def _fitted(model: CoarseModel, images: BeadImages, run: Candidate, iterations: 
     for _ in range(iterations):
         optimiser.zero_grad()
         loss = 1 - explained_share(model(phase, shift, images.position_um), frames, weight).mean()
-        loss.backward()
+        (loss + _ROUGHNESS * model.roughness(phase)).backward()
         optimiser.step()
         falling.step()
         unexplained = float(loss.detach())
