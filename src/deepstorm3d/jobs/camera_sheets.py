@@ -26,7 +26,7 @@ class CameraSheet:
     pitch_um: float
     full_well: float
     read_noise: float
-    of_pixels: Literal["rms", "median", "typical"]
+    of_pixels: Literal["rms", "median"]
     electrons_per_count: float | None
     offset: float | None
     bits: int
@@ -107,10 +107,6 @@ CAMERA_SHEETS = {
     "prime-95b": CameraSheet(
         _PHOTOMETRICS, "Prime 95B", "16 bit", 11.0, 80_000, 1.6, "median", None, 100, 16,
         "Teledyne Photometrics data sheet, Prime 95B (2020)",
-    ),
-    "kinetix": CameraSheet(
-        _PHOTOMETRICS, "Kinetix", "sensitivity mode, 12 bit", 6.5, 1_000, 1.2, "typical", None, None, 12,
-        "Teledyne Photometrics data sheet, Kinetix",
     ),
     "ixon-ultra-897": CameraSheet(
         _ANDOR, "iXon Ultra 897", "EM amplifier, 10 MHz", 16.0, 180_000, 50.0, "rms", None, None, 16,
