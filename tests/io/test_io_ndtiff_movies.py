@@ -84,3 +84,24 @@ def test_channels_and_sizes_that_differ_are_named(tmp_path: Path) -> None:
     path = record(tmp_path / "b", (({"time": t}, FRAMES[t, : 40 - t]) for t in range(3)))
     with pytest.raises(InputError, match=r"time 1, z 0 is \(39, 50\).*time 0, z 0 \(40, 50\)"):
         open_movie(path)
+
+
+def test_the_folder_above_stands_for_the_recording_inside(tmp_path: Path) -> None:
+    run = record(tmp_path, (({"time": t}, FRAMES[t]) for t in range(3)))
+    with open_movie(tmp_path) as movie:
+        assert movie.shape == (3, 40, 50)
+    pyramid = tmp_path / "old"
+    pyramid.mkdir()
+    run.rename(pyramid / "Full resolution")
+    (pyramid / "Downsampled_x2").mkdir()
+    (pyramid / "Downsampled_x2" / "NDTiff.index").write_bytes(b"")
+    with open_movie(pyramid) as movie:
+        np.testing.assert_array_equal(movie.read(0, 3), FRAMES[:3])
+
+
+def test_several_recordings_inside_are_named(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "NDTiff.index").write_bytes(b"")
+    with pytest.raises(InputError, match=r"2 folders with images \(one, two\): give one"):
+        open_movie(tmp_path)

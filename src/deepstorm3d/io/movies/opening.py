@@ -10,6 +10,7 @@ from .movie_source import Movie, readable_ranges
 from .movie_writer import MovieWriter
 from .nd2_movie import Nd2Movie
 from .ndtiff_movie import INDEX_NAME, NdTiffMovie
+from .numbered_files import tiff_names
 from .raw_movie import RAW_SUFFIXES, open_npy, open_raw
 from .stacks_movie import open_micro_manager
 from .tiff_movie import TiffMovie
@@ -24,7 +25,8 @@ def open_movie(path: str | Path, *, partial: bool = False) -> Movie:
     Files: TIFF (plain, also page by page, ImageJ, OME, BigTIFF, compressed; the first of several that
     Micro-Manager or an OME writer made of one recording), ND2, .npy, .raw/.dat/.bin with a sidecar.
     Folders: numbered TIFFs of one frame or of many (2 before 10), NDTiff, Zarr.
-    Time and depth count as frames, in the order of the file.
+    A folder that holds but one such folder stands for it. Time and depth count as frames, in the order of the
+    file.
 
     partial: of a movie that was cut off, offer the frames that are whole; `Movie.gaps` are those that are
     missing in its middle, `Movie.notes` says what is lost.
@@ -36,7 +38,8 @@ def open_movie(path: str | Path, *, partial: bool = False) -> Movie:
             return ZarrMovie(path, partial=partial)
         if (path / INDEX_NAME).exists():
             return NdTiffMovie(path, partial=partial)
-        return open_folder(path, partial=partial)
+        below = _recording_below(path)
+        return open_movie(below, partial=partial) if below else open_folder(path, partial=partial)
     if not path.exists():
         raise InputError(f"{path}: there is no such movie; check the name")
     suffix = path.suffix.lower()
@@ -49,3 +52,21 @@ def open_movie(path: str | Path, *, partial: bool = False) -> Movie:
     if suffix in RAW_SUFFIXES:
         return open_raw(path, partial=partial)
     return open_micro_manager(path, partial=partial) or TiffMovie(path, partial=partial)
+
+
+def _recording_below(path: Path) -> Path | None:
+    """The one folder of a movie inside a folder without images, as NDTiff has ``Full resolution``.
+
+    None where the folder has images of its own, or none below.  Raises InputError where there are several.
+    """
+    if tiff_names(path):
+        return None
+    inside = sorted(each for each in path.iterdir() if each.is_dir())
+    movies = [each for each in inside if (each / INDEX_NAME).exists() or is_zarr(each) or tiff_names(each)]
+    full = [each for each in movies if each.name == "Full resolution"]  # beside it lie smaller copies
+    if len(full) == 1 or len(movies) == 1:
+        return (full or movies)[0]
+    if movies:
+        names = ", ".join(each.name for each in movies[:8]) + (", …" if len(movies) > 8 else "")
+        raise InputError(f"{path} holds {len(movies)} folders with images ({names}): give one of them")
+    return None
