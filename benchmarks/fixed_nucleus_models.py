@@ -1,0 +1,117 @@
+"""Small models for the six masks of the fixed nucleus (`fixed_nucleus.py`), trained on a processor.
+
+    python benchmarks/fixed_nucleus_models.py MODELS [--steps 1500 --more 900]
+
+The first mask's network begins untrained; each other one begins with what the network before it has learned
+(all but its last layer where the depth ranges differ), at half the rate, for fewer steps. What is there already
+is kept. Optics, depths and focus as the data's owners give them; light and background wide enough for what
+`estimate` finds in the snapshots (gain 1.1 to 1.6 ADU/e-, 54,000 to 117,000 photons, 0.14 to 0.31 per µm²).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from deepstorm3d.camera import ScmosCamera
+from deepstorm3d.io.masks import mask_sha256
+from deepstorm3d.jobs.experiment import Experiment, experiment_mask
+from deepstorm3d.jobs.presets import preset
+from deepstorm3d.jobs.training.train import build_localizer, build_sampler, model_card
+from deepstorm3d.localizer.coarse import CoarseSpec
+from deepstorm3d.localizer.localizer import NetworkLocalizer
+from deepstorm3d.localizer.modelfile import ModelFile, load_model_file, save_model_file
+from deepstorm3d.optics.masks import FileMask
+from deepstorm3d.simulation.backgrounds import SuperGaussianBackground
+from deepstorm3d.simulation.priors import DensityCount, EmitterPrior, Scene, UniformPhotons
+from deepstorm3d.training.loop import Progress, RunFiles, train
+from deepstorm3d.training.spec import TrainingSpec
+from fixed_nucleus import DATA, MASKS
+from harness import arguments_of
+
+DEPTHS = {"tetra": (1.0, 4.5), "edof": (1.0, 4.5), "crlb1": (1.0, 4.5), "crlb2": (1.0, 4.5)}
+FOCUS = {"tetra": 3.15, "edof": 3.15, "crlb1": 3.0, "crlb2": 3.0}
+LEARNED_DEPTHS, LEARNED_FOCUS = (0.3, 4.6), 2.7
+
+
+def experiment_of(name: str, data: Path, steps: int, *, first: bool) -> Experiment:
+    """The set-up of one snapshot."""
+    base = preset("telomeres")
+    emitters = EmitterPrior(
+        count=DensityCount(low=0.02, high=0.8),
+        photons=UniformPhotons(low=8_000.0, high=120_000.0),
+        z_um=DEPTHS.get(name, LEARNED_DEPTHS),
+        margin_px=(-14.0, 10.0),
+        blur_px=(0.75, 1.0),
+    )
+    background = SuperGaussianBackground(floor=(5.0, 50.0), peak=(150.0, 500.0))
+    return base.with_(
+        name=f"fixed-nucleus-{name}",
+        microscope=base.microscope.with_(wavelength=0.605, na=1.49, focus=FOCUS.get(name, LEARNED_FOCUS)),
+        mask=FileMask(path=str(data / f"{MASKS[name]}.tif")),
+        camera=ScmosCamera(baseline=225.0, gain=1.25, read_noise=12.0),
+        frame_px=(155, 155),
+        scenes={"nucleus": Scene(emitters=emitters, background=background)},
+        network=CoarseSpec(channels=48),
+        training=TrainingSpec(
+            steps=steps,
+            batch=4,
+            crop_px=64,
+            learning_rate=2e-3 if first else 1e-3,
+            warmup_steps=100,
+            validate_every=max(1, steps // 3),
+            validation_crops=24,
+        ),
+    )
+
+
+def begin_like(localizer: NetworkLocalizer, before: ModelFile) -> None:
+    """Take over every weight of another model that has the same shape here."""
+    mine = localizer.state_dict()
+    same = {name: value for name, value in before.weights.items() if value.shape == mine[name].shape}
+    localizer.load_state_dict({**mine, **same})
+
+
+def trained(experiment: Experiment, before: ModelFile | None, metrics: Path) -> ModelFile:
+    """One model; the mask goes into it by its SHA-256 alone."""
+    device = torch.device("cpu")
+    phase = experiment_mask(experiment)().detach().float()
+    named = experiment.with_(mask=FileMask(path="", sha256=mask_sha256(phase.numpy())))
+    localizer, sampler = build_localizer(experiment), build_sampler(experiment)
+    if before is not None:
+        begin_like(localizer, before)
+
+    def tell(progress: Progress) -> None:
+        if progress.validation is not None:
+            print(experiment.name, progress.step, progress.validation.score.jaccard, flush=True)
+
+    validation = train(
+        localizer, sampler, experiment.training, files=RunFiles(metrics=metrics), on_progress=tell
+    )
+    assert validation is not None
+    card = model_card(named, validation, metrics, device)
+    return ModelFile(named.to_mapping(), localizer.state_dict(), localizer.threshold, None, card)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", type=Path)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--steps", type=int, default=1500, help="of the first model")
+    parser.add_argument("--more", type=int, default=900, help="of each other one")
+    arguments = arguments_of(parser)
+    arguments.models.mkdir(parents=True, exist_ok=True)
+    before: ModelFile | None = None
+    for name in MASKS:
+        path = arguments.models / f"{name}.pt"
+        if not path.exists():
+            steps = arguments.steps if before is None else arguments.more
+            experiment = experiment_of(name, arguments.data, steps, first=before is None)
+            save_model_file(trained(experiment, before, path.with_suffix(".metrics.jsonl")), path)
+        before = load_model_file(path)
+
+
+if __name__ == "__main__":
+    main()
