@@ -5,6 +5,8 @@ VENV      ?= .venv
 EXTRAS    ?= dev,compressed
 PIP_FLAGS ?=
 DEMO_OUT  ?= demo-out
+# Tests that run at once; each with one thread.
+WORKERS   ?= auto
 CLIENTS   ?= .venv-clients
 
 BIN       := $(VENV)/bin
@@ -26,7 +28,7 @@ demo: $(INSTALLED)  ## simulate, localize, evaluate and draw the built-in exampl
 	$(BIN)/deepstorm3d demo --out $(DEMO_OUT)
 
 test: $(INSTALLED)  ## all tests but those that take minutes or other programs
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-slow: $(INSTALLED)  ## the tests that train a network (tens of minutes)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,10 @@ from deepstorm3d.optics.model import PSFSpec
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Tests run side by side, and so do the programs that they start: one thread each.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 # Before the first backward pass of the process, whichever test makes it.
 _CANNOT_PRETEND = None if torch.cuda.is_available() else pretended_cuda.set_up()
 
