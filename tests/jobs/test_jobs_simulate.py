@@ -205,3 +205,11 @@ def test_only_a_structure_can_drift(tmp_path: Path):
     with pytest.raises(InputError, match="leaves no depth"):
         specimen = Specimen(emitters=4, structure="nucleus", drift_um=(0.1, 0.1, 0.5))
         simulate_movie(small(), tmp_path / "m.tif", frames=3, specimen=specimen)
+
+
+def test_frames_with_full_pixels_are_counted(tmp_path: Path) -> None:
+    base = preset("quickstart")
+    for saturation, full in ((65535.0, 0), (25.0, 3)):
+        experiment = base.with_(frame_px=(40, 40), camera=base.camera.with_(saturation=saturation))
+        summary = simulate_movie(experiment, tmp_path / f"{full}.tif", frames=3)
+        assert summary.saturated_frames == full

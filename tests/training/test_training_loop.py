@@ -171,7 +171,8 @@ class _BrokenFrames(nn.Module):
 
     def __init__(self, sampler: FrameSampler) -> None:
         super().__init__()
-        self.sampler, self.simulator, self.drawn = sampler, sampler.simulator, 0
+        self.sampler, self.simulator, self.scenes = sampler, sampler.simulator, sampler.scenes
+        self.drawn = 0
 
     def draw(self, frames: int, generator: torch.Generator) -> Batch:
         batch = self.sampler.draw(frames, generator)

@@ -12,7 +12,7 @@ from ..errors import InputError
 from .console import result, say, show_table, table
 from .failures import INTERRUPTED
 from .interrupt import StopRequest
-from .making import Config, TrainingView, claim_run
+from .making import Config, TrainingView, claim_run, hint_at_failure, jaccard_of
 from .options import Assignments, Device, Overwrite, chosen_device
 from .progress import ProgressLine
 
@@ -88,9 +88,10 @@ def _by_network(experiment: Experiment, out: Path, options: dict[str, Any]) -> b
         return False
     run = DesignRun(out)
     result(
-        f"{out}: Jaccard {validation.score.jaccard:.3f} on validation frames; its network: {run.model.name}, "
+        f"{out}: {jaccard_of(validation)} on validation frames; its network: {run.model.name}, "
         f"its picture: {run.preview.name}, how it came about: {run.animation.name}"
     )
+    hint_at_failure(validation)
     return True
 
 

@@ -18,6 +18,7 @@ from .progress import ProgressLine, duration
 if TYPE_CHECKING:
     from ..jobs.training.runs import Run
     from ..training.loop import Progress
+    from ..training.validation import Validation
 
 __all__ = ["Config", "TrainingView", "claim_run", "simulate", "train"]
 
@@ -101,6 +102,12 @@ def simulate(
         if experiment.psf.model == "measured":
             why = "the measured planes (measure-psf --side-px)"
         say_warning(f"{why} or the frame permits no larger patch; light beyond it is missing")
+    if summary.saturated_frames:
+        say_warning(
+            f"{summary.saturated_frames} of {frames} frames have pixels at the camera's saturation of "
+            f"{experiment.camera.saturation:g} counts: lower photons, background or gain, or correct "
+            "camera.saturation"
+        )
     if summary.clipped:
         say_warning(f"{summary.clipped} pixels were beyond 16 bits and were clipped")
 
@@ -143,13 +150,12 @@ def train(
             resume=resume,
             store_mask=store_mask,
             on_progress=view.update,
+            on_message=say_warning,
             should_stop=stop,
         )
     if validation is not None:
-        result(
-            f"{out}: Jaccard {validation.score.jaccard:.3f} on validation frames, "
-            f"threshold {validation.threshold:g}"
-        )
+        result(f"{out}: {jaccard_of(validation)} on validation frames, threshold {validation.threshold:g}")
+        hint_at_failure(validation)
     elif stop.requested:
         say(f"stopped; go on with: deepstorm3d train {config} --out {out} --resume (and the same --set)")
         raise typer.Exit(INTERRUPTED)
@@ -164,6 +170,25 @@ def claim_run(run: Run, *, resume: bool, overwrite: bool) -> None:
         say(f"there is no checkpoint {run.checkpoint} to go on from: starting at step 0")
     if overwrite and not resume:
         run.checkpoint.unlink(missing_ok=True)
+
+
+def jaccard_of(validation: Validation) -> str:
+    """The Jaccard index in words."""
+    return f"Jaccard {'–' if validation.jaccard is None else f'{validation.jaccard:.3f}'}"
+
+
+def hint_at_failure(validation: Validation) -> None:
+    """Tell what to try where a network found nothing, or was never asked to."""
+    score = validation.score
+    if validation.jaccard is None:
+        say_warning(
+            "the validation frames hold no emitter, so there is no figure: raise training.validation_crops"
+        )
+    elif not score.tp:
+        say_warning(
+            f"the network found none of {score.fn} molecules: train longer (training.steps), look at the "
+            "preview whether they can be seen at all, and compare their photons with the background"
+        )
 
 
 _COLUMNS = ("step", "loss", "validation", "Jaccard", "lateral nm", "axial nm", "crops/s", "elapsed")
@@ -210,7 +235,7 @@ class TrainingView:
             f"{progress.step}",
             f"{self._loss:.4g}",
             f"{progress.validation.loss:.4g}",
-            f"{score.jaccard:.3f}",
+            "–" if progress.validation.jaccard is None else f"{progress.validation.jaccard:.3f}",
             lateral,
             axial,
             f"{self._rate:.1f}",

@@ -20,6 +20,7 @@ from .checkpoint import MetricsLog, load_checkpoint, save_atomically
 from .design import MaskLearning
 from .distributed import is_main_process, rank, share_gradients, stop_together
 from .sampler import Batch, FrameSampler
+from .scene_check import refuse_without_labels
 from .spec import TrainingSpec
 from .state import TrainingState, refuse_another, restore, settings, snapshot
 from .validation import Validation, validate
@@ -105,8 +106,9 @@ def train(
     on_progress: called after each step;  should_stop: asked after each step; a stopped run is saved and
     can be resumed.
     Returns the validation of these weights; None where the run was stopped, and in all but the main process.
-    Raises TrainingDiverged, and InputError where the checkpoint does not fit.
+    Raises TrainingDiverged, and InputError where the checkpoint does not fit or there is nothing to find.
     """
+    refuse_without_labels(sampler.scenes, sampler.simulator.field)
     files = files or RunFiles()
     device = localizer.offset.device
     log = MetricsLog(files.metrics if is_main_process() else None)
@@ -250,9 +252,12 @@ def _validate(
     """Validate, and remember the weights if they are the best so far."""
     pixel_um = sampler.simulator.field.pixel_um
     validation = validate(localizer, fixed, pixel_um, half_precision=spec.half_precision)
+    if validation.jaccard is None:
+        # Frames without emitters tell nothing of the weights.
+        return validation
     state.since_best += 1
-    if validation.score.jaccard > state.best_jaccard:
-        state.best_jaccard, state.since_best = validation.score.jaccard, 0
+    if validation.jaccard > state.best_jaccard:
+        state.best_jaccard, state.since_best = validation.jaccard, 0
         state.threshold = validation.threshold
         state.best_weights = copy.deepcopy(localizer.state_dict())
         if any(True for _ in sampler.parameters()):
@@ -277,5 +282,5 @@ def _record(log: MetricsLog, progress: Progress, state: TrainingState) -> None:
     if progress.validation is not None:
         line["validation_loss"] = progress.validation.loss
         line["threshold"] = progress.validation.threshold
-        line.update(progress.validation.score.to_mapping())
+        line.update(progress.validation.to_mapping())
     log.append(line)

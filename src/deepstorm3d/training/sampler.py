@@ -12,7 +12,7 @@ from ..emitters import Emitters
 from ..simulation.priors import Scene
 from ..simulation.simulator import Simulator
 
-__all__ = ["Batch", "FrameSampler"]
+__all__ = ["Batch", "Exposure", "FrameSampler"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,19 @@ class Batch:
 
     photons: Tensor
     truth: Emitters
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Crops of one scene as the camera counts them.
+
+    counts: (B, H, W);  emitters: all, blur and dim ones included;  on_chip: where the crops lie on the camera's
+    maps, (B, 2), or None.
+    """
+
+    counts: Tensor
+    emitters: Emitters
+    on_chip: Tensor | None
 
 
 class FrameSampler(nn.Module):
@@ -69,7 +82,8 @@ class FrameSampler(nn.Module):
             first += len(part.photons)
         return Batch(torch.cat([part.photons for part in parts]), Emitters.concat(tables))
 
-    def _draw_scene(self, scene: Scene, frames: int, generator: torch.Generator) -> Batch:
+    def expose(self, scene: Scene, frames: int, generator: torch.Generator) -> Exposure:
+        """Crops of one scene, before anything is made of their counts."""
         field = self.simulator.field
         emitters = scene.emitters.draw(frames, field, generator)
         background = scene.background.draw(frames, field, generator)
@@ -78,12 +92,16 @@ class FrameSampler(nn.Module):
         in_field = None
         if begin is not None and self.field_px is not None:
             in_field = begin + begin.new_tensor(self.field_px)
-        counts = self.simulator(emitters, background, generator, in_field, on_chip)
+        return Exposure(self.simulator(emitters, background, generator, in_field, on_chip), emitters, on_chip)
+
+    def _draw_scene(self, scene: Scene, frames: int, generator: torch.Generator) -> Batch:
+        seen, field = self.expose(scene, frames, generator), self.simulator.field
+        emitters = seen.emitters
         labels = scene.emitters.labelled(emitters) & _inside(emitters, field.size, field.pixel_um)
         truth = emitters.select(labels)
         # Only some scenes draw a blur; a label needs none, and tables must agree to be joined.
         return Batch(
-            self.simulator.to_photons(counts, on_chip),
+            self.simulator.to_photons(seen.counts, seen.on_chip),
             Emitters(xyz=truth.xyz, frame=truth.frame, photons=truth.photons, id=truth.id),
         )
 

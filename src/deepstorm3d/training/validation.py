@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ __all__ = ["Validation", "propose", "validate"]
 _THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 # Molecules nearer than this to a crop's edge show half an image at most; they would blur the figures.
 _BORDER_PX = 8
+_FRACTIONS = ("jaccard", "precision", "recall", "f1")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,16 @@ class Validation:
     score: Score
     threshold: float
     loss: float
+
+    @property
+    def jaccard(self) -> float | None:
+        """Jaccard index, 0 to 1; None where the frames hold no emitter: nothing was asked, nothing answered."""
+        return self.score.jaccard if self.score.tp + self.score.fn else None
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The score as plain numbers, fractions None where the frames hold no emitter."""
+        figures = self.score.to_mapping()
+        return figures if self.jaccard is not None else figures | dict.fromkeys(_FRACTIONS)
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from ...training.design import MaskLearning, MaskPenalty, learnable_mask
 from ...training.distributed import is_main_process, process_group
 from ...training.loop import Progress, RunFiles, train
 from ...training.sampler import FrameSampler
+from ...training.scene_check import saturation_warning
 from ...training.validation import Validation
 from ..experiment import Experiment, experiment_mask
 from ..training.runs import DesignRun
@@ -78,7 +79,7 @@ def design_mask(
     """Learn the experiment's mask and network together; None where the run was stopped before its end.
 
     Writes the mask to `out`, the network beside it (`DesignRun`), and pictures of how they came about.
-    on_message: told the memory that a step takes, before the first one.
+    on_message: told the memory that a step takes, and what is doubtful about the frames, before the first one.
     Raises InputError where a run is unfinished and not resumed, or complete and resumed.
     """
     run = DesignRun(out)
@@ -91,6 +92,8 @@ def design_mask(
         assert isinstance(psf, ExactPSF)
         needed = gradient_bytes(localizer, sampler, experiment.training.batch)
         on_message(f"a step keeps {needed / 2**30:.2f} GiB for its gradient, besides the program itself")
+        if (warning := saturation_warning(sampler, place)) is not None:
+            on_message(warning)
 
         def tell(progress: Progress) -> None:
             if progress.validation is not None:

@@ -57,7 +57,8 @@ class SimulationSummary:
 
     emitters: rows of truth inside the frames;  labelled: of these, at least as bright as the scene's
     `min_photons`;  patch_px, light_held: side of the patch, and the least fraction of a molecule's
-    light on it over the depths;  clipped: pixels beyond 16 bits.
+    light on it over the depths;  clipped: pixels beyond 16 bits;  saturated_frames: with
+    a pixel at the camera's saturation.
     """
 
     frames: int
@@ -66,6 +67,7 @@ class SimulationSummary:
     patch_px: int
     light_held: float
     clipped: int
+    saturated_frames: int
 
 
 def simulate_movie(
@@ -108,14 +110,16 @@ def simulate_movie(
         simulator = _simulator(experiment, source, patch_px, field)
         drift = specimen.drift(frames, generator)
         draw = specimen.draw_of(chosen.emitters, field, drift, frames, generator)
-        rows = labelled = 0
+        rows = labelled = saturated = 0
         side = [length + 2 * patch_px for length in shape]
         block = max(1, BLOCK_PIXELS // (side[0] * side[1]))
         for start in range(0, frames, block):
             count = min(block, frames - start)
             here = draw(start, count)
             background = chosen.background.draw(count, field, generator)
-            movie.append(simulator(here.shift(frames=-start), background, generator).numpy())
+            counts = simulator(here.shift(frames=-start), background, generator)
+            movie.append(counts.numpy())
+            saturated += int((counts >= experiment.camera.saturation).flatten(1).any(1).sum())
             here = here.select(_inside(here, field))
             if table is not None:
                 table.append(here, frames_done=start + count)
@@ -126,7 +130,7 @@ def simulate_movie(
     if drift is not None and truth is not None:
         curve = DriftCurve(np.arange(frames), drift.double().numpy(), np.zeros((frames, 3)))
         write_text_atomically(truth.with_name(f"{truth.stem}.drift.csv"), curve.to_csv())
-    return SimulationSummary(frames, rows, labelled, patch_px, held, clipped)
+    return SimulationSummary(frames, rows, labelled, patch_px, held, clipped, saturated)
 
 
 def patch_for_light(experiment: Experiment, source: PSFSource, light: float = LIGHT_HELD) -> tuple[int, float]:

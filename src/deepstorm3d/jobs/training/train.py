@@ -28,6 +28,7 @@ from ...simulation.simulator import Simulator
 from ...training.distributed import is_main_process, process_group
 from ...training.loop import Progress, RunFiles, train
 from ...training.sampler import FrameSampler
+from ...training.scene_check import saturation_warning
 from ...training.validation import Validation
 from ..companions import crops_roam
 from ..experiment import Experiment, psf_source
@@ -75,12 +76,14 @@ def train_model(
     resume: bool = False,
     store_mask: bool = True,
     on_progress: Watcher = lambda progress, localizer, sampler: None,
+    on_message: Callable[[str], None] = lambda text: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Validation | None:
     """Train the experiment's network and write the model file; None where the run was stopped before its end.
 
     store_mask: keep the phase of a mask file in the model (else only its SHA-256); planes always.
-    on_progress: called after each step with the network and the frames it learns from.
+    on_progress: called after each step with the network and the frames it learns from;  on_message: told at
+    the start what is doubtful about the simulated frames.
     """
     run = Run(out)
     if not out.parent.is_dir():
@@ -92,6 +95,8 @@ def train_model(
     with process_group(torch.device(device)) as place:
         localizer = build_localizer(experiment).to(place)
         sampler = build_sampler(experiment, source=source).to(place)
+        if is_main_process() and (warning := saturation_warning(sampler, place)) is not None:
+            on_message(warning)
 
         def tell(progress: Progress) -> None:
             if progress.validation is not None:
@@ -163,6 +168,6 @@ def model_card(
         "torch": str(torch.__version__),
         "hardware": f"{processor}, {os.cpu_count()} cores",
         "last_log_line": last,
-        "validation": validation.score.to_mapping(),
+        "validation": validation.to_mapping(),
         "threshold": validation.threshold,
     }

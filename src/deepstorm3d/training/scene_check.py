@@ -1,0 +1,63 @@
+"""What scenes cannot teach: no emitter to find, and pixels that are full. Looked at before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ..errors import InputError
+from ..simulation.field import Field
+from ..simulation.priors import Scene
+from .sampler import FrameSampler
+
+__all__ = ["refuse_without_labels", "saturation_warning"]
+
+# Crops of each scene that are looked at.
+_EMITTERS_OF, _IMAGES_OF = 256, 16
+# Of simulated crops, with a full pixel, above which it is told.
+_SATURATED_SHARE = 0.01
+
+
+def refuse_without_labels(scenes: Sequence[Scene], field: Field) -> None:
+    """Raise InputError where no scene gives an emitter that a network should find; field: of a crop.
+
+    A scene without any is no mistake beside others: it shows what frames without molecules look like.
+    """
+    generator = torch.Generator().manual_seed(0)
+    reasons = []
+    for number, scene in enumerate(scenes, 1):
+        emitters = scene.emitters.draw(_EMITTERS_OF, field, generator)
+        if bool(scene.emitters.labelled(emitters).any()):
+            return
+        name = "" if len(scenes) == 1 else f"scene {number}: "
+        if len(emitters):
+            reasons.append(
+                f"{name}the brightest of {len(emitters):,} emitters drawn has "
+                f"{float(emitters.photons.max()):,.0f} photons, and those below min_photons = "
+                f"{scene.emitters.min_photons:,.0f} are not labelled: lower emitters.min_photons or raise "
+                "emitters.photons"
+            )
+        else:
+            reasons.append(
+                f"{name}{_EMITTERS_OF} crops of {field.width} × {field.height} px hold no emitter "
+                f"({scene.emitters.count}): raise emitters.count"
+            )
+    raise InputError("there is nothing for a network to find in these scenes: " + "; ".join(reasons))
+
+
+@torch.no_grad()
+def saturation_warning(sampler: FrameSampler, device: torch.device) -> str | None:
+    """What to tell where simulated crops have pixels at the camera's saturation; device: of the sampler."""
+    generator = torch.Generator(device).manual_seed(0)
+    limit = sampler.simulator.camera.saturation
+    counts = torch.cat([sampler.expose(scene, _IMAGES_OF, generator).counts for scene in sampler.scenes])
+    full = counts >= limit
+    share = float(full.flatten(1).any(1).double().mean())
+    if share <= _SATURATED_SHARE:
+        return None
+    return (
+        f"{share:.0%} of the simulated frames have saturated pixels ({float(full.double().mean()):.2%} of all "
+        f"pixels are at {limit:g} counts): the network learns from cut off images; lower emitters.photons, "
+        "background or camera.gain, or correct camera.saturation"
+    )
