@@ -52,7 +52,7 @@ def strehl(phase: Tensor, other: Tensor, microscope: Microscope) -> float:
     field = torch.polar(inside.double(), phase - other)
     defocus = defocus_phase(microscope, phase.shape[1], "objective")
     best = 0.0
-    for travel in torch.linspace(-2, 2, 161).tolist():
+    for travel in torch.linspace(-2, 2, 81).tolist():
         turned = field * torch.polar(inside.double(), travel * defocus)
         # The Fourier transform is the mean over the aperture for every tilt.
         best = max(best, float(torch.fft.fft2(turned, s=(512, 512)).abs().max()))
