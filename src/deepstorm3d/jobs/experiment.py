@@ -74,10 +74,10 @@ class Experiment(Spec):
                 f"z_um of a scene begins at {self.z_um[0]:g} µm, but supercritical light is for molecules "
                 "above the coverslip, z from 0; shift z_um, or set psf.vectorial.supercritical to false"
             )
-        if self.psf.model == "measured" and (self.psf.aberrations or self.psf.field.rises):
+        if self.psf.model == "measured" and (self.psf.aberrations or self.psf.field.changes):
             raise ValueError(
-                "psf.aberrations and psf.field.rises: a measured PSF holds its aberrations already, the same "
-                "everywhere; leave them empty"
+                "psf.aberrations and psf.field: a measured PSF holds its aberrations already, the same "
+                "everywhere; leave aberrations and rises empty, and mask_offset 0"
             )
         if self.psf.model == "measured" and self.blur_px[0] < self.psf.blur_px:
             raise ValueError(

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from ..errors import InputError
 from .blur import gaussian_blur_valid, gaussian_radius
 from .field import FieldSpec
+from .mask_shift import footprint_um
 from .masks import PhaseMask
 from .microscope import Microscope
 from .psf import Patches, device_of, patch_corner
@@ -87,7 +88,8 @@ class ExactPSF(nn.Module):
         self.register_buffer("_decay", pupil.decay if bool(ring.any()) else None, persistent=False)
         self.register_buffer("_ring_decay", pupil.decay[ring], persistent=False)
         self.register_buffer("_ring_light", light[ring] / light.sum(), persistent=False)
-        rises = {} if across is None else across.rises
+        self.across = FieldSpec() if across is None else across
+        rises = self.across.rises
         radius = microscope.aperture * microscope.pupil_diameter / 2
         self.register_buffer("_modes", zernike_basis(list(rises), pupil.axis, radius), persistent=False)
         table = torch.tensor(list(rises.values()), dtype=torch.float64).reshape(-1, 2)
@@ -116,7 +118,8 @@ class ExactPSF(nn.Module):
 
         focus_um: (N,) nominal focal plane of each image, as in a stack for which the objective moves;
         None: the microscope's.  place: (N, 2) across and down the field, from its middle, −½ to ½, where
-        aberrations change across it (positions do not tell, they may count from anywhere); None: the middle.
+        aberrations change across it or the mask stands off the pupil plane (positions do not tell, they may
+        count from anywhere); None: the middle.
         """
         patches, _ = self._in_chunks(xyz, blur_px, focus_um, place, with_derivatives=False)
         return patches
@@ -156,7 +159,7 @@ class ExactPSF(nn.Module):
     ) -> tuple[Patches, Tensor]:
         blur = torch.full_like(xyz[:, 0], self.blur_px) if blur_px is None else blur_px
         corner, offset = patch_corner(xyz, self.pixel_um, self.patch_px)
-        pupil = self._in_focus_field(xyz.dtype)
+        pupil, which = self._fields_at(place, xyz)
         margin = gaussian_radius(float(blur.detach().max()) if len(blur) else 0.0)
         intensity = partial(self._intensity, margin=margin, with_derivatives=with_derivatives)
         if pupil.requires_grad and torch.is_grad_enabled():
@@ -167,7 +170,7 @@ class ExactPSF(nn.Module):
         waves = None if place is None or not len(self._rises) else place.to(xyz) @ self._rises.to(xyz).mT
         images = [
             intensity(
-                pupil,
+                pupil if which is None else pupil[which[rows]],
                 offset[rows],
                 xyz[rows, 2],
                 None if travel is None else travel[rows],
@@ -182,9 +185,20 @@ class ExactPSF(nn.Module):
         values = stack[:, 0]
         return Patches(values, corner, values.sum((-2, -1))), stack[:, 1:]
 
-    def _in_focus_field(self, dtype: torch.dtype) -> Tensor:
-        """Fields of a molecule on the axis at z = 0, together of unit light: (K, C, K) complex."""
-        phase = fit_to_pupil(self.mask(), self.microscope, oversampling=self.oversampling, radius=self._radius)
+    def _fields_at(self, place: Tensor | None, xyz: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Fields of the middle (K, C, K), or of P different places (P, K, C, K) and which is each image's
+        (N,)."""
+        if place is None or self.across.mask_offset == 0 or not len(xyz):
+            return self._in_focus_field(xyz.dtype), None
+        places, which = torch.unique(place.detach().double(), dim=0, return_inverse=True)
+        shifts = footprint_um(self.across, self.microscope, places).tolist()
+        return torch.stack([self._in_focus_field(xyz.dtype, (x, y)) for x, y in shifts]), which
+
+    def _in_focus_field(self, dtype: torch.dtype, shift_um: tuple[float, float] = (0.0, 0.0)) -> Tensor:
+        """Fields of a molecule at z = 0, together of unit light, that cross the mask off its middle: (K, C,
+        K)."""
+        mask = self.mask.crossed_at(shift_um, self.microscope)
+        phase = fit_to_pupil(mask, self.microscope, oversampling=self.oversampling, radius=self._radius)
         angle = (phase.double() - self._kz_immersion.double() * self.microscope.focus)[:, None]
         values = self._fields.double()
         if values.dim() == 4:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..spec import Spec, quantity
 from .designs import double_helix_phase, random_phase, tetrapod_coefficients, vortex_phase
+from .mask_shift import moved_phase
 from .microscope import Microscope
 from .pupil import mask_coordinates
 from .zernike import zernike_basis
@@ -21,6 +22,7 @@ __all__ = [
     "DoubleHelixMask",
     "FileMask",
     "MaskSpec",
+    "MovedMask",
     "PhaseMask",
     "PixelMask",
     "RandomMask",
@@ -46,6 +48,10 @@ class PhaseMask(nn.Module):
 
     def forward(self) -> Tensor:
         raise NotImplementedError
+
+    def crossed_at(self, shift_um: tuple[float, float], microscope: Microscope) -> Tensor:
+        """The phase for light that crosses the mask so many µm right and down of its middle: (h, w) rad."""
+        return moved_phase(self(), microscope, shift_um)
 
 
 class PixelMask(PhaseMask):
@@ -109,8 +115,35 @@ class ZernikePhase(PhaseMask):
         return self._pixels
 
     def forward(self) -> Tensor:
-        phase = torch.einsum("k,khw->hw", self.coefficients, self.basis)
-        return phase if self.base is None else phase + self.base()
+        return self._polynomials() if self.base is None else self._polynomials() + self.base()
+
+    def crossed_at(self, shift_um: tuple[float, float], microscope: Microscope) -> Tensor:
+        """As of any mask; aberrations on another mask are the pupil's and stay where they are."""
+        if self.base is None:
+            return super().crossed_at(shift_um, microscope)
+        return self._polynomials() + self.base.crossed_at(shift_um, microscope)
+
+    def _polynomials(self) -> Tensor:
+        return torch.einsum("k,khw->hw", self.coefficients, self.basis)
+
+
+class MovedMask(PhaseMask):
+    """A mask that light crosses off its middle: one place of a field, where the mask stands off the pupil
+    plane.
+
+    base: the mask;  shift_um: of the light on it, right and down;  microscope: gives pixels and aperture.
+    """
+
+    def __init__(self, base: PhaseMask, shift_um: tuple[float, float], microscope: Microscope) -> None:
+        super().__init__()
+        self.base, self._shift_um, self._microscope = base, shift_um, microscope
+
+    @property
+    def pixels(self) -> int:
+        return self.base.pixels
+
+    def forward(self) -> Tensor:
+        return self.base.crossed_at(self._shift_um, self._microscope)
 
 
 class ZeroMask(Spec):

@@ -12,7 +12,8 @@ from ..psf_volume import PSFVolume
 from ..spec import Spec, quantity
 from .exact import ExactPSF
 from .field import FieldGrid, FieldSpec
-from .masks import PhaseMask, ZernikePhase
+from .mask_shift import change_of_phase, footprint_um
+from .masks import MovedMask, PhaseMask, ZernikePhase
 from .microscope import Microscope
 from .psf import PSF, device_of
 from .scalar import ScalarPSF
@@ -131,13 +132,35 @@ def tabulate(
     """
     if isinstance(source, PSFVolume):
         return spline_psf(source, spec.blur_px, blur_range=blur_px, patch_px=spec.patch_px)
-    grid = FieldGrid(spec.field, microscope.pixel_um)
+    grid = FieldGrid(spec.field, microscope.pixel_um, _moved_rad(spec.field, microscope, source))
     side = spec.patch_px + 2 * TabulatedPSF.margin_px
-    exact = [build_psf(spec.at(*place), microscope, source, patch_px=side) for place in grid.places]
+    exact = [
+        build_psf(spec.at(*place), microscope, _mask_at(place, spec.field, microscope, source), patch_px=side)
+        for place in grid.places
+    ]
     with torch.no_grad():
         oversampling = 2 if finer or blur_px[0] < 0.9 else 1
         field = grid if len(exact) > 1 else None
         return TabulatedPSF(exact, z_um, blur_range=blur_px, oversampling=oversampling, field=field)
+
+
+def _mask_at(
+    place: tuple[float, float], field: FieldSpec, microscope: Microscope, mask: PhaseMask
+) -> PhaseMask:
+    """The mask as light from a place of the field meets it."""
+    if field.mask_offset == 0:
+        return mask
+    x, y = footprint_um(field, microscope, torch.tensor([place], dtype=torch.float64))[0].tolist()
+    return MovedMask(mask, (x, y), microscope)
+
+
+def _moved_rad(field: FieldSpec, microscope: Microscope, mask: PhaseMask) -> tuple[float, float]:
+    """How much the phase of a mask off the pupil plane changes from edge to edge, across and down, rad rms."""
+    if field.mask_offset == 0:
+        return 0.0, 0.0
+    ends = footprint_um(field, microscope, torch.tensor([[1.0, 1.0]], dtype=torch.float64))[0].abs().tolist()
+    slopes = change_of_phase(mask().detach(), microscope)
+    return ends[0] * slopes[0], ends[1] * slopes[1]
 
 
 def depths_of(source: PSFSource) -> tuple[float, float]:
