@@ -13,6 +13,7 @@ __all__ = [
     "about_field",
     "about_fit",
     "about_images",
+    "about_mask_offset",
     "about_phase",
     "about_positions",
     "about_slices",
@@ -178,6 +179,17 @@ def about_drift(drift_um: float) -> list[str]:
     if drift_um < _DRIFT_UM:
         return []
     return [f"the beads drifted by {1000 * drift_um:.0f} nm during the stack; it is fitted, but wait longer"]
+
+
+def about_mask_offset(mm: float, sigma_mm: float, change_rad: float) -> list[str]:
+    """The mask moves over the pupil from place to place.  change_rad: by that, rms over the field."""
+    where = "behind" if mm > 0 else "before"
+    return [
+        f"the mask seems to stand {abs(mm):.2f} ± {sigma_mm:.2f} mm {where} the pupil plane, which changes the "
+        f"phase by {change_rad:.2f} rad rms over the field: the experiment found holds it "
+        "(psf.field.mask_offset); better move the mask, coma and trefoil that rise over the field look alike "
+        "to first order"
+    ]
 
 
 def about_field(differ_rad: float, left_rad: float, wavelength: float) -> list[str]:

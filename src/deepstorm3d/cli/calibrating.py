@@ -234,7 +234,7 @@ def _print(retrieval: Retrieval) -> None:
     if retrieval.field is not None:
         _print_field(retrieval.field)
         across = retrieval.experiment.psf.field
-        if across.changes:
+        if across.rises:
             result(
                 f"psf.field of the experiment: {len(across.rises)} polynomials that rise, "
                 f"{retrieval.field.planes_rad:.3f} rad rms over the field; they leave "

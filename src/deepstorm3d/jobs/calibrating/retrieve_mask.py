@@ -14,6 +14,7 @@ from torch import Tensor
 from ...calibration import verdict
 from ...calibration.field import FieldAberrations, field_aberrations
 from ...calibration.gauge import split_defocus
+from ...calibration.mask_offset import MaskOffset, fit_mask_offset
 from ...calibration.retrieve import Retrieved, Retriever
 from ...calibration.travel import travel_for_depths
 from ...errors import InputError
@@ -100,20 +101,39 @@ def retrieve_mask(
     stacks, found = found_from(design, beads_of(design))
     if found.tried:
         stacks, found = _better(stacks, found, beads_of, found_from)
-    field = _field(experiment, found, stacks)
-    if field is not None and (across := field.as_spec()).changes:
+    stacks = stacks.placed(FieldSpec(size_px=stacks.size_px))
+    offset = _offset(experiment, found, stacks)
+    moved = FieldSpec(size_px=stacks.size_px) if offset is None else offset.as_spec()
+    field = _field(experiment, found, stacks, moved)
+    across = moved if field is None else moved.with_(rises=field.as_spec().rises)
+    if across.changes:
         # Once more, each bead with the aberrations of its place: the first phase was a mean over the field.
-        stacks = stacks.placed(across)
         again = retriever(PixelMask(found.phase), across)(stacks.images, on_progress)
         found = replace(again, first=found.first, tried=found.tried)
-        field = _field(experiment, found, stacks)
-    return _judged(experiment, design, stacks, found, field, settings, defocus, time.monotonic() - began)
+        field = _field(experiment, found, stacks, moved)
+    return _judged(
+        experiment, design, stacks, found, (field, offset), settings, defocus, time.monotonic() - began
+    )
 
 
-def _field(experiment: Experiment, found: Retrieved, stacks: BeadStacks) -> FieldAberrations | None:
-    """How the phase differs from bead to bead."""
-    return field_aberrations(
+def _offset(experiment: Experiment, found: Retrieved, stacks: BeadStacks) -> MaskOffset | None:
+    """How far the mask stands off the pupil plane."""
+    return fit_mask_offset(
         experiment.psf.unaberrated.with_(transmission=found.transmission),
+        experiment.microscope,
+        found.phase,
+        stacks.images.select(~found.bad),
+        found.state.select(~found.bad),
+        stacks.size_px,
+    )
+
+
+def _field(
+    experiment: Experiment, found: Retrieved, stacks: BeadStacks, moved: FieldSpec
+) -> FieldAberrations | None:
+    """How the phase differs from bead to bead, besides what the mask's place (moved) does."""
+    return field_aberrations(
+        experiment.psf.unaberrated.with_(transmission=found.transmission, field=moved),
         experiment.microscope,
         found.phase,
         stacks.images.select(~found.bad),
@@ -152,12 +172,12 @@ def _judged(
     design: PhaseMask,
     stacks: BeadStacks,
     found: Retrieved,
-    field: FieldAberrations | None,
+    over_field: tuple[FieldAberrations | None, MaskOffset | None],
     settings: BeadSettings,
     defocus: DefocusGoes,
     seconds: float,
 ) -> Retrieval:
-    microscope = experiment.microscope
+    microscope, (field, offset) = experiment.microscope, over_field
     drawn = design().detach().double()
     without, focus_um = split_defocus(found.phase, drawn, microscope)
     phase = without if defocus == "focus" else found.phase
@@ -173,9 +193,12 @@ def _judged(
         "point_blur_px": changed.psf.blur_px,
         "positions_for_all_depths_um": list(needed),
         "field": None if field is None else field_figures(field),
+        "mask_offset_mm": None if offset is None else [round(offset.mm, 3), round(offset.sigma_mm, 3)],
         "slices": slice_figures(fitted),
     }
     warnings = [*stacks.warnings, *_warnings(experiment, fitted, figures, needed)]
+    if offset is not None and found.field.mask_offset:
+        warnings += verdict.about_mask_offset(offset.mm, offset.sigma_mm, offset.change_rad)
     if field is not None:
         warnings += verdict.about_field(field.scatter_rad, field.left_rad, microscope.wavelength)
     return Retrieval(phase, phase - drawn, changed, fitted, field, figures, tuple(warnings))
