@@ -27,7 +27,7 @@ _SAMPLE_PIXELS = 2**18
 # Variance over what the camera predicts that is still the camera's, and over how many σ a difference counts.
 _GAIN_LOW, _GAIN_HIGH, _SURE = 0.7, 1.4, 5.0
 # Where all is about equally bright the line has no slope: the noise at that level, over the predicted.
-_NOISE_LOW, _NOISE_HIGH, _NO_NOISE = 0.4, 2.5, 0.01
+_NOISE_LOW, _NOISE_HIGH, _NO_NOISE = 0.6, 1.6, 0.01
 # A baseline is off where that is so large a share of the dark parts' light, and so many photons.
 _BASELINE_SHARE, _BASELINE_PHOTONS = 0.3, 3.0
 # Pixels further below the baseline than noise reaches: a dead column is fewer than this share.
