@@ -12,28 +12,11 @@ from bead_stacks import FIRST_UM, STEP_UM, draw_beads, small_experiment, true_ma
 from deepstorm3d.cli import app
 from deepstorm3d.jobs.experiment import Experiment, read_experiment, write_experiment
 from deepstorm3d.optics.field import FieldSpec
-from deepstorm3d.optics.mask_shift import footprint_um
-from deepstorm3d.optics.masks import PixelMask, ZernikeMask, ZernikePhase, build_mask
+from deepstorm3d.optics.masks import PixelMask, ZernikePhase
 
 # Column and row of each bead, in frames of 84 × 84 px.
 PLACES = ((18.2, 17.7), (64.4, 20.1), (20.8, 63.3), (65.1, 64.6))
 FIELD = FieldSpec(size_px=(84, 84), rises={5: (0.5, -0.2), 8: (0.0, 0.5)})
-
-
-# Astigmatism of both orders: a mask that shows where it stands.
-ZERNIKE = ZernikeMask(coefficients={6: 1.2, 12: -0.7})
-
-
-def moved_stack(experiment: Experiment, mm: float) -> torch.Tensor:
-    """Photons (S, 84, 84) of beads through a mask that stands off the pupil plane."""
-    field = FieldSpec(size_px=(84, 84), mask_offset=mm)
-    mask, stack = build_mask(ZERNIKE, experiment.microscope), torch.zeros(())
-    for number, place in enumerate(PLACES):
-        at = field.places(torch.tensor([place], dtype=torch.float64))
-        x, y = footprint_um(field, experiment.microscope, at)[0].tolist()
-        there = PixelMask(mask.crossed_at((x, y), experiment.microscope).detach())
-        stack = stack + draw_beads(experiment, (place,), 2, mask=there, background=0.0 if number else 10.0)
-    return stack
 
 
 def stack_of(field: FieldSpec) -> torch.Tensor:
@@ -48,9 +31,9 @@ def stack_of(field: FieldSpec) -> torch.Tensor:
     return stack
 
 
-def retrieved(folder: Path, experiment: Experiment, stack: torch.Tensor) -> tuple[Experiment, str]:
-    write_experiment(experiment, folder / "experiment.yaml")
-    beads = write_stack(folder / "beads.tif", stack)
+def retrieved(folder: Path, field: FieldSpec) -> tuple[Experiment, str]:
+    write_experiment(small_experiment(), folder / "experiment.yaml")
+    beads = write_stack(folder / "beads.tif", stack_of(field))
     told = ["--step-um", STEP_UM, "--first-um", FIRST_UM, "--bead-nm", 200, "--out", folder / "mask.npy"]
     also = ["--experiment-out", folder / "found.yaml", "--field", folder / "field.png"]
     words = ["retrieve-mask", beads, folder / "experiment.yaml", *told, *also]
@@ -61,7 +44,7 @@ def retrieved(folder: Path, experiment: Experiment, stack: torch.Tensor) -> tupl
 
 
 def test_planes_are_found_and_told(tmp_path: Path) -> None:
-    experiment, said = retrieved(tmp_path, small_experiment(), stack_of(FIELD))
+    experiment, said = retrieved(tmp_path, FIELD)
     found = experiment.psf.field
     assert found.size_px == (84, 84)
     assert set(found.rises) == set(FIELD.rises)
@@ -74,16 +57,6 @@ def test_planes_are_found_and_told(tmp_path: Path) -> None:
 
 
 def test_none_are_written_where_beads_differ_by_noise(tmp_path: Path) -> None:
-    experiment, said = retrieved(tmp_path, small_experiment(), stack_of(FieldSpec()))
+    experiment, said = retrieved(tmp_path, FieldSpec())
     assert experiment.psf.field.rises == {}
     assert "psf.field" not in said and "differ across the field" not in said
-
-
-@pytest.mark.parametrize("mm", [45.0, -45.0])
-def test_a_mask_off_the_pupil_plane_is_found_and_told(tmp_path: Path, mm: float) -> None:
-    experiment = small_experiment().with_(mask=ZERNIKE)
-    found, said = retrieved(tmp_path, experiment, moved_stack(experiment, mm))
-    assert found.psf.field.mask_offset == pytest.approx(mm, rel=0.1)
-    # What the offset explains is not told a second time as aberrations.
-    assert found.psf.field.rises == {}
-    assert f"mm {'behind' if mm > 0 else 'before'} the pupil plane" in said
