@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..errors import InputError
+
 __all__ = ["Averaged", "average_beads"]
 
 _ROUNDS = 6
@@ -21,6 +23,8 @@ _LONGEST = 1.0
 # A bead of whose signal more than this share is not the mean's is left out, unless most are as unlike: in a
 # round the worst tenth, where it stands out from the median by this factor (such a bead spoils the mean).
 _UNLIKE, _STANDS_OUT = 0.15, 1.2
+# Of all that differs from its background, the share that a bead's light is at least.
+_LEAST_LIGHT = 0.02
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Averaged:
 
     values: (S, h, h) fraction of a bead's light, the bead on the middle pixel; 1 in the slice that holds most;
     shift_px: (B, 2) columns and rows by which each bead lay off the middle;  misfit: (B,) root mean square of
-    its images less the mean's beyond shot noise, over that of the mean's;  used: (B,) bool.
+    its images less the mean's beyond noise, over that of both, 0 to 1;  used: (B,) bool.
     """
 
     values: Tensor
@@ -38,11 +42,14 @@ class Averaged:
     used: Tensor
 
 
-def average_beads(stacks: Tensor, weight: Tensor | None = None) -> Averaged:
+def average_beads(
+    stacks: Tensor, weight: Tensor | None = None, *, excess: float = 1.0, read_variance: float = 0.0
+) -> Averaged:
     """Register the stacks of beads in x and y, and average those that agree.
 
     stacks: (B, S, h, h) photons, h odd, every bead within a few pixels of the middle;  weight: the same shape,
-    0 leaves a pixel (full, say) out.
+    0 leaves a pixel (full, say) out;  excess, read_variance: the variance of a pixel is excess·mean + read
+    variance, photons².  Raises InputError where no bead has light over the edge of its images.
     The middle is where the mean image over all slices has its centroid: nothing else tells where in a lopsided
     PSF the molecule sits, and all positions move together with it.
     """
@@ -52,9 +59,9 @@ def average_beads(stacks: Tensor, weight: Tensor | None = None) -> Averaged:
     others = (light * free).sum(0) / free.sum(0).clamp(min=1)
     light = torch.where(free, light, others)
     photons = light.sum((1, 2, 3)).clamp(min=1e-9)
-    noise = (stacks.clamp(min=0) * free).sum((1, 2, 3)) / photons.square()
+    noise = ((excess * stacks.clamp(min=0) + read_variance) * free).sum((1, 2, 3)) / photons.square()
     unit = light / photons[:, None, None, None]
-    used = torch.ones(len(stacks), dtype=torch.bool)
+    bright = used = _with_light(light, photons)
     shift = _centroid(unit.sum(1))
     mean = _mean(unit, photons, shift, used)
     misfit = noise
@@ -64,7 +71,7 @@ def average_beads(stacks: Tensor, weight: Tensor | None = None) -> Averaged:
         shift = shift + _centroid(_mean(unit, photons, shift, used).sum(0)[None])
         mean = _mean(unit, photons, shift, used)
         unit, misfit = _compared(unit, free, mean, shift, noise)
-        used = _without_the_worst(used, misfit)
+        used = _without_the_worst(used, misfit) & bright
     mean = _mean(unit, photons, shift, used)
     return Averaged((mean / mean.sum((1, 2)).max()).float(), shift.float(), misfit.float(), used)
 
@@ -74,6 +81,17 @@ def _without_the_worst(used: Tensor, misfit: Tensor) -> Tensor:
     limit = max(_UNLIKE, _STANDS_OUT * float(misfit[used].median()))
     most = misfit[used].sort(descending=True).values[: math.ceil(int(used.sum()) / 10)][-1]
     return (used & ((misfit < most) | (misfit <= limit))) | (misfit <= _UNLIKE)
+
+
+def _with_light(light: Tensor, photons: Tensor) -> Tensor:
+    """Beads that have light over their background, (B,) bool: of the others no share can be told."""
+    bright = photons > _LEAST_LIGHT * light.abs().sum((1, 2, 3))
+    if not bool(bright.any()):
+        raise InputError(
+            "no bead has light over the background at the edge of its images: give larger images (--side-px), "
+            "or check the camera's baseline"
+        )
+    return bright
 
 
 def _without_background(stacks: Tensor) -> Tensor:
@@ -130,8 +148,9 @@ def _compared(unit: Tensor, free: Tensor, mean: Tensor, shift: Tensor, noise: Te
     for stack, there, at, variance in zip(unit, free, shift, noise, strict=True):
         model, _, _ = _moved(mean, at)
         power = model[there].square().sum()
-        model = model * ((stack * model)[there].sum() / power)
+        model = model * ((stack * model)[there].sum() / power.clamp(min=1e-300))
         rest = (stack - model)[there].square().sum() - variance
         filled.append(torch.where(there, stack, model))
-        unlike.append((rest.clamp(min=0) / power).sqrt())
+        rest = rest.clamp(min=0)
+        unlike.append((rest / (rest + power).clamp(min=1e-300)).sqrt())
     return torch.stack(filled), torch.stack(unlike)

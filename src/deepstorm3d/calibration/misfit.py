@@ -10,7 +10,7 @@ from torch import Tensor
 from .bead_model import FocusedPSF, bead_patches, expected
 from .images import BeadImages, BeadState
 
-__all__ = ["Misfit", "misfit", "outliers"]
+__all__ = ["Misfit", "misfit", "of_all_power", "outliers"]
 
 # An image is left out where its unexplained share exceeds the others' so many times, and this much; and so
 # many σ of what noise alone would give.
@@ -26,20 +26,22 @@ class Misfit:
     """How well each of N images is explained.
 
     deviance_each: (N,) deviance over its expectation, less what the fit of each image takes off, 1 where only
-    noise is left;  correlation: (N,) of image
-    and model;  share_each: (N,) of the signal's power that the model does not explain, beyond the noise;
-    share_sigma: (N,) its σ from noise alone;  models: (N, h, w) photons.
+    noise is left;  correlation: (N,) of image and model;  left_each: (N,) rms of the image less the model over
+    that of the image less its background, noise included;  share_each: (N,) power that the model does not
+    explain, beyond the noise, over the power of its signal;  share_sigma: (N,) its σ from noise alone;
+    models: (N, h, w) photons.
     """
 
     deviance_each: Tensor
     correlation: Tensor
+    left_each: Tensor
     share_each: Tensor
     share_sigma: Tensor
     models: Tensor
 
     @property
     def share(self) -> float:
-        """Mean of the unexplained shares."""
+        """Mean of what is unexplained, over the model's own power: above 1 where it explains little."""
         return float(self.share_each.mean())
 
     @property
@@ -58,9 +60,7 @@ def misfit(psf: FocusedPSF, images: BeadImages, state: BeadState, chunk: int = 6
     return Misfit(*columns)
 
 
-def _misfit(
-    psf: FocusedPSF, images: BeadImages, state: BeadState
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _misfit(psf: FocusedPSF, images: BeadImages, state: BeadState) -> tuple[Tensor, ...]:
     patches = bead_patches(psf, images, state)
     model = expected(patches, state)
     light = images.likelihood
@@ -72,7 +72,10 @@ def _misfit(
     signal = ((patches * state.photons[:, None, None]).square() * information).flatten(1).sum(1).clamp(min=1e-9)
     deviance = light.deviance(model) / (light.expected_deviance(model) * free / pixels).clamp(min=1e-9)
     correlation = _correlation(light.frames, model, weight)
-    return deviance.float(), correlation, rest / signal, (2 * pixels).sqrt() / signal, model
+    residual = ((light.frames - model).square() * weight).flatten(1).sum(1)
+    explained = ((patches * state.photons[:, None, None]).square() * weight).flatten(1).sum(1)
+    left = (residual / (residual + explained).clamp(min=1e-20)).sqrt()
+    return deviance.float(), correlation, left, rest / signal, (2 * pixels).sqrt() / signal, model
 
 
 def _correlation(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
@@ -85,6 +88,14 @@ def _correlation(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
     a, b = centred(one), centred(other)
     power = (a.square().sum((1, 2)) * b.square().sum((1, 2))).clamp(min=1e-20)
     return (a * b).sum((1, 2)) / power.sqrt()
+
+
+def of_all_power(share: float) -> float:
+    """What share of an image's power is unexplained, 0 to 1, where it is so much over the power of the model.
+
+    Noise alone makes shares of either sign: what is below 0 is none.
+    """
+    return max(share, 0.0) / (1.0 + max(share, 0.0))
 
 
 def outliers(result: Misfit, images: BeadImages) -> Tensor:

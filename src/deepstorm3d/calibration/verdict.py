@@ -5,9 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 from .images import Moves
+from .own_noise import NoiseKind
 from .start import FirstLook
 
 __all__ = [
+    "about_bleaching",
     "about_depths",
     "about_drift",
     "about_field",
@@ -23,6 +25,8 @@ __all__ = [
 
 # Unexplained share of the signal's power, and deviance over its expectation, that are not noise.
 _SHARE, _DEVIANCE = 0.02, 1.15
+# Deviance below that of noise, and share of its light that a bead loses, from which they are told.
+_TOO_SMOOTH, _BLEACHED = 0.8, 0.4
 # Correlation by which the stack run backwards has to be better to be believed.
 _BACKWARDS = 0.05
 _GROW = "positions grow as the objective moves towards the sample (or as the bead goes deeper)"
@@ -102,15 +106,42 @@ def about_images(bad: int, images: int, beads_out: list[str]) -> list[str]:
     return told
 
 
-def about_fit(deviance: float, share: float) -> list[str]:
-    """Is what is left noise?"""
-    if deviance < _DEVIANCE and share < _SHARE:
+def about_fit(deviance: float, share: float, left: float, noise: NoiseKind) -> list[str]:
+    """Is what is left noise?
+
+    share: of the signal's power that is unexplained, 0 to 1;  left: rms of what is left, over the signal's;
+    noise: whose noise the images have: a deviance means something where it is the camera's.
+    """
+    if noise == "camera" and deviance < _TOO_SMOOTH:
+        return [
+            f"the deviance is {deviance:.3g} of what noise gives: these images have less noise than the camera "
+            f"of the experiment would give them. camera.gain is too large (by {1 / max(deviance, 1e-3):.2g} "
+            "times, if it is the gain alone), camera.baseline too small, or the images were averaged or "
+            "filtered"
+        ]
+    if share < _SHARE and (noise != "camera" or deviance < _DEVIANCE):
+        return []
+    measure = (
+        f"deviance {deviance:.2f} of what noise gives"
+        if noise == "camera"
+        else f"{100 * left:.0f} % rms are left"
+    )
+    return [
+        f"the model leaves {100 * share:.1f} % of the signal unexplained ({measure}): wrong positions or step, "
+        "refractive index, NA, magnification or pixel size, focal length, mask pitch or camera gain, light "
+        "spread unevenly over the pupil (--amplitude), polarization at a high NA (--set psf.model=vectorial), "
+        "or an uneven background"
+    ]
+
+
+def about_bleaching(falls_by: float) -> list[str]:
+    """Did the beads stay as bright as they were?  falls_by: share of its light that a bead lost, 0 to 1."""
+    if falls_by < _BLEACHED:
         return []
     return [
-        f"the model leaves {100 * max(share, 0):.1f} % of the signal unexplained (deviance {deviance:.2f} of "
-        "what noise gives): wrong positions or step, refractive index, NA, focal length, mask pitch or camera "
-        "gain, light that changes within the stack, light spread unevenly over the pupil (--amplitude), "
-        "polarization at a high NA (--set psf.model=vectorial), or an uneven background"
+        f"the light of the beads fell by {100 * falls_by:.0f} % from the first slice to the last: they bleach. "
+        "Each slice is fitted with its own light, so the phase does not suffer, but the last slices say less: "
+        "expose shorter or use dimmer light"
     ]
 
 

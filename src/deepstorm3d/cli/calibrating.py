@@ -196,9 +196,10 @@ def measure_psf(
     volume, used = measured.volume, measured.averaged.used
     (planes, side, _), (low, high) = volume.values.shape, volume.range_um
     unlike = 100 * float(measured.averaged.misfit[used].median())
+    alike = f"; beyond noise they differ by {unlike:.1f} % of the signal" if int(used.sum()) > 1 else ""
     result(
         f"{out}: {int(used.sum())} of {len(used)} beads, {planes} planes of {side} × {side} px for depths of "
-        f"{low:.2f} to {high:.2f} µm; beyond noise they differ by {unlike:.1f} % of the signal"
+        f"{low:.2f} to {high:.2f} µm{alike}"
     )
     for sentence in measured.notes:
         say(sentence)
@@ -209,23 +210,26 @@ def measure_psf(
 
 
 def _print(retrieval: Retrieval) -> None:
+    from ..jobs.calibrating.retrieval_figures import agreement
+
     f = retrieval.figures
-    result(
-        f"{f['beads']} beads, {f['images_used']} of {f['images']} images: correlation {f['correlation']:.4f} "
-        f"(design alone {f['correlation_of_design']:.2f}), deviance {f['deviance_over_noise']:.3f} of what "
-        f"noise gives, {100 * f['unexplained_share']:.2f} % of the signal unexplained"
-    )
+    result(f"{f['beads']} beads, {f['images_used']} of {f['images']} images: {agreement(f)}")
     result(
         f"phase over the design: {f['phase_over_design_rad_rms']:.2f} rad rms "
         f"({f['phase_over_design_nm_rms']:.0f} nm) without defocus; defocus as a change of focus: "
         f"{f['defocus_over_design_um']:+.3f} µm"
     )
+    bound = f"scatter {f['z_scatter_over_bound']:.2f} × the bound of {f['z_bound_nm']:.1f} nm; "
     result(
-        f"each slice localized: z {f['z_bias_nm']:.1f} nm off on average, scatter "
-        f"{f['z_scatter_over_bound']:.2f} × the bound of {f['z_bound_nm']:.1f} nm; "
+        f"each slice localized: z {f['z_bias_nm']:.1f} nm off on average"
+        f"{'; ' if f['noise'] == 'none' else ', ' + bound}"
         f"blur of a bead {f['bead_blur_px']:.2f} px, "
         f"of a point {f['point_blur_px']:.2f} px; {f['seconds']:.0f} s"
     )
+    if f["light_falls_by"] > 0.1:
+        result(
+            f"the beads lost {100 * f['light_falls_by']:.0f} % of their light from the first slice to the last"
+        )
     if f["steps_uneven_um_rms"] > 0:
         result(
             f"steps {f['steps_over_said']:.4f} times as long as said; slices "

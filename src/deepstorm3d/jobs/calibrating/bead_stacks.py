@@ -14,6 +14,7 @@ from torch import Tensor
 from ...calibration.beads import find_spots, judge_spots, side_that_fits
 from ...calibration.images import BeadImages, Moves
 from ...calibration.order import distance_of_slices, jumps, order_ratio
+from ...calibration.own_noise import NoiseKind, own_noise
 from ...camera import Camera, load_maps, variance_terms
 from ...chip import check_size
 from ...errors import InputError
@@ -52,13 +53,14 @@ class BeadStacks:
     """All beads of all stacks.
 
     images: of the beads;  places: of each bead;  size_px: height and width of the largest stack;
-    warnings: sentences for the user, what was left out included.
+    warnings: sentences for the user, what was left out included;  noise: whose noise the images have.
     """
 
     images: BeadImages
     places: tuple[BeadPlace, ...]
     size_px: tuple[int, int]
     warnings: tuple[str, ...]
+    noise: NoiseKind = "camera"
 
     def cut_like(self, other: BeadStacks) -> bool:
         """Whether the same beads are cut out nearly alike."""
@@ -126,7 +128,10 @@ def read_bead_stacks(
     if not parts:
         raise InputError(_no_bead(warnings, side))
     size = max(stack.height for stack in stacks), max(stack.width for stack in stacks)
-    return BeadStacks(_joined(parts), tuple(places), size, tuple(warnings))
+    images = _joined(parts)
+    noise = own_noise(images.likelihood)
+    images = replace(images, likelihood=noise.likelihood)
+    return BeadStacks(images, tuple(places), size, (*warnings, *noise.warnings()), noise.kind)
 
 
 def _no_bead(warnings: Sequence[str], side: int) -> str:

@@ -63,8 +63,8 @@ def measure_psf(
     the experiment's mask tells (`depths_that_look_alike`): the spherical aberration that grows with depth is
     not in such a stack.
     experiment_out: file for the experiment with this PSF (`measured_experiment`).
-    Raises InputError where `read_beads` does, where stacks have other slices than the first, and where the
-    output cannot be written.
+    Raises InputError where `read_beads` or `average_beads` does, where stacks have other slices than the first,
+    and where the output cannot be written.
     """
     picture = out.with_suffix(".png") if picture is None else picture
     claim_psf(out, overwrite=overwrite)
@@ -75,7 +75,9 @@ def measure_psf(
     stacks = read_beads(experiment, beads, settings, design)
     images = stacks.images
     position = _positions(images)
-    averaged = average_beads(*_by_bead(images, len(position)))
+    light = images.likelihood
+    variance = float(torch.as_tensor(light.read_variance).mean())
+    averaged = average_beads(*_by_bead(images, len(position)), excess=light.excess, read_variance=variance)
     depth = _depths(experiment, settings, position, design, images.side)
     volume = _evenly(averaged.values, depth, experiment.microscope.pixel_um)
     write_psf(out, volume, overwrite=overwrite)

@@ -9,16 +9,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...calibration.bleaching import median_fall
 from ...calibration.field import FieldAberrations
 from ...calibration.gauge import aperture_of, polynomials_of
 from ...calibration.images import BeadImages
-from ...calibration.misfit import Misfit, misfit
+from ...calibration.misfit import Misfit, misfit, of_all_power
 from ...calibration.place_fit import fit_each
 from ...calibration.retrieve import Retrieved
 from ...optics.microscope import Microscope
 from .bead_stacks import BeadStacks
 
-__all__ = ["JudgedFit", "field_figures", "fit_figures", "judge_fit", "phase_figures", "slice_figures"]
+__all__ = [
+    "JudgedFit",
+    "agreement",
+    "field_figures",
+    "fit_figures",
+    "judge_fit",
+    "phase_figures",
+    "slice_figures",
+]
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,16 @@ class JudgedFit:
         mean = torch.zeros(len(count), 2).index_add_(0, plane, away) / count[:, None]
         return float(mean.norm(dim=1).max())
 
+    def light_falls_by(self) -> float:
+        """Share of their light that the beads lose from their first slice to their last, 0 to 1: the median."""
+        images, photons = self.images, self.found.state.photons.double()
+        return median_fall([photons[self._rows(bead)] for bead in range(images.beads)])
+
+    def _rows(self, bead: int) -> Tensor:
+        """Images used of a bead, in the order in which they were taken."""
+        rows = (self.found.used & (self.images.bead == bead)).nonzero()[:, 0]
+        return rows[self.images.plane[rows].argsort()]
+
     def steps_found(self) -> tuple[float, float]:
         """How many times as long as said steps are, and how far slices lie from even ones, µm rms."""
         images = self.images
@@ -69,6 +88,18 @@ class JudgedFit:
         said, off = images.said_um()[seen].double(), self.found.state.offset_um[seen].double()
         slope, level = np.polyfit(said.numpy(), off.numpy(), 1)
         return 1.0 + float(slope), float((off - slope * said - level).square().mean().sqrt())
+
+
+def agreement(figures: dict[str, Any]) -> str:
+    """How well the images are explained, in words: by their noise where it is known, else by what is left."""
+    told = (
+        f"deviance {figures['deviance_over_noise']:.3f} of what noise gives, "
+        f"{100 * figures['unexplained_share']:.2f} % of the signal unexplained"
+    )
+    if figures["noise"] != "camera":
+        told = f"{100 * figures['left_rms']:.1f} % of the signal left (rms, noise included)"
+    alone = f"design alone {figures['correlation_of_design']:.2f}"
+    return f"correlation {figures['correlation']:.4f} ({alone}), {told}"
 
 
 def judge_fit(stacks: BeadStacks, found: Retrieved) -> JudgedFit:
@@ -90,7 +121,10 @@ def fit_figures(fit: JudgedFit) -> dict[str, Any]:
         "side_px": images.side,
         "deviance_over_noise": found.deviance,
         "correlation": fit.weighted(fit.quality.correlation),
-        "unexplained_share": fit.weighted(fit.quality.share_each),
+        "unexplained_share": of_all_power(fit.weighted(fit.quality.share_each)),
+        "left_rms": fit.weighted(fit.quality.left_each),
+        "noise": fit.stacks.noise,
+        "light_falls_by": fit.light_falls_by(),
         "correlation_of_design": found.first.correlation,
         "transmission_ln_rms": {str(noll): value for noll, value in found.transmission.items()},
         "bead_blur_px": float(found.state.blur_px),

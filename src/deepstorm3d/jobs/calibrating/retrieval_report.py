@@ -20,6 +20,7 @@ from ...io.parts import claim_name, explain_write_errors, write_text_atomically
 from ...optics.masks import FileMask
 from ...optics.zernike import NAMES
 from ..experiment import write_experiment
+from .retrieval_figures import agreement
 from .retrieve_mask import Retrieval
 
 __all__ = ["claim_outputs", "picture_of", "write_retrieval"]
@@ -68,7 +69,7 @@ def _title(result: Retrieval) -> str:
     f = result.figures
     return (
         f"{result.experiment.name}: {f['beads']} beads, {f['images_used']} of {f['images']} images; "
-        f"correlation {f['correlation']:.3f}, deviance {f['deviance_over_noise']:.3f} of what noise gives; "
+        f"{agreement(f)}; "
         f"phase {f['phase_over_design_nm_rms']:.0f} nm rms over the design"
     )
 

@@ -237,12 +237,16 @@ def _warnings(
         if bool(bad[images.bead == number].all())
     ]
     position = images.position_um + fit.found.state.offset_um[images.plane]
+    about_slices = verdict.about_slices(figures["z_bias_nm"], figures["z_scatter_over_bound"])
     ends = float(position[used].min()), float(position[used].max())
     return [
         *verdict.about_start(fit.found.first, fit.found.tried),
         *verdict.about_images(int(bad.sum()), len(images), out),
-        *verdict.about_fit(fit.found.deviance, figures["unexplained_share"]),
-        *verdict.about_slices(figures["z_bias_nm"], figures["z_scatter_over_bound"]),
+        *verdict.about_fit(
+            fit.found.deviance, figures["unexplained_share"], figures["left_rms"], fit.stacks.noise
+        ),
+        *verdict.about_bleaching(figures["light_falls_by"]),
+        *(about_slices if fit.stacks.noise != "none" else []),
         *verdict.about_steps(figures["steps_over_said"], 1000 * figures["steps_uneven_um_rms"]),
         *verdict.about_phase(figures["phase_over_design_rad_rms"], experiment.microscope.wavelength),
         *verdict.about_positions(position[used].tolist(), *needed),
