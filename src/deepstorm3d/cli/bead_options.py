@@ -11,8 +11,10 @@ __all__ = [
     "BeadNm",
     "BeadZUm",
     "Beads",
+    "ChipPx",
     "FirstUm",
     "FramesPerSlice",
+    "Places",
     "Positions",
     "SidePx",
     "Stack",
@@ -84,5 +86,22 @@ SidePx = Annotated[
         metavar="W",
         min=11,
         help="Side of the square around a bead, camera pixels, odd. (default: by the light it holds)",
+    ),
+]
+Places = Annotated[
+    Path | None,
+    typer.Option(
+        "--places",
+        metavar="FILE",
+        help="Text file with the place of each stack on the chip, where stacks are crops of one field: column "
+        "and row of its first (upper left) pixel, from 0; one stack a line, in order or after the file name.",
+    ),
+]
+ChipPx = Annotated[
+    tuple[int, int] | None,
+    typer.Option(
+        "--chip-px",
+        metavar="W H",
+        help="Width and height of the field that --places counts in, px. (default: psf.field.size_px)",
     ),
 ]

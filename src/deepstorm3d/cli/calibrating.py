@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from .bead_options import BeadNm, Beads, BeadZUm, FirstUm, FramesPerSlice, Positions, SidePx, Stack, StepUm
+from .bead_options import (
+    BeadNm,
+    Beads,
+    BeadZUm,
+    ChipPx,
+    FirstUm,
+    FramesPerSlice,
+    Places,
+    Positions,
+    SidePx,
+    Stack,
+    StepUm,
+)
 from .console import result, say, say_warning
 from .making import Config
 from .options import Assignments, MoviePixel, Overwrite, micrometres
@@ -32,6 +44,8 @@ def retrieve_mask(
     bead_z_um: BeadZUm = None,
     frames_per_slice: FramesPerSlice = 1,
     side_px: SidePx = None,
+    places: Places = None,
+    chip_px: ChipPx = None,
     pixel_nm: MoviePixel = None,
     defocus: Annotated[
         Literal["mask", "focus"],
@@ -105,6 +119,8 @@ def retrieve_mask(
         bead_z_um=bead_z_um,
         frames_per_slice=frames_per_slice,
         side_px=side_px,
+        places=places,
+        chip_px=chip_px,
         pixel_um=micrometres(pixel_nm),
     )
     with ProgressLine("rounds") as line:

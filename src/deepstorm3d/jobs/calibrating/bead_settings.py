@@ -21,6 +21,7 @@ from ...optics.model import build_psf
 from ..experiment import Experiment
 from .bead_stacks import BeadStacks, read_bead_stacks
 from .slice_positions import read_positions
+from .stack_places import read_places
 
 __all__ = ["BLUR_OF_MOLECULES", "BeadSettings", "read_beads"]
 
@@ -39,7 +40,9 @@ class BeadSettings:
     position of the first;  positions: file with one position a slice, instead of both;  bead_um: diameter
     of the beads;  bead_z_um: height of their middle over the coverslip (None: half the diameter);
     frames_per_slice: exposures of one slice;  side_px: of the image of a bead (None: by its light);
-    pixel_um: of the camera in the sample, by the user's word (None: as the files say, where they do).
+    pixel_um: of the camera in the sample, by the user's word (None: as the files say, where they do);
+    places: file with the column and row of each stack's first pixel on the chip (`read_places`), where stacks
+    are crops of one field;  chip_px: width and height of that field (None: psf.field.size_px).
     Raises InputError for positions given twice, and a step of 0.
     """
 
@@ -52,6 +55,8 @@ class BeadSettings:
     frames_per_slice: int = 1
     side_px: int | None = None
     pixel_um: float | None = None
+    places: Path | None = None
+    chip_px: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.positions is not None and (self.step_um is not None or self.first_um is not None):
@@ -114,6 +119,9 @@ def read_beads(
         settings.moves,
         frames_per_slice=settings.frames_per_slice,
     )
+    if settings.places is not None:
+        width, height = settings.chip_px or spec.field.size_px[::-1]
+        stacks = stacks.in_field(read_places(settings.places, beads), (height, width))
     told = _narrow(stacks.images.side, wanted)
     return replace(stacks, warnings=(*stacks.warnings, *told))
 

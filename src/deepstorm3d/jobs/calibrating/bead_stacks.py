@@ -41,18 +41,33 @@ Positions = Callable[[int], Tensor]
 
 @dataclass(frozen=True)
 class BeadPlace:
-    """Where a bead lies: number of its stack, column and row, px."""
+    """Where a bead lies: number of its stack, column and row in it, px.
+
+    first: column and row of the stack's first pixel on the chip;  file: of the stack, where there are several.
+    """
 
     stack: int
     column: int
     row: int
+    first: tuple[int, int] = (0, 0)
+    file: str = ""
+
+    def __str__(self) -> str:
+        where = f"bead at column {self.column}, row {self.row}"
+        return f"{self.file}: {where}" if self.file else where
+
+    @property
+    def on_chip(self) -> tuple[int, int]:
+        """Column and row in the field that all stacks are parts of."""
+        return self.column + self.first[0], self.row + self.first[1]
 
 
 @dataclass(frozen=True)
 class BeadStacks:
     """All beads of all stacks.
 
-    images: of the beads;  places: of each bead;  size_px: height and width of the largest stack;
+    images: of the beads;  places: of each bead;  size_px: height and width of the field, else of the largest
+    stack;
     warnings: sentences for the user, what was left out included;  noise: whose noise the images have.
     """
 
@@ -76,9 +91,28 @@ class BeadStacks:
         """The same taken to run the other way."""
         return replace(self, images=self.images.reversed())
 
+    def on_chip(self) -> Tensor:
+        """Column and row of each bead in the field: (B, 2)."""
+        return torch.tensor([place.on_chip for place in self.places])
+
+    def in_field(self, first: Sequence[tuple[int, int]], size_px: tuple[int, int]) -> BeadStacks:
+        """The same as parts of a field: column and row of each stack's first pixel; height and width.
+
+        Raises InputError where a bead would lie outside.
+        """
+        moved = tuple(replace(place, first=first[place.stack]) for place in self.places)
+        for place in moved:
+            column, row = place.on_chip
+            if column >= size_px[1] or row >= size_px[0]:
+                raise InputError(
+                    f"by its place a bead lies at column {column}, row {row} of a chip of {size_px[1]} x "
+                    f"{size_px[0]} px: give the chip's width and height (--chip-px)"
+                )
+        return replace(self, places=moved, size_px=size_px)
+
     def placed(self, field: FieldSpec) -> BeadStacks:
         """The same with each image knowing where in the field its bead lies."""
-        place = field.places(torch.tensor([[each.column, each.row] for each in self.places]))
+        place = field.places(self.on_chip())
         return replace(self, images=replace(self.images, place=place[self.images.bead]))
 
 
@@ -124,7 +158,8 @@ def read_bead_stacks(
         centres: list[list[int]] = found.centre.tolist()
         warnings += [label + sentence for sentence in _check_slices(part, path, centres)]
         parts.append(part)
-        places += [BeadPlace(number, column, row) for column, row in centres]
+        file = path.name if len(paths) > 1 else ""
+        places += [BeadPlace(number, column, row, file=file) for column, row in centres]
     if not parts:
         raise InputError(_no_bead(warnings, side))
     size = max(stack.height for stack in stacks), max(stack.width for stack in stacks)

@@ -144,7 +144,7 @@ def _evenly(values: Tensor, depth: Tensor, pixel_um: float) -> PSFVolume:
 
 def _odd(places: Sequence[BeadPlace], averaged: Averaged) -> list[str]:
     return [
-        f"bead at column {place.column}, row {place.row}: {100 * float(misfit):.0f} % unlike the rest, left out"
+        f"{place}: {100 * float(misfit):.0f} % unlike the rest, left out"
         for place, misfit, used in zip(places, averaged.misfit, averaged.used.tolist(), strict=True)
         if not used
     ]

@@ -138,7 +138,7 @@ def _field(
         found.phase,
         stacks.images.select(~found.bad),
         found.state.select(~found.bad),
-        torch.tensor([[place.column, place.row] for place in stacks.places]),
+        stacks.on_chip(),
         stacks.size_px,
     )
 
@@ -232,9 +232,7 @@ def _warnings(
 ) -> list[str]:
     images, used, bad = fit.images, fit.found.used, fit.found.bad
     out = [
-        f"bead at column {place.column}, row {place.row}"
-        for number, place in enumerate(fit.stacks.places)
-        if bool(bad[images.bead == number].all())
+        str(place) for number, place in enumerate(fit.stacks.places) if bool(bad[images.bead == number].all())
     ]
     position = images.position_um + fit.found.state.offset_um[images.plane]
     about_slices = verdict.about_slices(figures["z_bias_nm"], figures["z_scatter_over_bound"])
