@@ -15,8 +15,9 @@ __all__ = ["read_places"]
 def read_places(path: Path, stacks: Sequence[Path]) -> list[tuple[int, int]]:
     """Column and row of the first (upper left) pixel of each stack, px of the chip.
 
-    path: one line a stack, `column row`, in the order of the stacks, or `name column row` in any order;
-    # begins a remark.  Raises InputError for a line that is neither, numbers below 0, and stacks without a line.
+    path: one line a stack, `column row`, in the order of the stacks, or `name column row` in any order; a #
+    begins a remark.
+    Raises InputError for a line that is neither, numbers below 0, and stacks without a line.
     """
     named: dict[str, tuple[int, int]] = {}
     plain: list[tuple[int, int]] = []
