@@ -16,6 +16,8 @@ __all__ = ["CoarseModel", "explained_share", "pixel_weights"]
 
 # Light may reach so many times the image's side before it folds back into it.
 _ROOM = 1.4
+# Rays at this share of the aperture's radius are followed, up to so many pixels from the bead.
+_RIM, _FARTHEST_PX = 0.95, 120.0
 # Lengths whose Fourier transform is fast.
 _FAST = (32, 36, 40, 48, 54, 60, 64, 72, 80, 90, 96, 100, 108, 120, 128, 144, 160, 180, 192, 216, 240, 256)
 # Samples of the mask plane lie no farther apart, µm.
@@ -38,7 +40,8 @@ class CoarseModel:
     def __init__(self, microscope: Microscope, images: BeadImages, z_um: float, blur_px: float) -> None:
         side = images.side
         light = microscope.wavelength * microscope.focal_length
-        least = max(_ROOM * side, light / (_WIDEST_UM * microscope.camera_pitch))
+        least = max(_ROOM * side, side / 2 + min(_reach_px(microscope, images), _FARTHEST_PX))
+        least = max(least, light / (_WIDEST_UM * microscope.camera_pitch))
         self.period = next((length for length in _FAST if length >= least), 2 * math.ceil(least / 2))
         self.pixel_um = microscope.pixel_um
         self._fine, self._factor = microscope, microscope.image_period_px / self.period
@@ -95,6 +98,14 @@ class CoarseModel:
         field = (torch.stack([phase.cos(), phase.sin()]) * self.support)[None].double()
         sampled = torch.nn.functional.grid_sample(field, grid[None], mode="bicubic", align_corners=True)
         return torch.atan2(sampled[0, 1], sampled[0, 0])
+
+
+def _reach_px(microscope: Microscope, images: BeadImages) -> float:
+    """How far from a bead the outer rays of the slices at the ends meet the image, px (geometrical optics)."""
+    index = microscope.n_immersion if images.moves == "objective" else microscope.n_sample
+    sine = _RIM * microscope.aperture * microscope.na / index
+    travel = float(images.position_um.max() - images.position_um.min()) / 2
+    return travel * sine / math.sqrt(1 - sine**2) / microscope.pixel_um
 
 
 def _blurring(side: int, period: int, blur_px: float) -> Tensor:
