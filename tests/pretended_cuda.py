@@ -18,6 +18,7 @@ import ctypes
 import functools
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -230,11 +231,18 @@ def set_up() -> str | None:
 
 @contextlib.contextmanager
 def pretended_cuda() -> Iterator[None]:
-    """Pretend that there is one CUDA device, in this thread."""
+    """Pretend that there is one CUDA device, in this thread and in those that it starts."""
+    run = threading.Thread.run
+
+    def run_pretending(thread: threading.Thread) -> None:
+        with _Mode():
+            run(thread)
+
     with contextlib.ExitStack() as stack:
         for name, answer in _ANSWERS.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, lambda *_, answer=answer, **__: answer))
         stack.enter_context(mock.patch.object(torch, "Generator", _Generator))
+        stack.enter_context(mock.patch.object(threading.Thread, "run", run_pretending))
         for switch in (torch._C._set_only_lift_cpu_tensors, future.set_overwrite_module_params_on_conversion):
             switch(True)
             stack.callback(switch, False)

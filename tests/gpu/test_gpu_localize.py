@@ -157,7 +157,7 @@ def test_lack_of_memory_makes_the_batch_smaller_and_changes_nothing(
     expected = working.localize(frames)
     monkeypatch.setattr(Pipeline, "propose", short_of_memory(1, SHORT[library]))
     said: list[str] = []
-    found = WithinMemory(working, said.append)(frames)
+    found = WithinMemory(working, said.append)(frames).localizations
     assert said[-1] == "out of memory: going on with 1 frames at a time"
     assert matched(found, expected) == 1.0
 
@@ -168,5 +168,5 @@ def test_the_first_guess_follows_the_memory_that_the_card_has(monkeypatch: pytes
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(4.1 * need), 2**40))
     monkeypatch.setattr(Pipeline, "propose", short_of_memory(2, torch.OutOfMemoryError("too many")))
     said: list[str] = []
-    assert len(WithinMemory(working, said.append)(frames)) > 0
+    assert len(WithinMemory(working, said.append)(frames).localizations) > 0
     assert not said
