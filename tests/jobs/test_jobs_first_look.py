@@ -17,6 +17,7 @@ from deepstorm3d.camera import IdealCamera, ScmosCamera
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
+from deepstorm3d.fitting.joint import Explained
 from deepstorm3d.jobs.calibrating.axial_scan import scan_stack
 from deepstorm3d.jobs.calibrating.bead_stacks import read_bead_stacks
 from deepstorm3d.jobs.calibrating.estimate import estimate_movie
@@ -54,7 +55,11 @@ def model() -> ModelFile:
 @pytest.fixture(autouse=True)
 def nothing_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is found does not matter here, and takes long."""
-    monkeypatch.setattr(Pipeline, "localize", lambda self, photons: Localizations.empty())
+
+    def nothing(self: Pipeline, photons: torch.Tensor, watch: object = None) -> Explained:
+        return Explained(Localizations.empty(), torch.full((len(photons),), float("nan")))
+
+    monkeypatch.setattr(Pipeline, "explain", nothing)
 
 
 def stack(path: Path, counts: NDArray[np.generic]) -> Path:

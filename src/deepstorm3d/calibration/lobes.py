@@ -67,6 +67,8 @@ def echo(images: Tensor) -> float:
     level = torch.cat([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1).median(1).values
     light = images - level[:, None, None]
     total = light.sum((1, 2))
+    if not float(total.max()) > 0:
+        return 0.0
     light = light[total >= _BRIGHT * total.max()]
     height, width = images.shape[1:]
     padded = (2 * height, 2 * width)

@@ -21,9 +21,6 @@ from .regenerate import RegenerateReport, explain_frame
 
 __all__ = ["PreviewReport", "preview_movie", "simulated_like"]
 
-# Levels may differ this much, as a fraction of the real spread, before it is worth a warning.
-_LEVEL_TOLERANCE = 0.5
-
 
 @dataclass(frozen=True)
 class PreviewReport:
@@ -73,7 +70,7 @@ def preview_movie(
     simulated = simulated_like(pipeline, real)
     histogram_figure(simulated, real, out_dir / "histogram.png")
     findings = [finding.text for finding in check_counts(pipeline, np.concatenate(stack))]
-    fits, lines = _verdict(reports, real, simulated, findings)
+    fits, lines = _verdict(reports, findings)
     return PreviewReport(reports, fits, lines)
 
 
@@ -95,9 +92,7 @@ def simulated_like(pipeline: Pipeline, frames: Tensor) -> Tensor:
     return simulator.to_photons(counts)
 
 
-def _verdict(
-    reports: dict[int, RegenerateReport], real: Tensor, simulated: Tensor, findings: list[str]
-) -> tuple[bool, list[str]]:
+def _verdict(reports: dict[int, RegenerateReport], findings: list[str]) -> tuple[bool, list[str]]:
     """Whether the model fits, and why, in plain words.  findings: what contradicts the camera and the model."""
     lines = [
         f"frame {number}: {report.localizations} molecules, correlation {report.correlation:.3f}, "
@@ -107,20 +102,9 @@ def _verdict(
     middle = sorted(reports.values(), key=lambda report: report.deviance_per_pixel)[(len(reports) - 1) // 2]
     verdict = middle.verdict
     lines += findings
-    levels = [
-        float(torch.quantile(frames.flatten()[:: max(1, frames.numel() // 10**6)], 0.1))
-        for frames in (real, simulated)
-    ]
-    spread = float(real.std())
-    off = bool(findings) or abs(levels[0] - levels[1]) > _LEVEL_TOLERANCE * max(spread, 1.0)
-    if off and not findings:
-        lines.append(
-            f"the dark parts of your frames are at {levels[0]:.0f} photons, of the simulated ones at "
-            f"{levels[1]:.0f}: check baseline and gain (--camera), or the background in the experiment"
-        )
     if verdict.kind == "too quiet":
         lines.append(verdict.text)
-    fits = verdict.kind in ("fits", "unknown") and not off
+    fits = verdict.kind in ("fits", "unknown") and not findings
     if fits:
         lines.append("verdict: the model explains these frames down to their noise")
     elif verdict.kind == "too quiet" or findings:
