@@ -52,7 +52,7 @@ def judge_deviance(deviance: float, pixels: float = math.inf) -> DevianceVerdict
         return DevianceVerdict(
             "too quiet",
             f"the residuals are only {deviance:.2f} times what noise gives (1 is right): the camera's gain is "
-            "too small or its baseline is missing (--camera gain=... baseline=...), or the frames were "
+            "too large or its baseline is missing (--camera gain=... baseline=...), or the frames were "
             "averaged, smoothed or had their background taken off; photons and σ are wrong with it",
         )
     if deviance <= _FITS + margin:
@@ -61,7 +61,7 @@ def judge_deviance(deviance: float, pixels: float = math.inf) -> DevianceVerdict
     return DevianceVerdict(
         kind,
         f"the residuals are {deviance:.2f} times what noise gives (1 is right): structure in them means "
-        "another PSF, density or background, no structure a gain that is too large",
+        "another PSF, density or background, no structure a gain that is too small",
     )
 
 

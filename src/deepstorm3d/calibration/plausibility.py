@@ -295,10 +295,10 @@ def _noise_words(seen: _Seen, ratio: float, line: NoiseLine) -> str:
             )
     if ratio < 1:
         return (
-            f"{said}: a baseline that the camera does not name, a gain that is too small, or frames that were "
+            f"{said}: a baseline that the camera does not name, a gain that is too large, or frames that were "
             "averaged, smoothed or had their background taken off (--camera baseline=... gain=...)"
         )
-    return f"{said}: a gain that is too large, a baseline that is too high, or more read noise (--camera ...)"
+    return f"{said}: a gain that is too small, a baseline that is too high, or more read noise (--camera ...)"
 
 
 def _level(seen: _Seen, levels: TrainedLevels) -> list[Finding]:
