@@ -18,7 +18,7 @@ SOURCE = ROOT / "src" / PACKAGE
 # From the ground up. A module may import what stands in a lower layer, and its own package.
 LAYERS = (
     ("errors", "spec", "emitters", "draws", "maxima", "psf_volume", "supergaussian", "chip"),
-    ("camera", "optics", "io", "analysis"),
+    ("camera", "optics", "io", "analysis", "pixels"),
     ("simulation", "localizer", "fitting"),
     ("calibration", "training"),
     ("jobs",),

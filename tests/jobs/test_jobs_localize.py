@@ -148,9 +148,9 @@ def test_memory_is_asked_for_by_block_not_by_movie(
 
     original = Pipeline.explain
 
-    def counted(self: Pipeline, photons: torch.Tensor, *watch: object) -> object:
+    def counted(self: Pipeline, photons: torch.Tensor, *rest: object) -> object:
         seen.append(len(photons))
-        return original(self, photons)
+        return original(self, photons, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pipeline_localize, counted)
     localize_movie(Excerpt(movie(tmp_path / "m.tif", frames=9)), unrefined(model), tmp_path / "o.csv")

@@ -14,6 +14,7 @@ from deepstorm3d.jobs.presets import preset
 from deepstorm3d.jobs.training.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile
+from deepstorm3d.pixels.reading import all_good
 from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.simulator import Simulator
 
@@ -48,7 +49,7 @@ def scene(work: Pipeline) -> tuple[Localizations, torch.Tensor]:
 def test_the_true_list_explains_its_frame_to_the_noise(tmp_path: Path) -> None:
     work = pipeline()
     found, photons = scene(work)
-    report = explain_frame(work, found, photons, tmp_path / "a.png")
+    report = explain_frame(work, found, all_good(photons[None]), tmp_path / "a.png")
     assert report.localizations == 3
     assert 0.93 < report.deviance_per_pixel < 1.07
     assert (tmp_path / "a.png").stat().st_size > 10_000
@@ -57,8 +58,8 @@ def test_the_true_list_explains_its_frame_to_the_noise(tmp_path: Path) -> None:
 def test_with_equal_photons_only_positions_explain_the_frame(tmp_path: Path) -> None:
     work = pipeline()
     found, photons = scene(work)
-    fitted = explain_frame(work, found, photons, tmp_path / "a.png")
-    equal = explain_frame(work, found, photons, tmp_path / "b.png", equal_photons=True)
+    fitted = explain_frame(work, found, all_good(photons[None]), tmp_path / "a.png")
+    equal = explain_frame(work, found, all_good(photons[None]), tmp_path / "b.png", equal_photons=True)
     assert equal.deviance_per_pixel > 1.5 * fitted.deviance_per_pixel
     assert 0.3 < equal.correlation < fitted.correlation
 
@@ -66,25 +67,27 @@ def test_with_equal_photons_only_positions_explain_the_frame(tmp_path: Path) -> 
 def test_a_molecule_left_out_shows(tmp_path: Path) -> None:
     work = pipeline()
     found, photons = scene(work)
-    whole = explain_frame(work, found, photons, tmp_path / "a.png")
-    part = explain_frame(work, found.select(slice(0, 2)), photons, tmp_path / "b.png")
+    whole = explain_frame(work, found, all_good(photons[None]), tmp_path / "a.png")
+    part = explain_frame(work, found.select(slice(0, 2)), all_good(photons[None]), tmp_path / "b.png")
     assert part.deviance_per_pixel > 1.2 * whole.deviance_per_pixel
 
 
 def test_an_empty_list_is_a_frame_of_background(tmp_path: Path) -> None:
     work = pipeline()
     found, photons = scene(work)
-    report = explain_frame(work, found.select(slice(0, 0)), photons, tmp_path / "a.png", equal_photons=True)
+    report = explain_frame(
+        work, found.select(slice(0, 0)), all_good(photons[None]), tmp_path / "a.png", equal_photons=True
+    )
     assert report.localizations == 0
 
 
 def test_frames_with_too_little_noise_fit_too_well_and_are_told(tmp_path: Path) -> None:
     work = pipeline()
     found, photons = scene(work)
-    right = explain_frame(work, found, photons, tmp_path / "a.png")
+    right = explain_frame(work, found, all_good(photons[None]), tmp_path / "a.png")
     assert right.verdict.fits
     # A baseline of 100 that nobody took off: noise of 30 photons on a level of 130.
-    report = explain_frame(work, found, photons + 100, tmp_path / "b.png")
+    report = explain_frame(work, found, all_good(photons[None] + 100), tmp_path / "b.png")
     assert report.deviance_per_pixel < 0.4
     assert report.verdict.kind == "too quiet" and "baseline" in report.verdict.text
 
@@ -93,5 +96,5 @@ def test_hardly_any_light_is_no_bad_fit(tmp_path: Path) -> None:
     work = pipeline()
     dark = torch.zeros(48, 64)
     dark[10, 10] = 1
-    report = explain_frame(work, Localizations.empty(), dark, tmp_path / "a.png")
+    report = explain_frame(work, Localizations.empty(), all_good(dark[None]), tmp_path / "a.png")
     assert report.verdict.kind == "unknown"

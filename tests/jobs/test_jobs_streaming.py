@@ -111,7 +111,7 @@ class Hungry:
         self.device = torch.device("cpu")
         self.experiment, self.fit = preset("quickstart"), None
 
-    def explain(self, photons: torch.Tensor, watch: object) -> Explained:
+    def explain(self, photons: torch.Tensor, watch: object, weight: object = None) -> Explained:
         side = min(self.tile_px, photons.shape[-1])
         if len(photons) * side**2 > self.pixels:
             raise self.error

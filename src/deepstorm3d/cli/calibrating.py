@@ -22,7 +22,8 @@ from .bead_options import (
 )
 from .console import result, say, say_warning
 from .making import Config
-from .options import Assignments, MoviePixel, Overwrite, micrometres
+from .movie_options import Defects
+from .options import Assignments, MoviePixel, Overwrite, defect_choice, micrometres
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def retrieve_mask(
     places: Places = None,
     chip_px: ChipPx = None,
     pixel_nm: MoviePixel = None,
+    defects: Defects = "auto",
     defocus: Annotated[
         Literal["mask", "focus"],
         typer.Option(
@@ -122,6 +124,7 @@ def retrieve_mask(
         places=places,
         chip_px=chip_px,
         pixel_um=micrometres(pixel_nm),
+        defects=defect_choice(defects),
     )
     with ProgressLine("rounds") as line:
         retrieval = job.retrieve_mask(
@@ -167,6 +170,7 @@ def measure_psf(
     frames_per_slice: FramesPerSlice = 1,
     side_px: SidePx = None,
     pixel_nm: MoviePixel = None,
+    defects: Defects = "auto",
     picture: Annotated[
         Path | None, typer.Option("--picture", metavar="IMAGE", help="Picture of it. (default: OUT.png)")
     ] = None,
@@ -197,6 +201,7 @@ def measure_psf(
         frames_per_slice=frames_per_slice,
         side_px=side_px,
         pixel_um=micrometres(pixel_nm),
+        defects=defect_choice(defects),
     )
     measured = measure(
         experiment,

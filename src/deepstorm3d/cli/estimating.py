@@ -11,7 +11,7 @@ import typer
 from ..errors import InputError
 from .console import result, say, say_warning, show_table, table
 from .making import Config
-from .movie_options import Flip, Frames, MovieFile, Partial, Region, Subtract, Transpose, Window
+from .movie_options import Defects, Flip, Frames, MovieFile, Partial, Region, Subtract, Transpose, Window
 from .options import (
     Assignments,
     Device,
@@ -19,6 +19,7 @@ from .options import (
     MoviePixel,
     Overwrite,
     chosen_device,
+    defect_choice,
     frame_range,
     micrometres,
     region,
@@ -79,6 +80,7 @@ def estimate(
     window: Window = 500,
     partial: Partial = False,
     pixel_nm: MoviePixel = None,
+    defects: Defects = "auto",
     seed: Annotated[
         int | None,
         typer.Option("--seed", metavar="S", min=0, help="Of the simulations. (default: the experiment's)"),
@@ -94,8 +96,8 @@ def estimate(
     from ..jobs.localizing.excerpt import Excerpt
 
     prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
-    said = micrometres(pixel_nm)
-    excerpt = Excerpt(movie, frame_range(frames), region(roi), prepared, partial, pixel_um=said)
+    said, choice = micrometres(pixel_nm), defect_choice(defects)
+    excerpt = Excerpt(movie, frame_range(frames), region(roi), prepared, partial, pixel_um=said, defects=choice)
     if model is None and (mask is not None or device is not None):
         raise InputError("--mask and --device are for the model; give --model too")
     experiment = find_experiment(config, assignments or ())

@@ -15,6 +15,7 @@ from .interrupt import StopRequest
 from .movie_options import (
     CameraValues,
     Cluster,
+    Defects,
     Flip,
     Follow,
     Frames,
@@ -37,6 +38,7 @@ from .options import (
     MoviePixel,
     Overwrite,
     chosen_device,
+    defect_choice,
     frame_range,
     micrometres,
     region,
@@ -65,6 +67,7 @@ def localize(
     subtract: Subtract = "none",
     window: Window = 500,
     partial: Partial = False,
+    defects: Defects = "auto",
     follow: Follow = None,
     pixel_nm: MoviePixel = None,
     preview: Preview = None,
@@ -82,7 +85,10 @@ def localize(
     from ..jobs.localizing.recipe import Recipe
 
     prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
-    excerpt = Excerpt(movie, frame_range(frames), region(roi), prepared, partial, follow, micrometres(pixel_nm))
+    said, choice = micrometres(pixel_nm), defect_choice(defects)
+    excerpt = Excerpt(
+        movie, frame_range(frames), region(roi), prepared, partial, follow, pixel_um=said, defects=choice
+    )
     recipe = Recipe(model, mask, tuple(camera or ()), threshold, method, refine, chosen_device(device))
     pipeline = recipe.load()
     for sentence in pipeline.told:
@@ -138,6 +144,7 @@ def regenerate(
     subtract: Subtract = "none",
     window: Window = 500,
     pixel_nm: MoviePixel = None,
+    defects: Defects = "auto",
     truth: Annotated[
         Path | None,
         typer.Option("--truth", metavar="FILE", help="True emitters (ThunderSTORM CSV) to draw as circles."),
@@ -163,7 +170,7 @@ def regenerate(
         say(sentence)
     report = regenerate_frame(
         locs,
-        Excerpt(movie, prepared=prepared, pixel_um=micrometres(pixel_nm)),
+        Excerpt(movie, prepared=prepared, pixel_um=micrometres(pixel_nm), defects=defect_choice(defects)),
         pipeline,
         out,
         frame=frame,
@@ -176,3 +183,5 @@ def regenerate(
     )
     if report.verdict.text and not equal_photons:
         say_warning(report.verdict.text)
+    for sentence in report.told:
+        say_warning(sentence)

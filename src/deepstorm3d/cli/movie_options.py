@@ -10,6 +10,7 @@ import typer
 __all__ = [
     "CameraValues",
     "Cluster",
+    "Defects",
     "Flip",
     "Follow",
     "Frames",
@@ -118,6 +119,15 @@ Subtract = Annotated[
 ]
 Window = Annotated[
     int, typer.Option("--window", metavar="FRAMES", min=2, help="Frames over which --subtract looks.")
+]
+Defects = Annotated[
+    str,
+    typer.Option(
+        "--defects",
+        metavar="auto|none|FILE.npy",
+        help="Defective pixels get no weight. auto: found by what no light through the objective can draw; "
+        "none: all pixels are taken as they are; a file (height, width) that is not 0 where one is.",
+    ),
 ]
 Partial = Annotated[
     bool, typer.Option("--partial", help="Of a movie that was cut off, take the frames that are whole.")

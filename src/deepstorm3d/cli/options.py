@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..jobs.pixel_faults import DefectChoice
 
 __all__ = [
     "Assignments",
@@ -20,6 +23,7 @@ __all__ = [
     "MoviePixel",
     "Overwrite",
     "chosen_device",
+    "defect_choice",
     "frame_range",
     "micrometres",
     "nanometres",
@@ -100,6 +104,11 @@ def chosen_device(text: str | None) -> str:
             f"--device {text}: this machine has no CUDA device that torch {torch.__version__} can use"
         )
     return text
+
+
+def defect_choice(text: str) -> DefectChoice:
+    """What ``--defects`` says: auto, none or a file."""
+    return text if text in ("auto", "none") else Path(text)  # pyright: ignore[reportReturnType]
 
 
 def frame_range(text: str | None) -> tuple[int | None, int | None]:

@@ -9,8 +9,8 @@ import typer
 
 from .console import result, say, say_warning, show_table, table
 from .making import Config
-from .movie_options import Flip, Frames, Region, Transpose
-from .options import Assignments, MoviePixel, Overwrite, frame_range, micrometres, region
+from .movie_options import Defects, Flip, Frames, Region, Transpose
+from .options import Assignments, MoviePixel, Overwrite, defect_choice, frame_range, micrometres, region
 from .progress import ProgressLine
 
 __all__ = ["axial_scan"]
@@ -50,6 +50,7 @@ def axial_scan(
     flip: Flip = "none",
     transpose: Transpose = False,
     pixel_nm: MoviePixel = None,
+    defects: Defects = "auto",
     assignments: Assignments = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -61,7 +62,8 @@ def axial_scan(
 
     picture = out.with_suffix(".png") if picture is None else picture
     prepared, said = Prepared(flip=flip, transpose=transpose), micrometres(pixel_nm)
-    excerpt = Excerpt(stack, frame_range(frames), region(roi), prepared, pixel_um=said)
+    choice = defect_choice(defects)
+    excerpt = Excerpt(stack, frame_range(frames), region(roi), prepared, pixel_um=said, defects=choice)
     with ProgressLine("rounds") as line:
         found = scan_stack(
             excerpt,

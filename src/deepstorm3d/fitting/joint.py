@@ -222,7 +222,7 @@ class JointFit:
         state = final.state
         image = LinearImage(self.whole, state, surface, tuple(likelihood.frames.shape))
         sigma, sigma_background = joint_bounds(image, likelihood.information(image.image))
-        quality = image.under_spots(likelihood.deviance_image(image.image))
+        quality = image.under_spots(likelihood.deviance_image(image.image), likelihood.weight)
         origin = torch.full_like(state.frame, -1) if state.origin is None else state.origin
         probability = torch.full_like(state.photons, 1 - self.false_alarms)
         probability[origin >= 0] = found.probability[origin[origin >= 0]].to(probability)

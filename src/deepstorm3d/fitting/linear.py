@@ -98,10 +98,14 @@ class LinearImage:
         """Derivative of the log likelihood."""
         return self.pull(likelihood.score(self.image))
 
-    def under_spots(self, frames: Tensor) -> Tensor:
-        """Mean of (B, H, W) under each molecule's spot, its PSF as weight: (N,)."""
+    def under_spots(self, frames: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Mean of (B, H, W) under each molecule's spot, its PSF as weight: (N,).
+
+        weight: (B, H, W) of pixels, 0 where frames are 0 because a pixel does not count.
+        """
         spots = self.jacobian[:, 3]
-        return (spots * self.assembly.cut(frames).flatten(1)).sum(1) / spots.sum(1).clamp(min=1e-9)
+        counted = spots if weight is None else spots * self.assembly.cut(weight).flatten(1)
+        return (spots * self.assembly.cut(frames).flatten(1)).sum(1) / counted.sum(1).clamp(min=1e-9)
 
     def background_cross(self, weighted: Tensor) -> Tensor:
         """Σ over pixels of weighted patches (N, p, h·w) times each spline of the background: (N, p, k·l)."""

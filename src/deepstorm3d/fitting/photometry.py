@@ -63,10 +63,11 @@ class _LinearImage:
         photons = (self.values.square() * self.assembly.cut(weights)).sum((1, 2))
         return photons, self.background.squared_adjoint(weights)
 
-    def mean_over_patches(self, frames: Tensor) -> Tensor:
-        """Mean of (B, H, W) over each patch's pixels inside the frame: (N,)."""
+    def mean_over_patches(self, frames: Tensor, weight: Tensor) -> Tensor:
+        """Mean of (B, H, W), already weighted, over each patch's pixels that count inside the frame: (N,)."""
         inside = self.assembly.inside(torch.ones_like(self.values))
-        return (inside * self.assembly.cut(frames)).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
+        counted = (inside * self.assembly.cut(weight)).sum((1, 2)).clamp(min=1)
+        return (inside * self.assembly.cut(frames)).sum((1, 2)) / counted
 
 
 def fit_photometry(
@@ -117,7 +118,7 @@ def fit_photometry(
         background_image=background_image,
         coefficients=coefficients,
         model=model,
-        chi_square=image.mean_over_patches(residual),
+        chi_square=image.mean_over_patches(residual, weight),
     )
 
 

@@ -82,5 +82,5 @@ class SureMolecules:
         linear = self.linearize(state, likelihood)
         sigma, _ = joint_bounds(linear, likelihood.information(linear.image))
         significance = (state.photons / sigma[:, 3].clamp(min=1e-9)).square()
-        left = linear.under_spots(likelihood.deviance_image(linear.image))
+        left = linear.under_spots(likelihood.deviance_image(linear.image), likelihood.weight)
         return (left > FAR) & (significance < self.price * left)

@@ -21,6 +21,7 @@ from ...io.parts import claim_name
 from ...io.tables import write_truth
 from ...optics.masks import ZeroMask, build_mask
 from ...optics.model import build_psf
+from ...pixels.reading import Light
 from ..experiment import Experiment
 from ..localizing.excerpt import Excerpt
 
@@ -73,11 +74,15 @@ def scan_stack(
         )
     with excerpt.open() as source:
         source.check_pixel(experiment)
-        maps = source.maps_of(experiment.camera)
+        source = source.judged(experiment.camera, experiment.microscope)
         counts = source.read(source.span[0], source.last)
+        reader, maps = source.reader(experiment.camera), source.maps_of(experiment.camera)
+        told = source.told()
     refuse_without_light(counts, experiment.camera.saturation, excerpt.movie)
-    planes = experiment.camera.to_photons(torch.from_numpy(counts.astype(np.float32)), maps)
+    light = reader(torch.from_numpy(counts.astype(np.float32)))
+    planes = light.photons
     doubts = [finding.text for finding in check_frames(counts, planes, experiment.camera, maps=maps)]
+    told += [*_about_pixels(light), *doubts]
     scan = _scan(planes, experiment, step_um, first_focus_um)
     spots = sorted(scan_spots(scan, on_progress=on_progress), key=lambda spot: spot.xyz[2])
     xyz = np.array([spot.xyz for spot in spots]).reshape(-1, 3)
@@ -94,7 +99,22 @@ def scan_stack(
         title=f"{excerpt.movie.name}: {len(spots)} spots in {len(planes)} planes",
     )
     ends = (float(scan.focus[0]), float(scan.focus[-1]))
-    return ScanReport(spots, len(planes), ends, [*doubts, *_warnings(spots, scan)])
+    return ScanReport(spots, len(planes), ends, [*told, *_warnings(spots, scan)])
+
+
+def _about_pixels(light: Light) -> list[str]:
+    """What is wrong with pixels of single planes."""
+    told, planes = [], len(light.photons)
+    if full := int(light.full.sum()):
+        told.append(
+            f"{full} of {planes} planes have saturated pixels: depths of the brightest spots are uncertain"
+        )
+    if outliers := int(light.outliers.sum()):
+        told.append(
+            f"{outliers} pixels in {int((light.outliers > 0).sum())} of {planes} planes stand out as no light "
+            "through this objective can (cosmic rays); replaced by what is around them"
+        )
+    return told
 
 
 def _scan(planes: Tensor, experiment: Experiment, step_um: float, first_focus_um: float | None) -> AxialScan:

@@ -13,12 +13,17 @@ from torch import Tensor
 from ...calibration.images import Moves
 from ...calibration.retrieve import largest_side
 from ...calibration.travel import check_positions, even_positions
+from ...camera import load_maps
+from ...chip import check_size
 from ...errors import InputError
 from ...io.movies import open_movie
 from ...io.movies.pixel_size import check_pixel
+from ...io.movies.preparation import Prepared
 from ...optics.masks import PhaseMask
 from ...optics.model import build_psf
+from ...pixels.faults import PixelFaults
 from ..experiment import Experiment
+from ..pixel_faults import DefectChoice, faults_of, known_defects, sample_frames
 from .bead_stacks import BeadStacks, read_bead_stacks
 from .slice_positions import read_positions
 from .stack_places import read_places
@@ -42,7 +47,8 @@ class BeadSettings:
     frames_per_slice: exposures of one slice;  side_px: of the image of a bead (None: by its light);
     pixel_um: of the camera in the sample, by the user's word (None: as the files say, where they do);
     places: file with the column and row of each stack's first pixel on the chip (`read_places`), where stacks
-    are crops of one field;  chip_px: width and height of that field (None: psf.field.size_px).
+    are crops of one field;  chip_px: width and height of that field (None: psf.field.size_px);
+    defects: whether defective pixels are looked for, or named by a file.
     Raises InputError for positions given twice, and a step of 0.
     """
 
@@ -57,6 +63,7 @@ class BeadSettings:
     pixel_um: float | None = None
     places: Path | None = None
     chip_px: tuple[int, int] | None = None
+    defects: DefectChoice = "auto"
 
     def __post_init__(self) -> None:
         if self.positions is not None and (self.step_um is not None or self.first_um is not None):
@@ -118,12 +125,24 @@ def read_beads(
         side,
         settings.moves,
         frames_per_slice=settings.frames_per_slice,
+        faults=lambda path: _faults(path, experiment, settings),
     )
     if settings.places is not None:
         width, height = settings.chip_px or spec.field.size_px[::-1]
         stacks = stacks.in_field(read_places(settings.places, beads), (height, width))
     told = _narrow(stacks.images.side, wanted)
     return replace(stacks, warnings=(*stacks.warnings, *told))
+
+
+def _faults(path: Path, experiment: Experiment, settings: BeadSettings) -> PixelFaults:
+    """What is wrong with the pixels of a stack."""
+    with open_movie(path) as movie:
+        known = known_defects(settings.defects, Prepared(), movie.shape)
+        sample, look = sample_frames(movie, Prepared()), settings.defects != "none"
+    camera = experiment.camera
+    maps = load_maps(camera)
+    check_size(maps, (sample.shape[1], sample.shape[2]), f"the slices of {path.name}")
+    return faults_of(sample, camera, maps, experiment.microscope, known=known, look=look)
 
 
 def _check_pixels(experiment: Experiment, beads: Sequence[Path], settings: BeadSettings) -> None:

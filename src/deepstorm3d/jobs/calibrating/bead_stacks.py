@@ -21,6 +21,8 @@ from ...errors import InputError
 from ...fitting.likelihood import Likelihood
 from ...io.movies import open_movie
 from ...optics.field import FieldSpec
+from ...pixels.faults import PixelFaults
+from ...pixels.reading import Light, PixelReader
 from .stack_check import check_stack
 
 __all__ = ["BeadPlace", "BeadStacks", "read_bead_stacks"]
@@ -125,18 +127,19 @@ def read_bead_stacks(
     moves: Moves,
     *,
     frames_per_slice: int = 1,
+    faults: Callable[[Path], PixelFaults],
 ) -> BeadStacks:
     """Find the beads of each stack and cut out their images.
 
     positions: from a number of slices to their positions (S,) µm;  template: from those to the mean image of
     a bead (h, h);  side: of the images, px, at most: they become smaller where frames leave no room around the
-    only bead;  frames_per_slice: exposures of one slice, added up.
+    only bead;  frames_per_slice: exposures of one slice, added up;  faults: of a stack's pixels.
     Raises InputError where a stack cannot be read, its positions do not fit, or no bead is left.
     """
     parts: list[BeadImages] = []
     places: list[BeadPlace] = []
     warnings: list[str] = []
-    stacks = [_Stack(path, camera, frames_per_slice) for path in paths]
+    stacks = [_Stack(path, camera, frames_per_slice, faults(path)) for path in paths]
     said = [positions(stack.slices) for stack in stacks]
     searched, doubts = [], []
     for path, stack, position_um in zip(paths, stacks, said, strict=True):
@@ -156,7 +159,7 @@ def read_bead_stacks(
         plane = torch.arange(stack.slices).repeat(count)
         part = BeadImages(likelihood, bead, plane, position_um.float()[plane], moves)
         centres: list[list[int]] = found.centre.tolist()
-        warnings += [label + sentence for sentence in _check_slices(part, path, centres)]
+        warnings += [label + sentence for sentence in _check_slices(part, path, centres, stack.full)]
         parts.append(part)
         file = path.name if len(paths) > 1 else ""
         places += [BeadPlace(number, column, row, file=file) for column, row in centres]
@@ -177,9 +180,13 @@ def _no_bead(warnings: Sequence[str], side: int) -> str:
 class _Stack:
     """One file, read slice by slice."""
 
-    def __init__(self, path: Path, camera: Camera, frames_per_slice: int) -> None:
-        self.path, self.camera, self.each = path, camera, frames_per_slice
+    def __init__(self, path: Path, camera: Camera, frames_per_slice: int, faults: PixelFaults) -> None:
+        self.path, self.camera, self.each, self.faults = path, camera, frames_per_slice, faults
         self.maps = load_maps(camera)
+        self.reader = PixelReader(faults, lambda counts: camera.to_photons(counts, self.maps))
+        # Pixels that stand out in single frames, and in how many of them.
+        self.outliers = self.outlier_frames = 0
+        self.full = torch.zeros(0, 0, dtype=torch.bool)
         with open_movie(path) as movie:
             self.frames, self.height, self.width = movie.shape
             self.whole_numbers = movie.dtype.kind in "iu"
@@ -198,20 +205,23 @@ class _Stack:
             for frame in range(self.frames):
                 yield frame, np.asarray(movie.read(frame, frame + 1)[0], dtype=np.float32)
 
-    def photons(self, counts: Any) -> Tensor:
-        """(H, W) photons."""
-        return self.camera.to_photons(torch.from_numpy(counts)[None], self.maps)[0]
+    def light(self, counts: Any) -> Light:
+        """One frame (H, W) of counts."""
+        return self.reader(torch.from_numpy(counts)[None])
 
     def means(self, position_um: Tensor) -> tuple[Tensor, Tensor]:
         """Mean of all frames (H, W), and of parts of the stack in order of position (G, H, W), photons.
 
-        position_um: (S,).  The greatest count is noted on the way.
+        position_um: (S,).  The greatest count and outliers are noted on the way.
         """
         parts = min(self.slices, _PARTS)
         part = position_um.argsort(stable=True).argsort() * parts // self.slices
         total = torch.zeros(parts, self.height, self.width)
         for frame, counts in self.counts():
-            total[part[frame // self.each]] += self.photons(counts)
+            light = self.light(counts)
+            total[part[frame // self.each]] += light.photons[0]
+            self.outliers += int(light.outliers)
+            self.outlier_frames += int(light.outliers > 0)
             here = float(counts.max())
             if here > self.greatest:
                 self.greatest, self.at_greatest = here, 0
@@ -228,38 +238,53 @@ class _Stack:
 
     def warnings(self) -> list[str]:
         """What the counts tell."""
+        told = self.faults.about_defects()
+        if self.outliers:
+            told.append(
+                f"{self.outliers} pixels in {self.outlier_frames} of {self.frames} frames stand out as no "
+                "light through this objective can (cosmic rays, flickering pixels); given no weight there"
+            )
         if self.saturation < self.camera.saturation:
-            return [
+            told.append(
                 f"{self.at_greatest} pixels have the greatest count, {self.greatest:.0f}: the camera ends "
                 f"there, not at {self.camera.saturation:.0f}; they are left out (set camera.saturation)"
-            ]
-        return []
+            )
+        return told
 
     def images(self, centre: Tensor, side: int) -> Likelihood:
-        """Images of beads, one bead after the other: (beads · slices, side, side), full pixels left out."""
+        """Images of beads, one bead after the other: (beads · slices, side, side).
+
+        Full and defective pixels are left out; in which slices of which bead some are full is noted in `full`.
+        """
         half = side // 2
         images = torch.zeros(len(centre), self.slices, side, side)
         weight = torch.ones_like(images)
-        full = self.saturation
+        self.full = torch.zeros(len(centre), self.slices, dtype=torch.bool)
+        limit = self.saturation
         for frame, counts in self.counts():
-            photons, slice_ = self.photons(counts), frame // self.each
-            free = torch.from_numpy(counts < full)
+            light, slice_ = self.light(counts), frame // self.each
+            photons, full = light.photons[0], torch.from_numpy(counts >= limit)
+            free = ~full if light.weight is None else (light.weight[0] > 0) & ~full
             for bead, (column, row) in enumerate(centre.tolist()):
                 box = (slice(row - half, row + half + 1), slice(column - half, column + half + 1))
                 images[bead, slice_] += photons[box]
                 weight[bead, slice_] *= free[box]
+                self.full[bead, slice_] |= bool(full[box].any())
         excess, variance = variance_terms(self.camera, self.maps)
-        anything_full = bool((weight == 0).any())
+        anything_left_out = bool((weight == 0).any())
         return Likelihood(
             images.flatten(0, 1),
             excess,
             max(0.0, variance) * self.each,
-            weight.flatten(0, 1) if anything_full else None,
+            weight.flatten(0, 1) if anything_left_out else None,
         )
 
 
-def _check_slices(part: BeadImages, path: Path, centres: list[list[int]]) -> list[str]:
-    """Raises InputError for slices out of order; sentences about odd slices and full pixels."""
+def _check_slices(part: BeadImages, path: Path, centres: list[list[int]], full: Tensor) -> list[str]:
+    """Raises InputError for slices out of order; sentences about odd slices and full pixels.
+
+    full: (beads, slices) bool, images with full pixels.
+    """
     brightest = part.select(part.bead == 0)
     distance = distance_of_slices(brightest.likelihood)
     ratio = order_ratio(distance, brightest.position_um)
@@ -272,15 +297,12 @@ def _check_slices(part: BeadImages, path: Path, centres: list[list[int]]) -> lis
     told = [
         f"slice {k} is unlike both its neighbours: a jump of the stage, or a slice out of order" for k in odd
     ]
-    if part.likelihood.weight is not None:
-        full = (part.likelihood.weight == 0).flatten(1).any(1)
-        for bead, (column, row) in enumerate(centres):
-            share = float(full[part.bead == bead].float().mean())
-            if share > _OFTEN:
-                told.append(
-                    f"bead at column {column}, row {row}: saturated in {100 * share:.0f} % of its slices; "
-                    "full pixels are left out, expose shorter"
-                )
+    for (column, row), share in zip(centres, full.float().mean(1).tolist(), strict=True):
+        if share > _OFTEN:
+            told.append(
+                f"bead at column {column}, row {row}: saturated in {100 * share:.0f} % of its slices; "
+                "full pixels are left out, expose shorter"
+            )
     return told
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from ...io.movies import open_movie
 from ...io.parts import claim_name
 from ...optics.model import tabulate
 from ...optics.tabulated import TabulatedPSF
+from ...pixels.faults import PixelFaults
 from ...simulation.backgrounds import NoBackground, SuperGaussianBackground, UniformBackground
 from ...simulation.priors import EmitterPrior, Scene
 from ..experiment import Experiment, psf_source, write_experiment
@@ -39,6 +40,8 @@ from .estimated_experiment import changes, estimated_experiment
 __all__ = ["Estimate", "estimate_movie"]
 
 _SAMPLE_PIXELS, _SAMPLE_FRAMES = 2**23, 200
+# Frames whose pixels are mended at a time.
+_AT_ONCE = 16
 _DEPTHS = 12
 _SEED = 4_000_037
 # Share of the real field's change of level that the simulated one must have, or another kind of background
@@ -96,13 +99,13 @@ def estimate_movie(
         with excerpt.open() as source:
             source.check_against(pipeline)
     seed = experiment.seed if seed is None else seed
-    stack, maps = _sample(excerpt, experiment)
-    refuse_without_light(stack, experiment.camera.saturation, excerpt.movie)
-    counts, whole = torch.from_numpy(stack.astype(np.float32)), stack.dtype.kind in "iu"
+    stack, counts, maps, faults = _sample(excerpt, experiment)
+    whole = stack.dtype.kind in "iu"
+    known = experiment.camera if faults.full >= faults.said else experiment.camera.with_(saturation=faults.full)
     level = None if dark is None else _dark_level(dark)
     chosen = experiment.scene(scene)
     refuse_small((counts.shape[1], counts.shape[2]), _border_px(chosen))
-    camera = match_camera(counts, experiment.camera, dark=level, baseline=baseline, whole=whole)
+    camera = match_camera(counts, known, dark=level, baseline=baseline, whole=whole)
     psf = _psf(experiment, chosen)
     photons = camera.camera.to_photons(counts, maps)
     if isinstance(camera.camera, MinimumSubtractedCamera):
@@ -136,7 +139,8 @@ def estimate_movie(
     title = f"{excerpt.movie.name} beside frames simulated with {out.name}"
     likeness = _draw(photons, simulated, camera, experiment.microscope.pixel_um, picture, title)
     contradictions = [finding.text for finding in check_frames(stack, photons, camera.camera, maps=maps)]
-    warnings = [*contradictions, *camera.warnings, *_doubts(found, final.scene(scene).emitters)]
+    warnings = [*faults.in_words(), *contradictions, *camera.warnings]
+    warnings += _doubts(found, final.scene(scene).emitters)
     complaints = likeness.complaints()
     if complaints:
         warnings.append("the simulated frames do not look like the real ones: " + "; ".join(complaints))
@@ -171,12 +175,20 @@ def _draw(
     return likeness
 
 
-def _sample(excerpt: Excerpt, experiment: Experiment) -> tuple[NDArray[Any], Maps]:
-    """Frames spread evenly over the excerpt, (B, H, W) as the file holds them, and the camera's maps of
-    them."""
+class _Sample(NamedTuple):
+    """Frames (B, H, W) as the file holds them; as float32, defective pixels mended; maps; faults."""
+
+    stack: NDArray[Any]
+    counts: Tensor
+    maps: Maps
+    faults: PixelFaults
+
+
+def _sample(excerpt: Excerpt, experiment: Experiment) -> _Sample:
+    """Frames spread evenly over the excerpt."""
     with excerpt.open() as source:
         source.check_pixel(experiment)
-        maps = source.maps_of(experiment.camera)
+        source = source.judged(experiment.camera, experiment.microscope)
         height, width = source.size
         first, last = source.span[0], source.last
         most = int(np.clip(_SAMPLE_PIXELS // (height * width), 1, _SAMPLE_FRAMES))
@@ -185,7 +197,12 @@ def _sample(excerpt: Excerpt, experiment: Experiment) -> tuple[NDArray[Any], Map
         if not inside:
             raise InputError(f"{excerpt.movie}: none of these frames can be read")
         frames = [source.read(n, n + 1) for n in inside]
-    return np.concatenate(frames), maps
+        reader, maps = source.reader(experiment.camera), source.maps_of(experiment.camera)
+    stack = np.concatenate(frames)
+    refuse_without_light(stack, experiment.camera.saturation, excerpt.movie)
+    counts = torch.from_numpy(stack.astype(np.float32))
+    mended = torch.cat([reader.mended(part) for part in counts.split(_AT_ONCE)])
+    return _Sample(stack, mended, maps, reader.faults)
 
 
 def _dark_level(dark: Path) -> DarkLevel:

@@ -18,8 +18,12 @@ from ...io.movies import Movie, open_movie, readable_ranges
 from ...io.movies.followed_movie import FollowedMovie
 from ...io.movies.pixel_size import check_pixel
 from ...io.movies.preparation import Prepared, prepare
+from ...optics.microscope import Microscope
+from ...pixels.faults import PixelFaults
+from ...pixels.reading import PixelReader
 from ..companions import field_begin, prepared_maps, region_named
 from ..experiment import Experiment
+from ..pixel_faults import DefectChoice, faults_of, frames_to_wait_for, known_defects, sample_frames
 from .pipeline import Pipeline
 from .streaming import Block, blocks_of
 
@@ -37,7 +41,8 @@ class Excerpt:
     pixels of the prepared frame (half open), None for all of it;  prepared: orientation and subtraction;
     partial: take what is whole of a movie that was cut off;  follow_s: the movie is still being recorded, and
     ends when nothing new has come for so many seconds;  pixel_um: of the camera in the sample, by the user's
-    word, whatever the file says.
+    word, whatever the file says;  defects: whether defective pixels are looked for, or named by a file;
+    faults: what was found of them (`OpenExcerpt.judged`), so that others need not look again.
     """
 
     movie: Path
@@ -47,6 +52,8 @@ class Excerpt:
     partial: bool = False
     follow_s: float | None = None
     pixel_um: float | None = None
+    defects: DefectChoice = "auto"
+    faults: PixelFaults | None = None
 
     @contextmanager
     def open(self) -> Iterator[OpenExcerpt]:
@@ -124,7 +131,42 @@ class OpenExcerpt:
         field, size = pipeline.experiment.psf.field, self.movie.shape[1:]
         begin = field_begin(field, region_named(pipeline.camera), self.excerpt.prepared, size)
         whole = replace(pipeline.begun_at(begin), maps=self._turned(pipeline.maps))
-        return whole.cut(self.roi)
+        here = whole.cut(self.roi)
+        faults = self.excerpt.faults
+        return here if faults is None else replace(here, reader=PixelReader(faults, here.to_photons))
+
+    def judged(self, camera: Camera, microscope: Microscope) -> OpenExcerpt:
+        """The same with the faults of its pixels known, found in a sample of the movie's frames.
+
+        Raises InputError where a file of defective pixels, or the camera's maps, are not of the movie's frames.
+        """
+        excerpt = self.excerpt
+        if self.growing is not None and excerpt.follow_s is not None:
+            self.growing.wait(frames_to_wait_for(excerpt.prepared), timeout_s=excerpt.follow_s)
+        x0, y0, x1, y1 = self.roi
+        known = known_defects(excerpt.defects, excerpt.prepared, self.movie.shape)
+        sample = sample_frames(self.movie, excerpt.prepared, growing=self.growing is not None)
+        faults = faults_of(
+            sample[:, y0:y1, x0:x1],
+            camera,
+            self.maps_of(camera),
+            microscope,
+            begin=(x0, y0),
+            known=None if known is None else known[y0:y1, x0:x1],
+            look=excerpt.defects != "none",
+        )
+        return replace(self, excerpt=replace(excerpt, faults=faults))
+
+    def reader(self, camera: Camera) -> PixelReader:
+        """What makes photons of the region's counts, once the pixels were `judged`."""
+        faults, maps = self.excerpt.faults, self.maps_of(camera)
+        if faults is None:
+            raise ValueError("the pixels of this movie were not judged")
+        return PixelReader(faults, lambda counts: camera.to_photons(counts, maps))
+
+    def told(self) -> list[str]:
+        """What is wrong with the movie's pixels, in words; nothing before they were `judged`."""
+        return [] if self.excerpt.faults is None else self.excerpt.faults.in_words()
 
     def _turned(self, maps: Maps) -> dict[str, Tensor]:
         return prepared_maps(maps, self.excerpt.prepared, self.movie.shape[1:])

@@ -33,13 +33,16 @@ class Found:
     """What a block of frames gave.
 
     saturated_frames: how many of its frames had saturated pixels;  misfit: mean deviance of the frames that
-    the model does not explain.
+    the model does not explain;  outliers: pixels that no light through the optics can have lit;
+    outlier_frames: frames with any.
     """
 
     block: Block
     localizations: Localizations
     saturated_frames: int
     misfit: tuple[float, ...] = ()
+    outliers: int = 0
+    outlier_frames: int = 0
 
 
 Workers = Callable[[Excerpt, Iterable[Block], Watch], Iterator[Found]]
@@ -54,6 +57,8 @@ class LocalizeSummary:
     frames: int = 0
     localizations: int = 0
     saturated_frames: int = 0
+    outliers: int = 0
+    outlier_frames: int = 0
     complete: bool = True
     times: StageTimes = field(default_factory=StageTimes)
     warnings: list[str] = field(default_factory=list)
@@ -70,6 +75,8 @@ class LocalizeSummary:
         self.localizations += len(found.localizations)
         self.saturated_frames += found.saturated_frames
         self.quality.add(found.localizations)
+        self.outliers += found.outliers
+        self.outlier_frames += found.outlier_frames
 
 
 def localize_movie(
@@ -100,6 +107,7 @@ def localize_movie(
     summary = LocalizeSummary()
     with excerpt.open() as source:
         source.check_against(pipeline)
+        source = source.judged(pipeline.camera, pipeline.experiment.microscope)
         frames = block_frames(source.size, pipeline.device, fitted=pipeline.fit is not None)
         count, height, width = source.movie.shape
         writer = open_table_writer(
@@ -120,7 +128,7 @@ def localize_movie(
         results = (
             _here(source, pipeline, blocks, summary.times, on_message, watch)
             if workers is None
-            else workers(excerpt, blocks, watch)
+            else workers(source.excerpt, blocks, watch)
         )
 
         def write(found: Found) -> None:
@@ -145,7 +153,11 @@ def localize_movie(
         if not summary.complete:
             return summary
         writer.finish(source.movie.shape[0])
-        summary.warnings += [*source.movie.notes, *_field_notes(pipeline.experiment.psf.field, (height, width))]
+        summary.warnings += [
+            *source.told(),
+            *source.movie.notes,
+            *_field_notes(pipeline.experiment.psf.field, (height, width)),
+        ]
     summary.warnings += _warnings(summary, joint=pipeline.fit is not None and pipeline.method != "mle")
     return summary
 
@@ -162,13 +174,13 @@ def localize_block(
     watch: called with frames done, again and again during the work; what it raises ends it.
     """
     pipeline = localize.pipeline
-    saturated = _saturated(counts, pipeline.camera.saturation)
-    photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))
+    light = pipeline.light(torch.from_numpy(counts.astype(np.float32)))
     pixel_um = pipeline.experiment.microscope.pixel_um
     shift = (source.roi[0] * pixel_um, source.roi[1] * pixel_um, 0.0)
-    explained = localize(photons, watch)
+    explained = localize(light.photons, watch, light.weight)
     found = explained.localizations.shift(xyz=shift, frames=block[0]).to("cpu")
-    return Found(block, found, saturated, misfit_beyond_noise(explained.misfit))
+    outliers = int(light.outliers.sum()), int((light.outliers > 0).sum())
+    return Found(block, found, int(light.full.sum()), misfit_beyond_noise(explained.misfit), *outliers)
 
 
 def _here(
@@ -192,14 +204,6 @@ def _here(
         yield found
 
 
-def _saturated(counts: NDArray[Any], saturation: float) -> int:
-    """Frames with at least one pixel at the camera's (or the file type's) greatest value."""
-    limit = saturation
-    if np.issubdtype(counts.dtype, np.integer):
-        limit = min(limit, float(np.iinfo(counts.dtype).max))
-    return int((counts >= limit).any(axis=(1, 2)).sum())
-
-
 def _field_notes(field: FieldSpec, shape: tuple[int, int]) -> list[str]:
     if not field.changes or field.size_px == shape:
         return []
@@ -217,8 +221,14 @@ def _warnings(summary: LocalizeSummary, *, joint: bool) -> list[str]:
         warnings.append(f"around the molecules found {verdict.text}; look with --preview 3")
     if summary.saturated_frames:
         warnings.append(
-            f"{summary.saturated_frames} of {summary.frames} frames have saturated pixels: photons and "
-            "positions of the brightest molecules are wrong there; lower the exposure or the gain"
+            f"{summary.saturated_frames} of {summary.frames} frames have saturated pixels, left out of the "
+            "fit, which knows the brightest molecules by what is around them, less exactly (without a fit "
+            "they are wrong); lower the exposure or the gain"
+        )
+    if summary.outliers:
+        warnings.append(
+            f"{summary.outliers} pixels in {summary.outlier_frames} of {summary.frames} frames stand out as no "
+            "light through this objective can (cosmic rays, flickering pixels); given no weight there"
         )
     if summary.frames and not summary.localizations:
         warnings.append(
@@ -239,6 +249,7 @@ def _provenance(pipeline: Pipeline, source: OpenExcerpt, frames: int) -> dict[st
         "threshold": pipeline.localizer.threshold,
         "method": pipeline.method,
         "refined": pipeline.fit is not None,
+        "pixels": None if source.excerpt.faults is None else source.excerpt.faults.to_mapping(),
         "camera": pipeline.camera.to_mapping(),
         "experiment": pipeline.experiment.to_mapping(),
     }

@@ -51,10 +51,16 @@ class WithinMemory:
         self.pipeline, self.on_message = pipeline, on_message
         self._batch: int | None = None
 
-    def __call__(self, photons: Tensor, watch: Callable[[int], None] = lambda done: None) -> Explained:
+    def __call__(
+        self,
+        photons: Tensor,
+        watch: Callable[[int], None] = lambda done: None,
+        weight: Tensor | None = None,
+    ) -> Explained:
         """What `Pipeline.explain` gives for frames (B, H, W); raises InputError where one tile does not fit.
 
-        watch: called with frames done, again and again during the work; what it raises ends it.
+        watch: called with frames done, again and again during the work; what it raises ends it;
+        weight: (B, H, W), 0 at pixels that do not count.
         """
         if self._batch is None:
             free = free_bytes(self.pipeline.device)
@@ -63,7 +69,7 @@ class WithinMemory:
             self._batch = max(1, len(photons) if free is None else int(_SHARE * free / bytes_of_frame))
         while True:
             try:
-                return self._in_batches(photons, watch)
+                return self._in_batches(photons, watch, weight)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -71,12 +77,13 @@ class WithinMemory:
             # Out of the handler: the exception's traceback would hold the very memory that is short.
             self._make_smaller(len(photons), reason)
 
-    def _in_batches(self, photons: Tensor, watch: Callable[[int], None]) -> Explained:
+    def _in_batches(self, photons: Tensor, watch: Callable[[int], None], weight: Tensor | None) -> Explained:
         assert self._batch is not None
         starts = range(0, len(photons), self._batch)
+        weights = [None] * len(starts) if weight is None else weight.split(self._batch)
         parts = [
-            self.pipeline.explain(part, lambda done, start=start: watch(start + done))
-            for start, part in zip(starts, photons.split(self._batch), strict=True)
+            self.pipeline.explain(part, lambda done, start=start: watch(start + done), counted)
+            for start, part, counted in zip(starts, photons.split(self._batch), weights, strict=True)
         ]
         if len(parts) == 1:
             return parts[0]

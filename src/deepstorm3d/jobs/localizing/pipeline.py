@@ -28,6 +28,7 @@ from ...optics.masks import FileMask
 from ...optics.model import extent_px, tabulate
 from ...optics.moved import MovedPSF, part_of
 from ...optics.tabulated import TabulatedPSF
+from ...pixels.reading import Light, PixelReader, all_good
 from ...spec import spec_from_mapping
 from ..experiment import Experiment, psf_source
 from .camera_change import assumed_values, change_camera
@@ -52,7 +53,8 @@ class Pipeline:
     `OpenExcerpt.at_work` has them turned and cut as those to be localized;
     extent_px: side of the square that holds most of the PSF's light;  method: who proposes molecules;
     fit: what makes the proposals exact (None: the network's list as it is);  tile_px: frames are cut into tiles
-    of this size, besides their overlap;  told: what was assumed to put it together, in words.
+    of this size, besides their overlap;  told: what was assumed to put it together, in words;
+    reader: knows the faults of the movie's pixels (`OpenExcerpt.judged`; None: all are good).
     """
 
     experiment: Experiment
@@ -65,6 +67,7 @@ class Pipeline:
     fit: JointFit | SingleFit | None = None
     tile_px: int = TILE_PX
     told: tuple[str, ...] = ()
+    reader: PixelReader | None = None
 
     def cut(self, roi: Region) -> Pipeline:
         """The same for a region x0, y0, x1, y1 (px, half open) of the frames: its part of maps and PSF."""
@@ -89,13 +92,25 @@ class Pipeline:
         """Counts (B, H, W) of the camera as photons, float32 on the pipeline's device."""
         return self.camera.to_photons(counts.to(self.device, torch.float32), self.maps)
 
-    @torch.no_grad()
-    def localize(self, photons: Tensor) -> Localizations:
-        """Complete localizations of frames (B, H, W) of photons: positions, photons, background, σ."""
-        return self.explain(photons).localizations
+    def light(self, counts: Tensor) -> Light:
+        """Counts (B, H, W) of the camera as photons, and how much each pixel counts."""
+        return all_good(self.to_photons(counts)) if self.reader is None else self.reader(counts)
 
     @torch.no_grad()
-    def explain(self, photons: Tensor, watch: Callable[[int], None] = lambda done: None) -> Explained:
+    def localize(self, photons: Tensor, weight: Tensor | None = None) -> Localizations:
+        """Complete localizations of frames (B, H, W) of photons: positions, photons, background, σ.
+
+        weight: (B, H, W), 0 at pixels that do not count.
+        """
+        return self.explain(photons, weight=weight).localizations
+
+    @torch.no_grad()
+    def explain(
+        self,
+        photons: Tensor,
+        watch: Callable[[int], None] = lambda done: None,
+        weight: Tensor | None = None,
+    ) -> Explained:
         """The same, with what the joint fit leaves unexplained in each frame (NaN where there is none).
 
         watch: called with frames done, again and again during the work; what it raises ends it.
@@ -106,13 +121,14 @@ class Pipeline:
 
         def localize(frames: Tensor, tile: Tile) -> Localizations:
             before = len(misfits) * len(frames)
-            part = self._explain_tile(frames, tile, lambda done: watch((before + done) // len(area)))
+            counted = None if weight is None else weight[:, slice(*tile.outer_rows), slice(*tile.outer_columns)]
+            part = self._explain_tile(frames, tile, counted, lambda done: watch((before + done) // len(area)))
             misfits.append(part.misfit * area[len(misfits)])
             return part.localizations
 
         found = localize_in_tiles(localize, photons, pixel_um, tile_px=self.tile_px)
         misfit = torch.stack(misfits).sum(0) / sum(area)
-        return Explained(found if self.fit is not None else self.complete(found, photons), misfit)
+        return Explained(found if self.fit is not None else self.complete(found, photons, weight), misfit)
 
     def _tiles(self, photons: Tensor) -> list[Tile]:
         return list(tiles(photons.shape[1], photons.shape[2], tile_px=self.tile_px))
@@ -123,13 +139,15 @@ class Pipeline:
             raw = self.localizer(frames)
         return self.localizer.network.decode(raw.float(), self.localizer.threshold)
 
-    def _explain_tile(self, frames: Tensor, tile: Tile, watch: Callable[[int], None]) -> Explained:
+    def _explain_tile(
+        self, frames: Tensor, tile: Tile, weight: Tensor | None, watch: Callable[[int], None]
+    ) -> Explained:
         not_measured = frames.new_full((len(frames),), float("nan"))
         if self.fit is None:
             size, patch_px = (frames.shape[1], frames.shape[2]), self.psf.patch_px
             most = most_molecules(highest_density(self.experiment), size, self.psf.pixel_um, patch_px)
             return Explained(most_probable(self.propose(frames), len(frames), most), not_measured)
-        likelihood = self.likelihood(frames, tile)
+        likelihood = self.likelihood(frames, tile, weight)
         fit = self.fit.in_part((tile.outer_columns[0], tile.outer_rows[0]))
         if isinstance(fit, SingleFit):
             return Explained(replace(fit, check=lambda: watch(0))(likelihood), not_measured)
@@ -137,18 +155,19 @@ class Pipeline:
         nothing = Localizations.empty(frames.device)
         return fit.explain(nothing if self.method == "pursuit" else self.propose(frames), likelihood)
 
-    def likelihood(self, frames: Tensor, tile: Tile | None = None) -> Likelihood:
+    def likelihood(self, frames: Tensor, tile: Tile | None = None, weight: Tensor | None = None) -> Likelihood:
         """The noise model of frames (B, H, W) of photons, with the camera's map of read noise if it has one.
 
-        tile: the part of the field that the frames show, if not all of it.
+        tile: the part of the field that the frames show, if not all of it;  weight: (B, H, W), 0 at pixels that
+        do not count.
         """
         excess, read_variance = variance_terms(self.camera, self.maps)
         if "read_noise" not in self.maps:
-            return Likelihood(frames, excess, read_variance)
+            return Likelihood(frames, excess, read_variance, weight)
         noise = self.maps["read_noise"]
         if tile is not None:
             noise = noise[slice(*tile.outer_rows), slice(*tile.outer_columns)]
-        return Likelihood(frames, excess, noise.square())
+        return Likelihood(frames, excess, noise.square(), weight)
 
     @torch.no_grad()
     def photometry(self, found: Localizations, photons: Tensor, weight: Tensor | None = None) -> Photometry:
@@ -159,7 +178,7 @@ class Pipeline:
         )
 
     @torch.no_grad()
-    def complete(self, found: Localizations, photons: Tensor) -> Localizations:
+    def complete(self, found: Localizations, photons: Tensor, weight: Tensor | None = None) -> Localizations:
         """Fill in what the network does not measure.
 
         Photons and background from the linear fit, σ from the single-emitter bound at those values
@@ -167,7 +186,7 @@ class Pipeline:
         """
         if not len(found):
             return replace(found, sigma_source="crlb" if found.sigma_source == "none" else found.sigma_source)
-        light = self.photometry(found, photons)
+        light = self.photometry(found, photons, weight)
         found = replace(found, background=light.background, fit_quality=light.chi_square)
         if found.sigma_source != "none":
             return found

@@ -49,29 +49,32 @@ def preview_movie(
     seen, stack = [], []
     with excerpt.open() as source:
         source.check_against(pipeline)
+        source = source.judged(pipeline.camera, pipeline.experiment.microscope)
+        told = source.told()
         pipeline = source.at_work(pipeline)
         numbers = np.unique(np.linspace(source.span[0], source.last - 1, frames).round().astype(int)).tolist()
         for place, number in enumerate(numbers, 1):
             on_message(f"frame {number} ({place} of {len(numbers)}): localizing and drawing it")
             counts = source.read(number, number + 1)
             stack.append(counts)
-            photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))
-            found = pipeline.localize(photons)
+            light = pipeline.light(torch.from_numpy(counts.astype(np.float32)))
+            found = pipeline.localize(light.photons, light.weight)
             reports[number] = explain_frame(
                 pipeline,
                 found,
-                photons[0],
+                light,
                 out_dir / f"frame_{number}.png",
                 title=f"{excerpt.movie.name}, frame {number}",
             )
-            seen.append(photons[0].cpu())
+            seen.append(light.photons[0].cpu())
     real = torch.stack(seen)
     on_message("comparing them with simulated frames")
     simulated = simulated_like(pipeline, real)
     histogram_figure(simulated, real, out_dir / "histogram.png")
     findings = [finding.text for finding in check_counts(pipeline, np.concatenate(stack))]
     fits, lines = _verdict(reports, findings)
-    return PreviewReport(reports, fits, lines)
+    told += [f"frame {number}: {sentence}" for number, report in reports.items() for sentence in report.told]
+    return PreviewReport(reports, fits, [*told, *lines])
 
 
 def simulated_like(pipeline: Pipeline, frames: Tensor) -> Tensor:

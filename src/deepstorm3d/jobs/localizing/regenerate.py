@@ -19,6 +19,7 @@ from ...camera import IdealCamera, variance_terms
 from ...emitters import Emitters, Localizations
 from ...fitting.photometry import Photometry
 from ...io.tables import read_table, read_truth
+from ...pixels.reading import Light
 from ...simulation.field import Field
 from ...simulation.simulator import Simulator
 from .excerpt import Excerpt
@@ -37,7 +38,8 @@ class RegenerateReport:
     localizations: in the frame;  correlation: of frame and regenerated image;
     deviance_per_pixel: mean squared residual over the expected variance, about 1 where the list is
     complete and the model right;  expected: of the same where noise alone is left, below 1 where pixels have
-    less than one photon;  pixels: of the frame.
+    less than one photon;  pixels: of the frame, that count;  told: what is wrong with the frame's pixels, in
+    words. Pixels that are full or defective do not count.
     """
 
     localizations: int
@@ -45,6 +47,7 @@ class RegenerateReport:
     deviance_per_pixel: float
     expected: float = 1.0
     pixels: float = math.inf
+    told: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> DevianceVerdict:
@@ -58,7 +61,7 @@ class RegenerateReport:
 def explain_frame(
     pipeline: Pipeline,
     found: Localizations,
-    photons: Tensor,
+    seen: Light,
     out: Target,
     *,
     truth: Emitters | None = None,
@@ -67,12 +70,14 @@ def explain_frame(
 ) -> RegenerateReport:
     """Fit photons and background at the found positions, draw the overlay, and say how well it fits.
 
-    found, truth: rows of this one frame, frame 0;  photons: (H, W);  out: path or open file;
+    found, truth: rows of this one frame, frame 0;  seen: the frame;  out: path or open file;
     equal_photons: draw all molecules with the median of the fitted photons, as Nehme et al. 2020 in
     Fig. 3b: then only the positions can explain the frame.
     """
     excess, read_variance = variance_terms(pipeline.camera, pipeline.maps)
-    light = pipeline.photometry(found, photons[None])
+    photons = seen.photons[0]
+    counted = torch.ones_like(photons, dtype=torch.bool) if seen.weight is None else seen.weight[0] > 0
+    light = pipeline.photometry(found, seen.photons, seen.weight)
     model = _equally_bright(pipeline, found, light) if equal_photons else light.model[0]
     own = (excess * model.clamp(min=0) + read_variance).clamp(min=0)
     variance = own.clamp(min=1.0)
@@ -89,11 +94,25 @@ def explain_frame(
     )
     return RegenerateReport(
         localizations=len(found),
-        correlation=float(correlation(photons, model)),
-        deviance_per_pixel=float(((photons - model).square() / variance).mean()),
-        expected=float((own / variance).mean()),
-        pixels=photons.numel(),
+        correlation=float(correlation(photons, model, counted)),
+        deviance_per_pixel=float(((photons - model).square() / variance)[counted].mean()),
+        expected=float((own / variance)[counted].mean()),
+        pixels=int(counted.sum()),
+        told=tuple(_about_pixels(seen)),
     )
+
+
+def _about_pixels(seen: Light) -> list[str]:
+    """What is wrong with pixels of this very frame."""
+    told = []
+    if bool(seen.full[0]):
+        told.append("the frame has saturated pixels: they do not count; lower the exposure or the gain")
+    if int(seen.outliers[0]):
+        told.append(
+            f"{int(seen.outliers[0])} pixels stand out as no light through this objective can (cosmic rays): "
+            "given no weight"
+        )
+    return told
 
 
 def _equally_bright(pipeline: Pipeline, found: Localizations, light: Photometry) -> Tensor:
@@ -129,10 +148,12 @@ def regenerate_frame(
     pixel_um = pipeline.experiment.microscope.pixel_um
     with replace(excerpt, frames=(frame, frame + 1), roi=None).open() as source:
         source.check_against(pipeline)
+        source = source.judged(pipeline.camera, pipeline.experiment.microscope)
         pipeline = source.at_work(pipeline)
         counts = source.read(frame, frame + 1)
+        told = source.told()
     refuse_without_light(counts, pipeline.camera.saturation, f"{excerpt.movie}, frame {frame}")
-    photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))[0]
+    seen = pipeline.light(torch.from_numpy(counts.astype(np.float32)))
     found = read_table(locs, pixel_um=pixel_um)
     found = found.select(found.frame == frame).shift(frames=-frame).to(pipeline.device)
     known = None
@@ -140,4 +161,5 @@ def regenerate_frame(
         emitters = read_truth(truth, pixel_um=pixel_um)
         known = emitters.select(emitters.frame == frame).shift(frames=-frame)
     title = f"{excerpt.movie.name}, frame {frame}"
-    return explain_frame(pipeline, found, photons, out, truth=known, equal_photons=equal_photons, title=title)
+    report = explain_frame(pipeline, found, seen, out, truth=known, equal_photons=equal_photons, title=title)
+    return replace(report, told=(*told, *report.told))

@@ -71,6 +71,8 @@ def overlay_section(table: Localizations, header: TableHeader, overlays: Overlay
         pipeline = load_pipeline(overlays.model, mask=overlays.mask, camera=camera, refine=False)
         words += [f"Assumed: {sentence}." for sentence in pipeline.told]
         source.check_against(pipeline)
+        source = source.judged(pipeline.camera, pipeline.experiment.microscope)
+        words += [f"{sentence}." for sentence in source.told()]
         pipeline = source.at_work(pipeline)
         figures = [_overlay(pipeline, table, source, k) for k in _frames(table, source.movie, overlays.count)]
     return Section(TITLE, paragraphs=words, figures=figures)
@@ -101,12 +103,12 @@ def _frames(table: Localizations, movie: Movie, count: int) -> list[int]:
 
 def _overlay(pipeline: Pipeline, table: Localizations, source: OpenExcerpt, number: int) -> Figure:
     counts = source.read(number, number + 1)
-    photons = pipeline.to_photons(torch.from_numpy(counts.astype(np.float32)))[0]
+    seen = pipeline.light(torch.from_numpy(counts.astype(np.float32)))
     pixel_um = pipeline.experiment.microscope.pixel_um
     corner = (-source.roi[0] * pixel_um, -source.roi[1] * pixel_um, 0.0)
     found = table.select(table.frame == number).shift(xyz=corner, frames=-number).to(pipeline.device)
     file = BytesIO()
-    report = explain_frame(pipeline, found, photons, file, title=f"Frame {number}")
+    report = explain_frame(pipeline, found, seen, file, title=f"Frame {number}")
     caption = (
         f"Frame {number}: {report.localizations} localizations; correlation {report.correlation:.3f}, squared "
         f"residual over the expected variance {report.deviance_per_pixel:.2f} per pixel (1: noise alone)."

@@ -1,0 +1,138 @@
+"""Looking for faulty pixels in a movie before it is worked on: in a sample of its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..camera import Camera, variance_terms
+from ..chip import Maps
+from ..errors import InputError
+from ..io.movies.movie_source import Movie
+from ..io.movies.preparation import Prepared
+from ..optics.microscope import Microscope
+from ..pixels.defects import find_defects
+from ..pixels.faults import PixelFaults
+from ..pixels.prediction import FinestSpot
+from ..pixels.saturation import plateau
+from .companions import prepared_maps
+
+__all__ = ["DefectChoice", "faults_of", "frames_to_wait_for", "known_defects", "sample_frames"]
+
+DefectChoice = Literal["auto", "none"] | Path
+"""auto: defective pixels are looked for;  none: all are taken as they are;  a .npy file names them."""
+
+# Frames and pixels that are looked at, and the fewest frames, whatever their size.
+_FRAMES, _PIXELS, _FEWEST = 16, 2**20, 3
+
+
+def faults_of(
+    counts: NDArray[Any],
+    camera: Camera,
+    maps: Maps,
+    microscope: Microscope,
+    *,
+    begin: tuple[int, int] = (0, 0),
+    known: Tensor | None = None,
+    look: bool = True,
+) -> PixelFaults:
+    """What is wrong with the pixels that these frames show.
+
+    counts: (T, H, W), spread over the movie;  maps: of the camera, for these pixels;  begin: column and row of
+    the first of them in the frame;  known: (H, W) bool, defective pixels: then no others are looked for;
+    look: whether any are looked for at all.
+    """
+    frames = torch.from_numpy(counts.astype(np.float32))
+    size = (frames.shape[1], frames.shape[2])
+    spot = FinestSpot(microscope.wavelength, microscope.na, microscope.pixel_um)
+    said = camera.saturation
+    whole = counts.dtype.kind in "iu"
+    if whole:
+        said = min(said, float(np.iinfo(counts.dtype).max))
+    end = plateau(frames) if whole else None
+    excess, read = variance_terms(camera, maps)
+    photons = camera.to_photons(frames, maps)
+    known = known if look else torch.zeros(size, dtype=torch.bool)
+    found = find_defects(photons, spot, excess=excess, read=max(read, 0.0), known=known)
+    return PixelFaults(
+        size=size,
+        begin=begin,
+        defective=tuple((row, column) for row, column in found.bad.nonzero().tolist()),
+        spot=spot,
+        law=found.law,
+        sigmas=found.sigmas if look else float("inf"),
+        full=said if end is None else min(said, end),
+        said=said,
+        share=0.0 if found.plausible else found.share,
+    )
+
+
+def sample_frames(movie: Movie, prepared: Prepared, *, growing: bool = False) -> NDArray[Any]:
+    """A few frames (T, H, W) of a movie, the same whatever part of it is worked on.
+
+    prepared: as the movie is;  growing: whether it is still being recorded.
+    Spread evenly; where each window of frames has a level of its own to be subtracted, or the movie grows, they
+    are the first ones. Frames that cannot be read are left out.
+    Raises InputError where none can be read.
+    """
+    count, height, width = movie.shape
+    most = min(count, max(_FEWEST, min(_FRAMES, _PIXELS // (height * width))))
+    last = count
+    if growing:
+        last = most
+    elif prepared.subtract != "none":
+        last = min(count, prepared.window)
+    wanted = np.unique(np.linspace(0, last - 1, min(most, last)).round().astype(int)).tolist()
+    frames = [frame for number in wanted if (frame := _read(movie, number)) is not None]
+    if not frames:
+        raise InputError(
+            f"{movie.path}: of the {len(wanted)} frames looked at for faulty pixels none can be read"
+        )
+    return np.concatenate(frames)
+
+
+def frames_to_wait_for(prepared: Prepared) -> int:
+    """How many frames of a movie that grows must be there before its pixels can be judged."""
+    return _FRAMES if prepared.subtract == "none" else 2 * prepared.window
+
+
+def _read(movie: Movie, number: int) -> NDArray[Any] | None:
+    if any(first <= number < last for first, last in movie.gaps):
+        return None
+    try:
+        return movie.read(number, number + 1)
+    except InputError:
+        # Whoever needs this very frame is told.
+        return None
+
+
+def known_defects(choice: DefectChoice, prepared: Prepared, shape: Sequence[int]) -> Tensor | None:
+    """Defective pixels (H, W) bool of prepared frames from a file, None where the choice names none.
+
+    shape: of the prepared movie (frames, height, width).
+    Raises InputError where the file is no .npy array of two dimensions, or not of the stored frames' size.
+    """
+    if not isinstance(choice, Path):
+        return None
+    try:
+        values = np.load(choice, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"--defects {choice}: cannot be read ({error}); give auto, none or a .npy file (height, width), "
+            "not 0 where a pixel is defective"
+        ) from error
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "biuf":
+        raise InputError(
+            f"--defects {choice}: is no array of numbers with two dimensions; save (height, width) with numpy, "
+            "not 0 where a pixel is defective"
+        )
+    defects = torch.from_numpy(values != 0)
+    if bool(defects.all()):
+        raise InputError(f"--defects {choice}: calls every pixel defective; not 0 means defective")
+    return prepared_maps({"defects": defects.float()}, prepared, (shape[1], shape[2]))["defects"] > 0
