@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from deepstorm3d.calibration.images import Moves
-from deepstorm3d.camera import IdealCamera, ScmosCamera
+from deepstorm3d.camera import Camera, IdealCamera, ScmosCamera
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
@@ -27,10 +28,12 @@ from deepstorm3d.jobs.localizing.localize import Found, LocalizeSummary, localiz
 from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.jobs.localizing.preview import preview_movie
 from deepstorm3d.jobs.localizing.regenerate import regenerate_frame
+from deepstorm3d.jobs.pixel_faults import faults_of
 from deepstorm3d.jobs.presets import preset
 from deepstorm3d.jobs.training.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile, save_model_file
+from deepstorm3d.pixels.faults import PixelFaults
 
 MOVES: Moves = "objective"
 
@@ -56,7 +59,9 @@ def model() -> ModelFile:
 def nothing_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is found does not matter here, and takes long."""
 
-    def nothing(self: Pipeline, photons: torch.Tensor, watch: object = None) -> Explained:
+    def nothing(
+        self: Pipeline, photons: torch.Tensor, watch: object = None, weight: torch.Tensor | None = None
+    ) -> Explained:
         return Explained(Localizations.empty(), torch.full((len(photons),), float("nan")))
 
     monkeypatch.setattr(Pipeline, "explain", nothing)
@@ -65,6 +70,11 @@ def nothing_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def stack(path: Path, counts: NDArray[np.generic]) -> Path:
     tifffile.imwrite(path, counts)
     return path
+
+
+def looked_at(camera: Camera) -> Callable[[Path], PixelFaults]:
+    """What `retrieve-mask` finds wrong with the pixels of a stack, before it looks for beads."""
+    return lambda path: faults_of(tifffile.imread(path), camera, {}, small().microscope)
 
 
 def background(level: float = 20.0, frames: int = 6) -> NDArray[np.uint16]:
@@ -161,6 +171,7 @@ def test_frames_without_light_are_refused_by_every_command_that_measures(
             lambda position: torch.ones(21, 21),
             21,
             MOVES,
+            faults=looked_at(IdealCamera()),
         )
     (tmp_path / "l.csv").write_text('"frame","x [nm]","y [nm]","z [nm]"\n1,2000,2000,500\n', encoding="utf-8")
     with pytest.raises(InputError, match=word):
@@ -194,6 +205,7 @@ def test_bead_stacks_in_the_wrong_byte_order_are_told(tmp_path: Path) -> None:
                 lambda position: torch.from_numpy(spot[21:44, 21:44] / spot.sum()).float(),
                 23,
                 MOVES,
+                faults=looked_at(camera),
             ).warnings
         except InputError as error:
             told.append(str(error))

@@ -290,9 +290,9 @@ def test_a_preview_says_which_frame_it_is_at_before_it_looks(
     events: list[str] = []
     whole = Pipeline.localize
 
-    def localize(self: Pipeline, photons: torch.Tensor) -> Localizations:
+    def localize(self: Pipeline, photons: torch.Tensor, weight: torch.Tensor | None) -> Localizations:
         events.append("looking")
-        return whole(self, photons)
+        return whole(self, photons, weight)
 
     monkeypatch.setattr(Pipeline, "localize", localize)
     for job, figure in ((regenerate, "overlay_figure"), (preview, "histogram_figure")):

@@ -79,7 +79,7 @@ def sample_frames(movie: Movie, prepared: Prepared, *, growing: bool = False) ->
     prepared: as the movie is;  growing: whether it is still being recorded.
     Spread evenly; where each window of frames has a level of its own to be subtracted, or the movie grows, they
     are the first ones. Frames that cannot be read are left out.
-    Raises InputError where none can be read.
+    Raises InputError where none can be read, as the movie does.
     """
     count, height, width = movie.shape
     most = min(count, max(_FEWEST, min(_FRAMES, _PIXELS // (height * width))))
@@ -90,11 +90,8 @@ def sample_frames(movie: Movie, prepared: Prepared, *, growing: bool = False) ->
         last = min(count, prepared.window)
     wanted = np.unique(np.linspace(0, last - 1, min(most, last)).round().astype(int)).tolist()
     frames = [frame for number in wanted if (frame := _read(movie, number)) is not None]
-    if not frames:
-        raise InputError(
-            f"{movie.path}: of the {len(wanted)} frames looked at for faulty pixels none can be read"
-        )
-    return np.concatenate(frames)
+    # Where none can be read, the first one's own error says why.
+    return np.concatenate(frames) if frames else movie.read(wanted[0], wanted[0] + 1)
 
 
 def frames_to_wait_for(prepared: Prepared) -> int:
