@@ -119,10 +119,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", type=Path)
     parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument(
+        "--network-alone", action="store_true", help="leave the joint fit out: it takes minutes"
+    )
     parser.add_argument("--picture", type=Path, help="the six snapshots with their molecules")
     arguments = arguments_of(parser)
     rows: list[dict[str, Any]] = []
-    for refine in (False, True):
+    for refine in (False,) if arguments.network_alone else (False, True):
         lists = {
             name: localized(name, arguments.models, arguments.data, arguments.device, refine=refine)
             for name in MASKS
