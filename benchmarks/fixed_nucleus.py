@@ -41,7 +41,7 @@ MASKS = {
     "learn1": "mask_learned_fixed1",
     "learn2": "mask_learned_fixed2",
 }
-TOLERANCE_UM, ROUNDS = 0.25, 4
+TOLERANCE_UM, ROUNDS, PIXEL_UM = 0.25, 4, 0.11
 Points = NDArray[np.float64]
 
 
@@ -105,11 +105,8 @@ def draw(lists: dict[str, Localizations], data: Path, out: Path) -> None:
         with open_movie(data / f"fixedcell1_{name}.tif") as movie:
             axes.imshow(movie.read(0, 1)[0], cmap="gray", vmax=float(np.percentile(movie.read(0, 1), 99.7)))
         x, y, z = found.xyz.numpy().T
-        marks = axes.scatter(
-            x / 0.11, y / 0.11, c=z, s=26, cmap="turbo", marker="o", facecolors="none", linewidths=1
-        )
-        marks.set_facecolor("none")
-        marks.set_edgecolor(marks.cmap(marks.norm(z)))
+        marks = axes.scatter(x / PIXEL_UM, y / PIXEL_UM, c=z, s=26, cmap="turbo", linewidths=1)
+        marks.set(facecolor="none", edgecolor=marks.to_rgba(z))
         axes.set_title(f"{name}: {len(found)} molecules, z {z.min():.1f} to {z.max():.1f} µm", fontsize=10)
         axes.set_axis_off()
     figure.savefig(out, dpi=80)
@@ -133,7 +130,7 @@ def main() -> None:
         points = {name: found.xyz.double().numpy() for name, found in lists.items()}
         print({name: len(each) for name, each in points.items()}, flush=True)
         for one, other in itertools.combinations(MASKS, 2):
-            mirrored = points[other] * np.array([-1.0, 1.0, 1.0]) + np.array([154 * 0.11, 0.0, 0.0])
+            mirrored = points[other] * np.array([-1.0, 1.0, 1.0]) + np.array([154 * PIXEL_UM, 0.0, 0.0])
             chance = compared(points[one], mirrored)["jaccard"]
             how = "joint fit" if refine else "network"
             row = {
