@@ -135,14 +135,18 @@ class OpenExcerpt:
         faults = self.excerpt.faults
         return here if faults is None else replace(here, reader=PixelReader(faults, here.to_photons))
 
-    def judged(self, camera: Camera, microscope: Microscope) -> OpenExcerpt:
+    def judged(
+        self, camera: Camera, microscope: Microscope, should_stop: Callable[[], bool] = lambda: False
+    ) -> OpenExcerpt:
         """The same with the faults of its pixels known, found in a sample of the movie's frames.
 
+        should_stop: asked while a movie that is still being recorded has too few frames.
         Raises InputError where a file of defective pixels, or the camera's maps, are not of the movie's frames.
         """
         excerpt = self.excerpt
         if self.growing is not None and excerpt.follow_s is not None:
-            self.growing.wait(frames_to_wait_for(excerpt.prepared), timeout_s=excerpt.follow_s)
+            wanted = frames_to_wait_for(excerpt.prepared)
+            self.growing.wait(wanted, timeout_s=excerpt.follow_s, should_stop=should_stop)
         x0, y0, x1, y1 = self.roi
         known = known_defects(excerpt.defects, excerpt.prepared, self.movie.shape)
         sample = sample_frames(self.movie, excerpt.prepared, growing=self.growing is not None)

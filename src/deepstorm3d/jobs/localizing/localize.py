@@ -107,7 +107,7 @@ def localize_movie(
     summary = LocalizeSummary()
     with excerpt.open() as source:
         source.check_against(pipeline)
-        source = source.judged(pipeline.camera, pipeline.experiment.microscope)
+        source = source.judged(pipeline.camera, pipeline.experiment.microscope, should_stop)
         frames = block_frames(source.size, pipeline.device, fitted=pipeline.fit is not None)
         count, height, width = source.movie.shape
         writer = open_table_writer(
