@@ -17,7 +17,8 @@ class CameraSheet:
     pitch_um: of the pixels;  full_well: electrons;  read_noise: e-, of_pixels how it is stated: the rms over
     the pixels, or their median (of a chip whose pixels differ the rms is larger);  electrons_per_count: None
     where each camera has its own, on the certificate that comes with it;  offset: counts without light, None
-    likewise;  bits: of a count;  source: where the figures stand.
+    likewise;  bits: of a count;  source: where the figures stand; (to be checked): not all
+    of them were compared with the sheet.
     """
 
     maker: str
@@ -70,7 +71,7 @@ _HAMAMATSU, _ANDOR, _PHOTOMETRICS = "Hamamatsu", "Andor", "Teledyne Photometrics
 CAMERA_SHEETS = {
     "orca-flash4-v3": CameraSheet(
         _HAMAMATSU, "ORCA-Flash4.0 V3", "standard scan", 6.5, 30_000, 1.6, "rms", 0.46, 100, 16,
-        "Hamamatsu data sheet, C13440-20CU",
+        "Hamamatsu data sheet, C13440-20CU (to be checked)",
     ),
     "orca-fusion": CameraSheet(
         _HAMAMATSU, "ORCA-Fusion", "ultra-quiet scan", 6.5, 15_000, 0.7, "rms", 0.24, 100, 16,
@@ -82,7 +83,7 @@ CAMERA_SHEETS = {
     ),
     "orca-quest": CameraSheet(
         _HAMAMATSU, "ORCA-Quest", "standard scan", 4.6, 7_000, 0.43, "rms", 0.107, 200, 16,
-        "Hamamatsu data sheet, C15550-20UP",
+        "Hamamatsu data sheet, C15550-20UP (to be checked)",
     ),
     "orca-quest-2": CameraSheet(
         _HAMAMATSU, "ORCA-Quest 2", "standard scan", 4.6, 7_000, 0.43, "rms", 0.107, 200, 16,
@@ -90,7 +91,7 @@ CAMERA_SHEETS = {
     ),
     "pco-edge-4.2": CameraSheet(
         "PCO", "pco.edge 4.2 LT", "slow scan", 6.5, 30_000, 0.8, "median", 0.46, 100, 16,
-        "PCO data sheet, pco.edge 4.2 LT",
+        "PCO data sheet, pco.edge 4.2 LT (to be checked)",
     ),
     "zyla-4.2": CameraSheet(
         _ANDOR, "Zyla 4.2 PLUS", "16 bit, rolling shutter", 6.5, 30_000, 0.9, "median", 0.45, 100, 16,
@@ -102,11 +103,11 @@ CAMERA_SHEETS = {
     ),
     "sona-4.2b-11": CameraSheet(
         _ANDOR, "Sona 4.2B-11", "16 bit", 11.0, 85_000, 1.6, "median", None, 100, 16,
-        "Andor specification sheet, Sona",
+        "Andor specification sheet, Sona (to be checked)",
     ),
     "prime-95b": CameraSheet(
         _PHOTOMETRICS, "Prime 95B", "16 bit", 11.0, 80_000, 1.6, "median", None, 100, 16,
-        "Teledyne Photometrics data sheet, Prime 95B (2020)",
+        "Teledyne Photometrics data sheet, Prime 95B (2020) (to be checked)",
     ),
     "ixon-ultra-897": CameraSheet(
         _ANDOR, "iXon Ultra 897", "EM amplifier, 10 MHz", 16.0, 180_000, 50.0, "rms", None, None, 16,
@@ -114,7 +115,7 @@ CAMERA_SHEETS = {
     ),
     "ixon-ultra-888": CameraSheet(
         _ANDOR, "iXon Ultra 888", "EM amplifier, 30 MHz", 13.0, 80_000, 130.0, "rms", None, None, 16,
-        "Andor specification sheet, iXon Ultra 888", "emccd",
+        "Andor specification sheet, iXon Ultra 888 (to be checked)", "emccd",
     ),
 }  # fmt: skip
 """By the names of ``config --camera``."""
