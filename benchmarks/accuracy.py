@@ -26,14 +26,14 @@ from deepstorm3d.analysis.matching import match
 from deepstorm3d.analysis.metrics import ScoreWithIntervals, score_with_intervals
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask
-from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
-from deepstorm3d.jobs.presets import preset
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.field import Field
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file
 from deepstorm3d.localizer.precision import mixed_precision
+from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.optics.model import build_psf, tabulate
 from deepstorm3d.optics.tabulated import TabulatedPSF
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.priors import FixedCount, Scene
 from deepstorm3d.simulation.simulator import Simulator
 from harness import arguments_of, report

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask
 from deepstorm3d.optics.assembly import Assembly
 from deepstorm3d.optics.masks import PhaseMask, PixelMask, ZernikePhase
 from deepstorm3d.optics.model import build_psf

@@ -21,14 +21,14 @@ import torch
 from torch import Tensor
 
 from bead_scenes import BeadScene, draw_stack
-from deepstorm3d.calibration.gauge import aperture_of, defocus_phase
-from deepstorm3d.calibration.orientation import twin
+from deepstorm3d.calibration.phase_retrieval.degeneracies import aperture_of, defocus_phase
+from deepstorm3d.calibration.phase_retrieval.orientation import twin
+from deepstorm3d.calibration.phase_retrieval.report import write_retrieval
+from deepstorm3d.calibration.phase_retrieval.retrieval import BeadSettings, retrieve_mask
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.masks import read_mask
 from deepstorm3d.io.movies import MovieWriter
-from deepstorm3d.jobs.calibrating.retrieval_report import write_retrieval
-from deepstorm3d.jobs.calibrating.retrieve_mask import BeadSettings, retrieve_mask
-from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.presets import preset
 from deepstorm3d.optics.designs import double_helix_phase
 from deepstorm3d.optics.masks import AstigmaticMask, FileMask, MaskSpec, PixelMask, TetrapodMask, ZeroMask
 from deepstorm3d.optics.microscope import Microscope

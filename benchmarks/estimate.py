@@ -21,20 +21,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from deepstorm3d.calibration.movie_statistics.by_model import model_for
 from deepstorm3d.camera import Camera, EmccdCamera, MinimumSubtractedCamera, ScmosCamera
 from deepstorm3d.emitters import Emitters
+from deepstorm3d.experiment.configure import find_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.field import Field
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_truth
-from deepstorm3d.jobs.calibrating.estimate import estimate_movie
-from deepstorm3d.jobs.calibrating.estimate_by_model import model_for
-from deepstorm3d.jobs.configure import find_experiment
-from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.localizing.excerpt import Excerpt
-from deepstorm3d.jobs.localizing.models import find_model
-from deepstorm3d.jobs.localizing.pipeline import experiment_of
-from deepstorm3d.jobs.simulating.simulate import simulate_movie
+from deepstorm3d.jobs.estimate import estimate_movie
+from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.localizing.catalogue import find_model
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.pipeline import experiment_of
 from deepstorm3d.simulation.backgrounds import Background, UniformBackground
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.priors import DensityCount, FixedPhotons, GammaPhotons, Photons, UniformPhotons
 from harness import arguments_of, report
 

@@ -27,10 +27,10 @@ import torch
 from torch import Tensor
 
 from bead_scenes import aberrated_mask, draw_stack
-from deepstorm3d.jobs.calibrating.bead_settings import BeadSettings
-from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.optics.field import FieldSpec
+from deepstorm3d.calibration.beads.settings import BeadSettings
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.optics.field_aberrations import FieldSpec
 from deepstorm3d.optics.masks import PhaseMask, PixelMask, ZernikePhase
 from deepstorm3d.optics.model import tabulate
 from deepstorm3d.optics.moved import part_of

@@ -41,18 +41,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deepstorm3d.experiment.experiment import experiment_mask
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.field import Field
 from deepstorm3d.fitting.background import SplineBackground
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.linear import expected_image
 from deepstorm3d.fitting.photometry import fit_photometry
 from deepstorm3d.fitting.refine import Bounds, refine
 from deepstorm3d.fitting.state import JointState
-from deepstorm3d.jobs.experiment import experiment_mask
-from deepstorm3d.jobs.presets import preset
 from deepstorm3d.optics.model import build_psf, tabulate
 from deepstorm3d.optics.psf import PSF
 from deepstorm3d.optics.tabulated import TabulatedPSF
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.priors import FixedCount
 from harness import arguments_of, interval, report, take_turns
 

@@ -28,8 +28,8 @@ from deepstorm3d.analysis.point_registration import register_points
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.movies import open_movie
-from deepstorm3d.jobs.localizing.models import find_model
-from deepstorm3d.jobs.localizing.pipeline import load_pipeline
+from deepstorm3d.localizing.catalogue import find_model
+from deepstorm3d.localizing.pipeline import load_pipeline
 from harness import arguments_of, report
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "nebulae"

@@ -16,10 +16,11 @@ from pathlib import Path
 import torch
 
 from deepstorm3d.camera import ScmosCamera
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import mask_sha256
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import build_localizer, build_sampler, model_card
+from deepstorm3d.jobs.train import build_localizer, build_sampler, model_card
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.localizer import NetworkLocalizer
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file, save_model_file
@@ -27,7 +28,6 @@ from deepstorm3d.optics.masks import FileMask
 from deepstorm3d.simulation.backgrounds import SuperGaussianBackground
 from deepstorm3d.simulation.priors import DensityCount, EmitterPrior, Scene, UniformPhotons
 from deepstorm3d.training.loop import Progress, RunFiles, train
-from deepstorm3d.training.spec import TrainingSpec
 from fixed_nucleus import DATA, MASKS
 from harness import arguments_of
 

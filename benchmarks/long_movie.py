@@ -24,11 +24,11 @@ from torch import Tensor
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.io.movies import MovieWriter, open_movie
 from deepstorm3d.io.tables import read_table
-from deepstorm3d.jobs.localizing.cluster import cluster_workers
-from deepstorm3d.jobs.localizing.excerpt import Excerpt
-from deepstorm3d.jobs.localizing.localize import localize_movie
-from deepstorm3d.jobs.localizing.pipeline import Pipeline
-from deepstorm3d.jobs.localizing.recipe import Recipe
+from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.localizing.cluster import cluster_workers
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.pipeline import Pipeline
+from deepstorm3d.localizing.recipe import Recipe
 from harness import report
 from storm_frames import frames_arguments, frames_parser
 

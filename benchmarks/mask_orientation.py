@@ -30,8 +30,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from deepstorm3d.analysis.explain import correlation
 from deepstorm3d.fitting.photometry import Photometry, fit_photometry
+from deepstorm3d.frames.explain import correlation
 from deepstorm3d.io import open_movie, read_mask
 from deepstorm3d.optics.masks import PixelMask
 from deepstorm3d.optics.microscope import Microscope

@@ -19,13 +19,12 @@ from pathlib import Path
 
 import torch
 
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.masks import mask_sha256
-from deepstorm3d.jobs.designing.compare import compare_masks, contenders_of
-from deepstorm3d.jobs.designing.design import design_mask
-from deepstorm3d.jobs.designing.fisher_design import criterion_of, design_by_fisher
-from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.runs import DesignRun
+from deepstorm3d.jobs.compare_psf import compare_masks, contenders_of
+from deepstorm3d.jobs.design_psf import design_mask
+from deepstorm3d.jobs.fisher_design import criterion_of, design_by_fisher
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.mixture import MixtureSpec
 from deepstorm3d.localizer.voxel import VoxelSpec
@@ -33,6 +32,7 @@ from deepstorm3d.optics.masks import AstigmaticMask, PixelMask, RandomMask
 from deepstorm3d.optics.model import build_psf
 from deepstorm3d.simulation.backgrounds import SuperGaussianBackground
 from deepstorm3d.simulation.priors import DensityCount, EmitterPrior, Scene, UniformPhotons
+from deepstorm3d.training.runs import DesignRun
 from harness import arguments_of, report
 
 Change = Callable[[Experiment], Experiment]

@@ -29,12 +29,12 @@ import torch
 from torch import Tensor
 
 from bead_scenes import BeadScene, aberrated_mask, draw_stack
-from deepstorm3d.calibration.travel import travel_for_depths
+from deepstorm3d.calibration.beads.settings import BeadSettings
+from deepstorm3d.calibration.beads.stage_range import travel_for_depths
+from deepstorm3d.experiment.experiment import Experiment, psf_source, read_experiment
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.movies import MovieWriter
-from deepstorm3d.jobs.calibrating.bead_settings import BeadSettings
-from deepstorm3d.jobs.calibrating.measure_psf import measure_psf
-from deepstorm3d.jobs.experiment import Experiment, psf_source, read_experiment
-from deepstorm3d.jobs.presets import preset
+from deepstorm3d.jobs.measure_psf import measure_psf
 from deepstorm3d.optics.masks import PhaseMask
 from deepstorm3d.optics.model import build_psf, tabulate
 from deepstorm3d.optics.psf import Patches

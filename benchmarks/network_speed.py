@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from deepstorm3d.emitters import Emitters
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import build_localizer
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseNetwork, CoarseSpec, gaussian_heat
 from deepstorm3d.localizer.localizer import NetworkLocalizer
 from deepstorm3d.localizer.mixture import MixtureSpec

@@ -25,19 +25,19 @@ from deepstorm3d.analysis.point_registration import register_points
 from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.draws import uniform
 from deepstorm3d.emitters import Emitters, Localizations
+from deepstorm3d.experiment.configure import find_experiment
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.field import Field
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_truth
-from deepstorm3d.jobs.calibrating.axial_scan import scan_stack
-from deepstorm3d.jobs.configure import find_experiment
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask
-from deepstorm3d.jobs.localizing.excerpt import Excerpt
-from deepstorm3d.jobs.localizing.models import find_model
-from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
+from deepstorm3d.jobs.axial_scan import scan_stack
+from deepstorm3d.localizing.catalogue import find_model
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.optics.assembly import Assembly
 from deepstorm3d.optics.masks import ZeroMask, build_mask
 from deepstorm3d.optics.model import build_psf
 from deepstorm3d.optics.scalar import ScalarPSF
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.structures import nucleus
 from harness import arguments_of, interval, report
 

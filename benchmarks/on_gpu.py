@@ -34,18 +34,18 @@ import torch
 from torch import Tensor
 
 from deepstorm3d.emitters import Emitters
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.field import Field
 from deepstorm3d.io.movies import open_movie
-from deepstorm3d.jobs.designing.design import build_design_sampler
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask
-from deepstorm3d.jobs.localizing.models import find_model
-from deepstorm3d.jobs.localizing.pipeline import experiment_of, load_pipeline
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import build_localizer, build_sampler
+from deepstorm3d.jobs.design_psf import build_design_sampler
+from deepstorm3d.jobs.train import build_localizer, build_sampler
 from deepstorm3d.localizer.mixture import MixtureSpec
 from deepstorm3d.localizer.voxel import VoxelSpec
+from deepstorm3d.localizing.catalogue import find_model
+from deepstorm3d.localizing.pipeline import experiment_of, load_pipeline
 from deepstorm3d.optics.masks import ZeroMask
 from deepstorm3d.optics.model import build_psf, tabulate
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.priors import FixedCount
 from deepstorm3d.simulation.simulator import Simulator
 from deepstorm3d.training.design import MaskLearning, MaskPenalty

@@ -24,15 +24,15 @@ from torch import Tensor
 
 from accuracy import SEED, simulator_of
 from deepstorm3d.emitters import Emitters, Localizations
+from deepstorm3d.experiment.experiment import experiment_mask
+from deepstorm3d.field import Field
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.single import SingleFit
-from deepstorm3d.jobs.experiment import experiment_mask
-from deepstorm3d.jobs.localizing.fits import build_fit
-from deepstorm3d.jobs.localizing.pipeline import experiment_of
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file
+from deepstorm3d.localizing.fits import build_fit
+from deepstorm3d.localizing.pipeline import experiment_of
 from deepstorm3d.optics.fisher import crlb
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.simulator import Simulator
 from harness import arguments_of, report
 

@@ -37,8 +37,8 @@ from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.linear import LinearImage
 from deepstorm3d.fitting.state import JointState
-from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.localizer.modelfile import load_model_file
+from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.simulation.priors import FixedCount, Scene
 from deepstorm3d.simulation.simulator import Simulator
 from harness import arguments_of, report

@@ -22,10 +22,10 @@ CAMERA_PIXEL_NM = 100.0
 
 def ours(name: str, points: np.ndarray, pixel_nm: float, field_um: float) -> Callable[[], Any]:
     """A renderer of this package: the view from above, without colours."""
-    from deepstorm3d.analysis.canvas import Canvas
-    from deepstorm3d.analysis.gaussians import Gaussians
-    from deepstorm3d.analysis.histograms import ShiftedHistogram
-    from deepstorm3d.analysis.sections import Cloud
+    from deepstorm3d.rendering.canvas import Canvas
+    from deepstorm3d.rendering.gaussians import Gaussians
+    from deepstorm3d.rendering.histograms import ShiftedHistogram
+    from deepstorm3d.rendering.sections import Cloud
 
     xyz = np.zeros((len(points), 3))
     sigma = np.zeros((len(points), 3), np.float32)

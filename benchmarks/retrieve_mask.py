@@ -30,16 +30,21 @@ import torch
 from torch import Tensor
 
 from bead_scenes import BeadScene, aberrated_mask, draw_stack
-from deepstorm3d.calibration.bead_model import FocusedPSF
-from deepstorm3d.calibration.gauge import aperture_of, split_defocus, without_tilt
-from deepstorm3d.calibration.images import BeadImages, first_state
-from deepstorm3d.calibration.place_fit import fit_each
+from deepstorm3d.calibration.beads.images import BeadImages, first_state
+from deepstorm3d.calibration.phase_retrieval.bead_model import FocusedPSF
+from deepstorm3d.calibration.phase_retrieval.degeneracies import aperture_of, split_defocus, without_tilt
+from deepstorm3d.calibration.phase_retrieval.position_fit import fit_each
+from deepstorm3d.calibration.phase_retrieval.report import write_retrieval
+from deepstorm3d.calibration.phase_retrieval.retrieval import (
+    BeadSettings,
+    DefocusGoes,
+    Retrieval,
+    retrieve_mask,
+)
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.io.movies import MovieWriter
-from deepstorm3d.jobs.calibrating.retrieval_report import write_retrieval
-from deepstorm3d.jobs.calibrating.retrieve_mask import BeadSettings, DefocusGoes, Retrieval, retrieve_mask
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask
-from deepstorm3d.jobs.presets import preset
 from deepstorm3d.optics.fisher import crlb
 from deepstorm3d.optics.masks import PhaseMask, PixelMask, ZeroMask
 from deepstorm3d.optics.microscope import Microscope

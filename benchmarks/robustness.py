@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 
 from accuracy import SEED, SIDE, scene_of
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask
-from deepstorm3d.jobs.presets import preset
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.field import Field
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file
 from deepstorm3d.optics.model import tabulate
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.priors import FixedCount, FixedPhotons
 from deepstorm3d.simulation.simulator import Simulator
 from harness import arguments_of, report

@@ -29,12 +29,12 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from deepstorm3d.emitters import Emitters
-from deepstorm3d.jobs.experiment import experiment_mask
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.simulating.simulate import BLOCK_PIXELS
+from deepstorm3d.experiment.experiment import experiment_mask
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.field import Field
+from deepstorm3d.jobs.simulate import BLOCK_PIXELS
 from deepstorm3d.optics.model import build_psf, tabulate
 from deepstorm3d.optics.scalar import ScalarPSF
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.simulator import Simulator
 from harness import arguments_of, interval, report, take_turns
 

@@ -24,13 +24,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deepstorm3d.analysis.explain import correlation
 from deepstorm3d.emitters import Localizations
+from deepstorm3d.frames.explain import correlation
 from deepstorm3d.io.movies import open_movie
-from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
-from deepstorm3d.jobs.localizing.tiling import Tile, localize_in_tiles
 from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.localizer.precision import mixed_precision
+from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
+from deepstorm3d.localizing.tiling import Tile, localize_in_tiles
 from harness import arguments_of, interval, report
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "storm_tetrapod_40.tif"

@@ -21,8 +21,8 @@ from deepstorm3d.emitters import Localizations
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.io.movies import open_movie
-from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.localizer.modelfile import load_model_file
+from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from harness import interval, report
 from storm_frames import (
     BATCH,

@@ -22,12 +22,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.refine import Bounds, Effort
 from deepstorm3d.fitting.windows import WindowFit, Windows
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import crops_through
+from deepstorm3d.jobs.train import crops_through
 from deepstorm3d.optics.exact import ExactPSF
 from deepstorm3d.optics.fisher import crlb
 from deepstorm3d.optics.model import PSFSpec, build_psf, tabulate

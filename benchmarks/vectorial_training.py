@@ -24,14 +24,14 @@ import torch
 from deepstorm3d.analysis.matching import match
 from deepstorm3d.analysis.metrics import score
 from deepstorm3d.emitters import Emitters
-from deepstorm3d.jobs.experiment import Experiment, psf_source
-from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import build_sampler, train_model
+from deepstorm3d.experiment.experiment import Experiment, psf_source
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.field import Field
+from deepstorm3d.jobs.train import build_sampler, train_model
 from deepstorm3d.localizer.modelfile import load_model_file
+from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.optics.masks import PhaseMask
 from deepstorm3d.optics.model import build_psf
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.priors import FixedCount
 from deepstorm3d.simulation.simulator import Simulator
 from harness import arguments_of, report

@@ -13,10 +13,10 @@ import tifffile
 import torch
 from torch import Tensor
 
-from deepstorm3d.calibration.images import BeadImages
+from deepstorm3d.calibration.beads.images import BeadImages
+from deepstorm3d.experiment.experiment import Experiment, write_experiment
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.likelihood import Likelihood
-from deepstorm3d.jobs.experiment import Experiment, write_experiment
-from deepstorm3d.jobs.presets import preset
 from deepstorm3d.optics.masks import PhaseMask
 from deepstorm3d.optics.model import PSFSpec
 

@@ -10,8 +10,8 @@ import torch
 from hypothesis import settings
 
 import pretended_cuda
-from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.presets import preset
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.optics.model import PSFSpec
 

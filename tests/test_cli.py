@@ -22,17 +22,17 @@ from deepstorm3d.cli.interrupt import StopRequest
 from deepstorm3d.cli.options import frame_range, region
 from deepstorm3d.cli.progress import ProgressLine, duration
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.experiment import read_experiment
+from deepstorm3d.experiment.presets import PRESETS, preset
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.io.tables import read_table, read_truth
-from deepstorm3d.jobs.experiment import read_experiment
-from deepstorm3d.jobs.localizing import localize as localize_job
-from deepstorm3d.jobs.localizing import models
-from deepstorm3d.jobs.localizing.excerpt import Excerpt
-from deepstorm3d.jobs.localizing.recipe import Recipe
-from deepstorm3d.jobs.presets import PRESETS, preset
-from deepstorm3d.jobs.training import train as train_job
-from deepstorm3d.jobs.training.runs import Run
+from deepstorm3d.jobs import localize as localize_job
+from deepstorm3d.jobs import train as train_job
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file, save_model_file
+from deepstorm3d.localizing import catalogue as models
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.recipe import Recipe
+from deepstorm3d.training.runs import Run
 
 # A set-up that is quick to tabulate and to train.
 SMALL = [

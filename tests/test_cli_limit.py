@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from deepstorm3d.cli import app
 from deepstorm3d.io.masks import write_mask
-from deepstorm3d.jobs.simulating import limit as job
+from deepstorm3d.jobs import limit as job
 
 SMALL = ["microscope.mask_pitch=120.0", "psf.patch_px=13", "frame_px=[32, 32]"]
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from deepstorm3d.analysis.explain import correlation, deviance_per_pixel
+from deepstorm3d.frames.explain import correlation, deviance_per_pixel
 
 
 def test_correlation_does_not_see_scale_and_offset():

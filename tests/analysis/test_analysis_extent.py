@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepstorm3d.analysis.extent import far_rows
+from deepstorm3d.extent import far_rows
 
 RNG = np.random.default_rng(1)
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from deepstorm3d.analysis.figures import histogram_figure, overlay_figure, rendering_figure, truth_figure
-from deepstorm3d.analysis.figures.panels import new_figure, round_length, save_figure, show_image
-from deepstorm3d.analysis.figures.rendering import Widefield, beside_figure, section_figure
 from deepstorm3d.analysis.matching import match
-from deepstorm3d.analysis.rendering import Look, render_depth, render_section
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import InputError
+from deepstorm3d.plot import histogram_figure, overlay_figure, rendering_figure, truth_figure
+from deepstorm3d.plot.panels import new_figure, round_length, save_figure, show_image
+from deepstorm3d.plot.rendering import Widefield, beside_figure, section_figure
+from deepstorm3d.rendering.views import Look, render_depth, render_section
 
 
 def some(n: int) -> tuple[Emitters, Localizations]:
@@ -97,7 +97,7 @@ def test_a_picture_that_cannot_be_written_leaves_nothing_behind(tmp_path):
 
 def test_importing_the_analysis_draws_in_neither_matplotlib_nor_scipy():
     code = (
-        "import sys, deepstorm3d.analysis.figures, deepstorm3d.analysis.matching, deepstorm3d.analysis.metrics;"
+        "import sys, deepstorm3d.plot, deepstorm3d.analysis.matching, deepstorm3d.analysis.metrics;"
         "bad = [m for m in ('matplotlib', 'scipy') if m in sys.modules]; sys.exit(str(bad) if bad else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from deepstorm3d.analysis.canvas import Canvas, Points
-from deepstorm3d.analysis.gaussians import Gaussians
 from deepstorm3d.errors import InputError
+from deepstorm3d.rendering.canvas import Canvas, Points
+from deepstorm3d.rendering.gaussians import Gaussians
 
 ANY_WIDTH = Gaussians(ceiling_um=1e6)
 

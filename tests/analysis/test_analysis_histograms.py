@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from deepstorm3d.analysis.canvas import Canvas, Points
-from deepstorm3d.analysis.histograms import ShiftedHistogram
 from deepstorm3d.errors import InputError
+from deepstorm3d.rendering.canvas import Canvas, Points
+from deepstorm3d.rendering.histograms import ShiftedHistogram
 
 
 def points(rows, columns) -> Points:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepstorm3d.analysis.likeness import compare_frames, radial_spectrum
 from deepstorm3d.analysis.point_registration import register_points
 from deepstorm3d.errors import InputError
+from deepstorm3d.frames.similarity import compare_frames, radial_spectrum
 
 
 def noise(sigma: float, seed: int) -> np.ndarray:

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from deepstorm3d.analysis.matching import Matches, field_edges, match, match_challenge
+from deepstorm3d.analysis.matching import Matches, match, match_challenge
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import InputError
+from deepstorm3d.extent import frame_extent
 
 
 def emitters(xyz, frame=None, photons=None) -> Emitters:
@@ -145,7 +146,7 @@ def test_dim_truth_is_neither_hit_nor_miss_and_takes_its_detection_along():
 
 def test_border_is_left_out_of_both_lists_before_matching():
     # The field of 64 pixels of 100 nm runs from −50 nm to 6350 nm: the border ends at 400 nm.
-    field = field_edges((64, 64), 0.1)
+    field = frame_extent((64, 64), 0.1)
     assert field == pytest.approx((-0.05, -0.05, 6.35, 6.35))
     truth = emitters([[0.39, 3, 0.5], [0.41, 3, 0.5]])
     found = localizations([[0.42, 3, 0.5], [0.38, 3, 0.5], [6.2, 3, 0.5]])

@@ -10,10 +10,10 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from deepstorm3d.analysis.figures.quality import quality_figure
 from deepstorm3d.analysis.merging import merge_rows
 from deepstorm3d.analysis.quality import list_quality, local_density
 from deepstorm3d.emitters import Localizations
+from deepstorm3d.plot.quality import quality_figure
 
 
 def made(n: int = 4000, frames: int = 100) -> Localizations:

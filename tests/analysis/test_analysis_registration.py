@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from deepstorm3d.analysis.canvas import Canvas, Points
-from deepstorm3d.analysis.gaussians import Gaussians
-from deepstorm3d.analysis.registration import register
 from deepstorm3d.errors import InputError
+from deepstorm3d.frames.image_shift import register
+from deepstorm3d.rendering.canvas import Canvas, Points
+from deepstorm3d.rendering.gaussians import Gaussians
 
 
 def scene(seed: int, shift=(0.0, 0.0)) -> np.ndarray:

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from deepstorm3d.analysis.colour import depth_colours
-from deepstorm3d.analysis.gaussians import Gaussians
-from deepstorm3d.analysis.histograms import ShiftedHistogram
-from deepstorm3d.analysis.matching import field_edges
-from deepstorm3d.analysis.rendering import Look, render_depth, render_section, render_stack
-from deepstorm3d.analysis.sections import Box
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
+from deepstorm3d.extent import frame_extent
+from deepstorm3d.rendering.colour import depth_colours
+from deepstorm3d.rendering.gaussians import Gaussians
+from deepstorm3d.rendering.histograms import ShiftedHistogram
+from deepstorm3d.rendering.sections import Box
+from deepstorm3d.rendering.views import Look, render_depth, render_section, render_stack
 
 PLAIN = ShiftedHistogram(1)
 
@@ -39,7 +39,7 @@ def test_a_point_at_a_camera_pixel_centre_lands_in_the_middle_of_that_pixel():
     # with 11 rendered pixels to a camera pixel it covers columns 77 … 87, its middle is column 82.
     p = 0.11
     drawn = render_depth(
-        at([[7 * p, 3 * p, 1.0]]), pixel_nm=10, method=PLAIN, field_um=field_edges((10, 12), p)
+        at([[7 * p, 3 * p, 1.0]]), pixel_nm=10, method=PLAIN, field_um=frame_extent((10, 12), p)
     )
     assert drawn.xy.density.shape == (110, 132)
     assert np.argwhere(drawn.xy.density).tolist() == [[3 * 11 + 5, 7 * 11 + 5]]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepstorm3d.calibration.average import average_beads
+from deepstorm3d.calibration.measured_psf.average import average_beads
 from deepstorm3d.optics.masks import AstigmaticMask, build_mask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSF

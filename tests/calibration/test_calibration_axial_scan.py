@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepstorm3d.calibration.axial_profiles import best_focus
-from deepstorm3d.calibration.axial_scan import scan_spots
-from deepstorm3d.calibration.axial_spot import AxialScan, ScannedSpot
+from deepstorm3d.calibration.axial_scan.profiles import best_focus
+from deepstorm3d.calibration.axial_scan.scan import scan_spots
+from deepstorm3d.calibration.axial_scan.spot import AxialScan, ScannedSpot
 from deepstorm3d.errors import InputError
 from deepstorm3d.optics.assembly import Assembly
 from deepstorm3d.optics.masks import ZeroMask, build_mask

@@ -6,9 +6,15 @@ import pytest
 import torch
 
 from bead_stacks import CENTRES, SIDE, bead_stack, cut_beads, focus_of_slices, small_experiment
-from deepstorm3d.calibration.beads import Spots, find_beads, find_spots, judge_spots, side_that_fits
-from deepstorm3d.calibration.order import distance_of_slices, jumps, order_ratio
-from deepstorm3d.jobs.experiment import experiment_mask
+from deepstorm3d.calibration.beads.finding import (
+    Spots,
+    find_beads,
+    find_spots,
+    judge_spots,
+    side_that_fits,
+)
+from deepstorm3d.calibration.beads.slice_order import distance_of_slices, jumps, order_ratio
+from deepstorm3d.experiment.experiment import experiment_mask
 from deepstorm3d.optics.model import build_psf
 
 

@@ -10,23 +10,18 @@ import torch
 from torch import Tensor
 
 from bead_stacks import ONE_CENTRE, SIDE, cut_beads, draw_beads, focus_of_slices, small_experiment
-from deepstorm3d.calibration import verdict
-from deepstorm3d.calibration.coarse_model import CoarseModel, explained_share, pixel_weights
-from deepstorm3d.calibration.cold_start import cold_start
-from deepstorm3d.calibration.gauge import aperture_of, split_defocus, without_tilt
-from deepstorm3d.calibration.glance import look_at_poses
-from deepstorm3d.calibration.images import BeadImages
-from deepstorm3d.calibration.orientation import ORIENTATIONS, Orientation, twin
-from deepstorm3d.calibration.retrieve import Retrieved, Retriever
-from deepstorm3d.calibration.start import FirstLook
-from deepstorm3d.calibration.starts import families, turned_designs
+from deepstorm3d.calibration.beads.images import BeadImages
+from deepstorm3d.calibration.phase_retrieval import warnings as verdict
+from deepstorm3d.calibration.phase_retrieval.coarse_model import CoarseModel, explained_share, pixel_weights
+from deepstorm3d.calibration.phase_retrieval.cold_start import cold_start
+from deepstorm3d.calibration.phase_retrieval.degeneracies import aperture_of, split_defocus, without_tilt
+from deepstorm3d.calibration.phase_retrieval.first_check import look_at_poses
+from deepstorm3d.calibration.phase_retrieval.initial_guess import FirstLook
+from deepstorm3d.calibration.phase_retrieval.orientation import ORIENTATIONS, Orientation, twin
+from deepstorm3d.calibration.phase_retrieval.retriever import Retrieved, Retriever
+from deepstorm3d.calibration.phase_retrieval.starting_phases import families, turned_designs
 from deepstorm3d.optics.designs import double_helix_phase, random_phase
-from deepstorm3d.optics.masks import (
-    AstigmaticMask,
-    PhaseMask,
-    PixelMask,
-    build_mask,
-)
+from deepstorm3d.optics.masks import AstigmaticMask, PhaseMask, PixelMask, build_mask
 from deepstorm3d.optics.model import PSFSpec, build_psf
 from deepstorm3d.optics.vectorial import VectorialSpec
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from deepstorm3d.calibration.denoise import without_noise
-from deepstorm3d.jobs.experiment import experiment_mask
-from deepstorm3d.jobs.presets import preset
+from deepstorm3d.calibration.measured_psf.denoise import without_noise
+from deepstorm3d.experiment.experiment import experiment_mask
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.optics.model import build_psf
 from deepstorm3d.optics.volume import sample_volume
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from bead_stacks import SIDE, small_experiment, true_mask
-from deepstorm3d.calibration.bead_model import bead_patches
-from deepstorm3d.calibration.field import FieldAberrations, field_aberrations
-from deepstorm3d.calibration.images import BeadImages, BeadState, first_state
+from deepstorm3d.calibration.beads.images import BeadImages, BeadState, first_state
+from deepstorm3d.calibration.phase_retrieval.bead_model import bead_patches
+from deepstorm3d.calibration.phase_retrieval.field_aberrations import FieldAberrations, field_aberrations
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.optics.masks import PixelMask, ZernikePhase
 from deepstorm3d.optics.model import build_psf

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepstorm3d.calibration.found_photons import photons_family
+from deepstorm3d.calibration.movie_statistics.photon_distribution import photons_family
 from deepstorm3d.simulation.priors import FixedPhotons, GammaPhotons, UniformPhotons
 
 

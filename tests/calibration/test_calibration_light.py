@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepstorm3d.calibration.scene_match import SceneGuess
-from deepstorm3d.calibration.shot_noise import ShotNoise, band_pass, filtered
-from deepstorm3d.calibration.signal import LightModel, measure_light
+from deepstorm3d.calibration.movie_statistics.molecules import LightModel, measure_light
+from deepstorm3d.calibration.movie_statistics.scene_match import SceneGuess
+from deepstorm3d.calibration.movie_statistics.shot_noise import ShotNoise, band_pass, filtered
 from deepstorm3d.errors import InputError
+from deepstorm3d.field import Field
 from deepstorm3d.simulation.backgrounds import SuperGaussianBackground, UniformBackground
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.priors import FixedPhotons, GammaPhotons, UniformPhotons
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from deepstorm3d.calibration.likeness_in_depth import depths_that_look_alike
-from deepstorm3d.calibration.travel import travel_for_depths
-from deepstorm3d.jobs.experiment import experiment_mask
-from deepstorm3d.jobs.presets import preset
+from deepstorm3d.calibration.beads.stage_range import travel_for_depths
+from deepstorm3d.calibration.measured_psf.depth_matching import depths_that_look_alike
+from deepstorm3d.experiment.experiment import experiment_mask
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.optics.exact import ExactPSF
 from deepstorm3d.optics.model import build_psf
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from bead_stacks import SLICES, focus_of_slices, small_experiment
-from deepstorm3d.calibration.beads import find_beads
-from deepstorm3d.calibration.lobes import echo
+from deepstorm3d.calibration.beads.finding import find_beads
+from deepstorm3d.calibration.beads.lobes import echo
 from deepstorm3d.optics.masks import (
     AstigmaticMask,
     DoubleHelixMask,

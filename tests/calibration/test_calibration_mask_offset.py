@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from deepstorm3d.calibration.bead_model import bead_patches, expected
-from deepstorm3d.calibration.images import BeadImages, BeadState
-from deepstorm3d.calibration.mask_offset import MaskOffset, fit_mask_offset
-from deepstorm3d.calibration.place_fit import fit_each
+from deepstorm3d.calibration.beads.images import BeadImages, BeadState
+from deepstorm3d.calibration.phase_retrieval.bead_model import bead_patches, expected
+from deepstorm3d.calibration.phase_retrieval.mask_offset import MaskOffset, fit_mask_offset
+from deepstorm3d.calibration.phase_retrieval.position_fit import fit_each
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.likelihood import Likelihood
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.optics.field import FieldSpec
+from deepstorm3d.optics.field_aberrations import FieldSpec
 from deepstorm3d.optics.masks import PixelMask, ZernikePhase
 from deepstorm3d.optics.model import PSFSpec, build_psf
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepstorm3d.calibration.camera_match import match_camera
-from deepstorm3d.calibration.noise import dark_level, high_pass, noise_line
+from deepstorm3d.calibration.movie_statistics.camera import match_camera
 from deepstorm3d.camera import EmccdCamera, IdealCamera, MinimumSubtractedCamera, ScmosCamera
 from deepstorm3d.errors import InputError
+from deepstorm3d.frames.mean_variance import dark_level, high_pass, noise_line
 
 SCMOS = ScmosCamera(baseline=100.0, gain=2.0, read_noise=3.0)
 

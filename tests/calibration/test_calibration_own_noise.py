@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepstorm3d.calibration import verdict
-from deepstorm3d.calibration.average import average_beads
-from deepstorm3d.calibration.bleaching import median_fall
-from deepstorm3d.calibration.misfit import of_all_power
-from deepstorm3d.calibration.own_noise import own_noise
+from deepstorm3d.calibration.beads.bleaching import median_fall
+from deepstorm3d.calibration.beads.image_noise import own_noise
+from deepstorm3d.calibration.measured_psf.average import average_beads
+from deepstorm3d.calibration.phase_retrieval import warnings as verdict
+from deepstorm3d.calibration.phase_retrieval.residuals import of_all_power
 from deepstorm3d.errors import InputError
 from deepstorm3d.fitting.likelihood import Likelihood
 

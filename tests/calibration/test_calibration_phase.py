@@ -6,9 +6,19 @@ import pytest
 import torch
 
 from bead_stacks import SIDE, small_experiment, true_mask
-from deepstorm3d.calibration.correction import CorrectedMask, Correction, binned_microscope, binned_phase
-from deepstorm3d.calibration.gauge import aperture_of, polynomials_of, split_defocus, without_tilt
-from deepstorm3d.calibration.travel import check_positions, even_positions, travel_for_depths
+from deepstorm3d.calibration.beads.stage_range import check_positions, even_positions, travel_for_depths
+from deepstorm3d.calibration.phase_retrieval.degeneracies import (
+    aperture_of,
+    polynomials_of,
+    split_defocus,
+    without_tilt,
+)
+from deepstorm3d.calibration.phase_retrieval.phase_correction import (
+    CorrectedMask,
+    Correction,
+    binned_microscope,
+    binned_phase,
+)
 from deepstorm3d.errors import InputError
 from deepstorm3d.optics.masks import PixelMask, ZernikePhase
 from deepstorm3d.optics.model import build_psf

@@ -9,14 +9,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from deepstorm3d.calibration.byte_order import bytes_seem_swapped
-from deepstorm3d.calibration.no_light import refuse_without_light, without_light
-from deepstorm3d.calibration.plausibility import Finding, check_frames, sample_for_check
-from deepstorm3d.calibration.trained_levels import TrainedLevels, trained_levels
 from deepstorm3d.camera import Camera, EmccdCamera, IdealCamera, MinimumSubtractedCamera, ScmosCamera
 from deepstorm3d.errors import InputError
-from deepstorm3d.jobs.localizing.first_look import levels_of
-from deepstorm3d.jobs.presets import PRESETS, preset
+from deepstorm3d.experiment.presets import PRESETS, preset
+from deepstorm3d.frames.byte_order import bytes_seem_swapped
+from deepstorm3d.frames.no_light import refuse_without_light, without_light
+from deepstorm3d.frames.plausibility import Finding, check_frames, sample_for_check
+from deepstorm3d.frames.trained_levels import TrainedLevels, trained_levels
+from deepstorm3d.localizing.first_look import levels_of
 
 Counts = NDArray[np.uint16]
 SCMOS = ScmosCamera(baseline=100.0, gain=2.2, read_noise=1.6)

@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 
 from bead_stacks import SIDE, bead_stack, cut_beads, draw_beads, focus_of_slices, small_experiment, true_mask
-from deepstorm3d.calibration import verdict
-from deepstorm3d.calibration.bead_model import bead_patches, expected, fit_light
-from deepstorm3d.calibration.correction import CorrectedMask, Correction
-from deepstorm3d.calibration.gauge import aperture_of, split_defocus, without_tilt
-from deepstorm3d.calibration.images import BeadImages, first_state, weights_of_zero
-from deepstorm3d.calibration.misfit import misfit, outliers
-from deepstorm3d.calibration.phase_fit import PhaseFit
-from deepstorm3d.calibration.place_fit import Unknowns, fit_each, fit_places
-from deepstorm3d.calibration.retrieve import Retrieved, Retriever
-from deepstorm3d.calibration.start import look_for_focus
+from deepstorm3d.calibration.beads.images import BeadImages, first_state, weights_of_zero
+from deepstorm3d.calibration.phase_retrieval import warnings as verdict
+from deepstorm3d.calibration.phase_retrieval.bead_model import bead_patches, expected, fit_light
+from deepstorm3d.calibration.phase_retrieval.degeneracies import aperture_of, split_defocus, without_tilt
+from deepstorm3d.calibration.phase_retrieval.initial_guess import look_for_focus
+from deepstorm3d.calibration.phase_retrieval.phase_correction import CorrectedMask, Correction
+from deepstorm3d.calibration.phase_retrieval.phase_fit import PhaseFit
+from deepstorm3d.calibration.phase_retrieval.position_fit import Unknowns, fit_each, fit_places
+from deepstorm3d.calibration.phase_retrieval.residuals import misfit, outliers
+from deepstorm3d.calibration.phase_retrieval.retriever import Retrieved, Retriever
+from deepstorm3d.experiment.experiment import experiment_mask
 from deepstorm3d.fitting.likelihood import Likelihood
-from deepstorm3d.jobs.experiment import experiment_mask
 from deepstorm3d.optics.masks import PhaseMask, ZeroMask, build_mask
 from deepstorm3d.optics.model import build_psf
 

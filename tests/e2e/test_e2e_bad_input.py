@@ -19,14 +19,14 @@ from typer.testing import CliRunner
 
 from deepstorm3d.cli.app import app
 from deepstorm3d.emitters import Emitters
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask, write_experiment
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.field import Field
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_table
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask, write_experiment
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import train_model
+from deepstorm3d.jobs.train import train_model
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.optics.model import build_psf
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.simulator import Simulator
 
 SIZE = (48, 40)

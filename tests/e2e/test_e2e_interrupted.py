@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.movies import MovieWriter
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import build_localizer
+from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile, save_model_file
 

@@ -9,15 +9,15 @@ import torch
 
 from deepstorm3d.analysis.matching import match
 from deepstorm3d.analysis.metrics import score
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.tables import read_table, read_truth
-from deepstorm3d.jobs.localizing.excerpt import Excerpt
-from deepstorm3d.jobs.localizing.localize import localize_movie
-from deepstorm3d.jobs.localizing.pipeline import load_pipeline
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.simulating.simulate import simulate_movie
-from deepstorm3d.jobs.simulating.specimen import Specimen
-from deepstorm3d.jobs.training.train import train_model
+from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.jobs.train import train_model
 from deepstorm3d.localizer.modelfile import load_model_file
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.pipeline import load_pipeline
+from deepstorm3d.simulation.specimen import Specimen
 
 
 @pytest.mark.slow

@@ -16,13 +16,13 @@ from torch import Tensor
 from deepstorm3d.camera import IdealCamera
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import Interrupted
+from deepstorm3d.field import Field
 from deepstorm3d.fitting.crowd import most_probable
 from deepstorm3d.fitting.joint import Explained, JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.refine import Bounds
 from deepstorm3d.fitting.unexplained import FAR
 from deepstorm3d.optics.psf import PSF, Patches
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.simulator import Simulator
 
 PLACES = torch.tensor([[1.2, 1.3, 0.2], [3.9, 1.2, 0.9], [2.6, 3.2, 0.6]])

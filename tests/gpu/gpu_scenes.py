@@ -9,21 +9,21 @@ import torch
 from torch import Tensor
 
 from deepstorm3d.emitters import Emitters
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.experiment.training_settings import TrainingSpec
+from deepstorm3d.field import Field
 from deepstorm3d.fitting.joint import JointFit
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask
-from deepstorm3d.jobs.localizing.fits import Method
-from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import build_localizer
+from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.mixture import MixtureSpec
 from deepstorm3d.localizer.modelfile import ModelFile
 from deepstorm3d.localizer.network import NetworkSpec
 from deepstorm3d.localizer.voxel import VoxelSpec
+from deepstorm3d.localizing.fits import Method
+from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.optics.model import tabulate
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.simulator import Simulator
-from deepstorm3d.training.spec import TrainingSpec
 
 SIZE = (40, 44)
 # x, y (µm), depth (a share of the range): two that overlap.

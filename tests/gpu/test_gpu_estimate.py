@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from gpu_scenes import experiment, photons, pipeline
 
-from deepstorm3d.calibration.scene_match import SceneGuess
-from deepstorm3d.jobs.calibrating import estimate_by_model
-from deepstorm3d.jobs.calibrating.estimate_by_model import FoundLight, found_light
-from deepstorm3d.jobs.experiment import experiment_mask
+from deepstorm3d.calibration.movie_statistics import by_model as estimate_by_model
+from deepstorm3d.calibration.movie_statistics.by_model import FoundLight, found_light
+from deepstorm3d.calibration.movie_statistics.scene_match import SceneGuess
+from deepstorm3d.experiment.experiment import experiment_mask
 from deepstorm3d.optics.model import tabulate
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda")]

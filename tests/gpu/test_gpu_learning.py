@@ -9,18 +9,20 @@ import pytest
 import torch
 from gpu_scenes import NETWORKS, experiment
 
+from deepstorm3d.experiment.design_settings import DesignSpec
+from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.io.masks import read_mask
-from deepstorm3d.jobs.designing import compare, fisher_design
-from deepstorm3d.jobs.designing.compare import compare_masks, contenders_of
-from deepstorm3d.jobs.designing.design import build_design_sampler
-from deepstorm3d.jobs.designing.fisher_design import design_by_fisher
-from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.localizing.pipeline import load_pipeline
-from deepstorm3d.jobs.training import train as train_job
-from deepstorm3d.jobs.training.train import build_localizer, build_sampler, train_model
+from deepstorm3d.jobs import compare_psf as compare
+from deepstorm3d.jobs import fisher_design
+from deepstorm3d.jobs import train as train_job
+from deepstorm3d.jobs.compare_psf import compare_masks, contenders_of
+from deepstorm3d.jobs.design_psf import build_design_sampler
+from deepstorm3d.jobs.fisher_design import design_by_fisher
+from deepstorm3d.jobs.train import build_localizer, build_sampler, train_model
 from deepstorm3d.localizer.modelfile import load_model_file
+from deepstorm3d.localizing.pipeline import load_pipeline
 from deepstorm3d.optics.scalar import ScalarPSF
-from deepstorm3d.training.design import DesignSpec, MaskLearning, MaskPenalty
+from deepstorm3d.training.design import MaskLearning, MaskPenalty
 from deepstorm3d.training.loop import Progress, RunFiles, train
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda")]

@@ -17,13 +17,13 @@ from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_table
-from deepstorm3d.jobs.localizing import memory
-from deepstorm3d.jobs.localizing.excerpt import Excerpt
-from deepstorm3d.jobs.localizing.localize import localize_movie
-from deepstorm3d.jobs.localizing.memory import WithinMemory
-from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
-from deepstorm3d.jobs.localizing.preview import preview_movie
+from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.preview import preview_movie
 from deepstorm3d.localizer.modelfile import save_model_file
+from deepstorm3d.localizing import memory
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.memory import WithinMemory
+from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda")]
 # How each list is made: options of `gpu_scenes.pipeline`.

@@ -16,6 +16,7 @@ from gpu_scenes import NETWORKS, SIZE, experiment, molecules, photons, pipeline
 from torch import Tensor
 
 from deepstorm3d.emitters import Emitters
+from deepstorm3d.experiment.experiment import experiment_mask
 from deepstorm3d.fitting.background import SplineBackground
 from deepstorm3d.fitting.information import joint_bounds
 from deepstorm3d.fitting.joint import JointFit
@@ -25,7 +26,6 @@ from deepstorm3d.fitting.photometry import Photometry, fit_photometry
 from deepstorm3d.fitting.refine import refine
 from deepstorm3d.fitting.search import MatchedFilter
 from deepstorm3d.fitting.state import JointState
-from deepstorm3d.jobs.experiment import experiment_mask
 from deepstorm3d.localizer.network import build_network
 from deepstorm3d.optics.fisher import crlb, joint_crlb
 from deepstorm3d.optics.masks import build_mask

@@ -10,9 +10,9 @@ from typer.testing import CliRunner, Result
 
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Emitters
+from deepstorm3d.experiment.configure import find_experiment
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_truth, write_truth
-from deepstorm3d.jobs.configure import find_experiment
 from deepstorm3d.optics.assembly import Assembly
 from deepstorm3d.optics.masks import ZeroMask, build_mask
 from deepstorm3d.optics.model import build_psf

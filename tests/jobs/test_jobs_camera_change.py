@@ -7,7 +7,7 @@ import torch
 
 from deepstorm3d.camera import Camera, EmccdCamera, IdealCamera, MinimumSubtractedCamera, ScmosCamera
 from deepstorm3d.errors import InputError
-from deepstorm3d.jobs.localizing.camera_change import assumed_values, change_camera
+from deepstorm3d.localizing.camera_change import assumed_values, change_camera
 
 COUNTS = torch.tensor([[[100.0, 300.0]]])
 

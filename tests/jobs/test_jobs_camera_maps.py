@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from deepstorm3d.camera import ScmosCamera, load_maps
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
-from deepstorm3d.jobs.calibrating import camera_maps
-from deepstorm3d.jobs.calibrating.camera_maps import CameraMaps, Recordings, measure_camera
-from deepstorm3d.jobs.experiment import read_experiment
-from deepstorm3d.jobs.presets import preset
+from deepstorm3d.experiment.experiment import read_experiment
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.jobs import camera_maps
+from deepstorm3d.jobs.camera_maps import CameraMaps, Recordings, measure_camera
 from deepstorm3d.spec import spec_from_mapping
 
 SIZE = (48, 64)

@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.movies import MovieWriter
-from deepstorm3d.jobs.localizing.cluster import cluster_workers
-from deepstorm3d.jobs.localizing.excerpt import Excerpt
-from deepstorm3d.jobs.localizing.localize import localize_movie
-from deepstorm3d.jobs.localizing.recipe import Recipe
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import build_localizer
+from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile, save_model_file
+from deepstorm3d.localizing.cluster import cluster_workers
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.recipe import Recipe
 
 pytest.importorskip("distributed")
 # Between its processes dask leaves sockets for the garbage collector.
@@ -51,7 +51,7 @@ def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_killed_worker_changes_nothing(
     model: Path, movie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepstorm3d.jobs.localizing.streaming._PIXELS", 2 * 64 * 64)
+    monkeypatch.setattr("deepstorm3d.localizing.streaming._PIXELS", 2 * 64 * 64)
     recipe, excerpt = Recipe(str(model), refine=False), Excerpt(movie, (1, 24))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -115,7 +115,7 @@ def test_a_wrong_number_of_workers_is_refused(address: str) -> None:
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepstorm3d.jobs.localizing.cluster._PATIENCE_S", 0.5)
+    monkeypatch.setattr("deepstorm3d.localizing.cluster._PATIENCE_S", 0.5)
     with (
         pytest.raises(InputError, match=r"tcp://127.0.0.1:9.*no scheduler"),
         cluster_workers("tcp://127.0.0.1:9", Recipe("tetrapod")),

@@ -11,27 +11,27 @@ import pytest
 import torch
 from torch import Tensor
 
+from deepstorm3d.calibration.beads.settings import BeadSettings, read_beads
 from deepstorm3d.camera import IdealCamera, ScmosCamera, load_maps
 from deepstorm3d.chip import Region
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.experiment import experiment_mask, read_experiment, write_experiment
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.frames.companions import crops_roam, field_begin
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.movies.preparation import Flip, Prepared
 from deepstorm3d.io.tables import read_table
-from deepstorm3d.jobs.calibrating.axial_scan import scan_stack
-from deepstorm3d.jobs.calibrating.bead_settings import BeadSettings, read_beads
-from deepstorm3d.jobs.calibrating.estimate import estimate_movie
-from deepstorm3d.jobs.companions import crops_roam, field_begin
-from deepstorm3d.jobs.experiment import experiment_mask, read_experiment, write_experiment
-from deepstorm3d.jobs.localizing import preview, regenerate
-from deepstorm3d.jobs.localizing.excerpt import Excerpt
-from deepstorm3d.jobs.localizing.localize import localize_movie
-from deepstorm3d.jobs.localizing.pipeline import load_pipeline
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.simulating.simulate import simulate_movie
-from deepstorm3d.jobs.training.train import build_localizer, build_sampler
+from deepstorm3d.jobs import preview, regenerate
+from deepstorm3d.jobs.axial_scan import scan_stack
+from deepstorm3d.jobs.estimate import estimate_movie
+from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.jobs.train import build_localizer, build_sampler
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile
-from deepstorm3d.optics.field import FieldSpec
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.pipeline import load_pipeline
+from deepstorm3d.optics.field_aberrations import FieldSpec
 
 SIZE = (48, 40)
 REGION: Region = (9, 5, 49, 53)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import write_mask
-from deepstorm3d.jobs.designing.compare import compare_masks, contenders_of
-from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.training.spec import TrainingSpec
+from deepstorm3d.jobs.compare_psf import compare_masks, contenders_of
 
 
 @pytest.fixture(scope="module")

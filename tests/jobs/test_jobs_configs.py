@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deepstorm3d.jobs.experiment import read_experiment, write_experiment
-from deepstorm3d.jobs.presets import preset
+from deepstorm3d.experiment.experiment import read_experiment, write_experiment
+from deepstorm3d.experiment.presets import preset
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 

@@ -16,8 +16,8 @@ from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.tables import read_header, read_table, write_table
-from deepstorm3d.jobs.lists.drift import correct_drift, move_by_curve
-from deepstorm3d.jobs.lists.resolution import measure_resolution
+from deepstorm3d.jobs.drift import correct_drift, move_by_curve
+from deepstorm3d.jobs.resolution import measure_resolution
 
 FRAMES, SIGMA = 400, 0.01
 

@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.configure import with_mask
+from deepstorm3d.experiment.design_settings import DesignSpec
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import read_mask, write_mask
-from deepstorm3d.jobs.configure import with_mask
-from deepstorm3d.jobs.designing.design import design_mask
-from deepstorm3d.jobs.designing.fisher_design import criterion_of, design_by_fisher
-from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.localizing.pipeline import load_pipeline
-from deepstorm3d.jobs.training.runs import DesignRun
+from deepstorm3d.jobs.design_psf import design_mask
+from deepstorm3d.jobs.fisher_design import criterion_of, design_by_fisher
 from deepstorm3d.localizer.modelfile import load_model_file
+from deepstorm3d.localizing.pipeline import load_pipeline
 from deepstorm3d.optics.masks import MASK_KINDS, RandomMask, VortexMask, build_mask
-from deepstorm3d.training.design import DesignSpec
 from deepstorm3d.training.fisher import Alone, Crowd
-from deepstorm3d.training.spec import TrainingSpec
+from deepstorm3d.training.runs import DesignRun
 
 
 @pytest.fixture(scope="module")

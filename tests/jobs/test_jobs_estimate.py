@@ -8,19 +8,20 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from deepstorm3d.calibration import scene_match, signal
+from deepstorm3d.calibration.movie_statistics import molecules as signal
+from deepstorm3d.calibration.movie_statistics import scene_match
+from deepstorm3d.calibration.movie_statistics.by_model import model_for
 from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.configure import find_experiment
+from deepstorm3d.experiment.experiment import Experiment, read_experiment, write_experiment
 from deepstorm3d.io.movies import MovieWriter
-from deepstorm3d.jobs.calibrating.estimate import estimate_movie
-from deepstorm3d.jobs.calibrating.estimate_by_model import model_for
-from deepstorm3d.jobs.configure import find_experiment
-from deepstorm3d.jobs.experiment import Experiment, read_experiment, write_experiment
-from deepstorm3d.jobs.localizing.excerpt import Excerpt
-from deepstorm3d.jobs.localizing.models import find_model
-from deepstorm3d.jobs.localizing.pipeline import experiment_of
-from deepstorm3d.jobs.simulating.simulate import simulate_movie
+from deepstorm3d.jobs.estimate import estimate_movie
+from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.localizing.catalogue import find_model
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.pipeline import experiment_of
 from deepstorm3d.simulation.backgrounds import UniformBackground
 from deepstorm3d.simulation.priors import DensityCount, FixedPhotons, GammaPhotons, Photons, UniformPhotons
 

@@ -12,10 +12,10 @@ import yaml
 from torch import Tensor
 
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.configure import find_experiment
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask, read_experiment, write_experiment
+from deepstorm3d.experiment.presets import PRESETS, preset
 from deepstorm3d.io.masks import mask_sha256
-from deepstorm3d.jobs.configure import find_experiment
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask, read_experiment, write_experiment
-from deepstorm3d.jobs.presets import PRESETS, preset
 from deepstorm3d.optics.masks import AstigmaticMask, FileMask, VortexMask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.simulation.priors import Scene

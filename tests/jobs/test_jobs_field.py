@@ -10,17 +10,17 @@ import torch
 import yaml
 
 from deepstorm3d.emitters import Emitters, Localizations
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask
-from deepstorm3d.jobs.localizing.fits import Method
-from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.simulating.limit import Sweep, limit
-from deepstorm3d.jobs.training.train import build_localizer, build_sampler
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.field import Field
+from deepstorm3d.jobs.limit import Sweep, limit
+from deepstorm3d.jobs.train import build_localizer, build_sampler
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile
-from deepstorm3d.optics.field import FieldSpec
+from deepstorm3d.localizing.fits import Method
+from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
+from deepstorm3d.optics.field_aberrations import FieldSpec
 from deepstorm3d.optics.model import build_psf, tabulate
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.simulator import Simulator
 from deepstorm3d.spec import to_yaml
 

@@ -12,8 +12,8 @@ from deepstorm3d.analysis.linking import LinkRule
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.tables import read_header, read_table, write_table
-from deepstorm3d.jobs.lists.filter import filter_table
-from deepstorm3d.jobs.lists.link import link_table
+from deepstorm3d.jobs.filter import filter_table
+from deepstorm3d.jobs.link import link_table
 
 
 def found(molecules: int = 30, frames: int = 4) -> Localizations:

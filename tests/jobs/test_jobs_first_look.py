@@ -13,26 +13,27 @@ import torch
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from deepstorm3d.calibration.images import Moves
+from deepstorm3d.calibration.beads.images import Moves
+from deepstorm3d.calibration.beads.stacks import read_bead_stacks
 from deepstorm3d.camera import Camera, IdealCamera, ScmosCamera
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.joint import Explained
-from deepstorm3d.jobs.calibrating.axial_scan import scan_stack
-from deepstorm3d.jobs.calibrating.bead_stacks import read_bead_stacks
-from deepstorm3d.jobs.calibrating.estimate import estimate_movie
-from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.localizing.excerpt import Excerpt
-from deepstorm3d.jobs.localizing.localize import Found, LocalizeSummary, localize_movie
-from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
-from deepstorm3d.jobs.localizing.preview import preview_movie
-from deepstorm3d.jobs.localizing.regenerate import regenerate_frame
-from deepstorm3d.jobs.pixel_faults import faults_of
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import build_localizer
+from deepstorm3d.frames.pixel_faults import faults_of
+from deepstorm3d.jobs.axial_scan import scan_stack
+from deepstorm3d.jobs.estimate import estimate_movie
+from deepstorm3d.jobs.localize import LocalizeSummary, localize_movie
+from deepstorm3d.jobs.preview import preview_movie
+from deepstorm3d.jobs.regenerate import regenerate_frame
+from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile, save_model_file
+from deepstorm3d.localizing.blocks import Found
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.pixels.faults import PixelFaults
 
 MOVES: Moves = "objective"

@@ -11,21 +11,21 @@ import pytest
 import torch
 
 from deepstorm3d.emitters import Emitters, Localizations
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.field import Field
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.single import SingleFit
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_table
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask
-from deepstorm3d.jobs.localizing.excerpt import Excerpt
-from deepstorm3d.jobs.localizing.fits import build_fit
-from deepstorm3d.jobs.localizing.localize import localize_movie
-from deepstorm3d.jobs.localizing.pipeline import load_pipeline
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import build_localizer
+from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile
-from deepstorm3d.simulation.field import Field
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.fits import build_fit
+from deepstorm3d.localizing.pipeline import load_pipeline
 from deepstorm3d.simulation.simulator import Simulator
 
 SIZE = (56, 64)

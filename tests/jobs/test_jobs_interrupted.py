@@ -12,19 +12,19 @@ import torch
 
 from deepstorm3d.emitters import Emitters
 from deepstorm3d.errors import Interrupted
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.field import Field
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_table
-from deepstorm3d.jobs.localizing import watching
-from deepstorm3d.jobs.localizing.cluster import _result
-from deepstorm3d.jobs.localizing.excerpt import Excerpt
-from deepstorm3d.jobs.localizing.localize import localize_movie
-from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
-from deepstorm3d.jobs.localizing.watching import Watch
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import build_localizer
+from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile
-from deepstorm3d.simulation.field import Field
+from deepstorm3d.localizing import watching
+from deepstorm3d.localizing.cluster import _result
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
+from deepstorm3d.localizing.watching import Watch
 from deepstorm3d.simulation.simulator import Simulator
 
 SIZE, FRAMES = (40, 48), 4
@@ -83,7 +83,7 @@ def test_a_run_stopped_within_a_block_goes_on_to_the_same_table(
 def test_frames_that_are_not_explained_are_counted_and_told_at_once_and_at_the_end(
     pipeline: Pipeline, movie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepstorm3d.jobs.localizing.streaming._FITTED_PIXELS", SIZE[0] * SIZE[1])
+    monkeypatch.setattr("deepstorm3d.localizing.streaming._FITTED_PIXELS", SIZE[0] * SIZE[1])
     said: list[str] = []
     summary = localize_movie(Excerpt(movie), pipeline, tmp_path / "o.csv", on_message=said.append)
     (told,) = (text for text in said if "not explained" in text)

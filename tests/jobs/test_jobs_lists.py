@@ -12,9 +12,9 @@ import torch
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.tables import read_header, read_table, write_table, write_truth
-from deepstorm3d.jobs.lists.convert import convert_table
-from deepstorm3d.jobs.lists.evaluate import evaluate_table
-from deepstorm3d.jobs.lists.render import render_table
+from deepstorm3d.jobs.convert import convert_table
+from deepstorm3d.jobs.evaluate import evaluate_table
+from deepstorm3d.jobs.render import render_table
 
 PIXEL, SHAPE, FRAMES = 0.11, (50, 60), 10
 

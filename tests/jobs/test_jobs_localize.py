@@ -14,19 +14,19 @@ import torch
 
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.movies import MovieWriter, open_movie
 from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.io.tables import read_table
-from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.localizing import preview, regenerate
-from deepstorm3d.jobs.localizing.excerpt import Excerpt
-from deepstorm3d.jobs.localizing.localize import localize_movie
-from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
-from deepstorm3d.jobs.localizing.tiling import localize_in_tiles, tiles
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import build_localizer
+from deepstorm3d.jobs import preview, regenerate
+from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
+from deepstorm3d.localizing.tiling import localize_in_tiles, tiles
 
 
 def untrained(dilations: tuple[int, ...] = (1, 2)) -> Experiment:
@@ -80,7 +80,7 @@ def test_stopped_and_resumed_gives_the_same_table(
     model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = movie(tmp_path / "m.tif")
-    monkeypatch.setattr("deepstorm3d.jobs.localizing.streaming._PIXELS", 3 * 48 * 40)
+    monkeypatch.setattr("deepstorm3d.localizing.streaming._PIXELS", 3 * 48 * 40)
     localize_movie(Excerpt(source), unrefined(model), tmp_path / "whole.csv")
     asked = iter([False, True])
     stopped = localize_movie(
@@ -119,7 +119,7 @@ def test_tiles_show_no_seam(model: ModelFile) -> None:
 
 
 def test_the_margin_covers_the_reach_of_the_default_network() -> None:
-    """A pixel further away than the tiles' margin must not change an output (see jobs/localizing/tiling.py)."""
+    """A pixel further away than the tiles' margin must not change an output (see localizing/tiling.py)."""
     localizer = build_localizer(untrained(dilations=(1, 2, 4, 8, 2, 1))).eval()
     frame = torch.full((1, 16, 256), 20.0)
     other = frame.clone()
@@ -141,10 +141,10 @@ def test_tiles_cover_each_pixel_once() -> None:
 def test_memory_is_asked_for_by_block_not_by_movie(
     model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepstorm3d.jobs.localizing.streaming._PIXELS", 2 * 48 * 40)
+    monkeypatch.setattr("deepstorm3d.localizing.streaming._PIXELS", 2 * 48 * 40)
     seen: list[int] = []
-    pipeline_localize = "deepstorm3d.jobs.localizing.pipeline.Pipeline.explain"
-    from deepstorm3d.jobs.localizing.pipeline import Pipeline
+    pipeline_localize = "deepstorm3d.localizing.pipeline.Pipeline.explain"
+    from deepstorm3d.localizing.pipeline import Pipeline
 
     original = Pipeline.explain
 
@@ -237,7 +237,7 @@ def test_frames_that_are_cut_off_are_left_out_and_said(model: ModelFile, tmp_pat
 def test_a_movie_followed_while_it_grows_gives_the_complete_movies_list(
     model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtract: str
 ) -> None:
-    monkeypatch.setattr("deepstorm3d.jobs.localizing.streaming._PIXELS", 2 * 48 * 40)
+    monkeypatch.setattr("deepstorm3d.localizing.streaming._PIXELS", 2 * 48 * 40)
     prepared = Prepared(subtract=subtract, window=3)  # type: ignore[arg-type]
     folder = pages(tmp_path / "run", frames=9)
     localize_movie(Excerpt(folder, prepared=prepared), unrefined(model), tmp_path / "whole.csv")

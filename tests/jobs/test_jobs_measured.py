@@ -10,17 +10,11 @@ import torch
 from typer.testing import CliRunner, Result
 
 from bead_stacks import FIRST_UM, STEP_UM, bead_folder
+from deepstorm3d.calibration.measured_psf.experiment import measured_experiment
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
-from deepstorm3d.fitting.joint import JointFit
-from deepstorm3d.io.masks import write_mask
-from deepstorm3d.io.movies import open_movie
-from deepstorm3d.io.psfs import psf_sha256, read_psf, write_psf
-from deepstorm3d.io.tables import read_table
-from deepstorm3d.jobs.calibrating.export_psf import export_psf
-from deepstorm3d.jobs.calibrating.measured_experiment import measured_experiment
-from deepstorm3d.jobs.configure import configure_experiment
-from deepstorm3d.jobs.experiment import (
+from deepstorm3d.experiment.configure import configure_experiment
+from deepstorm3d.experiment.experiment import (
     Experiment,
     experiment_mask,
     psf_source,
@@ -28,25 +22,31 @@ from deepstorm3d.jobs.experiment import (
     whole_mask,
     write_experiment,
 )
-from deepstorm3d.jobs.localizing.excerpt import Excerpt
-from deepstorm3d.jobs.localizing.fits import build_fit
-from deepstorm3d.jobs.localizing.localize import localize_movie
-from deepstorm3d.jobs.localizing.models import describe_model, export_model
-from deepstorm3d.jobs.localizing.pipeline import load_pipeline
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.simulating.limit import Sweep, limit, masks_to_compare
-from deepstorm3d.jobs.simulating.simulate import patch_for_light, simulate_movie
-from deepstorm3d.jobs.simulating.specimen import Specimen
-from deepstorm3d.jobs.training.train import train_model
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.experiment.training_settings import TrainingSpec
+from deepstorm3d.field import Field
+from deepstorm3d.fitting.joint import JointFit
+from deepstorm3d.io.masks import write_mask
+from deepstorm3d.io.movies import open_movie
+from deepstorm3d.io.psfs import psf_sha256, read_psf, write_psf
+from deepstorm3d.io.tables import read_table
+from deepstorm3d.jobs.export_psf import export_psf
+from deepstorm3d.jobs.limit import Sweep, limit, masks_to_compare
+from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.simulate import patch_for_light, simulate_movie
+from deepstorm3d.jobs.train import train_model
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import load_model_file
+from deepstorm3d.localizing.catalogue import describe_model, export_model
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.fits import build_fit
+from deepstorm3d.localizing.pipeline import load_pipeline
 from deepstorm3d.optics.model import build_psf, tabulate
 from deepstorm3d.optics.volume import MeasuredSpec, sample_volume
 from deepstorm3d.psf_volume import PSFVolume
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.priors import FixedCount
 from deepstorm3d.simulation.simulator import Simulator
-from deepstorm3d.training.spec import TrainingSpec
+from deepstorm3d.simulation.specimen import Specimen
 
 SIDE, STEP = 33, 0.05
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.configure import configure_experiment, find_experiment
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask, read_experiment
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.masks import mask_sha256, read_mask, write_mask
-from deepstorm3d.jobs.configure import configure_experiment, find_experiment
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask, read_experiment
-from deepstorm3d.jobs.localizing import models
-from deepstorm3d.jobs.presets import preset
 from deepstorm3d.localizer.modelfile import ModelFile, save_model_file
+from deepstorm3d.localizing import catalogue as models
 from deepstorm3d.optics.masks import FileMask
 
 CARD = {"date": "2026-11-23", "hardware": "two cores", "validation": {"jaccard": 0.9, "rmse_lateral_nm": 20.0}}

@@ -12,19 +12,19 @@ import torch
 from deepstorm3d.camera import IdealCamera
 from deepstorm3d.emitters import Emitters
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.field import Field
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.io.tables import read_header, read_table
-from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.localizing.excerpt import Excerpt
-from deepstorm3d.jobs.localizing.localize import localize_movie
-from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
-from deepstorm3d.jobs.localizing.regenerate import regenerate_frame
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import build_localizer
+from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.regenerate import regenerate_frame
+from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile
-from deepstorm3d.simulation.field import Field
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.simulation.simulator import Simulator
 
 XYZ = torch.tensor([[1.6, 1.7, 0.3], [3.4, 3.6, 0.8], [1.5, 3.8, 0.6]])

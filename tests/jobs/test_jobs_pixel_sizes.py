@@ -14,29 +14,29 @@ import torch
 import typer
 import zarr
 
+from deepstorm3d.calibration.beads.settings import BeadSettings
+from deepstorm3d.calibration.phase_retrieval.retrieval import retrieve_mask
 from deepstorm3d.cli.app import app
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.movies import MovieWriter, open_movie
 from deepstorm3d.io.movies.pixel_size import check_pixel, stated_pixel
 from deepstorm3d.io.movies.preparation import Prepared, prepare
 from deepstorm3d.io.psfs import read_psf
 from deepstorm3d.io.tables import write_table
-from deepstorm3d.jobs.calibrating.axial_scan import scan_stack
-from deepstorm3d.jobs.calibrating.bead_settings import BeadSettings
-from deepstorm3d.jobs.calibrating.estimate import estimate_movie
-from deepstorm3d.jobs.calibrating.measure_psf import measure_psf
-from deepstorm3d.jobs.calibrating.retrieve_mask import retrieve_mask
-from deepstorm3d.jobs.lists.reading import read_localizations
-from deepstorm3d.jobs.lists.render_beside import render_beside
-from deepstorm3d.jobs.localizing import preview, regenerate
-from deepstorm3d.jobs.localizing.excerpt import Excerpt
-from deepstorm3d.jobs.localizing.localize import localize_movie
-from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import build_localizer
+from deepstorm3d.jobs import preview, regenerate
+from deepstorm3d.jobs.axial_scan import scan_stack
+from deepstorm3d.jobs.estimate import estimate_movie
+from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.measure_psf import measure_psf
+from deepstorm3d.jobs.reading_lists import read_localizations
+from deepstorm3d.jobs.render_beside import render_beside
+from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 
 FRAMES = np.full((6, 40, 48), 20, np.uint16)
 EXPERIMENT = preset("quickstart").with_(

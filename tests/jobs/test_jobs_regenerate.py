@@ -7,15 +7,15 @@ from pathlib import Path
 import torch
 
 from deepstorm3d.emitters import Emitters, Localizations
-from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.localizing.pipeline import Pipeline, load_pipeline
-from deepstorm3d.jobs.localizing.regenerate import explain_frame
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import build_localizer
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.field import Field
+from deepstorm3d.jobs.regenerate import explain_frame
+from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile
+from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.pixels.reading import all_good
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.simulator import Simulator
 
 PHOTONS = torch.tensor([4000.0, 8000.0, 24000.0])

@@ -11,16 +11,16 @@ import pytest
 import tifffile
 import torch
 
-from deepstorm3d.analysis.canvas import Canvas
-from deepstorm3d.analysis.gaussians import Gaussians
-from deepstorm3d.analysis.matching import field_edges
-from deepstorm3d.analysis.sections import Box, cloud_of
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
+from deepstorm3d.extent import frame_extent
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.io.tables import write_table
-from deepstorm3d.jobs.lists.render import Drawing, render_section_table, render_stack_table, render_table
-from deepstorm3d.jobs.lists.render_beside import render_beside
+from deepstorm3d.jobs.render import Drawing, render_section_table, render_stack_table, render_table
+from deepstorm3d.jobs.render_beside import render_beside
+from deepstorm3d.rendering.canvas import Canvas
+from deepstorm3d.rendering.gaussians import Gaussians
+from deepstorm3d.rendering.sections import Box, cloud_of
 
 PIXEL, SHAPE = 0.1, (60, 70)
 MICROSCOPE = {"experiment": {"microscope": {"na": 1.4, "wavelength": 0.6}}}
@@ -117,7 +117,7 @@ def test_beside_a_standard_image_the_microscope_is_the_lists_own_or_the_users(tm
 
 def acquired(path: Path, table: Localizations, shift_um: tuple[float, float], pixel_um: float | None) -> Path:
     """A widefield movie of the list, moved by x and y, with noise."""
-    canvas = Canvas.over(field_edges(SHAPE, PIXEL), PIXEL)
+    canvas = Canvas.over(frame_extent(SHAPE, PIXEL), PIXEL)
     method = Gaussians(blur_um=0.09)
     cloud = cloud_of(table.shift((*shift_um, 0.0)), method, Box())
     light = method.draw(canvas, cloud.blocks(("y", "x"), np.ones((1, 1), np.float32)), 1)[0]

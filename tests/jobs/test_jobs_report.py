@@ -15,14 +15,14 @@ from deepstorm3d.analysis.drift import DriftCurve
 from deepstorm3d.analysis.linking import LinkRule
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import write_table
-from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.lists.filter import filter_table
-from deepstorm3d.jobs.lists.link import link_table
-from deepstorm3d.jobs.presets import preset
+from deepstorm3d.jobs.filter import filter_table
+from deepstorm3d.jobs.link import link_table
 from deepstorm3d.jobs.report import Overlays, write_report
-from deepstorm3d.jobs.training.train import build_localizer
+from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile
 

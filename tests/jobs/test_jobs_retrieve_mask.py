@@ -22,13 +22,13 @@ from bead_stacks import (
     true_mask,
     write_stack,
 )
-from deepstorm3d.calibration import retrieve
-from deepstorm3d.calibration.gauge import aperture_of, split_defocus, without_tilt
+from deepstorm3d.calibration.beads.slice_positions import read_positions
+from deepstorm3d.calibration.phase_retrieval import retriever
+from deepstorm3d.calibration.phase_retrieval.degeneracies import aperture_of, split_defocus, without_tilt
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.experiment import experiment_mask, read_experiment
 from deepstorm3d.io.masks import read_mask
-from deepstorm3d.jobs.calibrating.slice_positions import read_positions
-from deepstorm3d.jobs.experiment import experiment_mask, read_experiment
 
 GIVEN = ["--step-um", str(STEP_UM), "--first-um", str(FIRST_UM), "--bead-nm", "200"]
 
@@ -103,7 +103,7 @@ def test_beads_become_a_mask_a_picture_figures_and_an_experiment(folder: Path):
 def test_of_more_beads_than_needed_those_not_used_are_not_called_bad(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retrieve, "_MANY", 45)
+    monkeypatch.setattr(retriever, "_MANY", 45)
     done = call(folder, folder / "beads.tif", *GIVEN)
     assert done.exit_code == 0, done.stderr
     assert "3 beads, 42 of 63 images" in " ".join(done.output.split())

@@ -11,14 +11,14 @@ import torch
 
 from deepstorm3d.analysis.drift import DriftCurve
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.movies import MovieWriter, open_movie
 from deepstorm3d.io.tables import read_truth
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.simulating.simulate import patch_for_light, simulate_movie
-from deepstorm3d.jobs.simulating.specimen import Specimen
+from deepstorm3d.jobs.simulate import patch_for_light, simulate_movie
 from deepstorm3d.optics.masks import ZeroMask
 from deepstorm3d.optics.model import build_psf
+from deepstorm3d.simulation.specimen import Specimen
 
 PIXEL = 0.11
 
@@ -58,7 +58,7 @@ def test_every_frame_holds_the_number_asked_for_and_shows_it_where_the_truth_say
 
 
 def test_truth_numbers_its_molecules_through_all_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("deepstorm3d.jobs.simulating.simulate.BLOCK_PIXELS", 1)  # a frame at a time
+    monkeypatch.setattr("deepstorm3d.jobs.simulate.BLOCK_PIXELS", 1)  # a frame at a time
     seen: list[tuple[int, int]] = []
     simulate_movie(
         small(),

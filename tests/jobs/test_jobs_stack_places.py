@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from bead_stacks import CENTRES, bead_stack, small_experiment, write_stack
+from deepstorm3d.calibration.beads.settings import BeadSettings, read_beads
+from deepstorm3d.calibration.beads.stack_places import read_places
+from deepstorm3d.calibration.beads.stacks import BeadPlace
 from deepstorm3d.errors import InputError
-from deepstorm3d.jobs.calibrating.bead_settings import BeadSettings, read_beads
-from deepstorm3d.jobs.calibrating.bead_stacks import BeadPlace
-from deepstorm3d.jobs.calibrating.stack_places import read_places
-from deepstorm3d.jobs.experiment import whole_mask
+from deepstorm3d.experiment.experiment import whole_mask
 
 STACKS = [Path("a/one.tif"), Path("a/two.tif"), Path("b/three.tif")]
 

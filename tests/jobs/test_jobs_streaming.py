@@ -13,19 +13,13 @@ import torch
 
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.joint import Explained, JointFit
 from deepstorm3d.fitting.refine import Bounds
-from deepstorm3d.jobs.localizing.memory import WithinMemory, bytes_per_pixel, free_bytes
-from deepstorm3d.jobs.localizing.streaming import (
-    StageTimes,
-    block_frames,
-    blocks_of,
-    read_ahead,
-    write_behind,
-)
-from deepstorm3d.jobs.presets import preset
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.voxel import VoxelSpec
+from deepstorm3d.localizing.memory import WithinMemory, bytes_per_pixel, free_bytes
+from deepstorm3d.localizing.streaming import StageTimes, block_frames, blocks_of, read_ahead, write_behind
 
 
 def test_blocks_cover_every_frame_once():

@@ -16,8 +16,8 @@ from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.tables import read_header, read_table, write_table
-from deepstorm3d.jobs.lists.filter import filter_table
-from deepstorm3d.jobs.lists.track import track_table
+from deepstorm3d.jobs.filter import filter_table
+from deepstorm3d.jobs.track import track_table
 from diffusing import diffusing
 
 pytest.importorskip("trackpy")

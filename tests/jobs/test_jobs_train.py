@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import mask_sha256
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.runs import Run
-from deepstorm3d.jobs.training.train import build_localizer, train_model
+from deepstorm3d.jobs.train import build_localizer, train_model
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.optics.masks import FileMask, build_mask
 from deepstorm3d.optics.model import PSFSpec
 from deepstorm3d.spec import spec_from_mapping
-from deepstorm3d.training.spec import TrainingSpec
+from deepstorm3d.training.runs import Run
 
 
 @pytest.fixture

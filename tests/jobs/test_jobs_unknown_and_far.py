@@ -10,19 +10,19 @@ import pytest
 import torch
 
 from deepstorm3d.analysis.fourier import Grid, block_halves, correlate
-from deepstorm3d.analysis.gaussians import Gaussians
 from deepstorm3d.analysis.linking import LinkRule, spread_over_sigma
 from deepstorm3d.analysis.merging import merge_rows
 from deepstorm3d.analysis.overlap_drift import typical_sigma
 from deepstorm3d.analysis.quality import list_quality
-from deepstorm3d.analysis.sections import Box
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.io.tables import read_list, write_table
-from deepstorm3d.jobs.lists.filter import filter_table
-from deepstorm3d.jobs.lists.link import link_table
-from deepstorm3d.jobs.lists.render import Drawing, render_table
-from deepstorm3d.jobs.lists.resolution import measure_resolution, resolution_of
+from deepstorm3d.jobs.filter import filter_table
+from deepstorm3d.jobs.link import link_table
+from deepstorm3d.jobs.render import Drawing, render_table
 from deepstorm3d.jobs.report import page, write_report
+from deepstorm3d.jobs.resolution import measure_resolution, resolution_of
+from deepstorm3d.rendering.gaussians import Gaussians
+from deepstorm3d.rendering.sections import Box
 
 
 def molecules(rows: int = 120) -> Localizations:

@@ -8,22 +8,22 @@ import pytest
 import torch
 
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.configure import configure_experiment
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask, read_experiment
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.single import SingleFit
 from deepstorm3d.io.movies import open_movie
-from deepstorm3d.jobs.configure import configure_experiment
-from deepstorm3d.jobs.designing.design import build_design_sampler, gradient_bytes
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask, read_experiment
-from deepstorm3d.jobs.localizing.fits import build_fit
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.simulating.limit import Sweep, limit
-from deepstorm3d.jobs.simulating.simulate import simulate_movie
-from deepstorm3d.jobs.simulating.specimen import Specimen
-from deepstorm3d.jobs.training.train import build_localizer
+from deepstorm3d.jobs.design_psf import build_design_sampler, gradient_bytes
+from deepstorm3d.jobs.limit import Sweep, limit
+from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.jobs.train import build_localizer
+from deepstorm3d.localizing.fits import build_fit
 from deepstorm3d.optics.fisher import crlb
 from deepstorm3d.optics.masks import AstigmaticMask, ZeroMask
 from deepstorm3d.optics.model import build_psf
 from deepstorm3d.optics.vectorial import VectorialPSF, VectorialSpec
+from deepstorm3d.simulation.specimen import Specimen
 from deepstorm3d.training.design import MaskPenalty
 
 

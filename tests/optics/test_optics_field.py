@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from deepstorm3d.jobs.experiment import Experiment, experiment_mask
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.optics.field import FieldGrid, FieldSpec
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.optics.field_aberrations import FieldGrid, FieldSpec
 from deepstorm3d.optics.model import PSFSpec, build_psf, tabulate
 from deepstorm3d.optics.moved import MovedPSF, part_of, patches_in_part
 from deepstorm3d.optics.tabulated import TabulatedPSF

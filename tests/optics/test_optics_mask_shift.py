@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 
-from deepstorm3d.optics.field import FieldGrid, FieldSpec
+from deepstorm3d.optics.field_aberrations import FieldGrid, FieldSpec
 from deepstorm3d.optics.mask_shift import change_of_phase, footprint_um, moved_phase
 from deepstorm3d.optics.masks import PixelMask, TetrapodMask, ZernikePhase, build_mask
 from deepstorm3d.optics.microscope import Microscope

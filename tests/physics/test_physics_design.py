@@ -10,11 +10,11 @@ from torch import Tensor
 
 from deepstorm3d.camera import IdealCamera
 from deepstorm3d.emitters import Emitters
+from deepstorm3d.field import Field
 from deepstorm3d.optics.fisher import crlb, joint_crlb
 from deepstorm3d.optics.masks import PhaseMask, PixelMask, ZernikePhase
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSF
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.simulator import Simulator
 
 # Coarse pixels: a pupil of 21 samples, so that every one of them can be wiggled.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from deepstorm3d.simulation.drift import smooth_drift
+from deepstorm3d.simulation.stage_drift import smooth_drift
 
 
 def generator(seed: int = 0) -> torch.Generator:

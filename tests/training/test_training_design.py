@@ -9,18 +9,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepstorm3d.jobs.designing.design import build_design_sampler, gradient_bytes
-from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.training.train import build_localizer
+from deepstorm3d.experiment.design_settings import DesignSpec
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.training_settings import TrainingSpec
+from deepstorm3d.field import Field
+from deepstorm3d.jobs.design_psf import build_design_sampler, gradient_bytes
+from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.optics.masks import AstigmaticMask, PixelMask, ZernikePhase, ZeroMask, build_mask
 from deepstorm3d.optics.scalar import ScalarPSF
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.priors import DensityCount
-from deepstorm3d.training.design import DesignSpec, MaskLearning, MaskPenalty, learnable_mask, roughness
+from deepstorm3d.training.design import MaskLearning, MaskPenalty, learnable_mask, roughness
 from deepstorm3d.training.fisher import Alone, Crowd, minimise_bound
 from deepstorm3d.training.loop import RunFiles, train
 from deepstorm3d.training.sampler import FrameSampler
-from deepstorm3d.training.spec import TrainingSpec
 
 SPEC = TrainingSpec(
     steps=8, batch=2, crop_px=24, warmup_steps=2, validate_every=4, validation_crops=4, checkpoint_every=3

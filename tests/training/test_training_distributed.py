@@ -19,13 +19,13 @@ import os, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import build_localizer, build_sampler
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.jobs.train import build_localizer, build_sampler
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.optics.model import PSFSpec
 from deepstorm3d.training.distributed import process_group, rank
 from deepstorm3d.training.loop import RunFiles, train
-from deepstorm3d.training.spec import TrainingSpec
+from deepstorm3d.experiment.training_settings import TrainingSpec
 
 folder, stop, resume = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "resume"
 spec = TrainingSpec(steps=8, batch=2, crop_px=24, warmup_steps=2, validate_every=4, validation_crops=4)

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import build_localizer, build_sampler
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.experiment.training_settings import TrainingSpec
+from deepstorm3d.jobs.train import build_localizer, build_sampler
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.localizer import NetworkLocalizer
 from deepstorm3d.optics.model import PSFSpec
@@ -26,7 +27,6 @@ from deepstorm3d.training import loop
 from deepstorm3d.training.checkpoint import MetricsLog, load_checkpoint
 from deepstorm3d.training.loop import Progress, RunFiles, TrainingDiverged, learning_rate, train
 from deepstorm3d.training.sampler import Batch, FrameSampler
-from deepstorm3d.training.spec import TrainingSpec
 from deepstorm3d.training.state import TrainingState
 from deepstorm3d.training.validation import Validation, validate
 

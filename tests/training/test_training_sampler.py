@@ -7,13 +7,13 @@ import torch
 
 from deepstorm3d.camera import IdealCamera
 from deepstorm3d.emitters import Emitters
-from deepstorm3d.optics.field import FieldSpec
+from deepstorm3d.field import Field
+from deepstorm3d.optics.field_aberrations import FieldSpec
 from deepstorm3d.optics.masks import ZeroMask, build_mask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.model import PSFSpec, build_psf, tabulate
 from deepstorm3d.optics.scalar import ScalarPSF
 from deepstorm3d.simulation.backgrounds import UniformBackground
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.priors import EmitterPrior, FixedCount, FixedPhotons, Scene, UniformPhotons
 from deepstorm3d.simulation.simulator import Simulator
 from deepstorm3d.training.sampler import FrameSampler

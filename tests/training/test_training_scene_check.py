@@ -11,18 +11,18 @@ import torch
 from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.emitters import Emitters
 from deepstorm3d.errors import InputError
-from deepstorm3d.jobs.experiment import Experiment
-from deepstorm3d.jobs.presets import preset
-from deepstorm3d.jobs.training.train import build_localizer, build_sampler
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.experiment.training_settings import TrainingSpec
+from deepstorm3d.field import Field
+from deepstorm3d.jobs.train import build_localizer, build_sampler
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.optics.model import PSFSpec
-from deepstorm3d.simulation.field import Field
 from deepstorm3d.simulation.priors import DensityCount, FixedCount, FixedPhotons, UniformCount
 from deepstorm3d.training import loop
 from deepstorm3d.training.loop import train
 from deepstorm3d.training.sampler import Batch, FrameSampler
 from deepstorm3d.training.scene_check import refuse_without_labels, saturation_warning
-from deepstorm3d.training.spec import TrainingSpec
 from deepstorm3d.training.state import TrainingState
 from deepstorm3d.training.validation import Validation, validate
 

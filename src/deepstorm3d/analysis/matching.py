@@ -12,12 +12,10 @@ from torch import Tensor
 
 from ..emitters import Emitters, Localizations
 from ..errors import InputError
+from ..extent import Extent
 from .assignment import least_total
 
-__all__ = ["Field", "Matches", "field_edges", "match", "match_challenge"]
-
-Field = tuple[float, float, float, float]
-"""Left, top, right and bottom edge of a field of view in µm."""
+__all__ = ["Matches", "match", "match_challenge"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -52,7 +50,7 @@ def match(
     tolerance_um: float = 0.15,
     axial_um: float | None = None,
     min_photons: float = 0.0,
-    field_um: Field | None = None,
+    field_um: Extent | None = None,
     border_um: float = 0.0,
 ) -> Matches:
     """Pair as many emitters as possible and, among those ways, at the least total distance.
@@ -75,12 +73,12 @@ def match_challenge(
     lateral_um: float = 0.25,
     axial_um: float = 0.5,
     min_photons: float = 0.0,
-    field_um: Field | None = None,
+    field_um: Extent | None = None,
     border_um: float = 0.45,
 ) -> Matches:
     """Pair as the SMLM challenge 2016 does: in a cylinder, nearest pair of a frame first (greedy, 3D distance).
 
-    field_um: the field of view (see `field_edges`), whose outer border_um is left out of both lists
+    field_um: the field of view (see `extent.frame_extent`), whose outer border_um is left out of both lists
     before matching; None: no border is left out. The rest as in `match`.
     Sage et al., Nature Methods 16:387 (2019).
     """
@@ -88,13 +86,7 @@ def match_challenge(
     return _match(truth, found, assign, (lateral_um, axial_um), min_photons, _border(field_um, border_um))
 
 
-def field_edges(shape: tuple[int, int], pixel_um: float) -> Field:
-    """Edges of a frame of (rows, columns) pixels: half a pixel outside the first and last pixel centres."""
-    rows, columns = shape
-    return (-0.5 * pixel_um, -0.5 * pixel_um, (columns - 0.5) * pixel_um, (rows - 0.5) * pixel_um)
-
-
-def _border(field_um: Field | None, border_um: float) -> Field | None:
+def _border(field_um: Extent | None, border_um: float) -> Extent | None:
     """The part of the field inside its border, or None where nothing is to be left out."""
     if border_um < 0:
         raise InputError(f"the border must not be negative, got {border_um} µm")
@@ -116,7 +108,7 @@ def _match(
     assign: Callable[[Ints, Ints, Floats], _Pairs],
     reach: tuple[float, float | None],
     min_photons: float,
-    inner: Field | None,
+    inner: Extent | None,
 ) -> Matches:
     """Leave out the border, pair what is left, and take the pairs of dim emitters out again."""
     lateral, axial = reach
@@ -153,7 +145,7 @@ def _positions(table: Emitters | Localizations, name: str) -> Floats:
     return xyz
 
 
-def _inside(xyz: Floats, inner: Field | None) -> NDArray[np.bool_]:
+def _inside(xyz: Floats, inner: Extent | None) -> NDArray[np.bool_]:
     if inner is None:
         return np.ones(len(xyz), dtype=bool)
     left, top, right, bottom = inner

@@ -27,8 +27,8 @@ from .options import Assignments, MoviePixel, Overwrite, defect_choice, micromet
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from ..calibration.field import FieldAberrations
-    from ..jobs.calibrating.retrieve_mask import Retrieval
+    from ..calibration.phase_retrieval.field_aberrations import FieldAberrations
+    from ..calibration.phase_retrieval.retrieval import Retrieval
 
 __all__ = ["measure_psf", "retrieve_mask"]
 
@@ -104,10 +104,10 @@ def retrieve_mask(
     overwrite: Overwrite = False,
 ) -> None:
     """Find the phase mask of your microscope, aberrations included, from z-stacks of beads."""
-    from ..calibration.field import FEWEST_BEADS
-    from ..jobs.calibrating import retrieve_mask as job
-    from ..jobs.calibrating.retrieval_report import claim_outputs, write_retrieval
-    from ..jobs.configure import find_experiment
+    from ..calibration.phase_retrieval import retrieval as job
+    from ..calibration.phase_retrieval.field_aberrations import FEWEST_BEADS
+    from ..calibration.phase_retrieval.report import claim_outputs, write_retrieval
+    from ..experiment.configure import find_experiment
 
     experiment = find_experiment(config, assignments or ())
     shown = out.with_suffix(".png") if picture is None else picture
@@ -186,9 +186,9 @@ def measure_psf(
     overwrite: Overwrite = False,
 ) -> None:
     """Measure the PSF from stacks of beads as it is, without a model of the optics."""
-    from ..jobs.calibrating.bead_settings import BeadSettings
-    from ..jobs.calibrating.measure_psf import measure_psf as measure
-    from ..jobs.configure import find_experiment
+    from ..calibration.beads.settings import BeadSettings
+    from ..experiment.configure import find_experiment
+    from ..jobs.measure_psf import measure_psf as measure
 
     experiment = find_experiment(config, assignments or ())
     settings = BeadSettings(
@@ -231,7 +231,7 @@ def measure_psf(
 
 
 def _print(retrieval: Retrieval) -> None:
-    from ..jobs.calibrating.retrieval_figures import agreement
+    from ..calibration.phase_retrieval.figures_of_merit import agreement
 
     f = retrieval.figures
     result(f"{f['beads']} beads, {f['images_used']} of {f['images']} images: {agreement(f)}")

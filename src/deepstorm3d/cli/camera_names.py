@@ -9,8 +9,8 @@ import typer
 from .console import say, say_warning, show_table, table
 
 if TYPE_CHECKING:
-    from ..jobs.camera_sheets import CameraSheet
-    from ..jobs.experiment import Experiment
+    from ..experiment.camera_sheets import CameraSheet
+    from ..experiment.experiment import Experiment
 
 __all__ = ["CameraName", "tell_camera"]
 
@@ -19,7 +19,7 @@ def _list(name: str | None) -> str | None:
     """Show the list where it is asked for, and end."""
     if name != "list":
         return name
-    from ..jobs.camera_sheets import CAMERA_SHEETS
+    from ..experiment.camera_sheets import CAMERA_SHEETS
 
     shown = table(
         "name", "camera", "pixel (µm)", "full well (e-)", "read noise (e-)", "e-/count", "offset", "bits"

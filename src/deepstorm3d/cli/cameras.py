@@ -59,8 +59,8 @@ def camera_maps(
     overwrite: Overwrite = False,
 ) -> None:
     """Measure baseline, gain and read noise of every pixel from dark and evenly lit movies."""
-    from ..jobs.calibrating.camera_maps import Recordings, measure_camera
-    from ..jobs.configure import find_experiment
+    from ..experiment.configure import find_experiment
+    from ..jobs.camera_maps import Recordings, measure_camera
 
     if (config is None) != (experiment_out is None):
         raise InputError("--config and --experiment-out go together: give both or neither")

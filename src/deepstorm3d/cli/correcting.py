@@ -14,7 +14,7 @@ from .progress import ProgressLine
 
 if TYPE_CHECKING:
     from ..analysis.fourier import Correlation
-    from ..jobs.lists.resolution import ResolutionReport
+    from ..jobs.resolution import ResolutionReport
 
 __all__ = ["drift", "resolution"]
 
@@ -60,7 +60,7 @@ def drift(
     overwrite: Overwrite = False,
 ) -> None:
     """Estimate the drift in x, y and z from the list itself and subtract it; or apply or undo a given curve."""
-    from ..jobs.lists.drift import correct_drift, move_by_curve
+    from ..jobs.drift import correct_drift, move_by_curve
 
     if apply is not None and undo is not None:
         raise InputError("give --apply or --undo, not both")
@@ -129,7 +129,7 @@ def resolution(
     overwrite: Overwrite = False,
 ) -> None:
     """Tell what a list resolves: Fourier ring and shell correlation, and its precision from adjacent frames."""
-    from ..jobs.lists.resolution import measure_resolution
+    from ..jobs.resolution import measure_resolution
 
     with ProgressLine("correlations") as line:
         report = measure_resolution(

@@ -17,8 +17,8 @@ from .options import Assignments, Device, Overwrite, chosen_device
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from ..jobs.designing.compare import Row
-    from ..jobs.experiment import Experiment
+    from ..experiment.experiment import Experiment
+    from ..jobs.compare_psf import Row
 
 __all__ = ["compare_psf", "design_psf"]
 
@@ -54,8 +54,8 @@ def design_psf(
     overwrite: Overwrite = False,
 ) -> None:
     """Design the phase mask for an experiment's depth range, light and density; Ctrl-C keeps what is done."""
-    from ..jobs.configure import find_experiment, with_mask
-    from ..jobs.training.runs import Run
+    from ..experiment.configure import find_experiment, with_mask
+    from ..training.runs import Run
 
     experiment = find_experiment(config, assignments or ())
     if start is not None:
@@ -72,8 +72,8 @@ def design_psf(
 
 
 def _by_network(experiment: Experiment, out: Path, options: dict[str, Any]) -> bool:
-    from ..jobs.designing.design import design_mask
-    from ..jobs.training.runs import DesignRun
+    from ..jobs.design_psf import design_mask
+    from ..training.runs import DesignRun
 
     with StopRequest() as stop, TrainingView() as view:
         validation = design_mask(
@@ -96,7 +96,7 @@ def _by_network(experiment: Experiment, out: Path, options: dict[str, Any]) -> b
 
 
 def _by_fisher(experiment: Experiment, out: Path, options: dict[str, Any]) -> bool:
-    from ..jobs.designing.fisher_design import design_by_fisher
+    from ..jobs.fisher_design import design_by_fisher
 
     with StopRequest() as stop, ProgressLine("steps") as line:
         summary = design_by_fisher(
@@ -129,8 +129,8 @@ def compare_psf(
     device: Device = None,
 ) -> None:
     """Train the same network for each mask, and let all find the same emitters; the same command goes on."""
-    from ..jobs.configure import find_experiment
-    from ..jobs.designing.compare import compare_masks, contenders_of
+    from ..experiment.configure import find_experiment
+    from ..jobs.compare_psf import compare_masks, contenders_of
 
     experiment = find_experiment(config, assignments or ())
     try:

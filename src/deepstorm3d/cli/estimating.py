@@ -27,7 +27,7 @@ from .options import (
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from ..jobs.calibrating.estimate import Estimate
+    from ..jobs.estimate import Estimate
 
 __all__ = ["estimate"]
 
@@ -89,11 +89,11 @@ def estimate(
     overwrite: Overwrite = False,
 ) -> None:
     """Estimate photons, density, background and camera noise from a movie: an experiment to train with."""
+    from ..calibration.movie_statistics.by_model import model_for
+    from ..experiment.configure import find_experiment
     from ..io.movies.preparation import Prepared
-    from ..jobs.calibrating.estimate import estimate_movie
-    from ..jobs.calibrating.estimate_by_model import model_for
-    from ..jobs.configure import find_experiment
-    from ..jobs.localizing.excerpt import Excerpt
+    from ..jobs.estimate import estimate_movie
+    from ..localizing.excerpt import Excerpt
 
     prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
     said, choice = micrometres(pixel_nm), defect_choice(defects)

@@ -14,7 +14,7 @@ from .options import Assignments, Overwrite
 
 if TYPE_CHECKING:
     from ..io.masks.modulator import ModulatorSpec
-    from ..jobs.designing.export_mask import LevelCost
+    from ..jobs.export_mask import LevelCost
 
 __all__ = ["export_mask", "export_psf"]
 
@@ -84,11 +84,11 @@ def export_mask(
     overwrite: Overwrite = False,
 ) -> None:
     """Write a mask for a modulator or as a plate, and tell what its levels cost in precision."""
+    from ..experiment.configure import find_experiment
     from ..io.masks.modulator import ModulatorSpec, read_calibration
     from ..io.masks.plate import PlateSpec
-    from ..jobs.configure import find_experiment
-    from ..jobs.designing.export_mask import cost_of_levels
-    from ..jobs.designing.export_mask import export_mask as export
+    from ..jobs.export_mask import cost_of_levels
+    from ..jobs.export_mask import export_mask as export
 
     experiment = find_experiment(config, assignments or ())
     spec: ModulatorSpec | PlateSpec
@@ -152,8 +152,8 @@ def export_psf(
     overwrite: Overwrite = False,
 ) -> None:
     """Write the PSF for the fitters of other programs: Picasso, smappy, SMAP and its followers."""
-    from ..jobs.calibrating.export_psf import export_psf as export
-    from ..jobs.configure import find_experiment
+    from ..experiment.configure import find_experiment
+    from ..jobs.export_psf import export_psf as export
 
     depth = None if z is None else _pair(z, "--z")
     experiment = find_experiment(config, assignments or ())

@@ -29,7 +29,7 @@ def filter_list(
     overwrite: Overwrite = False,
 ) -> None:
     """Keep the rows that meet a condition on photons, σ, depth, frame or any other column."""
-    from ..jobs.lists.filter import filter_table
+    from ..jobs.filter import filter_table
 
     summary = filter_table(locs, expression, out, pixel_nm=pixel_nm, overwrite=overwrite)
     for warning in summary.warnings:
@@ -67,7 +67,7 @@ def link_list(
     """Join the rows of a molecule that shines through several frames: one sharper row, photons summed."""
     from ..analysis.linking import LinkRule
     from ..errors import InputError
-    from ..jobs.lists.link import link_table
+    from ..jobs.link import link_table
 
     if radius_nm is None and axial_nm is not None:
         raise InputError("--axial-nm goes with --radius-nm; give both, or neither to join by σ")

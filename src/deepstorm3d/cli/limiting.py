@@ -14,8 +14,8 @@ from .options import Assignments, Overwrite
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from ..analysis.figures.limit import Bounds, MaskLimits
-    from ..jobs.simulating.limit_report import LimitReport
+    from ..jobs.limit_report import LimitReport
+    from ..plot.limit import Bounds, MaskLimits
 
 __all__ = ["limit"]
 
@@ -57,10 +57,10 @@ def limit(
     overwrite: Overwrite = False,
 ) -> None:
     """Tell how well anyone could localize: the Cramér-Rao bound against depth, photons, background, density."""
+    from ..experiment.configure import find_experiment
     from ..io.parts import claim_name
-    from ..jobs.configure import find_experiment
-    from ..jobs.simulating import limit as job
-    from ..jobs.simulating.limit_report import draw_report, write_report
+    from ..jobs import limit as job
+    from ..jobs.limit_report import draw_report, write_report
 
     experiment = find_experiment(config, assignments or ())
     for path in (out, csv):

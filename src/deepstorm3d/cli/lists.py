@@ -11,7 +11,7 @@ from .console import result, say, say_warning, show_table, table
 from .options import CameraPixel, ListFile, Overwrite
 
 if TYPE_CHECKING:
-    from ..jobs.lists.evaluate import Evaluation
+    from ..jobs.evaluate import Evaluation
 
 __all__ = ["convert", "evaluate"]
 
@@ -64,7 +64,7 @@ def evaluate(
 ) -> None:
     """Score a list against the truth: Jaccard, RMSE, bias, efficiency, with 95 % intervals over frames."""
     from ..errors import InputError
-    from ..jobs.lists.evaluate import TOLERANCE_NM, evaluate_table
+    from ..jobs.evaluate import TOLERANCE_NM, evaluate_table
 
     if challenge and tolerance_nm is not None:
         raise InputError("--challenge fixes the tolerances; leave out --tolerance-nm")
@@ -150,7 +150,7 @@ def convert(
     overwrite: Overwrite = False,
 ) -> None:
     """Convert a list to another program's format, its origin, axes, units and frame numbers too."""
-    from ..jobs.lists.convert import convert_table
+    from ..jobs.convert import convert_table
 
     rows = convert_table(source, out, to=to, pixel_nm=pixel_nm, overwrite=overwrite, on_note=say_warning)
     result(f"{out}: {rows} localizations")

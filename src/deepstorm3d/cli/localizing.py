@@ -46,7 +46,7 @@ from .options import (
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from ..jobs.localizing.localize import LocalizeSummary
+    from ..jobs.localize import LocalizeSummary
 
 __all__ = ["localize", "regenerate"]
 
@@ -78,11 +78,11 @@ def localize(
 ) -> None:
     """Find every molecule of a movie. Ctrl-C keeps what is done: --resume goes on."""
     from ..io.movies.preparation import Prepared
-    from ..jobs.localizing.cluster import cluster_workers
-    from ..jobs.localizing.excerpt import Excerpt
-    from ..jobs.localizing.localize import localize_movie
-    from ..jobs.localizing.preview import preview_movie
-    from ..jobs.localizing.recipe import Recipe
+    from ..jobs.localize import localize_movie
+    from ..jobs.preview import preview_movie
+    from ..localizing.cluster import cluster_workers
+    from ..localizing.excerpt import Excerpt
+    from ..localizing.recipe import Recipe
 
     prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
     said, choice = micrometres(pixel_nm), defect_choice(defects)
@@ -158,10 +158,10 @@ def regenerate(
     """Draw a frame beside the image that its list predicts, the residual, and how well the list explains it."""
     from ..io.movies.preparation import Prepared
     from ..io.parts import claim_name
-    from ..jobs.localizing.excerpt import Excerpt
-    from ..jobs.localizing.models import find_model
-    from ..jobs.localizing.pipeline import load_pipeline
-    from ..jobs.localizing.regenerate import regenerate_frame
+    from ..jobs.regenerate import regenerate_frame
+    from ..localizing.catalogue import find_model
+    from ..localizing.excerpt import Excerpt
+    from ..localizing.pipeline import load_pipeline
 
     claim_name(out, overwrite=overwrite)
     prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)

@@ -16,8 +16,8 @@ from .options import Assignments, Device, Overwrite, chosen_device, nanometres
 from .progress import ProgressLine, duration
 
 if TYPE_CHECKING:
-    from ..jobs.training.runs import Run
     from ..training.loop import Progress
+    from ..training.runs import Run
     from ..training.validation import Validation
 
 __all__ = ["Config", "TrainingView", "claim_run", "simulate", "train"]
@@ -74,9 +74,9 @@ def simulate(
     overwrite: Overwrite = False,
 ) -> None:
     """Simulate a movie as the camera of an experiment would record it, and the list of what is in it."""
-    from ..jobs.configure import find_experiment
-    from ..jobs.simulating.simulate import LIGHT_HELD, simulate_movie
-    from ..jobs.simulating.specimen import Specimen
+    from ..experiment.configure import find_experiment
+    from ..jobs.simulate import LIGHT_HELD, simulate_movie
+    from ..simulation.specimen import Specimen
 
     experiment = find_experiment(config, assignments or ())
     with ProgressLine("frames") as line:
@@ -135,9 +135,9 @@ def train(
 
     With maps of the camera, every crop shows another part of them (of camera.region, where it is named).
     """
-    from ..jobs.configure import find_experiment
-    from ..jobs.training.runs import Run
-    from ..jobs.training.train import train_model
+    from ..experiment.configure import find_experiment
+    from ..jobs.train import train_model
+    from ..training.runs import Run
 
     experiment = find_experiment(config, assignments or ())
     place = chosen_device(device)

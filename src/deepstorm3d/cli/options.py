@@ -10,7 +10,7 @@ import typer
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from ..jobs.pixel_faults import DefectChoice
+    from ..frames.pixel_faults import DefectChoice
 
 __all__ = [
     "Assignments",

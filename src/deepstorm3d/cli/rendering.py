@@ -13,11 +13,11 @@ from .console import result, say_warning
 from .options import ListFile, Overwrite
 
 if TYPE_CHECKING:
-    from ..analysis.canvas import Method
-    from ..analysis.rendering import DepthRendering, Section
-    from ..analysis.sections import Axis, Interval
-    from ..jobs.lists.render import Drawing
-    from ..jobs.lists.render_beside import Beside
+    from ..jobs.render import Drawing
+    from ..jobs.render_beside import Beside
+    from ..rendering.canvas import Method
+    from ..rendering.sections import Axis, Interval
+    from ..rendering.views import DepthRendering, Section
 
 __all__ = ["render"]
 
@@ -113,10 +113,10 @@ def render(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the super-resolved image: coloured by depth, from three sides, in sections, as a stack."""
-    from ..analysis.rendering import Look
-    from ..analysis.sections import Box
-    from ..jobs.lists.render import Drawing, render_section_table, render_table
-    from ..jobs.lists.render_beside import render_beside
+    from ..jobs.render import Drawing, render_section_table, render_table
+    from ..jobs.render_beside import render_beside
+    from ..rendering.sections import Box
+    from ..rendering.views import Look
 
     _refuse_together(section, stack, beside)
     box = Box(_interval("x", x), _interval("y", y), _interval("z", z))
@@ -156,8 +156,8 @@ def _refuse_together(section: str | None, stack: bool, beside: str | None) -> No
 
 
 def _method(name: str | None, blur_nm: float | None) -> Method:
-    from ..analysis.gaussians import Gaussians
-    from ..analysis.histograms import ShiftedHistogram
+    from ..rendering.gaussians import Gaussians
+    from ..rendering.histograms import ShiftedHistogram
 
     if name == "histogram" and blur_nm is not None:
         raise InputError("--blur draws Gaussians; leave out --method histogram")
@@ -188,7 +188,7 @@ def _plane(text: str) -> tuple[Axis, float]:
 
 
 def _stack(locs: Path, out: Path, plane_nm: float, drawing: Drawing, *, overwrite: bool) -> None:
-    from ..jobs.lists.render import render_stack_table
+    from ..jobs.render import render_stack_table
 
     stack = render_stack_table(locs, out, drawing, plane_nm=plane_nm, overwrite=overwrite, on_note=say_warning)
     (planes, height, width), pixel_nm = stack.shape, 1000 * stack.canvas.pixel_um

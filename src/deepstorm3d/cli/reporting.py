@@ -46,8 +46,8 @@ def report(
 ) -> None:
     """Write one HTML page on a list: conditions, picture, quality, drift, resolution, steps."""
     from ..errors import InputError
-    from ..jobs.localizing.models import find_model
     from ..jobs.report import Overlays, write_report
+    from ..localizing.catalogue import find_model
 
     if (movie is None) != (model is None):
         raise InputError(

@@ -15,7 +15,7 @@ from .options import Assignments, Overwrite
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from ..jobs.localizing.models import ModelCard
+    from ..localizing.catalogue import ModelCard
 
 __all__ = ["config", "demo", "models"]
 
@@ -62,8 +62,8 @@ def config(
     overwrite: Overwrite = False,
 ) -> None:
     """Write an experiment file: the whole set-up in one commented YAML, every number with its unit."""
-    from ..jobs.camera_sheets import camera_sheet
-    from ..jobs.configure import configure_experiment
+    from ..experiment.camera_sheets import camera_sheet
+    from ..experiment.configure import configure_experiment
 
     if camera is None and with_pitch:
         raise InputError("--with-pitch takes the pitch of a camera: give --camera too")
@@ -100,7 +100,7 @@ def _list(context: typer.Context) -> None:
     """The built-in models: what each is for and how well it does."""
     if context.invoked_subcommand is not None:
         return
-    from ..jobs.localizing.models import list_models
+    from ..localizing.catalogue import list_models
 
     cards = list_models()
     if not cards:
@@ -134,7 +134,7 @@ def show(
     overwrite: Overwrite = False,
 ) -> None:
     """Everything about one model: PSF, depth, density, photons, measured figures."""
-    from ..jobs.localizing.models import describe_model, export_model, find_model
+    from ..localizing.catalogue import describe_model, export_model, find_model
 
     _print_card(describe_model(find_model(name), name))
     if export is not None:

@@ -55,10 +55,10 @@ def axial_scan(
     overwrite: Overwrite = False,
 ) -> None:
     """Find 3D positions in a z-stack of the standard PSF: an approximate truth for a snapshot with a mask."""
+    from ..experiment.configure import find_experiment
     from ..io.movies.preparation import Prepared
-    from ..jobs.calibrating.axial_scan import scan_stack
-    from ..jobs.configure import find_experiment
-    from ..jobs.localizing.excerpt import Excerpt
+    from ..jobs.axial_scan import scan_stack
+    from ..localizing.excerpt import Excerpt
 
     picture = out.with_suffix(".png") if picture is None else picture
     prepared, said = Prepared(flip=flip, transpose=transpose), micrometres(pixel_nm)

@@ -13,7 +13,7 @@ from .options import CameraPixel, ListFile, ListOut, Overwrite
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from ..jobs.lists.track import TrackSummary
+    from ..jobs.track import TrackSummary
 
 __all__ = ["track"]
 
@@ -67,7 +67,7 @@ def track(
 ) -> None:
     """Follow moving molecules from frame to frame: a column track for each row, and how they diffuse."""
     from ..analysis.tracking import SearchRange
-    from ..jobs.lists.track import track_table
+    from ..jobs.track import track_table
 
     if range_nm is None and axial_nm is not None:
         raise InputError("--axial-range goes with --range; give both, or neither to take it from the list")

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from ..analysis.figures import rendering_figure, truth_figure
 from ..analysis.matching import match
 from ..analysis.metrics import score_with_intervals
-from ..analysis.rendering import render_depth
 from ..emitters import Emitters, Localizations
 from ..io.tables import read_table, read_truth
-from .localizing.excerpt import Excerpt
-from .localizing.localize import localize_movie
-from .localizing.models import find_model
-from .localizing.pipeline import experiment_of, load_pipeline
-from .localizing.regenerate import regenerate_frame
-from .simulating.simulate import simulate_movie
-from .simulating.specimen import Specimen
+from ..localizing.catalogue import find_model
+from ..localizing.excerpt import Excerpt
+from ..localizing.pipeline import experiment_of, load_pipeline
+from ..plot import rendering_figure, truth_figure
+from ..rendering.views import render_depth
+from ..simulation.specimen import Specimen
+from .localize import localize_movie
+from .regenerate import regenerate_frame
+from .simulate import simulate_movie
 
 __all__ = ["DemoFiles", "DemoResult", "run_demo"]
 

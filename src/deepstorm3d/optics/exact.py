@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import InputError
 from .blur import gaussian_blur_valid, gaussian_radius
-from .field import FieldSpec
+from .field_aberrations import FieldSpec
 from .mask_shift import footprint_um
 from .masks import PhaseMask
 from .microscope import Microscope

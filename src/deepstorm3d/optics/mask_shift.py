@@ -28,7 +28,7 @@ from .microscope import Microscope
 from .pupil import mask_coordinates
 
 if TYPE_CHECKING:
-    from .field import FieldSpec
+    from .field_aberrations import FieldSpec
 
 __all__ = ["change_of_phase", "footprint_um", "moved_phase"]
 

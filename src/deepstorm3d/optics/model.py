@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..psf_volume import PSFVolume
 from ..spec import Spec, quantity
 from .exact import ExactPSF
-from .field import FieldGrid, FieldSpec
+from .field_aberrations import FieldGrid, FieldSpec
 from .mask_shift import change_of_phase, footprint_um
 from .masks import MovedMask, PhaseMask, ZernikePhase
 from .microscope import Microscope

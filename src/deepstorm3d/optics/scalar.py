@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .exact import ExactPSF
-from .field import FieldSpec
+from .field_aberrations import FieldSpec
 from .masks import PhaseMask
 from .microscope import Microscope
 from .pupil import sample_pupil

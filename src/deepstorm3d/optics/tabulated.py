@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from ..errors import InputError
 from .blur import sampled_variance
-from .field import FieldGrid
+from .field_aberrations import FieldGrid
 from .lagrange import lagrange
 from .psf import Images, Patches, device_of, patch_corner
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..spec import Spec, quantity
 from .dipole import dipole_fields
 from .exact import ExactPSF
-from .field import FieldSpec
+from .field_aberrations import FieldSpec
 from .masks import PhaseMask
 from .microscope import Microscope
 from .pupil import sample_pupil

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..field import Field
 from .backgrounds import Background, NoBackground, SmoothBackground, SuperGaussianBackground, UniformBackground
 from .blinking import blink
-from .field import Field
 from .priors import (
     DensityCount,
     EmitterPrior,

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..draws import uniform
+from ..field import Field
 from ..spec import Spec, quantity
 from ..supergaussian import random_super_gaussian, rescale
-from .field import Field
 
 __all__ = ["Background", "NoBackground", "SmoothBackground", "SuperGaussianBackground", "UniformBackground"]
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from ..draws import gamma, uniform
 from ..emitters import Emitters
 from ..errors import InputError
+from ..field import Field
 from ..spec import Spec, quantity
 from .backgrounds import Background, UniformBackground
-from .field import Field
 
 __all__ = [
     "DensityCount",

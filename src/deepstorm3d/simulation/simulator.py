@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from ..camera import Camera, load_maps
 from ..chip import Maps, check_size, places_of
 from ..emitters import Emitters
+from ..field import Field
 from ..optics.assembly import Assembly
 from ..optics.moved import patches_in_part
-from .field import Field
 
 if TYPE_CHECKING:
     from ..optics.psf import PSF

@@ -4,43 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from ..experiment.design_settings import DesignSpec
 from ..optics.exact import ExactPSF
 from ..optics.masks import PhaseMask, PixelMask, ZernikePhase
 from ..optics.microscope import Microscope
 from ..optics.psf import device_of
 from ..optics.zernike import noll_to_nm
-from ..spec import Spec, quantity
 
-__all__ = ["DesignSpec", "MaskLearning", "MaskPenalty", "learnable_mask", "roughness"]
+__all__ = ["MaskLearning", "MaskPenalty", "learnable_mask", "roughness"]
 
 # Depths at which the light outside the patch is watched.
 _DEPTHS = 5
-
-
-class DesignSpec(Spec):
-    """What of the mask may change, how fast, and what it should avoid. It begins as the experiment's mask."""
-
-    parameters: Literal["pixels", "zernike"] = quantity(
-        "pixels", "", "one phase for each mask pixel, or Zernike coefficients on top of the start"
-    )
-    zernike_order: int = quantity(8, "", "highest radial order of the Zernike coefficients", ge=2, le=20)
-    learning_rate: float = quantity(0.02, "rad", "highest change of a phase in a step (Adam)", gt=0, le=1)
-    fisher_steps: int = quantity(600, "", "steps of a design by Fisher information", ge=1)
-    fisher_density: float = quantity(
-        0.0, "1/µm²", "of the random groups whose joint bound is minimised; 0: of one molecule alone", ge=0
-    )
-    roughness: float = quantity(
-        0.0, "per rad²", "price of the mean squared phase difference of neighbouring pixels", ge=0
-    )
-    spread: float = quantity(0.0, "", "price of the mean share of the light outside the patch", ge=0)
-    phase_range: float = quantity(
-        0.0, "rad", "peak to peak that the mask should not exceed (plates); 0: any", ge=0
-    )
 
 
 @dataclass(frozen=True)

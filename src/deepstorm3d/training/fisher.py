@@ -11,13 +11,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..experiment.design_settings import DesignSpec
+from ..field import Field
 from ..optics.exact import ExactPSF
 from ..optics.fisher import crlb, joint_crlb
 from ..optics.psf import PSF
-from ..simulation.field import Field
 from ..simulation.priors import EmitterPrior
 from .checkpoint import load_checkpoint, save_atomically
-from .design import DesignSpec, MaskPenalty
+from .design import MaskPenalty
 
 __all__ = ["Alone", "Crowd", "FisherCriterion", "minimise_bound"]
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..experiment.training_settings import TrainingSpec
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.precision import mixed_precision
 from .checkpoint import MetricsLog, load_checkpoint, save_atomically
@@ -21,7 +22,6 @@ from .design import MaskLearning
 from .distributed import is_main_process, rank, share_gradients, stop_together
 from .sampler import Batch, FrameSampler
 from .scene_check import refuse_without_labels
-from .spec import TrainingSpec
 from .state import TrainingState, refuse_another, restore, settings, snapshot
 from .validation import Validation, validate
 

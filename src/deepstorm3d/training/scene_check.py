@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from ..errors import InputError
-from ..simulation.field import Field
+from ..field import Field
 from ..simulation.priors import Scene
 from .sampler import FrameSampler
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..experiment.training_settings import TrainingSpec
 from ..localizer.localizer import NetworkLocalizer
 from .sampler import FrameSampler
-from .spec import TrainingSpec
 
 __all__ = ["TrainingState", "refuse_another", "restore", "settings", "snapshot"]
 

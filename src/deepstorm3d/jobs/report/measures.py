@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...analysis.drift import DriftCurve
-from ...analysis.figures.drift import drift_figure
-from ...analysis.figures.resolution import resolution_figure
 from ...emitters import Localizations
 from ...errors import InputError
 from ...io.tables.header import TableHeader
-from ..lists.resolution import resolution_of
+from ...plot.drift import drift_figure
+from ...plot.resolution import resolution_figure
+from ..resolution import resolution_of
 from .parts import Facts, Figure, Section, drawn
 
 __all__ = ["drift_sections", "resolution_section"]

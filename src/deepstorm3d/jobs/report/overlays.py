@@ -16,10 +16,10 @@ from ...io.movies import Movie
 from ...io.movies.preparation import Prepared
 from ...io.tables.header import TableHeader
 from ...localizer.modelfile import ModelFile
+from ...localizing.excerpt import Excerpt, OpenExcerpt
+from ...localizing.pipeline import Pipeline, load_pipeline
 from ...spec import spec_from_mapping
-from ..localizing.excerpt import Excerpt, OpenExcerpt
-from ..localizing.pipeline import Pipeline, load_pipeline
-from ..localizing.regenerate import explain_frame
+from ..regenerate import explain_frame
 from .parts import Figure, Section
 
 __all__ = ["TITLE", "Overlays", "overlay_section"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from ... import __version__
 from ...errors import InputError
 from ...io.parts import claim_name, explain_write_errors, write_text_atomically
-from ..lists.reading import read_localizations
+from ..reading_lists import read_localizations
 from .measures import drift_sections, resolution_section
 from .overlays import TITLE as OVERLAYS
 from .overlays import Overlays, overlay_section

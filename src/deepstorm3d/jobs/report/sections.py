@@ -14,17 +14,17 @@ import numpy as np
 import torch
 
 from ... import __version__
-from ...analysis.figures.quality import quality_figure
-from ...analysis.figures.rendering import rendering_figure
 from ...analysis.fit_quality import judge_list
 from ...analysis.quality import Distribution, ListQuality, list_quality
 from ...emitters import Localizations, SigmaSource
 from ...errors import InputError
+from ...experiment.experiment import Experiment
 from ...io.tables.header import TableHeader
+from ...plot.quality import quality_figure
+from ...plot.rendering import rendering_figure
+from ...rendering.drawable import drawable
 from ...spec import spec_from_mapping, spec_rows
-from ..experiment import Experiment
-from ..lists.drawable import drawable
-from ..lists.render import AS_USUAL
+from ..render import AS_USUAL
 from .parts import Facts, Figure, Section, drawn
 
 __all__ = [

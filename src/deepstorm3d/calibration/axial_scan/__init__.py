@@ -1,0 +1,1 @@
+"""Positions of molecules from a z-stack taken without a mask."""

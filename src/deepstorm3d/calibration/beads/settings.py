@@ -1,0 +1,211 @@
+"""How bead stacks were recorded, and what is read of them by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...camera import load_maps
+from ...chip import check_size
+from ...errors import InputError
+from ...experiment.experiment import Experiment
+from ...frames.pixel_faults import DefectChoice, faults_of, known_defects, sample_frames
+from ...io.movies import open_movie
+from ...io.movies.pixel_size import check_pixel
+from ...io.movies.preparation import Prepared
+from ...optics.masks import PhaseMask
+from ...optics.model import build_psf
+from ...pixels.faults import PixelFaults
+from ..phase_retrieval.retriever import largest_side
+from .images import Moves
+from .slice_positions import read_positions
+from .stack_places import read_places
+from .stacks import BeadStacks, read_bead_stacks
+from .stage_range import check_positions, even_positions
+
+__all__ = ["BLUR_OF_MOLECULES", "BeadSettings", "read_beads"]
+
+# Share of a bead's light that its image should hold, and the smallest and largest side, px.
+_LIGHT, _SIDES = 0.85, (31, 73)
+# Side below which an image of a bead shows nothing, px.
+_LEAST_PX = 11
+BLUR_OF_MOLECULES = 1.0
+
+
+@dataclass(frozen=True)
+class BeadSettings:
+    """How the stacks were recorded.
+
+    moves: what changes from slice to slice;  step_um: between slices (negative: the other way);  first_um:
+    position of the first;  positions: file with one position a slice, instead of both;  bead_um: diameter
+    of the beads;  bead_z_um: height of their middle over the coverslip (None: half the diameter);
+    frames_per_slice: exposures of one slice;  side_px: of the image of a bead (None: by its light);
+    pixel_um: of the camera in the sample, by the user's word (None: as the files say, where they do);
+    places: file with the column and row of each stack's first pixel on the chip (`read_places`), where stacks
+    are crops of one field;  chip_px: width and height of that field (None: psf.field.size_px);
+    defects: whether defective pixels are looked for, or named by a file.
+    Raises InputError for positions given twice, and a step of 0.
+    """
+
+    moves: Moves = "objective"
+    step_um: float | None = None
+    first_um: float | None = None
+    positions: Path | None = None
+    bead_um: float = 0.1
+    bead_z_um: float | None = None
+    frames_per_slice: int = 1
+    side_px: int | None = None
+    pixel_um: float | None = None
+    places: Path | None = None
+    chip_px: tuple[int, int] | None = None
+    defects: DefectChoice = "auto"
+
+    def __post_init__(self) -> None:
+        if self.positions is not None and (self.step_um is not None or self.first_um is not None):
+            raise InputError("give --positions, or --step-um and --first-um, not both")
+        if self.step_um == 0:
+            raise InputError("--step-um 0: the slices must differ in position")
+
+    @property
+    def depth_um(self) -> float:
+        """Depth of the beads, held in the fit; beyond the nominal one where that is what changes."""
+        if self.moves == "depth":
+            return 0.0
+        return self.bead_um / 2 if self.bead_z_um is None else self.bead_z_um
+
+
+def read_beads(
+    experiment: Experiment, beads: Sequence[Path], settings: BeadSettings, design: PhaseMask
+) -> BeadStacks:
+    """Find the beads of stacks and cut their images out.
+
+    design: what beads are looked for with.  Raises InputError for files or positions that do not fit, slices
+    out of order, too few slices, and no bead.
+    """
+    _check_pixels(experiment, beads, settings)
+    spec = experiment.psf.unaberrated
+    asked = experiment.z_um
+    given = None if settings.positions is None else read_positions(settings.positions)
+
+    def positions(slices: int) -> Tensor:
+        if given is None:
+            return even_positions(slices, settings.moves, asked, settings.step_um, settings.first_um)
+        if len(given) != slices:
+            raise InputError(
+                f"{settings.positions} has {len(given)} positions, the stack {slices} slices; write one "
+                "line a slice"
+            )
+        return given
+
+    def mean_image(side: int, position_um: Tensor) -> Tensor:
+        check_positions(position_um, experiment.microscope.wavelength)
+        psf = build_psf(spec, experiment.microscope, design, patch_px=side)
+        return _images_at(psf, position_um, settings).mean(0)
+
+    frames, narrowest = _size_of(beads)
+    first = positions(frames // settings.frames_per_slice)
+    check_positions(first, experiment.microscope.wavelength)
+    wanted = settings.side_px or _side(experiment, design, first, settings)
+    if wanted % 2 == 0 or wanted > largest_side(experiment.microscope, spec):
+        raise InputError(
+            f"images of {wanted} px: give an odd side of at most {largest_side(experiment.microscope, spec)} "
+            "px (beyond, the image of the mask's pixels repeats)"
+        )
+    side = _inside(wanted, narrowest, asked=settings.side_px is not None)
+    stacks = read_bead_stacks(
+        beads,
+        experiment.camera,
+        positions,
+        lambda position_um: mean_image(side, position_um),
+        side,
+        settings.moves,
+        frames_per_slice=settings.frames_per_slice,
+        faults=lambda path: _faults(path, experiment, settings),
+    )
+    if settings.places is not None:
+        width, height = settings.chip_px or spec.field.size_px[::-1]
+        stacks = stacks.in_field(read_places(settings.places, beads), (height, width))
+    told = _narrow(stacks.images.side, wanted)
+    return replace(stacks, warnings=(*stacks.warnings, *told))
+
+
+def _faults(path: Path, experiment: Experiment, settings: BeadSettings) -> PixelFaults:
+    """What is wrong with the pixels of a stack."""
+    with open_movie(path) as movie:
+        known = known_defects(settings.defects, Prepared(), movie.shape)
+        sample, look = sample_frames(movie, Prepared()), settings.defects != "none"
+    camera = experiment.camera
+    maps = load_maps(camera)
+    check_size(maps, (sample.shape[1], sample.shape[2]), f"the slices of {path.name}")
+    return faults_of(sample, camera, maps, experiment.microscope, known=known, look=look)
+
+
+def _check_pixels(experiment: Experiment, beads: Sequence[Path], settings: BeadSettings) -> None:
+    """Refuse stacks whose pixels are not the experiment's: a phase found with them would be another one."""
+    remedy = "correct camera_pitch or magnification"
+    for path in beads:
+        with open_movie(path) as stack:
+            pixel_um = experiment.microscope.pixel_um
+            check_pixel(stack, pixel_um, "the experiment's are", remedy, said_um=settings.pixel_um)
+
+
+def _size_of(beads: Sequence[Path]) -> tuple[int, int]:
+    """Frames of the first stack, and the shortest side of any frame, px."""
+    shapes = []
+    for path in beads:
+        with open_movie(path) as movie:
+            shapes.append(movie.shape)
+    return shapes[0][0], min(min(shape[1:]) for shape in shapes)
+
+
+def _inside(side: int, narrowest: int, *, asked: bool) -> int:
+    """The side of a square that lies in the frames, px."""
+    if narrowest < _LEAST_PX:
+        raise InputError(
+            f"frames of {narrowest} px are too small for the image of a bead: {_LEAST_PX} px or more are needed"
+        )
+    if asked and side > narrowest:
+        raise InputError(
+            f"images of {side} px do not fit into frames of {narrowest} px: give --side-px "
+            f"{narrowest - 1 + narrowest % 2} or less"
+        )
+    return min(side, narrowest - 1 + narrowest % 2)
+
+
+def _narrow(side: int, wanted: int) -> list[str]:
+    """Told where crops leave less around a bead than its light needs."""
+    if side == wanted:
+        return []
+    return [
+        f"the frames leave {side} px around a bead, where {wanted} px would hold its light: what of the mask "
+        "sends light farther out is hardly seen; record larger frames if you can"
+    ]
+
+
+@torch.no_grad()
+def _images_at(psf: Any, position_um: Tensor, settings: BeadSettings) -> Tensor:
+    """What the PSF says of a bead at each position: (S, h, h)."""
+    position = position_um.float()
+    zero = torch.zeros_like(position)
+    blur = torch.full_like(position, BLUR_OF_MOLECULES)
+    if settings.moves == "depth":
+        return psf(torch.stack([zero, zero, position], 1), blur).values
+    return psf(torch.stack([zero, zero, zero + settings.depth_um], 1), blur, focus_um=position).values
+
+
+def _side(experiment: Experiment, design: PhaseMask, position_um: Tensor, settings: BeadSettings) -> int:
+    """Side of the smallest square that holds most of a bead's light in most slices, px, odd."""
+    spec = experiment.psf.unaberrated
+    widest = min(_SIDES[1], largest_side(experiment.microscope, spec))
+    images = _images_at(build_psf(spec, experiment.microscope, design, patch_px=widest), position_um, settings)
+    for side in range(_SIDES[0], widest, 6):
+        cut = (widest - side) // 2
+        inner = images[:, cut : widest - cut, cut : widest - cut].sum((1, 2))
+        if float(inner.quantile(0.2)) >= _LIGHT:
+            return side
+    return widest

@@ -1,0 +1,34 @@
+"""Whether a stack of beads can be what its camera says, before anything is fitted to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...camera import Camera
+from ...chip import Maps
+from ...frames.no_light import refuse_without_light
+from ...frames.plausibility import check_frames
+from ...io.movies import open_movie
+
+__all__ = ["check_stack"]
+
+_PIXELS, _FRAMES = 2**19, 24
+
+
+def check_stack(path: Path, camera: Camera, maps: Maps) -> list[str]:
+    """What of a stack's frames contradicts its camera, in words.
+
+    maps: of the camera, for the pixels of the frames.
+    Raises InputError for a stack without light: black or constant, saturated, not finite.
+    """
+    with open_movie(path) as movie:
+        count, height, width = movie.shape
+        most = int(np.clip(_PIXELS // (height * width), 1, _FRAMES))
+        numbers = np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
+        counts = np.concatenate([movie.read(n, n + 1) for n in numbers.tolist()])
+    refuse_without_light(counts, camera.saturation, path)
+    photons = camera.to_photons(torch.from_numpy(counts.astype(np.float32)), maps)
+    return [finding.text for finding in check_frames(counts, photons, camera, maps=maps)]

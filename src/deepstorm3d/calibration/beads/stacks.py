@@ -1,0 +1,330 @@
+"""Bead stacks from files: positions of the slices, beads found, their images cut out in photons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...camera import Camera, load_maps, variance_terms
+from ...chip import check_size
+from ...errors import InputError
+from ...fitting.likelihood import Likelihood
+from ...io.movies import open_movie
+from ...optics.field_aberrations import FieldSpec
+from ...pixels.faults import PixelFaults
+from ...pixels.reading import Light, PixelReader
+from .finding import find_spots, judge_spots, side_that_fits
+from .image_noise import NoiseKind, own_noise
+from .images import BeadImages, Moves
+from .slice_order import distance_of_slices, jumps, order_ratio
+from .stack_check import check_stack
+
+__all__ = ["BeadPlace", "BeadStacks", "read_bead_stacks"]
+
+# A greatest count that so many pixels of a stack share is where the camera ends.
+_PLATEAU_PX, _PLATEAU_COUNTS = 12, 200
+# Share of a bead's slices with saturated pixels from which it is told.
+_OFTEN = 0.1
+# Parts of a stack, one after the other, by which a bead's lobes are told from neighbours.
+_PARTS = 16
+# Images of a bead whose middles lie so near to each other show the same.
+_SAME_PX = 4
+# Slices that follow each other are this much more alike than any two, or their order is wrong.
+_SHUFFLED = 0.7
+
+Positions = Callable[[int], Tensor]
+
+
+@dataclass(frozen=True)
+class BeadPlace:
+    """Where a bead lies: number of its stack, column and row in it, px.
+
+    first: column and row of the stack's first pixel on the chip;  file: of the stack, where there are several.
+    """
+
+    stack: int
+    column: int
+    row: int
+    first: tuple[int, int] = (0, 0)
+    file: str = ""
+
+    def __str__(self) -> str:
+        where = f"bead at column {self.column}, row {self.row}"
+        return f"{self.file}: {where}" if self.file else where
+
+    @property
+    def on_chip(self) -> tuple[int, int]:
+        """Column and row in the field that all stacks are parts of."""
+        return self.column + self.first[0], self.row + self.first[1]
+
+
+@dataclass(frozen=True)
+class BeadStacks:
+    """All beads of all stacks.
+
+    images: of the beads;  places: of each bead;  size_px: height and width of the field, else of the largest
+    stack;
+    warnings: sentences for the user, what was left out included;  noise: whose noise the images have.
+    """
+
+    images: BeadImages
+    places: tuple[BeadPlace, ...]
+    size_px: tuple[int, int]
+    warnings: tuple[str, ...]
+    noise: NoiseKind = "camera"
+
+    def cut_like(self, other: BeadStacks) -> bool:
+        """Whether the same beads are cut out nearly alike."""
+        if self.images.side != other.images.side or len(self.places) != len(other.places):
+            return False
+        ways = [
+            max(abs(a.column - b.column), abs(a.row - b.row)) if a.stack == b.stack else self.images.side
+            for a, b in zip(self.places, other.places, strict=True)
+        ]
+        return max(ways) <= _SAME_PX
+
+    def reversed(self) -> BeadStacks:
+        """The same taken to run the other way."""
+        return replace(self, images=self.images.reversed())
+
+    def on_chip(self) -> Tensor:
+        """Column and row of each bead in the field: (B, 2)."""
+        return torch.tensor([place.on_chip for place in self.places])
+
+    def in_field(self, first: Sequence[tuple[int, int]], size_px: tuple[int, int]) -> BeadStacks:
+        """The same as parts of a field: column and row of each stack's first pixel; height and width.
+
+        Raises InputError where a bead would lie outside.
+        """
+        moved = tuple(replace(place, first=first[place.stack]) for place in self.places)
+        for place in moved:
+            column, row = place.on_chip
+            if column >= size_px[1] or row >= size_px[0]:
+                raise InputError(
+                    f"by its place a bead lies at column {column}, row {row} of a chip of {size_px[1]} x "
+                    f"{size_px[0]} px: give the chip's width and height (--chip-px)"
+                )
+        return replace(self, places=moved, size_px=size_px)
+
+    def placed(self, field: FieldSpec) -> BeadStacks:
+        """The same with each image knowing where in the field its bead lies."""
+        place = field.places(self.on_chip())
+        return replace(self, images=replace(self.images, place=place[self.images.bead]))
+
+
+def read_bead_stacks(
+    paths: Sequence[Path],
+    camera: Camera,
+    positions: Positions,
+    template: Callable[[Tensor], Tensor],
+    side: int,
+    moves: Moves,
+    *,
+    frames_per_slice: int = 1,
+    faults: Callable[[Path], PixelFaults],
+) -> BeadStacks:
+    """Find the beads of each stack and cut out their images.
+
+    positions: from a number of slices to their positions (S,) µm;  template: from those to the mean image of
+    a bead (h, h);  side: of the images, px, at most: they become smaller where frames leave no room around the
+    only bead;  frames_per_slice: exposures of one slice, added up;  faults: of a stack's pixels.
+    Raises InputError where a stack cannot be read, its positions do not fit, or no bead is left.
+    """
+    parts: list[BeadImages] = []
+    places: list[BeadPlace] = []
+    warnings: list[str] = []
+    stacks = [_Stack(path, camera, frames_per_slice, faults(path)) for path in paths]
+    said = [positions(stack.slices) for stack in stacks]
+    searched, doubts = [], []
+    for path, stack, position_um in zip(paths, stacks, said, strict=True):
+        doubts.append(check_stack(path, camera, stack.maps))
+        mean, parts_of_stack = stack.means(position_um)
+        searched.append(find_spots(mean, template(position_um), side, parts_of_stack))
+    side = side_that_fits(searched, side)
+    for number, (path, stack, position_um) in enumerate(zip(paths, stacks, said, strict=True)):
+        found = judge_spots(searched[number], side)
+        label = f"{path.name}: " if len(paths) > 1 else ""
+        warnings += [label + sentence for sentence in (*doubts[number], *stack.warnings(), *found.rejected)]
+        if not len(found.centre):
+            continue
+        likelihood = stack.images(found.centre, side)
+        count = len(found.centre)
+        bead = torch.arange(count).repeat_interleave(stack.slices)
+        plane = torch.arange(stack.slices).repeat(count)
+        part = BeadImages(likelihood, bead, plane, position_um.float()[plane], moves)
+        centres: list[list[int]] = found.centre.tolist()
+        warnings += [label + sentence for sentence in _check_slices(part, path, centres, stack.full)]
+        parts.append(part)
+        file = path.name if len(paths) > 1 else ""
+        places += [BeadPlace(number, column, row, file=file) for column, row in centres]
+    if not parts:
+        raise InputError(_no_bead(warnings, side))
+    size = max(stack.height for stack in stacks), max(stack.width for stack in stacks)
+    images = _joined(parts)
+    noise = own_noise(images.likelihood)
+    images = replace(images, likelihood=noise.likelihood)
+    return BeadStacks(images, tuple(places), size, (*warnings, *noise.warnings()), noise.kind)
+
+
+def _no_bead(warnings: Sequence[str], side: int) -> str:
+    why = "; ".join(sentence for sentence in warnings[:4]) or "no spot stands out from the background"
+    return f"no bead can be used: {why}. Each bead needs {side} px for itself (--side-px), away from the border"
+
+
+class _Stack:
+    """One file, read slice by slice."""
+
+    def __init__(self, path: Path, camera: Camera, frames_per_slice: int, faults: PixelFaults) -> None:
+        self.path, self.camera, self.each, self.faults = path, camera, frames_per_slice, faults
+        self.maps = load_maps(camera)
+        self.reader = PixelReader(faults, lambda counts: camera.to_photons(counts, self.maps))
+        # Pixels that stand out in single frames, and in how many of them.
+        self.outliers = self.outlier_frames = 0
+        self.full = torch.zeros(0, 0, dtype=torch.bool)
+        with open_movie(path) as movie:
+            self.frames, self.height, self.width = movie.shape
+            self.whole_numbers = movie.dtype.kind in "iu"
+        check_size(self.maps, (self.height, self.width), f"the slices of {path.name}")
+        if self.frames % self.each:
+            raise InputError(
+                f"{path}: {self.frames} frames are no multiple of the {self.each} frames of a slice "
+                "(--frames-per-slice)"
+            )
+        self.slices = self.frames // self.each
+        self.greatest, self.at_greatest = -np.inf, 0
+
+    def counts(self) -> Any:
+        """The frames one after the other, (H, W) float32 counts."""
+        with open_movie(self.path) as movie:
+            for frame in range(self.frames):
+                yield frame, np.asarray(movie.read(frame, frame + 1)[0], dtype=np.float32)
+
+    def light(self, counts: Any) -> Light:
+        """One frame (H, W) of counts."""
+        return self.reader(torch.from_numpy(counts)[None])
+
+    def means(self, position_um: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean of all frames (H, W), and of parts of the stack in order of position (G, H, W), photons.
+
+        position_um: (S,).  The greatest count and outliers are noted on the way.
+        """
+        parts = min(self.slices, _PARTS)
+        part = position_um.argsort(stable=True).argsort() * parts // self.slices
+        total = torch.zeros(parts, self.height, self.width)
+        for frame, counts in self.counts():
+            light = self.light(counts)
+            total[part[frame // self.each]] += light.photons[0]
+            self.outliers += int(light.outliers)
+            self.outlier_frames += int(light.outliers > 0)
+            here = float(counts.max())
+            if here > self.greatest:
+                self.greatest, self.at_greatest = here, 0
+            if here == self.greatest:
+                self.at_greatest += int((counts == here).sum())
+        held = torch.bincount(part, minlength=parts) * self.each
+        return total.sum(0) / self.frames, total / held[:, None, None]
+
+    @property
+    def saturation(self) -> float:
+        """Count from which a pixel is full: the camera's, or where the counts of this stack end."""
+        plateau = self.whole_numbers and self.greatest > _PLATEAU_COUNTS and self.at_greatest >= _PLATEAU_PX
+        return min(self.camera.saturation, self.greatest) if plateau else self.camera.saturation
+
+    def warnings(self) -> list[str]:
+        """What the counts tell."""
+        told = self.faults.about_defects()
+        if self.outliers:
+            told.append(
+                f"{self.outliers} pixels in {self.outlier_frames} of {self.frames} frames stand out as no "
+                "light through this objective can (cosmic rays, flickering pixels); given no weight there"
+            )
+        if self.saturation < self.camera.saturation:
+            told.append(
+                f"{self.at_greatest} pixels have the greatest count, {self.greatest:.0f}: the camera ends "
+                f"there, not at {self.camera.saturation:.0f}; they are left out (set camera.saturation)"
+            )
+        return told
+
+    def images(self, centre: Tensor, side: int) -> Likelihood:
+        """Images of beads, one bead after the other: (beads · slices, side, side).
+
+        Full and defective pixels are left out; in which slices of which bead some are full is noted in `full`.
+        """
+        half = side // 2
+        images = torch.zeros(len(centre), self.slices, side, side)
+        weight = torch.ones_like(images)
+        self.full = torch.zeros(len(centre), self.slices, dtype=torch.bool)
+        limit = self.saturation
+        for frame, counts in self.counts():
+            light, slice_ = self.light(counts), frame // self.each
+            photons, full = light.photons[0], torch.from_numpy(counts >= limit)
+            free = ~full if light.weight is None else (light.weight[0] > 0) & ~full
+            for bead, (column, row) in enumerate(centre.tolist()):
+                box = (slice(row - half, row + half + 1), slice(column - half, column + half + 1))
+                images[bead, slice_] += photons[box]
+                weight[bead, slice_] *= free[box]
+                self.full[bead, slice_] |= bool(full[box].any())
+        excess, variance = variance_terms(self.camera, self.maps)
+        anything_left_out = bool((weight == 0).any())
+        return Likelihood(
+            images.flatten(0, 1),
+            excess,
+            max(0.0, variance) * self.each,
+            weight.flatten(0, 1) if anything_left_out else None,
+        )
+
+
+def _check_slices(part: BeadImages, path: Path, centres: list[list[int]], full: Tensor) -> list[str]:
+    """Raises InputError for slices out of order; sentences about odd slices and full pixels.
+
+    full: (beads, slices) bool, images with full pixels.
+    """
+    brightest = part.select(part.bead == 0)
+    distance = distance_of_slices(brightest.likelihood)
+    ratio = order_ratio(distance, brightest.position_um)
+    if len(brightest) >= 6 and ratio > _SHUFFLED:
+        raise InputError(
+            f"{path}: slices that follow each other in position are hardly more alike than any two "
+            f"({100 * ratio:.0f} % of the mean difference); are the positions in the order of the frames?"
+        )
+    odd = [int(brightest.plane[k]) for k in jumps(distance, brightest.position_um)]
+    told = [
+        f"slice {k} is unlike both its neighbours: a jump of the stage, or a slice out of order" for k in odd
+    ]
+    for (column, row), share in zip(centres, full.float().mean(1).tolist(), strict=True):
+        if share > _OFTEN:
+            told.append(
+                f"bead at column {column}, row {row}: saturated in {100 * share:.0f} % of its slices; "
+                "full pixels are left out, expose shorter"
+            )
+    return told
+
+
+def _joined(parts: Sequence[BeadImages]) -> BeadImages:
+    """Beads of several stacks as beads of one."""
+    first = parts[0].likelihood
+    weights = [p.likelihood.weight for p in parts]
+    weight = None
+    if any(w is not None for w in weights):
+        weight = torch.cat(
+            [
+                torch.ones_like(p.likelihood.frames) if w is None else w
+                for p, w in zip(parts, weights, strict=True)
+            ]
+        )
+    frames = torch.cat([p.likelihood.frames for p in parts])
+    before = np.cumsum([0, *(p.beads for p in parts)])
+    slices = np.cumsum([0, *(p.planes for p in parts)])
+    return BeadImages(
+        Likelihood(frames, first.excess, first.read_variance, weight),
+        torch.cat([p.bead + int(n) for p, n in zip(parts, before[:-1], strict=True)]),
+        torch.cat([p.plane + int(n) for p, n in zip(parts, slices[:-1], strict=True)]),
+        torch.cat([p.position_um for p in parts]),
+        parts[0].moves,
+    )

@@ -1,0 +1,1 @@
+"""Gain, offset and read noise of each pixel, from dark and evenly lit movies."""

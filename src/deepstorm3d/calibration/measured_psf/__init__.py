@@ -1,0 +1,1 @@
+"""A PSF averaged from beads, without a model of the optics."""

@@ -1,0 +1,1 @@
+"""Photons, density, background and camera of a movie, from its pixel values."""

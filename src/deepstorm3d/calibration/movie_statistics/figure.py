@@ -1,0 +1,109 @@
+"""Simulated beside real frames: the frames, their histograms, spectra, and the variance line of the camera."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...extent import frame_extent
+from ...frames.similarity import Likeness, local_contrast, radial_spectrum
+from ...plot.panels import Target, colour_bar, new_figure, save_figure, scale_bar, show_image
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["likeness_figure"]
+
+Floats = NDArray[np.float64]
+_REAL = "#222222"
+_LOOKS = (("real", _REAL, "-"), ("simulated", "#d55e00", "--"))
+
+
+def likeness_figure(
+    real: Floats,
+    simulated: Floats,
+    line: tuple[Floats, Floats, float, float],
+    likeness: Likeness,
+    target: Target,
+    *,
+    pixel_um: float,
+    unit: str = "photons",
+    title: str = "",
+) -> None:
+    """Draw two real and two simulated frames, three comparisons below, and the photon transfer line.
+
+    real, simulated: (B, H, W) in one unit;  line: mean and variance (K,) in counts, slope, and the count at
+    which the line is zero;  likeness: the distances written into the titles;  target: path or open file.
+    """
+    figure = new_figure(15.0, 8.2, title or "Do the simulated frames look like the real ones?")
+    panels = figure.subplots(2, 4)
+    low, high = np.quantile(real, [0.01, 0.998])
+    high = max(high, low + 1e-9)
+    grey: dict[str, Any] = {"cmap": "gray", "vmin": low, "vmax": high}
+    columns = [("Real", real, 0), ("Real", real, -1), ("Simulated", simulated, 0), ("Simulated", simulated, -1)]
+    for axes, (name, frames, index) in zip(panels[0], columns, strict=True):
+        frame = _middle(frames[index], simulated.shape[1:])
+        edges = frame_extent((frame.shape[0], frame.shape[1]), pixel_um)
+        which = "first" if index == 0 else "last"
+        shown = show_image(axes, frame, edges, f"{name}, {which} of {len(frames)}", **grey)
+        scale_bar(axes, edges)
+        if axes is panels[0][-1]:
+            colour_bar(shown, axes, f"{unit} per pixel, same for all")
+    label = f"Pixel values (distance {likeness.values:.2f})"
+    _histograms(panels[1][0], (real, simulated), label, f"{unit} per pixel")
+    contrasts = local_contrast(real), local_contrast(simulated)
+    label = f"Local contrast (distance {likeness.contrasts:.2f})"
+    _histograms(panels[1][1], contrasts, label, f"σ in 7 × 7 px ({unit})")
+    _spectra(panels[1][2], real, simulated, f"Power spectrum (distance {likeness.spectra:.2f})")
+    _transfer(panels[1][3], *line)
+    save_figure(figure, target, dpi=120)
+
+
+def _middle(frame: Floats, size: tuple[int, ...]) -> Floats:
+    """The middle of a frame that is larger than the simulated ones."""
+    height, width = (min(side, most) for side, most in zip(frame.shape, size, strict=True))
+    top, left = (frame.shape[0] - height) // 2, (frame.shape[1] - width) // 2
+    return frame[top : top + height, left : left + width]
+
+
+def _style(axes: Axes, title: str, along: str, up: str) -> None:
+    axes.set(xlabel=along, ylabel=up)
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.25)
+
+
+def _histograms(axes: Axes, both: tuple[Floats, Floats], title: str, along: str) -> None:
+    ends = [np.quantile(each, [0.0005, 0.9995]) for each in both]
+    low, high = min(pair[0] for pair in ends), max(pair[1] for pair in ends)
+    edges = np.linspace(low, max(high, low + 1e-6), 81)
+    if np.array_equal(both[0], np.rint(both[0])):
+        # Whole numbers: bins that hold now two and now three of them would look like combs.
+        edges = np.arange(np.floor(low), high + 1, np.ceil((high - low) / 80)) - 0.5
+    for (name, colour, style), each in zip(_LOOKS, both, strict=True):
+        share = np.histogram(each, bins=edges)[0] / each.size
+        label = f"{name}: mean {each.mean():.4g}"
+        axes.stairs(share, edges, color=colour, linestyle=style, linewidth=1.5, label=label)
+    _style(axes, title, along, "share")
+    axes.set_yscale("log")
+    axes.legend(fontsize=8)
+
+
+def _spectra(axes: Axes, real: Floats, simulated: Floats, title: str) -> None:
+    for (name, colour, style), each in zip(_LOOKS, (real, simulated), strict=True):
+        spectrum = radial_spectrum(each)
+        axes.plot(spectrum.frequency, spectrum.power, color=colour, linestyle=style, linewidth=1.5, label=name)
+    _style(axes, title, "cycles per pixel", "power (photons²)")
+    axes.set_yscale("log")
+    axes.legend(fontsize=8)
+
+
+def _transfer(axes: Axes, mean: Floats, variance: Floats, slope: float, zero: float) -> None:
+    axes.plot(mean, variance, "o", color=_REAL, markersize=4, label="places of like brightness")
+    ends = np.array([min(float(mean.min()), zero), float(mean.max())])
+    label = f"slope {slope:.3g}, zero at {zero:.4g}"
+    axes.plot(ends, slope * (ends - zero), color="#0072b2", linewidth=1.3, label=label)
+    _style(axes, "Noise of the real frames", "mean (counts)", "variance (counts²)")
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8)

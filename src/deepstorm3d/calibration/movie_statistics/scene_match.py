@@ -1,0 +1,253 @@
+"""A scene whose simulated frames measure like the real ones: estimate, simulate, estimate, correct."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ...camera import Camera, MinimumSubtractedCamera
+from ...chip import Maps, middle_of
+from ...field import Field
+from ...optics.tabulated import TabulatedPSF
+from ...simulation.backgrounds import Background, NoBackground, SuperGaussianBackground, UniformBackground
+from ...simulation.priors import DensityCount, FixedPhotons, GammaPhotons, Photons, Scene, UniformPhotons
+from ...simulation.simulator import Simulator
+from ...supergaussian import random_super_gaussian
+from .molecules import Light, LightModel, measure_light
+
+__all__ = ["SceneGuess", "SceneMatch", "guess_photons", "match_scene", "simulate_guess"]
+
+_ROUNDS = 4
+# A uniform distribution of mean 1 and standard deviation s reaches from 1 − √3 s to 1 + √3 s.
+_HALF_WIDTH = math.sqrt(3.0)
+_WIDEST = 0.55
+# Narrower than this a spread of brightness cannot be told from none.
+_ONE_BRIGHTNESS = 0.15
+_FLOOR_QUANTILE, _SMOOTH_PX = 0.02, 9
+_LARGEST_PX, _LEAST_FRAMES, _MOST_FRAMES = 160, 24, 320
+# Pixels of molecules that are drawn in a round of simulation.
+_MOST_DRAWN = 3e8
+
+
+@dataclass(frozen=True)
+class SceneGuess:
+    """A scene in few numbers.
+
+    density: molecules/µm², mean over frames;  density_spread: its standard deviation over frames, relative;
+    photons, photon_spread: mean of a molecule in a frame, and relative standard deviation;  background: photons
+    per pixel, mean over the field (minimum-subtracted frames: their baseline);  floor: its least level in a
+    frame; background_spread: standard deviation over frames, photons.
+    """
+
+    density: float
+    density_spread: float
+    photons: float
+    photon_spread: float
+    background: float
+    floor: float
+    background_spread: float
+
+    def count(self) -> DensityCount:
+        """Density as uniform over frames."""
+        half = _HALF_WIDTH * min(self.density_spread, _WIDEST) * self.density
+        return DensityCount(low=max(self.density - half, 0.0), high=self.density + half)
+
+    def brightness(self, like: Photons) -> Photons:
+        """Brightness of the family of `like`, or of a gamma distribution where that cannot be so wide."""
+        spread = self.photon_spread
+        if spread <= _ONE_BRIGHTNESS and not isinstance(like, GammaPhotons):
+            return FixedPhotons(photons=self.photons)
+        if isinstance(like, UniformPhotons) and spread <= _WIDEST:
+            half = _HALF_WIDTH * spread * self.photons
+            return UniformPhotons(low=self.photons - half, high=self.photons + half)
+        return GammaPhotons(shape=1 / spread**2, scale=self.photons * spread**2)
+
+    def levels(self, like: Background) -> Background:
+        """Background of the kind of `like`."""
+        half = _HALF_WIDTH * self.background_spread
+        level, floor = max(self.background, 0.0), max(min(self.floor, self.background), 0.0)
+        match like:
+            case NoBackground():
+                return like
+            case SuperGaussianBackground():
+                peak = floor + (level - floor) / _mean_of_nucleus()
+                share = peak / max(level, 1e-6)
+                low, high = max(peak - half * share, floor), peak + half * share
+                near = min(half, 0.2 * floor)
+                return SuperGaussianBackground(
+                    floor=(max(floor - near, 0.0), min(floor + near, low)), peak=(low, high)
+                )
+            case _:
+                return UniformBackground(low=max(level - half, 0.0), high=level + half)
+
+    def camera(self, camera: Camera) -> Camera:
+        """The camera; minimum-subtracted frames have their baseline there."""
+        if not isinstance(camera, MinimumSubtractedCamera):
+            return camera
+        half = _HALF_WIDTH * self.background_spread
+        return camera.with_(baseline=(max(self.background - half, 0.0), max(self.background + half, 0.0)))
+
+    def scene(self, like: Scene) -> Scene:
+        """The scene with these numbers; depth, border and blur stay."""
+        emitters = like.emitters.with_(count=self.count(), photons=self.brightness(like.emitters.photons))
+        return like.with_(emitters=emitters, background=self.levels(like.background))
+
+
+@dataclass(frozen=True)
+class SceneMatch:
+    """The scene that was found.
+
+    guess: its numbers;  light: what was measured in the real frames before any correction;  corrections:
+    factors on density and photons that the simulations brought;  uneven: by how much the background changes
+    over a frame, in the real and in the simulated frames (difference of the 5 % and 95 % levels, over the
+    mean).
+    """
+
+    guess: SceneGuess
+    light: Light
+    corrections: tuple[float, float]
+    uneven: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    light: Light
+    floor: float
+    floor_spread: float
+    activity_spread: float
+    uneven: float
+
+
+def match_scene(
+    photons: Tensor,
+    scene: Scene,
+    camera: Camera,
+    psf: TabulatedPSF,
+    model: LightModel,
+    *,
+    seed: int = 0,
+    maps: Maps | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> SceneMatch:
+    """Find density, brightness and background with which simulated frames measure like the real ones.
+
+    photons: (B, H, W) real frames;  scene: gives depth, border, blur and the kind of background;  camera:
+    already estimated;  psf: tabulated;  maps: of the camera, for the pixels of the real frames.
+    The estimator of `measure_light` is applied to frames simulated with its own result, and what it then is
+    off by is taken off (indirect inference: Gouriéroux et al., J. Appl. Econometrics 8:S85, 1993). That
+    corrects for borders, few frames and the spread over frames, which its formula leaves out.
+    Raises InputError as `measure_light`.
+    """
+    pixel_area = psf.pixel_um**2
+    real = _measured(photons, model)
+    light = real.light
+    guess = SceneGuess(
+        light.density / pixel_area,
+        0.0,
+        light.photons,
+        light.spread,
+        light.background,
+        min(real.floor, light.background),
+        0.0,
+    )
+    uneven = real.uneven
+    for turn in range(_ROUNDS):
+        on_progress(turn, _ROUNDS)
+        frames = simulate_guess(guess, scene, camera, psf, photons.shape, seed=seed, maps=maps)
+        seen = _measured(guess_photons(frames, camera, maps), model)
+        uneven = seen.uneven
+        moved = _corrected(guess, real, seen)
+        # Half steps once it is near: a round's own noise is then averaged over rounds.
+        guess = moved if turn == 0 else _halfway(guess, moved)
+    on_progress(_ROUNDS, _ROUNDS)
+    factors = (guess.density * pixel_area / light.density, guess.photons / light.photons)
+    return SceneMatch(guess, light, factors, (real.uneven, uneven))
+
+
+def simulate_guess(
+    guess: SceneGuess,
+    scene: Scene,
+    camera: Camera,
+    psf: TabulatedPSF,
+    shape: tuple[int, ...],
+    *,
+    seed: int,
+    maps: Maps | None = None,
+) -> Tensor:
+    """Counts of frames like those of a movie of shape (B, H, W), of at most 160 px and 24 to 320 of them.
+
+    maps: of the camera, for the pixels of the movie; smaller frames are those of its middle.
+    """
+    sides = [min(side, _LARGEST_PX) for side in shape[1:]]
+    field = Field(sides[0], sides[1], psf.pixel_um)
+    each = max(1.0, guess.density * sides[0] * sides[1] * psf.pixel_um**2)
+    affordable = _MOST_DRAWN / psf.patch_px**2 / each
+    frames = int(np.clip(min(4 * shape[0], affordable), _LEAST_FRAMES, _MOST_FRAMES))
+    generator = torch.Generator().manual_seed(seed)
+    there = guess.scene(scene)
+    simulator = Simulator(psf, guess.camera(camera), field, maps=middle_of(maps or {}, *field.size))
+    emitters = there.emitters.draw(frames, field, generator)
+    with torch.no_grad():
+        return simulator(emitters, there.background.draw(frames, field, generator), generator)
+
+
+def guess_photons(counts: Tensor, camera: Camera, maps: Maps | None = None) -> Tensor:
+    """Photons of frames (B, H, W) of `simulate_guess`."""
+    return camera.to_photons(counts, middle_of(maps or {}, *counts.shape[1:]))
+
+
+def _measured(photons: Tensor, model: LightModel) -> _Measured:
+    light = measure_light(photons, model)
+    smooth = functional.avg_pool2d(photons[:, None], _SMOOTH_PX, stride=_SMOOTH_PX // 2).flatten(1)
+    floors = smooth.quantile(_FLOOR_QUANTILE, dim=1)
+    field = functional.avg_pool2d(photons[:, None], 24, stride=8).mean(0).flatten()
+    low, high = field.quantile(torch.tensor([0.05, 0.95]))
+    several = len(photons) > 1
+    return _Measured(
+        light=light,
+        floor=float(floors.mean()),
+        floor_spread=float(floors.std()) if several else 0.0,
+        activity_spread=float(light.activity.std() / light.activity.mean()) if several else 0.0,
+        uneven=float((high - low) / field.mean().clamp(min=1e-6)),
+    )
+
+
+def _corrected(guess: SceneGuess, real: _Measured, seen: _Measured) -> SceneGuess:
+    """The guess moved by what its simulation was off by."""
+
+    def factor(wanted: float, got: float) -> float:
+        return float(np.clip(wanted / max(got, 1e-12), 0.6, 1.6))
+
+    def spread(own: float, wanted: float, got: float) -> float:
+        return math.sqrt(max(own**2 + wanted**2 - got**2, 0.0))
+
+    background = guess.background + real.light.background - seen.light.background
+    return replace(
+        guess,
+        density=guess.density * factor(real.light.density, seen.light.density),
+        density_spread=min(spread(guess.density_spread, real.activity_spread, seen.activity_spread), _WIDEST),
+        photons=guess.photons * factor(real.light.photons, seen.light.photons),
+        photon_spread=float(
+            np.clip(guess.photon_spread * factor(real.light.spread, seen.light.spread), 0.05, 1.4)
+        ),
+        background=max(background, 0.0),
+        floor=max(min(guess.floor + real.floor - seen.floor, background), 0.0),
+        background_spread=spread(guess.background_spread, real.floor_spread, seen.floor_spread),
+    )
+
+
+def _halfway(one: SceneGuess, other: SceneGuess) -> SceneGuess:
+    return SceneGuess(*((a + b) / 2 for a, b in zip(astuple(one), astuple(other), strict=True)))
+
+
+def _mean_of_nucleus() -> float:
+    """Mean of a random super-Gaussian between its least and its greatest pixel."""
+    shapes = random_super_gaussian(200, (96, 96), torch.Generator().manual_seed(0))
+    least, most = shapes.amin((1, 2)), shapes.amax((1, 2))
+    return float(((shapes.mean((1, 2)) - least) / (most - least)).mean())

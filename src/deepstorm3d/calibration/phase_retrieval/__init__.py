@@ -1,0 +1,1 @@
+"""Phase retrieval: the phase in the pupil that explains images of beads."""

@@ -1,0 +1,94 @@
+"""A first glance at a phase: whether it explains a few slices, in which orientation and direction of travel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..beads.images import BeadImages
+from .coarse_model import CoarseModel
+from .image_selection import by_brightness, evenly
+from .orientation import AS_DESIGNED, ORIENTATIONS, Orientation, twin
+
+__all__ = ["Glance", "Poses", "glance", "look_at_poses"]
+
+# Offsets of the stack's zero that are tried, µm, and how far a bead may lie off its image's middle, px.
+_OFFSETS_UM = 0.3 * torch.arange(-5, 6)
+_REACH_PX = 8
+# Slices that are looked at.
+_SLICES = 6
+# Correlation by which the stack run backwards has to be better than any mask that is turned.
+_CLEAR = 0.05
+
+
+@dataclass(frozen=True)
+class Glance:
+    """How well a phase explains a few slices of a bead as it is.
+
+    correlation: of the square roots of the images, mean over slices, at the best offset of the positions;
+    offset_um: that;  shift_um: (2,) of the bead from its images' middle.
+    """
+
+    correlation: float
+    offset_um: float
+    shift_um: Tensor
+
+
+@torch.no_grad()
+def glance(model: CoarseModel, images: BeadImages, phase: Tensor) -> Glance:
+    """Correlate a few slices of the brightest bead with what a phase (K, K) gives at many offsets.
+
+    Square roots, for the faint outer parts of an image tell as much of the phase as its bright spots.
+    """
+    images = images.select(evenly(images, by_brightness(images)[:1], _SLICES))
+    frames = images.likelihood.frames
+    level = frames.flatten(1).median(1).values[:, None, None]
+    size = (model.period, model.period)
+    data = torch.fft.rfft2(_standardized((frames - level).clamp(min=0).sqrt()), size)
+    position = (_OFFSETS_UM[:, None] + images.position_um).flatten()
+    drawn = model(phase, torch.zeros(len(position), 2), position)
+    spectrum = torch.fft.rfft2(_standardized(drawn.sqrt()), size).unflatten(0, (len(_OFFSETS_UM), -1))
+    likeness = torch.fft.irfft2((data * spectrum.conj()).mean(1), size)
+    near = torch.roll(likeness, (_REACH_PX, _REACH_PX), (1, 2))[:, : 2 * _REACH_PX + 1, : 2 * _REACH_PX + 1]
+    value, place = near.flatten().max(0)
+    offset, row, column = (int(each) for each in torch.unravel_index(place, near.shape))
+    shift = torch.tensor([column - _REACH_PX, row - _REACH_PX]) * model.pixel_um
+    return Glance(float(value), float(_OFFSETS_UM[offset]), shift)
+
+
+def _standardized(frames: Tensor) -> Tensor:
+    frames = frames - frames.mean((1, 2), keepdim=True)
+    return frames / frames.flatten(1).norm(dim=1).clamp(min=1e-9)[:, None, None]
+
+
+@dataclass(frozen=True)
+class Poses:
+    """How well a design explains a stack in other ways than told (correlations as of `Glance`).
+
+    as_told: as it is;  turned: the best of the other orientations, which is orientation;  backwards: as it is,
+    the stack run the other way.
+    """
+
+    as_told: float
+    turned: float
+    orientation: Orientation
+    backwards: float
+
+    @property
+    def clearly_backwards(self) -> bool:
+        """Whether nothing but the other direction of travel explains the stack as well.
+
+        The twin of a mask is often the mask turned: of an astigmatic lens by 90°, of a Tetrapod nearly so, of a
+        double helix mirrored. Then no stack tells a mask that is turned from a stage that runs the other way.
+        """
+        return self.backwards > max(self.as_told, self.turned) + _CLEAR
+
+
+def look_at_poses(model: CoarseModel, images: BeadImages, design: Tensor) -> Poses:
+    """Glance at a design (K, K) rad in all orientations, and with the stack reversed."""
+    seen = {each: glance(model, images, each(design)).correlation for each in ORIENTATIONS}
+    as_told = seen.pop(AS_DESIGNED)
+    best = max(seen, key=lambda each: seen[each])
+    return Poses(as_told, seen[best], best, glance(model, images, twin(design)).correlation)

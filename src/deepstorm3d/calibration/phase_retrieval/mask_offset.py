@@ -1,0 +1,132 @@
+"""How far the mask stands off the pupil plane: from beads over a field, one number for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...optics.field_aberrations import FieldSpec
+from ...optics.mask_shift import change_of_phase, footprint_um
+from ...optics.masks import PixelMask
+from ...optics.microscope import Microscope
+from ...optics.model import PSFSpec, build_psf
+from ...optics.psf import Patches
+from ..beads.images import BeadImages, BeadState
+from .field_aberrations import FEWEST_BEADS
+from .position_fit import Unknowns, fit_places, sigma_of_polynomials
+
+__all__ = ["MaskOffset", "fit_mask_offset"]
+
+# Images of a bead that are fitted, at most; steps of the fit; room around an image for a bead that drifts, px.
+_IMAGES, _STEPS, _DRIFT_PX = 15, 5, 4
+# An offset goes into the experiment where it changes the phase by more than this over the field, rad rms, and
+# where it is so many σ; and where 100 mm would not, the mask does not show one.
+_LEAST_RAD, _SURE, _FARTHEST_MM = 0.05, 5.0, 100.0
+
+
+@dataclass(frozen=True)
+class MaskOffset:
+    """Where the mask stands.
+
+    mm, sigma_mm: behind the pupil plane along the light, and σ;  change_rad: rms over the field of the phase by
+    which a place differs from the middle, without the tilts, which move images only;  size_px: height and width
+    of the field.
+    """
+
+    mm: float
+    sigma_mm: float
+    change_rad: float
+    size_px: tuple[int, int]
+
+    def as_spec(self) -> FieldSpec:
+        """The offset where it is sure and matters, none else."""
+        sure = self.change_rad > _LEAST_RAD and abs(self.mm) > _SURE * self.sigma_mm
+        return FieldSpec(size_px=self.size_px, mask_offset=round(self.mm, 3) if sure else 0.0)
+
+
+class _MovablePSF:
+    """The PSF of a mask at an offset that is fitted: coefficient · mm_per_unit."""
+
+    def __init__(
+        self,
+        spec: PSFSpec,
+        microscope: Microscope,
+        phase: Tensor,
+        across: FieldSpec,
+        patch_px: int,
+        unit_mm: float,
+    ) -> None:
+        self.coefficient = torch.zeros(1, dtype=torch.float64)
+        self._across, self._unit_mm = across, unit_mm
+        self._psf = build_psf(spec, microscope, PixelMask(phase), patch_px=patch_px)
+
+    @property
+    def pixel_um(self) -> float:
+        """Camera pixel in the sample, µm."""
+        return self._psf.pixel_um
+
+    def __call__(
+        self,
+        xyz: Tensor,
+        blur_px: Tensor | None = None,
+        *,
+        focus_um: Tensor | None = None,
+        place: Tensor | None = None,
+    ) -> Patches:
+        """As `ExactPSF`."""
+        self._psf.across = self._across.with_(mask_offset=float(self.coefficient) * self._unit_mm)
+        return self._psf(xyz, blur_px, focus_um=focus_um, place=place)
+
+
+@torch.no_grad()
+def fit_mask_offset(
+    spec: PSFSpec,
+    microscope: Microscope,
+    phase: Tensor,
+    images: BeadImages,
+    state: BeadState,
+    size_px: tuple[int, int],
+) -> MaskOffset | None:
+    """Fit the offset to all beads together, beside their places, depths and light (Fisher scoring).
+
+    spec, microscope: of the PSF, without aberrations that change over the field;  phase: (K, K) rad, as
+    retrieved, the mean over the beads;  images, state: those that it explains, each image with the place of its
+    bead;
+    size_px: height and width of the frames.
+    None for fewer than 4 beads with 10 images, and for a mask that shows no offset (`change_of_phase`).
+    What an offset changes, aberrations that rise over the field can change, too (`mask_shift`): with it in the
+    PSF, `field_aberrations` finds what is left.
+    """
+    assert images.place is not None
+    count = torch.bincount(images.bead)
+    across = FieldSpec(size_px=size_px)
+    change = _change(across.with_(mask_offset=1.0), microscope, phase)
+    if int((count >= 10).sum()) < FEWEST_BEADS or change * _FARTHEST_MM < _LEAST_RAD:
+        return None
+    rows = torch.cat([_some(images, bead) for bead in (count >= 10).nonzero()[:, 0].tolist()])
+    mine, own = images.select(rows), state.select(rows)
+    unit_mm = 1 / change
+    psf = _MovablePSF(spec, microscope, phase, across, images.side + 2 * _DRIFT_PX, unit_mm)
+    unknowns = Unknowns(mean_depth=True, blur=False, polynomials=(psf.coefficient,))
+    for _ in range(_STEPS):
+        own = fit_places(psf, mine, own, unknowns)
+        psf.coefficient.clamp_(-_FARTHEST_MM / unit_mm, _FARTHEST_MM / unit_mm)
+    sigma = float(sigma_of_polynomials(psf, mine, own, unknowns)[0])
+    mm = float(psf.coefficient) * unit_mm
+    return MaskOffset(mm, sigma * unit_mm, abs(mm) * change, size_px)
+
+
+def _some(images: BeadImages, bead: int) -> Tensor:
+    """Rows of a bead's images, some of many."""
+    rows = (images.bead == bead).nonzero()[:, 0]
+    return rows[:: -(-len(rows) // _IMAGES)]
+
+
+def _change(field: FieldSpec, microscope: Microscope, phase: Tensor) -> float:
+    """rms over the field of the phase by which its places differ from the middle, tilts left out, rad."""
+    ends = footprint_um(field, microscope, torch.tensor([[1.0, 1.0]], dtype=torch.float64))[0].abs()
+    slopes = torch.tensor(change_of_phase(phase, microscope, tilts=False), dtype=torch.float64)
+    # A rise of 1 over the field is 1/√12 rms.
+    return float(((ends * slopes).square().sum() / 12).sqrt())

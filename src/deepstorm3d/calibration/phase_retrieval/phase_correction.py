@@ -1,0 +1,155 @@
+"""What a microscope adds to its mask: Zernike polynomials, a smooth grid of phase, and uneven light."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ...optics.masks import PhaseMask
+from ...optics.microscope import Microscope
+from ...optics.model import PSFSpec, build_psf
+from ...optics.psf import Patches
+from ...optics.pupil import fit_to_pupil, mask_coordinates
+from ...optics.zernike import zernike_basis
+
+__all__ = ["CorrectedMask", "CorrectedPSF", "Correction", "binned_microscope", "binned_phase"]
+
+
+class Correction(nn.Module):
+    """A smooth phase over the aperture, the same whatever the pixels on which it is looked at.
+
+    A sum of Zernike polynomials over the usable aperture, and a uniform cubic B-spline (Unser 1999) with a
+    knot every `spacing` µm of the mask plane: light that falls onto a patch of w camera pixels has met
+    structures of the mask no finer than λf/(w p_c), so knots closer than that would find noise.
+
+    microscope: gives the aperture;  indices: Noll's, ascending;  spacing: of the knots, µm.
+    transmission: (T,) coefficients of the amplitude (`transmission_factor`), of the Noll indices LIGHT.
+    """
+
+    # Radial orders 1 to 3, and 4 where it goes round: a beam off the axis, a Gaussian one, a clipped one.
+    LIGHT = (2, 3, 4, 5, 6, 7, 8, 11)
+    transmission: Tensor
+
+    def __init__(self, microscope: Microscope, indices: list[int], spacing: float) -> None:
+        super().__init__()
+        self.indices, self.spacing = indices, spacing
+        self.radius = microscope.aperture * microscope.pupil_diameter / 2
+        knots = 2 * math.ceil(self.radius / spacing) + 3
+        self.coefficients = nn.Parameter(torch.zeros(len(indices), dtype=torch.float64))
+        self.register_buffer("transmission", torch.zeros(len(self.LIGHT), dtype=torch.float64))
+        self.knots = nn.Parameter(torch.zeros(knots, knots, dtype=torch.float64))
+
+    @property
+    def shapes(self) -> Tensor:
+        """The coefficients but for piston and tilts, which places undo: a view, to be changed in place."""
+        return self.coefficients.detach()[sum(index <= 3 for index in self.indices) :]
+
+    @property
+    def light(self) -> dict[int, float]:
+        """The transmission as a PSF's spec wants it, without what is 0."""
+        return {j: v for j, v in zip(self.LIGHT, self.transmission.tolist(), strict=True) if v}
+
+    def splines(self, axis: Tensor) -> Tensor:
+        """The B-splines along one axis at coordinates (K,) µm: (K, knots)."""
+        count = self.knots.shape[0]
+        distance = axis[:, None] / self.spacing - (torch.arange(count) - (count - 1) / 2)
+        d = distance.abs()
+        return torch.where(d < 1, 2 / 3 - d * d + d**3 / 2, (2 - d).clamp(min=0) ** 3 / 6)
+
+    def roughness(self) -> Tensor:
+        """Sum of the squared second differences of neighbouring knots, rad²."""
+        down, across = self.knots.diff(n=2, dim=0), self.knots.diff(n=2, dim=1)
+        return down.square().sum() + across.square().sum()
+
+
+class CorrectedMask(PhaseMask):
+    """A mask with a correction on top, on pixels of its own; outside the aperture it is the mask alone.
+
+    base: (K, K) rad;  pitch: of its pixels, µm;  correction: shared by masks of several pitches.
+    """
+
+    base: Tensor
+    _zernikes: Tensor
+    _splines: Tensor
+    _inside: Tensor
+
+    def __init__(self, base: Tensor, pitch: float, correction: Correction) -> None:
+        super().__init__()
+        self.correction = correction
+        axis = mask_coordinates(base.shape[1], pitch)
+        inside = (axis.square()[:, None] + axis.square()).sqrt() <= correction.radius + pitch
+        self.register_buffer("base", base.double())
+        self.register_buffer("_zernikes", zernike_basis(correction.indices, axis, correction.radius))
+        self.register_buffer("_splines", correction.splines(axis))
+        self.register_buffer("_inside", inside)
+
+    @property
+    def pixels(self) -> int:
+        return self.base.shape[1]
+
+    def added(self) -> Tensor:
+        """The correction alone, (K, K) rad, 0 outside the aperture."""
+        free = self._splines @ self.correction.knots @ self._splines.mT
+        polynomials = torch.einsum("k,khw->hw", self.correction.coefficients, self._zernikes)
+        return free * self._inside + polynomials
+
+    def forward(self) -> Tensor:
+        return self.base + self.added()
+
+
+class CorrectedPSF:
+    """The PSF of a corrected mask, made anew whenever the correction's transmission has changed.
+
+    spec, microscope, patch_px: as for `build_psf`, the spec without a transmission of its own;  mask: as it is.
+    """
+
+    def __init__(self, spec: PSFSpec, microscope: Microscope, mask: CorrectedMask, patch_px: int) -> None:
+        self._spec, self._microscope, self._mask, self._patch_px = spec, microscope, mask, patch_px
+        self._light: dict[int, float] = {}
+        self._psf = build_psf(spec, microscope, mask, patch_px=patch_px)
+
+    @property
+    def pixel_um(self) -> float:
+        """Camera pixel in the sample, µm."""
+        return self._microscope.pixel_um
+
+    def __call__(
+        self,
+        xyz: Tensor,
+        blur_px: Tensor | None = None,
+        *,
+        focus_um: Tensor | None = None,
+        place: Tensor | None = None,
+    ) -> Patches:
+        """As `ExactPSF`."""
+        light = self._mask.correction.light
+        if light != self._light:
+            spec = self._spec.with_(transmission=light)
+            self._psf = build_psf(spec, self._microscope, self._mask, patch_px=self._patch_px)
+            self._light = light
+        return self._psf(xyz, blur_px, focus_um=focus_um, place=place)
+
+
+def binned_microscope(microscope: Microscope, factor: float) -> Microscope:
+    """The same microscope with a mask of pixels `factor` times as wide, for a quick start."""
+    return microscope.with_(mask_pitch=microscope.mask_pitch * factor)
+
+
+def binned_phase(phase: Tensor, microscope: Microscope, factor: float) -> Tensor:
+    """The phase of the mean field over the wider pixels of `binned_microscope`.
+
+    phase: (h, w) rad on the microscope's mask pixels, h = w;  returns (K, K) rad, −π to π.
+    Raises InputError where the mask does not cover the aperture.
+    """
+    if factor == 1:
+        return phase.double()
+    fine = fit_to_pupil(phase.double(), microscope)
+    pixels = binned_microscope(microscope, factor).mask_px
+    wide = mask_coordinates(pixels, factor)[:, None]
+    narrow = mask_coordinates(len(fine), 1.0)
+    # Length over which a narrow pixel and a wide one overlap.
+    ends = torch.minimum(wide + factor / 2, narrow + 0.5) - torch.maximum(wide - factor / 2, narrow - 0.5)
+    share = ends.clamp(min=0).to(torch.complex128)
+    return torch.angle(share @ torch.polar(torch.ones_like(fine), fine) @ share.mT)

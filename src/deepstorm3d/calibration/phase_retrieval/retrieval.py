@@ -1,0 +1,253 @@
+"""Retrieve the phase mask of a microscope from stacks of beads, and show whether it worked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ...errors import InputError
+from ...experiment.experiment import Experiment, whole_mask
+from ...optics.blur import sampled_variance
+from ...optics.field_aberrations import FieldSpec
+from ...optics.masks import PhaseMask, PixelMask
+from ..beads.settings import BLUR_OF_MOLECULES, BeadSettings, read_beads
+from ..beads.stacks import BeadStacks
+from ..beads.stage_range import travel_for_depths
+from . import warnings as verdict
+from .degeneracies import split_defocus
+from .field_aberrations import FieldAberrations, field_aberrations
+from .figures_of_merit import (
+    JudgedFit,
+    field_figures,
+    fit_figures,
+    judge_fit,
+    phase_figures,
+    slice_figures,
+)
+from .mask_offset import MaskOffset, fit_mask_offset
+from .retriever import Retrieved, Retriever
+
+__all__ = ["BeadSettings", "DefocusGoes", "Retrieval", "retrieve_mask"]
+
+DefocusGoes = Literal["mask", "focus"]
+
+# Samples of the pupil for each mask pixel and axis in the experiment found. The fit has the experiment's: the
+# phase hardly depends on it, but depths localized with one sample are off by up to 8 nm at the ends of 4 µm.
+_SAMPLING = 2
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """The mask found and all that was measured on the way.
+
+    phase: (h, w) rad;  added: of it, over the design;  experiment: with focus and blur as found (its mask is
+    set when it is written);  fit: how well it explains the beads;  field: how the phase differs from bead to
+    bead (None: too few beads);  figures: for people and JSON;  warnings: sentences.
+    """
+
+    phase: Tensor
+    added: Tensor
+    experiment: Experiment
+    fit: JudgedFit
+    field: FieldAberrations | None
+    figures: dict[str, Any]
+    warnings: tuple[str, ...]
+
+
+def retrieve_mask(
+    experiment: Experiment,
+    beads: Sequence[Path],
+    settings: BeadSettings,
+    *,
+    defocus: DefocusGoes = "mask",
+    amplitude: bool = False,
+    positions: bool = False,
+    on_progress: Callable[[int, int, str], None] | None = None,
+) -> Retrieval:
+    """Fit the phase of the experiment's microscope to stacks of beads; the experiment's mask is the start.
+
+    defocus: what of the phase is defocus stays in the mask, or becomes the nominal focal plane;
+    amplitude: find how the light is spread over the pupil, too (`psf.transmission` of the experiment found);
+    positions: find where the slices are, too, all but their zero; the settings say where to begin.
+    Raises InputError for files or positions that do not fit, slices out of order, too few slices, and no bead.
+    """
+    began = time.monotonic()
+    design = whole_mask(experiment)
+
+    def retriever(start: PhaseMask, across: FieldSpec) -> Retriever:
+        return Retriever(
+            experiment.psf.unaberrated.with_(field=across),
+            experiment.microscope,
+            start,
+            settings.depth_um,
+            BLUR_OF_MOLECULES,
+            amplitude=amplitude,
+            positions=positions,
+        )
+
+    def beads_of(start: PhaseMask) -> BeadStacks:
+        return read_beads(experiment, beads, settings, start)
+
+    def found_from(start: PhaseMask, stacks: BeadStacks) -> tuple[BeadStacks, Retrieved]:
+        found = retriever(start, FieldSpec())(stacks.images, on_progress)
+        return stacks.reversed() if found.first.backwards else stacks, found
+
+    stacks, found = found_from(design, beads_of(design))
+    if found.tried:
+        stacks, found = _better(stacks, found, beads_of, found_from)
+    stacks = stacks.placed(FieldSpec(size_px=stacks.size_px))
+    offset = _offset(experiment, found, stacks)
+    moved = FieldSpec(size_px=stacks.size_px) if offset is None else offset.as_spec()
+    field = _field(experiment, found, stacks, moved)
+    across = moved if field is None else moved.with_(rises=field.as_spec().rises)
+    if across.changes:
+        # Once more, each bead with the aberrations of its place: the first phase was a mean over the field.
+        again = retriever(PixelMask(found.phase), across)(stacks.images, on_progress)
+        found = replace(again, first=found.first, tried=found.tried)
+        field = _field(experiment, found, stacks, moved)
+    return _judged(
+        experiment, design, stacks, found, (field, offset), settings, defocus, time.monotonic() - began
+    )
+
+
+def _offset(experiment: Experiment, found: Retrieved, stacks: BeadStacks) -> MaskOffset | None:
+    """How far the mask stands off the pupil plane."""
+    return fit_mask_offset(
+        experiment.psf.unaberrated.with_(transmission=found.transmission),
+        experiment.microscope,
+        found.phase,
+        stacks.images.select(~found.bad),
+        found.state.select(~found.bad),
+        stacks.size_px,
+    )
+
+
+def _field(
+    experiment: Experiment, found: Retrieved, stacks: BeadStacks, moved: FieldSpec
+) -> FieldAberrations | None:
+    """How the phase differs from bead to bead, besides what the mask's place (moved) does."""
+    return field_aberrations(
+        experiment.psf.unaberrated.with_(transmission=found.transmission, field=moved),
+        experiment.microscope,
+        found.phase,
+        stacks.images.select(~found.bad),
+        found.state.select(~found.bad),
+        stacks.on_chip(),
+        stacks.size_px,
+    )
+
+
+def _better(
+    stacks: BeadStacks,
+    found: Retrieved,
+    beads_of: Callable[[PhaseMask], BeadStacks],
+    found_from: Callable[[PhaseMask, BeadStacks], tuple[BeadStacks, Retrieved]],
+) -> tuple[BeadStacks, Retrieved]:
+    """A second pass: beads were looked for, and their images cut out, with a PSF that was not theirs."""
+    try:
+        anew = beads_of(PixelMask(found.phase))
+        if anew.cut_like(stacks):
+            return stacks, found
+        anew = anew.reversed() if found.first.backwards else anew
+        anew, again = found_from(PixelMask(found.phase), anew)
+    except InputError:
+        return stacks, found
+    if (
+        again.first.backwards
+        or int(again.used.sum()) < int(found.used.sum())
+        or again.deviance > 1.05 * found.deviance
+    ):
+        return stacks, found
+    return anew, replace(again, first=found.first, tried=found.tried)
+
+
+def _judged(
+    experiment: Experiment,
+    design: PhaseMask,
+    stacks: BeadStacks,
+    found: Retrieved,
+    over_field: tuple[FieldAberrations | None, MaskOffset | None],
+    settings: BeadSettings,
+    defocus: DefocusGoes,
+    seconds: float,
+) -> Retrieval:
+    microscope, (field, offset) = experiment.microscope, over_field
+    drawn = design().detach().double()
+    without, focus_um = split_defocus(found.phase, drawn, microscope)
+    phase = without if defocus == "focus" else found.phase
+    changed = _found_experiment(experiment, found, settings, focus_um if defocus == "focus" else 0.0)
+    fitted = judge_fit(stacks, found)
+    needed = travel_for_depths(microscope, experiment.z_um, settings.depth_um, settings.moves)
+    figures = {
+        **fit_figures(fitted),
+        **phase_figures(microscope, without - drawn, phase - drawn),
+        "seconds": round(seconds, 1),
+        "defocus_over_design_um": focus_um,
+        "focus_um": changed.microscope.focus,
+        "point_blur_px": changed.psf.blur_px,
+        "positions_for_all_depths_um": list(needed),
+        "field": None if field is None else field_figures(field),
+        "mask_offset_mm": None if offset is None else [round(offset.mm, 3), round(offset.sigma_mm, 3)],
+        "slices": slice_figures(fitted),
+    }
+    warnings = [*stacks.warnings, *_warnings(experiment, fitted, figures, needed)]
+    if offset is not None and found.field.mask_offset:
+        warnings += verdict.about_mask_offset(offset.mm, offset.sigma_mm, offset.change_rad)
+    if field is not None:
+        warnings += verdict.about_field(field.scatter_rad, field.left_rad, microscope.wavelength)
+    return Retrieval(phase, phase - drawn, changed, fitted, field, figures, tuple(warnings))
+
+
+def _found_experiment(
+    experiment: Experiment, found: Retrieved, settings: BeadSettings, focus_um: float
+) -> Experiment:
+    """With the blur of a point, the light and the focus as found; the mask is set when it is written."""
+    microscope, psf = experiment.microscope, experiment.psf
+    blur = _blur_of_point(float(found.state.blur_px), settings.bead_um, microscope.pixel_um)
+    return experiment.with_(
+        psf=psf.unaberrated.with_(
+            blur_px=round(blur, 3),
+            transmission=found.transmission,
+            field=found.field,
+            pupil_oversampling=max(psf.pupil_oversampling, _SAMPLING),
+        ),
+        microscope=microscope.with_(focus=microscope.focus + round(focus_um, 4)),
+    )
+
+
+def _blur_of_point(blur_px: float, bead_um: float, pixel_um: float) -> float:
+    """Gaussian σ of a point, px: what the blur of a bead holds beyond the projection of a ball (d²/20)."""
+    added = float(sampled_variance(torch.tensor([blur_px], dtype=torch.float64))[0])
+    return max(0.0, added - bead_um**2 / 20 / pixel_um**2) ** 0.5
+
+
+def _warnings(
+    experiment: Experiment, fit: JudgedFit, figures: dict[str, Any], needed: tuple[float, float]
+) -> list[str]:
+    images, used, bad = fit.images, fit.found.used, fit.found.bad
+    out = [
+        str(place) for number, place in enumerate(fit.stacks.places) if bool(bad[images.bead == number].all())
+    ]
+    position = images.position_um + fit.found.state.offset_um[images.plane]
+    about_slices = verdict.about_slices(figures["z_bias_nm"], figures["z_scatter_over_bound"])
+    ends = float(position[used].min()), float(position[used].max())
+    return [
+        *verdict.about_start(fit.found.first, fit.found.tried),
+        *verdict.about_images(int(bad.sum()), len(images), out),
+        *verdict.about_fit(
+            fit.found.deviance, figures["unexplained_share"], figures["left_rms"], fit.stacks.noise
+        ),
+        *verdict.about_bleaching(figures["light_falls_by"]),
+        *(about_slices if fit.stacks.noise != "none" else []),
+        *verdict.about_steps(figures["steps_over_said"], 1000 * figures["steps_uneven_um_rms"]),
+        *verdict.about_phase(figures["phase_over_design_rad_rms"], experiment.microscope.wavelength),
+        *verdict.about_positions(position[used].tolist(), *needed),
+        *verdict.about_depths(ends, needed, experiment.z_um, images.moves),
+        *verdict.about_drift(figures["drift_um"]),
+    ]

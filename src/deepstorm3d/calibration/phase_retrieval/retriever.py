@@ -1,0 +1,289 @@
+"""Phase retrieval from beads: Zernike polynomials first, then the whole phase, on ever finer pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import InputError
+from ...optics.field_aberrations import FieldSpec
+from ...optics.masks import PhaseMask, PixelMask
+from ...optics.microscope import Microscope
+from ...optics.model import PSFSpec, build_psf
+from ..beads.images import BeadImages, BeadState, first_state
+from .bead_model import FocusedPSF
+from .coarse_model import CoarseModel
+from .cold_start import cold_start
+from .degeneracies import defocus_phase, without_tilt
+from .first_check import look_at_poses
+from .image_selection import by_brightness, evenly, within_reach
+from .initial_guess import FirstLook, look_for_focus
+from .phase_correction import CorrectedMask, CorrectedPSF, Correction, binned_microscope, binned_phase
+from .phase_fit import PhaseFit
+from .position_fit import Unknowns, fit_places
+from .residuals import misfit, outliers
+from .rounds import Report, Steps, continued, settled
+from .starting_phases import Start, families, turned_designs
+
+__all__ = ["Retrieved", "Retriever", "largest_side"]
+
+# Room around an image for a bead that drifts, px on each side.
+_DRIFT_PX = 4
+# Images of the first, coarse fit; and of all fits together, at most.
+_FEW, _MANY = 30, 330
+# Beads that are tried for the coarse fit, and that it takes; how much worse than the best they may be.
+_TRIED_BEADS, _FEW_BEADS = 3, 2
+_WORSE = 2.5
+# Rounds of each stage, and iterations of L-BFGS in a round.
+_POLYNOMIAL, _FREE, _FINE = (6, 10), (3, 12), (3, 8)
+# Share of the light unexplained after the first round from the design from which other starts are tried.
+_POOR = 0.12
+# Price of a squared second difference of neighbouring knots, per rad².
+_ROUGHNESS = 3.0
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """What a retrieval found.
+
+    phase: (h, w) rad on the mask's pixels;  transmission: of the PSF's spec, as given where the amplitude was
+    not asked for;  field: of the spec, as given;  psf: with all three;  state: of all images;
+    used: (N,) images that the phase was fitted to;  bad: (N,) those that are explained much worse than the
+    others (of very many good ones not all are used);  first: how well the design did;  tried: other starts that
+    were tried;  deviance: per pixel over its expectation, of the images used.
+    """
+
+    phase: Tensor
+    transmission: dict[int, float]
+    field: FieldSpec
+    psf: FocusedPSF
+    state: BeadState
+    used: Tensor
+    bad: Tensor
+    first: FirstLook
+    tried: int
+    deviance: float
+
+
+class _Roughness(nn.Module):
+    def __init__(self, correction: Correction) -> None:
+        super().__init__()
+        self.correction = correction
+
+    def forward(self) -> Tensor:
+        return _ROUGHNESS * self.correction.roughness()
+
+
+@dataclass(frozen=True)
+class Retriever:
+    """Finds the phase that explains images of beads best (Hanser et al. 2004; Petrov et al. 2017).
+
+    spec: of the PSF (its sampling, amplitude and what changes across the field);  microscope: the set-up;
+    design: the mask as designed, to start from;  z_um: depth of the beads (beyond the nominal one where that
+    varies), which is held, for with it the phase would be known only up to a defocus;  blur_px: to start with;
+    order: highest radial order of the polynomials;  amplitude: find the spread of light over the pupil, too;
+    positions: find where the slices are, too, all but their zero.
+    """
+
+    spec: PSFSpec
+    microscope: Microscope
+    design: PhaseMask
+    z_um: float
+    blur_px: float = 1.0
+    order: int = 8
+    amplitude: bool = False
+    positions: bool = False
+
+    def __call__(self, images: BeadImages, on_progress: Report | None = None) -> Retrieved:
+        """Images of one or several beads; about 200 take a minute on two cores.
+
+        Raises InputError where patch and mask sampling do not fit.
+        """
+        steps = Steps(on_progress, _POLYNOMIAL[0] + _FREE[0] + _FINE[0])
+        base = self.design().detach().double()
+        first, images = self._which_way(base, images, steps)
+        look = first.stretched if self.positions and first.stretched else first
+        base = base + look.offset_um * defocus_phase(self.microscope, base.shape[1], images.moves)
+        state = first_state(images, self.z_um, self.blur_px)
+        state = replace(state, xy=state.xy + look.shift_px * self.microscope.pixel_um)
+        if self.positions:
+            state = replace(state, offset_um=(look.stretch - 1) * images.said_um())
+        return self._stages(images, state, base, first, steps)
+
+    def _which_way(self, base: Tensor, images: BeadImages, steps: Steps) -> tuple[FirstLook, BeadImages]:
+        """How well the design does; and the images, reversed where only this explains them."""
+        few = images.select(evenly(images, by_brightness(images)[:1], _FEW))
+        first = self._look(base, few, steps)
+        if not first.doubtful:
+            return first, images
+        steps.tell("turning the design")
+        model = CoarseModel(self.microscope, few, self.z_um, self.blur_px)
+        poses = look_at_poses(model, few, model.coarse(base))
+        if not poses.clearly_backwards:
+            return replace(first, poses=poses), images
+        first = self._look(base, few.reversed(), steps)
+        return replace(first, poses=poses, backwards=True), images.reversed()
+
+    def _look(self, base: Tensor, images: BeadImages, steps: Steps) -> FirstLook:
+        steps.tell("looking for the focus")
+        factor = self._factor(images.side)
+        mask = CorrectedMask(*self._coarse(base, factor), self._correction(images.side))
+        psf = build_psf(self.spec, binned_microscope(self.microscope, factor), mask, patch_px=images.side)
+        return look_for_focus(psf, images, self.z_um, self.blur_px)
+
+    def _stages(
+        self, images: BeadImages, state: BeadState, base: Tensor, first: FirstLook, steps: Steps
+    ) -> Retrieved:
+        side, factor = images.side, self._factor(images.side)
+        correction = self._correction(side)
+        quick = self._psf(base, factor, correction, side)
+        few = evenly(images, self._sound_beads(quick, correction, images, state, steps), _FEW)
+        fit = PhaseFit(quick, images.select(few), state.select(few))
+        tried, rounds = 0, _POLYNOMIAL[0] - 1
+        sharp = Unknowns(positions=self.positions, blur=False)
+        self._round(fit, [correction.coefficients], _POLYNOMIAL[1], sharp, steps, "polynomials")
+        if misfit(fit.psf, fit.images, fit.state).share > _POOR:
+            base, tried = self._from_afar(fit, base, correction, steps)
+            quick, rounds = self._psf(base, factor, correction, side), 1
+            fit = PhaseFit(quick, fit.images, fit.state)
+        light = (correction.transmission,) if self.amplitude else ()
+        together = Unknowns(positions=self.positions, polynomials=(correction.shapes, *light))
+        for _ in range(rounds):
+            self._round(fit, [correction.coefficients], _POLYNOMIAL[1], together, steps, "polynomials")
+        state = continued(state, fit.state, images, few)
+        state = self._placed(quick, images, state)
+        bad = outliers(misfit(quick, images, state), images)
+        used = within_reach(images, bad, _MANY)
+        everything = [correction.coefficients, correction.knots]
+        for factor_now, (rounds, iterations), name in ((factor, _FREE, "phase"), (1, _FINE, "finest phase")):
+            psf = quick if factor_now == factor else self._psf(base, 1, correction, side)
+            fit = PhaseFit(psf, images.select(used), state.select(used))
+            for _ in range(rounds):
+                self._round(fit, everything, iterations, together, steps, name, _Roughness(correction))
+            state = state.with_part(fit.state, used)
+        return self._finished(images, state, used, bad, base, correction, first, tried)
+
+    def _from_afar(
+        self, fit: PhaseFit, base: Tensor, correction: Correction, steps: Steps
+    ) -> tuple[Tensor, int]:
+        """The phase (K, K) of a search from many starts, and how many; the fit's state goes with it."""
+        images, pixels = fit.images, base.shape[1]
+        where = images.position_um + fit.state.offset_um[images.plane]
+        model = CoarseModel(self.microscope, images, self.z_um, self.blur_px)
+        with torch.no_grad():
+            here = model.coarse(CorrectedMask(base, self.microscope.mask_pitch, correction)().detach())
+        flat, *others = families(model.microscope)
+        design = turned_designs(model.coarse(self.design().detach()), model.support)
+        starts = [Start("the design", "the design and its polynomials", here), flat, *design, *others]
+        found = cold_start(model, replace(images, position_um=where), starts, steps.tell)
+        with torch.no_grad():
+            correction.coefficients.zero_()
+        fit.state = replace(fit.state, xy=found.shift_um, blur_px=fit.state.blur_px.new_tensor(self.blur_px))
+        return model.fine(found.phase, pixels), len(starts)
+
+    def _sound_beads(
+        self,
+        psf: FocusedPSF,
+        correction: Correction,
+        images: BeadImages,
+        state: BeadState,
+        steps: Steps,
+    ) -> list[int]:
+        """Beads to begin with: of the brightest those that polynomials explain; a double bead would mislead."""
+        if images.beads == 1:
+            return [0]
+        shares: dict[int, float] = {}
+        for bead in by_brightness(images)[:_TRIED_BEADS]:
+            steps.tell(f"polynomials, bead {bead + 1} alone")
+            rows = evenly(images, [bead], _FEW // 2)
+            fit = PhaseFit(psf, images.select(rows), state.select(rows))
+            for _ in range(2):
+                fit.run([correction.coefficients], _POLYNOMIAL[1])
+                fit.state = fit_places(psf, fit.images, fit.state, Unknowns(depths=False))
+            shares[bead] = misfit(psf, fit.images, fit.state).share
+            with torch.no_grad():
+                correction.coefficients.zero_()
+        least = max(min(shares.values()), 0.0)
+        return [bead for bead, share in shares.items() if share <= _WORSE * least + 0.02][:_FEW_BEADS]
+
+    def _round(
+        self,
+        fit: PhaseFit,
+        parameters: list[nn.Parameter],
+        iterations: int,
+        unknowns: Unknowns,
+        steps: Steps,
+        name: str,
+        penalty: nn.Module | None = None,
+    ) -> None:
+        before = fit.run(parameters, iterations, penalty)
+        loss = settled(fit, unknowns, before)
+        pixels = float(fit.images.likelihood.pixels.sum())
+        steps.done(f"{name}, deviance {2 * loss / max(pixels, 1.0):.3f} per pixel")
+
+    def _finished(
+        self,
+        images: BeadImages,
+        state: BeadState,
+        used: Tensor,
+        bad: Tensor,
+        base: Tensor,
+        correction: Correction,
+        first: FirstLook,
+        tried: int,
+    ) -> Retrieved:
+        design = self.design().detach().double()
+        with torch.no_grad():
+            phase = CorrectedMask(base, self.microscope.mask_pitch, correction)().detach()
+        phase, shift = without_tilt(phase, design, self.microscope)
+        state = replace(state, xy=state.xy + shift)
+        light = correction.light or self.spec.transmission
+        spec = self.spec.with_(transmission=light)
+        psf = build_psf(spec, self.microscope, PixelMask(phase), patch_px=images.side + 2 * _DRIFT_PX)
+        for _ in range(2):
+            state = fit_places(psf, images, state, Unknowns(depths=False, blur=False))
+        result = misfit(psf, images.select(used), state.select(used))
+        return Retrieved(phase, light, spec.field, psf, state, used, bad, first, tried, result.deviance)
+
+    def _correction(self, side: int) -> Correction:
+        count = (self.order + 1) * (self.order + 2) // 2
+        light = self.microscope.wavelength * self.microscope.focal_length
+        spacing = max(self.microscope.mask_pitch, light / (2 * side * self.microscope.camera_pitch))
+        return Correction(self.microscope, list(range(2, count + 1)), spacing)
+
+    def _factor(self, side: int) -> int:
+        """Mask pixels joined for the first fits: as many as hold the image without folding, at most 2."""
+        return 2 if 2 * (side + 2 * _DRIFT_PX) <= self.microscope.image_period_px / 2 else 1
+
+    def _coarse(self, base: Tensor, factor: int) -> tuple[Tensor, float]:
+        return binned_phase(base, self.microscope, factor), self.microscope.mask_pitch * factor
+
+    def _psf(self, base: Tensor, factor: int, correction: Correction, side: int) -> FocusedPSF:
+        mask = CorrectedMask(*self._coarse(base, factor), correction)
+        microscope = binned_microscope(self.microscope, factor)
+        return CorrectedPSF(self.spec, microscope, mask, side + 2 * _DRIFT_PX)
+
+    def _placed(self, psf: FocusedPSF, images: BeadImages, state: BeadState) -> BeadState:
+        """Light and places of all images, with the phase and the blur as they are."""
+        with torch.no_grad():
+            fit = PhaseFit(psf, images, state)
+            fit.loss()
+        state = fit.state
+        for turn in range(4):
+            unknowns = Unknowns(depths=turn > 1, positions=self.positions, blur=False)
+            state = fit_places(psf, images, state, unknowns)
+        return state
+
+
+def largest_side(microscope: Microscope, spec: PSFSpec) -> int:
+    """Side of the largest image of a bead that the mask's sampling can hold, px, odd."""
+    side = int(microscope.image_period_px * spec.pupil_oversampling / 2) - 2 * _DRIFT_PX
+    side -= 1 - side % 2
+    if side < 11:
+        raise InputError(
+            f"the image of this mask repeats after {microscope.image_period_px:.0f} px: too few to retrieve "
+            "a phase; set psf.pupil_oversampling=2 or correct mask_pitch"
+        )
+    return side

@@ -1,0 +1,62 @@
+"""The rounds of a retrieval: counted, settled in all but the phase, and what few images show taken to all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..beads.images import BeadImages, BeadState, weights_of_zero
+from .phase_fit import PhaseFit
+from .position_fit import Unknowns, fit_places
+
+__all__ = ["Report", "Steps", "continued", "settled"]
+
+Report = Callable[[int, int, str], None]
+"""Takes rounds done, rounds in all, and a note."""
+
+
+class Steps:
+    """Counts the rounds of a retrieval for whoever watches."""
+
+    def __init__(self, report: Report | None, total: int) -> None:
+        self.report, self.count, self.total = report, 0, total
+
+    def tell(self, text: str) -> None:
+        if self.report is not None:
+            self.report(self.count, self.total, text)
+
+    def done(self, text: str) -> None:
+        self.count += 1
+        self.tell(text)
+
+
+@torch.no_grad()
+def settled(fit: PhaseFit, unknowns: Unknowns, before: float) -> float:
+    """Two steps in everything but the free phase; taken back where they explain less. Half the deviance."""
+    state, places = fit.state, replace(unknowns, polynomials=())
+    kept = [each.clone() for each in unknowns.polynomials]
+    fit.state = fit_places(fit.psf, fit.images, state, places)
+    fit.state = fit_places(fit.psf, fit.images, fit.state, unknowns)
+    loss = fit.loss()
+    if loss > before and kept:
+        for each, value in zip(unknowns.polynomials, kept, strict=True):
+            each.copy_(value)
+        fit.state = fit_places(fit.psf, fit.images, state, places)
+        loss = fit.loss()
+    return loss
+
+
+def continued(state: BeadState, part: BeadState, images: BeadImages, rows: Tensor) -> BeadState:
+    """What some images have shown, for all: depths and blur, the mean shift, and how far off slices are."""
+    shift = (part.xy - state.xy[rows]).mean(0)
+    seen = images.plane[rows].unique()
+    said = images.said_um()
+    order = seen[torch.argsort(said[seen], stable=True)]
+    between = np.interp(said.numpy(), said[order].numpy(), part.offset_um[order].numpy())
+    offset = torch.from_numpy(between).to(said)
+    part = replace(part, offset_um=offset - weights_of_zero(said) @ offset)
+    return replace(state, xy=state.xy + shift).with_part(part, rows)

@@ -1,0 +1,216 @@
+"""Experiment: everything that describes one set-up, from the microscope to the training, in one record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import torch
+import yaml
+from pydantic import model_validator
+from torch import Tensor
+
+from ..camera import Camera, IdealCamera, names_maps
+from ..errors import InputError
+from ..io.masks import mask_sha256, read_mask
+from ..io.psfs import psf_sha256, read_psf
+from ..localizer.coarse import CoarseSpec
+from ..localizer.network import NetworkSpec
+from ..optics.masks import FileMask, MaskSpec, PhaseMask, TetrapodMask, ZernikePhase, build_mask
+from ..optics.microscope import Microscope
+from ..optics.model import PSFSource, PSFSpec
+from ..optics.volume import check_volume
+from ..psf_volume import PSFVolume
+from ..simulation.priors import Scene
+from ..spec import Spec, quantity, set_by_paths, spec_from_mapping, to_yaml
+from .design_settings import DesignSpec
+from .training_settings import TrainingSpec
+
+__all__ = [
+    "Experiment",
+    "experiment_mask",
+    "psf_source",
+    "read_experiment",
+    "whole_mask",
+    "with_files_beside",
+    "write_experiment",
+]
+
+_HEADER = """An experiment of deepstorm3d: the whole set-up in one file.
+Lengths in µm, light in photons (detected photo-electrons), phases in radians; _px: camera pixels.
+Depth z counts from the coverslip into the sample."""
+
+
+class Experiment(Spec):
+    """One set-up: what is imaged, through what, by which camera, and which network learns it."""
+
+    format_version: int = quantity(1, "", "of this file", ge=1, le=1)
+    name: str = quantity("experiment", "", "for people", min_length=1)
+    seed: int = quantity(0, "", "of all random numbers", ge=0)
+    microscope: Microscope = quantity(Microscope(), "", "wavelength, objective, 4f system, pixels")
+    mask: MaskSpec = quantity(TetrapodMask(), "", "zero, astigmatic, tetrapod, double_helix, zernike or file")
+    psf: PSFSpec = quantity(PSFSpec(), "", "how the image of a molecule is computed")
+    camera: Camera = quantity(IdealCamera(), "", "ideal, scmos, emccd or minimum_subtracted")
+    frame_px: tuple[int, int] = quantity((121, 121), "px", "height and width of a simulated frame")
+    scenes: dict[str, Scene] = quantity(
+        {"main": Scene()}, "", "what frames may show; training mixes them by weight"
+    )
+    network: NetworkSpec = quantity(CoarseSpec(), "", "coarse, mixture or voxel")
+    training: TrainingSpec = quantity(TrainingSpec(), "", "how long and how fast the network learns")
+    design: DesignSpec = quantity(DesignSpec(), "", "how the mask changes where it is to be designed")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.scenes:
+            raise ValueError("scenes is empty: give at least one")
+        if min(self.frame_px) < 16:
+            raise ValueError(f"frame_px {self.frame_px} is smaller than 16 px")
+        if self.psf.patch_px % 2 == 0:
+            raise ValueError(f"psf.patch_px must be odd, got {self.psf.patch_px}")
+        if self.psf.model == "vectorial" and self.psf.vectorial.supercritical and self.z_um[0] < 0:
+            raise ValueError(
+                f"z_um of a scene begins at {self.z_um[0]:g} µm, but supercritical light is for molecules "
+                "above the coverslip, z from 0; shift z_um, or set psf.vectorial.supercritical to false"
+            )
+        if self.psf.model == "measured" and (self.psf.aberrations or self.psf.field.changes):
+            raise ValueError(
+                "psf.aberrations and psf.field: a measured PSF holds its aberrations already, the same "
+                "everywhere; leave aberrations and rises empty, and mask_offset 0"
+            )
+        if self.psf.model == "measured" and self.blur_px[0] < self.psf.blur_px:
+            raise ValueError(
+                f"emitters.blur_px of a scene begins at {self.blur_px[0]:g} px, but a measured PSF holds "
+                f"{self.psf.blur_px:g} px already (psf.blur_px): begin there, or leave it out (null)"
+            )
+        return self
+
+    @property
+    def z_um(self) -> tuple[float, float]:
+        """Depth range over all scenes, µm."""
+        ranges = [scene.emitters.z_um for scene in self.scenes.values()]
+        return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+    @property
+    def blur_px(self) -> tuple[float, float]:
+        """Blur range over all scenes, camera pixels."""
+        own = (self.psf.blur_px, self.psf.blur_px)
+        ranges = [scene.emitters.blur_px or own for scene in self.scenes.values()]
+        return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+    def scene(self, name: str | None = None) -> Scene:
+        """A scene by name, or the first; raises InputError where there is none of that name."""
+        if name is None:
+            return next(iter(self.scenes.values()))
+        if name not in self.scenes:
+            raise InputError(f"there is no scene '{name}' in this experiment; it has: {', '.join(self.scenes)}")
+        return self.scenes[name]
+
+
+def read_experiment(path: Path, assignments: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file and apply ``a.b=value`` assignments.
+
+    Files of a mask, a PSF or camera maps named by a relative path are looked for beside the experiment file.
+    Raises InputError naming the file, the key and the allowed range.
+    """
+    try:
+        mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the experiment file {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not YAML: {error}") from error
+    if not isinstance(mapping, dict):
+        raise InputError(f"{path} is not an experiment file: it has no keys")
+    set_by_paths(mapping, assignments)
+    return with_files_beside(spec_from_mapping(Experiment, mapping, source=str(path)), path.parent)
+
+
+def with_files_beside(experiment: Experiment, folder: Path) -> Experiment:
+    """The experiment naming its mask, its PSF and its camera's maps in a folder, where they lie there."""
+    mask, measured, camera = experiment.mask, experiment.psf.measured, experiment.camera
+    there = {name: folder / getattr(camera, name) for name in names_maps(camera)}
+    found = {name: str(path) for name, path in there.items() if path.exists()}
+    if found:
+        experiment = experiment.with_(camera=camera.with_(**found))
+    if isinstance(mask, FileMask) and mask.path and (folder / mask.path).exists():
+        experiment = experiment.with_(mask=mask.with_(path=str(folder / mask.path)))
+    if measured.path and (folder / measured.path).exists():
+        there = measured.with_(path=str(folder / measured.path))
+        experiment = experiment.with_(psf=experiment.psf.with_(measured=there))
+    return experiment
+
+
+def write_experiment(experiment: Experiment, path: Path, *, remarks: str = "") -> None:
+    """Write the complete, commented YAML file; remarks: lines for its head."""
+    header = f"{_HEADER}\n{remarks}" if remarks else _HEADER
+    try:
+        path.write_text(to_yaml(experiment, header), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def psf_source(
+    experiment: Experiment, *, phase: Tensor | None = None, planes: PSFVolume | None = None
+) -> PSFSource:
+    """What the experiment's PSF is made from: its phase mask, or the planes that were measured.
+
+    phase: of the mask, as in `experiment_mask`;  planes: as stored in a model; read from the file that the
+    experiment names where left out.
+    Raises InputError where a hash does not agree, and where planes do not fit the microscope, the depths or
+    the patch.
+    """
+    if experiment.psf.model != "measured":
+        return experiment_mask(experiment, phase=phase)
+    named = experiment.psf.measured
+    if planes is None and not named.path:
+        raise InputError(
+            "psf.model is measured, but psf.measured.path names no file: measure a PSF with 'deepstorm3d "
+            "measure-psf', and give its file with --set psf.measured.path=FILE"
+        )
+    if planes is None:
+        planes = read_psf(named.path, pixel_um=experiment.microscope.pixel_um)
+    if named.sha256 and psf_sha256(planes) != named.sha256:
+        raise InputError(
+            f"{named.path or 'this'} is not the measured PSF of the experiment '{experiment.name}': its "
+            f"SHA-256 is {psf_sha256(planes)[:12]}…, expected {named.sha256[:12]}… (psf.measured.sha256)"
+        )
+    pixel_um = experiment.microscope.pixel_um
+    check_volume(planes, pixel_um, experiment.z_um, experiment.psf.patch_px)
+    # What little they may differ is the rounding of one of the two.
+    return replace(planes, pixel_um=pixel_um)
+
+
+def experiment_mask(experiment: Experiment, *, phase: Tensor | None = None) -> PhaseMask:
+    """The experiment's phase mask.
+
+    phase: (h, w) rad, as stored in a model or given by the user; read from the file that the
+    experiment names where left out. Raises InputError where the hash does not agree, and for an experiment
+    with a measured PSF.
+    """
+    if experiment.psf.model == "measured":
+        raise InputError(
+            f"the experiment '{experiment.name}' has a measured PSF, and its mask is unknown: masks are "
+            "designed, compared, retrieved and exported, and beads looked for, with a PSF that is computed "
+            "from one (--set psf.model=scalar)"
+        )
+    spec = experiment.mask
+    if isinstance(spec, FileMask):
+        if phase is None and spec.path:
+            phase = torch.from_numpy(read_mask(Path(spec.path))).float()
+        if phase is not None and spec.sha256 and mask_sha256(phase.numpy()) != spec.sha256:
+            raise InputError(
+                f"this is not the mask of the experiment '{experiment.name}': its SHA-256 is "
+                f"{mask_sha256(phase.numpy())[:12]}…, expected {spec.sha256[:12]}…"
+            )
+    return build_mask(spec, experiment.microscope, phase=phase)
+
+
+def whole_mask(experiment: Experiment) -> PhaseMask:
+    """The experiment's mask with the aberrations that its PSF names: as one phase."""
+    mask = experiment_mask(experiment)
+    table = experiment.psf.aberrations
+    if not table:
+        return mask
+    values = torch.tensor(list(table.values()), dtype=torch.float64)
+    return ZernikePhase(experiment.microscope, list(table), values, base=mask)

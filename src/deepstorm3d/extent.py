@@ -1,0 +1,47 @@
+"""How far a frame or a list of molecules reaches; rows that lie far beyond all others.
+
+A single false position a millimetre away would make a dot of everything else in a picture.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Extent", "far_rows", "frame_extent", "limits"]
+
+Floats = NDArray[np.float64]
+Extent = tuple[float, float, float, float]
+"""Left, top, right and bottom edge of a field of view in µm."""
+
+# At most this share of the rows, or one, is left out at either end of an axis; only where they lie beyond the
+# others by more than so many times what those span. Fewer rows than these do not tell what is far.
+_FEW, _BEYOND, _FEWEST = 0.001, 2.0, 10
+# What the others span counts as at least so much, µm.
+_NARROWEST_UM = 1.0
+
+
+def limits(values: Floats) -> tuple[float, float]:
+    """From where to where the values (N,) of one axis lie, µm; infinite where none is far from the others."""
+    if len(values) < _FEWEST:
+        return -np.inf, np.inf
+    ordered = np.sort(values)
+    few = max(1, int(_FEW * len(values)))
+    low, high = float(ordered[few]), float(ordered[-1 - few])
+    beyond = _BEYOND * max(high - low, _NARROWEST_UM)
+    return low - beyond, high + beyond
+
+
+def far_rows(xyz: Floats) -> NDArray[np.bool_]:
+    """Which positions (N, 3) µm lie far beyond all others on any axis."""
+    far = np.zeros(len(xyz), dtype=np.bool_)
+    for column in xyz.T:
+        low, high = limits(column)
+        far |= (column < low) | (column > high)
+    return far
+
+
+def frame_extent(shape: tuple[int, int], pixel_um: float) -> Extent:
+    """Edges of a frame of (rows, columns) pixels: half a pixel outside the first and last pixel centres."""
+    rows, columns = shape
+    return (-0.5 * pixel_um, -0.5 * pixel_um, (columns - 0.5) * pixel_um, (rows - 0.5) * pixel_um)

@@ -1,0 +1,317 @@
+"""Whether frames can be what camera and model say: byte order, baseline, gain, noise, level of light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from ..camera import Camera, EmccdCamera, MinimumSubtractedCamera, variance_terms
+from ..chip import Maps
+from ..errors import InputError
+from .byte_order import bytes_seem_swapped
+from .mean_variance import NoiseLine, noise_line
+from .no_light import full_count, without_light
+from .trained_levels import TrainedLevels
+
+__all__ = ["Finding", "check_frames", "sample_for_check"]
+
+Kind = Literal["no light", "byte order", "below baseline", "gain", "baseline", "noise", "level"]
+
+_SAMPLE_PIXELS = 2**18
+# Variance over what the camera predicts that is still the camera's, and over how many σ a difference counts.
+_GAIN_LOW, _GAIN_HIGH, _SURE = 0.7, 1.4, 5.0
+# Where all is about equally bright the line has no slope: the noise at that level, over the predicted.
+_NOISE_LOW, _NOISE_HIGH, _NO_NOISE = 0.6, 1.6, 0.01
+# A baseline is off where that is so large a share of the dark parts' light, and so many photons.
+_BASELINE_SHARE, _BASELINE_PHOTONS = 0.3, 3.0
+# Pixels further below the baseline than noise reaches: a dead column is fewer than this share.
+_BELOW_SHARE, _BELOW_SIGMA = 0.05, 4.0
+# Levels may leave those of the training by this share.
+_LEVEL_SHARE, _LEVEL_SIGMA = 0.5, 3.0
+_DARK_QUANTILE, _SMOOTH_PX = 0.1, 9
+# The mean over so many frames is a pattern of the camera, and not molecules of single frames.
+_PATTERN_FROM = 16
+# A pixel this many times above its brightest neighbour is no molecule.
+_HOT = 3.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that cannot be: its kind, and what was seen, the likely cause and the remedy in words."""
+
+    kind: Kind
+    text: str
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What frames show, in photons of the camera as it is said to be.
+
+    dark, middle: level of the dark parts, median of the pixels;  below: share of pixels further below 0 than
+    noise reaches;  line: of variance over mean, None where too few pixels tell it;  excess, read_variance: of
+    the camera, rounding included;  gain: ADU per photo-electron that is counted, None where it is a map.
+    """
+
+    dark: float
+    middle: float
+    below: float
+    line: NoiseLine | None
+    excess: float
+    read_variance: float
+    gain: float | None
+
+    @property
+    def slope(self) -> float:
+        """Of the variance over the mean, 1 where the gain is right."""
+        assert self.line is not None
+        return self.line.slope / self.excess
+
+    @property
+    def excess_zero(self) -> float:
+        """Photons by which the level without noise lies above that of the camera."""
+        assert self.line is not None
+        return self.line.zero + self.read_variance / self.excess
+
+    def noise_over_predicted(self, gain: float = 1.0) -> float:
+        """Variance over what the camera predicts, median over levels; gain: factor on the photons."""
+        assert self.line is not None
+        predicted = self.excess * gain * self.line.mean.clamp(min=0) + self.read_variance
+        return float((gain**2 * self.line.variance / predicted.clamp(min=1e-9)).median())
+
+
+def sample_for_check(counts: NDArray[Any]) -> NDArray[Any]:
+    """Frames spread evenly over a block (B, H, W): as many as a check needs."""
+    if not counts.size:
+        return counts
+    return counts[_spread_evenly(counts)]
+
+
+def _spread_evenly(counts: NDArray[Any]) -> NDArray[np.int64]:
+    """Numbers of so many frames of (B, H, W) as a check needs."""
+    most = max(1, _SAMPLE_PIXELS // counts[0].size)
+    return np.unique(np.linspace(0, len(counts) - 1, min(most, len(counts))).round().astype(np.int64))
+
+
+def check_frames(
+    counts: NDArray[Any],
+    photons: Tensor,
+    camera: Camera,
+    levels: TrainedLevels | None = None,
+    *,
+    maps: Maps | None = None,
+) -> list[Finding]:
+    """What of these frames contradicts the camera and the model; empty where nothing does.
+
+    counts: (B, H, W) as the file has them;  photons: (B, H, W) the same through `camera.to_photons`;
+    levels: of the light that a model was trained for, where there is a model;  maps: of the camera's pixels,
+    where it has some.
+    Read from the frames: pixels below the baseline, the level of the dark parts, and the straight line of
+    variance over mean (`noise_line`), whose slope is the gain and whose zero is the baseline. A finding that
+    explains another leaves that out.
+    """
+    if reason := without_light(counts, camera.saturation):
+        return [Finding("no light", reason)]
+    frames = _spread_evenly(counts)
+    counts, photons = counts[frames], photons[torch.from_numpy(frames)]
+    if bytes_seem_swapped(counts):
+        return [Finding("byte order", _swapped(counts))]
+    seen = _look(counts, photons, camera, maps)
+    findings = _below(seen, camera, counts)
+    if not isinstance(camera, MinimumSubtractedCamera):
+        findings += _noise(seen, camera, told=bool(findings))
+    if levels is not None and not any(finding.kind in ("below baseline", "baseline") for finding in findings):
+        findings += _level(seen, levels)
+    return findings
+
+
+def _look(counts: NDArray[Any], photons: Tensor, camera: Camera, maps: Maps | None) -> _Seen:
+    photons = photons.detach().float().cpu()
+    excess, read_variance = variance_terms(camera, maps)
+    gain = _gain(camera)
+    rounding = 1 / 12 / gain**2 if gain and counts.dtype.kind in "iu" else 0.0
+    read_variance = max(read_variance, 0.0) + rounding
+    least = -_BELOW_SIGMA * read_variance**0.5 - 1.0
+    line = None
+    if not isinstance(camera, MinimumSubtractedCamera):
+        full = torch.from_numpy(np.asarray(counts >= full_count(counts, camera.saturation)))
+        try:
+            limit = float(photons.max()) + 1.0
+            usable = photons.masked_fill(full | _isolated(photons), limit)
+            line = noise_line(usable, saturation=limit, whole=False, pattern_from=_PATTERN_FROM)
+        except InputError:
+            line = None
+    return _Seen(
+        dark=_dark(photons),
+        middle=float(photons.flatten()[:: max(1, photons.numel() // 10**6)].median()),
+        below=float((photons < least).float().mean()),
+        line=line,
+        excess=excess,
+        read_variance=read_variance,
+        gain=gain,
+    )
+
+
+def _gain(camera: Camera) -> float | None:
+    """ADU for each photo-electron that is counted; None where it differs from pixel to pixel."""
+    if isinstance(camera, EmccdCamera):
+        return camera.gain * camera.em_gain
+    gain = getattr(camera, "gain", 1.0)
+    return None if isinstance(gain, str) else float(gain)
+
+
+def _dark(photons: Tensor) -> float:
+    """Level of the darkest tenth of the frames, averaged over 9 px so that noise does not lower it."""
+    side = min(_SMOOTH_PX, *photons.shape[1:])
+    smooth = functional.avg_pool2d(photons[:, None], side, stride=max(1, side // 2))
+    return float(smooth.flatten().quantile(_DARK_QUANTILE))
+
+
+def _isolated(photons: Tensor) -> Tensor:
+    """Pixels of (B, H, W) far above all their neighbours: defective ones, which say nothing of the noise."""
+    around = functional.pad(photons[:, None], (1, 1, 1, 1), mode="replicate")
+    windows = functional.unfold(around, 3).unflatten(-1, photons.shape[1:])
+    neighbours = torch.cat([windows[:, :4], windows[:, 5:]], 1).amax(1)
+    dark = photons.median()
+    spread = 1.4826 * (photons - dark).abs().median() + 1.0
+    hot = photons - dark > _HOT * (neighbours - dark).clamp(min=0) + 6 * spread
+    # What is defective in one frame is left out in all, or the mean over frames would carry it into the others.
+    return hot.any(0).expand_as(hot)
+
+
+def _swapped(counts: NDArray[Any]) -> str:
+    swapped = counts.byteswap()
+    return (
+        "the bytes seem to be swapped: the counts jump between neighbouring pixels, from "
+        f"{int(counts.min())} to {int(counts.max())} (median {float(np.median(counts)):.0f}), and make sense "
+        f"in the other byte order, {int(swapped.min())} to {int(swapped.max())} (median "
+        f"{float(np.median(swapped)):.0f}); write the file in the other byte order (raw movies: byte_order of "
+        "the description)"
+    )
+
+
+def _below(seen: _Seen, camera: Camera, counts: NDArray[Any]) -> list[Finding]:
+    sigma = seen.read_variance**0.5
+    if seen.below < _BELOW_SHARE and seen.middle > -(1.0 + sigma):
+        return []
+    baseline = getattr(camera, "baseline", 0.0)
+    named = f"of {baseline:g} ADU " if isinstance(baseline, float | int) else ""
+    text = (
+        f"the camera's baseline {named}lies above the frames: half of the pixels have "
+        f"{float(np.median(counts)):g} counts or less, and {seen.below:.0%} lie further below the baseline "
+        f"than noise reaches: give the baseline of this camera{_suggested(seen, camera)}"
+    )
+    return [Finding("below baseline", text)]
+
+
+def _suggested(seen: _Seen, camera: Camera) -> str:
+    """The baseline that the noise tells, where it does."""
+    baseline = getattr(camera, "baseline", 0.0)
+    if seen.line is None or seen.line.trouble or seen.gain is None or not isinstance(baseline, float | int):
+        return " (--camera baseline=...)"
+    return f" (the noise says about {baseline + seen.gain * seen.excess_zero:.0f}: --camera baseline=...)"
+
+
+def _noise(seen: _Seen, camera: Camera, *, told: bool) -> list[Finding]:
+    """Gain and baseline.  told: the baseline was found wrong already."""
+    line = seen.line
+    if line is None:
+        return []
+    if line.trouble:
+        ratio = seen.noise_over_predicted()
+        wrong = not _NOISE_LOW < ratio < _NOISE_HIGH and not told
+        return [Finding("noise", _noise_words(seen, ratio, line))] if wrong else []
+    findings = []
+    sigma = line.slope_sigma / seen.excess
+    if not _GAIN_LOW < seen.slope < _GAIN_HIGH and abs(seen.slope - 1) > _SURE * sigma:
+        findings.append(Finding("gain", _gain_words(seen, camera)))
+    off = seen.excess_zero
+    least = max(_BASELINE_SHARE * abs(seen.dark), _BASELINE_PHOTONS, _SURE * line.zero_sigma)
+    if abs(off) > least and not told:
+        findings.append(Finding("baseline", _baseline_words(seen, camera)))
+    return findings
+
+
+def _gain_words(seen: _Seen, camera: Camera) -> str:
+    said = (
+        f"the noise of these frames grows by {seen.slope * seen.excess:.3g} photons² with each photon, the "
+        f"camera says {seen.excess:g}"
+    )
+    if seen.gain is None:
+        return f"{said}: correct the camera's gain map"
+    given = getattr(camera, "gain", 1.0)
+    if given != 1 and _GAIN_LOW < seen.slope * given**2 < _GAIN_HIGH:
+        return (
+            f"{said}: a gain of {given:g} seems to be the wrong way round, photo-electrons per count instead "
+            f"of counts per photo-electron; give 1/{given:g} (--camera gain={1 / given:.4g})"
+        )
+    would = f"the gain would be {given * seen.slope:.3g} ADU/e-, not {given:g} (--camera gain=...)"
+    if seen.slope < 1:
+        return f"{said}: {would}, or the frames were averaged, smoothed or scaled, which takes noise away"
+    if seen.excess == 1 and seen.slope < 3:
+        return f"{said}: {would}, or this is an electron-multiplying camera (--camera kind=emccd)"
+    return f"{said}: {would}"
+
+
+def _baseline_words(seen: _Seen, camera: Camera) -> str:
+    off, line = seen.excess_zero, seen.line
+    assert line is not None
+    if off > 0:
+        cause = (
+            f"{off:.3g} of the {seen.dark:.3g} photons of the dark parts carry no noise, so they are no light: "
+            "the baseline is higher than the camera says"
+        )
+    else:
+        cause = (
+            f"the dark parts are noisier than {seen.dark:.3g} photons and the read noise can make them, as if "
+            f"{-off:.3g} photons were missing: the baseline is lower than the camera says, or the read noise "
+            f"is {(seen.read_variance - off * seen.excess) ** 0.5:.2g} photons rms"
+        )
+    return f"{cause}{_suggested(seen, camera)}"
+
+
+def _noise_words(seen: _Seen, ratio: float, line: NoiseLine) -> str:
+    if ratio < _NO_NOISE:
+        return (
+            f"these frames have no noise (at {float(line.mean.median()):.3g} photons per pixel): they were "
+            "drawn, averaged, smoothed or had their background taken off and cut at zero; a model learned the "
+            "noise of its camera, give frames as the camera made them"
+        )
+    said = (
+        f"at {float(line.mean.median()):.3g} photons per pixel the variance of these frames is "
+        f"{float(line.variance.median()):.3g} photons², {ratio:.2g} times what the camera says"
+    )
+    if seen.gain is not None and seen.gain != 1:
+        inverted = seen.noise_over_predicted(seen.gain**2)
+        if _NOISE_LOW < inverted < _NOISE_HIGH:
+            return (
+                f"{said}: a gain of {seen.gain:g} seems to be the wrong way round, photo-electrons per count "
+                f"instead of counts per photo-electron (--camera gain={1 / seen.gain:.4g})"
+            )
+    if ratio < 1:
+        return (
+            f"{said}: a baseline that the camera does not name, a gain that is too large, or frames that were "
+            "averaged, smoothed or had their background taken off (--camera baseline=... gain=...)"
+        )
+    return f"{said}: a gain that is too small, a baseline that is too high, or more read noise (--camera ...)"
+
+
+def _level(seen: _Seen, levels: TrainedLevels) -> list[Finding]:
+    def beyond(level: float) -> float:
+        noise = (seen.excess * level + seen.read_variance) ** 0.5
+        return max(_LEVEL_SHARE * level, _LEVEL_SIGMA * noise)
+
+    if levels.low - beyond(levels.low) < seen.dark < levels.most + beyond(levels.most):
+        return []
+    trained = f"{levels.low:.3g}" if levels.low == levels.high else f"{levels.low:.3g} to {levels.high:.3g}"
+    text = (
+        f"the dark parts of these frames are at {seen.dark:.3g} photons per pixel, the model was trained for "
+        f"{trained}: check baseline and gain (--camera), or train with the background of this movie "
+        "(deepstorm3d estimate)"
+    )
+    return [Finding("level", text)]

@@ -1,0 +1,177 @@
+"""Design a mask end to end: the mask and the network that reads it learn together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..experiment.experiment import Experiment, experiment_mask
+from ..io.masks import mask_sha256, write_mask
+from ..localizer.localizer import NetworkLocalizer
+from ..localizer.modelfile import ModelFile, save_model_file
+from ..optics.exact import ExactPSF
+from ..optics.masks import FileMask, PhaseMask, PixelMask
+from ..optics.model import build_psf
+from ..plot.learning import learning_figure
+from ..plot.mask import evolution_animation, mask_figure
+from ..plot.solid import solid_figure
+from ..training.design import MaskLearning, MaskPenalty, learnable_mask
+from ..training.distributed import is_main_process, process_group
+from ..training.loop import Progress, RunFiles, train
+from ..training.runs import DesignRun
+from ..training.sampler import FrameSampler
+from ..training.scene_check import saturation_warning
+from ..training.validation import Validation
+from .train import build_localizer, crops_through, model_card
+
+__all__ = ["build_design_sampler", "design_mask", "gradient_bytes"]
+
+
+def build_design_sampler(experiment: Experiment) -> tuple[FrameSampler, PhaseMask]:
+    """Training crops through the exact PSF of a mask that learns, at first the experiment's; and that mask.
+
+    Aberrations of the experiment lie on top of the mask and stay as they are.
+    """
+    start = experiment_mask(experiment)
+    mask = learnable_mask(experiment.design, experiment.microscope, start)
+    psf = build_psf(experiment.psf, experiment.microscope, mask)
+    return crops_through(psf, experiment), mask
+
+
+def gradient_bytes(localizer: NetworkLocalizer, sampler: FrameSampler, batch: int) -> int:
+    """Memory that one step of a design keeps for its gradient, bytes.
+
+    Every tensor that autograd saves in one forward pass of `batch` frames is counted. The fields of one chunk
+    of molecules, computed again when the gradient passes, are estimated at 64 bytes a sample of the pupil.
+    """
+    kept: dict[int, int] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    generator = torch.Generator(localizer.offset.device).manual_seed(0)
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        drawn = sampler.draw(batch, generator)
+        localizer.network.loss(localizer(drawn.photons), drawn.truth)
+    psf = sampler.simulator.psf
+    assert isinstance(psf, ExactPSF)
+    # Per sample of the pupil: field and phase, the field at a depth and what led to it, and their gradients.
+    return sum(kept.values()) + psf.chunk * psf.pupil_samples * 64
+
+
+def design_mask(
+    experiment: Experiment,
+    out: Path,
+    *,
+    device: str = "cpu",
+    resume: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_message: Callable[[str], None] = lambda text: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Validation | None:
+    """Learn the experiment's mask and network together; None where the run was stopped before its end.
+
+    Writes the mask to `out`, the network beside it (`DesignRun`), and pictures of how they came about.
+    on_message: told the memory that a step takes, and what is doubtful about the frames, before the first one.
+    Raises InputError where a run is unfinished and not resumed, or complete and resumed.
+    """
+    run = DesignRun(out)
+    run.check(resume=resume)
+    history = _History(run.history, fresh=not run.checkpoint.exists())
+    with process_group(torch.device(device)) as place:
+        localizer = build_localizer(experiment).to(place)
+        sampler, mask = build_design_sampler(experiment)
+        psf = sampler.to(place).simulator.psf
+        assert isinstance(psf, ExactPSF)
+        needed = gradient_bytes(localizer, sampler, experiment.training.batch)
+        on_message(f"a step keeps {needed / 2**30:.2f} GiB for its gradient, besides the program itself")
+        if (warning := saturation_warning(sampler, place)) is not None:
+            on_message(warning)
+
+        def tell(progress: Progress) -> None:
+            if progress.validation is not None:
+                history.append(progress.step, mask)
+                mask_figure(psf, experiment.z_um, run.preview, title=f"{experiment.name}, step {progress.step}")
+            on_progress(progress)
+
+        validation = train(
+            localizer,
+            sampler,
+            experiment.training,
+            seed=experiment.seed,
+            mask=MaskLearning(
+                experiment.design.learning_rate, MaskPenalty(experiment.design, mask, psf, experiment.z_um)
+            ),
+            files=RunFiles(run.checkpoint, run.metrics, experiment.to_mapping()),
+            resume=resume,
+            on_progress=tell,
+            should_stop=should_stop,
+        )
+        if validation is None or not is_main_process():
+            return None
+        phase = mask().detach().cpu().float()
+        _write(run, experiment, localizer, phase, validation, place)
+        history.append(experiment.training.steps + 1, mask)
+        seen = (build_psf(experiment.psf, experiment.microscope, PixelMask(each)) for each in history.phases)
+        learning_figure(run.metrics, run.curve, title=f"{experiment.name}: mask and network")
+        solid_figure(
+            build_psf(experiment.psf, experiment.microscope, PixelMask(phase)), experiment.z_um, run.solid
+        )
+        evolution_animation(zip(history.steps, seen, strict=True), experiment.z_um, run.animation)
+    run.checkpoint.unlink(missing_ok=True)
+    return validation
+
+
+def _write(
+    run: DesignRun,
+    experiment: Experiment,
+    localizer: NetworkLocalizer,
+    phase: Tensor,
+    validation: Validation,
+    device: torch.device,
+) -> None:
+    """The mask, and the network as a model of it."""
+    write_mask(run.out, phase.numpy())
+    named = experiment.with_(mask=FileMask(path="", sha256=mask_sha256(phase.numpy())))
+    model = ModelFile(
+        experiment=named.to_mapping(),
+        weights=localizer.state_dict(),
+        threshold=localizer.threshold,
+        mask=phase,
+        card=model_card(named, validation, run.metrics, device),
+    )
+    save_model_file(model, run.model)
+
+
+@dataclasses.dataclass
+class _History:
+    """The mask at each validation, kept in a file so that a resumed run has all of them."""
+
+    path: Path
+    fresh: bool
+    steps: list[int] = dataclasses.field(default_factory=list)
+    phases: list[Tensor] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.path.exists() and not self.fresh:
+            with np.load(self.path) as file:
+                self.steps = file["steps"].tolist()
+                self.phases = list(torch.from_numpy(file["phases"]).float())
+
+    def append(self, step: int, mask: PhaseMask) -> None:
+        while self.steps and self.steps[-1] >= step:
+            # Validated after the last checkpoint of the run that is resumed: it comes again.
+            self.steps.pop()
+            self.phases.pop()
+        self.steps.append(step)
+        self.phases.append(mask().detach().cpu().float())
+        part = self.path.with_suffix(".part.npz")
+        np.savez_compressed(part, steps=np.array(self.steps), phases=torch.stack(self.phases).half().numpy())
+        part.replace(self.path)

@@ -1,1 +1,0 @@
-"""Masks designed, compared and handed to a modulator or a workshop."""

@@ -1,0 +1,59 @@
+"""Write the PSF of an experiment for the fitters of other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ..experiment.experiment import Experiment, psf_source
+from ..io.masks import read_mask
+from ..io.psfs import claim_psf, write_psf
+from ..optics.masks import PixelMask
+from ..optics.model import PSFSource, build_psf, extent_px
+from ..optics.psf import Images
+from ..optics.volume import check_volume, sample_volume, spline_psf
+from ..psf_volume import PSFVolume
+
+__all__ = ["export_psf"]
+
+# A spline file holds 64 numbers for each pixel and plane: wider ones fill memory and slow the fitters down.
+_WIDEST_PX = 51
+_LIGHT = 0.9
+
+
+def export_psf(
+    experiment: Experiment,
+    out: Path,
+    *,
+    mask: Path | None = None,
+    z_um: tuple[float, float] | None = None,
+    step_nm: float = 50.0,
+    patch_px: int | None = None,
+    overwrite: bool = False,
+) -> PSFVolume:
+    """Sample the PSF in planes, and write them in the format of the ending (`io.psfs`).
+
+    mask: file of another mask than the experiment's;  z_um: depth range, None: of all scenes;
+    step_nm: from plane to plane;  patch_px: side, odd; None: the smallest that holds 90 % of the light at every
+    depth, at most 51; of a measured one all that there is.  Returns the planes.
+    Raises InputError where mask or patch do not fit, or the file cannot be written.
+    """
+    claim_psf(out, overwrite=overwrite)
+    given = None if mask is None else PixelMask(torch.from_numpy(read_mask(mask)).float())
+    source = psf_source(experiment) if given is None else given
+    depth = experiment.z_um if z_um is None else z_um
+    volume = sample_volume(_psf(experiment, source, depth, patch_px), depth, step_nm / 1000)
+    write_psf(out, volume, overwrite=overwrite)
+    return volume
+
+
+def _psf(experiment: Experiment, source: PSFSource, depth: tuple[float, float], patch_px: int | None) -> Images:
+    if isinstance(source, PSFVolume):
+        check_volume(source, experiment.microscope.pixel_um, depth, experiment.psf.patch_px)
+        return spline_psf(source, experiment.psf.blur_px, patch_px=patch_px)
+    if patch_px is None:
+        widest = min(_WIDEST_PX, experiment.psf.patch_px)
+        narrow = build_psf(experiment.psf, experiment.microscope, source, patch_px=widest)
+        patch_px = max(11, extent_px(narrow, depth, _LIGHT))
+    return build_psf(experiment.psf, experiment.microscope, source, patch_px=patch_px)

@@ -1,0 +1,120 @@
+"""Design a mask by Fisher information: the least Cramér-Rao bound, of one molecule or of a crowd."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..errors import InputError
+from ..experiment.conditions import scene_conditions
+from ..experiment.experiment import Experiment, experiment_mask
+from ..io.masks import write_mask
+from ..optics.masks import PhaseMask, PixelMask
+from ..optics.model import build_psf
+from ..optics.zernike import zernike_basis
+from ..plot.mask import mask_figure
+from ..plot.solid import solid_figure
+from ..simulation.priors import DensityCount
+from ..training.design import MaskPenalty, learnable_mask
+from ..training.fisher import Alone, Crowd, FisherCriterion, minimise_bound
+from ..training.runs import DesignRun
+
+__all__ = ["FisherSummary", "criterion_of", "design_by_fisher"]
+
+# Without it a symmetric start keeps its symmetry, and a flat mask cannot tell above from below focus: rad.
+_KICK = 0.05
+_KICK_MODES = (5, 6, 7, 8, 9, 10)
+# Molecules judged in a step, about, in at most so many frames; nearer to the edge they are neighbours only.
+_JUDGED, _MOST_FRAMES, _BORDER_PX = 50, 64, 10.0
+
+
+@dataclass(frozen=True)
+class FisherSummary:
+    """Criterion at the first and over the last tenth of the steps, nm; whether the end was reached."""
+
+    first_nm: float
+    last_nm: float
+    complete: bool
+
+
+def criterion_of(experiment: Experiment) -> FisherCriterion:
+    """What `--by fisher` minimises under the experiment's first scene: median photons, mean background.
+
+    The camera's read noise acts as that much more background, its excess noise as that much less light.
+    """
+    there = scene_conditions(experiment, experiment.scene(), None, None)
+    photons, background = there.as_poisson()
+    density = experiment.design.fisher_density
+    if not density:
+        return Alone(photons, background, there.blur_px, there.prior.z_um)
+    prior = experiment.scene().emitters.with_(count=DensityCount(low=density, high=density), blur_px=None)
+    pixel_um = there.field.pixel_um
+    inner = [(side - 2 * _BORDER_PX) * pixel_um for side in there.field.size]
+    if min(inner) <= 0:
+        raise InputError(
+            f"frames of {there.field.width} × {there.field.height} px have no middle beyond a border of "
+            f"{_BORDER_PX:g} px; make frame_px larger"
+        )
+    frames = math.ceil(_JUDGED / (density * inner[0] * inner[1]))
+    return Crowd(prior, there.field, photons, background, there.blur_px, min(frames, _MOST_FRAMES), _BORDER_PX)
+
+
+def design_by_fisher(
+    experiment: Experiment,
+    out: Path,
+    *,
+    device: str = "cpu",
+    resume: bool = False,
+    on_progress: Callable[[int, int, float], None] = lambda done, total, value: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> FisherSummary:
+    """Write the mask of the least bound to `out`, and its picture beside it.
+
+    on_progress: told steps done, steps in all, criterion (nm);  others as in `design_mask`.
+    Raises InputError where a run is unfinished and not resumed.
+    """
+    run = DesignRun(out)
+    run.check(resume=resume)
+    start = _kicked(experiment)
+    mask = learnable_mask(experiment.design, experiment.microscope, start)
+    psf = build_psf(experiment.psf, experiment.microscope, mask).to(device)
+    steps = experiment.design.fisher_steps
+    values: list[float] = []
+
+    def tell(step: int, value: float) -> None:
+        values.append(value)
+        on_progress(step, steps, value)
+
+    complete = minimise_bound(
+        psf,
+        criterion_of(experiment),
+        MaskPenalty(experiment.design, mask, psf, experiment.z_um),
+        experiment.design,
+        seed=experiment.seed,
+        checkpoint=run.checkpoint,
+        resume=resume,
+        on_progress=tell,
+        should_stop=should_stop,
+    )
+    last = values[-max(1, len(values) // 10) :] or [float("nan")]
+    summary = FisherSummary((values or [float("nan")])[0], sum(last) / len(last), complete)
+    if complete:
+        write_mask(out, mask().detach().cpu().float().numpy())
+        mask_figure(psf, experiment.z_um, run.preview, title=f"{experiment.name}, by Fisher information")
+        solid_figure(psf, experiment.z_um, run.solid)
+        run.checkpoint.unlink(missing_ok=True)
+    return summary
+
+
+def _kicked(experiment: Experiment) -> PhaseMask:
+    """The experiment's mask with a little of every low aberration."""
+    phase = experiment_mask(experiment)().detach().double()
+    microscope = experiment.microscope
+    axis = (torch.arange(len(phase)) - (len(phase) - 1) / 2).double() * microscope.mask_pitch
+    basis = zernike_basis(list(_KICK_MODES), axis, microscope.aperture * microscope.pupil_diameter / 2)
+    amounts = torch.randn(len(basis), generator=torch.Generator().manual_seed(experiment.seed)).double()
+    return PixelMask(phase + _KICK * torch.einsum("k,khw->hw", amounts, basis))

@@ -1,1 +1,0 @@
-"""What is done with lists of localizations: judged, filtered, linked, freed of drift, drawn."""

@@ -1,0 +1,124 @@
+"""Preview: a few frames before a long run, to see whether this model fits this movie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..camera import names_maps
+from ..field import Field
+from ..localizing.excerpt import Excerpt
+from ..localizing.first_look import check_counts
+from ..localizing.pipeline import Pipeline
+from ..plot import histogram_figure
+from ..simulation.simulator import Simulator
+from .regenerate import RegenerateReport, explain_frame
+
+__all__ = ["PreviewReport", "preview_movie", "simulated_like"]
+
+
+@dataclass(frozen=True)
+class PreviewReport:
+    """What the preview saw: a report for each frame by its number, and the verdict in plain words."""
+
+    frames: dict[int, RegenerateReport]
+    fits: bool
+    lines: list[str]
+
+
+def preview_movie(
+    excerpt: Excerpt,
+    pipeline: Pipeline,
+    out_dir: Path,
+    *,
+    frames: int = 3,
+    on_message: Callable[[str], None] = lambda text: None,
+) -> PreviewReport:
+    """Localize a few frames spread evenly over the excerpt, draw them, and compare them with simulated ones.
+
+    Writes ``frame_K.png`` (overlay) for each and ``histogram.png`` into out_dir.
+    frames: how many;  on_message: told what is worked on, before each frame: a dense one takes minutes.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    reports: dict[int, RegenerateReport] = {}
+    seen, stack = [], []
+    with excerpt.open() as source:
+        source.check_against(pipeline)
+        source = source.judged(pipeline.camera, pipeline.experiment.microscope)
+        told = source.told()
+        pipeline = source.at_work(pipeline)
+        numbers = np.unique(np.linspace(source.span[0], source.last - 1, frames).round().astype(int)).tolist()
+        for place, number in enumerate(numbers, 1):
+            on_message(f"frame {number} ({place} of {len(numbers)}): localizing and drawing it")
+            counts = source.read(number, number + 1)
+            stack.append(counts)
+            light = pipeline.light(torch.from_numpy(counts.astype(np.float32)))
+            found = pipeline.localize(light.photons, light.weight)
+            reports[number] = explain_frame(
+                pipeline,
+                found,
+                light,
+                out_dir / f"frame_{number}.png",
+                title=f"{excerpt.movie.name}, frame {number}",
+            )
+            seen.append(light.photons[0].cpu())
+    real = torch.stack(seen)
+    on_message("comparing them with simulated frames")
+    simulated = simulated_like(pipeline, real)
+    histogram_figure(simulated, real, out_dir / "histogram.png")
+    findings = [finding.text for finding in check_counts(pipeline, np.concatenate(stack))]
+    fits, lines = _verdict(reports, findings)
+    told += [f"frame {number}: {sentence}" for number, report in reports.items() for sentence in report.told]
+    return PreviewReport(reports, fits, [*told, *lines])
+
+
+def simulated_like(pipeline: Pipeline, frames: Tensor) -> Tensor:
+    """As many frames of the same size as the model was trained on: photons (B, H, W)."""
+    generator = torch.Generator().manual_seed(0)
+    field = Field(frames.shape[1], frames.shape[2], pipeline.experiment.microscope.pixel_um)
+    camera, maps = pipeline.experiment.camera, {}
+    if pipeline.maps or names_maps(camera):
+        # Noise of pixels that were measured one by one is the movie's own, not that of others in training.
+        camera, maps = pipeline.camera, {name: values.cpu() for name, values in pipeline.maps.items()}
+    scene = pipeline.experiment.scene()
+    simulator = Simulator(pipeline.psf.cpu(), camera, field, maps=maps)
+    emitters = scene.emitters.draw(len(frames), field, generator)
+    background = scene.background.draw(len(frames), field, generator)
+    with torch.no_grad():
+        counts = simulator(emitters, background, generator)
+    pipeline.psf.to(pipeline.device)
+    return simulator.to_photons(counts)
+
+
+def _verdict(reports: dict[int, RegenerateReport], findings: list[str]) -> tuple[bool, list[str]]:
+    """Whether the model fits, and why, in plain words.  findings: what contradicts the camera and the model."""
+    lines = [
+        f"frame {number}: {report.localizations} molecules, correlation {report.correlation:.3f}, "
+        f"residual {report.deviance_per_pixel:.2f} x the expected noise variance"
+        for number, report in reports.items()
+    ]
+    middle = sorted(reports.values(), key=lambda report: report.deviance_per_pixel)[(len(reports) - 1) // 2]
+    verdict = middle.verdict
+    lines += findings
+    if verdict.kind == "too quiet":
+        lines.append(verdict.text)
+    fits = verdict.kind in ("fits", "unknown") and not findings
+    if fits:
+        lines.append("verdict: the model explains these frames down to their noise")
+    elif verdict.kind == "too quiet" or findings:
+        lines.append("verdict: camera and frames contradict each other; correct this first")
+    elif verdict.kind != "misfit":
+        lines.append(
+            "verdict: doubtful; look at the residuals: structure there means another PSF, density or background"
+        )
+    else:
+        lines.append(
+            "verdict: this model does not fit these frames; train one for your mask, camera and background "
+            "(docs/tutorial.md)"
+        )
+    return fits, lines

@@ -1,0 +1,75 @@
+"""Lists in and out: the pixel size from the user where a file has none, and a record of what was done to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..emitters import Localizations
+from ..errors import InputError
+from ..io.tables import TableHeader, read_list, write_table
+
+__all__ = ["read_localizations", "write_derived"]
+
+# Relative difference of pixel sizes that is taken for rounding.
+_ROUNDING = 1e-3
+
+
+def read_localizations(
+    path: Path, pixel_nm: float | None = None, *, on_note: Callable[[str], None] | None = None
+) -> tuple[Localizations, TableHeader]:
+    """A list and what its file says of the recording.
+
+    pixel_nm: camera pixel in the sample, for a file that does not name it;  on_note: told each note of the
+    header (those who have warnings of their own take `TableHeader.notes`).
+    Raises InputError; where the pixel size is what is missing it names the option that gives it, and where the
+    file names another pixel it says so, for the file's positions rest on its own.
+    """
+    pixel_um = None if pixel_nm is None else pixel_nm / 1000
+    try:
+        table, header = read_list(path, pixel_um=pixel_um)
+        if pixel_nm is not None and abs(header.pixel_nm - pixel_nm) > _ROUNDING * header.pixel_nm:
+            raise InputError(
+                f"{path} says its pixels are {header.pixel_nm:g} nm, and its positions rest on that: "
+                f"--pixel-nm {pixel_nm:g} is for lists that do not say; leave it out, or correct the file"
+            )
+    except InputError as error:
+        if pixel_um is not None or "give the pixel size" not in str(error):
+            raise
+        raise InputError(f"{error} (--pixel-nm)") from error
+    if on_note is not None:
+        for note in header.notes:
+            on_note(note)
+    return table, header
+
+
+def write_derived(
+    out: Path,
+    table: Localizations,
+    header: TableHeader,
+    step: str,
+    settings: Mapping[str, Any],
+    *,
+    format: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a list that was made from another one; its provenance gains what was done.
+
+    header: of the list it was made from;  step: the command ("drift", "filter", …);  settings: all that a
+    reader needs to repeat it, anything that JSON can hold. ``provenance["steps"]`` lists them in order.
+    format: where the ending of `out` means another one (`io.tables.FORMATS`).
+    Raises InputError for an unknown ending or format, an existing file without `overwrite`, or a failed write.
+    """
+    done = {"step": step, "program": f"deepstorm3d {__version__}", **settings}
+    write_table(
+        out,
+        table,
+        pixel_um=header.pixel_um,
+        frames=header.frames,
+        shape=header.shape,
+        provenance={**header.provenance, "steps": [*header.provenance.get("steps", []), done]},
+        format=format,
+        overwrite=overwrite,
+    )

@@ -1,0 +1,165 @@
+"""Regenerate: the image that a list of localizations predicts, beside the frame it came from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..analysis.fit_quality import DevianceVerdict, judge_deviance
+from ..camera import IdealCamera, variance_terms
+from ..emitters import Emitters, Localizations
+from ..field import Field
+from ..fitting.photometry import Photometry
+from ..frames.explain import correlation
+from ..frames.no_light import refuse_without_light
+from ..io.tables import read_table, read_truth
+from ..localizing.excerpt import Excerpt
+from ..localizing.pipeline import Pipeline
+from ..pixels.reading import Light
+from ..plot import overlay_figure
+from ..plot.panels import Target
+from ..simulation.simulator import Simulator
+
+__all__ = ["RegenerateReport", "explain_frame", "regenerate_frame"]
+
+# Below, hardly a pixel of a frame has light or noise to compare.
+_LEAST_EXPECTED = 0.1
+
+
+@dataclass(frozen=True)
+class RegenerateReport:
+    """How well a list explains a frame.
+
+    localizations: in the frame;  correlation: of frame and regenerated image;
+    deviance_per_pixel: mean squared residual over the expected variance, about 1 where the list is
+    complete and the model right;  expected: of the same where noise alone is left, below 1 where pixels have
+    less than one photon;  pixels: of the frame, that count;  told: what is wrong with the frame's pixels, in
+    words. Pixels that are full or defective do not count.
+    """
+
+    localizations: int
+    correlation: float
+    deviance_per_pixel: float
+    expected: float = 1.0
+    pixels: float = math.inf
+    told: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> DevianceVerdict:
+        """Whether noise alone is left, or more, or not even that; unknown in frames that hold hardly a
+        photon."""
+        if self.expected < _LEAST_EXPECTED:
+            return DevianceVerdict("unknown", "")
+        return judge_deviance(self.deviance_per_pixel / self.expected, self.expected * self.pixels)
+
+
+def explain_frame(
+    pipeline: Pipeline,
+    found: Localizations,
+    seen: Light,
+    out: Target,
+    *,
+    truth: Emitters | None = None,
+    equal_photons: bool = False,
+    title: str = "",
+) -> RegenerateReport:
+    """Fit photons and background at the found positions, draw the overlay, and say how well it fits.
+
+    found, truth: rows of this one frame, frame 0;  seen: the frame;  out: path or open file;
+    equal_photons: draw all molecules with the median of the fitted photons, as Nehme et al. 2020 in
+    Fig. 3b: then only the positions can explain the frame.
+    """
+    excess, read_variance = variance_terms(pipeline.camera, pipeline.maps)
+    photons = seen.photons[0]
+    counted = torch.ones_like(photons, dtype=torch.bool) if seen.weight is None else seen.weight[0] > 0
+    light = pipeline.photometry(found, seen.photons, seen.weight)
+    model = _equally_bright(pipeline, found, light) if equal_photons else light.model[0]
+    own = (excess * model.clamp(min=0) + read_variance).clamp(min=0)
+    variance = own.clamp(min=1.0)
+    shot_noise_only = excess == 1.0 and read_variance == 0.0
+    overlay_figure(
+        photons,
+        model,
+        truth,
+        found,
+        out,
+        pixel_um=pipeline.experiment.microscope.pixel_um,
+        noise=None if shot_noise_only else variance.sqrt(),
+        title=title,
+    )
+    return RegenerateReport(
+        localizations=len(found),
+        correlation=float(correlation(photons, model, counted)),
+        deviance_per_pixel=float(((photons - model).square() / variance)[counted].mean()),
+        expected=float((own / variance)[counted].mean()),
+        pixels=int(counted.sum()),
+        told=tuple(_about_pixels(seen)),
+    )
+
+
+def _about_pixels(seen: Light) -> list[str]:
+    """What is wrong with pixels of this very frame."""
+    told = []
+    if bool(seen.full[0]):
+        told.append("the frame has saturated pixels: they do not count; lower the exposure or the gain")
+    if int(seen.outliers[0]):
+        told.append(
+            f"{int(seen.outliers[0])} pixels stand out as no light through this objective can (cosmic rays): "
+            "given no weight"
+        )
+    return told
+
+
+def _equally_bright(pipeline: Pipeline, found: Localizations, light: Photometry) -> Tensor:
+    """The frame (H, W) with every molecule as bright as the median of them."""
+    emitters = Emitters(
+        xyz=found.xyz,
+        frame=found.frame,
+        photons=light.photons.median().expand(len(found)) if len(found) else light.photons,
+        id=torch.arange(len(found), device=found.frame.device),
+    )
+    height, width = light.model.shape[1:]
+    field = Field(height, width, pipeline.psf.pixel_um)
+    # The simulator only sums images here: no camera's maps are needed.
+    return Simulator(pipeline.psf, IdealCamera(), field).expected(emitters, light.background_image)[0]
+
+
+def regenerate_frame(
+    locs: Path,
+    excerpt: Excerpt,
+    pipeline: Pipeline,
+    out: Path,
+    *,
+    frame: int = 0,
+    truth: Path | None = None,
+    equal_photons: bool = False,
+) -> RegenerateReport:
+    """Draw one frame of a movie beside the image regenerated from its localizations.
+
+    excerpt: the movie, prepared as it was for the list;  frame: from 0;  truth: list of true emitters to
+    mark, if known;  equal_photons: see `explain_frame`.
+    Raises InputError where the frame is not in the movie or the files do not fit the model.
+    """
+    pixel_um = pipeline.experiment.microscope.pixel_um
+    with replace(excerpt, frames=(frame, frame + 1), roi=None).open() as source:
+        source.check_against(pipeline)
+        source = source.judged(pipeline.camera, pipeline.experiment.microscope)
+        pipeline = source.at_work(pipeline)
+        counts = source.read(frame, frame + 1)
+        told = source.told()
+    refuse_without_light(counts, pipeline.camera.saturation, f"{excerpt.movie}, frame {frame}")
+    seen = pipeline.light(torch.from_numpy(counts.astype(np.float32)))
+    found = read_table(locs, pixel_um=pixel_um)
+    found = found.select(found.frame == frame).shift(frames=-frame).to(pipeline.device)
+    known = None
+    if truth is not None:
+        emitters = read_truth(truth, pixel_um=pixel_um)
+        known = emitters.select(emitters.frame == frame).shift(frames=-frame)
+    title = f"{excerpt.movie.name}, frame {frame}"
+    report = explain_frame(pipeline, found, seen, out, truth=known, equal_photons=equal_photons, title=title)
+    return replace(report, told=(*told, *report.told))

@@ -1,0 +1,190 @@
+"""Render: a list of localizations becomes a super-resolved picture, a section, or a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ..emitters import Localizations
+from ..errors import InputError
+from ..io.movies import MovieWriter
+from ..io.parts import claim_name
+from ..io.tables import read_list
+from ..plot.rendering import rendering_figure, section_figure
+from ..rendering.canvas import Image, Method
+from ..rendering.drawable import drawable
+from ..rendering.sections import AXES, Axis, Box
+from ..rendering.views import DepthRendering, Look, Section, Stack, render_depth, render_section, render_stack
+
+__all__ = [
+    "AS_USUAL",
+    "Drawing",
+    "is_data",
+    "list_in_box",
+    "render_section_table",
+    "render_stack_table",
+    "render_table",
+]
+
+OnNote = Callable[[str], None]
+
+# Rendered pixels along the longer side of the field: a picture that a screen shows whole.
+_PICTURE_PX = 800
+_FINEST_NM = 10.0
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How a list is drawn.
+
+    method: `Gaussians`, or a histogram (None);  pixel_nm: rendered pixel; None: 10 nm, or larger where single
+    molecules of a wide field would be too small to be seen;  box: the part that is drawn;  look: colours.
+    """
+
+    method: Method | None = None
+    pixel_nm: float | None = None
+    box: Box = field(default_factory=Box)
+    look: Look = field(default_factory=Look)
+
+    def pixel_of(self, table: Localizations) -> float:
+        """The rendered pixel that was asked for, or one that suits the field, nm."""
+        if self.pixel_nm is not None:
+            return self.pixel_nm
+        extent_um = float((table.xyz[:, :2].amax(0) - table.xyz[:, :2].amin(0)).max())
+        return max(_FINEST_NM, round(1000 * extent_um / _PICTURE_PX))
+
+    def views_of(self, table: Localizations) -> DepthRendering:
+        """The list from above and from two sides; raises InputError as `render_depth` does."""
+        return render_depth(
+            table, method=self.method, pixel_nm=self.pixel_of(table), box=self.box, look=self.look
+        )
+
+
+AS_USUAL = Drawing()
+
+
+def render_table(
+    source: Path,
+    out: Path,
+    drawing: Drawing = AS_USUAL,
+    *,
+    overwrite: bool = False,
+    on_note: OnNote | None = None,
+) -> DepthRendering:
+    """Draw a list from above and from the sides; the ending names the format.
+
+    .tif: the densities seen from above, as data (float32, with the pixel size), without colours.
+    A list in nm that does not name the camera's pixel is drawn from its own origin (ThunderSTORM's is half a
+    pixel from ours). Rows far beyond all others, and rows without the σ that the method needs, are not drawn;
+    on_note: told so (`drawable`).
+    Raises InputError for a list without rows in the box or without the σ that the method needs, an image too
+    large, or a picture that cannot be written.
+    """
+    claim_name(out, overwrite=overwrite)
+    rendering = drawing.views_of(list_in_box(source, drawing, on_note))
+    if is_data(out):
+        _write_density(out, rendering.xy.density, rendering.pixel_um, overwrite=overwrite)
+    else:
+        rendering_figure(rendering, out, title=source.name)
+    return rendering
+
+
+def render_section_table(
+    source: Path,
+    out: Path,
+    across: Axis,
+    at_um: float,
+    drawing: Drawing = AS_USUAL,
+    *,
+    thickness_nm: float = 100.0,
+    overwrite: bool = False,
+    on_note: OnNote | None = None,
+) -> Section:
+    """Draw what lies within half the thickness of a plane: across z it is x–y, across y x–z, across x y–z.
+
+    Errors as in `render_table`.
+    """
+    claim_name(out, overwrite=overwrite)
+    box = drawing.box.section(across, at_um, thickness_nm / 1000)
+    table = list_in_box(source, replace(drawing, box=box), on_note)
+    section = render_section(
+        table, across, method=drawing.method, pixel_nm=drawing.pixel_of(table), box=box, look=drawing.look
+    )
+    if is_data(out):
+        _write_density(out, section.view.density, section.pixel_um, overwrite=overwrite)
+    else:
+        section_figure(section, out, title=source.name)
+    return section
+
+
+def render_stack_table(
+    source: Path,
+    out: Path,
+    drawing: Drawing = AS_USUAL,
+    *,
+    plane_nm: float = 100.0,
+    overwrite: bool = False,
+    on_note: OnNote | None = None,
+) -> Stack:
+    """Write the list as localizations per voxel (z, y, x): float32 TIFF that ImageJ opens with its voxels.
+
+    plane_nm: from plane to plane. Planes are written one by one: the stack may be larger than the memory.
+    Errors as in `render_table`.
+    """
+    if not is_data(out):
+        raise InputError(f"{out}: a stack is written as .tif, not '{out.suffix}'")
+    claim_name(out, overwrite=overwrite)
+    table = list_in_box(source, drawing, on_note)
+    stack = render_stack(
+        table, method=drawing.method, pixel_nm=drawing.pixel_of(table), plane_nm=plane_nm, box=drawing.box
+    )
+    planes, *shape = stack.shape
+    with MovieWriter(
+        out,
+        frames=planes,
+        shape=(shape[0], shape[1]),
+        pixel_um=stack.canvas.pixel_um,
+        spacing_um=plane_nm / 1000,
+        dtype="float32",
+        overwrite=overwrite,
+    ) as writer:
+        for plane in stack.planes():
+            writer.append(plane[None])
+    return stack
+
+
+def is_data(out: Path) -> bool:
+    """Whether a file of this ending holds the densities themselves, not a picture of them."""
+    return out.suffix.lower() in (".tif", ".tiff")
+
+
+def list_in_box(source: Path, drawing: Drawing, on_note: OnNote | None = None) -> Localizations:
+    """The rows to be drawn (`drawable`); raises InputError where none of them lies in the box."""
+    box = drawing.box
+    try:
+        # 0 takes positions in nm as they stand, unless the file names its pixel.
+        table, header = read_list(source, pixel_um=0.0)
+    except InputError as error:
+        if "give the pixel size" not in str(error):
+            raise
+        raise InputError(f"{error}: convert {source.name} OUT.hdf5 --pixel-nm NM, and draw OUT.hdf5") from error
+    if len(table) == 0:
+        raise InputError(f"{source} holds no localization; there is nothing to render")
+    if not box.inside(table.xyz.double().numpy()).any():
+        low, high = (ends.tolist() for ends in (table.xyz.amin(0), table.xyz.amax(0)))
+        extent = ", ".join(f"{axis} {a:.2f} to {b:.2f}" for axis, a, b in zip(AXES, low, high, strict=True))
+        raise InputError(f"{source} holds no localization in what is to be drawn; the list spans {extent} µm")
+    table, notes = drawable(table, box, by_sigma=drawing.method is not None and drawing.method.needs_sigma)
+    for note in (*header.notes, *notes):
+        if on_note is not None:
+            on_note(note)
+    return table
+
+
+def _write_density(out: Path, density: Image, pixel_um: float, *, overwrite: bool) -> None:
+    height, width = density.shape
+    with MovieWriter(
+        out, frames=1, shape=(height, width), pixel_um=pixel_um, dtype="float32", overwrite=overwrite
+    ) as writer:
+        writer.append(density[None])

@@ -1,0 +1,218 @@
+"""Resolution: Fourier ring and shell correlation of a list, and its precision from adjacent frames."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import next_fast_len
+
+from ..analysis.fourier import Correlation, Grid, block_halves, correlate, slabs
+from ..analysis.neighbours import AxisPrecision, neighbour_precision
+from ..analysis.overlap_drift import typical_sigma
+from ..analysis.stated_sigma import failed_fits_note, median_sigma
+from ..emitters import Localizations
+from ..errors import InputError
+from ..io.parts import claim_name, explain_write_errors, write_text_atomically
+from ..plot.resolution import resolution_figure
+from .reading_lists import read_localizations
+
+__all__ = ["ResolutionReport", "measure_resolution", "resolution_of"]
+
+Floats = NDArray[np.float64]
+
+_SEED = 1
+# Pixels of the planes and of the volume, µm; side of a tile, pixels; how many tiles.
+_PLANE_UM, _PLANE_SIDE, _PLANE_TILES = 0.005, 2048, 6
+_VOXEL_UM, _VOLUME_SIDE, _VOLUME_TILES = 0.01, 128, 12
+_SLAB_UM = 1.0
+# Where the list is narrower than this in all directions, pixels: a single bead, whose spot must fit in.
+_FEWEST_PIXELS = 64
+# Blocks of frames: about so many, each of at least so many frames where the movie is long enough.
+_BLOCKS, _FEWEST_FRAMES = 50, 20
+
+
+@dataclass(frozen=True)
+class ResolutionReport:
+    """What a list resolves.
+
+    correlations: by name (x–y, x–z, y–z, 3D);  precision: σ of x, y, z from adjacent frames, None where too few
+    molecules shine in two;  stated_nm: median σ that the list states, None where it states none;
+    block_frames, splits: how it was halved;  rows: of the list;  notes: what a reader should know.
+    """
+
+    correlations: Mapping[str, Correlation]
+    precision: tuple[AxisPrecision, AxisPrecision, AxisPrecision] | None
+    stated_nm: tuple[float, float, float] | None
+    block_frames: int
+    splits: int
+    rows: int
+    notes: tuple[str, ...]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "localizations": self.rows,
+            "block_frames": self.block_frames,
+            "splits": self.splits,
+            "threshold": "1/7",
+            "fourier": {name: _plain(each) for name, each in self.correlations.items()},
+            "nena_sigma_nm": None if self.precision is None else [1000 * p.sigma_um for p in self.precision],
+            "nena_error_nm": None if self.precision is None else [1000 * p.error_um for p in self.precision],
+            "nena_pairs": None if self.precision is None else [p.pairs for p in self.precision],
+            "stated_sigma_nm": None if self.stated_nm is None else list(self.stated_nm),
+            "notes": list(self.notes),
+        }
+
+
+def measure_resolution(
+    source: Path,
+    *,
+    block_frames: int | None = None,
+    splits: int = 5,
+    pixel_nm: float | None = None,
+    json_out: Path | None = None,
+    plot: Path | None = None,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int, str], None] | None = None,
+) -> ResolutionReport:
+    """Measure what a list resolves (`resolution_of`), write it as JSON and draw it, where asked for.
+
+    pixel_nm: as in `read_localizations`;  the other arguments and the errors as in `resolution_of`.
+    """
+    for path in (json_out, plot):
+        if path is not None:
+            claim_name(path, overwrite=overwrite)
+    table, header = read_localizations(source, pixel_nm)
+    report = resolution_of(
+        table, str(source), block_frames=block_frames, splits=splits, on_progress=on_progress
+    )
+    report = replace(report, notes=(*header.notes, *report.notes))
+    if json_out is not None:
+        with explain_write_errors(json_out, "Free some space or choose another folder."):
+            write_text_atomically(
+                json_out, json.dumps(report.to_mapping(), indent=2, ensure_ascii=False) + "\n"
+            )
+    if plot is not None:
+        resolution_figure(
+            report.correlations, report.precision, report.stated_nm, plot, title=f"Resolution of {source.name}"
+        )
+    return report
+
+
+def resolution_of(
+    table: Localizations,
+    name: str,
+    *,
+    block_frames: int | None = None,
+    splits: int = 5,
+    on_progress: Callable[[int, int, str], None] | None = None,
+) -> ResolutionReport:
+    """Correlate random halves of a list in the planes and in 3D, and fit its precision.
+
+    name: of the list, for messages;  block_frames: frames that stay together in a half; None: a fiftieth of the
+    movie, at least 20 where it is long enough;  splits: random halvings.
+    Raises InputError for a list without rows, or whose rows lie in too few frames to be halved.
+    """
+    if len(table) < 2:
+        raise InputError(
+            f"{name} holds {len(table)} localizations; a resolution needs thousands, in many frames"
+        )
+    xyz, frame = table.xyz.cpu().double().numpy(), table.frame.cpu().numpy()
+    seen = int(frame.max() - frame.min()) + 1
+    if seen < 4:
+        raise InputError(
+            f"{name}: all localizations lie within {seen} frame{'s' if seen > 1 else ''}; halves are made of "
+            "blocks of frames, so a resolution needs at least 4 frames, and means something from some 100 on"
+        )
+    block = block_frames or max(1, min(max(seen // _BLOCKS, _FEWEST_FRAMES), seen // 4))
+    halves = block_halves(frame, block, splits, np.random.default_rng(_SEED))
+    correlations = _correlations(xyz, halves, on_progress)
+    median = median_sigma(table)
+    stated = None if median is None else (1000 * median[0], 1000 * median[1], 1000 * median[2])
+    precision = neighbour_precision(xyz, frame, typical_sigma(table))
+    notes = _notes(table, precision, stated, block)
+    return ResolutionReport(correlations, precision, stated, block, splits, len(table), notes)
+
+
+def _correlations(
+    xyz: Floats,
+    halves: list[NDArray[np.bool_]],
+    on_progress: Callable[[int, int, str], None] | None,
+) -> dict[str, Correlation]:
+    """In each plane, and in 3D where there is depth."""
+    extent = np.ptp(xyz, axis=0)
+    work = {"x–y": (xyz[:, :2], _plane(extent[0], extent[1]))}
+    if extent[2] > 10 * _VOXEL_UM:
+        for name, across, along in (("x–z", 1, 0), ("y–z", 0, 1)):
+            grid = _plane(extent[along], extent[2])
+            work[name] = (slabs(xyz, across, _SLAB_UM, grid.shape[0] * _PLANE_UM), grid)
+        sides = _sides(extent, _VOXEL_UM, _VOLUME_SIDE)
+        work["3D"] = (xyz, Grid((_VOXEL_UM,) * 3, sides, _VOLUME_TILES))
+    found = {}
+    for index, (name, (points, grid)) in enumerate(work.items()):
+        if on_progress is not None:
+            on_progress(index, len(work), name)
+        found[name] = correlate(points, halves, grid)
+    if on_progress is not None:
+        on_progress(len(work), len(work), "")
+    return found
+
+
+def _plane(width: float, height: float) -> Grid:
+    return Grid((_PLANE_UM, _PLANE_UM), _sides((width, height), _PLANE_UM, _PLANE_SIDE), _PLANE_TILES)
+
+
+def _sides(widths_um: Iterable[float], pixel_um: float, most: int) -> tuple[int, ...]:
+    """Pixels along the axes of a tile: what the points need, at most `most`, at least what a bead needs."""
+    needed = [max(int(width / pixel_um) + 1, 16) for width in widths_um]
+    needed = [max(side, _FEWEST_PIXELS) for side in needed] if max(needed) < _FEWEST_PIXELS else needed
+    return tuple(min(int(next_fast_len(side, real=True) or most), most) for side in needed)
+
+
+def _notes(
+    table: Localizations,
+    precision: tuple[AxisPrecision, ...] | None,
+    stated: tuple[float, float, float] | None,
+    block: int,
+) -> tuple[str, ...]:
+    notes = [note for note in (failed_fits_note(table),) if note is not None]
+    if block < _FEWEST_FRAMES:
+        notes.append(
+            f"blocks of {block} frames are hardly longer than a blink: molecules that shine across a border "
+            "make the resolution look better than it is"
+        )
+    if precision is None:
+        why = (
+            "its rows join several frames"
+            if table.detections is not None
+            else "too few shine in adjacent frames"
+        )
+        notes.append(f"no precision from neighbours: {why}")
+    elif stated is not None:
+        far = [
+            f"{name} {1000 * fit.sigma_um:.1f} nm, stated {said:.1f} nm"
+            for name, fit, said in zip("xyz", precision, stated, strict=True)
+            if not 0.8 < 1000 * fit.sigma_um / said < 1.25
+        ]
+        if far:
+            notes.append(f"the stated σ is not what neighbours in adjacent frames show: {'; '.join(far)}")
+    return tuple(notes)
+
+
+def _plain(each: Correlation) -> dict[str, Any]:
+    resolution, spread = each.resolution_um, each.spread_um
+    return {
+        "verdict": each.verdict,
+        "resolution_nm": None if resolution is None else 1000 * resolution,
+        "spread_nm": None if spread is None else 1000 * spread,
+        "of_each_split_nm": [None if value is None else 1000 * value for value in each.resolutions_um],
+        "finest_nm": 1000 / each.nyquist,
+        "frequency_per_um": each.frequency.round(6).tolist(),
+        "correlation": each.smooth.mean(0).round(5).tolist(),
+    }

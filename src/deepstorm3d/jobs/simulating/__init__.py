@@ -1,1 +1,0 @@
-"""Movies and snapshots drawn from an experiment, and the physical limit of what they tell."""

@@ -1,0 +1,173 @@
+"""Train: an experiment in, a model file out."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import __version__
+from ..errors import InputError
+from ..experiment.experiment import Experiment, psf_source
+from ..field import Field
+from ..frames.companions import crops_roam
+from ..io.masks import mask_sha256
+from ..io.psfs import psf_sha256
+from ..localizer.localizer import NetworkLocalizer
+from ..localizer.modelfile import ModelFile, save_model_file
+from ..localizer.network import build_network
+from ..optics.masks import FileMask, PhaseMask
+from ..optics.model import PSFSource, tabulate
+from ..optics.psf import PSF
+from ..optics.volume import MeasuredSpec
+from ..psf_volume import PSFVolume
+from ..simulation.simulator import Simulator
+from ..training.distributed import is_main_process, process_group
+from ..training.loop import Progress, RunFiles, train
+from ..training.runs import Run
+from ..training.sampler import FrameSampler
+from ..training.scene_check import saturation_warning
+from ..training.validation import Validation
+from .train_preview import draw_training_preview
+
+Watcher = Callable[[Progress, NetworkLocalizer, FrameSampler], None]
+
+__all__ = ["build_localizer", "build_sampler", "crops_through", "model_card", "train_model"]
+
+
+def build_localizer(experiment: Experiment) -> NetworkLocalizer:
+    """The experiment's network, untrained, its weights drawn with the experiment's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(experiment.seed)
+        network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um)
+    localizer = NetworkLocalizer(network)  # pyright: ignore[reportArgumentType]
+    return localizer.to(memory_format=network.memory_format)  # pyright: ignore[reportCallIssue]
+
+
+def build_sampler(experiment: Experiment, *, source: PSFSource | None = None) -> FrameSampler:
+    """Training crops of the experiment, drawn through the tabulated PSF.
+
+    source: what the PSF is made from; the experiment's mask or planes where left out.
+    """
+    source = psf_source(experiment) if source is None else source
+    psf = tabulate(experiment.psf, experiment.microscope, source, experiment.z_um, experiment.blur_px)
+    return crops_through(psf, experiment)
+
+
+def crops_through(psf: PSF, experiment: Experiment) -> FrameSampler:
+    """Training crops of the experiment's scenes and camera, seen through any PSF."""
+    side = experiment.training.crop_px
+    field = Field(side, side, experiment.microscope.pixel_um)
+    simulator = Simulator(psf, experiment.camera, field)
+    roam, begin = crops_roam(experiment.psf.field, experiment.camera, simulator.chip_size, side)
+    return FrameSampler(simulator, list(experiment.scenes.values()), roam, begin)
+
+
+def train_model(
+    experiment: Experiment,
+    out: Path,
+    *,
+    device: str = "cpu",
+    resume: bool = False,
+    store_mask: bool = True,
+    on_progress: Watcher = lambda progress, localizer, sampler: None,
+    on_message: Callable[[str], None] = lambda text: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Validation | None:
+    """Train the experiment's network and write the model file; None where the run was stopped before its end.
+
+    store_mask: keep the phase of a mask file in the model (else only its SHA-256); planes always.
+    on_progress: called after each step with the network and the frames it learns from;  on_message: told at
+    the start what is doubtful about the simulated frames.
+    """
+    run = Run(out)
+    if not out.parent.is_dir():
+        raise InputError(f"there is no folder {out.parent} for the model; create it or choose another --out")
+    run.check(resume=resume)
+    if experiment.psf.model == "measured" and not store_mask:
+        raise InputError("a model needs the measured PSF that it is trained for: leave --no-store-mask out")
+    experiment, source = _by_hash(experiment)
+    with process_group(torch.device(device)) as place:
+        localizer = build_localizer(experiment).to(place)
+        sampler = build_sampler(experiment, source=source).to(place)
+        if is_main_process() and (warning := saturation_warning(sampler, place)) is not None:
+            on_message(warning)
+
+        def tell(progress: Progress) -> None:
+            if progress.validation is not None:
+                title = f"{experiment.name}, step {progress.step}"
+                draw_training_preview(localizer, sampler, run.preview, seed=experiment.seed, title=title)
+            on_progress(progress, localizer, sampler)
+
+        validation = train(
+            localizer,
+            sampler,
+            experiment.training,
+            seed=experiment.seed,
+            files=RunFiles(run.checkpoint, run.metrics, experiment.to_mapping()),
+            resume=resume,
+            on_progress=tell,
+            should_stop=should_stop,
+        )
+        if validation is None or not is_main_process():
+            return None
+        card = model_card(experiment, validation, run.metrics, place)
+        save_model_file(_model_file(experiment, localizer, source if store_mask else None, card), out)
+        run.checkpoint.unlink(missing_ok=True)
+    return validation
+
+
+def _by_hash(experiment: Experiment) -> tuple[Experiment, PSFSource]:
+    """The experiment naming files of a mask or PSF by their hash, and what its PSF is made from.
+
+    Read once, before the training: the file may be gone by its end, and its path tells others nothing.
+    """
+    source = psf_source(experiment)
+    mask = experiment.mask
+    if isinstance(source, PSFVolume):
+        named = MeasuredSpec(path="", sha256=psf_sha256(source))
+        experiment = experiment.with_(psf=experiment.psf.with_(measured=named))
+        return experiment.with_(mask=mask.with_(path="") if isinstance(mask, FileMask) else mask), source
+    if isinstance(mask, FileMask):
+        digest = mask_sha256(source().detach().cpu().float().numpy())
+        return experiment.with_(mask=FileMask(path="", sha256=digest)), source
+    return experiment, source
+
+
+def _model_file(
+    experiment: Experiment, localizer: NetworkLocalizer, source: PSFSource | None, card: Mapping[str, Any]
+) -> ModelFile:
+    """The model with its experiment, and what of its files it must keep: the phase of a mask, or planes."""
+    of_file = isinstance(experiment.mask, FileMask)
+    phase = source().detach().cpu().float() if of_file and isinstance(source, PhaseMask) else None
+    return ModelFile(
+        experiment=experiment.to_mapping(),
+        weights=localizer.state_dict(),
+        threshold=localizer.threshold,
+        mask=phase,
+        card=card,
+        planes=source if isinstance(source, PSFVolume) else None,
+    )
+
+
+def model_card(
+    experiment: Experiment, validation: Validation, metrics: Path, device: torch.device
+) -> dict[str, Any]:
+    """What a user should know of a model: where from, at what cost, how good."""
+    processor = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    last = metrics.read_text(encoding="utf-8").splitlines()[-1] if metrics.exists() else "{}"
+    return {
+        "name": experiment.name,
+        "version": __version__,
+        "date": date.today().isoformat(),
+        "torch": str(torch.__version__),
+        "hardware": f"{processor}, {os.cpu_count()} cores",
+        "last_log_line": last,
+        "validation": validation.to_mapping(),
+        "threshold": validation.threshold,
+    }

@@ -1,0 +1,46 @@
+"""A picture of what a network in training sees: one simulated frame, the truth, what it finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ..camera import variance_terms
+from ..fitting.photometry import fit_photometry
+from ..localizer.localizer import NetworkLocalizer
+from ..plot import overlay_figure
+from ..training.sampler import FrameSampler
+
+__all__ = ["draw_training_preview"]
+
+
+@torch.no_grad()
+def draw_training_preview(
+    localizer: NetworkLocalizer, sampler: FrameSampler, out: Path, *, seed: int, title: str
+) -> None:
+    """Draw always the same frame, so that pictures of different steps can be compared.
+
+    localizer: put in evaluation mode for the while;  sampler: of the training crops;  out: picture.
+    """
+    batch = sampler.draw(1, torch.Generator(localizer.offset.device).manual_seed(seed))
+    was_training = localizer.training
+    localizer.eval()
+    found = localizer.localize(batch.photons)
+    localizer.train(was_training)
+    simulator = sampler.simulator
+    excess, read_variance = variance_terms(simulator.camera, simulator.camera_maps)
+    light = fit_photometry(
+        simulator.psf, found.xyz, found.frame, batch.photons, excess=excess, read_variance=read_variance
+    )
+    noise = (excess * light.model[0].clamp(min=0) + read_variance).clamp(min=1.0).sqrt()
+    overlay_figure(
+        batch.photons[0],
+        light.model[0],
+        batch.truth,
+        found,
+        out,
+        pixel_um=simulator.field.pixel_um,
+        noise=noise,
+        title=title,
+    )

@@ -1,0 +1,109 @@
+"""A model's camera made that of the movie at hand: what the user says, what stays, and what is assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from ..camera import Camera
+from ..errors import InputError
+from ..spec import Spec, spec_from_mapping
+
+__all__ = ["assumed_values", "change_camera"]
+
+# What a camera of another kind has where nobody says it: nothing added, nothing scaled, no noise.
+_NEUTRAL: dict[str, dict[str, float]] = {
+    "ideal": {},
+    "scmos": {"baseline": 0.0, "gain": 1.0, "read_noise": 0.0},
+    "emccd": {"baseline": 0.0, "read_noise": 0.0, "spurious_charge": 0.0},
+    "minimum_subtracted": {},
+}
+# Nothing is neutral there: who names the kind must name these.
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "emccd": ("em_gain", "gain"),
+    "minimum_subtracted": ("baseline", "noise"),
+}
+# Values in counts of the file mean the same in each of these kinds.
+_COUNTING = ("ideal", "scmos", "emccd")
+_OF_THE_FILE = ("baseline", "saturation")
+
+
+def change_camera(camera: Camera, assignments: Sequence[str]) -> Camera:
+    """A camera with ``key=value`` changes; a key that the camera lacks makes it the kind that has it.
+
+    Of another kind, baseline and saturation stay as they were (they are counts of the file), and what nobody
+    says is neutral: baseline 0, gain 1, no noise (`assumed_values` tells it).
+    Raises InputError naming the key and what is allowed, and where a kind needs a value that nobody says.
+    """
+    if not assignments:
+        return camera
+    values = _values(assignments)
+    kind = _kind(camera, values)
+    mapping = {"camera": {**_base(camera, kind), **values, "kind": kind}}
+    if kind != camera.kind and (missing := [key for key in _NEEDED.get(kind, ()) if key not in values]):
+        raise InputError(
+            f"the model's camera is of kind {camera.kind}; one of kind {kind} needs "
+            f"{' and '.join(_NEEDED[kind])}: add {' '.join(f'--camera {key}=...' for key in missing)}"
+        )
+    return spec_from_mapping(_CameraChange, mapping, source="--camera").camera
+
+
+def assumed_values(before: Camera, after: Camera, assignments: Sequence[str]) -> tuple[str, ...]:
+    """What `change_camera` took for values that nobody said, in words; nothing where the kind stayed."""
+    if before.kind == after.kind:
+        return ()
+    known = {*_values(assignments), *_kept(before, after.kind)}
+    neutral = [f"{key} {value:g}" for key, value in _NEUTRAL[after.kind].items() if key not in known]
+    if not neutral:
+        return ()
+    return (
+        f"the model's camera is of kind {before.kind}; with --camera {' '.join(assignments)} it is of kind "
+        f"{after.kind}, and what was not said is assumed: {', '.join(neutral)}",
+    )
+
+
+def _values(assignments: Sequence[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise InputError(f"--camera {assignment}: write key=value, for example baseline=100")
+        try:
+            values[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise InputError(f"--camera {assignment}: the value cannot be read: {error}") from error
+    return values
+
+
+def _kind(camera: Camera, values: dict[str, Any]) -> str:
+    """The kind said, else the camera's own where it has the keys, else the one that has them."""
+    if "kind" in values:
+        return str(values["kind"])
+    if {"em_gain", "spurious_charge"} & set(values) and camera.kind != "minimum_subtracted":
+        return "emccd"
+    # An ideal camera has neither gain nor baseline: who names one means a camera that does.
+    if camera.kind == "ideal" and {"gain", "baseline", "read_noise"} & set(values):
+        return "scmos"
+    return camera.kind
+
+
+def _base(camera: Camera, kind: str) -> dict[str, Any]:
+    """Values before any change: the camera's own; of another kind, what stays the same and what is neutral."""
+    own = camera.to_mapping()
+    if kind == camera.kind:
+        return own
+    return {**_NEUTRAL.get(kind, {}), **{key: own[key] for key in _kept(camera, kind)}}
+
+
+def _kept(camera: Camera, kind: str) -> list[str]:
+    """Keys whose values a camera of another kind takes over; maps stay behind, for only an sCMOS has them."""
+    if camera.kind not in _COUNTING or kind not in _COUNTING:
+        return []
+    keys = [key for key in _OF_THE_FILE if isinstance(getattr(camera, key, None), float)]
+    return [key for key in keys if key == "saturation" or kind != "ideal"]
+
+
+class _CameraChange(Spec):
+    camera: Camera

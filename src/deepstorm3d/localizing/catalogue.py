@@ -1,0 +1,190 @@
+"""Models: those built into the program, what each is good for, and their experiments and masks as files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..experiment.experiment import Experiment, experiment_mask, write_experiment
+from ..io.masks import write_mask
+from ..io.parts import claim_name, explain_write_errors, write_text_atomically
+from ..io.psfs import psf_sha256, write_psf
+from ..localizer.modelfile import ModelFile, load_model_file
+from ..optics.masks import FileMask
+from ..optics.volume import MeasuredSpec
+from ..simulation.backgrounds import Background, NoBackground, SuperGaussianBackground
+from ..simulation.priors import DensityCount, EmitterPrior, FixedCount, FixedPhotons, GammaPhotons, Scene
+from .pipeline import experiment_of
+
+__all__ = [
+    "ModelCard",
+    "SceneCard",
+    "built_in_models",
+    "describe_model",
+    "export_model",
+    "find_model",
+    "list_models",
+]
+
+MODELS_FOLDER = Path(__file__).resolve().parents[1] / "models"
+"""Where the package keeps its model files, NAME.pt."""
+
+
+@dataclass(frozen=True)
+class SceneCard:
+    """One kind of frame that a model has learnt, in words with units."""
+
+    name: str
+    emitters: str
+    photons: str
+    background: str
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a user should know of a model before using it.
+
+    psf: kind of mask, or "measured";  z_um: depth range;  threshold: smallest probability reported;
+    facts: the card stored with the model (date, hardware, measured figures), plain values.
+    """
+
+    name: str
+    psf: str
+    wavelength_um: float
+    pixel_nm: float
+    z_um: tuple[float, float]
+    scenes: list[SceneCard]
+    network: str
+    threshold: float
+    facts: Mapping[str, Any]
+
+    @property
+    def figures(self) -> Mapping[str, Any]:
+        """Score on the model's own validation frames; empty where the card has none."""
+        return self.facts.get("validation") or {}
+
+
+def built_in_models() -> list[str]:
+    """Names of the models in the package."""
+    return sorted(path.stem for path in MODELS_FOLDER.glob("*.pt"))
+
+
+def find_model(name_or_path: str | Path) -> ModelFile:
+    """A built-in model by its name, or any model file by its path; raises InputError listing the names."""
+    name = str(name_or_path)
+    if name in built_in_models():
+        return load_model_file(MODELS_FOLDER / f"{name}.pt")
+    path = Path(name)
+    if path.is_file():
+        return load_model_file(path)
+    known = ", ".join(built_in_models()) or "none"
+    raise InputError(
+        f"there is no model '{name}': no such file, and no built-in model of that name (built in: {known})"
+    )
+
+
+def list_models() -> list[ModelCard]:
+    """Cards of the built-in models, in order of their names."""
+    return [describe_model(find_model(name), name) for name in built_in_models()]
+
+
+def describe_model(model: ModelFile, name: str | None = None) -> ModelCard:
+    """The card of a model.
+
+    name: to show; the experiment's where left out.  Raises InputError where the experiment is not valid.
+    """
+    experiment = experiment_of(model)
+    return ModelCard(
+        name=name or experiment.name,
+        psf="measured" if experiment.psf.model == "measured" else experiment.mask.kind,
+        wavelength_um=experiment.microscope.wavelength,
+        pixel_nm=round(1000 * experiment.microscope.pixel_um, 3),
+        z_um=experiment.z_um,
+        scenes=[_describe_scene(key, scene) for key, scene in experiment.scenes.items()],
+        network=experiment.network.kind,
+        threshold=model.threshold,
+        facts=model.card,
+    )
+
+
+def export_model(name_or_path: str | Path, folder: Path, *, overwrite: bool = False) -> list[Path]:
+    """Write a model's ``experiment.yaml``, ``mask.npy`` (rad) and ``card.json`` into a folder, made if missing.
+
+    Where the model knows only the hash of its mask there is no mask.npy; of a measured PSF there is ``psf.tif``
+    instead.  Returns the files written.
+    """
+    model = find_model(name_or_path)
+    experiment = experiment_of(model)
+    optics = _optics_file(experiment, model)
+    names = ["experiment.yaml", *([] if optics is None else [optics]), "card.json"]
+    files = {name: folder / name for name in names}
+    with explain_write_errors(folder, "Choose another folder."):
+        folder.mkdir(parents=True, exist_ok=True)
+    for path in files.values():
+        claim_name(path, overwrite=overwrite)
+    if optics == "mask.npy":
+        phase = experiment_mask(experiment, phase=model.mask)().detach()
+        write_mask(files[optics], phase.numpy(), overwrite=overwrite)
+        experiment = _naming(experiment, optics)
+    elif optics is not None and model.planes is not None:
+        write_psf(files[optics], model.planes, overwrite=overwrite)
+        measured = MeasuredSpec(path=optics, sha256=psf_sha256(model.planes))
+        experiment = experiment.with_(psf=experiment.psf.with_(measured=measured))
+    write_experiment(experiment, files["experiment.yaml"])
+    with explain_write_errors(files["card.json"], "Free some space or choose another folder."):
+        write_text_atomically(files["card.json"], json.dumps(dict(model.card), indent=2) + "\n")
+    return list(files.values())
+
+
+def _optics_file(experiment: Experiment, model: ModelFile) -> str | None:
+    """The file beside the experiment that its PSF is made from; None where the model does not hold it."""
+    if experiment.psf.model == "measured":
+        return None if model.planes is None else "psf.tif"
+    return None if isinstance(experiment.mask, FileMask) and model.mask is None else "mask.npy"
+
+
+def _naming(experiment: Experiment, file: str) -> Experiment:
+    """The experiment with a mask file beside it; masks described by numbers stay as they are."""
+    if not isinstance(experiment.mask, FileMask):
+        return experiment
+    return experiment.with_(mask=experiment.mask.with_(path=file))
+
+
+def _describe_scene(name: str, scene: Scene) -> SceneCard:
+    prior = scene.emitters
+    return SceneCard(name, _count(prior), _photons(prior), _background(scene.background))
+
+
+def _count(prior: EmitterPrior) -> str:
+    count = prior.count
+    if isinstance(count, DensityCount):
+        return f"{count.low:g} to {count.high:g} per µm²"
+    if isinstance(count, FixedCount):
+        return f"{count.count} a frame"
+    return f"{count.low} to {count.high} a frame"
+
+
+def _photons(prior: EmitterPrior) -> str:
+    photons = prior.photons
+    if isinstance(photons, FixedPhotons):
+        return f"{photons.photons:g}"
+    if isinstance(photons, GammaPhotons):
+        return f"mean {photons.shape * photons.scale:g} (gamma)"
+    return f"{photons.low:g} to {photons.high:g}"
+
+
+def _background(background: Background) -> str:
+    if isinstance(background, NoBackground):
+        return "none"
+    if isinstance(background, SuperGaussianBackground):
+        return f"{background.floor[0]:g} to {background.peak[1]:g} per px, uneven"
+    level = (
+        f"{background.low:g}"
+        if background.low == background.high
+        else f"{background.low:g} to {background.high:g}"
+    )
+    return f"{level} per px"

@@ -1,0 +1,155 @@
+"""Cluster: blocks of frames localized by dask workers, on this machine or on the user's own cluster."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..errors import InputError
+from .blocks import Found, Workers, localize_block
+from .excerpt import Excerpt, OpenExcerpt
+from .memory import WithinMemory
+from .recipe import Recipe
+from .streaming import Block
+from .watching import Watch
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["cluster_workers"]
+
+# Blocks given out for each worker: one at work, the others waiting so that it is never idle.
+_WAITING = 3
+_PATIENCE_S = 60
+# Between two questions whether to stop.
+_ASKING_S = 0.5
+# What local workers start with. Dask's own setting also has the allocator give back all that is freed, at once:
+# fetching it again from the system takes longer than the fit itself (measured: 2.5 times slower).
+_WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1}
+
+
+@contextmanager
+def cluster_workers(
+    address: str, recipe: Recipe, on_message: Callable[[str], None] = lambda text: None
+) -> Iterator[Workers]:
+    """Workers for `localize_movie`: ``local:N`` starts N processes here, else a scheduler's address.
+
+    Each worker puts the pipeline together by the recipe and reads the movie itself: model and movie must lie
+    where all workers find them under the same name. A block whose worker is lost goes to another one.
+    With a GPU (recipe.device "cuda") local workers take the devices in turns.
+    Raises InputError where dask is not installed, or no scheduler answers.
+    """
+    with _client(address) as client:
+        workers = len(client.scheduler_info(n_workers=-1)["workers"])
+        on_message(f"{workers} workers: {client.dashboard_link or address}")
+        yield lambda excerpt, blocks, watch: _in_order(client, recipe, excerpt, blocks, watch)
+
+
+@contextmanager
+def _client(address: str) -> Iterator[Client]:
+    try:
+        from dask import config
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise InputError("--cluster needs dask.distributed: pip install 'deepstorm3d[cluster]'") from error
+
+    with ExitStack() as stack:
+        kind, _, number = address.partition(":")
+        if kind == "local":
+            if not number.isdecimal() or int(number) < 1:
+                raise InputError(
+                    f"--cluster {address}: write local:N, N the number of processes on this machine"
+                )
+            stack.enter_context(config.set({"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}))
+            cluster = LocalCluster(
+                n_workers=int(number),
+                threads_per_worker=1,
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+                dashboard_address="127.0.0.1:0",
+            )
+            target: Any = stack.enter_context(cluster)
+        else:
+            target = address
+        try:
+            client = stack.enter_context(Client(target, timeout=_PATIENCE_S))
+            client.wait_for_workers(1, timeout=_PATIENCE_S)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise InputError(
+                f"--cluster {address}: no scheduler with workers answers there ({error}); start one "
+                "(dask scheduler, dask worker), or write local:N for processes on this machine"
+            ) from error
+        yield client
+
+
+def _in_order(
+    client: Client, recipe: Recipe, excerpt: Excerpt, blocks: Iterable[Block], watch: Watch
+) -> Iterator[Found]:
+    """Keep every worker busy, and give the results back in the order of the blocks."""
+    from distributed import KilledWorker
+
+    waiting: deque[Any] = deque()
+    coming = iter(blocks)
+    try:
+        while True:
+            # Counted anew each time: workers come and go.
+            room = _WAITING * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+            while len(waiting) < room and (block := next(coming, None)) is not None:
+                waiting.append(client.submit(_localize, recipe, excerpt, block, pure=False))
+            if not waiting:
+                return
+            yield _result(waiting.popleft(), watch)
+    except KilledWorker as error:
+        raise InputError(
+            f"workers died again and again over the same frames ({error}): mostly they ran out of memory; "
+            "start fewer of them, and go on with --resume"
+        ) from error
+    finally:
+        client.cancel(list(waiting))
+
+
+def _result(future: Any, watch: Watch) -> Found:
+    """What a worker gives; the watch is called while it is waited for."""
+    while not future.done():
+        watch(0)
+        # A worker's own lack of patience comes again below.
+        with suppress(TimeoutError):
+            return future.result(timeout=_ASKING_S)
+    return future.result()
+
+
+def _localize(recipe: Recipe, excerpt: Excerpt, block: Block) -> Found:
+    """One block, in a worker."""
+    bench = _bench(recipe, excerpt)
+    counts = bench.source.read(*block)
+    return localize_block(bench.source, bench.localize, block, counts)
+
+
+class _Bench:
+    """A worker's pipeline and movie, opened once and kept to the worker's end."""
+
+    def __init__(self, recipe: Recipe, excerpt: Excerpt) -> None:
+        # One thread each: every worker then computes the same to the last bit, however many there are.
+        torch.set_num_threads(1)
+        if recipe.device == "cuda":
+            recipe = recipe.on(f"cuda:{_number() % torch.cuda.device_count()}")
+        self._open = ExitStack()
+        self.source: OpenExcerpt = self._open.enter_context(excerpt.open())
+        self.localize = WithinMemory(self.source.at_work(recipe.load()))
+
+
+_bench = functools.lru_cache(maxsize=1)(_Bench)
+
+
+def _number() -> int:
+    """Which of the local workers this is; workers of a foreign cluster have a GPU of their own each."""
+    from distributed import get_worker
+
+    name = get_worker().name
+    return name if isinstance(name, int) else 0

@@ -1,0 +1,231 @@
+"""Excerpt: which movie, which part of it, and how its frames are prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..camera import Camera, load_maps
+from ..chip import Maps, Region
+from ..errors import InputError
+from ..experiment.experiment import Experiment
+from ..frames.companions import field_begin, prepared_maps, region_named
+from ..frames.pixel_faults import DefectChoice, faults_of, frames_to_wait_for, known_defects, sample_frames
+from ..io.movies import Movie, open_movie, readable_ranges
+from ..io.movies.followed_movie import FollowedMovie
+from ..io.movies.pixel_size import check_pixel
+from ..io.movies.preparation import Prepared, prepare
+from ..optics.microscope import Microscope
+from ..pixels.faults import PixelFaults
+from ..pixels.reading import PixelReader
+from .pipeline import Pipeline
+from .streaming import Block, blocks_of
+
+__all__ = ["Excerpt", "OpenExcerpt", "Roi"]
+
+Roi = Region
+AS_STORED = Prepared()
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """Part of a movie, still to be opened: what another process needs to read the same frames.
+
+    movie: file or folder;  frames: first and last + 1, None for the movie's own ends;  roi: x0, y0, x1, y1 in
+    pixels of the prepared frame (half open), None for all of it;  prepared: orientation and subtraction;
+    partial: take what is whole of a movie that was cut off;  follow_s: the movie is still being recorded, and
+    ends when nothing new has come for so many seconds;  pixel_um: of the camera in the sample, by the user's
+    word, whatever the file says;  defects: whether defective pixels are looked for, or named by a file;
+    faults: what was found of them (`OpenExcerpt.judged`), so that others need not look again.
+    """
+
+    movie: Path
+    frames: tuple[int | None, int | None] = (None, None)
+    roi: Roi | None = None
+    prepared: Prepared = AS_STORED
+    partial: bool = False
+    follow_s: float | None = None
+    pixel_um: float | None = None
+    defects: DefectChoice = "auto"
+    faults: PixelFaults | None = None
+
+    @contextmanager
+    def open(self) -> Iterator[OpenExcerpt]:
+        """The movie, opened, and the part of it; raises InputError with the movie's limits."""
+        if self.follow_s is None:
+            with open_movie(self.movie, partial=self.partial) as source:
+                movie = prepare(source, self.prepared)
+                yield OpenExcerpt(self, movie, self._span(movie.shape[0]), self._box(movie))
+            return
+        with FollowedMovie(self.movie) as source:
+            source.wait(1, timeout_s=self.follow_s)
+            movie = prepare(source, self.prepared)
+            yield OpenExcerpt(self, movie, (self.frames[0] or 0, self.frames[1]), self._box(movie), source)
+
+    def _span(self, count: int) -> tuple[int, int]:
+        first = 0 if self.frames[0] is None else self.frames[0]
+        last = count if self.frames[1] is None else self.frames[1]
+        if not 0 <= first < last <= count:
+            raise InputError(f"frames {first}:{last} are not in the movie, which has frames 0:{count}")
+        return first, last
+
+    def _box(self, movie: Movie) -> Roi:
+        _, height, width = movie.shape
+        box = (0, 0, width, height) if self.roi is None else self.roi
+        if not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
+            raise InputError(
+                f"the region {box} (x0, y0, x1, y1) is not inside the frame of {width} x {height} px"
+            )
+        return box
+
+
+@dataclass(frozen=True)
+class OpenExcerpt:
+    """An opened excerpt.
+
+    movie: prepared;  span: first frame and last + 1, None where a movie that grows is taken to its end;
+    roi: x0, y0, x1, y1 in pixels (half open);  growing: the movie under `movie`, where it is followed.
+    """
+
+    excerpt: Excerpt
+    movie: Movie
+    span: tuple[int, int | None]
+    roi: Roi
+    growing: FollowedMovie | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the region, px."""
+        x0, y0, x1, y1 = self.roi
+        return y1 - y0, x1 - x0
+
+    @property
+    def last(self) -> int:
+        """The frame after the last one, as far as it is known now."""
+        return self.movie.shape[0] if self.span[1] is None else self.span[1]
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Frames start … stop−1 of the region: (n, h, w)."""
+        x0, y0, x1, y1 = self.roi
+        return self.movie.read(start, stop)[:, y0:y1, x0:x1]
+
+    def maps_of(self, camera: Camera) -> dict[str, Tensor]:
+        """The camera's maps for the pixels of the region, turned as the frames are; {} where it has none.
+
+        Raises InputError where the maps are not of the movie's frames.
+        """
+        x0, y0, x1, y1 = self.roi
+        return {name: values[y0:y1, x0:x1] for name, values in self._turned(load_maps(camera)).items()}
+
+    def at_work(self, pipeline: Pipeline) -> Pipeline:
+        """The pipeline for the region: its part of the camera's maps, turned as the frames are, and of the PSF.
+
+        Raises InputError where the maps are not of the movie's frames.
+        """
+        field, size = pipeline.experiment.psf.field, self.movie.shape[1:]
+        begin = field_begin(field, region_named(pipeline.camera), self.excerpt.prepared, size)
+        whole = replace(pipeline.begun_at(begin), maps=self._turned(pipeline.maps))
+        here = whole.cut(self.roi)
+        faults = self.excerpt.faults
+        return here if faults is None else replace(here, reader=PixelReader(faults, here.to_photons))
+
+    def judged(
+        self, camera: Camera, microscope: Microscope, should_stop: Callable[[], bool] = lambda: False
+    ) -> OpenExcerpt:
+        """The same with the faults of its pixels known, found in a sample of the movie's frames.
+
+        should_stop: asked while a movie that is still being recorded has too few frames.
+        Raises InputError where a file of defective pixels, or the camera's maps, are not of the movie's frames.
+        """
+        excerpt = self.excerpt
+        if self.growing is not None and excerpt.follow_s is not None:
+            wanted = frames_to_wait_for(excerpt.prepared)
+            self.growing.wait(wanted, timeout_s=excerpt.follow_s, should_stop=should_stop)
+        x0, y0, x1, y1 = self.roi
+        known = known_defects(excerpt.defects, excerpt.prepared, self.movie.shape)
+        sample = sample_frames(self.movie, excerpt.prepared, growing=self.growing is not None)
+        faults = faults_of(
+            sample[:, y0:y1, x0:x1],
+            camera,
+            self.maps_of(camera),
+            microscope,
+            begin=(x0, y0),
+            known=None if known is None else known[y0:y1, x0:x1],
+            look=excerpt.defects != "none",
+        )
+        return replace(self, excerpt=replace(excerpt, faults=faults))
+
+    def reader(self, camera: Camera) -> PixelReader:
+        """What makes photons of the region's counts, once the pixels were `judged`."""
+        faults, maps = self.excerpt.faults, self.maps_of(camera)
+        if faults is None:
+            raise ValueError("the pixels of this movie were not judged")
+        return PixelReader(faults, lambda counts: camera.to_photons(counts, maps))
+
+    def told(self) -> list[str]:
+        """What is wrong with the movie's pixels, in words; nothing before they were `judged`."""
+        return [] if self.excerpt.faults is None else self.excerpt.faults.in_words()
+
+    def _turned(self, maps: Maps) -> dict[str, Tensor]:
+        return prepared_maps(maps, self.excerpt.prepared, self.movie.shape[1:])
+
+    def check_pixel(self, experiment: Experiment) -> None:
+        """Refuse a movie whose pixels are not the experiment's."""
+        pixel_um, remedy = experiment.microscope.pixel_um, "correct camera_pitch or magnification"
+        check_pixel(self.movie, pixel_um, "the experiment's are", remedy, said_um=self.excerpt.pixel_um)
+
+    def blocks(
+        self, frames: int, start: int, should_stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Block]:
+        """Blocks of `frames` frames, from frame `start` on, without those that cannot be read.
+
+        A movie that grows is waited for; should_stop: asked meanwhile, and ends it.
+        """
+        whole = (
+            blocks_of(self.span[0], self.last, frames)
+            if self.growing is None
+            else self._coming(self.growing, frames, should_stop)
+        )
+        for begin, end in whole:
+            yield from readable_ranges(self.movie.gaps, max(begin, start), end)
+
+    def _coming(self, source: FollowedMovie, frames: int, should_stop: Callable[[], bool]) -> Iterator[Block]:
+        """The same blocks as of the complete movie, each when its frames are there."""
+        begin, last = self.span
+        assert self.excerpt.follow_s is not None
+        while last is None or begin < last:
+            ready = self.excerpt.prepared.final(source.frames)
+            end = begin + frames if last is None else min(begin + frames, last)
+            if end <= ready:
+                yield begin, end
+                begin = end
+                continue
+            there = source.frames
+            if source.wait(there + 1, timeout_s=self.excerpt.follow_s, should_stop=should_stop) == there:
+                break
+        if not should_stop():
+            yield from blocks_of(begin, source.frames if last is None else min(last, source.frames), frames)
+
+    def check_against(self, pipeline: Pipeline) -> None:
+        """Refuse a movie that the model was not trained for: other pixels, or frames smaller than its PSF."""
+        name = pipeline.experiment.name
+        check_pixel(
+            self.movie,
+            pipeline.experiment.microscope.pixel_um,
+            f"the model '{name}' was trained for",
+            "train a model for this pixel size",
+            said_um=self.excerpt.pixel_um,
+        )
+        self._turned(pipeline.maps)
+        height, width = self.size
+        if min(height, width) < pipeline.extent_px:
+            raise InputError(
+                f"the frames are {width} x {height} px, but the PSF of the model '{name}' extends over "
+                f"{pipeline.extent_px} px: give larger frames or a larger region"
+            )

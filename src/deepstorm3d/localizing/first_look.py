@@ -1,0 +1,57 @@
+"""A look at the first block of a run: whether its frames can be what camera and model say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..experiment.experiment import Experiment
+from ..frames.plausibility import Finding, check_frames, sample_for_check
+from ..frames.trained_levels import TrainedLevels, trained_levels
+from .excerpt import OpenExcerpt
+from .pipeline import Pipeline
+from .streaming import Block
+
+__all__ = ["FirstLook", "check_counts", "levels_of"]
+
+
+class FirstLook:
+    """Passes blocks on, and looks at the frames of the first one on the way.
+
+    on_message: told each finding at once;  `warnings`: the same, for the end of the run.
+    """
+
+    def __init__(self, source: OpenExcerpt, pipeline: Pipeline, on_message: Callable[[str], None]) -> None:
+        self._source, self._pipeline, self._on_message = source, pipeline, on_message
+        self.warnings: list[str] = []
+
+    def over(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """The same blocks, the first one looked at before it is given out."""
+        coming = iter(blocks)
+        first = next(coming, None)
+        if first is None:
+            return
+        findings = check_counts(self._source.at_work(self._pipeline), self._source.read(*first))
+        self.warnings = [f"frames {first[0]} to {first[1] - 1}: {finding.text}" for finding in findings]
+        for warning in self.warnings:
+            self._on_message(f"warning: {warning}")
+        yield first
+        yield from coming
+
+
+def check_counts(pipeline: Pipeline, counts: NDArray[Any]) -> list[Finding]:
+    """What of frames (B, H, W) of a pipeline's region contradicts its camera and its model."""
+    sample = sample_for_check(counts)
+    photons = pipeline.to_photons(torch.from_numpy(sample.astype(np.float32)))
+    return check_frames(sample, photons, pipeline.camera, levels_of(pipeline.experiment), maps=pipeline.maps)
+
+
+def levels_of(experiment: Experiment) -> TrainedLevels:
+    """Levels of light in the frames that a model of this experiment was trained on."""
+    return trained_levels(
+        experiment.scenes.values(), experiment.camera, experiment.microscope.pixel_um, experiment.frame_px
+    )

@@ -1,0 +1,130 @@
+"""As many frames, and as large tiles, as the memory takes: smaller ones where it runs out."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..emitters import Localizations
+from ..errors import InputError
+from ..experiment.experiment import Experiment
+from ..fitting.joint import Explained, JointFit
+from ..localizer.voxel import VoxelSpec
+from .out_of_memory import is_out_of_memory
+from .pipeline import Pipeline
+
+__all__ = ["WithinMemory", "bytes_per_pixel", "free_bytes"]
+
+# What a pixel of a batch takes at the least: 1,300 bytes while a network of 96 channels works on it, the rest
+# is for photometry and for what a GPU's convolutions need beside. And what a batch may have of the free memory.
+_BYTES_PER_PIXEL, _SHARE = 4000, 0.5
+# Volumes of the voxel network, float32, that it and its maxima hold at a time (measured: 6.2 and 5.3).
+_VOLUMES = 7
+# Copies of a molecule's image and slopes, float32, that a step of the joint fit holds at a time.
+_COPIES = 4
+# Below this the margin of a tile is many times its core: more memory is what is needed then.
+_SMALLEST_TILE_PX = 96
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory that is free on a device; None where the system does not tell (only Linux tells of the CPU's)."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+class WithinMemory:
+    """A pipeline that works in smaller batches, then in smaller tiles, where memory runs out.
+
+    What it has learned about the memory holds for all later frames.
+    on_message: told when it makes the work smaller.
+    """
+
+    def __init__(self, pipeline: Pipeline, on_message: Callable[[str], None] = lambda text: None) -> None:
+        self.pipeline, self.on_message = pipeline, on_message
+        self._batch: int | None = None
+
+    def __call__(
+        self,
+        photons: Tensor,
+        watch: Callable[[int], None] = lambda done: None,
+        weight: Tensor | None = None,
+    ) -> Explained:
+        """What `Pipeline.explain` gives for frames (B, H, W); raises InputError where one tile does not fit.
+
+        watch: called with frames done, again and again during the work; what it raises ends it;
+        weight: (B, H, W), 0 at pixels that do not count.
+        """
+        if self._batch is None:
+            free = free_bytes(self.pipeline.device)
+            bytes_of_frame = bytes_per_pixel(self.pipeline) * photons.shape[1] * photons.shape[2]
+            # Where nothing is known, all of the block; it is made smaller when it does not fit.
+            self._batch = max(1, len(photons) if free is None else int(_SHARE * free / bytes_of_frame))
+        while True:
+            try:
+                return self._in_batches(photons, watch, weight)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = str(error).partition("\n")[0]
+            # Out of the handler: the exception's traceback would hold the very memory that is short.
+            self._make_smaller(len(photons), reason)
+
+    def _in_batches(self, photons: Tensor, watch: Callable[[int], None], weight: Tensor | None) -> Explained:
+        assert self._batch is not None
+        starts = range(0, len(photons), self._batch)
+        weights = [None] * len(starts) if weight is None else weight.split(self._batch)
+        parts = [
+            self.pipeline.explain(part, lambda done, start=start: watch(start + done), counted)
+            for start, part, counted in zip(starts, photons.split(self._batch), weights, strict=True)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        tables = [part.localizations.shift(frames=start) for start, part in zip(starts, parts, strict=True)]
+        return Explained(Localizations.concat(tables), torch.cat([part.misfit for part in parts]))
+
+    def _make_smaller(self, frames: int, reason: str) -> None:
+        if self.pipeline.device.type == "cuda":
+            torch.cuda.empty_cache()
+        batch = min(self._batch or 1, frames)
+        if batch > 1:
+            self._batch = batch // 2
+            self.on_message(f"out of memory: going on with {self._batch} frames at a time")
+            return
+        tile_px = self.pipeline.tile_px // 2
+        if tile_px < _SMALLEST_TILE_PX:
+            raise InputError(
+                f"not enough memory for one frame in tiles of {self.pipeline.tile_px} px ({reason}): "
+                "close other programs, choose a region (--roi), or another device (--device cpu)"
+            )
+        self.pipeline = dataclasses.replace(self.pipeline, tile_px=tile_px)
+        self.on_message(f"out of memory: going on in tiles of {tile_px} px")
+
+
+def bytes_per_pixel(pipeline: Pipeline) -> float:
+    """Memory that a camera pixel of a batch takes: of the network, and of the fit in the densest scene."""
+    experiment, fit = pipeline.experiment, pipeline.fit
+    network = experiment.network
+    needed = float(_BYTES_PER_PIXEL)
+    if isinstance(network, VoxelSpec):
+        needed = max(needed, _VOLUMES * 4.0 * network.planes * network.upsampling**2)
+    if isinstance(fit, JointFit):
+        unknowns = 4 + fit.fit_blur
+        needed += _densest(experiment) * _COPIES * 4 * unknowns * fit.whole.patch_px**2
+    return needed
+
+
+def _densest(experiment: Experiment) -> float:
+    """Molecules for each camera pixel in the scene that has the most of them."""
+    height, width = experiment.frame_px
+    area = torch.full((64,), height * width * experiment.microscope.pixel_um**2)
+    generator = torch.Generator().manual_seed(0)
+    drawn = [scene.emitters.count.draw(area, generator) for scene in experiment.scenes.values()]
+    return max(float(count.double().mean()) for count in drawn) / (height * width)

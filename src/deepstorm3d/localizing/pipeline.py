@@ -1,0 +1,274 @@
+"""The pipeline of a model: counts of a camera in, complete localizations out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..camera import Camera, load_maps, variance_terms
+from ..chip import Region
+from ..emitters import Localizations
+from ..errors import InputError
+from ..experiment.experiment import Experiment, psf_source
+from ..fitting.crowd import most_molecules, most_probable
+from ..fitting.joint import Explained, JointFit
+from ..fitting.likelihood import Likelihood
+from ..fitting.photometry import Photometry, fit_photometry
+from ..fitting.single import SingleFit
+from ..io.masks import read_mask
+from ..localizer.localizer import NetworkLocalizer
+from ..localizer.modelfile import ModelFile
+from ..localizer.network import build_network
+from ..localizer.precision import mixed_precision
+from ..optics.fisher import crlb
+from ..optics.masks import FileMask
+from ..optics.model import extent_px, tabulate
+from ..optics.moved import MovedPSF, part_of
+from ..optics.tabulated import TabulatedPSF
+from ..pixels.reading import Light, PixelReader, all_good
+from ..spec import spec_from_mapping
+from .camera_change import assumed_values, change_camera
+from .fits import Method, build_fit, highest_density
+from .tiling import TILE_PX, Tile, localize_in_tiles, tiles
+
+__all__ = ["Pipeline", "experiment_of", "load_pipeline"]
+
+# Patch for photometry and bounds: the tails beyond it are weaker than the noise of the background.
+_PHOTOMETRY_PATCH_PX = 61
+# Of its threshold, where a fit follows: a false proposal is pruned, a missing one must be searched for. The
+# second share is for frames that the proposals above the first do not explain.
+_LIKELY_SHARE, _PROPOSAL_SHARE = 2 / 3, 0.45
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Network, image model and camera of one model, on one device.
+
+    experiment: what the model was trained for;  localizer: proposes positions;  psf: measures photons
+    and bounds;  camera: of the movie at hand;  maps: its maps, of the stored frames' pixels until
+    `OpenExcerpt.at_work` has them turned and cut as those to be localized;
+    extent_px: side of the square that holds most of the PSF's light;  method: who proposes molecules;
+    fit: what makes the proposals exact (None: the network's list as it is);  tile_px: frames are cut into tiles
+    of this size, besides their overlap;  told: what was assumed to put it together, in words;
+    reader: knows the faults of the movie's pixels (`OpenExcerpt.judged`; None: all are good).
+    """
+
+    experiment: Experiment
+    localizer: NetworkLocalizer
+    psf: TabulatedPSF | MovedPSF
+    camera: Camera
+    maps: Mapping[str, Tensor]
+    extent_px: int
+    method: Method = "network"
+    fit: JointFit | SingleFit | None = None
+    tile_px: int = TILE_PX
+    told: tuple[str, ...] = ()
+    reader: PixelReader | None = None
+
+    def cut(self, roi: Region) -> Pipeline:
+        """The same for a region x0, y0, x1, y1 (px, half open) of the frames: its part of maps and PSF."""
+        x0, y0, x1, y1 = roi
+        maps = {name: values[y0:y1, x0:x1] for name, values in self.maps.items()}
+        return replace(self.begun_at((x0, y0)), maps=maps)
+
+    def begun_at(self, begin_px: tuple[int, int]) -> Pipeline:
+        """The same for frames that begin at a column and row of the field over which the PSF changes."""
+        return replace(
+            self,
+            psf=part_of(self.psf, begin_px),
+            fit=None if self.fit is None else self.fit.in_part(begin_px),
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the work is done."""
+        return self.localizer.offset.device
+
+    def to_photons(self, counts: Tensor) -> Tensor:
+        """Counts (B, H, W) of the camera as photons, float32 on the pipeline's device."""
+        return self.camera.to_photons(counts.to(self.device, torch.float32), self.maps)
+
+    def light(self, counts: Tensor) -> Light:
+        """Counts (B, H, W) of the camera as photons, and how much each pixel counts."""
+        return all_good(self.to_photons(counts)) if self.reader is None else self.reader(counts)
+
+    @torch.no_grad()
+    def localize(self, photons: Tensor, weight: Tensor | None = None) -> Localizations:
+        """Complete localizations of frames (B, H, W) of photons: positions, photons, background, σ.
+
+        weight: (B, H, W), 0 at pixels that do not count.
+        """
+        return self.explain(photons, weight=weight).localizations
+
+    @torch.no_grad()
+    def explain(
+        self,
+        photons: Tensor,
+        watch: Callable[[int], None] = lambda done: None,
+        weight: Tensor | None = None,
+    ) -> Explained:
+        """The same, with what the joint fit leaves unexplained in each frame (NaN where there is none).
+
+        watch: called with frames done, again and again during the work; what it raises ends it.
+        """
+        pixel_um = self.experiment.microscope.pixel_um
+        area = [len(range(*tile.core_rows)) * len(range(*tile.core_columns)) for tile in self._tiles(photons)]
+        misfits: list[Tensor] = []
+
+        def localize(frames: Tensor, tile: Tile) -> Localizations:
+            before = len(misfits) * len(frames)
+            counted = None if weight is None else weight[:, slice(*tile.outer_rows), slice(*tile.outer_columns)]
+            part = self._explain_tile(frames, tile, counted, lambda done: watch((before + done) // len(area)))
+            misfits.append(part.misfit * area[len(misfits)])
+            return part.localizations
+
+        found = localize_in_tiles(localize, photons, pixel_um, tile_px=self.tile_px)
+        misfit = torch.stack(misfits).sum(0) / sum(area)
+        return Explained(found if self.fit is not None else self.complete(found, photons, weight), misfit)
+
+    def _tiles(self, photons: Tensor) -> list[Tile]:
+        return list(tiles(photons.shape[1], photons.shape[2], tile_px=self.tile_px))
+
+    def propose(self, frames: Tensor) -> Localizations:
+        """What the network sees in frames (B, H, W) of photons."""
+        with mixed_precision(frames.device, self.experiment.training.half_precision):
+            raw = self.localizer(frames)
+        return self.localizer.network.decode(raw.float(), self.localizer.threshold)
+
+    def _explain_tile(
+        self, frames: Tensor, tile: Tile, weight: Tensor | None, watch: Callable[[int], None]
+    ) -> Explained:
+        not_measured = frames.new_full((len(frames),), float("nan"))
+        if self.fit is None:
+            size, patch_px = (frames.shape[1], frames.shape[2]), self.psf.patch_px
+            most = most_molecules(highest_density(self.experiment), size, self.psf.pixel_um, patch_px)
+            return Explained(most_probable(self.propose(frames), len(frames), most), not_measured)
+        likelihood = self.likelihood(frames, tile, weight)
+        fit = self.fit.in_part((tile.outer_columns[0], tile.outer_rows[0]))
+        if isinstance(fit, SingleFit):
+            return Explained(replace(fit, check=lambda: watch(0))(likelihood), not_measured)
+        fit = replace(fit, watch=watch)
+        nothing = Localizations.empty(frames.device)
+        return fit.explain(nothing if self.method == "pursuit" else self.propose(frames), likelihood)
+
+    def likelihood(self, frames: Tensor, tile: Tile | None = None, weight: Tensor | None = None) -> Likelihood:
+        """The noise model of frames (B, H, W) of photons, with the camera's map of read noise if it has one.
+
+        tile: the part of the field that the frames show, if not all of it;  weight: (B, H, W), 0 at pixels that
+        do not count.
+        """
+        excess, read_variance = variance_terms(self.camera, self.maps)
+        if "read_noise" not in self.maps:
+            return Likelihood(frames, excess, read_variance, weight)
+        noise = self.maps["read_noise"]
+        if tile is not None:
+            noise = noise[slice(*tile.outer_rows), slice(*tile.outer_columns)]
+        return Likelihood(frames, excess, noise.square(), weight)
+
+    @torch.no_grad()
+    def photometry(self, found: Localizations, photons: Tensor, weight: Tensor | None = None) -> Photometry:
+        """Photons and background at the found positions; see `fit_photometry`."""
+        excess, read_variance = variance_terms(self.camera, self.maps)
+        return fit_photometry(
+            self.psf, found.xyz, found.frame, photons, weight=weight, excess=excess, read_variance=read_variance
+        )
+
+    @torch.no_grad()
+    def complete(self, found: Localizations, photons: Tensor, weight: Tensor | None = None) -> Localizations:
+        """Fill in what the network does not measure.
+
+        Photons and background from the linear fit, σ from the single-emitter bound at those values
+        (marked ``sigma_source = crlb``); a network's own photons and σ are kept.
+        """
+        if not len(found):
+            return replace(found, sigma_source="crlb" if found.sigma_source == "none" else found.sigma_source)
+        light = self.photometry(found, photons, weight)
+        found = replace(found, background=light.background, fit_quality=light.chi_square)
+        if found.sigma_source != "none":
+            return found
+        excess, read_variance = variance_terms(self.camera, self.maps)
+        # Read noise acts on the bound as that many more photons of background.
+        floor = (light.background + read_variance / excess).clamp(min=0.1)
+        bounds = [
+            crlb(self.psf, found.xyz[rows], light.photons[rows].clamp(min=1.0), floor[rows])
+            for rows in torch.arange(len(found), device=found.xyz.device).split(256)
+        ]
+        sigma = torch.cat(bounds) * excess**0.5
+        return replace(
+            found,
+            photons=light.photons,
+            sigma_xyz=sigma[:, :3],
+            sigma_photons=sigma[:, 3],
+            sigma_background=sigma[:, 4],
+            sigma_source="crlb",
+        )
+
+
+def experiment_of(model: ModelFile) -> Experiment:
+    """The experiment that a model was trained for."""
+    return spec_from_mapping(Experiment, model.experiment, source="the model's experiment")
+
+
+def load_pipeline(
+    model: ModelFile,
+    *,
+    mask: Path | None = None,
+    camera: Sequence[str] = (),
+    threshold: float | None = None,
+    method: Method = "network",
+    refine: bool = True,
+    device: str = "cpu",
+) -> Pipeline:
+    """Put a model to work.
+
+    mask: file with the phase, where the model holds only its hash;  camera: ``key=value`` changes to
+    the experiment's camera (ADU, e-);  threshold: another smallest probability;  method: who proposes
+    molecules;  refine: whether the joint fit follows (then the network proposes down to half of its
+    threshold, and the likelihood decides).
+    Raises InputError where model, mask or camera do not fit.
+    """
+    experiment = experiment_of(model)
+    phase = model.mask
+    if mask is not None and experiment.psf.model == "measured":
+        raise InputError(
+            f"the model '{experiment.name}' was trained for a measured PSF, which it holds: leave --mask out"
+        )
+    if isinstance(experiment.mask, FileMask) and mask is not None:
+        phase = torch.from_numpy(read_mask(mask)).float()
+    elif mask is not None:
+        raise InputError(
+            f"the model '{experiment.name}' was trained for its own mask ({experiment.mask.kind}) and cannot "
+            "work with another: train a model for yours (deepstorm3d config --mask FILE, then train)"
+        )
+    chosen = change_camera(experiment.camera, camera)
+    optics = experiment.psf.with_(patch_px=min(_PHOTOMETRY_PATCH_PX, experiment.psf.patch_px))
+    source = psf_source(experiment, phase=phase, planes=model.planes)
+    # Localizations carry no blur of their own, so one level serves.
+    blur_px = (experiment.psf.blur_px, experiment.psf.blur_px)
+    psf = tabulate(optics, experiment.microscope, source, experiment.z_um, blur_px)
+    network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um)
+    refine = refine or method != "network"
+    least = model.threshold if threshold is None else threshold
+    proposed = least * (_PROPOSAL_SHARE if refine and threshold is None else 1.0)
+    localizer = NetworkLocalizer(network, threshold=proposed)
+    try:
+        localizer.load_state_dict(dict(model.weights))
+    except RuntimeError as error:
+        raise InputError(f"the model's weights do not fit its network: {error}") from error
+    localizer = localizer.to(device).to(memory_format=network.memory_format).eval()  # pyright: ignore[reportCallIssue]
+    maps = load_maps(chosen)
+    return Pipeline(
+        experiment=experiment,
+        localizer=localizer,
+        psf=psf.to(device),
+        camera=chosen,
+        maps={name: values.to(device) for name, values in maps.items()},
+        extent_px=extent_px(psf, experiment.z_um),
+        method=method,
+        fit=build_fit(experiment, source, method, device, likely=_LIKELY_SHARE * least) if refine else None,
+        told=assumed_values(experiment.camera, chosen, camera),
+    )

@@ -1,0 +1,115 @@
+"""What all pictures share: image panels in µm with y pointing down, scale bars, colour bars, saving."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..extent import Extent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.collections import PathCollection
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+__all__ = ["Target", "colour_bar", "new_figure", "round_length", "save_figure", "scale_bar", "show_image"]
+
+Target = str | Path | IO[bytes]
+"""Where a picture goes: a path (the ending names the format) or an open binary file (PNG)."""
+
+
+def new_figure(width: float, height: float, title: str = "") -> Figure:
+    """An empty figure of a size in inches; it belongs to its caller, not to pyplot."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="compressed")
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def show_image(axes: Axes, image: Any, edges_um: Extent, title: str, **look: Any) -> AxesImage:
+    """Draw an image (h, w) or (h, w, 3) between its edges in µm, y down, with a title and axis labels."""
+    left, top, right, bottom = edges_um
+    drawn = axes.imshow(image, extent=(left, right, bottom, top), origin="upper", aspect="equal", **look)
+    axes.set(title=title, xlabel="x (µm)", ylabel="y (µm)")
+    axes.title.set_fontsize(10)
+    axes.locator_params(nbins=6)
+    return drawn
+
+
+def colour_bar(
+    mappable: AxesImage | ScalarMappable | PathCollection, axes: Axes, label: str, **look: Any
+) -> None:
+    """A colour bar as tall as its panel, on its right, labelled with its unit."""
+    bar = axes.figure.colorbar(mappable, ax=axes, label=label, fraction=0.05, pad=0.02, **look)
+    bar.ax.locator_params(nbins=7)
+
+
+def round_length(width_um: float) -> float:
+    """The longest of 1, 2, 5 × 10ⁿ µm that is at most a quarter of the width."""
+    limit = width_um / 4.0
+    power = 10.0 ** np.floor(np.log10(limit))
+    return float(max(step * power for step in (1.0, 2.0, 5.0) if step * power <= limit * (1 + 1e-9)))
+
+
+def scale_bar(axes: Axes, edges_um: Extent, colour: str = "white") -> None:
+    """A bar of round length in the lower left corner, outlined so that it reads on any image."""
+    from matplotlib.patheffects import withStroke
+
+    left, _, right, _ = edges_um
+    length = round_length(right - left)
+    text = f"{length:g} µm" if length >= 1 else f"{1000 * length:g} nm"
+    begin = left + 0.04 * (right - left)
+    outline = "black" if colour == "white" else "white"
+    across = axes.get_xaxis_transform()
+    axes.plot(
+        [begin, begin + length],
+        [0.05, 0.05],
+        color=colour,
+        linewidth=3,
+        solid_capstyle="butt",
+        transform=across,
+        path_effects=[withStroke(linewidth=5, foreground=outline)],
+        scalex=False,
+        scaley=False,
+    )
+    axes.text(
+        begin + length / 2,
+        0.07,
+        text,
+        color=colour,
+        fontsize=9,
+        ha="center",
+        va="bottom",
+        transform=across,
+        path_effects=[withStroke(linewidth=2.5, foreground=outline)],
+    )
+
+
+def save_figure(figure: Figure, target: Target, *, dpi: int = 150) -> None:
+    """Write the picture; under its final name only once it is complete.
+
+    Raises InputError where the file cannot be written or its ending is no picture format.
+    """
+    if not isinstance(target, (str, Path)):
+        figure.savefig(target, dpi=dpi, format="png")
+        return
+    path = Path(target)
+    kind = path.suffix.lstrip(".").lower() or "png"
+    known = figure.canvas.get_supported_filetypes()
+    if kind not in known:
+        raise InputError(f"{path}: no picture format ends in '.{kind}'; use one of {', '.join(sorted(known))}")
+    part = path.with_name(path.name + ".part")
+    try:
+        figure.savefig(part, dpi=dpi, format=kind)
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"cannot write the picture {path}: {error.strerror or error}") from error

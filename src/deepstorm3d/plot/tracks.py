@@ -1,0 +1,112 @@
+"""The picture of trajectories: from above and from the side, coloured by time, and how far they get in time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..analysis.diffusion import Diffusion, Displacements
+from ..emitters import Localizations
+from .panels import Target, colour_bar, new_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection
+
+__all__ = ["tracks_figure"]
+
+# Told apart by people who see no red or no green (Okabe & Ito 2008).
+_AXES = (("x", "#0072b2", "o"), ("y", "#d55e00", "s"), ("z", "#009e73", "^"))
+_MOST_SEGMENTS = 100_000
+
+
+def tracks_figure(
+    table: Localizations,
+    displacements: Displacements,
+    found: Diffusion | None,
+    target: Target,
+    *,
+    interval: float | None = None,
+    title: str = "",
+) -> None:
+    """Draw trajectories in xy and xz, mean squared displacement and lengths; target: path or open file.
+
+    table: with `track`;  interval: between frames, s (None: times are in frames).
+    """
+    figure = new_figure(12.0, 8.5, title)
+    grid = figure.add_gridspec(2, 2, width_ratios=(1.35, 1.0), height_ratios=(2.0, 1.0))
+    above, moved = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
+    side, lengths = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
+    step, unit = (interval or 1.0), "s" if interval else "frames"
+    drawn = _draw_tracks(above, table, (0, 1), step)
+    _draw_tracks(side, table, (0, 2), step)
+    above.invert_yaxis()
+    above.set(title="from above", xlabel="x (µm)", ylabel="y (µm)")
+    side.set(title="from the side", xlabel="x (µm)", ylabel="z (µm)")
+    if drawn is not None:
+        colour_bar(drawn, above, f"time ({unit})")
+        colour_bar(drawn, side, f"time ({unit})")
+    _draw_displacements(moved, displacements, found, step, unit)
+    assert table.track is not None
+    counts = np.bincount(table.track.cpu().numpy()) if len(table) else np.zeros(1)
+    lengths.hist(counts[counts > 0], bins=min(40, max(5, int(counts.max()))), color="#666666")
+    lengths.set(title="Lengths", xlabel="rows of a trajectory", ylabel="trajectories")
+    for axes in (above, side, moved, lengths):
+        axes.title.set_fontsize(10)
+    save_figure(figure, target)
+
+
+def _draw_tracks(
+    axes: Axes, table: Localizations, plane: tuple[int, int], interval: float
+) -> LineCollection | None:
+    from matplotlib.collections import LineCollection
+
+    segments, times = _segments(table, plane)
+    axes.set_aspect("equal", adjustable="datalim")
+    if not len(segments):
+        return None
+    lines = LineCollection(
+        list(segments), cmap="viridis", linewidths=1.1, capstyle="round", rasterized=len(segments) > 5000
+    )
+    lines.set_array(times * interval)
+    axes.add_collection(lines)
+    axes.autoscale_view()
+    return lines
+
+
+def _segments(table: Localizations, plane: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Steps of all trajectories as lines (S, 2, 2) µm in a plane, and the frame of each one's end."""
+    assert table.track is not None
+    frame, track = table.frame.cpu().numpy(), table.track.cpu().numpy()
+    order = np.lexsort((frame, track))
+    place = table.xyz.detach().cpu().double().numpy()[order][:, plane]
+    same = np.flatnonzero((np.diff(track[order]) == 0) & (track[order][1:] >= 0))
+    same = same[:: max(1, -(-len(same) // _MOST_SEGMENTS))]
+    return np.stack([place[same], place[same + 1]], axis=1), frame[order][same + 1].astype(np.float64)
+
+
+def _draw_displacements(
+    axes: Axes, displacements: Displacements, found: Diffusion | None, interval: float, unit: str
+) -> None:
+    """Mean squared displacement of each axis, and the line of free diffusion at the D that was found."""
+    time = displacements.lags * interval
+    for index, (name, colour, mark) in enumerate(_AXES):
+        square, error = displacements.square_um2[:, index], displacements.error_um2[:, index]
+        axes.errorbar(time, square, error, fmt=mark, color=colour, markersize=4, linewidth=1, label=name)
+        if found is not None and len(time):
+            axis = found.axes[index]
+            line = 2 * axis.coefficient * time + 2 * axis.sigma_um**2
+            axes.plot(time, np.maximum(line, 1e-12), color=colour, linewidth=1, alpha=0.7)
+    if len(time):
+        axes.set(xscale="log", yscale="log")
+        axes.legend(fontsize=8)
+    per = "s" if unit == "s" else "frame"
+    told = "" if found is None else f": D {found.coefficient:.3g} ± {found.coefficient_error:.2g} µm²/{per}"
+    axes.set(
+        title=f"Mean squared displacement{told}\nlines: free diffusion",
+        xlabel=f"time ({unit})",
+        ylabel="µm² on each axis",
+    )
+    axes.grid(alpha=0.25, which="both")

@@ -1,0 +1,46 @@
+"""Which rows of a list a picture shows: not those far beyond all others, nor those too vague to be drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..emitters import Localizations
+from ..extent import limits
+from .sections import AXES, Box
+
+__all__ = ["drawable"]
+
+
+def drawable(
+    table: Localizations, box: Box | None = None, *, by_sigma: bool = False
+) -> tuple[Localizations, tuple[str, ...]]:
+    """The rows that make a picture, and what a reader should know of the others.
+
+    box: what was asked for; on an axis on which it has an end, rows are never far;  by_sigma: each row is drawn
+    as wide as its σ.
+    """
+    box = box or Box()
+    xyz = table.xyz.detach().cpu().double().numpy()
+    inside, notes = box.inside(xyz), []
+    far = np.zeros(len(xyz), dtype=np.bool_)
+    for column, axis in zip(xyz.T, AXES, strict=True):
+        if not np.isfinite(getattr(box, axis)).any():
+            low, high = limits(column[inside])
+            far |= inside & ((column < low) | (column > high))
+    if far.any():
+        first = ", ".join(f"{axis} {value:.4g}" for axis, value in zip(AXES, xyz[far][0], strict=True))
+        notes.append(
+            f"{far.sum()} of {inside.sum()} localizations lie far beyond all others (the first at {first} µm) "
+            "and are not drawn; --x, --y and --z A:B say what is"
+        )
+    keep = ~far
+    vague = (table.sigma_xyz.detach().cpu() <= 0).any(dim=1).numpy() & inside & keep
+    if by_sigma and table.sigma_source != "none" and vague.any():
+        notes.append(
+            f"{vague.sum()} of {inside.sum()} localizations have no σ and are not drawn; --blur NM gives one "
+            "to all, --method histogram needs none"
+        )
+    if not far.any():
+        return table, tuple(notes)
+    return table.select(torch.from_numpy(keep).to(table.frame.device)), tuple(notes)

@@ -1,0 +1,300 @@
+"""A super-resolved picture from a list: views and sections, coloured by depth or plain, and stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..emitters import Emitters, Localizations
+from ..errors import InputError
+from ..extent import Extent
+from .canvas import Canvas, Floats, Image, Method
+from .colour import depth_colours
+from .histograms import ShiftedHistogram
+from .sections import AXES, Axis, Box, Cloud, Interval, cloud_of
+
+__all__ = [
+    "DepthRendering",
+    "Look",
+    "Section",
+    "Stack",
+    "View",
+    "render_depth",
+    "render_section",
+    "render_stack",
+]
+
+_TINY_UM = 1e-9
+_MOST_PLANES = 10_000
+
+
+@dataclass(frozen=True)
+class Look:
+    """How densities become brightness and colour.
+
+    colour: "depth" (hue is depth) or "none" (grey);  percentile, gamma: the density, among pixels that have
+    any, drawn at full brightness, and the exponent of the brightness.  Raises InputError for numbers out of
+    range.
+    """
+
+    colour: Literal["depth", "none"] = "depth"
+    percentile: float = 99.5
+    gamma: float = 0.6
+
+    def __post_init__(self) -> None:
+        if not 0 < self.percentile <= 100 or not self.gamma > 0:
+            raise InputError(
+                f"percentile must be in 0 to 100 and gamma above 0, got {self.percentile} and {self.gamma}"
+            )
+
+
+@dataclass(frozen=True)
+class View:
+    """One projection of the list.
+
+    density: (h, w) localizations per rendered pixel;  rgb: (h, w, 3), 0 to 1, hue depth and
+    brightness density;  edges_um: left, top, right, bottom edge of the image on its own axes;
+    full: the density drawn at full brightness.
+    """
+
+    density: Image
+    rgb: Image
+    edges_um: Extent
+    full: float
+
+
+@dataclass(frozen=True)
+class DepthRendering:
+    """The list seen from above and from two sides.
+
+    xy: rows y (down), columns x;  xz: rows z (down, deeper), columns x;  yz: rows y, columns z.
+    z_range_um: depths at the two ends of the colours;  pixel_um: size of a rendered pixel;
+    localizations: rows inside the field;  look: of all three.
+    """
+
+    xy: View
+    xz: View
+    yz: View
+    z_range_um: Interval
+    pixel_um: float
+    localizations: int
+    look: Look
+
+
+@dataclass(frozen=True)
+class Section:
+    """What lies in a box, seen along one axis.
+
+    view: rows y, columns x where `across` is z; else rows z (down, deeper), columns x or y;
+    across: the axis looked along;  box: what is drawn;  the rest as in `DepthRendering`.
+    """
+
+    view: View
+    across: Axis
+    box: Box
+    z_range_um: Interval
+    pixel_um: float
+    localizations: int
+    look: Look
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The list in 3D, plane by plane, each made when it is asked for.
+
+    canvas: of each plane, rows y, columns x;  z_um: (K + 1,) depths between the planes.
+    """
+
+    canvas: Canvas
+    z_um: Floats
+    cloud: Cloud
+    method: Method
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(planes, rows, columns)."""
+        return (len(self.z_um) - 1, *self.canvas.shape)
+
+    def planes(self) -> Iterator[Image]:
+        """Localizations per voxel, (h, w), shallow planes first."""
+        return self.cloud.planes(self.method, self.canvas, self.z_um)
+
+
+def render_depth(
+    locs: Localizations | Emitters,
+    *,
+    method: Method | None = None,
+    pixel_nm: float = 10.0,
+    box: Box | None = None,
+    field_um: Extent | None = None,
+    z_range_um: Interval | None = None,
+    look: Look | None = None,
+) -> DepthRendering:
+    """Draw the list from above and from two sides, with brightness density and, by default, hue depth.
+
+    Where depths overlap their colours mix and pale; they never average to a depth that is not there.
+
+    method: `Gaussians` or, by default, a `ShiftedHistogram`;  pixel_nm: rendered pixel;
+    box: what is drawn (None: everything);  field_um: edges of the field (`extent.frame_extent` for a whole
+    frame); None: the box or, where it is open, around the list, with x = 0 and y = 0 on the centre of a
+    rendered pixel; z_range_um: ends of the colours and of the side views; None: the box or the 0.1 and 99.9
+    percentiles.
+    Raises InputError for a rendered image that would be too large, numbers out of range, or a list without the
+    σ that the method needs.
+    """
+    method, look, box = method or ShiftedHistogram(), look or Look(), box or Box()
+    pixel = _pixel(pixel_nm)
+    cloud = cloud_of(locs, method, box)
+    ends = _depth_range(cloud, box) if z_range_um is None else z_range_um
+    if not ends[1] > ends[0]:
+        raise InputError(
+            f"the depth range must grow, got {ends[0]} to {ends[1]} µm; give the shallow end first"
+        )
+    edges = _edges(cloud, method, box, ("y", "x"), pixel) if field_um is None else field_um
+    left, top, right, bottom = edges
+    inside = Box((left, right), (top, bottom)).inside(cloud.xyz)
+    if not inside.all():
+        cloud = Cloud(cloud.xyz[inside], cloud.sigma[inside])
+    shade = _shade(cloud, ends) if look.colour == "depth" else None
+
+    def view(axes: tuple[Axis, Axis], edges: Extent) -> View:
+        return _view(cloud, shade, axes, Canvas.over(edges, pixel), method, look)
+
+    return DepthRendering(
+        xy=view(("y", "x"), edges),
+        xz=view(("z", "x"), (left, ends[0], right, ends[1])),
+        yz=view(("y", "z"), (ends[0], top, ends[1], bottom)),
+        z_range_um=(float(ends[0]), float(ends[1])),
+        pixel_um=pixel,
+        localizations=len(cloud),
+        look=look,
+    )
+
+
+def render_section(
+    locs: Localizations | Emitters,
+    across: Axis,
+    *,
+    method: Method | None = None,
+    pixel_nm: float = 10.0,
+    box: Box | None = None,
+    look: Look | None = None,
+) -> Section:
+    """Draw what lies in a box (`Box.section`), seen along one axis; the centre of a localization decides.
+
+    Arguments and errors as in `render_depth`.
+    """
+    method, look, box = method or ShiftedHistogram(), look or Look(), box or Box()
+    pixel = _pixel(pixel_nm)
+    cloud = cloud_of(locs, method, box)
+    depths = _depth_range(cloud, box)
+    shade = _shade(cloud, depths) if look.colour == "depth" else None
+    axes: tuple[Axis, Axis] = ("y", "x") if across == "z" else ("z", "x" if across == "y" else "y")
+    canvas = Canvas.over(_edges(cloud, method, box, axes, pixel), pixel)
+    return Section(
+        view=_view(cloud, shade, axes, canvas, method, look),
+        across=across,
+        box=box,
+        z_range_um=depths,
+        pixel_um=pixel,
+        localizations=len(cloud),
+        look=look,
+    )
+
+
+def render_stack(
+    locs: Localizations | Emitters,
+    *,
+    method: Method | None = None,
+    pixel_nm: float = 10.0,
+    plane_nm: float = 100.0,
+    box: Box | None = None,
+) -> Stack:
+    """The list as localizations per voxel, for another program.
+
+    plane_nm: thickness of a plane; one plane is centred on z = 0 unless the box has a shallow end;
+    the other arguments and the errors as in `render_depth`.
+    """
+    method, box = method or ShiftedHistogram(), box or Box()
+    pixel, thick = _pixel(pixel_nm), _pixel(plane_nm)
+    cloud = cloud_of(locs, method, box)
+    low, high = _extent(cloud, method, box, "z", thick)
+    planes = max(1, int(np.ceil((high - low) / thick - 1e-6)))
+    if planes > _MOST_PLANES:
+        raise InputError(
+            f"{high - low:.6g} µm of depth in planes of {plane_nm:g} nm would be {planes} planes; make them "
+            "thicker, or draw a part of the depth"
+        )
+    canvas = Canvas.over(_edges(cloud, method, box, ("y", "x"), pixel), pixel)
+    return Stack(canvas, low + thick * np.arange(planes + 1, dtype=np.float64), cloud, method)
+
+
+def _pixel(nanometres: float) -> float:
+    if not nanometres > 0:
+        raise InputError(f"the rendered pixel must be above 0 nm, got {nanometres}")
+    return nanometres / 1000.0
+
+
+def _depth_range(cloud: Cloud, box: Box) -> Interval:
+    """Ends of the colours: of the box or, where it is open, of all but a few of the points."""
+    z = cloud.xyz[:, 2]
+    # A few molecules far off must not squeeze all others into one colour.
+    ends = np.quantile(z[:: 1 + len(z) // 1_000_000], [0.001, 0.999]) if len(z) else (0.0, 1.0)
+    low, high = float(ends[0]), float(ends[1])
+    margin = max(0.0, 0.05 - 0.5 * (high - low))
+    low = box.z[0] if np.isfinite(box.z[0]) else low - margin - _TINY_UM
+    return low, box.z[1] if np.isfinite(box.z[1]) else max(high + margin, low) + _TINY_UM
+
+
+def _shade(cloud: Cloud, ends: Interval) -> NDArray[np.uint8]:
+    """Step of the colours, 0 to 255, of each point."""
+    return ((cloud.xyz[:, 2] - ends[0]) * (256 / (ends[1] - ends[0]))).clip(0, 255).astype(np.uint8)
+
+
+def _extent(cloud: Cloud, method: Method, box: Box, axis: Axis, pixel: float) -> Interval:
+    """The box or, where it is open, around the points, with 0 on the centre of a pixel."""
+    column = AXES.index(axis)
+    at, (low, high) = cloud.xyz[:, column], getattr(box, axis)
+    if len(at) == 0:
+        first, last = -0.5 * pixel, 99.5 * pixel
+    else:
+        # Half of the σ are wider: what little of those lies beyond is left out.
+        reach = method.reach_um(np.median(cloud.sigma[:, column], keepdims=True))
+        first = (np.floor((at.min() - reach) / pixel + 0.5) - 0.5) * pixel
+        last = (np.floor((at.max() + reach) / pixel + 0.5) + 0.5) * pixel
+    low, high = (low if np.isfinite(low) else first), (high if np.isfinite(high) else last)
+    return float(low), float(max(high, low + pixel))
+
+
+def _edges(cloud: Cloud, method: Method, box: Box, axes: tuple[Axis, Axis], pixel: float) -> Extent:
+    (top, bottom), (left, right) = (_extent(cloud, method, box, axis, pixel) for axis in axes)
+    return (left, top, right, bottom)
+
+
+def _view(
+    cloud: Cloud,
+    shade: NDArray[np.uint8] | None,
+    axes: tuple[Axis, Axis],
+    canvas: Canvas,
+    method: Method,
+    look: Look,
+) -> View:
+    """Densities and colours, spread alike, joined to one picture."""
+    if shade is None:
+        palette = np.ones((1, 1), np.float32)
+    else:
+        palette = np.concatenate([np.ones((256, 1)), depth_colours()], axis=1).astype(np.float32)
+    density, *channels = method.draw(canvas, cloud.blocks(axes, palette, shade), palette.shape[1])
+    some = density[density > 0]
+    full = float(np.percentile(some, look.percentile)) if len(some) else 1.0
+    rgb = np.minimum(density / full, 1.0)[..., None] ** np.float32(look.gamma)
+    if channels:
+        rgb = rgb * (np.stack(channels, axis=-1) / np.where(density > 0, density, 1.0)[..., None])
+    else:
+        rgb = np.repeat(rgb, 3, axis=-1)
+    # The last row and column are whole pixels, also where the field ends inside them.
+    return View(density, rgb.clip(0.0, 1.0).astype(np.float32), canvas.edges_um, full)

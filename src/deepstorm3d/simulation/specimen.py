@@ -1,0 +1,157 @@
+"""Specimen: what a simulated movie shows, random molecules or a structure that blinks and drifts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..draws import uniform
+from ..emitters import Emitters
+from ..errors import InputError
+from ..field import Field
+from .blinking import blink
+from .priors import EmitterPrior, FixedCount
+from .stage_drift import smooth_drift
+from .structures import ellipsoid_surface, filaments, mitochondria, nucleus
+
+__all__ = ["Draw", "Specimen", "StructureName"]
+
+StructureName = Literal["filaments", "mitochondria", "ellipsoid", "nucleus"]
+Vector = tuple[float, float, float]
+Draw = Callable[[int, int], Emitters]
+"""Emitters of frames start … start + count − 1."""
+
+# Frames that a molecule on a structure shines on average; the mean dark time is this many movies.
+_ON_FRAMES, _DARK_MOVIES = 2.0, 2.0
+# Least border of a structure, as a share of the field's width.
+_MARGIN = 0.05
+
+_MAKERS: dict[StructureName, Callable[[int, Vector, Vector, torch.Generator], Tensor]] = {
+    "filaments": filaments,
+    "mitochondria": mitochondria,
+    "ellipsoid": ellipsoid_surface,
+    "nucleus": nucleus,
+}
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """What is in front of the microscope.
+
+    emitters: the number inside every frame (the scene's number else; emitters outside the frame are then
+    left out), on average where there is a structure;  structure: place the molecules on one and let them
+    blink through the movie (one frame: all are on); the list of the whole movie is then held in memory;
+    drift_um: span in x, y and z over which the structure creeps during the movie (`smooth_drift`).
+    """
+
+    emitters: int | None = None
+    structure: StructureName | None = None
+    drift_um: Vector | None = None
+
+    def drift(self, frames: int, generator: torch.Generator) -> Tensor | None:
+        """Where the structure is in each frame, (frames, 3) µm from its first place; None where it stays.
+
+        Raises InputError for a negative drift, or one of molecules that are drawn anew in every frame.
+        """
+        if self.drift_um is None:
+            return None
+        if self.structure is None:
+            raise InputError("only a structure can drift: molecules drawn anew in every frame show none of it")
+        if min(self.drift_um) < 0:
+            raise InputError(f"the drift in x, y and z must not be negative, got {self.drift_um} µm")
+        return smooth_drift(frames, self.drift_um, generator)
+
+    def draw_of(
+        self, prior: EmitterPrior, field: Field, drift: Tensor | None, frames: int, generator: torch.Generator
+    ) -> Draw:
+        """How the emitters of a movie are drawn, a few frames at a time; drift: from `drift`.
+
+        Raises InputError where the structure does not fit into field and depth range.
+        """
+        if self.emitters is not None:
+            low, high = prior.margin_px
+            prior = prior.with_(
+                count=FixedCount(count=self.emitters), margin_px=(max(0.0, low), max(0.0, high))
+            )
+        if self.structure is None:
+            return _anywhere(prior, field, generator)
+        whole = _on_structure(self.structure, prior, field, self.drift_um or (0.0, 0.0, 0.0), frames, generator)
+        if drift is not None:
+            whole = replace(whole, xyz=whole.xyz + drift[whole.frame])
+        return lambda start, count: whole.select((whole.frame >= start) & (whole.frame < start + count))
+
+
+def _anywhere(prior: EmitterPrior, field: Field, generator: torch.Generator) -> Draw:
+    """Independent frames, every emitter with an id of its own."""
+    drawn = 0
+
+    def draw(start: int, count: int) -> Emitters:
+        nonlocal drawn
+        part = prior.draw(count, field, generator)
+        part = replace(part.shift(frames=start), id=part.id + drawn)
+        drawn += len(part)
+        return part
+
+    return draw
+
+
+def _on_structure(
+    name: StructureName,
+    prior: EmitterPrior,
+    field: Field,
+    drift_um: Vector,
+    frames: int,
+    generator: torch.Generator,
+) -> Emitters:
+    """Blinking molecules on a structure that fills field and depth range, for a whole movie.
+
+    A row is a molecule that shines through at least half of a frame; its photons are the prior's, which
+    describes emitters as they look in a frame. drift_um: room left in depth, so that none drifts out of it.
+    """
+    centre, extent = _box(prior, field, drift_um[2])
+    area = torch.full((256,), extent[0] * extent[1])
+    in_frame = float(prior.count.draw(area, generator).float().mean())
+    if frames == 1:
+        xyz = _place(name, round(in_frame), centre, extent, generator)
+        rows = torch.arange(len(xyz))
+        table = Emitters(xyz=xyz, frame=torch.zeros_like(rows), photons=torch.ones(len(xyz)), id=rows)
+    else:
+        # Mean rows of a blink whose length is exponentially distributed; some molecules stay dark throughout.
+        rows_each = (0.5 + _ON_FRAMES) * math.exp(-0.5 / _ON_FRAMES) * (1 - math.exp(-1 / _DARK_MOVIES))
+        xyz = _place(name, round(in_frame * frames / rows_each), centre, extent, generator)
+        table = blink(
+            xyz, torch.ones(len(xyz)), frames, generator, on_time=_ON_FRAMES, off_time=_DARK_MOVIES * frames
+        )
+        table = table.select(table.photons >= 0.5)
+    table = replace(table, photons=prior.photons.draw(len(table), generator))
+    if prior.blur_px is None:
+        return table
+    return replace(table, blur_px=uniform(*prior.blur_px, (len(table),), generator))
+
+
+def _box(prior: EmitterPrior, field: Field, room_um: float) -> tuple[Vector, Vector]:
+    """Centre and extent (x, y, z) µm of what a structure fills: the field without the scene's widest margin.
+
+    room_um: of depth, left at both ends.
+    """
+    p, (shallow, deep) = field.pixel_um, (prior.z_um[0] + room_um, prior.z_um[1] - room_um)
+    if deep <= shallow:
+        raise InputError(f"a drift of {room_um} µm in z leaves no depth between {prior.z_um} µm")
+    border = min(max(prior.margin_px[1], _MARGIN * min(field.size)), 0.3 * min(field.size))
+    centre = ((field.width - 1) / 2 * p, (field.height - 1) / 2 * p, (shallow + deep) / 2)
+    return centre, ((field.width - 2 * border) * p, (field.height - 2 * border) * p, deep - shallow)
+
+
+def _place(
+    name: StructureName, number: int, centre: Vector, extent: Vector, generator: torch.Generator
+) -> Tensor:
+    """Positions (number, 3) µm on the structure."""
+    try:
+        return _MAKERS[name](number, centre, extent, generator)
+    except ValueError as error:
+        raise InputError(f"{name} do not fit into this field and depth range: {error}") from error
