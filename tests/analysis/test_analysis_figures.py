@@ -40,7 +40,7 @@ def test_every_picture_is_written(tmp_path, n):
     overlay_figure(frame, torch.full_like(frame, 90.0), truth, found, tmp_path / "overlay.png", pixel_um=0.11)
     for name in ("rendering", "truth", "overlay"):
         assert is_picture(tmp_path / f"{name}.png")
-    assert not list(tmp_path.glob("*.part"))
+    assert {path.name for path in tmp_path.iterdir()} == {"rendering.png", "truth.png", "overlay.png"}
 
 
 @pytest.mark.parametrize("n", [0, 1, 12])

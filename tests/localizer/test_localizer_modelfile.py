@@ -172,7 +172,7 @@ def test_a_failed_write_leaves_the_old_model_and_no_rest(saved: Path, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(InputError, match=r"No space left.*free some space"):
+    with pytest.raises(InputError, match=r"No space left.*Free some space"):
         save_model_file(model(localizer(SPECS["coarse"])), saved)
     assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == ["model.pt"]

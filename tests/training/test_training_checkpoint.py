@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from deepstorm3d.errors import InputError
-from deepstorm3d.training.checkpoint import MetricsLog, load_checkpoint, save_atomically
+from deepstorm3d.io.torch_file import save_tensors
+from deepstorm3d.training.checkpoint import MetricsLog, load_checkpoint
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "run.checkpoint"
     weights = {"a": torch.arange(12.0).view(3, 4)}
     state: dict[str, Any] = {"step": 3, "weights": weights, "smooth_loss": float("nan"), "best": None}
-    save_atomically(state, path)
+    save_tensors(state, path)
     loaded = load_checkpoint(path)
     assert torch.equal(loaded["weights"]["a"], state["weights"]["a"])
     assert loaded["step"] == 3 and loaded["best"] is None
@@ -39,10 +40,10 @@ def test_a_disk_that_fills_up_leaves_the_old_checkpoint_whole(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     path = tmp_path / "run.checkpoint"
-    save_atomically({"step": 1, "weights": torch.ones(5)}, path)
+    save_tensors({"step": 1, "weights": torch.ones(5)}, path)
     request.getfixturevalue("nearly_full_disk")
-    with pytest.raises(InputError, match=r"cannot write .*run\.checkpoint.*free some space"):
-        save_atomically({"step": 2, "weights": torch.ones(100_000)}, path)
+    with pytest.raises(InputError, match=r"cannot write .*run\.checkpoint.*Free some space"):
+        save_tensors({"step": 2, "weights": torch.ones(100_000)}, path)
     assert load_checkpoint(path)["step"] == 1
     assert [file.name for file in tmp_path.iterdir()] == ["run.checkpoint"]
 
@@ -51,7 +52,7 @@ def test_a_crash_while_writing_leaves_the_old_checkpoint_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "run.checkpoint"
-    save_atomically({"step": 1}, path)
+    save_tensors({"step": 1}, path)
 
     def dies_half_way(contents: Any, file: Any) -> None:
         file.write(b"half of it")
@@ -59,13 +60,14 @@ def test_a_crash_while_writing_leaves_the_old_checkpoint_whole(
 
     monkeypatch.setattr(torch, "save", dies_half_way)
     with pytest.raises(KeyboardInterrupt):
-        save_atomically({"step": 2}, path)
+        save_tensors({"step": 2}, path)
     assert load_checkpoint(path)["step"] == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["run.checkpoint"]
 
 
 def test_a_checkpoint_in_a_missing_folder_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot write"):
-        save_atomically({"step": 1}, tmp_path / "missing" / "run.checkpoint")
+        save_tensors({"step": 1}, tmp_path / "missing" / "run.checkpoint")
 
 
 class _Mischief:
@@ -76,7 +78,7 @@ class _Mischief:
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "run.checkpoint"
     if kind == "truncated":
-        save_atomically({"step": 1, "weights": torch.ones(1000)}, path)
+        save_tensors({"step": 1, "weights": torch.ones(1000)}, path)
         path.write_bytes(path.read_bytes()[:2000])
     elif kind in ("another", "pickled"):
         torch.save({"weights": 1} if kind == "another" else {"step": _Mischief()}, path)

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..camera import Camera, IdealCamera, names_maps
 from ..errors import InputError
 from ..io.masks import mask_sha256, read_mask
+from ..io.parts import write_text
 from ..io.psfs import psf_sha256, read_psf
 from ..localizer.coarse import CoarseSpec
 from ..localizer.network import NetworkSpec
@@ -144,10 +145,7 @@ def with_files_beside(experiment: Experiment, folder: Path) -> Experiment:
 def write_experiment(experiment: Experiment, path: Path, *, remarks: str = "") -> None:
     """Write the complete, commented YAML file; remarks: lines for its head."""
     header = f"{_HEADER}\n{remarks}" if remarks else _HEADER
-    try:
-        path.write_text(to_yaml(experiment, header), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    write_text(path, to_yaml(experiment, header))
 
 
 def psf_source(

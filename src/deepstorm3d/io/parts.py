@@ -1,4 +1,4 @@
-"""Output that grows under a ``.part`` name and takes its final name only when it is complete."""
+"""Files that stand under their final name only when they are complete."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ from pathlib import Path
 
 from ..errors import InputError
 
-__all__ = ["claim_name", "explain_write_errors", "part_path", "reserve_space", "write_text_atomically"]
+__all__ = [
+    "FREE_SPACE",
+    "claim_name",
+    "explain_write_errors",
+    "part_path",
+    "replaced_when_whole",
+    "reserve_space",
+    "whole_file",
+    "write_text",
+]
+
+FREE_SPACE = "Free some space or choose another folder."
 
 
 def part_path(path: Path) -> Path:
@@ -31,7 +42,7 @@ def claim_name(path: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def explain_write_errors(path: Path, advice: str) -> Iterator[None]:
+def explain_write_errors(path: Path, advice: str = FREE_SPACE) -> Iterator[None]:
     """Turn a failed write into an InputError that names `path`, the system's reason and what to do."""
     try:
         yield
@@ -57,15 +68,32 @@ def reserve_space(path: Path, size: int) -> None:
         raise
 
 
-def write_text_atomically(path: Path, text: str) -> None:
-    """Replace the contents of a small file in one step: a reader sees the old text or the new, never half."""
-    temporary = path.with_name(path.name + ".tmp")
+@contextmanager
+def replaced_when_whole(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write to; it takes the name `path` when the block ends without error.
+
+    The temporary name has the ending of `path` (``out.unfinished.csv``), because many libraries choose the
+    format by it. The file is on the disk before it is renamed, so a crash or a full disk leaves either the old
+    file or the new one; after an error the temporary file is deleted. OSError is passed on as it is.
+    """
+    temporary = path.with_name(f"{path.stem}.unfinished{path.suffix}")
     try:
-        with temporary.open("w", encoding="utf-8") as handle:
-            handle.write(text)
-            handle.flush()
+        yield temporary
+        with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
+
+
+@contextmanager
+def whole_file(path: Path, advice: str = FREE_SPACE) -> Iterator[Path]:
+    """`replaced_when_whole` for a file of the user's: an OSError becomes an InputError with the advice."""
+    with explain_write_errors(path, advice), replaced_when_whole(path) as temporary:
+        yield temporary
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8), or replace it, in one step.  Raises InputError where that fails."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -25,7 +25,7 @@ from ..errors import InputError
 from ..experiment.configure import path_beside
 from ..experiment.experiment import Experiment, write_experiment
 from ..io.movies import Movie, open_movie, readable_ranges
-from ..io.parts import claim_name, explain_write_errors, write_text_atomically
+from ..io.parts import claim_name, explain_write_errors, whole_file, write_text
 from ..spec import to_yaml
 
 __all__ = ["CameraMaps", "Recordings", "measure_camera"]
@@ -161,10 +161,10 @@ def _draw(
 
 def _write(transfer: PhotonTransfer, files: dict[str, Path], saturation: float) -> ScmosCamera:
     for name in _NAMES:
-        with explain_write_errors(files[name], "Free some space or choose another folder."):
-            np.save(files[name], getattr(transfer, name).astype(np.float32))
-    with explain_write_errors(files["defects"], "Free some space or choose another folder."):
-        np.save(files["defects"], transfer.defects)
+        with whole_file(files[name]) as temporary:
+            np.save(temporary, getattr(transfer, name).astype(np.float32))
+    with whole_file(files["defects"]) as temporary:
+        np.save(temporary, transfer.defects)
     here = ScmosCamera.model_validate({name: str(files[name]) for name in _NAMES} | {"saturation": saturation})
     beside = here.with_(**{name: files[name].name for name in _NAMES})
     header = (
@@ -173,7 +173,7 @@ def _write(transfer: PhotonTransfer, files: dict[str, Path], saturation: float) 
     )
     body = "\n".join(f"  {line}" for line in to_yaml(beside).splitlines())
     comments = "\n".join(f"# {line}" for line in header.splitlines())
-    write_text_atomically(files["yaml"], f"{comments}\ncamera:\n{body}\n")
+    write_text(files["yaml"], f"{comments}\ncamera:\n{body}\n")
     return here
 
 

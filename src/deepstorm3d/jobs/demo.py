@@ -12,6 +12,7 @@ import numpy as np
 from ..analysis.matching import match
 from ..analysis.metrics import score_with_intervals
 from ..emitters import Emitters, Localizations
+from ..io.parts import write_text
 from ..io.tables import read_table, read_truth
 from ..localizing.catalogue import find_model
 from ..localizing.excerpt import Excerpt
@@ -127,7 +128,7 @@ def _evaluate(
 ) -> tuple[float, float]:
     """Score within 150 nm, write the figures, say the main ones; returns recall and Jaccard index."""
     figures = score_with_intervals(truth, found, match(truth, found), np.random.default_rng(0))
-    files.evaluation.write_text(json.dumps(figures.to_mapping(), indent=1) + "\n", encoding="utf-8")
+    write_text(files.evaluation, json.dumps(figures.to_mapping(), indent=1) + "\n")
     result = figures.score
     lateral, axial = result.rmse_lateral_nm or 0.0, result.rmse_axial_nm or 0.0
     on_message(

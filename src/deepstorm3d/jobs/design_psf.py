@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..experiment.experiment import Experiment, experiment_mask
 from ..io.masks import mask_sha256, write_mask
+from ..io.parts import whole_file
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ModelFile, save_model_file
 from ..optics.exact import ExactPSF
@@ -172,6 +173,6 @@ class _History:
             self.phases.pop()
         self.steps.append(step)
         self.phases.append(mask().detach().cpu().float())
-        part = self.path.with_suffix(".part.npz")
-        np.savez_compressed(part, steps=np.array(self.steps), phases=torch.stack(self.phases).half().numpy())
-        part.replace(self.path)
+        phases = torch.stack(self.phases).half().numpy()
+        with whole_file(self.path) as temporary:
+            np.savez_compressed(temporary, steps=np.array(self.steps), phases=phases)

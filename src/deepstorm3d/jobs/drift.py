@@ -14,7 +14,7 @@ from ..analysis.drift import DriftCurve
 from ..analysis.overlap_drift import DriftEstimate, estimate_drift, typical_sigma
 from ..emitters import Localizations
 from ..errors import InputError
-from ..io.parts import claim_name, explain_write_errors, write_text_atomically
+from ..io.parts import claim_name, write_text
 from ..plot.drift import drift_figure
 from .reading_lists import read_localizations, write_derived
 
@@ -98,8 +98,7 @@ def correct_drift(
         "curve": curve_csv.name,
         "sigma_nm": [round(value, 3) for value in _rms_nm(found.curve)],
     }
-    with explain_write_errors(curve_csv, "Free some space or choose another folder."):
-        write_text_atomically(curve_csv, found.curve.to_csv())
+    write_text(curve_csv, found.curve.to_csv())
     drift_figure(found.curve, picture, title=f"Drift of {source.name}")
     write_derived(out, found.curve.apply(table), header, "drift", settings, overwrite=overwrite)
     notes = (*header.notes, *_doubts(table, found))

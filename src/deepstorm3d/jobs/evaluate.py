@@ -17,7 +17,7 @@ from ..analysis.point_registration import register_points
 from ..emitters import Emitters, Localizations
 from ..errors import InputError
 from ..extent import Extent, frame_extent
-from ..io.parts import claim_name, explain_write_errors, write_text_atomically
+from ..io.parts import claim_name, write_text
 from ..io.tables import TableHeader, read_truth_list
 from ..plot import truth_figure
 from .reading_lists import read_localizations
@@ -94,8 +94,7 @@ def evaluate_table(
         notes=[*header.notes, *true_header.notes, *_notes(true, found)],
     )
     if json_out is not None:
-        with explain_write_errors(json_out, "Free some space or choose another folder."):
-            write_text_atomically(json_out, json.dumps(evaluation.to_mapping(), indent=2) + "\n")
+        write_text(json_out, json.dumps(evaluation.to_mapping(), indent=2) + "\n")
     if plot is not None:
         truth_figure(true, found, pairs, plot, title=locs.name)
     return evaluation

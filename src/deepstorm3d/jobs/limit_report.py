@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..io.parts import explain_write_errors, write_text_atomically
+from ..io.parts import write_text
 from ..plot.limit import AXIS_NAMES, MaskLimits, limit_figure
 
 __all__ = ["LimitReport", "draw_report", "write_report"]
@@ -80,5 +80,4 @@ def write_report(report: LimitReport, path: Path) -> None:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    with explain_write_errors(path, "Free some space or choose another folder."):
-        write_text_atomically(path, text.getvalue())
+    write_text(path, text.getvalue())

@@ -18,7 +18,7 @@ from ..analysis.overlap_drift import typical_sigma
 from ..analysis.stated_sigma import failed_fits_note, median_sigma
 from ..emitters import Localizations
 from ..errors import InputError
-from ..io.parts import claim_name, explain_write_errors, write_text_atomically
+from ..io.parts import claim_name, write_text
 from ..plot.resolution import resolution_figure
 from .reading_lists import read_localizations
 
@@ -94,10 +94,7 @@ def measure_resolution(
     )
     report = replace(report, notes=(*header.notes, *report.notes))
     if json_out is not None:
-        with explain_write_errors(json_out, "Free some space or choose another folder."):
-            write_text_atomically(
-                json_out, json.dumps(report.to_mapping(), indent=2, ensure_ascii=False) + "\n"
-            )
+        write_text(json_out, json.dumps(report.to_mapping(), indent=2, ensure_ascii=False) + "\n")
     if plot is not None:
         resolution_figure(
             report.correlations, report.precision, report.stated_nm, plot, title=f"Resolution of {source.name}"

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..experiment.experiment import Experiment, psf_source
 from ..field import Field
 from ..io.movies import MovieWriter
-from ..io.parts import write_text_atomically
+from ..io.parts import write_text
 from ..io.tables import TableWriter, open_truth_writer
 from ..optics.model import PSFSource, build_psf, tabulate
 from ..optics.psf import Images
@@ -129,7 +129,7 @@ def simulate_movie(
         clipped = movie.clipped
     if drift is not None and truth is not None:
         curve = DriftCurve(np.arange(frames), drift.double().numpy(), np.zeros((frames, 3)))
-        write_text_atomically(truth.with_name(f"{truth.stem}.drift.csv"), curve.to_csv())
+        write_text(truth.with_name(f"{truth.stem}.drift.csv"), curve.to_csv())
     return SimulationSummary(frames, rows, labelled, patch_px, held, clipped, saturated)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..io.torch_file import save_tensors
 from ..psf_volume import PSFVolume
 
 __all__ = ["FORMAT_VERSION", "ModelFile", "load_model_file", "save_model_file"]
@@ -54,14 +55,7 @@ def save_model_file(model: ModelFile, path: Path) -> None:
     }
     if model.planes is not None:
         contents["planes"] = {**vars(model.planes), "values": model.planes.values.detach().cpu().clone()}
-    part = path.with_name(path.name + ".part")
-    try:
-        with open(part, "wb") as file:
-            torch.save(contents, file)
-        part.replace(path)
-    except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {error}; free some space or choose another --out") from error
+    save_tensors(contents, path)
 
 
 def _plain(mapping: Mapping[str, Any]) -> dict[str, Any]:

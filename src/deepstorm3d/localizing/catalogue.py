@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import InputError
 from ..experiment.experiment import Experiment, experiment_mask, write_experiment
 from ..io.masks import write_mask
-from ..io.parts import claim_name, explain_write_errors, write_text_atomically
+from ..io.parts import claim_name, explain_write_errors, write_text
 from ..io.psfs import psf_sha256, write_psf
 from ..localizer.modelfile import ModelFile, load_model_file
 from ..optics.masks import FileMask
@@ -135,8 +135,7 @@ def export_model(name_or_path: str | Path, folder: Path, *, overwrite: bool = Fa
         measured = MeasuredSpec(path=optics, sha256=psf_sha256(model.planes))
         experiment = experiment.with_(psf=experiment.psf.with_(measured=measured))
     write_experiment(experiment, files["experiment.yaml"])
-    with explain_write_errors(files["card.json"], "Free some space or choose another folder."):
-        write_text_atomically(files["card.json"], json.dumps(dict(model.card), indent=2) + "\n")
+    write_text(files["card.json"], json.dumps(dict(model.card), indent=2) + "\n")
     return list(files.values())
 
 

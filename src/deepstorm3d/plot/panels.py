@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..extent import Extent
+from ..io.parts import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,10 +106,5 @@ def save_figure(figure: Figure, target: Target, *, dpi: int = 150) -> None:
     known = figure.canvas.get_supported_filetypes()
     if kind not in known:
         raise InputError(f"{path}: no picture format ends in '.{kind}'; use one of {', '.join(sorted(known))}")
-    part = path.with_name(path.name + ".part")
-    try:
-        figure.savefig(part, dpi=dpi, format=kind)
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"cannot write the picture {path}: {error.strerror or error}") from error
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=dpi, format=kind)

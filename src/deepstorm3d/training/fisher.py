@@ -13,11 +13,12 @@ from torch import Tensor
 
 from ..experiment.design_settings import DesignSpec
 from ..field import Field
+from ..io.torch_file import save_tensors
 from ..optics.exact import ExactPSF
 from ..optics.fisher import crlb, joint_crlb
 from ..optics.psf import PSF
 from ..simulation.priors import EmitterPrior
-from .checkpoint import load_checkpoint, save_atomically
+from .checkpoint import load_checkpoint
 from .design import MaskPenalty
 
 __all__ = ["Alone", "Crowd", "FisherCriterion", "minimise_bound"]
@@ -148,5 +149,5 @@ def minimise_bound(
         stopped = should_stop()
         if checkpoint is not None and (stopped or done % _CHECKPOINT_EVERY == 0):
             state = {"optics": psf.state_dict(), "optimiser": optimiser.state_dict()}
-            save_atomically({**state, "generator": generator.get_state(), "step": done}, checkpoint)
+            save_tensors({**state, "generator": generator.get_state(), "step": done}, checkpoint)
     return done >= steps

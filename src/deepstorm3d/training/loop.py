@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..experiment.training_settings import TrainingSpec
+from ..io.torch_file import save_tensors
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.precision import mixed_precision
-from .checkpoint import MetricsLog, load_checkpoint, save_atomically
+from .checkpoint import MetricsLog, load_checkpoint
 from .design import MaskLearning
 from .distributed import is_main_process, rank, share_gradients, stop_together
 from .sampler import Batch, FrameSampler
@@ -141,7 +142,7 @@ def train(
             on_progress(progress)
             if files.checkpoint and (stopped or due or state.step % spec.checkpoint_every == 0):
                 now = snapshot(localizer, sampler, optimiser, generator, state)
-                save_atomically({**now, **settings(spec, files.experiment)}, files.checkpoint)
+                save_tensors({**now, **settings(spec, files.experiment)}, files.checkpoint)
         if stopped:
             break
     if stopped and not _out_of_patience(state, spec):

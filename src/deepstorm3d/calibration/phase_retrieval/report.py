@@ -13,7 +13,7 @@ from torch import Tensor
 from ...errors import InputError
 from ...experiment.experiment import write_experiment
 from ...io.masks import mask_sha256, write_mask
-from ...io.parts import claim_name, explain_write_errors, write_text_atomically
+from ...io.parts import claim_name, write_text
 from ...optics.masks import FileMask
 from ...optics.zernike import NAMES
 from .degeneracies import aperture_of
@@ -52,8 +52,7 @@ def write_retrieval(
         write_experiment(result.experiment.with_(mask=mask), experiment_out)
     if json_out is not None:
         text = json.dumps({**result.figures, "warnings": list(result.warnings)}, indent=1)
-        with explain_write_errors(json_out, "Free some space or choose another folder."):
-            write_text_atomically(json_out, text + "\n")
+        write_text(json_out, text + "\n")
 
 
 def claim_outputs(paths: Sequence[Path | None], *, overwrite: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..parts import claim_name, explain_write_errors, part_path
+from ..parts import claim_name, whole_file
 from .modulator import read_modulator
 from .plate import read_plate
 from .sidecar import read_sidecar
@@ -64,13 +63,8 @@ def write_mask(path: str | Path, phase: Any, *, overwrite: bool = True) -> None:
     path = Path(path)
     values = _checked_phase(np.asarray(phase), path)
     claim_name(path, overwrite=overwrite)
-    part = part_path(path)
-    try:
-        with explain_write_errors(path, "Free some space or choose another folder."):
-            _write_phase(part, values)
-            os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as temporary:
+        _write_phase(temporary, values)
 
 
 def _write_phase(path: Path, phase: NDArray[np.float64]) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...spec import Spec, quantity, spec_from_mapping
-from ..parts import claim_name, explain_write_errors, part_path
+from ..parts import claim_name, whole_file
 from .sidecar import write_sidecar
 
 __all__ = [
@@ -112,14 +112,9 @@ def write_modulator(path: Path, levels: NDArray[np.uint8], spec: ModulatorSpec, 
     if path.suffix.lower() not in (".png", ".bmp", ".tif", ".tiff"):
         raise InputError(f"{path}: a modulator's image is a .png, .bmp or .tif file, not '{path.suffix}'")
     claim_name(path, overwrite=overwrite)
-    part = part_path(path)
-    try:
-        with explain_write_errors(path, "Free some space or choose another folder."):
-            Image.fromarray(levels).save(part)
-            part.replace(path)
-            write_sidecar(path, spec)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as temporary:
+        Image.fromarray(levels).save(temporary)
+    write_sidecar(path, spec)
 
 
 def read_calibration(path: Path) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...spec import Spec, quantity, spec_from_mapping
-from ..parts import claim_name, explain_write_errors, part_path
+from ..parts import claim_name, whole_file
 from .sidecar import write_sidecar
 
 __all__ = ["PlateSpec", "plate_heights", "plate_phase", "read_plate", "write_plate"]
@@ -69,23 +69,18 @@ def write_plate(path: Path, heights: Floats, spec: PlateSpec, *, overwrite: bool
     if suffix not in _ENDINGS:
         raise InputError(f"{path}: a plate is written as {', '.join(_ENDINGS)}, not '{path.suffix}'")
     claim_name(path, overwrite=overwrite)
-    part = part_path(path)
-    try:
-        with explain_write_errors(path, "Free some space or choose another folder."):
-            if suffix == ".npy":
-                np.save(part, heights)
-            elif suffix == ".gds":
-                _write_layout(part, heights, spec)
-            elif suffix == ".stl":
-                _write_solid(part, heights, spec)
-            else:
-                import tifffile
+    with whole_file(path) as temporary:
+        if suffix == ".npy":
+            np.save(temporary, heights)
+        elif suffix == ".gds":
+            _write_layout(temporary, heights, spec)
+        elif suffix == ".stl":
+            _write_solid(temporary, heights, spec)
+        else:
+            import tifffile
 
-                tifffile.imwrite(part, heights.astype(np.float32), photometric="minisblack")
-            part.replace(path)
-            write_sidecar(path, spec)
-    finally:
-        part.unlink(missing_ok=True)
+            tifffile.imwrite(temporary, heights.astype(np.float32), photometric="minisblack")
+    write_sidecar(path, spec)
 
 
 def read_plate(path: Path, mapping: dict[str, Any]) -> Floats:

@@ -8,14 +8,15 @@ from typing import Any
 
 from ...errors import InputError
 from ...spec import Spec
+from ..parts import write_text
 
 __all__ = ["read_sidecar", "write_sidecar"]
 
 
 def write_sidecar(path: Path, spec: Spec) -> None:
-    """Write a spec beside an exported mask."""
+    """Write a spec beside an exported mask.  Raises InputError where that fails."""
     text = json.dumps(spec.to_mapping(), indent=1) + "\n"
-    _beside(path).write_text(text, encoding="utf-8")
+    write_text(_beside(path), text)
 
 
 def read_sidecar(path: Path) -> dict[str, Any] | None:

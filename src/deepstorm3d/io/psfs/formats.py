@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...psf_volume import PSFVolume
-from ..parts import claim_name, explain_write_errors, part_path
+from ..parts import claim_name, whole_file
 from .picasso import is_picasso, read_picasso, write_picasso
 from .smap_mat import read_smap, write_smap
 from .smappy import is_smappy, read_smappy, write_smappy
@@ -55,13 +55,8 @@ def write_psf(path: str | Path, psf: PSFVolume, *, overwrite: bool = False) -> s
     """
     path = Path(path)
     kind = claim_psf(path, overwrite=overwrite)
-    part = part_path(path)
-    with explain_write_errors(path, "Free some space or choose another folder."):
-        try:
-            kind.write(part, psf)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+    with whole_file(path) as temporary:
+        kind.write(temporary, psf)
     return kind.name
 
 

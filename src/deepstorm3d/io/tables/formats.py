@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 
 from ...emitters import Emitters, Localizations
 from ...errors import InputError
-from ..parts import claim_name, explain_write_errors, part_path
+from ..parts import claim_name, part_path, whole_file
 from .challenge import is_challenge, read_challenge, write_challenge
 from .csv_table import column_names
 from .decode import is_decode, read_decode, write_decode
@@ -211,13 +210,8 @@ def write_table(
         write_whole(TableWriter(path, growing, overwrite=overwrite, resume=False), localizations, frames)
     elif kind.write is not None:
         claim_name(path, overwrite=overwrite)
-        part = part_path(path)
-        try:
-            with explain_write_errors(path, "Free some space or choose another folder."):
-                kind.write(part, localizations, header)
-                os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole_file(path) as temporary:
+            kind.write(temporary, localizations, header)
 
 
 def write_truth(

@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from ...emitters import Emitters, Localizations
 from ...errors import InputError
-from ..parts import claim_name, explain_write_errors
+from ..parts import FREE_SPACE, claim_name, explain_write_errors
 
 __all__ = ["GrowingFile", "TableWriter", "write_whole"]
 
@@ -64,7 +64,7 @@ class TableWriter(Generic[Table]):
 
     def _create(self) -> None:
         try:
-            with explain_write_errors(self.path, "Free some space or choose another folder."):
+            with explain_write_errors(self.path):
                 self._file.create()
         except BaseException:
             self.discard()
@@ -110,8 +110,7 @@ class TableWriter(Generic[Table]):
     def _explained(self) -> Any:
         return explain_write_errors(
             self.path,
-            f"Free some space or choose another folder. What is done is kept in {self._file.path.name}; "
-            "--resume goes on from there",
+            f"{FREE_SPACE} What is done is kept in {self._file.path.name}; --resume goes on from there",
         )
 
     def __enter__(self) -> Self:

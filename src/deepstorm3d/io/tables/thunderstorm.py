@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ...emitters import Emitters, Localizations, SigmaSource
 from ...errors import InputError
-from ..parts import write_text_atomically
+from ..parts import replaced_when_whole
 from .columns import NM, Columns, pixel_size, sigma_source
 from .csv_table import csv_lines, read_csv
 from .header import NOMINAL_PSF_SIGMA_PX, TableHeader
@@ -123,7 +123,8 @@ class ThunderstormFile:
 
     def _save_progress(self, frames: int, rows: int) -> None:
         done = {"frames_done": frames, "rows_done": rows, "bytes": self._bytes, "recording": self._recording()}
-        write_text_atomically(self._progress, json.dumps(done))
+        with replaced_when_whole(self._progress) as temporary:
+            temporary.write_text(json.dumps(done), encoding="utf-8")
 
 
 def is_thunderstorm(names: Sequence[str]) -> bool:

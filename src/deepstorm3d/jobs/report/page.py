@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ... import __version__
 from ...errors import InputError
-from ...io.parts import claim_name, explain_write_errors, write_text_atomically
+from ...io.parts import claim_name, write_text
 from ..reading_lists import read_localizations
 from .measures import drift_sections, resolution_section
 from .overlays import TITLE as OVERLAYS
@@ -72,8 +72,7 @@ def write_report(
         "How it was made": lambda: origin_section(source, header),
     }
     sections = [part for title, make in makers.items() for part in _made(title, make, on_note)]
-    with explain_write_errors(out, "Free some space or choose another folder."):
-        write_text_atomically(out, _page(source.name, sections))
+    write_text(out, _page(source.name, sections))
     return [section.title for section in sections]
 
 

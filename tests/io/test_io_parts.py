@@ -1,0 +1,52 @@
+"""A file stands under its name only when it is whole; the old one stays until then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deepstorm3d.errors import InputError
+from deepstorm3d.io.parts import replaced_when_whole, whole_file, write_text
+
+
+def test_the_file_appears_when_the_block_ends_and_nothing_else_stays(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with whole_file(path) as temporary:
+        assert temporary.suffix == ".csv" and temporary.parent == tmp_path
+        temporary.write_text("x")
+        assert not path.exists()
+    assert path.read_text() == "x"
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError(), KeyboardInterrupt()])
+def test_an_error_on_the_way_leaves_the_old_file(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "out.csv"
+    write_text(path, "old")
+    with pytest.raises((InputError, type(error))) as caught, whole_file(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+    if isinstance(error, OSError):
+        assert str(caught.value) == (
+            f"cannot write {path}: No space left on device. Free some space or choose another folder."
+        )
+
+
+def test_the_unfinished_part_of_a_growing_table_is_not_touched(tmp_path: Path) -> None:
+    growing, progress = tmp_path / "out.part.csv", tmp_path / "out.part.json"
+    growing.write_text("rows")
+    progress.write_text("{}")
+    for name in ("out.csv", "out.json"):
+        write_text(tmp_path / name, "new")
+    assert growing.read_text() == "rows" and progress.read_text() == "{}"
+
+
+def test_a_missing_folder_is_an_input_error_and_without_explanation_the_systems(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "out.txt"
+    with pytest.raises(InputError, match=r"cannot write .*No such file or directory"):
+        write_text(path, "x")
+    with pytest.raises(FileNotFoundError), replaced_when_whole(path) as temporary:
+        temporary.write_text("x")
