@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from .errors import InputError
+from .kinds import Kinds, kind_of
 
 __all__ = ["Spec", "quantity", "set_by_path", "set_by_paths", "spec_from_mapping", "spec_rows", "to_yaml"]
 
@@ -81,31 +82,40 @@ def _walk(kind: type[BaseModel], path: tuple[Any, ...]) -> tuple[list[str], list
     for part in path:
         known = sorted({name for model in here for name in model.model_fields})
         fields = [model.model_fields[part] for model in here if part in model.model_fields]
-        tagged = [model for model in here if _tag(model) == part]
+        tagged = [model for model in here if kind_of(model) == part]
         if tagged and not fields:
             # The tag of a union (`kind: tetrapod`) is pydantic's own step, no key of the file.
             here = tagged
             continue
         keys.append(str(part))
         # The name of a scene, the index of a list: no field, the candidates stay.
-        here = [model for field in fields for model in _models_in(field.annotation)] if fields else here
+        here = [model for field in fields for model in _models_of(field)] if fields else here
     return keys, known
 
 
-def _tag(model: type[BaseModel]) -> Any:
-    field = model.model_fields.get("kind")
-    return None if field is None else field.default
+def _models_of(field: FieldInfo) -> list[type[BaseModel]]:
+    """The records that may stand in a field."""
+    return _models_in(field.annotation, field.metadata)
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def _models_in(annotation: Any, metadata: Sequence[Any] = ()) -> list[type[BaseModel]]:
+    open_union = _open_union(metadata) or _open_union(getattr(annotation, "__metadata__", ()))
+    if open_union is not None:
+        return list(open_union)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
 
 
-def set_by_path(mapping: dict[str, Any], assignment: str) -> None:
+def _open_union(metadata: Sequence[Any]) -> Kinds | None:
+    return next((each for each in metadata if isinstance(each, Kinds)), None)
+
+
+def set_by_path(mapping: dict[str, Any], assignment: str, record: type[Spec] | None = None) -> None:
     """Apply one ``a.b=value`` (value in YAML) to a nested mapping, in place; another kind begins anew.
 
+    record: what the mapping is to become; where it says that keys of one name mean the same in every kind
+    (`Kinds`), they keep their values under another kind.
     Raises InputError where the assignment has no ``=`` or walks through a plain value.
     """
     path, equals, text = assignment.partition("=")
@@ -125,12 +135,27 @@ def set_by_path(mapping: dict[str, Any], assignment: str) -> None:
     except yaml.YAMLError as error:
         raise InputError(f"cannot read the value in '{assignment}': {error}") from error
     if leaf == "kind" and here.get("kind", value) != value:
-        # The keys of one kind mean nothing to another.
-        here.clear()
+        # The keys of one kind mean nothing to another, unless these say that they do.
+        kept = _keys_kept(record, parents, value)
+        for name in [name for name in here if name not in kept]:
+            del here[name]
     here[leaf] = value
 
 
-def set_by_paths(mapping: dict[str, Any], assignments: Sequence[str]) -> None:
+def _keys_kept(record: type[Spec] | None, parents: Sequence[str], kind: Any) -> set[str]:
+    """Keys that keep their values where the record at a path becomes one of another kind."""
+    here: list[type[BaseModel]] = [] if record is None else [record]
+    union: Kinds | None = None
+    for name in parents:
+        fields = [model.model_fields[name] for model in here if name in model.model_fields]
+        union = next((found for field in fields if (found := _open_union(field.metadata))), None)
+        here = [model for field in fields for model in _models_of(field)]
+    if union is None or not union.same_keys:
+        return set()
+    return {name for model in union if kind_of(model) == kind for name in model.model_fields}
+
+
+def set_by_paths(mapping: dict[str, Any], assignments: Sequence[str], record: type[Spec] | None = None) -> None:
     """Apply several, kinds first: another ``mask.kind`` starts from that kind's defaults, and the keys given
     beside it, before or after, are of that kind.
 
@@ -139,7 +164,7 @@ def set_by_paths(mapping: dict[str, Any], assignments: Sequence[str]) -> None:
     for assignment in sorted(
         assignments, key=lambda text: not text.partition("=")[0].strip().endswith(".kind")
     ):
-        set_by_path(mapping, assignment)
+        set_by_path(mapping, assignment, record)
 
 
 def to_yaml(spec: Spec, header: str = "") -> str:
