@@ -32,6 +32,36 @@ def test_crowded_strangers_in_adjacent_frames_do_not_widen_it():
         assert fit.sigma_um == pytest.approx(true, rel=0.05)
 
 
+def test_a_drift_from_frame_to_frame_is_found_and_does_not_widen_it():
+    table = shining(3000, 1000)
+    motion = np.array([0.02, 0.0, -0.012])
+    xyz = table.xyz.numpy() + motion * table.frame.numpy()[:, None]
+    found = neighbour_precision(xyz, table.frame.numpy(), np.array(SIGMA_UM))
+    assert found is not None
+    for fit, true, moved in zip(found, SIGMA_UM, motion, strict=True):
+        assert fit.sigma_um == pytest.approx(true, rel=0.05)
+        assert abs(fit.motion_um - moved) < 4 * fit.motion_error_um < 0.004
+
+
+@pytest.mark.parametrize("strangers", [6_000, 40_000])
+def test_the_stated_sigma_is_that_of_the_rows_that_were_paired(strangers: int):
+    """Molecules that shine once, with ten times the σ, do not count: neither few nor many."""
+    rng = np.random.default_rng(1)
+    table = shining(3000, 1000)
+    own = np.array(SIGMA_UM) * rng.choice([0.8, 1.0, 1.2], (len(table), 1))
+    xyz = np.concatenate([table.xyz.numpy(), rng.random((strangers, 3)) * [8.0, 8.0, 2.0]])
+    frame = np.concatenate([table.frame.numpy(), rng.integers(1000, size=strangers)])
+    stated = np.concatenate([own, np.tile(10 * np.array(SIGMA_UM), (strangers, 1))])
+    found = neighbour_precision(xyz, frame, np.array(SIGMA_UM), stated)
+    assert found is not None
+    assert [fit.stated_um for fit in found] == pytest.approx(SIGMA_UM, rel=0.05)
+    stated[::2] = 0.0  # not known: the pairs of two others tell
+    half = neighbour_precision(xyz, frame, np.array(SIGMA_UM), stated)
+    assert half is not None and [fit.stated_um for fit in half] == pytest.approx(SIGMA_UM, rel=0.05)
+    none = neighbour_precision(xyz, frame, np.array(SIGMA_UM))
+    assert none is not None and [fit.stated_um for fit in none] == [None, None, None]
+
+
 def test_molecules_that_shine_in_one_frame_alone_tell_nothing():
     rng = np.random.default_rng(2)
     xyz, frame = rng.random((20_000, 3)) * 8, rng.integers(1000, size=20_000)

@@ -155,3 +155,24 @@ def test_the_command_prints_what_it_found_and_draws_it(nucleus: Path):
     assert "µm²/frame" in done.stdout
     done = CliRunner().invoke(app, ["track", str(nucleus), "--out", str(out), "--axial-range", "5"])
     assert (done.exit_code, "goes with --range" in done.stderr) == (2, True)
+
+
+def test_the_stated_sigma_is_that_of_the_rows_whose_error_the_steps_tell(nucleus: Path):
+    """Rows at the ends of a trajectory have no step before or behind them: what they state is not compared."""
+    table = read_table(nucleus)
+    with_ends = write(
+        nucleus.with_name("ends.hdf5"),
+        dataclasses.replace(table, sigma_xyz=table.sigma_xyz.clone().index_fill_(0, ends(table, nucleus), 0.2)),
+    )
+    before = track_table(nucleus, nucleus.with_name("a.csv"))
+    after = track_table(with_ends, nucleus.with_name("b.csv"), reach=before.reach)
+    assert after.stated_sigma_um == pytest.approx(before.stated_sigma_um, rel=1e-6)
+
+
+def ends(table: Localizations, source: Path) -> torch.Tensor:
+    """The first row of each trajectory."""
+    out = source.with_name("tracked.hdf5")
+    track_table(source, out, least=1)
+    tracked = read_table(out)
+    assert tracked.track is not None
+    return torch.tensor([int((tracked.track == each).nonzero()[0]) for each in tracked.track.unique()])

@@ -26,6 +26,7 @@ __all__ = [
     "common_motion",
     "diffusion",
     "mean_square_displacement",
+    "rows_between_steps",
 ]
 
 Floats = NDArray[np.float64]
@@ -192,12 +193,29 @@ def common_motion(table: Localizations) -> tuple[float, float]:
     return float(weight @ excess), float(np.sqrt((weight**2 * (2 / 3) / (n - 1.0) ** 2).sum()))
 
 
-def _in_order(table: Localizations) -> tuple[Floats, Ints, Ints]:
-    """Positions, frames and trajectories of the tracked rows, by trajectory and frame."""
+def rows_between_steps(table: Localizations) -> NDArray[np.bool_]:
+    """Rows (N,) with others of their trajectory in the frames before and after, whose σ `diffusion` finds."""
+    order = _order(table)
+    _, frame, track = _in_order(table)
+    follows = (np.diff(track) == 0) & (np.diff(frame) == 1)
+    between = np.zeros(len(table), np.bool_)
+    between[order[1:-1][follows[1:] & follows[:-1]]] = True
+    return between
+
+
+def _order(table: Localizations) -> NDArray[np.intp]:
+    """The tracked rows, by trajectory and frame."""
     assert table.track is not None
     frame, track = table.frame.cpu().numpy(), table.track.cpu().numpy()
     order = np.lexsort((frame, track))
-    order = order[track[order] >= 0]
+    return order[track[order] >= 0]
+
+
+def _in_order(table: Localizations) -> tuple[Floats, Ints, Ints]:
+    """Positions, frames and trajectories of the tracked rows, by trajectory and frame."""
+    assert table.track is not None
+    order = _order(table)
+    frame, track = table.frame.cpu().numpy(), table.track.cpu().numpy()
     return table.xyz.detach().cpu().double().numpy()[order], frame[order], track[order]
 
 

@@ -160,8 +160,12 @@ def _print_report(report: ResolutionReport) -> None:
         shown.add_row(
             "neighbours in adjacent frames (NeNA)", *(f"{1000 * fit.sigma_um:.1f}" for fit in report.precision)
         )
+    if report.stated_of_pairs_nm is not None:
+        shown.add_row(
+            "median that the same rows state", *(f"{value:.1f}" for value in report.stated_of_pairs_nm)
+        )
     if report.stated_nm is not None:
-        shown.add_row("median of those stated", *(f"{value:.1f}" for value in report.stated_nm))
+        shown.add_row("median that all rows state", *(f"{value:.1f}" for value in report.stated_nm))
     if shown.row_count:
         show_table(shown)
     result(

@@ -33,6 +33,8 @@ _VOXEL_UM, _VOLUME_SIDE, _VOLUME_TILES = 0.01, 128, 12
 _SLAB_UM = 1.0
 # Where the list is narrower than this in all directions, pixels: a single bead, whose spot must fit in.
 _FEWEST_PIXELS = 64
+# Motion from frame to frame is told where it is so many standard errors, and so large a part of σ.
+_SURE, _MOTION_TOLD = 4.0, 0.2
 # Blocks of frames: about so many, each of at least so many frames where the movie is long enough.
 _BLOCKS, _FEWEST_FRAMES = 50, 20
 
@@ -42,7 +44,8 @@ class ResolutionReport:
     """What a list resolves.
 
     correlations: by name (x–y, x–z, y–z, 3D);  precision: σ of x, y, z from adjacent frames, None where too few
-    molecules shine in two;  stated_nm: median σ that the list states, None where it states none;
+    molecules shine in two, with the σ that the same rows state;  stated_nm: median σ that all rows state, None
+    where they state none;
     block_frames, splits: how it was halved;  rows: of the list;  notes: what a reader should know.
     """
 
@@ -53,6 +56,13 @@ class ResolutionReport:
     splits: int
     rows: int
     notes: tuple[str, ...]
+
+    @property
+    def stated_of_pairs_nm(self) -> list[float] | None:
+        """Median σ of x, y and z, nm, that the rows state of which `precision` was measured."""
+        stated = [] if self.precision is None else [fit.stated_um for fit in self.precision]
+        known = [1000 * each for each in stated if each is not None]
+        return known if len(known) == 3 else None
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -65,6 +75,8 @@ class ResolutionReport:
             "nena_sigma_nm": None if self.precision is None else [1000 * p.sigma_um for p in self.precision],
             "nena_error_nm": None if self.precision is None else [1000 * p.error_um for p in self.precision],
             "nena_pairs": None if self.precision is None else [p.pairs for p in self.precision],
+            "nena_motion_nm": None if self.precision is None else [1000 * p.motion_um for p in self.precision],
+            "stated_sigma_of_these_pairs_nm": self.stated_of_pairs_nm,
             "stated_sigma_nm": None if self.stated_nm is None else list(self.stated_nm),
             "notes": list(self.notes),
         }
@@ -96,9 +108,7 @@ def measure_resolution(
     if json_out is not None:
         write_text(json_out, json.dumps(report.to_mapping(), indent=2, ensure_ascii=False) + "\n")
     if plot is not None:
-        resolution_figure(
-            report.correlations, report.precision, report.stated_nm, plot, title=f"Resolution of {source.name}"
-        )
+        resolution_figure(report.correlations, report.precision, plot, title=f"Resolution of {source.name}")
     return report
 
 
@@ -132,8 +142,9 @@ def resolution_of(
     correlations = _correlations(xyz, halves, on_progress)
     median = median_sigma(table)
     stated = None if median is None else (1000 * median[0], 1000 * median[1], 1000 * median[2])
-    precision = neighbour_precision(xyz, frame, typical_sigma(table))
-    notes = _notes(table, precision, stated, block)
+    sigma = None if median is None else table.sigma_xyz.detach().cpu().double().numpy()
+    precision = neighbour_precision(xyz, frame, typical_sigma(table), sigma)
+    notes = _notes(table, precision, block)
     return ResolutionReport(correlations, precision, stated, block, splits, len(table), notes)
 
 
@@ -175,7 +186,6 @@ def _sides(widths_um: Iterable[float], pixel_um: float, most: int) -> tuple[int,
 def _notes(
     table: Localizations,
     precision: tuple[AxisPrecision, ...] | None,
-    stated: tuple[float, float, float] | None,
     block: int,
 ) -> tuple[str, ...]:
     notes = [note for note in (failed_fits_note(table),) if note is not None]
@@ -191,15 +201,36 @@ def _notes(
             else "too few shine in adjacent frames"
         )
         notes.append(f"no precision from neighbours: {why}")
-    elif stated is not None:
-        far = [
-            f"{name} {1000 * fit.sigma_um:.1f} nm, stated {said:.1f} nm"
-            for name, fit, said in zip("xyz", precision, stated, strict=True)
-            if not 0.8 < 1000 * fit.sigma_um / said < 1.25
-        ]
-        if far:
-            notes.append(f"the stated σ is not what neighbours in adjacent frames show: {'; '.join(far)}")
+    else:
+        notes += _about_precision(precision)
     return tuple(notes)
+
+
+def _about_precision(precision: tuple[AxisPrecision, ...]) -> list[str]:
+    """Where molecules move together from frame to frame, and where the σ that they state is not theirs."""
+    notes, fits = [], list(zip("xyz", precision, strict=True))
+    moved = [
+        f"{name} {1000 * fit.motion_um:.1f} nm"
+        for name, fit in fits
+        if abs(fit.motion_um) > max(_SURE * fit.motion_error_um, _MOTION_TOLD * fit.sigma_um)
+    ]
+    if moved:
+        notes.append(
+            f"all molecules move together from each frame to the next: {'; '.join(moved)}; correct the drift "
+            "first"
+        )
+    # Held against the same rows: those of molecules that shine in one frame alone are often dim.
+    far = [
+        f"{name} {1000 * fit.sigma_um:.1f} nm, stated {1000 * fit.stated_um:.1f} nm"
+        for name, fit in fits
+        if fit.stated_um is not None and not 0.8 < fit.sigma_um / fit.stated_um < 1.25
+    ]
+    if far:
+        notes.append(
+            "the stated σ is not what the same rows show from one frame to the next (median of their σ): "
+            + "; ".join(far)
+        )
+    return notes
 
 
 def _plain(each: Correlation) -> dict[str, Any]:

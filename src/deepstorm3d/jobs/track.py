@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..analysis.diffusion import Diffusion, Displacements, common_motion, diffusion, mean_square_displacement
+from ..analysis.diffusion import (
+    Diffusion,
+    Displacements,
+    common_motion,
+    diffusion,
+    mean_square_displacement,
+    rows_between_steps,
+)
 from ..analysis.stated_sigma import failed_fits, failed_fits_note
 from ..analysis.steps import expected_wrong
 from ..analysis.tracking import SearchRange, drop_short, find_range, link_tracks
@@ -38,7 +45,8 @@ class TrackSummary:
     rows, kept: before, and in trajectories long enough;  tracks, median_length, longest: of those, in rows;
     reach: within which they were linked (None: nothing to link);  step_um: median step between adjacent frames
     in 3D, and of the mean square on x, y and z;  diffusion: None where no molecule has three frames in a row;
-    displacements: over time;  stated_sigma_um: root mean square of the rows' own σ;
+    displacements: over time;  stated_sigma_um: root mean square of the σ that the
+    rows state of which the localization error is found;
     warnings: what a reader of the numbers should know.
     """
 
@@ -166,8 +174,13 @@ def _summary(
 
 
 def _stated_sigma(table: Localizations) -> tuple[float, float, float]:
-    """Root mean square of the rows' own σ of x, y and z, µm, without failed fits; 0 where none has one."""
-    sigma = table.sigma_xyz.double()[~failed_fits(table)]
+    """Root mean square of the σ of x, y and z that rows state, µm, without failed fits; 0 where none has one.
+
+    Of the rows whose error `diffusion` finds, where there are any: long trajectories are of bright molecules.
+    """
+    told = ~failed_fits(table)
+    between = torch.from_numpy(rows_between_steps(table)).to(told.device)
+    sigma = table.sigma_xyz.double()[told & between if bool((told & between).any()) else told]
     known = [column[column > 0] for column in sigma.T]
     x, y, z = (float(column.square().mean().sqrt()) if len(column) else 0.0 for column in known)
     return x, y, z

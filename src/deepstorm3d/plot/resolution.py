@@ -24,15 +24,13 @@ _AXES = ("x", "y", "z")
 def resolution_figure(
     correlations: Mapping[str, Correlation],
     precision: tuple[AxisPrecision, ...] | None,
-    stated_nm: tuple[float, float, float] | None,
     target: Target,
     *,
     title: str = "",
 ) -> None:
     """Draw the correlations above, and below how far molecules lie apart in adjacent frames.
 
-    correlations: by name;  precision: of x, y, z, or None;  stated_nm: mean σ of the list, or None;
-    target: path or open file.
+    correlations: by name;  precision: of x, y, z, or None;  target: path or open file.
     """
     figure = new_figure(11.0, 8.0 if precision else 4.8, title)
     if precision is None:
@@ -42,7 +40,7 @@ def resolution_figure(
     above, *below = figure.subplot_mosaic([["frc"] * 3, ["x", "y", "z"]], height_ratios=[1.35, 1]).values()
     _draw_correlations(above, correlations)
     for index, (axes, fit) in enumerate(zip(below, precision, strict=True)):
-        _draw_fit(axes, fit, index, None if stated_nm is None else stated_nm[index])
+        _draw_fit(axes, fit, index)
     below[0].set_ylabel("pairs in adjacent frames")
     save_figure(figure, target)
 
@@ -79,13 +77,13 @@ def _label(name: str, each: Correlation) -> str:
     return f"{name}: {1000 * each.resolution_um:.1f}{spread} nm"
 
 
-def _draw_fit(axes: Axes, fit: AxisPrecision, index: int, stated_nm: float | None) -> None:
+def _draw_fit(axes: Axes, fit: AxisPrecision, index: int) -> None:
     apart, colour = 1000 * fit.apart_um, _COLOURS[index]
     axes.bar(apart, fit.counts, width=apart[1] - apart[0], color=colour, alpha=0.3, linewidth=0)
     fine = np.linspace(apart[0], apart[-1], 400)
     axes.plot(fine, np.interp(fine, apart, fit.background), "--", color="#444444", linewidth=1)
     axes.plot(apart, fit.fitted, color=colour, linewidth=1.6)
-    beside = "" if stated_nm is None else f", stated {stated_nm:.1f} nm"
+    beside = "" if fit.stated_um is None else f", these rows state {1000 * fit.stated_um:.1f} nm"
     name = _AXES[index]
     axes.set_title(f"σ of {name}: {1000 * fit.sigma_um:.1f} nm{beside}", fontsize=10)
     axes.set(xlabel=f"difference in {name} (nm)", xlim=(apart[0], apart[-1]), ylim=(0, None))

@@ -49,9 +49,7 @@ def resolution_section(table: Localizations, name: str) -> Section:
         f"(threshold 1/7; mean and spread over {found.splits} random halvings).",
         *found.notes,
     ]
-    picture = drawn(
-        lambda file: resolution_figure(found.correlations, found.precision, found.stated_nm, file, title="")
-    )
+    picture = drawn(lambda file: resolution_figure(found.correlations, found.precision, file, title=""))
     caption = "Fourier ring and shell correlation, and the scatter of molecules between adjacent frames."
     return Section(
         "Resolution",
