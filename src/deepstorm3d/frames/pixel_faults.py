@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..io.movies.movie_source import Movie
 from ..io.movies.preparation import Prepared
 from ..optics.microscope import Microscope
+from ..pixels.clipping import clipped_noise
 from ..pixels.defects import find_defects
 from ..pixels.faults import PixelFaults
 from ..pixels.prediction import FinestSpot
@@ -58,8 +59,10 @@ def faults_of(
     end = plateau(frames) if whole else None
     excess, read = variance_terms(camera, maps)
     photons = camera.to_photons(frames, maps)
+    photon = camera.to_photons(frames[:1] + 1, maps) - photons[:1]
+    hidden = clipped_noise(frames) * float(photon.median())
     known = known if look else torch.zeros(size, dtype=torch.bool)
-    found = find_defects(photons, spot, excess=excess, read=max(read, 0.0), known=known)
+    found = find_defects(photons, spot, excess=excess, read=max(read, 0.0), hidden=hidden, known=known)
     return PixelFaults(
         size=size,
         begin=begin,

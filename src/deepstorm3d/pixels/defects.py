@@ -59,22 +59,32 @@ class Defects:
 
 
 def find_defects(
-    frames: Tensor, spot: FinestSpot, *, excess: float = 1.0, read: float = 0.0, known: Tensor | None = None
+    frames: Tensor,
+    spot: FinestSpot,
+    *,
+    excess: float = 1.0,
+    read: float = 0.0,
+    hidden: float = 0.0,
+    known: Tensor | None = None,
 ) -> Defects:
     """Pixels that show what no light through the optics can draw, in most of the frames.
 
     frames: (T, H, W) photons, spread over the movie;  excess, read: noise of the camera as described
-    (`camera.variance_terms`);  known: (H, W) bool, pixels known to be defective: then no others are looked for.
+    (`camera.variance_terms`);  hidden: σ of the noise that was cut off in the dark, photons (`clipped_noise`);
+    known: (H, W) bool, pixels known to be defective: then no others are looked for.
     A pixel is compared with what its neighbours say of it (`PixelPredictor`), so neither the density of the
     molecules nor their shape matters.
     """
+    # It is noise that no pixel is below, as the noise of reading is.
+    read += hidden**2
     bad = torch.zeros(frames.shape[1:], dtype=torch.bool) if known is None else known.clone()
     if known is None:
         bad = _lines(frames, spot, bad, excess, read)
         bad = _pixels(frames, spot, bad, excess, read)
     predictor = PixelPredictor(spot, ~bad)
     law = noise_law(frames, predictor, excess=excess, read=read)
-    if known is None and bool((stuck := _stuck(frames, law) & ~bad).any()):
+    # Where the dark was cut off, good pixels there show the least count in every frame.
+    if known is None and not hidden and bool((stuck := _stuck(frames, law) & ~bad).any()):
         bad |= stuck
         predictor = PixelPredictor(spot, ~bad)
     found, _ = find_outliers(frames, predictor, law, _SURE_ONE)
