@@ -17,7 +17,20 @@ SOURCE = ROOT / "src" / PACKAGE
 
 # From the ground up. A module may import what stands in a lower layer, and its own package.
 LAYERS = (
-    ("errors", "kinds", "spec", "emitters", "draws", "maxima", "psf_volume", "supergaussian", "chip", "extent", "field"),
+    (
+        "errors",
+        "kinds",
+        "spec",
+        "emitters",
+        "draws",
+        "maxima",
+        "psf_volume",
+        "supergaussian",
+        "chip",
+        "extent",
+        "field",
+        "columns",
+    ),
     ("camera", "optics", "io", "analysis", "rendering", "pixels"),
     ("simulation", "localizer", "fitting"),
     ("experiment", "frames"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from deepstorm3d.emitters import Emitters, Localizations
+from deepstorm3d.errors import InputError
 
 
 def emitters(n: int, *, blur: bool = False, first_id: int = 0) -> Emitters:
@@ -128,3 +130,42 @@ def test_columns_of_unlike_length_are_refused() -> None:
 def test_a_table_names_the_columns_that_it_has() -> None:
     assert set(emitters(1).columns()) == {"xyz", "frame", "photons", "id"}
     assert "blur_px" in emitters(1, blur=True).columns()
+
+
+def test_a_column_is_named_with_its_unit_and_unknown_values_are_nan():
+    found = localizations(4)
+    assert found["x_nm"].tolist() == [0.0, 1000.0, 2000.0, 3000.0]
+    assert found["frame"].tolist() == [0, 1, 2, 3]
+    assert np.isnan(found["photons"][0]) and found["photons"][3] == 3000.0  # 0 stands for what is not known
+    assert emitters(3)["molecule"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("table", [emitters(3), localizations(3)], ids=["emitters", "localizations"])
+def test_an_unknown_column_is_refused_with_those_that_there_are(table: Emitters | Localizations):
+    with pytest.raises(InputError, match="no column 'x_um'.*x_nm"):
+        table["x_um"]
+
+
+@pytest.mark.parametrize("rows", [slice(1, 3), np.array([1, 2]), np.array([False, True, True, False])])
+def test_rows_are_selected_by_slice_index_and_mask(rows: slice | np.ndarray):
+    assert localizations(4)[rows].frame.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("table", [emitters(3), localizations(3), Emitters.empty(), Localizations.empty()])
+def test_pandas_and_numpy_hold_the_same_columns_row_by_row(table: Emitters | Localizations):
+    frame, array = table.to_pandas(), table.to_numpy()
+    assert list(frame.columns) == list(array.dtype.names or ())
+    assert len(frame) == len(array) == len(table)
+    for name in frame.columns:
+        np.testing.assert_array_equal(frame[name].to_numpy(), array[name])
+        np.testing.assert_array_equal(array[name], table[name])
+    assert frame["frame"].dtype == np.int64
+
+
+def test_a_table_says_in_one_line_what_it_holds():
+    assert repr(Localizations.empty()) == "Localizations(no rows)"
+    found = repr(localizations(4))
+    assert found.startswith("Localizations(4 rows, frames 0 to 3, z 0.00 to 300.00 µm, median 2,000 photons")
+    assert "median σ 2000" in found and "\n" not in found
+    assert "3 molecules" in repr(emitters(3))
+    assert "tensor" not in repr(emitters(3, blur=True))

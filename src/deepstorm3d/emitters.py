@@ -15,17 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, overload
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = ["Emitters", "Localizations", "Localizer", "SigmaSource"]
 
 SigmaSource = Literal["none", "network", "crlb", "fit"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Table:
     """Columns of equal length on one device; a row is one molecule in one frame."""
 
@@ -42,6 +47,68 @@ class _Table:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def __repr__(self) -> str:
+        """One line: how many rows, in which frames, how bright, how deep."""
+        name, rows = type(self).__name__, len(self)
+        if not rows:
+            return f"{name}(no rows)"
+        first, last = int(self.frame.min()), int(self.frame.max())
+        z = self.xyz[:, 2]
+        told = [
+            f"{rows:,} row{'s' if rows > 1 else ''}",
+            f"frame {first}" if first == last else f"frames {first} to {last}",
+            f"z {float(z.min()):.2f} to {float(z.max()):.2f} µm",
+            *self._facts(),
+        ]
+        return f"{name}({', '.join(told)})"
+
+    def _facts(self) -> list[str]:
+        """What else `repr` says."""
+        return []
+
+    @overload
+    def __getitem__(self, key: str) -> NDArray[Any]: ...
+
+    @overload
+    def __getitem__(self, key: Tensor | NDArray[Any] | slice) -> Self: ...
+
+    def __getitem__(self, key: str | Tensor | NDArray[Any] | slice) -> NDArray[Any] | Self:
+        """``table["x_nm"]``: a column (N,) with its unit;  ``table[rows]``: some of the rows.
+
+        Columns are named as in files and in `filter` (x_nm, sigma_z_nm, photons, …), NaN where not known.
+        rows: a boolean mask (N,), an index array (K,) or a slice.
+        Raises InputError for a column that there is not.
+        """
+        if isinstance(key, str):
+            from .columns import values_of
+
+            return values_of(self, key)  # pyright: ignore[reportArgumentType]
+        if isinstance(key, np.ndarray):
+            key = torch.from_numpy(key).to(self.frame.device)
+        return self.select(key)
+
+    def to_numpy(self) -> NDArray[Any]:
+        """All columns as one structured array (N,), its fields named with their units (x_nm, photons, …)."""
+        from .columns import columns_of
+
+        columns = columns_of(self)  # pyright: ignore[reportArgumentType]
+        whole = np.empty(len(self), dtype=[(name, values.dtype) for name, values in columns.items()])
+        for name, values in columns.items():
+            whole[name] = values
+        return whole
+
+    def to_pandas(self) -> DataFrame:
+        """All columns as a pandas DataFrame, named with their units; raises InputError without pandas."""
+        try:
+            from pandas import DataFrame
+        except ImportError as error:
+            from .errors import InputError
+
+            raise InputError("to_pandas needs pandas: pip install pandas") from error
+        from .columns import columns_of
+
+        return DataFrame(columns_of(self))  # pyright: ignore[reportArgumentType]
 
     def columns(self) -> dict[str, Tensor]:
         """The columns that this table has, by name."""
@@ -83,7 +150,7 @@ class _Table:
         return replace(parts[0], **joined)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Emitters(_Table):
     """What is there: true molecules, one row per molecule and frame.
 
@@ -96,6 +163,9 @@ class Emitters(_Table):
     id: Tensor
     blur_px: Tensor | None = None
 
+    def _facts(self) -> list[str]:
+        return [f"{len(self.id.unique()):,} molecules", _brightness(self.photons)]
+
     @classmethod
     def empty(cls, device: torch.device | str = "cpu") -> Emitters:
         """A table of length 0."""
@@ -104,7 +174,7 @@ class Emitters(_Table):
         return cls(xyz=torch.zeros(0, 3, device=device), frame=whole, photons=zero, id=whole)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Localizations(_Table):
     """What was found: one row per detection.
 
@@ -117,7 +187,7 @@ class Localizations(_Table):
     track: (N,) int64, the trajectory of the row, or None in a list that was not tracked (−1: of none).
 
     0 stands for what is not known, never NaN: a σ, photons, a deviance or a probability that nobody measured. A
-    background of 0 is known where it has a σ (`analysis.columns.COLUMNS` gives all of these as NaN).
+    background of 0 is known where it has a σ (`columns.COLUMNS` gives all of these as NaN).
     """
 
     photons: Tensor
@@ -130,6 +200,13 @@ class Localizations(_Table):
     sigma_source: SigmaSource = "none"
     detections: Tensor | None = None
     track: Tensor | None = None
+
+    def _facts(self) -> list[str]:
+        known = self.sigma_xyz[(self.sigma_xyz > 0).all(1)]
+        if not len(known):
+            return [_brightness(self.photons)]
+        x, y, z = (1000 * float(value) for value in known.median(dim=0).values)
+        return [_brightness(self.photons), f"median σ {x:.0f} · {y:.0f} · {z:.0f} nm"]
 
     @classmethod
     def proposals(cls, xyz: Tensor, frame: Tensor, probability: Tensor) -> Localizations:
@@ -155,6 +232,11 @@ class Localizations(_Table):
             torch.zeros(0, dtype=torch.int64, device=device),
             torch.zeros(0, device=device),
         )
+
+
+def _brightness(photons: Tensor) -> str:
+    known = photons[photons > 0]
+    return f"median {float(known.median()):,.0f} photons" if len(known) else "photons not known"
 
 
 class Localizer(Protocol):

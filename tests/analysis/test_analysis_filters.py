@@ -11,9 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepstorm3d.analysis.columns import COLUMNS, find_column
 from deepstorm3d.analysis.expressions import parse_condition
 from deepstorm3d.analysis.filters import rows_where, unknown_rows
+from deepstorm3d.columns import COLUMNS, find_column
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..columns import Column, find_column
 from ..emitters import Localizations
-from .columns import Column, find_column
 from .expressions import parse_condition
 
 __all__ = ["columns_asked", "rows_where", "unknown_rows"]

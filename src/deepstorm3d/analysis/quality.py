@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..columns import COLUMNS
 from ..emitters import Localizations
-from .columns import COLUMNS
 
 __all__ = ["Distribution", "ListQuality", "OverDepth", "OverTime", "list_quality", "local_density"]
 

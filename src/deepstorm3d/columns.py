@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..emitters import Localizations
-from ..errors import InputError
+from .emitters import Emitters, Localizations
+from .errors import InputError
 
-__all__ = ["COLUMNS", "Column", "find_column"]
+__all__ = ["COLUMNS", "Column", "columns_of", "find_column", "values_of"]
 
 Values = NDArray[Any]
 
@@ -124,6 +124,41 @@ _ALIASES = {
     "chi2": "fit_quality",
     "particle": "track",
 }
+
+
+# Of true emitters: where they are and how bright, and which rows are the same molecule.
+_TRUE_COLUMNS: dict[str, Callable[[Emitters], Values]] = {
+    "x_nm": lambda table: _array(table.xyz[:, 0]) * 1000.0,
+    "y_nm": lambda table: _array(table.xyz[:, 1]) * 1000.0,
+    "z_nm": lambda table: _array(table.xyz[:, 2]) * 1000.0,
+    "frame": lambda table: _array(table.frame),
+    "photons": lambda table: _array(table.photons),
+    "molecule": lambda table: _array(table.id),
+}
+# Columns that only some lists have, and columns of whole numbers.
+_OPTIONAL = ("detections", "track")
+_WHOLE = ("frame", "detections", "track")
+
+
+def columns_of(table: Emitters | Localizations) -> dict[str, Values]:
+    """All columns that a table has, by name with their unit, each (N,); NaN where a value is not known.
+
+    ``sigma_xy_nm``, which follows from two others, is left out; `values_of` gives it.
+    """
+    if isinstance(table, Emitters):
+        return {name: values(table) for name, values in _TRUE_COLUMNS.items()}
+    missing = {name for name in _OPTIONAL if getattr(table, name) is None} | {"sigma_xy_nm"}
+    found = {name: column.values(table) for name, column in COLUMNS.items() if name not in missing}
+    return {name: values.astype(np.int64) if name in _WHOLE else values for name, values in found.items()}
+
+
+def values_of(table: Emitters | Localizations, name: str) -> Values:
+    """One column (N,) by its name or another program's; raises InputError naming the closest."""
+    if isinstance(table, Localizations):
+        return find_column(name).values(table)
+    if name not in _TRUE_COLUMNS:
+        raise InputError(f"there is no column '{name}'; true emitters have {', '.join(_TRUE_COLUMNS)}")
+    return _TRUE_COLUMNS[name](table)
 
 
 def find_column(name: str) -> Column:
