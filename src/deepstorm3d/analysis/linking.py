@@ -19,6 +19,7 @@ from torch import Tensor
 from ..emitters import Localizations
 from ..errors import InputError
 from .assignment import least_total
+from .pairs import pairs_within
 
 __all__ = ["GATE", "LinkRule", "least_spread", "link_rows", "spread_over_sigma"]
 
@@ -67,6 +68,10 @@ class _Ends:
 
     def take(self, rows: Ints | slice) -> _Ends:
         return _Ends(self.frame[rows], self.xyz[rows], self.variance[rows])
+
+    def scaled(self, scale: Floats) -> tuple[Floats, Ints]:
+        """Positions over a scale (3,) for each axis, and frames."""
+        return self.xyz / scale, self.frame
 
 
 def link_rows(table: Localizations, rule: LinkRule) -> Tensor:
@@ -216,7 +221,7 @@ def _near(left: _Ends, right: _Ends, gap: int, rule: LinkRule) -> tuple[Ints, In
     """
     if rule.radius_um is not None and rule.axial_um is not None:
         scale = np.array([rule.radius_um, rule.radius_um, rule.axial_um])
-        return _within(left, right, gap, scale, 2.0**0.5)
+        return pairs_within(left.scaled(scale), right.scaled(scale), 2.0**0.5, frames_later=gap)
     scale = np.sqrt(np.median(np.concatenate([left.variance, right.variance]), axis=0))
     sigma = [np.sqrt((ends.variance / scale**2).max(axis=1)) for ends in (left, right)]
     octave = [np.ceil(np.log2(each)) for each in sigma]
@@ -226,29 +231,13 @@ def _near(left: _Ends, right: _Ends, gap: int, rule: LinkRule) -> tuple[Ints, In
             rows = np.flatnonzero(octave[side] == step)
             radius = float(2.0**step) * (2.0 * GATE) ** 0.5
             if side == 0:
-                i, j = _within(left.take(rows), right, gap, scale, radius)
+                some, all_right = left.take(rows).scaled(scale), right.scaled(scale)
+                i, j = pairs_within(some, all_right, radius, frames_later=gap)
                 i = rows[i]
             else:
-                i, j = _within(left, right.take(rows), gap, scale, radius)
+                all_left, some = left.scaled(scale), right.take(rows).scaled(scale)
+                i, j = pairs_within(all_left, some, radius, frames_later=gap)
                 j = rows[j]
             keys.append(i * len(right.frame) + j)
     key = np.unique(np.concatenate(keys))
     return key // len(right.frame), key % len(right.frame)
-
-
-def _within(left: _Ends, right: _Ends, gap: int, scale: Floats, radius: float) -> tuple[Ints, Ints]:
-    """Pairs `gap` frames apart whose scaled positions lie within a radius of each other."""
-    from scipy.spatial import KDTree
-
-    start = int(left.frame.min())
-    # The frame is a fourth axis on which neighbours lie farther apart than the search reaches.
-    trees = [
-        KDTree(
-            np.column_stack([ends.xyz / scale, 2.0 * radius * (ends.frame - shift)]),
-            balanced_tree=False,
-            compact_nodes=False,
-        )
-        for ends, shift in ((left, start), (right, start + gap))
-    ]
-    near = trees[0].sparse_distance_matrix(trees[1], radius * (1.0 + 1e-6), output_type="ndarray")
-    return near["i"], near["j"]

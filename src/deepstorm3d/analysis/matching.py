@@ -14,15 +14,13 @@ from ..emitters import Emitters, Localizations
 from ..errors import InputError
 from ..extent import Extent
 from .assignment import least_total
+from .pairs import SLACK, pairs_within
 
 __all__ = ["Matches", "match", "match_challenge"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _Pairs = tuple[Ints, Ints]
-
-# Positions are float32: a pair at exactly the tolerance must not be lost to rounding.
-_SLACK = 1.0 + 1e-6
 
 
 @dataclass(frozen=True)
@@ -162,30 +160,22 @@ def _near_pairs(
 
     truth, found: positions (N, 3) µm, frames (N,), rows that take part (N,).
     """
-    from scipy.spatial import KDTree
-
     rows_t, rows_f = np.flatnonzero(truth[2]), np.flatnonzero(found[2])
-    if len(rows_t) == 0 or len(rows_f) == 0:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
     lateral, axial = reach
     scale = np.array([lateral, lateral, axial or lateral])
-    # The frame is a fourth axis on which neighbours lie farther apart than any search reaches.
-    first = int(truth[1][rows_t].min())
-    points = [
-        np.column_stack([xyz[rows] / scale, 4.0 * (frame[rows] - first)])
-        for (xyz, frame, _), rows in ((truth, rows_t), (found, rows_f))
-    ]
-    trees = [KDTree(each, balanced_tree=False, compact_nodes=False) for each in points]
-    radius = 1.0 if axial is None else 2.0**0.5
-    near = trees[0].sparse_distance_matrix(trees[1], radius * _SLACK, output_type="ndarray")
-    t, f = rows_t[near["i"]], rows_f[near["j"]]
+    i, j = pairs_within(
+        (truth[0][rows_t] / scale, truth[1][rows_t]),
+        (found[0][rows_f] / scale, found[1][rows_f]),
+        1.0 if axial is None else 2.0**0.5,
+    )
+    t, f = rows_t[i], rows_f[j]
     offset = truth[0][t] - found[0][f]
     distance = np.sqrt((offset**2).sum(axis=1))
     if axial is None:
-        within = distance <= lateral * _SLACK
+        within = distance <= lateral * SLACK
     else:
-        within = (np.hypot(offset[:, 0], offset[:, 1]) <= lateral * _SLACK) & (
-            np.abs(offset[:, 2]) <= axial * _SLACK
+        within = (np.hypot(offset[:, 0], offset[:, 1]) <= lateral * SLACK) & (
+            np.abs(offset[:, 2]) <= axial * SLACK
         )
     return t[within], f[within], distance[within]
 

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
+from .pairs import pairs_within
+
 __all__ = ["AxisPrecision", "neighbour_precision"]
 
 Floats = NDArray[np.float64]
@@ -103,22 +105,12 @@ def _from_wide_to_narrow(
 
 def _adjacent(xyz: Floats, frame: NDArray[np.int64], stated: Floats, reach: Floats) -> _Pairs:
     """All rows in adjacent frames that are nearer than `reach` in every axis."""
-    from scipy.spatial import KDTree
-
-    if len(frame) < 2:
-        return _Pairs(np.zeros((0, 3)), np.zeros((0, 3)))
-    # Chebyshev distance below 1: within reach in each axis, and at most one frame apart.
-    tree = KDTree(np.column_stack([xyz / reach, frame * 0.9]))
-    pairs = tree.query_pairs(1.0, p=np.inf, output_type="ndarray")
-    step = frame[pairs[:, 1]] - frame[pairs[:, 0]]
-    pairs, step = pairs[step != 0], step[step != 0]
-    first, second = stated[pairs[:, 0]], stated[pairs[:, 1]]
+    rows = xyz / reach, frame
+    earlier, later = pairs_within(rows, rows, 1.0, frames_later=1, norm=np.inf)
+    first, second = stated[earlier], stated[later]
     # The difference has the variance of both.
     known = (first > 0) & (second > 0)
-    return _Pairs(
-        (xyz[pairs[:, 1]] - xyz[pairs[:, 0]]) * step[:, None],
-        np.where(known, np.sqrt((first**2 + second**2) / 2), 0.0),
-    )
+    return _Pairs(xyz[later] - xyz[earlier], np.where(known, np.sqrt((first**2 + second**2) / 2), 0.0))
 
 
 def _fit_axis(adjacent: _Pairs, width: Floats, axis: int) -> AxisPrecision | None:

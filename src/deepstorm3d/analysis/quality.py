@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..columns import COLUMNS
 from ..emitters import Localizations
+from .pairs import neighbour_counts
 
 __all__ = ["Distribution", "ListQuality", "OverDepth", "OverTime", "list_quality", "local_density"]
 
@@ -121,25 +122,18 @@ def list_quality(table: Localizations, frames: int) -> ListQuality:
     )
 
 
-def local_density(table: Localizations, radius_um: float = _NEIGHBOURS_UM) -> Floats:
-    """Other rows of the same frame within a lateral distance, over the area of the circle: (K,) per µm².
+def local_density(table: Localizations) -> Floats:
+    """Other rows of the same frame within 1 µm laterally, over the area of that circle: (K,) per µm².
 
-    Of long lists every so manyth frame is taken, about 200,000 rows. At the border of the field, where half
+    Of long lists every n-th frame is taken, about 200,000 rows. At the border of the field, where half
     of the circle lies outside, the density comes out that much lower.
     """
-    from scipy.spatial import KDTree
-
     frame = table.frame.cpu().numpy()
     stride = 1 + len(frame) // _DENSITY_ROWS
     rows = np.flatnonzero(frame % stride == 0)
-    if not len(rows):
-        return np.zeros(0)
     xy = table.xyz[:, :2].detach().cpu().double().numpy()[rows]
-    # The frame is an axis on which neighbours lie farther apart than the circle reaches.
-    points = np.column_stack([xy, 2.0 * radius_um * (frame[rows] - frame[rows].min())])
-    tree = KDTree(points, balanced_tree=False, compact_nodes=False)
-    near = tree.query_ball_point(points, radius_um, return_length=True) - 1
-    return np.asarray(near, dtype=np.float64) / (math.pi * radius_um**2)
+    near = neighbour_counts(xy, frame[rows], _NEIGHBOURS_UM)
+    return near.astype(np.float64) / (math.pi * _NEIGHBOURS_UM**2)
 
 
 def _distribution(values: Floats, unit: str, *, step: float = 0.0) -> Distribution:

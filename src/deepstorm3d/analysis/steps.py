@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .pairs import neighbour_counts
+
 __all__ = ["StepModel", "expected_wrong", "nearest_um", "neighbours_within", "step_model"]
 
 Floats = NDArray[np.float64]
@@ -86,14 +88,9 @@ def step_model(xyz: Floats, frame: Ints) -> StepModel | None:
 
 def neighbours_within(xyz: Floats, frame: Ints, lateral_um: float, axial_um: float) -> float:
     """How many other molecules of its frame a row has on average inside an ellipsoid of these half axes."""
-    from scipy.spatial import KDTree
-
     if len(frame) < 2:
         return 0.0
-    scaled = xyz / np.array([lateral_um, lateral_um, axial_um])
-    # The frame is a fourth axis on which rows of different frames are out of reach.
-    tree = KDTree(np.column_stack([scaled, 2.0 * (frame - frame.min())]))
-    return (int(tree.count_neighbors(tree, 1.0)) - len(frame)) / len(frame)
+    return float(neighbour_counts(xyz / np.array([lateral_um, lateral_um, axial_um]), frame, 1.0).mean())
 
 
 def nearest_um(xyz: Floats, frame: Ints) -> tuple[float, float]:
