@@ -59,3 +59,9 @@ def test_the_mask_covers_the_light_with_less_than_two_pixels_to_spare(
 def test_an_impossible_microscope_is_refused_in_the_users_words(change: dict[str, float], said: str) -> None:
     with pytest.raises(InputError, match=said):
         spec_from_mapping(Microscope, change)
+
+
+def test_the_apertures_radius_is_that_of_the_light_that_leaves_the_sample():
+    wide, dry = Microscope(na=1.45, n_sample=1.33), Microscope(na=1.2, n_sample=1.33)
+    assert wide.aperture_radius == pytest.approx(wide.pupil_diameter / 2 * 1.33 / 1.45)
+    assert dry.aperture_radius == dry.pupil_diameter / 2

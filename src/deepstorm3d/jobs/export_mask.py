@@ -17,6 +17,7 @@ from ..io.masks.plate import PlateSpec, plate_heights, write_plate
 from ..optics.fisher import crlb
 from ..optics.masks import PixelMask
 from ..optics.model import build_psf
+from ..optics.psf import on_axis
 
 __all__ = ["Exported", "LevelCost", "cost_of_levels", "export_mask"]
 
@@ -97,7 +98,7 @@ def _bound(experiment: Experiment, phase: Floats, levels: int) -> LevelCost:
     there = scene_conditions(experiment, experiment.scene(), None, None)
     psf = build_psf(experiment.psf, experiment.microscope, PixelMask(torch.from_numpy(phase)))
     z = torch.linspace(*there.prior.z_um, _DEPTHS, dtype=torch.float64)
-    xyz, level = torch.nn.functional.pad(z[:, None], (2, 0)), torch.ones_like(z)
+    xyz, level = on_axis(z), torch.ones_like(z)
     photons, background = there.as_poisson()
     sigma = crlb(psf, xyz, photons * level, background * level, there.blur_px * level)[:, :3]
     x, y, z_nm = (1000 * sigma.square().mean(0).sqrt()).tolist()

@@ -115,6 +115,6 @@ def _kicked(experiment: Experiment) -> PhaseMask:
     phase = experiment_mask(experiment)().detach().double()
     microscope = experiment.microscope
     axis = (torch.arange(len(phase)) - (len(phase) - 1) / 2).double() * microscope.mask_pitch
-    basis = zernike_basis(list(_KICK_MODES), axis, microscope.aperture * microscope.pupil_diameter / 2)
+    basis = zernike_basis(list(_KICK_MODES), axis, microscope.aperture_radius)
     amounts = torch.randn(len(basis), generator=torch.Generator().manual_seed(experiment.seed)).double()
     return PixelMask(phase + _KICK * torch.einsum("k,khw->hw", amounts, basis))

@@ -31,7 +31,7 @@ def double_helix_phase(microscope: Microscope, waist: float = 0.35) -> Tensor:
     waist: as a fraction of the usable aperture;  returns (K, K) rad (Pavani & Piestun 2008).
     """
     axis = mask_coordinates(microscope.mask_px, microscope.mask_pitch)
-    axis = axis / (waist * microscope.aperture * microscope.pupil_diameter / 2)
+    axis = axis / (waist * microscope.aperture_radius)
     x, y = axis[None, :], axis[:, None]
     rho2, theta = x**2 + y**2, torch.atan2(y.expand(len(axis), -1), x.expand(len(axis), -1))
     field = torch.zeros_like(rho2, dtype=torch.complex128)
@@ -66,5 +66,5 @@ def random_phase(microscope: Microscope, rms: float, order: int, seed: int) -> T
     values = weight * torch.randn(len(indices), generator=torch.Generator().manual_seed(seed)).double()
     values *= rms / values.square().sum().sqrt()
     axis = mask_coordinates(microscope.mask_px, microscope.mask_pitch)
-    basis = zernike_basis(indices, axis, microscope.aperture * microscope.pupil_diameter / 2)
+    basis = zernike_basis(indices, axis, microscope.aperture_radius)
     return torch.einsum("k,khw->hw", values, basis)

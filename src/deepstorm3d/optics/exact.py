@@ -90,7 +90,7 @@ class ExactPSF(nn.Module):
         self.register_buffer("_ring_light", light[ring] / light.sum(), persistent=False)
         self.across = FieldSpec() if across is None else across
         rises = self.across.rises
-        radius = microscope.aperture * microscope.pupil_diameter / 2
+        radius = microscope.aperture_radius
         self.register_buffer("_modes", zernike_basis(list(rises), pupil.axis, radius), persistent=False)
         table = torch.tensor(list(rises.values()), dtype=torch.float64).reshape(-1, 2)
         self.register_buffer("_rises", table, persistent=False)

@@ -57,7 +57,7 @@ def moved_phase(phase: Tensor, microscope: Microscope, shift_um: tuple[float, fl
         return phase
     height, width = phase.shape
     pitch = microscope.mask_pitch
-    radius = microscope.aperture * microscope.pupil_diameter / 2
+    radius = microscope.aperture_radius
     across, down = (mask_coordinates(n, pitch).to(phase.device) for n in (width, height))
     x, y = torch.broadcast_tensors(across, down[:, None])
     outside = torch.hypot(x, y) > radius
@@ -104,7 +104,7 @@ def change_of_phase(phase: Tensor, microscope: Microscope, *, tilts: bool = True
     phase: (h, w) rad;  tilts: with those that the change holds, which move the image; False leaves them out.
     """
     axis = mask_coordinates(phase.shape[1], microscope.mask_pitch)
-    radius = microscope.aperture * microscope.pupil_diameter / 2
+    radius = microscope.aperture_radius
     inside = (axis.square() + axis.square()[:, None]).sqrt() < radius - 2 * microscope.mask_pitch
     flat = torch.ones_like(inside, dtype=torch.float64)
     terms = [flat] if tilts else [flat, flat * axis / radius, flat * axis[:, None] / radius]

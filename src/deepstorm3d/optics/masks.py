@@ -101,7 +101,7 @@ class ZernikePhase(PhaseMask):
         self.base = base
         self._pixels = microscope.mask_px if base is None else base.pixels
         axis = mask_coordinates(self._pixels, microscope.mask_pitch)
-        radius = microscope.aperture * microscope.pupil_diameter / 2
+        radius = microscope.aperture_radius
         basis = zernike_basis(indices, axis, radius).to(coefficients.device)
         self.register_buffer("basis", basis, persistent=False)
         self.coefficients: Tensor

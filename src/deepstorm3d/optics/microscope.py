@@ -65,6 +65,11 @@ class Microscope(Spec):
         return min(1.0, self.n_sample / self.na)
 
     @property
+    def aperture_radius(self) -> float:
+        """Radius of the aperture's image at the mask, µm: beyond it no light propagates in the sample."""
+        return self.aperture * self.pupil_diameter / 2
+
+    @property
     def mask_px(self) -> int:
         """Smallest odd number of mask pixels that covers the usable aperture."""
         return self.mask_px_across(self.aperture)

@@ -15,7 +15,7 @@ from .field_aberrations import FieldGrid, FieldSpec
 from .mask_shift import change_of_phase, footprint_um
 from .masks import MovedMask, PhaseMask, ZernikePhase
 from .microscope import Microscope
-from .psf import PSF, device_of
+from .psf import PSF, device_of, on_axis
 from .scalar import ScalarPSF
 from .tabulated import TabulatedPSF
 from .vectorial import VectorialPSF, VectorialSpec
@@ -174,7 +174,7 @@ def extent_px(psf: PSF, z_um: tuple[float, float], fraction: float = 0.75) -> in
     At most the side of the PSF's own patch.
     """
     z = torch.linspace(z_um[0], z_um[1], 21, device=device_of(psf))
-    xyz = torch.stack([torch.zeros_like(z), torch.zeros_like(z), z], 1)
+    xyz = on_axis(z)
     with torch.no_grad():
         values = psf(xyz).values
     middle = psf.patch_px // 2

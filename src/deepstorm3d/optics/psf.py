@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-__all__ = ["PSF", "Images", "Patches", "device_of", "patch_corner"]
+__all__ = ["PSF", "Images", "Patches", "device_of", "on_axis", "patch_corner"]
 
 
 class Patches(NamedTuple):
@@ -64,6 +64,11 @@ def device_of(source: object) -> torch.device:
         for held in chain(source.parameters(), source.buffers()):
             return held.device
     return torch.device("cpu")
+
+
+def on_axis(z: Tensor) -> Tensor:
+    """Positions (N, 3) at x = y = 0 and these depths; z: (N,) µm."""
+    return torch.nn.functional.pad(z[:, None], (2, 0))
 
 
 def patch_corner(xyz: Tensor, pixel_um: float, patch_px: int) -> tuple[Tensor, Tensor]:

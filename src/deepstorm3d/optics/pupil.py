@@ -105,7 +105,7 @@ def fit_to_pupil(
     least = _pixels_needed(microscope, width, microscope.aperture)
     # One pixel less still covers every sample: the outermost ring of `least` is only a margin.
     if height != width or width < least - 2:
-        size = microscope.aperture * microscope.pupil_diameter / 1000
+        size = 2 * microscope.aperture_radius / 1000
         raise InputError(
             f"mask is {height}x{width} px, but light reaches a disc of {size:.2f} mm, "
             f"{least}x{least} px of {microscope.mask_pitch:g} µm; give a square mask of at least that size, "

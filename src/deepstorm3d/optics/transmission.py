@@ -21,7 +21,7 @@ def transmission_factor(table: Mapping[int, float], microscope: Microscope, axis
 
     table: Noll index and a_j, rms;  axis: (K,) µm of the pupil's samples.
     """
-    radius = microscope.aperture * microscope.pupil_diameter / 2
+    radius = microscope.aperture_radius
     basis = zernike_basis(list(table), axis.double(), radius)
     values = torch.tensor(list(table.values()), dtype=torch.float64)
     return torch.einsum("k,khw->hw", values, basis).exp()

@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..psf_volume import PSFVolume
 from ..spec import Spec, quantity
 from .blur import gaussian_radius
-from .psf import Images, Patches, device_of, patch_corner
+from .psf import Images, Patches, device_of, on_axis, patch_corner
 from .tabulated import TabulatedPSF
 
 __all__ = ["MeasuredSpec", "check_volume", "sample_volume", "spline_psf", "widest_patch_px"]
@@ -169,6 +169,6 @@ def sample_volume(
         raise InputError(f"a depth range of {low:g} to {high:g} µm in steps of {step_um:g} µm holds no planes")
     planes = max(4, math.ceil((high - low) / step_um - 1e-6) + 1)
     z = torch.linspace(low, high, planes, dtype=torch.float64, device=device_of(psf))
-    xyz = torch.nn.functional.pad(z[:, None], (2, 0))
+    xyz = on_axis(z)
     blur = None if blur_px is None else torch.full_like(z, blur_px)
     return PSFVolume(psf(xyz, blur).values.float(), psf.pixel_um, low, (high - low) / (planes - 1))

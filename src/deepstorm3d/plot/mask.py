@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..optics.psf import on_axis
 from .panels import Target, new_figure, save_figure
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def evolution_animation(
 
 def _through_depth(psf: MaskedPSF, z_um: tuple[float, float]) -> tuple[list[float], list[Tensor]]:
     z = torch.linspace(*z_um, _DEPTHS)
-    values = psf(torch.nn.functional.pad(z[:, None], (2, 0)).to(psf.mask().device))[0].cpu()
+    values = psf(on_axis(z).to(psf.mask().device))[0].cpu()
     side = values.shape[1]
     cut = max(0, (side - _WIDTH_PX) // 2)
     return z.tolist(), list(values[:, cut : side - cut, cut : side - cut])

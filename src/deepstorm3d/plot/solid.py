@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ..optics.psf import on_axis
 from ..rendering.colour import depth_colours
 from .mask import MaskedPSF
 from .panels import Target, new_figure, save_figure
@@ -24,7 +25,7 @@ def solid_figure(psf: MaskedPSF, z_um: tuple[float, float], target: Target, *, t
     psf: exact, with its mask;  z_um: depths;  target: path or open file.
     """
     z = torch.linspace(*z_um, _DEPTHS)
-    values = psf(torch.nn.functional.pad(z[:, None], (2, 0)).to(psf.mask().device))[0].cpu()
+    values = psf(on_axis(z).to(psf.mask().device))[0].cpu()
     cut = max(0, (values.shape[1] - _WIDTH_PX) // 2)
     values = values[:, cut : values.shape[1] - cut, cut : values.shape[2] - cut]
     values = (values / values.amax((1, 2), keepdim=True)).numpy()

@@ -12,7 +12,7 @@ from ..experiment.design_settings import DesignSpec
 from ..optics.exact import ExactPSF
 from ..optics.masks import PhaseMask, PixelMask, ZernikePhase
 from ..optics.microscope import Microscope
-from ..optics.psf import device_of
+from ..optics.psf import device_of, on_axis
 from ..optics.zernike import noll_to_nm
 
 __all__ = ["MaskLearning", "MaskPenalty", "learnable_mask", "roughness"]
@@ -73,7 +73,7 @@ class MaskPenalty:
     def _outside(self, like: Tensor) -> Tensor:
         """Mean share of the light that falls outside the patch."""
         z = torch.linspace(*self.z_um, _DEPTHS, device=like.device)
-        xyz = torch.nn.functional.pad(z[:, None], (2, 0))
+        xyz = on_axis(z)
         return 1 - self.psf(xyz).held.mean()
 
 

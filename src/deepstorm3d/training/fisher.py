@@ -16,7 +16,7 @@ from ..field import Field
 from ..io.torch_file import save_tensors
 from ..optics.exact import ExactPSF
 from ..optics.fisher import crlb, joint_crlb
-from ..optics.psf import PSF
+from ..optics.psf import PSF, on_axis
 from ..simulation.priors import EmitterPrior
 from .checkpoint import load_checkpoint
 from .design import MaskPenalty
@@ -50,7 +50,7 @@ class Alone:
     def __call__(self, psf: PSF, generator: torch.Generator) -> Tensor:
         """See `FisherCriterion`; nothing is drawn."""
         z = torch.linspace(*self.z_um, _DEPTHS, device=generator.device)
-        xyz = torch.nn.functional.pad(z[:, None], (2, 0))
+        xyz = on_axis(z)
         level = torch.ones_like(z)
         sigma = crlb(psf, xyz, self.photons * level, self.background * level, self.blur_px * level)
         return 1000 * sigma[:, :3].sum(1).mean()

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...optics.exact import ExactPSF
+from ...optics.psf import on_axis
 from ..movie_statistics.shot_noise import band_pass, filtered
 
 __all__ = ["COARSE_PX", "FINE_PX", "band_passed", "best_focus", "profiles_of", "scan_images"]
@@ -40,7 +41,7 @@ def profiles_of(images: Tensor) -> Tensor:
 def scan_images(psf: ExactPSF, z: Tensor, focus: Tensor) -> Tensor:
     """A spot of one photon on the middle of a pixel, at every depth in every plane: (D, K, h, w)."""
     depth, plane = (grid.flatten() for grid in torch.meshgrid(z, focus, indexing="ij"))
-    xyz = torch.stack([torch.zeros_like(depth), torch.zeros_like(depth), depth], 1)
+    xyz = on_axis(depth)
     with torch.no_grad():
         return psf(xyz, focus_um=plane).values.unflatten(0, (len(z), len(focus)))
 

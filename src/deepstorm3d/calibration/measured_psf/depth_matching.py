@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...optics.psf import on_axis
 from ..phase_retrieval.bead_model import FocusedPSF
 
 __all__ = ["depths_that_look_alike"]
@@ -32,9 +33,9 @@ def depths_that_look_alike(
     reach = _AROUND_UM + _SHARE * (guess - bead_um).abs()
     low, high = float((guess - reach).min()), float((guess + reach).max())
     depth = torch.linspace(low, high, round((high - low) / _GRID_UM) + 2)
-    molecules = psf(_on_axis(depth), torch.full_like(depth, blur_px)).values.flatten(1)
+    molecules = psf(on_axis(depth), torch.full_like(depth, blur_px)).values.flatten(1)
     height = torch.full_like(focus, bead_um)
-    beads = psf(_on_axis(height), torch.full_like(focus, blur_px), focus_um=focus).values.flatten(1)
+    beads = psf(on_axis(height), torch.full_like(focus, blur_px), focus_um=focus).values.flatten(1)
     weight = 1 / (beads + _FLOOR)
     # What is left of the bead beside the molecule's image at its best brightness.
     along, own = (weight * beads) @ molecules.T, weight @ molecules.square().T
@@ -47,7 +48,3 @@ def depths_that_look_alike(
     smooth = guess_um.double() + powers @ torch.linalg.lstsq(powers, found[:, None]).solution[:, 0]
     steps = smooth[guess_um.argsort()].diff()
     return smooth if bool((steps > 0).all()) else guess_um.double()
-
-
-def _on_axis(depth: Tensor) -> Tensor:
-    return torch.nn.functional.pad(depth[:, None], (2, 0))

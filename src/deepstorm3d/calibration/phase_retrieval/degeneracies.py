@@ -18,7 +18,7 @@ __all__ = ["aperture_of", "defocus_phase", "polynomials_of", "split_defocus", "w
 def aperture_of(microscope: Microscope, pixels: int) -> Tensor:
     """Which of the mask's pixels light reaches: (K, K) bool."""
     axis = mask_coordinates(pixels, microscope.mask_pitch)
-    radius = microscope.aperture * microscope.pupil_diameter / 2
+    radius = microscope.aperture_radius
     return (axis.square()[:, None] + axis.square()).sqrt() < radius
 
 
@@ -68,7 +68,7 @@ def polynomials_of(phase: Tensor, microscope: Microscope, highest: int = 28) -> 
     inside = aperture_of(microscope, phase.shape[1])
     axis = mask_coordinates(phase.shape[1], microscope.mask_pitch)
     indices = list(range(1, highest + 1))
-    basis = zernike_basis(indices, axis, microscope.aperture * microscope.pupil_diameter / 2)
+    basis = zernike_basis(indices, axis, microscope.aperture_radius)
     fitted = _fit(basis, phase, inside).tolist()
     return dict(zip(indices[3:], fitted[3:], strict=True))
 

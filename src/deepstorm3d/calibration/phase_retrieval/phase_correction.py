@@ -35,7 +35,7 @@ class Correction(nn.Module):
     def __init__(self, microscope: Microscope, indices: list[int], spacing: float) -> None:
         super().__init__()
         self.indices, self.spacing = indices, spacing
-        self.radius = microscope.aperture * microscope.pupil_diameter / 2
+        self.radius = microscope.aperture_radius
         knots = 2 * math.ceil(self.radius / spacing) + 3
         self.coefficients = nn.Parameter(torch.zeros(len(indices), dtype=torch.float64))
         self.register_buffer("transmission", torch.zeros(len(self.LIGHT), dtype=torch.float64))
