@@ -30,6 +30,7 @@ LAYERS = (
         "extent",
         "field",
         "columns",
+        "streams",
     ),
     ("camera", "optics", "io", "analysis", "rendering", "pixels"),
     ("simulation", "localizer", "fitting"),

@@ -23,6 +23,7 @@ from deepstorm3d.jobs.train import build_localizer, build_sampler
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.localizer import NetworkLocalizer
 from deepstorm3d.optics.model import PSFSpec
+from deepstorm3d.streams import stream
 from deepstorm3d.training import loop
 from deepstorm3d.training.checkpoint import MetricsLog, load_checkpoint
 from deepstorm3d.training.loop import Progress, RunFiles, TrainingDiverged, learning_rate, train
@@ -264,7 +265,7 @@ def test_the_validation_returned_is_that_of_the_weights_returned(
     figures(monkeypatch, [0.9, 0.1, 0.0, 0.77], sampler)  # the last is asked of the finished network
     validation = train(localizer, sampler, SPEC, seed=3)
     monkeypatch.undo()
-    fixed = sampler.draw(SPEC.validation_crops, torch.Generator().manual_seed(3 + loop._VALIDATION_SEED))
+    fixed = sampler.draw(SPEC.validation_crops, stream(3, "validation"))
     own = validate(localizer, fixed, sampler.simulator.field.pixel_um, half_precision=SPEC.half_precision)
     assert validation is not None
     assert (validation.loss, validation.score.tp) == (own.loss, own.score.tp)

@@ -29,14 +29,15 @@ from ..optics.model import build_psf
 from ..plot.mask_comparison import comparison_figure
 from ..simulation.priors import DensityCount
 from ..simulation.simulator import Simulator
+from ..streams import stream
 from ..training.loop import Progress
 from ..training.runs import Run
 from .train import train_model
 
 __all__ = ["Contender", "Row", "compare_masks", "contenders_of"]
 
-# Emitters nearer to the edge are neighbours only, px; seed of the frames, far from those of training.
-_BORDER_PX, _SEED = 10.0, 40_000_003
+# Emitters nearer to the edge than this are neighbours only, px.
+_BORDER_PX = 10.0
 # Emitters judged at each density, about.
 _JUDGED = 1000
 _LARGEST_PATCH_PX = 151
@@ -187,7 +188,7 @@ def _judge(pipeline: Pipeline, contender: Contender, seed: int, density: float) 
     height, width = experiment.frame_px
     field = Field(height, width, experiment.microscope.pixel_um)
     scene = experiment.scene()
-    generator = torch.Generator().manual_seed(_SEED + round(1000 * density))
+    generator = stream(round(1000 * density), "mask comparison")
     inner = (height - 2 * _BORDER_PX) * (width - 2 * _BORDER_PX) * field.pixel_um**2
     frames = max(4, round(_JUDGED / (density * inner)))
     prior = scene.emitters.with_(

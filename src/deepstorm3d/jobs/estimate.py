@@ -35,6 +35,7 @@ from ..optics.tabulated import TabulatedPSF
 from ..pixels.faults import PixelFaults
 from ..simulation.backgrounds import NoBackground, SuperGaussianBackground, UniformBackground
 from ..simulation.priors import EmitterPrior, Scene
+from ..streams import stream_seed
 from .simulate import patch_for_light
 
 __all__ = ["Estimate", "estimate_movie"]
@@ -43,7 +44,6 @@ _SAMPLE_PIXELS, _SAMPLE_FRAMES = 2**23, 200
 # Frames whose pixels are mended at a time.
 _AT_ONCE = 16
 _DEPTHS = 12
-_SEED = 4_000_037
 # Share of the real field's change of level that the simulated one must have, or another kind of background
 # serves.
 _UNEVEN = 0.35
@@ -125,14 +125,20 @@ def estimate_movie(
             pipeline,
             psf,
             maps=maps,
-            seed=seed + 2 * _SEED,
+            seed=stream_seed(seed, "found photons"),
             on_progress=on_progress,
         )
         used = used.with_(emitters=used.emitters.with_(photons=by_model.family))
         found, notes = by_model.taken_into(found), [*notes, by_model.in_words()]
     final = estimated_experiment(experiment, scene, used, found.guess, camera.camera)
     simulated = simulate_guess(
-        found.guess, used, camera.camera, psf, tuple(counts.shape), seed=seed + _SEED + 1, maps=maps
+        found.guess,
+        used,
+        camera.camera,
+        psf,
+        tuple(counts.shape),
+        seed=stream_seed(seed, "estimated movie"),
+        maps=maps,
     )
     simulated = guess_photons(simulated, camera.camera, maps)
     write_experiment(final, out)
@@ -261,7 +267,14 @@ def _scene(
 
     def match(like: Scene) -> SceneMatch:
         return match_scene(
-            photons, like, camera, psf, model, seed=seed + _SEED, maps=maps, on_progress=on_progress
+            photons,
+            like,
+            camera,
+            psf,
+            model,
+            seed=stream_seed(seed, "matched scene"),
+            maps=maps,
+            on_progress=on_progress,
         )
 
     subtracted = isinstance(camera, MinimumSubtractedCamera)

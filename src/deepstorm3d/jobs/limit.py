@@ -24,9 +24,11 @@ from ..io.masks import mask_sha256, read_mask
 from ..optics.fisher import crlb
 from ..optics.masks import FileMask
 from ..optics.model import tabulate
+from ..optics.psf import on_axis
 from ..optics.tabulated import TabulatedPSF
 from ..plot.limit import Bounds, MaskLimits
 from ..simulation.priors import FixedCount
+from ..streams import stream
 from .limit_report import LimitReport
 from .simulate import patch_for_light
 
@@ -38,8 +40,6 @@ _COUNTS, _AREA_UM2 = (1, 5, 10, 20, 35, 50, 75, 100, 150, 200), 79.3881
 _MOST_EMITTERS = 500
 # Molecules and frames whose images are held at once: memory that is used again costs no time.
 _BATCH_EMITTERS, _BATCH_FRAMES = 50, 64
-# Far from the seeds of training, validation and movies.
-_SEED = 3_000_017
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def limit(
         on_progress(steps, total)
         crowded: list[NDArray[np.float64]] = []
         for number in numbers:
-            generator = torch.Generator().manual_seed((experiment.seed if seed is None else seed) + _SEED)
+            generator = stream(experiment.seed if seed is None else seed, "limit")
             sigma = _together(psf, there, number, max(2, -(-sweep.molecules // number)), generator)
             crowded.append(np.stack([np.median(sigma, 0), _rms(sigma)]))
             steps += 1
@@ -163,8 +163,7 @@ def _table(experiment: Experiment, there: Conditions, name: str, phase: Tensor |
 @torch.no_grad()
 def _alone(psf: TabulatedPSF, there: Conditions, sweep: Sweep) -> tuple[Bounds, Bounds, Bounds]:
     """Bounds of one molecule against depth, photons and background."""
-    xyz = torch.zeros(sweep.depths, 3, dtype=torch.float64)
-    xyz[:, 2] = torch.linspace(*there.prior.z_um, sweep.depths, dtype=torch.float64)
+    xyz = on_axis(torch.linspace(*there.prior.z_um, sweep.depths, dtype=torch.float64))
 
     def sigma_nm(photons: float, background: float) -> NDArray[np.float64]:
         bright, floor = there.as_poisson(photons, background)

@@ -18,6 +18,7 @@ from ..experiment.training_settings import TrainingSpec
 from ..io.torch_file import save_tensors
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.precision import mixed_precision
+from ..streams import stream
 from .checkpoint import MetricsLog, load_checkpoint
 from .design import MaskLearning
 from .distributed import is_main_process, rank, share_gradients, stop_together
@@ -27,9 +28,6 @@ from .state import TrainingState, refuse_another, restore, settings, snapshot
 from .validation import Validation, validate
 
 __all__ = ["Progress", "RunFiles", "TrainingDiverged", "learning_rate", "train"]
-
-# Seeds of the streams of random frames; far apart, so that no two runs share frames.
-_VALIDATION_SEED, _RANK_STRIDE, _STEP_STRIDE = 1_000_003, 7_919, 1_000_000_007
 
 
 class TrainingDiverged(InputError):
@@ -163,7 +161,7 @@ def train(
 @torch.no_grad()
 def _validation_frames(sampler: FrameSampler, spec: TrainingSpec, seed: int, device: torch.device) -> Batch:
     """Always the same emitters, background and noise."""
-    return sampler.draw(spec.validation_crops, torch.Generator(device).manual_seed(seed + _VALIDATION_SEED))
+    return sampler.draw(spec.validation_crops, stream(seed, "validation", device))
 
 
 def _optimiser(
@@ -179,11 +177,6 @@ def _optimiser(
     return torch.optim.AdamW(groups, spec.learning_rate, weight_decay=spec.weight_decay)
 
 
-def _stream(seed: int, step: int, device: torch.device) -> torch.Generator:
-    """The random frames of this process from a step on."""
-    return torch.Generator(device).manual_seed(seed + _RANK_STRIDE * rank() + _STEP_STRIDE * step)
-
-
 def _begin(
     localizer: NetworkLocalizer,
     sampler: FrameSampler,
@@ -195,14 +188,17 @@ def _begin(
     resume: bool,
 ) -> tuple[TrainingState, torch.Generator]:
     """State and random frames to begin with: new, or those of the checkpoint."""
-    generator = _stream(seed, 0, localizer.offset.device)
+    device = localizer.offset.device
+    generator = stream(seed, "training", device, process=rank())
     if not resume or files.checkpoint is None or not files.checkpoint.exists():
         return TrainingState(), generator
     saved = load_checkpoint(files.checkpoint)
     refuse_another(saved, spec, files.experiment, files.checkpoint)
     state = restore(saved, localizer, sampler, optimiser, generator)
     # The checkpoint holds the main process's stream; every other one starts a new stream of its own.
-    return state, generator if is_main_process() else _stream(seed, state.step, localizer.offset.device)
+    if not is_main_process():
+        generator = stream(seed, "training", device, process=rank(), step=state.step)
+    return state, generator
 
 
 def _step(
