@@ -18,25 +18,15 @@ SOURCE = ROOT / "src" / PACKAGE
 # From the ground up. A module may import what stands in a lower layer, and its own package.
 LAYERS = (
     (
-        "errors",
-        "kinds",
-        "spec",
-        "emitters",
-        "draws",
-        "maxima",
-        "psf_volume",
-        "supergaussian",
-        "chip",
-        "extent",
-        "field",
-        "columns",
-        "streams",
+        *("errors", "watch", "spec", "kinds", "emitters", "columns", "field", "extent", "chip"),
+        *("draws", "streams", "maxima", "psf_volume", "supergaussian"),
     ),
     ("camera", "optics", "io", "analysis", "rendering", "pixels"),
     ("simulation", "localizer", "fitting"),
     ("experiment", "frames"),
     ("training", "localizing", "plot"),
     ("calibration",),
+    ("api",),
     ("jobs",),
     ("cli", "__main__", "studio"),
 )

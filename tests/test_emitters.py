@@ -142,7 +142,7 @@ def test_a_column_is_named_with_its_unit_and_unknown_values_are_nan():
 
 @pytest.mark.parametrize("table", [emitters(3), localizations(3)], ids=["emitters", "localizations"])
 def test_an_unknown_column_is_refused_with_those_that_there_are(table: Emitters | Localizations):
-    with pytest.raises(InputError, match="no column 'x_um'.*x_nm"):
+    with pytest.raises(InputError, match=r"no column 'x_um'.*x_nm"):
         table["x_um"]
 
 

@@ -1,0 +1,48 @@
+"""A movie in memory: frames in a NumPy array or a tensor, read like those of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from .movie_source import Source, check_finite, check_range
+
+__all__ = ["ArrayMovie"]
+
+
+class ArrayMovie(Source):
+    """Counts (frames, height, width), or one frame (height, width), as a movie; nothing is copied.
+
+    pixel_um: of the camera in the sample, where it is known.
+    Raises InputError for other dimensions, types that are no numbers, and arrays without a pixel.
+    """
+
+    def __init__(self, counts: NDArray[Any] | torch.Tensor, *, pixel_um: float | None = None) -> None:
+        array = counts.detach().cpu().numpy() if isinstance(counts, torch.Tensor) else np.asarray(counts)
+        if array.ndim == 2:
+            array = array[None]
+        if array.ndim != 3:
+            raise InputError(f"an array of shape {array.shape}; a movie has (frames, height, width)")
+        if array.dtype.kind not in "uif":
+            raise InputError(f"an array of type {array.dtype}; integer or float counts are needed")
+        if 0 in array.shape:
+            raise InputError(f"an array of shape {array.shape} holds no picture")
+        self.path, self.pixel_um = Path("array"), pixel_um
+        self._array = array
+        self.dtype: np.dtype[Any] = array.dtype
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        frames, height, width = self._array.shape
+        return frames, height, width
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        check_range(self, start, stop)
+        block = self._array[start:stop]
+        check_finite(block, start, self.path)
+        return block
