@@ -11,7 +11,7 @@ from .console import result, say, say_warning, show_table, table
 from .options import CameraPixel, ListFile, Overwrite
 
 if TYPE_CHECKING:
-    from ..jobs.evaluate import Evaluation
+    from ..analysis.evaluation import Evaluation
 
 __all__ = ["convert", "evaluate"]
 
@@ -63,8 +63,9 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Score a list against the truth: Jaccard, RMSE, bias, efficiency, with 95 % intervals over frames."""
+    from ..analysis.evaluation import TOLERANCE_NM
     from ..errors import InputError
-    from ..jobs.evaluate import TOLERANCE_NM, evaluate_table
+    from ..jobs.evaluate import evaluate_table
 
     if challenge and tolerance_nm is not None:
         raise InputError("--challenge fixes the tolerances; leave out --tolerance-nm")

@@ -1,0 +1,147 @@
+"""A list of localizations against the truth: matched, and scored with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..emitters import Emitters, Localizations
+from ..extent import Extent
+from .fit_quality import judge_list
+from .matching import Matches, match, match_challenge
+from .metrics import Score, ScoreWithIntervals, score_with_intervals
+from .point_registration import register_points
+
+__all__ = ["TOLERANCE_NM", "Evaluation", "evaluate_list"]
+
+_SEED = 1
+TOLERANCE_NM = 150.0
+"""Radius of the ball within which a detection is a hit, nm, as in the DeepSTORM3D paper."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of a list, and how they were taken.
+
+    result: the figures with their intervals;  matches: which row is which molecule;  truth_rows, truth_frames,
+    found_rows: what was compared;  conditions: of the matching, plain values;  notes: what a reader of the
+    figures should know.
+    """
+
+    result: ScoreWithIntervals
+    matches: Matches
+    truth_rows: int
+    truth_frames: int
+    found_rows: int
+    conditions: Mapping[str, Any]
+    notes: list[str]
+
+    @property
+    def score(self) -> Score:
+        """The figures without their intervals: ``evaluation.score.jaccard``."""
+        return self.result.score
+
+    def __str__(self) -> str:
+        """The main figures in two lines."""
+        score = self.score
+        shift = f"RMSE {_nm(score.rmse_lateral_nm)} lateral, {_nm(score.rmse_axial_nm)} axial"
+        return (
+            f"{self.truth_rows} molecules, {self.found_rows} localizations ({self.conditions['matching']})\n"
+            f"Jaccard {score.jaccard:.3f}, recall {score.recall:.3f}, precision {score.precision:.3f}, {shift}"
+        )
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        counts = {
+            "truth_rows": self.truth_rows,
+            "truth_frames": self.truth_frames,
+            "found_rows": self.found_rows,
+        }
+        return {"conditions": dict(self.conditions), **counts, "notes": self.notes, **self.result.to_mapping()}
+
+
+def evaluate_list(
+    found: Localizations,
+    truth: Emitters,
+    *,
+    tolerance_nm: float = TOLERANCE_NM,
+    challenge: bool = False,
+    min_photons: float = 0.0,
+    register: bool = False,
+    field_um: Extent | None = None,
+) -> Evaluation:
+    """Match a list with the truth frame by frame and score it, with 95 % intervals over frames.
+
+    tolerance_nm: radius of the ball within which a detection is a hit;  challenge: match as the SMLM
+    challenge 2016 does instead (250 nm lateral, 500 nm axial, an outer 450 nm of the field left out);
+    min_photons: truth dimmer than this is neither hit nor miss;  register: shift the list onto the truth
+    first, as one body in x, y and z; the conditions say by how much;  field_um: edges of the frames, for
+    `challenge` (`extent.frame_extent`; None: no border is left out).
+    Raises InputError for positions that are not finite and a tolerance that is not positive.
+    """
+    conditions: dict[str, Any] = {"matching": _rule(tolerance_nm, challenge), "min_photons": min_photons}
+    if register:
+        found, conditions["shift_nm"] = _registered(truth, found)
+    if challenge:
+        pairs = match_challenge(truth, found, field_um=field_um, min_photons=min_photons)
+    else:
+        pairs = match(truth, found, tolerance_um=tolerance_nm / 1000, min_photons=min_photons)
+    return Evaluation(
+        result=score_with_intervals(truth, found, pairs, np.random.default_rng(_SEED)),
+        matches=pairs,
+        truth_rows=len(truth),
+        truth_frames=len(truth.frame.unique()),
+        found_rows=len(found),
+        conditions=conditions,
+        notes=_notes(truth, found),
+    )
+
+
+def _rule(tolerance_nm: float, challenge: bool) -> str:
+    if challenge:
+        return "SMLM challenge 2016: 250 nm lateral, 500 nm axial, nearest first, outer 450 nm left out"
+    return f"Hungarian, within {tolerance_nm:g} nm in 3D"
+
+
+def _nm(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.1f} nm"
+
+
+def _registered(truth: Emitters, found: Localizations) -> tuple[Localizations, list[float]]:
+    """The list moved onto the truth, and by how much, nm; all frames vote for one shift."""
+    # Frames lie apart by more than a shift may be.
+    places = [
+        table.xyz.double().numpy() + 1e4 * table.frame.double().numpy()[:, None] * np.array([1.0, 0.0, 0.0])
+        for table in (found, truth)
+    ]
+    shift = register_points(places[0], places[1])
+    x, y, z = shift.xyz.tolist()
+    return found.shift(xyz=(x, y, z)), [round(1000 * value, 1) for value in (x, y, z)]
+
+
+def _notes(truth: Emitters, found: Localizations) -> list[str]:
+    """What makes figures mean something else than they seem to."""
+    if not len(truth) or not len(found):
+        empty = "the truth" if not len(truth) else "the list"
+        return [f"{empty} has no rows"]
+    verdict = judge_list(found)
+    quiet = [verdict.text] if verdict.kind == "too quiet" else []
+    first, last = int(truth.frame.min()), int(truth.frame.max())
+    begin, end = int(found.frame.min()), int(found.frame.max())
+    if end < first or begin > last:
+        return [
+            *quiet,
+            f"no frame in common: truth in frames {first} to {last}, localizations in {begin} to {end} "
+            "(counted from 0); do the two belong together?",
+        ]
+    missed = int(((truth.frame < begin) | (truth.frame > end)).sum())
+    if missed > 0.05 * len(truth):
+        return [
+            *quiet,
+            f"{missed} of {len(truth)} true emitters lie in frames before the first or after the last "
+            f"localization ({begin} to {end}, counted from 0); they count as missed",
+        ]
+    return quiet
