@@ -5,19 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..analysis.linking import LinkRule, least_spread, link_rows, spread_over_sigma
-from ..analysis.merging import merge_rows
-from ..analysis.stated_sigma import failed_fits_note
-from ..emitters import Localizations
+from ..analysis.linked import link_list
+from ..analysis.linking import LinkRule
 from ..errors import InputError
 from ..io.parts import claim_name
 from ..io.tables.header import TableHeader
 from .reading_lists import read_localizations, write_derived
 
 __all__ = ["LinkSummary", "link_table"]
-
-# Differences that scatter this much over their σ lose a noticeable part of the pairs to the gate of 3 σ.
-_TRUE_SIGMA, _FEWEST_PAIRS = 1.3, 10
 
 
 @dataclass(frozen=True)
@@ -47,60 +42,34 @@ def link_table(
     """
     claim_name(out, overwrite=overwrite)
     table, header = read_localizations(source, pixel_nm)
-    _refuse_linked(source, table, header)
-    track = link_rows(table, rule)
-    merged = merge_rows(table, track)
-    spread = spread_over_sigma(table, track)
+    _refuse_linked(source, header)
+    try:
+        linked = link_list(table, rule)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
     settings = {
         "source": source.name,
         "gate": "3 σ of the difference" if rule.radius_um is None else "fixed",
         "radius_um": rule.radius_um,
         "axial_um": rule.axial_um,
         "dark": rule.dark,
-        "rows": [len(table), len(merged)],
-        "spread_over_sigma": spread,
+        "rows": [len(table), len(linked.molecules)],
+        "spread_over_sigma": linked.spread_over_sigma,
     }
-    write_derived(out, merged, header, "link", settings, overwrite=overwrite)
-    once = 0 if merged.detections is None else int((merged.detections == 1).sum())
+    write_derived(out, linked.molecules, header, "link", settings, overwrite=overwrite)
     return LinkSummary(
         len(table),
-        len(merged),
-        once,
-        spread,
-        [*header.notes, *_warnings(source, table, len(merged), rule, spread)],
+        len(linked.molecules),
+        linked.seen_once,
+        linked.spread_over_sigma,
+        [*header.notes, *linked.warnings],
     )
 
 
-def _refuse_linked(source: Path, table: Localizations, header: TableHeader) -> None:
-    steps = header.provenance.get("steps", [])
-    if table.detections is not None or any(step.get("step") == "link" for step in steps):
+def _refuse_linked(source: Path, header: TableHeader) -> None:
+    """Refuse a file that says it was linked, also where its format has no column for that."""
+    if any(step.get("step") == "link" for step in header.provenance.get("steps", [])):
         raise InputError(
             f"{source} is linked already: its rows no longer say in which frames they end; link the list that "
             "it was made from"
         )
-
-
-def _warnings(
-    source: Path,
-    table: Localizations,
-    molecules: int,
-    rule: LinkRule,
-    spread: tuple[float, float, float] | None,
-) -> list[str]:
-    if not len(table):
-        return [f"{source.name} has no rows"]
-    failed = failed_fits_note(table)
-    if failed is not None and rule.radius_um is None:
-        return [f"{failed}: with such a σ a row is joined to whatever lies near it"]
-    # Each molecule of n rows has n − 1 pairs of successive ones.
-    pairs = len(table) - molecules
-    if spread is None or rule.radius_um is not None or pairs < _FEWEST_PAIRS:
-        return []
-    worst, least = max(spread), least_spread(max(spread), pairs)
-    if worst > _TRUE_SIGMA and least > 1:
-        return [
-            f"within molecules the positions scatter by {worst:.1f} times their σ (at least {least:.1f} with "
-            f"99 % confidence, from {pairs} pairs): the σ are too small, and molecules come apart; correct the "
-            "drift first, or give a distance (--radius-nm)"
-        ]
-    return []

@@ -1,0 +1,79 @@
+"""Molecules that shine through several frames, as one row each, and whether their σ bear that out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ..emitters import Localizations
+from ..errors import InputError
+from .linking import LinkRule, least_spread, link_rows, spread_over_sigma
+from .merging import merge_rows
+from .stated_sigma import failed_fits_note
+
+__all__ = ["Linked", "link_list"]
+
+# Above this scatter of the differences over their σ the gate of 3 σ loses a noticeable part of the pairs.
+_TRUE_SIGMA = 1.3
+# Pairs below which the scatter is not judged.
+_FEWEST_PAIRS = 10
+
+
+@dataclass(frozen=True)
+class Linked:
+    """What was joined.
+
+    molecules: one row for each molecule;  track: (N,) which molecule each row of the list belongs to;
+    seen_once: molecules of a single frame;  spread_over_sigma: scatter of the differences within molecules over
+    their σ in x, y and z, 1 where the σ are true (None: there is nothing to measure it with);  warnings: what
+    a reader of the numbers should know.
+    """
+
+    molecules: Localizations
+    track: Tensor
+    seen_once: int
+    spread_over_sigma: tuple[float, float, float] | None
+    warnings: list[str] = field(default_factory=list)
+
+
+def link_list(table: Localizations, rule: LinkRule) -> Linked:
+    """Join the rows of each molecule (`link_rows`) and merge them into one (`merge_rows`).
+
+    Raises InputError for a list that is linked already, and rows without the σ that the rule needs.
+    """
+    if table.detections is not None:
+        raise InputError(
+            "the list is linked already: its rows no longer say in which frames they end; link the list that "
+            "it was made from"
+        )
+    track = link_rows(table, rule)
+    merged = merge_rows(table, track)
+    spread = spread_over_sigma(table, track)
+    once = 0 if merged.detections is None else int((merged.detections == 1).sum())
+    return Linked(merged, track, once, spread, _warnings(table, len(merged), rule, spread))
+
+
+def _warnings(
+    table: Localizations,
+    molecules: int,
+    rule: LinkRule,
+    spread: tuple[float, float, float] | None,
+) -> list[str]:
+    if not len(table):
+        return ["the list has no rows"]
+    failed = failed_fits_note(table)
+    if failed is not None and rule.radius_um is None:
+        return [f"{failed}: with such a σ a row is joined to whatever lies near it"]
+    # Each molecule of n rows has n − 1 pairs of successive ones.
+    pairs = len(table) - molecules
+    if spread is None or rule.radius_um is not None or pairs < _FEWEST_PAIRS:
+        return []
+    worst, least = max(spread), least_spread(max(spread), pairs)
+    if worst > _TRUE_SIGMA and least > 1:
+        return [
+            f"within molecules the positions scatter by {worst:.1f} times their σ (at least {least:.1f} with "
+            f"99 % confidence, from {pairs} pairs): the σ are too small, and molecules come apart; correct the "
+            "drift first, or give a distance (radius_nm)"
+        ]
+    return []
