@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,8 @@ __all__ = [
     "list_models",
 ]
 
-MODELS_FOLDER = Path(__file__).resolve().parents[1] / "models"
-"""Where the package keeps its model files, NAME.pt."""
+MODELS_FOLDER: Traversable = resources.files("deepstorm3d") / "models"
+"""Where the package keeps its model files, NAME.pt; inside an archive where the package is in one."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,17 @@ class ModelCard:
 
 def built_in_models() -> list[str]:
     """Names of the models in the package."""
-    return sorted(path.stem for path in MODELS_FOLDER.glob("*.pt"))
+    return sorted(
+        file.name.removesuffix(".pt") for file in MODELS_FOLDER.iterdir() if file.name.endswith(".pt")
+    )
 
 
 def find_model(name_or_path: str | Path) -> ModelFile:
     """A built-in model by its name, or any model file by its path; raises InputError listing the names."""
     name = str(name_or_path)
     if name in built_in_models():
-        return load_model_file(MODELS_FOLDER / f"{name}.pt")
+        with resources.as_file(MODELS_FOLDER / f"{name}.pt") as file:
+            return load_model_file(file)
     path = Path(name)
     if path.is_file():
         return load_model_file(path)

@@ -1,0 +1,81 @@
+"""What is given away: one version number, a wheel and a source archive with what they need and no more."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+import deepstorm3d
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "deepstorm3d"
+DATA = {"jobs/report/report.html.j2", "models/tetrapod.pt", "optics/tetrapod.json", "py.typed"}
+"""What the package holds beside its modules."""
+
+
+def modules() -> set[str]:
+    """The modules of the package in the repository, relative to it."""
+    return {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a wheel and a source archive built from the repository, without the network."""
+    pytest.importorskip("hatchling")
+    folder = tmp_path_factory.mktemp("dist")
+    built = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-d", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    return folder
+
+
+def test_the_version_stands_in_one_place_and_the_citation_agrees():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "version" not in project
+    assert project["dynamic"] == ["version"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == deepstorm3d.__version__
+
+
+def test_the_version_is_the_first_thing_that_the_package_assigns():
+    """Hatch reads it without importing the package; so can anyone."""
+    statements = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8")).body
+    first = next(node for node in statements if isinstance(node, ast.Assign))
+    assert ast.unparse(first) == f"__version__ = {deepstorm3d.__version__!r}"
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(archives: Path):
+    (wheel,) = archives.glob("*.whl")
+    assert wheel.name == f"deepstorm3d-{deepstorm3d.__version__}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        entry_points = archive.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
+    inside = {name.removeprefix("deepstorm3d/") for name in names if name.startswith("deepstorm3d/")}
+    assert inside == modules() | DATA
+    beside = {name for name in names if not name.startswith(("deepstorm3d/", "deepstorm3d-"))}
+    assert not beside
+    assert "deepstorm3d = deepstorm3d.cli:main" in entry_points
+
+
+def test_the_source_archive_holds_what_the_wheel_is_built_from(archives: Path):
+    (sdist,) = archives.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    package = {name.removeprefix("src/deepstorm3d/") for name in names if name.startswith("src/")}
+    assert package == modules() | DATA
+    others = {name.partition("/")[0] for name in names if not name.startswith("src/")}
+    papers = {"CHANGELOG.md", "CITATION.cff", "LICENSE", "README.md", "pyproject.toml"}
+    assert others == papers | {"configs", "PKG-INFO", ".gitignore"}
