@@ -88,7 +88,7 @@ def trained(experiment: Experiment, before: ModelFile | None, metrics: Path) -> 
             print(experiment.name, progress.step, progress.validation.score.jaccard, flush=True)
 
     validation = train(
-        localizer, sampler, experiment.training, files=RunFiles(metrics=metrics), on_progress=tell
+        localizer, sampler, experiment.training, files=RunFiles(metrics=metrics), after_step=tell
     )
     assert validation is not None
     card = model_card(named, validation, metrics, device)

@@ -29,6 +29,7 @@ from deepstorm3d.localizing.cluster import cluster_workers
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline
 from deepstorm3d.localizing.recipe import Recipe
+from deepstorm3d.watch import Silent
 from harness import report
 from storm_frames import frames_arguments, frames_parser
 
@@ -80,6 +81,21 @@ def resident_bytes() -> int:
 FAMILY = {int(Path("/proc/self").resolve().name)}
 
 
+class Sampling(Silent):
+    """Notes the memory after each block, and prints the rate now and then."""
+
+    def __init__(self) -> None:
+        self.began, self.samples = 0.0, list[tuple[int, int]]()
+
+    def message(self, text: str) -> None:
+        print(text)
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        self.samples.append((done, resident_bytes()))
+        if len(self.samples) % 50 == 0:
+            print(f"{done}/{total}, {done / (time.perf_counter() - self.began):.3f} frames/s", flush=True)
+
+
 def main() -> None:
     parser = frames_parser(__doc__)
     parser.add_argument("--length", type=int, default=500, help="frames of the stress movie")
@@ -90,7 +106,7 @@ def main() -> None:
     if arguments.quick:
         arguments.length, arguments.roi = 6, [100, 100, 228, 228]
     recipe = Recipe(str(arguments.model), arguments.mask, refine=arguments.refine, device=arguments.device)
-    samples: list[tuple[int, int]] = []
+    watch = Sampling()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         height, width = repeated(arguments.frames, arguments.length, arguments.roi, folder / "m.tif")
@@ -98,20 +114,14 @@ def main() -> None:
         pipeline = Timed(**{field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)})
         workers = None
         if arguments.cluster:
-            workers = stack.enter_context(cluster_workers(arguments.cluster, recipe, print))
-        began = time.perf_counter()
-
-        def watch(done: int, total: int) -> None:
-            samples.append((done, resident_bytes()))
-            if len(samples) % 50 == 0:
-                print(f"{done}/{total}, {done / (time.perf_counter() - began):.3f} frames/s", flush=True)
-
+            workers = stack.enter_context(cluster_workers(arguments.cluster, recipe, watch=watch))
+        began = watch.began = time.perf_counter()
         summary = localize_movie(
-            Excerpt(folder / "m.tif"), pipeline, folder / "o.hdf5", workers=workers, on_progress=watch
+            Excerpt(folder / "m.tif"), pipeline, folder / "o.hdf5", workers=workers, watch=watch
         )
         seconds = time.perf_counter() - began
         rows = len(read_table(folder / "o.hdf5"))
-    frames, memory = np.array(samples[len(samples) // 2 :], dtype=float).T
+    frames, memory = np.array(watch.samples[len(watch.samples) // 2 :], dtype=float).T
     slope = np.polyfit(frames, memory, 1)[0] if len(frames) > 2 else float("nan")
     row = {
         "frames": summary.frames,
@@ -120,7 +130,7 @@ def main() -> None:
         "workers": arguments.cluster or "this process",
         "frames/s": summary.frames / seconds,
         "molecules/frame": rows / summary.frames,
-        "memory, greatest, GiB": max(held for _, held in samples) / 2**30,
+        "memory, greatest, GiB": max(held for _, held in watch.samples) / 2**30,
         "memory, kB a frame": slope / 1000,
         f"hours for {ASKED_FRAMES}": ASKED_FRAMES * seconds / summary.frames / 3600,
     }

@@ -33,6 +33,7 @@ from deepstorm3d.optics.model import build_psf
 from deepstorm3d.simulation.backgrounds import SuperGaussianBackground
 from deepstorm3d.simulation.priors import DensityCount, EmitterPrior, Scene, UniformPhotons
 from deepstorm3d.training.runs import DesignRun
+from deepstorm3d.watch import Named, Silent
 from harness import arguments_of, report
 
 Change = Callable[[Experiment], Experiment]
@@ -136,6 +137,13 @@ def least_bound(name: str, experiment: Experiment, arguments: argparse.Namespace
     return out
 
 
+class Printed(Silent):
+    """Prints what it is told."""
+
+    def message(self, text: str) -> None:
+        print(text, flush=True)
+
+
 def judge(world: str, experiment: Experiment, masks: list[Path], arguments: argparse.Namespace) -> list[dict]:
     """Rows of all masks in one world: Jaccard at each density and seed, errors, and the bound alone."""
     steps = arguments.train_steps
@@ -148,7 +156,7 @@ def judge(world: str, experiment: Experiment, masks: list[Path], arguments: argp
         arguments.folder / f"judged-{world}",
         densities=DENSITIES,
         seeds=arguments.seeds,
-        on_message=lambda text: print(f"{world}: {text}", flush=True),
+        watch=Named(Printed(), world),
     )
     assert rows is not None
     table = []

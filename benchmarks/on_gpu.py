@@ -49,8 +49,9 @@ from deepstorm3d.optics.model import build_psf, tabulate
 from deepstorm3d.simulation.priors import FixedCount
 from deepstorm3d.simulation.simulator import Simulator
 from deepstorm3d.training.design import MaskLearning, MaskPenalty
-from deepstorm3d.training.loop import Progress, train
+from deepstorm3d.training.loop import train
 from deepstorm3d.training.sampler import FrameSampler
+from deepstorm3d.watch import Silent
 from harness import environment
 
 ROOT = Path(__file__).parents[1]
@@ -268,13 +269,15 @@ def _time_training(
     rates: list[float] = []
     began = time.perf_counter()
 
-    def note(progress: Progress) -> None:
-        rates.append(progress.crops_per_second)
+    class WithinBudget(Silent):
+        @property
+        def stopped(self) -> bool:
+            return time.perf_counter() - began > budget
 
     with run.peak() as peak:
         train(
-            localizer, sampler, spec, mask=mask, on_progress=note,
-            should_stop=lambda: time.perf_counter() - began > budget,
+            localizer, sampler, spec, mask=mask, watch=WithinBudget(),
+            after_step=lambda progress: rates.append(progress.crops_per_second),
         )  # fmt: skip
         median = sorted(rates)[len(rates) // 2]
         run.tell(part, what, steps_per_s=median / spec.batch, crops_per_s=median, GiB=peak())

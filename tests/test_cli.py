@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from deepstorm3d.cli import app
 from deepstorm3d.cli.interrupt import StopRequest
 from deepstorm3d.cli.options import frame_range, region
-from deepstorm3d.cli.progress import ProgressLine, duration
+from deepstorm3d.cli.progress import ScreenWatcher, duration
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.experiment import read_experiment
 from deepstorm3d.experiment.presets import PRESETS, preset
@@ -388,11 +388,11 @@ def test_progress_without_a_terminal_is_a_plain_line_at_the_end(monkeypatch: pyt
     clock = iter([0.0, 2.0, 4.0, 4.0, 5.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     console = Console(file=(written := _Text()), width=60)
-    with ProgressLine("frames", console) as line:
+    with ScreenWatcher("frames", console=console) as line:
         for done in (10, 20, 30):
-            line.update(done, 30)
-        line.update(1, 2)  # the next step of the job: rates count anew
-        line.update(2, 2)
+            line.progress(done, 30)
+        line.progress(1, 2)  # the next step of the job: rates count anew
+        line.progress(2, 2)
     assert written.text.splitlines() == ["30/30 frames, 5 per second", "2/2 frames, 1 per second"]
 
 

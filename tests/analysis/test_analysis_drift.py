@@ -15,6 +15,7 @@ from deepstorm3d.analysis.overlap import near_pairs
 from deepstorm3d.analysis.overlap_drift import estimate_drift
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
+from watchers import Recorder
 
 FRAMES = 1000
 
@@ -111,15 +112,13 @@ def test_no_drift_is_found_where_there_is_none():
 
 
 def test_the_estimate_says_how_far_it_is_and_can_be_repeated(moved: Localizations):
-    said: list[tuple[int, int]] = []
-    first = estimate_drift(
-        moved, FRAMES, segments=8, on_progress=lambda done, total, what: said.append((done, total))
-    )
+    watch = Recorder()
+    first = estimate_drift(moved, FRAMES, segments=8, watch=watch)
     again = estimate_drift(moved, FRAMES, segments=8)
     assert np.array_equal(first.curve.shift_um, again.curve.shift_um)
     assert first.segments == 8
-    assert [done for done, _ in said] == list(range(len(said)))
-    assert said[-1][0] == said[-1][1]
+    assert watch.done == list(range(len(watch.steps)))
+    assert watch.steps[-1][0] == watch.steps[-1][1]
 
 
 def test_a_list_without_structure_has_an_uncertain_drift():

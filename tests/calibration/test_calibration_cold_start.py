@@ -134,7 +134,7 @@ def test_a_double_helix_is_found_from_a_wrong_design_whichever_way_the_stack_run
     wrong = model.coarse(build_mask(AstigmaticMask(), OPTICS)().detach())
     flat, *others = families(model.microscope)
     starts = [*turned_designs(wrong, model.support)[:1], flat, *others]
-    found = cold_start(model, images, starts, lambda _: None)
+    found = cold_start(model, images, starts)
     truth = HELIX if sign > 0 else twin(HELIX)
     assert strehl(model.fine(found.phase, HELIX.shape[1]), truth) > 0.6
     drawn = model(found.phase, found.shift_um, images.position_um)

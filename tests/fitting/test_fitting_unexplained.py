@@ -5,7 +5,6 @@ Work is counted in images of single molecules that are computed, not in seconds:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -24,6 +23,8 @@ from deepstorm3d.fitting.refine import Bounds
 from deepstorm3d.fitting.unexplained import FAR
 from deepstorm3d.optics.psf import PSF, Patches
 from deepstorm3d.simulation.simulator import Simulator
+from deepstorm3d.watch import Silent
+from watchers import Recorder
 
 PLACES = torch.tensor([[1.2, 1.3, 0.2], [3.9, 1.2, 0.9], [2.6, 3.2, 0.6]])
 # Images of molecules for each molecule that a frame may hold (measured: 37 at most).
@@ -168,27 +169,28 @@ def test_a_dense_frame_is_within_the_bounds(fit: JointFit, psf: Counting) -> Non
 def test_the_work_can_be_ended_at_any_time(fit: JointFit, psf: Counting) -> None:
     """Between two looks at whether to stop lies at most one step of the fit."""
     seen: list[int] = []
-    looking = replace(fit, watch=lambda done: seen.append(psf.asked))
-    looking.explain(anywhere(20), Likelihood(frames()))
+
+    class Looking(Silent):
+        @property
+        def stopped(self) -> bool:
+            seen.append(psf.asked)
+            return False
+
+    replace(fit, watch=Looking()).explain(anywhere(20), Likelihood(frames()))
     assert int(torch.tensor(seen).diff().max()) <= 20 * 20
     before = psf.asked
     for last in (1, len(seen) // 2):
-        asked = iter(range(last))
-
-        def stop(done: int, asked: Iterator[int] = asked) -> None:
-            if next(asked, None) is None:
-                raise Interrupted
-
         with pytest.raises(Interrupted):
-            replace(fit, watch=stop).explain(anywhere(20), Likelihood(frames()))
+            replace(fit, watch=Recorder(stop_at=last + 1)).explain(anywhere(20), Likelihood(frames()))
     assert psf.asked - before < seen[-1]
 
 
 def test_progress_counts_frames_that_are_done(fit: JointFit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deepstorm3d.fitting.joint._MOLECULES_AT_ONCE", {"cpu": 3})
-    done: list[int] = []
+    watch = Recorder()
     true = Localizations.proposals(PLACES.repeat(4, 1), torch.arange(12) // 3, torch.ones(12))
-    replace(fit, watch=done.append).explain(true, Likelihood(frames(count=4)))
+    replace(fit, watch=watch).explain(true, Likelihood(frames(count=4)))
+    done = watch.done
     assert done == sorted(done)
     assert done[0] == 0
     assert done[-1] == 4

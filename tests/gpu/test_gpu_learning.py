@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from deepstorm3d.localizing.pipeline import load_pipeline
 from deepstorm3d.optics.scalar import ScalarPSF
 from deepstorm3d.training.design import MaskLearning, MaskPenalty
 from deepstorm3d.training.loop import Progress, RunFiles, train
+from watchers import Recorder
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda")]
 REAL = torch.cuda.is_available()
@@ -37,14 +37,9 @@ def losses(setup: Experiment, device: str, files: RunFiles | None = None, **opti
     def keep(progress: Progress) -> None:
         seen.append(progress.loss)
 
-    train(localizer, sampler, setup.training, seed=1, files=files, on_progress=keep, **options)  # type: ignore[arg-type]
+    train(localizer, sampler, setup.training, seed=1, files=files, after_step=keep, **options)  # type: ignore[arg-type]
     assert all(each.device.type == device for each in localizer.state_dict().values())
     return seen
-
-
-def stop_at(step: int) -> Callable[[], bool]:
-    asked = iter(range(1, 1000))
-    return lambda: next(asked) == step
 
 
 @pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
@@ -56,7 +51,7 @@ def test_a_network_learns_stops_and_goes_on(network: str, half: bool, tmp_path: 
     assert len(whole) == setup.training.steps
     assert all(torch.isfinite(torch.tensor(whole)))
     files = RunFiles(tmp_path / "c", tmp_path / "log.jsonl")
-    cut = losses(setup, "cuda", files, should_stop=stop_at(3))
+    cut = losses(setup, "cuda", files, watch=Recorder(stop_at=3))
     cut += losses(setup, "cuda", files, resume=True)
     # A GPU adds up in an order that changes from run to run.
     assert cut == pytest.approx(whole, rel=1e-2 if REAL else 1e-6)
@@ -112,7 +107,7 @@ def test_a_mask_is_designed_by_fisher_information_and_resumed(
     setup = mask_design()
     setup = setup.with_(design=setup.design.with_(fisher_density=density, learning_rate=0.2))
     monkeypatch.setattr(fisher_design, "_JUDGED", 5)
-    stopped = design_by_fisher(setup, tmp_path / "m.npy", device="cuda", should_stop=stop_at(2))
+    stopped = design_by_fisher(setup, tmp_path / "m.npy", device="cuda", watch=Recorder(stop_at=2))
     assert not stopped.complete
     done = design_by_fisher(setup, tmp_path / "m.npy", device="cuda", resume=True)
     assert done.complete

@@ -24,6 +24,7 @@ from deepstorm3d.localizing import memory
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.memory import WithinMemory
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
+from watchers import Recorder
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda")]
 # How each list is made: options of `gpu_scenes.pipeline`.
@@ -104,9 +105,10 @@ def test_a_movie_with_a_camera_and_its_map_becomes_a_table(tmp_path: Path) -> No
 def test_a_preview_of_an_emccds_movie(tmp_path: Path) -> None:
     camera = ["kind=emccd", "baseline=100", "gain=2.2", "em_gain=1"]
     working = load_pipeline(model(), camera=camera, refine=False, device="cuda")
-    said: list[str] = []
+    watch = Recorder()
+    said = watch.messages
     report = preview_movie(
-        Excerpt(movie(tmp_path / "m.tif")), working, tmp_path / "preview", frames=1, on_message=said.append
+        Excerpt(movie(tmp_path / "m.tif")), working, tmp_path / "preview", frames=1, watch=watch
     )
     assert report.lines
     assert said[0].startswith("frame 0 (1 of 1)")
@@ -156,8 +158,9 @@ def test_lack_of_memory_makes_the_batch_smaller_and_changes_nothing(
     working, frames = pipeline("cuda", refine=False), photons(3).to("cuda")
     expected = working.localize(frames)
     monkeypatch.setattr(Pipeline, "propose", short_of_memory(1, SHORT[library]))
-    said: list[str] = []
-    found = WithinMemory(working, said.append)(frames).localizations
+    watch = Recorder()
+    said = watch.messages
+    found = WithinMemory(working, watch=watch)(frames).localizations
     assert said[-1] == "out of memory: going on with 1 frames at a time"
     assert matched(found, expected) == 1.0
 
@@ -167,6 +170,7 @@ def test_the_first_guess_follows_the_memory_that_the_card_has(monkeypatch: pytes
     need = memory.bytes_per_pixel(working) * SIZE[0] * SIZE[1]
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(4.1 * need), 2**40))
     monkeypatch.setattr(Pipeline, "propose", short_of_memory(2, torch.OutOfMemoryError("too many")))
-    said: list[str] = []
-    assert len(WithinMemory(working, said.append)(frames).localizations) > 0
+    watch = Recorder()
+    said = watch.messages
+    assert len(WithinMemory(working, watch=watch)(frames).localizations) > 0
     assert not said

@@ -15,6 +15,7 @@ import yaml
 
 from deepstorm3d.errors import InputError
 from deepstorm3d.io import FollowedMovie, MovieWriter, Prepared, open_movie, prepare
+from watchers import Recorder
 
 FRAMES = (1 + np.arange(20 * 40 * 50) % 60000).astype(np.uint16).reshape(20, 40, 50)
 PAUSE_S = 0.01
@@ -155,8 +156,7 @@ def test_waiting_ends_when_nothing_new_comes(tmp_path: Path) -> None:
 def test_waiting_ends_when_it_is_asked_to(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "m.tif", FRAMES[:7], photometric="minisblack")
     with FollowedMovie(tmp_path / "m.tif") as movie:
-        asked = iter([False, False, True])
-        assert movie.wait(8, timeout_s=60, poll_s=0.01, should_stop=lambda: next(asked)) == 7
+        assert movie.wait(8, timeout_s=60, poll_s=0.01, watch=Recorder(stop_at=3)) == 7
 
 
 def test_a_movie_that_never_comes_says_what_is_wrong(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from deepstorm3d.localizer.modelfile import ModelFile, save_model_file
 from deepstorm3d.localizing.cluster import cluster_workers
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.recipe import Recipe
+from deepstorm3d.watch import Silent
+from watchers import Recorder
 
 pytest.importorskip("distributed")
 # Between its processes dask leaves sockets for the garbage collector.
@@ -61,20 +63,21 @@ def test_a_killed_worker_changes_nothing(
         torch.set_num_threads(threads)
     killed: list[int] = []
 
-    def kill_once(done: int, total: int) -> None:
-        if not killed:
-            from distributed import default_client
+    class KillOnce(Silent):
+        def progress(self, done: int, total: int, note: str = "") -> None:
+            if not killed:
+                from distributed import default_client
 
-            killed.append(next(iter(default_client().run(os.getpid).values())))
-            os.kill(killed[0], signal.SIGKILL)
+                killed.append(next(iter(default_client().run(os.getpid).values())))
+                os.kill(killed[0], signal.SIGKILL)
 
-    said: list[str] = []
-    with cluster_workers("local:2", recipe, said.append) as workers:
+    watch = Recorder()
+    with cluster_workers("local:2", recipe, watch=watch) as workers:
         summary = localize_movie(
-            excerpt, recipe.load(), tmp_path / "spread.csv", workers=workers, on_progress=kill_once
+            excerpt, recipe.load(), tmp_path / "spread.csv", workers=workers, watch=KillOnce()
         )
     assert killed
-    assert said[0].startswith("2 workers")
+    assert watch.messages[0].startswith("2 workers")
     assert summary.frames == alone.frames == 23
     assert summary.localizations == alone.localizations > 0
     assert (tmp_path / "spread.csv").read_bytes() == (tmp_path / "alone.csv").read_bytes()

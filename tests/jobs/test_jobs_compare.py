@@ -13,6 +13,7 @@ from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import write_mask
 from deepstorm3d.jobs.compare_psf import compare_masks, contenders_of
+from watchers import Recorder
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +46,11 @@ def test_a_stopped_comparison_goes_on_and_gives_the_same(tiny: Experiment, tmp_p
     both = contenders_of(tiny, ["zero", "astigmatic"])
     whole = compare_masks(tiny, both, tmp_path / "whole", densities=[1.0])
     # Six steps for the first mask: the second one is stopped in its third.
-    asked = iter(range(1, 100))
-    stopped = compare_masks(tiny, both, tmp_path / "cut", densities=[1.0], should_stop=lambda: next(asked) == 9)
+    watch = Recorder(stop_at=9)
+    stopped = compare_masks(tiny, both, tmp_path / "cut", densities=[1.0], watch=watch)
     assert stopped is None
+    assert watch.messages == ["training zero, seed 0", "training astigmatic, seed 0"]
+    assert watch.steps[-1][2].startswith("astigmatic, seed 0, loss ")
     before = (tmp_path / "cut" / "zero.0.pt").stat().st_mtime_ns
     assert compare_masks(tiny, both, tmp_path / "cut", densities=[1.0]) == whole
     assert (tmp_path / "cut" / "zero.0.pt").stat().st_mtime_ns == before

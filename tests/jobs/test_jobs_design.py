@@ -21,6 +21,7 @@ from deepstorm3d.localizing.pipeline import load_pipeline
 from deepstorm3d.optics.masks import MASK_KINDS, RandomMask, VortexMask, build_mask
 from deepstorm3d.training.fisher import Alone, Crowd
 from deepstorm3d.training.runs import DesignRun
+from watchers import Recorder
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +35,11 @@ def tiny(small_design: Experiment) -> Experiment:
 
 
 def test_a_design_leaves_mask_network_pictures_and_a_history(tiny: Experiment, tmp_path: Path) -> None:
-    said: list[str] = []
-    assert design_mask(tiny, tmp_path / "m.npy", on_message=said.append) is not None
+    watch = Recorder()
+    assert design_mask(tiny, tmp_path / "m.npy", watch=watch) is not None
     run = DesignRun(tmp_path / "m.npy")
-    assert "GiB" in said[0]
+    assert "GiB" in watch.messages[0]
+    assert watch.done == list(range(1, 7))
     phase = read_mask(run.out)
     assert phase.std() > 0.01
     assert not run.checkpoint.exists()
@@ -56,8 +58,7 @@ def test_a_design_leaves_mask_network_pictures_and_a_history(tiny: Experiment, t
 
 def test_a_stopped_design_goes_on_and_is_not_overwritten_unasked(tiny: Experiment, tmp_path: Path) -> None:
     design_mask(tiny, tmp_path / "whole.npy")
-    asked = iter(range(1, 100))
-    assert design_mask(tiny, tmp_path / "cut.npy", should_stop=lambda: next(asked) == 4) is None
+    assert design_mask(tiny, tmp_path / "cut.npy", watch=Recorder(stop_at=4)) is None
     with pytest.raises(InputError, match="--resume"):
         design_mask(tiny, tmp_path / "cut.npy")
     assert design_mask(tiny, tmp_path / "cut.npy", resume=True) is not None

@@ -35,6 +35,7 @@ from deepstorm3d.localizing.blocks import Found
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.pixels.faults import PixelFaults
+from watchers import Recorder
 
 MOVES: Moves = "objective"
 
@@ -61,7 +62,7 @@ def nothing_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is found does not matter here, and takes long."""
 
     def nothing(
-        self: Pipeline, photons: torch.Tensor, watch: object = None, weight: torch.Tensor | None = None
+        self: Pipeline, photons: torch.Tensor, weight: torch.Tensor | None = None, *, watch: object = None
     ) -> Explained:
         return Explained(Localizations.empty(), torch.full((len(photons),), float("nan")))
 
@@ -92,10 +93,10 @@ FRAMES = {
 
 
 def run(model: ModelFile, movie: Path, out: Path, **options: object) -> tuple[LocalizeSummary, list[str]]:
-    told: list[str] = []
+    watch = Recorder()
     work = load_pipeline(model, refine=bool(options.pop("refine", False)), **options)  # type: ignore[arg-type]
-    summary = localize_movie(Excerpt(movie), work, out, on_message=told.append)
-    return summary, told
+    summary = localize_movie(Excerpt(movie), work, out, watch=watch)
+    return summary, watch.messages
 
 
 @pytest.mark.parametrize("case", FRAMES)
@@ -117,12 +118,12 @@ def test_every_method_looks(model: ModelFile, tmp_path: Path, options: dict[str,
 
 
 def test_workers_are_given_frames_that_were_looked_at(model: ModelFile, tmp_path: Path) -> None:
-    movie, told = stack(tmp_path / "m.tif", background() + np.uint16(100)), []
+    movie, watch = stack(tmp_path / "m.tif", background() + np.uint16(100)), Recorder()
     pipeline = load_pipeline(model, refine=False)
 
     def workers(excerpt: Excerpt, blocks: object, *_: object) -> object:
         for block in blocks:  # type: ignore[attr-defined]
-            assert told, "the first block was given out before it was looked at"
+            assert watch.messages, "the first block was given out before it was looked at"
             yield Found(block, Localizations.empty(), 0)
 
     summary = localize_movie(
@@ -130,9 +131,9 @@ def test_workers_are_given_frames_that_were_looked_at(model: ModelFile, tmp_path
         pipeline,
         tmp_path / "o.csv",
         workers=workers,  # type: ignore[arg-type]
-        on_message=told.append,
+        watch=watch,
     )
-    assert summary.warnings[0].endswith(told[0].removeprefix("warning: "))
+    assert summary.warnings[0].endswith(watch.messages[0].removeprefix("warning: "))
 
 
 def test_the_preview_says_the_same_and_that_nothing_fits(model: ModelFile, tmp_path: Path) -> None:

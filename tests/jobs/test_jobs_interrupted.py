@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,8 @@ from deepstorm3d.localizing import watching
 from deepstorm3d.localizing.cluster import _result
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
-from deepstorm3d.localizing.watching import Watch
 from deepstorm3d.simulation.simulator import Simulator
+from watchers import Recorder
 
 SIZE, FRAMES = (40, 48), 4
 PLACES = torch.tensor([[1.2, 1.3, 0.2], [3.9, 1.2, 0.9], [2.6, 3.2, 0.6]])
@@ -67,10 +66,7 @@ def test_a_run_stopped_within_a_block_goes_on_to_the_same_table(
 ) -> None:
     whole = localize_movie(Excerpt(movie), pipeline, tmp_path / "whole.csv")
     assert whole.localizations == 3 * FRAMES
-    calls = count()
-    stopped = localize_movie(
-        Excerpt(movie), pipeline, tmp_path / "cut.csv", should_stop=lambda: next(calls) > 40
-    )
+    stopped = localize_movie(Excerpt(movie), pipeline, tmp_path / "cut.csv", watch=Recorder(stop_at=42))
     # It came out of the middle of its only block.
     assert not stopped.complete
     assert stopped.frames == 0
@@ -84,9 +80,9 @@ def test_frames_that_are_not_explained_are_counted_and_told_at_once_and_at_the_e
     pipeline: Pipeline, movie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("deepstorm3d.localizing.streaming._FITTED_PIXELS", SIZE[0] * SIZE[1])
-    said: list[str] = []
-    summary = localize_movie(Excerpt(movie), pipeline, tmp_path / "o.csv", on_message=said.append)
-    (told,) = (text for text in said if "not explained" in text)
+    watch = Recorder()
+    summary = localize_movie(Excerpt(movie), pipeline, tmp_path / "o.csv", watch=watch)
+    (told,) = (text for text in watch.messages if "not explained" in text)
     assert told.startswith("frames 2 to 2: 1 of 1 frames are not explained")
     (warning,) = (text for text in summary.warnings if "not explained" in text)
     assert warning.startswith("2 of 4 frames are not explained by the model")
@@ -100,9 +96,9 @@ def test_frames_that_are_not_explained_are_counted_and_told_at_once_and_at_the_e
 
 
 def test_good_frames_are_not_told(pipeline: Pipeline, movie: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-    summary = localize_movie(Excerpt(movie, (0, 2)), pipeline, tmp_path / "o.csv", on_message=said.append)
-    assert not [text for text in [*said, *summary.warnings] if "not explained" in text]
+    watch = Recorder()
+    summary = localize_movie(Excerpt(movie, (0, 2)), pipeline, tmp_path / "o.csv", watch=watch)
+    assert not [text for text in [*watch.messages, *summary.warnings] if "not explained" in text]
 
 
 def test_progress_is_told_within_a_block(
@@ -110,10 +106,9 @@ def test_progress_is_told_within_a_block(
 ) -> None:
     monkeypatch.setattr(watching, "_EVERY", 0.0)
     monkeypatch.setattr("deepstorm3d.fitting.joint._MOLECULES_AT_ONCE", {"cpu": 0})
-    told: list[tuple[int, int]] = []
-    localize_movie(
-        Excerpt(movie, (1, 4)), pipeline, tmp_path / "o.csv", on_progress=lambda *where: told.append(where)
-    )
+    watch = Recorder()
+    localize_movie(Excerpt(movie, (1, 4)), pipeline, tmp_path / "o.csv", watch=watch)
+    told = [step[:2] for step in watch.steps]
     assert told == sorted(told)
     assert (told[0], told[-1]) == ((0, 3), (3, 3))
     assert len(told) > 10
@@ -133,12 +128,11 @@ class Never:
 
 
 def test_waiting_for_workers_can_be_stopped_and_goes_on_being_told() -> None:
-    told: list[int] = []
-    asked = count()
-    watch = Watch(lambda: next(asked) > 3, told.append)
+    watch = Recorder(stop_at=5)
     with pytest.raises(Interrupted):
         _result(Never(), watch)
-    assert next(asked) == 5
+    assert watch.asked == 5
+    assert len(watch.steps) == 4
     # A worker's own failure is not taken for patience.
     with pytest.raises(TimeoutError, match="disk"):
-        _result(Never(TimeoutError("disk")), Watch(lambda: False, told.append))
+        _result(Never(TimeoutError("disk")), Recorder())

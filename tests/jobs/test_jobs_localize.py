@@ -27,6 +27,8 @@ from deepstorm3d.localizer.modelfile import ModelFile
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.localizing.tiling import localize_in_tiles, tiles
+from deepstorm3d.watch import Silent
+from watchers import Recorder
 
 
 def untrained(dilations: tuple[int, ...] = (1, 2)) -> Experiment:
@@ -82,10 +84,19 @@ def test_stopped_and_resumed_gives_the_same_table(
     source = movie(tmp_path / "m.tif")
     monkeypatch.setattr("deepstorm3d.localizing.streaming._PIXELS", 3 * 48 * 40)
     localize_movie(Excerpt(source), unrefined(model), tmp_path / "whole.csv")
-    asked = iter([False, True])
-    stopped = localize_movie(
-        Excerpt(source), unrefined(model), tmp_path / "cut.csv", should_stop=lambda: next(asked, True)
-    )
+
+    class AfterTwoBlocks(Silent):
+        done = 0
+
+        def progress(self, done: int, total: int, note: str = "") -> None:
+            self.done = done
+
+        @property
+        def stopped(self) -> bool:
+            return self.done >= 6
+
+    stopped = localize_movie(Excerpt(source), unrefined(model), tmp_path / "cut.csv", watch=AfterTwoBlocks())
+    assert stopped.frames == 6
     assert not stopped.complete
     assert not (tmp_path / "cut.csv").exists()
     resumed = localize_movie(Excerpt(source), unrefined(model), tmp_path / "cut.csv", resume=True)
@@ -148,9 +159,9 @@ def test_memory_is_asked_for_by_block_not_by_movie(
 
     original = Pipeline.explain
 
-    def counted(self: Pipeline, photons: torch.Tensor, *rest: object) -> object:
+    def counted(self: Pipeline, photons: torch.Tensor, *rest: object, **named: object) -> object:
         seen.append(len(photons))
-        return original(self, photons, *rest)  # type: ignore[arg-type]
+        return original(self, photons, *rest, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pipeline_localize, counted)
     localize_movie(Excerpt(movie(tmp_path / "m.tif", frames=9)), unrefined(model), tmp_path / "o.csv")
@@ -266,9 +277,13 @@ def test_a_followed_movie_that_is_stopped_is_not_complete(model: ModelFile, tmp_
     patience_s = 600.0
     excerpt = Excerpt(pages(tmp_path / "run", frames=3), follow_s=patience_s)
     began = time.monotonic()
-    summary = localize_movie(
-        excerpt, unrefined(model), tmp_path / "o.csv", should_stop=lambda: time.monotonic() > began + 2
-    )
+
+    class AfterTwoSeconds(Silent):
+        @property
+        def stopped(self) -> bool:
+            return time.monotonic() > began + 2
+
+    summary = localize_movie(excerpt, unrefined(model), tmp_path / "o.csv", watch=AfterTwoSeconds())
     assert not summary.complete
     # Not by patience: also while it waits for the frames that tell of faulty pixels.
     assert time.monotonic() - began < patience_s / 2
@@ -290,7 +305,8 @@ def test_flipped_frames_give_flipped_positions(model: ModelFile, tmp_path: Path)
 def test_a_preview_says_which_frame_it_is_at_before_it_looks(
     model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    events: list[str] = []
+    watch = Recorder()
+    events = watch.messages
     whole = Pipeline.localize
 
     def localize(self: Pipeline, photons: torch.Tensor, weight: torch.Tensor | None) -> Localizations:
@@ -301,7 +317,7 @@ def test_a_preview_says_which_frame_it_is_at_before_it_looks(
     for job, figure in ((regenerate, "overlay_figure"), (preview, "histogram_figure")):
         monkeypatch.setattr(job, figure, lambda *given, **named: None)
     excerpt = Excerpt(movie(tmp_path / "m.tif"))
-    preview.preview_movie(excerpt, unrefined(model), tmp_path / "p", frames=2, on_message=events.append)
+    preview.preview_movie(excerpt, unrefined(model), tmp_path / "p", frames=2, watch=watch)
     assert [event.partition(":")[0] for event in events] == [
         "frame 0 (1 of 2)", "looking", "frame 11 (2 of 2)", "looking", "comparing them with simulated frames",
     ]  # fmt: skip

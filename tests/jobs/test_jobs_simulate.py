@@ -19,6 +19,7 @@ from deepstorm3d.jobs.simulate import patch_for_light, simulate_movie
 from deepstorm3d.optics.masks import ZeroMask
 from deepstorm3d.optics.model import build_psf
 from deepstorm3d.simulation.specimen import Specimen
+from watchers import Recorder
 
 PIXEL = 0.11
 
@@ -59,16 +60,16 @@ def test_every_frame_holds_the_number_asked_for_and_shows_it_where_the_truth_say
 
 def test_truth_numbers_its_molecules_through_all_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("deepstorm3d.jobs.simulate.BLOCK_PIXELS", 1)  # a frame at a time
-    seen: list[tuple[int, int]] = []
+    watch = Recorder()
     simulate_movie(
         small(),
         tmp_path / "m.tif",
         frames=3,
         truth=tmp_path / "t.csv",
         specimen=Specimen(emitters=4),
-        on_progress=lambda done, total: seen.append((done, total)),
+        watch=watch,
     )
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert [step[:2] for step in watch.steps] == [(1, 3), (2, 3), (3, 3)]
     table = read_truth(tmp_path / "t.csv")
     assert table.frame.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert len(table.id.unique()) == 12

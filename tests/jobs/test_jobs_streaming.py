@@ -20,6 +20,7 @@ from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.voxel import VoxelSpec
 from deepstorm3d.localizing.memory import WithinMemory, bytes_per_pixel, free_bytes
 from deepstorm3d.localizing.streaming import StageTimes, block_frames, blocks_of, read_ahead, write_behind
+from watchers import Recorder
 
 
 def test_blocks_cover_every_frame_once():
@@ -105,7 +106,7 @@ class Hungry:
         self.device = torch.device("cpu")
         self.experiment, self.fit = preset("quickstart"), None
 
-    def explain(self, photons: torch.Tensor, watch: object, weight: object = None) -> Explained:
+    def explain(self, photons: torch.Tensor, weight: object = None, *, watch: object = None) -> Explained:
         side = min(self.tile_px, photons.shape[-1])
         if len(photons) * side**2 > self.pixels:
             raise self.error
@@ -131,8 +132,9 @@ ERRORS = (
 
 @pytest.mark.parametrize("error", ERRORS)
 def test_batches_shrink_until_they_fit_and_nothing_is_lost(error: Exception):
-    said: list[str] = []
-    localize = WithinMemory(Hungry(3 * 64**2, error), said.append)  # type: ignore[arg-type]
+    watch = Recorder()
+    said = watch.messages
+    localize = WithinMemory(Hungry(3 * 64**2, error), watch=watch)  # type: ignore[arg-type]
     photons = torch.arange(10.0)[:, None, None].expand(10, 64, 64)
     found = localize(photons).localizations
     assert found.frame.tolist() == list(range(10))
@@ -150,8 +152,9 @@ def test_then_tiles_shrink_and_at_last_it_says_what_to_do(monkeypatch: pytest.Mo
         return Hungry(pipeline.pixels, pipeline.error, **changes)
 
     monkeypatch.setattr(dataclasses, "replace", replace)
-    said: list[str] = []
-    localize = WithinMemory(Hungry(200**2, ERRORS[0]), said.append)  # type: ignore[arg-type]
+    watch = Recorder()
+    said = watch.messages
+    localize = WithinMemory(Hungry(200**2, ERRORS[0]), watch=watch)  # type: ignore[arg-type]
     assert len(localize(torch.zeros(1, 768, 768)).localizations) == 1
     assert said[-1].endswith("tiles of 192 px")
     with pytest.raises(InputError, match=r"one frame in tiles of 96 px.*--roi"):
@@ -167,8 +170,9 @@ def test_where_the_system_does_not_tell_its_memory_all_of_a_block_is_tried(
 
     monkeypatch.setattr(os, "sysconf", silent)
     assert free_bytes(torch.device("cpu")) is None
-    said: list[str] = []
-    localize = WithinMemory(Hungry(10 * 64**2, ERRORS[0]), said.append)  # type: ignore[arg-type]
+    watch = Recorder()
+    said = watch.messages
+    localize = WithinMemory(Hungry(10 * 64**2, ERRORS[0]), watch=watch)  # type: ignore[arg-type]
     assert len(localize(torch.zeros(10, 64, 64)).localizations) == 10
     assert not said
 

@@ -20,6 +20,7 @@ from deepstorm3d.optics.masks import FileMask, build_mask
 from deepstorm3d.optics.model import PSFSpec
 from deepstorm3d.spec import spec_from_mapping
 from deepstorm3d.training.runs import Run
+from watchers import Recorder
 
 
 @pytest.fixture
@@ -59,14 +60,13 @@ def test_a_stopped_run_leaves_no_model_and_is_not_overwritten_but_resumed(
     tiny: Experiment, tmp_path: Path
 ) -> None:
     out = tmp_path / "model.pt"
-    asked = iter(range(1, 100))
-    assert train_model(tiny, out, should_stop=lambda: next(asked) == 3) is None
+    assert train_model(tiny, out, watch=Recorder(stop_at=3)) is None
     assert not out.exists()
     with pytest.raises(InputError, match=r"unfinished run: go on with --resume"):
         train_model(tiny, out)
-    steps: list[int] = []
-    train_model(tiny, out, resume=True, on_progress=lambda progress, *rest: steps.append(progress.step))
-    assert steps == [4]
+    watch = Recorder()
+    train_model(tiny, out, resume=True, watch=watch)
+    assert watch.done == [4]
     with pytest.raises(InputError, match=r"complete, there is nothing to resume"):
         train_model(tiny, out, resume=True)
     straight = tmp_path / "straight.pt"
@@ -76,7 +76,7 @@ def test_a_stopped_run_leaves_no_model_and_is_not_overwritten_but_resumed(
 
 
 def test_a_resumed_run_of_another_experiment_is_refused(tiny: Experiment, tmp_path: Path) -> None:
-    train_model(tiny, tmp_path / "model.pt", should_stop=lambda: True)
+    train_model(tiny, tmp_path / "model.pt", watch=Recorder(stop_at=1))
     with pytest.raises(InputError, match=r"other settings \(microscope, seed\)"):
         other = tiny.with_(seed=1, microscope=tiny.microscope.with_(focus=0.5))
         train_model(other, tmp_path / "model.pt", resume=True)
@@ -88,7 +88,7 @@ def test_the_mask_of_a_file_travels_with_the_model_whatever_becomes_of_the_file(
     def delete(*_: object) -> None:
         (tmp_path / "mask.npy").unlink(missing_ok=True)
 
-    train_model(masked, tmp_path / "model.pt", on_progress=delete)
+    train_model(masked, tmp_path / "model.pt", after_step=delete)
     model = load_model_file(tmp_path / "model.pt")
     experiment = spec_from_mapping(Experiment, model.experiment)
     assert model.mask is not None

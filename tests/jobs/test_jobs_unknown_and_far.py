@@ -23,6 +23,7 @@ from deepstorm3d.jobs.report import page, write_report
 from deepstorm3d.jobs.resolution import measure_resolution, resolution_of
 from deepstorm3d.rendering.gaussians import Gaussians
 from deepstorm3d.rendering.sections import Box
+from watchers import Recorder
 
 
 def molecules(rows: int = 120) -> Localizations:
@@ -105,27 +106,27 @@ def test_the_scatter_of_a_molecule_is_taken_from_rows_with_a_sigma():
 
 
 def test_a_localization_of_no_sigma_is_not_drawn_as_the_sharpest(tmp_path: Path):
-    notes: list[str] = []
+    watch = Recorder()
+    notes = watch.messages
     source = write(tmp_path / "a.hdf5", without_sigma(molecules(), slice(0, 3)))
-    drawn = render_table(source, tmp_path / "a.tif", Drawing(Gaussians(), 20), on_note=notes.append)
+    drawn = render_table(source, tmp_path / "a.tif", Drawing(Gaussians(), 20), watch=watch)
     assert drawn.localizations == 117
     assert "3 of 120 localizations have no σ and are not drawn" in notes[0]
-    assert (
-        render_table(source, tmp_path / "b.tif", Drawing(None, 20), on_note=notes.append).localizations == 120
-    )
+    assert render_table(source, tmp_path / "b.tif", Drawing(None, 20), watch=watch).localizations == 120
     assert len(notes) == 1
 
 
 def test_one_row_a_millimetre_away_does_not_make_a_dot_of_the_others(tmp_path: Path):
-    notes: list[str] = []
+    watch = Recorder()
+    notes = watch.messages
     source = write(tmp_path / "a.hdf5", far(molecules()))
-    drawn = render_table(source, tmp_path / "a.png", on_note=notes.append)
+    drawn = render_table(source, tmp_path / "a.png", watch=watch)
     left, top, right, bottom = drawn.xy.edges_um
     assert 5 < right - left < 7 and 4 < bottom - top < 6
     assert (drawn.localizations, drawn.pixel_um) == (119, pytest.approx(0.01))
     assert "1 of 120 localizations lie far beyond all others (the first at x 1000" in notes[0]
     asked = Drawing(None, 5000, Box(x=(0.0, 1001.0)))
-    assert render_table(source, tmp_path / "b.png", asked, on_note=notes.append).localizations == 120
+    assert render_table(source, tmp_path / "b.png", asked, watch=watch).localizations == 120
     assert len(notes) == 1
 
 
@@ -164,13 +165,13 @@ def test_a_section_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pyt
         raise ZeroDivisionError("of all things")
 
     monkeypatch.setattr(page, "quality_section", fail)
-    source, notes = write(tmp_path / "a.hdf5", far(molecules())), list[str]()
-    titles = write_report(source, tmp_path / "r.html", resolution=False, on_note=notes.append)
+    source, watch = write(tmp_path / "a.hdf5", far(molecules())), Recorder()
+    titles = write_report(source, tmp_path / "r.html", resolution=False, watch=watch)
     assert titles == ["At a glance", "Conditions", "Picture", "Quality", "Steps", "How it was made"]
     written = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "ZeroDivisionError: of all things" in written
     assert "lie far beyond all others" in written
-    assert "the section Quality could not be made" in notes[0]
+    assert "the section Quality could not be made" in watch.messages[0]
 
 
 def test_rows_left_out_are_told_by_the_jobs(tmp_path: Path):

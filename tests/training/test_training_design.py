@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from deepstorm3d.training.design import MaskLearning, MaskPenalty, learnable_mas
 from deepstorm3d.training.fisher import Alone, Crowd, minimise_bound
 from deepstorm3d.training.loop import RunFiles, train
 from deepstorm3d.training.sampler import FrameSampler
+from watchers import Recorder
 
 SPEC = TrainingSpec(
     steps=8, batch=2, crop_px=24, warmup_steps=2, validate_every=4, validation_crops=4, checkpoint_every=3
@@ -52,11 +52,6 @@ def learned(
     return mask().detach(), localizer.state_dict()
 
 
-def stop_at(step: int) -> Callable[[], bool]:
-    asked = iter(range(1, 1000))
-    return lambda: next(asked) == step
-
-
 def test_the_mask_learns_with_the_network_and_a_resumed_run_ends_the_same(
     tiny: Experiment, tmp_path: Path
 ) -> None:
@@ -64,7 +59,7 @@ def test_the_mask_learns_with_the_network_and_a_resumed_run_ends_the_same(
         (tmp_path / name).mkdir()
     mask, weights = learned(tiny, tmp_path / "whole")
     assert float(mask.std()) > 0.01
-    learned(tiny, tmp_path / "cut", should_stop=stop_at(5))
+    learned(tiny, tmp_path / "cut", watch=Recorder(stop_at=5))
     again, same = learned(tiny, tmp_path / "cut", resume=True)
     assert torch.equal(mask, again)
     assert all(torch.equal(weights[name], same[name]) for name in weights)
@@ -117,17 +112,14 @@ def designed(tiny: Experiment, steps: int, folder: Path | None = None, **options
     start = build_mask(AstigmaticMask(strength=0.1), tiny.microscope)
     mask = learnable_mask(tiny.design, tiny.microscope, start)
     psf = ScalarPSF(tiny.microscope, mask, patch_px=15, blur_px=1.0)
-    values: list[float] = []
-    minimise_bound(
+    return minimise_bound(
         psf,
         Alone(5000, 20, 1.0, (0.0, 2.0)),
         MaskPenalty(tiny.design, mask, psf, tiny.z_um),
         tiny.design.with_(fisher_steps=steps, learning_rate=0.1),
         checkpoint=None if folder is None else folder / "c",
-        on_progress=lambda step, value: values.append(value),
         **options,  # type: ignore[arg-type]
-    )
-    return values
+    ).values
 
 
 def test_the_bound_falls(tiny: Experiment) -> None:
@@ -137,7 +129,7 @@ def test_the_bound_falls(tiny: Experiment) -> None:
 
 def test_a_design_by_fisher_resumes_exactly(tiny: Experiment, tmp_path: Path) -> None:
     whole = designed(tiny, 12, tmp_path)
-    first = designed(tiny, 12, tmp_path, should_stop=stop_at(7))
+    first = designed(tiny, 12, tmp_path, watch=Recorder(stop_at=7))
     rest = designed(tiny, 12, tmp_path, resume=True)
     assert first + rest == whole
 

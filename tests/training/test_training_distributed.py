@@ -19,6 +19,7 @@ import os, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
+from deepstorm3d.watch import Silent
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.jobs.train import build_localizer, build_sampler
 from deepstorm3d.localizer.coarse import CoarseSpec
@@ -41,14 +42,16 @@ with process_group(torch.device("cpu")) as device:
         frames.append(batch.photons.sum().item())
         return batch
     sampler.draw = watched
-    def should_stop():
-        global step
-        step += 1
-        seen.append(torch.cat([p.detach().flatten() for p in localizer.parameters()]))
-        # Only one process hears the user: the others must follow.
-        return rank() == 1 and step == stop
+    class Watching(Silent):
+        @property
+        def stopped(self):
+            global step
+            step += 1
+            seen.append(torch.cat([p.detach().flatten() for p in localizer.parameters()]))
+            # Only one process hears the user: the others must follow.
+            return rank() == 1 and step == stop
     files = RunFiles(folder / "run.checkpoint", folder / "run.jsonl")
-    validation = train(localizer, sampler, spec, files=files, resume=resume, should_stop=should_stop)
+    validation = train(localizer, sampler, spec, files=files, resume=resume, watch=Watching())
     record = {"weights": torch.stack(seen), "validated": validation is not None, "frames": frames[1:]}
     torch.save(record, folder / f"rank{rank()}.pt")
 """

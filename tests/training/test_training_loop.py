@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -30,6 +29,7 @@ from deepstorm3d.training.loop import Progress, RunFiles, TrainingDiverged, lear
 from deepstorm3d.training.sampler import Batch, FrameSampler
 from deepstorm3d.training.state import TrainingState
 from deepstorm3d.training.validation import Validation, validate
+from watchers import Recorder
 
 SPEC = TrainingSpec(
     steps=12, batch=2, crop_px=24, warmup_steps=2, validate_every=4, validation_crops=4, checkpoint_every=3
@@ -47,12 +47,6 @@ def tiny() -> Experiment:
 @pytest.fixture(scope="module")
 def sampler(tiny: Experiment) -> FrameSampler:
     return build_sampler(tiny)
-
-
-def stop_at(step: int) -> Callable[[], bool]:
-    """Asked once after each step."""
-    asked = iter(range(1, 10_000))
-    return lambda: next(asked) == step
 
 
 def files(folder: Path) -> RunFiles:
@@ -94,7 +88,7 @@ def assert_same_weights(one: nn.Module, other: nn.Module) -> None:
 def test_a_stopped_and_resumed_run_equals_an_undisturbed_one_bit_for_bit(
     tiny: Experiment, sampler: FrameSampler, undisturbed: Any, tmp_path: Path, step: int
 ) -> None:
-    _, first = run(tiny, sampler, tmp_path, should_stop=stop_at(step))
+    _, first = run(tiny, sampler, tmp_path, watch=Recorder(stop_at=step))
     assert first is None
     assert load_checkpoint(tmp_path / "run.checkpoint")["step"] == step
     localizer, validation = run(tiny, sampler, tmp_path, resume=True)
@@ -112,7 +106,7 @@ def test_a_run_that_crashed_between_checkpoints_resumes_exactly_and_its_log_has_
             raise RuntimeError("the power went off")
 
     with pytest.raises(RuntimeError, match="power"):
-        run(tiny, sampler, tmp_path, on_progress=crash)
+        run(tiny, sampler, tmp_path, after_step=crash)
     assert load_checkpoint(tmp_path / "run.checkpoint")["step"] == 6
     assert [line["step"] for line in log_of(tmp_path)] == [4, 8]
     with open(tmp_path / "run.jsonl", "a") as file:
@@ -136,7 +130,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(
 def test_resuming_with_another_schedule_is_refused_but_validating_more_often_is_not(
     tiny: Experiment, sampler: FrameSampler, tmp_path: Path
 ) -> None:
-    run(tiny, sampler, tmp_path, should_stop=stop_at(2))
+    run(tiny, sampler, tmp_path, watch=Recorder(stop_at=2))
     with pytest.raises(InputError, match=r"other settings.*training\.steps"):
         run(tiny, sampler, tmp_path, SPEC.with_(steps=13), resume=True)
     _, validation = run(tiny, sampler, tmp_path, SPEC.with_(validate_every=6, patience=9), resume=True)
@@ -147,7 +141,7 @@ def test_resuming_with_another_experiment_or_network_is_refused(
     tiny: Experiment, sampler: FrameSampler, tmp_path: Path
 ) -> None:
     described = replace(files(tmp_path), experiment=tiny.to_mapping())
-    train(build_localizer(tiny), sampler, SPEC, files=described, should_stop=stop_at(2))
+    train(build_localizer(tiny), sampler, SPEC, files=described, watch=Recorder(stop_at=2))
     other = replace(described, experiment=tiny.with_(seed=9).to_mapping())
     with pytest.raises(InputError, match=r"other settings \(seed\)"):
         train(build_localizer(tiny), sampler, SPEC, files=other, resume=True)
@@ -159,7 +153,7 @@ def test_resuming_with_another_experiment_or_network_is_refused(
 def test_a_checkpoint_of_an_earlier_version_without_an_experiment_still_resumes(
     tiny: Experiment, sampler: FrameSampler, undisturbed: Any, tmp_path: Path
 ) -> None:
-    run(tiny, sampler, tmp_path, should_stop=stop_at(5))
+    run(tiny, sampler, tmp_path, watch=Recorder(stop_at=5))
     saved = load_checkpoint(tmp_path / "run.checkpoint")
     del saved["experiment"], saved["lowest_loss"]
     torch.save({**saved, "extras": {}}, tmp_path / "run.checkpoint")
@@ -249,7 +243,7 @@ def test_training_stops_when_its_patience_ends_and_gives_the_best_weights_back(
             weights[progress.step] = {n: v.clone() for n, v in localizer.state_dict().items()}
 
     spec = SPEC.with_(steps=40, validate_every=2, patience=2)
-    validation = train(localizer, sampler, spec, files=files(tmp_path), on_progress=remember)
+    validation = train(localizer, sampler, spec, files=files(tmp_path), after_step=remember)
     assert list(weights) == [2, 4, 6, 8]  # the second is the best, two more without a better one
     assert validation is not None
     assert localizer.threshold == 0.6
@@ -273,7 +267,7 @@ def test_the_validation_returned_is_that_of_the_weights_returned(
 
 def test_without_patience_a_run_goes_to_its_end(tiny: Experiment, sampler: FrameSampler) -> None:
     steps: list[int] = []
-    train(build_localizer(tiny), sampler, SPEC, on_progress=lambda progress: steps.append(progress.step))
+    train(build_localizer(tiny), sampler, SPEC, after_step=lambda progress: steps.append(progress.step))
     assert steps == list(range(1, 13))
 
 
@@ -281,7 +275,7 @@ def test_progress_tells_the_step_the_loss_the_rate_and_the_validations(
     tiny: Experiment, sampler: FrameSampler
 ) -> None:
     told: list[Progress] = []
-    train(build_localizer(tiny), sampler, SPEC, on_progress=told.append)
+    train(build_localizer(tiny), sampler, SPEC, after_step=told.append)
     assert [progress.step for progress in told if progress.validation] == [4, 8, 12]
     assert all(math.isfinite(progress.loss) and progress.crops_per_second > 0 for progress in told)
     assert [progress.learning_rate for progress in told] == [learning_rate(step, SPEC) for step in range(12)]
@@ -378,7 +372,7 @@ def test_the_loss_falls_and_emitters_are_found_within_a_hundred_steps(tiny: Expe
     fixed = sampler.draw(16, torch.Generator().manual_seed(1))
     localizer.measure_normalisation(fixed.photons)
     before = validate(localizer, fixed, 0.11, half_precision=False)
-    after = train(localizer, sampler, spec, on_progress=lambda progress: losses.append(progress.loss))
+    after = train(localizer, sampler, spec, after_step=lambda progress: losses.append(progress.loss))
     assert after is not None
     assert sum(losses[-20:]) < 0.5 * sum(losses[:20])
     assert after.loss < 0.5 * before.loss

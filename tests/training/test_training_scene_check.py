@@ -93,7 +93,7 @@ def test_frames_without_emitters_give_no_figure_and_choose_no_weights(
     monkeypatch.setattr(FrameSampler, "draw", lambda self, *given: without_labels(*given))
     monkeypatch.setattr(loop, "_validate", watched)
     steps: list[int] = []
-    ended = train(localizer, sampler, SPEC, on_progress=lambda progress: steps.append(progress.step))
+    ended = train(localizer, sampler, SPEC, after_step=lambda progress: steps.append(progress.step))
     # Neither the best of them nor out of patience.
     assert steps == [1, 2, 3]
     assert states[-1].best_weights is None

@@ -11,8 +11,9 @@ from scipy.ndimage import gaussian_filter1d
 
 from ..emitters import Localizations
 from ..errors import InputError
+from ..watch import SILENT, Watcher
 from .drift import DriftCurve
-from .overlap_drift import DriftEstimate, OnProgress, check_enough, chequerboard
+from .overlap_drift import DriftEstimate, check_enough, chequerboard
 
 __all__ = ["comet_drift"]
 
@@ -27,7 +28,7 @@ _SEED = 1
 
 
 def comet_drift(
-    table: Localizations, frames: int, *, segments: int | None = None, on_progress: OnProgress | None = None
+    table: Localizations, frames: int, *, segments: int | None = None, watch: Watcher = SILENT
 ) -> DriftEstimate:
     """Estimate the drift with COMET's processor backend; its σ from halves of the field.
 
@@ -42,8 +43,7 @@ def comet_drift(
     curves, pairs = [], []
     shift = np.zeros((frames, 3))
     for index, step in enumerate(steps):
-        if on_progress is not None:
-            on_progress(index, len(steps), step)
+        watch.progress(index, len(steps), step)
         rows = np.ones(len(frame), dtype=np.bool_)
         if index:
             rows = chequerboard((place - shift[frame]) / 1000) == (index == 1)
@@ -51,8 +51,7 @@ def comet_drift(
         curves.append(curve)
         pairs.append(details.n_pairs)
         shift = curves[0]
-    if on_progress is not None:
-        on_progress(len(steps), len(steps), "")
+    watch.progress(len(steps), len(steps))
     apart = gaussian_filter1d((curves[1] - curves[2]) ** 2, 1.5 * frames / wanted, axis=0, mode="nearest")
     curve = DriftCurve(np.arange(frames), shift / 1000, np.sqrt(apart) / 2000)
     return DriftEstimate(curve, wanted, int(pairs[0]))

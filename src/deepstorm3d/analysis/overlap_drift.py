@@ -9,7 +9,7 @@ tell the σ of the whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,13 +18,13 @@ from scipy.ndimage import gaussian_filter1d
 
 from ..emitters import Localizations
 from ..errors import InputError
+from ..watch import SILENT, Watcher
 from .drift import DriftCurve
 from .overlap import Pairs, align, near_pairs, spline_basis
 
-__all__ = ["DriftEstimate", "OnProgress", "check_enough", "chequerboard", "estimate_drift", "typical_sigma"]
+__all__ = ["DriftEstimate", "check_enough", "chequerboard", "estimate_drift", "typical_sigma"]
 
 Floats = NDArray[np.float64]
-OnProgress = Callable[[int, int, str], None]
 
 _SEED = 1
 # Kernel of the first stage, µm: neighbouring segments must have moved less. And of the last, in σ.
@@ -93,17 +93,17 @@ def estimate_drift(
     frames: int,
     *,
     segments: int | None = None,
-    on_progress: OnProgress | None = None,
+    watch: Watcher = SILENT,
 ) -> DriftEstimate:
     """Estimate the drift in x, y and z over a movie of so many frames.
 
     segments: of the spline; None: tried out, by what one half of the field says of the other;
-    on_progress: called with steps done, steps in all, and what is being done.
+    watch: told the steps done and in all, and what is being done.
     Raises InputError for fewer than 50 localizations or 8 frames with any, or more segments than frames
     bear. Drift of more than about 0.2 µm within a hundredth of the movie, or 3 µm in all, may be missed.
     """
     check_enough(table, frames, segments)
-    progress = _Progress(on_progress)
+    progress = _Progress(watch)
     whole = _Search.of(table, frames, progress)
     tried = whole.bearable() if segments is None else [segments]
     progress.steps = 3 * len(whole.stages()) + (len(tried) if len(tried) > 1 else 0) + 3
@@ -132,13 +132,12 @@ def _choose(halves: tuple[_Search, _Search], shift: Floats, tried: Sequence[int]
 class _Progress:
     """Counts the steps of an estimate and says each."""
 
-    def __init__(self, tell: OnProgress | None) -> None:
+    def __init__(self, watch: Watcher) -> None:
         self.steps = self._done = 0
-        self._tell = tell
+        self._watch = watch
 
     def say(self, what: str) -> None:
-        if self._tell is not None:
-            self._tell(self._done, self.steps, what)
+        self._watch.progress(self._done, self.steps, what)
         self._done += 1
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,11 +20,11 @@ from torch import Tensor
 
 from ..emitters import Localizations
 from ..errors import InputError
+from ..watch import SILENT, Watcher
 from .steps import StepModel, expected_wrong, nearest_um, neighbours_within, step_model
 
 __all__ = ["SearchRange", "drop_short", "find_range", "link_tracks"]
 
-OnProgress = Callable[[int, int, str], None]
 
 # 0.999 of Gaussian steps in 3D lie within 4 σ; up to 6 leave room for molecules faster than the others.
 _LEAST_REACH, _MOST_REACH = 4.0, 6.0
@@ -87,9 +86,7 @@ def find_range(table: Localizations) -> SearchRange:
     return SearchRange(reach * lateral, reach * axial, wrong, f"{reach:g} σ of the {told} that the list shows")
 
 
-def link_tracks(
-    table: Localizations, reach: SearchRange, *, gap: int = 0, on_progress: OnProgress | None = None
-) -> Tensor:
+def link_tracks(table: Localizations, reach: SearchRange, *, gap: int = 0, watch: Watcher = SILENT) -> Tensor:
     """The trajectory of each row: (N,) int64, counted from 0 in order of first appearance.
 
     gap: frames in a row that a molecule may be missing; the range is the same across them.
@@ -115,8 +112,7 @@ def link_tracks(
         )
         for t, numbers in found:
             track[rows[t]] = numbers
-            if on_progress is not None:
-                on_progress(t + 1, len(rows), "")
+            watch.progress(t + 1, len(rows))
     except trackpy.SubnetOversizeException as error:
         raise InputError(
             f"more than 30 molecules lie within the search range ({1000 * reach.lateral_um:.0f} nm, "

@@ -24,7 +24,7 @@ from .console import result, say, say_warning
 from .making import Config
 from .movie_options import Defects
 from .options import Assignments, MoviePixel, Overwrite, defect_choice, micrometres
-from .progress import ProgressLine
+from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
     from ..calibration.phase_retrieval.field_aberrations import FieldAberrations
@@ -126,7 +126,7 @@ def retrieve_mask(
         pixel_um=micrometres(pixel_nm),
         defects=defect_choice(defects),
     )
-    with ProgressLine("rounds") as line:
+    with ScreenWatcher("rounds") as watch:
         retrieval = job.retrieve_mask(
             experiment,
             beads,
@@ -134,7 +134,7 @@ def retrieve_mask(
             defocus=defocus,
             amplitude=amplitude,
             positions=fit_positions,
-            on_progress=line.update,
+            watch=watch,
         )
     write_retrieval(
         retrieval, out, picture=shown, json_out=json, experiment_out=experiment_out, field_picture=field

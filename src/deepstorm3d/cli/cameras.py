@@ -10,7 +10,7 @@ import typer
 from ..errors import InputError
 from .console import result, say, say_warning
 from .options import Assignments, Overwrite
-from .progress import ProgressLine
+from .progress import ScreenWatcher
 
 __all__ = ["camera_maps"]
 
@@ -69,14 +69,14 @@ def camera_maps(
     if gain is not None and not 0 < gain < 1e6:
         raise InputError(f"--gain {gain:g}: counts per electron must be above 0")
     experiment = None if config is None else find_experiment(config, assignments or ())
-    with ProgressLine("frames") as line:
+    with ScreenWatcher("frames") as watch:
         found = measure_camera(
             Recordings(dark, tuple(bright or ()), check, gain),
             out,
             experiment=experiment,
             experiment_out=experiment_out,
             overwrite=overwrite,
-            on_progress=line.update,
+            watch=watch,
         )
     for sentence in found.warnings:
         say_warning(sentence)

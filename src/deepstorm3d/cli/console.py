@@ -11,7 +11,7 @@ from rich.text import Text
 
 from .spelling import spelled
 
-__all__ = ["result", "say", "say_error", "say_warning", "screen", "show_table", "table"]
+__all__ = ["remark", "result", "say", "say_error", "say_warning", "screen", "show_table", "table"]
 
 
 def screen() -> Console:
@@ -22,6 +22,13 @@ def screen() -> Console:
 def say(text: str) -> None:
     """A remark, on standard error; never wrapped, so that it can be searched."""
     screen().print(Text(text), soft_wrap=True)
+
+
+def remark(text: str, console: Console) -> None:
+    """A sentence of a job; ``warning:`` at its beginning in yellow."""
+    shown = Text(text)
+    shown.highlight_regex("^warning:", "bold yellow")
+    console.print(shown, soft_wrap=True)
 
 
 def say_error(text: str) -> None:

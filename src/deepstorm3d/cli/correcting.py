@@ -10,7 +10,7 @@ import typer
 from ..errors import InputError
 from .console import result, say, say_warning, show_table, table
 from .options import CameraPixel, ListFile, Overwrite
-from .progress import ProgressLine
+from .progress import REMARKS, ScreenWatcher
 
 if TYPE_CHECKING:
     from ..analysis.fourier import Correlation
@@ -77,11 +77,11 @@ def drift(
             undo=undo is not None,
             pixel_nm=pixel_nm,
             overwrite=overwrite,
-            on_note=say_warning,
+            watch=REMARKS,
         )
         result(f"{out}: {rows} localizations, {given} {'added back' if undo else 'subtracted'}")
         return
-    with ProgressLine("steps") as line:
+    with ScreenWatcher("steps") as watch:
         done = correct_drift(
             locs,
             out,
@@ -90,7 +90,7 @@ def drift(
             frames_per_segment=frames_per_segment,
             pixel_nm=pixel_nm,
             overwrite=overwrite,
-            on_progress=line.update,
+            watch=watch,
         )
     shown = table("drift (nm)", "x", "y", "z")
     shown.add_row("least to greatest", *(f"{value:.1f}" for value in done.reach_nm))
@@ -131,7 +131,7 @@ def resolution(
     """Tell what a list resolves: Fourier ring and shell correlation, and its precision from adjacent frames."""
     from ..jobs.resolution import measure_resolution
 
-    with ProgressLine("correlations") as line:
+    with ScreenWatcher("correlations") as watch:
         report = measure_resolution(
             locs,
             block_frames=block_frames,
@@ -140,7 +140,7 @@ def resolution(
             json_out=json,
             plot=plot,
             overwrite=overwrite,
-            on_progress=line.update,
+            watch=watch,
         )
     _print_report(report)
     for path in (json, plot):

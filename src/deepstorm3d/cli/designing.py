@@ -11,10 +11,9 @@ import typer
 from ..errors import InputError
 from .console import result, say, show_table, table
 from .failures import INTERRUPTED
-from .interrupt import StopRequest
 from .making import Config, TrainingView, claim_run, hint_at_failure, jaccard_of
 from .options import Assignments, Device, Overwrite, chosen_device
-from .progress import ProgressLine
+from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
     from ..experiment.experiment import Experiment
@@ -75,14 +74,13 @@ def _by_network(experiment: Experiment, out: Path, options: dict[str, Any]) -> b
     from ..jobs.design_psf import design_mask
     from ..training.runs import DesignRun
 
-    with StopRequest() as stop, TrainingView() as view:
+    with TrainingView() as view:
         validation = design_mask(
             experiment,
             out,
             **options,
-            on_progress=lambda progress: view.update(progress, None, None),
-            on_message=say,
-            should_stop=stop,
+            watch=view,
+            after_step=view.after_step,
         )
     if validation is None:
         return False
@@ -98,13 +96,12 @@ def _by_network(experiment: Experiment, out: Path, options: dict[str, Any]) -> b
 def _by_fisher(experiment: Experiment, out: Path, options: dict[str, Any]) -> bool:
     from ..jobs.fisher_design import design_by_fisher
 
-    with StopRequest() as stop, ProgressLine("steps") as line:
+    with ScreenWatcher("steps", stoppable=True) as watch:
         summary = design_by_fisher(
             experiment,
             out,
             **options,
-            on_progress=lambda done, total, value: line.update(done, total, f"σx + σy + σz {value:.2f} nm"),
-            should_stop=stop,
+            watch=watch,
         )
     if summary.complete:
         result(f"{out}: σx + σy + σz from {summary.first_nm:.1f} to {summary.last_nm:.1f} nm")
@@ -140,7 +137,7 @@ def compare_psf(
             f"--densities {densities}: write numbers (per µm²) with commas, e.g. 0.2,0.8"
         ) from None
     place = chosen_device(device)
-    with StopRequest() as stop, ProgressLine("steps") as line:
+    with ScreenWatcher("steps", stoppable=True) as watch:
         rows = compare_masks(
             experiment,
             contenders_of(experiment, masks),
@@ -149,9 +146,7 @@ def compare_psf(
             seeds=seeds,
             refine=refine,
             device=place,
-            on_progress=lambda label, progress: line.update(progress.step, progress.steps, label),
-            on_message=line.log,
-            should_stop=stop,
+            watch=watch,
         )
     if rows is None:
         say("stopped; the same command goes on")

@@ -24,7 +24,7 @@ from .options import (
     micrometres,
     region,
 )
-from .progress import ProgressLine
+from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
     from ..jobs.estimate import Estimate
@@ -105,7 +105,7 @@ def estimate(
     if model is not None:
         pipeline = model_for(model, experiment, mask=mask, device=chosen_device(device))
     picture = out.with_suffix(".png") if picture is None else picture
-    with ProgressLine("rounds of simulation") as line:
+    with ScreenWatcher("rounds of simulation") as watch:
         found = estimate_movie(
             excerpt,
             experiment,
@@ -117,7 +117,7 @@ def estimate(
             seed=seed,
             pipeline=pipeline,
             overwrite=overwrite,
-            on_progress=line.update,
+            watch=watch,
         )
     _print(found)
     for path in (out, picture):

@@ -20,7 +20,7 @@ _PATIENCE_S = 4.0
 class StopRequest:
     """Whether the user (SIGINT) or the system (SIGTERM) has asked to stop; a context manager.
 
-    Calling it gives the answer: jobs take it as ``should_stop``. Work that does not ask in time is interrupted.
+    Calling it gives the answer. Work that does not ask in time is interrupted.
     """
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ import typer
 from .console import result, say, show_table, table
 from .making import Config
 from .options import Assignments, Overwrite
-from .progress import ProgressLine
+from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
     from ..jobs.limit_report import LimitReport
@@ -67,7 +67,7 @@ def limit(
         if path is not None:
             claim_name(path, overwrite=overwrite)
     masks = job.masks_to_compare(experiment, mask or ())
-    with ProgressLine("points") as line:
+    with ScreenWatcher("points") as watch:
         report = job.limit(
             experiment,
             masks,
@@ -75,7 +75,7 @@ def limit(
             photons=photons,
             background=background,
             seed=seed,
-            on_progress=line.update,
+            watch=watch,
         )
     _print_report(report)
     if csv is not None:

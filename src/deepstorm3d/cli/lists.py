@@ -9,6 +9,7 @@ import typer
 
 from .console import result, say, say_warning, show_table, table
 from .options import CameraPixel, ListFile, Overwrite
+from .progress import REMARKS
 
 if TYPE_CHECKING:
     from ..analysis.evaluation import Evaluation
@@ -153,5 +154,5 @@ def convert(
     """Convert a list to another program's format, its origin, axes, units and frame numbers too."""
     from ..jobs.convert import convert_table
 
-    rows = convert_table(source, out, to=to, pixel_nm=pixel_nm, overwrite=overwrite, on_note=say_warning)
+    rows = convert_table(source, out, to=to, pixel_nm=pixel_nm, overwrite=overwrite, watch=REMARKS)
     result(f"{out}: {rows} localizations")

@@ -11,7 +11,6 @@ import typer
 
 from .console import result, say, say_warning
 from .failures import INTERRUPTED
-from .interrupt import StopRequest
 from .movie_options import (
     CameraValues,
     Cluster,
@@ -43,7 +42,7 @@ from .options import (
     micrometres,
     region,
 )
-from .progress import ProgressLine
+from .progress import REMARKS, ScreenWatcher
 
 if TYPE_CHECKING:
     from ..jobs.localize import LocalizeSummary
@@ -95,14 +94,14 @@ def localize(
         say(sentence)
     if preview is not None:
         folder = out.with_name(f"{out.name}.preview")
-        for line in preview_movie(excerpt, pipeline, folder, frames=preview, on_message=say).lines:
+        for line in preview_movie(excerpt, pipeline, folder, frames=preview, watch=REMARKS).lines:
             result(line)
         return
     with ExitStack() as stack:
         workers = None
         if cluster is not None:
-            workers = stack.enter_context(cluster_workers(cluster, recipe, say))
-        stop, progress = stack.enter_context(StopRequest()), stack.enter_context(ProgressLine("frames"))
+            workers = stack.enter_context(cluster_workers(cluster, recipe, watch=REMARKS))
+        watch = stack.enter_context(ScreenWatcher("frames", stoppable=True))
         summary = localize_movie(
             excerpt,
             pipeline,
@@ -111,9 +110,7 @@ def localize(
             command=sys.argv,
             resume=resume,
             overwrite=overwrite,
-            on_progress=progress.update,
-            on_message=progress.log,
-            should_stop=stop,
+            watch=watch,
         )
     _report(summary, out)
 

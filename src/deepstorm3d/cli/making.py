@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from .console import result, say, say_warning
 from .failures import INTERRUPTED
-from .interrupt import StopRequest
 from .options import Assignments, Device, Overwrite, chosen_device, nanometres
-from .progress import ProgressLine, duration
+from .progress import ScreenWatcher, duration
 
 if TYPE_CHECKING:
     from ..training.loop import Progress
@@ -79,7 +77,7 @@ def simulate(
     from ..simulation.specimen import Specimen
 
     experiment = find_experiment(config, assignments or ())
-    with ProgressLine("frames") as line:
+    with ScreenWatcher("frames") as watch:
         summary = simulate_movie(
             experiment,
             out,
@@ -89,7 +87,7 @@ def simulate(
             scene=scene,
             seed=seed,
             overwrite=overwrite,
-            on_progress=line.update,
+            watch=watch,
         )
     dim = summary.emitters - summary.labelled
     result(
@@ -142,21 +140,20 @@ def train(
     experiment = find_experiment(config, assignments or ())
     place = chosen_device(device)
     claim_run(Run(out), resume=resume, overwrite=overwrite)
-    with StopRequest() as stop, TrainingView() as view:
+    with TrainingView() as view:
         validation = train_model(
             experiment,
             out,
             device=place,
             resume=resume,
             store_mask=store_mask,
-            on_progress=view.update,
-            on_message=say_warning,
-            should_stop=stop,
+            watch=view,
+            after_step=view.after_step,
         )
     if validation is not None:
         result(f"{out}: {jaccard_of(validation)} on validation frames, threshold {validation.threshold:g}")
         hint_at_failure(validation)
-    elif stop.requested:
+    elif view.stopped:
         say(f"stopped; go on with: deepstorm3d train {config} --out {out} --resume (and the same --set)")
         raise typer.Exit(INTERRUPTED)
 
@@ -195,33 +192,20 @@ _COLUMNS = ("step", "loss", "validation", "Jaccard", "lateral nm", "axial nm", "
 _WIDTHS = (9, 10, 10, 8, 10, 9, 8, 12)
 
 
-class TrainingView:
-    """A bar for the steps and a line for every validation; a context manager."""
+class TrainingView(ScreenWatcher):
+    """Watches a training: a bar for the steps and a line for every validation."""
 
     def __init__(self) -> None:
-        self._line = ProgressLine("steps")
-        self._loss: float | None = None
+        super().__init__("steps", stoppable=True)
         self._rate = 0.0
         self._began = time.monotonic()
         self._headed = False
 
-    def __enter__(self) -> Self:
-        self._line.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._line.__exit__(kind, error, trace)
-
-    def update(self, progress: Progress, localizer: object, sampler: object) -> None:
+    def after_step(self, progress: Progress) -> None:
         """What `train_model` calls after each step."""
-        smooth = 0.98 if self._loss is not None else 0.0
-        self._loss = smooth * (self._loss or 0.0) + (1 - smooth) * progress.loss
         self._rate = (
             0.9 * self._rate + 0.1 * progress.crops_per_second if self._rate else progress.crops_per_second
         )
-        self._line.update(progress.step, progress.steps, f"loss {self._loss:.4g}")
         if progress.validation is not None:
             self._report(progress)
 
@@ -233,7 +217,7 @@ class TrainingView:
         )
         cells = (
             f"{progress.step}",
-            f"{self._loss:.4g}",
+            f"{progress.smooth_loss:.4g}",
             f"{progress.validation.loss:.4g}",
             "–" if progress.validation.jaccard is None else f"{progress.validation.jaccard:.3f}",
             lateral,
@@ -243,8 +227,8 @@ class TrainingView:
         )
         if not self._headed:
             self._headed = True
-            self._line.log(_row(_COLUMNS))
-        self._line.log(_row(cells))
+            self.message(_row(_COLUMNS))
+        self.message(_row(cells))
 
 
 def _row(cells: tuple[str, ...]) -> str:

@@ -9,9 +9,11 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from .console import screen
+from ..watch import Silent
+from .console import remark, screen
+from .interrupt import StopRequest
 
-__all__ = ["ProgressLine", "duration"]
+__all__ = ["REMARKS", "ScreenWatcher", "duration"]
 
 # Seconds between plain lines.
 _EVERY = 15.0
@@ -27,14 +29,29 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-class ProgressLine:
-    """How far a job is; a context manager.
+class _Remarks(Silent):
+    """Watches short work: shows what it tells, and no bar."""
 
-    unit: what is counted, in the plural;  console: where to draw (standard error where left out).
+    def message(self, text: str) -> None:
+        """A line on standard error."""
+        remark(text, screen())
+
+
+REMARKS = _Remarks()
+"""For work that is done before a bar would be of use."""
+
+
+class ScreenWatcher(Silent):
+    """Watches a job for the command line: a bar or lines, and Ctrl-C; a context manager.
+
+    unit: what is counted, in the plural;  stoppable: whether the job asks again and again whether to stop: the
+    first Ctrl-C then lets it come to a good end (`StopRequest`), else it ends it at once;  console: where to
+    draw (standard error where left out).
     """
 
-    def __init__(self, unit: str, console: Console | None = None) -> None:
+    def __init__(self, unit: str, *, stoppable: bool = False, console: Console | None = None) -> None:
         self.unit = unit
+        self._stop = StopRequest() if stoppable else None
         self._console = console or screen()
         self._bar: Progress | None = None
         self._started: tuple[float, int] | None = None
@@ -42,6 +59,8 @@ class ProgressLine:
         self._spoken = 0.0
 
     def __enter__(self) -> Self:
+        if self._stop is not None:
+            self._stop.__enter__()
         if self._console.is_terminal:
             self._bar = Progress(
                 BarColumn(), TextColumn("{task.description}", markup=False), console=self._console
@@ -55,8 +74,15 @@ class ProgressLine:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+        if self._stop is not None:
+            self._stop.__exit__(kind, error, trace)
 
-    def update(self, done: int, total: int, note: str = "") -> None:
+    @property
+    def stopped(self) -> bool:
+        """Whether Ctrl-C was pressed; who asks is left to end the work by itself."""
+        return self._stop is not None and self._stop()
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
         """`done` of `total` units are complete; note: put behind the rate."""
         now = time.monotonic()
         if self._started is None or done < self._done:
@@ -68,12 +94,11 @@ class ProgressLine:
             self._bar.update(self._bar.task_ids[0], completed=done, total=total, description=text)
         elif now - self._spoken >= _EVERY or done == total:
             self._spoken = now
-            self.log(text)
+            self.message(text)
 
-    def log(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """A line that stays, above the bar."""
-        console = self._console if self._bar is None else self._bar.console
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        remark(text, self._console if self._bar is None else self._bar.console)
 
     def _text(self, now: float, done: int, total: int) -> str:
         assert self._started is not None

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..errors import InputError
-from .console import result, say_warning
+from .console import result
 from .options import ListFile, Overwrite
+from .progress import REMARKS
 
 if TYPE_CHECKING:
     from ..jobs.render import Drawing
@@ -126,7 +127,7 @@ def render(
     elif section is not None:
         axis, at_um = _plane(section)
         cut = render_section_table(
-            locs, out, axis, at_um, drawing, thickness_nm=thickness_nm, overwrite=overwrite, on_note=say_warning
+            locs, out, axis, at_um, drawing, thickness_nm=thickness_nm, overwrite=overwrite, watch=REMARKS
         )
         _say(out, cut)
     elif beside is not None:
@@ -139,12 +140,12 @@ def render(
             wavelength_nm=wavelength_nm,
             measured_pixel_nm=beside_pixel_nm,
             overwrite=overwrite,
-            on_note=say_warning,
+            watch=REMARKS,
         )
         _say(out, pair.rendering)
         _say_beside(pair)
     else:
-        _say(out, render_table(locs, out, drawing, overwrite=overwrite, on_note=say_warning))
+        _say(out, render_table(locs, out, drawing, overwrite=overwrite, watch=REMARKS))
 
 
 def _refuse_together(section: str | None, stack: bool, beside: str | None) -> None:
@@ -190,7 +191,7 @@ def _plane(text: str) -> tuple[Axis, float]:
 def _stack(locs: Path, out: Path, plane_nm: float, drawing: Drawing, *, overwrite: bool) -> None:
     from ..jobs.render import render_stack_table
 
-    stack = render_stack_table(locs, out, drawing, plane_nm=plane_nm, overwrite=overwrite, on_note=say_warning)
+    stack = render_stack_table(locs, out, drawing, plane_nm=plane_nm, overwrite=overwrite, watch=REMARKS)
     (planes, height, width), pixel_nm = stack.shape, 1000 * stack.canvas.pixel_um
     result(
         f"{out}: {len(stack.cloud)} localizations, {planes} planes of {width} × {height} pixels, voxels of "

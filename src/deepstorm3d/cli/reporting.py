@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from .console import result, say_warning
+from .console import result
 from .movie_options import CameraValues
 from .options import CameraPixel, MaskFile, Overwrite
+from .progress import REMARKS
 
 __all__ = ["report"]
 
@@ -63,6 +64,6 @@ def report(
         resolution=resolution,
         pixel_nm=pixel_nm,
         overwrite=overwrite,
-        on_note=say_warning,
+        watch=REMARKS,
     )
     result(f"{out}: {', '.join(titles)}")

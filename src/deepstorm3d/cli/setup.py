@@ -12,7 +12,7 @@ from .camera_names import CameraName, tell_camera
 from .console import result, say, say_warning, show_table, table
 from .failures import GuardedGroup
 from .options import Assignments, Overwrite
-from .progress import ProgressLine
+from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
     from ..localizing.catalogue import ModelCard
@@ -28,8 +28,8 @@ def demo(
     """The main job from start to finish on the built-in example: simulate, localize, evaluate, draw."""
     from ..jobs.demo import run_demo
 
-    with ProgressLine("frames") as line:
-        finished = run_demo(out, on_message=line.log, on_progress=line.update)
+    with ScreenWatcher("frames") as watch:
+        finished = run_demo(out, watch=watch)
     result(f"{out}: {finished.recall:.1%} of the molecules found, Jaccard {finished.jaccard:.3f}")
 
 

@@ -11,7 +11,7 @@ from .console import result, say, say_warning, show_table, table
 from .making import Config
 from .movie_options import Defects, Flip, Frames, Region, Transpose
 from .options import Assignments, MoviePixel, Overwrite, defect_choice, frame_range, micrometres, region
-from .progress import ProgressLine
+from .progress import ScreenWatcher
 
 __all__ = ["axial_scan"]
 
@@ -64,7 +64,7 @@ def axial_scan(
     prepared, said = Prepared(flip=flip, transpose=transpose), micrometres(pixel_nm)
     choice = defect_choice(defects)
     excerpt = Excerpt(stack, frame_range(frames), region(roi), prepared, pixel_um=said, defects=choice)
-    with ProgressLine("rounds") as line:
+    with ScreenWatcher("rounds") as watch:
         found = scan_stack(
             excerpt,
             find_experiment(config, assignments or ()),
@@ -73,7 +73,7 @@ def axial_scan(
             first_focus_um=first_focus_um,
             picture=picture,
             overwrite=overwrite,
-            on_progress=line.update,
+            watch=watch,
         )
     shown = table("spot", "x (nm)", "y (nm)", "z (nm)", "σ x · y · z (nm)", "photons", "quality")
     for number, spot in enumerate(found.spots, 1):

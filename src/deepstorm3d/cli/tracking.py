@@ -10,7 +10,7 @@ import typer
 from ..errors import InputError
 from .console import result, say, say_warning, show_table, table
 from .options import CameraPixel, ListFile, ListOut, Overwrite
-from .progress import ProgressLine
+from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
     from ..jobs.track import TrackSummary
@@ -73,7 +73,7 @@ def track(
         raise InputError("--axial-range goes with --range; give both, or neither to take it from the list")
     axial_nm = range_nm if axial_nm is None else axial_nm
     reach = None if range_nm is None or axial_nm is None else SearchRange(range_nm / 1000, axial_nm / 1000)
-    with ProgressLine("frames") as line:
+    with ScreenWatcher("frames") as watch:
         done = track_table(
             locs,
             out,
@@ -85,7 +85,7 @@ def track(
             picture=picture,
             pixel_nm=pixel_nm,
             overwrite=overwrite,
-            on_progress=line.update,
+            watch=watch,
         )
     _print_tracks(out, done, "s" if interval else "frame")
     for path in (out, picture):

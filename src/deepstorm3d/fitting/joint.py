@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from ..emitters import Localizations
 from ..optics.moved import part_of
 from ..optics.psf import PSF
+from ..watch import SILENT, Part, Watcher, advance
 from .background import SplineBackground
 from .crowd import crowded_frames, most_molecules
 from .information import joint_bounds
@@ -57,7 +58,7 @@ class JointFit:
     likely: proposals below this probability are left out at first, and tried in the frames whose list then
     does not explain them;
     most_per_um2: a frame with more proposals than this starts from none, and nothing is added beyond it;
-    watch: called with the number of frames done, again and again during the work; what it raises ends it.
+    watch: told the frames done, again and again during the work; ends it where it says so (Interrupted).
     """
 
     core: PSF
@@ -72,7 +73,7 @@ class JointFit:
     rounds: int = 8
     likely: float = 0.0
     most_per_um2: float = 5.0
-    watch: Callable[[int], None] = lambda done: None
+    watch: Watcher = SILENT
 
     def in_part(self, begin_px: tuple[int, int]) -> JointFit:
         """The same for frames that begin at a column and row of the PSF's field."""
@@ -106,10 +107,10 @@ class JointFit:
         for first, last in _groups(counts.tolist(), _MOLECULES_AT_ONCE.get(found.frame.device.type, 500)):
             rows = (found.frame >= first) & (found.frame < last)
             light = likelihood.select(torch.arange(first, last, device=found.frame.device))
-            fit = replace(self, watch=lambda done, first=first: self.watch(first + done))
+            fit = replace(self, watch=Part(self.watch, first, last - first, len(likelihood)))
             part = fit._fit(found.select(rows).shift(frames=-first), light)
             parts.append(Explained(part.localizations.shift(frames=first), part.misfit))
-            self.watch(last)
+            advance(self.watch, last, len(likelihood))
         if not parts:
             return Explained(found, likelihood.frames.new_zeros(0))
         table = Localizations.concat([part.localizations for part in parts])
@@ -137,12 +138,9 @@ class JointFit:
             other = self._searched(self._start(part, light, origin[rows]), light, selector)
             best = best.better(other, frames, selector.cost)
         surface, best = self._with_finer_background(best, likelihood, surface)
-        final = refine(self.whole, best.state, likelihood, surface, self.bounds, Effort(check=self._check))
+        final = refine(self.whole, best.state, likelihood, surface, self.bounds, Effort(watch=self.watch))
         table = self._localizations(final, found, likelihood, surface)
         return Explained(table, misfit_of_frames(likelihood, final.deviance))
-
-    def _check(self) -> None:
-        self.watch(0)
 
     def _with_finer_background(
         self, best: Refined, likelihood: Likelihood, coarse: SplineBackground
@@ -163,14 +161,14 @@ class JointFit:
         return Selector(
             lambda state, light: self._trial(state, light, surface),
             lambda state, light: LinearImage(self.core, state, surface, tuple(light.frames.shape)),
-            Proposer(self.core, self.bounds, search, check=self._check),
+            Proposer(self.core, self.bounds, search, watch=self.watch),
             self.false_alarms,
             self.dim_photons,
             self.most(surface.size),
         )
 
     def _trial(self, state: JointState, light: Likelihood, surface: SplineBackground) -> Refined:
-        effort = Effort(_TRIAL_ITERATIONS, _TRIAL_SETTLED, _TRIAL_TOLERANCE, self._check)
+        effort = Effort(_TRIAL_ITERATIONS, _TRIAL_SETTLED, _TRIAL_TOLERANCE, self.watch)
         return refine(self.core, state, light, surface, self.bounds, effort)
 
     def _searched(self, start: JointState, likelihood: Likelihood, selector: Selector) -> Refined:

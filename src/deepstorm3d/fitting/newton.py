@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
+from ..watch import SILENT, Watcher, advance
 from .blocks import scaled
 from .linear import LinearImage, Unknowns
 
@@ -21,7 +20,7 @@ def newton_step(
     *,
     iterations: int = 25,
     tolerance: float = 0.05,
-    check: Callable[[], None] = lambda: None,
+    watch: Watcher = SILENT,
 ) -> tuple[Unknowns, Tensor]:
     """Solve (F + λ·D)·step = gradient, F the Fisher information of the frames, D its block diagonal.
 
@@ -31,7 +30,7 @@ def newton_step(
 
     information: (B, H, W) of the pixels;  damping: λ of each frame, (B,);
     tolerance: stop where all residuals have fallen to this fraction (in the norm of the preconditioner);
-    check: called before each iteration; what it raises ends the work.
+    watch: told before each iteration that the work is alive; raises Interrupted where it says so.
     Returns the step and the decrease of half the deviance that the quadratic model predicts, (B,).
     """
     frame, background = image.frame, image.background
@@ -58,7 +57,7 @@ def newton_step(
     way = ahead = precondition(rest)
     power = first = rest.dot(ahead, frame)
     for _ in range(iterations):
-        check()
+        advance(watch)
         bent = apply(way)
         length = power / way.dot(bent, frame).clamp(min=1e-30)
         step, rest = step.plus(way, length, frame), rest.plus(bent, -length, frame)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from ..optics.assembly import Assembly
 from ..optics.psf import PSF
+from ..watch import SILENT, Watcher
 from .blocks import pseudo_inverse
 from .likelihood import Likelihood
 from .linear import LinearImage
@@ -44,18 +44,18 @@ class Proposer:
     """Proposes molecules; each is fitted in a window with all others fixed, and kept if it helps there.
 
     psf: its patch is the window;  bounds: where molecules may go;  search: matched filter;
-    at_once: candidates in a frame;  check: see `Effort`.
+    at_once: candidates in a frame;  watch: see `Effort`.
     """
 
     psf: PSF
     bounds: Bounds
     search: MatchedFilter
     at_once: int = 8
-    check: Callable[[], None] = lambda: None
+    watch: Watcher = SILENT
 
     @property
     def _window_fit(self) -> WindowFit:
-        return WindowFit(self.psf, self.bounds, Effort(_ITERATIONS, _SETTLED, check=self.check))
+        return WindowFit(self.psf, self.bounds, Effort(_ITERATIONS, _SETTLED, watch=self.watch))
 
     def missing(
         self, state: JointState, linear: LinearImage, likelihood: Likelihood, price: float

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..optics.psf import PSF
+from ..watch import SILENT, Watcher, advance
 from .background import SplineBackground
 from .likelihood import Likelihood
 from .linear import LinearImage, Unknowns, expected_image
@@ -30,23 +31,19 @@ class Bounds:
     photons: float = 1.0
 
 
-def _go_on() -> None:
-    """What is called between steps where nobody wants to know."""
-
-
 @dataclass(frozen=True)
 class Effort:
     """How far a refinement goes.
 
     iterations: at most;  settled: a frame has converged where a step lowers its deviance by less than this
     (1: a shift by one σ);  tolerance: of the linear equations in each step (`newton_step`);
-    check: called again and again during the work, also within a step; what it raises ends it.
+    watch: told again and again, also within a step, that the work is alive; ends it where it says so.
     """
 
     iterations: int = 30
     settled: float = 0.05
     tolerance: float = 0.05
-    check: Callable[[], None] = _go_on
+    watch: Watcher = SILENT
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ def refine(
     active = torch.arange(shape[0], device=start.frame.device)
     damping = torch.full_like(deviance, 1e-3, dtype=start.xyz.dtype)
     for _ in range(effort.iterations):
-        effort.check()
+        advance(effort.watch)
         part, light = whole.select(active), likelihood.select(active)
         linear = LinearImage(psf, part, background, tuple(light.frames.shape))
         gradient = linear.gradient(light)
@@ -114,7 +111,7 @@ def refine(
         gradient = replace(gradient, molecules=gradient.molecules.masked_fill(held, 0))
         information = light.information(linear.image)
         step, predicted = newton_step(
-            linear, information, gradient, damping[active], tolerance=effort.tolerance, check=effort.check
+            linear, information, gradient, damping[active], tolerance=effort.tolerance, watch=effort.watch
         )
         trial = _moved(part, step, bounds)
         tried = light.deviance(expected_image(psf, trial, background, tuple(light.frames.shape)))

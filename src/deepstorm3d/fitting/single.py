@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from ..emitters import Localizations
 from ..optics.moved import part_of
 from ..optics.psf import PSF
+from ..watch import SILENT, Watcher
 from .information import joint_bounds
 from .likelihood import Likelihood
 from .linear import LinearImage
@@ -34,7 +34,7 @@ class SingleFit:
 
     psf: its patch is the window;  bounds: where a molecule may go;  z_um: depths to search;
     apart_px: least distance of two spots (None: half a window: no side lobe passes for a molecule);
-    false_alarms: share of frames of noise with one detection;  check: see `Effort`.
+    false_alarms: share of frames of noise with one detection;  watch: see `Effort`.
     """
 
     psf: PSF
@@ -42,7 +42,7 @@ class SingleFit:
     z_um: tuple[float, float]
     apart_px: int | None = None
     false_alarms: float = 1e-3
-    check: Callable[[], None] = lambda: None
+    watch: Watcher = SILENT
 
     def in_part(self, begin_px: tuple[int, int]) -> SingleFit:
         """The same for frames that begin at a column and row of the PSF's field."""
@@ -55,7 +55,7 @@ class SingleFit:
         windows = Windows.around(found.xyz, found.frame, likelihood, self.psf)
         light, xyz = windows.likelihood, found.xyz
         pixels = light.pixels.clamp(min=1)
-        fit = WindowFit(self.psf, self.bounds, Effort(check=self.check))
+        fit = WindowFit(self.psf, self.bounds, Effort(watch=self.watch))
         floor = light.frames.flatten(1).quantile(0.25, 1) if len(xyz) else pixels
         fitted = fit(windows, xyz[:, None], found.photons[:, None], floor)
         image = LinearImage(self.psf, fitted.state, fit.surface(xyz), tuple(light.frames.shape))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from ..localizing.excerpt import Excerpt
 from ..optics.masks import ZeroMask, build_mask
 from ..optics.model import build_psf
 from ..pixels.reading import Light
+from ..watch import SILENT, Watcher
 
 __all__ = ["ScanReport", "scan_stack"]
 
@@ -56,7 +56,7 @@ def scan_stack(
     first_focus_um: float | None = None,
     picture: Path | None = None,
     overwrite: bool = False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    watch: Watcher = SILENT,
 ) -> ScanReport:
     """Find the spots of a stack, write them as the truth of one frame, and draw them.
 
@@ -84,7 +84,7 @@ def scan_stack(
     doubts = [finding.text for finding in check_frames(counts, planes, experiment.camera, maps=maps)]
     told += [*_about_pixels(light), *doubts]
     scan = _scan(planes, experiment, step_um, first_focus_um)
-    spots = sorted(scan_spots(scan, on_progress=on_progress), key=lambda spot: spot.xyz[2])
+    spots = sorted(scan_spots(scan, watch=watch), key=lambda spot: spot.xyz[2])
     xyz = np.array([spot.xyz for spot in spots]).reshape(-1, 3)
     pixel_um = experiment.microscope.pixel_um
     size = (planes.shape[1], planes.shape[2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,13 @@ from ..experiment.experiment import Experiment, write_experiment
 from ..io.movies import Movie, open_movie, readable_ranges
 from ..io.parts import claim_name, explain_write_errors, whole_file, write_text
 from ..spec import to_yaml
+from ..watch import SILENT, Watcher
 
 __all__ = ["CameraMaps", "Recordings", "measure_camera"]
 
 _FEWEST = 20
 _BLOCK_PIXELS = 2**22
 _NAMES = ("baseline", "gain", "read_noise")
-OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def measure_camera(
     experiment: Experiment | None = None,
     experiment_out: Path | None = None,
     overwrite: bool = False,
-    on_progress: OnProgress = lambda done, total: None,
+    watch: Watcher = SILENT,
 ) -> CameraMaps:
     """Measure every pixel; write maps (.npy), camera.yaml and maps.png into a folder.
 
@@ -119,7 +119,7 @@ def measure_camera(
         )
     if recordings.bright and recordings.gain is not None:
         raise InputError("give --bright or --gain, not both: bright movies tell the gain")
-    read = _Reader(recordings, on_progress)
+    read = _Reader(recordings, watch)
     first, second, whole = read.dark()
     dark = first.joined(second)
     levels = tuple(read.light(path, dark) for path in recordings.bright)
@@ -180,8 +180,8 @@ def _write(transfer: PhotonTransfer, files: dict[str, Path], saturation: float) 
 class _Reader:
     """Goes through the movies, and says how far it is."""
 
-    def __init__(self, recordings: Recordings, on_progress: OnProgress) -> None:
-        self._told, self._done = on_progress, 0
+    def __init__(self, recordings: Recordings, watch: Watcher) -> None:
+        self._watch, self._done = watch, 0
         self._recordings = recordings
         every = [recordings.dark, *recordings.bright, *([recordings.fresh] if recordings.fresh else [])]
         lengths = []
@@ -247,4 +247,4 @@ class _Reader:
             counts: NDArray[Any] = movie.read(start, stop)
             yield counts
             self._done += stop - start
-            self._told(self._done, self._total)
+            self._watch.progress(self._done, self._total)

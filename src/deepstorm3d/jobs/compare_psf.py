@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -30,8 +30,8 @@ from ..plot.mask_comparison import comparison_figure
 from ..simulation.priors import DensityCount
 from ..simulation.simulator import Simulator
 from ..streams import stream
-from ..training.loop import Progress
 from ..training.runs import Run
+from ..watch import SILENT, Named, Watcher
 from .train import train_model
 
 __all__ = ["Contender", "Row", "compare_masks", "contenders_of"]
@@ -95,9 +95,7 @@ def compare_masks(
     seeds: int = 1,
     refine: bool = False,
     device: str = "cpu",
-    on_progress: Callable[[str, Progress], None] = lambda name, progress: None,
-    on_message: Callable[[str], None] = lambda text: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    watch: Watcher = SILENT,
 ) -> list[Row] | None:
     """Train the experiment's network for each mask and seed, and let all find the same emitters.
 
@@ -115,15 +113,14 @@ def compare_masks(
             path = out / f"{contender.name}.{seed}.pt"
             here = _experiment_for(experiment, contender, seed, out)
             if not path.exists():
-                on_message(f"training {label}")
+                watch.message(f"training {label}")
                 run = Run(path)
                 validation = train_model(
                     here,
                     path,
                     device=device,
                     resume=run.checkpoint.exists(),
-                    on_progress=lambda progress, _, __, label=label: on_progress(label, progress),
-                    should_stop=should_stop,
+                    watch=Named(watch, label),
                 )
                 if validation is None:
                     return None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from ..io.parts import claim_name
+from ..watch import SILENT, Watcher
 from .reading_lists import read_localizations, write_derived
 
 __all__ = ["convert_table"]
@@ -18,17 +18,17 @@ def convert_table(
     to: str | None = None,
     pixel_nm: float | None = None,
     overwrite: bool = False,
-    on_note: Callable[[str], None] | None = None,
+    watch: Watcher = SILENT,
 ) -> int:
     """Write the list in another format, its origin, axes, units and frame base converted; returns its rows.
 
     to: name of the format (`io.tables.FORMATS`); None: by the ending of `out`, .hdf5 Picasso, .csv
     ThunderSTORM, .h5 smappy;  pixel_nm: camera pixel in the sample, for a source that does not name it;
-    on_note: told what was seen while reading (rows left out, …).
+    watch: told what was seen while reading (rows left out, …).
     Raises InputError for an unknown format, an unknown pixel size, or an output that cannot be written.
     """
     claim_name(out, overwrite=overwrite)
-    table, header = read_localizations(source, pixel_nm, on_note=on_note)
+    table, header = read_localizations(source, pixel_nm, watch=watch)
     settings = {"source": source.name}
     write_derived(out, table.sort(), header, "convert", settings, format=to, overwrite=overwrite)
     return len(table)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ..localizing.pipeline import experiment_of, load_pipeline
 from ..plot import rendering_figure, truth_figure
 from ..rendering.views import render_depth
 from ..simulation.specimen import Specimen
+from ..watch import SILENT, Watcher
 from .localize import localize_movie
 from .regenerate import regenerate_frame
 from .simulate import simulate_movie
@@ -78,8 +78,7 @@ def run_demo(
     out: Path,
     *,
     frames: int = _FRAMES,
-    on_message: Callable[[str], None] = print,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    watch: Watcher = SILENT,
 ) -> DemoResult:
     """Simulate blinking molecules on mitochondria-like shells, find them, score, and draw.
 
@@ -90,7 +89,7 @@ def run_demo(
     files = DemoFiles(out)
     model = find_model(_MODEL)
     experiment = experiment_of(model)
-    on_message(f"1/5 simulating {frames} frames of mitochondria-like shells over 4 µm -> {files.movie.name}")
+    watch.message(f"1/5 simulating {frames} frames of mitochondria-like shells over 4 µm -> {files.movie.name}")
     simulate_movie(
         experiment,
         files.movie,
@@ -99,39 +98,37 @@ def run_demo(
         specimen=Specimen(emitters=_PER_FRAME, structure="mitochondria"),
         seed=1,
         overwrite=True,
-        on_progress=on_progress,
+        watch=watch,
     )
-    on_message(f"2/5 localizing with the built-in model '{_MODEL}' -> {files.localizations.name}")
+    watch.message(f"2/5 localizing with the built-in model '{_MODEL}' -> {files.localizations.name}")
     pipeline = load_pipeline(model)
-    localize_movie(Excerpt(files.movie), pipeline, files.localizations, overwrite=True, on_progress=on_progress)
+    localize_movie(Excerpt(files.movie), pipeline, files.localizations, overwrite=True, watch=watch)
     pixel_um = experiment.microscope.pixel_um
     truth, found = (
         read_truth(files.truth, pixel_um=pixel_um),
         read_table(files.localizations, pixel_um=pixel_um),
     )
-    on_message(f"3/5 comparing with the truth -> {files.evaluation.name}")
-    recall, jaccard = _evaluate(truth, found, files, on_message)
+    watch.message(f"3/5 comparing with the truth -> {files.evaluation.name}")
+    recall, jaccard = _evaluate(truth, found, files, watch)
     frame = _busiest_frame(truth)
-    on_message(f"4/5 regenerating frame {frame} from its list -> {files.overlay.name}")
+    watch.message(f"4/5 regenerating frame {frame} from its list -> {files.overlay.name}")
     regenerate_frame(
         files.localizations, Excerpt(files.movie), pipeline, files.overlay, frame=frame, truth=files.truth
     )
     one_truth, one_found = truth.select(truth.frame == frame), found.select(found.frame == frame)
     truth_figure(one_truth, one_found, match(one_truth, one_found), files.scatter, title="Demo")
-    on_message(f"5/5 rendering all molecules, coloured by depth -> {files.rendering.name}")
+    watch.message(f"5/5 rendering all molecules, coloured by depth -> {files.rendering.name}")
     rendering_figure(render_depth(found, pixel_nm=25), files.rendering, title="Demo: mitochondria-like shells")
     return DemoResult(files, recall, jaccard)
 
 
-def _evaluate(
-    truth: Emitters, found: Localizations, files: DemoFiles, on_message: Callable[[str], None]
-) -> tuple[float, float]:
+def _evaluate(truth: Emitters, found: Localizations, files: DemoFiles, watch: Watcher) -> tuple[float, float]:
     """Score within 150 nm, write the figures, say the main ones; returns recall and Jaccard index."""
     figures = score_with_intervals(truth, found, match(truth, found), np.random.default_rng(0))
     write_text(files.evaluation, json.dumps(figures.to_mapping(), indent=1) + "\n")
     result = figures.score
     lateral, axial = result.rmse_lateral_nm or 0.0, result.rmse_axial_nm or 0.0
-    on_message(
+    watch.message(
         f"    {len(truth)} molecules, {len(found)} localizations: {result.recall:.1%} found, "
         f"Jaccard {result.jaccard:.3f}, RMSE {lateral:.0f} nm lateral, {axial:.0f} nm axial"
     )

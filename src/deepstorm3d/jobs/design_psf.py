@@ -28,6 +28,7 @@ from ..training.runs import DesignRun
 from ..training.sampler import FrameSampler
 from ..training.scene_check import saturation_warning
 from ..training.validation import Validation
+from ..watch import SILENT, Watcher, warn
 from .train import build_localizer, crops_through, model_card
 
 __all__ = ["build_design_sampler", "design_mask", "gradient_bytes"]
@@ -73,14 +74,14 @@ def design_mask(
     *,
     device: str = "cpu",
     resume: bool = False,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-    on_message: Callable[[str], None] = lambda text: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    watch: Watcher = SILENT,
+    after_step: Callable[[Progress], None] | None = None,
 ) -> Validation | None:
     """Learn the experiment's mask and network together; None where the run was stopped before its end.
 
     Writes the mask to `out`, the network beside it (`DesignRun`), and pictures of how they came about.
-    on_message: told the memory that a step takes, and what is doubtful about the frames, before the first one.
+    watch: told the memory that a step takes, and what is doubtful about the frames, then the steps;
+    after_step: called with the figures of each step.
     Raises InputError where a run is unfinished and not resumed, or complete and resumed.
     """
     run = DesignRun(out)
@@ -92,15 +93,16 @@ def design_mask(
         psf = sampler.to(place).simulator.psf
         assert isinstance(psf, ExactPSF)
         needed = gradient_bytes(localizer, sampler, experiment.training.batch)
-        on_message(f"a step keeps {needed / 2**30:.2f} GiB for its gradient, besides the program itself")
+        watch.message(f"a step keeps {needed / 2**30:.2f} GiB for its gradient, besides the program itself")
         if (warning := saturation_warning(sampler, place)) is not None:
-            on_message(warning)
+            warn(watch, warning)
 
         def tell(progress: Progress) -> None:
             if progress.validation is not None:
                 history.append(progress.step, mask)
                 mask_figure(psf, experiment.z_um, run.preview, title=f"{experiment.name}, step {progress.step}")
-            on_progress(progress)
+            if after_step is not None:
+                after_step(progress)
 
         validation = train(
             localizer,
@@ -112,8 +114,8 @@ def design_mask(
             ),
             files=RunFiles(run.checkpoint, run.metrics, experiment.to_mapping()),
             resume=resume,
-            on_progress=tell,
-            should_stop=should_stop,
+            watch=watch,
+            after_step=tell,
         )
         if validation is None or not is_main_process():
             return None

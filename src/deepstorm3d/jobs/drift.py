@@ -16,6 +16,7 @@ from ..emitters import Localizations
 from ..errors import InputError
 from ..io.parts import claim_name, write_text
 from ..plot.drift import drift_figure
+from ..watch import SILENT, Watcher
 from .reading_lists import read_localizations, write_derived
 
 __all__ = ["METHODS", "DriftCorrection", "correct_drift", "curve_paths", "move_by_curve"]
@@ -67,7 +68,7 @@ def correct_drift(
     frames_per_segment: int | None = None,
     pixel_nm: float | None = None,
     overwrite: bool = False,
-    on_progress: Callable[[int, int, str], None] | None = None,
+    watch: Watcher = SILENT,
 ) -> DriftCorrection:
     """Estimate the drift of a list, subtract it, and write the list, the curve and its picture.
 
@@ -87,7 +88,7 @@ def correct_drift(
     if frames_per_segment is not None:
         segments = max(1, round(frames / frames_per_segment))
     try:
-        found = METHODS[method](table.shift(frames=-first), frames, segments=segments, on_progress=on_progress)
+        found = METHODS[method](table.shift(frames=-first), frames, segments=segments, watch=watch)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
     found = replace(found, curve=_over_the_movie(found.curve, first, max(header.frames, first + frames)))
@@ -113,11 +114,11 @@ def move_by_curve(
     undo: bool = False,
     pixel_nm: float | None = None,
     overwrite: bool = False,
-    on_note: Callable[[str], None] | None = None,
+    watch: Watcher = SILENT,
 ) -> int:
     """Subtract a given drift curve from a list, or with `undo` add it back; returns the number of rows.
 
-    on_note: told what was seen while reading.
+    watch: told what was seen while reading.
     Raises InputError where the curve cannot be read or does not cover the list's frames.
     """
     claim_name(out, overwrite=overwrite)
@@ -126,7 +127,7 @@ def move_by_curve(
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the drift curve {curve_csv}: {error}") from error
     curve = DriftCurve.from_csv(text, str(curve_csv))
-    table, header = read_localizations(source, pixel_nm, on_note=on_note)
+    table, header = read_localizations(source, pixel_nm, watch=watch)
     if not len(table):
         raise InputError(f"{source} holds no localization; there is nothing to move")
     moved = curve.undo(table) if undo else curve.apply(table)

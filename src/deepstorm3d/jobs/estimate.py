@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +35,7 @@ from ..pixels.faults import PixelFaults
 from ..simulation.backgrounds import NoBackground, SuperGaussianBackground, UniformBackground
 from ..simulation.priors import EmitterPrior, Scene
 from ..streams import stream_seed
+from ..watch import SILENT, Watcher
 from .simulate import patch_for_light
 
 __all__ = ["Estimate", "estimate_movie"]
@@ -82,7 +82,7 @@ def estimate_movie(
     seed: int | None = None,
     pipeline: Pipeline | None = None,
     overwrite: bool = False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    watch: Watcher = SILENT,
 ) -> Estimate:
     """Estimate from a sample of frames, write the experiment, and draw simulated beside real frames.
 
@@ -114,7 +114,7 @@ def estimate_movie(
         quieter = noise_over_field(counts, camera.camera, light.background)
         camera = replace(camera, camera=quieter)
     found, used, notes = _scene(
-        photons, chosen, camera.camera, psf, experiment, maps=maps, seed=seed, on_progress=on_progress
+        photons, chosen, camera.camera, psf, experiment, maps=maps, seed=seed, watch=watch
     )
     if pipeline is not None:
         by_model = found_light(
@@ -126,7 +126,7 @@ def estimate_movie(
             psf,
             maps=maps,
             seed=stream_seed(seed, "found photons"),
-            on_progress=on_progress,
+            watch=watch,
         )
         used = used.with_(emitters=used.emitters.with_(photons=by_model.family))
         found, notes = by_model.taken_into(found), [*notes, by_model.in_words()]
@@ -260,7 +260,7 @@ def _scene(
     *,
     maps: Maps,
     seed: int,
-    on_progress: Callable[[int, int], None],
+    watch: Watcher,
 ) -> tuple[SceneMatch, Scene, list[str]]:
     """The match, and the scene with the kind of background that it is for."""
     model = _light_model(psf, scene, camera, experiment)
@@ -274,7 +274,7 @@ def _scene(
             model,
             seed=stream_seed(seed, "matched scene"),
             maps=maps,
-            on_progress=on_progress,
+            watch=watch,
         )
 
     subtracted = isinstance(camera, MinimumSubtractedCamera)

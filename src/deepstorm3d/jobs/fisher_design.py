@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ..simulation.priors import DensityCount
 from ..training.design import MaskPenalty, learnable_mask
 from ..training.fisher import Alone, Crowd, FisherCriterion, minimise_bound
 from ..training.runs import DesignRun
+from ..watch import SILENT, Watcher
 
 __all__ = ["FisherSummary", "criterion_of", "design_by_fisher"]
 
@@ -69,12 +69,11 @@ def design_by_fisher(
     *,
     device: str = "cpu",
     resume: bool = False,
-    on_progress: Callable[[int, int, float], None] = lambda done, total, value: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    watch: Watcher = SILENT,
 ) -> FisherSummary:
     """Write the mask of the least bound to `out`, and its picture beside it.
 
-    on_progress: told steps done, steps in all, criterion (nm);  others as in `design_mask`.
+    watch: told the steps and the criterion (nm);  others as in `design_mask`.
     Raises InputError where a run is unfinished and not resumed.
     """
     run = DesignRun(out)
@@ -82,14 +81,7 @@ def design_by_fisher(
     start = _kicked(experiment)
     mask = learnable_mask(experiment.design, experiment.microscope, start)
     psf = build_psf(experiment.psf, experiment.microscope, mask).to(device)
-    steps = experiment.design.fisher_steps
-    values: list[float] = []
-
-    def tell(step: int, value: float) -> None:
-        values.append(value)
-        on_progress(step, steps, value)
-
-    complete = minimise_bound(
+    done = minimise_bound(
         psf,
         criterion_of(experiment),
         MaskPenalty(experiment.design, mask, psf, experiment.z_um),
@@ -97,12 +89,12 @@ def design_by_fisher(
         seed=experiment.seed,
         checkpoint=run.checkpoint,
         resume=resume,
-        on_progress=tell,
-        should_stop=should_stop,
+        watch=watch,
     )
-    last = values[-max(1, len(values) // 10) :] or [float("nan")]
-    summary = FisherSummary((values or [float("nan")])[0], sum(last) / len(last), complete)
-    if complete:
+    values = done.values or [float("nan")]
+    last = values[-max(1, len(values) // 10) :]
+    summary = FisherSummary(values[0], sum(last) / len(last), done.complete)
+    if done.complete:
         write_mask(out, mask().detach().cpu().float().numpy())
         mask_figure(psf, experiment.z_um, run.preview, title=f"{experiment.name}, by Fisher information")
         solid_figure(psf, experiment.z_um, run.solid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from ..optics.tabulated import TabulatedPSF
 from ..plot.limit import Bounds, MaskLimits
 from ..simulation.priors import FixedCount
 from ..streams import stream
+from ..watch import SILENT, Watcher
 from .limit_report import LimitReport
 from .simulate import patch_for_light
 
@@ -93,7 +94,7 @@ def limit(
     background: float | None = None,
     seed: int | None = None,
     sweep: Sweep | None = None,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    watch: Watcher = SILENT,
 ) -> LimitReport:
     """Cramér-Rao bounds of position against depth, photons, background and density, for each mask.
 
@@ -117,14 +118,14 @@ def limit(
         psf = _table(experiment, there, name, phase)
         alone = _alone(psf, there, sweep)
         steps += 1
-        on_progress(steps, total)
+        watch.progress(steps, total)
         crowded: list[NDArray[np.float64]] = []
         for number in numbers:
             generator = stream(experiment.seed if seed is None else seed, "limit")
             sigma = _together(psf, there, number, max(2, -(-sweep.molecules // number)), generator)
             crowded.append(np.stack([np.median(sigma, 0), _rms(sigma)]))
             steps += 1
-            on_progress(steps, total)
+            watch.progress(steps, total)
         density = np.array(numbers) / there.area_um2
         median, rms = (Bounds(density, sigmas) for sigmas in np.stack(crowded, 1))
         limits.append(MaskLimits(name, *alone, median, rms, np.array(numbers)))

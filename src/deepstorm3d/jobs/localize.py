@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from ..localizing.memory import WithinMemory
 from ..localizing.pipeline import Pipeline
 from ..localizing.streaming import Block, StageTimes, block_frames, read_ahead, write_behind
 from ..localizing.unexplained import Unexplained
-from ..localizing.watching import Watch
+from ..localizing.watching import BlockWatcher
 from ..optics.field_aberrations import FieldSpec
+from ..watch import SILENT, Watcher
 
 __all__ = ["LocalizeSummary", "localize_movie"]
 
@@ -64,9 +65,7 @@ def localize_movie(
     command: Sequence[str] = (),
     resume: bool = False,
     overwrite: bool = False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-    on_message: Callable[[str], None] = lambda text: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    watch: Watcher = SILENT,
 ) -> LocalizeSummary:
     """Localize every molecule of a movie; memory does not grow with the number of frames.
 
@@ -74,8 +73,8 @@ def localize_movie(
     chosen; frames keep their numbers.
     out: .hdf5 or .csv; grows as ``OUT.part.*``, from which `resume` goes on, and takes its name when complete;
     workers: who localizes, if not this process;  command: what the user typed, for the record;
-    on_progress: called with frames done and frames in all, within a block too;  should_stop: asked again and
-    again; a block that is under way is given up, and done again where the run goes on.
+    watch: told the frames done and in all, within a block too; where it stops the run, the block that is under
+    way is given up, and done again where the run goes on.
     Raises InputError where movie, model or output do not fit.
     """
     if workers is not None and excerpt.follow_s is not None:
@@ -83,7 +82,7 @@ def localize_movie(
     summary = LocalizeSummary()
     with excerpt.open() as source:
         source.check_against(pipeline)
-        source = source.judged(pipeline.camera, pipeline.experiment.microscope, should_stop)
+        source = source.judged(pipeline.camera, pipeline.experiment.microscope, watch=watch)
         frames = block_frames(source.size, pipeline.device, fitted=pipeline.fit is not None)
         count, height, width = source.movie.shape
         writer = open_table_writer(
@@ -95,16 +94,15 @@ def localize_movie(
             overwrite=overwrite,
             resume=resume,
         )
-        first = source.span[0]
-        look = FirstLook(source, pipeline, on_message)
-        blocks = look.over(source.blocks(frames, max(first, writer.next_frame), should_stop))
-        unexplained = Unexplained(on_message)
-        watch = Watch(should_stop, lambda done: on_progress(done - first, max(done, source.last) - first))
-        watch.before = max(first, writer.next_frame)
+        begin = max(source.span[0], writer.next_frame)
+        look = FirstLook(source, pipeline, watch)
+        blocks = look.over(source.blocks(frames, begin, watch=watch))
+        unexplained = Unexplained(watch)
+        within = BlockWatcher(watch, source, begin)
         results = (
-            _here(source, pipeline, blocks, summary.times, on_message, watch)
+            _here(source, pipeline, blocks, summary.times, within)
             if workers is None
-            else workers(source.excerpt, blocks, watch)
+            else workers(source.excerpt, blocks, within)
         )
 
         def write(found: Found) -> None:
@@ -117,14 +115,13 @@ def localize_movie(
                     hand_over(found)
                     unexplained.add(found.block, found.misfit)
                     summary.add(found)
-                    watch.before = found.block[1]
-                    watch.on_progress(watch.before)
-                    if found.block[1] < source.last and should_stop():
+                    within.block_done(found.block[1])
+                    if found.block[1] < source.last and watch.stopped:
                         break
             except Interrupted:
                 pass
         summary.warnings += unexplained.warnings(summary.frames)
-        summary.complete = writer.next_frame >= source.last or not should_stop()
+        summary.complete = writer.next_frame >= source.last or not watch.stopped
         summary.warnings += look.warnings
         if not summary.complete:
             return summary
@@ -143,11 +140,10 @@ def _here(
     pipeline: Pipeline,
     blocks: Iterable[Block],
     times: StageTimes,
-    on_message: Callable[[str], None],
-    watch: Watch,
+    watch: Watcher,
 ) -> Iterator[Found]:
     """Localize the blocks in this process, the next ones read meanwhile."""
-    localize = WithinMemory(source.at_work(pipeline), on_message)
+    localize = WithinMemory(source.at_work(pipeline), watch)
 
     def read(block: Block) -> NDArray[Any]:
         with times.of("reading"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from ..localizing.first_look import check_counts
 from ..localizing.pipeline import Pipeline
 from ..plot import histogram_figure
 from ..simulation.simulator import Simulator
+from ..watch import SILENT, Watcher
 from .regenerate import RegenerateReport, explain_frame
 
 __all__ = ["PreviewReport", "preview_movie", "simulated_like"]
@@ -37,24 +37,24 @@ def preview_movie(
     out_dir: Path,
     *,
     frames: int = 3,
-    on_message: Callable[[str], None] = lambda text: None,
+    watch: Watcher = SILENT,
 ) -> PreviewReport:
     """Localize a few frames spread evenly over the excerpt, draw them, and compare them with simulated ones.
 
     Writes ``frame_K.png`` (overlay) for each and ``histogram.png`` into out_dir.
-    frames: how many;  on_message: told what is worked on, before each frame: a dense one takes minutes.
+    frames: how many;  watch: told what is worked on, before each frame: a dense one takes minutes.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     reports: dict[int, RegenerateReport] = {}
     seen, stack = [], []
     with excerpt.open() as source:
         source.check_against(pipeline)
-        source = source.judged(pipeline.camera, pipeline.experiment.microscope)
+        source = source.judged(pipeline.camera, pipeline.experiment.microscope, watch=watch)
         told = source.told()
         pipeline = source.at_work(pipeline)
         numbers = np.unique(np.linspace(source.span[0], source.last - 1, frames).round().astype(int)).tolist()
         for place, number in enumerate(numbers, 1):
-            on_message(f"frame {number} ({place} of {len(numbers)}): localizing and drawing it")
+            watch.message(f"frame {number} ({place} of {len(numbers)}): localizing and drawing it")
             counts = source.read(number, number + 1)
             stack.append(counts)
             light = pipeline.light(torch.from_numpy(counts.astype(np.float32)))
@@ -68,7 +68,7 @@ def preview_movie(
             )
             seen.append(light.photons[0].cpu())
     real = torch.stack(seen)
-    on_message("comparing them with simulated frames")
+    watch.message("comparing them with simulated frames")
     simulated = simulated_like(pipeline, real)
     histogram_figure(simulated, real, out_dir / "histogram.png")
     findings = [finding.text for finding in check_counts(pipeline, np.concatenate(stack))]

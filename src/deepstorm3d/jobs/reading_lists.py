@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from .. import __version__
 from ..emitters import Localizations
 from ..errors import InputError
 from ..io.tables import TableHeader, read_list, write_table
+from ..watch import SILENT, Watcher, warn
 
 __all__ = ["read_localizations", "write_derived"]
 
@@ -18,11 +19,11 @@ _ROUNDING = 1e-3
 
 
 def read_localizations(
-    path: Path, pixel_nm: float | None = None, *, on_note: Callable[[str], None] | None = None
+    path: Path, pixel_nm: float | None = None, *, watch: Watcher = SILENT
 ) -> tuple[Localizations, TableHeader]:
     """A list and what its file says of the recording.
 
-    pixel_nm: camera pixel in the sample, for a file that does not name it;  on_note: told each note of the
+    pixel_nm: camera pixel in the sample, for a file that does not name it;  watch: told each note of the
     header (those who have warnings of their own take `TableHeader.notes`).
     Raises InputError; where the pixel size is what is missing it names the option that gives it, and where the
     file names another pixel it says so, for the file's positions rest on its own.
@@ -39,9 +40,8 @@ def read_localizations(
         if pixel_um is not None or "give the pixel size" not in str(error):
             raise
         raise InputError(f"{error} (--pixel-nm)") from error
-    if on_note is not None:
-        for note in header.notes:
-            on_note(note)
+    for note in header.notes:
+        warn(watch, note)
     return table, header
 
 

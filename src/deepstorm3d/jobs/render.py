@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from ..rendering.canvas import Image, Method
 from ..rendering.drawable import drawable
 from ..rendering.sections import AXES, Axis, Box
 from ..rendering.views import DepthRendering, Look, Section, Stack, render_depth, render_section, render_stack
+from ..watch import SILENT, Watcher, warn
 
 __all__ = [
     "AS_USUAL",
@@ -27,7 +27,6 @@ __all__ = [
     "render_table",
 ]
 
-OnNote = Callable[[str], None]
 
 # Rendered pixels along the longer side of the field: a picture that a screen shows whole.
 _PICTURE_PX = 800
@@ -70,19 +69,19 @@ def render_table(
     drawing: Drawing = AS_USUAL,
     *,
     overwrite: bool = False,
-    on_note: OnNote | None = None,
+    watch: Watcher = SILENT,
 ) -> DepthRendering:
     """Draw a list from above and from the sides; the ending names the format.
 
     .tif: the densities seen from above, as data (float32, with the pixel size), without colours.
     A list in nm that does not name the camera's pixel is drawn from its own origin (ThunderSTORM's is half a
     pixel from ours). Rows far beyond all others, and rows without the σ that the method needs, are not drawn;
-    on_note: told so (`drawable`).
+    watch: told so (`drawable`).
     Raises InputError for a list without rows in the box or without the σ that the method needs, an image too
     large, or a picture that cannot be written.
     """
     claim_name(out, overwrite=overwrite)
-    rendering = drawing.views_of(list_in_box(source, drawing, on_note))
+    rendering = drawing.views_of(list_in_box(source, drawing, watch=watch))
     if is_data(out):
         _write_density(out, rendering.xy.density, rendering.pixel_um, overwrite=overwrite)
     else:
@@ -99,7 +98,7 @@ def render_section_table(
     *,
     thickness_nm: float = 100.0,
     overwrite: bool = False,
-    on_note: OnNote | None = None,
+    watch: Watcher = SILENT,
 ) -> Section:
     """Draw what lies within half the thickness of a plane: across z it is x–y, across y x–z, across x y–z.
 
@@ -107,7 +106,7 @@ def render_section_table(
     """
     claim_name(out, overwrite=overwrite)
     box = drawing.box.section(across, at_um, thickness_nm / 1000)
-    table = list_in_box(source, replace(drawing, box=box), on_note)
+    table = list_in_box(source, replace(drawing, box=box), watch=watch)
     section = render_section(
         table, across, method=drawing.method, pixel_nm=drawing.pixel_of(table), box=box, look=drawing.look
     )
@@ -125,7 +124,7 @@ def render_stack_table(
     *,
     plane_nm: float = 100.0,
     overwrite: bool = False,
-    on_note: OnNote | None = None,
+    watch: Watcher = SILENT,
 ) -> Stack:
     """Write the list as localizations per voxel (z, y, x): float32 TIFF that ImageJ opens with its voxels.
 
@@ -135,7 +134,7 @@ def render_stack_table(
     if not is_data(out):
         raise InputError(f"{out}: a stack is written as .tif, not '{out.suffix}'")
     claim_name(out, overwrite=overwrite)
-    table = list_in_box(source, drawing, on_note)
+    table = list_in_box(source, drawing, watch=watch)
     stack = render_stack(
         table, method=drawing.method, pixel_nm=drawing.pixel_of(table), plane_nm=plane_nm, box=drawing.box
     )
@@ -159,7 +158,7 @@ def is_data(out: Path) -> bool:
     return out.suffix.lower() in (".tif", ".tiff")
 
 
-def list_in_box(source: Path, drawing: Drawing, on_note: OnNote | None = None) -> Localizations:
+def list_in_box(source: Path, drawing: Drawing, *, watch: Watcher = SILENT) -> Localizations:
     """The rows to be drawn (`drawable`); raises InputError where none of them lies in the box."""
     box = drawing.box
     try:
@@ -177,8 +176,7 @@ def list_in_box(source: Path, drawing: Drawing, on_note: OnNote | None = None) -
         raise InputError(f"{source} holds no localization in what is to be drawn; the list spans {extent} µm")
     table, notes = drawable(table, box, by_sigma=drawing.method is not None and drawing.method.needs_sigma)
     for note in (*header.notes, *notes):
-        if on_note is not None:
-            on_note(note)
+        warn(watch, note)
     return table
 
 

@@ -22,7 +22,8 @@ from ..rendering.canvas import Canvas, Image
 from ..rendering.gaussians import Gaussians
 from ..rendering.sections import Box, cloud_of
 from ..rendering.views import DepthRendering
-from .render import AS_USUAL, Drawing, OnNote, is_data, list_in_box
+from ..watch import SILENT, Watcher
+from .render import AS_USUAL, Drawing, is_data, list_in_box
 
 __all__ = ["Beside", "render_beside"]
 
@@ -58,7 +59,7 @@ def render_beside(
     wavelength_nm: float | None = None,
     measured_pixel_nm: float | None = None,
     overwrite: bool = False,
-    on_note: OnNote | None = None,
+    watch: Watcher = SILENT,
 ) -> Beside:
     """Draw a diffraction-limited image and, beside it, the list from above.
 
@@ -73,7 +74,7 @@ def render_beside(
         raise InputError(f"{out}: two images side by side are a picture: write .png, .pdf or .svg")
     claim_name(out, overwrite=overwrite)
     box = drawing.box
-    table, header = list_in_box(source, drawing, on_note), _header(source)
+    table, header = list_in_box(source, drawing, watch=watch), _header(source)
     sigma = _standard_sigma(header.provenance if header else {}, na, wavelength_nm)
     rendering = drawing.views_of(table)
     if measured is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ..emitters import Localizations
 from ..errors import InputError
 from ..io.parts import claim_name, write_text
 from ..plot.resolution import resolution_figure
+from ..watch import SILENT, Watcher
 from .reading_lists import read_localizations
 
 __all__ = ["ResolutionReport", "measure_resolution", "resolution_of"]
@@ -91,7 +92,7 @@ def measure_resolution(
     json_out: Path | None = None,
     plot: Path | None = None,
     overwrite: bool = False,
-    on_progress: Callable[[int, int, str], None] | None = None,
+    watch: Watcher = SILENT,
 ) -> ResolutionReport:
     """Measure what a list resolves (`resolution_of`), write it as JSON and draw it, where asked for.
 
@@ -101,9 +102,7 @@ def measure_resolution(
         if path is not None:
             claim_name(path, overwrite=overwrite)
     table, header = read_localizations(source, pixel_nm)
-    report = resolution_of(
-        table, str(source), block_frames=block_frames, splits=splits, on_progress=on_progress
-    )
+    report = resolution_of(table, str(source), block_frames=block_frames, splits=splits, watch=watch)
     report = replace(report, notes=(*header.notes, *report.notes))
     if json_out is not None:
         write_text(json_out, json.dumps(report.to_mapping(), indent=2, ensure_ascii=False) + "\n")
@@ -118,7 +117,7 @@ def resolution_of(
     *,
     block_frames: int | None = None,
     splits: int = 5,
-    on_progress: Callable[[int, int, str], None] | None = None,
+    watch: Watcher = SILENT,
 ) -> ResolutionReport:
     """Correlate random halves of a list in the planes and in 3D, and fit its precision.
 
@@ -139,7 +138,7 @@ def resolution_of(
         )
     block = block_frames or max(1, min(max(seen // _BLOCKS, _FEWEST_FRAMES), seen // 4))
     halves = block_halves(frame, block, splits, np.random.default_rng(_SEED))
-    correlations = _correlations(xyz, halves, on_progress)
+    correlations = _correlations(xyz, halves, watch)
     median = median_sigma(table)
     stated = None if median is None else (1000 * median[0], 1000 * median[1], 1000 * median[2])
     sigma = None if median is None else table.sigma_xyz.detach().cpu().double().numpy()
@@ -151,7 +150,7 @@ def resolution_of(
 def _correlations(
     xyz: Floats,
     halves: list[NDArray[np.bool_]],
-    on_progress: Callable[[int, int, str], None] | None,
+    watch: Watcher,
 ) -> dict[str, Correlation]:
     """In each plane, and in 3D where there is depth."""
     extent = np.ptp(xyz, axis=0)
@@ -164,11 +163,9 @@ def _correlations(
         work["3D"] = (xyz, Grid((_VOXEL_UM,) * 3, sides, _VOLUME_TILES))
     found = {}
     for index, (name, (points, grid)) in enumerate(work.items()):
-        if on_progress is not None:
-            on_progress(index, len(work), name)
+        watch.progress(index, len(work), name)
         found[name] = correlate(points, halves, grid)
-    if on_progress is not None:
-        on_progress(len(work), len(work), "")
+    watch.progress(len(work), len(work))
     return found
 
 

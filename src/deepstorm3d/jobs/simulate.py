@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from ..psf_volume import PSFVolume
 from ..simulation.simulator import Simulator
 from ..simulation.specimen import Specimen
 from ..streams import stream
+from ..watch import SILENT, Watcher
 
 __all__ = [
     "LIGHT_HELD",
@@ -79,7 +80,7 @@ def simulate_movie(
     scene: str | None = None,
     seed: int | None = None,
     overwrite: bool = False,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    watch: Watcher = SILENT,
 ) -> SimulationSummary:
     """Write a movie of the experiment's camera as 16-bit TIFF, and the true emitters as ThunderSTORM CSV.
 
@@ -124,7 +125,7 @@ def simulate_movie(
                 table.append(here, frames_done=start + count)
             rows += len(here)
             labelled += int(chosen.emitters.labelled(here).sum())
-            on_progress(start + count, frames)
+            watch.progress(start + count, frames)
         clipped = movie.clipped
     if drift is not None and truth is not None:
         curve = DriftCurve(np.arange(frames), drift.double().numpy(), np.zeros((frames, 3)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from ..errors import InputError
 from ..io.parts import claim_name
 from ..plot.tracks import tracks_figure
 from ..rendering.drawable import drawable
+from ..watch import SILENT, Watcher
 from .reading_lists import read_localizations, write_derived
 
 __all__ = ["TrackSummary", "track_table"]
@@ -75,7 +75,7 @@ def track_table(
     picture: Path | None = None,
     pixel_nm: float | None = None,
     overwrite: bool = False,
-    on_progress: Callable[[int, int, str], None] | None = None,
+    watch: Watcher = SILENT,
 ) -> TrackSummary:
     """Link the rows of a list to trajectories, write those of at least `least` rows, and measure diffusion.
 
@@ -96,7 +96,7 @@ def track_table(
             reach = find_range(table)
         track = torch.zeros(0, dtype=torch.int64)
         if reach is not None and len(table):
-            track = link_tracks(table, reach, gap=gap, on_progress=on_progress)
+            track = link_tracks(table, reach, gap=gap, watch=watch)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
     kept = drop_short(replace(table, track=track), least)

@@ -33,9 +33,8 @@ from ..training.runs import Run
 from ..training.sampler import FrameSampler
 from ..training.scene_check import saturation_warning
 from ..training.validation import Validation
+from ..watch import SILENT, Watcher, warn
 from .train_preview import draw_training_preview
-
-Watcher = Callable[[Progress, NetworkLocalizer, FrameSampler], None]
 
 __all__ = ["build_localizer", "build_sampler", "crops_through", "model_card", "train_model"]
 
@@ -75,15 +74,14 @@ def train_model(
     device: str = "cpu",
     resume: bool = False,
     store_mask: bool = True,
-    on_progress: Watcher = lambda progress, localizer, sampler: None,
-    on_message: Callable[[str], None] = lambda text: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    watch: Watcher = SILENT,
+    after_step: Callable[[Progress], None] | None = None,
 ) -> Validation | None:
     """Train the experiment's network and write the model file; None where the run was stopped before its end.
 
     store_mask: keep the phase of a mask file in the model (else only its SHA-256); planes always.
-    on_progress: called after each step with the network and the frames it learns from;  on_message: told at
-    the start what is doubtful about the simulated frames.
+    watch: told at the start what is doubtful about the simulated frames, then the steps;  after_step: called
+    with the figures of each step.
     """
     run = Run(out)
     if not out.parent.is_dir():
@@ -96,13 +94,14 @@ def train_model(
         localizer = build_localizer(experiment).to(place)
         sampler = build_sampler(experiment, source=source).to(place)
         if is_main_process() and (warning := saturation_warning(sampler, place)) is not None:
-            on_message(warning)
+            warn(watch, warning)
 
         def tell(progress: Progress) -> None:
             if progress.validation is not None:
                 title = f"{experiment.name}, step {progress.step}"
                 draw_training_preview(localizer, sampler, run.preview, seed=experiment.seed, title=title)
-            on_progress(progress, localizer, sampler)
+            if after_step is not None:
+                after_step(progress)
 
         validation = train(
             localizer,
@@ -111,8 +110,8 @@ def train_model(
             seed=experiment.seed,
             files=RunFiles(run.checkpoint, run.metrics, experiment.to_mapping()),
             resume=resume,
-            on_progress=tell,
-            should_stop=should_stop,
+            watch=watch,
+            after_step=tell,
         )
         if validation is None or not is_main_process():
             return None

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from ..emitters import Localizations
+from ..watch import SILENT, Watcher
 from .excerpt import Excerpt, OpenExcerpt
 from .memory import WithinMemory
 from .streaming import Block
 from .unexplained import misfit_beyond_noise
-from .watching import Watch
 
 __all__ = ["Found", "Workers", "localize_block"]
 
@@ -37,9 +37,9 @@ class Found:
     outlier_frames: int = 0
 
 
-Workers = Callable[[Excerpt, Iterable[Block], Watch], Iterator[Found]]
-"""Localize blocks of an excerpt somewhere else; the results come in the order of the blocks. The watch is
-called again and again meanwhile."""
+Workers = Callable[[Excerpt, Iterable[Block], Watcher], Iterator[Found]]
+"""Localize blocks of an excerpt somewhere else; the results come in the order of the blocks. The watcher is
+told again and again meanwhile that the work is alive, and asked whether to stop."""
 
 
 def localize_block(
@@ -47,17 +47,17 @@ def localize_block(
     localize: WithinMemory,
     block: Block,
     counts: NDArray[Any],
-    watch: Callable[[int], None] = lambda done: None,
+    watch: Watcher = SILENT,
 ) -> Found:
     """One block's counts (n, h, w) of the region as localizations of the whole frame.
 
-    watch: called with frames done, again and again during the work; what it raises ends it.
+    watch: told the frames done, again and again; raises Interrupted where it says so.
     """
     pipeline = localize.pipeline
     light = pipeline.light(torch.from_numpy(counts.astype(np.float32)))
     pixel_um = pipeline.experiment.microscope.pixel_um
     shift = (source.roi[0] * pixel_um, source.roi[1] * pixel_um, 0.0)
-    explained = localize(light.photons, watch, light.weight)
+    explained = localize(light.photons, light.weight, watch=watch)
     found = explained.localizations.shift(xyz=shift, frames=block[0]).to("cpu")
     outliers = int(light.outliers.sum()), int((light.outliers > 0).sum())
     return Found(block, found, int(light.full.sum()), misfit_beyond_noise(explained.misfit), *outliers)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import functools
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..errors import InputError
+from ..watch import SILENT, Watcher, advance
 from .blocks import Found, Workers, localize_block
 from .excerpt import Excerpt, OpenExcerpt
 from .memory import WithinMemory
 from .recipe import Recipe
 from .streaming import Block
-from .watching import Watch
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -35,9 +35,7 @@ _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM
 
 
 @contextmanager
-def cluster_workers(
-    address: str, recipe: Recipe, on_message: Callable[[str], None] = lambda text: None
-) -> Iterator[Workers]:
+def cluster_workers(address: str, recipe: Recipe, *, watch: Watcher = SILENT) -> Iterator[Workers]:
     """Workers for `localize_movie`: ``local:N`` starts N processes here, else a scheduler's address.
 
     Each worker puts the pipeline together by the recipe and reads the movie itself: model and movie must lie
@@ -47,7 +45,7 @@ def cluster_workers(
     """
     with _client(address) as client:
         workers = len(client.scheduler_info(n_workers=-1)["workers"])
-        on_message(f"{workers} workers: {client.dashboard_link or address}")
+        watch.message(f"{workers} workers: {client.dashboard_link or address}")
         yield lambda excerpt, blocks, watch: _in_order(client, recipe, excerpt, blocks, watch)
 
 
@@ -89,7 +87,7 @@ def _client(address: str) -> Iterator[Client]:
 
 
 def _in_order(
-    client: Client, recipe: Recipe, excerpt: Excerpt, blocks: Iterable[Block], watch: Watch
+    client: Client, recipe: Recipe, excerpt: Excerpt, blocks: Iterable[Block], watch: Watcher
 ) -> Iterator[Found]:
     """Keep every worker busy, and give the results back in the order of the blocks."""
     from distributed import KilledWorker
@@ -114,10 +112,10 @@ def _in_order(
         client.cancel(list(waiting))
 
 
-def _result(future: Any, watch: Watch) -> Found:
-    """What a worker gives; the watch is called while it is waited for."""
+def _result(future: Any, watch: Watcher) -> Found:
+    """What a worker gives; the watcher is told and asked while it is waited for."""
     while not future.done():
-        watch(0)
+        advance(watch)
         # A worker's own lack of patience comes again below.
         with suppress(TimeoutError):
             return future.result(timeout=_ASKING_S)

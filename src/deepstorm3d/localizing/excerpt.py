@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from ..io.movies.preparation import Prepared, prepare
 from ..optics.microscope import Microscope
 from ..pixels.faults import PixelFaults
 from ..pixels.reading import PixelReader
+from ..watch import SILENT, Watcher
 from .pipeline import Pipeline
 from .streaming import Block, blocks_of
 
@@ -135,18 +136,16 @@ class OpenExcerpt:
         faults = self.excerpt.faults
         return here if faults is None else replace(here, reader=PixelReader(faults, here.to_photons))
 
-    def judged(
-        self, camera: Camera, microscope: Microscope, should_stop: Callable[[], bool] = lambda: False
-    ) -> OpenExcerpt:
+    def judged(self, camera: Camera, microscope: Microscope, *, watch: Watcher = SILENT) -> OpenExcerpt:
         """The same with the faults of its pixels known, found in a sample of the movie's frames.
 
-        should_stop: asked while a movie that is still being recorded has too few frames.
+        watch: asked whether to stop while a movie that is still being recorded has too few frames.
         Raises InputError where a file of defective pixels, or the camera's maps, are not of the movie's frames.
         """
         excerpt = self.excerpt
         if self.growing is not None and excerpt.follow_s is not None:
             wanted = frames_to_wait_for(excerpt.prepared)
-            self.growing.wait(wanted, timeout_s=excerpt.follow_s, should_stop=should_stop)
+            self.growing.wait(wanted, timeout_s=excerpt.follow_s, watch=watch)
         x0, y0, x1, y1 = self.roi
         known = known_defects(excerpt.defects, excerpt.prepared, self.movie.shape)
         sample = sample_frames(self.movie, excerpt.prepared, growing=self.growing is not None)
@@ -180,22 +179,20 @@ class OpenExcerpt:
         pixel_um, remedy = experiment.microscope.pixel_um, "correct camera_pitch or magnification"
         check_pixel(self.movie, pixel_um, "the experiment's are", remedy, said_um=self.excerpt.pixel_um)
 
-    def blocks(
-        self, frames: int, start: int, should_stop: Callable[[], bool] = lambda: False
-    ) -> Iterator[Block]:
+    def blocks(self, frames: int, start: int, *, watch: Watcher = SILENT) -> Iterator[Block]:
         """Blocks of `frames` frames, from frame `start` on, without those that cannot be read.
 
-        A movie that grows is waited for; should_stop: asked meanwhile, and ends it.
+        A movie that grows is waited for; watch: asked meanwhile whether to stop.
         """
         whole = (
             blocks_of(self.span[0], self.last, frames)
             if self.growing is None
-            else self._coming(self.growing, frames, should_stop)
+            else self._coming(self.growing, frames, watch)
         )
         for begin, end in whole:
             yield from readable_ranges(self.movie.gaps, max(begin, start), end)
 
-    def _coming(self, source: FollowedMovie, frames: int, should_stop: Callable[[], bool]) -> Iterator[Block]:
+    def _coming(self, source: FollowedMovie, frames: int, watch: Watcher) -> Iterator[Block]:
         """The same blocks as of the complete movie, each when its frames are there."""
         begin, last = self.span
         assert self.excerpt.follow_s is not None
@@ -207,9 +204,9 @@ class OpenExcerpt:
                 begin = end
                 continue
             there = source.frames
-            if source.wait(there + 1, timeout_s=self.excerpt.follow_s, should_stop=should_stop) == there:
+            if source.wait(there + 1, timeout_s=self.excerpt.follow_s, watch=watch) == there:
                 break
-        if not should_stop():
+        if not watch.stopped:
             yield from blocks_of(begin, source.frames if last is None else min(last, source.frames), frames)
 
     def check_against(self, pipeline: Pipeline) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..experiment.experiment import Experiment
 from ..frames.plausibility import Finding, check_frames, sample_for_check
 from ..frames.trained_levels import TrainedLevels, trained_levels
+from ..watch import Watcher, warn
 from .excerpt import OpenExcerpt
 from .pipeline import Pipeline
 from .streaming import Block
@@ -22,11 +23,11 @@ __all__ = ["FirstLook", "check_counts", "levels_of"]
 class FirstLook:
     """Passes blocks on, and looks at the frames of the first one on the way.
 
-    on_message: told each finding at once;  `warnings`: the same, for the end of the run.
+    watch: told each finding at once;  `warnings`: the same, for the end of the run.
     """
 
-    def __init__(self, source: OpenExcerpt, pipeline: Pipeline, on_message: Callable[[str], None]) -> None:
-        self._source, self._pipeline, self._on_message = source, pipeline, on_message
+    def __init__(self, source: OpenExcerpt, pipeline: Pipeline, watch: Watcher) -> None:
+        self._source, self._pipeline, self._watch = source, pipeline, watch
         self.warnings: list[str] = []
 
     def over(self, blocks: Iterable[Block]) -> Iterator[Block]:
@@ -38,7 +39,7 @@ class FirstLook:
         findings = check_counts(self._source.at_work(self._pipeline), self._source.read(*first))
         self.warnings = [f"frames {first[0]} to {first[1] - 1}: {finding.text}" for finding in findings]
         for warning in self.warnings:
-            self._on_message(f"warning: {warning}")
+            warn(self._watch, warning)
         yield first
         yield from coming
 

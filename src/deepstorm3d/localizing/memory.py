@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from ..errors import InputError
 from ..experiment.experiment import Experiment
 from ..fitting.joint import Explained, JointFit
 from ..localizer.voxel import VoxelSpec
+from ..watch import SILENT, Part, Watcher
 from .out_of_memory import is_out_of_memory
 from .pipeline import Pipeline
 
@@ -44,23 +44,18 @@ class WithinMemory:
     """A pipeline that works in smaller batches, then in smaller tiles, where memory runs out.
 
     What it has learned about the memory holds for all later frames.
-    on_message: told when it makes the work smaller.
+    watch: told when it makes the work smaller.
     """
 
-    def __init__(self, pipeline: Pipeline, on_message: Callable[[str], None] = lambda text: None) -> None:
-        self.pipeline, self.on_message = pipeline, on_message
+    def __init__(self, pipeline: Pipeline, watch: Watcher = SILENT) -> None:
+        self.pipeline, self._watch = pipeline, watch
         self._batch: int | None = None
 
-    def __call__(
-        self,
-        photons: Tensor,
-        watch: Callable[[int], None] = lambda done: None,
-        weight: Tensor | None = None,
-    ) -> Explained:
+    def __call__(self, photons: Tensor, weight: Tensor | None = None, *, watch: Watcher = SILENT) -> Explained:
         """What `Pipeline.explain` gives for frames (B, H, W); raises InputError where one tile does not fit.
 
-        watch: called with frames done, again and again during the work; what it raises ends it;
-        weight: (B, H, W), 0 at pixels that do not count.
+        weight: (B, H, W), 0 at pixels that do not count;  watch: told the frames done, again and again; raises
+        Interrupted where it says so.
         """
         if self._batch is None:
             free = free_bytes(self.pipeline.device)
@@ -69,7 +64,7 @@ class WithinMemory:
             self._batch = max(1, len(photons) if free is None else int(_SHARE * free / bytes_of_frame))
         while True:
             try:
-                return self._in_batches(photons, watch, weight)
+                return self._in_batches(photons, weight, watch)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -77,12 +72,12 @@ class WithinMemory:
             # Out of the handler: the exception's traceback would hold the very memory that is short.
             self._make_smaller(len(photons), reason)
 
-    def _in_batches(self, photons: Tensor, watch: Callable[[int], None], weight: Tensor | None) -> Explained:
+    def _in_batches(self, photons: Tensor, weight: Tensor | None, watch: Watcher) -> Explained:
         assert self._batch is not None
         starts = range(0, len(photons), self._batch)
         weights = [None] * len(starts) if weight is None else weight.split(self._batch)
         parts = [
-            self.pipeline.explain(part, lambda done, start=start: watch(start + done), counted)
+            self.pipeline.explain(part, counted, watch=Part(watch, start, len(part), len(photons)))
             for start, part, counted in zip(starts, photons.split(self._batch), weights, strict=True)
         ]
         if len(parts) == 1:
@@ -96,7 +91,7 @@ class WithinMemory:
         batch = min(self._batch or 1, frames)
         if batch > 1:
             self._batch = batch // 2
-            self.on_message(f"out of memory: going on with {self._batch} frames at a time")
+            self._watch.message(f"out of memory: going on with {self._batch} frames at a time")
             return
         tile_px = self.pipeline.tile_px // 2
         if tile_px < _SMALLEST_TILE_PX:
@@ -105,7 +100,7 @@ class WithinMemory:
                 "close other programs, choose a region (--roi), or another device (--device cpu)"
             )
         self.pipeline = dataclasses.replace(self.pipeline, tile_px=tile_px)
-        self.on_message(f"out of memory: going on in tiles of {tile_px} px")
+        self._watch.message(f"out of memory: going on in tiles of {tile_px} px")
 
 
 def bytes_per_pixel(pipeline: Pipeline) -> float:

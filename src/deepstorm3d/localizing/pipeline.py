@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from ..optics.moved import MovedPSF, part_of
 from ..optics.tabulated import TabulatedPSF
 from ..pixels.reading import Light, PixelReader, all_good
 from ..spec import spec_from_mapping
+from ..watch import SILENT, Part, Watcher
 from .camera_change import assumed_values, change_camera
 from .fits import Method, build_fit, highest_density
 from .tiling import TILE_PX, Tile, localize_in_tiles, tiles
@@ -105,24 +106,20 @@ class Pipeline:
         return self.explain(photons, weight=weight).localizations
 
     @torch.no_grad()
-    def explain(
-        self,
-        photons: Tensor,
-        watch: Callable[[int], None] = lambda done: None,
-        weight: Tensor | None = None,
-    ) -> Explained:
+    def explain(self, photons: Tensor, weight: Tensor | None = None, *, watch: Watcher = SILENT) -> Explained:
         """The same, with what the joint fit leaves unexplained in each frame (NaN where there is none).
 
-        watch: called with frames done, again and again during the work; what it raises ends it.
+        watch: told the frames done, again and again during the work; ends it where it says so (Interrupted).
         """
         pixel_um = self.experiment.microscope.pixel_um
         area = [len(range(*tile.core_rows)) * len(range(*tile.core_columns)) for tile in self._tiles(photons)]
         misfits: list[Tensor] = []
 
         def localize(frames: Tensor, tile: Tile) -> Localizations:
-            before = len(misfits) * len(frames)
+            share = len(frames) / len(area)
+            part_watch = Part(watch, len(misfits) * share, share, len(frames))
             counted = None if weight is None else weight[:, slice(*tile.outer_rows), slice(*tile.outer_columns)]
-            part = self._explain_tile(frames, tile, counted, lambda done: watch((before + done) // len(area)))
+            part = self._explain_tile(frames, tile, counted, part_watch)
             misfits.append(part.misfit * area[len(misfits)])
             return part.localizations
 
@@ -139,9 +136,7 @@ class Pipeline:
             raw = self.localizer(frames)
         return self.localizer.network.decode(raw.float(), self.localizer.threshold)
 
-    def _explain_tile(
-        self, frames: Tensor, tile: Tile, weight: Tensor | None, watch: Callable[[int], None]
-    ) -> Explained:
+    def _explain_tile(self, frames: Tensor, tile: Tile, weight: Tensor | None, watch: Watcher) -> Explained:
         not_measured = frames.new_full((len(frames),), float("nan"))
         if self.fit is None:
             size, patch_px = (frames.shape[1], frames.shape[2]), self.psf.patch_px
@@ -150,7 +145,7 @@ class Pipeline:
         likelihood = self.likelihood(frames, tile, weight)
         fit = self.fit.in_part((tile.outer_columns[0], tile.outer_rows[0]))
         if isinstance(fit, SingleFit):
-            return Explained(replace(fit, check=lambda: watch(0))(likelihood), not_measured)
+            return Explained(replace(fit, watch=watch)(likelihood), not_measured)
         fit = replace(fit, watch=watch)
         nothing = Localizations.empty(frames.device)
         return fit.explain(nothing if self.method == "pursuit" else self.propose(frames), likelihood)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from statistics import median
 
 from torch import Tensor
 
 from ..fitting.unexplained import FAR
+from ..watch import Watcher
 from .streaming import Block
 
 __all__ = ["Unexplained", "misfit_beyond_noise"]
@@ -21,17 +21,17 @@ def misfit_beyond_noise(misfit: Tensor) -> tuple[float, ...]:
 class Unexplained:
     """Counts such frames, and tells the first of them at once: nobody should wait for the end of a lost run.
 
-    tell: takes the message.
+    watch: is told.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self.tell = tell
+    def __init__(self, watch: Watcher) -> None:
+        self._watch = watch
         self._misfit: list[float] = []
 
     def add(self, block: Block, misfit: tuple[float, ...]) -> None:
         """Count one more block of frames; misfit: see `misfit_beyond_noise`."""
         if misfit and not self._misfit:
-            self.tell(f"frames {block[0]} to {block[1] - 1}: {_words(misfit, block[1] - block[0])}")
+            self._watch.message(f"frames {block[0]} to {block[1] - 1}: {_words(misfit, block[1] - block[0])}")
         self._misfit += misfit
 
     def warnings(self, frames: int) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,10 +17,11 @@ from ..optics.exact import ExactPSF
 from ..optics.fisher import crlb, joint_crlb
 from ..optics.psf import PSF, on_axis
 from ..simulation.priors import EmitterPrior
+from ..watch import SILENT, Watcher
 from .checkpoint import load_checkpoint
 from .design import MaskPenalty
 
-__all__ = ["Alone", "Crowd", "FisherCriterion", "minimise_bound"]
+__all__ = ["Alone", "Crowd", "Descent", "FisherCriterion", "minimise_bound"]
 
 _DEPTHS = 21
 _CHECKPOINT_EVERY = 25
@@ -102,6 +102,14 @@ class Crowd:
         return ((place >= self.border_px) & (place <= last)).all(1)
 
 
+@dataclass(frozen=True)
+class Descent:
+    """Values of the criterion (nm), one for each step done in this run; complete: whether the last step was."""
+
+    values: list[float]
+    complete: bool
+
+
 def minimise_bound(
     psf: ExactPSF,
     criterion: FisherCriterion,
@@ -111,17 +119,15 @@ def minimise_bound(
     seed: int = 0,
     checkpoint: Path | None = None,
     resume: bool = False,
-    on_progress: Callable[[int, float], None] = lambda step, value: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> bool:
-    """Let the PSF's mask learn by the criterion; False where it was stopped before the end.
+    watch: Watcher = SILENT,
+) -> Descent:
+    """Let the PSF's mask learn by the criterion, until its last step or until it is stopped.
 
     Minimises the logarithm of the criterion plus the penalty, by Adam with half a cosine for its rate.
 
     psf: exact, with a mask that learns;  penalty: its prices;  spec: gives steps and learning rate;
     seed: of what is drawn;  checkpoint: state kept there;
-    resume: go on from it, exactly as if never stopped;  on_progress: told each step and the criterion, nm;
-    should_stop: asked after each step.
+    resume: go on from it, exactly as if never stopped;  watch: told and asked after each step.
     Raises InputError where the checkpoint is none.
     """
     steps, learning_rate = spec.fisher_steps, spec.learning_rate
@@ -134,7 +140,7 @@ def minimise_bound(
         optimiser.load_state_dict(saved["optimiser"])
         generator.set_state(saved["generator"])
         done = saved["step"]
-    stopped = False
+    stopped, values = False, []
     while done < steps and not stopped:
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * done / steps))
@@ -145,9 +151,10 @@ def minimise_bound(
         loss.backward()
         optimiser.step()
         done += 1
-        on_progress(done, float(value.detach()))
-        stopped = should_stop()
+        values.append(float(value.detach()))
+        watch.progress(done, steps, f"σx + σy + σz {values[-1]:.2f} nm")
+        stopped = watch.stopped
         if checkpoint is not None and (stopped or done % _CHECKPOINT_EVERY == 0):
             state = {"optics": psf.state_dict(), "optimiser": optimiser.state_dict()}
             save_tensors({**state, "generator": generator.get_state(), "step": done}, checkpoint)
-    return done >= steps
+    return Descent(values, done >= steps)

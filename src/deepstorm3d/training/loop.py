@@ -19,6 +19,7 @@ from ..io.torch_file import save_tensors
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.precision import mixed_precision
 from ..streams import stream
+from ..watch import SILENT, Watcher
 from .checkpoint import MetricsLog, load_checkpoint
 from .design import MaskLearning
 from .distributed import is_main_process, rank, share_gradients, stop_together
@@ -49,11 +50,12 @@ class RunFiles:
 
 @dataclass(frozen=True)
 class Progress:
-    """What the loop tells after each step: numbers of the step, and a validation when there was one."""
+    """Figures of one step; smooth_loss: running mean of the loss;  validation: where there was one."""
 
     step: int
     steps: int
     loss: float
+    smooth_loss: float
     learning_rate: float
     crops_per_second: float
     validation: Validation | None = None
@@ -93,8 +95,8 @@ def train(
     mask: MaskLearning | None = None,
     files: RunFiles | None = None,
     resume: bool = False,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    watch: Watcher = SILENT,
+    after_step: Callable[[Progress], None] | None = None,
 ) -> Validation | None:
     """Train a localizer in place; it ends with the weights of its best validation, in evaluation mode.
 
@@ -102,8 +104,8 @@ def train(
     weights);  mask: how the image model's own parameters learn, where it has any: the mask then gets its
     gradient through image, noise and network (Nehme et al. 2020), and ends as it was at that validation;
     files: checkpoint and log;  resume: go on from the checkpoint, exactly as if never stopped;
-    on_progress: called after each step;  should_stop: asked after each step; a stopped run is saved and
-    can be resumed.
+    watch: told and asked after each step; a stopped run is saved and can be resumed;  after_step: called with
+    the figures of each step.
     Returns the validation of these weights; None where the run was stopped, and in all but the main process.
     Raises TrainingDiverged, and InputError where the checkpoint does not fit or there is nothing to find.
     """
@@ -133,11 +135,15 @@ def train(
             # The same emitters, but seen through the mask as it is now.
             fixed = fixed if mask is None else _validation_frames(sampler, spec, seed, device)
             validation = _validate(localizer, sampler, fixed, spec, state)
-        stopped = stop_together(should_stop() or _out_of_patience(state, spec), device)
+        stopped = stop_together(watch.stopped or _out_of_patience(state, spec), device)
         if is_main_process():
-            progress = Progress(state.step, spec.steps, loss, rate, spec.batch / taken, validation)
+            progress = Progress(
+                state.step, spec.steps, loss, state.smooth_loss, rate, spec.batch / taken, validation
+            )
             _record(log, progress, state)
-            on_progress(progress)
+            watch.progress(state.step, spec.steps, f"loss {state.smooth_loss:.4g}")
+            if after_step is not None:
+                after_step(progress)
             if files.checkpoint and (stopped or due or state.step % spec.checkpoint_every == 0):
                 now = snapshot(localizer, sampler, optimiser, generator, state)
                 save_tensors({**now, **settings(spec, files.experiment)}, files.checkpoint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +12,7 @@ from ...errors import InputError
 from ...maxima import highest_around
 from ...optics.assembly import Assembly
 from ...optics.psf import patch_corner
+from ...watch import SILENT, Watcher
 from .profiles import band_passed, best_focus, profiles_of, scan_images
 from .spot import AxialScan, ScannedSpot, fit_depth, measured_spot
 
@@ -28,9 +28,7 @@ _LEAST_PLANES, _PLANES_PER_DEPTH = 5, 2.0
 _LEAST_QUALITY, _CLEARLY, _NOISE = 0.5, 3.0, 0.05
 
 
-def scan_spots(
-    scan: AxialScan, *, on_progress: Callable[[int, int], None] = lambda done, total: None
-) -> list[ScannedSpot]:
+def scan_spots(scan: AxialScan, *, watch: Watcher = SILENT) -> list[ScannedSpot]:
     """Find every emitter of a stack and measure its place.
 
     Each plane is band-passed; through the planes a spot follows the profile of the image model at its depth,
@@ -48,7 +46,7 @@ def scan_spots(
     spots: list[ScannedSpot] = []
     left = scan.planes.clone()
     for turn in range(_ROUNDS):
-        on_progress(turn, _ROUNDS + _SWEEPS)
+        watch.progress(turn, _ROUNDS + _SWEEPS)
         places = _candidates(left, table, spots, scan.psf.pixel_um)
         found = [spot for place in places if (spot := measured_spot(left, scan, table, place)) is not None]
         found = [spot for spot in found if not _remainder(spot, spots, scan.psf.pixel_um)]
@@ -57,12 +55,12 @@ def scan_spots(
         left = left - _image(scan, images, found)
         spots += found
     for turn in range(_SWEEPS):
-        on_progress(_ROUNDS + turn, _ROUNDS + _SWEEPS)
+        watch.progress(_ROUNDS + turn, _ROUNDS + _SWEEPS)
         merged = _merged(spots)
         left = left + _image(scan, images, spots) - _image(scan, images, merged)
         spots, left = _again(merged, left, scan, images, table)
     spots = _without_noise(spots)
-    on_progress(_ROUNDS + _SWEEPS, _ROUNDS + _SWEEPS)
+    watch.progress(_ROUNDS + _SWEEPS, _ROUNDS + _SWEEPS)
     _check_order(spots, scan, table)
     return spots
 

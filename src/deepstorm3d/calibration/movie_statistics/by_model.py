@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,12 +21,12 @@ from ...localizing.pipeline import Pipeline, load_pipeline
 from ...optics.tabulated import TabulatedPSF
 from ...simulation.priors import Photons, Scene
 from ...simulation.simulator import Simulator
+from ...watch import SILENT, Watcher
 from .photon_distribution import photons_family
 from .scene_match import SceneGuess, SceneMatch
 
 __all__ = ["FoundLight", "found_light", "model_for"]
 
-OnProgress = Callable[[int, int], None]
 
 # Frames that are localized, of the movie at most and of each round of simulation.
 _MOST_FRAMES, _SIMULATED, _ROUNDS = 40, 24, 3
@@ -100,7 +99,7 @@ def found_light(
     *,
     seed: int,
     maps: Maps | None = None,
-    on_progress: OnProgress = lambda done, total: None,
+    watch: Watcher = SILENT,
 ) -> FoundLight:
     """Density and photons by localizing frames, corrected by localizing simulated ones.
 
@@ -115,7 +114,7 @@ def found_light(
     pipeline = replace(
         pipeline, camera=camera, maps={name: values.to(pipeline.device) for name, values in maps.items()}
     )
-    on_progress(0, total)
+    watch.progress(0, total)
     numbers = np.unique(np.linspace(0, len(photons) - 1, min(_MOST_FRAMES, len(photons))).round().astype(int))
     field = Field(photons.shape[1], photons.shape[2], psf.pixel_um)
     real = _localized(pipeline, photons[torch.from_numpy(numbers)], field)
@@ -127,7 +126,7 @@ def found_light(
     light, spread, noise = _brightness(real)
     found = FoundLight(guess, scene.emitters.photons, len(numbers), len(real), 1.0, 1.0)
     for turn in range(_ROUNDS):
-        on_progress(turn + 1, total)
+        watch.progress(turn + 1, total)
         if turn == 0:
             own = replace(guess, photons=light, photon_spread=max(spread, _LEAST_SPREAD))
         else:
@@ -161,7 +160,7 @@ def found_light(
             floor=min(guess.floor, background),
         )
         found = replace(found, guess=moved, listed=listed, measured=measured)
-    on_progress(total, total)
+    watch.progress(total, total)
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
 
 import numpy as np
@@ -19,6 +18,7 @@ from ...simulation.backgrounds import Background, NoBackground, SuperGaussianBac
 from ...simulation.priors import DensityCount, FixedPhotons, GammaPhotons, Photons, Scene, UniformPhotons
 from ...simulation.simulator import Simulator
 from ...supergaussian import random_super_gaussian
+from ...watch import SILENT, Watcher
 from .molecules import Light, LightModel, measure_light
 
 __all__ = ["SceneGuess", "SceneMatch", "guess_photons", "match_scene", "simulate_guess"]
@@ -133,7 +133,7 @@ def match_scene(
     *,
     seed: int = 0,
     maps: Maps | None = None,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    watch: Watcher = SILENT,
 ) -> SceneMatch:
     """Find density, brightness and background with which simulated frames measure like the real ones.
 
@@ -158,14 +158,14 @@ def match_scene(
     )
     uneven = real.uneven
     for turn in range(_ROUNDS):
-        on_progress(turn, _ROUNDS)
+        watch.progress(turn, _ROUNDS)
         frames = simulate_guess(guess, scene, camera, psf, photons.shape, seed=seed, maps=maps)
         seen = _measured(guess_photons(frames, camera, maps), model)
         uneven = seen.uneven
         moved = _corrected(guess, real, seen)
         # Half steps once it is near: a round's own noise is then averaged over rounds.
         guess = moved if turn == 0 else _halfway(guess, moved)
-    on_progress(_ROUNDS, _ROUNDS)
+    watch.progress(_ROUNDS, _ROUNDS)
     factors = (guess.density * pixel_area / light.density, guess.photons / light.photons)
     return SceneMatch(guess, light, factors, (real.uneven, uneven))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from ...watch import SILENT, Watcher
 from ..beads.images import BeadImages
 from .coarse_model import CoarseModel, explained_share, pixel_weights
 from .first_check import Glance, glance
@@ -42,31 +43,31 @@ class Candidate:
 
 
 def cold_start(
-    model: CoarseModel, images: BeadImages, starts: Sequence[Start], tell: Callable[[str], None]
+    model: CoarseModel, images: BeadImages, starts: Sequence[Start], *, watch: Watcher = SILENT
 ) -> Candidate:
     """The phase that explains the images best, from many starts.
 
     A glance at every start; the best, and always the first two, are fitted a little (Adam, Kingma & Ba 2015,
     over the phase of every sample, as Ferdman et al. 2020), the better of these longer, the best of all
-    to the end.  starts: the first two are those that one would rather come from.
+    to the end.  starts: the first two are those that one would rather come from;  watch: told what is tried.
     """
     first = []
     for number, start in enumerate(starts, 1):
-        tell(f"glance at start {number} of {len(starts)}")
+        watch.progress(0, 1, f"glance at start {number} of {len(starts)}")
         first.append(glance(model, images, start.phase))
     few = images.select(evenly(images, list(range(images.beads)), _SEARCH))
     runs = [_begun(model, few, starts[k], first[k]) for k in _chosen(starts, first)]
     for number, run in enumerate(runs):
-        tell(f"a little from {run.name}")
+        watch.progress(0, 1, f"a little from {run.name}")
         runs[number] = _fitted(model, few, run, _ITERATIONS[0])
     better = sorted(runs[2:], key=lambda run: run.unexplained)[:_FINALISTS]
     longer = []
     for run in (*runs[:2], *better):
-        tell(f"longer from {run.name}")
+        watch.progress(0, 1, f"longer from {run.name}")
         longer.append(_fitted(model, few, run, _ITERATIONS[1]))
     least = min(run.unexplained for run in longer)
     best = next(run for run in longer if run.unexplained <= _AS_GOOD * least)
-    tell(f"to the end from {best.name}")
+    watch.progress(0, 1, f"to the end from {best.name}")
     spread = best.shift_um.mean(0).expand(len(images), -1)
     return _fitted(model, images, replace(best, shift_um=spread), _ITERATIONS[2])
 

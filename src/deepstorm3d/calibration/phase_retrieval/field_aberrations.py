@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from ...optics.field_aberrations import FieldSpec
 from ...optics.microscope import Microscope
 from ...optics.model import PSFSpec, build_psf
+from ...watch import SILENT, Watcher
 from ..beads.images import BeadImages, BeadState
 from .phase_correction import CorrectedMask, Correction
 from .position_fit import Unknowns, fit_places, sigma_of_polynomials
@@ -106,7 +106,8 @@ def field_aberrations(
     state: BeadState,
     place_px: Tensor,
     size_px: tuple[int, int],
-    on_progress: Callable[[int, int], None] | None = None,
+    *,
+    watch: Watcher = SILENT,
 ) -> FieldAberrations | None:
     """Fit each bead's own polynomials on top of a phase that is common to all (Fisher scoring).
 
@@ -128,8 +129,7 @@ def field_aberrations(
         own, error = _one_bead(spec, microscope, phase, images, state, bead)
         values.append(own)
         sigma.append(error)
-        if on_progress is not None:
-            on_progress(done + 1, len(beads))
+        watch.progress(done + 1, len(beads))
     table, errors = torch.stack(values), torch.stack(sigma)
     plane, plane_sigma = _planes(at / size - 0.5, table, errors)
     return FieldAberrations(_INDICES, beads, at, table, errors, plane, plane_sigma, size)

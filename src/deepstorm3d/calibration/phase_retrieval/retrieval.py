@@ -16,6 +16,7 @@ from ...experiment.experiment import Experiment, whole_mask
 from ...optics.blur import sampled_variance
 from ...optics.field_aberrations import FieldSpec
 from ...optics.masks import PhaseMask, PixelMask
+from ...watch import SILENT, Watcher
 from ..beads.settings import BLUR_OF_MOLECULES, BeadSettings, read_beads
 from ..beads.stacks import BeadStacks
 from ..beads.stage_range import travel_for_depths
@@ -68,7 +69,7 @@ def retrieve_mask(
     defocus: DefocusGoes = "mask",
     amplitude: bool = False,
     positions: bool = False,
-    on_progress: Callable[[int, int, str], None] | None = None,
+    watch: Watcher = SILENT,
 ) -> Retrieval:
     """Fit the phase of the experiment's microscope to stacks of beads; the experiment's mask is the start.
 
@@ -95,7 +96,7 @@ def retrieve_mask(
         return read_beads(experiment, beads, settings, start)
 
     def found_from(start: PhaseMask, stacks: BeadStacks) -> tuple[BeadStacks, Retrieved]:
-        found = retriever(start, FieldSpec())(stacks.images, on_progress)
+        found = retriever(start, FieldSpec())(stacks.images, watch=watch)
         return stacks.reversed() if found.first.backwards else stacks, found
 
     stacks, found = found_from(design, beads_of(design))
@@ -108,7 +109,7 @@ def retrieve_mask(
     across = moved if field is None else moved.with_(rises=field.as_spec().rises)
     if across.changes:
         # Once more, each bead with the aberrations of its place: the first phase was a mean over the field.
-        again = retriever(PixelMask(found.phase), across)(stacks.images, on_progress)
+        again = retriever(PixelMask(found.phase), across)(stacks.images, watch=watch)
         found = replace(again, first=found.first, tried=found.tried)
         field = _field(experiment, found, stacks, moved)
     return _judged(

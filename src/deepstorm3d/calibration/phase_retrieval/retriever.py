@@ -12,6 +12,7 @@ from ...optics.field_aberrations import FieldSpec
 from ...optics.masks import PhaseMask, PixelMask
 from ...optics.microscope import Microscope
 from ...optics.model import PSFSpec, build_psf
+from ...watch import SILENT, Part, Watcher
 from ..beads.images import BeadImages, BeadState, first_state
 from .bead_model import FocusedPSF
 from .coarse_model import CoarseModel
@@ -24,7 +25,7 @@ from .phase_correction import CorrectedMask, CorrectedPSF, Correction, binned_mi
 from .phase_fit import PhaseFit
 from .position_fit import Unknowns, fit_places
 from .residuals import misfit, outliers
-from .rounds import Report, Steps, continued, settled
+from .rounds import Steps, continued, settled
 from .starting_phases import Start, families, turned_designs
 
 __all__ = ["Retrieved", "Retriever", "largest_side"]
@@ -96,12 +97,12 @@ class Retriever:
     amplitude: bool = False
     positions: bool = False
 
-    def __call__(self, images: BeadImages, on_progress: Report | None = None) -> Retrieved:
+    def __call__(self, images: BeadImages, *, watch: Watcher = SILENT) -> Retrieved:
         """Images of one or several beads; about 200 take a minute on two cores.
 
         Raises InputError where patch and mask sampling do not fit.
         """
-        steps = Steps(on_progress, _POLYNOMIAL[0] + _FREE[0] + _FINE[0])
+        steps = Steps(watch, _POLYNOMIAL[0] + _FREE[0] + _FINE[0])
         base = self.design().detach().double()
         first, images = self._which_way(base, images, steps)
         look = first.stretched if self.positions and first.stretched else first
@@ -177,7 +178,9 @@ class Retriever:
         flat, *others = families(model.microscope)
         design = turned_designs(model.coarse(self.design().detach()), model.support)
         starts = [Start("the design", "the design and its polynomials", here), flat, *design, *others]
-        found = cold_start(model, replace(images, position_um=where), starts, steps.tell)
+        # Beside the rounds that are counted: however many starts there are, it is none of these.
+        watch = Part(steps.watch, steps.count, 0, steps.total)
+        found = cold_start(model, replace(images, position_um=where), starts, watch=watch)
         with torch.no_grad():
             correction.coefficients.zero_()
         fit.state = replace(fit.state, xy=found.shift_um, blur_px=fit.state.blur_px.new_tensor(self.blur_px))

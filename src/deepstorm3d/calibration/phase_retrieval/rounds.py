@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...watch import Watcher
 from ..beads.images import BeadImages, BeadState, weights_of_zero
 from .phase_fit import PhaseFit
 from .position_fit import Unknowns, fit_places
 
-__all__ = ["Report", "Steps", "continued", "settled"]
-
-Report = Callable[[int, int, str], None]
-"""Takes rounds done, rounds in all, and a note."""
+__all__ = ["Steps", "continued", "settled"]
 
 
 class Steps:
     """Counts the rounds of a retrieval for whoever watches."""
 
-    def __init__(self, report: Report | None, total: int) -> None:
-        self.report, self.count, self.total = report, 0, total
+    def __init__(self, watch: Watcher, total: int) -> None:
+        self.watch, self.count, self.total = watch, 0, total
 
     def tell(self, text: str) -> None:
-        if self.report is not None:
-            self.report(self.count, self.total, text)
+        self.watch.progress(self.count, self.total, text)
 
     def done(self, text: str) -> None:
         self.count += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ...watch import SILENT, Watcher
 from .movie_source import Movie, Source, check_range
 from .opening import open_movie
 
@@ -83,17 +83,17 @@ class FollowedMovie(Source):
         *,
         timeout_s: float,
         poll_s: float = 1.0,
-        should_stop: Callable[[], bool] = lambda: False,
+        watch: Watcher = SILENT,
     ) -> int:
         """Wait until at least `frames` frames are available; returns how many are (they may be more or fewer).
 
-        Fewer: nothing new came for `timeout_s` seconds, so that the recording has ended, or should_stop()
-        was true. poll_s: seconds between looks at the file.
+        Fewer: nothing new came for `timeout_s` seconds, so that the recording has ended, or the watcher
+        says stop. poll_s: seconds between looks at the file.
         Raises InputError where not even one frame came in that time, with what is wrong with the file.
         """
         since = time.monotonic()
         seen = self._seen
-        while self.refresh() < frames and not should_stop():
+        while self.refresh() < frames and not watch.stopped:
             now = time.monotonic()
             if self._seen > seen:
                 seen, since = self._seen, now

@@ -13,6 +13,7 @@ from pathlib import Path
 from ... import __version__
 from ...errors import InputError
 from ...io.parts import claim_name, write_text
+from ...watch import SILENT, Watcher, warn
 from ..reading_lists import read_localizations
 from .measures import drift_sections, resolution_section
 from .overlays import TITLE as OVERLAYS
@@ -46,20 +47,20 @@ def write_report(
     resolution: bool = True,
     pixel_nm: float | None = None,
     overwrite: bool = False,
-    on_note: Callable[[str], None] | None = None,
+    watch: Watcher = SILENT,
 ) -> list[str]:
     """Write one page with its pictures inside, which loads nothing; returns the titles of its sections.
 
     source: list that localize wrote, or one derived from it; another program's list has no conditions to show.
     overlays: frames to draw beside their regenerated images;  resolution: measure it, which takes seconds to a
-    minute;  pixel_nm: camera pixel in the sample, for a list that does not name it;  on_note: told what was
+    minute;  pixel_nm: camera pixel in the sample, for a list that does not name it;  watch: told what was
     seen while reading, and of sections that could not be made: these say so in the page, and the others stand.
     Raises InputError where movie or model of the overlays do not fit the list, or the page cannot be written.
     """
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"a report is an HTML page, not '{out.suffix}': give a name such as report.html")
     claim_name(out, overwrite=overwrite)
-    table, header = read_localizations(source, pixel_nm, on_note=on_note)
+    table, header = read_localizations(source, pixel_nm, watch=watch)
     makers: dict[str, Callable[[], Section | list[Section]]] = {
         "At a glance": lambda: glance_section(table, header),
         "Conditions": lambda: conditions_section(header),
@@ -71,14 +72,12 @@ def write_report(
         OVERLAYS: lambda: overlay_section(table, header, overlays) if overlays else [],
         "How it was made": lambda: origin_section(source, header),
     }
-    sections = [part for title, make in makers.items() for part in _made(title, make, on_note)]
+    sections = [part for title, make in makers.items() for part in _made(title, make, watch)]
     write_text(out, _page(source.name, sections))
     return [section.title for section in sections]
 
 
-def _made(
-    title: str, make: Callable[[], Section | list[Section]], on_note: Callable[[str], None] | None
-) -> list[Section]:
+def _made(title: str, make: Callable[[], Section | list[Section]], watch: Watcher) -> list[Section]:
     """The sections of one maker; one that fails says so, and takes nothing else with it."""
     try:
         made = make()
@@ -89,8 +88,7 @@ def _made(
         return [Section(title, paragraphs=[str(error)])]
     except Exception as error:
         words = f"the section {title} could not be made ({type(error).__name__}: {error})"
-        if on_note is not None:
-            on_note(f"{words}: a fault of the program; please report it with the record in the page")
+        warn(watch, f"{words}: a fault of the program; please report it with the record in the page")
         told = (
             f"{words[0].upper()}{words[1:]}: a fault of the program, not of the list; please report the record."
         )
