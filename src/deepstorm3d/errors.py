@@ -1,6 +1,6 @@
 """What ends a command early: a mistake that the user can mend, and the wish to stop."""
 
-__all__ = ["InputError", "Interrupted"]
+__all__ = ["DoubtfulResult", "InputError", "Interrupted"]
 
 
 class InputError(ValueError):
@@ -13,3 +13,7 @@ class InputError(ValueError):
 
 class Interrupted(Exception):
     """Work was asked to stop, and has stopped in the middle of what it was doing."""
+
+
+class DoubtfulResult(UserWarning):
+    """A result in memory that a user should look at twice: what was seen, in numbers, and what to do."""

@@ -25,7 +25,7 @@ from deepstorm3d.fitting.joint import Explained
 from deepstorm3d.frames.pixel_faults import faults_of
 from deepstorm3d.jobs.axial_scan import scan_stack
 from deepstorm3d.jobs.estimate import estimate_movie
-from deepstorm3d.jobs.localize import LocalizeSummary, localize_movie
+from deepstorm3d.jobs.localize import localize_movie
 from deepstorm3d.jobs.preview import preview_movie
 from deepstorm3d.jobs.regenerate import regenerate_frame
 from deepstorm3d.jobs.train import build_localizer
@@ -34,6 +34,7 @@ from deepstorm3d.localizer.modelfile import ModelFile, save_model_file
 from deepstorm3d.localizing.blocks import Found
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
+from deepstorm3d.localizing.run import LocalizeSummary
 from deepstorm3d.pixels.faults import PixelFaults
 from watchers import Recorder
 

@@ -45,7 +45,7 @@ from .options import (
 from .progress import REMARKS, ScreenWatcher
 
 if TYPE_CHECKING:
-    from ..jobs.localize import LocalizeSummary
+    from ..localizing.run import LocalizeSummary
 
 __all__ = ["localize", "regenerate"]
 

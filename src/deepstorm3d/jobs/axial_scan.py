@@ -78,7 +78,7 @@ def scan_stack(
         counts = source.read(source.span[0], source.last)
         reader, maps = source.reader(experiment.camera), source.maps_of(experiment.camera)
         told = source.told()
-    refuse_without_light(counts, experiment.camera.saturation, excerpt.movie)
+    refuse_without_light(counts, experiment.camera.saturation, excerpt.name)
     light = reader(torch.from_numpy(counts.astype(np.float32)))
     planes = light.photons
     doubts = [finding.text for finding in check_frames(counts, planes, experiment.camera, maps=maps)]
@@ -96,7 +96,7 @@ def scan_stack(
         [(float(spot.xyz[2]), spot.profile, spot.model) for spot in spots],
         picture,
         pixel_um=pixel_um,
-        title=f"{excerpt.movie.name}: {len(spots)} spots in {len(planes)} planes",
+        title=f"{excerpt.name}: {len(spots)} spots in {len(planes)} planes",
     )
     ends = (float(scan.focus[0]), float(scan.focus[-1]))
     return ScanReport(spots, len(planes), ends, [*told, *_warnings(spots, scan)])

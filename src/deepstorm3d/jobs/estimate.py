@@ -142,7 +142,7 @@ def estimate_movie(
     )
     simulated = guess_photons(simulated, camera.camera, maps)
     write_experiment(final, out)
-    title = f"{excerpt.movie.name} beside frames simulated with {out.name}"
+    title = f"{excerpt.name} beside frames simulated with {out.name}"
     likeness = _draw(photons, simulated, camera, experiment.microscope.pixel_um, picture, title)
     contradictions = [finding.text for finding in check_frames(stack, photons, camera.camera, maps=maps)]
     warnings = [*faults.in_words(), *contradictions, *camera.warnings]
@@ -201,11 +201,11 @@ def _sample(excerpt: Excerpt, experiment: Experiment) -> _Sample:
         numbers = np.unique(np.linspace(first, last - 1, min(most, last - first)).round().astype(int))
         inside = [n for n in numbers.tolist() if not any(a <= n < b for a, b in source.movie.gaps)]
         if not inside:
-            raise InputError(f"{excerpt.movie}: none of these frames can be read")
+            raise InputError(f"{excerpt.name}: none of these frames can be read")
         frames = [source.read(n, n + 1) for n in inside]
         reader, maps = source.reader(experiment.camera), source.maps_of(experiment.camera)
     stack = np.concatenate(frames)
-    refuse_without_light(stack, experiment.camera.saturation, excerpt.movie)
+    refuse_without_light(stack, experiment.camera.saturation, excerpt.name)
     counts = torch.from_numpy(stack.astype(np.float32))
     mended = torch.cat([reader.mended(part) for part in counts.split(_AT_ONCE)])
     return _Sample(stack, mended, maps, reader.faults)

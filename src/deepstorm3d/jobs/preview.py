@@ -64,7 +64,7 @@ def preview_movie(
                 found,
                 light,
                 out_dir / f"frame_{number}.png",
-                title=f"{excerpt.movie.name}, frame {number}",
+                title=f"{excerpt.name}, frame {number}",
             )
             seen.append(light.photons[0].cpu())
     real = torch.stack(seen)

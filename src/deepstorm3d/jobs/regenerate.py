@@ -152,7 +152,7 @@ def regenerate_frame(
         pipeline = source.at_work(pipeline)
         counts = source.read(frame, frame + 1)
         told = source.told()
-    refuse_without_light(counts, pipeline.camera.saturation, f"{excerpt.movie}, frame {frame}")
+    refuse_without_light(counts, pipeline.camera.saturation, f"{excerpt.name}, frame {frame}")
     seen = pipeline.light(torch.from_numpy(counts.astype(np.float32)))
     found = read_table(locs, pixel_um=pixel_um)
     found = found.select(found.frame == frame).shift(frames=-frame).to(pipeline.device)
@@ -160,6 +160,6 @@ def regenerate_frame(
     if truth is not None:
         emitters = read_truth(truth, pixel_um=pixel_um)
         known = emitters.select(emitters.frame == frame).shift(frames=-frame)
-    title = f"{excerpt.movie.name}, frame {frame}"
+    title = f"{excerpt.name}, frame {frame}"
     report = explain_frame(pipeline, found, seen, out, truth=known, equal_photons=equal_photons, title=title)
     return replace(report, told=(*told, *report.told))

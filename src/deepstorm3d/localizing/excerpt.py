@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,15 +38,16 @@ AS_STORED = Prepared()
 class Excerpt:
     """Part of a movie, still to be opened: what another process needs to read the same frames.
 
-    movie: file or folder;  frames: first and last + 1, None for the movie's own ends;  roi: x0, y0, x1, y1 in
-    pixels of the prepared frame (half open), None for all of it;  prepared: orientation and subtraction;
+    movie: file or folder, or an open movie;  frames: first and last + 1, None for the movie's own ends;
+    roi: x0, y0, x1, y1 in pixels of the prepared frame (half open), None for all of it;
+    prepared: orientation and subtraction;
     partial: take what is whole of a movie that was cut off;  follow_s: the movie is still being recorded, and
     ends when nothing new has come for so many seconds;  pixel_um: of the camera in the sample, by the user's
     word, whatever the file says;  defects: whether defective pixels are looked for, or named by a file;
     faults: what was found of them (`OpenExcerpt.judged`), so that others need not look again.
     """
 
-    movie: Path
+    movie: Path | Movie
     frames: tuple[int | None, int | None] = (None, None)
     roi: Roi | None = None
     prepared: Prepared = AS_STORED
@@ -60,14 +61,29 @@ class Excerpt:
     def open(self) -> Iterator[OpenExcerpt]:
         """The movie, opened, and the part of it; raises InputError with the movie's limits."""
         if self.follow_s is None:
-            with open_movie(self.movie, partial=self.partial) as source:
+            with self._source() as source:
                 movie = prepare(source, self.prepared)
                 yield OpenExcerpt(self, movie, self._span(movie.shape[0]), self._box(movie))
             return
+        if not isinstance(self.movie, Path):
+            raise InputError(
+                "only a file or folder can be followed while it is recorded, not a movie in memory"
+            )
         with FollowedMovie(self.movie) as source:
             source.wait(1, timeout_s=self.follow_s)
             movie = prepare(source, self.prepared)
             yield OpenExcerpt(self, movie, (self.frames[0] or 0, self.frames[1]), self._box(movie), source)
+
+    @property
+    def name(self) -> str:
+        """Of the movie, without its folder."""
+        return (self.movie if isinstance(self.movie, Path) else self.movie.path).name
+
+    def _source(self) -> AbstractContextManager[Movie]:
+        """The movie, to be closed after use where it is opened here."""
+        if isinstance(self.movie, Path):
+            return open_movie(self.movie, partial=self.partial)
+        return nullcontext(self.movie)
 
     def _span(self, count: int) -> tuple[int, int]:
         first = 0 if self.frames[0] is None else self.frames[0]

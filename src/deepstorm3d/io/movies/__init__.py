@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from .array_movie import ArrayMovie
 from .followed_movie import FollowedMovie
 from .opening import FolderMovie, Movie, MovieWriter, TiffMovie, open_movie, readable_ranges
 from .preparation import Prepared, prepare
 
 __all__ = [
+    "ArrayMovie",
     "FolderMovie",
     "FollowedMovie",
     "Movie",

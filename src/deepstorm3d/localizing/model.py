@@ -1,0 +1,189 @@
+"""A trained model at hand: frames in, localizations out, in memory."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..emitters import Localizations
+from ..errors import DoubtfulResult, Interrupted
+from ..experiment.experiment import Experiment
+from ..io.movies import ArrayMovie, Movie
+from ..localizer.modelfile import ModelFile, save_model_file
+from ..watch import SILENT, Watcher
+from .catalogue import ModelCard, describe_model, find_model
+from .excerpt import Excerpt, Roi
+from .fits import Method
+from .pipeline import Pipeline, experiment_of, load_pipeline
+from .run import Run
+
+__all__ = ["Model", "load_model"]
+
+
+class Model:
+    """A network trained for one set-up, with the image model that makes its positions exact.
+
+    Parameters
+    ----------
+    file
+        Weights, experiment and card, as `load_model` reads them.
+    mask
+        File with the phase mask in radians, where the model knows only its SHA-256.
+    device
+        "cpu" or "cuda"; None: a GPU where there is one.
+
+    Attributes
+    ----------
+    experiment : Experiment
+        The set-up that the network was trained for.
+    """
+
+    def __init__(self, file: ModelFile, *, mask: Path | None = None, device: str | None = None) -> None:
+        self.file, self.mask = file, mask
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.experiment: Experiment = experiment_of(file)
+        self._pipelines: dict[tuple[Any, ...], Pipeline] = {}
+
+    def __repr__(self) -> str:
+        """One line: for which mask, light, pixels and depths."""
+        card = self.card
+        low, high = card.z_um
+        return (
+            f"Model({card.name!r}: {card.psf} PSF at {1000 * card.wavelength_um:.0f} nm, pixels of "
+            f"{card.pixel_nm:g} nm, z {low:g} to {high:g} µm, {card.network} network, on {self.device})"
+        )
+
+    @property
+    def card(self) -> ModelCard:
+        """What to know of the model before using it: depth range, scenes, measured figures."""
+        return describe_model(self.file)
+
+    def pipeline(
+        self,
+        *,
+        camera: Mapping[str, object] | None = None,
+        threshold: float | None = None,
+        method: Method = "network",
+        refine: bool = True,
+    ) -> Pipeline:
+        """The network, image model and camera put together; kept, for it takes seconds to build.
+
+        Arguments as in `localize`.
+        """
+        key = (tuple(sorted((camera or {}).items())), threshold, method, refine)
+        if key not in self._pipelines:
+            self._pipelines[key] = load_pipeline(
+                self.file,
+                mask=self.mask,
+                camera=[f"{name}={value}" for name, value in (camera or {}).items()],
+                threshold=threshold,
+                method=method,
+                refine=refine,
+                device=self.device,
+            )
+        return self._pipelines[key]
+
+    def localize(
+        self,
+        movie: NDArray[Any] | Tensor | Movie | str | PathLike[str],
+        *,
+        frames: tuple[int | None, int | None] = (None, None),
+        roi: Roi | None = None,
+        camera: Mapping[str, object] | None = None,
+        threshold: float | None = None,
+        method: Method = "network",
+        refine: bool = True,
+        watch: Watcher = SILENT,
+    ) -> Localizations:
+        """Find every molecule in the frames of a movie.
+
+        Frames go through in blocks that fit the memory, as with the command ``localize``; the list is the same.
+        The list stays in memory: for movies of many thousand frames the command writes it as it grows.
+
+        Parameters
+        ----------
+        movie : array (frames, height, width) or (height, width), tensor, movie or path
+            Counts of the camera, as recorded.
+        frames : tuple
+            First frame and the one after the last; None: the movie's own ends.
+        roi : tuple
+            Region x0, y0, x1, y1 in pixels, half open; positions still refer to the whole frame.
+        camera : mapping
+            What of your camera is not as in the experiment: ``{"baseline": 100, "gain": 2.2}`` (ADU, ADU/e-).
+        threshold : float
+            Smallest probability of a molecule, 0 to 1; None: the model's own.
+        method : "network", "pursuit" or "mle"
+            Who proposes molecules: the network; fit and subtract; one by one (beads).
+        refine : bool
+            Fit all molecules of a frame jointly to the likelihood, or take the network's list as it is.
+        watch : Watcher
+            Told the frames done, and asked whether to stop.
+
+        Returns
+        -------
+        Localizations
+            One row for each molecule and frame, in order of the frames; positions in µm, each with its σ.
+
+        Raises
+        ------
+        InputError
+            Where movie, model or camera do not fit each other.
+        Interrupted
+            Where the watcher stopped the work.
+
+        Warns
+        -----
+        DoubtfulResult
+            For all that a reader of the list should know, such as frames that contradict the camera.
+        """
+        if isinstance(movie, np.ndarray | Tensor):
+            movie = ArrayMovie(movie)
+        source = Path(movie) if isinstance(movie, str | PathLike) else movie
+        pipeline = self.pipeline(camera=camera, threshold=threshold, method=method, refine=refine)
+        with Excerpt(source, frames, roi).open() as opened:
+            run = Run(opened, pipeline, watch=watch)
+            parts = [found.localizations for found in run.blocks()]
+            if watch.stopped:
+                raise Interrupted
+            summary = run.finish(complete=True)
+        for text in (*pipeline.told, *summary.warnings):
+            warnings.warn(text, DoubtfulResult, stacklevel=2)
+        return Localizations.concat(parts) if parts else Localizations.empty()
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model to a file (.pt) that `load_model` and the commands read."""
+        save_model_file(self.file, Path(path))
+
+
+def load_model(
+    name_or_path: str | PathLike[str], *, mask: str | PathLike[str] | None = None, device: str | None = None
+) -> Model:
+    """A built-in model by its name, or a model file.
+
+    Parameters
+    ----------
+    name_or_path
+        A name that ``deepstorm3d models`` lists, or a file (.pt) that ``train`` wrote.
+    mask
+        File with the phase mask in radians, for a model that knows only its SHA-256.
+    device
+        "cpu" or "cuda"; None: a GPU where there is one.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    InputError
+        Where there is no such model, with the names that there are.
+    """
+    return Model(find_model(str(name_or_path)), mask=None if mask is None else Path(mask), device=device)

@@ -1,0 +1,162 @@
+"""A pass over the frames of a movie: block after block localized, counted and judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..analysis.fit_quality import QualitySample
+from ..errors import Interrupted
+from ..optics.field_aberrations import FieldSpec
+from ..watch import SILENT, Watcher
+from .blocks import Found, Workers, localize_block
+from .excerpt import OpenExcerpt
+from .first_look import FirstLook
+from .memory import WithinMemory
+from .pipeline import Pipeline
+from .streaming import Block, StageTimes, block_frames, read_ahead
+from .unexplained import Unexplained
+from .watching import BlockWatcher
+
+__all__ = ["LocalizeSummary", "Run"]
+
+
+@dataclass
+class LocalizeSummary:
+    """What a run did. complete: whether it reached the last frame (else it can be resumed)."""
+
+    frames: int = 0
+    localizations: int = 0
+    saturated_frames: int = 0
+    outliers: int = 0
+    outlier_frames: int = 0
+    complete: bool = True
+    times: StageTimes = field(default_factory=StageTimes)
+    warnings: list[str] = field(default_factory=list)
+    quality: QualitySample = field(default_factory=QualitySample)
+
+    @property
+    def per_frame(self) -> float:
+        """Mean localizations in a frame."""
+        return self.localizations / self.frames if self.frames else 0.0
+
+    def add(self, found: Found) -> None:
+        """Count one more block."""
+        self.frames += found.block[1] - found.block[0]
+        self.localizations += len(found.localizations)
+        self.saturated_frames += found.saturated_frames
+        self.quality.add(found.localizations)
+        self.outliers += found.outliers
+        self.outlier_frames += found.outlier_frames
+
+
+class Run:
+    """The frames of an opened excerpt, localized with a pipeline, here or by workers elsewhere.
+
+    source: the excerpt; its pixels are judged first (`source` of the run is the excerpt with their faults);
+    workers: who localizes, if not this process;  watch: told the frames done and in all, within a block too;
+    where it stops the run, the block that is under way is given up.
+    Raises InputError where movie and model do not fit.
+    """
+
+    def __init__(
+        self,
+        source: OpenExcerpt,
+        pipeline: Pipeline,
+        *,
+        workers: Workers | None = None,
+        watch: Watcher = SILENT,
+    ) -> None:
+        source.check_against(pipeline)
+        self.source = source.judged(pipeline.camera, pipeline.experiment.microscope, watch=watch)
+        self.pipeline, self.summary = pipeline, LocalizeSummary()
+        self.block_frames = block_frames(source.size, pipeline.device, fitted=pipeline.fit is not None)
+        self._workers, self._watch = workers, watch
+        self._look = FirstLook(self.source, pipeline, watch)
+        self._unexplained = Unexplained(watch)
+
+    def blocks(self, begin: int | None = None) -> Iterator[Found]:
+        """What each block from frame `begin` on gave, in order; ends early where the watcher stops the run."""
+        source, watch = self.source, self._watch
+        start = source.span[0] if begin is None else max(source.span[0], begin)
+        coming = self._look.over(source.blocks(self.block_frames, start, watch=watch))
+        within = BlockWatcher(watch, source, start)
+        results = (
+            self._here(coming, within)
+            if self._workers is None
+            else self._workers(source.excerpt, coming, within)
+        )
+        try:
+            for found in results:
+                yield found
+                self._unexplained.add(found.block, found.misfit)
+                self.summary.add(found)
+                within.block_done(found.block[1])
+                if found.block[1] < source.last and watch.stopped:
+                    break
+        except Interrupted:
+            pass
+
+    def finish(self, *, complete: bool) -> LocalizeSummary:
+        """What was done, with all that a reader of the list should know; call it once, after the last block."""
+        summary, movie = self.summary, self.source.movie
+        summary.complete = complete
+        summary.warnings += [*self._unexplained.warnings(summary.frames), *self._look.warnings]
+        if complete:
+            field = self.pipeline.experiment.psf.field
+            summary.warnings += [
+                *self.source.told(),
+                *movie.notes,
+                *_field_notes(field, (movie.shape[1], movie.shape[2])),
+                *_warnings(summary, joint=self.pipeline.fit is not None and self.pipeline.method != "mle"),
+            ]
+        return summary
+
+    def _here(self, blocks: Iterable[Block], watch: Watcher) -> Iterator[Found]:
+        """Localize the blocks in this process, the next ones read meanwhile."""
+        localize, times = WithinMemory(self.source.at_work(self.pipeline), watch), self.summary.times
+
+        def read(block: Block) -> NDArray[Any]:
+            with times.of("reading"):
+                return self.source.read(*block)
+
+        for block, counts in read_ahead(blocks, read):
+            with times.of("localizing"):
+                found = localize_block(self.source, localize, block, counts, watch)
+            yield found
+
+
+def _field_notes(field: FieldSpec, shape: tuple[int, int]) -> list[str]:
+    if not field.changes or field.size_px == shape:
+        return []
+    return [
+        f"the model's aberrations change over a field of {field.size_px[1]} x {field.size_px[0]} px, the "
+        f"movie's frames are {shape[1]} x {shape[0]} px: both were taken to begin at the same camera pixel"
+    ]
+
+
+def _warnings(summary: LocalizeSummary, *, joint: bool) -> list[str]:
+    """joint: whether all molecules were fitted together; else neighbours leave residuals of their own."""
+    warnings = []
+    verdict = summary.quality.verdict
+    if verdict.kind == "too quiet" or (verdict.kind == "misfit" and joint):
+        warnings.append(f"around the molecules found {verdict.text}; look with --preview 3")
+    if summary.saturated_frames:
+        warnings.append(
+            f"{summary.saturated_frames} of {summary.frames} frames have saturated pixels, left out of the "
+            "fit, which knows the brightest molecules by what is around them, less exactly (without a fit "
+            "they are wrong); lower the exposure or the gain"
+        )
+    if summary.outliers:
+        warnings.append(
+            f"{summary.outliers} pixels in {summary.outlier_frames} of {summary.frames} frames stand out as no "
+            "light through this objective can (cosmic rays, flickering pixels); given no weight there"
+        )
+    if summary.frames and not summary.localizations:
+        warnings.append(
+            "no molecule was found: check the camera's baseline and gain (--camera), and look with --preview 3"
+        )
+    return warnings
