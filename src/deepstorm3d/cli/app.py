@@ -23,6 +23,7 @@ from .rendering import render
 from .reporting import report
 from .setup import config, demo, models
 from .snapshots import axial_scan
+from .system import system_lines
 from .tracking import track
 
 __all__ = ["app", "main"]
@@ -42,11 +43,26 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit()
 
 
+def _print_system(asked: bool) -> None:
+    if asked:
+        typer.echo("\n".join(system_lines()))
+        raise typer.Exit()
+
+
 @app.callback()
 def _program(
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end."),
+    ] = False,
+    info: Annotated[
+        bool,
+        typer.Option(
+            "--info",
+            callback=_print_system,
+            is_eager=True,
+            help="Print the versions of the program, Python and its libraries, and the devices; and end.",
+        ),
     ] = False,
 ) -> None:
     pass

@@ -24,12 +24,15 @@ def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for what it makes.")] = Path(
         "demo-out"
     ),
+    frames: Annotated[
+        int, typer.Option("--frames", metavar="N", min=1, help="Frames to simulate and localize.")
+    ] = 600,
 ) -> None:
     """The main job from start to finish on the built-in example: simulate, localize, evaluate, draw."""
     from ..jobs.demo import run_demo
 
     with ScreenWatcher("frames") as watch:
-        finished = run_demo(out, watch=watch)
+        finished = run_demo(out, frames=frames, watch=watch)
     result(f"{out}: {finished.recall:.1%} of the molecules found, Jaccard {finished.jaccard:.3f}")
 
 
