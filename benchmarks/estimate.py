@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from deepstorm3d.calibration.movie_statistics.by_model import model_for
-from deepstorm3d.camera import Camera, EmccdCamera, MinimumSubtractedCamera, ScmosCamera
+from deepstorm3d.camera import Camera, EmccdCamera, ScmosCamera
 from deepstorm3d.emitters import Emitters
 from deepstorm3d.experiment.configure import find_experiment
 from deepstorm3d.experiment.experiment import Experiment
@@ -81,8 +81,8 @@ def truth_of(case: Case) -> Experiment:
 def known(case: Case) -> Experiment:
     """What the user has: the preset, with a camera of the right kind and other values."""
     experiment, camera = find_experiment(case[0]), case[3]
-    if isinstance(camera, EmccdCamera):
-        return experiment.with_(camera=EmccdCamera(em_gain=camera.em_gain))
+    if camera is not None and camera.multiplication > 1:
+        return experiment.with_(camera=EmccdCamera(em_gain=camera.multiplication))
     return experiment if camera is None else experiment.with_(camera=ScmosCamera())
 
 
@@ -97,8 +97,8 @@ def write_dark(path: Path, experiment: Experiment, frames: int = 100) -> None:
 
 def mean_background(experiment: Experiment) -> float:
     """Photons per pixel over frames and field; of minimum-subtracted frames the baseline."""
-    if isinstance(experiment.camera, MinimumSubtractedCamera):
-        return sum(experiment.camera.baseline) / 2
+    if not experiment.camera.is_calibrated:
+        return sum(experiment.camera.remaining_level) / 2
     field = Field(*experiment.frame_px, experiment.microscope.pixel_um)
     return float(experiment.scene().background.draw(100, field, torch.Generator().manual_seed(1)).mean())
 
@@ -110,7 +110,7 @@ def row_of(case: Case, folder: Path, seed: int) -> dict[str, Any]:
     simulate_movie(experiment, movie, frames=case[5], truth=list_file, seed=seed, overwrite=True)
     camera = experiment.camera
     dark = None
-    if not isinstance(camera, MinimumSubtractedCamera):
+    if camera.is_calibrated:
         dark = folder / "dark.tif"
         write_dark(dark, experiment)
     began = time.perf_counter()
@@ -130,13 +130,13 @@ def row_of(case: Case, folder: Path, seed: int) -> dict[str, Any]:
         "spread": guess.photon_spread,
         "background": guess.background / mean_background(experiment),
     }
-    if isinstance(camera, ScmosCamera | EmccdCamera):
-        got: Any = found.experiment.camera
-        row["gain"] = got.gain / camera.gain
-        row["read noise"] = got.read_noise / camera.read_noise
-    elif isinstance(camera, MinimumSubtractedCamera):
-        got = found.experiment.camera
-        row["noise"] = sum(got.noise) / sum(camera.noise)
+    got: Any = found.experiment.camera
+    own_noise: Any = camera
+    if not camera.is_calibrated:
+        row["noise"] = sum(got.noise) / sum(own_noise.noise)
+    elif not camera.counts_photons:
+        row["gain"] = got.gain / camera.read_out.gain
+        row["read noise"] = got.read_noise / camera.read_out.read_noise
     names = ("density", "photons found", "background", "gain", "read noise", "noise")
     misses = [name for name in names if name in row and not abs(row[name] - 1) <= WITHIN]
     alike = found.likeness

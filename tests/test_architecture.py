@@ -18,7 +18,7 @@ SOURCE = ROOT / "src" / PACKAGE
 # From the ground up. A module may import what stands in a lower layer, and its own package.
 LAYERS = (
     (
-        *("errors", "watch", "spec", "kinds", "emitters", "columns", "field", "extent", "chip"),
+        *("errors", "watch", "spec", "kinds", "noise", "emitters", "columns", "field", "extent", "chip"),
         *("draws", "streams", "maxima", "psf_volume", "supergaussian"),
     ),
     ("camera", "optics", "io", "analysis", "rendering", "pixels"),

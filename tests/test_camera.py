@@ -11,16 +11,15 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from deepstorm3d import camera as camera_module
 from deepstorm3d.camera import (
     Camera,
     EmccdCamera,
     IdealCamera,
     MinimumSubtractedCamera,
     ScmosCamera,
-    load_maps,
     poisson,
 )
+from deepstorm3d.camera.counting import CountingDraw
 from deepstorm3d.chip import middle_of
 from deepstorm3d.errors import InputError
 from deepstorm3d.localizer.localizer import stabilise
@@ -172,7 +171,7 @@ def test_the_gradient_of_what_a_network_sees_is_within_a_percent(mean: float) ->
     share = (counts * math.log(mean) - mean - torch.lgamma(counts + 1)).exp()
     exact = (share * (stabilise(counts + 1) - stabilise(counts))).sum()
     expected = torch.full_like(counts, mean).requires_grad_()
-    drawn = camera_module._CountingDraw.apply(expected, counts)
+    drawn = CountingDraw.apply(expected, counts)
     (gradient,) = torch.autograd.grad((share * stabilise(drawn)).sum(), expected)
     assert float(gradient.sum()) == pytest.approx(float(exact), rel=0.01)
 
@@ -202,7 +201,7 @@ def test_scmos_maps_apply_pixel_by_pixel(tmp_path: Path) -> None:
     variance = 4 * (30 + torch.from_numpy(noise) ** 2)
     torch.testing.assert_close(counts.var(0), variance, rtol=0.04, atol=0)
     assert camera.to_photons(counts).mean().item() == pytest.approx(30, rel=0.01)
-    assert torch.equal(camera.to_photons(counts, load_maps(camera)), camera.to_photons(counts))
+    assert torch.equal(camera.to_photons(counts, camera.load_maps()), camera.to_photons(counts))
 
 
 def test_a_map_of_another_size_than_the_frames_is_refused(tmp_path: Path) -> None:
@@ -214,10 +213,10 @@ def test_a_map_of_another_size_than_the_frames_is_refused(tmp_path: Path) -> Non
 def test_maps_are_cut_to_the_middle_of_the_chip(tmp_path: Path) -> None:
     values = np.arange(30.0).reshape(5, 6)
     camera = ScmosCamera(baseline=map_file(tmp_path, "b", values))
-    cropped = middle_of(load_maps(camera), 3, 2)
+    cropped = middle_of(camera.load_maps(), 3, 2)
     assert cropped["baseline"].tolist() == values[1:4, 2:4].tolist()
     with pytest.raises(InputError, match="smaller field"):
-        middle_of(load_maps(camera), 7, 2)
+        middle_of(camera.load_maps(), 7, 2)
 
 
 @pytest.mark.parametrize(
@@ -234,18 +233,18 @@ def test_maps_are_cut_to_the_middle_of_the_chip(tmp_path: Path) -> None:
 def test_a_map_that_makes_no_sense_is_refused(tmp_path: Path, name: str, values: np.ndarray) -> None:
     camera = ScmosCamera.model_validate({name: map_file(tmp_path, name, values)})
     with pytest.raises(InputError, match=name):
-        load_maps(camera)
+        camera.load_maps()
 
 
 def test_a_missing_broken_or_mismatched_map_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="absent"):
-        load_maps(ScmosCamera(gain=str(tmp_path / "absent.npy")))
+        ScmosCamera(gain=str(tmp_path / "absent.npy")).load_maps()
     (tmp_path / "broken.npy").write_bytes(b"no array at all")
     with pytest.raises(InputError, match="broken"):
-        load_maps(ScmosCamera(gain=str(tmp_path / "broken.npy")))
+        ScmosCamera(gain=str(tmp_path / "broken.npy")).load_maps()
     small, large = map_file(tmp_path, "s", np.ones((2, 2))), map_file(tmp_path, "l", np.ones((3, 3)))
     with pytest.raises(InputError, match="differ in size"):
-        load_maps(ScmosCamera(gain=small, baseline=large))
+        ScmosCamera(gain=small, baseline=large).load_maps()
 
 
 def test_the_kind_chooses_the_camera_and_wrong_values_are_refused() -> None:

@@ -30,7 +30,7 @@ def counted(background: float = 10.0) -> Tensor:
 
 
 def test_counts_of_the_camera_stay_as_they_are() -> None:
-    images = Likelihood(counted(), 1.0, 0.0)
+    images = Likelihood(counted())
     found = own_noise(images)
     assert found.kind == "camera" and found.likelihood is images and not found.warnings()
     assert found.factor == pytest.approx(1.0, abs=0.2)
@@ -38,7 +38,7 @@ def test_counts_of_the_camera_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize("scale", [1e-4, 0.1, 30.0, 1e4])
 def test_of_an_unknown_gain_the_noise_tells_the_photons(scale: float) -> None:
-    found = own_noise(Likelihood(scale * counted(), 1.0, 0.0))
+    found = own_noise(Likelihood(scale * counted()))
     assert found.kind == "measured"
     assert float(found.likelihood.frames.max()) == pytest.approx(float(counted().max()), rel=0.25)
     assert "times what the camera of the experiment gives" in " ".join(found.warnings())
@@ -46,7 +46,7 @@ def test_of_an_unknown_gain_the_noise_tells_the_photons(scale: float) -> None:
 
 @pytest.mark.parametrize("scale", [1.0, 3.7])
 def test_a_background_taken_off_and_clipped_is_seen(scale: float) -> None:
-    found = own_noise(Likelihood((scale * (counted() - 18)).clamp(min=0).round(), 1.0, 0.0))
+    found = own_noise(Likelihood((scale * (counted() - 18)).clamp(min=0).round()))
     assert found.kind == "measured" and found.clipped > 0.3
     assert float(found.likelihood.frames.max()) == pytest.approx(float(counted().max()) - 18, rel=0.3)
     assert "taken off and clipped" in " ".join(found.warnings())
@@ -54,7 +54,7 @@ def test_a_background_taken_off_and_clipped_is_seen(scale: float) -> None:
 
 @pytest.mark.parametrize("images", [clean(), clean().round(), (1e-6 * clean()), torch.zeros(21, SIDE, SIDE)])
 def test_images_without_noise_get_the_least_that_is_assumed(images: Tensor) -> None:
-    found = own_noise(Likelihood(images, 1.0, 0.0))
+    found = own_noise(Likelihood(images))
     assert found.kind == "none"
     assert bool(found.likelihood.frames.isfinite().all())
     assert float(found.likelihood.frames.max()) < 1e6
@@ -64,7 +64,7 @@ def test_images_without_noise_get_the_least_that_is_assumed(images: Tensor) -> N
 def test_full_pixels_do_not_tell_the_noise() -> None:
     frames, weight = counted(), torch.ones(21, SIDE, SIDE)
     frames[:, 10:15, 10:15], weight[:, 10:15, 10:15] = 6e4, 0.0
-    assert own_noise(Likelihood(frames, 1.0, 0.0, weight)).kind == "camera"
+    assert own_noise(Likelihood(frames, weight=weight)).kind == "camera"
 
 
 @pytest.mark.parametrize(("share", "told"), [(-30.0, 0.0), (0.0, 0.0), (1.0, 0.5), (1e9, 1.0)])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from deepstorm3d.camera import EmccdCamera, IdealCamera, ScmosCamera, variance_terms
+from deepstorm3d.camera import EmccdCamera, IdealCamera, Noise, ScmosCamera
 from deepstorm3d.fitting.likelihood import Likelihood
 
 SHAPE = (3, 6, 7)
@@ -28,19 +28,12 @@ def noise_map(shape: tuple[int, int, int], low: float = 0.5, high: float = 4.0) 
     return low + (high - low) * torch.rand(shape[1:], generator=generator, dtype=torch.float64)
 
 
-CAMERAS: list[tuple[float, float | Tensor]] = [
-    (1.0, 0.0),
-    (1.0, noise_map(SHAPE).square()),
-    (2.0, 0.03),
-    (1.4, 9.0),
-]
+CAMERAS = [Noise(), Noise(1.0, noise_map(SHAPE).square()), Noise(2.0, 0.03), Noise(1.4, 9.0)]
 
 
-@pytest.mark.parametrize(("excess", "read_variance"), CAMERAS)
-def test_the_score_is_the_slope_of_minus_half_the_deviance(
-    excess: float, read_variance: float | Tensor
-) -> None:
-    likelihood = Likelihood(counts(means(2, 60)) + 0.5, excess, read_variance)
+@pytest.mark.parametrize("noise", CAMERAS)
+def test_the_score_is_the_slope_of_minus_half_the_deviance(noise: Noise) -> None:
+    likelihood = Likelihood(counts(means(2, 60)) + 0.5, noise)
     model = means(3, 50).requires_grad_()
     (slope,) = torch.autograd.grad(-likelihood.deviance(model).sum() / 2, model)
     torch.testing.assert_close(likelihood.score(model), slope, rtol=1e-10, atol=1e-12)
@@ -49,11 +42,11 @@ def test_the_score_is_the_slope_of_minus_half_the_deviance(
     torch.testing.assert_close(likelihood.score(model), rise / (4 * step), rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize(("excess", "read_variance"), CAMERAS)
-def test_the_information_is_the_expected_curvature(excess: float, read_variance: float | Tensor) -> None:
+@pytest.mark.parametrize("noise", CAMERAS)
+def test_the_information_is_the_expected_curvature(noise: Noise) -> None:
     # The score is linear in the counts: its slope at the expected counts is the expected slope.
     mean, step = means(3, 50), 1e-4
-    likelihood = Likelihood(mean, excess, read_variance)
+    likelihood = Likelihood(mean, noise)
     bend = (likelihood.score(mean - step) - likelihood.score(mean + step)) / (2 * step)
     torch.testing.assert_close(likelihood.information(mean), bend, rtol=1e-6, atol=0)
 
@@ -66,7 +59,7 @@ def test_the_score_of_a_cameras_frames_scatters_as_the_information_says(
 ) -> None:
     mean = means(15, 60, (1, 8, 8)).expand(4000, 8, 8)
     frames = camera.to_photons(camera.expose(mean, torch.Generator().manual_seed(4))).double()
-    likelihood = Likelihood(frames, *variance_terms(camera))
+    likelihood = Likelihood(frames, camera.pixel_noise())
     score, information = likelihood.score(mean), likelihood.information(mean)[0]
     # Means of 4,000 frames: the score's is 0 to four standard errors, its variance the information to 15 %.
     assert bool((score.mean(0).abs() < 4 * (information / 4000).sqrt()).all())
@@ -86,21 +79,20 @@ def test_read_noise_that_differs_from_pixel_to_pixel_is_counted_pixel_by_pixel()
     mean, sigma = means(10, 60, shape), noise_map(shape, 0.5, 8.0)
     generator = torch.Generator().manual_seed(5)
     frames = counts(mean) + sigma * torch.randn(shape, generator=generator, dtype=torch.float64)
-    image = Likelihood(frames, 1.0, sigma.square()).deviance_image(mean)
+    image = Likelihood(frames, Noise(1.0, sigma.square())).deviance_image(mean)
     assert abs(float(image.mean()) - 1) < 0.02
     quiet, loud = (image.mean(0)[part].mean() for part in (sigma < 2, sigma > 6))
     assert abs(float(quiet) - 1) < 0.03
     assert abs(float(loud) - 1) < 0.03
     # The same noise spread evenly explains neither part.
-    even = Likelihood(frames, 1.0, float(sigma.square().mean())).deviance_image(mean)
+    even = Likelihood(frames, Noise(1.0, sigma.square()).averaged()).deviance_image(mean)
     assert float(even.mean(0)[sigma < 2].mean()) < 0.8
 
 
 def test_a_multiplying_camera_has_a_deviance_of_one_a_pixel_only_with_its_excess_noise() -> None:
     camera, mean = EmccdCamera(), means(50, 150, (40, 40, 40))
     frames = camera.to_photons(camera.expose(mean, torch.Generator().manual_seed(6))).double()
-    excess, read_variance = variance_terms(camera)
-    right = Likelihood(frames, excess, read_variance).deviance(mean).mean() / 1600
+    right = Likelihood(frames, camera.pixel_noise()).deviance(mean).mean() / 1600
     poisson = Likelihood(frames).deviance(mean).mean() / 1600
     assert abs(float(right) - 1) < 0.03
     assert abs(float(poisson) - 2) < 0.1
@@ -113,7 +105,7 @@ def test_nothing_is_likelier_than_the_counts_themselves(
     seen: float, mean: float, excess: float, variance: float
 ) -> None:
     here, there = (torch.full((1, 1, 1), value, dtype=torch.float64) for value in (seen, mean))
-    likelihood = Likelihood(here, excess, variance)
+    likelihood = Likelihood(here, Noise(excess, variance))
     assert float(likelihood.deviance(there)) >= -1e-9 * (seen + mean)
     if seen > 0.01:
         assert float(likelihood.deviance(here)) == pytest.approx(0, abs=1e-9 * seen)
@@ -140,7 +132,7 @@ def test_pixels_without_weight_say_nothing() -> None:
 @pytest.mark.parametrize("chosen", [torch.tensor([0, 2]), torch.tensor([True, False, True])])
 def test_selected_frames_keep_their_likelihood(chosen: Tensor) -> None:
     mean, weight = means(10, 60), (means(0, 1) > 0.3).double()
-    whole = Likelihood(counts(mean), 2.0, noise_map(SHAPE), weight)
+    whole = Likelihood(counts(mean), Noise(2.0, noise_map(SHAPE)), weight)
     part = whole.select(chosen)
     assert len(part) == 2
     rows = torch.tensor([0, 2])
@@ -152,13 +144,13 @@ def test_selected_frames_keep_their_likelihood(chosen: Tensor) -> None:
 
 def test_counts_and_models_below_zero_give_finite_answers() -> None:
     frames = torch.tensor([[[-50.0, -1.0, 0.0, 3.0]]])
-    likelihood = Likelihood(frames, 1.0, 4.0)
+    likelihood = Likelihood(frames, Noise(1.0, 4.0))
     for level in (5.0, 0.0, -100.0):
         model = torch.full_like(frames, level)
         for image in (likelihood.deviance_image(model), likelihood.score(model), likelihood.information(model)):
             assert bool(torch.isfinite(image).all())
     # Counts from −σ² up are told apart, below it they are not.
-    image = Likelihood(torch.tensor([[[-50.0, -4.0, -3.0]]]), 1.0, 4.0).deviance_image(
+    image = Likelihood(torch.tensor([[[-50.0, -4.0, -3.0]]]), Noise(1.0, 4.0)).deviance_image(
         torch.full((1, 1, 3), 6.0)
     )
     assert float(image[0, 0, 0]) == float(image[0, 0, 1]) > float(image[0, 0, 2])

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.search import Candidates, MatchedFilter, gain_threshold
+from deepstorm3d.noise import Noise
 from deepstorm3d.optics.assembly import Assembly
 
 PIXEL = MICROSCOPE.pixel_um
@@ -52,7 +53,7 @@ def test_the_gain_is_the_fall_of_the_deviance_that_the_molecule_brings(
     xyz = torch.tensor([[column * PIXEL, row * PIXEL, float(search.z[depth])]], dtype=torch.float64)
     slope = torch.linspace(60, 120, SIZE[1], dtype=torch.float64).expand(1, *SIZE)
     molecule = image_of(xyz, photons)
-    likelihood = Likelihood(slope + molecule, excess, variance)
+    likelihood = Likelihood(slope + molecule, Noise(excess, variance))
     gain, bright = search.gains(likelihood.score(slope)[0], likelihood.information(slope)[0])
     assert gain.shape == bright.shape == (len(search.z), *SIZE)
     # Dim against its background: terms of third order are 1 % of the gain.

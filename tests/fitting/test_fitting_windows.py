@@ -12,6 +12,7 @@ from torch import Tensor
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.refine import Bounds
 from deepstorm3d.fitting.windows import WindowFit, Windows
+from deepstorm3d.noise import Noise
 
 PIXEL = MICROSCOPE.pixel_um
 BOUNDS = Bounds(DEPTH)
@@ -37,11 +38,11 @@ def test_a_window_shows_its_part_of_the_frame_and_counts_nothing_outside() -> No
 def test_a_map_of_read_noise_goes_with_its_window(select: Tensor) -> None:
     noise = torch.arange(SIZE[0] * SIZE[1], dtype=torch.float64).view(SIZE)
     xyz = torch.tensor([[24 * PIXEL, 20 * PIXEL, 0.5], [20 * PIXEL, 15 * PIXEL, 0.5]], dtype=torch.float64)
-    windows = Windows.around(xyz, torch.tensor([0, 1]), Likelihood(frames(), 1.0, noise), table())
+    windows = Windows.around(xyz, torch.tensor([0, 1]), Likelihood(frames(), Noise(1.0, noise)), table())
     part = windows.select(select).likelihood
     row = int((select == 1).nonzero()[0, 0])
-    assert isinstance(part.read_variance, Tensor)
-    torch.testing.assert_close(part.read_variance[row], noise[5:26, 10:31])
+    assert isinstance(part.noise.read_variance, Tensor)
+    torch.testing.assert_close(part.noise.read_variance[row], noise[5:26, 10:31])
     model = torch.full_like(part.frames, 12.0)
     torch.testing.assert_close(part.information(model)[row], 1 / (12 + noise[5:26, 10:31]))
 

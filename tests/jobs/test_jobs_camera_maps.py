@@ -13,7 +13,7 @@ import yaml
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from deepstorm3d.camera import ScmosCamera, load_maps
+from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.experiment import read_experiment
@@ -125,13 +125,13 @@ def test_the_check_on_fresh_frames_is_stated(found: CameraMaps):
 
 
 def test_the_files_are_a_camera_that_every_command_takes(found: CameraMaps, chip: Chip):
-    maps = load_maps(found.camera)
+    maps = found.camera.load_maps()
     assert {name: tuple(values.shape) for name, values in maps.items()} == dict.fromkeys(
         ("baseline", "gain", "read_noise"), SIZE
     )
     folder = found.files[0].parent
     own = read_experiment(folder.parent / "own.yaml").camera
-    assert all(torch.equal(load_maps(own)[name], values) for name, values in maps.items())
+    assert all(torch.equal(own.load_maps()[name], values) for name, values in maps.items())
     snippet = yaml.safe_load((folder / "camera.yaml").read_text(encoding="utf-8"))["camera"]
     assert spec_from_mapping(ScmosCamera, snippet).gain == "gain.npy"
     assert (folder / "maps.png").read_bytes().startswith(b"\x89PNG")
@@ -235,7 +235,7 @@ def test_from_the_command_line_with_the_gain_of_a_data_sheet(chip: Chip, movies:
     assert "second half of the dark movie against the first" in done.stdout
     assert "--camera baseline=" in done.stderr
     camera = read_experiment(tmp_path / "own.yaml").camera
-    assert load_maps(camera)["gain"].unique().tolist() == pytest.approx([2.1])
+    assert camera.load_maps()["gain"].unique().tolist() == pytest.approx([2.1])
     again = CliRunner().invoke(app, [str(word) for word in words])
     assert again.exit_code != 0
     lone = CliRunner().invoke(

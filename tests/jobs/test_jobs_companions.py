@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from deepstorm3d.calibration.beads.settings import BeadSettings, read_beads
-from deepstorm3d.camera import IdealCamera, ScmosCamera, load_maps
+from deepstorm3d.camera import IdealCamera, ScmosCamera
 from deepstorm3d.chip import Region
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.experiment import experiment_mask, read_experiment, write_experiment
@@ -142,7 +142,7 @@ def test_frames_of_another_size_are_refused_unless_the_region_is_named(
     with pytest.raises(InputError, match=r"61 x 70 px .*frame_px\) are 40 x 48 px: name the region"):
         simulate_movie(own.with_(frame_px=SIZE), tmp_path / "m.tif", frames=1)
     with pytest.raises(InputError, match="not inside its baseline map of 61 x 70 px"):
-        load_maps(recorded.camera.with_(region=(30, 5, 70, 53)))
+        recorded.camera.with_(region=(30, 5, 70, 53)).load_maps()
     with pytest.raises(InputError, match="measure maps of all of it"):
         localize_movie(
             Excerpt(recorded.counts),
@@ -252,4 +252,4 @@ def test_maps_beside_an_experiment_file_are_found(
     write_experiment(own, folder / "experiment.yaml")
     monkeypatch.chdir(tmp_path)
     camera = read_experiment(folder / "experiment.yaml").camera
-    assert set(load_maps(camera)) == {"baseline", "gain"}
+    assert set(camera.load_maps()) == {"baseline", "gain"}

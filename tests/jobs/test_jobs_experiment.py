@@ -16,6 +16,7 @@ from deepstorm3d.experiment.configure import find_experiment
 from deepstorm3d.experiment.experiment import Experiment, experiment_mask, read_experiment, write_experiment
 from deepstorm3d.experiment.presets import PRESETS, preset
 from deepstorm3d.io.masks import mask_sha256
+from deepstorm3d.kinds import Kinds
 from deepstorm3d.optics.masks import AstigmaticMask, FileMask, VortexMask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.simulation.priors import Scene
@@ -185,15 +186,16 @@ def test_masks_with_a_formula_need_no_file() -> None:
 def kinds_of(annotation: object) -> dict[str, list[str]]:
     """Path of every section that comes in several kinds, and the kinds: of a record or a union of records."""
     found: dict[str, list[str]] = {}
-    records = [annotation] if isinstance(annotation, type) else list(get_args(annotation))
-    for record in records:
+    for record in [annotation] if isinstance(annotation, type) else get_args(annotation):
         if not (isinstance(record, type) and issubclass(record, Spec)):
             continue
         for name, field in record.model_fields.items():
             below = field.annotation
             if name == "scenes":
                 name, below = "scenes.main", Scene
-            choices = [each for each in get_args(below) if isinstance(each, type) and issubclass(each, Spec)]
+            growing = [each for each in field.metadata if isinstance(each, Kinds)]
+            records = list(growing[0]) if growing else get_args(below)
+            choices = [each for each in records if isinstance(each, type) and issubclass(each, Spec)]
             kinds = [each.model_fields["kind"].default for each in choices if "kind" in each.model_fields]
             if len(kinds) > 1:
                 found[name] = kinds

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepstorm3d.camera import EmccdCamera, IdealCamera, ScmosCamera, variance_terms
+from deepstorm3d.camera import EmccdCamera, IdealCamera, ScmosCamera
 from deepstorm3d.fitting.background import SplineBackground
 from deepstorm3d.fitting.information import joint_bounds
 from deepstorm3d.fitting.likelihood import Likelihood
@@ -84,8 +84,8 @@ def attempt(
     )
     shape = (frames, *SIZE)
     counts = camera.expose(expected_image(psf, truth, background, shape), generator)
-    excess, variance = variance_terms(camera)
-    likelihood = Likelihood(camera.to_photons(counts), excess, variance)
+    noise = camera.pixel_noise()
+    likelihood = Likelihood(camera.to_photons(counts), noise)
     beside = xyz + torch.randn(number, 3, generator=generator) * torch.tensor([0.05, 0.05, 0.08])
     start = replace(
         truth,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..camera import Camera, MinimumSubtractedCamera, variance_terms
+from ..camera import Camera, Noise
 from ..errors import InputError
 from ..field import Field
 from ..simulation.backgrounds import Background, NoBackground, SuperGaussianBackground
@@ -26,24 +26,16 @@ LEAST_BACKGROUND = 1e-3
 class Conditions:
     """A set-up without its mask.
 
-    photons: of a molecule;  background: photons per pixel;  blur_px: Gaussian σ;  excess, read_variance:
-    a pixel's variance is excess·photons + read variance;  prior, field: where molecules may lie.
+    photons: of a molecule;  background: photons per pixel;  blur_px: Gaussian σ;  noise: of a
+    pixel, alike in all;  prior, field: where molecules may lie.
     """
 
     photons: float
     background: float
     blur_px: float
-    excess: float
-    read_variance: float
+    noise: Noise
     prior: EmitterPrior
     field: Field
-
-    @property
-    def noise(self) -> str:
-        """The noise beside that of the light, in words: "read noise 1.6 photons rms"."""
-        words = [f"read noise {self.read_variance**0.5:.3g} photons rms"] if self.read_variance > 0 else []
-        words += [f"excess noise factor {self.excess:g}"] if self.excess > 1 else []
-        return ", ".join(words) or "no read noise"
 
     def as_poisson(self, photons: float | None = None, background: float | None = None) -> tuple[float, float]:
         """Photons and background per pixel of the Poisson image that tells as much about position.
@@ -52,7 +44,8 @@ class Conditions:
         """
         bright = self.photons if photons is None else photons
         level = max(self.background if background is None else background, LEAST_BACKGROUND)
-        return bright / self.excess, level / self.excess + self.read_variance / self.excess**2
+        excess, read_variance = self.noise.excess, self.noise.mean_read_variance
+        return bright / excess, level / excess + read_variance / excess**2
 
     @property
     def area_um2(self) -> float:
@@ -82,25 +75,20 @@ def scene_conditions(
             f"a border of {border:g} px free of emitters leaves no room in a frame of {height_width[1]} × "
             f"{height_width[0]} px; make margin_px smaller or frame_px larger"
         )
-    excess, variance = _noise(experiment.camera)
     return Conditions(
         photons=_median_photons(prior.photons) if photons is None else photons,
         background=_mean_background(scene.background) if background is None else background,
         blur_px=experiment.psf.blur_px if prior.blur_px is None else sum(prior.blur_px) / 2,
-        excess=excess,
-        read_variance=variance,
+        noise=_noise(experiment.camera),
         prior=prior.with_(margin_px=(border, border), blur_px=None),
         field=Field(height_width[0], height_width[1], experiment.microscope.pixel_um),
     )
 
 
-def _noise(camera: Camera) -> tuple[float, float]:
-    """(excess, variance that the light does not make, photons²)."""
-    excess, variance = variance_terms(camera)
-    if isinstance(camera, MinimumSubtractedCamera):
-        # There `variance_terms` takes off the baseline, for frames that still hold it.
-        variance += sum(camera.baseline) / 2
-    return excess, variance
+def _noise(camera: Camera) -> Noise:
+    """Noise of frames of which nothing but light is left."""
+    # `pixel_noise` is that of frames that still hold a level without noise, less its share.
+    return camera.pixel_noise().averaged().with_more(sum(camera.remaining_level) / 2)
 
 
 def _median_photons(photons: Photons) -> float:

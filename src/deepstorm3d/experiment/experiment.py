@@ -12,7 +12,7 @@ import yaml
 from pydantic import model_validator
 from torch import Tensor
 
-from ..camera import Camera, IdealCamera, names_maps
+from ..camera import Camera, IdealCamera
 from ..errors import InputError
 from ..io.masks import mask_sha256, read_mask
 from ..io.parts import write_text
@@ -130,7 +130,7 @@ def read_experiment(path: Path, assignments: Sequence[str] = ()) -> Experiment:
 def with_files_beside(experiment: Experiment, folder: Path) -> Experiment:
     """The experiment naming its mask, its PSF and its camera's maps in a folder, where they lie there."""
     mask, measured, camera = experiment.mask, experiment.psf.measured, experiment.camera
-    there = {name: folder / getattr(camera, name) for name in names_maps(camera)}
+    there = {name: folder / path for name, path in camera.maps_named().items()}
     found = {name: str(path) for name, path in there.items() if path.exists()}
     if found:
         experiment = experiment.with_(camera=camera.with_(**found))

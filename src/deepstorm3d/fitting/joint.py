@@ -203,8 +203,7 @@ class JointFit:
             found.frame,
             likelihood.frames,
             weight=likelihood.weight,
-            excess=likelihood.excess,
-            read_variance=likelihood.read_variance,
+            noise=likelihood.noise,
             spacing_px=self.search_spacing_px,
         )
         xyz = torch.cat([found.xyz[:, :2], found.xyz[:, 2:].clamp(*self.bounds.z_um)], 1)

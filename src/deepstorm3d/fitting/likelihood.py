@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..noise import SHOT_NOISE, Noise
+
 __all__ = ["Likelihood"]
 
 # Least expected value of a pixel, photons: a background that a step drives below it stays there.
@@ -19,8 +21,7 @@ class Likelihood:
     over the excess are nearly Poisson (Mortensen et al. 2010). In general n' = n/F + v/F² is taken as
     Poisson with the mean μ' = μ/F + v/F², which has the right variance, (F·μ + v)/F².
 
-    frames: (B, H, W) photons;  excess: F;  read_variance: v, photons², a number, a map (H, W) or one for
-    each frame (B, H, W);
+    frames: (B, H, W) photons;  noise: F and v, photons², alike in all pixels or not;
     weight: (B, H, W) in 0 … 1, 0 leaves a pixel out;  known: (B, H, W) photons that every model has besides
     its own (of molecules that a fit leaves as they are), or None.
     """
@@ -28,16 +29,15 @@ class Likelihood:
     def __init__(
         self,
         frames: Tensor,
-        excess: float = 1.0,
-        read_variance: float | Tensor = 0.0,
+        noise: Noise = SHOT_NOISE,
         weight: Tensor | None = None,
         known: Tensor | None = None,
     ) -> None:
-        self.frames, self.excess, self.read_variance = frames, excess, read_variance
+        self.frames, self.noise = frames, noise
         self.weight, self.known = weight, known
-        self._offset = torch.as_tensor(read_variance).to(frames) / excess**2
+        self._offset = torch.as_tensor(noise.read_variance).to(frames) / noise.excess**2
         # A count below −σ² has no place on the Poisson's scale: it is taken as 0 there.
-        self._counts = (frames / excess + self._offset).clamp(min=0)
+        self._counts = (frames / noise.excess + self._offset).clamp(min=0)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -53,10 +53,7 @@ class Likelihood:
         """The likelihood of some of the frames, an index tensor (K,) or a mask (B,)."""
         weight = None if self.weight is None else self.weight[frames]
         known = None if self.known is None else self.known[frames]
-        read = self.read_variance
-        if isinstance(read, Tensor) and read.dim() == 3:
-            read = read[frames]
-        return Likelihood(self.frames[frames], self.excess, read, weight, known)
+        return Likelihood(self.frames[frames], self.noise.of_frames(frames), weight, known)
 
     def deviance_image(self, model: Tensor) -> Tensor:
         """Deviance of each pixel: 2·[μ' − n' + n'·log(n'/μ')], about 1 on average where the model is right."""
@@ -78,15 +75,15 @@ class Likelihood:
 
     def score(self, model: Tensor) -> Tensor:
         """Derivative of the log likelihood in the expected photons: (B, H, W), (n'/μ' − 1)/F."""
-        score = (self._counts / self._mean(model) - 1) / self.excess
+        score = (self._counts / self._mean(model) - 1) / self.noise.excess
         return score if self.weight is None else score * self.weight
 
     def information(self, model: Tensor) -> Tensor:
         """Fisher information of each pixel about its expected photons: (B, H, W), 1/(F·μ + v)."""
-        information = 1 / (self._mean(model) * self.excess**2)
+        information = 1 / (self._mean(model) * self.noise.excess**2)
         return information if self.weight is None else information * self.weight
 
     def _mean(self, model: Tensor) -> Tensor:
         if self.known is not None:
             model = model + self.known
-        return (model / self.excess + self._offset).clamp(min=_FLOOR)
+        return (model / self.noise.excess + self._offset).clamp(min=_FLOOR)

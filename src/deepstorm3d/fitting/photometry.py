@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..noise import SHOT_NOISE, Noise
 from ..optics.assembly import Assembly
 from ..optics.psf import PSF
 from .background import SplineBackground
@@ -41,11 +42,10 @@ class _LinearImage:
         psf: PSF,
         xyz: Tensor,
         frame: Tensor,
-        blur_px: Tensor | None,
         shape: tuple[int, ...],
         background: SplineBackground,
     ) -> None:
-        patches = psf(xyz, blur_px)
+        patches = psf(xyz)
         size = (patches.values.shape[1], patches.values.shape[2])
         self.assembly = Assembly(patches.corner, frame, size, shape)
         self.values = self.assembly.inside(patches.values)
@@ -76,10 +76,8 @@ def fit_photometry(
     frame: Tensor,
     frames: Tensor,
     *,
-    blur_px: Tensor | None = None,
     weight: Tensor | None = None,
-    excess: float = 1.0,
-    read_variance: float | Tensor = 0.0,
+    noise: Noise = SHOT_NOISE,
     spacing_px: float = 30.0,
 ) -> Photometry:
     """Photons of all molecules of all frames, and a smooth background, jointly.
@@ -89,16 +87,16 @@ def fit_photometry(
     rest is solved again. The normal equations are solved by conjugate gradients with a diagonal
     preconditioner (Hestenes & Stiefel 1952): no matrix is formed, whatever the number of molecules.
 
-    xyz: (N, 3) µm;  frame: (N,) index into frames;  frames: (B, H, W) photons;  blur_px: (N,) or None;
-    weight: (B, H, W), 0 withholds a pixel;  excess, read_variance: variance = excess·mean + read_variance
-    (see `camera.variance_terms`);  spacing_px: distance of the background's spline knots, inf for a level.
+    xyz: (N, 3) µm;  frame: (N,) index into frames;  frames: (B, H, W) photons;
+    weight: (B, H, W), 0 withholds a pixel;  noise: of the camera (`pixel_noise`);
+    spacing_px: distance of the background's spline knots, inf for a level.
     """
     weight = torch.ones_like(frames) if weight is None else weight
     surface = SplineBackground((frames.shape[1], frames.shape[2]), spacing_px, xyz)
-    image = _LinearImage(psf, xyz, frame, blur_px, tuple(frames.shape), surface)
+    image = _LinearImage(psf, xyz, frame, tuple(frames.shape), surface)
     # A mean over 5×5 pixels is close enough to the expected value to weight the first round.
     smooth = torch.nn.functional.avg_pool2d(frames[:, None], 5, 1, 2, count_include_pad=False)[:, 0]
-    variance = (excess * smooth.clamp(min=0) + read_variance).clamp(min=1.0)
+    variance = noise.variance(smooth).clamp(min=1.0)
     photons = xyz.new_zeros(len(xyz))
     coefficients = xyz.new_zeros(len(frames), *image.background.shape)
     free = torch.ones_like(photons)
@@ -109,7 +107,7 @@ def fit_photometry(
         free = free * (photons > 0)
         photons = photons * free
         model = image.image(photons, coefficients)
-        variance = (excess * model.clamp(min=0) + read_variance).clamp(min=1.0)
+        variance = noise.variance(model).clamp(min=1.0)
     background_image = image.background.surface(coefficients)
     residual = weight * (frames - model).square() / variance
     return Photometry(

@@ -90,8 +90,7 @@ class SingleFit:
             torch.zeros(0, dtype=torch.int64, device=frames.device),
             frames,
             weight=likelihood.weight,
-            excess=likelihood.excess,
-            read_variance=likelihood.read_variance,
+            noise=likelihood.noise,
         ).model
         search = self._search(frames)
         least = gain_threshold(search.positions, self.false_alarms)

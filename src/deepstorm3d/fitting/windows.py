@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ..noise import Noise
 from ..optics.assembly import Assembly
 from ..optics.psf import PSF
 from .background import SplineBackground
@@ -39,13 +40,12 @@ class Windows:
         corner = (xyz[:, :2] / psf.pixel_um).round().long() - side // 2
         places = Assembly(corner, frame, (side, side), tuple(likelihood.frames.shape))
         weight = torch.ones_like(likelihood.frames) if likelihood.weight is None else likelihood.weight
-        read = likelihood.read_variance
+        noise, read = likelihood.noise, likelihood.noise.read_variance
         if isinstance(read, Tensor) and read.dim() == 2:
-            read = places.cut(read.expand_as(likelihood.frames).contiguous())
+            noise = Noise(noise.excess, places.cut(read.expand_as(likelihood.frames).contiguous()))
         squares = Likelihood(
             places.cut(likelihood.frames),
-            likelihood.excess,
-            read,
+            noise,
             places.inside(places.cut(weight)),
             None if known is None else places.cut(known),
         )
@@ -61,7 +61,7 @@ class Windows:
         if now.known is None:
             raise ValueError("no light is known in these windows")
         known = now.known - light
-        return Windows(self.corner, Likelihood(now.frames, now.excess, now.read_variance, now.weight, known))
+        return Windows(self.corner, Likelihood(now.frames, now.noise, now.weight, known))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ __all__ = ["crops_roam", "field_begin", "prepared_maps", "region_named"]
 
 def region_named(camera: Camera) -> Region | None:
     """The region of the chip that the camera's frames show, where it is named."""
-    return getattr(camera, "region", None)
+    return camera.chip_region
 
 
 def prepared_maps(maps: Maps, prepared: Prepared, size: tuple[int, int]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..camera import Camera, variance_terms
+from ..camera import Camera
 from ..chip import Maps
 from ..errors import InputError
 from ..io.movies.movie_source import Movie
@@ -57,12 +57,12 @@ def faults_of(
     if whole:
         said = min(said, float(np.iinfo(counts.dtype).max))
     end = plateau(frames) if whole else None
-    excess, read = variance_terms(camera, maps)
+    noise = camera.pixel_noise(maps).averaged().at_least_shot_noise()
     photons = camera.to_photons(frames, maps)
     photon = camera.to_photons(frames[:1] + 1, maps) - photons[:1]
     hidden = clipped_noise(frames) * float(photon.median())
     known = known if look else torch.zeros(size, dtype=torch.bool)
-    found = find_defects(photons, spot, excess=excess, read=max(read, 0.0), hidden=hidden, known=known)
+    found = find_defects(photons, spot, noise=noise, hidden=hidden, known=known)
     return PixelFaults(
         size=size,
         begin=begin,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ..camera import Camera, EmccdCamera, MinimumSubtractedCamera, variance_terms
+from ..camera import Camera, Noise
 from ..chip import Maps
 from ..errors import InputError
 from .byte_order import bytes_seem_swapped
@@ -54,34 +54,33 @@ class _Seen:
     """What frames show, in photons of the camera as it is said to be.
 
     dark, middle: level of the dark parts, median of the pixels;  below: share of pixels further below 0 than
-    noise reaches;  line: of variance over mean, None where too few pixels tell it;  excess, read_variance: of
-    the camera, rounding included;  gain: ADU per photo-electron that is counted, None where it is a map.
+    noise reaches;  line: of variance over mean, None where too few pixels tell it;  noise: of the
+    camera, rounding included;  gain: ADU per photo-electron that is counted, None where it is a map.
     """
 
     dark: float
     middle: float
     below: float
     line: NoiseLine | None
-    excess: float
-    read_variance: float
+    noise: Noise
     gain: float | None
 
     @property
     def slope(self) -> float:
         """Of the variance over the mean, 1 where the gain is right."""
         assert self.line is not None
-        return self.line.slope / self.excess
+        return self.line.slope / self.noise.excess
 
     @property
     def excess_zero(self) -> float:
         """Photons by which the level without noise lies above that of the camera."""
         assert self.line is not None
-        return self.line.zero + self.read_variance / self.excess
+        return self.line.zero + self.noise.mean_read_variance / self.noise.excess
 
     def noise_over_predicted(self, gain: float = 1.0) -> float:
         """Variance over what the camera predicts, median over levels; gain: factor on the photons."""
         assert self.line is not None
-        predicted = self.excess * gain * self.line.mean.clamp(min=0) + self.read_variance
+        predicted = self.noise.variance(gain * self.line.mean)
         return float((gain**2 * self.line.variance / predicted.clamp(min=1e-9)).median())
 
 
@@ -123,7 +122,7 @@ def check_frames(
         return [Finding("byte order", _swapped(counts))]
     seen = _look(counts, photons, camera, maps)
     findings = _below(seen, camera, counts)
-    if not isinstance(camera, MinimumSubtractedCamera):
+    if camera.is_calibrated:
         findings += _noise(seen, camera, told=bool(findings))
     if levels is not None and not any(finding.kind in ("below baseline", "baseline") for finding in findings):
         findings += _level(seen, levels)
@@ -132,13 +131,12 @@ def check_frames(
 
 def _look(counts: NDArray[Any], photons: Tensor, camera: Camera, maps: Maps | None) -> _Seen:
     photons = photons.detach().float().cpu()
-    excess, read_variance = variance_terms(camera, maps)
     gain = _gain(camera)
     rounding = 1 / 12 / gain**2 if gain and counts.dtype.kind in "iu" else 0.0
-    read_variance = max(read_variance, 0.0) + rounding
-    least = -_BELOW_SIGMA * read_variance**0.5 - 1.0
+    noise = camera.pixel_noise(maps).averaged().at_least_shot_noise().with_more(rounding)
+    least = -_BELOW_SIGMA * noise.mean_read_variance**0.5 - 1.0
     line = None
-    if not isinstance(camera, MinimumSubtractedCamera):
+    if camera.is_calibrated:
         full = torch.from_numpy(np.asarray(counts >= full_count(counts, camera.saturation)))
         try:
             limit = float(photons.max()) + 1.0
@@ -151,18 +149,15 @@ def _look(counts: NDArray[Any], photons: Tensor, camera: Camera, maps: Maps | No
         middle=float(photons.flatten()[:: max(1, photons.numel() // 10**6)].median()),
         below=float((photons < least).float().mean()),
         line=line,
-        excess=excess,
-        read_variance=read_variance,
+        noise=noise,
         gain=gain,
     )
 
 
 def _gain(camera: Camera) -> float | None:
     """ADU for each photo-electron that is counted; None where it differs from pixel to pixel."""
-    if isinstance(camera, EmccdCamera):
-        return camera.gain * camera.em_gain
-    gain = getattr(camera, "gain", 1.0)
-    return None if isinstance(gain, str) else float(gain)
+    gain = camera.read_out.gain
+    return None if gain is None else gain * camera.multiplication
 
 
 def _dark(photons: Tensor) -> float:
@@ -196,11 +191,11 @@ def _swapped(counts: NDArray[Any]) -> str:
 
 
 def _below(seen: _Seen, camera: Camera, counts: NDArray[Any]) -> list[Finding]:
-    sigma = seen.read_variance**0.5
+    sigma = seen.noise.mean_read_variance**0.5
     if seen.below < _BELOW_SHARE and seen.middle > -(1.0 + sigma):
         return []
-    baseline = getattr(camera, "baseline", 0.0)
-    named = f"of {baseline:g} ADU " if isinstance(baseline, float | int) else ""
+    baseline = camera.read_out.baseline
+    named = "" if baseline is None else f"of {baseline:g} ADU "
     text = (
         f"the camera's baseline {named}lies above the frames: half of the pixels have "
         f"{float(np.median(counts)):g} counts or less, and {seen.below:.0%} lie further below the baseline "
@@ -211,8 +206,8 @@ def _below(seen: _Seen, camera: Camera, counts: NDArray[Any]) -> list[Finding]:
 
 def _suggested(seen: _Seen, camera: Camera) -> str:
     """The baseline that the noise tells, where it does."""
-    baseline = getattr(camera, "baseline", 0.0)
-    if seen.line is None or seen.line.trouble or seen.gain is None or not isinstance(baseline, float | int):
+    baseline = camera.read_out.baseline
+    if seen.line is None or seen.line.trouble or seen.gain is None or baseline is None:
         return " (--camera baseline=...)"
     return f" (the noise says about {baseline + seen.gain * seen.excess_zero:.0f}: --camera baseline=...)"
 
@@ -227,7 +222,7 @@ def _noise(seen: _Seen, camera: Camera, *, told: bool) -> list[Finding]:
         wrong = not _NOISE_LOW < ratio < _NOISE_HIGH and not told
         return [Finding("noise", _noise_words(seen, ratio, line))] if wrong else []
     findings = []
-    sigma = line.slope_sigma / seen.excess
+    sigma = line.slope_sigma / seen.noise.excess
     if not _GAIN_LOW < seen.slope < _GAIN_HIGH and abs(seen.slope - 1) > _SURE * sigma:
         findings.append(Finding("gain", _gain_words(seen, camera)))
     off = seen.excess_zero
@@ -239,12 +234,12 @@ def _noise(seen: _Seen, camera: Camera, *, told: bool) -> list[Finding]:
 
 def _gain_words(seen: _Seen, camera: Camera) -> str:
     said = (
-        f"the noise of these frames grows by {seen.slope * seen.excess:.3g} photons² with each photon, the "
-        f"camera says {seen.excess:g}"
+        f"the noise of these frames grows by {seen.slope * seen.noise.excess:.3g} photons² with each photon, "
+        f"the camera says {seen.noise.excess:g}"
     )
-    if seen.gain is None:
+    given = camera.read_out.gain
+    if given is None:
         return f"{said}: correct the camera's gain map"
-    given = getattr(camera, "gain", 1.0)
     if given != 1 and _GAIN_LOW < seen.slope * given**2 < _GAIN_HIGH:
         return (
             f"{said}: a gain of {given:g} seems to be the wrong way round, photo-electrons per count instead "
@@ -253,7 +248,7 @@ def _gain_words(seen: _Seen, camera: Camera) -> str:
     would = f"the gain would be {given * seen.slope:.3g} ADU/e-, not {given:g} (--camera gain=...)"
     if seen.slope < 1:
         return f"{said}: {would}, or the frames were averaged, smoothed or scaled, which takes noise away"
-    if seen.excess == 1 and seen.slope < 3:
+    if seen.noise.excess == 1 and seen.slope < 3:
         return f"{said}: {would}, or this is an electron-multiplying camera (--camera kind=emccd)"
     return f"{said}: {would}"
 
@@ -270,7 +265,7 @@ def _baseline_words(seen: _Seen, camera: Camera) -> str:
         cause = (
             f"the dark parts are noisier than {seen.dark:.3g} photons and the read noise can make them, as if "
             f"{-off:.3g} photons were missing: the baseline is lower than the camera says, or the read noise "
-            f"is {(seen.read_variance - off * seen.excess) ** 0.5:.2g} photons rms"
+            f"is {(seen.noise.mean_read_variance - off * seen.noise.excess) ** 0.5:.2g} photons rms"
         )
     return f"{cause}{_suggested(seen, camera)}"
 
@@ -303,7 +298,7 @@ def _noise_words(seen: _Seen, ratio: float, line: NoiseLine) -> str:
 
 def _level(seen: _Seen, levels: TrainedLevels) -> list[Finding]:
     def beyond(level: float) -> float:
-        noise = (seen.excess * level + seen.read_variance) ** 0.5
+        noise = (seen.noise.excess * level + seen.noise.mean_read_variance) ** 0.5
         return max(_LEVEL_SHARE * level, _LEVEL_SIGMA * noise)
 
     if levels.low - beyond(levels.low) < seen.dark < levels.most + beyond(levels.most):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..camera import Camera, MinimumSubtractedCamera
+from ..camera import Camera
 from ..simulation.backgrounds import Background, NoBackground, SuperGaussianBackground
 from ..simulation.priors import DensityCount, EmitterPrior, FixedCount, FixedPhotons, GammaPhotons, Scene
 
@@ -36,8 +36,7 @@ def trained_levels(
         low.append(least)
         high.append(greatest)
         most.append(greatest + crowd)
-    # What `to_photons` leaves in.
-    base = camera.baseline if isinstance(camera, MinimumSubtractedCamera) else (0.0, 0.0)
+    base = camera.remaining_level
     return TrainedLevels(min(low) + base[0], max(high) + base[1], max(most) + base[1])
 
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ..analysis.matching import match
 from ..analysis.metrics import score
-from ..camera import load_maps
 from ..chip import middle_of
 from ..errors import InputError
 from ..experiment.configure import with_mask
@@ -194,7 +193,7 @@ def _judge(pipeline: Pipeline, contender: Contender, seed: int, density: float) 
     truth = prior.draw(frames, field, generator)
     background = scene.background.draw(frames, field, generator)
     # Maps may be of more pixels than these frames, which stand for no certain place: the middle of them serves.
-    maps = middle_of(load_maps(experiment.camera), *field.size)
+    maps = middle_of(experiment.camera.load_maps(), *field.size)
     simulator = Simulator(_exact(experiment, contender.phase), experiment.camera, field, maps=maps)
     pipeline = replace(pipeline, maps={name: values.to(pipeline.device) for name, values in maps.items()})
     photons = simulator.to_photons(simulator(truth, background, generator)).to(pipeline.device)

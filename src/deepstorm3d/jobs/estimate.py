@@ -17,7 +17,7 @@ from ..calibration.movie_statistics.experiment import changes, estimated_experim
 from ..calibration.movie_statistics.figure import likeness_figure
 from ..calibration.movie_statistics.molecules import LightModel, measure_light, refuse_small
 from ..calibration.movie_statistics.scene_match import SceneMatch, guess_photons, match_scene, simulate_guess
-from ..camera import Camera, EmccdCamera, MinimumSubtractedCamera, variance_terms
+from ..camera import Camera
 from ..chip import Maps
 from ..errors import InputError
 from ..experiment.experiment import Experiment, psf_source, write_experiment
@@ -108,7 +108,7 @@ def estimate_movie(
     camera = match_camera(counts, known, dark=level, baseline=baseline, whole=whole)
     psf = _psf(experiment, chosen)
     photons = camera.camera.to_photons(counts, maps)
-    if isinstance(camera.camera, MinimumSubtractedCamera):
+    if not camera.camera.is_calibrated:
         # How noisy the dark pixels are is known once it is known how much of the light is molecules.
         light = measure_light(photons, _light_model(psf, chosen, camera.camera, experiment))
         quieter = noise_over_field(counts, camera.camera, light.background)
@@ -175,7 +175,7 @@ def _draw(
         likeness,
         picture,
         pixel_um=pixel_um,
-        unit="counts" if isinstance(camera.camera, MinimumSubtractedCamera) else "photons",
+        unit=camera.camera.unit,
         title=title,
     )
     return likeness
@@ -234,14 +234,11 @@ def _light_model(psf: TabulatedPSF, scene: Scene, camera: Camera, experiment: Ex
     place = (torch.rand(_DEPTHS, 2, generator=torch.Generator().manual_seed(0)) - 0.5) * psf.pixel_um
     with torch.no_grad():
         spots = psf(torch.cat([place, z[:, None]], 1), torch.full((_DEPTHS,), sum(blur) / 2)).values
-    subtracted = isinstance(camera, MinimumSubtractedCamera)
-    own = camera.noise if isinstance(camera, MinimumSubtractedCamera) else ()
-    read_variance = sum(level**2 for level in own) / 2 if subtracted else variance_terms(camera)[1]
     return LightModel(
         spots=spots,
-        read_variance=read_variance,
-        counted=not subtracted,
-        multiplied=isinstance(camera, EmccdCamera) and camera.em_gain > 1,
+        read_variance=camera.dark_variance,
+        counted=camera.is_calibrated,
+        multiplied=camera.multiplication > 1,
         border_px=_border_px(scene),
     )
 
@@ -277,8 +274,7 @@ def _scene(
             watch=watch,
         )
 
-    subtracted = isinstance(camera, MinimumSubtractedCamera)
-    if isinstance(scene.background, NoBackground) and not subtracted:
+    if isinstance(scene.background, NoBackground) and camera.is_calibrated:
         scene = scene.with_(background=UniformBackground())
     found = match(scene)
     real, made = found.uneven
@@ -287,7 +283,7 @@ def _scene(
         other = SuperGaussianBackground()
     elif isinstance(scene.background, SuperGaussianBackground) and made - real > _UNEVEN:
         other = UniformBackground()
-    if other is None or subtracted:
+    if other is None or not camera.is_calibrated:
         return found, scene, []
     changed = scene.with_(background=other)
     again = match(changed)

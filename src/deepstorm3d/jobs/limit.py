@@ -134,7 +134,7 @@ def limit(
         photons=there.photons,
         background=there.background,
         blur_px=there.blur_px,
-        noise=there.noise,
+        noise=str(there.noise),
         z_um=there.prior.z_um,
         frame_px=there.field.size,
         margin_px=there.prior.margin_px[0],
@@ -202,7 +202,7 @@ def _together(
             coefficients=xyz.new_full((count, 1, 1), level),
         )
         image = LinearImage(psf, state, background, (count, *there.field.size))
-        noise = Likelihood(image.image, there.excess, there.read_variance)
+        noise = Likelihood(image.image, there.noise)
         found.append(1000 * joint_bounds(image, noise.information(image.image))[0][:, :3])
     return torch.cat(found).numpy()
 

@@ -75,9 +75,7 @@ def measure_psf(
     stacks = read_beads(experiment, beads, settings, design)
     images = stacks.images
     position = _positions(images)
-    light = images.likelihood
-    variance = float(torch.as_tensor(light.read_variance).mean())
-    averaged = average_beads(*_by_bead(images, len(position)), excess=light.excess, read_variance=variance)
+    averaged = average_beads(*_by_bead(images, len(position)), noise=images.likelihood.noise.averaged())
     depth = _depths(experiment, settings, position, design, images.side)
     volume = _evenly(averaged.values, depth, experiment.microscope.pixel_um)
     write_psf(out, volume, overwrite=overwrite)

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..camera import names_maps
 from ..field import Field
 from ..localizing.excerpt import Excerpt
 from ..localizing.first_look import check_counts
@@ -82,7 +81,7 @@ def simulated_like(pipeline: Pipeline, frames: Tensor) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     field = Field(frames.shape[1], frames.shape[2], pipeline.experiment.microscope.pixel_um)
     camera, maps = pipeline.experiment.camera, {}
-    if pipeline.maps or names_maps(camera):
+    if pipeline.maps or camera.maps_named():
         # Noise of pixels that were measured one by one is the movie's own, not that of others in training.
         camera, maps = pipeline.camera, {name: values.cpu() for name, values in pipeline.maps.items()}
     scene = pipeline.experiment.scene()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..analysis.fit_quality import DevianceVerdict, judge_deviance
-from ..camera import IdealCamera, variance_terms
+from ..camera import IdealCamera
 from ..emitters import Emitters, Localizations
 from ..field import Field
 from ..fitting.photometry import Photometry
@@ -74,14 +74,13 @@ def explain_frame(
     equal_photons: draw all molecules with the median of the fitted photons, as Nehme et al. 2020 in
     Fig. 3b: then only the positions can explain the frame.
     """
-    excess, read_variance = variance_terms(pipeline.camera, pipeline.maps)
+    noise = pipeline.noise.averaged()
     photons = seen.photons[0]
     counted = torch.ones_like(photons, dtype=torch.bool) if seen.weight is None else seen.weight[0] > 0
     light = pipeline.photometry(found, seen.photons, seen.weight)
     model = _equally_bright(pipeline, found, light) if equal_photons else light.model[0]
-    own = (excess * model.clamp(min=0) + read_variance).clamp(min=0)
+    own = noise.variance(model).clamp(min=0)
     variance = own.clamp(min=1.0)
-    shot_noise_only = excess == 1.0 and read_variance == 0.0
     overlay_figure(
         photons,
         model,
@@ -89,7 +88,7 @@ def explain_frame(
         found,
         out,
         pixel_um=pipeline.experiment.microscope.pixel_um,
-        noise=None if shot_noise_only else variance.sqrt(),
+        noise=None if noise.is_shot_noise_alone else variance.sqrt(),
         title=title,
     )
     return RegenerateReport(

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ..analysis.drift import DriftCurve
-from ..camera import load_maps
 from ..chip import check_size
 from ..emitters import Emitters
 from ..errors import InputError
@@ -96,7 +95,7 @@ def simulate_movie(
     """
     if frames < 1:
         raise InputError(f"a movie needs at least one frame, {frames} were asked for")
-    check_size(load_maps(experiment.camera), experiment.frame_px, "the simulated frames (frame_px)")
+    check_size(experiment.camera.load_maps(), experiment.frame_px, "the simulated frames (frame_px)")
     specimen = specimen or Specimen()
     chosen, source = experiment.scene(scene), psf_source(experiment)
     pixel_um, shape = experiment.microscope.pixel_um, experiment.frame_px

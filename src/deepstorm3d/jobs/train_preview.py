@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from ..camera import variance_terms
 from ..fitting.photometry import fit_photometry
 from ..localizer.localizer import NetworkLocalizer
 from ..plot import overlay_figure
@@ -29,11 +28,8 @@ def draw_training_preview(
     found = localizer.localize(batch.photons)
     localizer.train(was_training)
     simulator = sampler.simulator
-    excess, read_variance = variance_terms(simulator.camera, simulator.camera_maps)
-    light = fit_photometry(
-        simulator.psf, found.xyz, found.frame, batch.photons, excess=excess, read_variance=read_variance
-    )
-    noise = (excess * light.model[0].clamp(min=0) + read_variance).clamp(min=1.0).sqrt()
+    noise = simulator.camera.pixel_noise(simulator.camera_maps).averaged()
+    light = fit_photometry(simulator.psf, found.xyz, found.frame, batch.photons, noise=noise)
     overlay_figure(
         batch.photons[0],
         light.model[0],
@@ -41,6 +37,6 @@ def draw_training_preview(
         found,
         out,
         pixel_um=simulator.field.pixel_um,
-        noise=noise,
+        noise=noise.variance(light.model[0]).clamp(min=1.0).sqrt(),
         title=title,
     )

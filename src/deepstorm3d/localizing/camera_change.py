@@ -7,26 +7,13 @@ from typing import Any
 
 import yaml
 
-from ..camera import Camera
+from ..camera import CAMERAS, Camera, CameraSpec
 from ..errors import InputError
 from ..spec import Spec, spec_from_mapping
 
 __all__ = ["assumed_values", "change_camera"]
 
-# What a camera of another kind has where nobody says it: nothing added, nothing scaled, no noise.
-_NEUTRAL: dict[str, dict[str, float]] = {
-    "ideal": {},
-    "scmos": {"baseline": 0.0, "gain": 1.0, "read_noise": 0.0},
-    "emccd": {"baseline": 0.0, "read_noise": 0.0, "spurious_charge": 0.0},
-    "minimum_subtracted": {},
-}
-# Nothing is neutral there: who names the kind must name these.
-_NEEDED: dict[str, tuple[str, ...]] = {
-    "emccd": ("em_gain", "gain"),
-    "minimum_subtracted": ("baseline", "noise"),
-}
-# Values in counts of the file mean the same in each of these kinds.
-_COUNTING = ("ideal", "scmos", "emccd")
+# Counts of the file: they mean the same in every kind of camera whose light tells its noise.
 _OF_THE_FILE = ("baseline", "saturation")
 
 
@@ -42,10 +29,11 @@ def change_camera(camera: Camera, assignments: Sequence[str]) -> Camera:
     values = _values(assignments)
     kind = _kind(camera, values)
     mapping = {"camera": {**_base(camera, kind), **values, "kind": kind}}
-    if kind != camera.kind and (missing := [key for key in _NEEDED.get(kind, ()) if key not in values]):
+    required = () if kind == camera.kind or kind not in _kinds() else _kinds()[kind].required
+    if missing := [key for key in required if key not in values]:
         raise InputError(
             f"the model's camera is of kind {camera.kind}; one of kind {kind} needs "
-            f"{' and '.join(_NEEDED[kind])}: add {' '.join(f'--camera {key}=...' for key in missing)}"
+            f"{' and '.join(required)}: add {' '.join(f'--camera {key}=...' for key in missing)}"
         )
     return spec_from_mapping(_CameraChange, mapping, source="--camera").camera
 
@@ -55,7 +43,7 @@ def assumed_values(before: Camera, after: Camera, assignments: Sequence[str]) ->
     if before.kind == after.kind:
         return ()
     known = {*_values(assignments), *_kept(before, after.kind)}
-    neutral = [f"{key} {value:g}" for key, value in _NEUTRAL[after.kind].items() if key not in known]
+    neutral = [f"{key} {value:g}" for key, value in after.neutral.items() if key not in known]
     if not neutral:
         return ()
     return (
@@ -81,12 +69,11 @@ def _kind(camera: Camera, values: dict[str, Any]) -> str:
     """The kind said, else the camera's own where it has the keys, else the one that has them."""
     if "kind" in values:
         return str(values["kind"])
-    if {"em_gain", "spurious_charge"} & set(values) and camera.kind != "minimum_subtracted":
-        return "emccd"
-    # An ideal camera has neither gain nor baseline: who names one means a camera that does.
-    if camera.kind == "ideal" and {"gain", "baseline", "read_noise"} & set(values):
-        return "scmos"
-    return camera.kind
+    lacking = set(values) - set(type(camera).model_fields)
+    if not camera.is_calibrated or not lacking:
+        return camera.kind
+    # The last kind first: an EMCCD has a gain too, but only it has one for electrons before they are read out.
+    return next((name for name, kind in reversed(_kinds().items()) if kind.own_keys & lacking), camera.kind)
 
 
 def _base(camera: Camera, kind: str) -> dict[str, Any]:
@@ -94,15 +81,25 @@ def _base(camera: Camera, kind: str) -> dict[str, Any]:
     own = camera.to_mapping()
     if kind == camera.kind:
         return own
-    return {**_NEUTRAL.get(kind, {}), **{key: own[key] for key in _kept(camera, kind)}}
+    neutral = _kinds()[kind].neutral if kind in _kinds() else {}
+    return {**neutral, **{key: own[key] for key in _kept(camera, kind)}}
 
 
 def _kept(camera: Camera, kind: str) -> list[str]:
     """Keys whose values a camera of another kind takes over; maps stay behind, for only an sCMOS has them."""
-    if camera.kind not in _COUNTING or kind not in _COUNTING:
+    other = _kinds().get(kind)
+    if other is None or not (camera.is_calibrated and other.is_calibrated):
         return []
-    keys = [key for key in _OF_THE_FILE if isinstance(getattr(camera, key, None), float)]
-    return [key for key in keys if key == "saturation" or kind != "ideal"]
+    return [
+        key
+        for key in _OF_THE_FILE
+        if key in other.model_fields and isinstance(getattr(camera, key, None), float)
+    ]
+
+
+def _kinds() -> dict[str, type[CameraSpec]]:
+    """All kinds of camera by name, those registered from outside last."""
+    return dict(zip(CAMERAS.names, (kind for kind in CAMERAS if issubclass(kind, CameraSpec)), strict=True))
 
 
 class _CameraChange(Spec):

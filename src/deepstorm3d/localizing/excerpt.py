@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..camera import Camera, load_maps
+from ..camera import Camera
 from ..chip import Maps, Region
 from ..errors import InputError
 from ..experiment.experiment import Experiment
@@ -138,7 +138,7 @@ class OpenExcerpt:
         Raises InputError where the maps are not of the movie's frames.
         """
         x0, y0, x1, y1 = self.roi
-        return {name: values[y0:y1, x0:x1] for name, values in self._turned(load_maps(camera)).items()}
+        return {name: values[y0:y1, x0:x1] for name, values in self._turned(camera.load_maps()).items()}
 
     def at_work(self, pipeline: Pipeline) -> Pipeline:
         """The pipeline for the region: its part of the camera's maps, turned as the frames are, and of the PSF.

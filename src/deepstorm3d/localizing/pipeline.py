@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..camera import Camera, load_maps, variance_terms
+from ..camera import Camera, Noise
 from ..chip import Region
 from ..emitters import Localizations
 from ..errors import InputError
@@ -89,6 +89,11 @@ class Pipeline:
         """Where the work is done."""
         return self.localizer.offset.device
 
+    @property
+    def noise(self) -> Noise:
+        """Of the frames in photons, for each pixel where the camera has a map of its read noise."""
+        return self.camera.pixel_noise(self.maps)
+
     def to_photons(self, counts: Tensor) -> Tensor:
         """Counts (B, H, W) of the camera as photons, float32 on the pipeline's device."""
         return self.camera.to_photons(counts.to(self.device, torch.float32), self.maps)
@@ -156,21 +161,16 @@ class Pipeline:
         tile: the part of the field that the frames show, if not all of it;  weight: (B, H, W), 0 at pixels that
         do not count.
         """
-        excess, read_variance = variance_terms(self.camera, self.maps)
-        if "read_noise" not in self.maps:
-            return Likelihood(frames, excess, read_variance, weight)
-        noise = self.maps["read_noise"]
+        noise = self.noise
         if tile is not None:
-            noise = noise[slice(*tile.outer_rows), slice(*tile.outer_columns)]
-        return Likelihood(frames, excess, noise.square(), weight)
+            noise = noise.part(slice(*tile.outer_rows), slice(*tile.outer_columns))
+        return Likelihood(frames, noise, weight)
 
     @torch.no_grad()
     def photometry(self, found: Localizations, photons: Tensor, weight: Tensor | None = None) -> Photometry:
         """Photons and background at the found positions; see `fit_photometry`."""
-        excess, read_variance = variance_terms(self.camera, self.maps)
-        return fit_photometry(
-            self.psf, found.xyz, found.frame, photons, weight=weight, excess=excess, read_variance=read_variance
-        )
+        noise = self.noise.averaged()
+        return fit_photometry(self.psf, found.xyz, found.frame, photons, weight=weight, noise=noise)
 
     @torch.no_grad()
     def complete(self, found: Localizations, photons: Tensor, weight: Tensor | None = None) -> Localizations:
@@ -185,14 +185,14 @@ class Pipeline:
         found = replace(found, background=light.background, fit_quality=light.chi_square)
         if found.sigma_source != "none":
             return found
-        excess, read_variance = variance_terms(self.camera, self.maps)
+        noise = self.noise.averaged()
         # Read noise acts on the bound as that many more photons of background.
-        floor = (light.background + read_variance / excess).clamp(min=0.1)
+        floor = (light.background + noise.mean_read_variance / noise.excess).clamp(min=0.1)
         bounds = [
             crlb(self.psf, found.xyz[rows], light.photons[rows].clamp(min=1.0), floor[rows])
             for rows in torch.arange(len(found), device=found.xyz.device).split(256)
         ]
-        sigma = torch.cat(bounds) * excess**0.5
+        sigma = torch.cat(bounds) * noise.excess**0.5
         return replace(
             found,
             photons=light.photons,
@@ -255,13 +255,12 @@ def load_pipeline(
     except RuntimeError as error:
         raise InputError(f"the model's weights do not fit its network: {error}") from error
     localizer = localizer.to(device).to(memory_format=network.memory_format).eval()  # pyright: ignore[reportCallIssue]
-    maps = load_maps(chosen)
     return Pipeline(
         experiment=experiment,
         localizer=localizer,
         psf=psf.to(device),
         camera=chosen,
-        maps={name: values.to(device) for name, values in maps.items()},
+        maps={name: values.to(device) for name, values in chosen.load_maps().items()},
         extent_px=extent_px(psf, experiment.z_um),
         method=method,
         fit=build_fit(experiment, source, method, device, likely=_LIKELY_SHARE * least) if refine else None,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..noise import SHOT_NOISE, Noise
 from .noise_law import NoiseLaw, brightness, noise_law
 from .outliers import find_outliers, standing_out
 from .prediction import FinestSpot, PixelPredictor
@@ -62,27 +63,26 @@ def find_defects(
     frames: Tensor,
     spot: FinestSpot,
     *,
-    excess: float = 1.0,
-    read: float = 0.0,
+    noise: Noise = SHOT_NOISE,
     hidden: float = 0.0,
     known: Tensor | None = None,
 ) -> Defects:
     """Pixels that show what no light through the optics can draw, in most of the frames.
 
-    frames: (T, H, W) photons, spread over the movie;  excess, read: noise of the camera as described
-    (`camera.variance_terms`);  hidden: σ of the noise that was cut off in the dark, photons (`clipped_noise`);
-    known: (H, W) bool, pixels known to be defective: then no others are looked for.
+    frames: (T, H, W) photons, spread over the movie;  noise: of the camera as described, alike in all pixels;
+    hidden: σ of the noise that was cut off in the dark, photons (`clipped_noise`);  known: (H, W) bool, pixels
+    known to be defective: then no others are looked for.
     A pixel is compared with what its neighbours say of it (`PixelPredictor`), so neither the density of the
     molecules nor their shape matters.
     """
     # It is noise that no pixel is below, as the noise of reading is.
-    read += hidden**2
+    noise = noise.with_more(hidden**2)
     bad = torch.zeros(frames.shape[1:], dtype=torch.bool) if known is None else known.clone()
     if known is None:
-        bad = _lines(frames, spot, bad, excess, read)
-        bad = _pixels(frames, spot, bad, excess, read)
+        bad = _lines(frames, spot, bad, noise)
+        bad = _pixels(frames, spot, bad, noise)
     predictor = PixelPredictor(spot, ~bad)
-    law = noise_law(frames, predictor, excess=excess, read=read)
+    law = noise_law(frames, predictor, noise)
     # Where the dark was cut off, good pixels there show the least count in every frame.
     if known is None and not hidden and bool((stuck := _stuck(frames, law) & ~bad).any()):
         bad |= stuck
@@ -109,20 +109,20 @@ def _sigmas(frames: Tensor, predictor: PixelPredictor, law: NoiseLaw) -> float:
     return max(_SURE_ONE, 1.5 * float(over.topk(rare).values[-1]))
 
 
-def _pixels(frames: Tensor, spot: FinestSpot, bad: Tensor, excess: float, read: float) -> Tensor:
+def _pixels(frames: Tensor, spot: FinestSpot, bad: Tensor, noise: Noise) -> Tensor:
     """Single pixels that are off in most frames."""
     sure = _SURE * _MEDIAN / len(frames) ** 0.5 if len(frames) > 2 else _SURE_ONE
     bad = bad.clone()
     for _ in range(_ROUNDS):
         predictor = PixelPredictor(spot, ~bad)
-        law = noise_law(frames, predictor, excess=excess, read=read)
+        law = noise_law(frames, predictor, noise)
         predicted = predictor(frames)
         clean = torch.where(bad, predicted, frames)
         off = torch.where(bad, 0.0, _lasting(frames - predicted))[None]
         typical = clean.median(0).values[None]
         sigma = law.variance(brightness(typical)).sqrt()
-        noise = torch.maximum(_HARM * sigma / sure, sigma * predictor.spread.sqrt())
-        new = standing_out(typical, off, noise, predictor, law.dark, sure)[0] > 0
+        harmful = torch.maximum(_HARM * sigma / sure, sigma * predictor.spread.sqrt())
+        new = standing_out(typical, off, harmful, predictor, law.dark, sure)[0] > 0
         if not bool(new.any()):
             break
         bad |= new
@@ -137,25 +137,25 @@ def _lasting(off: Tensor) -> Tensor:
     return torch.where(both, torch.where(off[0].abs() < off[1].abs(), off[0], off[1]), 0.0)
 
 
-def _lines(frames: Tensor, spot: FinestSpot, bad: Tensor, excess: float, read: float) -> Tensor:
+def _lines(frames: Tensor, spot: FinestSpot, bad: Tensor, noise: Noise) -> Tensor:
     """Columns and rows, or long parts of them, that lie off those beside them in most frames."""
     for _ in range(_ROUNDS):
-        columns = _columns(frames, spot, bad, excess, read)
-        rows = _columns(frames.mT, spot, bad.mT, excess, read).mT
+        columns = _columns(frames, spot, bad, noise)
+        rows = _columns(frames.mT, spot, bad.mT, noise).mT
         if not bool(((columns | rows) & ~bad).any()):
             break
         bad = bad | columns | rows
     return bad
 
 
-def _columns(frames: Tensor, spot: FinestSpot, bad: Tensor, excess: float, read: float) -> Tensor:
+def _columns(frames: Tensor, spot: FinestSpot, bad: Tensor, noise: Noise) -> Tensor:
     """Of the columns those that stand out most in their neighbourhood: (H, W) bool."""
     out = torch.zeros_like(bad)
     height, width = bad.shape
     if height < _PIECE_PX // 2 or width < 2 * _BESIDE_PX:
         return out
     predictor = PixelPredictor(spot, ~bad, across="column")
-    law = noise_law(frames, predictor, excess=excess, read=read)
+    law = noise_law(frames, predictor, noise)
     predicted = predictor(frames)
     typical = torch.where(bad, predicted, frames).median(0).values[None]
     sigma = law.variance(brightness(typical))[0].sqrt()

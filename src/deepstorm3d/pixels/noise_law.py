@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..noise import SHOT_NOISE, Noise
 from .prediction import PixelPredictor
 
 __all__ = ["NoiseLaw", "brightness", "noise_law"]
@@ -24,23 +25,22 @@ _SAMPLE = 2**17
 
 @dataclass(frozen=True)
 class NoiseLaw:
-    """Variance of a pixel: a + g·(brightness − dark), at least excess·brightness + read variance, photons².
+    """Variance of a pixel: a + g·(brightness − dark), photons², at least that of the camera's own noise.
 
-    dark: brightness of the darkest places;  at_dark: a;  slope: g;  excess, read: of the camera as it was
-    described (`camera.variance_terms`).
+    dark: brightness of the darkest places;  at_dark: a;  slope: g;  least: noise of the
+    camera as it was described.
     """
 
     dark: float
     at_dark: float
     slope: float
-    excess: float = 1.0
-    read: float = 0.0
+    least: Noise = SHOT_NOISE
 
     def variance(self, bright: Tensor) -> Tensor:
         """For brightnesses of any shape."""
         seen = self.at_dark + self.slope * (bright - self.dark).clamp(min=0)
         # A photon is the least that can be seen: below one a count says nothing of the spread of others.
-        return torch.maximum(seen, (self.excess * bright + self.read).clamp(min=1.0))
+        return torch.maximum(seen, (self.least.excess * bright + self.least.read_variance).clamp(min=1.0))
 
 
 def brightness(frames: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ def _sound_brightness(frames: Tensor) -> Tensor:
     return torch.stack(around).median(0).values
 
 
-def noise_law(frames: Tensor, predictor: PixelPredictor, *, excess: float, read: float) -> NoiseLaw:
+def noise_law(frames: Tensor, predictor: PixelPredictor, least: Noise) -> NoiseLaw:
     """The law of frames (B, H, W) of photons, from how far pixels lie off their predictions.
 
     Medians in classes of like brightness: neither molecules nor a few defects reach them.  The slope is that of
@@ -70,7 +70,7 @@ def noise_law(frames: Tensor, predictor: PixelPredictor, *, excess: float, read:
     bright = _sound_brightness(frames)[usable]
     square = ((frames - predictor(frames)).square() / predictor.spread)[usable]
     if not len(bright):
-        return NoiseLaw(0.0, 0.0, 0.0, excess, read)
+        return NoiseLaw(0.0, 0.0, 0.0, least)
     order = bright.argsort()
     size = max(_FEWEST, len(order) // _CLASSES)
     # A last class of the brightest few: they may be much brighter than the twelfth below them.
@@ -80,4 +80,4 @@ def noise_law(frames: Tensor, predictor: PixelPredictor, *, excess: float, read:
     bright = levels > levels[0] + (levels[-1] - levels[0]) * _BRIGHT
     rise = (variances[bright] - variances[0]) / (levels[bright] - levels[0])
     slope = max(0.0, float(rise.median())) if len(rise) else 0.0
-    return NoiseLaw(float(levels[0]), float(variances[0]), slope, excess, read)
+    return NoiseLaw(float(levels[0]), float(variances[0]), slope, least)

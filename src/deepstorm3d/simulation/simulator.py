@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ..camera import Camera, load_maps
+from ..camera import Camera
 from ..chip import Maps, check_size, places_of
 from ..emitters import Emitters
 from ..field import Field
@@ -36,7 +36,7 @@ class Simulator(nn.Module):
         if abs(psf.pixel_um - field.pixel_um) > 1e-6 * field.pixel_um:
             raise ValueError(f"the PSF's pixels are {psf.pixel_um} µm wide, the field's {field.pixel_um} µm")
         self.psf, self.camera, self.field, self.chunk = psf, camera, field, chunk
-        for name, values in (load_maps(camera) if maps is None else maps).items():
+        for name, values in (camera.load_maps() if maps is None else maps).items():
             self.register_buffer(f"camera_{name}", values, persistent=False)
 
     @property

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from ...fitting.likelihood import Likelihood
 from ...frames.mean_variance import high_pass
+from ...noise import Noise
 
 __all__ = ["NoiseKind", "OwnNoise", "own_noise"]
 
@@ -93,7 +94,7 @@ def own_noise(images: Likelihood) -> OwnNoise:
     unit = max(slope, _LEAST**2 * peak)
     kind: NoiseKind = "measured" if slope > _LEAST**2 * peak else "none"
     variance = max(intercept, (least * peak) ** 2) / unit**2
-    scaled = Likelihood(frames / unit, 1.0, variance, images.weight)
+    scaled = Likelihood(frames / unit, Noise(read_variance=variance), images.weight)
     return OwnNoise(scaled, kind, factor, clipped)
 
 
@@ -113,7 +114,7 @@ def _line(mean: Tensor, square: Tensor, images: Likelihood) -> tuple[float, floa
     rows = mean.argsort()[int(_BRIGHT * len(mean)) :].tensor_split(_BINS)
     level = torch.stack([mean[each].mean() for each in rows]).double()
     variance = torch.stack([square[each].median() for each in rows]).double() / _MEDIAN
-    predicted = images.excess * level.clamp(min=0) + images.read_variance
+    predicted = images.noise.variance(level)
     factor = float((variance / predicted.clamp(min=1e-12)).median())
     # Each bin with the weight of its own variance: a few rounds, as that is what the line says.
     expected = variance.clamp(min=1e-12 + 0.01 * float(variance.mean()))

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...camera import load_maps
 from ...chip import check_size
 from ...errors import InputError
 from ...experiment.experiment import Experiment
@@ -140,7 +139,7 @@ def _faults(path: Path, experiment: Experiment, settings: BeadSettings) -> Pixel
         known = known_defects(settings.defects, Prepared(), movie.shape)
         sample, look = sample_frames(movie, Prepared()), settings.defects != "none"
     camera = experiment.camera
-    maps = load_maps(camera)
+    maps = camera.load_maps()
     check_size(maps, (sample.shape[1], sample.shape[2]), f"the slices of {path.name}")
     return faults_of(sample, camera, maps, experiment.microscope, known=known, look=look)
 

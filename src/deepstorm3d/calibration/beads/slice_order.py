@@ -19,7 +19,7 @@ def distance_of_slices(likelihood: Likelihood) -> Tensor:
     images = likelihood.frames - likelihood.frames.flatten(1).median(1).values[:, None, None]
     if likelihood.weight is not None:
         images = images * likelihood.weight
-    variance = (likelihood.excess * likelihood.frames.clamp(min=0) + likelihood.read_variance).flatten(1).sum(1)
+    variance = likelihood.noise.variance(likelihood.frames).flatten(1).sum(1)
     flat = images.flatten(1).double()
     products = flat @ flat.mT
     own = products.diagonal()

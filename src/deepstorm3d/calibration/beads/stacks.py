@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...camera import Camera, load_maps, variance_terms
+from ...camera import Camera
 from ...chip import check_size
 from ...errors import InputError
 from ...fitting.likelihood import Likelihood
@@ -182,7 +182,7 @@ class _Stack:
 
     def __init__(self, path: Path, camera: Camera, frames_per_slice: int, faults: PixelFaults) -> None:
         self.path, self.camera, self.each, self.faults = path, camera, frames_per_slice, faults
-        self.maps = load_maps(camera)
+        self.maps = camera.load_maps()
         self.reader = PixelReader(faults, lambda counts: camera.to_photons(counts, self.maps))
         # Pixels that stand out in single frames, and in how many of them.
         self.outliers = self.outlier_frames = 0
@@ -270,12 +270,11 @@ class _Stack:
                 images[bead, slice_] += photons[box]
                 weight[bead, slice_] *= free[box]
                 self.full[bead, slice_] |= bool(full[box].any())
-        excess, variance = variance_terms(self.camera, self.maps)
+        noise = self.camera.pixel_noise(self.maps).averaged().at_least_shot_noise().of_sum(self.each)
         anything_left_out = bool((weight == 0).any())
         return Likelihood(
             images.flatten(0, 1),
-            excess,
-            max(0.0, variance) * self.each,
+            noise,
             weight.flatten(0, 1) if anything_left_out else None,
         )
 
@@ -322,7 +321,7 @@ def _joined(parts: Sequence[BeadImages]) -> BeadImages:
     before = np.cumsum([0, *(p.beads for p in parts)])
     slices = np.cumsum([0, *(p.planes for p in parts)])
     return BeadImages(
-        Likelihood(frames, first.excess, first.read_variance, weight),
+        Likelihood(frames, first.noise, weight),
         torch.cat([p.bead + int(n) for p, n in zip(parts, before[:-1], strict=True)]),
         torch.cat([p.plane + int(n) for p, n in zip(parts, slices[:-1], strict=True)]),
         torch.cat([p.position_um for p in parts]),

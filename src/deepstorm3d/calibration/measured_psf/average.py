@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError
+from ...noise import SHOT_NOISE, Noise
 
 __all__ = ["Averaged", "average_beads"]
 
@@ -42,14 +43,12 @@ class Averaged:
     used: Tensor
 
 
-def average_beads(
-    stacks: Tensor, weight: Tensor | None = None, *, excess: float = 1.0, read_variance: float = 0.0
-) -> Averaged:
+def average_beads(stacks: Tensor, weight: Tensor | None = None, *, noise: Noise = SHOT_NOISE) -> Averaged:
     """Register the stacks of beads in x and y, and average those that agree.
 
     stacks: (B, S, h, h) photons, h odd, every bead within a few pixels of the middle;  weight: the same shape,
-    0 leaves a pixel (full, say) out;  excess, read_variance: the variance of a pixel is excess·mean + read
-    variance, photons².  Raises InputError where no bead has light over the edge of its images.
+    0 leaves a pixel (full, say) out;  noise: of a pixel.
+    Raises InputError where no bead has light over the edge of its images.
     The middle is where the mean image over all slices has its centroid: nothing else tells where in a lopsided
     PSF the molecule sits, and all positions move together with it.
     """
@@ -59,18 +58,18 @@ def average_beads(
     others = (light * free).sum(0) / free.sum(0).clamp(min=1)
     light = torch.where(free, light, others)
     photons = light.sum((1, 2, 3)).clamp(min=1e-9)
-    noise = ((excess * stacks.clamp(min=0) + read_variance) * free).sum((1, 2, 3)) / photons.square()
+    shot = (noise.variance(stacks) * free).sum((1, 2, 3)) / photons.square()
     unit = light / photons[:, None, None, None]
     bright = used = _with_light(light, photons)
     shift = _centroid(unit.sum(1))
     mean = _mean(unit, photons, shift, used)
-    misfit = noise
+    misfit = shot
     for _ in range(_ROUNDS):
         shift = shift + _steps(unit, free, mean, shift)
         # All together they may not wander away from the middle.
         shift = shift + _centroid(_mean(unit, photons, shift, used).sum(0)[None])
         mean = _mean(unit, photons, shift, used)
-        unit, misfit = _compared(unit, free, mean, shift, noise)
+        unit, misfit = _compared(unit, free, mean, shift, shot)
         used = _without_the_worst(used, misfit) & bright
     mean = _mean(unit, photons, shift, used)
     return Averaged((mean / mean.sum((1, 2)).max()).float(), shift.float(), misfit.float(), used)

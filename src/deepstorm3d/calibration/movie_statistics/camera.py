@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...camera import Camera, EmccdCamera, IdealCamera, MinimumSubtractedCamera, ScmosCamera
+from ...camera import Camera, ReadOut
 from ...frames.mean_variance import DarkLevel, NoiseLine, noise_line, noise_map
 
 __all__ = ["CameraMatch", "match_camera", "noise_over_field"]
 
-# An ideal camera stays one where slope and zero of its line differ from 1 and 0 by less.
+# A camera without gain and baseline stays one where slope and zero of its line differ from 1 and 0 by less.
 _SLOPE_TOLERANCE, _ZERO_TOLERANCE = 0.05, 5.0
 _STRAIGHT = 10.0
+# Read noise of a camera of which nothing is known, electrons rms: that of common sCMOS cameras.
+_ASSUMED_READ_NOISE = 1.6
 # Cells of the field in which the noise of minimum-subtracted frames is looked at.
 _CELLS, _REGIONS = 8, 3
 
@@ -54,21 +56,19 @@ def match_camera(
     """
     line = noise_line(counts, saturation=camera.saturation, whole=whole)
     warnings = _general(line)
-    if isinstance(camera, MinimumSubtractedCamera):
+    if not camera.is_calibrated:
         return _minimum_subtracted(counts, camera, line, warnings)
-    if isinstance(camera, ScmosCamera) and any(
-        isinstance(value, str) for value in (camera.gain, camera.baseline, camera.read_noise)
-    ):
+    if camera.maps_named():
         notes = ["the camera has maps, which are kept as they are"]
         return CameraMatch(camera, line, warnings, notes)
     if line.trouble:
         warnings.append(f"the movie cannot tell the gain: {line.trouble}; the camera's values are kept")
         return CameraMatch(camera, line, warnings, [])
-    if isinstance(camera, IdealCamera) and dark is None and baseline is None:
+    if camera.counts_photons and dark is None and baseline is None:
         near_zero = abs(line.zero) < max(_ZERO_TOLERANCE, 3 * line.zero_sigma)
         if abs(line.slope - 1) < max(_SLOPE_TOLERANCE, 3 * line.slope_sigma) and near_zero:
             return CameraMatch(
-                camera, line, warnings, ["the counts behave like photons: the ideal camera stays"]
+                camera, line, warnings, [f"the counts behave like photons: the {camera.kind} camera stays"]
             )
     return _with_gain(camera, line, dark, baseline, warnings)
 
@@ -76,14 +76,10 @@ def match_camera(
 def _with_gain(
     camera: Camera, line: NoiseLine, dark: DarkLevel | None, baseline: float | None, warnings: list[str]
 ) -> CameraMatch:
-    """An sCMOS or EMCCD camera of the line's slope; gain in ADU per electron that is read out."""
-    known = camera if isinstance(camera, ScmosCamera | EmccdCamera) else ScmosCamera()
-    excess = em_gain = 1.0
-    if isinstance(known, EmccdCamera):
-        em_gain = known.em_gain
-        excess = 2.0 if em_gain > 1 else 1.0
-    gain = line.slope / (excess * em_gain)
-    rms = float(known.read_noise)
+    """A camera of the line's slope; gain in ADU per electron that is read out."""
+    gain = line.slope / (camera.pixel_noise().excess * camera.multiplication)
+    known = None if camera.counts_photons else camera.read_out.read_noise
+    rms = _ASSUMED_READ_NOISE if known is None else known
     notes: list[str] = []
     if dark is not None:
         level, rms = dark.baseline, dark.read_noise_adu / gain
@@ -95,22 +91,23 @@ def _with_gain(
             rms = math.sqrt(square)
             notes.append(f"read noise from the given baseline: {rms:.3g} ± {sigma / (2 * rms):.1g} e-")
         else:
-            kept = "kept" if known is camera else "assumed, for nothing says it"
+            kept = "assumed, for nothing says it" if known is None else "kept"
             notes.append(
                 f"the movie has too much light to tell the read noise (variance {square:.2g} ± {sigma:.2g} "
                 f"e-²): {rms:g} e- is {kept}"
             )
     else:
         level = line.zero + (gain * rms) ** 2 / line.slope
-        whose = "that is taken as given" if known is camera else "that is assumed, for nothing says it"
+        whose = "that is assumed, for nothing says it" if known is None else "that is taken as given"
         notes.append(f"baseline for a read noise of {rms:g} e- {whose}; a dark movie would tell both (--dark)")
-    values = {"gain": gain, "baseline": max(level, 0.0), "read_noise": rms}
-    return CameraMatch(known.with_(**values), line, warnings, notes)
+    matched = camera.with_read_out(ReadOut(gain, max(level, 0.0), rms))
+    if matched is None:
+        notes = [f"a movie cannot tell the values of a camera of kind {camera.kind}: they are kept"]
+        matched = camera
+    return CameraMatch(matched, line, warnings, notes)
 
 
-def _minimum_subtracted(
-    counts: Tensor, camera: MinimumSubtractedCamera, line: NoiseLine, warnings: list[str]
-) -> CameraMatch:
+def _minimum_subtracted(counts: Tensor, camera: Camera, line: NoiseLine, warnings: list[str]) -> CameraMatch:
     """Noise at the edge and in the middle of the field, beside that of the molecules' own photons."""
     slope, sigma = _slope_within(counts)
     notes = [f"variance rises by {slope:.2f} ± {sigma:.2f} per count of light (this camera's model: 1)"]
@@ -128,14 +125,12 @@ def _minimum_subtracted(
     return CameraMatch(noise_over_field(counts, camera, float(mean.min())), line, warnings, notes)
 
 
-def noise_over_field(
-    counts: Tensor, camera: MinimumSubtractedCamera, baseline: float
-) -> MinimumSubtractedCamera:
+def noise_over_field(counts: Tensor, camera: Camera, baseline: float) -> Camera:
     """The camera with the noise of frames (B, H, W) of a mean baseline, less that of the molecules."""
     variance, _ = noise_map(counts, _CELLS, slope=1.0)
     sigmas = (variance + baseline).clamp(min=0.01).sqrt().flatten()
     low, high = sigmas.quantile(torch.tensor([0.05, 0.95])).tolist()
-    return camera.with_(noise=(low, high))
+    return camera.with_noise_over_field(low, high)
 
 
 def _slope_within(counts: Tensor) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...camera import Camera, MinimumSubtractedCamera
+from ...camera import Camera
 from ...chip import Maps, middle_of
 from ...field import Field
 from ...optics.tabulated import TabulatedPSF
@@ -88,10 +88,8 @@ class SceneGuess:
 
     def camera(self, camera: Camera) -> Camera:
         """The camera; minimum-subtracted frames have their baseline there."""
-        if not isinstance(camera, MinimumSubtractedCamera):
-            return camera
         half = _HALF_WIDTH * self.background_spread
-        return camera.with_(baseline=(max(self.background - half, 0.0), max(self.background + half, 0.0)))
+        return camera.with_remaining_level(max(self.background - half, 0.0), max(self.background + half, 0.0))
 
     def scene(self, like: Scene) -> Scene:
         """The scene with these numbers; depth, border and blur stay."""

@@ -120,9 +120,9 @@ def pixel_weights(images: BeadImages) -> Tensor:
     light = images.likelihood
     background = _edge_level(light.frames)
     smooth = torch.nn.functional.avg_pool2d((light.frames - background)[:, None], 5, 1, 2)[:, 0].clamp(min=0)
-    noise = light.excess * (smooth + background.clamp(min=0)) + light.read_variance
+    noise = light.noise.variance(smooth + background.clamp(min=0))
     floor = _FLOOR * smooth.flatten(1).amax(1)[:, None, None]
-    weight = 1 / (noise + light.excess * floor).clamp(min=1e-9)
+    weight = 1 / (noise + light.noise.excess * floor).clamp(min=1e-9)
     return weight if light.weight is None else weight * light.weight
 
 
