@@ -42,7 +42,10 @@ def test_the_noise_of_a_sum_and_of_single_frames() -> None:
     some = Noise(1.0, each).of_frames(torch.tensor([2, 0])).read_variance
     assert isinstance(some, torch.Tensor) and torch.equal(some, each[[2, 0]])
     assert Noise(1.0, each[0]).of_frames(torch.tensor([1])).read_variance is not None
-    assert Noise(1.0, -3.0).at_least_shot_noise() == Noise() and Noise(1.0, 2.0).with_more(0.5).read_variance == 2.5
+    assert (
+        Noise(1.0, -3.0).at_least_shot_noise() == Noise()
+        and Noise(1.0, 2.0).with_more(0.5).read_variance == 2.5
+    )
 
 
 @pytest.mark.parametrize(

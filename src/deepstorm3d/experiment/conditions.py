@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from ..camera import Camera, Noise
 from ..errors import InputError
 from ..field import Field
-from ..simulation.backgrounds import Background, NoBackground, SuperGaussianBackground
-from ..simulation.priors import EmitterPrior, FixedPhotons, GammaPhotons, Photons, Scene
+from ..simulation.priors import EmitterPrior, Scene
 from .experiment import Experiment
 
 __all__ = ["LEAST_BACKGROUND", "Conditions", "scene_conditions"]
@@ -76,8 +75,8 @@ def scene_conditions(
             f"{height_width[0]} px; make margin_px smaller or frame_px larger"
         )
     return Conditions(
-        photons=_median_photons(prior.photons) if photons is None else photons,
-        background=_mean_background(scene.background) if background is None else background,
+        photons=prior.photons.median if photons is None else photons,
+        background=scene.background.mean if background is None else background,
         blur_px=experiment.psf.blur_px if prior.blur_px is None else sum(prior.blur_px) / 2,
         noise=_noise(experiment.camera),
         prior=prior.with_(margin_px=(border, border), blur_px=None),
@@ -89,26 +88,3 @@ def _noise(camera: Camera) -> Noise:
     """Noise of frames of which nothing but light is left."""
     # `pixel_noise` is that of frames that still hold a level without noise, less its share.
     return camera.pixel_noise().averaged().with_more(sum(camera.remaining_level) / 2)
-
-
-def _median_photons(photons: Photons) -> float:
-    match photons:
-        case FixedPhotons(photons=value):
-            return value
-        case GammaPhotons(shape=shape, scale=scale):
-            from scipy.special import gammaincinv
-
-            return float(scale * gammaincinv(shape, 0.5))
-        case _:
-            return (photons.low + photons.high) / 2
-
-
-def _mean_background(background: Background) -> float:
-    """Mean level over frames and pixels; of a nucleus the middle between mean floor and mean peak."""
-    match background:
-        case NoBackground():
-            return 0.0
-        case SuperGaussianBackground(floor=floor, peak=peak):
-            return (sum(floor) + sum(peak)) / 4
-        case _:
-            return (background.low + background.high) / 2

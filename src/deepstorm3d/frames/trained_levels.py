@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..camera import Camera
-from ..simulation.backgrounds import Background, NoBackground, SuperGaussianBackground
-from ..simulation.priors import DensityCount, EmitterPrior, FixedCount, FixedPhotons, GammaPhotons, Scene
+from ..simulation.priors import EmitterPrior, Scene
 
 __all__ = ["TrainedLevels", "trained_levels"]
 
@@ -31,7 +30,7 @@ def trained_levels(
     """
     low, high, most = [], [], []
     for scene in scenes:
-        least, greatest = _background(scene.background)
+        least, greatest = scene.background.levels
         crowd = _light(scene.emitters, pixel_um, frame_px)
         low.append(least)
         high.append(greatest)
@@ -40,29 +39,6 @@ def trained_levels(
     return TrainedLevels(min(low) + base[0], max(high) + base[1], max(most) + base[1])
 
 
-def _background(background: Background) -> tuple[float, float]:
-    match background:
-        case NoBackground():
-            return 0.0, 0.0
-        case SuperGaussianBackground(floor=floor, peak=peak):
-            return floor[0], peak[1]
-        case _:
-            return background.low, background.high
-
-
 def _light(emitters: EmitterPrior, pixel_um: float, frame_px: tuple[int, int]) -> float:
     """Mean photons per pixel of the molecules in the densest frames."""
-    match emitters.photons:
-        case FixedPhotons(photons=photons):
-            mean = photons
-        case GammaPhotons(shape=shape, scale=scale):
-            mean = shape * scale
-        case uniform:
-            mean = (uniform.low + uniform.high) / 2
-    match emitters.count:
-        case DensityCount(high=density):
-            return density * pixel_um**2 * mean
-        case FixedCount(count=count):
-            return count / (frame_px[0] * frame_px[1]) * mean
-        case several:
-            return several.high / (frame_px[0] * frame_px[1]) * mean
+    return emitters.count.most_per_pixel(frame_px[0] * frame_px[1], pixel_um) * emitters.photons.mean

@@ -190,8 +190,7 @@ def _judge(pipeline: Pipeline, contender: Contender, seed: int, density: float) 
     prior = scene.emitters.with_(
         count=DensityCount(low=density, high=density), margin_px=(-_BORDER_PX, -_BORDER_PX)
     )
-    truth = prior.draw(frames, field, generator)
-    background = scene.background.draw(frames, field, generator)
+    truth, background = scene.with_(emitters=prior).draw(frames, field, generator)
     # Maps may be of more pixels than these frames, which stand for no certain place: the middle of them serves.
     maps = middle_of(experiment.camera.load_maps(), *field.size)
     simulator = Simulator(_exact(experiment, contender.phase), experiment.camera, field, maps=maps)

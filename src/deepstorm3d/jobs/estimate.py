@@ -32,7 +32,6 @@ from ..localizing.pipeline import Pipeline
 from ..optics.model import tabulate
 from ..optics.tabulated import TabulatedPSF
 from ..pixels.faults import PixelFaults
-from ..simulation.backgrounds import NoBackground, SuperGaussianBackground, UniformBackground
 from ..simulation.priors import EmitterPrior, Scene
 from ..streams import stream_seed
 from ..watch import SILENT, Watcher
@@ -274,15 +273,15 @@ def _scene(
             watch=watch,
         )
 
-    if isinstance(scene.background, NoBackground) and camera.is_calibrated:
-        scene = scene.with_(background=UniformBackground())
+    if camera.is_calibrated:
+        scene = scene.with_(background=scene.background.with_light())
     found = match(scene)
     real, made = found.uneven
     other = None
-    if isinstance(scene.background, UniformBackground) and real - made > _UNEVEN:
-        other = SuperGaussianBackground()
-    elif isinstance(scene.background, SuperGaussianBackground) and made - real > _UNEVEN:
-        other = UniformBackground()
+    if real - made > _UNEVEN:
+        other = scene.background.less_even()
+    elif made - real > _UNEVEN:
+        other = scene.background.more_even()
     if other is None or not camera.is_calibrated:
         return found, scene, []
     changed = scene.with_(background=other)

@@ -86,10 +86,8 @@ def simulated_like(pipeline: Pipeline, frames: Tensor) -> Tensor:
         camera, maps = pipeline.camera, {name: values.cpu() for name, values in pipeline.maps.items()}
     scene = pipeline.experiment.scene()
     simulator = Simulator(pipeline.psf.cpu(), camera, field, maps=maps)
-    emitters = scene.emitters.draw(len(frames), field, generator)
-    background = scene.background.draw(len(frames), field, generator)
     with torch.no_grad():
-        counts = simulator(emitters, background, generator)
+        counts = simulator(*scene.draw(len(frames), field, generator), generator)
     pipeline.psf.to(pipeline.device)
     return simulator.to_photons(counts)
 

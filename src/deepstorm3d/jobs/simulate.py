@@ -108,14 +108,13 @@ def simulate_movie(
         patch_px, held = patch_for_light(experiment, source)
         simulator = _simulator(experiment, source, patch_px, field)
         drift = specimen.drift(frames, generator)
-        draw = specimen.draw_of(chosen.emitters, field, drift, frames, generator)
+        draw = specimen.draw_of(chosen, field, drift, frames, generator)
         rows = labelled = saturated = 0
         side = [length + 2 * patch_px for length in shape]
         block = max(1, BLOCK_PIXELS // (side[0] * side[1]))
         for start in range(0, frames, block):
             count = min(block, frames - start)
-            here = draw(start, count)
-            background = chosen.background.draw(count, field, generator)
+            here, background = draw(start, count)
             counts = simulator(here.shift(frames=-start), background, generator)
             movie.append(counts.numpy())
             saturated += int((counts >= experiment.camera.saturation).flatten(1).any(1).sum())

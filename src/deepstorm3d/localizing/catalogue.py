@@ -18,8 +18,7 @@ from ..io.psfs import psf_sha256, write_psf
 from ..localizer.modelfile import ModelFile, load_model_file
 from ..optics.masks import FileMask
 from ..optics.volume import MeasuredSpec
-from ..simulation.backgrounds import Background, NoBackground, SuperGaussianBackground
-from ..simulation.priors import DensityCount, EmitterPrior, FixedCount, FixedPhotons, GammaPhotons, Scene
+from ..simulation.priors import Scene
 from .pipeline import experiment_of
 
 __all__ = [
@@ -160,35 +159,4 @@ def _naming(experiment: Experiment, file: str) -> Experiment:
 
 def _describe_scene(name: str, scene: Scene) -> SceneCard:
     prior = scene.emitters
-    return SceneCard(name, _count(prior), _photons(prior), _background(scene.background))
-
-
-def _count(prior: EmitterPrior) -> str:
-    count = prior.count
-    if isinstance(count, DensityCount):
-        return f"{count.low:g} to {count.high:g} per µm²"
-    if isinstance(count, FixedCount):
-        return f"{count.count} a frame"
-    return f"{count.low} to {count.high} a frame"
-
-
-def _photons(prior: EmitterPrior) -> str:
-    photons = prior.photons
-    if isinstance(photons, FixedPhotons):
-        return f"{photons.photons:g}"
-    if isinstance(photons, GammaPhotons):
-        return f"mean {photons.shape * photons.scale:g} (gamma)"
-    return f"{photons.low:g} to {photons.high:g}"
-
-
-def _background(background: Background) -> str:
-    if isinstance(background, NoBackground):
-        return "none"
-    if isinstance(background, SuperGaussianBackground):
-        return f"{background.floor[0]:g} to {background.peak[1]:g} per px, uneven"
-    level = (
-        f"{background.low:g}"
-        if background.low == background.high
-        else f"{background.low:g} to {background.high:g}"
-    )
-    return f"{level} per px"
+    return SceneCard(name, prior.count.describe(), prior.photons.describe(), scene.background.describe())

@@ -3,35 +3,110 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from functools import cache
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field as PydanticField
 from pydantic import model_validator
 from torch import Tensor
 from torch.nn import functional
 
 from ..draws import uniform
 from ..field import Field
+from ..kinds import Kinds
 from ..spec import Spec, quantity
 from ..supergaussian import random_super_gaussian, rescale
 
-__all__ = ["Background", "NoBackground", "SmoothBackground", "SuperGaussianBackground", "UniformBackground"]
+__all__ = [
+    "BACKGROUNDS",
+    "Background",
+    "BackgroundSpec",
+    "NoBackground",
+    "SmoothBackground",
+    "SuperGaussianBackground",
+    "UniformBackground",
+]
 
 Device = torch.device | str | None
 
 
-class NoBackground(Spec):
+class BackgroundSpec(Spec):
+    """One kind of background.
+
+    A kind gives its name (`kind`), `draw` and `levels`; the rest follows, and a kind overrides what differs.
+    """
+
+    kind: Any
+
+    def draw(self, frames: int, field: Field, generator: torch.Generator, device: Device = None) -> Tensor:
+        """Photons per pixel (frames, H, W), on `device` or else the generator's."""
+        raise NotImplementedError(f"a background of kind {self.kind} needs draw()")
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        """Least and greatest level of any pixel, photons."""
+        raise NotImplementedError(f"a background of kind {self.kind} needs levels")
+
+    @property
+    def mean(self) -> float:
+        """Typical level over frames and pixels: the middle between the least and the greatest, photons."""
+        low, high = self.levels
+        return (low + high) / 2
+
+    def describe(self) -> str:
+        """The levels in words: "20 to 150 per px"."""
+        low, high = self.levels
+        return f"{low:g} per px" if low == high else f"{low:g} to {high:g} per px"
+
+    def like(self, level: float, floor: float, spread: float) -> BackgroundSpec:
+        """A background with such numbers, of this kind where it has levels that these numbers tell.
+
+        level: mean over field and frames;  floor: mean of the least pixels;  spread: half of the range over
+        which both differ from frame to frame;  all in photons per pixel.
+        """
+        return UniformBackground(low=max(level - spread, 0.0), high=level + spread)
+
+    def with_light(self) -> BackgroundSpec:
+        """Itself, or an even background where this kind has none at all."""
+        return self
+
+    def less_even(self) -> BackgroundSpec | None:
+        """What to try where the level changes more over the field than with this kind; None: nothing."""
+        return None
+
+    def more_even(self) -> BackgroundSpec | None:
+        """What to try where it changes less; None: nothing."""
+        return None
+
+
+class NoBackground(BackgroundSpec):
     """No background at all."""
 
     kind: Literal["none"] = "none"
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        """Both 0."""
+        return 0.0, 0.0
+
+    def describe(self) -> str:
+        """None."""
+        return "none"
+
+    def like(self, level: float, floor: float, spread: float) -> BackgroundSpec:
+        """Itself: none."""
+        return self
+
+    def with_light(self) -> BackgroundSpec:
+        """An even background."""
+        return UniformBackground()
 
     def draw(self, frames: int, field: Field, generator: torch.Generator, device: Device = None) -> Tensor:
         """Zeros (frames, H, W), on `device` or else the generator's."""
         return torch.zeros(frames, *field.size, device=device or generator.device)
 
 
-class UniformBackground(Spec):
+class UniformBackground(BackgroundSpec):
     """One level all over a frame, drawn anew for each."""
 
     kind: Literal["uniform"] = "uniform"
@@ -48,8 +123,17 @@ class UniformBackground(Spec):
         level = uniform(self.low, self.high, (frames, 1, 1), generator)
         return level.expand(-1, *field.size).contiguous().to(device or generator.device)
 
+    @property
+    def levels(self) -> tuple[float, float]:
+        """The range."""
+        return self.low, self.high
 
-class SuperGaussianBackground(Spec):
+    def less_even(self) -> BackgroundSpec:
+        """A nucleus."""
+        return SuperGaussianBackground()
+
+
+class SuperGaussianBackground(BackgroundSpec):
     """A nucleus: a rotated super-Gaussian of random place, widths and angle between a floor and a peak."""
 
     kind: Literal["super_gaussian"] = "super_gaussian"
@@ -68,8 +152,34 @@ class SuperGaussianBackground(Spec):
         peak = uniform(*self.peak, (frames,), generator)
         return rescale(shape, floor, peak).to(device or generator.device)
 
+    @property
+    def levels(self) -> tuple[float, float]:
+        """The least floor and the greatest peak."""
+        return self.floor[0], self.peak[1]
 
-class SmoothBackground(Spec):
+    @property
+    def mean(self) -> float:
+        """The middle between mean floor and mean peak."""
+        return (sum(self.floor) + sum(self.peak)) / 4
+
+    def describe(self) -> str:
+        """The levels, and that they are uneven."""
+        return f"{self.floor[0]:g} to {self.peak[1]:g} per px, uneven"
+
+    def like(self, level: float, floor: float, spread: float) -> BackgroundSpec:
+        """A nucleus with this floor, and the peak that gives it this mean."""
+        peak = floor + (level - floor) / _mean_of_nucleus()
+        share = peak / max(level, 1e-6)
+        low, high = max(peak - spread * share, floor), peak + spread * share
+        near = min(spread, 0.2 * floor)
+        return SuperGaussianBackground(floor=(max(floor - near, 0.0), min(floor + near, low)), peak=(low, high))
+
+    def more_even(self) -> BackgroundSpec:
+        """One level."""
+        return UniformBackground()
+
+
+class SmoothBackground(BackgroundSpec):
     """A smooth random field, as of light out of focus; its floor and its peak differ from frame to frame."""
 
     kind: Literal["smooth"] = "smooth"
@@ -89,11 +199,16 @@ class SmoothBackground(Spec):
         level = floor + (peak - floor) * _smooth(frames, field, knot_px, generator)
         return level.to(device or generator.device)
 
+    @property
+    def levels(self) -> tuple[float, float]:
+        """The range."""
+        return self.low, self.high
 
-Background = Annotated[
-    NoBackground | UniformBackground | SuperGaussianBackground | SmoothBackground,
-    PydanticField(discriminator="kind"),
-]
+
+BACKGROUNDS = Kinds(NoBackground, UniformBackground, SuperGaussianBackground, SmoothBackground)
+"""All kinds of background. ``BACKGROUNDS.register`` adds one that is defined elsewhere."""
+
+Background = Annotated[BackgroundSpec, BACKGROUNDS]
 
 
 def _smooth(frames: int, field: Field, knot_px: float, generator: torch.Generator) -> Tensor:
@@ -113,6 +228,14 @@ def _smooth(frames: int, field: Field, knot_px: float, generator: torch.Generato
     across, down = x[:, None, :].expand(-1, field.height, -1), y[:, :, None].expand(-1, -1, field.width)
     grid = torch.stack((across, down), dim=-1)
     return functional.grid_sample(noise, grid, mode="bicubic", align_corners=True)[:, 0].clamp(0, 1)
+
+
+@cache
+def _mean_of_nucleus() -> float:
+    """Mean of a random super-Gaussian between its least and its greatest pixel."""
+    shapes = random_super_gaussian(200, (96, 96), torch.Generator().manual_seed(0))
+    least, most = shapes.amin((1, 2)), shapes.amax((1, 2))
+    return float(((shapes.mean((1, 2)) - least) / (most - least)).mean())
 
 
 def _check_levels(what: str, levels: tuple[float, ...]) -> None:

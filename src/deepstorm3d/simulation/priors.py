@@ -3,142 +3,35 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Self
 
 import torch
-from pydantic import Field as PydanticField
 from pydantic import model_validator
 from torch import Tensor
 
-from ..draws import gamma, uniform
+from ..draws import uniform
 from ..emitters import Emitters
 from ..errors import InputError
 from ..field import Field
 from ..spec import Spec, quantity
 from .backgrounds import Background, UniformBackground
+from .counts import Count, DensityCount, FixedCount, UniformCount
+from .photons import FixedPhotons, GammaPhotons, Photons, UniformPhotons
+from .ranges import Range, check_range
 
 __all__ = [
+    "Count",
     "DensityCount",
     "EmitterPrior",
     "Field",
     "FixedCount",
     "FixedPhotons",
     "GammaPhotons",
+    "Photons",
     "Scene",
     "UniformCount",
     "UniformPhotons",
 ]
-
-Range = tuple[float, float]
-
-
-def _check_range(name: str, limits: tuple[float, float]) -> None:
-    if limits[0] > limits[1]:
-        raise ValueError(f"{name} must be two numbers, lower first, got {limits[0]} and {limits[1]}")
-
-
-class FixedCount(Spec):
-    """The same number of emitters in every frame."""
-
-    kind: Literal["fixed"] = "fixed"
-    count: int = quantity(10, "emitters", "number in each frame", ge=0)
-
-    def draw(self, area_um2: Tensor, generator: torch.Generator) -> Tensor:
-        """Numbers for frames of these areas; both (B,), the result int64."""
-        return torch.full(area_um2.shape, self.count, device=area_um2.device)
-
-    def highest_density(self, area_um2: float) -> float:
-        """Emitters/µm² at most in frames of an area."""
-        return self.count / area_um2
-
-
-class UniformCount(Spec):
-    """Any number from low to high, all as likely, whatever the area."""
-
-    kind: Literal["uniform"] = "uniform"
-    low: int = quantity(1, "emitters", "least number in a frame", ge=0)
-    high: int = quantity(35, "emitters", "greatest number in a frame", ge=0)
-
-    @model_validator(mode="after")
-    def _runs_upwards(self) -> Self:
-        _check_range("low to high", (self.low, self.high))
-        return self
-
-    def draw(self, area_um2: Tensor, generator: torch.Generator) -> Tensor:
-        """Numbers for frames of these areas; both (B,), the result int64."""
-        return torch.randint(
-            self.low, self.high + 1, tuple(area_um2.shape), generator=generator, device=area_um2.device
-        )
-
-    def highest_density(self, area_um2: float) -> float:
-        """Emitters/µm² at most in frames of an area."""
-        return self.high / area_um2
-
-
-class DensityCount(Spec):
-    """Poisson numbers around density × area, the density uniform from low to high in each frame."""
-
-    kind: Literal["density"] = "density"
-    low: float = quantity(0.1, "emitters/µm²", "least density", ge=0)
-    high: float = quantity(1.0, "emitters/µm²", "greatest density", ge=0)
-
-    @model_validator(mode="after")
-    def _runs_upwards(self) -> Self:
-        _check_range("low to high", (self.low, self.high))
-        return self
-
-    def draw(self, area_um2: Tensor, generator: torch.Generator) -> Tensor:
-        """Numbers for frames of these areas, µm²; both (B,), the result int64."""
-        density = uniform(self.low, self.high, area_um2.shape, generator)
-        return torch.poisson(density * area_um2, generator=generator).long()
-
-    def highest_density(self, area_um2: float) -> float:
-        """Emitters/µm² at most, whatever the area."""
-        return self.high
-
-
-class FixedPhotons(Spec):
-    """Every emitter as bright as the next."""
-
-    kind: Literal["fixed"] = "fixed"
-    photons: float = quantity(30000.0, "photons", "of each emitter in a frame", gt=0)
-
-    def draw(self, number: int, generator: torch.Generator) -> Tensor:
-        """Photons (number,)."""
-        return torch.full((number,), self.photons, device=generator.device)
-
-
-class UniformPhotons(Spec):
-    """Any brightness from low to high."""
-
-    kind: Literal["uniform"] = "uniform"
-    low: float = quantity(10000.0, "photons", "of the dimmest emitter", gt=0)
-    high: float = quantity(60000.0, "photons", "of the brightest emitter", gt=0)
-
-    @model_validator(mode="after")
-    def _runs_upwards(self) -> Self:
-        _check_range("low to high", (self.low, self.high))
-        return self
-
-    def draw(self, number: int, generator: torch.Generator) -> Tensor:
-        """Photons (number,)."""
-        return uniform(self.low, self.high, (number,), generator)
-
-
-class GammaPhotons(Spec):
-    """Gamma-distributed brightness, as of blinking dyes: mean shape × scale."""
-
-    kind: Literal["gamma"] = "gamma"
-    shape: float = quantity(3.0, "", "shape of the gamma distribution", gt=0)
-    scale: float = quantity(3000.0, "photons", "scale of the gamma distribution", gt=0)
-
-    def draw(self, number: int, generator: torch.Generator) -> Tensor:
-        """Photons (number,)."""
-        return self.scale * gamma(torch.full((number,), self.shape, device=generator.device), generator)
-
-
-Count = Annotated[FixedCount | UniformCount | DensityCount, PydanticField(discriminator="kind")]
-Photons = Annotated[FixedPhotons | UniformPhotons | GammaPhotons, PydanticField(discriminator="kind")]
 
 
 class EmitterPrior(Spec):
@@ -157,10 +50,10 @@ class EmitterPrior(Spec):
 
     @model_validator(mode="after")
     def _ranges_run_upwards(self) -> Self:
-        _check_range("z_um", self.z_um)
-        _check_range("margin_px", self.margin_px)
+        check_range("z_um", self.z_um)
+        check_range("margin_px", self.margin_px)
         if self.blur_px is not None:
-            _check_range("blur_px", self.blur_px)
+            check_range("blur_px", self.blur_px)
             if self.blur_px[0] < 0:
                 raise ValueError(f"blur_px must not be negative, got {self.blur_px[0]}")
         return self
@@ -213,3 +106,12 @@ class Scene(Spec):
     emitters: EmitterPrior = quantity(EmitterPrior(), "", "emitters of a frame")
     background: Background = quantity(UniformBackground(), "", "background of a frame")
     weight: float = quantity(1.0, "", "share of the frames that are of this kind", gt=0)
+
+    def draw(self, frames: int, field: Field, generator: torch.Generator) -> tuple[Emitters, Tensor]:
+        """Emitters of independent frames 0 … frames − 1, and their background (frames, H, W) photons per pixel.
+
+        Emitters first, then the background, from one generator and on its device.
+        Raises InputError where the border leaves no room in the field.
+        """
+        emitters = self.emitters.draw(frames, field, generator)
+        return emitters, self.background.draw(frames, field, generator)

@@ -15,7 +15,7 @@ from ..emitters import Emitters
 from ..errors import InputError
 from ..field import Field
 from .blinking import blink
-from .priors import EmitterPrior, FixedCount
+from .priors import EmitterPrior, FixedCount, Scene
 from .stage_drift import smooth_drift
 from .structures import ellipsoid_surface, filaments, mitochondria, nucleus
 
@@ -23,8 +23,8 @@ __all__ = ["Draw", "Specimen", "StructureName"]
 
 StructureName = Literal["filaments", "mitochondria", "ellipsoid", "nucleus"]
 Vector = tuple[float, float, float]
-Draw = Callable[[int, int], Emitters]
-"""Emitters of frames start … start + count − 1."""
+Draw = Callable[[int, int], tuple[Emitters, Tensor]]
+"""Emitters of frames start … start + count − 1, and their background (count, H, W), photons per pixel."""
 
 # Frames that a molecule on a structure shines on average; the mean dark time is this many movies.
 _ON_FRAMES, _DARK_MOVIES = 2.0, 2.0
@@ -67,35 +67,43 @@ class Specimen:
         return smooth_drift(frames, self.drift_um, generator)
 
     def draw_of(
-        self, prior: EmitterPrior, field: Field, drift: Tensor | None, frames: int, generator: torch.Generator
+        self, scene: Scene, field: Field, drift: Tensor | None, frames: int, generator: torch.Generator
     ) -> Draw:
-        """How the emitters of a movie are drawn, a few frames at a time; drift: from `drift`.
+        """How a movie is drawn, a few frames at a time; drift: from `drift`.
 
+        As `Scene.draw`, but with the specimen's number of emitters, or on its structure.
         Raises InputError where the structure does not fit into field and depth range.
         """
+        prior = scene.emitters
         if self.emitters is not None:
             low, high = prior.margin_px
             prior = prior.with_(
                 count=FixedCount(count=self.emitters), margin_px=(max(0.0, low), max(0.0, high))
             )
+        scene = scene.with_(emitters=prior)
         if self.structure is None:
-            return _anywhere(prior, field, generator)
+            return _anywhere(scene, field, generator)
         whole = _on_structure(self.structure, prior, field, self.drift_um or (0.0, 0.0, 0.0), frames, generator)
         if drift is not None:
             whole = replace(whole, xyz=whole.xyz + drift[whole.frame])
-        return lambda start, count: whole.select((whole.frame >= start) & (whole.frame < start + count))
+
+        def draw(start: int, count: int) -> tuple[Emitters, Tensor]:
+            part = whole.select((whole.frame >= start) & (whole.frame < start + count))
+            return part, scene.background.draw(count, field, generator)
+
+        return draw
 
 
-def _anywhere(prior: EmitterPrior, field: Field, generator: torch.Generator) -> Draw:
+def _anywhere(scene: Scene, field: Field, generator: torch.Generator) -> Draw:
     """Independent frames, every emitter with an id of its own."""
     drawn = 0
 
-    def draw(start: int, count: int) -> Emitters:
+    def draw(start: int, count: int) -> tuple[Emitters, Tensor]:
         nonlocal drawn
-        part = prior.draw(count, field, generator)
+        part, background = scene.draw(count, field, generator)
         part = replace(part.shift(frames=start), id=part.id + drawn)
         drawn += len(part)
-        return part
+        return part, background
 
     return draw
 

@@ -85,8 +85,7 @@ class FrameSampler(nn.Module):
     def expose(self, scene: Scene, frames: int, generator: torch.Generator) -> Exposure:
         """Crops of one scene, before anything is made of their counts."""
         field = self.simulator.field
-        emitters = scene.emitters.draw(frames, field, generator)
-        background = scene.background.draw(frames, field, generator)
+        emitters, background = scene.draw(frames, field, generator)
         begin = self._begin(frames, generator)
         on_chip = None if self.simulator.chip_size is None else begin
         in_field = None

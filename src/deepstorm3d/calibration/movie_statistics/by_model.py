@@ -198,7 +198,6 @@ def _simulated(guess: SceneGuess, like: Scene, simulator: Simulator, seed: int) 
     """What is in simulated frames, and their counts (B, H, W)."""
     generator = torch.Generator().manual_seed(seed)
     there = guess.scene(like)
-    truth = there.emitters.draw(_SIMULATED, simulator.field, generator)
     with torch.no_grad():
-        background = there.background.draw(_SIMULATED, simulator.field, generator)
+        truth, background = there.draw(_SIMULATED, simulator.field, generator)
         return truth, simulator(truth, background, generator)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...camera import Camera
 from ...experiment.experiment import Experiment
-from ...simulation.priors import Count, DensityCount, EmitterPrior, FixedCount, Scene, UniformCount
+from ...simulation.priors import Scene
 from .scene_match import SceneGuess
 
 __all__ = ["changes", "estimated_experiment"]
@@ -24,23 +24,13 @@ def estimated_experiment(
     """
     key = name if name is not None else next(iter(experiment.scenes))
     found = guess.scene(scene)
-    count = experiment.scene(name).emitters.count
-    count = _count_like(count, found.emitters.count, found.emitters, experiment)
+    height, width = (side - sum(found.emitters.margin_px) for side in experiment.frame_px)
+    area_um2 = height * width * experiment.microscope.pixel_um**2
+    count = experiment.scene(name).emitters.count.like(guess.count(), area_um2)
     emitters = found.emitters.with_(count=count)
     scenes = {**experiment.scenes, key: found.with_(emitters=emitters)}
     changed = experiment.with_(camera=guess.camera(camera), scenes=scenes)
     return Experiment.model_validate(_rounded(changed.to_mapping(), experiment.to_mapping()))
-
-
-def _count_like(old: Count, new: Count, prior: EmitterPrior, experiment: Experiment) -> Count:
-    """Numbers in a frame of the experiment where it counts in numbers, else a density."""
-    if isinstance(old, DensityCount) or not isinstance(new, DensityCount):
-        return new
-    border = sum(prior.margin_px)
-    height, width = (side - border for side in experiment.frame_px)
-    area = height * width * experiment.microscope.pixel_um**2
-    low, high = round(new.low * area), round(new.high * area)
-    return FixedCount(count=high) if low == high else UniformCount(low=low, high=high)
 
 
 def _rounded(new: Any, old: Any) -> Any:

@@ -14,10 +14,9 @@ from ...camera import Camera
 from ...chip import Maps, middle_of
 from ...field import Field
 from ...optics.tabulated import TabulatedPSF
-from ...simulation.backgrounds import Background, NoBackground, SuperGaussianBackground, UniformBackground
-from ...simulation.priors import DensityCount, FixedPhotons, GammaPhotons, Photons, Scene, UniformPhotons
+from ...simulation.backgrounds import Background
+from ...simulation.priors import DensityCount, Photons, Scene
 from ...simulation.simulator import Simulator
-from ...supergaussian import random_super_gaussian
 from ...watch import SILENT, Watcher
 from .molecules import Light, LightModel, measure_light
 
@@ -27,8 +26,6 @@ _ROUNDS = 4
 # A uniform distribution of mean 1 and standard deviation s reaches from 1 − √3 s to 1 + √3 s.
 _HALF_WIDTH = math.sqrt(3.0)
 _WIDEST = 0.55
-# Narrower than this a spread of brightness cannot be told from none.
-_ONE_BRIGHTNESS = 0.15
 _FLOOR_QUANTILE, _SMOOTH_PX = 0.02, 9
 _LARGEST_PX, _LEAST_FRAMES, _MOST_FRAMES = 160, 24, 320
 # Pixels of molecules that are drawn in a round of simulation.
@@ -60,31 +57,12 @@ class SceneGuess:
 
     def brightness(self, like: Photons) -> Photons:
         """Brightness of the family of `like`, or of a gamma distribution where that cannot be so wide."""
-        spread = self.photon_spread
-        if spread <= _ONE_BRIGHTNESS and not isinstance(like, GammaPhotons):
-            return FixedPhotons(photons=self.photons)
-        if isinstance(like, UniformPhotons) and spread <= _WIDEST:
-            half = _HALF_WIDTH * spread * self.photons
-            return UniformPhotons(low=self.photons - half, high=self.photons + half)
-        return GammaPhotons(shape=1 / spread**2, scale=self.photons * spread**2)
+        return like.like(self.photons, self.photon_spread)
 
     def levels(self, like: Background) -> Background:
         """Background of the kind of `like`."""
-        half = _HALF_WIDTH * self.background_spread
         level, floor = max(self.background, 0.0), max(min(self.floor, self.background), 0.0)
-        match like:
-            case NoBackground():
-                return like
-            case SuperGaussianBackground():
-                peak = floor + (level - floor) / _mean_of_nucleus()
-                share = peak / max(level, 1e-6)
-                low, high = max(peak - half * share, floor), peak + half * share
-                near = min(half, 0.2 * floor)
-                return SuperGaussianBackground(
-                    floor=(max(floor - near, 0.0), min(floor + near, low)), peak=(low, high)
-                )
-            case _:
-                return UniformBackground(low=max(level - half, 0.0), high=level + half)
+        return like.like(level, floor, _HALF_WIDTH * self.background_spread)
 
     def camera(self, camera: Camera) -> Camera:
         """The camera; minimum-subtracted frames have their baseline there."""
@@ -190,9 +168,8 @@ def simulate_guess(
     generator = torch.Generator().manual_seed(seed)
     there = guess.scene(scene)
     simulator = Simulator(psf, guess.camera(camera), field, maps=middle_of(maps or {}, *field.size))
-    emitters = there.emitters.draw(frames, field, generator)
     with torch.no_grad():
-        return simulator(emitters, there.background.draw(frames, field, generator), generator)
+        return simulator(*there.draw(frames, field, generator), generator)
 
 
 def guess_photons(counts: Tensor, camera: Camera, maps: Maps | None = None) -> Tensor:
@@ -242,10 +219,3 @@ def _corrected(guess: SceneGuess, real: _Measured, seen: _Measured) -> SceneGues
 
 def _halfway(one: SceneGuess, other: SceneGuess) -> SceneGuess:
     return SceneGuess(*((a + b) / 2 for a, b in zip(astuple(one), astuple(other), strict=True)))
-
-
-def _mean_of_nucleus() -> float:
-    """Mean of a random super-Gaussian between its least and its greatest pixel."""
-    shapes = random_super_gaussian(200, (96, 96), torch.Generator().manual_seed(0))
-    least, most = shapes.amin((1, 2)), shapes.amax((1, 2))
-    return float(((shapes.mean((1, 2)) - least) / (most - least)).mean())

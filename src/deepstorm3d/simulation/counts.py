@@ -1,0 +1,145 @@
+"""How many emitters a simulated frame holds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+import torch
+from pydantic import model_validator
+from torch import Tensor
+
+from ..draws import uniform
+from ..kinds import Kinds
+from ..spec import Spec, quantity
+from .ranges import check_range
+
+__all__ = ["COUNTS", "Count", "CountSpec", "DensityCount", "FixedCount", "UniformCount"]
+
+
+class CountSpec(Spec):
+    """One kind of number of emitters: a kind gives its name (`kind`) and all that stands here."""
+
+    kind: Any
+
+    def draw(self, area_um2: Tensor, generator: torch.Generator) -> Tensor:
+        """Numbers for frames of these areas, µm²; both (B,), the result int64."""
+        raise NotImplementedError(f"a count of kind {self.kind} needs draw()")
+
+    def highest_density(self, area_um2: float) -> float:
+        """Emitters/µm² at most in frames of an area."""
+        raise NotImplementedError(f"a count of kind {self.kind} needs highest_density()")
+
+    def most_per_pixel(self, pixels: int, pixel_um: float) -> float:
+        """Emitters per pixel at most in frames of so many pixels, each `pixel_um` wide."""
+        return self.highest_density(pixels * pixel_um**2) * pixel_um**2
+
+    def describe(self) -> str:
+        """The range in words: "1 to 35 a frame"."""
+        raise NotImplementedError(f"a count of kind {self.kind} needs describe()")
+
+    def like(self, density: DensityCount, area_um2: float) -> CountSpec:
+        """The numbers of a density in frames of an area, said as this kind says them."""
+        return density
+
+
+class FixedCount(CountSpec):
+    """The same number of emitters in every frame."""
+
+    kind: Literal["fixed"] = "fixed"
+    count: int = quantity(10, "emitters", "number in each frame", ge=0)
+
+    def draw(self, area_um2: Tensor, generator: torch.Generator) -> Tensor:
+        """Numbers for frames of these areas; both (B,), the result int64."""
+        return torch.full(area_um2.shape, self.count, device=area_um2.device)
+
+    def highest_density(self, area_um2: float) -> float:
+        """Emitters/µm² at most in frames of an area."""
+        return self.count / area_um2
+
+    def most_per_pixel(self, pixels: int, pixel_um: float) -> float:
+        """Emitters per pixel in frames of so many pixels."""
+        return self.count / pixels
+
+    def describe(self) -> str:
+        """The number in a frame."""
+        return f"{self.count} a frame"
+
+    def like(self, density: DensityCount, area_um2: float) -> CountSpec:
+        """Whole numbers in a frame."""
+        return _in_numbers(density, area_um2)
+
+
+class UniformCount(CountSpec):
+    """Any number from low to high, all as likely, whatever the area."""
+
+    kind: Literal["uniform"] = "uniform"
+    low: int = quantity(1, "emitters", "least number in a frame", ge=0)
+    high: int = quantity(35, "emitters", "greatest number in a frame", ge=0)
+
+    @model_validator(mode="after")
+    def _runs_upwards(self) -> Self:
+        check_range("low to high", (self.low, self.high))
+        return self
+
+    def draw(self, area_um2: Tensor, generator: torch.Generator) -> Tensor:
+        """Numbers for frames of these areas; both (B,), the result int64."""
+        return torch.randint(
+            self.low, self.high + 1, tuple(area_um2.shape), generator=generator, device=area_um2.device
+        )
+
+    def highest_density(self, area_um2: float) -> float:
+        """Emitters/µm² at most in frames of an area."""
+        return self.high / area_um2
+
+    def most_per_pixel(self, pixels: int, pixel_um: float) -> float:
+        """Emitters per pixel at most in frames of so many pixels."""
+        return self.high / pixels
+
+    def describe(self) -> str:
+        """The range of numbers in a frame."""
+        return f"{self.low} to {self.high} a frame"
+
+    def like(self, density: DensityCount, area_um2: float) -> CountSpec:
+        """Whole numbers in a frame."""
+        return _in_numbers(density, area_um2)
+
+
+class DensityCount(CountSpec):
+    """Poisson numbers around density × area, the density uniform from low to high in each frame."""
+
+    kind: Literal["density"] = "density"
+    low: float = quantity(0.1, "emitters/µm²", "least density", ge=0)
+    high: float = quantity(1.0, "emitters/µm²", "greatest density", ge=0)
+
+    @model_validator(mode="after")
+    def _runs_upwards(self) -> Self:
+        check_range("low to high", (self.low, self.high))
+        return self
+
+    def draw(self, area_um2: Tensor, generator: torch.Generator) -> Tensor:
+        """Numbers for frames of these areas, µm²; both (B,), the result int64."""
+        density = uniform(self.low, self.high, area_um2.shape, generator)
+        return torch.poisson(density * area_um2, generator=generator).long()
+
+    def highest_density(self, area_um2: float) -> float:
+        """Emitters/µm² at most, whatever the area."""
+        return self.high
+
+    def most_per_pixel(self, pixels: int, pixel_um: float) -> float:
+        """Emitters per pixel at most, however many pixels there are."""
+        return self.high * pixel_um**2
+
+    def describe(self) -> str:
+        """The range of densities."""
+        return f"{self.low:g} to {self.high:g} per µm²"
+
+
+def _in_numbers(density: DensityCount, area_um2: float) -> CountSpec:
+    low, high = round(density.low * area_um2), round(density.high * area_um2)
+    return FixedCount(count=high) if low == high else UniformCount(low=low, high=high)
+
+
+COUNTS = Kinds(FixedCount, UniformCount, DensityCount)
+"""All kinds of numbers of emitters. ``COUNTS.register`` adds one that is defined elsewhere."""
+
+Count = Annotated[CountSpec, COUNTS]
