@@ -1,3 +1,95 @@
-"""deepstorm3d: dense 3D localization microscopy with engineered point spread functions."""
+"""deepstorm3d: dense 3D localization microscopy with engineered point spread functions.
+
+    import deepstorm3d as ds
+
+    model = ds.load_model("tetrapod")
+    movie, truth = ds.simulate(model.experiment, frames=20, seed=1)
+    found = model.localize(movie)
+    print(ds.evaluate(found, truth))
+    ds.plot.rendering(found)
+
+Lengths are in µm, light in photons, phases in radians; names that end in ``_nm`` or ``_px`` are in nm or camera
+pixels. x is the column, y the row, z the depth from the coverslip; the origin is the centre of the first pixel;
+frames count from 0. Each name below is imported when it is first used, so that this import stays instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from . import plot as plot
+    from .api.lists import evaluate as evaluate
+    from .api.lists import filter as filter
+    from .api.lists import link as link
+    from .emitters import Emitters as Emitters
+    from .emitters import Localizations as Localizations
+    from .errors import DoubtfulResult as DoubtfulResult
+    from .errors import InputError as InputError
+    from .errors import Interrupted as Interrupted
+    from .experiment.experiment import Experiment as Experiment
+    from .experiment.experiment import read_experiment as read_experiment
+    from .experiment.experiment import write_experiment as write_experiment
+    from .experiment.presets import preset as preset
+    from .io.masks import read_mask as read_mask
+    from .io.masks import write_mask as write_mask
+    from .io.movies import open_movie as open_movie
+    from .io.tables import read_table as read_table
+    from .io.tables import read_truth as read_truth
+    from .io.tables import write_table as write_table
+    from .io.tables import write_truth as write_truth
+    from .localizing.catalogue import list_models as list_models
+    from .localizing.model import Model as Model
+    from .localizing.model import load_model as load_model
+    from .optics.fisher import crlb as crlb
+    from .optics.microscope import Microscope as Microscope
+    from .watch import Watcher as Watcher
+
+# Where each public name is defined: the one list of them.
+_HOMES = {
+    "DoubtfulResult": "errors",
+    "Emitters": "emitters",
+    "Experiment": "experiment.experiment",
+    "InputError": "errors",
+    "Interrupted": "errors",
+    "Localizations": "emitters",
+    "Microscope": "optics.microscope",
+    "Model": "localizing.model",
+    "Watcher": "watch",
+    "crlb": "optics.fisher",
+    "evaluate": "api.lists",
+    "filter": "api.lists",
+    "link": "api.lists",
+    "list_models": "localizing.catalogue",
+    "load_model": "localizing.model",
+    "open_movie": "io.movies",
+    "plot": "plot",
+    "preset": "experiment.presets",
+    "read_experiment": "experiment.experiment",
+    "read_mask": "io.masks",
+    "read_table": "io.tables",
+    "read_truth": "io.tables",
+    "write_experiment": "experiment.experiment",
+    "write_mask": "io.masks",
+    "write_table": "io.tables",
+    "write_truth": "io.tables",
+}
+
+__all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported from where it is defined (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'deepstorm3d' has no attribute '{name}'")
+    module = import_module(f".{_HOMES[name]}", __name__)
+    value = module if name == "plot" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,161 @@
+"""Lists of molecules in memory: scored, filtered, linked; arrays stay where they are, files are read."""
+
+from __future__ import annotations
+
+import warnings
+from os import PathLike
+from pathlib import Path
+
+from ..analysis.evaluation import TOLERANCE_NM, Evaluation, evaluate_list
+from ..analysis.filters import rows_where
+from ..analysis.linked import link_list
+from ..analysis.linking import LinkRule
+from ..emitters import Emitters, Localizations
+from ..errors import DoubtfulResult
+from ..extent import Extent
+from ..io.tables import read_table, read_truth
+
+__all__ = ["List", "Truth", "as_list", "evaluate", "filter", "link"]
+
+List = Localizations | str | PathLike[str]
+"""A list of localizations, or the file that holds one."""
+Truth = Emitters | str | PathLike[str]
+"""True emitters, or the file that holds them."""
+
+
+def as_list(found: List, pixel_um: float | None = None) -> Localizations:
+    """The list itself, read where a file is given.
+
+    pixel_um: for files that do not name their pixel size.
+    """
+    return found if isinstance(found, Localizations) else read_table(Path(found), pixel_um=pixel_um)
+
+
+def evaluate(
+    found: List,
+    truth: Truth,
+    *,
+    tolerance_nm: float = TOLERANCE_NM,
+    challenge: bool = False,
+    min_photons: float = 0.0,
+    register: bool = False,
+    field_um: Extent | None = None,
+    pixel_um: float | None = None,
+) -> Evaluation:
+    """Match a list with the truth, frame by frame, and score it with 95 % intervals over the frames.
+
+    Parameters
+    ----------
+    found : Localizations or path
+    truth : Emitters or path
+    tolerance_nm : float
+        Radius of the ball around a true molecule within which a detection is a hit, nm.
+    challenge : bool
+        Match as the SMLM challenge 2016 does instead (Sage et al. 2019): 250 nm lateral, 500 nm axial, and
+        the outer 450 nm of `field_um` left out.
+    min_photons : float
+        True molecules dimmer than this are neither hits nor misses.
+    register : bool
+        First shift the list as one body in x, y and z onto the truth.
+    field_um : tuple
+        Left, top, right and bottom edge of the frames, µm; only for `challenge`.
+    pixel_um : float
+        Camera pixel in the sample, for files that do not name it.
+
+    Returns
+    -------
+    Evaluation
+        ``.score.jaccard``, ``.score.rmse_lateral_nm``, … and the intervals; prints its main figures.
+
+    Examples
+    --------
+    >>> import deepstorm3d as ds
+    >>> print(ds.evaluate(ds.Localizations.empty(), ds.Emitters.empty()).score.tp)
+    0
+    """
+    pixel = pixel_um
+    true = truth if isinstance(truth, Emitters) else read_truth(Path(truth), pixel_um=pixel)
+    return evaluate_list(
+        as_list(found, pixel),
+        true,
+        tolerance_nm=tolerance_nm,
+        challenge=challenge,
+        min_photons=min_photons,
+        register=register,
+        field_um=field_um,
+    )
+
+
+def filter(found: List, condition: str, *, pixel_um: float | None = None) -> Localizations:
+    """The rows of a list that meet a condition on its columns.
+
+    Parameters
+    ----------
+    found : Localizations or path
+    condition : str
+        Such as ``"sigma_z_nm < 40 & photons > 2000"``; the columns are those of ``found.to_pandas()`` and
+        ``sigma_xy_nm``. A condition on a value that is not known does not hold.
+    pixel_um : float
+        Camera pixel in the sample, for a file that does not name it.
+
+    Raises
+    ------
+    InputError
+        Where the condition cannot be read, or names a column that there is not.
+
+    Examples
+    --------
+    >>> import deepstorm3d as ds
+    >>> ds.filter(ds.Localizations.empty(), "photons > 2000")
+    Localizations(no rows)
+    """
+    table = as_list(found, pixel_um)
+    return table.select(rows_where(table, condition))
+
+
+def link(
+    found: List,
+    *,
+    radius_nm: float | None = None,
+    axial_nm: float | None = None,
+    dark: int = 1,
+    pixel_um: float | None = None,
+) -> Localizations:
+    """Join the rows of each molecule that shines through several frames to one row, photons summed.
+
+    Parameters
+    ----------
+    found : Localizations or path
+    radius_nm, axial_nm : float
+        Largest lateral distance and largest distance in depth between rows of one molecule, nm; without them
+        3 σ of the difference; without `axial_nm` the same as `radius_nm`.
+    dark : int
+        Frames in a row that a molecule may be missing.
+    pixel_um : float
+        Camera pixel in the sample, for a file that does not name it.
+
+    Returns
+    -------
+    Localizations
+        One row for each molecule, ``detections`` says of how many frames.
+
+    Raises
+    ------
+    InputError
+        For a list that is linked already, or rows without the σ that are needed.
+
+    Warns
+    -----
+    DoubtfulResult
+        Where positions within molecules scatter by more than their σ.
+    """
+    axial_nm = radius_nm if axial_nm is None else axial_nm
+    rule = LinkRule(
+        radius_um=None if radius_nm is None else radius_nm / 1000,
+        axial_um=None if axial_nm is None else axial_nm / 1000,
+        dark=dark,
+    )
+    linked = link_list(as_list(found, pixel_um), rule)
+    for text in linked.warnings:
+        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    return linked.molecules
