@@ -1,4 +1,4 @@
-"""The quality of a list is that of its columns: counted, in their units, and drawn for every kind of list."""
+"""The quality of a list is that of its columns: counted, and in their units."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from matplotlib.image import imread
 
-from deepstorm3d.analysis.merging import merge_rows
 from deepstorm3d.analysis.quality import list_quality, local_density
 from deepstorm3d.emitters import Localizations
-from deepstorm3d.plot.quality import quality_figure
 
 
 def made(n: int = 4000, frames: int = 100) -> Localizations:
@@ -79,15 +76,3 @@ def test_long_lists_are_sampled_by_whole_frames(monkeypatch):
     some = local_density(made())
     assert 600 < len(some) < 1100
     assert np.mean(some) == pytest.approx(whole, rel=0.1)
-
-
-@pytest.mark.parametrize(("n", "linked"), [(0, False), (1, False), (500, True)])
-def test_the_figure_is_drawn_for_every_list(tmp_path, n, linked):
-    found = made(n)
-    if linked:
-        found = merge_rows(found, torch.arange(n) // 2)
-    quality_figure(list_quality(found, 100 if n else 0), tmp_path / "q.png")
-    picture = imread(tmp_path / "q.png")
-    assert min(picture.shape[:2]) > 1000
-    assert float(picture[..., :3].std()) > 0.01
-    assert ("detections" in list_quality(found, 100).columns) == (linked and n > 0)

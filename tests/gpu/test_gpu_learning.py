@@ -116,7 +116,7 @@ def test_a_mask_is_designed_by_fisher_information_and_resumed(
 
 def test_masks_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_job, "draw_training_preview", lambda *given, **options: None)
-    monkeypatch.setattr(compare, "comparison_figure", lambda *given, **options: None)
+    monkeypatch.setattr(compare, "save_figure", lambda figure, path: None)
     monkeypatch.setattr(compare, "_JUDGED", 20)
     setup = mask_design()
     rows = compare_masks(

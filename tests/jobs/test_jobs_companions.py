@@ -109,8 +109,8 @@ def test_localize_gives_the_list_of_the_photons_however_frames_turn(
 def test_preview_and_regenerate_see_the_photons_too(
     model: ModelFile, recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(regenerate, "overlay_figure", lambda *given, **named: None)
-    monkeypatch.setattr(preview, "histogram_figure", lambda *given, **named: None)
+    for job in (regenerate, preview):
+        monkeypatch.setattr(job, "save_figure", lambda figure, path: None)
     prepared = Prepared(flip="vertical", transpose=True)
     seen, drawn = [], []
     for movie, camera in ((recorded.photons, []), (recorded.counts, changes(recorded.camera))):

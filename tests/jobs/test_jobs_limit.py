@@ -14,10 +14,11 @@ from matplotlib.image import imread
 from deepstorm3d.camera import EmccdCamera, IdealCamera, MinimumSubtractedCamera, ScmosCamera
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.limits import LimitReport
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.masks import mask_sha256, write_mask
 from deepstorm3d.jobs.limit import Sweep, limit, masks_to_compare
-from deepstorm3d.jobs.limit_report import LimitReport, draw_report, write_report
+from deepstorm3d.jobs.limit_report import draw_report, write_report
 from deepstorm3d.optics.fisher import crlb
 from deepstorm3d.optics.masks import FileMask, TetrapodMask
 from deepstorm3d.optics.model import build_psf

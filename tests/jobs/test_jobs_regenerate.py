@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+import numpy as np
+import pytest
 import torch
 
 from deepstorm3d.emitters import Emitters, Localizations
@@ -46,55 +46,56 @@ def scene(work: Pipeline) -> tuple[Localizations, torch.Tensor]:
     return Localizations.proposals(xyz, frame, torch.ones(3)), noisy
 
 
-def test_the_true_list_explains_its_frame_to_the_noise(tmp_path: Path) -> None:
+def test_the_true_list_explains_its_frame_to_the_noise() -> None:
     work = pipeline()
     found, photons = scene(work)
-    report = explain_frame(work, found, all_good(photons[None]), tmp_path / "a.png")
+    report, figure = explain_frame(work, found, all_good(photons[None]))
     assert report.localizations == 3
     assert 0.93 < report.deviance_per_pixel < 1.07
-    assert (tmp_path / "a.png").stat().st_size > 10_000
+    frame, residual = (np.asarray(figure.axes[number].images[0].get_array()) for number in (0, 3))
+    assert frame == pytest.approx(photons.numpy())
+    # In units of the noise, nothing but noise is left.
+    assert residual.std() == pytest.approx(1.0, abs=0.05)
 
 
-def test_with_equal_photons_only_positions_explain_the_frame(tmp_path: Path) -> None:
+def test_with_equal_photons_only_positions_explain_the_frame() -> None:
     work = pipeline()
     found, photons = scene(work)
-    fitted = explain_frame(work, found, all_good(photons[None]), tmp_path / "a.png")
-    equal = explain_frame(work, found, all_good(photons[None]), tmp_path / "b.png", equal_photons=True)
+    fitted, _ = explain_frame(work, found, all_good(photons[None]))
+    equal, _ = explain_frame(work, found, all_good(photons[None]), equal_photons=True)
     assert equal.deviance_per_pixel > 1.5 * fitted.deviance_per_pixel
     assert 0.3 < equal.correlation < fitted.correlation
 
 
-def test_a_molecule_left_out_shows(tmp_path: Path) -> None:
+def test_a_molecule_left_out_shows() -> None:
     work = pipeline()
     found, photons = scene(work)
-    whole = explain_frame(work, found, all_good(photons[None]), tmp_path / "a.png")
-    part = explain_frame(work, found.select(slice(0, 2)), all_good(photons[None]), tmp_path / "b.png")
+    whole, _ = explain_frame(work, found, all_good(photons[None]))
+    part, _ = explain_frame(work, found.select(slice(0, 2)), all_good(photons[None]))
     assert part.deviance_per_pixel > 1.2 * whole.deviance_per_pixel
 
 
-def test_an_empty_list_is_a_frame_of_background(tmp_path: Path) -> None:
+def test_an_empty_list_is_a_frame_of_background() -> None:
     work = pipeline()
     found, photons = scene(work)
-    report = explain_frame(
-        work, found.select(slice(0, 0)), all_good(photons[None]), tmp_path / "a.png", equal_photons=True
-    )
+    report, _ = explain_frame(work, found.select(slice(0, 0)), all_good(photons[None]), equal_photons=True)
     assert report.localizations == 0
 
 
-def test_frames_with_too_little_noise_fit_too_well_and_are_told(tmp_path: Path) -> None:
+def test_frames_with_too_little_noise_fit_too_well_and_are_told() -> None:
     work = pipeline()
     found, photons = scene(work)
-    right = explain_frame(work, found, all_good(photons[None]), tmp_path / "a.png")
+    right, _ = explain_frame(work, found, all_good(photons[None]))
     assert right.verdict.fits
     # A baseline of 100 that nobody took off: noise of 30 photons on a level of 130.
-    report = explain_frame(work, found, all_good(photons[None] + 100), tmp_path / "b.png")
+    report, _ = explain_frame(work, found, all_good(photons[None] + 100))
     assert report.deviance_per_pixel < 0.4
     assert report.verdict.kind == "too quiet" and "baseline" in report.verdict.text
 
 
-def test_hardly_any_light_is_no_bad_fit(tmp_path: Path) -> None:
+def test_hardly_any_light_is_no_bad_fit() -> None:
     work = pipeline()
     dark = torch.zeros(48, 64)
     dark[10, 10] = 1
-    report = explain_frame(work, Localizations.empty(), all_good(dark[None]), tmp_path / "a.png")
+    report, _ = explain_frame(work, Localizations.empty(), all_good(dark[None]))
     assert report.verdict.kind == "unknown"

@@ -14,8 +14,7 @@ from .options import Assignments, Overwrite
 from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
-    from ..jobs.limit_report import LimitReport
-    from ..plot.limit import Bounds, MaskLimits
+    from ..experiment.limits import Bounds, LimitReport, MaskLimits
 
 __all__ = ["limit"]
 

@@ -23,6 +23,7 @@ from ..localizing.excerpt import Excerpt
 from ..optics.masks import ZeroMask, build_mask
 from ..optics.model import build_psf
 from ..pixels.reading import Light
+from ..plot.panels import save_figure
 from ..watch import SILENT, Watcher
 
 __all__ = ["ScanReport", "scan_stack"]
@@ -89,15 +90,15 @@ def scan_stack(
     pixel_um = experiment.microscope.pixel_um
     size = (planes.shape[1], planes.shape[2])
     write_truth(out, _as_truth(spots, xyz), pixel_um=pixel_um, frames=1, shape=size, overwrite=overwrite)
-    axial_scan_figure(
+    figure = axial_scan_figure(
         planes.amax(0).double().numpy(),
         xyz,
         scan.focus.double().numpy(),
         [(float(spot.xyz[2]), spot.profile, spot.model) for spot in spots],
-        picture,
         pixel_um=pixel_um,
         title=f"{excerpt.name}: {len(spots)} spots in {len(planes)} planes",
     )
+    save_figure(figure, picture)
     ends = (float(scan.focus[0]), float(scan.focus[-1]))
     return ScanReport(spots, len(planes), ends, [*told, *_warnings(spots, scan)])
 

@@ -26,6 +26,7 @@ from ..experiment.configure import path_beside
 from ..experiment.experiment import Experiment, write_experiment
 from ..io.movies import Movie, open_movie, readable_ranges
 from ..io.parts import claim_name, explain_write_errors, whole_file, write_text
+from ..plot.panels import save_figure
 from ..spec import to_yaml
 from ..watch import SILENT, Watcher
 
@@ -156,7 +157,7 @@ def _draw(
         mean, variance = level.line(dark.variance)
         lines.append((path.name, mean[~level.full], variance[~level.full]))
     title = f"{recordings.dark.name}: {dark.count} dark frames; {len(levels)} levels of light"
-    camera_maps_figure(maps, lines, transfer.mean_gain, picture, title=title)
+    save_figure(camera_maps_figure(maps, lines, transfer.mean_gain, title=title), picture)
 
 
 def _write(transfer: PhotonTransfer, files: dict[str, Path], saturation: float) -> ScmosCamera:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .. import plot
 from ..analysis.matching import match
 from ..analysis.metrics import score
 from ..chip import middle_of
@@ -25,7 +26,7 @@ from ..localizing.pipeline import Pipeline, experiment_of, load_pipeline
 from ..optics.exact import ExactPSF
 from ..optics.masks import FileMask, PixelMask
 from ..optics.model import build_psf
-from ..plot.mask_comparison import comparison_figure
+from ..plot.panels import save_figure
 from ..simulation.priors import DensityCount
 from ..simulation.simulator import Simulator
 from ..streams import stream
@@ -127,7 +128,8 @@ def compare_masks(
             rows += [_judge(pipeline, contender, seed, density) for density in densities]
             _write(rows, out / "comparison.csv")
     psfs = {each.name: _exact(experiment, each.phase) for each in contenders}
-    comparison_figure([asdict(row) for row in rows], psfs, experiment.z_um, out / "comparison.png")
+    figure = plot.mask_comparison([asdict(row) for row in rows], psfs, experiment.z_um)
+    save_figure(figure, out / "comparison.png")
     return rows
 
 

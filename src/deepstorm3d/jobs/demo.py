@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import plot
 from ..analysis.matching import match
 from ..analysis.metrics import score_with_intervals
 from ..emitters import Emitters, Localizations
@@ -16,8 +17,7 @@ from ..io.tables import read_table, read_truth
 from ..localizing.catalogue import find_model
 from ..localizing.excerpt import Excerpt
 from ..localizing.pipeline import experiment_of, load_pipeline
-from ..plot import rendering_figure, truth_figure
-from ..rendering.views import render_depth
+from ..plot.panels import save_figure
 from ..simulation.specimen import Specimen
 from ..watch import SILENT, Watcher
 from .localize import localize_movie
@@ -116,9 +116,9 @@ def run_demo(
         files.localizations, Excerpt(files.movie), pipeline, files.overlay, frame=frame, truth=files.truth
     )
     one_truth, one_found = truth.select(truth.frame == frame), found.select(found.frame == frame)
-    truth_figure(one_truth, one_found, match(one_truth, one_found), files.scatter, title="Demo")
+    save_figure(plot.comparison(one_truth, one_found, title="Demo"), files.scatter)
     watch.message(f"5/5 rendering all molecules, coloured by depth -> {files.rendering.name}")
-    rendering_figure(render_depth(found, pixel_nm=25), files.rendering, title="Demo: mitochondria-like shells")
+    save_figure(plot.rendering(found, pixel_nm=25, title="Demo: mitochondria-like shells"), files.rendering)
     return DemoResult(files, recall, jaccard)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import plot
 from ..experiment.experiment import Experiment, experiment_mask
 from ..io.masks import mask_sha256, write_mask
 from ..io.parts import whole_file
@@ -18,9 +19,8 @@ from ..localizer.modelfile import ModelFile, save_model_file
 from ..optics.exact import ExactPSF
 from ..optics.masks import FileMask, PhaseMask, PixelMask
 from ..optics.model import build_psf
-from ..plot.learning import learning_figure
-from ..plot.mask import evolution_animation, mask_figure
-from ..plot.solid import solid_figure
+from ..plot.panels import save_figure
+from ..plot.phase_mask import evolution_animation
 from ..training.design import MaskLearning, MaskPenalty, learnable_mask
 from ..training.distributed import is_main_process, process_group
 from ..training.loop import Progress, RunFiles, train
@@ -100,7 +100,8 @@ def design_mask(
         def tell(progress: Progress) -> None:
             if progress.validation is not None:
                 history.append(progress.step, mask)
-                mask_figure(psf, experiment.z_um, run.preview, title=f"{experiment.name}, step {progress.step}")
+                title = f"{experiment.name}, step {progress.step}"
+                save_figure(plot.mask_with_psf(psf, experiment.z_um, title=title), run.preview)
             if after_step is not None:
                 after_step(progress)
 
@@ -123,10 +124,9 @@ def design_mask(
         _write(run, experiment, localizer, phase, validation, place)
         history.append(experiment.training.steps + 1, mask)
         seen = (build_psf(experiment.psf, experiment.microscope, PixelMask(each)) for each in history.phases)
-        learning_figure(run.metrics, run.curve, title=f"{experiment.name}: mask and network")
-        solid_figure(
-            build_psf(experiment.psf, experiment.microscope, PixelMask(phase)), experiment.z_um, run.solid
-        )
+        save_figure(plot.learning(run.metrics, title=f"{experiment.name}: mask and network"), run.curve)
+        learned = build_psf(experiment.psf, experiment.microscope, PixelMask(phase))
+        save_figure(plot.psf_surfaces(learned, experiment.z_um), run.solid)
         evolution_animation(zip(history.steps, seen, strict=True), experiment.z_um, run.animation)
     run.checkpoint.unlink(missing_ok=True)
     return validation

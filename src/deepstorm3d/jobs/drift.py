@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .. import plot
 from ..analysis.comet_drift import comet_drift
 from ..analysis.drift import DriftCurve
 from ..analysis.overlap_drift import DriftEstimate, estimate_drift, typical_sigma
 from ..emitters import Localizations
 from ..errors import InputError
 from ..io.parts import claim_name, write_text
-from ..plot.drift import drift_figure
+from ..plot.panels import save_figure
 from ..watch import SILENT, Watcher
 from .reading_lists import read_localizations, write_derived
 
@@ -100,7 +101,7 @@ def correct_drift(
         "sigma_nm": [round(value, 3) for value in _rms_nm(found.curve)],
     }
     write_text(curve_csv, found.curve.to_csv())
-    drift_figure(found.curve, picture, title=f"Drift of {source.name}")
+    save_figure(plot.drift(found.curve, title=f"Drift of {source.name}"), picture)
     write_derived(out, found.curve.apply(table), header, "drift", settings, overwrite=overwrite)
     notes = (*header.notes, *_doubts(table, found))
     return DriftCorrection(found.curve, found.segments, len(table), curve_csv, picture, notes)

@@ -32,6 +32,7 @@ from ..localizing.pipeline import Pipeline
 from ..optics.model import tabulate
 from ..optics.tabulated import TabulatedPSF
 from ..pixels.faults import PixelFaults
+from ..plot.panels import save_figure
 from ..simulation.priors import EmitterPrior, Scene
 from ..streams import stream_seed
 from ..watch import SILENT, Watcher
@@ -167,16 +168,16 @@ def _draw(
     """How alike real and simulated photons (B, H, W) are, and the picture of both."""
     real, made = (each.double().numpy() for each in (photons, simulated))
     likeness, line = compare_frames(real, made), camera.line
-    likeness_figure(
+    figure = likeness_figure(
         real,
         made,
         (line.mean.numpy(), line.variance.numpy(), line.slope, line.zero),
         likeness,
-        picture,
         pixel_um=pixel_um,
         unit=camera.camera.unit,
         title=title,
     )
+    save_figure(figure, picture)
     return likeness
 
 

@@ -12,7 +12,8 @@ from ..errors import InputError
 from ..extent import frame_extent
 from ..io.parts import claim_name, write_text
 from ..io.tables import TableHeader, read_truth_list
-from ..plot import truth_figure
+from ..plot.panels import save_figure
+from ..plot.truth_scatter import comparison
 from .reading_lists import read_localizations
 
 __all__ = ["evaluate_table"]
@@ -61,7 +62,9 @@ def evaluate_table(
     if json_out is not None:
         write_text(json_out, json.dumps(evaluation.to_mapping(), indent=2) + "\n")
     if plot is not None:
-        truth_figure(true, found, evaluation.matches, plot, title=locs.name)
+        x, y, z = (value / 1000 for value in evaluation.conditions.get("shift_nm", (0.0, 0.0, 0.0)))
+        figure = comparison(true, found.shift(xyz=(x, y, z)), evaluation.matches, title=locs.name)
+        save_figure(figure, plot)
     return evaluation
 
 

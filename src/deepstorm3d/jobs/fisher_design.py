@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from .. import plot
 from ..errors import InputError
 from ..experiment.conditions import scene_conditions
 from ..experiment.experiment import Experiment, experiment_mask
@@ -15,8 +16,7 @@ from ..io.masks import write_mask
 from ..optics.masks import PhaseMask, PixelMask
 from ..optics.model import build_psf
 from ..optics.zernike import zernike_basis
-from ..plot.mask import mask_figure
-from ..plot.solid import solid_figure
+from ..plot.panels import save_figure
 from ..simulation.priors import DensityCount
 from ..training.design import MaskPenalty, learnable_mask
 from ..training.fisher import Alone, Crowd, FisherCriterion, minimise_bound
@@ -96,8 +96,9 @@ def design_by_fisher(
     summary = FisherSummary(values[0], sum(last) / len(last), done.complete)
     if done.complete:
         write_mask(out, mask().detach().cpu().float().numpy())
-        mask_figure(psf, experiment.z_um, run.preview, title=f"{experiment.name}, by Fisher information")
-        solid_figure(psf, experiment.z_um, run.solid)
+        title = f"{experiment.name}, by Fisher information"
+        save_figure(plot.mask_with_psf(psf, experiment.z_um, title=title), run.preview)
+        save_figure(plot.psf_surfaces(psf, experiment.z_um), run.solid)
         run.checkpoint.unlink(missing_ok=True)
     return summary
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..experiment.conditions import LEAST_BACKGROUND, Conditions, scene_conditions
 from ..experiment.experiment import Experiment, experiment_mask, psf_source
+from ..experiment.limits import Bounds, LimitReport, MaskLimits
 from ..fitting.background import SplineBackground
 from ..fitting.information import joint_bounds
 from ..fitting.likelihood import Likelihood
@@ -26,11 +27,9 @@ from ..optics.masks import FileMask
 from ..optics.model import tabulate
 from ..optics.psf import on_axis
 from ..optics.tabulated import TabulatedPSF
-from ..plot.limit import Bounds, MaskLimits
 from ..simulation.priors import FixedCount
 from ..streams import stream
 from ..watch import SILENT, Watcher
-from .limit_report import LimitReport
 from .simulate import patch_for_light
 
 __all__ = ["Sweep", "limit", "masks_to_compare"]

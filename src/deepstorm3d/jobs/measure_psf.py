@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import plot
 from ..calibration.beads.images import BeadImages
 from ..calibration.beads.settings import BLUR_OF_MOLECULES, BeadSettings, read_beads
 from ..calibration.beads.stacks import BeadPlace
@@ -24,7 +25,7 @@ from ..io.parts import claim_name
 from ..io.psfs import claim_psf, read_psf, write_psf
 from ..optics.masks import PhaseMask
 from ..optics.model import build_psf
-from ..plot.psf import psf_figure
+from ..plot.panels import save_figure
 from ..psf_volume import PSFVolume
 
 __all__ = ["MeasuredPSF", "measure_psf"]
@@ -79,7 +80,8 @@ def measure_psf(
     depth = _depths(experiment, settings, position, design, images.side)
     volume = _evenly(averaged.values, depth, experiment.microscope.pixel_um)
     write_psf(out, volume, overwrite=overwrite)
-    psf_figure(volume, picture, title=f"{int(averaged.used.sum())} of {len(stacks.places)} beads, {out.name}")
+    title = f"{int(averaged.used.sum())} of {len(stacks.places)} beads, {out.name}"
+    save_figure(plot.psf(volume, title=title), picture)
     notes: list[str] = []
     if experiment_out is not None:
         # As others will read it: what a file keeps of the planes is what its hash is of.

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import plot
 from ..field import Field
 from ..localizing.excerpt import Excerpt
 from ..localizing.first_look import check_counts
 from ..localizing.pipeline import Pipeline
-from ..plot import histogram_figure
+from ..plot.panels import save_figure
 from ..simulation.simulator import Simulator
 from ..watch import SILENT, Watcher
 from .regenerate import RegenerateReport, explain_frame
@@ -58,18 +59,14 @@ def preview_movie(
             stack.append(counts)
             light = pipeline.light(torch.from_numpy(counts.astype(np.float32)))
             found = pipeline.localize(light.photons, light.weight)
-            reports[number] = explain_frame(
-                pipeline,
-                found,
-                light,
-                out_dir / f"frame_{number}.png",
-                title=f"{excerpt.name}, frame {number}",
-            )
+            title = f"{excerpt.name}, frame {number}"
+            reports[number], figure = explain_frame(pipeline, found, light, title=title)
+            save_figure(figure, out_dir / f"frame_{number}.png")
             seen.append(light.photons[0].cpu())
     real = torch.stack(seen)
     watch.message("comparing them with simulated frames")
     simulated = simulated_like(pipeline, real)
-    histogram_figure(simulated, real, out_dir / "histogram.png")
+    save_figure(plot.histogram(simulated, real), out_dir / "histogram.png")
     findings = [finding.text for finding in check_counts(pipeline, np.concatenate(stack))]
     fits, lines = _verdict(reports, findings)
     told += [f"frame {number}: {sentence}" for number, report in reports.items() for sentence in report.told]

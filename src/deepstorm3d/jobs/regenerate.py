@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .. import plot
 from ..analysis.fit_quality import DevianceVerdict, judge_deviance
 from ..camera import IdealCamera
 from ..emitters import Emitters, Localizations
@@ -21,9 +23,11 @@ from ..io.tables import read_table, read_truth
 from ..localizing.excerpt import Excerpt
 from ..localizing.pipeline import Pipeline
 from ..pixels.reading import Light
-from ..plot import overlay_figure
-from ..plot.panels import Target
+from ..plot.panels import save_figure
 from ..simulation.simulator import Simulator
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["RegenerateReport", "explain_frame", "regenerate_frame"]
 
@@ -62,15 +66,14 @@ def explain_frame(
     pipeline: Pipeline,
     found: Localizations,
     seen: Light,
-    out: Target,
     *,
     truth: Emitters | None = None,
     equal_photons: bool = False,
     title: str = "",
-) -> RegenerateReport:
-    """Fit photons and background at the found positions, draw the overlay, and say how well it fits.
+) -> tuple[RegenerateReport, Figure]:
+    """Fit photons and background at the found positions, say how well it fits, and draw the overlay.
 
-    found, truth: rows of this one frame, frame 0;  seen: the frame;  out: path or open file;
+    found, truth: rows of this one frame, frame 0;  seen: the frame;
     equal_photons: draw all molecules with the median of the fitted photons, as Nehme et al. 2020 in
     Fig. 3b: then only the positions can explain the frame.
     """
@@ -81,17 +84,16 @@ def explain_frame(
     model = _equally_bright(pipeline, found, light) if equal_photons else light.model[0]
     own = noise.variance(model).clamp(min=0)
     variance = own.clamp(min=1.0)
-    overlay_figure(
+    figure = plot.overlay(
         photons,
-        model,
-        truth,
         found,
-        out,
         pixel_um=pipeline.experiment.microscope.pixel_um,
+        regenerated=model,
+        truth=truth,
         noise=None if noise.is_shot_noise_alone else variance.sqrt(),
         title=title,
     )
-    return RegenerateReport(
+    report = RegenerateReport(
         localizations=len(found),
         correlation=float(correlation(photons, model, counted)),
         deviance_per_pixel=float(((photons - model).square() / variance)[counted].mean()),
@@ -99,6 +101,7 @@ def explain_frame(
         pixels=int(counted.sum()),
         told=tuple(_about_pixels(seen)),
     )
+    return report, figure
 
 
 def _about_pixels(seen: Light) -> list[str]:
@@ -160,5 +163,6 @@ def regenerate_frame(
         emitters = read_truth(truth, pixel_um=pixel_um)
         known = emitters.select(emitters.frame == frame).shift(frames=-frame)
     title = f"{excerpt.name}, frame {frame}"
-    report = explain_frame(pipeline, found, seen, out, truth=known, equal_photons=equal_photons, title=title)
+    report, figure = explain_frame(pipeline, found, seen, truth=known, equal_photons=equal_photons, title=title)
+    save_figure(figure, out)
     return replace(report, told=(*told, *report.told))

@@ -10,9 +10,10 @@ from ..errors import InputError
 from ..io.movies import MovieWriter
 from ..io.parts import claim_name
 from ..io.tables import read_list
-from ..plot.rendering import rendering_figure, section_figure
+from ..plot.panels import save_figure
+from ..plot.rendered_views import section_figure, views_figure
 from ..rendering.canvas import Image, Method
-from ..rendering.drawable import drawable
+from ..rendering.drawable import drawable, picture_pixel_nm
 from ..rendering.sections import AXES, Axis, Box
 from ..rendering.views import DepthRendering, Look, Section, Stack, render_depth, render_section, render_stack
 from ..watch import SILENT, Watcher, warn
@@ -26,11 +27,6 @@ __all__ = [
     "render_stack_table",
     "render_table",
 ]
-
-
-# Rendered pixels along the longer side of the field: a picture that a screen shows whole.
-_PICTURE_PX = 800
-_FINEST_NM = 10.0
 
 
 @dataclass(frozen=True)
@@ -48,10 +44,7 @@ class Drawing:
 
     def pixel_of(self, table: Localizations) -> float:
         """The rendered pixel that was asked for, or one that suits the field, nm."""
-        if self.pixel_nm is not None:
-            return self.pixel_nm
-        extent_um = float((table.xyz[:, :2].amax(0) - table.xyz[:, :2].amin(0)).max())
-        return max(_FINEST_NM, round(1000 * extent_um / _PICTURE_PX))
+        return picture_pixel_nm(table) if self.pixel_nm is None else self.pixel_nm
 
     def views_of(self, table: Localizations) -> DepthRendering:
         """The list from above and from two sides; raises InputError as `render_depth` does."""
@@ -85,7 +78,7 @@ def render_table(
     if is_data(out):
         _write_density(out, rendering.xy.density, rendering.pixel_um, overwrite=overwrite)
     else:
-        rendering_figure(rendering, out, title=source.name)
+        save_figure(views_figure(rendering, title=source.name), out)
     return rendering
 
 
@@ -113,7 +106,7 @@ def render_section_table(
     if is_data(out):
         _write_density(out, section.view.density, section.pixel_um, overwrite=overwrite)
     else:
-        section_figure(section, out, title=source.name)
+        save_figure(section_figure(section, title=source.name), out)
     return section
 
 

@@ -17,7 +17,8 @@ from ..io.movies import open_movie
 from ..io.movies.pixel_size import check_pixel
 from ..io.parts import claim_name
 from ..io.tables import TableHeader, read_header
-from ..plot.rendering import Widefield, beside_figure
+from ..plot.panels import save_figure
+from ..plot.rendered_views import Widefield, beside_figure
 from ..rendering.canvas import Canvas, Image
 from ..rendering.gaussians import Gaussians
 from ..rendering.sections import Box, cloud_of
@@ -84,7 +85,7 @@ def render_beside(
     else:
         light, pixel = _mean_image(measured, measured_pixel_nm)
         registration, widefield = _registered(light, pixel, table, box, sigma, measured.name)
-    beside_figure(rendering, widefield, out, title=source.name)
+    save_figure(beside_figure(rendering, widefield, title=source.name), out)
     return Beside(rendering, sigma, pixel, registration)
 
 

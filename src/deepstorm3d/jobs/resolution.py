@@ -19,7 +19,8 @@ from ..analysis.stated_sigma import failed_fits_note, median_sigma
 from ..emitters import Localizations
 from ..errors import InputError
 from ..io.parts import claim_name, write_text
-from ..plot.resolution import resolution_figure
+from ..plot.correlations import resolution
+from ..plot.panels import save_figure
 from ..watch import SILENT, Watcher
 from .reading_lists import read_localizations
 
@@ -107,7 +108,7 @@ def measure_resolution(
     if json_out is not None:
         write_text(json_out, json.dumps(report.to_mapping(), indent=2, ensure_ascii=False) + "\n")
     if plot is not None:
-        resolution_figure(report.correlations, report.precision, plot, title=f"Resolution of {source.name}")
+        save_figure(resolution(report, title=f"Resolution of {source.name}"), plot)
     return report
 
 

@@ -23,7 +23,8 @@ from ..analysis.tracking import SearchRange, drop_short, find_range, link_tracks
 from ..emitters import Localizations
 from ..errors import InputError
 from ..io.parts import claim_name
-from ..plot.tracks import tracks_figure
+from ..plot.panels import save_figure
+from ..plot.trajectories import tracks_figure
 from ..rendering.drawable import drawable
 from ..watch import SILENT, Watcher
 from .reading_lists import read_localizations, write_derived
@@ -117,7 +118,8 @@ def track_table(
         title = f"{summary.tracks} trajectories of {source.name}"
         shown, notes = drawable(kept)
         summary = replace(summary, warnings=[*summary.warnings, *notes])
-        tracks_figure(shown, summary.displacements, summary.diffusion, picture, interval=interval, title=title)
+        figure = tracks_figure(shown, summary.displacements, summary.diffusion, interval=interval, title=title)
+        save_figure(figure, picture)
     write_derived(out, kept, header, "track", settings, overwrite=overwrite)
     return summary
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 
+from .. import plot
 from ..fitting.photometry import fit_photometry
 from ..localizer.localizer import NetworkLocalizer
-from ..plot import overlay_figure
+from ..plot.panels import save_figure
 from ..training.sampler import FrameSampler
 
 __all__ = ["draw_training_preview"]
@@ -30,13 +31,13 @@ def draw_training_preview(
     simulator = sampler.simulator
     noise = simulator.camera.pixel_noise(simulator.camera_maps).averaged()
     light = fit_photometry(simulator.psf, found.xyz, found.frame, batch.photons, noise=noise)
-    overlay_figure(
+    figure = plot.overlay(
         batch.photons[0],
-        light.model[0],
-        batch.truth,
         found,
-        out,
         pixel_um=simulator.field.pixel_um,
+        regenerated=light.model[0],
+        truth=batch.truth,
         noise=noise.variance(light.model[0]).clamp(min=1.0).sqrt(),
         title=title,
     )
+    save_figure(figure, out)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,17 +19,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-__all__ = ["Target", "colour_bar", "new_figure", "round_length", "save_figure", "scale_bar", "show_image"]
-
-Target = str | Path | IO[bytes]
-"""Where a picture goes: a path (the ending names the format) or an open binary file (PNG)."""
+__all__ = ["colour_bar", "figure_png", "new_figure", "round_length", "save_figure", "scale_bar", "show_image"]
 
 
-def new_figure(width: float, height: float, title: str = "") -> Figure:
-    """An empty figure of a size in inches; it belongs to its caller, not to pyplot."""
-    from matplotlib.figure import Figure
+def new_figure(width: float, height: float, title: str = "", *, dpi: int = 150) -> Figure:
+    """An empty figure of a size in inches; it belongs to its caller, not to pyplot, and a notebook shows it.
 
-    figure = Figure(figsize=(width, height), layout="compressed")
+    dpi: pixels per inch, on the screen and in a file.
+    """
+    from .picture import Picture
+
+    figure = Picture(figsize=(width, height), dpi=dpi, layout="compressed")
     if title:
         figure.suptitle(title)
     return figure
@@ -93,18 +94,23 @@ def scale_bar(axes: Axes, edges_um: Extent, colour: str = "white") -> None:
     )
 
 
-def save_figure(figure: Figure, target: Target, *, dpi: int = 150) -> None:
-    """Write the picture; under its final name only once it is complete.
+def figure_png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG file, at its own resolution."""
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi="figure")
+    return file.getvalue()
 
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure at its own resolution; under its final name only once it is complete.
+
+    path: the ending names the format (.png, .pdf, .svg, …; none: PNG).
     Raises InputError where the file cannot be written or its ending is no picture format.
     """
-    if not isinstance(target, (str, Path)):
-        figure.savefig(target, dpi=dpi, format="png")
-        return
-    path = Path(target)
+    path = Path(path)
     kind = path.suffix.lstrip(".").lower() or "png"
     known = figure.canvas.get_supported_filetypes()
     if kind not in known:
         raise InputError(f"{path}: no picture format ends in '.{kind}'; use one of {', '.join(sorted(known))}")
     with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=dpi, format=kind)
+        figure.savefig(temporary, dpi="figure", format=kind)

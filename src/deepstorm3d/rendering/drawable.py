@@ -1,4 +1,4 @@
-"""Which rows of a list a picture shows: not those far beyond all others, nor those too vague to be drawn."""
+"""Which rows of a list a picture shows, not those far beyond all others or too vague; and how finely."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from ..emitters import Localizations
 from ..extent import limits
 from .sections import AXES, Box
 
-__all__ = ["drawable"]
+__all__ = ["drawable", "picture_pixel_nm"]
+
+# Rendered pixels along the longer side of the field: a picture that a screen shows whole.
+_PICTURE_PX = 800
+_FINEST_NM = 10.0
 
 
 def drawable(
@@ -44,3 +48,11 @@ def drawable(
     if not far.any():
         return table, tuple(notes)
     return table.select(torch.from_numpy(keep).to(table.frame.device)), tuple(notes)
+
+
+def picture_pixel_nm(table: Localizations) -> float:
+    """A rendered pixel that suits the field, nm: 10, or more where molecules would be too small to see."""
+    if not len(table):
+        return _FINEST_NM
+    extent_um = float((table.xyz[:, :2].amax(0) - table.xyz[:, :2].amin(0)).max())
+    return max(_FINEST_NM, round(1000 * extent_um / _PICTURE_PX))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...extent import frame_extent
-from ...plot.panels import Target, colour_bar, new_figure, save_figure, scale_bar, show_image
+from ...plot.panels import colour_bar, new_figure, scale_bar, show_image
+from ...plot.style import series_colour
 from ...rendering.colour import depth_colormap
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Profile", "axial_scan_figure"]
 
@@ -23,15 +28,14 @@ def axial_scan_figure(
     xyz: Floats,
     focus: Floats,
     profiles: Sequence[Profile],
-    target: Target,
     *,
     pixel_um: float,
     title: str = "",
-) -> None:
+) -> Figure:
     """Draw the maximum projection with circles coloured by depth, and a few profiles with their fits.
 
     projection: (H, W) photons;  xyz: (N, 3) µm;  focus: (K,) µm of objective travel;  profiles: at most 12
-    are drawn; target: path or open file.
+    are drawn.
     """
     figure = new_figure(14.0, 6.6, title or f"{len(xyz)} spots in a stack of {len(focus)} planes")
     whole, right = figure.subplots(1, 2, width_ratios=(1.1, 1.0))
@@ -49,7 +53,7 @@ def axial_scan_figure(
     chosen = [chosen[i] for i in np.unique(np.linspace(0, len(chosen) - 1, 12).astype(int))] if chosen else []
     for row, (depth, measured, model) in enumerate(chosen):
         top = max(float(model.max() - model.min()), 1e-9)
-        colour = f"C{row % 10}"
+        colour = series_colour(row)
         right.plot(focus, row + 0.8 * (measured - model.min()) / top, "o", color=colour, markersize=2.5)
         right.plot(focus, row + 0.8 * (model - model.min()) / top, color=colour, linewidth=1.2)
         right.text(float(focus.max()), row + 0.15, f"  z {depth:.2f} µm", fontsize=8, va="bottom")
@@ -62,4 +66,4 @@ def axial_scan_figure(
     span = float(np.ptp(focus))
     right.set_xlim(float(focus.min()) - 0.02 * span, float(focus.max()) + 0.16 * span)
     right.grid(alpha=0.25)
-    save_figure(figure, target)
+    return figure

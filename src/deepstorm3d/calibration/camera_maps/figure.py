@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...plot.panels import new_figure
+from ...plot.style import BLACK, GREY, series_colour
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["camera_maps_figure"]
 
@@ -22,26 +25,22 @@ def camera_maps_figure(
     maps: Sequence[tuple[str, str, Image]],
     lines: Sequence[tuple[str, Image, Image]],
     gain: float,
-    out: Path,
     *,
     title: str,
-) -> None:
+) -> Figure:
     """Draw each map beside its histogram, and variance against mean of the pixels of every level.
 
     maps: name, unit and values (h, w);  lines: name, mean ADU and variance ADU² of the light alone, of each
     pixel (n,);  gain: ADU/e-, slope of the line drawn.
     """
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(2, 4, figsize=(15, 6.6), layout="constrained")
+    figure = new_figure(15.0, 6.6, title, dpi=110)
+    axes = figure.subplots(2, 4)
     for column, (name, unit, values) in enumerate(maps):
         _map(axes[0, column], name, unit, values)
         _histogram(axes[1, column], unit, values)
     _transfer(axes[0, 3], lines, gain, log=True)
     _transfer(axes[1, 3], lines, gain, log=False)
-    figure.suptitle(title)
-    figure.savefig(out, dpi=110)
-    plt.close(figure)
+    return figure
 
 
 def _range(values: Image) -> tuple[float, float]:
@@ -61,7 +60,7 @@ def _map(axes: Axes, name: str, unit: str, values: Image) -> None:
 def _histogram(axes: Axes, unit: str, values: Image) -> None:
     low, high = float(values.min()), float(values.max())
     edges = np.linspace(low, high if high > low else low + 1, 81)
-    axes.stairs(np.histogram(values, edges)[0], edges, fill=True, color="0.35")
+    axes.stairs(np.histogram(values, edges)[0], edges, fill=True, color=GREY)
     axes.set_yscale("log")
     axes.set_xlabel(unit)
     axes.set_ylabel("pixels")
@@ -73,12 +72,21 @@ def _transfer(axes: Axes, lines: Sequence[tuple[str, Image, Image]], gain: float
         axes.set_axis_off()
         return
     top = 0.0
-    for name, mean, variance in lines:
+    for number, (name, mean, variance) in enumerate(lines):
         x, y, spread = _binned(mean, variance)
-        axes.errorbar(x, y if log else y / x, spread if log else spread / x, fmt="o", ms=3.5, lw=1, label=name)
+        axes.errorbar(
+            x,
+            y if log else y / x,
+            spread if log else spread / x,
+            fmt="o",
+            color=series_colour(number),
+            ms=3.5,
+            lw=1,
+            label=name,
+        )
         top = max(top, float(x.max(initial=0.0)))
     ends = np.array([top / 1000 if log else 0.0, 1.05 * top])
-    axes.plot(ends, gain * ends if log else [gain, gain], color="0.2", lw=1, label=f"gain {gain:.4g} ADU/e-")
+    axes.plot(ends, gain * ends if log else [gain, gain], color=BLACK, lw=1, label=f"gain {gain:.4g} ADU/e-")
     axes.set_xlabel("mean over the dark level (ADU)")
     if log:
         axes.set_xscale("log")

@@ -9,16 +9,18 @@ from numpy.typing import NDArray
 
 from ...extent import frame_extent
 from ...frames.similarity import Likeness, local_contrast, radial_spectrum
-from ...plot.panels import Target, colour_bar, new_figure, save_figure, scale_bar, show_image
+from ...plot.panels import colour_bar, new_figure, scale_bar, show_image
+from ...plot.style import BLACK, BLUE, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["likeness_figure"]
 
 Floats = NDArray[np.float64]
-_REAL = "#222222"
-_LOOKS = (("real", _REAL, "-"), ("simulated", "#d55e00", "--"))
+_REAL = BLACK
+_LOOKS = (("real", _REAL, "-"), ("simulated", VERMILION, "--"))
 
 
 def likeness_figure(
@@ -26,18 +28,17 @@ def likeness_figure(
     simulated: Floats,
     line: tuple[Floats, Floats, float, float],
     likeness: Likeness,
-    target: Target,
     *,
     pixel_um: float,
     unit: str = "photons",
     title: str = "",
-) -> None:
+) -> Figure:
     """Draw two real and two simulated frames, three comparisons below, and the photon transfer line.
 
     real, simulated: (B, H, W) in one unit;  line: mean and variance (K,) in counts, slope, and the count at
-    which the line is zero;  likeness: the distances written into the titles;  target: path or open file.
+    which the line is zero;  likeness: the distances written into the titles.
     """
-    figure = new_figure(15.0, 8.2, title or "Do the simulated frames look like the real ones?")
+    figure = new_figure(15.0, 8.2, title or "Do the simulated frames look like the real ones?", dpi=120)
     panels = figure.subplots(2, 4)
     low, high = np.quantile(real, [0.01, 0.998])
     high = max(high, low + 1e-9)
@@ -58,7 +59,7 @@ def likeness_figure(
     _histograms(panels[1][1], contrasts, label, f"σ in 7 × 7 px ({unit})")
     _spectra(panels[1][2], real, simulated, f"Power spectrum (distance {likeness.spectra:.2f})")
     _transfer(panels[1][3], *line)
-    save_figure(figure, target, dpi=120)
+    return figure
 
 
 def _middle(frame: Floats, size: tuple[int, ...]) -> Floats:
@@ -103,7 +104,7 @@ def _transfer(axes: Axes, mean: Floats, variance: Floats, slope: float, zero: fl
     axes.plot(mean, variance, "o", color=_REAL, markersize=4, label="places of like brightness")
     ends = np.array([min(float(mean.min()), zero), float(mean.max())])
     label = f"slope {slope:.3g}, zero at {zero:.4g}"
-    axes.plot(ends, slope * (ends - zero), color="#0072b2", linewidth=1.3, label=label)
+    axes.plot(ends, slope * (ends - zero), color=BLUE, linewidth=1.3, label=label)
     _style(axes, "Noise of the real frames", "mean (counts)", "variance (counts²)")
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=8)

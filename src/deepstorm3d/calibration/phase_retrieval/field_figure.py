@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...plot.panels import Target, colour_bar, new_figure, save_figure
+from ...plot.panels import colour_bar, new_figure
+from ...plot.style import GREY, series_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["FieldPicture", "field_figure"]
 
@@ -38,21 +40,21 @@ class FieldPicture:
     size_px: tuple[float, float]
 
 
-def field_figure(picture: FieldPicture, target: Target, *, title: str) -> None:
+def field_figure(picture: FieldPicture, *, title: str) -> Figure:
     """Draw the four polynomials that differ most as maps, and all of them against their σ.
 
-    target: path or open file;  title: above all.
+    title: above all.
     """
     order = np.argsort(-picture.values.std(0), kind="stable")[:_SHOWN]
     width, height = picture.size_px
-    figure = new_figure(4.0 * (len(order) + 1), 1.2 + 3.6 * min(1.6, max(0.6, height / width)), title)
+    figure = new_figure(4.0 * (len(order) + 1), 1.2 + 3.6 * min(1.6, max(0.6, height / width)), title, dpi=110)
     panels: Any = figure.subplots(1, len(order) + 1, squeeze=False)
     ends = np.abs(picture.plane[0]) + 0.5 * np.abs(picture.plane[1:]).sum(0)
     top = max(float(np.abs(picture.values[:, order]).max()), float(ends[order].max()), 1e-6)
     for axes, k in zip(panels[0], order, strict=False):
         _map(axes, picture, int(k), top)
     _all(panels[0, -1], picture)
-    save_figure(figure, target, dpi=110)
+    return figure
 
 
 def _map(axes: Axes, picture: FieldPicture, k: int, top: float) -> None:
@@ -74,8 +76,10 @@ def _all(axes: Axes, picture: FieldPicture) -> None:
     away = picture.values - picture.values.mean(0)
     for bead in range(len(away)):
         shift = 0.5 * (bead / max(len(away) - 1, 1) - 0.5)
-        axes.errorbar(away[bead], places + shift, xerr=picture.sigma[bead], fmt="o", ms=3, lw=1)
-    axes.axvline(0, color="grey", lw=0.8)
+        axes.errorbar(
+            away[bead], places + shift, xerr=picture.sigma[bead], fmt="o", color=series_colour(bead), ms=3, lw=1
+        )
+    axes.axvline(0, color=GREY, lw=0.8)
     axes.set_yticks(places, list(picture.names), fontsize=7)
     axes.invert_yaxis()
     axes.set(title="each bead, from the mean of all", xlabel="rad rms")

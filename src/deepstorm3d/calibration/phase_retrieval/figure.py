@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...plot.panels import Target, colour_bar, new_figure, save_figure
+from ...plot.panels import colour_bar, new_figure
+from ...plot.phase_mask import phase_bar, show_phase
+from ...plot.style import BLACK, GREY, SERIES, series_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["RetrievalPicture", "retrieval_figure"]
 
 Floats = NDArray[np.floating[Any]]
 _COLUMNS = 8
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,12 @@ class RetrievalPicture:
     along: str
 
 
-def retrieval_figure(picture: RetrievalPicture, target: Target, *, title: str) -> None:
+def retrieval_figure(picture: RetrievalPicture, *, title: str) -> Figure:
     """Draw slices of the brightest bead above, phase and quality below.
 
-    target: path or open file;  title: above all.
+    title: above all.
     """
-    figure = new_figure(16.0, 11.0)
+    figure = new_figure(16.0, 11.0, dpi=110)
     figure.suptitle(title, fontsize=12)
     halves: Any = figure.subfigures(2, 1, height_ratios=[1.3, 1.0])
     above, below = halves
@@ -63,7 +65,7 @@ def retrieval_figure(picture: RetrievalPicture, target: Target, *, title: str) -
     _phases(panels[:2], picture)
     _agreement(panels[2], picture)
     _depth_errors(panels[3], picture)
-    save_figure(figure, target, dpi=110)
+    return figure
 
 
 def _slices(figure: Any, picture: RetrievalPicture) -> None:
@@ -100,9 +102,7 @@ def _bar(axes: Axes, side: int, pixel_um: float) -> None:
 
 def _phases(panels: Any, picture: RetrievalPicture) -> None:
     edge = (-picture.axis_mm, picture.axis_mm, picture.axis_mm, -picture.axis_mm)
-    wrapped = np.remainder(picture.phase + np.pi, 2 * np.pi) - np.pi
-    drawn = panels[0].imshow(wrapped, cmap="twilight", vmin=-np.pi, vmax=np.pi, extent=edge)
-    colour_bar(drawn, panels[0], "rad")
+    phase_bar(show_phase(panels[0], picture.phase, edge), panels[0])
     panels[0].set_title("phase found, −π to π", fontsize=10)
     rms = float(np.sqrt(np.nanmean(picture.added**2)))
     top = max(float(np.nanpercentile(np.abs(picture.added), 99)), 0.1)
@@ -117,7 +117,7 @@ def _phases(panels: Any, picture: RetrievalPicture) -> None:
 def _agreement(axes: Axes, picture: RetrievalPicture) -> None:
     other = axes.twinx()
     for number, rows in _beads(picture):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = series_colour(number)
         axes.plot(picture.position_each[rows], picture.correlation[rows], color=colour, linewidth=1.2)
         other.plot(
             picture.position_each[rows],
@@ -125,31 +125,31 @@ def _agreement(axes: Axes, picture: RetrievalPicture) -> None:
             color=colour,
             linewidth=0.9,
             linestyle=":",
-            label=f"bead {number + 1}" if number < len(_COLOURS) else None,
+            label=f"bead {number + 1}" if number < len(SERIES) else None,
         )
     for left in np.flatnonzero(~picture.used):
-        axes.plot(picture.position_each[left], picture.correlation[left], "x", color="#777777", markersize=5)
+        axes.plot(picture.position_each[left], picture.correlation[left], "x", color=GREY, markersize=5)
     low = float(min(0.9, np.nanmin(picture.correlation) - 0.02))
     axes.set(xlabel=f"{picture.along} (µm)", ylabel="correlation (solid)", ylim=(low, 1.005))
     top = float(max(1.5, 1.1 * np.nanpercentile(picture.deviance, 98)))
     other.set(ylabel="deviance over noise (dotted)", ylim=(0.8, top))
-    other.axhline(1.0, color="#777777", linewidth=0.8)
+    other.axhline(1.0, color=GREY, linewidth=0.8)
     other.legend(fontsize=7, frameon=False, loc="lower center", ncols=3)
     axes.set_title("agreement of each slice (×: left out)", fontsize=10)
 
 
 def _depth_errors(axes: Axes, picture: RetrievalPicture) -> None:
     for number, rows in _beads(picture):
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = series_colour(number)
         axes.plot(
             picture.position_each[rows], picture.z_error_nm[rows], ".", color=colour, markersize=3.5, alpha=0.7
         )
     at, mean, bound = _by_position(picture)
     axes.fill_between(
-        at, -2 * bound, 2 * bound, color="#999999", alpha=0.25, linewidth=0, label="± 2 σ of one image"
+        at, -2 * bound, 2 * bound, color=GREY, alpha=0.25, linewidth=0, label="± 2 σ of one image"
     )
-    axes.plot(at, mean, color="black", linewidth=1.4, label="weighted mean of the beads")
-    axes.axhline(0.0, color="#777777", linewidth=0.8)
+    axes.plot(at, mean, color=BLACK, linewidth=1.4, label="weighted mean of the beads")
+    axes.axhline(0.0, color=GREY, linewidth=0.8)
     top = float(max(15.0, 1.3 * np.nanpercentile(np.abs(picture.z_error_nm[picture.used]), 97)))
     axes.set(xlabel=f"{picture.along} (µm)", ylabel="z found − z of the bead (nm)", ylim=(-top, top))
     axes.legend(fontsize=8, frameon=False)

@@ -16,6 +16,7 @@ from ...io.masks import mask_sha256, write_mask
 from ...io.parts import claim_name, write_text
 from ...optics.masks import FileMask
 from ...optics.zernike import NAMES
+from ...plot.panels import save_figure
 from .degeneracies import aperture_of
 from .field_aberrations import FieldAberrations
 from .field_figure import FieldPicture, field_figure
@@ -42,9 +43,10 @@ def write_retrieval(
     Raises InputError where a file cannot be written. Existing files are replaced: claim the names before.
     """
     write_mask(out, result.phase.numpy(), overwrite=True)
-    retrieval_figure(picture_of(result), picture, title=title or _title(result))
+    save_figure(retrieval_figure(picture_of(result), title=title or _title(result)), picture)
     if field_picture is not None and result.field is not None:
-        field_figure(_picture_of_field(result.field), field_picture, title=title or result.experiment.name)
+        figure = field_figure(_picture_of_field(result.field), title=title or result.experiment.name)
+        save_figure(figure, field_picture)
     if experiment_out is not None:
         whole, folder = out.resolve(), experiment_out.parent.resolve()
         path = str(whole.relative_to(folder)) if whole.is_relative_to(folder) else str(whole)

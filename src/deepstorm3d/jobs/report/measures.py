@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ... import plot
 from ...analysis.drift import DriftCurve
 from ...emitters import Localizations
 from ...errors import InputError
 from ...io.tables.header import TableHeader
-from ...plot.drift import drift_figure
-from ...plot.resolution import resolution_figure
+from ...plot.panels import figure_png
 from ..resolution import resolution_of
-from .parts import Facts, Figure, Section, drawn
+from .parts import Facts, Figure, Section
 
 __all__ = ["drift_sections", "resolution_section"]
 
@@ -28,7 +28,7 @@ def drift_sections(source: Path, header: TableHeader) -> list[Section]:
             curve = DriftCurve.from_csv(curve_csv.read_text(encoding="utf-8-sig"), curve_csv.name)
         except (InputError, OSError, UnicodeDecodeError):
             continue
-        picture = drawn(lambda file, curve=curve: drift_figure(curve, file))
+        picture = figure_png(plot.drift(curve))
         caption = f"Drift that was subtracted, from {curve_csv.name}; the bands are one standard deviation."
         sections.append(Section("Drift", figures=[Figure(caption, picture)]))
     return sections
@@ -49,7 +49,7 @@ def resolution_section(table: Localizations, name: str) -> Section:
         f"(threshold 1/7; mean and spread over {found.splits} random halvings).",
         *found.notes,
     ]
-    picture = drawn(lambda file: resolution_figure(found.correlations, found.precision, file, title=""))
+    picture = figure_png(plot.resolution(found))
     caption = "Fourier ring and shell correlation, and the scatter of molecules between adjacent frames."
     return Section(
         "Resolution",

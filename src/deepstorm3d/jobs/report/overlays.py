@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from ...io.tables.header import TableHeader
 from ...localizer.modelfile import ModelFile
 from ...localizing.excerpt import Excerpt, OpenExcerpt
 from ...localizing.pipeline import Pipeline, load_pipeline
+from ...plot.panels import figure_png
 from ...spec import spec_from_mapping
 from ..regenerate import explain_frame
 from .parts import Figure, Section
@@ -107,12 +107,11 @@ def _overlay(pipeline: Pipeline, table: Localizations, source: OpenExcerpt, numb
     pixel_um = pipeline.experiment.microscope.pixel_um
     corner = (-source.roi[0] * pixel_um, -source.roi[1] * pixel_um, 0.0)
     found = table.select(table.frame == number).shift(xyz=corner, frames=-number).to(pipeline.device)
-    file = BytesIO()
-    report = explain_frame(pipeline, found, seen, file, title=f"Frame {number}")
+    report, figure = explain_frame(pipeline, found, seen, title=f"Frame {number}")
     caption = (
         f"Frame {number}: {report.localizations} localizations; correlation {report.correlation:.3f}, squared "
         f"residual over the expected variance {report.deviance_per_pixel:.2f} per pixel (1: noise alone)."
     )
     if report.verdict.kind == "too quiet":
         caption += f" Warning: {report.verdict.text}."
-    return Figure(caption, file.getvalue())
+    return Figure(caption, figure_png(figure))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
-__all__ = ["Facts", "Figure", "Section", "drawn"]
+__all__ = ["Facts", "Figure", "Section"]
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,3 @@ class Section:
     figures: Sequence[Figure] = ()
     code: str = ""
     record: str = ""
-
-
-def drawn(draw: Callable[[BytesIO], object]) -> bytes:
-    """The PNG that a drawing function writes into an open file."""
-    file = BytesIO()
-    draw(file)
-    return file.getvalue()

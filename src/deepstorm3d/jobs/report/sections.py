@@ -20,12 +20,13 @@ from ...emitters import Localizations, SigmaSource
 from ...errors import InputError
 from ...experiment.experiment import Experiment
 from ...io.tables.header import TableHeader
-from ...plot.quality import quality_figure
-from ...plot.rendering import rendering_figure
+from ...plot.list_quality import quality_figure
+from ...plot.panels import figure_png
+from ...plot.rendered_views import views_figure
 from ...rendering.drawable import drawable
 from ...spec import spec_from_mapping, spec_rows
 from ..render import AS_USUAL
-from .parts import Facts, Figure, Section, drawn
+from .parts import Facts, Figure, Section
 
 __all__ = [
     "conditions_section",
@@ -124,7 +125,7 @@ def picture_section(table: Localizations, name: str) -> Section:
         return Section("Picture", paragraphs=[f"{_NO_ROWS} There is nothing to draw."])
     near, notes = drawable(table)
     rendering = AS_USUAL.views_of(near)
-    png = drawn(lambda file: rendering_figure(rendering, file, title=name))
+    png = figure_png(views_figure(rendering, title=name))
     caption = "The localizations: hue is depth, brightness their density; from above, and from two sides."
     return Section("Picture", paragraphs=notes, figures=[Figure(caption, png)])
 
@@ -134,7 +135,7 @@ def quality_section(table: Localizations, header: TableHeader) -> Section:
     if not len(table):
         return Section("Quality", paragraphs=[f"{_NO_ROWS} There is nothing to count."])
     quality = list_quality(table, header.frames)
-    png = drawn(lambda file: quality_figure(quality, file))
+    png = figure_png(quality_figure(quality))
     caption = (
         "What was measured, how precisely, how deep, how crowded the frames were, and over time; each "
         "histogram spans 99 % of the values."

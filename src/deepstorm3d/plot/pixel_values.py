@@ -2,26 +2,62 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from .panels import Target, new_figure, save_figure
+from .panels import new_figure
+from .style import BLACK, VERMILION
 
-__all__ = ["histogram_figure"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["histogram"]
 
 
-def histogram_figure(
-    simulated: Tensor, real: Tensor, target: Target, *, unit: str = "photons", title: str = ""
-) -> None:
+def histogram(
+    simulated: Tensor | NDArray[Any],
+    real: Tensor | NDArray[Any],
+    *,
+    unit: str = "photons",
+    title: str = "",
+) -> Figure:
     """Draw how often each pixel value occurs in simulated and in real frames.
 
-    simulated, real: frames of any shape in the same unit;  target: path or open file.
-    Raises InputError where either has no finite pixel value.
+    Parameters
+    ----------
+    simulated, real : tensor or array
+        Frames of any shape, both in the same unit.
+    unit : str
+        Of the pixel values.
+    title : str
+        Above the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        Where either holds no finite pixel value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deepstorm3d import plot
+    >>> rng = np.random.default_rng(0)
+    >>> figure = plot.histogram(rng.poisson(20, (5, 32, 32)), rng.poisson(21, (5, 32, 32)), unit="counts")
+    >>> figure.axes[0].get_xlabel()
+    'pixel value (counts)'
     """
     values = {}
     for name, frames in (("real", real), ("simulated", simulated)):
-        flat = frames.detach().cpu().double().numpy().ravel()
+        flat = torch.as_tensor(frames).detach().cpu().double().numpy().ravel()
         values[name] = flat[np.isfinite(flat)]
         if len(values[name]) == 0:
             raise InputError(f"the {name} frames hold no finite pixel value; there is nothing to compare")
@@ -30,7 +66,7 @@ def histogram_figure(
     edges = np.linspace(low, max(high, low + 1e-6), 101)
     figure = new_figure(8.0, 4.8, title or "Do the simulated frames look like the real ones?")
     axes = figure.subplots()
-    for (name, each), colour, style in zip(values.items(), ("#222222", "#e06c00"), ("-", "--"), strict=True):
+    for (name, each), colour, style in zip(values.items(), (BLACK, VERMILION), ("-", "--"), strict=True):
         share = np.histogram(each, bins=edges)[0] / len(each)
         middle, spread = np.median(each), each.std()
         label = f"{name}: median {middle:.4g}, standard deviation {spread:.4g}"
@@ -44,4 +80,4 @@ def histogram_figure(
     axes.title.set_fontsize(10)
     axes.grid(alpha=0.25)
     axes.legend(fontsize=9)
-    save_figure(figure, target)
+    return figure

@@ -7,34 +7,64 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..analysis.matching import Matches
+from ..analysis.matching import Matches, match
 from ..analysis.metrics import Score, score
 from ..emitters import Emitters, Localizations
 from ..extent import far_rows
-from .panels import Target, new_figure, save_figure
+from .panels import new_figure
+from .style import BLUE, GREY, ORANGE, VERMILION
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-__all__ = ["truth_figure"]
+__all__ = ["comparison"]
 
-_HIT, _MISSED, _FALSE, _IGNORED = "#0b62a4", "#d62728", "#e08600", "#9a9a9a"
+_HIT, _MISSED, _FALSE, _IGNORED = BLUE, VERMILION, ORANGE, GREY
 
 
-def truth_figure(
+def comparison(
     truth: Emitters,
     found: Localizations,
-    matches: Matches,
-    target: Target,
+    matches: Matches | None = None,
     *,
     frame: int | None = None,
     title: str = "",
-) -> None:
-    """Draw truth (open circles) and detections (filled) of one frame: in 3D, from above and from the side.
+) -> Figure:
+    """Draw truth (open circles) and localizations (dots) of one frame: in 3D, from above and from the side.
 
-    frame: which one; None: of the frames with most true emitters, the first.  The figures in the
-    title are over all frames.  target: path or open file.
+    Blue is what was found, red what was missed, orange what is false. The figures in the title are over all
+    frames.
+
+    Parameters
+    ----------
+    truth : Emitters
+        True molecules.
+    found : Localizations
+        What was found of them.
+    matches : Matches, optional
+        Which belong together; left out: pairs within 150 nm in 3D (`analysis.matching.match`).
+    frame : int, optional
+        Which one to draw, from 0; left out: of the frames with most true molecules, the first.
+    title : str
+        Above all panels, before the frame and the figures.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import torch
+    >>> from deepstorm3d import plot
+    >>> from deepstorm3d.emitters import Emitters, Localizations
+    >>> xyz, frame = torch.tensor([[1.0, 1.0, 0.5], [2.0, 1.5, 0.1]]), torch.zeros(2, dtype=torch.int64)
+    >>> truth = Emitters(xyz, frame, torch.full((2,), 5000.0), torch.arange(2))
+    >>> found = Localizations.proposals(xyz[:1] + 0.01, frame[:1], torch.ones(1))
+    >>> [text.get_text() for text in plot.comparison(truth, found).legends[0].get_texts()]
+    ['truth, found (1)', 'truth, missed (1)', 'localization, correct (1)', 'localization, false (0)']
     """
+    matches = match(truth, found) if matches is None else matches
     shown = _fullest_frame(truth, found) if frame is None else frame
     all_frames = max(len(torch.unique(torch.cat([truth.frame.cpu(), found.frame.cpu()]))), 1)
     heading = title or "Truth and localizations"
@@ -65,7 +95,7 @@ def truth_figure(
         axes.title.set_fontsize(10)
     handles, labels = space.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
-    save_figure(figure, target)
+    return figure
 
 
 def _fullest_frame(truth: Emitters, found: Localizations) -> int:

@@ -3,70 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .panels import Target, new_figure, save_figure
+from ..experiment.limits import AXIS_NAMES, Bounds, LimitReport
+from .panels import new_figure
+from .style import BLACK, series_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["AXIS_NAMES", "Bounds", "MaskLimits", "limit_figure"]
-
-AXIS_NAMES = ("x", "y", "z")
+__all__ = ["limit"]
 
 _LINES = ("-", "--", ":")
-# Told apart by people who see no red or no green (Okabe & Ito 2008).
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222")
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """Bounds at several values of one condition.
+def limit(report: LimitReport, *, title: str = "") -> Figure:
+    """Draw the Cramér-Rao bounds of one mask or several in four panels: colours tell masks, line styles axes.
 
-    at: (K,) depth µm, photons, photons per pixel or emitters per µm²;  sigma_nm: (K, 3) σ of x, y, z, nm.
+    σ of x, y and z in nm: of one molecule against depth, photons and background, and of many molecules in a
+    frame against their density. Where there is one mask, the root mean square over the crowded molecules,
+    which a few close pairs raise, is drawn beside their median.
+
+    Parameters
+    ----------
+    report : LimitReport
+        Bounds of each mask, and the conditions that they hold for.
+    title : str
+        Above all panels; left out, the experiment's name and the camera's noise.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deepstorm3d import plot
+    >>> from deepstorm3d.experiment.limits import Bounds, LimitReport, MaskLimits
+    >>> two = Bounds(np.array([0.5, 1.0]), np.array([[5.0, 5.0, 9.0], [6.0, 6.0, 12.0]]))
+    >>> mask = MaskLimits("mine", two, two, two, two, two, np.array([10, 20]))
+    >>> conditions = {"experiment": "mine", "photons": 5000, "background": 20, "blur_px": 0.9}
+    >>> camera = {"noise": "shot noise", "z_um": (0, 4), "frame_px": (64, 64), "margin_px": 8}
+    >>> figure = plot.limit(LimitReport(masks=(mask,), **conditions, **camera))
+    >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
+    ('depth z (µm)', 'σ of the position (nm)')
     """
-
-    at: NDArray[np.float64]
-    sigma_nm: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class MaskLimits:
-    """What one mask allows.
-
-    depth: of one molecule at each depth;  photons, background: root mean square over the depths;
-    median, rms: over molecules at random places, all of a frame estimated together, against their
-    density;  emitters: (K,) how many in a frame these are.
-    """
-
-    name: str
-    depth: Bounds
-    photons: Bounds
-    background: Bounds
-    median: Bounds
-    rms: Bounds
-    emitters: NDArray[np.int64]
-
-
-def limit_figure(
-    masks: Sequence[MaskLimits], target: Target, *, photons: float, background: float, title: str = ""
-) -> None:
-    """Draw the bounds of one mask or several in four panels: colours tell masks, line styles axes.
-
-    The root mean square over crowded molecules, which a few close pairs raise, is drawn beside the median
-    where there is one mask.
-    photons, background: of the molecules, where they are not what a panel varies;  target: path or open file.
-    """
-    light, haze = f"{photons:,.0f} photons", f"background {background:g} per pixel"
-    figure = new_figure(11.0, 8.8, f"{title}: least error of position (Cramér-Rao bound)".removeprefix(": "))
+    masks = report.masks
+    light, haze = f"{report.photons:,.0f} photons", f"background {report.background:g} per pixel"
+    title = title or f"{report.experiment}, {report.noise}"
+    figure = new_figure(11.0, 8.8, f"{title}: least error of position (Cramér-Rao bound)")
     (deep, bright), (hazy, dense) = figure.subplots(2, 2)
     for index, mask in enumerate(masks):
-        colour = _COLOURS[index % len(_COLOURS)]
+        colour = series_colour(index)
         for axes, bounds in zip(
             (deep, bright, hazy, dense), (mask.depth, mask.photons, mask.background, mask.median), strict=True
         ):
@@ -86,7 +78,7 @@ def limit_figure(
     if masks:
         _count_above(dense, masks[0].median.at, masks[0].emitters)
     _legend(figure, [mask.name for mask in masks])
-    save_figure(figure, target)
+    return figure
 
 
 def _draw(axes: Axes, bounds: Bounds, colour: str, *, marked: bool = False, faint: bool = False) -> None:
@@ -131,7 +123,7 @@ def _count_above(axes: Axes, density: NDArray[np.float64], emitters: NDArray[np.
 def _legend(figure: Figure, names: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=_COLOURS[i % len(_COLOURS)], linewidth=3) for i in range(len(names))]
-    handles += [Line2D([], [], color="#444444", linestyle=line) for line in _LINES]
+    handles = [Line2D([], [], color=series_colour(i), linewidth=3) for i in range(len(names))]
+    handles += [Line2D([], [], color=BLACK, linestyle=line) for line in _LINES]
     labels = [*names, *(f"σ of {axis}" for axis in AXIS_NAMES)]
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6), fontsize=9)

@@ -6,25 +6,60 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..analysis.quality import Distribution, ListQuality
+from ..analysis.quality import Distribution, ListQuality, list_quality
+from ..emitters import Localizations
 from ..rendering.colour import depth_colours
-from .panels import Target, new_figure, save_figure
+from .panels import new_figure
+from .style import AXIS_COLOURS, BLUE, GREEN, GREY, SKY_BLUE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-__all__ = ["quality_figure"]
+__all__ = ["quality", "quality_figure"]
 
-_INK, _FILL = "#1f3b57", "#7fa6c9"
-# x, y, z told apart by people who see no red or no green (Okabe & Ito 2008).
-_AXES = {"sigma_x_nm": "#0072b2", "sigma_y_nm": "#d55e00", "sigma_z_nm": "#009e73"}
+_INK, _FILL = BLUE, SKY_BLUE
+_SIGMAS = {f"sigma_{axis}_nm": colour for axis, colour in AXIS_COLOURS.items()}
 
 
-def quality_figure(quality: ListQuality, target: Target, *, title: str = "") -> None:
-    """Draw the distributions of a list, its σ against depth, and its localizations per frame over time.
+def quality(found: Localizations, frames: int | None = None, *, title: str = "") -> Figure:
+    """Draw what a list measured and how well: nine panels of distributions, σ against depth, and time.
 
-    target: path or open file. A panel whose column the list does not have says so.
+    Photons, background, σ, fit quality, probability, crowding and depth of the localizations; their σ against
+    depth; and how many there are in a frame over the movie. A panel whose column the list does not have says
+    so.
+
+    Parameters
+    ----------
+    found : Localizations
+        A list of any program.
+    frames : int, optional
+        Frames of the movie; left out: up to the last that has a localization.
+    title : str
+        Above all panels; left out: how many localizations and frames there are.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import torch
+    >>> from deepstorm3d import plot
+    >>> from deepstorm3d.emitters import Localizations
+    >>> g = torch.Generator().manual_seed(0)
+    >>> xyz, frame = 3 * torch.rand(500, 3, generator=g), torch.arange(500) // 10
+    >>> figure = plot.quality(Localizations.proposals(xyz, frame, torch.rand(500, generator=g)))
+    >>> figure.axes[6].get_xlabel(), figure.get_suptitle()
+    ('z (nm)', '500 localizations in 50 frames')
     """
+    if frames is None:
+        frames = int(found.frame.max()) + 1 if len(found) else 0
+    return quality_figure(list_quality(found, frames), title=title)
+
+
+def quality_figure(quality: ListQuality, *, title: str = "") -> Figure:
+    """The nine panels of `quality`, from distributions that were counted before."""
     figure = new_figure(12.0, 9.4, title or f"{quality.rows:,} localizations in {quality.frames:,} frames")
     panels = figure.subplots(3, 3).ravel()
     columns = quality.columns
@@ -40,7 +75,7 @@ def quality_figure(quality: ListQuality, target: Target, *, title: str = "") -> 
     _depths(panels[6], columns.get("z_nm"))
     _sigma_over_depth(panels[7], quality)
     _over_time(panels[8], quality)
-    save_figure(figure, target)
+    return figure
 
 
 def _style(axes: Axes, title: str, along: str, up: str) -> None:
@@ -54,7 +89,7 @@ def _style(axes: Axes, title: str, along: str, up: str) -> None:
 
 
 def _absent(axes: Axes) -> None:
-    axes.text(0.5, 0.5, "not in this list", transform=axes.transAxes, ha="center", va="center", color="#777777")
+    axes.text(0.5, 0.5, "not in this list", transform=axes.transAxes, ha="center", va="center", color=GREY)
     axes.set(xticks=[], yticks=[])
 
 
@@ -74,14 +109,14 @@ def _histogram(
     label = f"median {_number(values.median)}"
     axes.axvline(values.median, color=_INK, linewidth=1.1, linestyle="--", label=label)
     if mark is not None:
-        axes.axvline(mark, color="#009e73", linewidth=1.1, linestyle=":", label=f"{mark:g}: noise alone")
+        axes.axvline(mark, color=GREEN, linewidth=1.1, linestyle=":", label=f"{mark:g}: noise alone")
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=8, frameon=False, handlelength=1.4)
 
 
 def _sigmas(axes: Axes, quality: ListQuality) -> None:
     _style(axes, "Precision (σ)", "σ (nm)", "localizations")
-    known = {name: colour for name, colour in _AXES.items() if name in quality.columns}
+    known = {name: colour for name, colour in _SIGMAS.items() if name in quality.columns}
     if not known:
         _absent(axes)
         return
@@ -103,7 +138,7 @@ def _depths(axes: Axes, values: Distribution | None) -> None:
         return
     colours = depth_colours(len(values.counts))
     axes.bar(values.edges[:-1], values.counts, np.diff(values.edges), align="edge", color=colours)
-    axes.stairs(values.counts, values.edges, color="#444444", linewidth=0.6)
+    axes.stairs(values.counts, values.edges, color=GREY, linewidth=0.6)
 
 
 def _sigma_over_depth(axes: Axes, quality: ListQuality) -> None:
@@ -111,7 +146,7 @@ def _sigma_over_depth(axes: Axes, quality: ListQuality) -> None:
     if quality.depth is None:
         _absent(axes)
         return
-    for axis, (name, colour) in enumerate(_AXES.items()):
+    for axis, (name, colour) in enumerate(_SIGMAS.items()):
         low, middle, high = quality.depth.quartiles[:, axis].T
         axes.plot(quality.depth.at, middle, color=colour, linewidth=1.5, label=name[6])
         axes.fill_between(quality.depth.at, low, high, color=colour, alpha=0.15, linewidth=0)

@@ -5,33 +5,85 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from ..analysis.diffusion import Diffusion, Displacements
+from ..analysis.diffusion import Diffusion, Displacements, diffusion, mean_square_displacement
 from ..emitters import Localizations
-from .panels import Target, colour_bar, new_figure, save_figure
+from ..errors import InputError
+from .panels import colour_bar, new_figure
+from .style import AXIS_COLOURS, GREY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import LineCollection
+    from matplotlib.figure import Figure
 
-__all__ = ["tracks_figure"]
+__all__ = ["tracks", "tracks_figure"]
 
-# Told apart by people who see no red or no green (Okabe & Ito 2008).
-_AXES = (("x", "#0072b2", "o"), ("y", "#d55e00", "s"), ("z", "#009e73", "^"))
+_MARKS = {"x": "o", "y": "s", "z": "^"}
 _MOST_SEGMENTS = 100_000
+# Displacements are drawn up to a quarter of the longest trajectory: beyond, few pairs are left.
+_MOST_LAGS, _FEWEST_LAGS = 100, 4
+
+
+def tracks(
+    found: Localizations, *, interval_s: float | None = None, exposure_s: float = 0.0, title: str = ""
+) -> Figure:
+    """Draw trajectories from above and from the side, coloured by time, and how far molecules get in time.
+
+    The mean squared displacement of each axis is drawn with what free diffusion would make of it, at the
+    diffusion coefficient D that the steps show.
+
+    Parameters
+    ----------
+    found : Localizations
+        A tracked list: with the column `track`.
+    interval_s : float, optional
+        Time between frames, s; left out: times are in frames, and D is per frame.
+    exposure_s : float
+        Part of the interval in which the shutter is open, s.
+    title : str
+        Above all panels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        Where the list is not tracked.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> import torch
+    >>> from deepstorm3d import plot
+    >>> from deepstorm3d.emitters import Localizations
+    >>> walk = torch.randn(100, 3, generator=torch.Generator().manual_seed(0)).mul(0.05).cumsum(0)
+    >>> found = Localizations.proposals(walk, torch.arange(100), torch.ones(100))
+    >>> figure = plot.tracks(replace(found, track=torch.zeros(100, dtype=torch.int64)), interval_s=0.03)
+    >>> [axes.get_xlabel() for axes in figure.axes[:2]]
+    ['x (µm)', 'time (s)']
+    """
+    if found.track is None:
+        raise InputError("the list has no column track: link its rows to trajectories first (track)")
+    longest = int(torch.bincount(found.track[found.track >= 0].cpu()).max()) if len(found) else 0
+    moved = mean_square_displacement(found, min(_MOST_LAGS, max(_FEWEST_LAGS, longest // 4)))
+    spread = diffusion(found, interval=interval_s or 1.0, exposure=exposure_s)
+    return tracks_figure(found, moved, spread, interval=interval_s, title=title)
 
 
 def tracks_figure(
     table: Localizations,
     displacements: Displacements,
     found: Diffusion | None,
-    target: Target,
     *,
     interval: float | None = None,
     title: str = "",
-) -> None:
-    """Draw trajectories in xy and xz, mean squared displacement and lengths; target: path or open file.
+) -> Figure:
+    """The picture of `tracks`, from displacements and diffusion that were measured before.
 
     table: with `track`;  interval: between frames, s (None: times are in frames).
     """
@@ -51,11 +103,11 @@ def tracks_figure(
     _draw_displacements(moved, displacements, found, step, unit)
     assert table.track is not None
     counts = np.bincount(table.track.cpu().numpy()) if len(table) else np.zeros(1)
-    lengths.hist(counts[counts > 0], bins=min(40, max(5, int(counts.max()))), color="#666666")
+    lengths.hist(counts[counts > 0], bins=min(40, max(5, int(counts.max()))), color=GREY)
     lengths.set(title="Lengths", xlabel="rows of a trajectory", ylabel="trajectories")
     for axes in (above, side, moved, lengths):
         axes.title.set_fontsize(10)
-    save_figure(figure, target)
+    return figure
 
 
 def _draw_tracks(
@@ -92,9 +144,11 @@ def _draw_displacements(
 ) -> None:
     """Mean squared displacement of each axis, and the line of free diffusion at the D that was found."""
     time = displacements.lags * interval
-    for index, (name, colour, mark) in enumerate(_AXES):
+    for index, (name, colour) in enumerate(AXIS_COLOURS.items()):
         square, error = displacements.square_um2[:, index], displacements.error_um2[:, index]
-        axes.errorbar(time, square, error, fmt=mark, color=colour, markersize=4, linewidth=1, label=name)
+        axes.errorbar(
+            time, square, error, fmt=_MARKS[name], color=colour, markersize=4, linewidth=1, label=name
+        )
         if found is not None and len(time):
             axis = found.axes[index]
             line = 2 * axis.coefficient * time + 2 * axis.sigma_um**2

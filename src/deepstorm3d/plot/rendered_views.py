@@ -12,7 +12,7 @@ from ..rendering.canvas import Image
 from ..rendering.colour import depth_colormap
 from ..rendering.sections import Axis, Interval
 from ..rendering.views import DepthRendering, Look, Section, View
-from .panels import Target, new_figure, save_figure, scale_bar, show_image
+from .panels import new_figure, scale_bar, show_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from matplotlib.colorbar import Colorbar
     from matplotlib.figure import Figure
 
-__all__ = ["Widefield", "beside_figure", "rendering_figure", "section_figure"]
+__all__ = ["Widefield", "beside_figure", "section_figure", "views_figure"]
 
 _LABELS: dict[Axis, str] = {"x": "x (µm)", "y": "y (µm)", "z": "depth z (µm)"}
 _DEPTH_LABEL, _DENSITY_LABEL = "colour: depth z (µm)", "brightness: localizations per pixel"
 # What a picture is read by on a black screen.
 _INK, _GROUND = "#e6e6e6", "black"
+# Rendered pixels are small.
+_DPI = 200
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,10 @@ class Widefield:
     title: str
 
 
-def rendering_figure(rendering: DepthRendering, target: Target, *, title: str = "") -> None:
+def views_figure(rendering: DepthRendering, *, title: str = "") -> Figure:
     """Draw a rendering from above with its x–z view below and its y–z view beside it, on common axes.
 
-    rendering: from `rendering.render_depth`;  target: path or open file.
+    rendering: from `rendering.render_depth`.
     """
     left, top, right, bottom = rendering.xy.edges_um
     shallow, deep = rendering.z_range_um
@@ -52,6 +54,7 @@ def rendering_figure(rendering: DepthRendering, target: Target, *, title: str = 
         max((width + side) * inches + 1.6, 6.0),
         max((height + side) * inches + 1.9, 4.5),
         _headline(title or "Super-resolved image", rendering.localizations, rendering.pixel_um),
+        dpi=_DPI,
     )
     grid = figure.add_gridspec(2, 2, width_ratios=[width, side], height_ratios=[height, side])
     above = figure.add_subplot(grid[0, 0])
@@ -75,13 +78,13 @@ def rendering_figure(rendering: DepthRendering, target: Target, *, title: str = 
     bar = figure.colorbar(_densities(rendering.xy, rendering.look), cax=strip, orientation="horizontal")
     _label(bar, _DENSITY_LABEL.replace(": ", ":\n"))
     _darken(figure)
-    save_figure(figure, target, dpi=200)
+    return figure
 
 
-def section_figure(section: Section, target: Target, *, title: str = "") -> None:
+def section_figure(section: Section, *, title: str = "") -> Figure:
     """Draw one section, with the planes it lies between in its title.
 
-    section: from `rendering.render_section`;  target: path or open file.
+    section: from `rendering.render_section`.
     """
     left, top, right, bottom = section.view.edges_um
     width, height = right - left, bottom - top
@@ -90,6 +93,7 @@ def section_figure(section: Section, target: Target, *, title: str = "") -> None
         max(width * inches + 1.4, 6.5),
         max(height * inches, 1.2) + 2.5,
         f"{_headline(title or 'Section', section.localizations, section.pixel_um)}\n{_between(section)}",
+        dpi=_DPI,
     )
     axes = figure.subplots()
     show_image(axes, section.view.rgb, section.view.edges_um, "")
@@ -98,13 +102,13 @@ def section_figure(section: Section, target: Target, *, title: str = "") -> None
     scale_bar(axes, section.view.edges_um)
     _bars(figure, [axes], section.view, section.z_range_um, section.look)
     _darken(figure)
-    save_figure(figure, target, dpi=200)
+    return figure
 
 
-def beside_figure(rendering: DepthRendering, widefield: Widefield, target: Target, *, title: str = "") -> None:
+def beside_figure(rendering: DepthRendering, widefield: Widefield, *, title: str = "") -> Figure:
     """Draw a diffraction-limited image and, beside it, the rendering from above, over the same field.
 
-    rendering: from `rendering.render_depth`;  target: path or open file.
+    rendering: from `rendering.render_depth`.
     """
     edges = rendering.xy.edges_um
     left, top, right, bottom = edges
@@ -113,6 +117,7 @@ def beside_figure(rendering: DepthRendering, widefield: Widefield, target: Targe
         max(2 * (right - left) * inches + 1.4, 9.0),
         (bottom - top) * inches + 2.6,
         _headline(title or "Super-resolved image", rendering.localizations, rendering.pixel_um),
+        dpi=_DPI,
     )
     before, after = figure.subplots(1, 2, sharex=True, sharey=True)
     low, high = np.percentile(widefield.light, [1.0, 99.9])
@@ -126,7 +131,7 @@ def beside_figure(rendering: DepthRendering, widefield: Widefield, target: Targe
         scale_bar(axes, edges)
     _bars(figure, [before, after], rendering.xy, rendering.z_range_um, rendering.look)
     _darken(figure)
-    save_figure(figure, target, dpi=200)
+    return figure
 
 
 def _headline(title: str, localizations: int, pixel_um: float) -> str:
@@ -180,8 +185,8 @@ def _all_axes(figure: Figure) -> list[Axes]:
 def _darken(figure: Figure) -> None:
     """Light letters on black ground, colour bars included."""
     figure.set_facecolor(_GROUND)
-    if title := figure._suptitle:  # type: ignore[attr-defined]
-        title.set_color(_INK)
+    if title := figure.get_suptitle():
+        figure.suptitle(title, color=_INK)
     for axes in _all_axes(figure):
         axes.set_facecolor(_GROUND)
         axes.tick_params(colors=_INK, which="both")
