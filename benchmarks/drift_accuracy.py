@@ -11,8 +11,8 @@ frames; σ is what the estimate says of itself, rms over frames.
   far      15 a frame, drift to 1, 1 and 0.5 µm, smooth over 1,000 frames
   million  200 a frame: one million localizations (with --million)
 
-Methods: `overlap`, ours; `comet`, where comet-smlm can be imported, as `deepstorm3d drift --method comet` calls
-it (its first run compiles and is not counted). Seconds, by the clock and of processor time (all threads),
+Methods: `overlap`, that of `deepstorm3d drift`; `comet`, where comet-smlm can be imported (its first run
+compiles and is not counted). Seconds, by the clock and of processor time (all threads),
 include the halves that give the σ.
 """
 
@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from deepstorm3d.analysis.comet_drift import comet_drift
+from comet_drift import comet_drift
 from deepstorm3d.analysis.overlap_drift import estimate_drift
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.simulation.blinking import blink

@@ -97,6 +97,16 @@ def test_no_command_stumbles_over_a_list_without_rows(
         assert words in done.err.replace("\n", " ")
 
 
+def test_the_method_of_older_scripts_is_accepted_and_the_one_that_is_gone_explained(locs: Path):
+    out = locs.parent / "fixed.hdf5"
+    gone = call("drift", locs, "--out", out, "--method", "comet")
+    assert gone.status == 2 and not out.exists()
+    assert "COMET left 2 to 560 nm" in gone.err.replace("\n", " ") and "leave --method out" in gone.err
+    assert "--method" not in call("drift", "--help").out
+    kept = call("drift", locs, "--out", out, "--method", "overlap")
+    assert "comet" not in kept.err
+
+
 def test_report_asks_for_movie_and_model_together(locs: Path):
     done = call("report", locs, "--out", locs.with_name("r.html"), "--model", "tetrapod")
     assert done.status == 2

@@ -9,7 +9,6 @@ import pytest
 import torch
 from drift_scenes import rms_nm, shining, waves
 
-from deepstorm3d.analysis.comet_drift import comet_drift
 from deepstorm3d.analysis.drift import DriftCurve
 from deepstorm3d.analysis.overlap import near_pairs
 from deepstorm3d.analysis.overlap_drift import estimate_drift
@@ -129,31 +128,14 @@ def test_a_list_without_structure_has_an_uncertain_drift():
     assert 1000 * np.sqrt((told**2).mean()) > 20
 
 
-@pytest.mark.parametrize("method", [estimate_drift, comet_drift])
 @pytest.mark.parametrize(("rows", "frames"), [(0, 10), (30, 30), (5000, 1)])
-def test_too_little_for_a_drift_is_an_error_that_says_what_is_needed(method, rows: int, frames: int):
-    if method is comet_drift:
-        pytest.importorskip("comet")
+def test_too_little_for_a_drift_is_an_error_that_says_what_is_needed(rows: int, frames: int):
     xyz = torch.rand(rows, 3, generator=torch.Generator().manual_seed(1))
     table = Localizations.proposals(xyz, torch.arange(rows) % frames, torch.ones(rows))
     with pytest.raises(InputError, match="at least 50 localizations in 8 frames"):
-        method(table, frames)
+        estimate_drift(table, frames)
 
 
 def test_more_segments_than_frames_bear_are_refused(moved: Localizations):
     with pytest.raises(InputError, match="choose 1 to 250"):
         estimate_drift(moved, FRAMES, segments=300)
-
-
-def test_a_missing_comet_names_the_extra(monkeypatch: pytest.MonkeyPatch, moved: Localizations):
-    monkeypatch.setitem(__import__("sys").modules, "comet", None)
-    with pytest.raises(InputError, match=r"pip install 'deepstorm3d\[drift\]'"):
-        comet_drift(moved, FRAMES)
-
-
-@pytest.mark.slow
-def test_comet_finds_a_small_drift():
-    pytest.importorskip("comet")
-    drift = waves(FRAMES, (0.1, 0.1, 0.06))
-    found = comet_drift(shining(1000, FRAMES, drift), FRAMES, segments=20)
-    assert (rms_nm(found.curve.shift_um - drift) < 15).all()

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from .. import plot
-from ..analysis.comet_drift import comet_drift
 from ..analysis.drift import DriftCurve
 from ..analysis.overlap_drift import DriftEstimate, estimate_drift, typical_sigma
 from ..emitters import Localizations
@@ -20,10 +19,7 @@ from ..plot.panels import save_figure
 from ..watch import SILENT, Watcher
 from .reading_lists import read_localizations, write_derived
 
-__all__ = ["METHODS", "DriftCorrection", "correct_drift", "curve_paths", "move_by_curve"]
-
-Method = Literal["overlap", "comet"]
-METHODS: dict[str, Callable[..., DriftEstimate]] = {"overlap": estimate_drift, "comet": comet_drift}
+__all__ = ["DriftCorrection", "correct_drift", "curve_paths", "move_by_curve"]
 
 _FEW_PAIRS_PER_SEGMENT = 30
 
@@ -64,7 +60,6 @@ def correct_drift(
     source: Path,
     out: Path,
     *,
-    method: Method = "overlap",
     segments: int | None = None,
     frames_per_segment: int | None = None,
     pixel_nm: float | None = None,
@@ -73,8 +68,8 @@ def correct_drift(
 ) -> DriftCorrection:
     """Estimate the drift of a list, subtract it, and write the list, the curve and its picture.
 
-    method: a name of `METHODS`;  segments, frames_per_segment: of the smooth curve, at most one of
-    them; neither: the method chooses;  pixel_nm: as in `read_localizations`.
+    segments, frames_per_segment: of the smooth curve, at most one of them; neither: as many segments as the
+    list bears;  pixel_nm: as in `read_localizations`.
     Raises InputError for a list that tells no drift, or where something cannot be written.
     """
     curve_csv, picture = curve_paths(out)
@@ -89,13 +84,13 @@ def correct_drift(
     if frames_per_segment is not None:
         segments = max(1, round(frames / frames_per_segment))
     try:
-        found = METHODS[method](table.shift(frames=-first), frames, segments=segments, watch=watch)
+        found = estimate_drift(table.shift(frames=-first), frames, segments=segments, watch=watch)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
     found = replace(found, curve=_over_the_movie(found.curve, first, max(header.frames, first + frames)))
     settings = {
         "source": source.name,
-        "method": method,
+        "method": "overlap",
         "segments": found.segments,
         "curve": curve_csv.name,
         "sigma_nm": [round(value, 3) for value in _rms_nm(found.curve)],

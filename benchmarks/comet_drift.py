@@ -1,4 +1,7 @@
-"""Drift by COMET (Reinkensmeier & Bates 2026, doi:10.64898/2026.03.27.714864), where it is installed."""
+"""Drift by COMET (Reinkensmeier & Bates 2026, doi:10.64898/2026.03.27.714864), to compare ours with.
+
+Needs comet-smlm: ``pip install comet-smlm``.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from ..emitters import Localizations
-from ..errors import InputError
-from ..watch import SILENT, Watcher
-from .drift import DriftCurve
-from .overlap_drift import DriftEstimate, check_enough, chequerboard
+from deepstorm3d.analysis.drift import DriftCurve
+from deepstorm3d.analysis.overlap_drift import DriftEstimate, check_enough, chequerboard
+from deepstorm3d.emitters import Localizations
+from deepstorm3d.errors import InputError
+from deepstorm3d.watch import SILENT, Watcher
 
 __all__ = ["comet_drift"]
 
@@ -32,11 +35,11 @@ def comet_drift(
 ) -> DriftEstimate:
     """Estimate the drift with COMET's processor backend; its σ from halves of the field.
 
-    Arguments and errors as in `overlap_drift.estimate_drift`, and InputError where COMET is not installed or
-    finds no curve.  segments: None: 50.
+    Arguments and errors as in `overlap_drift.estimate_drift`, and InputError where COMET finds no curve.
+    segments: None: 50.
     """
     check_enough(table, frames, segments)
-    run = _comet().comet_run_kd
+    run = importlib.import_module("comet").comet_run_kd
     wanted = min(segments or _SEGMENTS, frames // _FRAMES_PER_SEGMENT)
     place, frame = 1000 * table.xyz.cpu().double().numpy(), table.frame.cpu().numpy()
     steps = ("all localizations", "first half of the field", "second half of the field")
@@ -77,18 +80,5 @@ def _one_run(run: Any, rows: Floats, frames: int, segments: int) -> tuple[Floats
     except ValueError as error:
         raise InputError(f"COMET finds no drift curve: {error}") from error
     if not np.isfinite(drift).all():
-        raise InputError("COMET finds no drift curve: its result is not finite; try --method overlap")
+        raise InputError("COMET finds no drift curve: its result is not finite")
     return drift[:, :3] - drift[:, :3].mean(0), details
-
-
-def _comet() -> Any:
-    try:
-        module = importlib.import_module("comet")
-    except ImportError as error:
-        raise InputError("--method comet needs comet-smlm: pip install 'deepstorm3d[drift]'") from error
-    if not hasattr(module, "comet_run_kd"):
-        raise InputError(
-            "the package 'comet' that is installed is another one; --method comet needs comet-smlm: "
-            "pip install 'deepstorm3d[drift]'"
-        )
-    return module
