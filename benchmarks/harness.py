@@ -18,14 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from scipy.stats import t as student
 
 __all__ = ["arguments_of", "environment", "interval", "report", "take_turns"]
-
-# Student's t for 95 % and 1 … 30 degrees of freedom; beyond, the normal's 1.96.
-_T = (
-    12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13,
-    2.12, 2.11, 2.10, 2.09, 2.09, 2.08, 2.07, 2.07, 2.06, 2.06, 2.06, 2.05, 2.05, 2.05, 2.04,
-)  # fmt: skip
 
 
 def arguments_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
@@ -103,8 +98,7 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
     mean, n = statistics.fmean(values), len(values)
     if n < 2:
         return mean, float("nan"), float("nan")
-    t = _T[n - 2] if n - 2 < len(_T) else 1.96
-    half = t * statistics.stdev(values) / n**0.5
+    half = float(student.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5
     return mean, mean - half, mean + half
 
 

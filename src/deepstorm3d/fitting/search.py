@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from ..maxima import highest_around
@@ -51,7 +52,7 @@ class MatchedFilter:
         patches = psf(torch.cat([(middle * psf.pixel_um).expand(count, 2), self.z[:, None]], 1))
         self._half = middle.long() - patches.corner[0]
         # Padded so that the far end of the patch does not come in again on the other side.
-        self._size = [_fast(side + psf.patch_px) for side in shape]
+        self._size = [next_fast_len(side + psf.patch_px, real=True) for side in shape]
         self._template = torch.fft.rfft2(patches.values, self._size).conj()
         self._square = torch.fft.rfft2(patches.values.square(), self._size).conj()
 
@@ -110,15 +111,3 @@ def gain_threshold(positions: float, false_alarms: float) -> float:
     positions·P(normal > q) = false_alarms.
     """
     return NormalDist().inv_cdf(1 - false_alarms / max(positions, 1.0)) ** 2
-
-
-def _fast(size: int) -> int:
-    """The next size that FFTs like: only factors 2, 3 and 5."""
-    while True:
-        rest = size
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
-            return size
-        size += 1
