@@ -42,9 +42,10 @@ test-interop: $(INSTALLED) $(CLIENTS_INSTALLED)  ## the tests with Picasso, loca
 check: lint  ## style, types and layers
 	$(BIN)/python -m pytest tests/test_architecture.py tests/test_import_time.py
 
-lint: $(INSTALLED)  ## style and types
+lint: $(INSTALLED)  ## style, types and code that nothing uses
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/vulture
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(INSTALLED)  ## let ruff lay out the code
