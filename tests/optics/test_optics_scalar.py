@@ -197,7 +197,7 @@ def test_a_focus_of_its_own_for_each_image_is_another_microscope(psf: ScalarPSF)
 
 
 def test_a_learnt_mask_receives_a_gradient() -> None:
-    mask = build_mask(ZeroMask(), COARSE, learn=True)
+    mask = PixelMask(build_mask(ZeroMask(), COARSE)(), learn=True)
     psf = ScalarPSF(COARSE, mask, patch_px=11)
     psf(torch.tensor([[0.0, 0.0, 3.0]])).values[0, 5, 5].backward()
     (parameter,) = psf.parameters()

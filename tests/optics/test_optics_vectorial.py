@@ -114,7 +114,6 @@ def test_no_emitters_give_no_patches(psf: VectorialPSF) -> None:
     patches, slopes = psf.derivatives(torch.zeros(0, 3))
     assert patches.values.shape == (0, 15, 15)
     assert (patches.corner.shape, patches.held.shape, slopes.shape) == ((0, 2), (0,), (0, 3, 15, 15))
-    assert psf.decaying_share(torch.zeros(0)).shape == (0,)
 
 
 @pytest.mark.parametrize("molecules", KINDS.values(), ids=KINDS)

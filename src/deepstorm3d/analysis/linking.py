@@ -32,6 +32,8 @@ GATE = 14.156
 
 # Of a median of absolute differences against their root mean square (Rousseeuw & Croux 1993).
 _MEDIAN_EFFICIENCY = 0.37
+# With which `least_spread` holds.
+_CONFIDENCE = 0.99
 # Left members searched at once (bounds the memory that their candidates take).
 _SEARCH_ROWS = 2**18
 
@@ -115,8 +117,8 @@ def spread_over_sigma(table: Localizations, track: Tensor) -> tuple[float, float
     return x, y, z
 
 
-def least_spread(spread: float, pairs: int, confidence: float = 0.99) -> float:
-    """What a scatter from so many pairs (`spread_over_sigma`) is at least, with a confidence.
+def least_spread(spread: float, pairs: int) -> float:
+    """What a scatter from so many pairs (`spread_over_sigma`) is at least, with a confidence of 99 %.
 
     n times the measured over the true variance of n normal differences is distributed as χ² of n degrees of
     freedom; a median tells as much as 0.37 n of them (Rousseeuw & Croux, J. Am. Stat. Assoc. 88:1273, 1993).
@@ -124,7 +126,7 @@ def least_spread(spread: float, pairs: int, confidence: float = 0.99) -> float:
     from scipy.special import chdtri
 
     degrees = max(1.0, _MEDIAN_EFFICIENCY * pairs)
-    return spread * math.sqrt(degrees / float(chdtri(degrees, 1 - confidence)))
+    return spread * math.sqrt(degrees / float(chdtri(degrees, 1 - _CONFIDENCE)))
 
 
 def _ends(table: Localizations, order: Ints) -> _Ends:

@@ -22,6 +22,9 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _Pairs = tuple[Ints, Ints]
 
+# What the SMLM challenge leaves out at each edge of the field, µm.
+_CHALLENGE_BORDER_UM = 0.45
+
 
 @dataclass(frozen=True)
 class Matches:
@@ -72,16 +75,15 @@ def match_challenge(
     axial_um: float = 0.5,
     min_photons: float = 0.0,
     field_um: Extent | None = None,
-    border_um: float = 0.45,
 ) -> Matches:
     """Pair as the SMLM challenge 2016 does: in a cylinder, nearest pair of a frame first (greedy, 3D distance).
 
-    field_um: the field of view (see `extent.frame_extent`), whose outer border_um is left out of both lists
+    field_um: the field of view (see `extent.frame_extent`), whose outer 0.45 µm are left out of both lists
     before matching; None: no border is left out. The rest as in `match`.
     Sage et al., Nature Methods 16:387 (2019).
     """
-    assign = _nearest_first
-    return _match(truth, found, assign, (lateral_um, axial_um), min_photons, _border(field_um, border_um))
+    inner = _border(field_um, _CHALLENGE_BORDER_UM)
+    return _match(truth, found, _nearest_first, (lateral_um, axial_um), min_photons, inner)
 
 
 def _border(field_um: Extent | None, border_um: float) -> Extent | None:

@@ -19,6 +19,8 @@ Interval = tuple[float, float]
 Floats = NDArray[np.float64]
 
 # Columns of the sums that every figure is made of.
+# Of the intervals.
+_CONFIDENCE = 0.95
 _TP, _FP, _FN = 0, 1, 2
 _D, _D2 = slice(3, 6), slice(6, 9)
 
@@ -102,28 +104,27 @@ def score_with_intervals(
     generator: np.random.Generator,
     *,
     resamples: int = 1000,
-    confidence: float = 0.95,
 ) -> ScoreWithIntervals:
-    """All figures with percentile intervals by the bootstrap over frames.
+    """All figures with 95 % percentile intervals by the bootstrap over frames.
 
     Whole frames are drawn with replacement, for the molecules of one frame share their noise and
     their crowding. Frames without truth and detections add nothing and are not drawn. A figure
     that is the same in every frame (no error at all) gets an interval of width 0.
     """
-    if resamples < 1 or not 0 < confidence < 1:
-        raise ValueError(f"need resamples >= 1 and confidence in 0 to 1, got {resamples}, {confidence}")
+    if resamples < 1:
+        raise ValueError(f"need resamples >= 1, got {resamples}")
     sums = _sums_by_frame(truth, found, matches)
     overall, frames = _score_of(sums.sum(axis=0), matches), len(sums)
     if frames < 2:
         intervals: dict[str, Interval | None] = dict.fromkeys(_figures(np.zeros((1, 9))))
-        return ScoreWithIntervals(overall, intervals, confidence, frames)
+        return ScoreWithIntervals(overall, intervals, _CONFIDENCE, frames)
     drawn = np.empty((resamples, sums.shape[1]))
     for k in range(resamples):
         times = np.bincount(generator.integers(frames, size=frames), minlength=frames)
         drawn[k] = times @ sums
-    low, high = 0.5 * (1 - confidence), 0.5 * (1 + confidence)
+    low, high = 0.5 * (1 - _CONFIDENCE), 0.5 * (1 + _CONFIDENCE)
     intervals = {name: _interval(values, low, high) for name, values in _figures(drawn).items()}
-    return ScoreWithIntervals(overall, intervals, confidence, frames)
+    return ScoreWithIntervals(overall, intervals, _CONFIDENCE, frames)
 
 
 def _sums_by_frame(truth: Emitters, found: Localizations, matches: Matches) -> Floats:

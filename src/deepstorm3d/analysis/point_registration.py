@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 
 # Differences nearer than this to the shift belong to it, µm; nearer ones when the shift is refined.
 _WIDE_UM, _NARROW_UM = 0.3, 0.15
+# Largest shift along each axis, µm.
+_REACH_UM = 2.0
 _LEAST_PAIRS, _LEAST_SHARE = 4, 0.2
 
 
@@ -30,10 +32,10 @@ class PointShift:
     sigma: Floats
 
 
-def register_points(points: Floats, reference: Floats, *, reach_um: float = 2.0) -> PointShift:
+def register_points(points: Floats, reference: Floats) -> PointShift:
     """Find the rigid shift that brings most points onto one of the reference.
 
-    points: (N, 3), reference: (M, 3) µm, of one frame;  reach_um: largest shift along each axis.
+    points: (N, 3), reference: (M, 3) µm, of one frame; the shift is at most 2 µm along each axis.
     All differences vote; the densest place among them is the start, and the median of the pairs there is
     taken until it stays.  Raises InputError where fewer than 4 points, or a fifth of the shorter list, agree
     on a shift.
@@ -42,7 +44,7 @@ def register_points(points: Floats, reference: Floats, *, reach_um: float = 2.0)
 
     fewest = min(len(points), len(reference))
     differences = (reference[:, None] - points[None]).reshape(-1, 3)
-    differences = differences[(np.abs(differences) <= reach_um).all(1)]
+    differences = differences[(np.abs(differences) <= _REACH_UM).all(1)]
     pairs = 0
     shift, near = np.zeros(3), np.zeros((0, 3))
     if len(differences):
@@ -55,7 +57,7 @@ def register_points(points: Floats, reference: Floats, *, reach_um: float = 2.0)
         pairs = len(near)
     if pairs < max(_LEAST_PAIRS, _LEAST_SHARE * fewest):
         raise InputError(
-            f"the two lists cannot be registered: at the best shift within {reach_um:g} µm only {pairs} of "
+            f"the two lists cannot be registered: at the best shift within {_REACH_UM:g} µm only {pairs} of "
             f"{fewest} points agree; are they of one field, in one orientation?"
         )
     # Of a median, 1.25 times that of the mean.

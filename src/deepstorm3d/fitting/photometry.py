@@ -14,6 +14,9 @@ from .background import SplineBackground
 
 __all__ = ["Photometry", "at_positions", "fit_photometry"]
 
+# Of the conjugate gradients, for each of the three weightings.
+_ITERATIONS = 15
+
 
 @dataclass(frozen=True)
 class Photometry:
@@ -134,7 +137,6 @@ def _solve(
     photons: Tensor,
     coefficients: Tensor,
     free: Tensor,
-    iterations: int = 15,
 ) -> tuple[Tensor, Tensor]:
     """Conjugate gradients on the normal equations, started from the last solution."""
     scale_p, scale_b = image.diagonal(weights)
@@ -151,7 +153,7 @@ def _solve(
     step_p, step_b = torch.zeros_like(rest_p), torch.zeros_like(rest_b)
     way_p, way_b = rest_p, rest_b
     power = _dot(rest_p, rest_b, rest_p, rest_b)
-    for _ in range(iterations):
+    for _ in range(_ITERATIONS):
         bent_p, bent_b = normal(way_p, way_b)
         length = power / _dot(way_p, way_b, bent_p, bent_b).clamp(min=1e-30)
         step_p, step_b = step_p + length * way_p, step_b + length * way_b

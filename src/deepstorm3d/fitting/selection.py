@@ -30,6 +30,8 @@ _DIM_PRICES = 2.0
 _APART_UM = 1.5
 # Divisions bring at most so many generations.
 _DIVIDING_ROUNDS = 2
+# Rounds of removing, at most: in each the molecules that the last one left are looked at again.
+_PRUNING_ROUNDS = 6
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,11 @@ class Selector:
             far[frames] = misfit_everywhere(light, image) > FAR
         return far
 
-    def pruned(self, start: Refined, likelihood: Likelihood, *, rounds: int = 6) -> Refined:
+    def pruned(self, start: Refined, likelihood: Likelihood) -> Refined:
         """Without the molecules whose light is in doubt and not missed."""
         best, active = start, torch.arange(len(likelihood), device=start.deviance.device)
         together = torch.ones_like(active, dtype=torch.bool)
-        for _ in range(rounds):
+        for _ in range(_PRUNING_ROUNDS):
             light, now = likelihood.select(active), best.select(active)
             doubtful = self._doubtful(now.state, light, together[active])
             frames = now.state.frame[doubtful].unique()

@@ -87,9 +87,9 @@ def replaced_when_whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_file(path: Path, advice: str = FREE_SPACE) -> Iterator[Path]:
-    """`replaced_when_whole` for a file of the user's: an OSError becomes an InputError with the advice."""
-    with explain_write_errors(path, advice), replaced_when_whole(path) as temporary:
+def whole_file(path: Path) -> Iterator[Path]:
+    """`replaced_when_whole` for a file of the user's: an OSError becomes an InputError."""
+    with explain_write_errors(path), replaced_when_whole(path) as temporary:
         yield temporary
 
 

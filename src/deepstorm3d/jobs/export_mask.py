@@ -79,10 +79,10 @@ def export_mask(
     return Exported(float(np.sqrt(np.mean(error**2))), before, _bound(experiment, back, spec.levels))
 
 
-def cost_of_levels(experiment: Experiment, mask: Path, levels: tuple[int, ...] = _LEVELS) -> list[LevelCost]:
+def cost_of_levels(experiment: Experiment, mask: Path) -> list[LevelCost]:
     """Bounds of a mask rounded to so many evenly spread phases, beside that of the mask as it is."""
     phase = read_mask(mask)
-    return [_bound(experiment, _quantized(phase, count), count) for count in (0, *levels)]
+    return [_bound(experiment, _quantized(phase, count), count) for count in (0, *_LEVELS)]
 
 
 def _quantized(phase: Floats, levels: int) -> Floats:

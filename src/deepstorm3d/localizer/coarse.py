@@ -14,12 +14,10 @@ from ..spec import Spec, quantity
 from .grid import VoxelGrid
 from .peaks import find_peaks, gaussian_vertex
 from .precision import conv2d_in_float32
-from .trunk import Trunk
+from .trunk import FEATURES, Trunk, padded
 
 __all__ = ["CoarseNetwork", "CoarseSpec", "gaussian_heat"]
 
-# Pixels to which a frame's sides are filled up: the trunk halves the resolution once.
-_MULTIPLE = 2
 # Peaks whose neighbourhoods are gathered at a time: bounds memory where all of a frame is above the threshold.
 _BLOCK = 8192
 
@@ -49,17 +47,14 @@ class CoarseNetwork(nn.Module):
         # With the channels innermost the convolutions run about twice as fast on the CPU.
         self.memory_format = torch.channels_last
         self.trunk = Trunk(spec.channels, spec.skip, spec.dilations)
-        self.head = nn.Conv2d(64, planes, 3, padding=1)
+        self.head = nn.Conv2d(FEATURES, planes, 3, padding=1)
         # Nearly every voxel is empty: start from a probability of 1 %, so that the first steps are calm.
         nn.init.constant_(self.head.bias, math.log(0.01 / 0.99))  # pyright: ignore[reportArgumentType]
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (B, 1, H, W), normalised;  returns logits (B, planes, H, W)."""
         height, width = images.shape[-2:]
-        fill = [0, -width % _MULTIPLE, 0, -height % _MULTIPLE]
-        if any(fill):
-            images = functional.pad(images, fill, mode="replicate")
-        features = self.trunk(images)
+        features = self.trunk(padded(images))
         if self.training:
             return self.head(features)[..., :height, :width]
         # Half precision has so few values that neighbouring voxels tie, and one molecule gives two maxima.

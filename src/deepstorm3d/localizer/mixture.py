@@ -18,12 +18,10 @@ from ..emitters import Emitters, Localizations
 from ..maxima import highest_around
 from ..spec import Spec, quantity
 from .precision import conv2d_in_float32
-from .trunk import Trunk, conv_block
+from .trunk import FEATURES, Trunk, conv_block, padded
 
 __all__ = ["MixtureNetwork", "MixtureSpec"]
 
-# Pixels to which a frame's sides are filled up: the trunk halves the resolution once.
-_MULTIPLE = 2
 # Lateral offset that a pixel can give its molecule, in pixels: into the neighbour, as neither of two
 # pixels can be sure of a molecule on their common edge.
 _OFFSET = 1.5
@@ -69,7 +67,7 @@ class MixtureNetwork(nn.Module):
         # With the channels innermost the convolutions run about twice as fast on the CPU.
         self.memory_format = torch.channels_last
         self.trunk = Trunk(spec.channels, spec.skip, spec.dilations)
-        self.hidden = conv_block(64, spec.head)
+        self.hidden = conv_block(FEATURES, spec.head)
         self.head = nn.Conv2d(spec.head, 9, 1)
         # The first steps are calm: hardly any molecules, in the middle, of typical brightness, unsure.
         start = torch.tensor([math.log(0.01 / 0.99), 0, 0, 0, math.log(math.e - 1), 0, 0, 0, 0])
@@ -80,10 +78,7 @@ class MixtureNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """images: (B, 1, H, W), normalised;  returns raw values (B, 9, H, W), float32."""
         height, width = images.shape[-2:]
-        fill = [0, -width % _MULTIPLE, 0, -height % _MULTIPLE]
-        if any(fill):
-            images = functional.pad(images, fill, mode="replicate")
-        features = self.hidden(self.trunk(images))[..., :height, :width]
+        features = self.hidden(self.trunk(padded(images)))[..., :height, :width]
         # Half precision would round depth and position to several nm.
         return conv2d_in_float32(features, self.head.weight, self.head.bias, (0, 0))
 

@@ -6,7 +6,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Trunk", "conv_block"]
+__all__ = ["FEATURES", "Trunk", "conv_block", "padded"]
+
+FEATURES = 64
+"""Features that the trunk returns."""
+
+
+# Pixels to which a frame's sides are filled up: the trunk halves the resolution once.
+_MULTIPLE = 2
+
+
+def padded(images: Tensor) -> Tensor:
+    """Images (B, C, H, W) with the last row or column repeated where a side is odd, as the trunk needs."""
+    height, width = images.shape[-2:]
+    fill = [0, -width % _MULTIPLE, 0, -height % _MULTIPLE]
+    return functional.pad(images, fill, mode="replicate") if any(fill) else images
 
 
 def conv_block(channels_in: int, channels_out: int, *, dilation: int = 1, stride: int = 1) -> nn.Sequential:
@@ -45,8 +59,8 @@ class Trunk(nn.Module):
     resolution keeps the sub-pixel detail.
 
     channels: features at half resolution;  skip: features at full resolution;
-    dilations: one residual pair each;  out: features returned.
-    forward: (B, C, H, W) -> (B, out, H, W), H and W even.
+    dilations: one residual pair each.
+    forward: (B, 1, H, W) -> (B, `FEATURES`, H, W), H and W even.
     """
 
     def __init__(
@@ -54,15 +68,13 @@ class Trunk(nn.Module):
         channels: int = 80,
         skip: int = 32,
         dilations: tuple[int, ...] = (1, 2, 4, 8, 2, 1),
-        out: int = 64,
-        frames: int = 1,
     ) -> None:
         super().__init__()
-        self.entry = conv_block(frames, skip)
+        self.entry = conv_block(1, skip)
         self.down = conv_block(skip, channels, stride=2)
         self.pairs = nn.Sequential(*[ResidualPair(channels, dilation) for dilation in dilations])
         self.up = nn.Sequential(nn.Conv2d(channels, 4 * skip, 1), nn.PixelShuffle(2))
-        self.join = conv_block(2 * skip, out)
+        self.join = conv_block(2 * skip, FEATURES)
 
     def forward(self, frames: Tensor) -> Tensor:
         detail = self.entry(frames)

@@ -141,13 +141,6 @@ class ExactPSF(nn.Module):
             slopes = torch.cat([slopes, ((softer - sharper) / 0.02)[:, None]], 1)
         return patches, slopes
 
-    def decaying_share(self, z: Tensor) -> Tensor:
-        """Share of the detected light that decays with depth (supercritical), 0 to 1: z (N,) µm; (N,)."""
-        if self._decay is None:
-            return torch.zeros_like(z)
-        light, _ = self._light(z)
-        return 1 - (1 - self._ring_light.sum().to(z.dtype)) / light
-
     def _in_chunks(
         self,
         xyz: Tensor,

@@ -227,7 +227,6 @@ def build_mask(
     microscope: Microscope,
     *,
     phase: Tensor | None = None,
-    learn: bool = False,
 ) -> PhaseMask:
     """The mask that a spec describes, for one microscope.
 
@@ -236,23 +235,23 @@ def build_mask(
     """
     match spec:
         case ZeroMask():
-            return PixelMask(torch.zeros(microscope.mask_px, microscope.mask_px), learn=learn)
+            return PixelMask(torch.zeros(microscope.mask_px, microscope.mask_px))
         case AstigmaticMask(strength=strength):
-            return ZernikePhase(microscope, [6], torch.tensor([strength], dtype=torch.float64), learn=learn)
+            return ZernikePhase(microscope, [6], torch.tensor([strength], dtype=torch.float64))
         case TetrapodMask(strength=strength):
             table = tetrapod_coefficients()
             values = strength * torch.tensor(list(table.values()), dtype=torch.float64)
-            return ZernikePhase(microscope, list(table), values, learn=learn)
+            return ZernikePhase(microscope, list(table), values)
         case ZernikeMask(coefficients=table):
             values = torch.tensor(list(table.values()), dtype=torch.float64)
-            return ZernikePhase(microscope, list(table), values, learn=learn)
+            return ZernikePhase(microscope, list(table), values)
         case DoubleHelixMask(waist=waist):
-            return PixelMask(double_helix_phase(microscope, waist), learn=learn)
+            return PixelMask(double_helix_phase(microscope, waist))
         case VortexMask(charge=charge):
-            return PixelMask(vortex_phase(microscope, charge), learn=learn)
+            return PixelMask(vortex_phase(microscope, charge))
         case RandomMask(rms=rms, order=order, seed=seed):
-            return PixelMask(random_phase(microscope, rms, order, seed), learn=learn)
+            return PixelMask(random_phase(microscope, rms, order, seed))
         case FileMask():
             if phase is None:
                 raise InputError("this experiment's mask is not stored with it: give it with --mask FILE")
-            return PixelMask(phase, learn=learn)
+            return PixelMask(phase)

@@ -156,13 +156,11 @@ def _too_wide(patch_px: int, volume: PSFVolume) -> str:
 
 
 @torch.no_grad()
-def sample_volume(
-    psf: Images, z_um: tuple[float, float], step_um: float, *, blur_px: float | None = None
-) -> PSFVolume:
-    """Planes of a PSF over a depth range, both ends included; the step is made to fit the range.
+def sample_volume(psf: Images, z_um: tuple[float, float], step_um: float) -> PSFVolume:
+    """Planes of a PSF, with its own blur, over a depth range, both ends included.
 
-    blur_px: Gaussian σ; None: the PSF's own.  The planes lie where the PSF
-    computes.  Raises InputError for a range without extent.
+    The step is made to fit the range.  The planes lie on the device of the PSF.
+    Raises InputError for a range without extent.
     """
     low, high = z_um
     if not (high > low and step_um > 0):
@@ -170,5 +168,4 @@ def sample_volume(
     planes = max(4, math.ceil((high - low) / step_um - 1e-6) + 1)
     z = torch.linspace(low, high, planes, dtype=torch.float64, device=device_of(psf))
     xyz = on_axis(z)
-    blur = None if blur_px is None else torch.full_like(z, blur_px)
-    return PSFVolume(psf(xyz, blur).values.float(), psf.pixel_um, low, (high - low) / (planes - 1))
+    return PSFVolume(psf(xyz).values.float(), psf.pixel_um, low, (high - low) / (planes - 1))

@@ -21,6 +21,8 @@ __all__ = ["Validation", "propose", "validate"]
 _THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 # Molecules nearer than this to a crop's edge show half an image at most; they would blur the figures.
 _BORDER_PX = 8
+# Frames evaluated at a time.
+_AT_ONCE = 8
 _FRACTIONS = ("jaccard", "precision", "recall", "f1")
 
 
@@ -45,12 +47,12 @@ class Validation:
 
 @torch.no_grad()
 def propose(
-    localizer: NetworkLocalizer, batch: Batch, *, threshold: float, half_precision: bool, chunk: int = 8
+    localizer: NetworkLocalizer, batch: Batch, *, threshold: float, half_precision: bool
 ) -> tuple[Localizations, float]:
-    """Detections in a batch, and the mean loss; evaluated `chunk` frames at a time, which bounds the memory."""
+    """Detections in a batch, and the mean loss; evaluated a few frames at a time, which bounds the memory."""
     found, losses = [], []
-    for start in range(0, len(batch.photons), chunk):
-        photons = batch.photons[start : start + chunk]
+    for start in range(0, len(batch.photons), _AT_ONCE):
+        photons = batch.photons[start : start + _AT_ONCE]
         rows = (batch.truth.frame >= start) & (batch.truth.frame < start + len(photons))
         with mixed_precision(photons.device, half_precision):
             raw = localizer(photons)

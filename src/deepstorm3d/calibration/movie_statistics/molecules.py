@@ -79,7 +79,7 @@ class _Curve:
     model: ShotNoise
 
 
-def measure_light(photons: Tensor, model: LightModel, *, seed: int = 0) -> Light:
+def measure_light(photons: Tensor, model: LightModel) -> Light:
     """Fit density, brightness, its spread and the background to the frames' distribution of band-passed values.
 
     photons: (B, H, W) frames, photons.  The density may differ from frame to frame: the logarithm is taken in
@@ -94,7 +94,7 @@ def measure_light(photons: Tensor, model: LightModel, *, seed: int = 0) -> Light
     activity = bands[0][1]
     curves = [curve for curve, _ in bands]
     best, misfit = _fit(curves, np.arange(len(photons)), level, model)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     again = np.array(
         [
             _fit(curves, generator.integers(len(photons), size=len(photons)), level, model, start=best)[0]

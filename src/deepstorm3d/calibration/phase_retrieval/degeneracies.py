@@ -14,6 +14,9 @@ from ..beads.images import Moves
 
 __all__ = ["aperture_of", "defocus_phase", "polynomials_of", "split_defocus", "without_tilt"]
 
+# Highest of Noll's indices that are reported: all to the sixth radial order.
+_HIGHEST = 28
+
 
 def aperture_of(microscope: Microscope, pixels: int) -> Tensor:
     """Which of the mask's pixels light reaches: (K, K) bool."""
@@ -63,11 +66,11 @@ def split_defocus(phase: Tensor, design: Tensor, microscope: Microscope) -> tupl
     return torch.where(inside, without, phase), float(fitted[1])
 
 
-def polynomials_of(phase: Tensor, microscope: Microscope, highest: int = 28) -> dict[int, float]:
-    """Zernike coefficients, rad rms, of Noll 4 … highest: least squares over the aperture."""
+def polynomials_of(phase: Tensor, microscope: Microscope) -> dict[int, float]:
+    """Zernike coefficients, rad rms, of Noll 4 … 28: least squares over the aperture."""
     inside = aperture_of(microscope, phase.shape[1])
     axis = mask_coordinates(phase.shape[1], microscope.mask_pitch)
-    indices = list(range(1, highest + 1))
+    indices = list(range(1, _HIGHEST + 1))
     basis = zernike_basis(indices, axis, microscope.aperture_radius)
     fitted = _fit(basis, phase, inside).tolist()
     return dict(zip(indices[3:], fitted[3:], strict=True))

@@ -19,6 +19,8 @@ _LONGEST_XY, _LONGEST_Z, _LONGEST_BLUR, _LONGEST_RAD = 0.1, 0.15, 0.3, 0.3
 _BLURS = (0.2, 4.0)
 # How far a slice may be expected to lie from where it was said to, µm: what holds slices that show nothing.
 _STAGE_UM = 0.3
+# Images computed at once.
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,7 @@ class _NormalEquations:
 
 
 @torch.no_grad()
-def fit_places(
-    psf: FocusedPSF, images: BeadImages, state: BeadState, unknowns: Unknowns, chunk: int = 64
-) -> BeadState:
+def fit_places(psf: FocusedPSF, images: BeadImages, state: BeadState, unknowns: Unknowns) -> BeadState:
     """One step of Fisher scoring in all but the phase, and where asked in some polynomials of that, too.
 
     Light, background, x and y belong to one image each and are eliminated from the normal equations of
@@ -76,30 +76,28 @@ def fit_places(
     that mimic each other would take hundreds of turns. The mean depth and the zero of the positions stay: with
     them the phase would be known only up to a defocus.
     """
-    equations = _normal_equations(psf, images, state, unknowns, chunk)
+    equations = _normal_equations(psf, images, state, unknowns)
     together = _shared_step(equations, images, state, unknowns)
     return _moved(state, equations.own_steps(together).to(state.xy), together, unknowns)
 
 
 @torch.no_grad()
-def sigma_of_polynomials(
-    psf: FocusedPSF, images: BeadImages, state: BeadState, unknowns: Unknowns, chunk: int = 64
-) -> Tensor:
+def sigma_of_polynomials(psf: FocusedPSF, images: BeadImages, state: BeadState, unknowns: Unknowns) -> Tensor:
     """σ of the polynomials' coefficients from the Fisher information, everything else unknown: (P,) rad."""
-    equations = _normal_equations(psf, images, state, unknowns, chunk)
+    equations = _normal_equations(psf, images, state, unknowns)
     matrix = equations.curvature + _held(equations.curvature, images, state, unknowns)
     ridge = torch.diag(1e-9 * matrix.diagonal().clamp(min=1e-9))
     return torch.linalg.inv(matrix + ridge).diagonal()[: unknowns.terms].clamp(min=0).sqrt()
 
 
 def _normal_equations(
-    psf: FocusedPSF, images: BeadImages, state: BeadState, unknowns: Unknowns, chunk: int
+    psf: FocusedPSF, images: BeadImages, state: BeadState, unknowns: Unknowns
 ) -> _NormalEquations:
     shared = sum(unknowns.sizes(state))
     curvature = state.xy.new_zeros(shared, shared, dtype=torch.float64)
     slope = curvature.new_zeros(shared)
     own: list[tuple[Tensor, Tensor, Tensor]] = []
-    for rows in torch.arange(len(images)).split(chunk):
+    for rows in torch.arange(len(images)).split(_AT_ONCE):
         part, mine = images.select(rows), state.select(rows)
         local, joint = _columns(psf, part, mine, unknowns)
         model = expected(local[:, 2].unflatten(1, (images.side, -1)), mine)
@@ -213,7 +211,7 @@ def _moved(state: BeadState, own: Tensor, together: Tensor, unknowns: Unknowns) 
 
 @torch.no_grad()
 def fit_each(
-    psf: FocusedPSF, images: BeadImages, state: BeadState, iterations: int = 6, chunk: int = 64
+    psf: FocusedPSF, images: BeadImages, state: BeadState, iterations: int = 6
 ) -> tuple[Tensor, Tensor]:
     """Localize each image by itself, as a molecule: x, y, z, light and background (Fisher scoring).
 
@@ -225,7 +223,7 @@ def fit_each(
     sigma = torch.zeros(len(images), 3, dtype=torch.float64)
     for turn in range(iterations + 1):
         own, steps = state, []
-        for rows in torch.arange(len(images)).split(chunk):
+        for rows in torch.arange(len(images)).split(_AT_ONCE):
             part, mine = alone.select(rows), own.select(rows)
             local, _ = _columns(psf, part, mine, nothing)
             patches = local[:, 2].unflatten(1, (images.side, -1))

@@ -35,7 +35,6 @@ def write_retrieval(
     json_out: Path | None = None,
     experiment_out: Path | None = None,
     field_picture: Path | None = None,
-    title: str = "",
 ) -> None:
     """Write the mask and its picture, and where asked for the figures and an experiment that names the mask.
 
@@ -43,9 +42,9 @@ def write_retrieval(
     Raises InputError where a file cannot be written. Existing files are replaced: claim the names before.
     """
     write_mask(out, result.phase.numpy(), overwrite=True)
-    save_figure(retrieval_figure(picture_of(result), title=title or _title(result)), picture)
+    save_figure(retrieval_figure(picture_of(result), title=_title(result)), picture)
     if field_picture is not None and result.field is not None:
-        figure = field_figure(_picture_of_field(result.field), title=title or result.experiment.name)
+        figure = field_figure(_picture_of_field(result.field), title=result.experiment.name)
         save_figure(figure, field_picture)
     if experiment_out is not None:
         whole, folder = out.resolve(), experiment_out.parent.resolve()

@@ -17,6 +17,8 @@ __all__ = ["Misfit", "misfit", "of_all_power", "outliers"]
 _TIMES, _LEAST, _SIGMAS = 4.0, 0.03, 5.0
 # Unknowns that each image has of its own: light, background, x and y.
 _OWN = 6
+# Images computed at once.
+_AT_ONCE = 64
 # A bead is left out where most of its images are.
 _MOST_OF_BEAD = 0.5
 
@@ -51,11 +53,10 @@ class Misfit:
 
 
 @torch.no_grad()
-def misfit(psf: FocusedPSF, images: BeadImages, state: BeadState, chunk: int = 64) -> Misfit:
+def misfit(psf: FocusedPSF, images: BeadImages, state: BeadState) -> Misfit:
     """Compare images and model."""
-    parts = [
-        _misfit(psf, images.select(rows), state.select(rows)) for rows in torch.arange(len(images)).split(chunk)
-    ]
+    blocks = torch.arange(len(images)).split(_AT_ONCE)
+    parts = [_misfit(psf, images.select(rows), state.select(rows)) for rows in blocks]
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
     return Misfit(*columns)
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from .array_movie import ArrayMovie
 from .followed_movie import FollowedMovie
-from .opening import FolderMovie, Movie, MovieWriter, TiffMovie, open_movie, readable_ranges
+from .opening import Movie, MovieWriter, open_movie, readable_ranges
 from .preparation import Prepared, prepare
 
 __all__ = [
     "ArrayMovie",
-    "FolderMovie",
     "FollowedMovie",
     "Movie",
     "MovieWriter",
     "Prepared",
-    "TiffMovie",
     "open_movie",
     "prepare",
     "readable_ranges",

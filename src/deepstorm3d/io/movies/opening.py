@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import InputError
-from .folder_movie import FolderMovie, open_folder
+from .folder_movie import open_folder
 from .movie_source import Movie, readable_ranges
 from .movie_writer import MovieWriter
 from .nd2_movie import Nd2Movie
@@ -16,7 +16,7 @@ from .stacks_movie import open_micro_manager
 from .tiff_movie import TiffMovie
 from .zarr_movie import ZarrMovie, is_zarr
 
-__all__ = ["FolderMovie", "Movie", "MovieWriter", "TiffMovie", "open_movie", "readable_ranges"]
+__all__ = ["Movie", "MovieWriter", "open_movie", "readable_ranges"]
 
 
 def open_movie(path: str | Path, *, partial: bool = False) -> Movie:
