@@ -52,6 +52,23 @@ def test_a_background_taken_off_and_clipped_is_seen(scale: float) -> None:
     assert "taken off and clipped" in " ".join(found.warnings())
 
 
+def test_defective_pixels_do_not_hide_that_the_background_was_clipped() -> None:
+    frames, weight = (counted() - 18).clamp(min=0).round(), torch.ones(21, SIDE, SIDE)
+    # What the neighbours say of a pixel may be less than nothing.
+    frames[:, 3, 4], weight[:, 3, 4] = -2.5, 0.0
+    found = own_noise(Likelihood(frames, weight=weight))
+    assert found.kind == "measured" and found.clipped > 0.3
+    assert "taken off and clipped" in " ".join(found.warnings())
+
+
+def test_noise_is_no_less_than_the_threshold_below_which_all_was_set_to_nothing() -> None:
+    cut = counted() - 10
+    cut = torch.where(cut > 15, cut, 0.0)
+    found = own_noise(Likelihood(cut))
+    unit = float(cut.max() / found.likelihood.frames.max())
+    assert float(found.likelihood.noise.read_variance) ** 0.5 * unit > 15
+
+
 @pytest.mark.parametrize("images", [clean(), clean().round(), (1e-6 * clean()), torch.zeros(21, SIDE, SIDE)])
 def test_images_without_noise_get_the_least_that_is_assumed(images: Tensor) -> None:
     found = own_noise(Likelihood(images))

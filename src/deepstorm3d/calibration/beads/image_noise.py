@@ -17,6 +17,7 @@ from torch.nn import functional
 from ...fitting.likelihood import Likelihood
 from ...frames.mean_variance import high_pass
 from ...noise import Noise
+from ...pixels.clipping import clipped_noise
 
 __all__ = ["NoiseKind", "OwnNoise", "own_noise"]
 
@@ -82,9 +83,13 @@ def own_noise(images: Likelihood) -> OwnNoise:
     """
     mean, square = _places(images)
     frames = images.frames
-    clipped = float((frames == frames.min()).float().mean())
-    level = float(frames.median())
-    peak = max(float(_quantile(frames.flatten(), 0.999)) - level, 1e-12)
+    # What stands in for pixels that do not count may lie below the least value.
+    seen = frames.flatten() if images.weight is None else frames[images.weight > 0]
+    if not len(seen):
+        return OwnNoise(images, "camera", 1.0, 0.0)
+    clipped = float((seen == seen.min()).float().mean())
+    level = float(seen.median())
+    peak = max(float(_quantile(seen, 0.999)) - level, 1e-12)
     if len(mean) < 10 * _BINS:
         return OwnNoise(images, "camera", 1.0, clipped)
     slope, intercept, factor = _line(mean, square, images)
@@ -93,7 +98,9 @@ def own_noise(images: Likelihood) -> OwnNoise:
     least = _LEAST_CLIPPED if clipped > _CLIPPED else _LEAST
     unit = max(slope, _LEAST**2 * peak)
     kind: NoiseKind = "measured" if slope > _LEAST**2 * peak else "none"
-    variance = max(intercept, (least * peak) ** 2) / unit**2
+    # Below the threshold of those who clipped nothing is known.
+    hidden = clipped_noise(frames if images.weight is None else frames.where(images.weight > 0, seen.min()))
+    variance = max(intercept, (least * peak) ** 2, hidden**2) / unit**2
     scaled = Likelihood(frames / unit, Noise(read_variance=variance), images.weight)
     return OwnNoise(scaled, kind, factor, clipped)
 
