@@ -79,7 +79,7 @@ def likeness(phase: Tensor, other: Tensor, microscope: Microscope) -> tuple[floa
         value, place = means.abs().flatten().max(0)
         if float(value) > best:
             row, column = divmod(int(place), _TILTS)
-            pixel = torch.arange(phase.shape[1]) * (2 * torch.pi / _TILTS)
+            pixel = torch.arange(phase.shape[1]).double() * (2 * torch.pi / _TILTS)
             tilt = row * pixel[:, None] + column * pixel + means.flatten()[place].angle()
             best, left = float(value), turned * torch.polar(inside.double(), -tilt)
     ratio = (best / float(inside.sum())) ** 2
