@@ -41,6 +41,8 @@ DefocusGoes = Literal["mask", "focus"]
 # Samples of the pupil for each mask pixel and axis in the experiment found. The fit has the experiment's: the
 # phase hardly depends on it, but depths localized with one sample are off by up to 8 nm at the ends of 4 µm.
 _SAMPLING = 2
+# The phase is found with a mask's offset at most so often; an offset stays that changes by less than this part.
+_OFFSET_PASSES, _STAYS = 3, 0.01
 
 
 @dataclass(frozen=True)
@@ -103,18 +105,45 @@ def retrieve_mask(
     if found.tried:
         stacks, found = _better(stacks, found, beads_of, found_from)
     stacks = stacks.placed(FieldSpec(size_px=stacks.size_px))
+
+    def again(found: Retrieved, across: FieldSpec) -> Retrieved:
+        anew = retriever(PixelMask(found.phase), across)(stacks.images, watch=watch)
+        return replace(anew, first=found.first, tried=found.tried)
+
+    found, over_field = _across_field(experiment, stacks, found, again)
+    return _judged(experiment, design, stacks, found, over_field, settings, defocus, time.monotonic() - began)
+
+
+def _across_field(
+    experiment: Experiment,
+    stacks: BeadStacks,
+    found: Retrieved,
+    again: Callable[[Retrieved, FieldSpec], Retrieved],
+) -> tuple[Retrieved, tuple[FieldAberrations | None, MaskOffset | None]]:
+    """What differs over the field: with it the phase is found once more, each bead with that of its place.
+
+    again: finds the phase with what changes over the field. The first phase was a mean over the field, which
+    is smoother than the mask and hides a part of an offset: the offset is fitted again to the phase found with
+    it, until it stays.
+    """
     offset = _offset(experiment, found, stacks)
-    moved = FieldSpec(size_px=stacks.size_px) if offset is None else offset.as_spec()
-    field = _field(experiment, found, stacks, moved)
-    across = moved if field is None else moved.with_(rises=field.as_spec().rises)
-    if across.changes:
-        # Once more, each bead with the aberrations of its place: the first phase was a mean over the field.
-        again = retriever(PixelMask(found.phase), across)(stacks.images, watch=watch)
-        found = replace(again, first=found.first, tried=found.tried)
+    for _ in range(_OFFSET_PASSES):
+        moved = FieldSpec(size_px=stacks.size_px) if offset is None else offset.as_spec()
         field = _field(experiment, found, stacks, moved)
-    return _judged(
-        experiment, design, stacks, found, (field, offset), settings, defocus, time.monotonic() - began
-    )
+        across = moved if field is None else moved.with_(rises=field.as_spec().rises)
+        if not across.changes:
+            return found, (field, offset)
+        found = again(found, across)
+        before, offset = offset, offset if not moved.mask_offset else _offset(experiment, found, stacks)
+        if (
+            before is None
+            or offset is None
+            or abs(offset.mm - before.mm) < max(before.sigma_mm, _STAYS * abs(before.mm))
+        ):
+            break
+    moved = found.field.with_(mask_offset=0.0 if offset is None else offset.as_spec().mask_offset)
+    found = replace(found, field=moved)
+    return found, (_field(experiment, found, stacks, moved.with_(rises={})), offset)
 
 
 def _offset(experiment: Experiment, found: Retrieved, stacks: BeadStacks) -> MaskOffset | None:
