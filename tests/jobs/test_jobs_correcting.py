@@ -12,12 +12,13 @@ import torch
 from typer.testing import CliRunner
 
 from deepstorm3d.analysis.drift import DriftCurve
+from deepstorm3d.analysis.resolution import resolution_of
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.tables import read_header, read_list, read_table, write_table
 from deepstorm3d.jobs.drift import correct_drift, move_by_curve
-from deepstorm3d.jobs.resolution import measure_resolution, resolution_of
+from deepstorm3d.jobs.resolution import measure_resolution
 
 FRAMES, SIGMA = 400, 0.01
 
@@ -151,7 +152,7 @@ def test_a_real_list_states_true_sigma_of_the_molecules_that_shine_longer():
     Every molecule moves by −17 nm from each frame to the next: those followed over 20 to 100 frames do, too.
     """
     table, _ = read_list(REAL)
-    report = resolution_of(table, "smap", splits=1)
+    report = resolution_of(table, splits=1)
     assert report.precision is not None and report.stated_of_pairs_nm is not None
     ratio = [
         1000 * fit.sigma_um / said

@@ -14,13 +14,14 @@ from deepstorm3d.analysis.linking import LinkRule, spread_over_sigma
 from deepstorm3d.analysis.merging import merge_rows
 from deepstorm3d.analysis.overlap_drift import typical_sigma
 from deepstorm3d.analysis.quality import list_quality
+from deepstorm3d.analysis.resolution import resolution_of
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.io.tables import read_list, write_table
 from deepstorm3d.jobs.filter import filter_table
 from deepstorm3d.jobs.link import link_table
 from deepstorm3d.jobs.render import Drawing, render_table
 from deepstorm3d.jobs.report import page, write_report
-from deepstorm3d.jobs.resolution import measure_resolution, resolution_of
+from deepstorm3d.jobs.resolution import measure_resolution
 from deepstorm3d.rendering.gaussians import Gaussians
 from deepstorm3d.rendering.sections import Box
 from watchers import Recorder
@@ -83,7 +84,7 @@ def test_medians_are_of_the_rows_that_have_a_sigma():
     table = without_sigma(molecules(), slice(0, 50))
     assert typical_sigma(table).tolist() == pytest.approx([0.01, 0.01, 0.02])
     assert list_quality(table, 4).columns["sigma_x_nm"].quantiles[0] == pytest.approx(10.0)
-    report = resolution_of(table, "list", splits=1)
+    report = resolution_of(table, splits=1)
     assert report.stated_nm == pytest.approx((10, 10, 20))
 
 
@@ -148,7 +149,7 @@ def test_a_bead_localized_many_times_resolves_as_its_scatter_says():
     for side in (16, 64):  # with the smaller tile there are fewer rings than a window of the smoothing has
         found = correlate(points, block_halves(frame, 40, 5, rng), Grid((0.005, 0.005), (side, side), 6))
         assert found.smooth.shape[1] == found.noise.shape[0]
-    one = resolution_of(spot(1000), "bead")
+    one = resolution_of(spot(1000))
     # One molecule, 500 localizations in each half: FRC = m g / (1 + m g).
     expected = 2 * np.pi * 0.01 / np.sqrt(np.log(6 * 500))
     assert one.correlations["x–y"].resolution_um == pytest.approx(expected, rel=0.25)

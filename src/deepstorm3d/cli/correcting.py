@@ -14,7 +14,7 @@ from .progress import REMARKS, ScreenWatcher
 
 if TYPE_CHECKING:
     from ..analysis.fourier import Correlation
-    from ..jobs.resolution import ResolutionReport
+    from ..analysis.resolution import ResolutionReport
 
 __all__ = ["drift", "resolution"]
 

@@ -1,22 +1,12 @@
-"""Resolution: Fourier ring and shell correlation of a list, and its precision from adjacent frames."""
+"""Resolution: what a list resolves, as figures in a file and as a picture."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.fft import next_fast_len
-
-from ..analysis.fourier import Correlation, Grid, block_halves, correlate, slabs
-from ..analysis.neighbours import AxisPrecision, neighbour_precision
-from ..analysis.overlap_drift import typical_sigma
-from ..analysis.stated_sigma import failed_fits_note, median_sigma
-from ..emitters import Localizations
+from ..analysis.resolution import ResolutionReport, resolution_of
 from ..errors import InputError
 from ..io.parts import claim_name, write_text
 from ..plot.correlations import resolution
@@ -24,64 +14,7 @@ from ..plot.panels import save_figure
 from ..watch import SILENT, Watcher
 from .reading_lists import read_localizations
 
-__all__ = ["ResolutionReport", "measure_resolution", "resolution_of"]
-
-Floats = NDArray[np.float64]
-
-_SEED = 1
-# Pixels of the planes and of the volume, µm; side of a tile, pixels; how many tiles.
-_PLANE_UM, _PLANE_SIDE, _PLANE_TILES = 0.005, 2048, 6
-_VOXEL_UM, _VOLUME_SIDE, _VOLUME_TILES = 0.01, 128, 12
-_SLAB_UM = 1.0
-# Where the list is narrower than this in all directions, pixels: a single bead, whose spot must fit in.
-_FEWEST_PIXELS = 64
-# Motion from frame to frame is told where it is so many standard errors, and so large a part of σ.
-_SURE, _MOTION_TOLD = 4.0, 0.2
-# Blocks of frames: about so many, each of at least so many frames where the movie is long enough.
-_BLOCKS, _FEWEST_FRAMES = 50, 20
-
-
-@dataclass(frozen=True)
-class ResolutionReport:
-    """What a list resolves.
-
-    correlations: by name (x–y, x–z, y–z, 3D);  precision: σ of x, y, z from adjacent frames, None where too few
-    molecules shine in two, with the σ that the same rows state;  stated_nm: median σ that all rows state, None
-    where they state none;
-    block_frames, splits: how it was halved;  rows: of the list;  notes: what a reader should know.
-    """
-
-    correlations: Mapping[str, Correlation]
-    precision: tuple[AxisPrecision, AxisPrecision, AxisPrecision] | None
-    stated_nm: tuple[float, float, float] | None
-    block_frames: int
-    splits: int
-    rows: int
-    notes: tuple[str, ...]
-
-    @property
-    def stated_of_pairs_nm(self) -> list[float] | None:
-        """Median σ of x, y and z, nm, that the rows state of which `precision` was measured."""
-        stated = [] if self.precision is None else [fit.stated_um for fit in self.precision]
-        known = [1000 * each for each in stated if each is not None]
-        return known if len(known) == 3 else None
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {
-            "localizations": self.rows,
-            "block_frames": self.block_frames,
-            "splits": self.splits,
-            "threshold": "1/7",
-            "fourier": {name: _plain(each) for name, each in self.correlations.items()},
-            "nena_sigma_nm": None if self.precision is None else [1000 * p.sigma_um for p in self.precision],
-            "nena_error_nm": None if self.precision is None else [1000 * p.error_um for p in self.precision],
-            "nena_pairs": None if self.precision is None else [p.pairs for p in self.precision],
-            "nena_motion_nm": None if self.precision is None else [1000 * p.motion_um for p in self.precision],
-            "stated_sigma_of_these_pairs_nm": self.stated_of_pairs_nm,
-            "stated_sigma_nm": None if self.stated_nm is None else list(self.stated_nm),
-            "notes": list(self.notes),
-        }
+__all__ = ["measure_resolution"]
 
 
 def measure_resolution(
@@ -103,142 +36,13 @@ def measure_resolution(
         if path is not None:
             claim_name(path, overwrite=overwrite)
     table, header = read_localizations(source, pixel_nm)
-    report = resolution_of(table, str(source), block_frames=block_frames, splits=splits, watch=watch)
+    try:
+        report = resolution_of(table, block_frames=block_frames, splits=splits, watch=watch)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
     report = replace(report, notes=(*header.notes, *report.notes))
     if json_out is not None:
         write_text(json_out, json.dumps(report.to_mapping(), indent=2, ensure_ascii=False) + "\n")
     if plot is not None:
         save_figure(resolution(report, title=f"Resolution of {source.name}"), plot)
     return report
-
-
-def resolution_of(
-    table: Localizations,
-    name: str,
-    *,
-    block_frames: int | None = None,
-    splits: int = 5,
-    watch: Watcher = SILENT,
-) -> ResolutionReport:
-    """Correlate random halves of a list in the planes and in 3D, and fit its precision.
-
-    name: of the list, for messages;  block_frames: frames that stay together in a half; None: a fiftieth of the
-    movie, at least 20 where it is long enough;  splits: random halvings.
-    Raises InputError for a list without rows, or whose rows lie in too few frames to be halved.
-    """
-    if len(table) < 2:
-        raise InputError(
-            f"{name} holds {len(table)} localizations; a resolution needs thousands, in many frames"
-        )
-    xyz, frame = table.xyz.cpu().double().numpy(), table.frame.cpu().numpy()
-    seen = int(frame.max() - frame.min()) + 1
-    if seen < 4:
-        raise InputError(
-            f"{name}: all localizations lie within {seen} frame{'s' if seen > 1 else ''}; halves are made of "
-            "blocks of frames, so a resolution needs at least 4 frames, and means something from some 100 on"
-        )
-    block = block_frames or max(1, min(max(seen // _BLOCKS, _FEWEST_FRAMES), seen // 4))
-    halves = block_halves(frame, block, splits, np.random.default_rng(_SEED))
-    correlations = _correlations(xyz, halves, watch)
-    median = median_sigma(table)
-    stated = None if median is None else (1000 * median[0], 1000 * median[1], 1000 * median[2])
-    sigma = None if median is None else table.sigma_xyz.detach().cpu().double().numpy()
-    precision = neighbour_precision(xyz, frame, typical_sigma(table), sigma)
-    notes = _notes(table, precision, block)
-    return ResolutionReport(correlations, precision, stated, block, splits, len(table), notes)
-
-
-def _correlations(
-    xyz: Floats,
-    halves: list[NDArray[np.bool_]],
-    watch: Watcher,
-) -> dict[str, Correlation]:
-    """In each plane, and in 3D where there is depth."""
-    extent = np.ptp(xyz, axis=0)
-    work = {"x–y": (xyz[:, :2], _plane(extent[0], extent[1]))}
-    if extent[2] > 10 * _VOXEL_UM:
-        for name, across, along in (("x–z", 1, 0), ("y–z", 0, 1)):
-            grid = _plane(extent[along], extent[2])
-            work[name] = (slabs(xyz, across, _SLAB_UM, grid.shape[0] * _PLANE_UM), grid)
-        sides = _sides(extent, _VOXEL_UM, _VOLUME_SIDE)
-        work["3D"] = (xyz, Grid((_VOXEL_UM,) * 3, sides, _VOLUME_TILES))
-    found = {}
-    for index, (name, (points, grid)) in enumerate(work.items()):
-        watch.progress(index, len(work), name)
-        found[name] = correlate(points, halves, grid)
-    watch.progress(len(work), len(work))
-    return found
-
-
-def _plane(width: float, height: float) -> Grid:
-    return Grid((_PLANE_UM, _PLANE_UM), _sides((width, height), _PLANE_UM, _PLANE_SIDE), _PLANE_TILES)
-
-
-def _sides(widths_um: Iterable[float], pixel_um: float, most: int) -> tuple[int, ...]:
-    """Pixels along the axes of a tile: what the points need, at most `most`, at least what a bead needs."""
-    needed = [max(int(width / pixel_um) + 1, 16) for width in widths_um]
-    needed = [max(side, _FEWEST_PIXELS) for side in needed] if max(needed) < _FEWEST_PIXELS else needed
-    return tuple(min(int(next_fast_len(side, real=True) or most), most) for side in needed)
-
-
-def _notes(
-    table: Localizations,
-    precision: tuple[AxisPrecision, ...] | None,
-    block: int,
-) -> tuple[str, ...]:
-    notes = [note for note in (failed_fits_note(table),) if note is not None]
-    if block < _FEWEST_FRAMES:
-        notes.append(
-            f"blocks of {block} frames are hardly longer than a blink: molecules that shine across a border "
-            "make the resolution look better than it is"
-        )
-    if precision is None:
-        why = (
-            "its rows join several frames"
-            if table.detections is not None
-            else "too few shine in adjacent frames"
-        )
-        notes.append(f"no precision from neighbours: {why}")
-    else:
-        notes += _about_precision(precision)
-    return tuple(notes)
-
-
-def _about_precision(precision: tuple[AxisPrecision, ...]) -> list[str]:
-    """Where molecules move together from frame to frame, and where the σ that they state is not theirs."""
-    notes, fits = [], list(zip("xyz", precision, strict=True))
-    moved = [
-        f"{name} {1000 * fit.motion_um:.1f} nm"
-        for name, fit in fits
-        if abs(fit.motion_um) > max(_SURE * fit.motion_error_um, _MOTION_TOLD * fit.sigma_um)
-    ]
-    if moved:
-        notes.append(
-            f"all molecules move together from each frame to the next: {'; '.join(moved)}; correct the drift "
-            "first"
-        )
-    # Held against the same rows: those of molecules that shine in one frame alone are often dim.
-    far = [
-        f"{name} {1000 * fit.sigma_um:.1f} nm, stated {1000 * fit.stated_um:.1f} nm"
-        for name, fit in fits
-        if fit.stated_um is not None and not 0.8 < fit.sigma_um / fit.stated_um < 1.25
-    ]
-    if far:
-        notes.append(
-            "the stated σ is not what the same rows show from one frame to the next (median of their σ): "
-            + "; ".join(far)
-        )
-    return notes
-
-
-def _plain(each: Correlation) -> dict[str, Any]:
-    resolution, spread = each.resolution_um, each.spread_um
-    return {
-        "verdict": each.verdict,
-        "resolution_nm": None if resolution is None else 1000 * resolution,
-        "spread_nm": None if spread is None else 1000 * spread,
-        "of_each_split_nm": [None if value is None else 1000 * value for value in each.resolutions_um],
-        "finest_nm": 1000 / each.nyquist,
-        "frequency_per_um": each.frequency.round(6).tolist(),
-        "correlation": each.smooth.mean(0).round(5).tolist(),
-    }

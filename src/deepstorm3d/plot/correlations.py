@@ -53,12 +53,12 @@ def resolution(report: Resolved, *, title: str = "") -> Figure:
     >>> import torch
     >>> from deepstorm3d import plot
     >>> from deepstorm3d.emitters import Localizations
-    >>> from deepstorm3d.jobs.resolution import resolution_of
+    >>> from deepstorm3d.analysis.resolution import resolution_of
     >>> g = torch.Generator().manual_seed(0)
     >>> sites = torch.rand(30, 3, generator=g).repeat(40, 1) * torch.tensor([1.0, 1.0, 0.05])
     >>> xyz = sites + 0.01 * torch.randn(1200, 3, generator=g)
     >>> found = Localizations.proposals(xyz, torch.arange(40).repeat_interleave(30), torch.ones(1200))
-    >>> figure = plot.resolution(resolution_of(found, "mine"))
+    >>> figure = plot.resolution(resolution_of(found))
     >>> figure.axes[0].get_xlabel()
     'spatial frequency (1/µm)'
     """

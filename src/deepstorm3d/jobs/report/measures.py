@@ -6,11 +6,11 @@ from pathlib import Path
 
 from ... import plot
 from ...analysis.drift import DriftCurve
+from ...analysis.resolution import resolution_of
 from ...emitters import Localizations
 from ...errors import InputError
 from ...io.tables.header import TableHeader
 from ...plot.panels import figure_png
-from ..resolution import resolution_of
 from .parts import Facts, Figure, Section
 
 __all__ = ["drift_sections", "resolution_section"]
@@ -37,7 +37,7 @@ def drift_sections(source: Path, header: TableHeader) -> list[Section]:
 def resolution_section(table: Localizations, name: str) -> Section:
     """What the list of that name resolves, or why that cannot be said."""
     try:
-        found = resolution_of(table, name)
+        found = resolution_of(table)
     except InputError as error:
         return Section("Resolution", paragraphs=[str(error)])
     rows = [
