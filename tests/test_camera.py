@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from deepstorm3d.camera import (
+    CAMERAS,
     Camera,
     EmccdCamera,
     IdealCamera,
@@ -22,9 +23,39 @@ from deepstorm3d.camera import (
 from deepstorm3d.camera.counting import CountingDraw
 from deepstorm3d.chip import middle_of
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.localizer.localizer import stabilise
 
 QUIET_EMCCD = EmccdCamera(em_gain=300, gain=0.1, baseline=500, read_noise=0, spurious_charge=0)
+
+
+STORED = {
+    "ideal": {"kind": "ideal", "saturation": 65535.0},
+    "scmos": {
+        "kind": "scmos",
+        "baseline": 100.0,
+        "gain": "gain.npy",
+        "read_noise": 1.6,
+        "saturation": 4095.0,
+        "region": [0, 0, 40, 48],
+    },
+    "emccd": {
+        "kind": "emccd",
+        "em_gain": 300.0,
+        "gain": 0.1,
+        "baseline": 200.0,
+        "read_noise": 50.0,
+        "spurious_charge": 0.002,
+        "saturation": 65535.0,
+    },
+    "minimum_subtracted": {
+        "kind": "minimum_subtracted",
+        "baseline": [20.0, 40.0],
+        "noise": [8.0, 12.0],
+        "saturation": 65535.0,
+    },
+}
+"""Cameras as experiment files and models of version 0.1 hold them, keys in this order."""
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -260,3 +291,15 @@ def test_the_kind_chooses_the_camera_and_wrong_values_are_refused() -> None:
     ):
         with pytest.raises(ValidationError):
             cameras.validate_python(wrong)
+
+
+@pytest.mark.parametrize("kind", STORED)
+def test_a_camera_of_an_earlier_file_is_read_and_written_as_it_stands(kind: str) -> None:
+    stored = STORED[kind]
+    camera = Experiment.model_validate({"camera": stored}).camera
+    assert list(camera.to_mapping().items()) == list(stored.items())
+
+
+def test_every_kind_of_camera_has_a_stored_file() -> None:
+    own = [kind for kind in CAMERAS if kind.__module__.startswith("deepstorm3d.")]
+    assert {kind.model_fields["kind"].default for kind in own} == set(STORED)

@@ -61,7 +61,7 @@ def tell_camera(sheet: CameraSheet, experiment: Experiment) -> None:
             f"the camera's pixels are {sheet.pitch_um:g} µm, microscope.camera_pitch is {pitch:g} µm: "
             "--with-pitch takes the camera's"
         )
-    if any(scene.background.kind == "none" for scene in experiment.scenes.values()):
+    if any(scene.background.levels[1] == 0 for scene in experiment.scenes.values()):
         say_warning(
             "a scene of this preset has no background, for its frames were minimum-subtracted; the raw frames "
             "of a camera have one: set scenes.*.background, or let 'deepstorm3d estimate' find it"

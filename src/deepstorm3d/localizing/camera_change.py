@@ -90,11 +90,8 @@ def _kept(camera: Camera, kind: str) -> list[str]:
     other = _kinds().get(kind)
     if other is None or not (camera.is_calibrated and other.is_calibrated):
         return []
-    return [
-        key
-        for key in _OF_THE_FILE
-        if key in other.model_fields and isinstance(getattr(camera, key, None), float)
-    ]
+    own, maps = type(camera).model_fields, camera.maps_named()
+    return [key for key in _OF_THE_FILE if key in own and key not in maps and key in other.model_fields]
 
 
 def _kinds() -> dict[str, type[CameraSpec]]:
