@@ -16,6 +16,7 @@ from ..field import Field
 from ..kinds import Kinds
 from ..spec import Spec, quantity
 from ..supergaussian import random_super_gaussian, rescale
+from .ranges import Range, low_before_high
 
 __all__ = [
     "BACKGROUNDS",
@@ -113,10 +114,7 @@ class UniformBackground(BackgroundSpec):
     low: float = quantity(150.0, "photons/pixel", "least level", ge=0)
     high: float = quantity(150.0, "photons/pixel", "greatest level", ge=0)
 
-    @model_validator(mode="after")
-    def _runs_upwards(self) -> Self:
-        _check_levels("low to high", (self.low, self.high))
-        return self
+    _low_before_high = model_validator(mode="after")(low_before_high)
 
     def draw(self, frames: int, field: Field, generator: torch.Generator, device: Device = None) -> Tensor:
         """Photons per pixel (frames, H, W), on `device` or else the generator's."""
@@ -137,12 +135,13 @@ class SuperGaussianBackground(BackgroundSpec):
     """A nucleus: a rotated super-Gaussian of random place, widths and angle between a floor and a peak."""
 
     kind: Literal["super_gaussian"] = "super_gaussian"
-    floor: tuple[float, float] = quantity((20.0, 30.0), "photons/pixel", "range of a frame's least pixel")
-    peak: tuple[float, float] = quantity((100.0, 150.0), "photons/pixel", "range of a frame's greatest pixel")
+    floor: Range = quantity((20.0, 30.0), "photons/pixel", "range of a frame's least pixel")
+    peak: Range = quantity((100.0, 150.0), "photons/pixel", "range of a frame's greatest pixel")
 
     @model_validator(mode="after")
-    def _runs_upwards(self) -> Self:
-        _check_levels("floor, then peak", (*self.floor, *self.peak))
+    def _floor_below_peak(self) -> Self:
+        if self.floor[0] < 0 or self.floor[1] > self.peak[0]:
+            raise ValueError(f"0 <= floor <= peak must hold, got floor {self.floor} and peak {self.peak}")
         return self
 
     def draw(self, frames: int, field: Field, generator: torch.Generator, device: Device = None) -> Tensor:
@@ -187,10 +186,7 @@ class SmoothBackground(BackgroundSpec):
     high: float = quantity(150.0, "photons/pixel", "greatest level", ge=0)
     correlation_um: float = quantity(4.0, "µm", "distance over which the level changes", gt=0)
 
-    @model_validator(mode="after")
-    def _runs_upwards(self) -> Self:
-        _check_levels("low to high", (self.low, self.high))
-        return self
+    _low_before_high = model_validator(mode="after")(low_before_high)
 
     def draw(self, frames: int, field: Field, generator: torch.Generator, device: Device = None) -> Tensor:
         """Photons per pixel (frames, H, W), on `device` or else the generator's."""
@@ -236,8 +232,3 @@ def _mean_of_nucleus() -> float:
     shapes = random_super_gaussian(200, (96, 96), torch.Generator().manual_seed(0))
     least, most = shapes.amin((1, 2)), shapes.amax((1, 2))
     return float(((shapes.mean((1, 2)) - least) / (most - least)).mean())
-
-
-def _check_levels(what: str, levels: tuple[float, ...]) -> None:
-    if list(levels) != sorted(levels) or levels[0] < 0:
-        raise ValueError(f"levels must not be negative and must not fall ({what}), got {list(levels)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import model_validator
@@ -11,7 +11,7 @@ from torch import Tensor
 from ..draws import uniform
 from ..kinds import Kinds
 from ..spec import Spec, quantity
-from .ranges import check_range
+from .ranges import low_before_high
 
 __all__ = ["COUNTS", "Count", "CountSpec", "DensityCount", "FixedCount", "UniformCount"]
 
@@ -76,10 +76,7 @@ class UniformCount(CountSpec):
     low: int = quantity(1, "emitters", "least number in a frame", ge=0)
     high: int = quantity(35, "emitters", "greatest number in a frame", ge=0)
 
-    @model_validator(mode="after")
-    def _runs_upwards(self) -> Self:
-        check_range("low to high", (self.low, self.high))
-        return self
+    _low_before_high = model_validator(mode="after")(low_before_high)
 
     def draw(self, area_um2: Tensor, generator: torch.Generator) -> Tensor:
         """Numbers for frames of these areas; both (B,), the result int64."""
@@ -111,10 +108,7 @@ class DensityCount(CountSpec):
     low: float = quantity(0.1, "emitters/µm²", "least density", ge=0)
     high: float = quantity(1.0, "emitters/µm²", "greatest density", ge=0)
 
-    @model_validator(mode="after")
-    def _runs_upwards(self) -> Self:
-        check_range("low to high", (self.low, self.high))
-        return self
+    _low_before_high = model_validator(mode="after")(low_before_high)
 
     def draw(self, area_um2: Tensor, generator: torch.Generator) -> Tensor:
         """Numbers for frames of these areas, µm²; both (B,), the result int64."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import model_validator
@@ -12,7 +12,7 @@ from torch import Tensor
 from ..draws import gamma, uniform
 from ..kinds import Kinds
 from ..spec import Spec, quantity
-from .ranges import check_range
+from .ranges import low_before_high
 
 __all__ = ["PHOTONS", "FixedPhotons", "GammaPhotons", "PhotonSpec", "Photons", "UniformPhotons"]
 
@@ -86,10 +86,7 @@ class UniformPhotons(PhotonSpec):
     low: float = quantity(10000.0, "photons", "of the dimmest emitter", gt=0)
     high: float = quantity(60000.0, "photons", "of the brightest emitter", gt=0)
 
-    @model_validator(mode="after")
-    def _runs_upwards(self) -> Self:
-        check_range("low to high", (self.low, self.high))
-        return self
+    _low_before_high = model_validator(mode="after")(low_before_high)
 
     def draw(self, number: int, generator: torch.Generator) -> Tensor:
         """Photons (number,)."""

@@ -1,14 +1,37 @@
-"""Ranges of two numbers in records."""
+"""Ranges in records: the lower limit first."""
 
 from __future__ import annotations
 
-__all__ = ["Range", "check_range"]
+from typing import Annotated, Protocol, TypeVar
 
-Range = tuple[float, float]
+from pydantic import AfterValidator
+
+__all__ = ["Range", "low_before_high"]
+
+
+def _lower_first(limits: tuple[float, float]) -> tuple[float, float]:
+    if limits[0] > limits[1]:
+        raise ValueError(f"must be two numbers, lower first, got {limits[0]} and {limits[1]}")
+    return limits
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_lower_first)]
 """Least and greatest value."""
 
 
-def check_range(name: str, limits: tuple[float, float]) -> None:
-    """Raises ValueError where the greatest stands first."""
-    if limits[0] > limits[1]:
-        raise ValueError(f"{name} must be two numbers, lower first, got {limits[0]} and {limits[1]}")
+class _Limits(Protocol):
+    @property
+    def low(self) -> float: ...
+
+    @property
+    def high(self) -> float: ...
+
+
+_Record = TypeVar("_Record", bound=_Limits)
+
+
+def low_before_high(record: _Record) -> _Record:
+    """Check a record for ``model_validator(mode="after")``: ValueError where `low` is above `high`."""
+    if record.low > record.high:
+        raise ValueError(f"low must not be above high, got {record.low} and {record.high}")
+    return record

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ...fitting.likelihood import Likelihood
+from ...optics.psf import on_axis
 
-__all__ = ["BeadImages", "BeadState", "Moves", "first_state", "weights_of_zero"]
+__all__ = ["BeadImages", "BeadState", "Moves", "first_state", "images_on_axis", "weights_of_zero"]
 
 Moves = Literal["objective", "depth"]
 """What changes from slice to slice: the objective's focus, or the depth of the bead."""
+
+
+@torch.no_grad()
+def images_on_axis(psf: Any, position_um: Tensor, moves: Moves, depth_um: float, blur_px: float) -> Tensor:
+    """What a PSF that takes a focus says of one bead, in the middle of its image, in each slice: (S, h, w).
+
+    position_um: (S,) nominal focal planes, for a bead at `depth_um` (moves = objective), or depths of the bead
+    above `depth_um` (depth).
+    """
+    blur = torch.full_like(position_um, blur_px)
+    if moves == "depth":
+        return psf(on_axis(position_um + depth_um), blur).values
+    return psf(on_axis(torch.full_like(position_um, depth_um)), blur, focus_um=position_um).values
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ...chip import check_size
@@ -21,7 +20,7 @@ from ...optics.masks import PhaseMask
 from ...optics.model import build_psf
 from ...pixels.faults import PixelFaults
 from ..phase_retrieval.retriever import largest_side
-from .images import Moves
+from .images import Moves, images_on_axis
 from .slice_positions import read_positions
 from .stack_places import read_places
 from .stacks import BeadStacks, read_bead_stacks
@@ -104,7 +103,7 @@ def read_beads(
     def mean_image(side: int, position_um: Tensor) -> Tensor:
         check_positions(position_um, experiment.microscope.wavelength)
         psf = build_psf(spec, experiment.microscope, design, patch_px=side)
-        return _images_at(psf, position_um, settings).mean(0)
+        return _images(psf, position_um, settings).mean(0)
 
     frames, narrowest = _size_of(beads)
     first = positions(frames // settings.frames_per_slice)
@@ -186,22 +185,17 @@ def _narrow(side: int, wanted: int) -> list[str]:
     ]
 
 
-@torch.no_grad()
-def _images_at(psf: Any, position_um: Tensor, settings: BeadSettings) -> Tensor:
+def _images(psf: Any, position_um: Tensor, settings: BeadSettings) -> Tensor:
     """What the PSF says of a bead at each position: (S, h, h)."""
-    position = position_um.float()
-    zero = torch.zeros_like(position)
-    blur = torch.full_like(position, BLUR_OF_MOLECULES)
-    if settings.moves == "depth":
-        return psf(torch.stack([zero, zero, position], 1), blur).values
-    return psf(torch.stack([zero, zero, zero + settings.depth_um], 1), blur, focus_um=position).values
+    depth_um = 0.0 if settings.moves == "depth" else settings.depth_um
+    return images_on_axis(psf, position_um.float(), settings.moves, depth_um, BLUR_OF_MOLECULES)
 
 
 def _side(experiment: Experiment, design: PhaseMask, position_um: Tensor, settings: BeadSettings) -> int:
     """Side of the smallest square that holds most of a bead's light in most slices, px, odd."""
     spec = experiment.psf.unaberrated
     widest = min(_SIDES[1], largest_side(experiment.microscope, spec))
-    images = _images_at(build_psf(spec, experiment.microscope, design, patch_px=widest), position_um, settings)
+    images = _images(build_psf(spec, experiment.microscope, design, patch_px=widest), position_um, settings)
     for side in range(_SIDES[0], widest, 6):
         cut = (widest - side) // 2
         inner = images[:, cut : widest - cut, cut : widest - cut].sum((1, 2))

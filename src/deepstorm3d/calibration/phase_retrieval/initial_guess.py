@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..beads.images import BeadImages
+from ..beads.images import BeadImages, images_on_axis
 from .bead_model import FocusedPSF
 from .first_check import Poses
 
@@ -63,7 +63,8 @@ def look_for_focus(psf: FocusedPSF, images: BeadImages, z_um: float, blur_px: fl
         for off in torch.arange(-_WIDEST_UM, _WIDEST_UM + 1e-6, _OFFSETS_UM).tolist():
             # Longer steps around the middle of the stack, which may be far from its zero.
             offset = off + (1 - stretch) * middle
-            model = _standardized(_images(psf, stretch * images.position_um + offset, images, z_um, blur_px))
+            positions = stretch * images.position_um + offset
+            model = _standardized(images_on_axis(psf, positions, images.moves, z_um, blur_px))
             value, shift = _correlate(data, model)
             # At the same correlation the positions are taken at their word.
             if value - 0.003 * abs(off) > best.correlation:
@@ -75,14 +76,6 @@ def look_for_focus(psf: FocusedPSF, images: BeadImages, z_um: float, blur_px: fl
         return first
     other = max((look(stretch) for stretch in _STRETCHES), key=lambda each: each.correlation)
     return replace(first, stretched=other if other.correlation > first.correlation + _BETTER else None)
-
-
-def _images(psf: FocusedPSF, positions: Tensor, images: BeadImages, z_um: float, blur_px: float) -> Tensor:
-    zero = torch.zeros_like(positions)
-    blur = torch.full_like(positions, blur_px)
-    if images.moves == "depth":
-        return psf(torch.stack([zero, zero, positions + z_um], 1), blur).values
-    return psf(torch.stack([zero, zero, zero + z_um], 1), blur, focus_um=positions).values
 
 
 def _standardized(frames: Tensor) -> Tensor:
