@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import typer
 
 from deepstorm3d.cli import app
+from deepstorm3d.experiment.experiment import Experiment
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -93,6 +95,18 @@ def test_masks_are_made_and_turned_as_the_pages_say(tmp_path: Path, monkeypatch:
             exec(compile(example, page, "exec"), {})
     assert (tmp_path / "my_mask.npy").exists()
     assert (tmp_path / "my_mask_flipped.npy").exists()
+
+
+def test_a_camera_is_registered_as_the_page_says():
+    (example,) = blocks(ROOT / "docs" / "how-to" / "camera.md", "python")
+    exec(compile(example, "camera.md", "exec", dont_inherit=True), {"__name__": "camera_page"})
+    camera = Experiment.model_validate({"camera": {"kind": "photon_counter", "dark": 2.0}}).camera
+    counts = camera.expose(torch.full((40, 30, 30), 5.0), torch.Generator().manual_seed(0))
+    # 36,000 pixels tell the mean to 0.014.
+    assert float(camera.to_photons(counts).mean()) == pytest.approx(5.0, abs=0.06)
+    assert float(counts.var()) == pytest.approx(
+        float(camera.pixel_noise().variance(torch.tensor(5.0))), rel=0.05
+    )
 
 
 def test_the_reference_of_commands_is_what_the_program_says():

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from ..field import Field
-from .backgrounds import Background, NoBackground, SmoothBackground, SuperGaussianBackground, UniformBackground
+from .backgrounds import (
+    BACKGROUNDS,
+    Background,
+    BackgroundSpec,
+    NoBackground,
+    SmoothBackground,
+    SuperGaussianBackground,
+    UniformBackground,
+)
 from .blinking import blink
+from .counts import COUNTS, CountSpec
+from .photons import PHOTONS, PhotonSpec
 from .priors import (
     DensityCount,
     EmitterPrior,
@@ -19,7 +29,12 @@ from .simulator import Simulator
 from .structures import ellipsoid_surface, filaments, mitochondria, nucleus
 
 __all__ = [
+    "BACKGROUNDS",
+    "COUNTS",
+    "PHOTONS",
     "Background",
+    "BackgroundSpec",
+    "CountSpec",
     "DensityCount",
     "EmitterPrior",
     "Field",
@@ -27,6 +42,7 @@ __all__ = [
     "FixedPhotons",
     "GammaPhotons",
     "NoBackground",
+    "PhotonSpec",
     "Scene",
     "Simulator",
     "SmoothBackground",
