@@ -64,7 +64,7 @@ def test_frames_without_rows_bend_nothing(corrected: Path, tmp_path: Path):
     write_table(tmp_path / "part.hdf5", later, pixel_um=0.1, frames=9000, shape=(40, 40))
     done = correct_drift(tmp_path / "part.hdf5", tmp_path / "out.hdf5", segments=2)
     alone = DriftCurve.from_csv((corrected / "still.drift.csv").read_text(), "curve").shift_um
-    shift = done.curve.shift_um
+    shift = done.drift.curve.shift_um
     assert len(shift) == 9000
     assert np.allclose(shift[1000:1399] - shift[1000], alone[:399] - alone[0], atol=2e-3)
     assert np.array_equal(shift[:1000], np.tile(shift[1000], (1000, 1)))

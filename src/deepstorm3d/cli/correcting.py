@@ -95,10 +95,10 @@ def drift(
             watch=watch,
         )
     shown = table("drift (nm)", "x", "y", "z")
-    shown.add_row("least to greatest", *(f"{value:.1f}" for value in done.reach_nm))
-    shown.add_row("σ of the curve", *(f"{value:.1f}" for value in done.sigma_nm))
+    shown.add_row("least to greatest", *(f"{value:.1f}" for value in done.drift.reach_nm))
+    shown.add_row("σ of the curve", *(f"{value:.1f}" for value in done.drift.sigma_nm))
     show_table(shown)
-    result(f"{out}: {done.rows} localizations, drift in {done.segments} segments subtracted")
+    result(f"{out}: {done.rows} localizations, drift in {done.drift.segments} segments subtracted")
     for path in (done.curve_csv, done.picture):
         say(f"wrote {path}")
     for note in done.notes:

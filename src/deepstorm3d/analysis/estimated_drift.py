@@ -1,0 +1,102 @@
+"""The drift of a list, estimated from the list itself, with what speaks against it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..emitters import Localizations
+from ..errors import InputError
+from ..watch import SILENT, Watcher
+from .drift import DriftCurve
+from .overlap_drift import DriftEstimate, estimate_drift, typical_sigma
+
+__all__ = ["Drift", "drift_of"]
+
+# Pairs for each segment of the curve below which it is not to be trusted.
+_FEW_PAIRS_PER_SEGMENT = 30
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How a specimen moved during a movie.
+
+    curve: of all frames;  segments: of the smooth curve;  notes: why it may not be trusted, empty where nothing
+    speaks against it.
+    """
+
+    curve: DriftCurve
+    segments: int
+    notes: tuple[str, ...]
+
+    def apply(self, table: Localizations) -> Localizations:
+        """The list without the drift."""
+        return self.curve.apply(table)
+
+    @property
+    def reach_nm(self) -> tuple[float, float, float]:
+        """From the least to the greatest drift in x, y, z, nm."""
+        x, y, z = 1000 * np.ptp(self.curve.shift_um, axis=0)
+        return float(x), float(y), float(z)
+
+    @property
+    def sigma_nm(self) -> tuple[float, float, float]:
+        """σ of the curve in x, y, z, rms over the movie, nm."""
+        return _rms_nm(self.curve)
+
+
+def drift_of(
+    table: Localizations,
+    *,
+    frames: int = 0,
+    segments: int | None = None,
+    frames_per_segment: int | None = None,
+    watch: Watcher = SILENT,
+) -> Drift:
+    """Estimate the drift of a list (`overlap_drift.estimate_drift`) over a movie of at least `frames` frames.
+
+    segments, frames_per_segment: of the smooth curve, at most one of them; neither: as many segments as the
+    list bears.  Raises InputError for a list that tells no drift.
+    """
+    if segments is not None and frames_per_segment is not None:
+        raise InputError("give the number of segments or the frames of each, not both")
+    # Only the frames that the list covers: beyond them the curve would be drawn out of thin air.
+    first = int(table.frame.min()) if len(table) else 0
+    seen = int(table.frame.max()) - first + 1 if len(table) else frames
+    if frames_per_segment is not None:
+        segments = max(1, round(seen / frames_per_segment))
+    found = estimate_drift(table.shift(frames=-first), seen, segments=segments, watch=watch)
+    found = replace(found, curve=_over_the_movie(found.curve, first, max(frames, first + seen)))
+    return Drift(found.curve, found.segments, _doubts(table, found))
+
+
+def _over_the_movie(curve: DriftCurve, first: int, frames: int) -> DriftCurve:
+    """A curve of the frames from `first` on as one of the whole movie: it stays at its ends beyond them."""
+    beyond = ((first, frames - first - len(curve.frames)), (0, 0))
+    shift, sigma = (np.pad(values, beyond, mode="edge") for values in (curve.shift_um, curve.sigma_um))
+    return DriftCurve(np.arange(frames), shift, sigma)
+
+
+def _rms_nm(curve: DriftCurve) -> tuple[float, float, float]:
+    x, y, z = 1000 * np.sqrt((curve.sigma_um**2).mean(0))
+    return float(x), float(y), float(z)
+
+
+def _doubts(table: Localizations, found: DriftEstimate) -> tuple[str, ...]:
+    """What speaks against a curve."""
+    notes = []
+    sigma, typical = np.array(_rms_nm(found.curve)), 1000 * typical_sigma(table)
+    if (sigma > typical).any():
+        told = " · ".join(f"{value:.0f}" for value in sigma)
+        known = " · ".join(f"{value:.0f}" for value in typical)
+        notes.append(
+            f"the two halves of the field disagree: σ of the curve {told} nm in x · y · z, of a localization "
+            f"{known} nm; the correction may do more harm than good. More localizations or fewer segments help"
+        )
+    if found.pairs < _FEW_PAIRS_PER_SEGMENT * found.segments:
+        notes.append(
+            f"only {found.pairs} pairs of localizations from different frames lie near each other, for "
+            f"{found.segments} segments of the curve: too few to trust it, its σ included"
+        )
+    return tuple(notes)
