@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Protocol
 
@@ -9,10 +10,20 @@ import torch
 from torch import Tensor
 
 from ...optics.assembly import Assembly
+from ...optics.exact import ExactPSF
 from ...optics.psf import Patches
 from ..beads.images import BeadImages, BeadState
 
-__all__ = ["FocusedPSF", "background_terms", "bead_patches", "expected", "fit_light", "ridged", "scoring_step"]
+__all__ = [
+    "AdjustedPSF",
+    "FocusedPSF",
+    "background_terms",
+    "bead_patches",
+    "expected",
+    "fit_light",
+    "ridged",
+    "scoring_step",
+]
 
 
 class FocusedPSF(Protocol):
@@ -33,6 +44,30 @@ class FocusedPSF(Protocol):
     ) -> Patches:
         """xyz: (N, 3) µm;  blur_px: (N,) px;  focus_um: (N,) nominal focal planes or None;  place: (N, 2)."""
         ...
+
+
+class AdjustedPSF(ABC):
+    """A PSF with something that a fit changes in place: `current` gives the PSF as it is now."""
+
+    @abstractmethod
+    def current(self) -> ExactPSF:
+        """The PSF with the present values."""
+
+    @property
+    def pixel_um(self) -> float:
+        """Camera pixel in the sample, µm."""
+        return self.current().pixel_um
+
+    def __call__(
+        self,
+        xyz: Tensor,
+        blur_px: Tensor | None = None,
+        *,
+        focus_um: Tensor | None = None,
+        place: Tensor | None = None,
+    ) -> Patches:
+        """As `ExactPSF`."""
+        return self.current()(xyz, blur_px, focus_um=focus_um, place=place)
 
 
 def bead_patches(psf: FocusedPSF, images: BeadImages, state: BeadState) -> Tensor:

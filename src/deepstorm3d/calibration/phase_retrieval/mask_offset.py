@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...optics.exact import ExactPSF
 from ...optics.field_aberrations import FieldSpec
 from ...optics.mask_shift import change_of_phase, footprint_um
 from ...optics.masks import PixelMask
 from ...optics.microscope import Microscope
 from ...optics.model import PSFSpec, build_psf
-from ...optics.psf import Patches
 from ..beads.images import BeadImages, BeadState
+from .bead_model import AdjustedPSF
 from .field_aberrations import FEWEST_BEADS
 from .position_fit import Unknowns, fit_places, sigma_of_polynomials
 
@@ -46,7 +47,7 @@ class MaskOffset:
         return FieldSpec(size_px=self.size_px, mask_offset=round(self.mm, 3) if sure else 0.0)
 
 
-class _MovablePSF:
+class _MovablePSF(AdjustedPSF):
     """The PSF of a mask at an offset that is fitted: coefficient · mm_per_unit."""
 
     def __init__(
@@ -62,22 +63,10 @@ class _MovablePSF:
         self._across, self._unit_mm = across, unit_mm
         self._psf = build_psf(spec, microscope, PixelMask(phase), patch_px=patch_px)
 
-    @property
-    def pixel_um(self) -> float:
-        """Camera pixel in the sample, µm."""
-        return self._psf.pixel_um
-
-    def __call__(
-        self,
-        xyz: Tensor,
-        blur_px: Tensor | None = None,
-        *,
-        focus_um: Tensor | None = None,
-        place: Tensor | None = None,
-    ) -> Patches:
-        """As `ExactPSF`."""
+    def current(self) -> ExactPSF:
+        """At the present offset."""
         self._psf.across = self._across.with_(mask_offset=float(self.coefficient) * self._unit_mm)
-        return self._psf(xyz, blur_px, focus_um=focus_um, place=place)
+        return self._psf
 
 
 @torch.no_grad()

@@ -7,12 +7,13 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ...optics.exact import ExactPSF
 from ...optics.masks import PhaseMask
 from ...optics.microscope import Microscope
 from ...optics.model import PSFSpec, build_psf
-from ...optics.psf import Patches
 from ...optics.pupil import fit_to_pupil, mask_coordinates
 from ...optics.zernike import zernike_basis
+from .bead_model import AdjustedPSF
 
 __all__ = ["CorrectedMask", "CorrectedPSF", "Correction", "binned_microscope", "binned_phase"]
 
@@ -99,7 +100,7 @@ class CorrectedMask(PhaseMask):
         return self.base + self.added()
 
 
-class CorrectedPSF:
+class CorrectedPSF(AdjustedPSF):
     """The PSF of a corrected mask, made anew whenever the correction's transmission has changed.
 
     spec, microscope, patch_px: as for `build_psf`, the spec without a transmission of its own;  mask: as it is.
@@ -110,26 +111,14 @@ class CorrectedPSF:
         self._light: dict[int, float] = {}
         self._psf = build_psf(spec, microscope, mask, patch_px=patch_px)
 
-    @property
-    def pixel_um(self) -> float:
-        """Camera pixel in the sample, µm."""
-        return self._microscope.pixel_um
-
-    def __call__(
-        self,
-        xyz: Tensor,
-        blur_px: Tensor | None = None,
-        *,
-        focus_um: Tensor | None = None,
-        place: Tensor | None = None,
-    ) -> Patches:
-        """As `ExactPSF`."""
+    def current(self) -> ExactPSF:
+        """With the present transmission."""
         light = self._mask.correction.light
         if light != self._light:
             spec = self._spec.with_(transmission=light)
             self._psf = build_psf(spec, self._microscope, self._mask, patch_px=self._patch_px)
             self._light = light
-        return self._psf(xyz, blur_px, focus_um=focus_um, place=place)
+        return self._psf
 
 
 def binned_microscope(microscope: Microscope, factor: float) -> Microscope:
