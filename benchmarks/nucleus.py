@@ -116,7 +116,7 @@ def as_found(emitters: Emitters) -> Localizations:
 
 def models() -> dict[str, tuple[Pipeline, ScalarPSF]]:
     """The built-in Tetrapod, and the learned mask's model where its mask is there."""
-    camera = [f"kind={CAMERA.kind}", f"baseline={CAMERA.baseline}", f"gain={CAMERA.gain}", "read_noise=1.6"]
+    camera = {"kind": CAMERA.kind, "baseline": CAMERA.baseline, "gain": CAMERA.gain, "read_noise": 1.6}
     made = {}
     for name, path, mask in (("tetrapod", "tetrapod", None), ("learned", LEARNED, LEARNED_MASK)):
         if mask is not None and not mask.exists():

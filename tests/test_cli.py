@@ -311,7 +311,7 @@ def test_localize_hands_its_options_to_the_job(
     assert given["arguments"][0] == Excerpt(movie.path, (1, None), (0, 0, 30, 31), pixel_um=0.11)  # type: ignore[index]
     recipe = given["recipe"]
     assert isinstance(recipe, Recipe)
-    assert recipe.camera == ("baseline=100", "gain=2")
+    assert recipe.camera == {"baseline": 100, "gain": 2}
     assert recipe.threshold == 0.3
     assert done.status == 130
     assert "--resume" in done.err

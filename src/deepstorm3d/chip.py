@@ -82,9 +82,9 @@ def check_size(maps: Maps, size: tuple[int, int], what: str = "the frames") -> N
         if rows >= height and columns >= width:
             left, top = (columns - width) // 2, (rows - height) // 2
             remedy = (
-                "name the region of the chip that they show, in pixels of the map: camera.region, x0, y0, x1, "
-                f"y1 (--set or --camera region=[...]; its middle would be "
-                f"[{left},{top},{left + width},{top + height}])"
+                "name the region of the chip that they show, in pixels of the map, x0, y0, x1, y1 "
+                "(`camera.region=[...]` in the experiment, or `camera` region=[...] for a model; its middle "
+                f"would be [{left},{top},{left + width},{top + height}])"
             )
         raise InputError(
             f"the camera's {name} map is {columns} x {rows} px (width x height), {what} are {width} x "

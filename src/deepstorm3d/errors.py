@@ -1,14 +1,39 @@
 """What ends a command early: a mistake that the user can mend, and the wish to stop."""
 
-__all__ = ["DoubtfulResult", "InputError", "Interrupted"]
+__all__ = ["DoubtfulResult", "InputError", "Interrupted", "MissingPackage", "MissingPixelSize"]
 
 
 class InputError(ValueError):
     """Something given to the program is wrong.
 
-    The message says what is wrong, with the numbers, and what to do about it; the command
-    line prints it without a traceback and ends with exit status 2.
+    what: what is wrong, with the numbers;  remedy: what to do about it, where `what` does not say it.
+    The command line prints both without a traceback and ends with exit status 2. An argument or function that
+    helps stands in backticks, as Python knows it: "give the pixel size (`pixel_um`)"; the command line puts its
+    own option there (`cli/flags.py`).
     """
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(f"{what}; {remedy}" if remedy else what)
+        self.what, self.remedy = what, remedy
+
+
+class MissingPixelSize(InputError):
+    """A file does not say how large its pixels are, and nobody else does."""
+
+
+class MissingPackage(InputError):
+    """A package that is not part of the program's plain installation is needed.
+
+    what: which one, for what;  extra: the extra of this program that brings it.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(what, f"pip install 'deepstorm3d[{extra}]'")
+        self.extra = extra
+
+    def __reduce__(self) -> tuple[type["MissingPackage"], tuple[str, str]]:
+        """For processes that hand it on: made anew from what it was made from."""
+        return MissingPackage, (self.what, self.extra)
 
 
 class Interrupted(Exception):

@@ -23,7 +23,7 @@ class Kinds:
 
     kinds: records with a field ``kind: Literal["round"] = "round"``, each with a name of its own.
     same_keys: whether keys of one name mean the same in every kind, so that they keep their values where
-    another kind is set (``--set shape.kind=square``); else another kind begins with its own defaults.
+    another kind is set (``shape.kind=square``); else another kind begins with its own defaults.
     Raises ValueError where a record has no such field or its name is taken.
     """
 

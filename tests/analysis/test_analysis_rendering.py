@@ -105,7 +105,7 @@ def test_mistakes_are_explained():
         Box(z=(0.0, 1.0)).section("z", 3.0, 0.1)
     with pytest.raises(InputError, match="planes; make them thicker"):
         render_stack(at([[0, 0, 0], [0, 0, 1e3]]), plane_nm=1)
-    with pytest.raises(InputError, match=r"--method histogram.*--blur"):
+    with pytest.raises(InputError, match=r"`histogram`.*`blur_um`"):
         render_depth(at([[0, 0, 1]]), method=Gaussians())
 
 

@@ -78,7 +78,7 @@ def test_stacks_that_tell_nothing_are_refused():
         scan(planes[:4], focus[:4])
     with pytest.raises(InputError, match="too few"):
         scan(planes[::6][:5].repeat(2, 1, 1), torch.arange(10) * 1.5)
-    with pytest.raises(InputError, match="--first-focus-um"):
+    with pytest.raises(InputError, match="`first_focus_um`"):
         scan(planes, focus + 9.0)
 
 

@@ -90,7 +90,7 @@ def movie(path: Path) -> Path:
 
 def test_a_movie_with_a_camera_and_its_map_becomes_a_table(tmp_path: Path) -> None:
     np.save(tmp_path / "noise.npy", np.full(SIZE, 1.6, dtype=np.float32))
-    camera = ["kind=scmos", "baseline=100", "gain=2.2", f"read_noise={tmp_path / 'noise.npy'}"]
+    camera = {"kind": "scmos", "baseline": 100, "gain": 2.2, "read_noise": str(tmp_path / "noise.npy")}
     excerpt = Excerpt(movie(tmp_path / "m.tif"), roi=(2, 2, 42, 38))
     for device in ("cpu", "cuda"):
         working = load_pipeline(model(), camera=camera, refine=False, device=device)
@@ -103,7 +103,7 @@ def test_a_movie_with_a_camera_and_its_map_becomes_a_table(tmp_path: Path) -> No
 
 
 def test_a_preview_of_an_emccds_movie(tmp_path: Path) -> None:
-    camera = ["kind=emccd", "baseline=100", "gain=2.2", "em_gain=1"]
+    camera = {"kind": "emccd", "baseline": 100, "gain": 2.2, "em_gain": 1}
     working = load_pipeline(model(), camera=camera, refine=False, device="cuda")
     watch = Recorder()
     said = watch.messages

@@ -94,7 +94,7 @@ def test_files_are_read_back_as_masks(tmp_path: Path) -> None:
         spec = modulator(flip="x")
         write_modulator(tmp_path / name, modulator_levels(mask(), spec), spec, overwrite=False)
         assert apart(read_mask(tmp_path / name), mask()) <= math.pi / 256 + 1e-9
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match="overwrite=True"):
         write_modulator(tmp_path / "m.png", modulator_levels(mask(), modulator()), modulator(), overwrite=False)
 
 

@@ -126,7 +126,7 @@ def test_a_stack_that_announces_its_frames_leaves_a_gap_of_known_length(tmp_path
         path = stack(tmp_path / f"run_{number}.tif", FRAMES[10 * number : 10 * number + 10])
         if number == 1:
             cut(path, 0.55)
-    with pytest.raises(InputError, match=r"run_1\.tif: truncated: 5 of 10 whole frames.*--partial"):
+    with pytest.raises(InputError, match=r"run_1\.tif: truncated: 5 of 10 whole frames.*`partial=True`"):
         open_movie(tmp_path)
     with open_movie(tmp_path, partial=True) as movie:
         assert movie.shape[0] == 30

@@ -107,7 +107,7 @@ def test_a_block_that_never_reached_the_journal_is_done_again(tmp_path: Path, un
 def test_without_its_journal_it_says_so(tmp_path: Path):
     half_done(tmp_path / "cut.hdf5")
     (tmp_path / "cut.part.rows").unlink()
-    with pytest.raises(InputError, match=r"cut.part.rows.*--overwrite"):
+    with pytest.raises(InputError, match=r"cut.part.rows.*`overwrite=True`"):
         opened(tmp_path / "cut.hdf5", resume=True)
 
 

@@ -40,7 +40,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, name: str, low: float):
     assert back.z_um == pytest.approx(low, abs=1e-9)
     assert back.step_um == pytest.approx(0.05)
     assert sorted(path.name for path in tmp_path.iterdir()) == [name]
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match="overwrite=True"):
         write_psf(tmp_path / name, psf)
     write_psf(tmp_path / name, psf, overwrite=True)
 
@@ -83,7 +83,7 @@ def test_what_is_no_psf_is_refused(tmp_path: Path):
 
 def test_a_camera_pixel_that_no_file_names_is_asked_for(tmp_path: Path):
     tifffile.imwrite(tmp_path / "s.tif", np.ones((5, 9, 9), np.float32), imagej=True, metadata={"spacing": 0.1})
-    with pytest.raises(InputError, match="--pixel-nm"):
+    with pytest.raises(InputError, match="`pixel_um`"):
         read_psf(tmp_path / "s.tif")
     assert read_psf(tmp_path / "s.tif", pixel_um=0.1).pixel_um == 0.1
 

@@ -368,7 +368,7 @@ def test_a_full_disk_keeps_what_is_done_and_resumes(tmp_path: Path) -> None:
     messages = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     for path, message in zip(paths, messages, strict=True):
         done, said = message.split(" ", 1)
-        assert path.name in said and "too large" in said and "--resume" in said
+        assert path.name in said and "too large" in said and "resume=True" in said
         assert not path.exists()
         writer = open_table_writer(path, **RECORDING, resume=True)
         assert writer.next_frame == int(done) > 0

@@ -169,7 +169,7 @@ def test_too_few_frames_and_other_sizes_are_refused(chip: Chip, movies: Recordin
     tifffile.imwrite(tmp_path / "n.tif", np.zeros((30, 10, 12), np.uint16))
     with pytest.raises(InputError, match=r"12 x 10 px, .*dark.tif of 64 x 48 px"):
         measure_camera(Recordings(movies.dark, (tmp_path / "n.tif",)), tmp_path / "maps")
-    with pytest.raises(InputError, match="--bright"):
+    with pytest.raises(InputError, match="`bright`"):
         measure_camera(Recordings(movies.dark), tmp_path / "maps")
 
 

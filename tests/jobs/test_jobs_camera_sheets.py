@@ -58,7 +58,7 @@ def test_the_pitch_comes_along_where_it_is_asked_for(tmp_path: Path):
 
 def test_what_a_data_sheet_does_not_say_is_asked_for(tmp_path: Path):
     sheet, out = camera_sheet("prime-95b"), tmp_path / "e.yaml"
-    with pytest.raises(InputError, match=r"does not say gain, .*--set camera\.gain=\.\.\."):
+    with pytest.raises(InputError, match=r"does not say gain, .*`camera\.gain=\.\.\.`"):
         configure_experiment("quickstart", out, camera=sheet)
     assert not out.exists()
     made = configure_experiment("quickstart", out, camera=sheet, assignments=["camera.gain=1.2"])

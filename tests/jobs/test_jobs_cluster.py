@@ -101,7 +101,7 @@ def test_an_error_in_a_worker_is_the_users_own(model: Path, tmp_path: Path) -> N
 
 
 def test_a_movie_that_grows_is_not_spread(model: Path, movie: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--follow and --cluster exclude each other"):
+    with pytest.raises(InputError, match="`follow_s` and `cluster` exclude each other"):
         localize_movie(
             Excerpt(movie, follow_s=1.0),
             Recipe(str(model), refine=False).load(),

@@ -59,7 +59,7 @@ def test_a_design_leaves_mask_network_pictures_and_a_history(tiny: Experiment, t
 def test_a_stopped_design_goes_on_and_is_not_overwritten_unasked(tiny: Experiment, tmp_path: Path) -> None:
     design_mask(tiny, tmp_path / "whole.npy")
     assert design_mask(tiny, tmp_path / "cut.npy", watch=Recorder(stop_at=4)) is None
-    with pytest.raises(InputError, match="--resume"):
+    with pytest.raises(InputError, match="resume=True"):
         design_mask(tiny, tmp_path / "cut.npy")
     assert design_mask(tiny, tmp_path / "cut.npy", resume=True) is not None
     assert np.array_equal(read_mask(tmp_path / "whole.npy"), read_mask(tmp_path / "cut.npy"))

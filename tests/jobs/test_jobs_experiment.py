@@ -163,7 +163,7 @@ def test_a_mask_file_is_read_and_looked_for_beside_the_experiment(mask_file: Pat
 
 def test_a_mask_known_by_its_hash_alone_is_asked_for_and_checked(phase: Tensor) -> None:
     experiment = Experiment(name="mine", mask=FileMask(sha256=mask_sha256(phase)))
-    with pytest.raises(InputError, match="give it with --mask FILE"):
+    with pytest.raises(InputError, match="give its file"):
         experiment_mask(experiment)
     assert torch.equal(experiment_mask(experiment, phase=phase)(), phase)
     with pytest.raises(InputError, match=rf"not the mask of .*'mine'.*expected {mask_sha256(phase)[:12]}"):

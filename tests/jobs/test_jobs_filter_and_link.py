@@ -114,7 +114,7 @@ def test_a_slip_of_the_pen_and_a_name_that_is_taken_are_told_before_any_work(tmp
         lambda: filter_table(source, "photons > 1", source),
         lambda: link_table(source, source, LinkRule()),
     ):
-        with pytest.raises(InputError, match="--overwrite"):
+        with pytest.raises(InputError, match="overwrite=True"):
             write_again()
     assert len(read_table(source)) == 120
     assert not (tmp_path / "b.hdf5").exists()

@@ -165,7 +165,7 @@ def test_the_experiments_own_mask_is_not_drawn_twice(tmp_path: Path):
     # A mask known by its hash only cannot be drawn; others can.
     by_hash = experiment.with_(mask=FileMask(sha256=mask_sha256(phase)))
     assert [name for name, _ in masks_to_compare(by_hash, [other])] == ["other.npy"]
-    with pytest.raises(InputError, match="--mask FILE"):
+    with pytest.raises(InputError, match="give its file"):
         limit(by_hash, sweep=SWEEP)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from deepstorm3d.emitters import Emitters, Localizations
-from deepstorm3d.errors import InputError
+from deepstorm3d.errors import InputError, MissingPixelSize
 from deepstorm3d.io.tables import read_header, read_table, write_table, write_truth
+from deepstorm3d.jobs import reading_lists
 from deepstorm3d.jobs.convert import convert_table
 from deepstorm3d.jobs.evaluate import evaluate_table
 from deepstorm3d.jobs.render import render_table
@@ -88,7 +90,7 @@ def test_figures_go_to_json_and_a_picture_shows_them(tmp_path: Path, truth: Path
     assert stored["jaccard"] == 1.0
     assert stored["intervals"]["jaccard"] == [1.0, 1.0]
     assert picture.read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(InputError, match=r"f\.json exists.*--overwrite"):
+    with pytest.raises(InputError, match=r"f\.json exists.*`overwrite=True`"):
         evaluate_table(locs, truth, json_out=figures)
 
 
@@ -100,13 +102,13 @@ def test_a_list_of_a_few_frames_is_told_that_the_rest_counts_as_missed(tmp_path:
     assert "20 of 40" in evaluation.notes[0]
 
 
-def test_two_tables_without_a_pixel_size_ask_for_it_by_its_option(tmp_path: Path):
+def test_two_tables_without_a_pixel_size_ask_for_it(tmp_path: Path):
     bare = tmp_path / "bare.csv"
     bare.write_text('"frame","x [nm]","y [nm]","z [nm]"\n1,100,100,50\n', encoding="utf-8")
-    with pytest.raises(InputError, match=r"give the pixel size \(--pixel-nm\)"):
+    with pytest.raises(MissingPixelSize, match=r"give the pixel size \(`pixel_um`\)"):
         evaluate_table(bare, bare)
     assert evaluate_table(bare, bare, pixel_nm=110.0).result.score.tp == 1
-    with pytest.raises(InputError, match="--pixel-nm"):
+    with pytest.raises(InputError, match="`pixel_um`"):
         convert_table(bare, tmp_path / "out.hdf5")
     assert convert_table(bare, tmp_path / "out.hdf5", pixel_nm=110.0) == 1
     assert render_table(bare, tmp_path / "bare.png").localizations == 1
@@ -121,6 +123,25 @@ def test_a_table_without_a_pixel_size_takes_the_others(tmp_path: Path, truth: Pa
     ]
     bare.write_text("\n".join(['"frame","x [nm]","y [nm]","z [nm]"', *rows, ""]), encoding="utf-8")
     assert evaluate_table(bare, truth).result.score.bias_x_nm == pytest.approx(0.0, abs=0.1)
+
+
+def test_a_damaged_table_is_said_to_be_damaged_and_not_tried_with_the_truths_pixel(
+    tmp_path: Path, truth: Path, monkeypatch: pytest.MonkeyPatch
+):
+    damaged = tmp_path / "cut.hdf5"
+    damaged.write_bytes(write_found(tmp_path / "whole.hdf5", found_table()).read_bytes()[:2000])
+    read: list[Path] = []
+    whole = reading_lists.read_list
+
+    def counted(path: Path, **options: Any) -> Any:
+        read.append(path)
+        return whole(path, **options)
+
+    monkeypatch.setattr(reading_lists, "read_list", counted)
+    with pytest.raises(InputError, match=r"cut\.hdf5") as refused:
+        evaluate_table(damaged, truth)
+    assert not isinstance(refused.value, MissingPixelSize)
+    assert read == [damaged]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +176,7 @@ def test_links_survive_the_way_through_another_format(tmp_path: Path, ending: st
 def test_converting_refuses_to_replace_a_file(tmp_path: Path):
     first = write_found(tmp_path / "a.hdf5", found_table())
     (tmp_path / "b.csv").write_text("mine", encoding="utf-8")
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match="overwrite=True"):
         convert_table(first, tmp_path / "b.csv")
     assert (tmp_path / "b.csv").read_text(encoding="utf-8") == "mine"
     assert convert_table(first, tmp_path / "b.csv", overwrite=True) == 40

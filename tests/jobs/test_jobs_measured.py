@@ -142,7 +142,7 @@ def test_the_bound_is_that_of_the_mask_within_some_percent(tmp_path: Path) -> No
         ratio = torch.from_numpy(found.sigma_nm / sure.sigma_nm)
         # Measured: 0.3 %; 6 % in z at the very end where the planes end with the scenes.
         assert float((ratio - 1).abs().max()) < 0.01
-    with pytest.raises(InputError, match=r"own\.npy: the experiment .*--set psf.model=scalar"):
+    with pytest.raises(InputError, match=r"own\.npy: the experiment .*`psf.model=scalar`"):
         limit(experiment, [("own.npy", experiment_mask(scalar())())], sweep=sweep)
 
 
@@ -176,7 +176,7 @@ def test_trained_and_localized_without_the_file(folder: Path, planes: PSFVolume)
     simulate_movie(
         experiment, folder / "m.tif", frames=2, specimen=Specimen(emitters=5), truth=folder / "t.csv"
     )
-    with pytest.raises(InputError, match="leave --no-store-mask out"):
+    with pytest.raises(InputError, match="leave `store_mask=False` out"):
         train_model(experiment, folder / "model.pt", store_mask=False)
     assert train_model(experiment, folder / "model.pt") is not None
     (folder / "psf.tif").unlink()
@@ -184,7 +184,7 @@ def test_trained_and_localized_without_the_file(folder: Path, planes: PSFVolume)
     assert model.planes is not None and torch.equal(model.planes.values, planes.values)
     assert model.experiment["psf"]["measured"] == {"path": "", "sha256": psf_sha256(planes)}
     assert describe_model(model).psf == "measured"
-    with pytest.raises(InputError, match="leave --mask out"):
+    with pytest.raises(InputError, match="leave `mask` out"):
         load_pipeline(model, mask=folder / "mask.npy")
     pipeline = load_pipeline(model, threshold=0.999)
     assert isinstance(pipeline.fit, JointFit) and pipeline.fit.bounds.z_um[1] <= planes.range_um[1] + 1e-6
@@ -282,7 +282,7 @@ def test_sharper_molecules_and_further_aberrations_are_refused() -> None:
 def test_what_needs_a_mask_is_refused_and_says_what_to_do(folder: Path) -> None:
     experiment = read_experiment(folder / "experiment.yaml")
     for ask in (experiment_mask, whole_mask):
-        with pytest.raises(InputError, match=r"--set psf.model=scalar"):
+        with pytest.raises(InputError, match=r"`psf.model=scalar`"):
             ask(experiment)
     config, mask, beads = folder / "experiment.yaml", folder / "mask.npy", folder / "beads"
     beads.mkdir()
@@ -322,7 +322,7 @@ def test_the_experiment_of_planes_is_cut_to_what_they_show(tmp_path: Path, plane
     assert made.psf.patch_px == 27 and made.psf.measured.path == "psf.tif"
     assert [note.split()[0] for note in notes] == ["scenes.main.emitters.z_um", "scenes.main.emitters.blur_px"]
     small = replace(planes, values=planes.values[:, 10:-10, 10:-10])
-    with pytest.raises(InputError, match=r"planes of 13 px leave a patch of 7 px.*--side-px 17"):
+    with pytest.raises(InputError, match=r"13 px leave a patch of 7 px.* 17 px or more \(`side_px`"):
         measured_experiment(wide, small, tmp_path / "psf.tif", tmp_path / "new.yaml")
 
 

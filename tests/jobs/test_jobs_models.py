@@ -63,7 +63,7 @@ def test_an_exported_model_is_an_experiment_and_its_mask(folder: Path, tmp_path:
     phase = experiment_mask(preset("quickstart"))()
     assert torch.allclose(torch.from_numpy(read_mask(tmp_path / "out" / "mask.npy")), phase.double(), atol=1e-6)
     assert json.loads((tmp_path / "out" / "card.json").read_text(encoding="utf-8")) == CARD
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match="overwrite=True"):
         models.export_model("tiny", tmp_path / "out")
 
 

@@ -89,7 +89,7 @@ def test_both_sides_of_a_pixel_are_read(write: Callable[..., Path], name: str, t
     with open_movie(write(tmp_path / name, 0.11, 0.16)) as movie:
         assert (movie.pixel_um, movie.pixel_height_um) == pytest.approx((0.11, 0.16), rel=1e-4)
         assert stated_pixel(movie) == "110.0 nm wide and 160.0 nm high"
-        with pytest.raises(InputError, match=r"110\.0 nm wide and 160\.0 nm high, mine are 110\.0 nm: stop; "):
+        with pytest.raises(InputError, match=r"110\.0 nm wide and 160\.0 nm high, mine are 110\.0 nm; stop; "):
             check_pixel(movie, 0.11, "mine are", "stop")
         turned = prepare(movie, Prepared(transpose=True, flip="both"))
         assert (turned.pixel_um, turned.pixel_height_um) == pytest.approx((0.16, 0.11), rel=1e-4)
@@ -149,15 +149,15 @@ def test_a_wrong_side_is_refused_and_the_users_word_counts(
     for job in (regenerate, preview):
         monkeypatch.setattr(job, "save_figure", lambda figure, path: None)
     movie = tiff(tmp_path / "m.tif", RIGHT_UM, 1.4 * RIGHT_UM)
-    with pytest.raises(InputError, match=r"nm wide and .* nm high.*\(--pixel-nm\)"):
+    with pytest.raises(InputError, match=r"nm wide and .* nm high.*\(`pixel_um`\)"):
         commands(pipeline, movie, tmp_path / "c", None)[command]()
-    with pytest.raises(InputError, match=r"--pixel-nm 130: .* pixels would be 130\.0 nm"):
+    with pytest.raises(InputError, match=r"pixels are given as 130\.0 nm \(`pixel_um`\)"):
         commands(pipeline, movie, tmp_path / "c", 0.13)[command]()
     try:
         commands(pipeline, movie, tmp_path / "c", RIGHT_UM)[command]()
     except InputError as error:
         # Dark frames hold neither beads nor molecules; that is all there is to complain of now.
-        assert "pixels are" not in str(error) and "pixel-nm" not in str(error)
+        assert "pixels are" not in str(error) and "pixel_um" not in str(error)
 
 
 def test_every_command_that_reads_frames_has_the_option():
@@ -178,7 +178,7 @@ def test_an_image_beside_a_rendering_has_square_pixels_or_the_users(tmp_path: Pa
     image = tiff(tmp_path / "w.tif", 0.1, 0.2)
     locs = tmp_path / "locs.csv"
     write_list(locs, 0.1)
-    with pytest.raises(InputError, match=r"100\.0 nm wide and 200\.0 nm high.*--beside-pixel-nm"):
+    with pytest.raises(InputError, match=r"100\.0 nm wide and 200\.0 nm high.*`measured_pixel_nm`"):
         render_beside(locs, tmp_path / "o.png", image, na=1.4, wavelength_nm=670)
 
 
@@ -198,7 +198,7 @@ def test_a_list_that_names_its_pixel_is_not_overruled_in_silence(tmp_path: Path)
     write_list(tmp_path / "locs.csv", 0.1)
     assert read_localizations(tmp_path / "locs.csv", 100.0)[1].pixel_nm == pytest.approx(100)
     with pytest.raises(
-        InputError, match=r"says its pixels are 100 nm.*--pixel-nm 110 is for lists that do not say"
+        InputError, match=r"says its pixels are 100 nm.* 110 nm \(`pixel_nm`\) is for lists that do not say"
     ):
         read_localizations(tmp_path / "locs.csv", 110.0)
 

@@ -84,7 +84,7 @@ def test_a_flat_tiff_is_data_with_its_pixel_size(tmp_path: Path, source: Path):
 def test_sections_and_boxes_write_pictures(tmp_path: Path, source: Path):
     render_section_table(source, tmp_path / "cut.png", "z", 1.2, Drawing(Gaussians(), 20))
     assert (tmp_path / "cut.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(InputError, match=r"cut\.png exists.*--overwrite"):
+    with pytest.raises(InputError, match=r"cut\.png exists.*`overwrite=True`"):
         render_section_table(source, tmp_path / "cut.png", "z", 1.2)
     with pytest.raises(InputError, match=r"no localization in what is to be drawn; the list spans x 0\.8"):
         render_table(source, tmp_path / "no.png", Drawing(box=Box(z=(5.0, 6.0))))
@@ -94,7 +94,7 @@ def test_sections_and_boxes_write_pictures(tmp_path: Path, source: Path):
 
 def test_a_list_without_sigma_names_the_ways_out(tmp_path: Path):
     bare = written(tmp_path, some(sigma=False))
-    with pytest.raises(InputError, match=r"--method histogram.*--blur NM"):
+    with pytest.raises(InputError, match=r"`histogram`.*`blur_um`"):
         render_table(bare, tmp_path / "no.png", Drawing(Gaussians()))
     assert render_table(bare, tmp_path / "yes.tif", Drawing(Gaussians(blur_um=0.03))).localizations == 400
 
@@ -107,7 +107,7 @@ def test_beside_a_standard_image_the_microscope_is_the_lists_own_or_the_users(tm
     other = render_beside(source, tmp_path / "other.png", drawing=Drawing(pixel_nm=20), na=0.7)
     assert other.sigma_um == pytest.approx(0.21 * 0.6 / 0.7)
     silent = written(tmp_path, some(), "silent.hdf5")
-    with pytest.raises(InputError, match=r"--na 1\.45 --wavelength-nm 670"):
+    with pytest.raises(InputError, match=r"`na=1\.45` `wavelength_nm=670`"):
         render_beside(silent, tmp_path / "no.png")
     with pytest.raises(InputError, match="belong to no microscope"):
         render_beside(silent, tmp_path / "no.png", na=1.4, wavelength_nm=0.6)
@@ -143,5 +143,5 @@ def test_an_image_of_something_else_or_of_unknown_pixels_is_refused(tmp_path: Pa
         render_beside(source, tmp_path / "no.png", file, Drawing(pixel_nm=20))
     plain = tmp_path / "plain.tif"
     tifffile.imwrite(plain, np.ones(SHAPE, np.uint16))
-    with pytest.raises(InputError, match="--beside-pixel-nm"):
+    with pytest.raises(InputError, match="`measured_pixel_nm`"):
         render_beside(source, tmp_path / "no.png", plain)

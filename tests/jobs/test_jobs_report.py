@@ -186,7 +186,7 @@ def test_a_list_of_another_program_has_no_conditions(tmp_path: Path):
     bare = tmp_path / "foreign.csv"
     rows = "\n".join(f"{k + 1},{500 + 90 * k},{900 + 40 * k},{50 + k}" for k in range(30))
     bare.write_text(f'"frame","x [nm]","y [nm]","z [nm]"\n{rows}\n', encoding="utf-8")
-    with pytest.raises(InputError, match="--pixel-nm"):
+    with pytest.raises(InputError, match="`pixel_um`"):
         write_report(bare, tmp_path / "r.html", resolution=False)
     write_report(bare, tmp_path / "r.html", pixel_nm=100.0, resolution=False)
     page = page_of(tmp_path / "r.html")
@@ -232,6 +232,6 @@ def test_a_wrong_name_or_a_name_that_is_taken_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match=r"HTML page, not '\.pdf'"):
         write_report(source, tmp_path / "r.pdf", resolution=False)
     (tmp_path / "r.html").write_text("mine", encoding="utf-8")
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match="overwrite=True"):
         write_report(source, tmp_path / "r.html", resolution=False)
     assert (tmp_path / "r.html").read_text(encoding="utf-8") == "mine"

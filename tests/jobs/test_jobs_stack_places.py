@@ -62,7 +62,7 @@ def test_crops_lie_in_the_field_where_their_places_say(tmp_path: Path) -> None:
     expected = torch.tensor([[5 + half, 400 + half], [700 + half, 30 + half]])
     assert int((stacks.on_chip() - expected).abs().max()) <= 1
     assert str(stacks.places[1]).startswith("b.tif: bead at column")
-    with pytest.raises(InputError, match="--chip-px"):
+    with pytest.raises(InputError, match="`chip_px`"):
         small = BeadSettings(step_um=0.1, first_um=-1.0, places=tmp_path / "places.txt", chip_px=(600, 500))
         read_beads(experiment, beads, small, whole_mask(experiment))
 

@@ -157,7 +157,7 @@ def test_then_tiles_shrink_and_at_last_it_says_what_to_do(monkeypatch: pytest.Mo
     localize = WithinMemory(Hungry(200**2, ERRORS[0]), watch=watch)  # type: ignore[arg-type]
     assert len(localize(torch.zeros(1, 768, 768)).localizations) == 1
     assert said[-1].endswith("tiles of 192 px")
-    with pytest.raises(InputError, match=r"one frame in tiles of 96 px.*--roi"):
+    with pytest.raises(InputError, match=r"one frame in tiles of 96 px.*`roi`"):
         WithinMemory(Hungry(10, ERRORS[0]))(torch.zeros(1, 768, 768))  # type: ignore[arg-type]
 
 

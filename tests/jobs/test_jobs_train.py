@@ -62,7 +62,7 @@ def test_a_stopped_run_leaves_no_model_and_is_not_overwritten_but_resumed(
     out = tmp_path / "model.pt"
     assert train_model(tiny, out, watch=Recorder(stop_at=3)) is None
     assert not out.exists()
-    with pytest.raises(InputError, match=r"unfinished run: go on with --resume"):
+    with pytest.raises(InputError, match=r"unfinished run; go on with `resume=True`"):
         train_model(tiny, out)
     watch = Recorder()
     train_model(tiny, out, resume=True, watch=watch)
@@ -101,7 +101,7 @@ def test_a_mask_can_stay_at_home_and_is_then_asked_for_by_its_hash(masked: Exper
     model = load_model_file(tmp_path / "model.pt")
     experiment = spec_from_mapping(Experiment, model.experiment)
     assert model.mask is None
-    with pytest.raises(InputError, match="--mask FILE"):
+    with pytest.raises(InputError, match="give its file"):
         experiment_mask(experiment)
     phase = torch.from_numpy(np.load(tmp_path / "mask.npy"))
     assert torch.equal(experiment_mask(experiment, phase=phase)(), phase)

@@ -161,7 +161,7 @@ def test_a_zernike_mask_keeps_its_coefficients_to_double_precision() -> None:
 def test_masks_without_coefficients_and_without_a_file() -> None:
     assert bool((build_mask(ZernikeMask(), COARSE)() == 0).all())
     assert bool((build_mask(ZeroMask(), COARSE)() == 0).all())
-    with pytest.raises(InputError, match="--mask FILE"):
+    with pytest.raises(InputError, match="give its file"):
         build_mask(FileMask(sha256="0" * 64), COARSE)
     with pytest.raises(InputError, match="starts at 1"):
         build_mask(ZernikeMask(coefficients={0: 1.0}), COARSE)

@@ -84,7 +84,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, kind: str) -> None:
         torch.save({"weights": 1} if kind == "another" else {"step": _Mischief()}, path)
     else:
         path.write_bytes(b"" if kind == "empty" else b"no checkpoint at all" * 50)
-    with pytest.raises(InputError, match=r"is no checkpoint of this program.*without --resume"):
+    with pytest.raises(InputError, match=r"is no checkpoint of this program.*without `resume`"):
         load_checkpoint(path)
 
 

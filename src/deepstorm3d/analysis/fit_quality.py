@@ -52,7 +52,7 @@ def judge_deviance(deviance: float, pixels: float = math.inf) -> DevianceVerdict
         return DevianceVerdict(
             "too quiet",
             f"the residuals are only {deviance:.2f} times what noise gives (1 is right): the camera's gain is "
-            "too large or its baseline is missing (--camera gain=... baseline=...), or the frames were "
+            "too large or its baseline is missing (`camera`), or the frames were "
             "averaged, smoothed or had their background taken off; photons and σ are wrong with it",
         )
     if deviance <= _FITS + margin:

@@ -141,9 +141,9 @@ def _require_sigma(variance: Floats) -> None:
     missing = int((variance <= 0).any(axis=1).sum())
     if missing:
         raise InputError(
-            f"{missing} of {len(variance)} rows have no σ (0), by which rows are joined; give a distance "
-            "(--radius-nm 30), or first keep the rows that have one: "
-            "filter 'min(sigma_x_nm, sigma_y_nm, sigma_z_nm) > 0'"
+            f"{missing} of {len(variance)} rows have no σ (0), by which rows are joined",
+            "give a distance (`radius_um`), or first keep the rows that have one: "
+            "`filter` 'min(sigma_x_nm, sigma_y_nm, sigma_z_nm) > 0'",
         )
 
 

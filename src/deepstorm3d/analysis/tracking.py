@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..emitters import Localizations
-from ..errors import InputError
+from ..errors import InputError, MissingPackage
 from ..watch import SILENT, Watcher
 from .steps import StepModel, expected_wrong, nearest_um, neighbours_within, step_model
 
@@ -65,8 +65,8 @@ def find_range(table: Localizations) -> SearchRange:
     steps = step_model(xyz, frame)
     if steps is None:
         raise InputError(
-            "no two rows lie in adjacent frames, so the steps cannot be estimated; give --range NM, and --gap "
-            "FRAMES where molecules are missing in between"
+            "no two rows lie in adjacent frames, so the steps cannot be estimated",
+            "give the search range (`reach`), and the frames (`gap`) that a molecule may be missing in between",
         )
     if not steps.clear:
         raise InputError(_unclear(xyz, frame, steps))
@@ -76,7 +76,8 @@ def find_range(table: Localizations) -> SearchRange:
     if wrong > _MOST_WRONG:
         raise InputError(
             f"molecules lie too near for {told} from frame to frame: about {100 * wrong:.0f} % of the links "
-            "would be wrong; take frames in quicker succession, or --range NM to link them nevertheless"
+            "would be wrong",
+            "take frames in quicker succession, or give the search range (`reach`) to link them nevertheless",
         )
     reach = _MOST_REACH
     while neighbours_within(xyz, frame, reach * lateral, reach * axial) > _FREE_OF_OTHERS:
@@ -116,7 +117,8 @@ def link_tracks(table: Localizations, reach: SearchRange, *, gap: int = 0, watch
     except trackpy.SubnetOversizeException as error:
         raise InputError(
             f"more than 30 molecules lie within the search range ({1000 * reach.lateral_um:.0f} nm, "
-            f"{1000 * reach.axial_um:.0f} nm in z) of one another: too dense to link; give a smaller --range"
+            f"{1000 * reach.axial_um:.0f} nm in z) of one another: too dense to link",
+            "give a smaller search range (`reach`)",
         ) from error
     _, begin, number = np.unique(track[order], return_index=True, return_inverse=True)
     track[order] = np.argsort(np.argsort(begin))[number]
@@ -141,14 +143,14 @@ def _unclear(xyz: NDArray[np.float64], frame: NDArray[np.int64], steps: StepMode
     if steps.rows < _FEW_ROWS:
         return (
             f"only {steps.rows} rows have a next frame: too few to estimate how far molecules move; give "
-            "--range NM"
+            "the search range (`reach`)"
         )
     own, following = nearest_um(xyz, frame)
     return (
         f"a molecule's own step does not stand out from chance: the nearest row of the next frame is "
         f"{1000 * following:.0f} nm away, of the same frame {1000 * own:.0f} nm (medians); molecules move too "
         "far for their density, or most rows are false: take frames in quicker succession, filter the list, or "
-        "give --range NM"
+        "give the search range (`reach`)"
     )
 
 
@@ -156,6 +158,6 @@ def _trackpy() -> Any:
     try:
         module = importlib.import_module("trackpy")
     except ImportError as error:
-        raise InputError("track needs trackpy: pip install 'deepstorm3d[tracks]'") from error
+        raise MissingPackage("tracking needs trackpy", "tracks") from error
     module.quiet()
     return module

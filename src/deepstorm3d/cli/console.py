@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .flags import with_flags
 from .spelling import spelled
 
 __all__ = ["remark", "result", "say", "say_error", "say_warning", "screen", "show_table", "table"]
@@ -21,29 +22,29 @@ def screen() -> Console:
 
 def say(text: str) -> None:
     """A remark, on standard error; never wrapped, so that it can be searched."""
-    screen().print(Text(text), soft_wrap=True)
+    screen().print(Text(with_flags(text)), soft_wrap=True)
 
 
 def remark(text: str, console: Console) -> None:
     """A sentence of a job; ``warning:`` at its beginning in yellow."""
-    shown = Text(text)
+    shown = Text(with_flags(text))
     shown.highlight_regex("^warning:", "bold yellow")
     console.print(shown, soft_wrap=True)
 
 
 def say_error(text: str) -> None:
     """``error: …`` in red, on standard error."""
-    screen().print(Text("error:", style="bold red"), Text(text), soft_wrap=True)
+    screen().print(Text("error:", style="bold red"), Text(with_flags(text)), soft_wrap=True)
 
 
 def say_warning(text: str) -> None:
     """``warning: …`` in yellow, on standard error."""
-    screen().print(Text("warning:", style="bold yellow"), Text(text), soft_wrap=True)
+    screen().print(Text("warning:", style="bold yellow"), Text(with_flags(text)), soft_wrap=True)
 
 
 def result(text: str) -> None:
     """A line of the answer, on standard output."""
-    Console(highlight=False).print(Text(text), soft_wrap=True)
+    Console(highlight=False).print(Text(with_flags(text)), soft_wrap=True)
 
 
 def table(*columns: str, title: str = "") -> Table:

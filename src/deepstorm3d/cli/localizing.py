@@ -36,6 +36,7 @@ from .options import (
     ModelName,
     MoviePixel,
     Overwrite,
+    camera_changes,
     chosen_device,
     defect_choice,
     frame_range,
@@ -88,7 +89,7 @@ def localize(
     excerpt = Excerpt(
         movie, frame_range(frames), region(roi), prepared, partial, follow, pixel_um=said, defects=choice
     )
-    recipe = Recipe(model, mask, tuple(camera or ()), threshold, method, refine, chosen_device(device))
+    recipe = Recipe(model, mask, camera_changes(camera), threshold, method, refine, chosen_device(device))
     pipeline = recipe.load()
     for sentence in pipeline.told:
         say(sentence)
@@ -162,7 +163,7 @@ def regenerate(
 
     claim_name(out, overwrite=overwrite)
     prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
-    pipeline = load_pipeline(find_model(model), mask=mask, camera=camera or (), refine=False)
+    pipeline = load_pipeline(find_model(model), mask=mask, camera=camera_changes(camera), refine=False)
     for sentence in pipeline.told:
         say(sentence)
     report = regenerate_frame(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,7 @@ __all__ = [
     "ModelName",
     "MoviePixel",
     "Overwrite",
+    "camera_changes",
     "chosen_device",
     "defect_choice",
     "frame_range",
@@ -104,6 +106,22 @@ def chosen_device(text: str | None) -> str:
             f"--device {text}: this machine has no CUDA device that torch {torch.__version__} can use"
         )
     return text
+
+
+def camera_changes(assignments: Sequence[str] | None) -> dict[str, object]:
+    """What ``--camera KEY=VALUE`` says, value by key, read as YAML."""
+    import yaml
+
+    changes: dict[str, object] = {}
+    for assignment in assignments or ():
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise InputError(f"--camera {assignment}: write key=value, for example baseline=100")
+        try:
+            changes[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise InputError(f"--camera {assignment}: the value cannot be read: {error}") from error
+    return changes
 
 
 def defect_choice(text: str) -> DefectChoice:

@@ -9,7 +9,7 @@ import typer
 
 from .console import result
 from .movie_options import CameraValues
-from .options import CameraPixel, MaskFile, Overwrite
+from .options import CameraPixel, MaskFile, Overwrite, camera_changes
 from .progress import REMARKS
 
 __all__ = ["report"]
@@ -56,7 +56,7 @@ def report(
         )
     overlays = None
     if movie is not None and model is not None:
-        overlays = Overlays(movie, find_model(model), mask, tuple(camera or ()), frames)
+        overlays = Overlays(movie, find_model(model), mask, camera_changes(camera), frames)
     titles = write_report(
         run,
         out,

@@ -62,7 +62,7 @@ class CameraSheet:
             f"Camera: {self.title}.\n"
             f"Its figures are those of the data sheet, to start from: {self.source}.\n"
             f"Read noise: {self.of_pixels} of the pixels; full well {self.full_well:,.0f} e-, "
-            f"pixels of {self.pitch_um:g} µm.\nYours differs: measure it (camera-maps, or estimate --dark)."
+            f"pixels of {self.pitch_um:g} µm.\nYours differs: measure it (camera maps, or a dark movie)."
         )
 
 
@@ -118,7 +118,7 @@ CAMERA_SHEETS = {
         "Andor specification sheet, iXon Ultra 888 (to be checked)", "emccd",
     ),
 }  # fmt: skip
-"""By the names of ``config --camera``."""
+"""By the names under which `config` knows them."""
 
 
 def camera_sheet(name: str) -> CameraSheet:
@@ -126,6 +126,6 @@ def camera_sheet(name: str) -> CameraSheet:
     if name not in CAMERA_SHEETS:
         raise InputError(
             f"there is no camera '{name}' in the list; it has: {', '.join(CAMERA_SHEETS)} "
-            "(config --camera list shows them); for any other set camera.* by hand"
+            "; for any other set camera.* by hand"
         )
     return CAMERA_SHEETS[name]

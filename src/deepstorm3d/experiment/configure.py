@@ -72,8 +72,8 @@ def _check_said(camera: CameraSheet, assignments: Sequence[str]) -> None:
         raise InputError(
             f"{camera.title}: the data sheet does not say {', '.join(open_keys)}, for each camera has its own; "
             "see the certificate that came with yours, and give "
-            + " ".join(f"--set camera.{key}=..." for key in open_keys)
-            + " (gain: counts per electron; or measure it: deepstorm3d camera-maps)"
+            + " ".join(f"`camera.{key}=...`" for key in open_keys)
+            + " (gain: counts per electron; or measure it: `camera_maps`)"
         )
 
 
@@ -88,8 +88,8 @@ def find_experiment(name: str, assignments: Sequence[str] = ()) -> Experiment:
     if name in PRESETS:
         return _changed(preset(name).to_mapping(), assignments, source=f"preset {name}")
     raise InputError(
-        f"there is no experiment file {name}, and no preset of that name; write one with "
-        f"'deepstorm3d config --preset NAME --out {name}', presets: {', '.join(PRESETS)}"
+        f"there is no experiment file {name}, and no preset of that name",
+        f"write one with `config`; presets: {', '.join(PRESETS)}",
     )
 
 

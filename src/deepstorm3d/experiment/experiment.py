@@ -163,8 +163,8 @@ def psf_source(
     named = experiment.psf.measured
     if planes is None and not named.path:
         raise InputError(
-            "psf.model is measured, but psf.measured.path names no file: measure a PSF with 'deepstorm3d "
-            "measure-psf', and give its file with --set psf.measured.path=FILE"
+            "psf.model is measured, but psf.measured.path names no file",
+            "measure a PSF with `measure_psf`, and name its file: `psf.measured.path=FILE`",
         )
     if planes is None:
         planes = read_psf(named.path, pixel_um=experiment.microscope.pixel_um)
@@ -190,7 +190,7 @@ def experiment_mask(experiment: Experiment, *, phase: Tensor | None = None) -> P
         raise InputError(
             f"the experiment '{experiment.name}' has a measured PSF, and its mask is unknown: masks are "
             "designed, compared, retrieved and exported, and beads looked for, with a PSF that is computed "
-            "from one (--set psf.model=scalar)"
+            "from one (`psf.model=scalar`)"
         )
     spec = experiment.mask
     if isinstance(spec, FileMask):

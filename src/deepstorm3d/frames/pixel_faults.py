@@ -124,15 +124,15 @@ def known_defects(choice: DefectChoice, prepared: Prepared, shape: Sequence[int]
         values = np.load(choice, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(
-            f"--defects {choice}: cannot be read ({error}); give auto, none or a .npy file (height, width), "
-            "not 0 where a pixel is defective"
+            f"the defects {choice} (`defects`) cannot be read ({error})",
+            "give auto, none or a .npy file (height, width), not 0 where a pixel is defective",
         ) from error
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "biuf":
         raise InputError(
-            f"--defects {choice}: is no array of numbers with two dimensions; save (height, width) with numpy, "
-            "not 0 where a pixel is defective"
+            f"the defects {choice} (`defects`) are no array of numbers with two dimensions",
+            "save (height, width) with numpy, not 0 where a pixel is defective",
         )
     defects = torch.from_numpy(values != 0)
     if bool(defects.all()):
-        raise InputError(f"--defects {choice}: calls every pixel defective; not 0 means defective")
+        raise InputError(f"the defects {choice} (`defects`) call every pixel defective; not 0 means defective")
     return prepared_maps({"defects": defects.float()}, prepared, (shape[1], shape[2]))["defects"] > 0

@@ -208,8 +208,8 @@ def _suggested(seen: _Seen, camera: Camera) -> str:
     """The baseline that the noise tells, where it does."""
     baseline = camera.read_out.baseline
     if seen.line is None or seen.line.trouble or seen.gain is None or baseline is None:
-        return " (--camera baseline=...)"
-    return f" (the noise says about {baseline + seen.gain * seen.excess_zero:.0f}: --camera baseline=...)"
+        return " (`camera` baseline=...)"
+    return f" (the noise says about {baseline + seen.gain * seen.excess_zero:.0f}: `camera` baseline=...)"
 
 
 def _noise(seen: _Seen, camera: Camera, *, told: bool) -> list[Finding]:
@@ -243,13 +243,13 @@ def _gain_words(seen: _Seen, camera: Camera) -> str:
     if given != 1 and _GAIN_LOW < seen.slope * given**2 < _GAIN_HIGH:
         return (
             f"{said}: a gain of {given:g} seems to be the wrong way round, photo-electrons per count instead "
-            f"of counts per photo-electron; give 1/{given:g} (--camera gain={1 / given:.4g})"
+            f"of counts per photo-electron; give 1/{given:g} (`camera` gain={1 / given:.4g})"
         )
-    would = f"the gain would be {given * seen.slope:.3g} ADU/e-, not {given:g} (--camera gain=...)"
+    would = f"the gain would be {given * seen.slope:.3g} ADU/e-, not {given:g} (`camera` gain=...)"
     if seen.slope < 1:
         return f"{said}: {would}, or the frames were averaged, smoothed or scaled, which takes noise away"
     if seen.noise.excess == 1 and seen.slope < 3:
-        return f"{said}: {would}, or this is an electron-multiplying camera (--camera kind=emccd)"
+        return f"{said}: {would}, or this is an electron-multiplying camera (`camera` kind=emccd)"
     return f"{said}: {would}"
 
 
@@ -286,14 +286,14 @@ def _noise_words(seen: _Seen, ratio: float, line: NoiseLine) -> str:
         if _NOISE_LOW < inverted < _NOISE_HIGH:
             return (
                 f"{said}: a gain of {seen.gain:g} seems to be the wrong way round, photo-electrons per count "
-                f"instead of counts per photo-electron (--camera gain={1 / seen.gain:.4g})"
+                f"instead of counts per photo-electron (`camera` gain={1 / seen.gain:.4g})"
             )
     if ratio < 1:
         return (
             f"{said}: a baseline that the camera does not name, a gain that is too large, or frames that were "
-            "averaged, smoothed or had their background taken off (--camera baseline=... gain=...)"
+            "averaged, smoothed or had their background taken off (`camera` baseline=... gain=...)"
         )
-    return f"{said}: a gain that is too small, a baseline that is too high, or more read noise (--camera ...)"
+    return f"{said}: a gain that is too small, a baseline that is too high, or more read noise (`camera`)"
 
 
 def _level(seen: _Seen, levels: TrainedLevels) -> list[Finding]:
@@ -306,7 +306,7 @@ def _level(seen: _Seen, levels: TrainedLevels) -> list[Finding]:
     trained = f"{levels.low:.3g}" if levels.low == levels.high else f"{levels.low:.3g} to {levels.high:.3g}"
     text = (
         f"the dark parts of these frames are at {seen.dark:.3g} photons per pixel, the model was trained for "
-        f"{trained}: check baseline and gain (--camera), or train with the background of this movie "
-        "(deepstorm3d estimate)"
+        f"{trained}: check baseline and gain (`camera`), or train with the background of this movie "
+        "(`estimate`)"
     )
     return [Finding("level", text)]

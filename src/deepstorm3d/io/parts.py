@@ -38,7 +38,7 @@ def claim_name(path: Path, *, overwrite: bool) -> None:
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder; give a file name")
     if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; choose another name, or allow it to be replaced (--overwrite)")
+        raise InputError(f"{path} exists", "choose another name, or allow it to be replaced (`overwrite=True`)")
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def scan_stack(
         claim_name(path, overwrite=overwrite)
     if not np.isfinite(step_um) or step_um == 0:
         raise InputError(
-            f"a step of {step_um:g} µm is no stack; give the travel from plane to plane (--step-um)"
+            f"a step of {step_um:g} µm is no stack", "give the travel from plane to plane (`step_um`)"
         )
     with excerpt.open() as source:
         source.check_pixel(experiment)

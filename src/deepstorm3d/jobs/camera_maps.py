@@ -116,10 +116,10 @@ def measure_camera(
         claim_name(path, overwrite=overwrite)
     if not recordings.bright and recordings.gain is None:
         raise InputError(
-            "give bright movies (--bright), or a gain from a data sheet (--gain), for the gain map"
+            "give bright movies (`bright`), or a gain from a data sheet (`gain`), for the gain map"
         )
     if recordings.bright and recordings.gain is not None:
-        raise InputError("give --bright or --gain, not both: bright movies tell the gain")
+        raise InputError("give `bright` or `gain`, not both: bright movies tell the gain")
     read = _Reader(recordings, watch)
     first, second, whole = read.dark()
     dark = first.joined(second)

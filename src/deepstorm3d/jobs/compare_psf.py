@@ -149,7 +149,9 @@ def _experiment_for(experiment: Experiment, contender: Contender, seed: int, out
         write_mask(path, contender.phase.numpy())
     digest = mask_sha256(contender.phase.numpy())
     if mask_sha256(read_mask(path)) != digest:
-        raise InputError(f"{path} holds another mask of that name: choose another --out, or delete it")
+        raise InputError(
+            f"{path} holds another mask of that name", "choose another folder (`out`), or delete it"
+        )
     mask = FileMask(path=str(path), sha256=digest)
     return experiment.with_(name=f"{experiment.name}-{contender.name}", mask=mask, seed=experiment.seed + seed)
 
@@ -164,8 +166,8 @@ def _pipeline(path: Path, experiment: Experiment, contender: Contender, refine: 
     different = {key for key in expected if expected[key] != trained.get(key)}
     if different:
         raise InputError(
-            f"{path} was trained with other settings ({', '.join(sorted(different))}): "
-            "choose another --out, or delete it"
+            f"{path} was trained with other settings ({', '.join(sorted(different))})",
+            "choose another folder (`out`), or delete the file",
         )
     return load_pipeline(model, refine=refine, device=device)
 

@@ -309,7 +309,7 @@ def _doubts(found: SceneMatch, prior: EmitterPrior) -> list[str]:
     if found.guess.photon_spread > _WIDEST_SPREAD:
         warnings.append(
             "the brightness seems to differ more than that of molecules: they may stand in clusters, or be "
-            "out of focus; estimate from a region that they fill evenly (--roi), and see whether the "
+            "out of focus; estimate from a region that they fill evenly (`roi`), and see whether the "
             "picture gets better"
         )
     sigma = found.light.sigma

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..analysis.evaluation import TOLERANCE_NM, Evaluation, evaluate_list
 from ..emitters import Emitters, Localizations
-from ..errors import InputError
+from ..errors import InputError, MissingPixelSize
 from ..extent import frame_extent
 from ..io.parts import claim_name, write_text
 from ..io.tables import TableHeader, read_truth_list
@@ -72,8 +72,8 @@ def _read_found(locs: Path, truth: Path, pixel_nm: float | None) -> tuple[Locali
     """The list; a pixel size that its file does not name is taken from the truth's file."""
     try:
         return read_localizations(locs, pixel_nm)
-    except InputError:
-        if pixel_nm is not None or not truth.is_file():
+    except MissingPixelSize:
+        if not truth.is_file():
             raise
         try:
             _, header = read_localizations(truth)

@@ -42,9 +42,10 @@ class FisherSummary:
 
 
 def criterion_of(experiment: Experiment) -> FisherCriterion:
-    """What `--by fisher` minimises under the experiment's first scene: median photons, mean background.
+    """What a design by Fisher information minimises, under the experiment's first scene.
 
-    The camera's read noise acts as that much more background, its excess noise as that much less light.
+    Molecules have the scene's median photons over its mean background. The camera's read noise acts as that
+    much more background, its excess noise as that much less light.
     """
     there = scene_conditions(experiment, experiment.scene(), None, None)
     photons, background = there.as_poisson()

@@ -40,7 +40,9 @@ def localize_movie(
     Raises InputError where movie, model or output do not fit.
     """
     if workers is not None and excerpt.follow_s is not None:
-        raise InputError("--follow and --cluster exclude each other: workers take the movie as it is at first")
+        raise InputError(
+            "`follow_s` and `cluster` exclude each other: workers take the movie as it is at first"
+        )
     with excerpt.open() as source:
         run = Run(source, pipeline, workers=workers, watch=watch)
         count, height, width = run.source.movie.shape

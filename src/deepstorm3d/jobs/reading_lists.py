@@ -25,21 +25,17 @@ def read_localizations(
 
     pixel_nm: camera pixel in the sample, for a file that does not name it;  watch: told each note of the
     header (those who have warnings of their own take `TableHeader.notes`).
-    Raises InputError; where the pixel size is what is missing it names the option that gives it, and where the
-    file names another pixel it says so, for the file's positions rest on its own.
+    Raises InputError: MissingPixelSize where neither says it, and where the file names another pixel, for its
+    positions rest on its own.
     """
     pixel_um = None if pixel_nm is None else pixel_nm / 1000
-    try:
-        table, header = read_list(path, pixel_um=pixel_um)
-        if pixel_nm is not None and abs(header.pixel_nm - pixel_nm) > _ROUNDING * header.pixel_nm:
-            raise InputError(
-                f"{path} says its pixels are {header.pixel_nm:g} nm, and its positions rest on that: "
-                f"--pixel-nm {pixel_nm:g} is for lists that do not say; leave it out, or correct the file"
-            )
-    except InputError as error:
-        if pixel_um is not None or "give the pixel size" not in str(error):
-            raise
-        raise InputError(f"{error} (--pixel-nm)") from error
+    table, header = read_list(path, pixel_um=pixel_um)
+    if pixel_nm is not None and abs(header.pixel_nm - pixel_nm) > _ROUNDING * header.pixel_nm:
+        raise InputError(
+            f"{path} says its pixels are {header.pixel_nm:g} nm, and its positions rest on that: "
+            f"{pixel_nm:g} nm (`pixel_nm`) is for lists that do not say",
+            "leave it out, or correct the file",
+        )
     for note in header.notes:
         warn(watch, note)
     return table, header

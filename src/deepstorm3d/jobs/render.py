@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..emitters import Localizations
-from ..errors import InputError
+from ..errors import InputError, MissingPixelSize
 from ..io.movies import MovieWriter
 from ..io.parts import claim_name
 from ..io.tables import read_list
@@ -157,10 +157,10 @@ def list_in_box(source: Path, drawing: Drawing, *, watch: Watcher = SILENT) -> L
     try:
         # 0 takes positions in nm as they stand, unless the file names its pixel.
         table, header = read_list(source, pixel_um=0.0)
-    except InputError as error:
-        if "give the pixel size" not in str(error):
-            raise
-        raise InputError(f"{error}: convert {source.name} OUT.hdf5 --pixel-nm NM, and draw OUT.hdf5") from error
+    except MissingPixelSize as error:
+        raise MissingPixelSize(
+            error.what, f"give it to {source.name} first (`convert`), and draw what is written"
+        ) from error
     if len(table) == 0:
         raise InputError(f"{source} holds no localization; there is nothing to render")
     if not box.inside(table.xyz.double().numpy()).any():

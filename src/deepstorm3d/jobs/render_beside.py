@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..emitters import Localizations
-from ..errors import InputError
+from ..errors import InputError, MissingPixelSize
 from ..extent import frame_extent
 from ..frames.image_shift import Registration, register
 from ..io.movies import open_movie
@@ -101,13 +101,14 @@ def _standard_sigma(provenance: Mapping[str, Any], na: float | None, wavelength_
     wavelength = microscope.get("wavelength") if wavelength_nm is None else wavelength_nm / 1000
     if aperture is None or wavelength is None:
         raise InputError(
-            "the list does not say through which microscope it was recorded: give its numerical aperture and "
-            "the wavelength of the light (--na 1.45 --wavelength-nm 670)"
+            "the list does not say through which microscope it was recorded",
+            "give its numerical aperture and the wavelength of the light (`na=1.45` `wavelength_nm=670`)",
         )
     if not (0 < aperture < 2 and 0.2 < wavelength < 2):
         raise InputError(
             f"a numerical aperture of {aperture:g} and a wavelength of {1000 * wavelength:g} nm belong to no "
-            "microscope; check --na and --wavelength-nm"
+            "microscope",
+            "check `na` and `wavelength_nm`",
         )
     return _SIGMA * wavelength / aperture
 
@@ -150,9 +151,9 @@ def _mean_image(path: Path, pixel_nm: float | None) -> tuple[Image, float]:
         pixel = movie.pixel_um if pixel_nm is None else pixel_nm / 1000
         if pixel_nm is None and pixel is not None:
             square = "give an image with square pixels"
-            check_pixel(movie, pixel, "taken for square ones of", square, option="--beside-pixel-nm")
+            check_pixel(movie, pixel, "taken for square ones of", square, argument="`measured_pixel_nm`")
         if pixel is None or not pixel > 0:
-            raise InputError(f"{path} does not name its pixel size; give it (--beside-pixel-nm)")
+            raise MissingPixelSize(f"{path} does not name its pixel size", "give it (`measured_pixel_nm`)")
         frames, height, width = movie.shape
         total = np.zeros((height, width))
         for start in range(0, frames, _BLOCK):

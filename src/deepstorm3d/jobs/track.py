@@ -126,15 +126,15 @@ def track_table(
 
 def _refuse_settings(gap: int, least: int, interval: float | None, exposure: float) -> None:
     if gap < 0:
-        raise InputError(f"a molecule cannot be missing for {gap} frames; give --gap 0 or more")
+        raise InputError(f"a molecule cannot be missing for {gap} frames", "give a `gap` of 0 or more")
     if least < 1:
-        raise InputError(f"a trajectory cannot have {least} rows; give --least 1 or more")
+        raise InputError(f"a trajectory cannot have {least} rows", "give 1 or more (`least`)")
     if interval is not None and not 0 < interval < math.inf:
-        raise InputError(f"--interval {interval:g}: the time between frames must be above 0 s")
+        raise InputError(f"the time between frames (`interval`) must be above 0 s, not {interval:g} s")
     if not 0 <= exposure <= (math.inf if interval is None else interval):
-        raise InputError(f"--exposure {exposure:g}: the shutter is open for 0 s up to the interval")
+        raise InputError(f"the shutter is open (`exposure`) for 0 s up to the interval, not {exposure:g} s")
     if exposure and interval is None:
-        raise InputError("--exposure goes with --interval, the time from frame to frame")
+        raise InputError("`exposure` goes with `interval`, the time from frame to frame")
 
 
 def _refuse_table(table: Localizations) -> None:
@@ -202,7 +202,7 @@ def _warnings(summary: TrackSummary, kept: Localizations, interval: float, expos
     if not summary.rows:
         return ["the list has no rows"]
     if not summary.tracks:
-        return ["no trajectory is long enough; see --least, --gap and --range"]
+        return ["no trajectory is long enough; see `least`, `gap` and `reach`"]
     notes = [note for note in (failed_fits_note(kept),) if note is not None]
     wrong = _wrong_links(summary, kept)
     if wrong > _WRONG_TOLD:
@@ -214,7 +214,7 @@ def _warnings(summary: TrackSummary, kept: Localizations, interval: float, expos
     if share > max(_COMMON_TOLD, 4 * error):
         notes.append(
             f"{100 * share:.0f} % of the squared steps is motion of all molecules together (stage or cell), "
-            "and counts as diffusion; subtract it first (drift --apply CURVE.csv)"
+            "and counts as diffusion; subtract it first (`apply_curve`)"
         )
     if summary.diffusion is None:
         return [*notes, "no molecule is seen in three frames in a row: D is not estimated"]

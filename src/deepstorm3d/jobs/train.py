@@ -85,10 +85,12 @@ def train_model(
     """
     run = Run(out)
     if not out.parent.is_dir():
-        raise InputError(f"there is no folder {out.parent} for the model; create it or choose another --out")
+        raise InputError(
+            f"there is no folder {out.parent} for the model", "create it or choose another place (`out`)"
+        )
     run.check(resume=resume)
     if experiment.psf.model == "measured" and not store_mask:
-        raise InputError("a model needs the measured PSF that it is trained for: leave --no-store-mask out")
+        raise InputError("a model needs the measured PSF that it is trained for: leave `store_mask=False` out")
     experiment, source = _by_hash(experiment)
     with process_group(torch.device(device)) as place:
         localizer = build_localizer(experiment).to(place)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
-
-import yaml
 
 from ..camera import CAMERAS, Camera, CameraSpec
 from ..errors import InputError
@@ -17,52 +15,44 @@ __all__ = ["assumed_values", "change_camera"]
 _OF_THE_FILE = ("baseline", "saturation")
 
 
-def change_camera(camera: Camera, assignments: Sequence[str]) -> Camera:
-    """A camera with ``key=value`` changes; a key that the camera lacks makes it the kind that has it.
+def change_camera(camera: Camera, changes: Camera | Mapping[str, object] | None) -> Camera:
+    """A camera with changes, {key: value}; a key that the camera lacks makes it the kind that has it.
 
-    Of another kind, baseline and saturation stay as they were (they are counts of the file), and what nobody
-    says is neutral: baseline 0, gain 1, no noise (`assumed_values` tells it).
+    A whole camera takes its place. Of another kind, baseline and saturation stay as they were (they are counts
+    of the file), and what nobody says is neutral: baseline 0, gain 1, no noise (`assumed_values` tells it).
     Raises InputError naming the key and what is allowed, and where a kind needs a value that nobody says.
     """
-    if not assignments:
+    if not changes:
         return camera
-    values = _values(assignments)
+    if not isinstance(changes, Mapping):
+        return changes
+    values = dict(changes)
     kind = _kind(camera, values)
     mapping = {"camera": {**_base(camera, kind), **values, "kind": kind}}
     required = () if kind == camera.kind or kind not in _kinds() else _kinds()[kind].required
     if missing := [key for key in required if key not in values]:
         raise InputError(
-            f"the model's camera is of kind {camera.kind}; one of kind {kind} needs "
-            f"{' and '.join(required)}: add {' '.join(f'--camera {key}=...' for key in missing)}"
+            f"the model's camera is of kind {camera.kind}; one of kind {kind} needs {' and '.join(required)}",
+            f"add {' '.join(f'`camera` {key}=...' for key in missing)}",
         )
-    return spec_from_mapping(_CameraChange, mapping, source="--camera").camera
+    return spec_from_mapping(_CameraChange, mapping, source="`camera`").camera
 
 
-def assumed_values(before: Camera, after: Camera, assignments: Sequence[str]) -> tuple[str, ...]:
+def assumed_values(
+    before: Camera, after: Camera, changes: Camera | Mapping[str, object] | None
+) -> tuple[str, ...]:
     """What `change_camera` took for values that nobody said, in words; nothing where the kind stayed."""
-    if before.kind == after.kind:
+    if before.kind == after.kind or not isinstance(changes, Mapping):
         return ()
-    known = {*_values(assignments), *_kept(before, after.kind)}
+    known = {*changes, *_kept(before, after.kind)}
     neutral = [f"{key} {value:g}" for key, value in after.neutral.items() if key not in known]
     if not neutral:
         return ()
+    said = " ".join(f"{key}={value}" for key, value in changes.items())
     return (
-        f"the model's camera is of kind {before.kind}; with --camera {' '.join(assignments)} it is of kind "
+        f"the model's camera is of kind {before.kind}; with `camera` {said} it is of kind "
         f"{after.kind}, and what was not said is assumed: {', '.join(neutral)}",
     )
-
-
-def _values(assignments: Sequence[str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals:
-            raise InputError(f"--camera {assignment}: write key=value, for example baseline=100")
-        try:
-            values[key.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InputError(f"--camera {assignment}: the value cannot be read: {error}") from error
-    return values
 
 
 def _kind(camera: Camera, values: dict[str, Any]) -> str:

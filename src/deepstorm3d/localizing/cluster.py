@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, MissingPackage
 from ..watch import SILENT, Watcher, advance
 from .blocks import Found, Workers, localize_block
 from .excerpt import Excerpt, OpenExcerpt
@@ -55,14 +55,14 @@ def _client(address: str) -> Iterator[Client]:
         from dask import config
         from distributed import Client, LocalCluster
     except ImportError as error:
-        raise InputError("--cluster needs dask.distributed: pip install 'deepstorm3d[cluster]'") from error
+        raise MissingPackage("a cluster needs dask.distributed", "cluster") from error
 
     with ExitStack() as stack:
         kind, _, number = address.partition(":")
         if kind == "local":
             if not number.isdecimal() or int(number) < 1:
                 raise InputError(
-                    f"--cluster {address}: write local:N, N the number of processes on this machine"
+                    f"`cluster={address}`: write local:N, N the number of processes on this machine"
                 )
             stack.enter_context(config.set({"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}))
             cluster = LocalCluster(
@@ -80,8 +80,8 @@ def _client(address: str) -> Iterator[Client]:
             client.wait_for_workers(1, timeout=_PATIENCE_S)
         except (OSError, TimeoutError, ValueError) as error:
             raise InputError(
-                f"--cluster {address}: no scheduler with workers answers there ({error}); start one "
-                "(dask scheduler, dask worker), or write local:N for processes on this machine"
+                f"`cluster={address}`: no scheduler with workers answers there ({error})",
+                "start one (dask scheduler, dask worker), or write local:N for processes on this machine",
             ) from error
         yield client
 
@@ -106,7 +106,7 @@ def _in_order(
     except KilledWorker as error:
         raise InputError(
             f"workers died again and again over the same frames ({error}): mostly they ran out of memory; "
-            "start fewer of them, and go on with --resume"
+            "start fewer of them, and go on with `resume=True`"
         ) from error
     finally:
         client.cancel(list(waiting))

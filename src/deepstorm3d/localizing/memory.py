@@ -96,8 +96,8 @@ class WithinMemory:
         tile_px = self.pipeline.tile_px // 2
         if tile_px < _SMALLEST_TILE_PX:
             raise InputError(
-                f"not enough memory for one frame in tiles of {self.pipeline.tile_px} px ({reason}): "
-                "close other programs, choose a region (--roi), or another device (--device cpu)"
+                f"not enough memory for one frame in tiles of {self.pipeline.tile_px} px ({reason})",
+                "close other programs, choose a region (`roi`), or another device (`device=cpu`)",
             )
         self.pipeline = dataclasses.replace(self.pipeline, tile_px=tile_px)
         self._watch.message(f"out of memory: going on in tiles of {tile_px} px")

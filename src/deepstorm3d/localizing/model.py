@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..camera import Camera
 from ..emitters import Localizations
 from ..errors import DoubtfulResult, Interrupted
 from ..experiment.experiment import Experiment
@@ -69,7 +70,7 @@ class Model:
     def pipeline(
         self,
         *,
-        camera: Mapping[str, object] | None = None,
+        camera: Camera | Mapping[str, object] | None = None,
         threshold: float | None = None,
         method: Method = "network",
         refine: bool = True,
@@ -78,12 +79,14 @@ class Model:
 
         Arguments as in `localize`.
         """
-        key = (tuple(sorted((camera or {}).items())), threshold, method, refine)
+        # By their words: a mapping has no hash.
+        said = repr(sorted(camera.items())) if isinstance(camera, Mapping) else camera
+        key = (said, threshold, method, refine)
         if key not in self._pipelines:
             self._pipelines[key] = load_pipeline(
                 self.file,
                 mask=self.mask,
-                camera=[f"{name}={value}" for name, value in (camera or {}).items()],
+                camera=camera,
                 threshold=threshold,
                 method=method,
                 refine=refine,
@@ -97,7 +100,7 @@ class Model:
         *,
         frames: tuple[int | None, int | None] = (None, None),
         roi: Roi | None = None,
-        camera: Mapping[str, object] | None = None,
+        camera: Camera | Mapping[str, object] | None = None,
         threshold: float | None = None,
         method: Method = "network",
         refine: bool = True,
@@ -116,8 +119,8 @@ class Model:
             First frame and the one after the last; None: the movie's own ends.
         roi : tuple
             Region x0, y0, x1, y1 in pixels, half open; positions still refer to the whole frame.
-        camera : mapping
-            What of your camera is not as in the experiment: ``{"baseline": 100, "gain": 2.2}`` (ADU, ADU/e-).
+        camera : camera or mapping
+            Your camera, or what of it is different from the experiment's: ``{"baseline": 100, "gain": 2.2}``.
         threshold : float
             Smallest probability of a molecule, 0 to 1; None: the model's own.
         method : "network", "pursuit" or "mle"

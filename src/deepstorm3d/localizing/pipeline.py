@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -212,7 +212,7 @@ def load_pipeline(
     model: ModelFile,
     *,
     mask: Path | None = None,
-    camera: Sequence[str] = (),
+    camera: Camera | Mapping[str, object] | None = None,
     threshold: float | None = None,
     method: Method = "network",
     refine: bool = True,
@@ -220,24 +220,25 @@ def load_pipeline(
 ) -> Pipeline:
     """Put a model to work.
 
-    mask: file with the phase, where the model holds only its hash;  camera: ``key=value`` changes to
-    the experiment's camera (ADU, e-);  threshold: another smallest probability;  method: who proposes
-    molecules;  refine: whether the joint fit follows (then the network proposes down to half of its
-    threshold, and the likelihood decides).
+    mask: file with the phase, where the model holds only its hash;  camera: of the movie, or what is different
+    from the experiment's camera, by key: {"baseline": 100} (ADU, e-; `change_camera`);  threshold: another
+    smallest probability;  method: who proposes molecules;  refine: whether the joint fit follows (then the
+    network proposes down to half of its threshold, and the likelihood decides).
     Raises InputError where model, mask or camera do not fit.
     """
     experiment = experiment_of(model)
     phase = model.mask
     if mask is not None and experiment.psf.model == "measured":
         raise InputError(
-            f"the model '{experiment.name}' was trained for a measured PSF, which it holds: leave --mask out"
+            f"the model '{experiment.name}' was trained for a measured PSF, which it holds: leave `mask` out"
         )
     if isinstance(experiment.mask, FileMask) and mask is not None:
         phase = torch.from_numpy(read_mask(mask)).float()
     elif mask is not None:
         raise InputError(
             f"the model '{experiment.name}' was trained for its own mask ({experiment.mask.kind}) and cannot "
-            "work with another: train a model for yours (deepstorm3d config --mask FILE, then train)"
+            "work with another",
+            "train a model for yours (`with_mask`, then train)",
         )
     chosen = change_camera(experiment.camera, camera)
     optics = experiment.psf.with_(patch_px=min(_PHOTOMETRY_PATCH_PX, experiment.psf.patch_px))

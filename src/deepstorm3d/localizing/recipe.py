@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..camera import Camera
 from .catalogue import find_model
 from .fits import Method
 from .pipeline import Pipeline, load_pipeline
@@ -17,12 +19,13 @@ __all__ = ["Recipe"]
 class Recipe:
     """The model and the choices that make a `Pipeline`; see `load_pipeline`.
 
-    model: a built-in one by name, or a file;  camera: ``key=value`` changes, ADU and e-.
+    model: a built-in one by name, or a file.
     """
 
     model: str
     mask: Path | None = None
-    camera: tuple[str, ...] = ()
+    # Compared, but not hashed: a mapping has no hash.
+    camera: Camera | Mapping[str, object] | None = field(default=None, hash=False)
     threshold: float | None = None
     method: Method = "network"
     refine: bool = True

@@ -143,7 +143,7 @@ def _warnings(summary: LocalizeSummary, *, joint: bool) -> list[str]:
     warnings = []
     verdict = summary.quality.verdict
     if verdict.kind == "too quiet" or (verdict.kind == "misfit" and joint):
-        warnings.append(f"around the molecules found {verdict.text}; look with --preview 3")
+        warnings.append(f"around the molecules found {verdict.text}; look at a few frames (`preview`)")
     if summary.saturated_frames:
         warnings.append(
             f"{summary.saturated_frames} of {summary.frames} frames have saturated pixels, left out of the "
@@ -157,6 +157,7 @@ def _warnings(summary: LocalizeSummary, *, joint: bool) -> list[str]:
         )
     if summary.frames and not summary.localizations:
         warnings.append(
-            "no molecule was found: check the camera's baseline and gain (--camera), and look with --preview 3"
+            "no molecule was found: check the camera's baseline and gain (`camera`), and look at a few frames "
+            "(`preview`)"
         )
     return warnings

@@ -43,6 +43,6 @@ def _words(misfit: list[float] | tuple[float, ...], frames: int) -> str:
     return (
         f"{len(misfit)} of {frames} frames are not explained by the model: their mean deviance per pixel is "
         f"{median(misfit):.3g} (median; 1 where only noise is left). Only molecules that stand out of that "
-        "were kept, and their σ are too small. Probable causes: the camera's gain or baseline (--camera), "
-        "saturated or defective pixels, a model for other optics; look with --preview 3"
+        "were kept, and their σ are too small. Probable causes: the camera's gain or baseline (`camera`), "
+        "saturated or defective pixels, a model for other optics; look at a few frames (`preview`)"
     )

@@ -253,5 +253,5 @@ def build_mask(
             return PixelMask(random_phase(microscope, rms, order, seed))
         case FileMask():
             if phase is None:
-                raise InputError("this experiment's mask is not stored with it: give it with --mask FILE")
+                raise InputError("this experiment's mask is not stored with it", "give its file (`mask`)")
             return PixelMask(phase)

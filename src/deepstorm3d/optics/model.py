@@ -84,7 +84,7 @@ def build_psf(
     if spec.model == "measured":
         raise InputError(
             "psf.model is measured: such a PSF consists of planes and has no phase mask that could be changed, "
-            "retrieved or exported; for that set psf.model to scalar or vectorial (--set psf.model=scalar)"
+            "retrieved or exported; for that set psf.model to scalar or vectorial (`psf.model=scalar`)"
         )
     if spec.aberrations:
         values = torch.tensor(list(spec.aberrations.values()), dtype=torch.float64, device=device_of(mask))

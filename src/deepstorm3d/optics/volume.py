@@ -151,7 +151,7 @@ def _too_wide(patch_px: int, volume: PSFVolume) -> str:
     return (
         f"psf.patch_px is {patch_px}, but planes of {volume.values.shape[2]} px allow patches of {widest} px "
         f"at most (the spline takes {TabulatedPSF.margin_px} px at each border): set psf.patch_px to {widest}, "
-        "or measure with a larger --side-px"
+        "or measure with larger images (`side_px`)"
     )
 
 

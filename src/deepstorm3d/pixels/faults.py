@@ -62,7 +62,7 @@ class PixelFaults:
             number = len(self.defective)
             pixels = "1 defective pixel" if number == 1 else f"{number:,} defective pixels"
             told.append(
-                f"{pixels} (hot, dead, stuck or flickering): {self._places()}; given no weight (--defects none "
+                f"{pixels} (hot, dead, stuck or flickering): {self._places()}; given no weight (`defects=none` "
                 "takes all pixels as they are)"
             )
         if self.share:

@@ -36,14 +36,14 @@ def drawable(
         first = ", ".join(f"{axis} {value:.4g}" for axis, value in zip(AXES, xyz[far][0], strict=True))
         notes.append(
             f"{far.sum()} of {inside.sum()} localizations lie far beyond all others (the first at {first} µm) "
-            "and are not drawn; --x, --y and --z A:B say what is"
+            "and are not drawn; say what is (`box`)"
         )
     keep = ~far
     vague = (table.sigma_xyz.detach().cpu() <= 0).any(dim=1).numpy() & inside & keep
     if by_sigma and table.sigma_source != "none" and vague.any():
         notes.append(
-            f"{vague.sum()} of {inside.sum()} localizations have no σ and are not drawn; --blur NM gives one "
-            "to all, --method histogram needs none"
+            f"{vague.sum()} of {inside.sum()} localizations have no σ and are not drawn; give one to all "
+            "(`blur_um`), or draw a `histogram`, which needs none"
         )
     if not far.any():
         return table, tuple(notes)

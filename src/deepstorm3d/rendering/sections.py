@@ -131,7 +131,8 @@ def cloud_of(locs: Localizations | Emitters, method: Method, box: Box) -> Cloud:
     if not isinstance(locs, Localizations) or locs.sigma_source == "none":
         raise InputError(
             "the list does not hold the precision (σ) of its localizations, so none can be drawn as wide as it "
-            "is uncertain: draw a histogram (--method histogram), or give one σ for all (--blur NM)"
+            "is uncertain",
+            "draw a `histogram`, or give one σ for all (`blur_um`)",
         )
     sigma = locs.sigma_xyz.detach().cpu().float().numpy()
     inside = inside & (sigma > 0).all(axis=1)

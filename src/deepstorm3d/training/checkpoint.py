@@ -20,10 +20,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        message = f"{path} is no checkpoint of this program, or damaged; start without --resume"
+        message = f"{path} is no checkpoint of this program, or damaged; start without `resume`"
         raise InputError(message) from error
     if not isinstance(contents, dict) or "step" not in contents:
-        raise InputError(f"{path} is no checkpoint of this program; start without --resume")
+        raise InputError(f"{path} is no checkpoint of this program; start without `resume`")
     return contents
 
 

@@ -35,11 +35,12 @@ class Run:
         """Raise InputError where an unfinished run would be lost, or a finished one cannot go on."""
         if self.checkpoint.exists() and not resume:
             raise InputError(
-                f"{self.checkpoint} holds an unfinished run: go on with --resume, or delete it to start anew"
+                f"{self.checkpoint} holds an unfinished run",
+                "go on with `resume=True`, or delete it to start anew",
             )
         if resume and self.out.exists() and not self.checkpoint.exists():
             raise InputError(
-                f"{self.out} is complete, there is nothing to resume; delete it, or start without --resume"
+                f"{self.out} is complete, there is nothing to resume; delete it, or start without `resume`"
             )
 
 

@@ -73,7 +73,7 @@ def refuse_another(
     if changed:
         raise InputError(
             f"the checkpoint {path} was made with other settings ({', '.join(sorted(changed))}); "
-            "resume with the same experiment, or start anew without --resume"
+            "resume with the same experiment, or start anew without `resume`"
         )
 
 
@@ -97,7 +97,7 @@ def restore(
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"the checkpoint holds another network or mask, or was made on another kind of device: {error}; "
-            "resume with the same experiment and --device, or start anew without --resume"
+            "resume with the same experiment and `device`, or start anew without `resume`"
         ) from error
     known = vars(TrainingState())
     return TrainingState(**{name: saved[name] for name in known if name in saved})

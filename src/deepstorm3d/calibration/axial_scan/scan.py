@@ -83,8 +83,8 @@ def _check_planes(scan: AxialScan) -> None:
     if not low <= float(at) <= high:
         raise InputError(
             f"the planes reach from {low:.3g} to {high:.3g} µm of travel, but the middle of the depths "
-            f"({float(middle):.3g} µm) is sharp at {float(at):.3g} µm; check --step-um, its sign, and "
-            "--first-focus-um"
+            f"({float(middle):.3g} µm) is sharp at {float(at):.3g} µm",
+            "check the step (`step_um`), its sign, and the first focal plane (`first_focus_um`)",
         )
 
 

@@ -65,9 +65,9 @@ class BeadSettings:
 
     def __post_init__(self) -> None:
         if self.positions is not None and (self.step_um is not None or self.first_um is not None):
-            raise InputError("give --positions, or --step-um and --first-um, not both")
+            raise InputError("give a file of positions (`positions`), or `step_um` and `first_um`, not both")
         if self.step_um == 0:
-            raise InputError("--step-um 0: the slices must differ in position")
+            raise InputError("a step (`step_um`) of 0: the slices must differ in position")
 
     @property
     def depth_um(self) -> float:
@@ -169,8 +169,8 @@ def _inside(side: int, narrowest: int, *, asked: bool) -> int:
         )
     if asked and side > narrowest:
         raise InputError(
-            f"images of {side} px do not fit into frames of {narrowest} px: give --side-px "
-            f"{narrowest - 1 + narrowest % 2} or less"
+            f"images of {side} px do not fit into frames of {narrowest} px",
+            f"give {narrowest - 1 + narrowest % 2} px or less (`side_px`)",
         )
     return min(side, narrowest - 1 + narrowest % 2)
 

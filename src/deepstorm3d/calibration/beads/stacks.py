@@ -108,7 +108,8 @@ class BeadStacks:
             if column >= size_px[1] or row >= size_px[0]:
                 raise InputError(
                     f"by its place a bead lies at column {column}, row {row} of a chip of {size_px[1]} x "
-                    f"{size_px[0]} px: give the chip's width and height (--chip-px)"
+                    f"{size_px[0]} px",
+                    "give the chip's width and height (`chip_px`)",
                 )
         return replace(self, places=moved, size_px=size_px)
 
@@ -174,7 +175,7 @@ def read_bead_stacks(
 
 def _no_bead(warnings: Sequence[str], side: int) -> str:
     why = "; ".join(sentence for sentence in warnings[:4]) or "no spot stands out from the background"
-    return f"no bead can be used: {why}. Each bead needs {side} px for itself (--side-px), away from the border"
+    return f"no bead can be used: {why}. Each bead needs {side} px for itself (`side_px`), away from the border"
 
 
 class _Stack:
@@ -194,7 +195,7 @@ class _Stack:
         if self.frames % self.each:
             raise InputError(
                 f"{path}: {self.frames} frames are no multiple of the {self.each} frames of a slice "
-                "(--frames-per-slice)"
+                "(`frames_per_slice`)"
             )
         self.slices = self.frames // self.each
         self.greatest, self.at_greatest = -np.inf, 0

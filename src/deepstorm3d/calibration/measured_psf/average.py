@@ -87,8 +87,8 @@ def _with_light(light: Tensor, photons: Tensor) -> Tensor:
     bright = photons > _LEAST_LIGHT * light.abs().sum((1, 2, 3))
     if not bool(bright.any()):
         raise InputError(
-            "no bead has light over the background at the edge of its images: give larger images (--side-px), "
-            "or check the camera's baseline"
+            "no bead has light over the background at the edge of its images",
+            "give larger images (`side_px`), or check the camera's baseline",
         )
     return bright
 

@@ -31,8 +31,8 @@ def measured_experiment(
     side = planes.values.shape[2]
     if widest < _LEAST_PATCH_PX:
         raise InputError(
-            f"planes of {side} px leave a patch of {widest} px, an experiment needs {_LEAST_PATCH_PX}: measure "
-            f"with --side-px {_LEAST_PATCH_PX + side - widest} or more"
+            f"planes of {side} px leave a patch of {widest} px, an experiment needs {_LEAST_PATCH_PX}",
+            f"measure with images of {_LEAST_PATCH_PX + side - widest} px or more (`side_px`)",
         )
     optics = experiment.psf.unaberrated.with_(
         model="measured",

@@ -99,7 +99,7 @@ def _with_gain(
     else:
         level = line.zero + (gain * rms) ** 2 / line.slope
         whose = "that is assumed, for nothing says it" if known is None else "that is taken as given"
-        notes.append(f"baseline for a read noise of {rms:g} e- {whose}; a dark movie would tell both (--dark)")
+        notes.append(f"baseline for a read noise of {rms:g} e- {whose}; a dark movie would tell both (`dark`)")
     matched = camera.with_read_out(ReadOut(gain, max(level, 0.0), rms))
     if matched is None:
         notes = [f"a movie cannot tell the values of a camera of kind {camera.kind}: they are kept"]

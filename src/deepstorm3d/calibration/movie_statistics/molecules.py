@@ -146,8 +146,8 @@ def _band(photons: Tensor, model: LightModel, fine: float, coarse: float) -> tup
     usable = candidates[(sizes > _LEAST) & (sizes < _MOST)]
     if not len(usable):
         raise InputError(
-            "these frames hold nothing that could be told from noise or from a few hot pixels: give more "
-            "frames, or a region with molecules (--roi)"
+            "these frames hold nothing that could be told from noise or from a few hot pixels",
+            "give more frames, or a region with molecules (`roi`)",
         )
     frequency = np.geomspace(usable.min(), usable.max(), _FREQUENCIES)
     peaks = filtered(model.spots.double(), kernel).amax((1, 2)).median()

@@ -52,8 +52,8 @@ def about_start(first: FirstLook, tried: int) -> list[str]:
         other = first.stretched
         told.append(
             f"the design explains the stack better with steps {other.stretch:g} times as long (correlation "
-            f"{other.correlation:.2f} against {first.correlation:.2f}): check --step-um, or find the positions "
-            "with --fit-positions"
+            f"{other.correlation:.2f} against {first.correlation:.2f}): check the step (`step_um`), or find "
+            "the positions, too (`positions=True`)"
         )
     if tried:
         told.append(
@@ -129,7 +129,7 @@ def about_fit(deviance: float, share: float, left: float, noise: NoiseKind) -> l
     return [
         f"the model leaves {100 * share:.1f} % of the signal unexplained ({measure}): wrong positions or step, "
         "refractive index, NA, magnification or pixel size, focal length, mask pitch or camera gain, light "
-        "spread unevenly over the pupil (--amplitude), polarization at a high NA (--set psf.model=vectorial), "
+        "spread unevenly over the pupil (`amplitude=True`), polarization at a high NA (`psf.model=vectorial`), "
         "or an uneven background"
     ]
 
@@ -151,9 +151,9 @@ def about_slices(z_off_nm: float, scatter: float) -> list[str]:
         return []
     return [
         f"localized with the phase found, slices lie {z_off_nm:.0f} nm off on average, {scatter:.1f} times "
-        "what noise gives: uneven or wrong steps (give measured ones with --positions, or find them with "
-        "--fit-positions), or a refractive index that is not the sample's; depths found with this mask will be "
-        "off as well"
+        "what noise gives: uneven or wrong steps (give measured ones, `positions`, or find them, "
+        "`positions=True`), or a refractive index that is not the sample's; depths found with this mask will "
+        "be off as well"
     ]
 
 
@@ -238,5 +238,5 @@ def about_field(differ_rad: float, left_rad: float, wavelength: float) -> list[s
         ]
     return [
         f"{told}, and planes through them leave {left_rad:.2f} rad: retrieve the mask from beads in the part "
-        "that you image, or localize parts (--roi) with masks of their own (--mask)"
+        "that you image, or localize parts (`roi`) with masks of their own (`mask`)"
     ]

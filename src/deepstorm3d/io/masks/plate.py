@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
+from ...errors import InputError, MissingPackage
 from ...spec import Spec, quantity, spec_from_mapping
 from ..parts import claim_name, whole_file
 from .sidecar import write_sidecar
@@ -103,9 +103,9 @@ def _write_layout(path: Path, heights: Floats, spec: PlateSpec) -> None:
     try:
         import gdstk
     except ImportError as error:
-        raise InputError(f"{path}: a layout needs gdstk: pip install 'deepstorm3d[fabrication]'") from error
+        raise MissingPackage(f"{path}: a layout needs gdstk", "fabrication") from error
     if not spec.levels:
-        raise InputError(f"{path}: a layout needs a number of levels, one layer for each: --levels 8")
+        raise InputError(f"{path}: a layout needs a number of levels, one layer for each: `levels=8`")
     cell = gdstk.Cell("mask")
     steps = np.rint(heights / spec.turn_nm * spec.levels).astype(int)
     top, left = (-side * spec.pitch_um / 2 for side in heights.shape)
@@ -126,7 +126,7 @@ def _write_solid(path: Path, heights: Floats, spec: PlateSpec) -> None:
     try:
         from stl import mesh
     except ImportError as error:
-        raise InputError(f"{path}: a solid needs numpy-stl: pip install 'deepstorm3d[fabrication]'") from error
+        raise MissingPackage(f"{path}: a solid needs numpy-stl", "fabrication") from error
     quads = np.concatenate(list(_faces(heights / 1000 + spec.turn_nm / 1000, spec.pitch_um)))
     triangles = quads[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 3)
     solid = mesh.Mesh(np.zeros(len(triangles), dtype=mesh.Mesh.dtype))

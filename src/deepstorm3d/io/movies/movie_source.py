@@ -169,7 +169,7 @@ def refuse_truncated(path: Path, whole: int, promised: int, *, partial: bool) ->
     total = f" of {promised}" if promised > whole else ""
     raise InputError(
         f"{path}: truncated: {whole}{total} whole frames can be read; copy the file again, or read only what "
-        "is whole (--partial; in Python open_movie(..., partial=True))"
+        "is whole (`partial=True`)"
     )
 
 

@@ -75,7 +75,7 @@ def in_order(
         raise InputError(
             f"{folder}: between {in_sequence[0]} and {in_sequence[-1]} the files numbered {missing} are "
             "missing; copy them too, rename the files if these numbers do not count, or read what is there "
-            "(--partial; in Python open_movie(..., partial=True))"
+            "(`partial=True`)"
         )
     return Numbered(in_sequence, tuple((number - numbers[0]) // step for number in numbers), missing)
 

@@ -54,23 +54,24 @@ def check_pixel(
     remedy: str,
     *,
     said_um: float | None = None,
-    option: str = "--pixel-nm",
+    argument: str = "`pixel_um`",
 ) -> None:
     """Raises InputError for a movie whose pixels, along either axis, are not those that it is looked at with.
 
     pixel_um: those, whose they are in words, and what to do where they are not the movie's;  said_um: by the
-    user, who knows better than the file, with an option.
+    user, who knows better than the file, with this argument.
     """
     if said_um is not None:
         if not math.isfinite(said_um) or abs(said_um / pixel_um - 1) > _TOLERANCE:
             raise InputError(
-                f"{option} {1000 * said_um:g}: the movie's pixels would be {1000 * said_um:.1f} nm, {whose} "
-                f"{1000 * pixel_um:.1f} nm: {remedy}"
+                f"the movie's pixels are given as {1000 * said_um:.1f} nm ({argument}), {whose} "
+                f"{1000 * pixel_um:.1f} nm",
+                remedy,
             )
         return
     sides = [side for side in (movie.pixel_um, movie.pixel_height_um) if side is not None]
     if any(abs(side / pixel_um - 1) > _TOLERANCE for side in sides):
         raise InputError(
-            f"{movie.path} says its pixels are {stated_pixel(movie)}, {whose} {1000 * pixel_um:.1f} nm: "
-            f"{remedy}; where the file is wrong, give the true size ({option})"
+            f"{movie.path} says its pixels are {stated_pixel(movie)}, {whose} {1000 * pixel_um:.1f} nm",
+            f"{remedy}; where the file is wrong, give the true size ({argument})",
         )

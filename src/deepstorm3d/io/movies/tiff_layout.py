@@ -89,7 +89,7 @@ def _set_layout(layout: Layout, pages: list[Any], path: Path, *, partial: bool) 
         raise InputError(
             f"{path}: {sum(missing)} of {len(pages)} frames, from frame {missing.index(True)}, lie in files of "
             "the set that are absent or truncated; copy all its files into one folder again, or read only "
-            "what is whole (--partial; in Python open_movie(..., partial=True))"
+            "what is whole (`partial=True`)"
         )
     frames = len(pages)
     while missing[frames - 1]:

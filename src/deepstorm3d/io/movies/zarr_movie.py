@@ -80,7 +80,7 @@ class ZarrMovie(Source):
             self.notes = (
                 f"{self.path}: chunks of {int(absent.sum())} of {self._frames} frames, from frame "
                 f"{int(np.argmax(absent))}, are not in the store and read as {self._array.fill_value}: "
-                "empty frames, or a copy that is not complete (--partial leaves them out)",
+                "empty frames, or a copy that is not complete (`partial=True` leaves them out)",
             )
             return
         before = self._frames

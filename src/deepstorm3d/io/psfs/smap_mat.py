@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...errors import InputError
+from ...errors import InputError, MissingPixelSize
 from ...psf_volume import PSFVolume
 from .reference import z_reference
 from .splines import knots_of, power_coefficients
@@ -78,7 +78,7 @@ def read_smap(path: Path, pixel_um: float | None) -> PSFVolume:
     named = np.ravel(settings.get("pixelsize", [])) if isinstance(settings, dict) else np.empty(0)
     pixel = float(named[0]) if named.size else pixel_um
     if pixel is None:
-        raise InputError(f"{path} does not name its camera pixel: give it with --pixel-nm")
+        raise MissingPixelSize(f"{path} does not name its camera pixel", "give it (`pixel_um`)")
     step = float(spline["dz"]) / 1000
     deepest = float(spline["z0"]) * step + float(settings.get("depth_of_z_0_um", 0.0) if settings else 0.0)
     values = knots_of(powers)[::-1].copy()

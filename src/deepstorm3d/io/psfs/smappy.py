@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...errors import InputError
+from ...errors import InputError, MissingPixelSize
 from ...psf_volume import PSFVolume
 from .reference import z_reference
 from .splines import knots_of, power_coefficients
@@ -75,7 +75,7 @@ def read_smappy(path: Path, pixel_um: float | None) -> PSFVolume:
     step, zero = float(attributes["dz"]) / 1000, float(attributes["z0"])
     pixel = said.get("pixelsize_um", pixel_um)
     if pixel is None:
-        raise InputError(f"{path} does not name its camera pixel: give it with --pixel-nm")
+        raise MissingPixelSize(f"{path} does not name its camera pixel", "give it (`pixel_um`)")
     values = knots_of(stored.transpose(1, 2, 3, 0).reshape(*stored.shape[1:], 4, 4, 4))
     deepest = zero * step + float(said.get("depth_of_z_0_um", 0.0))
     first = deepest - step * stored.shape[1]

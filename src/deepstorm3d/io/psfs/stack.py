@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...errors import InputError
+from ...errors import InputError, MissingPixelSize
 from ...psf_volume import PSFVolume
 
 __all__ = ["read_stack", "write_stack"]
@@ -54,5 +54,5 @@ def read_stack(path: Path, pixel_um: float | None) -> PSFVolume:
                 "a PSF has the camera's square ones; correct what is wrong (ImageJ: Image, Properties)"
             )
     if pixel is None:
-        raise InputError(f"{path} does not name its camera pixel: give it with --pixel-nm")
+        raise MissingPixelSize(f"{path} does not name its camera pixel", "give it (`pixel_um`)")
     return PSFVolume(torch.from_numpy(values), pixel, float(said.get(_NAME, 0.0)), float(said["spacing"]))

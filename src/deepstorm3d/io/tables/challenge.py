@@ -4,7 +4,7 @@ The columns are ``Ground-truth`` (a running number), frame, x, y, z in nm and ``
 assessment takes them by their place. The centre of the first pixel is at half a pixel; x is the column, y the
 row; z keeps its sign. (An importer that has the rows as its first axis swaps x and y, and its own z may
 point the other way: neither belongs to the file.) Background, σ, probability, links and the pixel size are
-lost: reading one takes ``--pixel-nm`` (100 in the challenge).
+lost: reading one takes ``pixel_um`` (0.1 in the challenge).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...emitters import SigmaSource
-from ...errors import InputError
+from ...errors import InputError, MissingPixelSize
 
 __all__ = ["NM", "Columns", "listed", "pixel_size", "sigma_source"]
 
@@ -197,9 +197,9 @@ def pixel_size(
     Raises InputError where neither is known, or one is no size.
     """
     if named_um is None and given_um is None and rows:
-        raise InputError(
-            f"{path}: {reason}, without which its positions cannot be placed on the camera's pixels; "
-            "give the pixel size"
+        raise MissingPixelSize(
+            f"{path}: {reason}, without which its positions cannot be placed on the camera's pixels",
+            "give the pixel size (`pixel_um`)",
         )
     pixel = (given_um or 0.0) if named_um is None else named_um
     if not math.isfinite(pixel) or pixel < 0 or (named_um is not None and pixel == 0):

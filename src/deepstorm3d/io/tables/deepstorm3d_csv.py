@@ -4,7 +4,7 @@ nm from the corner of the first pixel (its centre is at half a pixel), frames fr
 z counts from the shallowest plane that the network was trained for, and is taken as it stands: the file does
 not say where that plane lies. The intensity is the network's confidence on a scale of its own, not photons:
 it is read as a probability relative to the table's largest, the photons as 0. The pixel size is not in the
-file: reading one takes ``--pixel-nm``.
+file: reading one takes ``pixel_um``.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ __all__ = [
 class TableFormat:
     """One kind of table file: a module of its own converts origin, axes, units and frame base.
 
-    name: as ``convert --to`` takes it;  title: for people;  endings: of its files, the first one the usual;
+    name: as `write_table` takes it;  title: for people;  endings: of its files, the first one the usual;
     also_read: endings that others give such a file;  sniff: whether a file with such an ending is of this
     kind;  read: rows and header of a file, given the pixel in µm for one that does not name it;  write: a
     whole table;  grow: a file that takes it in blocks, made from its path, the header and a table that has the

@@ -56,8 +56,8 @@ class TableWriter(Generic[Table]):
                 self.next_frame, self._rows = growing.resume()
         elif part.exists() and not overwrite:
             raise InputError(
-                f"{part} holds an interrupted run; go on with it (--resume), start again (--overwrite), "
-                "or move it away"
+                f"{part} holds an interrupted run",
+                "go on with it (`resume=True`), start again (`overwrite=True`), or move it away",
             )
         else:
             self._create()
@@ -110,7 +110,7 @@ class TableWriter(Generic[Table]):
     def _explained(self) -> Any:
         return explain_write_errors(
             self.path,
-            f"{FREE_SPACE} What is done is kept in {self._file.path.name}; --resume goes on from there",
+            f"{FREE_SPACE} What is done is kept in {self._file.path.name}; `resume=True` goes on from there",
         )
 
     def __enter__(self) -> Self:

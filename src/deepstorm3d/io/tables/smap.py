@@ -4,7 +4,7 @@ SMAP (MATLAB) counts pixels from 1: the centre of the first pixel is at 1.0·pix
 camera region that SMAP has added to its positions stays in them. x is the column, y the row, z in nm with our
 sign. ``locprecnm`` is the root mean square of σx and σy, ``locprecznm`` σz, ``numberInGroup`` the frames joined
 into a row, there only in a linked list. Probability, the other σ and the pixel size are lost: reading one
-takes ``--pixel-nm``.
+takes ``pixel_um``.
 """
 
 from __future__ import annotations

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ...camera import Camera
 from ...emitters import Localizations
 from ...errors import InputError
 from ...io.movies import Movie
@@ -40,7 +41,7 @@ class Overlays:
     movie: Path
     model: ModelFile
     mask: Path | None = None
-    camera: tuple[str, ...] = ()
+    camera: Camera | Mapping[str, object] | None = None
     count: int = 3
 
 
@@ -67,7 +68,7 @@ def overlay_section(table: Localizations, header: TableHeader, overlays: Overlay
     excerpt = Excerpt(overlays.movie, roi=box, prepared=prepared, partial=True, pixel_um=header.pixel_um)
     with excerpt.open() as source:
         _require_same_recording(source.movie, header)
-        camera = overlays.camera or _recorded_camera(header)
+        camera = overlays.camera or header.provenance.get("camera")
         pipeline = load_pipeline(overlays.model, mask=overlays.mask, camera=camera, refine=False)
         words += [f"Assumed: {sentence}." for sentence in pipeline.told]
         source.check_against(pipeline)
@@ -76,12 +77,6 @@ def overlay_section(table: Localizations, header: TableHeader, overlays: Overlay
         pipeline = source.at_work(pipeline)
         figures = [_overlay(pipeline, table, source, k) for k in _frames(table, source.movie, overlays.count)]
     return Section(TITLE, paragraphs=words, figures=figures)
-
-
-def _recorded_camera(header: TableHeader) -> list[str]:
-    """The list's camera as the changes that make it; none where the list does not record one."""
-    camera = header.provenance.get("camera") or {}
-    return [f"{key}={json.dumps(value)}" for key, value in camera.items()]
 
 
 def _require_same_recording(movie: Movie, header: TableHeader) -> None:

@@ -1,0 +1,89 @@
+"""The command line's options in the place of Python's arguments, in all that the program says.
+
+Below the command line a sentence names an argument or a function as Python knows it, in backticks: "give the
+pixel size (`pixel_um`)". Here it becomes "give the pixel size (--pixel-nm)".
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["FLAGS", "with_flags"]
+
+FLAGS = {
+    "amplitude=True": "--amplitude",
+    "apply_curve": "drift --apply CURVE.csv",
+    "axial_range": "--axial-range",
+    "blur_um": "--blur NM",
+    "box": "--x, --y and --z A:B",
+    "bright": "--bright",
+    "by": "--by",
+    "camera": "--camera",
+    "camera_maps": "deepstorm3d camera-maps",
+    "chip_px": "--chip-px",
+    "cluster": "--cluster",
+    "config": "deepstorm3d config --preset NAME --out FILE",
+    "convert": "convert LIST OUT.hdf5 --pixel-nm NM",
+    "dark": "--dark",
+    "defects": "--defects",
+    "device": "--device",
+    "estimate": "deepstorm3d estimate",
+    "exposure": "--exposure",
+    "filter": "filter",
+    "first_focus_um": "--first-focus-um",
+    "first_um": "--first-um",
+    "follow_s": "--follow",
+    "frames_per_segment": "--frames-per-segment",
+    "frames_per_slice": "--frames-per-slice",
+    "gain": "--gain",
+    "gap": "--gap",
+    "histogram": "--method histogram",
+    "interval": "--interval",
+    "least": "--least",
+    "levels": "--levels",
+    "mask": "--mask",
+    "measure_psf": "deepstorm3d measure-psf",
+    "measured_pixel_nm": "--beside-pixel-nm",
+    "method": "--method",
+    "na": "--na",
+    "out": "--out",
+    "overwrite=True": "--overwrite",
+    "partial=True": "--partial",
+    "pixel_nm": "--pixel-nm",
+    "pixel_um": "--pixel-nm",
+    "positions": "--positions",
+    "positions=True": "--fit-positions",
+    "preview": "--preview 3",
+    "radius_um": "--radius-nm",
+    "reach": "--range",
+    "resume": "--resume",
+    "resume=True": "--resume",
+    "roi": "--roi",
+    "segments": "--segments",
+    "side_px": "--side-px",
+    "step_um": "--step-um",
+    "store_mask=False": "--no-store-mask",
+    "wavelength_nm": "--wavelength-nm",
+    "with_mask": "config --mask FILE",
+}
+"""By arguments and functions as sentences name them."""
+
+_NAMED = re.compile(r"`([^`\s]+)`")
+
+
+def with_flags(text: str) -> str:
+    """A sentence for the command line: ``(`roi`)`` becomes ``(--roi)``, ```levels=8``` ``--levels 8``.
+
+    A setting of the experiment, ```psf.model=scalar```, becomes ``--set psf.model=scalar``; other words in
+    backticks stay as they are.
+    """
+    return _NAMED.sub(lambda named: _flag(named[1]), text)
+
+
+def _flag(token: str) -> str:
+    if token in FLAGS:
+        return FLAGS[token]
+    name, equals, value = token.partition("=")
+    if equals and "." in name:
+        return f"--set {token}"
+    return f"{FLAGS[name]} {value}" if equals and name in FLAGS else f"`{token}`"
