@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["quality", "quality_figure"]
 
 _INK, _FILL = BLUE, SKY_BLUE
+# σ that differ by less are one value, drawn as a line: as many per nm as there are rows would hide the others.
+_ONE_VALUE_NM = 0.01
 _SIGMAS = {f"sigma_{axis}_nm": colour for axis, colour in AXIS_COLOURS.items()}
 
 
@@ -123,6 +125,9 @@ def _sigmas(axes: Axes, quality: ListQuality) -> None:
     for name, colour in known.items():
         values = quality.columns[name]
         label = f"{name[6]}: median {values.median:.3g} nm"
+        if values.edges[-1] - values.edges[0] < _ONE_VALUE_NM:
+            axes.axvline(values.median, color=colour, linewidth=1.4, label=label)
+            continue
         # The bins of the three have different widths: only the rows per nm compare.
         per_nm = values.counts / np.diff(values.edges)
         axes.stairs(per_nm, values.edges, color=colour, linewidth=1.4, label=label)

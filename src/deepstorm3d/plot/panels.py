@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-__all__ = ["colour_bar", "figure_png", "new_figure", "round_length", "save_figure", "scale_bar", "show_image"]
+__all__ = [
+    "colour_bar",
+    "figure_png",
+    "new_figure",
+    "plain_numbers",
+    "round_length",
+    "save_figure",
+    "scale_bar",
+    "show_image",
+]
 
 
 def new_figure(width: float, height: float, title: str = "", *, dpi: int = 150) -> Figure:
@@ -51,6 +60,16 @@ def colour_bar(
     """A colour bar as tall as its panel, on its right, labelled with its unit."""
     bar = axes.figure.colorbar(mappable, ax=axes, label=label, fraction=0.05, pad=0.02, **look)
     bar.ax.locator_params(nbins=7)
+
+
+def plain_numbers(axes: Axes) -> None:
+    """1, 2, 5, 10 along logarithmic axes rather than powers of ten, so that a value can be read off."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def round_length(width_um: float) -> float:

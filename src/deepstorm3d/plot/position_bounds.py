@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..experiment.limits import AXIS_NAMES, Bounds, LimitReport
-from .panels import new_figure
+from .panels import new_figure, plain_numbers
 from .style import BLACK, series_colour
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def limit(report: LimitReport, *, title: str = "") -> Figure:
     _label(dense, "density (molecules per µm²)", crowd)
     for axes in (bright, hazy, dense):
         axes.set(xscale="log", yscale="log")
-        _plain_numbers(axes)
+        plain_numbers(axes)
+        axes.tick_params(axis="x", labelsize=8)
     deep.set_ylim(bottom=0)
     if masks:
         _count_above(dense, masks[0].median.at, masks[0].emitters)
@@ -99,17 +100,6 @@ def _label(axes: Axes, along: str, title: str) -> None:
     axes.set(xlabel=along, ylabel="σ of the position (nm)", title=title)
     axes.title.set_fontsize(10)
     axes.grid(alpha=0.25, which="both")
-
-
-def _plain_numbers(axes: Axes) -> None:
-    """1, 2, 5, 10 rather than powers of ten, so that a bound can be read off."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
-        axis.set_minor_formatter(NullFormatter())
-    axes.tick_params(axis="x", labelsize=8)
 
 
 def _count_above(axes: Axes, density: NDArray[np.float64], emitters: NDArray[np.int64]) -> None:

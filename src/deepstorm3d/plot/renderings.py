@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..emitters import Localizations
-from ..errors import InputError
+from ..errors import DoubtfulResult, InputError
 from ..extent import frame_extent
 from ..rendering.canvas import Method
 from ..rendering.drawable import drawable, picture_pixel_nm
@@ -193,5 +193,5 @@ def _drawn(found: Localizations, box: Box | None, method: Method | None) -> Loca
     """The rows that are drawn; of the others, a warning."""
     shown, notes = drawable(found, box, by_sigma=method is not None and method.needs_sigma)
     for note in notes:
-        warnings.warn(note, stacklevel=3)
+        warnings.warn(note, DoubtfulResult, stacklevel=3)
     return shown

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..analysis.diffusion import Diffusion, Displacements, diffusion, mean_square_displacement
 from ..emitters import Localizations
 from ..errors import InputError
-from .panels import colour_bar, new_figure
+from .panels import colour_bar, new_figure, plain_numbers
 from .style import AXIS_COLOURS, GREY
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["tracks", "tracks_figure"]
 
 _MARKS = {"x": "o", "y": "s", "z": "^"}
-_MOST_SEGMENTS = 100_000
+_MOST_SEGMENTS, _MOST_BINS = 100_000, 40
 # Displacements are drawn up to a quarter of the longest trajectory: beyond, few pairs are left.
 _MOST_LAGS, _FEWEST_LAGS = 100, 4
 
@@ -95,19 +95,26 @@ def tracks_figure(
     drawn = _draw_tracks(above, table, (0, 1), step)
     _draw_tracks(side, table, (0, 2), step)
     above.invert_yaxis()
-    above.set(title="from above", xlabel="x (µm)", ylabel="y (µm)")
-    side.set(title="from the side", xlabel="x (µm)", ylabel="z (µm)")
+    side.invert_yaxis()
+    above.set(title="From above (y down, as in the image)", xlabel="x (µm)", ylabel="y (µm)")
+    side.set(title="From the side (deeper is down)", xlabel="x (µm)", ylabel="depth z (µm)")
     if drawn is not None:
         colour_bar(drawn, above, f"time ({unit})")
         colour_bar(drawn, side, f"time ({unit})")
     _draw_displacements(moved, displacements, found, step, unit)
     assert table.track is not None
     counts = np.bincount(table.track.cpu().numpy()) if len(table) else np.zeros(1)
-    lengths.hist(counts[counts > 0], bins=min(40, max(5, int(counts.max()))), color=GREY)
+    lengths.hist(counts[counts > 0], bins=_length_bins(int(counts.max())), color=GREY)
     lengths.set(title="Lengths", xlabel="rows of a trajectory", ylabel="trajectories")
     for axes in (above, side, moved, lengths):
         axes.title.set_fontsize(10)
     return figure
+
+
+def _length_bins(longest: int) -> NDArray[np.float64]:
+    """Edges of at most 40 bins, each around as many whole numbers."""
+    width = 1 + longest // _MOST_BINS
+    return 0.5 + width * np.arange(-(-longest // width) + 1)
 
 
 def _draw_tracks(
@@ -155,12 +162,13 @@ def _draw_displacements(
             axes.plot(time, np.maximum(line, 1e-12), color=colour, linewidth=1, alpha=0.7)
     if len(time):
         axes.set(xscale="log", yscale="log")
+        plain_numbers(axes)
         axes.legend(fontsize=8)
     per = "s" if unit == "s" else "frame"
     told = "" if found is None else f": D {found.coefficient:.3g} ± {found.coefficient_error:.2g} µm²/{per}"
     axes.set(
         title=f"Mean squared displacement{told}\nlines: free diffusion",
         xlabel=f"time ({unit})",
-        ylabel="µm² on each axis",
+        ylabel="mean squared displacement on each axis (µm²)",
     )
     axes.grid(alpha=0.25, which="both")
