@@ -10,7 +10,6 @@ from torch import Tensor
 from ...optics.field_aberrations import FieldSpec
 from ...optics.microscope import Microscope
 from ...optics.model import PSFSpec, build_psf
-from ...watch import SILENT, Watcher
 from ..beads.images import BeadImages, BeadState
 from .phase_correction import CorrectedMask, Correction
 from .position_fit import Unknowns, fit_places, sigma_of_polynomials
@@ -106,8 +105,6 @@ def field_aberrations(
     state: BeadState,
     place_px: Tensor,
     size_px: tuple[int, int],
-    *,
-    watch: Watcher = SILENT,
 ) -> FieldAberrations | None:
     """Fit each bead's own polynomials on top of a phase that is common to all (Fisher scoring).
 
@@ -125,11 +122,10 @@ def field_aberrations(
     if float(span.min()) < 0.1:
         return None
     values, sigma = [], []
-    for done, bead in enumerate(beads.tolist()):
+    for bead in beads.tolist():
         own, error = _one_bead(spec, microscope, phase, images, state, bead)
         values.append(own)
         sigma.append(error)
-        watch.progress(done + 1, len(beads))
     table, errors = torch.stack(values), torch.stack(sigma)
     plane, plane_sigma = _planes(at / size - 0.5, table, errors)
     return FieldAberrations(_INDICES, beads, at, table, errors, plane, plane_sigma, size)
