@@ -26,8 +26,8 @@ LAYERS = (
     ("experiment", "frames"),
     ("training", "localizing", "plot"),
     ("calibration",),
-    ("api",),
     ("jobs",),
+    ("api",),
     ("cli", "__main__", "studio"),
 )
 # Neighbours that may know each other: the foundation, and the edges.

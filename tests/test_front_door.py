@@ -7,9 +7,15 @@ import inspect
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import deepstorm3d as ds
+from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.watch import Silent
 
 SOURCE = Path(ds.__file__)
 
@@ -49,3 +55,109 @@ def test_the_examples_of_its_docstring_are_true(name: str):
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     for example in doctest.DocTestFinder(recurse=False).find(value, name):
         assert runner.run(example).failed == 0, f"{name}: see the output above"
+
+
+EXAMPLE = """
+import deepstorm3d as ds
+
+model = ds.load_model("tetrapod")
+movie, truth = ds.simulate(model.experiment, frames=2, emitters=4, seed=1)
+found = model.localize(movie)
+print(ds.evaluate(found, truth))
+picture = ds.plot.rendering(found)
+"""
+
+
+def test_simulate_localize_evaluate_and_draw_take_eight_lines_at_most():
+    assert len([line for line in EXAMPLE.splitlines() if line]) <= 8
+    known: dict = {}
+    exec(EXAMPLE, known)
+    assert ds.evaluate(known["found"], known["truth"]).score.jaccard > 0.8
+    assert known["picture"].axes
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[ds.Model, Path, ds.Localizations]:
+    """A model, a movie file of two frames, and the list that the command gives of it."""
+    folder = tmp_path_factory.mktemp("seen")
+    model = ds.load_model("tetrapod", device="cpu")
+    small = model.experiment
+    simulate_movie(small, folder / "movie.tif", frames=2, seed=5, overwrite=True)
+    localize_movie(Excerpt(folder / "movie.tif"), model.pipeline(refine=False), folder / "found.hdf5")
+    return model, folder / "movie.tif", ds.read_table(folder / "found.hdf5")
+
+
+def test_a_movie_in_memory_has_the_counts_of_the_file_with_the_same_seed(seen):
+    model, path, _ = seen
+    movie, truth = ds.simulate(model.experiment, frames=2, seed=5)
+    np.testing.assert_array_equal(movie, ds.read_movie(path))
+    assert len(truth) and int(truth.frame.max()) <= 1
+
+
+@pytest.mark.parametrize("kind", ["array", "tensor", "path", "text"])
+def test_arrays_tensors_and_paths_give_the_list_of_the_command(seen, kind: str):
+    model, path, listed = seen
+    counts = ds.read_movie(path)
+    movie = {
+        "array": counts,
+        "tensor": torch.from_numpy(counts.astype(np.int32)),
+        "path": path,
+        "text": str(path),
+    }
+    found = model.localize(movie[kind], refine=False)
+    torch.testing.assert_close(found.xyz, listed.xyz, atol=1e-5, rtol=0)
+    assert found.frame.tolist() == listed.frame.tolist()
+
+
+def test_frames_and_region_of_a_movie_in_memory_keep_their_numbers(seen):
+    model, path, listed = seen
+    found = model.localize(ds.read_movie(path), frames=(1, 2), refine=False)
+    assert set(found.frame.tolist()) == {1}
+    assert len(found) == int((listed.frame == 1).sum())
+
+
+def test_a_doubtful_result_is_told_as_a_warning(seen):
+    model, path, _ = seen
+    with pytest.warns(ds.DoubtfulResult, match="baseline"):
+        model.localize(ds.read_movie(path).astype(np.float32) + 400, frames=(0, 1), refine=False)
+
+
+def test_work_that_is_stopped_raises_and_gives_no_half_list(seen):
+    class Stopping(Silent):
+        stopped = True
+
+    with pytest.raises(ds.Interrupted):
+        seen[0].localize(ds.read_movie(seen[1]), refine=False, watch=Stopping())
+
+
+@pytest.mark.parametrize(
+    ("movie", "said"),
+    [
+        (np.zeros((2, 3, 4, 5)), "shape"),
+        (np.full((1, 121, 121), np.nan), "NaN"),
+        (np.zeros((1, 9, 9)), "extends"),
+    ],
+)
+def test_what_is_no_movie_for_the_model_is_refused_in_words(seen, movie: np.ndarray, said: str):
+    with pytest.raises(ds.InputError, match=said):
+        seen[0].localize(movie, refine=False)
+
+
+def test_a_list_in_memory_goes_through_filter_link_and_evaluate():
+    _, truth = ds.simulate("quickstart", frames=3, emitters=5, seed=2)
+    n = len(truth)
+    found = ds.Localizations.proposals(truth.xyz, truth.frame, torch.ones(n))
+    assert len(ds.filter(found, "z_nm > 500")) == int((truth.xyz[:, 2] > 0.5).sum())
+    assert ds.evaluate(found, truth).score.jaccard == 1.0
+    assert len(ds.link(found, radius_nm=5)) == n
+
+
+def test_a_trained_network_is_a_model_at_hand(tmp_path: Path):
+    setup = ds.preset("quickstart")
+    small = setup.with_(
+        training=setup.training.with_(steps=2, batch=1, crop_px=48, validate_every=2, validation_crops=2)
+    )
+    model = ds.train(small, device="cpu")
+    assert repr(model).startswith("Model('quickstart'")
+    model.save(tmp_path / "mine.pt")
+    assert repr(ds.load_model(tmp_path / "mine.pt", device="cpu")) == repr(model)

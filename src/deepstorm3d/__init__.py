@@ -22,9 +22,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import plot as plot
+    from .api.lists import drift as drift
     from .api.lists import evaluate as evaluate
     from .api.lists import filter as filter
     from .api.lists import link as link
+    from .api.lists import resolution as resolution
+    from .api.movies import read_movie as read_movie
+    from .api.movies import simulate as simulate
+    from .api.training import train as train
     from .emitters import Emitters as Emitters
     from .emitters import Localizations as Localizations
     from .errors import DoubtfulResult as DoubtfulResult
@@ -60,6 +65,7 @@ _HOMES = {
     "Model": "localizing.model",
     "Watcher": "watch",
     "crlb": "optics.fisher",
+    "drift": "api.lists",
     "evaluate": "api.lists",
     "filter": "api.lists",
     "link": "api.lists",
@@ -70,8 +76,12 @@ _HOMES = {
     "preset": "experiment.presets",
     "read_experiment": "experiment.experiment",
     "read_mask": "io.masks",
+    "read_movie": "api.movies",
     "read_table": "io.tables",
     "read_truth": "io.tables",
+    "resolution": "api.lists",
+    "simulate": "api.movies",
+    "train": "api.training",
     "write_experiment": "experiment.experiment",
     "write_mask": "io.masks",
     "write_table": "io.tables",

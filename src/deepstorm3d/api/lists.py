@@ -6,16 +6,19 @@ import warnings
 from os import PathLike
 from pathlib import Path
 
+from ..analysis.estimated_drift import Drift, drift_of
 from ..analysis.evaluation import TOLERANCE_NM, Evaluation, evaluate_list
 from ..analysis.filters import rows_where
 from ..analysis.linked import link_list
 from ..analysis.linking import LinkRule
+from ..analysis.resolution import ResolutionReport, resolution_of
 from ..emitters import Emitters, Localizations
 from ..errors import DoubtfulResult
 from ..extent import Extent
 from ..io.tables import read_table, read_truth
+from ..watch import SILENT, Watcher
 
-__all__ = ["List", "Truth", "as_list", "evaluate", "filter", "link"]
+__all__ = ["List", "Truth", "as_list", "drift", "evaluate", "filter", "link", "resolution"]
 
 List = Localizations | str | PathLike[str]
 """A list of localizations, or the file that holds one."""
@@ -159,3 +162,93 @@ def link(
     for text in linked.warnings:
         warnings.warn(text, DoubtfulResult, stacklevel=2)
     return linked.molecules
+
+
+def drift(
+    found: List,
+    *,
+    frames: int = 0,
+    segments: int | None = None,
+    frames_per_segment: int | None = None,
+    pixel_um: float | None = None,
+    watch: Watcher = SILENT,
+) -> Drift:
+    """Estimate how the specimen moved during the movie, from the list itself.
+
+    The smooth curve is taken that lays the list best on itself: the sum of the Gaussian overlaps of its near
+    pairs is greatest.
+
+    Parameters
+    ----------
+    found : Localizations or path
+    frames : int
+        Length of the movie, where the list does not reach its end.
+    segments, frames_per_segment : int
+        Of the curve, at most one of them; neither: as many segments as the list bears.
+    pixel_um : float
+        Camera pixel in the sample, for a file that does not name it.
+    watch : Watcher
+
+    Returns
+    -------
+    Drift
+        ``.apply(found)`` is the list without the drift, ``.curve`` the drift of each frame in µm with its σ.
+
+    Raises
+    ------
+    InputError
+        For a list that tells no drift: too few rows, or all in one frame.
+
+    Warns
+    -----
+    DoubtfulResult
+        Where the curve is not to be trusted.
+    """
+    result = drift_of(
+        as_list(found, pixel_um),
+        frames=frames,
+        segments=segments,
+        frames_per_segment=frames_per_segment,
+        watch=watch,
+    )
+    for text in result.notes:
+        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    return result
+
+
+def resolution(
+    found: List,
+    *,
+    block_frames: int | None = None,
+    splits: int = 5,
+    pixel_um: float | None = None,
+    watch: Watcher = SILENT,
+) -> ResolutionReport:
+    """What a list resolves: Fourier ring and shell correlation, and its precision from adjacent frames.
+
+    Parameters
+    ----------
+    found : Localizations or path
+    block_frames : int
+        Frames that stay together in a half; None: a fiftieth of the movie, at least 20.
+    splits : int
+        Random halvings.
+    pixel_um : float
+        Camera pixel in the sample, for a file that does not name it.
+    watch : Watcher
+
+    Returns
+    -------
+    ResolutionReport
+        ``.correlations["x–y"].resolution_um`` and so on; ``.precision``: σ of x, y, z; ``.notes``.
+
+    Raises
+    ------
+    InputError
+        For a list without rows, or one whose rows lie in fewer than 4 frames.
+
+    References
+    ----------
+    Nieuwenhuizen et al., Nature Methods 10:557 (2013); Endesfelder et al., Histochemistry 141:629 (2014).
+    """
+    return resolution_of(as_list(found, pixel_um), block_frames=block_frames, splits=splits, watch=watch)

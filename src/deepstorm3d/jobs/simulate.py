@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ from ..watch import SILENT, Watcher
 
 __all__ = [
     "LIGHT_HELD",
+    "MovieSimulation",
+    "SimulatedBlock",
     "SimulationSummary",
     "patch_for_light",
     "simulate_movie",
@@ -93,42 +96,86 @@ def simulate_movie(
     experiment's else.
     Raises InputError for what does not fit; nothing then stands under the final names.
     """
-    if frames < 1:
-        raise InputError(f"a movie needs at least one frame, {frames} were asked for")
-    check_size(experiment.camera.load_maps(), experiment.frame_px, "the simulated frames (frame_px)")
-    specimen = specimen or Specimen()
-    chosen, source = experiment.scene(scene), psf_source(experiment)
+    made = MovieSimulation(experiment, frames=frames, specimen=specimen, scene=scene, seed=seed)
     pixel_um, shape = experiment.microscope.pixel_um, experiment.frame_px
-    field = Field(*shape, pixel_um)
-    generator = stream(experiment.seed if seed is None else seed, "movie")
+    rows = labelled = saturated = 0
     with (
         _truth_file(truth, pixel_um, frames, shape, overwrite) as table,
         MovieWriter(out, frames=frames, shape=shape, pixel_um=pixel_um, overwrite=overwrite) as movie,
     ):
-        patch_px, held = patch_for_light(experiment, source)
-        simulator = _simulator(experiment, source, patch_px, field)
-        drift = specimen.drift(frames, generator)
-        draw = specimen.draw_of(chosen, field, drift, frames, generator)
-        rows = labelled = saturated = 0
-        side = [length + 2 * patch_px for length in shape]
-        block = max(1, BLOCK_PIXELS // (side[0] * side[1]))
-        for start in range(0, frames, block):
-            count = min(block, frames - start)
-            here, background = draw(start, count)
-            counts = simulator(here.shift(frames=-start), background, generator)
-            movie.append(counts.numpy())
-            saturated += int((counts >= experiment.camera.saturation).flatten(1).any(1).sum())
-            here = here.select(_inside(here, field))
+        for block in made.blocks():
+            movie.append(block.counts.numpy())
+            saturated += int((block.counts >= experiment.camera.saturation).flatten(1).any(1).sum())
             if table is not None:
-                table.append(here, frames_done=start + count)
-            rows += len(here)
-            labelled += int(chosen.emitters.labelled(here).sum())
-            watch.progress(start + count, frames)
+                table.append(block.truth, frames_done=block.stop)
+            rows += len(block.truth)
+            labelled += int(made.scene.emitters.labelled(block.truth).sum())
+            watch.progress(block.stop, frames)
         clipped = movie.clipped
-    if drift is not None and truth is not None:
-        curve = DriftCurve(np.arange(frames), drift.double().numpy(), np.zeros((frames, 3)))
+    if made.drift is not None and truth is not None:
+        curve = DriftCurve(np.arange(frames), made.drift.double().numpy(), np.zeros((frames, 3)))
         write_text(truth.with_name(f"{truth.stem}.drift.csv"), curve.to_csv())
-    return SimulationSummary(frames, rows, labelled, patch_px, held, clipped, saturated)
+    return SimulationSummary(frames, rows, labelled, made.patch_px, made.light_held, clipped, saturated)
+
+
+class SimulatedBlock(NamedTuple):
+    """Frames start … stop−1: camera counts (n, H, W), and the emitters inside the frames."""
+
+    start: int
+    stop: int
+    counts: Tensor
+    truth: Emitters
+
+
+class MovieSimulation:
+    """A movie of an experiment, drawn a block of frames at a time.
+
+    The PSF is tabulated on a patch that holds 95 % of the light at every depth where the sampling of the mask
+    or the measured planes permit (`patch_for_light`), at least as large as the experiment's own; what lies
+    beyond is lost.
+
+    specimen: what is seen; the scene's own emitters where left out;  scene: one of the experiment's, the first
+    else;  seed: of all random numbers, the experiment's else.  Attributes: `scene`, `patch_px`, `light_held`
+    (least share of a molecule's light on the patch) and, once `blocks` has begun, `drift` ((frames, 3) µm, None
+    where nothing drifts).
+    Raises InputError for what does not fit.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        *,
+        frames: int,
+        specimen: Specimen | None = None,
+        scene: str | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if frames < 1:
+            raise InputError(f"a movie needs at least one frame, {frames} were asked for")
+        check_size(experiment.camera.load_maps(), experiment.frame_px, "the simulated frames (frame_px)")
+        self.experiment, self.frames = experiment, frames
+        self.scene = experiment.scene(scene)
+        self.drift: Tensor | None = None
+        self._specimen = specimen or Specimen()
+        self._field = Field(*experiment.frame_px, experiment.microscope.pixel_um)
+        self._generator = stream(experiment.seed if seed is None else seed, "movie")
+        source = psf_source(experiment)
+        self.patch_px, self.light_held = patch_for_light(experiment, source)
+        self._simulator = _simulator(experiment, source, self.patch_px, self._field)
+
+    def blocks(self) -> Iterator[SimulatedBlock]:
+        """The frames in order, as many at a time as the memory takes; the random numbers go on from block to
+        block, so a movie is drawn once."""
+        field, generator, frames = self._field, self._generator, self.frames
+        self.drift = self._specimen.drift(frames, generator)
+        draw = self._specimen.draw_of(self.scene, field, self.drift, frames, generator)
+        side = [length + 2 * self.patch_px for length in self.experiment.frame_px]
+        step = max(1, BLOCK_PIXELS // (side[0] * side[1]))
+        for start in range(0, frames, step):
+            count = min(step, frames - start)
+            here, background = draw(start, count)
+            counts = self._simulator(here.shift(frames=-start), background, generator)
+            yield SimulatedBlock(start, start + count, counts, here.select(_inside(here, field)))
 
 
 def patch_for_light(experiment: Experiment, source: PSFSource, light: float = LIGHT_HELD) -> tuple[int, float]:

@@ -1,0 +1,150 @@
+"""Movies in memory: simulated from an experiment, or read from files."""
+
+from __future__ import annotations
+
+import warnings
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..emitters import Emitters
+from ..errors import DoubtfulResult, InputError
+from ..experiment.experiment import Experiment, read_experiment
+from ..experiment.presets import PRESETS, preset
+from ..io.movies import open_movie
+from ..jobs.simulate import MovieSimulation
+from ..localizing.memory import free_bytes
+from ..simulation.specimen import Specimen, StructureName
+from ..watch import SILENT, Watcher
+
+__all__ = ["AnExperiment", "as_experiment", "read_movie", "simulate"]
+
+AnExperiment = Experiment | str | PathLike[str]
+"""An experiment, the name of a preset, or an experiment file."""
+
+# Share of the free memory that a movie may take.
+_SHARE = 0.5
+# Highest count of a movie of 16 bits.
+_MOST = 65535
+
+
+def as_experiment(experiment: AnExperiment) -> Experiment:
+    """The experiment itself, a preset by its name, or read from a file."""
+    if isinstance(experiment, Experiment):
+        return experiment
+    name = str(experiment)
+    return preset(name) if name in PRESETS else read_experiment(Path(name))
+
+
+def simulate(
+    experiment: AnExperiment,
+    frames: int = 1,
+    *,
+    emitters: int | None = None,
+    structure: StructureName | None = None,
+    drift_um: tuple[float, float, float] | None = None,
+    scene: str | None = None,
+    seed: int | None = None,
+    watch: Watcher = SILENT,
+) -> tuple[NDArray[np.uint16], Emitters]:
+    """Simulate what the experiment's camera would record, and what is in it.
+
+    Parameters
+    ----------
+    experiment : Experiment, name of a preset, or path
+    frames : int
+        Length of the movie.
+    emitters : int
+        Emitters inside every frame; the scene's own number where left out.
+    structure : "filaments", "mitochondria", "ellipsoid" or "nucleus"
+        Put the molecules on a structure and let them blink.
+    drift_um : tuple
+        Span in x, y and z over which the structure creeps during the movie, µm.
+    scene : str
+        Which of the experiment's scenes; the first where left out.
+    seed : int
+        Of all random numbers; the experiment's where left out. The same seed gives the same movie as the
+        command ``simulate``.
+    watch : Watcher
+        Told the frames done.
+
+    Returns
+    -------
+    movie : (frames, height, width) uint16
+        Camera counts.
+    truth : Emitters
+        Every emitter inside the frames, the dim ones too.
+
+    Raises
+    ------
+    InputError
+        For what does not fit, and a movie that the free memory does not hold.
+
+    Examples
+    --------
+    >>> import deepstorm3d as ds
+    >>> movie, truth = ds.simulate("quickstart", frames=2, emitters=3, seed=1)
+    >>> movie.shape, movie.dtype, len(truth)
+    ((2, 64, 64), dtype('uint16'), 6)
+    """
+    setup = as_experiment(experiment)
+    _refuse_too_large(max(1, frames) * setup.frame_px[0] * setup.frame_px[1] * 2, "simulate it to a file")
+    specimen = Specimen(emitters=emitters, structure=structure, drift_um=drift_um)
+    made = MovieSimulation(setup, frames=frames, specimen=specimen, scene=scene, seed=seed)
+    counts, truth, clipped = [], [], 0
+    for block in made.blocks():
+        whole = np.rint(block.counts.numpy())
+        clipped += int(np.count_nonzero((whole < 0) | (whole > _MOST)))
+        counts.append(np.clip(whole, 0, _MOST).astype(np.uint16))
+        truth.append(block.truth)
+        watch.progress(block.stop, frames)
+    if clipped:
+        warnings.warn(
+            f"{clipped} pixels lie outside 0 to {_MOST} and were set to the nearest",
+            DoubtfulResult,
+            stacklevel=2,
+        )
+    return np.concatenate(counts), Emitters.concat(truth)
+
+
+def read_movie(
+    path: str | PathLike[str], *, frames: tuple[int | None, int | None] = (None, None)
+) -> NDArray[Any]:
+    """Frames of a movie as an array; `open_movie` reads huge ones a part at a time.
+
+    Parameters
+    ----------
+    path
+        TIFF, ND2, .npy, raw with a sidecar, Zarr, NDTiff, or a folder of numbered TIFFs.
+    frames : tuple
+        First frame and the one after the last; None: the movie's own ends.
+
+    Returns
+    -------
+    (frames, height, width) array of counts, of the file's type.
+
+    Raises
+    ------
+    InputError
+        For a file that is no movie, frames that are not there, and more than the free memory holds.
+    """
+    with open_movie(path) as movie:
+        count, height, width = movie.shape
+        first = 0 if frames[0] is None else frames[0]
+        last = count if frames[1] is None else frames[1]
+        if not 0 <= first < last <= count:
+            raise InputError(f"frames {first}:{last} are not in {path}, which has frames 0:{count}")
+        size = (last - first) * height * width * movie.dtype.itemsize
+        _refuse_too_large(size, "read fewer frames, or open it with open_movie")
+        return movie.read(first, last)
+
+
+def _refuse_too_large(size: int, remedy: str) -> None:
+    """Refuse an array of `size` bytes that would take more than its share of the free memory."""
+    free = free_bytes(torch.device("cpu"))
+    if free is not None and size > _SHARE * free:
+        raise InputError(f"the movie takes {size / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free: {remedy}")

@@ -1,0 +1,67 @@
+"""Training in memory: an experiment in, a model at hand out."""
+
+from __future__ import annotations
+
+import tempfile
+from os import PathLike
+from pathlib import Path
+
+import torch
+
+from ..errors import Interrupted
+from ..jobs.train import train_model
+from ..localizing.model import Model, load_model
+from ..watch import SILENT, Watcher
+from .movies import AnExperiment, as_experiment
+
+__all__ = ["train"]
+
+
+def train(
+    experiment: AnExperiment,
+    out: str | PathLike[str] | None = None,
+    *,
+    steps: int | None = None,
+    resume: bool = False,
+    device: str | None = None,
+    watch: Watcher = SILENT,
+) -> Model:
+    """Train the experiment's network on frames simulated on the fly.
+
+    Parameters
+    ----------
+    experiment : Experiment, name of a preset, or path
+    out : path
+        Model file (.pt) to write; its checkpoint and log lie beside it, so that a run that was stopped can go
+        on. Without it the model is only in memory, and a run that is stopped is lost.
+    steps : int
+        In place of the experiment's ``training.steps``.
+    resume : bool
+        Go on with a run that was stopped.
+    device : "cpu" or "cuda"
+        None: a GPU where there is one.
+    watch : Watcher
+        Told the steps done, asked whether to stop.
+
+    Returns
+    -------
+    Model
+        At work: ``model.localize(movie)``.
+
+    Raises
+    ------
+    InputError
+        Where `out` is there already or cannot be written, a scene has nothing to find, or there is nothing to
+        resume.
+    Interrupted
+        Where the watcher stopped the run before its end.
+    """
+    setup = as_experiment(experiment)
+    if steps is not None:
+        setup = setup.with_(training=setup.training.with_(steps=steps))
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "model.pt" if out is None else Path(out)
+        if train_model(setup, path, device=place, resume=resume, watch=watch) is None:
+            raise Interrupted
+        return load_model(path, device=device)
