@@ -1,4 +1,4 @@
-"""Pictures of frames, PSFs, masks, limits and trainings show what they were given, in its units and directions."""
+"""Pictures of frames, PSFs, masks, limits, trainings show what they are given, in its units and directions."""
 
 from __future__ import annotations
 
