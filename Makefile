@@ -8,6 +8,8 @@ DEMO_OUT  ?= demo-out
 # Tests that run at once; each with one thread.
 WORKERS   ?= auto
 CLIENTS   ?= .venv-clients
+# The environment of wheel-test, made anew each time.
+FRESH     ?= .venv-wheel
 
 BIN       := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -17,8 +19,14 @@ DEEPSTORM3D_CLIENTS := $(CLIENTS)/bin/python
 CLIENTS_INSTALLED   := $(CLIENTS)/.installed
 endif
 
+# A new environment, and its pip. A Python without `ensurepip` (Debian without python3-venv) still makes an
+# environment; its own pip then installs into it.
+environment = $(PYTHON) -m venv $(1) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(1)
+pip_of = $$($(1)/bin/python -m pip --version >/dev/null 2>&1 && echo $(1)/bin/python -m pip || \
+    echo $(PYTHON) -m pip --python $(1)/bin/python)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu test-interop check lint format bench docs clean
+.PHONY: help demo test test-slow test-gpu test-interop wheel-test check lint format bench docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -38,6 +46,17 @@ test-gpu: $(INSTALLED)  ## those for the device cuda alone (pretended where ther
 
 test-interop: $(INSTALLED) $(CLIENTS_INSTALLED)  ## the tests with Picasso, locan, smappy, napari-storm and COMET (1 GB)
 	DEEPSTORM3D_CLIENTS=$(abspath $(DEEPSTORM3D_CLIENTS)) $(BIN)/python -m pytest -m interop tests/interop -rs $(PYTEST_ARGS)
+
+# The wheel is built from the source archive, so that both are whole. A short demo, from an empty folder.
+wheel-test: $(INSTALLED)  ## build the wheel, install it into a fresh environment and run the demo there (2 minutes)
+	rm -rf dist $(FRESH)
+	$(BIN)/python -m hatchling build -t sdist -d dist
+	$(call pip_of,$(VENV)) wheel $(PIP_FLAGS) --no-deps --no-build-isolation -w dist dist/*.tar.gz
+	$(call environment,$(FRESH))
+	$(call pip_of,$(FRESH)) install $(PIP_FLAGS) -c constraints.txt dist/*.whl
+	mkdir $(FRESH)/empty
+	cd $(FRESH)/empty && ../bin/deepstorm3d --info && ../bin/deepstorm3d demo --frames 20
+	rm -rf $(FRESH)
 
 check: lint  ## style, types and layers
 	$(BIN)/python -m pytest tests/test_architecture.py tests/test_import_time.py
@@ -61,27 +80,23 @@ docs: $(INSTALLED)  ## write docs/reference/cli.md anew from the program's own h
 	$(BIN)/python docs/reference/make_cli.py
 
 clean:  ## remove what make made: the environment, demo-out/, builds and caches (never runs/)
-	rm -rf $(VENV) $(CLIENTS) $(DEMO_OUT) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(FRESH) $(DEMO_OUT) build dist .pytest_cache .ruff_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Installed anew only when what it is made from changes. A Python without `ensurepip` (Debian without
-# python3-venv) still makes an environment; its own pip then installs into it.
+# Installed anew only when what it is made from changes.
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	    echo "deepstorm3d needs Python 3.11 or newer; '$(PYTHON)' is: $$($(PYTHON) --version 2>&1 | head -n 1)."; \
 	    echo "Name another one:  make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(VENV)
-	@pip="$(BIN)/python -m pip"; \
-	$$pip --version >/dev/null 2>&1 || pip="$(PYTHON) -m pip --python $(BIN)/python"; \
-	set -x; $$pip install $(PIP_FLAGS) -c constraints.txt -e '.[$(EXTRAS)]'
+	@$(call environment,$(VENV))
+	$(call pip_of,$(VENV)) install $(PIP_FLAGS) -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
 # The clients' requirements contradict ours and each other's: an environment of their own, and their own lists
 # overruled. One that cannot be installed is left out, and its tests are skipped.
 $(CLIENTS)/.installed: tests/interop/requirements.txt tests/interop/clients.txt
-	@$(PYTHON) -m venv $(CLIENTS) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(CLIENTS)
-	@pip="$(CLIENTS)/bin/python -m pip"; \
-	$$pip --version >/dev/null 2>&1 || pip="$(PYTHON) -m pip --python $(CLIENTS)/bin/python"; \
+	@$(call environment,$(CLIENTS))
+	@pip="$(call pip_of,$(CLIENTS))"; \
 	set -ex; $$pip install $(PIP_FLAGS) -r tests/interop/requirements.txt; \
 	while read -r client; do \
 	    $$pip install $(PIP_FLAGS) -c tests/interop/requirements.txt $$client || echo "without $$client"; \
