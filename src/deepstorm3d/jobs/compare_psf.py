@@ -21,6 +21,7 @@ from ..experiment.experiment import Experiment, experiment_mask
 from ..extent import frame_extent
 from ..field import Field
 from ..io.masks import mask_sha256, read_mask, write_mask
+from ..io.parts import whole_file
 from ..localizer.modelfile import load_model_file
 from ..localizing.pipeline import Pipeline, experiment_of, load_pipeline
 from ..optics.exact import ExactPSF
@@ -226,7 +227,7 @@ def _judge(pipeline: Pipeline, contender: Contender, seed: int, density: float) 
 
 
 def _write(rows: Sequence[Row], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Row)])
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
