@@ -152,11 +152,28 @@ class _Table:
 
 @dataclass(frozen=True, repr=False)
 class Emitters(_Table):
-    """What is there: true molecules, one row per molecule and frame.
+    """What is there: true molecules, one row for each molecule and frame.
 
-    xyz: (N, 3) µm;  frame: (N,) int64, from 0;  photons: (N,) detected in that frame;
-    id: (N,) int64, the same for one molecule in all its frames;
-    blur_px: (N,) Gaussian blur σ of each image in camera pixels, or None for the PSF's own.
+    Parameters
+    ----------
+    xyz : (N, 3) tensor
+        Positions, µm.
+    frame : (N,) int64 tensor
+        From 0.
+    photons : (N,) tensor
+        Detected in that frame.
+    id : (N,) int64 tensor
+        The same for one molecule in all its frames.
+    blur_px : (N,) tensor, optional
+        Gaussian σ of each image in camera pixels; None: the PSF's own.
+
+    Examples
+    --------
+    >>> import torch, deepstorm3d as ds
+    >>> one = torch.tensor([0])
+    >>> truth = ds.Emitters(torch.tensor([[1.0, 2.0, 0.5]]), one, torch.tensor([5000.0]), one)
+    >>> truth["z_nm"]
+    array([500.], dtype=float32)
     """
 
     photons: Tensor
@@ -176,18 +193,36 @@ class Emitters(_Table):
 
 @dataclass(frozen=True, repr=False)
 class Localizations(_Table):
-    """What was found: one row per detection.
+    """What was found: one row for each detection.
 
-    xyz: (N, 3) µm;  frame: (N,) int64, from 0;  photons: (N,);  background: (N,) photons per pixel;
-    probability: (N,) 0 to 1, the network's confidence;  sigma_xyz: (N, 3) µm, sigma_photons: (N,) and
-    sigma_background: (N,) one standard deviation;  fit_quality: (N,) deviance per pixel of the patch
-    (about 1 where the model explains the image);  sigma_source: where the σ come from ("none" until something
-    has filled them in);
-    detections: (N,) int64, frames joined into the row by linking, or None where rows are single frames;
-    track: (N,) int64, the trajectory of the row, or None in a list that was not tracked (−1: of none).
+    Parameters
+    ----------
+    xyz : (N, 3) tensor
+        Positions, µm.
+    frame : (N,) int64 tensor
+        From 0.
+    photons, background : (N,) tensors
+        Photons of the molecule, and photons per pixel under it.
+    probability : (N,) tensor
+        The network's confidence, 0 to 1.
+    sigma_xyz : (N, 3) tensor
+        One standard deviation of the position, µm.
+    sigma_photons, sigma_background : (N,) tensors
+        One standard deviation.
+    fit_quality : (N,) tensor
+        Deviance per pixel of the patch, about 1 where the model explains the image.
+    sigma_source : "none", "network", "crlb" or "fit"
+        Where the σ come from.
+    detections : (N,) int64 tensor, optional
+        Frames joined into the row by linking; None where rows are single frames.
+    track : (N,) int64 tensor, optional
+        The trajectory of the row, −1: of none; None in a list that was not tracked.
 
+    Notes
+    -----
+    ``found["sigma_z_nm"]`` is a column, ``found[rows]`` some of the rows, ``found.to_pandas()`` all columns.
     0 stands for what is not known, never NaN: a σ, photons, a deviance or a probability that nobody measured. A
-    background of 0 is known where it has a σ (`columns.COLUMNS` gives all of these as NaN).
+    background of 0 is known where it has a σ. Columns by name give all of these as NaN.
     """
 
     photons: Tensor

@@ -25,12 +25,25 @@ LARGEST_WHOLE_PHASE = 7.0
 
 
 def read_mask(path: str | Path) -> NDArray[np.float64]:
-    """The phase of a mask, (h, w) rad, row 0 at the top.
+    """Read the phase of a mask.
 
-    What `export-mask` wrote for a modulator or a plate is turned back into radians by the settings beside it.
-    .npy: one 2D array;  .mat: exactly one 2D numeric variable (any MATLAB version);  .tif: one grey page.
-    Raises InputError for a missing or unreadable file, NaN, complex numbers, more or fewer than two
-    dimensions, and values that are not radians (|phase| > 100, or whole numbers above 7).
+    What ``export-mask`` wrote for a modulator or a plate is turned back into radians by the settings beside it.
+
+    Parameters
+    ----------
+    path
+        .npy: one 2D array; .mat: exactly one 2D numeric variable (any MATLAB version); .tif: one grey page.
+
+    Returns
+    -------
+    (h, w) array
+        Phase on the mask's own pixels, rad, row 0 at the top.
+
+    Raises
+    ------
+    InputError
+        For a missing or unreadable file, NaN, complex numbers, more or fewer than two dimensions, and values
+        that are not radians (|phase| > 100, or whole numbers above 7).
     """
     path = Path(path)
     exported = read_sidecar(path)
@@ -56,9 +69,29 @@ def mask_sha256(phase: Any) -> str:
 
 
 def write_mask(path: str | Path, phase: Any, *, overwrite: bool = True) -> None:
-    """Write a phase (h, w) rad as .npy (float64), .mat (variable ``phase``) or .tif (float32).
+    """Write the phase of a mask.
 
-    Raises InputError for another ending, a phase that `read_mask` would refuse, or a failed write.
+    Parameters
+    ----------
+    path
+        .npy (float64), .mat (variable ``phase``) or .tif (float32).
+    phase : (h, w) array
+        Radians, on the mask's own pixels.
+    overwrite : bool
+        Replace a file that exists.
+
+    Raises
+    ------
+    InputError
+        For another ending, a phase that `read_mask` would refuse, or a failed write.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, deepstorm3d as ds
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ds.write_mask(f"{folder}/flat.npy", np.zeros((5, 5)))
+    ...     ds.read_mask(f"{folder}/flat.npy").shape
+    (5, 5)
     """
     path = Path(path)
     values = _checked_phase(np.asarray(phase), path)

@@ -28,9 +28,23 @@ def open_movie(path: str | Path, *, partial: bool = False) -> Movie:
     A folder that holds but one such folder stands for it. Time and depth count as frames, in the order of the
     file.
 
-    partial: of a movie that was cut off, offer the frames that are whole; `Movie.gaps` are those that are
-    missing in its middle, `Movie.notes` says what is lost.
-    Raises InputError for what is missing, of no known kind, truncated, in colour, of mixed sizes or empty.
+    Parameters
+    ----------
+    path
+        File or folder.
+    partial : bool
+        Of a movie that was cut off, offer the frames that are whole; `Movie.gaps` are those that are missing in
+        its middle, `Movie.notes` says what is lost.
+
+    Returns
+    -------
+    Movie
+        ``.shape`` (frames, height, width), ``.read(start, stop)``; a context manager that closes the file.
+
+    Raises
+    ------
+    InputError
+        For what is missing, of no known kind, truncated, in colour, of mixed sizes or empty.
     """
     path = Path(path)
     if path.is_dir():

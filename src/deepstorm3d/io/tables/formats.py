@@ -223,19 +223,54 @@ def write_truth(
     shape: tuple[int, int],
     overwrite: bool = False,
 ) -> None:
-    """Write a whole table of true emitters as ThunderSTORM CSV; arguments and errors as in `write_table`."""
+    """Write a whole table of true emitters as ThunderSTORM CSV.
+
+    Parameters
+    ----------
+    path
+        File, .csv.
+    emitters : Emitters
+    pixel_um : float
+        Camera pixel in the sample, µm.
+    frames : int
+        Of the movie.
+    shape : tuple
+        Height and width of its frames, px.
+    overwrite : bool
+        Replace a file that exists.
+
+    Raises
+    ------
+    InputError
+        For another ending, an existing file without `overwrite`, or a failed write.
+    """
     writer = open_truth_writer(path, pixel_um=pixel_um, frames=frames, shape=shape, overwrite=overwrite)
     write_whole(writer, emitters, frames)
 
 
 def read_table(path: str | Path, *, pixel_um: float | None = None) -> Localizations:
-    """Read localizations from a file of any of `FORMATS`; its contents say which.
+    """Read localizations from a file of any known format; its contents say which.
 
-    Rows without a position or a frame are left out; `read_list` says how many, and what else it saw.
-    pixel_um: needed only for a file that does not name its pixel size; 0.0 takes the positions of a file in
-    nm as they stand.
-    Raises InputError for a missing or damaged file, an unknown format, missing columns, text in place of
-    numbers, a doubled column, or an unknown pixel size.
+    Rows without a position or a frame are left out.
+
+    Parameters
+    ----------
+    path
+        Picasso or our own .hdf5, ThunderSTORM, SMAP, DeepSTORM3D or challenge .csv, smappy or DECODE .h5,
+        SMAP _sml.mat.
+    pixel_um : float
+        Camera pixel in the sample, µm, for a file that does not name it; 0.0 takes the positions of a file in nm
+        as they stand.
+
+    Returns
+    -------
+    Localizations
+
+    Raises
+    ------
+    InputError
+        For a missing or damaged file, an unknown format, missing columns, text in place of numbers, a doubled
+        column, or an unknown pixel size.
     """
     return read_list(path, pixel_um=pixel_um)[0]
 
@@ -256,9 +291,23 @@ def read_list(path: str | Path, *, pixel_um: float | None = None) -> tuple[Local
 
 
 def read_truth(path: str | Path, *, pixel_um: float | None = None) -> Emitters:
-    """Read true emitters from ThunderSTORM CSV (or the positions and photons of any other table).
+    """Read true emitters from ThunderSTORM CSV, or the positions and photons of any other table.
 
-    Arguments and errors as in `read_table`.
+    Parameters
+    ----------
+    path
+        As for `read_table`.
+    pixel_um : float
+        Camera pixel in the sample, µm, for a file that does not name it.
+
+    Returns
+    -------
+    Emitters
+
+    Raises
+    ------
+    InputError
+        As `read_table` does.
     """
     return read_truth_list(path, pixel_um=pixel_um)[0]
 
