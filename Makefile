@@ -13,6 +13,7 @@ FRESH     ?= .venv-wheel
 
 BIN       := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DOCS_INSTALLED := $(VENV)/.installed-docs
 # The Python that has the other programs of test-interop: one of your own, or the one that is made for them.
 ifndef DEEPSTORM3D_CLIENTS
 DEEPSTORM3D_CLIENTS := $(CLIENTS)/bin/python
@@ -76,11 +77,16 @@ bench: $(INSTALLED)  ## measure the speeds and the accuracy of the built-in mode
 	$(BIN)/python benchmarks/network_speed.py
 	$(BIN)/python benchmarks/accuracy.py src/deepstorm3d/models/tetrapod.pt
 
-docs: $(INSTALLED)  ## write docs/reference/cli.md anew from the program's own help
+# Pages, links and docstrings are checked strictly; nothing comes from the network.
+docs: $(DOCS_INSTALLED)  ## build the documentation into site/, examples run and commands' help written anew
 	$(BIN)/python docs/reference/make_cli.py
+	$(BIN)/python docs/check_public.py
+	$(BIN)/python docs/gallery/make_gallery.py build/gallery
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open site/index.html in a browser."
 
-clean:  ## remove what make made: the environment, demo-out/, builds and caches (never runs/)
-	rm -rf $(VENV) $(CLIENTS) $(FRESH) $(DEMO_OUT) build dist .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove what make made: the environment, demo-out/, site/, builds and caches (never runs/)
+	rm -rf $(VENV) $(CLIENTS) $(FRESH) $(DEMO_OUT) site build dist .pytest_cache .ruff_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Installed anew only when what it is made from changes.
@@ -90,6 +96,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	    echo "Name another one:  make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(call environment,$(VENV))
 	$(call pip_of,$(VENV)) install $(PIP_FLAGS) -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(call pip_of,$(VENV)) install $(PIP_FLAGS) -c constraints.txt -e '.[docs]'
 	@touch $@
 
 # The clients' requirements contradict ours and each other's: an environment of their own, and their own lists

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,17 @@ def test_a_camera_is_registered_as_the_page_says():
     assert float(counts.var()) == pytest.approx(
         float(camera.pixel_noise().variance(torch.tensor(5.0))), rel=0.05
     )
+
+
+def test_the_examples_from_python_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, Any] = {}
+    with warnings.catch_warnings():
+        for example in blocks(ROOT / "docs/how-to/python.md", "python"):
+            exec(compile(example, "python.md", "exec"), scope)
+    assert len(scope["bright"]) == 1
+    assert (scope["sigma"][:, :3] > 0).all()
+    assert (tmp_path / "mask.png").exists()
 
 
 def test_the_reference_of_commands_is_what_the_program_says():

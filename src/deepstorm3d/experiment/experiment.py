@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Self
 
@@ -109,12 +110,28 @@ class Experiment(Spec):
         return self.scenes[name]
 
 
-def read_experiment(path: Path, assignments: Sequence[str] = ()) -> Experiment:
-    """Read an experiment file and apply ``a.b=value`` assignments.
+def read_experiment(path: str | PathLike[str], assignments: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file and change some of its values.
 
     Files of a mask, a PSF or camera maps named by a relative path are looked for beside the experiment file.
-    Raises InputError naming the file, the key and the allowed range.
+
+    Parameters
+    ----------
+    path : path
+        A file (.yaml) that `write_experiment` or the command ``config`` wrote.
+    assignments : sequence of str
+        Changes such as ``"camera.gain=2.2"``, made before the file is checked.
+
+    Returns
+    -------
+    Experiment
+
+    Raises
+    ------
+    InputError
+        With the file, the key and the allowed range.
     """
+    path = Path(path)
     try:
         mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -142,10 +159,18 @@ def with_files_beside(experiment: Experiment, folder: Path) -> Experiment:
     return experiment
 
 
-def write_experiment(experiment: Experiment, path: Path, *, remarks: str = "") -> None:
-    """Write the complete, commented YAML file; remarks: lines for its head."""
+def write_experiment(experiment: Experiment, path: str | PathLike[str], *, remarks: str = "") -> None:
+    """Write an experiment as a complete YAML file, each line with its unit and meaning.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    path : path
+    remarks : str
+        Lines for the head of the file.
+    """
     header = f"{_HEADER}\n{remarks}" if remarks else _HEADER
-    write_text(path, to_yaml(experiment, header))
+    write_text(Path(path), to_yaml(experiment, header))
 
 
 def psf_source(
