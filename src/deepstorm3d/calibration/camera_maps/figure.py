@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...plot.panels import new_figure
+from ...plot.panels import new_figure, plain_numbers
 from ...plot.style import BLACK, GREY, series_colour
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def camera_maps_figure(
     pixel (n,);  gain: ADU/e-, slope of the line drawn.
     """
     figure = new_figure(15.0, 6.6, title, dpi=110)
+    figure.set_layout_engine("constrained")
     axes = figure.subplots(2, 4)
     for column, (name, unit, values) in enumerate(maps):
         _map(axes[0, column], name, unit, values)
@@ -91,6 +92,7 @@ def _transfer(axes: Axes, lines: Sequence[tuple[str, Image, Image]], gain: float
     if log:
         axes.set_xscale("log")
         axes.set_yscale("log")
+        plain_numbers(axes)
         axes.set_xlim(left=0.3 * min(float(np.quantile(mean, 0.01).clip(1e-3)) for _, mean, _ in lines))
         axes.set_ylim(bottom=0.3 * gain * axes.get_xlim()[0])
         axes.set_ylabel("variance over that of the dark (ADU²)")

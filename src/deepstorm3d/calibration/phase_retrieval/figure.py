@@ -88,7 +88,8 @@ def _slices(figure: Any, picture: RetrievalPicture) -> None:
     for row, label in enumerate(labels):
         rows[row, 0].set_ylabel(label, fontsize=9)
     if drawn is not None:
-        bar = figure.colorbar(drawn, ax=list(rows[2]), fraction=0.02, pad=0.01)
+        # Beside all rows, of which it takes the same room, so that the columns stay aligned.
+        bar = figure.colorbar(drawn, ax=rows, fraction=0.02, pad=0.01, shrink=0.6)
         bar.ax.set_title("σ", fontsize=9)
     figure.suptitle(
         f"the brightest bead at {picture.along} (each slice on a root scale of its own; bar 1 µm)",
