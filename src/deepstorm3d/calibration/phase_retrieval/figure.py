@@ -89,7 +89,8 @@ def _slices(figure: Any, picture: RetrievalPicture) -> None:
         rows[row, 0].set_ylabel(label, fontsize=9)
     if drawn is not None:
         # Beside all rows, of which it takes the same room, so that the columns stay aligned.
-        bar = figure.colorbar(drawn, ax=rows, fraction=0.02, pad=0.01, shrink=0.6)
+        # The empty label keeps room at the edge, where the layout would cut the numbers off.
+        bar = figure.colorbar(drawn, ax=rows, label=" ", fraction=0.02, pad=0.01, shrink=0.6)
         bar.ax.set_title("σ", fontsize=9)
     figure.suptitle(
         f"the brightest bead at {picture.along} (each slice on a root scale of its own; bar 1 µm)",
