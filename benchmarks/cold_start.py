@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bead_scenes import BeadScene, draw_stack
+from deepstorm3d.calibration.beads.simulated import BeadScene, draw_stack
 from deepstorm3d.calibration.phase_retrieval.degeneracies import aperture_of, defocus_phase
 from deepstorm3d.calibration.phase_retrieval.orientation import twin
 from deepstorm3d.calibration.phase_retrieval.report import write_retrieval

@@ -26,8 +26,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bead_scenes import aberrated_mask, draw_stack
 from deepstorm3d.calibration.beads.settings import BeadSettings
+from deepstorm3d.calibration.beads.simulated import aberrated_mask, draw_stack
 from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.optics.field_aberrations import FieldSpec

@@ -28,8 +28,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bead_scenes import BeadScene, aberrated_mask, draw_stack
 from deepstorm3d.calibration.beads.settings import BeadSettings
+from deepstorm3d.calibration.beads.simulated import BeadScene, aberrated_mask, draw_stack
 from deepstorm3d.calibration.beads.stage_range import travel_for_depths
 from deepstorm3d.experiment.experiment import Experiment, psf_source, read_experiment
 from deepstorm3d.experiment.presets import preset

@@ -29,8 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bead_scenes import BeadScene, aberrated_mask, draw_stack
 from deepstorm3d.calibration.beads.images import BeadImages, first_state
+from deepstorm3d.calibration.beads.simulated import BeadScene, aberrated_mask, draw_stack
 from deepstorm3d.calibration.phase_retrieval.bead_model import FocusedPSF
 from deepstorm3d.calibration.phase_retrieval.degeneracies import aperture_of, split_defocus, without_tilt
 from deepstorm3d.calibration.phase_retrieval.position_fit import fit_each

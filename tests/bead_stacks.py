@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor
 
 from deepstorm3d.calibration.beads.images import BeadImages
+from deepstorm3d.calibration.beads.simulated import BeadScene, aberrated_mask, draw_stack
 from deepstorm3d.experiment.experiment import Experiment, write_experiment
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.likelihood import Likelihood
@@ -23,18 +22,6 @@ from deepstorm3d.optics.model import PSFSpec
 SIDE, SLICES, FIRST_UM, STEP_UM = 21, 21, -1.0, 0.1
 CENTRES = ((20.2, 19.7), (60.4, 22.1), (22.8, 61.3))
 ONE_CENTRE = CENTRES[:1]
-
-
-def _scenes() -> Any:
-    """The scenes of the benchmark, by their file: tests and benchmarks draw the same beads."""
-    name = "bead_scenes"
-    if name not in sys.modules:
-        path = Path(__file__).parents[1] / "benchmarks" / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
 
 
 def small_experiment() -> Experiment:
@@ -47,7 +34,7 @@ def small_experiment() -> Experiment:
 
 @cache
 def true_mask(rms_um: float = 0.05) -> PhaseMask:
-    return _scenes().aberrated_mask(small_experiment(), rms_um, 3)
+    return aberrated_mask(small_experiment(), rms_um, 3)
 
 
 def focus_of_slices() -> Tensor:
@@ -72,10 +59,10 @@ def draw_beads(
     pixel = experiment.microscope.pixel_um
     bright = torch.tensor([20000.0, 10000.0, 6000.0, 6000.0])[: len(centres)].expand(SLICES, -1)
     bright = bright * torch.exp(-0.3 * torch.arange(SLICES) / SLICES)[:, None]
-    scene = _scenes().BeadScene(
+    scene = BeadScene(
         focus_of_slices(), torch.tensor(centres) * pixel, bright, (84, 84), blur_px=0.9, background=background
     )
-    return _scenes().draw_stack(experiment, true_mask() if mask is None else mask, scene, seed)
+    return draw_stack(experiment, true_mask() if mask is None else mask, scene, seed)
 
 
 def write_stack(path: Path, stack: Any) -> Path:

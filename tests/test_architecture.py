@@ -225,18 +225,16 @@ def modules_of(node: ast.Import | ast.ImportFrom, name: str) -> set[str]:
 PUBLIC = [name for name in MODULES if not any(part.startswith("_") for part in name.split(".")[1:])]
 
 
-@pytest.mark.parametrize("name", PUBLIC)
-def test_a_module_says_what_it_is_for(name: str):
-    first = (ast.get_docstring(parse(name)) or "").partition("\n")[0]
-    assert first, f"{name} has no docstring; its first line says in one sentence what the file is for"
-    assert first.endswith((".", ":")), f"{name}: the docstring's first line is no whole sentence: {first!r}"
+def test_every_module_says_in_its_first_line_what_it_is_for():
+    first = {name: (ast.get_docstring(parse(name)) or "").partition("\n")[0] for name in PUBLIC}
+    wrong = [f"{name}: {line!r}" for name, line in first.items() if not line.endswith((".", ":"))]
+    assert not wrong, "the docstring's first line is no whole sentence, or is not there:\n" + "\n".join(wrong)
 
 
-@pytest.mark.parametrize("name", PUBLIC)
-def test_a_module_lists_what_it_offers(name: str):
-    offered = public_names(parse(name), is_package=is_package(name))
-    if offered - {"__all__"}:
-        assert "__all__" in offered, f"{name} offers {sorted(offered)} but has no __all__"
+def test_every_module_lists_what_it_offers():
+    offered = {name: public_names(parse(name), is_package=is_package(name)) for name in PUBLIC}
+    wrong = [f"{name}: {sorted(names)}" for name, names in offered.items() if names and "__all__" not in names]
+    assert not wrong, "these offer names but have no __all__:\n" + "\n".join(wrong)
 
 
 def public_names(tree: ast.Module, *, is_package: bool) -> set[str]:

@@ -9,12 +9,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from rich.console import Console
+from typer.core import TyperGroup
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from deepstorm3d.cli import app
@@ -111,12 +114,24 @@ def test_the_module_runs_as_a_program_with_the_packages_version():
     assert done.stdout.startswith("deepstorm3d 0.")
 
 
-def test_every_command_of_the_contract_explains_itself():
-    commands = ["demo", "config", "models", "simulate", "train", "localize", "evaluate", "regenerate"]
-    overview = call("--help").out
-    for command in [*commands, "render", "convert", "limit"]:
-        assert command in overview
-        assert call(command, "--help").status == 0
+def commands(group: TyperGroup, *before: str) -> Iterator[tuple[str, ...]]:
+    """The words of every command of the program, those of its groups too."""
+    for name, command in group.commands.items():
+        yield (*before, name)
+        if isinstance(command, TyperGroup):
+            yield from commands(command, *before, name)
+
+
+def test_every_command_explains_itself_and_stands_in_the_overview():
+    program = get_command(app)
+    assert isinstance(program, TyperGroup)
+    every = list(commands(program))
+    assert ("localize",) in every and ("models", "show") in every
+    for words in every:
+        overview, own = call(*words[:-1], "--help"), call(*words, "--help")
+        assert words[-1] in overview.out
+        assert own.status == 0
+        assert " ".join(words) in own.out
 
 
 def test_help_of_config_names_every_preset():

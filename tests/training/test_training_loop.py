@@ -195,20 +195,23 @@ def test_a_learning_rate_far_too_high_is_found_out(tiny: Experiment, sampler: Fr
         train(build_localizer(tiny), sampler, wild)
 
 
-def watched(losses: list[float], warmup: int = 0) -> None:
+def watched(losses: list[float], warmup: int = 0) -> TrainingState:
+    """The state after these losses; raises where they say that training diverged."""
     state = TrainingState()
     for loss in losses:
         state.step += 1
         loop._watch(loss, state, SPEC.with_(warmup_steps=warmup))
+    return state
 
 
 def test_a_loss_that_passes_through_zero_is_no_divergence() -> None:
     # A mixture's likelihood per emitter falls below zero on the way.
-    watched([6 - 0.02 * step + (1.5 if step % 7 == 0 else 0.0) for step in range(500)])
+    state = watched([6 - 0.02 * step + (1.5 if step % 7 == 0 else 0.0) for step in range(500)])
+    assert state.step == 500 and state.lowest_loss < 0
 
 
 def test_one_bad_batch_is_no_divergence_but_a_lasting_rise_is() -> None:
-    watched([2.0] * 100 + [300.0] + [2.0] * 100)
+    assert watched([2.0] * 100 + [300.0] + [2.0] * 100).step == 201
     with pytest.raises(TrainingDiverged, match="step 1"):
         watched([2.0] * 100 + [60.0] * 50)
     with pytest.raises(TrainingDiverged, match="inf"):
@@ -216,7 +219,9 @@ def test_one_bad_batch_is_no_divergence_but_a_lasting_rise_is() -> None:
 
 
 def test_a_rise_during_warm_up_is_forgiven() -> None:
-    watched([1.0] + [200.0] * 20, warmup=30)
+    assert watched([1.0] + [200.0] * 20, warmup=30).step == 21
+    with pytest.raises(TrainingDiverged):
+        watched([1.0] + [200.0] * 20)
 
 
 def figures(monkeypatch: pytest.MonkeyPatch, jaccards: list[float], sampler: FrameSampler) -> None:

@@ -1,4 +1,4 @@
-"""Stacks of beads with a known mask, drawn finer than they are fitted: pupil sampled twice, beads of a size."""
+"""Simulated stacks of beads with a known mask, to try a calibration with: drawn finer than it fits them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask
-from deepstorm3d.optics.assembly import Assembly
-from deepstorm3d.optics.masks import PhaseMask, PixelMask, ZernikePhase
-from deepstorm3d.optics.model import build_psf
-from deepstorm3d.optics.zernike import noll_to_nm
+from ...experiment.experiment import Experiment, experiment_mask
+from ...optics.assembly import Assembly
+from ...optics.masks import PhaseMask, PixelMask, ZernikePhase
+from ...optics.model import build_psf
+from ...optics.zernike import noll_to_nm
 
 __all__ = ["BeadScene", "aberrated_mask", "ball_points", "draw_stack"]
 
@@ -70,7 +70,10 @@ def ball_points(diameter_um: float) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def draw_stack(experiment: Experiment, mask: PhaseMask, scene: BeadScene, seed: int) -> Tensor:
-    """Photons counted in each slice: (S, H, W)."""
+    """Photons counted in each slice, with Poisson noise: (S, H, W).
+
+    Each bead is a ball of 13 points, and the pupil is sampled twice in each mask pixel.
+    """
     generator = torch.Generator().manual_seed(seed)
     slices = len(scene.focus_um)
     spec = experiment.psf.with_(blur_px=scene.blur_px, pupil_oversampling=2)
