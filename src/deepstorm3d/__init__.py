@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .api.lists import filter as filter
     from .api.lists import link as link
     from .api.lists import resolution as resolution
+    from .api.lists import track as track
     from .api.movies import read_movie as read_movie
     from .api.movies import simulate as simulate
     from .api.training import train as train
@@ -81,6 +82,7 @@ _HOMES = {
     "read_truth": "io.tables",
     "resolution": "api.lists",
     "simulate": "api.movies",
+    "track": "api.lists",
     "train": "api.training",
     "write_experiment": "experiment.experiment",
     "write_mask": "io.masks",

@@ -12,6 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from deepstorm3d.analysis.tracking import SearchRange
+from deepstorm3d.analysis.trajectories import TrackRule
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
@@ -36,7 +37,7 @@ def nucleus(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("ending", ["hdf5", "csv", "h5"])
 def test_rows_stay_and_get_a_trajectory(nucleus: Path, ending: str):
     out = nucleus.with_name(f"t.{ending}")
-    done = track_table(nucleus, out, interval=2.0, gap=3)
+    done = track_table(nucleus, out, TrackRule(interval=2.0, gap=3))
     table = read_table(out)
     assert table.track is not None and table.detections is None
     assert (len(table), int(table.track.max()) + 1) == (done.kept, done.tracks)
@@ -50,7 +51,7 @@ def test_rows_stay_and_get_a_trajectory(nucleus: Path, ending: str):
 
 def test_the_step_is_on_record_and_trajectories_can_be_filtered(nucleus: Path):
     out = nucleus.with_name("t.hdf5")
-    done = track_table(nucleus, out, least=5)
+    done = track_table(nucleus, out, TrackRule(least=5))
     made = read_header(out).provenance
     assert made["movie"] == "m.tif"
     (step,) = made["steps"]
@@ -97,16 +98,16 @@ def test_files_that_are_damaged_are_refused(tmp_path: Path):
         track_table(source, tmp_path / "t.csv", pixel_nm=100)
 
 
-def test_settings_out_of_range_are_refused_before_any_work(tmp_path: Path):
+def test_settings_out_of_range_are_refused_before_any_work():
     for settings, message in (
-        ({"gap": -1}, "--gap"),
-        ({"least": 0}, "--least"),
+        ({"gap": -1}, "`gap`"),
+        ({"least": 0}, "`least`"),
         ({"interval": 0.0}, "above 0 s"),
         ({"interval": 1.0, "exposure": 2.0}, "up to the interval"),
-        ({"exposure": 2.0}, "goes with --interval"),
+        ({"exposure": 2.0}, "goes with `interval`"),
     ):
         with pytest.raises(InputError, match=message):
-            track_table(tmp_path / "nowhere.hdf5", tmp_path / "t.hdf5", **settings)
+            TrackRule(**settings)
 
 
 def test_no_rows_and_no_trajectory_are_written_with_a_warning(tmp_path: Path):
@@ -117,8 +118,8 @@ def test_no_rows_and_no_trajectory_are_written_with_a_warning(tmp_path: Path):
     assert track is not None and len(track) == 0
     assert (tmp_path / "t.png").stat().st_size > 1000
     source = write(tmp_path / "b.hdf5", diffusing(2, 2, missed=0.0, false=0.0)[0])
-    done = track_table(source, tmp_path / "u.hdf5", reach=SearchRange(0.4, 0.4))
-    assert (done.kept, done.warnings) == (0, ["no trajectory is long enough; see --least, --gap and --range"])
+    done = track_table(source, tmp_path / "u.hdf5", TrackRule(SearchRange(0.4, 0.4)))
+    assert (done.kept, done.warnings) == (0, ["no trajectory is long enough; see `least`, `gap` and `reach`"])
 
 
 def test_motion_that_is_not_free_is_told(tmp_path: Path):
@@ -165,14 +166,14 @@ def test_the_stated_sigma_is_that_of_the_rows_whose_error_the_steps_tell(nucleus
         dataclasses.replace(table, sigma_xyz=table.sigma_xyz.clone().index_fill_(0, ends(table, nucleus), 0.2)),
     )
     before = track_table(nucleus, nucleus.with_name("a.csv"))
-    after = track_table(with_ends, nucleus.with_name("b.csv"), reach=before.reach)
+    after = track_table(with_ends, nucleus.with_name("b.csv"), TrackRule(before.reach))
     assert after.stated_sigma_um == pytest.approx(before.stated_sigma_um, rel=1e-6)
 
 
 def ends(table: Localizations, source: Path) -> torch.Tensor:
     """The first row of each trajectory."""
     out = source.with_name("tracked.hdf5")
-    track_table(source, out, least=1)
+    track_table(source, out, TrackRule(least=1))
     tracked = read_table(out)
     assert tracked.track is not None
     return torch.tensor([int((tracked.track == each).nonzero()[0]) for each in tracked.track.unique()])

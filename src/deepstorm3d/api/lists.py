@@ -1,4 +1,4 @@
-"""Lists of molecules in memory: scored, filtered, linked; arrays stay where they are, files are read."""
+"""Lists of molecules in memory, from arrays or files: scored, filtered, linked, tracked, measured."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from ..analysis.filters import rows_where
 from ..analysis.linked import link_list
 from ..analysis.linking import LinkRule
 from ..analysis.resolution import ResolutionReport, resolution_of
+from ..analysis.tracking import SearchRange
+from ..analysis.trajectories import TrackRule, Trajectories, track_list
 from ..emitters import Emitters, Localizations
-from ..errors import DoubtfulResult
+from ..errors import DoubtfulResult, InputError
 from ..extent import Extent
 from ..io.tables import read_table, read_truth
 from ..watch import SILENT, Watcher
 
-__all__ = ["List", "Truth", "as_list", "drift", "evaluate", "filter", "link", "resolution"]
+__all__ = ["List", "Truth", "as_list", "drift", "evaluate", "filter", "link", "resolution", "track"]
 
 List = Localizations | str | PathLike[str]
 """A list of localizations, or the file that holds one."""
@@ -252,3 +254,69 @@ def resolution(
     Nieuwenhuizen et al., Nature Methods 10:557 (2013); Endesfelder et al., Histochemistry 141:629 (2014).
     """
     return resolution_of(as_list(found, pixel_um), block_frames=block_frames, splits=splits, watch=watch)
+
+
+def track(
+    found: List,
+    *,
+    range_nm: float | None = None,
+    axial_nm: float | None = None,
+    gap: int = 1,
+    least: int = 3,
+    interval: float | None = None,
+    exposure: float = 0.0,
+    pixel_um: float | None = None,
+    watch: Watcher = SILENT,
+) -> Trajectories:
+    """Follow moving molecules from frame to frame, and measure how they diffuse.
+
+    Parameters
+    ----------
+    found : Localizations or path
+    range_nm, axial_nm : float
+        How far a molecule may move from frame to frame, laterally and in depth, nm; without them 4 to 6 σ of
+        the steps that the list shows; without `axial_nm` the same as `range_nm`.
+    gap : int
+        Frames in a row that a molecule may be missing.
+    least : int
+        Trajectories of fewer rows are dropped.
+    interval : float
+        Time from frame to frame, s; without it diffusion coefficients are in µm² per frame.
+    exposure : float
+        Time that the shutter is open in each frame, s.
+    pixel_um : float
+        Camera pixel in the sample, for a file that does not name it.
+    watch : Watcher
+
+    Returns
+    -------
+    Trajectories
+        ``.localizations`` with a column ``track``; ``.diffusion.coefficient`` in µm²/s; ``.displacements``.
+
+    Raises
+    ------
+    InputError
+        For a list that is linked or tracked already, all in one frame, or too dense for its steps.
+
+    Warns
+    -----
+    DoubtfulResult
+        Where links may be wrong, or the motion is not free diffusion.
+
+    Notes
+    -----
+    Rows are linked with trackpy, in the extra ``tracks``.
+
+    References
+    ----------
+    Vestergaard et al., Physical Review E 89:022726 (2014).
+    """
+    if range_nm is None and axial_nm is not None:
+        raise InputError("axial_nm goes with range_nm: give both, or neither to take the range from the list")
+    axial_nm = range_nm if axial_nm is None else axial_nm
+    reach = None if range_nm is None or axial_nm is None else SearchRange(range_nm / 1000, axial_nm / 1000)
+    rule = TrackRule(reach, gap=gap, least=least, interval=interval, exposure=exposure)
+    tracked = track_list(as_list(found, pixel_um), rule, watch=watch)
+    for text in tracked.warnings:
+        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    return tracked

@@ -13,7 +13,7 @@ from .options import CameraPixel, ListFile, ListOut, Overwrite
 from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
-    from ..jobs.track import TrackSummary
+    from ..analysis.trajectories import Trajectories
 
 __all__ = ["track"]
 
@@ -67,21 +67,19 @@ def track(
 ) -> None:
     """Follow moving molecules from frame to frame: a column track for each row, and how they diffuse."""
     from ..analysis.tracking import SearchRange
+    from ..analysis.trajectories import TrackRule
     from ..jobs.track import track_table
 
     if range_nm is None and axial_nm is not None:
         raise InputError("--axial-range goes with --range; give both, or neither to take it from the list")
     axial_nm = range_nm if axial_nm is None else axial_nm
     reach = None if range_nm is None or axial_nm is None else SearchRange(range_nm / 1000, axial_nm / 1000)
+    rule = TrackRule(reach, gap=gap, least=least, interval=interval, exposure=exposure)
     with ScreenWatcher("frames") as watch:
         done = track_table(
             locs,
             out,
-            reach=reach,
-            gap=gap,
-            least=least,
-            interval=interval,
-            exposure=exposure,
+            rule,
             picture=picture,
             pixel_nm=pixel_nm,
             overwrite=overwrite,
@@ -95,7 +93,7 @@ def track(
         say_warning(warning)
 
 
-def _print_tracks(out: Path, done: TrackSummary, per: str) -> None:
+def _print_tracks(out: Path, done: Trajectories, per: str) -> None:
     if done.reach is not None:
         reach = done.reach
         wrong = "" if reach.wrong is None else f"; about {100 * reach.wrong:.2g} % of links wrong"

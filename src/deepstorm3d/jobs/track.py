@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from ..analysis.diffusion import (
-    Diffusion,
-    Displacements,
-    common_motion,
-    diffusion,
-    mean_square_displacement,
-    rows_between_steps,
-)
-from ..analysis.stated_sigma import failed_fits, failed_fits_note
-from ..analysis.steps import expected_wrong
-from ..analysis.tracking import SearchRange, drop_short, find_range, link_tracks
-from ..emitters import Localizations
+from ..analysis.trajectories import TrackRule, Trajectories, track_list
 from ..errors import InputError
 from ..io.parts import claim_name
 from ..plot.panels import save_figure
@@ -29,235 +14,50 @@ from ..rendering.drawable import drawable
 from ..watch import SILENT, Watcher
 from .reading_lists import read_localizations, write_derived
 
-__all__ = ["TrackSummary", "track_table"]
-
-_MOST_LAGS = 100
-# Where the displacement is held against free diffusion, frames.
-_CHECKED_LAG = 10
-# σ that differ by more than this factor from what the steps show, and links that may be wrong, are told.
-_TRUE_SIGMA, _WRONG_TOLD = 1.3, 0.01
-_COMMON_TOLD = 0.1
-
-
-@dataclass(frozen=True)
-class TrackSummary:
-    """What was tracked, and how it moves.
-
-    rows, kept: before, and in trajectories long enough;  tracks, median_length, longest: of those, in rows;
-    reach: within which they were linked (None: nothing to link);  step_um: median step between adjacent frames
-    in 3D, and of the mean square on x, y and z;  diffusion: None where no molecule has three frames in a row;
-    displacements: over time;  stated_sigma_um: root mean square of the σ that the
-    rows state of which the localization error is found;
-    warnings: what a reader of the numbers should know.
-    """
-
-    rows: int
-    kept: int
-    tracks: int
-    median_length: float
-    longest: int
-    reach: SearchRange | None
-    step_um: float
-    diffusion: Diffusion | None
-    displacements: Displacements
-    stated_sigma_um: tuple[float, float, float]
-    warnings: list[str] = field(default_factory=list)
+__all__ = ["track_table"]
 
 
 def track_table(
     source: Path,
     out: Path,
+    rule: TrackRule | None = None,
     *,
-    reach: SearchRange | None = None,
-    gap: int = 1,
-    least: int = 3,
-    interval: float | None = None,
-    exposure: float = 0.0,
     picture: Path | None = None,
     pixel_nm: float | None = None,
     overwrite: bool = False,
     watch: Watcher = SILENT,
-) -> TrackSummary:
-    """Link the rows of a list to trajectories, write those of at least `least` rows, and measure diffusion.
+) -> Trajectories:
+    """Link the rows of a list to trajectories (`track_list`), write them, and draw them where asked to.
 
-    reach: None: as the list suggests (`find_range`);  gap: frames a molecule may be missing;  interval,
-    exposure: between frames and of each, s (interval None: D is per frame);  picture: drawn there;  pixel_nm:
-    camera pixel in the sample, for a source that does not name it.
-    Raises InputError for a list that is linked or tracked already, one frame only, a list too dense for its
-    steps, where trackpy is missing, or an output that cannot be written.
+    picture: drawn there;  pixel_nm: camera pixel in the sample, for a source that does not name it.
+    Raises InputError as `track_list`, and for an output that cannot be written.
     """
     for path in (out, picture):
         if path is not None:
             claim_name(path, overwrite=overwrite)
-    _refuse_settings(gap, least, interval, exposure)
+    rule = TrackRule() if rule is None else rule
     table, header = read_localizations(source, pixel_nm)
     try:
-        _refuse_table(table)
-        if reach is None and len(table):
-            reach = find_range(table)
-        track = torch.zeros(0, dtype=torch.int64)
-        if reach is not None and len(table):
-            track = link_tracks(table, reach, gap=gap, watch=watch)
+        found = track_list(table, rule, watch=watch)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
-    kept = drop_short(replace(table, track=track), least)
-    summary = _summary(len(table), kept, reach, interval or 1.0, exposure)
-    summary = replace(summary, warnings=[*header.notes, *summary.warnings])
+    found = replace(found, warnings=[*header.notes, *found.warnings])
+    if picture is not None:
+        shown, notes = drawable(found.localizations)
+        found = replace(found, warnings=[*found.warnings, *notes])
+        title = f"{found.tracks} trajectories of {source.name}"
+        figure = tracks_figure(shown, found.displacements, found.diffusion, interval=rule.interval, title=title)
+        save_figure(figure, picture)
     settings = {
         "source": source.name,
-        "range_um": None if reach is None else [reach.lateral_um, reach.axial_um],
-        "gap": gap,
-        "least": least,
-        "interval_s": interval,
-        "exposure_s": exposure,
-        "rows": [len(table), len(kept)],
-        "tracks": summary.tracks,
+        "range_um": None if found.reach is None else [found.reach.lateral_um, found.reach.axial_um],
+        "gap": rule.gap,
+        "least": rule.least,
+        "interval_s": rule.interval,
+        "exposure_s": rule.exposure,
+        "rows": [found.rows, found.kept],
+        "tracks": found.tracks,
         "linker": "trackpy",
     }
-    if picture is not None:
-        title = f"{summary.tracks} trajectories of {source.name}"
-        shown, notes = drawable(kept)
-        summary = replace(summary, warnings=[*summary.warnings, *notes])
-        figure = tracks_figure(shown, summary.displacements, summary.diffusion, interval=interval, title=title)
-        save_figure(figure, picture)
-    write_derived(out, kept, header, "track", settings, overwrite=overwrite)
-    return summary
-
-
-def _refuse_settings(gap: int, least: int, interval: float | None, exposure: float) -> None:
-    if gap < 0:
-        raise InputError(f"a molecule cannot be missing for {gap} frames", "give a `gap` of 0 or more")
-    if least < 1:
-        raise InputError(f"a trajectory cannot have {least} rows", "give 1 or more (`least`)")
-    if interval is not None and not 0 < interval < math.inf:
-        raise InputError(f"the time between frames (`interval`) must be above 0 s, not {interval:g} s")
-    if not 0 <= exposure <= (math.inf if interval is None else interval):
-        raise InputError(f"the shutter is open (`exposure`) for 0 s up to the interval, not {exposure:g} s")
-    if exposure and interval is None:
-        raise InputError("`exposure` goes with `interval`, the time from frame to frame")
-
-
-def _refuse_table(table: Localizations) -> None:
-    if table.detections is not None:
-        raise InputError(
-            "the list is linked: each row stands for several frames of a molecule that does not move; track "
-            "the list that it was made from"
-        )
-    if table.track is not None:
-        raise InputError("the list has a column track already; track the list that it was made from")
-    if len(table) and int(table.frame.min()) == int(table.frame.max()):
-        raise InputError(
-            f"all {len(table)} rows are in frame {int(table.frame[0])}: a trajectory needs two frames or more"
-        )
-
-
-def _summary(
-    rows: int, kept: Localizations, reach: SearchRange | None, interval: float, exposure: float
-) -> TrackSummary:
-    assert kept.track is not None
-    lengths = torch.bincount(kept.track).numpy() if len(kept) else np.zeros(0, np.int64)
-    longest = int(lengths.max(initial=0))
-    moved = mean_square_displacement(kept, min(_MOST_LAGS, max(4, longest // 4)))
-    found = diffusion(kept, interval=interval, exposure=exposure)
-    x, y, z = _stated_sigma(kept)
-    summary = TrackSummary(
-        rows=rows,
-        kept=len(kept),
-        tracks=len(lengths),
-        median_length=float(np.median(lengths)) if len(lengths) else 0.0,
-        longest=longest,
-        reach=reach,
-        step_um=_median_step(kept),
-        diffusion=found,
-        displacements=moved,
-        stated_sigma_um=(x, y, z),
-    )
-    return replace(summary, warnings=_warnings(summary, kept, interval, exposure))
-
-
-def _stated_sigma(table: Localizations) -> tuple[float, float, float]:
-    """Root mean square of the σ of x, y and z that rows state, µm, without failed fits; 0 where none has one.
-
-    Of the rows whose error `diffusion` finds, where there are any: long trajectories are of bright molecules.
-    """
-    told = ~failed_fits(table)
-    between = torch.from_numpy(rows_between_steps(table)).to(told.device)
-    sigma = table.sigma_xyz.double()[told & between if bool((told & between).any()) else told]
-    known = [column[column > 0] for column in sigma.T]
-    x, y, z = (float(column.square().mean().sqrt()) if len(column) else 0.0 for column in known)
-    return x, y, z
-
-
-def _median_step(table: Localizations) -> float:
-    """Median 3D distance between rows of a trajectory in adjacent frames, µm; 0 where there are none."""
-    assert table.track is not None
-    order = np.lexsort((table.frame.numpy(), table.track.numpy()))
-    frame, track = table.frame.numpy()[order], table.track.numpy()[order]
-    follows = (np.diff(track) == 0) & (np.diff(frame) == 1)
-    steps = np.linalg.norm(np.diff(table.xyz.double().numpy()[order], axis=0)[follows], axis=1)
-    return float(np.median(steps)) if len(steps) else 0.0
-
-
-def _warnings(summary: TrackSummary, kept: Localizations, interval: float, exposure: float) -> list[str]:
-    if not summary.rows:
-        return ["the list has no rows"]
-    if not summary.tracks:
-        return ["no trajectory is long enough; see `least`, `gap` and `reach`"]
-    notes = [note for note in (failed_fits_note(kept),) if note is not None]
-    wrong = _wrong_links(summary, kept)
-    if wrong > _WRONG_TOLD:
-        notes.append(
-            f"about {100 * wrong:.0f} % of the links may be wrong: molecules lie near one another for their "
-            "steps; frames in quicker succession help"
-        )
-    share, error = common_motion(kept)
-    if share > max(_COMMON_TOLD, 4 * error):
-        notes.append(
-            f"{100 * share:.0f} % of the squared steps is motion of all molecules together (stage or cell), "
-            "and counts as diffusion; subtract it first (`apply_curve`)"
-        )
-    if summary.diffusion is None:
-        return [*notes, "no molecule is seen in three frames in a row: D is not estimated"]
-    return notes + _doubts(summary, summary.diffusion, interval, exposure)
-
-
-def _wrong_links(summary: TrackSummary, kept: Localizations) -> float:
-    """Expected part of wrong links, from the steps that were linked."""
-    if not len(summary.displacements.lags) or summary.displacements.lags[0] != 1:
-        return 0.0
-    x, y, z = np.maximum(np.sqrt(summary.displacements.square_um2[0]), 1e-4)
-    found = expected_wrong(
-        kept.xyz.double().numpy(), kept.frame.numpy(), float(np.hypot(x, y)) / math.sqrt(2), float(z)
-    )
-    return max(found, (summary.reach.wrong or 0.0) if summary.reach is not None else 0.0)
-
-
-def _doubts(summary: TrackSummary, found: Diffusion, interval: float, exposure: float) -> list[str]:
-    """Where free diffusion, or the rows' own σ, do not describe what was found."""
-    notes = []
-    moved = summary.displacements
-    late = np.flatnonzero(moved.lags == min(_CHECKED_LAG, int(moved.lags[-1])))[0]
-    lag = int(moved.lags[late])
-    if lag > 2:
-        d, sigma = found.coefficient * interval, np.array([axis.sigma_um for axis in found.axes])
-        free = 2 * d * lag
-        offset = 2 * sigma**2 - 4 * (exposure / interval / 6) * d
-        weight = 1 / np.maximum(moved.error_um2[late], 1e-30) ** 2
-        seen = float((weight * (moved.square_um2[late] - offset)).sum() / weight.sum())
-        error = math.hypot(float(weight.sum() ** -0.5), 2 * lag * interval * found.coefficient_error)
-        if abs(seen - free) > max(3 * error, 0.2 * abs(free)):
-            notes.append(
-                f"after {lag} frames molecules have got {seen / free:.2f} times as far (mean square) as free "
-                "diffusion at this D takes them: confined, hindered or directed; D is that of the shortest time"
-                if free > 0
-                else f"D is not above 0, yet after {lag} frames molecules have moved: the motion is not free"
-            )
-    for name, axis, stated in zip("xyz", found.axes, summary.stated_sigma_um, strict=True):
-        ratio = axis.sigma_um / stated if stated > 0 else 1.0
-        off = abs(axis.sigma_um - stated) > 4 * axis.sigma_error_um
-        if off and not 1 / _TRUE_SIGMA < ratio < _TRUE_SIGMA:
-            notes.append(
-                f"on {name} the steps show a localization error of {1000 * axis.sigma_um:.0f} nm, the rows say "
-                f"{1000 * stated:.0f} nm"
-            )
-    return notes
+    write_derived(out, found.localizations, header, "track", settings, overwrite=overwrite)
+    return found
