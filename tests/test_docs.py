@@ -83,10 +83,11 @@ def test_the_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]):
     (example,) = blocks(ROOT / "README.md", "python")
     scope: dict[str, Any] = {}
     exec(compile(example, "README.md", "exec"), scope)
-    assert scope["patches"].values.shape == (2, 31, 31)
-    assert (scope["sigma"][:, :3] > 0).all()
-    assert (scope["sigma"][:, :3] < 0.1).all()
-    assert "tensor" in capsys.readouterr().out
+    assert scope["movie"].shape == (2, 121, 121)
+    assert len(scope["found"]) == len(scope["truth"]) == 10
+    assert scope["picture"].axes
+    assert set(scope["table"].columns) >= {"x_nm", "sigma_z_nm", "photons"}
+    assert "Jaccard 1.000" in capsys.readouterr().out
 
 
 def test_masks_are_made_and_turned_as_the_pages_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -259,8 +259,7 @@ def read_table(path: str | Path, *, pixel_um: float | None = None) -> Localizati
         Picasso or our own .hdf5, ThunderSTORM, SMAP, DeepSTORM3D or challenge .csv, smappy or DECODE .h5,
         SMAP _sml.mat.
     pixel_um : float
-        Camera pixel in the sample, µm, for a file that does not name it; 0.0 takes the positions of a file in nm
-        as they stand.
+        Camera pixel in the sample, µm, for a file that does not name it; 0.0 takes positions in nm as they are.
 
     Returns
     -------
