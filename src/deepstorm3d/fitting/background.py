@@ -12,7 +12,9 @@ class SplineBackground:
     """Background over frames of one size: B-spline knots every `spacing_px` (de Boor 1978).
 
     The basis is a product of one matrix for rows and one for columns, so a surface costs two small
-    matrix products.  size: (H, W) px;  spacing_px: distance of the knots (inf: one level a frame).
+    matrix products.
+
+    size: (H, W) px;  spacing_px: distance between knots, inf for a constant background in each frame.
     """
 
     def __init__(self, size: tuple[int, int], spacing_px: float, like: Tensor) -> None:
@@ -23,7 +25,7 @@ class SplineBackground:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Coefficients down and across."""
+        """Number of coefficients along the rows and along the columns."""
         return self._rows.shape[1], self._columns.shape[1]
 
     def surface(self, coefficients: Tensor) -> Tensor:
@@ -54,7 +56,7 @@ class SplineBackground:
         return self._rows[row], self._columns[column]
 
     def at(self, place: Tensor) -> Tensor:
-        """What each coefficient adds to pixels (N, 2), row and column: (N, k, l)."""
+        """Value of each basis function at pixels (N, 2), row and column: (N, k, l)."""
         return self._rows[place[:, 0], :, None] * self._columns[place[:, 1], None]
 
     def squared_adjoint(self, weights: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How many molecules a frame can hold, and what is left of a list that has more."""
+"""The largest number of molecules in a frame, and the most probable ones of a list that exceeds it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from ..emitters import Localizations
 
 __all__ = ["crowded_frames", "most_molecules", "most_probable"]
 
-# Molecules beyond the edge are found as far out as this share of the PSF's patch.
-_BEYOND = 0.25
+_BEYOND = 0.25  # distance from the frame's edge to which molecules outside it are found, in PSF patch sides
 
 
 def most_molecules(per_um2: float, size: tuple[int, int], pixel_um: float, patch_px: int) -> int:
-    """Molecules at most in a frame, those a little beyond its edge included.
+    """The largest number of molecules in a frame, including those slightly outside its edge.
 
-    per_um2: greatest density;  size: height and width, px;  patch_px: side of the PSF's patch.
+    per_um2: highest density, molecules/µm²;  size: height and width, px;  patch_px: side of the PSF's patch.
     """
     height, width = (side + 2 * _BEYOND * patch_px for side in size)
     return math.ceil(per_um2 * height * width * pixel_um**2)
 
 
 def crowded_frames(found: Localizations, frames: int, most: int) -> Tensor:
-    """Which of `frames` frames have more than `most` rows: (B,) bool."""
+    """Whether each of `frames` frames has more than `most` rows: (B,) bool."""
     return torch.bincount(found.frame, minlength=frames) > most
 
 
 def most_probable(found: Localizations, frames: int, most: int) -> Localizations:
-    """The rows of the greatest probability, at most so many of each of `frames` frames; their order is kept."""
+    """The `most` rows of highest probability in each of `frames` frames, in their original order."""
     if not bool(crowded_frames(found, frames, most).any()):
         return found
     by_rank = found.probability.argsort(descending=True, stable=True)

@@ -1,4 +1,4 @@
-"""The joint Fisher information of all molecules of a frame and its background, and the bound it sets."""
+"""The joint Fisher information of all molecules of a frame and its background, and the Cramér-Rao bounds."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from .linear import LinearImage
 
 __all__ = ["joint_bounds", "joint_covariances"]
 
-# Frames are worked on in squares of this side, with only the molecules that reach each: px.
-_TILE_PX = 128
+_TILE_PX = (
+    128  # side of the squares in which a frame is processed, px; each uses only the molecules that reach it
+)
 
 
 def joint_bounds(
@@ -21,8 +22,8 @@ def joint_bounds(
     """Cramér-Rao bounds of all molecules fitted together with their background.
 
     image: linear around the state;  information: (B, H, W) of the pixels (`Likelihood.information`).
-    Returns σ (N, p) of x, y, z (µm), photons (, blur), and (N,) σ of the background under each molecule's
-    middle (0 where it is taken as known).
+    Returns σ (N, p) of x, y, z (µm), photons (, blur), and (N,) σ of the background at each molecule's
+    centre (0 if the background is assumed known).
     σ_i² = (F⁻¹)_ii with F_ij = Σ (∂μ/∂θ_i)(∂μ/∂θ_j)·information (Ober, Ram & Ward 2004).
     """
     sigma = torch.zeros(image.jacobian.shape[:2], device=information.device, dtype=torch.float64)
@@ -42,9 +43,9 @@ def joint_bounds(
 def joint_covariances(
     image: LinearImage, information: Tensor, *, with_background: bool = True
 ) -> Iterator[tuple[int, Tensor]]:
-    """For each frame its number and the inverse of its Fisher matrix, float64.
+    """Yield each frame's number and the inverse of its Fisher matrix, float64.
 
-    Order: the frame's molecules with p unknowns each, then the background's coefficients.
+    Order of the rows: the frame's molecules with p unknowns each, then the background's coefficients.
     """
     weighted = image.jacobian * image.assembly.cut(information).flatten(1)[:, None]
     crossing = image.background_cross(weighted)
@@ -83,7 +84,7 @@ def _between_molecules(image: LinearImage, information: Tensor, rows: Tensor) ->
 def _inverse(matrix: Tensor) -> Tensor:
     """Inverse of an information matrix, scaled to a unit diagonal first.
 
-    A molecule that leaves no trace (outside its frame) gets a large, finite variance from the ridge.
+    The ridge gives a molecule without any signal (outside its frame) a large, finite variance.
     """
     diagonal = matrix.diagonal().clamp(min=1e-20)
     scale = diagonal.rsqrt()

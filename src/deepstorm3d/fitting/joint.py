@@ -1,4 +1,4 @@
-"""From a list of proposals to the most likely list: joint fit, selection, uncertainties."""
+"""From a list of candidates to the most likely list: joint fit, selection, uncertainties."""
 
 from __future__ import annotations
 
@@ -27,19 +27,21 @@ from .unexplained import FAR, misfit_of_frames
 
 __all__ = ["Explained", "JointFit"]
 
-# Molecules fitted at a time on a processor: their patches and slopes stay in its cache (120 take two thirds of
-# the time of 500), and on a GPU, where many small steps would cost more.
+# Number of molecules fitted together. On a CPU their patches and derivatives then fit into the cache (groups of
+# 120 take two thirds of the time of groups of 500); on a GPU many small steps would be slower.
 _MOLECULES_AT_ONCE = {"cpu": 120, "cuda": 4000}
-# A trial is decided by a price of tens: its fit may stop where a step brings less than one.
-_TRIAL_SETTLED, _TRIAL_ITERATIONS, _TRIAL_TOLERANCE = 1.0, 15, 0.2
+# Trial fits only decide about penalties of 10 and more in the deviance, so they may stop early.
+_TRIAL_SETTLED = 1.0  # a trial fit stops when a step lowers the deviance by less than this
+_TRIAL_ITERATIONS = 15  # largest number of steps of a trial fit
+_TRIAL_TOLERANCE = 0.2  # relative residual at which the linear equations of a trial step count as solved
 
 
 @dataclass(frozen=True)
 class Explained:
     """A refined list, and how well it explains its frames.
 
-    localizations: rows of frames 0 … B−1;  misfit: (B,) mean deviance of each frame's pixels, 1 where nothing
-    but noise is left, NaN where it was not measured.
+    localizations: rows of frames 0 … B−1;  misfit: (B,) mean deviance of each frame's pixels, 1 if only noise
+    remains, NaN if it was not measured.
     """
 
     localizations: Localizations
@@ -48,17 +50,18 @@ class Explained:
 
 @dataclass(frozen=True)
 class JointFit:
-    """Takes proposals to the maximum of the likelihood, all molecules of a frame together.
+    """Maximum-likelihood fit of all molecules of a frame together, starting from candidates.
 
     core: PSF on a small patch, for the search;  whole: PSF with its tails, for the last fit;
-    bounds: where molecules may go;  z_um: depths to search;  fit_blur: a blur for each molecule (the PSFs must
-    be tabulated over a range of blurs);  spacing_px: between the knots of the background in the end;
-    search_spacing_px: and during the search, where a pliant background would swallow molecules;
-    false_alarms, dim_photons: see `Selector`;  rounds: of adding (0: positions only, the list stays);
-    likely: proposals below this probability are left out at first, and tried in the frames whose list then
-    does not explain them;
-    most_per_um2: a frame with more proposals than this starts from none, and nothing is added beyond it;
-    watch: told the frames done, again and again during the work; ends it where it says so (Interrupted).
+    bounds: allowed range of the unknowns;  z_um: depths to search;  fit_blur: fit one blur for each molecule
+    (the PSFs must be tabulated over a range of blurs);  spacing_px: final distance between background knots;
+    search_spacing_px: the same during the search, larger, because a flexible background would absorb molecules;
+    false_alarms, dim_photons: see `Selector`;  rounds: of adding molecules (0: only positions are refined, the
+    list stays);  likely: candidates below this probability are first left out, and tried later in those frames
+    that the list does not explain;
+    most_per_um2: a frame with more candidates than this density starts with none, and molecules are added only
+    up to it;
+    watch: is called with the number of frames done; it can end the work (Interrupted).
     """
 
     core: PSF
@@ -76,11 +79,11 @@ class JointFit:
     watch: Watcher = SILENT
 
     def in_part(self, begin_px: tuple[int, int]) -> JointFit:
-        """The same for frames that begin at a column and row of the PSF's field."""
+        """The same fit for frames whose first pixel is at `begin_px` (column, row) of the PSF's field."""
         return replace(self, core=part_of(self.core, begin_px), whole=part_of(self.whole, begin_px))
 
     def most(self, shape: tuple[int, ...]) -> int:
-        """Molecules at most in a frame (…, H, W), those a little beyond its edge included."""
+        """The largest number of molecules in a frame (…, H, W), including those slightly outside its edge."""
         size = (shape[-2], shape[-1])
         return most_molecules(self.most_per_um2, size, self.core.pixel_um, self.core.patch_px)
 
@@ -90,17 +93,17 @@ class JointFit:
 
     @torch.no_grad()
     def explain(self, found: Localizations, likelihood: Likelihood) -> Explained:
-        """The refined list of B frames, and what it leaves unexplained.
+        """The refined list of B frames, and its misfit.
 
-        found: proposals, rows of frames 0 … B−1;  returns localizations with photons, background, σ from the
+        found: candidates, rows of frames 0 … B−1;  returns localizations with photons, background, σ from the
         joint Fisher information (``sigma_source = fit``) and the mean deviance under each molecule's spot as
-        fit quality. A molecule keeps its probability; an added one has 1 − the rate of false alarms.
-        Whatever the frames hold, the work is bounded: by `most` molecules, `rounds` and the steps of each fit.
+        fit quality. A molecule keeps its probability; an added one gets 1 − the rate of false alarms.
+        The computing time is bounded for any frames: by `most` molecules, `rounds` and the steps of each fit.
         """
         found = found.sort()
         crowded = crowded_frames(found, len(likelihood), self.most(tuple(likelihood.frames.shape)))
         if bool(crowded.any()):
-            # No list of molecules: the network does not know what it sees. The search may.
+            # Too many candidates are no usable list: the network fails on such a frame. The search may succeed.
             found = found.select(~crowded[found.frame])
         counts = torch.bincount(found.frame, minlength=len(likelihood))
         parts: list[Explained] = []
@@ -124,11 +127,11 @@ class JointFit:
         best = self._searched(
             self._start(found.select(likely), likelihood, origin[likely]), likelihood, selector
         )
-        doubtful = self._unexplained(best, likelihood, surface)
-        more = torch.isin(found.frame, doubtful) & ~likely
+        poorly_fitted = self._unexplained(best, likelihood, surface)
+        more = torch.isin(found.frame, poorly_fitted) & ~likely
         frames = found.frame[more].unique()
         if len(frames) and self.rounds:
-            # A second start with every proposal; the likelihood decides frame by frame which list is better.
+            # A second fit starts with all candidates. In each frame the more likely list is kept.
             place = torch.full((len(likelihood),), -1, device=frames.device)
             place[frames] = torch.arange(len(frames), device=frames.device)
             rows = (place[found.frame] >= 0).nonzero()[:, 0]
@@ -145,7 +148,7 @@ class JointFit:
     def _with_finer_background(
         self, best: Refined, likelihood: Likelihood, coarse: SplineBackground
     ) -> tuple[SplineBackground, Refined]:
-        """The background on its final knots, without the molecules that stood for its hills."""
+        """Refit with the background's final knots, and remove molecules that only represented its structure."""
         fine = self._surface(likelihood, self.spacing_px)
         same = fine.gram_solve(fine.adjoint(coarse.surface(best.state.coefficients)))
         fitted = self._trial(replace(best.state, coefficients=same), likelihood, fine)
@@ -172,19 +175,19 @@ class JointFit:
         return refine(self.core, state, light, surface, self.bounds, effort)
 
     def _searched(self, start: JointState, likelihood: Likelihood, selector: Selector) -> Refined:
-        """Fitted and completed, at first with the blur of all, then with a blur for each molecule."""
+        """Fit and complete the list, first with the PSF's own blur, then with one blur for each molecule."""
         best = selector.fit(start, likelihood)
         if self.rounds:
             best = selector.improve(best, likelihood, rounds=self.rounds)
         if not self.fit_blur:
             return best
-        # Only now: while molecules are missing, the blurs of the others would make up for them.
+        # Blurs are fitted last: while molecules are missing, the blurs of their neighbours would compensate.
         blur = torch.full_like(best.state.photons, sum(self.bounds.blur_px) / 2)
         best = selector.fit(replace(best.state, blur_px=blur), likelihood)
         return selector.improve(best, likelihood, rounds=self.rounds) if self.rounds else best
 
     def _unexplained(self, fitted: Refined, likelihood: Likelihood, surface: SplineBackground) -> Tensor:
-        """Frames whose deviance is above what noise leaves, by two standard deviations: index (K,)."""
+        """Frames whose deviance exceeds that of noise by two standard deviations: index (K,)."""
         state = fitted.state
         image = expected_image(self.core, state, surface, tuple(likelihood.frames.shape))
         unknowns = (4 + self.fit_blur) * state.counts + surface.shape[0] * surface.shape[1]
@@ -196,7 +199,10 @@ class JointFit:
         return SplineBackground((height, width), spacing_px, likelihood.frames)
 
     def _start(self, found: Localizations, likelihood: Likelihood, origin: Tensor) -> JointState:
-        """Photons and background by least squares at the proposed positions; origin: their rows, kept."""
+        """Initial guess: photons and background by least squares at the candidates' positions.
+
+        origin: (N,) row of each candidate in the list, stored with it.
+        """
         light = fit_photometry(
             self.core,
             found.xyz,
@@ -209,13 +215,13 @@ class JointFit:
         xyz = torch.cat([found.xyz[:, :2], found.xyz[:, 2:].clamp(*self.bounds.z_um)], 1)
         photons = light.photons.clamp(min=self.bounds.photons)
         start = JointState(xyz, photons, found.frame, light.coefficients, origin=origin)
-        # Where least squares finds no light there is nothing to fit; the search brings back what is missed.
+        # Candidates without light in the least-squares fit are dropped; the search adds missed molecules again.
         return start.rows(light.photons > max(0.1 * self.dim_photons, self.bounds.photons))
 
     def _localizations(
         self, final: Refined, found: Localizations, likelihood: Likelihood, surface: SplineBackground
     ) -> Localizations:
-        """The fitted state as a table, with its bounds."""
+        """The fitted state as a table, with its Cramér-Rao bounds."""
         state = final.state
         image = LinearImage(self.whole, state, surface, tuple(likelihood.frames.shape))
         sigma, sigma_background = joint_bounds(image, likelihood.information(image.image))
@@ -240,7 +246,7 @@ class JointFit:
 
 
 def _groups(counts: list[int], most: int) -> Iterator[tuple[int, int]]:
-    """Ranges of frames (first, last) with at most so many molecules each, or one frame."""
+    """Ranges of frames (first, last) with at most `most` molecules together, or a single frame."""
     first, total = 0, 0
     for frame, count in enumerate(counts):
         if frame > first and (total + count > most or frame - first >= 64):

@@ -1,4 +1,4 @@
-"""How likely a frame is, given the photons expected in each pixel: Poisson, sCMOS and EMCCD in one form."""
+"""Likelihood of a frame, given the expected photons in each pixel: Poisson, sCMOS and EMCCD in one form."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from ..noise import SHOT_NOISE, Noise
 
 __all__ = ["Likelihood"]
 
-# Least expected value of a pixel, photons: a background that a step drives below it stays there.
-_FLOOR = 1e-3
+_FLOOR = 1e-3  # smallest expected value of a pixel, photons; lower values are set to it
 
 
 class Likelihood:
@@ -21,9 +20,9 @@ class Likelihood:
     over the excess are nearly Poisson (Mortensen et al. 2010). In general n' = n/F + v/F² is taken as
     Poisson with the mean μ' = μ/F + v/F², which has the right variance, (F·μ + v)/F².
 
-    frames: (B, H, W) photons;  noise: F and v, photons², alike in all pixels or not;
-    weight: (B, H, W) in 0 … 1, 0 leaves a pixel out;  known: (B, H, W) photons that every model has besides
-    its own (of molecules that a fit leaves as they are), or None.
+    frames: (B, H, W) photons;  noise: F and v, photons², one value or one for each pixel;
+    weight: (B, H, W) in 0 … 1, 0 excludes a pixel;  known: (B, H, W) photons added to every model (of molecules
+    that a fit does not change), or None.
     """
 
     def __init__(
@@ -36,7 +35,7 @@ class Likelihood:
         self.frames, self.noise = frames, noise
         self.weight, self.known = weight, known
         self._offset = torch.as_tensor(noise.read_variance).to(frames) / noise.excess**2
-        # A count below −σ² has no place on the Poisson's scale: it is taken as 0 there.
+        # Counts below −σ² are negative after the shift, where the Poisson law is not defined: they become 0.
         self._counts = (frames / noise.excess + self._offset).clamp(min=0)
 
     def __len__(self) -> int:
@@ -44,7 +43,7 @@ class Likelihood:
 
     @property
     def pixels(self) -> Tensor:
-        """Pixels that count, for each frame: (B,)."""
+        """Number of pixels used in each frame (sum of weights): (B,)."""
         if self.weight is None:
             return self.frames.new_full((len(self),), float(self.frames[0].numel() if len(self) else 0))
         return self.weight.sum((1, 2))
@@ -62,19 +61,19 @@ class Likelihood:
         return image if self.weight is None else image * self.weight
 
     def deviance(self, model: Tensor) -> Tensor:
-        """Twice the log likelihood that each frame lacks to a perfect fit: (B,) float64."""
+        """Deviance of each frame: twice its log-likelihood ratio to a perfect fit, (B,) float64."""
         return self.deviance_image(model).sum((1, 2), dtype=torch.float64)
 
     def expected_deviance(self, model: Tensor) -> Tensor:
-        """Deviance of frames of the model itself, (B,): about a pixel's number, a little more at low counts."""
+        """Expected deviance if the model is true, (B,): about 1 for each pixel, slightly more at low counts."""
         mean = self._mean(model)
-        # Moments of the Poisson to second order in 1/μ; below two counts the series no longer holds.
+        # Poisson moments to second order in 1/μ; the series is not valid below two counts.
         extra = (1 / (6 * mean) + 1 / (6 * mean.square())).clamp(max=0.15)
         pixels = 1 + extra
         return (pixels if self.weight is None else pixels * self.weight).sum((1, 2), dtype=torch.float64)
 
     def score(self, model: Tensor) -> Tensor:
-        """Derivative of the log likelihood in the expected photons: (B, H, W), (n'/μ' − 1)/F."""
+        """Derivative of the log-likelihood with respect to the expected photons: (B, H, W), (n'/μ' − 1)/F."""
         score = (self._counts / self._mean(model) - 1) / self.noise.excess
         return score if self.weight is None else score * self.weight
 

@@ -1,4 +1,4 @@
-"""The image of many molecules on a smooth background, and how it answers to small changes of all of them."""
+"""The image of many molecules on a smooth background, and its derivatives with respect to all unknowns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["LinearImage", "Unknowns", "expected_image"]
 
 @dataclass(frozen=True)
 class Unknowns:
-    """A vector of all that is fitted.
+    """A vector of all fitted unknowns.
 
     molecules: (N, p) in x, y, z (µm), photons (, blur);  background: (B, k, l) coefficients.
     """
@@ -27,14 +27,14 @@ class Unknowns:
     background: Tensor
 
     def plus(self, other: Unknowns, length: Tensor, frame: Tensor) -> Unknowns:
-        """self + length·other with one length (B,) for each frame."""
+        """Return self + length·other with one length (B,) for each frame."""
         return Unknowns(
             self.molecules + length[frame, None] * other.molecules,
             self.background + length[:, None, None] * other.background,
         )
 
     def dot(self, other: Unknowns, frame: Tensor) -> Tensor:
-        """Inner products, one for each frame: (B,)."""
+        """Inner product for each frame: (B,)."""
         sums = (self.background * other.background).sum((1, 2))
         return sums.index_add(0, frame, (self.molecules * other.molecules).sum(1))
 
@@ -49,7 +49,7 @@ def expected_image(psf: PSF, state: JointState, background: SplineBackground, sh
 
 
 class LinearImage:
-    """The expected image around a state, linear in changes of it.
+    """The expected image, linearized around a state.
 
     psf, background: of the image model;  shape: (B, H, W) of the frames.
     """
@@ -66,7 +66,7 @@ class LinearImage:
         self.frame, self.background = state.frame, background
         self.assembly = Assembly(state.in_frames(patches.corner), state.frame, size, shape)
         jacobian = torch.cat([slopes[:, :3], patches.values[:, None], slopes[:, 3:]], 1)
-        # In place: the slopes are the largest arrays of a fit, and fresh memory costs more than the arithmetic.
+        # In place: the derivatives are the largest arrays of a fit, and new memory is slow.
         scale = state.photons[:, None].repeat(1, jacobian.shape[1])
         scale[:, 3] = 1
         jacobian *= scale[:, :, None, None]
@@ -76,7 +76,7 @@ class LinearImage:
         self.image = image + background.surface(state.coefficients)
 
     def hold(self, fixed: Tensor) -> None:
-        """Take some unknowns of the molecules, (N, p) bool, as known: the image answers to them no more."""
+        """Fix some unknowns of the molecules, (N, p) bool: their derivatives become 0."""
         self.jacobian[fixed] = 0
 
     def push(self, step: Unknowns) -> Tensor:
@@ -85,30 +85,30 @@ class LinearImage:
         return self.assembly.add(patches) + self.background.surface(step.background)
 
     def pull(self, frames: Tensor) -> Unknowns:
-        """The adjoint: the derivative of Σ frames·image in all unknowns."""
+        """The adjoint of `push`: the derivative of Σ frames·image with respect to all unknowns."""
         cut = self.assembly.cut(frames).flatten(1)
         return Unknowns(torch.bmm(self.jacobian, cut[:, :, None])[..., 0], self.background.adjoint(frames))
 
     def blocks(self, information: Tensor) -> Tensor:
-        """Fisher information of each molecule by itself: (N, p, p), for pixel informations (B, H, W)."""
+        """Fisher information of each molecule alone: (N, p, p), for pixel informations (B, H, W)."""
         weighted = self.jacobian * self.assembly.cut(information).flatten(1)[:, None]
         return torch.bmm(weighted, self.jacobian.mT)
 
     def gradient(self, likelihood: Likelihood) -> Unknowns:
-        """Derivative of the log likelihood."""
+        """Derivative of the log-likelihood with respect to all unknowns."""
         return self.pull(likelihood.score(self.image))
 
     def under_spots(self, frames: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Mean of (B, H, W) under each molecule's spot, its PSF as weight: (N,).
+        """Mean of frames (B, H, W) under each molecule's spot, weighted with its PSF: (N,).
 
-        weight: (B, H, W) of pixels, 0 where frames are 0 because a pixel does not count.
+        weight: (B, H, W) of the pixels, 0 for excluded pixels (`frames` must be 0 there).
         """
         spots = self.jacobian[:, 3]
         counted = spots if weight is None else spots * self.assembly.cut(weight).flatten(1)
         return (spots * self.assembly.cut(frames).flatten(1)).sum(1) / counted.sum(1).clamp(min=1e-9)
 
     def background_cross(self, weighted: Tensor) -> Tensor:
-        """Σ over pixels of weighted patches (N, p, h·w) times each spline of the background: (N, p, k·l)."""
+        """Sum over pixels of patches (N, p, h·w) times each spline of the background: (N, p, k·l)."""
         rows, columns = self.background.under(*self.assembly.pixels())
         patches = weighted.view(*weighted.shape[:2], *self.assembly.patch)
         return (rows.mT[:, None] @ patches @ columns[:, None]).flatten(2)

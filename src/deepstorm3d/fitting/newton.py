@@ -24,14 +24,14 @@ def newton_step(
 ) -> tuple[Unknowns, Tensor]:
     """Solve (F + λ·D)·step = gradient, F the Fisher information of the frames, D its block diagonal.
 
-    Preconditioned conjugate gradients (Hestenes & Stiefel 1952): F is never formed, only applied through
-    the patches, so the cost grows linearly with the molecules; molecules that share no pixels do not mix.
-    Each frame has its own step lengths.
+    The method is preconditioned conjugate gradients (Hestenes & Stiefel 1952). F is never formed, only applied
+    through the patches, so the cost grows linearly with the number of molecules. Each frame has its own step
+    lengths.
 
     information: (B, H, W) of the pixels;  damping: λ of each frame, (B,);
-    tolerance: stop where all residuals have fallen to this fraction (in the norm of the preconditioner);
-    watch: told before each iteration that the work is alive; raises Interrupted where it says so.
-    Returns the step and the decrease of half the deviance that the quadratic model predicts, (B,).
+    tolerance: stop when all residuals are below this fraction of the first (in the norm of the preconditioner);
+    watch: is called before each iteration and can end the work (Interrupted).
+    Returns the step and the decrease of the negative log-likelihood predicted by the quadratic model, (B,).
     """
     frame, background = image.frame, image.background
     blocks = image.blocks(information)
@@ -41,9 +41,9 @@ def newton_step(
     unit = diagonal.rsqrt()
     level = information.mean((1, 2)).clamp(min=1e-12)
 
-    def precondition(rest: Unknowns) -> Unknowns:
-        molecules = unit * torch.bmm(inverse, (unit * rest.molecules)[..., None])[..., 0]
-        smooth = background.gram_solve(rest.background) / (level * (1 + damping))[:, None, None]
+    def precondition(residual: Unknowns) -> Unknowns:
+        molecules = unit * torch.bmm(inverse, (unit * residual.molecules)[..., None])[..., 0]
+        smooth = background.gram_solve(residual.background) / (level * (1 + damping))[:, None, None]
         return Unknowns(molecules, smooth)
 
     def apply(step: Unknowns) -> Unknowns:
@@ -52,19 +52,19 @@ def newton_step(
         stiff = (damping * level)[:, None, None] * background.gram(step.background)
         return Unknowns(molecules, back.background + stiff)
 
-    rest = gradient
-    step = Unknowns(torch.zeros_like(rest.molecules), torch.zeros_like(rest.background))
-    way = ahead = precondition(rest)
-    power = first = rest.dot(ahead, frame)
+    residual = gradient
+    step = Unknowns(torch.zeros_like(residual.molecules), torch.zeros_like(residual.background))
+    direction = preconditioned = precondition(residual)
+    power = first = residual.dot(preconditioned, frame)
     for _ in range(iterations):
         advance(watch)
-        bent = apply(way)
-        length = power / way.dot(bent, frame).clamp(min=1e-30)
-        step, rest = step.plus(way, length, frame), rest.plus(bent, -length, frame)
-        ahead = precondition(rest)
-        before, power = power, rest.dot(ahead, frame)
+        applied = apply(direction)
+        length = power / direction.dot(applied, frame).clamp(min=1e-30)
+        step, residual = step.plus(direction, length, frame), residual.plus(applied, -length, frame)
+        preconditioned = precondition(residual)
+        before, power = power, residual.dot(preconditioned, frame)
         if bool((power <= tolerance**2 * first).all()):
             break
-        way = ahead.plus(way, power / before.clamp(min=1e-30), frame)
-    # Along conjugate directions the model falls by half of gradient·step, and by half the damping less.
+        direction = preconditioned.plus(direction, power / before.clamp(min=1e-30), frame)
+    # Conjugate gradients lower the damped quadratic model by half of gradient·step.
     return step, step.dot(gradient, frame) / 2

@@ -14,19 +14,18 @@ from .background import SplineBackground
 
 __all__ = ["Photometry", "at_positions", "fit_photometry"]
 
-# Of the conjugate gradients, for each of the three weightings.
-_ITERATIONS = 15
+_ITERATIONS = 15  # conjugate-gradient steps for each of the three weightings
 
 
 @dataclass(frozen=True)
 class Photometry:
-    """What a linear fit of a set of frames found.
+    """Result of a linear fit to a set of frames.
 
-    photons: (N,) of each molecule, at least 0;  background: (N,) photons per pixel where it lies;
-    background_image: (B, H, W);  coefficients: (B, k, l) of its splines;
+    photons: (N,) of each molecule, at least 0;  background: (N,) photons per pixel at its position;
+    background_image: (B, H, W) photons per pixel;  coefficients: (B, k, l) of its splines;
     model: (B, H, W) expected photons, molecules and background;
-    chi_square: (N,) mean over a molecule's patch of the squared residual over its variance: about 1
-    where the model explains the frame.
+    chi_square: (N,) mean over a molecule's patch of the squared residual divided by its variance, about 1
+    if the model explains the frame.
     """
 
     photons: Tensor
@@ -67,7 +66,7 @@ class _LinearImage:
         return photons, self.background.squared_adjoint(weights)
 
     def mean_over_patches(self, frames: Tensor, weight: Tensor) -> Tensor:
-        """Mean of (B, H, W), already weighted, over each patch's pixels that count inside the frame: (N,)."""
+        """Mean of weighted frames (B, H, W) over the used pixels of each patch inside the frame: (N,)."""
         inside = self.assembly.inside(torch.ones_like(self.values))
         counted = (inside * self.assembly.cut(weight)).sum((1, 2)).clamp(min=1)
         return (inside * self.assembly.cut(frames)).sum((1, 2)) / counted
@@ -86,18 +85,18 @@ def fit_photometry(
     """Photons of all molecules of all frames, and a smooth background, jointly.
 
     Minimises Σ w (frame − Σ photons·PSF − background)²/variance, first with the variance of the
-    smoothed frame, then with the model's own; molecules driven below 0 photons are set to 0 and the
-    rest is solved again. The normal equations are solved by conjugate gradients with a diagonal
-    preconditioner (Hestenes & Stiefel 1952): no matrix is formed, whatever the number of molecules.
+    smoothed frame, then with that of the model. Molecules with negative photons are set to 0 and the
+    others are solved again. The normal equations are solved by conjugate gradients with a diagonal
+    preconditioner (Hestenes & Stiefel 1952), so no matrix is formed.
 
     xyz: (N, 3) µm;  frame: (N,) index into frames;  frames: (B, H, W) photons;
-    weight: (B, H, W), 0 withholds a pixel;  noise: of the camera (`pixel_noise`);
-    spacing_px: distance of the background's spline knots, inf for a level.
+    weight: (B, H, W), 0 excludes a pixel;  noise: of the camera (`pixel_noise`);
+    spacing_px: distance of the background's spline knots, inf for a constant background.
     """
     weight = torch.ones_like(frames) if weight is None else weight
     surface = SplineBackground((frames.shape[1], frames.shape[2]), spacing_px, xyz)
     image = _LinearImage(psf, xyz, frame, tuple(frames.shape), surface)
-    # A mean over 5×5 pixels is close enough to the expected value to weight the first round.
+    # In the first round a mean over 5×5 pixels approximates the expected value for the weights.
     smooth = torch.nn.functional.avg_pool2d(frames[:, None], 5, 1, 2, count_include_pad=False)[:, 0]
     variance = noise.variance(smooth).clamp(min=1.0)
     photons = xyz.new_zeros(len(xyz))
@@ -106,7 +105,7 @@ def fit_photometry(
     model = frames
     for _ in range(3):
         photons, coefficients = _solve(image, frames, weight / variance, photons * free, coefficients, free)
-        # Two molecules proposed for one can share its light with opposite signs: the negative one goes.
+        # Two candidates at one molecule can get photons of opposite signs: the negative one is removed.
         free = free * (photons > 0)
         photons = photons * free
         model = image.image(photons, coefficients)
@@ -140,7 +139,7 @@ def _solve(
 ) -> tuple[Tensor, Tensor]:
     """Conjugate gradients on the normal equations, started from the last solution."""
     scale_p, scale_b = image.diagonal(weights)
-    # Unknowns scaled to a unit diagonal; a molecule outside its frame, or held at 0, has no equation.
+    # Unknowns are scaled to a unit diagonal; molecules outside their frame or fixed at 0 have no equation.
     scale_p = torch.where((scale_p > 1e-12) & (free > 0), scale_p.clamp(min=1e-12).rsqrt(), 0.0)
     scale_b = scale_b.clamp(min=1e-12).rsqrt()
 
@@ -148,19 +147,19 @@ def _solve(
         back_p, back_b = image.adjoint(weights * image.image(p * scale_p, b * scale_b))
         return back_p * scale_p, back_b * scale_b
 
-    rest_p, rest_b = image.adjoint(weights * (frames - image.image(photons, coefficients)))
-    rest_p, rest_b = rest_p * scale_p, rest_b * scale_b
-    step_p, step_b = torch.zeros_like(rest_p), torch.zeros_like(rest_b)
-    way_p, way_b = rest_p, rest_b
-    power = _dot(rest_p, rest_b, rest_p, rest_b)
+    residual_p, residual_b = image.adjoint(weights * (frames - image.image(photons, coefficients)))
+    residual_p, residual_b = residual_p * scale_p, residual_b * scale_b
+    step_p, step_b = torch.zeros_like(residual_p), torch.zeros_like(residual_b)
+    direction_p, direction_b = residual_p, residual_b
+    power = _dot(residual_p, residual_b, residual_p, residual_b)
     for _ in range(_ITERATIONS):
-        bent_p, bent_b = normal(way_p, way_b)
-        length = power / _dot(way_p, way_b, bent_p, bent_b).clamp(min=1e-30)
-        step_p, step_b = step_p + length * way_p, step_b + length * way_b
-        rest_p, rest_b = rest_p - length * bent_p, rest_b - length * bent_b
-        before, power = power, _dot(rest_p, rest_b, rest_p, rest_b)
+        applied_p, applied_b = normal(direction_p, direction_b)
+        length = power / _dot(direction_p, direction_b, applied_p, applied_b).clamp(min=1e-30)
+        step_p, step_b = step_p + length * direction_p, step_b + length * direction_b
+        residual_p, residual_b = residual_p - length * applied_p, residual_b - length * applied_b
+        before, power = power, _dot(residual_p, residual_b, residual_p, residual_b)
         turn = power / before.clamp(min=1e-30)
-        way_p, way_b = rest_p + turn * way_p, rest_b + turn * way_b
+        direction_p, direction_b = residual_p + turn * direction_p, residual_b + turn * direction_b
     return photons + step_p * scale_p, coefficients + step_b * scale_b
 
 

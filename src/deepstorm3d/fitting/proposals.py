@@ -1,4 +1,4 @@
-"""Molecules that a fitted list may lack: where light is unexplained, and where one spot may be two."""
+"""Candidates for molecules missing in a fitted list: at unexplained light, and where one spot may be two."""
 
 from __future__ import annotations
 
@@ -22,29 +22,30 @@ from .windows import WindowFit, Windows
 
 __all__ = ["Proposer"]
 
-# Of candidates nearer than this to a stronger one only the stronger is tried: px. Side lobes of a missing
-# molecule's spot lie that far from it.
+# Smallest distance between two candidates, px: of closer ones only the strongest is tried, because the side
+# lobes of a missing molecule's spot are that far from it.
 _APART_PX = 12
-# Of spots nearer than this only one is divided at a time: µm.
-_APART_UM = 1.5
-# Divisions to try, µm from the middle to either one: along the axes and between them.
+_APART_UM = 1.5  # smallest distance between two spots that are divided in the same trial, µm
+# Divisions that are tried: offset of each of the two molecules from their centre, µm, along axes and diagonals.
 _HALVES_UM = (
     *((0.1, 0.0, 0.0), (0.0, 0.1, 0.0), (0.0, 0.0, 0.2)),
     *((0.07, 0.07, 0.0), (0.07, -0.07, 0.0), (0.07, 0.0, 0.14), (0.07, 0.0, -0.14)),
     *((0.0, 0.07, 0.14), (0.0, 0.07, -0.14)),
 )
-# What a proposal must bring in its window, of its price: with its neighbours free to move it brings more.
+# Gain that a candidate needs in its window, as a fraction of the penalty. It is below 1 because the gain
+# increases when the neighbours are fitted too.
 _SHARE = 0.5
-# A proposal is a start for the joint fit: no need to fit it further than this.
-_ITERATIONS, _SETTLED = 10, 0.5
+# A candidate is only the initial guess of the joint fit, so its own fit may stop early.
+_ITERATIONS = 10  # largest number of steps of a candidate's fit
+_SETTLED = 0.5  # a candidate's fit stops when a step lowers the deviance by less than this
 
 
 @dataclass(frozen=True)
 class Proposer:
-    """Proposes molecules; each is fitted in a window with all others fixed, and kept if it helps there.
+    """Proposes molecules: each is fitted in a window with all others fixed, and kept if the likelihood gains.
 
-    psf: its patch is the window;  bounds: where molecules may go;  search: matched filter;
-    at_once: candidates in a frame;  watch: see `Effort`.
+    psf: its patch is the window;  bounds: allowed range of the unknowns;  search: matched filter;
+    at_once: largest number of candidates in a frame;  watch: see `Effort`.
     """
 
     psf: PSF
@@ -60,9 +61,10 @@ class Proposer:
     def missing(
         self, state: JointState, linear: LinearImage, likelihood: Likelihood, price: float
     ) -> tuple[JointState, Tensor]:
-        """The state with molecules where the residual shows light, and the frames (increasing) that have any.
+        """Add molecules where the residual shows light; returns the state and the changed frames (increasing).
 
-        linear: the image around the state;  price: fall of the deviance that a molecule must bring.
+        linear: the image linearized around the state;  price: penalty for one molecule, the decrease of the
+        deviance that it must bring.
         """
         found = self.search.search(
             likelihood.score(linear.image),
@@ -84,10 +86,10 @@ class Proposer:
     def divided(
         self, state: JointState, linear: LinearImage, likelihood: Likelihood, price: float
     ) -> tuple[JointState, Tensor]:
-        """The state with molecules that may stand for two divided, and the frames that have any.
+        """Divide molecules that may be two; returns the state and the changed frames (increasing).
 
-        Two close molecules fitted as one leave a residual with as much light above as below zero, in which
-        the matched filter sees little.
+        Two close molecules fitted as one leave a residual with equal positive and negative parts, in which
+        the matched filter finds little. Arguments are those of `missing`.
         """
         gain, half = self._division_gains(state, linear, likelihood)
         rows = _strongest(state.xyz, state.frame, gain, gain > _SHARE * price).nonzero()[:, 0]
@@ -106,10 +108,10 @@ class Proposer:
     def _division_gains(
         self, state: JointState, linear: LinearImage, likelihood: Likelihood
     ) -> tuple[Tensor, Tensor]:
-        """What dividing each molecule would bring, (N,), and the way to do it: (N, 3) µm from the middle.
+        """Estimated gain from dividing each molecule, (N,), and the best offset from its centre, (N, 3) µm.
 
-        A score test (Rao 1948): division changes the image along t = PSF(+) + PSF(−) − 2·PSF, here made
-        orthogonal to what the molecule's own unknowns can do; the deviance falls by (t·score)²/(t·F·t).
+        This is a score test (Rao 1948): division changes the image along t = PSF(+) + PSF(−) − 2·PSF, made
+        orthogonal to the derivatives of the molecule's own unknowns; the deviance falls by (t·score)²/(t·F·t).
         """
         gains, halves = state.photons.new_zeros(len(state)), torch.zeros_like(state.xyz)
         if not len(state):
@@ -132,13 +134,13 @@ class Proposer:
         return gains, halves
 
     def _change(self, state: JointState, linear: LinearImage, half: Tensor) -> Tensor:
-        """Change of each patch if its molecule is divided in two, `half` (3,) µm either way: (N, h·w)."""
+        """Change of each patch if its molecule is divided in two at ± `half` (3,) µm: (N, h·w)."""
         size = linear.assembly.patch
         frames = torch.zeros(len(state), *size, dtype=state.xyz.dtype, device=state.xyz.device)
         here = torch.arange(len(state), device=state.frame.device)
         for sign in (1, -1):
             patches = self.psf(state.xyz + sign * half, state.blur_px)
-            # A molecule that moves to the next pixel takes its patch along: it is put back in place.
+            # A molecule moved to the next pixel has a shifted patch: it is placed relative to the original one.
             corner = state.in_frames(patches.corner) - linear.assembly.corner
             moved = Assembly(corner, here, size, tuple(frames.shape))
             moved.add(moved.inside(patches.values), into=frames)
@@ -148,7 +150,7 @@ class Proposer:
     def _twins(
         self, state: JointState, linear: LinearImage, windows: Windows, rows: Tensor, half: Tensor
     ) -> Refined:
-        """Each of `rows` as two of half its light, `half` (K, 3) µm either way, fitted in its window."""
+        """Replace each of `rows` by two molecules at ± `half` (K, 3) µm, fitted in a window."""
         own = linear.jacobian[rows, 3] * state.photons[rows, None]
         rest = windows.without(own.view_as(windows.likelihood.frames))
         middle = state.xyz[rows]
@@ -158,14 +160,14 @@ class Proposer:
         return self._window_fit(rest, xyz, photons, blur_px=blur)
 
     def _blur(self, state: JointState, count: int) -> Tensor:
-        """Blur to begin with: the mean of the others."""
+        """Initial guess of the blur: the mean of the fitted molecules, (count,) px."""
         assert state.blur_px is not None
         middle = state.blur_px.mean() if len(state) else sum(self.bounds.blur_px) / 2
         return state.xyz.new_ones(count) * middle
 
 
 def _strongest(xyz: Tensor, frame: Tensor, gain: Tensor, keep: Tensor) -> Tensor:
-    """Of those to keep only the one that gains most in its neighbourhood: (K,) bool."""
+    """Among the rows `keep`, those with the largest gain in their neighbourhood: (N,) bool."""
     rows = keep.nonzero()[:, 0]
     strongest = torch.zeros_like(keep)
     apart = torch.full_like(gain[rows], _APART_UM)
@@ -176,9 +178,10 @@ def _strongest(xyz: Tensor, frame: Tensor, gain: Tensor, keep: Tensor) -> Tensor
 def _scatter(
     likelihood: Likelihood, linear: LinearImage, windows: Windows, fitted: Refined, frame: Tensor
 ) -> Tensor:
-    """How many times the deviance of noise is left in each fitted window, (M,): what chance reaches there.
+    """Factor by which the remaining deviance of each fitted window exceeds that of noise, (M,).
 
-    1 in frames and windows that the model explains by and large.  frame: (M,), of each window.
+    Chance gains are larger by the same factor. It is 1 in frames and windows that the model mostly explains.
+    frame: (M,) frame of each window.
     """
     far = misfit_of_frames(likelihood, likelihood.deviance(linear.image)) > FAR
     left = misfit_of_frames(windows.likelihood, fitted.deviance)

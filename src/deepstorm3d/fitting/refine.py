@@ -1,4 +1,4 @@
-"""Joint refinement: all molecules and the background of every frame to their most likely values."""
+"""Joint refinement: maximum-likelihood values of all molecules and the background of every frame."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .state import JointState
 
 __all__ = ["Bounds", "Effort", "Refined", "refine"]
 
-# Longest step of one iteration, µm: half a lobe of a spot, beyond which the linear image says nothing.
+# Longest step of one iteration in x, y, z, µm: half a lobe of a spot, as far as the linearized image is valid.
 _LONGEST_UM = (0.12, 0.12, 0.2)
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Where molecules may go: depth (µm), blur (px), least photons."""
+    """Allowed range of the unknowns: depth (µm), blur (px), smallest number of photons."""
 
     z_um: tuple[float, float]
     blur_px: tuple[float, float] = (0.0, 10.0)
@@ -33,11 +33,11 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Effort:
-    """How far a refinement goes.
+    """Stopping rules of a refinement.
 
-    iterations: at most;  settled: a frame has converged where a step lowers its deviance by less than this
-    (1: a shift by one σ);  tolerance: of the linear equations in each step (`newton_step`);
-    watch: told again and again, also within a step, that the work is alive; ends it where it says so.
+    iterations: largest number of steps;  settled: a frame has converged when a step lowers its deviance by less
+    than this (1: a shift by one σ);  tolerance: of the linear equations in each step (`newton_step`);
+    watch: is called repeatedly, also within a step, and can end the work (Interrupted).
     """
 
     iterations: int = 30
@@ -50,7 +50,7 @@ class Effort:
 class Refined:
     """Result of a refinement.
 
-    state: of B frames;  deviance: of each, (B,) float64;  settled: whether its fit converged, (B,).
+    state: of B frames;  deviance: of each frame, (B,) float64;  settled: whether its fit converged, (B,) bool.
     """
 
     state: JointState
@@ -62,12 +62,12 @@ class Refined:
         return Refined(self.state.select(frames), self.deviance[frames], self.settled[frames])
 
     def better(self, trial: Refined, frames: Tensor, cost: Callable[[Refined], Tensor]) -> Refined:
-        """The same with those of `frames` (increasing index, K) taken from `trial` that cost less there."""
+        """Take those of `frames` (increasing index, K) from `trial` that have a lower cost there."""
         kept = (cost(trial) < cost(self.select(frames))).nonzero()[:, 0]
         return self.replaced(frames[kept], trial.select(kept))
 
     def replaced(self, frames: Tensor, part: Refined) -> Refined:
-        """The same with some frames (increasing index, K) taken from `part`, a fit of K frames."""
+        """Take some frames (increasing index, K) from `part`, a fit of K frames."""
         deviance, settled = self.deviance.clone(), self.settled.clone()
         deviance[frames], settled[frames] = part.deviance, part.settled
         return Refined(self.state.replace_frames(frames, part.state), deviance, settled)
@@ -87,10 +87,10 @@ def refine(
 ) -> Refined:
     """Levenberg-Marquardt on the likelihood with Fisher scoring, for all frames together.
 
-    Minimises the deviance in position, photons (and blur, where the state has one) of every molecule and the
+    Minimises the deviance over position, photons (and blur, if the state has one) of every molecule and the
     coefficients of every background. Each frame accepts a step only if its own deviance falls, and has
-    its own damping (Marquardt 1963; Laurence & Chromy 2010 for the Poisson likelihood): a frame never
-    ends worse than it began. Frames that have settled take no further part.
+    its own damping (Marquardt 1963; Laurence & Chromy 2010 for the Poisson likelihood), so the deviance of a
+    frame never increases. Converged frames are not computed further.
 
     start: state of B frames;  likelihood: of the same frames.
     """
@@ -106,9 +106,9 @@ def refine(
         part, light = whole.select(active), likelihood.select(active)
         linear = LinearImage(psf, part, background, tuple(light.frames.shape))
         gradient = linear.gradient(light)
-        held = _pressed(part, gradient, bounds)
-        linear.hold(held)
-        gradient = replace(gradient, molecules=gradient.molecules.masked_fill(held, 0))
+        fixed = _at_bounds(part, gradient, bounds)
+        linear.hold(fixed)
+        gradient = replace(gradient, molecules=gradient.molecules.masked_fill(fixed, 0))
         information = light.information(linear.image)
         step, predicted = newton_step(
             linear, information, gradient, damping[active], tolerance=effort.tolerance, watch=effort.watch
@@ -129,29 +129,29 @@ def refine(
     return Refined(whole, deviance, finished)
 
 
-def _pressed(state: JointState, gradient: Unknowns, bounds: Bounds) -> Tensor:
-    """Unknowns of molecules that stand at a bound and are drawn beyond it: (N, p) bool.
+def _at_bounds(state: JointState, gradient: Unknowns, bounds: Bounds) -> Tensor:
+    """Unknowns at a bound whose gradient points beyond it: (N, p) bool.
 
-    Left in the step they spoil it for their whole frame, for they cannot go where it counts on them
-    (projected Newton, Bertsekas 1982).
+    They are fixed in the step: they cannot move as the step assumes, which would make it wrong for the whole
+    frame (projected Newton, Bertsekas 1982).
     """
     pull = gradient.molecules
-    pressed = torch.zeros_like(pull, dtype=torch.bool)
+    at_bound = torch.zeros_like(pull, dtype=torch.bool)
     limits = [(2, state.xyz[:, 2], *bounds.z_um), (3, state.photons, bounds.photons, torch.inf)]
     if state.blur_px is not None:
         limits.append((4, state.blur_px, *bounds.blur_px))
     for column, value, low, high in limits:
         down, up = pull[:, column] < 0, pull[:, column] > 0
-        pressed[:, column] = ((value <= low) & down) | ((value >= high) & up)
-    return pressed
+        at_bound[:, column] = ((value <= low) & down) | ((value >= high) & up)
+    return at_bound
 
 
 def _moved(state: JointState, step: Unknowns, bounds: Bounds) -> JointState:
-    """The state after a step, shortened where it is long and kept within the bounds."""
+    """The state after a step that is limited in length and kept within the bounds."""
     longest = state.xyz.new_tensor(_LONGEST_UM)
     xyz = state.xyz + step.molecules[:, :3].clamp(-longest, longest)
     xyz = torch.cat([xyz[:, :2], xyz[:, 2:].clamp(*bounds.z_um)], 1)
-    # No molecule loses more than two thirds of its light in one step: it may be needed yet.
+    # A molecule loses at most two thirds of its photons in one step, so that a bad step cannot remove it.
     photons = torch.maximum(state.photons + step.molecules[:, 3], state.photons / 3).clamp(min=bounds.photons)
     blur = state.blur_px
     if blur is not None:
@@ -162,7 +162,7 @@ def _moved(state: JointState, step: Unknowns, bounds: Bounds) -> JointState:
 
 
 def _choose(better: Tensor, trial: JointState, part: JointState) -> JointState:
-    """Frame by frame the trial where it is better, else what was before."""
+    """Take the trial in frames where it is better, and the previous state in the others."""
     row = better[part.frame]
     blur = None
     if part.blur_px is not None and trial.blur_px is not None:

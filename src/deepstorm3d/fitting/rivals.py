@@ -1,4 +1,4 @@
-"""Molecules that another one of their frame, near to them, outdoes."""
+"""Molecules with a stronger neighbour in the same frame."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from torch import Tensor
 
 __all__ = ["outdone"]
 
-# Distances that are held at a time: of so many molecules to all of their frames, which are at least one.
-_ROWS = 1024
+_ROWS = 1024  # molecules whose distances are computed at a time; it bounds the memory
 
 
 def outdone(place: Tensor, frame: Tensor, value: Tensor, reach: Tensor) -> Tensor:
-    """Whether another molecule of the same frame, within reach, has a greater value: (N,) bool.
+    """Whether another molecule of the same frame within `reach` has a greater value: (N,) bool.
 
-    place: (N, d) µm;  frame: (N,) int64;  value: (N,);  reach: (N,) µm, how far each one looks.
-    Distances are taken within frames only, so time and memory grow with the molecules of a block, and with
-    the square of those of a frame.
+    place: (N, d) positions, µm;  frame: (N,) int64;  value: (N,);  reach: (N,) radius around each molecule, µm.
+    Distances are computed only within frames: time grows with the square of the molecules of a frame.
     """
     order = torch.argsort(frame, stable=True)
     place, frame, value, reach = place[order], frame[order], value[order], reach[order]

@@ -1,4 +1,4 @@
-"""Where a frame holds light that the list does not explain: a matched filter over position and depth."""
+"""Search for light that the list does not explain: a matched filter over position and depth."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from ..optics.psf import PSF
 
 __all__ = ["Candidates", "MatchedFilter", "gain_threshold"]
 
-# Independent positions of a spot are about this many voxels of the filter's grid apart.
-_VOXELS_PER_POSITION = 20
+_VOXELS_PER_POSITION = 20  # voxels of the filter's grid for each independent position of a spot, approximately
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Places where one more molecule would explain the most.
+    """Positions at which one more molecule would lower the deviance most.
 
     xyz: (K, 3) µm;  photons: (K,);  frame: (K,) int64;
-    gain: (K,) decrease of the deviance that the molecule alone brings.
+    gain: (K,) decrease of the deviance by this molecule alone.
     """
 
     xyz: Tensor
@@ -33,13 +32,13 @@ class Candidates:
 
 
 class MatchedFilter:
-    """Correlates what is left of frames with the PSF at all pixels and depths.
+    """Correlates the residual of frames with the PSF at all pixels and depths.
 
     At each voxel the photons of a molecule there are estimated by weighted least squares, N = a/b with
     a = Σ t·(n − μ)/V and b = Σ t²/V (t the PSF, V the variance), which lowers the deviance by a²/b.
 
-    psf: image model, taken as in the middle of the frames;  z_um: depths;
-    shape: height and width of the frames;  step_um: between depths.
+    psf: image model, evaluated at the centre of the frames and used everywhere;  z_um: range of depths;
+    shape: height and width of the frames, px;  step_um: distance between depths.
     """
 
     def __init__(
@@ -51,20 +50,20 @@ class MatchedFilter:
         middle = self.z.new_tensor([shape[1] // 2, shape[0] // 2])
         patches = psf(torch.cat([(middle * psf.pixel_um).expand(count, 2), self.z[:, None]], 1))
         self._half = middle.long() - patches.corner[0]
-        # Padded so that the far end of the patch does not come in again on the other side.
+        # Padding prevents the circular correlation from wrapping around at the frame's edges.
         self._size = [next_fast_len(side + psf.patch_px, real=True) for side in shape]
         self._template = torch.fft.rfft2(patches.values, self._size).conj()
         self._square = torch.fft.rfft2(patches.values.square(), self._size).conj()
 
     @property
     def positions(self) -> float:
-        """Roughly how many independent places for a molecule a frame has."""
+        """Approximate number of independent molecule positions in a frame."""
         return len(self.z) * self.shape[0] * self.shape[1] / _VOXELS_PER_POSITION
 
     def gains(self, score: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
-        """Decrease of the deviance, and photons, of one more molecule at every voxel of one frame.
+        """Decrease of the deviance and photons of one more molecule at every voxel of one frame.
 
-        score, information: (H, W) of the frame's pixels (`Likelihood`);  returns two (Z, H, W).
+        score, information: (H, W) of the frame's pixels (`Likelihood`);  returns two arrays (Z, H, W).
         """
         pull = self._correlate(score, self._template)
         stiffness = self._correlate(information, self._square).clamp(min=1e-12)
@@ -74,9 +73,9 @@ class MatchedFilter:
     def search(
         self, score: Tensor, information: Tensor, least: Tensor, *, apart_px: int, most: int
     ) -> Candidates:
-        """The best candidates of frames, no two closer than `apart_px` in the plane.
+        """The best candidates of frames, at least `apart_px` apart laterally.
 
-        score, information: (B, H, W);  least: (B,) smallest gain that counts;  most: per frame.
+        score, information: (B, H, W);  least: (B,) smallest gain of a candidate;  most: candidates per frame.
         """
         rows = []
         for frame in range(len(score)):
@@ -98,16 +97,16 @@ class MatchedFilter:
         height, width = self.shape
         product = torch.fft.rfft2(frame, self._size) * kernel
         full = torch.fft.irfft2(product, self._size)
-        # Entry (i, j) is the sum with the patch's first pixel at (i, j): its middle lies half a patch on.
+        # Entry (i, j) is the sum with the patch's first pixel at (i, j): the roll moves it to the centre pixel.
         full = torch.roll(full, (int(self._half[1]), int(self._half[0])), (1, 2))
         return full[:, :height, :width]
 
 
 def gain_threshold(positions: float, false_alarms: float) -> float:
-    """Decrease of the deviance that noise alone reaches in a share `false_alarms` of frames.
+    """Decrease of the deviance that noise alone exceeds in a fraction `false_alarms` of frames.
 
-    In noise the photons found at one place are normal around 0 and count only above it, so the gain is the
-    square of a standard normal, tried at `positions` places (Bonferroni): t = q² with
+    In noise the photons estimated at one position are normal around 0, and only positive values are used. The
+    gain is then the square of a standard normal, tested at `positions` positions (Bonferroni): t = q² with
     positions·P(normal > q) = false_alarms.
     """
     return NormalDist().inv_cdf(1 - false_alarms / max(positions, 1.0)) ** 2

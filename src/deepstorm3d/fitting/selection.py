@@ -1,4 +1,4 @@
-"""Which molecules the likelihood wants: adds what the residual demands, removes what it does not mind."""
+"""Model selection by likelihood: adds molecules that the residual requires, removes those it does not."""
 
 from __future__ import annotations
 
@@ -22,27 +22,25 @@ __all__ = ["Selector"]
 
 _Proposal = Callable[[JointState, LinearImage, Likelihood, float], tuple[JointState, Tensor]]
 
-# Molecules whose light is this many of their prices significant are beyond doubt.
-_DOUBT = 2.0
-# What a dim molecule costs more: a hill of the background is one sooner than a molecule out of its range is.
-_DIM_PRICES = 2.0
-# Molecules farther apart than this are removed in one trial: µm in the plane.
-_APART_UM = 1.5
-# Divisions bring at most so many generations.
-_DIVIDING_ROUNDS = 2
-# Rounds of removing, at most: in each the molecules that the last one left are looked at again.
-_PRUNING_ROUNDS = 6
+# Molecules with (photons/σ)² of at least this multiple of their penalty are kept without a trial removal.
+_TRIED_BELOW = 2.0
+# Extra penalty for molecules dimmer than the prior, in multiples of the penalty: structured background is
+# easily mistaken for one.
+_DIM_PENALTIES = 2.0
+_APART_UM = 1.5  # smallest lateral distance between molecules removed in the same trial, µm
+_DIVIDING_ROUNDS = 2  # largest number of rounds in which molecules are divided
+_PRUNING_ROUNDS = 6  # largest number of rounds in which molecules are removed
 
 
 @dataclass(frozen=True)
 class Selector:
-    """Adds and removes molecules, each decided by the likelihood ratio at a stated rate of false alarms.
+    """Adds and removes molecules by a likelihood-ratio test at a given rate of false alarms.
 
-    fit: refines a state of frames jointly;  linearize: the image around a state;
-    propose: molecules that may be missing;
-    false_alarms: share of frames of noise in which one molecule would be added;
-    dim_photons: molecules dimmer than this are improbable, and cost the price of three;
-    most: molecules in a frame at most: nothing is added beyond.
+    fit: refines a state of frames jointly;  linearize: the image linearized around a state;
+    propose: finds molecules that may be missing;
+    false_alarms: fraction of frames of pure noise in which one molecule would be added;
+    dim_photons: molecules dimmer than this are improbable, and have three times the penalty;
+    most: largest number of molecules in a frame.
     """
 
     fit: Callable[[JointState, Likelihood], Refined]
@@ -54,22 +52,22 @@ class Selector:
 
     @property
     def price(self) -> float:
-        """Decrease of the deviance that a molecule must bring to be worth its four unknowns."""
+        """Penalty for one molecule: the decrease of the deviance that justifies its four unknowns."""
         return gain_threshold(self.propose.search.positions, self.false_alarms)
 
     def cost(self, fitted: Refined) -> Tensor:
-        """Deviance plus the price of the molecules, (B,): what a change must lower to be kept."""
+        """Deviance plus the penalties of the molecules, (B,): a change is accepted if it lowers this."""
         state = fitted.state
         dim = (state.photons < self.dim_photons).double()
-        prices = torch.zeros_like(fitted.deviance).index_add_(0, state.frame, 1 + _DIM_PRICES * dim)
+        prices = torch.zeros_like(fitted.deviance).index_add_(0, state.frame, 1 + _DIM_PENALTIES * dim)
         return fitted.deviance + self.price * prices
 
     @torch.no_grad()
     def improve(self, start: Refined, likelihood: Likelihood, *, rounds: int = 8) -> Refined:
-        """Remove what is not needed, then add what is missing, for at most so many rounds, then divide.
+        """Remove unneeded molecules, add missing ones in at most `rounds` rounds, then divide.
 
-        A frame changes only where its `cost` falls, so no list ends worse by that measure than it began;
-        but where the model misses a frame all over, molecules that are not sure go first (`SureMolecules`).
+        A frame changes only if its `cost` falls. The exception is a frame that the model does not explain
+        anywhere: its uncertain molecules are removed first (`SureMolecules`).
         """
         best = self.sure(start, likelihood, self._missed_everywhere(start, likelihood))
         best = self.pruned(best, likelihood)
@@ -77,7 +75,7 @@ class Selector:
         return self._extended(best, likelihood, self.propose.divided, min(rounds, _DIVIDING_ROUNDS))
 
     def _extended(self, start: Refined, likelihood: Likelihood, propose: _Proposal, rounds: int) -> Refined:
-        """With what is proposed, frame by frame as long as it pays."""
+        """Add the proposed molecules, in each frame as long as its cost falls."""
         best, active = start, torch.arange(len(likelihood), device=start.deviance.device)
         for _ in range(rounds):
             light, now = likelihood.select(active), best.select(active)
@@ -95,11 +93,11 @@ class Selector:
         return best
 
     def sure(self, start: Refined, likelihood: Likelihood, far: Tensor) -> Refined:
-        """With only the molecules that are sure in frames that are not explained, `far` (B,) bool."""
+        """Keep only the certain molecules in the frames `far`, (B,) bool, which the model does not explain."""
         return SureMolecules(self.fit, self.linearize, self.price)(start, likelihood, far)
 
     def _missed_everywhere(self, start: Refined, likelihood: Likelihood) -> Tensor:
-        """Frames in which more is wrong than molecules that are missing: (B,) bool."""
+        """Frames whose misfit is too widespread for missing molecules to be its cause: (B,) bool."""
         far = misfit_of_frames(likelihood, start.deviance) > FAR
         frames = far.nonzero()[:, 0]
         if len(frames):
@@ -109,20 +107,20 @@ class Selector:
         return far
 
     def pruned(self, start: Refined, likelihood: Likelihood) -> Refined:
-        """Without the molecules whose light is in doubt and not missed."""
+        """Remove molecules of low significance where the cost falls without them."""
         best, active = start, torch.arange(len(likelihood), device=start.deviance.device)
         together = torch.ones_like(active, dtype=torch.bool)
         for _ in range(_PRUNING_ROUNDS):
             light, now = likelihood.select(active), best.select(active)
-            doubtful = self._doubtful(now.state, light, together[active])
-            frames = now.state.frame[doubtful].unique()
+            removed = self._removal_candidates(now.state, light, together[active])
+            frames = now.state.frame[removed].unique()
             if not len(frames):
                 break
-            trial = self.fit(now.state.rows(~doubtful).select(frames), light.select(frames))
+            trial = self.fit(now.state.rows(~removed).select(frames), light.select(frames))
             active = active[frames]
             better = self.cost(trial) < self.cost(now.select(frames))
             best = best.better(trial, active, self.cost)
-            # Where several at once were too many, the least significant is tried by itself.
+            # If removing several at once failed, the least significant molecule is tried alone.
             again = better | together[active]
             together[active] = better & together[active]
             active = active[again]
@@ -130,22 +128,22 @@ class Selector:
                 break
         return best
 
-    def _doubtful(self, state: JointState, likelihood: Likelihood, together: Tensor) -> Tensor:
-        """Molecules to try without: (N,) bool, the least significant of each neighbourhood or frame.
+    def _removal_candidates(self, state: JointState, likelihood: Likelihood, together: Tensor) -> Tensor:
+        """Molecules for a trial removal: (N,) bool, the least significant of each neighbourhood or frame.
 
-        together: (B,), whether several of a frame may go in one trial.
+        together: (B,) bool, whether several molecules of a frame may be removed in one trial.
         """
         if not len(state):
             return torch.zeros_like(state.frame, dtype=torch.bool)
         linear = self.linearize(state, likelihood)
         sigma, _ = joint_bounds(linear, likelihood.information(linear.image))
         significance = (state.photons / sigma[:, 3].clamp(min=1e-9)).square()
-        # In units of what each must bring.
-        prices = self.price * (1 + _DIM_PRICES * (state.photons < self.dim_photons))
+        # In units of each molecule's penalty.
+        prices = self.price * (1 + _DIM_PENALTIES * (state.photons < self.dim_photons))
         rank = significance / prices
-        doubted = rank < _DOUBT
-        rows = doubted.nonzero()[:, 0]
+        removable = rank < _TRIED_BELOW
+        rows = removable.nonzero()[:, 0]
         frame = state.frame[rows]
         reach = torch.where(together[frame], _APART_UM, torch.inf).to(rank)
-        doubted[rows] = ~outdone(state.xyz[rows, :2], frame, -rank[rows], reach)
-        return doubted
+        removable[rows] = ~outdone(state.xyz[rows, :2], frame, -rank[rows], reach)
+        return removable

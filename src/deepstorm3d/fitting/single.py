@@ -1,4 +1,4 @@
-"""Single-emitter maximum likelihood, for beads and sparse frames: find regions, fit each by itself."""
+"""Single-emitter maximum-likelihood fits, for beads and sparse frames: find spots, fit each one alone."""
 
 from __future__ import annotations
 
@@ -22,19 +22,18 @@ from .windows import WindowFit, Windows
 
 __all__ = ["SingleFit"]
 
-# Two fits that end nearer to each other than this found the same molecule: µm.
-_SAME_UM = 0.1
+_SAME_UM = 0.1  # two fits closer than this found the same molecule, µm
 
 
 @dataclass(frozen=True)
 class SingleFit:
-    """Finds spots by a matched filter over depth and fits each in a window of its own, as if it were alone.
+    """Finds spots by a matched filter over depth and fits each in its own window, as if it were alone.
 
-    The classical method (Mortensen et al. 2010; Smith et al. 2010), exact where spots do not overlap.
+    This is the classical method (Mortensen et al. 2010; Smith et al. 2010), exact if spots do not overlap.
 
-    psf: its patch is the window;  bounds: where a molecule may go;  z_um: depths to search;
-    apart_px: least distance of two spots (None: half a window: no side lobe passes for a molecule);
-    false_alarms: share of frames of noise with one detection;  watch: see `Effort`.
+    psf: its patch is the window;  bounds: allowed range of the unknowns;  z_um: depths to search;
+    apart_px: smallest distance of two spots (None: half a window, to ignore the side lobes of a spot);
+    false_alarms: fraction of frames of pure noise with one detection;  watch: see `Effort`.
     """
 
     psf: PSF
@@ -45,7 +44,7 @@ class SingleFit:
     watch: Watcher = SILENT
 
     def in_part(self, begin_px: tuple[int, int]) -> SingleFit:
-        """The same for frames that begin at a column and row of the PSF's field."""
+        """The same fit for frames whose first pixel is at `begin_px` (column, row) of the PSF's field."""
         return replace(self, psf=part_of(self.psf, begin_px))
 
     @torch.no_grad()
@@ -72,10 +71,10 @@ class SingleFit:
             fit_quality=(fitted.deviance / pixels).to(xyz),
             sigma_source="fit",
         )
-        # A hill of the background passes the search, but not the fit with a level of its own.
+        # Structured background can pass the search, but fails this test: each window has its own background.
         least = gain_threshold(self._search(likelihood.frames).positions, self.false_alarms)
         significant = table.photons.square() > least * table.sigma_photons.square()
-        return table.select(_once(table) & significant).sort()
+        return table.select(_without_duplicates(table) & significant).sort()
 
     def _search(self, frames: Tensor) -> MatchedFilter:
         return MatchedFilter(self.psf, self.z_um, (frames.shape[1], frames.shape[2]), frames)
@@ -103,6 +102,6 @@ class SingleFit:
         )
 
 
-def _once(table: Localizations) -> Tensor:
-    """Rows to keep where several ended at one place: the brightest of them, (N,) bool."""
+def _without_duplicates(table: Localizations) -> Tensor:
+    """Rows to keep, (N,) bool: of several fits that ended at the same position only the brightest."""
     return ~outdone(table.xyz, table.frame, table.photons, torch.full_like(table.photons, _SAME_UM))

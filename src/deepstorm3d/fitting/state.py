@@ -1,4 +1,4 @@
-"""What a joint fit knows of a set of frames: its molecules and their background."""
+"""The state of a joint fit: the molecules of a set of frames and their backgrounds."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class JointState:
 
     xyz: (N, 3) µm;  photons: (N,);  frame: (N,) int64, index of the frame;
     coefficients: (B, k, l) of the background surface;  blur_px: (N,) Gaussian σ, or None for the PSF's own;
-    origin: (N,) int64, row of the list that the fit began with, −1 for a molecule added since; None: not kept;
-    begin_px: (B, 2) int64, column and row at which each frame begins in the field that positions count from;
-    None: at its first pixel.
+    origin: (N,) int64, row in the list that the fit started with, −1 for molecules added later; None: unknown;
+    begin_px: (B, 2) int64, column and row of each frame's first pixel in the field in which positions are
+    measured; None: all frames start at the field's first pixel.
     """
 
     xyz: Tensor
@@ -43,16 +43,16 @@ class JointState:
         return torch.bincount(self.frame, minlength=self.frames)
 
     def in_frames(self, corner: Tensor) -> Tensor:
-        """Corners (N, 2) px of the molecules' patches in the field, counted from where their frames begin."""
+        """Corners (N, 2) px of the molecules' patches, converted from the field to their frames."""
         return corner if self.begin_px is None else corner - self.begin_px[self.frame]
 
     def rows(self, keep: Tensor) -> JointState:
-        """Some of the molecules, of the same frames; keep: index or mask."""
+        """Select molecules and keep all frames; keep: index or mask."""
         columns = {name: column[keep] for name, column in self._columns().items()}
         return replace(self, **columns)
 
     def select(self, frames: Tensor) -> JointState:
-        """Some of the frames with their molecules, renumbered;  frames: increasing index (K,)."""
+        """Select frames with their molecules and renumber them;  frames: increasing index (K,)."""
         place = torch.full((self.frames,), -1, dtype=torch.int64, device=self.frame.device)
         place[frames] = torch.arange(len(frames), device=frames.device)
         part = self.rows(place[self.frame] >= 0)
@@ -62,7 +62,7 @@ class JointState:
     def with_rows(
         self, xyz: Tensor, photons: Tensor, frame: Tensor, blur_px: Tensor | None = None
     ) -> JointState:
-        """The same with more molecules, sorted by frame; blur_px: theirs, where the state has one."""
+        """Add molecules, sorted by frame; blur_px: of the new molecules, required if the state has blurs."""
         more = {"xyz": xyz, "photons": photons, "frame": frame}
         if self.blur_px is not None:
             assert blur_px is not None, "molecules of a state with blurs need theirs"
@@ -81,7 +81,7 @@ class JointState:
         return replace(self, **{name: torch.cat([c, more[name]])[order] for name, c in self._columns().items()})
 
     def replace_frames(self, frames: Tensor, part: JointState) -> JointState:
-        """The same with the molecules and backgrounds of some frames taken from `part`.
+        """Take the molecules and backgrounds of some frames from `part`.
 
         frames: increasing index (K,);  part: a state of K frames.
         """

@@ -1,4 +1,4 @@
-"""Frames that the image model does not explain: how far they are from it, and what is sure all the same."""
+"""Frames that the image model does not explain: their misfit, and the molecules that are certain anyway."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from .state import JointState
 __all__ = ["FAR", "SureMolecules", "misfit_everywhere", "misfit_of_frames"]
 
 FAR = 3.0
-"""Mean deviance of a pixel from which a frame, or a spot in it, counts as not explained: noise gives 1, a gain
-that is wrong by a factor that factor."""
+"""A frame or spot with a mean deviance per pixel above this counts as not explained. Noise gives 1; a wrong
+camera gain gives the factor by which it is wrong."""
 
-# Each time the molecules that are left are fitted again; what was weak beside a false one may stand now.
+# Rounds of removal. The remaining molecules are fitted again after each, because a molecule can become
+# significant once a false neighbour is removed.
 _ROUNDS = 3
 
 
 def misfit_of_frames(likelihood: Likelihood, deviance: Tensor) -> Tensor:
-    """Mean deviance of a frame's pixels, (B,): 1 where nothing but noise is left.
+    """Mean deviance of a frame's pixels, (B,): 1 if only noise remains.
 
     deviance: of each frame, (B,) (`Likelihood.deviance`).
     """
@@ -34,10 +35,10 @@ def misfit_of_frames(likelihood: Likelihood, deviance: Tensor) -> Tensor:
 
 
 def misfit_everywhere(likelihood: Likelihood, image: Tensor) -> Tensor:
-    """How far the model misses the data all over each frame, (B,), at least 1.
+    """Typical misfit over the whole area of each frame, (B,), at least 1.
 
-    Median of the squared residual of squares of 4×4 pixels over its variance, against that of noise: a missing
-    molecule spoils few of them, a wrong gain or PSF all.  image: (B, H, W) expected photons.
+    It is the median of the squared residual of 4×4-pixel squares divided by its variance, relative to noise. A
+    missing molecule changes few squares, a wrong gain or PSF changes all.  image: (B, H, W) expected photons.
     """
     information = likelihood.information(image)
     variance = torch.where(information > 0, 1 / information.clamp(min=1e-12), 0.0)
@@ -50,13 +51,13 @@ def misfit_everywhere(likelihood: Likelihood, image: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SureMolecules:
-    """Leaves in frames that are not explained only the molecules that stand out of what is left around them.
+    """Keeps, in frames that are not explained, only molecules that exceed the residual around them.
 
-    Where the data scatter q times as much as the noise model says, chance reaches q times the deviance
-    (quasi-likelihood: McCullagh & Nelder 1989, ch. 9), so a molecule must bring q prices.
+    If the variance of the data is q times that of the noise model, chance changes the deviance q times as much
+    (quasi-likelihood: McCullagh & Nelder 1989, ch. 9), so the penalty for a molecule is q times larger.
 
-    fit: refines a state of frames jointly;  linearize: the image around a state;
-    price: decrease of the deviance that a molecule must bring where the model holds.
+    fit: refines a state of frames jointly;  linearize: the image linearized around a state;
+    price: penalty for one molecule, the decrease of the deviance that it must bring if the model is valid.
     """
 
     fit: Callable[[JointState, Likelihood], Refined]
@@ -64,7 +65,7 @@ class SureMolecules:
     price: float
 
     def __call__(self, start: Refined, likelihood: Likelihood, far: Tensor) -> Refined:
-        """The fit without the others.  far: (B,) bool, the frames that are not explained."""
+        """The fit with only the certain molecules.  far: (B,) bool, the frames that are not explained."""
         best, active = start, far.nonzero()[:, 0]
         for _ in range(_ROUNDS):
             if not len(active):
@@ -78,7 +79,7 @@ class SureMolecules:
         return best
 
     def _weak(self, state: JointState, likelihood: Likelihood) -> Tensor:
-        """Molecules whose light what is left unexplained under their spots could be as well: (N,) bool."""
+        """Molecules that are not significant against the residual under their spots: (N,) bool."""
         linear = self.linearize(state, likelihood)
         sigma, _ = joint_bounds(linear, likelihood.information(linear.image))
         significance = (state.photons / sigma[:, 3].clamp(min=1e-9)).square()

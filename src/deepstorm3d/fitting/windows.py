@@ -1,4 +1,4 @@
-"""Fits of one or a few molecules in a window of their own, everything else in the frame left as it is."""
+"""Fits of one or a few molecules in their own window, with the rest of the frame unchanged."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["WindowFit", "Windows"]
 
 @dataclass(frozen=True)
 class Windows:
-    """Squares cut out of frames, each to be fitted as a frame of its own.
+    """Squares cut out of frames, each fitted like a separate frame.
 
-    corner: (M, 2) px, column and row of each one's first pixel;  likelihood: of the M squares.
+    corner: (M, 2) px, column and row of the first pixel of each;  likelihood: of the M squares.
     """
 
     corner: Tensor
@@ -34,7 +34,7 @@ class Windows:
     ) -> Windows:
         """Squares of the size of the PSF's patch around positions (M, 3) µm in frames (M,).
 
-        known: (B, H, W) photons that are explained already. Pixels outside the frame do not count.
+        known: (B, H, W) photons that are already explained. Pixels outside the frame are excluded.
         """
         side = psf.patch_px
         corner = (xyz[:, :2] / psf.pixel_um).round().long() - side // 2
@@ -52,11 +52,11 @@ class Windows:
         return cls(corner, squares)
 
     def select(self, rows: Tensor) -> Windows:
-        """Some of the windows, or one of them several times;  rows: index (K,)."""
+        """Select windows, also repeatedly;  rows: index (K,)."""
         return Windows(self.corner[rows], self.likelihood.select(rows))
 
     def without(self, light: Tensor) -> Windows:
-        """The same with less light known: (M, h, w) photons that are to be fitted anew."""
+        """Subtract from the known photons those that are to be fitted again: light, (M, h, w)."""
         now = self.likelihood
         if now.known is None:
             raise ValueError("no light is known in these windows")
@@ -66,9 +66,9 @@ class Windows:
 
 @dataclass(frozen=True)
 class WindowFit:
-    """Fits m molecules and a level of background in each window.
+    """Fits m molecules and a constant background in each window.
 
-    psf: its patch is the window;  bounds: where molecules may go;  effort: see `refine`.
+    psf: its patch is the window;  bounds: allowed range of the unknowns;  effort: see `refine`.
     """
 
     psf: PSF
@@ -83,9 +83,10 @@ class WindowFit:
         level: Tensor | None = None,
         blur_px: Tensor | None = None,
     ) -> Refined:
-        """xyz: (M, m, 3) µm in the windows' frames;  photons, blur_px: (M, m);  level: (M,), to begin with.
+        """Fit all windows from an initial guess.
 
-        Returns the fit, positions in the windows' frames too, rows in the order given.
+        xyz: (M, m, 3) µm in the windows' frames;  photons, blur_px: (M, m);  level: (M,) photons per pixel.
+        Returns the fit with positions in the windows' frames and rows in the given order.
         """
         count, each = photons.shape
         start = JointState(
@@ -99,5 +100,5 @@ class WindowFit:
         return refine(self.psf, start, windows.likelihood, self.surface(xyz), self.bounds, self.effort)
 
     def surface(self, like: Tensor) -> SplineBackground:
-        """The background of a window: a level."""
+        """The background model of a window: one constant level."""
         return SplineBackground((self.psf.patch_px, self.psf.patch_px), float("inf"), like)
