@@ -12,9 +12,9 @@ from matplotlib.colors import to_hex
 from deepstorm3d import plot
 from deepstorm3d.analysis.drift import DriftCurve
 from deepstorm3d.analysis.matching import match
+from deepstorm3d.analysis.resolution import resolution_of
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import DoubtfulResult, InputError
-from deepstorm3d.jobs.resolution import resolution_of
 from deepstorm3d.plot.style import AXIS_COLOURS, BLUE, VERMILION
 from deepstorm3d.rendering.sections import Box
 
@@ -158,7 +158,7 @@ def test_a_resolution_is_read_off_where_its_curve_crosses_the_threshold():
     g = torch.Generator().manual_seed(0)
     sites = torch.rand(40, 3, generator=g).repeat(60, 1) * torch.tensor([1.0, 1.0, 0.05])
     found = rows(sites + 0.01 * torch.randn(2400, 3, generator=g), torch.arange(60).repeat_interleave(40))
-    report = resolution_of(found, "mine")
+    report = resolution_of(found)
     figure = plot.resolution(report)
     above, *fits = figure.axes
     plane = report.correlations["x–y"]

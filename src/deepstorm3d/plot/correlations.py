@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..analysis.fourier import THRESHOLD, Correlation
 from ..analysis.neighbours import AxisPrecision
+from ..analysis.resolution import ResolutionReport
 from .panels import new_figure
 from .style import AXIS_COLOURS, GREY, SERIES
 
@@ -16,22 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Resolved", "resolution"]
+__all__ = ["resolution"]
 
 
-class Resolved(Protocol):
-    """What was measured of a list (`ResolutionReport`).
-
-    correlations: by name (x–y, x–z, y–z, 3D);  precision: σ of x, y, z from adjacent frames, or None.
-    """
-
-    @property
-    def correlations(self) -> Mapping[str, Correlation]: ...
-    @property
-    def precision(self) -> tuple[AxisPrecision, AxisPrecision, AxisPrecision] | None: ...
-
-
-def resolution(report: Resolved, *, title: str = "") -> Figure:
+def resolution(report: ResolutionReport, *, title: str = "") -> Figure:
     """Draw the Fourier correlations of a list, and below how far molecules lie apart in adjacent frames.
 
     A curve crosses the threshold of 1/7 at one over the resolution. Below, bars count pairs; the line is the
