@@ -111,10 +111,10 @@ def tracks_figure(
     return figure
 
 
-def _length_bins(longest: int) -> NDArray[np.float64]:
+def _length_bins(longest: int) -> list[float]:
     """Edges of at most 40 bins, each around as many whole numbers."""
     width = 1 + longest // _MOST_BINS
-    return 0.5 + width * np.arange(-(-longest // width) + 1)
+    return [0.5 + width * number for number in range(-(-longest // width) + 1)]
 
 
 def _draw_tracks(
