@@ -17,11 +17,11 @@ _BLOCK_ROWS = 256
 
 
 def least_total(left: Ints, right: Ints, cost: Floats, *, unmatched: float | None = None) -> Ints:
-    """Which candidate pairs to take so that no member is in two of them; positions in the input, (K,).
+    """Choose candidate pairs so that no member is in two of them; returns positions in the input, (K,).
 
-    left, right: (P,) members of each pair, each pair once;  cost: (P,) ≥ 0, of order 1;  unmatched: what a
-    left member without a partner costs, at least every `cost`: the total over members is least. None: as many
-    pairs as possible and, among those ways, the least total cost.
+    left, right: (P,) members of each pair, each pair once;  cost: (P,) ≥ 0, of order 1;  unmatched: cost of
+    a left member without a partner, at least as large as every `cost`; the total over all members is minimized.
+    None: as many pairs as possible and, among the solutions with that number, the least total cost.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -67,9 +67,9 @@ def _assign_block(row: Ints, column: Ints, cost: Floats, unmatched: float | None
     rows, i = np.unique(row, return_inverse=True)
     columns, j = np.unique(column, return_inverse=True)
     n, m = len(rows), len(columns)
-    # Each row may also take a column of its own that means "unmatched". Where pairs come first it costs more
-    # than all others together, so that no pair is ever given up to shorten the others. The 1 keeps costs of 0
-    # from reading as "no edge"; each row pays it once, so nothing changes.
+    # Each row may also take a column of its own that means "unmatched". Where the number of pairs comes first,
+    # this column costs more than all others together, so that no pair is given up to shorten the others.
+    # The 1 keeps costs of 0 from being read as "no edge"; each row pays it once, so nothing changes.
     alone = 1.0 + (n + 1) * max(float(cost.max()), 1.0) if unmatched is None else unmatched
     edges = csr_array(
         (np.r_[1.0 + cost, np.full(n, 1.0 + alone)], (np.r_[i, np.arange(n)], np.r_[j, m + np.arange(n)])),

@@ -1,12 +1,12 @@
 """Diffusion of tracked molecules: mean squared displacement, D and localization error by covariances.
 
-Vestergaard, Blainey and Flyvbjerg, Phys. Rev. E 89:022726, 2014: of free diffusion seen with an error σ, with a
-motion blur R, steps Δ between frames Δt apart have
+Vestergaard, Blainey and Flyvbjerg, Phys. Rev. E 89:022726, 2014. For free diffusion observed with localization
+error σ and motion blur R, the steps Δ between frames Δt apart fulfil
 
     ⟨Δ²⟩ = 2 D Δt + 2 σ² − 4 R D Δt,    ⟨Δₙ Δₙ₊₁⟩ = 2 R D Δt − σ²,
 
-so D = ⟨Δ²⟩/(2 Δt) + ⟨Δₙ Δₙ₊₁⟩/Δt and σ² = R ⟨Δ²⟩ + (2 R − 1) ⟨Δₙ Δₙ₊₁⟩: unbiased, and no fit. R is a sixth of
-the part of Δt in which the shutter is open (Berglund, Phys. Rev. E 82:011917, 2010).
+so D = ⟨Δ²⟩/(2 Δt) + ⟨Δₙ Δₙ₊₁⟩/Δt and σ² = R ⟨Δ²⟩ + (2 R − 1) ⟨Δₙ Δₙ₊₁⟩: unbiased, without a fit. R is one sixth
+of the fraction of Δt during which the shutter is open (Berglund, Phys. Rev. E 82:011917, 2010).
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ __all__ = [
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# From so many trajectories on their scatter tells the error; of fewer, free diffusion is taken for granted.
+# Number of trajectories from which the error is estimated by the jackknife; for fewer, free diffusion is
+# assumed.
 _ENOUGH_TRACKS = 10
 
 
@@ -41,7 +42,7 @@ class AxisDiffusion:
     """Free diffusion along one axis.
 
     coefficient: D, µm²/s, with its standard error;  sigma_um: localization error, with its standard error
-    (0 where the covariance leaves no room for one).
+    (0 where the estimated σ² is not positive).
     """
 
     coefficient: float
@@ -54,8 +55,9 @@ class AxisDiffusion:
 class Diffusion:
     """D and σ of all trajectories together.
 
-    axes: along x, y and z;  coefficient: D of the three, µm²/s, weighted by their precision, with its
-    standard error;  steps: between adjacent frames that were used;  tracks: that have three frames in a row.
+    axes: along x, y and z;  coefficient: mean D of the three axes, µm²/s, weighted by their precision, with its
+    standard error;  steps: number of steps between adjacent frames;  tracks: number of trajectories with three
+    frames in a row.
     """
 
     axes: tuple[AxisDiffusion, AxisDiffusion, AxisDiffusion]
@@ -69,8 +71,9 @@ class Diffusion:
 class Displacements:
     """Mean squared displacement over time.
 
-    lags: (L,) frames, from 1;  square_um2: (L, 3) mean square on x, y and z, µm²;  error_um2: (L, 3) standard
-    error from the scatter between trajectories;  pairs: (L,) rows that far apart in one trajectory.
+    lags: (L,) frames, from 1;  square_um2: (L, 3) mean square displacement on x, y and z, µm²;
+    error_um2: (L, 3) standard error from the scatter between trajectories;  pairs: (L,) number of pairs of rows
+    at that lag in one trajectory.
     """
 
     lags: Ints
@@ -82,10 +85,10 @@ class Displacements:
 def diffusion(table: Localizations, *, interval: float = 1.0, exposure: float = 0.0) -> Diffusion | None:
     """D and localization error by the covariance estimator; None where no molecule has three frames in a row.
 
-    table: with `track`;  interval: between frames, s;  exposure: part of it that the shutter is open, s.
-    Steps across missing frames are left out. All trajectories count by their steps. Errors: leaving out one
-    trajectory after the other (jackknife), which holds for unlike molecules too, or for fewer than ten
-    trajectories the paper's variance for free diffusion.
+    table: with `track`;  interval: time between frames, s;  exposure: time the shutter is open in each frame,
+    s. Steps across missing frames are not used. Every trajectory is weighted by its number of steps. Errors: by
+    the jackknife over trajectories, which is valid for molecules of different D too; for fewer than ten
+    trajectories by the paper's variance for free diffusion.
     """
     xyz, frame, track = _in_order(table)
     follows = (np.diff(track) == 0) & (np.diff(frame) == 1)
@@ -121,11 +124,12 @@ def diffusion(table: Localizations, *, interval: float = 1.0, exposure: float = 
     else:
         without = None
         errors, variance_errors = _expected_errors(found, variance, int(steps.sum()), interval, blur)
-    # By the errors that the axes have at their mean D: their own are smaller where D came out low.
+    # Weights use the errors expected at the mean D: an axis whose D came out low by chance has too small an
+    # error.
     alike = _expected_errors(np.full(3, found.mean()), variance, int(steps.sum()), interval, blur)[0]
     weight = 1.0 / np.maximum(alike, 1e-30) ** 2
     weight /= weight.sum()
-    # The axes of one molecule share its D: their errors are added only where molecules are taken for alike.
+    # The axes of one molecule share its D: their errors are independent only if all molecules have the same D.
     spread = np.sqrt((weight**2 * errors**2).sum()) if without is None else _jackknife(without[0] @ weight)
     axes = [
         AxisDiffusion(
@@ -139,9 +143,10 @@ def diffusion(table: Localizations, *, interval: float = 1.0, exposure: float = 
 
 
 def mean_square_displacement(table: Localizations, longest: int) -> Displacements:
-    """Mean squared displacement of rows 1 … `longest` frames apart in one trajectory, where there are any.
+    """Mean squared displacement of rows 1 … `longest` frames apart in one trajectory, for lags with any pair.
 
-    table: with `track`. Pairs that overlap in time are all counted, as usual; errors are from trajectories.
+    table: with `track`. Overlapping pairs are all counted, as usual; errors are from the scatter of
+    trajectories.
     """
     xyz, frame, track = _in_order(table)
     lags, squares, errors, pairs = [], [], [], []
@@ -171,10 +176,10 @@ def mean_square_displacement(table: Localizations, longest: int) -> Displacement
 
 
 def common_motion(table: Localizations) -> tuple[float, float]:
-    """The part of the squared steps that all molecules make together (drift), and its standard error.
+    """Fraction of the squared steps that all molecules make together (drift), and its standard error.
 
-    From the mean step of each two frames, less what independent steps would leave of it; (0, infinite) where
-    no two frames share two trajectories.
+    It is computed from the mean step between each two frames, minus the value expected of independent steps;
+    (0, infinity) where no two frames share two trajectories.
     """
     xyz, frame, track = _in_order(table)
     follows = (np.diff(track) == 0) & (np.diff(frame) == 1)
@@ -186,7 +191,7 @@ def common_motion(table: Localizations) -> tuple[float, float]:
     mean = np.stack([np.bincount(owner, step[:, axis]) for axis in range(3)], axis=1) / count[:, None]
     total = float((step**2).sum(axis=1).mean())
     n = count[many]
-    # Of n independent steps the mean has 1/n of their square; of common ones all of it.
+    # The mean of n independent steps has 1/n of their mean square; of common steps it has all of it.
     excess = ((mean[many] ** 2).sum(axis=1) / max(total, 1e-30) * n - 1.0) / (n - 1.0)
     weight = (n - 1.0) ** 2
     weight /= weight.sum()
@@ -194,7 +199,7 @@ def common_motion(table: Localizations) -> tuple[float, float]:
 
 
 def rows_between_steps(table: Localizations) -> NDArray[np.bool_]:
-    """Rows (N,) with others of their trajectory in the frames before and after, whose σ `diffusion` finds."""
+    """Rows (N,) whose trajectory has rows in the frames before and after, the ones `diffusion` takes σ from."""
     order = _order(table)
     _, frame, track = _in_order(table)
     follows = (np.diff(track) == 0) & (np.diff(frame) == 1)
@@ -212,7 +217,7 @@ def _order(table: Localizations) -> NDArray[np.intp]:
 
 
 def _in_order(table: Localizations) -> tuple[Floats, Ints, Ints]:
-    """Positions, frames and trajectories of the tracked rows, by trajectory and frame."""
+    """Positions, frames and trajectories of the tracked rows, sorted by trajectory and frame."""
     assert table.track is not None
     order = _order(table)
     frame, track = table.frame.cpu().numpy(), table.track.cpu().numpy()
@@ -222,20 +227,20 @@ def _in_order(table: Localizations) -> tuple[Floats, Ints, Ints]:
 def _estimate(
     squares: Floats, products: Floats, steps: Ints, couples: Ints, interval: float, blur: float
 ) -> tuple[Floats, Floats]:
-    """D and σ² (…, 3) from sums of Δ² and of ΔₙΔₙ₊₁ and how many there are of each."""
+    """D and σ² (…, 3) from the sums of Δ² and of ΔₙΔₙ₊₁ and the number of terms in each."""
     square, product = squares / np.maximum(steps, 1), products / np.maximum(couples, 1)
     return square / (2 * interval) + product / interval, blur * square + (2 * blur - 1) * product
 
 
 def _jackknife(left_out: Floats) -> Floats:
-    """Standard error of an estimate from those with one of the (K, …) parts left out."""
+    """Standard error of an estimate from the estimates with one of the (K, …) parts left out."""
     return np.sqrt((len(left_out) - 1) * ((left_out - left_out.mean(axis=0)) ** 2).mean(axis=0))
 
 
 def _expected_errors(
     coefficient: Floats, variance: Floats, steps: int, interval: float, blur: float
 ) -> tuple[Floats, Floats]:
-    """Standard errors of D and σ² of free diffusion from so many steps (the paper's variance of D)."""
+    """Standard errors of D and σ² of free diffusion for this number of steps (the paper's variance of D)."""
     moved = np.maximum(coefficient, 0.0) * interval
     noise = np.maximum(variance, 0.0) - 2 * blur * moved
     of_d = (6 * moved**2 + 4 * moved * noise + 2 * noise**2) / steps + 4 * (moved + noise) ** 2 / steps**2
@@ -246,5 +251,5 @@ def _expected_errors(
 
 
 def _sigma_error(variance: float, error: float) -> float:
-    """Of σ from that of σ²; of a variance that is not above its error, what σ could be."""
+    """Standard error of σ from that of σ²; if σ² is below its error, the largest σ that it allows."""
     return error / (2 * math.sqrt(variance)) if variance > error else math.sqrt(max(error, 0.0))

@@ -16,8 +16,11 @@ from ..errors import InputError
 __all__ = ["DriftCurve"]
 
 Floats = NDArray[np.float64]
+# Columns of the shift, nm.
 _SHIFT = ("dx", "dy", "dz")
+# Columns of the standard deviation of the shift, nm.
 _SIGMA = ("sigma_dx", "sigma_dy", "sigma_dz")
+# The header named in error messages.
 _EXAMPLE = "frame,dx,dy,dz (frames from 0, nm)"
 
 
@@ -25,9 +28,10 @@ _EXAMPLE = "frame,dx,dy,dz (frames from 0, nm)"
 class DriftCurve:
     """How far the sample had moved in each frame.
 
-    frames: (F,) int64, consecutive, from 0;  shift_um: (F, 3) µm, x, y, z, added to where a molecule is;
+    frames: (F,) int64, consecutive, from 0;  shift_um: (F, 3) µm, x, y, z, added to the position of a molecule;
     sigma_um: (F, 3) µm, one standard deviation of the shift, 0 where it is not known.
-    Only differences between frames mean anything: the estimators here make the mean over the movie 0.
+    Only differences between frames have a meaning: the estimators of this package set the mean over the movie
+    to 0.
     """
 
     frames: NDArray[np.int64]
@@ -49,7 +53,7 @@ class DriftCurve:
     def apply(self, table: Localizations) -> Localizations:
         """The table with the drift subtracted; its positions become float64, so that `undo` gives them back.
 
-        Raises InputError where the table has frames that the curve does not know.
+        Raises InputError where the table has frames outside the curve.
         """
         return self._moved(table, -1.0)
 
@@ -64,7 +68,7 @@ class DriftCurve:
         begin, end = int(table.frame.min()), int(table.frame.max())
         if begin < first or end > last:
             raise InputError(
-                f"the drift curve holds frames {first} to {last}, the list frames {begin} to {end} "
+                f"the drift curve covers frames {first} to {last}, the list frames {begin} to {end} "
                 "(counted from 0): the curve belongs to another recording, or was cut"
             )
         shift = torch.from_numpy(self.shift_um).to(table.xyz.device)
@@ -83,8 +87,8 @@ class DriftCurve:
     def from_csv(cls, text: str, name: str) -> DriftCurve:
         """Read what `to_csv` wrote, or any table with the columns frame, dx, dy, dz (nm).
 
-        name: of the file, for messages.  Raises InputError for missing columns, something that is no
-        number, or frames that are not consecutive.
+        name: of the file, for messages.  Raises InputError for missing columns, a cell that is not a number,
+        or frames that are not consecutive.
         """
         rows = csv.DictReader(io.StringIO(text))
         known = [column.strip() for column in rows.fieldnames or ()]

@@ -1,4 +1,4 @@
-"""The drift of a list, estimated from the list itself, with what speaks against it."""
+"""The drift of a list, estimated from the list itself, with warnings where it may not be trusted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .overlap_drift import DriftEstimate, estimate_drift, typical_sigma
 
 __all__ = ["Drift", "drift_of"]
 
-# Pairs for each segment of the curve below which it is not to be trusted.
+# Pairs for each segment of the curve, below which the curve gets a warning.
 _FEW_PAIRS_PER_SEGMENT = 30
 
 
@@ -22,8 +22,8 @@ _FEW_PAIRS_PER_SEGMENT = 30
 class Drift:
     """How a specimen moved during a movie.
 
-    curve: of all frames;  segments: of the smooth curve;  notes: why it may not be trusted, empty where nothing
-    speaks against it.
+    curve: of all frames;  segments: number of segments of the smooth curve;  notes: reasons why it may not be
+    trusted, empty if there are none.
     """
 
     curve: DriftCurve
@@ -31,7 +31,7 @@ class Drift:
     notes: tuple[str, ...]
 
     def apply(self, table: Localizations) -> Localizations:
-        """The list without the drift."""
+        """The list with the drift subtracted."""
         return self.curve.apply(table)
 
     @property
@@ -56,12 +56,12 @@ def drift_of(
 ) -> Drift:
     """Estimate the drift of a list (`overlap_drift.estimate_drift`) over a movie of at least `frames` frames.
 
-    segments, frames_per_segment: of the smooth curve, at most one of them; neither: as many segments as the
-    list bears.  Raises InputError for a list that tells no drift.
+    segments, frames_per_segment: of the smooth curve; give at most one of them; with neither, as many segments
+    as the list supports.  Raises InputError for a list that is too short to estimate a drift.
     """
     if segments is not None and frames_per_segment is not None:
         raise InputError("give the number of segments or the frames of each, not both")
-    # Only the frames that the list covers: beyond them the curve would be drawn out of thin air.
+    # Only the frames that the list covers: the curve cannot be known beyond them.
     first = int(table.frame.min()) if len(table) else 0
     seen = int(table.frame.max()) - first + 1 if len(table) else frames
     if frames_per_segment is not None:
@@ -72,7 +72,7 @@ def drift_of(
 
 
 def _over_the_movie(curve: DriftCurve, first: int, frames: int) -> DriftCurve:
-    """A curve of the frames from `first` on as one of the whole movie: it stays at its ends beyond them."""
+    """The curve of the frames from `first` on, extended over the whole movie: constant beyond its ends."""
     beyond = ((first, frames - first - len(curve.frames)), (0, 0))
     shift, sigma = (np.pad(values, beyond, mode="edge") for values in (curve.shift_um, curve.sigma_um))
     return DriftCurve(np.arange(frames), shift, sigma)
@@ -84,7 +84,7 @@ def _rms_nm(curve: DriftCurve) -> tuple[float, float, float]:
 
 
 def _doubts(table: Localizations, found: DriftEstimate) -> tuple[str, ...]:
-    """What speaks against a curve."""
+    """Reasons why a curve may not be trusted."""
     notes = []
     sigma, typical = np.array(_rms_nm(found.curve)), 1000 * typical_sigma(table)
     if (sigma > typical).any():
@@ -97,6 +97,6 @@ def _doubts(table: Localizations, found: DriftEstimate) -> tuple[str, ...]:
     if found.pairs < _FEW_PAIRS_PER_SEGMENT * found.segments:
         notes.append(
             f"only {found.pairs} pairs of localizations from different frames lie near each other, for "
-            f"{found.segments} segments of the curve: too few to trust it, its σ included"
+            f"{found.segments} segments of the curve: too few to trust the curve or its σ"
         )
     return tuple(notes)

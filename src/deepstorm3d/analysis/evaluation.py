@@ -17,6 +17,7 @@ from .point_registration import register_points
 
 __all__ = ["TOLERANCE_NM", "Evaluation", "evaluate_list"]
 
+# Seed of the bootstrap.
 _SEED = 1
 TOLERANCE_NM = 150.0
 """Radius of the ball within which a detection is a hit, nm, as in the DeepSTORM3D paper."""
@@ -24,11 +25,11 @@ TOLERANCE_NM = 150.0
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a list, and how they were taken.
+    """Figures of a list, and how they were computed.
 
     result: the figures with their intervals;  matches: which row is which molecule;  truth_rows, truth_frames,
-    found_rows: what was compared;  conditions: of the matching, plain values;  notes: what a reader of the
-    figures should know.
+    found_rows: sizes of the two tables compared;  conditions: settings of the matching, plain values;
+    notes: what a reader of the figures should know.
     """
 
     result: ScoreWithIntervals
@@ -77,9 +78,9 @@ def evaluate_list(
 
     tolerance_nm: radius of the ball within which a detection is a hit;  challenge: match as the SMLM
     challenge 2016 does instead (250 nm lateral, 500 nm axial, an outer 450 nm of the field left out);
-    min_photons: truth dimmer than this is neither hit nor miss;  register: shift the list onto the truth
-    first, as one body in x, y and z; the conditions say by how much;  field_um: edges of the frames, for
-    `challenge` (`extent.frame_extent`; None: no border is left out).
+    min_photons: true molecules dimmer than this are neither hit nor miss;  register: first shift the list onto
+    the truth, as a rigid body in x, y and z; the conditions state the shift;  field_um: edges of the frames,
+    for `challenge` (`extent.frame_extent`; None: no border is left out).
     Raises InputError for positions that are not finite and a tolerance that is not positive.
     """
     conditions: dict[str, Any] = {"matching": _rule(tolerance_nm, challenge), "min_photons": min_photons}
@@ -111,8 +112,8 @@ def _nm(value: float | None) -> str:
 
 
 def _registered(truth: Emitters, found: Localizations) -> tuple[Localizations, list[float]]:
-    """The list moved onto the truth, and by how much, nm; all frames vote for one shift."""
-    # Frames lie apart by more than a shift may be.
+    """The list moved onto the truth, and the shift in nm; all frames together determine one shift."""
+    # Frames are placed farther apart than the largest shift, so that only rows of the same frame meet.
     places = [
         table.xyz.double().numpy() + 1e4 * table.frame.double().numpy()[:, None] * np.array([1.0, 0.0, 0.0])
         for table in (found, truth)
@@ -123,7 +124,7 @@ def _registered(truth: Emitters, found: Localizations) -> tuple[Localizations, l
 
 
 def _notes(truth: Emitters, found: Localizations) -> list[str]:
-    """What makes figures mean something else than they seem to."""
+    """Circumstances that change the meaning of the figures."""
     if not len(truth) or not len(found):
         empty = "the truth" if not len(truth) else "the list"
         return [f"{empty} has no rows"]

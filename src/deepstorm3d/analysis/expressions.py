@@ -1,6 +1,6 @@
-"""Conditions as people write them (``sigma_z_nm < 40 & photons > 2000``): read by a small grammar of their own.
+"""Conditions on columns as users write them (``sigma_z_nm < 40 & photons > 2000``), read by a small grammar.
 
-Nothing of the text is ever handed to Python. From loose to tight::
+The text is never evaluated as Python. From the weakest binding to the strongest::
 
     condition    either ('|' either)*                also: or, ||
     either       negation ('&' negation)*            also: and, &&
@@ -11,9 +11,9 @@ Nothing of the text is ever handed to Python. From loose to tight::
     signed       ('-' | '+') signed | atom (('**' | '^') exponent)?
     atom         number | column | function '(' sum (',' sum)* ')' | '(' condition ')'
 
-An exponent is a plain number. A comparison with what is not known (NaN) or cannot be computed (0/0, the root
-of −1) neither holds nor fails, and so does its negation: what it is asked for is not kept (Kleene's logic of
-three values, as in databases).
+An exponent is a plain number. A comparison with an unknown value (NaN), or with one that cannot be computed
+(0/0, the root of −1), is neither true nor false, and so is its negation: such a row is not kept (Kleene's logic
+of three values, as in databases).
 """
 
 from __future__ import annotations
@@ -32,10 +32,15 @@ from .tokens import Token, marked, tokens_of
 
 __all__ = ["Condition", "parse_condition"]
 
-_LONGEST_TEXT, _DEEPEST, _GREATEST_EXPONENT = 2000, 40, 16.0
+# Longest expression, characters.
+_LONGEST_TEXT = 2000
+# Deepest nesting of parentheses, signs and functions.
+_DEEPEST = 40
+# Largest absolute value of an exponent.
+_GREATEST_EXPONENT = 16.0
 
 Lookup = Callable[[str], Any]
-# Each comparison and its opposite; of what is not known both are false.
+# Each comparison and its opposite; for unknown values both are false.
 _COMPARISONS: Mapping[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = {
     "<": (operator.lt, operator.ge),
     "<=": (operator.le, operator.gt),
@@ -62,7 +67,7 @@ _FUNCTIONS: Mapping[str, tuple[Callable[..., Any], int, int]] = {
 
 @dataclass(frozen=True)
 class _Truth:
-    """Where a condition holds and where it fails, (N,) bool each; where it does neither it is not known."""
+    """Rows where a condition is true and rows where it is false, (N,) bool each; neither: it is not known."""
 
     holds: Any
     fails: Any
@@ -79,9 +84,9 @@ class _Truth:
 
 @dataclass(frozen=True)
 class Condition:
-    """What an expression asks of every row.
+    """A condition on every row.
 
-    text: as it was written;  columns: names that it needs, as written, in order.
+    text: as it was written;  columns: names that it uses, as written, in order.
     """
 
     text: str
@@ -97,8 +102,8 @@ class Condition:
 def parse_condition(text: str) -> Condition:
     """Read an expression; see the grammar of this module.
 
-    Raises InputError, with the place, for anything that the grammar does not have, a number where a condition
-    is needed or the other way round, an expression without a column, or one too long or too deep.
+    Raises InputError, with the position in the text, for anything outside the grammar, a number in place of a
+    condition or the reverse, an expression without a column, or one that is too long or too deep.
     """
     if len(text) > _LONGEST_TEXT:
         raise InputError(f"the expression has {len(text)} characters; at most {_LONGEST_TEXT} are read")
@@ -113,7 +118,7 @@ def parse_condition(text: str) -> Condition:
 
 @dataclass(frozen=True)
 class _Part:
-    """A piece of an expression: a condition or a number, its place in the text, and how it is computed."""
+    """A piece of an expression: a condition or a number, its position in the text, and how it is computed."""
 
     is_condition: bool
     at: int
@@ -278,7 +283,7 @@ class _Parser:
         return _Part(False, name.at, lambda rows: _plain(function(*(value(rows) for value in values))))
 
     def _deeper(self, rule: Callable[[], _Part]) -> _Part:
-        """One level down; Python's own stack ends somewhere, and no condition of a person is that deep."""
+        """One level deeper, up to a limit that protects Python's stack (far above conditions of a user)."""
         self.depth += 1
         if self.depth > _DEEPEST:
             raise self.wrong(f"more than {_DEEPEST} parentheses, signs or functions inside one another")
@@ -288,5 +293,5 @@ class _Parser:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers without a row stay Python's own: they take a column's precision, not the other way round."""
+    """Numbers without a row stay Python numbers, so that they take the precision of a column."""
     return float(value) if np.ndim(value) == 0 else value

@@ -14,7 +14,7 @@ from .expressions import parse_condition
 
 __all__ = ["columns_asked", "rows_where", "unknown_rows"]
 
-# Rows at once: columns in between stay in the processor's cache, and memory does not grow with the list.
+# Rows evaluated at once: intermediate columns stay in the processor's cache, and memory does not grow.
 _BLOCK = 2**17
 
 
@@ -27,8 +27,8 @@ def rows_where(table: Localizations, expression: str) -> Tensor:
     """The rows for which an expression such as ``sigma_z_nm < 40 & photons > 2000`` holds: (N,) bool.
 
     Grammar: `expressions`; columns: `columns`. Numbers are compared in the precision of the table, so that
-    ``probability >= 0.9`` keeps a row that the file gives as 0.9. Where a column is not known, no comparison
-    with it holds.
+    ``probability >= 0.9`` keeps a row that the file gives as 0.9. A comparison with a column that is not known
+    is never true.
     Raises InputError for an expression that cannot be read, or an unknown column.
     """
     condition, columns = parse_condition(expression), columns_asked(expression)
@@ -41,7 +41,7 @@ def rows_where(table: Localizations, expression: str) -> Tensor:
 
 
 def unknown_rows(table: Localizations, expression: str) -> dict[str, int]:
-    """Columns that an expression asks about and that rows of the list do not know, and how many rows."""
+    """Columns of an expression that are unknown for some rows of the list, with the number of those rows."""
     asked = {column.name: column for column in columns_asked(expression).values()}
     lacking = {name: int(np.isnan(column.values(table)).sum()) for name, column in asked.items()}
     return {name: rows for name, rows in lacking.items() if rows}

@@ -1,4 +1,4 @@
-"""What a deviance per pixel means: 1 where noise alone is left; judged on both sides, in words."""
+"""Judges the deviance per pixel of a fit: 1 means that only noise is left; above and below are explained."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ __all__ = ["DevianceVerdict", "QualitySample", "judge_deviance", "judge_list"]
 
 Kind = Literal["too quiet", "fits", "doubtful", "misfit", "unknown"]
 
-# Deviance from which noise is missing, up to which a model may be called fitting, and doubtful.
-_QUIET, _FITS, _DOUBTFUL = 0.75, 1.25, 2.0
-# So many σ of its own scatter a deviance must lie beyond a limit.
+# Deviance per pixel below which the frames have less noise than the camera model predicts.
+_QUIET = 0.75
+# Deviance per pixel up to which the model fits.
+_FITS = 1.25
+# Deviance per pixel up to which the fit is doubtful; above it the model does not fit.
+_DOUBTFUL = 2.0
+# A deviance counts as beyond a limit if it exceeds it by this many of its standard errors.
 _SURE = 3.0
-# Fewer rows than this show the accident of a few molecules; below one photon the deviance is no 1.
-_FEWEST_ROWS, _LEAST_BACKGROUND = 20, 1.0
-# Rows of a long run that are enough to judge by.
+# Fewest rows to judge a list by: fewer are dominated by sampling noise.
+_FEWEST_ROWS = 20
+# Least background, photons per pixel: below it the deviance of a good fit is not 1.
+_LEAST_BACKGROUND = 1.0
+# Number of rows of a long run that are enough to judge by.
 _SAMPLE_ROWS = 20_000
 
 
@@ -35,15 +41,16 @@ class DevianceVerdict:
 
     @property
     def fits(self) -> bool:
-        """Whether noise alone is left."""
+        """Whether the residuals are noise alone."""
         return self.kind == "fits"
 
 
 def judge_deviance(deviance: float, pixels: float = math.inf) -> DevianceVerdict:
-    """Judge a mean deviance per pixel (or squared residual over the expected variance) of so many pixels.
+    """Judge the mean deviance per pixel (or squared residual over the expected variance) of this many pixels.
 
-    Of n independent pixels it is 1 ± √(2/n) where model and camera are right. Below 1 the frames have less
-    noise than the camera says: that is no better fit, for σ and photons are wrong alike.
+    Over n independent pixels it is 1 ± √(2/n) where model and camera are right. A value below 1 means that the
+    frames have less noise than the camera model predicts. That is not a better fit: σ and photons are wrong
+    too.
     """
     if not math.isfinite(deviance) or pixels < 1:
         return DevianceVerdict("unknown", "")
@@ -52,23 +59,23 @@ def judge_deviance(deviance: float, pixels: float = math.inf) -> DevianceVerdict
         return DevianceVerdict(
             "too quiet",
             f"the residuals are only {deviance:.2f} times what noise gives (1 is right): the camera's gain is "
-            "too large or its baseline is missing (`camera`), or the frames were "
-            "averaged, smoothed or had their background taken off; photons and σ are wrong with it",
+            "too large or its baseline is missing (`camera`), or the frames were averaged, smoothed or had "
+            "their background subtracted; photons and σ are wrong as well",
         )
     if deviance <= _FITS + margin:
         return DevianceVerdict("fits", "")
     kind = "doubtful" if deviance <= _DOUBTFUL else "misfit"
     return DevianceVerdict(
         kind,
-        f"the residuals are {deviance:.2f} times what noise gives (1 is right): structure in them means "
-        "another PSF, density or background, no structure a gain that is too small",
+        f"the residuals are {deviance:.2f} times what noise gives (1 is right): if they show structure, the "
+        "PSF, the density or the background is wrong; if they do not, the gain is too small",
     )
 
 
 def judge_list(table: Localizations) -> DevianceVerdict:
-    """Judge the rows' fit quality by its median; unknown for fewer than 20 rows that have one.
+    """Judge a list by the median of its rows' fit quality; unknown for fewer than 20 rows that have one.
 
-    Rows over less than a photon of background do not count: there the deviance of good fits is not 1.
+    Rows over less than one photon of background are not used: there the deviance of a good fit is not 1.
     """
     sample = QualitySample()
     sample.add(table)
@@ -76,20 +83,20 @@ def judge_list(table: Localizations) -> DevianceVerdict:
 
 
 class QualitySample:
-    """Fit quality of the first rows of a run, gathered block by block."""
+    """Fit quality of the first rows of a run, collected block by block."""
 
     def __init__(self) -> None:
         self._values: list[Tensor] = []
 
     def add(self, table: Localizations) -> None:
-        """Take in the rows of one more block."""
+        """Add the rows of one more block."""
         if sum(map(len, self._values)) < _SAMPLE_ROWS:
             quality = table.fit_quality[(table.fit_quality > 0) & (table.background >= _LEAST_BACKGROUND)]
             self._values.append(quality[torch.isfinite(quality)].detach().cpu().double())
 
     @property
     def verdict(self) -> DevianceVerdict:
-        """As `judge_list` of all that was taken in."""
+        """As `judge_list` of all rows that were added."""
         values = torch.cat(self._values) if self._values else torch.zeros(0)
         if len(values) < _FEWEST_ROWS:
             return DevianceVerdict("unknown", "")

@@ -1,9 +1,9 @@
-"""Fourier ring and shell correlation: down to which length two halves of a list show the same structure.
+"""Fourier ring and shell correlation: the finest scale at which two halves of a list show the same structure.
 
 Nieuwenhuizen et al. 2013 (Nature Methods 10, 557) for rings, Banterle et al. 2013 (J. Struct. Biol. 183,
-363) for shells. The halves are made of whole blocks of frames. Single localizations dealt out at random would
-put a molecule that shines over neighbouring frames into both halves, where it correlates with itself: a
-resolution that is too good. A molecule that shines again much later still does so.
+363) for shells. The halves are made of whole blocks of frames. If single localizations were assigned at random,
+a molecule that is bright in several neighbouring frames would be in both halves and correlate with itself, and
+the resolution would come out too good. A molecule that blinks again much later still has this effect.
 """
 
 from __future__ import annotations
@@ -23,22 +23,26 @@ Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
 THRESHOLD = 1 / 7
-"""Where two halves are said to agree no longer."""
+"""Correlation below which the two halves no longer agree."""
 
-# Share of the rings over which a curve is smoothed, and the fewest rings.
-_SPAN, _FEWEST_RINGS = 0.05, 7
-# Share of a tile's side over which its edge fades.
+# Width of the smoothing window, as a fraction of the number of rings.
+_SPAN = 0.05
+# Least width of the smoothing window, rings.
+_FEWEST_RINGS = 7
+# Width over which the window falls to 0 at the edges of a tile, as a fraction of its side.
 _FADE = 0.125
+# Fewest localizations in a tile that is used.
 _FEWEST_IN_TILE = 20
-# Halves agree where their curve lies above the threshold by so many standard deviations of chance.
+# Halves agree where their curve is above the threshold by this many standard deviations of unrelated halves.
 _SURE = 3.0
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Tiles that points are counted in, each transformed by itself: memory is that of one tile.
+    """Tiles in which points are counted; each is transformed alone, so memory is that of one tile.
 
-    pixel_um: (D,) side of a pixel;  shape: (D,) pixels of a tile;  most: tiles taken, the fullest ones.
+    pixel_um: (D,) side of a pixel;  shape: (D,) pixels of a tile;  most: number of tiles used, the fullest
+    ones.
     """
 
     pixel_um: tuple[float, ...]
@@ -47,7 +51,7 @@ class Grid:
 
     @property
     def nyquist(self) -> float:
-        """Highest frequency that every axis holds, 1/µm."""
+        """Highest frequency that is sampled on every axis, 1/µm."""
         return 0.5 / max(self.pixel_um)
 
     def rings(self) -> tuple[NDArray[np.intp], int]:
@@ -72,10 +76,10 @@ class Grid:
 
 @dataclass(frozen=True)
 class Correlation:
-    """Correlation of the halves of a list, ring by ring, for several ways of halving it.
+    """Correlation of the halves of a list, ring by ring, for several random halvings.
 
     frequency: (R,) 1/µm;  raw, smooth: (S, R), one row for each halving;  noise: (R,) standard deviation of the
-    smooth curve of halves that share nothing;  nyquist: of the pixels, 1/µm.
+    smooth curve of two unrelated halves;  nyquist: of the pixels, 1/µm.
     """
 
     frequency: Floats
@@ -86,12 +90,12 @@ class Correlation:
 
     @property
     def resolutions_um(self) -> list[float | None]:
-        """Of each halving, 1 over the frequency at which the curve falls below 1/7; None where it does not."""
+        """For each halving, 1 / (frequency at which the curve falls below 1/7); None where it never does."""
         return [self._crossing(curve) for curve in self.smooth]
 
     @property
     def resolution_um(self) -> float | None:
-        """Mean over the halvings; None where not all of them tell one."""
+        """Mean over the halvings; None where one of them has no resolution."""
         told = [value for value in self.resolutions_um if value is not None]
         return float(np.mean(told)) if len(told) == len(self.smooth) else None
 
@@ -114,7 +118,7 @@ class Correlation:
         return "beyond the pixels" if all(agree) and untold else "unsettled"
 
     def _sure(self, curve: Floats) -> NDArray[np.bool_]:
-        """Where a curve lies above the threshold by more than chance."""
+        """Where a curve is significantly above the threshold."""
         return curve > THRESHOLD + _SURE * self.noise
 
     def _crossing(self, curve: Floats) -> float | None:
@@ -132,7 +136,7 @@ class Correlation:
 def slabs(points: Floats, across: int, thickness_um: float, tile_um: float) -> Floats:
     """Cut points (N, 3) µm into slabs across one axis and lay their sections side by side, (N, 2) µm.
 
-    thickness_um: of a slab;  tile_um: width of the tiles, each of which then holds points of one slab only.
+    thickness_um: of a slab;  tile_um: width of the tiles, so that each tile contains points of one slab only.
     """
     plane = np.delete(points, across, axis=1) - np.delete(points.min(0), across)
     number = np.floor((points[:, across] - points[:, across].min()) / thickness_um)
@@ -141,9 +145,9 @@ def slabs(points: Floats, across: int, thickness_um: float, tile_um: float) -> F
 
 
 def block_halves(frame: Whole, block: int, splits: int, rng: np.random.Generator) -> list[NDArray[np.bool_]]:
-    """For each split, which rows (N,) are in the first half: blocks of frames, dealt out at random.
+    """For each split, which rows (N,) are in the first half: blocks of frames, assigned at random.
 
-    block: frames of a block.  Raises InputError where the rows lie in fewer than four blocks.
+    block: frames in a block.  Raises InputError where the rows lie in fewer than four blocks.
     """
     number = (frame - frame.min()) // block
     blocks = int(number.max()) + 1
@@ -163,7 +167,7 @@ def block_halves(frame: Whole, block: int, splits: int, rng: np.random.Generator
 def correlate(points: Floats, halves: Sequence[NDArray[np.bool_]], grid: Grid) -> Correlation:
     """Correlation of the two halves of points (N, D) µm, for each way of halving them.
 
-    Sums over the tiles come first, the ratio last: FRC(q) = Σ F₁F₂* / √(Σ|F₁|² Σ|F₂|²).
+    Numerator and denominator are summed over the tiles before the ratio: FRC(q) = Σ F₁F₂* / √(Σ|F₁|² Σ|F₂|²).
     """
     from scipy.fft import rfftn
 
@@ -186,7 +190,7 @@ def correlate(points: Floats, halves: Sequence[NDArray[np.bool_]], grid: Grid) -
     # Ring 0 is the mean.
     sizes = np.bincount(flat, minlength=number + 1)[1:number].astype(np.float64)
     smooth = np.stack([smoothed(curve[1:], sizes) for curve in raw])
-    # Within a window, the mean of so many frequencies of each tile; the fade makes neighbours alike.
+    # Mean number of frequencies in the smoothing window of a tile; the fading edge correlates neighbours.
     within = np.convolve(sizes, np.ones(2 * int(_reach(len(sizes))) + 1))
     first = (len(within) - len(sizes)) // 2
     together = within[first : first + len(sizes)] * max(len(tiles), 1) * (1 - _FADE) ** 2 / 2
@@ -194,9 +198,9 @@ def correlate(points: Floats, halves: Sequence[NDArray[np.bool_]], grid: Grid) -
 
 
 def smoothed(curve: Floats, sizes: Floats) -> Floats:
-    """Local lines through a twentieth of the rings each (LOESS), (R,).
+    """Local linear regression over a twentieth of the rings (LOESS), (R,).
 
-    sizes: (R,) frequencies in each ring; near rings and those of many frequencies weigh most.
+    sizes: (R,) number of frequencies in each ring; near rings and rings with many frequencies weigh most.
     """
     count = len(curve)
     reach = _reach(count)
@@ -210,7 +214,7 @@ def smoothed(curve: Floats, sizes: Floats) -> Floats:
         values = curve[low:high]
         determinant = total * second - first**2
         level, tilt = weight @ values, (weight * away) @ values
-        # No line goes through a single ring.
+        # A line cannot be fitted to a single ring.
         out[index] = (second * level - first * tilt) / determinant if determinant > 0 else level / total
     return out
 
@@ -221,7 +225,7 @@ def _reach(rings: int) -> float:
 
 
 def _tiles(points: Floats, grid: Grid) -> Iterator[tuple[NDArray[np.intp], Floats]]:
-    """Rows and lower corner of the fullest tiles; the tiles lie centred over the points."""
+    """Rows and lower corner of the fullest tiles; the grid of tiles is centred on the points."""
     low, high = points.min(0), points.max(0)
     side = np.array(grid.shape) * grid.pixel_um
     count = np.maximum(np.ceil((high - low + 1e-9) / side), 1)
@@ -237,7 +241,7 @@ def _tiles(points: Floats, grid: Grid) -> Iterator[tuple[NDArray[np.intp], Float
 
 
 def _faded(where: Whole, fade: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Counts per pixel less their mean, faded: an even density must not correlate through the window."""
+    """Counts per pixel minus their mean, times the window: a uniform density must not correlate through it."""
     counts = np.bincount(where, minlength=fade.size).astype(np.float32).reshape(fade.shape)
     faded = counts * fade
     level = float(faded.sum(dtype=np.float64) / fade.sum(dtype=np.float64))

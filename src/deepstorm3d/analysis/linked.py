@@ -1,4 +1,4 @@
-"""Molecules that shine through several frames, as one row each, and whether their σ bear that out."""
+"""Molecules seen in several frames, merged into one row each, and a check of their σ."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .stated_sigma import failed_fits_note
 
 __all__ = ["Linked", "link_list"]
 
-# Above this scatter of the differences over their σ the gate of 3 σ loses a noticeable part of the pairs.
+# Scatter in units of σ above which the 3 σ gate loses a noticeable fraction of the pairs.
 _TRUE_SIGMA = 1.3
-# Pairs below which the scatter is not judged.
+# Fewest pairs from which the scatter is judged.
 _FEWEST_PAIRS = 10
 
 
 @dataclass(frozen=True)
 class Linked:
-    """What was joined.
+    """Result of linking.
 
-    molecules: one row for each molecule;  track: (N,) which molecule each row of the list belongs to;
-    seen_once: molecules of a single frame;  spread_over_sigma: scatter of the differences within molecules over
-    their σ in x, y and z, 1 where the σ are true (None: there is nothing to measure it with);  warnings: what
-    a reader of the numbers should know.
+    molecules: one row for each molecule;  track: (N,) molecule of each row of the list;  seen_once: number of
+    molecules that are in a single frame only;  spread_over_sigma: scatter of the differences within molecules
+    in units of σ in x, y and z, 1 where the σ are correct (None: there are no pairs to measure it);  warnings:
+    what a reader of the numbers should know.
     """
 
     molecules: Localizations
@@ -40,7 +40,7 @@ class Linked:
 def link_list(table: Localizations, rule: LinkRule) -> Linked:
     """Join the rows of each molecule (`link_rows`) and merge them into one (`merge_rows`).
 
-    Raises InputError for a list that is linked already, and rows without the σ that the rule needs.
+    Raises InputError for a list that is already linked, and for rows without the σ that the rule needs.
     """
     if table.detections is not None:
         raise InputError(
@@ -64,7 +64,7 @@ def _warnings(
         return ["the list has no rows"]
     failed = failed_fits_note(table)
     if failed is not None and rule.radius_um is None:
-        return [f"{failed}: with such a σ a row is joined to whatever lies near it"]
+        return [f"{failed}: a row with such a σ is joined to any row near it"]
     # Each molecule of n rows has n − 1 pairs of successive ones.
     pairs = len(table) - molecules
     if spread is None or rule.radius_um is not None or pairs < _FEWEST_PAIRS:

@@ -1,8 +1,8 @@
-"""Which rows are one molecule: those of consecutive frames, near enough for their σ, as short dark gaps allow.
+"""Links rows of consecutive frames that are one molecule: near enough for their σ, across short dark gaps.
 
-Two steps, each one assignment over the whole movie (Jaqaman et al., Nature Methods 5:695, 2008): rows of
-neighbouring frames are joined to segments, then ends of segments to beginnings of others, with the weighted
-mean of each segment for its position, which is sharper than that of any row.
+There are two steps, each one assignment over the whole movie (Jaqaman et al., Nature Methods 5:695, 2008). Rows
+of neighbouring frames are joined to segments; then ends of segments are joined to beginnings of others. The
+position of a segment is the weighted mean of its rows, which is more precise than any row.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 GATE = 14.156
-"""Largest Σ Δ²/σ² over x, y and z: the χ² (3 degrees of freedom) that 99.73 % of true pairs stay below, as
-3 σ does on one axis."""
+"""Largest Σ Δ²/σ² over x, y and z: the 99.73 % quantile of χ² with 3 degrees of freedom (3 σ on one axis)."""
 
-# Of a median of absolute differences against their root mean square (Rousseeuw & Croux 1993).
+# Statistical efficiency of the median absolute difference relative to the rms (Rousseeuw & Croux 1993).
 _MEDIAN_EFFICIENCY = 0.37
-# With which `least_spread` holds.
+# Confidence of the lower bound of `least_spread`.
 _CONFIDENCE = 0.99
-# Left members searched at once (bounds the memory that their candidates take).
+# Left members searched at once, which limits the memory of their candidates.
 _SEARCH_ROWS = 2**18
 
 
 @dataclass(frozen=True)
 class LinkRule:
-    """What may be one molecule.
+    """Which rows may be one molecule.
 
-    radius_um, axial_um: largest lateral distance and largest distance in depth, µm; both None: as far as the
-    rows' σ allow, Σ Δ²/σ² ≤ `GATE`, σ² that of the difference;  dark: frames that it may be missing.
+    radius_um, axial_um: largest lateral distance and largest axial distance, µm; both None: the limit is
+    Σ Δ²/σ² ≤ `GATE`, with σ² the variance of the difference;  dark: frames in which the molecule may be
+    missing.
     """
 
     radius_um: float | None = None
@@ -62,7 +62,7 @@ class LinkRule:
 
 @dataclass(frozen=True)
 class _Ends:
-    """What can be joined: (K,) frames and (K, 3) position and variance, µm and µm²."""
+    """Ends that can be joined: (K,) frames and (K, 3) position and variance, µm and µm²."""
 
     frame: Ints
     xyz: Floats
@@ -72,16 +72,16 @@ class _Ends:
         return _Ends(self.frame[rows], self.xyz[rows], self.variance[rows])
 
     def scaled(self, scale: Floats) -> tuple[Floats, Ints]:
-        """Positions over a scale (3,) for each axis, and frames."""
+        """Positions divided by a scale (3,) for each axis, and frames."""
         return self.xyz / scale, self.frame
 
 
 def link_rows(table: Localizations, rule: LinkRule) -> Tensor:
     """The molecule of each row: (N,) int64, counted from 0 in order of first appearance.
 
-    Of all ways to pair one end with one beginning the one is taken whose total is least, where a pair costs
-    its squared distance over that of the gate, and no partner costs 1.
-    Raises InputError where the σ decide and rows have none.
+    Of all ways to pair one end with one beginning, the one of least total cost is taken. A pair costs its
+    squared distance divided by that of the gate; an end without a partner costs 1.
+    Raises InputError where the rule uses σ and rows have none.
     """
     order = np.argsort(table.frame.cpu().numpy(), kind="stable")
     rows = _ends(table, order)
@@ -98,10 +98,10 @@ def link_rows(table: Localizations, rule: LinkRule) -> Tensor:
 
 
 def spread_over_sigma(table: Localizations, track: Tensor) -> tuple[float, float, float] | None:
-    """How the differences within molecules scatter over their σ, on x, y and z: 1 where the σ are true.
+    """Scatter of the differences within molecules in units of σ, on x, y and z: 1 where the σ are correct.
 
-    Between successive rows of a molecule; 1.4826 times the median of |Δ|/σ, which false pairs hardly change.
-    None where no joined rows have a σ.
+    The differences are between successive rows of a molecule; the scatter is 1.4826 times the median of |Δ|/σ,
+    which false pairs hardly change. None where no joined rows have a σ.
     """
     frames, of_row = table.frame.cpu().numpy(), track.cpu().numpy()
     order = np.lexsort((frames, of_row))
@@ -118,10 +118,11 @@ def spread_over_sigma(table: Localizations, track: Tensor) -> tuple[float, float
 
 
 def least_spread(spread: float, pairs: int) -> float:
-    """What a scatter from so many pairs (`spread_over_sigma`) is at least, with a confidence of 99 %.
+    """Lower bound of the true scatter, with 99 % confidence, from one measured on this many pairs.
 
-    n times the measured over the true variance of n normal differences is distributed as χ² of n degrees of
-    freedom; a median tells as much as 0.37 n of them (Rousseeuw & Croux, J. Am. Stat. Assoc. 88:1273, 1993).
+    n times the ratio of measured to true variance of n normal differences has the χ² distribution with n
+    degrees of freedom; a median has the precision of 0.37 n of them (Rousseeuw & Croux, J. Am. Stat. Assoc.
+    88:1273, 1993).
     """
     from scipy.special import chdtri
 
@@ -148,7 +149,7 @@ def _require_sigma(variance: Floats) -> None:
 
 
 def _chains(count: int, left: Ints, right: Ints) -> Ints:
-    """The chain of each of `count` members that pairs join, numbered by the chains' first members."""
+    """The chain of each of `count` members that the pairs join, numbered by first member."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -161,7 +162,7 @@ def _chains(count: int, left: Ints, right: Ints) -> Ints:
 def _segments(rows: _Ends, segment: Ints) -> tuple[_Ends, _Ends]:
     """Segments as beginnings and as ends: first and last frame, and the mean weighted by 1/σ².
 
-    Rows in order of frame. Where a segment has a row without σ, all its rows count alike.
+    Rows are in order of frame. If one row of a segment has no σ, all its rows have equal weight.
     """
     count = int(segment.max()) + 1 if len(segment) else 0
     known = np.ones(count, dtype=bool)
@@ -189,7 +190,7 @@ def _join(left: _Ends, right: _Ends, most: int, rule: LinkRule) -> tuple[Ints, I
 
 
 def _candidates(left: _Ends, right: _Ends, gap: int, rule: LinkRule) -> Iterator[tuple[Ints, Ints, Floats]]:
-    """Pairs `gap` frames apart inside the gate, and their squared distance over its own: i, j, 0 to 1."""
+    """Pairs i, j `gap` frames apart inside the gate, and squared distance over that of the gate, 0 to 1."""
     by_frame = np.argsort(right.frame, kind="stable")
     frames = right.frame[by_frame]
     order = np.argsort(left.frame, kind="stable")
@@ -211,15 +212,15 @@ def _distance(left: _Ends, right: _Ends, rule: LinkRule) -> Floats:
     if rule.radius_um is None or rule.axial_um is None:
         return (square / (left.variance + right.variance)).sum(axis=1) / GATE
     lateral, axial = square[:, :2].sum(axis=1) / rule.radius_um**2, square[:, 2] / rule.axial_um**2
-    # A cylinder; inside it the distance in all three dimensions decides between partners.
+    # The gate is a cylinder; inside it the distance in all three dimensions decides between partners.
     return np.where((lateral <= 1.0) & (axial <= 1.0), (lateral + axial) / 2, np.inf)
 
 
 def _near(left: _Ends, right: _Ends, gap: int, rule: LinkRule) -> tuple[Ints, Ints]:
     """Pairs `gap` frames apart that may lie inside the gate (and some that do not).
 
-    √(σ₁² + σ₂²) ≤ √2 max(σ₁, σ₂): a pair is found when each member is asked for what lies within √2 of its own
-    σ. Members of about equal σ are asked together, so that one row of large σ does not make all search far.
+    √(σ₁² + σ₂²) ≤ √2 max(σ₁, σ₂): every pair is found if each member is searched within √2 of its own σ.
+    Members of similar σ are searched together, so that one row of large σ does not widen every search.
     """
     if rule.radius_um is not None and rule.axial_um is not None:
         scale = np.array([rule.radius_um, rule.radius_um, rule.axial_um])

@@ -22,7 +22,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _Pairs = tuple[Ints, Ints]
 
-# What the SMLM challenge leaves out at each edge of the field, µm.
+# Width of the border that the SMLM challenge leaves out at each edge of the field, µm.
 _CHALLENGE_BORDER_UM = 0.45
 
 
@@ -54,13 +54,13 @@ def match(
     field_um: Extent | None = None,
     border_um: float = 0.0,
 ) -> Matches:
-    """Pair as many emitters as possible and, among those ways, at the least total distance.
+    """Pair as many emitters as possible and, among the solutions with that number, at the least total distance.
 
-    The assignment is exact (Hungarian problem), frame by frame, over the pairs near enough.
+    The assignment is exact (Hungarian problem), frame by frame, over the pairs within the tolerance.
 
     tolerance_um: radius of the 3D ball, or of the cylinder if axial_um (its half-height) is given;
-    min_photons: truth with fewer is matched too, but its pairs, hits and misses do not count;
-    field_um, border_um: rows nearer than border_um to the field's edges are left out of both lists.
+    min_photons: emitters with fewer are matched too, but their pairs, hits and misses do not count;
+    field_um, border_um: rows nearer than border_um to the edges of the field are left out of both lists.
     Raises InputError for positions that are not finite and for tolerances that are not positive.
     """
     assign = _most_pairs_least_distance
@@ -110,7 +110,7 @@ def _match(
     min_photons: float,
     inner: Extent | None,
 ) -> Matches:
-    """Leave out the border, pair what is left, and take the pairs of dim emitters out again."""
+    """Leave out the border, pair the remaining rows, and remove the pairs of dim emitters."""
     lateral, axial = reach
     if not lateral > 0 or (axial is not None and not axial > 0):
         raise InputError(f"the matching tolerance must be above 0, got {lateral} µm (axial {axial} µm)")

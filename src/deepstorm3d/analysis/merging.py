@@ -1,4 +1,4 @@
-"""The rows of one molecule become one row: sharper, brighter, and counted."""
+"""Merges the rows of one molecule into one row: more precise, with the sum of the photons, and counted."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["merge_rows"]
 def merge_rows(table: Localizations, track: Tensor) -> Localizations:
     """One row for each molecule, in order of its first frame.
 
-    track: (N,) molecule of each row, each number from 0 up to the largest at least once. Of a molecule's rows:
+    track: (N,) molecule of each row; each number from 0 to the largest occurs. For the rows of a molecule:
 
     - position: mean weighted by 1/σ², with σ = (Σ 1/σ²)^-½ (rows without σ: plain mean, σ 0);
-    - photons: sum, their σ added in squares: all the light that was seen of it (0, not known, where a row of
-      the molecule does not know its own);
-    - background: plain mean of the rows that know it, per pixel and frame. By 1/σ² dim frames would weigh more,
-      and it would be low;
-    - probability: the largest. The frames are no independent witnesses: what deceives a network in one (a
-      neighbour, a hill of background) is there in the next one too, and 1 − Π(1 − p) would make it certain;
+    - photons: sum, with σ added in quadrature: all detected photons (0, not known, where one of its rows
+      has no photons);
+    - background: plain mean of the rows with one, per pixel and frame. Weights 1/σ² would favour dim frames
+      and bias it low;
+    - probability: the largest. The frames are not independent: whatever deceives a network in one frame (a
+      neighbour, structured background) is in the next one too, and 1 − Π(1 − p) would be near 1;
     - fit_quality: mean of the rows that were fitted;
     - frame: the first;  detections: how many rows.
     """

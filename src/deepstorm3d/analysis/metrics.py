@@ -18,11 +18,15 @@ __all__ = ["Interval", "Score", "ScoreWithIntervals", "score", "score_with_inter
 Interval = tuple[float, float]
 Floats = NDArray[np.float64]
 
-# Columns of the sums that every figure is made of.
-# Of the intervals.
+# Confidence of the intervals.
 _CONFIDENCE = 0.95
-_TP, _FP, _FN = 0, 1, 2
-_D, _D2 = slice(3, 6), slice(6, 9)
+# Columns of the sums from which every figure is computed: hits, false detections, misses, …
+_TP = 0
+_FP = 1
+_FN = 2
+# … Σd and Σd² over the pairs, in x, y, z, nm and nm².
+_D = slice(3, 6)
+_D2 = slice(6, 9)
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Score:
 
 @dataclass(frozen=True)
 class ScoreWithIntervals:
-    """A score, and for each of its real-valued figures the interval that its frames support.
+    """A score, with an interval from the bootstrap over frames for each of its real-valued figures.
 
     intervals: by name of the figure, (low, high), or None where fewer than two frames hold
     anything or the figure is undefined;  confidence: 0 to 1;  frames: those that hold anything.
@@ -107,8 +111,8 @@ def score_with_intervals(
 ) -> ScoreWithIntervals:
     """All figures with 95 % percentile intervals by the bootstrap over frames.
 
-    Whole frames are drawn with replacement, for the molecules of one frame share their noise and
-    their crowding. Frames without truth and detections add nothing and are not drawn. A figure
+    Whole frames are drawn with replacement, because the molecules of one frame share their noise and
+    their density. Frames without truth and detections add nothing and are not drawn. A figure
     that is the same in every frame (no error at all) gets an interval of width 0.
     """
     if resamples < 1:

@@ -1,8 +1,8 @@
-"""Precision from the list itself: how far a molecule lies from where it lay one frame before.
+"""Precision from the list itself: the distance of a molecule from its position one frame before.
 
 Nearest-neighbour analysis, NeNA (Endesfelder et al. 2014, Histochem. Cell Biol. 141, 629), axis by axis: the
 differences of localizations of one molecule in adjacent frames are Gaussian with √2 σ; those of different
-molecules lie in a broad background.
+molecules form a broad background.
 """
 
 from __future__ import annotations
@@ -19,16 +19,24 @@ __all__ = ["AxisPrecision", "neighbour_precision"]
 
 Floats = NDArray[np.float64]
 
+# Bins of the histogram along an axis.
 _BINS = 61
-# Half widths, in √2 σ: of the histogram along an axis, and of the gate in the other two.
-_WINDOW, _GATE = 6.0, 3.0
+# Half width of the histogram along an axis, in √2 σ.
+_WINDOW = 6.0
+# Half width of the gate on the other two axes, in √2 σ.
+_GATE = 3.0
+# Number of times the window is fitted again to the new σ.
 _ROUNDS = 6
-# The least guess of σ in x, y, z to start from, µm.
+# Lower limit of the initial guess of σ in x, y, z, µm.
 _START_UM = (0.015, 0.015, 0.03)
-# Where the guess shows no pairs, parts of it: most rows may be of dim molecules that shine once.
+# Factors on the initial guess, tried in order until pairs are found: most rows may be of dim molecules seen
+# once.
 _NARROWER = (1.0, 0.3, 0.1)
+# Fewest pairs for a fit.
 _FEWEST = 100
+# Most rows that are used.
 _MOST_ROWS = 1_000_000
+# Frames in a block; longer lists are thinned out by whole blocks.
 _BLOCK = 20
 
 
@@ -36,11 +44,11 @@ _BLOCK = 20
 class AxisPrecision:
     """The σ of one axis, and the fit it comes from.
 
-    sigma_um: of a localization, with its standard error;  pairs: of one molecule, by the fit;
+    sigma_um: of a localization, with its standard error;  pairs: fitted number of pairs of one molecule;
     apart_um: (K,) difference between adjacent frames, middle of each bin;  counts: (K,) pairs found there;
-    fitted, background: (K,) by the fit, in all and of different molecules;  motion_um: of all molecules from
-    one frame to the next (drift), with its standard error;  stated_um: median of the σ that the rows of those
-    pairs state, None where they state none.
+    fitted, background: (K,) fitted counts, in all and of different molecules;  motion_um: displacement of all
+    molecules from one frame to the next (drift), with its standard error;  stated_um: median of the σ that the
+    rows of those pairs state, None where they state none.
     """
 
     sigma_um: float
@@ -68,10 +76,11 @@ def neighbour_precision(
 ) -> tuple[AxisPrecision, AxisPrecision, AxisPrecision] | None:
     """σ in x, y and z from pairs in adjacent frames; None where too few molecules shine in two frames.
 
-    xyz: (N, 3) µm, drift subtracted;  frame: (N,);  start_um: (3,) a first guess of σ;  stated_um: (N, 3) σ
+    xyz: (N, 3) µm, drift subtracted;  frame: (N,);  start_um: (3,) initial guess of σ;  stated_um: (N, 3) σ
     that the rows state, 0 where unknown.
-    It is an average over molecules that shine longer than a frame, their first and last frames, in which
-    they shine for part of the time, included. At most a million rows are read, in blocks of frames.
+    The result is an average over molecules that are bright for longer than a frame. It includes their first and
+    last frames, in which they are bright for part of the exposure. At most a million rows are used, in blocks
+    of frames.
     """
     rows = slice(None)
     if len(frame) > _MOST_ROWS:
@@ -88,7 +97,7 @@ def neighbour_precision(
 def _from_wide_to_narrow(
     rows: tuple[Floats, NDArray[np.int64], Floats], width: Floats
 ) -> tuple[AxisPrecision, AxisPrecision, AxisPrecision] | None:
-    """Fits in windows that follow σ: a narrow one shows no background, in a wide one it hides the pairs."""
+    """Fits in windows that follow σ: a narrow window shows no background, in a wide one it hides the pairs."""
     widest = 3 * width
     pairs = _adjacent(*rows, _WINDOW * widest)
     fits: list[AxisPrecision] = []
@@ -104,17 +113,17 @@ def _from_wide_to_narrow(
 
 
 def _adjacent(xyz: Floats, frame: NDArray[np.int64], stated: Floats, reach: Floats) -> _Pairs:
-    """All rows in adjacent frames that are nearer than `reach` in every axis."""
+    """All pairs of rows in adjacent frames that are nearer than `reach` on every axis."""
     rows = xyz / reach, frame
     earlier, later = pairs_within(rows, rows, 1.0, frames_later=1, norm=np.inf)
     first, second = stated[earlier], stated[later]
-    # The difference has the variance of both.
+    # The variance of the difference is the sum of both variances.
     known = (first > 0) & (second > 0)
     return _Pairs(xyz[later] - xyz[earlier], np.where(known, np.sqrt((first**2 + second**2) / 2), 0.0))
 
 
 def _fit_axis(adjacent: _Pairs, width: Floats, axis: int) -> AxisPrecision | None:
-    """σ along one axis from the histogram of the differences there, where the other two axes agree."""
+    """σ along one axis from the histogram of the differences, for pairs inside the gate on the other axes."""
     near = (np.abs(adjacent.apart) <= np.where(np.arange(3) == axis, _WINDOW, _GATE) * width).all(1)
     chosen = adjacent.apart[near, axis]
     if len(chosen) < _FEWEST:
@@ -150,9 +159,9 @@ def _fit_axis(adjacent: _Pairs, width: Floats, axis: int) -> AxisPrecision | Non
 
 
 def _fit_counts(x: Floats, counts: Floats) -> tuple[Floats, Floats, Floats] | None:
-    """A Gaussian on a parabola by least squares weighted for counts; None where that does not settle.
+    """Gaussian on a parabola by least squares weighted for counts; None where the fit does not converge.
 
-    Its height, σ, level, bend and centre, and their standard errors (5,); counts by the fit (K,).
+    Returns its height, σ, level, curvature and centre, their standard errors (5,), and the fitted counts (K,).
     """
 
     def model(x: Floats, height: float, spread: float, level: float, bend: float, centre: float) -> Floats:
@@ -163,7 +172,8 @@ def _fit_counts(x: Floats, counts: Floats) -> tuple[Floats, Floats, Floats] | No
     expected, covariance = counts, np.zeros((5, 5))
     try:
         for _ in range(3):
-            # Weighted by what is expected, not by what was counted, which would favour what came out low.
+            # Weights from the expected counts: weights from the measured ones would favour bins that came out
+            # low.
             noise = np.sqrt(np.maximum(expected, 1.0))
             found, covariance = curve_fit(model, x, counts, found, noise, absolute_sigma=True, maxfev=5000)
             expected = model(x, *found)
@@ -173,10 +183,10 @@ def _fit_counts(x: Floats, counts: Floats) -> tuple[Floats, Floats, Floats] | No
 
 
 def _median_stated(stated: Floats, close: NDArray[np.bool_], others: float) -> float | None:
-    """Median σ of the pairs of one molecule; None where none is known.
+    """Median σ of the rows in pairs of one molecule; None where none is known.
 
-    stated: (P,) µm;  close: (P,) whether a pair may be of one molecule;  others: pairs of different molecules
-    among these for each pair that is not close, by which they are subtracted.
+    stated: (P,) µm;  close: (P,) whether a pair may be of one molecule;  others: expected number of pairs of
+    different molecules among the close ones, for each pair that is not close; they are subtracted.
     """
     known = stated > 0
     order = np.argsort(stated[known])

@@ -1,8 +1,7 @@
-"""How well a list lies on itself once drift is subtracted: the sum of Gaussian overlaps of its near pairs.
+"""Sum of the Gaussian overlaps of the near pairs of a list once drift is subtracted: largest when it is right.
 
-The estimator of minimum entropy and its relatives maximize this sum (Cnossen et al. 2021, Opt. Express 29,
-27961; Reinkensmeier & Bates 2026, COMET). Positions and shifts are in units of the localizations' σ, axis by
-axis.
+The minimum-entropy estimator and its relatives maximize this sum (Cnossen et al. 2021, Opt. Express 29, 27961;
+Reinkensmeier & Bates 2026, COMET). Positions and shifts are in units of the localizations' σ on each axis.
 """
 
 from __future__ import annotations
@@ -20,12 +19,14 @@ __all__ = ["Pairs", "align", "near_pairs", "spline_basis"]
 
 Floats = NDArray[np.float64]
 
-# Pairs are sought out to this many widths of the kernel, where it has fallen to 1 %.
+# Pairs are searched up to this many widths of the kernel, where it has fallen to 1 %.
 _REACH = 3.0
+# Number of localizations from which the number of pairs is estimated.
 _PROBED = 2000
-# Weight of the squared second differences of neighbouring knots (σ units), against a relative gain of overlap:
-# far below what a few localizations say, yet it leads the curve straight through frames without any.
+# Weight of the squared second differences of neighbouring knots (σ units), relative to the overlap: too small
+# to act against a few localizations, yet it makes the curve straight in frames without any.
 _STIFFNESS = 1e-5
+# Most iterations of L-BFGS.
 _STEPS = 60
 
 
@@ -33,8 +34,8 @@ _STEPS = 60
 class Pairs:
     """Pairs of localizations from different frames that may be neighbours.
 
-    apart: (3, P) float32, position of the first less that of the second, drift included, in σ;
-    first, second: (P,) int32, their frames;  frames: in the movie.
+    apart: (3, P) float32, position of the first minus that of the second, drift included, in σ;
+    first, second: (P,) int32, their frames;  frames: number of frames in the movie.
     """
 
     apart: NDArray[np.float32]
@@ -46,7 +47,7 @@ class Pairs:
         return len(self.first)
 
     def overlap(self, shift: Floats, width: float) -> tuple[float, Floats]:
-        """Sum over pairs of exp(−Δ²/2w²) and its slope; shift: (F, 3) σ, width: w, σ;  slope: (F, 3)."""
+        """Sum over pairs of exp(−Δ²/2w²) and its gradient; shift: (F, 3) σ, width: w, σ;  gradient: (F, 3)."""
         moved, weight = self._weighted(shift, width)
         slope = np.empty_like(shift)
         for a in range(3):
@@ -57,10 +58,10 @@ class Pairs:
         return float(weight.sum(dtype=np.float64)), slope / width**2
 
     def stiffness(self, shift: Floats, width: float, basis: csr_array) -> Floats:
-        """How strongly pairs that overlap hold the knots of a curve together, (K, K).
+        """Coupling of the knots of a curve by the pairs that overlap, (K, K).
 
-        The Laplacian of the graph whose edges are the pairs' overlaps, which bounds the curvature of
-        the sum of overlaps: the matrix of a mean-shift step.
+        It is the Laplacian of the graph whose edges are the overlaps of the pairs, which bounds the curvature
+        of the sum of overlaps: the matrix of a mean-shift step.
         """
         weight = self._weighted(shift, width)[1].astype(np.float64)
         tied = coo_array((weight, (self.first, self.second)), shape=(self.frames, self.frames)).tocsr()
@@ -70,7 +71,7 @@ class Pairs:
         return (own - crossed - crossed.T) / width**2
 
     def _weighted(self, shift: Floats, width: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Distances (3, P) less the shift between their frames, and their overlaps (P,)."""
+        """Distances (3, P) minus the shift between their frames, and their overlaps (P,)."""
         shift32 = shift.astype(np.float32)
         moved = np.stack(
             [self.apart[a] - (shift32[:, a][self.first] - shift32[:, a][self.second]) for a in range(3)]
@@ -90,15 +91,15 @@ def near_pairs(
 ) -> Pairs:
     """All pairs within 3 widths of each other once `shift` is subtracted.
 
-    place: (N, 3) σ;  frame: (N,);  shift: (F, 3) σ;  width: of the kernel, σ;  most: so many pairs at
-    about the most: where there would be more, localizations are left out at random;  within: pairs further
-    apart than this number of frames are left out.
+    place: positions (N, 3), σ;  frame: (N,);  shift: (F, 3) σ;  width: of the kernel, σ;  most: approximate
+    upper limit of the number of pairs; localizations are left out at random to stay below it;  within: pairs
+    farther apart in time than this number of frames are left out.
     """
     from scipy.spatial import KDTree
 
     reach, corrected = _REACH * width, place - shift[frame]
     if within is not None:
-        # Time as a fourth axis: a pair that is far in time lies outside the ball.
+        # Time is the fourth coordinate: a pair that is far apart in time lies outside the ball.
         corrected = np.column_stack([corrected, frame * (reach / within)])
     kept = np.arange(len(place))
     tree = KDTree(corrected)
@@ -129,8 +130,8 @@ def spline_basis(frames: int, segments: int) -> csr_array:
 def align(pairs: Pairs, basis: csr_array, start: Floats, width: float) -> Floats:
     """Coefficients (K, 3) of the curve of greatest overlap near `start` (K, 3).
 
-    L-BFGS on coefficients that are scaled by the stiffness at the start: drift adds up from pair to pair
-    along the movie, and plain descent would hardly move what is far apart in time.
+    L-BFGS on coefficients that are scaled by the stiffness at the start. Drift accumulates from pair to pair
+    along the movie, and without the scaling the descent would hardly move parts that are far apart in time.
     """
     if not len(pairs):
         return start

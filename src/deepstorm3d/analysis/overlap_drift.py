@@ -1,10 +1,10 @@
-"""Drift from the localizations themselves: the smooth curve that lays the list best on itself.
+"""Drift from the localizations themselves: the smooth curve for which the list overlaps best with itself.
 
-The curve is a cubic spline. It is found from coarse to fine: first with a wide kernel and pairs near in
-time, which follows even a large drift step by step; then with all pairs and ever narrower kernels, down to
-the localizations' own σ. How many segments the movie bears is decided by halves of the field: a curve
-fitted to one half must also lay the other on itself. The curves of the two halves, each found from nothing,
-tell the σ of the whole.
+The curve is a cubic spline, found from coarse to fine. The first steps use a wide kernel and pairs near in
+time, which follow even a large drift. Later steps use all pairs and narrower kernels, down to the σ of the
+localizations. The number of segments is chosen by cross-validation between two halves of the field: a curve
+fitted to one half must also increase the overlap of the other. The σ of the curve follows from the difference
+between the curves of the two halves, which are found independently.
 """
 
 from __future__ import annotations
@@ -26,25 +26,43 @@ __all__ = ["DriftEstimate", "check_enough", "chequerboard", "estimate_drift", "t
 
 Floats = NDArray[np.float64]
 
+# Seed of the random choice of localizations.
 _SEED = 1
-# Kernel of the first stage, µm: neighbouring segments must have moved less. And of the last, in σ.
-_WIDEST_UM, _FINEST = 0.3, 1.5
-_COARSE_PAIRS, _TRIAL_PAIRS, _FINE_PAIRS = 300_000, 1_000_000, 4_000_000
-_COARSE_SEGMENTS, _TRIED_SEGMENTS = 100, (6, 12, 25, 50, 100, 200, 400)
-_LOCALIZATIONS_PER_SEGMENT, _FRAMES_PER_SEGMENT = 40, 4
+# Kernel width of the first stage, µm: neighbouring segments must have moved less than this.
+_WIDEST_UM = 0.3
+# Kernel width of the last stage, in σ.
+_FINEST = 1.5
+# Most pairs used in the coarse stages.
+_COARSE_PAIRS = 300_000
+# Most pairs used to choose the number of segments.
+_TRIAL_PAIRS = 1_000_000
+# Most pairs used for the final curve.
+_FINE_PAIRS = 4_000_000
+# Segments of the coarse curve.
+_COARSE_SEGMENTS = 100
+# Numbers of segments that are tried for the final curve.
+_TRIED_SEGMENTS = (6, 12, 25, 50, 100, 200, 400)
+# Fewest localizations for each segment.
+_LOCALIZATIONS_PER_SEGMENT = 40
+# Fewest frames for each segment.
+_FRAMES_PER_SEGMENT = 4
+# Side of the squares that divide the field into two halves, µm.
 _TILE_UM = 1.0
-# Pairs are sought anew around the last curve until it moves by less than this, rms, σ; so often at the most.
-_FINE_ROUNDS, _SETTLED = 6, 0.05
+# Most rounds of the last stage; in each one pairs are searched again around the last curve.
+_FINE_ROUNDS = 6
+# The rounds end when the curve moves by less than this, rms, in σ.
+_SETTLED = 0.05
 # σ of x, y, z where the list states none, µm.
 _UNKNOWN_UM = (0.015, 0.015, 0.03)
+# Fewest localizations from which a drift is estimated.
 _FEWEST = 50
 
 
 @dataclass(frozen=True)
 class DriftEstimate:
-    """A drift curve, and what it rests on.
+    """A drift curve, and the data it is based on.
 
-    segments: of the spline;  pairs: near pairs of localizations from different frames at the finest scale.
+    segments: of the spline;  pairs: number of near pairs of localizations from different frames, finest stage.
     """
 
     curve: DriftCurve
@@ -53,13 +71,13 @@ class DriftEstimate:
 
 
 def check_enough(table: Localizations, frames: int, segments: int | None) -> None:
-    """Raise InputError where no method could tell a drift: too few localizations or frames for it."""
+    """Raise InputError if there are too few localizations or frames for any method to estimate a drift."""
     count = len(table)
     seen = len(table.frame.unique()) if count else 0
     if count < _FEWEST or seen < 2 * _FRAMES_PER_SEGMENT:
         raise InputError(
-            f"{count} localizations in {seen} frames do not tell a drift; at least {_FEWEST} localizations in "
-            f"{2 * _FRAMES_PER_SEGMENT} frames are needed, and thousands for an accurate curve"
+            f"{count} localizations in {seen} frames are too few to estimate a drift; at least {_FEWEST} "
+            f"localizations in {2 * _FRAMES_PER_SEGMENT} frames are needed, and thousands for an accurate curve"
         )
     if segments is not None and not 1 <= segments <= frames // _FRAMES_PER_SEGMENT:
         raise InputError(
@@ -69,7 +87,7 @@ def check_enough(table: Localizations, frames: int, segments: int | None) -> Non
 
 
 def chequerboard(xyz: Floats) -> NDArray[np.bool_]:
-    """Which positions (N, 3) µm, drift subtracted, lie on black squares of 1 µm.
+    """Which positions (N, 3) µm, drift subtracted, lie on the black squares (1 µm) of a chequerboard.
 
     A molecule stays on its square in all its frames, so the two halves of a list are independent.
     """
@@ -95,12 +113,13 @@ def estimate_drift(
     segments: int | None = None,
     watch: Watcher = SILENT,
 ) -> DriftEstimate:
-    """Estimate the drift in x, y and z over a movie of so many frames.
+    """Estimate the drift in x, y and z over a movie with this number of frames.
 
-    segments: of the spline; None: tried out, by what one half of the field says of the other;
-    watch: told the steps done and in all, and what is being done.
-    Raises InputError for fewer than 50 localizations or 8 frames with any, or more segments than frames
-    bear. Drift of more than about 0.2 µm within a hundredth of the movie, or 3 µm in all, may be missed.
+    segments: of the spline; None: chosen by cross-validation between the halves of the field;
+    watch: receives the steps done, their total, and the name of the current step.
+    Raises InputError for fewer than 50 localizations, fewer than 8 frames with localizations, or more segments
+    than the frames support. Drift above about 0.2 µm within a hundredth of the movie, or 3 µm in all, may be
+    missed.
     """
     check_enough(table, frames, segments)
     progress = _Progress(watch)
@@ -113,7 +132,7 @@ def estimate_drift(
     shift, pairs = whole.fine(shift, best)
     one, other = (half.fine(half.coarse(), best)[0] for half in halves)
     progress.say("")
-    # Each half knows the curve with twice its variance, so half their difference has the curve's σ.
+    # The curve of a half has twice the variance of the whole, so half the difference of both has its σ.
     spread = np.sqrt(gaussian_filter1d((one - other) ** 2, 1.5 * frames / best, axis=0, mode="nearest")) / 2
     return DriftEstimate(DriftCurve(np.arange(frames), shift * whole.sigma, spread * whole.sigma), best, pairs)
 
@@ -130,7 +149,7 @@ def _choose(halves: tuple[_Search, _Search], shift: Floats, tried: Sequence[int]
 
 
 class _Progress:
-    """Counts the steps of an estimate and says each."""
+    """Counts the steps of an estimate and reports each."""
 
     def __init__(self, watch: Watcher) -> None:
         self.steps = self._done = 0
@@ -143,9 +162,9 @@ class _Progress:
 
 @dataclass(frozen=True)
 class _Search:
-    """One list, or a half of it, on its way from coarse to fine; shifts (F, 3) are in σ, their mean is 0.
+    """The search for the curve of a list, or of half of it, from coarse to fine; shifts (F, 3), σ, have mean 0.
 
-    place: (N, 3) σ;  frame: (N,);  sigma: (3,) µm;  frames: in the movie.
+    place: positions (N, 3), σ;  frame: (N,);  sigma: (3,) µm;  frames: number of frames in the movie.
     """
 
     place: Floats
@@ -160,7 +179,7 @@ class _Search:
         return cls(table.xyz.cpu().double().numpy() / sigma, table.frame.cpu().numpy(), sigma, frames, progress)
 
     def bearable(self) -> list[int]:
-        """Numbers of segments worth trying for this many localizations and frames."""
+        """Numbers of segments worth trying for this number of localizations and frames."""
         limit = min(len(self.place) // _LOCALIZATIONS_PER_SEGMENT, self.frames // _FRAMES_PER_SEGMENT)
         return [number for number in _TRIED_SEGMENTS if number <= limit] or [1]
 
@@ -176,7 +195,7 @@ class _Search:
         return [*growing, (widths[0], None), *((width, None) for width in widths)]
 
     def coarse(self) -> Floats:
-        """The curve to within a few σ, found from nothing."""
+        """The curve to within a few σ, from an initial guess of 0."""
         segments = max(min(_COARSE_SEGMENTS, len(self.place) // 80, self.frames // _FRAMES_PER_SEGMENT), 1)
         basis = spline_basis(self.frames, segments)
         knots = np.zeros((segments + 3, 3))
@@ -192,7 +211,7 @@ class _Search:
         return self._rows(black), self._rows(~black)
 
     def fine(self, shift: Floats, segments: int) -> tuple[Floats, int]:
-        """The curve of these localizations at the finest scale, and the number of pairs it rests on."""
+        """The curve of these localizations at the finest stage, and the number of pairs it is based on."""
         self.progress.say("fine curve")
         number = 0
         for _ in range(_FINE_ROUNDS):
@@ -203,7 +222,7 @@ class _Search:
         return shift, number
 
     def aligned(self, pairs: Pairs, shift: Floats, segments: int) -> Floats:
-        """The curve of so many segments nearest to `shift` that has the greatest overlap."""
+        """The curve with this number of segments near `shift` that has the greatest overlap."""
         basis = spline_basis(self.frames, segments)
         start = np.linalg.solve((basis.T @ basis).toarray(), basis.T @ shift)
         return _centred(basis @ align(pairs, basis, start, _FINEST))

@@ -1,7 +1,7 @@
-"""Which rows of the same frame, or of frames a fixed number apart, lie within a radius of each other.
+"""Pairs of rows within a radius, in the same frame or in frames a fixed number apart.
 
-A KD-tree with the frame as one more coordinate, in which two frames lie farther apart than any search reaches:
-one search for the whole movie.
+The search uses one KD-tree for the whole movie, with the frame as one more coordinate in which two frames lie
+farther apart than the radius.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 SLACK = 1.0 + 1e-6
-"""Factor on a radius of pairs: positions are float32, and a pair at exactly the radius must not be lost."""
+"""Factor on the radius of a search: positions are float32, and a pair at exactly the radius must be found."""
 
 
 def pairs_within(
@@ -61,5 +61,5 @@ def neighbour_counts(points: Floats, frame: Ints, radius: float) -> Ints:
 def _tree(points: Floats, frame: Ints, radius: float) -> KDTree:
     from scipy.spatial import KDTree
 
-    # Unbalanced trees take half as long to make, and searches in them are as fast.
+    # Unbalanced trees are built in half the time, and searches in them are as fast.
     return KDTree(np.column_stack([points, 2.0 * radius * frame]), balanced_tree=False, compact_nodes=False)

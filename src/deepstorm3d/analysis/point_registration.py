@@ -1,4 +1,4 @@
-"""How far one list of points is shifted against another in x, y, z: where most differences meet."""
+"""The shift in x, y, z between two lists of points: the shift that most differences agree on."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ __all__ = ["PointShift", "register_points"]
 
 Floats = NDArray[np.float64]
 
-# Differences nearer than this to the shift belong to it, µm; nearer ones when the shift is refined.
-_WIDE_UM, _NARROW_UM = 0.3, 0.15
+# Differences nearer than this to the shift belong to it, first search, µm.
+_WIDE_UM = 0.3
+# The same when the shift is refined, µm.
+_NARROW_UM = 0.15
 # Largest shift along each axis, µm.
 _REACH_UM = 2.0
-_LEAST_PAIRS, _LEAST_SHARE = 4, 0.2
+# Fewest points that must agree on the shift.
+_LEAST_PAIRS = 4
+# Least fraction of the shorter list that must agree on the shift.
+_LEAST_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,9 @@ def register_points(points: Floats, reference: Floats) -> PointShift:
     """Find the rigid shift that brings most points onto one of the reference.
 
     points: (N, 3), reference: (M, 3) µm, of one frame; the shift is at most 2 µm along each axis.
-    All differences vote; the densest place among them is the start, and the median of the pairs there is
-    taken until it stays.  Raises InputError where fewer than 4 points, or a fifth of the shorter list, agree
-    on a shift.
+    The densest region among all differences is the initial guess; then the median of the pairs near it is taken
+    until it no longer changes.  Raises InputError where fewer than 4 points, or a fifth of the shorter list,
+    agree on a shift.
     """
     from scipy.spatial import KDTree
 
@@ -58,7 +63,7 @@ def register_points(points: Floats, reference: Floats) -> PointShift:
     if pairs < max(_LEAST_PAIRS, _LEAST_SHARE * fewest):
         raise InputError(
             f"the two lists cannot be registered: at the best shift within {_REACH_UM:g} µm only {pairs} of "
-            f"{fewest} points agree; are they of one field, in one orientation?"
+            f"{fewest} points agree; are they of the same field, in the same orientation?"
         )
-    # Of a median, 1.25 times that of the mean.
+    # The standard error of a median is 1.25 times that of the mean.
     return PointShift(shift, pairs, 1.25 * near.std(0) / pairs**0.5)

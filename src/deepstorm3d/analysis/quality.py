@@ -1,4 +1,4 @@
-"""How good a list is: its columns, σ over depth, rows over time, and how crowded the frames were."""
+"""Quality of a list: distributions of its columns, σ over depth, rows over time, and density in the frames."""
 
 from __future__ import annotations
 
@@ -17,14 +17,23 @@ __all__ = ["Distribution", "ListQuality", "OverDepth", "OverTime", "list_quality
 
 Floats = NDArray[np.float64]
 
+# Quantiles of each column.
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-_BINS, _TIMES, _DEPTHS = 60, 100, 24
-# Depths with fewer rows than this show the accident of a few molecules.
+# Bins of a distribution.
+_BINS = 60
+# Blocks of frames along the movie.
+_TIMES = 100
+# Slices in depth.
+_DEPTHS = 24
+# Fewest rows in a slice of depth that is shown; fewer are dominated by sampling noise.
 _LEAST_ROWS = 20
+# Radius in which neighbours are counted, µm.
 _NEIGHBOURS_UM = 1.0
-# Density that one neighbour makes, per µm².
+# Density for one neighbour in that radius, per µm².
 _ONE_NEIGHBOUR = 1 / (math.pi * _NEIGHBOURS_UM**2)
+# Approximate number of rows from which the density is measured.
 _DENSITY_ROWS = 200_000
+# Columns whose distributions are shown.
 _MEASURED = (
     "photons",
     "background",
@@ -39,10 +48,10 @@ _MEASURED = (
 
 @dataclass(frozen=True)
 class Distribution:
-    """How one column is distributed.
+    """Distribution of one column.
 
-    unit: for people;  edges: (K + 1,) of the bins, over the 0.5th to the 99.5th percentile;  counts: (K,) rows;
-    quantiles: 5, 25, 50, 75 and 95 %;  rows: how many have the value.
+    unit: as displayed;  edges: (K + 1,) of the bins, from the 0.5th to the 99.5th percentile;  counts: (K,)
+    rows; quantiles: 5, 25, 50, 75 and 95 %;  rows: number of rows that have the value.
     """
 
     unit: str
@@ -53,13 +62,13 @@ class Distribution:
 
     @property
     def median(self) -> float:
-        """The middle value."""
+        """The 50 % quantile."""
         return self.quantiles[2]
 
 
 @dataclass(frozen=True)
 class OverDepth:
-    """σ against depth.
+    """σ as a function of depth.
 
     at: (K,) middles of the slices, nm;  quartiles: (K, 3 axes, 3) 25, 50 and 75 % of σ, nm.
     """
@@ -78,12 +87,12 @@ class OverTime:
 
 @dataclass(frozen=True)
 class ListQuality:
-    """What the figures and the tables of a report show.
+    """Content of the pictures and tables of a report.
 
     rows, frames: of the list and of the movie;  columns: distributions by column name (`columns.COLUMNS`);
-    rows that do not know a value are left out, and a column that no row knows is missing;  density: neighbours
-    in the same frame per µm² (None for a linked list, whose rows stand for several frames);  depth: None where
-    there is no σ.
+    rows without a value are left out, and so is a column that no row has;  density: neighbours in the same
+    frame per µm² (None for a linked list, whose rows stand for several frames);  depth: None where there is no
+    σ.
     """
 
     rows: int
@@ -100,9 +109,9 @@ class ListQuality:
 
 
 def list_quality(table: Localizations, frames: int) -> ListQuality:
-    """Distributions of all columns that a list has, its σ over depth, and its rows over time.
+    """Distributions of all columns of a list, its σ over depth, and its rows over time.
 
-    frames: of the movie.
+    frames: number of frames in the movie.
     """
     columns: dict[str, Distribution] = {}
     linked = table.detections is not None
@@ -123,10 +132,10 @@ def list_quality(table: Localizations, frames: int) -> ListQuality:
 
 
 def local_density(table: Localizations) -> Floats:
-    """Other rows of the same frame within 1 µm laterally, over the area of that circle: (K,) per µm².
+    """Other rows of the same frame within 1 µm laterally, divided by the area of that circle: (K,) per µm².
 
-    Of long lists every n-th frame is taken, about 200,000 rows. At the border of the field, where half
-    of the circle lies outside, the density comes out that much lower.
+    Of a long list every n-th frame is used, about 200,000 rows. At the border of the field up to half of the
+    circle lies outside, and the density is too low by that fraction.
     """
     frame = table.frame.cpu().numpy()
     stride = 1 + len(frame) // _DENSITY_ROWS
@@ -137,7 +146,7 @@ def local_density(table: Localizations) -> Floats:
 
 
 def _distribution(values: Floats, unit: str, *, step: float = 0.0) -> Distribution:
-    """step: values are multiples of it, and each has its own bin while these are not too many."""
+    """step: the values are multiples of it; each multiple has its own bin if these are not too many."""
     low, high = np.quantile(values, [0.005, 0.995])
     if 0 < high - low + step <= _BINS * step:
         edges = step * (np.arange(math.floor(low / step), math.ceil(high / step) + 2) - 0.5)

@@ -1,4 +1,4 @@
-"""What a list resolves: Fourier ring and shell correlation of its halves, and its precision from neighbours."""
+"""Resolution of a list: Fourier ring and shell correlation of its halves, and precision from neighbours."""
 
 from __future__ import annotations
 
@@ -22,26 +22,41 @@ __all__ = ["ResolutionReport", "resolution_of"]
 
 Floats = NDArray[np.float64]
 
+# Seed of the random halvings.
 _SEED = 1
-# Pixels of the planes and of the volume, µm; side of a tile, pixels; how many tiles.
-_PLANE_UM, _PLANE_SIDE, _PLANE_TILES = 0.005, 2048, 6
-_VOXEL_UM, _VOLUME_SIDE, _VOLUME_TILES = 0.01, 128, 12
+# Pixel of the planes, µm.
+_PLANE_UM = 0.005
+# Largest side of a tile in a plane, pixels.
+_PLANE_SIDE = 2048
+# Most tiles of a plane.
+_PLANE_TILES = 6
+# Voxel of the volume, µm.
+_VOXEL_UM = 0.01
+# Largest side of a tile in the volume, voxels.
+_VOLUME_SIDE = 128
+# Most tiles of the volume.
+_VOLUME_TILES = 12
+# Thickness of the slabs for x–z and y–z, µm.
 _SLAB_UM = 1.0
-# Where the list is narrower than this in all directions, pixels: a single bead, whose spot must fit in.
+# Least side of a tile, pixels, for a list that is narrower on all axes: the spot of a single bead must fit in.
 _FEWEST_PIXELS = 64
-# Motion from frame to frame is told where it is so many standard errors, and so large a part of σ.
-_SURE, _MOTION_TOLD = 4.0, 0.2
-# Blocks of frames: about so many, each of at least so many frames where the movie is long enough.
-_BLOCKS, _FEWEST_FRAMES = 50, 20
+# Motion from frame to frame is reported if it exceeds this many standard errors, …
+_SURE = 4.0
+# … and this fraction of σ.
+_MOTION_TOLD = 0.2
+# Approximate number of blocks of frames.
+_BLOCKS = 50
+# Fewest frames in a block, where the movie is long enough.
+_FEWEST_FRAMES = 20
 
 
 @dataclass(frozen=True)
 class ResolutionReport:
-    """What a list resolves.
+    """Resolution and precision of a list.
 
-    correlations: by name (x–y, x–z, y–z, 3D);  precision: σ of x, y, z from adjacent frames, None where too few
-    molecules shine in two, with the σ that the same rows state;  stated_nm: median σ that all rows state, None
-    where they state none;
+    correlations: by name (x–y, x–z, y–z, 3D);  precision: σ of x, y, z from adjacent frames, with the σ that
+    the same rows state; None where too few molecules are bright in two frames;  stated_nm: median σ that all
+    rows state, None where they state none;
     block_frames, splits: how it was halved;  rows: of the list;  notes: what a reader should know.
     """
 
@@ -55,7 +70,7 @@ class ResolutionReport:
 
     @property
     def stated_of_pairs_nm(self) -> list[float] | None:
-        """Median σ of x, y and z, nm, that the rows state of which `precision` was measured."""
+        """Median σ of x, y and z, nm, stated by the rows from which `precision` was measured."""
         stated = [] if self.precision is None else [fit.stated_um for fit in self.precision]
         known = [1000 * each for each in stated if each is not None]
         return known if len(known) == 3 else None
@@ -87,9 +102,9 @@ def resolution_of(
 ) -> ResolutionReport:
     """Correlate random halves of a list in the planes and in 3D, and fit its precision.
 
-    block_frames: frames that stay together in a half; None: a fiftieth of the
-    movie, at least 20 where it is long enough;  splits: random halvings.
-    Raises InputError for a list without rows, or whose rows lie in too few frames to be halved.
+    block_frames: number of consecutive frames that stay in the same half; None: a fiftieth of the movie, at
+    least 20 where it is long enough;  splits: number of random halvings.
+    Raises InputError for a list without rows, or with rows in too few frames to be halved.
     """
     if len(table) < 2:
         raise InputError(
@@ -99,8 +114,8 @@ def resolution_of(
     seen = int(frame.max() - frame.min()) + 1
     if seen < 4:
         raise InputError(
-            f"all localizations lie within {seen} frame{'s' if seen > 1 else ''}; halves are made of "
-            "blocks of frames, so a resolution needs at least 4 frames, and means something from some 100 on"
+            f"all localizations lie within {seen} frame{'s' if seen > 1 else ''}; halves are made of blocks of "
+            "frames, so a resolution needs at least 4 frames, and is meaningful from about 100 on"
         )
     block = block_frames or max(1, min(max(seen // _BLOCKS, _FEWEST_FRAMES), seen // 4))
     halves = block_halves(frame, block, splits, np.random.default_rng(_SEED))
@@ -118,7 +133,7 @@ def _correlations(
     halves: list[NDArray[np.bool_]],
     watch: Watcher,
 ) -> dict[str, Correlation]:
-    """In each plane, and in 3D where there is depth."""
+    """Correlations of each plane, and of the volume where the list has depth."""
     extent = np.ptp(xyz, axis=0)
     work = {"x–y": (xyz[:, :2], _plane(extent[0], extent[1]))}
     if extent[2] > 10 * _VOXEL_UM:
@@ -140,7 +155,7 @@ def _plane(width: float, height: float) -> Grid:
 
 
 def _sides(widths_um: Iterable[float], pixel_um: float, most: int) -> tuple[int, ...]:
-    """Pixels along the axes of a tile: what the points need, at most `most`, at least what a bead needs."""
+    """Pixels along the axes of a tile: as the points need, at most `most`, at least enough for a bead."""
     needed = [max(int(width / pixel_um) + 1, 16) for width in widths_um]
     needed = [max(side, _FEWEST_PIXELS) for side in needed] if max(needed) < _FEWEST_PIXELS else needed
     return tuple(min(int(next_fast_len(side, real=True) or most), most) for side in needed)
@@ -170,7 +185,7 @@ def _notes(
 
 
 def _about_precision(precision: tuple[AxisPrecision, ...]) -> list[str]:
-    """Where molecules move together from frame to frame, and where the σ that they state is not theirs."""
+    """Notes on molecules that move together between frames, and on stated σ that differ from the measured."""
     notes, fits = [], list(zip("xyz", precision, strict=True))
     moved = [
         f"{name} {1000 * fit.motion_um:.1f} nm"
@@ -182,7 +197,7 @@ def _about_precision(precision: tuple[AxisPrecision, ...]) -> list[str]:
             f"all molecules move together from each frame to the next: {'; '.join(moved)}; correct the drift "
             "first"
         )
-    # Held against the same rows: those of molecules that shine in one frame alone are often dim.
+    # Compared for the same rows: molecules that are bright in one frame only are often dim.
     far = [
         f"{name} {1000 * fit.sigma_um:.1f} nm, stated {1000 * fit.stated_um:.1f} nm"
         for name, fit in fits
@@ -190,7 +205,7 @@ def _about_precision(precision: tuple[AxisPrecision, ...]) -> list[str]:
     ]
     if far:
         notes.append(
-            "the stated σ is not what the same rows show from one frame to the next (median of their σ): "
+            "the stated σ is not the scatter of the same rows from one frame to the next (median of their σ): "
             + "; ".join(far)
         )
     return notes

@@ -1,6 +1,6 @@
-"""The σ that a list states: medians over the rows that have one, and rows whose σ is that of no fit.
+"""The σ that a list states: medians over the rows that have one, and rows whose σ is of a failed fit.
 
-A fit that failed often states a σ of a millimetre. A mean over such rows says nothing of the others.
+A failed fit often states a σ of a millimetre, so a mean over all rows would not describe the others.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from ..emitters import Localizations
 
 __all__ = ["failed_fits", "failed_fits_note", "median_sigma"]
 
-# A σ so many times the median of its axis, and above so much, is of no fit.
-_TIMES, _LEAST_UM = 10.0, 0.5
+# The σ of a failed fit is more than this many times the median of its axis, …
+_TIMES = 10.0
+# … and more than this, µm.
+_LEAST_UM = 0.5
+# Fraction of failed rows from which they are reported.
 _TOLD_SHARE = 0.001
 
 
@@ -40,7 +43,7 @@ def failed_fits(table: Localizations) -> Tensor:
 
 
 def failed_fits_note(table: Localizations) -> str | None:
-    """How many rows are of failed fits, and how to take them out; None where they are few."""
+    """How many rows are of failed fits, and how to remove them; None where they are few."""
     failed = failed_fits(table)
     count = int(failed.sum())
     if not count or count < _TOLD_SHARE * len(table):
@@ -50,7 +53,6 @@ def failed_fits_note(table: Localizations) -> str | None:
     x, y, z = (max(_TIMES * value, _LEAST_UM) * 1000 for value in median)
     worst = 1000 * float(table.sigma_xyz[failed].max())
     return (
-        f"{count} of {len(table)} rows state a σ of up to {worst:,.0f} nm, ten times the median and more: fits "
-        f"that failed; filter 'sigma_x_nm < {x:.0f} & sigma_y_nm < {y:.0f} & sigma_z_nm < {z:.0f}' takes them "
-        "out"
+        f"{count} of {len(table)} rows state a σ of up to {worst:,.0f} nm, ten times the median or more: these "
+        f"fits failed; filter 'sigma_x_nm < {x:.0f} & sigma_y_nm < {y:.0f} & sigma_z_nm < {z:.0f}' removes them"
     )

@@ -1,8 +1,9 @@
-"""How far molecules move from one frame to the next, told from the list before anything is joined.
+"""Step of molecules from one frame to the next, estimated from the list before rows are linked.
 
-All pairs of rows in adjacent frames: those of one molecule differ by its step, Gaussian on each axis; those of
-two lie anywhere. A mixture of the two, fitted by expectation and maximization, gives the step on each axis
-although no pair is known (after Semrau and Schmidt, Biophys. J. 92:613, 2007, who fit their cumulative count).
+All pairs of rows in adjacent frames are used. The differences within one molecule are Gaussian on each axis;
+those between two molecules are uniform. A mixture of the two, fitted by expectation maximization, gives the
+step on each axis without linking (after Semrau and Schmidt, Biophys. J. 92:613, 2007, who fit the cumulative
+count).
 """
 
 from __future__ import annotations
@@ -21,15 +22,23 @@ __all__ = ["StepModel", "expected_wrong", "nearest_um", "neighbours_within", "st
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+# Most pairs that are used.
 _MOST_PAIRS = 400_000
-# The lower quartile of χ² with 3 degrees of freedom.
+# Lower quartile of χ² with 3 degrees of freedom.
 _QUARTER = 1.2125
-# Half width of the window, in σ, and how often it is fitted anew to them.
-_REACH, _WINDOWS = 8.0, 4
+# Half width of the window, in σ.
+_REACH = 8.0
+# Number of times the window is adapted to the fitted σ.
+_WINDOWS = 4
+# Iterations of expectation maximization in each window.
 _ROUNDS = 200
-# Pairs inside 2 σ decide whether there is more than chance: 0.739 of all of one molecule lie there.
-_CORE, _IN_CORE = 4.0, 0.739
+# Square of 2 σ: the pairs inside are tested against chance.
+_CORE = 4.0
+# Fraction of the pairs of one molecule that lie inside 2 σ in 3D.
+_IN_CORE = 0.739
+# Fewest pairs for a clear result.
 _FEWEST = 20
+# The pairs inside 2 σ must exceed this many standard deviations of chance.
 _SIGNIFICANT = 5.0
 
 
@@ -37,9 +46,9 @@ _SIGNIFICANT = 5.0
 class StepModel:
     """The step of a molecule from one frame to the next.
 
-    sigma_um: (3,) one standard deviation on x, y and z, localization error of both ends included;
-    pairs: of one molecule that the fit found;  rows: that have an adjacent frame to be found in;
-    clear: whether those pairs stand out from chance.
+    sigma_um: (3,) standard deviation on x, y and z, localization error of both ends included;
+    pairs: fitted number of pairs of one molecule;  rows: number of rows that have an adjacent frame;
+    clear: whether those pairs are significantly more than chance.
     """
 
     sigma_um: Floats
@@ -61,7 +70,7 @@ class StepModel:
 def step_model(xyz: Floats, frame: Ints) -> StepModel | None:
     """Steps of a list; None where no two rows lie in adjacent frames.
 
-    xyz: (N, 3) µm;  frame: (N,). At most 400,000 pairs are looked at, in whole frames from all of the list.
+    xyz: (N, 3) µm;  frame: (N,). At most 400,000 pairs are used, in whole frames spread over the list.
     """
     couples = list(_adjacent(frame))
     if not couples:
@@ -72,7 +81,7 @@ def step_model(xyz: Floats, frame: Ints) -> StepModel | None:
     nearest = np.concatenate([(one**2).sum(axis=2).min(axis=1) for one in apart])
     rows, apart = len(nearest), np.concatenate([one.reshape(-1, 3) for one in apart])
     sigma = np.full(3, max(math.sqrt(float(np.quantile(nearest, 0.25)) / _QUARTER), 1e-4))
-    # Beyond half the field there are fewer pairs than chance has inside it.
+    # Beyond half the field there are fewer chance pairs than inside it, so the background is not uniform.
     half_field = np.maximum(np.ptp(xyz, axis=0) / 2, 4 * sigma)
     pairs, near, reach = 0.0, 0, half_field
     for _ in range(_WINDOWS):
@@ -82,12 +91,12 @@ def step_model(xyz: Floats, frame: Ints) -> StepModel | None:
         near = int((((inside / sigma) ** 2).sum(axis=1) <= _CORE).sum())
     own = _IN_CORE * pairs
     clear = _FEWEST <= pairs <= 1.1 * rows and own > max(_SIGNIFICANT * math.sqrt(near), near / 3)
-    # As wide as its window a Gaussian cannot be told from the background.
+    # A Gaussian as wide as its window cannot be distinguished from the background.
     return StepModel(sigma, pairs, rows, clear and bool((sigma < reach / 3).all()))
 
 
 def neighbours_within(xyz: Floats, frame: Ints, lateral_um: float, axial_um: float) -> float:
-    """How many other molecules of its frame a row has on average inside an ellipsoid of these half axes."""
+    """Mean number of other molecules of a frame inside an ellipsoid with these half axes around a row."""
     if len(frame) < 2:
         return 0.0
     return float(neighbour_counts(xyz / np.array([lateral_um, lateral_um, axial_um]), frame, 1.0).mean())
@@ -109,11 +118,11 @@ def nearest_um(xyz: Floats, frame: Ints) -> tuple[float, float]:
 
 
 def expected_wrong(xyz: Floats, frame: Ints, lateral_um: float, axial_um: float) -> float:
-    """The part of links to the nearest that would be wrong, for Gaussian steps of these σ: 0 to 1.
+    """Expected fraction of wrong links to the nearest row, for Gaussian steps of these σ: 0 to 1.
 
-    A step of length r is mistaken where another molecule lies within r of its start. With ⟨r³⟩ = 8 √(2/π) σ³
-    and the neighbours counted within 4 σ that is their number times 8 √(2/π)/4³; the best pairing of all
-    rows at once, which is what links, is wrong less often.
+    A link of length r is wrong where another molecule lies within r of its start. With ⟨r³⟩ = 8 √(2/π) σ³ and
+    the neighbours counted within 4 σ, the fraction is their number times 8 √(2/π)/4³. Linking chooses the best
+    pairing of all rows at once, which is wrong less often.
     """
     within = neighbours_within(xyz, frame, 4 * lateral_um, 4 * axial_um)
     return 1.0 - math.exp(-within * 8 * math.sqrt(2 / math.pi) / 64)

@@ -1,4 +1,4 @@
-"""The words and signs that a condition is made of, and where each of them stands."""
+"""The tokens of a condition (words, numbers and signs) and their positions in the text."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from ..errors import InputError
 
 __all__ = ["Token", "marked", "tokens_of"]
 
+# A number, a name or a sign, with the spaces before it.
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)|(?P<name>[A-Za-z_]\w*)"
     r"|(?P<sign>\*\*|<=|>=|==|!=|&&|\|\||[-+*/^<>=&|~!(),]))",
     re.ASCII,
 )
+# Other spellings of a sign.
 _SAME_SIGN = {"and": "&", "&&": "&", "or": "|", "||": "|", "not": "~", "!": "~", "=": "==", "^": "**"}
 
 
@@ -29,7 +31,7 @@ class Token:
 def tokens_of(text: str) -> list[Token]:
     """An expression cut into its tokens, an "end" after the last; ``and``, ``&&`` and ``&`` are the same sign.
 
-    Raises InputError for a character that no expression has.
+    Raises InputError for a character that no expression contains.
     """
     found, at = [], 0
     while text[at:].strip():
@@ -50,6 +52,6 @@ def tokens_of(text: str) -> list[Token]:
 
 
 def marked(text: str, at: int) -> str:
-    """Where in the expression something is wrong: its number, and what stands there."""
+    """The position of an error in an expression, for a message: character number and the text from there."""
     rest = text[at : at + 12]
     return f"at character {at + 1} of the expression ('{rest}')" if rest else "at the end of the expression"

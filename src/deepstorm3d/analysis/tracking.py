@@ -1,8 +1,8 @@
-"""Trajectories: which rows are one moving molecule, by the linking of Crocker and Grier as trackpy has it.
+"""Trajectories of moving molecules, linked by the algorithm of Crocker and Grier as implemented in trackpy.
 
 Crocker and Grier, J. Colloid Interface Sci. 179:298, 1996: of all ways to pair the molecules of one frame with
-those of the next, within a search range, the one with the least sum of squared distances, where no partner
-costs the square of the range. The distance here is scaled on z, on which both error and range are others.
+those of the next within a search range, the one with the least sum of squared distances is taken; a molecule
+without a partner costs the square of the range. Here z is scaled, because error and range differ on it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ from .steps import StepModel, expected_wrong, nearest_um, neighbours_within, ste
 __all__ = ["SearchRange", "drop_short", "find_range", "link_tracks"]
 
 
-# 0.999 of Gaussian steps in 3D lie within 4 σ; up to 6 leave room for molecules faster than the others.
-_LEAST_REACH, _MOST_REACH = 4.0, 6.0
-# Other molecules in reach, per row: up to here a wider range costs nothing.
+# Least search range, in σ of the steps: 99.9 % of Gaussian steps in 3D are within 4 σ.
+_LEAST_REACH = 4.0
+# Largest search range, in σ of the steps: leaves room for molecules faster than the others.
+_MOST_REACH = 6.0
+# Mean number of other molecules within the range up to which the wider range is used.
 _FREE_OF_OTHERS = 0.02
-# Links that may be wrong before the list is called ambiguous.
+# Expected fraction of wrong links above which no range is suggested.
 _MOST_WRONG = 0.05
+# Rows with a next frame below which the steps are not estimated.
 _FEW_ROWS = 50
 
 
@@ -39,8 +42,8 @@ _FEW_ROWS = 50
 class SearchRange:
     """How far a molecule may move from one row of its trajectory to the next.
 
-    lateral_um, axial_um: half axes of the ellipsoid, µm;  wrong: expected part of wrong links, by how far
-    molecules step and how near they lie (None: not known);  reason: how the range was chosen, for people.
+    lateral_um, axial_um: half axes of the ellipsoid, µm;  wrong: expected fraction of wrong links, from the
+    steps and the density (None: not known);  reason: how the range was chosen, as text for the user.
     """
 
     lateral_um: float
@@ -55,11 +58,11 @@ class SearchRange:
 
 
 def find_range(table: Localizations) -> SearchRange:
-    """The range that the list itself suggests: 4 to 6 σ of its steps, axis by axis (`step_model`).
+    """The range that the list itself suggests: 4 to 6 σ of its steps on each axis (`step_model`).
 
-    6 σ where hardly a row has another molecule as near, less where they are denser, and never below 4.
-    Raises InputError, with the numbers, where steps cannot be told from chance, or one link in twenty would
-    be wrong.
+    It is 6 σ where hardly any row has another molecule within it, smaller where molecules are denser, at least
+    4. Raises InputError, with the numbers, where steps cannot be distinguished from chance, or where more than
+    one link in twenty would be wrong.
     """
     xyz, frame = _arrays(table)
     steps = step_model(xyz, frame)
@@ -75,9 +78,9 @@ def find_range(table: Localizations) -> SearchRange:
     told = f"steps of {1000 * lateral:.0f} nm in x and y and {1000 * axial:.0f} nm in z"
     if wrong > _MOST_WRONG:
         raise InputError(
-            f"molecules lie too near for {told} from frame to frame: about {100 * wrong:.0f} % of the links "
-            "would be wrong",
-            "take frames in quicker succession, or give the search range (`reach`) to link them nevertheless",
+            f"molecules lie too near each other for {told} from frame to frame: about {100 * wrong:.0f} % of "
+            "the links would be wrong",
+            "record frames in quicker succession, or give the search range (`reach`) to link them nevertheless",
         )
     reach = _MOST_REACH
     while neighbours_within(xyz, frame, reach * lateral, reach * axial) > _FREE_OF_OTHERS:
@@ -90,9 +93,9 @@ def find_range(table: Localizations) -> SearchRange:
 def link_tracks(table: Localizations, reach: SearchRange, *, gap: int = 0, watch: Watcher = SILENT) -> Tensor:
     """The trajectory of each row: (N,) int64, counted from 0 in order of first appearance.
 
-    gap: frames in a row that a molecule may be missing; the range is the same across them.
-    Raises InputError where trackpy is not installed, or so many molecules lie within the range of each other
-    that their links cannot be solved.
+    gap: consecutive frames in which a molecule may be missing; the range is the same across them.
+    Raises InputError where trackpy is not installed, or where so many molecules lie within the range of each
+    other that the assignment cannot be solved.
     """
     if gap < 0:
         raise InputError(f"a molecule cannot be missing for {gap} frames; give 0 or more")
@@ -107,7 +110,7 @@ def link_tracks(table: Localizations, reach: SearchRange, *, gap: int = 0, watch
     scaled = xyz / np.array([reach.lateral_um, reach.lateral_um, reach.axial_um])
     track = np.empty(len(frame), np.int64)
     try:
-        # The same strategy whether numba is there or not, and no pause to compile.
+        # The same strategy with or without numba, and no time lost to compile.
         found = trackpy.link_iter(
             ((t, scaled[some]) for t, some in enumerate(rows)), 1.0, memory=gap, link_strategy="recursive"
         )
@@ -126,7 +129,7 @@ def link_tracks(table: Localizations, reach: SearchRange, *, gap: int = 0, watch
 
 
 def drop_short(table: Localizations, least: int) -> Localizations:
-    """The rows of trajectories of at least so many rows, trajectories numbered anew from 0."""
+    """The rows of trajectories with at least this number of rows; trajectories are numbered again from 0."""
     assert table.track is not None
     kept = table.select(torch.bincount(table.track)[table.track] >= least) if len(table) else table
     assert kept.track is not None
@@ -139,7 +142,7 @@ def _arrays(table: Localizations) -> tuple[NDArray[np.float64], NDArray[np.int64
 
 
 def _unclear(xyz: NDArray[np.float64], frame: NDArray[np.int64], steps: StepModel) -> str:
-    """Why no range can be suggested, with the numbers that say so."""
+    """Why no range can be suggested, with the numbers."""
     if steps.rows < _FEW_ROWS:
         return (
             f"only {steps.rows} rows have a next frame: too few to estimate how far molecules move; give "
@@ -147,10 +150,10 @@ def _unclear(xyz: NDArray[np.float64], frame: NDArray[np.int64], steps: StepMode
         )
     own, following = nearest_um(xyz, frame)
     return (
-        f"a molecule's own step does not stand out from chance: the nearest row of the next frame is "
+        f"the step of a molecule cannot be distinguished from chance: the nearest row of the next frame is "
         f"{1000 * following:.0f} nm away, of the same frame {1000 * own:.0f} nm (medians); molecules move too "
-        "far for their density, or most rows are false: take frames in quicker succession, filter the list, or "
-        "give the search range (`reach`)"
+        "far for their density, or most rows are false: record frames in quicker succession, filter the list, "
+        "or give the search range (`reach`)"
     )
 
 

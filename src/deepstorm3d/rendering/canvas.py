@@ -1,4 +1,4 @@
-"""What a list is drawn on, and what is drawn: rendered pixels, and points with their widths and values."""
+"""The pixel grid of a rendered image, and the points drawn on it with their widths and values."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ __all__ = ["Canvas", "Floats", "Image", "Method", "Points"]
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
 
+# Most pixels of a rendered image.
 _MOST_PIXELS = 200_000_000
 
 
@@ -31,7 +32,7 @@ class Canvas:
 
     @classmethod
     def over(cls, edges_um: Extent, pixel_um: float) -> Canvas:
-        """Whole pixels from the left and top edge on; the last ones may reach beyond right and bottom.
+        """Whole pixels from the left and top edge; the last ones may extend beyond the right and bottom edge.
 
         Raises InputError for edges that do not grow, and for an image that would be too large.
         """
@@ -64,7 +65,7 @@ class Points:
     """Localizations as they are drawn in one view.
 
     rows, columns: (N,) µm on the view's own axes;  sigma_rows, sigma_columns: (N,) µm;
-    values: (N, C) what each adds to the C planes of the image.
+    values: (N, C) what each point adds to the C planes of the image.
     """
 
     rows: Floats
@@ -83,16 +84,17 @@ class Method(Protocol):
         ...
 
     def draw(self, canvas: Canvas, blocks: Iterable[Points], planes: int) -> Image:
-        """Image (planes, h, w): the values of all points on the canvas, each spread with its sum kept.
+        """Image (planes, h, w): the values of all points on the canvas, each spread so that its sum is kept.
 
-        Points come in blocks, so that a long list is never held twice; those beyond the canvas are left out.
+        Points come in blocks, so that a long list is never copied whole; points outside the canvas are left
+        out.
         """
         ...
 
     def reach_um(self, sigma_um: Image) -> float:
-        """How far points of these σ (N,) are spread at most, µm."""
+        """Largest distance to which points of these σ (N,) are spread, µm."""
         ...
 
     def share(self, z: Floats, sigma_z: Image, low: float, high: float) -> Image:
-        """Which part (N,) of each localization of depth z (N,), σ (N,) lies between two depths, µm."""
+        """Fraction (N,) of each localization of depth z (N,), σ (N,) that lies between two depths, µm."""
         ...

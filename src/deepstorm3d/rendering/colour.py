@@ -1,4 +1,4 @@
-"""Colours for depth: equally light from end to end, so that brightness is free to mean density."""
+"""Colours for depth with equal lightness throughout, so that brightness can show density."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ if TYPE_CHECKING:
 
 __all__ = ["depth_colormap", "depth_colours"]
 
-# Violet-blue, through cyan, green and yellow, to red-pink: no hue twice, ends well apart.
-_HUE_SHALLOW, _HUE_DEEP = np.radians(288.0), np.radians(12.0)
-_LIGHTNESS, _CHROMA = 0.76, 0.17
+# OKLab hue of the shallow end, rad: violet-blue. The scale goes through cyan, green and yellow; no hue repeats.
+_HUE_SHALLOW = np.radians(288.0)
+# OKLab hue of the deep end, rad: red-pink.
+_HUE_DEEP = np.radians(12.0)
+# OKLab lightness of all colours, 0 to 1.
+_LIGHTNESS = 0.76
+# OKLab chroma of all colours that a screen can show at this lightness.
+_CHROMA = 0.17
 
 
 def depth_colours(steps: int = 256) -> NDArray[np.float64]:
     """RGB (steps, 3), 0 to 1, from the shallow to the deep end, at one OKLab lightness.
 
-    Chroma is lowered, hue by hue, to what a screen can show. Ottosson, "A perceptual color
+    For each hue the chroma is lowered to what a screen can show. Ottosson, "A perceptual color
     space for image processing" (2020).
     """
     hue = np.linspace(_HUE_SHALLOW, _HUE_DEEP, steps)[:, None]

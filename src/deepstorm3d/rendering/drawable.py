@@ -1,4 +1,4 @@
-"""Which rows of a list a picture shows, not those far beyond all others or too vague; and how finely."""
+"""Rows of a list that a picture shows (without far outliers and rows without σ), and the size of its pixels."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from .sections import AXES, Box
 
 __all__ = ["drawable", "picture_pixel_nm"]
 
-# Rendered pixels along the longer side of the field: a picture that a screen shows whole.
+# Rendered pixels along the longer side of the field, so that the picture fits on a screen.
 _PICTURE_PX = 800
+# Smallest rendered pixel, nm.
 _FINEST_NM = 10.0
 
 
 def drawable(
     table: Localizations, box: Box | None = None, *, by_sigma: bool = False
 ) -> tuple[Localizations, tuple[str, ...]]:
-    """The rows that make a picture, and what a reader should know of the others.
+    """The rows that are drawn, and notes about the others for the user.
 
-    box: what was asked for; on an axis on which it has an end, rows are never far;  by_sigma: each row is drawn
-    as wide as its σ.
+    box: the part that the user asked for; on an axis where it has a limit, no row counts as an outlier;
+    by_sigma: whether each row is drawn as wide as its σ.
     """
     box = box or Box()
     xyz = table.xyz.detach().cpu().double().numpy()
@@ -36,7 +37,7 @@ def drawable(
         first = ", ".join(f"{axis} {value:.4g}" for axis, value in zip(AXES, xyz[far][0], strict=True))
         notes.append(
             f"{far.sum()} of {inside.sum()} localizations lie far beyond all others (the first at {first} µm) "
-            "and are not drawn; say what is (`box`)"
+            "and are not drawn; give the part to draw (`box`) to change this"
         )
     keep = ~far
     vague = (table.sigma_xyz.detach().cpu() <= 0).any(dim=1).numpy() & inside & keep
@@ -51,7 +52,7 @@ def drawable(
 
 
 def picture_pixel_nm(table: Localizations) -> float:
-    """A rendered pixel that suits the field, nm: 10, or more where molecules would be too small to see."""
+    """Size of a rendered pixel for the field, nm: 10, or more where molecules would be too small to see."""
     if not len(table):
         return _FINEST_NM
     extent_um = float((table.xyz[:, :2].amax(0) - table.xyz[:, :2].amin(0)).max())

@@ -1,10 +1,10 @@
-"""Gaussians of one width for all: points are shared out to the pixels around them, and the image blurred once.
+"""Gaussians of one common width: points are distributed to the pixels, and the image is blurred once.
 
-A point between pixels is shared by the quadratic B-spline, which adds 1/4 px² of variance along each axis; the
-blur is narrower by as much. That is good from 1.5 px on; narrower Gaussians are drawn on pixels half or a third
-as large, and these added up. One Gaussian is within 1 % of its peak of the integral over every pixel (the tests
-hold that), and the price of a point does not depend on the width. (Unser, IEEE Signal Process. Mag. 16(6):22,
-1999.)
+A point between pixels is distributed by the quadratic B-spline, which adds 1/4 px² of variance along each axis;
+the variance of the blur is smaller by the same amount. This is accurate from 1.5 px on; narrower Gaussians are
+drawn on pixels two or three times smaller, which are then summed. One Gaussian is within 1 % of its peak of the
+integral over every pixel (tested), and the time for a point does not depend on the width. (Unser, IEEE Signal
+Process. Mag. 16(6):22, 1999.)
 """
 
 from __future__ import annotations
@@ -21,24 +21,27 @@ from .canvas import Canvas, Floats, Image, Points
 
 __all__ = ["draw_equal", "finer_pixels"]
 
-_NARROWEST_PX, _SHARED_VARIANCE = 1.5, 1 / 4
+# Narrowest Gaussian that is drawn without smaller pixels, σ in pixels.
+_NARROWEST_PX = 1.5
+# Variance that the quadratic B-spline adds, px².
+_SHARED_VARIANCE = 1 / 4
 
 
 def finer_pixels(sigma_px: float) -> int:
-    """Into how many pixels each is divided along an axis to draw a Gaussian of this σ, rendered pixels."""
+    """Smaller pixels along each axis of a rendered pixel needed for a Gaussian of this σ, rendered pixels."""
     return max(1, math.ceil(_NARROWEST_PX / sigma_px))
 
 
 def draw_equal(canvas: Canvas, blocks: Iterable[Points], planes: int, sigma_px: float) -> Image:
-    """Image (planes, h, w) of the points' values; their own widths are not used.
+    """Image (planes, h, w) of the values of the points; the σ of the points are not used.
 
-    sigma_px: rendered pixels. Points beyond the canvas are left out; what is spread over its edge is lost.
+    sigma_px: rendered pixels. Points beyond the canvas are left out; light spread over its edge is lost.
     """
     from scipy.ndimage import correlate1d
 
     fine = finer_pixels(sigma_px)
     height, width = (size * fine for size in canvas.shape)
-    # A pixel more on each side takes what points in the outermost pixels share with it.
+    # One more pixel on each side takes the part of the outermost points that falls outside.
     sums = torch.zeros(planes, (height + 2) * (width + 2))
     for points in blocks:
         down = (points.rows - canvas.top) * (fine / canvas.pixel_um)
@@ -58,9 +61,10 @@ def draw_equal(canvas: Canvas, blocks: Iterable[Points], planes: int, sigma_px: 
 
 
 def _share_out(sums: Tensor, down: Floats, across: Floats, values: Tensor, width: int) -> None:
-    """Add values (N, C) to the nine pixels around each point, in place.
+    """Distribute values (N, C) to the nine pixels around each point, in place.
 
-    down, across: (N,) pixels from the edges of the first pixel, before which there is a margin of one.
+    down, across: (N,) position in pixels from the edges of the first pixel, which has a margin of one before
+    it.
     """
     rows, columns = (_quadratic(torch.from_numpy(at)) for at in (down, across))
     first = rows[0] * width + columns[0]
@@ -72,14 +76,14 @@ def _share_out(sums: Tensor, down: Floats, across: Floats, values: Tensor, width
 
 
 def _quadratic(at: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-    """First of the three pixels that share a point, counted with the margin, and the share of each: (N,)."""
+    """First of the three pixels around a point, counted with the margin, and the weight of each: (N,)."""
     pixel = at.long()
     off = (at - pixel - 0.5).float()
     return pixel, ((0.5 - off).square() / 2, 0.75 - off.square(), (0.5 + off).square() / 2)
 
 
 def _profile(sigma_px: float) -> NDArray[np.float64]:
-    """Integral of a Gaussian over the pixels around its centre, of sum 1."""
+    """Integral of a Gaussian over the pixels around its centre, normalized to 1."""
     from scipy.special import ndtr
 
     reach = math.ceil(5 * sigma_px) + 1
@@ -88,7 +92,7 @@ def _profile(sigma_px: float) -> NDArray[np.float64]:
 
 
 def _added_up(image: Image, axis: int, fine: int) -> Image:
-    """Without the margin, and `fine` neighbouring pixels added to one along an axis."""
+    """The image without its margin, with `fine` neighbouring pixels along an axis summed to one."""
     inner = np.moveaxis(image, axis, 0)[1:-1]
     total = inner[::fine]
     for step in range(1, fine):

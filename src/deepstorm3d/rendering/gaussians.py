@@ -1,12 +1,12 @@
-"""Every localization drawn as a Gaussian of its own width, tile by tile, and wide ones on coarser grids.
+"""Every localization as a Gaussian of its own width, drawn tile by tile, with coarser grids for wide ones.
 
 The value in a pixel is the integral of the Gaussian over it. A Gaussian is separable, so the image of all
-points of a tile is one product of two matrices: their profiles down, and their profiles across times their
-values. A Gaussian wider than 3 pixels is drawn on a grid whose pixels are a power of two larger along that
-axis, where its σ is 1.5 to 3 pixels; so each costs the same however wide it is. The coarse image is then
-expanded by the two-scale relation of the cubic B-spline, whose own width was taken off beforehand. (Burt and
+points of a tile is one product of two matrices: their profiles along y, and their profiles along x times their
+values. A Gaussian wider than 3 pixels is drawn on a grid whose pixels are larger by a power of two along that
+axis, where its σ is 1.5 to 3 pixels, so the time does not depend on the width. The coarse image is then
+expanded by the two-scale relation of the cubic B-spline, whose own width is subtracted beforehand. (Burt and
 Adelson, IEEE Trans. Commun. 31:532, 1983; Unser, IEEE Signal Process. Mag. 16(6):22, 1999.) The sum is kept;
-against direct summation no pixel is off by more than 1 % of the highest one (the tests hold that).
+compared with direct summation no pixel differs by more than 1 % of the highest one (tested).
 """
 
 from __future__ import annotations
@@ -26,28 +26,37 @@ from .equal_gaussians import draw_equal, finer_pixels
 
 __all__ = ["Gaussians"]
 
-# A tile and the margin around it, pixels, for σ up to a quarter of the margin. Most lists are narrow: the small
-# tile saves them three quarters of the work.
+# Tiles for narrow and wide Gaussians: side and margin, pixels; σ is at most a quarter of the margin. Most lists
+# have small σ, for which the small tile needs a quarter of the work.
 _TILES = ((20, 6), (40, 12))
-_NARROW_PX, _WIDE_PX = 1.5, 3.0
+# Largest σ of a narrow Gaussian, pixels.
+_NARROW_PX = 1.5
+# Largest σ on the finest grid, pixels.
+_WIDE_PX = 3.0
+# Margin of every grid, pixels.
 _MARGIN = 12
+# Most grids along an axis, each of which has pixels twice as large as the one before.
 _MOST_LEVELS = 12
-# Expanding a grid by two adds 1 px² of variance in finer pixels, and a coarser pixel is a wider box.
+# Variance added when a grid is expanded by two, in finer px², and the difference of the two box widths.
 _ADDED_VARIANCE = 1 / 3 + 1 / 12
-# A plane of a stack takes a localization of no σ whole.
+# Least σ in z, µm: one plane of a stack then contains the whole localization.
 _THINNEST_UM = 1e-6
-# Points of a tile in one matrix product (where there are few, fewer); points and tiles that are held at once.
-_BATCHES, _TOGETHER, _TILES_TOGETHER = (8, 16, 32, 64), 32_768, 512
-# Equal Gaussians are shared out on finer pixels and blurred together, where these take less memory than this.
+# Numbers of points of a tile in one matrix product; a tile with few points takes a small one.
+_BATCHES = (8, 16, 32, 64)
+# Most points processed at once.
+_TOGETHER = 32_768
+# Most tiles processed at once.
+_TILES_TOGETHER = 512
+# Most pixels of the finer grid on which Gaussians of equal width are drawn; otherwise they are drawn in tiles.
 _MOST_FINE_PIXELS = 200_000_000
 
 
 @dataclass(frozen=True)
 class Gaussians:
-    """Draws each localization as a Gaussian, normalised to its value.
+    """Draws each localization as a Gaussian whose sum is its value.
 
-    blur_um: one σ for all; None: each its own, as `Points` say;  floor_px: σ are raised to this many rendered
-    pixels, below which a Gaussian would fall between two;  ceiling_um: and lowered to this, µm.
+    blur_um: one σ for all; None: each has its own, from `Points`;  floor_px: least σ, rendered pixels, because
+    a narrower Gaussian could fall between two pixels;  ceiling_um: largest σ, µm.
     Raises InputError where they are out of range.
     """
 
@@ -60,8 +69,8 @@ class Gaussians:
             raise InputError(f"the blur must be above 0 nm, got {1000 * self.blur_um:g}")
         if not (self.floor_px > 0 and self.ceiling_um > 0):
             raise InputError(
-                f"σ must be held above 0 px and below a width above 0 nm, got {self.floor_px:g} px and "
-                f"{1000 * self.ceiling_um:g} nm"
+                f"the lower limit of σ must be above 0 px and its upper limit above 0 nm, got "
+                f"{self.floor_px:g} px and {1000 * self.ceiling_um:g} nm"
             )
 
     @property
@@ -69,7 +78,7 @@ class Gaussians:
         return self.blur_um is None
 
     def widths_px(self, sigma_um: Image, pixel_um: float) -> Image:
-        """σ (N,) as they are drawn, in rendered pixels."""
+        """Drawn σ (N,), in rendered pixels."""
         return np.maximum(self._held(sigma_um) * np.float32(1 / pixel_um), np.float32(self.floor_px))
 
     def reach_um(self, sigma_um: Image) -> float:
@@ -82,7 +91,7 @@ class Gaussians:
         return (below[1] - below[0]) / 2
 
     def _held(self, sigma_um: Image) -> Image:
-        """σ (N,) below the ceiling, or that of all."""
+        """σ (N,) limited by the ceiling, or the common σ."""
         if self.blur_um is not None:
             return np.full(len(sigma_um), self.blur_um, np.float32)
         return sigma_um.clip(0.0, self.ceiling_um)
@@ -113,11 +122,11 @@ class Gaussians:
 
 
 class _Axis(NamedTuple):
-    """Points along one axis of the grids they are drawn on.
+    """Position of the points along one axis of their grids.
 
     kind: (N,) 0 narrow and 1 wide on the finest grid, 2 and more on grids whose pixels are 2, 4, … times as
-    large; −1 outside the image;  tile: (N,) the one that holds the point;  centre: (N,) from the centre of the
-    tile's first pixel, and sigma: (N,), both in the grid's pixels.
+    large; −1 outside the image;  tile: (N,) the tile that contains the point;  centre: (N,) distance from the
+    centre of the first pixel of the tile, and sigma: (N,), both in pixels of the grid.
     """
 
     kind: NDArray[np.int8]
@@ -130,12 +139,12 @@ class _Axis(NamedTuple):
 
     @property
     def level(self) -> int:
-        """Of the first point: all points of a band have the same."""
+        """Level of the grid of the first point; all points of a band have the same."""
         return max(0, int(self.kind[0]) - 1)
 
     @property
     def size(self) -> tuple[int, int]:
-        """Tile and margin of the first point's kind."""
+        """Side and margin of the tiles for the first point."""
         return _TILES[min(int(self.kind[0]), 1)]
 
 
@@ -144,7 +153,8 @@ def _placed(at: Floats, sigma: Image, size: int) -> _Axis:
     kind = np.ceil(np.log2(sigma * np.float32(1 / _NARROW_PX))).clip(0, _MOST_LEVELS + 1).astype(np.int8)
     scale = np.float32(0.5) ** np.maximum(np.arange(_MOST_LEVELS + 2, dtype=np.float32) - 1, 0)
     side = np.array([tile for tile, _ in _TILES] + [_TILES[-1][0]] * _MOST_LEVELS, np.float32)
-    # Pixel centres are whole numbers, and those of the coarser grids lie on those of the finer ones.
+    # Pixel centres are at whole numbers, and those of the coarser grids coincide with centres of the finer
+    # ones.
     centre = (at - 0.5) * scale[kind]
     tile = ((centre + 0.5) * (1 / side)[kind]).astype(np.int32)
     narrowed = np.sqrt((sigma * scale[kind]) ** 2 - ((1 - scale**2) * np.float32(_ADDED_VARIANCE))[kind])
@@ -153,7 +163,7 @@ def _placed(at: Floats, sigma: Image, size: int) -> _Axis:
 
 
 def _bands(rows: _Axis, columns: _Axis) -> Iterator[NDArray[np.intp]]:
-    """Indices of points of one kind in neighbouring rows of tiles, in order of tiles, at most _TOGETHER."""
+    """Indices of points of one kind in neighbouring rows of tiles, sorted by tile, at most _TOGETHER."""
     inside = np.flatnonzero((rows.kind >= 0) & (columns.kind >= 0))
     if len(inside) == 0:
         return
@@ -170,7 +180,7 @@ def _bands(rows: _Axis, columns: _Axis) -> Iterator[NDArray[np.intp]]:
 def _add_band(grid: Tensor, rows: _Axis, columns: _Axis, values: Tensor) -> None:
     """Add points of neighbouring tiles to their grid (C, h, w), in place.
 
-    The points of each tile go into batches of equal size, the last one filled up with points of value 0.
+    The points of each tile are put into batches of equal size; the last batch is padded with points of value 0.
     """
     (height, above), (width, beside) = rows.size, columns.size
     row, column = (torch.from_numpy(axis.tile).long() for axis in (rows, columns))
@@ -204,7 +214,7 @@ def _add_band(grid: Tensor, rows: _Axis, columns: _Axis, values: Tensor) -> None
     tiles.index_add_(0, torch.repeat_interleave(batches), images)
     top = height * int(row.min()) + _MARGIN - above
     left = width * int(column.min()) + _MARGIN - beside
-    # Tiles overlap by their margins: first all without what reaches into the next ones, then only that.
+    # Tiles overlap by their margins: first add all without the part that extends into the next ones, then that.
     tiles = tiles.unflatten(0, (down, across)).unflatten(3, (-1, width + 2 * beside)).permute(3, 0, 2, 1, 4)
     for i, high in ((0, height), (height, 2 * above)):
         for j, wide in ((0, width), (width, 2 * beside)):
@@ -214,10 +224,10 @@ def _add_band(grid: Tensor, rows: _Axis, columns: _Axis, values: Tensor) -> None
 
 
 def _profiles(size: tuple[int, int], centre: Tensor, sharpness: Tensor) -> tuple[Tensor, Tensor]:
-    """Integral of each Gaussian over each pixel of its tile and the margin around it, and the sum of these.
+    """Integral of each Gaussian over each pixel of its tile and margin, and the sum of these integrals.
 
     size: tile and margin;  centre: (B, K), from the centre of the tile's first pixel;  sharpness: (B, K) 1/σ,
-    and 0 for what fills up a batch;  returns (B, K, tile + 2 margins) and (B, K), the sums a little below 1.
+    0 for the padding of a batch;  returns (B, K, tile + 2 margins) and (B, K), the sums slightly below 1.
     """
     tile, margin = size
     edges = torch.arange(-margin, tile + margin + 1, dtype=torch.float32) - 0.5
@@ -228,19 +238,19 @@ def _profiles(size: tuple[int, int], centre: Tensor, sharpness: Tensor) -> tuple
 
 
 def _grid(shape: tuple[int, int], planes: int) -> Tensor:
-    """Zeros with room for whole tiles, the margin around them, and a tile beyond."""
+    """Zeros with room for whole tiles, their margin, and one more tile."""
     tile = _TILES[-1][0]
     rows, columns = (-(-size // tile) * tile + tile + 2 * _MARGIN for size in shape)
     return torch.zeros(planes, rows, columns)
 
 
 def _coarser(size: int, level: int) -> int:
-    """Pixels of an axis on the grid of a level: the points of the last finer pixel lie inside."""
+    """Pixels along an axis on the grid of a level; the points of the last finer pixel are inside."""
     return (size - 1) // 2**level + 2 if level else size
 
 
 def _collapsed(grids: dict[tuple[int, int], Tensor], shape: tuple[int, int]) -> Tensor:
-    """The sum of all grids on the finest; what they held is given up on the way."""
+    """The sum of all grids on the finest one; coarser grids are freed on the way."""
     for axis in (0, 1):
         while (level := max(grids, key=lambda each: each[axis]))[axis]:
             finer = (level[0] - 1, level[1]) if axis == 0 else (level[0], level[1] - 1)
@@ -253,7 +263,7 @@ def _collapsed(grids: dict[tuple[int, int], Tensor], shape: tuple[int, int]) -> 
 
 
 def _expand(coarse: Tensor, finer: Tensor, axis: int) -> None:
-    """Add an image on twice as many pixels along an axis, in place: the filter 1, 4, 6, 4, 1."""
+    """Add an image to one with twice as many pixels along an axis, in place: the filter 1, 4, 6, 4, 1."""
     source, target = coarse.transpose(0, axis), finer.transpose(0, axis)
     # Coarse pixel k lies on finer pixel 2 k. Counted with the margins, finer pixel 2 m is coarse pixel m +
     # margin / 2.

@@ -1,4 +1,4 @@
-"""A list drawn as an average shifted histogram: every localization a small pyramid, whatever its σ."""
+"""A list drawn as an average shifted histogram: every localization is a small pyramid that ignores its σ."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["ShiftedHistogram"]
 
 @dataclass(frozen=True)
 class ShiftedHistogram:
-    """The mean of `shifts`² histograms of `shifts`-pixel bins: points spread over 2·`shifts` pixels at most.
+    """The mean of `shifts`² histograms with bins of `shifts` pixels: a point covers at most 2·`shifts` pixels.
 
-    shifts: histograms averaged along each axis; 1: a plain histogram. At the image's edges the spread is folded
-    back: the sum is the number of points inside.  Scott, Ann. Statist. 13:1024 (1985).
+    shifts: histograms averaged along each axis; 1: a plain histogram. At the edges of the image the spread is
+    folded back, so that the sum is the number of points inside.  Scott, Ann. Statist. 13:1024 (1985).
     Raises InputError for fewer than one.
     """
 
@@ -55,11 +55,11 @@ class ShiftedHistogram:
 
 
 def _pixel_index(rows: Floats, columns: Floats, canvas: Canvas) -> NDArray[np.int64]:
-    """Flat index of the pixel that holds each point, −1 outside the edges."""
+    """Flat index of the pixel that contains each point, −1 outside the edges."""
     left, top, right, bottom = canvas.edges_um
     height, width = canvas.shape
     inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
-    # A point a rounding error before the last edge belongs to the last pixel, not to one beyond.
+    # A point within rounding error of the last edge belongs to the last pixel, not to one beyond it.
     i = ((rows - top) * (1 / canvas.pixel_um)).astype(np.int64).clip(0, height - 1)
     j = ((columns - left) * (1 / canvas.pixel_um)).astype(np.int64).clip(0, width - 1)
     return np.where(inside, i * width + j, -1)

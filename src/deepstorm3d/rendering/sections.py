@@ -1,4 +1,4 @@
-"""Which part of a list is drawn: a box in the sample, a thin section of it, and the points inside."""
+"""The part of a list that is drawn: a box in the sample, a thin section of it, and the points inside."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ Axis = Literal["x", "y", "z"]
 AXES: tuple[Axis, Axis, Axis] = ("x", "y", "z")
 
 Interval = tuple[float, float]
-"""From (inside) and to (outside), µm; either may be infinite."""
+"""From (included) and to (excluded), µm; either may be infinite."""
 
+# The range without limits, µm.
 _EVERYTHING: Interval = (-math.inf, math.inf)
-# Points turned into weights and pixels at once: bounds the memory beside list and image.
+# Points turned into weights and pixels at once; limits the memory in addition to list and image.
 _BLOCK = 2_000_000
 
 
@@ -83,10 +84,10 @@ class Cloud:
     def blocks(
         self, axes: tuple[Axis, Axis], palette: Image, shade: NDArray[np.uint8] | None = None
     ) -> Iterator[Points]:
-        """The points as they are drawn, block by block.
+        """The points to draw, block by block.
 
-        axes: what the rows and the columns of the image are;  palette: (K, C) values, of which each point has
-        that of its `shade` (N,), or the first.
+        axes: the axes of the rows and the columns of the image;  palette: (K, C) values; each point has the
+        values of its `shade` (N,), or the first ones.
         """
         row, column = (AXES.index(axis) for axis in axes)
         for begin in range(0, len(self), _BLOCK):
@@ -118,7 +119,7 @@ class Cloud:
 
 
 def cloud_of(locs: Localizations | Emitters, method: Method, box: Box) -> Cloud:
-    """The points of a list inside a box; where each is drawn as wide as its σ, those that have one.
+    """The points of a list inside a box; if each is drawn as wide as its σ, only those that have one.
 
     Raises InputError where the method draws each localization as wide as its σ and the list has none.
     """
@@ -130,8 +131,8 @@ def cloud_of(locs: Localizations | Emitters, method: Method, box: Box) -> Cloud:
         return Cloud(xyz, np.broadcast_to(sigma, xyz.shape))
     if not isinstance(locs, Localizations) or locs.sigma_source == "none":
         raise InputError(
-            "the list does not hold the precision (σ) of its localizations, so none can be drawn as wide as it "
-            "is uncertain",
+            "the list does not contain the precision (σ) of its localizations, so they cannot be drawn with "
+            "their own width",
             "draw a `histogram`, or give one σ for all (`blur_um`)",
         )
     sigma = locs.sigma_xyz.detach().cpu().float().numpy()

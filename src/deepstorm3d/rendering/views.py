@@ -1,4 +1,4 @@
-"""A super-resolved picture from a list: views and sections, coloured by depth or plain, and stacks."""
+"""Super-resolved pictures of a list: views and sections, coloured by depth or grey, and stacks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ __all__ = [
     "render_stack",
 ]
 
+# Small distance that keeps an interval from being empty, µm.
 _TINY_UM = 1e-9
+# Most planes of a stack.
 _MOST_PLANES = 10_000
 
 
@@ -36,9 +38,9 @@ _MOST_PLANES = 10_000
 class Look:
     """How densities become brightness and colour.
 
-    colour: "depth" (hue is depth) or "none" (grey);  percentile, gamma: the density, among pixels that have
-    any, drawn at full brightness, and the exponent of the brightness.  Raises InputError for numbers out of
-    range.
+    colour: "depth" (hue is depth) or "none" (grey);  percentile: percentile of the density, among pixels that
+    are not empty, that is drawn at full brightness;  gamma: exponent of the brightness.  Raises InputError for
+    numbers out of range.
     """
 
     colour: Literal["depth", "none"] = "depth"
@@ -87,10 +89,10 @@ class DepthRendering:
 
 @dataclass(frozen=True)
 class Section:
-    """What lies in a box, seen along one axis.
+    """Content of a box, seen along one axis.
 
     view: rows y, columns x where `across` is z; else rows z (down, deeper), columns x or y;
-    across: the axis looked along;  box: what is drawn;  the rest as in `DepthRendering`.
+    across: the viewing axis;  box: the part that is drawn;  the rest as in `DepthRendering`.
     """
 
     view: View
@@ -104,7 +106,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Stack:
-    """The list in 3D, plane by plane, each made when it is asked for.
+    """The list in 3D, plane by plane; each plane is computed when it is requested.
 
     canvas: of each plane, rows y, columns x;  z_um: (K + 1,) depths between the planes.
     """
@@ -136,13 +138,13 @@ def render_depth(
 ) -> DepthRendering:
     """Draw the list from above and from two sides, with brightness density and, by default, hue depth.
 
-    Where depths overlap their colours mix and pale; they never average to a depth that is not there.
+    Where depths overlap their colours mix and become paler; they never average to another depth.
 
     method: `Gaussians` or, by default, a `ShiftedHistogram`;  pixel_nm: rendered pixel;
-    box: what is drawn (None: everything);  field_um: edges of the field (`extent.frame_extent` for a whole
-    frame); None: the box or, where it is open, around the list, with x = 0 and y = 0 on the centre of a
-    rendered pixel; z_range_um: ends of the colours and of the side views; None: the box or the 0.1 and 99.9
-    percentiles.
+    box: the part that is drawn (None: everything);  field_um: edges of the field (`extent.frame_extent` for a
+    whole frame); None: those of the box or, where it has none, around the list, with x = 0 and y = 0 on the
+    centre of a rendered pixel; z_range_um: ends of the colours and of the side views; None: the box or the 0.1
+    and 99.9 percentiles.
     Raises InputError for a rendered image that would be too large, numbers out of range, or a list without the
     σ that the method needs.
     """
@@ -184,7 +186,7 @@ def render_section(
     box: Box | None = None,
     look: Look | None = None,
 ) -> Section:
-    """Draw what lies in a box (`Box.section`), seen along one axis; the centre of a localization decides.
+    """Draw the content of a box (`Box.section`), seen along one axis; the centre of a localization decides.
 
     Arguments and errors as in `render_depth`.
     """
@@ -214,7 +216,7 @@ def render_stack(
     plane_nm: float = 100.0,
     box: Box | None = None,
 ) -> Stack:
-    """The list as localizations per voxel, for another program.
+    """The list as localizations per voxel, for other programs.
 
     plane_nm: thickness of a plane; one plane is centred on z = 0 unless the box has a shallow end;
     the other arguments and the errors as in `render_depth`.
@@ -240,9 +242,9 @@ def _pixel(nanometres: float) -> float:
 
 
 def _depth_range(cloud: Cloud, box: Box) -> Interval:
-    """Ends of the colours: of the box or, where it is open, of all but a few of the points."""
+    """Ends of the colours: those of the box or, where it has none, the depths of nearly all points."""
     z = cloud.xyz[:, 2]
-    # A few molecules far off must not squeeze all others into one colour.
+    # A few molecules far away must not compress all others into one colour.
     ends = np.quantile(z[:: 1 + len(z) // 1_000_000], [0.001, 0.999]) if len(z) else (0.0, 1.0)
     low, high = float(ends[0]), float(ends[1])
     margin = max(0.0, 0.05 - 0.5 * (high - low))
@@ -251,18 +253,18 @@ def _depth_range(cloud: Cloud, box: Box) -> Interval:
 
 
 def _shade(cloud: Cloud, ends: Interval) -> NDArray[np.uint8]:
-    """Step of the colours, 0 to 255, of each point."""
+    """Index of the colour, 0 to 255, of each point."""
     return ((cloud.xyz[:, 2] - ends[0]) * (256 / (ends[1] - ends[0]))).clip(0, 255).astype(np.uint8)
 
 
 def _extent(cloud: Cloud, method: Method, box: Box, axis: Axis, pixel: float) -> Interval:
-    """The box or, where it is open, around the points, with 0 on the centre of a pixel."""
+    """The box or, where it has no limits, around the points, with 0 on the centre of a pixel."""
     column = AXES.index(axis)
     at, (low, high) = cloud.xyz[:, column], getattr(box, axis)
     if len(at) == 0:
         first, last = -0.5 * pixel, 99.5 * pixel
     else:
-        # Half of the σ are wider: what little of those lies beyond is left out.
+        # Half of the σ are larger: the small part of them beyond this distance is left out.
         reach = method.reach_um(np.median(cloud.sigma[:, column], keepdims=True))
         first = (np.floor((at.min() - reach) / pixel + 0.5) - 0.5) * pixel
         last = (np.floor((at.max() + reach) / pixel + 0.5) + 0.5) * pixel
@@ -283,7 +285,7 @@ def _view(
     method: Method,
     look: Look,
 ) -> View:
-    """Densities and colours, spread alike, joined to one picture."""
+    """Densities and colours, both spread in the same way, combined to one picture."""
     if shade is None:
         palette = np.ones((1, 1), np.float32)
     else:
