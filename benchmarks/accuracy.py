@@ -32,7 +32,7 @@ from deepstorm3d.field import Field
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file
 from deepstorm3d.localizer.precision import mixed_precision
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
-from deepstorm3d.optics.model import build_psf, tabulate
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.tabulated import TabulatedPSF
 from deepstorm3d.simulation.priors import FixedCount, Scene
 from deepstorm3d.simulation.simulator import Simulator
@@ -102,7 +102,7 @@ def simulator_of(experiment: Experiment, model: ModelFile, mask: Path | None, *,
     if exact:
         psf = build_psf(spec, experiment.microscope, phase_mask)
     else:
-        psf = tabulate(spec, experiment.microscope, phase_mask, experiment.z_um, blur)
+        psf = spec.tabulate(experiment.microscope, phase_mask, experiment.z_um, blur)
     return Simulator(psf, experiment.camera, Field(SIDE, SIDE, experiment.microscope.pixel_um))
 
 

@@ -32,7 +32,6 @@ from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.optics.field_aberrations import FieldSpec
 from deepstorm3d.optics.masks import PhaseMask, PixelMask, ZernikePhase
-from deepstorm3d.optics.model import tabulate
 from deepstorm3d.optics.moved import part_of
 from deepstorm3d.optics.tabulated import TabulatedPSF
 from harness import arguments_of, report
@@ -98,7 +97,7 @@ def table_of(experiment: Experiment, mask: PhaseMask) -> TabulatedPSF:
     blur = (experiment.psf.blur_px,) * 2
     low, high = experiment.z_um
     # As in the fit: a molecule at the end of the range may be found a little beyond it.
-    return tabulate(spec, experiment.microscope, mask, (low - 0.2, high + 0.2), blur, finer=True)
+    return spec.tabulate(experiment.microscope, mask, (low - 0.2, high + 0.2), blur, finer=True)
 
 
 def judged(
@@ -146,7 +145,7 @@ def main() -> None:
         result, wall, worked = retrieve(base, bead_stack(base, mask, field, 1), Path(name), told, "field")
     print("\n".join(result.warnings), flush=True)
     found = result.experiment
-    print({"found": found.psf.field.rises, "wall": wall, "cpu": worked}, flush=True)
+    print({"found": found.psf.across.rises, "wall": wall, "cpu": worked}, flush=True)
     true = base.with_(psf=base.psf.with_(field=field, pupil_oversampling=2))
     same = found.with_(psf=found.psf.with_(field=FieldSpec()))
     ways = {
@@ -166,7 +165,7 @@ def main() -> None:
             cost = {}
             print(rows[-1], flush=True)
     error = max(
-        abs(found.psf.field.rises.get(noll, (0.0, 0.0))[axis] - rise[axis])
+        abs(found.psf.across.rises.get(noll, (0.0, 0.0))[axis] - rise[axis])
         for noll, rise in field.rises.items()
         for axis in (0, 1)
     )

@@ -50,7 +50,7 @@ from deepstorm3d.fitting.linear import expected_image
 from deepstorm3d.fitting.photometry import fit_photometry
 from deepstorm3d.fitting.refine import Bounds, refine
 from deepstorm3d.fitting.state import JointState
-from deepstorm3d.optics.model import build_psf, tabulate
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.psf import PSF
 from deepstorm3d.optics.tabulated import TabulatedPSF
 from deepstorm3d.simulation.priors import FixedCount
@@ -87,7 +87,7 @@ def table(patch_px: int, device: str) -> TabulatedPSF:
     """The experiment's PSF, tabulated over the depths that a fit may reach."""
     spec = EXPERIMENT.psf.with_(patch_px=patch_px)
     mask = experiment_mask(EXPERIMENT)
-    return tabulate(spec, EXPERIMENT.microscope, mask, BOUNDS.z_um, (1.0, 1.0)).to(device)
+    return spec.tabulate(EXPERIMENT.microscope, mask, BOUNDS.z_um, (1.0, 1.0)).to(device)
 
 
 def exposed(psf: PSF, truth: JointState, start_xyz: Tensor, surface: SplineBackground) -> Work:

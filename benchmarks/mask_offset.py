@@ -26,10 +26,10 @@ from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.localizing.fits import build_fit
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.field_aberrations import FieldSpec
 from deepstorm3d.optics.mask_shift import footprint_um, moved_phase
 from deepstorm3d.optics.masks import PixelMask, TetrapodMask
-from deepstorm3d.optics.model import build_psf
 from harness import arguments_of, report
 
 SIDE_PX, OFFSET_MM, FRAMES = 160, 48.0, 4
@@ -70,7 +70,7 @@ def drawn(mm: float, frames: int) -> Scene:
             shift = torch.rand(3, generator=generator)
             x, y = column + float(shift[0]) - 0.5, row + float(shift[1]) - 0.5
             place = torch.tensor([[(x + 0.5) / SIDE_PX - 0.5, (y + 0.5) / SIDE_PX - 0.5]], dtype=torch.float64)
-            right, below = footprint_um(experiment.psf.field, microscope, place)[0].tolist()
+            right, below = footprint_um(experiment.psf.across, microscope, place)[0].tolist()
             mask = PixelMask(moved_phase(phase, microscope, (right, below)))
             psf = build_psf(experiment.psf.with_(field=FieldSpec()), microscope, mask)
             depth = low + (high - low) * (0.15 + 0.7 * float(shift[2]))

@@ -35,8 +35,8 @@ from deepstorm3d.frames.explain import correlation
 from deepstorm3d.io import open_movie, read_mask
 from deepstorm3d.optics.masks import PixelMask
 from deepstorm3d.optics.microscope import Microscope
-from deepstorm3d.optics.model import PSFSpec, tabulate
 from deepstorm3d.optics.psf import PSF
+from deepstorm3d.optics.scalar import ScalarPSFSpec
 from harness import arguments_of, interval, report
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -96,8 +96,8 @@ def take_snapshot(path: Path, seed: int) -> Snapshot:
 
 def psf_of(phase: Tensor) -> PSF:
     """The tabulated PSF of the telomere set-up with this mask."""
-    spec = PSFSpec(patch_px=PATCH_PX, blur_px=BLUR_PX)
-    return tabulate(spec, Microscope(), PixelMask(phase), DEPTHS_UM, (BLUR_PX, BLUR_PX))
+    spec = ScalarPSFSpec(patch_px=PATCH_PX, blur_px=BLUR_PX)
+    return spec.tabulate(Microscope(), PixelMask(phase), DEPTHS_UM, (BLUR_PX, BLUR_PX))
 
 
 def templates(psf: PSF) -> Tensor:

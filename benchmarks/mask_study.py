@@ -28,8 +28,8 @@ from deepstorm3d.jobs.fisher_design import criterion_of, design_by_fisher
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.mixture import MixtureSpec
 from deepstorm3d.localizer.voxel import VoxelSpec
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import AstigmaticMask, PixelMask, RandomMask
-from deepstorm3d.optics.model import build_psf
 from deepstorm3d.simulation.backgrounds import SuperGaussianBackground
 from deepstorm3d.simulation.priors import DensityCount, EmitterPrior, Scene, UniformPhotons
 from deepstorm3d.training.runs import DesignRun

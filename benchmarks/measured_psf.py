@@ -35,11 +35,11 @@ from deepstorm3d.experiment.experiment import Experiment, psf_source, read_exper
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.jobs.measure_psf import measure_psf
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import PhaseMask
-from deepstorm3d.optics.model import build_psf, tabulate
+from deepstorm3d.optics.measured import sample_volume, spline_psf
 from deepstorm3d.optics.psf import Patches
 from deepstorm3d.optics.tabulated import TabulatedPSF
-from deepstorm3d.optics.volume import sample_volume, spline_psf
 from harness import arguments_of, report
 from retrieve_mask import BINS, BLUR, BRIGHT, CENTRES, DEPTHS, FOUND, Molecules, draw_molecules, errors_with
 
@@ -114,7 +114,7 @@ def measured(base: Experiment, mask: PhaseMask, beads: Beads, step_um: float, fo
     measure_psf(base, [movie], told, folder / "psf.tif", experiment_out=out, overwrite=True)
     experiment = read_experiment(out)
     source = psf_source(experiment)
-    return Still(tabulate(experiment.psf, optics, source, experiment.z_um, experiment.blur_px))
+    return Still(experiment.psf.tabulate(optics, source, experiment.z_um, experiment.blur_px))
 
 
 def judged(psf: Still, molecules: Molecules, seed: int) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def ways(
     low, high = base.z_um
     beyond = (low - BEYOND_UM, high + BEYOND_UM)
     spec = base.psf.with_(pupil_oversampling=2)
-    yield "true PSF", Still(tabulate(spec, base.microscope, mask, beyond, (BLUR, BLUR), finer=True))
+    yield "true PSF", Still(spec.tabulate(base.microscope, mask, beyond, (BLUR, BLUR), finer=True))
     exact = build_psf(spec, base.microscope, mask, patch_px=PLANES_PX)
     yield "exact planes", Still(spline_psf(sample_volume(exact, beyond, step_um), BLUR))
     for beads in KINDS:

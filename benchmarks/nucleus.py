@@ -35,8 +35,8 @@ from deepstorm3d.localizing.catalogue import find_model
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.optics.assembly import Assembly
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import ZeroMask, build_mask
-from deepstorm3d.optics.model import build_psf
 from deepstorm3d.optics.scalar import ScalarPSF
 from deepstorm3d.simulation.structures import nucleus
 from harness import arguments_of, interval, report

@@ -44,8 +44,8 @@ from deepstorm3d.localizer.mixture import MixtureSpec
 from deepstorm3d.localizer.voxel import VoxelSpec
 from deepstorm3d.localizing.catalogue import find_model
 from deepstorm3d.localizing.pipeline import experiment_of, load_pipeline
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import ZeroMask
-from deepstorm3d.optics.model import build_psf, tabulate
 from deepstorm3d.simulation.priors import FixedCount
 from deepstorm3d.simulation.simulator import Simulator
 from deepstorm3d.training.design import MaskLearning, MaskPenalty
@@ -133,7 +133,7 @@ def simulate(run: Run) -> None:
     """Emitters a second through both PSFs, telomere set-up, 35 in a frame of 121 px."""
     experiment = preset("telomeres")
     optics, mask = experiment.microscope, experiment_mask(experiment)
-    tabulated = tabulate(experiment.psf, optics, mask, experiment.z_um, experiment.blur_px)
+    tabulated = experiment.psf.tabulate(optics, mask, experiment.z_um, experiment.blur_px)
     field = Field(121, 121, optics.pixel_um)
     for name, psf, frames in (
         ("tabulated", tabulated, 64),
@@ -234,7 +234,7 @@ def _scene(experiment: Experiment, frames: int, each: int, side: int = 121) -> t
 def _movie(experiment: Experiment, frames: int, each: int, side: int = 121) -> Tensor:
     """Noisy frames (frames, side, side) of photons, on the CPU."""
     mask = experiment_mask(experiment)
-    psf = tabulate(experiment.psf, experiment.microscope, mask, experiment.z_um, experiment.blur_px)
+    psf = experiment.psf.tabulate(experiment.microscope, mask, experiment.z_um, experiment.blur_px)
     model = Simulator(psf, experiment.camera, Field(side, side, experiment.microscope.pixel_um))
     expected = model.expected(*_scene(experiment, frames, each, side))
     return torch.poisson(expected, generator=torch.Generator().manual_seed(2))

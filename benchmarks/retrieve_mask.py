@@ -45,10 +45,11 @@ from deepstorm3d.experiment.experiment import Experiment, experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.io.movies import MovieWriter
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.fisher import crlb
 from deepstorm3d.optics.masks import PhaseMask, PixelMask, ZeroMask
 from deepstorm3d.optics.microscope import Microscope
-from deepstorm3d.optics.model import build_psf
+from deepstorm3d.optics.vectorial import VectorialPSFSpec
 from harness import arguments_of, report
 
 PHOTONS, BACKGROUND, BLUR, SIDE = 30_000.0, 150.0, 0.8, 61
@@ -202,12 +203,12 @@ def trouble_cases(
             told,
             {"true": {"transmission": {2: 0.2, 4: -0.3}}, "amplitude": True},
         ),
-        "vectorial light": (base, told, {"true": {"model": "vectorial"}}),
-        "vectorial light, --amplitude": (base, told, {"true": {"model": "vectorial"}, "amplitude": True}),
-        "vectorial light, psf.model=vectorial": (
-            base.with_(psf=base.psf.with_(model="vectorial")),
+        "vectorial light": (base, told, {"true": {"kind": VectorialPSFSpec}}),
+        "vectorial light, --amplitude": (base, told, {"true": {"kind": VectorialPSFSpec}, "amplitude": True}),
+        "vectorial light, psf.kind=vectorial": (
+            base.with_(psf=base.psf.to_kind(VectorialPSFSpec)),
             told,
-            {"true": {"model": "vectorial"}},
+            {"true": {"kind": VectorialPSFSpec}},
         ),
     }
 
@@ -291,7 +292,8 @@ def judge_trouble(
     for label, (experiment, settings, changes) in trouble_cases(base, told).items():
         if arguments.only not in label:
             continue
-        true = base.with_(psf=base.psf.with_(**changes.get("true", {})))
+        light = {"kind": type(base.psf), **changes.get("true", {})}
+        true = base.with_(psf=base.psf.to_kind(**light))
         stack = stack_of(true, mask, changes, 1, arguments.slices)
         molecules = draw_molecules(true, mask, max(3, arguments.each // 3), 1001)
         where, amplitude = changes.get("defocus", "mask"), changes.get("amplitude", False)

@@ -19,7 +19,6 @@ from deepstorm3d.experiment.experiment import Experiment, experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file
-from deepstorm3d.optics.model import tabulate
 from deepstorm3d.simulation.priors import FixedCount, FixedPhotons
 from deepstorm3d.simulation.simulator import Simulator
 from harness import arguments_of, report
@@ -64,7 +63,7 @@ def simulator_of(experiment: Experiment, model: ModelFile, case: Case, draw: int
         spec = spec.with_(aberrations={5 + k: float(v) for k, v in enumerate(values)})
     mask = experiment_mask(experiment, phase=model.mask)
     blur = (case.blur_px, case.blur_px)
-    psf = tabulate(spec, experiment.microscope, mask, experiment.z_um, blur)
+    psf = spec.tabulate(experiment.microscope, mask, experiment.z_um, blur)
     return Simulator(psf, experiment.camera, Field(SIDE, SIDE, psf.pixel_um))
 
 

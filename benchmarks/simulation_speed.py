@@ -33,7 +33,7 @@ from deepstorm3d.experiment.experiment import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
 from deepstorm3d.jobs.simulate import BLOCK_PIXELS
-from deepstorm3d.optics.model import build_psf, tabulate
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.scalar import ScalarPSF
 from deepstorm3d.simulation.simulator import Simulator
 from harness import arguments_of, interval, report, take_turns
@@ -111,7 +111,7 @@ def simulator(patch_px: int, device: str, *, tabulated: bool) -> Draw:
     """Ways c and d, as many frames at a time as `deepstorm3d simulate` draws."""
     spec, mask = EXPERIMENT.psf.with_(patch_px=patch_px), experiment_mask(EXPERIMENT)
     blur = (BLUR_PX, BLUR_PX)
-    psf = tabulate(spec, OPTICS, mask, EXPERIMENT.z_um, blur) if tabulated else build_psf(spec, OPTICS, mask)
+    psf = spec.tabulate(OPTICS, mask, EXPERIMENT.z_um, blur) if tabulated else build_psf(spec, OPTICS, mask)
     image_model = Simulator(psf, EXPERIMENT.camera, Field(SIDE, SIDE, OPTICS.pixel_um)).to(device)
 
     block = BLOCK_PIXELS // (SIDE + 2 * patch_px) ** 2

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from deepstorm3d.optics.masks import ZeroMask, build_mask
 from deepstorm3d.optics.microscope import Microscope
-from deepstorm3d.optics.vectorial import VectorialPSF, VectorialSpec
+from deepstorm3d.optics.vectorial import DipoleSpec, VectorialPSF
 from harness import arguments_of, report
 
 SIDE, INDEX = 41, 1.518
@@ -36,13 +36,13 @@ OPTICS = Microscope(
     n_immersion=INDEX, n_sample=INDEX, magnification=500.0, camera_pitch=55.0, focal_length=7.5e5, focus=0.0
 )
 # Name of the molecules; which of |E_x|², |E_y|², |E_z|² of which beams make their image.
-CASES: dict[str, tuple[VectorialSpec, str, list[int]]] = {
-    "free, no polarizer": (VectorialSpec(), "xy", [0, 1, 2]),
-    "free, polarizer x": (VectorialSpec(polarizer="x"), "x", [0, 1, 2]),
-    "free, polarizer y": (VectorialSpec(polarizer="y"), "y", [0, 1, 2]),
-    "along the axis": (VectorialSpec(dipole=ALONG_AXIS), "xy", [2]),
-    "along x": (VectorialSpec(dipole=ALONG_X), "xy", [0]),
-    "along y, polarizer x": (VectorialSpec(dipole=ALONG_Y, polarizer="x"), "x", [1]),
+CASES: dict[str, tuple[DipoleSpec, str, list[int]]] = {
+    "free, no polarizer": (DipoleSpec(), "xy", [0, 1, 2]),
+    "free, polarizer x": (DipoleSpec(polarizer="x"), "x", [0, 1, 2]),
+    "free, polarizer y": (DipoleSpec(polarizer="y"), "y", [0, 1, 2]),
+    "along the axis": (DipoleSpec(dipole=ALONG_AXIS), "xy", [2]),
+    "along x": (DipoleSpec(dipole=ALONG_X), "xy", [0]),
+    "along y, polarizer x": (DipoleSpec(dipole=ALONG_Y, polarizer="x"), "x", [1]),
 }
 
 

@@ -16,23 +16,21 @@ from typing import Any
 import torch
 
 from deepstorm3d.io import read_mask
+from deepstorm3d.optics.computed import ComputedPSFSpec
 from deepstorm3d.optics.masks import PixelMask
 from deepstorm3d.optics.microscope import Microscope
-from deepstorm3d.optics.model import PSFSpec, tabulate
-from deepstorm3d.optics.vectorial import VectorialSpec
+from deepstorm3d.optics.scalar import ScalarPSFSpec
+from deepstorm3d.optics.vectorial import VectorialPSFSpec
 from harness import arguments_of, interval, report
 from mask_orientation import DATA, DEPTHS_UM, PATCH_PX, judge, pursue, take_snapshot
 
-MODELS: dict[str, dict[str, Any]] = {
-    "scalar": {"model": "scalar"},
-    "scalar, aplanatic amplitude": {"model": "scalar", "apodized": True},
-    "vectorial": {"model": "vectorial"},
-    "vectorial, no supercritical light": {
-        "model": "vectorial",
-        "vectorial": VectorialSpec(supercritical=False),
-    },
-    "vectorial, polarizer x": {"model": "vectorial", "vectorial": VectorialSpec(polarizer="x")},
-    "vectorial, polarizer y": {"model": "vectorial", "vectorial": VectorialSpec(polarizer="y")},
+MODELS: dict[str, ComputedPSFSpec] = {
+    "scalar": ScalarPSFSpec(),
+    "scalar, aplanatic amplitude": ScalarPSFSpec(apodized=True),
+    "vectorial": VectorialPSFSpec(),
+    "vectorial, no supercritical light": VectorialPSFSpec(supercritical=False),
+    "vectorial, polarizer x": VectorialPSFSpec(polarizer="x"),
+    "vectorial, polarizer y": VectorialPSFSpec(polarizer="y"),
 }
 
 
@@ -53,8 +51,8 @@ def main() -> None:
         tried: list[dict[str, Any]] = []
         for focus in arguments.focus:
             for blur in arguments.blur:
-                spec = PSFSpec(patch_px=PATCH_PX, blur_px=blur, pupil_oversampling=2, **model)
-                psf = tabulate(spec, Microscope(focus=focus), PixelMask(phase), DEPTHS_UM, (blur, blur))
+                spec = model.with_(patch_px=PATCH_PX, blur_px=blur, pupil_oversampling=2)
+                psf = spec.tabulate(Microscope(focus=focus), PixelMask(phase), DEPTHS_UM, (blur, blur))
                 scores = [judge(pursue(psf, each, arguments.picks).model[0], each) for each in snapshots]
                 residuals = [score.residual for score in scores]
                 correlation = sum(score.correlation for score in scores) / len(scores)

@@ -28,20 +28,21 @@ from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.refine import Bounds, Effort
 from deepstorm3d.fitting.windows import WindowFit, Windows
 from deepstorm3d.jobs.train import crops_through
+from deepstorm3d.optics.computed import ComputedPSFSpec, build_psf
 from deepstorm3d.optics.exact import ExactPSF
 from deepstorm3d.optics.fisher import crlb
-from deepstorm3d.optics.model import PSFSpec, build_psf, tabulate
 from deepstorm3d.optics.psf import PSF
-from deepstorm3d.optics.vectorial import VectorialSpec
+from deepstorm3d.optics.scalar import ScalarPSFSpec
+from deepstorm3d.optics.vectorial import VectorialPSFSpec
 from harness import arguments_of, report, take_turns
 
 PHOTONS, BACKGROUND, WINDOW_PX = 30_000.0, 20.0, 61
-MODELS: dict[str, dict[str, Any]] = {
-    "scalar": {"model": "scalar"},
-    "apodized": {"model": "scalar", "apodized": True},
-    "vectorial": {"model": "vectorial"},
-    "polarizer": {"model": "vectorial", "vectorial": VectorialSpec(polarizer="x")},
-    "tilted": {"model": "vectorial", "vectorial": VectorialSpec(dipole=(45.0, 0.0))},
+MODELS: dict[str, tuple[type[ComputedPSFSpec], dict[str, Any]]] = {
+    "scalar": (ScalarPSFSpec, {}),
+    "apodized": (ScalarPSFSpec, {"apodized": True}),
+    "vectorial": (VectorialPSFSpec, {}),
+    "polarizer": (VectorialPSFSpec, {"polarizer": "x"}),
+    "tilted": (VectorialPSFSpec, {"dipole": (45.0, 0.0)}),
 }
 COMPARED = ("scalar", "apodized", "vectorial")
 PAIRS = (
@@ -57,9 +58,10 @@ PAIRS = (
 BLURS = ((0.0, True), (0.75, True), (1.25, True), (1.0, False))
 
 
-def spec_of(experiment: Experiment, model: str, patch_px: int) -> PSFSpec:
+def spec_of(experiment: Experiment, model: str, patch_px: int) -> ComputedPSFSpec:
     """The experiment's PSF with another model."""
-    return experiment.psf.with_(**MODELS[model], patch_px=patch_px)
+    kind, changes = MODELS[model]
+    return experiment.psf.to_kind(kind, **changes, patch_px=patch_px)
 
 
 @cache
@@ -154,7 +156,7 @@ def cost_rows(name: str, rounds: int) -> list[dict[str, Any]]:
     for model in ("scalar", "vectorial"):
         began = time.perf_counter()
         spec = spec_of(experiment, model, experiment.psf.patch_px)
-        table = tabulate(spec, experiment.microscope, mask, experiment.z_um, experiment.blur_px)
+        table = spec.tabulate(experiment.microscope, mask, experiment.z_um, experiment.blur_px)
         seconds[model] = time.perf_counter() - began
         sampler = crops_through(table, experiment)
 

@@ -30,20 +30,22 @@ from deepstorm3d.field import Field
 from deepstorm3d.jobs.train import build_sampler, train_model
 from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
+from deepstorm3d.optics.computed import ComputedPSFSpec, build_psf
 from deepstorm3d.optics.masks import PhaseMask
-from deepstorm3d.optics.model import build_psf
+from deepstorm3d.optics.scalar import ScalarPSFSpec
+from deepstorm3d.optics.vectorial import VectorialPSFSpec
 from deepstorm3d.simulation.priors import FixedCount
 from deepstorm3d.simulation.simulator import Simulator
 from harness import arguments_of, report
 
-MODELS = ("scalar", "vectorial")
+MODELS: dict[str, type[ComputedPSFSpec]] = {"scalar": ScalarPSFSpec, "vectorial": VectorialPSFSpec}
 SIDE, MARGIN_PX, COUNT, SEED = 121, 20.0, 12, 4711
 
 
 def experiment_of(model: str, steps: int) -> Experiment:
     base = preset("storm")
     training = base.training.with_(steps=steps, validate_every=max(steps // 4, 1))
-    return base.with_(name=f"storm-{model}", psf=base.psf.with_(model=model), training=training)
+    return base.with_(name=f"storm-{model}", psf=base.psf.to_kind(MODELS[model]), training=training)
 
 
 def trained(experiment: Experiment, folder: Path) -> tuple[Path, dict[str, float]]:

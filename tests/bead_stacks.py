@@ -17,7 +17,7 @@ from deepstorm3d.experiment.experiment import Experiment, write_experiment
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.optics.masks import PhaseMask
-from deepstorm3d.optics.model import PSFSpec
+from deepstorm3d.optics.scalar import ScalarPSFSpec
 
 SIDE, SLICES, FIRST_UM, STEP_UM = 21, 21, -1.0, 0.1
 CENTRES = ((20.2, 19.7), (60.4, 22.1), (22.8, 61.3))
@@ -28,7 +28,7 @@ def small_experiment() -> Experiment:
     base = preset("quickstart")
     return base.with_(
         microscope=base.microscope.with_(mask_pitch=100.0),
-        psf=PSFSpec(patch_px=SIDE, blur_px=0.9),
+        psf=ScalarPSFSpec(patch_px=SIDE, blur_px=0.9),
     )
 
 

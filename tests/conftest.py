@@ -13,7 +13,7 @@ import pretended_cuda
 from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.localizer.coarse import CoarseSpec
-from deepstorm3d.optics.model import PSFSpec
+from deepstorm3d.optics.scalar import ScalarPSFSpec
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
@@ -43,6 +43,6 @@ def small_design() -> Experiment:
     base = preset("mask-design")
     return base.with_(
         microscope=base.microscope.with_(mask_pitch=200.0),
-        psf=PSFSpec(patch_px=13),
+        psf=ScalarPSFSpec(patch_px=13),
         network=CoarseSpec(channels=8, skip=8, dilations=(1,)),
     )

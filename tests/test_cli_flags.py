@@ -85,7 +85,7 @@ def test_every_option_of_the_table_exists():
         ("give the pixel size (`pixel_um`)", "give the pixel size (--pixel-nm)"),
         ("one for each: `levels=8`", "one for each: --levels 8"),
         ("allow it (`overwrite=True`)", "allow it (--overwrite)"),
-        ("scalar (`psf.model=scalar`)", "scalar (--set psf.model=scalar)"),
+        ("scalar (`psf.kind=scalar`)", "scalar (--set psf.kind=scalar)"),
         ("(`camera` gain=2.2)", "(--camera gain=2.2)"),
         ("of `nothing` known, a ` alone", "of `nothing` known, a ` alone"),
     ],

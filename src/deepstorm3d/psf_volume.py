@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,3 +44,16 @@ class PSFVolume:
     def range_um(self) -> tuple[float, float]:
         """Depth of the first and of the last plane."""
         return self.z_um, self.z_um + self.step_um * (len(self.values) - 1)
+
+    @property
+    def sha256(self) -> str:
+        """The planes' fingerprint: SHA-256 of shape, depths (to a picometre) and little-endian float32 values.
+
+        The pixel is left out: files keep it as a ratio, or not at all.
+        """
+        values = np.ascontiguousarray(self.values.cpu().numpy(), dtype="<f4") + np.float32(
+            0
+        )  # −0 and 0 are one
+        shape = "x".join(map(str, values.shape))
+        depths = f"{1000 * self.z_um:.3f}+{1000 * self.step_um:.3f}"
+        return hashlib.sha256(f"{shape}:{depths}:".encode() + values.tobytes()).hexdigest()

@@ -15,7 +15,7 @@ from deepstorm3d.calibration.beads.finding import (
 )
 from deepstorm3d.calibration.beads.slice_order import distance_of_slices, jumps, order_ratio
 from deepstorm3d.experiment.experiment import experiment_mask
-from deepstorm3d.optics.model import build_psf
+from deepstorm3d.optics.computed import build_psf
 
 
 def template() -> torch.Tensor:

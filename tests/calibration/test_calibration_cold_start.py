@@ -20,10 +20,11 @@ from deepstorm3d.calibration.phase_retrieval.initial_guess import FirstLook
 from deepstorm3d.calibration.phase_retrieval.orientation import ORIENTATIONS, Orientation, twin
 from deepstorm3d.calibration.phase_retrieval.retriever import Retrieved, Retriever
 from deepstorm3d.calibration.phase_retrieval.starting_phases import families, turned_designs
+from deepstorm3d.optics.computed import ComputedPSFSpec, build_psf
 from deepstorm3d.optics.designs import double_helix_phase, random_phase
 from deepstorm3d.optics.masks import AstigmaticMask, PhaseMask, PixelMask, build_mask
-from deepstorm3d.optics.model import PSFSpec, build_psf
-from deepstorm3d.optics.vectorial import VectorialSpec
+from deepstorm3d.optics.scalar import ScalarPSFSpec
+from deepstorm3d.optics.vectorial import VectorialPSFSpec
 
 EXPERIMENT = small_experiment()
 OPTICS = EXPERIMENT.microscope
@@ -102,8 +103,8 @@ def test_light_and_background_do_not_change_the_explained_share():
     assert float(explained_share(-frames, frames, weight).max()) == 0.0
 
 
-@pytest.mark.parametrize("spec", [PSFSpec(), PSFSpec(model="vectorial", vectorial=VectorialSpec())])
-def test_a_twin_gives_the_reversed_stack(spec: PSFSpec):
+@pytest.mark.parametrize("spec", [ScalarPSFSpec(), VectorialPSFSpec()])
+def test_a_twin_gives_the_reversed_stack(spec: ComputedPSFSpec):
     # Below the critical angle: light beyond it decays with depth, in one direction.
     optics = OPTICS.with_(na=1.2)
     phase = random_phase(optics, 1.5, 4, 1)

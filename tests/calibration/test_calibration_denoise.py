@@ -7,8 +7,8 @@ import torch
 from deepstorm3d.calibration.measured_psf.denoise import without_noise
 from deepstorm3d.experiment.experiment import experiment_mask
 from deepstorm3d.experiment.presets import preset
-from deepstorm3d.optics.model import build_psf
-from deepstorm3d.optics.volume import sample_volume
+from deepstorm3d.optics.computed import build_psf
+from deepstorm3d.optics.measured import sample_volume
 
 
 def planes(side: int = 41) -> torch.Tensor:

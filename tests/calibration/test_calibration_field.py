@@ -12,8 +12,8 @@ from deepstorm3d.calibration.beads.images import BeadImages, BeadState, first_st
 from deepstorm3d.calibration.phase_retrieval.bead_model import bead_patches
 from deepstorm3d.calibration.phase_retrieval.field_aberrations import FieldAberrations, field_aberrations
 from deepstorm3d.fitting.likelihood import Likelihood
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import PixelMask, ZernikePhase
-from deepstorm3d.optics.model import build_psf
 
 EXPERIMENT = small_experiment()
 OPTICS = EXPERIMENT.microscope

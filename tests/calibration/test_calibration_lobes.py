@@ -11,6 +11,7 @@ from torch import Tensor
 from bead_stacks import SLICES, focus_of_slices, small_experiment
 from deepstorm3d.calibration.beads.finding import find_beads
 from deepstorm3d.calibration.beads.lobes import echo
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import (
     AstigmaticMask,
     DoubleHelixMask,
@@ -19,7 +20,7 @@ from deepstorm3d.optics.masks import (
     ZeroMask,
     build_mask,
 )
-from deepstorm3d.optics.model import PSFSpec, build_psf
+from deepstorm3d.optics.scalar import ScalarPSFSpec
 
 SIDE = 41
 FIELD = ((35, 30), (105, 34), (33, 98), (99, 101))
@@ -29,7 +30,7 @@ FIELD = ((35, 30), (105, 34), (33, 98), (99, 101))
 def images(kind: MaskSpec, side: int = SIDE) -> Tensor:
     """Images of a bead in each slice, fraction of its light: (S, side, side)."""
     optics = small_experiment().microscope.with_(mask_pitch=60.0)
-    psf = build_psf(PSFSpec(patch_px=side, blur_px=0.9), optics, build_mask(kind, optics))
+    psf = build_psf(ScalarPSFSpec(patch_px=side, blur_px=0.9), optics, build_mask(kind, optics))
     return psf(torch.tensor([[0.0, 0.0, 0.1]]).expand(SLICES, -1), focus_um=1.5 * focus_of_slices()).values
 
 

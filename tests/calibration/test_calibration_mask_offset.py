@@ -13,13 +13,14 @@ from deepstorm3d.calibration.phase_retrieval.mask_offset import MaskOffset, fit_
 from deepstorm3d.calibration.phase_retrieval.position_fit import fit_each
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.likelihood import Likelihood
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.field_aberrations import FieldSpec
 from deepstorm3d.optics.masks import PixelMask, ZernikePhase
-from deepstorm3d.optics.model import PSFSpec, build_psf
+from deepstorm3d.optics.scalar import ScalarPSFSpec
 
 MICROSCOPE = preset("quickstart").microscope.with_(mask_pitch=75.0)
 SIDE, SLICES, SIZE = 25, 17, (400, 500)
-SPEC = PSFSpec(patch_px=SIDE + 8, blur_px=0.9)
+SPEC = ScalarPSFSpec(patch_px=SIDE + 8, blur_px=0.9)
 PLACES = torch.tensor([[-0.45, -0.4], [0.4, -0.35], [-0.3, 0.45], [0.45, 0.4], [0.1, 0.05]])
 # Astigmatism of the first and the second order, as in a Tetrapod.
 PHASE = ZernikePhase(MICROSCOPE, [6, 12], torch.tensor([1.2, -0.7], dtype=torch.float64))()

@@ -20,8 +20,8 @@ from deepstorm3d.calibration.phase_retrieval.phase_correction import (
     binned_phase,
 )
 from deepstorm3d.errors import InputError
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import PixelMask, ZernikePhase
-from deepstorm3d.optics.model import build_psf
 
 OPTICS = small_experiment().microscope
 

@@ -21,8 +21,8 @@ from deepstorm3d.calibration.phase_retrieval.residuals import misfit, outliers
 from deepstorm3d.calibration.phase_retrieval.retriever import Retrieved, Retriever
 from deepstorm3d.experiment.experiment import experiment_mask
 from deepstorm3d.fitting.likelihood import Likelihood
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import PhaseMask, ZeroMask, build_mask
-from deepstorm3d.optics.model import build_psf
 
 EXPERIMENT = small_experiment()
 OPTICS = EXPERIMENT.microscope

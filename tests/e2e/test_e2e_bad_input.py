@@ -26,7 +26,7 @@ from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.train import train_model
 from deepstorm3d.localizer.coarse import CoarseSpec
-from deepstorm3d.optics.model import build_psf
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.simulation.simulator import Simulator
 
 SIZE = (48, 40)

@@ -11,7 +11,7 @@ from deepstorm3d.optics.assembly import Assembly
 from deepstorm3d.optics.fisher import crlb
 from deepstorm3d.optics.masks import AstigmaticMask, build_mask
 from deepstorm3d.optics.microscope import Microscope
-from deepstorm3d.optics.model import PSFSpec, tabulate
+from deepstorm3d.optics.scalar import ScalarPSFSpec
 from deepstorm3d.optics.tabulated import TabulatedPSF
 
 MICROSCOPE = Microscope(wavelength=0.67, focal_length=1.0e5, mask_pitch=90.0, focus=0.85)
@@ -20,8 +20,8 @@ SIZE = (40, 48)
 
 @pytest.fixture(scope="module")
 def psf() -> TabulatedPSF:
-    spec = PSFSpec(patch_px=21, pupil_oversampling=2)
-    return tabulate(spec, MICROSCOPE, build_mask(AstigmaticMask(), MICROSCOPE), (0.0, 1.2), (1.0, 1.0))
+    spec = ScalarPSFSpec(patch_px=21, pupil_oversampling=2)
+    return spec.tabulate(MICROSCOPE, build_mask(AstigmaticMask(), MICROSCOPE), (0.0, 1.2), (1.0, 1.0))
 
 
 def positions(number: int, frames: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -22,7 +22,6 @@ from deepstorm3d.localizer.network import NetworkSpec
 from deepstorm3d.localizer.voxel import VoxelSpec
 from deepstorm3d.localizing.fits import Method
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
-from deepstorm3d.optics.model import tabulate
 from deepstorm3d.simulation.simulator import Simulator
 
 SIZE = (40, 44)
@@ -106,7 +105,7 @@ def molecules(frames: int = 2) -> Emitters:
 def photons(frames: int = 2) -> Tensor:
     """Frames (B, 40, 44) of these molecules over 20 photons with shot noise, made on the CPU."""
     setup = experiment()
-    psf = tabulate(setup.psf, setup.microscope, experiment_mask(setup), setup.z_um, (1.0, 1.0))
+    psf = setup.psf.tabulate(setup.microscope, experiment_mask(setup), setup.z_um, (1.0, 1.0))
     simulator = Simulator(psf, setup.camera, Field(*SIZE, psf.pixel_um))
     mean = simulator.expected(molecules(frames), torch.full((frames, *SIZE), 20.0))
     return torch.poisson(mean, generator=torch.Generator().manual_seed(8))

@@ -9,7 +9,6 @@ from deepstorm3d.calibration.movie_statistics import by_model as estimate_by_mod
 from deepstorm3d.calibration.movie_statistics.by_model import FoundLight, found_light
 from deepstorm3d.calibration.movie_statistics.scene_match import SceneGuess
 from deepstorm3d.experiment.experiment import experiment_mask
-from deepstorm3d.optics.model import tabulate
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda")]
 
@@ -23,7 +22,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def found(device: str) -> FoundLight:
     setup = experiment()
-    psf = tabulate(setup.psf, setup.microscope, experiment_mask(setup), setup.z_um, (1.0, 1.0))
+    psf = setup.psf.tabulate(setup.microscope, experiment_mask(setup), setup.z_um, (1.0, 1.0))
     guess = SceneGuess(1.0, 0.0, 5000.0, 0.3, 20.0, 20.0, 0.0)
     working = pipeline(device, refine=False)
     return found_light(photons(), guess, setup.scene(), setup.camera, working, psf, seed=1)

@@ -27,11 +27,11 @@ from deepstorm3d.fitting.refine import refine
 from deepstorm3d.fitting.search import MatchedFilter
 from deepstorm3d.fitting.state import JointState
 from deepstorm3d.localizer.network import build_network
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.fisher import crlb, joint_crlb
 from deepstorm3d.optics.masks import build_mask
-from deepstorm3d.optics.model import build_psf, extent_px, tabulate
-from deepstorm3d.optics.psf import device_of
-from deepstorm3d.optics.volume import sample_volume, spline_psf
+from deepstorm3d.optics.measured import sample_volume, spline_psf
+from deepstorm3d.optics.psf import device_of, extent_px
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda")]
 Out = dict[str, Tensor]
@@ -209,7 +209,7 @@ def test_a_psf_says_where_it_computes_and_measures_itself_there() -> None:
     here = extent_px(build_psf(setup.psf, setup.microscope, experiment_mask(setup)), setup.z_um)
     mask = experiment_mask(setup).to("cuda")
     psf = build_psf(setup.psf, setup.microscope, mask)
-    made = tabulate(setup.psf, setup.microscope, mask, setup.z_um, (1.0, 1.0))
+    made = setup.psf.tabulate(setup.microscope, mask, setup.z_um, (1.0, 1.0))
     for each in (mask, psf, made):
         assert device_of(each).type == "cuda"
     assert extent_px(psf, setup.z_um) == extent_px(made, setup.z_um) == here

@@ -12,9 +12,9 @@ import torch
 
 from deepstorm3d.io.psfs import read_psf, write_psf
 from deepstorm3d.optics.masks import AstigmaticMask, build_mask
+from deepstorm3d.optics.measured import sample_volume
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSF
-from deepstorm3d.optics.volume import sample_volume
 
 MICROSCOPE = Microscope(mask_pitch=72.0, focus=1.0)
 SIDE = 21

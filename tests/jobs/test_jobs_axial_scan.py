@@ -14,8 +14,8 @@ from deepstorm3d.experiment.configure import find_experiment
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_truth, write_truth
 from deepstorm3d.optics.assembly import Assembly
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import ZeroMask, build_mask
-from deepstorm3d.optics.model import build_psf
 
 PLACES = torch.tensor([[1.5, 1.6, 2.5], [5.1, 1.9, 3.0], [1.9, 5.2, 3.9], [4.6, 4.7, 2.6], [3.2, 3.4, 3.4]])
 CHANGES = ["microscope.mask_pitch=96.0", "psf.pupil_oversampling=2", "scenes.nucleus.emitters.z_um=[2.2, 4.2]"]

@@ -102,7 +102,7 @@ def test_assignments_change_values_when_a_file_is_read(tmp_path: Path) -> None:
         ("psf.patch_px=60", ["psf.patch_px must be odd, got 60"]),
         ("frame_px=[8, 8]", ["frame_px (8, 8) is smaller than 16 px"]),
         ("scenes={}", ["scenes is empty"]),
-        ("format_version=2", ["format_version", "less than or equal to 1"]),
+        ("format_version=3", ["format_version is 3", "reads up to 2"]),
         ("scenes.nucleus.emitters.z_um=[6, 2]", ["scenes.nucleus.emitters", "lower first"]),
         ("scenes.nucleus.background.peak=bright", ["scenes.nucleus.background.peak"]),
     ],

@@ -19,8 +19,8 @@ from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile
 from deepstorm3d.localizing.fits import Method
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.field_aberrations import FieldSpec
-from deepstorm3d.optics.model import build_psf, tabulate
 from deepstorm3d.simulation.simulator import Simulator
 from deepstorm3d.spec import to_yaml
 
@@ -120,7 +120,7 @@ def test_tiles_give_what_the_frame_gives_at_once() -> None:
     xyz = xyz * torch.tensor([pixel, pixel, 1.0])
     rows = torch.arange(len(xyz))
     truth = Emitters(xyz, torch.zeros_like(rows), torch.full((len(xyz),), PHOTONS), rows)
-    psf = tabulate(set_up(size).psf, set_up(size).microscope, experiment_mask(set_up()), (0.0, 1.2), (1.0, 1.0))
+    psf = set_up(size).psf.tabulate(set_up(size).microscope, experiment_mask(set_up()), (0.0, 1.2), (1.0, 1.0))
     image = Simulator(psf, set_up().camera, Field(*size, pixel)).expected(
         truth, torch.full((1, *size), BACKGROUND)
     )

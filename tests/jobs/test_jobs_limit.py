@@ -19,9 +19,9 @@ from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.masks import mask_sha256, write_mask
 from deepstorm3d.jobs.limit import Sweep, limit, masks_to_compare
 from deepstorm3d.jobs.limit_report import draw_report, write_report
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.fisher import crlb
 from deepstorm3d.optics.masks import FileMask, TetrapodMask
-from deepstorm3d.optics.model import build_psf
 from deepstorm3d.simulation.priors import EmitterPrior, GammaPhotons, Scene
 
 SWEEP = Sweep(depths=5, photons=(2e3, 8e3), background=(1.0, 100.0), emitters=(1, 8, 32), molecules=160)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from bead_stacks import FIRST_UM, STEP_UM, bead_folder, bead_stack, small_experiment, true_mask, write_stack
 from deepstorm3d.cli import app
 from deepstorm3d.io.psfs import read_psf
-from deepstorm3d.optics.model import build_psf
+from deepstorm3d.optics.computed import build_psf
 
 GIVEN = ["--step-um", str(STEP_UM), "--first-um", str(FIRST_UM), "--bead-nm", "200"]
 

@@ -13,7 +13,7 @@ from bead_stacks import FIRST_UM, STEP_UM, bead_folder
 from deepstorm3d.calibration.measured_psf.experiment import measured_experiment
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.configure import configure_experiment
+from deepstorm3d.experiment.configure import configure_experiment, find_experiment
 from deepstorm3d.experiment.experiment import (
     Experiment,
     experiment_mask,
@@ -28,7 +28,7 @@ from deepstorm3d.field import Field
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.io.masks import write_mask
 from deepstorm3d.io.movies import open_movie
-from deepstorm3d.io.psfs import psf_sha256, read_psf, write_psf
+from deepstorm3d.io.psfs import read_psf, write_psf
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.export_psf import export_psf
 from deepstorm3d.jobs.limit import Sweep, limit, masks_to_compare
@@ -41,8 +41,8 @@ from deepstorm3d.localizing.catalogue import describe_model, export_model
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.fits import build_fit
 from deepstorm3d.localizing.pipeline import load_pipeline
-from deepstorm3d.optics.model import build_psf, tabulate
-from deepstorm3d.optics.volume import MeasuredSpec, sample_volume
+from deepstorm3d.optics.computed import build_psf
+from deepstorm3d.optics.measured import MeasuredPSFSpec, sample_volume
 from deepstorm3d.psf_volume import PSFVolume
 from deepstorm3d.simulation.priors import FixedCount
 from deepstorm3d.simulation.simulator import Simulator
@@ -80,14 +80,13 @@ def planes() -> PSFVolume:
 def folder(tmp_path: Path, planes: PSFVolume) -> Path:
     """experiment.yaml with psf.tif beside it."""
     write_psf(tmp_path / "psf.tif", planes)
-    named = MeasuredSpec(path="psf.tif", sha256=psf_sha256(planes))
-    write_experiment(measured(measured=named), tmp_path / "experiment.yaml")
+    write_experiment(measured(path="psf.tif", sha256=planes.sha256), tmp_path / "experiment.yaml")
     return tmp_path
 
 
 def measured(**changes: object) -> Experiment:
     base = scalar()
-    return base.with_(psf=base.psf.with_(**{"model": "measured", **changes}))
+    return base.with_(psf=base.psf.to_kind(MeasuredPSFSpec, **changes))
 
 
 def call(*words: object) -> Result:
@@ -103,11 +102,11 @@ def refused(*words: object) -> str:
 
 def test_the_planes_draw_the_frames_that_the_mask_draws(planes: PSFVolume) -> None:
     experiment = measured()
-    made = tabulate(
-        experiment.psf, experiment.microscope, planes, experiment.z_um, experiment.blur_px, finer=True
+    made = experiment.psf.tabulate(
+        experiment.microscope, planes, experiment.z_um, experiment.blur_px, finer=True
     )
-    known = tabulate(
-        scalar().psf, experiment.microscope, experiment_mask(scalar()), experiment.z_um, experiment.blur_px
+    known = scalar().psf.tabulate(
+        experiment.microscope, experiment_mask(scalar()), experiment.z_um, experiment.blur_px
     )
     assert made.patch_px == known.patch_px == SIDE - 6
     field = Field(*experiment.frame_px, experiment.microscope.pixel_um)
@@ -135,21 +134,21 @@ def test_the_bound_is_that_of_the_mask_within_some_percent(tmp_path: Path) -> No
     wide = build_psf(known.psf, known.microscope, experiment_mask(known), patch_px=side + 6)
     low, high = known.z_um
     write_psf(tmp_path / "psf.tif", sample_volume(wide, (low - 0.1, high + 0.1), STEP))
-    experiment = measured(measured=MeasuredSpec(path=str(tmp_path / "psf.tif"))).with_(frame_px=(32, 32))
+    experiment = measured(path=str(tmp_path / "psf.tif")).with_(frame_px=(32, 32))
     assert [name for name, _ in masks_to_compare(experiment, ())] == ["psf.tif"]
     there, here = (limit(each, sweep=sweep).masks[0] for each in (known, experiment))
     for sure, found in ((there.depth, here.depth), (there.median, here.median)):
         ratio = torch.from_numpy(found.sigma_nm / sure.sigma_nm)
         # Measured: 0.3 %; 6 % in z at the very end where the planes end with the scenes.
         assert float((ratio - 1).abs().max()) < 0.01
-    with pytest.raises(InputError, match=r"own\.npy: the experiment .*`psf.model=scalar`"):
+    with pytest.raises(InputError, match=r"own\.npy: the experiment .*`psf.kind=scalar`"):
         limit(experiment, [("own.npy", experiment_mask(scalar())())], sweep=sweep)
 
 
 def test_a_larger_blur_is_what_it_is_of_the_mask(planes: PSFVolume) -> None:
     experiment = measured()
-    made = tabulate(experiment.psf, experiment.microscope, planes, experiment.z_um, (1.0, 1.5))
-    exact = build_psf(experiment.psf.with_(model="scalar"), experiment.microscope, experiment_mask(scalar()))
+    made = experiment.psf.tabulate(experiment.microscope, planes, experiment.z_um, (1.0, 1.5))
+    exact = build_psf(scalar().psf, experiment.microscope, experiment_mask(scalar()))
     z = torch.linspace(0.05, 1.15, 12)
     xyz = torch.stack([torch.full_like(z, 0.03), torch.full_like(z, -0.02), z], 1)
     for blur in (1.0, 1.1, 1.3, 1.5):
@@ -162,7 +161,7 @@ def test_the_slope_at_the_last_plane_is_that_of_the_psf(planes: PSFVolume) -> No
     inner = replace(planes, values=planes.values[2:-2], z_um=planes.z_um + 2 * planes.step_um)
     experiment = measured()
     low, high = inner.range_um
-    made = tabulate(experiment.psf, experiment.microscope, inner, (low, high), (1.0, 1.0))
+    made = experiment.psf.tabulate(experiment.microscope, inner, (low, high), (1.0, 1.0))
     exact = build_psf(scalar().psf, experiment.microscope, experiment_mask(scalar()))
     xyz = torch.tensor([[0.0, 0.0, low + 1e-4], [0.0, 0.0, high - 1e-4]])
     slope, there = (psf.derivatives(xyz)[1][:, 2] for psf in (made, exact))
@@ -182,8 +181,8 @@ def test_trained_and_localized_without_the_file(folder: Path, planes: PSFVolume)
     (folder / "psf.tif").unlink()
     model = load_model_file(folder / "model.pt")
     assert model.planes is not None and torch.equal(model.planes.values, planes.values)
-    assert model.experiment["psf"]["measured"] == {"path": "", "sha256": psf_sha256(planes)}
-    assert describe_model(model).psf == "measured"
+    assert model.experiment["psf"]["path"] == "" and model.experiment["psf"]["sha256"] == planes.sha256
+    assert describe_model(model).psf == "measured PSF"
     with pytest.raises(InputError, match="leave `mask` out"):
         load_pipeline(model, mask=folder / "mask.npy")
     pipeline = load_pipeline(model, threshold=0.999)
@@ -195,7 +194,7 @@ def test_trained_and_localized_without_the_file(folder: Path, planes: PSFVolume)
     # The network has learnt nothing: the likelihood finds the molecules through the planes.
     assert float((apart < 0.1).float().mean()) >= 0.8
     without = replace(model, planes=None)
-    with pytest.raises(InputError, match=r"psf.measured.path names no file"):
+    with pytest.raises(InputError, match=r"psf.path names no file"):
         load_pipeline(without)
 
 
@@ -224,8 +223,8 @@ def test_planes_stand_in_every_format_and_can_be_exported_again(folder: Path, pl
     experiment = read_experiment(folder / "experiment.yaml")
     for ending in ("hdf5", "h5", "mat"):
         export_psf(experiment, folder / f"psf.{ending}", z_um=(0.0, 1.2), step_nm=50)
-        named = MeasuredSpec(path=str(folder / f"psf.{ending}"))
-        other = experiment.with_(psf=experiment.psf.with_(patch_px=21, measured=named))
+        path = str(folder / f"psf.{ending}")
+        other = experiment.with_(psf=experiment.psf.with_(patch_px=21, path=path, sha256=""))
         source = psf_source(other)
         assert isinstance(source, PSFVolume) and source.range_um == pytest.approx((0.0, 1.2), abs=1e-4)
         # The volume's own planes lie at −0.1 + 0.05 k: the 3rd is at 0.
@@ -234,13 +233,13 @@ def test_planes_stand_in_every_format_and_can_be_exported_again(folder: Path, pl
 
 def test_configured_by_assignments_with_the_file_beside_the_experiment(folder: Path, planes: PSFVolume) -> None:
     out = folder / "own.yaml"
-    assignments = ["psf.model=measured", "psf.measured.path=psf.tif", "psf.patch_px=27"]
+    assignments = ["psf.kind=measured", "psf.path=psf.tif", "psf.patch_px=27"]
     written = configure_experiment("quickstart", out, assignments=assignments)
-    assert written.psf.measured == MeasuredSpec(path="psf.tif", sha256=psf_sha256(planes))
-    assert read_experiment(out).psf.measured.path == str(folder / "psf.tif")
+    assert written.psf == MeasuredPSFSpec(patch_px=27, path="psf.tif", sha256=planes.sha256)
+    assert read_experiment(out).psf.path == str(folder / "psf.tif")
     with pytest.raises(InputError, match=r"psf.patch_px is 31, but planes of 33 px allow .* 27 px"):
         configure_experiment("quickstart", folder / "wide.yaml", assignments=assignments[:2])
-    with pytest.raises(InputError, match=r"measure-psf.*psf.measured.path=FILE"):
+    with pytest.raises(InputError, match=r"measure-psf.*psf.path=FILE"):
         configure_experiment("quickstart", folder / "none.yaml", assignments=assignments[:1])
     assert not (folder / "wide.yaml").exists() and not (folder / "none.yaml").exists()
 
@@ -259,14 +258,14 @@ def test_planes_that_do_not_fit_are_refused_with_the_numbers(folder: Path, plane
         psf_source(deep)
     with pytest.raises(InputError, match=r"psf.patch_px is 29, but planes of 33 px .* 27 px at most"):
         psf_source(base.with_(psf=base.psf.with_(patch_px=29)))
-    with pytest.raises(InputError, match=r"not the measured PSF of the experiment .* expected abab"):
-        psf_source(base.with_(psf=base.psf.with_(measured=base.psf.measured.with_(sha256="ab" * 32))))
+    with pytest.raises(InputError, match=r"not the measured PSF of this experiment: .* expected abab"):
+        psf_source(base.with_(psf=base.psf.with_(sha256="ab" * 32)))
     bright = PSFVolume(5 * planes.values, planes.pixel_um, planes.z_um, planes.step_um)
-    free = base.with_(psf=base.psf.with_(measured=MeasuredSpec()))
+    free = base.with_(psf=base.psf.with_(path="", sha256=""))
     with pytest.raises(InputError, match=r"fullest plane .* sums to 4.\d+: .* divide"):
         psf_source(free, planes=bright)
     with pytest.raises(InputError, match="no such file"):
-        psf_source(base.with_(psf=base.psf.with_(measured=MeasuredSpec(path="gone.tif"))))
+        psf_source(base.with_(psf=base.psf.with_(path="gone.tif", sha256="")))
 
 
 def test_sharper_molecules_and_further_aberrations_are_refused() -> None:
@@ -275,14 +274,14 @@ def test_sharper_molecules_and_further_aberrations_are_refused() -> None:
     with pytest.raises(ValueError, match=r"begins at 0.75 px, but a measured PSF holds 1 px"):
         measured().with_(scenes=sharp)
     scalar().with_(scenes=sharp)
-    with pytest.raises(ValueError, match="holds its aberrations already"):
-        measured(aberrations={5: 0.1})
+    with pytest.raises(InputError, match=r"psf.aberrations: no such key; known keys here: .*path"):
+        find_experiment("quickstart", ["psf.kind=measured", "psf.aberrations={5: 0.1}"])
 
 
 def test_what_needs_a_mask_is_refused_and_says_what_to_do(folder: Path) -> None:
     experiment = read_experiment(folder / "experiment.yaml")
     for ask in (experiment_mask, whole_mask):
-        with pytest.raises(InputError, match=r"`psf.model=scalar`"):
+        with pytest.raises(InputError, match=r"`psf.kind=scalar`"):
             ask(experiment)
     config, mask, beads = folder / "experiment.yaml", folder / "mask.npy", folder / "beads"
     beads.mkdir()
@@ -299,7 +298,7 @@ def test_what_needs_a_mask_is_refused_and_says_what_to_do(folder: Path) -> None:
         ("limit", config, "--mask", mask, "--out", folder / "limit.png"),
     )
     for words in asked:
-        assert "--set psf.model=scalar" in refused(*words), words
+        assert "--set psf.kind=scalar" in refused(*words), words
     assert not list(folder.glob("new.*")) and not (folder / "limit.png").exists()
 
 
@@ -319,7 +318,7 @@ def test_the_experiment_of_planes_is_cut_to_what_they_show(tmp_path: Path, plane
     made, notes = measured_experiment(wide, planes, tmp_path / "psf.tif", tmp_path / "new.yaml")
     prior = made.scene().emitters
     assert prior.z_um == (0.0, 1.3) and prior.blur_px == (1.0, 1.25)
-    assert made.psf.patch_px == 27 and made.psf.measured.path == "psf.tif"
+    assert made.psf.patch_px == 27 and made.psf.path == "psf.tif"
     assert [note.split()[0] for note in notes] == ["scenes.main.emitters.z_um", "scenes.main.emitters.blur_px"]
     small = replace(planes, values=planes.values[:, 10:-10, 10:-10])
     with pytest.raises(InputError, match=r"13 px leave a patch of 7 px.* 17 px or more \(`side_px`"):
@@ -343,7 +342,7 @@ def test_two_commands_from_beads_to_a_movie(tmp_path: Path) -> None:
     experiment = read_experiment(folder / "measured.yaml")
     source = psf_source(experiment)
     assert isinstance(source, PSFVolume) and experiment.psf.patch_px <= source.values.shape[1] - 6
-    assert psf_sha256(read_psf(folder / "psf.tif")) == experiment.psf.measured.sha256
+    assert read_psf(folder / "psf.tif").sha256 == experiment.psf.sha256
     done = call("simulate", folder / "measured.yaml", "--frames", 4, "--emitters", 1, "--out", folder / "m.tif")
     assert done.exit_code == 0, done.output
     with open_movie(folder / "m.tif") as movie:

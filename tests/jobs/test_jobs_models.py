@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_card_says_what_the_model_is_for(folder: Path):
     (card,) = models.list_models()
-    assert (card.name, card.psf, card.z_um, card.pixel_nm) == ("tiny", "astigmatic", (0.0, 1.2), 110.0)
+    assert (card.name, card.psf, card.z_um, card.pixel_nm) == ("tiny", "astigmatic mask", (0.0, 1.2), 110.0)
     assert card.scenes[0] == models.SceneCard("main", "0.05 to 1 per µm²", "5000", "20 per px")
     assert card.figures["jaccard"] == 0.9
     assert card.threshold == 0.4

@@ -16,8 +16,8 @@ from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.movies import MovieWriter, open_movie
 from deepstorm3d.io.tables import read_truth
 from deepstorm3d.jobs.simulate import patch_for_light, simulate_movie
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import ZeroMask
-from deepstorm3d.optics.model import build_psf
 from deepstorm3d.simulation.specimen import Specimen
 from watchers import Recorder
 

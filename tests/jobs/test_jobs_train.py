@@ -17,7 +17,7 @@ from deepstorm3d.jobs.train import build_localizer, train_model
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.optics.masks import FileMask, build_mask
-from deepstorm3d.optics.model import PSFSpec
+from deepstorm3d.optics.scalar import ScalarPSFSpec
 from deepstorm3d.spec import spec_from_mapping
 from deepstorm3d.training.runs import Run
 from watchers import Recorder
@@ -29,7 +29,7 @@ def tiny() -> Experiment:
         steps=4, batch=2, crop_px=24, warmup_steps=2, validate_every=2, validation_crops=2, checkpoint_every=2
     )
     network = CoarseSpec(channels=8, skip=8, dilations=(1,))
-    return preset("quickstart").with_(psf=PSFSpec(patch_px=21), network=network, training=training)
+    return preset("quickstart").with_(psf=ScalarPSFSpec(patch_px=21), network=network, training=training)
 
 
 @pytest.fixture

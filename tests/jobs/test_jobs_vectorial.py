@@ -19,22 +19,26 @@ from deepstorm3d.jobs.limit import Sweep, limit
 from deepstorm3d.jobs.simulate import simulate_movie
 from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizing.fits import build_fit
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.fisher import crlb
 from deepstorm3d.optics.masks import AstigmaticMask, ZeroMask
-from deepstorm3d.optics.model import build_psf
-from deepstorm3d.optics.vectorial import VectorialPSF, VectorialSpec
+from deepstorm3d.optics.psf_spec import PSFSpec
+from deepstorm3d.optics.scalar import ScalarPSFSpec
+from deepstorm3d.optics.vectorial import VectorialPSF, VectorialPSFSpec
 from deepstorm3d.simulation.specimen import Specimen
 from deepstorm3d.training.design import MaskPenalty
 
+KINDS: dict[str, type[PSFSpec]] = {"scalar": ScalarPSFSpec, "vectorial": VectorialPSFSpec}
 
-def small(**psf: object) -> Experiment:
+
+def small(kind: type[PSFSpec] = VectorialPSFSpec, **psf: object) -> Experiment:
     """Molecules at the coverslip, through no mask and a coarse grid."""
     base = preset("quickstart")
     prior = base.scene().emitters.with_(z_um=(0.0, 0.3))
     return base.with_(
         mask=ZeroMask(),
         microscope=base.microscope.with_(mask_pitch=120.0, focus=0.3),
-        psf=base.psf.with_(**{"model": "vectorial", "patch_px": 13, **psf}),
+        psf=base.psf.to_kind(kind, **{"patch_px": 13, **psf}),
         frame_px=(32, 40),
         scenes={"main": base.scene().with_(emitters=prior)},
     )
@@ -42,17 +46,17 @@ def small(**psf: object) -> Experiment:
 
 def test_it_is_configured_by_name_and_read_again(tmp_path: Path) -> None:
     path = tmp_path / "experiment.yaml"
-    assignments = ["psf.model=vectorial", "psf.vectorial.polarizer=x", "psf.vectorial.dipole=[90, 45]"]
+    assignments = ["psf.kind=vectorial", "psf.polarizer=x", "psf.dipole=[90, 45]"]
     written = configure_experiment("quickstart", path, assignments=assignments)
     assert read_experiment(path) == written
-    assert written.psf.vectorial == VectorialSpec(polarizer="x", dipole=(90.0, 45.0))
+    assert written.psf == preset("quickstart").psf.to_kind(VectorialPSFSpec, polarizer="x", dipole=(90.0, 45.0))
     assert "null: molecules turn freely" in path.read_text(encoding="utf-8")
 
 
 def test_a_file_without_the_new_keys_is_scalar(tmp_path: Path) -> None:
     path = tmp_path / "old.yaml"
     path.write_text("psf: {patch_px: 61, blur_px: 1.0, apodized: true}\n", encoding="utf-8")
-    assert read_experiment(path).psf.model == "scalar"
+    assert read_experiment(path).psf.kind == "scalar"
 
 
 def test_depths_below_the_coverslip_are_refused_with_supercritical_light() -> None:
@@ -60,15 +64,15 @@ def test_depths_below_the_coverslip_are_refused_with_supercritical_light() -> No
     scenes = {"main": small().scene().with_(emitters=deep)}
     with pytest.raises(ValueError, match=r"begins at -0.3 µm.*supercritical to false"):
         small().with_(scenes=scenes)
-    small(vectorial=VectorialSpec(supercritical=False)).with_(scenes=scenes)
-    small(model="scalar").with_(scenes=scenes)
+    small(supercritical=False).with_(scenes=scenes)
+    small(ScalarPSFSpec).with_(scenes=scenes)
 
 
 def test_a_movie_shows_the_molecules_where_the_truth_says_and_other_than_the_scalar_one(tmp_path: Path) -> None:
     frames = {}
     for model in ("scalar", "vectorial"):
         out, truth = tmp_path / f"{model}.tif", tmp_path / f"{model}.csv"
-        experiment = small(model=model)
+        experiment = small(KINDS[model])
         summary = simulate_movie(experiment, out, frames=3, truth=truth, specimen=Specimen(emitters=1))
         assert summary.emitters == 3
         with open_movie(out) as movie:
@@ -91,7 +95,7 @@ def _brightest(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_the_limit_is_that_of_the_vectorial_psf() -> None:
     sweep = Sweep(depths=3, photons=(3e3,), background=(20,), emitters=(1,), molecules=2)
-    bounds = {model: limit(small(model=model), sweep=sweep).masks[0] for model in ("scalar", "vectorial")}
+    bounds = {model: limit(small(KINDS[model]), sweep=sweep).masks[0] for model in ("scalar", "vectorial")}
     table = {model: torch.from_numpy(found.depth.sigma_nm) for model, found in bounds.items()}
     assert table["vectorial"].isfinite().all()
     assert not torch.allclose(table["scalar"], table["vectorial"], rtol=0.02)
@@ -111,7 +115,7 @@ def test_molecules_at_the_coverslip_are_found_again_by_the_fit_and_worse_by_the_
     frames = torch.poisson(frames, generator=generator)
     errors = {}
     for model in ("vectorial", "scalar"):
-        known = experiment.with_(psf=experiment.psf.with_(model=model))
+        known = experiment.with_(psf=experiment.psf.to_kind(KINDS[model]))
         fit = build_fit(known, experiment_mask(known), "mle", "cpu")
         assert isinstance(fit, SingleFit)
         found = fit(Likelihood(frames))
@@ -133,13 +137,13 @@ def test_a_mask_is_designed_through_it() -> None:
     price.backward()
     (parameter,) = mask.parameters()
     assert parameter.grad is not None and float(parameter.grad.abs().max()) > 0
-    scalar, _ = build_design_sampler(small(model="scalar"))
+    scalar, _ = build_design_sampler(small(ScalarPSFSpec))
     localizer = build_localizer(experiment)
     assert gradient_bytes(localizer, sampler, 1) > 0 < gradient_bytes(localizer, scalar, 1)
 
 
 def test_the_spec_of_the_experiment_reaches_the_psf() -> None:
-    experiment = small(vectorial=VectorialSpec(dipole=(0.0, 0.0)), blur_px=0.0)
+    experiment = small(dipole=(0.0, 0.0), blur_px=0.0)
     psf = build_psf(experiment.psf, experiment.microscope, experiment_mask(experiment))
     image = psf(torch.tensor([[0.0, 0.0, 0.2]])).values[0]
     # A dipole along the axis: dark in the middle.

@@ -7,13 +7,17 @@ import torch
 
 from deepstorm3d.experiment.experiment import Experiment, experiment_mask
 from deepstorm3d.experiment.presets import preset
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.field_aberrations import FieldGrid, FieldSpec
-from deepstorm3d.optics.model import PSFSpec, build_psf, tabulate
 from deepstorm3d.optics.moved import MovedPSF, part_of, patches_in_part
+from deepstorm3d.optics.scalar import ScalarPSFSpec
 from deepstorm3d.optics.tabulated import TabulatedPSF
+from deepstorm3d.optics.vectorial import VectorialPSFSpec
 
 FIELD = FieldSpec(size_px=(300, 400), rises={5: (0.4, -0.2), 8: (0.3, 0.5), 12: (0.0, 0.0)})
 SIDE = 25
+
+KINDS = {"scalar": ScalarPSFSpec, "vectorial": VectorialPSFSpec}
 
 
 def experiment_with(field: FieldSpec, **changes: float) -> Experiment:
@@ -22,8 +26,7 @@ def experiment_with(field: FieldSpec, **changes: float) -> Experiment:
 
 
 def table_of(experiment: Experiment) -> TabulatedPSF:
-    return tabulate(
-        experiment.psf,
+    return experiment.psf.tabulate(
         experiment.microscope,
         experiment_mask(experiment),
         experiment.z_um,
@@ -74,7 +77,7 @@ def test_beyond_the_field_it_is_as_at_the_edge(table: TabulatedPSF):
 @pytest.mark.parametrize("model", ["scalar", "vectorial"])
 def test_the_exact_psf_draws_each_image_at_the_place_it_is_told(model: str):
     experiment = experiment_with(FIELD)
-    experiment = experiment.with_(psf=experiment.psf.with_(model=model))
+    experiment = experiment.with_(psf=experiment.psf.to_kind(KINDS[model]))
     xyz = torch.rand(5, 3, generator=torch.Generator().manual_seed(1)).double()
     place = torch.rand(5, 2, generator=torch.Generator().manual_seed(2)).double() - 0.5
     mask = experiment_mask(experiment)
@@ -117,7 +120,7 @@ def tabulated_with_blurs() -> TabulatedPSF:
     experiment = experiment_with(FIELD)
     mask = experiment_mask(experiment)
     # Single precision has no room for differences of 1e-4 µm.
-    table = tabulate(experiment.psf, experiment.microscope, mask, experiment.z_um, (0.9, 1.3))
+    table = experiment.psf.tabulate(experiment.microscope, mask, experiment.z_um, (0.9, 1.3))
     return table.double()
 
 
@@ -156,7 +159,7 @@ def test_weights_draw_polynomials_and_sum_to_one(rise: float, count: int):
 
 
 def test_aberrations_of_a_place_add_to_those_of_all():
-    spec = PSFSpec(aberrations={5: 0.1, 11: 0.2}, field=FieldSpec(rises={5: (0.4, -0.2), 7: (0.2, 0.2)}))
+    spec = ScalarPSFSpec(aberrations={5: 0.1, 11: 0.2}, field=FieldSpec(rises={5: (0.4, -0.2), 7: (0.2, 0.2)}))
     there = spec.at(0.5, 0.5)
     assert there.aberrations == pytest.approx({5: 0.2, 11: 0.2, 7: 0.2})
     assert not there.field.changes and spec.field.changes

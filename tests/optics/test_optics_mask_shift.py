@@ -6,19 +6,20 @@ import pytest
 import torch
 import yaml
 
+from deepstorm3d.optics.computed import ComputedPSFSpec, build_psf
 from deepstorm3d.optics.field_aberrations import FieldGrid, FieldSpec
 from deepstorm3d.optics.mask_shift import change_of_phase, footprint_um, moved_phase
 from deepstorm3d.optics.masks import PixelMask, TetrapodMask, ZernikePhase, build_mask
 from deepstorm3d.optics.microscope import Microscope
-from deepstorm3d.optics.model import PSFSpec, build_psf, tabulate
 from deepstorm3d.optics.pupil import mask_coordinates
-from deepstorm3d.optics.vectorial import VectorialSpec
+from deepstorm3d.optics.scalar import ScalarPSFSpec
+from deepstorm3d.optics.vectorial import VectorialPSFSpec
 from deepstorm3d.spec import spec_from_mapping
 
 MICROSCOPE = Microscope(mask_pitch=48.0)
 FIELD = FieldSpec(size_px=(400, 500), mask_offset=6.0)
 TETRAPOD = build_mask(TetrapodMask(strength=0.4), MICROSCOPE)
-SPEC = PSFSpec(patch_px=31, pupil_oversampling=1, field=FIELD)
+SPEC = ScalarPSFSpec(patch_px=31, pupil_oversampling=1, field=FIELD)
 EDGE = torch.tensor([[0.5, -0.25]], dtype=torch.float64)
 
 
@@ -56,9 +57,9 @@ def test_a_focus_or_an_astigmatism_only_moves_the_image() -> None:
         assert max(without) < max(change_of_phase(TETRAPOD(), MICROSCOPE))
 
 
-@pytest.mark.parametrize("model", ["scalar", "vectorial"])
-def test_the_exact_psf_of_a_place_is_that_of_the_mask_moved_by_hand(model: str) -> None:
-    spec = SPEC.with_(model=model, vectorial=VectorialSpec(), aberrations={11: 0.3})
+@pytest.mark.parametrize("kind", [ScalarPSFSpec, VectorialPSFSpec])
+def test_the_exact_psf_of_a_place_is_that_of_the_mask_moved_by_hand(kind: type[ComputedPSFSpec]) -> None:
+    spec = SPEC.to_kind(kind, aberrations={11: 0.3})
     xyz = torch.tensor([[0.03, -0.02, 3.0], [0.0, 0.0, 4.0]], dtype=torch.float64)
     place = torch.cat([EDGE, torch.zeros(1, 2)])
     images = build_psf(spec, MICROSCOPE, TETRAPOD)(xyz, place=place).values
@@ -75,7 +76,7 @@ def test_the_exact_psf_of_a_place_is_that_of_the_mask_moved_by_hand(model: str) 
 
 def test_the_table_of_the_field_follows_the_mask() -> None:
     with torch.no_grad():
-        table = tabulate(SPEC, MICROSCOPE, TETRAPOD, (2.7, 4.3), (1.0, 1.0))
+        table = SPEC.tabulate(MICROSCOPE, TETRAPOD, (2.7, 4.3), (1.0, 1.0))
         exact = build_psf(SPEC, MICROSCOPE, TETRAPOD)
         assert table.field is not None and max(table.field.counts) >= 3
         # From edge to corner, between the places that are tabulated.
@@ -97,7 +98,7 @@ def test_without_an_offset_nothing_changes_and_old_files_load() -> None:
     field = spec_from_mapping(FieldSpec, old, source="file")
     assert field.mask_offset == 0 and not field.changes
     assert FIELD.changes and FIELD.with_(mask_offset=-0.1).changes
-    table = tabulate(SPEC.with_(field=field, patch_px=11), MICROSCOPE, TETRAPOD, (3.0, 3.1), (1.0, 1.0))
+    table = SPEC.with_(field=field, patch_px=11).tabulate(MICROSCOPE, TETRAPOD, (3.0, 3.1), (1.0, 1.0))
     assert table.field is None
 
 

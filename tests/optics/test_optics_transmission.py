@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import ZeroMask, build_mask
 from deepstorm3d.optics.microscope import Microscope
-from deepstorm3d.optics.model import PSFSpec, build_psf
 from deepstorm3d.optics.psf import PSF
 from deepstorm3d.optics.pupil import mask_coordinates
+from deepstorm3d.optics.scalar import ScalarPSFSpec
 from deepstorm3d.optics.transmission import transmission_factor
+from deepstorm3d.optics.vectorial import VectorialPSFSpec
 
 OPTICS = Microscope(mask_pitch=100.0)
 DEPTHS = torch.tensor([[0.0, 0.0, 1.5], [0.0, 0.0, 2.5]], dtype=torch.float64)
@@ -18,8 +20,8 @@ DEPTHS = torch.tensor([[0.0, 0.0, 1.5], [0.0, 0.0, 2.5]], dtype=torch.float64)
 
 def psf_with(model: str = "scalar", **table: float) -> PSF:
     values = {int(name[1:]): value for name, value in table.items()}
-    alone = {"supercritical": False}
-    spec = PSFSpec.model_validate({"model": model, "patch_px": 31, "transmission": values, "vectorial": alone})
+    scalar = ScalarPSFSpec(patch_px=31, transmission=values)
+    spec = scalar if model == "scalar" else scalar.to_kind(VectorialPSFSpec, supercritical=False)
     return build_psf(spec, OPTICS, build_mask(ZeroMask(), OPTICS))
 
 

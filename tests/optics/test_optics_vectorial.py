@@ -6,23 +6,23 @@ import pytest
 import torch
 
 from deepstorm3d.errors import InputError
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.fisher import crlb
 from deepstorm3d.optics.masks import PixelMask, TetrapodMask, ZernikePhase, build_mask
 from deepstorm3d.optics.microscope import Microscope
-from deepstorm3d.optics.model import PSFSpec, build_psf, tabulate
-from deepstorm3d.optics.scalar import ScalarPSF
-from deepstorm3d.optics.vectorial import VectorialPSF, VectorialSpec
+from deepstorm3d.optics.scalar import ScalarPSF, ScalarPSFSpec
+from deepstorm3d.optics.vectorial import DipoleSpec, VectorialPSF, VectorialPSFSpec
 from deepstorm3d.spec import spec_from_mapping
 
 COARSE = Microscope(mask_pitch=72.0, focus=0.8)  # 57 mask pixels, 63 with supercritical light
 TINY = Microscope(mask_pitch=300.0, focus=0.5)  # 15 mask pixels, images repeat after 26
 LOPSIDED = {5: 0.6, 6: -0.4, 7: 0.8, 8: -0.5, 9: 0.6, 10: 0.3, 11: 0.4}
 KINDS = {
-    "free": VectorialSpec(),
-    "free behind a polarizer": VectorialSpec(polarizer="y"),
-    "fixed": VectorialSpec(dipole=(50.0, 20.0)),
-    "fixed behind a polarizer": VectorialSpec(dipole=(50.0, 20.0), polarizer="x"),
-    "without supercritical light": VectorialSpec(supercritical=False),
+    "free": DipoleSpec(),
+    "free behind a polarizer": DipoleSpec(polarizer="y"),
+    "fixed": DipoleSpec(dipole=(50.0, 20.0)),
+    "fixed behind a polarizer": DipoleSpec(dipole=(50.0, 20.0), polarizer="x"),
+    "without supercritical light": DipoleSpec(supercritical=False),
 }
 
 
@@ -31,7 +31,7 @@ def lopsided(microscope: Microscope) -> ZernikePhase:
     return ZernikePhase(microscope, list(LOPSIDED), torch.tensor(list(LOPSIDED.values()), dtype=torch.float64))
 
 
-def build(spec: VectorialSpec) -> VectorialPSF:
+def build(spec: DipoleSpec) -> VectorialPSF:
     return VectorialPSF(COARSE, lopsided(COARSE), spec, patch_px=15, blur_px=0.9)
 
 
@@ -104,9 +104,9 @@ def test_single_precision_follows_its_input_and_agrees_to_1e5_of_the_peak(psf: V
 
 
 def test_a_module_cast_to_single_precision_still_works() -> None:
-    whole = build(VectorialSpec())
+    whole = build(DipoleSpec())
     before = whole(places(0.1)).values
-    for cast in (whole.float(), build(VectorialSpec()).to(torch.float32)):
+    for cast in (whole.float(), build(DipoleSpec()).to(torch.float32)):
         assert (before - cast(places(0.1)).values).abs().max() < 1e-4 * before.max()
 
 
@@ -117,7 +117,7 @@ def test_no_emitters_give_no_patches(psf: VectorialPSF) -> None:
 
 
 @pytest.mark.parametrize("molecules", KINDS.values(), ids=KINDS)
-def test_a_focus_of_its_own_for_each_image_is_another_microscope(molecules: VectorialSpec) -> None:
+def test_a_focus_of_its_own_for_each_image_is_another_microscope(molecules: DipoleSpec) -> None:
     xyz, focus = places(0.05, 1.0), torch.tensor([0.4, 1.2], dtype=torch.float64)
     together = build(molecules)(xyz, focus_um=focus)
     for row, nfp in enumerate(focus.tolist()):
@@ -143,7 +143,7 @@ def test_the_mask_beyond_the_aperture_shapes_supercritical_light_only() -> None:
     phase = torch.zeros(63, 63, dtype=torch.float64)
     flat, shaped = PixelMask(phase), PixelMask(phase + 2.0 * rim)
     for on in (True, False):
-        spec = VectorialSpec(supercritical=on)
+        spec = DipoleSpec(supercritical=on)
         one, other = (
             VectorialPSF(COARSE, mask, spec, patch_px=15)(places(0.05)).values for mask in (flat, shaped)
         )
@@ -167,22 +167,22 @@ def test_a_learnt_mask_receives_a_gradient() -> None:
     assert mask.phase.grad.abs().max() > 0
 
 
-def test_a_spec_without_a_model_is_scalar_and_names_the_other() -> None:
+def test_each_kind_of_record_builds_its_own_psf() -> None:
     mask = build_mask(TetrapodMask(), COARSE)
-    old = spec_from_mapping(PSFSpec, {"patch_px": 15, "blur_px": 1.0, "apodized": False})
-    assert isinstance(build_psf(old, COARSE, mask), ScalarPSF)
-    new = spec_from_mapping(PSFSpec, {"patch_px": 15, "model": "vectorial", "vectorial": {"polarizer": "x"}})
+    scalar = spec_from_mapping(ScalarPSFSpec, {"patch_px": 15, "blur_px": 1.0, "apodized": False})
+    assert isinstance(build_psf(scalar, COARSE, mask), ScalarPSF)
+    new = spec_from_mapping(VectorialPSFSpec, {"patch_px": 15, "polarizer": "x"})
     psf = build_psf(new, COARSE, mask)
     assert isinstance(psf, VectorialPSF)
-    expected = VectorialPSF(COARSE, mask, VectorialSpec(polarizer="x"), patch_px=15, blur_px=1.0)
+    expected = VectorialPSF(COARSE, mask, DipoleSpec(polarizer="x"), patch_px=15, blur_px=1.0)
     assert torch.equal(psf(places(0.2)).values, expected(places(0.2)).values)
-    with pytest.raises(InputError, match=r"vectorial.polarizer.*'z'"):
-        spec_from_mapping(PSFSpec, {"vectorial": {"polarizer": "z"}})
+    with pytest.raises(InputError, match=r"polarizer.*'z'"):
+        spec_from_mapping(VectorialPSFSpec, {"polarizer": "z"})
 
 
 def test_aberrations_lie_on_top_of_the_mask() -> None:
     mask = build_mask(TetrapodMask(), COARSE)
-    spec = PSFSpec(model="vectorial", patch_px=15, blur_px=0.0, aberrations={5: 0.3, 7: -0.2})
+    spec = VectorialPSFSpec(patch_px=15, blur_px=0.0, aberrations={5: 0.3, 7: -0.2})
     on_top = ZernikePhase(COARSE, [5, 7], torch.tensor([0.3, -0.2], dtype=torch.float64), base=mask)
     values = build_psf(spec, COARSE, mask)(places(0.2)).values
     torch.testing.assert_close(values, VectorialPSF(COARSE, on_top, patch_px=15)(places(0.2)).values)
@@ -191,9 +191,9 @@ def test_aberrations_lie_on_top_of_the_mask() -> None:
 
 def test_a_table_of_the_vectorial_psf_is_exact_to_one_percent_down_to_the_coverslip() -> None:
     # Supercritical light fades within 0.1 µm, two planes of the table.
-    spec = PSFSpec(model="vectorial", patch_px=21, blur_px=1.0)
+    spec = VectorialPSFSpec(patch_px=21, blur_px=1.0)
     mask = lopsided(COARSE)
-    table = tabulate(spec, COARSE, mask, (0.0, 1.0), (1.0, 1.0))
+    table = spec.tabulate(COARSE, mask, (0.0, 1.0), (1.0, 1.0))
     xyz = places(0.0, 0.013, 0.027, 0.06, 0.11, 0.33, 0.71, 0.95)
     exact, slopes = build_psf(spec, COARSE, mask).derivatives(xyz)
     near, tilted = table.derivatives(xyz.float())
@@ -206,7 +206,6 @@ def test_supercritical_light_tells_depth_at_the_coverslip() -> None:
     xyz = torch.tensor([[0.0, 0.0, 0.05]], dtype=torch.float64)
     photons, background = torch.full((1,), 3000.0).double(), torch.full((1,), 5.0).double()
     with_, without = (
-        crlb(build(VectorialSpec(supercritical=on)), xyz, photons, background)[0, 2].item()
-        for on in (True, False)
+        crlb(build(DipoleSpec(supercritical=on)), xyz, photons, background)[0, 2].item() for on in (True, False)
     )
     assert 0 < with_ < without

@@ -7,10 +7,10 @@ import torch
 
 from deepstorm3d.errors import InputError
 from deepstorm3d.optics.masks import AstigmaticMask, build_mask
+from deepstorm3d.optics.measured import sample_volume, spline_psf
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSF
 from deepstorm3d.optics.tabulated import TabulatedPSF
-from deepstorm3d.optics.volume import sample_volume, spline_psf
 
 MICROSCOPE = Microscope(mask_pitch=72.0, focus=1.5)
 

@@ -19,7 +19,7 @@ from deepstorm3d.fitting.state import JointState
 from deepstorm3d.optics.fisher import crlb
 from deepstorm3d.optics.masks import AstigmaticMask, build_mask
 from deepstorm3d.optics.microscope import Microscope
-from deepstorm3d.optics.model import PSFSpec, tabulate
+from deepstorm3d.optics.scalar import ScalarPSFSpec
 from deepstorm3d.optics.tabulated import TabulatedPSF
 
 MICROSCOPE = Microscope(wavelength=0.67, focal_length=1.0e5, mask_pitch=90.0, focus=0.85)
@@ -30,8 +30,8 @@ Camera = IdealCamera | ScmosCamera | EmccdCamera
 
 @pytest.fixture(scope="module")
 def psf() -> TabulatedPSF:
-    spec = PSFSpec(patch_px=27, pupil_oversampling=2)
-    return tabulate(spec, MICROSCOPE, build_mask(AstigmaticMask(), MICROSCOPE), DEPTH, (1.0, 1.0))
+    spec = ScalarPSFSpec(patch_px=27, pupil_oversampling=2)
+    return spec.tabulate(MICROSCOPE, build_mask(AstigmaticMask(), MICROSCOPE), DEPTH, (1.0, 1.0))
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from deepstorm3d.optics.dipole import fresnel_transmission
 from deepstorm3d.optics.masks import PixelMask, ZernikePhase, ZeroMask, build_mask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSF
-from deepstorm3d.optics.vectorial import VectorialPSF, VectorialSpec
+from deepstorm3d.optics.vectorial import DipoleSpec, VectorialPSF
 
 COARSE = Microscope(mask_pitch=72.0)
 NEAR = Microscope(mask_pitch=24.0, focus=0.3)  # focused just above the coverslip
 LOPSIDED = {5: 0.6, 6: -0.4, 7: 0.8, 8: -0.5, 9: 0.6, 10: 0.3, 11: 0.4}
-SPEC = VectorialSpec()
+SPEC = DipoleSpec()
 
 
 def lopsided(microscope: Microscope) -> ZernikePhase:
@@ -33,7 +33,7 @@ def at_depths(*z: float) -> torch.Tensor:
 
 
 def flat(
-    microscope: Microscope, spec: VectorialSpec, *, patch_px: int = 31, oversampling: int = 1
+    microscope: Microscope, spec: DipoleSpec, *, patch_px: int = 31, oversampling: int = 1
 ) -> VectorialPSF:
     mask = build_mask(ZeroMask(), microscope)
     return VectorialPSF(microscope, mask, spec, patch_px=patch_px, oversampling=oversampling)
@@ -104,7 +104,7 @@ def test_a_fixed_dipole_is_the_sum_over_rays(direction: tuple[float, float]) -> 
     # Low enough that supercritical light counts (0.3 of it all); the mask covers the pupil to its rim.
     phase = torch.rand(61, 61, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     position = (0.31, -0.47, 0.08)
-    spec = VectorialSpec(dipole=direction)
+    spec = DipoleSpec(dipole=direction)
     patches = VectorialPSF(COARSE.with_(focus=0.4), PixelMask(phase), spec, patch_px=31)(
         torch.tensor([position], dtype=torch.float64)
     )
@@ -159,7 +159,7 @@ def radial_integrals(m: Microscope, z: float, radius_um: np.ndarray, *, supercri
 )
 def test_a_flat_mask_gives_the_radial_integrals(z: float, focus: float, supercritical: bool) -> None:
     m = Microscope(mask_pitch=48.0, focus=focus)
-    spec = VectorialSpec(supercritical=supercritical)
+    spec = DipoleSpec(supercritical=supercritical)
     got = flat(m, spec, patch_px=21, oversampling=5)(at_depths(z)).values[0].numpy()
     place = np.arange(-10, 11) * m.pixel_um
     distance = np.hypot(place[:, None], place)
@@ -175,7 +175,7 @@ def test_the_light_over_one_period_of_the_plane_is_exactly_one_at_every_depth() 
     axis = (torch.arange(63, dtype=torch.float64) - 31) * 72.0
     per_pixel = 2 * math.pi * 11.0 / (m.wavelength * 1.5e5)
     phase = torch.rand(63, 63, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    for spec in (SPEC, VectorialSpec(polarizer="y", dipole=(30.0, 10.0)), VectorialSpec(supercritical=False)):
+    for spec in (SPEC, DipoleSpec(polarizer="y", dipole=(30.0, 10.0)), DipoleSpec(supercritical=False)):
         total = torch.zeros(3, dtype=torch.float64)
         for right in (0, 55):
             for down in (0, 55):
@@ -202,14 +202,14 @@ def test_at_low_aperture_without_interface_it_is_the_scalar_psf() -> None:
 def test_a_dipole_across_the_axis_seen_at_low_aperture_is_the_scalar_psf_to_fourth_order() -> None:
     m = Microscope(na=0.15, n_immersion=1.5, n_sample=1.5, focus=0.0, mask_pitch=12.0, camera_pitch=40.0)
     scalar = ScalarPSF(m, build_mask(ZeroMask(), m), patch_px=15, apodized=True)(at_depths(2.0)).values
-    fixed = flat(m, VectorialSpec(dipole=(90.0, 30.0)), patch_px=15)(at_depths(2.0)).values
+    fixed = flat(m, DipoleSpec(dipole=(90.0, 30.0)), patch_px=15)(at_depths(2.0)).values
     assert 1e-6 < float((fixed - scalar).abs().max() / scalar.max()) < 5e-3
 
 
 def test_a_turning_dipole_looks_round_and_behind_a_polarizer_it_does_not() -> None:
     m = Microscope(mask_pitch=48.0, focus=0.6)
     free, behind = (
-        flat(m, spec, oversampling=6)(at_depths(0.4)).values[0] for spec in (SPEC, VectorialSpec(polarizer="x"))
+        flat(m, spec, oversampling=6)(at_depths(0.4)).values[0] for spec in (SPEC, DipoleSpec(polarizer="x"))
     )
     # 5 pixels from the middle along the row, the column, and aslant (3, 4).
     for image, round_ in ((free, True), (behind, False)):
@@ -222,10 +222,8 @@ def test_a_turning_dipole_looks_round_and_behind_a_polarizer_it_does_not() -> No
 
 def test_a_polarizer_turned_by_90_degrees_swaps_rows_and_columns() -> None:
     phase = lopsided(COARSE)()
-    along_x = VectorialPSF(COARSE, PixelMask(phase), VectorialSpec(polarizer="x"), patch_px=31)(at_depths(3.0))
-    along_y = VectorialPSF(COARSE, PixelMask(phase.t()), VectorialSpec(polarizer="y"), patch_px=31)(
-        at_depths(3.0)
-    )
+    along_x = VectorialPSF(COARSE, PixelMask(phase), DipoleSpec(polarizer="x"), patch_px=31)(at_depths(3.0))
+    along_y = VectorialPSF(COARSE, PixelMask(phase.t()), DipoleSpec(polarizer="y"), patch_px=31)(at_depths(3.0))
     torch.testing.assert_close(along_x.values[0].t(), along_y.values[0], rtol=0, atol=1e-13)
     assert float((along_x.values - along_y.values).abs().max()) > 0.05 * float(along_x.values.max())
 
@@ -234,7 +232,7 @@ def test_both_polarizations_add_up_to_the_image_without_a_polarizer() -> None:
     # A freely turning dipole through a flat mask sends half of its light through either.
     both, x, y = (
         flat(COARSE, spec)(at_depths(0.1, 3.0)).values
-        for spec in (SPEC, VectorialSpec(polarizer="x"), VectorialSpec(polarizer="y"))
+        for spec in (SPEC, DipoleSpec(polarizer="x"), DipoleSpec(polarizer="y"))
     )
     torch.testing.assert_close(both, (x + y) / 2, rtol=0, atol=1e-13)
 
@@ -242,9 +240,9 @@ def test_both_polarizations_add_up_to_the_image_without_a_polarizer() -> None:
 def test_a_dipole_along_the_axis_has_a_dark_middle_in_focus() -> None:
     m = Microscope(focus=0.0)
     for z in (0.0, 0.1):
-        image = flat(m, VectorialSpec(dipole=(0.0, 0.0)))(at_depths(z)).values[0]
+        image = flat(m, DipoleSpec(dipole=(0.0, 0.0)))(at_depths(z)).values[0]
         assert float(image[15, 15]) < 1e-12 * float(image.max())
-        lying = flat(m, VectorialSpec(dipole=(90.0, 0.0)))(at_depths(z)).values[0]
+        lying = flat(m, DipoleSpec(dipole=(90.0, 0.0)))(at_depths(z)).values[0]
         assert divmod(int(lying.argmax()), 31) == (15, 15)
 
 
@@ -252,7 +250,7 @@ def test_a_tilted_dipole_leans_as_its_rays_go() -> None:
     # It shines across itself: one that points to +x and away from the coverslip sends its light to the
     # objective toward +x, so beyond the focal plane its image lies on that side, and before it on the other.
     m = Microscope(n_sample=1.518, focus=1.0)
-    psf = VectorialPSF(m, build_mask(ZeroMask(), m), VectorialSpec(dipole=(45.0, 0.0)), patch_px=41)
+    psf = VectorialPSF(m, build_mask(ZeroMask(), m), DipoleSpec(dipole=(45.0, 0.0)), patch_px=41)
     values = psf(at_depths(0.4, 1.0, 1.6)).values
     column = torch.arange(-20.0, 21.0, dtype=torch.float64)
     before, within, beyond = ((values * column).sum((1, 2)) / values.sum((1, 2))).tolist()
@@ -264,7 +262,7 @@ def test_a_tilted_dipole_leans_as_its_rays_go() -> None:
 
 
 def test_supercritical_light_matters_at_the_coverslip_and_fades_with_depth() -> None:
-    psf, without = flat(NEAR, SPEC), flat(NEAR, VectorialSpec(supercritical=False))
+    psf, without = flat(NEAR, SPEC), flat(NEAR, DipoleSpec(supercritical=False))
     xyz = at_depths(0.0, 0.5, 2.0)
     change = (psf(xyz).values - without(xyz).values).abs().amax((1, 2)) / without(xyz).values.amax((1, 2))
     # At 2 µm 0.003 of the detected light is supercritical; it interferes with the rest: 2·sqrt(0.003) = 0.11.
@@ -274,9 +272,7 @@ def test_supercritical_light_matters_at_the_coverslip_and_fades_with_depth() -> 
 
 def test_no_objective_below_the_samples_index_sees_supercritical_light() -> None:
     m = Microscope(na=1.2, focus=0.5, mask_pitch=48.0)
-    with_, without = (
-        flat(m, VectorialSpec(supercritical=on))(at_depths(0.0, 1.0)).values for on in (True, False)
-    )
+    with_, without = (flat(m, DipoleSpec(supercritical=on))(at_depths(0.0, 1.0)).values for on in (True, False))
     assert torch.equal(with_, without)
 
 

@@ -23,7 +23,7 @@ from deepstorm3d.watch import Silent
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.jobs.train import build_localizer, build_sampler
 from deepstorm3d.localizer.coarse import CoarseSpec
-from deepstorm3d.optics.model import PSFSpec
+from deepstorm3d.optics.scalar import ScalarPSFSpec
 from deepstorm3d.training.distributed import process_group, rank
 from deepstorm3d.training.loop import RunFiles, train
 from deepstorm3d.experiment.training_settings import TrainingSpec
@@ -31,7 +31,7 @@ from deepstorm3d.experiment.training_settings import TrainingSpec
 folder, stop, resume = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "resume"
 spec = TrainingSpec(steps=8, batch=2, crop_px=24, warmup_steps=2, validate_every=4, validation_crops=4)
 tiny = preset("quickstart").with_(
-    psf=PSFSpec(patch_px=21), network=CoarseSpec(channels=8, skip=8, dilations=(1,)), training=spec
+    psf=ScalarPSFSpec(patch_px=21), network=CoarseSpec(channels=8, skip=8, dilations=(1,)), training=spec
 )
 step, seen, frames = 0, [], []
 with process_group(torch.device("cpu")) as device:

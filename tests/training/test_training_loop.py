@@ -21,7 +21,7 @@ from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.jobs.train import build_localizer, build_sampler
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.localizer import NetworkLocalizer
-from deepstorm3d.optics.model import PSFSpec
+from deepstorm3d.optics.scalar import ScalarPSFSpec
 from deepstorm3d.streams import stream
 from deepstorm3d.training import loop
 from deepstorm3d.training.checkpoint import MetricsLog, load_checkpoint
@@ -40,7 +40,7 @@ SPEC = TrainingSpec(
 def tiny() -> Experiment:
     """The tutorial's set-up, shrunk to a network of seconds."""
     return preset("quickstart").with_(
-        psf=PSFSpec(patch_px=21), network=CoarseSpec(channels=8, skip=8, dilations=(1, 2)), training=SPEC
+        psf=ScalarPSFSpec(patch_px=21), network=CoarseSpec(channels=8, skip=8, dilations=(1, 2)), training=SPEC
     )
 
 

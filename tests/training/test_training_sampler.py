@@ -8,11 +8,11 @@ import torch
 from deepstorm3d.camera import IdealCamera
 from deepstorm3d.emitters import Emitters
 from deepstorm3d.field import Field
+from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.field_aberrations import FieldSpec
 from deepstorm3d.optics.masks import ZeroMask, build_mask
 from deepstorm3d.optics.microscope import Microscope
-from deepstorm3d.optics.model import PSFSpec, build_psf, tabulate
-from deepstorm3d.optics.scalar import ScalarPSF
+from deepstorm3d.optics.scalar import ScalarPSF, ScalarPSFSpec
 from deepstorm3d.simulation.backgrounds import UniformBackground
 from deepstorm3d.simulation.priors import EmitterPrior, FixedCount, FixedPhotons, Scene, UniformPhotons
 from deepstorm3d.simulation.simulator import Simulator
@@ -24,7 +24,7 @@ SIDE = 20
 @pytest.fixture(scope="module")
 def psf() -> ScalarPSF:
     microscope = Microscope(focus=0.0)
-    return build_psf(PSFSpec(patch_px=11, blur_px=1.0), microscope, build_mask(ZeroMask(), microscope))
+    return build_psf(ScalarPSFSpec(patch_px=11, blur_px=1.0), microscope, build_mask(ZeroMask(), microscope))
 
 
 def scene(level: float, *, weight: float = 1.0, count: int = 2, **prior: object) -> Scene:
@@ -125,8 +125,8 @@ def test_a_crop_shows_the_aberrations_of_its_place() -> None:
     microscope = Microscope(focus=0.0)
     across = FieldSpec(size_px=(SIDE, 200), rises={6: (1.0, 0.0)})
     mask = build_mask(ZeroMask(), microscope)
-    spec = PSFSpec(patch_px=11, blur_px=1.0, field=across)
-    table = tabulate(spec, microscope, mask, (0.0, 0.5), (1.0, 1.0))
+    spec = ScalarPSFSpec(patch_px=11, blur_px=1.0, field=across)
+    table = spec.tabulate(microscope, mask, (0.0, 0.5), (1.0, 1.0))
     model = Simulator(table, IdealCamera(), Field(SIDE, SIDE, table.pixel_um))
     middle = torch.tensor([[10 * table.pixel_um, 10 * table.pixel_um, 0.4]]).repeat(2, 1)
     emitters = Emitters(middle, torch.tensor([0, 1]), torch.full((2,), 1000.0), torch.arange(2))

@@ -17,7 +17,7 @@ from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.field import Field
 from deepstorm3d.jobs.train import build_localizer, build_sampler
 from deepstorm3d.localizer.coarse import CoarseSpec
-from deepstorm3d.optics.model import PSFSpec
+from deepstorm3d.optics.scalar import ScalarPSFSpec
 from deepstorm3d.simulation.priors import DensityCount, FixedCount, FixedPhotons, UniformCount
 from deepstorm3d.training import loop
 from deepstorm3d.training.loop import train
@@ -35,7 +35,7 @@ SPEC = TrainingSpec(
 @pytest.fixture(scope="module")
 def tiny() -> Experiment:
     network = CoarseSpec(channels=8, skip=4, dilations=(1,))
-    return preset("quickstart").with_(psf=PSFSpec(patch_px=21), network=network, training=SPEC)
+    return preset("quickstart").with_(psf=ScalarPSFSpec(patch_px=21), network=network, training=SPEC)
 
 
 def changed(experiment: Experiment, **emitters: Any) -> Experiment:

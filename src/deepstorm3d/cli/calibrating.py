@@ -258,7 +258,7 @@ def _print(retrieval: Retrieval) -> None:
         )
     if retrieval.field is not None:
         _print_field(retrieval.field)
-        across = retrieval.experiment.psf.field
+        across = retrieval.experiment.psf.across
         if across.rises:
             result(
                 f"psf.field of the experiment: {len(across.rises)} polynomials that rise, "

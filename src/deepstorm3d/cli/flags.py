@@ -74,7 +74,7 @@ _NAMED = re.compile(r"`([^`\s]+)`")
 def with_flags(text: str) -> str:
     """A sentence for the command line: ``(`roi`)`` becomes ``(--roi)``, ```levels=8``` ``--levels 8``.
 
-    A setting of the experiment, ```psf.model=scalar```, becomes ``--set psf.model=scalar``; other words in
+    A setting of the experiment, ```psf.kind=scalar```, becomes ``--set psf.kind=scalar``; other words in
     backticks stay as they are.
     """
     return _NAMED.sub(lambda named: _flag(named[1]), text)

@@ -96,10 +96,9 @@ def simulate(
     )
     say(f"image patch {summary.patch_px} px: at least {100 * summary.light_held:.1f} % of a molecule's light")
     if summary.light_held < LIGHT_HELD:
-        why = "the sampling of the mask (psf.pupil_oversampling)"
-        if experiment.psf.model == "measured":
-            why = "the measured planes (measure-psf --side-px)"
-        say_warning(f"{why} or the frame permits no larger patch; light beyond it is missing")
+        say_warning(
+            f"{experiment.psf.patch_limit} or the frame permits no larger patch; light beyond it is missing"
+        )
     if summary.saturated_frames:
         say_warning(
             f"{summary.saturated_frames} of {frames} frames have pixels at the camera's saturation of "

@@ -83,10 +83,9 @@ def config(
     if sheet is not None:
         tell_camera(sheet, experiment)
     shallow, deep = experiment.z_um
-    kind = "measured" if experiment.psf.model == "measured" else experiment.mask.kind
     result(
-        f"{out}: {_kind_of_psf(kind)}, pixel {1000 * experiment.microscope.pixel_um:g} nm, "
-        f"depth {shallow:g} to {deep:g} µm"
+        f"{out}: {experiment.psf.describe(experiment.mask.kind)}, "
+        f"pixel {1000 * experiment.microscope.pixel_um:g} nm, depth {shallow:g} to {deep:g} µm"
     )
     say(f"check the numbers in it, then: deepstorm3d train {out} --out model.pt")
 
@@ -145,13 +144,9 @@ def show(
             say(f"wrote {path}")
 
 
-def _kind_of_psf(kind: str) -> str:
-    return "measured PSF" if kind == "measured" else f"{kind} mask"
-
-
 def _print_card(card: ModelCard) -> None:
     facts = table("model", card.name)
-    facts.add_row("PSF", f"{_kind_of_psf(card.psf)}, wavelength {card.wavelength_um:g} µm")
+    facts.add_row("PSF", f"{card.psf}, wavelength {card.wavelength_um:g} µm")
     facts.add_row("camera pixel in the sample", f"{card.pixel_nm:g} nm")
     facts.add_row("depth", f"{card.z_um[0]:g} to {card.z_um[1]:g} µm")
     for scene in card.scenes:

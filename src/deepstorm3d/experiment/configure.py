@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from ..errors import InputError
 from ..io.masks import mask_sha256, read_mask
 from ..io.parts import claim_name
-from ..io.psfs import psf_sha256
 from ..optics.masks import MASK_KINDS, FileMask
-from ..optics.model import PSFSource, build_psf, tabulate
-from ..optics.tabulated import TabulatedPSF
-from ..psf_volume import PSFVolume
-from ..spec import set_by_paths, spec_from_mapping
+from ..spec import spec_from_mapping
 from .camera_sheets import CameraSheet
-from .experiment import Experiment, psf_source, read_experiment, with_files_beside, write_experiment
+from .experiment import (
+    Experiment,
+    changed,
+    psf_source,
+    read_experiment,
+    with_files_beside,
+    write_experiment,
+)
 from .presets import PRESETS, preset
 
 __all__ = ["configure_experiment", "find_experiment", "path_beside", "with_mask"]
@@ -55,11 +57,11 @@ def configure_experiment(
         _check_said(camera, assignments)
         if with_pitch:
             mapping["microscope"]["camera_pitch"] = camera.pitch_um
-    experiment = _changed(mapping, assignments, source=f"preset {preset_name}")
+    experiment = changed(mapping, assignments, source=f"preset {preset_name}")
     source = psf_source(with_files_beside(experiment, out.parent), phase=phase)
-    if isinstance(source, PSFVolume):
-        experiment = _naming(experiment, source, out)
-    _check_optics(experiment, source)
+    experiment = experiment.with_(psf=experiment.psf.renamed(lambda path: _named_from(out, path), source))
+    # What does not fit together should show now, not at the start of a training.
+    experiment.psf.check_fit(experiment.microscope, source, experiment.z_um, experiment.blur_px)
     write_experiment(experiment, out, remarks="" if camera is None else camera.remarks())
     return experiment
 
@@ -86,7 +88,7 @@ def find_experiment(name: str, assignments: Sequence[str] = ()) -> Experiment:
     if path.exists():
         return read_experiment(path, assignments)
     if name in PRESETS:
-        return _changed(preset(name).to_mapping(), assignments, source=f"preset {name}")
+        return changed(preset(name).to_mapping(), assignments, source=f"preset {name}")
     raise InputError(
         f"there is no experiment file {name}, and no preset of that name",
         f"write one with `config`; presets: {', '.join(PRESETS)}",
@@ -109,34 +111,13 @@ def with_mask(experiment: Experiment, mask: str) -> Experiment:
     return spec_from_mapping(Experiment, mapping, source=f"mask {mask}")
 
 
-def _changed(mapping: dict[str, Any], assignments: Sequence[str], *, source: str) -> Experiment:
-    set_by_paths(mapping, assignments)
-    return spec_from_mapping(Experiment, mapping, source=source)
-
-
 def path_beside(file: Path, out: Path) -> str:
     """How an experiment at `out` names a file: a folder with both can be moved; others are named in full."""
     whole, folder = file.resolve(), out.parent.resolve()
     return str(whole.relative_to(folder)) if whole.is_relative_to(folder) else str(whole)
 
 
-def _naming(experiment: Experiment, planes: PSFVolume, out: Path) -> Experiment:
-    """The experiment with its PSF file as seen from where it is written, and the file's hash."""
-    measured = experiment.psf.measured
-    beside = out.parent / measured.path
-    path = path_beside(beside if beside.exists() else Path(measured.path), out)
-    named = measured.with_(path=path, sha256=psf_sha256(planes))
-    return experiment.with_(psf=experiment.psf.with_(measured=named))
-
-
-def _check_optics(experiment: Experiment, source: PSFSource) -> None:
-    """Set the PSF up once: what does not fit together should show now, not at the start of a training."""
-    spec = experiment.psf
-    if isinstance(source, PSFVolume):
-        tabulate(spec, experiment.microscope, source, experiment.z_um, experiment.blur_px)
-        return
-    patch_px = spec.patch_px + 2 * TabulatedPSF.margin_px
-    psf = build_psf(spec, experiment.microscope, source, patch_px=patch_px)
-    low, high = experiment.z_um
-    with torch.no_grad():
-        psf(torch.tensor([[0.0, 0.0, (low + high) / 2]]))
+def _named_from(out: Path, path: str) -> str:
+    """A file that an experiment names, as the experiment file `out` should name it."""
+    beside = out.parent / path
+    return path_beside(beside if beside.exists() else Path(path), out)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 import yaml
@@ -17,21 +17,24 @@ from ..camera import Camera, IdealCamera
 from ..errors import InputError
 from ..io.masks import mask_sha256, read_mask
 from ..io.parts import write_text
-from ..io.psfs import psf_sha256, read_psf
+from ..io.psfs import read_psf
 from ..localizer.coarse import CoarseSpec
 from ..localizer.network import NetworkSpec
-from ..optics.masks import FileMask, MaskSpec, PhaseMask, TetrapodMask, ZernikePhase, build_mask
+from ..optics.computed import computed_psf
+from ..optics.masks import FileMask, MaskSpec, PhaseMask, TetrapodMask, build_mask
 from ..optics.microscope import Microscope
-from ..optics.model import PSFSource, PSFSpec
-from ..optics.volume import check_volume
+from ..optics.psf_kinds import AnyPSFSpec
+from ..optics.scalar import ScalarPSFSpec
 from ..psf_volume import PSFVolume
 from ..simulation.priors import Scene
 from ..spec import Spec, quantity, set_by_paths, spec_from_mapping, to_yaml
 from .design_settings import DesignSpec
+from .earlier import FORMAT_VERSION, in_form_of_today, with_key_of_today
 from .training_settings import TrainingSpec
 
 __all__ = [
     "Experiment",
+    "changed",
     "experiment_mask",
     "psf_source",
     "read_experiment",
@@ -48,12 +51,17 @@ Depth z counts from the coverslip into the sample."""
 class Experiment(Spec):
     """One set-up: what is imaged, through what, by which camera, and which network learns it."""
 
-    format_version: int = quantity(1, "", "of this file", ge=1, le=1)
+    format_version: int = quantity(FORMAT_VERSION, "", "of this file", ge=1, le=FORMAT_VERSION)
     name: str = quantity("experiment", "", "for people", min_length=1)
     seed: int = quantity(0, "", "of all random numbers", ge=0)
     microscope: Microscope = quantity(Microscope(), "", "wavelength, objective, 4f system, pixels")
     mask: MaskSpec = quantity(TetrapodMask(), "", "zero, astigmatic, tetrapod, double_helix, zernike or file")
-    psf: PSFSpec = quantity(PSFSpec(), "", "how the image of a molecule is computed")
+    psf: AnyPSFSpec = quantity(
+        ScalarPSFSpec(),
+        "",
+        "how the image of a molecule is computed: scalar; vectorial: polarization, refraction at the "
+        "coverslip, supercritical light; or measured: planes from beads, the mask is not used",
+    )
     camera: Camera = quantity(IdealCamera(), "", "ideal, scmos, emccd or minimum_subtracted")
     frame_px: tuple[int, int] = quantity((121, 121), "px", "height and width of a simulated frame")
     scenes: dict[str, Scene] = quantity(
@@ -63,6 +71,11 @@ class Experiment(Spec):
     training: TrainingSpec = quantity(TrainingSpec(), "", "how long and how fast the network learns")
     design: DesignSpec = quantity(DesignSpec(), "", "how the mask changes where it is to be designed")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_any_version(cls, given: Any) -> Any:
+        return in_form_of_today(given) if isinstance(given, Mapping) else given
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.scenes:
@@ -71,21 +84,7 @@ class Experiment(Spec):
             raise ValueError(f"frame_px {self.frame_px} is smaller than 16 px")
         if self.psf.patch_px % 2 == 0:
             raise ValueError(f"psf.patch_px must be odd, got {self.psf.patch_px}")
-        if self.psf.model == "vectorial" and self.psf.vectorial.supercritical and self.z_um[0] < 0:
-            raise ValueError(
-                f"z_um of a scene begins at {self.z_um[0]:g} µm, but supercritical light is for molecules "
-                "above the coverslip, z from 0; shift z_um, or set psf.vectorial.supercritical to false"
-            )
-        if self.psf.model == "measured" and (self.psf.aberrations or self.psf.field.changes):
-            raise ValueError(
-                "psf.aberrations and psf.field: a measured PSF holds its aberrations already, the same "
-                "everywhere; leave aberrations and rises empty, and mask_offset 0"
-            )
-        if self.psf.model == "measured" and self.blur_px[0] < self.psf.blur_px:
-            raise ValueError(
-                f"emitters.blur_px of a scene begins at {self.blur_px[0]:g} px, but a measured PSF holds "
-                f"{self.psf.blur_px:g} px already (psf.blur_px): begin there, or leave it out (null)"
-            )
+        self.psf.check_scenes(self.z_um, self.blur_px)
         return self
 
     @property
@@ -140,23 +139,36 @@ def read_experiment(path: str | PathLike[str], assignments: Sequence[str] = ()) 
         raise InputError(f"{path} is not YAML: {error}") from error
     if not isinstance(mapping, dict):
         raise InputError(f"{path} is not an experiment file: it has no keys")
-    set_by_paths(mapping, assignments)
-    return with_files_beside(spec_from_mapping(Experiment, mapping, source=str(path)), path.parent)
+    return with_files_beside(changed(mapping, assignments, source=str(path)), path.parent)
+
+
+def changed(mapping: Mapping[str, Any], assignments: Sequence[str], *, source: str) -> Experiment:
+    """The experiment of a mapping, of whatever version of the program, changed by ``a.b=value`` assignments.
+
+    source: where the mapping is from, for errors.  Raises InputError where a key or value is wrong.
+    """
+    try:
+        today = in_form_of_today(mapping)
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from error
+    set_by_paths(today, [with_key_of_today(each) for each in assignments], Experiment)
+    return spec_from_mapping(Experiment, today, source=source)
 
 
 def with_files_beside(experiment: Experiment, folder: Path) -> Experiment:
     """The experiment naming its mask, its PSF and its camera's maps in a folder, where they lie there."""
-    mask, measured, camera = experiment.mask, experiment.psf.measured, experiment.camera
+    mask, camera = experiment.mask, experiment.camera
     there = {name: folder / path for name, path in camera.maps_named().items()}
     found = {name: str(path) for name, path in there.items() if path.exists()}
     if found:
         experiment = experiment.with_(camera=camera.with_(**found))
     if isinstance(mask, FileMask) and mask.path and (folder / mask.path).exists():
         experiment = experiment.with_(mask=mask.with_(path=str(folder / mask.path)))
-    if measured.path and (folder / measured.path).exists():
-        there = measured.with_(path=str(folder / measured.path))
-        experiment = experiment.with_(psf=experiment.psf.with_(measured=there))
-    return experiment
+
+    def beside(path: str) -> str:
+        return str(folder / path) if path and (folder / path).exists() else path
+
+    return experiment.with_(psf=experiment.psf.renamed(beside))
 
 
 def write_experiment(experiment: Experiment, path: str | PathLike[str], *, remarks: str = "") -> None:
@@ -174,34 +186,43 @@ def write_experiment(experiment: Experiment, path: str | PathLike[str], *, remar
 
 
 def psf_source(
-    experiment: Experiment, *, phase: Tensor | None = None, planes: PSFVolume | None = None
-) -> PSFSource:
-    """What the experiment's PSF is made from: its phase mask, or the planes that were measured.
+    experiment: Experiment,
+    *,
+    phase: Tensor | None = None,
+    planes: PSFVolume | None = None,
+    z_um: tuple[float, float] | None = None,
+) -> Any:
+    """What the experiment's PSF is made from besides its numbers: its phase mask, planes that were measured.
 
     phase: of the mask, as in `experiment_mask`;  planes: as stored in a model; read from the file that the
-    experiment names where left out.
+    experiment names where left out;  z_um: depths that molecules may have, those of all scenes where left out.
     Raises InputError where a hash does not agree, and where planes do not fit the microscope, the depths or
     the patch.
     """
-    if experiment.psf.model != "measured":
-        return experiment_mask(experiment, phase=phase)
-    named = experiment.psf.measured
-    if planes is None and not named.path:
-        raise InputError(
-            "psf.model is measured, but psf.measured.path names no file",
-            "measure a PSF with `measure_psf`, and name its file: `psf.measured.path=FILE`",
-        )
-    if planes is None:
-        planes = read_psf(named.path, pixel_um=experiment.microscope.pixel_um)
-    if named.sha256 and psf_sha256(planes) != named.sha256:
-        raise InputError(
-            f"{named.path or 'this'} is not the measured PSF of the experiment '{experiment.name}': its "
-            f"SHA-256 is {psf_sha256(planes)[:12]}…, expected {named.sha256[:12]}… (psf.measured.sha256)"
-        )
-    pixel_um = experiment.microscope.pixel_um
-    check_volume(planes, pixel_um, experiment.z_um, experiment.psf.patch_px)
-    # What little they may differ is the rounding of one of the two.
-    return replace(planes, pixel_um=pixel_um)
+    files = _Files(experiment, phase, planes)
+    return experiment.psf.source(files, experiment.microscope, experiment.z_um if z_um is None else z_um)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What the experiment's files hold, or what stands for them: `PSFFiles`."""
+
+    experiment: Experiment
+    phase: Tensor | None
+    stored: PSFVolume | None
+
+    def mask(self) -> PhaseMask:
+        return experiment_mask(self.experiment, phase=self.phase)
+
+    def planes(self, path: str) -> PSFVolume:
+        if self.stored is not None:
+            return self.stored
+        if not path:
+            raise InputError(
+                f"psf.kind is {self.experiment.psf.kind}, but psf.path names no file",
+                "measure a PSF with `measure_psf`, and name its file: `psf.path=FILE`",
+            )
+        return read_psf(path, pixel_um=self.experiment.microscope.pixel_um)
 
 
 def experiment_mask(experiment: Experiment, *, phase: Tensor | None = None) -> PhaseMask:
@@ -209,13 +230,13 @@ def experiment_mask(experiment: Experiment, *, phase: Tensor | None = None) -> P
 
     phase: (h, w) rad, as stored in a model or given by the user; read from the file that the
     experiment names where left out. Raises InputError where the hash does not agree, and for an experiment
-    with a measured PSF.
+    whose PSF is not computed through a mask.
     """
-    if experiment.psf.model == "measured":
+    if not experiment.psf.needs_mask:
         raise InputError(
-            f"the experiment '{experiment.name}' has a measured PSF, and its mask is unknown: masks are "
-            "designed, compared, retrieved and exported, and beads looked for, with a PSF that is computed "
-            "from one (`psf.model=scalar`)"
+            f"the experiment '{experiment.name}' has a {experiment.psf.kind} PSF, and its mask is unknown: "
+            "masks are designed, compared, retrieved and exported, and beads looked for, with a PSF that is "
+            "computed from one (`psf.kind=scalar`)"
         )
     spec = experiment.mask
     if isinstance(spec, FileMask):
@@ -232,8 +253,4 @@ def experiment_mask(experiment: Experiment, *, phase: Tensor | None = None) -> P
 def whole_mask(experiment: Experiment) -> PhaseMask:
     """The experiment's mask with the aberrations that its PSF names: as one phase."""
     mask = experiment_mask(experiment)
-    table = experiment.psf.aberrations
-    if not table:
-        return mask
-    values = torch.tensor(list(table.values()), dtype=torch.float64)
-    return ZernikePhase(experiment.microscope, list(table), values, base=mask)
+    return computed_psf(experiment.psf).with_aberrations(experiment.microscope, mask)

@@ -9,7 +9,7 @@ from ..errors import InputError
 from ..localizer.coarse import CoarseSpec
 from ..optics.masks import AstigmaticMask, ZeroMask
 from ..optics.microscope import Microscope
-from ..optics.model import PSFSpec
+from ..optics.scalar import ScalarPSFSpec
 from ..simulation.backgrounds import NoBackground, SuperGaussianBackground, UniformBackground
 from ..simulation.priors import (
     DensityCount,
@@ -118,7 +118,7 @@ def _quickstart() -> Experiment:
         name="quickstart",
         microscope=microscope,
         mask=AstigmaticMask(),
-        psf=PSFSpec(patch_px=31),
+        psf=ScalarPSFSpec(patch_px=31),
         frame_px=(64, 64),
         scenes={"main": Scene(emitters=emitters, background=UniformBackground(low=20.0, high=20.0))},
         training=TrainingSpec(steps=4000, batch=16, crop_px=48),
@@ -136,7 +136,7 @@ def _mask_design() -> Experiment:
         name="mask-design",
         microscope=microscope,
         mask=ZeroMask(),
-        psf=PSFSpec(patch_px=35),
+        psf=ScalarPSFSpec(patch_px=35),
         frame_px=(48, 48),
         scenes={"nucleus": _nucleus(count, (0.0, 2.0), (-10.0, -10.0))},
         network=CoarseSpec(channels=48),

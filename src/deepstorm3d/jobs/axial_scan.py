@@ -20,8 +20,8 @@ from ..frames.plausibility import check_frames
 from ..io.parts import claim_name
 from ..io.tables import write_truth
 from ..localizing.excerpt import Excerpt
+from ..optics.computed import build_psf
 from ..optics.masks import ZeroMask, build_mask
-from ..optics.model import build_psf
 from ..pixels.reading import Light
 from ..plot.panels import save_figure
 from ..watch import SILENT, Watcher

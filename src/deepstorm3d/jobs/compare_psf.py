@@ -24,9 +24,9 @@ from ..io.masks import mask_sha256, read_mask, write_mask
 from ..io.parts import whole_file
 from ..localizer.modelfile import load_model_file
 from ..localizing.pipeline import Pipeline, experiment_of, load_pipeline
+from ..optics.computed import build_psf, computed_psf
 from ..optics.exact import ExactPSF
 from ..optics.masks import FileMask, PixelMask
-from ..optics.model import build_psf
 from ..plot.panels import save_figure
 from ..simulation.priors import DensityCount
 from ..simulation.simulator import Simulator
@@ -175,7 +175,7 @@ def _pipeline(path: Path, experiment: Experiment, contender: Contender, refine: 
 
 def _exact(experiment: Experiment, phase: Tensor) -> ExactPSF:
     """On the largest patch that the mask's sampling allows: light that the training left out counts here."""
-    period = experiment.microscope.image_period_px * experiment.psf.pupil_oversampling
+    period = experiment.microscope.image_period_px * computed_psf(experiment.psf).pupil_oversampling
     largest = min(_LARGEST_PATCH_PX, int(period / 2))
     return build_psf(
         experiment.psf, experiment.microscope, PixelMask(phase), patch_px=largest - 1 + largest % 2

@@ -16,9 +16,9 @@ from ..io.masks import mask_sha256, write_mask
 from ..io.parts import whole_file
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ModelFile, save_model_file
+from ..optics.computed import build_psf
 from ..optics.exact import ExactPSF
 from ..optics.masks import FileMask, PhaseMask, PixelMask
-from ..optics.model import build_psf
 from ..plot.panels import save_figure
 from ..plot.phase_mask import evolution_animation
 from ..training.design import MaskLearning, MaskPenalty, learnable_mask

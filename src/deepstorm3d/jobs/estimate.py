@@ -29,7 +29,6 @@ from ..io.movies import open_movie
 from ..io.parts import claim_name
 from ..localizing.excerpt import Excerpt
 from ..localizing.pipeline import Pipeline
-from ..optics.model import tabulate
 from ..optics.tabulated import TabulatedPSF
 from ..pixels.faults import PixelFaults
 from ..plot.panels import save_figure
@@ -223,7 +222,7 @@ def _psf(experiment: Experiment, scene: Scene) -> TabulatedPSF:
     patch, _ = patch_for_light(experiment, source)
     # As in the middle of the field: light and density do not depend on what changes across it.
     spec = experiment.psf.at(0.0, 0.0).with_(patch_px=patch)
-    return tabulate(spec, experiment.microscope, source, scene.emitters.z_um, experiment.blur_px)
+    return spec.tabulate(experiment.microscope, source, scene.emitters.z_um, experiment.blur_px)
 
 
 def _light_model(psf: TabulatedPSF, scene: Scene, camera: Camera, experiment: Experiment) -> LightModel:

@@ -14,9 +14,9 @@ from ..experiment.experiment import Experiment
 from ..io.masks import read_mask
 from ..io.masks.modulator import ModulatorSpec, modulator_levels, write_modulator
 from ..io.masks.plate import PlateSpec, plate_heights, write_plate
+from ..optics.computed import build_psf
 from ..optics.fisher import crlb
 from ..optics.masks import PixelMask
-from ..optics.model import build_psf
 from ..optics.psf import on_axis
 
 __all__ = ["Exported", "LevelCost", "cost_of_levels", "export_mask"]

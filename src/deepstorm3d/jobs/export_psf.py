@@ -9,10 +9,9 @@ import torch
 from ..experiment.experiment import Experiment, psf_source
 from ..io.masks import read_mask
 from ..io.psfs import claim_psf, write_psf
+from ..optics.computed import computed_psf
 from ..optics.masks import PixelMask
-from ..optics.model import PSFSource, build_psf, extent_px
-from ..optics.psf import Images
-from ..optics.volume import check_volume, sample_volume, spline_psf
+from ..optics.measured import sample_volume
 from ..psf_volume import PSFVolume
 
 __all__ = ["export_psf"]
@@ -41,19 +40,14 @@ def export_psf(
     """
     claim_psf(out, overwrite=overwrite)
     given = None if mask is None else PixelMask(torch.from_numpy(read_mask(mask)).float())
-    source = psf_source(experiment) if given is None else given
     depth = experiment.z_um if z_um is None else z_um
-    volume = sample_volume(_psf(experiment, source, depth, patch_px), depth, step_nm / 1000)
+    psf, microscope = experiment.psf, experiment.microscope
+    if given is None:
+        source = psf_source(experiment, z_um=depth)
+    else:
+        psf, source = computed_psf(psf), given
+    if patch_px is None:
+        patch_px = psf.compact_patch_px(microscope, source, depth, light=_LIGHT, most_px=_WIDEST_PX)
+    volume = sample_volume(psf.images(microscope, source, patch_px=patch_px), depth, step_nm / 1000)
     write_psf(out, volume, overwrite=overwrite)
     return volume
-
-
-def _psf(experiment: Experiment, source: PSFSource, depth: tuple[float, float], patch_px: int | None) -> Images:
-    if isinstance(source, PSFVolume):
-        check_volume(source, experiment.microscope.pixel_um, depth, experiment.psf.patch_px)
-        return spline_psf(source, experiment.psf.blur_px, patch_px=patch_px)
-    if patch_px is None:
-        widest = min(_WIDEST_PX, experiment.psf.patch_px)
-        narrow = build_psf(experiment.psf, experiment.microscope, source, patch_px=widest)
-        patch_px = max(11, extent_px(narrow, depth, _LIGHT))
-    return build_psf(experiment.psf, experiment.microscope, source, patch_px=patch_px)

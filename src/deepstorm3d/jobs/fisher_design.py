@@ -13,8 +13,8 @@ from ..errors import InputError
 from ..experiment.conditions import scene_conditions
 from ..experiment.experiment import Experiment, experiment_mask
 from ..io.masks import write_mask
+from ..optics.computed import build_psf
 from ..optics.masks import PhaseMask, PixelMask
-from ..optics.model import build_psf
 from ..optics.zernike import zernike_basis
 from ..plot.panels import save_figure
 from ..simulation.priors import DensityCount

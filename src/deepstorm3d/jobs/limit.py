@@ -24,7 +24,6 @@ from ..fitting.state import JointState
 from ..io.masks import mask_sha256, read_mask
 from ..optics.fisher import crlb
 from ..optics.masks import FileMask
-from ..optics.model import tabulate
 from ..optics.psf import on_axis
 from ..optics.tabulated import TabulatedPSF
 from ..simulation.priors import FixedCount
@@ -73,8 +72,8 @@ def masks_to_compare(experiment: Experiment, files: Sequence[Path]) -> list[tupl
     own = spec.kind
     if isinstance(spec, FileMask):
         own = Path(spec.path).name or f"mask of {experiment.name}"
-    if experiment.psf.model == "measured":
-        own = Path(experiment.psf.measured.path).name or f"PSF of {experiment.name}"
+    if not experiment.psf.needs_mask:
+        own = experiment.psf.file_name or f"PSF of {experiment.name}"
     if not files:
         return [(own, None)]
     if isinstance(spec, FileMask) and not spec.path:
@@ -155,7 +154,7 @@ def _table(experiment: Experiment, there: Conditions, name: str, phase: Tensor |
         middle = experiment.psf.at(0.0, 0.0)
         spec = middle.with_(patch_px=patch_for_light(experiment, source)[0])
         blur = (there.blur_px, there.blur_px)
-        return tabulate(spec, experiment.microscope, source, there.prior.z_um, blur, finer=True)
+        return spec.tabulate(experiment.microscope, source, there.prior.z_um, blur, finer=True)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
 

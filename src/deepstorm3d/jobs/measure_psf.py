@@ -23,8 +23,8 @@ from ..errors import InputError
 from ..experiment.experiment import Experiment, whole_mask, write_experiment
 from ..io.parts import claim_name
 from ..io.psfs import claim_psf, read_psf, write_psf
+from ..optics.computed import build_psf, computed_psf
 from ..optics.masks import PhaseMask
-from ..optics.model import build_psf
 from ..plot.panels import save_figure
 from ..psf_volume import PSFVolume
 
@@ -117,7 +117,7 @@ def _depths(
         return position.double()
     low, high = travel_for_depths(experiment.microscope, (0.0, 1.0), settings.depth_um, "objective")
     guess = settings.depth_um + (experiment.microscope.focus - position.double()) / (high - low)
-    spec = experiment.psf.unaberrated
+    spec = computed_psf(experiment.psf).unaberrated
     psf = build_psf(spec, experiment.microscope, design, patch_px=side)
     return depths_that_look_alike(psf, position, settings.depth_um, guess, BLUR_OF_MOLECULES)
 

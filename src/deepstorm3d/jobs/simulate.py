@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,11 +21,7 @@ from ..field import Field
 from ..io.movies import MovieWriter
 from ..io.parts import write_text
 from ..io.tables import TableWriter, open_truth_writer
-from ..optics.model import PSFSource, build_psf, tabulate
 from ..optics.psf import Images, on_axis
-from ..optics.tabulated import TabulatedPSF
-from ..optics.volume import widest_patch_px
-from ..psf_volume import PSFVolume
 from ..simulation.simulator import Simulator
 from ..simulation.specimen import Specimen
 from ..streams import stream
@@ -178,7 +174,7 @@ class MovieSimulation:
             yield SimulatedBlock(start, start + count, counts, here.select(_inside(here, field)))
 
 
-def patch_for_light(experiment: Experiment, source: PSFSource, light: float = LIGHT_HELD) -> tuple[int, float]:
+def patch_for_light(experiment: Experiment, source: Any, light: float = LIGHT_HELD) -> tuple[int, float]:
     """Side of the smallest patch that holds a fraction of the light at every depth, and the fraction it holds.
 
     No smaller than the experiment's patch, no larger than the image period of the mask's pixels permits
@@ -201,23 +197,18 @@ def patch_for_light(experiment: Experiment, source: PSFSource, light: float = LI
     return largest, held
 
 
-def _widest(experiment: Experiment, source: PSFSource) -> Images:
+def _widest(experiment: Experiment, source: Any) -> Images:
     """The PSF on the largest patch that may be tabulated, at least the experiment's own."""
-    spec, margin = experiment.psf, TabulatedPSF.margin_px
     useful = min(2 * max(experiment.frame_px) + 1, 501)
-    if isinstance(source, PSFVolume):
-        spec = spec.with_(patch_px=max(spec.patch_px, min(widest_patch_px(source), useful)))
-        return tabulate(spec, experiment.microscope, source, experiment.z_um, experiment.blur_px)
-    period = experiment.microscope.image_period_px * spec.pupil_oversampling
-    # The table's spline takes a margin of its source.
-    fits = min(int(period / 2) - 2 * margin, useful)
-    largest = max(spec.patch_px, fits - 1 + fits % 2)
-    return build_psf(spec, experiment.microscope, source, patch_px=largest)
+    largest = max(
+        experiment.psf.patch_px, min(experiment.psf.widest_patch_px(experiment.microscope, source), useful)
+    )
+    return experiment.psf.images(experiment.microscope, source, patch_px=largest, blur_px=experiment.blur_px)
 
 
-def _simulator(experiment: Experiment, source: PSFSource, patch_px: int, field: Field) -> Simulator:
+def _simulator(experiment: Experiment, source: Any, patch_px: int, field: Field) -> Simulator:
     spec = experiment.psf.with_(patch_px=patch_px)
-    psf = tabulate(spec, experiment.microscope, source, experiment.z_um, experiment.blur_px)
+    psf = spec.tabulate(experiment.microscope, source, experiment.z_um, experiment.blur_px)
     return Simulator(psf, experiment.camera, field)
 
 

@@ -17,15 +17,11 @@ from ..experiment.experiment import Experiment, psf_source
 from ..field import Field
 from ..frames.companions import crops_roam
 from ..io.masks import mask_sha256
-from ..io.psfs import psf_sha256
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ModelFile, save_model_file
 from ..localizer.network import build_network
 from ..optics.masks import FileMask, PhaseMask
-from ..optics.model import PSFSource, tabulate
 from ..optics.psf import PSF
-from ..optics.volume import MeasuredSpec
-from ..psf_volume import PSFVolume
 from ..simulation.simulator import Simulator
 from ..training.distributed import is_main_process, process_group
 from ..training.loop import Progress, RunFiles, train
@@ -48,13 +44,13 @@ def build_localizer(experiment: Experiment) -> NetworkLocalizer:
     return localizer.to(memory_format=network.memory_format)  # pyright: ignore[reportCallIssue]
 
 
-def build_sampler(experiment: Experiment, *, source: PSFSource | None = None) -> FrameSampler:
+def build_sampler(experiment: Experiment, *, source: Any = None) -> FrameSampler:
     """Training crops of the experiment, drawn through the tabulated PSF.
 
     source: what the PSF is made from; the experiment's mask or planes where left out.
     """
     source = psf_source(experiment) if source is None else source
-    psf = tabulate(experiment.psf, experiment.microscope, source, experiment.z_um, experiment.blur_px)
+    psf = experiment.psf.tabulate(experiment.microscope, source, experiment.z_um, experiment.blur_px)
     return crops_through(psf, experiment)
 
 
@@ -63,7 +59,7 @@ def crops_through(psf: PSF, experiment: Experiment) -> FrameSampler:
     side = experiment.training.crop_px
     field = Field(side, side, experiment.microscope.pixel_um)
     simulator = Simulator(psf, experiment.camera, field)
-    roam, begin = crops_roam(experiment.psf.field, experiment.camera, simulator.chip_size, side)
+    roam, begin = crops_roam(experiment.psf.across, experiment.camera, simulator.chip_size, side)
     return FrameSampler(simulator, list(experiment.scenes.values()), roam, begin)
 
 
@@ -89,9 +85,9 @@ def train_model(
             f"there is no folder {out.parent} for the model", "create it or choose another place (`out`)"
         )
     run.check(resume=resume)
-    if experiment.psf.model == "measured" and not store_mask:
-        raise InputError("a model needs the measured PSF that it is trained for: leave `store_mask=False` out")
     experiment, source = _by_hash(experiment)
+    if experiment.psf.planes(source) is not None and not store_mask:
+        raise InputError("a model needs the measured PSF that it is trained for: leave `store_mask=False` out")
     with process_group(torch.device(device)) as place:
         localizer = build_localizer(experiment).to(place)
         sampler = build_sampler(experiment, source=source).to(place)
@@ -123,25 +119,23 @@ def train_model(
     return validation
 
 
-def _by_hash(experiment: Experiment) -> tuple[Experiment, PSFSource]:
+def _by_hash(experiment: Experiment) -> tuple[Experiment, Any]:
     """The experiment naming files of a mask or PSF by their hash, and what its PSF is made from.
 
     Read once, before the training: the file may be gone by its end, and its path tells others nothing.
     """
     source = psf_source(experiment)
     mask = experiment.mask
-    if isinstance(source, PSFVolume):
-        named = MeasuredSpec(path="", sha256=psf_sha256(source))
-        experiment = experiment.with_(psf=experiment.psf.with_(measured=named))
-        return experiment.with_(mask=mask.with_(path="") if isinstance(mask, FileMask) else mask), source
     if isinstance(mask, FileMask):
-        digest = mask_sha256(source().detach().cpu().float().numpy())
-        return experiment.with_(mask=FileMask(path="", sha256=digest)), source
-    return experiment, source
+        digest = mask.sha256
+        if experiment.psf.needs_mask:
+            digest = mask_sha256(source().detach().cpu().float().numpy())
+        experiment = experiment.with_(mask=FileMask(path="", sha256=digest))
+    return experiment.with_(psf=experiment.psf.renamed(lambda path: "", source)), source
 
 
 def _model_file(
-    experiment: Experiment, localizer: NetworkLocalizer, source: PSFSource | None, card: Mapping[str, Any]
+    experiment: Experiment, localizer: NetworkLocalizer, source: Any, card: Mapping[str, Any]
 ) -> ModelFile:
     """The model with its experiment, and what of its files it must keep: the phase of a mask, or planes."""
     of_file = isinstance(experiment.mask, FileMask)
@@ -152,7 +146,7 @@ def _model_file(
         threshold=localizer.threshold,
         mask=phase,
         card=card,
-        planes=source if isinstance(source, PSFVolume) else None,
+        planes=None if source is None else experiment.psf.planes(source),
     )
 
 

@@ -17,9 +17,12 @@ from ..psf_volume import PSFVolume
 
 __all__ = ["FORMAT_VERSION", "ModelFile", "load_model_file", "save_model_file"]
 
-FORMAT_VERSION = 2
-# Files without a measured PSF stay readable for versions of the program that know none.
-_WITHOUT_PLANES = 1
+FORMAT_VERSION = 3
+"""Of model files.
+
+1: experiments of format version 1.  2: the planes of a measured PSF may stand beside them.  3: experiments of
+format version 2.
+"""
 _MAGIC = "deepstorm3d-model"
 
 
@@ -45,7 +48,7 @@ def save_model_file(model: ModelFile, path: Path) -> None:
     """Write a model file; raises InputError where it cannot be written."""
     contents = {
         "magic": _MAGIC,
-        "format_version": _WITHOUT_PLANES if model.planes is None else FORMAT_VERSION,
+        "format_version": FORMAT_VERSION,
         "experiment": _plain(model.experiment),
         # Half the size, and more precise than the bfloat16 the network computes in.
         "weights": {name: _slim(tensor) for name, tensor in model.weights.items()},

@@ -14,10 +14,9 @@ from ..errors import InputError
 from ..experiment.experiment import Experiment, experiment_mask, write_experiment
 from ..io.masks import write_mask
 from ..io.parts import claim_name, explain_write_errors, write_text
-from ..io.psfs import psf_sha256, write_psf
+from ..io.psfs import write_psf
 from ..localizer.modelfile import ModelFile, load_model_file
 from ..optics.masks import FileMask
-from ..optics.volume import MeasuredSpec
 from ..simulation.priors import Scene
 from .pipeline import experiment_of
 
@@ -49,8 +48,9 @@ class SceneCard:
 class ModelCard:
     """What a user should know of a model before using it.
 
-    psf: kind of mask, or "measured";  z_um: depth range;  threshold: smallest probability reported;
-    facts: the card stored with the model (date, hardware, measured figures), plain values.
+    psf: what makes the image, "tetrapod mask" or "measured PSF";  z_um: depth range;  threshold:
+    smallest probability reported;  facts: the card stored with the model (date, hardware, measured figures),
+    plain values.
     """
 
     name: str
@@ -104,7 +104,7 @@ def describe_model(model: ModelFile, name: str | None = None) -> ModelCard:
     experiment = experiment_of(model)
     return ModelCard(
         name=name or experiment.name,
-        psf="measured" if experiment.psf.model == "measured" else experiment.mask.kind,
+        psf=experiment.psf.describe(experiment.mask.kind),
         wavelength_um=experiment.microscope.wavelength,
         pixel_nm=round(1000 * experiment.microscope.pixel_um, 3),
         z_um=experiment.z_um,
@@ -136,8 +136,8 @@ def export_model(name_or_path: str | Path, folder: Path, *, overwrite: bool = Fa
         experiment = _naming(experiment, optics)
     elif optics is not None and model.planes is not None:
         write_psf(files[optics], model.planes, overwrite=overwrite)
-        measured = MeasuredSpec(path=optics, sha256=psf_sha256(model.planes))
-        experiment = experiment.with_(psf=experiment.psf.with_(measured=measured))
+        named = optics
+        experiment = experiment.with_(psf=experiment.psf.renamed(lambda path: named, model.planes))
     write_experiment(experiment, files["experiment.yaml"])
     write_text(files["card.json"], json.dumps(dict(model.card), indent=2) + "\n")
     return list(files.values())
@@ -145,7 +145,7 @@ def export_model(name_or_path: str | Path, folder: Path, *, overwrite: bool = Fa
 
 def _optics_file(experiment: Experiment, model: ModelFile) -> str | None:
     """The file beside the experiment that its PSF is made from; None where the model does not hold it."""
-    if experiment.psf.model == "measured":
+    if not experiment.psf.needs_mask:
         return None if model.planes is None else "psf.tif"
     return None if isinstance(experiment.mask, FileMask) and model.mask is None else "mask.npy"
 

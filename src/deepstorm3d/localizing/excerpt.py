@@ -145,7 +145,7 @@ class OpenExcerpt:
 
         Raises InputError where the maps are not of the movie's frames.
         """
-        field, size = pipeline.experiment.psf.field, self.movie.shape[1:]
+        field, size = pipeline.experiment.psf.across, self.movie.shape[1:]
         begin = field_begin(field, region_named(pipeline.camera), self.excerpt.prepared, size)
         whole = replace(pipeline.begun_at(begin), maps=self._turned(pipeline.maps))
         here = whole.cut(self.roi)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -12,7 +12,6 @@ from ..field import Field
 from ..fitting.joint import JointFit
 from ..fitting.refine import Bounds
 from ..fitting.single import SingleFit
-from ..optics.model import PSFSource, depths_of, tabulate
 
 __all__ = ["Method", "build_fit", "highest_density"]
 
@@ -35,7 +34,7 @@ _PURSUIT_ROUNDS = 20
 
 
 def build_fit(
-    experiment: Experiment, source: PSFSource, method: Method, device: str, *, likely: float = 0.0
+    experiment: Experiment, source: Any, method: Method, device: str, *, likely: float = 0.0
 ) -> JointFit | SingleFit:
     """The fit for a method, with tables of the experiment's PSF on a device.
 
@@ -46,26 +45,25 @@ def build_fit(
     """
     low, high = experiment.z_um
     # Below the coverslip there is nothing.
-    first, last = depths_of(source)
+    first, last = experiment.psf.depths_um(source)
     z_um = (max(low - _BEYOND_UM, min(low, 0.0), first), min(high + _BEYOND_UM, last))
-    blur = (0.9 * experiment.blur_px[0], 1.1 * experiment.blur_px[1])
-    if experiment.psf.model == "measured":
-        # Planes cannot be made sharper than they are.
-        blur = (max(blur[0], experiment.psf.blur_px), blur[1])
+    blur = (max(0.9 * experiment.blur_px[0], experiment.psf.least_blur_px), 1.1 * experiment.blur_px[1])
     fit_blur = experiment.blur_px[1] - experiment.blur_px[0] > _SAME_BLUR_PX and method != "mle"
     if not fit_blur:
         middle = sum(experiment.blur_px) / 2
         blur = (middle, middle)
     spec = experiment.psf
-    core = tabulate(
-        spec.with_(patch_px=min(_CORE_PX, spec.patch_px)), experiment.microscope, source, z_um, blur
-    ).to(device)
+    core = (
+        spec.with_(patch_px=min(_CORE_PX, spec.patch_px))
+        .tabulate(experiment.microscope, source, z_um, blur)
+        .to(device)
+    )
     bounds = Bounds(z_um, blur_px=blur)
     if method == "mle":
         return SingleFit(core, bounds, experiment.z_um)
     whole = core
     if spec.patch_px > _CORE_PX:
-        whole = tabulate(spec, experiment.microscope, source, z_um, blur).to(device)
+        whole = spec.tabulate(experiment.microscope, source, z_um, blur).to(device)
     return JointFit(
         core,
         whole,

@@ -26,8 +26,8 @@ from ..localizer.network import build_network
 from ..localizer.precision import mixed_precision
 from ..optics.fisher import crlb
 from ..optics.masks import FileMask
-from ..optics.model import extent_px, tabulate
 from ..optics.moved import MovedPSF, part_of
+from ..optics.psf import extent_px
 from ..optics.tabulated import TabulatedPSF
 from ..pixels.reading import Light, PixelReader, all_good
 from ..spec import spec_from_mapping
@@ -228,9 +228,10 @@ def load_pipeline(
     """
     experiment = experiment_of(model)
     phase = model.mask
-    if mask is not None and experiment.psf.model == "measured":
+    if mask is not None and not experiment.psf.needs_mask:
         raise InputError(
-            f"the model '{experiment.name}' was trained for a measured PSF, which it holds: leave `mask` out"
+            f"the model '{experiment.name}' was trained for a {experiment.psf.kind} PSF, which has no mask: "
+            "leave `mask` out"
         )
     if isinstance(experiment.mask, FileMask) and mask is not None:
         phase = torch.from_numpy(read_mask(mask)).float()
@@ -245,7 +246,7 @@ def load_pipeline(
     source = psf_source(experiment, phase=phase, planes=model.planes)
     # Localizations carry no blur of their own, so one level serves.
     blur_px = (experiment.psf.blur_px, experiment.psf.blur_px)
-    psf = tabulate(optics, experiment.microscope, source, experiment.z_um, blur_px)
+    psf = optics.tabulate(experiment.microscope, source, experiment.z_um, blur_px)
     network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um)
     refine = refine or method != "network"
     least = model.threshold if threshold is None else threshold

@@ -106,7 +106,7 @@ class Run:
         summary.complete = complete
         summary.warnings += [*self._unexplained.warnings(summary.frames), *self._look.warnings]
         if complete:
-            field = self.pipeline.experiment.psf.field
+            field = self.pipeline.experiment.psf.across
             summary.warnings += [
                 *self.source.told(),
                 *movie.notes,

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-__all__ = ["PSF", "Images", "Patches", "device_of", "on_axis", "patch_corner"]
+__all__ = ["PSF", "Images", "Patches", "device_of", "extent_px", "on_axis", "patch_corner"]
 
 
 class Patches(NamedTuple):
@@ -80,3 +80,19 @@ def patch_corner(xyz: Tensor, pixel_um: float, patch_px: int) -> tuple[Tensor, T
     position = xyz[:, :2] / pixel_um
     centre = position.detach().round()
     return centre.long() - patch_px // 2, position - centre
+
+
+def extent_px(psf: Images, z_um: tuple[float, float], fraction: float = 0.75) -> int:
+    """Side of the smallest centred square that holds this fraction of the light at every depth, px.
+
+    At most the side of the PSF's own patch.
+    """
+    z = torch.linspace(z_um[0], z_um[1], 21, device=device_of(psf))
+    with torch.no_grad():
+        values = psf(on_axis(z)).values
+    middle = psf.patch_px // 2
+    for half in range(middle):
+        inner = values[:, middle - half : middle + half + 1, middle - half : middle + half + 1]
+        if float(inner.sum((1, 2)).min()) >= fraction:
+            return 2 * half + 1
+    return psf.patch_px

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
+from ..spec import quantity
+from .computed import ComputedPSFSpec
 from .exact import ExactPSF
 from .field_aberrations import FieldSpec
 from .masks import PhaseMask
@@ -11,7 +14,7 @@ from .microscope import Microscope
 from .pupil import sample_pupil
 from .transmission import transmission_factor
 
-__all__ = ["ScalarPSF"]
+__all__ = ["ScalarPSF", "ScalarPSFSpec"]
 
 
 class ScalarPSF(ExactPSF):
@@ -53,4 +56,24 @@ class ScalarPSF(ExactPSF):
         light = (pupil.amplitude * transmission_factor(transmission or {}, microscope, pupil.axis))[:, None]
         super().__init__(
             microscope, mask, pupil, light, patch_px=patch_px, blur_px=blur_px, across=field, chunk=chunk
+        )
+
+
+class ScalarPSFSpec(ComputedPSFSpec):
+    """Scalar diffraction: one field, whose polarization is left out."""
+
+    kind: Literal["scalar"] = "scalar"
+    apodized: bool = quantity(False, "", "aplanatic amplitude cosθ^-1/2 in the pupil instead of 1")
+
+    def exact(self, microscope: Microscope, mask: PhaseMask, patch_px: int) -> ScalarPSF:
+        """The scalar PSF of this record."""
+        return ScalarPSF(
+            microscope,
+            mask,
+            patch_px=patch_px,
+            blur_px=self.blur_px,
+            oversampling=self.pupil_oversampling,
+            apodized=self.apodized,
+            transmission=self.transmission,
+            field=self.field,
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..spec import Spec, quantity
+from .computed import ComputedPSFSpec
 from .dipole import dipole_fields
 from .exact import ExactPSF
 from .field_aberrations import FieldSpec
@@ -18,10 +19,10 @@ from .microscope import Microscope
 from .pupil import sample_pupil
 from .transmission import transmission_factor
 
-__all__ = ["VectorialPSF", "VectorialSpec"]
+__all__ = ["DipoleSpec", "VectorialPSF", "VectorialPSFSpec"]
 
 
-class VectorialSpec(Spec):
+class DipoleSpec(Spec):
     """What the vectorial model knows of the molecules and of the light's way to the mask."""
 
     dipole: tuple[float, float] | None = quantity(
@@ -66,7 +67,7 @@ class VectorialPSF(ExactPSF):
         self,
         microscope: Microscope,
         mask: PhaseMask,
-        molecules: VectorialSpec | None = None,
+        molecules: DipoleSpec | None = None,
         *,
         patch_px: int = 61,
         blur_px: float = 0.0,
@@ -75,7 +76,7 @@ class VectorialPSF(ExactPSF):
         field: FieldSpec | None = None,
         chunk: int = 8,
     ) -> None:
-        molecules = molecules or VectorialSpec()
+        molecules = molecules or DipoleSpec()
         beyond = molecules.supercritical and microscope.aperture < 1
         pupil = sample_pupil(microscope, mask.pixels, oversampling=oversampling, supercritical=beyond)
         fields = _independent(dipole_fields(microscope, pupil), molecules).transpose(0, 1).contiguous()
@@ -85,7 +86,7 @@ class VectorialPSF(ExactPSF):
         )
 
 
-def _independent(fields: Tensor, molecules: VectorialSpec) -> Tensor:
+def _independent(fields: Tensor, molecules: DipoleSpec) -> Tensor:
     """The fields that do not interfere, of (3, 2, K, K) for dipoles and polarizations: (C, K, K)."""
     if molecules.dipole is not None:
         polar, azimuth = (math.radians(angle) for angle in molecules.dipole)
@@ -97,3 +98,30 @@ def _independent(fields: Tensor, molecules: VectorialSpec) -> Tensor:
         return fields[0]
     (xx, xy), (_, yy), (zx, zy) = fields
     return torch.stack([xx, math.sqrt(2) * xy, yy, zx, zy])
+
+
+class VectorialPSFSpec(DipoleSpec, ComputedPSFSpec):
+    """Vectorial diffraction: polarization, refraction at the coverslip, supercritical light."""
+
+    kind: Literal["vectorial"] = "vectorial"
+
+    def exact(self, microscope: Microscope, mask: PhaseMask, patch_px: int) -> VectorialPSF:
+        """The vectorial PSF of this record."""
+        return VectorialPSF(
+            microscope,
+            mask,
+            self,
+            patch_px=patch_px,
+            blur_px=self.blur_px,
+            oversampling=self.pupil_oversampling,
+            transmission=self.transmission,
+            field=self.field,
+        )
+
+    def check_scenes(self, z_um: tuple[float, float], blur_px: tuple[float, float]) -> None:
+        """Raise ValueError for molecules below the coverslip, which have no supercritical light."""
+        if self.supercritical and z_um[0] < 0:
+            raise ValueError(
+                f"z_um of a scene begins at {z_um[0]:g} µm, but supercritical light is for molecules "
+                "above the coverslip, z from 0; shift z_um, or set psf.supercritical to false"
+            )

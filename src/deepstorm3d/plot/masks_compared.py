@@ -55,7 +55,7 @@ def mask_comparison(
     >>> from deepstorm3d import plot
     >>> from deepstorm3d.experiment.experiment import experiment_mask
     >>> from deepstorm3d.experiment.presets import preset
-    >>> from deepstorm3d.optics.model import build_psf
+    >>> from deepstorm3d.optics.computed import build_psf
     >>> quick = preset("quickstart")
     >>> psf = build_psf(quick.psf, quick.microscope, experiment_mask(quick))
     >>> row = {"mask": "mine", "density": 0.5, "jaccard": 0.9, "rmse_lateral_nm": 12.0, "rmse_axial_nm": 20.0}

@@ -117,7 +117,7 @@ def mask_with_psf(psf: MaskedPSF, z_um: tuple[float, float], *, title: str = "")
     >>> from deepstorm3d import plot
     >>> from deepstorm3d.experiment.experiment import experiment_mask
     >>> from deepstorm3d.experiment.presets import preset
-    >>> from deepstorm3d.optics.model import build_psf
+    >>> from deepstorm3d.optics.computed import build_psf
     >>> quick = preset("quickstart")
     >>> psf = build_psf(quick.psf, quick.microscope, experiment_mask(quick))
     >>> [axes.get_title() for axes in plot.mask_with_psf(psf, (0.0, 1.2)).axes][:3]

@@ -42,7 +42,7 @@ def psf_surfaces(psf: MaskedPSF, z_um: tuple[float, float], *, title: str = "") 
     >>> from deepstorm3d import plot
     >>> from deepstorm3d.experiment.experiment import experiment_mask
     >>> from deepstorm3d.experiment.presets import preset
-    >>> from deepstorm3d.optics.model import build_psf
+    >>> from deepstorm3d.optics.computed import build_psf
     >>> quick = preset("quickstart")
     >>> figure = plot.psf_surfaces(build_psf(quick.psf, quick.microscope, experiment_mask(quick)), (0.0, 1.0))
     >>> figure.axes[0].get_zlabel()

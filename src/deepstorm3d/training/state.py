@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..experiment.earlier import in_form_of_today
 from ..experiment.training_settings import TrainingSpec
 from ..localizer.localizer import NetworkLocalizer
 from .sampler import FrameSampler
@@ -69,7 +70,9 @@ def refuse_another(
     # These may change on the way without bending the schedule.
     changed -= {f"training.{name}" for name in ("validate_every", "checkpoint_every", "patience")}
     if saved.get("experiment") and now["experiment"]:
-        changed |= _differing(saved["experiment"], now["experiment"]) - {"name"}
+        # What an earlier version of the program began may go on: the form of its settings is no change.
+        begun = in_form_of_today(saved["experiment"])
+        changed |= _differing(begun, in_form_of_today(now["experiment"])) - {"name"}
     if changed:
         raise InputError(
             f"the checkpoint {path} was made with other settings ({', '.join(sorted(changed))}); "

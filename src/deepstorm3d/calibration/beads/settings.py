@@ -16,8 +16,8 @@ from ...frames.pixel_faults import DefectChoice, faults_of, known_defects, sampl
 from ...io.movies import open_movie
 from ...io.movies.pixel_size import check_pixel
 from ...io.movies.preparation import Prepared
+from ...optics.computed import build_psf, computed_psf
 from ...optics.masks import PhaseMask
-from ...optics.model import build_psf
 from ...pixels.faults import PixelFaults
 from ..phase_retrieval.retriever import largest_side
 from .images import Moves, images_on_axis
@@ -86,7 +86,7 @@ def read_beads(
     out of order, too few slices, and no bead.
     """
     _check_pixels(experiment, beads, settings)
-    spec = experiment.psf.unaberrated
+    spec = computed_psf(experiment.psf).unaberrated
     asked = experiment.z_um
     given = None if settings.positions is None else read_positions(settings.positions)
 
@@ -193,7 +193,7 @@ def _images(psf: Any, position_um: Tensor, settings: BeadSettings) -> Tensor:
 
 def _side(experiment: Experiment, design: PhaseMask, position_um: Tensor, settings: BeadSettings) -> int:
     """Side of the smallest square that holds most of a bead's light in most slices, px, odd."""
-    spec = experiment.psf.unaberrated
+    spec = computed_psf(experiment.psf).unaberrated
     widest = min(_SIDES[1], largest_side(experiment.microscope, spec))
     images = _images(build_psf(spec, experiment.microscope, design, patch_px=widest), position_um, settings)
     for side in range(_SIDES[0], widest, 6):

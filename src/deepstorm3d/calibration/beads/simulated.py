@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...experiment.experiment import Experiment, experiment_mask
 from ...optics.assembly import Assembly
+from ...optics.computed import build_psf
 from ...optics.masks import PhaseMask, PixelMask, ZernikePhase
-from ...optics.model import build_psf
 from ...optics.zernike import noll_to_nm
 
 __all__ = ["BeadScene", "aberrated_mask", "ball_points", "draw_stack"]

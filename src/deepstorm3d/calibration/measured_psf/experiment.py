@@ -8,8 +8,7 @@ from pathlib import Path
 from ...errors import InputError
 from ...experiment.configure import path_beside
 from ...experiment.experiment import Experiment
-from ...io.psfs import psf_sha256
-from ...optics.volume import MeasuredSpec, widest_patch_px
+from ...optics.measured import MeasuredPSFSpec, widest_patch_px
 from ...psf_volume import PSFVolume
 from ...simulation.priors import EmitterPrior
 
@@ -34,10 +33,11 @@ def measured_experiment(
             f"planes of {side} px leave a patch of {widest} px, an experiment needs {_LEAST_PATCH_PX}",
             f"measure with images of {_LEAST_PATCH_PX + side - widest} px or more (`side_px`)",
         )
-    optics = experiment.psf.unaberrated.with_(
-        model="measured",
-        measured=MeasuredSpec(path=path_beside(file, out), sha256=psf_sha256(planes)),
+    optics = experiment.psf.to_kind(
+        MeasuredPSFSpec,
         patch_px=min(widest, experiment.psf.patch_px),
+        path=path_beside(file, out),
+        sha256=planes.sha256,
     )
     scenes, notes = {}, []
     for name, scene in experiment.scenes.items():

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...optics.computed import ComputedPSFSpec, build_psf
 from ...optics.field_aberrations import FieldSpec
 from ...optics.microscope import Microscope
-from ...optics.model import PSFSpec, build_psf
 from ..beads.images import BeadImages, BeadState
 from .phase_correction import CorrectedMask, Correction
 from .position_fit import Unknowns, fit_places, sigma_of_polynomials
@@ -98,7 +98,7 @@ class FieldAberrations:
 
 
 def field_aberrations(
-    spec: PSFSpec,
+    spec: ComputedPSFSpec,
     microscope: Microscope,
     phase: Tensor,
     images: BeadImages,
@@ -133,7 +133,12 @@ def field_aberrations(
 
 @torch.no_grad()
 def _one_bead(
-    spec: PSFSpec, microscope: Microscope, phase: Tensor, images: BeadImages, state: BeadState, bead: int
+    spec: ComputedPSFSpec,
+    microscope: Microscope,
+    phase: Tensor,
+    images: BeadImages,
+    state: BeadState,
+    bead: int,
 ) -> tuple[Tensor, Tensor]:
     """Coefficients and σ, (P,) rad each; its depth is free, for the common phase is known."""
     rows = (images.bead == bead).nonzero()[:, 0]

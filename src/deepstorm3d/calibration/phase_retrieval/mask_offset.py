@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...optics.computed import ComputedPSFSpec, build_psf
 from ...optics.exact import ExactPSF
 from ...optics.field_aberrations import FieldSpec
 from ...optics.mask_shift import change_of_phase, footprint_um
 from ...optics.masks import PixelMask
 from ...optics.microscope import Microscope
-from ...optics.model import PSFSpec, build_psf
 from ..beads.images import BeadImages, BeadState
 from .bead_model import AdjustedPSF
 from .field_aberrations import FEWEST_BEADS
@@ -52,7 +52,7 @@ class _MovablePSF(AdjustedPSF):
 
     def __init__(
         self,
-        spec: PSFSpec,
+        spec: ComputedPSFSpec,
         microscope: Microscope,
         phase: Tensor,
         across: FieldSpec,
@@ -71,7 +71,7 @@ class _MovablePSF(AdjustedPSF):
 
 @torch.no_grad()
 def fit_mask_offset(
-    spec: PSFSpec,
+    spec: ComputedPSFSpec,
     microscope: Microscope,
     phase: Tensor,
     images: BeadImages,

@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ...optics.computed import ComputedPSFSpec, build_psf
 from ...optics.exact import ExactPSF
 from ...optics.masks import PhaseMask
 from ...optics.microscope import Microscope
-from ...optics.model import PSFSpec, build_psf
 from ...optics.pupil import fit_to_pupil, mask_coordinates
 from ...optics.zernike import zernike_basis
 from .bead_model import AdjustedPSF
@@ -106,7 +106,9 @@ class CorrectedPSF(AdjustedPSF):
     spec, microscope, patch_px: as for `build_psf`, the spec without a transmission of its own;  mask: as it is.
     """
 
-    def __init__(self, spec: PSFSpec, microscope: Microscope, mask: CorrectedMask, patch_px: int) -> None:
+    def __init__(
+        self, spec: ComputedPSFSpec, microscope: Microscope, mask: CorrectedMask, patch_px: int
+    ) -> None:
         self._spec, self._microscope, self._mask, self._patch_px = spec, microscope, mask, patch_px
         self._light: dict[int, float] = {}
         self._psf = build_psf(spec, microscope, mask, patch_px=patch_px)

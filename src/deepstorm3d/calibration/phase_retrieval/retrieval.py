@@ -14,6 +14,7 @@ from torch import Tensor
 from ...errors import InputError
 from ...experiment.experiment import Experiment, whole_mask
 from ...optics.blur import sampled_variance
+from ...optics.computed import computed_psf
 from ...optics.field_aberrations import FieldSpec
 from ...optics.masks import PhaseMask, PixelMask
 from ...watch import SILENT, Watcher
@@ -85,7 +86,7 @@ def retrieve_mask(
 
     def retriever(start: PhaseMask, across: FieldSpec) -> Retriever:
         return Retriever(
-            experiment.psf.unaberrated.with_(field=across),
+            computed_psf(experiment.psf).unaberrated.with_(field=across),
             experiment.microscope,
             start,
             settings.depth_um,
@@ -149,7 +150,7 @@ def _across_field(
 def _offset(experiment: Experiment, found: Retrieved, stacks: BeadStacks) -> MaskOffset | None:
     """How far the mask stands off the pupil plane."""
     return fit_mask_offset(
-        experiment.psf.unaberrated.with_(transmission=found.transmission),
+        computed_psf(experiment.psf).unaberrated.with_(transmission=found.transmission),
         experiment.microscope,
         found.phase,
         stacks.images.select(~found.bad),
@@ -163,7 +164,7 @@ def _field(
 ) -> FieldAberrations | None:
     """How the phase differs from bead to bead, besides what the mask's place (moved) does."""
     return field_aberrations(
-        experiment.psf.unaberrated.with_(transmission=found.transmission, field=moved),
+        computed_psf(experiment.psf).unaberrated.with_(transmission=found.transmission, field=moved),
         experiment.microscope,
         found.phase,
         stacks.images.select(~found.bad),
@@ -238,7 +239,7 @@ def _found_experiment(
     experiment: Experiment, found: Retrieved, settings: BeadSettings, focus_um: float
 ) -> Experiment:
     """With the blur of a point, the light and the focus as found; the mask is set when it is written."""
-    microscope, psf = experiment.microscope, experiment.psf
+    microscope, psf = experiment.microscope, computed_psf(experiment.psf)
     blur = _blur_of_point(float(found.state.blur_px), settings.bead_um, microscope.pixel_um)
     return experiment.with_(
         psf=psf.unaberrated.with_(

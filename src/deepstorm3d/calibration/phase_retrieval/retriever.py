@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
+from ...optics.computed import ComputedPSFSpec, build_psf
 from ...optics.field_aberrations import FieldSpec
 from ...optics.masks import PhaseMask, PixelMask
 from ...optics.microscope import Microscope
-from ...optics.model import PSFSpec, build_psf
 from ...watch import SILENT, Part, Watcher
 from ..beads.images import BeadImages, BeadState, first_state
 from .bead_model import FocusedPSF
@@ -88,7 +88,7 @@ class Retriever:
     positions: find where the slices are, too, all but their zero.
     """
 
-    spec: PSFSpec
+    spec: ComputedPSFSpec
     microscope: Microscope
     design: PhaseMask
     z_um: float
@@ -280,7 +280,7 @@ class Retriever:
         return state
 
 
-def largest_side(microscope: Microscope, spec: PSFSpec) -> int:
+def largest_side(microscope: Microscope, spec: ComputedPSFSpec) -> int:
     """Side of the largest image of a bead that the mask's sampling can hold, px, odd."""
     side = int(microscope.image_period_px * spec.pupil_oversampling / 2) - 2 * _DRIFT_PX
     side -= 1 - side % 2

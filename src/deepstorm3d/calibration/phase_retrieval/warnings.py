@@ -129,7 +129,7 @@ def about_fit(deviance: float, share: float, left: float, noise: NoiseKind) -> l
     return [
         f"the model leaves {100 * share:.1f} % of the signal unexplained ({measure}): wrong positions or step, "
         "refractive index, NA, magnification or pixel size, focal length, mask pitch or camera gain, light "
-        "spread unevenly over the pupil (`amplitude=True`), polarization at a high NA (`psf.model=vectorial`), "
+        "spread unevenly over the pupil (`amplitude=True`), polarization at a high NA (`psf.kind=vectorial`), "
         "or an uneven background"
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .fingerprint import psf_sha256
 from .formats import PSF_FORMATS, claim_psf, read_psf, write_psf
 
-__all__ = ["PSF_FORMATS", "claim_psf", "psf_sha256", "read_psf", "write_psf"]
+__all__ = ["PSF_FORMATS", "claim_psf", "read_psf", "write_psf"]

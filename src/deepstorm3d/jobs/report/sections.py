@@ -113,7 +113,7 @@ def _setup(made: Mapping[str, Any]) -> list[Facts]:
         parts = {name: mapping.get(name) for name in titles}
         plain = {name: part for name, part in parts.items() if isinstance(part, Mapping)}
         return [Facts(titles[name], [(k, _words(v)) for k, v in part.items()]) for name, part in plain.items()]
-    if experiment.psf.model == "measured":
+    if not experiment.psf.needs_mask:
         # There is a mask in the experiment, and it had no part in the image.
         del titles["mask"]
     return [Facts(title, spec_rows(getattr(experiment, name))) for name, title in titles.items()]

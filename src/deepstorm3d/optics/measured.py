@@ -1,20 +1,26 @@
-"""Planes of a PSF, and the spline through planes as a PSF."""
+"""A measured PSF: planes from beads, and the spline through them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import PurePath
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
 from ..psf_volume import PSFVolume
-from ..spec import Spec, quantity
+from ..spec import quantity
 from .blur import gaussian_radius
+from .microscope import Microscope
 from .psf import Images, Patches, device_of, on_axis, patch_corner
+from .psf_spec import PSFFiles, PSFSpec
 from .tabulated import TabulatedPSF
 
-__all__ = ["MeasuredSpec", "check_volume", "sample_volume", "spline_psf", "widest_patch_px"]
+__all__ = ["MeasuredPSFSpec", "check_volume", "sample_volume", "spline_psf", "widest_patch_px"]
 
 # Pixels that differ by more are not the same pixels: over a patch of 60 px the images drift 0.15 px apart.
 _PIXEL_TOLERANCE = 0.005
@@ -22,15 +28,6 @@ _PIXEL_TOLERANCE = 0.005
 _DEPTH_TOLERANCE = 0.01
 # Most light in a plane: fractions of a molecule's light, with the noise of beads.
 _MOST_LIGHT = 1.1
-
-
-class MeasuredSpec(Spec):
-    """The planes of a measured PSF: what `measure-psf` writes, or another program's spline calibration."""
-
-    path: str = quantity(
-        "", "", "file of the planes (.tif, .hdf5, .h5, .mat); empty when only its hash is known"
-    )
-    sha256: str = quantity("", "", "hash of the planes (depths, shape and float32 values)")
 
 
 class _OnPlanes(nn.Module):
@@ -169,3 +166,110 @@ def sample_volume(psf: Images, z_um: tuple[float, float], step_um: float) -> PSF
     z = torch.linspace(low, high, planes, dtype=torch.float64, device=device_of(psf))
     xyz = on_axis(z)
     return PSFVolume(psf(xyz).values.float(), psf.pixel_um, low, (high - low) / (planes - 1))
+
+
+class MeasuredPSFSpec(PSFSpec):
+    """Planes from beads and the spline through them: what `measure-psf` writes, or another program's file.
+
+    There is no mask in it, and its aberrations are in the planes, the same everywhere.
+    """
+
+    patch_limit: ClassVar[str] = "the measured planes (measure a PSF with a larger side)"
+
+    kind: Literal["measured"] = "measured"
+    path: str = quantity(
+        "", "", "file of the planes (.tif, .hdf5, .h5, .mat); empty when only its hash is known"
+    )
+    sha256: str = quantity("", "", "hash of the planes (depths, shape and float32 values)")
+
+    def images(
+        self,
+        microscope: Microscope,
+        source: PSFVolume,
+        *,
+        patch_px: int | None = None,
+        blur_px: tuple[float, float] | None = None,
+    ) -> TabulatedPSF:
+        """The spline through the planes; as wide as these are where no patch is given."""
+        return spline_psf(source, self.blur_px, blur_range=blur_px, patch_px=patch_px)
+
+    def tabulate(
+        self,
+        microscope: Microscope,
+        source: PSFVolume,
+        z_um: tuple[float, float],
+        blur_px: tuple[float, float],
+        *,
+        finer: bool = False,
+    ) -> TabulatedPSF:
+        """The same spline: one sample per pixel, all depths that there are, and no blur below the record's."""
+        return self.images(microscope, source, patch_px=self.patch_px, blur_px=blur_px)
+
+    def source(self, files: PSFFiles, microscope: Microscope, z_um: tuple[float, float]) -> PSFVolume:
+        """The planes; raises InputError where they are not those of the hash, or do not fit."""
+        planes = files.planes(self.path)
+        if self.sha256 and planes.sha256 != self.sha256:
+            raise InputError(
+                f"{self.path or 'this'} is not the measured PSF of this experiment: its SHA-256 is "
+                f"{planes.sha256[:12]}…, expected {self.sha256[:12]}… (psf.sha256)"
+            )
+        check_volume(planes, microscope.pixel_um, z_um, self.patch_px)
+        # What little they may differ is the rounding of one of the two.
+        return replace(planes, pixel_um=microscope.pixel_um)
+
+    def check_scenes(self, z_um: tuple[float, float], blur_px: tuple[float, float]) -> None:
+        """Raise ValueError for molecules that are sharper than the planes."""
+        if blur_px[0] < self.blur_px:
+            raise ValueError(
+                f"emitters.blur_px of a scene begins at {blur_px[0]:g} px, but a measured PSF holds "
+                f"{self.blur_px:g} px already (psf.blur_px): begin there, or leave it out (null)"
+            )
+
+    def check_fit(
+        self,
+        microscope: Microscope,
+        source: PSFVolume,
+        z_um: tuple[float, float],
+        blur_px: tuple[float, float],
+    ) -> None:
+        """Raise InputError where planes, depths and patch do not fit together."""
+        self.tabulate(microscope, source, z_um, blur_px)
+
+    def depths_um(self, source: PSFVolume) -> tuple[float, float]:
+        """Depth of the first and of the last plane, µm."""
+        return source.range_um
+
+    @property
+    def least_blur_px(self) -> float:
+        """Planes cannot be made sharper than they are."""
+        return self.blur_px
+
+    def widest_patch_px(self, microscope: Microscope, source: PSFVolume) -> int:
+        """The widest that the planes have."""
+        return widest_patch_px(source)
+
+    def compact_patch_px(
+        self,
+        microscope: Microscope,
+        source: PSFVolume,
+        z_um: tuple[float, float],
+        *,
+        light: float,
+        most_px: int,
+    ) -> int:
+        """All that was measured."""
+        return widest_patch_px(source)
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file of the planes."""
+        return PurePath(self.path).name
+
+    def renamed(self, rename: Callable[[str], str], source: PSFVolume | None = None) -> Self:
+        """The same with another path, and the hash of the planes where these are given."""
+        path = rename(self.path)
+        return self.with_(path=path) if source is None else self.with_(path=path, sha256=source.sha256)
+
+    def planes(self, source: PSFVolume) -> PSFVolume:
+        """The planes: without them there is no PSF."""
+        return source

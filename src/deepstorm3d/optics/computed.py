@@ -1,0 +1,163 @@
+"""PSFs that are computed through a phase mask: what the scalar and the vectorial model have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar, Self
+
+import torch
+
+from ..errors import InputError
+from ..spec import quantity
+from .exact import ExactPSF
+from .field_aberrations import FieldGrid, FieldSpec
+from .mask_shift import change_of_phase, footprint_um
+from .masks import MovedMask, PhaseMask, ZernikePhase
+from .microscope import Microscope
+from .psf import device_of
+from .psf_spec import PSFFiles, PSFSpec
+from .tabulated import TabulatedPSF
+
+__all__ = ["ComputedPSFSpec", "build_psf", "computed_psf"]
+
+
+class ComputedPSFSpec(PSFSpec):
+    """A PSF from fields in the pupil, with the aberrations that stand beside its mask.
+
+    A kind of its own says by `exact` what these fields are.
+    """
+
+    needs_mask: ClassVar[bool] = True
+    patch_limit: ClassVar[str] = "the sampling of the mask (psf.pupil_oversampling)"
+
+    pupil_oversampling: int = quantity(1, "", "samples of the pupil for each mask pixel and axis", ge=1, le=8)
+    aberrations: dict[int, float] = quantity(
+        {}, "rad rms", "Zernike aberrations on top of the mask, Noll index: value"
+    )
+    field: FieldSpec = quantity(FieldSpec(), "", "aberrations that change across the field of view")
+    transmission: dict[int, float] = quantity(
+        {},
+        "ln rms",
+        "logarithm of the amplitude in the pupil: Zernike polynomials, Noll index: value",
+    )
+
+    @abstractmethod
+    def exact(self, microscope: Microscope, mask: PhaseMask, patch_px: int) -> ExactPSF:
+        """The PSF through a mask that holds the aberrations of the middle of the field already.
+
+        Raises InputError where mask or patch do not fit.
+        """
+
+    def build(self, microscope: Microscope, mask: PhaseMask, *, patch_px: int | None = None) -> ExactPSF:
+        """The exact PSF; of one that changes across the field, that of the middle if not told.
+
+        It computes where the mask lies.
+        patch_px: another patch than the record's.  Raises InputError where mask or patch do not fit.
+        """
+        return self.exact(
+            microscope, self.with_aberrations(microscope, mask), self.patch_px if patch_px is None else patch_px
+        )
+
+    def with_aberrations(self, microscope: Microscope, mask: PhaseMask) -> PhaseMask:
+        """The mask with the aberrations of the middle of the field: as one phase."""
+        if not self.aberrations:
+            return mask
+        values = torch.tensor(list(self.aberrations.values()), dtype=torch.float64, device=device_of(mask))
+        return ZernikePhase(microscope, list(self.aberrations), values, base=mask)
+
+    def images(
+        self,
+        microscope: Microscope,
+        source: PhaseMask,
+        *,
+        patch_px: int | None = None,
+        blur_px: tuple[float, float] | None = None,
+    ) -> ExactPSF:
+        """The exact PSF (`build`), which draws any blur."""
+        return self.build(microscope, source, patch_px=patch_px)
+
+    def tabulate(
+        self,
+        microscope: Microscope,
+        source: PhaseMask,
+        z_um: tuple[float, float],
+        blur_px: tuple[float, float],
+        *,
+        finer: bool = False,
+    ) -> TabulatedPSF:
+        """As `PSFSpec.tabulate`, for the whole field: of several places where the PSF changes."""
+        grid = FieldGrid(self.field, microscope.pixel_um, _moved_rad(self.field, microscope, source))
+        side = self.patch_px + 2 * TabulatedPSF.margin_px
+        exact = [
+            self.at(*place).build(microscope, _mask_at(place, self.field, microscope, source), patch_px=side)
+            for place in grid.places
+        ]
+        with torch.no_grad():
+            return TabulatedPSF(
+                exact,
+                z_um,
+                blur_range=blur_px,
+                oversampling=self._samples_per_pixel(blur_px, finer),
+                field=grid if len(exact) > 1 else None,
+            )
+
+    def source(self, files: PSFFiles, microscope: Microscope, z_um: tuple[float, float]) -> PhaseMask:
+        """The experiment's phase mask."""
+        return files.mask()
+
+    def widest_patch_px(self, microscope: Microscope, source: PhaseMask) -> int:
+        """Half of the image period that the sampling of the mask permits, less what a table's spline takes."""
+        fits = int(microscope.image_period_px * self.pupil_oversampling / 2) - 2 * TabulatedPSF.margin_px
+        return fits - 1 + fits % 2
+
+    def at(self, across: float, down: float) -> Self:
+        """The same for one place of the field, from its middle: −½ and ½ at its edges."""
+        there = self.field.at(across, down)
+        total = {j: self.aberrations.get(j, 0.0) + there.get(j, 0.0) for j in {**self.aberrations, **there}}
+        return self.with_(aberrations=total, field=FieldSpec())
+
+    @property
+    def across(self) -> FieldSpec:
+        """Aberrations that change across the field of view."""
+        return self.field
+
+    @property
+    def unaberrated(self) -> Self:
+        """The same without aberrations, for a mask that holds them."""
+        return self.with_(aberrations={}, field=FieldSpec())
+
+
+def computed_psf(spec: PSFSpec) -> ComputedPSFSpec:
+    """The record of a PSF that is computed through a phase mask; raises InputError for any other."""
+    if not isinstance(spec, ComputedPSFSpec):
+        raise InputError(
+            f"psf.kind is {spec.kind}: such a PSF has no phase mask that could be changed, retrieved or "
+            "exported; for that set psf.kind to scalar or vectorial (`psf.kind=scalar`)"
+        )
+    return spec
+
+
+def build_psf(
+    spec: PSFSpec, microscope: Microscope, mask: PhaseMask, *, patch_px: int | None = None
+) -> ExactPSF:
+    """The exact PSF through a mask, as `ComputedPSFSpec.build`; raises InputError for a PSF without a mask."""
+    return computed_psf(spec).build(microscope, mask, patch_px=patch_px)
+
+
+def _mask_at(
+    place: tuple[float, float], field: FieldSpec, microscope: Microscope, mask: PhaseMask
+) -> PhaseMask:
+    """The mask as light from a place of the field meets it."""
+    if field.mask_offset == 0:
+        return mask
+    x, y = footprint_um(field, microscope, torch.tensor([place], dtype=torch.float64))[0].tolist()
+    return MovedMask(mask, (x, y), microscope)
+
+
+def _moved_rad(field: FieldSpec, microscope: Microscope, mask: PhaseMask) -> tuple[float, float]:
+    """How much the phase of a mask off the pupil plane changes from edge to edge, across and down, rad rms."""
+    if field.mask_offset == 0:
+        return 0.0, 0.0
+    ends = footprint_um(field, microscope, torch.tensor([[1.0, 1.0]], dtype=torch.float64))[0].abs().tolist()
+    slopes = change_of_phase(mask().detach(), microscope)
+    return ends[0] * slopes[0], ends[1] * slopes[1]
