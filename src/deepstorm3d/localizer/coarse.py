@@ -18,8 +18,7 @@ from .trunk import FEATURES, Trunk, padded
 
 __all__ = ["CoarseNetwork", "CoarseSpec", "gaussian_heat"]
 
-# Peaks whose neighbourhoods are gathered at a time: bounds memory where all of a frame is above the threshold.
-_BLOCK = 8192
+_BLOCK = 8192  # peaks processed at a time; it bounds the memory if a whole frame is above the threshold
 
 
 class CoarseSpec(Spec):
@@ -34,7 +33,7 @@ class CoarseSpec(Spec):
 
 
 class CoarseNetwork(nn.Module):
-    """Frame → logits of a heat map with a Gaussian of peak 1 at every emitter's sub-voxel position.
+    """Maps a frame to logits of a heat map with a Gaussian of peak 1 at every emitter's sub-voxel position.
 
     pixel_um: camera pixel in the sample;  z_um: depth range, filled with planes of about spec.plane_um.
     """
@@ -48,7 +47,7 @@ class CoarseNetwork(nn.Module):
         self.memory_format = torch.channels_last
         self.trunk = Trunk(spec.channels, spec.skip, spec.dilations)
         self.head = nn.Conv2d(FEATURES, planes, 3, padding=1)
-        # Nearly every voxel is empty: start from a probability of 1 %, so that the first steps are calm.
+        # Nearly every voxel is empty: an initial probability of 1 % makes the first training steps stable.
         nn.init.constant_(self.head.bias, math.log(0.01 / 0.99))  # pyright: ignore[reportArgumentType]
 
     def forward(self, images: Tensor) -> Tensor:
@@ -57,11 +56,11 @@ class CoarseNetwork(nn.Module):
         features = self.trunk(padded(images))
         if self.training:
             return self.head(features)[..., :height, :width]
-        # Half precision has so few values that neighbouring voxels tie, and one molecule gives two maxima.
+        # In half precision neighbouring voxels can get equal values, and one molecule would give two maxima.
         return conv2d_in_float32(features, self.head.weight, self.head.bias, (1, 1))[..., :height, :width]
 
     def loss(self, logits: Tensor, truth: Emitters) -> Tensor:
-        """Focal cross-entropy, the squared error as weight, per emitter (Lin et al. 2017; Li et al. 2020).
+        """Focal cross-entropy per emitter, weighted by the squared error (Lin et al. 2017; Li et al. 2020).
 
         logits: (B, planes, H, W);  truth: emitters of these B frames.  Returns a scalar.
         """
@@ -72,7 +71,7 @@ class CoarseNetwork(nn.Module):
         return (error.square() * entropy).sum() / (len(truth) + len(logits))
 
     def decode(self, logits: Tensor, threshold: float) -> Localizations:
-        """Maxima of the heat map above `threshold`, at the vertex of the Gaussian through each."""
+        """Maxima of the heat map above `threshold`, at the centre of a Gaussian fitted to each."""
         heat = torch.sigmoid(logits.float())
         peaks = find_peaks(heat, threshold)
         voxels = torch.cat([gaussian_vertex(heat, block) for block in peaks.split(_BLOCK)])
@@ -82,10 +81,10 @@ class CoarseNetwork(nn.Module):
 
 
 def gaussian_heat(grid: VoxelGrid, truth: Emitters, shape: torch.Size, spread: float) -> Tensor:
-    """A Gaussian of peak 1 at every emitter; where two overlap, the greater value.
+    """Draw a Gaussian of peak 1 at every emitter; where two overlap, the larger value is used.
 
-    spread: σ in voxels;  shape: (B, planes, H, W), which is returned. Each emitter touches the
-    voxels within 3 σ of it; emitters outside the volume leave the tail that reaches in.
+    spread: σ in voxels;  shape: (B, planes, H, W) of the result. Each Gaussian is cut off at 3 σ; emitters
+    outside the volume contribute the part of their Gaussian inside it.
     """
     reach = math.ceil(3 * spread)
     steps = torch.arange(-reach, reach + 1, device=truth.xyz.device)

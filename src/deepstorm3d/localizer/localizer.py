@@ -12,17 +12,17 @@ __all__ = ["NetworkLocalizer", "stabilise"]
 
 
 def stabilise(photons: Tensor) -> Tensor:
-    """Anscombe's root: 2·sqrt(photons + 3/8), Poisson noise of about unit variance (Anscombe 1948)."""
+    """Anscombe transform 2·sqrt(photons + 3/8): Poisson noise gets about unit variance (Anscombe 1948)."""
     return 2 * (photons + 0.375).clamp(min=0).sqrt()
 
 
 class NetworkLocalizer(nn.Module):
     """Normalisation, network and threshold.
 
-    The normalisation is fixed (measured once on simulated frames, stored with the model), so a
-    frame, a crop of it and a tile of it give the same answer.
+    The normalisation is fixed: it is measured once on simulated frames and stored with the model. A frame and
+    a crop or tile of it therefore give the same result.
 
-    network: the proposing network;  offset, scale: of the stabilised frames;
+    network: finds the candidates;  offset, scale: mean and standard deviation of the stabilised frames;
     threshold: smallest probability reported, 0 to 1.
     """
 
@@ -55,5 +55,5 @@ class NetworkLocalizer(nn.Module):
 
     @torch.no_grad()
     def localize(self, frames: Tensor) -> Localizations:
-        """frames: (B, H, W) photons;  returns rows with frame 0 … B−1, in order of frame."""
+        """Find the emitters of frames (B, H, W) of photons; returns rows sorted by frame, 0 … B−1."""
         return self.network.decode(self(frames), self.threshold)

@@ -2,7 +2,7 @@
 
 The likelihood is the one of Speiser et al. 2021 (DECODE, Nature Methods 18, 1082), with the
 cross-entropy of the probability map that LiteLoc and FD-DeepLoc add. The background is not
-predicted: the labels do not hold it, and photometry measures it afterwards at the found positions.
+predicted: photometry measures it afterwards at the positions found.
 """
 
 from __future__ import annotations
@@ -22,22 +22,21 @@ from .trunk import FEATURES, Trunk, conv_block, padded
 
 __all__ = ["MixtureNetwork", "MixtureSpec"]
 
-# Lateral offset that a pixel can give its molecule, in pixels: into the neighbour, as neither of two
-# pixels can be sure of a molecule on their common edge.
+# Largest lateral offset of a molecule from its pixel's centre, px. It reaches into the neighbours, because
+# either of two pixels can report a molecule on their common edge.
 _OFFSET = 1.5
-# Depth that a pixel can give, in half ranges about the middle: a little beyond, as tanh flattens there.
+# Largest depth from the middle of the range, in half ranges; above 1 because tanh is flat near its limits.
 _DEPTH = 1.2
-# Smallest σ of x, y (pixels), z (half ranges) and photons (photons_scale): a likelihood without a
-# floor rewards one lucky pixel without limit.
+# Smallest σ of x, y (px), z (half ranges) and photons (photons_scale). Without a lower limit the likelihood
+# would be unbounded at a single pixel with a very small σ.
 _FLOOR = (0.01, 0.01, 0.002, 0.01)
-# The mixture of a molecule runs over the pixels within this distance of its own. Pixels further off
-# cannot reach it: their offset ends at 1.5, at least 1.5 pixels short, many σ. Leaving them out bounds
-# the likelihood from below, and memory grows with molecules × 49 instead of molecules × pixels.
+# Largest distance, px, between a molecule's pixel and the pixels in its mixture. The offset of pixels farther
+# away ends at least 1.5 px before the molecule, which is many σ. Excluding them bounds the likelihood from
+# below and makes the memory proportional to molecules × 49 instead of molecules × pixels.
 _REACH = 3
-# A candidate's own probability: a molecule at the corner of four pixels leaves a quarter in each.
+# Smallest probability of a candidate's own pixel: at the corner of four pixels each has a quarter of the total.
 _CANDIDATE = 0.2
-# Above this a pixel next to a greater one is a second molecule, not the rim of the first.
-_ADJACENT = 0.6
+_ADJACENT = 0.6  # a pixel beside a larger maximum is a separate molecule if its probability is above this
 
 
 class MixtureSpec(Spec):
@@ -53,7 +52,7 @@ class MixtureSpec(Spec):
 
 
 class MixtureNetwork(nn.Module):
-    """Frame → nine raw values a pixel: logit, four means (x, y, z, photons), four widths.
+    """Maps a frame to nine raw values per pixel: logit, four means (x, y, z, photons), four widths.
 
     pixel_um: camera pixel in the sample;  z_um: depth range of the molecules.
     """
@@ -69,7 +68,7 @@ class MixtureNetwork(nn.Module):
         self.trunk = Trunk(spec.channels, spec.skip, spec.dilations)
         self.hidden = conv_block(FEATURES, spec.head)
         self.head = nn.Conv2d(spec.head, 9, 1)
-        # The first steps are calm: hardly any molecules, in the middle, of typical brightness, unsure.
+        # Stable first training steps: few molecules, mid-range depth, typical brightness, large σ.
         start = torch.tensor([math.log(0.01 / 0.99), 0, 0, 0, math.log(math.e - 1), 0, 0, 0, 0])
         with torch.no_grad():
             self.head.weight.mul_(0.1)
@@ -83,9 +82,9 @@ class MixtureNetwork(nn.Module):
         return conv2d_in_float32(features, self.head.weight, self.head.bias, (0, 0))
 
     def loss(self, raw: Tensor, truth: Emitters) -> Tensor:
-        """Count, position and map: negative log-likelihoods, per emitter.
+        """Sum of the negative log-likelihoods of count, positions and probability map, per emitter.
 
-        raw: (B, 9, H, W);  truth: emitters of these B frames; those outside the frame are left out.
+        raw: (B, 9, H, W);  truth: emitters of these B frames; those outside the frame are ignored.
         Returns a scalar.
         """
         raw = raw.float()
@@ -125,10 +124,10 @@ class MixtureNetwork(nn.Module):
         return -torch.logsumexp(log_terms, 1)
 
     def decode(self, raw: Tensor, threshold: float) -> Localizations:
-        """Local maxima of the probability whose plus of five pixels sums to `threshold` or more.
+        """Local maxima of the probability, if it sums to `threshold` or more with its four edge neighbours.
 
-        A molecule between two pixels splits its probability, so the maximum takes its neighbours'
-        share; a pixel that is itself likely beside a greater one is a second molecule.
+        The neighbours are included because a molecule between two pixels divides its probability between
+        them. A pixel beside a larger maximum counts as a second molecule if its own probability is high.
         """
         raw = raw.float()
         probability = torch.sigmoid(raw[:, 0])
@@ -155,10 +154,10 @@ class MixtureNetwork(nn.Module):
 
 
 def count_nll(logit: Tensor, count: Tensor) -> Tensor:
-    """−log Normal(count; Σp, Σp(1−p)) of each frame: the Poisson binomial's Gaussian limit.
+    """−log Normal(count; Σp, Σp(1−p)) of each frame: the Gaussian limit of the Poisson binomial law.
 
-    logit: (B, H, W);  count: (B,) emitters;  returns (B,). A whole number is known to its rounding:
-    1/12 (Sheppard 1898) is added to the variance, which keeps the density finite where all p are sure.
+    logit: (B, H, W);  count: (B,) emitters;  returns (B,). The variance 1/12 of rounding to whole numbers
+    (Sheppard 1898) is added; it keeps the density finite if all p are 0 or 1.
     """
     probability = torch.sigmoid(logit)
     variance = (probability * torch.sigmoid(-logit)).sum((1, 2)) + 1 / 12
@@ -179,7 +178,7 @@ def _gaussians(raw: Tensor, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor
 
 
 def _plus_sum(probability: Tensor) -> Tensor:
-    """Each pixel and its four edge neighbours summed; (B, H, W), zero beyond the frame."""
+    """Sum of each pixel and its four edge neighbours; (B, H, W), zero outside the frame."""
     padded = functional.pad(probability, (1, 1, 1, 1))
     across = padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]
     along = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1]

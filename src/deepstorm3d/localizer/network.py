@@ -1,4 +1,4 @@
-"""What every network offers, and which there are."""
+"""The interface of the networks, and the union of those that exist."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ NetworkSpec = Annotated[CoarseSpec | MixtureSpec | VoxelSpec, Field(discriminato
 
 
 class ProposalNetwork(Protocol):
-    """A module that proposes emitters, knows its own loss, and decodes its own output.
+    """A module that proposes emitters, computes its loss and decodes its output.
 
-    memory_format: the layout of weights and images that suits its convolutions.
+    memory_format: fastest layout of weights and images for its convolutions.
     """
 
     memory_format: torch.memory_format
 
     def __call__(self, images: Tensor) -> Tensor:
-        """images: (B, 1, H, W), normalised;  returns the raw output, its form the network's own affair."""
+        """images: (B, 1, H, W), normalised;  returns the raw output, whose format depends on the network."""
         ...
 
     def loss(self, raw: Tensor, truth: Emitters, /) -> Tensor:
-        """Scalar to minimise for a raw output and the emitters of these frames."""
+        """Loss of a raw output, given the true emitters of these frames: a scalar."""
         ...
 
     def decode(self, raw: Tensor, threshold: float, /) -> Localizations:
-        """Detections above a probability."""
+        """Emitters of a raw output with a probability above `threshold`."""
         ...
 
 
 def build_network(
     spec: NetworkSpec, pixel_um: float, z_um: tuple[float, float]
 ) -> CoarseNetwork | MixtureNetwork | VoxelNetwork:
-    """The network that a spec describes, untrained, for one camera pixel (µm) and depth range (µm)."""
+    """Build an untrained network from its spec, for one camera pixel size (µm) and depth range (µm)."""
     match spec:
         case CoarseSpec():
             return CoarseNetwork(spec, pixel_um, z_um)

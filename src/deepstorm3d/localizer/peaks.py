@@ -11,7 +11,7 @@ __all__ = ["centre_of_gravity", "find_peaks", "gaussian_vertex"]
 
 
 def find_peaks(heat: Tensor, threshold: float, radius: int = 1) -> Tensor:
-    """Voxels above the threshold that no voxel within `radius` (a cube) exceeds.
+    """Voxels above the threshold that are the maximum of the cube within `radius` voxels.
 
     heat: (B, D, H, W);  returns (K, 4) int64 indices (frame, plane, row, column), in that order.
     """
@@ -19,7 +19,7 @@ def find_peaks(heat: Tensor, threshold: float, radius: int = 1) -> Tensor:
 
 
 def _neighbourhoods(heat: Tensor, peaks: Tensor, radius: int) -> Tensor:
-    """Cubes around the peaks, zero beyond the volume: (K, w, w, w), w = 2·radius + 1, plane first."""
+    """Cubes around the peaks, zero outside the volume: (K, w, w, w), w = 2·radius + 1, plane first."""
     reach = torch.arange(-radius, radius + 1, device=heat.device)
     around = torch.stack(torch.meshgrid(reach, reach, reach, indexing="ij"), -1).reshape(-1, 3)
     place = peaks[:, None, 1:] + around
@@ -43,9 +43,9 @@ def centre_of_gravity(heat: Tensor, peaks: Tensor, radius: int = 1) -> Tensor:
 def gaussian_vertex(heat: Tensor, peaks: Tensor) -> Tensor:
     """Centre of the Gaussian through three samples of each peak along each axis, in voxels.
 
-    The logarithm of a Gaussian is a parabola: δ = (l₋ − l₊)/(2(l₋ − 2l₀ + l₊)) is exact for a heat
-    map that was trained towards Gaussians, where a centre of gravity of a cut-off window leans to
-    the voxel's middle. Returns (K, 3), ordered column, row, plane.
+    The logarithm of a Gaussian is a parabola, so δ = (l₋ − l₊)/(2(l₋ − 2l₀ + l₊)) is exact for a heat
+    map of Gaussians. A centre of gravity in a small window would be biased towards the voxel's centre.
+    Returns (K, 3), ordered column, row, plane.
     """
     logs = _neighbourhoods(heat, peaks, 1).clamp(min=1e-4).log()
     middle = logs[:, 1, 1, 1]

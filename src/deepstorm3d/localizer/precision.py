@@ -1,4 +1,4 @@
-"""The precision of a network's convolutions: half where the processor has it, full where it is needed."""
+"""The precision of a network's convolutions: bfloat16 where it is fast, float32 where it is needed."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["conv2d_in_float32", "fast_bfloat16", "mixed_precision"]
 def fast_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 convolutions are faster than float32 ones on this device."""
     if device.type == "cuda":
-        # Cards before 2020 (compute capability below 8) only emulate bfloat16, slower than float32.
+        # GPUs before 2020 (compute capability below 8) only emulate bfloat16, which is slower than float32.
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
-    # Without the instructions oneDNN emulates bfloat16, slower than float32.
+    # On CPUs without bfloat16 instructions oneDNN emulates it, which is slower than float32.
     return device.type == "cpu" and _cpu_has_bfloat16()
 
 
 def _cpu_has_bfloat16() -> bool:
-    # Older releases of torch cannot say; float32 is the safe answer there.
+    # Older releases of torch do not report it; float32 is the safe choice there.
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
 
 def mixed_precision(device: torch.device, half_precision: bool) -> AbstractContextManager[object]:
-    """Autocast to bfloat16 if asked for and worth it, else nothing."""
+    """Autocast to bfloat16 if `half_precision` is set and the device is faster with it, else no change."""
     if half_precision and fast_bfloat16(device):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
@@ -40,9 +40,9 @@ def mixed_precision(device: torch.device, half_precision: bool) -> AbstractConte
 def conv2d_in_float32(images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
     """`torch.nn.functional.conv2d` in float32, its gradients too: without autocast, and without TF32.
 
-    images: (B, C, H, W);  weight: (D, C, h, w);  bias: (D,) or None.  On NVIDIA cards from 2020 on torch
-    rounds what float32 convolutions multiply to 10 bits of mantissa (TF32) if it is not told otherwise: that
-    moves a position by about 1 nm.
+    images: (B, C, H, W);  weight: (D, C, h, w);  bias: (D,) or None.  By default, torch rounds the inputs of
+    float32 convolutions to 10 bits of mantissa (TF32) on NVIDIA GPUs since 2020. This would move positions by
+    about 1 nm.
     """
     with torch.autocast(images.device.type, enabled=False):
         out = _Conv2dInFloat32.apply(images.float(), weight, bias, padding)
@@ -51,7 +51,7 @@ def conv2d_in_float32(images: Tensor, weight: Tensor, bias: Tensor | None, paddi
 
 
 class _Conv2dInFloat32(torch.autograd.Function):
-    """The gradients come after the forward pass has ended, so that a switch around it would miss them."""
+    """Convolution without TF32, also in the backward pass, which runs after the forward pass has ended."""
 
     @staticmethod
     def forward(
@@ -75,7 +75,7 @@ class _Conv2dInFloat32(torch.autograd.Function):
 
 @contextlib.contextmanager
 def _without_tf32(device: torch.device) -> Iterator[None]:
-    """Convolutions of this process multiply all 23 bits of the mantissa; afterwards as many as before."""
+    """Switch TF32 off for the convolutions of this process, and restore the previous setting afterwards."""
     if device.type != "cuda":
         yield
         return

@@ -9,22 +9,20 @@ from torch.nn import functional
 __all__ = ["FEATURES", "Trunk", "conv_block", "padded"]
 
 FEATURES = 64
-"""Features that the trunk returns."""
+"""Number of features that the trunk returns."""
 
-
-# Pixels to which a frame's sides are filled up: the trunk halves the resolution once.
-_MULTIPLE = 2
+_MULTIPLE = 2  # frames are padded to a multiple of this many pixels, because the trunk halves the resolution
 
 
 def padded(images: Tensor) -> Tensor:
-    """Images (B, C, H, W) with the last row or column repeated where a side is odd, as the trunk needs."""
+    """Pad images (B, C, H, W) to even height and width by repeating the last row or column."""
     height, width = images.shape[-2:]
     fill = [0, -width % _MULTIPLE, 0, -height % _MULTIPLE]
     return functional.pad(images, fill, mode="replicate") if any(fill) else images
 
 
 def conv_block(channels_in: int, channels_out: int, *, dilation: int = 1, stride: int = 1) -> nn.Sequential:
-    """3×3 convolution, batch norm, ReLU; keeps the frame's size (or halves it with stride 2)."""
+    """3×3 convolution, batch norm and ReLU; the frame's size is kept (stride 1) or halved (stride 2)."""
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=dilation, dilation=dilation, bias=False),
         nn.BatchNorm2d(channels_out),
@@ -33,7 +31,7 @@ def conv_block(channels_in: int, channels_out: int, *, dilation: int = 1, stride
 
 
 class ResidualPair(nn.Module):
-    """Two dilated convolutions with a bypass (He et al. 2016), dilated as in Yu & Koltun 2016."""
+    """Two dilated convolutions (Yu & Koltun 2016) with a residual connection (He et al. 2016)."""
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
@@ -42,7 +40,7 @@ class ResidualPair(nn.Module):
             nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False),
             nn.BatchNorm2d(channels),
         )
-        # Starts as the identity: deep stacks then train at a high rate from the first step.
+        # The pair is initialised as the identity, so that deep stacks train at a high rate from the first step.
         norm = self.second[1]
         assert isinstance(norm, nn.BatchNorm2d)
         nn.init.zeros_(norm.weight)
@@ -52,14 +50,14 @@ class ResidualPair(nn.Module):
 
 
 class Trunk(nn.Module):
-    """From a normalised frame to features at camera resolution.
+    """Maps a normalised frame to features at camera resolution.
 
-    An engineered PSF spreads a molecule over 30 to 60 pixels: the dilations give each output a view
-    of about 150 camera pixels at a quarter of the cost of full resolution; a bypass at full
+    An engineered PSF spreads a molecule over 30 to 60 pixels. The dilations give each output a receptive
+    field of about 150 camera pixels at a quarter of the cost of full resolution. A skip connection at full
     resolution keeps the sub-pixel detail.
 
     channels: features at half resolution;  skip: features at full resolution;
-    dilations: one residual pair each.
+    dilations: one for each residual pair.
     forward: (B, 1, H, W) -> (B, `FEATURES`, H, W), H and W even.
     """
 

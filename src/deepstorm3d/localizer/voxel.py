@@ -1,4 +1,4 @@
-"""The voxel network of the paper: every emitter one bright voxel in a volume finer than the camera's pixels.
+"""The voxel network of the paper: each emitter is one bright voxel in a volume finer than the camera's pixels.
 
 Architecture and loss: Nehme et al. 2020, Nature Methods 17, 734 (arXiv 1906.09957).
 """
@@ -19,14 +19,13 @@ from .precision import conv2d_in_float32
 
 __all__ = ["VoxelNetwork", "VoxelSpec", "smooth"]
 
-# Half width, in voxels, of the cube that a detection holds for itself: its maximum, its centre of gravity.
+# Half width, in voxels, of the cube in which a detection is the maximum and its centre of gravity is computed.
 _RADIUS = 4
-# Peaks whose cubes of 9×9×9 voxels are gathered at a time: bounds memory where a threshold is far too low.
-_BLOCK = 8192
+_BLOCK = 8192  # peaks processed at a time; it bounds the memory if the threshold is much too low
 
 
 class VoxelSpec(Spec):
-    """The paper's network: one voxel bright for each emitter. Accurate grid, heavy work."""
+    """The paper's network: one bright voxel for each emitter. Its grid is fine and its computing time long."""
 
     kind: Literal["voxel"] = "voxel"
     planes: int = quantity(121, "", "planes over the depth range", ge=1, le=512)
@@ -39,9 +38,9 @@ class VoxelSpec(Spec):
 
 
 class VoxelNetwork(nn.Module):
-    """Frame → volume with the value `scale` in every emitter's voxel.
+    """Maps a frame to a volume with the value `scale` in every emitter's voxel.
 
-    612,703 parameters at 121 planes and 435,743 at 81, with upsampling 4.
+    With upsampling 4 it has 612,703 parameters at 121 planes and 435,743 at 81.
 
     pixel_um: camera pixel in the sample;  z_um: depth range, filled with spec.planes planes.
     """
@@ -51,7 +50,7 @@ class VoxelNetwork(nn.Module):
         self.grid = VoxelGrid(pixel_um, z_um, spec.planes, spec.upsampling)
         self.scale = spec.scale
         # Not channels_last: with an odd number of channels and bfloat16, oneDNN's gradients of dilated
-        # convolutions come out as NaN there (torch 2.13, CPU).
+        # convolutions are NaN in that format (torch 2.13, CPU).
         self.memory_format = torch.contiguous_format
         wide, planes = spec.channels, spec.planes
         self.norm = nn.BatchNorm2d(1)
@@ -80,22 +79,22 @@ class VoxelNetwork(nn.Module):
         return functional.hardtanh(self.head(volume), 0.0, self.scale)
 
     def loss(self, volume: Tensor, truth: Emitters) -> Tensor:
-        """Mean squared difference from the truth, both smoothed, plus one minus their soft overlap.
+        """Mean squared difference of the smoothed volumes, plus one minus their soft overlap (Dice).
 
         volume: (B, planes, H, W) voxels;  truth: emitters of these B frames; those outside the
-        volume are left out.  Returns a scalar. Smoothing is linear, so the difference is smoothed.
+        volume are ignored.  Returns a scalar. Smoothing is linear, so only the difference is smoothed.
         """
         volume = volume.float()
         bright = self._bright_voxels(truth, volume.shape)
         drawn = volume.new_full(bright[0].shape, -self.scale)
         error = smooth(volume.index_put(bright, drawn, accumulate=True))
-        # Soft Dice with one voxel added to each side, so that an empty frame left empty costs nothing.
+        # Soft Dice with 1 added to numerator and denominator: the loss of an empty frame left empty is 0.
         shared = volume[bright].sum() / self.scale
         overlap = (2 * shared + 1) / (volume.sum() / self.scale + len(drawn) + 1)
         return error.square().mean() + 1 - overlap
 
     def _bright_voxels(self, truth: Emitters, shape: torch.Size) -> tuple[Tensor, ...]:
-        """Index (frame, plane, row, column) of each voxel that holds an emitter, each voxel once."""
+        """Index (frame, plane, row, column) of each voxel that contains an emitter, without duplicates."""
         voxel = self.grid.to_voxels(truth.xyz).round().long()
         place = torch.stack([truth.frame, voxel[:, 2], voxel[:, 1], voxel[:, 0]], 1)
         size = torch.tensor(shape, device=place.device)
@@ -103,7 +102,7 @@ class VoxelNetwork(nn.Module):
         return torch.unique(place[inside], dim=0).unbind(1)
 
     def decode(self, volume: Tensor, threshold: float) -> Localizations:
-        """Maxima of a 9×9×9 neighbourhood above `threshold` (of scale), at its centre of gravity."""
+        """Maxima of 9×9×9 voxels above `threshold` (fraction of `scale`), each at its centre of gravity."""
         heat = functional.threshold(volume.float() / self.scale, threshold, 0.0)
         peaks = _first_of_equals(heat, find_peaks(heat, 0.0, _RADIUS))
         voxels = torch.cat([centre_of_gravity(heat, block, _RADIUS) for block in peaks.split(_BLOCK)])
@@ -111,11 +110,11 @@ class VoxelNetwork(nn.Module):
 
 
 def smooth(volume: Tensor) -> Tensor:
-    """A volume (B, D, H, W) convolved with a 7×7×7 Gaussian of σ 1 voxel and peak 1; zero beyond its faces."""
+    """Convolve a volume (B, D, H, W) with a 7×7×7 Gaussian of σ 1 voxel and peak 1, zero outside the volume."""
     batch, planes, height, width = volume.shape
     steps = torch.arange(-3, 4, device=volume.device, dtype=volume.dtype)
     line = torch.exp(-0.5 * steps.square())
-    # Three passes of seven taps, as two-dimensional convolutions, which are the fast ones everywhere.
+    # Three passes of seven taps as two-dimensional convolutions, which are fast on all devices.
     across, down = line.view(1, 1, 1, 7), line.view(1, 1, 7, 1)
     flat = conv2d_in_float32(volume.reshape(batch * planes, 1, height, width), across, None, (0, 3))
     flat = conv2d_in_float32(flat, down, None, (3, 0))
@@ -124,9 +123,9 @@ def smooth(volume: Tensor) -> Tensor:
 
 
 def _first_of_equals(heat: Tensor, peaks: Tensor) -> Tensor:
-    """Peaks (K, 4) without those that share their cube with an equal one.
+    """Remove peaks (K, 4) whose cube contains an earlier peak of equal value.
 
-    The network's output saturates, and half precision has few values, so neighbours can tie.
+    Equal neighbours occur because the network's output saturates and half precision has few values.
     """
     values = heat[peaks.unbind(1)]
     if len(values.unique()) == len(values):
@@ -137,7 +136,7 @@ def _first_of_equals(heat: Tensor, peaks: Tensor) -> Tensor:
 
 
 def _conv(channels_in: int, channels_out: int, dilation: int = 1) -> nn.Sequential:
-    """3×3 convolution, leaky ReLU, batch norm; keeps the frame's size."""
+    """3×3 convolution, leaky ReLU and batch norm; the frame's size is kept."""
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, 3, padding=dilation, dilation=dilation),
         nn.LeakyReLU(0.2, inplace=True),
