@@ -1,4 +1,4 @@
-"""Backgrounds in photons per pixel: none, even, a nucleus (super-Gaussian), or a smooth random field."""
+"""Backgrounds in photons per pixel: none, uniform, a nucleus (super-Gaussian), or smooth and random."""
 
 from __future__ import annotations
 
@@ -34,23 +34,24 @@ Device = torch.device | str | None
 class BackgroundSpec(Spec):
     """One kind of background.
 
-    A kind gives its name (`kind`), `draw` and `levels`; the rest follows, and a kind overrides what differs.
+    A kind defines its name (`kind`), `draw` and `levels`. The other methods have defaults, which a kind may
+    override.
     """
 
     kind: Any
 
     def draw(self, frames: int, field: Field, generator: torch.Generator, device: Device = None) -> Tensor:
-        """Photons per pixel (frames, H, W), on `device` or else the generator's."""
+        """Draw photons per pixel (frames, H, W), on `device` or by default on the generator's device."""
         raise NotImplementedError(f"a background of kind {self.kind} needs draw()")
 
     @property
     def levels(self) -> tuple[float, float]:
-        """Least and greatest level of any pixel, photons."""
+        """Lowest and highest level of any pixel, photons."""
         raise NotImplementedError(f"a background of kind {self.kind} needs levels")
 
     @property
     def mean(self) -> float:
-        """Typical level over frames and pixels: the middle between the least and the greatest, photons."""
+        """Typical level over frames and pixels: the middle of `levels`, photons."""
         low, high = self.levels
         return (low + high) / 2
 
@@ -60,23 +61,23 @@ class BackgroundSpec(Spec):
         return f"{low:g} per px" if low == high else f"{low:g} to {high:g} per px"
 
     def like(self, level: float, floor: float, spread: float) -> BackgroundSpec:
-        """A background with such numbers, of this kind where it has levels that these numbers tell.
+        """A background with these measured levels, of this kind if they determine it, else uniform.
 
-        level: mean over field and frames;  floor: mean of the least pixels;  spread: half of the range over
+        level: mean over field and frames;  floor: mean of the lowest pixels;  spread: half of the range over
         which both differ from frame to frame;  all in photons per pixel.
         """
         return UniformBackground(low=max(level - spread, 0.0), high=level + spread)
 
     def with_light(self) -> BackgroundSpec:
-        """Itself, or an even background where this kind has none at all."""
+        """This background, or a uniform one if this kind is no background at all."""
         return self
 
     def less_even(self) -> BackgroundSpec | None:
-        """What to try where the level changes more over the field than with this kind; None: nothing."""
+        """The kind to try if the level varies more over the field than with this kind; None: no such kind."""
         return None
 
     def more_even(self) -> BackgroundSpec | None:
-        """What to try where it changes less; None: nothing."""
+        """The kind to try if the level varies less over the field than with this kind; None: no such kind."""
         return None
 
 
@@ -87,19 +88,19 @@ class NoBackground(BackgroundSpec):
 
     @property
     def levels(self) -> tuple[float, float]:
-        """Both 0."""
+        """0 and 0."""
         return 0.0, 0.0
 
     def describe(self) -> str:
-        """None."""
+        """The word "none"."""
         return "none"
 
     def like(self, level: float, floor: float, spread: float) -> BackgroundSpec:
-        """Itself: none."""
+        """This background, whatever the levels."""
         return self
 
     def with_light(self) -> BackgroundSpec:
-        """An even background."""
+        """A uniform background."""
         return UniformBackground()
 
     def draw(self, frames: int, field: Field, generator: torch.Generator, device: Device = None) -> Tensor:
@@ -108,7 +109,7 @@ class NoBackground(BackgroundSpec):
 
 
 class UniformBackground(BackgroundSpec):
-    """One level all over a frame, drawn anew for each."""
+    """The same level in all pixels of a frame, drawn independently for each frame."""
 
     kind: Literal["uniform"] = "uniform"
     low: float = quantity(150.0, "photons/pixel", "least level", ge=0)
@@ -132,7 +133,7 @@ class UniformBackground(BackgroundSpec):
 
 
 class SuperGaussianBackground(BackgroundSpec):
-    """A nucleus: a rotated super-Gaussian of random place, widths and angle between a floor and a peak."""
+    """A nucleus: a super-Gaussian of random position, widths and angle between a floor and a peak."""
 
     kind: Literal["super_gaussian"] = "super_gaussian"
     floor: Range = quantity((20.0, 30.0), "photons/pixel", "range of a frame's least pixel")
@@ -153,20 +154,20 @@ class SuperGaussianBackground(BackgroundSpec):
 
     @property
     def levels(self) -> tuple[float, float]:
-        """The least floor and the greatest peak."""
+        """The lowest floor and the highest peak, photons."""
         return self.floor[0], self.peak[1]
 
     @property
     def mean(self) -> float:
-        """The middle between mean floor and mean peak."""
+        """The middle between mean floor and mean peak, photons."""
         return (sum(self.floor) + sum(self.peak)) / 4
 
     def describe(self) -> str:
-        """The levels, and that they are uneven."""
+        """The levels in words, marked as uneven."""
         return f"{self.floor[0]:g} to {self.peak[1]:g} per px, uneven"
 
     def like(self, level: float, floor: float, spread: float) -> BackgroundSpec:
-        """A nucleus with this floor, and the peak that gives it this mean."""
+        """A nucleus with this floor, and with the peak that results in this mean level."""
         peak = floor + (level - floor) / _mean_of_nucleus()
         share = peak / max(level, 1e-6)
         low, high = max(peak - spread * share, floor), peak + spread * share
@@ -174,12 +175,12 @@ class SuperGaussianBackground(BackgroundSpec):
         return SuperGaussianBackground(floor=(max(floor - near, 0.0), min(floor + near, low)), peak=(low, high))
 
     def more_even(self) -> BackgroundSpec:
-        """One level."""
+        """A uniform background."""
         return UniformBackground()
 
 
 class SmoothBackground(BackgroundSpec):
-    """A smooth random field, as of light out of focus; its floor and its peak differ from frame to frame."""
+    """A smooth random background, like out-of-focus light; floor and peak differ from frame to frame."""
 
     kind: Literal["smooth"] = "smooth"
     low: float = quantity(20.0, "photons/pixel", "least level", ge=0)
@@ -210,7 +211,7 @@ Background = Annotated[BackgroundSpec, BACKGROUNDS]
 def _smooth(frames: int, field: Field, knot_px: float, generator: torch.Generator) -> Tensor:
     """Bicubic interpolation of uniform noise on knots `knot_px` apart, 0 to 1, (frames, H, W).
 
-    The knots start at a random place in each frame, so that no pixel is a knot more often than another.
+    The knots start at a random position in each frame, so that all pixels have the same statistics.
     """
     knots = [math.ceil(side / knot_px) + 4 for side in field.size]
     noise = uniform(0.0, 1.0, (frames, 1, *knots), generator)
@@ -219,7 +220,7 @@ def _smooth(frames: int, field: Field, knot_px: float, generator: torch.Generato
         start[:, axis, None] + torch.arange(side, device=generator.device) / knot_px
         for axis, side in enumerate(field.size)
     )
-    # grid_sample wants −1 and 1 at the centres of the first and the last knot, x before y.
+    # grid_sample expects −1 and 1 at the centres of the first and the last knot, and x before y.
     y, x = (2 * place / (count - 1) - 1 for place, count in zip((rows, columns), knots, strict=True))
     across, down = x[:, None, :].expand(-1, field.height, -1), y[:, :, None].expand(-1, -1, field.width)
     grid = torch.stack((across, down), dim=-1)
@@ -228,7 +229,7 @@ def _smooth(frames: int, field: Field, knot_px: float, generator: torch.Generato
 
 @cache
 def _mean_of_nucleus() -> float:
-    """Mean of a random super-Gaussian between its least and its greatest pixel."""
+    """Mean of a random super-Gaussian, relative to its lowest (0) and highest (1) pixel."""
     shapes = random_super_gaussian(200, (96, 96), torch.Generator().manual_seed(0))
     least, most = shapes.amin((1, 2)), shapes.amax((1, 2))
     return float(((shapes.mean((1, 2)) - least) / (most - least)).mean())

@@ -1,4 +1,4 @@
-"""Blinking: molecules that switch on at random moments and shine over parts of several frames."""
+"""Blinking: molecules that switch on at random times and stay on for parts of several frames."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def blink(
     off_time: float = 1000.0,
     blinks: float = 1.0,
 ) -> Emitters:
-    """Emitters of a movie, in order of frame, one row for each molecule and frame in which it shines.
+    """Emitters of a movie, in order of frame, one row for each molecule and frame in which it is on.
 
-    xyz: (N, 3) µm;  photons: (N,) detected from each molecule in a frame that it shines throughout;
+    xyz: (N, 3) µm;  photons: (N,) detected from each molecule if it is on during a whole frame;
     frames: length of the movie;  on_time, off_time: mean lengths of a blink and of the dark time
     before it, frames, both exponentially distributed;  blinks: mean number of blinks before the
     molecule bleaches, geometrically distributed.
-    The first dark time starts with frame 0. A row's photons are in proportion to the time on within
+    The first dark time starts with frame 0. A row's photons are proportional to the time on within
     its frame; its id is the molecule's row in `xyz`.
     """
     if frames < 0 or on_time <= 0 or off_time < 0 or blinks < 1:
@@ -42,7 +42,7 @@ def blink(
     begins = torch.cumsum(touched, 0) - touched
     frame = first[period] + torch.arange(len(period), device=xyz.device) - begins[period]
     lit = torch.minimum(end[period], frame + 1.0) - torch.maximum(start[period], frame.double())
-    # Two blinks of a molecule in one frame are one row; the keys come out in order of frame.
+    # Two blinks of a molecule in one frame are one row; the unique keys are sorted by frame.
     key, row = torch.unique(frame * max(len(xyz), 1) + molecule[period], return_inverse=True)
     time_on = torch.zeros(len(key), dtype=torch.float64, device=xyz.device).index_add(0, row, lit)
     who = key % max(len(xyz), 1)

@@ -1,4 +1,4 @@
-"""How many emitters a simulated frame holds."""
+"""Distributions of the number of emitters in a simulated frame."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["COUNTS", "Count", "CountSpec", "DensityCount", "FixedCount", "Unifor
 
 
 class CountSpec(Spec):
-    """One kind of number of emitters: a kind gives its name (`kind`) and all that stands here."""
+    """One distribution of the number of emitters: a kind defines its name (`kind`) and these methods."""
 
     kind: Any
 
     def draw(self, area_um2: Tensor, generator: torch.Generator) -> Tensor:
-        """Numbers for frames of these areas, µm²; both (B,), the result int64."""
+        """Draw the numbers of emitters for frames of these areas, µm²; both (B,), the result int64."""
         raise NotImplementedError(f"a count of kind {self.kind} needs draw()")
 
     def highest_density(self, area_um2: float) -> float:
-        """Emitters/µm² at most in frames of an area."""
+        """Highest density in frames of this area, emitters/µm²."""
         raise NotImplementedError(f"a count of kind {self.kind} needs highest_density()")
 
     def most_per_pixel(self, pixels: int, pixel_um: float) -> float:
-        """Emitters per pixel at most in frames of so many pixels, each `pixel_um` wide."""
+        """Highest number of emitters per pixel, in frames of `pixels` pixels of width `pixel_um`."""
         return self.highest_density(pixels * pixel_um**2) * pixel_um**2
 
     def describe(self) -> str:
@@ -38,7 +38,7 @@ class CountSpec(Spec):
         raise NotImplementedError(f"a count of kind {self.kind} needs describe()")
 
     def like(self, density: DensityCount, area_um2: float) -> CountSpec:
-        """The numbers of a density in frames of an area, said as this kind says them."""
+        """A distribution of this kind that matches a density in frames of this area."""
         return density
 
 
@@ -53,11 +53,11 @@ class FixedCount(CountSpec):
         return torch.full(area_um2.shape, self.count, device=area_um2.device)
 
     def highest_density(self, area_um2: float) -> float:
-        """Emitters/µm² at most in frames of an area."""
+        """Highest density in frames of this area, emitters/µm²."""
         return self.count / area_um2
 
     def most_per_pixel(self, pixels: int, pixel_um: float) -> float:
-        """Emitters per pixel in frames of so many pixels."""
+        """Emitters per pixel in frames of `pixels` pixels."""
         return self.count / pixels
 
     def describe(self) -> str:
@@ -70,7 +70,7 @@ class FixedCount(CountSpec):
 
 
 class UniformCount(CountSpec):
-    """Any number from low to high, all as likely, whatever the area."""
+    """Any number from low to high with equal probability, independent of the area."""
 
     kind: Literal["uniform"] = "uniform"
     low: int = quantity(1, "emitters", "least number in a frame", ge=0)
@@ -85,11 +85,11 @@ class UniformCount(CountSpec):
         )
 
     def highest_density(self, area_um2: float) -> float:
-        """Emitters/µm² at most in frames of an area."""
+        """Highest density in frames of this area, emitters/µm²."""
         return self.high / area_um2
 
     def most_per_pixel(self, pixels: int, pixel_um: float) -> float:
-        """Emitters per pixel at most in frames of so many pixels."""
+        """Highest number of emitters per pixel in frames of `pixels` pixels."""
         return self.high / pixels
 
     def describe(self) -> str:
@@ -102,7 +102,7 @@ class UniformCount(CountSpec):
 
 
 class DensityCount(CountSpec):
-    """Poisson numbers around density × area, the density uniform from low to high in each frame."""
+    """Poisson-distributed numbers of mean density × area; each frame's density is uniform from low to high."""
 
     kind: Literal["density"] = "density"
     low: float = quantity(0.1, "emitters/µm²", "least density", ge=0)
@@ -116,11 +116,11 @@ class DensityCount(CountSpec):
         return torch.poisson(density * area_um2, generator=generator).long()
 
     def highest_density(self, area_um2: float) -> float:
-        """Emitters/µm² at most, whatever the area."""
+        """Highest density, emitters/µm², independent of the area."""
         return self.high
 
     def most_per_pixel(self, pixels: int, pixel_um: float) -> float:
-        """Emitters per pixel at most, however many pixels there are."""
+        """Highest number of emitters per pixel, independent of the number of pixels."""
         return self.high * pixel_um**2
 
     def describe(self) -> str:
@@ -134,6 +134,6 @@ def _in_numbers(density: DensityCount, area_um2: float) -> CountSpec:
 
 
 COUNTS = Kinds(FixedCount, UniformCount, DensityCount)
-"""All kinds of numbers of emitters. ``COUNTS.register`` adds one that is defined elsewhere."""
+"""All distributions of the number of emitters. ``COUNTS.register`` adds one that is defined elsewhere."""
 
 Count = Annotated[CountSpec, COUNTS]

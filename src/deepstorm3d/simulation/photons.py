@@ -1,4 +1,4 @@
-"""How bright the emitters of a simulated frame are."""
+"""Distributions of the brightness of the emitters in a simulated frame."""
 
 from __future__ import annotations
 
@@ -16,31 +16,30 @@ from .ranges import low_before_high
 
 __all__ = ["PHOTONS", "FixedPhotons", "GammaPhotons", "PhotonSpec", "Photons", "UniformPhotons"]
 
-# A uniform distribution of mean 1 and standard deviation s reaches from 1 − √3 s to 1 + √3 s.
-_HALF_WIDTH = math.sqrt(3.0)
-# Relative standard deviation above which a uniform distribution would come too near to no light at all.
+_HALF_WIDTH = math.sqrt(3.0)  # half width of a uniform distribution, in standard deviations
+# Relative standard deviation above which a uniform distribution would begin too close to 0 photons.
 _WIDEST_UNIFORM = 0.55
-# Relative standard deviation below which a measured spread of brightness cannot be told from none.
+# Relative standard deviation below which a measured spread of brightness is not distinguishable from 0.
 _ONE_BRIGHTNESS = 0.15
 
 
 class PhotonSpec(Spec):
-    """One distribution of brightness: a kind gives its name (`kind`) and all that stands here."""
+    """One distribution of brightness: a kind defines its name (`kind`), `draw` and `mean`."""
 
     kind: Any
 
     def draw(self, number: int, generator: torch.Generator) -> Tensor:
-        """Photons (number,)."""
+        """Draw the photons of `number` emitters: (number,)."""
         raise NotImplementedError(f"photons of kind {self.kind} need draw()")
 
     @property
     def mean(self) -> float:
-        """Photons of an emitter in a frame, mean over emitters."""
+        """Mean photons of an emitter in a frame."""
         raise NotImplementedError(f"photons of kind {self.kind} need mean")
 
     @property
     def median(self) -> float:
-        """Photons of the middle emitter."""
+        """Median photons of an emitter in a frame."""
         return self.mean
 
     def describe(self) -> str:
@@ -48,15 +47,15 @@ class PhotonSpec(Spec):
         return f"mean {self.mean:g} ({self.kind})"
 
     def like(self, mean: float, spread: float) -> PhotonSpec:
-        """A distribution of this mean and relative standard deviation, of this kind where it can be so wide.
+        """A distribution with this mean and relative standard deviation `spread`.
 
-        Else a gamma distribution.
+        It is of this kind if the kind allows such a spread, else a gamma distribution.
         """
         return GammaPhotons(shape=1 / spread**2, scale=mean * spread**2)
 
 
 class FixedPhotons(PhotonSpec):
-    """Every emitter as bright as the next."""
+    """All emitters have the same brightness."""
 
     kind: Literal["fixed"] = "fixed"
     photons: float = quantity(30000.0, "photons", "of each emitter in a frame", gt=0)
@@ -67,20 +66,20 @@ class FixedPhotons(PhotonSpec):
 
     @property
     def mean(self) -> float:
-        """That of every emitter."""
+        """Photons of every emitter."""
         return self.photons
 
     def describe(self) -> str:
-        """The one value."""
+        """The value in words."""
         return f"{self.photons:g}"
 
     def like(self, mean: float, spread: float) -> PhotonSpec:
-        """One brightness where the spread is small; see `PhotonSpec.like`."""
+        """A fixed brightness if the spread is small; see `PhotonSpec.like`."""
         return FixedPhotons(photons=mean) if spread <= _ONE_BRIGHTNESS else super().like(mean, spread)
 
 
 class UniformPhotons(PhotonSpec):
-    """Any brightness from low to high."""
+    """Any brightness from low to high with equal probability."""
 
     kind: Literal["uniform"] = "uniform"
     low: float = quantity(10000.0, "photons", "of the dimmest emitter", gt=0)
@@ -94,15 +93,15 @@ class UniformPhotons(PhotonSpec):
 
     @property
     def mean(self) -> float:
-        """The middle of the range."""
+        """The middle of the range, photons."""
         return (self.low + self.high) / 2
 
     def describe(self) -> str:
-        """The range."""
+        """The range in words."""
         return f"{self.low:g} to {self.high:g}"
 
     def like(self, mean: float, spread: float) -> PhotonSpec:
-        """One brightness where the spread is small, a range where it can be so wide; see `PhotonSpec.like`."""
+        """A fixed brightness if the spread is small, else a range, else gamma; see `PhotonSpec.like`."""
         if spread <= _ONE_BRIGHTNESS:
             return FixedPhotons(photons=mean)
         if spread > _WIDEST_UNIFORM:
@@ -112,7 +111,7 @@ class UniformPhotons(PhotonSpec):
 
 
 class GammaPhotons(PhotonSpec):
-    """Gamma-distributed brightness, as of blinking dyes: mean shape × scale."""
+    """Gamma-distributed brightness, typical of blinking dyes, with mean shape × scale."""
 
     kind: Literal["gamma"] = "gamma"
     shape: float = quantity(3.0, "", "shape of the gamma distribution", gt=0)
@@ -124,12 +123,12 @@ class GammaPhotons(PhotonSpec):
 
     @property
     def mean(self) -> float:
-        """Shape × scale."""
+        """Shape × scale, photons."""
         return self.shape * self.scale
 
     @property
     def median(self) -> float:
-        """Of the gamma distribution, by its inverse."""
+        """Median from the inverse of the incomplete gamma function, photons."""
         from scipy.special import gammaincinv
 
         return float(self.scale * gammaincinv(self.shape, 0.5))

@@ -1,4 +1,4 @@
-"""What emitters a simulated frame holds: how many, how bright, how deep, how near the border."""
+"""The emitters of a simulated frame: their number, brightness, depth and distance from the border."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 
 
 class EmitterPrior(Spec):
-    """The emitters of a frame, drawn independently of each other and evenly over area and depth."""
+    """The emitters of a frame, drawn independently and uniformly over area and depth."""
 
     count: Count = quantity(UniformCount(), "", "emitters in the area that they may lie in")
     photons: Photons = quantity(UniformPhotons(), "", "brightness of an emitter in a frame")
@@ -59,9 +59,9 @@ class EmitterPrior(Spec):
     ) -> Emitters:
         """Emitters of `frames` independent frames, in order of frame, each with its own id.
 
-        They lie within pixels margin … side − margin, counted from the outer edge of the first pixel.
-        Drawn on the generator's device, returned on `device` where one is given.
-        Raises InputError where the margin leaves no room in the field.
+        They lie within pixels margin … side − margin, measured from the outer edge of the first pixel.
+        They are drawn on the generator's device and returned on `device` if it is given.
+        Raises InputError if the margin leaves no room in the field.
         """
         if 2 * self.margin_px[1] >= min(field.size):
             raise InputError(
@@ -86,13 +86,13 @@ class EmitterPrior(Spec):
         return emitters if device is None else emitters.to(device)
 
     def highest_density(self, field: Field) -> float:
-        """Emitters/µm² in the densest frames, on average over the area that they may lie in."""
-        # As `draw` asks: a border that leaves no room is refused there.
+        """Density in the densest frames, emitters/µm², averaged over the area inside the margin."""
+        # A margin that leaves no room is an error in `draw`, so it needs no check here.
         sides = (max(side - 2 * self.margin_px[1], 1.0) for side in field.size)
         return self.count.highest_density(math.prod(sides) * field.pixel_um**2)
 
     def labelled(self, emitters: Emitters) -> Tensor:
-        """Which emitters a network should find: (N,) bool, those of at least `min_photons`."""
+        """Whether a network should find each emitter, (N,) bool: those of at least `min_photons`."""
         return emitters.photons >= self.min_photons
 
 
@@ -106,8 +106,8 @@ class Scene(Spec):
     def draw(self, frames: int, field: Field, generator: torch.Generator) -> tuple[Emitters, Tensor]:
         """Emitters of independent frames 0 … frames − 1, and their background (frames, H, W) photons per pixel.
 
-        Emitters first, then the background, from one generator and on its device.
-        Raises InputError where the border leaves no room in the field.
+        The generator draws first the emitters, then the background, both on its device.
+        Raises InputError if the margin leaves no room in the field.
         """
         emitters = self.emitters.draw(frames, field, generator)
         return emitters, self.background.draw(frames, field, generator)

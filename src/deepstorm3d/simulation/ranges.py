@@ -1,4 +1,4 @@
-"""Ranges in records: the lower limit first."""
+"""Ranges in records: pairs of numbers with the lower limit first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _lower_first(limits: tuple[float, float]) -> tuple[float, float]:
 
 
 Range = Annotated[tuple[float, float], AfterValidator(_lower_first)]
-"""Least and greatest value."""
+"""Lowest and highest value."""
 
 
 class _Limits(Protocol):
@@ -31,7 +31,7 @@ _Record = TypeVar("_Record", bound=_Limits)
 
 
 def low_before_high(record: _Record) -> _Record:
-    """Check a record for ``model_validator(mode="after")``: ValueError where `low` is above `high`."""
+    """Check a record for ``model_validator(mode="after")``: raises ValueError if `low` is above `high`."""
     if record.low > record.high:
         raise ValueError(f"low must not be above high, got {record.low} and {record.high}")
     return record

@@ -21,12 +21,12 @@ __all__ = ["Simulator"]
 
 
 class Simulator(nn.Module):
-    """What the camera sees of emitters in a field.
+    """Simulates the camera's counts for emitters in a field.
 
-    psf, camera: as given;  field: whose pixels must have the PSF's size;  chunk: emitters computed at a
-    time, which bounds the memory (None: 128 on a processor, to stay in its cache; 1024 on a GPU);  maps: of the
-    camera (None: read from the files that it names). They are of the field's pixels, or larger, and each frame
-    then says at which of their pixels it begins (chip_px).
+    psf, camera: image and noise model;  field: its pixels must have the PSF's pixel size;  chunk: emitters
+    computed at a time, which bounds the memory (None: 128 on a CPU, to stay in its cache; 1024 on a GPU);
+    maps: of the camera (None: read from the files that it names). The maps have the field's size or are
+    larger; then `chip_px` gives the position of each frame on them.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class Simulator(nn.Module):
 
     @property
     def camera_maps(self) -> dict[str, Tensor]:
-        """The camera's maps, whole, by name; {} where it has none."""
+        """The camera's complete maps by name; {} if it has none."""
         return {name.removeprefix("camera_"): values for name, values in self.named_buffers(recurse=False)}
 
     @property
     def chip_size(self) -> tuple[int, int] | None:
-        """Height and width of the camera's maps, px; None where it has none."""
+        """Height and width of the camera's maps, px; None if it has none."""
         for values in self.camera_maps.values():
             return values.shape[0], values.shape[1]
         return None
@@ -61,9 +61,10 @@ class Simulator(nn.Module):
         """Mean photons per pixel.
 
         emitters: N rows with frames 0 … B−1;  background: (B, H, W) photons;  returns (B, H, W).
-        begin_px: (B, 2) int64, column and row of the PSF's field at which each frame begins (None: its first
-        pixel), for a PSF that changes across it; positions count from the frame's own first pixel all the same.
-        Differentiable in positions, photons, blur, background and all that the PSF learns.
+        begin_px: (B, 2) int64, column and row of each frame's first pixel in the PSF's field (None: the field's
+        first pixel), for a PSF that varies over the field; positions are still measured from the frame's own
+        first pixel. The result is differentiable with respect to positions, photons, blur, background and all
+        trainable parameters of the PSF.
         """
         if background.shape[1:] != self.field.size:
             raise ValueError(f"background is {tuple(background.shape[1:])} px, the field {self.field.size}")
@@ -72,8 +73,8 @@ class Simulator(nn.Module):
                 f"emitters stand in frames {int(emitters.frame.min())} to {int(emitters.frame.max())}, "
                 f"the background has frames 0 to {len(background) - 1}"
             )
-        # Every frame gets a border as wide as a patch: what hangs over lands there and is cropped, which
-        # costs a quarter less than to blank it.
+        # Every frame gets a border as wide as a patch. Light outside the frame falls there and is cropped,
+        # which takes a quarter less time than setting it to 0.
         border = self.psf.patch_px
         height, width = self.field.size
         canvas = torch.zeros(
@@ -102,12 +103,12 @@ class Simulator(nn.Module):
     ) -> Tensor:
         """Counts (B, H, W) of one exposure; arguments as for `expected`.
 
-        chip_px: (B, 2) int64, column and row of the camera's maps at which each frame begins (None: they are of
-        the field's size).  Raises InputError where they are not.
+        chip_px: (B, 2) int64, column and row of each frame's first pixel on the camera's maps (None: the maps
+        have the field's size).  Raises InputError if their size does not fit.
         """
         maps = self._maps_at(chip_px)
         return self.camera.expose(self.expected(emitters, background, begin_px), generator, maps)
 
     def to_photons(self, counts: Tensor, chip_px: Tensor | None = None) -> Tensor:
-        """Photons that counts of this camera and field stand for; both (B, H, W);  chip_px: as in `forward`."""
+        """Convert counts of this camera and field to photons; both (B, H, W);  chip_px: as in `forward`."""
         return self.camera.to_photons(counts, self._maps_at(chip_px))

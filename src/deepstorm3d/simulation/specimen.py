@@ -1,4 +1,4 @@
-"""Specimen: what a simulated movie shows, random molecules or a structure that blinks and drifts."""
+"""Specimen of a simulated movie: random molecules, or a structure that blinks and drifts."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ Vector = tuple[float, float, float]
 Draw = Callable[[int, int], tuple[Emitters, Tensor]]
 """Emitters of frames start … start + count − 1, and their background (count, H, W), photons per pixel."""
 
-# Frames that a molecule on a structure shines on average; the mean dark time is this many movies.
-_ON_FRAMES, _DARK_MOVIES = 2.0, 2.0
-# Least border of a structure, as a share of the field's width.
-_MARGIN = 0.05
+_ON_FRAMES = 2.0  # mean on-time of a molecule on a structure, frames
+_DARK_MOVIES = 2.0  # mean dark time of a molecule on a structure, in movie lengths
+_MARGIN = 0.05  # smallest margin around a structure, as a fraction of the field's smaller side
 
 _MAKERS: dict[StructureName, Callable[[int, Vector, Vector, torch.Generator], Tensor]] = {
     "filaments": filaments,
@@ -41,12 +40,12 @@ _MAKERS: dict[StructureName, Callable[[int, Vector, Vector, torch.Generator], Te
 
 @dataclass(frozen=True)
 class Specimen:
-    """What is in front of the microscope.
+    """The sample under the microscope.
 
-    emitters: the number inside every frame (the scene's number else; emitters outside the frame are then
-    left out), on average where there is a structure;  structure: place the molecules on one and let them
-    blink through the movie (one frame: all are on); the list of the whole movie is then held in memory;
-    drift_um: span in x, y and z over which the structure creeps during the movie (`smooth_drift`).
+    emitters: number inside every frame, or its mean for a structure; there are then no emitters outside the
+    frame (None: the scene's number);  structure: the molecules lie on it and blink through the movie (in a
+    movie of one frame all are on); the list of the whole movie is then kept in memory;
+    drift_um: range in x, y and z over which the structure drifts during the movie (`smooth_drift`).
     """
 
     emitters: int | None = None
@@ -54,9 +53,10 @@ class Specimen:
     drift_um: Vector | None = None
 
     def drift(self, frames: int, generator: torch.Generator) -> Tensor | None:
-        """Where the structure is in each frame, (frames, 3) µm from its first place; None where it stays.
+        """Displacement of the structure in each frame, (frames, 3) µm from the first one; None without drift.
 
-        Raises InputError for a negative drift, or one of molecules that are drawn anew in every frame.
+        Raises InputError for a negative drift, or for a drift of molecules that are drawn independently in
+        every frame.
         """
         if self.drift_um is None:
             return None
@@ -69,10 +69,10 @@ class Specimen:
     def draw_of(
         self, scene: Scene, field: Field, drift: Tensor | None, frames: int, generator: torch.Generator
     ) -> Draw:
-        """How a movie is drawn, a few frames at a time; drift: from `drift`.
+        """Return a function that draws a movie, a few frames at a time; drift: from `drift`.
 
-        As `Scene.draw`, but with the specimen's number of emitters, or on its structure.
-        Raises InputError where the structure does not fit into field and depth range.
+        It works like `Scene.draw`, but with the specimen's number of emitters, or on its structure.
+        Raises InputError if the structure does not fit into field and depth range.
         """
         prior = scene.emitters
         if self.emitters is not None:
@@ -95,7 +95,7 @@ class Specimen:
 
 
 def _anywhere(scene: Scene, field: Field, generator: torch.Generator) -> Draw:
-    """Independent frames, every emitter with an id of its own."""
+    """Draw independent frames in which every emitter has a unique id."""
     drawn = 0
 
     def draw(start: int, count: int) -> tuple[Emitters, Tensor]:
@@ -118,8 +118,9 @@ def _on_structure(
 ) -> Emitters:
     """Blinking molecules on a structure that fills field and depth range, for a whole movie.
 
-    A row is a molecule that shines through at least half of a frame; its photons are the prior's, which
-    describes emitters as they look in a frame. drift_um: room left in depth, so that none drifts out of it.
+    Each row is a molecule that is on for at least half of a frame. Its photons are drawn from the prior, which
+    describes emitters as they appear in a frame. drift_um: (x, y, z); its z is kept free at both ends of the
+    depth range, so that no molecule drifts out of it.
     """
     centre, extent = _box(prior, field, drift_um[2])
     area = torch.full((256,), extent[0] * extent[1])
@@ -129,7 +130,7 @@ def _on_structure(
         rows = torch.arange(len(xyz))
         table = Emitters(xyz=xyz, frame=torch.zeros_like(rows), photons=torch.ones(len(xyz)), id=rows)
     else:
-        # Mean rows of a blink whose length is exponentially distributed; some molecules stay dark throughout.
+        # Mean number of rows per molecule: blinks are exponentially distributed, and some molecules stay dark.
         rows_each = (0.5 + _ON_FRAMES) * math.exp(-0.5 / _ON_FRAMES) * (1 - math.exp(-1 / _DARK_MOVIES))
         xyz = _place(name, round(in_frame * frames / rows_each), centre, extent, generator)
         table = blink(
@@ -143,9 +144,9 @@ def _on_structure(
 
 
 def _box(prior: EmitterPrior, field: Field, room_um: float) -> tuple[Vector, Vector]:
-    """Centre and extent (x, y, z) µm of what a structure fills: the field without the scene's widest margin.
+    """Centre and extent (x, y, z) µm of a structure's box: the field without the scene's widest margin.
 
-    room_um: of depth, left at both ends.
+    room_um: depth that is kept free at both ends, µm.
     """
     p, (shallow, deep) = field.pixel_um, (prior.z_um[0] + room_um, prior.z_um[1] - room_um)
     if deep <= shallow:

@@ -1,4 +1,4 @@
-"""Drift: a stage that creeps while a movie is recorded."""
+"""Drift of the stage while a movie is recorded."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ..draws import uniform
 
 __all__ = ["smooth_drift"]
 
-_WAVES = 4
+_WAVES = 4  # number of sine waves that modulate the steady drift
 
 
 def smooth_drift(frames: int, reach_um: tuple[float, float, float], generator: torch.Generator) -> Tensor:
-    """How far everything has moved in each frame: (frames, 3) µm, x, y, z; 0 in the first frame.
+    """Displacement of the sample in each frame: (frames, 3) µm, x, y, z; 0 in the first frame.
 
-    A steady creep with slower and faster stretches, its direction random along each axis. Along an axis the
-    curve spans just `reach_um` from its least to its greatest value, whatever the number of frames.
+    The drift is steady with slower and faster parts, and its direction along each axis is random. Along each
+    axis the curve has the range `reach_um` between its minimum and maximum, for any number of frames.
     Raises ValueError for a negative reach.
     """
     reach = torch.tensor(reach_um, dtype=torch.float64, device=generator.device)

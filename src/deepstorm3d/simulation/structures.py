@@ -1,7 +1,7 @@
-"""Molecules on structures that a microscopist knows: filaments, mitochondria, a membrane, a nucleus.
+"""Molecules on simulated cell structures: filaments, mitochondria, a membrane, a nucleus.
 
-Every function takes the number of molecules, the centre of a box and its extent (full widths), both
-x, y, z in µm, and returns positions (N, 3) in µm on the generator's device, inside the box.
+Every function takes the number of molecules and the centre and extent (full widths) of a box, both
+x, y, z in µm. It returns positions (N, 3) in µm inside the box, on the generator's device.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ __all__ = ["ellipsoid_surface", "filaments", "mitochondria", "nucleus"]
 
 Vector = tuple[float, float, float]
 
-MODES = 3
-STEPS = 400
+MODES = 3  # number of sine waves that bend each curve
+STEPS = 400  # number of points on each curve
 
 
 def filaments(
@@ -30,9 +30,9 @@ def filaments(
     curves: int = 12,
     thickness_um: float = 0.012,
 ) -> Tensor:
-    """Molecules along smooth random curves, evenly by length, as on microtubules.
+    """Molecules distributed uniformly along smooth random curves, like microtubules.
 
-    thickness_um: standard deviation of their distance from the curve in each axis, cut at the box.
+    thickness_um: standard deviation of their distance from the curve in each axis, limited to the box.
     """
     box = _box(centre, extent, generator)
     place, _ = _along(_random_curves(curves, generator) * box[1], number, generator)
@@ -49,34 +49,34 @@ def mitochondria(
     tubes: int = 4,
     radius_um: float = 0.25,
 ) -> Tensor:
-    """Molecules on the outer membrane of winding tubes of one radius, evenly by length and around.
+    """Molecules distributed uniformly on the surface of winding tubes, like the membrane of mitochondria.
 
-    Raises ValueError where the box is thinner than a tube.
+    Raises ValueError if the box is thinner than a tube.
     """
     if 2 * radius_um >= min(extent):
         raise ValueError(f"a tube of radius {radius_um} µm does not fit into a box of {extent} µm")
     box = _box(centre, extent, generator)
     place, tangent = _along(_random_curves(tubes, generator) * (box[1] - radius_um), number, generator)
-    # A random direction less its part along the tube is evenly spread around the tube.
+    # A random direction without its component along the tube is uniformly distributed around the tube.
     around = torch.randn(number, 3, generator=generator, device=generator.device)
     around = around - (around * tangent).sum(1, keepdim=True) * tangent
     return box[0] + place + radius_um * around / around.norm(dim=1, keepdim=True)
 
 
 def ellipsoid_surface(number: int, centre: Vector, extent: Vector, generator: torch.Generator) -> Tensor:
-    """Molecules evenly over the surface of the ellipsoid that fills the box (Fig. 1 of the paper)."""
+    """Molecules distributed uniformly on the surface of the box's inscribed ellipsoid (Fig. 1 of the paper)."""
     box = _box(centre, extent, generator)
     kept: list[Tensor] = [torch.zeros(0, 3, device=generator.device)]
     while sum(map(len, kept)) < number:
         sphere = _directions(2 * number, generator)
-        # A patch of the sphere at u grows by abc·|u/(a, b, c)|: keep each candidate in that proportion.
+        # A surface element of the sphere at u grows by abc·|u/(a, b, c)|: keep candidates in that proportion.
         growth = (sphere / box[1]).norm(dim=1) * box[1].min()
         kept.append(sphere[uniform(0.0, 1.0, (len(sphere),), generator) < growth])
     return box[0] + torch.cat(kept)[:number] * box[1]
 
 
 def nucleus(number: int, centre: Vector, extent: Vector, generator: torch.Generator) -> Tensor:
-    """Molecules evenly in the volume of the ellipsoid that fills the box, as telomeres in a nucleus."""
+    """Molecules distributed uniformly in the volume of the box's inscribed ellipsoid, like telomeres."""
     box = _box(centre, extent, generator)
     radius = uniform(0.0, 1.0, (number, 1), generator) ** (1 / 3)
     return box[0] + radius * _directions(number, generator) * box[1]
@@ -90,18 +90,18 @@ def _box(centre: Vector, extent: Vector, generator: torch.Generator) -> Tensor:
 
 
 def _directions(number: int, generator: torch.Generator) -> Tensor:
-    """Unit vectors (number, 3), evenly over the sphere."""
+    """Unit vectors (number, 3), distributed uniformly over the sphere."""
     vectors = torch.randn(number, 3, generator=generator, device=generator.device)
     return vectors / vectors.norm(dim=1, keepdim=True)
 
 
 def _random_curves(curves: int, generator: torch.Generator) -> Tensor:
-    """Smooth curves from one side of the box −1 … 1 to another, (curves, STEPS, 3).
+    """Smooth curves between opposite sides of the box −1 … 1, (curves, STEPS, 3).
 
-    Straight lines between random points, bent by a few sine waves that vanish at the ends.
+    They are straight lines between random points, bent by a few sine waves that are 0 at the ends.
     """
     ends = uniform(-0.7, 0.7, (curves, 2, 1, 3), generator)
-    # Each curve runs along x or along y, from wall to wall.
+    # Each curve runs along x or along y, from side to side.
     along = torch.randint(2, (curves,), generator=generator, device=generator.device)
     row = torch.arange(curves, device=generator.device)
     ends[row, 0, 0, along], ends[row, 1, 0, along] = -0.95, 0.95
@@ -113,7 +113,7 @@ def _random_curves(curves: int, generator: torch.Generator) -> Tensor:
 
 
 def _along(curves: Tensor, number: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Points evenly by length on polygons (C, S, 3), and the unit tangents there; both (number, 3)."""
+    """Points uniform by length on polygons (C, S, 3), and the unit tangents there; both (number, 3)."""
     steps = (curves[:, 1:] - curves[:, :-1]).flatten(0, 1)
     starts = curves[:, :-1].flatten(0, 1)
     length = steps.norm(dim=1)
