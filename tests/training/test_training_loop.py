@@ -200,7 +200,7 @@ def watched(losses: list[float], warmup: int = 0) -> TrainingState:
     state = TrainingState()
     for loss in losses:
         state.step += 1
-        loop._watch(loss, state, SPEC.with_(warmup_steps=warmup))
+        loop._check_divergence(loss, state, SPEC.with_(warmup_steps=warmup))
     return state
 
 

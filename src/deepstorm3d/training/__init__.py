@@ -1,1 +1,1 @@
-"""The one training loop: frames simulated on the fly, a network (or a mask) that learns from them."""
+"""The training loop: frames are simulated on the fly, and a network (or a mask) learns from them."""

@@ -16,7 +16,7 @@ __all__ = ["MetricsLog", "load_checkpoint"]
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint that `save_tensors` wrote; raises InputError where the file is no checkpoint."""
+    """Read a checkpoint that `save_tensors` wrote; raises InputError if the file is not a checkpoint."""
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -28,23 +28,23 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 class MetricsLog:
-    """JSON lines, one record each: what a training run did, for people and for plots.
+    """Log of a training run in JSON lines, one record per line.
 
-    path: the file, or None to keep no log.
+    path: the file, or None for no log.
     """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add one record; raises InputError where it cannot be written."""
+        """Add one record; raises InputError if it cannot be written."""
         if self.path is None:
             return
         with explain_write_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(record)) + "\n")
 
     def rewind(self, step: int) -> None:
-        """Forget what came after `step` (0: everything): a resumed run writes those lines again."""
+        """Remove the lines after `step` (0: all lines), because a resumed run writes them again."""
         if self.path is None or not self.path.exists():
             return
         lines = self.path.read_text(encoding="utf-8").splitlines()
@@ -53,7 +53,7 @@ class MetricsLog:
 
 
 def _step_of(line: str) -> float:
-    """Step of a log line; a line cut off by a crash counts as never reached."""
+    """Step of a log line; infinite for a line that was cut off by a crash."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):

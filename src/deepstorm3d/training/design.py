@@ -1,4 +1,4 @@
-"""How a mask learns: its parameters, its rate, and what it pays for being hard to make."""
+"""Trainable masks: their parameters, learning rate, and penalties for masks that are difficult to fabricate."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from ..optics.zernike import noll_to_nm
 
 __all__ = ["MaskLearning", "MaskPenalty", "learnable_mask", "roughness"]
 
-# Depths at which the light outside the patch is watched.
-_DEPTHS = 5
+_DEPTHS = 5  # number of depths at which the light outside the patch is computed for its penalty
 
 
 @dataclass(frozen=True)
 class MaskLearning:
-    """What the training loop needs to know of a mask that learns.
+    """Settings with which the training loop optimizes a mask.
 
-    learning_rate: highest change of a phase in a step, rad;  penalty: added to the loss of every step.
+    learning_rate: largest change of a phase in a step, rad;  penalty: added to the loss of every step.
     """
 
     learning_rate: float
@@ -33,10 +32,10 @@ class MaskLearning:
 
 
 def learnable_mask(spec: DesignSpec, microscope: Microscope, start: PhaseMask) -> PhaseMask:
-    """A mask that learns, at first as `start` is.
+    """A trainable mask that is initially equal to `start`.
 
-    Zernike coefficients (Noll 5 and up: piston, tilts and defocus say nothing that the position of the
-    molecules does not) begin at 0 on top of the start.
+    Zernike coefficients are added to the start and are initially 0. They begin at Noll index 5, because piston,
+    tilts and defocus only shift the positions of the molecules.
     """
     if spec.parameters == "pixels":
         return PixelMask(start().detach().float(), learn=True)
@@ -48,16 +47,16 @@ def learnable_mask(spec: DesignSpec, microscope: Microscope, start: PhaseMask) -
 
 
 class MaskPenalty:
-    """What a mask pays besides the network's loss.
+    """Penalties of a mask, added to the loss.
 
-    mask: that learns;  psf: exact, with that mask in it;  z_um: depths over which it is used.
+    mask: trainable mask;  psf: exact PSF with this mask;  z_um: depth range, µm.
     """
 
     def __init__(self, spec: DesignSpec, mask: PhaseMask, psf: ExactPSF, z_um: tuple[float, float]) -> None:
         self.spec, self.mask, self.psf, self.z_um = spec, mask, psf, z_um
 
     def __call__(self) -> Tensor:
-        """Sum of the prices, a scalar with a gradient to the mask."""
+        """Sum of the penalties, a scalar with a gradient to the mask."""
         phase = self.mask()
         total = phase.new_zeros(())
         if self.spec.roughness:
@@ -71,13 +70,13 @@ class MaskPenalty:
         return total
 
     def _outside(self, like: Tensor) -> Tensor:
-        """Mean share of the light that falls outside the patch."""
+        """Mean fraction of the light outside the patch."""
         z = torch.linspace(*self.z_um, _DEPTHS, device=like.device)
         xyz = on_axis(z)
         return 1 - self.psf(xyz).held.mean()
 
 
 def roughness(phase: Tensor) -> Tensor:
-    """Mean of |e^{iφ} − e^{iφ'}|² over neighbouring pixels, (h, w) rad: a jump by 2π is none."""
+    """Mean of |e^{iφ} − e^{iφ'}|² over neighbouring pixels of a phase (h, w), rad; jumps by 2π do not count."""
     down, across = phase.diff(dim=0), phase.diff(dim=1)
     return (2 - 2 * down.cos()).mean() + (2 - 2 * across.cos()).mean()

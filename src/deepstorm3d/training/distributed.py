@@ -1,4 +1,4 @@
-"""Several GPUs: one process each, started by torchrun, gradients averaged between them."""
+"""Training on several GPUs: torchrun starts one process for each, and gradients are averaged between them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["is_main_process", "process_group", "share_gradients", "stop_together
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[torch.device]:
-    """Join the group that torchrun started, if it did; gives this process's device."""
+    """Join the process group if torchrun started one; yields this process's device."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
         return
@@ -31,24 +31,24 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
 
 
 def rank() -> int:
-    """Number of this process in its group; 0 without a group."""
+    """Index of this process in its group; 0 without a group."""
     return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
 
 
 def is_main_process() -> bool:
-    """Whether this process validates, writes files and talks to the user."""
+    """Whether this process validates, writes files and reports to the user."""
     return rank() == 0
 
 
 def share_gradients(module: nn.Module) -> nn.Module:
-    """The module with its gradients averaged over the group; the module itself without a group."""
-    # Tables of the image model are the same everywhere; sent at every step they would cost more than the step.
+    """Wrap a module so that its gradients are averaged over the group; without a group return it unchanged."""
+    # The image model's tables are equal in all processes; sending them would take longer than the step itself.
     parallel = partial(DistributedDataParallel, broadcast_buffers=False)
     return parallel(module) if torch.distributed.is_initialized() else module
 
 
 def stop_together(stop: bool, device: torch.device) -> bool:
-    """True in every process as soon as one wants to stop: a lone stop would leave the others waiting."""
+    """True in every process as soon as one of them stops, because the others would wait for it forever."""
     if not torch.distributed.is_initialized():
         return stop
     flag = torch.tensor(float(stop), device=device)

@@ -1,4 +1,4 @@
-"""Design by Fisher information: the mask that lets the Cramér-Rao bound be smallest, without any network."""
+"""Mask design by Fisher information: minimise the Cramér-Rao bound, without a network."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from .design import MaskPenalty
 
 __all__ = ["Alone", "Crowd", "Descent", "FisherCriterion", "minimise_bound"]
 
-_DEPTHS = 21
-_CHECKPOINT_EVERY = 25
+_DEPTHS = 21  # number of depths over which the bound is averaged
+_CHECKPOINT_EVERY = 25  # number of steps between two checkpoints
 
 
 class FisherCriterion(Protocol):
-    """What a mask is judged by."""
+    """The quantity that the mask design minimises."""
 
     def __call__(self, psf: PSF, generator: torch.Generator) -> Tensor:
-        """A scalar, nm, with a gradient to the mask; generator: of what is drawn anew each time."""
+        """A scalar in nm with a gradient to the mask; generator: for criteria that draw random molecules."""
         ...
 
 
@@ -39,7 +39,7 @@ class FisherCriterion(Protocol):
 class Alone:
     """Mean over depth of σx + σy + σz of one molecule (the Tetrapod's criterion: Shechtman et al. 2014).
 
-    photons: of the molecule;  background: photons per pixel;  blur_px: Gaussian σ;  z_um: depths.
+    photons: of the molecule;  background: photons per pixel;  blur_px: Gaussian σ, px;  z_um: depth range, µm.
     """
 
     photons: float
@@ -48,7 +48,7 @@ class Alone:
     z_um: tuple[float, float]
 
     def __call__(self, psf: PSF, generator: torch.Generator) -> Tensor:
-        """See `FisherCriterion`; nothing is drawn."""
+        """See `FisherCriterion`; this criterion draws no random molecules."""
         z = torch.linspace(*self.z_um, _DEPTHS, device=generator.device)
         xyz = on_axis(z)
         level = torch.ones_like(z)
@@ -58,14 +58,14 @@ class Alone:
 
 @dataclass(frozen=True)
 class Crowd:
-    """Geometric mean of σx + σy + σz over molecules at random places, all of a frame estimated together.
+    """Geometric mean of σx + σy + σz over molecules at random positions, all of a frame estimated together.
 
-    Footprint and precision are weighed by the bound itself: a wide spot pays in the light of its
-    neighbours. The geometric mean, since one close pair would outweigh all others in the plain one.
+    The bound itself balances footprint and precision, because wide spots overlap with their neighbours. The
+    mean is geometric so that a single close pair does not dominate.
 
-    prior: how many and where;  field: the frames;  frames: drawn for each step;  border_px: molecules nearer
-    to the edge are neighbours only, for much of their image is missing;  photons, background, blur_px: as in
-    `Alone`.
+    prior: number and positions of the molecules;  field: the frames;  frames: number drawn for each step;
+    border_px: molecules closer to the edge are not averaged (much of their image is missing), but still are
+    neighbours;  photons, background, blur_px: as in `Alone`.
     """
 
     prior: EmitterPrior
@@ -81,7 +81,7 @@ class Crowd:
         drawn = self.prior.draw(self.frames, self.field, generator)
         while not bool(self._inside(drawn.xyz).any()):
             drawn = self.prior.draw(self.frames, self.field, generator)
-        judged = self._inside(drawn.xyz)
+        inside = self._inside(drawn.xyz)
         level = torch.ones_like(drawn.photons)
         background = drawn.xyz.new_full((self.frames,), self.background)
         sigma = joint_crlb(
@@ -93,10 +93,10 @@ class Crowd:
             self.field.size,
             self.blur_px * level,
         )
-        return 1000 * sigma[judged, :3].sum(1).log().mean().exp()
+        return 1000 * sigma[inside, :3].sum(1).log().mean().exp()
 
     def _inside(self, xyz: Tensor) -> Tensor:
-        """Which molecules are judged: (N,) bool."""
+        """Whether each molecule is far enough from the edge to be averaged: (N,) bool."""
         place = xyz[:, :2] / self.field.pixel_um
         last = place.new_tensor([self.field.width, self.field.height]) - 1 - self.border_px
         return ((place >= self.border_px) & (place <= last)).all(1)
@@ -104,7 +104,10 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Descent:
-    """Values of the criterion (nm), one for each step done in this run; complete: whether the last step was."""
+    """Result of a descent.
+
+    values: of the criterion (nm), one for each step of this run;  complete: whether the last step was reached.
+    """
 
     values: list[float]
     complete: bool
@@ -121,14 +124,14 @@ def minimise_bound(
     resume: bool = False,
     watch: Watcher = SILENT,
 ) -> Descent:
-    """Let the PSF's mask learn by the criterion, until its last step or until it is stopped.
+    """Optimize the PSF's mask by a criterion, until the last step or until it is stopped.
 
-    Minimises the logarithm of the criterion plus the penalty, by Adam with half a cosine for its rate.
+    Minimises the logarithm of the criterion plus the penalty, by Adam with a cosine learning-rate schedule.
 
-    psf: exact, with a mask that learns;  penalty: its prices;  spec: gives steps and learning rate;
-    seed: of what is drawn;  checkpoint: state kept there;
-    resume: go on from it, exactly as if never stopped;  watch: told and asked after each step.
-    Raises InputError where the checkpoint is none.
+    psf: exact, with a trainable mask;  penalty: of this mask;  spec: gives steps and learning rate;
+    seed: of the random molecules;  checkpoint: file for the state of the run;
+    resume: continue from it, with the same result as an uninterrupted run;  watch: is called after each step
+    and can stop the run.  Raises InputError if the file is not a checkpoint.
     """
     steps, learning_rate = spec.fisher_steps, spec.learning_rate
     optimiser = torch.optim.Adam(psf.parameters(), learning_rate)
@@ -145,7 +148,7 @@ def minimise_bound(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * done / steps))
         value = criterion(psf, generator)
-        # The logarithm: a penalty of 0.1 weighs as much as a bound larger by a tenth, whatever the light.
+        # With the logarithm a penalty of 0.1 equals a bound larger by a tenth, at any number of photons.
         loss = value.log() + penalty()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -1,4 +1,4 @@
-"""The training loop: draw, step, now and then validate and save."""
+"""The training loop: draw frames, update the weights, validate and save regularly."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ __all__ = ["Progress", "RunFiles", "TrainingDiverged", "learning_rate", "train"]
 
 
 class TrainingDiverged(InputError):
-    """The loss left all bounds; the message says when and what to try."""
+    """The loss diverged; the message gives the step and possible remedies."""
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """Where a run keeps its state and its log; None keeps nothing.
+    """Files for the state and the log of a run; None writes no file.
 
-    experiment: what the frames and the network are made of, kept in the checkpoint; a checkpoint of
-    another experiment is refused.
+    experiment: settings of the frames and the network, stored in the checkpoint. A checkpoint of another
+    experiment is an error.
     """
 
     checkpoint: Path | None = None
@@ -50,7 +50,7 @@ class RunFiles:
 
 @dataclass(frozen=True)
 class Progress:
-    """Figures of one step; smooth_loss: running mean of the loss;  validation: where there was one."""
+    """Figures of one step; smooth_loss: running mean of the loss;  validation: None if there was none."""
 
     step: int
     steps: int
@@ -62,7 +62,7 @@ class Progress:
 
 
 class _Objective(nn.Module):
-    """Loss of a fresh batch as one module, so that gradients can be shared between processes."""
+    """Loss of a new batch as one module, so that gradients can be averaged between processes."""
 
     def __init__(
         self, localizer: NetworkLocalizer, sampler: FrameSampler, spec: TrainingSpec, mask: MaskLearning | None
@@ -79,7 +79,7 @@ class _Objective(nn.Module):
 
 
 def learning_rate(step: int, spec: TrainingSpec) -> float:
-    """Linear rise, then half a cosine down to zero (Loshchilov & Hutter 2017)."""
+    """Learning rate of a step: linear warm-up, then half a cosine to zero (Loshchilov & Hutter 2017)."""
     if step < spec.warmup_steps:
         return spec.learning_rate * (step + 1) / spec.warmup_steps
     done = (step - spec.warmup_steps) / max(1, spec.steps - spec.warmup_steps)
@@ -100,14 +100,14 @@ def train(
 ) -> Validation | None:
     """Train a localizer in place; it ends with the weights of its best validation, in evaluation mode.
 
-    localizer and sampler lie on the device to train on;  seed: of the frames (the caller seeds the
-    weights);  mask: how the image model's own parameters learn, where it has any: the mask then gets its
-    gradient through image, noise and network (Nehme et al. 2020), and ends as it was at that validation;
-    files: checkpoint and log;  resume: go on from the checkpoint, exactly as if never stopped;
-    watch: told and asked after each step; a stopped run is saved and can be resumed;  after_step: called with
-    the figures of each step.
-    Returns the validation of these weights; None where the run was stopped, and in all but the main process.
-    Raises TrainingDiverged, and InputError where the checkpoint does not fit or there is nothing to find.
+    localizer and sampler are on the device to train on;  seed: of the frames (the caller seeds the
+    weights);  mask: settings for the image model's parameters, if it has any. The mask gets its gradient
+    through image, noise and network (Nehme et al. 2020), and ends with its values at the best validation.
+    files: checkpoint and log;  resume: continue from the checkpoint, with the same result as an uninterrupted
+    run;  watch: is called after each step and can stop the run, which is saved and can be resumed;
+    after_step: called with the figures of each step.
+    Returns the validation of these weights; None if the run was stopped, and in all but the main process.
+    Raises TrainingDiverged, and InputError if the checkpoint does not fit or there is nothing to find.
     """
     refuse_without_labels(sampler.scenes, sampler.simulator.field)
     files = files or RunFiles()
@@ -126,13 +126,13 @@ def train(
         rate = learning_rate(state.step, spec)
         loss = _step(objective, optimiser, generator, rate / spec.learning_rate, spec.clip_norm)
         state.step += 1
-        _watch(loss, state, spec)
+        _check_divergence(loss, state, spec)
         taken = time.perf_counter() - began
         state.seconds += taken
         due = state.step % spec.validate_every == 0 or state.step == spec.steps
         validation = None
         if due and is_main_process():
-            # The same emitters, but seen through the mask as it is now.
+            # The same emitters, but imaged with the present mask.
             fixed = fixed if mask is None else _validation_frames(sampler, spec, seed, device)
             validation = _validate(localizer, sampler, fixed, spec, state)
         stopped = stop_together(watch.stopped or _out_of_patience(state, spec), device)
@@ -166,14 +166,14 @@ def train(
 
 @torch.no_grad()
 def _validation_frames(sampler: FrameSampler, spec: TrainingSpec, seed: int, device: torch.device) -> Batch:
-    """Always the same emitters, background and noise."""
+    """Draw the validation frames: always the same emitters, background and noise."""
     return sampler.draw(spec.validation_crops, stream(seed, "validation", device))
 
 
 def _optimiser(
     localizer: NetworkLocalizer, sampler: FrameSampler, spec: TrainingSpec, mask: MaskLearning | None
 ) -> torch.optim.Optimizer:
-    """AdamW over the network and, at its own rate and without decay, over what the image model learns."""
+    """AdamW for the network and, with its own rate and no weight decay, for the image model's parameters."""
     groups = [{"params": list(localizer.parameters()), "highest": spec.learning_rate}]
     optics = list(sampler.parameters())
     if optics:
@@ -193,7 +193,7 @@ def _begin(
     seed: int,
     resume: bool,
 ) -> tuple[TrainingState, torch.Generator]:
-    """State and random frames to begin with: new, or those of the checkpoint."""
+    """Initial state and random generator: new ones, or those of the checkpoint."""
     device = localizer.offset.device
     generator = stream(seed, "training", device, process=rank())
     if not resume or files.checkpoint is None or not files.checkpoint.exists():
@@ -201,7 +201,7 @@ def _begin(
     saved = load_checkpoint(files.checkpoint)
     refuse_another(saved, spec, files.experiment, files.checkpoint)
     state = restore(saved, localizer, sampler, optimiser, generator)
-    # The checkpoint holds the main process's stream; every other one starts a new stream of its own.
+    # The checkpoint contains the main process's random stream; every other process starts a new one.
     if not is_main_process():
         generator = stream(seed, "training", device, process=rank(), step=state.step)
     return state, generator
@@ -214,25 +214,25 @@ def _step(
     share: float,
     clip_norm: float,
 ) -> float:
-    """One batch, one update, with this share of the highest rates; returns the loss."""
+    """Draw a batch and update the weights with `share` times the highest learning rates; returns the loss."""
     for group in optimiser.param_groups:
         group["lr"] = share * group["highest"]
     loss = objective(generator)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    # The network's gradient is clipped by itself: that of the mask has another scale.
+    # Only the network's gradient is clipped, because that of the mask has another scale.
     nn.utils.clip_grad_norm_(optimiser.param_groups[0]["params"], clip_norm)
     optimiser.step()
     return float(loss.detach())
 
 
-def _watch(loss: float, state: TrainingState, spec: TrainingSpec) -> None:
-    """Keep a running mean of the loss and stop a run that has left all bounds."""
+def _check_divergence(loss: float, state: TrainingState, spec: TrainingSpec) -> None:
+    """Update the running mean of the loss, and stop a run that has diverged."""
     before = state.smooth_loss
     state.smooth_loss = loss if math.isnan(before) else 0.98 * before + 0.02 * loss
     state.lowest_loss = min(state.lowest_loss, state.smooth_loss)
-    # One bad batch is chance, so the running mean is watched. Losses are per emitter, of the order of
-    # one, and a likelihood's may be negative: hence the scale of at least 1.
+    # A single bad batch can occur by chance, so the running mean is checked. The scale is at least 1, because
+    # losses per emitter are of the order of 1 and a negative log-likelihood can be negative.
     bound = state.lowest_loss + 10 * max(1.0, abs(state.lowest_loss))
     runaway = state.step > spec.warmup_steps and state.smooth_loss > bound
     if not math.isfinite(loss) or runaway:
@@ -252,11 +252,11 @@ def _validate(
     spec: TrainingSpec,
     state: TrainingState,
 ) -> Validation:
-    """Validate, and remember the weights if they are the best so far."""
+    """Validate, and store the weights if they are the best so far."""
     pixel_um = sampler.simulator.field.pixel_um
     validation = validate(localizer, fixed, pixel_um, half_precision=spec.half_precision)
     if validation.jaccard is None:
-        # Frames without emitters tell nothing of the weights.
+        # Frames without emitters do not measure the quality of the weights.
         return validation
     state.since_best += 1
     if validation.jaccard > state.best_jaccard:
@@ -273,7 +273,7 @@ def _out_of_patience(state: TrainingState, spec: TrainingSpec) -> bool:
 
 
 def _record(log: MetricsLog, progress: Progress, state: TrainingState) -> None:
-    """A line every 50 steps and at each validation."""
+    """Write a line to the log every 50 steps and at each validation."""
     if progress.validation is None and progress.step % 50:
         return
     line: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The files of long work, named after what it writes, and when it may begin or go on."""
+"""The files of a long run, named after its result, and whether the run may start or be resumed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["DesignRun", "Run"]
 
 @dataclass(frozen=True)
 class Run:
-    """Files of a training or a design, beside the file `out` that it writes in the end."""
+    """Files of a training or a design, in the same folder as its result `out`."""
 
     out: Path
 
@@ -23,7 +23,7 @@ class Run:
 
     @property
     def preview(self) -> Path:
-        """Picture of how things stand, drawn at each validation."""
+        """Picture of the present state, drawn at each validation."""
         return self.out.with_suffix(".preview.png")
 
     @property
@@ -32,7 +32,7 @@ class Run:
         return self.out.with_suffix(".metrics.jsonl")
 
     def check(self, *, resume: bool) -> None:
-        """Raise InputError where an unfinished run would be lost, or a finished one cannot go on."""
+        """Raise InputError if an unfinished run would be overwritten, or a finished one resumed."""
         if self.checkpoint.exists() and not resume:
             raise InputError(
                 f"{self.checkpoint} holds an unfinished run",
@@ -49,17 +49,17 @@ class DesignRun(Run):
 
     @property
     def model(self) -> Path:
-        """The network that learned with the mask."""
+        """The network trained together with the mask."""
         return self.out.with_suffix(".pt")
 
     @property
     def solid(self) -> Path:
-        """Picture of the PSF as a body in space."""
+        """Picture of the PSF as a 3D surface."""
         return self.out.with_suffix(".3d.png")
 
     @property
     def curve(self) -> Path:
-        """Picture of how the training went."""
+        """Picture of the learning curve."""
         return self.out.with_suffix(".curve.png")
 
     @property
@@ -69,5 +69,5 @@ class DesignRun(Run):
 
     @property
     def animation(self) -> Path:
-        """Mask and PSF as they changed."""
+        """Animation of mask and PSF during the design."""
         return self.out.with_suffix(".gif")

@@ -1,4 +1,4 @@
-"""Endless training frames: scenes drawn and simulated on the fly, never written to disk."""
+"""Training frames: scenes are drawn and simulated on the fly and never written to disk."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["Batch", "Exposure", "FrameSampler"]
 
 @dataclass(frozen=True)
 class Batch:
-    """Simulated frames and what a network should find in them.
+    """Simulated frames and the emitters that a network should find in them.
 
-    photons: (B, H, W), as the camera's counts convert;  truth: labelled emitters inside the frames.
+    photons: (B, H, W), converted from the camera's counts;  truth: labelled emitters inside the frames.
     """
 
     photons: Tensor
@@ -28,10 +28,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Exposure:
-    """Crops of one scene as the camera counts them.
+    """Crops of one scene in camera counts.
 
-    counts: (B, H, W);  emitters: all, blur and dim ones included;  on_chip: where the crops lie on the camera's
-    maps, (B, 2), or None.
+    counts: (B, H, W);  emitters: all of them, with their blur, also the dim ones;  on_chip: (B, 2) column and
+    row of the crops on the camera's maps, or None.
     """
 
     counts: Tensor
@@ -42,14 +42,13 @@ class Exposure:
 class FrameSampler(nn.Module):
     """Draws batches from several scenes, each frame from one, in proportion to the scenes' weights.
 
-    simulator: the image model of the crop;  scenes: what the crops may show. Where the image model has
-    parameters (a mask that learns), the frames carry gradients to them.
-    roam_px: height and width of the field that crops come from, each from anywhere in it (None: it is the same
-    everywhere);  field_px: column and row of the PSF's own field at which it begins (None: the PSF is the same
-    everywhere).
-    Where the camera has maps, each crop shows other pixels of them: roam_px then has their size, and the crop
-    lies at the same place of the maps and of the PSF's field. A network so meets the noise of all pixels, and
-    none of them always at the same place of its crop.
+    simulator: the image model of the crop;  scenes: that the crops may show. If the image model has trainable
+    parameters (a mask), gradients of the frames reach them.
+    roam_px: height and width of the field from which crops are taken at random positions (None: image model and
+    camera are the same everywhere);  field_px: column and row of this field's first pixel in the PSF's field
+    (None: the PSF is the same everywhere).
+    If the camera has maps, roam_px is their size, and a crop has the same position on the maps and in the PSF's
+    field. The network thus sees the noise of all pixels, at changing positions in its crops.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class FrameSampler(nn.Module):
         self.field_px = field_px
 
     def draw(self, frames: int, generator: torch.Generator) -> Batch:
-        """A batch of `frames` crops, on the generator's device."""
+        """Draw a batch of `frames` crops, on the generator's device."""
         weights = torch.tensor([scene.weight for scene in self.scenes], device=generator.device)
         choice = torch.multinomial(weights, frames, replacement=True, generator=generator)
         counts = torch.bincount(choice, minlength=len(self.scenes)).tolist()
@@ -83,7 +82,7 @@ class FrameSampler(nn.Module):
         return Batch(torch.cat([part.photons for part in parts]), Emitters.concat(tables))
 
     def expose(self, scene: Scene, frames: int, generator: torch.Generator) -> Exposure:
-        """Crops of one scene, before anything is made of their counts."""
+        """Draw crops of one scene as camera counts."""
         field = self.simulator.field
         emitters, background = scene.draw(frames, field, generator)
         begin = self._begin(frames, generator)
@@ -98,14 +97,14 @@ class FrameSampler(nn.Module):
         emitters = seen.emitters
         labels = scene.emitters.labelled(emitters) & _inside(emitters, field.size, field.pixel_um)
         truth = emitters.select(labels)
-        # Only some scenes draw a blur; a label needs none, and tables must agree to be joined.
+        # Labels contain no blur: only some scenes draw one, and tables with different columns cannot be joined.
         return Batch(
             self.simulator.to_photons(seen.counts, seen.on_chip),
             Emitters(xyz=truth.xyz, frame=truth.frame, photons=truth.photons, id=truth.id),
         )
 
     def _begin(self, frames: int, generator: torch.Generator) -> Tensor | None:
-        """Column and row of the field at which each crop begins, (B, 2)."""
+        """Column and row of each crop's first pixel in the field, (B, 2)."""
         if self.roam_px is None:
             return None
         room = [
@@ -121,6 +120,6 @@ class FrameSampler(nn.Module):
 
 
 def _inside(emitters: Emitters, size: tuple[int, int], pixel_um: float) -> Tensor:
-    """Which emitters lie on the frame's pixels, (N,) bool."""
+    """Whether each emitter is inside the frame, (N,) bool."""
     column, row = (emitters.xyz[:, :2] / pixel_um).unbind(1)
     return (column >= -0.5) & (column < size[1] - 0.5) & (row >= -0.5) & (row < size[0] - 0.5)

@@ -1,4 +1,4 @@
-"""What scenes cannot teach: no emitter to find, and pixels that are full. Looked at before the first step."""
+"""Checks of the scenes before training: whether there are emitters to find, and whether pixels saturate."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from .sampler import FrameSampler
 
 __all__ = ["refuse_without_labels", "saturation_warning"]
 
-# Crops of each scene that are looked at.
-_EMITTERS_OF, _IMAGES_OF = 256, 16
-# Of simulated crops, with a full pixel, above which it is told.
-_SATURATED_SHARE = 0.01
+_EMITTERS_OF = 256  # crops of each scene in which emitters are counted
+_IMAGES_OF = 16  # crops of each scene that are simulated to find saturated pixels
+_SATURATED_SHARE = 0.01  # fraction of crops with saturated pixels above which a warning is given
 
 
 def refuse_without_labels(scenes: Sequence[Scene], field: Field) -> None:
-    """Raise InputError where no scene gives an emitter that a network should find; field: of a crop.
+    """Raise InputError if no scene contains an emitter that a network should find; field: of a crop.
 
-    A scene without any is no mistake beside others: it shows what frames without molecules look like.
+    A single scene without emitters is valid together with others: the network learns empty frames from it.
     """
     generator = torch.Generator().manual_seed(0)
     reasons = []
@@ -48,7 +47,7 @@ def refuse_without_labels(scenes: Sequence[Scene], field: Field) -> None:
 
 @torch.no_grad()
 def saturation_warning(sampler: FrameSampler, device: torch.device) -> str | None:
-    """What to tell where simulated crops have pixels at the camera's saturation; device: of the sampler."""
+    """A warning if too many simulated crops have saturated pixels, else None; device: of the sampler."""
     generator = torch.Generator(device).manual_seed(0)
     limit = sampler.simulator.camera.saturation
     counts = torch.cat([sampler.expose(scene, _IMAGES_OF, generator).counts for scene in sampler.scenes])

@@ -1,4 +1,4 @@
-"""What changes as training goes on, and how a checkpoint puts it back."""
+"""The state of a training, and how a checkpoint stores and restores it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ __all__ = ["TrainingState", "refuse_another", "restore", "settings", "snapshot"]
 
 @dataclass
 class TrainingState:
-    """What changes as training goes on, apart from weights and optimiser.
+    """Quantities that change during training, except weights and optimiser.
 
-    best_optics: what the image model has learnt (a mask), with the best weights; None where it learns nothing.
+    best_optics: parameters of the image model (a mask) at the best validation; None if it has none.
     """
 
     step: int = 0
@@ -45,7 +45,7 @@ def snapshot(
     generator: torch.Generator,
     state: TrainingState,
 ) -> dict[str, Any]:
-    """Everything needed to go on as if never stopped."""
+    """Everything that is needed to continue with the same result as an uninterrupted run."""
     return {
         "weights": localizer.state_dict(),
         "optics": sampler.state_dict(),
@@ -56,7 +56,7 @@ def snapshot(
 
 
 def settings(spec: TrainingSpec, experiment: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What a checkpoint belongs to. Training stands by itself, as some of it may change on the way."""
+    """The settings that a checkpoint belongs to; those of training are separate, because some may change."""
     rest = None if experiment is None else {key: experiment[key] for key in experiment if key != "training"}
     return {"spec": spec.to_mapping(), "experiment": rest}
 
@@ -64,10 +64,10 @@ def settings(spec: TrainingSpec, experiment: Mapping[str, Any] | None) -> dict[s
 def refuse_another(
     saved: Mapping[str, Any], spec: TrainingSpec, experiment: Mapping[str, Any] | None, path: Path
 ) -> None:
-    """Raise InputError where the checkpoint `path` belongs to another schedule or another experiment."""
+    """Raise InputError if the checkpoint `path` belongs to another schedule or another experiment."""
     now = settings(spec, experiment)
     changed = {f"training.{name}" for name in _differing(saved.get("spec") or {}, now["spec"])}
-    # These may change on the way without bending the schedule.
+    # These settings may change during a training, because the learning-rate schedule does not depend on them.
     changed -= {f"training.{name}" for name in ("validate_every", "checkpoint_every", "patience")}
     if saved.get("experiment") and now["experiment"]:
         # What an earlier version of the program began may go on: the form of its settings is no change.
@@ -91,7 +91,7 @@ def restore(
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
 ) -> TrainingState:
-    """Put a snapshot back; raises InputError where it belongs to another network or another kind of device."""
+    """Restore a snapshot; raises InputError if it belongs to another network or another kind of device."""
     try:
         localizer.load_state_dict(saved["weights"])
         sampler.load_state_dict(saved.get("optics") or sampler.state_dict())

@@ -1,4 +1,4 @@
-"""Validation on always the same simulated frames, with the figures that users care about."""
+"""Validation on a fixed set of simulated frames: Jaccard index, precision, recall and errors."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from .sampler import Batch
 
 __all__ = ["Validation", "propose", "validate"]
 
-# Thresholds tried; the one of the best Jaccard index is stored with the model.
+# Probability thresholds that are tried; the one with the best Jaccard index is stored with the model.
 _THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
-# Molecules nearer than this to a crop's edge show half an image at most; they would blur the figures.
+# Width of the border excluded from the score, px: at most half of a molecule's image is visible there.
 _BORDER_PX = 8
-# Frames evaluated at a time.
-_AT_ONCE = 8
-_FRACTIONS = ("jaccard", "precision", "recall", "f1")
+_AT_ONCE = 8  # frames evaluated at a time
+_FRACTIONS = ("jaccard", "precision", "recall", "f1")  # figures that are undefined without emitters
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,11 @@ class Validation:
 
     @property
     def jaccard(self) -> float | None:
-        """Jaccard index, 0 to 1; None where the frames hold no emitter: nothing was asked, nothing answered."""
+        """Jaccard index, 0 to 1; None if the frames contain no emitter."""
         return self.score.jaccard if self.score.tp + self.score.fn else None
 
     def to_mapping(self) -> dict[str, Any]:
-        """The score as plain numbers, fractions None where the frames hold no emitter."""
+        """The score as plain numbers; fractions are None if the frames contain no emitter."""
         figures = self.score.to_mapping()
         return figures if self.jaccard is not None else figures | dict.fromkeys(_FRACTIONS)
 
@@ -49,7 +48,7 @@ class Validation:
 def propose(
     localizer: NetworkLocalizer, batch: Batch, *, threshold: float, half_precision: bool
 ) -> tuple[Localizations, float]:
-    """Detections in a batch, and the mean loss; evaluated a few frames at a time, which bounds the memory."""
+    """Candidates in a batch, and the mean loss; a few frames are evaluated at a time to bound the memory."""
     found, losses = [], []
     for start in range(0, len(batch.photons), _AT_ONCE):
         photons = batch.photons[start : start + _AT_ONCE]
@@ -62,9 +61,9 @@ def propose(
 
 
 def validate(localizer: NetworkLocalizer, batch: Batch, pixel_um: float, *, half_precision: bool) -> Validation:
-    """Score a localizer (in evaluation mode while it lasts) on a fixed batch.
+    """Score a localizer on a fixed batch, in evaluation mode.
 
-    Matched by the Hungarian method within 150 nm in 3D, away from the crops' borders.
+    Emitters are matched by the Hungarian method within 150 nm in 3D, excluding the crops' borders.
     """
     was_training = localizer.training
     localizer.eval()
