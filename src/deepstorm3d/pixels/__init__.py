@@ -1,1 +1,1 @@
-"""What a camera's pixels cannot be trusted with: defects, single bright frames, and the end of their scale."""
+"""Pixels that must not be trusted: defective ones, outliers in single frames, and saturated ones."""

@@ -1,4 +1,4 @@
-"""Frames whose background was taken off and clipped: how much noise is hidden below the least count."""
+"""Frames whose background was subtracted and clipped: the noise that is hidden below the lowest count."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ from torch.nn import functional
 
 __all__ = ["clipped_noise"]
 
-# Where pixels are surrounded by the least count, at least this share of them has it too if frames were clipped:
-# shot noise leaves so many only where a pixel has a photon or less.
+# Frames count as clipped if at least this fraction of the pixels surrounded by the lowest count also have it.
+# With shot noise alone the fraction is that high only at one photon per pixel or less.
 _SHARE = 1 / 3
-# Fewer pixels beside the least count tell nothing.
-_FEWEST = 30
-# Median of the absolute values of normal noise over its standard deviation.
-_MEDIAN = 0.6745
+_FEWEST = 30  # smallest number of pixels beside the lowest count from which the noise is estimated
+_MEDIAN = 0.6745  # median of the absolute values of normal noise, in standard deviations
 
 
 def clipped_noise(counts: Tensor) -> float:
-    """Noise that a pixel at the least count may hide, counts; 0 where counts do not end below.
+    """σ of the noise hidden in pixels at the lowest count, in counts; 0 if the frames were not clipped.
 
-    counts: (T, H, W).  Whoever takes the background off and sets to 0 what is below it, or below a threshold,
-    leaves no noise in the dark to be measured.  A pixel with the least count then says only that its light was
-    less than what can be seen.  What can be seen is told by the pixels with more than the least count that have
-    one with it beside them: for normal noise cut in its middle they are its upper half, and for a threshold
-    they lie just above it.
+    counts: (T, H, W).  If the background was subtracted and values below 0 (or a threshold) were set to 0,
+    the noise of dark pixels can no longer be measured. A pixel at the lowest count then only shows that its
+    signal was below the smallest visible one. That limit is estimated from the pixels above the lowest count
+    that have a neighbour with it: they are the upper half of normal noise cut in its middle, or lie just above
+    the threshold.
     """
     if not counts.numel():
         return 0.0

@@ -1,4 +1,4 @@
-"""What is wrong with the pixels of one movie, found once before it is worked on, and told to the user."""
+"""Faults of the pixels of one movie, found once before it is processed, and their description for the user."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from .prediction import FinestSpot
 
 __all__ = ["PixelFaults"]
 
-# Defects are named up to so many; a column or row with so many of them is named as a whole.
-_TOLD, _LINE = 4, 8
+_LISTED = 4  # largest number of defects whose positions a message lists
+_LINE = 8  # smallest number of defects in a column or row that is listed as a whole
 
 
 @dataclass(frozen=True)
 class PixelFaults:
-    """Pixels that say nothing, the count that says no more than "at least this", and what is no outlier.
+    """Defective pixels, the saturation level, and the criteria for outliers of a movie.
 
     size: height and width of the region, px;  begin: column and row of its first pixel in the frame;
-    defective: row and column of each, in the region;  spot, law, sigmas: by which a pixel of a single frame is
-    judged (`find_outliers`; sigmas inf: none is);  full: count from which on a pixel is full, of which `said`
-    was known before;  share: of pixels that look defective where they are too many for a camera, else 0.
+    defective: row and column of each defective pixel in the region;  spot, law, sigmas: criteria for outliers
+    in single frames (`find_outliers`; sigmas inf: none);  full: counts at which a pixel is saturated;  said:
+    the same according to the camera's description;  share: fraction of pixels that seem defective if it is
+    too large for a camera, else 0.
     """
 
     size: tuple[int, int]
@@ -39,7 +40,7 @@ class PixelFaults:
 
     @property
     def bad(self) -> Tensor:
-        """Whether a pixel is defective: (H, W) bool."""
+        """Whether each pixel is defective: (H, W) bool."""
         bad = torch.zeros(self.size, dtype=torch.bool)
         if self.defective:
             row, column = torch.tensor(self.defective).unbind(1)
@@ -47,16 +48,16 @@ class PixelFaults:
         return bad
 
     def to_mapping(self) -> dict[str, Any]:
-        """For the record of a run: defective pixels as column and row in the frame, and the full count."""
+        """Values for the record of a run: defective pixels (column, row in the frame), saturation, outliers."""
         places = [[column + self.begin[0], row + self.begin[1]] for row, column in self.defective]
         return {"defective_px": places, "full_count": self.full, "outlier_sigmas": self.sigmas}
 
     def in_words(self) -> list[str]:
-        """Sentences for the user; none where nothing is wrong."""
+        """Sentences for the user; an empty list if nothing is wrong."""
         return [*self.about_defects(), *self.about_full()]
 
     def about_defects(self) -> list[str]:
-        """How many pixels are defective, and where the first of them are."""
+        """Sentences about the number of defective pixels and the positions of the first ones."""
         told = []
         if self.defective:
             number = len(self.defective)
@@ -75,7 +76,7 @@ class PixelFaults:
         return told
 
     def about_full(self) -> list[str]:
-        """Where the counts end, if nobody said so."""
+        """A sentence about the saturation level, if it is below the camera's description."""
         if self.full >= self.said:
             return []
         return [
@@ -84,7 +85,7 @@ class PixelFaults:
         ]
 
     def _places(self) -> str:
-        """The first few: whole columns and rows by themselves."""
+        """Positions of the first defects in words; columns and rows with many of them are named as a whole."""
         bad, named = self.bad, []
         for axis, name, other in ((0, "column", "rows"), (1, "row", "columns")):
             count = bad.sum(axis)
@@ -101,5 +102,5 @@ class PixelFaults:
             f"column {column + self.begin[0]}, row {row + self.begin[1]}"
             for row, column in bad.nonzero().tolist()
         ]
-        rest = len(named) - _TOLD
-        return "; ".join(named[:_TOLD]) + (f"; and {rest:,} more" if rest > 0 else "")
+        rest = len(named) - _LISTED
+        return "; ".join(named[:_LISTED]) + (f"; and {rest:,} more" if rest > 0 else "")

@@ -1,4 +1,4 @@
-"""How noisy a pixel is, by how bright it is: read off the frames, never below the camera's own."""
+"""Noise of a pixel as a function of its brightness, measured in the frames and at least the camera's own."""
 
 from __future__ import annotations
 
@@ -13,22 +13,19 @@ from .prediction import PixelPredictor
 
 __all__ = ["NoiseLaw", "brightness", "noise_law"]
 
-# Classes of brightness in which the noise is measured, and the fewest pixels of one.
-_CLASSES, _FEWEST = 12, 100
-# Classes tell the slope from this share of the range of brightness on.
-_BRIGHT = 0.02
-# Median of χ² of one degree of freedom.
-_MEDIAN = 0.4549
-# Of the frames so many pixels are looked at, or one frame.
-_SAMPLE = 2**17
+_CLASSES = 12  # number of brightness classes in which the noise is measured
+_FEWEST = 100  # smallest number of pixels in a class
+_BRIGHT = 0.02  # classes brighter than this fraction of the brightness range are used for the slope
+_MEDIAN = 0.4549  # median of χ² with one degree of freedom
+_SAMPLE = 2**17  # pixels that are used, approximately; at least one frame
 
 
 @dataclass(frozen=True)
 class NoiseLaw:
     """Variance of a pixel: a + g·(brightness − dark), photons², at least that of the camera's own noise.
 
-    dark: brightness of the darkest places;  at_dark: a;  slope: g;  least: noise of the
-    camera as it was described.
+    dark: brightness of the darkest areas, photons;  at_dark: a;  slope: g;  least: noise of the camera
+    according to its description.
     """
 
     dark: float
@@ -37,14 +34,14 @@ class NoiseLaw:
     least: Noise = SHOT_NOISE
 
     def variance(self, bright: Tensor) -> Tensor:
-        """For brightnesses of any shape."""
+        """Variance, photons², for brightnesses of any shape."""
         seen = self.at_dark + self.slope * (bright - self.dark).clamp(min=0)
-        # A photon is the least that can be seen: below one a count says nothing of the spread of others.
+        # The variance is at least 1, because below one photon the brightness does not determine it.
         return torch.maximum(seen, (self.least.excess * bright + self.least.read_variance).clamp(min=1.0))
 
 
 def brightness(frames: Tensor) -> Tensor:
-    """Mean of the eight pixels around each, of those that the frame has: (B, H, W)."""
+    """Mean of the eight pixels around each, as far as they are inside the frame: (B, H, W)."""
     sums = functional.avg_pool2d(frames[:, None], 3, stride=1, padding=1)[:, 0] * 9 - frames
     one = torch.ones_like(frames[:1, None])
     count = functional.avg_pool2d(one, 3, stride=1, padding=1)[:, 0] * 9 - 1
@@ -52,7 +49,7 @@ def brightness(frames: Tensor) -> Tensor:
 
 
 def _sound_brightness(frames: Tensor) -> Tensor:
-    """Median of the eight pixels around each: one that is hot does not make its neighbours seem bright."""
+    """Median of the eight pixels around each, so that a hot pixel does not make its neighbours seem bright."""
     wide = functional.pad(frames[:, None], (1,) * 4, mode="replicate")[:, 0]
     height, width = frames.shape[1:]
     around = [wide[:, i : i + height, j : j + width] for i in range(3) for j in range(3) if (i, j) != (1, 1)]
@@ -60,10 +57,10 @@ def _sound_brightness(frames: Tensor) -> Tensor:
 
 
 def noise_law(frames: Tensor, predictor: PixelPredictor, least: Noise) -> NoiseLaw:
-    """The law of frames (B, H, W) of photons, from how far pixels lie off their predictions.
+    """Measure the noise law of frames (B, H, W) of photons from deviations of pixels from their predictions.
 
-    Medians in classes of like brightness: neither molecules nor a few defects reach them.  The slope is that of
-    most of the classes that are bright enough to tell it: in the brightest sharp spots may pass for noise.
+    It uses medians in classes of similar brightness, which molecules and a few defects do not change. The slope
+    is the median over the bright classes, because in the brightest ones sharp spots can look like noise.
     """
     frames = frames[:: max(1, frames.numel() // _SAMPLE)]
     usable = predictor.usable.expand_as(frames)
@@ -73,7 +70,7 @@ def noise_law(frames: Tensor, predictor: PixelPredictor, least: Noise) -> NoiseL
         return NoiseLaw(0.0, 0.0, 0.0, least)
     order = bright.argsort()
     size = max(_FEWEST, len(order) // _CLASSES)
-    # A last class of the brightest few: they may be much brighter than the twelfth below them.
+    # The last class contains only the brightest pixels, which may be much brighter than the others.
     rows = [*order.tensor_split(max(1, len(order) // size)), order[-_FEWEST:]]
     levels = torch.stack([bright[each].median() for each in rows]).double()
     variances = torch.stack([square[each].median() / _MEDIAN for each in rows]).double()

@@ -1,4 +1,4 @@
-"""Pixels of single frames that no light through the optics can make: cosmic rays, flickering pixels."""
+"""Pixels of single frames that cannot be an image formed by the optics: cosmic rays, flickering pixels."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from .prediction import PixelPredictor
 
 __all__ = ["find_outliers", "standing_out"]
 
-# A track of a particle is taken off pixel by pixel, in at most so many rounds.
-_ROUNDS = 8
-# Of neighbours in a square of this side only the one that stands out most is judged in a round: it has spoilt
-# the predictions of the others.
+_ROUNDS = 8  # largest number of rounds in which the track of a particle is removed pixel by pixel
+# Side of the square, px, in which only the most deviating pixel is tested in a round, because it makes the
+# predictions of its neighbours wrong.
 _APART_PX = 5
-_AROUND_PX = 3
+_AROUND_PX = 3  # distance within which the brightest neighbour of a pixel is searched, px
 
 
 def find_outliers(
     frames: Tensor, predictor: PixelPredictor, law: NoiseLaw, sigmas: float
 ) -> tuple[Tensor, Tensor]:
-    """Pixels that stand out by more than noise and optics allow, frame by frame.
+    """Find pixels that deviate in a frame by more than noise and optics allow.
 
-    frames: (B, H, W) photons;  sigmas: of the difference to the prediction, beyond what a spot may leave.
-    Returns which, (B, H, W) bool, none of them among those not usable; and the frames with predictions in the
-    place of both.
+    frames: (B, H, W) photons;  sigmas: smallest deviation of an outlier from its prediction, in σ, beyond the
+    deviation that a sharp spot can cause.
+    Returns the outliers, (B, H, W) bool, without the pixels that are not usable; and the frames in which
+    predictions replace both.
     """
     good = predictor.usable
     predicted = predictor(frames)
@@ -52,10 +52,11 @@ def find_outliers(
 def standing_out(
     frames: Tensor, off: Tensor, sigma: Tensor, predictor: PixelPredictor, dark: float, least: float
 ) -> Tensor:
-    """By how many σ pixels lie off their predictions, beyond what the sharpest spot leaves: (B, H, W).
+    """Deviation of pixels from their predictions in σ, beyond that of the sharpest spot: (B, H, W).
 
-    off, sigma: (B, H, W), difference, and its noise;  dark: level of the darkest places;  least: σ below which
-    it is 0. It is 0 too beside a pixel that stands out more, for that one has spoilt their predictions.
+    off, sigma: (B, H, W), difference from the prediction and its noise;  dark: level of the darkest areas;
+    least: smaller deviations become 0. The result is also 0 beside a pixel that deviates more, because that
+    pixel makes the predictions of its neighbours wrong.
     """
     out = torch.zeros_like(off)
     over = off.abs() / sigma.clamp(min=1e-9)
@@ -63,7 +64,7 @@ def standing_out(
         return out
     top = functional.max_pool2d(over[:, None], _APART_PX, stride=1, padding=_APART_PX // 2)[:, 0]
     frame, row, column = ((over > least) & (over == top)).nonzero().unbind(1)
-    # How bright the brightest neighbour is: the sharpest spots leave a share of that.
+    # The deviation that the sharpest spot can cause is proportional to the brightest neighbour.
     wide = functional.pad(frames, (_AROUND_PX,) * 4, value=float("-inf"))
     line = torch.arange(2 * _AROUND_PX + 1, device=frames.device)
     near = wide[frame[:, None, None], row[:, None, None] + line[:, None], column[:, None, None] + line]
@@ -74,7 +75,7 @@ def standing_out(
     below, above = predictor.leak(row, column).unbind(1)
     share = torch.where(here > 0, above, below)
     beyond = (here.abs() - share * light) / sigma[frame, row, column].clamp(min=1e-9)
-    # A dead pixel lacks as much as its neighbours have; one that lacks less lies beside one too bright for it.
+    # A dead pixel lacks all the light of its neighbours. If less is missing, a neighbour is too bright.
     beside = (here < 0) & (here.abs() < light)
     row = torch.where(beside, row + place // len(line) - _AROUND_PX, row)
     column = torch.where(beside, column + place % len(line) - _AROUND_PX, column)

@@ -1,4 +1,4 @@
-"""What the neighbours of a pixel say of it, given the finest detail that the optics pass."""
+"""Prediction of a pixel from its neighbours, given the finest detail that the optics transmit."""
 
 from __future__ import annotations
 
@@ -11,22 +11,20 @@ from torch.nn import functional
 
 __all__ = ["FinestSpot", "PixelPredictor"]
 
-# Neighbours that are asked: up to so many pixels away along either axis.
-_REACH = 2
-# Noise variance of a pixel over the variance that spots give it, for which the weights are the best: less would
-# follow sharp spots better, and hand on more of the neighbours' noise.
-_NOISE = 0.01
-# Points for each pixel and axis at which the spot is drawn, and how far it is drawn, px.
-_FINE, _DRAWN_PX = 5, 10
-# Brightest neighbour: looked for so many pixels away.
-_AROUND_PX = 3
+_REACH = 2  # neighbours up to this distance along either axis predict a pixel, px
+# Ratio of noise variance to signal variance for which the weights are optimal. A smaller one would follow sharp
+# spots more closely, but pass on more of the neighbours' noise.
+_NOISE_TO_SIGNAL = 0.01
+_FINE = 5  # points per pixel and axis at which the spot is computed
+_DRAWN_PX = 10  # distance from its centre to which the spot is computed, px
+_AROUND_PX = 3  # distance within which the brightest neighbour of a pixel is searched, px
 
 
 @dataclass(frozen=True)
 class FinestSpot:
-    """The sharpest spot that an objective can draw: an Airy disc, averaged over the area of a pixel.
+    """The sharpest spot that an objective can form: an Airy disc, averaged over the area of a pixel.
 
-    No phase mask, aberration or blur draws anything sharper.  wavelength, pixel_um: µm;
+    A phase mask, aberration or blur only makes spots wider.  wavelength, pixel_um: µm;
     na: numerical aperture.
     """
 
@@ -35,7 +33,7 @@ class FinestSpot:
     pixel_um: float
 
     def image(self) -> Tensor:
-        """The spot on a grid `_FINE` times finer than the pixels, in its middle: (n, n) float64."""
+        """The spot in the middle of a grid `_FINE` times finer than the pixels: (n, n) float64."""
         axis = (
             torch.arange(2 * _DRAWN_PX * _FINE + 1, dtype=torch.float64) / _FINE - _DRAWN_PX
         ) * self.pixel_um
@@ -44,14 +42,13 @@ class FinestSpot:
         return functional.avg_pool2d(airy[None], _FINE, stride=1, padding=_FINE // 2)[0]
 
     def covariance(self) -> Tensor:
-        """Covariance of pixels under spots that may lie anywhere, over its value at no distance: (9, 9)."""
+        """Covariance of pixels for spots at random positions, relative to the variance: (9, 9)."""
         return _covariance(self)
 
     def leak(self, weights: Tensor) -> tuple[float, float]:
-        """How far a pixel of a spot can lie below and above what its neighbours say, both at least 0.
+        """Largest deviation of a pixel below and above its prediction for a spot anywhere, both at least 0.
 
-        weights: (24,) of the neighbours;  in units of the brightest of those within 3 pixels that are there;
-        the spot may lie anywhere.
+        weights: (24,) of the neighbours;  the unit is the brightest usable pixel within 3 pixels.
         """
         spot = self.image()
         side = spot.shape[-1] - 2 * _FINE * _AROUND_PX
@@ -63,7 +60,7 @@ class FinestSpot:
             if down == right == 0:
                 rest += moved
                 continue
-            # Beyond the pixels that are asked, one is there where the nearest of them is.
+            # A pixel farther than the neighbours used counts as usable if the nearest of these is.
             weight = kernel[_REACH + max(-_REACH, min(down, _REACH)), _REACH + max(-_REACH, min(right, _REACH))]
             if weight != 0:
                 brightest = torch.maximum(brightest, moved)
@@ -91,21 +88,21 @@ def _offsets(reach: int) -> Tensor:
 
 
 def _as_image(weights: Tensor) -> Tensor:
-    """Weights (24,) of the neighbours where they lie: (5, 5), 0 in the middle."""
+    """Weights (24,) of the neighbours as an image: (5, 5), 0 in the middle."""
     side, middle = 2 * _REACH + 1, len(weights) // 2
     return torch.cat([weights[:middle], weights.new_zeros(1), weights[middle:]]).view(side, side)
 
 
 class PixelPredictor:
-    """Predicts every pixel of frames from the good ones around it, and says how well.
+    """Predicts every pixel of frames from the good pixels around it, with the variance of the prediction.
 
-    The best linear prediction for spots of the finest kind anywhere, on any level, in noise (ordinary kriging:
-    Matheron, Econ. Geol. 58:1246, 1963).  Near a border, and near pixels that are left out, it rests on those
-    that are there.  How many molecules overlap does not matter: the image of any number is a sum of spots.
+    It is the best linear prediction for the sharpest spots at random positions on a constant background with
+    noise (ordinary kriging: Matheron, Econ. Geol. 58:1246, 1963). Near a border, and near excluded pixels, it
+    uses the remaining neighbours. Overlapping molecules are no problem, since their image is a sum of spots.
 
-    spot: of the microscope;  usable: (H, W) bool, pixels that may be asked;  across: leave out a pixel's own
-    column ("column") or row ("row"), to judge whole lines by those beside them.
-    spread: (H, W) by how much pixel and prediction together are noisier than a pixel, in variance.
+    spot: of the microscope;  usable: (H, W) bool, pixels that may be used;  across: exclude a pixel's own
+    column ("column") or row ("row"), to compare whole lines with those beside them.
+    spread: (H, W) variance of pixel minus prediction, relative to the variance of a pixel.
     """
 
     def __init__(self, spot: FinestSpot, usable: Tensor, across: str = "") -> None:
@@ -115,7 +112,7 @@ class PixelPredictor:
         if across:
             asked = offsets[:, 1 if across == "column" else 0] != 0
         there, self._pixels, self._near = _with_neighbours_missing(usable, offsets, asked)
-        # The first pattern is that of a pixel with all its neighbours.
+        # The first pattern is that of a pixel with all neighbours.
         patterns, which = torch.unique(torch.cat([asked[None], there]), dim=0, return_inverse=True)
         self._spot = spot
         self._patterns: list[tuple[bool, ...]] = [tuple(each) for each in patterns.tolist()]
@@ -125,17 +122,17 @@ class PixelPredictor:
         self._pattern = which[:1].repeat(usable.numel())
         self._pattern[self._pixels] = which[1:]
         self.spread = (1 + weights.square().sum(1).float())[self._pattern].view(usable.shape)
-        # Nothing good is near: they get the median of the frame.
+        # Pixels without good neighbours get the median of the frame.
         self._lost = self._pixels[~there.any(1)]
 
     def leak(self, row: Tensor, column: Tensor) -> Tensor:
-        """How far pixels (N,) can lie below and above their predictions, (N, 2): see `FinestSpot.leak`."""
+        """Largest deviation of pixels (N,) below and above their predictions, (N, 2): see `FinestSpot.leak`."""
         kinds, which = self._pattern[row * self.usable.shape[1] + column].unique(return_inverse=True)
-        table = [_leak(self._spot, self._patterns[kind]) for kind in kinds.tolist()]
+        table = [_cached_leak(self._spot, self._patterns[kind]) for kind in kinds.tolist()]
         return torch.tensor(table, device=row.device).view(-1, 2)[which]
 
     def __call__(self, frames: Tensor) -> Tensor:
-        """Predictions (B, H, W) for frames (B, H, W); values at pixels that are not usable do not matter."""
+        """Predictions (B, H, W) for frames (B, H, W); values of pixels that are not usable are ignored."""
         clean = torch.where(self.usable, frames, 0.0)
         padded = functional.pad(clean[:, None], (_REACH,) * 4)
         predicted = functional.conv2d(padded, self._kernel[None, None].to(frames))[:, 0].contiguous()
@@ -148,7 +145,7 @@ class PixelPredictor:
 
 
 def _with_neighbours_missing(usable: Tensor, offsets: Tensor, asked: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Which neighbours are there (P, 24) of pixels (P,) that lack some; and their neighbours (P, 24)."""
+    """For pixels that lack neighbours: which are usable (P, 24), the pixels (P,), the neighbours (P, 24)."""
     height, width = usable.shape
     good = functional.pad(usable.float()[None], (_REACH,) * 4)
     whole = functional.avg_pool2d(good, 2 * _REACH + 1, stride=1)[0] > 1 - 0.5 / (2 * _REACH + 1) ** 2
@@ -160,13 +157,13 @@ def _with_neighbours_missing(usable: Tensor, offsets: Tensor, asked: Tensor) -> 
 
 
 @lru_cache(maxsize=4096)
-def _leak(spot: FinestSpot, there: tuple[bool, ...]) -> tuple[float, float]:
+def _cached_leak(spot: FinestSpot, there: tuple[bool, ...]) -> tuple[float, float]:
     return spot.leak(_weights(spot, there))
 
 
 @lru_cache(maxsize=4096)
 def _weights(spot: FinestSpot, pattern: tuple[bool, ...]) -> Tensor:
-    """Weights (24,) float64 of the neighbours that are there, by a pattern of 24; they sum to 1."""
+    """Weights (24,) float64 of the neighbours that the pattern of 24 marks as usable; they sum to 1."""
     there = torch.tensor(pattern)
     weights = torch.zeros(len(there), dtype=torch.float64)
     if not any(pattern):
@@ -175,7 +172,9 @@ def _weights(spot: FinestSpot, pattern: tuple[bool, ...]) -> Tensor:
     table, count = spot.covariance(), len(offsets)
     between = (offsets[:, None] - offsets[None] + 2 * _REACH).unbind(2)
     system = torch.ones(count + 1, count + 1, dtype=torch.float64)
-    system[:count, :count] = table[between[0], between[1]] + _NOISE * torch.eye(count, dtype=torch.float64)
+    system[:count, :count] = table[between[0], between[1]] + _NOISE_TO_SIGNAL * torch.eye(
+        count, dtype=torch.float64
+    )
     system[count, count] = 0
     right = torch.ones(count + 1, dtype=torch.float64)
     right[:count] = table[offsets[:, 0] + 2 * _REACH, offsets[:, 1] + 2 * _REACH]

@@ -1,4 +1,4 @@
-"""Frames read with their pixels' faults in mind: photons, and how much each pixel counts."""
+"""Conversion of counts to photons and pixel weights, with the faults of the pixels taken into account."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["Light", "PixelReader", "all_good"]
 
 @dataclass(frozen=True)
 class Light:
-    """Frames as they are worked on.
+    """Frames as the localization uses them.
 
-    photons: (B, H, W), with what the neighbours say in the place of defective pixels and outliers;
-    weight: (B, H, W), 0 at these and at full pixels, else 1; None where all count;
-    full: (B,) bool, frames with full pixels;  outliers: (B,) number in each frame.
+    photons: (B, H, W); defective pixels and outliers are replaced by predictions from their neighbours;
+    weight: (B, H, W), 0 at these and at saturated pixels, else 1; None if all pixels are used;
+    full: (B,) bool, frames with saturated pixels;  outliers: (B,) number in each frame.
     """
 
     photons: Tensor
@@ -31,7 +31,7 @@ class Light:
 
 
 def all_good(photons: Tensor) -> Light:
-    """Frames (B, H, W) of photons whose pixels all count."""
+    """Frames (B, H, W) of photons in which all pixels are used."""
     return Light(
         photons,
         None,
@@ -41,9 +41,10 @@ def all_good(photons: Tensor) -> Light:
 
 
 class PixelReader:
-    """Makes light of counts, by what was found to be wrong with the pixels; the same for whatever block.
+    """Converts counts to photons and weights, using the faults of the movie's pixels.
 
-    to_photons: counts (B, H, W) as photons, on the device where they are worked on.
+    faults: of the movie, the same for all blocks;  to_photons: converts counts (B, H, W) to photons, on the
+    device that processes them.
     """
 
     def __init__(self, faults: PixelFaults, to_photons: Callable[[Tensor], Tensor]) -> None:
@@ -51,16 +52,16 @@ class PixelReader:
         self._predictor: PixelPredictor | None = None
 
     def mended(self, counts: Tensor) -> Tensor:
-        """Counts (B, H, W) with what the neighbours say in the place of defective pixels and outliers."""
+        """Counts (B, H, W) in which predictions from the neighbours replace defective pixels and outliers."""
         photons = self.to_photons(counts)
         change = self(counts).photons - photons
-        # Photons are a straight line of the counts, in each pixel its own.
+        # Photons are a linear function of the counts, which may differ between pixels.
         nothing = torch.zeros_like(counts[:1])
         slope = self.to_photons(nothing + 1) - self.to_photons(nothing)
         return torch.where(change == 0, counts, counts + change / slope)
 
     def __call__(self, counts: Tensor) -> Light:
-        """counts: (B, H, W) of the region."""
+        """Convert counts (B, H, W) of the region."""
         faults, photons = self.faults, self.to_photons(counts)
         full = (counts >= faults.full).to(photons.device)
         left_out, outliers = full, torch.zeros(len(counts), dtype=torch.int64, device=photons.device)
@@ -68,7 +69,7 @@ class PixelReader:
             if self._predictor is None:
                 self._predictor = PixelPredictor(faults.spot, ~faults.bad.to(photons.device))
             found, mended = find_outliers(photons, self._predictor, faults.law, faults.sigmas)
-            # What is full is no outlier: it may have a sharp edge.
+            # A saturated pixel is no outlier, because saturated areas have sharp edges.
             found &= ~full
             outliers = found.sum((1, 2))
             silent = found | ~self._predictor.usable

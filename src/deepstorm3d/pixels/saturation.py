@@ -1,4 +1,4 @@
-"""Where the counts of a movie end: the level at which pixels are full, found from the counts themselves."""
+"""The saturation level of a movie, found from its counts."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from torch import Tensor
 
 __all__ = ["plateau"]
 
-# Counts that end in a plateau share the greatest value in so many pixels; below this value they may by chance.
-_LEAST_PX, _LEAST_COUNTS = 12, 200
-# And more of them have it than lie in this share of the range below it, so many times.
-_NEAR, _TIMES = 0.02, 2
+_LEAST_PX = 12  # smallest number of pixels with the maximum count that is taken as saturation
+_LEAST_COUNTS = 200  # smallest maximum count that is taken as saturation; lower ones occur often by chance
+_NEAR = 0.02  # range below the maximum with which its frequency is compared, as a fraction of the whole range
+_EXCESS = 2  # smallest ratio of the pixels at the maximum to those in that range
 
 
 def plateau(counts: Tensor) -> float | None:
-    """The count at which the pixels of frames are full, None where the counts end as those of noise do.
+    """The count at which the pixels saturate; None if the frames show no saturation.
 
-    counts: whole numbers, any shape.  What would be above the end of the scale lies at it, so the greatest
-    count is far more frequent than those just below; without an end it is the rarest of all.
+    counts: whole numbers, any shape.  All signals above the end of the scale have its count, so the maximum
+    count is much more frequent than those just below it. Without saturation it is the rarest.
     """
     greatest = float(counts.max()) if counts.numel() else 0.0
     full = int((counts == greatest).sum())
@@ -25,5 +25,5 @@ def plateau(counts: Tensor) -> float | None:
     dark = float(counts.flatten()[:: max(1, counts.numel() // 2**20)].median())
     reach = max(1.0, _NEAR * (greatest - dark))
     near = int(((counts < greatest) & (counts >= greatest - reach)).sum())
-    # Where most pixels have the greatest value nothing can be told from it.
-    return greatest if full >= _TIMES * near and dark < greatest else None
+    # If most pixels have the maximum count, the test is not possible.
+    return greatest if full >= _EXCESS * near and dark < greatest else None
