@@ -118,7 +118,7 @@ def test_a_wrong_number_of_workers_is_refused(address: str) -> None:
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepstorm3d.localizing.cluster._PATIENCE_S", 0.5)
+    monkeypatch.setattr("deepstorm3d.localizing.cluster._CONNECT_S", 0.5)
     with (
         pytest.raises(InputError, match=r"tcp://127.0.0.1:9.*no scheduler"),
         cluster_workers("tcp://127.0.0.1:9", Recipe("tetrapod")),

@@ -104,7 +104,7 @@ def test_good_frames_are_not_told(pipeline: Pipeline, movie: Path, tmp_path: Pat
 def test_progress_is_told_within_a_block(
     pipeline: Pipeline, movie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "_EVERY", 0.0)
+    monkeypatch.setattr(watching, "_REPORT_S", 0.0)
     monkeypatch.setattr("deepstorm3d.fitting.joint._MOLECULES_AT_ONCE", {"cpu": 0})
     watch = Recorder()
     localize_movie(Excerpt(movie, (1, 4)), pipeline, tmp_path / "o.csv", watch=watch)

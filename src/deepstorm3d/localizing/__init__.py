@@ -1,1 +1,1 @@
-"""From a movie to a list: the pipeline of network and fit, and what carries it through long movies."""
+"""From a movie to a table of localizations: network, fit, and the processing of long movies in blocks."""

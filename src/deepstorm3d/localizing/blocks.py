@@ -1,4 +1,4 @@
-"""One block of frames localized, and what it gave: the unit of work of every run."""
+"""Localization of one block of frames, the unit of work of every run."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["Found", "Workers", "localize_block"]
 
 @dataclass(frozen=True)
 class Found:
-    """What a block of frames gave.
+    """Result of a block of frames.
 
-    saturated_frames: how many of its frames had saturated pixels;  misfit: mean deviance of the frames that
-    the model does not explain;  outliers: pixels that no light through the optics can have lit;
-    outlier_frames: frames with any.
+    saturated_frames: number of frames with saturated pixels;  misfit: mean deviance of the frames that
+    the model does not explain;  outliers: number of pixels that cannot be an image formed by the optics;
+    outlier_frames: number of frames with such pixels.
     """
 
     block: Block
@@ -38,8 +38,8 @@ class Found:
 
 
 Workers = Callable[[Excerpt, Iterable[Block], Watcher], Iterator[Found]]
-"""Localize blocks of an excerpt somewhere else; the results come in the order of the blocks. The watcher is
-told again and again meanwhile that the work is alive, and asked whether to stop."""
+"""Localizes blocks of an excerpt in other processes and yields the results in the order of the blocks. It calls
+the watcher repeatedly in the meantime, which can stop the work."""
 
 
 def localize_block(
@@ -49,9 +49,9 @@ def localize_block(
     counts: NDArray[Any],
     watch: Watcher = SILENT,
 ) -> Found:
-    """One block's counts (n, h, w) of the region as localizations of the whole frame.
+    """Localize one block; counts: (n, h, w) of the region; the positions refer to the whole frame.
 
-    watch: told the frames done, again and again; raises Interrupted where it says so.
+    watch: is called with the number of frames done and can end the work (Interrupted).
     """
     pipeline = localize.pipeline
     light = pipeline.light(torch.from_numpy(counts.astype(np.float32)))

@@ -1,4 +1,4 @@
-"""A model's camera made that of the movie at hand: what the user says, what stays, and what is assumed."""
+"""Adapt a model's camera to that of the movie: values from the user, kept values, and assumed ones."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from ..spec import Spec, spec_from_mapping
 
 __all__ = ["assumed_values", "change_camera"]
 
-# Counts of the file: they mean the same in every kind of camera whose light tells its noise.
+# Settings in counts of the file, which have the same meaning for every kind of calibrated camera.
 _OF_THE_FILE = ("baseline", "saturation")
 
 
 def change_camera(camera: Camera, changes: Camera | Mapping[str, object] | None) -> Camera:
-    """A camera with changes, {key: value}; a key that the camera lacks makes it the kind that has it.
+    """Apply changes {key: value} to a camera; a key of another kind of camera changes the kind.
 
-    A whole camera takes its place. Of another kind, baseline and saturation stay as they were (they are counts
-    of the file), and what nobody says is neutral: baseline 0, gain 1, no noise (`assumed_values` tells it).
-    Raises InputError naming the key and what is allowed, and where a kind needs a value that nobody says.
+    If `changes` is a camera, it replaces the model's. If the kind changes, baseline and saturation are kept
+    (they are counts of the file), and values that are not given are neutral: baseline 0, gain 1, no noise
+    (`assumed_values` lists them).
+    Raises InputError with the key and the allowed values, and if a required value of a kind is missing.
     """
     if not changes:
         return camera
@@ -41,7 +42,7 @@ def change_camera(camera: Camera, changes: Camera | Mapping[str, object] | None)
 def assumed_values(
     before: Camera, after: Camera, changes: Camera | Mapping[str, object] | None
 ) -> tuple[str, ...]:
-    """What `change_camera` took for values that nobody said, in words; nothing where the kind stayed."""
+    """A sentence about the values that `change_camera` assumed; empty if the kind did not change."""
     if before.kind == after.kind or not isinstance(changes, Mapping):
         return ()
     known = {*changes, *_kept(before, after.kind)}
@@ -56,18 +57,18 @@ def assumed_values(
 
 
 def _kind(camera: Camera, values: dict[str, Any]) -> str:
-    """The kind said, else the camera's own where it has the keys, else the one that has them."""
+    """The kind given, else the camera's own if it has all keys, else a kind that has the missing ones."""
     if "kind" in values:
         return str(values["kind"])
     lacking = set(values) - set(type(camera).model_fields)
     if not camera.is_calibrated or not lacking:
         return camera.kind
-    # The last kind first: an EMCCD has a gain too, but only it has one for electrons before they are read out.
+    # The search starts with the last kind: other cameras also have a gain, but only an EMCCD has an EM gain.
     return next((name for name, kind in reversed(_kinds().items()) if kind.own_keys & lacking), camera.kind)
 
 
 def _base(camera: Camera, kind: str) -> dict[str, Any]:
-    """Values before any change: the camera's own; of another kind, what stays the same and what is neutral."""
+    """Values before the changes: the camera's own, or for another kind the kept and the neutral ones."""
     own = camera.to_mapping()
     if kind == camera.kind:
         return own
@@ -76,7 +77,7 @@ def _base(camera: Camera, kind: str) -> dict[str, Any]:
 
 
 def _kept(camera: Camera, kind: str) -> list[str]:
-    """Keys whose values a camera of another kind takes over; maps stay behind, for only an sCMOS has them."""
+    """Keys whose values a camera of another kind keeps; maps are not kept, because only an sCMOS has them."""
     other = _kinds().get(kind)
     if other is None or not (camera.is_calibrated and other.is_calibrated):
         return []

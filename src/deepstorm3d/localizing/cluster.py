@@ -1,4 +1,4 @@
-"""Cluster: blocks of frames localized by dask workers, on this machine or on the user's own cluster."""
+"""Cluster: dask workers localize blocks of frames, on this machine or on the user's own cluster."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["cluster_workers"]
 
-# Blocks given out for each worker: one at work, the others waiting so that it is never idle.
-_WAITING = 3
-_PATIENCE_S = 60
-# Between two questions whether to stop.
-_ASKING_S = 0.5
-# What local workers start with. Dask's own setting also has the allocator give back all that is freed, at once:
-# fetching it again from the system takes longer than the fit itself (measured: 2.5 times slower).
+_BLOCKS_PER_WORKER = (
+    3  # blocks submitted per worker: one is processed, the others wait so that it is never idle
+)
+_CONNECT_S = 60  # longest wait for the scheduler and its first worker, s
+_POLL_S = 0.5  # time between two checks whether the user stopped the run, s
+# Environment of local workers. Dask's default also makes the allocator return all freed memory to the system at
+# once; requesting it again takes longer than the fit itself (measured: 2.5 times slower).
 _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1}
 
 
@@ -38,10 +38,10 @@ _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM
 def cluster_workers(address: str, recipe: Recipe, *, watch: Watcher = SILENT) -> Iterator[Workers]:
     """Workers for `localize_movie`: ``local:N`` starts N processes here, else a scheduler's address.
 
-    Each worker puts the pipeline together by the recipe and reads the movie itself: model and movie must lie
-    where all workers find them under the same name. A block whose worker is lost goes to another one.
-    With a GPU (recipe.device "cuda") local workers take the devices in turns.
-    Raises InputError where dask is not installed, or no scheduler answers.
+    Each worker builds the pipeline from the recipe and reads the movie itself, so model and movie must have the
+    same path on all workers. If a worker is lost, its block goes to another one. With GPUs (recipe.device
+    "cuda") the local workers are distributed over the devices.
+    Raises InputError if dask is not installed, or if no scheduler answers.
     """
     with _client(address) as client:
         workers = len(client.scheduler_info(n_workers=-1)["workers"])
@@ -76,8 +76,8 @@ def _client(address: str) -> Iterator[Client]:
         else:
             target = address
         try:
-            client = stack.enter_context(Client(target, timeout=_PATIENCE_S))
-            client.wait_for_workers(1, timeout=_PATIENCE_S)
+            client = stack.enter_context(Client(target, timeout=_CONNECT_S))
+            client.wait_for_workers(1, timeout=_CONNECT_S)
         except (OSError, TimeoutError, ValueError) as error:
             raise InputError(
                 f"`cluster={address}`: no scheduler with workers answers there ({error})",
@@ -89,15 +89,15 @@ def _client(address: str) -> Iterator[Client]:
 def _in_order(
     client: Client, recipe: Recipe, excerpt: Excerpt, blocks: Iterable[Block], watch: Watcher
 ) -> Iterator[Found]:
-    """Keep every worker busy, and give the results back in the order of the blocks."""
+    """Keep every worker busy, and yield the results in the order of the blocks."""
     from distributed import KilledWorker
 
     waiting: deque[Any] = deque()
     coming = iter(blocks)
     try:
         while True:
-            # Counted anew each time: workers come and go.
-            room = _WAITING * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+            # The workers are counted each time, because their number can change.
+            room = _BLOCKS_PER_WORKER * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
             while len(waiting) < room and (block := next(coming, None)) is not None:
                 waiting.append(client.submit(_localize, recipe, excerpt, block, pure=False))
             if not waiting:
@@ -113,27 +113,27 @@ def _in_order(
 
 
 def _result(future: Any, watch: Watcher) -> Found:
-    """What a worker gives; the watcher is told and asked while it is waited for."""
+    """Wait for a worker's result; the watcher is called in the meantime and can stop the work."""
     while not future.done():
         advance(watch)
-        # A worker's own lack of patience comes again below.
+        # A TimeoutError of the worker itself is raised by the last line.
         with suppress(TimeoutError):
-            return future.result(timeout=_ASKING_S)
+            return future.result(timeout=_POLL_S)
     return future.result()
 
 
 def _localize(recipe: Recipe, excerpt: Excerpt, block: Block) -> Found:
-    """One block, in a worker."""
+    """Localize one block, in a worker."""
     bench = _bench(recipe, excerpt)
     counts = bench.source.read(*block)
     return localize_block(bench.source, bench.localize, block, counts)
 
 
 class _Bench:
-    """A worker's pipeline and movie, opened once and kept to the worker's end."""
+    """A worker's pipeline and movie, opened once and kept until the worker ends."""
 
     def __init__(self, recipe: Recipe, excerpt: Excerpt) -> None:
-        # One thread each: every worker then computes the same to the last bit, however many there are.
+        # With one thread each, results are identical to the last bit for any number of workers.
         torch.set_num_threads(1)
         if recipe.device == "cuda":
             recipe = recipe.on(f"cuda:{_number() % torch.cuda.device_count()}")
@@ -146,7 +146,7 @@ _bench = functools.lru_cache(maxsize=1)(_Bench)
 
 
 def _number() -> int:
-    """Which of the local workers this is; workers of a foreign cluster have a GPU of their own each."""
+    """Index of this local worker; 0 on other clusters, where each worker has its own GPU."""
     from distributed import get_worker
 
     name = get_worker().name

@@ -1,4 +1,4 @@
-"""Excerpt: which movie, which part of it, and how its frames are prepared."""
+"""Excerpt: a movie, the part of it that is used, and the preparation of its frames."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ AS_STORED = Prepared()
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Part of a movie, still to be opened: what another process needs to read the same frames.
+    """Part of a movie that is not yet open: all that another process needs to read the same frames.
 
     movie: file or folder, or an open movie;  frames: first and last + 1, None for the movie's own ends;
-    roi: x0, y0, x1, y1 in pixels of the prepared frame (half open), None for all of it;
+    roi: x0, y0, x1, y1 in pixels of the prepared frame (half open), None for the whole frame;
     prepared: orientation and subtraction;
-    partial: take what is whole of a movie that was cut off;  follow_s: the movie is still being recorded, and
-    ends when nothing new has come for so many seconds;  pixel_um: of the camera in the sample, by the user's
-    word, whatever the file says;  defects: whether defective pixels are looked for, or named by a file;
-    faults: what was found of them (`OpenExcerpt.judged`), so that others need not look again.
+    partial: use the complete frames of a movie that was cut off;  follow_s: the movie is still being recorded,
+    and ends if no new frame arrives for this time, s;  pixel_um: pixel size in the sample given by the user,
+    instead of the file's;  defects: whether defective pixels are searched for, or a file that lists them;
+    faults: pixel faults already found (`OpenExcerpt.judged`), so that other processes need not search again.
     """
 
     movie: Path | Movie
@@ -59,7 +59,7 @@ class Excerpt:
 
     @contextmanager
     def open(self) -> Iterator[OpenExcerpt]:
-        """The movie, opened, and the part of it; raises InputError with the movie's limits."""
+        """Open the movie; raises InputError with the movie's limits if it does not contain the excerpt."""
         if self.follow_s is None:
             with self._source() as source:
                 movie = prepare(source, self.prepared)
@@ -76,11 +76,11 @@ class Excerpt:
 
     @property
     def name(self) -> str:
-        """Of the movie, without its folder."""
+        """File name of the movie, without its folder."""
         return (self.movie if isinstance(self.movie, Path) else self.movie.path).name
 
     def _source(self) -> AbstractContextManager[Movie]:
-        """The movie, to be closed after use where it is opened here."""
+        """The movie; it is closed after use only if it was opened here."""
         if isinstance(self.movie, Path):
             return open_movie(self.movie, partial=self.partial)
         return nullcontext(self.movie)
@@ -106,8 +106,8 @@ class Excerpt:
 class OpenExcerpt:
     """An opened excerpt.
 
-    movie: prepared;  span: first frame and last + 1, None where a movie that grows is taken to its end;
-    roi: x0, y0, x1, y1 in pixels (half open);  growing: the movie under `movie`, where it is followed.
+    movie: prepared;  span: first frame and last + 1, None if a growing movie is used to its end;
+    roi: x0, y0, x1, y1 in pixels (half open);  growing: the source of `movie` while it is recorded, else None.
     """
 
     excerpt: Excerpt
@@ -124,7 +124,7 @@ class OpenExcerpt:
 
     @property
     def last(self) -> int:
-        """The frame after the last one, as far as it is known now."""
+        """The frame after the last one; for a growing movie, as far as it is recorded now."""
         return self.movie.shape[0] if self.span[1] is None else self.span[1]
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
@@ -133,17 +133,17 @@ class OpenExcerpt:
         return self.movie.read(start, stop)[:, y0:y1, x0:x1]
 
     def maps_of(self, camera: Camera) -> dict[str, Tensor]:
-        """The camera's maps for the pixels of the region, turned as the frames are; {} where it has none.
+        """The camera's maps for the pixels of the region, oriented like the frames; {} if it has none.
 
-        Raises InputError where the maps are not of the movie's frames.
+        Raises InputError if the maps do not have the size of the movie's frames.
         """
         x0, y0, x1, y1 = self.roi
         return {name: values[y0:y1, x0:x1] for name, values in self._turned(camera.load_maps()).items()}
 
     def at_work(self, pipeline: Pipeline) -> Pipeline:
-        """The pipeline for the region: its part of the camera's maps, turned as the frames are, and of the PSF.
+        """The pipeline for the region, with its part of the PSF's field and of the camera's oriented maps.
 
-        Raises InputError where the maps are not of the movie's frames.
+        Raises InputError if the maps do not have the size of the movie's frames.
         """
         field, size = pipeline.experiment.psf.across, self.movie.shape[1:]
         begin = field_begin(field, region_named(pipeline.camera), self.excerpt.prepared, size)
@@ -153,10 +153,10 @@ class OpenExcerpt:
         return here if faults is None else replace(here, reader=PixelReader(faults, here.to_photons))
 
     def judged(self, camera: Camera, microscope: Microscope, *, watch: Watcher = SILENT) -> OpenExcerpt:
-        """The same with the faults of its pixels known, found in a sample of the movie's frames.
+        """Find the faults of the pixels in a sample of the movie's frames, and add them to the excerpt.
 
-        watch: asked whether to stop while a movie that is still being recorded has too few frames.
-        Raises InputError where a file of defective pixels, or the camera's maps, are not of the movie's frames.
+        watch: can stop the wait for enough frames of a movie that is still being recorded.
+        Raises InputError if a file of defective pixels, or the camera's maps, do not fit the movie's frames.
         """
         excerpt = self.excerpt
         if self.growing is not None and excerpt.follow_s is not None:
@@ -177,28 +177,28 @@ class OpenExcerpt:
         return replace(self, excerpt=replace(excerpt, faults=faults))
 
     def reader(self, camera: Camera) -> PixelReader:
-        """What makes photons of the region's counts, once the pixels were `judged`."""
+        """Conversion of the region's counts to photons; call `judged` first."""
         faults, maps = self.excerpt.faults, self.maps_of(camera)
         if faults is None:
             raise ValueError("the pixels of this movie were not judged")
         return PixelReader(faults, lambda counts: camera.to_photons(counts, maps))
 
     def told(self) -> list[str]:
-        """What is wrong with the movie's pixels, in words; nothing before they were `judged`."""
+        """Sentences about faults of the movie's pixels; empty before `judged`."""
         return [] if self.excerpt.faults is None else self.excerpt.faults.in_words()
 
     def _turned(self, maps: Maps) -> dict[str, Tensor]:
         return prepared_maps(maps, self.excerpt.prepared, self.movie.shape[1:])
 
     def check_pixel(self, experiment: Experiment) -> None:
-        """Refuse a movie whose pixels are not the experiment's."""
+        """Raise InputError if the movie's pixel size is not that of the experiment."""
         pixel_um, remedy = experiment.microscope.pixel_um, "correct camera_pitch or magnification"
         check_pixel(self.movie, pixel_um, "the experiment's are", remedy, said_um=self.excerpt.pixel_um)
 
     def blocks(self, frames: int, start: int, *, watch: Watcher = SILENT) -> Iterator[Block]:
-        """Blocks of `frames` frames, from frame `start` on, without those that cannot be read.
+        """Blocks of `frames` frames from frame `start`, without frames that cannot be read.
 
-        A movie that grows is waited for; watch: asked meanwhile whether to stop.
+        For a growing movie it waits for new frames; watch: can stop this wait.
         """
         whole = (
             blocks_of(self.span[0], self.last, frames)
@@ -209,7 +209,7 @@ class OpenExcerpt:
             yield from readable_ranges(self.movie.gaps, max(begin, start), end)
 
     def _coming(self, source: FollowedMovie, frames: int, watch: Watcher) -> Iterator[Block]:
-        """The same blocks as of the complete movie, each when its frames are there."""
+        """The same blocks as for the complete movie, each as soon as its frames are recorded."""
         begin, last = self.span
         assert self.excerpt.follow_s is not None
         while last is None or begin < last:
@@ -226,7 +226,7 @@ class OpenExcerpt:
             yield from blocks_of(begin, source.frames if last is None else min(last, source.frames), frames)
 
     def check_against(self, pipeline: Pipeline) -> None:
-        """Refuse a movie that the model was not trained for: other pixels, or frames smaller than its PSF."""
+        """Raise InputError if the pixel size is not the model's, or if the frames are smaller than its PSF."""
         name = pipeline.experiment.name
         check_pixel(
             self.movie,

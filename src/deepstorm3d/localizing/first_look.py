@@ -1,4 +1,4 @@
-"""A look at the first block of a run: whether its frames can be what camera and model say."""
+"""Check of the first block of a run: whether its frames agree with camera and model."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["FirstLook", "check_counts", "levels_of"]
 
 
 class FirstLook:
-    """Passes blocks on, and looks at the frames of the first one on the way.
+    """Passes blocks on, and checks the frames of the first one.
 
-    watch: told each finding at once;  `warnings`: the same, for the end of the run.
+    watch: receives each finding at once;  `warnings`: the same findings, for the end of the run.
     """
 
     def __init__(self, source: OpenExcerpt, pipeline: Pipeline, watch: Watcher) -> None:
@@ -31,7 +31,7 @@ class FirstLook:
         self.warnings: list[str] = []
 
     def over(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """The same blocks, the first one looked at before it is given out."""
+        """Yield the same blocks; the first one is checked before it is passed on."""
         coming = iter(blocks)
         first = next(coming, None)
         if first is None:
@@ -45,14 +45,14 @@ class FirstLook:
 
 
 def check_counts(pipeline: Pipeline, counts: NDArray[Any]) -> list[Finding]:
-    """What of frames (B, H, W) of a pipeline's region contradicts its camera and its model."""
+    """Contradictions between frames (B, H, W) of a pipeline's region and its camera and model."""
     sample = sample_for_check(counts)
     photons = pipeline.to_photons(torch.from_numpy(sample.astype(np.float32)))
     return check_frames(sample, photons, pipeline.camera, levels_of(pipeline.experiment), maps=pipeline.maps)
 
 
 def levels_of(experiment: Experiment) -> TrainedLevels:
-    """Levels of light in the frames that a model of this experiment was trained on."""
+    """Signal levels in the training frames of a model for this experiment."""
     return trained_levels(
         experiment.scenes.values(), experiment.camera, experiment.microscope.pixel_um, experiment.frame_px
     )

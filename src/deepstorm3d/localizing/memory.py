@@ -1,4 +1,4 @@
-"""As many frames, and as large tiles, as the memory takes: smaller ones where it runs out."""
+"""Choice of batch and tile sizes that fit into memory, and smaller ones when it runs out."""
 
 from __future__ import annotations
 
@@ -19,19 +19,17 @@ from .pipeline import Pipeline
 
 __all__ = ["WithinMemory", "bytes_per_pixel", "free_bytes"]
 
-# What a pixel of a batch takes at the least: 1,300 bytes while a network of 96 channels works on it, the rest
-# is for photometry and for what a GPU's convolutions need beside. And what a batch may have of the free memory.
-_BYTES_PER_PIXEL, _SHARE = 4000, 0.5
-# Volumes of the voxel network, float32, that it and its maxima hold at a time (measured: 6.2 and 5.3).
-_VOLUMES = 7
-# Copies of a molecule's image and slopes, float32, that a step of the joint fit holds at a time.
-_COPIES = 4
-# Below this the margin of a tile is many times its core: more memory is what is needed then.
-_SMALLEST_TILE_PX = 96
+# Smallest memory for a pixel of a batch, bytes: 1,300 for a network of 96 channels, the rest for photometry and
+# the temporary memory of a GPU's convolutions.
+_BYTES_PER_PIXEL = 4000
+_SHARE = 0.5  # fraction of the free memory that a batch may use
+_VOLUMES = 7  # float32 volumes that the voxel network and its decoder need at a time (measured: 6.2 and 5.3)
+_COPIES = 4  # float32 copies of a molecule's image and derivatives that a step of the joint fit needs at a time
+_SMALLEST_TILE_PX = 96  # smallest side of a tile, px; below it the margins take most of the work
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Memory that is free on a device; None where the system does not tell (only Linux tells of the CPU's)."""
+    """Free memory of a device, bytes; None if the system does not report it (for the CPU only Linux does)."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:
@@ -41,10 +39,10 @@ def free_bytes(device: torch.device) -> int | None:
 
 
 class WithinMemory:
-    """A pipeline that works in smaller batches, then in smaller tiles, where memory runs out.
+    """A pipeline that uses smaller batches, then smaller tiles, when memory runs out.
 
-    What it has learned about the memory holds for all later frames.
-    watch: told when it makes the work smaller.
+    A reduced size is kept for all later frames.
+    watch: receives a message when the size is reduced.
     """
 
     def __init__(self, pipeline: Pipeline, watch: Watcher = SILENT) -> None:
@@ -52,15 +50,15 @@ class WithinMemory:
         self._batch: int | None = None
 
     def __call__(self, photons: Tensor, weight: Tensor | None = None, *, watch: Watcher = SILENT) -> Explained:
-        """What `Pipeline.explain` gives for frames (B, H, W); raises InputError where one tile does not fit.
+        """The result of `Pipeline.explain` for frames (B, H, W); raises InputError if one tile does not fit.
 
-        weight: (B, H, W), 0 at pixels that do not count;  watch: told the frames done, again and again; raises
-        Interrupted where it says so.
+        weight: (B, H, W), 0 at excluded pixels;  watch: is called with the number of frames done and can end
+        the work (Interrupted).
         """
         if self._batch is None:
             free = free_bytes(self.pipeline.device)
             bytes_of_frame = bytes_per_pixel(self.pipeline) * photons.shape[1] * photons.shape[2]
-            # Where nothing is known, all of the block; it is made smaller when it does not fit.
+            # If the free memory is not known, the whole block is tried first.
             self._batch = max(1, len(photons) if free is None else int(_SHARE * free / bytes_of_frame))
         while True:
             try:
@@ -69,7 +67,7 @@ class WithinMemory:
                 if not is_out_of_memory(error):
                     raise
                 reason = str(error).partition("\n")[0]
-            # Out of the handler: the exception's traceback would hold the very memory that is short.
+            # Outside the handler, because the exception's traceback would keep the memory in use.
             self._make_smaller(len(photons), reason)
 
     def _in_batches(self, photons: Tensor, weight: Tensor | None, watch: Watcher) -> Explained:
@@ -104,7 +102,7 @@ class WithinMemory:
 
 
 def bytes_per_pixel(pipeline: Pipeline) -> float:
-    """Memory that a camera pixel of a batch takes: of the network, and of the fit in the densest scene."""
+    """Memory for a camera pixel of a batch, bytes: for the network, and for the fit in the densest scene."""
     experiment, fit = pipeline.experiment, pipeline.fit
     network = experiment.network
     needed = float(_BYTES_PER_PIXEL)
@@ -117,7 +115,7 @@ def bytes_per_pixel(pipeline: Pipeline) -> float:
 
 
 def _densest(experiment: Experiment) -> float:
-    """Molecules for each camera pixel in the scene that has the most of them."""
+    """Mean number of molecules per camera pixel in the densest scene."""
     height, width = experiment.frame_px
     area = torch.full((64,), height * width * experiment.microscope.pixel_um**2)
     generator = torch.Generator().manual_seed(0)

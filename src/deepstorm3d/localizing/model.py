@@ -1,4 +1,4 @@
-"""A trained model at hand: frames in, localizations out, in memory."""
+"""A trained model for use in memory: frames in, localizations out."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ __all__ = ["Model", "load_model"]
 
 
 class Model:
-    """A network trained for one set-up, with the image model that makes its positions exact.
+    """A network trained for one set-up, with the image model that refines its positions.
 
     Parameters
     ----------
     file
         Weights, experiment and card, as `load_model` reads them.
     mask
-        File with the phase mask in radians, where the model knows only its SHA-256.
+        File with the phase mask in radians, if the model contains only its SHA-256.
     device
-        "cpu" or "cuda"; None: a GPU where there is one.
+        "cpu" or "cuda"; None: a GPU if there is one.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Model:
         self._pipelines: dict[tuple[Any, ...], Pipeline] = {}
 
     def __repr__(self) -> str:
-        """One line: for which mask, light, pixels and depths."""
+        """One line with PSF, wavelength, pixel size, depth range and network."""
         card = self.card
         low, high = card.z_um
         return (
@@ -64,7 +64,7 @@ class Model:
 
     @property
     def card(self) -> ModelCard:
-        """What to know of the model before using it: depth range, scenes, measured figures."""
+        """Description of the model: depth range, scenes, measured figures."""
         return describe_model(self.file)
 
     def pipeline(
@@ -75,11 +75,11 @@ class Model:
         method: Method = "network",
         refine: bool = True,
     ) -> Pipeline:
-        """The network, image model and camera put together; kept, for it takes seconds to build.
+        """Network, image model and camera combined; it is cached, because building it takes seconds.
 
-        Arguments as in `localize`.
+        The arguments are those of `localize`.
         """
-        # By their words: a mapping has no hash.
+        # A mapping is not hashable, so its text is part of the key.
         said = repr(sorted(camera.items())) if isinstance(camera, Mapping) else camera
         key = (said, threshold, method, refine)
         if key not in self._pipelines:
@@ -108,44 +108,45 @@ class Model:
     ) -> Localizations:
         """Find every molecule in the frames of a movie.
 
-        Frames go through in blocks that fit the memory, as with the command ``localize``; the list is the same.
-        The list stays in memory: for movies of many thousand frames the command writes it as it grows.
+        Frames are processed in blocks that fit the memory, with the same result as the command ``localize``.
+        The list is kept in memory; for movies of many thousand frames use the command, which writes it to a
+        file block by block.
 
         Parameters
         ----------
         movie : array (frames, height, width) or (height, width), tensor, movie or path
             Counts of the camera, as recorded.
         frames : tuple
-            First frame and the one after the last; None: the movie's own ends.
+            First frame and the frame after the last; None: the movie's own ends.
         roi : tuple
             Region x0, y0, x1, y1 in pixels, half open; positions still refer to the whole frame.
         camera : camera or mapping
-            Your camera, or what of it is different from the experiment's: ``{"baseline": 100, "gain": 2.2}``.
+            Your camera, or the values that differ from the experiment's: ``{"baseline": 100, "gain": 2.2}``.
         threshold : float
             Smallest probability of a molecule, 0 to 1; None: the model's own.
         method : "network", "pursuit" or "mle"
-            Who proposes molecules: the network; fit and subtract; one by one (beads).
+            Source of the candidates: the network; matching pursuit; single-emitter fits (for beads).
         refine : bool
-            Fit all molecules of a frame jointly to the likelihood, or take the network's list as it is.
+            Fit all molecules of a frame jointly by maximum likelihood, or return the network's list unchanged.
         watch : Watcher
-            Told the frames done, and asked whether to stop.
+            Is called with the number of frames done, and can stop the work.
 
         Returns
         -------
         Localizations
-            One row for each molecule and frame, in order of the frames; positions in µm, each with its σ.
+            One row for each molecule and frame, in order of the frames; positions and their σ in µm.
 
         Raises
         ------
         InputError
-            Where movie, model or camera do not fit each other.
+            If movie, model or camera do not fit each other.
         Interrupted
-            Where the watcher stopped the work.
+            If the watcher stopped the work.
 
         Warns
         -----
         DoubtfulResult
-            For all that a reader of the list should know, such as frames that contradict the camera.
+            If a user of the list should know of a problem, such as frames that contradict the camera.
         """
         if isinstance(movie, np.ndarray | Tensor):
             movie = ArrayMovie(movie)
@@ -176,9 +177,9 @@ def load_model(
     name_or_path
         A name that ``deepstorm3d models`` lists, or a file (.pt) that ``train`` wrote.
     mask
-        File with the phase mask in radians, for a model that knows only its SHA-256.
+        File with the phase mask in radians, for a model that contains only its SHA-256.
     device
-        "cpu" or "cuda"; None: a GPU where there is one.
+        "cpu" or "cuda"; None: a GPU if there is one.
 
     Returns
     -------
@@ -187,6 +188,6 @@ def load_model(
     Raises
     ------
     InputError
-        Where there is no such model, with the names that there are.
+        If the model does not exist; the message lists the built-in models.
     """
     return Model(find_model(str(name_or_path)), mask=None if mask is None else Path(mask), device=device)

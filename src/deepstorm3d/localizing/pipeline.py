@@ -1,4 +1,4 @@
-"""The pipeline of a model: counts of a camera in, complete localizations out."""
+"""The pipeline of a model: from camera counts to complete localizations."""
 
 from __future__ import annotations
 
@@ -38,24 +38,25 @@ from .tiling import TILE_PX, Tile, localize_in_tiles, tiles
 
 __all__ = ["Pipeline", "experiment_of", "load_pipeline"]
 
-# Patch for photometry and bounds: the tails beyond it are weaker than the noise of the background.
+# Side of the patch for photometry and bounds, px: outside it the PSF is weaker than the background's noise.
 _PHOTOMETRY_PATCH_PX = 61
-# Of its threshold, where a fit follows: a false proposal is pruned, a missing one must be searched for. The
-# second share is for frames that the proposals above the first do not explain.
-_LIKELY_SHARE, _PROPOSAL_SHARE = 2 / 3, 0.45
+# Factors on the network's threshold when a fit follows: false candidates are removed quickly, missed ones must
+# be searched for.
+_FIRST_SHARE = 2 / 3  # for the candidates of the first fit
+_PROPOSAL_SHARE = 0.45  # for candidates that are used only in frames that the first fit does not explain
 
 
 @dataclass(frozen=True)
 class Pipeline:
     """Network, image model and camera of one model, on one device.
 
-    experiment: what the model was trained for;  localizer: proposes positions;  psf: measures photons
-    and bounds;  camera: of the movie at hand;  maps: its maps, of the stored frames' pixels until
-    `OpenExcerpt.at_work` has them turned and cut as those to be localized;
-    extent_px: side of the square that holds most of the PSF's light;  method: who proposes molecules;
-    fit: what makes the proposals exact (None: the network's list as it is);  tile_px: frames are cut into tiles
-    of this size, besides their overlap;  told: what was assumed to put it together, in words;
-    reader: knows the faults of the movie's pixels (`OpenExcerpt.judged`; None: all are good).
+    experiment: for which the model was trained;  localizer: network that finds candidates;  psf: for photometry
+    and bounds;  camera: of the movie;  maps: of the camera, for the pixels of the stored frames until
+    `OpenExcerpt.at_work` orients and crops them like the frames to be localized;
+    extent_px: side of the square that contains most of the PSF's light;  method: source of the candidates;
+    fit: refines the candidates (None: the network's list is not changed);  tile_px: side of the tiles of a
+    frame, without their overlap;  told: sentences about assumed values;
+    reader: conversion to photons with the faults of the movie's pixels (`OpenExcerpt.judged`; None: no faults).
     """
 
     experiment: Experiment
@@ -71,13 +72,13 @@ class Pipeline:
     reader: PixelReader | None = None
 
     def cut(self, roi: Region) -> Pipeline:
-        """The same for a region x0, y0, x1, y1 (px, half open) of the frames: its part of maps and PSF."""
+        """The pipeline for a region x0, y0, x1, y1 (px, half open), with its part of maps and PSF field."""
         x0, y0, x1, y1 = roi
         maps = {name: values[y0:y1, x0:x1] for name, values in self.maps.items()}
         return replace(self.begun_at((x0, y0)), maps=maps)
 
     def begun_at(self, begin_px: tuple[int, int]) -> Pipeline:
-        """The same for frames that begin at a column and row of the field over which the PSF changes."""
+        """The pipeline for frames whose first pixel is at `begin_px` (column, row) of the PSF's field."""
         return replace(
             self,
             psf=part_of(self.psf, begin_px),
@@ -86,35 +87,35 @@ class Pipeline:
 
     @property
     def device(self) -> torch.device:
-        """Where the work is done."""
+        """The device that does the computations."""
         return self.localizer.offset.device
 
     @property
     def noise(self) -> Noise:
-        """Of the frames in photons, for each pixel where the camera has a map of its read noise."""
+        """Noise of the frames in photons, for each pixel if the camera has a map of its read noise."""
         return self.camera.pixel_noise(self.maps)
 
     def to_photons(self, counts: Tensor) -> Tensor:
-        """Counts (B, H, W) of the camera as photons, float32 on the pipeline's device."""
+        """Convert counts (B, H, W) of the camera to photons, float32 on the pipeline's device."""
         return self.camera.to_photons(counts.to(self.device, torch.float32), self.maps)
 
     def light(self, counts: Tensor) -> Light:
-        """Counts (B, H, W) of the camera as photons, and how much each pixel counts."""
+        """Convert counts (B, H, W) of the camera to photons and pixel weights."""
         return all_good(self.to_photons(counts)) if self.reader is None else self.reader(counts)
 
     @torch.no_grad()
     def localize(self, photons: Tensor, weight: Tensor | None = None) -> Localizations:
         """Complete localizations of frames (B, H, W) of photons: positions, photons, background, σ.
 
-        weight: (B, H, W), 0 at pixels that do not count.
+        weight: (B, H, W), 0 at excluded pixels.
         """
         return self.explain(photons, weight=weight).localizations
 
     @torch.no_grad()
     def explain(self, photons: Tensor, weight: Tensor | None = None, *, watch: Watcher = SILENT) -> Explained:
-        """The same, with what the joint fit leaves unexplained in each frame (NaN where there is none).
+        """Localizations as from `localize`, and the misfit of each frame (NaN without a joint fit).
 
-        watch: told the frames done, again and again during the work; ends it where it says so (Interrupted).
+        watch: is called with the number of frames done and can end the work (Interrupted).
         """
         pixel_um = self.experiment.microscope.pixel_um
         area = [len(range(*tile.core_rows)) * len(range(*tile.core_columns)) for tile in self._tiles(photons)]
@@ -136,7 +137,7 @@ class Pipeline:
         return list(tiles(photons.shape[1], photons.shape[2], tile_px=self.tile_px))
 
     def propose(self, frames: Tensor) -> Localizations:
-        """What the network sees in frames (B, H, W) of photons."""
+        """Candidates of the network in frames (B, H, W) of photons."""
         with mixed_precision(frames.device, self.experiment.training.half_precision):
             raw = self.localizer(frames)
         return self.localizer.network.decode(raw.float(), self.localizer.threshold)
@@ -156,10 +157,10 @@ class Pipeline:
         return fit.explain(nothing if self.method == "pursuit" else self.propose(frames), likelihood)
 
     def likelihood(self, frames: Tensor, tile: Tile | None = None, weight: Tensor | None = None) -> Likelihood:
-        """The noise model of frames (B, H, W) of photons, with the camera's map of read noise if it has one.
+        """The likelihood of frames (B, H, W) of photons, with the camera's map of read noise if it has one.
 
-        tile: the part of the field that the frames show, if not all of it;  weight: (B, H, W), 0 at pixels that
-        do not count.
+        tile: the part of the field in the frames (None: the whole field);  weight: (B, H, W), 0 at excluded
+        pixels.
         """
         noise = self.noise
         if tile is not None:
@@ -168,16 +169,16 @@ class Pipeline:
 
     @torch.no_grad()
     def photometry(self, found: Localizations, photons: Tensor, weight: Tensor | None = None) -> Photometry:
-        """Photons and background at the found positions; see `fit_photometry`."""
+        """Photons and background at the positions found; see `fit_photometry`."""
         noise = self.noise.averaged()
         return fit_photometry(self.psf, found.xyz, found.frame, photons, weight=weight, noise=noise)
 
     @torch.no_grad()
     def complete(self, found: Localizations, photons: Tensor, weight: Tensor | None = None) -> Localizations:
-        """Fill in what the network does not measure.
+        """Add the columns that the network does not measure.
 
-        Photons and background from the linear fit, σ from the single-emitter bound at those values
-        (marked ``sigma_source = crlb``); a network's own photons and σ are kept.
+        Photons and background come from the linear fit, and σ from the single-emitter Cramér-Rao bound at
+        these values (``sigma_source = crlb``). If the network measures photons and σ, its values are kept.
         """
         if not len(found):
             return replace(found, sigma_source="crlb" if found.sigma_source == "none" else found.sigma_source)
@@ -186,7 +187,7 @@ class Pipeline:
         if found.sigma_source != "none":
             return found
         noise = self.noise.averaged()
-        # Read noise acts on the bound as that many more photons of background.
+        # In the bound, read noise acts like additional background photons of the same variance.
         floor = (light.background + noise.mean_read_variance / noise.excess).clamp(min=0.1)
         bounds = [
             crlb(self.psf, found.xyz[rows], light.photons[rows].clamp(min=1.0), floor[rows])
@@ -218,13 +219,13 @@ def load_pipeline(
     refine: bool = True,
     device: str = "cpu",
 ) -> Pipeline:
-    """Put a model to work.
+    """Build the pipeline of a model.
 
-    mask: file with the phase, where the model holds only its hash;  camera: of the movie, or what is different
-    from the experiment's camera, by key: {"baseline": 100} (ADU, e-; `change_camera`);  threshold: another
-    smallest probability;  method: who proposes molecules;  refine: whether the joint fit follows (then the
-    network proposes down to half of its threshold, and the likelihood decides).
-    Raises InputError where model, mask or camera do not fit.
+    mask: file with the phase, if the model contains only its hash;  camera: of the movie, or the values that
+    differ from the experiment's camera: {"baseline": 100} (ADU, e-; `change_camera`);  threshold: smallest
+    probability (None: the model's);  method: source of the candidates;  refine: whether the joint fit follows
+    (the network then proposes candidates down to about half of its threshold, and the likelihood decides).
+    Raises InputError if model, mask or camera do not fit.
     """
     experiment = experiment_of(model)
     phase = model.mask
@@ -244,7 +245,7 @@ def load_pipeline(
     chosen = change_camera(experiment.camera, camera)
     optics = experiment.psf.with_(patch_px=min(_PHOTOMETRY_PATCH_PX, experiment.psf.patch_px))
     source = psf_source(experiment, phase=phase, planes=model.planes)
-    # Localizations carry no blur of their own, so one level serves.
+    # Localizations have no blur of their own, so the table needs only one blur level.
     blur_px = (experiment.psf.blur_px, experiment.psf.blur_px)
     psf = optics.tabulate(experiment.microscope, source, experiment.z_um, blur_px)
     network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um)
@@ -265,6 +266,6 @@ def load_pipeline(
         maps={name: values.to(device) for name, values in chosen.load_maps().items()},
         extent_px=extent_px(psf, experiment.z_um),
         method=method,
-        fit=build_fit(experiment, source, method, device, likely=_LIKELY_SHARE * least) if refine else None,
+        fit=build_fit(experiment, source, method, device, likely=_FIRST_SHARE * least) if refine else None,
         told=assumed_values(experiment.camera, chosen, camera),
     )

@@ -1,4 +1,4 @@
-"""Recipe: how a pipeline is put together, small enough to be sent to another machine."""
+"""Recipe: the settings of a pipeline, small enough to be sent to another machine."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["Recipe"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """The model and the choices that make a `Pipeline`; see `load_pipeline`.
+    """The model and the settings of a `Pipeline`; see `load_pipeline`.
 
-    model: a built-in one by name, or a file.
+    model: name of a built-in model, or a file.
     """
 
     model: str
     mask: Path | None = None
-    # Compared, but not hashed: a mapping has no hash.
+    # Excluded from the hash, because a mapping is not hashable.
     camera: Camera | Mapping[str, object] | None = field(default=None, hash=False)
     threshold: float | None = None
     method: Method = "network"
@@ -32,7 +32,7 @@ class Recipe:
     device: str = "cpu"
 
     def load(self) -> Pipeline:
-        """The pipeline, ready to work; raises InputError where model, mask or camera do not fit."""
+        """Build the pipeline; raises InputError if model, mask or camera do not fit."""
         return load_pipeline(
             find_model(self.model),
             mask=self.mask,
@@ -44,5 +44,5 @@ class Recipe:
         )
 
     def on(self, device: str) -> Recipe:
-        """The same on another device."""
+        """The same recipe for another device."""
         return dataclasses.replace(self, device=device)

@@ -1,4 +1,4 @@
-"""A pass over the frames of a movie: block after block localized, counted and judged."""
+"""A run over the frames of a movie: it localizes block after block and collects figures and warnings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["LocalizeSummary", "Run"]
 
 @dataclass
 class LocalizeSummary:
-    """What a run did. complete: whether it reached the last frame (else it can be resumed)."""
+    """Figures of a run; complete: whether it reached the last frame (else it can be resumed)."""
 
     frames: int = 0
     localizations: int = 0
@@ -40,11 +40,11 @@ class LocalizeSummary:
 
     @property
     def per_frame(self) -> float:
-        """Mean localizations in a frame."""
+        """Mean number of localizations in a frame."""
         return self.localizations / self.frames if self.frames else 0.0
 
     def add(self, found: Found) -> None:
-        """Count one more block."""
+        """Add the figures of one more block."""
         self.frames += found.block[1] - found.block[0]
         self.localizations += len(found.localizations)
         self.saturated_frames += found.saturated_frames
@@ -54,12 +54,12 @@ class LocalizeSummary:
 
 
 class Run:
-    """The frames of an opened excerpt, localized with a pipeline, here or by workers elsewhere.
+    """Localizes the frames of an opened excerpt with a pipeline, in this process or with other workers.
 
-    source: the excerpt; its pixels are judged first (`source` of the run is the excerpt with their faults);
-    workers: who localizes, if not this process;  watch: told the frames done and in all, within a block too;
-    where it stops the run, the block that is under way is given up.
-    Raises InputError where movie and model do not fit.
+    source: the excerpt; its pixel faults are found first (`source` of the run is the excerpt with the faults);
+    workers: other processes that localize (None: this process);  watch: is called with the number of frames
+    done, also within a block; if it stops the run, the unfinished block is discarded.
+    Raises InputError if movie and model do not fit.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Run:
         self._unexplained = Unexplained(watch)
 
     def blocks(self, begin: int | None = None) -> Iterator[Found]:
-        """What each block from frame `begin` on gave, in order; ends early where the watcher stops the run."""
+        """Yield the result of each block from frame `begin`, in order, until the watcher stops the run."""
         source, watch = self.source, self._watch
         start = source.span[0] if begin is None else max(source.span[0], begin)
         coming = self._look.over(source.blocks(self.block_frames, start, watch=watch))
@@ -101,7 +101,7 @@ class Run:
             pass
 
     def finish(self, *, complete: bool) -> LocalizeSummary:
-        """What was done, with all that a reader of the list should know; call it once, after the last block."""
+        """Figures and warnings of the run; call it once, after the last block."""
         summary, movie = self.summary, self.source.movie
         summary.complete = complete
         summary.warnings += [*self._unexplained.warnings(summary.frames), *self._look.warnings]
@@ -116,7 +116,7 @@ class Run:
         return summary
 
     def _here(self, blocks: Iterable[Block], watch: Watcher) -> Iterator[Found]:
-        """Localize the blocks in this process, the next ones read meanwhile."""
+        """Localize the blocks in this process, while the next ones are read."""
         localize, times = WithinMemory(self.source.at_work(self.pipeline), watch), self.summary.times
 
         def read(block: Block) -> NDArray[Any]:
@@ -139,7 +139,10 @@ def _field_notes(field: FieldSpec, shape: tuple[int, int]) -> list[str]:
 
 
 def _warnings(summary: LocalizeSummary, *, joint: bool) -> list[str]:
-    """joint: whether all molecules were fitted together; else neighbours leave residuals of their own."""
+    """Warnings of a run.
+
+    joint: whether all molecules were fitted together; if not, residuals of neighbours make a misfit normal.
+    """
     warnings = []
     verdict = summary.quality.verdict
     if verdict.kind == "too quiet" or (verdict.kind == "misfit" and joint):

@@ -1,4 +1,4 @@
-"""Blocks of frames on their way through the program: read ahead, localized, written behind, all at once."""
+"""Processing of a movie in blocks of frames, with reading and writing in parallel to the localization."""
 
 from __future__ import annotations
 
@@ -19,19 +19,17 @@ Block = tuple[int, int]
 Read = TypeVar("Read")
 Done = TypeVar("Done")
 
-# Pixels in a block of frames: enough to keep two cores busy, little enough for a laptop's memory.
-_PIXELS = 2**18
-# With the fit a frame takes seconds where it is dense: smaller blocks, so that Ctrl-C and the progress keep up.
+_PIXELS = 2**18  # pixels in a block: enough to keep two cores busy, few enough for a laptop's memory
+# Pixels in a block with the fit: fewer, because dense frames take seconds and progress should stay visible.
 _FITTED_PIXELS = 2**16
-# A GPU is only busy with many frames.
-_GPU_PIXELS, _GPU_FITTED_PIXELS = 2**23, 2**22
-# Blocks read before they are needed: one while another is localized, one more for a disk that falters.
-_AHEAD = 2
+_GPU_PIXELS = 2**23  # pixels in a block on a GPU, which needs many frames to be busy
+_GPU_FITTED_PIXELS = 2**22  # pixels in a block on a GPU with the fit
+_AHEAD = 2  # blocks read in advance: one during a localization, and one for a slow disk
 
 
 @dataclass
 class StageTimes:
-    """Seconds that each stage worked; with overlap they add up to more than the run took."""
+    """Time of each stage, s; the stages overlap, so the sum can exceed the time of the run."""
 
     reading: float = 0.0
     localizing: float = 0.0
@@ -39,7 +37,7 @@ class StageTimes:
 
     @contextmanager
     def of(self, stage: str) -> Iterator[None]:
-        """Add the time that the body takes to a stage."""
+        """Add the time of the body to a stage."""
         began = time.perf_counter()
         try:
             yield
@@ -48,9 +46,10 @@ class StageTimes:
 
 
 def block_frames(size: tuple[int, int], device: torch.device, *, fitted: bool) -> int:
-    """Frames in a block: it follows from frame size, device and fit alone, so that a resumed run cuts alike.
+    """Number of frames in a block.
 
-    size: height and width of what is localized, px.
+    It depends only on frame size, device and fit, so that a resumed run uses the same blocks.
+    size: height and width of the region, px.
     """
     if device.type == "cuda":
         pixels = _GPU_FITTED_PIXELS if fitted else _GPU_PIXELS
@@ -60,15 +59,15 @@ def block_frames(size: tuple[int, int], device: torch.device, *, fitted: bool) -
 
 
 def blocks_of(first: int, last: int, frames: int) -> Iterator[Block]:
-    """Blocks that begin at first, first + frames, …, up to before frame `last`."""
+    """Blocks that begin at first, first + frames, … and end before frame `last`."""
     for begin in range(first, last, frames):
         yield begin, min(begin + frames, last)
 
 
 def read_ahead(blocks: Iterable[Block], read: Callable[[Block], Read]) -> Iterator[tuple[Block, Read]]:
-    """Each block with what was read of it, in order; a thread reads the next ones meanwhile.
+    """Yield each block with its data, in order, while a thread reads the next ones.
 
-    `blocks` may wait for frames that a camera still has to write: it does so in that thread.
+    If `blocks` waits for frames that the camera has not yet written, it waits in that thread.
     """
     coming_blocks = iter(blocks)
 
@@ -89,9 +88,9 @@ def read_ahead(blocks: Iterable[Block], read: Callable[[Block], Read]) -> Iterat
 
 @contextmanager
 def write_behind(write: Callable[[Done], None]) -> Iterator[Callable[[Done], None]]:
-    """A function that hands results to `write` in a thread, in order, one at a time.
+    """Yield a function that passes results to `write` in a thread, in order, one at a time.
 
-    It waits for the result before; an error of `write` comes out of the next call, or of the end.
+    It waits until the result before is written. An error of `write` is raised by the next call, or at the end.
     """
     with ThreadPoolExecutor(1, "writer") as writer:
         under_way: list[Future[None]] = []

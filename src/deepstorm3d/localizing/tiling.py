@@ -1,4 +1,4 @@
-"""Large frames cut into overlapping tiles, so that memory stays bounded and no seam shows."""
+"""Localization of large frames in overlapping tiles, which bounds the memory and leaves no visible seams."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ..emitters import Localizations
 
 __all__ = ["TILE_PX", "Tile", "localize_in_tiles", "tiles"]
 
-# Every output of our networks depends on at most this many pixels around it (a test holds them to
-# it): with such a margin a tile's inside is exactly what the whole frame would give.
+# Margin of a tile, px. Every output of our networks depends on at most this many pixels around it (a test
+# checks it), so the result inside a tile is exactly that of the whole frame.
 MARGIN_PX = 96
-TILE_PX = 768
+TILE_PX = 768  # side of a tile without its margins, px
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of a frame, in pixels: what is looked at (outer) and what is kept (core), half open ranges."""
+    """Part of a frame, half-open ranges in pixels: `outer` is processed, and results in `core` are kept."""
 
     outer_rows: tuple[int, int]
     outer_columns: tuple[int, int]
@@ -30,8 +30,8 @@ class Tile:
 def tiles(height: int, width: int, *, tile_px: int = TILE_PX, margin_px: int = MARGIN_PX) -> Iterator[Tile]:
     """Tiles that cover a frame; a frame of at most tile_px + 2·margin_px is one tile.
 
-    Corners lie on multiples of 8 px: the networks halve the resolution, and a shifted grid would
-    give slightly other answers.
+    Corners are multiples of 8 px, because the networks halve the resolution and a shifted grid would give
+    slightly different results.
     """
     for rows in _spans(height, tile_px, margin_px):
         for columns in _spans(width, tile_px, margin_px):
@@ -57,9 +57,9 @@ def localize_in_tiles(
     tile_px: int = TILE_PX,
     margin_px: int = MARGIN_PX,
 ) -> Localizations:
-    """Localize frames (B, H, W) tile by tile; each detection is kept by the one tile whose core holds it.
+    """Localize frames (B, H, W) tile by tile; a detection is kept only in the tile whose core contains it.
 
-    localize: of the frames of a tile, and the tile.
+    localize: function of the frames of a tile, and of the tile.
     """
     found = []
     for tile in tiles(frames.shape[1], frames.shape[2], tile_px=tile_px, margin_px=margin_px):
@@ -67,7 +67,7 @@ def localize_in_tiles(
         part = localize(frames[:, top:bottom, left:right], tile)
         part = part.shift(xyz=(left * pixel_um, top * pixel_um, 0.0))
         column, row = (part.xyz[:, :2] / pixel_um + 0.5).unbind(1)
-        # The outermost cores keep what lies beyond the frame's edge too: an offset can reach there.
+        # The outermost cores also keep detections outside the frame, which the network's offset can reach.
         keep = _holds(row, tile.core_rows, frames.shape[1]) & _holds(column, tile.core_columns, frames.shape[2])
         found.append(part.select(keep))
     return Localizations.concat(found).sort()

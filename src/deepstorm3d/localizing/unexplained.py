@@ -1,4 +1,4 @@
-"""Frames of a run that the model does not explain: counted, and told in plain words."""
+"""Frames of a run that the model does not explain: their number, and the warning for the user."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Unexplained", "misfit_beyond_noise"]
 
 
 def misfit_beyond_noise(misfit: Tensor) -> tuple[float, ...]:
-    """Mean deviance of the frames that are not explained, out of that of all, (B,) (`Pipeline.explain`)."""
+    """Mean deviance of those frames that are not explained; misfit: (B,) of all frames (`Pipeline.explain`)."""
     return tuple(misfit[misfit > FAR].tolist())
 
 
 class Unexplained:
-    """Counts such frames, and tells the first of them at once: nobody should wait for the end of a lost run.
+    """Counts frames that are not explained, and reports the first ones at once: the user may stop the run.
 
-    watch: is told.
+    watch: receives the report.
     """
 
     def __init__(self, watch: Watcher) -> None:
@@ -29,13 +29,13 @@ class Unexplained:
         self._misfit: list[float] = []
 
     def add(self, block: Block, misfit: tuple[float, ...]) -> None:
-        """Count one more block of frames; misfit: see `misfit_beyond_noise`."""
+        """Add one block of frames; misfit: see `misfit_beyond_noise`."""
         if misfit and not self._misfit:
             self._watch.message(f"frames {block[0]} to {block[1] - 1}: {_words(misfit, block[1] - block[0])}")
         self._misfit += misfit
 
     def warnings(self, frames: int) -> list[str]:
-        """What to say at the end of `frames` frames."""
+        """Warnings at the end of a run of `frames` frames."""
         return [_words(self._misfit, frames)] if self._misfit else []
 
 
