@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import deepstorm3d as ds
+from deepstorm3d.jobs.limit import Sweep
 from deepstorm3d.jobs.localize import localize_movie
 from deepstorm3d.jobs.simulate import simulate_movie
 from deepstorm3d.localizing.excerpt import Excerpt
@@ -154,3 +155,44 @@ def test_a_trained_network_is_a_model_at_hand(tmp_path: Path):
     assert repr(model).startswith("Model('quickstart'")
     model.save(tmp_path / "mine.pt")
     assert repr(ds.load_model(tmp_path / "mine.pt", device="cpu")) == repr(model)
+
+
+def test_the_images_of_a_psf_are_those_that_molecules_are_drawn_with():
+    planes = ds.psf("quickstart", [0.4, 1.2])
+    assert planes.shape[0] == 2 and planes.shape[1] == planes.shape[2]
+    # The astigmatic spot is long across above the focus and along below it.
+    offset = np.arange(planes.shape[1]) - planes.shape[1] // 2
+    across, down = ((planes * offset[:, None] ** 2).sum((1, 2)), (planes * offset**2).sum((1, 2)))
+    assert (across[0] - down[0]) * (across[1] - down[1]) < 0
+    own = ds.mask("quickstart")
+    np.testing.assert_allclose(ds.psf("quickstart", [0.4], mask=own), planes[:1], atol=1e-6)
+    assert not np.allclose(ds.psf("quickstart", [0.4], mask=0 * own), planes[:1], atol=1e-3)
+
+
+def test_the_bound_falls_with_the_root_of_the_photons_where_there_is_no_background():
+    dim, bright = ds.crlb("quickstart", [[3, 3, 1.0]] * 2, photons=[1000, 4000], background=1e-3)
+    np.testing.assert_allclose(bright[:3], dim[:3] / 2, rtol=0.01)
+
+
+def test_a_bound_without_background_is_refused():
+    with pytest.raises(ds.InputError, match="above 0"):
+        ds.crlb("quickstart", [[3, 3, 1.0]], photons=1000, background=0)
+
+
+def test_masks_are_compared_by_name_from_arrays_and_files(tmp_path: Path):
+    flat = np.zeros_like(ds.mask("quickstart"))
+    ds.write_mask(tmp_path / "own.npy", ds.mask("quickstart"))
+    sweep = Sweep(depths=3, photons=(1e3,), background=(10,), emitters=(1,), molecules=4)
+    report = ds.limit("quickstart", {"flat": flat, "own": tmp_path / "own.npy", "set-up": None}, sweep=sweep)
+    sigma = {each.name: each.depth.sigma_nm for each in report.masks}
+    np.testing.assert_allclose(sigma["own"], sigma["set-up"], rtol=1e-3)
+    assert not np.allclose(sigma["flat"], sigma["own"], rtol=0.1)
+
+
+def test_a_mask_designed_in_memory_is_better_than_its_start(small_design: ds.Experiment):
+    setup = small_design.with_(design=small_design.design.with_(fisher_steps=40))
+    found = ds.design_mask(setup, by="fisher", device="cpu")
+    assert found.shape == ds.mask(setup).shape
+    xyz = [[1, 1, z] for z in np.linspace(*setup.z_um, 5)]
+    light = {"photons": 3000, "background": 20}
+    assert ds.crlb(setup, xyz, mask=found, **light)[:, 2].mean() < ds.crlb(setup, xyz, **light)[:, 2].mean()

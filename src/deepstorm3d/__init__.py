@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from .api.lists import link as link
     from .api.lists import resolution as resolution
     from .api.lists import track as track
+    from .api.masks import crlb as crlb
+    from .api.masks import design_mask as design_mask
+    from .api.masks import limit as limit
+    from .api.masks import mask as mask
+    from .api.masks import psf as psf
     from .api.movies import read_movie as read_movie
     from .api.movies import simulate as simulate
     from .api.training import train as train
@@ -50,7 +55,6 @@ if TYPE_CHECKING:
     from .localizing.catalogue import list_models as list_models
     from .localizing.model import Model as Model
     from .localizing.model import load_model as load_model
-    from .optics.fisher import crlb as crlb
     from .optics.microscope import Microscope as Microscope
     from .watch import Watcher as Watcher
 
@@ -65,16 +69,20 @@ _HOMES = {
     "Microscope": "optics.microscope",
     "Model": "localizing.model",
     "Watcher": "watch",
-    "crlb": "optics.fisher",
+    "crlb": "api.masks",
+    "design_mask": "api.masks",
     "drift": "api.lists",
     "evaluate": "api.lists",
     "filter": "api.lists",
+    "limit": "api.masks",
     "link": "api.lists",
     "list_models": "localizing.catalogue",
     "load_model": "localizing.model",
+    "mask": "api.masks",
     "open_movie": "io.movies",
     "plot": "plot",
     "preset": "experiment.presets",
+    "psf": "api.masks",
     "read_experiment": "experiment.experiment",
     "read_mask": "io.masks",
     "read_movie": "api.movies",

@@ -1,0 +1,278 @@
+"""Masks and PSFs in memory: their images, what they allow, and their design."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import InputError, Interrupted
+from ..experiment.experiment import Experiment, experiment_mask, psf_source
+from ..experiment.limits import LimitReport
+from ..io.masks import read_mask
+from ..jobs import design_psf as end_to_end
+from ..jobs import fisher_design
+from ..jobs.limit import Sweep
+from ..jobs.limit import limit as limits_of
+from ..optics.fisher import crlb as bound_of
+from ..optics.masks import FileMask
+from ..optics.psf import on_axis
+from ..watch import SILENT, Watcher
+from .movies import AnExperiment, as_experiment
+
+__all__ = ["crlb", "design_mask", "limit", "mask", "psf"]
+
+AMask = NDArray[Any] | Tensor | str | PathLike[str]
+"""Phase (h, w) in radians, or the file that holds it."""
+
+
+def mask(experiment: AnExperiment) -> NDArray[np.float64]:
+    """The phase of the experiment's mask.
+
+    Parameters
+    ----------
+    experiment : Experiment, name of a preset, or path
+
+    Returns
+    -------
+    (h, w) array
+        Phase on the mask's own pixels, rad.
+
+    Raises
+    ------
+    InputError
+        For an experiment without a mask (a measured PSF), or whose mask file is not at hand.
+
+    Examples
+    --------
+    >>> import deepstorm3d as ds
+    >>> ds.mask("mask-design").ndim
+    2
+    """
+    return experiment_mask(as_experiment(experiment))().detach().cpu().double().numpy()
+
+
+def psf(
+    experiment: AnExperiment, z_um: Sequence[float] | NDArray[Any], *, mask: AMask | None = None
+) -> NDArray[np.float32]:
+    """Images of one molecule on the optical axis at several depths, computed exactly.
+
+    Parameters
+    ----------
+    experiment : Experiment, name of a preset, or path
+    z_um : sequence
+        Depths in the sample, µm from the coverslip.
+    mask : array or path
+        Another phase than the experiment's, rad.
+
+    Returns
+    -------
+    (len(z_um), patch, patch) array
+        Each sums to the share of the molecule's photons that falls on the patch (``psf.patch_px``).
+
+    Raises
+    ------
+    InputError
+        Where the mask does not fit the microscope.
+
+    Examples
+    --------
+    >>> import deepstorm3d as ds
+    >>> planes = ds.psf("quickstart", [0.5, 1.0, 1.5])
+    >>> planes.shape, bool((planes.sum((1, 2)) <= 1).all())
+    ((3, 31, 31), True)
+    """
+    setup = as_experiment(experiment)
+    depths = torch.as_tensor(np.asarray(z_um, dtype=np.float32))
+    with torch.no_grad():
+        images = setup.psf.images(setup.microscope, _source(setup, mask))
+        blur_px = torch.full_like(depths, setup.psf.blur_px)
+        return images(on_axis(depths), blur_px).values.float().cpu().numpy()
+
+
+def crlb(
+    experiment: AnExperiment,
+    xyz: NDArray[Any] | Tensor | Sequence[Sequence[float]],
+    *,
+    photons: float | NDArray[Any] | Tensor,
+    background: float | NDArray[Any] | Tensor,
+    mask: AMask | None = None,
+) -> NDArray[np.float64]:
+    """Smallest standard deviation that any unbiased estimator can reach, for each molecule alone.
+
+    The noise is that of counted photons; `limit` takes the camera's noise and neighbours into account.
+
+    Parameters
+    ----------
+    experiment : Experiment, name of a preset, or path
+    xyz : (N, 3) array
+        Positions, µm.
+    photons, background : number or (N,) array
+        Photons of each molecule, and photons per pixel under it, above 0.
+    mask : array or path
+        Another phase than the experiment's, rad.
+
+    Returns
+    -------
+    (N, 5) array
+        σ of x, y, z (µm), photons and background.
+
+    References
+    ----------
+    Ober, Ram & Ward, Biophysical Journal 86:1185 (2004); Shechtman et al., Physical Review Letters 113:133902
+    (2014).
+
+    Examples
+    --------
+    >>> import deepstorm3d as ds
+    >>> dim, bright = ds.crlb("quickstart", [[3, 3, 1.0]] * 2, photons=[1000, 4000], background=10)[:, 2]
+    >>> bool(bright < dim / 2)
+    True
+    """
+    setup = as_experiment(experiment)
+    where = torch.as_tensor(np.asarray(xyz, dtype=np.float32)).reshape(-1, 3)
+    light, level = (_column(value, len(where)) for value in (photons, background))
+    if len(where) and float(level.min()) <= 0:
+        raise InputError(f"the background must be above 0 photons per pixel, got {float(level.min()):g}")
+    blur = (setup.psf.blur_px, setup.psf.blur_px)
+    with torch.no_grad():
+        table = setup.psf.tabulate(setup.microscope, _source(setup, mask), setup.z_um, blur)
+        return bound_of(table, where, light, level).double().numpy()
+
+
+def limit(
+    experiment: AnExperiment,
+    masks: Mapping[str, AMask | None] | None = None,
+    *,
+    scene: str | None = None,
+    photons: float | None = None,
+    background: float | None = None,
+    seed: int | None = None,
+    sweep: Sweep | None = None,
+    watch: Watcher = SILENT,
+) -> LimitReport:
+    """Cramér-Rao bounds of position against depth, photons, background and density, for one mask or several.
+
+    Parameters
+    ----------
+    experiment : Experiment, name of a preset, or path
+    masks : mapping
+        Name and phase (array or path) of each mask; None for the experiment's own, which is taken alone where
+        nothing is given.
+    scene : str
+        Gives depth range, blur, border, median photons and mean background; the first where left out.
+    photons, background : float
+        In place of the scene's.
+    seed : int
+        Of the places of many molecules.
+    sweep : Sweep
+        Where the bound is computed.
+    watch : Watcher
+
+    Returns
+    -------
+    LimitReport
+        ``ds.plot.limit(report)`` draws it; ``report.masks[0].depth.sigma_nm`` is (depths, 3).
+
+    Raises
+    ------
+    InputError
+        Where a mask does not fit the microscope, naming it.
+    """
+    given = None if masks is None else [(name, _phase(phase)) for name, phase in masks.items()]
+    return limits_of(
+        as_experiment(experiment),
+        given,
+        scene=scene,
+        photons=photons,
+        background=background,
+        seed=seed,
+        sweep=sweep,
+        watch=watch,
+    )
+
+
+def design_mask(
+    experiment: AnExperiment,
+    out: str | PathLike[str] | None = None,
+    *,
+    by: Literal["network", "fisher"] = "network",
+    resume: bool = False,
+    device: str | None = None,
+    watch: Watcher = SILENT,
+) -> NDArray[np.float64]:
+    """Design a phase mask: together with the network that reads it, or by Fisher information.
+
+    Parameters
+    ----------
+    experiment : Experiment, name of a preset, or path
+        Its mask is the start, ``experiment.design`` says what may change and how fast, ``experiment.training``
+        how long the network learns.
+    out : path
+        Mask file to write (.npy); checkpoint, network and pictures lie beside it, so that a run that was
+        stopped can go on. Without it the mask is only in memory.
+    by : "network" or "fisher"
+        What the mask is to serve: the trained network's completeness, or the bound of one molecule or a crowd
+        (``experiment.design.fisher_density``).
+    resume : bool
+        Go on with a run that was stopped.
+    device : "cpu" or "cuda"
+        None: a GPU where there is one.
+    watch : Watcher
+
+    Returns
+    -------
+    (h, w) array
+        Phase, rad.
+
+    Raises
+    ------
+    InputError
+        Where `out` is there already, or there is nothing to resume.
+    Interrupted
+        Where the watcher stopped the run before its end.
+
+    References
+    ----------
+    Nehme et al., Nature Methods 17:734 (2020); Shechtman et al., Physical Review Letters 113:133902 (2014).
+    """
+    setup = as_experiment(experiment)
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "mask.npy" if out is None else Path(out)
+        if by == "fisher":
+            complete = fisher_design.design_by_fisher(
+                setup, path, device=place, resume=resume, watch=watch
+            ).complete
+        else:
+            complete = end_to_end.design_mask(setup, path, device=place, resume=resume, watch=watch) is not None
+        if not complete:
+            raise Interrupted
+        return read_mask(path)
+
+
+def _phase(given: AMask | None) -> Tensor | None:
+    """The phase (h, w) rad, float32, of an array or a file."""
+    if given is None:
+        return None
+    values = read_mask(given) if isinstance(given, str | PathLike) else given  # pyright: ignore[reportArgumentType]
+    return torch.as_tensor(np.asarray(values, dtype=np.float32))
+
+
+def _source(experiment: Experiment, phase: AMask | None) -> Any:
+    """What the experiment's PSF is made from, through another mask where one is given."""
+    if phase is None:
+        return psf_source(experiment)
+    return experiment_mask(experiment.with_(mask=FileMask()), phase=_phase(phase))
+
+
+def _column(value: float | NDArray[Any] | Tensor, rows: int) -> Tensor:
+    """A number or one number a row, as (rows,)."""
+    return torch.as_tensor(np.broadcast_to(np.asarray(value, dtype=np.float32), (rows,)).copy())
