@@ -132,7 +132,7 @@ def read_movie(
     InputError
         For a file that is no movie, frames that are not there, and more than the free memory holds.
     """
-    with open_movie(path) as movie:
+    with open_movie(Path(path)) as movie:
         count, height, width = movie.shape
         first = 0 if frames[0] is None else frames[0]
         last = count if frames[1] is None else frames[1]
