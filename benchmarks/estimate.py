@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from deepstorm3d.calibration.movie_statistics.by_model import model_for
+from deepstorm3d.calibration.movie_statistics.estimate import EstimateSettings
 from deepstorm3d.camera import Camera, EmccdCamera, ScmosCamera
 from deepstorm3d.emitters import Emitters
 from deepstorm3d.experiment.configure import find_experiment
@@ -114,7 +115,9 @@ def row_of(case: Case, folder: Path, seed: int) -> dict[str, Any]:
         dark = folder / "dark.tif"
         write_dark(dark, experiment)
     began = time.perf_counter()
-    found = estimate_movie(Excerpt(movie), own, folder / "found.yaml", dark=dark, overwrite=True)
+    found = estimate_movie(
+        Excerpt(movie), own, folder / "found.yaml", EstimateSettings(dark=dark), overwrite=True
+    )
     seconds = time.perf_counter() - began
     guess, sigma = found.scene.guess, found.scene.light.sigma
     drawn: Emitters = read_truth(list_file, pixel_um=experiment.microscope.pixel_um)
@@ -164,9 +167,7 @@ def by_model_rows(name: str, folder: Path, seed: int) -> list[dict[str, Any]]:
                 Excerpt(movie),
                 own,
                 folder / "found.yaml",
-                baseline=SCMOS.baseline,
-                scene=scene_name,
-                pipeline=helper,
+                EstimateSettings(baseline=SCMOS.baseline, scene=scene_name, pipeline=helper),
                 overwrite=True,
             )
             guess = found.scene.guess

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .api.masks import limit as limit
     from .api.masks import mask as mask
     from .api.masks import psf as psf
+    from .api.movies import estimate as estimate
     from .api.movies import read_movie as read_movie
     from .api.movies import simulate as simulate
     from .api.training import train as train
@@ -72,6 +73,7 @@ _HOMES = {
     "crlb": "api.masks",
     "design_mask": "api.masks",
     "drift": "api.lists",
+    "estimate": "api.movies",
     "evaluate": "api.lists",
     "filter": "api.lists",
     "limit": "api.masks",

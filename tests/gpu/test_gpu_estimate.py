@@ -7,7 +7,7 @@ from gpu_scenes import experiment, photons, pipeline
 
 from deepstorm3d.calibration.movie_statistics import by_model as estimate_by_model
 from deepstorm3d.calibration.movie_statistics.by_model import FoundLight, found_light
-from deepstorm3d.calibration.movie_statistics.scene_match import SceneGuess
+from deepstorm3d.calibration.movie_statistics.scene_match import Imaging, SceneGuess
 from deepstorm3d.experiment.experiment import experiment_mask
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda")]
@@ -25,7 +25,7 @@ def found(device: str) -> FoundLight:
     psf = setup.psf.tabulate(setup.microscope, experiment_mask(setup), setup.z_um, (1.0, 1.0))
     guess = SceneGuess(1.0, 0.0, 5000.0, 0.3, 20.0, 20.0, 0.0)
     working = pipeline(device, refine=False)
-    return found_light(photons(), guess, setup.scene(), setup.camera, working, psf, seed=1)
+    return found_light(photons(), guess, setup.scene(), Imaging(psf, setup.camera), working, seed=1)
 
 
 def test_density_and_photons_by_a_model() -> None:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from deepstorm3d.calibration.movie_statistics import molecules as signal
 from deepstorm3d.calibration.movie_statistics import scene_match
 from deepstorm3d.calibration.movie_statistics.by_model import model_for
+from deepstorm3d.calibration.movie_statistics.estimate import EstimateSettings
 from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
@@ -160,7 +161,10 @@ def test_molecules_of_a_few_frames_tell_what_pixel_values_do_not(
     simulate_movie(truth, tmp_path / "movie.tif", frames=8, seed=5)
     pipeline = model_for("tetrapod", experiment, mask=None, device="cpu")
     found = estimate_movie(
-        Excerpt(tmp_path / "movie.tif"), experiment, tmp_path / "e.yaml", baseline=100.0, pipeline=pipeline
+        Excerpt(tmp_path / "movie.tif"),
+        experiment,
+        tmp_path / "e.yaml",
+        EstimateSettings(baseline=100.0, pipeline=pipeline),
     )
     guess = found.scene.guess
     drawn = photons.draw(20_000, torch.Generator().manual_seed(0))

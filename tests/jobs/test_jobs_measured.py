@@ -22,6 +22,7 @@ from deepstorm3d.experiment.experiment import (
     whole_mask,
     write_experiment,
 )
+from deepstorm3d.experiment.light_patch import patch_for_light
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.field import Field
@@ -33,7 +34,7 @@ from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.export_psf import export_psf
 from deepstorm3d.jobs.limit import Sweep, limit, masks_to_compare
 from deepstorm3d.jobs.localize import localize_movie
-from deepstorm3d.jobs.simulate import patch_for_light, simulate_movie
+from deepstorm3d.jobs.simulate import simulate_movie
 from deepstorm3d.jobs.train import train_model
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import load_model_file

@@ -1,4 +1,4 @@
-"""Movies in memory: simulated from an experiment, or read from files."""
+"""Movies in memory: simulated from an experiment, read from files, or asked what experiment they show."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..calibration.movie_statistics.by_model import check_model
+from ..calibration.movie_statistics.estimate import Estimate, EstimateSettings
+from ..calibration.movie_statistics.estimate import estimate as estimate_from
 from ..emitters import Emitters
 from ..errors import DoubtfulResult, InputError
 from ..experiment.experiment import Experiment, read_experiment
 from ..experiment.presets import PRESETS, preset
-from ..io.movies import open_movie
+from ..io.movies import AnyMovie, as_source, open_movie
 from ..jobs.simulate import MovieSimulation
+from ..localizing.excerpt import Excerpt, Roi
 from ..localizing.memory import free_bytes
+from ..localizing.model import Model, load_model
 from ..simulation.specimen import Specimen, StructureName
 from ..watch import SILENT, Watcher
 
-__all__ = ["AnExperiment", "as_experiment", "read_movie", "simulate"]
+__all__ = ["AnExperiment", "as_experiment", "estimate", "read_movie", "simulate"]
 
 AnExperiment = Experiment | str | PathLike[str]
 """An experiment, the name of a preset, or an experiment file."""
@@ -109,6 +114,83 @@ def simulate(
             stacklevel=2,
         )
     return np.concatenate(counts), Emitters.concat(truth)
+
+
+def estimate(
+    movie: AnyMovie,
+    experiment: AnExperiment,
+    *,
+    dark: AnyMovie | None = None,
+    baseline: float | None = None,
+    model: Model | str | PathLike[str] | None = None,
+    scene: str | None = None,
+    frames: tuple[int | None, int | None] = (None, None),
+    roi: Roi | None = None,
+    pixel_um: float | None = None,
+    seed: int | None = None,
+    watch: Watcher = SILENT,
+) -> Estimate:
+    """Estimate photons, density, background and camera noise from a movie: an experiment to train with.
+
+    Frames simulated with the estimate measure like the real ones. A sample of at most 200 frames is looked at.
+
+    Parameters
+    ----------
+    movie : array (frames, height, width), tensor, movie or path
+        Counts of the camera, as recorded.
+    experiment : Experiment, name of a preset, or path
+        The set-up; its optics, mask and depth range are taken as true.
+    dark : array, tensor, movie or path
+        Frames without light, which tell baseline and read noise.
+    baseline : float
+        Of the camera in ADU, where it is known.
+    model : Model, name of a built-in model, or path
+        Count and measure the molecules that this model finds; without it pixel values alone are used.
+    scene : str
+        Which of the experiment's scenes changes; the first where left out.
+    frames : tuple
+        First frame and the one after the last; None: the movie's own ends.
+    roi : tuple
+        Region x0, y0, x1, y1 in pixels, half open.
+    pixel_um : float
+        Camera pixel in the sample, whatever the file says.
+    seed : int
+        Of the simulations; the experiment's where left out.
+    watch : Watcher
+        Told the rounds of simulation.
+
+    Returns
+    -------
+    Estimate
+        ``.experiment``, to simulate and train with; ``.changes``; ``.likeness`` of simulated to real frames.
+
+    Raises
+    ------
+    InputError
+        Where movie, experiment and model do not fit each other, or the frames are too small, or dark.
+
+    Warns
+    -----
+    DoubtfulResult
+        Where the simulated frames do not look like the real ones, or a number is uncertain.
+
+    References
+    ----------
+    Corrected by simulation: Gouriéroux et al., Journal of Applied Econometrics 8:S85 (1993).
+    """
+    setup = as_experiment(experiment)
+    pipeline = None
+    if model is not None:
+        helper = model if isinstance(model, Model) else load_model(model)
+        pipeline = helper.pipeline(refine=False)
+        check_model(helper.card.name, pipeline, setup)
+    excerpt = Excerpt(as_source(movie), frames, roi, pixel_um=pixel_um)
+    without_light = None if dark is None else as_source(dark, name="dark frames")
+    settings = EstimateSettings(without_light, baseline, scene, seed, pipeline)
+    found = estimate_from(excerpt, setup, settings, watch=watch)
+    for text in found.warnings:
+        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    return found
 
 
 def read_movie(

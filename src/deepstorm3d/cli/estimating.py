@@ -27,7 +27,7 @@ from .options import (
 from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
-    from ..jobs.estimate import Estimate
+    from ..calibration.movie_statistics.estimate import Estimate
 
 __all__ = ["estimate"]
 
@@ -90,6 +90,7 @@ def estimate(
 ) -> None:
     """Estimate photons, density, background and camera noise from a movie: an experiment to train with."""
     from ..calibration.movie_statistics.by_model import model_for
+    from ..calibration.movie_statistics.estimate import EstimateSettings
     from ..experiment.configure import find_experiment
     from ..io.movies.preparation import Prepared
     from ..jobs.estimate import estimate_movie
@@ -105,17 +106,14 @@ def estimate(
     if model is not None:
         pipeline = model_for(model, experiment, mask=mask, device=chosen_device(device))
     picture = out.with_suffix(".png") if picture is None else picture
+    settings = EstimateSettings(dark=dark, baseline=baseline, scene=scene, seed=seed, pipeline=pipeline)
     with ScreenWatcher("rounds of simulation") as watch:
         found = estimate_movie(
             excerpt,
             experiment,
             out,
+            settings,
             picture=picture,
-            dark=dark,
-            baseline=baseline,
-            scene=scene,
-            seed=seed,
-            pipeline=pipeline,
             overwrite=overwrite,
             watch=watch,
         )

@@ -73,7 +73,8 @@ def simulate(
 ) -> None:
     """Simulate a movie as the camera of an experiment would record it, and the list of what is in it."""
     from ..experiment.configure import find_experiment
-    from ..jobs.simulate import LIGHT_HELD, simulate_movie
+    from ..experiment.light_patch import LIGHT_HELD
+    from ..jobs.simulate import simulate_movie
     from ..simulation.specimen import Specimen
 
     experiment = find_experiment(config, assignments or ())

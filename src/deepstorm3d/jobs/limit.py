@@ -15,6 +15,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..experiment.conditions import LEAST_BACKGROUND, Conditions, scene_conditions
 from ..experiment.experiment import Experiment, experiment_mask, psf_source
+from ..experiment.light_patch import patch_for_light
 from ..experiment.limits import Bounds, LimitReport, MaskLimits
 from ..fitting.background import SplineBackground
 from ..fitting.information import joint_bounds
@@ -29,7 +30,6 @@ from ..optics.tabulated import TabulatedPSF
 from ..simulation.priors import FixedCount
 from ..streams import stream
 from ..watch import SILENT, Watcher
-from .simulate import patch_for_light
 
 __all__ = ["Sweep", "limit", "masks_to_compare"]
 

@@ -17,27 +17,22 @@ from ..chip import check_size
 from ..emitters import Emitters
 from ..errors import InputError
 from ..experiment.experiment import Experiment, psf_source
+from ..experiment.light_patch import patch_for_light
 from ..field import Field
 from ..io.movies import MovieWriter
 from ..io.parts import write_text
 from ..io.tables import TableWriter, open_truth_writer
-from ..optics.psf import Images, on_axis
 from ..simulation.simulator import Simulator
 from ..simulation.specimen import Specimen
 from ..streams import stream
 from ..watch import SILENT, Watcher
 
 __all__ = [
-    "LIGHT_HELD",
     "MovieSimulation",
     "SimulatedBlock",
     "SimulationSummary",
-    "patch_for_light",
     "simulate_movie",
 ]
-
-LIGHT_HELD = 0.95
-"""Fraction of a molecule's light that the patch of a simulated movie holds, at every depth, where it can."""
 
 BLOCK_PIXELS = 2**22
 """Pixels computed at a time, the borders for overhanging patches included: 16 MB in single precision.
@@ -45,8 +40,6 @@ BLOCK_PIXELS = 2**22
 Measured on two cores: blocks of 47 MB take 1.3 times as long, since an allocator hands memory above 32 MB
 back to the system and gets it again page by page.
 """
-
-_DEPTHS = 9
 
 
 @dataclass(frozen=True)
@@ -172,38 +165,6 @@ class MovieSimulation:
             here, background = draw(start, count)
             counts = self._simulator(here.shift(frames=-start), background, generator)
             yield SimulatedBlock(start, start + count, counts, here.select(_inside(here, field)))
-
-
-def patch_for_light(experiment: Experiment, source: Any, light: float = LIGHT_HELD) -> tuple[int, float]:
-    """Side of the smallest patch that holds a fraction of the light at every depth, and the fraction it holds.
-
-    No smaller than the experiment's patch, no larger than the image period of the mask's pixels permits
-    (half of it), than measured planes are, or than a molecule anywhere in the frame needs: the largest is given
-    where none suffices.
-    """
-    spec = experiment.psf
-    psf = _widest(experiment, source)
-    largest = psf.patch_px
-    z = torch.linspace(*experiment.z_um, _DEPTHS)
-    xyz = on_axis(z)
-    with torch.no_grad():
-        values = psf(xyz, torch.full_like(z, experiment.blur_px[1])).values
-    held = 0.0
-    for side in range(spec.patch_px, largest + 1, 2):
-        cut = (largest - side) // 2
-        held = float(values[:, cut : largest - cut, cut : largest - cut].sum((1, 2)).min())
-        if held >= light:
-            return side, held
-    return largest, held
-
-
-def _widest(experiment: Experiment, source: Any) -> Images:
-    """The PSF on the largest patch that may be tabulated, at least the experiment's own."""
-    useful = min(2 * max(experiment.frame_px) + 1, 501)
-    largest = max(
-        experiment.psf.patch_px, min(experiment.psf.widest_patch_px(experiment.microscope, source), useful)
-    )
-    return experiment.psf.images(experiment.microscope, source, patch_px=largest, blur_px=experiment.blur_px)
 
 
 def _simulator(experiment: Experiment, source: Any, patch_px: int, field: Field) -> Simulator:

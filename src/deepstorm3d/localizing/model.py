@@ -8,16 +8,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from ..camera import Camera
 from ..emitters import Localizations
 from ..errors import DoubtfulResult, Interrupted
 from ..experiment.experiment import Experiment
-from ..io.movies import ArrayMovie, Movie
+from ..io.movies import AnyMovie, as_source
 from ..localizer.modelfile import ModelFile, save_model_file
 from ..watch import SILENT, Watcher
 from .catalogue import ModelCard, describe_model, find_model
@@ -96,7 +93,7 @@ class Model:
 
     def localize(
         self,
-        movie: NDArray[Any] | Tensor | Movie | str | PathLike[str],
+        movie: AnyMovie,
         *,
         frames: tuple[int | None, int | None] = (None, None),
         roi: Roi | None = None,
@@ -148,11 +145,8 @@ class Model:
         DoubtfulResult
             If a user of the list should know of a problem, such as frames that contradict the camera.
         """
-        if isinstance(movie, np.ndarray | Tensor):
-            movie = ArrayMovie(movie)
-        source = Path(movie) if isinstance(movie, str | PathLike) else movie
         pipeline = self.pipeline(camera=camera, threshold=threshold, method=method, refine=refine)
-        with Excerpt(source, frames, roi).open() as opened:
+        with Excerpt(as_source(movie), frames, roi).open() as opened:
             run = Run(opened, pipeline, watch=watch)
             parts = [found.localizations for found in run.blocks()]
             if watch.stopped:

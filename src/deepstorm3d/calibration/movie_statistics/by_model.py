@@ -10,22 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...camera import Camera
-from ...chip import Maps
 from ...emitters import Emitters, Localizations
 from ...errors import InputError
 from ...experiment.experiment import Experiment
 from ...field import Field
 from ...localizing.catalogue import find_model
 from ...localizing.pipeline import Pipeline, load_pipeline
-from ...optics.tabulated import TabulatedPSF
 from ...simulation.priors import Photons, Scene
 from ...simulation.simulator import Simulator
 from ...watch import SILENT, Watcher
 from .photon_distribution import photons_family
-from .scene_match import SceneGuess, SceneMatch
+from .scene_match import Imaging, SceneGuess, SceneMatch
 
-__all__ = ["FoundLight", "found_light", "model_for"]
+__all__ = ["FoundLight", "check_model", "found_light", "model_for"]
 
 
 # Frames that are localized, of the movie at most and of each round of simulation.
@@ -74,6 +71,12 @@ def model_for(name: str, experiment: Experiment, *, mask: Path | None, device: s
     Raises InputError where it was trained for other pixels or another depth.
     """
     pipeline = load_pipeline(find_model(name), mask=mask, refine=False, device=device)
+    check_model(name, pipeline, experiment)
+    return pipeline
+
+
+def check_model(name: str, pipeline: Pipeline, experiment: Experiment) -> None:
+    """Raises InputError for a model that was trained for other pixels or depths than the experiment's."""
     own = pipeline.experiment
     ours, theirs = experiment.microscope.pixel_um, own.microscope.pixel_um
     if abs(theirs / ours - 1) > _PIXEL_TOLERANCE:
@@ -86,31 +89,28 @@ def model_for(name: str, experiment: Experiment, *, mask: Path | None, device: s
             f"the model '{name}' was trained for depths of {own.z_um[0]:g} to {own.z_um[1]:g} µm, the "
             f"experiment has {experiment.z_um[0]:g} to {experiment.z_um[1]:g} µm: give the model of this set-up"
         )
-    return pipeline
 
 
 def found_light(
     photons: Tensor,
     guess: SceneGuess,
     scene: Scene,
-    camera: Camera,
+    imaging: Imaging,
     pipeline: Pipeline,
-    psf: TabulatedPSF,
     *,
     seed: int,
-    maps: Maps | None = None,
     watch: Watcher = SILENT,
 ) -> FoundLight:
     """Density and photons by localizing frames, corrected by localizing simulated ones.
 
     photons: (B, H, W) frames;  guess: by pixel values, of which the changes from frame to frame and the floor
-    of the background stay;  camera: of the movie;  psf: of the simulation;  maps: of the camera.
+    of the background stay;  imaging: of the movie, and of the simulation.
     Density, photons, their spread and the background: what the model misses, invents and mismeasures in frames
     that are simulated with the result is taken off. Optics, blur and depths are taken as true.
     Raises InputError where fewer than thirty molecules are found.
     """
     total = _ROUNDS + 1
-    maps = maps or {}
+    psf, camera, maps = imaging.psf, imaging.camera, imaging.maps
     pipeline = replace(
         pipeline, camera=camera, maps={name: values.to(pipeline.device) for name, values in maps.items()}
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from ...simulation.simulator import Simulator
 from ...watch import SILENT, Watcher
 from .molecules import Light, LightModel, measure_light
 
-__all__ = ["SceneGuess", "SceneMatch", "guess_photons", "match_scene", "simulate_guess"]
+__all__ = ["Imaging", "SceneGuess", "SceneMatch", "match_scene", "simulate_guess"]
 
 _ROUNDS = 4
 # A uniform distribution of mean 1 and standard deviation s reaches from 1 − √3 s to 1 + √3 s.
@@ -30,6 +30,22 @@ _FLOOR_QUANTILE, _SMOOTH_PX = 0.02, 9
 _LARGEST_PX, _LEAST_FRAMES, _MOST_FRAMES = 160, 24, 320
 # Pixels of molecules that are drawn in a round of simulation.
 _MOST_DRAWN = 3e8
+
+
+@dataclass(frozen=True)
+class Imaging:
+    """Through what frames are taken.
+
+    psf: tabulated;  camera: as far as it is known;  maps: of the camera, for the pixels of the real frames.
+    """
+
+    psf: TabulatedPSF
+    camera: Camera
+    maps: Maps = field(default_factory=dict)
+
+    def photons(self, counts: Tensor) -> Tensor:
+        """Photons of frames (B, H, W), real ones or those of `simulate_guess`, which are of the middle."""
+        return self.camera.to_photons(counts, middle_of(self.maps, *counts.shape[1:]))
 
 
 @dataclass(frozen=True)
@@ -103,24 +119,22 @@ class _Measured:
 def match_scene(
     photons: Tensor,
     scene: Scene,
-    camera: Camera,
-    psf: TabulatedPSF,
+    imaging: Imaging,
     model: LightModel,
     *,
     seed: int = 0,
-    maps: Maps | None = None,
     watch: Watcher = SILENT,
 ) -> SceneMatch:
     """Find density, brightness and background with which simulated frames measure like the real ones.
 
-    photons: (B, H, W) real frames;  scene: gives depth, border, blur and the kind of background;  camera:
-    already estimated;  psf: tabulated;  maps: of the camera, for the pixels of the real frames.
+    photons: (B, H, W) real frames;  scene: gives depth, border, blur and the kind of background;  imaging: of
+    them, its camera already estimated;  model: of the light of molecules in them.
     The estimator of `measure_light` is applied to frames simulated with its own result, and what it then is
     off by is taken off (indirect inference: Gouriéroux et al., J. Appl. Econometrics 8:S85, 1993). That
     corrects for borders, few frames and the spread over frames, which its formula leaves out.
     Raises InputError as `measure_light`.
     """
-    pixel_area = psf.pixel_um**2
+    pixel_area = imaging.psf.pixel_um**2
     real = _measured(photons, model)
     light = real.light
     guess = SceneGuess(
@@ -135,8 +149,8 @@ def match_scene(
     uneven = real.uneven
     for turn in range(_ROUNDS):
         watch.progress(turn, _ROUNDS)
-        frames = simulate_guess(guess, scene, camera, psf, photons.shape, seed=seed, maps=maps)
-        seen = _measured(guess_photons(frames, camera, maps), model)
+        frames = simulate_guess(guess, scene, imaging, photons.shape, seed=seed)
+        seen = _measured(imaging.photons(frames), model)
         uneven = seen.uneven
         moved = _corrected(guess, real, seen)
         # Half steps once it is near: a round's own noise is then averaged over rounds.
@@ -147,19 +161,13 @@ def match_scene(
 
 
 def simulate_guess(
-    guess: SceneGuess,
-    scene: Scene,
-    camera: Camera,
-    psf: TabulatedPSF,
-    shape: tuple[int, ...],
-    *,
-    seed: int,
-    maps: Maps | None = None,
+    guess: SceneGuess, scene: Scene, imaging: Imaging, shape: tuple[int, ...], *, seed: int
 ) -> Tensor:
     """Counts of frames like those of a movie of shape (B, H, W), of at most 160 px and 24 to 320 of them.
 
-    maps: of the camera, for the pixels of the movie; smaller frames are those of its middle.
+    Frames smaller than the movie's are those of its middle.
     """
+    psf = imaging.psf
     sides = [min(side, _LARGEST_PX) for side in shape[1:]]
     field = Field(sides[0], sides[1], psf.pixel_um)
     each = max(1.0, guess.density * sides[0] * sides[1] * psf.pixel_um**2)
@@ -167,14 +175,9 @@ def simulate_guess(
     frames = int(np.clip(min(4 * shape[0], affordable), _LEAST_FRAMES, _MOST_FRAMES))
     generator = torch.Generator().manual_seed(seed)
     there = guess.scene(scene)
-    simulator = Simulator(psf, guess.camera(camera), field, maps=middle_of(maps or {}, *field.size))
+    simulator = Simulator(psf, guess.camera(imaging.camera), field, maps=middle_of(imaging.maps, *field.size))
     with torch.no_grad():
         return simulator(*there.draw(frames, field, generator), generator)
-
-
-def guess_photons(counts: Tensor, camera: Camera, maps: Maps | None = None) -> Tensor:
-    """Photons of frames (B, H, W) of `simulate_guess`."""
-    return camera.to_photons(counts, middle_of(maps or {}, *counts.shape[1:]))
 
 
 def _measured(photons: Tensor, model: LightModel) -> _Measured:

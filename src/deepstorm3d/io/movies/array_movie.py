@@ -18,11 +18,13 @@ __all__ = ["ArrayMovie"]
 class ArrayMovie(Source):
     """Counts (frames, height, width), or one frame (height, width), as a movie; nothing is copied.
 
-    pixel_um: of the camera in the sample, where it is known.
+    pixel_um: of the camera in the sample, where it is known;  name: in messages, in the place of a file's.
     Raises InputError for other dimensions, types that are no numbers, and arrays without a pixel.
     """
 
-    def __init__(self, counts: NDArray[Any] | torch.Tensor, *, pixel_um: float | None = None) -> None:
+    def __init__(
+        self, counts: NDArray[Any] | torch.Tensor, *, pixel_um: float | None = None, name: str = "array"
+    ) -> None:
         array = counts.detach().cpu().numpy() if isinstance(counts, torch.Tensor) else np.asarray(counts)
         if array.ndim == 2:
             array = array[None]
@@ -32,7 +34,7 @@ class ArrayMovie(Source):
             raise InputError(f"an array of type {array.dtype}; integer or float counts are needed")
         if 0 in array.shape:
             raise InputError(f"an array of shape {array.shape} holds no picture")
-        self.path, self.pixel_um = Path("array"), pixel_um
+        self.path, self.pixel_um = Path(name), pixel_um
         self._array = array
         self.dtype: np.dtype[Any] = array.dtype
 

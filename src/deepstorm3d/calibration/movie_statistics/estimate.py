@@ -1,0 +1,309 @@
+"""Estimate: photons, density, background and noise of an experiment, from a movie, stage after stage.
+
+Each stage knows more than the one before: camera, light, scene, and where a trained model helps, its light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...camera import Camera
+from ...experiment.experiment import Experiment, psf_source
+from ...experiment.light_patch import patch_for_light
+from ...frames.plausibility import check_frames
+from ...frames.similarity import Likeness, compare_frames
+from ...io.movies import Movie
+from ...localizing.excerpt import Excerpt
+from ...localizing.pipeline import Pipeline
+from ...optics.tabulated import TabulatedPSF
+from ...simulation.priors import EmitterPrior, Scene
+from ...streams import stream_seed
+from ...watch import SILENT, Watcher
+from .by_model import found_light
+from .camera import CameraMatch, match_camera, noise_over_field
+from .experiment import changes, estimated_experiment
+from .molecules import LightModel, measure_light, refuse_small
+from .sample import Sample, level_of_dark, sample_of
+from .scene_match import Imaging, SceneMatch, match_scene, simulate_guess
+
+__all__ = ["Estimate", "EstimateSettings", "estimate"]
+
+_DEPTHS = 12
+# Difference of the change of level over the field, in real and in simulated frames, from which another kind of
+# background is tried; relative to the mean level.
+_UNEVEN = 0.35
+# Relative spread of brightness above which something else than brightness must differ.
+_WIDEST_SPREAD = 1.2
+
+
+@dataclass(frozen=True)
+class EstimateSettings:
+    """What is known beforehand, and what is asked for.
+
+    dark: a movie without light;  baseline: ADU, where it is known;  scene: which one changes, the first else;
+    seed: of the simulations, the experiment's where left out;  pipeline: a trained model at work (`model_for`):
+    density, photons and background are those of the molecules that it finds (`found_light`).
+    """
+
+    dark: Path | Movie | None = None
+    baseline: float | None = None
+    scene: str | None = None
+    seed: int | None = None
+    pipeline: Pipeline | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a movie says of its own set-up.
+
+    experiment: complete, with the new values;  changes: key, old and new value of each that changed;  frames:
+    how many of the movie were looked at;  camera, scene: how they were found;  likeness: of simulated to real
+    frames; warnings, notes: in words;  real, simulated: photons of the frames compared, (B, H, W).
+    """
+
+    experiment: Experiment = field(repr=False)
+    changes: list[tuple[str, Any, Any]]
+    frames: int
+    camera: CameraMatch = field(repr=False)
+    scene: SceneMatch = field(repr=False)
+    likeness: Likeness
+    warnings: list[str]
+    notes: list[str]
+    real: Tensor = field(repr=False)
+    simulated: Tensor = field(repr=False)
+
+
+def estimate(
+    excerpt: Excerpt,
+    experiment: Experiment,
+    settings: EstimateSettings | None = None,
+    *,
+    watch: Watcher = SILENT,
+) -> Estimate:
+    """Estimate an experiment from a sample of frames.
+
+    experiment: the set-up; optics, mask and depth range are taken as true;  settings: None: nothing is known
+    beforehand;  watch: told the rounds of simulation.
+    Raises InputError where the movie does not fit the experiment or cannot be estimated from.
+    """
+    settings = EstimateSettings() if settings is None else settings
+    if settings.pipeline is not None:
+        with excerpt.open() as source:
+            source.check_against(settings.pipeline)
+    seed = experiment.seed if settings.seed is None else settings.seed
+    scene = experiment.scene(settings.scene)
+    sample = sample_of(excerpt, experiment)
+    refuse_small((sample.counts.shape[1], sample.counts.shape[2]), _border_px(scene))
+    movie = _Movie(sample, experiment, _psf(experiment, scene), seed, watch)
+    guess = _Guess(scene, _camera(movie, settings))
+    for stage in (_dark_noise, _scene, _by_model(settings.pipeline)):
+        guess = stage(guess, movie)
+    return _result(guess, movie, settings)
+
+
+@dataclass(frozen=True)
+class _Movie:
+    """What every stage looks at: a sample of the movie, and what is taken as true of it."""
+
+    sample: Sample
+    experiment: Experiment
+    psf: TabulatedPSF
+    seed: int
+    watch: Watcher
+
+    def seen_by(self, camera: Camera) -> Imaging:
+        """Through what the frames are taken, with this camera."""
+        return Imaging(self.psf, camera, self.sample.maps)
+
+    def photons(self, camera: Camera) -> Tensor:
+        """Of the sample's frames, (B, H, W)."""
+        return camera.to_photons(self.sample.counts, self.sample.maps)
+
+
+@dataclass(frozen=True)
+class _Guess:
+    """What is known so far. match: of simulated frames to the real ones;  notes: in words."""
+
+    scene: Scene
+    camera: CameraMatch
+    match: SceneMatch | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _camera(movie: _Movie, settings: EstimateSettings) -> CameraMatch:
+    """Gain, baseline and noise, from how the variance of pixels goes with their mean."""
+    sample, known = movie.sample, movie.experiment.camera
+    if sample.faults.full < sample.faults.said:
+        known = known.with_(saturation=sample.faults.full)
+    level = None if settings.dark is None else level_of_dark(settings.dark)
+    whole = sample.stack.dtype.kind in "iu"
+    return match_camera(sample.counts, known, dark=level, baseline=settings.baseline, whole=whole)
+
+
+def _dark_noise(guess: _Guess, movie: _Movie) -> _Guess:
+    """How noisy the dark pixels are, once it is known how much of the light is molecules."""
+    camera = guess.camera.camera
+    if camera.is_calibrated:
+        return guess
+    light = measure_light(movie.photons(camera), _light_model(movie, guess.scene, camera))
+    quieter = noise_over_field(movie.sample.counts, camera, light.background)
+    return replace(guess, camera=replace(guess.camera, camera=quieter))
+
+
+def _scene(guess: _Guess, movie: _Movie) -> _Guess:
+    """Density, brightness and background, and the kind of background that the frames show."""
+    camera, scene = guess.camera.camera, guess.scene
+    photons, model = movie.photons(camera), _light_model(movie, scene, camera)
+
+    def match(like: Scene) -> SceneMatch:
+        seed = stream_seed(movie.seed, "matched scene")
+        return match_scene(photons, like, movie.seen_by(camera), model, seed=seed, watch=movie.watch)
+
+    if camera.is_calibrated:
+        scene = scene.with_(background=scene.background.with_light())
+    found = match(scene)
+    guess = replace(guess, scene=scene, match=found)
+    real, made = found.uneven
+    other = None
+    if real - made > _UNEVEN:
+        other = scene.background.less_even()
+    elif made - real > _UNEVEN:
+        other = scene.background.more_even()
+    if other is None or not camera.is_calibrated:
+        return guess
+    changed = scene.with_(background=other)
+    again = match(changed)
+    if abs(again.uneven[0] - again.uneven[1]) >= abs(real - made):
+        return guess
+    note = (
+        f"the level changes over the field by {real:.2f} of its mean, with the experiment's background it "
+        f"would by {made:.2f}: another kind of background was taken ({other.kind})"
+    )
+    return replace(guess, scene=changed, match=again, notes=(*guess.notes, note))
+
+
+def _by_model(pipeline: Pipeline | None) -> Callable[[_Guess, _Movie], _Guess]:
+    """The stage in which a trained model counts and measures molecules; without one, nothing changes."""
+
+    def stage(guess: _Guess, movie: _Movie) -> _Guess:
+        if pipeline is None or guess.match is None:
+            return guess
+        camera, scene = guess.camera.camera, guess.scene
+        found = found_light(
+            movie.photons(camera),
+            guess.match.guess,
+            scene,
+            movie.seen_by(camera),
+            pipeline,
+            seed=stream_seed(movie.seed, "found photons"),
+            watch=movie.watch,
+        )
+        return replace(
+            guess,
+            scene=scene.with_(emitters=scene.emitters.with_(photons=found.family)),
+            match=found.taken_into(guess.match),
+            notes=(*guess.notes, found.in_words()),
+        )
+
+    return stage
+
+
+def _result(guess: _Guess, movie: _Movie, settings: EstimateSettings) -> Estimate:
+    """The experiment that the last guess makes, and how alike frames simulated with it are to the real ones."""
+    assert guess.match is not None
+    sample, camera, found = movie.sample, guess.camera.camera, guess.match
+    final = estimated_experiment(movie.experiment, settings.scene, guess.scene, found.guess, camera)
+    imaging = movie.seen_by(camera)
+    seed = stream_seed(movie.seed, "estimated movie")
+    counts = simulate_guess(found.guess, guess.scene, imaging, tuple(sample.counts.shape), seed=seed)
+    real, simulated = movie.photons(camera), imaging.photons(counts)
+    likeness = compare_frames(real.double().numpy(), simulated.double().numpy())
+    findings = check_frames(sample.stack, real, camera, maps=sample.maps)
+    warnings = [*sample.faults.in_words(), *(finding.text for finding in findings), *guess.camera.warnings]
+    warnings += _doubts(found, final.scene(settings.scene).emitters)
+    complaints = likeness.complaints()
+    if complaints:
+        warnings.append("the simulated frames do not look like the real ones: " + "; ".join(complaints))
+    return Estimate(
+        experiment=final,
+        changes=changes(movie.experiment.to_mapping(), final.to_mapping()),
+        frames=len(sample.counts),
+        camera=guess.camera,
+        scene=found,
+        likeness=likeness,
+        warnings=warnings,
+        notes=[*guess.camera.notes, *guess.notes],
+        real=real,
+        simulated=simulated,
+    )
+
+
+def _psf(experiment: Experiment, scene: Scene) -> TabulatedPSF:
+    source = psf_source(experiment)
+    patch, _ = patch_for_light(experiment, source)
+    # As in the middle of the field: light and density do not depend on what changes across it.
+    spec = experiment.psf.at(0.0, 0.0).with_(patch_px=patch)
+    return spec.tabulate(experiment.microscope, source, scene.emitters.z_um, experiment.blur_px)
+
+
+def _light_model(movie: _Movie, scene: Scene, camera: Camera) -> LightModel:
+    """Images at depths spread evenly, each at a random place in its pixel."""
+    experiment, psf = movie.experiment, movie.psf
+    low, high = scene.emitters.z_um
+    blur = scene.emitters.blur_px or (experiment.psf.blur_px, experiment.psf.blur_px)
+    z = low + (high - low) * (torch.arange(_DEPTHS) + 0.5) / _DEPTHS
+    place = (torch.rand(_DEPTHS, 2, generator=torch.Generator().manual_seed(0)) - 0.5) * psf.pixel_um
+    with torch.no_grad():
+        spots = psf(torch.cat([place, z[:, None]], 1), torch.full((_DEPTHS,), sum(blur) / 2)).values
+    return LightModel(
+        spots=spots,
+        read_variance=camera.dark_variance,
+        counted=camera.is_calibrated,
+        multiplied=camera.multiplication > 1,
+        border_px=_border_px(scene),
+    )
+
+
+def _border_px(scene: Scene) -> int:
+    """Mean width of the border that the scene leaves free."""
+    return max(0, round(sum(scene.emitters.margin_px) / 2))
+
+
+def _doubts(found: SceneMatch, prior: EmitterPrior) -> list[str]:
+    """What makes the scene's numbers uncertain, or unfit to learn from."""
+    warnings = []
+    drawn = prior.photons.draw(4000, torch.Generator().manual_seed(0))
+    labelled = float((drawn >= prior.min_photons).float().mean())
+    if labelled < 0.5:
+        warnings.append(
+            f"only {labelled:.0%} of the molecules have the {prior.min_photons:,.0f} photons from which on the "
+            "network is taught to find them (min_photons, unchanged)"
+        )
+    if found.guess.photon_spread > _WIDEST_SPREAD:
+        warnings.append(
+            "the brightness seems to differ more than that of molecules: they may stand in clusters, or be "
+            "out of focus; estimate from a region that they fill evenly (`roi`), and see whether the "
+            "picture gets better"
+        )
+    sigma = found.light.sigma
+    if not np.isfinite(sigma[0]):
+        warnings.append(
+            "too few frames to say how certain the figures are and how they change over frames: widen the "
+            "ranges by hand"
+        )
+    for name, value in (("density", sigma[0]), ("photons", sigma[1])):
+        if value > 0.15:
+            warnings.append(f"the {name} is uncertain by {value:.0%} (one σ over frames): give more frames")
+    for name, value in zip(("density", "photons"), found.corrections, strict=True):
+        if not 0.5 < value < 2:
+            warnings.append(
+                f"simulations moved the {name} by a factor of {value:.2f}: the estimate is not reliable here"
+            )
+    return warnings

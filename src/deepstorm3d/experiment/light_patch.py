@@ -1,0 +1,50 @@
+"""How large a patch must be to hold nearly all light of a molecule, at every depth of an experiment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..optics.psf import Images, on_axis
+from .experiment import Experiment
+
+__all__ = ["LIGHT_HELD", "patch_for_light"]
+
+LIGHT_HELD = 0.95
+"""Fraction of a molecule's light that the patch of a simulated movie holds, at every depth, where it can."""
+
+# Depths at which the light is looked at.
+_DEPTHS = 9
+
+
+def patch_for_light(experiment: Experiment, source: Any, light: float = LIGHT_HELD) -> tuple[int, float]:
+    """Side of the smallest patch that holds a fraction of the light at every depth, and the fraction it holds.
+
+    No smaller than the experiment's patch, no larger than the image period of the mask's pixels permits
+    (half of it), than measured planes are, or than a molecule anywhere in the frame needs: the largest is given
+    where none suffices.
+    """
+    spec = experiment.psf
+    psf = _widest(experiment, source)
+    largest = psf.patch_px
+    z = torch.linspace(*experiment.z_um, _DEPTHS)
+    xyz = on_axis(z)
+    with torch.no_grad():
+        values = psf(xyz, torch.full_like(z, experiment.blur_px[1])).values
+    held = 0.0
+    for side in range(spec.patch_px, largest + 1, 2):
+        cut = (largest - side) // 2
+        held = float(values[:, cut : largest - cut, cut : largest - cut].sum((1, 2)).min())
+        if held >= light:
+            return side, held
+    return largest, held
+
+
+def _widest(experiment: Experiment, source: Any) -> Images:
+    """The PSF on the largest patch that may be tabulated, at least the experiment's own."""
+    useful = min(2 * max(experiment.frame_px) + 1, 501)
+    largest = max(
+        experiment.psf.patch_px, min(experiment.psf.widest_patch_px(experiment.microscope, source), useful)
+    )
+    return experiment.psf.images(experiment.microscope, source, patch_px=largest, blur_px=experiment.blur_px)
