@@ -39,6 +39,7 @@ from deepstorm3d.calibration.phase_retrieval.retrieval import (
     BeadSettings,
     DefocusGoes,
     Retrieval,
+    Unknowns,
     retrieve_mask,
 )
 from deepstorm3d.experiment.experiment import Experiment, experiment_mask
@@ -159,7 +160,7 @@ def retrieve(
     with MovieWriter(movie, frames=len(stack), shape=tuple(stack.shape[1:]), overwrite=True) as writer:  # type: ignore[arg-type]
         writer.append(stack.numpy())
     began, worked = time.monotonic(), time.process_time()
-    result = retrieve_mask(experiment, [movie], told, defocus=defocus, amplitude=amplitude, positions=positions)
+    result = retrieve_mask(experiment, [movie], told, Unknowns(defocus, amplitude, positions))
     return result, time.monotonic() - began, time.process_time() - worked
 
 

@@ -22,6 +22,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import plot as plot
+    from .api.beads import measure_psf as measure_psf
+    from .api.beads import retrieve_mask as retrieve_mask
     from .api.lists import drift as drift
     from .api.lists import evaluate as evaluate
     from .api.lists import filter as filter
@@ -81,6 +83,7 @@ _HOMES = {
     "list_models": "localizing.catalogue",
     "load_model": "localizing.model",
     "mask": "api.masks",
+    "measure_psf": "api.beads",
     "open_movie": "io.movies",
     "plot": "plot",
     "preset": "experiment.presets",
@@ -91,6 +94,7 @@ _HOMES = {
     "read_table": "io.tables",
     "read_truth": "io.tables",
     "resolution": "api.lists",
+    "retrieve_mask": "api.beads",
     "simulate": "api.movies",
     "track": "api.lists",
     "train": "api.training",

@@ -104,15 +104,16 @@ def retrieve_mask(
     overwrite: Overwrite = False,
 ) -> None:
     """Find the phase mask of your microscope, aberrations included, from z-stacks of beads."""
-    from ..calibration.phase_retrieval import retrieval as job
+    from ..calibration.beads.settings import BeadSettings
     from ..calibration.phase_retrieval.field_aberrations import FEWEST_BEADS
-    from ..calibration.phase_retrieval.report import claim_outputs, write_retrieval
+    from ..calibration.phase_retrieval.retrieval import Unknowns
     from ..experiment.configure import find_experiment
+    from ..jobs.retrieve_mask import RetrievalFiles
+    from ..jobs.retrieve_mask import retrieve_mask as retrieve
 
     experiment = find_experiment(config, assignments or ())
-    shown = out.with_suffix(".png") if picture is None else picture
-    claim_outputs([out, shown, json, field, experiment_out], overwrite=overwrite)
-    settings = job.BeadSettings(
+    files = RetrievalFiles(out, picture, json, field, experiment_out, overwrite)
+    settings = BeadSettings(
         moves=stack,
         step_um=step_um,
         first_um=first_um,
@@ -127,25 +128,15 @@ def retrieve_mask(
         defects=defect_choice(defects),
     )
     with ScreenWatcher("rounds") as watch:
-        retrieval = job.retrieve_mask(
-            experiment,
-            beads,
-            settings,
-            defocus=defocus,
-            amplitude=amplitude,
-            positions=fit_positions,
-            watch=watch,
-        )
-    write_retrieval(
-        retrieval, out, picture=shown, json_out=json, experiment_out=experiment_out, field_picture=field
-    )
+        unknowns = Unknowns(defocus, amplitude, fit_positions)
+        retrieval = retrieve(experiment, beads, settings, files, unknowns, watch=watch)
     for sentence in retrieval.warnings:
         say_warning(sentence)
     _print(retrieval)
     if retrieval.field is None and field is not None:
         say_warning(f"{field} is not written: it needs {FEWEST_BEADS} beads or more that span the field")
         field = None
-    for path in (out, shown, json, field, experiment_out):
+    for path in (out, files.shown, json, field, experiment_out):
         if path is not None:
             say(f"wrote {path}")
 

@@ -3,48 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from .. import plot
-from ..calibration.beads.images import BeadImages
-from ..calibration.beads.settings import BLUR_OF_MOLECULES, BeadSettings, read_beads
-from ..calibration.beads.stacks import BeadPlace
-from ..calibration.beads.stage_range import travel_for_depths
-from ..calibration.measured_psf.average import Averaged, average_beads
-from ..calibration.measured_psf.denoise import without_noise
-from ..calibration.measured_psf.depth_matching import depths_that_look_alike
+from ..calibration.beads.settings import BeadSettings
 from ..calibration.measured_psf.experiment import measured_experiment
-from ..errors import InputError
-from ..experiment.experiment import Experiment, whole_mask, write_experiment
+from ..calibration.measured_psf.measure import MeasuredPSF, average_psf
+from ..experiment.experiment import Experiment, write_experiment
 from ..io.parts import claim_name
 from ..io.psfs import claim_psf, read_psf, write_psf
-from ..optics.computed import build_psf, computed_psf
-from ..optics.masks import PhaseMask
 from ..plot.panels import save_figure
-from ..psf_volume import PSFVolume
 
-__all__ = ["MeasuredPSF", "measure_psf"]
-
-_FEWEST_PLANES = 4
-
-
-@dataclass(frozen=True)
-class MeasuredPSF:
-    """volume: the PSF in planes of even depth;  places: of the beads;  averaged: how they agree;  warnings.
-
-    notes: what changed in the experiment, besides its PSF, where one was written.
-    """
-
-    volume: PSFVolume
-    places: tuple[BeadPlace, ...]
-    averaged: Averaged
-    warnings: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+__all__ = ["measure_psf"]
 
 
 def measure_psf(
@@ -57,30 +28,21 @@ def measure_psf(
     experiment_out: Path | None = None,
     overwrite: bool = False,
 ) -> MeasuredPSF:
-    """Find beads, register and average them, take off noise, and write the planes (`io.psfs`).
+    """Average beads (`average_psf`), write the planes (`io.psfs`), and draw them.
 
-    experiment: its camera, its pixel, and the mask that beads are looked for with. Where the objective moved,
-    the depth of each slice is that of a molecule that looks as a bead on the coverslip does there, as far as
-    the experiment's mask tells (`depths_that_look_alike`): the spherical aberration that grows with depth is
-    not in such a stack.
-    experiment_out: file for the experiment with this PSF (`measured_experiment`).
-    Raises InputError where `read_beads` or `average_beads` does, where stacks have other slices than the first,
-    and where the output cannot be written.
+    picture: beside `out` where left out;  experiment_out: file for the experiment with this PSF
+    (`measured_experiment`).
+    Raises InputError as `average_psf`, and where an output cannot be written.
     """
     picture = out.with_suffix(".png") if picture is None else picture
     claim_psf(out, overwrite=overwrite)
     for path in (picture, experiment_out):
         if path is not None:
             claim_name(path, overwrite=overwrite)
-    design = whole_mask(experiment)
-    stacks = read_beads(experiment, beads, settings, design)
-    images = stacks.images
-    position = _positions(images)
-    averaged = average_beads(*_by_bead(images, len(position)), noise=images.likelihood.noise.averaged())
-    depth = _depths(experiment, settings, position, design, images.side)
-    volume = _evenly(averaged.values, depth, experiment.microscope.pixel_um)
+    measured = average_psf(experiment, beads, settings)
+    volume = measured.volume
     write_psf(out, volume, overwrite=overwrite)
-    title = f"{int(averaged.used.sum())} of {len(stacks.places)} beads, {out.name}"
+    title = f"{int(measured.averaged.used.sum())} of {len(measured.places)} beads, {out.name}"
     save_figure(plot.psf(volume, title=title), picture)
     notes: list[str] = []
     if experiment_out is not None:
@@ -88,63 +50,4 @@ def measure_psf(
         planes = read_psf(out, pixel_um=volume.pixel_um)
         changed, notes = measured_experiment(experiment, planes, out, experiment_out)
         write_experiment(changed, experiment_out)
-    warnings = (*stacks.warnings, *_odd(stacks.places, averaged))
-    return MeasuredPSF(volume, stacks.places, averaged, warnings, tuple(notes))
-
-
-def _positions(images: BeadImages) -> Tensor:
-    """Positions (S,) of the slices, the same for every bead."""
-    position = images.position_um[images.bead == 0]
-    for bead in range(1, images.beads):
-        own = images.position_um[images.bead == bead]
-        if own.shape != position.shape or not torch.allclose(own, position):
-            raise InputError("the stacks differ in their slices: measure each by itself, or record them alike")
-    return position
-
-
-def _by_bead(images: BeadImages, slices: int) -> tuple[Tensor, Tensor | None]:
-    """Frames (B, S, h, h) and their weights."""
-    shape = (images.beads, slices)
-    weight = images.likelihood.weight
-    return images.likelihood.frames.unflatten(0, shape), None if weight is None else weight.unflatten(0, shape)
-
-
-def _depths(
-    experiment: Experiment, settings: BeadSettings, position: Tensor, design: PhaseMask, side: int
-) -> Tensor:
-    """Depth of a molecule that looks as the beads do in each slice, (S,) µm."""
-    if settings.moves == "depth":
-        return position.double()
-    low, high = travel_for_depths(experiment.microscope, (0.0, 1.0), settings.depth_um, "objective")
-    guess = settings.depth_um + (experiment.microscope.focus - position.double()) / (high - low)
-    spec = computed_psf(experiment.psf).unaberrated
-    psf = build_psf(spec, experiment.microscope, design, patch_px=side)
-    return depths_that_look_alike(psf, position, settings.depth_um, guess, BLUR_OF_MOLECULES)
-
-
-def _evenly(values: Tensor, depth: Tensor, pixel_um: float) -> PSFVolume:
-    """Planes from shallow to deep in equal steps (by a cubic spline where they were not), without noise."""
-    from scipy.interpolate import CubicSpline
-
-    order = depth.argsort()
-    depth, values = depth[order], values[order]
-    if len(depth) < _FEWEST_PLANES or float(depth.diff().min()) <= 0:
-        raise InputError(
-            f"{len(depth)} slices at {len(depth.unique())} different positions: a PSF needs at least "
-            f"{_FEWEST_PLANES}, each at its own"
-        )
-    even = np.linspace(float(depth[0]), float(depth[-1]), len(depth))
-    if np.abs(even - depth.numpy()).max() > 1e-3 * float(depth.diff().mean()):
-        values = torch.from_numpy(CubicSpline(depth.numpy(), values.numpy())(even)).float()
-    values = without_noise(values)
-    # Where they are fullest the planes hold all light, by convention: nothing tells what lies beyond them.
-    values = (values / values.sum((1, 2)).max()).float()
-    return PSFVolume(values, pixel_um, float(even[0]), float(even[1] - even[0]))
-
-
-def _odd(places: Sequence[BeadPlace], averaged: Averaged) -> list[str]:
-    return [
-        f"{place}: {100 * float(misfit):.0f} % unlike the rest, left out"
-        for place, misfit, used in zip(places, averaged.misfit, averaged.used.tolist(), strict=True)
-        if not used
-    ]
+    return replace(measured, notes=tuple(notes))

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ...chip import check_size
 from ...errors import InputError
 from ...experiment.experiment import Experiment
 from ...frames.pixel_faults import DefectChoice, faults_of, known_defects, sample_frames
-from ...io.movies import open_movie
+from ...io.movies import Movie, opened, path_of
 from ...io.movies.pixel_size import check_pixel
 from ...io.movies.preparation import Prepared
 from ...optics.computed import build_psf, computed_psf
@@ -40,12 +41,13 @@ class BeadSettings:
     """How the stacks were recorded.
 
     moves: what changes from slice to slice;  step_um: between slices (negative: the other way);  first_um:
-    position of the first;  positions: file with one position a slice, instead of both;  bead_um: diameter
+    position of the first;  positions: one a slice in µm, or the file with them,
+    instead of both;  bead_um: diameter
     of the beads;  bead_z_um: height of their middle over the coverslip (None: half the diameter);
     frames_per_slice: exposures of one slice;  side_px: of the image of a bead (None: by its light);
     pixel_um: of the camera in the sample, by the user's word (None: as the files say, where they do);
-    places: file with the column and row of each stack's first pixel on the chip (`read_places`), where stacks
-    are crops of one field;  chip_px: width and height of that field (None: psf.field.size_px);
+    places: column and row of each stack's first pixel on the chip, or the file with them (`read_places`), where
+    stacks are crops of one field;  chip_px: width and height of that field (None: psf.field.size_px);
     defects: whether defective pixels are looked for, or named by a file.
     Raises InputError for positions given twice, and a step of 0.
     """
@@ -53,13 +55,13 @@ class BeadSettings:
     moves: Moves = "objective"
     step_um: float | None = None
     first_um: float | None = None
-    positions: Path | None = None
+    positions: Path | tuple[float, ...] | None = None
     bead_um: float = 0.1
     bead_z_um: float | None = None
     frames_per_slice: int = 1
     side_px: int | None = None
     pixel_um: float | None = None
-    places: Path | None = None
+    places: Path | tuple[tuple[int, int], ...] | None = None
     chip_px: tuple[int, int] | None = None
     defects: DefectChoice = "auto"
 
@@ -78,25 +80,26 @@ class BeadSettings:
 
 
 def read_beads(
-    experiment: Experiment, beads: Sequence[Path], settings: BeadSettings, design: PhaseMask
+    experiment: Experiment, beads: Sequence[Path | Movie], settings: BeadSettings, design: PhaseMask
 ) -> BeadStacks:
     """Find the beads of stacks and cut their images out.
 
-    design: what beads are looked for with.  Raises InputError for files or positions that do not fit, slices
-    out of order, too few slices, and no bead.
+    beads: files, or open movies;  design: what beads are looked for with.
+    Raises InputError for files or positions that do not fit, slices out of order, too few slices, and no bead.
     """
     _check_pixels(experiment, beads, settings)
     spec = computed_psf(experiment.psf).unaberrated
     asked = experiment.z_um
-    given = None if settings.positions is None else read_positions(settings.positions)
+    given = _positions(settings.positions)
+    named = settings.positions if isinstance(settings.positions, Path) else "the list"
 
     def positions(slices: int) -> Tensor:
         if given is None:
             return even_positions(slices, settings.moves, asked, settings.step_um, settings.first_um)
         if len(given) != slices:
             raise InputError(
-                f"{settings.positions} has {len(given)} positions, the stack {slices} slices; write one "
-                "line a slice"
+                f"{named} has {len(given)} positions, the stack {slices} slices",
+                "give one for each slice, in a file one a line",
             )
         return given
 
@@ -123,40 +126,56 @@ def read_beads(
         side,
         settings.moves,
         frames_per_slice=settings.frames_per_slice,
-        faults=lambda path: _faults(path, experiment, settings),
+        faults=lambda source: _faults(source, experiment, settings),
     )
     if settings.places is not None:
         width, height = settings.chip_px or spec.field.size_px[::-1]
-        stacks = stacks.in_field(read_places(settings.places, beads), (height, width))
+        stacks = stacks.in_field(_places(settings.places, beads), (height, width))
     told = _narrow(stacks.images.side, wanted)
     return replace(stacks, warnings=(*stacks.warnings, *told))
 
 
-def _faults(path: Path, experiment: Experiment, settings: BeadSettings) -> PixelFaults:
+def _positions(given: Path | tuple[float, ...] | None) -> Tensor | None:
+    """Positions (S,) µm of the slices, where they are given."""
+    if given is None or isinstance(given, Path):
+        return None if given is None else read_positions(given)
+    return torch.tensor(given, dtype=torch.float64)
+
+
+def _places(given: Path | tuple[tuple[int, int], ...], beads: Sequence[Path | Movie]) -> list[tuple[int, int]]:
+    """Column and row of each stack's first pixel."""
+    if isinstance(given, Path):
+        return read_places(given, [path_of(source) for source in beads])
+    if len(given) != len(beads):
+        raise InputError(f"{len(given)} places are given for {len(beads)} stacks of beads", "give one for each")
+    return list(given)
+
+
+def _faults(source: Path | Movie, experiment: Experiment, settings: BeadSettings) -> PixelFaults:
     """What is wrong with the pixels of a stack."""
-    with open_movie(path) as movie:
+    with opened(source) as movie:
         known = known_defects(settings.defects, Prepared(), movie.shape)
         sample, look = sample_frames(movie, Prepared()), settings.defects != "none"
     camera = experiment.camera
     maps = camera.load_maps()
-    check_size(maps, (sample.shape[1], sample.shape[2]), f"the slices of {path.name}")
+    check_size(maps, (sample.shape[1], sample.shape[2]), f"the slices of {path_of(source).name}")
     return faults_of(sample, camera, maps, experiment.microscope, known=known, look=look)
 
 
-def _check_pixels(experiment: Experiment, beads: Sequence[Path], settings: BeadSettings) -> None:
+def _check_pixels(experiment: Experiment, beads: Sequence[Path | Movie], settings: BeadSettings) -> None:
     """Refuse stacks whose pixels are not the experiment's: a phase found with them would be another one."""
     remedy = "correct camera_pitch or magnification"
-    for path in beads:
-        with open_movie(path) as stack:
+    for source in beads:
+        with opened(source) as stack:
             pixel_um = experiment.microscope.pixel_um
             check_pixel(stack, pixel_um, "the experiment's are", remedy, said_um=settings.pixel_um)
 
 
-def _size_of(beads: Sequence[Path]) -> tuple[int, int]:
+def _size_of(beads: Sequence[Path | Movie]) -> tuple[int, int]:
     """Frames of the first stack, and the shortest side of any frame, px."""
     shapes = []
-    for path in beads:
-        with open_movie(path) as movie:
+    for source in beads:
+        with opened(source) as movie:
             shapes.append(movie.shape)
     return shapes[0][0], min(min(shape[1:]) for shape in shapes)
 

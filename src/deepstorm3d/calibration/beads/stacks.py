@@ -15,7 +15,7 @@ from ...camera import Camera
 from ...chip import check_size
 from ...errors import InputError
 from ...fitting.likelihood import Likelihood
-from ...io.movies import open_movie
+from ...io.movies import Movie, opened, path_of
 from ...optics.field_aberrations import FieldSpec
 from ...pixels.faults import PixelFaults
 from ...pixels.reading import Light, PixelReader
@@ -120,7 +120,7 @@ class BeadStacks:
 
 
 def read_bead_stacks(
-    paths: Sequence[Path],
+    sources: Sequence[Path | Movie],
     camera: Camera,
     positions: Positions,
     template: Callable[[Tensor], Tensor],
@@ -128,29 +128,31 @@ def read_bead_stacks(
     moves: Moves,
     *,
     frames_per_slice: int = 1,
-    faults: Callable[[Path], PixelFaults],
+    faults: Callable[[Path | Movie], PixelFaults],
 ) -> BeadStacks:
     """Find the beads of each stack and cut out their images.
 
-    positions: from a number of slices to their positions (S,) µm;  template: from those to the mean image of
-    a bead (h, h);  side: of the images, px, at most: they become smaller where frames leave no room around the
-    only bead;  frames_per_slice: exposures of one slice, added up;  faults: of a stack's pixels.
+    sources: files, or open movies;  positions: from a number of slices to their positions (S,) µm;  template:
+    from those to the mean image of a bead (h, h);  side: of the images, px, at most: they become smaller where
+    frames leave no room around the only bead;  frames_per_slice: exposures of one slice, added up;  faults: of
+    a stack's pixels.
     Raises InputError where a stack cannot be read, its positions do not fit, or no bead is left.
     """
     parts: list[BeadImages] = []
     places: list[BeadPlace] = []
     warnings: list[str] = []
-    stacks = [_Stack(path, camera, frames_per_slice, faults(path)) for path in paths]
+    stacks = [_Stack(source, camera, frames_per_slice, faults(source)) for source in sources]
     said = [positions(stack.slices) for stack in stacks]
     searched, doubts = [], []
-    for path, stack, position_um in zip(paths, stacks, said, strict=True):
-        doubts.append(check_stack(path, camera, stack.maps))
+    for source, stack, position_um in zip(sources, stacks, said, strict=True):
+        doubts.append(check_stack(source, camera, stack.maps))
         mean, parts_of_stack = stack.means(position_um)
         searched.append(find_spots(mean, template(position_um), side, parts_of_stack))
     side = side_that_fits(searched, side)
-    for number, (path, stack, position_um) in enumerate(zip(paths, stacks, said, strict=True)):
+    for number, (stack, position_um) in enumerate(zip(stacks, said, strict=True)):
+        path = stack.path
         found = judge_spots(searched[number], side)
-        label = f"{path.name}: " if len(paths) > 1 else ""
+        label = f"{path.name}: " if len(sources) > 1 else ""
         warnings += [label + sentence for sentence in (*doubts[number], *stack.warnings(), *found.rejected)]
         if not len(found.centre):
             continue
@@ -162,7 +164,7 @@ def read_bead_stacks(
         centres: list[list[int]] = found.centre.tolist()
         warnings += [label + sentence for sentence in _check_slices(part, path, centres, stack.full)]
         parts.append(part)
-        file = path.name if len(paths) > 1 else ""
+        file = path.name if len(sources) > 1 else ""
         places += [BeadPlace(number, column, row, file=file) for column, row in centres]
     if not parts:
         raise InputError(_no_bead(warnings, side))
@@ -179,22 +181,25 @@ def _no_bead(warnings: Sequence[str], side: int) -> str:
 
 
 class _Stack:
-    """One file, read slice by slice."""
+    """One stack, read slice by slice."""
 
-    def __init__(self, path: Path, camera: Camera, frames_per_slice: int, faults: PixelFaults) -> None:
-        self.path, self.camera, self.each, self.faults = path, camera, frames_per_slice, faults
+    def __init__(
+        self, source: Path | Movie, camera: Camera, frames_per_slice: int, faults: PixelFaults
+    ) -> None:
+        self.source, self.path = source, path_of(source)
+        self.camera, self.each, self.faults = camera, frames_per_slice, faults
         self.maps = camera.load_maps()
         self.reader = PixelReader(faults, lambda counts: camera.to_photons(counts, self.maps))
         # Pixels that stand out in single frames, and in how many of them.
         self.outliers = self.outlier_frames = 0
         self.full = torch.zeros(0, 0, dtype=torch.bool)
-        with open_movie(path) as movie:
+        with opened(source) as movie:
             self.frames, self.height, self.width = movie.shape
             self.whole_numbers = movie.dtype.kind in "iu"
-        check_size(self.maps, (self.height, self.width), f"the slices of {path.name}")
+        check_size(self.maps, (self.height, self.width), f"the slices of {self.path.name}")
         if self.frames % self.each:
             raise InputError(
-                f"{path}: {self.frames} frames are no multiple of the {self.each} frames of a slice "
+                f"{self.path}: {self.frames} frames are no multiple of the {self.each} frames of a slice "
                 "(`frames_per_slice`)"
             )
         self.slices = self.frames // self.each
@@ -202,7 +207,7 @@ class _Stack:
 
     def counts(self) -> Any:
         """The frames one after the other, (H, W) float32 counts."""
-        with open_movie(self.path) as movie:
+        with opened(self.source) as movie:
             for frame in range(self.frames):
                 yield frame, np.asarray(movie.read(frame, frame + 1)[0], dtype=np.float32)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...experiment.experiment import Experiment, whole_mask
+from ...io.movies import Movie
 from ...optics.blur import sampled_variance
 from ...optics.computed import computed_psf
 from ...optics.field_aberrations import FieldSpec
@@ -35,7 +36,7 @@ from .figures_of_merit import (
 from .mask_offset import MaskOffset, fit_mask_offset
 from .retriever import Retrieved, Retriever
 
-__all__ = ["BeadSettings", "DefocusGoes", "Retrieval", "retrieve_mask"]
+__all__ = ["BeadSettings", "DefocusGoes", "Retrieval", "Unknowns", "retrieve_mask"]
 
 DefocusGoes = Literal["mask", "focus"]
 
@@ -44,6 +45,20 @@ DefocusGoes = Literal["mask", "focus"]
 _SAMPLING = 2
 # The phase is found with a mask's offset at most so often; an offset stays that changes by less than this part.
 _OFFSET_PASSES, _STAYS = 3, 0.01
+
+
+@dataclass(frozen=True)
+class Unknowns:
+    """What is found besides the phase.
+
+    defocus: what of the phase is defocus stays in the mask, or becomes the nominal focal plane;
+    amplitude: how the light is spread over the pupil, too (`psf.transmission` of the experiment found);
+    positions: where the slices are, too, all but their zero; the settings say where to begin.
+    """
+
+    defocus: DefocusGoes = "mask"
+    amplitude: bool = False
+    positions: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,22 +81,19 @@ class Retrieval:
 
 def retrieve_mask(
     experiment: Experiment,
-    beads: Sequence[Path],
+    beads: Sequence[Path | Movie],
     settings: BeadSettings,
+    unknowns: Unknowns | None = None,
     *,
-    defocus: DefocusGoes = "mask",
-    amplitude: bool = False,
-    positions: bool = False,
     watch: Watcher = SILENT,
 ) -> Retrieval:
     """Fit the phase of the experiment's microscope to stacks of beads; the experiment's mask is the start.
 
-    defocus: what of the phase is defocus stays in the mask, or becomes the nominal focal plane;
-    amplitude: find how the light is spread over the pupil, too (`psf.transmission` of the experiment found);
-    positions: find where the slices are, too, all but their zero; the settings say where to begin.
+    beads: files, or open movies;  unknowns: what is found besides the phase (None: nothing).
     Raises InputError for files or positions that do not fit, slices out of order, too few slices, and no bead.
     """
     began = time.monotonic()
+    unknowns = Unknowns() if unknowns is None else unknowns
     design = whole_mask(experiment)
 
     def retriever(start: PhaseMask, across: FieldSpec) -> Retriever:
@@ -91,8 +103,8 @@ def retrieve_mask(
             start,
             settings.depth_um,
             BLUR_OF_MOLECULES,
-            amplitude=amplitude,
-            positions=positions,
+            amplitude=unknowns.amplitude,
+            positions=unknowns.positions,
         )
 
     def beads_of(start: PhaseMask) -> BeadStacks:
@@ -112,7 +124,8 @@ def retrieve_mask(
         return replace(anew, first=found.first, tried=found.tried)
 
     found, over_field = _across_field(experiment, stacks, found, again)
-    return _judged(experiment, design, stacks, found, over_field, settings, defocus, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return _judged(experiment, stacks, found, over_field, settings, unknowns.defocus, seconds)
 
 
 def _across_field(
@@ -200,7 +213,6 @@ def _better(
 
 def _judged(
     experiment: Experiment,
-    design: PhaseMask,
     stacks: BeadStacks,
     found: Retrieved,
     over_field: tuple[FieldAberrations | None, MaskOffset | None],
@@ -209,7 +221,7 @@ def _judged(
     seconds: float,
 ) -> Retrieval:
     microscope, (field, offset) = experiment.microscope, over_field
-    drawn = design().detach().double()
+    drawn = whole_mask(experiment)().detach().double()
     without, focus_um = split_defocus(found.phase, drawn, microscope)
     phase = without if defocus == "focus" else found.phase
     changed = _found_experiment(experiment, found, settings, focus_um if defocus == "focus" else 0.0)
