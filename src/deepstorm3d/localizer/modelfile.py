@@ -1,4 +1,4 @@
-"""Model files: one file that says what it is, for which microscope, and how well it did."""
+"""Model files: weights, the experiment that they were trained for, and measured figures in one file."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _MAGIC = "deepstorm3d-model"
 
 @dataclass(frozen=True)
 class ModelFile:
-    """What a model file holds.
+    """Contents of a model file.
 
     experiment: the whole experiment as a plain mapping;  weights: of the NetworkLocalizer, with its
-    normalisation;  threshold: smallest probability reported;  mask: (h, w) phase in rad, or None where
+    normalisation;  threshold: smallest probability reported;  mask: (h, w) phase in rad, or None if
     only its SHA-256 (in the experiment) is known;  card: conditions, training cost and figures;
-    planes: of the measured PSF that it was trained for, None where a mask makes the PSF.
+    planes: of the measured PSF that the model was trained for, None if the PSF is computed from a mask.
     """
 
     experiment: Mapping[str, Any]
@@ -45,30 +45,33 @@ class ModelFile:
 
 
 def save_model_file(model: ModelFile, path: Path) -> None:
-    """Write a model file; raises InputError where it cannot be written."""
+    """Write a model file; raises InputError if it cannot be written."""
     contents = {
         "magic": _MAGIC,
         "format_version": FORMAT_VERSION,
-        "experiment": _plain(model.experiment),
-        # Half the size, and more precise than the bfloat16 the network computes in.
-        "weights": {name: _slim(tensor) for name, tensor in model.weights.items()},
+        "experiment": _as_json_values(model.experiment),
+        # Float16 needs half the space and is more precise than bfloat16, in which the network computes.
+        "weights": {name: _half_if_large(tensor) for name, tensor in model.weights.items()},
         "threshold": float(model.threshold),
         "mask": model.mask,
-        "card": _plain(model.card),
+        "card": _as_json_values(model.card),
     }
     if model.planes is not None:
         contents["planes"] = {**vars(model.planes), "values": model.planes.values.detach().cpu().clone()}
     save_tensors(contents, path)
 
 
-def _plain(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers, texts, lists and dicts and nothing else: one object of another kind (torch's own version
-    is a class) would make the file unreadable with ``weights_only``."""
+def _as_json_values(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Reduce a mapping to numbers, texts, lists and dicts.
+
+    A single object of another class (for instance torch's version) would make the file unreadable with
+    ``weights_only``.
+    """
     return json.loads(json.dumps(dict(mapping), default=str))
 
 
-def _slim(tensor: Tensor) -> Tensor:
-    """Float16 for the large weights; statistics and scalars keep their precision."""
+def _half_if_large(tensor: Tensor) -> Tensor:
+    """Convert convolution weights to float16; statistics and scalars keep their precision."""
     tensor = tensor.detach().cpu()
     return tensor.half() if tensor.is_floating_point() and tensor.ndim == 4 else tensor
 
@@ -76,7 +79,7 @@ def _slim(tensor: Tensor) -> Tensor:
 def load_model_file(path: Path) -> ModelFile:
     """Read a model file. Nothing in it is executed (``weights_only``).
 
-    Raises InputError where there is no such file, it is no model file, or it is of a newer format.
+    Raises InputError if the file does not exist, is not a model file, or has a newer format.
     """
     if not path.is_file():
         raise InputError(f"there is no model file {path}")

@@ -1,4 +1,4 @@
-"""Models: those built into the program, what each is good for, and their experiments and masks as files."""
+"""Catalogue of the built-in models, their descriptions, and export of their experiments and masks."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ __all__ = [
 ]
 
 MODELS_FOLDER: Traversable = resources.files("deepstorm3d") / "models"
-"""Where the package keeps its model files, NAME.pt; inside an archive where the package is in one."""
+"""Folder of the package's model files, NAME.pt; it may be inside an archive."""
 
 
 @dataclass(frozen=True)
 class SceneCard:
-    """One kind of frame that a model has learnt, in words with units."""
+    """Description of one kind of frame in a model's training, in words with units."""
 
     name: str
     emitters: str
@@ -46,7 +46,7 @@ class SceneCard:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a user should know of a model before using it.
+    """Description of a model for its users.
 
     psf: what makes the image, "tetrapod mask" or "measured PSF";  z_um: depth range;  threshold:
     smallest probability reported;  facts: the card stored with the model (date, hardware, measured figures),
@@ -65,7 +65,7 @@ class ModelCard:
 
     @property
     def figures(self) -> Mapping[str, Any]:
-        """Score on the model's own validation frames; empty where the card has none."""
+        """Score on the model's own validation frames; empty if the card has none."""
         return self.facts.get("validation") or {}
 
 
@@ -99,7 +99,7 @@ def list_models() -> list[ModelCard]:
 def describe_model(model: ModelFile, name: str | None = None) -> ModelCard:
     """The card of a model.
 
-    name: to show; the experiment's where left out.  Raises InputError where the experiment is not valid.
+    name: to show; default: the experiment's name.  Raises InputError if the experiment is not valid.
     """
     experiment = experiment_of(model)
     return ModelCard(
@@ -116,10 +116,10 @@ def describe_model(model: ModelFile, name: str | None = None) -> ModelCard:
 
 
 def export_model(name_or_path: str | Path, folder: Path, *, overwrite: bool = False) -> list[Path]:
-    """Write a model's ``experiment.yaml``, ``mask.npy`` (rad) and ``card.json`` into a folder, made if missing.
+    """Write a model's ``experiment.yaml``, ``mask.npy`` (rad) and ``card.json`` into a folder.
 
-    Where the model knows only the hash of its mask there is no mask.npy; of a measured PSF there is ``psf.tif``
-    instead.  Returns the files written.
+    The folder is created if it does not exist. For a measured PSF ``psf.tif`` replaces mask.npy; if the model
+    contains only the hash of its mask, there is no mask.npy.  Returns the files written.
     """
     model = find_model(name_or_path)
     experiment = experiment_of(model)
@@ -144,14 +144,14 @@ def export_model(name_or_path: str | Path, folder: Path, *, overwrite: bool = Fa
 
 
 def _optics_file(experiment: Experiment, model: ModelFile) -> str | None:
-    """The file beside the experiment that its PSF is made from; None where the model does not hold it."""
+    """Name of the file from which the experiment's PSF is made; None if the model does not contain it."""
     if not experiment.psf.needs_mask:
         return None if model.planes is None else "psf.tif"
     return None if isinstance(experiment.mask, FileMask) and model.mask is None else "mask.npy"
 
 
 def _naming(experiment: Experiment, file: str) -> Experiment:
-    """The experiment with a mask file beside it; masks described by numbers stay as they are."""
+    """The experiment with its mask file named; masks described by numbers are not changed."""
     if not isinstance(experiment.mask, FileMask):
         return experiment
     return experiment.with_(mask=experiment.mask.with_(path=file))

@@ -1,4 +1,4 @@
-"""Which fit follows, or stands in for, the network: made from an experiment."""
+"""The fit that follows, or replaces, the network, built from an experiment."""
 
 from __future__ import annotations
 
@@ -16,35 +16,33 @@ from ..fitting.single import SingleFit
 __all__ = ["Method", "build_fit", "highest_density"]
 
 Method = Literal["network", "pursuit", "mle"]
-"""Who proposes molecules: the network; matching pursuit from an empty list; single-emitter fits."""
+"""Source of the candidates: the network; matching pursuit from an empty list; single-emitter fits."""
 
-# The search looks at the middle of a spot: its tails cost time and tell little.
+# Side of the patch during the search, px: the tails of a spot take time and contain little information.
 _CORE_PX = 61
-# A molecule at the end of the depth range may be fitted a little beyond it: µm.
-_BEYOND_UM = 0.2
-# Blurs that differ less than this over the experiment need no unknown of their own: px.
-_SAME_BLUR_PX = 0.1
-# Molecules dimmer than half of the dimmest percent of the experiment's are improbable.
-_DIM_QUANTILE, _DIM_FACTOR = 0.01, 0.5
-# A frame holds at most so many times the density of the experiment's densest frames, or what leaves each
-# molecule so many independent values of the image (eight for each of its five unknowns), whichever is more.
-_DENSER, _VALUES_EACH = 2.0, 40
-# Pursuit starts from nothing: it needs more rounds than the completion of a network's list.
-_PURSUIT_ROUNDS = 20
+_BEYOND_UM = 0.2  # distance to which molecules are fitted beyond the depth range, µm
+_SAME_BLUR_PX = 0.1  # range of blurs in the experiment below which blur is not fitted, px
+_DIM_QUANTILE = 0.01  # quantile of the experiment's photons that stands for its dimmest molecules
+_DIM_FACTOR = 0.5  # molecules dimmer than this fraction of that quantile are improbable
+# The highest density in a frame is the larger of two limits: _DENSER times that of the experiment's densest
+# frames, and one molecule for each _VALUES_EACH independent values of the image.
+_DENSER = 2.0
+_VALUES_EACH = 40  # eight for each of a molecule's five unknowns
+_PURSUIT_ROUNDS = 20  # rounds of adding molecules to an empty list, more than after a network
 
 
 def build_fit(
     experiment: Experiment, source: Any, method: Method, device: str, *, likely: float = 0.0
 ) -> JointFit | SingleFit:
-    """The fit for a method, with tables of the experiment's PSF on a device.
+    """Build the fit for a method, with tables of the experiment's PSF on a device.
 
-    source: what the PSF is made from (`psf_source`);
-    likely: probability from which a network's proposal belongs to the first start (`JointFit`).
+    source: mask or planes from which the PSF is computed (`psf_source`);
+    likely: smallest probability of a network's candidates in the first initial guess (`JointFit`).
 
-    Raises InputError where mask, planes or patch do not fit the microscope.
+    Raises InputError if mask, planes or patch do not fit the microscope.
     """
     low, high = experiment.z_um
-    # Below the coverslip there is nothing.
+    # There are no molecules below the coverslip.
     first, last = experiment.psf.depths_um(source)
     z_um = (max(low - _BEYOND_UM, min(low, 0.0), first), min(high + _BEYOND_UM, last))
     blur = (max(0.9 * experiment.blur_px[0], experiment.psf.least_blur_px), 1.1 * experiment.blur_px[1])
@@ -78,10 +76,10 @@ def build_fit(
 
 
 def highest_density(experiment: Experiment) -> float:
-    """Molecules/µm² beyond which a frame is nothing that this experiment can give.
+    """Highest plausible density in a frame of this experiment, molecules/µm².
 
-    An image passed by an aperture NA has π·(2·NA/λ)² independent values in a unit of area (Goodman,
-    Introduction to Fourier Optics, sec. 6), and no more than pixels.
+    An image formed with numerical aperture NA has π·(2·NA/λ)² independent values per unit area (Goodman,
+    Introduction to Fourier Optics, sec. 6), but not more than pixels.
     """
     scope = experiment.microscope
     values = min(math.pi * (2 * scope.na / scope.wavelength) ** 2, scope.pixel_um**-2)
