@@ -1,4 +1,4 @@
-"""Small images added into frames at fixed places, and cut out of them: a linear map and its adjoint."""
+"""Adding small images into frames at given positions, and cutting them out: a linear map and its adjoint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Assembly"]
 
 
 class Assembly:
-    """Where the patches of N molecules lie in B frames; what hangs over a frame's edge counts for nothing.
+    """The positions of the patches of N molecules in B frames; pixels outside a frame are ignored.
 
     corner: (N, 2) px, column and row of each patch's first pixel;  frame: (N,) index into the frames;
     patch: (h, w);  shape: (B, H, W).
@@ -19,32 +19,32 @@ class Assembly:
         frames, height, width = shape
         self.shape, self.patch = (frames, height, width), patch
         self.corner, self.frame = corner, frame
-        # Column and row beyond the last one of each patch.
+        # Column and row after the last one of each patch.
         end = corner + corner.new_tensor([patch[1], patch[0]])
         self._whole = bool((corner >= 0).all()) and bool((end <= corner.new_tensor([width, height])).all())
         row, column = self._reach()
-        # A patch that hangs over is given the pixels at the edge; `inside` makes its values there 0.
+        # Pixels outside the frame get the address of an edge pixel; `inside` sets their values to 0.
         self._row, self._column = row.clamp(0, height - 1), column.clamp(0, width - 1)
-        # 32-bit addresses are added and gathered in half the time of 64-bit ones.
+        # Adding and gathering with 32-bit addresses takes half the time of 64-bit ones.
         whole = torch.int32 if frames * height * width < 2**31 else torch.int64
         first = ((frame[:, None] * height + self._row) * width).to(whole)
         self._where = (first[:, :, None] + self._column.to(whole)[:, None]).flatten()
 
     def _reach(self) -> tuple[Tensor, Tensor]:
-        """Rows (N, h) and columns (N, w) of the patches' pixels, some of them perhaps outside."""
+        """Rows (N, h) and columns (N, w) of the patches' pixels, which may be outside the frame."""
         device = self.corner.device
         row = self.corner[:, 1:] + torch.arange(self.patch[0], device=device)
         return row, self.corner[:, :1] + torch.arange(self.patch[1], device=device)
 
     def inside(self, values: Tensor) -> Tensor:
-        """(N, ..., h, w) with 0 where a pixel lies outside its frame: what `add` and `cut` need."""
+        """Set values (N, ..., h, w) to 0 at pixels outside their frame, as `add` requires."""
         if self._whole:
             return values
         rows, columns = self._masks(values)
         return values * (rows & columns)
 
     def blank_outside(self, values: Tensor) -> Tensor:
-        """`inside`, in place."""
+        """The same as `inside`, in place."""
         if not self._whole:
             rows, columns = self._masks(values)
             values *= rows
@@ -52,14 +52,14 @@ class Assembly:
         return values
 
     def _masks(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Which rows and which columns of patches (N, ..., h, w) lie inside, to multiply them with."""
+        """Masks of the rows and columns inside the frame, to multiply with patches (N, ..., h, w)."""
         row, column = self._reach()
         rows, columns = (row >= 0) & (row < self.shape[1]), (column >= 0) & (column < self.shape[2])
         between = (None,) * (values.dim() - 3)
         return rows[:, *between, :, None], columns[:, *between, None, :]
 
     def add(self, values: Tensor, into: Tensor | None = None) -> Tensor:
-        """Sum of the patches (N, h, w), already `inside`: (B, H, W); added to `into`, in place, if given."""
+        """Sum of the patches (N, h, w) after `inside`: (B, H, W); added in place to `into`, if given."""
         frames = values.new_zeros(self.shape) if into is None else into
         # Measured on one core for 61 × 61 pixels: 4 µs a patch with 32-bit addresses; 64-bit ones, scatter_add
         # and whole rows at a time take 4.5 to 9.
@@ -67,23 +67,23 @@ class Assembly:
         return frames
 
     def cut(self, frames: Tensor) -> Tensor:
-        """The pixels (N, h, w) of frames (B, H, W) under each patch; outside the frame anything."""
+        """The pixels (N, h, w) of frames (B, H, W) under each patch; values outside the frame are arbitrary."""
         return frames.reshape(-1).index_select(0, self._where).view(-1, *self.patch)
 
     def pixels(self) -> tuple[Tensor, Tensor]:
-        """Rows (N, h) and columns (N, w) of the patches' pixels; those outside the frame at its edge."""
+        """Rows (N, h) and columns (N, w) of the patches' pixels, limited to the frame."""
         return self._row, self._column
 
     @property
     def middle(self) -> Tensor:
-        """Row and column of each patch's middle pixel, moved into the frame: (N, 2)."""
+        """Row and column of each patch's centre pixel, limited to the frame: (N, 2)."""
         _, height, width = self.shape
         row = (self.corner[:, 1] + self.patch[0] // 2).clamp(0, height - 1)
         column = (self.corner[:, 0] + self.patch[1] // 2).clamp(0, width - 1)
         return torch.stack([row, column], 1)
 
     def reaching(self, rows: Tensor, box: tuple[int, int, int, int]) -> Tensor:
-        """Whether the patches `rows` reach into a box (top, bottom, left, right, half open): bool."""
+        """Whether each of the patches `rows` overlaps a box (top, bottom, left, right, half open): bool."""
         x, y = self.corner[rows].unbind(1)
         down = (y < box[1]) & (y + self.patch[0] > box[0])
         return down & (x < box[3]) & (x + self.patch[1] > box[2])
@@ -96,7 +96,7 @@ class Assembly:
         inside = ((down >= 0) & (down < bottom - top))[:, :, None]
         inside = inside & ((across >= 0) & (across < right - left))[:, None]
         pixels = (bottom - top) * (right - left)
-        # One pixel more takes what lies outside the box.
+        # One extra pixel collects the values outside the box.
         place = torch.where(inside, down[:, :, None] * (right - left) + across[:, None], pixels)
         out = values.new_zeros(len(rows), values.shape[1], pixels + 1)
         out.scatter_(2, place.flatten(1)[:, None].expand_as(values), values)

@@ -11,17 +11,18 @@ __all__ = ["gaussian_blur_valid", "gaussian_radius", "sampled_variance"]
 
 
 def gaussian_radius(blur_px: float) -> int:
-    """Pixels after which a Gaussian of this σ is cut (4 σ: 6e-5 of its weight lies beyond)."""
+    """Radius, px, at which a Gaussian of this σ is cut off (4 σ: 6e-5 of its weight is outside)."""
     return math.ceil(4 * blur_px)
 
 
 def gaussian_blur_valid(stack: Tensor, blur_px: Tensor, radius: int) -> Tensor:
-    """Blur each patch with its own sampled Gaussian and cut the margin off.
+    """Blur each patch with its own sampled Gaussian and remove the margin.
 
-    stack: (N, C, h + 2·radius, w + 2·radius);  blur_px: (N,) σ in pixels (0 leaves a patch as it is);
-    returns (N, C, h, w). The sampled Gaussian, normalised to unit sum, is the published model: never
-    negative, and the continuous one to 2e-4 of the peak for σ = 1 px, 3e-3 for 0.75 px and 5 % for 0.5 px
-    (Tetrapod of the telomere set-up); below about 0.4 px it hardly blurs at all (see `sampled_variance`).
+    stack: (N, C, h + 2·radius, w + 2·radius);  blur_px: (N,) σ in pixels (0: no blur);
+    returns (N, C, h, w). The sampled Gaussian, normalised to unit sum, is the published model. It is never
+    negative, and differs from the continuous one by 2e-4 of the peak for σ = 1 px, 3e-3 for 0.75 px and 5 %
+    for 0.5 px (Tetrapod of the telomere set-up). Below about 0.4 px it has almost no effect (see
+    `sampled_variance`).
     """
     if radius == 0:
         return stack
@@ -30,7 +31,7 @@ def gaussian_blur_valid(stack: Tensor, blur_px: Tensor, radius: int) -> Tensor:
     kernel = torch.exp(-0.5 * (taps / sigma).square())
     kernel = kernel / kernel.sum(1, keepdim=True)
     side = stack.shape[-1] - 2 * radius
-    # A banded matrix for each patch, for its rows and its columns: row i holds the kernel at i … i + 2·radius.
+    # One banded matrix for each patch, for its rows and its columns: row i is the kernel at i … i + 2·radius.
     padded = torch.nn.functional.pad(kernel, [0, side])
     band = padded.repeat(1, side)[:, : side * (2 * radius + side)].reshape(-1, side, 2 * radius + side)
     band = band[:, None]
@@ -38,7 +39,7 @@ def gaussian_blur_valid(stack: Tensor, blur_px: Tensor, radius: int) -> Tensor:
 
 
 def sampled_variance(blur_px: Tensor) -> Tensor:
-    """Variance, px², that the sampled Gaussian of this σ really adds: σ² from 0.75 px up, less below.
+    """Variance, px², that the sampled Gaussian of this σ adds to an image: σ² from 0.75 px, less below.
 
     blur_px: (N,) σ in pixels;  returns (N,).
     """

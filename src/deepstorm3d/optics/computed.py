@@ -1,4 +1,4 @@
-"""PSFs that are computed through a phase mask: what the scalar and the vectorial model have in common."""
+"""PSFs that are computed through a phase mask: the common part of the scalar and the vectorial model."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ __all__ = ["ComputedPSFSpec", "build_psf", "computed_psf"]
 
 
 class ComputedPSFSpec(PSFSpec):
-    """A PSF from fields in the pupil, with the aberrations that stand beside its mask.
+    """A PSF from fields in the pupil, with aberrations in addition to its mask.
 
-    A kind of its own says by `exact` what these fields are.
+    Each kind defines these fields by `exact`.
     """
 
     needs_mask: ClassVar[bool] = True
@@ -43,23 +43,23 @@ class ComputedPSFSpec(PSFSpec):
 
     @abstractmethod
     def exact(self, microscope: Microscope, mask: PhaseMask, patch_px: int) -> ExactPSF:
-        """The PSF through a mask that holds the aberrations of the middle of the field already.
+        """The PSF through a mask that already includes the aberrations of the middle of the field.
 
-        Raises InputError where mask or patch do not fit.
+        Raises InputError if mask or patch do not fit.
         """
 
     def build(self, microscope: Microscope, mask: PhaseMask, *, patch_px: int | None = None) -> ExactPSF:
-        """The exact PSF; of one that changes across the field, that of the middle if not told.
+        """The exact PSF; if it changes across the field, its default position is the middle.
 
-        It computes where the mask lies.
-        patch_px: another patch than the record's.  Raises InputError where mask or patch do not fit.
+        The device is that of the mask.
+        patch_px: another patch than the record's.  Raises InputError if mask or patch do not fit.
         """
         return self.exact(
             microscope, self.with_aberrations(microscope, mask), self.patch_px if patch_px is None else patch_px
         )
 
     def with_aberrations(self, microscope: Microscope, mask: PhaseMask) -> PhaseMask:
-        """The mask with the aberrations of the middle of the field: as one phase."""
+        """The mask with the aberrations of the middle of the field added, as one phase."""
         if not self.aberrations:
             return mask
         values = torch.tensor(list(self.aberrations.values()), dtype=torch.float64, device=device_of(mask))
@@ -73,7 +73,7 @@ class ComputedPSFSpec(PSFSpec):
         patch_px: int | None = None,
         blur_px: tuple[float, float] | None = None,
     ) -> ExactPSF:
-        """The exact PSF (`build`), which draws any blur."""
+        """The exact PSF (`build`), for any blur."""
         return self.build(microscope, source, patch_px=patch_px)
 
     def tabulate(
@@ -85,8 +85,8 @@ class ComputedPSFSpec(PSFSpec):
         *,
         finer: bool = False,
     ) -> TabulatedPSF:
-        """As `PSFSpec.tabulate`, for the whole field: of several places where the PSF changes."""
-        grid = FieldGrid(self.field, microscope.pixel_um, _moved_rad(self.field, microscope, source))
+        """A table as of `PSFSpec.tabulate`, for several field positions if the PSF changes across the field."""
+        grid = FieldGrid(self.field, microscope.pixel_um, _shifted_phase_change(self.field, microscope, source))
         side = self.patch_px + 2 * TabulatedPSF.margin_px
         exact = [
             self.at(*place).build(microscope, _mask_at(place, self.field, microscope, source), patch_px=side)
@@ -106,12 +106,12 @@ class ComputedPSFSpec(PSFSpec):
         return files.mask()
 
     def widest_patch_px(self, microscope: Microscope, source: PhaseMask) -> int:
-        """Half of the image period that the sampling of the mask permits, less what a table's spline takes."""
+        """Half of the image period of the sampled mask, without the margin of the table's spline, px, odd."""
         fits = int(microscope.image_period_px * self.pupil_oversampling / 2) - 2 * TabulatedPSF.margin_px
         return fits - 1 + fits % 2
 
     def at(self, across: float, down: float) -> Self:
-        """The same for one place of the field, from its middle: −½ and ½ at its edges."""
+        """The record for one field position, measured from the middle: −½ and ½ at the edges."""
         there = self.field.at(across, down)
         total = {j: self.aberrations.get(j, 0.0) + there.get(j, 0.0) for j in {**self.aberrations, **there}}
         return self.with_(aberrations=total, field=FieldSpec())
@@ -123,12 +123,12 @@ class ComputedPSFSpec(PSFSpec):
 
     @property
     def unaberrated(self) -> Self:
-        """The same without aberrations, for a mask that holds them."""
+        """The record without aberrations, for a mask that includes them."""
         return self.with_(aberrations={}, field=FieldSpec())
 
 
 def computed_psf(spec: PSFSpec) -> ComputedPSFSpec:
-    """The record of a PSF that is computed through a phase mask; raises InputError for any other."""
+    """Return the record if its PSF is computed through a phase mask; raises InputError for any other."""
     if not isinstance(spec, ComputedPSFSpec):
         raise InputError(
             f"psf.kind is {spec.kind}: such a PSF has no phase mask that could be changed, retrieved or "
@@ -140,22 +140,22 @@ def computed_psf(spec: PSFSpec) -> ComputedPSFSpec:
 def build_psf(
     spec: PSFSpec, microscope: Microscope, mask: PhaseMask, *, patch_px: int | None = None
 ) -> ExactPSF:
-    """The exact PSF through a mask, as `ComputedPSFSpec.build`; raises InputError for a PSF without a mask."""
+    """The exact PSF through a mask (`ComputedPSFSpec.build`); raises InputError for a PSF without a mask."""
     return computed_psf(spec).build(microscope, mask, patch_px=patch_px)
 
 
 def _mask_at(
     place: tuple[float, float], field: FieldSpec, microscope: Microscope, mask: PhaseMask
 ) -> PhaseMask:
-    """The mask as light from a place of the field meets it."""
+    """The mask for light from one field position."""
     if field.mask_offset == 0:
         return mask
     x, y = footprint_um(field, microscope, torch.tensor([place], dtype=torch.float64))[0].tolist()
     return MovedMask(mask, (x, y), microscope)
 
 
-def _moved_rad(field: FieldSpec, microscope: Microscope, mask: PhaseMask) -> tuple[float, float]:
-    """How much the phase of a mask off the pupil plane changes from edge to edge, across and down, rad rms."""
+def _shifted_phase_change(field: FieldSpec, microscope: Microscope, mask: PhaseMask) -> tuple[float, float]:
+    """Change of the phase of a mask off the pupil plane from edge to edge, across and down, rad rms."""
     if field.mask_offset == 0:
         return 0.0, 0.0
     ends = footprint_um(field, microscope, torch.tensor([[1.0, 1.0]], dtype=torch.float64))[0].abs().tolist()

@@ -19,7 +19,7 @@ __all__ = ["double_helix_phase", "random_phase", "tetrapod_coefficients", "vorte
 
 @cache
 def tetrapod_coefficients() -> dict[int, float]:
-    """Noll index → rad rms of the built-in Tetrapod (made by benchmarks/design_tetrapod.py)."""
+    """Coefficients of the built-in Tetrapod: Noll index → rad rms (from benchmarks/design_tetrapod.py)."""
     text = resources.files("deepstorm3d.optics").joinpath("tetrapod.json").read_text(encoding="utf-8")
     return {int(index): float(value) for index, value in json.loads(text)["coefficients"].items()}
 
@@ -27,7 +27,8 @@ def tetrapod_coefficients() -> dict[int, float]:
 def double_helix_phase(microscope: Microscope, waist: float = 0.35) -> Tensor:
     """Phase of the Gauss-Laguerre modes (m, n) = (1,1), (3,5), (5,9), (7,13), (9,17) in equal parts.
 
-    The azimuthal orders m differ by 2 (two lobes), the axial orders n by 4 (they turn with depth).
+    The azimuthal orders m differ by 2, which gives two lobes; the axial orders n differ by 4, so that the lobes
+    rotate with depth.
     waist: as a fraction of the usable aperture;  returns (K, K) rad (Pavani & Piestun 2008).
     """
     axis = mask_coordinates(microscope.mask_px, microscope.mask_pitch)
@@ -50,7 +51,7 @@ def _laguerre(p: int, m: int, x: Tensor) -> Tensor:
 
 
 def vortex_phase(microscope: Microscope, charge: int = 1) -> Tensor:
-    """A spiral: charge·θ, (K, K) rad; θ from the x axis towards y."""
+    """A spiral phase charge·θ, (K, K) rad; θ is measured from the x axis towards y."""
     axis = mask_coordinates(microscope.mask_px, microscope.mask_pitch)
     return charge * torch.atan2(axis[:, None].expand(-1, len(axis)), axis[None, :].expand(len(axis), -1))
 
@@ -58,7 +59,7 @@ def vortex_phase(microscope: Microscope, charge: int = 1) -> Tensor:
 def random_phase(microscope: Microscope, rms: float, order: int, seed: int) -> Tensor:
     """A smooth random phase (K, K): Zernike polynomials of orders 2 to `order`, `rms` rad in all.
 
-    Coefficients are normal and fall as 1/(radial order).
+    Coefficients are normally distributed with σ proportional to 1/(radial order).
     """
     count = (order + 1) * (order + 2) // 2
     indices = list(range(4, count + 1))

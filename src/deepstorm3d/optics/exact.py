@@ -1,4 +1,4 @@
-"""Exact point spread functions: fields in the pupil, through the mask, onto just the patch needed."""
+"""Exact point spread functions: fields propagate from the pupil through the mask onto a patch of pixels."""
 
 from __future__ import annotations
 
@@ -21,25 +21,27 @@ from .zernike import zernike_basis
 
 __all__ = ["ExactPSF"]
 
-# Light that decays with depth is continued to this z above the coverslip and kept from there: a table's spline
-# needs a smooth function around z = 0, but the exponential would outgrow everything else. µm.
+# Smallest depth for the exponential decay of supercritical light, µm; below it the factor is constant. A
+# table's spline needs a smooth function around z = 0, but farther into the glass the exponential would become
+# too large.
 _HIGHEST_UM = -0.5
 
 
 class ExactPSF(nn.Module):
-    """Image of a point source whose light is one or several fields in the pupil that do not interfere.
+    """Image of a point source from one or several fields in the pupil that do not interfere.
 
-    Each field E_c gets the phase exp(iφ) of the mask, exp(i k_s z cosθ_s) of the depth (a decay where cosθ_s is
-    imaginary), exp(−i k_i NFP cosθ_i) of the focus and exp(2πi M (xξ + yη)/(λf)) of the place; the camera sees
-    (p_m p_c/(λf))² Σ_c |Fourier transform of E_c|² / Σ|E|² at its pixel centres, which sums to 1 over the plane
-    at every depth. Nehme et al. 2020, Methods; matrix Fourier transform: Soummer et al. 2007.
+    Each field E_c is multiplied by the phase exp(iφ) of the mask, exp(i k_s z cosθ_s) of the depth (a decay if
+    cosθ_s is imaginary), exp(−i k_i NFP cosθ_i) of the focus and exp(2πi M (xξ + yη)/(λf)) of the lateral
+    position. The camera records (p_m p_c/(λf))² Σ_c |Fourier transform of E_c|² / Σ|E|² at its pixel centres,
+    which sums to 1 over the plane at every depth. Nehme et al. 2020, Methods; matrix Fourier transform: Soummer
+    et al. 2007.
 
     pupil: its samples;  fields: (K, C, K) for η, field, ξ, real or complex, in any unit;
-    across: aberrations that change across the field of view;  others as in the PSFs
-    that are made of it, `ScalarPSF` and `VectorialPSF`. It computes where the mask lies.
+    across: aberrations that change across the field of view;  other arguments as in the subclasses `ScalarPSF`
+    and `VectorialPSF`. The device is that of the mask.
 
-    Raises InputError where patch and PSF would fold into each other (sampling of the mask too coarse),
-    where the patch is even, and where the mask does not cover the aperture.
+    Raises InputError if the image of the sampled mask repeats within the patch (sampling of the mask too
+    coarse), if the patch is even, and if the mask does not cover the aperture.
     """
 
     _axis: Tensor
@@ -68,17 +70,17 @@ class ExactPSF(nn.Module):
         if patch_px < 1 or patch_px % 2 == 0:
             raise InputError(f"a patch of {patch_px} px has no middle pixel; use {abs(patch_px) + 1} px")
         _refuse_folding(microscope, patch_px, pupil.oversampling)
-        # A mask of the wrong size is refused now, not at the first image.
+        # A mask of the wrong size is an error already here, not at the first image.
         fit_to_pupil(mask().detach(), microscope, radius=pupil.radius)
         self.microscope, self.mask = microscope, mask
         self.patch_px, self.blur_px, self.chunk = patch_px, blur_px, chunk
         self.oversampling, self._radius = pupil.oversampling, pupil.radius
-        # Radians of the transform per µm in the mask plane and camera pixel: 2π p_c/(λf).
+        # Phase of the transform per µm in the mask plane and camera pixel, rad: 2π p_c/(λf).
         lambda_f = microscope.wavelength * microscope.focal_length
         self._frequency = 2 * torch.pi * microscope.camera_pitch / lambda_f
         light = fields.abs().square().sum(1)
         fields = fields * (pupil.pitch * microscope.camera_pitch / lambda_f / light.sum().sqrt())
-        # Pairs of real numbers: a module cast to single precision would drop the imaginary parts.
+        # Stored as pairs of real numbers, because casting a module to single precision drops imaginary parts.
         values = torch.view_as_real(fields) if fields.is_complex() else fields
         self.register_buffer("_fields", values, persistent=False)
         self.register_buffer("_axis", pupil.axis, persistent=False)
@@ -103,7 +105,7 @@ class ExactPSF(nn.Module):
 
     @property
     def pupil_samples(self) -> int:
-        """Complex numbers that one molecule's light in the pupil takes: samples times fields."""
+        """Number of complex values of one molecule's field in the pupil: samples times fields."""
         return self._kz.numel() * self._fields.shape[1]
 
     def forward(
@@ -116,10 +118,10 @@ class ExactPSF(nn.Module):
     ) -> Patches:
         """xyz: (N, 3) µm;  blur_px: (N,) px or None;  returns N patches, in the precision of xyz.
 
-        focus_um: (N,) nominal focal plane of each image, as in a stack for which the objective moves;
-        None: the microscope's.  place: (N, 2) across and down the field, from its middle, −½ to ½, where
-        aberrations change across it or the mask stands off the pupil plane (positions do not tell, they may
-        count from anywhere); None: the middle.
+        focus_um: (N,) nominal focal plane of each image, for example of a z-stack with a moving objective;
+        None: the microscope's.  place: (N, 2) field position, across and down from the middle, −½ to ½, for
+        aberrations that change across the field or a mask off the pupil plane; None: the middle. It is a
+        separate argument because xyz may be measured from any origin.
         """
         patches, _ = self._in_chunks(xyz, blur_px, focus_um, place, with_derivatives=False)
         return patches
@@ -127,11 +129,11 @@ class ExactPSF(nn.Module):
     def derivatives(
         self, xyz: Tensor, blur_px: Tensor | None = None, *, in_blur: bool = False
     ) -> tuple[Patches, Tensor]:
-        """The patches, and their exact derivatives in x, y, z: (N, 3, h, w), per µm.
+        """The patches, and their exact derivatives with respect to x, y, z: (N, 3, h, w), per µm.
 
-        in_blur: a fourth one, in the blur, per px (a central difference over 0.02 px).
+        in_blur: add the derivative with respect to the blur, per px (a central difference over 0.02 px).
 
-        The field is differentiated under the transform: dE/dx = 2πi M ξ/(λf)·E, dE/dz = i k_s cosθ_s·E,
+        The field is differentiated before the transform: dE/dx = 2πi M ξ/(λf)·E, dE/dz = i k_s cosθ_s·E,
         and dI = 2 Re(Ē* dĒ).
         """
         patches, slopes = self._in_chunks(xyz, blur_px, None, None, with_derivatives=True)
@@ -156,8 +158,8 @@ class ExactPSF(nn.Module):
         margin = gaussian_radius(float(blur.detach().max()) if len(blur) else 0.0)
         intensity = partial(self._intensity, margin=margin, with_derivatives=with_derivatives)
         if pupil.requires_grad and torch.is_grad_enabled():
-            # A mask that learns: keeping the fields of all molecules for the gradient would fill the memory
-            # (telomeres: 8 MB each), so a chunk's are computed once more when its turn comes.
+            # A trainable mask: storing the fields of all molecules for the gradient would fill the memory
+            # (telomeres: 8 MB each), so the fields of a chunk are computed again in the backward pass.
             intensity = partial(checkpoint, intensity, use_reentrant=False)
         travel = None if focus_um is None else focus_um - self.microscope.focus
         waves = None if place is None or not len(self._rises) else place.to(xyz) @ self._rises.to(xyz).mT
@@ -179,8 +181,7 @@ class ExactPSF(nn.Module):
         return Patches(values, corner, values.sum((-2, -1))), stack[:, 1:]
 
     def _fields_at(self, place: Tensor | None, xyz: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Fields of the middle (K, C, K), or of P different places (P, K, C, K) and which is each image's
-        (N,)."""
+        """Fields of the middle (K, C, K); or of P field positions (P, K, C, K), with their indices (N,)."""
         if place is None or self.across.mask_offset == 0 or not len(xyz):
             return self._in_focus_field(xyz.dtype), None
         places, which = torch.unique(place.detach().double(), dim=0, return_inverse=True)
@@ -188,8 +189,7 @@ class ExactPSF(nn.Module):
         return torch.stack([self._in_focus_field(xyz.dtype, (x, y)) for x, y in shifts]), which
 
     def _in_focus_field(self, dtype: torch.dtype, shift_um: tuple[float, float] = (0.0, 0.0)) -> Tensor:
-        """Fields of a molecule at z = 0, together of unit light, that cross the mask off its middle: (K, C,
-        K)."""
+        """Fields of a molecule at z = 0, with unit total intensity, shifted on the mask: (K, C, K)."""
         mask = self.mask.crossed_at(shift_um, self.microscope)
         phase = fit_to_pupil(mask, self.microscope, oversampling=self.oversampling, radius=self._radius)
         angle = (phase.double() - self._kz_immersion.double() * self.microscope.focus)[:, None]
@@ -201,7 +201,7 @@ class ExactPSF(nn.Module):
         return field.to(torch.complex128 if dtype == torch.float64 else torch.complex64)
 
     def _light(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Detected light relative to z = 0, and its slope per µm: (N,) each."""
+        """Detected light relative to z = 0, and its derivative per µm: (N,) each."""
         decay, light = 2 * self._ring_decay.to(z.dtype), self._ring_light.to(z.dtype)
         left = light * torch.exp(-decay * z.clamp(min=_HIGHEST_UM)[:, None])
         return 1 - light.sum() + left.sum(1), -(left @ decay) * (z >= _HIGHEST_UM)
@@ -216,10 +216,10 @@ class ExactPSF(nn.Module):
         margin: int,
         with_derivatives: bool,
     ) -> Tensor:
-        """Intensity on the patch widened by `margin`, and its slopes: (n, 1 or 4, side, side).
+        """Intensity on the patch widened by `margin`, and its derivatives: (n, 1 or 4, side, side).
 
-        travel: (n,) µm that the objective has moved on from the microscope's nominal focal plane, or None;
-        waves: (n, P) rad, the polynomials of each one's place, or None.
+        travel: (n,) µm, movement of the objective from the microscope's nominal focal plane, or None;
+        waves: (n, P) rad, Zernike coefficients at each field position, or None.
         """
         axis, rate = self._axis.to(z.dtype), 1j * self._kz.to(z.dtype)
         field = pupil * self._propagation(z, travel, waves)[:, :, None]
@@ -249,7 +249,7 @@ class ExactPSF(nn.Module):
         return stack - torch.nn.functional.pad(stack[:, :1] * (change / relative), (0, 0, 0, 0, 3, 0))
 
     def _propagation(self, z: Tensor, travel: Tensor | None, waves: Tensor | None) -> Tensor:
-        """What depth, travel of the objective and place multiply the fields with: (n, K, K) complex."""
+        """Factor of the fields for depth, objective movement and field position: (n, K, K) complex."""
         defocus = self._kz.to(z.dtype) * z[:, None, None]
         if waves is not None:
             defocus = defocus + torch.einsum("np,phw->nhw", waves, self._modes.to(z.dtype))
@@ -262,17 +262,17 @@ class ExactPSF(nn.Module):
 
 
 def _onto_rows(to_rows: Tensor, field: Tensor) -> Tensor:
-    """The transform along η: (n, p, K) with (n, K, C, K) gives (n, p, C, K); all fields in one product."""
+    """The transform along η: (n, p, K) times (n, K, C, K) gives (n, p, C, K); all fields in one product."""
     return (to_rows @ field.flatten(2)).unflatten(2, field.shape[2:])
 
 
 def _onto_columns(rows: Tensor, to_columns: Tensor) -> Tensor:
-    """The transform along ξ: (n, p, C, K) with (n, p, K) gives (n, p, C, p)."""
+    """The transform along ξ: (n, p, C, K) times (n, p, K) gives (n, p, C, p)."""
     return (rows.flatten(1, 2) @ to_columns.mT).unflatten(1, rows.shape[1:3])
 
 
 def _refuse_folding(microscope: Microscope, patch_px: int, oversampling: int) -> None:
-    """Raise InputError where the image of the sampled mask repeats within patch and PSF."""
+    """Raise InputError if the image of the sampled mask repeats within patch and PSF."""
     period = microscope.image_period_px * oversampling
     if 2 * patch_px > period:
         largest = 2 * int((period / 2 - 1) / 2) + 1

@@ -1,4 +1,4 @@
-"""Aberrations that change across the field of view, and the places of the field at which a PSF is tabulated."""
+"""Aberrations that change across the field of view, and the field positions at which a PSF is tabulated."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from .zernike import noll_to_nm
 
 __all__ = ["FieldGrid", "FieldSpec"]
 
-# Change from edge to edge, rad rms, for which three places along an axis do.
-_FEW_UP_TO = 0.8
-# The same of a mask that moves over the pupil, for which two more places are needed.
-_ROUGH = 0.4
+_THREE_UP_TO_RAD = 0.8  # largest change from edge to edge for which three field positions suffice, rad rms
+# Change from edge to edge for which a mask off the pupil plane needs two more field positions, rad rms.
+_STEP_OF_SHIFT_RAD = 0.4
 
 
 class FieldSpec(Spec):
-    """Zernike aberrations that rise over the field: what a lens leaves off its axis, to first order."""
+    """Zernike aberrations that change linearly over the field: first-order off-axis aberrations of a lens."""
 
     size_px: tuple[int, int] = quantity(
         (512, 512), "px", "height and width of the field, from the first pixel of the movie's frames"
@@ -52,41 +51,42 @@ class FieldSpec(Spec):
 
     @property
     def whole_rises(self) -> tuple[float, float]:
-        """Of all polynomials together, from left to right and from top to bottom, rad rms."""
+        """Gradient of all polynomials together, from left to right and from top to bottom, rad rms."""
         across, down = (math.hypot(*(rise[axis] for rise in self.rises.values())) for axis in (0, 1))
         return across, down
 
     @property
     def changes(self) -> bool:
-        """Whether the field differs anywhere from its middle."""
+        """Whether the PSF changes across the field."""
         return any(self.whole_rises) or self.mask_offset != 0
 
     def at(self, across: float, down: float) -> dict[int, float]:
-        """The aberrations at one place beyond those of the middle: Noll index and rad rms.
+        """Aberrations at one field position in addition to those of the middle: Noll index and rad rms.
 
         across, down: from the middle of the field, −½ and ½ at its edges.
         """
         return {noll: across * right + down * below for noll, (right, below) in self.rises.items()}
 
     def places(self, column_row: Tensor) -> Tensor:
-        """Where camera pixels (N, 2), column and row, lie: (N, 2) across and down, −½ to ½; edges beyond."""
+        """Field positions of camera pixels (N, 2), column and row: (N, 2) across and down, limited to ±½."""
         size = column_row.new_tensor([self.size_px[1], self.size_px[0]], dtype=torch.float64)
         return ((column_row + 0.5) / size - 0.5).clamp(-0.5, 0.5)
 
 
 @dataclass(frozen=True)
 class FieldGrid:
-    """Places of a field, evenly spaced along each axis, and how much each counts at a position between them.
+    """Evenly spaced field positions at which a PSF is computed, and the weights for interpolation between them.
 
-    Images are polynomials between the places along an axis: one place where nothing changes, three for changes
-    of up to 0.8 rad rms from edge to edge, five beyond. Telomere set-up, Tetrapod, astigmatism and coma: images
-    err by at most 1.7 % of their peak with three places at 0.8 rad, and by 1.0 % with five at 1.6 rad.
+    Along each axis, images are interpolated by polynomials through one position (no change), three (changes of
+    up to 0.8 rad rms from edge to edge), or five. For the telomere set-up with Tetrapod, astigmatism and coma,
+    the largest error of an image is 1.7 % of its peak with three positions at 0.8 rad, and 1.0 % with five at
+    1.6 rad.
 
-    field: what changes;  pixel_um: camera pixel in the sample;  moved_rad: by how much the phase of a mask off
-    the pupil plane changes from edge to edge, across and down, rad rms. Such changes are rougher, for the edge
-    of the aperture moves over the mask: two more places for each 0.4 rad, nine at most, and a cubic through the
-    four around a position. The same Tetrapod, at the worst place and depth: 1.0 % of the peak for 0.8 rad, 1.1
-    % for 1.3, 3.5 % for 2.1.
+    field: aberrations that change;  pixel_um: camera pixel in the sample;  moved_rad: change of the phase of a
+    mask off the pupil plane from edge to edge, across and down, rad rms. These changes are less smooth, because
+    the edge of the aperture moves over the mask. They need two more positions for each 0.4 rad, at most nine,
+    and a cubic through the nearest four. For the same Tetrapod, the error at the worst position and depth is
+    1.0 % of the peak for 0.8 rad, 1.1 % for 1.3 and 3.5 % for 2.1.
     """
 
     field: FieldSpec
@@ -95,19 +95,22 @@ class FieldGrid:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """How many places across and down."""
+        """Number of field positions across and down."""
         rises, moved = self.field.whole_rises, self.moved_rad
-        across, down = (max(_places(rises[n], _FEW_UP_TO, 5), _places(moved[n], _ROUGH, 9)) for n in (0, 1))
+        across, down = (
+            max(_places(rises[n], _THREE_UP_TO_RAD, 5), _places(moved[n], _STEP_OF_SHIFT_RAD, 9))
+            for n in (0, 1)
+        )
         return across, down
 
     @property
     def places(self) -> list[tuple[float, float]]:
-        """Across and down from the middle of the field, −½ to ½."""
+        """Field positions, across and down from the middle, −½ to ½."""
         across, down = (_nodes(count) for count in self.counts)
         return [(x, y) for y in down for x in across]
 
     def weights(self, xyz: Tensor) -> Tensor:
-        """Weights (N, P) of the places at positions (N, 3) µm; beyond the field those of its edge."""
+        """Weights (N, P) of the field positions for molecules at xyz (N, 3) µm, limited to the field."""
         place = self.field.places(xyz[:, :2].detach() / self.pixel_um).to(xyz)
         between = local_cubic if any(self.moved_rad) else lagrange
         across, down = (between(place[:, axis], _nodes(count)) for axis, count in enumerate(self.counts))
@@ -115,7 +118,7 @@ class FieldGrid:
 
 
 def _places(change: float, step: float, most: int) -> int:
-    """Places along an axis for a change of so many rad rms from edge to edge, two more for each step."""
+    """Number of positions along an axis for a change from edge to edge, rad rms: two more for each step."""
     return 1 if change == 0 else min(most, 1 + 2 * math.ceil(change / step))
 
 

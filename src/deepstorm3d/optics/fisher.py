@@ -14,7 +14,7 @@ __all__ = ["crlb", "fisher_information", "joint_crlb"]
 def fisher_information(
     psf: PSF, xyz: Tensor, photons: Tensor, background: Tensor, blur_px: Tensor | None = None
 ) -> Tensor:
-    """Information of a Poisson image about one emitter's x, y, z, photons and background.
+    """Fisher information of a Poisson image about one emitter's x, y, z, photons and background.
 
     xyz: (N, 3) µm;  photons, background: (N,) (background in photons per pixel, > 0);
     returns (N, 5, 5) in the order x, y, z (per µm), photons, background.
@@ -35,15 +35,15 @@ def fisher_information(
 
 
 def crlb(psf: PSF, xyz: Tensor, photons: Tensor, background: Tensor, blur_px: Tensor | None = None) -> Tensor:
-    """Smallest standard deviation any unbiased estimator can reach for one emitter alone.
+    """Cramér-Rao bound: smallest standard deviation of any unbiased estimator for a single emitter.
 
     Arguments as in `fisher_information`; returns (N, 5): σ of x, y, z (µm), photons, background.
     """
     information = fisher_information(psf, xyz, photons, background, blur_px)
-    # Scaled to a unit diagonal first: photons and micrometres differ by ten orders of magnitude.
+    # The matrix is scaled to a unit diagonal, because photons and µm differ by ten orders of magnitude.
     scale = information.diagonal(dim1=-2, dim2=-1).clamp(min=1e-30).rsqrt()
     correlation = information * scale[:, :, None] * scale[:, None, :]
-    # Where a parameter leaves no trace (no photons) the small ridge keeps the bound finite and large.
+    # The small ridge keeps the bound finite, but large, for parameters without information (no photons).
     ridge = 1e-9 * torch.eye(5, dtype=xyz.dtype, device=xyz.device)
     inverse = torch.linalg.inv(correlation + ridge)
     return (inverse.diagonal(dim1=-2, dim2=-1).clamp(min=0)).sqrt() * scale
@@ -58,10 +58,10 @@ def joint_crlb(
     size: tuple[int, int],
     blur_px: Tensor | None = None,
 ) -> Tensor:
-    """The same bound for molecules whose images overlap: all of a frame and its level estimated together.
+    """Cramér-Rao bound for overlapping molecules: all of a frame and its background estimated together.
 
     xyz: (N, 3) µm;  photons, frame: (N,);  background: (B,) photons per pixel, > 0;  size: (H, W) of the
-    frames;  returns (N, 4): σ of x, y, z (µm), photons.  Differentiable in all that the PSF is made of.
+    frames;  returns (N, 4): σ of x, y, z (µm), photons.  Differentiable with respect to the PSF's parameters.
     """
     patches, slopes = psf.derivatives(xyz, blur_px)
     bright = photons[:, None, None]
@@ -76,7 +76,7 @@ def joint_crlb(
         dense = torch.cat([dense, torch.ones_like(image).view(1, -1)])
         information = (dense / image.flatten()) @ dense.mT
         scale = information.diagonal().clamp(min=1e-30).rsqrt()
-        # The ridge keeps the bound of a molecule that leaves no trace finite.
+        # The ridge keeps the bound of a molecule without signal finite.
         unit = information * scale[:, None] * scale + 1e-7 * torch.eye(len(scale)).to(information)
         variances = torch.linalg.inv(unit).diagonal() * scale.square()
         sigma.append(variances[:-1].clamp(min=1e-20).sqrt().view(len(rows), 4))

@@ -1,4 +1,4 @@
-"""Polynomials through a few values, Lagrange's way: weights of the values at any place between them."""
+"""Lagrange interpolation: weights of a few values for a position between them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["lagrange", "local_cubic"]
 
 
 def lagrange(place: Tensor, nodes: Sequence[float]) -> Tensor:
-    """Weights (N, K) of the values at K nodes, for the polynomial through them at places (N,)."""
+    """Weights (N, K) of the values at K nodes, for the polynomial through them at positions (N,)."""
     weights = []
     for here in nodes:
         factors = [(place - other) / (here - other) for other in nodes if other != here]
@@ -20,9 +20,9 @@ def lagrange(place: Tensor, nodes: Sequence[float]) -> Tensor:
 
 
 def local_cubic(place: Tensor, nodes: Sequence[float]) -> Tensor:
-    """Weights (N, K) of the values at K evenly spaced nodes: the cubic through the four around each place (N,).
+    """Weights (N, K) of values at K evenly spaced nodes, for cubics through the four nearest to positions (N,).
 
-    Of values that are not smooth a polynomial through all of many nodes swings between them; this does not.
+    It does not oscillate between the nodes, as a polynomial through many values that are not smooth does.
     """
     if len(nodes) <= 4:
         return lagrange(place, nodes)

@@ -1,4 +1,4 @@
-"""Phase masks: pixel by pixel or in Zernike polynomials, and the classical designs."""
+"""Phase masks: one value per pixel, Zernike polynomials, and the classical designs."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ __all__ = [
 
 
 class PhaseMask(nn.Module):
-    """A mask in the Fourier plane. Calling it gives its phase: (h, w) rad, on the mask's own pixels.
+    """A mask in the Fourier plane. Calling it returns its phase: (h, w) rad, on the mask's own pixels.
 
-    Pixel [i, j] sits at η = (i − (h−1)/2)·p_m down and ξ = (j − (w−1)/2)·p_m right of the optical axis.
+    Pixel [i, j] is at η = (i − (h−1)/2)·p_m down and ξ = (j − (w−1)/2)·p_m right of the optical axis.
     """
 
     @property
@@ -50,14 +50,14 @@ class PhaseMask(nn.Module):
         raise NotImplementedError
 
     def crossed_at(self, shift_um: tuple[float, float], microscope: Microscope) -> Tensor:
-        """The phase for light that crosses the mask so many µm right and down of its middle: (h, w) rad."""
+        """The phase for light that is shifted on the mask, µm right and down: (h, w) rad."""
         return moved_phase(self(), microscope, shift_um)
 
 
 class PixelMask(PhaseMask):
     """One free phase value for each mask pixel.
 
-    phase: (h, w) rad;  learn: whether it is a parameter with a gradient or a fixed buffer.
+    phase: (h, w) rad;  learn: whether it is a trainable parameter or a fixed buffer.
     """
 
     def __init__(self, phase: Tensor, *, learn: bool = False) -> None:
@@ -66,7 +66,7 @@ class PixelMask(PhaseMask):
             raise ValueError(f"a mask has two dimensions, got shape {tuple(phase.shape)}")
         self.phase: Tensor
         if learn:
-            # A copy: the optimiser must not write into the caller's tensor.
+            # A copy, because the optimiser must not change the caller's tensor.
             self.phase = nn.Parameter(phase.detach().clone())
         else:
             self.register_buffer("phase", phase)
@@ -82,8 +82,9 @@ class PixelMask(PhaseMask):
 class ZernikePhase(PhaseMask):
     """A sum of Zernike polynomials over the usable aperture, radius min(1, n_s/NA) of the pupil.
 
-    indices: Noll's indices;  coefficients: (len(indices),) rad rms each;  microscope: gives the
-    aperture and the mask's pixels;  base: another mask underneath (aberrations on a mask), or None.
+    indices: Noll's indices;  coefficients: (len(indices),) rad rms each;  microscope: defines the
+    aperture and the mask's pixels;  base: another mask to which the polynomials (aberrations) are added, or
+    None.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class ZernikePhase(PhaseMask):
         return self._polynomials() if self.base is None else self._polynomials() + self.base()
 
     def crossed_at(self, shift_um: tuple[float, float], microscope: Microscope) -> Tensor:
-        """As of any mask; aberrations on another mask are the pupil's and stay where they are."""
+        """The same as for any mask, but aberrations added to another mask are in the pupil and not shifted."""
         if self.base is None:
             return super().crossed_at(shift_um, microscope)
         return self._polynomials() + self.base.crossed_at(shift_um, microscope)
@@ -128,10 +129,9 @@ class ZernikePhase(PhaseMask):
 
 
 class MovedMask(PhaseMask):
-    """A mask that light crosses off its middle: one place of a field, where the mask stands off the pupil
-    plane.
+    """A mask off the pupil plane, as seen from one field position: the light on it is shifted.
 
-    base: the mask;  shift_um: of the light on it, right and down;  microscope: gives pixels and aperture.
+    base: the mask;  shift_um: of the light on it, right and down;  microscope: defines pixels and aperture.
     """
 
     def __init__(self, base: PhaseMask, shift_um: tuple[float, float], microscope: Microscope) -> None:
@@ -147,13 +147,13 @@ class MovedMask(PhaseMask):
 
 
 class ZeroMask(Spec):
-    """No mask: the standard PSF."""
+    """No mask (phase 0): the standard PSF."""
 
     kind: Literal["zero"] = "zero"
 
 
 class AstigmaticMask(Spec):
-    """Vertical astigmatism, as a cylindrical lens gives it."""
+    """Vertical astigmatism, as of a cylindrical lens."""
 
     kind: Literal["astigmatic"] = "astigmatic"
     strength: float = quantity(
@@ -162,14 +162,14 @@ class AstigmaticMask(Spec):
 
 
 class TetrapodMask(Spec):
-    """Our Tetrapod: the Zernike mask of least mean CRLB over 4 µm, scaled by `strength`."""
+    """Our Tetrapod: the Zernike mask with the smallest mean CRLB over 4 µm, scaled by `strength`."""
 
     kind: Literal["tetrapod"] = "tetrapod"
     strength: float = quantity(1.0, "", "factor on the built-in coefficients", gt=0, le=3)
 
 
 class DoubleHelixMask(Spec):
-    """Phase of a superposition of Gauss-Laguerre modes: two lobes that turn with depth."""
+    """Phase of a superposition of Gauss-Laguerre modes: two lobes that rotate with depth."""
 
     kind: Literal["double_helix"] = "double_helix"
     waist: float = quantity(0.35, "", "Gaussian waist of the modes as a fraction of the aperture", gt=0.1, lt=2)
@@ -183,7 +183,7 @@ class VortexMask(Spec):
 
 
 class RandomMask(Spec):
-    """A smooth random phase, to start a design from."""
+    """A smooth random phase, as the start of a design."""
 
     kind: Literal["random"] = "random"
     rms: float = quantity(1.0, "rad rms", "of all coefficients together", ge=0, le=10)
@@ -219,7 +219,7 @@ _AnyMask = (
 MaskSpec = Annotated[_AnyMask, Field(discriminator="kind")]
 
 MASK_KINDS: tuple[str, ...] = tuple(kind.model_fields["kind"].default for kind in get_args(_AnyMask))
-"""Names of all kinds, as experiment files have them."""
+"""Names of all kinds in experiment files."""
 
 
 def build_mask(
@@ -228,10 +228,10 @@ def build_mask(
     *,
     phase: Tensor | None = None,
 ) -> PhaseMask:
-    """The mask that a spec describes, for one microscope.
+    """Build the mask of a spec for one microscope.
 
-    phase: (h, w) rad, what the file of a `FileMask` holds (files are read at the edge of the program).
-    Raises InputError where a file mask comes without its phase.
+    phase: (h, w) rad, contents of the file of a `FileMask`, which the caller reads.
+    Raises InputError for a file mask without its phase.
     """
     match spec:
         case ZeroMask():

@@ -22,20 +22,19 @@ from .tabulated import TabulatedPSF
 
 __all__ = ["MeasuredPSFSpec", "check_volume", "sample_volume", "spline_psf", "widest_patch_px"]
 
-# Pixels that differ by more are not the same pixels: over a patch of 60 px the images drift 0.15 px apart.
+# Largest relative difference of pixel sizes that count as equal: over a patch of 60 px it shifts images by 0.15
+# px.
 _PIXEL_TOLERANCE = 0.005
-# Of a step: files keep their depths to a few digits.
-_DEPTH_TOLERANCE = 0.01
-# Most light in a plane: fractions of a molecule's light, with the noise of beads.
-_MOST_LIGHT = 1.1
+_DEPTH_TOLERANCE = 0.01  # rounding error allowed for depths in files, as a fraction of a step
+_MOST_LIGHT = 1.1  # largest sum of a plane, as a fraction of a molecule's light; it is above 1 because of noise
 
 
 class _OnPlanes(nn.Module):
-    """Draws molecules on pixel centres by the plane nearest to their depth: what a table asks for.
+    """Images of molecules at pixel centres from the plane nearest to their depth, as a table needs them.
 
-    Beyond the ends the planes go on as steeply as they end (mirrored in the last one, value and place), so that
-    the spline keeps its slope there.  own_px: the blur that the planes hold; a larger one adds the difference
-    of the variances.
+    Beyond the ends the planes are extrapolated by reflection through the end point, so that the spline keeps
+    its slope there.  own_px: blur that the planes already contain; for a larger blur the difference of the
+    variances is added.
     """
 
     _planes: Tensor
@@ -66,12 +65,12 @@ class _OnPlanes(nn.Module):
 
 
 def _blurred(images: Tensor, variance: Tensor) -> Tensor:
-    """Images (N, h, h) after a Gaussian of each variance (N,) px², their borders continued: by Fourier.
+    """Blur images (N, h, h) by Gaussians of variances (N,) px² in Fourier space, with replicated borders.
 
-    A sampled Gaussian would not add the variance it has where that is small.
+    A sampled Gaussian of small variance would add less than its variance.
     """
     most = math.sqrt(float(variance.max())) if len(variance) else 0.0
-    # What rounding leaves of two equal blurs is none.
+    # Differences of blurs at the level of rounding errors count as no blur.
     if most < 1e-3:
         return images
     side, border = images.shape[-1], gaussian_radius(most)
@@ -91,11 +90,11 @@ def spline_psf(
     blur_range: tuple[float, float] | None = None,
     patch_px: int | None = None,
 ) -> TabulatedPSF:
-    """The cubic spline through the planes, as every other PSF.
+    """The cubic spline through the planes, with the interface of every other PSF.
 
-    blur_px: σ that is part of the planes, and the least that can be drawn;  blur_range: blurs to draw, of which
-    only what exceeds it is added;  patch_px: side, odd; the widest the planes have where left out
-    (`widest_patch_px`).  Raises InputError for a wider patch.
+    blur_px: σ that the planes already contain, the smallest possible blur;  blur_range: smallest and largest
+    total blur;  patch_px: side, odd; None: the largest possible (`widest_patch_px`).
+    Raises InputError for a wider patch.
     """
     widest = widest_patch_px(volume)
     side = widest if patch_px is None else patch_px
@@ -104,21 +103,21 @@ def spline_psf(
     cut = (widest - side) // 2
     inner = volume.values[:, cut : len(volume.values[0]) - cut, cut : len(volume.values[0]) - cut]
     narrow = PSFVolume(inner, volume.pixel_um, volume.z_um, volume.step_um)
-    # A step a little larger than the planes' own: the table then takes exactly these planes.
+    # With a slightly larger step than that of the planes, the table uses exactly these planes.
     step = volume.step_um * (1 + 1e-6)
     blurs = (blur_px, blur_px) if blur_range is None else blur_range
     return TabulatedPSF(_OnPlanes(narrow, blur_px), volume.range_um, z_step=step, blur_range=blurs)
 
 
 def widest_patch_px(volume: PSFVolume) -> int:
-    """Side of the widest patch that a spline through the planes can draw, px."""
+    """Largest side of a patch of the spline through the planes, px."""
     return volume.values.shape[2] - 2 * TabulatedPSF.margin_px
 
 
 def check_volume(volume: PSFVolume, pixel_um: float, z_um: tuple[float, float], patch_px: int) -> None:
-    """Raise InputError where planes are of another pixel, lack depths that are asked for, or are too narrow.
+    """Raise InputError if planes have another pixel size, do not cover the depths, or are too narrow.
 
-    pixel_um: of the microscope;  z_um: depths that molecules may have;  patch_px: side of their images.
+    pixel_um: of the microscope;  z_um: depth range of the molecules;  patch_px: side of their images.
     """
     if abs(volume.pixel_um / pixel_um - 1) > _PIXEL_TOLERANCE:
         raise InputError(
@@ -154,10 +153,10 @@ def _too_wide(patch_px: int, volume: PSFVolume) -> str:
 
 @torch.no_grad()
 def sample_volume(psf: Images, z_um: tuple[float, float], step_um: float) -> PSFVolume:
-    """Planes of a PSF, with its own blur, over a depth range, both ends included.
+    """Sample a PSF, with its own blur, in planes over a depth range that includes both ends.
 
-    The step is made to fit the range.  The planes lie on the device of the PSF.
-    Raises InputError for a range without extent.
+    The step is adjusted to the range.  The planes are on the device of the PSF.
+    Raises InputError for an empty range.
     """
     low, high = z_um
     if not (high > low and step_um > 0):
@@ -169,9 +168,9 @@ def sample_volume(psf: Images, z_um: tuple[float, float], step_um: float) -> PSF
 
 
 class MeasuredPSFSpec(PSFSpec):
-    """Planes from beads and the spline through them: what `measure-psf` writes, or another program's file.
+    """Planes from beads and the spline through them, from `measure-psf` or another program's file.
 
-    There is no mask in it, and its aberrations are in the planes, the same everywhere.
+    It has no mask. Its aberrations are in the planes and equal everywhere in the field.
     """
 
     patch_limit: ClassVar[str] = "the measured planes (measure a PSF with a larger side)"
@@ -190,7 +189,7 @@ class MeasuredPSFSpec(PSFSpec):
         patch_px: int | None = None,
         blur_px: tuple[float, float] | None = None,
     ) -> TabulatedPSF:
-        """The spline through the planes; as wide as these are where no patch is given."""
+        """The spline through the planes; by default with the largest possible patch."""
         return spline_psf(source, self.blur_px, blur_range=blur_px, patch_px=patch_px)
 
     def tabulate(
@@ -202,11 +201,11 @@ class MeasuredPSFSpec(PSFSpec):
         *,
         finer: bool = False,
     ) -> TabulatedPSF:
-        """The same spline: one sample per pixel, all depths that there are, and no blur below the record's."""
+        """The same spline: one sample per pixel, all depths of the planes, no blur below the record's."""
         return self.images(microscope, source, patch_px=self.patch_px, blur_px=blur_px)
 
     def source(self, files: PSFFiles, microscope: Microscope, z_um: tuple[float, float]) -> PSFVolume:
-        """The planes; raises InputError where they are not those of the hash, or do not fit."""
+        """The planes; raises InputError if their hash is another one, or if they do not fit."""
         planes = files.planes(self.path)
         if self.sha256 and planes.sha256 != self.sha256:
             raise InputError(
@@ -214,11 +213,11 @@ class MeasuredPSFSpec(PSFSpec):
                 f"{planes.sha256[:12]}…, expected {self.sha256[:12]}… (psf.sha256)"
             )
         check_volume(planes, microscope.pixel_um, z_um, self.patch_px)
-        # What little they may differ is the rounding of one of the two.
+        # A small remaining difference of the pixel sizes is only rounding, so that of the microscope is used.
         return replace(planes, pixel_um=microscope.pixel_um)
 
     def check_scenes(self, z_um: tuple[float, float], blur_px: tuple[float, float]) -> None:
-        """Raise ValueError for molecules that are sharper than the planes."""
+        """Raise ValueError for molecules with less blur than the planes."""
         if blur_px[0] < self.blur_px:
             raise ValueError(
                 f"emitters.blur_px of a scene begins at {blur_px[0]:g} px, but a measured PSF holds "
@@ -232,7 +231,7 @@ class MeasuredPSFSpec(PSFSpec):
         z_um: tuple[float, float],
         blur_px: tuple[float, float],
     ) -> None:
-        """Raise InputError where planes, depths and patch do not fit together."""
+        """Raise InputError if planes, depths and patch do not fit together."""
         self.tabulate(microscope, source, z_um, blur_px)
 
     def depths_um(self, source: PSFVolume) -> tuple[float, float]:
@@ -241,11 +240,11 @@ class MeasuredPSFSpec(PSFSpec):
 
     @property
     def least_blur_px(self) -> float:
-        """Planes cannot be made sharper than they are."""
+        """The blur of the planes, which cannot be sharpened, px."""
         return self.blur_px
 
     def widest_patch_px(self, microscope: Microscope, source: PSFVolume) -> int:
-        """The widest that the planes have."""
+        """Largest side of a patch of the spline through the planes, px."""
         return widest_patch_px(source)
 
     def compact_patch_px(
@@ -257,7 +256,7 @@ class MeasuredPSFSpec(PSFSpec):
         light: float,
         most_px: int,
     ) -> int:
-        """All that was measured."""
+        """The whole measured patch, px."""
         return widest_patch_px(source)
 
     @property
@@ -266,10 +265,10 @@ class MeasuredPSFSpec(PSFSpec):
         return PurePath(self.path).name
 
     def renamed(self, rename: Callable[[str], str], source: PSFVolume | None = None) -> Self:
-        """The same with another path, and the hash of the planes where these are given."""
+        """The record with another path, and with the hash of the planes if they are given."""
         path = rename(self.path)
         return self.with_(path=path) if source is None else self.with_(path=path, sha256=source.sha256)
 
     def planes(self, source: PSFVolume) -> PSFVolume:
-        """The planes: without them there is no PSF."""
+        """The planes, which every model file must contain."""
         return source

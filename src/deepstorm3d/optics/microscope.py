@@ -11,7 +11,7 @@ from ..spec import Spec, quantity
 
 __all__ = ["Microscope"]
 
-# Wider pupils are slips of a unit, and would fill the memory before anything could say so.
+# Largest width of the pupil, mask pixels. Wider pupils come from a wrong unit and would fill the memory.
 _MOST_MASK_PX = 5000
 
 
@@ -61,12 +61,12 @@ class Microscope(Spec):
 
     @property
     def aperture(self) -> float:
-        """Radius, as a fraction of the pupil's, up to which light propagates in the sample: min(1, n_s/NA)."""
+        """Largest radius of light that propagates in the sample, fraction of the pupil's: min(1, n_s/NA)."""
         return min(1.0, self.n_sample / self.na)
 
     @property
     def aperture_radius(self) -> float:
-        """Radius of the aperture's image at the mask, µm: beyond it no light propagates in the sample."""
+        """Radius of the aperture's image at the mask, µm; light outside it does not propagate in the sample."""
         return self.aperture * self.pupil_diameter / 2
 
     @property
@@ -80,5 +80,5 @@ class Microscope(Spec):
 
     @property
     def image_period_px(self) -> float:
-        """Camera pixels after which the image of a mask sampled at its own pitch repeats: λ f / (p_m p_c)."""
+        """Period of the image of a mask that is sampled at its pitch, camera pixels: λ f / (p_m p_c)."""
         return self.wavelength * self.focal_length / (self.mask_pitch * self.camera_pitch)

@@ -1,4 +1,4 @@
-"""A PSF that changes across its field, seen from frames that are parts of it: tiles, regions, crops."""
+"""A PSF that changes across its field, for frames that are parts of the field: tiles, regions, crops."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["MovedPSF", "part_of", "patches_in_part"]
 def patches_in_part(
     psf: Images, xyz: Tensor, blur_px: Tensor | None = None, begin_px: Tensor | None = None
 ) -> Patches:
-    """Patches of emitters whose positions count from somewhere in a PSF's field.
+    """Patches of emitters whose positions are measured from some pixel of a PSF's field.
 
-    xyz: (N, 3) µm;  blur_px: (N,) px or None;  begin_px: (N, 2) int64 column and row that each counts from
-    (None: the first pixel of the field);  returns N patches, their corners counted from there too.
+    xyz: (N, 3) µm;  blur_px: (N,) px or None;  begin_px: (N, 2) int64, column and row of this pixel for each
+    (None: the first pixel of the field);  returns N patches, with corners measured from the same pixels.
     """
     if begin_px is None:
         return psf(xyz, blur_px)
@@ -26,15 +26,15 @@ def patches_in_part(
 
 
 def part_of(psf: PSF, begin_px: tuple[int, int]) -> PSF:
-    """The PSF for frames that begin at a column and row of its field; itself where it changes nowhere."""
+    """The PSF for frames whose first pixel is at `begin_px` (column, row) of its field."""
     same = isinstance(psf, TabulatedPSF) and psf.field is None
     return psf if same or begin_px == (0, 0) else MovedPSF(psf, begin_px)
 
 
 class MovedPSF(nn.Module):
-    """A PSF for frames that are all the same part of its field.
+    """A PSF for frames that all show the same part of its field.
 
-    psf: for positions in the whole field;  begin_px: column and row of the field at which the frames begin.
+    psf: for positions in the whole field;  begin_px: column and row of the frames' first pixel in the field.
     """
 
     _begin_px: Tensor
@@ -61,7 +61,7 @@ class MovedPSF(nn.Module):
     def derivatives(
         self, xyz: Tensor, blur_px: Tensor | None = None, *, in_blur: bool = False
     ) -> tuple[Patches, Tensor]:
-        """The patches and their derivatives, as those of the PSF."""
+        """The patches and their derivatives; see `PSF.derivatives`."""
         begin_um = torch.nn.functional.pad(self._begin_px * self.pixel_um, (0, 1)).to(xyz)
         patches, slopes = self.psf.derivatives(xyz + begin_um, blur_px, in_blur=in_blur)
         return patches._replace(corner=patches.corner - self._begin_px), slopes

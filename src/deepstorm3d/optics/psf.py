@@ -1,4 +1,4 @@
-"""What every point spread function offers: image patches of molecules, and their derivatives."""
+"""The interface of point spread functions: image patches of molecules, and their derivatives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Patches(NamedTuple):
 
     values: (N, h, w) fraction of the molecule's photons in each pixel;
     corner: (N, 2) int64, column and row of the patch's first pixel (may lie outside the frame);
-    held: (N,) fraction of the molecule's light that falls into the patch.
+    held: (N,) encircled energy, the fraction of the molecule's light inside the patch.
     """
 
     values: Tensor
@@ -25,7 +25,7 @@ class Patches(NamedTuple):
 
 
 class Images(Protocol):
-    """What draws one molecule: all that a table of a PSF is made from."""
+    """Computes images of molecules; this is sufficient for tabulating a PSF."""
 
     @property
     def pixel_um(self) -> float:
@@ -43,22 +43,22 @@ class Images(Protocol):
 
 
 class PSF(Images, Protocol):
-    """A differentiable model of how one molecule looks on the camera."""
+    """A differentiable model of the image of one molecule on the camera."""
 
     def derivatives(
         self, xyz: Tensor, blur_px: Tensor | None = None, *, in_blur: bool = False
     ) -> tuple[Patches, Tensor]:
         """The patches and d values / d (x, y, z): (N, 3, h, w), per µm.
 
-        in_blur: (N, 4, h, w), the fourth in the blur, per px.
+        in_blur: add the derivative with respect to the blur, per px: (N, 4, h, w).
         """
         ...
 
 
 def device_of(source: object) -> torch.device:
-    """Where a PSF computes, or a mask lies, and where positions must lie that it is asked for.
+    """The device of a PSF or mask, on which its input positions must be too.
 
-    That of its parameters and buffers; the CPU where it has none.
+    It is that of its parameters and buffers, or the CPU if it has none.
     """
     if isinstance(source, nn.Module):
         for held in chain(source.parameters(), source.buffers()):
@@ -72,7 +72,7 @@ def on_axis(z: Tensor) -> Tensor:
 
 
 def patch_corner(xyz: Tensor, pixel_um: float, patch_px: int) -> tuple[Tensor, Tensor]:
-    """Where the patch of each emitter lies, and where in its middle pixel the emitter sits.
+    """Position of each emitter's patch, and of the emitter within the patch's centre pixel.
 
     xyz: (N, 3) µm;  returns corner (N, 2) int64 (column, row) and offset (N, 2) px, within ±½,
     of the emitter from the centre of pixel ``patch_px // 2`` of the patch.
@@ -83,9 +83,9 @@ def patch_corner(xyz: Tensor, pixel_um: float, patch_px: int) -> tuple[Tensor, T
 
 
 def extent_px(psf: Images, z_um: tuple[float, float], fraction: float = 0.75) -> int:
-    """Side of the smallest centred square that holds this fraction of the light at every depth, px.
+    """Side of the smallest centred square with this encircled energy (`fraction`) at every depth, px.
 
-    At most the side of the PSF's own patch.
+    It is at most the side of the PSF's own patch.
     """
     z = torch.linspace(z_um[0], z_um[1], 21, device=device_of(psf))
     with torch.no_grad():

@@ -13,7 +13,7 @@ from .vectorial import VectorialPSFSpec
 __all__ = ["PSF_KINDS", "AnyPSFSpec"]
 
 PSF_KINDS = Kinds(ScalarPSFSpec, VectorialPSFSpec, MeasuredPSFSpec, same_keys=True)
-"""All kinds; ``PSF_KINDS.register`` adds one from outside."""
+"""All kinds of PSF; ``PSF_KINDS.register`` adds one that is defined elsewhere."""
 
 AnyPSFSpec = Annotated[PSFSpec, PSF_KINDS]
 """A PSF of any kind, as a field of a record."""

@@ -1,4 +1,4 @@
-"""What every kind of PSF answers for itself: what it is made from, how it draws a molecule, its limits."""
+"""The record of a PSF: its settings, its source (mask or planes), its images and its limits."""
 
 from __future__ import annotations
 
@@ -21,40 +21,39 @@ __all__ = ["PSFFiles", "PSFSpec"]
 
 PSFKind = TypeVar("PSFKind", bound="PSFSpec")
 
-# Samples of a table per camera pixel, where images may be sharper than this blur: two, else one. px
-_SHARP_PX = 0.9
-_WIDEST_PX = 501
-_NARROWEST_PX = 11
+_SHARP_PX = 0.9  # blur below which a table has two samples per camera pixel instead of one, px
+_WIDEST_PX = 501  # largest side of a patch, px
+_NARROWEST_PX = 11  # smallest side of a patch, px
 
 
 class PSFFiles(Protocol):
-    """What the files of an experiment hold, read where a PSF asks for it."""
+    """Access to the files of an experiment, which are read only when a PSF needs them."""
 
     def mask(self) -> PhaseMask:
         """The experiment's phase mask."""
         ...
 
     def planes(self, path: str) -> PSFVolume:
-        """Planes of a PSF in a file, as the experiment names it; as the model stores them, where it does."""
+        """Planes of a PSF from a file named in the experiment, or from the model if it contains them."""
         ...
 
 
 class PSFSpec(Spec):
-    """How the image of one molecule is computed: the keys and answers that all kinds of PSF share.
+    """Settings and methods for the image of one molecule that all kinds of PSF share.
 
-    A kind of its own is a record with a name, ``kind: Literal["gaussian"] = "gaussian"``, that says by `images`
-    how it draws a molecule; `PSF_KINDS.register` adds it to those that an experiment may name. The rest of what
-    is here holds for any PSF, and a kind says otherwise where it knows better.
+    A new kind is a record with a name, ``kind: Literal["gaussian"] = "gaussian"``, and a method `images` that
+    computes the image of a molecule; `PSF_KINDS.register` makes it available to experiments. The other methods
+    have defaults that are valid for any PSF, and a kind may override them.
 
-    The `source` in many of these methods is what `source` returned: whatever the PSF is made from besides its
-    numbers.
+    The argument `source` of many methods is the value returned by the method `source`: the data that the PSF
+    needs in addition to its settings.
     """
 
     needs_mask: ClassVar[bool] = False
     """Whether the image is computed through the experiment's phase mask (`ComputedPSFSpec`)."""
 
     patch_limit: ClassVar[str] = f"the largest patch there is ({_WIDEST_PX} px)"
-    """What keeps patches from being wider, in words for the user."""
+    """The reason for the largest patch, in words for the user."""
 
     kind: Any
     patch_px: int = quantity(
@@ -77,10 +76,10 @@ class PSFSpec(Spec):
         patch_px: int | None = None,
         blur_px: tuple[float, float] | None = None,
     ) -> Images:
-        """What draws one molecule, as exactly as the kind can.
+        """The function that computes images of molecules, as exactly as this kind can.
 
-        patch_px: side, odd; None: the record's, or all that there is;  blur_px: smallest and largest blur that
-        will be asked for, None: the record's alone.  Raises InputError where source or patch do not fit.
+        patch_px: side, odd; None: the record's, or the largest possible;  blur_px: smallest and largest blur
+        that will be used; None: only the record's.  Raises InputError if source or patch do not fit.
         """
 
     def tabulate(
@@ -92,11 +91,11 @@ class PSFSpec(Spec):
         *,
         finer: bool = False,
     ) -> TabulatedPSF:
-        """The same PSF as a table over a depth range and a blur range, with the record's patch.
+        """The PSF as a table over a depth range and a blur range, with the record's patch.
 
-        finer: two samples per pixel in any case; else where an image may be sharper than 0.9 px (one would err
-        by more than 1 % of the peak there, figures in `TabulatedPSF`).
-        Raises InputError where source or patch do not fit.
+        finer: always two samples per pixel. By default there are two only for blurs below 0.9 px, for which a
+        single one gives errors of more than 1 % of the peak (figures in `TabulatedPSF`).
+        Raises InputError if source or patch do not fit.
         """
         side = self.patch_px + 2 * TabulatedPSF.margin_px
         images = self.images(microscope, source, patch_px=side, blur_px=blur_px)
@@ -105,24 +104,24 @@ class PSFSpec(Spec):
         )
 
     def to_kind(self, kind: type[PSFKind], **changes: Any) -> PSFKind:
-        """A PSF of another kind: keys of the same name keep their values, others are the kind's own."""
+        """Convert to another kind of PSF: keys of the same name keep their values, others get the defaults."""
         shared = (set(type(self).model_fields) & set(kind.model_fields)) - {"kind"}
         return kind(**{**{name: getattr(self, name) for name in shared}, **changes})
 
     def source(self, files: PSFFiles, microscope: Microscope, z_um: tuple[float, float]) -> Any:
-        """What the PSF is made from besides its numbers: a phase mask, planes, nothing (None).
+        """Data that the PSF needs in addition to its settings: a phase mask, planes, or None.
 
-        z_um: depths that molecules may have.  Raises InputError where a file does not fit.
+        z_um: depth range of the molecules.  Raises InputError if a file does not fit.
         """
         return None
 
     def check_scenes(self, z_um: tuple[float, float], blur_px: tuple[float, float]) -> None:
-        """Raise ValueError, with words for the user, for depths (µm) or blurs that the PSF cannot have."""
+        """Raise ValueError, with words for the user, for depths (µm) or blurs (px) that the PSF cannot have."""
 
     def check_fit(
         self, microscope: Microscope, source: Any, z_um: tuple[float, float], blur_px: tuple[float, float]
     ) -> None:
-        """Raise InputError where microscope, source and patch do not fit together: by drawing one molecule."""
+        """Compute one image; raises InputError if microscope, source and patch do not fit together."""
         images = self.images(
             microscope, source, patch_px=self.patch_px + 2 * TabulatedPSF.margin_px, blur_px=blur_px
         )
@@ -130,53 +129,55 @@ class PSFSpec(Spec):
             images(torch.tensor([[0.0, 0.0, (z_um[0] + z_um[1]) / 2]]))
 
     def depths_um(self, source: Any) -> tuple[float, float]:
-        """Lowest and highest depth, µm, at which the PSF says how a molecule looks."""
+        """Lowest and highest depth at which the PSF is defined, µm."""
         return -math.inf, math.inf
 
     @property
     def least_blur_px(self) -> float:
-        """Blur below which it cannot draw, px."""
+        """Smallest possible blur, px."""
         return 0.0
 
     def widest_patch_px(self, microscope: Microscope, source: Any) -> int:
-        """Side of the widest patch that a table of this PSF can have, px, odd."""
+        """Largest side of the patch of a table of this PSF, px, odd."""
         return _WIDEST_PX
 
     def compact_patch_px(
         self, microscope: Microscope, source: Any, z_um: tuple[float, float], *, light: float, most_px: int
     ) -> int:
-        """Side of the smallest patch that holds a share of the light at every depth, px; `most_px` at most."""
+        """Side, px, of the smallest patch with encircled energy `light` at every depth; at most `most_px`."""
         narrow = self.images(microscope, source, patch_px=min(most_px, self.patch_px))
         return max(_NARROWEST_PX, extent_px(narrow, z_um, light))
 
     def at(self, across: float, down: float) -> Self:
-        """The same for one place of the field, from its middle: −½ and ½ at its edges."""
+        """The record for one field position, measured from the middle: −½ and ½ at the edges."""
         return self
 
     @property
     def across(self) -> FieldSpec:
-        """What changes across the field of view."""
+        """Aberrations that change across the field of view."""
         return FieldSpec()
 
     def describe(self, mask: str) -> str:
-        """For people: "measured PSF", or of what is made with a mask of some kind, "tetrapod mask"."""
+        """Name for the user: "measured PSF", or for a PSF through a mask, "tetrapod mask"."""
         return f"{mask} mask" if self.needs_mask else f"{self.kind} PSF"
 
     @property
     def file_name(self) -> str:
-        """Name of the file that the PSF is read from; empty where there is none or it is not known."""
+        """Name of the file of the PSF; empty if there is none or it is not known."""
         return ""
 
     def renamed(self, rename: Callable[[str], str], source: Any = None) -> Self:
-        """The same with its file named anew: as an experiment in another folder has to.
+        """The record with another path of its file, for an experiment in another folder.
 
-        rename: the new path for the old one;  source: what the file held, then the file's hash is set too.
+        rename: converts the old path to the new one;  source: contents of the file; if given, the hash is set.
         """
         return self
 
     def planes(self, source: Any) -> PSFVolume | None:
-        """What a model file must keep of the source so that the model works without the file: planes, or
-        nothing. The phase of a mask is kept in any case."""
+        """Planes of the source that a model file must contain, so that the model works without the PSF's file.
+
+        None: no planes are needed. The phase of a mask is always stored.
+        """
         return None
 
     def _samples_per_pixel(self, blur_px: tuple[float, float], finer: bool) -> int:

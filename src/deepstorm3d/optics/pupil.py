@@ -20,7 +20,7 @@ class Pupil:
     axis: (K,) µm from the optical axis (ξ along columns, η along rows);  support: (K, K) bool;
     amplitude: (K, K), 0 outside the support;  sin_immersion: (K, K) sinθ_i;  kz_sample, kz_immersion: (K, K)
     rad/µm, axial wavenumbers k cosθ in sample and immersion, 0 outside;  decay: (K, K) 1/µm, Im k_s cosθ_s of
-    supercritical light;  pitch: µm between points;  radius: that light reaches, as a fraction of the
+    supercritical light;  pitch: µm between points;  radius: of the illuminated disc, as a fraction of the
     pupil's;  oversampling: samples for each mask pixel and axis.
     """
 
@@ -49,12 +49,12 @@ def sample_pupil(
     apodized: bool = False,
     supercritical: bool = False,
 ) -> Pupil:
-    """Sample the pupil on the part of a `mask_px`-wide mask that light reaches.
+    """Sample the pupil on the illuminated part of a `mask_px`-wide mask.
 
-    Sine condition sinθ_i = (NA/n_i)·ρ and Snell's law n_s sinθ_s = n_i sinθ_i; the support is
-    ρ < 1 and sinθ_s < 1 (no evanescent part: the scalar model), or all of ρ < 1 where `supercritical`: there
-    cosθ_s is imaginary and k_s cosθ_s a decay. Amplitude 1, or the aplanatic cosθ_i^−½ where `apodized`.
-    Each mask pixel is sampled `oversampling` times along each axis.
+    It uses the sine condition sinθ_i = (NA/n_i)·ρ and Snell's law n_s sinθ_s = n_i sinθ_i. The support is
+    ρ < 1 and sinθ_s < 1 (without evanescent waves, as in the scalar model), or all of ρ < 1 if `supercritical`;
+    then cosθ_s is imaginary near the edge and k_s cosθ_s a decay. The amplitude is 1, or the aplanatic
+    cosθ_i^−½ if `apodized`. Each mask pixel is sampled `oversampling` times along each axis.
     Nehme et al. 2020, supplementary note on the imaging model.
     """
     radius = 1.0 if supercritical else microscope.aperture
@@ -86,7 +86,7 @@ def sample_pupil(
 
 
 def _pixels_needed(microscope: Microscope, mask_px: int, radius: float) -> int:
-    """Mask pixels along an axis that light reaches, with the parity of the mask (so that centres agree)."""
+    """Number of illuminated mask pixels along an axis, odd or even like the mask, so that centres agree."""
     need = microscope.mask_px_across(radius)
     return need if need % 2 == mask_px % 2 else need + 1
 
@@ -94,16 +94,16 @@ def _pixels_needed(microscope: Microscope, mask_px: int, radius: float) -> int:
 def fit_to_pupil(
     phase: Tensor, microscope: Microscope, *, oversampling: int = 1, radius: float | None = None
 ) -> Tensor:
-    """The middle of a mask, cut to the pixels that light reaches, each repeated `oversampling` times.
+    """The illuminated part of a mask, with each pixel repeated `oversampling` times.
 
-    phase: (h, w) rad, h = w;  radius: that light reaches, as a fraction of the pupil's (the aperture where left
-    out); a mask that covers the aperture only goes on with phase 0;  returns (K, K) rad. A mask pixel is a
-    constant square, so repeating it is exact.
-    Raises InputError where the mask is not square or does not cover the aperture.
+    phase: (h, w) rad, h = w;  radius: of the illuminated disc, as a fraction of the pupil's (None: the
+    aperture). A smaller mask that covers the aperture is padded with phase 0.  Returns (K, K) rad. A mask pixel
+    is a constant square, so repeating it is exact. Raises InputError if the mask is not square or does not
+    cover the aperture.
     """
     height, width = phase.shape
     least = _pixels_needed(microscope, width, microscope.aperture)
-    # One pixel less still covers every sample: the outermost ring of `least` is only a margin.
+    # The outermost ring of `least` is only a margin, so a mask without it still covers every sample.
     if height != width or width < least - 2:
         size = 2 * microscope.aperture_radius / 1000
         raise InputError(

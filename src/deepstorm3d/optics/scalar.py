@@ -1,4 +1,4 @@
-"""The exact scalar point spread function: one field, whose polarization is left out."""
+"""The exact scalar point spread function: one field, without polarization."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class ScalarPSF(ExactPSF):
     """Image of a point source through objective, 4f system and phase mask (scalar diffraction).
 
     The field in the mask plane is E = A exp(iφ) exp(i k_s z cosθ_s) exp(−i k_i NFP cosθ_i)
-    exp(2πi M (xξ + yη)/(λf)); the camera sees |Fourier transform of E|² at its pixel centres,
+    exp(2πi M (xξ + yη)/(λf)). The camera records |Fourier transform of E|² at its pixel centres,
     (p_m p_c/(λf))² |Σ|² / Σ|E|², which sums to 1 over the plane. Nehme et al. 2020, Methods.
 
-    microscope: the set-up;  mask: phase of the mask (pixelwise or Zernike), a parameter if it learns;
-    patch_px: side of the patch, odd, camera pixels;  blur_px: Gaussian σ for emitters that bring none;
+    microscope: the set-up;  mask: phase mask (pixels or Zernike polynomials), trainable or fixed;
+    patch_px: side of the patch, odd, camera pixels;  blur_px: Gaussian σ for emitters without their own;
     oversampling: samples of the pupil for each mask pixel and axis;  apodized: aplanatic amplitude;
-    transmission: of light spread unevenly (`transmission_factor`);  field: aberrations that change across the
-    field;  chunk: emitters computed at once, which
-    bounds the memory.
+    transmission: amplitude variation over the pupil (`transmission_factor`);  field: aberrations that change
+    across the field;  chunk: emitters computed at once, which bounds the memory.
 
-    "Exact" is this sum over the mask's pixels; finer sampling moves the image a little, for cosθ_s falls
-    steeply at the pupil's rim. Telomere set-up, blur 1 px, 2 to 6 µm: from oversampling 1 to 3 by at most
-    1.6 % of the peak (Tetrapod; 2.4 % flat), from 2 to 3 by 0.5 % (0.7 %); 1.3 % and 0.3 % of the light held.
+    "Exact" means this sum over the mask's pixels. Finer sampling changes the image slightly, because cosθ_s
+    falls steeply at the edge of the pupil. Telomere set-up, blur 1 px, 2 to 6 µm: from oversampling 1 to 3 by
+    at most 1.6 % of the peak (Tetrapod; 2.4 % without a mask), from 2 to 3 by 0.5 % (0.7 %); the encircled
+    energy of the patch changes by 1.3 % and 0.3 %.
 
-    Raises InputError where patch and PSF would fold into each other (sampling of the mask too coarse),
-    where the patch is even, and where the mask does not cover the aperture.
+    Raises InputError if the image of the sampled mask repeats within the patch (sampling of the mask too
+    coarse), if the patch is even, and if the mask does not cover the aperture.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class ScalarPSF(ExactPSF):
 
 
 class ScalarPSFSpec(ComputedPSFSpec):
-    """Scalar diffraction: one field, whose polarization is left out."""
+    """Scalar diffraction: one field, without polarization."""
 
     kind: Literal["scalar"] = "scalar"
     apodized: bool = quantity(False, "", "aplanatic amplitude cosθ^-1/2 in the pupil instead of 1")

@@ -1,4 +1,4 @@
-"""A tabulated point spread function: cubic splines in three dimensions, the fast way to simulate and fit."""
+"""A tabulated point spread function: cubic splines in three dimensions, for fast simulations and fits."""
 
 from __future__ import annotations
 
@@ -17,32 +17,31 @@ from .psf import Images, Patches, device_of, patch_corner
 
 __all__ = ["TabulatedPSF"]
 
-# Room around the patch for the spline's support, camera pixels.
-_MARGIN = 3
-# Planes tabulated beyond each end of the range: what the spline assumes at the table's own ends
-# (a mirror, wrong for a PSF) fades by 0.27 a plane.
+_MARGIN_PX = 3  # margin around the patch for the spline's support, camera pixels
+# Number of planes tabulated beyond each end of the depth range. The spline assumes a mirror image at the ends
+# of the table, which is wrong for a PSF; this error falls by a factor 0.27 per plane.
 _EXTRA_PLANES = 8
 
 
 class TabulatedPSF(nn.Module):
     """Any PSF, tabulated over z and blur and interpolated by cubic B-splines (Unser 1999).
 
-    source: the PSF to tabulate, or one for each place of a field;  z_range: µm;  z_step: µm between planes;
+    source: the PSF to tabulate, or one for each position of a field;  z_range: µm;  z_step: µm between planes;
     blur_range: smallest and largest Gaussian σ, camera pixels (one level if equal, else three, or five
-    where the range is wide or begins below 0.7 px, interpolated by a polynomial in the blur's variance,
-    along which blurring is the smooth diffusion equation);
+    if the range is wide or begins below 0.7 px). Between the levels it interpolates by a polynomial in the
+    variance of the blur, on which images depend smoothly (diffusion equation).
     oversampling: table samples per camera pixel, 1 or 2. Largest error for the Tetrapod of the telomere
-    set-up, in parts of the peak: at blur 1 px 0.9 % with 1 and 0.1 % with 2; over 0.75 to 1.25 px 1.4 %
-    and 0.9 %; at 0.7 px 2.2 % with 1. The bias this puts on a fit stays under 1.1 nm in all of these;
+    set-up, as a fraction of the peak: at blur 1 px 0.9 % with 1 and 0.1 % with 2; over 0.75 to 1.25 px 1.4 %
+    and 0.9 %; at 0.7 px 2.2 % with 1. The resulting bias of a fit is below 1.1 nm in all these cases.
     dtype: precision of the table;  chunk: emitters computed at once;
-    field: where the PSF changes across the field of view, the places that the sources are for: images are mixed
-    between them (the change itself, a thousandth of the slope in x and y, is left out of derivatives).
+    field: if the PSF changes across the field of view, the field positions of the sources; images are
+    interpolated between them (derivatives neglect this change, a thousandth of the slope in x and y).
 
-    Emitters outside z_range or blur_range are drawn as at its nearest end. The table lies where the source
-    computes. The patch is narrower than the source's by `margin_px` on each side.
+    Outside z_range or blur_range the image at the nearest end is used. The table is on the device of the
+    source. The patch is narrower than the source's by `margin_px` on each side.
     """
 
-    margin_px = _MARGIN
+    margin_px = _MARGIN_PX
     _table: Tensor
 
     def __init__(
@@ -66,17 +65,17 @@ class TabulatedPSF(nn.Module):
             raise ValueError(f"oversampling must be 1 or 2, got {oversampling}")
         if not z_range[0] < z_range[1] or not 0 <= blur_range[0] <= blur_range[1]:
             raise InputError(f"z range {z_range} µm and blur range {blur_range} px must be given as low, high")
-        self._pixel_um, self._patch_px = source.pixel_um, source.patch_px - 2 * _MARGIN
+        self._pixel_um, self._patch_px = source.pixel_um, source.patch_px - 2 * _MARGIN_PX
         if self._patch_px < 5:
             raise ValueError(
-                f"the source's patch of {source.patch_px} px leaves no table; use {5 + 2 * _MARGIN} or more"
+                f"the source's patch of {source.patch_px} px leaves no table; use {5 + 2 * _MARGIN_PX} or more"
             )
         self.z_range, self.blur_range, self.oversampling, self.chunk = z_range, blur_range, oversampling, chunk
         self._planes = max(3, math.ceil((z_range[1] - z_range[0]) / z_step)) + 1
         self._z_step = (z_range[1] - z_range[0]) / (self._planes - 1)
         blurs = _blur_levels(*blur_range)
         table = torch.stack([self._coefficients(each, blur) for each in sources for blur in blurs.tolist()])
-        # (places · levels · (planes + 2·extra), samples²): one row is one plane of spline coefficients.
+        # Shape (positions · levels · (planes + 2·extra), samples²): each row is a plane of spline coefficients.
         self.register_buffer("_table", table.flatten(2).flatten(0, 1).to(dtype).contiguous(), persistent=False)
         self._side = table.shape[-1]
         self._variances = sampled_variance(blurs).tolist()
@@ -104,13 +103,13 @@ class TabulatedPSF(nn.Module):
         blur = torch.full_like(z, blur_px)
         for row in range(s):
             for column in range(s):
-                # An emitter moved by −a/s pixel is sampled at u + a/s.
+                # Moving the emitter by −a/s pixel samples its image at u + a/s.
                 xyz = torch.stack([torch.full_like(z, -column / s), torch.full_like(z, -row / s), z], 1)
                 xyz[:, :2] *= source.pixel_um
                 patches = source(xyz, blur)
                 middle = patches.corner + source.patch_px // 2
                 if bool(middle.any()):
-                    # A half-pixel shift rounds to the neighbouring pixel: put the patch back in place.
+                    # A half-pixel shift can move the patch to the neighbouring pixel: this is undone.
                     moved = torch.roll(patches.values, tuple((middle[0]).flip(0).tolist()), (1, 2))
                     patches = patches._replace(values=moved)
                 samples[:, :, row, :, column] = patches.values
@@ -133,9 +132,9 @@ class TabulatedPSF(nn.Module):
     def derivatives(
         self, xyz: Tensor, blur_px: Tensor | None = None, *, in_blur: bool = False
     ) -> tuple[Patches, Tensor]:
-        """The patches and their derivatives in x, y, z: (N, 3, h, w), per µm, exact for the spline.
+        """The patches and their derivatives with respect to x, y, z: (N, 3, h, w), per µm, exact for a spline.
 
-        in_blur: a fourth one, in the blur, per px (0 where the table has one blur only).
+        in_blur: add the derivative with respect to the blur, per px (0 if the table has a single blur).
         """
         corner, offset = patch_corner(xyz, self._pixel_um, self._patch_px)
         rows, weights, slopes = self._axial(xyz[:, 2], blur_px)
@@ -158,7 +157,7 @@ class TabulatedPSF(nn.Module):
         return Patches(joined, corner, joined.sum((-2, -1))), jacobian
 
     def _axial(self, z: Tensor, blur_px: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows of the table each emitter mixes, their weights, and d weights / dz: (N, 4·levels) each."""
+        """Rows of the table for each emitter, their weights, and d weights / dz: (N, 4·levels) each."""
         position = ((z - self.z_range[0]) / self._z_step).clamp(0, self._planes - 1)
         first = position.detach().floor().clamp(max=self._planes - 2)
         inside = (z >= self.z_range[0]) & (z <= self.z_range[1])
@@ -174,7 +173,7 @@ class TabulatedPSF(nn.Module):
         return rows, (mix * weights[:, None]).flatten(1), (mix * slopes[:, None]).flatten(1)
 
     def _across(self, xyz: Tensor, rows: Tensor, *weights: Tensor) -> list[Tensor]:
-        """The rows and weights of one place (N, R) as those of all places of the field (N, P·R)."""
+        """Extend rows and weights (N, R) from one field position to all of them (N, P·R)."""
         if self.field is None:
             return [rows, *weights]
         share = self.field.weights(xyz)[:, :, None]
@@ -192,12 +191,12 @@ class TabulatedPSF(nn.Module):
         return lagrange(variance, nodes)
 
     def _blur_slopes(self, z: Tensor, blur_px: Tensor | None) -> Tensor:
-        """d weights / d blur of the rows that `_axial` names, per px: (N, 4·levels)."""
+        """d weights / d blur of the rows from `_axial`, per px: (N, 4·levels)."""
         low, high = self.blur_range
         if len(self._variances) == 1:
             return z.new_zeros(len(z), 4)
         blur = torch.full_like(z, (low + high) / 2) if blur_px is None else blur_px
-        # A polynomial of low degree in a smooth function: the central difference is exact to 1e-6.
+        # The weights are a low polynomial of a smooth function: the central difference is exact to 1e-6.
         step = 1e-3
         blur = blur.double().clamp(low + step, high - step)
         slope = (self._levels(z.double(), blur + step) - self._levels(z.double(), blur - step)) / (2 * step)
@@ -207,16 +206,16 @@ class TabulatedPSF(nn.Module):
         return (slope.to(z.dtype)[:, :, None] * weights[:, None]).flatten(1)
 
     def _mix(self, rows: Tensor, weights: Tensor) -> Tensor:
-        """Weighted sums of table rows: (n, side, side). An embedding bag gathers and adds in one pass."""
+        """Weighted sums of table rows: (n, side, side); an embedding bag gathers and adds in one pass."""
         planes = functional.embedding_bag(
             rows, self._table, per_sample_weights=weights.to(self._table.dtype), mode="sum"
         )
         return planes.view(-1, self._side, self._side)
 
     def _distance(self, offset: Tensor) -> Tensor:
-        """From a pixel's centre to the table samples around it, in samples: (n, 2, 5).
+        """Distances from a pixel's centre to the table samples around it, in samples: (n, 2, 5).
 
-        The emitter is at most half a pixel off the patch's middle, so the same five samples serve
+        The emitter is at most half a pixel from the patch's centre, so the same five samples are used for
         every pixel of the patch: the spline becomes one short filter for each emitter and axis.
         """
         around = torch.arange(-2, 3, dtype=offset.dtype, device=offset.device)
@@ -230,10 +229,10 @@ class TabulatedPSF(nn.Module):
         s, patch = self.oversampling, self._patch_px
         taps = taps.to(planes.dtype)
         width = taps.shape[-1]
-        begin = _MARGIN * s - width // 2
+        begin = _MARGIN_PX * s - width // 2
         stop = s * (patch - 1) + 1
         x, y = taps[:, 0, :, None, None], taps[:, 1, :, None, None]  # (n, T, 1, 1)
-        # Added up in place: fresh memory for each tap costs more than the arithmetic.
+        # The sum is in place, because new memory for each tap takes longer than the arithmetic.
         rows = planes[:, begin : begin + stop : s] * y[:, 0]
         for k in range(1, width):
             rows.addcmul_(planes[:, begin + k : begin + k + stop : s], y[:, k])
@@ -244,7 +243,7 @@ class TabulatedPSF(nn.Module):
 
 
 def _blur_levels(low: float, high: float) -> Tensor:
-    """The σ (px) to tabulate, evenly spaced in variance: 3, or 5 where 3 would err by 3 % of the peak."""
+    """The σ (px) to tabulate, evenly spaced in variance: 3, or 5 if 3 would give errors of 3 % of the peak."""
     fine = torch.linspace(low, high, 401, dtype=torch.float64)
     variance = sampled_variance(fine)
     span = (variance[-1] - variance[0]).item()

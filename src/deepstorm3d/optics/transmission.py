@@ -1,4 +1,4 @@
-"""Light that is spread unevenly over the pupil: amplitude as the exponential of Zernike polynomials."""
+"""Uneven amplitude over the pupil: the exponential of a sum of Zernike polynomials."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ __all__ = ["transmission_factor"]
 
 
 def transmission_factor(table: Mapping[int, float], microscope: Microscope, axis: Tensor) -> Tensor:
-    """Factor exp(Σ a_j Z_j) of the amplitude over the usable aperture, 1 beyond: (K, K), double precision.
+    """Factor exp(Σ a_j Z_j) of the amplitude in the usable aperture, 1 outside: (K, K), double precision.
 
-    A logarithm keeps the factor above 0, and a small a_j has as much of an effect as a phase of a_j rad (both
-    change the field by a_j Z_j). The total is of no account: photons are those detected.
+    The exponential keeps the factor above 0, and a small a_j has the same size of effect as a phase of a_j rad
+    (both change the field by a_j Z_j). The total transmission does not matter, because photons are those
+    detected.
 
     table: Noll index and a_j, rms;  axis: (K,) µm of the pupil's samples.
     """

@@ -28,13 +28,13 @@ NAMES = {
     14: "vertical quadrafoil",
     15: "oblique quadrafoil",
 }
-"""What opticians call the polynomials of radial orders 0 to 4, by Noll's index."""
+"""Names of the polynomials of radial orders 0 to 4, by Noll's index."""
 
 
 def noll_to_nm(index: int) -> tuple[int, int]:
     """Radial order n and signed azimuthal order m of Noll's index j ≥ 1 (m < 0: sine). Noll 1976, table I.
 
-    Raises InputError where j < 1.
+    Raises InputError if j < 1.
     """
     if index < 1:
         raise InputError(f"Zernike index {index}: Noll's index starts at 1 (piston); defocus is 4")
@@ -47,7 +47,7 @@ def noll_to_nm(index: int) -> tuple[int, int]:
 def zernike(index: int, rho: Tensor, theta: Tensor) -> Tensor:
     """Zernike polynomial of Noll's index, with rms 1 over the unit disc (Noll 1976, eq. 1–3).
 
-    rho: radius, 1 at the edge;  theta: angle, rad;  both of any one shape, which is returned.
+    rho: radius, 1 at the edge;  theta: angle, rad;  both of the same shape as the result.
     """
     n, m = noll_to_nm(index)
     order = abs(m)
