@@ -1,1 +1,1 @@
-"""The experiment: one record for a whole set-up, its presets, and experiment files."""
+"""The experiment: one record for a whole set-up, with presets and experiment files."""

@@ -1,4 +1,4 @@
-"""Common cameras by their data sheets: figures to start from, until one's own camera is measured."""
+"""Data sheets of common cameras: initial values until the user's own camera is measured."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["CAMERA_SHEETS", "CameraSheet", "camera_sheet"]
 
 @dataclass(frozen=True)
 class CameraSheet:
-    """What a maker says of a camera in one read-out mode.
+    """Specifications of a camera in one read-out mode.
 
-    pitch_um: of the pixels;  full_well: electrons;  read_noise: e-, of_pixels how it is stated: the rms over
-    the pixels, or their median (of a chip whose pixels differ the rms is larger);  electrons_per_count: None
-    where each camera has its own, on the certificate that comes with it;  offset: counts without light, None
-    likewise;  bits: of a count;  source: where the figures stand; (to be checked): not all
-    of them were compared with the sheet.
+    pitch_um: pixel pitch;  full_well: electrons;  read_noise: e-;  of_pixels: whether the read noise is the rms
+    over the pixels or their median (the rms is larger if pixels differ);  electrons_per_count: None if it
+    differs between cameras and is on the certificate of each;  offset: counts without light, or None for the
+    same reason;  bits: of a count;  source: document with these values; "(to be checked)": not all of them were
+    compared with it.
     """
 
     maker: str
@@ -36,12 +36,12 @@ class CameraSheet:
 
     @property
     def title(self) -> str:
-        """Maker, model and mode, for people."""
+        """Maker, model and mode in words."""
         return f"{self.maker} {self.model} ({self.mode})"
 
     @property
     def camera(self) -> dict[str, Any]:
-        """Its part of an experiment, without what the data sheet does not say."""
+        """The camera's part of an experiment, as far as the data sheet defines it."""
         said: dict[str, Any] = {"kind": self.kind, "read_noise": self.read_noise}
         said["saturation"] = float(2**self.bits - 1)
         if self.electrons_per_count is not None:
@@ -52,12 +52,12 @@ class CameraSheet:
 
     @property
     def unsaid(self) -> tuple[str, ...]:
-        """Keys that the user must add."""
+        """Keys that are missing in the data sheet and that the user must add."""
         needed = ("em_gain", "gain", "baseline") if self.kind == "emccd" else ("gain", "baseline")
         return tuple(key for key in needed if key not in self.camera)
 
     def remarks(self) -> str:
-        """For the head of an experiment file."""
+        """Comment for the head of an experiment file."""
         return (
             f"Camera: {self.title}.\n"
             f"Its figures are those of the data sheet, to start from: {self.source}.\n"
@@ -66,7 +66,9 @@ class CameraSheet:
         )
 
 
-_HAMAMATSU, _ANDOR, _PHOTOMETRICS = "Hamamatsu", "Andor", "Teledyne Photometrics"
+_HAMAMATSU = "Hamamatsu"
+_ANDOR = "Andor"
+_PHOTOMETRICS = "Teledyne Photometrics"
 
 CAMERA_SHEETS = {
     "orca-flash4-v3": CameraSheet(
@@ -118,11 +120,11 @@ CAMERA_SHEETS = {
         "Andor specification sheet, iXon Ultra 888 (to be checked)", "emccd",
     ),
 }  # fmt: skip
-"""By the names under which `config` knows them."""
+"""Data sheets by the names that `config` accepts."""
 
 
 def camera_sheet(name: str) -> CameraSheet:
-    """A camera by its name; raises InputError listing the names."""
+    """The data sheet of a camera; raises InputError with the known names for another one."""
     if name not in CAMERA_SHEETS:
         raise InputError(
             f"there is no camera '{name}' in the list; it has: {', '.join(CAMERA_SHEETS)} "

@@ -1,4 +1,4 @@
-"""The typical molecule of a scene and the noise of its camera, for a bound at one brightness and level."""
+"""The typical molecule of a scene and the camera's noise, for bounds at one brightness and background."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from .experiment import Experiment
 
 __all__ = ["LEAST_BACKGROUND", "Conditions", "scene_conditions"]
 
-# Many molecules are studied in a frame no larger than the published ones: a bound asks only for neighbours.
+# Largest side of the frame for bounds of many molecules, px, that of the published frames: the bounds depend
+# only on neighbours.
 _LARGEST_FRAME_PX = 121
 
 
 LEAST_BACKGROUND = 1e-3
-"""Photons per pixel: without any background the information of a dark pixel would have no bound."""
+"""Smallest background, photons per pixel: without it the information of a dark pixel would be infinite."""
 
 
 @dataclass(frozen=True)
 class Conditions:
     """A set-up without its mask.
 
-    photons: of a molecule;  background: photons per pixel;  blur_px: Gaussian σ;  noise: of a
-    pixel, alike in all;  prior, field: where molecules may lie.
+    photons: of a molecule;  background: photons per pixel;  blur_px: Gaussian σ, px;  noise: of a pixel, equal
+    for all;  prior, field: distribution of the molecules in a frame.
     """
 
     photons: float
@@ -37,9 +38,10 @@ class Conditions:
     field: Field
 
     def as_poisson(self, photons: float | None = None, background: float | None = None) -> tuple[float, float]:
-        """Photons and background per pixel of the Poisson image that tells as much about position.
+        """Photons and background per pixel of a Poisson image with the same information about position.
 
-        Variance F·μ + v is that of N/F photons over b/F + v/F². photons, background: instead of the set-up's.
+        The variance F·μ + v corresponds to N/F photons on a background b/F + v/F².
+        photons, background: values instead of the set-up's.
         """
         bright = self.photons if photons is None else photons
         level = max(self.background if background is None else background, LEAST_BACKGROUND)
@@ -48,7 +50,7 @@ class Conditions:
 
     @property
     def area_um2(self) -> float:
-        """Area that the molecules of a frame lie in."""
+        """Area of a frame that contains molecules, µm²."""
         border = 2 * self.prior.margin_px[0]
         height, width = (side - border for side in self.field.size)
         return height * width * self.field.pixel_um**2
@@ -57,17 +59,17 @@ class Conditions:
 def scene_conditions(
     experiment: Experiment, scene: Scene, photons: float | None, background: float | None
 ) -> Conditions:
-    """What stays the same while a bound is computed against something else.
+    """The conditions of a scene that are constant while a bound is computed as a function of one of them.
 
-    photons, background: instead of the scene's median photons and mean background.
-    Raises InputError for photons or a background that cannot be, and where the scene's border leaves no room.
+    photons, background: values instead of the scene's median photons and mean background.
+    Raises InputError for impossible photons or background, and if the scene's border leaves no room.
     """
     if photons is not None and not 0 < photons < math.inf:
         raise InputError(f"the bound needs light: {photons:g} photons were given, they must be above 0")
     if background is not None and not 0 <= background < math.inf:
         raise InputError(f"a background of {background:g} photons per pixel cannot be; give 0 or more")
     prior, height_width = scene.emitters, [min(side, _LARGEST_FRAME_PX) for side in experiment.frame_px]
-    # Borders below 0 are those of crops, whose neighbours lie outside; here all molecules lie in the frame.
+    # Negative borders are for crops with neighbours outside; here all molecules are inside the frame.
     border = max(0.0, sum(prior.margin_px) / 2)
     if 2 * border >= min(height_width):
         raise InputError(
@@ -85,6 +87,7 @@ def scene_conditions(
 
 
 def _noise(camera: Camera) -> Noise:
-    """Noise of frames of which nothing but light is left."""
-    # `pixel_noise` is that of frames that still hold a level without noise, less its share.
+    """Noise of frames that contain only light."""
+    # `pixel_noise` is reduced by a remaining level that has no noise of its own. Here the frames have no such
+    # level.
     return camera.pixel_noise().averaged().with_more(sum(camera.remaining_level) / 2)

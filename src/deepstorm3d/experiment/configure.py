@@ -1,4 +1,4 @@
-"""Configure: a ready-made experiment, one's own mask and a few changes become an experiment file."""
+"""Configure: write an experiment file from a preset, the user's mask and a few changes."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def configure_experiment(
     assignments: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Experiment:
-    """Write the experiment file of a preset, changed by ``a.b=value`` assignments and by one's own mask.
+    """Write the experiment file of a preset, changed by ``a.b=value`` assignments and by the user's own mask.
 
-    mask: .npy, .mat or .tif, kept in the file by its path (relative where it lies beside the
-    experiment file or below) and its SHA-256; so is a measured PSF that an assignment names.
-    camera: by its data sheet, which the head of the file names;  with_pitch: its pixel pitch too.
+    mask: .npy, .mat or .tif; the experiment file contains its path (relative if the mask is in the same folder
+    or below) and its SHA-256; a measured PSF named by an assignment is stored in the same way.
+    camera: data sheet, which is named in the head of the file;  with_pitch: use its pixel pitch too.
     Raises InputError for an unknown preset, key or value, for a mask that does not cover the pupil, for
-    a patch that the sampling of the mask cannot hold, for a measured PSF that does not fit, and where neither
-    the data sheet nor an assignment says what a camera needs.
+    a patch too large for the sampling of the mask, for a measured PSF that does not fit, and for values of
+    the camera that neither the data sheet nor an assignment defines.
     """
     claim_name(out, overwrite=overwrite)
     mapping = preset(preset_name).to_mapping()
@@ -60,14 +60,14 @@ def configure_experiment(
     experiment = changed(mapping, assignments, source=f"preset {preset_name}")
     source = psf_source(with_files_beside(experiment, out.parent), phase=phase)
     experiment = experiment.with_(psf=experiment.psf.renamed(lambda path: _named_from(out, path), source))
-    # What does not fit together should show now, not at the start of a training.
+    # Errors should occur here already, not at the start of a training.
     experiment.psf.check_fit(experiment.microscope, source, experiment.z_um, experiment.blur_px)
     write_experiment(experiment, out, remarks="" if camera is None else camera.remarks())
     return experiment
 
 
 def _check_said(camera: CameraSheet, assignments: Sequence[str]) -> None:
-    """Raises InputError for what the data sheet leaves open and no assignment says."""
+    """Raise InputError for values that neither the data sheet nor an assignment defines."""
     said = {assignment.partition("=")[0].strip() for assignment in assignments}
     open_keys = [key for key in camera.unsaid if f"camera.{key}" not in said]
     if "camera" not in said and open_keys:
@@ -80,9 +80,9 @@ def _check_said(camera: CameraSheet, assignments: Sequence[str]) -> None:
 
 
 def find_experiment(name: str, assignments: Sequence[str] = ()) -> Experiment:
-    """An experiment by its file, or a preset by its name where there is no such file, with changes applied.
+    """Read an experiment file, or else take the preset of that name, and apply changes.
 
-    Raises InputError where there is neither, or a key or value is wrong.
+    Raises InputError if neither exists, or if a key or value is wrong.
     """
     path = Path(name)
     if path.exists():
@@ -98,7 +98,7 @@ def find_experiment(name: str, assignments: Sequence[str] = ()) -> Experiment:
 def with_mask(experiment: Experiment, mask: str) -> Experiment:
     """The experiment with another mask: a kind by its name ("tetrapod"), or a mask file.
 
-    Raises InputError where it is neither, naming the kinds, or where the file is no mask.
+    Raises InputError with the known kinds if it is neither, and if the file is not a mask.
     """
     path = Path(mask)
     if path.suffix:
@@ -112,12 +112,12 @@ def with_mask(experiment: Experiment, mask: str) -> Experiment:
 
 
 def path_beside(file: Path, out: Path) -> str:
-    """How an experiment at `out` names a file: a folder with both can be moved; others are named in full."""
+    """Path of a file for the experiment file `out`: relative in or below its folder, which can be moved."""
     whole, folder = file.resolve(), out.parent.resolve()
     return str(whole.relative_to(folder)) if whole.is_relative_to(folder) else str(whole)
 
 
 def _named_from(out: Path, path: str) -> str:
-    """A file that an experiment names, as the experiment file `out` should name it."""
+    """The path with which the experiment file `out` should name a file of the experiment."""
     beside = out.parent / path
     return path_beside(beside if beside.exists() else Path(path), out)

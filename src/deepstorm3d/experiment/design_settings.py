@@ -1,4 +1,4 @@
-"""Settings of a mask that learns: what of it may change, how fast, and what it should avoid."""
+"""Settings of a mask design: the trainable parameters, the learning rate, and the penalties."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["DesignSpec"]
 
 
 class DesignSpec(Spec):
-    """What of the mask may change, how fast, and what it should avoid. It begins as the experiment's mask."""
+    """Trainable parameters, learning rate and penalties of a design that starts from the experiment's mask."""
 
     parameters: Literal["pixels", "zernike"] = quantity(
         "pixels", "", "one phase for each mask pixel, or Zernike coefficients on top of the start"

@@ -1,4 +1,4 @@
-"""Experiments and assignments as earlier versions of the program had them, in the form of today."""
+"""Conversion of experiments and assignments of earlier versions of the program to the present format."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 __all__ = ["FORMAT_VERSION", "in_form_of_today", "with_key_of_today"]
 
 FORMAT_VERSION = 2
-"""Of experiment files.
+"""Format version of experiment files.
 
-1: `psf.model` named how the PSF is computed, and `psf.vectorial` and `psf.measured` stood in every file.
+1: `psf.model` named the model of the PSF, and every file contained `psf.vectorial` and `psf.measured`.
 2: the PSF is one of several kinds (`psf.kind`), each with its own keys.
 """
 
-# Keys that were renamed, by how an assignment begins.
+# Beginnings of keys in assignments that were renamed: old and new.
 _RENAMED = {"psf.model": "psf.kind", "psf.vectorial.": "psf.", "psf.measured.": "psf."}
 
-# Keys of a PSF through a mask, which stood beside measured planes too.
+# Keys of PSFs through a mask; files of version 1 with measured planes contain them too.
 _OF_A_MASK = ("pupil_oversampling", "apodized", "transmission", "aberrations", "field")
 
 
 def in_form_of_today(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """An experiment as a mapping, whatever version of the program wrote it; the one given stays as it is.
+    """Convert an experiment mapping of any version to the present format; the argument is not changed.
 
-    Raises ValueError, with words for the user, for a version that is not known yet.
+    Raises ValueError, with words for the user, for a newer version.
     """
     version = mapping.get("format_version", 1)
     if isinstance(version, int) and version > FORMAT_VERSION:
@@ -41,7 +41,7 @@ def in_form_of_today(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_key_of_today(assignment: str) -> str:
-    """An assignment ``psf.model=vectorial`` with the key that stands for it today, ``psf.kind=vectorial``."""
+    """Convert the key of an assignment to the present one: ``psf.model=scalar`` to ``psf.kind=scalar``."""
     key, equals, value = assignment.partition("=")
     for old, new in _RENAMED.items():
         if key.strip() == old or (old.endswith(".") and key.strip().startswith(old)):
@@ -50,9 +50,9 @@ def with_key_of_today(assignment: str) -> str:
 
 
 def _psf(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """A PSF with the keys of its kind alone; what the others' keys said had no effect.
+    """A PSF with only the keys of its kind; keys of other kinds had no effect.
 
-    Aberrations beside measured planes stay, to be refused as ever.
+    Aberrations together with measured planes are kept, because they are an error as before.
     """
     nested = {"vectorial": mapping.get("vectorial"), "measured": mapping.get("measured")}
     if "kind" in mapping or ("model" not in mapping and not any(nested.values())):
@@ -62,14 +62,14 @@ def _psf(mapping: Mapping[str, Any]) -> dict[str, Any]:
     today = {
         key: value
         for key, value in mapping.items()
-        if key != "model" and key not in nested and not (key in unused and _had_no_effect(key, value))
+        if key != "model" and key not in nested and not (key in unused and _has_no_effect(key, value))
     }
     own = nested.get(kind) if isinstance(kind, str) else None
     return {"kind": kind, **today, **(own if isinstance(own, Mapping) else {})}
 
 
-def _had_no_effect(key: str, value: Any) -> bool:
-    """Whether a key of a PSF through a mask meant nothing for one without: aberrations were refused."""
+def _has_no_effect(key: str, value: Any) -> bool:
+    """Whether a key of PSFs through a mask had no effect for measured planes (aberrations were an error)."""
     if key == "field":
         return isinstance(value, Mapping) and not (value.get("rises") or value.get("mask_offset"))
     return key != "aberrations" or not value

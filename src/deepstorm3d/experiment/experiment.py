@@ -1,4 +1,4 @@
-"""Experiment: everything that describes one set-up, from the microscope to the training, in one record."""
+"""Experiment: one record that describes a whole set-up, from the microscope to the training."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Depth z counts from the coverslip into the sample."""
 
 
 class Experiment(Spec):
-    """One set-up: what is imaged, through what, by which camera, and which network learns it."""
+    """One set-up: the scenes, the optics, the camera, and the network that is trained for them."""
 
     format_version: int = quantity(FORMAT_VERSION, "", "of this file", ge=1, le=FORMAT_VERSION)
     name: str = quantity("experiment", "", "for people", min_length=1)
@@ -101,7 +101,7 @@ class Experiment(Spec):
         return min(low for low, _ in ranges), max(high for _, high in ranges)
 
     def scene(self, name: str | None = None) -> Scene:
-        """A scene by name, or the first; raises InputError where there is none of that name."""
+        """A scene by name, or the first; raises InputError if the name does not exist."""
         if name is None:
             return next(iter(self.scenes.values()))
         if name not in self.scenes:
@@ -112,14 +112,14 @@ class Experiment(Spec):
 def read_experiment(path: str | PathLike[str], assignments: Sequence[str] = ()) -> Experiment:
     """Read an experiment file and change some of its values.
 
-    Files of a mask, a PSF or camera maps named by a relative path are looked for beside the experiment file.
+    Relative paths of a mask, a PSF or camera maps refer to the folder of the experiment file.
 
     Parameters
     ----------
     path : path
         A file (.yaml) that `write_experiment` or the command ``config`` wrote.
     assignments : sequence of str
-        Changes such as ``"camera.gain=2.2"``, made before the file is checked.
+        Changes such as ``"camera.gain=2.2"``, applied before the file is checked.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def read_experiment(path: str | PathLike[str], assignments: Sequence[str] = ()) 
     Raises
     ------
     InputError
-        With the file, the key and the allowed range.
+        If the file is not valid; the message has the file, the key and the allowed range.
     """
     path = Path(path)
     try:
@@ -143,9 +143,9 @@ def read_experiment(path: str | PathLike[str], assignments: Sequence[str] = ()) 
 
 
 def changed(mapping: Mapping[str, Any], assignments: Sequence[str], *, source: str) -> Experiment:
-    """The experiment of a mapping, of whatever version of the program, changed by ``a.b=value`` assignments.
+    """The experiment from a mapping of any format version, changed by ``a.b=value`` assignments.
 
-    source: where the mapping is from, for errors.  Raises InputError where a key or value is wrong.
+    source: origin of the mapping, for errors.  Raises InputError if a key or value is wrong.
     """
     try:
         today = in_form_of_today(mapping)
@@ -156,7 +156,7 @@ def changed(mapping: Mapping[str, Any], assignments: Sequence[str], *, source: s
 
 
 def with_files_beside(experiment: Experiment, folder: Path) -> Experiment:
-    """The experiment naming its mask, its PSF and its camera's maps in a folder, where they lie there."""
+    """The experiment with paths of its mask, PSF and camera maps in a folder, if these files exist there."""
     mask, camera = experiment.mask, experiment.camera
     there = {name: folder / path for name, path in camera.maps_named().items()}
     found = {name: str(path) for name, path in there.items() if path.exists()}
@@ -172,7 +172,7 @@ def with_files_beside(experiment: Experiment, folder: Path) -> Experiment:
 
 
 def write_experiment(experiment: Experiment, path: str | PathLike[str], *, remarks: str = "") -> None:
-    """Write an experiment as a complete YAML file, each line with its unit and meaning.
+    """Write an experiment as a complete YAML file with the unit and meaning of each line.
 
     Parameters
     ----------
@@ -192,11 +192,11 @@ def psf_source(
     planes: PSFVolume | None = None,
     z_um: tuple[float, float] | None = None,
 ) -> Any:
-    """What the experiment's PSF is made from besides its numbers: its phase mask, planes that were measured.
+    """Data that the experiment's PSF needs in addition to its settings: its phase mask, or measured planes.
 
-    phase: of the mask, as in `experiment_mask`;  planes: as stored in a model; read from the file that the
-    experiment names where left out;  z_um: depths that molecules may have, those of all scenes where left out.
-    Raises InputError where a hash does not agree, and where planes do not fit the microscope, the depths or
+    phase: of the mask, as in `experiment_mask`;  planes: as stored in a model (None: read from the experiment's
+    file);  z_um: depth range of the molecules (None: that of all scenes).
+    Raises InputError if a hash does not agree, and if planes do not fit the microscope, the depths or
     the patch.
     """
     files = _Files(experiment, phase, planes)
@@ -205,7 +205,7 @@ def psf_source(
 
 @dataclass(frozen=True)
 class _Files:
-    """What the experiment's files hold, or what stands for them: `PSFFiles`."""
+    """Contents of the experiment's files, or the data given instead of them: `PSFFiles`."""
 
     experiment: Experiment
     phase: Tensor | None
@@ -228,9 +228,9 @@ class _Files:
 def experiment_mask(experiment: Experiment, *, phase: Tensor | None = None) -> PhaseMask:
     """The experiment's phase mask.
 
-    phase: (h, w) rad, as stored in a model or given by the user; read from the file that the
-    experiment names where left out. Raises InputError where the hash does not agree, and for an experiment
-    whose PSF is not computed through a mask.
+    phase: (h, w) rad, as stored in a model or given by the user (None: read from the experiment's file).
+    Raises InputError if the hash does not agree, and for an experiment whose PSF is not computed through a
+    mask.
     """
     if not experiment.psf.needs_mask:
         raise InputError(
@@ -251,6 +251,6 @@ def experiment_mask(experiment: Experiment, *, phase: Tensor | None = None) -> P
 
 
 def whole_mask(experiment: Experiment) -> PhaseMask:
-    """The experiment's mask with the aberrations that its PSF names: as one phase."""
+    """The experiment's mask with the aberrations of its PSF added, as one phase."""
     mask = experiment_mask(experiment)
     return computed_psf(experiment.psf).with_aberrations(experiment.microscope, mask)

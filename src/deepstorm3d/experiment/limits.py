@@ -1,4 +1,4 @@
-"""What a set-up allows: the least errors of position, mask by mask, and the conditions they hold for."""
+"""Results of a comparison of masks: bounds of position errors, and the conditions for which they are valid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AXIS_NAMES = ("x", "y", "z")
 
 @dataclass(frozen=True)
 class Bounds:
-    """Bounds at several values of one condition.
+    """Bounds for several values of one condition.
 
     at: (K,) depth µm, photons, photons per pixel or emitters per µm²;  sigma_nm: (K, 3) σ of x, y, z, nm.
     """
@@ -27,11 +27,11 @@ class Bounds:
 
 @dataclass(frozen=True)
 class MaskLimits:
-    """What one mask allows.
+    """Bounds of one mask.
 
     depth: of one molecule at each depth;  photons, background: root mean square over the depths;
-    median, rms: over molecules at random places, all of a frame estimated together, against their
-    density;  emitters: (K,) how many in a frame these are.
+    median, rms: over molecules at random positions, all of a frame estimated together, as a function of their
+    density;  emitters: (K,) their number in a frame.
     """
 
     name: str
@@ -45,11 +45,11 @@ class MaskLimits:
 
 @dataclass(frozen=True)
 class LimitReport:
-    """Bounds of each mask, side by side, and the conditions they hold for.
+    """Bounds of each mask, and the conditions for which they are valid.
 
-    photons, background, blur_px: of a molecule, where they are not varied;  noise: of the camera, in words;
+    photons, background, blur_px: of a molecule, if they are not varied;  noise: of the camera, in words;
     z_um: range of depths;
-    frame_px, margin_px: the frame of many molecules, and its border free of them.
+    frame_px, margin_px: the frame of many molecules, and its border without molecules.
     """
 
     experiment: str
@@ -63,7 +63,7 @@ class LimitReport:
     masks: tuple[MaskLimits, ...]
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """One row for each bound, all its conditions in it; empty where the bound is over all depths."""
+        """Yield one row for each bound with all its conditions; bounds over all depths have an empty depth."""
         one: dict[str, Any] = {
             "z_um": "",
             "photons": self.photons,

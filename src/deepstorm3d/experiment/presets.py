@@ -1,4 +1,4 @@
-"""Ready-made experiments: the published set-ups and the ones of the tutorial and the built-in models."""
+"""Ready-made experiments: the published set-ups, and those of the tutorial and the built-in models."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ Count = UniformCount | DensityCount
 
 _STORM = Microscope(wavelength=0.67, focal_length=1.0e5, mask_pitch=30.0, focus=1.5)
 _TELOMERES = Microscope()
-# The published scenes count emitters in a whole frame of 121 px with a free border: crops must be whole frames.
+# The published scenes define the number of emitters in a whole frame of 121 px with a free border, so training
+# crops must be whole frames.
 _WHOLE_FRAMES = TrainingSpec(crop_px=121, batch=4)
 
 
@@ -61,7 +62,7 @@ def _nucleus(count: Count, z_um: tuple[float, float], margin: tuple[float, float
 
 
 def _density_study(count: Count, margin: tuple[float, float]) -> Scene:
-    """Bright emitters on an even background (Fig. 2)."""
+    """Bright emitters on a uniform background (Fig. 2)."""
     emitters = EmitterPrior(
         count=count,
         photons=FixedPhotons(photons=30_000.0),
@@ -97,7 +98,7 @@ def _psf_learning() -> Experiment:
 
 def _tetrapod() -> Experiment:
     """The built-in model `tetrapod`: 1 to 100 emitters in 81×81 pixels, bright or in a nucleus."""
-    # Crops see emitters beyond their border, and some of them a border free of emitters, as whole frames have.
+    # Most crops contain emitters up to and beyond their border; some have a free border, like whole frames.
     count, margin = DensityCount(low=0.01, high=1.35), (-14.0, 24.0)
     scenes = {"bright": _density_study(count, margin), "nucleus": _nucleus(count, (2.0, 6.0), margin)}
     training = TrainingSpec(steps=15_000)
@@ -128,7 +129,8 @@ def _quickstart() -> Experiment:
 def _mask_design() -> Experiment:
     """A mask for 2 µm of depth, designed on two processor cores in three quarters of an hour.
 
-    The set-up of `psf-learning` made small: half the depth, frames of 48 px, mask pixels 4 × 4 times as large.
+    It is a smaller version of `psf-learning`: less than half the depth, frames of 48 px, mask pixels 4 × 4
+    times as large.
     """
     microscope = _TELOMERES.with_(focus=1.4, mask_pitch=4 * _TELOMERES.mask_pitch)
     count = DensityCount(low=0.1, high=1.5)
@@ -172,7 +174,7 @@ def preset(name: str) -> Experiment:
     Raises
     ------
     InputError
-        For another name, with those that there are.
+        For another name; the message lists the known ones.
 
     Examples
     --------

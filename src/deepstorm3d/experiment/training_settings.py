@@ -8,7 +8,7 @@ __all__ = ["TrainingSpec"]
 
 
 class TrainingSpec(Spec):
-    """How long and how fast a network learns. A step sees one batch of freshly simulated crops."""
+    """Length and learning rate of a training. Each step uses one batch of newly simulated crops."""
 
     steps: int = quantity(8000, "", "optimiser steps in all", ge=1)
     batch: int = quantity(6, "crops", "simulated crops in a step (in each process)", ge=1)
