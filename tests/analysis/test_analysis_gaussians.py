@@ -121,5 +121,5 @@ def test_points_beyond_the_canvas_are_left_out_and_light_over_its_edge_is_lost()
 def test_a_width_of_nothing_is_a_mistake():
     with pytest.raises(InputError, match="blur must be above 0 nm"):
         Gaussians(blur_um=0.0)
-    with pytest.raises(InputError, match="σ must be held"):
+    with pytest.raises(InputError, match="the lower limit of σ"):
         Gaussians(floor_px=0.0)

@@ -86,7 +86,7 @@ def background(level: float = 20.0, frames: int = 6) -> NDArray[np.uint16]:
 
 FRAMES = {
     "right": (background(), None),
-    "no baseline given": (background() + np.uint16(100), "carry no noise|times what the camera says"),
+    "no baseline given": (background() + np.uint16(100), "have no noise|times the value the camera predicts"),
     "bytes swapped": (background().byteswap(), "bytes seem to be swapped"),
     "another background": (background(200.0), "trained for 20"),
     "black": (np.zeros((6, 64, 64), np.uint16), "black"),
@@ -115,7 +115,7 @@ def test_a_run_tells_at_once_and_at_the_end(model: ModelFile, tmp_path: Path, ca
 def test_every_method_looks(model: ModelFile, tmp_path: Path, options: dict[str, object]) -> None:
     movie = stack(tmp_path / "m.tif", background(frames=2) + np.uint16(100))
     _, told = run(model, movie, tmp_path / "o.csv", **options)
-    assert sum("trained for 20" in text or "times what the camera says" in text for text in told) == 1
+    assert sum("trained for 20" in text or "times the value the camera predicts" in text for text in told) == 1
 
 
 def test_workers_are_given_frames_that_were_looked_at(model: ModelFile, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_the_preview_says_the_same_and_that_nothing_fits(model: ModelFile, tmp_p
     quiet = stack(tmp_path / "b.tif", background() + np.uint16(200))
     report = preview_movie(Excerpt(quiet), pipeline, tmp_path / "b", frames=1)
     assert not report.fits
-    assert any("times what the camera says" in line for line in report.lines)
+    assert any("times the value the camera predicts" in line for line in report.lines)
     assert "contradict each other" in report.lines[-1]
 
 

@@ -1,1 +1,1 @@
-"""Questions asked of camera frames alone: what noise they hold, what a camera could not have recorded."""
+"""Measurements on camera frames alone: their noise, and values that a camera cannot have recorded."""

@@ -1,4 +1,4 @@
-"""Counts whose two bytes were exchanged: a file read in the wrong byte order, told from its numbers alone."""
+"""Recognizes counts whose two bytes are swapped: a file read in the wrong byte order."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from numpy.typing import NDArray
 
 __all__ = ["bytes_seem_swapped"]
 
-# Noise over level is this much smaller in the other byte order, or the order is believed.
+# The bytes are called swapped if noise over level is smaller by this factor in the other byte order.
 _QUIETER = 2.0
-# Counts with an empty lower byte; more of them than this are no chance.
-_ONE_BYTE, _OFTEN = 256, 0.5
+# Number of values of one byte.
+_ONE_BYTE = 256
+# Fraction of counts with an empty lower byte above which it is not a coincidence.
+_OFTEN = 0.5
 
 
 def bytes_seem_swapped(counts: NDArray[Any]) -> bool:
-    """Whether frames (B, H, W) of whole numbers make more sense with their bytes in the other order.
+    """Whether frames (B, H, W) of integers are more plausible with their bytes in the other order.
 
-    The lower byte of a count is little more than noise, and the upper one follows the image. Exchanged, the
-    noise jumps by 256 counts: the difference of neighbouring pixels over the level is then many times that of
-    the right order. Counts below 256 have an empty upper byte; exchanged, they are multiples of 256.
-    False for floating-point numbers and single bytes, which have no order, and for constant frames.
+    The lower byte of a count is mostly noise, and the upper byte follows the image. When they are swapped, the
+    noise changes in steps of 256 counts: the difference of neighbouring pixels over the level is then many
+    times that of the right order. Counts below 256 have an empty upper byte; swapped, they are multiples of
+    256. False for floating-point numbers and single bytes, which have no byte order, and for constant frames.
     """
     if counts.dtype.kind not in "iu" or counts.dtype.itemsize == 1 or not counts.size:
         return False
@@ -42,6 +44,6 @@ def _level(counts: NDArray[Any]) -> float:
 
 
 def _roughness(counts: NDArray[Any]) -> float:
-    """Median difference of neighbours along rows over the mean level; a few defective pixels do not matter."""
+    """Median difference of neighbours along rows over the mean level; robust against a few defective pixels."""
     values = counts.astype(np.float64)
     return float(np.median(np.abs(np.diff(values, axis=-1)))) / max(_level(counts), 1e-12)

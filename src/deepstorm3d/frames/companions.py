@@ -1,4 +1,4 @@
-"""What belongs to the pixels of a camera: its maps, and where in the PSF's field the frames begin."""
+"""Data that belong to the pixels of a camera: its maps, and the position of the frames in the PSF field."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["crops_roam", "field_begin", "prepared_maps", "region_named"]
 
 
 def region_named(camera: Camera) -> Region | None:
-    """The region of the chip that the camera's frames show, where it is named."""
+    """The region of the chip that the camera's frames show, where the camera states it."""
     return camera.chip_region
 
 
 def prepared_maps(maps: Maps, prepared: Prepared, size: tuple[int, int]) -> dict[str, Tensor]:
-    """Maps (H, W) of the frames as the camera stored them, turned as the frames are.
+    """Maps (H, W) of the frames as the camera stored them, turned and cropped like the frames.
 
     size: height and width of the prepared frames, px.
     Raises InputError where the maps are not of the stored frames' size.
@@ -34,8 +34,8 @@ def field_begin(
 ) -> tuple[int, int]:
     """Column and row of the PSF's field at which prepared frames begin.
 
-    The field is of the model, and so of the prepared frames; the region is of the stored ones. Frames begin
-    with the field, unless they are smaller and their region of it is named.
+    The field belongs to the model, and so to the prepared frames; the region belongs to the stored ones. Frames
+    begin with the field, unless they are smaller and the camera states their region.
     size: height and width of the prepared frames, px.
     """
     height, width = field.size_px
@@ -54,12 +54,12 @@ def field_begin(
 def crops_roam(
     field: FieldSpec, camera: Camera, chip_size: tuple[int, int] | None, side: int
 ) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
-    """Where training crops come from: height and width of it, and the column and row of the PSF's field there.
+    """The area of training crops: its height and width, and its column and row in the field of the PSF.
 
-    chip_size: of the camera's maps for its region, None without maps;  side: of a crop, px.
-    The first is None where all places are alike, the second where the PSF is.
+    chip_size: size of the camera's maps for its region, None without maps;  side: of a crop, px.
+    The first is None where all positions are equivalent, the second where the PSF is the same everywhere.
     Raises InputError where a crop is larger than the maps, and where maps and field are of different sizes and
-    the region does not say how they lie.
+    the region does not state their relation.
     """
     whole = field.size_px if field.changes else None
     if chip_size is None:

@@ -1,4 +1,4 @@
-"""How far one image is shifted against another: the peak of their normalized cross-correlation."""
+"""The shift between two images: the peak of their normalized cross-correlation."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ __all__ = ["Registration", "register"]
 
 Floats = NDArray[np.float64]
 
-# At least this part of each axis must overlap; beyond, a correlation rests on few pixels.
+# Least fraction of each axis that must overlap; with less, a correlation depends on few pixels.
 _OVERLAP = 0.5
-# A peak that counts: its correlation, and how much lower the next best shift must be.
-_LEAST_CORRELATION, _RIVAL = 0.3, 0.8
+# Least correlation of a peak.
+_LEAST_CORRELATION = 0.3
+# Largest correlation at any other shift, as a fraction of the peak.
+_RIVAL = 0.8
 
 
 @dataclass(frozen=True)
 class Registration:
-    """Where an image lies on a reference.
+    """Position of an image relative to a reference.
 
-    shift_px: rows and columns to add to the image's pixels;  correlation: of the two, Pearson's, where they
-    then overlap;  rival: the highest correlation at any other shift.
+    shift_px: rows and columns to add to the pixels of the image;  correlation: Pearson correlation of the
+    overlap at this shift;  rival: the highest correlation at any other shift.
     """
 
     shift_px: tuple[float, float]
@@ -33,13 +35,13 @@ class Registration:
 
 
 def register(image: Floats, reference: Floats, *, peak_px: float) -> Registration:
-    """Find the shift that brings an image onto a reference, to a part of a pixel.
+    """Find the shift that brings an image onto a reference, to a fraction of a pixel.
 
-    image, reference: (h, w) each, of one pixel size;  peak_px: shifts nearer than this to the best one belong
-    to its peak (about the width of the finest detail).  Padfield, IEEE Trans. Image Process. 21:2706 (2012),
-    with whole masks; the top of the peak is that of a parabola along each axis.
-    Raises ValueError for images of two shapes, and InputError where there is no distinct peak: a correlation
-    below 0.3, or another shift within 80 % of it.
+    image, reference: (h, w) each, with the same pixel size;  peak_px: shifts nearer than this to the best one
+    belong to its peak (about the width of the finest detail).  Padfield, IEEE Trans. Image Process. 21:2706
+    (2012), with whole masks; the maximum is refined by a parabola along each axis.
+    Raises ValueError for images of different shapes, and InputError where there is no distinct peak: a
+    correlation below 0.3, or another shift with more than 80 % of it.
     """
     if image.ndim != 2 or image.shape != reference.shape:
         raise ValueError(f"need two images of one shape, got {image.shape} and {reference.shape}")
@@ -52,20 +54,20 @@ def register(image: Floats, reference: Floats, *, peak_px: float) -> Registratio
         raise InputError(
             f"the two images cannot be registered: at the best shift their correlation is {peak:.2f} (at "
             f"least {_LEAST_CORRELATION:g} is needed), at another one {rival:.2f} (at most {_RIVAL:.0%} of the "
-            "best is allowed); are they of one field and one structure, and is the pixel size right?"
+            "best is allowed); do they show the same field and structure, and is the pixel size right?"
         )
     row, column = int(best[0]), int(best[1])
-    # No shift lies in the middle.
+    # The middle of the array is a shift of 0.
     down = row - correlations.shape[0] // 2 + _top(correlations[:, column], row)
     right = column - correlations.shape[1] // 2 + _top(correlations[row], column)
     return Registration((down, right), peak, rival)
 
 
 def _correlations(image: Floats, reference: Floats) -> Floats:
-    """Pearson's correlation of the overlap at every shift up to half the image; no shift in the middle."""
+    """Pearson correlation of the overlap at every shift up to half the image; a shift of 0 is in the middle."""
     reach = [int((1 - _OVERLAP) * size) for size in image.shape]
     padded = [size + most for size, most in zip(image.shape, reach, strict=True)]
-    # Of no mean and unit spread, differences of large sums do not drown in rounding.
+    # Images of zero mean and unit standard deviation keep rounding errors of the sums small.
     first, second = ((each - each.mean()) / (each.std() or 1.0) for each in (reference, image))
 
     def correlated(one: Floats, other: Floats) -> Floats:
@@ -80,13 +82,13 @@ def _correlations(image: Floats, reference: Floats) -> Floats:
     squares = correlated(first**2, ones), correlated(ones, second**2)
     spreads = [square - total**2 / pixels for square, total in zip(squares, sums, strict=True)]
     shared = correlated(first, second) - sums[0] * sums[1] / pixels
-    # Where either is flat in the overlap there is no correlation.
+    # There is no correlation where either image is constant in the overlap.
     some = np.minimum(*spreads) > 1e-6 * pixels
     return np.where(some, shared / np.sqrt(np.where(some, spreads[0] * spreads[1], 1.0)), 0.0)
 
 
 def _top(line: Floats, middle: int) -> float:
-    """Where between its neighbours the parabola through a highest value has its top, pixels."""
+    """Position of the maximum of the parabola through a highest value and its neighbours, pixels."""
     if not 0 < middle < len(line) - 1:
         return 0.0
     below, here, above = line[middle - 1 : middle + 2]

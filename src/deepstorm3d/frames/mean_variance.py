@@ -1,4 +1,4 @@
-"""The camera's noise from the frames: the line of variance against mean, and what a dark movie adds."""
+"""Camera noise measured from the frames: the line of variance against mean, and the dark level."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from ..errors import InputError
 
 __all__ = ["DarkLevel", "NoiseLine", "dark_level", "high_pass", "noise_line", "noise_map"]
 
-# Differences taken along each axis: four leave 10⁻³ of a spot that a pixel samples as finely as any that
-# the optics can form, and all of the noise.
+# Number of differences along each axis: four reduce a spot to 10⁻³ of its amplitude if the pixels sample it as
+# finely as the diffraction limit requires, and keep all of the noise.
 _ORDER = 4
-# Side of the neighbourhood that says how bright a place is, beyond the pixels whose noise is measured.
+# Side of the neighbourhood that gives the brightness at a pixel, without the pixels whose noise is measured,
+# px.
 _AROUND_PX = 13
+# Bins of brightness.
 _BINS = 24
-# A slope is believed where its σ is below this share of it, and the brightest bin this many times as far from
-# the line's zero as the darkest.
-_BELIEVED, _LEAST_SPAN = 0.1, 1.15
-# Neighbouring high-passed pixels share noise: so many of them count as one.
+# Largest relative σ of a slope that is accepted.
+_BELIEVED = 0.1
+# Least ratio of the distances of the brightest and the darkest bin from the zero of the line.
+_LEAST_SPAN = 1.15
+# Number of high-passed pixels that count as one, because neighbours share noise.
 _SHARED = 3.0
 
 
@@ -29,11 +32,11 @@ _SHARED = 3.0
 class NoiseLine:
     """Variance of the counts of a pixel as a straight line over their mean (photon transfer).
 
-    mean, variance, spread: (K,) of places of like brightness, ADU, ADU² and its σ;  slope: ADU per photo-
+    mean, variance, spread: (K,) for pixels of similar brightness, ADU, ADU² and its σ;  slope: ADU per photo-
     electron times the excess noise factor;  zero: mean count at which the line has no variance, baseline −
     gain·read noise², ADU;  slope_sigma, zero_sigma: one σ;  misfit: χ² per degree of freedom of the line, 1
-    for a straight one;  fixed: rms of what stays the same from frame to frame at the pixel scale, ADU;
-    saturated: share of pixels at or above the saturation.
+    for a straight one;  fixed: rms of the pixel-scale pattern that is the same in all frames, ADU;
+    saturated: fraction of pixels at or above the saturation.
     """
 
     mean: Tensor
@@ -49,7 +52,7 @@ class NoiseLine:
 
     @property
     def trouble(self) -> str:
-        """Why the line tells no gain, in words; empty where it does."""
+        """Why the line does not give a gain, in words; empty where it does."""
         if not self.slope > 0 or self.slope_sigma > _BELIEVED * self.slope:
             return (
                 f"the variance does not rise clearly with the mean (slope {self.slope:.3g} ± "
@@ -57,13 +60,13 @@ class NoiseLine:
             )
         span = (float(self.mean[-1]) - self.zero) / max(float(self.mean[0]) - self.zero, 1e-9)
         if span < _LEAST_SPAN:
-            return f"all places are about equally bright (from 1 to {span:.2f} times the light)"
+            return f"the frames are about equally bright everywhere (from 1 to {span:.2f} times the light)"
         return ""
 
 
 @dataclass(frozen=True)
 class DarkLevel:
-    """What frames without light say: baseline and read noise, ADU, the latter without rounding."""
+    """Values from frames without light: baseline and read noise, ADU, the latter without rounding."""
 
     baseline: float
     read_noise_adu: float
@@ -72,9 +75,9 @@ class DarkLevel:
 def high_pass(frames: Tensor) -> tuple[Tensor, Tensor]:
     """Noise without the image, and the mean count under the filter; frames: (B, H, W), both (B, H−4, W−4).
 
-    The filter is a fourth difference along either axis, of unit norm, so the square of its output has for its
-    mean the variance of the counts, averaged with the same weights as the second output is of the counts: a
-    straight line of one against the other keeps slope and intercept, whatever the image
+    The filter is a fourth difference along both axes, of unit norm. The mean of the square of its output is the
+    variance of the counts, averaged with the same weights as the counts in the second output: a straight line
+    of one against the other keeps its slope and intercept, for any image
     (Immerkær, Comput. Vis. Image Underst. 64:300, 1996, with a steeper filter).  Optics pass nothing at the
     corners of the spectrum of a camera with pixels below λ/(2 NA) (Heintzmann et al., arXiv 1611.05654).
     """
@@ -93,18 +96,17 @@ def noise_line(
 ) -> NoiseLine:
     """Fit the line of variance against mean.
 
-    counts: (B, H, W) ADU;  saturation: count from which on a pixel says nothing;  whole: whether the file holds
-    whole numbers, whose rounding adds 1/12 ADU².  From `pattern_from` frames on, what is the same in all frames
-    (a camera's fixed pattern) is left out; where molecules shine in one frame of n only, that lowers the slope
-    by 1/n.  Places are put together by how bright the pixels around them are,
-    which share no noise with them: otherwise bins of bright places would hold upward fluctuations (Wald
-    1940).
-    Raises InputError where fewer than 2,000 places are left, as in frames below 13 px.
+    counts: (B, H, W) ADU;  saturation: count from which a pixel is not used;  whole: whether the file contains
+    integers, whose rounding adds 1/12 ADU².  With `pattern_from` frames or more, the pattern that is the same
+    in all frames (fixed pattern of a camera) is subtracted; where a molecule is bright in one frame of n only,
+    that lowers the slope by 1/n.  Positions are sorted into bins by the brightness of the pixels around them,
+    which share no noise with them: otherwise the bright bins would collect upward fluctuations (Wald 1940).
+    Raises InputError where fewer than 2,000 positions are left, as in frames below 13 px.
     """
     if min(counts.shape[1:]) < _AROUND_PX:
         raise InputError(
-            f"frames of {counts.shape[2]} × {counts.shape[1]} px are too small to tell the noise: at least "
-            f"{_AROUND_PX} px along each side are needed; take a larger region"
+            f"frames of {counts.shape[2]} × {counts.shape[1]} px are too small to measure the noise: at least "
+            f"{_AROUND_PX} px along each side are needed; use a larger region"
         )
     frames = counts.float()
     noise, mean = high_pass(frames)
@@ -118,8 +120,8 @@ def noise_line(
     square, mean, place = noise.square()[usable], mean[usable], place[usable]
     if len(place) < 2000:
         raise InputError(
-            f"only {len(place)} places of these frames can be used for the noise, at least 2,000 are needed; "
-            "take more frames, a larger region, or a movie that is not saturated"
+            f"only {len(place)} pixels of these frames can be used to measure the noise, at least 2,000 are "
+            "needed; use more frames, a larger region, or a movie that is not saturated"
         )
     means, variances, counted = _binned(place, mean, square)
     if whole:
@@ -127,12 +129,13 @@ def noise_line(
     spread = variances.mean().clamp(min=1e-12) * (2 * _SHARED / counted).sqrt()
     slope, intercept, covariance, misfit = _straight(means, variances, spread)
     for _ in range(3):
-        # σ by the line, not by the bin itself: bins that lie low by chance would count for more.
+        # σ from the line, not from the bin itself: otherwise bins that are low by chance would have more
+        # weight.
         expected = (slope * means + intercept).clamp(min=0.1 * float(variances.min().clamp(min=1e-6)))
         spread = expected * (2 * _SHARED / counted).sqrt()
         slope, intercept, covariance, misfit = _straight(means, variances, spread)
     zero = -intercept / slope if slope else 0.0
-    # Of a ratio, to first order.
+    # Error propagation of a ratio, to first order.
     gradient = means.new_tensor([intercept / slope**2, -1 / slope]) if slope else means.new_zeros(2)
     pattern = float(fixed.square().mean()) - float(square.mean()) / total if total >= pattern_from else 0.0
     return NoiseLine(
@@ -152,7 +155,8 @@ def noise_line(
 def noise_map(counts: Tensor, cells: int = 8, *, slope: float = 0.0) -> tuple[Tensor, Tensor]:
     """Variance and mean of the counts in cells of the field, over all frames: (cells, cells) each.
 
-    slope: of the variance over the mean; that much is taken off, so what is left does not depend on the light.
+    slope: of the variance over the mean; its part is subtracted, so that the result is independent of the
+    light.
     """
     noise, mean = high_pass(counts.float())
     variance = (noise.square() - slope * mean).mean(0)
@@ -163,8 +167,8 @@ def noise_map(counts: Tensor, cells: int = 8, *, slope: float = 0.0) -> tuple[Te
 def dark_level(counts: Tensor, *, whole: bool = True) -> DarkLevel:
     """Baseline and read noise from frames without light, (B, H, W) ADU, at least two.
 
-    Raises InputError for a single frame, and where the frames are not dark: their level changes by more than
-    their noise from place to place.
+    Raises InputError for a single frame, and where the frames are not dark: their level changes over the field
+    by more than their noise.
     """
     if len(counts) < 2:
         raise InputError("a dark movie needs at least 2 frames: their differences are the read noise")
@@ -182,14 +186,14 @@ def dark_level(counts: Tensor, *, whole: bool = True) -> DarkLevel:
 
 
 def _usable(frames: Tensor, saturation: float) -> tuple[Tensor, float]:
-    """Places whose filter sees no saturated pixel, and the share of saturated pixels."""
+    """Positions where the filter contains no saturated pixel, and the fraction of saturated pixels."""
     full = (frames >= saturation).float()
     clean = functional.max_pool2d(full[:, None], _ORDER + 1, stride=1)[:, 0] == 0
     return clean, float(full.mean())
 
 
 def _around(frames: Tensor) -> Tensor:
-    """Mean of the pixels around each place but not under its filter; NaN where the frame ends before them."""
+    """Mean of the pixels around each position, without those of its filter; NaN near the edges of the frame."""
     inner, outer, side = _ORDER + 1, _AROUND_PX, (_AROUND_PX - _ORDER - 1) // 2
     whole = functional.avg_pool2d(frames[:, None], outer, stride=1)[:, 0] * outer**2
     under = functional.avg_pool2d(frames[:, None], inner, stride=1)[:, 0] * inner**2
@@ -201,7 +205,7 @@ def _around(frames: Tensor) -> Tensor:
 def _binned(place: Tensor, mean: Tensor, square: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, mean square and number in each of K bins of brightness, in double precision.
 
-    Half of the bins hold equal numbers of places, half equal steps of brightness: the bright ones are few.
+    Half of the bins have equal numbers of pixels, half equal steps of brightness, because bright ones are few.
     """
     sample = place[:: max(1, len(place) // 2_000_000)]
     low, high = sample.quantile(sample.new_tensor([0.001, 0.9995]))
@@ -219,7 +223,7 @@ def _binned(place: Tensor, mean: Tensor, square: Tensor) -> tuple[Tensor, Tensor
 
 
 def _straight(x: Tensor, y: Tensor, sigma: Tensor) -> tuple[float, float, Tensor, float]:
-    """Slope, intercept, their covariance (widened where the line does not fit) and χ² per degree of freedom."""
+    """Slope, intercept, their covariance (scaled up if the fit is poor), and χ² per degree of freedom."""
     matrix = torch.stack([x, torch.ones_like(x)], 1) / sigma[:, None]
     covariance = torch.linalg.pinv(matrix.mT @ matrix, hermitian=True)
     slope, intercept = (covariance @ (matrix.mT @ (y / sigma))).tolist()

@@ -1,4 +1,4 @@
-"""Frames that hold no light to measure: black or constant, all saturated, not finite."""
+"""Frames without light to measure: black or constant, all saturated, or not finite."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ..errors import InputError
 
 __all__ = ["full_count", "refuse_without_light", "without_light"]
 
-# Share of saturated pixels from which frames tell nothing but that they are too bright.
+# Fraction of saturated pixels from which the frames are called too bright.
 _ALL_FULL = 0.9
 
 
 def full_count(counts: NDArray[Any], saturation: float) -> float:
-    """Count at which a pixel is full: the camera's saturation, or the greatest number of the file's type."""
+    """Count at which a pixel is saturated: from the camera, or the greatest number of the type in the file."""
     if np.issubdtype(counts.dtype, np.integer):
         return min(saturation, float(np.iinfo(counts.dtype).max))
     return saturation
 
 
 def without_light(counts: NDArray[Any], saturation: float = float("inf")) -> str:
-    """Why nothing can be measured in frames (B, H, W) of counts, in words; empty where something can.
+    """Why nothing can be measured in frames (B, H, W) of counts, in words; empty if something can be measured.
 
     saturation: the camera's greatest count.
     """

@@ -1,4 +1,4 @@
-"""Looking for faulty pixels in a movie before it is worked on: in a sample of its frames."""
+"""Looks for faulty pixels in a sample of the frames of a movie, before the movie is processed."""
 
 from __future__ import annotations
 
@@ -27,10 +27,14 @@ from .companions import prepared_maps
 __all__ = ["DefectChoice", "faults_of", "frames_to_wait_for", "known_defects", "sample_frames"]
 
 DefectChoice = Literal["auto", "none"] | Path
-"""auto: defective pixels are looked for;  none: all are taken as they are;  a .npy file names them."""
+"""auto: defective pixels are detected;  none: all pixels are used as they are;  a .npy file lists them."""
 
-# Frames and pixels that are looked at, and the fewest frames, whatever their size.
-_FRAMES, _PIXELS, _FEWEST = 16, 2**20, 3
+# Frames in the sample.
+_FRAMES = 16
+# Pixels in the sample; with large frames it has fewer frames, …
+_PIXELS = 2**20
+# … but not fewer than this.
+_FEWEST = 3
 
 
 def faults_of(
@@ -43,11 +47,11 @@ def faults_of(
     known: Tensor | None = None,
     look: bool = True,
 ) -> PixelFaults:
-    """What is wrong with the pixels that these frames show.
+    """The pixel faults that these frames show.
 
     counts: (T, H, W), spread over the movie;  maps: of the camera, for these pixels;  begin: column and row of
-    the first of them in the frame;  known: (H, W) bool, defective pixels: then no others are looked for;
-    look: whether any are looked for at all.
+    the first of them in the frame;  known: (H, W) bool, defective pixels; if given, no others are searched;
+    look: whether faults are searched at all.
     """
     frames = torch.from_numpy(counts.astype(np.float32))
     size = (frames.shape[1], frames.shape[2])
@@ -77,10 +81,10 @@ def faults_of(
 
 
 def sample_frames(movie: Movie, prepared: Prepared, *, growing: bool = False) -> NDArray[Any]:
-    """A few frames (T, H, W) of a movie, the same whatever part of it is worked on.
+    """A few frames (T, H, W) of a movie, the same for any part of it that is processed.
 
-    prepared: as the movie is;  growing: whether it is still being recorded.
-    Spread evenly; where each window of frames has a level of its own to be subtracted, or the movie grows, they
+    prepared: preparation of the movie;  growing: whether it is still being recorded.
+    The frames are spread evenly. If a level is subtracted for each window of frames, or the movie grows, they
     are the first ones. Frames that cannot be read are left out.
     Raises InputError where none can be read, as the movie does.
     """
@@ -93,12 +97,12 @@ def sample_frames(movie: Movie, prepared: Prepared, *, growing: bool = False) ->
         last = min(count, prepared.window)
     wanted = np.unique(np.linspace(0, last - 1, min(most, last)).round().astype(int)).tolist()
     frames = [frame for number in wanted if (frame := _read(movie, number)) is not None]
-    # Where none can be read, the first one's own error says why.
+    # If none can be read, the error of the first frame gives the reason.
     return np.concatenate(frames) if frames else movie.read(wanted[0], wanted[0] + 1)
 
 
 def frames_to_wait_for(prepared: Prepared) -> int:
-    """How many frames of a movie that grows must be there before its pixels can be judged."""
+    """Number of frames that a growing movie must have before its pixels can be judged."""
     return _FRAMES if prepared.subtract == "none" else 2 * prepared.window
 
 
@@ -108,15 +112,15 @@ def _read(movie: Movie, number: int) -> NDArray[Any] | None:
     try:
         return movie.read(number, number + 1)
     except InputError:
-        # Whoever needs this very frame is told.
+        # The error is raised again when this frame itself is needed.
         return None
 
 
 def known_defects(choice: DefectChoice, prepared: Prepared, shape: Sequence[int]) -> Tensor | None:
-    """Defective pixels (H, W) bool of prepared frames from a file, None where the choice names none.
+    """Defective pixels (H, W) bool of prepared frames from a file, None if the choice is not a file.
 
     shape: of the prepared movie (frames, height, width).
-    Raises InputError where the file is no .npy array of two dimensions, or not of the stored frames' size.
+    Raises InputError where the file is not a .npy array of two dimensions, or not of the stored frames' size.
     """
     if not isinstance(choice, Path):
         return None
@@ -125,14 +129,14 @@ def known_defects(choice: DefectChoice, prepared: Prepared, shape: Sequence[int]
     except (OSError, ValueError, EOFError) as error:
         raise InputError(
             f"the defects {choice} (`defects`) cannot be read ({error})",
-            "give auto, none or a .npy file (height, width), not 0 where a pixel is defective",
+            "give auto, none or a .npy file of shape (height, width) that is nonzero at defective pixels",
         ) from error
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "biuf":
         raise InputError(
-            f"the defects {choice} (`defects`) are no array of numbers with two dimensions",
-            "save (height, width) with numpy, not 0 where a pixel is defective",
+            f"the defects {choice} (`defects`) are not a two-dimensional array of numbers",
+            "save an array (height, width) with numpy that is nonzero at defective pixels",
         )
     defects = torch.from_numpy(values != 0)
     if bool(defects.all()):
-        raise InputError(f"the defects {choice} (`defects`) call every pixel defective; not 0 means defective")
+        raise InputError(f"the defects {choice} (`defects`) mark every pixel as defective (nonzero: defective)")
     return prepared_maps({"defects": defects.float()}, prepared, (shape[1], shape[2]))["defects"] > 0

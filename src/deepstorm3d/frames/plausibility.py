@@ -1,4 +1,4 @@
-"""Whether frames can be what camera and model say: byte order, baseline, gain, noise, level of light."""
+"""Checks frames against camera and model: byte order, baseline, gain, noise, level of light."""
 
 from __future__ import annotations
 
@@ -23,27 +23,45 @@ __all__ = ["Finding", "check_frames", "sample_for_check"]
 
 Kind = Literal["no light", "byte order", "below baseline", "gain", "baseline", "noise", "level"]
 
+# Number of pixels that are checked.
 _SAMPLE_PIXELS = 2**18
-# Variance over what the camera predicts that is still the camera's, and over how many σ a difference counts.
-_GAIN_LOW, _GAIN_HIGH, _SURE = 0.7, 1.4, 5.0
-# Where all is about equally bright the line has no slope: the noise at that level, over the predicted.
-_NOISE_LOW, _NOISE_HIGH, _NO_NOISE = 0.6, 1.6, 0.01
-# A baseline is off where that is so large a share of the dark parts' light, and so many photons.
-_BASELINE_SHARE, _BASELINE_PHOTONS = 0.3, 3.0
-# Pixels further below the baseline than noise reaches: a dead column is fewer than this share.
-_BELOW_SHARE, _BELOW_SIGMA = 0.05, 4.0
-# Levels may leave those of the training by this share.
-_LEVEL_SHARE, _LEVEL_SIGMA = 0.5, 3.0
-_DARK_QUANTILE, _SMOOTH_PX = 0.1, 9
-# The mean over so many frames is a pattern of the camera, and not molecules of single frames.
+# Slope of the variance over the predicted one below which the gain is called wrong.
+_GAIN_LOW = 0.7
+# The same, upper limit.
+_GAIN_HIGH = 1.4
+# Number of σ from which a difference is significant.
+_SURE = 5.0
+# Variance over the predicted one for frames of uniform brightness, which give no slope: lower limit.
+_NOISE_LOW = 0.6
+# The same, upper limit.
+_NOISE_HIGH = 1.6
+# Variance over the predicted one below which the frames are called free of noise.
+_NO_NOISE = 0.01
+# Error of the baseline, as a fraction of the light in the dark parts, from which it is reported …
+_BASELINE_SHARE = 0.3
+# … if it is also more than this, photons.
+_BASELINE_PHOTONS = 3.0
+# Fraction of pixels too far below the baseline from which this is reported; a dead column has fewer.
+_BELOW_SHARE = 0.05
+# A pixel is too far below the baseline beyond this many σ of the noise.
+_BELOW_SIGMA = 4.0
+# Relative deviation from the levels of the training that is accepted.
+_LEVEL_SHARE = 0.5
+# Deviation from the levels of the training that is accepted, in σ.
+_LEVEL_SIGMA = 3.0
+# Quantile of the pixels that gives the level of the dark parts.
+_DARK_QUANTILE = 0.1
+# Side of the window over which the dark level is averaged, px.
+_SMOOTH_PX = 9
+# Number of frames from which their mean is a fixed pattern of the camera, not molecules of single frames.
 _PATTERN_FROM = 16
-# A pixel this many times above its brightest neighbour is no molecule.
+# A pixel that exceeds its brightest neighbour by this factor is a hot pixel, not a molecule.
 _HOT = 3.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that cannot be: its kind, and what was seen, the likely cause and the remedy in words."""
+    """One contradiction: its kind, and in words the observation, the likely cause and the remedy."""
 
     kind: Kind
     text: str
@@ -51,11 +69,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What frames show, in photons of the camera as it is said to be.
+    """Measurements on the frames, in photons according to the stated camera.
 
-    dark, middle: level of the dark parts, median of the pixels;  below: share of pixels further below 0 than
-    noise reaches;  line: of variance over mean, None where too few pixels tell it;  noise: of the
-    camera, rounding included;  gain: ADU per photo-electron that is counted, None where it is a map.
+    dark, middle: level of the dark parts, median of the pixels;  below: fraction of pixels farther below 0 than
+    the noise explains;  line: of variance over mean, None with too few pixels;  noise: of the camera, rounding
+    included;  gain: ADU per detected photo-electron, None where it is a map.
     """
 
     dark: float
@@ -67,32 +85,32 @@ class _Seen:
 
     @property
     def slope(self) -> float:
-        """Of the variance over the mean, 1 where the gain is right."""
+        """Slope of the variance over the mean, 1 where the gain is right."""
         assert self.line is not None
         return self.line.slope / self.noise.excess
 
     @property
     def excess_zero(self) -> float:
-        """Photons by which the level without noise lies above that of the camera."""
+        """Photons by which the measured level without noise exceeds that of the camera."""
         assert self.line is not None
         return self.line.zero + self.noise.mean_read_variance / self.noise.excess
 
     def noise_over_predicted(self, gain: float = 1.0) -> float:
-        """Variance over what the camera predicts, median over levels; gain: factor on the photons."""
+        """Variance over the one the camera predicts, median over levels; gain: factor on the photons."""
         assert self.line is not None
         predicted = self.noise.variance(gain * self.line.mean)
         return float((gain**2 * self.line.variance / predicted.clamp(min=1e-9)).median())
 
 
 def sample_for_check(counts: NDArray[Any]) -> NDArray[Any]:
-    """Frames spread evenly over a block (B, H, W): as many as a check needs."""
+    """Frames spread evenly over a block (B, H, W), with the number of pixels that a check needs."""
     if not counts.size:
         return counts
     return counts[_spread_evenly(counts)]
 
 
 def _spread_evenly(counts: NDArray[Any]) -> NDArray[np.int64]:
-    """Numbers of so many frames of (B, H, W) as a check needs."""
+    """Numbers of the frames of (B, H, W) that a check uses."""
     most = max(1, _SAMPLE_PIXELS // counts[0].size)
     return np.unique(np.linspace(0, len(counts) - 1, min(most, len(counts))).round().astype(np.int64))
 
@@ -105,14 +123,14 @@ def check_frames(
     *,
     maps: Maps | None = None,
 ) -> list[Finding]:
-    """What of these frames contradicts the camera and the model; empty where nothing does.
+    """Contradictions between these frames and the camera or the model; empty where there are none.
 
     counts: (B, H, W) as the file has them;  photons: (B, H, W) the same through `camera.to_photons`;
-    levels: of the light that a model was trained for, where there is a model;  maps: of the camera's pixels,
+    levels: light levels that the model was trained for, where there is a model;  maps: of the camera's pixels,
     where it has some.
-    Read from the frames: pixels below the baseline, the level of the dark parts, and the straight line of
-    variance over mean (`noise_line`), whose slope is the gain and whose zero is the baseline. A finding that
-    explains another leaves that out.
+    The check uses pixels below the baseline, the level of the dark parts, and the straight line of variance
+    over mean (`noise_line`), whose slope is the gain and whose zero is the baseline. A finding that follows
+    from another one is left out.
     """
     if reason := without_light(counts, camera.saturation):
         return [Finding("no light", reason)]
@@ -155,7 +173,7 @@ def _look(counts: NDArray[Any], photons: Tensor, camera: Camera, maps: Maps | No
 
 
 def _gain(camera: Camera) -> float | None:
-    """ADU for each photo-electron that is counted; None where it differs from pixel to pixel."""
+    """ADU for each detected photo-electron; None where it differs from pixel to pixel."""
     gain = camera.read_out.gain
     return None if gain is None else gain * camera.multiplication
 
@@ -168,14 +186,14 @@ def _dark(photons: Tensor) -> float:
 
 
 def _isolated(photons: Tensor) -> Tensor:
-    """Pixels of (B, H, W) far above all their neighbours: defective ones, which say nothing of the noise."""
+    """Pixels of (B, H, W) far above all their neighbours: defective ones, which are not used for the noise."""
     around = functional.pad(photons[:, None], (1, 1, 1, 1), mode="replicate")
     windows = functional.unfold(around, 3).unflatten(-1, photons.shape[1:])
     neighbours = torch.cat([windows[:, :4], windows[:, 5:]], 1).amax(1)
     dark = photons.median()
     spread = 1.4826 * (photons - dark).abs().median() + 1.0
     hot = photons - dark > _HOT * (neighbours - dark).clamp(min=0) + 6 * spread
-    # What is defective in one frame is left out in all, or the mean over frames would carry it into the others.
+    # A pixel defective in one frame is left out of all, or the mean over frames would spread it to the others.
     return hot.any(0).expand_as(hot)
 
 
@@ -183,8 +201,8 @@ def _swapped(counts: NDArray[Any]) -> str:
     swapped = counts.byteswap()
     return (
         "the bytes seem to be swapped: the counts jump between neighbouring pixels, from "
-        f"{int(counts.min())} to {int(counts.max())} (median {float(np.median(counts)):.0f}), and make sense "
-        f"in the other byte order, {int(swapped.min())} to {int(swapped.max())} (median "
+        f"{int(counts.min())} to {int(counts.max())} (median {float(np.median(counts)):.0f}); in the other "
+        f"byte order they are plausible, {int(swapped.min())} to {int(swapped.max())} (median "
         f"{float(np.median(swapped)):.0f}); write the file in the other byte order (raw movies: byte_order of "
         "the description)"
     )
@@ -198,22 +216,22 @@ def _below(seen: _Seen, camera: Camera, counts: NDArray[Any]) -> list[Finding]:
     named = "" if baseline is None else f"of {baseline:g} ADU "
     text = (
         f"the camera's baseline {named}lies above the frames: half of the pixels have "
-        f"{float(np.median(counts)):g} counts or less, and {seen.below:.0%} lie further below the baseline "
-        f"than noise reaches: give the baseline of this camera{_suggested(seen, camera)}"
+        f"{float(np.median(counts)):g} counts or less, and {seen.below:.0%} lie farther below the baseline "
+        f"than the noise explains: give the baseline of this camera{_suggested(seen, camera)}"
     )
     return [Finding("below baseline", text)]
 
 
 def _suggested(seen: _Seen, camera: Camera) -> str:
-    """The baseline that the noise tells, where it does."""
+    """The baseline that follows from the noise, where it can be determined."""
     baseline = camera.read_out.baseline
     if seen.line is None or seen.line.trouble or seen.gain is None or baseline is None:
         return " (`camera` baseline=...)"
-    return f" (the noise says about {baseline + seen.gain * seen.excess_zero:.0f}: `camera` baseline=...)"
+    return f" (the noise suggests about {baseline + seen.gain * seen.excess_zero:.0f}: `camera` baseline=...)"
 
 
 def _noise(seen: _Seen, camera: Camera, *, told: bool) -> list[Finding]:
-    """Gain and baseline.  told: the baseline was found wrong already."""
+    """Findings on gain and baseline.  told: the baseline was already found wrong."""
     line = seen.line
     if line is None:
         return []
@@ -235,19 +253,19 @@ def _noise(seen: _Seen, camera: Camera, *, told: bool) -> list[Finding]:
 def _gain_words(seen: _Seen, camera: Camera) -> str:
     said = (
         f"the noise of these frames grows by {seen.slope * seen.noise.excess:.3g} photons² with each photon, "
-        f"the camera says {seen.noise.excess:g}"
+        f"the camera predicts {seen.noise.excess:g}"
     )
     given = camera.read_out.gain
     if given is None:
         return f"{said}: correct the camera's gain map"
     if given != 1 and _GAIN_LOW < seen.slope * given**2 < _GAIN_HIGH:
         return (
-            f"{said}: a gain of {given:g} seems to be the wrong way round, photo-electrons per count instead "
-            f"of counts per photo-electron; give 1/{given:g} (`camera` gain={1 / given:.4g})"
+            f"{said}: the gain of {given:g} seems to be inverted, photo-electrons per count instead of "
+            f"counts per photo-electron; give 1/{given:g} (`camera` gain={1 / given:.4g})"
         )
     would = f"the gain would be {given * seen.slope:.3g} ADU/e-, not {given:g} (`camera` gain=...)"
     if seen.slope < 1:
-        return f"{said}: {would}, or the frames were averaged, smoothed or scaled, which takes noise away"
+        return f"{said}: {would}, or the frames were averaged, smoothed or scaled, which reduces the noise"
     if seen.noise.excess == 1 and seen.slope < 3:
         return f"{said}: {would}, or this is an electron-multiplying camera (`camera` kind=emccd)"
     return f"{said}: {would}"
@@ -258,13 +276,13 @@ def _baseline_words(seen: _Seen, camera: Camera) -> str:
     assert line is not None
     if off > 0:
         cause = (
-            f"{off:.3g} of the {seen.dark:.3g} photons of the dark parts carry no noise, so they are no light: "
-            "the baseline is higher than the camera says"
+            f"{off:.3g} of the {seen.dark:.3g} photons of the dark parts have no noise, so they are not light: "
+            "the baseline is higher than the camera states"
         )
     else:
         cause = (
-            f"the dark parts are noisier than {seen.dark:.3g} photons and the read noise can make them, as if "
-            f"{-off:.3g} photons were missing: the baseline is lower than the camera says, or the read noise "
+            f"the dark parts are noisier than {seen.dark:.3g} photons and the read noise explain, as if "
+            f"{-off:.3g} photons were missing: the baseline is lower than the camera states, or the read noise "
             f"is {(seen.noise.mean_read_variance - off * seen.noise.excess) ** 0.5:.2g} photons rms"
         )
     return f"{cause}{_suggested(seen, camera)}"
@@ -274,26 +292,26 @@ def _noise_words(seen: _Seen, ratio: float, line: NoiseLine) -> str:
     if ratio < _NO_NOISE:
         return (
             f"these frames have no noise (at {float(line.mean.median()):.3g} photons per pixel): they were "
-            "drawn, averaged, smoothed or had their background taken off and cut at zero; a model learned the "
-            "noise of its camera, give frames as the camera made them"
+            "drawn, averaged or smoothed, or their background was subtracted and cut at zero; the model was "
+            "trained with camera noise, so give the frames as the camera recorded them"
         )
     said = (
         f"at {float(line.mean.median()):.3g} photons per pixel the variance of these frames is "
-        f"{float(line.variance.median()):.3g} photons², {ratio:.2g} times what the camera says"
+        f"{float(line.variance.median()):.3g} photons², {ratio:.2g} times the value the camera predicts"
     )
     if seen.gain is not None and seen.gain != 1:
         inverted = seen.noise_over_predicted(seen.gain**2)
         if _NOISE_LOW < inverted < _NOISE_HIGH:
             return (
-                f"{said}: a gain of {seen.gain:g} seems to be the wrong way round, photo-electrons per count "
+                f"{said}: the gain of {seen.gain:g} seems to be inverted, photo-electrons per count "
                 f"instead of counts per photo-electron (`camera` gain={1 / seen.gain:.4g})"
             )
     if ratio < 1:
         return (
-            f"{said}: a baseline that the camera does not name, a gain that is too large, or frames that were "
-            "averaged, smoothed or had their background taken off (`camera` baseline=... gain=...)"
+            f"{said}: the camera's baseline is missing, its gain is too large, or the frames were averaged, "
+            "smoothed or had their background subtracted (`camera` baseline=... gain=...)"
         )
-    return f"{said}: a gain that is too small, a baseline that is too high, or more read noise (`camera`)"
+    return f"{said}: the gain is too small, the baseline too high, or the read noise higher (`camera`)"
 
 
 def _level(seen: _Seen, levels: TrainedLevels) -> list[Finding]:

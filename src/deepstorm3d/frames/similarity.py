@@ -1,4 +1,4 @@
-"""Whether simulated frames look like real ones: distances of pixel values, local contrasts and spectra."""
+"""Similarity of simulated and real frames: distances of pixel values, local contrasts and spectra."""
 
 from __future__ import annotations
 
@@ -13,9 +13,20 @@ __all__ = ["Likeness", "Spectrum", "compare_frames", "local_contrast", "radial_s
 
 Floats = NDArray[np.float64]
 
-_WINDOW_PX, _QUANTILES, _RINGS, _SPECTRUM_PX = 7, 512, 24, 64
-# Distances up to which frames are alike: of two histograms in units of the real spread, of spectra as a factor.
-_ALIKE_VALUES, _ALIKE_CONTRASTS, _ALIKE_SPECTRA = 0.15, 0.25, 0.30
+# Side of the windows of the local contrast, px.
+_WINDOW_PX = 7
+# Quantiles compared between two histograms.
+_QUANTILES = 512
+# Rings of the power spectrum.
+_RINGS = 24
+# Largest side of the tiles of the power spectrum, px.
+_SPECTRUM_PX = 64
+# Largest distance of the pixel values of similar frames, in standard deviations of the real ones.
+_ALIKE_VALUES = 0.15
+# Largest distance of the local contrasts of similar frames, in standard deviations of the real ones.
+_ALIKE_CONTRASTS = 0.25
+# Largest rms log ratio of the spectra of similar frames.
+_ALIKE_SPECTRA = 0.30
 
 
 @dataclass(frozen=True)
@@ -28,9 +39,9 @@ class Spectrum:
 
 @dataclass(frozen=True)
 class Likeness:
-    """How far simulated frames are from real ones; 0 is alike.
+    """Distance of simulated frames from real ones; 0 means identical distributions.
 
-    values, contrasts: distance of the two histograms (Wasserstein, the mean difference of like quantiles)
+    values, contrasts: distance of the two histograms (Wasserstein, the mean difference of equal quantiles)
     over the standard deviation of the real one, of pixel values and of the standard deviation in windows of 7
     px; spectra: root mean square of the log ratio of the power spectra (0.3 is a factor of 1.35).
     """
@@ -40,7 +51,7 @@ class Likeness:
     spectra: float
 
     def complaints(self) -> list[str]:
-        """What is not alike, in words; empty where all is."""
+        """The distances above their limits, in words; empty where there are none."""
         found = []
         for name, value, limit in (
             ("pixel values", self.values, _ALIKE_VALUES),
@@ -48,14 +59,14 @@ class Likeness:
             ("power spectra", self.spectra, _ALIKE_SPECTRA),
         ):
             if value > limit:
-                found.append(f"{name} differ by {value:.2f} (alike: up to {limit:g})")
+                found.append(f"{name} differ by {value:.2f} (similar: up to {limit:g})")
         return found
 
 
 def compare_frames(real: Floats, simulated: Floats) -> Likeness:
-    """Distances between two sets of frames of one unit, (B, H, W) and (C, h, w); the sizes may differ.
+    """Distances between two sets of frames in the same unit, (B, H, W) and (C, h, w); the sizes may differ.
 
-    Raises InputError where a frame is smaller than 16 px or holds a value that is not finite.
+    Raises InputError where a frame is smaller than 16 px or contains a value that is not finite.
     """
     for name, frames in (("real", real), ("simulated", simulated)):
         if min(frames.shape[1:]) < 16 or not np.isfinite(frames).all():
@@ -70,7 +81,7 @@ def compare_frames(real: Floats, simulated: Floats) -> Likeness:
 
 
 def local_contrast(frames: Floats) -> Floats:
-    """Standard deviation in windows of 7 px side by side: (B, H//7, W//7)."""
+    """Standard deviation in adjacent windows of 7 px: (B, H//7, W//7)."""
     count, height, width = frames.shape
     rows, columns = height // _WINDOW_PX, width // _WINDOW_PX
     cut = frames[:, : rows * _WINDOW_PX, : columns * _WINDOW_PX]
@@ -78,7 +89,7 @@ def local_contrast(frames: Floats) -> Floats:
 
 
 def radial_spectrum(frames: Floats) -> Spectrum:
-    """Power spectrum of tiles of at most 64 px under a Hann window, their means taken off, over rings."""
+    """Power spectrum over rings, from tiles of at most 64 px without their mean, under a Hann window."""
     side = min(_SPECTRUM_PX, *frames.shape[1:])
     window = np.outer(np.hanning(side + 1)[:-1], np.hanning(side + 1)[:-1])
     total, tiles = np.zeros((side, side)), 0
@@ -95,7 +106,7 @@ def radial_spectrum(frames: Floats) -> Spectrum:
     counted = np.bincount(ring[inside], minlength=_RINGS)
     power = np.bincount(ring[inside], total[inside], minlength=_RINGS) / np.maximum(counted, 1)
     some = counted > 0
-    # The first ring holds the mean, which was taken off.
+    # The first ring contains the mean, which was subtracted.
     some[0] = False
     at = (np.arange(_RINGS) + 0.5) / _RINGS * 0.5
     return Spectrum(at[some], power[some] / (tiles * np.square(window).sum()))

@@ -1,4 +1,4 @@
-"""How dark the dark parts of an experiment's frames are: the levels of light that its scenes allow."""
+"""Levels of light in the dark parts of frames that the scenes of an experiment produce."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ def trained_levels(
 ) -> TrainedLevels:
     """Levels of the scenes of an experiment as `to_photons` of its camera gives them.
 
-    pixel_um: camera pixel in the sample;  frame_px: height and width that a scene's number of emitters is for.
-    In crowded frames no pixel is dark: molecules spread over the frame raise it by their mean light at most.
+    pixel_um: camera pixel in the sample;  frame_px: height and width to which the number of emitters refers.
+    In dense frames no pixel is dark: molecules spread over the frame raise the level by at most their mean
+    light.
     """
     low, high, most = [], [], []
     for scene in scenes:
