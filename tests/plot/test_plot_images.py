@@ -63,7 +63,7 @@ def test_pixel_values_are_counted_in_shares():
         assert (share * (edges[1:] + edges[:-1]) / 2).sum() == pytest.approx(mean, rel=0.05)
     assert axes.get_xlabel() == "pixel value (ADU)"
     assert axes.get_legend().get_texts()[0].get_text().startswith("real: median 49.75")
-    with pytest.raises(InputError, match="real frames hold no finite"):
+    with pytest.raises(InputError, match="real frames have no finite"):
         plot.histogram(torch.ones(5), torch.full((5,), torch.nan))
 
 
@@ -134,7 +134,7 @@ def test_a_training_is_drawn_from_its_log(tmp_path):
     assert not len(errors.lines[1].get_xdata()), "what is not known is not drawn"
     assert (loss.get_xlabel(), errors.get_ylabel()) == ("step", "RMSE (nm)")
     log.write_text("")
-    with pytest.raises(InputError, match="holds no step yet"):
+    with pytest.raises(InputError, match="has no step yet"):
         plot.learning(log)
     with pytest.raises(InputError, match="cannot read"):
         plot.learning(tmp_path / "none.jsonl")

@@ -1,8 +1,8 @@
 """Pictures for notebooks and for the commands: one function each, which returns a matplotlib figure.
 
-Each takes what is at hand (a list, a frame, a mask, what a calibration found) and draws it without pyplot; a
-notebook shows the figure, and `save_figure(figure, path)` or ``figure.savefig(path)`` writes it. Nothing is
-loaded before a name is asked for, and matplotlib not before a picture is drawn.
+Each takes the object to show (a list, a frame, a mask, the result of a calibration) and draws it without
+pyplot. A notebook displays the figure; `save_figure(figure, path)` or ``figure.savefig(path)`` writes it. A
+module is loaded when one of its names is used, and matplotlib when a picture is drawn.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ __all__ = [
     "tracks",
 ]
 
+# The module of each public name.
 _WHERE = {
     "beside": ".renderings",
     "comparison": ".truth_scatter",
@@ -71,7 +72,7 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    """The function of that name, from the module that has it (PEP 562)."""
+    """The function of that name, from its module (PEP 562)."""
     if name not in _WHERE:
         raise AttributeError(f"deepstorm3d.plot has no picture '{name}'; there are: {', '.join(__all__)}")
     function = getattr(import_module(_WHERE[name], __name__), name)

@@ -21,10 +21,11 @@ __all__ = ["resolution"]
 
 
 def resolution(report: ResolutionReport, *, title: str = "") -> Figure:
-    """Draw the Fourier correlations of a list, and below how far molecules lie apart in adjacent frames.
+    """Draw the Fourier correlations of a list, and below them the distances between rows of adjacent frames.
 
-    A curve crosses the threshold of 1/7 at one over the resolution. Below, bars count pairs; the line is the
-    fit, whose width is the precision, and the dashed line the pairs of unlike molecules.
+    A curve crosses the threshold of 1/7 at one over the resolution. In the lower panels bars count pairs, the
+    solid line is the fit, whose width is the precision, and the dashed line is the pairs of different
+    molecules.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["drift"]
 
-# A line of more points than a screen has columns looks the same and takes long.
+# Most points of a line: more than the columns of a screen look the same and take long to draw.
 _MOST_POINTS = 4000
 
 

@@ -1,4 +1,4 @@
-"""The picture that says whether a list explains a frame: frame, marks, regenerated image, residual."""
+"""The picture that shows whether a list explains a frame: frame, marks, regenerated image, residual."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def overlay(
     noise: Image | None = None,
     title: str = "",
 ) -> Figure:
-    """Draw a frame with its localizations marked, and whether they explain it.
+    """Draw a frame with its localizations marked, and how well they explain it.
 
-    Above: the frame with marks, coloured by depth, and without. Below, where the image that the list predicts
-    is given: that image, and the difference from the frame in units of its noise.
+    The upper panels show the frame with marks, coloured by depth, and without. If the image predicted by the
+    list is given, the lower panels show it and its difference from the frame in units of the noise.
 
     Parameters
     ----------
     frame : (H, W) tensor or array
-        Photons per pixel (any unit where nothing is compared).
+        Photons per pixel (any unit if no image is compared with it).
     found : Localizations
         The rows of this frame alone: select them, ``found.select(found.frame == 7)``.
     pixel_um : float
@@ -123,7 +123,7 @@ def _residual_panel(axes: Axes, residual: Floats, edges: Extent) -> None:
 
 
 def _size(edges: Extent, rows: int) -> tuple[float, float]:
-    """Inches that leave little paper empty: two panels and their bars across, one or two down."""
+    """Size in inches for two panels with their bars side by side, in one or two rows."""
     left, top, right, bottom = edges
     aspect = float(np.clip((bottom - top) / (right - left), 0.4, 2.0))
     return 12.0, rows * (4.6 * aspect + 0.7) + 0.6

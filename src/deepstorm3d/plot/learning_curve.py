@@ -1,4 +1,4 @@
-"""How a training went: loss, completeness and errors against steps, from its log."""
+"""The progress of a training, from its log: loss, completeness and errors against steps."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 
 __all__ = ["learning"]
 
+# Figures between 0 and 1 in the log, and their labels.
 _SHARES = (("jaccard", "Jaccard index"), ("recall", "recall"), ("precision", "precision"))
+# Errors in the log (nm), their labels and colours.
 _ERRORS = (("rmse_lateral_nm", "lateral", AXIS_COLOURS["x"]), ("rmse_axial_nm", "axial", AXIS_COLOURS["z"]))
 
 
 def learning(log: str | Path, *, title: str = "") -> Figure:
-    """Draw how a training went: loss, Jaccard index with recall and precision, and errors in nm.
+    """Draw the progress of a training: loss, Jaccard index with recall and precision, and errors in nm.
 
     Parameters
     ----------
     log : path
-        Log of a training, ``NAME.metrics.jsonl`` beside the model: one JSON object a line, each with ``step``.
+        Log of a training, ``NAME.metrics.jsonl`` next to the model: one JSON object a line, each with ``step``.
     title : str
         Above all panels.
 
@@ -37,7 +39,7 @@ def learning(log: str | Path, *, title: str = "") -> Figure:
     Raises
     ------
     InputError
-        Where the log cannot be read, or holds no step yet.
+        Where the log cannot be read, or has no step yet.
 
     Examples
     --------
@@ -75,7 +77,7 @@ def _read(log: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {log} as the log of a training: {error}") from error
     if not lines:
-        raise InputError(f"{log} holds no step yet; there is nothing to draw")
+        raise InputError(f"{log} has no step yet; there is nothing to draw")
     return lines
 
 

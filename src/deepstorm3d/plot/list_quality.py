@@ -1,4 +1,4 @@
-"""The quality of a list in nine panels: what it measured, how well, how deep, how crowded, over time."""
+"""The quality of a list in nine panels: values, precision, depth, density and change over time."""
 
 from __future__ import annotations
 
@@ -18,27 +18,31 @@ if TYPE_CHECKING:
 
 __all__ = ["quality", "quality_figure"]
 
-_INK, _FILL = BLUE, SKY_BLUE
-# σ that differ by less are one value, drawn as a line: as many per nm as there are rows would hide the others.
+# Colour of lines.
+_INK = BLUE
+# Colour of bars.
+_FILL = SKY_BLUE
+# A σ whose range is smaller than this, nm, is drawn as a line: its rows per nm would hide the other axes.
 _ONE_VALUE_NM = 0.01
+# Colour of the σ of each axis.
 _SIGMAS = {f"sigma_{axis}_nm": colour for axis, colour in AXIS_COLOURS.items()}
 
 
 def quality(found: Localizations, frames: int | None = None, *, title: str = "") -> Figure:
-    """Draw what a list measured and how well: nine panels of distributions, σ against depth, and time.
+    """Draw the values of a list and their precision: nine panels of distributions, σ against depth, and time.
 
-    Photons, background, σ, fit quality, probability, crowding and depth of the localizations; their σ against
-    depth; and how many there are in a frame over the movie. A panel whose column the list does not have says
-    so.
+    Photons, background, σ, fit quality, probability, density and depth of the localizations; their σ against
+    depth; and their number in a frame over the movie. If the list does not have the column of a panel, the
+    panel states this.
 
     Parameters
     ----------
     found : Localizations
         A list of any program.
     frames : int, optional
-        Frames of the movie; left out: up to the last that has a localization.
+        Frames of the movie; default: up to the last frame with a localization.
     title : str
-        Above all panels; left out: how many localizations and frames there are.
+        Above all panels; default: the number of localizations and frames.
 
     Returns
     -------
@@ -61,7 +65,7 @@ def quality(found: Localizations, frames: int | None = None, *, title: str = "")
 
 
 def quality_figure(quality: ListQuality, *, title: str = "") -> Figure:
-    """The nine panels of `quality`, from distributions that were counted before."""
+    """The nine panels of `quality`, from distributions computed before."""
     figure = new_figure(12.0, 9.4, title or f"{quality.rows:,} localizations in {quality.frames:,} frames")
     panels = figure.subplots(3, 3).ravel()
     columns = quality.columns
@@ -73,7 +77,7 @@ def quality_figure(quality: ListQuality, *, title: str = "") -> Figure:
     if "detections" in columns:
         _histogram(panels[5], columns["detections"], "Frames joined into a row", "frames")
     else:
-        _histogram(panels[5], quality.density, "Crowding of the frames", "neighbours within 1 µm, per µm²")
+        _histogram(panels[5], quality.density, "Density in the frames", "neighbours within 1 µm, per µm²")
     _depths(panels[6], columns.get("z_nm"))
     _sigma_over_depth(panels[7], quality)
     _over_time(panels[8], quality)
@@ -128,7 +132,7 @@ def _sigmas(axes: Axes, quality: ListQuality) -> None:
         if values.edges[-1] - values.edges[0] < _ONE_VALUE_NM:
             axes.axvline(values.median, color=colour, linewidth=1.4, label=label)
             continue
-        # The bins of the three have different widths: only the rows per nm compare.
+        # The bins of the three axes have different widths, so rows per nm are compared.
         per_nm = values.counts / np.diff(values.edges)
         axes.stairs(per_nm, values.edges, color=colour, linewidth=1.4, label=label)
     axes.set(ylim=(0, None), ylabel="localizations per nm")
@@ -136,7 +140,7 @@ def _sigmas(axes: Axes, quality: ListQuality) -> None:
 
 
 def _depths(axes: Axes, values: Distribution | None) -> None:
-    """Bars in the colours that the rendering gives to depth."""
+    """Bars in the colours that the rendering uses for depth."""
     _style(axes, "Depth", "z (nm)", "localizations")
     if values is None:
         _absent(axes)

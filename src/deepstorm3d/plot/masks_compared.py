@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["mask_comparison"]
 
+# Figures that are drawn, one panel each, and their labels.
 _PANELS = (
     ("jaccard", "Jaccard index"),
     ("rmse_lateral_nm", "lateral RMSE (nm)"),
@@ -32,13 +33,13 @@ def mask_comparison(
 ) -> Figure:
     """Draw Jaccard index and errors of masks against the density of molecules, above the masks and their PSFs.
 
-    Points are means over trainings, bars reach from the least to the greatest.
+    Points are means over trainings; bars show the range from the lowest to the highest value.
 
     Parameters
     ----------
     rows : sequence of mappings
         One for each mask, density and training: ``mask`` (a name of `psfs`), ``density`` (molecules per µm²),
-        ``jaccard``, ``rmse_lateral_nm`` and ``rmse_axial_nm`` (None where nothing was found).
+        ``jaccard``, ``rmse_lateral_nm`` and ``rmse_axial_nm`` (None where no molecule was found).
     psfs : mapping of ExactPSF
         The PSF of each mask by its name, computed from the pupil.
     z_um : (float, float)
@@ -89,6 +90,6 @@ def mask_comparison(
 
 
 def _known(rows: Sequence[Mapping[str, Any]], density: float, key: str) -> list[float]:
-    """One figure of all trainings at a density; NaN where nothing was found that could have an error."""
+    """One figure of all trainings at a density; NaN where no molecule was found."""
     found = [row[key] for row in rows if row["density"] == density and row[key] is not None]
     return found or [float("nan")]

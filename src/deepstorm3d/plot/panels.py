@@ -1,4 +1,4 @@
-"""What all pictures share: image panels in µm with y pointing down, scale bars, colour bars, saving."""
+"""Parts common to all pictures: image panels in µm with y pointing down, scale bars, colour bars, saving."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 
 
 def new_figure(width: float, height: float, title: str = "", *, dpi: int = 150) -> Figure:
-    """An empty figure of a size in inches; it belongs to its caller, not to pyplot, and a notebook shows it.
+    """An empty figure of a size in inches; it belongs to the caller, not to pyplot, and a notebook displays it.
 
     dpi: pixels per inch, on the screen and in a file.
     """
@@ -80,7 +80,7 @@ def round_length(width_um: float) -> float:
 
 
 def scale_bar(axes: Axes, edges_um: Extent, colour: str = "white") -> None:
-    """A bar of round length in the lower left corner, outlined so that it reads on any image."""
+    """A bar of round length in the lower left corner, outlined so that it is readable on any image."""
     from matplotlib.patheffects import withStroke
 
     left, _, right, _ = edges_um
@@ -121,10 +121,10 @@ def figure_png(figure: Figure) -> bytes:
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure at its own resolution; under its final name only once it is complete.
+    """Write a figure at its own resolution; the file has its final name only once it is complete.
 
-    path: the ending names the format (.png, .pdf, .svg, …; none: PNG).
-    Raises InputError where the file cannot be written or its ending is no picture format.
+    path: the ending gives the format (.png, .pdf, .svg, …; none: PNG).
+    Raises InputError where the file cannot be written or its ending is not a picture format.
     """
     path = Path(path)
     kind = path.suffix.lstrip(".").lower() or "png"

@@ -1,4 +1,4 @@
-"""Pictures of a phase mask: the phase alone, the phase with the PSF that it makes, and how it changed."""
+"""Pictures of a phase mask: the phase alone, the phase with its PSF, and how both changed in a training."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ __all__ = [
     "show_phase",
 ]
 
-# Depths shown, and widest part of the patch, camera pixels.
-_DEPTHS, _WIDTH_PX = 7, 41
+# Number of depths at which the PSF is shown.
+_DEPTHS = 7
+# Largest width of an image of the PSF, camera pixels.
+_WIDTH_PX = 41
 
 
 class MaskedPSF(Protocol):
-    """A PSF that knows its mask."""
+    """A PSF that has its mask."""
 
     @property
     def mask(self) -> torch.nn.Module:
-        """Gives the phase (h, w) rad."""
+        """Returns the phase (h, w), rad, when called."""
         ...
 
     @property
@@ -55,12 +57,12 @@ class MaskedPSF(Protocol):
 def mask(
     phase: Tensor | NDArray[np.floating[Any]], *, pitch_um: float | None = None, title: str = ""
 ) -> Figure:
-    """Draw the phase of a mask, wrapped to one turn, in a cyclic map.
+    """Draw the phase of a mask, wrapped to −π … π, in a cyclic colour map.
 
     Parameters
     ----------
     phase : (h, w) tensor or array
-        Phase, rad; NaN where no light comes.
+        Phase, rad; NaN outside the aperture.
     pitch_um : float, optional
         Pitch of the mask's pixels, µm: the axes are then in mm from the optical axis, else in mask pixels.
     title : str
@@ -95,14 +97,14 @@ def mask(
 
 
 def mask_with_psf(psf: MaskedPSF, z_um: tuple[float, float], *, title: str = "") -> Figure:
-    """Draw the phase of a PSF's mask and, beside it, the PSF at seven depths.
+    """Draw the phase of a PSF's mask and, next to it, the PSF at seven depths.
 
-    Each image has a brightness scale of its own, the square root of the light; the white bar is 1 µm long.
+    Each image has its own brightness scale, the square root of the light; the white bar is 1 µm long.
 
     Parameters
     ----------
     psf : ExactPSF
-        With its mask: computed from the pupil, not from a table or from measured planes.
+        A PSF with a mask: computed from the pupil, not from a table or from measured planes.
     z_um : (float, float)
         Depths of the first and the last image, µm.
     title : str
@@ -144,9 +146,9 @@ def draw_mask_row(axes: Sequence[Axes], psf: MaskedPSF, z_um: tuple[float, float
 def evolution_animation(
     stages: Iterable[tuple[int, MaskedPSF]], z_um: tuple[float, float], path: str | Path
 ) -> None:
-    """Write an animation (GIF) of mask and PSF as they changed.
+    """Write an animation (GIF) of a mask and its PSF during a training.
 
-    stages: step of the training and the PSF then;  z_um: depths of the first and the last image, µm.
+    stages: step of the training and the PSF at that step;  z_um: depths of the first and the last image, µm.
     """
     from matplotlib.animation import PillowWriter
 
@@ -164,7 +166,7 @@ def evolution_animation(
 
 @torch.no_grad()
 def patches_at(psf: MaskedPSF, z_um: Tensor) -> Tensor:
-    """The middle of the images of molecules on the axis at depths (N,) µm: (N, h, w), at most 41 px wide."""
+    """Central part of the images of molecules on the axis at depths (N,) µm: (N, h, w), at most 41 px wide."""
     xyz = on_axis(z_um).to(psf.mask().device)
     values = psf(xyz)[0].cpu()
     side = values.shape[1]
@@ -175,7 +177,7 @@ def patches_at(psf: MaskedPSF, z_um: Tensor) -> Tensor:
 def show_phase(
     axes: Axes, phase: NDArray[np.floating[Any]], extent: tuple[float, float, float, float] | None = None
 ) -> AxesImage:
-    """Draw a phase (h, w) rad wrapped to −π … π, in a cyclic map.
+    """Draw a phase (h, w) rad wrapped to −π … π, in a cyclic colour map.
 
     extent: left, right, bottom and top edge, or None for pixels.
     """
@@ -193,7 +195,7 @@ def phase_bar(drawn: AxesImage, axes: Axes) -> None:
 
 
 def _show_spot(axis: Axes, image: Tensor, pixel_um: float) -> None:
-    """One slice, on its own scale; the root shows the tails."""
+    """One slice with its own brightness scale; the square root shows the tails."""
     axis.imshow(image.clamp(min=0).sqrt().numpy(), cmap="inferno", interpolation="nearest")
     side = image.shape[0]
     length = 1.0 / pixel_um

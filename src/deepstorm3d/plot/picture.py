@@ -1,6 +1,6 @@
-"""The figure that every picture is: matplotlib's own, which besides shows itself in a notebook.
+"""The figure class of every picture: matplotlib's own, which also displays itself in a notebook.
 
-This module imports matplotlib, and is itself imported only where a picture is drawn (`panels.new_figure`).
+This module imports matplotlib, and is imported only when a picture is drawn (`panels.new_figure`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ __all__ = ["Picture"]
 class Picture(Figure):
     """A matplotlib figure without pyplot: no window, no list of open figures, freed like any other object.
 
-    A notebook shows a plain `Figure` only once pyplot has been imported; this one shows itself.
+    A notebook displays a plain `Figure` only after pyplot has been imported; this one displays itself.
     """
 
     def _repr_png_(self) -> bytes:
-        """What Jupyter calls to show the picture: a PNG file."""
+        """A PNG file; Jupyter calls this to display the picture."""
         return figure_png(self)

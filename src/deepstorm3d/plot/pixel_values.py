@@ -26,14 +26,14 @@ def histogram(
     unit: str = "photons",
     title: str = "",
 ) -> Figure:
-    """Draw how often each pixel value occurs in simulated and in real frames.
+    """Draw the histograms of the pixel values of simulated and of real frames.
 
     Parameters
     ----------
     simulated, real : tensor or array
         Frames of any shape, both in the same unit.
     unit : str
-        Of the pixel values.
+        Unit of the pixel values.
     title : str
         Above the picture.
 
@@ -44,7 +44,7 @@ def histogram(
     Raises
     ------
     InputError
-        Where either holds no finite pixel value.
+        Where one of them has no finite pixel value.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def histogram(
         flat = torch.as_tensor(frames).detach().cpu().double().numpy().ravel()
         values[name] = flat[np.isfinite(flat)]
         if len(values[name]) == 0:
-            raise InputError(f"the {name} frames hold no finite pixel value; there is nothing to compare")
+            raise InputError(f"the {name} frames have no finite pixel value; there is nothing to compare")
     together = [np.percentile(each, [0.01, 99.99]) for each in values.values()]
     low, high = min(pair[0] for pair in together), max(pair[1] for pair in together)
     edges = np.linspace(low, max(high, low + 1e-6), 101)

@@ -1,4 +1,4 @@
-"""How well molecules can be localized, drawn against depth, photons, background and density."""
+"""Cramér-Rao bounds of the localization error against depth, photons, background and density."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ if TYPE_CHECKING:
 
 __all__ = ["limit"]
 
+# Line styles of x, y and z.
 _LINES = ("-", "--", ":")
 
 
 def limit(report: LimitReport, *, title: str = "") -> Figure:
-    """Draw the Cramér-Rao bounds of one mask or several in four panels: colours tell masks, line styles axes.
+    """Draw the Cramér-Rao bounds of one or several masks in four panels: colours are masks, line styles axes.
 
     σ of x, y and z in nm: of one molecule against depth, photons and background, and of many molecules in a
-    frame against their density. Where there is one mask, the root mean square over the crowded molecules,
-    which a few close pairs raise, is drawn beside their median.
+    frame against their density. For a single mask, the root mean square over the molecules of dense frames is
+    drawn in addition to their median; a few close pairs increase it.
 
     Parameters
     ----------
     report : LimitReport
-        Bounds of each mask, and the conditions that they hold for.
+        Bounds of each mask, and their conditions.
     title : str
-        Above all panels; left out, the experiment's name and the camera's noise.
+        Above all panels; default: the experiment's name and the camera's noise.
 
     Returns
     -------
@@ -69,7 +70,7 @@ def limit(report: LimitReport, *, title: str = "") -> Figure:
     _label(bright, "photons of the molecule", f"One molecule against photons (rms over depth)\n{haze}")
     _label(hazy, "background (photons per pixel)", f"One molecule against background (rms over depth)\n{light}")
     which = "bold: median, thin: rms" if len(masks) == 1 else "median"
-    crowd = f"Many at random places, estimated together ({which})\n{light}, {haze}"
+    crowd = f"Many at random positions, estimated together ({which})\n{light}, {haze}"
     _label(dense, "density (molecules per µm²)", crowd)
     for axes in (bright, hazy, dense):
         axes.set(xscale="log", yscale="log")
@@ -103,7 +104,7 @@ def _label(axes: Axes, along: str, title: str) -> None:
 
 
 def _count_above(axes: Axes, density: NDArray[np.float64], emitters: NDArray[np.int64]) -> None:
-    """How many molecules a frame holds, written along the upper edge."""
+    """The number of molecules in a frame, written along the upper edge."""
     top = axes.secondary_xaxis("top")
     top.set_xticks(density, [str(number) for number in emitters], fontsize=7)
     top.minorticks_off()

@@ -1,4 +1,4 @@
-"""A PSF in planes: images through the depth, and what each plane holds of the light."""
+"""A PSF in planes: its images through depth, and the light in each plane."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["psf"]
 
+# Number of planes that are shown.
 _SHOWN = 8
 
 
 def psf(volume: PSFVolume, *, title: str = "") -> Figure:
-    """Draw eight planes of a PSF, and how much light each plane and its brightest pixel hold.
+    """Draw eight planes of a PSF, and the light in each plane and in its brightest pixel.
 
-    Each plane has a brightness scale of its own, the square root of the light, which shows the faint tails.
+    Each plane has its own brightness scale, the square root of the light, which shows the faint tails.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The PSF as a body in space: surfaces of equal brightness through depth."""
+"""The PSF as a 3D surface: contours of equal brightness through depth."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 
 __all__ = ["psf_surfaces"]
 
+# Number of depths at which the contour is computed.
 _DEPTHS = 61
-# Share of a slice's own peak at which the surface lies.
+# Level of the contour, as a fraction of the peak at that depth.
 _LEVEL = 0.35
 
 
 def psf_surfaces(psf: MaskedPSF, z_um: tuple[float, float], *, title: str = "") -> Figure:
-    """Draw in 3D where a PSF is brighter than 35 % of its peak at that depth, outline upon outline.
+    """Draw the surface where a PSF has 35 % of its peak at each depth, contour by contour, in 3D.
 
     Parameters
     ----------
     psf : ExactPSF
-        With its mask: computed from the pupil, not from a table or from measured planes.
+        A PSF with a mask: computed from the pupil, not from a table or from measured planes.
     z_um : (float, float)
         Depths of the molecule, from shallow to deep, µm.
     title : str

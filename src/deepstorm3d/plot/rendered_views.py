@@ -1,4 +1,4 @@
-"""Pictures of a rendering on black ground: three views, a section, a diffraction-limited image beside it."""
+"""Pictures of a rendering on a black background: three views, a section, a diffraction-limited image."""
 
 from __future__ import annotations
 
@@ -22,17 +22,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Widefield", "beside_figure", "section_figure", "views_figure"]
 
+# Label of each axis.
 _LABELS: dict[Axis, str] = {"x": "x (µm)", "y": "y (µm)", "z": "depth z (µm)"}
-_DEPTH_LABEL, _DENSITY_LABEL = "colour: depth z (µm)", "brightness: localizations per pixel"
-# What a picture is read by on a black screen.
-_INK, _GROUND = "#e6e6e6", "black"
-# Rendered pixels are small.
+# Label of the colour bar of depth.
+_DEPTH_LABEL = "colour: depth z (µm)"
+# Label of the colour bar of density.
+_DENSITY_LABEL = "brightness: localizations per pixel"
+# Colour of text and lines.
+_INK = "#e6e6e6"
+# Colour of the background.
+_GROUND = "black"
+# Pixels per inch: high, because rendered pixels are small.
 _DPI = 200
 
 
 @dataclass(frozen=True)
 class Widefield:
-    """A diffraction-limited image of the field: light (h, w) in any unit, its edges in µm, and what it is."""
+    """A diffraction-limited image of the field: light (h, w) in any unit, edges in µm, and a description."""
 
     light: Image
     edges_um: Extent
@@ -40,13 +46,13 @@ class Widefield:
 
 
 def views_figure(rendering: DepthRendering, *, title: str = "") -> Figure:
-    """Draw a rendering from above with its x–z view below and its y–z view beside it, on common axes.
+    """Draw a rendering from above with its x–z view below and its y–z view on the right, on common axes.
 
     rendering: from `rendering.render_depth`.
     """
     left, top, right, bottom = rendering.xy.edges_um
     shallow, deep = rendering.z_range_um
-    # A side view thinner than a fifth of the field could not be read; then z is drawn stretched.
+    # A side view thinner than a fifth of the field could not be read, so z is stretched.
     width, height, depth = right - left, bottom - top, deep - shallow
     side = max(depth, 0.2 * max(width, height))
     inches = 8.0 / max(width + side, height + side)
@@ -82,7 +88,7 @@ def views_figure(rendering: DepthRendering, *, title: str = "") -> Figure:
 
 
 def section_figure(section: Section, *, title: str = "") -> Figure:
-    """Draw one section, with the planes it lies between in its title.
+    """Draw one section; the title gives the planes that limit it.
 
     section: from `rendering.render_section`.
     """
@@ -106,7 +112,7 @@ def section_figure(section: Section, *, title: str = "") -> Figure:
 
 
 def beside_figure(rendering: DepthRendering, widefield: Widefield, *, title: str = "") -> Figure:
-    """Draw a diffraction-limited image and, beside it, the rendering from above, over the same field.
+    """Draw a diffraction-limited image and, next to it, the rendering from above, of the same field.
 
     rendering: from `rendering.render_depth`.
     """
@@ -176,14 +182,14 @@ def _label(bar: Colorbar, text: str) -> None:
 
 
 def _all_axes(figure: Figure) -> list[Axes]:
-    """Panels and colour bars, those inside a panel too."""
+    """Panels and colour bars, including those inside a panel."""
     from matplotlib.axes import Axes
 
     return [each for each in figure.findobj(Axes) if isinstance(each, Axes)]
 
 
 def _darken(figure: Figure) -> None:
-    """Light letters on black ground, colour bars included."""
+    """Light text on a black background, colour bars included."""
     figure.set_facecolor(_GROUND)
     if title := figure.get_suptitle():
         figure.suptitle(title, color=_INK)

@@ -1,4 +1,4 @@
-"""Super-resolved pictures straight from a list: from three sides, a section, beside an image of the frame."""
+"""Super-resolved pictures of a list: from three sides, as a section, or next to an image of the frame."""
 
 from __future__ import annotations
 
@@ -37,21 +37,22 @@ def rendering(
 ) -> Figure:
     """Draw a list as a super-resolved image: from above (x–y) and from two sides (x–z, y–z).
 
-    Hue is depth, brightness the density of localizations. A few rows that lie far beyond all others are left
-    out, with a warning.
+    Hue is depth, brightness the density of localizations. A few rows that lie far beyond all others are not
+    drawn, and a warning is given.
 
     Parameters
     ----------
     found : Localizations
         N rows; positions in µm, y down, z into the sample.
     pixel_nm : float, optional
-        Rendered pixel, nm; left out: 10 nm, or more where single molecules of a wide field could not be seen.
+        Rendered pixel, nm; default: 10 nm, or more if single molecules of a wide field would be too small to
+        see.
     colour : {"depth", "none"}
-        What hue means; "none" draws in grey.
+        Meaning of hue; "none" draws in grey.
     method : Method, optional
-        `Gaussians()` draws each localization as wide as its σ; left out: a histogram.
+        `Gaussians()` draws each localization as wide as its σ; default: a histogram.
     box : Box, optional
-        The part of the sample that is drawn, ``Box(x=(2.0, 5.0))`` in µm; left out: everything.
+        The part of the sample that is drawn, ``Box(x=(2.0, 5.0))`` in µm; default: everything.
     title : str
         Above all panels, before the number of localizations.
 
@@ -93,18 +94,18 @@ def section(
     method: Method | None = None,
     title: str = "",
 ) -> Figure:
-    """Draw what lies within half the thickness of a plane, seen along the axis across it.
+    """Draw the localizations within half the thickness of a plane, seen along the axis across it.
 
     Parameters
     ----------
     found : Localizations
         N rows; positions in µm.
     across : {"x", "y", "z"}
-        Across z the picture is x–y, across y x–z, across x y–z.
+        Axis perpendicular to the plane: z gives a picture x–y, y gives x–z, x gives y–z.
     at_um : float
-        Where the plane lies on that axis, µm.
+        Position of the plane on that axis, µm.
     thickness_nm : float
-        Of the section, nm.
+        Thickness of the section, nm.
     pixel_nm, colour, method, title
         As in `rendering`.
 
@@ -145,7 +146,7 @@ def beside(
     method: Method | None = None,
     title: str = "",
 ) -> Figure:
-    """Draw an image of the camera and, beside it, the list from above, over the same field.
+    """Draw an image of the camera and, next to it, the list from above, of the same field.
 
     Parameters
     ----------
@@ -154,7 +155,7 @@ def beside(
     image : (H, W) tensor or array
         For instance the mean of the movie's frames; any unit.
     pixel_um : float
-        Its camera pixel in the sample, µm.
+        Camera pixel of the image in the sample, µm.
     pixel_nm, colour, method, title
         As in `rendering`.
 
@@ -190,7 +191,7 @@ def beside(
 
 
 def _drawn(found: Localizations, box: Box | None, method: Method | None) -> Localizations:
-    """The rows that are drawn; of the others, a warning."""
+    """The rows that are drawn; warns about the others."""
     shown, notes = drawable(found, box, by_sigma=method is not None and method.needs_sigma)
     for note in notes:
         warnings.warn(note, DoubtfulResult, stacklevel=3)

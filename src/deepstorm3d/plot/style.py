@@ -1,4 +1,4 @@
-"""The one set of colours of all pictures: eight that people tell apart who see no red or no green.
+"""The colours of all pictures: eight that people with red–green colour blindness can tell apart.
 
 Okabe and Ito, Color Universal Design (2008).
 """
@@ -30,15 +30,15 @@ VERMILION = "#d55e00"
 PURPLE = "#cc79a7"
 
 GREY = "#7f7f7f"
-"""Lines that only guide the eye: zero, a threshold, what does not count."""
+"""Lines that only guide the eye: zero, a threshold, rows that do not count."""
 
 AXIS_COLOURS = {"x": BLUE, "y": VERMILION, "z": GREEN}
-"""One colour for each axis of space, the same in every picture."""
+"""Colour of each axis of space, the same in every picture."""
 
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK)
-"""Colours of curves side by side, in this order; yellow is left out, being too pale for a line on white."""
+"""Colours of several curves, in this order; yellow is left out, because it is too pale for a line on white."""
 
 
 def series_colour(number: int) -> str:
-    """The colour of a curve by its number, from 0; after seven they begin again."""
+    """The colour of a curve by its number, from 0; after seven curves the colours repeat."""
     return SERIES[number % len(SERIES)]

@@ -1,4 +1,4 @@
-"""The picture of trajectories: from above and from the side, coloured by time, and how far they get in time."""
+"""Trajectories from above and from the side, coloured by time, and their mean squared displacement."""
 
 from __future__ import annotations
 
@@ -21,28 +21,35 @@ if TYPE_CHECKING:
 
 __all__ = ["tracks", "tracks_figure"]
 
+# Marker of each axis.
 _MARKS = {"x": "o", "y": "s", "z": "^"}
-_MOST_SEGMENTS, _MOST_BINS = 100_000, 40
-# Displacements are drawn up to a quarter of the longest trajectory: beyond, few pairs are left.
-_MOST_LAGS, _FEWEST_LAGS = 100, 4
+# Most steps that are drawn.
+_MOST_SEGMENTS = 100_000
+# Most bins of the histogram of lengths.
+_MOST_BINS = 40
+# Longest lag that is drawn, frames; at most a quarter of the longest trajectory, beyond which few pairs are
+# left, …
+_MOST_LAGS = 100
+# … but not less than this.
+_FEWEST_LAGS = 4
 
 
 def tracks(
     found: Localizations, *, interval_s: float | None = None, exposure_s: float = 0.0, title: str = ""
 ) -> Figure:
-    """Draw trajectories from above and from the side, coloured by time, and how far molecules get in time.
+    """Draw trajectories from above and from the side, coloured by time, and their mean squared displacement.
 
-    The mean squared displacement of each axis is drawn with what free diffusion would make of it, at the
-    diffusion coefficient D that the steps show.
+    The mean squared displacement of each axis is drawn with the line expected of free diffusion with the
+    measured diffusion coefficient D.
 
     Parameters
     ----------
     found : Localizations
         A tracked list: with the column `track`.
     interval_s : float, optional
-        Time between frames, s; left out: times are in frames, and D is per frame.
+        Time between frames, s; default: times are in frames, and D is per frame.
     exposure_s : float
-        Part of the interval in which the shutter is open, s.
+        Time the shutter is open in each frame, s.
     title : str
         Above all panels.
 
@@ -83,7 +90,7 @@ def tracks_figure(
     interval: float | None = None,
     title: str = "",
 ) -> Figure:
-    """The picture of `tracks`, from displacements and diffusion that were measured before.
+    """The picture of `tracks`, from displacements and diffusion measured before.
 
     table: with `track`;  interval: between frames, s (None: times are in frames).
     """
@@ -112,7 +119,7 @@ def tracks_figure(
 
 
 def _length_bins(longest: int) -> list[float]:
-    """Edges of at most 40 bins, each around as many whole numbers."""
+    """Edges of at most 40 bins, each with the same number of whole numbers."""
     width = 1 + longest // _MOST_BINS
     return [0.5 + width * number for number in range(-(-longest // width) + 1)]
 
@@ -136,7 +143,7 @@ def _draw_tracks(
 
 
 def _segments(table: Localizations, plane: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Steps of all trajectories as lines (S, 2, 2) µm in a plane, and the frame of each one's end."""
+    """Steps of all trajectories as lines (S, 2, 2) µm in a plane, and the frame in which each one ends."""
     assert table.track is not None
     frame, track = table.frame.cpu().numpy(), table.track.cpu().numpy()
     order = np.lexsort((frame, track))
@@ -149,7 +156,7 @@ def _segments(table: Localizations, plane: tuple[int, int]) -> tuple[NDArray[np.
 def _draw_displacements(
     axes: Axes, displacements: Displacements, found: Diffusion | None, interval: float, unit: str
 ) -> None:
-    """Mean squared displacement of each axis, and the line of free diffusion at the D that was found."""
+    """Mean squared displacement of each axis, and the line of free diffusion with the measured D."""
     time = displacements.lags * interval
     for index, (name, colour) in enumerate(AXIS_COLOURS.items()):
         square, error = displacements.square_um2[:, index], displacements.error_um2[:, index]

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["comparison"]
 
-_HIT, _MISSED, _FALSE, _IGNORED = BLUE, VERMILION, ORANGE, GREY
+# Colour of hits.
+_HIT = BLUE
+# Colour of missed molecules.
+_MISSED = VERMILION
+# Colour of false localizations.
+_FALSE = ORANGE
+# Colour of rows that do not count.
+_IGNORED = GREY
 
 
 def comparison(
@@ -33,7 +40,7 @@ def comparison(
 ) -> Figure:
     """Draw truth (open circles) and localizations (dots) of one frame: in 3D, from above and from the side.
 
-    Blue is what was found, red what was missed, orange what is false. The figures in the title are over all
+    Blue rows were found, red ones missed, orange ones are false. The figures in the title are over all
     frames.
 
     Parameters
@@ -41,11 +48,11 @@ def comparison(
     truth : Emitters
         True molecules.
     found : Localizations
-        What was found of them.
+        Localizations to compare with them.
     matches : Matches, optional
-        Which belong together; left out: pairs within 150 nm in 3D (`analysis.matching.match`).
+        Pairs of both; default: pairs within 150 nm in 3D (`analysis.matching.match`).
     frame : int, optional
-        Which one to draw, from 0; left out: of the frames with most true molecules, the first.
+        Frame to draw, from 0; default: the first frame with the most true molecules.
     title : str
         Above all panels, before the frame and the figures.
 
@@ -121,7 +128,7 @@ def _groups(
     hit_truth[matches.truth_index.cpu()] = True
     hit_found[matches.found_index.cpu()] = True
     dim, off = matches.truth_ignored.cpu(), matches.found_ignored.cpu()
-    # A false position a millimetre away would make a dot of all others.
+    # A false position a millimetre away would shrink all others to a dot.
     places = [table.xyz.detach().cpu().double().numpy() for table in (truth, found)]
     near = torch.from_numpy(~far_rows(np.concatenate(places)))
     in_truth = (truth.frame.cpu() == frame) & near[: len(truth)]
