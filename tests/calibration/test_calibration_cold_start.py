@@ -149,8 +149,8 @@ def test_a_retrieval_from_a_wrong_design_and_a_reversed_stack_gets_there():
     assert found.deviance < 1.15
     assert strehl(found.phase, twin(HELIX)) > 0.6
     told = " ".join(verdict.about_start(found.first, found.tried))
-    assert "do not show which way the stage ran" in told
-    assert "depths would be mirrored" in told
+    assert "do not show in which direction the stage moved" in told
+    assert "depths are mirrored" in told
 
 
 def test_the_direction_of_travel_is_found_where_the_design_tells_it():

@@ -49,7 +49,7 @@ def test_a_background_taken_off_and_clipped_is_seen(scale: float) -> None:
     found = own_noise(Likelihood((scale * (counted() - 18)).clamp(min=0).round()))
     assert found.kind == "measured" and found.clipped > 0.3
     assert float(found.likelihood.frames.max()) == pytest.approx(float(counted().max()) - 18, rel=0.3)
-    assert "taken off and clipped" in " ".join(found.warnings())
+    assert "subtracted and clipped" in " ".join(found.warnings())
 
 
 def test_defective_pixels_do_not_hide_that_the_background_was_clipped() -> None:
@@ -58,7 +58,7 @@ def test_defective_pixels_do_not_hide_that_the_background_was_clipped() -> None:
     frames[:, 3, 4], weight[:, 3, 4] = -2.5, 0.0
     found = own_noise(Likelihood(frames, weight=weight))
     assert found.kind == "measured" and found.clipped > 0.3
-    assert "taken off and clipped" in " ".join(found.warnings())
+    assert "subtracted and clipped" in " ".join(found.warnings())
 
 
 def test_noise_is_no_less_than_the_threshold_below_which_all_was_set_to_nothing() -> None:

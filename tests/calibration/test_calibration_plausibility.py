@@ -97,7 +97,7 @@ def test_a_baseline_that_is_a_little_too_high_is_told_in_dark_frames() -> None:
 def test_a_gain_the_wrong_way_round_is_named_also_in_even_frames() -> None:
     for scene in ("empty", "usual"):
         texts = [each.text for each in found(exposed(SCMOS, scene), SCMOS.with_(gain=1 / 2.2))]
-        assert any("seems to be inverted" in text and "--camera gain=2.2" in text for text in texts), texts
+        assert any("seems to be inverted" in text and "`camera` gain=2.2" in text for text in texts), texts
 
 
 def test_a_gain_is_told_in_numbers() -> None:

@@ -98,7 +98,7 @@ def test_travel_the_other_way_is_noticed():
         assert sign * (first.correlation - first.reversed_correlation) > 0.1
     told = verdict.about_start(first, 0)
     assert len(told) == 1
-    assert "the other way" in told[0]
+    assert "explains the reversed stack better" in told[0]
 
 
 def test_without_a_design_other_starts_are_tried(images: BeadImages):

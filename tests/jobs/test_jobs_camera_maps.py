@@ -113,7 +113,7 @@ def test_the_gain_is_found_and_its_map_is_better_than_one_number_and_than_the_ra
 def test_the_lamps_flicker_is_taken_out_and_told(found: CameraMaps):
     """Left in, 3 % of 400 electrons would raise the variance by 144 electrons², and the gain by 36 %."""
     assert found.transfer.by_level == pytest.approx([found.transfer.mean_gain] * 2, rel=0.01)
-    assert sum("taken out" in sentence for sentence in found.warnings) == 2
+    assert sum("was corrected" in sentence for sentence in found.warnings) == 2
     assert len(found.warnings) == 2
 
 
@@ -194,7 +194,7 @@ def test_what_makes_maps_doubtful_is_told(chip: Chip, movies: Recordings, tmp_pa
     text = " | ".join(told)
     assert "moving.tif: light that moves over the field adds" in text
     assert "the levels give different gains (bright0.tif 2.1" in text
-    assert "lie +3.0" in text and "baseline is not steady" in text
+    assert "differ by +3.0" in text and "baseline is not stable" in text
     assert "1.6" in text and "read-out mode differ" in text
 
 

@@ -236,7 +236,7 @@ def test_trouble_that_can_be_lived_with_is_told(folder: Path):
     stack[:, 70:] = stack[:, 70:] * 2
     done = call(folder, write_stack(folder / "full.tif", stack[::2]), "--step-um", "0.2", "--first-um", "-1.0")
     assert done.exit_code == 0, done.stderr
-    assert "the camera ends there" in done.stderr
+    assert "the camera saturates there" in done.stderr
     assert "saturated in" in done.stderr
     assert "11 slices are few" in done.stderr
 

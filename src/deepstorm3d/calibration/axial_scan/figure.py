@@ -1,4 +1,4 @@
-"""A z-stack and what was found in it: projections with marks, and intensity through the planes."""
+"""Picture of a z-stack and the spots found in it: projections with marks, and intensity through the planes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def axial_scan_figure(
 ) -> Figure:
     """Draw the maximum projection with circles coloured by depth, and a few profiles with their fits.
 
-    projection: (H, W) photons;  xyz: (N, 3) µm;  focus: (K,) µm of objective travel;  profiles: at most 12
+    projection: (H, W) photons;  xyz: (N, 3) µm;  focus: (K,) nominal focal planes, µm;  profiles: at most 12
     are drawn.
     """
     figure = new_figure(14.0, 6.6, title or f"{len(xyz)} spots in a stack of {len(focus)} planes")

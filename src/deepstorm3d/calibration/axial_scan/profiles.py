@@ -1,4 +1,4 @@
-"""What a spot of the standard PSF looks like through the planes of a stack: the image model's axial profile."""
+"""Axial profile of a spot of the standard PSF through the planes of a stack, from the image model."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from ..movie_statistics.shot_noise import band_pass, filtered
 
 __all__ = ["COARSE_PX", "FINE_PX", "band_passed", "best_focus", "profiles_of", "scan_images"]
 
-# σ of the filter's Gaussians, px: a sharp spot of the standard PSF, and what is taken for background around it.
-FINE_PX, COARSE_PX = 1.2, 4.0
+# σ of the narrow Gaussian of the band-pass filter, px: a sharp spot of the standard PSF.
+FINE_PX = 1.2
+# σ of the wide Gaussian of the band-pass filter, px: the background around a spot.
+COARSE_PX = 4.0
 
 
 def best_focus(psf: ExactPSF, z: Tensor, focus: Tensor) -> tuple[Tensor, Tensor]:
     """For each depth the nominal focal plane at which a spot is brightest (band-passed), and its brightness.
 
-    z: (D,) µm;  focus: (K,) µm, fine steps;  returns (D,) and (D, K).  Objective travel is no depth:
-    refraction makes the sharpest z of a standard PSF about 0.7 to 0.8 of the travel.
+    z: (D,) µm;  focus: (K,) µm, fine steps;  returns (D,) and (D, K).  Objective positions are not depths:
+    refraction makes the sharpest z of a standard PSF about 0.7 to 0.8 of the movement of the objective.
     """
     table = _profiles(psf, z, focus)
     return focus[table.argmax(1)], table
@@ -39,7 +41,7 @@ def profiles_of(images: Tensor) -> Tensor:
 
 
 def scan_images(psf: ExactPSF, z: Tensor, focus: Tensor) -> Tensor:
-    """A spot of one photon on the middle of a pixel, at every depth in every plane: (D, K, h, w)."""
+    """A spot of one photon in the middle of a pixel, for every depth and plane: (D, K, h, w)."""
     depth, plane = (grid.flatten() for grid in torch.meshgrid(z, focus, indexing="ij"))
     xyz = on_axis(depth)
     with torch.no_grad():
@@ -47,7 +49,7 @@ def scan_images(psf: ExactPSF, z: Tensor, focus: Tensor) -> Tensor:
 
 
 def _middle(values: Tensor, side: int) -> Tensor:
-    """The middle `side` pixels of patches; patches that are smaller get zeros around them."""
+    """The central `side` pixels of patches; smaller patches are padded with zeros."""
     missing = (side - values.shape[-1]) // 2
     if missing > 0:
         return functional.pad(values, (missing,) * 4)

@@ -1,4 +1,4 @@
-"""Places of emitters from a z-stack taken without a mask: the sharpest depth, and the spot in the plane."""
+"""Positions of emitters from a z-stack taken without a mask: the sharpest depth, and the spot in the plane."""
 
 from __future__ import annotations
 
@@ -18,27 +18,45 @@ from .spot import AxialScan, ScannedSpot, fit_depth, measured_spot
 
 __all__ = ["scan_spots"]
 
-_LEAST_SCORE, _ROUNDS, _SWEEPS = 7.0, 6, 3
-# What is left of a spot that was taken away is at most this share of it; nothing dimmer is believed beside one.
-_LEFT, _BESIDE_PX = 0.15, 12
+# Least value of a spot, in σ of the noise.
+_LEAST_SCORE = 7.0
+# Rounds in which spots are searched in the residual stack.
+_ROUNDS = 6
+# Number of times all spots are measured again, with the others subtracted.
+_SWEEPS = 3
+# Largest remainder of a subtracted spot, as a fraction of it; a dimmer spot next to it is not accepted.
+_LEFT = 0.15
+# Distance within which a spot may be a remainder, px.
+_BESIDE_PX = 12
+# Least distance of the spots found in one round, px.
 _APART_PX = 7
-# Two nearer than this are one: µm.
-_ONE_LATERAL_UM, _ONE_AXIAL_UM = 0.15, 0.35
-_LEAST_PLANES, _PLANES_PER_DEPTH = 5, 2.0
-_LEAST_QUALITY, _CLEARLY, _NOISE = 0.5, 3.0, 0.05
+# Lateral distance below which two spots are merged, µm.
+_ONE_LATERAL_UM = 0.15
+# Axial distance below which two spots are merged, µm.
+_ONE_AXIAL_UM = 0.35
+# Fewest planes of a stack.
+_LEAST_PLANES = 5
+# Fewest planes within twice the depth over which a spot is sharp.
+_PLANES_PER_DEPTH = 2.0
+# Least fraction of the profiles that the model must explain.
+_LEAST_QUALITY = 0.5
+# Ratio of residuals from which one order of the planes fits clearly better than the other.
+_CLEARLY = 3.0
+# Brightness, as a fraction of the median, below which a spot with a poor profile is noise.
+_NOISE = 0.05
 
 
 def scan_spots(scan: AxialScan, *, watch: Watcher = SILENT) -> list[ScannedSpot]:
-    """Find every emitter of a stack and measure its place.
+    """Find every emitter of a stack and measure its position.
 
     Each plane is band-passed; through the planes a spot follows the profile of the image model at its depth,
-    which is compared with all depths.  The strongest are measured and taken away with their whole image, then
-    the next are looked for, so that of two above one another both are found.  Depth: least squares of the
-    profile, the image model's instead of a Gaussian because it is lopsided at depth; x and y: a 2D Gaussian
-    with background in the mean of the planes where the spot is sharp.  Nehme et al. 2020, Fig. 5, whose
-    positions from such a scan have this use.
-    Raises InputError for too few planes, planes too far apart, and for profiles that look like no stack in
-    this order.
+    which is compared with all depths.  The strongest spots are measured and subtracted with their whole images,
+    then the next are searched, so that of two spots above one another both are found.  Depth: least squares of
+    the profile from the image model, not of a Gaussian, because the profile is asymmetric at depth; x and y: a
+    2D Gaussian with background in the mean of the planes where the spot is sharp.  Nehme et al. 2020, Fig. 5,
+    who use the positions of such a scan in the same way.
+    Raises InputError for too few planes, planes too far apart, and for profiles that do not agree with this
+    order of the planes.
     """
     _check_planes(scan)
     images = scan_images(scan.psf, scan.depths, scan.focus)
@@ -68,7 +86,7 @@ def scan_spots(scan: AxialScan, *, watch: Watcher = SILENT) -> list[ScannedSpot]
 def _check_planes(scan: AxialScan) -> None:
     count = len(scan.focus)
     if count < _LEAST_PLANES:
-        raise InputError(f"a stack of {count} planes shows no profile; at least {_LEAST_PLANES} are needed")
+        raise InputError(f"a stack of {count} planes has no profile; at least {_LEAST_PLANES} are needed")
     step = float((scan.focus[1] - scan.focus[0]).abs())
     middle = scan.focus.new_tensor([sum(scan.z_um) / 2])
     fine = torch.arange(0.0, 2.5 * scan.z_um[1] + 2.0, 0.1)
@@ -76,13 +94,13 @@ def _check_planes(scan: AxialScan) -> None:
     width = float((table[0] > table[0].max() / 2).sum()) * 0.1
     if step * _PLANES_PER_DEPTH > width * 2:
         raise InputError(
-            f"planes {step:.2g} µm apart are too few: a spot is sharp over {width:.2g} µm of travel; take "
-            f"steps of at most {width:.2g} µm"
+            f"planes {step:.2g} µm apart are too few: a spot is sharp over {width:.2g} µm of objective "
+            f"movement; take steps of at most {width:.2g} µm"
         )
     low, high = float(scan.focus.min()), float(scan.focus.max())
     if not low <= float(at) <= high:
         raise InputError(
-            f"the planes reach from {low:.3g} to {high:.3g} µm of travel, but the middle of the depths "
+            f"the planes cover {low:.3g} to {high:.3g} µm of objective positions, but the middle of the depths "
             f"({float(middle):.3g} µm) is sharp at {float(at):.3g} µm",
             "check the step (`step_um`), its sign, and the first focal plane (`first_focus_um`)",
         )
@@ -104,7 +122,7 @@ def _candidates(
 
 
 def _remainder(spot: ScannedSpot, spots: list[ScannedSpot], pixel_um: float) -> bool:
-    """Whether a spot is no more than what is left of a brighter one that was taken away."""
+    """Whether a spot is only a remainder of a brighter one that was subtracted."""
     return any(
         spot.photons < _LEFT * other.photons
         and float(np.hypot(*(spot.xyz - other.xyz)[:2])) < _BESIDE_PX * pixel_um
@@ -113,7 +131,7 @@ def _remainder(spot: ScannedSpot, spots: list[ScannedSpot], pixel_um: float) -> 
 
 
 def _without_noise(spots: list[ScannedSpot]) -> list[ScannedSpot]:
-    """Less the spots that are far dimmer than the others and have no profile: noise on a bright background."""
+    """Without spots that are much dimmer than the others and have no profile: noise on a bright background."""
     if not spots:
         return spots
     usual = float(np.median([spot.photons for spot in spots]))
@@ -121,7 +139,7 @@ def _without_noise(spots: list[ScannedSpot]) -> list[ScannedSpot]:
 
 
 def _image(scan: AxialScan, images: Tensor, spots: list[ScannedSpot]) -> Tensor:
-    """The stack that spots make, (K, H, W): images of the two nearest depths, moved by a part of a pixel."""
+    """The stack that the spots produce, (K, H, W): images of the two nearest depths, shifted to subpixels."""
     shape = tuple(scan.planes.shape)
     out = torch.zeros(shape)
     side, count = images.shape[-1], len(scan.focus)
@@ -139,9 +157,9 @@ def _image(scan: AxialScan, images: Tensor, spots: list[ScannedSpot]) -> Tensor:
 
 
 def _merged(spots: list[ScannedSpot]) -> list[ScannedSpot]:
-    """Spots too near one another to be told apart as one, in their common place.
+    """Merges spots that are too near each other to be separated, at their mean position.
 
-    Where two stand above one another the first fits are wrong, and later rounds find what they left.
+    Where two are above one another the first fits are wrong, and later rounds find the remainders.
     """
     kept: list[ScannedSpot] = []
     for spot in sorted(spots, key=lambda each: -each.photons):
@@ -161,7 +179,7 @@ def _merged(spots: list[ScannedSpot]) -> list[ScannedSpot]:
 def _again(
     spots: list[ScannedSpot], left: Tensor, scan: AxialScan, images: Tensor, table: Tensor
 ) -> tuple[list[ScannedSpot], Tensor]:
-    """Every spot measured once more with all others taken away; those that are gone are dropped."""
+    """Measures every spot again with all others subtracted; those that have vanished are dropped."""
     kept: list[ScannedSpot] = []
     height, width = scan.planes.shape[1:]
     for spot in spots:
@@ -177,20 +195,20 @@ def _again(
 
 
 def _check_order(spots: list[ScannedSpot], scan: AxialScan, table: Tensor) -> None:
-    """Refuse a stack whose profiles are no profiles, or fit better in the opposite order."""
+    """Refuse a stack whose profiles do not agree with the model, or agree better in the opposite order."""
     if not spots:
         return
     quality = float(np.median([spot.quality for spot in spots]))
     if quality < _LEAST_QUALITY:
         raise InputError(
-            f"through the planes the spots do not change as the image model says (it explains {quality:.0%} of "
-            "it): are the planes in order, is the step right, and was the mask away?"
+            f"the spots do not change from plane to plane as the image model predicts (it explains "
+            f"{quality:.0%} of the change): are the planes in order, is the step right, was the mask removed?"
         )
     depths, tables = scan.depths.double().numpy(), table.double().numpy()
     reverse = [fit_depth(spot.profile[::-1].copy(), depths, tables)[3] for spot in spots]
     own = np.array([1 - spot.quality for spot in spots])
     ratio = (1 - np.array(reverse)) / np.maximum(own, 1e-6)
-    # Pairs above one another fit neither way: only those count that fit one way much better than the other.
+    # Pairs above one another fit neither order: only spots that fit one order clearly better are counted.
     if (ratio < 1 / _CLEARLY).sum() > (ratio > _CLEARLY).sum():
         raise InputError(
             "the planes fit better in the opposite order: give the step with the other sign (positive: the "

@@ -1,4 +1,4 @@
-"""One spot of an axial scan: its depth from the profile through the planes, its place from a 2D Gaussian."""
+"""One spot of an axial scan: its depth from the profile through the planes, x and y from a 2D Gaussian."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = ["AxialScan", "ScannedSpot", "fit_depth", "measured_spot"]
 
 Floats = NDArray[np.float64]
 
+# Step of the depths in the tables, µm.
 _DEPTH_STEP_UM = 0.05
 # Half side of the square in which the Gaussian is fitted, px.
 _FIT_PX = 4
@@ -25,9 +26,9 @@ _FIT_PX = 4
 class ScannedSpot:
     """One emitter of a stack.
 
-    xyz, sigma: (3,) µm, place and one σ from the residuals of the fits;  photons: in a plane;  quality: share
-    of the axial profile's variance that the image model explains, 1 for all;  profile, model: (K,) filtered
-    intensity through the planes, and that of the model, photons.
+    xyz, sigma: (3,) µm, position and one σ from the residuals of the fits;  photons: in a plane;  quality:
+    fraction of the axial profile's variance that the image model explains, at most 1;  profile, model: (K,)
+    filtered intensity through the planes, and that of the model, photons.
     """
 
     xyz: Floats
@@ -42,8 +43,8 @@ class ScannedSpot:
 class AxialScan:
     """A stack of a microscope without its mask.
 
-    planes: (K, H, W) photons;  focus: (K,) nominal focal plane of each, µm;  psf: exact;  z_um: depths to
-    look at.
+    planes: (K, H, W) photons;  focus: (K,) nominal focal plane of each, µm;  psf: exact;  z_um: range of depths
+    that is searched.
     """
 
     planes: Tensor
@@ -71,7 +72,7 @@ def measured_spot(left: Tensor, scan: AxialScan, table: Tensor, place: tuple[int
     )
     if photons <= 0:
         return None
-    # The planes in which the model has half of its peak or more.
+    # The planes in which the model has at least half of its peak.
     sharp = torch.from_numpy(model >= 0.5 * model.max())
     fitted = _gaussian(window[sharp].mean(0).double().numpy(), row - top, column - left_edge)
     if fitted is None:
@@ -115,7 +116,7 @@ def fit_depth(profile: Floats, depths: Floats, table: Floats) -> tuple[float, fl
 
 
 def _gaussian(image: Floats, row: int, column: int) -> tuple[float, float, float, float, float] | None:
-    """x, y and their σ (px) of a Gaussian near a pixel; and what its place off the middle cost the profile."""
+    """x, y and their σ (px) of a Gaussian near a pixel; and the profile's loss by its offset from the pixel."""
     from scipy.optimize import least_squares
 
     top, left = max(0, row - _FIT_PX), max(0, column - _FIT_PX)
@@ -136,7 +137,7 @@ def _gaussian(image: Floats, row: int, column: int) -> tuple[float, float, float
     variance = 2 * fit.cost / max(1, part.size - 5)
     covariance = np.linalg.pinv(fit.jac.T @ fit.jac) * variance
     across, down = fit.x[:2]
-    # The profile was read at the pixel's middle; of a band-passed Gaussian that loses this much.
+    # The profile was measured at the middle of the pixel, where a band-passed Gaussian is lower by this factor.
     narrow = fit.x[3] ** 2 + FINE_PX**2
     lost = float(np.exp(((across - column) ** 2 + (down - row) ** 2) / (2 * narrow)))
     return float(across), float(down), float(covariance[0, 0] ** 0.5), float(covariance[1, 1] ** 0.5), lost

@@ -1,1 +1,1 @@
-"""Stacks of beads: found, cut out in photons, and judged before anything is fitted to them."""
+"""Stacks of beads: beads are found, cut out in photons, and checked before anything is fitted to them."""

@@ -1,4 +1,4 @@
-"""Beads that bleach: how much of its light each loses over a stack."""
+"""Bleaching of beads: the fraction of its light that each loses over a stack."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["median_fall"]
 
 
 def median_fall(light: Sequence[Tensor]) -> float:
-    """Share of their light that beads lose from their first image to their last, 0 to 1: the median.
+    """Median fraction of their light that beads lose from their first image to their last, 0 to 1.
 
-    light: of each bead (S,), photons in the order in which its images were taken.  An exponential is put
-    through it by least squares of the logarithm, each image with the weight of its light; a rise counts as 0.
+    light: of each bead (S,), photons in order of acquisition.  An exponential is fitted by least squares of the
+    logarithm, each image weighted by its light; an increase counts as 0.
     """
     falls = [_fall(each) for each in light if int((each > 0).sum()) > 2]
     return float(torch.tensor(falls).median()) if falls else 0.0
@@ -23,7 +23,7 @@ def median_fall(light: Sequence[Tensor]) -> float:
 def _fall(light: Tensor) -> float:
     light = light.double().clamp(min=0)
     at = torch.linspace(0, 1, len(light), dtype=torch.float64)
-    # Of Poisson counts the logarithm has the variance 1/light.
+    # The logarithm of Poisson counts has the variance 1/light.
     weight = light / light.sum()
     logarithm = light.clamp(min=1e-6 * float(light.max())).log()
     middle, level = (weight * at).sum(), (weight * logarithm).sum()

@@ -1,4 +1,4 @@
-"""Finding beads in the mean of a stack, and telling which of them can be used."""
+"""Finds beads in the mean of a stack, and selects those that can be used."""
 
 from __future__ import annotations
 
@@ -14,18 +14,23 @@ from .lobes import without_lobes
 
 __all__ = ["FoundBeads", "Spots", "find_beads", "find_spots", "judge_spots", "side_that_fits"]
 
-# A spot counts above this many σ of the correlation map, and above this share of the brightest.
-_SIGNIFICANT, _FAINTEST = 12.0, 0.04
-# What is left over of a bright bead must not pass for another one beside it.
+# Least value of a spot in the correlation map, in σ.
+_SIGNIFICANT = 12.0
+# Least value of a spot in the correlation map, as a fraction of the brightest.
+_FAINTEST = 0.04
+# A spot next to a bead dimmer than this fraction of it is a remainder of the subtraction.
 _BESIDE = 0.2
-# Spots that are looked for, and turns of the search, at most.
-_MOST, _TURNS = 200, 600
-# Spots that are not used are named up to so many.
+# Most spots that are searched.
+_MOST = 200
+# Most iterations of the search.
+_TURNS = 600
+# Number of rejected spots that are named in warnings.
 _TOLD = 4
-# A median over the frame tells the noise while the bright spots' squares cover less of it than this; what they
-# leave free tells it while that is at least this much of the frame.
-_COVERED, _FREE = 0.5, 0.1
-# A square is made smaller for a bead near the border, to this share at least.
+# Fraction of the frame covered by bright spots up to which the median of the frame gives the noise.
+_COVERED = 0.5
+# Least fraction of the frame without spots from which the noise is measured otherwise.
+_FREE = 0.1
+# Smallest side of a square for a bead near the border, as a fraction of the requested side.
 _SMALLEST = 0.6
 
 
@@ -61,21 +66,22 @@ class FoundBeads:
 
 
 def find_beads(mean: Tensor, template: Tensor, side: int, slices: Tensor | None = None) -> FoundBeads:
-    """The beads of a stack that have a square to themselves.
+    """The beads of a stack that are alone in their square.
 
     mean: (H, W) photons, mean of all slices;  template: (h, h) mean image of a bead, h odd;  side: of the
-    square that a bead needs for itself, px;  slices: (G, H, W) means of slices that follow each other, by
-    which a bead's own lobes are told from neighbours (None: they are not).
+    square in which a bead must be alone, px;  slices: (G, H, W) means of successive slices, which distinguish
+    the lobes of a bead from neighbours (None: they are not distinguished).
     """
     return judge_spots(find_spots(mean, template, side, slices), side)
 
 
 def find_spots(mean: Tensor, template: Tensor, side: int, slices: Tensor | None = None) -> Spots:
-    """Spots that look like the mean image of a bead: matched filter, and subtraction of what is found.
+    """Spots that look like the mean image of a bead: matched filter, and subtraction of found spots.
 
-    The brightest spot is taken, its image subtracted, and so on (CLEAN, Högbom 1974): side lobes of
-    a bead do not pass for beads, and a second bead within a bead's image shows. Lobes that the template lacks
-    are recognised by the slices.  Arguments as for `find_beads`; the frame may be as small as the template.
+    The brightest spot is taken, its image subtracted, and so on (CLEAN, Högbom 1974), so that side lobes of a
+    bead are not taken for beads, and a second bead within the image of a bead is found. Lobes that the template
+    does not have are recognised by the slices.  Arguments as for `find_beads`; the frame may be as small as the
+    template.
     """
     height, width = mean.shape
     kernel = template - template.mean()
@@ -97,7 +103,7 @@ def find_spots(mean: Tensor, template: Tensor, side: int, slices: Tensor | None 
 
 
 def _cleaned(score: Tensor, lobes: Tensor, noise: float, side: int) -> list[tuple[int, int, float]]:
-    """Rows, columns and values of spots above the noise; the score is used up."""
+    """Rows, columns and values of spots above the noise; the score is changed in place."""
     width = score.shape[1]
     spots: list[tuple[int, int, float]] = []
     strongest = float(score.max())
@@ -114,7 +120,7 @@ def _cleaned(score: Tensor, lobes: Tensor, noise: float, side: int) -> list[tupl
 
 
 def _noise(score: Tensor, spots: list[tuple[int, int, float]], side: int, pixel: float) -> float:
-    """σ of the score where no bead is; of its pixels alone (`pixel`) where beads fill the frame."""
+    """σ of the score where there is no bead; from single pixels (`pixel`) where beads cover the frame."""
     free = torch.ones_like(score, dtype=torch.bool)
     for row, column, value in spots:
         if value > _BESIDE * spots[0][2]:
@@ -130,12 +136,12 @@ def _square(middle: int, side: int) -> slice:
 
 
 def _deviation(values: Tensor) -> Tensor:
-    """σ of normal values with a few others among them, from the median of their distance to the median."""
+    """σ of normal values with a few outliers, from the median absolute deviation."""
     return 1.4826 * (values - values.median()).abs().median()
 
 
 def _autocorrelation(kernel: Tensor) -> Tensor:
-    """What a unit spot leaves in the score: (2h − 1, 2h − 1), 1 in the middle."""
+    """The score of a spot of unit brightness: (2h − 1, 2h − 1), 1 in the middle."""
     margin = kernel.shape[-1] - 1
     padded = torch.nn.functional.pad(kernel[None, None], [margin] * 4)
     return torch.nn.functional.conv2d(padded, kernel[None, None])[0, 0]
@@ -146,22 +152,22 @@ def _subtract(score: Tensor, lobes: Tensor, row: int, column: int, value: float)
     corner = torch.tensor([[column - half, row - half]], device=score.device)
     places = Assembly(corner, torch.zeros_like(corner[:, 0]), (len(lobes), len(lobes)), (1, *score.shape))
     places.add(places.inside(-value * lobes[None]), into=score[None])
-    # The model of a bead is never exact; the very place is done with.
+    # The model of a bead is never exact, so the position of the spot itself is not searched again.
     core = 2
     score[max(0, row - core) : row + core + 1, max(0, column - core) : column + core + 1] = -1e30
 
 
 def _left_over(spots: list[tuple[int, int, float]], row: int, column: int, value: float, side: int) -> bool:
-    """Whether a spot beside a much brighter one is only what the subtraction left of it."""
+    """Whether a spot next to a much brighter one is a remainder of the subtraction."""
     near = [other for r, c, other in spots if max(abs(r - row), abs(c - column)) < side]
     return any(value < _BESIDE * other for other in near)
 
 
 def side_that_fits(stacks: Sequence[Spots], side: int) -> int:
-    """Side of the squares, px, odd, at which each stack has a bead whose square lies in its frames.
+    """Side of the squares, px, odd, for which each stack has a bead whose square lies in its frames.
 
-    The side asked for where it does; a smaller one where frames are crops around one bead each. A stack whose
-    beads lie at its very border does not count.
+    It is the requested side if possible, and smaller where frames are crops around one bead each. A stack whose
+    beads all lie at the border is ignored.
     """
     for spots in stacks:
         bright = spots.brightness >= _BESIDE * spots.brightness.amax() if len(spots.brightness) else None
@@ -172,7 +178,7 @@ def side_that_fits(stacks: Sequence[Spots], side: int) -> int:
 
 
 def judge_spots(spots: Spots, side: int) -> FoundBeads:
-    """Keep the spots that have their square to themselves, inside the frame."""
+    """Keep the spots that are alone in their square, inside the frame."""
     half = side // 2
     good, rejected = [], []
     places: list[list[int]] = spots.centre.tolist()

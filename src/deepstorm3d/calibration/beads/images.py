@@ -1,4 +1,4 @@
-"""Images of beads in slices, and what each of them has of its own: place, light, background."""
+"""Images of beads in slices, and the unknowns of each: position, light, background."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Moves = Literal["objective", "depth"]
 
 @torch.no_grad()
 def images_on_axis(psf: Any, position_um: Tensor, moves: Moves, depth_um: float, blur_px: float) -> Tensor:
-    """What a PSF that takes a focus says of one bead, in the middle of its image, in each slice: (S, h, w).
+    """Images of one bead, in their middle, for each slice, from a PSF that accepts a focus: (S, h, w).
 
     position_um: (S,) nominal focal planes, for a bead at `depth_um` (moves = objective), or depths of the bead
     above `depth_um` (depth).
@@ -34,10 +34,10 @@ def images_on_axis(psf: Any, position_um: Tensor, moves: Moves, depth_um: float,
 class BeadImages:
     """N images of beads, each cut out around its bead.
 
-    likelihood: of the (N, h, w) images in photons;  bead: (N,) which bead;  plane: (N,) which slice, counted
-    through all stacks;  position_um: (N,) nominal focal plane (moves = objective) or nominal depth (depth) of
-    each, as said, the same for all images of a slice;  place: (N, 2) across and down the field, from its
-    middle, −½ to ½ (None: of no account).
+    likelihood: of the (N, h, w) images in photons;  bead: (N,) number of the bead;  plane: (N,) number of the
+    slice, counted through all stacks;  position_um: (N,) nominal focal plane (moves = objective) or nominal
+    depth (depth) of each, the same for all images of a slice;  place: (N, 2) position across and down the
+    field, from its middle, −½ to ½ (None: the PSF is the same everywhere).
     """
 
     likelihood: Likelihood
@@ -66,11 +66,11 @@ class BeadImages:
         return int(self.plane.max()) + 1 if len(self) else 0
 
     def said_um(self) -> Tensor:
-        """Position of each slice as said, (planes,) µm; 0 for slices without an image."""
+        """Nominal position of each slice, (planes,) µm; 0 for slices without an image."""
         return self.position_um.new_zeros(self.planes).index_copy(0, self.plane, self.position_um)
 
     def reversed(self) -> BeadImages:
-        """The same taken to run the other way: the objective's positions negated, depths mirrored."""
+        """The same images with the opposite stage direction: positions negated, or depths mirrored."""
         said = self.position_um
         about = torch.zeros(()) if self.moves == "objective" else said.min() + said.max()
         return replace(self, position_um=about - said)
@@ -89,12 +89,12 @@ class BeadImages:
 
 @dataclass(frozen=True)
 class BeadState:
-    """What is fitted besides the phase.
+    """The fitted values besides the phase.
 
-    xy: (N, 2) µm from the middle of each image;  photons: (N,);  background: (N, 3) photons per pixel: level
-    in the middle, and its rise to the right and the lower edge;  z_um: (beads,) depth of each bead, or its
-    depth beyond the nominal one;  blur_px: () Gaussian σ of all images;  offset_um: (planes,) how much farther
-    each slice is than it was said to be.
+    xy: (N, 2) µm from the middle of each image;  photons: (N,);  background: (N, 3) photons per pixel: level in
+    the middle, and its gradient to the right and the lower edge;  z_um: (beads,) depth of each bead, or its
+    depth in addition to the nominal one;  blur_px: () Gaussian σ of all images;  offset_um: (planes,)
+    difference of each slice from its nominal position.
     """
 
     xy: Tensor
@@ -105,11 +105,11 @@ class BeadState:
     offset_um: Tensor
 
     def select(self, rows: Tensor) -> BeadState:
-        """Of some of the images; beads, slices and blur stay."""
+        """The state of some of the images; beads, slices and blur stay."""
         return replace(self, xy=self.xy[rows], photons=self.photons[rows], background=self.background[rows])
 
     def with_part(self, part: BeadState, rows: Tensor) -> BeadState:
-        """With some images' own values replaced, and what all share: part is the state of these rows."""
+        """With the values of some images, and the shared ones, replaced: part is the state of these rows."""
         xy, photons, background = self.xy.clone(), self.photons.clone(), self.background.clone()
         xy[rows], photons[rows], background[rows] = part.xy, part.photons, part.background
         return replace(part, xy=xy, photons=photons, background=background)
@@ -123,14 +123,14 @@ class BeadState:
 
 
 def weights_of_zero(said_um: Tensor) -> Tensor:
-    """Weights (S,) that take from values at these positions (S,) what a line through them is at position 0."""
+    """Weights (S,) that give the value at position 0 of a line through values at these positions (S,)."""
     middle = said_um.mean()
     away = said_um - middle
     return 1 / len(said_um) - middle * away / away.square().sum()
 
 
 def first_state(images: BeadImages, z_um: float, blur_px: float) -> BeadState:
-    """Beads in the middle of their images, all light of an image theirs, the background that of its edge."""
+    """Initial state: beads in the middle of their images, background from the edge, all other light theirs."""
     frames = images.likelihood.frames
     edge = torch.cat([frames[:, 0], frames[:, -1], frames[:, :, 0], frames[:, :, -1]], 1)
     level = edge.median(1).values.clamp(min=0)

@@ -1,8 +1,7 @@
-"""A bead's own lobes told from a neighbour: a neighbour stays where it is in every slice, lobes move.
+"""Distinguishes lobes of a bead from a neighbour: a neighbour does not move between slices, lobes do.
 
-Where a second bead lies at a distance d, each slice holds its own pattern twice, d apart, and its
-autocorrelation has a peak at d. Lobes of one bead are d apart in some slices only. Nothing of this needs a
-model of the bead.
+If a second bead lies at a distance d, each slice contains its pattern twice, d apart, and its autocorrelation
+has a peak at d. Lobes of one bead are d apart in some slices only. This needs no model of the bead.
 """
 
 from __future__ import annotations
@@ -12,23 +11,25 @@ from torch import Tensor
 
 __all__ = ["echo", "without_lobes"]
 
-# A pattern that comes twice in all but this share of the slices, by so much of their power, is two beads:
-# single ones of real Tetrapod, learned, CRLB and astigmatic masks reach 0.03, pairs made of them 0.05 to 0.3.
-_FEW, _TWICE = 0.25, 0.04
-# Shorter distances are those of a spot's own width, px.
+# Fraction of the slices that may lack the double pattern: the lower quartile over the slices is used.
+_FEW = 0.25
+# Power of a double pattern above which it is two beads: single beads with real Tetrapod, learned, CRLB and
+# astigmatic masks reach 0.03, pairs of them 0.05 to 0.3.
+_TWICE = 0.04
+# Shorter distances are within the width of a spot, px.
 _SHORTEST = 5
-# Slices dimmer than this share of the brightest have no echo to speak of.
+# Slices dimmer than this fraction of the brightest are not used.
 _BRIGHT = 0.1
-# Spots this share of a bead's square apart are in each other's way.
+# Spots nearer than this fraction of a bead's square disturb each other.
 _NEAR = 0.75
 
 
 def without_lobes(centre: Tensor, slices: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Spots less those that are lobes of a brighter one, which is put into the middle of its light.
+    """Spots without those that are lobes of a brighter one, which is moved to the centre of its light.
 
-    centre: (K, 2) px, column and row, the brightest first;  slices: (G, H, W) means of slices that follow each
-    other;  side: of the square that a bead needs for itself, px.
-    Returns the places (B, 2) of those left, and which they are, (B,).
+    centre: (K, 2) px, column and row, the brightest first;  slices: (G, H, W) means of successive slices;
+    side: of the square in which a bead must be alone, px.
+    Returns the positions (B, 2) of the remaining spots, and their numbers, (B,).
     """
     places: list[list[int]] = centre.tolist()
     lobes: set[int] = set()
@@ -59,10 +60,11 @@ def _cut(slices: Tensor, middle: list[int], half: int) -> Tensor:
 
 
 def echo(images: Tensor) -> float:
-    """How much of its power a pattern has that comes twice, at one distance, in most slices.
+    """Power of a pattern that occurs twice, at one distance, in most slices.
 
-    images: (G, h, w).  The autocorrelation of each, 1 at no distance, less its median over all directions at
-    the same distance; of that the lower quartile over the slices, and the greatest value over all distances.
+    images: (G, h, w).  For each image the autocorrelation, 1 at distance 0, minus its median over all
+    directions at the same distance; then the lower quartile over the slices, and the greatest value over all
+    distances.
     """
     level = torch.cat([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1).median(1).values
     light = images - level[:, None, None]
@@ -86,7 +88,7 @@ def echo(images: Tensor) -> float:
 
 
 def _middle(image: Tensor, place: list[int], half: int) -> list[int]:
-    """Column and row of the centroid of what stands out in an image that was cut around a place."""
+    """Column and row of the centroid of the bright pixels in an image that was cut around a position."""
     light = image - image.median()
     light = (light - 0.1 * light.max()).clamp(min=0)
     total = light.sum().clamp(min=1e-12)

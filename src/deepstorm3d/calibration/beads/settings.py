@@ -1,4 +1,4 @@
-"""How bead stacks were recorded, and what is read of them by it."""
+"""Settings of the recording of bead stacks, and reading the stacks with them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,13 @@ from .stage_range import check_positions, even_positions
 
 __all__ = ["BLUR_OF_MOLECULES", "BeadSettings", "read_beads"]
 
-# Share of a bead's light that its image should hold, and the smallest and largest side, px.
-_LIGHT, _SIDES = 0.85, (31, 73)
-# Side below which an image of a bead shows nothing, px.
+# Encircled energy of the image of a bead: fraction of its light inside.
+_LIGHT = 0.85
+# Smallest and largest default side of the image of a bead, px.
+_SIDES = (31, 73)
+# Smallest useful side of the image of a bead, px.
 _LEAST_PX = 11
+# Gaussian σ of the blur of a molecule, px.
 BLUR_OF_MOLECULES = 1.0
 
 
@@ -73,7 +76,7 @@ class BeadSettings:
 
     @property
     def depth_um(self) -> float:
-        """Depth of the beads, held in the fit; beyond the nominal one where that is what changes."""
+        """Depth of the beads, fixed in the fit; in addition to the nominal one where the depth changes."""
         if self.moves == "depth":
             return 0.0
         return self.bead_um / 2 if self.bead_z_um is None else self.bead_z_um
@@ -152,7 +155,7 @@ def _places(given: Path | tuple[tuple[int, int], ...], beads: Sequence[Path | Mo
 
 
 def _faults(source: Path | Movie, experiment: Experiment, settings: BeadSettings) -> PixelFaults:
-    """What is wrong with the pixels of a stack."""
+    """Pixel faults of a stack."""
     with opened(source) as movie:
         known = known_defects(settings.defects, Prepared(), movie.shape)
         sample, look = sample_frames(movie, Prepared()), settings.defects != "none"
@@ -195,23 +198,23 @@ def _inside(side: int, narrowest: int, *, asked: bool) -> int:
 
 
 def _narrow(side: int, wanted: int) -> list[str]:
-    """Told where crops leave less around a bead than its light needs."""
+    """A warning where crops are smaller than the light of a bead."""
     if side == wanted:
         return []
     return [
-        f"the frames leave {side} px around a bead, where {wanted} px would hold its light: what of the mask "
-        "sends light farther out is hardly seen; record larger frames if you can"
+        f"the frames leave {side} px around a bead, but its light needs {wanted} px: parts of the mask that "
+        "send light farther out are hardly measured; record larger frames if you can"
     ]
 
 
 def _images(psf: Any, position_um: Tensor, settings: BeadSettings) -> Tensor:
-    """What the PSF says of a bead at each position: (S, h, h)."""
+    """Images of a bead at each position, from the PSF: (S, h, h)."""
     depth_um = 0.0 if settings.moves == "depth" else settings.depth_um
     return images_on_axis(psf, position_um.float(), settings.moves, depth_um, BLUR_OF_MOLECULES)
 
 
 def _side(experiment: Experiment, design: PhaseMask, position_um: Tensor, settings: BeadSettings) -> int:
-    """Side of the smallest square that holds most of a bead's light in most slices, px, odd."""
+    """Side of the smallest square that contains most of a bead's light in most slices, px, odd."""
     spec = computed_psf(experiment.psf).unaberrated
     widest = min(_SIDES[1], largest_side(experiment.microscope, spec))
     images = _images(build_psf(spec, experiment.microscope, design, patch_px=widest), position_um, settings)

@@ -1,4 +1,4 @@
-"""Simulated stacks of beads with a known mask, to try a calibration with: drawn finer than it fits them."""
+"""Simulated stacks of beads with a known mask, to test a calibration: with finer sampling than the fit uses."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ __all__ = ["BeadScene", "aberrated_mask", "ball_points", "draw_stack"]
 class BeadScene:
     """Beads on the coverslip while the objective moves, or beads that move in depth.
 
-    focus_um: (S,) nominal focal planes, or depths of the beads where the focus stays (in_depth);
+    focus_um: (S,) nominal focal planes, or depths of the beads where the focus is fixed (in_depth);
     places_um: (B, 2) x, y;  photons: (S, B) of each bead in each slice;
-    size: (H, W) px;  diameter_um: of the beads;  blur_px: besides their size;  drift_um: rms step from slice
-    to slice;  background: photons per pixel in the middle;  gradient: its relative change to the right edge;
+    size: (H, W) px;  diameter_um: of the beads;  blur_px: in addition to their size;  drift_um: rms step from
+    slice to slice;  background: photons per pixel in the middle;  gradient: its relative change to the right
+    edge;
     """
 
     focus_um: Tensor
@@ -40,9 +41,9 @@ class BeadScene:
 
 
 def aberrated_mask(experiment: Experiment, rms_um: float, seed: int, order: int = 6) -> PhaseMask:
-    """The experiment's mask with a random smooth aberration, rms_um of optical path over the aperture.
+    """The experiment's mask plus a random smooth aberration, with rms_um of optical path over the aperture.
 
-    Zernike polynomials Noll 4 to the last of `order`, normal, falling as 1/(radial order).
+    Zernike polynomials from Noll 4 to the last of `order`, normal, with amplitudes ∝ 1/(radial order).
     """
     indices = list(range(4, (order + 1) * (order + 2) // 2 + 1))
     generator = torch.Generator().manual_seed(seed)

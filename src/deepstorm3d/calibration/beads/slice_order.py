@@ -1,4 +1,4 @@
-"""Whether the slices of a stack follow each other as their positions say."""
+"""Checks whether the slices of a stack are in the order of their positions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["distance_of_slices", "jumps", "order_ratio"]
 
 
 def distance_of_slices(likelihood: Likelihood) -> Tensor:
-    """1 − correlation of each pair of images of one bead, freed of noise: (S, S).
+    """1 − correlation of each pair of images of one bead, corrected for noise: (S, S).
 
-    Noise is independent from image to image: products of two images hold none of it, and that of an image
-    with itself holds its variance, which is taken off.
+    Noise is independent between images: products of two images do not contain it, and that of an image
+    with itself contains its variance, which is subtracted.
     """
     images = likelihood.frames - likelihood.frames.flatten(1).median(1).values[:, None, None]
     if likelihood.weight is not None:
@@ -28,7 +28,7 @@ def distance_of_slices(likelihood: Likelihood) -> Tensor:
 
 
 def order_ratio(distance: Tensor, position_um: Tensor) -> float:
-    """Mean distance of slices next to each other in position, over that of all pairs: near 1 if shuffled."""
+    """Mean distance of slices adjacent in position, over that of all pairs: near 1 if they are shuffled."""
     order = torch.argsort(position_um, stable=True)
     ordered = distance[order][:, order]
     off = ~torch.eye(len(distance), dtype=torch.bool)
@@ -36,7 +36,7 @@ def order_ratio(distance: Tensor, position_um: Tensor) -> float:
 
 
 def jumps(distance: Tensor, position_um: Tensor) -> list[int]:
-    """Slices unlike both their neighbours, although these are like each other: jumps, or swapped slices."""
+    """Slices that differ from both their neighbours, while these agree: stage jumps, or swapped slices."""
     order = torch.argsort(position_um, stable=True)
     ordered = distance[order][:, order].clamp(min=0)
     before, after, across = ordered.diagonal(1)[:-1], ordered.diagonal(1)[1:], ordered.diagonal(2)

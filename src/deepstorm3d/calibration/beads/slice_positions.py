@@ -16,10 +16,10 @@ __all__ = ["read_positions"]
 
 
 def read_positions(path: Path) -> Tensor:
-    """Positions (S,) µm from a text file: one slice a line, the last number of the line; # begins a remark.
+    """Positions (S,) µm from a text file: one slice a line, the last number of the line; # begins a comment.
 
     The decimal sign may be a comma.  Raises InputError for a missing file, a line without a number, commas
-    of which it cannot be told whether they are decimal signs, or no line at all.
+    that may or may not be decimal signs, or an empty file.
     """
     rows = [(n, line.partition("#")[0].strip()) for n, line in enumerate(read_text(path).splitlines(), 1)]
     rows = [(number, line) for number, line in rows if line]

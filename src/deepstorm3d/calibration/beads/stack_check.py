@@ -1,4 +1,4 @@
-"""Whether a stack of beads can be what its camera says, before anything is fitted to it."""
+"""Checks a stack of beads against its camera, before anything is fitted to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from ...io.movies import Movie, opened, path_of
 
 __all__ = ["check_stack"]
 
-_PIXELS, _FRAMES = 2**19, 24
+# Most pixels that are checked.
+_PIXELS = 2**19
+# Most frames that are checked.
+_FRAMES = 24
 
 
 def check_stack(source: Path | Movie, camera: Camera, maps: Maps) -> list[str]:

@@ -1,4 +1,4 @@
-"""Where on the chip stacks of beads were cut out, from a text file."""
+"""Positions of bead stacks on the chip, from a text file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def read_places(path: Path, stacks: Sequence[Path]) -> list[tuple[int, int]]:
     """Column and row of the first (upper left) pixel of each stack, px of the chip.
 
     path: one line a stack, `column row`, in the order of the stacks, or `name column row` in any order; a #
-    begins a remark.
-    Raises InputError for a line that is neither, numbers below 0, and stacks without a line.
+    begins a comment.
+    Raises InputError for any other line, numbers below 0, and stacks without a line.
     """
     named: dict[str, tuple[int, int]] = {}
     plain: list[tuple[int, int]] = []

@@ -27,15 +27,17 @@ from .stack_check import check_stack
 
 __all__ = ["BeadPlace", "BeadStacks", "read_bead_stacks"]
 
-# A greatest count that so many pixels of a stack share is where the camera ends.
-_PLATEAU_PX, _PLATEAU_COUNTS = 12, 200
-# Share of a bead's slices with saturated pixels from which it is told.
+# The maximum count is taken as saturation if at least this many pixels have it.
+_PLATEAU_PX = 12
+# Least maximum count that is taken as saturation, ADU.
+_PLATEAU_COUNTS = 200
+# Fraction of a bead's slices with saturated pixels above which there is a warning.
 _OFTEN = 0.1
-# Parts of a stack, one after the other, by which a bead's lobes are told from neighbours.
+# Number of parts of a stack by which lobes of a bead are distinguished from neighbours.
 _PARTS = 16
-# Images of a bead whose middles lie so near to each other show the same.
+# Two cut-outs whose centres are nearer than this show the same bead, px.
 _SAME_PX = 4
-# Slices that follow each other are this much more alike than any two, or their order is wrong.
+# Largest distance of successive slices over that of any two; above, their order is wrong.
 _SHUFFLED = 0.7
 
 Positions = Callable[[int], Tensor]
@@ -43,7 +45,7 @@ Positions = Callable[[int], Tensor]
 
 @dataclass(frozen=True)
 class BeadPlace:
-    """Where a bead lies: number of its stack, column and row in it, px.
+    """Position of a bead: number of its stack, column and row in it, px.
 
     first: column and row of the stack's first pixel on the chip;  file: of the stack, where there are several.
     """
@@ -60,7 +62,7 @@ class BeadPlace:
 
     @property
     def on_chip(self) -> tuple[int, int]:
-        """Column and row in the field that all stacks are parts of."""
+        """Column and row in the field that contains all stacks."""
         return self.column + self.first[0], self.row + self.first[1]
 
 
@@ -80,7 +82,7 @@ class BeadStacks:
     noise: NoiseKind = "camera"
 
     def cut_like(self, other: BeadStacks) -> bool:
-        """Whether the same beads are cut out nearly alike."""
+        """Whether the same beads are cut out at nearly the same positions."""
         if self.images.side != other.images.side or len(self.places) != len(other.places):
             return False
         ways = [
@@ -90,7 +92,7 @@ class BeadStacks:
         return max(ways) <= _SAME_PX
 
     def reversed(self) -> BeadStacks:
-        """The same taken to run the other way."""
+        """The same stacks with the opposite stage direction."""
         return replace(self, images=self.images.reversed())
 
     def on_chip(self) -> Tensor:
@@ -107,14 +109,14 @@ class BeadStacks:
             column, row = place.on_chip
             if column >= size_px[1] or row >= size_px[0]:
                 raise InputError(
-                    f"by its place a bead lies at column {column}, row {row} of a chip of {size_px[1]} x "
-                    f"{size_px[0]} px",
+                    f"according to its position a bead lies at column {column}, row {row} of a chip of "
+                    f"{size_px[1]} x {size_px[0]} px",
                     "give the chip's width and height (`chip_px`)",
                 )
         return replace(self, places=moved, size_px=size_px)
 
     def placed(self, field: FieldSpec) -> BeadStacks:
-        """The same with each image knowing where in the field its bead lies."""
+        """The same with the position of its bead in the field for each image."""
         place = field.places(self.on_chip())
         return replace(self, images=replace(self.images, place=place[self.images.bead]))
 
@@ -190,7 +192,7 @@ class _Stack:
         self.camera, self.each, self.faults = camera, frames_per_slice, faults
         self.maps = camera.load_maps()
         self.reader = PixelReader(faults, lambda counts: camera.to_photons(counts, self.maps))
-        # Pixels that stand out in single frames, and in how many of them.
+        # Outliers: number of pixels that stand out in single frames, and number of these frames.
         self.outliers = self.outlier_frames = 0
         self.full = torch.zeros(0, 0, dtype=torch.bool)
         with opened(source) as movie:
@@ -218,7 +220,7 @@ class _Stack:
     def means(self, position_um: Tensor) -> tuple[Tensor, Tensor]:
         """Mean of all frames (H, W), and of parts of the stack in order of position (G, H, W), photons.
 
-        position_um: (S,).  The greatest count and outliers are noted on the way.
+        position_um: (S,).  The maximum count and outliers are recorded on the way.
         """
         parts = min(self.slices, _PARTS)
         part = position_um.argsort(stable=True).argsort() * parts // self.slices
@@ -238,21 +240,21 @@ class _Stack:
 
     @property
     def saturation(self) -> float:
-        """Count from which a pixel is full: the camera's, or where the counts of this stack end."""
+        """Count at which a pixel is saturated: the camera's, or the maximum count of this stack."""
         plateau = self.whole_numbers and self.greatest > _PLATEAU_COUNTS and self.at_greatest >= _PLATEAU_PX
         return min(self.camera.saturation, self.greatest) if plateau else self.camera.saturation
 
     def warnings(self) -> list[str]:
-        """What the counts tell."""
+        """Warnings from the counts."""
         told = self.faults.about_defects()
         if self.outliers:
             told.append(
-                f"{self.outliers} pixels in {self.outlier_frames} of {self.frames} frames stand out as no "
-                "light through this objective can (cosmic rays, flickering pixels); given no weight there"
+                f"{self.outliers} pixels in {self.outlier_frames} of {self.frames} frames stand out more than "
+                "light through this objective can (cosmic rays, flickering pixels); they are ignored there"
             )
         if self.saturation < self.camera.saturation:
             told.append(
-                f"{self.at_greatest} pixels have the greatest count, {self.greatest:.0f}: the camera ends "
+                f"{self.at_greatest} pixels have the greatest count, {self.greatest:.0f}: the camera saturates "
                 f"there, not at {self.camera.saturation:.0f}; they are left out (set camera.saturation)"
             )
         return told
@@ -260,7 +262,7 @@ class _Stack:
     def images(self, centre: Tensor, side: int) -> Likelihood:
         """Images of beads, one bead after the other: (beads · slices, side, side).
 
-        Full and defective pixels are left out; in which slices of which bead some are full is noted in `full`.
+        Saturated and defective pixels are left out; `full` records the saturated ones by slice and bead.
         """
         half = side // 2
         images = torch.zeros(len(centre), self.slices, side, side)
@@ -286,33 +288,33 @@ class _Stack:
 
 
 def _check_slices(part: BeadImages, path: Path, centres: list[list[int]], full: Tensor) -> list[str]:
-    """Raises InputError for slices out of order; sentences about odd slices and full pixels.
+    """Raises InputError for slices out of order; returns warnings on odd slices and saturated pixels.
 
-    full: (beads, slices) bool, images with full pixels.
+    full: (beads, slices) bool, images with saturated pixels.
     """
     brightest = part.select(part.bead == 0)
     distance = distance_of_slices(brightest.likelihood)
     ratio = order_ratio(distance, brightest.position_um)
     if len(brightest) >= 6 and ratio > _SHUFFLED:
         raise InputError(
-            f"{path}: slices that follow each other in position are hardly more alike than any two "
+            f"{path}: slices adjacent in position are hardly more similar than any two slices "
             f"({100 * ratio:.0f} % of the mean difference); are the positions in the order of the frames?"
         )
     odd = [int(brightest.plane[k]) for k in jumps(distance, brightest.position_um)]
     told = [
-        f"slice {k} is unlike both its neighbours: a jump of the stage, or a slice out of order" for k in odd
+        f"slice {k} differs from both its neighbours: a jump of the stage, or a slice out of order" for k in odd
     ]
     for (column, row), share in zip(centres, full.float().mean(1).tolist(), strict=True):
         if share > _OFTEN:
             told.append(
                 f"bead at column {column}, row {row}: saturated in {100 * share:.0f} % of its slices; "
-                "full pixels are left out, expose shorter"
+                "saturated pixels are left out, use a shorter exposure"
             )
     return told
 
 
 def _joined(parts: Sequence[BeadImages]) -> BeadImages:
-    """Beads of several stacks as beads of one."""
+    """Beads of several stacks combined as beads of one."""
     first = parts[0].likelihood
     weights = [p.likelihood.weight for p in parts]
     weight = None

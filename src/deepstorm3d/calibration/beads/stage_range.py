@@ -1,4 +1,4 @@
-"""Positions of a stack's slices, and the travel that shows all depths of an experiment."""
+"""Positions of a stack's slices, and the stage range that covers all depths of an experiment."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from .images import Moves
 __all__ = ["LEAST_PLANES", "check_positions", "even_positions", "travel_for_depths"]
 
 LEAST_PLANES = 5
-"""Fewer slices leave the phase open; 20 and more are good."""
+"""With fewer slices the phase is ambiguous; 20 and more are good."""
 
-# Positions beyond these are a stage's own scale, not distances from the coverslip: µm.
+# Largest distance from the coverslip, µm; larger positions are on the scale of the stage.
 _FARTHEST_UM = 30.0
 
 
 def travel_for_depths(
     microscope: Microscope, z_um: tuple[float, float], bead_um: float, moves: Moves
 ) -> tuple[float, float]:
-    """Positions (lower, upper), µm, between which a bead looks as molecules at all depths of a range do.
+    """Positions (lower, upper), µm, between which a bead shows the images of molecules at all depths.
 
-    A molecule at z seen at the microscope's focus F looks like a bead at z₀ on the coverslip at the focus
+    A molecule at z imaged with the microscope's focus F looks like a bead at z₀ on the coverslip with the focus
     F − β(z − z₀): β makes k_s z cosθ_s and β k_i z cosθ_i agree over the pupil up to a constant.
     """
     if moves == "depth":
@@ -41,8 +41,8 @@ def even_positions(
 ) -> torch.Tensor:
     """Positions (planes,) µm of evenly spaced slices.
 
-    Without a step they span the depth range. Without a first position a stack of the objective is centred
-    on the focus on the coverslip, a stack over depth begins where the range does.
+    Without a step they cover the depth range. Without a first position a stack of the objective is centred
+    on the focus on the coverslip, and a stack over depth begins at the start of the depth range.
     """
     step = (z_um[1] - z_um[0]) / max(planes - 1, 1) if step_um is None else step_um
     if first_um is None:
@@ -53,7 +53,7 @@ def even_positions(
 
 
 def check_positions(position_um: torch.Tensor, wavelength: float) -> None:
-    """Raises InputError where the slices cannot fix a phase: too few, all alike, or not distances in µm."""
+    """Raises InputError if the slices cannot determine a phase: too few, all equal, or not distances in µm."""
     planes = len(position_um)
     if planes < LEAST_PLANES:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Maps of a camera's pixels, and the line of variance against mean that they come from."""
+"""Picture of the maps of a camera, and of the line of variance against mean that they come from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["camera_maps_figure"]
 
 Image = NDArray[np.float64]
-_BINS, _LEAST = 30, 20
+# Number of bins of brightness.
+_BINS = 30
+# Fewest pixels in a bin.
+_LEAST = 20
 
 
 def camera_maps_figure(
@@ -28,7 +31,7 @@ def camera_maps_figure(
     *,
     title: str,
 ) -> Figure:
-    """Draw each map beside its histogram, and variance against mean of the pixels of every level.
+    """Draw each map next to its histogram, and variance against mean of the pixels of every level.
 
     maps: name, unit and values (h, w);  lines: name, mean ADU and variance ADU² of the light alone, of each
     pixel (n,);  gain: ADU/e-, slope of the line drawn.

@@ -14,20 +14,22 @@ __all__ = ["DarkCheck", "LightLevel", "PhotonTransfer", "check_dark", "photon_tr
 
 Image = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-# A pixel whose gain differs by so many σ and such a share of the mean gives no believable one.
-_FAR_SIGMA, _FAR_SHARE = 6.0, 0.3
-# Nor does one whose gain is so many times less certain than the typical pixel's: no light reaches it.
+# A gain is rejected if it differs from the mean by this many σ …
+_FAR_SIGMA = 6.0
+# … and by this fraction of the mean.
+_FAR_SHARE = 0.3
+# A gain is also rejected if its σ is this many times that of the typical pixel: no light reaches the pixel.
 _DIM = 5.0
 ROUNDING = 1 / 12
-"""Variance that whole numbers add, ADU²."""
+"""Variance added by rounding to integers, ADU²."""
 
 
 @dataclass(frozen=True)
 class LightLevel:
-    """One movie of even light, its dark level taken off and its frames divided by their common light.
+    """One movie of even light, with its dark level subtracted and its frames divided by their common light.
 
-    moments: of the frames so made, ADU;  light: (n,) of each frame, as a share of the first;  full: pixels that
-    were saturated in some frame.
+    moments: of these frames, ADU;  light: (n,) of each frame, relative to the first;  full: pixels that were
+    saturated in any frame.
     """
 
     moments: PixelMoments
@@ -36,29 +38,29 @@ class LightLevel:
 
     @property
     def shot_share(self) -> float:
-        """By how much the division raises the variance of the light: mean of 1/light."""
+        """Factor by which the division increases the variance of the light: mean of 1/light."""
         return float((1 / self.light).mean())
 
     @property
     def dark_share(self) -> float:
-        """By how much it raises that of the dark: mean of 1/light²."""
+        """Factor by which it increases the variance of the dark signal: mean of 1/light²."""
         return float((1 / self.light**2).mean())
 
     def line(self, dark_variance: Image) -> tuple[Image, Image]:
         """Mean and variance of the light alone, so that variance = gain · mean; (h, w) ADU and ADU²."""
-        # The common light is taken from the same pixels, which so lose a little of their own noise.
+        # The common light is measured on the same pixels, which removes a small part of their own noise.
         variance = self.moments.variance / (1 - 1 / self.full.size)
         return self.moments.mean * self.shot_share, variance - self.dark_share * dark_variance
 
 
 @dataclass(frozen=True)
 class PhotonTransfer:
-    """What the movies say of the pixels.
+    """Results of the movies for each pixel.
 
     baseline: (h, w) ADU;  gain: (h, w) ADU/e-;  read_noise: (h, w) e- rms;  mean_gain: of the usable pixels;
-    spread: of the gain from pixel to pixel beyond chance, as a share of it;  chance: statistical error of one
-    pixel's gain, as a share;  defects: pixels without a believable gain, which have the mean;  by_level: mean
-    gain that each movie gives by itself.
+    spread: relative variation of the gain between pixels, beyond chance;  chance: relative statistical error of
+    one pixel's gain;  defects: pixels without an acceptable gain, which get the mean;  by_level: mean gain
+    from each movie alone.
     """
 
     baseline: Image
@@ -76,11 +78,12 @@ def photon_transfer(
 ) -> PhotonTransfer:
     """Maps from the moments of frames without and with light.
 
-    whole: whether the counts are whole numbers;  gain: ADU/e-, where there are no levels.
+    whole: whether the counts are integers;  gain: ADU/e-, where there are no levels.
     The gain of a pixel is the least-squares slope, through 0, of variance against mean over the levels (Huang
-    et al. 2013, Nat. Methods 10:653, Supplementary Note), each level counted by how well it is known. N frames
-    leave it uncertain by √(2/N), mostly more than pixels differ: what is known of their differences (the
-    variance beyond chance) draws each towards the mean, which makes the map's error least (empirical Bayes).
+    et al. 2013, Nat. Methods 10:653, Supplementary Note), each level weighted by its precision. With N frames
+    its relative error is √(2/N), mostly more than the differences between pixels. Therefore each gain is shrunk
+    towards the mean according to the variance beyond chance, which minimizes the error of the map (empirical
+    Bayes).
     """
     variance = dark.variance
     if levels:
@@ -88,7 +91,7 @@ def photon_transfer(
         mean_gain = float(slope[usable].mean())
         chance = float(np.median(sigma[usable]))
         real = max(float(slope[usable].var()) - float((sigma[usable] ** 2).mean()), 0.0)
-        # A pixel that is quiet by chance is not better known for it.
+        # A pixel whose noise is low by chance is not known more precisely.
         kept = real / (real + np.maximum(sigma, chance) ** 2)
         drawn = np.where(usable, mean_gain + kept * (slope - mean_gain), mean_gain)
     elif gain is not None:
@@ -110,7 +113,7 @@ def _slopes(
     by_level = []
     for level in levels:
         x, y = level.line(dark_variance)
-        # Of the whole chip, not of the pixel: a pixel that seems quiet by chance would count for more.
+        # The median over the chip, not the pixel's own: a pixel that is quiet by chance would have more weight.
         typical = float(np.median(level.moments.variance))
         weight = np.where(level.full, 0.0, (level.moments.count - 1) / typical**2)
         above, below = above + weight * x * y, below + weight * x**2
@@ -128,7 +131,7 @@ def _slopes(
 
 
 def _ratio(x: Image, y: Image, usable: Mask) -> float:
-    """Gain of a level: mean of the middle 98 % of the pixels' ratios, so that defects do not count."""
+    """Gain of a level: mean of the central 98 % of the pixels' ratios, so that defects have no influence."""
     ratio = (y / np.where(x > 0, x, np.nan))[usable]
     low, high = np.nanquantile(ratio, [0.01, 0.99])
     return float(np.nanmean(ratio[(ratio >= low) & (ratio <= high)]))
@@ -136,10 +139,10 @@ def _ratio(x: Image, y: Image, usable: Mask) -> float:
 
 @dataclass(frozen=True)
 class DarkCheck:
-    """What maps say of dark frames that they were not made from.
+    """Comparison of the maps with dark frames that were not used for them.
 
-    bias: mean of what is left of the frames, ADU;  scatter: rms of what is left of the pixels' means, over what
-    chance gives (1: nothing else);  variance_ratio: of their variance to that of the maps, all pixels together.
+    bias: mean residual of the frames, ADU;  scatter: rms residual of the pixels' means, relative to chance (1:
+    only chance);  variance_ratio: ratio of their variance to that of the maps, all pixels together.
     """
 
     bias: float
@@ -148,10 +151,10 @@ class DarkCheck:
 
 
 def check_dark(maps_of: PixelMoments, fresh: PixelMoments) -> DarkCheck:
-    """Fresh dark frames against those that the maps are made from."""
+    """Compare fresh dark frames with those that the maps are made from."""
     left = fresh.mean - maps_of.mean
     expected = (maps_of.variance + 1e-12) * (1 / maps_of.count + 1 / fresh.count)
-    # One level that all pixels share is the bias; the scatter is of the pixels around it.
+    # The level common to all pixels is the bias; the scatter is that of the pixels around it.
     apart = left - left.mean()
     scatter = float(np.median(np.abs(apart) / np.sqrt(expected)) / 0.6745)
     ratio = np.median(fresh.variance / np.maximum(maps_of.variance, 1e-12))

@@ -1,4 +1,4 @@
-"""Mean and variance of every pixel over frames that are seen once, a block at a time."""
+"""Mean and variance of every pixel over frames that are read once, block by block."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from numpy.typing import NDArray
 __all__ = ["PixelMoments", "Top"]
 
 Image = NDArray[np.float64]
-# A count that so many times more pixels have than any of the few below it is where the camera ends.
-_PLATEAU, _BELOW, _LEAST = 3.0, 5, 12
+# A count is taken as saturation if it has this many times more pixels than any of the counts just below it.
+_PLATEAU = 3.0
+# Number of these counts below it.
+_BELOW = 5
+# Fewest pixels at a count that is taken as saturation.
+_LEAST = 12
+# Number of different counts.
 _BINS = 2**16
 
 
@@ -20,8 +25,8 @@ _BINS = 2**16
 class PixelMoments:
     """Moments of frames (n, h, w), in float64, by Chan, Golub & LeVeque 1983 (Am. Stat. 37:242).
 
-    steps: sum of the squared differences of frames that follow each other; half of their mean is the variance
-    too, but for what changes slowly;  level: mean of each frame.
+    steps: sum of the squared differences of successive frames; half of their mean is also the variance, but
+    without slow changes;  level: mean of each frame.
     """
 
     size: tuple[int, int]
@@ -36,7 +41,7 @@ class PixelMoments:
         self.mean, self.squares = np.zeros(self.size), np.zeros(self.size)
 
     def add(self, frames: Image) -> None:
-        """Take a block of frames (n, h, w) in."""
+        """Add a block of frames (n, h, w)."""
         mean = frames.mean(0)
         self._join(len(frames), mean, ((frames - mean) ** 2).sum(0))
         self.level += frames.mean((1, 2)).tolist()
@@ -45,7 +50,7 @@ class PixelMoments:
         self._last = frames[-1].copy()
 
     def joined(self, other: PixelMoments) -> PixelMoments:
-        """Of both together, other's frames after these."""
+        """Moments of both together, with the other's frames after these."""
         both = PixelMoments(self.size, level=[*self.level, *other.level], steps=self.steps + other.steps)
         for part in (self, other):
             both._join(part.count, part.mean, part.squares)
@@ -59,18 +64,18 @@ class PixelMoments:
 
     @property
     def variance(self) -> Image:
-        """Of each pixel over the frames, (h, w), without bias."""
+        """Unbiased variance of each pixel over the frames, (h, w)."""
         return self.squares / (self.count - 1)
 
     @property
     def slowness(self) -> float:
-        """Variance over the frames by that of frames that follow each other: 1 where nothing changes slowly."""
+        """Variance over all frames relative to that of successive frames: 1 where nothing changes slowly."""
         half = self.steps / (2 * (self.count - 1))
         return float(self.variance.mean()) / half if half > 0 else 1.0
 
 
 class Top:
-    """Where the counts of movies end, and which pixels reach it."""
+    """The largest counts of movies, and the pixels that reach them."""
 
     def __init__(self, size: tuple[int, int], dtype: np.dtype[Any]) -> None:
         self._histogram = np.zeros(_BINS, np.int64) if dtype.kind == "u" and dtype.itemsize <= 2 else None
@@ -78,14 +83,14 @@ class Top:
         self._greatest = np.full(size, -np.inf)
 
     def add(self, counts: NDArray[Any]) -> None:
-        """Take a block of counts (n, h, w) in."""
+        """Add a block of counts (n, h, w)."""
         self._greatest = np.maximum(self._greatest, counts.max(0))
         if self._histogram is not None:
             self._histogram += np.bincount(counts.ravel(), minlength=_BINS)
 
     @property
     def end(self) -> float:
-        """The count at which pixels are full: of the type, or where these counts pile up; inf if neither."""
+        """The count at which pixels saturate: of the type, or where these counts pile up; inf if neither."""
         greatest = float(self._greatest.max())
         if greatest >= self._limit:
             return self._limit
@@ -98,5 +103,5 @@ class Top:
 
     @property
     def full(self) -> NDArray[np.bool_]:
-        """Pixels (h, w) that reach it in some frame."""
+        """Pixels (h, w) that reach it in any frame."""
         return self._greatest >= self.end

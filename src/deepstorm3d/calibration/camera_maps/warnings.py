@@ -1,4 +1,4 @@
-"""Whether dark and bright movies can tell the camera's pixels, and how far to trust what they tell."""
+"""Checks whether dark and bright movies are suitable for camera maps, and warnings about the maps."""
 
 from __future__ import annotations
 
@@ -14,15 +14,25 @@ from .pixel_moments import PixelMoments
 
 __all__ = ["refuse_level", "warnings_of"]
 
-# Share of pixels that may be full (hot ones) before a bright movie is refused.
+# Largest fraction of saturated pixels (hot ones) in a bright movie.
 _FULL = 0.01
-# The light of one movie may change by this factor; what changes more is several levels.
+# Largest change of the light within a movie, as a factor; a larger one means several levels.
 _STEADY = 2.0
-# Changes of the common light that are told, and by which share slow changes may add to the variance.
-_FLICKER, _SLOW = 0.005, 1.02
+# Relative change of the common light between frames that is reported, rms.
+_FLICKER = 0.005
+# Factor by which slow changes increase the variance, from which they are reported.
+_SLOW = 1.02
+# Relative difference of the gains of the levels that is reported.
 _LEVELS_AGREE = 0.03
-_BIAS_SHARE, _SCATTER, _VARIANCE = 0.1, 1.2, 0.05
+# Bias of other dark frames that is reported, e-.
+_BIAS_SHARE = 0.1
+# Scatter of other dark frames that is reported, relative to chance.
+_SCATTER = 1.2
+# Relative change of the variance of other dark frames that is reported.
+_VARIANCE = 0.05
+# Change of the dark level that is reported, relative to the noise of a pixel.
 _DARK_DRIFT = 0.2
+# Fraction of defective pixels that is reported.
 _DEFECTS = 1e-3
 
 
@@ -38,12 +48,12 @@ def refuse_level(
     common: (n,) mean of its frames over the dark level, ADU;  full: pixels at the greatest count, end.
     """
     level, noise = float(common.min()), float(np.median(dark.variance)) ** 0.5
-    # Below that the light is lost in the noise of a dark frame's mean and in its drift.
+    # Below this level the light cannot be distinguished from the noise and drift of the dark frames' mean.
     if level <= max(0.5 * noise, 0.2):
         raise InputError(
             f"{path} is darker than it should be: its frames lie {level:+.2f} ADU from the dark movie's "
             f"{dark.mean.mean():.1f} ADU, whose noise is {noise:.2f} ADU. Give even light of 50 or more "
-            "photons a pixel; were dark and bright exchanged?"
+            "photons a pixel; were the dark and bright movies exchanged?"
         )
     if full is not None and full.mean() > _FULL:
         raise InputError(
@@ -64,7 +74,7 @@ def warnings_of(
     check: DarkCheck,
     names: Sequence[str],
 ) -> list[str]:
-    """What makes the maps doubtful, in sentences."""
+    """Reasons to doubt the maps, as sentences."""
     told: list[str] = []
     for level, name in zip(levels, names, strict=True):
         told += _of_light(level, name)
@@ -72,13 +82,13 @@ def warnings_of(
     if len(by_level) > 1 and max(by_level) - min(by_level) > _LEVELS_AGREE * transfer.mean_gain:
         each = ", ".join(f"{name} {gain:.3g}" for name, gain in zip(names, by_level, strict=True))
         told.append(
-            f"the levels give different gains ({each} ADU/e-): a camera that is not linear, near saturation, "
-            "or light that moved over the field"
+            f"the levels give different gains ({each} ADU/e-): the camera is not linear or near saturation, or "
+            "the light moved over the field"
         )
     if transfer.defects.mean() > _DEFECTS:
         told.append(
-            f"{int(transfer.defects.sum())} pixels ({transfer.defects.mean():.2%}) have no believable gain, "
-            "and got the mean; light that does not reach all of the field looks alike"
+            f"{int(transfer.defects.sum())} pixels ({transfer.defects.mean():.2%}) have no plausible gain and "
+            "got the mean; light that does not reach all of the field has the same effect"
         )
     told += _of_dark(dark)
     return told + _of_check(check, transfer.mean_gain)
@@ -92,12 +102,12 @@ def _of_light(level: LightLevel, name: str) -> list[str]:
         drift = float(ends[-1].mean() / ends[0].mean() - 1)
         told.append(
             f"{name}: the lamp's light changes by {flicker:.1%} rms from frame to frame ({drift:+.1%} from the "
-            "first to the last quarter); what all pixels share of it was taken out"
+            "first to the last quarter); the part common to all pixels was corrected"
         )
     if level.moments.slowness > _SLOW:
         told.append(
             f"{name}: light that moves over the field adds {level.moments.slowness - 1:.0%} to the variance, "
-            "and so to the gain: use a lamp that stands still, or less light and more frames"
+            "and so to the gain: use a lamp whose light does not move, or less light and more frames"
         )
     if level.full.any():
         told.append(f"{name}: {int(level.full.sum())} saturated pixels were left out of the gain")
@@ -111,7 +121,7 @@ def _of_dark(dark: PixelMoments) -> list[str]:
     if drift > _DARK_DRIFT * noise:
         told.append(
             f"the dark level of whole frames changes by {drift:.2f} ADU rms, {drift / noise:.0%} of a pixel's "
-            "noise: let the camera warm up, and record the dark movie beside the others"
+            "noise: let the camera warm up, and record the dark movie right before or after the others"
         )
     return told
 
@@ -120,8 +130,8 @@ def _of_check(check: DarkCheck, gain: float) -> list[str]:
     told = []
     if abs(check.bias) > _BIAS_SHARE * gain or check.scatter > _SCATTER:
         told.append(
-            f"dark frames of another time lie {check.bias:+.2f} ADU ({check.bias / gain:+.2f} e-) off, pixels "
-            f"scatter {check.scatter:.2f} times as much as chance has them: the baseline is not steady"
+            f"dark frames of another time differ by {check.bias:+.2f} ADU ({check.bias / gain:+.2f} e-), and "
+            f"the pixels scatter {check.scatter:.2f} times as much as chance gives: the baseline is not stable"
         )
     if abs(check.variance_ratio - 1) > _VARIANCE:
         told.append(

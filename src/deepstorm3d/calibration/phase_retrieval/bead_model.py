@@ -1,4 +1,4 @@
-"""The image of a bead as a function of everything but the phase, and its light and background solved for."""
+"""The image of a bead as a function of everything but the phase; its light and background are solved for."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 
 class FocusedPSF(Protocol):
-    """A PSF that takes a focus of its own for each image."""
+    """A PSF that accepts a focus for each image."""
 
     @property
     def pixel_um(self) -> float:
@@ -47,7 +47,7 @@ class FocusedPSF(Protocol):
 
 
 class AdjustedPSF(ABC):
-    """A PSF with something that a fit changes in place: `current` gives the PSF as it is now."""
+    """A PSF with values that a fit changes in place: `current` gives the PSF with the present values."""
 
     @abstractmethod
     def current(self) -> ExactPSF:
@@ -83,7 +83,7 @@ def bead_patches(psf: FocusedPSF, images: BeadImages, state: BeadState) -> Tenso
 
 
 def background_terms(side: int, like: Tensor) -> Tensor:
-    """A level, and slopes that reach ±1 at the edges: (3, side, side)."""
+    """A constant level, and gradients along y and x that reach ±1 at the edges: (3, side, side)."""
     ramp = torch.linspace(-1, 1, side, dtype=like.dtype, device=like.device)
     return torch.stack([torch.ones(side, side).to(like), ramp.expand(side, -1), ramp[:, None].expand(-1, side)])
 
@@ -96,7 +96,7 @@ def expected(patches: Tensor, state: BeadState) -> Tensor:
 
 @torch.no_grad()
 def fit_light(images: BeadImages, patches: Tensor, state: BeadState, iterations: int = 2) -> BeadState:
-    """Photons and background of each image at fixed places: Fisher scoring, 4 unknowns each."""
+    """Photons and background of each image at fixed positions: Fisher scoring, 4 unknowns each."""
     terms = background_terms(images.side, patches)
     columns = torch.cat([patches[:, None], terms.expand(len(images), -1, -1, -1)], 1).flatten(2)
     for _ in range(iterations):
@@ -120,6 +120,6 @@ def scoring_step(columns: Tensor, information: Tensor, score: Tensor) -> Tensor:
 
 
 def ridged(matrix: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-    """A small ridge keeps the matrix regular where an image holds no light."""
+    """Adds a small ridge, which keeps the matrix regular where an image contains no light."""
     diagonal = matrix.diagonal(dim1=-2, dim2=-1).clamp(min=1e-12)
     return matrix + torch.diag_embed(1e-6 * diagonal), right

@@ -1,4 +1,4 @@
-"""Images of beads through a pupil as coarse as they allow: a millisecond a slice, for searches from afar."""
+"""Images of beads through a coarsely sampled pupil: one millisecond a slice, for a global search."""
 
 from __future__ import annotations
 
@@ -14,27 +14,29 @@ from .phase_correction import binned_microscope, binned_phase
 
 __all__ = ["CoarseModel", "explained_share", "pixel_weights"]
 
-# Light may reach so many times the image's side before it folds back into it.
+# Distance that light may reach before it wraps around into the image, in sides of the image.
 _ROOM = 1.4
-# Rays at this share of the aperture's radius are followed, up to so many pixels from the bead.
-_RIM, _FARTHEST_PX = 0.95, 120.0
-# Lengths whose Fourier transform is fast.
+# Radius of the rays that are traced to find this distance, as a fraction of the aperture radius.
+_RIM = 0.95
+# Largest distance from the bead to which rays are traced, px.
+_FARTHEST_PX = 120.0
+# Lengths for which the Fourier transform is fast.
 _FAST = (32, 36, 40, 48, 54, 60, 64, 72, 80, 90, 96, 100, 108, 120, 128, 144, 160, 180, 192, 216, 240, 256)
-# Samples of the mask plane lie no farther apart, µm.
+# Largest distance between samples of the mask plane, µm.
 _WIDEST_UM = 990.0
-# Pixels dimmer than this share of a slice's brightest weigh no more than those at it: what the model lacks is
-# in proportion to the light, not to its noise.
+# Fraction of the brightest pixel of a slice below which all pixels have equal weight: the errors of the model
+# are proportional to the light, not to its noise.
 _FLOOR = 0.05
 
 
 class CoarseModel:
     """Scalar images of beads from a phase on K × K samples of the pupil, by the fast Fourier transform.
 
-    The samples lie λf/(N p_c) apart, so that the image repeats after N pixels: some 50 of them lie across a
-    pupil that has 200 mask pixels. The field is that of `ScalarPSF`, its light spread evenly over the pupil.
+    The samples are λf/(N p_c) apart, so that the image repeats after N pixels; a pupil of 200 mask pixels has
+    about 50 samples. The field is that of `ScalarPSF` with uniform light over the pupil.
 
-    microscope: the set-up;  images: of beads, for their side and what moves;  z_um: depth of the beads
-    (beyond the nominal one where that varies);  blur_px: Gaussian σ.
+    microscope: the set-up;  images: of beads; their side and what moves are used;  z_um: depth of the beads (in
+    addition to the nominal one where that varies);  blur_px: Gaussian σ.
     """
 
     def __init__(self, microscope: Microscope, images: BeadImages, z_um: float, blur_px: float) -> None:
@@ -50,12 +52,12 @@ class CoarseModel:
         pupil = sample_pupil(self.microscope, self.microscope.mask_px)
         self.support = pupil.support
         rate = -pupil.kz_immersion if images.moves == "objective" else pupil.kz_sample
-        # A piston changes no image.
+        # A piston does not change any image.
         self.per_position = torch.where(pupil.support, rate - rate[pupil.support].mean(), 0.0).float()
         """Phase of 1 µm more of a position: (K, K) rad."""
         cycles = 2 * math.pi / self.period * (torch.arange(len(pupil.axis)) - (len(pupil.axis) - 1) / 2)
         self._per_um = (cycles / microscope.pixel_um).float()
-        # The bead's middle comes to lie in the middle of the patch.
+        # The centre of the bead is moved to the middle of the patch.
         ramp = cycles * (side // 2)
         self._wave = (pupil.kz_sample * z_um + ramp + ramp[:, None]).float()
         self._aperture = (pupil.amplitude / pupil.amplitude.norm() / self.period).float()
@@ -64,7 +66,7 @@ class CoarseModel:
     def __call__(self, phase: Tensor, shift_um: Tensor, position_um: Tensor) -> Tensor:
         """Images (S, h, w) of unit light.
 
-        phase: (K, K) rad;  shift_um: (S, 2) of the bead from the middle, x and y;  position_um: (S,).
+        phase: (K, K) rad;  shift_um: (S, 2) position of the bead from the middle, x and y;  position_um: (S,).
         """
         x, y = shift_um[:, 0, None, None], shift_um[:, 1, None, None]
         angle = phase + self._wave + self.per_position * position_um[:, None, None]
@@ -75,10 +77,10 @@ class CoarseModel:
         return self._blur @ intensity @ self._blur.mT
 
     def roughness(self, phase: Tensor) -> Tensor:
-        """Mean of 1 − cos of the second differences of a phase (K, K) along either axis; whole turns count not.
+        """Mean of 1 − cos of the second differences of a phase (K, K) along both axes; 2π jumps count as 0.
 
-        A grating of a few samples sends light out of the images: without a price it makes up for light that the
-        pupil does not pass evenly.
+        A grating of a few samples sends light out of the images. Without a penalty it would be used to imitate
+        light that the pupil does not transmit evenly.
         """
         total = phase.new_zeros(())
         for turned, inside in ((phase, self.support), (phase.mT, self.support.mT)):
@@ -94,14 +96,14 @@ class CoarseModel:
         """A phase (K, K) rad on the mask's own pixels, (pixels, pixels): bilinear in the field."""
         axis = mask_coordinates(pixels, 1 / self._factor) / ((len(phase) - 1) / 2)
         grid = torch.stack([axis.expand(pixels, -1), axis[:, None].expand(-1, pixels)], -1)
-        # Samples that light does not reach must not mix with those at the rim.
+        # Samples outside the aperture must not mix with those at its edge.
         field = (torch.stack([phase.cos(), phase.sin()]) * self.support)[None].double()
         sampled = torch.nn.functional.grid_sample(field, grid[None], mode="bicubic", align_corners=True)
         return torch.atan2(sampled[0, 1], sampled[0, 0])
 
 
 def _reach_px(microscope: Microscope, images: BeadImages) -> float:
-    """How far from a bead the outer rays of the slices at the ends meet the image, px (geometrical optics)."""
+    """Distance from a bead to the outer rays of the first and last slice in the image, px (ray optics)."""
     index = microscope.n_immersion if images.moves == "objective" else microscope.n_sample
     sine = _RIM * microscope.aperture * microscope.na / index
     travel = float(images.position_um.max() - images.position_um.min()) / 2
@@ -116,7 +118,7 @@ def _blurring(side: int, period: int, blur_px: float) -> Tensor:
 
 
 def pixel_weights(images: BeadImages) -> Tensor:
-    """Weight of each pixel, (N, h, w): one over its noise and a share of the light."""
+    """Weight of each pixel, (N, h, w): one over the variance of its noise plus a fraction of the light."""
     light = images.likelihood
     background = _edge_level(light.frames)
     smooth = torch.nn.functional.avg_pool2d((light.frames - background)[:, None], 5, 1, 2)[:, 0].clamp(min=0)
@@ -132,7 +134,7 @@ def _edge_level(frames: Tensor) -> Tensor:
 
 
 def explained_share(model: Tensor, frames: Tensor, weight: Tensor) -> Tensor:
-    """Share of each image's weighted variance that the model explains with the best light and background, (N,).
+    """Fraction (N,) of each image's weighted variance explained with the best light and background.
 
     The squared weighted correlation: light and background are eliminated in closed form.
     model, frames, weight: (N, h, w).

@@ -1,4 +1,4 @@
-"""A phase from nothing: many starts, judged on a coarse pupil, the best of them fitted sample by sample."""
+"""Phase retrieval without an initial guess: many starts, compared on a coarse pupil; the best are fitted."""
 
 from __future__ import annotations
 
@@ -17,23 +17,31 @@ from .starting_phases import Start
 
 __all__ = ["Candidate", "cold_start"]
 
-# Images for the search.
+# Number of images used in the search.
 _SEARCH = 14
-# Starts that go on, of one family and in all; and after the first steps.
-_OF_FAMILY, _TRIED, _FINALISTS = 2, 6, 2
-# Iterations of Adam of the three stages, and their rates: rad, µm.
-_ITERATIONS, _RATE_RAD, _RATE_UM = (20, 45, 60), 0.25, 0.01
-# Price of the roughness (`CoarseModel.roughness`) in shares of the images' variance.
+# Most starts of one family that are fitted.
+_OF_FAMILY = 2
+# Starts that are fitted for the first iterations.
+_TRIED = 6
+# Starts that are fitted for the second iterations.
+_FINALISTS = 2
+# Iterations of Adam in the three stages.
+_ITERATIONS = (20, 45, 60)
+# Initial step of Adam for the phase, rad.
+_RATE_RAD = 0.25
+# Initial step of Adam for the shifts of the beads, µm.
+_RATE_UM = 0.01
+# Weight of the penalty on roughness (`CoarseModel.roughness`), as a fraction of the variance of the images.
 _ROUGHNESS = 0.05
-# A start explains less if it leaves this many times as much: nearer to what was asked for counts as well.
+# A start is worse only if its residual is larger by this factor; otherwise the order of the starts decides.
 _AS_GOOD = 1.03
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A phase (K, K) rad on the coarse samples and how far it got.
+    """A phase (K, K) rad on the coarse samples and its residual.
 
-    shift_um: (N, 2) of each image's bead from the middle;  unexplained: mean share of the images' variance.
+    shift_um: (N, 2) position of each bead from the middle;  unexplained: mean fraction of the images' variance.
     """
 
     name: str
@@ -47,9 +55,10 @@ def cold_start(
 ) -> Candidate:
     """The phase that explains the images best, from many starts.
 
-    A glance at every start; the best, and always the first two, are fitted a little (Adam, Kingma & Ba 2015,
-    over the phase of every sample, as Ferdman et al. 2020), the better of these longer, the best of all
-    to the end.  starts: the first two are those that one would rather come from;  watch: told what is tried.
+    All starts are compared with a few slices. The best, and always the first two, are fitted for some
+    iterations (Adam, Kingma & Ba 2015, over the phase of every sample, as Ferdman et al. 2020), the better of
+    these for more, and the best of all to the end.  starts: the first two are the preferred ones;  watch:
+    receives the name of each start.
     """
     first = []
     for number, start in enumerate(starts, 1):
@@ -73,7 +82,7 @@ def cold_start(
 
 
 def _chosen(starts: Sequence[Start], first: Sequence[Glance]) -> list[int]:
-    """The first two, and of the others those that look best, few of each family."""
+    """The first two, and the most promising of the others, few of each family."""
     order = sorted(range(2, len(starts)), key=lambda k: -first[k].correlation)
     kept: list[int] = []
     for k in order:
@@ -88,7 +97,7 @@ def _begun(model: CoarseModel, images: BeadImages, start: Start, first: Glance) 
 
 
 def _fitted(model: CoarseModel, images: BeadImages, run: Candidate, iterations: int) -> Candidate:
-    """So many steps of Adam, their length falling to a tenth."""
+    """This number of steps of Adam; the step length falls to a tenth."""
     frames, weight = images.likelihood.frames, pixel_weights(images)
     phase, shift = (torch.nn.Parameter(each.clone()) for each in (run.phase, run.shift_um))
     optimiser = torch.optim.Adam([{"params": [phase], "lr": _RATE_RAD}, {"params": [shift], "lr": _RATE_UM}])

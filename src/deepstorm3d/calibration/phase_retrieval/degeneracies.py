@@ -1,4 +1,4 @@
-"""What images leave open of a phase: piston, tilt and defocus, which are also places and focus."""
+"""Degeneracies of a phase: piston, tilt and defocus, which images cannot separate from position and focus."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from ..beads.images import Moves
 
 __all__ = ["aperture_of", "defocus_phase", "polynomials_of", "split_defocus", "without_tilt"]
 
-# Highest of Noll's indices that are reported: all to the sixth radial order.
+# Highest Noll index that is reported: all polynomials to the sixth radial order.
 _HIGHEST = 28
 
 
 def aperture_of(microscope: Microscope, pixels: int) -> Tensor:
-    """Which of the mask's pixels light reaches: (K, K) bool."""
+    """Mask pixels inside the aperture: (K, K) bool."""
     axis = mask_coordinates(pixels, microscope.mask_pitch)
     radius = microscope.aperture_radius
     return (axis.square()[:, None] + axis.square()).sqrt() < radius
 
 
 def defocus_phase(microscope: Microscope, pixels: int, moves: Moves) -> Tensor:
-    """Phase of 1 µm more of a position, rad, (K, K), 0 where no light comes.
+    """Phase for a change of position by 1 µm, rad, (K, K), 0 outside the aperture.
 
-    −k_i cosθ_i where the objective moves, k_s cosθ_s where the bead does.
+    −k_i cosθ_i where the objective moves, k_s cosθ_s where the bead moves.
     """
     axis = mask_coordinates(pixels, microscope.mask_pitch)
     rho = (axis.square()[:, None] + axis.square()).sqrt() * 2 / microscope.pupil_diameter
@@ -39,7 +39,7 @@ def defocus_phase(microscope: Microscope, pixels: int, moves: Moves) -> Tensor:
 
 
 def without_tilt(phase: Tensor, design: Tensor, microscope: Microscope) -> tuple[Tensor, Tensor]:
-    """The phase less the piston and the tilt that it has over the design, and what the tilt moved, (2,) µm.
+    """The phase without piston and tilt relative to the design, and the image shift of this tilt, (2,) µm.
 
     phase, design: (K, K) rad.  A phase aξ + bη over the mask moves the image by (a, b)·λf/(2πM).
     """
@@ -54,10 +54,10 @@ def without_tilt(phase: Tensor, design: Tensor, microscope: Microscope) -> tuple
 
 
 def split_defocus(phase: Tensor, design: Tensor, microscope: Microscope) -> tuple[Tensor, float]:
-    """The phase less the defocus that it has over the design, and that defocus as a change of focus, µm.
+    """The phase without defocus relative to the design, and that defocus as a change of focus, µm.
 
-    The image is the same with the phase as it was, or with the one returned and a nominal focal plane
-    larger by so much.
+    The original phase, and the returned one with a nominal focal plane larger by the returned change, give the
+    same image.
     """
     inside = aperture_of(microscope, phase.shape[1])
     defocus = defocus_phase(microscope, phase.shape[1], "objective")

@@ -16,25 +16,33 @@ from .position_fit import Unknowns, fit_places, sigma_of_polynomials
 
 __all__ = ["FEWEST_BEADS", "FieldAberrations", "field_aberrations"]
 
-# A plane has three unknowns: fewer beads than this would not show whether it fits.
+# Fewest beads: a plane has three unknowns, and with fewer beads its fit cannot be tested.
 FEWEST_BEADS = 4
-# Noll indices of radial orders 2 to 4, without the defocus: a bead's height is unknown.
+# Noll indices of radial orders 2 to 4, without defocus, because the height of a bead is not known.
 _INDICES = tuple(range(5, 16))
-# Rises go into the experiment where together they are more than this, rad rms over the field: molecules fitted
-# with a phase 0.1 rad wrong scatter by twice the bound in z. A rise counts from so much (rad), and so many σ.
-_LEAST_RAD, _LEAST_RISE, _SURE = 0.05, 0.03, 3.0
-# Images of a bead that are fitted, at most; steps of the fit; room around an image for a bead that drifts, px.
-_IMAGES, _STEPS, _DRIFT_PX = 25, 4, 4
+# Least total gradient for the experiment, rad rms over the field: with an error of 0.1 rad molecules scatter by
+# twice the bound in z.
+_LEAST_RAD = 0.05
+# Least gradient of one polynomial, rad over the field.
+_LEAST_RISE = 0.03
+# Least gradient of one polynomial, in σ.
+_SURE = 3.0
+# Most images of a bead that are fitted.
+_IMAGES = 25
+# Iterations of the fit.
+_STEPS = 4
+# Margin around an image for a bead that drifts, px.
+_DRIFT_PX = 4
 
 
 @dataclass(frozen=True)
 class FieldAberrations:
-    """How the phase differs from bead to bead, on top of the one that is common to all.
+    """Differences of the phase between beads, in addition to their common phase.
 
     indices: (P,) Noll's;  beads: (B,) numbers of the beads that were used;  place_px: (B, 2) column and row;
-    values, sigma: (B, P) rad rms and σ;  plane: (3, P) rad: value in the middle of the field, rise from its
-    left to its right edge, rise from its upper to its lower edge, weighted least squares;  plane_sigma: (3, P);
-    size_px: (2,) width and height of the field.
+    values, sigma: (B, P) rad rms and σ;  plane: (3, P) rad: value in the middle of the field, gradient from its
+    left to its right edge, gradient from its upper to its lower edge, by weighted least squares;
+    plane_sigma: (3, P);  size_px: (2,) width and height of the field.
     """
 
     indices: tuple[int, ...]
@@ -48,26 +56,26 @@ class FieldAberrations:
 
     @property
     def away(self) -> Tensor:
-        """Each bead's values from the weighted mean of all, (B, P) rad."""
+        """Differences of each bead's values from the weighted mean of all, (B, P) rad."""
         weight = self.sigma.square().reciprocal()
         return self.values - (self.values * weight).sum(0) / weight.sum(0)
 
     @property
     def scatter_rad(self) -> float:
-        """rms over beads of the phase by which one differs from their mean, less what noise gives, rad."""
+        """rms over beads of the phase difference from their mean, with the noise subtracted, rad."""
         degrees = len(self.beads) - 1
         noise = self.sigma.square().mean(0).sum()
         return float((self.away.square().sum() / degrees - noise).clamp(min=0).sqrt())
 
     @property
     def excess(self) -> float:
-        """χ² per degree of freedom of "the same everywhere": 1 where the beads differ by noise only."""
+        """χ² per degree of freedom for "the same everywhere": 1 where the beads differ only by noise."""
         degrees = (len(self.beads) - 1) * len(self.indices)
         return float((self.away / self.sigma).square().sum()) / degrees
 
     @property
     def left_rad(self) -> float:
-        """rms over beads of the phase by which one differs from the planes, less what noise gives, rad."""
+        """rms over beads of the phase difference from the planes, with the noise subtracted, rad."""
         at = self.place_px / self.size_px - 0.5
         terms = torch.cat([torch.ones(len(at), 1, dtype=at.dtype), at], 1)
         left = self.values - terms @ self.plane
@@ -77,13 +85,13 @@ class FieldAberrations:
 
     @property
     def planes_rad(self) -> float:
-        """rms over the whole field of the phase of the planes without their middle, less what noise gives."""
-        # A rise of 1 over the field is 1/√12 rms.
+        """rms over the whole field of the phase of the planes minus their middle, with the noise subtracted."""
+        # A gradient of 1 over the field is 1/√12 rms.
         power = (self.plane[1:].square() - self.plane_sigma[1:].square()).sum() / 12
         return float(power.clamp(min=0).sqrt())
 
     def as_spec(self) -> FieldSpec:
-        """The rises that exceed their noise; none where together they hardly matter."""
+        """The gradients that exceed their noise; none where their sum is negligible."""
         size = int(self.size_px[1]), int(self.size_px[0])
         if self.planes_rad < _LEAST_RAD:
             return FieldSpec(size_px=size)
@@ -106,9 +114,9 @@ def field_aberrations(
     place_px: Tensor,
     size_px: tuple[int, int],
 ) -> FieldAberrations | None:
-    """Fit each bead's own polynomials on top of a phase that is common to all (Fisher scoring).
+    """Fit each bead's own polynomials in addition to the common phase (Fisher scoring).
 
-    spec, microscope: of the PSF;  phase: (K, K) rad, as retrieved;  images, state: those that it explains;
+    spec, microscope: of the PSF;  phase: (K, K) rad, as retrieved;  images, state: the images and their fit;
     place_px: (B, 2) column and row of each bead;  size_px: height and width of the frames.
     None for fewer than 4 beads with 10 images, or beads that do not span a tenth of the field both ways.
     """
@@ -140,7 +148,7 @@ def _one_bead(
     state: BeadState,
     bead: int,
 ) -> tuple[Tensor, Tensor]:
-    """Coefficients and σ, (P,) rad each; its depth is free, for the common phase is known."""
+    """Coefficients and σ, (P,) rad each; its depth is free, because the common phase is known."""
     rows = (images.bead == bead).nonzero()[:, 0]
     rows = rows[:: -(-len(rows) // _IMAGES)]
     mine, own = images.select(rows), state.select(rows)
@@ -154,7 +162,7 @@ def _one_bead(
 
 
 def _planes(place: Tensor, values: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted least squares of 1, x, y through each polynomial; where they scatter more, so do the σ."""
+    """Weighted least squares of 1, x, y for each polynomial; σ are scaled up where the values scatter more."""
     terms = torch.cat([torch.ones(len(place), 1, dtype=torch.float64), place], 1)
     weight = sigma.square().reciprocal()
     normal = torch.einsum("bi,bp,bj->pij", terms, weight, terms)

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["FieldPicture", "field_figure"]
 
 Floats = NDArray[np.floating[Any]]
-# Polynomials that are drawn: those that differ most.
+# Number of polynomials that are drawn: those that differ most.
 _SHOWN = 4
 
 
 @dataclass(frozen=True)
 class FieldPicture:
-    """What is drawn.
+    """Data of the picture.
 
     names: (P,) of the polynomials;  place_px: (B, 2) column and row of each bead;  values, sigma: (B, P) rad
-    rms and σ;  plane: (3, P) rad: middle, rise from left to right, rise from top to bottom;
+    rms and σ;  plane: (3, P) rad: middle, gradient from left to right, gradient from top to bottom;
     size_px: width and height of the field.
     """
 
@@ -71,7 +71,7 @@ def _map(axes: Axes, picture: FieldPicture, k: int, top: float) -> None:
 
 
 def _all(axes: Axes, picture: FieldPicture) -> None:
-    """Each bead's value of each polynomial with its σ, as far from the mean of the beads."""
+    """Each bead's value of each polynomial with its σ, as the difference from the mean of the beads."""
     places = np.arange(len(picture.names))
     away = picture.values - picture.values.mean(0)
     for bead in range(len(away)):

@@ -1,4 +1,4 @@
-"""The picture of a mask retrieval: measured and modelled slices, how well they agree, the phase."""
+"""The picture of a mask retrieval: measured and modelled slices, their agreement, and the phase."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 __all__ = ["RetrievalPicture", "retrieval_figure"]
 
 Floats = NDArray[np.floating[Any]]
+# Columns of slices.
 _COLUMNS = 8
 
 
 @dataclass(frozen=True)
 class RetrievalPicture:
-    """What is drawn.
+    """Data of the picture.
 
     measured, modelled, noise: (S, h, w) slices of one bead, photons, and the σ of their noise, in order of
-    position;  position_um: (S,);  bead: (N,) of all images, with their position_each (N,) µm, correlation
-    (N,), deviance (N,) over what noise gives, z_error_nm (N,) of localizing each, z_sigma_nm (N,) the bound,
-    used (N,);  phase: (K, K) rad, NaN where no light comes;  added: of it, over the design;
-    axis_mm: edge of both from the optical axis;  along: what the positions are.
+    position;  position_um: (S,);  bead: (N,) bead of each image, with position_each (N,) µm, correlation (N,),
+    deviance (N,) over its expectation, z_error_nm (N,) of localizing each, z_sigma_nm (N,) the bound,
+    used (N,);  phase: (K, K) rad, NaN outside the aperture;  added: its difference from the design;
+    axis_mm: edge of both from the optical axis;  along: name of the positions.
     """
 
     measured: Floats
@@ -88,7 +89,7 @@ def _slices(figure: Any, picture: RetrievalPicture) -> None:
     for row, label in enumerate(labels):
         rows[row, 0].set_ylabel(label, fontsize=9)
     if drawn is not None:
-        # Beside all rows, of which it takes the same room, so that the columns stay aligned.
+        # Next to all rows, from which it takes equal room, so that the columns stay aligned.
         # The empty label keeps room at the edge, where the layout would cut the numbers off.
         bar = figure.colorbar(drawn, ax=rows, label=" ", fraction=0.02, pad=0.01, shrink=0.6)
         bar.ax.set_title("σ", fontsize=9)

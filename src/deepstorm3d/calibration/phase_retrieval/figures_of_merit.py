@@ -1,4 +1,4 @@
-"""How well a retrieved phase explains its beads: each image judged, and the figures for people and JSON."""
+"""Agreement of a retrieved phase with its beads: for each image, and as figures for the user and for JSON."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class JudgedFit:
-    """A fit and how well it explains each image.
+    """A fit and its agreement with each image.
 
-    stacks: what was fitted;  found: the fit;  quality: of each image;  z_error_um, z_sigma_um: (N,) of each
-    image localized by itself with the phase found, and its bound.
+    stacks: the beads;  found: the fit;  quality: of each image;  z_error_um, z_sigma_um: (N,) error of
+    localizing each image by itself with the retrieved phase, and its bound.
     """
 
     stacks: BeadStacks
@@ -46,16 +46,16 @@ class JudgedFit:
 
     @property
     def images(self) -> BeadImages:
-        """Of all beads."""
+        """Images of all beads."""
         return self.stacks.images
 
     def weighted(self, values: Tensor) -> float:
-        """Mean over the images used, each with the weight of its signal: a dim bead has little to say."""
+        """Mean over the images used, weighted by their signal, because a dim bead has little information."""
         weight = 1 / self.quality.share_sigma[self.found.used]
         return float((values[self.found.used] * weight).sum() / weight.sum())
 
     def by_slice(self, values: Tensor) -> Tensor:
-        """Mean of the beads used at each slice, each with the weight of its precision: (slices seen,)."""
+        """Mean of the beads used in each slice, weighted by their precision: (slices seen,)."""
         used = self.found.used
         plane, weight = self.images.plane[used], self.z_sigma_um[used].square().reciprocal()
         zero = torch.zeros(self.images.planes)
@@ -63,7 +63,7 @@ class JudgedFit:
         return (zero.index_add(0, plane, values[used] * weight) / total)[total > 0]
 
     def drift_um(self) -> float:
-        """Largest distance of a slice's beads from where they are on average."""
+        """Largest distance of the beads of a slice from their mean position."""
         images, xy, rows = self.images, self.found.state.xy, self.found.used
         centre = torch.stack([xy[rows & (images.bead == bead)].mean(0) for bead in range(images.beads)])
         away, plane = (xy - centre[images.bead])[rows], images.plane[rows]
@@ -72,17 +72,17 @@ class JudgedFit:
         return float(mean.norm(dim=1).max())
 
     def light_falls_by(self) -> float:
-        """Share of their light that the beads lose from their first slice to their last, 0 to 1: the median."""
+        """Median fraction of its light that a bead loses from the first slice to the last, 0 to 1."""
         images, photons = self.images, self.found.state.photons.double()
         return median_fall([photons[self._rows(bead)] for bead in range(images.beads)])
 
     def _rows(self, bead: int) -> Tensor:
-        """Images used of a bead, in the order in which they were taken."""
+        """Images used of a bead, in order of acquisition."""
         rows = (self.found.used & (self.images.bead == bead)).nonzero()[:, 0]
         return rows[self.images.plane[rows].argsort()]
 
     def steps_found(self) -> tuple[float, float]:
-        """How many times as long as said steps are, and how far slices lie from even ones, µm rms."""
+        """Ratio of fitted to nominal step, and deviation of the slices from equal steps, µm rms."""
         images = self.images
         seen = images.plane[self.found.used].unique()
         said, off = images.said_um()[seen].double(), self.found.state.offset_um[seen].double()
@@ -91,7 +91,7 @@ class JudgedFit:
 
 
 def agreement(figures: dict[str, Any]) -> str:
-    """How well the images are explained, in words: by their noise where it is known, else by what is left."""
+    """Agreement with the images in words: relative to their noise where it is known, else the residual."""
     told = (
         f"deviance {figures['deviance_over_noise']:.3f} of what noise gives, "
         f"{100 * figures['unexplained_share']:.2f} % of the signal unexplained"
@@ -111,7 +111,7 @@ def judge_fit(stacks: BeadStacks, found: Retrieved) -> JudgedFit:
 
 
 def fit_figures(fit: JudgedFit) -> dict[str, Any]:
-    """Of the beads and what was fitted beside the phase."""
+    """Figures of the beads and of all fitted values but the phase."""
     found, images, used = fit.found, fit.images, fit.found.used
     stretch, uneven_um = fit.steps_found()
     return {
@@ -141,7 +141,7 @@ def fit_figures(fit: JudgedFit) -> dict[str, Any]:
 
 
 def phase_figures(microscope: Microscope, aberration: Tensor, added: Tensor) -> dict[str, Any]:
-    """aberration: (h, w) rad over the design without defocus;  added: what the mask has over the design."""
+    """aberration: (h, w) rad relative to the design without defocus;  added: difference of mask and design."""
     rms = float(aberration[aperture_of(microscope, aberration.shape[1])].square().mean().sqrt())
     return {
         "phase_over_design_rad_rms": rms,

@@ -1,4 +1,4 @@
-"""A first glance at a phase: whether it explains a few slices, in which orientation and direction of travel."""
+"""First check of a phase: whether it explains a few slices, in which orientation and stage direction."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from .orientation import AS_DESIGNED, ORIENTATIONS, Orientation, twin
 
 __all__ = ["Glance", "Poses", "glance", "look_at_poses"]
 
-# Offsets of the stack's zero that are tried, µm, and how far a bead may lie off its image's middle, px.
+# Offsets of the stack's zero that are tried, µm.
 _OFFSETS_UM = 0.3 * torch.arange(-5, 6)
+# Largest distance of a bead from the middle of its image, px.
 _REACH_PX = 8
-# Slices that are looked at.
+# Number of slices that are used.
 _SLICES = 6
-# Correlation by which the stack run backwards has to be better than any mask that is turned.
+# Amount by which the correlation of the reversed stack must exceed that of every turned mask.
 _CLEAR = 0.05
 
 
 @dataclass(frozen=True)
 class Glance:
-    """How well a phase explains a few slices of a bead as it is.
+    """Agreement of a phase with a few slices of a bead, without a fit.
 
     correlation: of the square roots of the images, mean over slices, at the best offset of the positions;
-    offset_um: that;  shift_um: (2,) of the bead from its images' middle.
+    offset_um: that offset;  shift_um: (2,) position of the bead from the middle of its images.
     """
 
     correlation: float
@@ -38,9 +39,9 @@ class Glance:
 
 @torch.no_grad()
 def glance(model: CoarseModel, images: BeadImages, phase: Tensor) -> Glance:
-    """Correlate a few slices of the brightest bead with what a phase (K, K) gives at many offsets.
+    """Correlate a few slices of the brightest bead with the images of a phase (K, K) at many offsets.
 
-    Square roots, for the faint outer parts of an image tell as much of the phase as its bright spots.
+    Square roots are used, because the faint outer parts of an image contain as much information as its peaks.
     """
     images = images.select(evenly(images, by_brightness(images)[:1], _SLICES))
     frames = images.likelihood.frames
@@ -65,10 +66,10 @@ def _standardized(frames: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Poses:
-    """How well a design explains a stack in other ways than told (correlations as of `Glance`).
+    """Agreement of a design with a stack for other orientations and directions (correlations as in `Glance`).
 
-    as_told: as it is;  turned: the best of the other orientations, which is orientation;  backwards: as it is,
-    the stack run the other way.
+    as_told: as designed;  turned: the best of the other orientations, which is orientation;  backwards: as
+    designed, with the stack reversed.
     """
 
     as_told: float
@@ -78,16 +79,17 @@ class Poses:
 
     @property
     def clearly_backwards(self) -> bool:
-        """Whether nothing but the other direction of travel explains the stack as well.
+        """Whether the stack is explained well only with the other stage direction.
 
-        The twin of a mask is often the mask turned: of an astigmatic lens by 90°, of a Tetrapod nearly so, of a
-        double helix mirrored. Then no stack tells a mask that is turned from a stage that runs the other way.
+        The twin of a mask is often the mask turned: for an astigmatic lens by 90°, for a Tetrapod nearly so,
+        for a double helix mirrored. Then a stack cannot distinguish a turned mask from the other stage
+        direction.
         """
         return self.backwards > max(self.as_told, self.turned) + _CLEAR
 
 
 def look_at_poses(model: CoarseModel, images: BeadImages, design: Tensor) -> Poses:
-    """Glance at a design (K, K) rad in all orientations, and with the stack reversed."""
+    """Compare a design (K, K) rad in all orientations, and with the stack reversed."""
     seen = {each: glance(model, images, each(design)).correlation for each in ORIENTATIONS}
     as_told = seen.pop(AS_DESIGNED)
     best = max(seen, key=lambda each: seen[each])

@@ -1,4 +1,4 @@
-"""Which images of beads a fit looks at: the brightest beads, and slices evenly spread."""
+"""Selection of the images of beads for a fit: the brightest beads, and slices evenly spread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def by_brightness(images: BeadImages) -> list[int]:
 
 
 def evenly(images: BeadImages, beads: list[int], most: int) -> Tensor:
-    """Rows of about `most` images of some beads, evenly spread over the slices."""
+    """Rows of about `most` images of the given beads, evenly spread over the slices."""
     rows = torch.cat([(images.bead == bead).nonzero()[:, 0] for bead in beads])
     step = max(1, math.ceil(len(rows) / most))
     planes = images.plane[rows]
@@ -30,7 +30,7 @@ def evenly(images: BeadImages, beads: list[int], most: int) -> Tensor:
 
 
 def within_reach(images: BeadImages, bad: Tensor, most: int) -> Tensor:
-    """Images to fit to, (N,) bool: none that is bad, (N,) bool, and of very many only the brightest beads'."""
+    """Images for the fit, (N,) bool: none of the bad ones, (N,) bool; of very many only the brightest beads."""
     used = ~bad
     kept = torch.zeros_like(used)
     for bead in by_brightness(images):

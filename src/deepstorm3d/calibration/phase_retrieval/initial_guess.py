@@ -1,4 +1,4 @@
-"""Where a retrieval starts: which focus the first guess of the mask fits best, or which guess fits at all."""
+"""Initial guess of a retrieval: the focus at which the design agrees best with the beads."""
 
 from __future__ import annotations
 
@@ -13,24 +13,30 @@ from .first_check import Poses
 
 __all__ = ["FirstLook", "look_for_focus"]
 
-# Offsets of the stack's zero that are tried, µm, and how far a bead may lie off its image's middle, px.
+# Distance between offsets of the stack's zero that are tried, µm.
 _OFFSETS_UM = 0.2
+# Largest offset that is tried, µm.
 _WIDEST_UM = 1.6
+# Largest distance of a bead from the middle of its image, px.
 _REACH_PX = 8
-# Correlation below which other lengths of the steps are tried; these; by how much one has to be better.
-_POOR, _STRETCHES, _BETTER = 0.85, (0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0), 0.05
+# Correlation below which scaled z steps are tried.
+_POOR = 0.85
+# Factors on the z steps that are tried.
+_STRETCHES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0)
+# Gain in correlation from which a scaled z step is reported.
+_BETTER = 0.05
 
 
 @dataclass(frozen=True)
 class FirstLook:
-    """How well a PSF explains the slices of a bead, for the best offset of the stack's zero.
+    """Agreement of a PSF with the slices of a bead, at the best offset of the stack's zero.
 
-    offset_um: to be added to the positions;  shift_px: (2,) column and row of the bead from the middle of
-    its images;  correlation: mean over the slices;  reversed_correlation: the best if the stack ran
-    the other way;  stretch: what the positions were multiplied with before;
-    stretched: the best look with longer or shorter steps, where these explain the slices much better;
-    poses: other orientations of the design, where it explains the slices poorly or the other way round better;
-    backwards: the stack was taken to run the other way than said, and all else is said of it so.
+    offset_um: to be added to the positions;  shift_px: (2,) column and row of the bead from the middle of its
+    images;  correlation: mean over the slices;  reversed_correlation: the best with the stack reversed;
+    stretch: factor on the positions;  stretched: the best result with scaled steps, where they explain the
+    slices much better;  poses: other orientations of the design, where it explains the slices poorly or the
+    reversed ones better;  backwards: whether the stack was reversed; all other values are then of the reversed
+    stack.
     """
 
     offset_um: float
@@ -44,16 +50,16 @@ class FirstLook:
 
     @property
     def doubtful(self) -> bool:
-        """Whether the design might lie otherwise, or the stack run the other way."""
+        """Whether the mask may have another orientation, or the stage another direction."""
         return self.correlation < _POOR or self.reversed_correlation > self.correlation + _BETTER
 
 
 @torch.no_grad()
 def look_for_focus(psf: FocusedPSF, images: BeadImages, z_um: float, blur_px: float) -> FirstLook:
-    """Correlate the slices of one bead with the PSF at many offsets of the positions, both ways round.
+    """Correlate the slices of one bead with the PSF at many offsets of the positions, in both directions.
 
-    psf: with a patch of the images' side;  z_um: depth of the bead (beyond the nominal one).  Where that
-    explains the slices poorly, other lengths of the steps are tried as well.
+    psf: with a patch of the images' side;  z_um: depth of the bead (in addition to the nominal one).  If the
+    correlation is poor, scaled z steps are tried as well.
     """
     data = _standardized(images.likelihood.frames)
     middle = float(images.position_um.mean())
@@ -61,12 +67,12 @@ def look_for_focus(psf: FocusedPSF, images: BeadImages, z_um: float, blur_px: fl
     def look(stretch: float) -> FirstLook:
         best = FirstLook(0.0, torch.zeros(2), -1.0, -1.0, stretch)
         for off in torch.arange(-_WIDEST_UM, _WIDEST_UM + 1e-6, _OFFSETS_UM).tolist():
-            # Longer steps around the middle of the stack, which may be far from its zero.
+            # The steps are scaled around the middle of the stack, which may be far from its zero.
             offset = off + (1 - stretch) * middle
             positions = stretch * images.position_um + offset
             model = _standardized(images_on_axis(psf, positions, images.moves, z_um, blur_px))
             value, shift = _correlate(data, model)
-            # At the same correlation the positions are taken at their word.
+            # At equal correlation the nominal positions are preferred.
             if value - 0.003 * abs(off) > best.correlation:
                 best = FirstLook(offset, shift, value, -1.0, stretch)
         return best
@@ -85,7 +91,7 @@ def _standardized(frames: Tensor) -> Tensor:
 
 
 def _correlate(data: Tensor, model: Tensor) -> tuple[float, Tensor]:
-    """Greatest mean correlation over shifts that all slices share, and that shift (column, row)."""
+    """Greatest mean correlation over shifts common to all slices, and that shift (column, row)."""
     side = 2 * data.shape[-1]
     spectrum = (torch.fft.rfft2(data, (side, side)) * torch.fft.rfft2(model, (side, side)).conj()).mean(0)
     mean = torch.fft.irfft2(spectrum, (side, side))

@@ -1,4 +1,4 @@
-"""How far the mask stands off the pupil plane: from beads over a field, one number for all of them."""
+"""Axial distance of the mask from the pupil plane, fitted to beads over a field."""
 
 from __future__ import annotations
 
@@ -20,20 +20,27 @@ from .position_fit import Unknowns, fit_places, sigma_of_polynomials
 
 __all__ = ["MaskOffset", "fit_mask_offset"]
 
-# Images of a bead that are fitted, at most; steps of the fit; room around an image for a bead that drifts, px.
-_IMAGES, _STEPS, _DRIFT_PX = 15, 5, 4
-# An offset goes into the experiment where it changes the phase by more than this over the field, rad rms, and
-# where it is so many σ; and where 100 mm would not, the mask does not show one.
-_LEAST_RAD, _SURE, _FARTHEST_MM = 0.05, 5.0, 100.0
+# Most images of a bead that are fitted.
+_IMAGES = 15
+# Iterations of the fit.
+_STEPS = 5
+# Margin around an image for a bead that drifts, px.
+_DRIFT_PX = 4
+# Least change of the phase over the field, rad rms, for which an offset is put into the experiment.
+_LEAST_RAD = 0.05
+# Least offset that is put into the experiment, in σ.
+_SURE = 5.0
+# Offset at which a mask must change the phase noticeably; otherwise its offset cannot be measured, mm.
+_FARTHEST_MM = 100.0
 
 
 @dataclass(frozen=True)
 class MaskOffset:
-    """Where the mask stands.
+    """Axial position of the mask.
 
-    mm, sigma_mm: behind the pupil plane along the light, and σ;  change_rad: rms over the field of the phase by
-    which a place differs from the middle, without the tilts, which move images only;  size_px: height and width
-    of the field.
+    mm, sigma_mm: distance behind the pupil plane along the light, and σ;  change_rad: rms over the field of the
+    phase difference from the middle, without tilts, which only move images;  size_px: height and width of the
+    field.
     """
 
     mm: float
@@ -42,13 +49,13 @@ class MaskOffset:
     size_px: tuple[int, int]
 
     def as_spec(self) -> FieldSpec:
-        """The offset where it is sure and matters, none else."""
+        """The offset where it is significant and not negligible, else none."""
         sure = self.change_rad > _LEAST_RAD and abs(self.mm) > _SURE * self.sigma_mm
         return FieldSpec(size_px=self.size_px, mask_offset=round(self.mm, 3) if sure else 0.0)
 
 
 class _MovablePSF(AdjustedPSF):
-    """The PSF of a mask at an offset that is fitted: coefficient · mm_per_unit."""
+    """The PSF of a mask with a fitted offset: coefficient · mm_per_unit."""
 
     def __init__(
         self,
@@ -64,7 +71,7 @@ class _MovablePSF(AdjustedPSF):
         self._psf = build_psf(spec, microscope, PixelMask(phase), patch_px=patch_px)
 
     def current(self) -> ExactPSF:
-        """At the present offset."""
+        """The PSF at the present offset."""
         self._psf.across = self._across.with_(mask_offset=float(self.coefficient) * self._unit_mm)
         return self._psf
 
@@ -78,15 +85,15 @@ def fit_mask_offset(
     state: BeadState,
     size_px: tuple[int, int],
 ) -> MaskOffset | None:
-    """Fit the offset to all beads together, beside their places, depths and light (Fisher scoring).
+    """Fit the offset to all beads together with their positions, depths and light (Fisher scoring).
 
     spec, microscope: of the PSF, without aberrations that change over the field;  phase: (K, K) rad, as
-    retrieved, the mean over the beads;  images, state: those that it explains, each image with the place of its
-    bead;
+    retrieved, the mean over the beads;  images, state: the images and their fit, each image with the position
+    of its bead in the field;
     size_px: height and width of the frames.
     None for fewer than 4 beads with 10 images, and for a mask that shows no offset (`change_of_phase`).
-    What an offset changes, aberrations that rise over the field can change, too (`mask_shift`): with it in the
-    PSF, `field_aberrations` finds what is left.
+    An offset changes the phase in nearly the same way as field-dependent aberrations (`mask_shift`): with the
+    offset in the PSF, `field_aberrations` finds the remaining ones.
     """
     assert images.place is not None
     count = torch.bincount(images.bead)
@@ -108,14 +115,14 @@ def fit_mask_offset(
 
 
 def _some(images: BeadImages, bead: int) -> Tensor:
-    """Rows of a bead's images, some of many."""
+    """Rows of a bead's images, evenly chosen if there are many."""
     rows = (images.bead == bead).nonzero()[:, 0]
     return rows[:: -(-len(rows) // _IMAGES)]
 
 
 def _change(field: FieldSpec, microscope: Microscope, phase: Tensor) -> float:
-    """rms over the field of the phase by which its places differ from the middle, tilts left out, rad."""
+    """rms over the field of the phase difference from the middle, without tilts, rad."""
     ends = footprint_um(field, microscope, torch.tensor([[1.0, 1.0]], dtype=torch.float64))[0].abs()
     slopes = torch.tensor(change_of_phase(phase, microscope, tilts=False), dtype=torch.float64)
-    # A rise of 1 over the field is 1/√12 rms.
+    # A gradient of 1 over the field is 1/√12 rms.
     return float(((ends * slopes).square().sum() / 12).sqrt())

@@ -1,4 +1,4 @@
-"""What a microscope adds to its mask: Zernike polynomials, a smooth grid of phase, and uneven light."""
+"""Corrections to the mask by the microscope: Zernike polynomials, a smooth phase grid, and uneven light."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["CorrectedMask", "CorrectedPSF", "Correction", "binned_microscope", "
 
 
 class Correction(nn.Module):
-    """A smooth phase over the aperture, the same whatever the pixels on which it is looked at.
+    """A smooth phase over the aperture, independent of the pixels on which it is evaluated.
 
-    A sum of Zernike polynomials over the usable aperture, and a uniform cubic B-spline (Unser 1999) with a
-    knot every `spacing` µm of the mask plane: light that falls onto a patch of w camera pixels has met
-    structures of the mask no finer than λf/(w p_c), so knots closer than that would find noise.
+    It is a sum of Zernike polynomials over the usable aperture and a uniform cubic B-spline (Unser 1999) with a
+    knot every `spacing` µm of the mask plane. Light in a patch of w camera pixels resolves structures of the
+    mask down to λf/(w p_c), so closer knots would only fit noise.
 
-    microscope: gives the aperture;  indices: Noll's, ascending;  spacing: of the knots, µm.
+    microscope: gives the aperture;  indices: Noll's, ascending;
     transmission: (T,) coefficients of the amplitude (`transmission_factor`), of the Noll indices LIGHT.
     """
 
-    # Radial orders 1 to 3, and 4 where it goes round: a beam off the axis, a Gaussian one, a clipped one.
+    # Noll indices to radial order 3, and 11 (spherical): decentred, Gaussian and clipped beams.
     LIGHT = (2, 3, 4, 5, 6, 7, 8, 11)
     transmission: Tensor
 
@@ -44,12 +44,12 @@ class Correction(nn.Module):
 
     @property
     def shapes(self) -> Tensor:
-        """The coefficients but for piston and tilts, which places undo: a view, to be changed in place."""
+        """The coefficients except piston and tilts (degenerate with positions): a view, to change in place."""
         return self.coefficients.detach()[sum(index <= 3 for index in self.indices) :]
 
     @property
     def light(self) -> dict[int, float]:
-        """The transmission as a PSF's spec wants it, without what is 0."""
+        """The transmission in the form of a PSF's spec, without zeros."""
         return {j: v for j, v in zip(self.LIGHT, self.transmission.tolist(), strict=True) if v}
 
     def splines(self, axis: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class Correction(nn.Module):
 
 
 class CorrectedMask(PhaseMask):
-    """A mask with a correction on top, on pixels of its own; outside the aperture it is the mask alone.
+    """A mask plus a correction, on its own pixels; outside the aperture it is the mask alone.
 
     base: (K, K) rad;  pitch: of its pixels, µm;  correction: shared by masks of several pitches.
     """
@@ -101,9 +101,9 @@ class CorrectedMask(PhaseMask):
 
 
 class CorrectedPSF(AdjustedPSF):
-    """The PSF of a corrected mask, made anew whenever the correction's transmission has changed.
+    """The PSF of a corrected mask, built again whenever the transmission of the correction has changed.
 
-    spec, microscope, patch_px: as for `build_psf`, the spec without a transmission of its own;  mask: as it is.
+    spec, microscope, patch_px: as for `build_psf`, the spec without a transmission;  mask: the corrected mask.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class CorrectedPSF(AdjustedPSF):
         self._psf = build_psf(spec, microscope, mask, patch_px=patch_px)
 
     def current(self) -> ExactPSF:
-        """With the present transmission."""
+        """The PSF with the present transmission."""
         light = self._mask.correction.light
         if light != self._light:
             spec = self._spec.with_(transmission=light)
@@ -124,7 +124,7 @@ class CorrectedPSF(AdjustedPSF):
 
 
 def binned_microscope(microscope: Microscope, factor: float) -> Microscope:
-    """The same microscope with a mask of pixels `factor` times as wide, for a quick start."""
+    """The same microscope with mask pixels wider by `factor`, for a fast first fit."""
     return microscope.with_(mask_pitch=microscope.mask_pitch * factor)
 
 
@@ -140,7 +140,7 @@ def binned_phase(phase: Tensor, microscope: Microscope, factor: float) -> Tensor
     pixels = binned_microscope(microscope, factor).mask_px
     wide = mask_coordinates(pixels, factor)[:, None]
     narrow = mask_coordinates(len(fine), 1.0)
-    # Length over which a narrow pixel and a wide one overlap.
+    # Length of the overlap of a narrow pixel and a wide one.
     ends = torch.minimum(wide + factor / 2, narrow + 0.5) - torch.maximum(wide - factor / 2, narrow - 0.5)
     share = ends.clamp(min=0).to(torch.complex128)
     return torch.angle(share @ torch.polar(torch.ones_like(fine), fine) @ share.mT)

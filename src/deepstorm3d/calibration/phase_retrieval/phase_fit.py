@@ -1,4 +1,4 @@
-"""The phase by maximum likelihood: gradients through the image model, light eliminated as it goes."""
+"""The phase by maximum likelihood: gradients through the image model, with the light eliminated."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from .bead_model import FocusedPSF, bead_patches, expected, fit_light
 
 __all__ = ["PhaseFit"]
 
-# Change of the loss per pixel (and of the parameters, rad) with which the search is over: with less of it the
-# line search divides 0 by 0.
+# The search ends when the loss per pixel (and the parameters, rad) change by less than this; with smaller
+# changes the line search would divide 0 by 0.
 _NOTHING = 1e-9
 
 
 @dataclass
 class PhaseFit:
-    """Minimises half the deviance of all images over some parameters of the mask (L-BFGS, Liu & Nocedal 1989).
+    """Minimizes the negative log-likelihood of all images over parameters of the mask.
 
-    Photons and background are linear and solved anew at every trial (variable projection, Golub & Pereyra
-    1973), so the gradient in the phase alone is that of the profile likelihood.
+    The search is L-BFGS (Liu & Nocedal 1989). Photons and background are linear and solved at every step
+    (variable projection, Golub & Pereyra 1973), so the gradient in the phase alone is that of the profile
+    likelihood.
 
-    psf: made with the mask that holds the parameters;  penalty: added to the loss, or None;
+    psf: built with the mask that has the parameters;  penalty: added to the loss, or None;
     chunk: images whose gradient is computed at once.
     """
 
@@ -35,7 +36,7 @@ class PhaseFit:
     chunk: int = 32
 
     def loss(self) -> float:
-        """Half the deviance of the state as it is; the gradient of the phase is added up on the way."""
+        """Negative log-likelihood (half the deviance) of the present state; accumulates the gradient."""
         states, total = [], 0.0
         for rows in torch.arange(len(self.images)).split(self.chunk):
             part = self.images.select(rows)
@@ -58,9 +59,9 @@ class PhaseFit:
     def run(
         self, parameters: Sequence[nn.Parameter], iterations: int, penalty: nn.Module | None = None
     ) -> float:
-        """So many iterations of L-BFGS from here; returns half the deviance.
+        """Run this number of L-BFGS iterations; returns the negative log-likelihood (half the deviance).
 
-        Parameters and light stay as they were where a line search has run away.
+        Parameters and light are restored if the line search diverges.
         """
         kept = [each.detach().clone() for each in parameters]
         state, losses = self.state, []
@@ -73,7 +74,7 @@ class PhaseFit:
             tolerance_change=_NOTHING,
             line_search_fn="strong_wolfe",
         )
-        # Of the order of 1 at the start, as the line search expects.
+        # Of order 1 at the start, as the line search expects.
         scale = 1.0 / max(float(self.images.likelihood.pixels.sum()), 1.0)
 
         def closure() -> Tensor:

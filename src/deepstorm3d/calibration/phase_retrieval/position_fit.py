@@ -1,4 +1,4 @@
-"""Fits of places, depths, slices and blur of beads together, and of some polynomials of the phase with them."""
+"""Fits of positions, depths, slices and blur of beads, together with some polynomials of the phase."""
 
 from __future__ import annotations
 
@@ -12,12 +12,23 @@ from .bead_model import FocusedPSF, background_terms, bead_patches, expected, ri
 
 __all__ = ["Unknowns", "fit_each", "fit_places", "sigma_of_polynomials"]
 
-# Steps of the finite differences: µm laterally and in depth, px of blur, rad of a polynomial.
-_STEP_UM, _STEP_PX, _STEP_RAD = 0.002, 0.02, 0.01
-# Longest steps of one iteration: µm, µm, px, rad; and how sharp or blurred a bead can be.
-_LONGEST_XY, _LONGEST_Z, _LONGEST_BLUR, _LONGEST_RAD = 0.1, 0.15, 0.3, 0.3
+# Step of the finite differences laterally and in depth, µm.
+_STEP_UM = 0.002
+# Step of the finite differences in blur, px.
+_STEP_PX = 0.02
+# Step of the finite differences in a polynomial, rad.
+_STEP_RAD = 0.01
+# Largest change in x and y in one iteration, µm.
+_LONGEST_XY = 0.1
+# Largest change in z in one iteration, µm.
+_LONGEST_Z = 0.15
+# Largest change of the blur in one iteration, px.
+_LONGEST_BLUR = 0.3
+# Largest change of a polynomial in one iteration, rad.
+_LONGEST_RAD = 0.3
+# Limits of the blur, px.
 _BLURS = (0.2, 4.0)
-# How far a slice may be expected to lie from where it was said to, µm: what holds slices that show nothing.
+# Prior σ of the z error of a slice, µm; keeps slices without signal near their nominal position.
 _STAGE_UM = 0.3
 # Images computed at once.
 _AT_ONCE = 64
@@ -25,12 +36,12 @@ _AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Unknowns:
-    """What `fit_places` may change besides each image's light and place.
+    """The unknowns of `fit_places` besides the light and position of each image.
 
-    depths: of the beads, but for their mean;  mean_depth: that, too: only where nothing in the phase can take
-    its place;  positions: of the slices, but for their zero, which is a defocus;  blur: of all images;
+    depths: of the beads, except their mean;  mean_depth: also their mean: only where it is not degenerate with
+    the phase;  positions: of the slices, except their zero, which is a defocus;  blur: of all images;
     polynomials: vectors of coefficients (rad, or of the amplitude's logarithm) in the PSF, changed in place;
-    piston and tilts of the phase cannot be among them, for places undo these.
+    they exclude piston and tilts of the phase, which are degenerate with positions.
     """
 
     depths: bool = True
@@ -41,20 +52,20 @@ class Unknowns:
 
     @property
     def terms(self) -> int:
-        """How many polynomials."""
+        """Number of polynomials."""
         return sum(len(each) for each in self.polynomials)
 
     def sizes(self, state: BeadState) -> tuple[int, int, int, int]:
-        """How many polynomials, depths, positions and blurs images share, which stand in this order."""
+        """Numbers of polynomials, depths, positions and blurs shared by the images, in this order."""
         return self.terms, len(state.z_um) * self.depths, len(state.offset_um) * self.positions, int(self.blur)
 
 
 @dataclass(frozen=True)
 class _NormalEquations:
-    """Of what images share, the rest eliminated: in the order of `Unknowns.sizes`.
+    """Normal equations of the shared unknowns, the others eliminated; in the order of `Unknowns.sizes`.
 
-    curvature: (q, q);  slope: (q,);  own: of each chunk of images the inverse (n, 6, 6), the right side (n, 6)
-    and the mixed part (n, 6, q) of what they have of their own.
+    curvature: (q, q);  slope: (q,);  own: for each chunk of images, for the unknowns of each image: the inverse
+    (n, 6, 6), the right side (n, 6) and the mixed part (n, 6, q).
     """
 
     curvature: Tensor
@@ -62,19 +73,19 @@ class _NormalEquations:
     own: list[tuple[Tensor, Tensor, Tensor]]
 
     def own_steps(self, together: Tensor) -> Tensor:
-        """Steps (N, 6) of places, light and background that belong to a step of what is shared."""
+        """Steps (N, 6) of positions, light and background that follow from a step of the shared unknowns."""
         return torch.cat([(inv @ (right - mix @ together)[..., None])[..., 0] for inv, right, mix in self.own])
 
 
 @torch.no_grad()
 def fit_places(psf: FocusedPSF, images: BeadImages, state: BeadState, unknowns: Unknowns) -> BeadState:
-    """One step of Fisher scoring in all but the phase, and where asked in some polynomials of that, too.
+    """One step of Fisher scoring in everything but the phase and, if requested, in polynomials of the phase.
 
-    Light, background, x and y belong to one image each and are eliminated from the normal equations of
-    what images share, the polynomials, the depths of the beads, the positions of the slices and the blur
-    (Schur complement). Were places and polynomials fitted in turns instead, a coma and a drift of the stage
-    that mimic each other would take hundreds of turns. The mean depth and the zero of the positions stay: with
-    them the phase would be known only up to a defocus.
+    Light, background, x and y belong to one image each and are eliminated from the normal equations of the
+    shared unknowns: the polynomials, the depths of the beads, the positions of the slices and the blur (Schur
+    complement). Alternating fits of positions and polynomials would need hundreds of iterations, because a coma
+    and a drift of the stage look alike. The mean depth and the zero of the positions are fixed: with them free,
+    the phase would be determined only up to a defocus.
     """
     equations = _normal_equations(psf, images, state, unknowns)
     together = _shared_step(equations, images, state, unknowns)
@@ -115,7 +126,7 @@ def _normal_equations(
 def _columns(
     psf: FocusedPSF, images: BeadImages, state: BeadState, unknowns: Unknowns
 ) -> tuple[Tensor, Tensor]:
-    """Derivatives in what images have of their own (N, 6, pixels), and in what they share (N, q, pixels)."""
+    """Derivatives in the unknowns of each image (N, 6, pixels), and in the shared ones (N, q, pixels)."""
     here = bead_patches(psf, images, state)
     light = state.photons[:, None, None]
 
@@ -174,7 +185,7 @@ def _shared_step(
 
 
 def _held(curvature: Tensor, images: BeadImages, state: BeadState, unknowns: Unknowns) -> Tensor:
-    """What holds the mean depth of the beads and the zero of the positions that are there, (q, q)."""
+    """Constraint on the mean depth of the beads and on the zero of the positions, (q, q)."""
     terms, depths, positions, blurs = unknowns.sizes(state)
     means = []
     if depths and not unknowns.mean_depth:
@@ -184,7 +195,7 @@ def _held(curvature: Tensor, images: BeadImages, state: BeadState, unknowns: Unk
     if positions:
         seen = images.plane.unique()
         weights = curvature.new_zeros(positions)
-        # Of the size of the mean depth's, for which it is held as strongly.
+        # The same weight as the constraint on the mean depth.
         weights[seen] = len(seen) * weights_of_zero(images.said_um()[seen].to(curvature))
         means.append(torch.nn.functional.pad(weights, (terms + depths, blurs)))
         held.diagonal()[terms + depths : terms + depths + positions] += 1 / _STAGE_UM**2

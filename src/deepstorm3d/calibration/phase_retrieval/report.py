@@ -1,4 +1,4 @@
-"""What a mask retrieval leaves behind: the mask, its picture, its figures, an experiment that names it."""
+"""Writes the results of a mask retrieval: the mask, its picture, its figures, an experiment with the mask."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def write_retrieval(
     experiment_out: Path | None = None,
     field_picture: Path | None = None,
 ) -> None:
-    """Write the mask and its picture, and where asked for the figures and an experiment that names the mask.
+    """Write the mask and its picture and, where requested, the figures and an experiment with the mask.
 
-    field_picture: of the aberrations across the field, not written where beads are too few for it.
+    field_picture: of the aberrations across the field, not written if there are too few beads for it.
     Raises InputError where a file cannot be written. Existing files are replaced: claim the names before.
     """
     write_mask(out, result.phase.numpy(), overwrite=True)
@@ -57,7 +57,7 @@ def write_retrieval(
 
 
 def claim_outputs(paths: Sequence[Path | None], *, overwrite: bool) -> None:
-    """Check all outputs before any work.  Raises InputError as `claim_name`, or where two have one name."""
+    """Check all outputs before any work.  Raises InputError as `claim_name`, or where two names are equal."""
     there = [path for path in paths if path is not None]
     if len({path.resolve() for path in there}) < len(there):
         raise InputError("two outputs have the same name; give each its own")
@@ -87,7 +87,7 @@ def _picture_of_field(field: FieldAberrations) -> FieldPicture:
 
 
 def picture_of(result: Retrieval) -> RetrievalPicture:
-    """What the picture shows, as arrays."""
+    """The data of the picture, as arrays."""
     fit = result.fit
     images, found = fit.images, fit.found
     totals = [

@@ -1,4 +1,4 @@
-"""How well the model explains each image of a bead, and which images stand out."""
+"""Residuals of each image of a bead, and which images are outliers."""
 
 from __future__ import annotations
 
@@ -12,25 +12,28 @@ from .bead_model import FocusedPSF, bead_patches, expected
 
 __all__ = ["Misfit", "misfit", "of_all_power", "outliers"]
 
-# An image is left out where its unexplained share exceeds the others' so many times, and this much; and so
-# many σ of what noise alone would give.
-_TIMES, _LEAST, _SIGMAS = 4.0, 0.03, 5.0
-# Unknowns that each image has of its own: light, background, x and y.
+# An image is an outlier if its unexplained share is more than this many times the median, …
+_TIMES = 4.0
+# … is more than this, …
+_LEAST = 0.03
+# … and exceeds the share that noise gives by this many σ.
+_SIGMAS = 5.0
+# Unknowns of each image: x, y, light and three of the background.
 _OWN = 6
 # Images computed at once.
 _AT_ONCE = 64
-# A bead is left out where most of its images are.
+# A bead is left out if more than this fraction of its images are outliers.
 _MOST_OF_BEAD = 0.5
 
 
 @dataclass(frozen=True)
 class Misfit:
-    """How well each of N images is explained.
+    """Agreement of the model with each of N images.
 
-    deviance_each: (N,) deviance over its expectation, less what the fit of each image takes off, 1 where only
-    noise is left;  correlation: (N,) of image and model;  left_each: (N,) rms of the image less the model over
-    that of the image less its background, noise included;  share_each: (N,) power that the model does not
-    explain, beyond the noise, over the power of its signal;  share_sigma: (N,) its σ from noise alone;
+    deviance_each: (N,) deviance over its expectation, corrected for the unknowns of each image, 1 where only
+    noise is left;  correlation: (N,) of image and model;  left_each: (N,) rms of the residual over rms of the
+    image without its background, noise included;  share_each: (N,) unexplained power beyond the noise, as a
+    fraction of the power of the signal;  share_sigma: (N,) its σ from noise alone;
     models: (N, h, w) photons.
     """
 
@@ -43,7 +46,7 @@ class Misfit:
 
     @property
     def share(self) -> float:
-        """Mean of what is unexplained, over the model's own power: above 1 where it explains little."""
+        """Mean unexplained power over the power of the model: above 1 where the model explains little."""
         return float(self.share_each.mean())
 
     @property
@@ -80,7 +83,7 @@ def _misfit(psf: FocusedPSF, images: BeadImages, state: BeadState) -> tuple[Tens
 
 
 def _correlation(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
-    """Pearson's, over the pixels that count: (N,)."""
+    """Pearson correlation over the pixels that are used: (N,)."""
     total = weight.flatten(1).sum(1).clamp(min=1)[:, None, None]
 
     def centred(images: Tensor) -> Tensor:
@@ -92,26 +95,26 @@ def _correlation(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
 
 
 def of_all_power(share: float) -> float:
-    """What share of an image's power is unexplained, 0 to 1, where it is so much over the power of the model.
+    """Unexplained fraction of the power of an image, 0 to 1, from that relative to the power of the model.
 
-    Noise alone makes shares of either sign: what is below 0 is none.
+    Noise gives fractions of either sign: those below 0 are returned as 0.
     """
     return max(share, 0.0) / (1.0 + max(share, 0.0))
 
 
 def outliers(result: Misfit, images: BeadImages) -> Tensor:
-    """Images that the model explains much worse than the others, and beads most of whose images are: (N,) bool.
+    """Outliers (N,) bool: images with much larger residuals than the others, and beads with mostly such images.
 
-    The share of the signal's power is compared, not the deviance, which grows with the light at the same error.
+    Fractions of the signal's power are compared, not deviances, which grow with the light at equal error.
     """
     share = result.share_each
     medians = torch.stack([share[images.bead == bead].median() for bead in range(images.beads)])
-    # Of the better half of the beads: two beads one of which is double have no majority.
+    # Median over the better half of the beads: of two beads, one of which is a doublet, neither has a majority.
     typical = float(medians.sort().values[: (len(medians) + 1) // 2].median().clamp(min=0.0))
     bad = share > _TIMES * typical + _LEAST + _SIGMAS * result.share_sigma
     for bead in range(images.beads):
         mine = images.bead == bead
         if bool(mine.any()) and float(bad[mine].float().mean()) > _MOST_OF_BEAD:
             bad = bad | mine
-    # Somebody has to be right.
+    # If all images would be rejected, none is.
     return torch.zeros_like(bad) if bool(bad.all()) else bad

@@ -40,11 +40,14 @@ __all__ = ["BeadSettings", "DefocusGoes", "Retrieval", "Unknowns", "retrieve_mas
 
 DefocusGoes = Literal["mask", "focus"]
 
-# Samples of the pupil for each mask pixel and axis in the experiment found. The fit has the experiment's: the
-# phase hardly depends on it, but depths localized with one sample are off by up to 8 nm at the ends of 4 µm.
+# Samples of the pupil for each mask pixel and axis in the retrieved experiment. The fit uses the sampling of
+# the given experiment: the phase hardly depends on it, but with one sample localized depths have errors of up
+# to 8 nm at the ends of 4 µm.
 _SAMPLING = 2
-# The phase is found with a mask's offset at most so often; an offset stays that changes by less than this part.
-_OFFSET_PASSES, _STAYS = 3, 0.01
+# Most fits of the phase with an offset of the mask.
+_OFFSET_PASSES = 3
+# Relative change of the offset below which it has converged.
+_STAYS = 0.01
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,11 @@ class Unknowns:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """The mask found and all that was measured on the way.
+    """The retrieved mask and the measurements made with it.
 
-    phase: (h, w) rad;  added: of it, over the design;  experiment: with focus and blur as found (its mask is
-    set when it is written);  fit: how well it explains the beads;  field: how the phase differs from bead to
-    bead (None: too few beads);  figures: for people and JSON;  warnings: sentences.
+    phase: (h, w) rad;  added: its difference from the design;  experiment: with the fitted focus and blur (its
+    mask is set when it is written);  fit: agreement with the beads;  field: differences of the phase between
+    beads (None: too few beads);  figures: for the user and for JSON;  warnings: sentences.
     """
 
     phase: Tensor
@@ -87,7 +90,7 @@ def retrieve_mask(
     *,
     watch: Watcher = SILENT,
 ) -> Retrieval:
-    """Fit the phase of the experiment's microscope to stacks of beads; the experiment's mask is the start.
+    """Fit the phase of the experiment's microscope to stacks of beads; its mask is the initial guess.
 
     beads: files, or open movies;  unknowns: what is found besides the phase (None: nothing).
     Raises InputError for files or positions that do not fit, slices out of order, too few slices, and no bead.
@@ -134,11 +137,11 @@ def _across_field(
     found: Retrieved,
     again: Callable[[Retrieved, FieldSpec], Retrieved],
 ) -> tuple[Retrieved, tuple[FieldAberrations | None, MaskOffset | None]]:
-    """What differs over the field: with it the phase is found once more, each bead with that of its place.
+    """Field dependence: if there is any, the phase is fitted again with it, each bead at its position.
 
-    again: finds the phase with what changes over the field. The first phase was a mean over the field, which
-    is smoother than the mask and hides a part of an offset: the offset is fitted again to the phase found with
-    it, until it stays.
+    again: fits the phase with a given field dependence. The first phase is a mean over the field, which is
+    smoother than the mask and contains a part of an offset. So the offset is fitted again to the phase found
+    with it, until it converges.
     """
     offset = _offset(experiment, found, stacks)
     for _ in range(_OFFSET_PASSES):
@@ -161,7 +164,7 @@ def _across_field(
 
 
 def _offset(experiment: Experiment, found: Retrieved, stacks: BeadStacks) -> MaskOffset | None:
-    """How far the mask stands off the pupil plane."""
+    """Axial distance of the mask from the pupil plane."""
     return fit_mask_offset(
         computed_psf(experiment.psf).unaberrated.with_(transmission=found.transmission),
         experiment.microscope,
@@ -175,7 +178,7 @@ def _offset(experiment: Experiment, found: Retrieved, stacks: BeadStacks) -> Mas
 def _field(
     experiment: Experiment, found: Retrieved, stacks: BeadStacks, moved: FieldSpec
 ) -> FieldAberrations | None:
-    """How the phase differs from bead to bead, besides what the mask's place (moved) does."""
+    """Differences of the phase between beads that remain with the offset of the mask (moved)."""
     return field_aberrations(
         computed_psf(experiment.psf).unaberrated.with_(transmission=found.transmission, field=moved),
         experiment.microscope,
@@ -193,7 +196,7 @@ def _better(
     beads_of: Callable[[PhaseMask], BeadStacks],
     found_from: Callable[[PhaseMask, BeadStacks], tuple[BeadStacks, Retrieved]],
 ) -> tuple[BeadStacks, Retrieved]:
-    """A second pass: beads were looked for, and their images cut out, with a PSF that was not theirs."""
+    """A second pass, because beads were searched and cut out with a PSF that differs from theirs."""
     try:
         anew = beads_of(PixelMask(found.phase))
         if anew.cut_like(stacks):
@@ -250,7 +253,7 @@ def _judged(
 def _found_experiment(
     experiment: Experiment, found: Retrieved, settings: BeadSettings, focus_um: float
 ) -> Experiment:
-    """With the blur of a point, the light and the focus as found; the mask is set when it is written."""
+    """The experiment with the fitted blur of a point, light and focus; the mask is set when it is written."""
     microscope, psf = experiment.microscope, computed_psf(experiment.psf)
     blur = _blur_of_point(float(found.state.blur_px), settings.bead_um, microscope.pixel_um)
     return experiment.with_(
@@ -265,7 +268,7 @@ def _found_experiment(
 
 
 def _blur_of_point(blur_px: float, bead_um: float, pixel_um: float) -> float:
-    """Gaussian σ of a point, px: what the blur of a bead holds beyond the projection of a ball (d²/20)."""
+    """Gaussian σ of a point, px: the blur of a bead without the projection of a ball (variance d²/20)."""
     added = float(sampled_variance(torch.tensor([blur_px], dtype=torch.float64))[0])
     return max(0.0, added - bead_um**2 / 20 / pixel_um**2) ** 0.5
 

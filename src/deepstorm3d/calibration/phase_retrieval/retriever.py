@@ -30,30 +30,39 @@ from .starting_phases import Start, families, turned_designs
 
 __all__ = ["Retrieved", "Retriever", "largest_side"]
 
-# Room around an image for a bead that drifts, px on each side.
+# Margin around an image for a bead that drifts, px on each side.
 _DRIFT_PX = 4
-# Images of the first, coarse fit; and of all fits together, at most.
-_FEW, _MANY = 30, 330
-# Beads that are tried for the coarse fit, and that it takes; how much worse than the best they may be.
-_TRIED_BEADS, _FEW_BEADS = 3, 2
+# Images of the first, coarse fit.
+_FEW = 30
+# Most images of a fit.
+_MANY = 330
+# Beads that are tried for the coarse fit.
+_TRIED_BEADS = 3
+# Beads that the coarse fit uses.
+_FEW_BEADS = 2
+# Largest deviance of a bead for the coarse fit, relative to that of the best bead.
 _WORSE = 2.5
-# Rounds of each stage, and iterations of L-BFGS in a round.
-_POLYNOMIAL, _FREE, _FINE = (6, 10), (3, 12), (3, 8)
-# Share of the light unexplained after the first round from the design from which other starts are tried.
+# Rounds of the polynomials, and iterations of L-BFGS in each.
+_POLYNOMIAL = (6, 10)
+# Rounds of the free phase on coarse pixels, and iterations of L-BFGS in each.
+_FREE = (3, 12)
+# Rounds of the free phase on the mask's pixels, and iterations of L-BFGS in each.
+_FINE = (3, 8)
+# Unexplained fraction of the light after the first round above which restarts from other phases are tried.
 _POOR = 0.12
-# Price of a squared second difference of neighbouring knots, per rad².
+# Weight of the penalty on squared second differences of neighbouring knots, per rad².
 _ROUGHNESS = 3.0
 
 
 @dataclass(frozen=True)
 class Retrieved:
-    """What a retrieval found.
+    """Result of a retrieval.
 
-    phase: (h, w) rad on the mask's pixels;  transmission: of the PSF's spec, as given where the amplitude was
-    not asked for;  field: of the spec, as given;  psf: with all three;  state: of all images;
-    used: (N,) images that the phase was fitted to;  bad: (N,) those that are explained much worse than the
-    others (of very many good ones not all are used);  first: how well the design did;  tried: other starts that
-    were tried;  deviance: per pixel over its expectation, of the images used.
+    phase: (h, w) rad on the mask's pixels;  transmission: of the PSF's spec, as given unless the amplitude was
+    fitted;  field: of the spec, as given;  psf: with all three;  state: of all images;
+    used: (N,) images that the phase was fitted to;  bad: (N,) outliers, with much larger residuals than the
+    others (if there are very many good images, not all are used);  first: agreement of the design;  tried:
+    number of restarts;  deviance: per pixel over its expectation, of the images used.
     """
 
     phase: Tensor
@@ -81,11 +90,11 @@ class _Roughness(nn.Module):
 class Retriever:
     """Finds the phase that explains images of beads best (Hanser et al. 2004; Petrov et al. 2017).
 
-    spec: of the PSF (its sampling, amplitude and what changes across the field);  microscope: the set-up;
-    design: the mask as designed, to start from;  z_um: depth of the beads (beyond the nominal one where that
-    varies), which is held, for with it the phase would be known only up to a defocus;  blur_px: to start with;
-    order: highest radial order of the polynomials;  amplitude: find the spread of light over the pupil, too;
-    positions: find where the slices are, too, all but their zero.
+    spec: of the PSF (its sampling, amplitude and field dependence);  microscope: the set-up;
+    design: the mask as designed, the initial guess;  z_um: depth of the beads (in addition to the nominal one
+    where that varies), which is fixed, because a free depth is degenerate with a defocus of the phase;
+    blur_px: initial guess;  order: highest radial order of the polynomials;  amplitude: also fit the light
+    distribution over the pupil;  positions: also fit the positions of the slices, except their zero.
     """
 
     spec: ComputedPSFSpec
@@ -114,7 +123,7 @@ class Retriever:
         return self._stages(images, state, base, first, steps)
 
     def _which_way(self, base: Tensor, images: BeadImages, steps: Steps) -> tuple[FirstLook, BeadImages]:
-        """How well the design does; and the images, reversed where only this explains them."""
+        """Agreement of the design; and the images, reversed where only this explains them."""
         few = images.select(evenly(images, by_brightness(images)[:1], _FEW))
         first = self._look(base, few, steps)
         if not first.doubtful:
@@ -169,7 +178,7 @@ class Retriever:
     def _from_afar(
         self, fit: PhaseFit, base: Tensor, correction: Correction, steps: Steps
     ) -> tuple[Tensor, int]:
-        """The phase (K, K) of a search from many starts, and how many; the fit's state goes with it."""
+        """The phase (K, K) of a search with many restarts, and their number; updates the state of the fit."""
         images, pixels = fit.images, base.shape[1]
         where = images.position_um + fit.state.offset_um[images.plane]
         model = CoarseModel(self.microscope, images, self.z_um, self.blur_px)
@@ -178,7 +187,7 @@ class Retriever:
         flat, *others = families(model.microscope)
         design = turned_designs(model.coarse(self.design().detach()), model.support)
         starts = [Start("the design", "the design and its polynomials", here), flat, *design, *others]
-        # Beside the rounds that are counted: however many starts there are, it is none of these.
+        # The search reports its own progress, because the number of restarts is not part of the counted rounds.
         watch = Part(steps.watch, steps.count, 0, steps.total)
         found = cold_start(model, replace(images, position_um=where), starts, watch=watch)
         with torch.no_grad():
@@ -194,7 +203,7 @@ class Retriever:
         state: BeadState,
         steps: Steps,
     ) -> list[int]:
-        """Beads to begin with: of the brightest those that polynomials explain; a double bead would mislead."""
+        """Beads for the first fit: the brightest ones that polynomials explain; a doublet would mislead it."""
         if images.beads == 1:
             return [0]
         shares: dict[int, float] = {}
@@ -257,7 +266,7 @@ class Retriever:
         return Correction(self.microscope, list(range(2, count + 1)), spacing)
 
     def _factor(self, side: int) -> int:
-        """Mask pixels joined for the first fits: as many as hold the image without folding, at most 2."""
+        """Binning of mask pixels in the first fits: the largest without wrapping of the image, at most 2."""
         return 2 if 2 * (side + 2 * _DRIFT_PX) <= self.microscope.image_period_px / 2 else 1
 
     def _coarse(self, base: Tensor, factor: int) -> tuple[Tensor, float]:
@@ -269,7 +278,7 @@ class Retriever:
         return CorrectedPSF(self.spec, microscope, mask, side + 2 * _DRIFT_PX)
 
     def _placed(self, psf: FocusedPSF, images: BeadImages, state: BeadState) -> BeadState:
-        """Light and places of all images, with the phase and the blur as they are."""
+        """Light and positions of all images, with the present phase and blur."""
         with torch.no_grad():
             fit = PhaseFit(psf, images, state)
             fit.loss()
@@ -281,7 +290,7 @@ class Retriever:
 
 
 def largest_side(microscope: Microscope, spec: ComputedPSFSpec) -> int:
-    """Side of the largest image of a bead that the mask's sampling can hold, px, odd."""
+    """Side of the largest image of a bead that the mask's sampling allows, px, odd."""
     side = int(microscope.image_period_px * spec.pupil_oversampling / 2) - 2 * _DRIFT_PX
     side -= 1 - side % 2
     if side < 11:

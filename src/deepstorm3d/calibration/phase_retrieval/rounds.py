@@ -1,4 +1,4 @@
-"""The rounds of a retrieval: counted, settled in all but the phase, and what few images show taken to all."""
+"""Rounds of a retrieval: counting, updating all unknowns but the phase, and extending results to all images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Steps", "continued", "settled"]
 
 
 class Steps:
-    """Counts the rounds of a retrieval for whoever watches."""
+    """Counts the rounds of a retrieval and reports them to the watcher."""
 
     def __init__(self, watch: Watcher, total: int) -> None:
         self.watch, self.count, self.total = watch, 0, total
@@ -32,7 +32,7 @@ class Steps:
 
 @torch.no_grad()
 def settled(fit: PhaseFit, unknowns: Unknowns, before: float) -> float:
-    """Two steps in everything but the free phase; taken back where they explain less. Half the deviance."""
+    """Two steps in everything but the free phase, undone if the fit gets worse. Returns half the deviance."""
     state, places = fit.state, replace(unknowns, polynomials=())
     kept = [each.clone() for each in unknowns.polynomials]
     fit.state = fit_places(fit.psf, fit.images, state, places)
@@ -47,7 +47,7 @@ def settled(fit: PhaseFit, unknowns: Unknowns, before: float) -> float:
 
 
 def continued(state: BeadState, part: BeadState, images: BeadImages, rows: Tensor) -> BeadState:
-    """What some images have shown, for all: depths and blur, the mean shift, and how far off slices are."""
+    """The state of all images from a fit of some: depths and blur, the mean shift, and errors of the slices."""
     shift = (part.xy - state.xy[rows]).mean(0)
     seen = images.plane[rows].unique()
     said = images.said_um()

@@ -1,4 +1,4 @@
-"""Phases from which a retrieval may start where the design does not explain the beads: one of every family."""
+"""Phases for restarts of a retrieval where the design does not explain the beads: some of every family."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from .orientation import ORIENTATIONS, twin
 
 __all__ = ["Start", "families", "turned_designs"]
 
+# Waists of the double helices, relative to the aperture radius.
 _WAISTS = (0.35, 0.5, 0.7)
+# Strengths of astigmatism and Tetrapods, as factors.
 _STRENGTHS = (0.6, 1.2)
-# Strehl ratio of two phases that are taken for one.
+# Strehl ratio above which two phases count as the same.
 _SAME = 0.98
-# Noll 5 (sin 2θ) and 6 (cos 2θ) are one shape turned by 45°; so are 13 and 12, 23 and 24.
+# Noll 5 (sin 2θ) and 6 (cos 2θ) are the same shape turned by 45°; so are 13 and 12, 23 and 24.
 _BY_45 = {6: 5, 12: 13, 24: 23}
 
 
 @dataclass(frozen=True)
 class Start:
-    """A phase (K, K) rad to start from;  family: what it is a kind of;  name: for people."""
+    """A phase (K, K) rad to start from;  family: its kind;  name: text for the user."""
 
     family: str
     name: str
@@ -34,8 +36,8 @@ class Start:
 def families(microscope: Microscope) -> list[Start]:
     """Flat, astigmatism, Tetrapods, double helices and vortices, also turned and as their twins.
 
-    microscope: whose mask pixels are the samples wanted.  Smooth phases are found from a flat one; what winds
-    around points without light (double helix, vortex) is not, for a whole turn does not grow in small steps.
+    microscope: its mask pixels are the samples.  Smooth phases can be found from a flat one. Phases with
+    vortices (double helix, vortex) cannot, because a phase winding of 2π does not develop in small steps.
     """
     pixels = microscope.mask_px
     flat = Start("flat", "a flat phase", torch.zeros(pixels, pixels))
@@ -65,7 +67,7 @@ def families(microscope: Microscope) -> list[Start]:
 
 
 def turned_designs(design: Tensor, support: Tensor) -> list[Start]:
-    """A design (K, K) in all orientations and their twins, without those that symmetry makes the same."""
+    """A design (K, K) in all orientations and their twins, without those that are equal by symmetry."""
     starts: list[Start] = []
     for orientation in ORIENTATIONS:
         turned = orientation(design)
@@ -76,6 +78,6 @@ def turned_designs(design: Tensor, support: Tensor) -> list[Start]:
 
 
 def _alike(difference: Tensor, support: Tensor) -> bool:
-    """Whether two phases are the same up to a piston: their Strehl ratio is nearly 1."""
+    """Whether two phases are equal up to a piston: their Strehl ratio is nearly 1."""
     field = torch.polar(torch.ones_like(difference), difference)[support]
     return float(field.mean().abs().square()) > _SAME
