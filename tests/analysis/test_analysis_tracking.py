@@ -67,7 +67,7 @@ def test_wrong_links_come_as_often_as_was_said():
 
 def test_too_dense_for_its_steps_is_refused_with_the_numbers():
     dense, _ = diffusing(600, 12, 0.025)
-    with pytest.raises(InputError, match=r"too near each other for steps of 2\d\d nm.* % of the links would be wrong"):
+    with pytest.raises(InputError, match=r"too near each other for steps of 2\d\d nm.* % of the links would"):
         find_range(dense)
     lost, _ = diffusing(60, 20, 2.0)
     with pytest.raises(InputError, match="cannot be distinguished from chance: the nearest row of the next"):

@@ -51,7 +51,7 @@ def test_planes_are_found_and_told(tmp_path: Path) -> None:
     for noll, rise in FIELD.rises.items():
         assert found.rises[noll] == pytest.approx(rise, abs=0.04)
     assert "psf.field of the experiment: 2 polynomials that rise" in said
-    assert "aberrations differ across the field" in said and "holds planes through them" in said
+    assert "aberrations differ across the field" in said and "contains planes through them" in said
     # With them there is nothing left that another warning would explain.
     assert said.count("warning:") == 1, said
 
