@@ -34,7 +34,7 @@ Stack = Annotated[
     typer.Option(
         "--stack",
         help="What moved from slice to slice. objective: the focus (objective, piezo or stage), beads stay "
-        "on the coverslip; positions count the objective's travel towards the sample from the focus on the "
+        "on the coverslip; positions are the objective's movement towards the sample from the focus on the "
         "coverslip. depth: the beads themselves, the focus stayed; positions are depths in the sample.",
     ),
 ]
@@ -85,7 +85,7 @@ SidePx = Annotated[
         "--side-px",
         metavar="W",
         min=11,
-        help="Side of the square around a bead, camera pixels, odd. (default: by the light it holds)",
+        help="Side of the square around a bead, camera pixels, odd. (default: from the encircled energy)",
     ),
 ]
 Places = Annotated[
@@ -93,7 +93,8 @@ Places = Annotated[
     typer.Option(
         "--places",
         metavar="FILE",
-        help="Text file with the place of each stack on the chip, where stacks are crops of one field: column "
+        help="Text file with the position of each stack on the chip, where stacks are crops of one "
+        "field: column "
         "and row of its first (upper left) pixel, from 0; one stack a line, in order or after the file name.",
     ),
 ]

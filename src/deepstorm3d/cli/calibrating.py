@@ -53,7 +53,8 @@ def retrieve_mask(
         Literal["mask", "focus"],
         typer.Option(
             "--defocus",
-            help="Beads cannot tell defocus in the mask from a wrong zero of the positions. mask: positions "
+            help="Beads do not distinguish a defocus of the mask from a wrong zero of the positions. "
+            "mask: positions "
             "are right, on the scale of microscope.focus. focus: the mask has the defocus of the design, and "
             "microscope.focus of --experiment-out changes instead.",
         ),
@@ -62,7 +63,8 @@ def retrieve_mask(
         bool,
         typer.Option(
             "--amplitude",
-            help="Find how the light is spread over the pupil, too (psf.transmission of --experiment-out): for "
+            help="Also fit the distribution of light over the pupil (psf.transmission of "
+            "--experiment-out): for "
             "bright beads that the phase alone does not explain.",
         ),
     ] = False,
@@ -70,7 +72,7 @@ def retrieve_mask(
         bool,
         typer.Option(
             "--fit-positions",
-            help="Find where each slice is, too, from the positions given: for a stage whose steps are uneven "
+            help="Also fit the position of each slice, from the given ones: for a stage whose steps are uneven "
             "or of doubtful length. Their zero stays.",
         ),
     ] = False,
@@ -176,7 +178,7 @@ def measure_psf(
     assignments: Assignments = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Measure the PSF from stacks of beads as it is, without a model of the optics."""
+    """Measure the PSF from stacks of beads directly, without a model of the optics."""
     from ..calibration.beads.settings import BeadSettings
     from ..experiment.configure import find_experiment
     from ..jobs.measure_psf import measure_psf as measure

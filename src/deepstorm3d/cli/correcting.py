@@ -26,7 +26,8 @@ def drift(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="List to write (.hdf5, .csv, .h5). An estimated curve goes beside it: NAME.drift.csv (frame, "
+            help="List to write (.hdf5, .csv, .h5). An estimated curve is written next to it: "
+            "NAME.drift.csv (frame, "
             "dx, dy, dz, nm) and NAME.drift.png.",
         ),
     ],
@@ -41,7 +42,10 @@ def drift(
     segments: Annotated[
         int | None,
         typer.Option(
-            "--segments", metavar="N", min=1, help="Segments of the curve. (default: as many as the list bears)"
+            "--segments",
+            metavar="N",
+            min=1,
+            help="Segments of the curve. (default: as many as the list supports)",
         ),
     ] = None,
     frames_per_segment: Annotated[
@@ -130,7 +134,7 @@ def resolution(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Tell what a list resolves: Fourier ring and shell correlation, and its precision from adjacent frames."""
+    """Measure the resolution of a list: Fourier ring and shell correlation, and precision from neighbours."""
     from ..jobs.resolution import measure_resolution
 
     with ScreenWatcher("correlations") as watch:

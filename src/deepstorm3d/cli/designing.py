@@ -27,7 +27,9 @@ def design_psf(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", metavar="FILE", help="Mask to write (.npy, rad); log, pictures and network lie beside it."
+            "--out",
+            metavar="FILE",
+            help="Mask to write (.npy, rad); log, pictures and network are written next to it.",
         ),
     ],
     by: Annotated[

@@ -41,13 +41,13 @@ def estimate(
         typer.Option(
             "--plot",
             metavar="IMAGE",
-            help="Simulated beside real frames. (default: beside the experiment, .png)",
+            help="Picture of simulated and real frames. (default: next to the experiment, .png)",
         ),
     ] = None,
     dark: Annotated[
         Path | None,
         typer.Option(
-            "--dark", metavar="MOVIE", help="Frames without light: they tell baseline and read noise."
+            "--dark", metavar="MOVIE", help="Frames without light, to measure baseline and read noise."
         ),
     ] = None,
     baseline: Annotated[
@@ -83,7 +83,7 @@ def estimate(
     defects: Defects = "auto",
     seed: Annotated[
         int | None,
-        typer.Option("--seed", metavar="S", min=0, help="Of the simulations. (default: the experiment's)"),
+        typer.Option("--seed", metavar="S", min=0, help="Seed of the simulations. (default: the experiment's)"),
     ] = None,
     assignments: Assignments = None,
     overwrite: Overwrite = False,

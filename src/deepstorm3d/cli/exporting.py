@@ -83,7 +83,7 @@ def export_mask(
     assignments: Assignments = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a mask for a modulator or as a plate, and tell what its levels cost in precision."""
+    """Write a mask for a modulator or as a plate, and report the loss of precision by its levels."""
     from ..experiment.configure import find_experiment
     from ..io.masks.modulator import ModulatorSpec, read_calibration
     from ..io.masks.plate import PlateSpec
@@ -111,7 +111,7 @@ def export_mask(
     _show_costs([*cost_of_levels(experiment, mask), exported.after], out.name)
     result(f"{out}: its phase is {exported.error_rad:.3f} rad rms off the mask's; settings in {out.name}.json")
     if out.suffix.lower() not in (".gds", ".stl"):
-        say("every command reads this file as a mask (--mask, --start) as long as the .json lies beside it")
+        say("every command reads this file as a mask (--mask, --start) as long as the .json is next to it")
 
 
 def export_psf(

@@ -64,7 +64,7 @@ def link_list(
     pixel_nm: CameraPixel = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Join the rows of a molecule that shines through several frames: one sharper row, photons summed."""
+    """Merge the rows of a molecule seen in several frames: one more precise row, photons summed."""
     from ..analysis.linking import LinkRule
     from ..errors import InputError
     from ..jobs.link import link_table

@@ -50,12 +50,14 @@ def limit(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", metavar="S", min=0, help="Of the random places. (default: the experiment's)"),
+        typer.Option(
+            "--seed", metavar="S", min=0, help="Seed of the random positions. (default: the experiment's)"
+        ),
     ] = None,
     assignments: Assignments = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Tell how well anyone could localize: the Cramér-Rao bound against depth, photons, background, density."""
+    """Compute the best possible precision: the Cramér-Rao bound against depth, photons, background, density."""
     from ..experiment.configure import find_experiment
     from ..io.parts import claim_name
     from ..jobs import limit as job

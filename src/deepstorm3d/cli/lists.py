@@ -135,7 +135,7 @@ def _print_evaluation(evaluation: Evaluation) -> None:
 def convert(
     source: Annotated[
         Path,
-        typer.Argument(metavar="IN", help="List to read (.hdf5, .h5, .csv, .mat); told by content."),
+        typer.Argument(metavar="IN", help="List to read (.hdf5, .h5, .csv, .mat); recognized by content."),
     ],
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="List to write: .hdf5 Picasso, .csv ThunderSTORM, .h5 smappy.")

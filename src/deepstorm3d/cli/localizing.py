@@ -153,7 +153,7 @@ def regenerate(
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw a frame beside the image that its list predicts, the residual, and how well the list explains it."""
+    """Draw a frame, the image that its list predicts, and the residual: how well the list explains it."""
     from ..io.movies.preparation import Prepared
     from ..io.parts import claim_name
     from ..jobs.regenerate import regenerate_frame

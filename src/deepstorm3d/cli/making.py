@@ -48,7 +48,9 @@ def simulate(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", metavar="S", min=0, help="Of all random numbers. (default: the experiment's)"),
+        typer.Option(
+            "--seed", metavar="S", min=0, help="Seed of all random numbers. (default: the experiment's)"
+        ),
     ] = None,
     scene: Annotated[
         str | None,
@@ -65,7 +67,8 @@ def simulate(
         typer.Option(
             "--drift-nm",
             metavar="X,Y,Z",
-            help="Let the structure creep over so many nm during the movie; its path goes beside the truth.",
+            help="Let the structure drift by this distance during the movie, nm; its path is written "
+            "next to the truth.",
         ),
     ] = None,
     assignments: Assignments = None,
@@ -115,7 +118,9 @@ def train(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", metavar="FILE", help="Model file to write (.pt); checkpoint and log lie beside it."
+            "--out",
+            metavar="FILE",
+            help="Model file to write (.pt); checkpoint and log are written next to it.",
         ),
     ],
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
@@ -175,7 +180,7 @@ def jaccard_of(validation: Validation) -> str:
 
 
 def hint_at_failure(validation: Validation) -> None:
-    """Tell what to try where a network found nothing, or was never asked to."""
+    """Advice where a network found nothing, or was not validated."""
     score = validation.score
     if validation.jaccard is None:
         say_warning(

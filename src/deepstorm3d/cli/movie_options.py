@@ -91,7 +91,7 @@ Preview = Annotated[
         "--preview",
         metavar="N",
         min=1,
-        help="Only look: overlays of N frames, and whether the model fits the data, in FILE.preview/.",
+        help="Preview only: overlays of N frames, and whether the model fits the data, in FILE.preview/.",
     ),
 ]
 Cluster = Annotated[
@@ -125,8 +125,9 @@ Defects = Annotated[
     typer.Option(
         "--defects",
         metavar="auto|none|FILE.npy",
-        help="Defective pixels get no weight. auto: found by what no light through the objective can draw; "
-        "none: all pixels are taken as they are; a file (height, width) that is not 0 where one is.",
+        help="Defective pixels get no weight. auto: detected, as sharper than light through the "
+        "objective can be; "
+        "none: all pixels are taken as they are; a file (height, width), nonzero at defective pixels.",
     ),
 ]
 Partial = Annotated[
@@ -138,6 +139,6 @@ Follow = Annotated[
         "--follow",
         metavar="SECONDS",
         min=0.0,
-        help="The movie is still being recorded: wait for new frames, and end when none comes for so long.",
+        help="The movie is still being recorded: wait for new frames, and end when none comes for this time.",
     ),
 ]

@@ -50,7 +50,7 @@ MaskFile = Annotated[
     typer.Option(
         "--mask",
         metavar="FILE",
-        help="Phase mask in radians (.npy, .mat, .tif), where the model holds only its hash.",
+        help="Phase mask in radians (.npy, .mat, .tif), where the model contains only its hash.",
     ),
 ]
 ListFile = Annotated[

@@ -25,7 +25,7 @@ def report(
         typer.Option(
             "--movie",
             metavar="MOVIE",
-            help="Also draw frames of it beside their regenerated images; needs --model.",
+            help="Also draw frames of it next to their regenerated images; needs --model.",
         ),
     ] = None,
     model: Annotated[

@@ -24,7 +24,9 @@ def axial_scan(
     step_um: Annotated[
         float,
         typer.Option(
-            "--step-um", metavar="UM", help="Objective travel from plane to plane, > 0: towards the sample."
+            "--step-um",
+            metavar="UM",
+            help="Movement of the objective from plane to plane, > 0: towards the sample.",
         ),
     ],
     out: Annotated[
@@ -42,7 +44,9 @@ def axial_scan(
     picture: Annotated[
         Path | None,
         typer.Option(
-            "--plot", metavar="IMAGE", help="Projection and profiles. (default: beside the list, .png)"
+            "--plot",
+            metavar="IMAGE",
+            help="Picture of projection and profiles. (default: next to the list, .png)",
         ),
     ] = None,
     frames: Frames = None,

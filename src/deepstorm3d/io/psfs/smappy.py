@@ -16,7 +16,10 @@ from .splines import knots_of, power_coefficients
 
 __all__ = ["is_smappy", "read_smappy", "write_smappy"]
 
-_FORMAT, _ORDER = "smappy-spline-calibration", "64,z,y,x;16*pz+4*py+px"
+# Name of the format in the file.
+_FORMAT = "smappy-spline-calibration"
+# Order of the axes, and of the powers of z, y, x, in the file.
+_ORDER = "64,z,y,x;16*pz+4*py+px"
 
 
 def write_smappy(path: Path, psf: PSFVolume) -> None:
