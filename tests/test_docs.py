@@ -113,13 +113,16 @@ def test_a_camera_is_registered_as_the_page_says():
 
 def test_the_examples_from_python_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    scope: dict[str, Any] = {}
+    scope: dict[str, Any] = {"__name__": "python_page"}
     with warnings.catch_warnings():
         for example in blocks(ROOT / "docs/how-to/python.md", "python"):
-            exec(compile(example, "python.md", "exec"), scope)
+            exec(compile(example, "python.md", "exec", dont_inherit=True), scope)
     assert len(scope["bright"]) == 1
     assert (scope["sigma"][:, :3] > 0).all()
     assert (tmp_path / "mask.png").exists()
+    # A PSF of one's own: five molecules of 5,000 photons above a background of 20 in each pixel.
+    own = scope["movie"].astype(float) - 20.0
+    assert own.shape == (1, 48, 64) and own.sum() == pytest.approx(25_000, rel=0.1)
 
 
 def test_the_reference_of_commands_is_what_the_program_says():

@@ -240,7 +240,7 @@ def test_configured_by_assignments_with_the_file_beside_the_experiment(folder: P
     assert read_experiment(out).psf.path == str(folder / "psf.tif")
     with pytest.raises(InputError, match=r"psf.patch_px is 31, but planes of 33 px allow .* 27 px"):
         configure_experiment("quickstart", folder / "wide.yaml", assignments=assignments[:2])
-    with pytest.raises(InputError, match=r"measure-psf.*psf.path=FILE"):
+    with pytest.raises(InputError, match=r"measure_psf.*`psf.path=FILE`"):
         configure_experiment("quickstart", folder / "none.yaml", assignments=assignments[:1])
     assert not (folder / "wide.yaml").exists() and not (folder / "none.yaml").exists()
 

@@ -20,7 +20,7 @@ from ..io.masks import mask_sha256
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ModelFile, save_model_file
 from ..localizer.network import build_network
-from ..optics.masks import FileMask, PhaseMask
+from ..optics.masks import FileMask
 from ..optics.psf import PSF
 from ..simulation.simulator import Simulator
 from ..training.distributed import is_main_process, process_group
@@ -138,8 +138,8 @@ def _model_file(
     experiment: Experiment, localizer: NetworkLocalizer, source: Any, card: Mapping[str, Any]
 ) -> ModelFile:
     """The model with its experiment, and what of its files it must keep: the phase of a mask, or planes."""
-    of_file = isinstance(experiment.mask, FileMask)
-    phase = source().detach().cpu().float() if of_file and isinstance(source, PhaseMask) else None
+    from_file = isinstance(experiment.mask, FileMask) and experiment.psf.needs_mask
+    phase = source().detach().cpu().float() if from_file and source is not None else None
     return ModelFile(
         experiment=experiment.to_mapping(),
         weights=localizer.state_dict(),
