@@ -8,8 +8,15 @@ DEMO_OUT  ?= demo-out
 # Tests that run at once; each with one thread.
 WORKERS   ?= auto
 CLIENTS   ?= .venv-clients
-# The environment of wheel-test, made anew each time.
+# The environments of wheel-test and test-lowest, made anew each time.
 FRESH     ?= .venv-wheel
+LOWEST    ?= .venv-lowest
+LOWEST_EXTRAS := compressed,io,fabrication,cluster,tracks
+LOWEST_TESTS  := tests/test_cli*.py tests/test_spec.py tests/test_kinds.py tests/test_camera.py tests/test_emitters.py \
+    tests/io tests/localizer tests/optics/test_optics_scalar.py tests/optics/test_optics_masks.py \
+    tests/analysis/test_analysis_matching.py tests/analysis/test_analysis_metrics.py \
+    tests/analysis/test_analysis_drift.py tests/jobs/test_jobs_localize.py tests/jobs/test_jobs_cluster.py \
+    tests/jobs/test_jobs_track.py tests/jobs/test_jobs_report.py
 
 BIN       := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -27,7 +34,7 @@ pip_of = $$($(1)/bin/python -m pip --version >/dev/null 2>&1 && echo $(1)/bin/py
     echo $(PYTHON) -m pip --python $(1)/bin/python)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu test-interop wheel-test check lint format bench docs clean
+.PHONY: help demo test test-slow test-gpu test-interop wheel-test test-lowest check lint format bench docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -59,6 +66,14 @@ wheel-test: $(INSTALLED)  ## build the wheel, install it into a fresh environmen
 	cd $(FRESH)/empty && ../bin/deepstorm3d --info && ../bin/deepstorm3d demo --frames 20
 	rm -rf $(FRESH)
 
+# What the declared lower bounds promise, of the libraries and of the tools of the tests.
+test-lowest:  ## a part of the tests with the lowest versions that pyproject.toml allows (about 10 minutes)
+	rm -rf $(LOWEST)
+	$(call environment,$(LOWEST))
+	$(call pip_of,$(LOWEST)) install $(PIP_FLAGS) --prefer-binary -c constraints-lowest.txt \
+	    -e '.[$(LOWEST_EXTRAS)]' pytest pytest-xdist hypothesis
+	$(LOWEST)/bin/python -m pytest $(LOWEST_TESTS) $(PYTEST_ARGS)
+
 check: lint  ## style, types and layers
 	$(BIN)/python -m pytest tests/test_architecture.py tests/test_import_time.py
 
@@ -86,7 +101,7 @@ docs: $(DOCS_INSTALLED)  ## build the documentation into site/, examples run and
 	@echo "Open site/index.html in a browser."
 
 clean:  ## remove what make made: the environment, demo-out/, site/, builds and caches (never runs/)
-	rm -rf $(VENV) $(CLIENTS) $(FRESH) $(DEMO_OUT) site build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(FRESH) $(LOWEST) $(DEMO_OUT) site build dist .pytest_cache .ruff_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Installed anew only when what it is made from changes.

@@ -71,10 +71,9 @@ def _assign_block(row: Ints, column: Ints, cost: Floats, unmatched: float | None
     # this column costs more than all others together, so that no pair is given up to shorten the others.
     # The 1 keeps costs of 0 from being read as "no edge"; each row pays it once, so nothing changes.
     alone = 1.0 + (n + 1) * max(float(cost.max()), 1.0) if unmatched is None else unmatched
-    edges = csr_array(
-        (np.r_[1.0 + cost, np.full(n, 1.0 + alone)], (np.r_[i, np.arange(n)], np.r_[j, m + np.arange(n)])),
-        shape=(n, n + m),
-    )
+    # The matching of scipy before 1.15 takes 32-bit indices only; a block is far smaller.
+    ends = np.r_[i, np.arange(n)].astype(np.int32), np.r_[j, m + np.arange(n)].astype(np.int32)
+    edges = csr_array((np.r_[1.0 + cost, np.full(n, 1.0 + alone)], ends), shape=(n, n + m))
     matched, partner = min_weight_full_bipartite_matching(edges)
     mate = np.full(n, -1)
     mate[matched] = partner

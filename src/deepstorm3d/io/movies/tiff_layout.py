@@ -124,10 +124,17 @@ def page_is_grey(page: Any, path: Path) -> None:
         raise InputError(f"{path}: pixels of type {page.dtype}; integer or float counts are needed")
 
 
+def _not_whole() -> tuple[type[Exception], ...]:
+    """What tifffile raises for a page that is cut off; in older versions its own error is no ValueError."""
+    import tifffile
+
+    return (tifffile.TiffFileError, IndexError, ValueError, KeyError, struct.error)
+
+
 def _first_page(tiff: tifffile.TiffFile, path: Path) -> Any:
     try:
         return tiff.pages[0]
-    except (IndexError, ValueError, KeyError, struct.error) as error:
+    except _not_whole() as error:
         fh = tiff.filehandle
         fh.seek(8 if tiff.tiff.is_bigtiff else 4)
         pointer = struct.unpack(tiff.tiff.offsetformat, fh.read(tiff.tiff.offsetsize))[0]
@@ -155,7 +162,7 @@ def _page(tiff: tifffile.TiffFile, number: int) -> Any:
     """One page; None where it is not there, or was cut off within its tags."""
     try:
         return tiff.pages[number]
-    except (IndexError, ValueError, KeyError, struct.error):
+    except _not_whole():
         return None
 
 
