@@ -154,7 +154,8 @@ class Retriever:
         tried, rounds = 0, _POLYNOMIAL[0] - 1
         sharp = Unknowns(positions=self.positions, blur=False)
         self._round(fit, [correction.coefficients], _POLYNOMIAL[1], sharp, steps, "polynomials")
-        if misfit(fit.psf, fit.images, fit.state).share > _POOR:
+        # Measured noise may hide what a wrong phase leaves: the first look at the design decides as well.
+        if first.doubtful or misfit(fit.psf, fit.images, fit.state).share > _POOR:
             base, tried = self._from_afar(fit, base, correction, steps)
             quick, rounds = self._psf(base, factor, correction, side), 1
             fit = PhaseFit(quick, fit.images, fit.state)
