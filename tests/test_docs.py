@@ -13,6 +13,7 @@ import pytest
 import torch
 import typer
 
+import deepstorm3d as ds
 from deepstorm3d.cli import app
 from deepstorm3d.experiment.experiment import Experiment
 
@@ -113,11 +114,14 @@ def test_a_camera_is_registered_as_the_page_says():
 
 def test_the_examples_from_python_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    scope: dict[str, Any] = {"__name__": "python_page"}
+    first, *examples = blocks(ROOT / "docs/how-to/python.md", "python")
+    assert [first] == blocks(ROOT / "README.md", "python"), "the page begins with the example that is run above"
+    scope: dict[str, Any] = {"__name__": "python_page", "ds": ds}
     with warnings.catch_warnings():
-        for example in blocks(ROOT / "docs/how-to/python.md", "python"):
+        for example in examples:
             exec(compile(example, "python.md", "exec", dont_inherit=True), scope)
     assert len(scope["bright"]) == 1
+    assert scope["planes"].shape == (3, 31, 31)
     assert (scope["sigma"][:, :3] > 0).all()
     assert (tmp_path / "mask.png").exists()
     # A PSF of one's own: five molecules of 5,000 photons above a background of 20 in each pixel.

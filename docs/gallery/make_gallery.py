@@ -63,7 +63,7 @@ def run(step: Step, script: Path, scope: dict[str, Any]) -> tuple[str, list[Path
     before = set(Path.cwd().glob("*.png"))
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile("\n" * (step.line - 1) + step.code, str(script), "exec"), scope)
+        exec(compile("\n" * (step.line - 1) + step.code, str(script), "exec", dont_inherit=True), scope)
     drawn = sorted(set(Path.cwd().glob("*.png")) - before, key=lambda path: path.stat().st_mtime_ns)
     return printed.getvalue().rstrip(), drawn
 
