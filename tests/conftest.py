@@ -1,4 +1,4 @@
-"""What all tests share: the same random examples in every run, a GPU real or pretended, a small experiment."""
+"""What all tests share: the same random examples in every run, a GPU real or pretended, fixtures for many."""
 
 from __future__ import annotations
 
@@ -46,3 +46,20 @@ def small_design() -> Experiment:
         psf=ScalarPSFSpec(patch_px=13),
         network=CoarseSpec(channels=8, skip=8, dilations=(1,)),
     )
+
+
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training, design and mask retrieval draw nothing: it takes as long as all else a test does of them."""
+
+    def nothing(*_: object, **__: object) -> None:
+        return None
+
+    for name in (
+        "jobs.train.draw_training_preview",
+        "jobs.design_psf.evolution_animation",
+        *(f"jobs.{job}.save_figure" for job in ("design_psf", "fisher_design", "compare_psf")),
+        *(f"plot.{name}" for name in ("mask_with_psf", "psf_surfaces", "learning", "mask_comparison")),
+        *(f"calibration.phase_retrieval.report.{name}" for name in ("retrieval_figure", "save_figure")),
+    ):
+        monkeypatch.setattr(f"deepstorm3d.{name}", nothing)

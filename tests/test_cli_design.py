@@ -35,6 +35,7 @@ def call(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("by", ["network", "fisher"])
 def test_a_mask_is_designed_exported_and_taken_up_again(tmp_path: Path, by: str) -> None:
     mask, picture = tmp_path / "m.npy", tmp_path / "m.png"

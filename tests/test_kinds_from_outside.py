@@ -112,6 +112,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     return again
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_toy_camera_simulates_trains_and_localizes(toy: Experiment, tmp_path: Path) -> None:
     simulate_movie(toy, tmp_path / "m.tif", frames=3, truth=tmp_path / "truth.csv", seed=3)
     with open_movie(tmp_path / "m.tif") as movie:

@@ -13,20 +13,7 @@ from deepstorm3d.analysis.matching import Matches, match, match_challenge
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.extent import frame_extent
-
-
-def emitters(xyz, frame=None, photons=None) -> Emitters:
-    xyz = torch.tensor(xyz, dtype=torch.float32).reshape(-1, 3)
-    n = len(xyz)
-    frame = torch.zeros(n, dtype=torch.int64) if frame is None else torch.tensor(frame)
-    photons = torch.full((n,), 1000.0) if photons is None else torch.tensor(photons, dtype=torch.float32)
-    return Emitters(xyz, frame, photons, torch.arange(n))
-
-
-def localizations(xyz, frame=None) -> Localizations:
-    xyz = torch.tensor(xyz, dtype=torch.float32).reshape(-1, 3)
-    frame = torch.zeros(len(xyz), dtype=torch.int64) if frame is None else torch.tensor(frame)
-    return Localizations.proposals(xyz, frame, torch.ones(len(xyz)))
+from factories import emitters, localizations
 
 
 def pairs(matches: Matches) -> set[tuple[int, int]]:

@@ -20,29 +20,23 @@ from typer.testing import CliRunner
 from deepstorm3d.cli.app import app
 from deepstorm3d.emitters import Emitters
 from deepstorm3d.experiment.experiment import Experiment, experiment_mask, write_experiment
-from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
-from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.train import train_model
-from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.simulation.simulator import Simulator
+from factories import tiny_experiment, write_movie
 
 SIZE = (48, 40)
 
 
 def small() -> Experiment:
-    """The quickstart experiment on a coarse mask with a tiny network: seconds of training."""
-    experiment = preset("quickstart")
-    return experiment.with_(
-        microscope=experiment.microscope.with_(mask_pitch=90.0),
-        psf=experiment.psf.with_(patch_px=21, pupil_oversampling=2),
-        network=CoarseSpec(channels=8, skip=4, dilations=(1,)),
-        training=experiment.training.with_(
-            steps=3, batch=2, crop_px=24, validation_crops=2, validate_every=3, warmup_steps=1
-        ),
+    """One that trains in seconds."""
+    experiment = tiny_experiment()
+    training = experiment.training.with_(
+        steps=3, batch=2, crop_px=24, validation_crops=2, validate_every=3, warmup_steps=1
     )
+    return experiment.with_(training=training)
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +57,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("movie") / "movie.tif"
     counts = np.random.default_rng(0).poisson(20, (10, *SIZE)).astype(np.uint16)
-    with MovieWriter(path, frames=10, shape=SIZE, pixel_um=0.11) as writer:
-        writer.append(counts)
+    write_movie(path, counts)
     return path
 
 
@@ -144,8 +137,7 @@ def test_a_file_that_is_no_model(movie: Path, tmp_path: Path) -> None:
 
 
 def test_a_pixel_size_the_model_was_not_trained_for(model: Path, tmp_path: Path) -> None:
-    with MovieWriter(tmp_path / "m.tif", frames=1, shape=SIZE, pixel_um=0.16) as writer:
-        writer.append(np.zeros((1, *SIZE), np.uint16))
+    write_movie(tmp_path / "m.tif", np.zeros((1, *SIZE), np.uint16), 0.16)
     message = refused_movie(tmp_path / "m.tif", model, tmp_path)
     assert "160.0 nm" in message
     assert "110.0 nm" in message
@@ -219,8 +211,7 @@ def test_ctrl_c_in_localize_keeps_what_is_done_and_resume_finishes(
     model: Path, movie: Path, tmp_path: Path
 ) -> None:
     long = tmp_path / "long.tif"
-    with MovieWriter(long, frames=600, shape=SIZE, pixel_um=0.11) as writer:
-        writer.append(np.tile(molecules(), (60, 1, 1)))
+    write_movie(long, np.tile(molecules(), (24, 1, 1)))
     out = tmp_path / "out.csv"
     words = ("localize", long, "--model", model, "--out", out)
     process = start(*words)
@@ -233,6 +224,6 @@ def test_ctrl_c_in_localize_keeps_what_is_done_and_resume_finishes(
     assert result.returncode == 0, result.stderr
     # The movie repeats every ten frames, so a lost or doubled block would show in the counts.
     table = read_table(out)
-    counts_per_frame = np.bincount(table.frame.numpy(), minlength=600).reshape(60, 10)
+    counts_per_frame = np.bincount(table.frame.numpy(), minlength=240).reshape(24, 10)
     assert (counts_per_frame > 0).all()
     assert (counts_per_frame == counts_per_frame[0]).all()

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
-from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.localize import localize_movie
 from deepstorm3d.jobs.preview import preview_movie
@@ -24,6 +23,7 @@ from deepstorm3d.localizing import memory
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.memory import WithinMemory
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
+from factories import write_movie
 from watchers import Recorder
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda")]
@@ -83,8 +83,7 @@ def test_a_large_frame_in_tiles_has_the_molecules_of_the_whole() -> None:
 def movie(path: Path) -> Path:
     """Two frames of two molecules, as an sCMOS camera counts them."""
     counts = (100.0 + 2.2 * photons()).round().numpy().astype(np.uint16)
-    with MovieWriter(path, frames=2, shape=SIZE, pixel_um=experiment().microscope.pixel_um) as writer:
-        writer.append(counts)
+    write_movie(path, counts, experiment().microscope.pixel_um)
     return path
 
 

@@ -12,7 +12,6 @@ import torch
 
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.presets import preset
-from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.jobs.localize import localize_movie
 from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
@@ -21,6 +20,7 @@ from deepstorm3d.localizing.cluster import cluster_workers
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.recipe import Recipe
 from deepstorm3d.watch import Silent
+from factories import write_movie
 from watchers import Recorder
 
 pytest.importorskip("distributed")
@@ -45,8 +45,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def movie(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cluster") / "m.tif"
     counts = np.random.default_rng(0).poisson(20, (24, 64, 64)).astype(np.uint16)
-    with MovieWriter(path, frames=24, shape=(64, 64), pixel_um=0.11) as writer:
-        writer.append(counts)
+    write_movie(path, counts)
     return path
 
 

@@ -17,7 +17,6 @@ from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.experiment import experiment_mask, read_experiment, write_experiment
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.frames.companions import crops_roam, field_begin
-from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.movies.preparation import Flip, Prepared
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs import preview, regenerate
@@ -25,12 +24,13 @@ from deepstorm3d.jobs.axial_scan import scan_stack
 from deepstorm3d.jobs.estimate import estimate_movie
 from deepstorm3d.jobs.localize import localize_movie
 from deepstorm3d.jobs.simulate import simulate_movie
-from deepstorm3d.jobs.train import build_localizer, build_sampler
+from deepstorm3d.jobs.train import build_sampler
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import load_pipeline
 from deepstorm3d.optics.field_aberrations import FieldSpec
+from factories import model_of_noise, tiny_experiment, write_movie
 
 SIZE = (48, 40)
 REGION: Region = (9, 5, 49, 53)
@@ -55,8 +55,7 @@ def record(folder: Path, photons: np.ndarray) -> Recorded:
     x0, y0, x1, y1 = REGION
     counts = chip["baseline"][y0:y1, x0:x1] + chip["gain"][y0:y1, x0:x1] * photons
     for name, values in (("photons", photons), ("counts", counts)):
-        with MovieWriter(folder / f"{name}.tif", frames=len(values), shape=SIZE, pixel_um=0.11) as writer:
-            writer.append(values.astype(np.uint16))
+        write_movie(folder / f"{name}.tif", values.astype(np.uint16))
     paths = {name: str(folder / f"{name}.npy") for name in chip}
     camera = ScmosCamera.model_validate({**paths, "read_noise": 0.0, "region": REGION})
     return Recorded(folder / "photons.tif", folder / "counts.tif", camera)
@@ -69,19 +68,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 
 @pytest.fixture(scope="module")
 def model() -> ModelFile:
-    base = preset("quickstart")
-    experiment = base.with_(
-        psf=base.psf.with_(patch_px=21, pupil_oversampling=2),
-        microscope=base.microscope.with_(mask_pitch=90.0),
-        network=CoarseSpec(channels=8, skip=4, dilations=(1, 2)),
-    )
-    localizer = build_localizer(experiment)
-    localizer.measure_normalisation(torch.full((1, 8, 8), 20.0) + torch.rand(1, 8, 8))
+    experiment = tiny_experiment(network=CoarseSpec(channels=8, skip=4, dilations=(1, 2)))
     frame = torch.poisson(torch.full((1, *SIZE), 20.0), generator=torch.Generator().manual_seed(3))
-    with torch.no_grad():
-        heat = torch.sigmoid(localizer.eval()(frame))
-    threshold = float(heat.flatten().topk(20).values[-1])
-    return ModelFile(experiment.to_mapping(), localizer.state_dict(), threshold, None, {})
+    return model_of_noise(experiment, frame)
 
 
 @pytest.mark.parametrize("flip", ["none", "horizontal", "both"])

@@ -12,8 +12,15 @@ from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import write_mask
+from deepstorm3d.jobs import compare_psf
 from deepstorm3d.jobs.compare_psf import compare_masks, contenders_of
 from watchers import Recorder
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 emitters instead of 1000 judge a mask."""
+    monkeypatch.setattr(compare_psf, "_JUDGED", 200)
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +43,13 @@ def test_all_masks_and_seeds_face_the_same_emitters(tiny: Experiment, tmp_path: 
     ]  # fmt: skip
     for density in (0.5, 2.0):
         assert len({row.emitters for row in rows if row.density == density}) == 1
-    assert abs(rows[0].emitters / 1000 - 1) < 0.25
+    assert abs(rows[0].emitters / 200 - 1) < 0.25
     with (tmp_path / "c" / "comparison.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(rows)
     assert (tmp_path / "c" / "comparison.png").stat().st_size > 20_000
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_stopped_comparison_goes_on_and_gives_the_same(tiny: Experiment, tmp_path: Path) -> None:
     both = contenders_of(tiny, ["zero", "astigmatic"])
     whole = compare_masks(tiny, both, tmp_path / "whole", densities=[1.0])
@@ -56,6 +64,7 @@ def test_a_stopped_comparison_goes_on_and_gives_the_same(tiny: Experiment, tmp_p
     assert (tmp_path / "cut" / "zero.0.pt").stat().st_mtime_ns == before
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_model_of_other_settings_or_another_mask_of_the_name_is_refused(
     tiny: Experiment, tmp_path: Path
 ) -> None:

@@ -56,6 +56,7 @@ def test_a_design_leaves_mask_network_pictures_and_a_history(tiny: Experiment, t
     assert load_pipeline(model, refine=False).localize(frames).sigma_source == "crlb"
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_stopped_design_goes_on_and_is_not_overwritten_unasked(tiny: Experiment, tmp_path: Path) -> None:
     design_mask(tiny, tmp_path / "whole.npy")
     assert design_mask(tiny, tmp_path / "cut.npy", watch=Recorder(stop_at=4)) is None
@@ -69,6 +70,7 @@ def test_a_stopped_design_goes_on_and_is_not_overwritten_unasked(tiny: Experimen
         design_mask(tiny, tmp_path / "cut.npy", resume=True)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_aberrations_of_the_microscope_do_not_end_up_in_the_mask(tiny: Experiment, tmp_path: Path) -> None:
     bent = tiny.with_(psf=tiny.psf.with_(aberrations={7: 3.0}))
     still = bent.with_(design=tiny.design.with_(learning_rate=1e-9, fisher_steps=1))

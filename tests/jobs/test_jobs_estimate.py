@@ -17,7 +17,6 @@ from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.configure import find_experiment
 from deepstorm3d.experiment.experiment import Experiment, read_experiment, write_experiment
-from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.jobs.estimate import estimate_movie
 from deepstorm3d.jobs.simulate import simulate_movie
 from deepstorm3d.localizing.catalogue import find_model
@@ -25,6 +24,7 @@ from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import experiment_of
 from deepstorm3d.simulation.backgrounds import UniformBackground
 from deepstorm3d.simulation.priors import DensityCount, FixedPhotons, GammaPhotons, Photons, UniformPhotons
+from factories import write_movie
 
 CAMERA = ScmosCamera(baseline=100.0, gain=2.2, read_noise=1.6)
 
@@ -60,8 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("estimate")
     simulate_movie(small(), folder / "movie.tif", frames=40, seed=3)
     generator = torch.Generator().manual_seed(2)
-    with MovieWriter(folder / "dark.tif", frames=30, shape=(64, 64), pixel_um=0.11) as movie:
-        movie.append(CAMERA.expose(torch.zeros(30, 64, 64), generator).numpy())
+    write_movie(folder / "dark.tif", CAMERA.expose(torch.zeros(30, 64, 64), generator).numpy())
     write_experiment(small(1.0, 1500.0).with_(camera=ScmosCamera()), folder / "known.yaml")
     return folder
 
@@ -98,8 +97,7 @@ def test_the_new_experiment_has_the_movies_numbers(folder: Path, tmp_path: Path)
 def test_a_movie_of_something_else_is_warned_of(folder: Path, tmp_path: Path):
     movie = tmp_path / "stripes.tif"
     light = 200 + 150 * torch.sin(torch.arange(64) * 0.5).expand(8, 64, 64)
-    with MovieWriter(movie, frames=8, shape=(64, 64), pixel_um=0.11) as writer:
-        writer.append(CAMERA.expose(light, torch.Generator().manual_seed(1)).numpy())
+    write_movie(movie, CAMERA.expose(light, torch.Generator().manual_seed(1)).numpy())
     done = call(movie, folder / "known.yaml", "--out", tmp_path / "found.yaml")
     assert done.exit_code == 0, done.stderr
     assert "the simulated frames do not look like the real ones" in done.stderr
@@ -181,7 +179,6 @@ def test_frames_that_are_too_small_are_refused_with_the_size_that_would_do(prese
     for side in (8, 13, 32, 40):
         movie = tmp_path / f"{side}.tif"
         counts = torch.poisson(torch.full((20, side, side), 50.0), generator=torch.Generator().manual_seed(0))
-        with MovieWriter(movie, frames=20, shape=(side, side), pixel_um=0.11) as writer:
-            writer.append(counts.numpy().astype("uint16"))
+        write_movie(movie, counts.numpy().astype("uint16"))
         with pytest.raises(InputError, match=f"frames of {side} × {side} px are too small.*at least 52 px"):
             estimate_movie(Excerpt(movie), experiment, tmp_path / "e.yaml")

@@ -11,18 +11,16 @@ import yaml
 
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.experiment.experiment import Experiment, experiment_mask
-from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
 from deepstorm3d.jobs.limit import Sweep, limit
-from deepstorm3d.jobs.train import build_localizer, build_sampler
-from deepstorm3d.localizer.coarse import CoarseSpec
-from deepstorm3d.localizer.modelfile import ModelFile
+from deepstorm3d.jobs.train import build_sampler
 from deepstorm3d.localizing.fits import Method
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.field_aberrations import FieldSpec
 from deepstorm3d.simulation.simulator import Simulator
 from deepstorm3d.spec import to_yaml
+from factories import tiny_experiment, untrained_model
 
 SIZE = (120, 160)
 FIELD = FieldSpec(size_px=SIZE, rises={6: (0.6, 0.0), 7: (0.0, 0.6)})
@@ -34,21 +32,14 @@ SAME_UM = 0.003
 @cache
 def set_up(size_px: tuple[int, int] | None = SIZE) -> Experiment:
     """Its aberrations change over a field of that size, or not at all (None)."""
-    base = preset("quickstart")
+    small = tiny_experiment()
     field = FieldSpec() if size_px is None else FIELD.with_(size_px=size_px)
-    return base.with_(
-        psf=base.psf.with_(patch_px=21, pupil_oversampling=2, field=field),
-        microscope=base.microscope.with_(mask_pitch=90.0),
-        network=CoarseSpec(channels=8, skip=4, dilations=(1,)),
-    )
+    return small.with_(psf=small.psf.with_(field=field))
 
 
 @cache
 def pipeline(method: Method, size_px: tuple[int, int] | None = SIZE) -> Pipeline:
-    experiment = set_up(size_px)
-    weights = build_localizer(experiment).state_dict()
-    model = ModelFile(experiment.to_mapping(), weights, threshold=0.5, mask=None, card={})
-    return load_pipeline(model, method=method)
+    return load_pipeline(untrained_model(set_up(size_px), 0.5), method=method)
 
 
 @cache

@@ -19,8 +19,6 @@ from deepstorm3d.camera import Camera, IdealCamera, ScmosCamera
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import Experiment
-from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.joint import Explained
 from deepstorm3d.frames.pixel_faults import faults_of
 from deepstorm3d.jobs.axial_scan import scan_stack
@@ -29,30 +27,21 @@ from deepstorm3d.jobs.localize import localize_movie
 from deepstorm3d.jobs.preview import preview_movie
 from deepstorm3d.jobs.regenerate import regenerate_frame
 from deepstorm3d.jobs.train import build_localizer
-from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile, save_model_file
 from deepstorm3d.localizing.blocks import Found
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.localizing.run import LocalizeSummary
 from deepstorm3d.pixels.faults import PixelFaults
+from factories import tiny_experiment
 from watchers import Recorder
 
 MOVES: Moves = "objective"
 
 
-def small() -> Experiment:
-    base = preset("quickstart")
-    return base.with_(
-        psf=base.psf.with_(patch_px=21, pupil_oversampling=2),
-        microscope=base.microscope.with_(mask_pitch=90.0),
-        network=CoarseSpec(channels=8, skip=4, dilations=(1,)),
-    )
-
-
 @pytest.fixture(scope="module")
 def model() -> ModelFile:
-    experiment = small()
+    experiment = tiny_experiment()
     localizer = build_localizer(experiment)
     localizer.measure_normalisation(torch.full((1, 8, 8), 20.0) + torch.rand(1, 8, 8))
     return ModelFile(experiment.to_mapping(), localizer.state_dict(), 0.9999, None, {})
@@ -77,7 +66,7 @@ def stack(path: Path, counts: NDArray[np.generic]) -> Path:
 
 def looked_at(camera: Camera) -> Callable[[Path], PixelFaults]:
     """What `retrieve-mask` finds wrong with the pixels of a stack, before it looks for beads."""
-    return lambda path: faults_of(tifffile.imread(path), camera, {}, small().microscope)
+    return lambda path: faults_of(tifffile.imread(path), camera, {}, tiny_experiment().microscope)
 
 
 def background(level: float = 20.0, frames: int = 6) -> NDArray[np.uint16]:
@@ -161,7 +150,7 @@ def test_frames_without_light_are_refused_by_every_command_that_measures(
     model: ModelFile, tmp_path: Path, word: str
 ) -> None:
     movie = stack(tmp_path / "m.tif", NO_LIGHT[word])
-    experiment = small()
+    experiment = tiny_experiment()
     with pytest.raises(InputError, match=word):
         estimate_movie(Excerpt(movie), experiment, tmp_path / "e.yaml")
     with pytest.raises(InputError, match=word):

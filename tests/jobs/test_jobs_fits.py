@@ -11,40 +11,27 @@ import pytest
 import torch
 
 from deepstorm3d.emitters import Emitters, Localizations
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask
-from deepstorm3d.experiment.presets import preset
+from deepstorm3d.experiment.experiment import experiment_mask
 from deepstorm3d.field import Field
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.single import SingleFit
-from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.localize import localize_movie
-from deepstorm3d.jobs.train import build_localizer
-from deepstorm3d.localizer.coarse import CoarseSpec
-from deepstorm3d.localizer.modelfile import ModelFile
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.fits import build_fit
 from deepstorm3d.localizing.pipeline import load_pipeline
 from deepstorm3d.simulation.simulator import Simulator
+from factories import tiny_experiment, untrained_model, write_movie
 
 SIZE = (56, 64)
 # x, y (µm) and depth as a share of the range: two pairs that overlap, one molecule by itself.
 PLACES = torch.tensor([[1.3, 1.4, 0.2], [1.9, 1.5, 0.8], [5.2, 1.6, 0.5], [3.4, 4.4, 0.35], [4.1, 4.3, 0.6]])
 
 
-def set_up() -> Experiment:
-    base = preset("quickstart")
-    return base.with_(
-        psf=base.psf.with_(patch_px=21, pupil_oversampling=2),
-        microscope=base.microscope.with_(mask_pitch=90.0),
-        network=CoarseSpec(channels=8, skip=4, dilations=(1,)),
-    )
-
-
 @pytest.fixture(scope="module")
 def joint() -> JointFit:
-    experiment = set_up()
+    experiment = tiny_experiment()
     fit = build_fit(experiment, experiment_mask(experiment), "pursuit", "cpu")
     assert isinstance(fit, JointFit)
     return fit
@@ -57,7 +44,7 @@ def scene(fit: JointFit, places: torch.Tensor, frames: int = 1) -> tuple[Emitter
     xyz[:, 2] = low + (high - low) * xyz[:, 2]
     rows = torch.arange(len(xyz))
     truth = Emitters(xyz, rows // max(1, len(places)), torch.full((len(xyz),), 6000.0), rows)
-    simulator = Simulator(fit.whole, set_up().camera, Field(*SIZE, fit.whole.pixel_um))
+    simulator = Simulator(fit.whole, tiny_experiment().camera, Field(*SIZE, fit.whole.pixel_um))
     mean = simulator.expected(truth, torch.full((frames, *SIZE), 20.0))
     return truth, torch.poisson(mean, generator=torch.Generator().manual_seed(8))
 
@@ -135,7 +122,7 @@ def test_no_frames_and_no_molecules_are_an_empty_list(joint: JointFit) -> None:
 
 
 def test_single_fits_find_sparse_molecules_once_and_within_their_errors() -> None:
-    experiment = set_up()
+    experiment = tiny_experiment()
     fit = build_fit(experiment, experiment_mask(experiment), "mle", "cpu")
     assert isinstance(fit, SingleFit)
     joint = build_fit(experiment, experiment_mask(experiment), "network", "cpu")
@@ -150,14 +137,10 @@ def test_single_fits_find_sparse_molecules_once_and_within_their_errors() -> Non
 
 
 def test_localize_refines_by_default_and_says_so(tmp_path: Path, joint: JointFit) -> None:
-    experiment = set_up()
-    localizer = build_localizer(experiment)
-    model = ModelFile(experiment.to_mapping(), localizer.state_dict(), 0.9, None, {})
+    experiment = tiny_experiment()
+    model = untrained_model(experiment, 0.9)
     truth, photons = scene(joint, PLACES, frames=2)
-    with MovieWriter(
-        tmp_path / "m.tif", frames=2, shape=SIZE, pixel_um=experiment.microscope.pixel_um
-    ) as writer:
-        writer.append(photons.round().numpy().astype("uint16"))
+    write_movie(tmp_path / "m.tif", photons.round().numpy().astype("uint16"), experiment.microscope.pixel_um)
     # A network that has learnt nothing proposes nothing above 0.9: the likelihood finds them all the same.
     localize_movie(Excerpt(tmp_path / "m.tif"), load_pipeline(model, threshold=0.999), tmp_path / "out.hdf5")
     found = read_table(tmp_path / "out.hdf5", pixel_um=experiment.microscope.pixel_um)

@@ -11,19 +11,15 @@ import torch
 
 from deepstorm3d.emitters import Emitters
 from deepstorm3d.errors import Interrupted
-from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
-from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.localize import localize_movie
-from deepstorm3d.jobs.train import build_localizer
-from deepstorm3d.localizer.coarse import CoarseSpec
-from deepstorm3d.localizer.modelfile import ModelFile
 from deepstorm3d.localizing import watching
 from deepstorm3d.localizing.cluster import _result
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.simulation.simulator import Simulator
+from factories import tiny_experiment, untrained_model, write_movie
 from watchers import Recorder
 
 SIZE, FRAMES = (40, 48), 4
@@ -33,16 +29,7 @@ PLACES = torch.tensor([[1.2, 1.3, 0.2], [3.9, 1.2, 0.9], [2.6, 3.2, 0.6]])
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
     """A network that has learnt nothing and proposes nothing: the fit finds the molecules."""
-    base = preset("quickstart")
-    experiment = base.with_(
-        psf=base.psf.with_(patch_px=21, pupil_oversampling=2),
-        microscope=base.microscope.with_(mask_pitch=90.0),
-        network=CoarseSpec(channels=8, skip=4, dilations=(1,)),
-    )
-    localizer = build_localizer(experiment)
-    return load_pipeline(
-        ModelFile(experiment.to_mapping(), localizer.state_dict(), 0.9, None, {}), threshold=0.999
-    )
+    return load_pipeline(untrained_model(tiny_experiment(), 0.9), threshold=0.999)
 
 
 @pytest.fixture
@@ -56,8 +43,7 @@ def movie(pipeline: Pipeline, tmp_path: Path) -> Path:
     counts = torch.poisson(mean, generator=torch.Generator().manual_seed(1)).numpy()
     counts[2:] *= 10
     path = tmp_path / "m.tif"
-    with MovieWriter(path, frames=FRAMES, shape=SIZE, pixel_um=pipeline.psf.pixel_um) as writer:
-        writer.append(counts.astype(np.uint16))
+    write_movie(path, counts.astype(np.uint16), pipeline.psf.pixel_um)
     return path
 
 

@@ -15,8 +15,7 @@ import torch
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.experiment import Experiment
-from deepstorm3d.experiment.presets import preset
-from deepstorm3d.io.movies import MovieWriter, open_movie
+from deepstorm3d.io.movies import open_movie
 from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs import preview, regenerate
@@ -28,30 +27,19 @@ from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.localizing.tiling import localize_in_tiles, tiles
 from deepstorm3d.watch import Silent
+from factories import model_of_noise, tiny_experiment, write_movie
 from watchers import Recorder
 
 
 def untrained(dilations: tuple[int, ...] = (1, 2)) -> Experiment:
     """A small set-up whose network has random weights: it finds nonsense, but always the same nonsense."""
-    experiment = preset("quickstart")
-    optics = experiment.psf.with_(patch_px=21, pupil_oversampling=2)
-    microscope = experiment.microscope.with_(mask_pitch=90.0)
-    network = CoarseSpec(channels=8, skip=4, dilations=dilations)
-    return experiment.with_(psf=optics, microscope=microscope, network=network)
+    return tiny_experiment(network=CoarseSpec(channels=8, skip=4, dilations=dilations))
 
 
 @pytest.fixture(scope="module")
 def model() -> ModelFile:
-    experiment = untrained()
-    localizer = build_localizer(experiment)
-    localizer.measure_normalisation(torch.full((1, 8, 8), 20.0) + torch.rand(1, 8, 8))
-    localizer.eval()
     frame = torch.poisson(torch.full((1, 48, 40), 20.0), generator=torch.Generator().manual_seed(3))
-    with torch.no_grad():
-        heat = torch.sigmoid(localizer(frame))
-    # About ten of the highest values of a frame of noise count as molecules.
-    threshold = float(heat.flatten().topk(20).values[-1])
-    return ModelFile(experiment.to_mapping(), localizer.state_dict(), threshold, None, {})
+    return model_of_noise(untrained(), frame)
 
 
 def unrefined(model: ModelFile) -> Pipeline:
@@ -62,8 +50,7 @@ def movie(
     path: Path, frames: int = 12, size: tuple[int, int] = (48, 40), pixel_um: float | None = 0.11
 ) -> Path:
     counts = np.random.default_rng(0).poisson(20, (frames, *size)).astype(np.uint16)
-    with MovieWriter(path, frames=frames, shape=size, pixel_um=pixel_um) as writer:
-        writer.append(counts)
+    write_movie(path, counts, pixel_um)
     return path
 
 
@@ -197,8 +184,7 @@ def test_a_selection_outside_the_movie_is_refused(
 def test_saturated_frames_are_counted_and_warned_of(model: ModelFile, tmp_path: Path) -> None:
     counts = np.full((3, 48, 40), 20, np.uint16)
     counts[1, 10, 10] = 65535
-    with MovieWriter(tmp_path / "m.tif", frames=3, shape=(48, 40)) as writer:
-        writer.append(counts)
+    write_movie(tmp_path / "m.tif", counts, pixel_um=None)
     summary = localize_movie(Excerpt(tmp_path / "m.tif"), unrefined(model), tmp_path / "o.csv")
     assert summary.saturated_frames == 1
     assert any("1 of 3 frames have saturated pixels" in warning for warning in summary.warnings)
@@ -221,8 +207,7 @@ def pages(folder: Path, frames: int = 9) -> Path:
     folder.mkdir()
     counts = np.random.default_rng(0).poisson(20, (frames, 48, 40)).astype(np.uint16)
     for number, frame in enumerate(counts):
-        with MovieWriter(folder / f"run_{number:03d}.tif", frames=1, shape=(48, 40), pixel_um=0.11) as writer:
-            writer.append(frame[None])
+        write_movie(folder / f"run_{number:03d}.tif", frame[None])
     return folder
 
 
@@ -294,8 +279,7 @@ def test_flipped_frames_give_flipped_positions(model: ModelFile, tmp_path: Path)
     source = movie(tmp_path / "m.tif", frames=2)
     with open_movie(source) as plain:
         counts = plain.read(0, 2)
-    with MovieWriter(tmp_path / "turned.tif", frames=2, shape=(40, 48), pixel_um=0.11) as writer:
-        writer.append(counts.transpose(0, 2, 1)[:, :, ::-1])
+    write_movie(tmp_path / "turned.tif", counts.transpose(0, 2, 1)[:, :, ::-1])
     localize_movie(Excerpt(source), unrefined(model), tmp_path / "a.csv")
     turned = Excerpt(tmp_path / "turned.tif", prepared=Prepared(flip="vertical", transpose=True))
     localize_movie(turned, unrefined(model), tmp_path / "b.csv")

@@ -171,6 +171,7 @@ def test_the_slope_at_the_last_plane_is_that_of_the_psf(planes: PSFVolume) -> No
     assert float(off.sqrt().max()) < 0.1
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_trained_and_localized_without_the_file(folder: Path, planes: PSFVolume) -> None:
     experiment = read_experiment(folder / "experiment.yaml")
     simulate_movie(
@@ -199,6 +200,7 @@ def test_trained_and_localized_without_the_file(folder: Path, planes: PSFVolume)
         load_pipeline(without)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_an_exported_model_has_its_planes_beside_its_experiment(folder: Path, planes: PSFVolume) -> None:
     train_model(read_experiment(folder / "experiment.yaml"), folder / "model.pt")
     written = export_model(folder / "model.pt", folder / "out")

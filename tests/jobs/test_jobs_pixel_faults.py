@@ -12,20 +12,15 @@ import torch
 from deepstorm3d.camera import IdealCamera
 from deepstorm3d.emitters import Emitters
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import Experiment
-from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
-from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.io.tables import read_header, read_table
 from deepstorm3d.jobs.localize import localize_movie
 from deepstorm3d.jobs.regenerate import regenerate_frame
-from deepstorm3d.jobs.train import build_localizer
-from deepstorm3d.localizer.coarse import CoarseSpec
-from deepstorm3d.localizer.modelfile import ModelFile
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.simulation.simulator import Simulator
+from factories import tiny_experiment, untrained_model, write_movie
 
 XYZ = torch.tensor([[1.6, 1.7, 0.3], [3.4, 3.6, 0.8], [1.5, 3.8, 0.6]])
 SIZE = 48
@@ -34,15 +29,7 @@ SIZE = 48
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
     """Matching pursuit: it needs no trained network."""
-    base = preset("quickstart")
-    experiment: Experiment = base.with_(
-        psf=base.psf.with_(patch_px=21, pupil_oversampling=2),
-        microscope=base.microscope.with_(mask_pitch=90.0),
-        network=CoarseSpec(channels=8, skip=4, dilations=(1,)),
-        camera=IdealCamera(),
-    )
-    model = ModelFile(experiment.to_mapping(), build_localizer(experiment).state_dict(), 0.5, None, {})
-    return load_pipeline(model, method="pursuit")
+    return load_pipeline(untrained_model(tiny_experiment(camera=IdealCamera()), 0.5), method="pursuit")
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +44,7 @@ def frames(pipeline: Pipeline) -> np.ndarray:
 
 
 def stored(path: Path, counts: np.ndarray) -> Path:
-    with MovieWriter(path, frames=len(counts), shape=counts.shape[1:], pixel_um=None) as writer:
-        writer.append(counts.astype(np.uint16))
+    write_movie(path, counts.astype(np.uint16), None)
     return path
 
 

@@ -19,8 +19,7 @@ from deepstorm3d.calibration.phase_retrieval.retrieval import retrieve_mask
 from deepstorm3d.cli.app import app
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.presets import preset
-from deepstorm3d.io.movies import MovieWriter, open_movie
+from deepstorm3d.io.movies import open_movie
 from deepstorm3d.io.movies.pixel_size import check_pixel, stated_pixel
 from deepstorm3d.io.movies.preparation import Prepared, prepare
 from deepstorm3d.io.psfs import read_psf
@@ -32,18 +31,12 @@ from deepstorm3d.jobs.localize import localize_movie
 from deepstorm3d.jobs.measure_psf import measure_psf
 from deepstorm3d.jobs.reading_lists import read_localizations
 from deepstorm3d.jobs.render_beside import render_beside
-from deepstorm3d.jobs.train import build_localizer
-from deepstorm3d.localizer.coarse import CoarseSpec
-from deepstorm3d.localizer.modelfile import ModelFile
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
+from factories import tiny_experiment, untrained_model, write_movie
 
 FRAMES = np.full((6, 40, 48), 20, np.uint16)
-EXPERIMENT = preset("quickstart").with_(
-    psf=preset("quickstart").psf.with_(patch_px=21, pupil_oversampling=2),
-    microscope=preset("quickstart").microscope.with_(mask_pitch=90.0),
-    network=CoarseSpec(channels=8, skip=4, dilations=(1,)),
-)
+EXPERIMENT = tiny_experiment()
 RIGHT_UM = EXPERIMENT.microscope.pixel_um
 
 
@@ -115,8 +108,7 @@ def write_list(path: Path, pixel_um: float) -> None:
 
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
-    weights = build_localizer(EXPERIMENT).state_dict()
-    return load_pipeline(ModelFile(EXPERIMENT.to_mapping(), weights, 0.5, None, {}), refine=False)
+    return load_pipeline(untrained_model(EXPERIMENT, 0.5), refine=False)
 
 
 def commands(
@@ -204,7 +196,6 @@ def test_a_list_that_names_its_pixel_is_not_overruled_in_silence(tmp_path: Path)
 
 
 def test_a_movie_written_here_states_both_sides(tmp_path: Path):
-    with MovieWriter(tmp_path / "m.tif", frames=6, shape=(40, 48), pixel_um=0.11) as writer:
-        writer.append(FRAMES)
+    write_movie(tmp_path / "m.tif", FRAMES)
     with open_movie(tmp_path / "m.tif") as movie:
         assert (movie.pixel_um, movie.pixel_height_um) == pytest.approx((0.11, 0.11))

@@ -7,31 +7,18 @@ import pytest
 import torch
 
 from deepstorm3d.emitters import Emitters, Localizations
-from deepstorm3d.experiment.experiment import Experiment
-from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
 from deepstorm3d.jobs.regenerate import explain_frame
-from deepstorm3d.jobs.train import build_localizer
-from deepstorm3d.localizer.coarse import CoarseSpec
-from deepstorm3d.localizer.modelfile import ModelFile
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.pixels.reading import all_good
 from deepstorm3d.simulation.simulator import Simulator
+from factories import tiny_experiment, untrained_model
 
 PHOTONS = torch.tensor([4000.0, 8000.0, 24000.0])
 
 
 def pipeline() -> Pipeline:
-    base = preset("quickstart")
-    optics = base.psf.with_(patch_px=21, pupil_oversampling=2)
-    network = CoarseSpec(channels=8, skip=4, dilations=(1,))
-    experiment: Experiment = base.with_(
-        psf=optics, microscope=base.microscope.with_(mask_pitch=90.0), network=network
-    )
-    localizer = build_localizer(experiment)
-    return load_pipeline(
-        ModelFile(experiment.to_mapping(), localizer.state_dict(), 0.5, None, {}), refine=False
-    )
+    return load_pipeline(untrained_model(tiny_experiment(), 0.5), refine=False)
 
 
 def scene(work: Pipeline) -> tuple[Localizations, torch.Tensor]:

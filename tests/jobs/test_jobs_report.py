@@ -15,16 +15,11 @@ from deepstorm3d.analysis.drift import DriftCurve
 from deepstorm3d.analysis.linking import LinkRule
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import Experiment
-from deepstorm3d.experiment.presets import preset
-from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import write_table
 from deepstorm3d.jobs.filter import filter_table
 from deepstorm3d.jobs.link import link_table
 from deepstorm3d.jobs.report import Overlays, write_report
-from deepstorm3d.jobs.train import build_localizer
-from deepstorm3d.localizer.coarse import CoarseSpec
-from deepstorm3d.localizer.modelfile import ModelFile
+from factories import tiny_experiment, untrained_model, write_movie
 
 ALWAYS = ["At a glance", "Conditions", "Picture", "Quality", "Steps", "How it was made"]
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -86,15 +81,6 @@ def page_of(path: Path) -> Page:
     return page
 
 
-def small_experiment() -> Experiment:
-    base = preset("quickstart")
-    return base.with_(
-        psf=base.psf.with_(patch_px=21, pupil_oversampling=2),
-        microscope=base.microscope.with_(mask_pitch=90.0),
-        network=CoarseSpec(channels=8, skip=4, dilations=(1,)),
-    )
-
-
 def found(n: int = 60) -> Localizations:
     g = torch.Generator().manual_seed(1)
     xyz = 0.5 + torch.rand(n, 3, generator=g) * torch.tensor([4.0, 3.0, 0.5])
@@ -108,7 +94,7 @@ def found(n: int = 60) -> Localizations:
 
 
 def provenance(**more: object) -> dict[str, object]:
-    experiment = small_experiment()
+    experiment = tiny_experiment()
     return {
         "program": "deepstorm3d 0.0.9",
         "movie": "cells & <b>more</b>.tif",
@@ -205,11 +191,9 @@ def test_an_experiment_of_another_version_is_shown_as_it_stands(tmp_path: Path):
 
 
 def test_frames_are_drawn_beside_their_images(tmp_path: Path):
-    experiment = small_experiment()
-    model = ModelFile(experiment.to_mapping(), build_localizer(experiment).state_dict(), 0.5, None, {})
+    model = untrained_model(tiny_experiment(), 0.5)
     g = torch.Generator().manual_seed(0)
-    with MovieWriter(tmp_path / "m.tif", pixel_um=0.11, frames=6, shape=(40, 48)) as movie:
-        movie.append(torch.poisson(torch.full((6, 40, 48), 90.0), generator=g).to(torch.uint16).numpy())
+    write_movie(tmp_path / "m.tif", torch.poisson(torch.full((6, 40, 48), 90.0), generator=g))
     source = write(tmp_path / "a.hdf5", found(), provenance())
     overlays = Overlays(tmp_path / "m.tif", model, count=2)
     titles = write_report(source, tmp_path / "r.html", overlays=overlays, resolution=False)

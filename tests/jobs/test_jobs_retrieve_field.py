@@ -1,4 +1,4 @@
-"""Beads that span the field: planes of their aberrations go into the experiment, none where there are none."""
+"""Beads that span the field: planes of their aberrations go into the experiment."""
 
 from __future__ import annotations
 
@@ -54,9 +54,3 @@ def test_planes_are_found_and_told(tmp_path: Path) -> None:
     assert "aberrations differ across the field" in said and "contains planes through them" in said
     # With them there is nothing left that another warning would explain.
     assert said.count("warning:") == 1, said
-
-
-def test_none_are_written_where_beads_differ_by_noise(tmp_path: Path) -> None:
-    experiment, said = retrieved(tmp_path, FieldSpec())
-    assert experiment.psf.field.rises == {}
-    assert "psf.field" not in said and "differ across the field" not in said

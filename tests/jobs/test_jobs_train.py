@@ -56,6 +56,7 @@ def test_an_experiment_becomes_a_model_file_that_tells_all_about_itself(
     assert not run.checkpoint.exists()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_stopped_run_leaves_no_model_and_is_not_overwritten_but_resumed(
     tiny: Experiment, tmp_path: Path
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_stopped_run_leaves_no_model_and_is_not_overwritten_but_resumed(
     assert all(torch.equal(resumed[name], undisturbed[name]) for name in undisturbed)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_resumed_run_of_another_experiment_is_refused(tiny: Experiment, tmp_path: Path) -> None:
     train_model(tiny, tmp_path / "model.pt", watch=Recorder(stop_at=1))
     with pytest.raises(InputError, match=r"other settings \(microscope, seed\)"):
@@ -82,6 +84,7 @@ def test_a_resumed_run_of_another_experiment_is_refused(tiny: Experiment, tmp_pa
         train_model(other, tmp_path / "model.pt", resume=True)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_mask_of_a_file_travels_with_the_model_whatever_becomes_of_the_file(
     masked: Experiment, tmp_path: Path
 ) -> None:
@@ -96,6 +99,7 @@ def test_the_mask_of_a_file_travels_with_the_model_whatever_becomes_of_the_file(
     assert torch.equal(experiment_mask(experiment, phase=model.mask)(), model.mask)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_mask_can_stay_at_home_and_is_then_asked_for_by_its_hash(masked: Experiment, tmp_path: Path) -> None:
     train_model(masked, tmp_path / "model.pt", store_mask=False)
     model = load_model_file(tmp_path / "model.pt")

@@ -16,6 +16,7 @@ from deepstorm3d.localizer.localizer import NetworkLocalizer, stabilise
 from deepstorm3d.localizer.mixture import MixtureNetwork, MixtureSpec, count_nll
 from deepstorm3d.localizer.network import NetworkSpec, build_network
 from deepstorm3d.localizer.voxel import VoxelNetwork, VoxelSpec, smooth
+from factories import emitters
 
 PIXEL, DEPTH = 0.1, (0.0, 2.0)
 Network = CoarseNetwork | MixtureNetwork | VoxelNetwork
@@ -47,17 +48,7 @@ def make(kind: str, seed: int = 0) -> Network:
     return network
 
 
-def emitters(xyz: list[tuple[float, float, float]], frame: list[int], photons: float = 3000.0) -> Emitters:
-    n = len(frame)
-    return Emitters(
-        xyz=torch.tensor(xyz).reshape(n, 3),
-        frame=torch.tensor(frame, dtype=torch.int64),
-        photons=torch.full((n,), photons),
-        id=torch.arange(n),
-    )
-
-
-TRUTH = emitters([(0.52, 0.81, 0.63), (1.37, 0.44, 1.21), (0.98, 1.12, 1.58)], [0, 0, 2])
+TRUTH = emitters([(0.52, 0.81, 0.63), (1.37, 0.44, 1.21), (0.98, 1.12, 1.58)], [0, 0, 2], 3000.0)
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -112,7 +103,7 @@ def test_the_loss_is_least_for_the_truth(kind: str) -> None:
         "moved aside": TRUTH.shift((0.1, 0.0, 0.0)),
         "moved in depth": TRUTH.shift((0.0, 0.0, 0.3)),
         "one missing": TRUTH.select(torch.tensor([0, 1])),
-        "one too many": Emitters.concat([TRUTH, emitters([(0.3, 0.3, 1.0)], [1])]),
+        "one too many": Emitters.concat([TRUTH, emitters([(0.3, 0.3, 1.0)], [1], 3000.0)]),
         "wrong frame": TRUTH.shift(frames=-1).select(torch.tensor([2])),
     }
     for what, wrong in elsewhere.items():
@@ -132,7 +123,7 @@ def test_no_emitters_and_no_detections_are_normal(kind: str) -> None:
 def test_emitters_outside_the_frame_do_not_change_the_loss(kind: str) -> None:
     network = make(kind)
     raw = perfect(network, TRUTH, 3, 17, 20)
-    beyond = Emitters.concat([TRUTH, emitters([(-0.9, 0.5, 1.0), (0.5, 2.9, 1.0)], [1, 1])])
+    beyond = Emitters.concat([TRUTH, emitters([(-0.9, 0.5, 1.0), (0.5, 2.9, 1.0)], [1, 1], 3000.0)])
     # The coarse loss counts them among those it divides by; nothing else may change.
     assert network.loss(raw, beyond).item() == pytest.approx(
         network.loss(raw, TRUTH).item(), rel=1e-5, abs=1e-6
@@ -288,7 +279,7 @@ def test_the_count_likelihood_is_that_of_a_normal_with_the_poisson_binomials_mom
 def test_the_mixture_likelihood_is_the_sum_over_pixels_that_it_claims_to_be() -> None:
     network = make("mixture")
     raw = noise(1, 9, 5, 6, seed=3)
-    one = emitters([(0.32, 0.18, 0.9)], [0])
+    one = emitters([(0.32, 0.18, 0.9)], [0], 3000.0)
     column, row = torch.meshgrid(torch.arange(6.0), torch.arange(5.0), indexing="xy")
     widths = torch.nn.functional.softplus(raw[0, 5:]) + torch.tensor([0.01, 0.01, 0.002, 0.01])[:, None, None]
     means = torch.stack(
@@ -316,7 +307,7 @@ def test_the_loss_of_the_mixture_stays_finite_when_the_network_is_sure_and_wrong
     raw = torch.zeros(1, 9, 12, 12)
     raw[:, 0], raw[:, 5:] = -80.0, -80.0
     raw.requires_grad_()
-    loss = network.loss(raw, replace(emitters([(0.5, 0.5, 1.9)], [0]), photons=torch.tensor([9e4])))
+    loss = network.loss(raw, replace(emitters([(0.5, 0.5, 1.9)], [0], 3000.0), photons=torch.tensor([9e4])))
     (slope,) = torch.autograd.grad(loss, raw)
     assert torch.isfinite(loss)
     assert torch.isfinite(slope).all()
