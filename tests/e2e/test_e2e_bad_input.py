@@ -151,7 +151,7 @@ def run(*words: str | Path, limit_bytes: int | None = None) -> subprocess.Comple
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
 
     command = [sys.executable, "-m", "deepstorm3d", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, preexec_fn=limit)
+    return subprocess.run(command, capture_output=True, text=True, timeout=900, preexec_fn=limit)
 
 
 @pytest.mark.parametrize("ending", ["csv", "hdf5"])
@@ -166,7 +166,7 @@ def test_no_space_for_the_output(model: Path, movie: Path, tmp_path: Path, endin
     assert not out.exists()
 
 
-def interrupt_when(process: subprocess.Popen[str], ready: Path, seconds: float = 120) -> None:
+def interrupt_when(process: subprocess.Popen[str], ready: Path, seconds: float = 600) -> None:
     """Send Ctrl-C as soon as a file appears."""
     end = time.monotonic() + seconds
     while not ready.exists() and process.poll() is None and time.monotonic() < end:
@@ -185,7 +185,7 @@ def test_ctrl_c_in_train_keeps_a_checkpoint_and_resume_finishes(config: Path, tm
     changes = ("--set", "training.steps=4000", "--set", "training.checkpoint_every=5")
     process = start("train", config, "--out", out, *changes)
     interrupt_when(process, tmp_path / "model.checkpoint")
-    _, words = process.communicate(timeout=120)
+    _, words = process.communicate(timeout=600)
     assert process.returncode == 130, words
     assert (tmp_path / "model.checkpoint").exists()
     assert not out.exists()
@@ -216,7 +216,7 @@ def test_ctrl_c_in_localize_keeps_what_is_done_and_resume_finishes(
     words = ("localize", long, "--model", model, "--out", out)
     process = start(*words)
     interrupt_when(process, tmp_path / "out.part.csv")
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 130, said
     assert (tmp_path / "out.part.csv").exists()
     assert not out.exists()

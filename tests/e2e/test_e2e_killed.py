@@ -53,7 +53,7 @@ def kill_when_grown(folder: Path, watched: Path, out: str, *options: str) -> Non
     before = watched.stat().st_size if watched.exists() else 0
     command = [sys.executable, "-m", "deepstorm3d", *arguments(out, *options)]
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not watched.exists() or watched.stat().st_size < before + 2500:
         assert process.poll() is None, process.communicate()[1].decode()
         assert time.monotonic() < deadline
