@@ -1,6 +1,6 @@
 """Design a small mask by Fisher information.
 
-The image model is differentiable, so that a mask can be found by descent: its pixels change until the
+The image model is differentiable, so that a mask can be found by descent: its phase changes until the
 Cramér–Rao bound of a molecule, averaged over the depth, is least.
 """
 

@@ -94,7 +94,7 @@ def card(script: Path, folder: Path) -> str:
     title, text = title_and_text(script.read_text(encoding="utf-8"))
     pictures = sorted(folder.glob("*.png"), key=lambda path: path.stat().st_mtime_ns)
     image = f'<img src="{folder.name}/{pictures[-1].name}" alt="">' if pictures else ""
-    sentence = re.split(r"(?<=\.)\s", text.replace("\n", " "))[0]
+    sentence = re.split(r"(?<=\.)\s", text.replace("\n", " ").replace("`", ""))[0]
     return f'<a href="{script.stem}.html">{image}<b>{html.escape(title)}</b><br>{html.escape(sentence)}</a>'
 
 
