@@ -141,3 +141,10 @@ def test_a_registered_camera_is_changed_and_refused_like_the_others() -> None:
     assert change_camera(leaky, ["gain=2.5"]) == ScmosCamera(gain=2.5, baseline=0.0, read_noise=0.0)
     with pytest.raises(InputError, match=r"leek: no such key; did you mean 'leak'"):
         change_camera(leaky, ["leek=3"])
+
+
+def test_a_camera_that_does_not_say_when_its_pixels_are_full_is_refused_where_it_is_defined():
+    with pytest.raises(TypeError, match="needs a field `saturation`"):
+
+        class Endless(CameraSpec):
+            kind: Literal["endless"] = "endless"

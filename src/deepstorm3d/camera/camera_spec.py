@@ -52,6 +52,16 @@ class CameraSpec(Spec):
     own_keys: ClassVar[frozenset[str]] = frozenset()
     """Values that tell this kind from simpler ones: who names one of them means a camera of this kind."""
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **keywords: Any) -> None:
+        """Refuse a kind that does not say when its pixels are full, before anything asks for it."""
+        super().__pydantic_init_subclass__(**keywords)
+        if "saturation" not in cls.model_fields:
+            raise TypeError(
+                f"the camera {cls.__name__} needs a field `saturation`, the count at which a pixel is full "
+                '(infinite: never), such as saturation: float = quantity(math.inf, "counts", "full pixel")'
+            )
+
     def expose(self, expected: Tensor, generator: torch.Generator, maps: Maps | None = None) -> Tensor:
         """Counts for expected photons; both (B, H, W).
 
