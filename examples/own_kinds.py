@@ -55,7 +55,7 @@ class SpotSpec(PSFSpec):
 class LeakyCamera(CameraSpec):
     """A camera that counts each photo-electron, with others of its own."""
 
-    kind: Literal["leaky"] = "leaky"
+    kind: Literal["warm"] = "warm"
     leak: float = quantity(4.0, "e-", "electrons of its own in each pixel, mean", ge=0)
     saturation: float = quantity(65535.0, "counts", "greatest count a pixel can give", gt=0)
 

@@ -55,7 +55,7 @@ class GaussianImages:
 class GaussianPSFSpec(PSFSpec):
     """A spot without a mask."""
 
-    kind: Literal["gaussian"] = "gaussian"
+    kind: Literal["toy_gaussian"] = "toy_gaussian"
     waist_um: float = quantity(0.12, "µm", "Gaussian σ at the coverslip", gt=0)
     range_um: float = quantity(0.5, "µm", "depth at which it is wider by √2", gt=0)
 
@@ -71,7 +71,7 @@ class GaussianPSFSpec(PSFSpec):
 
 
 SMALL = [
-    "psf.kind=gaussian",
+    "psf.kind=toy_gaussian",
     "psf.waist_um=0.13",
     "psf.patch_px=21",
     "network.channels=8",
@@ -107,7 +107,7 @@ def test_it_stands_in_an_experiment_file_with_its_own_keys(folder: Path) -> None
     psf = experiment_in(folder).psf
     assert psf == GaussianPSFSpec(waist_um=0.13, patch_px=21)
     text = (folder / "experiment.yaml").read_text(encoding="utf-8")
-    assert "kind: gaussian" in text and "waist_um: 0.13  # µm: Gaussian σ at the coverslip" in text
+    assert "kind: toy_gaussian" in text and "waist_um: 0.13  # µm: Gaussian σ at the coverslip" in text
     assert "pupil_oversampling" not in text
     with pytest.raises(InputError, match=r"psf.waist: no such key; did you mean 'waist_um'\?"):
         read_experiment(folder / "experiment.yaml", ["psf.waist=0.2"])
@@ -125,7 +125,7 @@ def test_the_simulated_movie_shows_its_spots(folder: Path) -> None:
 def test_its_model_localizes_with_the_joint_fit(folder: Path) -> None:
     model = load_model_file(folder / "model.pt")
     assert model.mask is None and model.planes is None
-    assert describe_model(model).psf == "gaussian PSF"
+    assert describe_model(model).psf == "toy_gaussian PSF"
     pipeline = load_pipeline(model, threshold=0.999)
     assert isinstance(pipeline.fit, JointFit)
     localize_movie(Excerpt(folder / "m.tif"), pipeline, folder / "found.hdf5")
@@ -138,7 +138,7 @@ def test_its_model_localizes_with_the_joint_fit(folder: Path) -> None:
 
 def test_what_it_has_no_mask_for_is_refused_and_the_rest_is_exported(folder: Path, tmp_path: Path) -> None:
     experiment = experiment_in(folder)
-    with pytest.raises(InputError, match=r"has a gaussian PSF, and its mask is unknown"):
+    with pytest.raises(InputError, match=r"has a toy_gaussian PSF, and its mask is unknown"):
         experiment_mask(experiment)
     planes = export_psf(experiment, tmp_path / "psf.tif")
     assert float(planes.values[0].max()) > 2 * float(planes.values[-1].max())

@@ -32,6 +32,8 @@ from deepstorm3d.optics.fisher import crlb, joint_crlb
 from deepstorm3d.optics.masks import build_mask
 from deepstorm3d.optics.measured import sample_volume, spline_psf
 from deepstorm3d.optics.psf import device_of, extent_px
+from deepstorm3d.optics.scalar import ScalarPSFSpec
+from deepstorm3d.optics.vectorial import VectorialPSFSpec
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda")]
 Out = dict[str, Tensor]
@@ -47,7 +49,8 @@ def positions() -> Tensor:
 
 def exact(model: str, dtype: torch.dtype) -> Callable[[str], Out]:
     def run(device: str) -> Out:
-        spec = experiment().psf.with_(model=model, aberrations={7: 0.3})
+        kind = VectorialPSFSpec if model == "vectorial" else ScalarPSFSpec
+        spec = experiment().psf.to_kind(kind, aberrations={7: 0.3})
         # The mask is there first: all else follows it.
         psf = build_psf(spec, experiment().microscope, experiment_mask(experiment()).to(device))
         with torch.no_grad():
