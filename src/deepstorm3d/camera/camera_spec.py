@@ -58,7 +58,7 @@ class CameraSpec(Spec):
         super().__pydantic_init_subclass__(**keywords)
         if "saturation" not in cls.model_fields:
             raise TypeError(
-                f"the camera {cls.__name__} needs a field `saturation`, the count at which a pixel is full "
+                f"the camera {cls.__name__} needs a field saturation, the count at which a pixel is full "
                 '(infinite: never), such as saturation: float = quantity(math.inf, "counts", "full pixel")'
             )
 
