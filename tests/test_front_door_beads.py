@@ -16,7 +16,7 @@ from deepstorm3d.calibration.beads.settings import BeadSettings
 from deepstorm3d.jobs.measure_psf import measure_psf
 from deepstorm3d.jobs.retrieve_mask import RetrievalFiles, retrieve_mask
 
-POSITIONS = FIRST_UM + STEP_UM * np.arange(SLICES)
+POSITIONS = tuple((FIRST_UM + STEP_UM * np.arange(SLICES)).tolist())
 SETTINGS = BeadSettings(step_um=STEP_UM, first_um=FIRST_UM, bead_um=0.2)
 
 
@@ -38,27 +38,29 @@ def test_an_array_gives_the_planes_that_the_command_writes(tmp_path: Path, stack
     np.save(tmp_path / "beads.npy", stack)
     experiment = small_experiment()
     written = measure_psf(experiment, [tmp_path / "beads.npy"], SETTINGS, tmp_path / "psf.h5")
-    measured = ds.measure_psf(stack, experiment, positions=POSITIONS, bead_nm=200)
+    measured = ds.measure_psf(stack, experiment, ds.BeadSettings(positions=POSITIONS, bead_um=0.2))
     torch.testing.assert_close(measured.volume.values, written.volume.values)
     assert measured.volume.range_um == pytest.approx(written.volume.range_um)
     assert [str(place) for place in measured.places] == [str(place) for place in written.places]
 
 
 def test_several_arrays_are_named_by_their_numbers(stack: NDArray[np.uint16]):
-    measured = ds.measure_psf([stack, stack], small_experiment(), positions=POSITIONS, bead_nm=200)
+    measured = ds.measure_psf(
+        [stack, stack], small_experiment(), ds.BeadSettings(positions=POSITIONS, bead_um=0.2)
+    )
     assert [place.file for place in measured.places] == ["stack 0", "stack 1"]
 
 
 def test_positions_that_are_too_few_are_refused(stack: NDArray[np.uint16]):
     with pytest.raises(ds.InputError, match="the list has 20 positions, the stack 21 slices"):
-        ds.measure_psf(stack, small_experiment(), positions=POSITIONS[:-1])
+        ds.measure_psf(stack, small_experiment(), ds.BeadSettings(positions=POSITIONS[:-1]))
 
 
 def test_an_array_gives_the_mask_that_the_job_writes(tmp_path: Path, stack: NDArray[np.uint16]):
     np.save(tmp_path / "beads.npy", stack)
     experiment, files = small_experiment(), RetrievalFiles(tmp_path / "mask.npy", json=tmp_path / "f.json")
     retrieve_mask(experiment, [tmp_path / "beads.npy"], SETTINGS, files)
-    found = ds.retrieve_mask(stack, experiment, step_um=STEP_UM, first_um=FIRST_UM, bead_nm=200)
+    found = ds.retrieve_mask(stack, experiment, SETTINGS)
     np.testing.assert_allclose(np.load(tmp_path / "mask.npy"), found.phase.numpy(), atol=1e-6)
     assert files.shown.stat().st_size > 20_000 and files.json is not None and files.json.exists()
     wrapped = torch.exp(1j * (found.phase - true_mask()())).detach()

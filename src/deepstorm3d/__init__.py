@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .api.movies import read_movie as read_movie
     from .api.movies import simulate as simulate
     from .api.training import train as train
+    from .calibration.beads.settings import BeadSettings as BeadSettings
     from .emitters import Emitters as Emitters
     from .emitters import Localizations as Localizations
     from .errors import DoubtfulResult as DoubtfulResult
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 
 # Where each public name is defined: the one list of them.
 _HOMES = {
+    "BeadSettings": "calibration.beads.settings",
     "DoubtfulResult": "errors",
     "Emitters": "emitters",
     "Experiment": "experiment.experiment",

@@ -41,18 +41,37 @@ BLUR_OF_MOLECULES = 1.0
 
 @dataclass(frozen=True)
 class BeadSettings:
-    """How the stacks were recorded.
+    """How stacks of beads were recorded.
 
-    moves: what changes from slice to slice;  step_um: between slices (negative: the other way);  first_um:
-    position of the first;  positions: one a slice in µm, or the file with them,
-    instead of both;  bead_um: diameter
-    of the beads;  bead_z_um: height of their middle over the coverslip (None: half the diameter);
-    frames_per_slice: exposures of one slice;  side_px: of the image of a bead (None: by its light);
-    pixel_um: of the camera in the sample, by the user's word (None: as the files say, where they do);
-    places: column and row of each stack's first pixel on the chip, or the file with them (`read_places`), where
-    stacks are crops of one field;  chip_px: width and height of that field (None: psf.field.size_px);
-    defects: whether defective pixels are looked for, or named by a file.
-    Raises InputError for positions given twice, and a step of 0.
+    Parameters
+    ----------
+    moves : "objective" or "depth"
+        What changes from slice to slice: the objective (beads on the coverslip), or the depth of the beads.
+    step_um, first_um : float
+        Distance of the slices, µm (negative: the other way), and position of the first.
+    positions : tuple or path
+        One position a slice, µm, or a text file with one a line; instead of the two before.
+    bead_um : float
+        Diameter of the beads, µm.
+    bead_z_um : float
+        Height of their middle above the coverslip, µm; None: half the diameter.
+    frames_per_slice : int
+        Exposures of one slice, which are added up.
+    side_px : int
+        Side of the image of a bead, odd; None: as large as its light needs.
+    pixel_um : float
+        Camera pixel in the sample, µm, whatever the files say; None: as they say, where they do.
+    places : tuple of (column, row), or path
+        First pixel of each stack on the chip, where stacks are crops of one field; or the file with them.
+    chip_px : tuple
+        Width and height of that field, px; None: ``psf.field.size_px``.
+    defects : "auto", "none" or path
+        Whether defective pixels are looked for, or named by a file.
+
+    Raises
+    ------
+    InputError
+        For positions given twice, and a step of 0.
     """
 
     moves: Moves = "objective"
