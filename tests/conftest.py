@@ -60,6 +60,6 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         "jobs.design_psf.evolution_animation",
         *(f"jobs.{job}.save_figure" for job in ("design_psf", "fisher_design", "compare_psf")),
         *(f"plot.{name}" for name in ("mask_with_psf", "psf_surfaces", "learning", "mask_comparison")),
-        *(f"calibration.phase_retrieval.report.{name}" for name in ("retrieval_figure", "save_figure")),
+        *(f"calibration.phase_retrieval.report.{name}" for name in ("retrieval", "save_figure")),
     ):
         monkeypatch.setattr(f"deepstorm3d.{name}", nothing)

@@ -32,6 +32,8 @@ LAYERS = (
 )
 # Neighbours that may know each other: the foundation, and the edges.
 OPEN_LAYERS = (0, len(LAYERS) - 1)
+# The lists of public names: whichever layer a name is from, its module is loaded when the name is asked for.
+DOORS = {PACKAGE, f"{PACKAGE}.plot"}
 # Slow to import, and needed only when a file is read or a picture drawn: imported inside functions.
 EDGE_LIBRARIES = {"matplotlib", "tifffile", "h5py", "distributed", "nd2", "ndstorage", "zarr"}
 # Imports matplotlib when it is imported, for a class of its own; so it counts as such a library itself.
@@ -80,7 +82,7 @@ def layer_of(part: str) -> int | None:
 
 def complaint(name: str, target: str) -> str | None:
     """Why `name` may not import `target`; None where it may."""
-    if target == f"{PACKAGE}.__version__" or name == PACKAGE:
+    if target == f"{PACKAGE}.__version__" or name in DOORS:
         return None
     part, other = (module.split(".")[1] if "." in module else "" for module in (name, target))
     if part == other:
@@ -103,6 +105,16 @@ def complaints(tree: ast.AST, name: str, *, is_package: bool, modules: Set[str])
         for target, line in found
         if (why := complaint(name, target)) is not None
     ]
+
+
+def test_a_list_of_public_names_imports_none_of_them_by_itself():
+    early = [
+        f"{name}, line {node.lineno}"
+        for name in DOORS
+        for node in imports_at_import_time(parse(name).body)
+        if modules_of(node, name)
+    ]
+    assert not early, "load these when their names are used:\n" + "\n".join(early)
 
 
 @cache

@@ -85,8 +85,9 @@ def axial_scan(
         sigma = " · ".join(f"{1000 * value:.1f}" for value in spot.sigma)
         shown.add_row(str(number), *places, sigma, f"{spot.photons:,.0f}", f"{spot.quality:.3f}")
     show_table(shown)
-    first, last = found.focus_um
-    result(f"{out}: {len(found.spots)} spots in {found.planes} planes, travel {first:g} to {last:g} µm")
+    first, last = found.scan.focus[[0, -1]].tolist()
+    planes = len(found.scan.focus)
+    result(f"{out}: {len(found.spots)} spots in {planes} planes, travel {first:g} to {last:g} µm")
     for warning in found.warnings:
         say_warning(warning)
     for path in (out, picture):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..calibration.axial_scan.figure import axial_scan_figure
+from ..calibration.axial_scan.figure import axial_scan
 from ..calibration.axial_scan.scan import scan_spots
 from ..calibration.axial_scan.spot import AxialScan, ScannedSpot
 from ..emitters import Emitters
@@ -38,13 +38,11 @@ _DOUBTFUL = 0.9
 class ScanReport:
     """What a stack holds.
 
-    spots: in order of depth;  planes, focus_um: how many, and travel of the first and the last;  warnings: in
-    words.
+    spots: in order of depth;  scan: its planes;  warnings: in words.
     """
 
     spots: list[ScannedSpot]
-    planes: int
-    focus_um: tuple[float, float]
+    scan: AxialScan
     warnings: list[str]
 
 
@@ -90,17 +88,9 @@ def scan_stack(
     pixel_um = experiment.microscope.pixel_um
     size = (planes.shape[1], planes.shape[2])
     write_truth(out, _as_truth(spots, xyz), pixel_um=pixel_um, frames=1, shape=size, overwrite=overwrite)
-    figure = axial_scan_figure(
-        planes.amax(0).double().numpy(),
-        xyz,
-        scan.focus.double().numpy(),
-        [(float(spot.xyz[2]), spot.profile, spot.model) for spot in spots],
-        pixel_um=pixel_um,
-        title=f"{excerpt.name}: {len(spots)} spots in {len(planes)} planes",
-    )
-    save_figure(figure, picture)
-    ends = (float(scan.focus[0]), float(scan.focus[-1]))
-    return ScanReport(spots, len(planes), ends, [*told, *_warnings(spots, scan)])
+    title = f"{excerpt.name}: {len(spots)} spots in {len(planes)} planes"
+    save_figure(axial_scan(scan, spots, title=title), picture)
+    return ScanReport(spots, scan, [*told, *_warnings(spots, scan)])
 
 
 def _about_pixels(light: Light) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration.camera_maps.figure import camera_maps_figure
+from ..calibration.camera_maps.figure import camera_maps as draw_maps
 from ..calibration.camera_maps.photon_transfer import (
     DarkCheck,
     LightLevel,
@@ -130,34 +130,19 @@ def measure_camera(
     # Counts of dark frames pile up where their noise is small: only light tells where they end.
     ends = [end for _, end in levels if np.isfinite(end)]
     camera = _write(transfer, files, min(ends, default=65535.0))
-    _draw(transfer, dark, [level for level, _ in levels], recordings, files["png"])
+    names = [path.name for path in recordings.bright]
+    title = f"{recordings.dark.name}: {dark.count} dark frames; {len(levels)} levels of light"
+    save_figure(draw_maps(transfer, names=names, title=title), files["png"])
     if experiment is not None and experiment_out is not None:
         placed = {name: path_beside(files[name], experiment_out) for name in _NAMES}
         write_experiment(experiment.with_(camera=camera.with_(**placed)), experiment_out)
         files["experiment"] = experiment_out
     lit = tuple(level for level, _ in levels)
-    told = warnings_of(transfer, dark, lit, check, [path.name for path in recordings.bright])
+    told = warnings_of(transfer, dark, lit, check, names)
     tried_on = "second half of the dark movie against the first"
     if recordings.fresh is not None:
         tried_on = f"fresh dark frames ({recordings.fresh.name}) against the maps"
     return CameraMaps(transfer, check, tried_on, camera, tuple(files.values()), tuple(told))
-
-
-def _draw(
-    transfer: PhotonTransfer,
-    dark: PixelMoments,
-    levels: Sequence[LightLevel],
-    recordings: Recordings,
-    picture: Path,
-) -> None:
-    units = zip(_NAMES, ("ADU", "ADU/e-", "e- rms"), strict=True)
-    maps = [(name.replace("_", " "), unit, getattr(transfer, name)) for name, unit in units]
-    lines = []
-    for path, level in zip(recordings.bright, levels, strict=True):
-        mean, variance = level.line(dark.variance)
-        lines.append((path.name, mean[~level.full], variance[~level.full]))
-    title = f"{recordings.dark.name}: {dark.count} dark frames; {len(levels)} levels of light"
-    save_figure(camera_maps_figure(maps, lines, transfer.mean_gain, title=title), picture)
 
 
 def _write(transfer: PhotonTransfer, files: dict[str, Path], saturation: float) -> ScmosCamera:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..calibration.movie_statistics.estimate import Estimate, EstimateSettings, estimate
-from ..calibration.movie_statistics.figure import likeness_figure
+from ..calibration.movie_statistics.figure import estimate as draw_estimate
 from ..experiment.experiment import Experiment, write_experiment
 from ..io.parts import claim_name
 from ..localizing.excerpt import Excerpt
@@ -35,15 +35,6 @@ def estimate_movie(
         claim_name(path, overwrite=overwrite)
     found = estimate(excerpt, experiment, settings, watch=watch)
     write_experiment(found.experiment, out)
-    camera, line = found.camera.camera, found.camera.line
-    figure = likeness_figure(
-        found.real.double().numpy(),
-        found.simulated.double().numpy(),
-        (line.mean.numpy(), line.variance.numpy(), line.slope, line.zero),
-        found.likeness,
-        pixel_um=experiment.microscope.pixel_um,
-        unit=camera.unit,
-        title=f"{excerpt.name} beside frames simulated with {out.name}",
-    )
-    save_figure(figure, picture)
+    title = f"{excerpt.name} beside frames simulated with {out.name}"
+    save_figure(draw_estimate(found, title=title), picture)
     return found

@@ -1,8 +1,9 @@
 """Pictures for notebooks and for the commands: one function each, which returns a matplotlib figure.
 
 Each takes the object to show (a list, a frame, a mask, the result of a calibration) and draws it without
-pyplot. A notebook displays the figure; `save_figure(figure, path)` or ``figure.savefig(path)`` writes it. A
-module is loaded when one of its names is used, and matplotlib when a picture is drawn.
+pyplot. A notebook displays the figure; `save_figure(figure, path)` or ``figure.savefig(path)`` writes it. The
+picture of a calibration stands beside it, in `deepstorm3d.calibration`; this is the list of all. A module is
+loaded when one of its names is used, and matplotlib when a picture is drawn.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..calibration.axial_scan.figure import axial_scan
+    from ..calibration.camera_maps.figure import camera_maps
+    from ..calibration.movie_statistics.figure import estimate
+    from ..calibration.phase_retrieval.field_figure import field_dependence
+    from ..calibration.phase_retrieval.figure import retrieval
     from .correlations import resolution
     from .drift_curve import drift
     from .frame_overlay import overlay
@@ -28,9 +34,13 @@ if TYPE_CHECKING:
     from .truth_scatter import comparison
 
 __all__ = [
+    "axial_scan",
     "beside",
+    "camera_maps",
     "comparison",
     "drift",
+    "estimate",
+    "field_dependence",
     "histogram",
     "learning",
     "limit",
@@ -43,6 +53,7 @@ __all__ = [
     "quality",
     "rendering",
     "resolution",
+    "retrieval",
     "save_figure",
     "section",
     "tracks",
@@ -50,9 +61,13 @@ __all__ = [
 
 # The module of each public name.
 _WHERE = {
+    "axial_scan": "..calibration.axial_scan.figure",
     "beside": ".renderings",
+    "camera_maps": "..calibration.camera_maps.figure",
     "comparison": ".truth_scatter",
     "drift": ".drift_curve",
+    "estimate": "..calibration.movie_statistics.figure",
+    "field_dependence": "..calibration.phase_retrieval.field_figure",
     "histogram": ".pixel_values",
     "learning": ".learning_curve",
     "limit": ".position_bounds",
@@ -65,6 +80,7 @@ _WHERE = {
     "quality": ".list_quality",
     "rendering": ".renderings",
     "resolution": ".correlations",
+    "retrieval": "..calibration.phase_retrieval.figure",
     "save_figure": ".panels",
     "section": ".renderings",
     "tracks": ".trajectories",

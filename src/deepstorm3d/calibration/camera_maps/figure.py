@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import InputError
 from ...plot.panels import new_figure, plain_numbers
 from ...plot.style import BLACK, GREY, series_colour
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["camera_maps_figure"]
+    from .photon_transfer import PhotonTransfer
+
+__all__ = ["camera_maps"]
 
 Image = NDArray[np.float64]
 # Number of bins of brightness.
@@ -24,26 +27,59 @@ _BINS = 30
 _LEAST = 20
 
 
-def camera_maps_figure(
-    maps: Sequence[tuple[str, str, Image]],
-    lines: Sequence[tuple[str, Image, Image]],
-    gain: float,
-    *,
-    title: str,
-) -> Figure:
-    """Draw each map next to its histogram, and variance against mean of the pixels of every level.
+def camera_maps(found: PhotonTransfer, *, names: Sequence[str] = (), title: str = "") -> Figure:
+    """Draw the maps of a camera with their histograms, and the photon transfer line they come from.
 
-    maps: name, unit and values (h, w);  lines: name, mean ADU and variance ADU² of the light alone, of each
-    pixel (n,);  gain: ADU/e-, slope of the line drawn.
+    Above: baseline (ADU), gain (ADU/e-) and read noise (e- rms) of each pixel, and variance against mean of the
+    light, in bins of pixels of similar brightness, on logarithmic axes. Below: the histograms of the maps, and
+    the variance over the mean, which is the gain.
+
+    Parameters
+    ----------
+    found : PhotonTransfer
+        The maps: ``.transfer`` of what `deepstorm3d.jobs.camera_maps.measure_camera` returns.
+    names : sequence of str
+        Of the bright movies, for the legend; default: level 1, level 2, …
+    title : str
+        Above all; default: the number of pixels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        Where there is not one name for each bright movie.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deepstorm3d import plot
+    >>> from deepstorm3d.calibration.camera_maps.photon_transfer import PhotonTransfer
+    >>> one = np.ones((20, 30))
+    >>> light = np.linspace(50, 500, 600)
+    >>> lines = ((light, 2 * light),)
+    >>> found = PhotonTransfer(100 * one, 2 * one, 1.6 * one, 2.0, 0.0, 0.01, one < 0, (2.0,), lines)
+    >>> figure = plot.camera_maps(found)
+    >>> [axes.get_title() for axes in figure.axes[:2]]
+    ['baseline: median 100 ADU', 'gain: median 2 ADU/e-']
     """
-    figure = new_figure(15.0, 6.6, title, dpi=110)
+    names = names or [f"level {number}" for number in range(1, len(found.lines) + 1)]
+    if len(names) != len(found.lines):
+        raise InputError(f"{len(names)} names were given for {len(found.lines)} bright movies (`names`)")
+    height, width = found.gain.shape
+    figure = new_figure(15.0, 6.6, title or f"Camera maps: {width} × {height} pixels", dpi=110)
     figure.set_layout_engine("constrained")
     axes = figure.subplots(2, 4)
-    for column, (name, unit, values) in enumerate(maps):
-        _map(axes[0, column], name, unit, values)
+    maps = (("baseline", "ADU"), ("gain", "ADU/e-"), ("read_noise", "e- rms"))
+    for column, (name, unit) in enumerate(maps):
+        values = getattr(found, name)
+        _map(axes[0, column], name.replace("_", " "), unit, values)
         _histogram(axes[1, column], unit, values)
-    _transfer(axes[0, 3], lines, gain, log=True)
-    _transfer(axes[1, 3], lines, gain, log=False)
+    lines = [(name, mean, variance) for name, (mean, variance) in zip(names, found.lines, strict=True)]
+    _transfer(axes[0, 3], lines, found.mean_gain, log=True)
+    _transfer(axes[1, 3], lines, found.mean_gain, log=False)
     return figure
 
 

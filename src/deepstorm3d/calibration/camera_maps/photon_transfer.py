@@ -60,7 +60,8 @@ class PhotonTransfer:
     baseline: (h, w) ADU;  gain: (h, w) ADU/e-;  read_noise: (h, w) e- rms;  mean_gain: of the usable pixels;
     spread: relative variation of the gain between pixels, beyond chance;  chance: relative statistical error of
     one pixel's gain;  defects: pixels without an acceptable gain, which get the mean;  by_level: mean gain
-    from each movie alone.
+    from each movie alone;  lines: mean (n,) ADU and variance (n,) ADU² of the light alone in each movie, of the
+    pixels that were not saturated in it.
     """
 
     baseline: Image
@@ -71,6 +72,7 @@ class PhotonTransfer:
     chance: float
     defects: Mask
     by_level: tuple[float, ...]
+    lines: tuple[tuple[Image, Image], ...] = ()
 
 
 def photon_transfer(
@@ -100,9 +102,15 @@ def photon_transfer(
     else:
         raise ValueError("without bright movies the gain must be given")
     noise = np.sqrt(np.maximum(variance - (ROUNDING if whole else 0.0), 0.0)) / drawn
-    return PhotonTransfer(
-        dark.mean, drawn, noise, mean_gain, real**0.5 / mean_gain, chance / mean_gain, ~usable, by_level
-    )
+    spread, chance = real**0.5 / mean_gain, chance / mean_gain
+    lines = tuple(_usable_line(level, variance) for level in levels)
+    return PhotonTransfer(dark.mean, drawn, noise, mean_gain, spread, chance, ~usable, by_level, lines)
+
+
+def _usable_line(level: LightLevel, dark_variance: Image) -> tuple[Image, Image]:
+    """Mean and variance of the light of the pixels that were not saturated, (n,) each."""
+    mean, variance = level.line(dark_variance)
+    return mean[~level.full], variance[~level.full]
 
 
 def _slopes(

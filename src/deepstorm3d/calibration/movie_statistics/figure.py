@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...extent import frame_extent
+from ...frames.mean_variance import NoiseLine
 from ...frames.similarity import Likeness, local_contrast, radial_spectrum
 from ...plot.panels import colour_bar, new_figure, scale_bar, show_image
 from ...plot.style import BLACK, BLUE, VERMILION
@@ -16,28 +18,65 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["likeness_figure"]
+    from .estimate import Estimate
+
+__all__ = ["ComparedFrames", "estimate"]
 
 Floats = NDArray[np.float64]
 _REAL = BLACK
 _LOOKS = (("real", _REAL, "-"), ("simulated", VERMILION, "--"))
 
 
-def likeness_figure(
-    real: Floats,
-    simulated: Floats,
-    line: tuple[Floats, Floats, float, float],
-    likeness: Likeness,
-    *,
-    pixel_um: float,
-    unit: str = "photons",
-    title: str = "",
-) -> Figure:
-    """Draw two real and two simulated frames, three comparisons below, and the photon transfer line.
+@dataclass(frozen=True)
+class ComparedFrames:
+    """Simulated and real frames to compare.
 
-    real, simulated: (B, H, W) in one unit;  line: mean and variance (K,) in counts, slope, and the count at
-    which the line is zero;  likeness: the distances written into the titles.
+    real, simulated: (B, H, W) in one unit;  line: variance of the real frames' counts against their mean;
+    likeness: of the simulated to the real frames;  pixel_um: of a pixel in the sample;  unit: of the frames.
     """
+
+    real: Floats
+    simulated: Floats
+    line: NoiseLine
+    likeness: Likeness
+    pixel_um: float
+    unit: str = "photons"
+
+
+def estimate(found: Estimate | ComparedFrames, *, title: str = "") -> Figure:
+    """Draw frames simulated with an estimated experiment beside the real ones, and compare their statistics.
+
+    Above: the first and the last frame of each, on one scale. Below: pixel values, local contrast, power
+    spectra, and the variance of the real frames against their mean, which tells the camera's gain.
+
+    Parameters
+    ----------
+    found : Estimate or ComparedFrames
+        Result of `deepstorm3d.estimate`; or the frames to compare.
+    title : str
+        Above all.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import torch
+    >>> import deepstorm3d as ds
+    >>> from deepstorm3d.calibration.movie_statistics.figure import ComparedFrames
+    >>> from deepstorm3d.frames.mean_variance import noise_line
+    >>> from deepstorm3d.frames.similarity import compare_frames
+    >>> movie, _ = ds.simulate("quickstart", frames=4, emitters=5, seed=1)
+    >>> counts = torch.from_numpy(movie.astype(float))
+    >>> real, made = counts[:2].numpy(), counts[2:].numpy()
+    >>> frames = ComparedFrames(real, made, noise_line(counts), compare_frames(real, made), pixel_um=0.11)
+    >>> figure = ds.plot.estimate(frames)
+    >>> [axes.get_title() for axes in figure.axes[:2]]
+    ['Real, first of 2', 'Real, last of 2']
+    """
+    compared = found if isinstance(found, ComparedFrames) else _compared(found)
+    real, simulated, likeness, unit = compared.real, compared.simulated, compared.likeness, compared.unit
     figure = new_figure(15.0, 8.2, title or "Do the simulated frames look like the real ones?", dpi=120)
     panels = figure.subplots(2, 4)
     low, high = np.quantile(real, [0.01, 0.998])
@@ -46,7 +85,7 @@ def likeness_figure(
     columns = [("Real", real, 0), ("Real", real, -1), ("Simulated", simulated, 0), ("Simulated", simulated, -1)]
     for axes, (name, frames, index) in zip(panels[0], columns, strict=True):
         frame = _middle(frames[index], simulated.shape[1:])
-        edges = frame_extent((frame.shape[0], frame.shape[1]), pixel_um)
+        edges = frame_extent((frame.shape[0], frame.shape[1]), compared.pixel_um)
         which = "first" if index == 0 else "last"
         shown = show_image(axes, frame, edges, f"{name}, {which} of {len(frames)}", **grey)
         scale_bar(axes, edges)
@@ -58,8 +97,19 @@ def likeness_figure(
     label = f"Local contrast (distance {likeness.contrasts:.2f})"
     _histograms(panels[1][1], contrasts, label, f"σ in 7 × 7 px ({unit})")
     _spectra(panels[1][2], real, simulated, f"Power spectrum (distance {likeness.spectra:.2f})")
-    _transfer(panels[1][3], *line)
+    _transfer(panels[1][3], compared.line)
     return figure
+
+
+def _compared(found: Estimate) -> ComparedFrames:
+    return ComparedFrames(
+        found.real.double().numpy(),
+        found.simulated.double().numpy(),
+        found.camera.line,
+        found.likeness,
+        found.experiment.microscope.pixel_um,
+        found.camera.camera.unit,
+    )
 
 
 def _middle(frame: Floats, size: tuple[int, ...]) -> Floats:
@@ -100,11 +150,12 @@ def _spectra(axes: Axes, real: Floats, simulated: Floats, title: str) -> None:
     axes.legend(fontsize=8)
 
 
-def _transfer(axes: Axes, mean: Floats, variance: Floats, slope: float, zero: float) -> None:
-    axes.plot(mean, variance, "o", color=_REAL, markersize=4, label="places of like brightness")
-    ends = np.array([min(float(mean.min()), zero), float(mean.max())])
-    label = f"slope {slope:.3g}, zero at {zero:.4g}"
-    axes.plot(ends, slope * (ends - zero), color=BLUE, linewidth=1.3, label=label)
+def _transfer(axes: Axes, line: NoiseLine) -> None:
+    mean, variance = line.mean.numpy(), line.variance.numpy()
+    axes.plot(mean, variance, "o", color=_REAL, markersize=4, label="pixels of similar brightness")
+    ends = np.array([min(float(mean.min()), line.zero), float(mean.max())])
+    label = f"slope {line.slope:.3g}, zero at {line.zero:.4g}"
+    axes.plot(ends, line.slope * (ends - line.zero), color=BLUE, linewidth=1.3, label=label)
     _style(axes, "Noise of the real frames", "mean (counts)", "variance (counts²)")
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=8)

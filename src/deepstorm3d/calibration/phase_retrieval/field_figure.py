@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...optics.zernike import NAMES
 from ...plot.panels import colour_bar, new_figure
 from ...plot.style import GREY, series_colour
 
@@ -16,71 +14,82 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["FieldPicture", "field_figure"]
+    from .field_aberrations import FieldAberrations
 
-Floats = NDArray[np.floating[Any]]
+__all__ = ["field_dependence"]
+
 # Number of polynomials that are drawn: those that differ most.
 _SHOWN = 4
 
 
-@dataclass(frozen=True)
-class FieldPicture:
-    """Data of the picture.
+def field_dependence(found: FieldAberrations, *, title: str = "") -> Figure:
+    """Draw the four polynomials that differ most over the field as maps, and all of them with their σ.
 
-    names: (P,) of the polynomials;  place_px: (B, 2) column and row of each bead;  values, sigma: (B, P) rad
-    rms and σ;  plane: (3, P) rad: middle, gradient from left to right, gradient from top to bottom;
-    size_px: width and height of the field.
+    Circles are the beads; the ground is the plane through their values (weighted least squares).
+
+    Parameters
+    ----------
+    found : FieldAberrations
+        Differences of the phase between beads, rad rms: ``.field`` of a retrieval (None there where there are
+        fewer than four beads).
+    title : str
+        Above all.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import torch
+    >>> from deepstorm3d import plot
+    >>> from deepstorm3d.calibration.phase_retrieval.field_aberrations import FieldAberrations
+    >>> places = torch.tensor([[10.0, 10.0], [90.0, 10.0], [10.0, 90.0], [90.0, 90.0]])
+    >>> values, plane = (places - 50) / 100, torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> sigma, size = torch.full((4, 2), 0.02), torch.tensor([100.0, 100.0])
+    >>> field = FieldAberrations((5, 6), torch.arange(4), places, values, sigma, plane, 0 * plane, size)
+    >>> figure = plot.field_dependence(field)
+    >>> [axes.get_title() for axes in figure.axes[:2]]
+    ['oblique astigmatism', 'vertical astigmatism']
     """
-
-    names: Sequence[str]
-    place_px: Floats
-    values: Floats
-    sigma: Floats
-    plane: Floats
-    size_px: tuple[float, float]
-
-
-def field_figure(picture: FieldPicture, *, title: str) -> Figure:
-    """Draw the four polynomials that differ most as maps, and all of them against their σ.
-
-    title: above all.
-    """
-    order = np.argsort(-picture.values.std(0), kind="stable")[:_SHOWN]
-    width, height = picture.size_px
+    values, plane = found.values.numpy(), found.plane.numpy()
+    width, height = found.size_px.tolist()
+    order = np.argsort(-values.std(0), kind="stable")[:_SHOWN]
     figure = new_figure(4.0 * (len(order) + 1), 1.2 + 3.6 * min(1.6, max(0.6, height / width)), title, dpi=110)
     panels: Any = figure.subplots(1, len(order) + 1, squeeze=False)
-    ends = np.abs(picture.plane[0]) + 0.5 * np.abs(picture.plane[1:]).sum(0)
-    top = max(float(np.abs(picture.values[:, order]).max()), float(ends[order].max()), 1e-6)
+    ends = np.abs(plane[0]) + 0.5 * np.abs(plane[1:]).sum(0)
+    top = max(float(np.abs(values[:, order]).max()), float(ends[order].max()), 1e-6)
     for axes, k in zip(panels[0], order, strict=False):
-        _map(axes, picture, int(k), top)
-    _all(panels[0, -1], picture)
+        _map(axes, found, int(k), top)
+    _all(panels[0, -1], found)
     return figure
 
 
-def _map(axes: Axes, picture: FieldPicture, k: int, top: float) -> None:
-    width, height = picture.size_px
+def _map(axes: Axes, found: FieldAberrations, k: int, top: float) -> None:
+    width, height = found.size_px.tolist()
+    middle, right, down = found.plane[:, k].tolist()
     x, y = np.meshgrid(np.linspace(-0.5, 0.5, 41), np.linspace(-0.5, 0.5, 41))
-    surface = picture.plane[0, k] + picture.plane[1, k] * x + picture.plane[2, k] * y
     look: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -top, "vmax": top}
+    surface = middle + right * x + down * y
     axes.imshow(surface, extent=(0, width, height, 0), interpolation="bilinear", aspect="equal", **look)
-    column, row = picture.place_px.T
-    drawn = axes.scatter(column, row, c=picture.values[:, k], s=90, edgecolors="black", **look)
-    axes.set(title=picture.names[k], xlabel="column (px)", ylabel="row (px)")
+    column, row = found.place_px.numpy().T
+    drawn = axes.scatter(column, row, c=found.values[:, k].numpy(), s=90, edgecolors="black", **look)
+    axes.set(title=NAMES[found.indices[k]], xlabel="column (px)", ylabel="row (px)")
     axes.title.set_fontsize(10)
     colour_bar(drawn, axes, "rad rms")
 
 
-def _all(axes: Axes, picture: FieldPicture) -> None:
+def _all(axes: Axes, found: FieldAberrations) -> None:
     """Each bead's value of each polynomial with its σ, as the difference from the mean of the beads."""
-    places = np.arange(len(picture.names))
-    away = picture.values - picture.values.mean(0)
+    places, values = np.arange(len(found.indices)), found.values.numpy()
+    away, sigma = values - values.mean(0), found.sigma.numpy()
     for bead in range(len(away)):
         shift = 0.5 * (bead / max(len(away) - 1, 1) - 0.5)
         axes.errorbar(
-            away[bead], places + shift, xerr=picture.sigma[bead], fmt="o", color=series_colour(bead), ms=3, lw=1
+            away[bead], places + shift, xerr=sigma[bead], fmt="o", color=series_colour(bead), ms=3, lw=1
         )
     axes.axvline(0, color=GREY, lw=0.8)
-    axes.set_yticks(places, list(picture.names), fontsize=7)
+    axes.set_yticks(places, [NAMES[index] for index in found.indices], fontsize=7)
     axes.invert_yaxis()
     axes.set(title="each bead, from the mean of all", xlabel="rad rms")
     axes.title.set_fontsize(10)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,54 +10,56 @@ from numpy.typing import NDArray
 from ...plot.panels import colour_bar, new_figure
 from ...plot.phase_mask import phase_bar, show_phase
 from ...plot.style import BLACK, GREY, SERIES, series_colour
+from .figure_data import RetrievalPicture, picture_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["RetrievalPicture", "retrieval_figure"]
+    from .retrieval import Retrieval
+
+__all__ = ["retrieval"]
 
 Floats = NDArray[np.floating[Any]]
 # Columns of slices.
 _COLUMNS = 8
 
 
-@dataclass(frozen=True)
-class RetrievalPicture:
-    """Data of the picture.
+def retrieval(found: Retrieval | RetrievalPicture, *, title: str = "") -> Figure:
+    """Draw a retrieved mask: slices of the brightest bead above; phase, agreement and depth errors below.
 
-    measured, modelled, noise: (S, h, w) slices of one bead, photons, and the σ of their noise, in order of
-    position;  position_um: (S,);  bead: (N,) bead of each image, with position_each (N,) µm, correlation (N,),
-    deviance (N,) over its expectation, z_error_nm (N,) of localizing each, z_sigma_nm (N,) the bound,
-    used (N,);  phase: (K, K) rad, NaN outside the aperture;  added: its difference from the design;
-    axis_mm: edge of both from the optical axis;  along: name of the positions.
+    Above: measured, modelled, and their difference in σ of the noise, at eight positions of the stack. Below:
+    the phase found and what it has over the design (rad), correlation and deviance of each slice, and the z
+    at which each slice is localized with the phase found, from that of the bead (nm).
+
+    Parameters
+    ----------
+    found : Retrieval or RetrievalPicture
+        Result of `deepstorm3d.retrieve_mask`; or the arrays to draw.
+    title : str
+        Above all; default: beads and images used, and how well they are explained.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deepstorm3d import plot
+    >>> from deepstorm3d.calibration.phase_retrieval.figure_data import RetrievalPicture
+    >>> z, slices = np.linspace(-1, 1, 5), np.random.default_rng(0).poisson(50.0, (5, 9, 9)) * 1.0
+    >>> each = dict(bead=np.zeros(5, int), position_each=z, correlation=0.99 + 0 * z, deviance=1 + 0 * z)
+    >>> depths = dict(z_error_nm=5 * z, z_sigma_nm=4 + 0 * z, used=np.full(5, True))
+    >>> phase = dict(phase=np.zeros((21, 21)), added=np.full((21, 21), 0.3), axis_mm=2.0, along="focus")
+    >>> stack = dict(measured=slices, modelled=0 * slices + 50, noise=0 * slices + 7, position_um=z)
+    >>> figure = plot.retrieval(RetrievalPicture(**stack, **each, **depths, **phase, pixel_um=0.11))
+    >>> [axes.get_title() for axes in figure.axes if "design" in axes.get_title()]
+    ['found − design: 0.30 rad rms']
     """
-
-    measured: Floats
-    modelled: Floats
-    noise: Floats
-    position_um: Floats
-    bead: NDArray[np.integer[Any]]
-    position_each: Floats
-    correlation: Floats
-    deviance: Floats
-    z_error_nm: Floats
-    z_sigma_nm: Floats
-    used: NDArray[np.bool_]
-    phase: Floats
-    added: Floats
-    axis_mm: float
-    pixel_um: float
-    along: str
-
-
-def retrieval_figure(picture: RetrievalPicture, *, title: str) -> Figure:
-    """Draw slices of the brightest bead above, phase and quality below.
-
-    title: above all.
-    """
+    picture = found if isinstance(found, RetrievalPicture) else picture_of(found)
     figure = new_figure(16.0, 11.0, dpi=110)
-    figure.suptitle(title, fontsize=12)
+    figure.suptitle(title or picture.title, fontsize=12)
     halves: Any = figure.subfigures(2, 1, height_ratios=[1.3, 1.0])
     above, below = halves
     _slices(above, picture)
