@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import tifffile
 import torch
 from torch import Tensor
 
 from deepstorm3d.calibration.beads.images import BeadImages
 from deepstorm3d.calibration.beads.simulated import BeadScene, aberrated_mask, draw_stack
+from deepstorm3d.calibration.phase_retrieval import retriever
 from deepstorm3d.experiment.experiment import Experiment, write_experiment
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.likelihood import Likelihood
@@ -88,3 +92,12 @@ def cut_beads(stack: Tensor, position_um: Tensor | None = None) -> BeadImages:
     position = (focus_of_slices() if position_um is None else position_um)[plane]
     bead = torch.arange(len(CENTRES)).repeat_interleave(SLICES)
     return BeadImages(Likelihood(torch.cat(parts)), bead, plane, position, "objective")
+
+
+@contextmanager
+def short_retrieval() -> Iterator[None]:
+    """Retrievals with half the rounds, all of the same stages: these small masks are found as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        for stage, rounds in (("_POLYNOMIAL", (3, 8)), ("_FREE", (2, 8)), ("_FINE", (1, 8))):
+            patch.setattr(retriever, stage, rounds)
+        yield
