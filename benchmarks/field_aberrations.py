@@ -30,9 +30,9 @@ from deepstorm3d.calibration.beads.settings import BeadSettings
 from deepstorm3d.calibration.beads.simulated import aberrated_mask, draw_stack
 from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.presets import preset
+from deepstorm3d.field import Field
 from deepstorm3d.optics.field_aberrations import FieldSpec
 from deepstorm3d.optics.masks import PhaseMask, PixelMask, ZernikePhase
-from deepstorm3d.optics.moved import part_of
 from deepstorm3d.optics.tabulated import TabulatedPSF
 from harness import arguments_of, report
 from measured_psf import Still
@@ -106,7 +106,7 @@ def judged(
     molecules = draw_molecules(base, truth, each, 1001)
     # The images of molecules begin half their side before the place.
     column, row = (each - SIDE // 2 for each in PLACES[place])
-    psf = Still(part_of(table, (column, row)))  # type: ignore[arg-type]
+    psf = Still(table.in_field(Field(SIDE, SIDE, table.pixel_um, (column, row))))
     error, shift = errors_with(psf, blur_px, molecules, 1)
     ratio = error.square().mean(0).sqrt() / molecules.bound.square().mean(0).sqrt()
     parts = [1000 * float(part[:, 2].mean()) for part in error.chunk(5)]

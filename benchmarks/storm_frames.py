@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from deepstorm3d.emitters import Localizations
+from deepstorm3d.field import Field
 from deepstorm3d.frames.explain import correlation
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.localizer.modelfile import load_model_file
@@ -47,7 +48,8 @@ def proposals(pipeline: Pipeline, photons: Tensor, threshold: float) -> Localiza
             raw = pipeline.localizer(frames)
         return pipeline.localizer.network.decode(raw.float(), threshold)
 
-    return localize_in_tiles(propose, photons, pipeline.experiment.microscope.pixel_um)
+    height, width = photons.shape[1:]
+    return localize_in_tiles(propose, photons, Field(height, width, pipeline.experiment.microscope.pixel_um))
 
 
 def at_random(found: Localizations, pipeline: Pipeline, size: tuple[int, int]) -> Localizations:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .errors import InputError
 
-__all__ = ["Maps", "Region", "check_size", "middle_of", "places_of", "read_map", "region_of"]
+__all__ = ["Maps", "Region", "check_size", "middle_of", "read_map", "region_of"]
 
 Maps = Mapping[str, Tensor]
 """Values of pixels by name, each (H, W) for all frames or (B, H, W) for each its own."""
@@ -108,13 +108,3 @@ def middle_of(maps: Maps, height: int, width: int) -> dict[str, Tensor]:
         top, left = (rows - height) // 2, (columns - width) // 2
         cropped[name] = values[top : top + height, left : left + width]
     return cropped
-
-
-def places_of(maps: Maps, begin_px: Tensor, height: int, width: int) -> dict[str, Tensor]:
-    """The pixels that each of B frames shows, (B, height, width) of every map (H, W).
-
-    begin_px: (B, 2) int64, column and row of the map at which each frame begins.
-    """
-    columns = begin_px[:, 0, None] + torch.arange(width, device=begin_px.device)
-    rows = begin_px[:, 1, None] + torch.arange(height, device=begin_px.device)
-    return {name: values[rows[:, :, None], columns[:, None, :]] for name, values in maps.items()}

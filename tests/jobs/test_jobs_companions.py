@@ -16,7 +16,8 @@ from deepstorm3d.chip import Region
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.experiment import experiment_mask, read_experiment, write_experiment
 from deepstorm3d.experiment.presets import preset
-from deepstorm3d.frames.companions import crops_roam, field_begin
+from deepstorm3d.field import Field
+from deepstorm3d.frames.companions import crops_field, shown_field
 from deepstorm3d.io.movies.preparation import Flip, Prepared
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs import preview, regenerate
@@ -184,7 +185,7 @@ def test_training_crops_come_from_everywhere_on_the_maps(model: ModelFile, tmp_p
     experiment = load_pipeline(model, refine=False).experiment
     experiment = experiment.with_(camera=camera, training=experiment.training.with_(crop_px=48))
     sampler = build_sampler(experiment)
-    assert sampler.roam_px == (60, 70)
+    assert sampler.simulator.field.size == (60, 70)
     seen: list[Tensor] = []
     expose = sampler.simulator.camera.expose
 
@@ -205,15 +206,18 @@ def test_training_crops_come_from_everywhere_on_the_maps(model: ModelFile, tmp_p
 def test_crops_lie_at_one_place_of_maps_and_field():
     across = FieldSpec(size_px=(512, 400), rises={6: (0.5, 0.0)})
     plain, camera = FieldSpec(), ScmosCamera(region=(10, 20, 210, 276))
-    assert crops_roam(plain, camera, None, 64) == (None, None)
-    assert crops_roam(across, camera, None, 64) == ((512, 400), (0, 0))
-    assert crops_roam(plain, camera, (256, 200), 64) == ((256, 200), None)
-    assert crops_roam(across, camera, (256, 200), 64) == ((256, 200), (10, 20))
-    assert crops_roam(across, ScmosCamera(), (512, 400), 64) == ((512, 400), (0, 0))
+    crop, chip, full = Field(64, 64, 0.1), {"gain": torch.ones(256, 200)}, {"gain": torch.ones(512, 400)}
+    assert crops_field(crop, plain, camera, {}) is None
+    assert crops_field(crop, across, camera, {}) == Field(512, 400, 0.1)
+    assert crops_field(crop, plain, camera, chip) == Field(256, 200, 0.1)
+    assert crops_field(crop, across, camera, chip) == Field(256, 200, 0.1, (10, 20))
+    assert crops_field(crop, across, ScmosCamera(), full) == Field(512, 400, 0.1)
+    # A crop larger than the field in which the PSF changes shows the PSF of the edge outside.
+    assert crops_field(Field(450, 450, 0.1), across, camera, {}) == Field(512, 450, 0.1)
     with pytest.raises(InputError, match=r"400 x 512 px .*200 x 256 px"):
-        crops_roam(across, ScmosCamera(), (256, 200), 64)
+        crops_field(crop, across, ScmosCamera(), chip)
     with pytest.raises(InputError, match="crop is 300 x 300 px"):
-        crops_roam(plain, camera, (256, 200), 300)
+        crops_field(Field(300, 300, 0.1), plain, camera, chip)
 
 
 @pytest.mark.parametrize("flip", ["none", "horizontal", "vertical", "both"])
@@ -224,8 +228,10 @@ def test_a_region_of_the_field_begins_where_turning_brings_it(flip: Flip, transp
     x0, y0, x1, y1 = region = (30, 50, 130, 90)
     field, part = prepared.turned(chip), prepared.turned(chip[y0:y1, x0:x1])
     across = FieldSpec(size_px=(field.shape[0], field.shape[1]), rises={6: (0.5, 0.0)})
-    left, top = field_begin(across, region, prepared, (part.shape[0], part.shape[1]))
-    assert field[top, left] == part[0, 0]
+    frame = Field(part.shape[0], part.shape[1], 0.1)
+    shown = shown_field(frame, across, ScmosCamera(region=region), prepared)
+    whole = Field(field.shape[0], field.shape[1], 0.1)
+    assert torch.equal(field[shown.pixels_of(whole)], part)
 
 
 def test_maps_beside_an_experiment_file_are_found(

@@ -93,7 +93,8 @@ def test_a_region_gives_what_the_whole_frame_gives() -> None:
     whole = pipeline("mle").localize(photons)
     pixel = set_up().microscope.pixel_um
     x0, y0, x1, y1 = 72, 40, 160, 120
-    part = pipeline("mle").cut((x0, y0, x1, y1)).localize(photons[:, y0:y1, x0:x1])
+    region = Field(*SIZE, pixel).part((x0, y0, x1, y1))
+    part = pipeline("mle").in_field(region).localize(photons[:, y0:y1, x0:x1])
     part = part.shift(xyz=(x0 * pixel, y0 * pixel, 0.0))
     assert len(part) > 5
     distance, nearest = torch.cdist(part.xyz.double(), whole.xyz.double()).min(1)
@@ -124,8 +125,11 @@ def test_tiles_give_what_the_frame_gives_at_once() -> None:
 
 
 def test_training_crops_roam_only_where_something_changes() -> None:
-    assert build_sampler(set_up()).roam_px == SIZE
-    assert build_sampler(set_up(None)).roam_px is None
+    changing, same = build_sampler(set_up()), build_sampler(set_up(None))
+    assert changing.simulator.field.size == SIZE
+    assert changing.crop_px == set_up().training.crop_px
+    assert changing.field.size == same.field.size == same.simulator.field.size
+    assert same.crop_px is None
 
 
 def test_the_field_stands_in_the_experiment_file_with_its_meaning() -> None:

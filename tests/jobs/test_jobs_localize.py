@@ -15,6 +15,7 @@ import torch
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.field import Field
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.io.tables import read_table
@@ -105,7 +106,11 @@ def test_tiles_show_no_seam(model: ModelFile) -> None:
     frames = torch.poisson(torch.full((2, 150, 131), 20.0), generator=torch.Generator().manual_seed(0))
     whole = pipeline.localizer.localize(frames)
     cut = localize_in_tiles(
-        lambda part, _: pipeline.localizer.localize(part), frames, 0.11, tile_px=32, margin_px=40
+        lambda part, _: pipeline.localizer.localize(part),
+        frames,
+        Field(150, 131, 0.11, (70, 90)),
+        tile_px=32,
+        margin_px=40,
     )
     assert len(whole) == len(cut) > 20
 
@@ -129,10 +134,13 @@ def test_the_margin_covers_the_reach_of_the_default_network() -> None:
 
 def test_tiles_cover_each_pixel_once() -> None:
     count = torch.zeros(1000, 1700)
-    for tile in tiles(1000, 1700, tile_px=512, margin_px=64):
-        (top, bottom), (left, right) = tile.core_rows, tile.core_columns
-        count[top:bottom, left:right] += 1
-        assert tile.outer_rows[0] % 8 == tile.outer_columns[0] % 8 == 0
+    frame = Field(1000, 1700, 0.1, (3, 5))
+    for tile in tiles(frame, tile_px=512, margin_px=64):
+        count[tile.core.pixels_of(frame)] += 1
+        assert [side.start % 8 for side in tile.outer.pixels_of(frame)] == [0, 0]
+        rows, columns = tile.core.pixels_of(tile.outer)
+        margins = (rows.start, columns.start, tile.outer.height - rows.stop, tile.outer.width - columns.stop)
+        assert all(64 <= margin < 64 + 8 or margin == 0 for margin in margins)
     assert (count == 1).all()
 
 

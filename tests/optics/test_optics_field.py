@@ -7,9 +7,10 @@ import torch
 
 from deepstorm3d.experiment.experiment import Experiment, experiment_mask
 from deepstorm3d.experiment.presets import preset
+from deepstorm3d.field import Field
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.field_aberrations import FieldGrid, FieldSpec
-from deepstorm3d.optics.moved import MovedPSF, part_of, patches_in_part
+from deepstorm3d.optics.psf import psf_in_field
 from deepstorm3d.optics.scalar import ScalarPSFSpec
 from deepstorm3d.optics.tabulated import TabulatedPSF
 from deepstorm3d.optics.vectorial import VectorialPSFSpec
@@ -126,9 +127,8 @@ def tabulated_with_blurs() -> TabulatedPSF:
 
 def test_a_part_of_the_field_is_drawn_as_in_the_whole(table: TabulatedPSF):
     begin = (210, 96)
-    part = part_of(table, begin)
-    assert isinstance(part, MovedPSF)
-    assert part_of(table, (0, 0)) is table
+    field = Field(120, 150, table.pixel_um, begin)
+    part = table.in_field(field)
     xyz = scattered(5, table.pixel_um)
     shift = torch.tensor([210 * table.pixel_um, 96 * table.pixel_um, 0.0])
     whole, here = table(xyz), part(xyz - shift)
@@ -136,13 +136,31 @@ def test_a_part_of_the_field_is_drawn_as_in_the_whole(table: TabulatedPSF):
     assert torch.equal(whole.corner - torch.tensor(begin), here.corner)
     _, slopes = part.derivatives(xyz - shift)
     assert torch.allclose(slopes, table.derivatives(xyz)[1], atol=2e-4 * float(slopes.abs().max()))
-    own = patches_in_part(table, xyz - shift, None, torch.tensor([begin]).expand(5, 2))
-    assert torch.equal(own.values, here.values) and torch.equal(own.corner, here.corner)
+    # The whole PSF is as it was, and a part knows its place in the whole, not in the part it was made from.
+    assert torch.equal(table(xyz).values, whole.values)
+    assert torch.equal(part.in_field(field)(xyz - shift).values, here.values)
+
+
+def test_each_molecule_may_be_measured_in_a_part_of_its_own(table: TabulatedPSF):
+    begins = [(0, 0), (210, 96), (150, 0), (0, 130)]
+    fields = [Field(120, 150, table.pixel_um, begin) for begin in begins]
+    xyz = torch.tensor([[5.0, 4.0, 0.6]]).repeat(4, 1)
+    own = table.in_field(fields)(xyz)
+    for k, field in enumerate(fields):
+        alone = table.in_field(field)(xyz[k : k + 1])
+        assert torch.equal(own.values[k], alone.values[0]) and torch.equal(own.corner[k], alone.corner[0])
+    assert float((own.values[0] - own.values[1]).abs().max()) > 0.1 * float(own.values.max())
 
 
 def test_a_psf_that_is_the_same_everywhere_needs_no_place():
-    plain = table_of(experiment_with(FieldSpec()))
-    assert part_of(plain, (100, 50)) is plain
+    experiment = experiment_with(FieldSpec())
+    plain = table_of(experiment)
+    there = Field(30, 40, plain.pixel_um, (100, 50))
+    assert plain.in_field(there) is plain
+    exact = build_psf(
+        preset("quickstart").psf, preset("quickstart").microscope, experiment_mask(preset("quickstart"))
+    )
+    assert psf_in_field(exact, there) is exact
 
 
 @pytest.mark.parametrize(("rise", "count"), [(0.0, 1), (0.5, 3), (1.4, 5)])

@@ -166,17 +166,24 @@ def test_frames_are_the_expected_light_with_noise_and_repeat_with_their_seed() -
     assert not torch.equal(counts, model(emitters, background, seeded(6)))
 
 
-def test_of_larger_camera_maps_each_frame_shows_the_pixels_it_names(tmp_path: Path) -> None:
+def test_each_frame_shows_the_pixels_of_its_part_of_the_field(tmp_path: Path) -> None:
     chip = np.arange(3000.0).reshape(50, 60)
     np.save(tmp_path / "baseline.npy", chip)
-    model = simulator(ScmosCamera(baseline=str(tmp_path / "baseline.npy"), read_noise=0))
-    begin = torch.tensor([[0, 0], [20, 13]])
-    counts = model(Emitters.empty(), dark(2), seeded(), chip_px=begin)
+    camera = ScmosCamera(baseline=str(tmp_path / "baseline.npy"), read_noise=0)
+    # The maps begin at a pixel of their own in the whole field.
+    whole = Field(50, 60, 0.1, (100, 200))
+    model = Simulator(GaussianPSF(), camera, whole)
+    crops = [whole.part((0, 0, 40, 30)), whole.part((20, 13, 60, 43))]
+    counts = model(Emitters.empty(), dark(2), seeded(), crops)
     assert counts[0].tolist() == chip[:30, :40].tolist()
     assert counts[1].tolist() == chip[13:43, 20:].tolist()
-    assert model.to_photons(counts, begin).eq(0).all()
+    assert model.to_photons(counts, crops).eq(0).all()
     with pytest.raises(InputError, match="name the region"):
-        model(Emitters.empty(), dark(), seeded())
+        simulator(camera)(Emitters.empty(), dark(), seeded())
+    with pytest.raises(ValueError, match="2 crops were given for 1 frames"):
+        model(Emitters.empty(), dark(), seeded(), crops)
+    with pytest.raises(ValueError, match="background is"):
+        model.expected(Emitters.empty(), dark(), [whole])
 
 
 def test_mistakes_in_the_program_are_refused() -> None:

@@ -167,6 +167,7 @@ class _BrokenFrames(nn.Module):
     def __init__(self, sampler: FrameSampler) -> None:
         super().__init__()
         self.sampler, self.simulator, self.scenes = sampler, sampler.simulator, sampler.scenes
+        self.field = sampler.field
         self.drawn = 0
 
     def draw(self, frames: int, generator: torch.Generator) -> Batch:

@@ -103,22 +103,15 @@ def test_a_sampler_needs_a_scene(psf: ScalarPSF) -> None:
 
 
 def test_crops_come_from_everywhere_in_a_field_that_changes(psf: ScalarPSF) -> None:
-    model = Simulator(psf, IdealCamera(), Field(SIDE, SIDE, psf.pixel_um))
-    seen: list[torch.Tensor] = []
-    expected = model.expected
-
-    def watched(emitters: Emitters, background: torch.Tensor, begin_px: torch.Tensor | None = None):
-        assert begin_px is not None
-        seen.append(begin_px)
-        return expected(emitters, background, begin_px)
-
-    model.expected = watched  # type: ignore[method-assign]
-    batch = FrameSampler(model, [scene(10, count=1)], roam_px=(60, 100)).draw(300, seeded(2))
-    (begin,) = seen
-    assert begin.min(0).values.tolist() == [0, 0]
-    assert begin.max(0).values.tolist() == [100 - SIDE, 60 - SIDE]
+    model = Simulator(psf, IdealCamera(), Field(60, 100, psf.pixel_um, (7, 9)))
+    sampler = FrameSampler(model, [scene(10, count=1)], crop_px=SIDE)
+    crops = sampler.expose(sampler.scenes[0], 300, seeded(2)).crops
+    assert crops is not None
+    begin = torch.tensor([crop.origin_px for crop in crops])
+    assert begin.min(0).values.tolist() == [7, 9]
+    assert begin.max(0).values.tolist() == [7 + 100 - SIDE, 9 + 60 - SIDE]
     # Labels count from the crop's own first pixel.
-    assert float(batch.truth.xyz[:, :2].max()) < SIDE * psf.pixel_um
+    assert float(sampler.draw(300, seeded(2)).truth.xyz[:, :2].max()) < SIDE * psf.pixel_um
 
 
 def test_a_crop_shows_the_aberrations_of_its_place() -> None:
@@ -127,10 +120,12 @@ def test_a_crop_shows_the_aberrations_of_its_place() -> None:
     mask = build_mask(ZeroMask(), microscope)
     spec = ScalarPSFSpec(patch_px=11, blur_px=1.0, field=across)
     table = spec.tabulate(microscope, mask, (0.0, 0.5), (1.0, 1.0))
-    model = Simulator(table, IdealCamera(), Field(SIDE, SIDE, table.pixel_um))
+    whole = Field(SIDE, 200, table.pixel_um)
+    model = Simulator(table, IdealCamera(), whole)
     middle = torch.tensor([[10 * table.pixel_um, 10 * table.pixel_um, 0.4]]).repeat(2, 1)
     emitters = Emitters(middle, torch.tensor([0, 1]), torch.full((2,), 1000.0), torch.arange(2))
-    left, right = model.expected(emitters, torch.zeros(2, SIDE, SIDE), torch.tensor([[0, 0], [180, 0]]))
+    crops = [whole.part((x, 0, x + SIDE, SIDE)) for x in (0, 200 - SIDE)]
+    left, right = model.expected(emitters, torch.zeros(2, SIDE, SIDE), crops)
     for frame, place in ((left, -0.4475), (right, 0.4525)):
         exact = build_psf(spec.at(place, 0.0), microscope, mask)(middle[:1]).values[0]
         assert torch.allclose(frame[5:16, 5:16], 1000 * exact, atol=0.015 * 1000 * float(exact.max()))

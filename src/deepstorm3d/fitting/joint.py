@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..emitters import Localizations
-from ..optics.moved import part_of
-from ..optics.psf import PSF
+from ..field import Field
+from ..optics.psf import PSF, psf_in_field
 from ..watch import SILENT, Part, Watcher, advance
 from .background import SplineBackground
 from .crowd import crowded_frames, most_molecules
@@ -78,9 +78,9 @@ class JointFit:
     most_per_um2: float = 5.0
     watch: Watcher = SILENT
 
-    def in_part(self, begin_px: tuple[int, int]) -> JointFit:
-        """The same fit for frames whose first pixel is at `begin_px` (column, row) of the PSF's field."""
-        return replace(self, core=part_of(self.core, begin_px), whole=part_of(self.whole, begin_px))
+    def in_field(self, field: Field) -> JointFit:
+        """The same fit for frames that show this part of the whole field."""
+        return replace(self, core=psf_in_field(self.core, field), whole=psf_in_field(self.whole, field))
 
     def most(self, shape: tuple[int, ...]) -> int:
         """The largest number of molecules in a frame (…, H, W), including those slightly outside its edge."""

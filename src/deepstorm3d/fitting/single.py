@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..emitters import Localizations
-from ..optics.moved import part_of
-from ..optics.psf import PSF
+from ..field import Field
+from ..optics.psf import PSF, psf_in_field
 from ..watch import SILENT, Watcher
 from .information import joint_bounds
 from .likelihood import Likelihood
@@ -43,9 +43,9 @@ class SingleFit:
     false_alarms: float = 1e-3
     watch: Watcher = SILENT
 
-    def in_part(self, begin_px: tuple[int, int]) -> SingleFit:
-        """The same fit for frames whose first pixel is at `begin_px` (column, row) of the PSF's field."""
-        return replace(self, psf=part_of(self.psf, begin_px))
+    def in_field(self, field: Field) -> SingleFit:
+        """The same fit for frames that show this part of the whole field."""
+        return replace(self, psf=psf_in_field(self.psf, field))
 
     @torch.no_grad()
     def __call__(self, likelihood: Likelihood) -> Localizations:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..analysis.drift import DriftCurve
@@ -164,7 +163,7 @@ class MovieSimulation:
             count = min(step, frames - start)
             here, background = draw(start, count)
             counts = self._simulator(here.shift(frames=-start), background, generator)
-            yield SimulatedBlock(start, start + count, counts, here.select(_inside(here, field)))
+            yield SimulatedBlock(start, start + count, counts, here.select(field.inside(here.xyz)))
 
 
 def _simulator(experiment: Experiment, source: Any, patch_px: int, field: Field) -> Simulator:
@@ -188,9 +187,3 @@ def _truth_file(
     except BaseException:
         writer.discard()
         raise
-
-
-def _inside(emitters: Emitters, field: Field) -> Tensor:
-    """Which emitters lie on the frame's pixels, (N,) bool."""
-    place = emitters.xyz[:, :2] / field.pixel_um
-    return ((place >= -0.5) & (place < torch.tensor([field.width, field.height]) - 0.5)).all(dim=1)

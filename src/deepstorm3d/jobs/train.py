@@ -15,7 +15,7 @@ from .. import __version__
 from ..errors import InputError
 from ..experiment.experiment import Experiment, psf_source
 from ..field import Field
-from ..frames.companions import crops_roam
+from ..frames.companions import crops_field
 from ..io.masks import mask_sha256
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ModelFile, save_model_file
@@ -57,10 +57,10 @@ def build_sampler(experiment: Experiment, *, source: Any = None) -> FrameSampler
 def crops_through(psf: PSF, experiment: Experiment) -> FrameSampler:
     """Training crops of the experiment's scenes and camera, seen through any PSF."""
     side = experiment.training.crop_px
-    field = Field(side, side, experiment.microscope.pixel_um)
-    simulator = Simulator(psf, experiment.camera, field)
-    roam, begin = crops_roam(experiment.psf.across, experiment.camera, simulator.chip_size, side)
-    return FrameSampler(simulator, list(experiment.scenes.values()), roam, begin)
+    crop, maps = Field(side, side, experiment.microscope.pixel_um), experiment.camera.load_maps()
+    whole = crops_field(crop, experiment.psf.across, experiment.camera, maps)
+    simulator = Simulator(psf, experiment.camera, whole or crop, maps=maps)
+    return FrameSampler(simulator, list(experiment.scenes.values()), None if whole is None else side)
 
 
 def train_model(

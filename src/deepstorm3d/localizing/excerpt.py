@@ -15,7 +15,8 @@ from ..camera import Camera
 from ..chip import Maps, Region
 from ..errors import InputError
 from ..experiment.experiment import Experiment
-from ..frames.companions import field_begin, prepared_maps, region_named
+from ..field import Field
+from ..frames.companions import prepared_maps, shown_field
 from ..frames.pixel_faults import DefectChoice, faults_of, frames_to_wait_for, known_defects, sample_frames
 from ..io.movies import Movie, open_movie, readable_ranges
 from ..io.movies.followed_movie import FollowedMovie
@@ -137,18 +138,17 @@ class OpenExcerpt:
 
         Raises InputError if the maps do not have the size of the movie's frames.
         """
-        x0, y0, x1, y1 = self.roi
-        return {name: values[y0:y1, x0:x1] for name, values in self._turned(camera.load_maps()).items()}
+        return self._part_of(camera.load_maps())
 
     def at_work(self, pipeline: Pipeline) -> Pipeline:
         """The pipeline for the region, with its part of the PSF's field and of the camera's oriented maps.
 
         Raises InputError if the maps do not have the size of the movie's frames.
         """
-        field, size = pipeline.experiment.psf.across, self.movie.shape[1:]
-        begin = field_begin(field, region_named(pipeline.camera), self.excerpt.prepared, size)
-        whole = replace(pipeline.begun_at(begin), maps=self._turned(pipeline.maps))
-        here = whole.cut(self.roi)
+        experiment, size = pipeline.experiment, self.movie.shape[1:]
+        whole = Field(size[0], size[1], experiment.microscope.pixel_um)
+        whole = shown_field(whole, experiment.psf.across, pipeline.camera, self.excerpt.prepared)
+        here = replace(pipeline.in_field(whole.part(self.roi)), maps=self._part_of(pipeline.maps))
         faults = self.excerpt.faults
         return here if faults is None else replace(here, reader=PixelReader(faults, here.to_photons))
 
@@ -189,6 +189,10 @@ class OpenExcerpt:
 
     def _turned(self, maps: Maps) -> dict[str, Tensor]:
         return prepared_maps(maps, self.excerpt.prepared, self.movie.shape[1:])
+
+    def _part_of(self, maps: Maps) -> dict[str, Tensor]:
+        x0, y0, x1, y1 = self.roi
+        return {name: values[y0:y1, x0:x1] for name, values in self._turned(maps).items()}
 
     def check_pixel(self, experiment: Experiment) -> None:
         """Raise InputError if the movie's pixel size is not that of the experiment."""

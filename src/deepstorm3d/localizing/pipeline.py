@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ..camera import Camera, Noise
-from ..chip import Region
 from ..emitters import Localizations
 from ..errors import InputError
 from ..experiment.experiment import Experiment, psf_source
+from ..field import Field
 from ..fitting.crowd import most_molecules, most_probable
 from ..fitting.joint import Explained, JointFit
 from ..fitting.likelihood import Likelihood
@@ -26,7 +26,6 @@ from ..localizer.network import build_network
 from ..localizer.precision import mixed_precision
 from ..optics.fisher import crlb
 from ..optics.masks import FileMask
-from ..optics.moved import MovedPSF, part_of
 from ..optics.psf import extent_px
 from ..optics.tabulated import TabulatedPSF
 from ..pixels.reading import Light, PixelReader, all_good
@@ -56,12 +55,13 @@ class Pipeline:
     extent_px: side of the square that contains most of the PSF's light;  method: source of the candidates;
     fit: refines the candidates (None: the network's list is not changed);  tile_px: side of the tiles of a
     frame, without their overlap;  told: sentences about assumed values;
-    reader: conversion to photons with the faults of the movie's pixels (`OpenExcerpt.judged`; None: no faults).
+    reader: conversion to photons with the faults of the movie's pixels (`OpenExcerpt.judged`; None: no faults);
+    field: the part of the whole field that the frames show (None: frames of any size that begin with it).
     """
 
     experiment: Experiment
     localizer: NetworkLocalizer
-    psf: TabulatedPSF | MovedPSF
+    psf: TabulatedPSF
     camera: Camera
     maps: Mapping[str, Tensor]
     extent_px: int
@@ -70,20 +70,11 @@ class Pipeline:
     tile_px: int = TILE_PX
     told: tuple[str, ...] = ()
     reader: PixelReader | None = None
+    field: Field | None = None
 
-    def cut(self, roi: Region) -> Pipeline:
-        """The pipeline for a region x0, y0, x1, y1 (px, half open), with its part of maps and PSF field."""
-        x0, y0, x1, y1 = roi
-        maps = {name: values[y0:y1, x0:x1] for name, values in self.maps.items()}
-        return replace(self.begun_at((x0, y0)), maps=maps)
-
-    def begun_at(self, begin_px: tuple[int, int]) -> Pipeline:
-        """The pipeline for frames whose first pixel is at `begin_px` (column, row) of the PSF's field."""
-        return replace(
-            self,
-            psf=part_of(self.psf, begin_px),
-            fit=None if self.fit is None else self.fit.in_part(begin_px),
-        )
+    def in_field(self, field: Field) -> Pipeline:
+        """The pipeline for frames that show this part of the whole field; its maps must be of these pixels."""
+        return replace(self, psf=self.psf.in_field(field), field=field)
 
     @property
     def device(self) -> torch.device:
@@ -117,24 +108,24 @@ class Pipeline:
 
         watch: is called with the number of frames done and can end the work (Interrupted).
         """
-        pixel_um = self.experiment.microscope.pixel_um
-        area = [len(range(*tile.core_rows)) * len(range(*tile.core_columns)) for tile in self._tiles(photons)]
+        height, width = photons.shape[1:]
+        whole = self.field or Field(height, width, self.experiment.microscope.pixel_um)
+        area = [tile.core.height * tile.core.width for tile in tiles(whole, tile_px=self.tile_px)]
         misfits: list[Tensor] = []
 
         def localize(frames: Tensor, tile: Tile) -> Localizations:
             share = len(frames) / len(area)
             part_watch = Part(watch, len(misfits) * share, share, len(frames))
-            counted = None if weight is None else weight[:, slice(*tile.outer_rows), slice(*tile.outer_columns)]
-            part = self._explain_tile(frames, tile, counted, part_watch)
+            rows, columns = tile.outer.pixels_of(whole)
+            counted = None if weight is None else weight[:, rows, columns]
+            likelihood = Likelihood(frames, self.noise.part(rows, columns), counted)
+            part = self._explain_tile(likelihood, tile.outer, part_watch)
             misfits.append(part.misfit * area[len(misfits)])
             return part.localizations
 
-        found = localize_in_tiles(localize, photons, pixel_um, tile_px=self.tile_px)
+        found = localize_in_tiles(localize, photons, whole, tile_px=self.tile_px)
         misfit = torch.stack(misfits).sum(0) / sum(area)
         return Explained(found if self.fit is not None else self.complete(found, photons, weight), misfit)
-
-    def _tiles(self, photons: Tensor) -> list[Tile]:
-        return list(tiles(photons.shape[1], photons.shape[2], tile_px=self.tile_px))
 
     def propose(self, frames: Tensor) -> Localizations:
         """Candidates of the network in frames (B, H, W) of photons."""
@@ -142,30 +133,24 @@ class Pipeline:
             raw = self.localizer(frames)
         return self.localizer.network.decode(raw.float(), self.localizer.threshold)
 
-    def _explain_tile(self, frames: Tensor, tile: Tile, weight: Tensor | None, watch: Watcher) -> Explained:
+    def _explain_tile(self, likelihood: Likelihood, field: Field, watch: Watcher) -> Explained:
+        frames = likelihood.frames
         not_measured = frames.new_full((len(frames),), float("nan"))
         if self.fit is None:
-            size, patch_px = (frames.shape[1], frames.shape[2]), self.psf.patch_px
-            most = most_molecules(highest_density(self.experiment), size, self.psf.pixel_um, patch_px)
+            most = most_molecules(
+                highest_density(self.experiment), field.size, field.pixel_um, self.psf.patch_px
+            )
             return Explained(most_probable(self.propose(frames), len(frames), most), not_measured)
-        likelihood = self.likelihood(frames, tile, weight)
-        fit = self.fit.in_part((tile.outer_columns[0], tile.outer_rows[0]))
+        fit = self.fit.in_field(field)
         if isinstance(fit, SingleFit):
             return Explained(replace(fit, watch=watch)(likelihood), not_measured)
         fit = replace(fit, watch=watch)
         nothing = Localizations.empty(frames.device)
         return fit.explain(nothing if self.method == "pursuit" else self.propose(frames), likelihood)
 
-    def likelihood(self, frames: Tensor, tile: Tile | None = None, weight: Tensor | None = None) -> Likelihood:
-        """The likelihood of frames (B, H, W) of photons, with the camera's map of read noise if it has one.
-
-        tile: the part of the field in the frames (None: the whole field);  weight: (B, H, W), 0 at excluded
-        pixels.
-        """
-        noise = self.noise
-        if tile is not None:
-            noise = noise.part(slice(*tile.outer_rows), slice(*tile.outer_columns))
-        return Likelihood(frames, noise, weight)
+    def likelihood(self, photons: Tensor) -> Likelihood:
+        """The likelihood of frames (B, H, W) of photons, with the camera's map of read noise if it has one."""
+        return Likelihood(photons, self.noise)
 
     @torch.no_grad()
     def photometry(self, found: Localizations, photons: Tensor, weight: Tensor | None = None) -> Photometry:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..emitters import Localizations
+from ..field import Field
 
 __all__ = ["TILE_PX", "Tile", "localize_in_tiles", "tiles"]
 
@@ -19,23 +20,25 @@ TILE_PX = 768  # side of a tile without its margins, px
 
 @dataclass(frozen=True)
 class Tile:
-    """Part of a frame, half-open ranges in pixels: `outer` is processed, and results in `core` are kept."""
+    """Part of a frame: `outer` is processed, and results in `core` are kept."""
 
-    outer_rows: tuple[int, int]
-    outer_columns: tuple[int, int]
-    core_rows: tuple[int, int]
-    core_columns: tuple[int, int]
+    outer: Field
+    core: Field
 
 
-def tiles(height: int, width: int, *, tile_px: int = TILE_PX, margin_px: int = MARGIN_PX) -> Iterator[Tile]:
+def tiles(frame: Field, *, tile_px: int = TILE_PX, margin_px: int = MARGIN_PX) -> Iterator[Tile]:
     """Tiles that cover a frame; a frame of at most tile_px + 2·margin_px is one tile.
 
-    Corners are multiples of 8 px, because the networks halve the resolution and a shifted grid would give
-    slightly different results.
+    Corners are multiples of 8 px from the frame's first pixel, because the networks halve the resolution and a
+    shifted grid would give slightly different results.
     """
-    for rows in _spans(height, tile_px, margin_px):
-        for columns in _spans(width, tile_px, margin_px):
-            yield Tile(rows[0], columns[0], rows[1], columns[1])
+    for rows in _spans(frame.height, tile_px, margin_px):
+        for columns in _spans(frame.width, tile_px, margin_px):
+            outer, core = (
+                frame.part((left, top, right, bottom))
+                for (top, bottom), (left, right) in zip(rows, columns, strict=True)
+            )
+            yield Tile(outer, core)
 
 
 def _spans(size: int, tile_px: int, margin_px: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -51,29 +54,33 @@ def _spans(size: int, tile_px: int, margin_px: int) -> list[tuple[tuple[int, int
 
 def localize_in_tiles(
     localize: Callable[[Tensor, Tile], Localizations],
-    frames: Tensor,
-    pixel_um: float,
+    photons: Tensor,
+    frame: Field,
     *,
     tile_px: int = TILE_PX,
     margin_px: int = MARGIN_PX,
 ) -> Localizations:
-    """Localize frames (B, H, W) tile by tile; a detection is kept only in the tile whose core contains it.
+    """Localize photons (B, H, W) tile by tile; a detection is kept only in the tile whose core contains it.
 
-    localize: function of the frames of a tile, and of the tile.
+    localize: function of the frames of a tile, and of the tile;  frame: what the frames show.
+    Raises ValueError if the frames are not of that size.
     """
+    if photons.shape[1:] != frame.size:
+        raise ValueError(f"frames of {tuple(photons.shape[1:])} px were announced as {frame}")
     found = []
-    for tile in tiles(frames.shape[1], frames.shape[2], tile_px=tile_px, margin_px=margin_px):
-        (top, bottom), (left, right) = tile.outer_rows, tile.outer_columns
-        part = localize(frames[:, top:bottom, left:right], tile)
-        part = part.shift(xyz=(left * pixel_um, top * pixel_um, 0.0))
-        column, row = (part.xyz[:, :2] / pixel_um + 0.5).unbind(1)
+    for tile in tiles(frame, tile_px=tile_px, margin_px=margin_px):
+        rows, columns = tile.outer.pixels_of(frame)
+        part = localize(photons[:, rows, columns], tile)
+        part = part.shift(xyz=(columns.start * frame.pixel_um, rows.start * frame.pixel_um, 0.0))
+        column, row = (part.xyz[:, :2] / frame.pixel_um + 0.5).unbind(1)
+        rows, columns = tile.core.pixels_of(frame)
         # The outermost cores also keep detections outside the frame, which the network's offset can reach.
-        keep = _holds(row, tile.core_rows, frames.shape[1]) & _holds(column, tile.core_columns, frames.shape[2])
+        keep = _holds(row, rows, frame.height) & _holds(column, columns, frame.width)
         found.append(part.select(keep))
     return Localizations.concat(found).sort()
 
 
-def _holds(place: Tensor, core: tuple[int, int], size: int) -> Tensor:
-    low = float("-inf") if core[0] == 0 else float(core[0])
-    high = float("inf") if core[1] == size else float(core[1])
-    return (place >= low) & (place < high)
+def _holds(position: Tensor, core: slice, size: int) -> Tensor:
+    low = float("-inf") if core.start == 0 else float(core.start)
+    high = float("inf") if core.stop == size else float(core.stop)
+    return (position >= low) & (position < high)

@@ -109,9 +109,16 @@ class FieldGrid:
         across, down = (_nodes(count) for count in self.counts)
         return [(x, y) for y in down for x in across]
 
-    def weights(self, xyz: Tensor) -> Tensor:
-        """Weights (N, P) of the field positions for molecules at xyz (N, 3) µm, limited to the field."""
-        place = self.field.places(xyz[:, :2].detach() / self.pixel_um).to(xyz)
+    def weights(self, xyz: Tensor, origin_px: Tensor | None = None) -> Tensor:
+        """Weights (N, P) of the field positions for molecules at xyz (N, 3) µm, limited to the field.
+
+        origin_px: (N, 2) or (1, 2), column and row of the pixel of the field from which xyz is measured; None:
+        its first.
+        """
+        column_row = xyz[:, :2].detach() / self.pixel_um
+        if origin_px is not None:
+            column_row = column_row + origin_px.to(column_row)
+        place = self.field.places(column_row).to(xyz)
         between = local_cubic if any(self.moved_rad) else lagrange
         across, down = (between(place[:, axis], _nodes(count)) for axis, count in enumerate(self.counts))
         return (down[:, :, None] * across[:, None]).flatten(1)

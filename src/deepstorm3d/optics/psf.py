@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["PSF", "Images", "Patches", "device_of", "extent_px", "on_axis", "patch_corner"]
+from ..field import Field
+
+__all__ = [
+    "PSF",
+    "Images",
+    "Patches",
+    "VaryingPSF",
+    "device_of",
+    "extent_px",
+    "on_axis",
+    "patch_corner",
+    "psf_in_field",
+]
 
 
 class Patches(NamedTuple):
@@ -53,6 +66,23 @@ class PSF(Images, Protocol):
         in_blur: add the derivative with respect to the blur, per px: (N, 4, h, w).
         """
         ...
+
+
+@runtime_checkable
+class VaryingPSF(PSF, Protocol):
+    """A PSF that may vary over the field of view."""
+
+    def in_field(self, field: Field | Sequence[Field]) -> PSF:
+        """The PSF for positions that are measured from the first pixel of a part of the whole field.
+
+        field: the part that the frames show, or one part for each of the molecules to be computed.
+        """
+        ...
+
+
+def psf_in_field(psf: PSF, field: Field | Sequence[Field]) -> PSF:
+    """`VaryingPSF.in_field` of a PSF that has it; any other PSF is the same everywhere."""
+    return psf.in_field(field) if isinstance(psf, VaryingPSF) else psf
 
 
 def device_of(source: object) -> torch.device:

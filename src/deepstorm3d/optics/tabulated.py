@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import InputError
+from ..field import Field
 from .blur import sampled_variance
 from .field_aberrations import FieldGrid
 from .lagrange import lagrange
@@ -61,6 +63,7 @@ class TabulatedPSF(nn.Module):
         if len(sources) != (1 if field is None else len(field.places)):
             raise ValueError(f"{len(sources)} sources for {1 if field is None else len(field.places)} places")
         self.field, source = field, sources[0]
+        self._origin_px: Tensor | None = None
         if oversampling not in (1, 2):
             raise ValueError(f"oversampling must be 1 or 2, got {oversampling}")
         if not z_range[0] < z_range[1] or not 0 <= blur_range[0] <= blur_range[1]:
@@ -89,6 +92,19 @@ class TabulatedPSF(nn.Module):
     def patch_px(self) -> int:
         """Side of the patches, camera pixels."""
         return self._patch_px
+
+    def in_field(self, field: Field | Sequence[Field]) -> TabulatedPSF:
+        """The PSF for positions measured from the first pixel of a part of the whole field.
+
+        field: the part that the frames show, or one part for each of the molecules to be computed.
+        The result shares the table. If the PSF is the same everywhere, it is this PSF.
+        """
+        if self.field is None:
+            return self
+        parts = [field] if isinstance(field, Field) else field
+        there = copy.copy(self)
+        there._origin_px = torch.tensor([part.origin_px for part in parts], device=self._table.device)
+        return there
 
     @torch.no_grad()
     def _coefficients(self, source: Images, blur_px: float) -> Tensor:
@@ -176,7 +192,7 @@ class TabulatedPSF(nn.Module):
         """Extend rows and weights (N, R) from one field position to all of them (N, P·R)."""
         if self.field is None:
             return [rows, *weights]
-        share = self.field.weights(xyz)[:, :, None]
+        share = self.field.weights(xyz, self._origin_px)[:, :, None]
         first = torch.arange(share.shape[1], device=rows.device) * (len(self._table) // share.shape[1])
         rows = (rows[:, None] + first[:, None]).flatten(1)
         return [rows, *((share * weight[:, None]).flatten(1) for weight in weights)]

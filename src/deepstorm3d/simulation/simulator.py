@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ..camera import Camera
-from ..chip import Maps, check_size, places_of
+from ..chip import Maps, check_size
 from ..emitters import Emitters
-from ..field import Field
+from ..field import Field, crops_of
 from ..optics.assembly import Assembly
-from ..optics.moved import patches_in_part
+from ..optics.psf import psf_in_field
 
 if TYPE_CHECKING:
     from ..optics.psf import PSF
@@ -25,8 +26,9 @@ class Simulator(nn.Module):
 
     psf, camera: image and noise model;  field: its pixels must have the PSF's pixel size;  chunk: emitters
     computed at a time, which bounds the memory (None: 128 on a CPU, to stay in its cache; 1024 on a GPU);
-    maps: of the camera (None: read from the files that it names). The maps have the field's size or are
-    larger; then `chip_px` gives the position of each frame on them.
+    maps: of the camera, for the pixels of the field (None: read from the files that it names).
+    Frames show the whole field, or each a part of it (`crops`); positions are measured from the first pixel
+    that a frame shows.
     """
 
     def __init__(
@@ -44,30 +46,26 @@ class Simulator(nn.Module):
         """The camera's complete maps by name; {} if it has none."""
         return {name.removeprefix("camera_"): values for name, values in self.named_buffers(recurse=False)}
 
-    @property
-    def chip_size(self) -> tuple[int, int] | None:
-        """Height and width of the camera's maps, px; None if it has none."""
-        for values in self.camera_maps.values():
-            return values.shape[0], values.shape[1]
-        return None
+    def _maps_of(self, crops: Sequence[Field] | None) -> Maps:
+        maps = self.camera_maps
+        check_size(maps, self.field.size, "the simulated frames")
+        if crops is None:
+            return maps
+        return {name: crops_of(values, self.field, crops) for name, values in maps.items()}
 
-    def _maps_at(self, chip_px: Tensor | None) -> Maps:
-        if chip_px is not None:
-            return places_of(self.camera_maps, chip_px, *self.field.size)
-        check_size(self.camera_maps, self.field.size, "the simulated frames")
-        return self.camera_maps
-
-    def expected(self, emitters: Emitters, background: Tensor, begin_px: Tensor | None = None) -> Tensor:
+    def expected(self, emitters: Emitters, background: Tensor, crops: Sequence[Field] | None = None) -> Tensor:
         """Mean photons per pixel.
 
         emitters: N rows with frames 0 … B−1;  background: (B, H, W) photons;  returns (B, H, W).
-        begin_px: (B, 2) int64, column and row of each frame's first pixel in the PSF's field (None: the field's
-        first pixel), for a PSF that varies over the field; positions are still measured from the frame's own
-        first pixel. The result is differentiable with respect to positions, photons, blur, background and all
-        trainable parameters of the PSF.
+        crops: B parts of the field, of one size, that the frames show (None: all of it). The result is
+        differentiable with respect to positions, photons, blur, background and all trainable parameters of the
+        PSF.
         """
-        if background.shape[1:] != self.field.size:
-            raise ValueError(f"background is {tuple(background.shape[1:])} px, the field {self.field.size}")
+        sizes = {self.field.size} if crops is None else {crop.size for crop in crops}
+        if sizes != {tuple(background.shape[1:])}:
+            raise ValueError(f"background is {tuple(background.shape[1:])} px, the frames {sizes}")
+        if crops is not None and len(crops) != len(background):
+            raise ValueError(f"{len(crops)} crops were given for {len(background)} frames")
         if len(emitters) and not 0 <= int(emitters.frame.min()) <= int(emitters.frame.max()) < len(background):
             raise ValueError(
                 f"emitters stand in frames {int(emitters.frame.min())} to {int(emitters.frame.max())}, "
@@ -76,7 +74,7 @@ class Simulator(nn.Module):
         # Every frame gets a border as wide as a patch. Light outside the frame falls there and is cropped,
         # which takes a quarter less time than setting it to 0.
         border = self.psf.patch_px
-        height, width = self.field.size
+        height, width = background.shape[1:]
         canvas = torch.zeros(
             (len(background), height + 2 * border, width + 2 * border),
             dtype=torch.promote_types(background.dtype, emitters.xyz.dtype),
@@ -85,8 +83,8 @@ class Simulator(nn.Module):
         chunk = self.chunk or (1024 if emitters.xyz.is_cuda else 128)
         for first in range(0, len(emitters), chunk):
             part = emitters.select(slice(first, first + chunk))
-            begin = None if begin_px is None else begin_px[part.frame]
-            patches = patches_in_part(self.psf, part.xyz, part.blur_px, begin)
+            shown = self.field if crops is None else [crops[frame] for frame in part.frame.tolist()]
+            patches = psf_in_field(self.psf, shown)(part.xyz, part.blur_px)
             size = (patches.values.shape[1], patches.values.shape[2])
             places = Assembly(patches.corner + border, part.frame, size, tuple(canvas.shape))
             values = patches.values * part.photons[:, None, None]
@@ -98,17 +96,15 @@ class Simulator(nn.Module):
         emitters: Emitters,
         background: Tensor,
         generator: torch.Generator,
-        begin_px: Tensor | None = None,
-        chip_px: Tensor | None = None,
+        crops: Sequence[Field] | None = None,
     ) -> Tensor:
         """Counts (B, H, W) of one exposure; arguments as for `expected`.
 
-        chip_px: (B, 2) int64, column and row of each frame's first pixel on the camera's maps (None: the maps
-        have the field's size).  Raises InputError if their size does not fit.
+        Raises InputError if the camera's maps are not of the field's size.
         """
-        maps = self._maps_at(chip_px)
-        return self.camera.expose(self.expected(emitters, background, begin_px), generator, maps)
+        maps = self._maps_of(crops)
+        return self.camera.expose(self.expected(emitters, background, crops), generator, maps)
 
-    def to_photons(self, counts: Tensor, chip_px: Tensor | None = None) -> Tensor:
-        """Convert counts of this camera and field to photons; both (B, H, W);  chip_px: as in `forward`."""
-        return self.camera.to_photons(counts, self._maps_at(chip_px))
+    def to_photons(self, counts: Tensor, crops: Sequence[Field] | None = None) -> Tensor:
+        """Convert counts of this camera and field to photons; both (B, H, W);  crops: as in `expected`."""
+        return self.camera.to_photons(counts, self._maps_of(crops))

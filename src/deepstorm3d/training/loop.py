@@ -109,7 +109,7 @@ def train(
     Returns the validation of these weights; None if the run was stopped, and in all but the main process.
     Raises TrainingDiverged, and InputError if the checkpoint does not fit or there is nothing to find.
     """
-    refuse_without_labels(sampler.scenes, sampler.simulator.field)
+    refuse_without_labels(sampler.scenes, sampler.field)
     files = files or RunFiles()
     device = localizer.offset.device
     log = MetricsLog(files.metrics if is_main_process() else None)

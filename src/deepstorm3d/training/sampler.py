@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..emitters import Emitters
+from ..field import Field
 from ..simulation.priors import Scene
 from ..simulation.simulator import Simulator
 
@@ -30,39 +31,41 @@ class Batch:
 class Exposure:
     """Crops of one scene in camera counts.
 
-    counts: (B, H, W);  emitters: all of them, with their blur, also the dim ones;  on_chip: (B, 2) column and
-    row of the crops on the camera's maps, or None.
+    counts: (B, H, W);  emitters: all of them, with their blur, also the dim ones;  crops: the part of the field
+    that each shows, or None where each shows all of it.
     """
 
     counts: Tensor
     emitters: Emitters
-    on_chip: Tensor | None
+    crops: list[Field] | None
 
 
 class FrameSampler(nn.Module):
     """Draws batches from several scenes, each frame from one, in proportion to the scenes' weights.
 
-    simulator: the image model of the crop;  scenes: that the crops may show. If the image model has trainable
-    parameters (a mask), gradients of the frames reach them.
-    roam_px: height and width of the field from which crops are taken at random positions (None: image model and
-    camera are the same everywhere);  field_px: column and row of this field's first pixel in the PSF's field
-    (None: the PSF is the same everywhere).
-    If the camera has maps, roam_px is their size, and a crop has the same position on the maps and in the PSF's
-    field. The network thus sees the noise of all pixels, at changing positions in its crops.
+    simulator: image model and camera of a field;  scenes: that the crops may show. If the image model has
+    trainable parameters (a mask), gradients of the frames reach them.
+    crop_px: side of the crops, which are taken at random positions in the field (None: a crop is all of it,
+    because PSF and camera are the same everywhere). The network thus sees the noise of all pixels of the
+    camera's maps, at changing positions in its crops.
     """
 
     def __init__(
         self,
         simulator: Simulator,
         scenes: Sequence[Scene],
-        roam_px: tuple[int, int] | None = None,
-        field_px: tuple[int, int] | None = (0, 0),
+        crop_px: int | None = None,
     ) -> None:
         super().__init__()
         if not scenes:
             raise ValueError("a sampler needs at least one scene")
-        self.simulator, self.scenes, self.roam_px = simulator, tuple(scenes), roam_px
-        self.field_px = field_px
+        self.simulator, self.scenes, self.crop_px = simulator, tuple(scenes), crop_px
+
+    @property
+    def field(self) -> Field:
+        """Size and pixel of a crop."""
+        whole, side = self.simulator.field, self.crop_px
+        return whole if side is None else Field(side, side, whole.pixel_um)
 
     def draw(self, frames: int, generator: torch.Generator) -> Batch:
         """Draw a batch of `frames` crops, on the generator's device."""
@@ -83,43 +86,28 @@ class FrameSampler(nn.Module):
 
     def expose(self, scene: Scene, frames: int, generator: torch.Generator) -> Exposure:
         """Draw crops of one scene as camera counts."""
-        field = self.simulator.field
-        emitters, background = scene.draw(frames, field, generator)
-        begin = self._begin(frames, generator)
-        on_chip = None if self.simulator.chip_size is None else begin
-        in_field = None
-        if begin is not None and self.field_px is not None:
-            in_field = begin + begin.new_tensor(self.field_px)
-        return Exposure(self.simulator(emitters, background, generator, in_field, on_chip), emitters, on_chip)
+        emitters, background = scene.draw(frames, self.field, generator)
+        crops = self._crops(frames, generator)
+        return Exposure(self.simulator(emitters, background, generator, crops), emitters, crops)
 
     def _draw_scene(self, scene: Scene, frames: int, generator: torch.Generator) -> Batch:
-        seen, field = self.expose(scene, frames, generator), self.simulator.field
+        seen = self.expose(scene, frames, generator)
         emitters = seen.emitters
-        labels = scene.emitters.labelled(emitters) & _inside(emitters, field.size, field.pixel_um)
+        labels = scene.emitters.labelled(emitters) & self.field.inside(emitters.xyz)
         truth = emitters.select(labels)
         # Labels contain no blur: only some scenes draw one, and tables with different columns cannot be joined.
         return Batch(
-            self.simulator.to_photons(seen.counts, seen.on_chip),
+            self.simulator.to_photons(seen.counts, seen.crops),
             Emitters(xyz=truth.xyz, frame=truth.frame, photons=truth.photons, id=truth.id),
         )
 
-    def _begin(self, frames: int, generator: torch.Generator) -> Tensor | None:
-        """Column and row of each crop's first pixel in the field, (B, 2)."""
-        if self.roam_px is None:
+    def _crops(self, frames: int, generator: torch.Generator) -> list[Field] | None:
+        """A part of the field for each of the frames, anywhere in it."""
+        if self.crop_px is None:
             return None
-        room = [
-            max(0, whole - side) for whole, side in zip(self.roam_px, self.simulator.field.size, strict=True)
-        ]
-        return torch.stack(
-            [
-                torch.randint(0, most + 1, (frames,), generator=generator, device=generator.device)
-                for most in reversed(room)
-            ],
-            1,
+        whole, side = self.simulator.field, self.crop_px
+        left, top = (
+            torch.randint(0, room + 1, (frames,), generator=generator, device=generator.device).tolist()
+            for room in (whole.width - side, whole.height - side)
         )
-
-
-def _inside(emitters: Emitters, size: tuple[int, int], pixel_um: float) -> Tensor:
-    """Whether each emitter is inside the frame, (N,) bool."""
-    column, row = (emitters.xyz[:, :2] / pixel_um).unbind(1)
-    return (column >= -0.5) & (column < size[1] - 0.5) & (row >= -0.5) & (row < size[0] - 0.5)
+        return [whole.part((x, y, x + side, y + side)) for x, y in zip(left, top, strict=True)]
