@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
+from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.experiment.experiment import Experiment, experiment_mask
 from deepstorm3d.field import Field
+from deepstorm3d.io.tables import read_truth
 from deepstorm3d.jobs.limit import Sweep, limit
+from deepstorm3d.jobs.preview import simulated_like
+from deepstorm3d.jobs.simulate import simulate_movie
 from deepstorm3d.jobs.train import build_sampler
+from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.fits import Method
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.field_aberrations import FieldSpec
+from deepstorm3d.simulation.counts import FixedCount
+from deepstorm3d.simulation.photons import FixedPhotons
 from deepstorm3d.simulation.simulator import Simulator
 from deepstorm3d.spec import to_yaml
 from factories import tiny_experiment, untrained_model
@@ -122,6 +131,36 @@ def test_tiles_give_what_the_frame_gives_at_once() -> None:
     assert len(tiled) == len(at_once) == len(truth)
     distance = torch.cdist(at_once.xyz.double(), tiled.xyz.double()).amin(1)
     assert float(distance.max()) < SAME_UM
+
+
+def test_frames_simulated_like_a_region_are_drawn_with_the_psf_of_the_region() -> None:
+    pixel = set_up().microscope.pixel_um
+    parts = [Field(*SIZE, pixel).part((x, 0, x + 48, 48)) for x in (0, 0, SIZE[1] - 48)]
+    images = [simulated_like(pipeline("mle").in_field(part), torch.zeros(2, 48, 48)) for part in parts]
+    assert torch.equal(images[0], images[1])
+    assert not torch.equal(images[0], images[2])
+
+
+def test_a_simulated_region_of_the_chip_has_the_psf_of_its_place(tmp_path: Path) -> None:
+    region = (96, 0, 160, 64)
+    camera = ScmosCamera(region=region, baseline=100.0, gain=1.0, read_noise=1.0)
+    scene = set_up().scene()
+    prior = scene.emitters.with_(count=FixedCount(count=4), photons=FixedPhotons(photons=PHOTONS), blur_px=None)
+    scenes = {"beads": scene.with_(emitters=prior)}
+    experiment = set_up().with_(camera=camera, frame_px=(64, 64), scenes=scenes)
+    simulate_movie(experiment, tmp_path / "m.tif", frames=4, truth=tmp_path / "true.csv", seed=1)
+    truth = read_truth(tmp_path / "true.csv", pixel_um=experiment.microscope.pixel_um)
+    made = load_pipeline(untrained_model(experiment, 0.5), method="mle")
+    with Excerpt(tmp_path / "m.tif").open() as source:
+        here = source.at_work(made)
+        assert here.field == Field(64, 64, experiment.microscope.pixel_um, region[:2])
+        photons = here.to_photons(torch.from_numpy(source.read(0, 4).astype(np.float32)))
+    found = Localizations.proposals(truth.xyz, truth.frame, torch.ones(len(truth)))
+    elsewhere = here.in_field(Field(64, 64, experiment.microscope.pixel_um))
+    right, wrong = (float(each.photometry(found, photons).chi_square.mean()) for each in (here, elsewhere))
+    # Of the light, the simulation has what is outside the model's narrow patch, too.
+    assert right < 1.6
+    assert wrong > 2 * right
 
 
 def test_training_crops_roam_only_where_something_changes() -> None:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from .. import plot
-from ..field import Field
 from ..localizing.excerpt import Excerpt
 from ..localizing.first_look import check_counts
 from ..localizing.pipeline import Pipeline
@@ -76,7 +75,7 @@ def preview_movie(
 def simulated_like(pipeline: Pipeline, frames: Tensor) -> Tensor:
     """As many frames of the same size as the model was trained on: photons (B, H, W)."""
     generator = torch.Generator().manual_seed(0)
-    field = Field(frames.shape[1], frames.shape[2], pipeline.experiment.microscope.pixel_um)
+    field = pipeline.field_of(frames)
     camera, maps = pipeline.experiment.camera, {}
     if pipeline.maps or camera.maps_named():
         # Noise of pixels that were measured one by one is the movie's own, not that of others in training.

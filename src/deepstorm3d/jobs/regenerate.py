@@ -15,7 +15,6 @@ from .. import plot
 from ..analysis.fit_quality import DevianceVerdict, judge_deviance
 from ..camera import IdealCamera
 from ..emitters import Emitters, Localizations
-from ..field import Field
 from ..fitting.photometry import Photometry
 from ..frames.explain import correlation
 from ..frames.no_light import refuse_without_light
@@ -125,8 +124,7 @@ def _equally_bright(pipeline: Pipeline, found: Localizations, light: Photometry)
         photons=light.photons.median().expand(len(found)) if len(found) else light.photons,
         id=torch.arange(len(found), device=found.frame.device),
     )
-    height, width = light.model.shape[1:]
-    field = Field(height, width, pipeline.psf.pixel_um)
+    field = pipeline.field_of(light.model)
     # The simulator only sums images here: no camera's maps are needed.
     return Simulator(pipeline.psf, IdealCamera(), field).expected(emitters, light.background_image)[0]
 

@@ -18,7 +18,9 @@ from ..errors import InputError
 from ..experiment.experiment import Experiment, psf_source
 from ..experiment.light_patch import patch_for_light
 from ..field import Field
+from ..frames.companions import shown_field
 from ..io.movies import MovieWriter
+from ..io.movies.preparation import Prepared
 from ..io.parts import write_text
 from ..io.tables import TableWriter, open_truth_writer
 from ..simulation.simulator import Simulator
@@ -145,7 +147,8 @@ class MovieSimulation:
         self.scene = experiment.scene(scene)
         self.drift: Tensor | None = None
         self._specimen = specimen or Specimen()
-        self._field = Field(*experiment.frame_px, experiment.microscope.pixel_um)
+        frame = Field(*experiment.frame_px, experiment.microscope.pixel_um)
+        self._field = shown_field(frame, experiment.psf.across, experiment.camera, Prepared())
         self._generator = stream(experiment.seed if seed is None else seed, "movie")
         source = psf_source(experiment)
         self.patch_px, self.light_held = patch_for_light(experiment, source)

@@ -76,6 +76,11 @@ class Pipeline:
         """The pipeline for frames that show this part of the whole field; its maps must be of these pixels."""
         return replace(self, psf=self.psf.in_field(field), field=field)
 
+    def field_of(self, photons: Tensor) -> Field:
+        """The part of the whole field that frames (B, H, W) show."""
+        height, width = photons.shape[1:]
+        return self.field or Field(height, width, self.experiment.microscope.pixel_um)
+
     @property
     def device(self) -> torch.device:
         """The device that does the computations."""
@@ -108,8 +113,7 @@ class Pipeline:
 
         watch: is called with the number of frames done and can end the work (Interrupted).
         """
-        height, width = photons.shape[1:]
-        whole = self.field or Field(height, width, self.experiment.microscope.pixel_um)
+        whole = self.field_of(photons)
         area = [tile.core.height * tile.core.width for tile in tiles(whole, tile_px=self.tile_px)]
         misfits: list[Tensor] = []
 
