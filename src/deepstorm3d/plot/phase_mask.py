@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..io.parts import whole_file
 from ..optics.psf import on_axis
 from .panels import new_figure
 
@@ -149,13 +150,14 @@ def evolution_animation(
     """Write an animation (GIF) of a mask and its PSF during a training.
 
     stages: step of the training and the PSF at that step;  z_um: depths of the first and the last image, µm.
+    The file has its final name only once it is complete.  Raises InputError where it cannot be written.
     """
     from matplotlib.animation import PillowWriter
 
     figure = new_figure(12.0, 2.6)
     axes = figure.subplots(1, 1 + _DEPTHS, gridspec_kw={"width_ratios": [1.25] + [1] * _DEPTHS})
     writer = PillowWriter(fps=4)
-    with writer.saving(figure, str(path), dpi=80):
+    with whole_file(Path(path)) as temporary, writer.saving(figure, str(temporary), dpi=80):
         for step, psf in stages:
             figure.suptitle(f"step {step:,}")
             for axis in axes:
