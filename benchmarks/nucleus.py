@@ -36,7 +36,7 @@ from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.optics.assembly import Assembly
 from deepstorm3d.optics.computed import build_psf
-from deepstorm3d.optics.masks import ZeroMask, build_mask
+from deepstorm3d.optics.masks import ZeroMask
 from deepstorm3d.optics.scalar import ScalarPSF
 from deepstorm3d.simulation.structures import nucleus
 from harness import arguments_of, interval, report
@@ -74,7 +74,7 @@ def image(psf: ScalarPSF, emitters: Emitters, background: Tensor, focus: float |
 def scan(experiment: Experiment, emitters: Emitters, background: Tensor, folder: Path, seed: int) -> Emitters:
     """The list that axial-scan makes of a simulated stack."""
     microscope = experiment.microscope
-    psf = build_psf(experiment.psf, microscope, build_mask(ZeroMask(), microscope), patch_px=95)
+    psf = build_psf(experiment.psf, microscope, ZeroMask().build(microscope), patch_px=95)
     generator = torch.Generator().manual_seed(1000 + seed)
     stack, truth = folder / "stack.tif", folder / "scan.csv"
     planes = torch.arange(TRAVEL_UM[0], TRAVEL_UM[1] + 1e-6, STEP_UM).tolist()

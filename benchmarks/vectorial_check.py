@@ -23,7 +23,7 @@ from psf_generator.propagators.vectorial_cartesian_propagator import VectorialCa
 from psf_generator.propagators.vectorial_spherical_propagator import VectorialSphericalPropagator
 from torch import Tensor
 
-from deepstorm3d.optics.masks import ZeroMask, build_mask
+from deepstorm3d.optics.masks import ZeroMask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.vectorial import DipoleSpec, VectorialPSF
 from harness import arguments_of, report
@@ -69,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments = arguments_of(parser)
     samples, oversampling = (101, 1) if arguments.quick else (801, 5)
-    mask = build_mask(ZeroMask(), OPTICS)
+    mask = ZeroMask().build(OPTICS)
     rows = []
     for name, (molecules, beams, components) in CASES.items():
         psf = VectorialPSF(OPTICS, mask, molecules, patch_px=SIDE, oversampling=oversampling, chunk=1)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from deepstorm3d.calibration.measured_psf.average import average_beads
-from deepstorm3d.optics.masks import AstigmaticMask, build_mask
+from deepstorm3d.optics.masks import AstigmaticMask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSF
 
@@ -18,7 +18,7 @@ OFF = torch.tensor([[0.3, -0.2], [-1.4, 0.7], [0.45, 0.05], [2.2, -0.8]])
 
 @pytest.fixture(scope="module")
 def psf() -> ScalarPSF:
-    return ScalarPSF(MICROSCOPE, build_mask(AstigmaticMask(), MICROSCOPE), patch_px=41, blur_px=1.0)
+    return ScalarPSF(MICROSCOPE, AstigmaticMask().build(MICROSCOPE), patch_px=41, blur_px=1.0)
 
 
 def stack(psf: ScalarPSF, off: Tensor) -> Tensor:

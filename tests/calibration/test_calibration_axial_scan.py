@@ -14,7 +14,7 @@ from deepstorm3d.calibration.axial_scan.scan import scan_spots
 from deepstorm3d.calibration.axial_scan.spot import AxialScan, ScannedSpot
 from deepstorm3d.errors import InputError
 from deepstorm3d.optics.assembly import Assembly
-from deepstorm3d.optics.masks import ZeroMask, build_mask
+from deepstorm3d.optics.masks import ZeroMask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSF
 
@@ -28,7 +28,7 @@ SIDE = 64
 def optics() -> ScalarPSF:
     """A coarse pupil, which is computed fast."""
     microscope = Microscope(mask_pitch=96.0)
-    return ScalarPSF(microscope, build_mask(ZeroMask(), microscope), patch_px=31, blur_px=1.0, oversampling=2)
+    return ScalarPSF(microscope, ZeroMask().build(microscope), patch_px=31, blur_px=1.0, oversampling=2)
 
 
 @cache

@@ -22,7 +22,7 @@ from deepstorm3d.calibration.phase_retrieval.retriever import Retrieved, Retriev
 from deepstorm3d.calibration.phase_retrieval.starting_phases import families, turned_designs
 from deepstorm3d.optics.computed import ComputedPSFSpec, build_psf
 from deepstorm3d.optics.designs import double_helix_phase, random_phase
-from deepstorm3d.optics.masks import AstigmaticMask, PhaseMask, PixelMask, build_mask
+from deepstorm3d.optics.masks import AstigmaticMask, PhaseMask, PixelMask
 from deepstorm3d.optics.scalar import ScalarPSFSpec
 from deepstorm3d.optics.vectorial import VectorialPSFSpec
 
@@ -119,7 +119,7 @@ def test_a_twin_gives_the_reversed_stack(spec: ComputedPSFSpec):
 
 
 def test_an_astigmatic_lens_turned_by_90_degrees_is_its_twin():
-    lens = build_mask(AstigmaticMask(), OPTICS)().detach()
+    lens = AstigmaticMask().build(OPTICS)().detach()
     assert strehl(Orientation(1, mirrored=False)(lens), twin(lens)) > 0.99
     inside = aperture_of(OPTICS, lens.shape[1])
     # So of the sixteen ways there are two, while a mask without any symmetry has all of them.
@@ -132,7 +132,7 @@ def test_an_astigmatic_lens_turned_by_90_degrees_is_its_twin():
 def test_a_double_helix_is_found_from_a_wrong_design_whichever_way_the_stack_runs(sign: float):
     images = images_of("helix", sign)
     model = coarse_model(images)
-    wrong = model.coarse(build_mask(AstigmaticMask(), OPTICS)().detach())
+    wrong = model.coarse(AstigmaticMask().build(OPTICS)().detach())
     flat, *others = families(model.microscope)
     starts = [*turned_designs(wrong, model.support)[:1], flat, *others]
     found = cold_start(model, images, starts)
@@ -143,7 +143,7 @@ def test_a_double_helix_is_found_from_a_wrong_design_whichever_way_the_stack_run
 
 
 def test_a_retrieval_from_a_wrong_design_and_a_reversed_stack_gets_there():
-    found = retrieve(images_of("helix", -1.0), build_mask(AstigmaticMask(), OPTICS))
+    found = retrieve(images_of("helix", -1.0), AstigmaticMask().build(OPTICS))
     assert found.tried > 10
     # From 23 where the polynomials of the design end.
     assert found.deviance < 1.15

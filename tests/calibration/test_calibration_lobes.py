@@ -18,7 +18,6 @@ from deepstorm3d.optics.masks import (
     MaskSpec,
     TetrapodMask,
     ZeroMask,
-    build_mask,
 )
 from deepstorm3d.optics.scalar import ScalarPSFSpec
 
@@ -30,7 +29,7 @@ FIELD = ((35, 30), (105, 34), (33, 98), (99, 101))
 def images(kind: MaskSpec, side: int = SIDE) -> Tensor:
     """Images of a bead in each slice, fraction of its light: (S, side, side)."""
     optics = small_experiment().microscope.with_(mask_pitch=60.0)
-    psf = build_psf(ScalarPSFSpec(patch_px=side, blur_px=0.9), optics, build_mask(kind, optics))
+    psf = build_psf(ScalarPSFSpec(patch_px=side, blur_px=0.9), optics, kind.build(optics))
     return psf(torch.tensor([[0.0, 0.0, 0.1]]).expand(SLICES, -1), focus_um=1.5 * focus_of_slices()).values
 
 

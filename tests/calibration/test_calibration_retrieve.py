@@ -32,7 +32,7 @@ from deepstorm3d.calibration.phase_retrieval.retriever import Retrieved, Retriev
 from deepstorm3d.experiment.experiment import experiment_mask
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.optics.computed import build_psf
-from deepstorm3d.optics.masks import PhaseMask, ZeroMask, build_mask
+from deepstorm3d.optics.masks import PhaseMask, ZeroMask
 
 EXPERIMENT = small_experiment()
 OPTICS = EXPERIMENT.microscope
@@ -118,7 +118,7 @@ def test_travel_the_other_way_is_noticed():
 
 
 def test_without_a_design_other_starts_are_tried(images: BeadImages):
-    found = retrieve(images.select(ONE), build_mask(ZeroMask(), OPTICS))
+    found = retrieve(images.select(ONE), ZeroMask().build(OPTICS))
     assert found.deviance == pytest.approx(1.0, abs=0.03)
     assert phase_error(found.phase) < 0.2
 

@@ -12,7 +12,7 @@ from deepstorm3d.fitting.background import SplineBackground
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.linear import LinearImage, expected_image
 from deepstorm3d.fitting.state import JointState
-from deepstorm3d.optics.masks import AstigmaticMask, build_mask
+from deepstorm3d.optics.masks import AstigmaticMask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.psf import PSF
 from deepstorm3d.optics.scalar import ScalarPSF
@@ -25,7 +25,7 @@ DEPTH = (0.0, 1.2)
 
 @cache
 def exact_psf(patch_px: int = 21, blur_px: float = 1.0) -> ScalarPSF:
-    mask = build_mask(AstigmaticMask(), MICROSCOPE)
+    mask = AstigmaticMask().build(MICROSCOPE)
     return ScalarPSF(MICROSCOPE, mask, patch_px=patch_px, blur_px=blur_px, oversampling=2)
 
 

@@ -9,7 +9,7 @@ from deepstorm3d.fitting.background import SplineBackground
 from deepstorm3d.fitting.photometry import fit_photometry
 from deepstorm3d.optics.assembly import Assembly
 from deepstorm3d.optics.fisher import crlb
-from deepstorm3d.optics.masks import AstigmaticMask, build_mask
+from deepstorm3d.optics.masks import AstigmaticMask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSFSpec
 from deepstorm3d.optics.tabulated import TabulatedPSF
@@ -21,7 +21,7 @@ SIZE = (40, 48)
 @pytest.fixture(scope="module")
 def psf() -> TabulatedPSF:
     spec = ScalarPSFSpec(patch_px=21, pupil_oversampling=2)
-    return spec.tabulate(MICROSCOPE, build_mask(AstigmaticMask(), MICROSCOPE), (0.0, 1.2), (1.0, 1.0))
+    return spec.tabulate(MICROSCOPE, AstigmaticMask().build(MICROSCOPE), (0.0, 1.2), (1.0, 1.0))
 
 
 def positions(number: int, frames: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -26,10 +26,8 @@ from deepstorm3d.fitting.photometry import Photometry, fit_photometry
 from deepstorm3d.fitting.refine import refine
 from deepstorm3d.fitting.search import MatchedFilter
 from deepstorm3d.fitting.state import JointState
-from deepstorm3d.localizer.network import build_network
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.fisher import crlb, joint_crlb
-from deepstorm3d.optics.masks import build_mask
 from deepstorm3d.optics.measured import sample_volume, spline_psf
 from deepstorm3d.optics.psf import device_of, extent_px
 from deepstorm3d.optics.scalar import ScalarPSFSpec
@@ -70,7 +68,7 @@ def table(device: str) -> Out:
 
 def planes(device: str) -> Out:
     setup = experiment()
-    psf = build_psf(setup.psf, setup.microscope, build_mask(setup.mask, setup.microscope).to(device))
+    psf = build_psf(setup.psf, setup.microscope, setup.mask.build(setup.microscope).to(device))
     volume = sample_volume(psf, setup.z_um, 0.2)
     spline = spline_psf(volume, blur_range=(1.0, 1.2))
     drawn = spline(positions().to(device), torch.full((8,), 1.1, device=device))
@@ -152,7 +150,7 @@ def bound_of_one(device: str) -> Out:
 def learned(network: str) -> Callable[[str], Out]:
     def run(device: str) -> Out:
         torch.manual_seed(0)
-        built = build_network(NETWORKS[network], 0.11, experiment().z_um).to(device)
+        built = NETWORKS[network].build(0.11, experiment().z_um).to(device)
         truth = molecules()
         there = Emitters(*(column.to(device) for column in (truth.xyz, truth.frame, truth.photons, truth.id)))
         loss = built.loss(built((photons().to(device).sqrt() / 2 - 2)[:, None]), there)

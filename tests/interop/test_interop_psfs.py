@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from deepstorm3d.io.psfs import read_psf, write_psf
-from deepstorm3d.optics.masks import AstigmaticMask, build_mask
+from deepstorm3d.optics.masks import AstigmaticMask
 from deepstorm3d.optics.measured import sample_volume
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSF
@@ -34,7 +34,7 @@ def test_a_spline_fit_with_our_psf_finds_place_depth_and_photons(
     name: str,
     low: float,
 ):
-    psf = ScalarPSF(MICROSCOPE, build_mask(AstigmaticMask(), MICROSCOPE), patch_px=27, blur_px=1.0)
+    psf = ScalarPSF(MICROSCOPE, AstigmaticMask().build(MICROSCOPE), patch_px=27, blur_px=1.0)
     volume = sample_volume(psf, (low, 1.4), 0.05)
     write_psf(tmp_path / name, volume)
     xyz = torch.tensor([COLUMN, ROW, Z], dtype=torch.float64).T * torch.tensor([psf.pixel_um, psf.pixel_um, 1])
@@ -57,7 +57,7 @@ def test_a_spline_fit_with_our_psf_finds_place_depth_and_photons(
 
 
 def test_what_smappy_saves_we_read(client: Callable[..., Any], tmp_path: Path):
-    psf = ScalarPSF(MICROSCOPE, build_mask(AstigmaticMask(), MICROSCOPE), patch_px=21, blur_px=1.0)
+    psf = ScalarPSF(MICROSCOPE, AstigmaticMask().build(MICROSCOPE), patch_px=21, blur_px=1.0)
     volume = sample_volume(psf, (0.2, 1.4), 0.05)
     write_psf(tmp_path / "ours_3dcal.mat", volume)
     client("smappy", "resave_spline", tmp_path / "ours_3dcal.mat", tmp_path / "theirs.h5")

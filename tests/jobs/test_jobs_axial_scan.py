@@ -15,7 +15,7 @@ from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_truth, write_truth
 from deepstorm3d.optics.assembly import Assembly
 from deepstorm3d.optics.computed import build_psf
-from deepstorm3d.optics.masks import ZeroMask, build_mask
+from deepstorm3d.optics.masks import ZeroMask
 
 PLACES = torch.tensor([[1.5, 1.6, 2.5], [5.1, 1.9, 3.0], [1.9, 5.2, 3.9], [4.6, 4.7, 2.6], [3.2, 3.4, 3.4]])
 CHANGES = ["microscope.mask_pitch=96.0", "psf.pupil_oversampling=2", "scenes.nucleus.emitters.z_um=[2.2, 4.2]"]
@@ -26,7 +26,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five emitters, planes 0.3 µm apart from 2 µm on."""
     experiment = find_experiment("telomeres", CHANGES)
     microscope, path = experiment.microscope, tmp_path_factory.mktemp("scan") / "stack.tif"
-    psf = build_psf(experiment.psf, microscope, build_mask(ZeroMask(), microscope), patch_px=31)
+    psf = build_psf(experiment.psf, microscope, ZeroMask().build(microscope), patch_px=31)
     generator = torch.Generator().manual_seed(4)
     with MovieWriter(path, frames=14, shape=(64, 64), pixel_um=microscope.pixel_um) as movie:
         for plane in range(14):

@@ -18,7 +18,7 @@ from deepstorm3d.jobs.design_psf import design_mask
 from deepstorm3d.jobs.fisher_design import criterion_of, design_by_fisher
 from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.localizing.pipeline import load_pipeline
-from deepstorm3d.optics.masks import MASK_KINDS, RandomMask, VortexMask, build_mask
+from deepstorm3d.optics.masks import MASK_KINDS, RandomMask, VortexMask
 from deepstorm3d.training.fisher import Alone, Crowd
 from deepstorm3d.training.runs import DesignRun
 from watchers import Recorder
@@ -120,16 +120,16 @@ def test_a_start_is_a_kind_or_a_file(tiny: Experiment, tmp_path: Path) -> None:
         with_mask(tiny, "tetrapot")
     with pytest.raises(InputError, match="no such mask file"):
         with_mask(tiny, str(tmp_path / "none.npy"))
-    assert {"zero", "vortex", "random", "file"} <= set(MASK_KINDS)
+    assert {"zero", "vortex", "random", "file"} <= set(MASK_KINDS.names)
 
 
 def test_a_vortex_turns_once_and_a_random_start_has_the_rms_asked_for(tiny: Experiment) -> None:
-    vortex = build_mask(VortexMask(charge=2), tiny.microscope)()
+    vortex = VortexMask(charge=2).build(tiny.microscope)()
     middle = len(vortex) // 2
     ring = torch.stack([vortex[middle, -1], vortex[-1, middle], vortex[middle, 0], vortex[0, middle]])
     turns = torch.remainder(ring.diff() + torch.pi, 2 * torch.pi) - torch.pi
     torch.testing.assert_close(turns.abs(), torch.full((3,), torch.pi, dtype=turns.dtype), atol=0.3, rtol=0)
-    one, other = (build_mask(RandomMask(rms=2.0, seed=seed), tiny.microscope)() for seed in (0, 1))
+    one, other = (RandomMask(rms=2.0, seed=seed).build(tiny.microscope)() for seed in (0, 1))
     axis = torch.arange(len(one)) - (len(one) - 1) / 2
     radius = tiny.microscope.aperture * tiny.microscope.pupil_diameter / 2 / tiny.microscope.mask_pitch
     inside = axis[:, None].square() + axis.square() < radius**2

@@ -16,7 +16,7 @@ from deepstorm3d.io.masks import mask_sha256
 from deepstorm3d.jobs.train import build_localizer, train_model
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import load_model_file
-from deepstorm3d.optics.masks import FileMask, build_mask
+from deepstorm3d.optics.masks import FileMask
 from deepstorm3d.optics.scalar import ScalarPSFSpec
 from deepstorm3d.spec import spec_from_mapping
 from deepstorm3d.training.runs import Run
@@ -35,7 +35,7 @@ def tiny() -> Experiment:
 @pytest.fixture
 def masked(tiny: Experiment, tmp_path: Path) -> Experiment:
     """The same with its mask in a file."""
-    np.save(tmp_path / "mask.npy", build_mask(tiny.mask, tiny.microscope)().float().numpy())
+    np.save(tmp_path / "mask.npy", tiny.mask.build(tiny.microscope)().float().numpy())
     return tiny.with_(mask=FileMask(path=str(tmp_path / "mask.npy")))
 
 

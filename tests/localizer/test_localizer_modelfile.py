@@ -13,7 +13,7 @@ from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.localizer import NetworkLocalizer
 from deepstorm3d.localizer.mixture import MixtureSpec
 from deepstorm3d.localizer.modelfile import FORMAT_VERSION, ModelFile, load_model_file, save_model_file
-from deepstorm3d.localizer.network import NetworkSpec, build_network
+from deepstorm3d.localizer.network import NetworkSpec
 from deepstorm3d.localizer.voxel import VoxelSpec
 
 SPECS: dict[str, NetworkSpec] = {
@@ -27,7 +27,7 @@ def localizer(spec: NetworkSpec, seed: int = 0) -> NetworkLocalizer:
     """A network whose statistics and weights differ from layer to layer, as after training."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = build_network(spec, 0.11, (0.0, 2.0))
+        network = spec.build(0.11, (0.0, 2.0))
         for layer in network.modules():
             if isinstance(layer, torch.nn.BatchNorm2d):
                 torch.nn.init.uniform_(layer.weight, 0.5, 1.5)

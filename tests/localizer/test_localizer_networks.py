@@ -12,9 +12,9 @@ from torch import Tensor
 
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.localizer.coarse import CoarseNetwork, CoarseSpec, gaussian_heat
+from deepstorm3d.localizer.kinds import AnyNetwork
 from deepstorm3d.localizer.localizer import NetworkLocalizer, stabilise
 from deepstorm3d.localizer.mixture import MixtureNetwork, MixtureSpec, count_nll
-from deepstorm3d.localizer.network import NetworkSpec, build_network
 from deepstorm3d.localizer.voxel import VoxelNetwork, VoxelSpec, smooth
 from factories import emitters
 
@@ -41,7 +41,7 @@ def make(kind: str, seed: int = 0) -> Network:
     """A tiny network whose every layer matters (new residual pairs would start as the identity)."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = build_network(SPECS[kind], PIXEL, DEPTH)
+        network = SPECS[kind].build(PIXEL, DEPTH)
         for layer in network.modules():
             if isinstance(layer, torch.nn.BatchNorm2d):
                 torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
@@ -201,7 +201,7 @@ def test_the_loss_does_not_suffer_from_half_precision(kind: str) -> None:
 
 
 def test_a_spec_is_told_by_its_kind(kind: str) -> None:
-    adapter = TypeAdapter(NetworkSpec)
+    adapter = TypeAdapter(AnyNetwork)
     assert adapter.validate_python({"kind": kind}) == type(SPECS[kind])()
     with pytest.raises(ValidationError, match="kind"):
         adapter.validate_python({"kind": "thorough"})
@@ -209,7 +209,7 @@ def test_a_spec_is_told_by_its_kind(kind: str) -> None:
 
 @pytest.mark.parametrize(("planes", "parameters"), [(121, 612_703), (81, 435_743)])
 def test_the_voxel_network_has_as_many_parameters_as_the_published_one(planes: int, parameters: int) -> None:
-    network = build_network(VoxelSpec(planes=planes), PIXEL, DEPTH)
+    network = VoxelSpec(planes=planes).build(PIXEL, DEPTH)
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
 
 

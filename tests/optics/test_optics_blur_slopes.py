@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepstorm3d.optics.masks import TetrapodMask, build_mask
+from deepstorm3d.optics.masks import TetrapodMask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSF
 from deepstorm3d.optics.tabulated import TabulatedPSF
 
 COARSE = Microscope(mask_pitch=72.0)
-MASK = build_mask(TetrapodMask(), COARSE)
+MASK = TetrapodMask().build(COARSE)
 XYZ = torch.tensor([[0.02, -0.04, 3.2], [0.31, 0.12, 3.05], [-0.2, 0.0, 3.4]], dtype=torch.float64)
 BLUR = torch.tensor([0.9, 1.15, 0.8], dtype=torch.float64)
 

@@ -9,7 +9,7 @@ import yaml
 from deepstorm3d.optics.computed import ComputedPSFSpec, build_psf
 from deepstorm3d.optics.field_aberrations import FieldGrid, FieldSpec
 from deepstorm3d.optics.mask_shift import change_of_phase, footprint_um, moved_phase
-from deepstorm3d.optics.masks import PixelMask, TetrapodMask, ZernikePhase, build_mask
+from deepstorm3d.optics.masks import PixelMask, TetrapodMask, ZernikePhase
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.pupil import mask_coordinates
 from deepstorm3d.optics.scalar import ScalarPSFSpec
@@ -18,7 +18,7 @@ from deepstorm3d.spec import spec_from_mapping
 
 MICROSCOPE = Microscope(mask_pitch=48.0)
 FIELD = FieldSpec(size_px=(400, 500), mask_offset=6.0)
-TETRAPOD = build_mask(TetrapodMask(strength=0.4), MICROSCOPE)
+TETRAPOD = TetrapodMask(strength=0.4).build(MICROSCOPE)
 SPEC = ScalarPSFSpec(patch_px=31, pupil_oversampling=1, field=FIELD)
 EDGE = torch.tensor([[0.5, -0.25]], dtype=torch.float64)
 

@@ -17,7 +17,6 @@ from deepstorm3d.optics.masks import (
     ZernikeMask,
     ZernikePhase,
     ZeroMask,
-    build_mask,
 )
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.pupil import fit_to_pupil, mask_coordinates, sample_pupil
@@ -97,7 +96,7 @@ def test_the_pupil_has_no_evanescent_part() -> None:
 def test_the_double_helix_has_two_lobes_that_turn_with_depth() -> None:
     # Modes whose azimuthal orders differ by 2 give an image that is its own half-turn, not its quarter-turn.
     microscope = Microscope(mask_pitch=72.0, focus=1.3)
-    psf = ScalarPSF(microscope, build_mask(DoubleHelixMask(), microscope), patch_px=31, blur_px=0.8)
+    psf = ScalarPSF(microscope, DoubleHelixMask().build(microscope), patch_px=31, blur_px=0.8)
     depths = torch.linspace(0.3, 1.5, 7).tolist()
     images = psf(at_depths(depths)).values
     place = torch.arange(-15, 16, dtype=torch.float64)
@@ -116,7 +115,7 @@ def test_the_double_helix_has_two_lobes_that_turn_with_depth() -> None:
 
 def test_astigmatism_stretches_the_spot_along_one_axis_above_and_the_other_below_focus() -> None:
     microscope = Microscope(mask_pitch=72.0, focus=1.5)
-    psf = ScalarPSF(microscope, build_mask(AstigmaticMask(strength=0.8), microscope), patch_px=31, blur_px=1.0)
+    psf = ScalarPSF(microscope, AstigmaticMask(strength=0.8).build(microscope), patch_px=31, blur_px=1.0)
     low, high = psf(at_depths([0.6, 1.6])).values
     place = torch.arange(-15, 16, dtype=torch.float64).square()
 
@@ -151,22 +150,22 @@ def test_learning_a_mask_does_not_write_into_the_callers_tensor(kind: str) -> No
 
 def test_a_zernike_mask_keeps_its_coefficients_to_double_precision() -> None:
     for mask in (
-        build_mask(AstigmaticMask(strength=0.1), COARSE),
-        build_mask(ZernikeMask(coefficients={6: 0.1}), COARSE),
+        AstigmaticMask(strength=0.1).build(COARSE),
+        ZernikeMask(coefficients={6: 0.1}).build(COARSE),
     ):
         assert isinstance(mask, ZernikePhase)
         assert mask.coefficients.tolist() == [0.1]
 
 
 def test_masks_without_coefficients_and_without_a_file() -> None:
-    assert bool((build_mask(ZernikeMask(), COARSE)() == 0).all())
-    assert bool((build_mask(ZeroMask(), COARSE)() == 0).all())
+    assert bool((ZernikeMask().build(COARSE)() == 0).all())
+    assert bool((ZeroMask().build(COARSE)() == 0).all())
     with pytest.raises(InputError, match="give its file"):
-        build_mask(FileMask(sha256="0" * 64), COARSE)
+        FileMask(sha256="0" * 64).build(COARSE)
     with pytest.raises(InputError, match="starts at 1"):
-        build_mask(ZernikeMask(coefficients={0: 1.0}), COARSE)
+        ZernikeMask(coefficients={0: 1.0}).build(COARSE)
 
 
 def test_the_tetrapods_strength_scales_its_phase() -> None:
-    one, half = (build_mask(TetrapodMask(strength=s), COARSE)() for s in (1.0, 0.5))
+    one, half = (TetrapodMask(strength=s).build(COARSE)() for s in (1.0, 0.5))
     torch.testing.assert_close(one, 2 * half)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepstorm3d.errors import InputError
-from deepstorm3d.optics.masks import PixelMask, TetrapodMask, ZernikePhase, ZeroMask, build_mask
+from deepstorm3d.optics.masks import PixelMask, TetrapodMask, ZernikePhase, ZeroMask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSF
 
@@ -164,7 +164,7 @@ def test_no_patch_holds_more_than_all_the_light(z: float, coefficients: list[flo
 
 
 def test_a_patch_that_would_fold_is_refused_and_the_advice_works() -> None:
-    mask = build_mask(ZeroMask(), TINY)
+    mask = ZeroMask().build(TINY)
     with pytest.raises(InputError, match=r"61 px .* 26 px after .* at most 13 px or pupil oversampling 5"):
         ScalarPSF(TINY, mask, patch_px=61)
     ScalarPSF(TINY, mask, patch_px=13)
@@ -176,7 +176,7 @@ def test_a_patch_that_would_fold_is_refused_and_the_advice_works() -> None:
 @pytest.mark.parametrize("patch", [0, 20, -3])
 def test_a_patch_without_a_middle_pixel_is_refused(patch: int) -> None:
     with pytest.raises(InputError, match="no middle pixel"):
-        ScalarPSF(COARSE, build_mask(TetrapodMask(), COARSE), patch_px=patch)
+        ScalarPSF(COARSE, TetrapodMask().build(COARSE), patch_px=patch)
 
 
 def test_a_focus_of_its_own_for_each_image_is_another_microscope(psf: ScalarPSF) -> None:
@@ -197,7 +197,7 @@ def test_a_focus_of_its_own_for_each_image_is_another_microscope(psf: ScalarPSF)
 
 
 def test_a_learnt_mask_receives_a_gradient() -> None:
-    mask = PixelMask(build_mask(ZeroMask(), COARSE)(), learn=True)
+    mask = PixelMask(ZeroMask().build(COARSE)(), learn=True)
     psf = ScalarPSF(COARSE, mask, patch_px=11)
     psf(torch.tensor([[0.0, 0.0, 3.0]])).values[0, 5, 5].backward()
     (parameter,) = psf.parameters()

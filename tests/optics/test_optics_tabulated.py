@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from deepstorm3d.errors import InputError
-from deepstorm3d.optics.masks import TetrapodMask, ZernikePhase, build_mask
+from deepstorm3d.optics.masks import TetrapodMask, ZernikePhase
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSF
 from deepstorm3d.optics.tabulated import TabulatedPSF
@@ -14,7 +14,7 @@ from deepstorm3d.optics.tabulated import TabulatedPSF
 COARSE = Microscope(mask_pitch=72.0)  # 57 mask pixels: every image is the same up to a sampling of the pupil
 PIXEL = COARSE.pixel_um
 PATCH = 45
-MASK = build_mask(TetrapodMask(), COARSE)
+MASK = TetrapodMask().build(COARSE)
 
 
 def source(patch_px: int) -> ScalarPSF:

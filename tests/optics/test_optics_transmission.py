@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from deepstorm3d.optics.computed import build_psf
-from deepstorm3d.optics.masks import ZeroMask, build_mask
+from deepstorm3d.optics.masks import ZeroMask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.psf import PSF
 from deepstorm3d.optics.pupil import mask_coordinates
@@ -22,7 +22,7 @@ def psf_with(model: str = "scalar", **table: float) -> PSF:
     values = {int(name[1:]): value for name, value in table.items()}
     scalar = ScalarPSFSpec(patch_px=31, transmission=values)
     spec = scalar if model == "scalar" else scalar.to_kind(VectorialPSFSpec, supercritical=False)
-    return build_psf(spec, OPTICS, build_mask(ZeroMask(), OPTICS))
+    return build_psf(spec, OPTICS, ZeroMask().build(OPTICS))
 
 
 def test_the_factor_is_the_exponential_inside_and_1_beyond():

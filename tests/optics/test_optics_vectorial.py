@@ -8,7 +8,7 @@ import torch
 from deepstorm3d.errors import InputError
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.fisher import crlb
-from deepstorm3d.optics.masks import PixelMask, TetrapodMask, ZernikePhase, build_mask
+from deepstorm3d.optics.masks import PixelMask, TetrapodMask, ZernikePhase
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSF, ScalarPSFSpec
 from deepstorm3d.optics.vectorial import DipoleSpec, VectorialPSF, VectorialPSFSpec
@@ -168,7 +168,7 @@ def test_a_learnt_mask_receives_a_gradient() -> None:
 
 
 def test_each_kind_of_record_builds_its_own_psf() -> None:
-    mask = build_mask(TetrapodMask(), COARSE)
+    mask = TetrapodMask().build(COARSE)
     scalar = spec_from_mapping(ScalarPSFSpec, {"patch_px": 15, "blur_px": 1.0, "apodized": False})
     assert isinstance(build_psf(scalar, COARSE, mask), ScalarPSF)
     new = spec_from_mapping(VectorialPSFSpec, {"patch_px": 15, "polarizer": "x"})
@@ -181,7 +181,7 @@ def test_each_kind_of_record_builds_its_own_psf() -> None:
 
 
 def test_aberrations_lie_on_top_of_the_mask() -> None:
-    mask = build_mask(TetrapodMask(), COARSE)
+    mask = TetrapodMask().build(COARSE)
     spec = VectorialPSFSpec(patch_px=15, blur_px=0.0, aberrations={5: 0.3, 7: -0.2})
     on_top = ZernikePhase(COARSE, [5, 7], torch.tensor([0.3, -0.2], dtype=torch.float64), base=mask)
     values = build_psf(spec, COARSE, mask)(places(0.2)).values

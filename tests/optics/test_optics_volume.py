@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from deepstorm3d.errors import InputError
-from deepstorm3d.optics.masks import AstigmaticMask, build_mask
+from deepstorm3d.optics.masks import AstigmaticMask
 from deepstorm3d.optics.measured import sample_volume, spline_psf
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSF
@@ -17,7 +17,7 @@ MICROSCOPE = Microscope(mask_pitch=72.0, focus=1.5)
 
 @pytest.fixture(scope="module")
 def exact() -> ScalarPSF:
-    mask = build_mask(AstigmaticMask(), MICROSCOPE)
+    mask = AstigmaticMask().build(MICROSCOPE)
     return ScalarPSF(MICROSCOPE, mask, patch_px=27, blur_px=1.0)
 
 

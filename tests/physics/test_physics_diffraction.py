@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepstorm3d.optics.masks import PixelMask, TetrapodMask, ZernikePhase, ZeroMask, build_mask
+from deepstorm3d.optics.masks import PixelMask, TetrapodMask, ZernikePhase, ZeroMask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.pupil import mask_coordinates
 from deepstorm3d.optics.scalar import ScalarPSF
@@ -85,7 +85,7 @@ def test_on_the_published_grid_it_is_the_padded_fft() -> None:
     # The published code works where mask size × p_m × p_c = λ f; there one FFT of the mask gives the image.
     size = 329
     microscope = Microscope(wavelength=size * 24.0 * 11.0 / 1.5e5)
-    inner = build_mask(TetrapodMask(), microscope)()
+    inner = TetrapodMask().build(microscope)()
     edge = (size - inner.shape[0]) // 2
     phase = torch.nn.functional.pad(inner, [edge] * 4)
     axis = mask_coordinates(size, 24.0)
@@ -117,12 +117,12 @@ def test_the_light_over_one_period_of_the_plane_is_exactly_one() -> None:
 
 def test_a_flat_mask_at_focus_keeps_its_light_in_a_large_patch() -> None:
     microscope = Microscope()
-    mask = build_mask(ZeroMask(), microscope)
+    mask = ZeroMask().build(microscope)
     held = [float(ScalarPSF(microscope, mask, patch_px=n)(at_depths([3.48])).held) for n in (21, 61, 121, 163)]
     assert held == sorted(held)
     assert 0.96 < held[-1] <= 1 + 1e-6  # the rest is the wide skirt of the spherical aberration at 4.5 µm
     dry = Microscope(na=0.8, focus=0.0, mask_pitch=36.0)
-    assert 0.98 < float(ScalarPSF(dry, build_mask(ZeroMask(), dry), patch_px=101)(at_depths([0.0])).held) <= 1
+    assert 0.98 < float(ScalarPSF(dry, ZeroMask().build(dry), patch_px=101)(at_depths([0.0])).held) <= 1
 
 
 def test_without_aberrations_the_image_is_the_airy_pattern() -> None:
@@ -144,7 +144,7 @@ def test_pixel_sum_and_closed_form_of_the_airy_patterns_encircled_energy_agree()
     from scipy.special import j0, j1
 
     microscope = Microscope(na=0.8, focus=0.0, mask_pitch=24.0)
-    patch = ScalarPSF(microscope, build_mask(ZeroMask(), microscope), patch_px=41)(at_depths([0.0]))
+    patch = ScalarPSF(microscope, ZeroMask().build(microscope), patch_px=41)(at_depths([0.0]))
     inner, outer = (2 * math.pi / 0.58 * 0.8 * r * microscope.pixel_um for r in (20.5, 20.5 * math.sqrt(2)))
     low, high = (1 - j0(v) ** 2 - j1(v) ** 2 for v in (inner, outer))
     assert low - 0.002 < float(patch.held) < high + 0.002
@@ -190,14 +190,14 @@ def test_the_conjugate_mask_in_the_conjugate_defocus_gives_the_image_turned_by_h
 def test_the_best_focus_of_a_flat_mask(focus: float, sharpest: float) -> None:
     microscope = Microscope(focus=focus)
     z = torch.arange(sharpest - 0.3, sharpest + 0.3, 0.01).tolist()
-    peak = ScalarPSF(microscope, build_mask(ZeroMask(), microscope), patch_px=1)(at_depths(z)).values[:, 0, 0]
+    peak = ScalarPSF(microscope, ZeroMask().build(microscope), patch_px=1)(at_depths(z)).values[:, 0, 0]
     assert z[int(peak.argmax())] == pytest.approx(sharpest, abs=0.05)
 
 
 def test_finer_sampling_of_the_pupil_converges() -> None:
     # As `ScalarPSF` states: 1 → 3 at most 1.6 % of the peak, 2 → 3 at most 0.5 %; light 1.3 % and 0.3 %.
     microscope = Microscope()
-    mask = build_mask(TetrapodMask(), microscope)
+    mask = TetrapodMask().build(microscope)
     xyz = at_depths([2.0, 3.5, 4.0, 6.0])
     one, two, three = (
         ScalarPSF(microscope, mask, patch_px=61, oversampling=n, blur_px=1.0)(xyz) for n in (1, 2, 3)

@@ -17,7 +17,7 @@ from deepstorm3d.fitting.linear import LinearImage, expected_image
 from deepstorm3d.fitting.refine import Bounds, refine
 from deepstorm3d.fitting.state import JointState
 from deepstorm3d.optics.fisher import crlb
-from deepstorm3d.optics.masks import AstigmaticMask, build_mask
+from deepstorm3d.optics.masks import AstigmaticMask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSFSpec
 from deepstorm3d.optics.tabulated import TabulatedPSF
@@ -31,7 +31,7 @@ Camera = IdealCamera | ScmosCamera | EmccdCamera
 @pytest.fixture(scope="module")
 def psf() -> TabulatedPSF:
     spec = ScalarPSFSpec(patch_px=27, pupil_oversampling=2)
-    return spec.tabulate(MICROSCOPE, build_mask(AstigmaticMask(), MICROSCOPE), DEPTH, (1.0, 1.0))
+    return spec.tabulate(MICROSCOPE, AstigmaticMask().build(MICROSCOPE), DEPTH, (1.0, 1.0))
 
 
 @dataclass(frozen=True)

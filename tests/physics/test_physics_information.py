@@ -14,14 +14,13 @@ from deepstorm3d.optics.masks import (
     PixelMask,
     TetrapodMask,
     ZernikePhase,
-    build_mask,
 )
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSF
 
 DATA = Path(__file__).parents[2] / "../shared/data"
 COARSE = Microscope(mask_pitch=144.0, focus=1.5)
-ASTIGMATIC = ScalarPSF(COARSE, build_mask(AstigmaticMask(strength=0.8), COARSE), patch_px=15, blur_px=1.0)
+ASTIGMATIC = ScalarPSF(COARSE, AstigmaticMask(strength=0.8).build(COARSE), patch_px=15, blur_px=1.0)
 TRUTH = torch.tensor([0.012, -0.008, 1.2, 5000.0, 20.0], dtype=torch.float64)  # x, y, z, photons, background
 
 
@@ -134,7 +133,7 @@ def rms_over_depth_nm(microscope: Microscope, mask: PhaseMask) -> torch.Tensor:
 
 def test_our_tetrapod_is_no_worse_than_the_published_one() -> None:
     microscope = Microscope()
-    sigma = rms_over_depth_nm(microscope, build_mask(TetrapodMask(), microscope))
+    sigma = rms_over_depth_nm(microscope, TetrapodMask().build(microscope))
     assert bool((sigma < torch.tensor([4.4, 4.4, 6.9])).all()), sigma.tolist()
     torch.testing.assert_close(sigma.float(), torch.tensor([3.77, 3.81, 5.87]), rtol=0.02, atol=0)
 

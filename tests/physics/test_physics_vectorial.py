@@ -12,7 +12,7 @@ import torch
 from scipy.special import jv
 
 from deepstorm3d.optics.dipole import fresnel_transmission
-from deepstorm3d.optics.masks import PixelMask, ZernikePhase, ZeroMask, build_mask
+from deepstorm3d.optics.masks import PixelMask, ZernikePhase, ZeroMask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSF
 from deepstorm3d.optics.vectorial import DipoleSpec, VectorialPSF
@@ -35,7 +35,7 @@ def at_depths(*z: float) -> torch.Tensor:
 def flat(
     microscope: Microscope, spec: DipoleSpec, *, patch_px: int = 31, oversampling: int = 1
 ) -> VectorialPSF:
-    mask = build_mask(ZeroMask(), microscope)
+    mask = ZeroMask().build(microscope)
     return VectorialPSF(microscope, mask, spec, patch_px=patch_px, oversampling=oversampling)
 
 
@@ -192,7 +192,7 @@ def test_at_low_aperture_without_interface_it_is_the_scalar_psf() -> None:
     for na in (0.3, 0.15):
         m = Microscope(na=na, n_immersion=1.5, n_sample=1.5, focus=0.0, mask_pitch=12.0, camera_pitch=40.0)
         xyz = at_depths(0.0, 3.0)
-        scalar = ScalarPSF(m, build_mask(ZeroMask(), m), patch_px=15)(xyz).values
+        scalar = ScalarPSF(m, ZeroMask().build(m), patch_px=15)(xyz).values
         vectorial = flat(m, SPEC, patch_px=15)(xyz).values
         different.append(float(((vectorial - scalar).abs().amax((1, 2)) / scalar.amax((1, 2))).max()))
     assert different[0] < 0.02
@@ -201,7 +201,7 @@ def test_at_low_aperture_without_interface_it_is_the_scalar_psf() -> None:
 
 def test_a_dipole_across_the_axis_seen_at_low_aperture_is_the_scalar_psf_to_fourth_order() -> None:
     m = Microscope(na=0.15, n_immersion=1.5, n_sample=1.5, focus=0.0, mask_pitch=12.0, camera_pitch=40.0)
-    scalar = ScalarPSF(m, build_mask(ZeroMask(), m), patch_px=15, apodized=True)(at_depths(2.0)).values
+    scalar = ScalarPSF(m, ZeroMask().build(m), patch_px=15, apodized=True)(at_depths(2.0)).values
     fixed = flat(m, DipoleSpec(dipole=(90.0, 30.0)), patch_px=15)(at_depths(2.0)).values
     assert 1e-6 < float((fixed - scalar).abs().max() / scalar.max()) < 5e-3
 
@@ -250,7 +250,7 @@ def test_a_tilted_dipole_leans_as_its_rays_go() -> None:
     # It shines across itself: one that points to +x and away from the coverslip sends its light to the
     # objective toward +x, so beyond the focal plane its image lies on that side, and before it on the other.
     m = Microscope(n_sample=1.518, focus=1.0)
-    psf = VectorialPSF(m, build_mask(ZeroMask(), m), DipoleSpec(dipole=(45.0, 0.0)), patch_px=41)
+    psf = VectorialPSF(m, ZeroMask().build(m), DipoleSpec(dipole=(45.0, 0.0)), patch_px=41)
     values = psf(at_depths(0.4, 1.0, 1.6)).values
     column = torch.arange(-20.0, 21.0, dtype=torch.float64)
     before, within, beyond = ((values * column).sum((1, 2)) / values.sum((1, 2))).tolist()

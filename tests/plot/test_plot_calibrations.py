@@ -18,7 +18,7 @@ from deepstorm3d.calibration.phase_retrieval.figure_data import RetrievalPicture
 from deepstorm3d.frames.mean_variance import noise_line
 from deepstorm3d.frames.similarity import compare_frames
 from deepstorm3d.optics.computed import build_psf
-from deepstorm3d.optics.masks import ZeroMask, build_mask
+from deepstorm3d.optics.masks import ZeroMask
 
 DEPTHS = np.linspace(-1.0, 1.0, 5)
 
@@ -156,7 +156,7 @@ def test_camera_maps_without_light_say_that_the_gain_was_given():
 
 def test_an_axial_scan_circles_its_spots_and_draws_them_through_the_planes():
     setup = ds.preset("quickstart")
-    psf = build_psf(setup.psf, setup.microscope, build_mask(ZeroMask(), setup.microscope), patch_px=9)
+    psf = build_psf(setup.psf, setup.microscope, ZeroMask().build(setup.microscope), patch_px=9)
     focus, planes = torch.linspace(0, 2, 9), torch.rand(9, 30, 40)
     model = np.exp(-((focus.double().numpy() - 0.8) ** 2))
     spots = [

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from deepstorm3d.errors import InputError
-from deepstorm3d.optics.masks import AstigmaticMask, build_mask
+from deepstorm3d.optics.masks import AstigmaticMask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSF
 from deepstorm3d.plot.phase_mask import evolution_animation
@@ -21,7 +21,7 @@ COARSE = Microscope(mask_pitch=200.0)
 
 def stages(*strengths: float) -> Iterator[tuple[int, ScalarPSF]]:
     for step, strength in enumerate(strengths):
-        mask = build_mask(AstigmaticMask(strength=strength), COARSE)
+        mask = AstigmaticMask(strength=strength).build(COARSE)
         yield 100 * step, ScalarPSF(COARSE, mask, patch_px=13)
 
 

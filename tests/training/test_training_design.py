@@ -14,7 +14,7 @@ from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.field import Field
 from deepstorm3d.jobs.design_psf import build_design_sampler, gradient_bytes
 from deepstorm3d.jobs.train import build_localizer
-from deepstorm3d.optics.masks import AstigmaticMask, PixelMask, ZernikePhase, ZeroMask, build_mask
+from deepstorm3d.optics.masks import AstigmaticMask, PixelMask, ZernikePhase, ZeroMask
 from deepstorm3d.optics.scalar import ScalarPSF
 from deepstorm3d.simulation.priors import DensityCount
 from deepstorm3d.training.design import MaskLearning, MaskPenalty, learnable_mask, roughness
@@ -71,7 +71,7 @@ def test_parameters_of_the_optics_without_a_rate_are_refused(tiny: Experiment) -
 
 
 def test_pixels_and_coefficients_begin_as_the_start(tiny: Experiment) -> None:
-    start = build_mask(AstigmaticMask(), tiny.microscope)
+    start = AstigmaticMask().build(tiny.microscope)
     for parameters, kind in (("pixels", PixelMask), ("zernike", ZernikePhase)):
         mask = learnable_mask(DesignSpec(parameters=parameters), tiny.microscope, start)  # type: ignore[arg-type]
         assert isinstance(mask, kind)
@@ -92,7 +92,7 @@ def test_light_outside_the_patch_and_too_much_phase_cost(tiny: Experiment) -> No
         psf = ScalarPSF(tiny.microscope, mask, patch_px=15, blur_px=1.0)
         return float(MaskPenalty(spec, mask, psf, tiny.z_um)())
 
-    flat = build_mask(ZeroMask(), tiny.microscope)()
+    flat = ZeroMask().build(tiny.microscope)()
     noise = torch.randn(flat.shape, generator=torch.Generator().manual_seed(0))
     assert price(DesignSpec(), noise) == 0
     # A rough mask scatters light far from the spot.
@@ -109,7 +109,7 @@ def test_the_memory_of_a_step_grows_with_its_frames(tiny: Experiment) -> None:
 
 def designed(tiny: Experiment, steps: int, folder: Path | None = None, **options: object) -> list[float]:
     """Criterion at each step, from a flat mask with a little astigmatism."""
-    start = build_mask(AstigmaticMask(strength=0.1), tiny.microscope)
+    start = AstigmaticMask(strength=0.1).build(tiny.microscope)
     mask = learnable_mask(tiny.design, tiny.microscope, start)
     psf = ScalarPSF(tiny.microscope, mask, patch_px=15, blur_px=1.0)
     return minimise_bound(
@@ -135,7 +135,7 @@ def test_a_design_by_fisher_resumes_exactly(tiny: Experiment, tmp_path: Path) ->
 
 
 def test_a_crowd_is_judged_by_its_middle_and_suffers_from_its_neighbours(tiny: Experiment) -> None:
-    psf = ScalarPSF(tiny.microscope, build_mask(AstigmaticMask(), tiny.microscope), patch_px=15, blur_px=1.0)
+    psf = ScalarPSF(tiny.microscope, AstigmaticMask().build(tiny.microscope), patch_px=15, blur_px=1.0)
     field = Field(40, 40, tiny.microscope.pixel_um)
     prior = tiny.scene().emitters
     values = []

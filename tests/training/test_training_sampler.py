@@ -10,7 +10,7 @@ from deepstorm3d.emitters import Emitters
 from deepstorm3d.field import Field
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.field_aberrations import FieldSpec
-from deepstorm3d.optics.masks import ZeroMask, build_mask
+from deepstorm3d.optics.masks import ZeroMask
 from deepstorm3d.optics.microscope import Microscope
 from deepstorm3d.optics.scalar import ScalarPSF, ScalarPSFSpec
 from deepstorm3d.simulation.backgrounds import UniformBackground
@@ -24,7 +24,7 @@ SIDE = 20
 @pytest.fixture(scope="module")
 def psf() -> ScalarPSF:
     microscope = Microscope(focus=0.0)
-    return build_psf(ScalarPSFSpec(patch_px=11, blur_px=1.0), microscope, build_mask(ZeroMask(), microscope))
+    return build_psf(ScalarPSFSpec(patch_px=11, blur_px=1.0), microscope, ZeroMask().build(microscope))
 
 
 def scene(level: float, *, weight: float = 1.0, count: int = 2, **prior: object) -> Scene:
@@ -117,7 +117,7 @@ def test_crops_come_from_everywhere_in_a_field_that_changes(psf: ScalarPSF) -> N
 def test_a_crop_shows_the_aberrations_of_its_place() -> None:
     microscope = Microscope(focus=0.0)
     across = FieldSpec(size_px=(SIDE, 200), rises={6: (1.0, 0.0)})
-    mask = build_mask(ZeroMask(), microscope)
+    mask = ZeroMask().build(microscope)
     spec = ScalarPSFSpec(patch_px=11, blur_px=1.0, field=across)
     table = spec.tabulate(microscope, mask, (0.0, 0.5), (1.0, 1.0))
     whole = Field(SIDE, 200, table.pixel_um)

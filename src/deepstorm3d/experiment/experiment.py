@@ -19,9 +19,9 @@ from ..io.masks import mask_sha256, read_mask
 from ..io.parts import write_text
 from ..io.psfs import read_psf
 from ..localizer.coarse import CoarseSpec
-from ..localizer.network import NetworkSpec
+from ..localizer.kinds import AnyNetwork
 from ..optics.computed import computed_psf
-from ..optics.masks import FileMask, MaskSpec, PhaseMask, TetrapodMask, build_mask
+from ..optics.masks import AnyMask, FileMask, PhaseMask, PixelMask, TetrapodMask
 from ..optics.microscope import Microscope
 from ..optics.psf_kinds import AnyPSFSpec
 from ..optics.scalar import ScalarPSFSpec
@@ -55,7 +55,7 @@ class Experiment(Spec):
     name: str = quantity("experiment", "", "for people", min_length=1)
     seed: int = quantity(0, "", "of all random numbers", ge=0)
     microscope: Microscope = quantity(Microscope(), "", "wavelength, objective, 4f system, pixels")
-    mask: MaskSpec = quantity(TetrapodMask(), "", "zero, astigmatic, tetrapod, double_helix, zernike or file")
+    mask: AnyMask = quantity(TetrapodMask(), "", "zero, astigmatic, tetrapod, double_helix, zernike or file")
     psf: AnyPSFSpec = quantity(
         ScalarPSFSpec(),
         "",
@@ -67,7 +67,7 @@ class Experiment(Spec):
     scenes: dict[str, Scene] = quantity(
         {"main": Scene()}, "", "what frames may show; training mixes them by weight"
     )
-    network: NetworkSpec = quantity(CoarseSpec(), "", "coarse, mixture or voxel")
+    network: AnyNetwork = quantity(CoarseSpec(), "", "coarse, mixture or voxel")
     training: TrainingSpec = quantity(TrainingSpec(), "", "how long and how fast the network learns")
     design: DesignSpec = quantity(DesignSpec(), "", "how the mask changes where it is to be designed")
 
@@ -247,7 +247,9 @@ def experiment_mask(experiment: Experiment, *, phase: Tensor | None = None) -> P
                 f"this is not the mask of the experiment '{experiment.name}': its SHA-256 is "
                 f"{mask_sha256(phase.numpy())[:12]}…, expected {spec.sha256[:12]}…"
             )
-    return build_mask(spec, experiment.microscope, phase=phase)
+        if phase is not None:
+            return PixelMask(phase)
+    return spec.build(experiment.microscope)
 
 
 def whole_mask(experiment: Experiment) -> PhaseMask:

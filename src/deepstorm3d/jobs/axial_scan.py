@@ -21,7 +21,7 @@ from ..io.parts import claim_name
 from ..io.tables import write_truth
 from ..localizing.excerpt import Excerpt
 from ..optics.computed import build_psf
-from ..optics.masks import ZeroMask, build_mask
+from ..optics.masks import ZeroMask
 from ..pixels.reading import Light
 from ..plot.panels import save_figure
 from ..watch import SILENT, Watcher
@@ -112,7 +112,7 @@ def _scan(planes: Tensor, experiment: Experiment, step_um: float, first_focus_um
     microscope = experiment.microscope
     count = len(planes)
     first = microscope.focus - step_um * (count - 1) / 2 if first_focus_um is None else first_focus_um
-    mask = build_mask(ZeroMask(), microscope)
+    mask = ZeroMask().build(microscope)
     low, high = experiment.z_um
     return AxialScan(
         planes=planes,

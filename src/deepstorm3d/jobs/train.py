@@ -19,7 +19,6 @@ from ..frames.companions import crops_field
 from ..io.masks import mask_sha256
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ModelFile, save_model_file
-from ..localizer.network import build_network
 from ..optics.masks import FileMask
 from ..optics.psf import PSF
 from ..simulation.simulator import Simulator
@@ -39,7 +38,7 @@ def build_localizer(experiment: Experiment) -> NetworkLocalizer:
     """The experiment's network, untrained, its weights drawn with the experiment's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.seed)
-        network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um)
+        network = experiment.network.build(experiment.microscope.pixel_um, experiment.z_um)
     localizer = NetworkLocalizer(network)  # pyright: ignore[reportArgumentType]
     return localizer.to(memory_format=network.memory_format)  # pyright: ignore[reportCallIssue]
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..emitters import Emitters, Localizations
-from ..spec import Spec, quantity
+from ..spec import quantity
 from .grid import VoxelGrid
+from .network import NetworkSpec
 from .peaks import find_peaks, gaussian_vertex
 from .precision import conv2d_in_float32
 from .trunk import FEATURES, Trunk, padded
@@ -21,7 +22,7 @@ __all__ = ["CoarseNetwork", "CoarseSpec", "gaussian_heat"]
 _BLOCK = 8192  # peaks processed at a time; it bounds the memory if a whole frame is above the threshold
 
 
-class CoarseSpec(Spec):
+class CoarseSpec(NetworkSpec):
     """Heat map at camera resolution; positions from its maxima. The simplest of the networks."""
 
     kind: Literal["coarse"] = "coarse"
@@ -30,6 +31,9 @@ class CoarseSpec(Spec):
     dilations: tuple[int, ...] = quantity((1, 2, 4, 8, 2, 1), "", "one residual pair of convolutions each")
     plane_um: float = quantity(0.125, "µm", "thickness of a voxel", gt=0.01, le=1.0)
     spread: float = quantity(1.0, "voxels", "σ of the Gaussian drawn for each emitter", gt=0.3, le=3.0)
+
+    def build(self, pixel_um: float, z_um: tuple[float, float]) -> CoarseNetwork:
+        return CoarseNetwork(self, pixel_um, z_um)
 
 
 class CoarseNetwork(nn.Module):

@@ -16,7 +16,8 @@ from torch.nn import functional
 
 from ..emitters import Emitters, Localizations
 from ..maxima import highest_around
-from ..spec import Spec, quantity
+from ..spec import quantity
+from .network import NetworkSpec
 from .precision import conv2d_in_float32
 from .trunk import FEATURES, Trunk, conv_block, padded
 
@@ -39,7 +40,7 @@ _CANDIDATE = 0.2
 _ADJACENT = 0.6  # a pixel beside a larger maximum is a separate molecule if its probability is above this
 
 
-class MixtureSpec(Spec):
+class MixtureSpec(NetworkSpec):
     """Per pixel a probability, a position and photons with their σ: together a Gaussian mixture."""
 
     kind: Literal["mixture"] = "mixture"
@@ -49,6 +50,9 @@ class MixtureSpec(Spec):
     head: int = quantity(48, "", "features before the outputs", ge=4, le=256)
     photons_scale: float = quantity(10_000.0, "photons", "typical photons of a molecule in a frame", gt=0)
     map_weight: float = quantity(1.0, "", "weight of the probability map's cross-entropy", ge=0, le=100)
+
+    def build(self, pixel_um: float, z_um: tuple[float, float]) -> MixtureNetwork:
+        return MixtureNetwork(self, pixel_um, z_um)
 
 
 class MixtureNetwork(nn.Module):

@@ -1,21 +1,21 @@
-"""The interface of the networks, and the union of those that exist."""
+"""The interface of the networks, and of the records that an experiment names them by."""
 
 from __future__ import annotations
 
-from typing import Annotated, Protocol
+from abc import abstractmethod
+from typing import Any, Protocol
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from ..emitters import Emitters, Localizations
-from .coarse import CoarseNetwork, CoarseSpec
-from .mixture import MixtureNetwork, MixtureSpec
-from .voxel import VoxelNetwork, VoxelSpec
+from ..spec import Spec
 
-__all__ = ["NetworkSpec", "ProposalNetwork", "build_network"]
+__all__ = ["NetworkSpec", "ProposalNetwork"]
 
-NetworkSpec = Annotated[CoarseSpec | MixtureSpec | VoxelSpec, Field(discriminator="kind")]
+# Memory for a camera pixel of a batch, bytes: 1,300 for a network of 96 channels, the rest for photometry and
+# the temporary memory of a GPU's convolutions.
+_BYTES_PER_PIXEL = 4000.0
 
 
 class ProposalNetwork(Protocol):
@@ -39,14 +39,24 @@ class ProposalNetwork(Protocol):
         ...
 
 
-def build_network(
-    spec: NetworkSpec, pixel_um: float, z_um: tuple[float, float]
-) -> CoarseNetwork | MixtureNetwork | VoxelNetwork:
-    """Build an untrained network from its spec, for one camera pixel size (µm) and depth range (µm)."""
-    match spec:
-        case CoarseSpec():
-            return CoarseNetwork(spec, pixel_um, z_um)
-        case MixtureSpec():
-            return MixtureNetwork(spec, pixel_um, z_um)
-        case VoxelSpec():
-            return VoxelNetwork(spec, pixel_um, z_um)
+class NetworkSpec(Spec):
+    """The settings of a network.
+
+    A new kind is a record with a name, ``kind: Literal["small"] = "small"``, and a method `build`;
+    `NETWORKS.register` (`localizer/kinds.py`) makes it available to experiments.
+    """
+
+    kind: Any
+
+    @abstractmethod
+    def build(self, pixel_um: float, z_um: tuple[float, float]) -> ProposalNetwork:
+        """The untrained network, a `torch.nn.Module`, for one camera pixel size (µm) and depth range (µm).
+
+        Frames are localized in tiles, so an output should depend on at most 96 px around it.
+        """
+        raise NotImplementedError
+
+    @property
+    def bytes_per_pixel(self) -> float:
+        """Memory that the network and its decoder need at a time for a camera pixel of a batch, bytes."""
+        return _BYTES_PER_PIXEL

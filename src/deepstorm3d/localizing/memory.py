@@ -12,18 +12,13 @@ from ..emitters import Localizations
 from ..errors import InputError
 from ..experiment.experiment import Experiment
 from ..fitting.joint import Explained, JointFit
-from ..localizer.voxel import VoxelSpec
 from ..watch import SILENT, Part, Watcher
 from .out_of_memory import is_out_of_memory
 from .pipeline import Pipeline
 
 __all__ = ["WithinMemory", "bytes_per_pixel", "free_bytes"]
 
-# Smallest memory for a pixel of a batch, bytes: 1,300 for a network of 96 channels, the rest for photometry and
-# the temporary memory of a GPU's convolutions.
-_BYTES_PER_PIXEL = 4000
 _SHARE = 0.5  # fraction of the free memory that a batch may use
-_VOLUMES = 7  # float32 volumes that the voxel network and its decoder need at a time (measured: 6.2 and 5.3)
 _COPIES = 4  # float32 copies of a molecule's image and derivatives that a step of the joint fit needs at a time
 _SMALLEST_TILE_PX = 96  # smallest side of a tile, px; below it the margins take most of the work
 
@@ -104,10 +99,7 @@ class WithinMemory:
 def bytes_per_pixel(pipeline: Pipeline) -> float:
     """Memory for a camera pixel of a batch, bytes: for the network, and for the fit in the densest scene."""
     experiment, fit = pipeline.experiment, pipeline.fit
-    network = experiment.network
-    needed = float(_BYTES_PER_PIXEL)
-    if isinstance(network, VoxelSpec):
-        needed = max(needed, _VOLUMES * 4.0 * network.planes * network.upsampling**2)
+    needed = experiment.network.bytes_per_pixel
     if isinstance(fit, JointFit):
         unknowns = 4 + fit.fit_blur
         needed += _densest(experiment) * _COPIES * 4 * unknowns * fit.whole.patch_px**2

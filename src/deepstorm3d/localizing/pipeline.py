@@ -22,7 +22,6 @@ from ..fitting.single import SingleFit
 from ..io.masks import read_mask
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ModelFile
-from ..localizer.network import build_network
 from ..localizer.precision import mixed_precision
 from ..optics.fisher import crlb
 from ..optics.masks import FileMask
@@ -237,7 +236,7 @@ def load_pipeline(
     # Localizations have no blur of their own, so the table needs only one blur level.
     blur_px = (experiment.psf.blur_px, experiment.psf.blur_px)
     psf = optics.tabulate(experiment.microscope, source, experiment.z_um, blur_px)
-    network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um)
+    network = experiment.network.build(experiment.microscope.pixel_um, experiment.z_um)
     refine = refine or method != "network"
     least = model.threshold if threshold is None else threshold
     proposed = least * (_PROPOSAL_SHARE if refine and threshold is None else 1.0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from abc import abstractmethod
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..kinds import Kinds
 from ..spec import Spec, quantity
 from .designs import double_helix_phase, random_phase, tetrapod_coefficients, vortex_phase
 from .mask_shift import moved_phase
@@ -18,6 +19,7 @@ from .zernike import zernike_basis
 
 __all__ = [
     "MASK_KINDS",
+    "AnyMask",
     "AstigmaticMask",
     "DoubleHelixMask",
     "FileMask",
@@ -31,7 +33,6 @@ __all__ = [
     "ZernikeMask",
     "ZernikePhase",
     "ZeroMask",
-    "build_mask",
 ]
 
 
@@ -146,13 +147,31 @@ class MovedMask(PhaseMask):
         return self.base.crossed_at(self._shift_um, self._microscope)
 
 
-class ZeroMask(Spec):
+class MaskSpec(Spec):
+    """A mask that an experiment names.
+
+    A new kind is a record with a name, ``kind: Literal["axicon"] = "axicon"``, and a method `build`;
+    `MASK_KINDS.register` makes it available to experiments.
+    """
+
+    kind: Any
+
+    @abstractmethod
+    def build(self, microscope: Microscope) -> PhaseMask:
+        """The mask for one microscope, on its mask pixels; raises InputError where it cannot be built."""
+        raise NotImplementedError
+
+
+class ZeroMask(MaskSpec):
     """No mask (phase 0): the standard PSF."""
 
     kind: Literal["zero"] = "zero"
 
+    def build(self, microscope: Microscope) -> PhaseMask:
+        return PixelMask(torch.zeros(microscope.mask_px, microscope.mask_px))
 
-class AstigmaticMask(Spec):
+
+class AstigmaticMask(MaskSpec):
     """Vertical astigmatism, as of a cylindrical lens."""
 
     kind: Literal["astigmatic"] = "astigmatic"
@@ -160,29 +179,41 @@ class AstigmaticMask(Spec):
         0.8, "rad rms", "Zernike coefficient of cos 2θ astigmatism (Noll 6)", gt=-20, lt=20
     )
 
+    def build(self, microscope: Microscope) -> PhaseMask:
+        return _zernike_mask(microscope, {6: self.strength})
 
-class TetrapodMask(Spec):
+
+class TetrapodMask(MaskSpec):
     """Our Tetrapod: the Zernike mask with the smallest mean CRLB over 4 µm, scaled by `strength`."""
 
     kind: Literal["tetrapod"] = "tetrapod"
     strength: float = quantity(1.0, "", "factor on the built-in coefficients", gt=0, le=3)
 
+    def build(self, microscope: Microscope) -> PhaseMask:
+        return _zernike_mask(microscope, tetrapod_coefficients(), self.strength)
 
-class DoubleHelixMask(Spec):
+
+class DoubleHelixMask(MaskSpec):
     """Phase of a superposition of Gauss-Laguerre modes: two lobes that rotate with depth."""
 
     kind: Literal["double_helix"] = "double_helix"
     waist: float = quantity(0.35, "", "Gaussian waist of the modes as a fraction of the aperture", gt=0.1, lt=2)
 
+    def build(self, microscope: Microscope) -> PhaseMask:
+        return PixelMask(double_helix_phase(microscope, self.waist))
 
-class VortexMask(Spec):
+
+class VortexMask(MaskSpec):
     """A spiral phase."""
 
     kind: Literal["vortex"] = "vortex"
     charge: int = quantity(1, "", "turns of the phase around the axis", ge=-10, le=10)
 
+    def build(self, microscope: Microscope) -> PhaseMask:
+        return PixelMask(vortex_phase(microscope, self.charge))
 
-class RandomMask(Spec):
+
+class RandomMask(MaskSpec):
     """A smooth random phase, as the start of a design."""
 
     kind: Literal["random"] = "random"
@@ -190,68 +221,42 @@ class RandomMask(Spec):
     order: int = quantity(6, "", "highest radial order of its Zernike polynomials", ge=2, le=20)
     seed: int = quantity(0, "", "another seed, another phase", ge=0)
 
+    def build(self, microscope: Microscope) -> PhaseMask:
+        return PixelMask(random_phase(microscope, self.rms, self.order, self.seed))
 
-class ZernikeMask(Spec):
+
+class ZernikeMask(MaskSpec):
     """Any sum of Zernike polynomials."""
 
     kind: Literal["zernike"] = "zernike"
     coefficients: dict[int, float] = quantity({}, "rad rms", "Noll index: coefficient")
 
+    def build(self, microscope: Microscope) -> PhaseMask:
+        return _zernike_mask(microscope, self.coefficients)
 
-class FileMask(Spec):
+
+class FileMask(MaskSpec):
     """A mask from a .npy, .mat or .tif file (phase in radians on the mask's own pixels)."""
 
     kind: Literal["file"] = "file"
     path: str = quantity("", "", "file that holds the mask; empty when only its hash is known")
     sha256: str = quantity("", "", "hash of the phase (shape and float32 values)")
 
+    def build(self, microscope: Microscope) -> PhaseMask:
+        """Raises InputError: the caller reads the file, and makes a `PixelMask` of its phase."""
+        raise InputError("this experiment's mask is not stored with it", "give its file (`mask`)")
 
-_AnyMask = (
-    ZeroMask
-    | AstigmaticMask
-    | TetrapodMask
-    | DoubleHelixMask
-    | VortexMask
-    | RandomMask
-    | ZernikeMask
-    | FileMask
+
+MASK_KINDS = Kinds(
+    ZeroMask, AstigmaticMask, TetrapodMask, DoubleHelixMask, VortexMask, RandomMask, ZernikeMask, FileMask
 )
-MaskSpec = Annotated[_AnyMask, Field(discriminator="kind")]
+"""All kinds of mask; ``MASK_KINDS.register`` adds one that is defined elsewhere."""
 
-MASK_KINDS: tuple[str, ...] = tuple(kind.model_fields["kind"].default for kind in get_args(_AnyMask))
-"""Names of all kinds in experiment files."""
+AnyMask = Annotated[MaskSpec, MASK_KINDS]
+"""A mask of any kind, as a field of a record."""
 
 
-def build_mask(
-    spec: _AnyMask,
-    microscope: Microscope,
-    *,
-    phase: Tensor | None = None,
-) -> PhaseMask:
-    """Build the mask of a spec for one microscope.
-
-    phase: (h, w) rad, contents of the file of a `FileMask`, which the caller reads.
-    Raises InputError for a file mask without its phase.
-    """
-    match spec:
-        case ZeroMask():
-            return PixelMask(torch.zeros(microscope.mask_px, microscope.mask_px))
-        case AstigmaticMask(strength=strength):
-            return ZernikePhase(microscope, [6], torch.tensor([strength], dtype=torch.float64))
-        case TetrapodMask(strength=strength):
-            table = tetrapod_coefficients()
-            values = strength * torch.tensor(list(table.values()), dtype=torch.float64)
-            return ZernikePhase(microscope, list(table), values)
-        case ZernikeMask(coefficients=table):
-            values = torch.tensor(list(table.values()), dtype=torch.float64)
-            return ZernikePhase(microscope, list(table), values)
-        case DoubleHelixMask(waist=waist):
-            return PixelMask(double_helix_phase(microscope, waist))
-        case VortexMask(charge=charge):
-            return PixelMask(vortex_phase(microscope, charge))
-        case RandomMask(rms=rms, order=order, seed=seed):
-            return PixelMask(random_phase(microscope, rms, order, seed))
-        case FileMask():
-            if phase is None:
-                raise InputError("this experiment's mask is not stored with it", "give its file (`mask`)")
-            return PixelMask(phase)
+def _zernike_mask(microscope: Microscope, table: dict[int, float], factor: float = 1.0) -> ZernikePhase:
+    """A sum of polynomials; table: Noll index and coefficient, rad rms."""
+    values = factor * torch.tensor(list(table.values()), dtype=torch.float64)
+    return ZernikePhase(microscope, list(table), values)

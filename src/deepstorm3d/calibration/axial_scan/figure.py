@@ -52,9 +52,9 @@ def axial_scan(scan: AxialScan, spots: Sequence[ScannedSpot], *, title: str = ""
     >>> import deepstorm3d as ds
     >>> from deepstorm3d.calibration.axial_scan.spot import AxialScan, ScannedSpot
     >>> from deepstorm3d.optics.computed import build_psf
-    >>> from deepstorm3d.optics.masks import ZeroMask, build_mask
+    >>> from deepstorm3d.optics.masks import ZeroMask
     >>> setup = ds.preset("quickstart")
-    >>> psf = build_psf(setup.psf, setup.microscope, build_mask(ZeroMask(), setup.microscope), patch_px=15)
+    >>> psf = build_psf(setup.psf, setup.microscope, ZeroMask().build(setup.microscope), patch_px=15)
     >>> focus, planes = torch.linspace(0, 2, 9), torch.rand(9, 30, 40)
     >>> profile = np.exp(-((focus.double().numpy() - 0.8) ** 2))
     >>> spot = ScannedSpot(np.array([1.0, 2.0, 0.8]), np.full(3, 0.01), 5000.0, 0.99, profile, profile)
