@@ -42,6 +42,11 @@ def design(scope: Scope) -> None:
     assert np.median(scope["designed"]) < 0.8 * np.median(scope["flat"])
 
 
+def mask_from_beads(scope: Scope) -> None:
+    before, after = (np.sqrt(np.nanmean(scope[name] ** 2)) for name in ("before", "after"))
+    assert before > 0.25 and after < 0.4 * before
+
+
 def own_kinds(scope: Scope) -> None:
     assert scope["experiment"].camera == scope["LeakyCamera"](leak=6.0)
     assert ds.evaluate(scope["found"], scope["truth"]).score.recall > 0.8
@@ -75,6 +80,7 @@ CLAIMS: dict[str, Callable[[Scope], None]] = {
         design,
         first_movie,
         list_life,
+        mask_from_beads,
         masks_and_psfs,
         own_kinds,
         pandas_table,
