@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,7 +12,7 @@ from deepstorm3d.cli import app
 
 OUT = Path(__file__).with_name("cli.md")
 # A bar would end the cell of a table.
-BAR, ESCAPED = "|", "\\|"
+BAR, ESCAPED = "|", "&#124;"
 HEAD = """# Commands
 
 Written by `make docs` from the program's own help; change it there.
@@ -37,9 +38,14 @@ def command_section(command: Any, path: str) -> list[str]:
     usage = " ".join([path, *(label(argument) for argument in arguments)])
     usage += "".join(f" {label(option)}" for option in options if option.required)
     usage += " [options]" if any(not option.required for option in options) else ""
-    rows = [f"| `{label(one).replace(BAR, ESCAPED)}` | {text(one)} |" for one in (*arguments, *options)]
+    rows = [f"| {code(label(one))} | {text(one)} |" for one in (*arguments, *options)]
     table = ["", "| | |", "| --- | --- |", *rows] if rows else []
     return ["", f"## {path}", "", (command.help or "").strip(), "", "```text", usage, "```", *table]
+
+
+def code(words: str) -> str:
+    """Words as code in the cell of a table: in backticks, or as HTML where they hold a bar."""
+    return f"<code>{html.escape(words).replace(BAR, ESCAPED)}</code>" if BAR in words else f"`{words}`"
 
 
 def label(parameter: Any) -> str:
