@@ -72,7 +72,8 @@ def page(script: Path, folder: Path) -> str:
     """Run a script in a folder and give its page; the pictures stay in the folder."""
     source = script.read_text(encoding="utf-8")
     title, introduction = title_and_text(source)
-    parts = [f"# {title}", introduction]
+    # Code and pictures take the room of the table of contents, which would be empty.
+    parts = ["---\nhide: [toc]\n---", f"# {title}", introduction]
     scope: dict[str, Any] = {"__name__": "__main__"}
     folder.mkdir(parents=True)
     with contextlib.chdir(folder):

@@ -4,6 +4,7 @@ import doctest
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +61,9 @@ def test_no_picture_touches_pyplot():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr or "pyplot was imported"
+
+
+def test_no_module_has_the_name_of_a_picture():
+    # Once imported, it would stand where the function does.
+    modules = {path.stem for path in Path(plot.__file__).parent.glob("*.py")}
+    assert not modules & set(plot.__all__)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .pixel_values import histogram
     from .position_bounds import limit
     from .psf_planes import psf
-    from .psf_surfaces import psf_surfaces
+    from .psf_shapes import psf_surfaces
     from .renderings import beside, rendering, section
     from .trajectories import tracks
     from .truth_scatter import comparison
@@ -76,7 +76,7 @@ _WHERE = {
     "mask_with_psf": ".phase_mask",
     "overlay": ".frame_overlay",
     "psf": ".psf_planes",
-    "psf_surfaces": ".psf_surfaces",
+    "psf_surfaces": ".psf_shapes",
     "quality": ".list_quality",
     "rendering": ".renderings",
     "resolution": ".correlations",

@@ -37,6 +37,7 @@ def resolution(report: ResolutionReport, *, title: str = "") -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Examples
     --------

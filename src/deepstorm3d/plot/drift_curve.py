@@ -33,6 +33,7 @@ def drift(curve: DriftCurve, *, title: str = "") -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Examples
     --------

@@ -35,6 +35,7 @@ def learning(log: str | Path, *, title: str = "") -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Raises
     ------

@@ -47,6 +47,7 @@ def quality(found: Localizations, frames: int | None = None, *, title: str = "")
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Examples
     --------

@@ -50,6 +50,7 @@ def mask_comparison(
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Examples
     --------

@@ -72,6 +72,7 @@ def mask(
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Examples
     --------
@@ -114,6 +115,7 @@ def mask_with_psf(psf: MaskedPSF, z_um: tuple[float, float], *, title: str = "")
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Examples
     --------

@@ -40,6 +40,7 @@ def histogram(
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Raises
     ------

@@ -39,6 +39,7 @@ def limit(report: LimitReport, *, title: str = "") -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Examples
     --------
@@ -70,7 +71,7 @@ def limit(report: LimitReport, *, title: str = "") -> Figure:
     _label(bright, "photons of the molecule", f"One molecule against photons (rms over depth)\n{haze}")
     _label(hazy, "background (photons per pixel)", f"One molecule against background (rms over depth)\n{light}")
     which = "bold: median, thin: rms" if len(masks) == 1 else "median"
-    crowd = f"Many at random positions, estimated together ({which})\n{light}, {haze}"
+    crowd = f"Many, estimated together ({which})\n{light}, {haze}"
     _label(dense, "density (molecules per µm²)", crowd)
     for axes in (bright, hazy, dense):
         axes.set(xscale="log", yscale="log")

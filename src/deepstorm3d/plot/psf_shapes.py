@@ -37,6 +37,7 @@ def psf_surfaces(psf: MaskedPSF, z_um: tuple[float, float], *, title: str = "") 
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Examples
     --------

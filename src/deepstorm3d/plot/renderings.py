@@ -59,6 +59,7 @@ def rendering(
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Raises
     ------
@@ -100,7 +101,7 @@ def section(
     ----------
     found : Localizations
         N rows; positions in µm.
-    across : {"x", "y", "z"}
+    across : {"z", "x", "y"}
         Axis perpendicular to the plane: z gives a picture x–y, y gives x–z, x gives y–z.
     at_um : float
         Position of the plane on that axis, µm.
@@ -112,6 +113,7 @@ def section(
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Raises
     ------
@@ -162,6 +164,7 @@ def beside(
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Raises
     ------

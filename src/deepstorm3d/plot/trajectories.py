@@ -56,6 +56,7 @@ def tracks(
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Raises
     ------

@@ -44,6 +44,7 @@ def axial_scan(scan: AxialScan, spots: Sequence[ScannedSpot], *, title: str = ""
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Examples
     --------

@@ -46,6 +46,7 @@ def camera_maps(found: PhotonTransfer, *, names: Sequence[str] = (), title: str 
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Raises
     ------

@@ -59,6 +59,7 @@ def estimate(found: Estimate | ComparedFrames, *, title: str = "") -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Examples
     --------

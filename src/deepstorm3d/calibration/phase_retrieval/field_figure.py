@@ -38,6 +38,7 @@ def field_dependence(found: FieldAberrations, *, title: str = "") -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Examples
     --------

@@ -42,6 +42,7 @@ def retrieval(found: Retrieval | RetrievalPicture, *, title: str = "") -> Figure
     Returns
     -------
     matplotlib.figure.Figure
+        A notebook shows it; ``savefig`` writes it.
 
     Examples
     --------
