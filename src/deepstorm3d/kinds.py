@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter
 from pydantic_core import core_schema
 
+from .errors import InputError
+
 __all__ = ["Kinds", "kind_of"]
 
 Kind = TypeVar("Kind", bound=type[BaseModel])
+
+# Entry points by which installed packages offer kinds of their own.
+_GROUP = "deepstorm3d.kinds"
 
 
 class Kinds:
@@ -20,6 +25,10 @@ class Kinds:
     takes a record of any kind, or a mapping that names it: ``{"kind": "round", "radius": 2}``. A kind that is
     registered later (``SHAPES.register``, also as a decorator) is taken from then on, in records that were
     defined before too.
+
+    A kind of another package is imported when it is first named, if the package offers it: an entry point of
+    the group ``deepstorm3d.kinds``, named like the kind, that leads to the module or class which registers
+    itself.
 
     kinds: records with a field ``kind: Literal["round"] = "round"``, each with a name of its own.
     same_keys: whether keys of one name mean the same in every kind, so that they keep their values where
@@ -51,9 +60,18 @@ class Kinds:
     def __iter__(self) -> Iterator[type[BaseModel]]:
         return iter(self._kinds.values())
 
+    def find(self, name: str) -> type[BaseModel] | None:
+        """The kind of that name, of an installed package too; None where there is none.
+
+        Raises InputError where the package that offers it cannot be imported.
+        """
+        if name not in self._kinds:
+            _import_offered(name)
+        return self._kinds.get(name)
+
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of all kinds, as experiment files have them."""
+        """Names of all kinds known so far, as experiment files have them."""
         return tuple(self._kinds)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
@@ -61,6 +79,8 @@ class Kinds:
         return core_schema.no_info_plain_validator_function(self._checked)
 
     def _checked(self, value: Any) -> Any:
+        if isinstance(value, Mapping) and isinstance(name := value.get("kind"), str):
+            self.find(name)
         if self._adapter is None:
             self._adapter = TypeAdapter(self._union())
         return self._adapter.validate_python(value)
@@ -71,6 +91,22 @@ class Kinds:
         for kind in others:
             union = union | kind
         return Annotated[union, Field(discriminator="kind")] if others else union
+
+
+def _import_offered(name: str) -> None:
+    """Import what installed packages offer under the name of a kind."""
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=_GROUP, name=name):
+        try:
+            point.load()
+        except Exception as error:
+            package = point.dist.name if point.dist is not None else point.value
+            raise InputError(
+                f"the kind '{name}' is offered by the package {package}, which cannot be imported "
+                f"({type(error).__name__}: {error})",
+                "repair or update that package",
+            ) from error
 
 
 def kind_of(record: type[BaseModel]) -> str | None:

@@ -152,7 +152,8 @@ def _keys_kept(record: type[Spec] | None, parents: Sequence[str], kind: Any) -> 
         here = [model for field in fields for model in _models_of(field)]
     if union is None or not union.same_keys:
         return set()
-    return {name for model in union if kind_of(model) == kind for name in model.model_fields}
+    other = union.find(str(kind))
+    return set() if other is None else set(other.model_fields)
 
 
 def set_by_paths(mapping: dict[str, Any], assignments: Sequence[str], record: type[Spec] | None = None) -> None:

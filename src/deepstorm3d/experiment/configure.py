@@ -105,8 +105,8 @@ def with_mask(experiment: Experiment, mask: str) -> Experiment:
         values = read_mask(path)
         return experiment.with_(mask=FileMask(path=str(path), sha256=mask_sha256(values)))
     mapping = {**experiment.to_mapping(), "mask": {"kind": mask}}
-    kinds = [name for name in MASK_KINDS.names if name != "file"]
-    if mask not in kinds:
+    if mask == "file" or MASK_KINDS.find(mask) is None:
+        kinds = [name for name in MASK_KINDS.names if name != "file"]
         raise InputError(f"there is no mask '{mask}'; there are: {', '.join(kinds)}, or give a file")
     return spec_from_mapping(Experiment, mapping, source=f"mask {mask}")
 

@@ -59,6 +59,8 @@ def assumed_values(
 def _kind(camera: Camera, values: dict[str, Any]) -> str:
     """The kind given, else the camera's own if it has all keys, else a kind that has the missing ones."""
     if "kind" in values:
+        # A camera of an installed package is known from here on.
+        CAMERAS.find(str(values["kind"]))
         return str(values["kind"])
     lacking = set(values) - set(type(camera).model_fields)
     if not camera.is_calibrated or not lacking:
