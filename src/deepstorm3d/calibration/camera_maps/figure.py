@@ -68,7 +68,9 @@ def camera_maps(found: PhotonTransfer, *, names: Sequence[str] = (), title: str 
     """
     names = names or [f"level {number}" for number in range(1, len(found.lines) + 1)]
     if len(names) != len(found.lines):
-        raise InputError(f"{len(names)} names were given for {len(found.lines)} bright movies (`names`)")
+        raise InputError(
+            f"{len(names)} names were given for {len(found.lines)} bright movies: give one for each"
+        )
     height, width = found.gain.shape
     figure = new_figure(15.0, 6.6, title or f"Camera maps: {width} × {height} pixels", dpi=110)
     figure.set_layout_engine("constrained")
