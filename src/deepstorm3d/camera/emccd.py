@@ -30,7 +30,7 @@ class EmccdCamera(CameraSpec):
     baseline: float = quantity(200.0, "ADU", "count without light", ge=0)
     read_noise: float = quantity(50.0, "e- rms", "read noise, after multiplication", ge=0)
     spurious_charge: float = quantity(0.002, "e-", "mean spurious charge per pixel and frame", ge=0)
-    saturation: float = quantity(65535.0, "ADU", "greatest count a pixel can give", gt=0)
+    saturation: float = quantity(65535.0, "ADU", "largest count a pixel can give", gt=0)
 
     neutral: ClassVar[Mapping[str, float]] = {"baseline": 0.0, "read_noise": 0.0, "spurious_charge": 0.0}
     required: ClassVar[tuple[str, ...]] = ("em_gain", "gain")

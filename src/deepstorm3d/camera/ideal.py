@@ -21,7 +21,7 @@ class IdealCamera(CameraSpec):
     """A camera that counts every photon: Poisson noise and nothing else; one count is one photon."""
 
     kind: Literal["ideal"] = "ideal"
-    saturation: float = quantity(65535.0, "counts", "greatest count a pixel can give", gt=0)
+    saturation: float = quantity(65535.0, "counts", "largest count a pixel can give", gt=0)
 
     counts_photons: ClassVar[bool] = True
 

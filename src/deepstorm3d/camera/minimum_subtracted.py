@@ -27,9 +27,11 @@ class MinimumSubtractedCamera(CameraSpec):
     """
 
     kind: Literal["minimum_subtracted"] = "minimum_subtracted"
-    baseline: tuple[float, float] = quantity((20.0, 40.0), "photons", "least and greatest baseline of a frame")
+    baseline: tuple[float, float] = quantity(
+        (20.0, 40.0), "photons", "smallest and largest baseline of a frame"
+    )
     noise: tuple[float, float] = quantity((8.0, 12.0), "photons rms", "noise at the edge and at the middle")
-    saturation: float = quantity(65535.0, "photons", "greatest value a pixel can give", gt=0)
+    saturation: float = quantity(65535.0, "photons", "largest value a pixel can give", gt=0)
 
     unit: ClassVar[str] = "counts"
     is_calibrated: ClassVar[bool] = False

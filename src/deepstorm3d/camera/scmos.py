@@ -35,9 +35,9 @@ class ScmosCamera(CameraSpec):
     baseline: float | str = quantity(100.0, "ADU", "count without light; a number or a .npy map")
     gain: float | str = quantity(1.0, "ADU/e-", "counts per photo-electron; a number or a .npy map")
     read_noise: float | str = quantity(1.6, "e- rms", "read noise; a number or a .npy map")
-    saturation: float = quantity(65535.0, "ADU", "greatest count a pixel can give", gt=0)
+    saturation: float = quantity(65535.0, "ADU", "largest count a pixel can give", gt=0)
     region: Region | None = quantity(
-        None, "px", "of the maps that the frames show: [x0, y0, x1, y1], x1 and y1 excluded; null: all of them"
+        None, "px", "part of the maps that the frames show: [x0, y0, x1, y1], x1 and y1 excluded; null: all"
     )
 
     neutral: ClassVar[Mapping[str, float]] = {"baseline": 0.0, "gain": 1.0, "read_noise": 0.0}

@@ -61,7 +61,8 @@ Positions = Annotated[
     typer.Option(
         "--positions",
         metavar="FILE",
-        help="Text file with the position of each slice, µm, one a line (of several columns the last).",
+        help="Text file with the position of each slice, µm, one on each line (if there are several "
+        "columns, the last).",
     ),
 ]
 BeadNm = Annotated[
@@ -72,12 +73,15 @@ BeadZUm = Annotated[
     typer.Option(
         "--bead-z-um",
         metavar="Z",
-        help="objective: height of the beads' middle over the coverslip, µm. (default: half a diameter)",
+        help="With --stack objective: height of the beads' centres above the coverslip, µm. (default: "
+        "half the diameter)",
     ),
 ]
 FramesPerSlice = Annotated[
     int,
-    typer.Option("--frames-per-slice", metavar="N", min=1, help="Exposures of each slice, added up."),
+    typer.Option(
+        "--frames-per-slice", metavar="N", min=1, help="Number of exposures of each slice; they are summed."
+    ),
 ]
 SidePx = Annotated[
     int | None,
@@ -85,7 +89,8 @@ SidePx = Annotated[
         "--side-px",
         metavar="W",
         min=11,
-        help="Side of the square around a bead, camera pixels, odd. (default: from the encircled energy)",
+        help="Side of the square that is cut out around a bead, camera pixels, odd. (default: from the "
+        "encircled energy)",
     ),
 ]
 Places = Annotated[
@@ -93,9 +98,9 @@ Places = Annotated[
     typer.Option(
         "--places",
         metavar="FILE",
-        help="Text file with the position of each stack on the chip, where stacks are crops of one "
-        "field: column "
-        "and row of its first (upper left) pixel, from 0; one stack a line, in order or after the file name.",
+        help="If the stacks are crops of one field: text file that says where. One line for each stack "
+        "with the column and row of its first (upper left) pixel on the chip, counted from 0; in "
+        "the order of the stacks, or after the file name.",
     ),
 ]
 ChipPx = Annotated[
@@ -103,6 +108,6 @@ ChipPx = Annotated[
     typer.Option(
         "--chip-px",
         metavar="W H",
-        help="Width and height of the field that --places counts in, px. (default: psf.field.size_px)",
+        help="Width and height of the whole field, px, with --places. (default: psf.field.size_px)",
     ),
 ]

@@ -53,10 +53,9 @@ def retrieve_mask(
         Literal["mask", "focus"],
         typer.Option(
             "--defocus",
-            help="Beads do not distinguish a defocus of the mask from a wrong zero of the positions. "
-            "mask: positions "
-            "are right, on the scale of microscope.focus. focus: the mask has the defocus of the design, and "
-            "microscope.focus of --experiment-out changes instead.",
+            help="Beads cannot distinguish a defocus of the mask from a wrong zero of the positions. mask: "
+            "the positions are right and count like microscope.focus. focus: the mask has the defocus "
+            "of the design, and microscope.focus of --experiment-out changes instead.",
         ),
     ] = "mask",
     amplitude: Annotated[
@@ -72,18 +71,21 @@ def retrieve_mask(
         bool,
         typer.Option(
             "--fit-positions",
-            help="Also fit the position of each slice, from the given ones: for a stage whose steps are uneven "
-            "or of doubtful length. Their zero stays.",
+            help="Also fit the position of each slice, starting from the given ones: for a stage whose steps "
+            "are uneven or uncertain. The zero of the positions stays.",
         ),
     ] = False,
     picture: Annotated[
         Path | None,
         typer.Option(
-            "--picture", metavar="IMAGE", help="Picture that shows whether it worked. (default: OUT.png)"
+            "--picture",
+            metavar="IMAGE",
+            help="Picture of beads, fit and mask, to judge the result. (default: OUT.png)",
         ),
     ] = None,
     json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there, slice by slice.")
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write all numbers to this file, slice by slice."),
     ] = None,
     field: Annotated[
         Path | None,
@@ -98,8 +100,8 @@ def retrieve_mask(
         typer.Option(
             "--experiment-out",
             metavar="FILE",
-            help="Write CONFIG there with all that was found: mask, blur, focus, light, aberrations "
-            "across the field.",
+            help="Experiment file to write: CONFIG with all that was found (mask, blur, focus, light, "
+            "aberrations across the field).",
         ),
     ] = None,
     assignments: Assignments = None,
@@ -165,14 +167,14 @@ def measure_psf(
     pixel_nm: MoviePixel = None,
     defects: Defects = "auto",
     picture: Annotated[
-        Path | None, typer.Option("--picture", metavar="IMAGE", help="Picture of it. (default: OUT.png)")
+        Path | None, typer.Option("--picture", metavar="IMAGE", help="Picture of the PSF. (default: OUT.png)")
     ] = None,
     experiment_out: Annotated[
         Path | None,
         typer.Option(
             "--experiment-out",
             metavar="FILE",
-            help="Write CONFIG there with this PSF: simulate, limit, train and localize then use it.",
+            help="Experiment file to write: CONFIG with this PSF, for simulate, limit, train and localize.",
         ),
     ] = None,
     assignments: Assignments = None,

@@ -45,7 +45,8 @@ CameraName = Annotated[
     typer.Option(
         "--camera",
         metavar="NAME|list",
-        help="A common camera by its data sheet, to start from; 'list' shows them. (default: the preset's)",
+        help="Start from the data sheet of a common camera; 'list' shows which there are. (default: the "
+        "preset's camera)",
         callback=_list,
         is_eager=True,
     ),

@@ -18,7 +18,9 @@ __all__ = ["camera_maps"]
 def camera_maps(
     dark: Annotated[
         Path,
-        typer.Argument(metavar="DARK", help="Movie without light, at the exposure of your movies: raw counts."),
+        typer.Argument(
+            metavar="DARK", help="Movie without light, raw counts, with the exposure time of your movies."
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder for the maps, camera.yaml and a picture.")
@@ -32,7 +34,7 @@ def camera_maps(
     gain: Annotated[
         float | None,
         typer.Option(
-            "--gain", metavar="ADU/E-", help="Counts per electron, by a data sheet, where there is no --bright."
+            "--gain", metavar="ADU/E-", help="Counts per electron from a data sheet, if there is no --bright."
         ),
     ] = None,
     check: Annotated[
@@ -40,19 +42,21 @@ def camera_maps(
         typer.Option(
             "--check",
             metavar="MOVIE",
-            help="Fresh dark movie that the maps are tried on. (default: the halves of DARK are compared)",
+            help="Another dark movie, to test the maps with. (default: the two halves of DARK are compared)",
         ),
     ] = None,
     config: Annotated[
         str | None,
         typer.Option(
-            "--config", metavar="CONFIG", help="Experiment or preset that --experiment-out begins with."
+            "--config",
+            metavar="CONFIG",
+            help="Experiment or preset into which --experiment-out puts this camera.",
         ),
     ] = None,
     experiment_out: Annotated[
         Path | None,
         typer.Option(
-            "--experiment-out", metavar="FILE", help="Write CONFIG there with this camera, ready to be used."
+            "--experiment-out", metavar="FILE", help="Experiment file to write: CONFIG with this camera."
         ),
     ] = None,
     assignments: Assignments = None,

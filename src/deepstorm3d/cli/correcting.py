@@ -45,12 +45,17 @@ def drift(
             "--segments",
             metavar="N",
             min=1,
-            help="Segments of the curve. (default: as many as the list supports)",
+            help="Number of segments of the drift curve. (default: as many as the list supports)",
         ),
     ] = None,
     frames_per_segment: Annotated[
         int | None,
-        typer.Option("--frames-per-segment", metavar="N", min=1, help="The same, by their length."),
+        typer.Option(
+            "--frames-per-segment",
+            metavar="N",
+            min=1,
+            help="Length of a segment in frames, instead of --segments.",
+        ),
     ] = None,
     apply: Annotated[
         Path | None,
@@ -117,16 +122,19 @@ def resolution(
             "--block-frames",
             metavar="N",
             min=1,
-            help="Frames that stay together when the list is halved; much longer than a blink. (default: a "
-            "fiftieth of the movie, at least 20)",
+            help="Frames that stay together when the list is divided into halves; much longer than a blink. "
+            "(default: a fiftieth of the movie, at least 20)",
         ),
     ] = None,
     splits: Annotated[
-        int, typer.Option("--splits", metavar="N", min=1, max=100, help="Random halvings to average.")
+        int,
+        typer.Option(
+            "--splits", metavar="N", min=1, max=100, help="Number of random halvings to average over."
+        ),
     ] = 5,
     pixel_nm: CameraPixel = None,
     json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers to this file.")
     ] = None,
     plot: Annotated[
         Path | None,

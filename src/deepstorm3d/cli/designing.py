@@ -36,8 +36,8 @@ def design_psf(
         Literal["network", "fisher"],
         typer.Option(
             "--by",
-            help="Let the mask learn with a network, or minimise the Cramér-Rao bound: of one molecule, or "
-            "of a crowd (--set design.fisher_density=0.8, per µm²).",
+            help="network: train the mask together with a network; fisher: minimise the Cramér-Rao bound, of "
+            "one molecule or of many at a density (--set design.fisher_density=0.8, per µm²).",
         ),
     ] = "network",
     start: Annotated[
@@ -45,16 +45,16 @@ def design_psf(
         typer.Option(
             "--start",
             metavar="KIND|FILE",
-            help="Mask to begin with: zero, astigmatic, tetrapod, double_helix, vortex, random, or a file. "
+            help="Mask to start from: zero, astigmatic, tetrapod, double_helix, vortex, random, or a file. "
             "(default: the experiment's)",
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a design that was stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a design that was stopped.")] = False,
     assignments: Assignments = None,
     device: Device = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Design the phase mask for an experiment's depth range, light and density; Ctrl-C keeps what is done."""
+    """Design the phase mask for a depth range, light and density. After Ctrl-C, --resume continues."""
     from ..experiment.configure import find_experiment, with_mask
     from ..training.runs import Run
 
@@ -120,14 +120,19 @@ def compare_psf(
     densities: Annotated[
         str, typer.Option("--densities", metavar="D,D,...", help="Emitters per µm².")
     ] = "0.2,0.4,0.8,1.2",
-    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Trainings for each mask.")] = 1,
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="N", min=1, help="Number of trainings for each mask.")
+    ] = 1,
     refine: Annotated[
-        bool, typer.Option("--refine/--no-refine", help="Judge the list after the joint fit, or the network's.")
+        bool,
+        typer.Option(
+            "--refine/--no-refine", help="Evaluate the list after the joint fit, or that of the network."
+        ),
     ] = False,
     assignments: Assignments = None,
     device: Device = None,
 ) -> None:
-    """Train the same network for each mask, and let all find the same emitters; the same command goes on."""
+    """Train the same network for each mask and compare. After Ctrl-C, the same command continues."""
     from ..experiment.configure import find_experiment
     from ..jobs.compare_psf import compare_masks, contenders_of
 

@@ -55,19 +55,20 @@ def estimate(
         typer.Option(
             "--baseline",
             metavar="ADU",
-            help="Count without light, where it is known: then the read noise follows.",
+            help="Count without light, if it is known; the read noise is then estimated.",
         ),
     ] = None,
     scene: Annotated[
         str | None,
-        typer.Option("--scene", metavar="NAME", help="Which of the experiment's scenes. (default: the first)"),
+        typer.Option("--scene", metavar="NAME", help="Scene of the experiment to use. (default: the first)"),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
             "--model",
             metavar="NAME|PATH",
-            help="Count and measure the molecules that this trained model finds. (default: pixel values alone)",
+            help="Estimate from the molecules that this trained model finds. (default: from the pixel values "
+            "alone)",
         ),
     ] = None,
     mask: MaskFile = None,

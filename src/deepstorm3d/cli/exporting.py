@@ -31,23 +31,28 @@ def export_mask(
             "--out",
             metavar="FILE",
             help="slm: 8-bit .png, .bmp or .tif. plate: heights in nm (.npy, .tif), .gds layout, .stl solid. "
-            "The settings go to FILE.json, with which every command reads the file back as a mask.",
+            "The settings are written to FILE.json; with them every command can read FILE as a mask.",
         ),
     ],
     levels: Annotated[
         int | None,
         typer.Option(
-            "--levels", metavar="N", min=2, help="Levels of a turn. (default: slm 256, plate any height)"
+            "--levels",
+            metavar="N",
+            min=2,
+            help="Number of levels for a phase of 2π. (default: slm 256, plate any height)",
         ),
     ] = None,
-    size: Annotated[str, typer.Option("--size", metavar="WxH", help="slm: its pixels.")] = "1920x1080",
+    size: Annotated[
+        str, typer.Option("--size", metavar="WxH", help="slm: number of its pixels.")
+    ] = "1920x1080",
     pitch_um: Annotated[
         float | None,
         typer.Option(
             "--pitch-um",
             metavar="P",
             min=0.1,
-            help="slm: its pitch, µm. (default: the experiment's mask pitch)",
+            help="slm: its pixel pitch, µm. (default: the experiment's mask pitch)",
         ),
     ] = None,
     calibration: Annotated[
@@ -62,28 +67,36 @@ def export_mask(
         Literal["none", "x", "y", "xy"], typer.Option("--flip", help="slm: mirror columns (x) or rows (y).")
     ] = "none",
     centre: Annotated[
-        str, typer.Option("--centre", metavar="X,Y", help="slm: the optical axis from its middle, pixels.")
+        str,
+        typer.Option(
+            "--centre",
+            metavar="X,Y",
+            help="slm: position of the optical axis from the middle of the display, pixels.",
+        ),
     ] = "0,0",
     grating: Annotated[
         str,
         typer.Option(
             "--grating",
             metavar="PX,PY",
-            help="slm: periods of a blaze along x and y, pixels; it moves the image off the light that is not "
-            "modulated (0: none).",
+            help="slm: periods of a blazed grating along x and y, pixels; it moves the image away from the "
+            "light that is not modulated (0: none).",
         ),
     ] = "0,0",
     n_plate: Annotated[
         float,
-        typer.Option("--n-plate", metavar="N", min=1.0, help="plate: its refractive index."),
+        typer.Option("--n-plate", metavar="N", min=1.0, help="plate: its refractive index at this wavelength."),
     ] = 1.4585,
     n_around: Annotated[
-        float, typer.Option("--n-around", metavar="N", min=1.0, help="plate: index of what surrounds it (air).")
+        float,
+        typer.Option(
+            "--n-around", metavar="N", min=1.0, help="plate: refractive index of the medium around it (1: air)."
+        ),
     ] = 1.0,
     assignments: Assignments = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a mask for a modulator or as a plate, and report the loss of precision by its levels."""
+    """Write a mask for a light modulator or as a plate, and report the precision that its levels cost."""
     from ..experiment.configure import find_experiment
     from ..io.masks.modulator import ModulatorSpec, read_calibration
     from ..io.masks.plate import PlateSpec
@@ -137,7 +150,7 @@ def export_psf(
         typer.Option("--z", metavar="A,B", help="Depth range, µm. (default: the experiment's)"),
     ] = None,
     step_nm: Annotated[
-        float, typer.Option("--step-nm", metavar="S", min=5, max=500, help="From plane to plane, nm.")
+        float, typer.Option("--step-nm", metavar="S", min=5, max=500, help="Distance from plane to plane, nm.")
     ] = 50.0,
     patch_px: Annotated[
         int | None,
@@ -145,13 +158,13 @@ def export_psf(
             "--patch-px",
             metavar="N",
             min=11,
-            help="Side of the planes, odd, camera pixels. (default: holds 90 % of the light, at most 51)",
+            help="Side of the planes, camera pixels, odd. (default: contains 90 % of the light, at most 51)",
         ),
     ] = None,
     assignments: Assignments = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write the PSF for the fitters of other programs: Picasso, smappy, SMAP and its followers."""
+    """Write the PSF for the fitting programs of others: Picasso, smappy, SMAP and those that read its files."""
     from ..experiment.configure import find_experiment
     from ..jobs.export_psf import export_psf as export
 

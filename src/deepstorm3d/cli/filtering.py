@@ -59,12 +59,14 @@ def link_list(
     ] = None,
     dark: Annotated[
         int,
-        typer.Option("--dark", metavar="FRAMES", help="Frames in a row that a molecule may be missing."),
+        typer.Option(
+            "--dark", metavar="FRAMES", help="Number of successive frames in which a molecule may be missing."
+        ),
     ] = 1,
     pixel_nm: CameraPixel = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Merge the rows of a molecule seen in several frames: one more precise row, photons summed."""
+    """Merge the rows of a molecule that is seen in several frames into one, more precise row."""
     from ..analysis.linking import LinkRule
     from ..errors import InputError
     from ..jobs.link import link_table

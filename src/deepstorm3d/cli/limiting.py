@@ -27,11 +27,13 @@ def limit(
         typer.Option(
             "--mask",
             metavar="FILE",
-            help="Phase mask in radians (.npy, .mat, .tif) to set beside the experiment's own, which comes "
-            "first unless a file holds the same phase; repeatable. (default: the experiment's alone)",
+            help="Phase mask in radians (.npy, .mat, .tif) to compare with the experiment's own; repeatable. "
+            "(default: the experiment's alone)",
         ),
     ] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write every bound there.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write all bounds to this file.")
+    ] = None,
     photons: Annotated[
         float | None,
         typer.Option(
@@ -46,7 +48,7 @@ def limit(
     ] = None,
     scene: Annotated[
         str | None,
-        typer.Option("--scene", metavar="NAME", help="Which of the experiment's scenes. (default: the first)"),
+        typer.Option("--scene", metavar="NAME", help="Scene of the experiment to use. (default: the first)"),
     ] = None,
     seed: Annotated[
         int | None,

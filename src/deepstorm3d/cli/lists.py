@@ -33,7 +33,8 @@ def evaluate(
         bool,
         typer.Option(
             "--challenge",
-            help="Match as the SMLM challenge 2016: 250 nm lateral, 500 nm axial, outer 450 nm left out.",
+            help="Match as in the SMLM challenge 2016: within 250 nm laterally and 500 nm axially, without "
+            "the outer 450 nm of the field.",
         ),
     ] = False,
     min_photons: Annotated[
@@ -42,12 +43,12 @@ def evaluate(
             "--min-photons",
             metavar="P",
             min=0.0,
-            help="Truth dimmer than this is neither hit nor miss, photons.",
+            help="True emitters with fewer photons than this count neither as found nor as missed.",
         ),
     ] = 0.0,
     pixel_nm: CameraPixel = None,
     json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers to this file.")
     ] = None,
     plot: Annotated[
         Path | None,
@@ -58,7 +59,7 @@ def evaluate(
     register: Annotated[
         bool,
         typer.Option(
-            "--register", help="First shift the list in x, y, z as a whole onto the truth, and say by how much."
+            "--register", help="First shift the whole list in x, y and z onto the truth; the shift is reported."
         ),
     ] = False,
     overwrite: Overwrite = False,
@@ -151,7 +152,7 @@ def convert(
     pixel_nm: CameraPixel = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Convert a list to another program's format, its origin, axes, units and frame numbers too."""
+    """Convert a list to another program's format, with its origin, axes, units and frame numbers."""
     from ..jobs.convert import convert_table
 
     rows = convert_table(source, out, to=to, pixel_nm=pixel_nm, overwrite=overwrite, watch=REMARKS)

@@ -73,10 +73,10 @@ def localize(
     preview: Preview = None,
     device: Device = None,
     cluster: Cluster = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Find every molecule of a movie. Ctrl-C keeps what is done: --resume goes on."""
+    """Find every molecule of a movie. After Ctrl-C, --resume continues."""
     from ..io.movies.preparation import Prepared
     from ..jobs.localize import localize_movie
     from ..jobs.preview import preview_movie
@@ -153,7 +153,7 @@ def regenerate(
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw a frame, the image that its list predicts, and the residual: how well the list explains it."""
+    """Draw a frame, the image that the list predicts, and the residual: how well does the list explain it?"""
     from ..io.movies.preparation import Prepared
     from ..io.parts import claim_name
     from ..jobs.regenerate import regenerate_frame

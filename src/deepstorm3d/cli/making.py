@@ -54,7 +54,7 @@ def simulate(
     ] = None,
     scene: Annotated[
         str | None,
-        typer.Option("--scene", metavar="NAME", help="Which of the experiment's scenes. (default: the first)"),
+        typer.Option("--scene", metavar="NAME", help="Scene of the experiment to use. (default: the first)"),
     ] = None,
     structure: Annotated[
         Literal["filaments", "mitochondria", "ellipsoid", "nucleus"] | None,
@@ -74,7 +74,7 @@ def simulate(
     assignments: Assignments = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Simulate a movie as the camera of an experiment would record it, and the list of what is in it."""
+    """Simulate a movie as the camera of an experiment would record it, and the list of its molecules."""
     from ..experiment.configure import find_experiment
     from ..experiment.light_patch import LIGHT_HELD
     from ..jobs.simulate import simulate_movie
@@ -123,7 +123,7 @@ def train(
             help="Model file to write (.pt); checkpoint and log are written next to it.",
         ),
     ],
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
     assignments: Assignments = None,
     device: Device = None,
     store_mask: Annotated[
@@ -134,9 +134,9 @@ def train(
     ] = True,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train the experiment's network on frames simulated on the fly; Ctrl-C keeps what is done (--resume).
+    """Train the experiment's network on simulated frames. After Ctrl-C, --resume continues.
 
-    With maps of the camera, every crop shows another part of them (of camera.region, where it is named).
+    If the camera has maps, each training frame lies on another part of them (of camera.region, if given).
     """
     from ..experiment.configure import find_experiment
     from ..jobs.train import train_model

@@ -42,9 +42,10 @@ CameraValues = Annotated[
     typer.Option(
         "--camera",
         metavar="KEY=VALUE",
-        help="Your camera where it is not the experiment's: baseline=100 (ADU), gain=0.45 (ADU/e-), "
-        "read_noise=1.6 (e-), region=[x0,y0,x1,y1] (of its maps, as stored); repeatable. Of an ideal camera "
-        "what is not named stays ideal: baseline 0, gain 1, no read noise.",
+        help="Values of your camera that differ from the experiment's: baseline=100 (ADU), gain=0.45 "
+        "(ADU/e-), read_noise=1.6 (e-), region=[x0,y0,x1,y1] (of the camera's maps, as stored); "
+        "repeatable. For an ideal camera, values that are not given stay ideal: baseline 0, gain 1, "
+        "no read noise.",
     ),
 ]
 Threshold = Annotated[
@@ -54,27 +55,30 @@ Threshold = Annotated[
         metavar="P",
         min=0.0,
         max=1.0,
-        help="Least probability of a proposal. (default: the model's, half of it if a fit follows)",
+        help="Smallest probability of a proposed molecule. (default: the model's; half of that if a fit "
+        "follows)",
     ),
 ]
 Proposer = Annotated[
     Literal["network", "pursuit", "mle"],
     typer.Option(
         "--method",
-        help="Who proposes molecules: network; pursuit (fit and subtract, slow); mle (one by one: beads).",
+        help="What finds the molecules. network: the trained network; pursuit: fit the brightest, "
+        "subtract, repeat (slow); mle: fit isolated spots one by one (beads).",
     ),
 ]
 Refine = Annotated[
     bool,
     typer.Option(
         "--refine/--no-refine",
-        help="Fit all molecules of a frame jointly to the likelihood, or give the network's list alone.",
+        help="Fit all molecules of a frame jointly by maximum likelihood, or write the network's list "
+        "unchanged.",
     ),
 ]
 Frames = Annotated[
     str | None,
     typer.Option(
-        "--frames", metavar="A:B", help="From frame A to before frame B, counted from 0. (default: all)"
+        "--frames", metavar="A:B", help="Frames from A to B, counted from 0, B excluded. (default: all)"
     ),
 ]
 Region = Annotated[
@@ -91,7 +95,8 @@ Preview = Annotated[
         "--preview",
         metavar="N",
         min=1,
-        help="Preview only: overlays of N frames, and whether the model fits the data, in FILE.preview/.",
+        help="Only a preview: draw N frames with what was found into FILE.preview/, and say whether the "
+        "model fits the data.",
     ),
 ]
 Cluster = Annotated[
@@ -100,12 +105,15 @@ Cluster = Annotated[
         "--cluster",
         metavar="ADDRESS|local:N",
         help="Spread the frames over dask workers: N processes on this machine, or those of a scheduler "
-        "(tcp://host:8786). The same list comes out. Needs the extra deepstorm3d[cluster].",
+        "(tcp://host:8786). The list is the same. Needs the extra deepstorm3d[cluster].",
     ),
 ]
 Flip = Annotated[
     Literal["none", "horizontal", "vertical", "both"],
-    typer.Option("--flip", help="Mirror the frames: left-right, up-down or both, as the model expects them."),
+    typer.Option(
+        "--flip",
+        help="Mirror the frames (left-right, up-down or both), so that they are oriented as the model expects.",
+    ),
 ]
 Transpose = Annotated[
     bool, typer.Option("--transpose", help="Exchange rows and columns of the frames, before --flip.")
@@ -114,24 +122,28 @@ Subtract = Annotated[
     Literal["none", "minimum", "median"],
     typer.Option(
         "--subtract",
-        help="Take away each pixel's minimum or median over --window frames, if the model learned such frames.",
+        help="Subtract each pixel's minimum or median over --window frames, if the model was trained on "
+        "such frames.",
     ),
 ]
 Window = Annotated[
-    int, typer.Option("--window", metavar="FRAMES", min=2, help="Frames over which --subtract looks.")
+    int,
+    typer.Option(
+        "--window", metavar="FRAMES", min=2, help="Number of frames for the minimum or median of --subtract."
+    ),
 ]
 Defects = Annotated[
     str,
     typer.Option(
         "--defects",
         metavar="auto|none|FILE.npy",
-        help="Defective pixels get no weight. auto: detected, as sharper than light through the "
-        "objective can be; "
-        "none: all pixels are taken as they are; a file (height, width), nonzero at defective pixels.",
+        help="Which pixels are defective; they are ignored. auto: those that stand out more sharply than "
+        "the optics allow; none: no pixel; FILE.npy: an array (height, width), nonzero at defective "
+        "pixels.",
     ),
 ]
 Partial = Annotated[
-    bool, typer.Option("--partial", help="Of a movie that was cut off, take the frames that are whole.")
+    bool, typer.Option("--partial", help="If the movie file was cut off, use the frames that are complete.")
 ]
 Follow = Annotated[
     float | None,
@@ -139,6 +151,6 @@ Follow = Annotated[
         "--follow",
         metavar="SECONDS",
         min=0.0,
-        help="The movie is still being recorded: wait for new frames, and end when none comes for this time.",
+        help="The movie is still being recorded: wait for new frames, and end after this time without one.",
     ),
 ]

@@ -42,7 +42,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that
 Device = Annotated[
     str | None,
     typer.Option(
-        "--device", metavar="cpu|cuda", help="Where to compute. (default: cuda where there is one, else cpu)"
+        "--device", metavar="cpu|cuda", help="Where to compute. (default: cuda if there is a GPU, else cpu)"
     ),
 ]
 MaskFile = Annotated[
@@ -50,7 +50,7 @@ MaskFile = Annotated[
     typer.Option(
         "--mask",
         metavar="FILE",
-        help="Phase mask in radians (.npy, .mat, .tif), where the model contains only its hash.",
+        help="Phase mask in radians (.npy, .mat, .tif), if the model file contains only its hash.",
     ),
 ]
 ListFile = Annotated[
@@ -65,7 +65,8 @@ CameraPixel = Annotated[
     typer.Option(
         "--pixel-nm",
         metavar="NM",
-        help="Camera pixel in the sample, nm, for a list that does not name it (never against one that does).",
+        help="Size of a camera pixel in the sample, nm, if the list does not contain it (it must agree "
+        "with one that does).",
     ),
 ]
 MoviePixel = Annotated[
@@ -73,8 +74,8 @@ MoviePixel = Annotated[
     typer.Option(
         "--pixel-nm",
         metavar="NM",
-        help="Camera pixel in the sample, nm, whatever the file says of it; it must be the model's or the "
-        "experiment's. (default: as the file says, if it does)",
+        help="Size of a camera pixel in the sample, nm, in place of the file's; it must agree with the "
+        "model or the experiment. (default: the file's, if it has one)",
     ),
 ]
 ModelName = Annotated[

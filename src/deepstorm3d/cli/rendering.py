@@ -25,7 +25,7 @@ __all__ = ["render"]
 
 def _clip(axis: str) -> typer.models.OptionInfo:
     return typer.Option(
-        f"--{axis}", metavar="A:B", help=f"Draw only {axis} from A to B, µm; either may be left out."
+        f"--{axis}", metavar="A:B", help=f"Draw only {axis} from A to B, µm; either end may be left out."
     )
 
 
@@ -53,14 +53,14 @@ def render(
     ] = None,
     colour: Annotated[
         Literal["depth", "none"],
-        typer.Option("--colour", help="Hue is depth, or none: plain brightness."),
+        typer.Option("--colour", help="depth: colour shows the depth; none: brightness only."),
     ] = "depth",
     pixel_nm: Annotated[
         float | None,
         typer.Option(
             "--pixel-nm",
             metavar="NM",
-            help="Pixel of the drawing, not of the camera, nm. (default: 10, more for a wide field)",
+            help="Pixel of the picture (not of the camera), nm. (default: 10, more for a wide field)",
         ),
     ] = None,
     x: Annotated[str | None, _clip("x")] = None,
@@ -82,7 +82,9 @@ def render(
     ] = False,
     thickness_nm: Annotated[
         float,
-        typer.Option("--thickness-nm", metavar="NM", help="Of the section, or of each plane of the stack."),
+        typer.Option(
+            "--thickness-nm", metavar="NM", help="Thickness of the section, or of each plane of the stack, nm."
+        ),
     ] = 100.0,
     beside: Annotated[
         str | None,
@@ -95,12 +97,18 @@ def render(
     ] = None,
     na: Annotated[
         float | None,
-        typer.Option("--na", metavar="NA", help="Of the standard PSF. (default: of the list's own microscope)"),
+        typer.Option(
+            "--na",
+            metavar="NA",
+            help="Numerical aperture of the standard PSF. (default: that of the list's own microscope)",
+        ),
     ] = None,
     wavelength_nm: Annotated[
         float | None,
         typer.Option(
-            "--wavelength-nm", metavar="NM", help="Of the standard PSF. (default: of the list's own microscope)"
+            "--wavelength-nm",
+            metavar="NM",
+            help="Wavelength of the standard PSF, nm. (default: that of the list's own microscope)",
         ),
     ] = None,
     beside_pixel_nm: Annotated[
@@ -108,12 +116,12 @@ def render(
         typer.Option(
             "--beside-pixel-nm",
             metavar="NM",
-            help="Pixel of a --beside FILE, nm, whatever the file says of it.",
+            help="Pixel of the --beside FILE in the sample, nm, in place of the file's.",
         ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw the super-resolved image: coloured by depth, from three sides, in sections, as a stack."""
+    """Draw the super-resolved image: coloured by depth, from three sides, as a section or as a stack."""
     from ..jobs.render import Drawing, render_section_table, render_table
     from ..jobs.render_beside import render_beside
     from ..rendering.sections import Box

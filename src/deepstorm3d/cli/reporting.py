@@ -25,7 +25,7 @@ def report(
         typer.Option(
             "--movie",
             metavar="MOVIE",
-            help="Also draw frames of it next to their regenerated images; needs --model.",
+            help="Also draw frames of this movie next to the images that the list predicts; needs --model.",
         ),
     ] = None,
     model: Annotated[
@@ -39,13 +39,14 @@ def report(
     resolution: Annotated[
         bool,
         typer.Option(
-            "--resolution/--no-resolution", help="Measure what the list resolves; seconds to a minute."
+            "--resolution/--no-resolution",
+            help="Measure the resolution of the list; takes seconds to a minute.",
         ),
     ] = True,
     pixel_nm: CameraPixel = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write one HTML page on a list: conditions, picture, quality, drift, resolution, steps."""
+    """Write one HTML page about a list: conditions, picture, quality, drift, resolution, processing steps."""
     from ..errors import InputError
     from ..jobs.report import Overlays, write_report
     from ..localizing.catalogue import find_model

@@ -21,14 +21,14 @@ __all__ = ["config", "demo", "models"]
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for what it makes.")] = Path(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")] = Path(
         "demo-out"
     ),
     frames: Annotated[
         int, typer.Option("--frames", metavar="N", min=1, help="Frames to simulate and localize.")
     ] = 600,
 ) -> None:
-    """The main job from start to finish on the built-in example: simulate, localize, evaluate, draw."""
+    """Run the built-in example from start to finish: simulate, localize, evaluate, draw."""
     from ..jobs.demo import run_demo
 
     with ScreenWatcher("frames") as watch:
@@ -58,13 +58,14 @@ def config(
         bool,
         typer.Option(
             "--with-pitch",
-            help="Take the pixel pitch of --camera too, as microscope.camera_pitch: check the magnification.",
+            help="Also take the pixel pitch of --camera (microscope.camera_pitch): then check the "
+            "magnification.",
         ),
     ] = False,
     assignments: Assignments = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write an experiment file: the whole set-up in one commented YAML, every number with its unit."""
+    """Write an experiment file: the whole set-up in one YAML file, every number with its unit and meaning."""
     from ..experiment.camera_sheets import camera_sheet
     from ..experiment.configure import configure_experiment
 
@@ -92,14 +93,14 @@ def config(
 
 models = typer.Typer(
     cls=GuardedGroup,
-    help="The built-in models: what each is for and how well it does.",
+    help="List the built-in models: what each is for, and how well it localizes.",
     invoke_without_command=True,
 )
 
 
 @models.callback()
 def _list(context: typer.Context) -> None:
-    """The built-in models: what each is for and how well it does."""
+    """List the built-in models: what each is for, and how well it localizes."""
     if context.invoked_subcommand is not None:
         return
     from ..localizing.catalogue import list_models
@@ -130,12 +131,14 @@ def show(
     export: Annotated[
         Path | None,
         typer.Option(
-            "--export", metavar="DIR", help="Write experiment.yaml, mask.npy (rad) and card.json there."
+            "--export",
+            metavar="DIR",
+            help="Write experiment.yaml, mask.npy (rad) and card.json to this folder.",
         ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Everything about one model: PSF, depth, density, photons, measured figures."""
+    """Show everything about one model: PSF, depth, density, photons, measured accuracy."""
     from ..localizing.catalogue import describe_model, export_model, find_model
 
     _print_card(describe_model(find_model(name), name))

@@ -18,7 +18,8 @@ __all__ = ["axial_scan"]
 
 def axial_scan(
     stack: Annotated[
-        Path, typer.Argument(metavar="STACK", help="z-stack without the mask, one plane a frame, in order.")
+        Path,
+        typer.Argument(metavar="STACK", help="z-stack without the mask, one plane in each frame, in order."),
     ],
     config: Config,
     step_um: Annotated[
@@ -26,7 +27,7 @@ def axial_scan(
         typer.Option(
             "--step-um",
             metavar="UM",
-            help="Movement of the objective from plane to plane, > 0: towards the sample.",
+            help="Movement of the objective from plane to plane, µm; positive towards the sample.",
         ),
     ],
     out: Annotated[
@@ -37,8 +38,8 @@ def axial_scan(
         typer.Option(
             "--first-focus-um",
             metavar="UM",
-            help="Travel of the first plane from focus on the coverslip. (default: the middle plane is at "
-            "microscope.focus)",
+            help="Position of the objective in the first plane, µm from the focus on the coverslip. "
+            "(default: the middle plane is at microscope.focus)",
         ),
     ] = None,
     picture: Annotated[
@@ -46,7 +47,8 @@ def axial_scan(
         typer.Option(
             "--plot",
             metavar="IMAGE",
-            help="Picture of projection and profiles. (default: next to the list, .png)",
+            help="Picture of the projection and of the profiles through the planes. (default: next to the "
+            "list, .png)",
         ),
     ] = None,
     frames: Frames = None,

@@ -32,20 +32,24 @@ def track(
     ] = None,
     axial_nm: Annotated[
         float | None,
-        typer.Option("--axial-range", metavar="NM", help="The same in z, nm. (default: as --range)"),
+        typer.Option("--axial-range", metavar="NM", help="How far it may move in z, nm. (default: as --range)"),
     ] = None,
     gap: Annotated[
         int,
-        typer.Option("--gap", metavar="FRAMES", help="Frames in a row that a molecule may be missing."),
+        typer.Option(
+            "--gap", metavar="FRAMES", help="Number of successive frames in which a molecule may be missing."
+        ),
     ] = 1,
     least: Annotated[
         int,
-        typer.Option("--least", metavar="FRAMES", help="Drop trajectories of fewer rows."),
+        typer.Option("--least", metavar="FRAMES", help="Remove trajectories with fewer rows than this."),
     ] = 3,
     interval: Annotated[
         float | None,
         typer.Option(
-            "--interval", metavar="SECONDS", help="Time from frame to frame. (default: D is per frame)"
+            "--interval",
+            metavar="SECONDS",
+            help="Time from frame to frame. (default: the diffusion coefficient is given per frame)",
         ),
     ] = None,
     exposure: Annotated[
@@ -65,7 +69,7 @@ def track(
     pixel_nm: CameraPixel = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Follow moving molecules from frame to frame: a column track for each row, and how they diffuse."""
+    """Follow moving molecules from frame to frame: number their trajectories and measure diffusion."""
     from ..analysis.tracking import SearchRange
     from ..analysis.trajectories import TrackRule
     from ..jobs.track import track_table

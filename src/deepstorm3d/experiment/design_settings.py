@@ -13,18 +13,18 @@ class DesignSpec(Spec):
     """Trainable parameters, learning rate and penalties of a design that starts from the experiment's mask."""
 
     parameters: Literal["pixels", "zernike"] = quantity(
-        "pixels", "", "one phase for each mask pixel, or Zernike coefficients on top of the start"
+        "pixels", "", "what changes: the phase of each mask pixel, or Zernike coefficients added to the start"
     )
     zernike_order: int = quantity(8, "", "highest radial order of the Zernike coefficients", ge=2, le=20)
-    learning_rate: float = quantity(0.02, "rad", "highest change of a phase in a step (Adam)", gt=0, le=1)
+    learning_rate: float = quantity(0.02, "rad", "largest change of a phase in a step (Adam)", gt=0, le=1)
     fisher_steps: int = quantity(600, "", "steps of a design by Fisher information", ge=1)
     fisher_density: float = quantity(
-        0.0, "1/µm²", "of the random groups whose joint bound is minimised; 0: of one molecule alone", ge=0
+        0.0, "1/µm²", "density of molecules whose joint bound is minimised; 0: one molecule alone", ge=0
     )
     roughness: float = quantity(
-        0.0, "per rad²", "price of the mean squared phase difference of neighbouring pixels", ge=0
+        0.0, "per rad²", "penalty on the mean squared phase difference of neighbouring pixels", ge=0
     )
-    spread: float = quantity(0.0, "", "price of the mean share of the light outside the patch", ge=0)
+    spread: float = quantity(0.0, "", "penalty on the mean fraction of light outside the patch", ge=0)
     phase_range: float = quantity(
-        0.0, "rad", "peak to peak that the mask should not exceed (plates); 0: any", ge=0
+        0.0, "rad", "largest peak-to-peak phase of the mask (for plates); 0: no limit", ge=0
     )

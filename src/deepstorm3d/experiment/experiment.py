@@ -51,25 +51,29 @@ Depth z counts from the coverslip into the sample."""
 class Experiment(Spec):
     """One set-up: the scenes, the optics, the camera, and the network that is trained for them."""
 
-    format_version: int = quantity(FORMAT_VERSION, "", "of this file", ge=1, le=FORMAT_VERSION)
-    name: str = quantity("experiment", "", "for people", min_length=1)
-    seed: int = quantity(0, "", "of all random numbers", ge=0)
+    format_version: int = quantity(FORMAT_VERSION, "", "version of this file's format", ge=1, le=FORMAT_VERSION)
+    name: str = quantity("experiment", "", "name of the experiment, for titles and reports", min_length=1)
+    seed: int = quantity(0, "", "seed of all random numbers", ge=0)
     microscope: Microscope = quantity(Microscope(), "", "wavelength, objective, 4f system, pixels")
-    mask: AnyMask = quantity(TetrapodMask(), "", "zero, astigmatic, tetrapod, double_helix, zernike or file")
+    mask: AnyMask = quantity(
+        TetrapodMask(), "", "phase mask: zero, astigmatic, tetrapod, double_helix, zernike or file"
+    )
     psf: AnyPSFSpec = quantity(
         ScalarPSFSpec(),
         "",
         "how the image of a molecule is computed: scalar; vectorial: polarization, refraction at the "
         "coverslip, supercritical light; or measured: planes from beads, the mask is not used",
     )
-    camera: Camera = quantity(IdealCamera(), "", "ideal, scmos, emccd or minimum_subtracted")
+    camera: Camera = quantity(
+        IdealCamera(), "", "kind of camera and its values: ideal, scmos, emccd or minimum_subtracted"
+    )
     frame_px: tuple[int, int] = quantity((121, 121), "px", "height and width of a simulated frame")
     scenes: dict[str, Scene] = quantity(
-        {"main": Scene()}, "", "what frames may show; training mixes them by weight"
+        {"main": Scene()}, "", "kinds of frames, by name; training mixes them by weight"
     )
-    network: AnyNetwork = quantity(CoarseSpec(), "", "coarse, mixture or voxel")
+    network: AnyNetwork = quantity(CoarseSpec(), "", "kind of network and its size: coarse, mixture or voxel")
     training: TrainingSpec = quantity(TrainingSpec(), "", "how long and how fast the network learns")
-    design: DesignSpec = quantity(DesignSpec(), "", "how the mask changes where it is to be designed")
+    design: DesignSpec = quantity(DesignSpec(), "", "how a mask is designed")
 
     @model_validator(mode="before")
     @classmethod

@@ -35,7 +35,7 @@ class VoxelSpec(NetworkSpec):
     upsampling: Literal[1, 2, 4] = quantity(4, "", "voxels per camera pixel and axis")
     channels: int = quantity(64, "", "features at camera resolution", ge=4, le=256)
     dilations: tuple[int, ...] = quantity(
-        (1, 1, 2, 4, 8, 16), "", "one convolution at camera resolution each", min_length=1
+        (1, 1, 2, 4, 8, 16), "", "dilation of each convolution at camera resolution", min_length=1
     )
     scale: float = quantity(800.0, "", "value of an emitter's voxel", gt=0)
 

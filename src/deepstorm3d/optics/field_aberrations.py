@@ -30,7 +30,8 @@ class FieldSpec(Spec):
     rises: dict[int, tuple[float, float]] = quantity(
         {},
         "rad rms",
-        "0 in the middle; Noll index: [rise from the left to the right edge, rise from the upper to the lower]",
+        "Zernike coefficients that change linearly, 0 in the middle of the field; Noll index: [change from the "
+        "left to the right edge, change from the upper to the lower]",
     )
     mask_offset: float = quantity(
         0.0,

@@ -207,7 +207,7 @@ class VortexMask(MaskSpec):
     """A spiral phase."""
 
     kind: Literal["vortex"] = "vortex"
-    charge: int = quantity(1, "", "turns of the phase around the axis", ge=-10, le=10)
+    charge: int = quantity(1, "", "topological charge: turns of 2π around the axis", ge=-10, le=10)
 
     def build(self, microscope: Microscope) -> PhaseMask:
         return PixelMask(vortex_phase(microscope, self.charge))
@@ -217,9 +217,9 @@ class RandomMask(MaskSpec):
     """A smooth random phase, as the start of a design."""
 
     kind: Literal["random"] = "random"
-    rms: float = quantity(1.0, "rad rms", "of all coefficients together", ge=0, le=10)
+    rms: float = quantity(1.0, "rad rms", "rms phase of all coefficients together", ge=0, le=10)
     order: int = quantity(6, "", "highest radial order of its Zernike polynomials", ge=2, le=20)
-    seed: int = quantity(0, "", "another seed, another phase", ge=0)
+    seed: int = quantity(0, "", "seed of the random coefficients", ge=0)
 
     def build(self, microscope: Microscope) -> PhaseMask:
         return PixelMask(random_phase(microscope, self.rms, self.order, self.seed))

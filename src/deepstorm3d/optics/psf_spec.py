@@ -62,7 +62,7 @@ class PSFSpec(Spec):
     blur_px: float = quantity(
         1.0,
         "px",
-        "Gaussian σ for emitters without one of their own; of a measured PSF, what it holds",
+        "Gaussian blur σ of emitters that have none of their own; for a measured PSF, the blur in its planes",
         ge=0,
         le=10,
     )

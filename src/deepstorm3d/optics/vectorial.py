@@ -34,12 +34,12 @@ class DipoleSpec(Spec):
     polarizer: Literal["none", "x", "y"] = quantity(
         "none",
         "",
-        "polarizer before the mask: none, or what it lets pass, x (right in the image) or y (down)",
+        "polarizer before the mask: none, or the direction it transmits, x (right in the image) or y (down)",
     )
     supercritical: bool = quantity(
         True,
         "",
-        "light beyond the critical angle too, from molecules near the coverslip, where na > n_sample",
+        "include light beyond the critical angle, from molecules near the coverslip (if na > n_sample)",
     )
 
 

@@ -112,8 +112,8 @@ class UniformBackground(BackgroundSpec):
     """The same level in all pixels of a frame, drawn independently for each frame."""
 
     kind: Literal["uniform"] = "uniform"
-    low: float = quantity(150.0, "photons/pixel", "least level", ge=0)
-    high: float = quantity(150.0, "photons/pixel", "greatest level", ge=0)
+    low: float = quantity(150.0, "photons/pixel", "lowest level", ge=0)
+    high: float = quantity(150.0, "photons/pixel", "highest level", ge=0)
 
     _low_before_high = model_validator(mode="after")(low_before_high)
 
@@ -136,8 +136,12 @@ class SuperGaussianBackground(BackgroundSpec):
     """A nucleus: a super-Gaussian of random position, widths and angle between a floor and a peak."""
 
     kind: Literal["super_gaussian"] = "super_gaussian"
-    floor: Range = quantity((20.0, 30.0), "photons/pixel", "range of a frame's least pixel")
-    peak: Range = quantity((100.0, 150.0), "photons/pixel", "range of a frame's greatest pixel")
+    floor: Range = quantity(
+        (20.0, 30.0), "photons/pixel", "level of the darkest pixel of a frame, range over frames"
+    )
+    peak: Range = quantity(
+        (100.0, 150.0), "photons/pixel", "level of the brightest pixel of a frame, range over frames"
+    )
 
     @model_validator(mode="after")
     def _floor_below_peak(self) -> Self:
@@ -183,8 +187,8 @@ class SmoothBackground(BackgroundSpec):
     """A smooth random background, like out-of-focus light; floor and peak differ from frame to frame."""
 
     kind: Literal["smooth"] = "smooth"
-    low: float = quantity(20.0, "photons/pixel", "least level", ge=0)
-    high: float = quantity(150.0, "photons/pixel", "greatest level", ge=0)
+    low: float = quantity(20.0, "photons/pixel", "lowest level", ge=0)
+    high: float = quantity(150.0, "photons/pixel", "highest level", ge=0)
     correlation_um: float = quantity(4.0, "µm", "distance over which the level changes", gt=0)
 
     _low_before_high = model_validator(mode="after")(low_before_high)

@@ -58,7 +58,7 @@ class FixedPhotons(PhotonSpec):
     """All emitters have the same brightness."""
 
     kind: Literal["fixed"] = "fixed"
-    photons: float = quantity(30000.0, "photons", "of each emitter in a frame", gt=0)
+    photons: float = quantity(30000.0, "photons", "brightness of each emitter in a frame", gt=0)
 
     def draw(self, number: int, generator: torch.Generator) -> Tensor:
         """Photons (number,)."""
@@ -82,8 +82,8 @@ class UniformPhotons(PhotonSpec):
     """Any brightness from low to high with equal probability."""
 
     kind: Literal["uniform"] = "uniform"
-    low: float = quantity(10000.0, "photons", "of the dimmest emitter", gt=0)
-    high: float = quantity(60000.0, "photons", "of the brightest emitter", gt=0)
+    low: float = quantity(10000.0, "photons", "brightness of the dimmest emitter", gt=0)
+    high: float = quantity(60000.0, "photons", "brightness of the brightest emitter", gt=0)
 
     _low_before_high = model_validator(mode="after")(low_before_high)
 

@@ -37,16 +37,18 @@ __all__ = [
 class EmitterPrior(Spec):
     """The emitters of a frame, drawn independently and uniformly over area and depth."""
 
-    count: Count = quantity(UniformCount(), "", "emitters in the area that they may lie in")
+    count: Count = quantity(UniformCount(), "", "number of emitters in the area in which they may lie")
     photons: Photons = quantity(UniformPhotons(), "", "brightness of an emitter in a frame")
-    z_um: Range = quantity((2.0, 6.0), "µm", "least and greatest depth")
+    z_um: Range = quantity((2.0, 6.0), "µm", "smallest and largest depth")
     margin_px: Range = quantity(
         (20.0, 20.0),
         "px",
-        "border free of emitters, range over frames; below 0: emitters outside the frame too",
+        "width of the border without emitters, range over frames; negative: emitters outside the frame, too",
     )
     blur_px: Range | None = quantity(None, "px", "Gaussian blur σ of an emitter, range; null: the PSF's own")
-    min_photons: float = quantity(0.0, "photons", "dimmer emitters are drawn but not labelled", ge=0)
+    min_photons: float = quantity(
+        0.0, "photons", "the network is not trained to find dimmer emitters, which are drawn all the same", ge=0
+    )
 
     @model_validator(mode="after")
     def _no_negative_blur(self) -> Self:
@@ -101,7 +103,7 @@ class Scene(Spec):
 
     emitters: EmitterPrior = quantity(EmitterPrior(), "", "emitters of a frame")
     background: Background = quantity(UniformBackground(), "", "background of a frame")
-    weight: float = quantity(1.0, "", "share of the frames that are of this kind", gt=0)
+    weight: float = quantity(1.0, "", "relative share of the frames of this kind in training", gt=0)
 
     def draw(self, frames: int, field: Field, generator: torch.Generator) -> tuple[Emitters, Tensor]:
         """Emitters of independent frames 0 … frames − 1, and their background (frames, H, W) photons per pixel.
