@@ -52,7 +52,7 @@ FLAGS = {
     "pixel_nm": "--pixel-nm",
     "pixel_um": "--pixel-nm",
     "positions": "--positions",
-    "positions=True": "--fit-positions",
+    "fit_positions=True": "--fit-positions",
     "preview": "--preview 3",
     "radius_um": "--radius-nm",
     "reach": "--range",

@@ -64,7 +64,7 @@ def about_start(first: FirstLook, tried: int) -> list[str]:
         told.append(
             f"the design explains the stack better with steps {other.stretch:g} times as long (correlation "
             f"{other.correlation:.2f} against {first.correlation:.2f}): check the step (`step_um`), or fit the "
-            "positions as well (`positions=True`)"
+            "positions as well (`fit_positions=True`)"
         )
     if tried:
         told.append(
@@ -163,8 +163,8 @@ def about_slices(z_off_nm: float, scatter: float) -> list[str]:
     return [
         f"localized with the phase found, slices lie {z_off_nm:.0f} nm off on average, {scatter:.1f} times "
         "what noise gives: uneven or wrong steps (give measured ones, `positions`, or fit them, "
-        "`positions=True`), or a refractive index that is not the sample's; depths found with this mask will "
-        "have errors as well"
+        "`fit_positions=True`), or a refractive index that is not the sample's; depths found with this mask "
+        "will have errors as well"
     ]
 
 
