@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ import pretended_cuda
 from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.localizer.coarse import CoarseSpec
+from deepstorm3d.optics.computed import ComputedPSFSpec
 from deepstorm3d.optics.scalar import ScalarPSFSpec
+from shared_tables import sharing
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
@@ -34,6 +37,14 @@ def cuda() -> Iterator[None]:
     if _CANNOT_PRETEND is not None:
         pytest.skip(_CANNOT_PRETEND)
     with pretended_cuda.pretended_cuda():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_tables() -> Iterator[None]:
+    """The same PSF is tabulated once in a process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ComputedPSFSpec, "tabulate", sharing(ComputedPSFSpec.tabulate))
         yield
 
 
@@ -63,3 +74,18 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         *(f"calibration.phase_retrieval.report.{name}" for name in ("retrieval", "save_figure")),
     ):
         monkeypatch.setattr(f"deepstorm3d.{name}", nothing)
+
+
+@pytest.fixture
+def coarse_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures with few pixels and no layout, which takes seconds: where they are not the subject."""
+    from matplotlib.figure import Figure
+
+    whole = Figure.savefig
+
+    def savefig(figure: Figure, *given: Any, **options: Any) -> None:
+        figure.set_layout_engine("none")
+        figure.set_dpi(20)
+        whole(figure, *given, **options)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)

@@ -284,3 +284,15 @@ def test_nothing_names_a_folder_of_one_machine():
         if pattern.search(line)
     ]
     assert not found, "these hold only on one machine:\n" + "\n".join(found)
+
+
+def test_no_test_imports_from_the_benchmarks():
+    measured = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} | {"benchmarks"}
+    found = [
+        f"{path.relative_to(ROOT)}, line {node.lineno}: {library}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for library in libraries(node) & measured
+    ]
+    assert not found, "move what these need into src/ or tests/:\n" + "\n".join(found)

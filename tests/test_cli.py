@@ -36,6 +36,8 @@ from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.recipe import Recipe
 from deepstorm3d.training.runs import Run
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 # A set-up that is quick to tabulate and to train.
 SMALL = [
     "microscope.mask_pitch=120.0",

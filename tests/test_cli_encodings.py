@@ -17,6 +17,8 @@ from deepstorm3d.cli.spelling import spell_out
 from deepstorm3d.io.tables import write_table
 from diffusing import diffusing
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 PROGRAM = get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
 COMMANDS = [
     *PROGRAM,

@@ -12,6 +12,8 @@ from deepstorm3d.cli import app
 from deepstorm3d.io.masks import write_mask
 from deepstorm3d.jobs import limit as job
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 SMALL = ["microscope.mask_pitch=120.0", "psf.patch_px=13", "frame_px=[32, 32]"]
 
 

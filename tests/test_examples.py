@@ -12,6 +12,8 @@ import pytest
 
 import deepstorm3d as ds
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 Scope = dict[str, Any]

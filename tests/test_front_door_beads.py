@@ -11,7 +11,16 @@ import torch
 from numpy.typing import NDArray
 
 import deepstorm3d as ds
-from bead_stacks import FIRST_UM, ONE_CENTRE, SLICES, STEP_UM, bead_stack, small_experiment, true_mask
+from bead_stacks import (
+    FIRST_UM,
+    ONE_CENTRE,
+    SLICES,
+    STEP_UM,
+    bead_stack,
+    short_retrieval,
+    small_experiment,
+    true_mask,
+)
 from deepstorm3d.calibration.beads.settings import BeadSettings
 from deepstorm3d.jobs.measure_psf import measure_psf
 from deepstorm3d.jobs.retrieve_mask import RetrievalFiles, retrieve_mask
@@ -59,8 +68,9 @@ def test_positions_that_are_too_few_are_refused(stack: NDArray[np.uint16]):
 def test_an_array_gives_the_mask_that_the_job_writes(tmp_path: Path, stack: NDArray[np.uint16]):
     np.save(tmp_path / "beads.npy", stack)
     experiment, files = small_experiment(), RetrievalFiles(tmp_path / "mask.npy", json=tmp_path / "f.json")
-    retrieve_mask(experiment, [tmp_path / "beads.npy"], SETTINGS, files)
-    found = ds.retrieve_mask(stack, experiment, SETTINGS)
+    with short_retrieval():
+        retrieve_mask(experiment, [tmp_path / "beads.npy"], SETTINGS, files)
+        found = ds.retrieve_mask(stack, experiment, SETTINGS)
     np.testing.assert_allclose(np.load(tmp_path / "mask.npy"), found.phase.numpy(), atol=1e-6)
     assert files.shown.stat().st_size > 20_000 and files.json is not None and files.json.exists()
     wrapped = torch.exp(1j * (found.phase - true_mask()())).detach()

@@ -14,6 +14,7 @@ from deepstorm3d.calibration.movie_statistics.estimate import EstimateSettings
 from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.jobs.estimate import estimate_movie
 from deepstorm3d.localizing.excerpt import Excerpt
+from factories import tiny_experiment
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_array_gives_the_experiment_of_the_command(tmp_path: Path):
-    setup = ds.preset("quickstart")
+    setup = tiny_experiment()
     movie, _ = ds.simulate(setup, frames=6, emitters=10, seed=1)
     np.save(tmp_path / "movie.npy", movie)
     with warnings.catch_warnings(record=True) as told:
@@ -41,7 +42,7 @@ def test_an_array_gives_the_experiment_of_the_command(tmp_path: Path):
 
 def test_a_dark_array_gives_the_baseline_of_the_camera():
     camera = ScmosCamera(baseline=130.0, gain=2.0, read_noise=1.5)
-    setup = ds.preset("quickstart").with_(camera=camera)
+    setup = tiny_experiment(camera=camera)
     movie, _ = ds.simulate(setup, frames=8, emitters=10, seed=2)
     dark = np.rint(np.random.default_rng(0).normal(130.0, 3.0, (20, 64, 64))).astype(np.uint16)
     with warnings.catch_warnings(record=True):

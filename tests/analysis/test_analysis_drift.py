@@ -111,9 +111,9 @@ def test_no_drift_is_found_where_there_is_none():
 
 
 def test_the_estimate_says_how_far_it_is_and_can_be_repeated(moved: Localizations):
-    watch = Recorder()
-    first = estimate_drift(moved, FRAMES, segments=8, watch=watch)
-    again = estimate_drift(moved, FRAMES, segments=8)
+    watch, few = Recorder(), moved.select(slice(None, None, 3))
+    first = estimate_drift(few, FRAMES, segments=8, watch=watch)
+    again = estimate_drift(few, FRAMES, segments=8)
     assert np.array_equal(first.curve.shift_um, again.curve.shift_um)
     assert first.segments == 8
     assert watch.done == list(range(len(watch.steps)))

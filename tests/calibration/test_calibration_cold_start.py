@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
@@ -9,7 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from bead_stacks import ONE_CENTRE, SIDE, cut_beads, draw_beads, focus_of_slices, small_experiment
+from bead_stacks import (
+    ONE_CENTRE,
+    SIDE,
+    cut_beads,
+    draw_beads,
+    focus_of_slices,
+    short_retrieval,
+    small_experiment,
+)
 from deepstorm3d.calibration.beads.images import BeadImages
 from deepstorm3d.calibration.phase_retrieval import warnings as verdict
 from deepstorm3d.calibration.phase_retrieval.coarse_model import CoarseModel, explained_share, pixel_weights
@@ -32,6 +41,12 @@ HELIX = double_helix_phase(OPTICS, 0.6)
 # Coma and trefoil: no orientation of it is its twin.
 RANDOM = (1.6, 4, 3)
 UNEVEN = random_phase(OPTICS, *RANDOM)
+
+
+@pytest.fixture(autouse=True)
+def short() -> Iterator[None]:
+    with short_retrieval():
+        yield
 
 
 @cache

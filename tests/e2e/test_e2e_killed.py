@@ -18,17 +18,23 @@ from typer.testing import CliRunner
 from deepstorm3d.cli import app
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import save_model_file
+from deepstorm3d.localizing import streaming
 from factories import model_of_noise, tiny_experiment, write_movie
 
-FRAMES = 8
+FRAMES, SIDE = 24, 150
+# The program with every frame a block of its own, so that small frames make a run with many blocks.
+PROGRAM = (
+    f"from deepstorm3d.localizing import streaming; streaming._PIXELS = {SIDE**2};"
+    "from deepstorm3d.cli import main; main()"
+)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A movie of noise, and a network of random weights that sees molecules in it."""
     folder = tmp_path_factory.mktemp("killed")
-    # So large that every frame is a block of its own; some fifty of the greatest values count as molecules.
-    counts = np.random.default_rng(0).poisson(20, (FRAMES, 520, 520)).astype(np.uint16)
+    # Some fifty of the greatest values count as molecules.
+    counts = np.random.default_rng(0).poisson(20, (FRAMES, SIDE, SIDE)).astype(np.uint16)
     experiment = tiny_experiment(network=CoarseSpec(channels=8, skip=4, dilations=(1, 2)))
     model = model_of_noise(experiment, torch.from_numpy(counts[:1].astype(np.float32)), values=100)
     save_model_file(model, folder / "model.pt")
@@ -51,7 +57,7 @@ def finished(out: str, *options: str) -> str:
 def kill_when_grown(folder: Path, watched: Path, out: str, *options: str) -> None:
     """Start a run, and kill it some blocks later with a signal that nothing can catch."""
     before = watched.stat().st_size if watched.exists() else 0
-    command = [sys.executable, "-m", "deepstorm3d", *arguments(out, *options)]
+    command = [sys.executable, "-c", PROGRAM, *arguments(out, *options)]
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 600
     while not watched.exists() or watched.stat().st_size < before + 2500:
@@ -68,6 +74,7 @@ def test_killed_twice_and_resumed(
     folder: Path, suffix: str, grows: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(streaming, "_PIXELS", SIDE**2)
     assert f"in {FRAMES} frames" in finished(f"whole.{suffix}")
     part = folder / f"cut.part.{grows}"
     kill_when_grown(folder, part, f"cut.{suffix}")

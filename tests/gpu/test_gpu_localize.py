@@ -26,7 +26,7 @@ from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from factories import write_movie
 from watchers import Recorder
 
-pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda")]
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda", "coarse_pictures")]
 # How each list is made: options of `gpu_scenes.pipeline`.
 METHODS: dict[str, dict[str, Any]] = {
     "coarse alone": {"refine": False},

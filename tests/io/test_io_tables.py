@@ -26,6 +26,7 @@ from deepstorm3d.io import (
     write_table,
     write_truth,
 )
+from full_disk import files_at_most
 
 PIXEL = 0.11
 RECORDING = {"pixel_um": PIXEL, "frames": 100, "shape": (121, 150)}
@@ -347,29 +348,16 @@ def test_rows_must_belong_to_their_block(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
 def test_a_full_disk_keeps_what_is_done_and_resumes(tmp_path: Path) -> None:
-    code = (
-        "import resource, signal, sys, torch\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (2_500_000, resource.RLIM_INFINITY))\n"
-        "from deepstorm3d.emitters import Localizations\n"
-        "from deepstorm3d.errors import InputError\n"
-        "from deepstorm3d.io import open_table_writer\n"
-        "n = 4000\n"
-        "for path in sys.argv[1:]:\n"
-        "  try:\n"
-        "    with open_table_writer(path, pixel_um=0.11, frames=100, shape=(121, 150)) as writer:\n"
-        "      for k in range(100):\n"
-        "        block = Localizations.proposals(torch.rand(n, 3), torch.full((n,), k), torch.rand(n))\n"
-        "        writer.append(block, frames_done=k + 1)\n"
-        "  except InputError as error: print(writer.next_frame, error)\n"
-    )
-    paths = [tmp_path / f"l{suffix}" for suffix in GROWING]
-    command = [sys.executable, "-c", code, *map(str, paths)]
-    messages = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    for path, message in zip(paths, messages, strict=True):
-        done, said = message.split(" ", 1)
-        assert path.name in said and "too large" in said and "resume=True" in said
+    n = 4000
+    for suffix in GROWING:
+        path, done = tmp_path / f"l{suffix}", 0
+        full = pytest.raises(InputError, match=rf"{path.name}.*too large.*resume=True")
+        with files_at_most(2_500_000), full, open_table_writer(path, **RECORDING) as writer:
+            for k in range(100):
+                block = Localizations.proposals(torch.rand(n, 3), torch.full((n,), k), torch.rand(n))
+                writer.append(block, frames_done=k + 1)
+                done = k + 1
         assert not path.exists()
         writer = open_table_writer(path, **RECORDING, resume=True)
-        assert writer.next_frame == int(done) > 0
-        assert len(read_table(tmp_path / f"l.part{path.suffix}")) == 4000 * int(done)
+        assert writer.next_frame == done > 0
+        assert len(read_table(tmp_path / f"l.part{path.suffix}")) == n * done

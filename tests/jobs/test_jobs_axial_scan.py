@@ -17,6 +17,8 @@ from deepstorm3d.optics.assembly import Assembly
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import ZeroMask
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 PLACES = torch.tensor([[1.5, 1.6, 2.5], [5.1, 1.9, 3.0], [1.9, 5.2, 3.9], [4.6, 4.7, 2.6], [3.2, 3.4, 3.4]])
 CHANGES = ["microscope.mask_pitch=96.0", "psf.pupil_oversampling=2", "scenes.nucleus.emitters.z_um=[2.2, 4.2]"]
 

@@ -33,6 +33,8 @@ from deepstorm3d.localizing.pipeline import load_pipeline
 from deepstorm3d.optics.field_aberrations import FieldSpec
 from factories import model_of_noise, tiny_experiment, write_movie
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 SIZE = (48, 40)
 REGION: Region = (9, 5, 49, 53)
 """Of a chip of 61 × 70 px: what the frames of SIZE show, as stored."""

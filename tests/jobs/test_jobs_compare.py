@@ -12,15 +12,16 @@ from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import write_mask
-from deepstorm3d.jobs import compare_psf
+from deepstorm3d.jobs import compare_psf, train
 from deepstorm3d.jobs.compare_psf import compare_masks, contenders_of
 from watchers import Recorder
 
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """200 emitters instead of 1000 judge a mask."""
+    """200 emitters instead of 1000 judge a mask, and training draws no pictures."""
     monkeypatch.setattr(compare_psf, "_JUDGED", 200)
+    monkeypatch.setattr(train, "draw_training_preview", lambda *_, **__: None)
 
 
 @pytest.fixture(scope="module")

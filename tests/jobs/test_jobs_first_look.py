@@ -36,6 +36,8 @@ from deepstorm3d.pixels.faults import PixelFaults
 from factories import tiny_experiment
 from watchers import Recorder
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 MOVES: Moves = "objective"
 
 

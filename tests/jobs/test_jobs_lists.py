@@ -18,6 +18,8 @@ from deepstorm3d.jobs.convert import convert_table
 from deepstorm3d.jobs.evaluate import evaluate_table
 from deepstorm3d.jobs.render import render_table
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 PIXEL, SHAPE, FRAMES = 0.11, (50, 60), 10
 
 

@@ -22,6 +22,8 @@ from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.simulation.simulator import Simulator
 from factories import tiny_experiment, untrained_model, write_movie
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 XYZ = torch.tensor([[1.6, 1.7, 0.3], [3.4, 3.6, 0.8], [1.5, 3.8, 0.6]])
 SIZE = 48
 

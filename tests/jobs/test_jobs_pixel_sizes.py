@@ -35,6 +35,8 @@ from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from factories import tiny_experiment, untrained_model, write_movie
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 FRAMES = np.full((6, 40, 48), 20, np.uint16)
 EXPERIMENT = tiny_experiment()
 RIGHT_UM = EXPERIMENT.microscope.pixel_um

@@ -14,6 +14,8 @@ from deepstorm3d.pixels.reading import all_good
 from deepstorm3d.simulation.simulator import Simulator
 from factories import tiny_experiment, untrained_model
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 PHOTONS = torch.tensor([4000.0, 8000.0, 24000.0])
 
 

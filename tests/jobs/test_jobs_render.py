@@ -22,6 +22,8 @@ from deepstorm3d.rendering.canvas import Canvas
 from deepstorm3d.rendering.gaussians import Gaussians
 from deepstorm3d.rendering.sections import Box, cloud_of
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 PIXEL, SHAPE = 0.1, (60, 70)
 MICROSCOPE = {"experiment": {"microscope": {"na": 1.4, "wavelength": 0.6}}}
 

@@ -21,6 +21,8 @@ from deepstorm3d.jobs.link import link_table
 from deepstorm3d.jobs.report import Overlays, write_report
 from factories import tiny_experiment, untrained_model, write_movie
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 ALWAYS = ["At a glance", "Conditions", "Picture", "Quality", "Steps", "How it was made"]
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

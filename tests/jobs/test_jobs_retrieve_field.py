@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from bead_stacks import FIRST_UM, STEP_UM, draw_beads, small_experiment, true_mask, write_stack
+from bead_stacks import FIRST_UM, STEP_UM, draw_beads, short_retrieval, small_experiment, true_mask, write_stack
 from deepstorm3d.cli import app
 from deepstorm3d.experiment.experiment import Experiment, read_experiment, write_experiment
 from deepstorm3d.optics.field_aberrations import FieldSpec
@@ -17,6 +18,12 @@ from deepstorm3d.optics.masks import PixelMask, ZernikePhase
 # Column and row of each bead, in frames of 84 × 84 px.
 PLACES = ((18.2, 17.7), (64.4, 20.1), (20.8, 63.3), (65.1, 64.6))
 FIELD = FieldSpec(size_px=(84, 84), rises={5: (0.5, -0.2), 8: (0.0, 0.5)})
+
+
+@pytest.fixture(autouse=True)
+def short() -> Iterator[None]:
+    with short_retrieval():
+        yield
 
 
 def stack_of(field: FieldSpec) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bead_stacks import (
     STEP_UM,
     bead_folder,
     bead_stack,
+    short_retrieval,
     small_experiment,
     true_mask,
     write_stack,
@@ -41,11 +43,17 @@ def call(folder: Path, beads: list[Path] | Path, *options: object) -> Result:
 
 
 @pytest.fixture
+def short() -> Iterator[None]:
+    with short_retrieval():
+        yield
+
+
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return bead_folder(tmp_path)
 
 
-@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.usefixtures("without_pictures", "short")
 def test_uneven_steps_are_told_and_found(folder: Path) -> None:
     truth = FIRST_UM + STEP_UM * np.arange(21)
     uneven = 0.05 * np.random.default_rng(0).standard_normal(21)
@@ -101,7 +109,7 @@ def test_beads_become_a_mask_a_picture_figures_and_an_experiment(folder: Path):
     assert "--overwrite" in again.stderr
 
 
-@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.usefixtures("without_pictures", "short")
 def test_of_more_beads_than_needed_those_not_used_are_not_called_bad(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +120,7 @@ def test_of_more_beads_than_needed_those_not_used_are_not_called_bad(
     assert "explained much worse" not in " ".join(done.output.split())
 
 
-@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.usefixtures("without_pictures", "short")
 def test_positions_from_a_file_and_defocus_as_focus(folder: Path):
     # In two files, exposures doubled, in another order than they were recorded, and half a micrometre off.
     order = np.random.default_rng(0).permutation(21)
@@ -234,7 +242,7 @@ def test_a_comma_that_may_be_a_decimal_sign_or_not_is_asked_about(tmp_path: Path
         read_positions(path)
 
 
-@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.usefixtures("without_pictures", "short")
 def test_trouble_that_can_be_lived_with_is_told(folder: Path):
     stack = np.asarray(bead_stack()).clip(max=300)
     stack[:, 70:] = stack[:, 70:] * 2
@@ -245,6 +253,7 @@ def test_trouble_that_can_be_lived_with_is_told(folder: Path):
     assert "11 slices are few" in done.stderr
 
 
+@pytest.mark.usefixtures("short")
 def test_four_beads_tell_of_the_field_and_no_planes_are_written_where_they_differ_by_noise(folder: Path):
     write_stack(folder / "four.tif", bead_stack((*CENTRES, (61.7, 60.9))))
     asked = ["--field", folder / "field.png", "--json", folder / "figures.json"]

@@ -21,6 +21,8 @@ from deepstorm3d.jobs.filter import filter_table
 from deepstorm3d.jobs.track import track_table
 from diffusing import diffusing
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 pytest.importorskip("trackpy")
 
 

@@ -26,6 +26,8 @@ from deepstorm3d.rendering.gaussians import Gaussians
 from deepstorm3d.rendering.sections import Box
 from watchers import Recorder
 
+pytestmark = pytest.mark.usefixtures("coarse_pictures")
+
 
 def molecules(rows: int = 120) -> Localizations:
     """Molecules that shine in four frames each, 1 µm apart, with σ of 10, 10 and 20 nm."""

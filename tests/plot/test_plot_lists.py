@@ -223,6 +223,7 @@ def test_the_quality_of_a_list_is_drawn_as_it_was_counted():
     assert figure.get_suptitle() == "2,000 localizations in 100 frames"
 
 
+@pytest.mark.usefixtures("coarse_pictures")
 @pytest.mark.parametrize("n", [0, 1])
 def test_lists_with_hardly_a_row_make_pictures_too(n):
     truth, found = some(n)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +12,7 @@ import torch
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.torch_file import save_tensors
 from deepstorm3d.training.checkpoint import MetricsLog, load_checkpoint
-
-
-@pytest.fixture
-def nearly_full_disk() -> Iterator[None]:
-    """No file may grow beyond 64 kB, as on a disk with no more room."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (65536, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+from full_disk import files_at_most
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -36,13 +26,11 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["run.checkpoint"]
 
 
-def test_a_disk_that_fills_up_leaves_the_old_checkpoint_whole(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_a_disk_that_fills_up_leaves_the_old_checkpoint_whole(tmp_path: Path) -> None:
     path = tmp_path / "run.checkpoint"
     save_tensors({"step": 1, "weights": torch.ones(5)}, path)
-    request.getfixturevalue("nearly_full_disk")
-    with pytest.raises(InputError, match=r"cannot write .*run\.checkpoint.*Free some space"):
+    full = pytest.raises(InputError, match=r"cannot write .*run\.checkpoint.*Free some space")
+    with files_at_most(65536), full:
         save_tensors({"step": 2, "weights": torch.ones(100_000)}, path)
     assert load_checkpoint(path)["step"] == 1
     assert [file.name for file in tmp_path.iterdir()] == ["run.checkpoint"]
