@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import deepstorm3d as ds
-from deepstorm3d.calibration.movie_statistics import scene_match
+from deepstorm3d.calibration.movie_statistics import molecules, scene_match
 from deepstorm3d.calibration.movie_statistics.estimate import EstimateSettings
 from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.jobs.estimate import estimate_movie
@@ -22,6 +22,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """One round of few simulated frames: the same path through the program."""
     for name, number in {"_ROUNDS": 1, "_LEAST_FRAMES": 8, "_MOST_FRAMES": 8}.items():
         monkeypatch.setattr(scene_match, name, number)
+    monkeypatch.setattr(molecules, "_BOOTSTRAPS", 4)
 
 
 def test_an_array_gives_the_experiment_of_the_command(tmp_path: Path):
