@@ -31,7 +31,7 @@ from deepstorm3d.field import Field
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_truth
 from deepstorm3d.jobs.estimate import estimate_movie
-from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.jobs.simulate import MovieSimulation, simulate_movie
 from deepstorm3d.localizing.catalogue import find_model
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import experiment_of
@@ -108,7 +108,9 @@ def row_of(case: Case, folder: Path, seed: int) -> dict[str, Any]:
     """One case: simulate, estimate, compare."""
     experiment, own = truth_of(case), known(case)
     movie, list_file = folder / "movie.tif", folder / "truth.csv"
-    simulate_movie(experiment, movie, frames=case[5], truth=list_file, seed=seed, overwrite=True)
+    simulate_movie(
+        MovieSimulation(experiment, frames=case[5], seed=seed), movie, truth=list_file, overwrite=True
+    )
     camera = experiment.camera
     dark = None
     if camera.is_calibrated:
@@ -159,7 +161,7 @@ def by_model_rows(name: str, folder: Path, seed: int) -> list[dict[str, Any]]:
         there = scene.with_(emitters=scene.emitters.with_(count=count, photons=photons))
         movie = folder / "movie.tif"
         truth = own.with_(scenes={**own.scenes, scene_name: there})
-        simulate_movie(truth, movie, frames=8, seed=seed, scene=scene_name, overwrite=True)
+        simulate_movie(MovieSimulation(truth, frames=8, scene=scene_name, seed=seed), movie, overwrite=True)
         mean = float(photons.draw(20_000, torch.Generator().manual_seed(0)).mean())
         for way, helper in (("pixel values", None), (f"model {name}", pipeline)):
             began = time.perf_counter()

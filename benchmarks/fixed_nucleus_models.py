@@ -27,7 +27,8 @@ from deepstorm3d.localizer.modelfile import ModelFile, load_model_file, save_mod
 from deepstorm3d.optics.masks import FileMask
 from deepstorm3d.simulation.backgrounds import SuperGaussianBackground
 from deepstorm3d.simulation.priors import DensityCount, EmitterPrior, Scene, UniformPhotons
-from deepstorm3d.training.loop import Progress, RunFiles, train
+from deepstorm3d.training.checkpoint import RunFiles
+from deepstorm3d.training.loop import Progress, train
 from fixed_nucleus import DATA, MASKS
 from harness import arguments_of
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.io.movies import MovieWriter, open_movie
 from deepstorm3d.io.tables import read_table
-from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.localizing.cluster import cluster_workers
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline
@@ -117,7 +117,7 @@ def main() -> None:
             workers = stack.enter_context(cluster_workers(arguments.cluster, recipe, watch=watch))
         began = watch.began = time.perf_counter()
         summary = localize_movie(
-            Excerpt(folder / "m.tif"), pipeline, folder / "o.hdf5", workers=workers, watch=watch
+            Excerpt(folder / "m.tif"), pipeline, ListFile(folder / "o.hdf5"), workers=workers, watch=watch
         )
         seconds = time.perf_counter() - began
         rows = len(read_table(folder / "o.hdf5"))

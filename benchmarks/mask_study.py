@@ -22,7 +22,7 @@ import torch
 from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.masks import mask_sha256
-from deepstorm3d.jobs.compare_psf import compare_masks, contenders_of
+from deepstorm3d.jobs.compare_psf import MaskTest, compare_masks, contenders_of
 from deepstorm3d.jobs.design_psf import design_mask
 from deepstorm3d.jobs.fisher_design import criterion_of, design_by_fisher
 from deepstorm3d.localizer.coarse import CoarseSpec
@@ -154,8 +154,7 @@ def judge(world: str, experiment: Experiment, masks: list[Path], arguments: argp
         experiment,
         contenders,
         arguments.folder / f"judged-{world}",
-        densities=DENSITIES,
-        seeds=arguments.seeds,
+        MaskTest(densities=DENSITIES, seeds=arguments.seeds),
         watch=Named(Printed(), world),
     )
     assert rows is not None

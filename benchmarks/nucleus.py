@@ -30,7 +30,7 @@ from deepstorm3d.experiment.experiment import Experiment, experiment_mask
 from deepstorm3d.field import Field
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_truth
-from deepstorm3d.jobs.axial_scan import scan_stack
+from deepstorm3d.jobs.axial_scan import FocalPlanes, scan_stack
 from deepstorm3d.localizing.catalogue import find_model
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
@@ -83,12 +83,7 @@ def scan(experiment: Experiment, emitters: Emitters, background: Tensor, folder:
         for focus in planes:
             movie.append(CAMERA.expose(image(psf, emitters, background, focus), generator).numpy())
     scan_stack(
-        Excerpt(stack),
-        experiment.with_(camera=CAMERA),
-        truth,
-        step_um=STEP_UM,
-        first_focus_um=planes[0],
-        overwrite=True,
+        Excerpt(stack), experiment.with_(camera=CAMERA), truth, FocalPlanes(STEP_UM, planes[0]), overwrite=True
     )
     return read_truth(truth, pixel_um=pixel)
 

@@ -48,7 +48,6 @@ from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import ZeroMask
 from deepstorm3d.simulation.priors import FixedCount
 from deepstorm3d.simulation.simulator import Simulator
-from deepstorm3d.training.design import MaskLearning, MaskPenalty
 from deepstorm3d.training.loop import train
 from deepstorm3d.training.sampler import FrameSampler
 from deepstorm3d.watch import Silent
@@ -163,14 +162,13 @@ def learn(run: Run) -> None:
 def design(run: Run) -> None:
     """A mask at full size that learns with its network (PSF-learning preset)."""
     base = preset("psf-learning").with_(mask=ZeroMask())
+    base = base.with_(design=base.design.with_(learning_rate=0.02))
     if run.small:
         base = base.with_(microscope=base.microscope.with_(mask_pitch=96.0), psf=base.psf.with_(patch_px=35))
     for batch in (1,) if run.small else (4, 16):
         experiment = base.with_(training=base.training.with_(batch=batch))
-        sampler, mask = build_design_sampler(experiment)
-        psf = sampler.to(run.device).simulator.psf
-        learning = MaskLearning(0.02, MaskPenalty(experiment.design, mask, psf, experiment.z_um))
-        _time_training(run, "design", f"batches of {batch}", experiment, sampler, learning)
+        sampler, _ = build_design_sampler(experiment)
+        _time_training(run, "design", f"batches of {batch}", experiment, sampler.to(run.device))
 
 
 def localize(run: Run) -> None:
@@ -254,14 +252,7 @@ def _time_localizing(run: Run, part: str, what: str, localize: Callable[[Tensor]
         )
 
 
-def _time_training(
-    run: Run,
-    part: str,
-    what: str,
-    experiment: Experiment,
-    sampler: FrameSampler,
-    mask: MaskLearning | None = None,
-) -> None:
+def _time_training(run: Run, part: str, what: str, experiment: Experiment, sampler: FrameSampler) -> None:
     """Median time of a step, of those that a few seconds allow."""
     steps, budget = (1, 0.0) if run.small else (2000, 4.0)
     spec = experiment.training.with_(steps=steps, validate_every=10**6, validation_crops=2)
@@ -276,7 +267,7 @@ def _time_training(
 
     with run.peak() as peak:
         train(
-            localizer, sampler, spec, mask=mask, watch=WithinBudget(),
+            localizer, sampler, spec, watch=WithinBudget(),
             after_step=lambda progress: rates.append(progress.crops_per_second),
         )  # fmt: skip
         median = sorted(rates)[len(rates) // 2]

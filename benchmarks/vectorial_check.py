@@ -72,7 +72,8 @@ def main() -> None:
     mask = ZeroMask().build(OPTICS)
     rows = []
     for name, (molecules, beams, components) in CASES.items():
-        psf = VectorialPSF(OPTICS, mask, molecules, patch_px=SIDE, oversampling=oversampling, chunk=1)
+        psf = VectorialPSF(OPTICS, mask, molecules, patch_px=SIDE, oversampling=oversampling)
+        psf.chunk = 1
         for depth in DEPTHS:
             ours = psf(torch.tensor([[0.0, 0.0, depth]], dtype=torch.float64)).values[0]
             row: dict[str, object] = {"molecules": name, "depth µm": depth}

@@ -5,12 +5,11 @@ counts that: all molecules of a frame and its background are estimated together.
 """
 
 import deepstorm3d as ds
-from deepstorm3d.jobs.limit import Sweep
 
 # 1. The set-up of the quick start: an astigmatic lens, 5,000 photons over 20 per pixel, 64×64 pixels. `Sweep`
 # says at how many depths, and for how many molecules in a frame, the bound is computed.
 experiment = ds.preset("quickstart")
-report = ds.limit(experiment, sweep=Sweep(depths=21, emitters=(2, 5, 10, 20, 40), molecules=80))
+report = ds.limit(experiment, sweep=ds.Sweep(depths=21, emitters=(2, 5, 10, 20, 40), molecules=80))
 
 # 2. The median bound of the molecules in a frame, alone and in the crowd.
 bounds = report.masks[0]

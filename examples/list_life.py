@@ -15,7 +15,11 @@ from deepstorm3d.emitters import Localizations
 # gets the error of a real localization: 15 nm in x and y, 30 nm in z.
 experiment = ds.preset("quickstart")
 _, truth = ds.simulate(
-    experiment, frames=600, emitters=10, structure="filaments", drift_um=(0.3, 0.2, 0.05), seed=2
+    experiment,
+    frames=600,
+    emitters=10,
+    specimen=ds.Specimen(structure="filaments", drift_um=(0.3, 0.2, 0.05)),
+    seed=2,
 )
 sigma = torch.tensor([0.015, 0.015, 0.030]).expand(len(truth), 3)
 noise = torch.randn(len(truth), 3, generator=torch.Generator().manual_seed(3))

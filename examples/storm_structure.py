@@ -9,7 +9,7 @@ import deepstorm3d as ds
 # 1. Put the molecules on a structure, and let them blink. Each molecule is bright for some frames, then dark.
 model = ds.load_model("tetrapod", device="cpu")
 experiment = model.experiment.with_(scenes={"bright": model.experiment.scene("bright")})
-movie, truth = ds.simulate(experiment, frames=40, emitters=30, structure="mitochondria", seed=4)
+movie, truth = ds.simulate(experiment, frames=40, emitters=30, specimen="mitochondria", seed=4)
 print(truth)
 
 # 2. Localize without the joint fit: fast enough to look at every frame as it is recorded.

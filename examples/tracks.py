@@ -24,7 +24,7 @@ found = ds.Localizations.proposals(seen, frame, torch.ones(len(seen)))
 found = replace(found, sigma_xyz=sigma.expand(len(seen), 3), sigma_source="fit").sort()
 
 # 2. Follow them. The search range is taken from the list itself.
-tracked = ds.track(found, interval=interval)
+tracked = ds.track(found, timing=ds.FrameTiming(interval))
 result = tracked.diffusion
 print(tracked.localizations)
 print(f"D = {result.coefficient:.4f} ± {result.coefficient_error:.4f} µm²/s (true: {diffusion})")

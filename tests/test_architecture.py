@@ -39,6 +39,7 @@ EDGE_LIBRARIES = {"matplotlib", "tifffile", "h5py", "distributed", "nd2", "ndsto
 # Imports matplotlib when it is imported, for a class of its own; so it counts as such a library itself.
 LATE_MODULES = {f"{PACKAGE}.plot.picture"}
 LONGEST_FILE = 400
+MOST_PARAMETERS = 7
 
 
 class Import(NamedTuple):
@@ -267,6 +268,51 @@ def test_no_file_outgrows_its_subject():
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES.values()}
     long = [f"{path.relative_to(ROOT)}: {count} lines" for path, count in lines.items() if count > LONGEST_FILE]
     assert not long, f"split these by subject, at most {LONGEST_FILE} lines each:\n" + "\n".join(long)
+
+
+def test_no_function_outside_the_command_line_has_a_long_list_of_parameters():
+    # A command of `cli` has one parameter for each option; elsewhere arguments of one thing are a record.
+    long = [
+        f"{name}, line {line}: {function} has {count}"
+        for name in MODULES
+        if name.split(".")[1:2] != ["cli"]
+        for function, line, count in parameter_counts(parse(name))
+        if count > MOST_PARAMETERS
+    ]
+    assert not long, f"more than {MOST_PARAMETERS} parameters; which of them belong together?\n" + "\n".join(
+        long
+    )
+
+
+def parameter_counts(tree: ast.AST) -> Iterator[tuple[str, int, int]]:
+    """Name, line and number of parameters, without self and cls, of each function and method."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            given = node.args
+            names = [each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+            rest = [each for each in (given.vararg, given.kwarg) if each is not None]
+            count = len(names) - (names[:1] in (["self"], ["cls"])) + len(rest)
+            yield node.name, node.lineno, count
+
+
+def test_parameters_are_counted_in_every_place_that_a_function_has_for_them():
+    code = """
+class A:
+    def f(self, a, b=1, /, c=2, *args, d, **more): ...
+    async def g(x): ...
+"""
+    assert list(parameter_counts(ast.parse(code))) == [("f", 3, 6), ("g", 4, 1)]
+
+
+def test_each_constant_stands_on_a_line_of_its_own():
+    # So that each has its own comment, with its unit.
+    shared = [
+        f"{name}, line {node.lineno}: {ast.unparse(node.targets[0])}"
+        for name in MODULES
+        for node in parse(name).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple)
+    ]
+    assert not shared, "one constant a line, each with a comment of its own:\n" + "\n".join(shared)
 
 
 def test_nothing_names_a_folder_of_one_machine():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def call(*arguments: object) -> Result:
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """A coarse sweep: seconds for the tests, the same path through the program."""
     sweep = job.Sweep(depths=5, photons=(1e3, 2e3, 3e3), background=(10.0, 20.0), emitters=(1, 7), molecules=14)
-    monkeypatch.setattr(job, "Sweep", lambda: sweep)
+    monkeypatch.setattr(job, "Sweep", lambda **given: replace(sweep, **given))
 
 
 def test_limit_prints_the_bounds_and_writes_plot_and_table(tmp_path: Path):

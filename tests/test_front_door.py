@@ -13,8 +13,8 @@ import torch
 
 import deepstorm3d as ds
 from deepstorm3d.jobs.limit import Sweep
-from deepstorm3d.jobs.localize import localize_movie
-from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.jobs.localize import ListFile, localize_movie
+from deepstorm3d.jobs.simulate import MovieSimulation, simulate_movie
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.watch import Silent
 
@@ -76,8 +76,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[ds.Model, Path, ds.L
     folder = tmp_path_factory.mktemp("seen")
     model = ds.load_model("tetrapod", device="cpu")
     small = model.experiment
-    simulate_movie(small, folder / "movie.tif", frames=2, seed=5, overwrite=True)
-    localize_movie(Excerpt(folder / "movie.tif"), model.pipeline(refine=False), folder / "found.hdf5")
+    simulate_movie(MovieSimulation(small, frames=2, seed=5), folder / "movie.tif", overwrite=True)
+    localize_movie(Excerpt(folder / "movie.tif"), model.pipeline(refine=False), ListFile(folder / "found.hdf5"))
     return model, folder / "movie.tif", ds.read_table(folder / "found.hdf5")
 
 
@@ -105,7 +105,7 @@ def test_arrays_tensors_and_paths_give_the_list_of_the_command(seen, kind: str):
 
 def test_frames_and_region_of_a_movie_in_memory_keep_their_numbers(seen):
     model, path, listed = seen
-    found = model.localize(ds.read_movie(path), frames=(1, 2), refine=False)
+    found = model.localize(ds.Excerpt(ds.read_movie(path), frames=(1, 2)), refine=False)
     assert set(found.frame.tolist()) == {1}
     assert len(found) == int((listed.frame == 1).sum())
 
@@ -113,7 +113,8 @@ def test_frames_and_region_of_a_movie_in_memory_keep_their_numbers(seen):
 def test_a_doubtful_result_is_told_as_a_warning(seen):
     model, path, _ = seen
     with pytest.warns(ds.DoubtfulResult, match="baseline"):
-        model.localize(ds.read_movie(path).astype(np.float32) + 400, frames=(0, 1), refine=False)
+        brighter = ds.read_movie(path).astype(np.float32) + 400
+        model.localize(ds.Excerpt(brighter, frames=(0, 1)), refine=False)
 
 
 def test_work_that_is_stopped_raises_and_gives_no_half_list(seen):

@@ -10,7 +10,6 @@ import pytest
 
 import deepstorm3d as ds
 from deepstorm3d.calibration.movie_statistics import molecules, scene_match
-from deepstorm3d.calibration.movie_statistics.estimate import EstimateSettings
 from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.jobs.estimate import estimate_movie
 from deepstorm3d.localizing.excerpt import Excerpt
@@ -31,10 +30,8 @@ def test_an_array_gives_the_experiment_of_the_command(tmp_path: Path):
     np.save(tmp_path / "movie.npy", movie)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        found = ds.estimate(movie, setup, seed=4)
-    command = estimate_movie(
-        Excerpt(tmp_path / "movie.npy"), setup, tmp_path / "e.yaml", EstimateSettings(seed=4)
-    )
+        found = ds.estimate(movie, setup.with_(seed=4))
+    command = estimate_movie(Excerpt(tmp_path / "movie.npy"), setup.with_(seed=4), tmp_path / "e.yaml")
     assert found.experiment == command.experiment == ds.read_experiment(tmp_path / "e.yaml")
     assert [str(each.message) for each in told] == command.warnings
     assert {key for key, _, _ in found.changes} and found.experiment != setup

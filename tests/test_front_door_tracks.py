@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import deepstorm3d as ds
-from deepstorm3d.analysis.trajectories import TrackRule
+from deepstorm3d.analysis.trajectories import FrameTiming, TrackRule
 from deepstorm3d.jobs.track import track_table
 from diffusing import diffusing
 
@@ -19,9 +19,9 @@ def test_a_list_in_memory_is_tracked_as_the_command_tracks_its_file(tmp_path: Pa
     table = diffusing(20, 20)[0]
     source = tmp_path / "a.hdf5"
     ds.write_table(source, table, pixel_um=0.11, frames=20, shape=(190, 190))
-    of_file = track_table(source, tmp_path / "t.hdf5", TrackRule(interval=2.0, least=4))
+    of_file = track_table(source, tmp_path / "t.hdf5", TrackRule(least=4, timing=FrameTiming(interval=2.0)))
     for found in (table, source):
-        tracked = ds.track(found, interval=2.0, least=4)
+        tracked = ds.track(found, timing=ds.FrameTiming(2.0), least=4)
         written = ds.read_table(tmp_path / "t.hdf5").track
         assert written is not None and tracked.localizations.track is not None
         torch.testing.assert_close(tracked.localizations.track, written)
@@ -35,6 +35,8 @@ def test_stage_motion_is_told_as_a_warning():
     assert any("motion of all molecules together" in str(each.message) for each in told)
 
 
-def test_a_range_in_depth_alone_is_refused():
-    with pytest.raises(ds.InputError, match="goes with range_nm"):
-        ds.track(ds.Localizations.empty(), axial_nm=100)
+def test_one_range_serves_in_depth_too_and_two_are_lateral_and_axial():
+    table = diffusing(20, 20)[0]
+    for given, expected in ((400.0, (0.4, 0.4)), ((400.0, 700.0), (0.4, 0.7))):
+        reach = ds.track(table, range_nm=given).reach
+        assert reach is not None and (reach.lateral_um, reach.axial_um) == pytest.approx(expected)

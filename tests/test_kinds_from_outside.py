@@ -18,8 +18,8 @@ from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.field import Field
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.io.tables import read_table, read_truth
-from deepstorm3d.jobs.localize import localize_movie
-from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.jobs.localize import ListFile, localize_movie
+from deepstorm3d.jobs.simulate import MovieSimulation, simulate_movie
 from deepstorm3d.jobs.train import train_model
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import load_model_file
@@ -114,7 +114,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 
 @pytest.mark.usefixtures("without_pictures")
 def test_a_toy_camera_simulates_trains_and_localizes(toy: Experiment, tmp_path: Path) -> None:
-    simulate_movie(toy, tmp_path / "m.tif", frames=3, truth=tmp_path / "truth.csv", seed=3)
+    simulate_movie(MovieSimulation(toy, frames=3, seed=3), tmp_path / "m.tif", truth=tmp_path / "truth.csv")
     with open_movie(tmp_path / "m.tif") as movie:
         counts = movie.read(0, 3)
     # Left of all molecules there is next to no light: the camera's own electrons alone.
@@ -124,7 +124,7 @@ def test_a_toy_camera_simulates_trains_and_localizes(toy: Experiment, tmp_path: 
     # The network has learnt nothing in two steps: the search of the joint fit finds the molecules.
     pipeline = load_pipeline(model, method="pursuit")
     assert isinstance(pipeline.camera, LeakyCamera) and pipeline.camera.leak == LEAK
-    localize_movie(Excerpt(tmp_path / "m.tif"), pipeline, tmp_path / "list.csv")
+    localize_movie(Excerpt(tmp_path / "m.tif"), pipeline, ListFile(tmp_path / "list.csv"))
     pixel_um = toy.microscope.pixel_um
     truth = read_truth(tmp_path / "truth.csv", pixel_um=pixel_um)
     found = read_table(tmp_path / "list.csv", pixel_um=pixel_um)

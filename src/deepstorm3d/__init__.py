@@ -22,6 +22,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import plot as plot
+    from .analysis.trajectories import FrameTiming as FrameTiming
     from .api.beads import measure_psf as measure_psf
     from .api.beads import retrieve_mask as retrieve_mask
     from .api.lists import drift as drift
@@ -56,10 +57,13 @@ if TYPE_CHECKING:
     from .io.tables import read_truth as read_truth
     from .io.tables import write_table as write_table
     from .io.tables import write_truth as write_truth
+    from .jobs.limit import Sweep as Sweep
     from .localizing.catalogue import list_models as list_models
+    from .localizing.excerpt import Excerpt as Excerpt
     from .localizing.model import Model as Model
     from .localizing.model import load_model as load_model
     from .optics.microscope import Microscope as Microscope
+    from .simulation.specimen import Specimen as Specimen
     from .watch import Watcher as Watcher
 
 # Where each public name is defined: the one list of them.
@@ -67,12 +71,16 @@ _HOMES = {
     "BeadSettings": "calibration.beads.settings",
     "DoubtfulResult": "errors",
     "Emitters": "emitters",
+    "Excerpt": "localizing.excerpt",
     "Experiment": "experiment.experiment",
+    "FrameTiming": "analysis.trajectories",
     "InputError": "errors",
     "Interrupted": "errors",
     "Localizations": "emitters",
     "Microscope": "optics.microscope",
     "Model": "localizing.model",
+    "Specimen": "simulation.specimen",
+    "Sweep": "jobs.limit",
     "Watcher": "watch",
     "crlb": "api.masks",
     "design_mask": "api.masks",

@@ -14,10 +14,13 @@ Floats = NDArray[np.float64]
 Extent = tuple[float, float, float, float]
 """Left, top, right and bottom edge of a field of view in µm."""
 
-# At most this share of the rows, or one, is left out at either end of an axis; only where they lie beyond the
-# others by more than so many times what those span. Fewer rows than these do not tell what is far.
-_FEW, _BEYOND, _FEWEST = 0.001, 2.0, 10
-# What the others span counts as at least so much, µm.
+# Largest share of the rows that may be left out at either end of an axis (at least one row may).
+_FEW = 0.001
+# Rows are far if they lie beyond the others by more than this many times the range of the others.
+_BEYOND = 2.0
+# Smallest number of rows with which rows can be called far.
+_FEWEST = 10
+# Smallest value that is used for the range of the others, µm.
 _NARROWEST_UM = 1.0
 
 

@@ -102,7 +102,7 @@ def test_mistakes_are_explained():
     with pytest.raises(InputError, match="must grow"):
         Box(x=(2.0, 1.0))
     with pytest.raises(InputError, match="outside of z = 0 to 1"):
-        Box(z=(0.0, 1.0)).section("z", 3.0, 0.1)
+        Box(z=(0.0, 1.0)).section("z", (2.95, 3.05))
     with pytest.raises(InputError, match="planes; make them thicker"):
         render_stack(at([[0, 0, 0], [0, 0, 1e3]]), plane_nm=1)
     with pytest.raises(InputError, match=r"`histogram`.*`blur_um`"):
@@ -127,7 +127,7 @@ def test_only_what_lies_in_the_box_is_drawn_and_the_picture_is_the_box():
 @pytest.mark.parametrize(("axis", "column"), [("x", 0), ("y", 1), ("z", 2)])
 def test_a_section_holds_what_lies_within_half_its_thickness(axis, column):
     xyz = cloud()
-    box = Box().section(axis, 0.5, 0.2)
+    box = Box().section(axis, (0.4, 0.6))
     drawn = render_section(at(xyz), axis, pixel_nm=50, method=PLAIN, box=box)
     inside = (xyz[:, column] >= 0.4) & (xyz[:, column] < 0.6)
     assert drawn.localizations == int(inside.sum()) > 100

@@ -17,8 +17,8 @@ from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.export_psf import export_psf
-from deepstorm3d.jobs.localize import localize_movie
-from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.jobs.localize import ListFile, localize_movie
+from deepstorm3d.jobs.simulate import MovieSimulation, simulate_movie
 from deepstorm3d.jobs.train import train_model
 from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.localizing.catalogue import describe_model, export_model
@@ -93,7 +93,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("own")
     experiment = configure_experiment("quickstart", folder / "experiment.yaml", assignments=SMALL)
     simulate_movie(
-        experiment, folder / "m.tif", frames=3, specimen=Specimen(emitters=6), truth=folder / "t.csv"
+        MovieSimulation(experiment, frames=3, specimen=Specimen(emitters=6)),
+        folder / "m.tif",
+        truth=folder / "t.csv",
     )
     assert train_model(experiment, folder / "model.pt") is not None
     return folder
@@ -128,7 +130,7 @@ def test_its_model_localizes_with_the_joint_fit(folder: Path) -> None:
     assert describe_model(model).psf == "toy_gaussian PSF"
     pipeline = load_pipeline(model, threshold=0.999)
     assert isinstance(pipeline.fit, JointFit)
-    localize_movie(Excerpt(folder / "m.tif"), pipeline, folder / "found.hdf5")
+    localize_movie(Excerpt(folder / "m.tif"), pipeline, ListFile(folder / "found.hdf5"))
     pixel = experiment_in(folder).microscope.pixel_um
     truth, found = (read_table(folder / name, pixel_um=pixel) for name in ("t.csv", "found.hdf5"))
     apart = torch.cdist(truth.xyz, found.xyz).masked_fill(truth.frame[:, None] != found.frame, 9.0).amin(1)

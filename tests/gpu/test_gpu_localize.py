@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.io.tables import read_table
-from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.jobs.preview import preview_movie
 from deepstorm3d.localizer.modelfile import save_model_file
 from deepstorm3d.localizing import memory
@@ -93,7 +93,7 @@ def test_a_movie_with_a_camera_and_its_map_becomes_a_table(tmp_path: Path) -> No
     excerpt = Excerpt(movie(tmp_path / "m.tif"), roi=(2, 2, 42, 38))
     for device in ("cpu", "cuda"):
         working = load_pipeline(model(), camera=camera, refine=False, device=device)
-        summary = localize_movie(excerpt, working, tmp_path / f"{device}.hdf5")
+        summary = localize_movie(excerpt, working, ListFile(tmp_path / f"{device}.hdf5"))
         assert summary.complete
         assert summary.frames == 2
     ours, theirs = (read_table(tmp_path / f"{device}.hdf5") for device in ("cuda", "cpu"))

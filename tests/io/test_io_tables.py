@@ -18,11 +18,13 @@ import yaml
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.io import (
+    TableHeader,
     open_table_writer,
     open_truth_writer,
     read_header,
     read_table,
     read_truth,
+    write_list,
     write_table,
     write_truth,
 )
@@ -86,7 +88,7 @@ def test_picasso_counts_pixels_from_the_centre_of_the_first(tmp_path: Path) -> N
 
 
 def test_picasso_files_hold_what_picasso_asks_for(tmp_path: Path) -> None:
-    write_table(tmp_path / "l.hdf5", some(30), **RECORDING, provenance={"seed": 7})
+    write_list(tmp_path / "l.hdf5", some(30), TableHeader(**RECORDING, provenance={"seed": 7}))
     with h5py.File(tmp_path / "l.hdf5") as file:
         locs = file["locs"]
         assert locs.dtype["frame"] == np.uint32

@@ -12,7 +12,7 @@ import torch
 
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.presets import preset
-from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile, save_model_file
@@ -57,7 +57,7 @@ def test_a_killed_worker_changes_nothing(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        alone = localize_movie(excerpt, recipe.load(), tmp_path / "alone.csv")
+        alone = localize_movie(excerpt, recipe.load(), ListFile(tmp_path / "alone.csv"))
     finally:
         torch.set_num_threads(threads)
     killed: list[int] = []
@@ -73,7 +73,7 @@ def test_a_killed_worker_changes_nothing(
     watch = Recorder()
     with cluster_workers("local:2", recipe, watch=watch) as workers:
         summary = localize_movie(
-            excerpt, recipe.load(), tmp_path / "spread.csv", workers=workers, watch=KillOnce()
+            excerpt, recipe.load(), ListFile(tmp_path / "spread.csv"), workers=workers, watch=KillOnce()
         )
     assert killed
     assert watch.messages[0].startswith("2 workers")
@@ -92,7 +92,9 @@ def test_an_error_in_a_worker_is_the_users_own(model: Path, tmp_path: Path) -> N
     tifffile.imwrite(tmp_path / "nan.tif", frames)
     with cluster_workers("local:1", recipe) as workers:
         with pytest.raises(InputError, match="frame 2 has 1 of 4096 pixels NaN"):
-            localize_movie(Excerpt(tmp_path / "nan.tif"), recipe.load(), tmp_path / "o.csv", workers=workers)
+            localize_movie(
+                Excerpt(tmp_path / "nan.tif"), recipe.load(), ListFile(tmp_path / "o.csv"), workers=workers
+            )
         from distributed import default_client
 
         # With dask's own value a worker takes 2.5 times as long: see `_WORKER_ENVIRONMENT`.
@@ -104,7 +106,7 @@ def test_a_movie_that_grows_is_not_spread(model: Path, movie: Path, tmp_path: Pa
         localize_movie(
             Excerpt(movie, follow_s=1.0),
             Recipe(str(model), refine=False).load(),
-            tmp_path / "o.csv",
+            ListFile(tmp_path / "o.csv"),
             workers=lambda excerpt, blocks, watch: iter(()),
         )
     assert not list(tmp_path.iterdir())

@@ -21,10 +21,10 @@ from deepstorm3d.frames.companions import crops_field, shown_field
 from deepstorm3d.io.movies.preparation import Flip, Prepared
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs import preview, regenerate
-from deepstorm3d.jobs.axial_scan import scan_stack
+from deepstorm3d.jobs.axial_scan import FocalPlanes, scan_stack
 from deepstorm3d.jobs.estimate import estimate_movie
-from deepstorm3d.jobs.localize import localize_movie
-from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.jobs.localize import ListFile, localize_movie
+from deepstorm3d.jobs.simulate import MovieSimulation, simulate_movie
 from deepstorm3d.jobs.train import build_sampler
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile
@@ -87,7 +87,7 @@ def test_localize_gives_the_list_of_the_photons_however_frames_turn(
     for movie, camera in ((recorded.photons, None), (recorded.counts, recorded.camera)):
         out = tmp_path / f"{movie.stem}.csv"
         pipeline = load_pipeline(model, camera=camera, refine=False)
-        localize_movie(Excerpt(movie, roi=roi, prepared=prepared), pipeline, out)
+        localize_movie(Excerpt(movie, roi=roi, prepared=prepared), pipeline, ListFile(out))
         lists.append(out.read_bytes())
     assert len(read_table(tmp_path / "photons.csv")) > 5
     assert lists[0] == lists[1]
@@ -103,7 +103,7 @@ def test_preview_and_regenerate_see_the_photons_too(
     for movie, camera in ((recorded.photons, None), (recorded.counts, recorded.camera)):
         pipeline, excerpt = load_pipeline(model, camera=camera, refine=False), Excerpt(movie, prepared=prepared)
         seen.append(preview.preview_movie(excerpt, pipeline, tmp_path / movie.stem, frames=2).frames)
-        localize_movie(excerpt, pipeline, tmp_path / f"{movie.stem}.csv")
+        localize_movie(excerpt, pipeline, ListFile(tmp_path / f"{movie.stem}.csv"))
         list_, picture = tmp_path / f"{movie.stem}.csv", tmp_path / f"{movie.stem}.png"
         drawn.append(regenerate.regenerate_frame(list_, excerpt, pipeline, picture))
     assert seen[0] == seen[1]
@@ -117,24 +117,24 @@ def test_frames_of_another_size_are_refused_unless_the_region_is_named(
     pipeline = load_pipeline(model, camera=camera.to_mapping(), refine=False)
     remedy = r"61 x 70 px .*frames are 40 x 48 px: name the region .*camera\.region"
     with pytest.raises(InputError, match=remedy):
-        localize_movie(Excerpt(recorded.counts), pipeline, tmp_path / "o.csv")
+        localize_movie(Excerpt(recorded.counts), pipeline, ListFile(tmp_path / "o.csv"))
     assert not list(tmp_path.iterdir())
     own = preset("quickstart").with_(camera=camera)
     with pytest.raises(InputError, match=remedy):
         estimate_movie(Excerpt(recorded.counts), own, tmp_path / "e.yaml")
     with pytest.raises(InputError, match=remedy):
-        scan_stack(Excerpt(recorded.counts), own, tmp_path / "s.csv", step_um=0.1)
+        scan_stack(Excerpt(recorded.counts), own, tmp_path / "s.csv", FocalPlanes(0.1))
     with pytest.raises(InputError, match=r"61 x 70 px .*slices of counts\.tif are 40 x 48 px: name the region"):
         read_beads(own, [recorded.counts], BeadSettings(step_um=0.5), experiment_mask(own))
     with pytest.raises(InputError, match=r"61 x 70 px .*frame_px\) are 40 x 48 px: name the region"):
-        simulate_movie(own.with_(frame_px=SIZE), tmp_path / "m.tif", frames=1)
+        simulate_movie(MovieSimulation(own.with_(frame_px=SIZE), frames=1), tmp_path / "m.tif")
     with pytest.raises(InputError, match="not inside its baseline map of 61 x 70 px"):
         recorded.camera.with_(region=(30, 5, 70, 53)).load_maps()
     with pytest.raises(InputError, match="measure maps of all of it"):
         localize_movie(
             Excerpt(recorded.counts),
             load_pipeline(model, camera=camera.with_(region=(0, 0, 20, 48)), refine=False),
-            tmp_path / "o.csv",
+            ListFile(tmp_path / "o.csv"),
         )
 
 
@@ -170,7 +170,7 @@ def test_a_simulated_movie_is_of_the_region_that_localize_takes(
     model: ModelFile, recorded: Recorded, tmp_path: Path
 ):
     experiment = load_pipeline(model, refine=False).experiment.with_(camera=recorded.camera, frame_px=SIZE)
-    simulate_movie(experiment, tmp_path / "m.tif", frames=40)
+    simulate_movie(MovieSimulation(experiment, frames=40), tmp_path / "m.tif")
     with Excerpt(tmp_path / "m.tif").open() as source:
         counts = torch.from_numpy(source.read(0, 40).astype(np.float32))
         photons = recorded.camera.to_photons(counts, source.maps_of(recorded.camera))

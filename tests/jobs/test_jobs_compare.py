@@ -13,7 +13,7 @@ from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import write_mask
 from deepstorm3d.jobs import compare_psf, train
-from deepstorm3d.jobs.compare_psf import compare_masks, contenders_of
+from deepstorm3d.jobs.compare_psf import MaskTest, compare_masks, contenders_of
 from watchers import Recorder
 
 
@@ -36,7 +36,10 @@ def tiny(small_design: Experiment) -> Experiment:
 
 def test_all_masks_and_seeds_face_the_same_emitters(tiny: Experiment, tmp_path: Path) -> None:
     rows = compare_masks(
-        tiny, contenders_of(tiny, ["zero", "astigmatic"]), tmp_path / "c", densities=[0.5, 2.0], seeds=2
+        tiny,
+        contenders_of(tiny, ["zero", "astigmatic"]),
+        tmp_path / "c",
+        MaskTest(densities=(0.5, 2.0), seeds=2),
     )
     assert rows is not None
     assert [(row.mask, row.seed) for row in rows[::2]] == [
@@ -53,15 +56,15 @@ def test_all_masks_and_seeds_face_the_same_emitters(tiny: Experiment, tmp_path: 
 @pytest.mark.usefixtures("without_pictures")
 def test_a_stopped_comparison_goes_on_and_gives_the_same(tiny: Experiment, tmp_path: Path) -> None:
     both = contenders_of(tiny, ["zero", "astigmatic"])
-    whole = compare_masks(tiny, both, tmp_path / "whole", densities=[1.0])
+    whole = compare_masks(tiny, both, tmp_path / "whole", MaskTest(densities=(1.0,)))
     # Six steps for the first mask: the second one is stopped in its third.
     watch = Recorder(stop_at=9)
-    stopped = compare_masks(tiny, both, tmp_path / "cut", densities=[1.0], watch=watch)
+    stopped = compare_masks(tiny, both, tmp_path / "cut", MaskTest(densities=(1.0,)), watch=watch)
     assert stopped is None
     assert watch.messages == ["training zero, seed 0", "training astigmatic, seed 0"]
     assert watch.steps[-1][2].startswith("astigmatic, seed 0, loss ")
     before = (tmp_path / "cut" / "zero.0.pt").stat().st_mtime_ns
-    assert compare_masks(tiny, both, tmp_path / "cut", densities=[1.0]) == whole
+    assert compare_masks(tiny, both, tmp_path / "cut", MaskTest(densities=(1.0,))) == whole
     assert (tmp_path / "cut" / "zero.0.pt").stat().st_mtime_ns == before
 
 
@@ -70,13 +73,15 @@ def test_a_model_of_other_settings_or_another_mask_of_the_name_is_refused(
     tiny: Experiment, tmp_path: Path
 ) -> None:
     flat = contenders_of(tiny, ["zero"])
-    compare_masks(tiny, flat, tmp_path / "c", densities=[1.0])
+    compare_masks(tiny, flat, tmp_path / "c", MaskTest(densities=(1.0,)))
     longer = tiny.with_(training=tiny.training.with_(steps=7))
     with pytest.raises(InputError, match=r"other settings \(training"):
-        compare_masks(longer, flat, tmp_path / "c", densities=[1.0])
+        compare_masks(longer, flat, tmp_path / "c", MaskTest(densities=(1.0,)))
     write_mask(tmp_path / "zero.npy", np.ones((21, 21)))
     with pytest.raises(InputError, match="another mask of that name"):
-        compare_masks(tiny, contenders_of(tiny, [str(tmp_path / "zero.npy")]), tmp_path / "c", densities=[1.0])
+        compare_masks(
+            tiny, contenders_of(tiny, [str(tmp_path / "zero.npy")]), tmp_path / "c", MaskTest(densities=(1.0,))
+        )
 
 
 def test_masks_that_cannot_be_compared_are_named(tiny: Experiment, tmp_path: Path) -> None:
@@ -89,6 +94,6 @@ def test_masks_that_cannot_be_compared_are_named(tiny: Experiment, tmp_path: Pat
     with pytest.raises(InputError, match="no middle to judge"):
         compare_masks(tiny.with_(frame_px=(20, 20)), flat, tmp_path / "c")
     with pytest.raises(InputError, match="above 0"):
-        compare_masks(tiny, flat, tmp_path / "c", densities=[0.5, 0.0])
+        compare_masks(tiny, flat, tmp_path / "c", MaskTest(densities=(0.5, 0.0)))
     # Said before anything is trained.
     assert not (tmp_path / "c").exists()

@@ -16,8 +16,9 @@ from deepstorm3d.analysis.resolution import resolution_of
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.io.tables import read_header, read_list, read_table, write_table
+from deepstorm3d.io.tables import TableHeader, read_header, read_list, read_table, write_list, write_table
 from deepstorm3d.jobs.drift import correct_drift, move_by_curve
+from deepstorm3d.jobs.figure_files import FigureFiles
 from deepstorm3d.jobs.resolution import measure_resolution
 
 FRAMES, SIGMA = 400, 0.01
@@ -35,7 +36,7 @@ def blinking(rows: int = 4000) -> Localizations:
 
 
 def write(path: Path, table: Localizations) -> Path:
-    write_table(path, table, pixel_um=0.1, frames=FRAMES, shape=(40, 40), provenance={"model": "m"})
+    write_list(path, table, TableHeader(pixel_um=0.1, frames=FRAMES, shape=(40, 40), provenance={"model": "m"}))
     return path
 
 
@@ -86,7 +87,7 @@ def test_a_curve_is_applied_and_undone_to_the_rounding_of_the_file(corrected: Pa
 
 def test_correcting_the_drift_brings_the_resolution_of_the_list(corrected: Path, tmp_path: Path):
     out, plot = tmp_path / "r.json", tmp_path / "r.png"
-    after = measure_resolution(corrected / "still.hdf5", json_out=out, plot=plot, splits=2)
+    after = measure_resolution(corrected / "still.hdf5", splits=2, files=FigureFiles(json=out, picture=plot))
     before = measure_resolution(corrected / "found.hdf5", splits=2)
     fine, coarse = after.correlations["x–y"].resolution_um, before.correlations["x–y"].resolution_um
     assert fine is not None and coarse is not None
@@ -121,7 +122,9 @@ def with_dim_ones(table: Localizations) -> Localizations:
 def test_the_stated_sigma_is_held_against_the_rows_that_the_neighbours_are(tmp_path: Path):
     """Bright molecules shine through many frames, dim ones in one: a median over all rows is that of others."""
     table = with_dim_ones(blinking())
-    report = measure_resolution(write(tmp_path / "both.hdf5", table), splits=1, json_out=tmp_path / "r.json")
+    report = measure_resolution(
+        write(tmp_path / "both.hdf5", table), splits=1, files=FigureFiles(json=tmp_path / "r.json")
+    )
     assert report.stated_nm == pytest.approx((100, 100, 100), rel=0.01)
     assert report.stated_of_pairs_nm == pytest.approx([10, 10, 10], rel=0.01)
     assert not any("stated σ" in note for note in report.notes)
@@ -195,7 +198,7 @@ def test_nothing_is_replaced_unasked(corrected: Path):
     with pytest.raises(InputError, match="exists"):
         correct_drift(corrected / "found.hdf5", corrected / "still.hdf5")
     with pytest.raises(InputError, match="exists"):
-        measure_resolution(corrected / "found.hdf5", json_out=corrected / "found.hdf5")
+        measure_resolution(corrected / "found.hdf5", files=FigureFiles(json=corrected / "found.hdf5"))
 
 
 def test_the_commands_print_what_they_found(corrected: Path, tmp_path: Path):

@@ -18,7 +18,7 @@ from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.configure import find_experiment
 from deepstorm3d.experiment.experiment import Experiment, read_experiment, write_experiment
 from deepstorm3d.jobs.estimate import estimate_movie
-from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.jobs.simulate import MovieSimulation, simulate_movie
 from deepstorm3d.localizing.catalogue import find_model
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import experiment_of
@@ -60,7 +60,7 @@ def small(density: float = 0.3, photons: float = 4000.0) -> Experiment:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A movie, frames without light, and what the user knows: other photons, density and camera."""
     folder = tmp_path_factory.mktemp("estimate")
-    simulate_movie(small(), folder / "movie.tif", frames=40, seed=3)
+    simulate_movie(MovieSimulation(small(), frames=40, seed=3), folder / "movie.tif")
     generator = torch.Generator().manual_seed(2)
     write_movie(folder / "dark.tif", CAMERA.expose(torch.zeros(30, 64, 64), generator).numpy())
     write_experiment(small(1.0, 1500.0).with_(camera=ScmosCamera()), folder / "known.yaml")
@@ -158,7 +158,7 @@ def test_molecules_of_a_few_frames_tell_what_pixel_values_do_not(
     count = DensityCount(low=0.8 * density, high=1.2 * density)
     there = scene.with_(emitters=scene.emitters.with_(count=count, photons=photons))
     truth = experiment.with_(scenes={"nucleus": there})
-    simulate_movie(truth, tmp_path / "movie.tif", frames=8, seed=5)
+    simulate_movie(MovieSimulation(truth, frames=8, seed=5), tmp_path / "movie.tif")
     pipeline = model_for("tetrapod", experiment, mask=None, device="cpu")
     found = estimate_movie(
         Excerpt(tmp_path / "movie.tif"),

@@ -11,7 +11,7 @@ import torch
 from deepstorm3d.analysis.linking import LinkRule
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.io.tables import read_header, read_table, write_table
+from deepstorm3d.io.tables import TableHeader, read_header, read_table, write_list
 from deepstorm3d.jobs.filter import filter_table
 from deepstorm3d.jobs.link import link_table
 
@@ -31,7 +31,9 @@ def found(molecules: int = 30, frames: int = 4) -> Localizations:
 
 
 def write(path: Path, table: Localizations) -> Path:
-    write_table(path, table, pixel_um=0.11, frames=10, shape=(400, 400), provenance={"movie": "m.tif"})
+    write_list(
+        path, table, TableHeader(pixel_um=0.11, frames=10, shape=(400, 400), provenance={"movie": "m.tif"})
+    )
     return path
 
 

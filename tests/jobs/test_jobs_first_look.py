@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from deepstorm3d.calibration.beads.images import Moves
-from deepstorm3d.calibration.beads.stacks import read_bead_stacks
+from deepstorm3d.calibration.beads.stacks import SliceScan, read_bead_stacks
 from deepstorm3d.camera import Camera, IdealCamera, ScmosCamera
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.fitting.joint import Explained
 from deepstorm3d.frames.pixel_faults import faults_of
-from deepstorm3d.jobs.axial_scan import scan_stack
+from deepstorm3d.jobs.axial_scan import FocalPlanes, scan_stack
 from deepstorm3d.jobs.estimate import estimate_movie
-from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.jobs.preview import preview_movie
 from deepstorm3d.jobs.regenerate import regenerate_frame
 from deepstorm3d.jobs.train import build_localizer
@@ -87,7 +87,7 @@ FRAMES = {
 def run(model: ModelFile, movie: Path, out: Path, **options: object) -> tuple[LocalizeSummary, list[str]]:
     watch = Recorder()
     work = load_pipeline(model, refine=bool(options.pop("refine", False)), **options)  # type: ignore[arg-type]
-    summary = localize_movie(Excerpt(movie), work, out, watch=watch)
+    summary = localize_movie(Excerpt(movie), work, ListFile(out), watch=watch)
     return summary, watch.messages
 
 
@@ -119,11 +119,7 @@ def test_workers_are_given_frames_that_were_looked_at(model: ModelFile, tmp_path
             yield Found(block, Localizations.empty(), 0)
 
     summary = localize_movie(
-        Excerpt(movie),
-        pipeline,
-        tmp_path / "o.csv",
-        workers=workers,  # type: ignore[arg-type]
-        watch=watch,
+        Excerpt(movie), pipeline, ListFile(tmp_path / "o.csv"), workers=workers, watch=watch
     )
     assert summary.warnings[0].endswith(watch.messages[0].removeprefix("warning: "))
 
@@ -156,15 +152,14 @@ def test_frames_without_light_are_refused_by_every_command_that_measures(
     with pytest.raises(InputError, match=word):
         estimate_movie(Excerpt(movie), experiment, tmp_path / "e.yaml")
     with pytest.raises(InputError, match=word):
-        scan_stack(Excerpt(movie), experiment, tmp_path / "t.csv", step_um=0.1)
+        scan_stack(Excerpt(movie), experiment, tmp_path / "t.csv", FocalPlanes(0.1))
     with pytest.raises(InputError, match=word):
         read_bead_stacks(
             [movie],
             IdealCamera(),
-            lambda slices: 0.1 * torch.arange(slices),
+            SliceScan(lambda slices: 0.1 * torch.arange(slices), MOVES),
             lambda position: torch.ones(21, 21),
             21,
-            MOVES,
             faults=looked_at(IdealCamera()),
         )
     (tmp_path / "l.csv").write_text('"frame","x [nm]","y [nm]","z [nm]"\n1,2000,2000,500\n', encoding="utf-8")
@@ -195,10 +190,9 @@ def test_bead_stacks_in_the_wrong_byte_order_are_told(tmp_path: Path) -> None:
             told += read_bead_stacks(
                 [path],
                 camera,
-                lambda slices: 0.1 * torch.arange(slices),
+                SliceScan(lambda slices: 0.1 * torch.arange(slices), MOVES),
                 lambda position: torch.from_numpy(spot[21:44, 21:44] / spot.sum()).float(),
                 23,
-                MOVES,
                 faults=looked_at(camera),
             ).warnings
         except InputError as error:

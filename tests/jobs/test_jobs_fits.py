@@ -17,7 +17,7 @@ from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.single import SingleFit
 from deepstorm3d.io.tables import read_table
-from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.fits import build_fit
 from deepstorm3d.localizing.pipeline import load_pipeline
@@ -142,7 +142,9 @@ def test_localize_refines_by_default_and_says_so(tmp_path: Path, joint: JointFit
     truth, photons = scene(joint, PLACES, frames=2)
     write_movie(tmp_path / "m.tif", photons.round().numpy().astype("uint16"), experiment.microscope.pixel_um)
     # A network that has learnt nothing proposes nothing above 0.9: the likelihood finds them all the same.
-    localize_movie(Excerpt(tmp_path / "m.tif"), load_pipeline(model, threshold=0.999), tmp_path / "out.hdf5")
+    localize_movie(
+        Excerpt(tmp_path / "m.tif"), load_pipeline(model, threshold=0.999), ListFile(tmp_path / "out.hdf5")
+    )
     found = read_table(tmp_path / "out.hdf5", pixel_um=experiment.microscope.pixel_um)
     assert len(found) == len(truth)
     assert found.sigma_source == "fit"

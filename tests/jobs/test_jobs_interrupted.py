@@ -13,7 +13,7 @@ from deepstorm3d.emitters import Emitters
 from deepstorm3d.errors import Interrupted
 from deepstorm3d.field import Field
 from deepstorm3d.io.tables import read_table
-from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.localizing import watching
 from deepstorm3d.localizing.cluster import _result
 from deepstorm3d.localizing.excerpt import Excerpt
@@ -50,14 +50,16 @@ def movie(pipeline: Pipeline, tmp_path: Path) -> Path:
 def test_a_run_stopped_within_a_block_goes_on_to_the_same_table(
     pipeline: Pipeline, movie: Path, tmp_path: Path
 ) -> None:
-    whole = localize_movie(Excerpt(movie), pipeline, tmp_path / "whole.csv")
+    whole = localize_movie(Excerpt(movie), pipeline, ListFile(tmp_path / "whole.csv"))
     assert whole.localizations == 3 * FRAMES
-    stopped = localize_movie(Excerpt(movie), pipeline, tmp_path / "cut.csv", watch=Recorder(stop_at=42))
+    stopped = localize_movie(
+        Excerpt(movie), pipeline, ListFile(tmp_path / "cut.csv"), watch=Recorder(stop_at=42)
+    )
     # It came out of the middle of its only block.
     assert not stopped.complete
     assert stopped.frames == 0
     assert not (tmp_path / "cut.csv").exists()
-    resumed = localize_movie(Excerpt(movie), pipeline, tmp_path / "cut.csv", resume=True)
+    resumed = localize_movie(Excerpt(movie), pipeline, ListFile(tmp_path / "cut.csv", resume=True))
     assert resumed.complete
     assert (tmp_path / "cut.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
@@ -67,7 +69,7 @@ def test_frames_that_are_not_explained_are_counted_and_told_at_once_and_at_the_e
 ) -> None:
     monkeypatch.setattr("deepstorm3d.localizing.streaming._FITTED_PIXELS", SIZE[0] * SIZE[1])
     watch = Recorder()
-    summary = localize_movie(Excerpt(movie), pipeline, tmp_path / "o.csv", watch=watch)
+    summary = localize_movie(Excerpt(movie), pipeline, ListFile(tmp_path / "o.csv"), watch=watch)
     (told,) = (text for text in watch.messages if "not explained" in text)
     assert told.startswith("frames 2 to 2: 1 of 1 frames are not explained")
     (warning,) = (text for text in summary.warnings if "not explained" in text)
@@ -83,7 +85,7 @@ def test_frames_that_are_not_explained_are_counted_and_told_at_once_and_at_the_e
 
 def test_good_frames_are_not_told(pipeline: Pipeline, movie: Path, tmp_path: Path) -> None:
     watch = Recorder()
-    summary = localize_movie(Excerpt(movie, (0, 2)), pipeline, tmp_path / "o.csv", watch=watch)
+    summary = localize_movie(Excerpt(movie, (0, 2)), pipeline, ListFile(tmp_path / "o.csv"), watch=watch)
     assert not [text for text in [*watch.messages, *summary.warnings] if "not explained" in text]
 
 
@@ -93,7 +95,7 @@ def test_progress_is_told_within_a_block(
     monkeypatch.setattr(watching, "_REPORT_S", 0.0)
     monkeypatch.setattr("deepstorm3d.fitting.joint._MOLECULES_AT_ONCE", {"cpu": 0})
     watch = Recorder()
-    localize_movie(Excerpt(movie, (1, 4)), pipeline, tmp_path / "o.csv", watch=watch)
+    localize_movie(Excerpt(movie, (1, 4)), pipeline, ListFile(tmp_path / "o.csv"), watch=watch)
     told = [step[:2] for step in watch.steps]
     assert told == sorted(told)
     assert (told[0], told[-1]) == ((0, 3), (3, 3))

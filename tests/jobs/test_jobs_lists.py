@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import torch
 
+from deepstorm3d.analysis.evaluation import MatchRule
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import InputError, MissingPixelSize
 from deepstorm3d.io.tables import read_header, read_table, write_table, write_truth
 from deepstorm3d.jobs import reading_lists
 from deepstorm3d.jobs.convert import convert_table
 from deepstorm3d.jobs.evaluate import evaluate_table
+from deepstorm3d.jobs.figure_files import FigureFiles
 from deepstorm3d.jobs.render import render_table
 
 pytestmark = pytest.mark.usefixtures("coarse_pictures")
@@ -66,11 +68,13 @@ def test_a_perfect_list_scores_one_in_either_format(tmp_path: Path, truth: Path,
 def test_a_known_offset_is_the_bias_and_beyond_the_tolerance_a_miss(tmp_path: Path, truth: Path):
     locs = write_found(tmp_path / "locs.hdf5", found_table(0.1))
     assert evaluate_table(locs, truth).result.score.bias_x_nm == pytest.approx(100, abs=0.1)
-    assert evaluate_table(locs, truth, tolerance_nm=50).result.score.tp == 0
+    assert evaluate_table(locs, truth, MatchRule(tolerance_nm=50)).result.score.tp == 0
 
 
 def test_dim_truth_counts_neither_as_hit_nor_as_miss(tmp_path: Path, truth: Path):
-    result = evaluate_table(write_found(tmp_path / "locs.hdf5", found_table()), truth, min_photons=1000).result
+    result = evaluate_table(
+        write_found(tmp_path / "locs.hdf5", found_table()), truth, MatchRule(min_photons=1000)
+    ).result
     assert (result.score.tp, result.score.ignored_truth, result.score.ignored_found) == (30, 10, 10)
 
 
@@ -80,20 +84,20 @@ def test_the_challenge_leaves_out_the_outer_450_nm_of_the_frame(tmp_path: Path, 
     edge.xyz[0] = torch.tensor(
         [6.3, 2.0, 0.5]
     )  # the frame ends at 6.5 µm: a false detection, but in its border
-    result = evaluate_table(write_found(tmp_path / "locs.hdf5", edge), truth, challenge=True).result
+    result = evaluate_table(write_found(tmp_path / "locs.hdf5", edge), truth, MatchRule(challenge=True)).result
     assert (result.score.fp, result.score.ignored_found) == (0, 1)
 
 
 def test_figures_go_to_json_and_a_picture_shows_them(tmp_path: Path, truth: Path):
     locs = write_found(tmp_path / "locs.hdf5", found_table())
     figures, picture = tmp_path / "f.json", tmp_path / "f.png"
-    evaluate_table(locs, truth, json_out=figures, plot=picture)
+    evaluate_table(locs, truth, files=FigureFiles(json=figures, picture=picture))
     stored = json.loads(figures.read_text(encoding="utf-8"))
     assert stored["jaccard"] == 1.0
     assert stored["intervals"]["jaccard"] == [1.0, 1.0]
     assert picture.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match=r"f\.json exists.*`overwrite=True`"):
-        evaluate_table(locs, truth, json_out=figures)
+        evaluate_table(locs, truth, files=FigureFiles(json=figures))
 
 
 def test_a_list_of_a_few_frames_is_told_that_the_rest_counts_as_missed(tmp_path: Path, truth: Path):

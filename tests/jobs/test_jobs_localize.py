@@ -20,7 +20,7 @@ from deepstorm3d.io.movies import open_movie
 from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs import preview, regenerate
-from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile
@@ -56,7 +56,9 @@ def movie(
 
 
 def test_every_row_is_complete_and_finite(model: ModelFile, tmp_path: Path) -> None:
-    summary = localize_movie(Excerpt(movie(tmp_path / "m.tif")), unrefined(model), tmp_path / "out.hdf5")
+    summary = localize_movie(
+        Excerpt(movie(tmp_path / "m.tif")), unrefined(model), ListFile(tmp_path / "out.hdf5")
+    )
     table = read_table(tmp_path / "out.hdf5")
     assert summary.frames == 12
     assert len(table) == summary.localizations > 0
@@ -71,7 +73,7 @@ def test_stopped_and_resumed_gives_the_same_table(
 ) -> None:
     source = movie(tmp_path / "m.tif")
     monkeypatch.setattr("deepstorm3d.localizing.streaming._PIXELS", 3 * 48 * 40)
-    localize_movie(Excerpt(source), unrefined(model), tmp_path / "whole.csv")
+    localize_movie(Excerpt(source), unrefined(model), ListFile(tmp_path / "whole.csv"))
 
     class AfterTwoBlocks(Silent):
         done = 0
@@ -83,18 +85,20 @@ def test_stopped_and_resumed_gives_the_same_table(
         def stopped(self) -> bool:
             return self.done >= 6
 
-    stopped = localize_movie(Excerpt(source), unrefined(model), tmp_path / "cut.csv", watch=AfterTwoBlocks())
+    stopped = localize_movie(
+        Excerpt(source), unrefined(model), ListFile(tmp_path / "cut.csv"), watch=AfterTwoBlocks()
+    )
     assert stopped.frames == 6
     assert not stopped.complete
     assert not (tmp_path / "cut.csv").exists()
-    resumed = localize_movie(Excerpt(source), unrefined(model), tmp_path / "cut.csv", resume=True)
+    resumed = localize_movie(Excerpt(source), unrefined(model), ListFile(tmp_path / "cut.csv", resume=True))
     assert resumed.frames == 6
     assert (tmp_path / "cut.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def test_a_region_and_frame_range_keep_the_movies_coordinates(model: ModelFile, tmp_path: Path) -> None:
     source = movie(tmp_path / "m.tif")
-    localize_movie(Excerpt(source, (4, 9), (8, 16, 40, 48)), unrefined(model), tmp_path / "part.csv")
+    localize_movie(Excerpt(source, (4, 9), (8, 16, 40, 48)), unrefined(model), ListFile(tmp_path / "part.csv"))
     table = read_table(tmp_path / "part.csv")
     assert set(table.frame.tolist()) <= set(range(4, 9))
     assert float(table.xyz[:, 0].min()) > 7 * 0.11
@@ -159,19 +163,23 @@ def test_memory_is_asked_for_by_block_not_by_movie(
         return original(self, photons, *rest, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pipeline_localize, counted)
-    localize_movie(Excerpt(movie(tmp_path / "m.tif", frames=9)), unrefined(model), tmp_path / "o.csv")
+    localize_movie(Excerpt(movie(tmp_path / "m.tif", frames=9)), unrefined(model), ListFile(tmp_path / "o.csv"))
     assert seen == [2, 2, 2, 2, 1]
 
 
 def test_another_pixel_size_is_refused_with_both_numbers(model: ModelFile, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"160\.0 nm.*110\.0 nm"):
-        localize_movie(Excerpt(movie(tmp_path / "m.tif", pixel_um=0.16)), unrefined(model), tmp_path / "o.csv")
+        localize_movie(
+            Excerpt(movie(tmp_path / "m.tif", pixel_um=0.16)), unrefined(model), ListFile(tmp_path / "o.csv")
+        )
     assert not list(tmp_path.glob("o.*"))
 
 
 def test_a_frame_smaller_than_the_psf_is_refused(model: ModelFile, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"6 x 6 px.*extends over"):
-        localize_movie(Excerpt(movie(tmp_path / "m.tif", size=(6, 6))), unrefined(model), tmp_path / "o.csv")
+        localize_movie(
+            Excerpt(movie(tmp_path / "m.tif", size=(6, 6))), unrefined(model), ListFile(tmp_path / "o.csv")
+        )
 
 
 @pytest.mark.parametrize(
@@ -186,14 +194,16 @@ def test_a_selection_outside_the_movie_is_refused(
     says: str,
 ) -> None:
     with pytest.raises(InputError, match=says):
-        localize_movie(Excerpt(movie(tmp_path / "m.tif"), frames, roi), unrefined(model), tmp_path / "o.csv")  # type: ignore[arg-type]
+        localize_movie(
+            Excerpt(movie(tmp_path / "m.tif"), frames, roi), unrefined(model), ListFile(tmp_path / "o.csv")
+        )  # type: ignore[arg-type]
 
 
 def test_saturated_frames_are_counted_and_warned_of(model: ModelFile, tmp_path: Path) -> None:
     counts = np.full((3, 48, 40), 20, np.uint16)
     counts[1, 10, 10] = 65535
     write_movie(tmp_path / "m.tif", counts, pixel_um=None)
-    summary = localize_movie(Excerpt(tmp_path / "m.tif"), unrefined(model), tmp_path / "o.csv")
+    summary = localize_movie(Excerpt(tmp_path / "m.tif"), unrefined(model), ListFile(tmp_path / "o.csv"))
     assert summary.saturated_frames == 1
     assert any("1 of 3 frames have saturated pixels" in warning for warning in summary.warnings)
 
@@ -221,13 +231,13 @@ def pages(folder: Path, frames: int = 9) -> Path:
 
 def test_frames_that_are_cut_off_are_left_out_and_said(model: ModelFile, tmp_path: Path) -> None:
     folder = pages(tmp_path / "run")
-    localize_movie(Excerpt(folder), unrefined(model), tmp_path / "whole.csv")
+    localize_movie(Excerpt(folder), unrefined(model), ListFile(tmp_path / "whole.csv"))
     damaged = folder / "run_004.tif"
     damaged.write_bytes(damaged.read_bytes()[:300])
     with pytest.raises(InputError, match=r"run_004.tif"):
-        localize_movie(Excerpt(folder), unrefined(model), tmp_path / "o.csv", overwrite=True)
+        localize_movie(Excerpt(folder), unrefined(model), ListFile(tmp_path / "o.csv", overwrite=True))
     summary = localize_movie(
-        Excerpt(folder, partial=True), unrefined(model), tmp_path / "o.csv", overwrite=True
+        Excerpt(folder, partial=True), unrefined(model), ListFile(tmp_path / "o.csv", overwrite=True)
     )
     assert summary.frames == 8
     assert any("4" in warning for warning in summary.warnings)
@@ -244,7 +254,7 @@ def test_a_movie_followed_while_it_grows_gives_the_complete_movies_list(
     monkeypatch.setattr("deepstorm3d.localizing.streaming._PIXELS", 2 * 48 * 40)
     prepared = Prepared(subtract=subtract, window=3)  # type: ignore[arg-type]
     folder = pages(tmp_path / "run", frames=9)
-    localize_movie(Excerpt(folder, prepared=prepared), unrefined(model), tmp_path / "whole.csv")
+    localize_movie(Excerpt(folder, prepared=prepared), unrefined(model), ListFile(tmp_path / "whole.csv"))
     coming = tmp_path / "coming"
     coming.mkdir()
     names = sorted(path.name for path in folder.iterdir())
@@ -259,7 +269,7 @@ def test_a_movie_followed_while_it_grows_gives_the_complete_movies_list(
     camera.start()
     try:
         excerpt = Excerpt(coming, prepared=prepared, follow_s=2.5)
-        summary = localize_movie(excerpt, unrefined(model), tmp_path / "followed.csv")
+        summary = localize_movie(excerpt, unrefined(model), ListFile(tmp_path / "followed.csv"))
     finally:
         camera.join()
     assert summary.frames == 9
@@ -276,7 +286,7 @@ def test_a_followed_movie_that_is_stopped_is_not_complete(model: ModelFile, tmp_
         def stopped(self) -> bool:
             return time.monotonic() > began + 2
 
-    summary = localize_movie(excerpt, unrefined(model), tmp_path / "o.csv", watch=AfterTwoSeconds())
+    summary = localize_movie(excerpt, unrefined(model), ListFile(tmp_path / "o.csv"), watch=AfterTwoSeconds())
     assert not summary.complete
     # Not by patience: also while it waits for the frames that tell of faulty pixels.
     assert time.monotonic() - began < patience_s / 2
@@ -288,9 +298,9 @@ def test_flipped_frames_give_flipped_positions(model: ModelFile, tmp_path: Path)
     with open_movie(source) as plain:
         counts = plain.read(0, 2)
     write_movie(tmp_path / "turned.tif", counts.transpose(0, 2, 1)[:, :, ::-1])
-    localize_movie(Excerpt(source), unrefined(model), tmp_path / "a.csv")
+    localize_movie(Excerpt(source), unrefined(model), ListFile(tmp_path / "a.csv"))
     turned = Excerpt(tmp_path / "turned.tif", prepared=Prepared(flip="vertical", transpose=True))
-    localize_movie(turned, unrefined(model), tmp_path / "b.csv")
+    localize_movie(turned, unrefined(model), ListFile(tmp_path / "b.csv"))
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 

@@ -33,8 +33,8 @@ from deepstorm3d.io.psfs import read_psf, write_psf
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.export_psf import export_psf
 from deepstorm3d.jobs.limit import Sweep, limit, masks_to_compare
-from deepstorm3d.jobs.localize import localize_movie
-from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.jobs.localize import ListFile, localize_movie
+from deepstorm3d.jobs.simulate import MovieSimulation, simulate_movie
 from deepstorm3d.jobs.train import train_model
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import load_model_file
@@ -175,7 +175,9 @@ def test_the_slope_at_the_last_plane_is_that_of_the_psf(planes: PSFVolume) -> No
 def test_trained_and_localized_without_the_file(folder: Path, planes: PSFVolume) -> None:
     experiment = read_experiment(folder / "experiment.yaml")
     simulate_movie(
-        experiment, folder / "m.tif", frames=2, specimen=Specimen(emitters=5), truth=folder / "t.csv"
+        MovieSimulation(experiment, frames=2, specimen=Specimen(emitters=5)),
+        folder / "m.tif",
+        truth=folder / "t.csv",
     )
     with pytest.raises(InputError, match="leave `store_mask=False` out"):
         train_model(experiment, folder / "model.pt", store_mask=False)
@@ -189,7 +191,7 @@ def test_trained_and_localized_without_the_file(folder: Path, planes: PSFVolume)
         load_pipeline(model, mask=folder / "mask.npy")
     pipeline = load_pipeline(model, threshold=0.999)
     assert isinstance(pipeline.fit, JointFit) and pipeline.fit.bounds.z_um[1] <= planes.range_um[1] + 1e-6
-    localize_movie(Excerpt(folder / "m.tif"), pipeline, folder / "found.hdf5")
+    localize_movie(Excerpt(folder / "m.tif"), pipeline, ListFile(folder / "found.hdf5"))
     found = read_table(folder / "found.hdf5", pixel_um=experiment.microscope.pixel_um)
     truth = read_table(folder / "t.csv", pixel_um=experiment.microscope.pixel_um)
     apart = torch.cdist(truth.xyz, found.xyz).masked_fill(truth.frame[:, None] != found.frame, 9.0).amin(1)

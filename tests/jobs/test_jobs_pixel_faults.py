@@ -15,7 +15,7 @@ from deepstorm3d.errors import InputError
 from deepstorm3d.field import Field
 from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.io.tables import read_header, read_table
-from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.jobs.regenerate import regenerate_frame
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
@@ -69,8 +69,12 @@ def faulty(counts: np.ndarray) -> np.ndarray:
 def test_faulty_pixels_make_no_molecules_and_move_none(
     pipeline: Pipeline, frames: np.ndarray, tmp_path: Path
 ) -> None:
-    good = localize_movie(Excerpt(stored(tmp_path / "good.tif", frames)), pipeline, tmp_path / "good.hdf5")
-    bad = localize_movie(Excerpt(stored(tmp_path / "bad.tif", faulty(frames))), pipeline, tmp_path / "bad.hdf5")
+    good = localize_movie(
+        Excerpt(stored(tmp_path / "good.tif", frames)), pipeline, ListFile(tmp_path / "good.hdf5")
+    )
+    bad = localize_movie(
+        Excerpt(stored(tmp_path / "bad.tif", faulty(frames))), pipeline, ListFile(tmp_path / "bad.hdf5")
+    )
     (rows, off), (rows_bad, off_bad) = errors_nm(tmp_path / "good.hdf5"), errors_nm(tmp_path / "bad.hdf5")
     assert rows == rows_bad == 12
     assert off_bad < off + 5
@@ -104,7 +108,7 @@ def test_saturated_pixels_are_found_left_out_and_told(
     cut = np.minimum(frames, 220)
     assert (cut == 220).sum() >= 20
     excerpt = Excerpt(stored(tmp_path / "cut.tif", cut))
-    summary = localize_movie(excerpt, pipeline, tmp_path / "cut.hdf5")
+    summary = localize_movie(excerpt, pipeline, ListFile(tmp_path / "cut.hdf5"))
     rows, off = errors_nm(tmp_path / "cut.hdf5")
     assert rows == 12
     assert off < 15

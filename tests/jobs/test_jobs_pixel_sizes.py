@@ -25,12 +25,12 @@ from deepstorm3d.io.movies.preparation import Prepared, prepare
 from deepstorm3d.io.psfs import read_psf
 from deepstorm3d.io.tables import write_table
 from deepstorm3d.jobs import preview, regenerate
-from deepstorm3d.jobs.axial_scan import scan_stack
+from deepstorm3d.jobs.axial_scan import FocalPlanes, scan_stack
 from deepstorm3d.jobs.estimate import estimate_movie
-from deepstorm3d.jobs.localize import localize_movie
+from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.jobs.measure_psf import measure_psf
 from deepstorm3d.jobs.reading_lists import read_localizations
-from deepstorm3d.jobs.render_beside import render_beside
+from deepstorm3d.jobs.render_beside import MeasuredImage, StandardPSF, render_beside
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from factories import tiny_experiment, untrained_model, write_movie
@@ -122,13 +122,13 @@ def commands(
     excerpt, beads = Excerpt(movie, pixel_um=said_um), BeadSettings(step_um=0.3, pixel_um=said_um)
     write_list(folder / "locs.csv", RIGHT_UM)
     return {
-        "localize": lambda: localize_movie(excerpt, pipeline, folder / "o.csv"),
+        "localize": lambda: localize_movie(excerpt, pipeline, ListFile(folder / "o.csv")),
         "preview": lambda: preview.preview_movie(excerpt, pipeline, folder / "preview", frames=1),
         "regenerate": lambda: regenerate.regenerate_frame(
             folder / "locs.csv", excerpt, pipeline, folder / "f.png"
         ),
         "estimate": lambda: estimate_movie(excerpt, EXPERIMENT, folder / "e.yaml"),
-        "axial-scan": lambda: scan_stack(excerpt, EXPERIMENT, folder / "s.csv", step_um=0.3),
+        "axial-scan": lambda: scan_stack(excerpt, EXPERIMENT, folder / "s.csv", FocalPlanes(0.3)),
         "retrieve-mask": lambda: retrieve_mask(EXPERIMENT, [movie], beads),
         "measure-psf": lambda: measure_psf(EXPERIMENT, [movie], beads, folder / "p.tif"),
     }
@@ -172,8 +172,10 @@ def test_an_image_beside_a_rendering_has_square_pixels_or_the_users(tmp_path: Pa
     image = tiff(tmp_path / "w.tif", 0.1, 0.2)
     locs = tmp_path / "locs.csv"
     write_list(locs, 0.1)
-    with pytest.raises(InputError, match=r"100\.0 nm wide and 200\.0 nm high.*`measured_pixel_nm`"):
-        render_beside(locs, tmp_path / "o.png", image, na=1.4, wavelength_nm=670)
+    with pytest.raises(InputError, match=r"100\.0 nm wide and 200\.0 nm high.*`MeasuredImage\.pixel_nm`"):
+        render_beside(
+            locs, tmp_path / "o.png", MeasuredImage(image), standard=StandardPSF(na=1.4, wavelength_nm=670)
+        )
 
 
 def test_a_psf_file_with_pixels_that_are_not_square_is_refused(tmp_path: Path):

@@ -15,9 +15,9 @@ from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.extent import frame_extent
 from deepstorm3d.io.movies import open_movie
-from deepstorm3d.io.tables import write_table
+from deepstorm3d.io.tables import TableHeader, write_list
 from deepstorm3d.jobs.render import Drawing, render_section_table, render_stack_table, render_table
-from deepstorm3d.jobs.render_beside import render_beside
+from deepstorm3d.jobs.render_beside import MeasuredImage, StandardPSF, render_beside
 from deepstorm3d.rendering.canvas import Canvas
 from deepstorm3d.rendering.gaussians import Gaussians
 from deepstorm3d.rendering.sections import Box, cloud_of
@@ -40,7 +40,7 @@ def some(sigma: bool = True, seed: int = 5) -> Localizations:
 
 
 def written(folder: Path, table: Localizations, name: str = "found.hdf5", **provenance: Any) -> Path:
-    write_table(folder / name, table, pixel_um=PIXEL, frames=1, shape=SHAPE, provenance=provenance)
+    write_list(folder / name, table, TableHeader(pixel_um=PIXEL, frames=1, shape=SHAPE, provenance=provenance))
     return folder / name
 
 
@@ -79,15 +79,15 @@ def test_a_flat_tiff_is_data_with_its_pixel_size(tmp_path: Path, source: Path):
         assert image.pixel_um == pytest.approx(0.025)
         assert image.dtype == np.float32
         assert np.array_equal(image.read(0, 1)[0], drawn.xy.density)
-    cut = render_section_table(source, tmp_path / "cut.tif", "y", 3.0, Drawing(pixel_nm=25), thickness_nm=500)
+    cut = render_section_table(source, tmp_path / "cut.tif", "y", (2.75, 3.25), Drawing(pixel_nm=25))
     assert tifffile.imread(tmp_path / "cut.tif").sum() == pytest.approx(cut.localizations, rel=1e-5)
 
 
 def test_sections_and_boxes_write_pictures(tmp_path: Path, source: Path):
-    render_section_table(source, tmp_path / "cut.png", "z", 1.2, Drawing(Gaussians(), 20))
+    render_section_table(source, tmp_path / "cut.png", "z", (1.15, 1.25), Drawing(Gaussians(), 20))
     assert (tmp_path / "cut.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match=r"cut\.png exists.*`overwrite=True`"):
-        render_section_table(source, tmp_path / "cut.png", "z", 1.2)
+        render_section_table(source, tmp_path / "cut.png", "z", (1.15, 1.25))
     with pytest.raises(InputError, match=r"no localization in what is to be drawn; the list spans x 0\.8"):
         render_table(source, tmp_path / "no.png", Drawing(box=Box(z=(5.0, 6.0))))
     with pytest.raises(InputError, match=r"a stack is written as \.tif"):
@@ -106,13 +106,15 @@ def test_beside_a_standard_image_the_microscope_is_the_lists_own_or_the_users(tm
     assert pair.sigma_um == pytest.approx(0.21 * 0.6 / 1.4)
     assert pair.registration is None and pair.pixel_um == pytest.approx(PIXEL)
     assert (tmp_path / "pair.png").read_bytes().startswith(b"\x89PNG")
-    other = render_beside(source, tmp_path / "other.png", drawing=Drawing(pixel_nm=20), na=0.7)
+    other = render_beside(
+        source, tmp_path / "other.png", drawing=Drawing(pixel_nm=20), standard=StandardPSF(na=0.7)
+    )
     assert other.sigma_um == pytest.approx(0.21 * 0.6 / 0.7)
     silent = written(tmp_path, some(), "silent.hdf5")
     with pytest.raises(InputError, match=r"`na=1\.45` `wavelength_nm=670`"):
         render_beside(silent, tmp_path / "no.png")
     with pytest.raises(InputError, match="belong to no microscope"):
-        render_beside(silent, tmp_path / "no.png", na=1.4, wavelength_nm=0.6)
+        render_beside(silent, tmp_path / "no.png", standard=StandardPSF(na=1.4, wavelength_nm=0.6))
     with pytest.raises(InputError, match="side by side"):
         render_beside(source, tmp_path / "no.tif")
 
@@ -132,7 +134,7 @@ def acquired(path: Path, table: Localizations, shift_um: tuple[float, float], pi
 
 def test_a_measured_image_is_registered_and_its_shift_found(tmp_path: Path, source: Path):
     file = acquired(tmp_path / "wide.tif", some(), (0.31, -0.17), PIXEL)
-    pair = render_beside(source, tmp_path / "pair.png", file, Drawing(pixel_nm=20))
+    pair = render_beside(source, tmp_path / "pair.png", MeasuredImage(file), Drawing(pixel_nm=20))
     assert pair.registration is not None
     down, right = (PIXEL * shift for shift in pair.registration.shift_px)
     assert (right, down) == pytest.approx((-0.31, 0.17), abs=0.02)
@@ -142,8 +144,8 @@ def test_a_measured_image_is_registered_and_its_shift_found(tmp_path: Path, sour
 def test_an_image_of_something_else_or_of_unknown_pixels_is_refused(tmp_path: Path, source: Path):
     file = acquired(tmp_path / "other.tif", some(seed=9), (0.0, 0.0), PIXEL)
     with pytest.raises(InputError, match="cannot be registered"):
-        render_beside(source, tmp_path / "no.png", file, Drawing(pixel_nm=20))
+        render_beside(source, tmp_path / "no.png", MeasuredImage(file), Drawing(pixel_nm=20))
     plain = tmp_path / "plain.tif"
     tifffile.imwrite(plain, np.ones(SHAPE, np.uint16))
-    with pytest.raises(InputError, match="`measured_pixel_nm`"):
-        render_beside(source, tmp_path / "no.png", plain)
+    with pytest.raises(InputError, match=r"`MeasuredImage\.pixel_nm`"):
+        render_beside(source, tmp_path / "no.png", MeasuredImage(plain))

@@ -15,7 +15,7 @@ from deepstorm3d.analysis.drift import DriftCurve
 from deepstorm3d.analysis.linking import LinkRule
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.io.tables import write_table
+from deepstorm3d.io.tables import TableHeader, write_list, write_table
 from deepstorm3d.jobs.filter import filter_table
 from deepstorm3d.jobs.link import link_table
 from deepstorm3d.jobs.report import Overlays, write_report
@@ -111,7 +111,7 @@ def provenance(**more: object) -> dict[str, object]:
 
 
 def write(path: Path, table: Localizations, made: dict[str, object] | None = None) -> Path:
-    write_table(path, table, pixel_um=0.11, frames=6, shape=(40, 48), provenance=made)
+    write_list(path, table, TableHeader(pixel_um=0.11, frames=6, shape=(40, 48), provenance=made))
     return path
 
 

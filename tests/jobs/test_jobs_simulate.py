@@ -16,7 +16,7 @@ from deepstorm3d.experiment.light_patch import patch_for_light
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.movies import MovieWriter, open_movie
 from deepstorm3d.io.tables import read_truth
-from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.jobs.simulate import MovieSimulation, simulate_movie
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import ZeroMask
 from deepstorm3d.simulation.specimen import Specimen
@@ -46,7 +46,9 @@ def counts_of(path: Path) -> np.ndarray:
 
 def test_every_frame_holds_the_number_asked_for_and_shows_it_where_the_truth_says(tmp_path: Path):
     out, truth = tmp_path / "m.tif", tmp_path / "t.csv"
-    summary = simulate_movie(small(), out, frames=7, truth=truth, specimen=Specimen(emitters=1))
+    summary = simulate_movie(
+        MovieSimulation(small(), frames=7, specimen=Specimen(emitters=1)), out, truth=truth
+    )
     frames, table = counts_of(out), read_truth(truth)
     assert frames.shape == (7, 32, 40)
     assert table.frame.tolist() == list(range(7))
@@ -63,11 +65,9 @@ def test_truth_numbers_its_molecules_through_all_blocks(tmp_path: Path, monkeypa
     monkeypatch.setattr("deepstorm3d.jobs.simulate.BLOCK_PIXELS", 1)  # a frame at a time
     watch = Recorder()
     simulate_movie(
-        small(),
+        MovieSimulation(small(), frames=3, specimen=Specimen(emitters=4)),
         tmp_path / "m.tif",
-        frames=3,
         truth=tmp_path / "t.csv",
-        specimen=Specimen(emitters=4),
         watch=watch,
     )
     assert [step[:2] for step in watch.steps] == [(1, 3), (2, 3), (3, 3)]
@@ -79,7 +79,10 @@ def test_truth_numbers_its_molecules_through_all_blocks(tmp_path: Path, monkeypa
 def test_the_same_seed_gives_the_same_movie_and_another_seed_another(tmp_path: Path):
     movies = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        simulate_movie(small(), tmp_path / f"{name}.tif", frames=2, specimen=Specimen(emitters=3), seed=seed)
+        simulate_movie(
+            MovieSimulation(small(), frames=2, specimen=Specimen(emitters=3), seed=seed),
+            tmp_path / f"{name}.tif",
+        )
         movies.append(counts_of(tmp_path / f"{name}.tif"))
     assert np.array_equal(movies[0], movies[1])
     assert not np.array_equal(movies[0], movies[2])
@@ -87,7 +90,9 @@ def test_the_same_seed_gives_the_same_movie_and_another_seed_another(tmp_path: P
 
 def test_emitters_outside_the_frame_are_no_truth_and_dim_ones_are(tmp_path: Path):
     experiment = small(margin_px=(-20.0, -20.0), min_photons=10_000.0)
-    summary = simulate_movie(experiment, tmp_path / "m.tif", frames=20, truth=tmp_path / "t.csv")
+    summary = simulate_movie(
+        MovieSimulation(experiment, frames=20), tmp_path / "m.tif", truth=tmp_path / "t.csv"
+    )
     table = read_truth(tmp_path / "t.csv")
     place = table.xyz[:, :2] / PIXEL
     assert len(table) == summary.emitters > 0
@@ -100,11 +105,9 @@ def test_emitters_outside_the_frame_are_no_truth_and_dim_ones_are(tmp_path: Path
 def test_molecules_on_a_structure_blink_at_about_the_density_asked_for(tmp_path: Path, structure: str):
     experiment = small(z_um=(0.2, 1.0))
     summary = simulate_movie(
-        experiment,
+        MovieSimulation(experiment, frames=100, specimen=Specimen(emitters=5, structure=structure)),
         tmp_path / "m.tif",
-        frames=100,
         truth=tmp_path / "t.csv",
-        specimen=Specimen(emitters=5, structure=structure),  # pyright: ignore[reportArgumentType]
     )
     table = read_truth(tmp_path / "t.csv")
     assert 350 < summary.emitters < 650
@@ -116,7 +119,8 @@ def test_molecules_on_a_structure_blink_at_about_the_density_asked_for(tmp_path:
 
 def test_a_snapshot_of_a_structure_shows_all_its_molecules(tmp_path: Path):
     summary = simulate_movie(
-        small(), tmp_path / "m.tif", frames=1, specimen=Specimen(emitters=9, structure="ellipsoid")
+        MovieSimulation(small(), frames=1, specimen=Specimen(emitters=9, structure="ellipsoid")),
+        tmp_path / "m.tif",
     )
     assert summary.emitters == 9
 
@@ -124,7 +128,8 @@ def test_a_snapshot_of_a_structure_shows_all_its_molecules(tmp_path: Path):
 def test_a_structure_too_large_for_the_range_is_the_users_mistake(tmp_path: Path):
     with pytest.raises(InputError, match="mitochondria do not fit"):
         simulate_movie(
-            small(), tmp_path / "m.tif", frames=1, specimen=Specimen(emitters=9, structure="mitochondria")
+            MovieSimulation(small(), frames=1, specimen=Specimen(emitters=9, structure="mitochondria")),
+            tmp_path / "m.tif",
         )
 
 
@@ -135,16 +140,18 @@ def test_a_failed_run_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(MovieWriter, "append", fail)
     with pytest.raises(KeyboardInterrupt):
         simulate_movie(
-            small(), tmp_path / "m.tif", frames=2, truth=tmp_path / "t.csv", specimen=Specimen(emitters=3)
+            MovieSimulation(small(), frames=2, specimen=Specimen(emitters=3)),
+            tmp_path / "m.tif",
+            truth=tmp_path / "t.csv",
         )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_scene_and_an_empty_movie_are_refused(tmp_path: Path):
     with pytest.raises(InputError, match=r"no scene 'dense'.*main"):
-        simulate_movie(small(), tmp_path / "m.tif", frames=1, scene="dense")
+        simulate_movie(MovieSimulation(small(), frames=1, scene="dense"), tmp_path / "m.tif")
     with pytest.raises(InputError, match="at least one frame"):
-        simulate_movie(small(), tmp_path / "m.tif", frames=0)
+        simulate_movie(MovieSimulation(small(), frames=0), tmp_path / "m.tif")
 
 
 def test_the_patch_is_the_smallest_that_holds_the_light_at_every_depth():
@@ -175,11 +182,11 @@ def test_a_drifting_structure_is_seen_where_it_has_moved_to(tmp_path: Path):
     experiment, tables = small(z_um=(0.2, 1.2)), []
     for drift in (None, (0.3, 0.2, 0.1)):
         simulate_movie(
-            experiment,
+            MovieSimulation(
+                experiment, frames=60, specimen=Specimen(emitters=8, structure="mitochondria", drift_um=drift)
+            ),
             tmp_path / f"{drift}.tif",
-            frames=60,
             truth=tmp_path / f"{drift}.csv",
-            specimen=Specimen(emitters=8, structure="mitochondria", drift_um=drift),
         )
         tables.append(read_truth(tmp_path / f"{drift}.csv"))
     still, moving = tables
@@ -203,15 +210,15 @@ def test_a_drifting_structure_is_seen_where_it_has_moved_to(tmp_path: Path):
 def test_only_a_structure_can_drift(tmp_path: Path):
     with pytest.raises(InputError, match="only a structure can drift"):
         specimen = Specimen(drift_um=(0.1, 0.1, 0.1))
-        simulate_movie(small(), tmp_path / "m.tif", frames=3, specimen=specimen)
+        simulate_movie(MovieSimulation(small(), frames=3, specimen=specimen), tmp_path / "m.tif")
     with pytest.raises(InputError, match="leaves no depth"):
         specimen = Specimen(emitters=4, structure="nucleus", drift_um=(0.1, 0.1, 0.5))
-        simulate_movie(small(), tmp_path / "m.tif", frames=3, specimen=specimen)
+        simulate_movie(MovieSimulation(small(), frames=3, specimen=specimen), tmp_path / "m.tif")
 
 
 def test_frames_with_full_pixels_are_counted(tmp_path: Path) -> None:
     base = preset("quickstart")
     for saturation, full in ((65535.0, 0), (25.0, 3)):
         experiment = base.with_(frame_px=(40, 40), camera=base.camera.with_(saturation=saturation))
-        summary = simulate_movie(experiment, tmp_path / f"{full}.tif", frames=3)
+        summary = simulate_movie(MovieSimulation(experiment, frames=3), tmp_path / f"{full}.tif")
         assert summary.saturated_frames == full

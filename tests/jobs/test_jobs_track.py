@@ -12,11 +12,11 @@ import torch
 from typer.testing import CliRunner
 
 from deepstorm3d.analysis.tracking import SearchRange
-from deepstorm3d.analysis.trajectories import TrackRule
+from deepstorm3d.analysis.trajectories import FrameTiming, TrackRule
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.io.tables import read_header, read_table, write_table
+from deepstorm3d.io.tables import TableHeader, read_header, read_table, write_list
 from deepstorm3d.jobs.filter import filter_table
 from deepstorm3d.jobs.track import track_table
 from diffusing import diffusing
@@ -27,7 +27,9 @@ pytest.importorskip("trackpy")
 
 
 def write(path: Path, table: Localizations) -> Path:
-    write_table(path, table, pixel_um=0.11, frames=60, shape=(190, 190), provenance={"movie": "m.tif"})
+    write_list(
+        path, table, TableHeader(pixel_um=0.11, frames=60, shape=(190, 190), provenance={"movie": "m.tif"})
+    )
     return path
 
 
@@ -39,7 +41,7 @@ def nucleus(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("ending", ["hdf5", "csv", "h5"])
 def test_rows_stay_and_get_a_trajectory(nucleus: Path, ending: str):
     out = nucleus.with_name(f"t.{ending}")
-    done = track_table(nucleus, out, TrackRule(interval=2.0, gap=3))
+    done = track_table(nucleus, out, TrackRule(gap=3, timing=FrameTiming(interval=2.0)))
     table = read_table(out)
     assert table.track is not None and table.detections is None
     assert (len(table), int(table.track.max()) + 1) == (done.kept, done.tracks)
@@ -101,15 +103,15 @@ def test_files_that_are_damaged_are_refused(tmp_path: Path):
 
 
 def test_settings_out_of_range_are_refused_before_any_work():
-    for settings, message in (
-        ({"gap": -1}, "`gap`"),
-        ({"least": 0}, "`least`"),
-        ({"interval": 0.0}, "above 0 s"),
-        ({"interval": 1.0, "exposure": 2.0}, "up to the interval"),
-        ({"exposure": 2.0}, "goes with `interval`"),
+    for made, message in (
+        (lambda: TrackRule(gap=-1), "`gap`"),
+        (lambda: TrackRule(least=0), "`least`"),
+        (lambda: FrameTiming(interval=0.0), "above 0 s"),
+        (lambda: FrameTiming(interval=1.0, exposure=2.0), "up to the interval"),
+        (lambda: FrameTiming(exposure=2.0), "goes with `interval`"),
     ):
         with pytest.raises(InputError, match=message):
-            TrackRule(**settings)
+            made()
 
 
 def test_no_rows_and_no_trajectory_are_written_with_a_warning(tmp_path: Path):

@@ -16,7 +16,7 @@ from deepstorm3d.fitting.single import SingleFit
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.jobs.design_psf import build_design_sampler, gradient_bytes
 from deepstorm3d.jobs.limit import Sweep, limit
-from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.jobs.simulate import MovieSimulation, simulate_movie
 from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizing.fits import build_fit
 from deepstorm3d.optics.computed import build_psf
@@ -73,7 +73,9 @@ def test_a_movie_shows_the_molecules_where_the_truth_says_and_other_than_the_sca
     for model in ("scalar", "vectorial"):
         out, truth = tmp_path / f"{model}.tif", tmp_path / f"{model}.csv"
         experiment = small(KINDS[model])
-        summary = simulate_movie(experiment, out, frames=3, truth=truth, specimen=Specimen(emitters=1))
+        summary = simulate_movie(
+            MovieSimulation(experiment, frames=3, specimen=Specimen(emitters=1)), out, truth=truth
+        )
         assert summary.emitters == 3
         with open_movie(out) as movie:
             frames[model] = torch.from_numpy(movie.read(0, 3).astype("float32"))

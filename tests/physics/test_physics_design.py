@@ -40,7 +40,9 @@ class Given(PhaseMask):
 
 
 def psf(phase: Tensor, chunk: int = 32) -> ScalarPSF:
-    return ScalarPSF(MICROSCOPE, Given(phase), patch_px=9, blur_px=0.8, chunk=chunk)
+    model = ScalarPSF(MICROSCOPE, Given(phase), patch_px=9, blur_px=0.8)
+    model.chunk = chunk
+    return model
 
 
 @cache

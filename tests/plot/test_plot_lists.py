@@ -93,7 +93,8 @@ def test_a_section_shows_what_lies_in_it_on_the_other_two_axes(across, labels, a
     elsewhere = torch.tensor([[3.0, 1.0, 0.9]])
     found = rows(torch.cat([CORNER.expand(9, 3), elsewhere.expand(90, 3)]))
     place = float(CORNER[0, "xyz".index(across)])
-    axes = plot.section(found, across, at_um=place, pixel_nm=50).axes[0]
+    between_um = (place - 0.05, place + 0.05)
+    axes = plot.section(found, across, between_um=between_um, pixel_nm=50).axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == labels
     assert brightest_um(axes) == pytest.approx(at, abs=0.051)
 
@@ -230,7 +231,7 @@ def test_lists_with_hardly_a_row_make_pictures_too(n):
     tracked = dataclasses.replace(found, track=torch.zeros(n, dtype=torch.int64))
     pictures = [
         plot.rendering(found),
-        plot.section(found, at_um=0.1),
+        plot.section(found, between_um=(0.05, 0.15)),
         plot.beside(found, torch.zeros(20, 30), pixel_um=0.1),
         plot.comparison(truth, found),
         plot.overlay(torch.rand(20, 30), found, pixel_um=0.1, truth=truth),

@@ -13,13 +13,14 @@ from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.field import Field
 from deepstorm3d.jobs.design_psf import build_design_sampler, gradient_bytes
-from deepstorm3d.jobs.train import build_localizer
+from deepstorm3d.jobs.train import build_localizer, crops_through
 from deepstorm3d.optics.masks import AstigmaticMask, PixelMask, ZernikePhase, ZeroMask
 from deepstorm3d.optics.scalar import ScalarPSF
 from deepstorm3d.simulation.priors import DensityCount
-from deepstorm3d.training.design import MaskLearning, MaskPenalty, learnable_mask, roughness
+from deepstorm3d.training.checkpoint import RunFiles
+from deepstorm3d.training.design import MaskPenalty, learnable_mask, roughness
 from deepstorm3d.training.fisher import Alone, Crowd, minimise_bound
-from deepstorm3d.training.loop import RunFiles, train
+from deepstorm3d.training.loop import train
 from deepstorm3d.training.sampler import FrameSampler
 from watchers import Recorder
 
@@ -42,13 +43,11 @@ def exact(sampler: FrameSampler) -> ScalarPSF:
 
 
 def learned(
-    tiny: Experiment, folder: Path, *, spec: TrainingSpec = SPEC, **options: object
+    tiny: Experiment, folder: Path, *, spec: TrainingSpec = SPEC, resume: bool = False, **options: object
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Mask and weights after a run."""
     localizer, (sampler, mask) = build_localizer(tiny), build_design_sampler(tiny)
-    penalty = MaskPenalty(tiny.design, mask, exact(sampler), tiny.z_um)
-    learning = MaskLearning(tiny.design.learning_rate, penalty)
-    train(localizer, sampler, spec, seed=1, mask=learning, files=RunFiles(folder / "c"), **options)  # type: ignore[arg-type]
+    train(localizer, sampler, spec, seed=1, files=RunFiles(folder / "c", resume=resume), **options)  # type: ignore[arg-type]
     return mask().detach(), localizer.state_dict()
 
 
@@ -66,8 +65,9 @@ def test_the_mask_learns_with_the_network_and_a_resumed_run_ends_the_same(
 
 
 def test_parameters_of_the_optics_without_a_rate_are_refused(tiny: Experiment) -> None:
-    with pytest.raises(ValueError, match="say how"):
-        train(build_localizer(tiny), build_design_sampler(tiny)[0], SPEC)
+    psf = exact(build_design_sampler(tiny)[0])
+    with pytest.raises(ValueError, match="trainable parameters: give FrameSampler"):
+        train(build_localizer(tiny), crops_through(psf, tiny), SPEC)
 
 
 def test_pixels_and_coefficients_begin_as_the_start(tiny: Experiment) -> None:
@@ -87,18 +87,18 @@ def test_a_turn_of_two_pi_is_smooth_and_a_step_of_pi_is_rough() -> None:
 
 
 def test_light_outside_the_patch_and_too_much_phase_cost(tiny: Experiment) -> None:
-    def price(spec: DesignSpec, phase: Tensor) -> float:
+    def penalty_of(spec: DesignSpec, phase: Tensor) -> float:
         mask = PixelMask(phase)
         psf = ScalarPSF(tiny.microscope, mask, patch_px=15, blur_px=1.0)
         return float(MaskPenalty(spec, mask, psf, tiny.z_um)())
 
     flat = ZeroMask().build(tiny.microscope)()
     noise = torch.randn(flat.shape, generator=torch.Generator().manual_seed(0))
-    assert price(DesignSpec(), noise) == 0
+    assert penalty_of(DesignSpec(), noise) == 0
     # A rough mask scatters light far from the spot.
-    assert price(DesignSpec(spread=1.0), noise) > price(DesignSpec(spread=1.0), flat) + 0.2
-    assert price(DesignSpec(phase_range=1.0), 0.49 * noise.sign()) == 0
-    assert price(DesignSpec(phase_range=1.0), 2.5 * noise.sign()) == pytest.approx(4.0, rel=0.01)
+    assert penalty_of(DesignSpec(spread=1.0), noise) > penalty_of(DesignSpec(spread=1.0), flat) + 0.2
+    assert penalty_of(DesignSpec(phase_range=1.0), 0.49 * noise.sign()) == 0
+    assert penalty_of(DesignSpec(phase_range=1.0), 2.5 * noise.sign()) == pytest.approx(4.0, rel=0.01)
 
 
 def test_the_memory_of_a_step_grows_with_its_frames(tiny: Experiment) -> None:
@@ -107,7 +107,9 @@ def test_the_memory_of_a_step_grows_with_its_frames(tiny: Experiment) -> None:
     assert 1.5 * one < four < 4 * one
 
 
-def designed(tiny: Experiment, steps: int, folder: Path | None = None, **options: object) -> list[float]:
+def designed(
+    tiny: Experiment, steps: int, folder: Path | None = None, resume: bool = False, **options: object
+) -> list[float]:
     """Criterion at each step, from a flat mask with a little astigmatism."""
     start = AstigmaticMask(strength=0.1).build(tiny.microscope)
     mask = learnable_mask(tiny.design, tiny.microscope, start)
@@ -117,7 +119,7 @@ def designed(tiny: Experiment, steps: int, folder: Path | None = None, **options
         Alone(5000, 20, 1.0, (0.0, 2.0)),
         MaskPenalty(tiny.design, mask, psf, tiny.z_um),
         tiny.design.with_(fisher_steps=steps, learning_rate=0.1),
-        checkpoint=None if folder is None else folder / "c",
+        files=None if folder is None else RunFiles(folder / "c", resume=resume),
         **options,  # type: ignore[arg-type]
     ).values
 

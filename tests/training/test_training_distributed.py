@@ -25,7 +25,8 @@ from deepstorm3d.jobs.train import build_localizer, build_sampler
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.optics.scalar import ScalarPSFSpec
 from deepstorm3d.training.distributed import process_group, rank
-from deepstorm3d.training.loop import RunFiles, train
+from deepstorm3d.training.checkpoint import RunFiles
+from deepstorm3d.training.loop import train
 from deepstorm3d.experiment.training_settings import TrainingSpec
 
 folder, stop, resume = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "resume"
@@ -50,8 +51,8 @@ with process_group(torch.device("cpu")) as device:
             seen.append(torch.cat([p.detach().flatten() for p in localizer.parameters()]))
             # Only one process hears the user: the others must follow.
             return rank() == 1 and step == stop
-    files = RunFiles(folder / "run.checkpoint", folder / "run.jsonl")
-    validation = train(localizer, sampler, spec, files=files, resume=resume, watch=Watching())
+    files = RunFiles(folder / "run.checkpoint", folder / "run.jsonl", resume=resume)
+    validation = train(localizer, sampler, spec, files=files, watch=Watching())
     record = {"weights": torch.stack(seen), "validated": validation is not None, "frames": frames[1:]}
     torch.save(record, folder / f"rank{rank()}.pt")
 """

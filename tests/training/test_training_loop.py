@@ -24,8 +24,8 @@ from deepstorm3d.localizer.localizer import NetworkLocalizer
 from deepstorm3d.optics.scalar import ScalarPSFSpec
 from deepstorm3d.streams import stream
 from deepstorm3d.training import loop
-from deepstorm3d.training.checkpoint import MetricsLog, load_checkpoint
-from deepstorm3d.training.loop import Progress, RunFiles, TrainingDiverged, learning_rate, train
+from deepstorm3d.training.checkpoint import MetricsLog, RunFiles, load_checkpoint
+from deepstorm3d.training.loop import Progress, TrainingDiverged, learning_rate, train
 from deepstorm3d.training.sampler import Batch, FrameSampler
 from deepstorm3d.training.state import TrainingState
 from deepstorm3d.training.validation import Validation, validate
@@ -49,8 +49,8 @@ def sampler(tiny: Experiment) -> FrameSampler:
     return build_sampler(tiny)
 
 
-def files(folder: Path) -> RunFiles:
-    return RunFiles(folder / "run.checkpoint", folder / "run.jsonl")
+def files(folder: Path, *, resume: bool = False) -> RunFiles:
+    return RunFiles(folder / "run.checkpoint", folder / "run.jsonl", resume=resume)
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
@@ -60,11 +60,17 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
 
 
 def run(
-    tiny: Experiment, sampler: FrameSampler, folder: Path, spec: TrainingSpec = SPEC, **arguments: Any
+    tiny: Experiment,
+    sampler: FrameSampler,
+    folder: Path,
+    spec: TrainingSpec = SPEC,
+    *,
+    resume: bool = False,
+    **arguments: Any,
 ) -> tuple[NetworkLocalizer, Validation | None]:
     folder.mkdir(exist_ok=True)
     localizer = build_localizer(tiny)
-    validation = train(localizer, sampler, spec, seed=3, files=files(folder), **arguments)
+    validation = train(localizer, sampler, spec, seed=3, files=files(folder, resume=resume), **arguments)
     return localizer, validation
 
 
@@ -144,10 +150,10 @@ def test_resuming_with_another_experiment_or_network_is_refused(
     train(build_localizer(tiny), sampler, SPEC, files=described, watch=Recorder(stop_at=2))
     other = replace(described, experiment=tiny.with_(seed=9).to_mapping())
     with pytest.raises(InputError, match=r"other settings \(seed\)"):
-        train(build_localizer(tiny), sampler, SPEC, files=other, resume=True)
+        train(build_localizer(tiny), sampler, SPEC, files=replace(other, resume=True))
     wider = build_localizer(tiny.with_(network=CoarseSpec(channels=16, skip=8, dilations=(1, 2))))
     with pytest.raises(InputError, match="another network"):
-        train(wider, sampler, SPEC, files=files(tmp_path), resume=True)
+        train(wider, sampler, SPEC, files=files(tmp_path, resume=True))
 
 
 def test_a_checkpoint_of_an_earlier_version_without_an_experiment_still_resumes(
@@ -168,7 +174,7 @@ class _BrokenFrames(nn.Module):
         super().__init__()
         self.sampler, self.simulator, self.scenes = sampler, sampler.simulator, sampler.scenes
         self.field = sampler.field
-        self.drawn = 0
+        self.mask_learning, self.drawn = sampler.mask_learning, 0
 
     def draw(self, frames: int, generator: torch.Generator) -> Batch:
         batch = self.sampler.draw(frames, generator)

@@ -15,12 +15,38 @@ from .matching import Matches, match, match_challenge
 from .metrics import Score, ScoreWithIntervals, score_with_intervals
 from .point_registration import register_points
 
-__all__ = ["TOLERANCE_NM", "Evaluation", "evaluate_list"]
+__all__ = ["TOLERANCE_NM", "Evaluation", "MatchRule", "evaluate_list"]
 
 # Seed of the bootstrap.
 _SEED = 1
 TOLERANCE_NM = 150.0
 """Radius of the ball within which a detection is a hit, nm, as in the DeepSTORM3D paper."""
+
+
+@dataclass(frozen=True)
+class MatchRule:
+    """Rule by which rows of a list are matched with true molecules, frame by frame.
+
+    tolerance_nm: radius of the ball around a molecule within which a detection is a hit;  challenge: match as
+    the SMLM challenge 2016 does instead (Sage et al. 2019): 250 nm lateral, 500 nm axial, an outer 450 nm of
+    the field left out;  min_photons: true molecules dimmer than this are neither hits nor misses.
+    """
+
+    tolerance_nm: float = TOLERANCE_NM
+    challenge: bool = False
+    min_photons: float = 0.0
+
+    def __str__(self) -> str:
+        """The matching in words."""
+        if self.challenge:
+            return "SMLM challenge 2016: 250 nm lateral, 500 nm axial, nearest first, outer 450 nm left out"
+        return f"Hungarian, within {self.tolerance_nm:g} nm in 3D"
+
+    def pairs(self, truth: Emitters, found: Localizations, *, field_um: Extent | None = None) -> Matches:
+        """Matches of the two tables; field_um: edges of the frames, for `challenge` (None: no border)."""
+        if self.challenge:
+            return match_challenge(truth, found, field_um=field_um, min_photons=self.min_photons)
+        return match(truth, found, tolerance_um=self.tolerance_nm / 1000, min_photons=self.min_photons)
 
 
 @dataclass(frozen=True)
@@ -67,29 +93,23 @@ class Evaluation:
 def evaluate_list(
     found: Localizations,
     truth: Emitters,
+    rule: MatchRule | None = None,
     *,
-    tolerance_nm: float = TOLERANCE_NM,
-    challenge: bool = False,
-    min_photons: float = 0.0,
     register: bool = False,
     field_um: Extent | None = None,
 ) -> Evaluation:
     """Match a list with the truth frame by frame and score it, with 95 % intervals over frames.
 
-    tolerance_nm: radius of the ball within which a detection is a hit;  challenge: match as the SMLM
-    challenge 2016 does instead (250 nm lateral, 500 nm axial, an outer 450 nm of the field left out);
-    min_photons: true molecules dimmer than this are neither hit nor miss;  register: first shift the list onto
-    the truth, as a rigid body in x, y and z; the conditions state the shift;  field_um: edges of the frames,
-    for `challenge` (`extent.frame_extent`; None: no border is left out).
+    rule: of the matching; None: the one without arguments;  register: first shift the list onto the truth, as
+    a rigid body in x, y and z; the conditions state the shift;  field_um: edges of the frames, for the rule of
+    the challenge (`extent.frame_extent`; None: no border is left out).
     Raises InputError for positions that are not finite and a tolerance that is not positive.
     """
-    conditions: dict[str, Any] = {"matching": _rule(tolerance_nm, challenge), "min_photons": min_photons}
+    rule = MatchRule() if rule is None else rule
+    conditions: dict[str, Any] = {"matching": str(rule), "min_photons": rule.min_photons}
     if register:
         found, conditions["shift_nm"] = _registered(truth, found)
-    if challenge:
-        pairs = match_challenge(truth, found, field_um=field_um, min_photons=min_photons)
-    else:
-        pairs = match(truth, found, tolerance_um=tolerance_nm / 1000, min_photons=min_photons)
+    pairs = rule.pairs(truth, found, field_um=field_um)
     return Evaluation(
         result=score_with_intervals(truth, found, pairs, np.random.default_rng(_SEED)),
         matches=pairs,
@@ -99,12 +119,6 @@ def evaluate_list(
         conditions=conditions,
         notes=_notes(truth, found),
     )
-
-
-def _rule(tolerance_nm: float, challenge: bool) -> str:
-    if challenge:
-        return "SMLM challenge 2016: 250 nm lateral, 500 nm axial, nearest first, outer 450 nm left out"
-    return f"Hungarian, within {tolerance_nm:g} nm in 3D"
 
 
 def _nm(value: float | None) -> str:

@@ -23,7 +23,7 @@ from .stated_sigma import failed_fits, failed_fits_note
 from .steps import expected_wrong
 from .tracking import SearchRange, drop_short, find_range, link_tracks
 
-__all__ = ["TrackRule", "Trajectories", "track_list"]
+__all__ = ["FrameTiming", "TrackRule", "Trajectories", "track_list"]
 
 _MOST_LAGS = 100
 # Where the displacement is held against free diffusion, frames.
@@ -37,33 +37,56 @@ _COMMON_TOLD = 0.1
 
 
 @dataclass(frozen=True)
-class TrackRule:
-    """How rows become trajectories, and what turns frames into seconds.
+class FrameTiming:
+    """Times of a movie's frames.
 
-    reach: how far a molecule may move from frame to frame (None: as the list suggests, `find_range`);
-    gap: frames in a row that a molecule may be missing;  least: rows below which a trajectory is dropped;
-    interval: time from frame to frame, s (None: D is per frame);  exposure: time that the shutter is open, s.
-    Raises InputError for values that cannot be.
+    Parameters
+    ----------
+    interval : float
+        Time from frame to frame, s; None: it is not known, and diffusion coefficients are per frame.
+    exposure : float
+        Time that the shutter is open in each frame, s: molecules move during it (motion blur).
+
+    Raises
+    ------
+    InputError
+        For an interval that is not above 0, and an exposure without or longer than the interval.
     """
 
-    reach: SearchRange | None = None
-    gap: int = 1
-    least: int = 3
     interval: float | None = None
     exposure: float = 0.0
 
     def __post_init__(self) -> None:
-        gap, least, interval, exposure = self.gap, self.least, self.interval, self.exposure
-        if gap < 0:
-            raise InputError(f"a molecule cannot be missing for {gap} frames", "give a `gap` of 0 or more")
-        if least < 1:
-            raise InputError(f"a trajectory cannot have {least} rows", "give 1 or more (`least`)")
+        interval, exposure = self.interval, self.exposure
         if interval is not None and not 0 < interval < math.inf:
             raise InputError(f"the time between frames (`interval`) must be above 0 s, not {interval:g} s")
         if not 0 <= exposure <= (math.inf if interval is None else interval):
             raise InputError(f"the shutter is open (`exposure`) for 0 s up to the interval, not {exposure:g} s")
         if exposure and interval is None:
             raise InputError("`exposure` goes with `interval`, the time from frame to frame")
+
+
+@dataclass(frozen=True)
+class TrackRule:
+    """How rows become trajectories, and what turns frames into seconds.
+
+    reach: how far a molecule may move from frame to frame (None: as the list suggests, `find_range`);
+    gap: frames in a row that a molecule may be missing;  least: rows below which a trajectory is dropped;
+    timing: interval and exposure of the frames.
+    Raises InputError for values that cannot be.
+    """
+
+    reach: SearchRange | None = None
+    gap: int = 1
+    least: int = 3
+    timing: FrameTiming = FrameTiming()
+
+    def __post_init__(self) -> None:
+        gap, least = self.gap, self.least
+        if gap < 0:
+            raise InputError(f"a molecule cannot be missing for {gap} frames", "give a `gap` of 0 or more")
+        if least < 1:
+            raise InputError(f"a trajectory cannot have {least} rows", "give 1 or more (`least`)")
 
 
 @dataclass(frozen=True)
@@ -112,7 +135,7 @@ def track_list(table: Localizations, rule: TrackRule | None = None, *, watch: Wa
     if reach is not None and len(table):
         track = link_tracks(table, reach, gap=rule.gap, watch=watch)
     kept = drop_short(replace(table, track=track), rule.least)
-    return _measured(len(table), kept, reach, rule.interval or 1.0, rule.exposure)
+    return _measured(len(table), kept, reach, rule.timing.interval or 1.0, rule.timing.exposure)
 
 
 def _refuse_table(table: Localizations) -> None:

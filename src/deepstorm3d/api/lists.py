@@ -7,15 +7,15 @@ from os import PathLike
 from pathlib import Path
 
 from ..analysis.estimated_drift import Drift, drift_of
-from ..analysis.evaluation import TOLERANCE_NM, Evaluation, evaluate_list
+from ..analysis.evaluation import TOLERANCE_NM, Evaluation, MatchRule, evaluate_list
 from ..analysis.filters import rows_where
 from ..analysis.linked import link_list
 from ..analysis.linking import LinkRule
 from ..analysis.resolution import ResolutionReport, resolution_of
 from ..analysis.tracking import SearchRange
-from ..analysis.trajectories import TrackRule, Trajectories, track_list
+from ..analysis.trajectories import FrameTiming, TrackRule, Trajectories, track_list
 from ..emitters import Emitters, Localizations
-from ..errors import DoubtfulResult, InputError
+from ..errors import DoubtfulResult
 from ..extent import Extent
 from ..io.tables import read_table, read_truth
 from ..watch import SILENT, Watcher
@@ -41,10 +41,9 @@ def evaluate(
     truth: Truth,
     *,
     tolerance_nm: float = TOLERANCE_NM,
-    challenge: bool = False,
+    challenge: bool | Extent = False,
     min_photons: float = 0.0,
     register: bool = False,
-    field_um: Extent | None = None,
     pixel_um: float | None = None,
 ) -> Evaluation:
     """Match a list with the truth, frame by frame, and score it with 95 % intervals over the frames.
@@ -55,15 +54,14 @@ def evaluate(
     truth : Emitters or path
     tolerance_nm : float
         Radius of the ball around a true molecule within which a detection is a hit, nm.
-    challenge : bool
-        Match as the SMLM challenge 2016 does instead (Sage et al. 2019): 250 nm lateral, 500 nm axial, and
-        the outer 450 nm of `field_um` left out.
+    challenge : bool or tuple
+        Match as the SMLM challenge 2016 does instead (Sage et al. 2019): 250 nm lateral, 500 nm axial. With
+        the left, top, right and bottom edge of the frames, µm, in place of True, the outer 450 nm are left out
+        as the challenge does.
     min_photons : float
         True molecules dimmer than this are neither hits nor misses.
     register : bool
         First shift the list as one body in x, y and z onto the truth.
-    field_um : tuple
-        Left, top, right and bottom edge of the frames, µm; only for `challenge`.
     pixel_um : float
         Camera pixel in the sample, for files that do not name it.
 
@@ -83,11 +81,9 @@ def evaluate(
     return evaluate_list(
         as_list(found, pixel),
         true,
-        tolerance_nm=tolerance_nm,
-        challenge=challenge,
-        min_photons=min_photons,
+        MatchRule(tolerance_nm, bool(challenge), min_photons),
         register=register,
-        field_um=field_um,
+        field_um=None if isinstance(challenge, bool) else challenge,
     )
 
 
@@ -121,8 +117,7 @@ def filter(found: List, condition: str, *, pixel_um: float | None = None) -> Loc
 def link(
     found: List,
     *,
-    radius_nm: float | None = None,
-    axial_nm: float | None = None,
+    radius_nm: float | tuple[float, float] | None = None,
     dark: int = 1,
     pixel_um: float | None = None,
 ) -> Localizations:
@@ -131,9 +126,9 @@ def link(
     Parameters
     ----------
     found : Localizations or path
-    radius_nm, axial_nm : float
-        Largest lateral distance and largest distance in depth between rows of one molecule, nm; without them
-        3 σ of the difference; without `axial_nm` the same as `radius_nm`.
+    radius_nm : float or tuple
+        Largest distance between rows of one molecule, nm; two numbers: laterally, and in depth. Without it 3 σ
+        of the difference.
     dark : int
         Frames in a row that a molecule may be missing.
     pixel_um : float
@@ -154,12 +149,8 @@ def link(
     DoubtfulResult
         Where positions within molecules scatter by more than their σ.
     """
-    axial_nm = radius_nm if axial_nm is None else axial_nm
-    rule = LinkRule(
-        radius_um=None if radius_nm is None else radius_nm / 1000,
-        axial_um=None if axial_nm is None else axial_nm / 1000,
-        dark=dark,
-    )
+    lateral, axial = (None, None) if radius_nm is None else _lateral_and_axial_um(radius_nm)
+    rule = LinkRule(radius_um=lateral, axial_um=axial, dark=dark)
     linked = link_list(as_list(found, pixel_um), rule)
     for text in linked.warnings:
         warnings.warn(text, DoubtfulResult, stacklevel=2)
@@ -259,12 +250,10 @@ def resolution(
 def track(
     found: List,
     *,
-    range_nm: float | None = None,
-    axial_nm: float | None = None,
+    range_nm: float | tuple[float, float] | None = None,
     gap: int = 1,
     least: int = 3,
-    interval: float | None = None,
-    exposure: float = 0.0,
+    timing: FrameTiming | None = None,
     pixel_um: float | None = None,
     watch: Watcher = SILENT,
 ) -> Trajectories:
@@ -273,17 +262,15 @@ def track(
     Parameters
     ----------
     found : Localizations or path
-    range_nm, axial_nm : float
-        How far a molecule may move from frame to frame, laterally and in depth, nm; without them 4 to 6 σ of
-        the steps that the list shows; without `axial_nm` the same as `range_nm`.
+    range_nm : float or tuple
+        How far a molecule may move from frame to frame, nm; two numbers: laterally, and in depth. Without it 4
+        to 6 σ of the steps that the list shows.
     gap : int
         Frames in a row that a molecule may be missing.
     least : int
         Trajectories of fewer rows are dropped.
-    interval : float
-        Time from frame to frame, s; without it diffusion coefficients are in µm² per frame.
-    exposure : float
-        Time that the shutter is open in each frame, s.
+    timing : FrameTiming
+        Time from frame to frame, and exposure; without it diffusion coefficients are in µm² per frame.
     pixel_um : float
         Camera pixel in the sample, for a file that does not name it.
     watch : Watcher
@@ -311,12 +298,15 @@ def track(
     ----------
     Vestergaard et al., Physical Review E 89:022726 (2014).
     """
-    if range_nm is None and axial_nm is not None:
-        raise InputError("axial_nm goes with range_nm: give both, or neither to take the range from the list")
-    axial_nm = range_nm if axial_nm is None else axial_nm
-    reach = None if range_nm is None or axial_nm is None else SearchRange(range_nm / 1000, axial_nm / 1000)
-    rule = TrackRule(reach, gap=gap, least=least, interval=interval, exposure=exposure)
+    reach = None if range_nm is None else SearchRange(*_lateral_and_axial_um(range_nm))
+    rule = TrackRule(reach, gap=gap, least=least, timing=timing or FrameTiming())
     tracked = track_list(as_list(found, pixel_um), rule, watch=watch)
     for text in tracked.warnings:
         warnings.warn(text, DoubtfulResult, stacklevel=2)
     return tracked
+
+
+def _lateral_and_axial_um(distance_nm: float | tuple[float, float]) -> tuple[float, float]:
+    """A distance in nm, or one laterally and one in depth, as two distances in µm."""
+    lateral, axial = distance_nm if isinstance(distance_nm, tuple) else (distance_nm, distance_nm)
+    return lateral / 1000, axial / 1000

@@ -154,7 +154,6 @@ def limit(
     scene: str | None = None,
     photons: float | None = None,
     background: float | None = None,
-    seed: int | None = None,
     sweep: Sweep | None = None,
     watch: Watcher = SILENT,
 ) -> LimitReport:
@@ -170,10 +169,8 @@ def limit(
         Gives depth range, blur, border, median photons and mean background; the first where left out.
     photons, background : float
         In place of the scene's.
-    seed : int
-        Of the places of many molecules.
     sweep : Sweep
-        Where the bound is computed.
+        Where the bound is computed: depths, photons, background and density.
     watch : Watcher
 
     Returns
@@ -193,7 +190,6 @@ def limit(
         scene=scene,
         photons=photons,
         background=background,
-        seed=seed,
         sweep=sweep,
         watch=watch,
     )

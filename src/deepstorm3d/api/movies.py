@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from ..experiment.experiment import Experiment, read_experiment
 from ..experiment.presets import PRESETS, preset
 from ..io.movies import AnyMovie, as_source, open_movie
 from ..jobs.simulate import MovieSimulation
-from ..localizing.excerpt import Excerpt, Roi
+from ..localizing.excerpt import Excerpt, excerpt_of
 from ..localizing.memory import free_bytes
 from ..localizing.model import Model, load_model
 from ..simulation.specimen import Specimen, StructureName
@@ -50,8 +51,7 @@ def simulate(
     frames: int = 1,
     *,
     emitters: int | None = None,
-    structure: StructureName | None = None,
-    drift_um: tuple[float, float, float] | None = None,
+    specimen: Specimen | StructureName | None = None,
     scene: str | None = None,
     seed: int | None = None,
     watch: Watcher = SILENT,
@@ -65,10 +65,9 @@ def simulate(
         Length of the movie.
     emitters : int
         Emitters inside every frame; the scene's own number where left out.
-    structure : "filaments", "mitochondria", "ellipsoid" or "nucleus"
-        Put the molecules on a structure and let them blink.
-    drift_um : tuple
-        Span in x, y and z over which the structure creeps during the movie, µm.
+    specimen : "filaments", "mitochondria", "ellipsoid" or "nucleus", or Specimen
+        Put the molecules on a structure and let them blink; as ``ds.Specimen(structure=…, drift_um=…)`` it also
+        drifts.
     scene : str
         Which of the experiment's scenes; the first where left out.
     seed : int
@@ -98,8 +97,9 @@ def simulate(
     """
     setup = as_experiment(experiment)
     _refuse_too_large(max(1, frames) * setup.frame_px[0] * setup.frame_px[1] * 2, "simulate it to a file")
-    specimen = Specimen(emitters=emitters, structure=structure, drift_um=drift_um)
-    made = MovieSimulation(setup, frames=frames, specimen=specimen, scene=scene, seed=seed)
+    seen = Specimen(structure=specimen) if isinstance(specimen, str) else specimen or Specimen()
+    seen = seen if emitters is None else replace(seen, emitters=emitters)
+    made = MovieSimulation(setup, frames=frames, specimen=seen, scene=scene, seed=seed)
     counts, truth, clipped = [], [], 0
     for block in made.blocks():
         whole = np.rint(block.counts.numpy())
@@ -117,17 +117,13 @@ def simulate(
 
 
 def estimate(
-    movie: AnyMovie,
+    movie: AnyMovie | Excerpt,
     experiment: AnExperiment,
     *,
     dark: AnyMovie | None = None,
     baseline: float | None = None,
     model: Model | str | PathLike[str] | None = None,
     scene: str | None = None,
-    frames: tuple[int | None, int | None] = (None, None),
-    roi: Roi | None = None,
-    pixel_um: float | None = None,
-    seed: int | None = None,
     watch: Watcher = SILENT,
 ) -> Estimate:
     """Estimate photons, density, background and camera noise from a movie: an experiment to train with.
@@ -136,10 +132,10 @@ def estimate(
 
     Parameters
     ----------
-    movie : array (frames, height, width), tensor, movie or path
-        Counts of the camera, as recorded.
+    movie : array (frames, height, width), tensor, movie, path or Excerpt
+        Counts of the camera, as recorded; ``ds.Excerpt(movie, frames=…, roi=…, pixel_um=…)`` is a part of it.
     experiment : Experiment, name of a preset, or path
-        The set-up; its optics, mask and depth range are taken as true.
+        The set-up; its optics, mask and depth range are taken as true, its seed is that of the simulations.
     dark : array, tensor, movie or path
         Frames without light, which tell baseline and read noise.
     baseline : float
@@ -148,14 +144,6 @@ def estimate(
         Count and measure the molecules that this model finds; without it pixel values alone are used.
     scene : str
         Which of the experiment's scenes changes; the first where left out.
-    frames : tuple
-        First frame and the one after the last; None: the movie's own ends.
-    roi : tuple
-        Region x0, y0, x1, y1 in pixels, half open.
-    pixel_um : float
-        Camera pixel in the sample, whatever the file says.
-    seed : int
-        Of the simulations; the experiment's where left out.
     watch : Watcher
         Told the rounds of simulation.
 
@@ -184,10 +172,9 @@ def estimate(
         helper = model if isinstance(model, Model) else load_model(model)
         pipeline = helper.pipeline(refine=False)
         check_model(helper.card.name, pipeline, setup)
-    excerpt = Excerpt(as_source(movie), frames, roi, pixel_um=pixel_um)
     without_light = None if dark is None else as_source(dark, name="dark frames")
-    settings = EstimateSettings(without_light, baseline, scene, seed, pipeline)
-    found = estimate_from(excerpt, setup, settings, watch=watch)
+    settings = EstimateSettings(without_light, baseline, scene, pipeline=pipeline)
+    found = estimate_from(excerpt_of(movie), setup, settings, watch=watch)
     for text in found.warnings:
         warnings.warn(text, DoubtfulResult, stacklevel=2)
     return found

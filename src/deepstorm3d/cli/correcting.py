@@ -143,6 +143,7 @@ def resolution(
     overwrite: Overwrite = False,
 ) -> None:
     """Measure the resolution of a list: Fourier ring and shell correlation, and precision from neighbours."""
+    from ..jobs.figure_files import FigureFiles
     from ..jobs.resolution import measure_resolution
 
     with ScreenWatcher("correlations") as watch:
@@ -151,9 +152,7 @@ def resolution(
             block_frames=block_frames,
             splits=splits,
             pixel_nm=pixel_nm,
-            json_out=json,
-            plot=plot,
-            overwrite=overwrite,
+            files=FigureFiles(json, plot, overwrite),
             watch=watch,
         )
     _print_report(report)

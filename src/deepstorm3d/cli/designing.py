@@ -134,11 +134,11 @@ def compare_psf(
 ) -> None:
     """Train the same network for each mask and compare. After Ctrl-C, the same command continues."""
     from ..experiment.configure import find_experiment
-    from ..jobs.compare_psf import compare_masks, contenders_of
+    from ..jobs.compare_psf import MaskTest, compare_masks, contenders_of
 
     experiment = find_experiment(config, assignments or ())
     try:
-        levels = [float(part) for part in densities.split(",")]
+        levels = tuple(float(part) for part in densities.split(","))
     except ValueError:
         raise InputError(
             f"--densities {densities}: write numbers (per µm²) with commas, e.g. 0.2,0.8"
@@ -149,9 +149,7 @@ def compare_psf(
             experiment,
             contenders_of(experiment, masks),
             out,
-            densities=levels,
-            seeds=seeds,
-            refine=refine,
+            MaskTest(levels, seeds, refine),
             device=place,
             watch=watch,
         )
@@ -162,7 +160,7 @@ def compare_psf(
     result(f"{out}: comparison.csv, comparison.png and the trained models")
 
 
-def _show_comparison(rows: list[Row], densities: list[float]) -> None:
+def _show_comparison(rows: list[Row], densities: tuple[float, ...]) -> None:
     """Means over trainings: Jaccard index, lateral and axial RMSE."""
     shown = table("mask", *(f"{density:g} per µm²: Jaccard · lateral · axial nm" for density in densities))
     for name in dict.fromkeys(row.mask for row in rows):

@@ -11,6 +11,7 @@ import re
 __all__ = ["FLAGS", "with_flags"]
 
 FLAGS = {
+    "MeasuredImage.pixel_nm": "--beside-pixel-nm",
     "amplitude=True": "--amplitude",
     "apply_curve": "drift --apply CURVE.csv",
     "axial_range": "--axial-range",
@@ -43,7 +44,6 @@ FLAGS = {
     "levels": "--levels",
     "mask": "--mask",
     "measure_psf": "deepstorm3d measure-psf",
-    "measured_pixel_nm": "--beside-pixel-nm",
     "method": "--method",
     "na": "--na",
     "out": "--out",

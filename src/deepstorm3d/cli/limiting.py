@@ -77,7 +77,7 @@ def limit(
             scene=scene,
             photons=photons,
             background=background,
-            seed=seed,
+            sweep=job.Sweep(seed=seed),
             watch=watch,
         )
     _print_report(report)

@@ -65,23 +65,20 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Score a list against the truth: Jaccard, RMSE, bias, efficiency, with 95 % intervals over frames."""
-    from ..analysis.evaluation import TOLERANCE_NM
+    from ..analysis.evaluation import TOLERANCE_NM, MatchRule
     from ..errors import InputError
     from ..jobs.evaluate import evaluate_table
+    from ..jobs.figure_files import FigureFiles
 
     if challenge and tolerance_nm is not None:
         raise InputError("--challenge fixes the tolerances; leave out --tolerance-nm")
     evaluation = evaluate_table(
         locs,
         truth,
-        tolerance_nm=TOLERANCE_NM if tolerance_nm is None else tolerance_nm,
-        challenge=challenge,
-        min_photons=min_photons,
-        pixel_nm=pixel_nm,
-        json_out=json,
-        plot=plot,
+        MatchRule(TOLERANCE_NM if tolerance_nm is None else tolerance_nm, challenge, min_photons),
         register=register,
-        overwrite=overwrite,
+        pixel_nm=pixel_nm,
+        files=FigureFiles(json, plot, overwrite),
     )
     _print_evaluation(evaluation)
     for path in (json, plot):

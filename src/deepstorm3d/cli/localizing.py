@@ -78,7 +78,7 @@ def localize(
 ) -> None:
     """Find every molecule of a movie. After Ctrl-C, --resume continues."""
     from ..io.movies.preparation import Prepared
-    from ..jobs.localize import localize_movie
+    from ..jobs.localize import ListFile, localize_movie
     from ..jobs.preview import preview_movie
     from ..localizing.cluster import cluster_workers
     from ..localizing.excerpt import Excerpt
@@ -106,11 +106,8 @@ def localize(
         summary = localize_movie(
             excerpt,
             pipeline,
-            out,
+            ListFile(out, resume=resume, overwrite=overwrite, command=tuple(sys.argv)),
             workers=workers,
-            command=sys.argv,
-            resume=resume,
-            overwrite=overwrite,
             watch=watch,
         )
     _report(summary, out)

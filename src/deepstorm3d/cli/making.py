@@ -77,19 +77,21 @@ def simulate(
     """Simulate a movie as the camera of an experiment would record it, and the list of its molecules."""
     from ..experiment.configure import find_experiment
     from ..experiment.light_patch import LIGHT_HELD
-    from ..jobs.simulate import simulate_movie
+    from ..jobs.simulate import MovieSimulation, simulate_movie
     from ..simulation.specimen import Specimen
 
     experiment = find_experiment(config, assignments or ())
     with ScreenWatcher("frames") as watch:
         summary = simulate_movie(
-            experiment,
+            MovieSimulation(
+                experiment,
+                frames=frames,
+                specimen=Specimen(emitters, structure, nanometres(drift_nm)),
+                scene=scene,
+                seed=seed,
+            ),
             out,
-            frames=frames,
             truth=truth,
-            specimen=Specimen(emitters, structure, nanometres(drift_nm)),
-            scene=scene,
-            seed=seed,
             overwrite=overwrite,
             watch=watch,
         )

@@ -123,7 +123,7 @@ def render(
 ) -> None:
     """Draw the super-resolved image: coloured by depth, from three sides, as a section or as a stack."""
     from ..jobs.render import Drawing, render_section_table, render_table
-    from ..jobs.render_beside import render_beside
+    from ..jobs.render_beside import MeasuredImage, StandardPSF, render_beside
     from ..rendering.sections import Box
     from ..rendering.views import Look
 
@@ -134,19 +134,17 @@ def render(
         _stack(locs, out, thickness_nm, drawing, overwrite=overwrite)
     elif section is not None:
         axis, at_um = _plane(section)
-        cut = render_section_table(
-            locs, out, axis, at_um, drawing, thickness_nm=thickness_nm, overwrite=overwrite, watch=REMARKS
-        )
+        half_um = thickness_nm / 2000
+        between_um = (at_um - half_um, at_um + half_um)
+        cut = render_section_table(locs, out, axis, between_um, drawing, overwrite=overwrite, watch=REMARKS)
         _say(out, cut)
     elif beside is not None:
         pair = render_beside(
             locs,
             out,
-            None if beside == "standard" else Path(beside),
+            None if beside == "standard" else MeasuredImage(Path(beside), beside_pixel_nm),
             drawing,
-            na=na,
-            wavelength_nm=wavelength_nm,
-            measured_pixel_nm=beside_pixel_nm,
+            standard=StandardPSF(na, wavelength_nm),
             overwrite=overwrite,
             watch=REMARKS,
         )

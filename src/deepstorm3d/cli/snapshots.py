@@ -63,7 +63,7 @@ def axial_scan(
     """Find 3D positions in a z-stack of the standard PSF: an approximate truth for a snapshot with a mask."""
     from ..experiment.configure import find_experiment
     from ..io.movies.preparation import Prepared
-    from ..jobs.axial_scan import scan_stack
+    from ..jobs.axial_scan import FocalPlanes, scan_stack
     from ..localizing.excerpt import Excerpt
 
     picture = out.with_suffix(".png") if picture is None else picture
@@ -75,8 +75,7 @@ def axial_scan(
             excerpt,
             find_experiment(config, assignments or ()),
             out,
-            step_um=step_um,
-            first_focus_um=first_focus_um,
+            FocalPlanes(step_um, first_focus_um),
             picture=picture,
             overwrite=overwrite,
             watch=watch,

@@ -71,14 +71,14 @@ def track(
 ) -> None:
     """Follow moving molecules from frame to frame: number their trajectories and measure diffusion."""
     from ..analysis.tracking import SearchRange
-    from ..analysis.trajectories import TrackRule
+    from ..analysis.trajectories import FrameTiming, TrackRule
     from ..jobs.track import track_table
 
     if range_nm is None and axial_nm is not None:
         raise InputError("--axial-range goes with --range; give both, or neither to take it from the list")
     axial_nm = range_nm if axial_nm is None else axial_nm
     reach = None if range_nm is None or axial_nm is None else SearchRange(range_nm / 1000, axial_nm / 1000)
-    rule = TrackRule(reach, gap=gap, least=least, interval=interval, exposure=exposure)
+    rule = TrackRule(reach, gap=gap, least=least, timing=FrameTiming(interval, exposure))
     with ScreenWatcher("frames") as watch:
         done = track_table(
             locs,

@@ -14,6 +14,7 @@ from .tables import (
     read_header,
     read_table,
     read_truth,
+    write_list,
     write_table,
     write_truth,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "read_table",
     "read_truth",
     "readable_ranges",
+    "write_list",
     "write_mask",
     "write_table",
     "write_truth",

@@ -26,12 +26,36 @@ from ..pixels.reading import Light
 from ..plot.panels import save_figure
 from ..watch import SILENT, Watcher
 
-__all__ = ["ScanReport", "scan_stack"]
+__all__ = ["FocalPlanes", "ScanReport", "scan_stack"]
 
 # Of the standard PSF: its rings beyond are weaker than the noise.
 _PATCH_PX = 61
 _BEYOND_UM = 0.5
 _DOUBTFUL = 0.9
+
+
+@dataclass(frozen=True)
+class FocalPlanes:
+    """Nominal focal planes of a stack.
+
+    step_um: movement of the objective from plane to plane, positive towards the sample;  first_um: focal plane
+    of the first one; None: the middle of the stack is the microscope's own focal plane.
+    Raises InputError for a step of 0, or one that is not finite.
+    """
+
+    step_um: float
+    first_um: float | None = None
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.step_um) or self.step_um == 0:
+            raise InputError(
+                f"a step of {self.step_um:g} µm is no stack", "give the travel from plane to plane (`step_um`)"
+            )
+
+    def focus(self, planes: int, middle_um: float) -> Tensor:
+        """Focal plane of each plane, (planes,) µm; middle_um: the microscope's own."""
+        first = middle_um - self.step_um * (planes - 1) / 2 if self.first_um is None else self.first_um
+        return first + self.step_um * torch.arange(planes)
 
 
 @dataclass(frozen=True)
@@ -50,9 +74,8 @@ def scan_stack(
     excerpt: Excerpt,
     experiment: Experiment,
     out: Path,
+    focal_planes: FocalPlanes,
     *,
-    step_um: float,
-    first_focus_um: float | None = None,
     picture: Path | None = None,
     overwrite: bool = False,
     watch: Watcher = SILENT,
@@ -60,17 +83,12 @@ def scan_stack(
     """Find the spots of a stack, write them as the truth of one frame, and draw them.
 
     experiment: its microscope and camera took the stack, with the mask switched off (aberrations stay);
-    step_um: of the objective from plane to plane, positive towards the sample;  first_focus_um: nominal focal
-    plane of the first one; left out, the middle of the stack is the microscope's own.
+    focal_planes: of the stack;  picture: to draw; None: beside `out`.
     Raises InputError for a stack that cannot be used, as `scan_spots`.
     """
     picture = out.with_suffix(".png") if picture is None else picture
     for path in (out, picture):
         claim_name(path, overwrite=overwrite)
-    if not np.isfinite(step_um) or step_um == 0:
-        raise InputError(
-            f"a step of {step_um:g} µm is no stack", "give the travel from plane to plane (`step_um`)"
-        )
     with excerpt.open() as source:
         source.check_pixel(experiment)
         source = source.judged(experiment.camera, experiment.microscope)
@@ -82,7 +100,7 @@ def scan_stack(
     planes = light.photons
     doubts = [finding.text for finding in check_frames(counts, planes, experiment.camera, maps=maps)]
     told += [*_about_pixels(light), *doubts]
-    scan = _scan(planes, experiment, step_um, first_focus_um)
+    scan = _scan(planes, experiment, focal_planes)
     spots = sorted(scan_spots(scan, watch=watch), key=lambda spot: spot.xyz[2])
     xyz = np.array([spot.xyz for spot in spots]).reshape(-1, 3)
     pixel_um = experiment.microscope.pixel_um
@@ -108,15 +126,13 @@ def _about_pixels(light: Light) -> list[str]:
     return told
 
 
-def _scan(planes: Tensor, experiment: Experiment, step_um: float, first_focus_um: float | None) -> AxialScan:
+def _scan(planes: Tensor, experiment: Experiment, focal_planes: FocalPlanes) -> AxialScan:
     microscope = experiment.microscope
-    count = len(planes)
-    first = microscope.focus - step_um * (count - 1) / 2 if first_focus_um is None else first_focus_um
     mask = ZeroMask().build(microscope)
     low, high = experiment.z_um
     return AxialScan(
         planes=planes,
-        focus=first + step_um * torch.arange(count),
+        focus=focal_planes.focus(len(planes), microscope.focus),
         psf=build_psf(experiment.psf, microscope, mask, patch_px=_PATCH_PX),
         z_um=(max(low - _BEYOND_UM, 0.0), high + _BEYOND_UM),
     )

@@ -35,7 +35,7 @@ from ..training.runs import Run
 from ..watch import SILENT, Named, Watcher
 from .train import train_model
 
-__all__ = ["Contender", "Row", "compare_masks", "contenders_of"]
+__all__ = ["Contender", "MaskTest", "Row", "compare_masks", "contenders_of"]
 
 # Emitters nearer to the edge than this are neighbours only, px.
 _BORDER_PX = 10.0
@@ -50,6 +50,24 @@ class Contender:
 
     name: str
     phase: Tensor
+
+
+@dataclass(frozen=True)
+class MaskTest:
+    """Test that every mask takes.
+
+    densities: of the emitters to find, per µm²;  seeds: number of trainings for each mask;  refine: judge the
+    list after the joint fit, not the network's own.
+    Raises InputError for no density, or one that is not above 0.
+    """
+
+    densities: tuple[float, ...] = (0.2, 0.4, 0.8, 1.2)
+    seeds: int = 1
+    refine: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.densities or not all(0 < density < math.inf for density in self.densities):
+            raise InputError(f"densities are numbers above 0 (emitters per µm²), got {list(self.densities)}")
 
 
 @dataclass(frozen=True)
@@ -91,10 +109,8 @@ def compare_masks(
     experiment: Experiment,
     contenders: Sequence[Contender],
     out: Path,
+    test: MaskTest | None = None,
     *,
-    densities: Sequence[float] = (0.2, 0.4, 0.8, 1.2),
-    seeds: int = 1,
-    refine: bool = False,
     device: str = "cpu",
     watch: Watcher = SILENT,
 ) -> list[Row] | None:
@@ -102,13 +118,14 @@ def compare_masks(
 
     Writes models, ``comparison.csv`` and ``comparison.png`` into the folder `out`. What is trained already
     is kept, and an unfinished training goes on: the same call continues. None where it was stopped.
-    densities: emitters per µm²;  seeds: trainings for each mask;  refine: judge the list after the joint fit.
+    test: that every mask takes; None: the one without arguments.
     Raises InputError where a model in the folder belongs to another experiment or mask.
     """
-    _refuse_nothing_to_judge(experiment, densities)
+    test = MaskTest() if test is None else test
+    _refuse_nothing_to_judge(experiment)
     out.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
-    for seed in range(seeds):
+    for seed in range(test.seeds):
         for contender in contenders:
             label = f"{contender.name}, seed {seed}"
             path = out / f"{contender.name}.{seed}.pt"
@@ -125,8 +142,8 @@ def compare_masks(
                 )
                 if validation is None:
                     return None
-            pipeline = _pipeline(path, here, contender, refine, device)
-            rows += [_judge(pipeline, contender, seed, density) for density in densities]
+            pipeline = _pipeline(path, here, contender, test.refine, device)
+            rows += [_judge(pipeline, contender, seed, density) for density in test.densities]
             _write(rows, out / "comparison.csv")
     psfs = {each.name: _exact(experiment, each.phase) for each in contenders}
     figure = plot.mask_comparison([asdict(row) for row in rows], psfs, experiment.z_um)
@@ -134,13 +151,11 @@ def compare_masks(
     return rows
 
 
-def _refuse_nothing_to_judge(experiment: Experiment, densities: Sequence[float]) -> None:
-    """Raise InputError before hours of training for frames or densities that leave nothing to judge."""
+def _refuse_nothing_to_judge(experiment: Experiment) -> None:
+    """Raise InputError before hours of training for frames that leave nothing to judge."""
     height, width = experiment.frame_px
     if min(height, width) <= 2 * _BORDER_PX:
         raise InputError(f"frames of {width} × {height} px have no middle to judge; make frame_px larger")
-    if not densities or not all(0 < density < math.inf for density in densities):
-        raise InputError(f"densities are numbers above 0 (emitters per µm²), got {list(densities)}")
 
 
 def _experiment_for(experiment: Experiment, contender: Contender, seed: int, out: Path) -> Experiment:

@@ -20,14 +20,18 @@ from ..localizing.pipeline import experiment_of, load_pipeline
 from ..plot.panels import save_figure
 from ..simulation.specimen import Specimen
 from ..watch import SILENT, Watcher
-from .localize import localize_movie
+from .localize import ListFile, localize_movie
 from .regenerate import regenerate_frame
-from .simulate import simulate_movie
+from .simulate import MovieSimulation, simulate_movie
 
 __all__ = ["DemoFiles", "DemoResult", "run_demo"]
 
+# Built-in model that localizes the demonstration.
 _MODEL = "tetrapod"
-_FRAMES, _PER_FRAME = 600, 6
+# Length of the simulated movie, frames.
+_FRAMES = 600
+# Mean number of emitters in a frame.
+_PER_FRAME = 6
 
 
 @dataclass(frozen=True)
@@ -91,18 +95,17 @@ def run_demo(
     experiment = experiment_of(model)
     watch.message(f"1/5 simulating {frames} frames of mitochondria-like shells over 4 µm -> {files.movie.name}")
     simulate_movie(
-        experiment,
+        MovieSimulation(
+            experiment, frames=frames, specimen=Specimen(emitters=_PER_FRAME, structure="mitochondria"), seed=1
+        ),
         files.movie,
-        frames=frames,
         truth=files.truth,
-        specimen=Specimen(emitters=_PER_FRAME, structure="mitochondria"),
-        seed=1,
         overwrite=True,
         watch=watch,
     )
     watch.message(f"2/5 localizing with the built-in model '{_MODEL}' -> {files.localizations.name}")
     pipeline = load_pipeline(model)
-    localize_movie(Excerpt(files.movie), pipeline, files.localizations, overwrite=True, watch=watch)
+    localize_movie(Excerpt(files.movie), pipeline, ListFile(files.localizations, overwrite=True), watch=watch)
     pixel_um = experiment.microscope.pixel_um
     truth, found = (
         read_truth(files.truth, pixel_um=pixel_um),

@@ -21,9 +21,10 @@ from ..optics.exact import ExactPSF
 from ..optics.masks import FileMask, PhaseMask, PixelMask
 from ..plot.panels import save_figure
 from ..plot.phase_mask import evolution_animation
+from ..training.checkpoint import RunFiles
 from ..training.design import MaskLearning, MaskPenalty, learnable_mask
 from ..training.distributed import is_main_process, process_group
-from ..training.loop import Progress, RunFiles, train
+from ..training.loop import Progress, train
 from ..training.runs import DesignRun
 from ..training.sampler import FrameSampler
 from ..training.scene_check import saturation_warning
@@ -39,10 +40,11 @@ def build_design_sampler(experiment: Experiment) -> tuple[FrameSampler, PhaseMas
 
     Aberrations of the experiment lie on top of the mask and stay as they are.
     """
-    start = experiment_mask(experiment)
-    mask = learnable_mask(experiment.design, experiment.microscope, start)
+    design, start = experiment.design, experiment_mask(experiment)
+    mask = learnable_mask(design, experiment.microscope, start)
     psf = build_psf(experiment.psf, experiment.microscope, mask)
-    return crops_through(psf, experiment), mask
+    learning = MaskLearning(design.learning_rate, MaskPenalty(design, mask, psf, experiment.z_um))
+    return crops_through(psf, experiment, learning), mask
 
 
 def gradient_bytes(localizer: NetworkLocalizer, sampler: FrameSampler, batch: int) -> int:
@@ -110,11 +112,7 @@ def design_mask(
             sampler,
             experiment.training,
             seed=experiment.seed,
-            mask=MaskLearning(
-                experiment.design.learning_rate, MaskPenalty(experiment.design, mask, psf, experiment.z_um)
-            ),
-            files=RunFiles(run.checkpoint, run.metrics, experiment.to_mapping()),
-            resume=resume,
+            files=RunFiles(run.checkpoint, run.metrics, experiment.to_mapping(), resume),
             watch=watch,
             after_step=tell,
         )

@@ -18,6 +18,7 @@ from ..optics.masks import PhaseMask, PixelMask
 from ..optics.zernike import zernike_basis
 from ..plot.panels import save_figure
 from ..simulation.priors import DensityCount
+from ..training.checkpoint import RunFiles
 from ..training.design import MaskPenalty, learnable_mask
 from ..training.fisher import Alone, Crowd, FisherCriterion, minimise_bound
 from ..training.runs import DesignRun
@@ -28,8 +29,12 @@ __all__ = ["FisherSummary", "criterion_of", "design_by_fisher"]
 # Without it a symmetric start keeps its symmetry, and a flat mask cannot tell above from below focus: rad.
 _KICK = 0.05
 _KICK_MODES = (5, 6, 7, 8, 9, 10)
-# Molecules judged in a step, about, in at most so many frames; nearer to the edge they are neighbours only.
-_JUDGED, _MOST_FRAMES, _BORDER_PX = 50, 64, 10.0
+# Approximate number of molecules whose bound is averaged in a step.
+_JUDGED = 50
+# Largest number of frames in a step.
+_MOST_FRAMES = 64
+# Molecules closer to the edge than this are not averaged, but still are neighbours, px.
+_BORDER_PX = 10.0
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,7 @@ def design_by_fisher(
         MaskPenalty(experiment.design, mask, psf, experiment.z_um),
         experiment.design,
         seed=experiment.seed,
-        checkpoint=run.checkpoint,
-        resume=resume,
+        files=RunFiles(run.checkpoint, resume=resume),
         watch=watch,
     )
     values = done.values or [float("nan")]

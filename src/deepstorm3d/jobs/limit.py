@@ -33,21 +33,36 @@ from ..watch import SILENT, Watcher
 
 __all__ = ["Sweep", "limit", "masks_to_compare"]
 
-# Densities reach from 1 to 200 molecules on the 81×81 pixels of 110 nm that the published frames use.
-_COUNTS, _AREA_UM2 = (1, 5, 10, 20, 35, 50, 75, 100, 150, 200), 79.3881
+# Molecules in a frame of the area below: the densities for which the bound is computed.
+_COUNTS = (1, 5, 10, 20, 35, 50, 75, 100, 150, 200)
+# Area of the published frames, 81×81 pixels of 110 nm, µm².
+_AREA_UM2 = 79.3881
 # Their images alone, at 157 px and in double precision, take 0.4 GB, and are held a few times over.
 _MOST_EMITTERS = 500
-# Molecules and frames whose images are held at once: memory that is used again costs no time.
-_BATCH_EMITTERS, _BATCH_FRAMES = 50, 64
+# Largest number of molecules whose images are in memory at once, so that the same memory is used again.
+_BATCH_EMITTERS = 50
+# Largest number of frames computed at once.
+_BATCH_FRAMES = 64
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Where the bound is computed.
+    """Depths, photons, backgrounds and densities for which the bound is computed.
 
-    depths: how many, evenly over the scene's range;  photons, background: values (photons per pixel);
-    emitters: numbers in a frame, None: the densities 0.013 to 2.5 per µm²;
-    molecules: at random places for each density, in as many frames as that takes, at least two.
+    Parameters
+    ----------
+    depths : int
+        Number of depths, evenly over the scene's range.
+    photons : tuple of float
+        Photons of a molecule.
+    background : tuple of float
+        Photons per pixel.
+    emitters : tuple of int
+        Molecules in a frame; None: the densities 0.013 to 2.5 per µm².
+    molecules : int
+        Molecules at random positions for each density, in as many frames as that takes, at least two.
+    seed : int
+        Of these positions; None: the experiment's.
     """
 
     depths: int = 41
@@ -55,6 +70,7 @@ class Sweep:
     background: tuple[float, ...] = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
     emitters: tuple[int, ...] | None = None
     molecules: int = 400
+    seed: int | None = None
 
 
 def masks_to_compare(experiment: Experiment, files: Sequence[Path]) -> list[tuple[str, Tensor | None]]:
@@ -90,7 +106,6 @@ def limit(
     scene: str | None = None,
     photons: float | None = None,
     background: float | None = None,
-    seed: int | None = None,
     sweep: Sweep | None = None,
     watch: Watcher = SILENT,
 ) -> LimitReport:
@@ -103,7 +118,7 @@ def limit(
 
     masks: name and phase (h, w) rad, None for the experiment's own (by itself where left out);
     scene: gives depth range, blur, border, median photons and mean background, the first where left out;
-    photons, background: instead of the scene's;  seed: of the places, the experiment's else.
+    photons, background: instead of the scene's;  sweep: where the bound is computed.
     Raises InputError where a mask does not fit the microscope, naming it.
     """
     masks = masks_to_compare(experiment, ()) if masks is None else masks
@@ -119,7 +134,7 @@ def limit(
         watch.progress(steps, total)
         crowded: list[NDArray[np.float64]] = []
         for number in numbers:
-            generator = stream(experiment.seed if seed is None else seed, "limit")
+            generator = stream(experiment.seed if sweep.seed is None else sweep.seed, "limit")
             sigma = _together(psf, there, number, max(2, -(-sweep.molecules // number)), generator)
             crowded.append(np.stack([np.median(sigma, 0), _rms(sigma)]))
             steps += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import __version__
@@ -15,28 +15,38 @@ from ..localizing.run import LocalizeSummary, Run
 from ..localizing.streaming import write_behind
 from ..watch import SILENT, Watcher
 
-__all__ = ["localize_movie"]
+__all__ = ["ListFile", "localize_movie"]
+
+
+@dataclass(frozen=True)
+class ListFile:
+    """File of the list that a run writes, block by block.
+
+    path: .hdf5 or .csv; the list grows as ``PATH.part.*`` and takes its name when it is complete;
+    resume: go on with such a part of an interrupted run;  overwrite: replace a file that exists;
+    command: what the user typed, for the record in the file.
+    """
+
+    path: Path
+    resume: bool = False
+    overwrite: bool = False
+    command: tuple[str, ...] = ()
 
 
 def localize_movie(
     excerpt: Excerpt,
     pipeline: Pipeline,
-    out: Path,
+    out: ListFile,
     *,
     workers: Workers | None = None,
-    command: Sequence[str] = (),
-    resume: bool = False,
-    overwrite: bool = False,
     watch: Watcher = SILENT,
 ) -> LocalizeSummary:
     """Localize every molecule of a movie; memory does not grow with the number of frames.
 
     Reading, localizing and writing overlap. Positions refer to the whole frame also where a region is
     chosen; frames keep their numbers.
-    out: .hdf5 or .csv; grows as ``OUT.part.*``, from which `resume` goes on, and takes its name when complete;
-    workers: who localizes, if not this process;  command: what the user typed, for the record;
-    watch: told the frames done and in all, within a block too; where it stops the run, the block that is under
-    way is given up, and done again where the run goes on.
+    workers: who localizes, if not this process;  watch: told the frames done and in all, within a block too;
+    where it stops the run, the block that is under way is given up, and done again where the run goes on.
     Raises InputError where movie, model or output do not fit.
     """
     if workers is not None and excerpt.follow_s is not None:
@@ -47,13 +57,13 @@ def localize_movie(
         run = Run(source, pipeline, workers=workers, watch=watch)
         count, height, width = run.source.movie.shape
         writer = open_table_writer(
-            out,
+            out.path,
             pixel_um=pipeline.experiment.microscope.pixel_um,
             frames=count,
             shape=(height, width),
-            provenance=_provenance(run) | {"command": list(command)},
-            overwrite=overwrite,
-            resume=resume,
+            provenance=_provenance(run) | {"command": list(out.command)},
+            overwrite=out.overwrite,
+            resume=out.resume,
         )
 
         def write(found: Found) -> None:

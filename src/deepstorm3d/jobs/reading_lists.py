@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..emitters import Localizations
 from ..errors import InputError
-from ..io.tables import TableHeader, read_list, write_table
+from ..io.tables import TableHeader, read_list, write_list
 from ..watch import SILENT, Watcher, warn
 
 __all__ = ["read_localizations", "write_derived"]
@@ -59,13 +60,6 @@ def write_derived(
     Raises InputError for an unknown ending or format, an existing file without `overwrite`, or a failed write.
     """
     done = {"step": step, "program": f"deepstorm3d {__version__}", **settings}
-    write_table(
-        out,
-        table,
-        pixel_um=header.pixel_um,
-        frames=header.frames,
-        shape=header.shape,
-        provenance={**header.provenance, "steps": [*header.provenance.get("steps", []), done]},
-        format=format,
-        overwrite=overwrite,
-    )
+    provenance = {**header.provenance, "steps": [*header.provenance.get("steps", []), done]}
+    written = replace(header, provenance=provenance, notes=())
+    write_list(out, table, written, format=format, overwrite=overwrite)

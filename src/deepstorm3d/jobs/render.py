@@ -14,7 +14,7 @@ from ..plot.panels import save_figure
 from ..plot.rendered_views import section_figure, views_figure
 from ..rendering.canvas import Image, Method
 from ..rendering.drawable import drawable, picture_pixel_nm
-from ..rendering.sections import AXES, Axis, Box
+from ..rendering.sections import AXES, Axis, Box, Interval
 from ..rendering.views import DepthRendering, Look, Section, Stack, render_depth, render_section, render_stack
 from ..watch import SILENT, Watcher, warn
 
@@ -86,19 +86,18 @@ def render_section_table(
     source: Path,
     out: Path,
     across: Axis,
-    at_um: float,
+    between_um: Interval,
     drawing: Drawing = AS_USUAL,
     *,
-    thickness_nm: float = 100.0,
     overwrite: bool = False,
     watch: Watcher = SILENT,
 ) -> Section:
-    """Draw what lies within half the thickness of a plane: across z it is x–y, across y x–z, across x y–z.
+    """Draw what lies between two planes: across z it is x–y, across y x–z, across x y–z.
 
     Errors as in `render_table`.
     """
     claim_name(out, overwrite=overwrite)
-    box = drawing.box.section(across, at_um, thickness_nm / 1000)
+    box = drawing.box.section(across, between_um)
     table = list_in_box(source, replace(drawing, box=box), watch=watch)
     section = render_section(
         table, across, method=drawing.method, pixel_nm=drawing.pixel_of(table), box=box, look=drawing.look

@@ -26,7 +26,7 @@ from ..rendering.views import DepthRendering
 from ..watch import SILENT, Watcher
 from .render import AS_USUAL, Drawing, is_data, list_in_box
 
-__all__ = ["Beside", "render_beside"]
+__all__ = ["Beside", "MeasuredImage", "StandardPSF", "render_beside"]
 
 # σ of the Gaussian nearest to the focal spot of a circular pupil, in λ/NA. Zhang, Zerubia and Olivo-Marin,
 # Appl. Opt. 46:1819 (2007): 0.21 for the widefield microscope in its paraxial form.
@@ -34,6 +34,69 @@ _SIGMA = 0.21
 # Where neither list nor file names the camera's pixel.
 _USUAL_PIXEL_UM = 0.1
 _BLOCK = 64
+
+
+@dataclass(frozen=True)
+class StandardPSF:
+    """PSF of a microscope without a mask: a Gaussian of σ = 0.21 λ/NA, every depth in focus.
+
+    na, wavelength_nm: numerical aperture and wavelength of the light; None: as the list's own record of the
+    microscope says.
+    """
+
+    na: float | None = None
+    wavelength_nm: float | None = None
+
+    def sigma_um(self, provenance: Mapping[str, Any]) -> float:
+        """σ in the sample, µm; provenance: of the list.  Raises InputError for an unknown microscope."""
+        microscope = (provenance.get("experiment") or {}).get("microscope") or {}
+        aperture = microscope.get("na") if self.na is None else self.na
+        wavelength = microscope.get("wavelength") if self.wavelength_nm is None else self.wavelength_nm / 1000
+        if aperture is None or wavelength is None:
+            raise InputError(
+                "the list does not say through which microscope it was recorded",
+                "give its numerical aperture and the wavelength of the light (`na=1.45` `wavelength_nm=670`)",
+            )
+        if not (0 < aperture < 2 and 0.2 < wavelength < 2):
+            raise InputError(
+                f"a numerical aperture of {aperture:g} and a wavelength of {1000 * wavelength:g} nm belong to "
+                "no microscope",
+                "check `na` and `wavelength_nm`",
+            )
+        return _SIGMA * wavelength / aperture
+
+
+@dataclass(frozen=True)
+class MeasuredImage:
+    """A second acquisition of the field, without a mask.
+
+    path: TIFF; the mean of its frames is drawn;  pixel_nm: camera pixel in the sample, whatever the file says;
+    None: as the file says.
+    """
+
+    path: Path
+    pixel_nm: float | None = None
+
+    def mean(self) -> tuple[Image, float]:
+        """Mean of the frames (h, w), and the pixel in µm.
+
+        Raises InputError for an unknown pixel size, and for pixels that are not square.
+        """
+        with open_movie(self.path) as movie:
+            pixel = movie.pixel_um if self.pixel_nm is None else self.pixel_nm / 1000
+            if self.pixel_nm is None and pixel is not None:
+                square = "give an image with square pixels"
+                argument = "`MeasuredImage.pixel_nm`"
+                check_pixel(movie, pixel, "taken for square ones of", square, argument=argument)
+            if pixel is None or not pixel > 0:
+                raise MissingPixelSize(
+                    f"{self.path} does not name its pixel size", "give it (`MeasuredImage.pixel_nm`)"
+                )
+            frames, height, width = movie.shape
+            total = np.zeros((height, width))
+            for start in range(0, frames, _BLOCK):
+                total += movie.read(start, min(start + _BLOCK, frames)).sum(axis=0, dtype=float)
+        return (total / frames).astype(np.float32), pixel
 
 
 @dataclass(frozen=True)
@@ -53,21 +116,18 @@ class Beside:
 def render_beside(
     source: Path,
     out: Path,
-    measured: Path | None = None,
+    measured: MeasuredImage | None = None,
     drawing: Drawing = AS_USUAL,
     *,
-    na: float | None = None,
-    wavelength_nm: float | None = None,
-    measured_pixel_nm: float | None = None,
+    standard: StandardPSF | None = None,
     overwrite: bool = False,
     watch: Watcher = SILENT,
 ) -> Beside:
     """Draw a diffraction-limited image and, beside it, the list from above.
 
-    measured: a second acquisition of the field (TIFF, the mean of its frames), shifted onto the list by
-    cross-correlation; None: the list drawn through the standard PSF, a Gaussian of σ = 0.21 λ/NA, every depth
-    in focus, each localization of equal light, on the camera's pixels;  na, wavelength_nm: of that PSF; None:
-    as the list's own record of the microscope says;  measured_pixel_nm: of a TIFF that does not name its pixel.
+    measured: a second acquisition of the field, shifted onto the list by cross-correlation; None: the list
+    drawn through the standard PSF, each localization of equal light, on the camera's pixels;
+    standard: that PSF; None: of the microscope in the list's own record.
     Raises InputError as `render_table` does, for an unknown microscope, and where the registration is not
     distinct.
     """
@@ -76,15 +136,15 @@ def render_beside(
     claim_name(out, overwrite=overwrite)
     box = drawing.box
     table, header = list_in_box(source, drawing, watch=watch), _header(source)
-    sigma = _standard_sigma(header.provenance if header else {}, na, wavelength_nm)
+    sigma = (standard or StandardPSF()).sigma_um(header.provenance if header else {})
     rendering = drawing.views_of(table)
     if measured is None:
         pixel = header.pixel_um if header else _USUAL_PIXEL_UM
         canvas = Canvas.over(rendering.xy.edges_um, pixel)
         registration, widefield = None, _simulated(table, box, canvas, sigma)
     else:
-        light, pixel = _mean_image(measured, measured_pixel_nm)
-        registration, widefield = _registered(light, pixel, table, box, sigma, measured.name)
+        light, pixel = measured.mean()
+        registration, widefield = _registered(light, pixel, table, box, sigma, measured.path.name)
     save_figure(beside_figure(rendering, widefield, title=source.name), out)
     return Beside(rendering, sigma, pixel, registration)
 
@@ -92,25 +152,6 @@ def render_beside(
 def _header(source: Path) -> TableHeader | None:
     """What the list's file says of the recording; nothing where it is a CSV, which need not name its pixel."""
     return None if source.suffix.lower() not in (".hdf5", ".h5", ".mat") else read_header(source)
-
-
-def _standard_sigma(provenance: Mapping[str, Any], na: float | None, wavelength_nm: float | None) -> float:
-    """σ of the standard PSF, µm."""
-    microscope = (provenance.get("experiment") or {}).get("microscope") or {}
-    aperture = microscope.get("na") if na is None else na
-    wavelength = microscope.get("wavelength") if wavelength_nm is None else wavelength_nm / 1000
-    if aperture is None or wavelength is None:
-        raise InputError(
-            "the list does not say through which microscope it was recorded",
-            "give its numerical aperture and the wavelength of the light (`na=1.45` `wavelength_nm=670`)",
-        )
-    if not (0 < aperture < 2 and 0.2 < wavelength < 2):
-        raise InputError(
-            f"a numerical aperture of {aperture:g} and a wavelength of {1000 * wavelength:g} nm belong to no "
-            "microscope",
-            "check `na` and `wavelength_nm`",
-        )
-    return _SIGMA * wavelength / aperture
 
 
 def _simulated(table: Localizations, box: Box, canvas: Canvas, sigma_um: float) -> Widefield:
@@ -143,19 +184,3 @@ def _blurred(table: Localizations, box: Box, canvas: Canvas, sigma_um: float) ->
     method = Gaussians(blur_um=sigma_um)
     points = cloud_of(table, method, box).blocks(("y", "x"), np.ones((1, 1), np.float32))
     return method.draw(canvas, points, 1)[0]
-
-
-def _mean_image(path: Path, pixel_nm: float | None) -> tuple[Image, float]:
-    """Mean of the frames (h, w) of a movie, and its pixel in µm."""
-    with open_movie(path) as movie:
-        pixel = movie.pixel_um if pixel_nm is None else pixel_nm / 1000
-        if pixel_nm is None and pixel is not None:
-            square = "give an image with square pixels"
-            check_pixel(movie, pixel, "taken for square ones of", square, argument="`measured_pixel_nm`")
-        if pixel is None or not pixel > 0:
-            raise MissingPixelSize(f"{path} does not name its pixel size", "give it (`measured_pixel_nm`)")
-        frames, height, width = movie.shape
-        total = np.zeros((height, width))
-        for start in range(0, frames, _BLOCK):
-            total += movie.read(start, min(start + _BLOCK, frames)).sum(axis=0, dtype=float)
-    return (total / frames).astype(np.float32), pixel

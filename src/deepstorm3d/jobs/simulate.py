@@ -63,49 +63,41 @@ class SimulationSummary:
 
 
 def simulate_movie(
-    experiment: Experiment,
+    simulation: MovieSimulation,
     out: Path,
     *,
-    frames: int,
-    specimen: Specimen | None = None,
     truth: Path | None = None,
-    scene: str | None = None,
-    seed: int | None = None,
     overwrite: bool = False,
     watch: Watcher = SILENT,
 ) -> SimulationSummary:
-    """Write a movie of the experiment's camera as 16-bit TIFF, and the true emitters as ThunderSTORM CSV.
+    """Write a simulated movie as 16-bit TIFF, and the true emitters as ThunderSTORM CSV.
 
-    The PSF is tabulated on a patch that holds 95 % of the light at every depth where the sampling of the mask
-    or the measured planes permit (`patch_for_light`), at least as large as the experiment's own; what lies
-    beyond is lost.
-
-    specimen: what is seen; the scene's own emitters where left out;
-    truth: gets every emitter inside the frame where it is seen, the dim ones too; a drift goes beside it, to
-    ``NAME.drift.csv``;  scene: one of the experiment's, the first else;  seed: of all random numbers, the
-    experiment's else.
+    truth: gets every emitter inside the frame where it is seen, the dim ones too; a drift is written next to
+    it, to ``NAME.drift.csv``;  watch: told the frames done.
     Raises InputError for what does not fit; nothing then stands under the final names.
     """
-    made = MovieSimulation(experiment, frames=frames, specimen=specimen, scene=scene, seed=seed)
+    experiment, frames = simulation.experiment, simulation.frames
     pixel_um, shape = experiment.microscope.pixel_um, experiment.frame_px
     rows = labelled = saturated = 0
     with (
         _truth_file(truth, pixel_um, frames, shape, overwrite) as table,
         MovieWriter(out, frames=frames, shape=shape, pixel_um=pixel_um, overwrite=overwrite) as movie,
     ):
-        for block in made.blocks():
+        for block in simulation.blocks():
             movie.append(block.counts.numpy())
             saturated += int((block.counts >= experiment.camera.saturation).flatten(1).any(1).sum())
             if table is not None:
                 table.append(block.truth, frames_done=block.stop)
             rows += len(block.truth)
-            labelled += int(made.scene.emitters.labelled(block.truth).sum())
+            labelled += int(simulation.scene.emitters.labelled(block.truth).sum())
             watch.progress(block.stop, frames)
         clipped = movie.clipped
-    if made.drift is not None and truth is not None:
-        curve = DriftCurve(np.arange(frames), made.drift.double().numpy(), np.zeros((frames, 3)))
+    if simulation.drift is not None and truth is not None:
+        drift = simulation.drift.double()
+        curve = DriftCurve(np.arange(frames), drift.numpy(), np.zeros((frames, 3)))
         write_text(truth.with_name(f"{truth.stem}.drift.csv"), curve.to_csv())
-    return SimulationSummary(frames, rows, labelled, made.patch_px, made.light_held, clipped, saturated)
+    patch_px, light_held = simulation.patch_px, simulation.light_held
+    return SimulationSummary(frames, rows, labelled, patch_px, light_held, clipped, saturated)
 
 
 class SimulatedBlock(NamedTuple):

@@ -46,15 +46,17 @@ def track_table(
         shown, notes = drawable(found.localizations)
         found = replace(found, warnings=[*found.warnings, *notes])
         title = f"{found.tracks} trajectories of {source.name}"
-        figure = tracks_figure(shown, found.displacements, found.diffusion, interval=rule.interval, title=title)
+        figure = tracks_figure(
+            shown, found.displacements, found.diffusion, interval=rule.timing.interval, title=title
+        )
         save_figure(figure, picture)
     settings = {
         "source": source.name,
         "range_um": None if found.reach is None else [found.reach.lateral_um, found.reach.axial_um],
         "gap": rule.gap,
         "least": rule.least,
-        "interval_s": rule.interval,
-        "exposure_s": rule.exposure,
+        "interval_s": rule.timing.interval,
+        "exposure_s": rule.timing.exposure,
         "rows": [found.rows, found.kept],
         "tracks": found.tracks,
         "linker": "trackpy",

@@ -22,8 +22,10 @@ from ..localizer.modelfile import ModelFile, save_model_file
 from ..optics.masks import FileMask
 from ..optics.psf import PSF
 from ..simulation.simulator import Simulator
+from ..training.checkpoint import RunFiles
+from ..training.design import MaskLearning
 from ..training.distributed import is_main_process, process_group
-from ..training.loop import Progress, RunFiles, train
+from ..training.loop import Progress, train
 from ..training.runs import Run
 from ..training.sampler import FrameSampler
 from ..training.scene_check import saturation_warning
@@ -53,13 +55,17 @@ def build_sampler(experiment: Experiment, *, source: Any = None) -> FrameSampler
     return crops_through(psf, experiment)
 
 
-def crops_through(psf: PSF, experiment: Experiment) -> FrameSampler:
-    """Training crops of the experiment's scenes and camera, seen through any PSF."""
+def crops_through(psf: PSF, experiment: Experiment, mask_learning: MaskLearning | None = None) -> FrameSampler:
+    """Training crops of the experiment's scenes and camera, seen through any PSF.
+
+    mask_learning: how the PSF's mask is optimized, where it is trainable.
+    """
     side = experiment.training.crop_px
     crop, maps = Field(side, side, experiment.microscope.pixel_um), experiment.camera.load_maps()
     whole = crops_field(crop, experiment.psf.across, experiment.camera, maps)
     simulator = Simulator(psf, experiment.camera, whole or crop, maps=maps)
-    return FrameSampler(simulator, list(experiment.scenes.values()), None if whole is None else side)
+    scenes = list(experiment.scenes.values())
+    return FrameSampler(simulator, scenes, None if whole is None else side, mask_learning)
 
 
 def train_model(
@@ -105,8 +111,7 @@ def train_model(
             sampler,
             experiment.training,
             seed=experiment.seed,
-            files=RunFiles(run.checkpoint, run.metrics, experiment.to_mapping()),
-            resume=resume,
+            files=RunFiles(run.checkpoint, run.metrics, experiment.to_mapping(), resume),
             watch=watch,
             after_step=tell,
         )

@@ -18,7 +18,7 @@ from ..experiment.experiment import Experiment
 from ..field import Field
 from ..frames.companions import prepared_maps, shown_field
 from ..frames.pixel_faults import DefectChoice, faults_of, frames_to_wait_for, known_defects, sample_frames
-from ..io.movies import Movie, open_movie, readable_ranges
+from ..io.movies import AnyMovie, Movie, as_source, open_movie, path_of, readable_ranges
 from ..io.movies.followed_movie import FollowedMovie
 from ..io.movies.pixel_size import check_pixel
 from ..io.movies.preparation import Prepared, prepare
@@ -29,26 +29,52 @@ from ..watch import SILENT, Watcher
 from .pipeline import Pipeline
 from .streaming import Block, blocks_of
 
-__all__ = ["Excerpt", "OpenExcerpt", "Roi"]
+__all__ = ["Excerpt", "OpenExcerpt", "Roi", "excerpt_of"]
 
 Roi = Region
 AS_STORED = Prepared()
 
 
+def excerpt_of(movie: AnyMovie | Excerpt) -> Excerpt:
+    """The excerpt itself, or the whole of a movie."""
+    return movie if isinstance(movie, Excerpt) else Excerpt(movie)
+
+
 @dataclass(frozen=True)
 class Excerpt:
-    """Part of a movie that is not yet open: all that another process needs to read the same frames.
+    """Part of a movie, and how its frames are prepared: all that is needed to read the same frames again.
 
-    movie: file or folder, or an open movie;  frames: first and last + 1, None for the movie's own ends;
-    roi: x0, y0, x1, y1 in pixels of the prepared frame (half open), None for the whole frame;
-    prepared: orientation and subtraction;
-    partial: use the complete frames of a movie that was cut off;  follow_s: the movie is still being recorded,
-    and ends if no new frame arrives for this time, s;  pixel_um: pixel size in the sample given by the user,
-    instead of the file's;  defects: whether defective pixels are searched for, or a file that lists them;
-    faults: pixel faults already found (`OpenExcerpt.judged`), so that other processes need not search again.
+    Parameters
+    ----------
+    movie : array (frames, height, width), tensor, movie or path
+        Counts of the camera, as recorded.
+    frames : tuple
+        First frame and the frame after the last; None: the movie's own ends.
+    roi : tuple
+        Region x0, y0, x1, y1 in pixels of the prepared frame, half open; None: the whole frame.
+    prepared : Prepared
+        Orientation of the frames, and subtraction of a background.
+    partial : bool
+        Use the complete frames of a movie that was cut off.
+    follow_s : float
+        The movie is still being recorded, and ends if no new frame arrives for this time, s.
+    pixel_um : float
+        Camera pixel in the sample, µm, whatever the file says; None: as the file says.
+    defects : "auto", "none" or path
+        Whether defective pixels are searched for, or a file that lists them.
+    faults : PixelFaults
+        Pixel faults already found (`OpenExcerpt.judged`), so that other processes need not search again.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deepstorm3d as ds
+    >>> with ds.Excerpt(np.zeros((10, 64, 64)), frames=(2, 5), roi=(0, 0, 32, 16)).open() as part:
+    ...     part.read(2, 5).shape
+    (3, 16, 32)
     """
 
-    movie: Path | Movie
+    movie: AnyMovie
     frames: tuple[int | None, int | None] = (None, None)
     roi: Roi | None = None
     prepared: Prepared = AS_STORED
@@ -66,25 +92,30 @@ class Excerpt:
                 movie = prepare(source, self.prepared)
                 yield OpenExcerpt(self, movie, self._span(movie.shape[0]), self._box(movie))
             return
-        if not isinstance(self.movie, Path):
+        path = self.source
+        if not isinstance(path, Path):
             raise InputError(
                 "only a file or folder can be followed while it is recorded, not a movie in memory"
             )
-        with FollowedMovie(self.movie) as source:
+        with FollowedMovie(path) as source:
             source.wait(1, timeout_s=self.follow_s)
             movie = prepare(source, self.prepared)
             yield OpenExcerpt(self, movie, (self.frames[0] or 0, self.frames[1]), self._box(movie), source)
 
     @property
+    def source(self) -> Path | Movie:
+        """The movie's file or folder, or a movie in memory."""
+        return as_source(self.movie)
+
+    @property
     def name(self) -> str:
         """File name of the movie, without its folder."""
-        return (self.movie if isinstance(self.movie, Path) else self.movie.path).name
+        return path_of(self.source).name
 
     def _source(self) -> AbstractContextManager[Movie]:
         """The movie; it is closed after use only if it was opened here."""
-        if isinstance(self.movie, Path):
-            return open_movie(self.movie, partial=self.partial)
-        return nullcontext(self.movie)
+        movie = self.source
+        return open_movie(movie, partial=self.partial) if isinstance(movie, Path) else nullcontext(movie)
 
     def _span(self, count: int) -> tuple[int, int]:
         first = 0 if self.frames[0] is None else self.frames[0]

@@ -14,11 +14,11 @@ from ..camera import Camera
 from ..emitters import Localizations
 from ..errors import DoubtfulResult, Interrupted
 from ..experiment.experiment import Experiment
-from ..io.movies import AnyMovie, as_source
+from ..io.movies import AnyMovie
 from ..localizer.modelfile import ModelFile, save_model_file
 from ..watch import SILENT, Watcher
 from .catalogue import ModelCard, describe_model, find_model
-from .excerpt import Excerpt, Roi
+from .excerpt import Excerpt, excerpt_of
 from .fits import Method
 from .pipeline import Pipeline, experiment_of, load_pipeline
 from .run import Run
@@ -93,10 +93,8 @@ class Model:
 
     def localize(
         self,
-        movie: AnyMovie,
+        movie: AnyMovie | Excerpt,
         *,
-        frames: tuple[int | None, int | None] = (None, None),
-        roi: Roi | None = None,
         camera: Camera | Mapping[str, object] | None = None,
         threshold: float | None = None,
         method: Method = "network",
@@ -111,12 +109,9 @@ class Model:
 
         Parameters
         ----------
-        movie : array (frames, height, width) or (height, width), tensor, movie or path
-            Counts of the camera, as recorded.
-        frames : tuple
-            First frame and the frame after the last; None: the movie's own ends.
-        roi : tuple
-            Region x0, y0, x1, y1 in pixels, half open; positions still refer to the whole frame.
+        movie : array (frames, height, width) or (height, width), tensor, movie, path or Excerpt
+            Counts of the camera, as recorded. Of a part of it, ``ds.Excerpt(movie, frames=(0, 100), roi=…)``,
+            positions and frames still refer to the whole movie.
         camera : camera or mapping
             Your camera, or the values that differ from the experiment's: ``{"baseline": 100, "gain": 2.2}``.
         threshold : float
@@ -146,7 +141,7 @@ class Model:
             If a user of the list should know of a problem, such as frames that contradict the camera.
         """
         pipeline = self.pipeline(camera=camera, threshold=threshold, method=method, refine=refine)
-        with Excerpt(as_source(movie), frames, roi).open() as opened:
+        with excerpt_of(movie).open() as opened:
             run = Run(opened, pipeline, watch=watch)
             parts = [found.localizations for found in run.blocks()]
             if watch.stopped:

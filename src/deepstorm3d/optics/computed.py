@@ -10,7 +10,7 @@ import torch
 from ..errors import InputError
 from ..spec import quantity
 from .exact import ExactPSF
-from .field_aberrations import FieldGrid, FieldSpec
+from .field_aberrations import Aberrations, FieldGrid, FieldSpec
 from .mask_shift import change_of_phase, footprint_um
 from .masks import MovedMask, PhaseMask, ZernikePhase
 from .microscope import Microscope
@@ -115,6 +115,11 @@ class ComputedPSFSpec(PSFSpec):
         there = self.field.at(across, down)
         total = {j: self.aberrations.get(j, 0.0) + there.get(j, 0.0) for j in {**self.aberrations, **there}}
         return self.with_(aberrations=total, field=FieldSpec())
+
+    @property
+    def beside_the_mask(self) -> Aberrations:
+        """Aberrations that `exact` must apply, since the phase of its mask does not contain them."""
+        return Aberrations(self.transmission, self.field)
 
     @property
     def across(self) -> FieldSpec:

@@ -39,11 +39,13 @@ class ExactPSF(nn.Module):
     pupil: its samples;  fields: (K, C, K) for η, field, ξ, real or complex, in any unit;
     across: aberrations that change across the field of view;  other arguments as in the subclasses `ScalarPSF`
     and `VectorialPSF`. The device is that of the mask.
+    Attribute `chunk`: emitters computed at once, which bounds the memory; it may be set on an object.
 
     Raises InputError if the image of the sampled mask repeats within the patch (sampling of the mask too
     coarse), if the patch is even, and if the mask does not cover the aperture.
     """
 
+    chunk: int = 32
     _axis: Tensor
     _fields: Tensor
     _kz: Tensor
@@ -63,7 +65,6 @@ class ExactPSF(nn.Module):
         *,
         patch_px: int,
         blur_px: float,
-        chunk: int,
         across: FieldSpec | None = None,
     ) -> None:
         super().__init__()
@@ -73,7 +74,7 @@ class ExactPSF(nn.Module):
         # A mask of the wrong size is an error already here, not at the first image.
         fit_to_pupil(mask().detach(), microscope, radius=pupil.radius)
         self.microscope, self.mask = microscope, mask
-        self.patch_px, self.blur_px, self.chunk = patch_px, blur_px, chunk
+        self.patch_px, self.blur_px = patch_px, blur_px
         self.oversampling, self._radius = pupil.oversampling, pupil.radius
         # Phase of the transform per µm in the mask plane and camera pixel, rad: 2π p_c/(λf).
         lambda_f = microscope.wavelength * microscope.focal_length

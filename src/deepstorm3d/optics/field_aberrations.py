@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 import torch
@@ -14,7 +15,7 @@ from ..spec import Spec, quantity
 from .lagrange import lagrange, local_cubic
 from .zernike import noll_to_nm
 
-__all__ = ["FieldGrid", "FieldSpec"]
+__all__ = ["Aberrations", "FieldGrid", "FieldSpec"]
 
 _THREE_UP_TO_RAD = 0.8  # largest change from edge to edge for which three field positions suffice, rad rms
 # Change from edge to edge for which a mask off the pupil plane needs two more field positions, rad rms.
@@ -72,6 +73,18 @@ class FieldSpec(Spec):
         """Field positions of camera pixels (N, 2), column and row: (N, 2) across and down, limited to ±½."""
         size = column_row.new_tensor([self.size_px[1], self.size_px[0]], dtype=torch.float64)
         return ((column_row + 0.5) / size - 0.5).clamp(-0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class Aberrations:
+    """Aberrations of a PSF that the phase of its mask does not contain.
+
+    transmission: uneven amplitude in the pupil (`transmission_factor`), Noll index: logarithm, rms;
+    across: phase aberrations that change across the field of view.
+    """
+
+    transmission: Mapping[int, float] = field(default_factory=dict[int, float])
+    across: FieldSpec = field(default_factory=FieldSpec)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 from ..spec import quantity
 from .computed import ComputedPSFSpec
 from .exact import ExactPSF
-from .field_aberrations import FieldSpec
+from .field_aberrations import Aberrations
 from .masks import PhaseMask
 from .microscope import Microscope
 from .pupil import sample_pupil
@@ -27,8 +26,7 @@ class ScalarPSF(ExactPSF):
     microscope: the set-up;  mask: phase mask (pixels or Zernike polynomials), trainable or fixed;
     patch_px: side of the patch, odd, camera pixels;  blur_px: Gaussian σ for emitters without their own;
     oversampling: samples of the pupil for each mask pixel and axis;  apodized: aplanatic amplitude;
-    transmission: amplitude variation over the pupil (`transmission_factor`);  field: aberrations that change
-    across the field;  chunk: emitters computed at once, which bounds the memory.
+    aberrations: of the amplitude, and those that change across the field; None: there are none.
 
     "Exact" means this sum over the mask's pixels. Finer sampling changes the image slightly, because cosθ_s
     falls steeply at the edge of the pupil. Telomere set-up, blur 1 px, 2 to 6 µm: from oversampling 1 to 3 by
@@ -48,14 +46,19 @@ class ScalarPSF(ExactPSF):
         blur_px: float = 0.0,
         oversampling: int = 1,
         apodized: bool = False,
-        transmission: Mapping[int, float] | None = None,
-        field: FieldSpec | None = None,
-        chunk: int = 32,
+        aberrations: Aberrations | None = None,
     ) -> None:
+        aberrations = aberrations or Aberrations()
         pupil = sample_pupil(microscope, mask.pixels, oversampling=oversampling, apodized=apodized)
-        light = (pupil.amplitude * transmission_factor(transmission or {}, microscope, pupil.axis))[:, None]
+        light = pupil.amplitude * transmission_factor(aberrations.transmission, microscope, pupil.axis)
         super().__init__(
-            microscope, mask, pupil, light, patch_px=patch_px, blur_px=blur_px, across=field, chunk=chunk
+            microscope,
+            mask,
+            pupil,
+            light[:, None],
+            patch_px=patch_px,
+            blur_px=blur_px,
+            across=aberrations.across,
         )
 
 
@@ -74,6 +77,5 @@ class ScalarPSFSpec(ComputedPSFSpec):
             blur_px=self.blur_px,
             oversampling=self.pupil_oversampling,
             apodized=self.apodized,
-            transmission=self.transmission,
-            field=self.field,
+            aberrations=self.beside_the_mask,
         )

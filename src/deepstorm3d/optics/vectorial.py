@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -13,7 +12,7 @@ from ..spec import Spec, quantity
 from .computed import ComputedPSFSpec
 from .dipole import dipole_fields
 from .exact import ExactPSF
-from .field_aberrations import FieldSpec
+from .field_aberrations import Aberrations
 from .masks import PhaseMask
 from .microscope import Microscope
 from .pupil import sample_pupil
@@ -63,6 +62,8 @@ class VectorialPSF(ExactPSF):
     Raises InputError like `ScalarPSF`.
     """
 
+    chunk = 8
+
     def __init__(
         self,
         microscope: Microscope,
@@ -72,17 +73,16 @@ class VectorialPSF(ExactPSF):
         patch_px: int = 61,
         blur_px: float = 0.0,
         oversampling: int = 1,
-        transmission: Mapping[int, float] | None = None,
-        field: FieldSpec | None = None,
-        chunk: int = 8,
+        aberrations: Aberrations | None = None,
     ) -> None:
+        aberrations = aberrations or Aberrations()
         molecules = molecules or DipoleSpec()
         beyond = molecules.supercritical and microscope.aperture < 1
         pupil = sample_pupil(microscope, mask.pixels, oversampling=oversampling, supercritical=beyond)
         fields = _independent(dipole_fields(microscope, pupil), molecules).transpose(0, 1).contiguous()
-        fields = fields * transmission_factor(transmission or {}, microscope, pupil.axis)[:, None]
+        fields = fields * transmission_factor(aberrations.transmission, microscope, pupil.axis)[:, None]
         super().__init__(
-            microscope, mask, pupil, fields, patch_px=patch_px, blur_px=blur_px, across=field, chunk=chunk
+            microscope, mask, pupil, fields, patch_px=patch_px, blur_px=blur_px, across=aberrations.across
         )
 
 
@@ -114,8 +114,7 @@ class VectorialPSFSpec(DipoleSpec, ComputedPSFSpec):
             patch_px=patch_px,
             blur_px=self.blur_px,
             oversampling=self.pupil_oversampling,
-            transmission=self.transmission,
-            field=self.field,
+            aberrations=self.beside_the_mask,
         )
 
     def check_scenes(self, z_um: tuple[float, float], blur_px: tuple[float, float]) -> None:

@@ -14,7 +14,7 @@ from ..errors import DoubtfulResult, InputError
 from ..extent import frame_extent
 from ..rendering.canvas import Method
 from ..rendering.drawable import drawable, picture_pixel_nm
-from ..rendering.sections import Axis, Box
+from ..rendering.sections import Axis, Box, Interval
 from ..rendering.views import Look, render_depth, render_section
 from .rendered_views import Widefield, beside_figure, section_figure, views_figure
 
@@ -88,25 +88,22 @@ def section(
     found: Localizations,
     across: Axis = "z",
     *,
-    at_um: float,
-    thickness_nm: float = 100.0,
+    between_um: Interval,
     pixel_nm: float | None = None,
     colour: Colour = "depth",
     method: Method | None = None,
     title: str = "",
 ) -> Figure:
-    """Draw the localizations within half the thickness of a plane, seen along the axis across it.
+    """Draw the localizations between two planes, seen along the axis across them.
 
     Parameters
     ----------
     found : Localizations
         N rows; positions in µm.
     across : {"z", "x", "y"}
-        Axis perpendicular to the plane: z gives a picture x–y, y gives x–z, x gives y–z.
-    at_um : float
-        Position of the plane on that axis, µm.
-    thickness_nm : float
-        Thickness of the section, nm.
+        Axis perpendicular to the planes: z gives a picture x–y, y gives x–z, x gives y–z.
+    between_um : tuple
+        Positions of the two planes on that axis, µm.
     pixel_nm, colour, method, title
         As in `rendering`.
 
@@ -127,10 +124,10 @@ def section(
     >>> from deepstorm3d.emitters import Localizations
     >>> xyz = torch.rand(1000, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([4.0, 3.0, 1.0])
     >>> found = Localizations.proposals(xyz, torch.arange(1000), torch.ones(1000))
-    >>> plot.section(found, "z", at_um=0.5, thickness_nm=200).get_suptitle().splitlines()[1]
+    >>> plot.section(found, "z", between_um=(0.4, 0.6)).get_suptitle().splitlines()[1]
     'Section x–y, z = 0.4 to 0.6 µm'
     """
-    box = Box().section(across, at_um, thickness_nm / 1000)
+    box = Box().section(across, between_um)
     shown = _drawn(found, box, method)
     pixel = picture_pixel_nm(shown) if pixel_nm is None else pixel_nm
     return section_figure(

@@ -46,18 +46,19 @@ class Box:
             if not low < high:
                 raise InputError(f"the {axis} range must grow, got {low:g} to {high:g} µm")
 
-    def section(self, axis: Axis, at_um: float, thickness_um: float) -> Box:
-        """The part of the box within half the thickness of a plane across `axis`.
+    def section(self, axis: Axis, between_um: Interval) -> Box:
+        """The part of the box between two planes across `axis`.
 
         Raises InputError where the section lies outside the box, or has no thickness.
         """
-        if not thickness_um > 0:
-            raise InputError(f"a section must be thicker than 0 nm, got {1000 * thickness_um:g}")
+        first, last = between_um
+        if not first < last:
+            raise InputError(f"a section must be thicker than 0 nm, got {1000 * (last - first):g} nm")
         low, high = getattr(self, axis)
-        cut = max(low, at_um - thickness_um / 2), min(high, at_um + thickness_um / 2)
+        cut = max(low, first), min(high, last)
         if not cut[0] < cut[1]:
             raise InputError(
-                f"the section at {axis} = {at_um:g} µm lies outside of {axis} = {low:g} to {high:g} µm"
+                f"the section {axis} = {first:g} to {last:g} µm lies outside of {axis} = {low:g} to {high:g} µm"
             )
         return replace(self, **{axis: cut})
 

@@ -42,10 +42,16 @@ _MAKERS: dict[StructureName, Callable[[int, Vector, Vector, torch.Generator], Te
 class Specimen:
     """The sample under the microscope.
 
-    emitters: number inside every frame, or its mean for a structure; there are then no emitters outside the
-    frame (None: the scene's number);  structure: the molecules lie on it and blink through the movie (in a
-    movie of one frame all are on); the list of the whole movie is then kept in memory;
-    drift_um: range in x, y and z over which the structure drifts during the movie (`smooth_drift`).
+    Parameters
+    ----------
+    emitters : int
+        Number inside every frame, or its mean for a structure; there are then no emitters outside the frame.
+        None: the scene's number.
+    structure : "filaments", "mitochondria", "ellipsoid" or "nucleus"
+        The molecules lie on it and blink through the movie (in a movie of one frame all are on); the list of
+        the whole movie is then kept in memory. None: random positions in every frame.
+    drift_um : tuple
+        Range in x, y and z over which the structure drifts smoothly during the movie, µm.
     """
 
     emitters: int | None = None

@@ -1,9 +1,10 @@
-"""Checkpoints of a training run, and its log."""
+"""Files of a run of training or design: its checkpoint and its log."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,31 @@ import torch
 from ..errors import InputError
 from ..io.parts import explain_write_errors, write_text
 
-__all__ = ["MetricsLog", "load_checkpoint"]
+__all__ = ["MetricsLog", "RunFiles", "load_checkpoint"]
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Files for the state and the log of a run; None writes no file.
+
+    experiment: settings of the frames and the network, stored in the checkpoint. A checkpoint of another
+    experiment is an error.
+    resume: continue from the checkpoint if there is one, with the same result as an uninterrupted run.
+    """
+
+    checkpoint: Path | None = None
+    metrics: Path | None = None
+    experiment: Mapping[str, Any] | None = None
+    resume: bool = False
+
+    def to_resume(self) -> dict[str, Any] | None:
+        """Contents of the checkpoint to continue from; None if the run begins anew.
+
+        Raises InputError if the file is not a checkpoint.
+        """
+        if not self.resume or self.checkpoint is None or not self.checkpoint.exists():
+            return None
+        return load_checkpoint(self.checkpoint)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

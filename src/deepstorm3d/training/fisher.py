@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -18,7 +17,7 @@ from ..optics.fisher import crlb, joint_crlb
 from ..optics.psf import PSF, on_axis
 from ..simulation.priors import EmitterPrior
 from ..watch import SILENT, Watcher
-from .checkpoint import load_checkpoint
+from .checkpoint import RunFiles
 from .design import MaskPenalty
 
 __all__ = ["Alone", "Crowd", "Descent", "FisherCriterion", "minimise_bound"]
@@ -120,8 +119,7 @@ def minimise_bound(
     spec: DesignSpec,
     *,
     seed: int = 0,
-    checkpoint: Path | None = None,
-    resume: bool = False,
+    files: RunFiles | None = None,
     watch: Watcher = SILENT,
 ) -> Descent:
     """Optimize the PSF's mask by a criterion, until the last step or until it is stopped.
@@ -129,16 +127,16 @@ def minimise_bound(
     Minimises the logarithm of the criterion plus the penalty, by Adam with a cosine learning-rate schedule.
 
     psf: exact, with a trainable mask;  penalty: of this mask;  spec: gives steps and learning rate;
-    seed: of the random molecules;  checkpoint: file for the state of the run;
-    resume: continue from it, with the same result as an uninterrupted run;  watch: is called after each step
-    and can stop the run.  Raises InputError if the file is not a checkpoint.
+    seed: of the random molecules;  files: checkpoint, and whether to continue from it (no log is written);
+    watch: is called after each step and can stop the run.
+    Raises InputError if the file is not a checkpoint.
     """
     steps, learning_rate = spec.fisher_steps, spec.learning_rate
     optimiser = torch.optim.Adam(psf.parameters(), learning_rate)
     generator = torch.Generator(next(psf.parameters()).device).manual_seed(seed)
-    done = 0
-    if resume and checkpoint is not None and checkpoint.exists():
-        saved = load_checkpoint(checkpoint)
+    done, files = 0, files or RunFiles()
+    saved = files.to_resume()
+    if saved is not None:
         psf.load_state_dict(saved["optics"])
         optimiser.load_state_dict(saved["optimiser"])
         generator.set_state(saved["generator"])
@@ -157,7 +155,7 @@ def minimise_bound(
         values.append(float(value.detach()))
         watch.progress(done, steps, f"σx + σy + σz {values[-1]:.2f} nm")
         stopped = watch.stopped
-        if checkpoint is not None and (stopped or done % _CHECKPOINT_EVERY == 0):
+        if files.checkpoint is not None and (stopped or done % _CHECKPOINT_EVERY == 0):
             state = {"optics": psf.state_dict(), "optimiser": optimiser.state_dict()}
-            save_tensors({**state, "generator": generator.get_state(), "step": done}, checkpoint)
+            save_tensors({**state, "generator": generator.get_state(), "step": done}, files.checkpoint)
     return Descent(values, done >= steps)

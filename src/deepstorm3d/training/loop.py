@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,32 +19,18 @@ from ..localizer.localizer import NetworkLocalizer
 from ..localizer.precision import mixed_precision
 from ..streams import stream
 from ..watch import SILENT, Watcher
-from .checkpoint import MetricsLog, load_checkpoint
-from .design import MaskLearning
+from .checkpoint import MetricsLog, RunFiles
 from .distributed import is_main_process, rank, share_gradients, stop_together
 from .sampler import Batch, FrameSampler
 from .scene_check import refuse_without_labels
 from .state import TrainingState, refuse_another, restore, settings, snapshot
 from .validation import Validation, validate
 
-__all__ = ["Progress", "RunFiles", "TrainingDiverged", "learning_rate", "train"]
+__all__ = ["Progress", "TrainingDiverged", "learning_rate", "train"]
 
 
 class TrainingDiverged(InputError):
     """The loss diverged; the message gives the step and possible remedies."""
-
-
-@dataclass(frozen=True)
-class RunFiles:
-    """Files for the state and the log of a run; None writes no file.
-
-    experiment: settings of the frames and the network, stored in the checkpoint. A checkpoint of another
-    experiment is an error.
-    """
-
-    checkpoint: Path | None = None
-    metrics: Path | None = None
-    experiment: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,18 +49,17 @@ class Progress:
 class _Objective(nn.Module):
     """Loss of a new batch as one module, so that gradients can be averaged between processes."""
 
-    def __init__(
-        self, localizer: NetworkLocalizer, sampler: FrameSampler, spec: TrainingSpec, mask: MaskLearning | None
-    ) -> None:
+    def __init__(self, localizer: NetworkLocalizer, sampler: FrameSampler, spec: TrainingSpec) -> None:
         super().__init__()
-        self.localizer, self.sampler, self.spec, self.mask = localizer, sampler, spec, mask
+        self.localizer, self.sampler, self.spec = localizer, sampler, spec
 
     def forward(self, generator: torch.Generator) -> Tensor:
         batch = self.sampler.draw(self.spec.batch, generator)
         with mixed_precision(batch.photons.device, self.spec.half_precision):
             raw = self.localizer(batch.photons)
         loss = self.localizer.network.loss(raw, batch.truth)
-        return loss if self.mask is None else loss + self.mask.penalty()
+        mask = self.sampler.mask_learning
+        return loss if mask is None else loss + mask.penalty()
 
 
 def learning_rate(step: int, spec: TrainingSpec) -> float:
@@ -92,19 +76,17 @@ def train(
     spec: TrainingSpec,
     *,
     seed: int = 0,
-    mask: MaskLearning | None = None,
     files: RunFiles | None = None,
-    resume: bool = False,
     watch: Watcher = SILENT,
     after_step: Callable[[Progress], None] | None = None,
 ) -> Validation | None:
     """Train a localizer in place; it ends with the weights of its best validation, in evaluation mode.
 
-    localizer and sampler are on the device to train on;  seed: of the frames (the caller seeds the
-    weights);  mask: settings for the image model's parameters, if it has any. The mask gets its gradient
-    through image, noise and network (Nehme et al. 2020), and ends with its values at the best validation.
-    files: checkpoint and log;  resume: continue from the checkpoint, with the same result as an uninterrupted
-    run;  watch: is called after each step and can stop the run, which is saved and can be resumed;
+    localizer and sampler are on the device to train on. If the sampler has a trainable mask
+    (`FrameSampler.mask_learning`), the mask gets its gradient through image, noise and network (Nehme et al.
+    2020), and ends with its values at the best validation.
+    seed: of the frames (the caller seeds the weights);  files: checkpoint and log, and whether to continue from
+    the checkpoint;  watch: is called after each step and can stop the run, which is saved and can be resumed;
     after_step: called with the figures of each step.
     Returns the validation of these weights; None if the run was stopped, and in all but the main process.
     Raises TrainingDiverged, and InputError if the checkpoint does not fit or there is nothing to find.
@@ -115,10 +97,10 @@ def train(
     log = MetricsLog(files.metrics if is_main_process() else None)
     fixed = _validation_frames(sampler, spec, seed, device)
     localizer.measure_normalisation(fixed.photons)
-    optimiser = _optimiser(localizer, sampler, spec, mask)
-    state, generator = _begin(localizer, sampler, optimiser, spec, files, seed=seed, resume=resume)
+    optimiser = _optimiser(localizer, sampler, spec)
+    state, generator = _begin(localizer, sampler, optimiser, spec, files, seed=seed)
     log.rewind(state.step)
-    objective = share_gradients(_Objective(localizer, sampler, spec, mask))
+    objective = share_gradients(_Objective(localizer, sampler, spec))
     localizer.train()
     stopped = False
     while state.step < spec.steps:
@@ -133,7 +115,7 @@ def train(
         validation = None
         if due and is_main_process():
             # The same emitters, but imaged with the present mask.
-            fixed = fixed if mask is None else _validation_frames(sampler, spec, seed, device)
+            fixed = fixed if sampler.mask_learning is None else _validation_frames(sampler, spec, seed, device)
             validation = _validate(localizer, sampler, fixed, spec, state)
         stopped = stop_together(watch.stopped or _out_of_patience(state, spec), device)
         if is_main_process():
@@ -170,15 +152,14 @@ def _validation_frames(sampler: FrameSampler, spec: TrainingSpec, seed: int, dev
     return sampler.draw(spec.validation_crops, stream(seed, "validation", device))
 
 
-def _optimiser(
-    localizer: NetworkLocalizer, sampler: FrameSampler, spec: TrainingSpec, mask: MaskLearning | None
-) -> torch.optim.Optimizer:
+def _optimiser(localizer: NetworkLocalizer, sampler: FrameSampler, spec: TrainingSpec) -> torch.optim.Optimizer:
     """AdamW for the network and, with its own rate and no weight decay, for the image model's parameters."""
     groups = [{"params": list(localizer.parameters()), "highest": spec.learning_rate}]
     optics = list(sampler.parameters())
     if optics:
+        mask = sampler.mask_learning
         if mask is None:
-            raise ValueError("the image model has parameters to learn: say how (mask=MaskLearning(...))")
+            raise ValueError("the image model has trainable parameters: give FrameSampler(mask_learning=...)")
         groups.append({"params": optics, "highest": mask.learning_rate, "weight_decay": 0.0})
     return torch.optim.AdamW(groups, spec.learning_rate, weight_decay=spec.weight_decay)
 
@@ -191,14 +172,13 @@ def _begin(
     files: RunFiles,
     *,
     seed: int,
-    resume: bool,
 ) -> tuple[TrainingState, torch.Generator]:
     """Initial state and random generator: new ones, or those of the checkpoint."""
     device = localizer.offset.device
     generator = stream(seed, "training", device, process=rank())
-    if not resume or files.checkpoint is None or not files.checkpoint.exists():
+    saved = files.to_resume()
+    if saved is None or files.checkpoint is None:
         return TrainingState(), generator
-    saved = load_checkpoint(files.checkpoint)
     refuse_another(saved, spec, files.experiment, files.checkpoint)
     state = restore(saved, localizer, sampler, optimiser, generator)
     # The checkpoint contains the main process's random stream; every other process starts a new one.

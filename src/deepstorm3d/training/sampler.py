@@ -12,6 +12,7 @@ from ..emitters import Emitters
 from ..field import Field
 from ..simulation.priors import Scene
 from ..simulation.simulator import Simulator
+from .design import MaskLearning
 
 __all__ = ["Batch", "Exposure", "FrameSampler"]
 
@@ -48,6 +49,7 @@ class FrameSampler(nn.Module):
     crop_px: side of the crops, which are taken at random positions in the field (None: a crop is all of it,
     because PSF and camera are the same everywhere). The network thus sees the noise of all pixels of the
     camera's maps, at changing positions in its crops.
+    mask_learning: how the image model's trainable parameters are optimized, None if it has none.
     """
 
     def __init__(
@@ -55,11 +57,13 @@ class FrameSampler(nn.Module):
         simulator: Simulator,
         scenes: Sequence[Scene],
         crop_px: int | None = None,
+        mask_learning: MaskLearning | None = None,
     ) -> None:
         super().__init__()
         if not scenes:
             raise ValueError("a sampler needs at least one scene")
         self.simulator, self.scenes, self.crop_px = simulator, tuple(scenes), crop_px
+        self.mask_learning = mask_learning
 
     @property
     def field(self) -> Field:

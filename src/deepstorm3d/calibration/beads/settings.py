@@ -24,7 +24,7 @@ from ..phase_retrieval.retriever import largest_side
 from .images import Moves, images_on_axis
 from .slice_positions import read_positions
 from .stack_places import read_places
-from .stacks import BeadStacks, read_bead_stacks
+from .stacks import BeadStacks, SliceScan, read_bead_stacks
 from .stage_range import check_positions, even_positions
 
 __all__ = ["BLUR_OF_MOLECULES", "BeadSettings", "read_beads"]
@@ -143,11 +143,9 @@ def read_beads(
     stacks = read_bead_stacks(
         beads,
         experiment.camera,
-        positions,
+        SliceScan(positions, settings.moves, settings.frames_per_slice),
         lambda position_um: mean_image(side, position_um),
         side,
-        settings.moves,
-        frames_per_slice=settings.frames_per_slice,
         faults=lambda source: _faults(source, experiment, settings),
     )
     if settings.places is not None:

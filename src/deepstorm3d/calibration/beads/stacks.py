@@ -25,7 +25,7 @@ from .images import BeadImages, Moves
 from .slice_order import distance_of_slices, jumps, order_ratio
 from .stack_check import check_stack
 
-__all__ = ["BeadPlace", "BeadStacks", "read_bead_stacks"]
+__all__ = ["BeadPlace", "BeadStacks", "SliceScan", "read_bead_stacks"]
 
 # The maximum count is taken as saturation if at least this many pixels have it.
 _PLATEAU_PX = 12
@@ -41,6 +41,19 @@ _SAME_PX = 4
 _SHUFFLED = 0.7
 
 Positions = Callable[[int], Tensor]
+
+
+@dataclass(frozen=True)
+class SliceScan:
+    """How the slices of a stack were recorded.
+
+    positions: from a number of slices to their positions (S,) µm;  moves: what changes from slice to slice;
+    frames_per_slice: exposures of one slice, added up.
+    """
+
+    positions: Positions
+    moves: Moves
+    frames_per_slice: int = 1
 
 
 @dataclass(frozen=True)
@@ -124,27 +137,24 @@ class BeadStacks:
 def read_bead_stacks(
     sources: Sequence[Path | Movie],
     camera: Camera,
-    positions: Positions,
+    scan: SliceScan,
     template: Callable[[Tensor], Tensor],
     side: int,
-    moves: Moves,
     *,
-    frames_per_slice: int = 1,
     faults: Callable[[Path | Movie], PixelFaults],
 ) -> BeadStacks:
     """Find the beads of each stack and cut out their images.
 
-    sources: files, or open movies;  positions: from a number of slices to their positions (S,) µm;  template:
-    from those to the mean image of a bead (h, h);  side: of the images, px, at most: they become smaller where
-    frames leave no room around the only bead;  frames_per_slice: exposures of one slice, added up;  faults: of
-    a stack's pixels.
+    sources: files, or open movies;  scan: of the slices;  template: from their positions (S,) µm to the mean
+    image of a bead (h, h);  side: of the images, px, at most: they become smaller where frames leave no room
+    around the only bead;  faults: of a stack's pixels.
     Raises InputError where a stack cannot be read, its positions do not fit, or no bead is left.
     """
     parts: list[BeadImages] = []
     places: list[BeadPlace] = []
     warnings: list[str] = []
-    stacks = [_Stack(source, camera, frames_per_slice, faults(source)) for source in sources]
-    said = [positions(stack.slices) for stack in stacks]
+    stacks = [_Stack(source, camera, scan.frames_per_slice, faults(source)) for source in sources]
+    said = [scan.positions(stack.slices) for stack in stacks]
     searched, doubts = [], []
     for source, stack, position_um in zip(sources, stacks, said, strict=True):
         doubts.append(check_stack(source, camera, stack.maps))
@@ -162,7 +172,7 @@ def read_bead_stacks(
         count = len(found.centre)
         bead = torch.arange(count).repeat_interleave(stack.slices)
         plane = torch.arange(stack.slices).repeat(count)
-        part = BeadImages(likelihood, bead, plane, position_um.float()[plane], moves)
+        part = BeadImages(likelihood, bead, plane, position_um.float()[plane], scan.moves)
         centres: list[list[int]] = found.centre.tolist()
         warnings += [label + sentence for sentence in _check_slices(part, path, centres, stack.full)]
         parts.append(part)

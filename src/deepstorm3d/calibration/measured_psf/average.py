@@ -21,9 +21,10 @@ __all__ = ["Averaged", "average_beads"]
 _ROUNDS = 6
 # Longest step of a round, px.
 _LONGEST = 1.0
-# A bead of whose signal more than this share is not the mean's is left out, unless most are as unlike: in a
-# round the worst tenth, where it stands out from the median by this factor (such a bead spoils the mean).
-_UNLIKE, _STANDS_OUT = 0.15, 1.2
+# Residual from the mean image, as a share of a bead's signal, up to which a bead is kept.
+_UNLIKE = 0.15
+# A bead above that is also kept if its residual is at most this many times the median of all beads.
+_STANDS_OUT = 1.2
 # Of all that differs from its background, the share that a bead's light is at least.
 _LEAST_LIGHT = 0.02
 

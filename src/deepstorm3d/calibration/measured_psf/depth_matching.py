@@ -10,8 +10,12 @@ from ..phase_retrieval.bead_model import FocusedPSF
 
 __all__ = ["depths_that_look_alike"]
 
-# Depths are looked for around a first guess, within this much and this share of the distance to the bead; µm.
-_AROUND_UM, _SHARE, _GRID_UM = 0.3, 0.25, 0.02
+# Depths are searched for at least this far around the first guess, µm.
+_AROUND_UM = 0.3
+# The range of the search grows by this share of the distance between first guess and bead.
+_SHARE = 0.25
+# Largest distance of the depths that are tried, µm.
+_GRID_UM = 0.02
 # Background of a molecule, photons a pixel over its own: what is dim beside it counts less.
 _FLOOR = 0.005
 # The way from focus to depth is smooth; single slices match by chance a little beside it.

@@ -24,14 +24,21 @@ from .scene_match import Imaging, SceneGuess, SceneMatch
 
 __all__ = ["FoundLight", "check_model", "found_light", "model_for"]
 
-
-# Frames that are localized, of the movie at most and of each round of simulation.
-_MOST_FRAMES, _SIMULATED, _ROUNDS = 40, 24, 3
+# Largest number of frames of the movie that are localized.
+_MOST_FRAMES = 40
+# Number of simulated frames that are localized in each round.
+_SIMULATED = 24
+# Rounds of simulation.
+_ROUNDS = 3
+# Smallest number of molecules whose light is measured.
 _FEWEST = 30
 # Molecules this near the edge are half out of the frame, and found less often.
 _EDGE_PX = 8
 _LEAST_SPREAD = 0.05
-_PIXEL_TOLERANCE, _DEPTH_TOLERANCE_UM = 0.02, 0.25
+# Relative difference between the pixels of model and experiment that is accepted.
+_PIXEL_TOLERANCE = 0.02
+# Difference between the ends of the depth ranges of model and experiment that is accepted, µm.
+_DEPTH_TOLERANCE_UM = 0.25
 
 
 @dataclass(frozen=True)

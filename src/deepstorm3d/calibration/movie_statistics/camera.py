@@ -13,13 +13,17 @@ from ...frames.mean_variance import DarkLevel, NoiseLine, noise_line, noise_map
 
 __all__ = ["CameraMatch", "match_camera", "noise_over_field"]
 
-# A camera without gain and baseline stays one where slope and zero of its line differ from 1 and 0 by less.
-_SLOPE_TOLERANCE, _ZERO_TOLERANCE = 0.05, 5.0
+# A camera is taken to count photons if the slope of variance against mean differs from 1 by less than this.
+_SLOPE_TOLERANCE = 0.05
+# And if the level without light differs from 0 by less than this, ADU.
+_ZERO_TOLERANCE = 5.0
 _STRAIGHT = 10.0
 # Read noise of a camera of which nothing is known, electrons rms: that of common sCMOS cameras.
 _ASSUMED_READ_NOISE = 1.6
-# Cells of the field in which the noise of minimum-subtracted frames is looked at.
-_CELLS, _REGIONS = 8, 3
+# Number of cells along each side of the field in which the noise of minimum-subtracted frames is measured.
+_CELLS = 8
+# Number of regions along each side of the field, in each of which variance is compared with the mean.
+_REGIONS = 3
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ _BANDS = ((1.0, 3.0), (2.0, 6.0))
 _FREQUENCIES = 10
 # Least side of what the filters look at, beyond their border.
 _LEAST_MIDDLE_PX = 16
-# Frequencies at which a characteristic function is used: between these two sizes. Below, its logarithm is
-# noise.
-_LEAST, _MOST = 0.25, 0.995
+# Smallest modulus at which a characteristic function is used; below, its logarithm is dominated by noise.
+_LEAST = 0.25
+# Largest modulus at which it is used.
+_MOST = 0.995
 # Relative error of the model itself: no point of the curve is trusted further.
 _MODEL_ERROR = 0.01
 _BOOTSTRAPS = 24

@@ -13,8 +13,10 @@ __all__ = ["photons_family"]
 
 Floats = NDArray[np.float64]
 
-# Narrower a spread is that of no molecules; wider a uniform distribution would begin below 0.
-_ONE_BRIGHTNESS, _WIDEST_UNIFORM = 0.15, 0.55
+# Relative standard deviation of photons below which all molecules are taken to have the same brightness.
+_ONE_BRIGHTNESS = 0.15
+# Relative standard deviation above which a uniform distribution would begin below 0.
+_WIDEST_UNIFORM = 0.55
 # Merged and false molecules have photons that no distribution draws.
 _STRAYS = 0.02
 

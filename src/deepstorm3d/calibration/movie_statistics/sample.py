@@ -21,8 +21,10 @@ from ...pixels.faults import PixelFaults
 
 __all__ = ["Sample", "level_of_dark", "sample_of"]
 
-# Pixels and frames that are looked at, at most.
-_SAMPLE_PIXELS, _SAMPLE_FRAMES = 2**23, 200
+# Largest number of pixels in the sample, over all of its frames.
+_SAMPLE_PIXELS = 2**23
+# Largest number of frames in the sample.
+_SAMPLE_FRAMES = 200
 # Frames whose pixels are mended at a time.
 _AT_ONCE = 16
 

@@ -26,8 +26,16 @@ _ROUNDS = 4
 # A uniform distribution of mean 1 and standard deviation s reaches from 1 − √3 s to 1 + √3 s.
 _HALF_WIDTH = math.sqrt(3.0)
 _WIDEST = 0.55
-_FLOOR_QUANTILE, _SMOOTH_PX = 0.02, 9
-_LARGEST_PX, _LEAST_FRAMES, _MOST_FRAMES = 160, 24, 320
+# Quantile of a smoothed frame that is taken as its background.
+_FLOOR_QUANTILE = 0.02
+# Side of the square over which a frame is averaged for that quantile, px.
+_SMOOTH_PX = 9
+# Largest side of a simulated frame, px.
+_LARGEST_PX = 160
+# Smallest number of frames in a round of simulation.
+_LEAST_FRAMES = 24
+# Largest number of frames in a round of simulation.
+_MOST_FRAMES = 320
 # Pixels of molecules that are drawn in a round of simulation.
 _MOST_DRAWN = 3e8
 

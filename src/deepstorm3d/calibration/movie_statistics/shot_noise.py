@@ -15,8 +15,10 @@ __all__ = ["ShotNoise", "band_pass", "filtered"]
 Complex = NDArray[np.complex128]
 Floats = NDArray[np.float64]
 
-# Brightness of a molecule at which ψ is computed; between, it is interpolated.
-_BRIGHTNESSES, _RANGE = 32, 400.0
+# Number of brightnesses of a molecule at which ψ is computed; between them it is interpolated.
+_BRIGHTNESSES = 32
+# Largest over smallest of these brightnesses.
+_RANGE = 400.0
 # Nodes of the Gauss quadrature over a gamma distribution.
 _NODES = 12
 # Below this |N·G| four terms of the exponential series are right to 3·10⁻⁴.

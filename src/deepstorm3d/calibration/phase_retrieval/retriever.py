@@ -174,7 +174,10 @@ class Retriever:
             for _ in range(rounds):
                 self._round(fit, everything, iterations, together, steps, name, _Roughness(correction))
             state = state.with_part(fit.state, used)
-        return self._finished(images, state, used, bad, base, correction, first, tried)
+        phase, state = self._without_tilt(state, base, correction)
+        light = correction.light or self.spec.transmission
+        psf, state, deviance = self._settled(phase, light, images, state, used)
+        return Retrieved(phase, light, self.spec.field, psf, state, used, bad, first, tried, deviance)
 
     def _from_afar(
         self, fit: PhaseFit, base: Tensor, correction: Correction, steps: Steps
@@ -236,29 +239,23 @@ class Retriever:
         pixels = float(fit.images.likelihood.pixels.sum())
         steps.done(f"{name}, deviance {2 * loss / max(pixels, 1.0):.3f} per pixel")
 
-    def _finished(
-        self,
-        images: BeadImages,
-        state: BeadState,
-        used: Tensor,
-        bad: Tensor,
-        base: Tensor,
-        correction: Correction,
-        first: FirstLook,
-        tried: int,
-    ) -> Retrieved:
+    def _without_tilt(self, state: BeadState, base: Tensor, correction: Correction) -> tuple[Tensor, BeadState]:
+        """The corrected phase without tilts beyond the design's, which move to the beads' positions."""
         design = self.design().detach().double()
         with torch.no_grad():
             phase = CorrectedMask(base, self.microscope.mask_pitch, correction)().detach()
         phase, shift = without_tilt(phase, design, self.microscope)
-        state = replace(state, xy=state.xy + shift)
-        light = correction.light or self.spec.transmission
+        return phase, replace(state, xy=state.xy + shift)
+
+    def _settled(
+        self, phase: Tensor, light: dict[int, float], images: BeadImages, state: BeadState, used: Tensor
+    ) -> tuple[FocusedPSF, BeadState, float]:
+        """The PSF of a phase and amplitude, all images fitted with it, and the deviance of those used."""
         spec = self.spec.with_(transmission=light)
         psf = build_psf(spec, self.microscope, PixelMask(phase), patch_px=images.side + 2 * _DRIFT_PX)
         for _ in range(2):
             state = fit_places(psf, images, state, Unknowns(depths=False, blur=False))
-        result = misfit(psf, images.select(used), state.select(used))
-        return Retrieved(phase, light, spec.field, psf, state, used, bad, first, tried, result.deviance)
+        return psf, state, misfit(psf, images.select(used), state.select(used)).deviance
 
     def _correction(self, side: int) -> Correction:
         count = (self.order + 1) * (self.order + 2) // 2

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from .formats import (
-    FORMATS,
-    TableFormat,
-    TableHeader,
-    TableWriter,
+from .formats import FORMATS, TableFormat
+from .growing import TableWriter
+from .header import TableHeader
+from .table_files import (
     open_table_writer,
     open_truth_writer,
     read_header,
@@ -14,6 +13,7 @@ from .formats import (
     read_table,
     read_truth,
     read_truth_list,
+    write_list,
     write_table,
     write_truth,
 )
@@ -30,6 +30,7 @@ __all__ = [
     "read_table",
     "read_truth",
     "read_truth_list",
+    "write_list",
     "write_table",
     "write_truth",
 ]
