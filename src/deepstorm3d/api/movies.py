@@ -216,4 +216,4 @@ def _refuse_too_large(size: int, remedy: str) -> None:
     """Refuse an array of `size` bytes that would take more than its share of the free memory."""
     free = free_bytes(torch.device("cpu"))
     if free is not None and size > _SHARE * free:
-        raise InputError(f"the movie takes {size / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free: {remedy}")
+        raise InputError(f"the movie takes {size / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free", remedy)

@@ -127,7 +127,7 @@ def camera_sheet(name: str) -> CameraSheet:
     """The data sheet of a camera; raises InputError with the known names for another one."""
     if name not in CAMERA_SHEETS:
         raise InputError(
-            f"there is no camera '{name}' in the list; it has: {', '.join(CAMERA_SHEETS)} "
-            "; for any other set camera.* by hand"
+            f"there is no camera '{name}' in the list; it has: {', '.join(CAMERA_SHEETS)}",
+            "set camera.* by hand for any other",
         )
     return CAMERA_SHEETS[name]

@@ -67,14 +67,15 @@ def scene_conditions(
     if photons is not None and not 0 < photons < math.inf:
         raise InputError(f"the bound needs light: {photons:g} photons were given, they must be above 0")
     if background is not None and not 0 <= background < math.inf:
-        raise InputError(f"a background of {background:g} photons per pixel cannot be; give 0 or more")
+        raise InputError(f"a background of {background:g} photons per pixel cannot be", "give 0 or more")
     prior, height_width = scene.emitters, [min(side, _LARGEST_FRAME_PX) for side in experiment.frame_px]
     # Negative borders are for crops with neighbours outside; here all molecules are inside the frame.
     border = max(0.0, sum(prior.margin_px) / 2)
     if 2 * border >= min(height_width):
         raise InputError(
             f"a border of {border:g} px free of emitters leaves no room in a frame of {height_width[1]} × "
-            f"{height_width[0]} px; make margin_px smaller or frame_px larger"
+            f"{height_width[0]} px",
+            "make margin_px smaller or frame_px larger",
         )
     return Conditions(
         photons=prior.photons.median if photons is None else photons,

@@ -72,10 +72,10 @@ def _check_said(camera: CameraSheet, assignments: Sequence[str]) -> None:
     open_keys = [key for key in camera.unsaid if f"camera.{key}" not in said]
     if "camera" not in said and open_keys:
         raise InputError(
-            f"{camera.title}: the data sheet does not say {', '.join(open_keys)}, for each camera has its own; "
+            f"{camera.title}: the data sheet does not say {', '.join(open_keys)}, for each camera has its own",
             "see the certificate that came with yours, and give "
             + " ".join(f"`camera.{key}=...`" for key in open_keys)
-            + " (gain: counts per electron; or measure it: `camera_maps`)"
+            + " (gain: counts per electron; or measure it: `camera_maps`)",
         )
 
 

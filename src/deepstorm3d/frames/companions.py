@@ -65,7 +65,8 @@ def crops_field(crop: Field, across: FieldSpec, camera: Camera, maps: Maps) -> F
     if rows < crop.height or columns < crop.width:
         raise InputError(
             f"the camera's maps are {columns} x {rows} px (width x height), a training crop is "
-            f"{crop.width} x {crop.height} px: give maps of at least that size, or a smaller training.crop_px"
+            f"{crop.width} x {crop.height} px",
+            "give maps of at least that size, or a smaller training.crop_px",
         )
     chip = Field(rows, columns, crop.pixel_um)
     if not across.changes:
@@ -74,7 +75,8 @@ def crops_field(crop: Field, across: FieldSpec, camera: Camera, maps: Maps) -> F
     if chip.size != across.size_px and (region is None or shown.origin_px != region[:2]):
         raise InputError(
             f"the PSF changes over a field of {width} x {height} px (psf.field.size_px), the camera's "
-            f"maps are {columns} x {rows} px: give both for the same pixels, or name the region "
-            "of the field that the maps are used for (camera.region)"
+            f"maps are {columns} x {rows} px",
+            "give both for the same pixels, or name the region of the field that the maps are used for "
+            "(camera.region)",
         )
     return shown

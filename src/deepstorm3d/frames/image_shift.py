@@ -54,7 +54,8 @@ def register(image: Floats, reference: Floats, *, peak_px: float) -> Registratio
         raise InputError(
             f"the two images cannot be registered: at the best shift their correlation is {peak:.2f} (at "
             f"least {_LEAST_CORRELATION:g} is needed), at another one {rival:.2f} (at most {_RIVAL:.0%} of the "
-            "best is allowed); do they show the same field and structure, and is the pixel size right?"
+            "best is allowed)",
+            "do they show the same field and structure, and is the pixel size right?",
         )
     row, column = int(best[0]), int(best[1])
     # The middle of the array is a shift of 0.

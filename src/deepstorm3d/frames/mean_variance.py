@@ -106,7 +106,8 @@ def noise_line(
     if min(counts.shape[1:]) < _AROUND_PX:
         raise InputError(
             f"frames of {counts.shape[2]} × {counts.shape[1]} px are too small to measure the noise: at least "
-            f"{_AROUND_PX} px along each side are needed; use a larger region"
+            f"{_AROUND_PX} px along each side are needed",
+            "use a larger region",
         )
     frames = counts.float()
     noise, mean = high_pass(frames)
@@ -121,7 +122,8 @@ def noise_line(
     if len(place) < 2000:
         raise InputError(
             f"only {len(place)} pixels of these frames can be used to measure the noise, at least 2,000 are "
-            "needed; use more frames, a larger region, or a movie that is not saturated"
+            "needed",
+            "use more frames, a larger region, or a movie that is not saturated",
         )
     means, variances, counted = _binned(place, mean, square)
     if whole:
@@ -179,7 +181,8 @@ def dark_level(counts: Tensor, *, whole: bool = True) -> DarkLevel:
     if level.numel() > 1 and float(level.std()) > max(2 * sigma, 1.0):
         raise InputError(
             f"this is not dark: the level changes by {float(level.std()):.3g} ADU rms over the field, "
-            f"their noise is {sigma:.3g} ADU; record them with the shutter closed"
+            f"their noise is {sigma:.3g} ADU",
+            "record them with the shutter closed",
         )
     rounding = 1 / 12 if whole else 0.0
     return DarkLevel(float(frames.mean()), max(float(variance.mean()) - rounding, 0.0) ** 0.5)

@@ -34,9 +34,9 @@ def claim_name(path: Path, *, overwrite: bool) -> None:
     Raises InputError where its folder is missing, it is a folder, or it exists and `overwrite` is False.
     """
     if not path.parent.is_dir():
-        raise InputError(f"cannot write {path}: the folder {path.parent} does not exist; create it first")
+        raise InputError(f"cannot write {path}: the folder {path.parent} does not exist", "create it first")
     if path.is_dir():
-        raise InputError(f"cannot write {path}: it is a folder; give a file name")
+        raise InputError(f"cannot write {path}: it is a folder", "give a file name")
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists", "choose another name, or allow it to be replaced (`overwrite=True`)")
 

@@ -116,10 +116,14 @@ def measure_camera(
         claim_name(path, overwrite=overwrite)
     if not recordings.bright and recordings.gain is None:
         raise InputError(
-            "give bright movies (`bright`), or a gain from a data sheet (`gain`), for the gain map"
+            "a gain map needs the gain, and there are neither bright movies nor a gain",
+            "give bright movies (`bright`), or a gain from a data sheet (`gain`)",
         )
     if recordings.bright and recordings.gain is not None:
-        raise InputError("give `bright` or `gain`, not both: bright movies tell the gain")
+        raise InputError(
+            f"a gain of {recordings.gain:g} and bright movies are given, which measure the gain",
+            "give `bright` or `gain`, not both",
+        )
     read = _Reader(recordings, watch)
     first, second, whole = read.dark()
     dark = first.joined(second)
@@ -189,7 +193,8 @@ class _Reader:
         if (height, width) != self._size:
             raise InputError(
                 f"{movie.path} has frames of {width} x {height} px, {self._recordings.dark} of "
-                f"{self._size[1]} x {self._size[0]} px: record all with one region of the chip"
+                f"{self._size[1]} x {self._size[0]} px",
+                "record all with one region of the chip",
             )
 
     def dark(self) -> tuple[PixelMoments, PixelMoments, bool]:

@@ -96,12 +96,14 @@ def contenders_of(experiment: Experiment, masks: Sequence[str]) -> list[Contende
         try:
             build_psf(experiment.psf, experiment.microscope, mask)
         except InputError as error:
-            raise InputError(f"{text}: {error}") from error
+            raise InputError(f"{text}: {error.what}", error.remedy) from error
         found.append(Contender(Path(text).stem if Path(text).suffix else text, mask().detach().float()))
     names = [each.name for each in found]
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"two masks are called '{name}', and results go by name: rename one of the files")
+            raise InputError(
+                f"two masks are called '{name}', and results go by name", "rename one of the files"
+            )
     return found
 
 
@@ -155,7 +157,7 @@ def _refuse_nothing_to_judge(experiment: Experiment) -> None:
     """Raise InputError before hours of training for frames that leave nothing to judge."""
     height, width = experiment.frame_px
     if min(height, width) <= 2 * _BORDER_PX:
-        raise InputError(f"frames of {width} × {height} px have no middle to judge; make frame_px larger")
+        raise InputError(f"frames of {width} × {height} px have no middle to judge", "make frame_px larger")
 
 
 def _experiment_for(experiment: Experiment, contender: Contender, seed: int, out: Path) -> Experiment:

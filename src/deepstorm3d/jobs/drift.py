@@ -64,7 +64,7 @@ def correct_drift(
             table, frames=frames, segments=segments, frames_per_segment=frames_per_segment, watch=watch
         )
     except InputError as error:
-        raise InputError(f"{source}: {error}") from error
+        raise InputError(f"{source}: {error.what}", error.remedy) from error
     settings = {
         "source": source.name,
         "method": "overlap",

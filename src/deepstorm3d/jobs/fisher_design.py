@@ -63,7 +63,8 @@ def criterion_of(experiment: Experiment) -> FisherCriterion:
     if min(inner) <= 0:
         raise InputError(
             f"frames of {there.field.width} × {there.field.height} px have no middle beyond a border of "
-            f"{_BORDER_PX:g} px; make frame_px larger"
+            f"{_BORDER_PX:g} px",
+            "make frame_px larger",
         )
     frames = math.ceil(_JUDGED / (density * inner[0] * inner[1]))
     return Crowd(prior, there.field, photons, background, there.blur_px, min(frames, _MOST_FRAMES), _BORDER_PX)

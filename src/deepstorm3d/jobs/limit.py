@@ -171,7 +171,7 @@ def _table(experiment: Experiment, there: Conditions, name: str, phase: Tensor |
         blur = (there.blur_px, there.blur_px)
         return spec.tabulate(experiment.microscope, source, there.prior.z_um, blur, finer=True)
     except InputError as error:
-        raise InputError(f"{name}: {error}") from error
+        raise InputError(f"{name}: {error.what}", error.remedy) from error
 
 
 @torch.no_grad()

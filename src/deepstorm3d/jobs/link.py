@@ -46,7 +46,7 @@ def link_table(
     try:
         linked = link_list(table, rule)
     except InputError as error:
-        raise InputError(f"{source}: {error}") from error
+        raise InputError(f"{source}: {error.what}", error.remedy) from error
     settings = {
         "source": source.name,
         "gate": "3 σ of the difference" if rule.radius_um is None else "fixed",
@@ -70,6 +70,6 @@ def _refuse_linked(source: Path, header: TableHeader) -> None:
     """Refuse a file that says it was linked, also where its format has no column for that."""
     if any(step.get("step") == "link" for step in header.provenance.get("steps", [])):
         raise InputError(
-            f"{source} is linked already: its rows no longer say in which frames they end; link the list that "
-            "it was made from"
+            f"{source} is linked already: its rows no longer say in which frames they end",
+            "link the list that it was made from",
         )

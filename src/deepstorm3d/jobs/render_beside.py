@@ -132,7 +132,7 @@ def render_beside(
     distinct.
     """
     if is_data(out):
-        raise InputError(f"{out}: two images side by side are a picture: write .png, .pdf or .svg")
+        raise InputError(f"{out}: two images side by side are a picture", "write .png, .pdf or .svg")
     claim_name(out, overwrite=overwrite)
     box = drawing.box
     table, header = list_in_box(source, drawing, watch=watch), _header(source)

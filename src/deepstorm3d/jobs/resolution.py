@@ -35,7 +35,7 @@ def measure_resolution(
     try:
         report = resolution_of(table, block_frames=block_frames, splits=splits, watch=watch)
     except InputError as error:
-        raise InputError(f"{source}: {error}") from error
+        raise InputError(f"{source}: {error.what}", error.remedy) from error
     report = replace(report, notes=(*header.notes, *report.notes))
     files.write(report.to_mapping(), lambda: resolution(report, title=f"Resolution of {source.name}"))
     return report

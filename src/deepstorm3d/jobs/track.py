@@ -40,7 +40,7 @@ def track_table(
     try:
         found = track_list(table, rule, watch=watch)
     except InputError as error:
-        raise InputError(f"{source}: {error}") from error
+        raise InputError(f"{source}: {error.what}", error.remedy) from error
     found = replace(found, warnings=[*header.notes, *found.warnings])
     if picture is not None:
         shown, notes = drawable(found.localizations)

@@ -92,7 +92,9 @@ def train_model(
     run.check(resume=resume)
     experiment, source = _by_hash(experiment)
     if experiment.psf.planes(source) is not None and not store_mask:
-        raise InputError("a model needs the measured PSF that it is trained for: leave `store_mask=False` out")
+        raise InputError(
+            "a model needs the measured PSF that it is trained for", "leave `store_mask=False` out"
+        )
     with process_group(torch.device(device)) as place:
         localizer = build_localizer(experiment).to(place)
         sampler = build_sampler(experiment, source=source).to(place)

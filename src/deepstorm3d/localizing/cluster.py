@@ -62,7 +62,8 @@ def _client(address: str) -> Iterator[Client]:
         if kind == "local":
             if not number.isdecimal() or int(number) < 1:
                 raise InputError(
-                    f"`cluster={address}`: write local:N, N the number of processes on this machine"
+                    f"`cluster={address}` does not give a number of processes above 0",
+                    "write local:N, N the number of processes on this machine",
                 )
             stack.enter_context(config.set({"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}))
             cluster = LocalCluster(
@@ -105,8 +106,8 @@ def _in_order(
             yield _result(waiting.popleft(), watch)
     except KilledWorker as error:
         raise InputError(
-            f"workers died again and again over the same frames ({error}): mostly they ran out of memory; "
-            "start fewer of them, and go on with `resume=True`"
+            f"workers died again and again over the same frames ({error}): mostly they ran out of memory",
+            "start fewer of them, and go on with `resume=True`",
         ) from error
     finally:
         client.cancel(list(waiting))

@@ -275,5 +275,6 @@ class OpenExcerpt:
         if min(height, width) < pipeline.extent_px:
             raise InputError(
                 f"the frames are {width} x {height} px, but the PSF of the model '{name}' extends over "
-                f"{pipeline.extent_px} px: give larger frames or a larger region"
+                f"{pipeline.extent_px} px",
+                "give larger frames or a larger region",
             )

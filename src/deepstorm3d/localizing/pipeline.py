@@ -219,8 +219,8 @@ def load_pipeline(
     phase = model.mask
     if mask is not None and not experiment.psf.needs_mask:
         raise InputError(
-            f"the model '{experiment.name}' was trained for a {experiment.psf.kind} PSF, which has no mask: "
-            "leave `mask` out"
+            f"the model '{experiment.name}' was trained for a {experiment.psf.kind} PSF, which has no mask",
+            "leave `mask` out",
         )
     if isinstance(experiment.mask, FileMask) and mask is not None:
         phase = torch.from_numpy(read_mask(mask)).float()

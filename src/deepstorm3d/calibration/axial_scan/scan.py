@@ -95,7 +95,8 @@ def _check_planes(scan: AxialScan) -> None:
     if step * _PLANES_PER_DEPTH > width * 2:
         raise InputError(
             f"planes {step:.2g} µm apart are too few: a spot is sharp over {width:.2g} µm of objective "
-            f"movement; take steps of at most {width:.2g} µm"
+            "movement",
+            f"take steps of at most {width:.2g} µm",
         )
     low, high = float(scan.focus.min()), float(scan.focus.max())
     if not low <= float(at) <= high:
@@ -201,8 +202,9 @@ def _check_order(spots: list[ScannedSpot], scan: AxialScan, table: Tensor) -> No
     quality = float(np.median([spot.quality for spot in spots]))
     if quality < _LEAST_QUALITY:
         raise InputError(
-            f"the spots do not change from plane to plane as the image model predicts (it explains "
-            f"{quality:.0%} of the change): are the planes in order, is the step right, was the mask removed?"
+            "the spots do not change from plane to plane as the image model predicts (it explains "
+            f"{quality:.0%} of the change)",
+            "are the planes in order, is the step right, was the mask removed?",
         )
     depths, tables = scan.depths.double().numpy(), table.double().numpy()
     reverse = [fit_depth(spot.profile[::-1].copy(), depths, tables)[3] for spot in spots]
@@ -211,6 +213,7 @@ def _check_order(spots: list[ScannedSpot], scan: AxialScan, table: Tensor) -> No
     # Pairs above one another fit neither order: only spots that fit one order clearly better are counted.
     if (ratio < 1 / _CLEARLY).sum() > (ratio > _CLEARLY).sum():
         raise InputError(
-            "the planes fit better in the opposite order: give the step with the other sign (positive: the "
-            "objective moves towards the sample from plane to plane)"
+            "the planes fit better in the opposite order",
+            "give the step with the other sign (positive: the "
+            "objective moves towards the sample from plane to plane)",
         )

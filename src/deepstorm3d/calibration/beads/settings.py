@@ -89,9 +89,12 @@ class BeadSettings:
 
     def __post_init__(self) -> None:
         if self.positions is not None and (self.step_um is not None or self.first_um is not None):
-            raise InputError("give a file of positions (`positions`), or `step_um` and `first_um`, not both")
+            raise InputError(
+                "the positions of the slices are given twice",
+                "give a file of positions (`positions`), or `step_um` and `first_um`, not both",
+            )
         if self.step_um == 0:
-            raise InputError("a step (`step_um`) of 0: the slices must differ in position")
+            raise InputError("with a step of 0 µm all slices have one position", "give another `step_um`")
 
     @property
     def depth_um(self) -> float:
@@ -136,8 +139,9 @@ def read_beads(
     wanted = settings.side_px or _side(experiment, design, first, settings)
     if wanted % 2 == 0 or wanted > largest_side(experiment.microscope, spec):
         raise InputError(
-            f"images of {wanted} px: give an odd side of at most {largest_side(experiment.microscope, spec)} "
-            "px (beyond, the image of the mask's pixels repeats)"
+            f"the images of beads cannot be {wanted} px wide",
+            f"give an odd side of at most {largest_side(experiment.microscope, spec)} "
+            "px (beyond, the image of the mask's pixels repeats)",
         )
     side = _inside(wanted, narrowest, asked=settings.side_px is not None)
     stacks = read_bead_stacks(

@@ -26,8 +26,8 @@ def read_positions(path: Path) -> Tensor:
     decimal = decimal_commas([line for _, line in rows])
     if decimal is None:
         raise InputError(
-            f"{path}: '{rows[0][1]}' may be one number with a decimal comma or two with a comma between them; "
-            "write a decimal point, or only one number a line"
+            f"{path}: '{rows[0][1]}' may be one number with a decimal comma or two with a comma between them",
+            "write a decimal point, or only one number a line",
         )
     values = []
     for number, line in rows:
@@ -36,10 +36,10 @@ def read_positions(path: Path) -> Tensor:
             values.append(float(words[-1].replace(",", ".")))
         except ValueError:
             raise InputError(
-                f"{path}, line {number}: '{line[:40]}' ends in no number; write one position a line, in µm"
+                f"{path}, line {number}: '{line[:40]}' ends in no number", "write one position a line, in µm"
             ) from None
         if not np.isfinite(values[-1]):
-            raise InputError(f"{path}, line {number}: the position is {values[-1]}; write a number, in µm")
+            raise InputError(f"{path}, line {number}: the position is {values[-1]}", "write a number, in µm")
     if not values:
-        raise InputError(f"{path} holds no position; write one line for each slice, in µm")
+        raise InputError(f"{path} holds no position", "write one line for each slice, in µm")
     return torch.tensor(values, dtype=torch.float64)

@@ -29,8 +29,8 @@ def read_places(path: Path, stacks: Sequence[Path]) -> list[tuple[int, int]]:
             place = _whole(words[-2]), _whole(words[-1])
         except (ValueError, IndexError):
             raise InputError(
-                f"{path}, line {number}: '{line.strip()[:40]}' is no 'column row' or 'file column row'; write "
-                "the column and row of the stack's first pixel on the chip, in px from 0"
+                f"{path}, line {number}: '{line.strip()[:40]}' is no 'column row' or 'file column row'",
+                "write the column and row of the stack's first pixel on the chip, in px from 0",
             ) from None
         if len(words) > 2:
             named[Path(" ".join(words[:-2])).name] = place
@@ -39,12 +39,13 @@ def read_places(path: Path, stacks: Sequence[Path]) -> list[tuple[int, int]]:
     if named and not plain:
         missing = [stack.name for stack in stacks if stack.name not in named]
         if missing:
-            raise InputError(f"{path} has no line for {missing[0]}; give one for each stack of beads")
+            raise InputError(f"{path} has no line for {missing[0]}", "give one for each stack of beads")
         return [named[stack.name] for stack in stacks]
     if named or len(plain) != len(stacks):
         raise InputError(
             f"{path} has {len(plain)} lines of 'column row' and {len(named)} with a file's name, for "
-            f"{len(stacks)} stacks of beads; give one line a stack, all of one kind"
+            f"{len(stacks)} stacks of beads",
+            "give one line a stack, all of one kind",
         )
     return plain
 

@@ -179,17 +179,16 @@ def read_bead_stacks(
         file = path.name if len(sources) > 1 else ""
         places += [BeadPlace(number, column, row, file=file) for column, row in centres]
     if not parts:
-        raise InputError(_no_bead(warnings, side))
+        why = "; ".join(warnings[:4]) or "no spot stands out from the background"
+        raise InputError(
+            f"no bead can be used: {why}",
+            f"each bead needs {side} px for itself (`side_px`), away from the border",
+        )
     size = max(stack.height for stack in stacks), max(stack.width for stack in stacks)
     images = _joined(parts)
     noise = own_noise(images.likelihood)
     images = replace(images, likelihood=noise.likelihood)
     return BeadStacks(images, tuple(places), size, (*warnings, *noise.warnings()), noise.kind)
-
-
-def _no_bead(warnings: Sequence[str], side: int) -> str:
-    why = "; ".join(sentence for sentence in warnings[:4]) or "no spot stands out from the background"
-    return f"no bead can be used: {why}. Each bead needs {side} px for itself (`side_px`), away from the border"
 
 
 class _Stack:
@@ -308,7 +307,8 @@ def _check_slices(part: BeadImages, path: Path, centres: list[list[int]], full: 
     if len(brightest) >= 6 and ratio > _SHUFFLED:
         raise InputError(
             f"{path}: slices adjacent in position are hardly more similar than any two slices "
-            f"({100 * ratio:.0f} % of the mean difference); are the positions in the order of the frames?"
+            f"({100 * ratio:.0f} % of the mean difference)",
+            "are the positions in the order of the frames?",
         )
     odd = [int(brightest.plane[k]) for k in jumps(distance, brightest.position_um)]
     told = [

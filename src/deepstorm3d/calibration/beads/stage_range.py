@@ -64,7 +64,8 @@ def check_positions(position_um: torch.Tensor, wavelength: float) -> None:
     if high - low < wavelength or len(position_um.unique()) < LEAST_PLANES:
         raise InputError(
             f"the slices span {high - low:.3g} µm at {len(position_um.unique())} different positions; "
-            f"at least {LEAST_PLANES} over {wavelength:.2g} µm are needed: are the positions in µm?"
+            f"at least {LEAST_PLANES} over {wavelength:.2g} µm are needed",
+            "are the positions in µm?",
         )
     if max(abs(low), abs(high)) > _FARTHEST_UM:
         raise InputError(

@@ -52,18 +52,18 @@ def refuse_level(
     if level <= max(0.5 * noise, 0.2):
         raise InputError(
             f"{path} is darker than it should be: its frames lie {level:+.2f} ADU from the dark movie's "
-            f"{dark.mean.mean():.1f} ADU, whose noise is {noise:.2f} ADU. Give even light of 50 or more "
-            "photons a pixel; were the dark and bright movies exchanged?"
+            f"{dark.mean.mean():.1f} ADU, whose noise is {noise:.2f} ADU",
+            "give even light of 50 or more photons a pixel; were the dark and bright movies exchanged?",
         )
     if full is not None and full.mean() > _FULL:
         raise InputError(
-            f"{path} is saturated: {full.mean():.0%} of the pixels reach the greatest count, {end:.0f} ADU; "
-            "take less light or a shorter exposure"
+            f"{path} is saturated: {full.mean():.0%} of the pixels reach the greatest count, {end:.0f} ADU",
+            "take less light or a shorter exposure",
         )
     if float(common.max()) > _STEADY * level:
         raise InputError(
-            f"the light of {path} changes from {level:.0f} to {common.max():.0f} ADU over the dark level: give "
-            "each level as a movie of its own, or let the lamp warm up"
+            f"the light of {path} changes from {level:.0f} to {common.max():.0f} ADU over the dark level",
+            "give each level as a movie of its own, or let the lamp warm up",
         )
 
 

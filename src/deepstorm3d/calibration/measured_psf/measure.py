@@ -70,7 +70,9 @@ def _positions(images: BeadImages) -> Tensor:
     for bead in range(1, images.beads):
         own = images.position_um[images.bead == bead]
         if own.shape != position.shape or not torch.allclose(own, position):
-            raise InputError("the stacks differ in their slices: measure each by itself, or record them alike")
+            raise InputError(
+                "the stacks differ in their slices", "measure each by itself, or record them alike"
+            )
     return position
 
 

@@ -89,12 +89,14 @@ def check_model(name: str, pipeline: Pipeline, experiment: Experiment) -> None:
     if abs(theirs / ours - 1) > _PIXEL_TOLERANCE:
         raise InputError(
             f"the model '{name}' was trained for pixels of {1000 * theirs:.1f} nm, the experiment's are "
-            f"{1000 * ours:.1f} nm: give the model of this set-up"
+            f"{1000 * ours:.1f} nm",
+            "give the model of this set-up",
         )
     if max(abs(a - b) for a, b in zip(own.z_um, experiment.z_um, strict=True)) > _DEPTH_TOLERANCE_UM:
         raise InputError(
             f"the model '{name}' was trained for depths of {own.z_um[0]:g} to {own.z_um[1]:g} µm, the "
-            f"experiment has {experiment.z_um[0]:g} to {experiment.z_um[1]:g} µm: give the model of this set-up"
+            f"experiment has {experiment.z_um[0]:g} to {experiment.z_um[1]:g} µm",
+            "give the model of this set-up",
         )
 
 
@@ -127,8 +129,8 @@ def found_light(
     real = _localized(pipeline, photons[torch.from_numpy(numbers)], field)
     if len(real) < _FEWEST:
         raise InputError(
-            f"the model finds {len(real)} molecules in {len(numbers)} frames: too few to estimate from; give "
-            "more frames, a larger region, or another model"
+            f"the model finds {len(real)} molecules in {len(numbers)} frames: too few to estimate from",
+            "give more frames, a larger region, or another model",
         )
     light, spread, noise = _brightness(real)
     found = FoundLight(guess, scene.emitters.photons, len(numbers), len(real), 1.0, 1.0)

@@ -122,7 +122,8 @@ def refuse_small(size: tuple[int, int], border_px: int = 0) -> None:
     if min(size) < 2 * border + _LEAST_MIDDLE_PX:
         raise InputError(
             f"frames of {size[1]} × {size[0]} px are too small to estimate from with a border of {border} px: "
-            f"at least {2 * border + _LEAST_MIDDLE_PX} px are needed; take a larger region"
+            f"at least {2 * border + _LEAST_MIDDLE_PX} px are needed",
+            "take a larger region",
         )
 
 

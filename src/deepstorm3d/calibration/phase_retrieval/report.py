@@ -51,6 +51,6 @@ def claim_outputs(paths: Sequence[Path | None], *, overwrite: bool) -> None:
     """Check all outputs before any work.  Raises InputError as `claim_name`, or where two names are equal."""
     there = [path for path in paths if path is not None]
     if len({path.resolve() for path in there}) < len(there):
-        raise InputError("two outputs have the same name; give each its own")
+        raise InputError("two outputs have the same name", "give each its own")
     for path in there:
         claim_name(path, overwrite=overwrite)

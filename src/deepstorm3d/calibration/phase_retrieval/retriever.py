@@ -294,6 +294,7 @@ def largest_side(microscope: Microscope, spec: ComputedPSFSpec) -> int:
     if side < 11:
         raise InputError(
             f"the image of this mask repeats after {microscope.image_period_px:.0f} px: too few to retrieve "
-            "a phase; set psf.pupil_oversampling=2 or correct mask_pitch"
+            "a phase",
+            "set psf.pupil_oversampling=2 or correct mask_pitch",
         )
     return side

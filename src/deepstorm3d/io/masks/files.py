@@ -120,18 +120,20 @@ def _checked_phase(values: NDArray[Any], path: Path) -> NDArray[np.float64]:
     if values.ndim != 2 or 0 in values.shape:
         raise InputError(f"{path}: a mask is one image of phase (height, width); this has shape {values.shape}")
     if np.iscomplexobj(values):
-        raise InputError(f"{path}: the mask is complex; give its phase in radians (numpy.angle, MATLAB angle)")
+        raise InputError(
+            f"{path}: the mask is complex", "give its phase in radians (numpy.angle, MATLAB angle)"
+        )
     if values.dtype.kind not in "fiub":
-        raise InputError(f"{path}: the mask holds {values.dtype}, not numbers; give its phase in radians")
+        raise InputError(f"{path}: the mask holds {values.dtype}, not numbers", "give its phase in radians")
     phase = values.astype(np.float64)
     bad = int(np.count_nonzero(~np.isfinite(phase)))
     if bad:
-        raise InputError(f"{path}: {bad} of {phase.size} mask pixels are NaN or infinite; set them to 0 rad")
+        raise InputError(f"{path}: {bad} of {phase.size} mask pixels are NaN or infinite", "set them to 0 rad")
     largest = float(np.abs(phase).max())
     if largest > LARGEST_PHASE or (values.dtype.kind in "iu" and largest > LARGEST_WHOLE_PHASE):
         raise InputError(
-            f"{path}: the phase reaches {largest:g}, which cannot be radians; degrees are multiplied by "
-            "pi/180, 8-bit modulator levels by 2 pi/256 (or by your modulator's calibration)"
+            f"{path}: the phase reaches {largest:g}, which cannot be radians",
+            "multiply degrees by pi/180, 8-bit modulator levels by 2 pi/256 (or by your modulator's calibration)",
         )
     return phase
 
@@ -140,7 +142,9 @@ def _read_npy(path: Path) -> NDArray[Any]:
     try:
         return np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path}: not a NumPy array of numbers ({error}); save it with numpy.save") from error
+        raise InputError(
+            f"{path}: not a NumPy array of numbers ({error})", "save it with numpy.save"
+        ) from error
 
 
 def _read_tif(path: Path) -> NDArray[Any]:
@@ -185,6 +189,6 @@ def _only_image(found: dict[str, Any], path: Path) -> NDArray[Any]:
         return arrays[images[0]]
     listing = ", ".join(f"{name} {a.shape} {a.dtype}" for name, a in arrays.items()) or "no variable at all"
     raise InputError(
-        f"{path}: expected exactly one 2D numeric variable, the mask's phase; found {len(images)} ({listing}); "
-        "save the phase alone"
+        f"{path}: expected exactly one 2D numeric variable, the mask's phase; found {len(images)} ({listing})",
+        "save the phase alone",
     )

@@ -64,8 +64,8 @@ def modulator_levels(phase: Floats, spec: ModulatorSpec) -> NDArray[np.uint8]:
     if across[0] > room[0] + spec.pitch_um or across[1] > room[1] + spec.pitch_um:
         raise InputError(
             f"the mask is {across[1] / 1000:.2f} × {across[0] / 1000:.2f} mm, the modulator "
-            f"{room[1] / 1000:.2f} × {room[0] / 1000:.2f} mm; give the modulator's size and pitch, or "
-            "demagnify the pupil onto it (another focal length)"
+            f"{room[1] / 1000:.2f} × {room[0] / 1000:.2f} mm",
+            "give the modulator's size and pitch, or demagnify the pupil onto it (another focal length)",
         )
     turned = _flipped(phase, spec.flip)
     inside = _within(rows, phase.shape[0])[:, None] & _within(columns, phase.shape[1])
@@ -133,7 +133,8 @@ def read_calibration(path: Path) -> tuple[float, ...]:
     if np.ptp(phases) < 0.95 * _TURN:
         raise InputError(
             f"{path}: the phase spans {np.ptp(phases):.2f} rad over its levels, less than a turn "
-            "(6.28): not every phase can be shown; is it in radians?"
+            "(6.28): not every phase can be shown",
+            "is it in radians?",
         )
     return tuple(float(value) for value in phases)
 

@@ -94,7 +94,7 @@ def read_plate(path: Path, mapping: dict[str, Any]) -> Floats:
     try:
         heights = np.load(path) if suffix == ".npy" else np.squeeze(tifffile.imread(path))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); export the mask again") from error
+        raise InputError(f"{path}: cannot be read ({error})", "export the mask again") from error
     return plate_phase(heights.astype(np.float64), spec)
 
 

@@ -27,7 +27,7 @@ def read_sidecar(path: Path) -> dict[str, Any] | None:
     try:
         mapping = json.loads(sidecar.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{sidecar} cannot be read ({error}); export the mask again") from error
+        raise InputError(f"{sidecar} cannot be read ({error})", "export the mask again") from error
     return mapping if isinstance(mapping, dict) and "kind" in mapping else None
 
 

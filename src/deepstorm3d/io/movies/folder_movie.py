@@ -52,8 +52,8 @@ def _micro_manager_first(path: Path, names: Sequence[str]) -> Path | None:
     firsts = sorted({part[0] for part in parts if part is not None})
     if len(firsts) > 1:
         raise InputError(
-            f"{path}: the folder holds {len(firsts)} positions ({firsts[0].name}, {firsts[1].name}); "
-            "give the first file of one of them"
+            f"{path}: the folder holds {len(firsts)} positions ({firsts[0].name}, {firsts[1].name})",
+            "give the first file of one of them",
         )
     return firsts[0] if firsts else None
 
@@ -103,14 +103,15 @@ class FolderMovie(Source):
         if single.shape[1:] != self._size or single.dtype != self.dtype:
             raise InputError(
                 f"{self.path / name} (frame {frame}) is {single.shape[1:]} {single.dtype}, "
-                f"{self._files.names[0]} is {self._size} {self.dtype}; all frames must have one size and type"
+                f"{self._files.names[0]} is {self._size} {self.dtype}",
+                "all frames must have one size and type",
             )
 
     def _check_single(self, frames: int, name: str) -> None:
         if frames != 1:
             raise InputError(
-                f"{self.path / name} holds {frames} frames, the files before it one each; put the files of "
-                "each recording into a folder of its own"
+                f"{self.path / name} holds {frames} frames, the files before it one each",
+                "put the files of each recording into a folder of its own",
             )
 
     def _is_cut(self, name: str, frame: int, *, partial: bool) -> bool:

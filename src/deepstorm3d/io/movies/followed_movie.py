@@ -72,7 +72,8 @@ class FollowedMovie(Source):
         if seen < self._frames:
             raise InputError(
                 f"{self.path}: had {self._frames} frames and now has {seen}; it was replaced while it was "
-                "followed: start again with the new recording"
+                "followed",
+                "start again with the new recording",
             )
         self._frames = min(before, seen)
         return self._frames
@@ -117,7 +118,9 @@ class FollowedMovie(Source):
 
     def _opened(self) -> Movie:
         if self._movie is None:
-            raise InputError(f"{self.path}: there is no whole frame yet ({self._trouble}); wait for the first")
+            raise InputError(
+                f"{self.path}: there is no whole frame yet ({self._trouble})", "wait for the first"
+            )
         return self._movie
 
     def _look(self) -> int:

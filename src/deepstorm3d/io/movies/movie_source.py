@@ -139,8 +139,8 @@ def check_range(movie: Movie, start: int, stop: int) -> None:
     for first, last in movie.gaps:
         if first < stop and start < last:
             raise InputError(
-                f"{movie.path}: frames {first} to {last - 1} are missing (truncated or absent files); "
-                "leave them out, or copy the movie again"
+                f"{movie.path}: frames {first} to {last - 1} are missing (truncated or absent files)",
+                "leave them out, or copy the movie again",
             )
 
 
@@ -152,8 +152,8 @@ def check_finite(block: NDArray[Any], start: int, path: Path) -> None:
     if bad.any():
         row = int(np.argmax(bad > 0))
         raise InputError(
-            f"{path}: frame {start + row} has {int(bad[row])} of {block[row].size} pixels NaN or infinite; "
-            "give the raw counts of the camera, or replace or leave out such frames"
+            f"{path}: frame {start + row} has {int(bad[row])} of {block[row].size} pixels NaN or infinite",
+            "give the raw counts of the camera, or replace or leave out such frames",
         )
 
 
@@ -163,13 +163,13 @@ def refuse_truncated(path: Path, whole: int, promised: int, *, partial: bool) ->
     whole: frames that can be read;  promised: frames that the file announces (not more than whole: unknown).
     """
     if whole == 0:
-        raise InputError(f"{path}: truncated: not one whole frame is left; copy the file again")
+        raise InputError(f"{path}: truncated: not one whole frame is left", "copy the file again")
     if partial:
         return
     total = f" of {promised}" if promised > whole else ""
     raise InputError(
-        f"{path}: truncated: {whole}{total} whole frames can be read; copy the file again, or read only what "
-        "is whole (`partial=True`)"
+        f"{path}: truncated: {whole}{total} whole frames can be read",
+        "copy the file again, or read only what is whole (`partial=True`)",
     )
 
 
@@ -180,5 +180,6 @@ def import_reader(package: str, path: Path) -> Any:
     except ImportError as error:
         raise InputError(
             f"{path}: this format is read by the package {package.partition('.')[0]}, which is missing "
-            f"({error}); install it: pip install 'deepstorm3d[io]'"
+            f"({error})",
+            "install it: pip install 'deepstorm3d[io]'",
         ) from error

@@ -65,7 +65,8 @@ class Nd2Movie(Source):
                 # What the package gives for a frame that is listed and not in the file.
                 raise InputError(
                     f"{self.path}: frame {frame} is not in the file (it reads as 0 in every pixel, which no "
-                    "camera gives); copy the file again, or leave the frame out"
+                    "camera gives)",
+                    "copy the file again, or leave the frame out",
                 )
         check_finite(block, start, self.path)
         return block
@@ -81,13 +82,14 @@ def _frames(path: Path, sizes: dict[str, int], *, rgb: bool) -> int:
     channels, places = sizes.pop("C", 1), sizes.pop("P", 1)
     if channels > 1:
         raise InputError(
-            f"{path}: {channels} channels in one movie; split them and give one "
-            "(in NIS-Elements: File > Export; in ImageJ/Fiji: Image > Color > Split Channels)"
+            f"{path}: {channels} channels in one movie",
+            "split them and give one "
+            "(in NIS-Elements: File > Export; in ImageJ/Fiji: Image > Color > Split Channels)",
         )
     if places > 1:
         raise InputError(
-            f"{path}: {places} positions in one file; split them and give one "
-            "(in NIS-Elements: Split Multipoints)"
+            f"{path}: {places} positions in one file",
+            "split them and give one (in NIS-Elements: Split Multipoints)",
         )
     return math.prod(sizes.values())
 
@@ -100,6 +102,6 @@ def _explained(path: Path, frame: int | None = None) -> Iterator[None]:
         where = "the file" if frame is None else f"frame {frame}"
         raise InputError(
             f"{path}: {where} cannot be read ({error}); the index of an ND2 stands at its end, so a file that "
-            "was cut off cannot be opened: copy it again, or rescue its frames with nd2.rescue_nd2 and save "
-            "them as TIFF"
+            "was cut off cannot be opened",
+            "copy it again, or rescue its frames with nd2.rescue_nd2 and save them as TIFF",
         ) from error

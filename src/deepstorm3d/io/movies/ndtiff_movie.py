@@ -56,8 +56,8 @@ class NdTiffMovie(Source):
             if (entry.size, entry.kind) != (first.size, first.kind):
                 raise InputError(
                     f"{path}: the image at {_named(entry)} is {entry.size} px (pixel type {entry.kind}), "
-                    f"the one at {_named(first)} {first.size} (type {first.kind}); all frames must have one "
-                    "size and type"
+                    f"the one at {_named(first)} {first.size} (type {first.kind})",
+                    "all frames must have one size and type",
                 )
         if first.kind == _RGB:
             raise InputError(f"{path}: a colour (RGB) recording; camera counts of one channel are needed")
@@ -98,7 +98,7 @@ class NdTiffMovie(Source):
             file, offset = self.path / self._files[self._file_of[frame]], int(self._offset_of[frame])
             values = np.fromfile(file, dtype=self.dtype, count=count, offset=offset)
             if len(values) < count:
-                raise InputError(f"{file}: became shorter while it was read (frame {frame}); copy it again")
+                raise InputError(f"{file}: became shorter while it was read (frame {frame})", "copy it again")
             block[row] = values.reshape(self._size)
         return block
 
@@ -134,8 +134,8 @@ def _entries(path: Path) -> list[_Entry]:
         if len(values) > 1:
             raise InputError(
                 f"{path}: {len(values)} values of '{axis}' ({', '.join(sorted(map(str, values))[:4])}) in one "
-                "recording; split them and give one (in ImageJ/Fiji: Image > Hyperstacks > "
-                "Reduce Dimensionality)"
+                "recording",
+                "split them and give one (in ImageJ/Fiji: Image > Hyperstacks > Reduce Dimensionality)",
             )
     return sorted(found)
 

@@ -74,8 +74,9 @@ def in_order(
     if missing and not partial:
         raise InputError(
             f"{folder}: between {in_sequence[0]} and {in_sequence[-1]} the files numbered {missing} are "
-            "missing; copy them too, rename the files if these numbers do not count, or read what is there "
-            "(`partial=True`)"
+            "missing",
+            "copy them too, rename the files if these numbers do not count, or read what is there "
+            "(`partial=True`)",
         )
     return Numbered(in_sequence, tuple((number - numbers[0]) // step for number in numbers), missing)
 
@@ -128,8 +129,8 @@ def _bare_first(names: Sequence[str], folder: Path) -> str | None:
         return smaller[0]
     raise InputError(
         f"{folder}: the names are of {len(groups)} different kinds ({groups[_text(names[0])][0]}, "
-        f"{next(name for name in names if _text(name) != _text(names[0]))}); "
-        "put the files of each recording into a folder of its own, and other pictures elsewhere"
+        f"{next(name for name in names if _text(name) != _text(names[0]))})",
+        "put the files of each recording into a folder of its own, and other pictures elsewhere",
     )
 
 
@@ -138,8 +139,8 @@ def _refuse_twins(keys: dict[str, tuple[int, ...]], folder: Path) -> None:
     for name, key in keys.items():
         if key in seen:
             raise InputError(
-                f"{folder}: {seen[key]} and {name} have the same number; remove one of them, "
-                "or put the files of each recording into a folder of its own"
+                f"{folder}: {seen[key]} and {name} have the same number",
+                "remove one of them, or put the files of each recording into a folder of its own",
             )
         seen[key] = name
 

@@ -55,7 +55,7 @@ def open_movie(path: str | Path, *, partial: bool = False) -> Movie:
         below = _recording_below(path)
         return open_movie(below, partial=partial) if below else open_folder(path, partial=partial)
     if not path.exists():
-        raise InputError(f"{path}: there is no such movie; check the name")
+        raise InputError(f"{path}: there is no such movie", "check the name")
     suffix = path.suffix.lower()
     if path.name == INDEX_NAME:
         return NdTiffMovie(path.parent, partial=partial)
@@ -82,5 +82,5 @@ def _recording_below(path: Path) -> Path | None:
         return (full or movies)[0]
     if movies:
         names = ", ".join(each.name for each in movies[:8]) + (", …" if len(movies) > 8 else "")
-        raise InputError(f"{path} holds {len(movies)} folders with images ({names}): give one of them")
+        raise InputError(f"{path} holds {len(movies)} folders with images ({names})", "give one of them")
     return None

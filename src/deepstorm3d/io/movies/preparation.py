@@ -193,7 +193,8 @@ class Subtracted(_Wrapped):
         if there == 1:
             raise InputError(
                 f"{self.path}: of frames {first} to {last - 1} only one can be read, and less its own "
-                f"{self._statistic} nothing of it is left; take more frames, a longer window, or none"
+                f"{self._statistic} nothing of it is left",
+                "take more frames, a longer window, or none",
             )
 
     def _level(self, first: int, last: int) -> NDArray[Any]:

@@ -69,7 +69,7 @@ class RawMovie(Source):
         offset = self._header + start * self._bytes_each
         values = np.fromfile(self.path, dtype=self._stored, count=count, offset=offset)
         if len(values) < count:
-            raise InputError(f"{self.path}: became shorter while it was read; copy it again")
+            raise InputError(f"{self.path}: became shorter while it was read", "copy it again")
         block = values.astype(self.dtype, copy=False).reshape(stop - start, *self._size)
         check_finite(block, start, self.path)
         return block
@@ -88,15 +88,15 @@ def open_npy(path: Path, *, partial: bool = False) -> RawMovie:
             shape, fortran, stored = header_of(file)
             header = file.tell()
     except ValueError as error:
-        raise InputError(f"{path}: not a NumPy array ({error}); save it with numpy.save") from error
+        raise InputError(f"{path}: not a NumPy array ({error})", "save it with numpy.save") from error
     if len(shape) == 2:
         shape = (1, *shape)
     if len(shape) != 3:
         raise InputError(f"{path}: an array of shape {shape}; a movie has (frames, height, width)")
     if fortran:
         raise InputError(
-            f"{path}: the array is stored column by column, its frames are scattered over the file; "
-            "save it again with numpy.save(path, numpy.ascontiguousarray(movie))"
+            f"{path}: the array is stored column by column, its frames are scattered over the file",
+            "save it again with numpy.save(path, numpy.ascontiguousarray(movie))",
         )
     frames, height, width = shape
     return RawMovie(path, frames=frames, size=(height, width), stored=stored, header=header, partial=partial)
@@ -120,7 +120,7 @@ def open_raw(path: Path, *, partial: bool = False) -> RawMovie:
         raise InputError(f"{sidecar}: {error}; {_example()}") from error
     order = str(said["Byte Order"])
     if order not in ("<", ">"):
-        raise InputError(f"{sidecar}: Byte Order is '{order}'; write '<' (little endian) or '>' (big endian)")
+        raise InputError(f"{sidecar}: Byte Order is '{order}'", "write '<' (little endian) or '>' (big endian)")
     pixel = said.get("Pixelsize")
     return RawMovie(
         path,
@@ -138,7 +138,7 @@ def _sidecar(path: Path) -> tuple[Path, dict[str, Any]]:
     sidecar = next((place for place in places if place.is_file()), None)
     if sidecar is None:
         raise InputError(
-            f"{path}: a raw file says nothing of itself; write {places[0].name} beside it: {_example()}"
+            f"{path}: a raw file says nothing of itself", f"write {places[0].name} beside it: {_example()}"
         )
     text = sidecar.read_text(encoding="utf-8")
     try:

@@ -29,11 +29,11 @@ def open_micro_manager(path: Path, *, partial: bool = False) -> StacksMovie | No
     first, place = part
     if not first.exists():
         raise InputError(
-            f"{first}: the first file of a recording of several is not here; copy all of them into one folder, "
-            "or rename a later one to read it alone"
+            f"{first}: the first file of a recording of several is not here",
+            "copy all of them into one folder, or rename a later one to read it alone",
         )
     if place > 0:
-        raise InputError(f"{path}: file {place + 1} of a recording of several; give the first, {first.name}")
+        raise InputError(f"{path}: file {place + 1} of a recording of several", f"give the first, {first.name}")
     parts = {name: micro_manager_part(path.with_name(name)) for name in tiff_names(path.parent)}
     names = [name for name, found in parts.items() if found is not None and found[0].name == path.name]
     if len(names) < 2:

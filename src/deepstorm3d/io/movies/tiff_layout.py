@@ -88,8 +88,8 @@ def _set_layout(layout: Layout, pages: list[Any], path: Path, *, partial: bool) 
     if any(missing) and not partial:
         raise InputError(
             f"{path}: {sum(missing)} of {len(pages)} frames, from frame {missing.index(True)}, lie in files of "
-            "the set that are absent or truncated; copy all its files into one folder again, or read only "
-            "what is whole (`partial=True`)"
+            "the set that are absent or truncated",
+            "copy all its files into one folder again, or read only what is whole (`partial=True`)",
         )
     frames = len(pages)
     while missing[frames - 1]:
@@ -115,8 +115,8 @@ def page_is_grey(page: Any, path: Path) -> None:
     """Raises InputError unless the page is one image of real numbers in one channel."""
     if page.samplesperpixel > 1:
         raise InputError(
-            f"{path}: a colour (RGB) image, {page.samplesperpixel} samples a pixel; camera counts are needed: "
-            "use the raw movie, or convert it (in ImageJ/Fiji: Image > Type > 16-bit)"
+            f"{path}: a colour (RGB) image, {page.samplesperpixel} samples a pixel; camera counts are needed",
+            "use the raw movie, or convert it (in ImageJ/Fiji: Image > Type > 16-bit)",
         )
     if page.dtype is None or len(page.shape) != 2 or 0 in page.shape:
         raise InputError(f"{path}: a page has shape {page.shape}; each must be one image (height, width)")
@@ -139,10 +139,10 @@ def _first_page(tiff: tifffile.TiffFile, path: Path) -> Any:
         fh.seek(8 if tiff.tiff.is_bigtiff else 4)
         pointer = struct.unpack(tiff.tiff.offsetformat, fh.read(tiff.tiff.offsetsize))[0]
         if pointer == 0:
-            raise InputError(f"{path}: the TIFF holds no frame; save the movie again") from error
+            raise InputError(f"{path}: the TIFF holds no frame", "save the movie again") from error
         raise InputError(
-            f"{path}: truncated: its index lies at byte {pointer} of {fh.size}, so no frame can be read; "
-            "copy the file again"
+            f"{path}: truncated: its index lies at byte {pointer} of {fh.size}, so no frame can be read",
+            "copy the file again",
         ) from error
 
 
@@ -220,8 +220,8 @@ def _one_channel(channels: int, *others: int, path: Path) -> None:
     """A lone channel axis is what Python writes for a movie whose axes were not named: those are frames."""
     if channels > 1 and max(others) > 1:
         raise InputError(
-            f"{path}: {channels} colour channels in one movie; split them and give one "
-            "(in ImageJ/Fiji: Image > Color > Split Channels)"
+            f"{path}: {channels} colour channels in one movie",
+            "split them and give one (in ImageJ/Fiji: Image > Color > Split Channels)",
         )
 
 

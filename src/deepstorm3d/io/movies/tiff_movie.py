@@ -108,7 +108,7 @@ def _open_tiff(path: Path) -> tifffile.TiffFile:
     import tifffile
 
     if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty (0 bytes); copy or save it again")
+        raise InputError(f"{path}: the file is empty (0 bytes)", "copy or save it again")
     with _explained(path):
         try:
             return tifffile.TiffFile(path)
@@ -117,12 +117,12 @@ def _open_tiff(path: Path) -> tifffile.TiffFile:
                 begins = file.read(4)
             if begins in _TIFF_BEGINS:
                 raise InputError(
-                    f"{path}: truncated or damaged: not even its first frame can be read ({error}); "
-                    "copy the file again"
+                    f"{path}: truncated or damaged: not even its first frame can be read ({error})",
+                    "copy the file again",
                 ) from error
             raise InputError(
-                f"{path}: not a TIFF file ({error}); convert the movie to TIFF "
-                "(in ImageJ/Fiji: File > Save As > Tiff)"
+                f"{path}: not a TIFF file ({error})",
+                "convert the movie to TIFF (in ImageJ/Fiji: File > Save As > Tiff)",
             ) from error
 
 
@@ -141,12 +141,12 @@ def _explained(path: Path, frame: int | None = None) -> Iterator[None]:
         # imagecodecs names the codec and the package; anything else here is damage.
         if "imagecodecs" in str(error):
             raise InputError(
-                f"{path}: the movie is compressed ({error}); install what reads it: "
-                "pip install deepstorm3d[compressed]"
+                f"{path}: the movie is compressed ({error})",
+                "install what reads it: pip install deepstorm3d[compressed]",
             ) from error
         where = "the file" if frame is None else f"frame {frame}"
         raise InputError(
-            f"{path}: {where} cannot be read ({error}); the file is damaged: copy it again"
+            f"{path}: {where} cannot be read ({error}); the file is damaged", "copy it again"
         ) from error
     finally:
         log.removeFilter(_drop)

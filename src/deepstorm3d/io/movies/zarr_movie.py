@@ -65,8 +65,8 @@ class ZarrMovie(Source):
                 block[first - start : last - start] = self._array[place].reshape(last - first, *self._size)
             except Exception as error:
                 raise InputError(
-                    f"{self.path}: frames {first} to {last - 1} cannot be read ({error}); "
-                    "the store is damaged: copy it again"
+                    f"{self.path}: frames {first} to {last - 1} cannot be read ({error}); the store is damaged",
+                    "copy it again",
                 ) from error
         check_finite(block, start, self.path)
         return block
@@ -107,7 +107,7 @@ def _image(opened: Any, path: Path) -> tuple[Any, str, tuple[float | None, float
             array = opened[finest["path"]]
         except KeyError as error:
             raise InputError(
-                f"{path}: its finest level '{finest['path']}' is not there; copy it again"
+                f"{path}: its finest level '{finest['path']}' is not there", "copy it again"
             ) from error
         names = [axis["name"] if isinstance(axis, Mapping) else str(axis) for axis in level.get("axes", [])]
         axes = "".join(name[:1].lower() for name in names) or _default_axes(array.shape, path)
@@ -118,8 +118,8 @@ def _image(opened: Any, path: Path) -> tuple[Any, str, tuple[float | None, float
     if len(inside) == 1:
         return _image(opened[inside[0]], path / inside[0])
     raise InputError(
-        f"{path}: a Zarr group that is not one image; give one of what is in it: "
-        f"{', '.join(str(path / name) for name in inside[:5]) or 'it is empty'}"
+        f"{path}: a Zarr group that is not one image",
+        f"give one of what is in it: {', '.join(str(path / name) for name in inside[:5]) or 'it is empty'}",
     )
 
 
@@ -148,10 +148,12 @@ def _leading(shape: Sequence[int], axes: str, path: Path) -> tuple[int, ...]:
         raise InputError(f"{path}: its axes are {', '.join(axes)}; rows and columns (y, x) must come last")
     if "c" in axes and shape[axes.index("c")] > 1:
         raise InputError(
-            f"{path}: {shape[axes.index('c')]} colour channels in one movie; split them and give one"
+            f"{path}: {shape[axes.index('c')]} colour channels in one movie", "split them and give one"
         )
     if "z" in axes and "t" in axes and axes.index("z") < axes.index("t") and shape[axes.index("z")] > 1:
-        raise InputError(f"{path}: depth comes before time (axes {', '.join(axes)}); store it with time first")
+        raise InputError(
+            f"{path}: depth comes before time (axes {', '.join(axes)})", "store it with time first"
+        )
     return tuple(int(length) for length in shape[:-2])
 
 

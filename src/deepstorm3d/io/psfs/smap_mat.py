@@ -55,7 +55,7 @@ def read_smap(path: Path, pixel_um: float | None) -> PSFVolume:
     try:
         held = loadmat(path, simplify_cells=True)
     except NotImplementedError as error:
-        raise InputError(f"{path} is a MATLAB 7.3 file: save it in MATLAB with -v7") from error
+        raise InputError(f"{path} is a MATLAB 7.3 file", "save it in MATLAB with -v7") from error
     except (MatReadError, ValueError, IndexError, OSError, TypeError) as error:
         raise InputError(f"{path} is no readable MATLAB file ({error})") from error
     entry: Any = held.get("SXY", held)

@@ -51,7 +51,8 @@ def read_stack(path: Path, pixel_um: float | None) -> PSFVolume:
         if abs(stated[-1] / pixel - 1) > _SQUARE:
             raise InputError(
                 f"{path} says its pixels are {1000 * pixel:.1f} nm wide and {1000 * stated[-1]:.1f} nm high: "
-                "a PSF has the camera's square ones; correct what is wrong (ImageJ: Image, Properties)"
+                "a PSF has the camera's square ones",
+                "correct what is wrong (ImageJ: Image, Properties)",
             )
     if pixel is None:
         raise MissingPixelSize(f"{path} does not name its camera pixel", "give it (`pixel_um`)")

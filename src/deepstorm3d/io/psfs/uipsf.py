@@ -46,8 +46,8 @@ def read_uipsf(path: Path) -> PSFVolume:
         result = _only_channel(path, file["res"], settings)
         if "I_model" not in result:
             raise InputError(
-                f"{path} has no planes 'I_model' in 'res' (only {', '.join(result)}): learn one PSF for the "
-                "whole field"
+                f"{path} has no planes 'I_model' in 'res' (only {', '.join(result)})",
+                "learn one PSF for the whole field",
             )
         planes = np.real(np.asarray(result["I_model"])).astype(np.float64)
         in_situ = "stagepos" in result
@@ -63,7 +63,7 @@ def read_uipsf(path: Path) -> PSFVolume:
     most = float(planes.sum((-1, -2)).max())
     if most <= 0:
         raise InputError(
-            f"{path}: the fullest plane sums to {most:.4g}, which is no light: learn the PSF again"
+            f"{path}: the fullest plane sums to {most:.4g}, which is no light", "learn the PSF again"
         )
     return PSFVolume(torch.from_numpy((planes / most).astype(np.float32)), pixel, step * first, step)
 
@@ -78,8 +78,8 @@ def _only_channel(path: Path, result: Any, settings: dict[str, Any]) -> Any:
         )
     if len(channels) > 1:
         raise InputError(
-            f"{path} holds {len(channels)} channels ({', '.join(channels)}), only one is read: learn the PSF "
-            "of the channel to localize in by itself (channeltype: single)"
+            f"{path} holds {len(channels)} channels ({', '.join(channels)}), only one is read",
+            "learn the PSF of the channel to localize in by itself (channeltype: single)",
         )
     return result[channels[0]] if channels else result
 
@@ -90,8 +90,8 @@ def _voxel(path: Path, settings: dict[str, Any]) -> tuple[float, float]:
     x, y, step = (float(sizes[axis]) for axis in "xyz")
     if abs(x - y) > _SQUARE * (x + y) / 2:
         raise InputError(
-            f"{path}: pixels of {1000 * x:.2f} × {1000 * y:.2f} nm, only square ones are read: correct "
-            "pixel_size if the camera's are square, and learn the PSF again"
+            f"{path}: pixels of {1000 * x:.2f} × {1000 * y:.2f} nm, only square ones are read",
+            "correct pixel_size if the camera's are square, and learn the PSF again",
         )
     return (x + y) / 2, step
 
@@ -108,8 +108,8 @@ def _around_middle_pixel(
     if settings.get("PSFtype") == "voxel":
         return planes[..., 1:, 1:]
     raise InputError(
-        f"{path}: in planes of {side} px the molecule lies between pixels: learn the PSF with a roi_size of "
-        f"{side + 1} px"
+        f"{path}: in planes of {side} px the molecule lies between pixels",
+        f"learn the PSF with a roi_size of {side + 1} px",
     )
 
 

@@ -90,8 +90,8 @@ class Columns:
         column = np.asarray(self.values[name])
         if name in self.doubled:
             raise InputError(
-                f"{self.path} has more than one column {name}: which one is meant cannot be told; rename or "
-                "take out the others"
+                f"{self.path} has more than one column {name}: which one is meant cannot be told",
+                "rename or take out the others",
             )
         if name in self.unread:
             raise InputError(
@@ -172,8 +172,8 @@ class Columns:
         if bad.any():
             rows = np.flatnonzero(bad) + 1 if self.number is None else self.number[bad]
             raise InputError(
-                f"{self.path}: {len(rows)} of {len(bad)} rows {trouble} ({listed(rows)}); take them out in the "
-                "program that wrote the file"
+                f"{self.path}: {len(rows)} of {len(bad)} rows {trouble} ({listed(rows)})",
+                "take them out in the program that wrote the file",
             )
 
 

@@ -46,7 +46,7 @@ def layout_of(path: Path) -> Layout:
         start = handle.read(4)
     workbook = next((kind for mark, kind in _WORKBOOKS if start.startswith(mark)), None)
     if workbook is not None:
-        raise InputError(f"{path} is {workbook}, not text; save it as CSV in the program that opens it")
+        raise InputError(f"{path} is {workbook}, not text", "save it as CSV in the program that opens it")
     try:
         encoding = encoding_of(path)
     except InputError as error:

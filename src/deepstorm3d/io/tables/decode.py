@@ -126,9 +126,10 @@ def _lateral_unit(path: Path, named: Any, rows: int) -> str:
         f"x and y are in '{unit}'" if unit else "the file does not say whether x and y are in nm or in pixels"
     )
     raise InputError(
-        f"{path}: {what} (attribute xy_unit of the group meta); write the table again in DECODE with xy_unit "
+        f"{path}: {what} (attribute xy_unit of the group meta)",
+        "write the table again in DECODE with xy_unit "
         "'nm' or 'px', or add that attribute: python -c \"import h5py; "
-        f"h5py.File('{path.name}', 'r+')['meta'].attrs['xy_unit'] = 'px'\""
+        f"h5py.File('{path.name}', 'r+')['meta'].attrs['xy_unit'] = 'px'\"",
     )
 
 

@@ -134,7 +134,7 @@ FORMATS = (
 def format_of(path: Path) -> TableFormat:
     """The format of a file, by its ending and what is in it."""
     if not path.is_file():
-        raise InputError(f"{path}: there is no such table; check the name")
+        raise InputError(f"{path}: there is no such table", "check the name")
     possible = [kind for kind in FORMATS if path.suffix.lower() in kind.endings + kind.also_read]
     if not possible:
         raise _unknown(path)

@@ -141,5 +141,6 @@ def _refuse_foreign_sidecars(names: list[Path]) -> None:
             if "Width:" not in text or "Frames:" not in text:
                 raise InputError(
                     f"{sidecar} exists and does not belong to a table; it would be replaced by the description "
-                    "that Picasso reads beside the output: give the output another name"
+                    "that Picasso reads beside the output",
+                    "give the output another name",
                 )

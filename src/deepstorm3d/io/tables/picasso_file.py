@@ -63,7 +63,8 @@ class PicassoFile:
         except (OSError, StopIteration, ValueError) as error:
             raise InputError(
                 f"{self.path} cannot be resumed: {self._journal.path.name} beside it, which holds what is "
-                f"done, cannot be read ({error}); start again (`overwrite=True`)"
+                f"done, cannot be read ({error})",
+                "start again (`overwrite=True`)",
             ) from error
         self._refuse_another(recording)
         assert last is not None
@@ -141,14 +142,15 @@ class PicassoFile:
         for key in ("Width", "Height", "Pixelsize"):
             if recording[key] != here[key]:
                 raise InputError(
-                    f"{self.path} belongs to another recording ({key} {recording[key]}, now {here[key]}); "
-                    "give the same movie, or start again (`overwrite=True`)"
+                    f"{self.path} belongs to another recording ({key} {recording[key]}, now {here[key]})",
+                    "give the same movie, or start again (`overwrite=True`)",
                 )
         # A movie that is still being recorded may have grown since.
         if recording["Frames"] > here["Frames"]:
             raise InputError(
                 f"{self.path} belongs to another recording (of {recording['Frames']} frames, now there are "
-                f"{here['Frames']}); give the same movie, or start again (`overwrite=True`)"
+                f"{here['Frames']})",
+                "give the same movie, or start again (`overwrite=True`)",
             )
 
     def _hdf5_done(self) -> int | None:

@@ -38,8 +38,8 @@ def read_sml_mat(path: Path, pixel_um: float | None = None) -> tuple[Localizatio
     """
     if re.search(r"_sml_p\d+$", path.stem):
         raise InputError(
-            f"{path} is one part of a table that SMAP has split; open it in SMAP and save it as CSV, or in "
-            "one file"
+            f"{path} is one part of a table that SMAP has split",
+            "open it in SMAP and save it as CSV, or in one file",
         )
     fields, named = _read_mat73(path) if _is_mat73(path) else _read_mat(path)
     # A 2D table has an empty znm: that is no column.

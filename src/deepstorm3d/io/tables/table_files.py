@@ -50,7 +50,7 @@ def open_table_writer(
     path, header = Path(path), TableHeader(pixel_um, frames, shape, provenance or {})
     kind = format_to_write(path, None)
     if kind.grow is None:
-        raise InputError(f"{path}: a {kind.name} table cannot grow; write .hdf5 or .csv and convert it")
+        raise InputError(f"{path}: a {kind.name} table cannot grow", "write .hdf5 or .csv and convert it")
     growing = kind.grow(part_path(path), header, Localizations.empty())
     return TableWriter(path, growing, overwrite=overwrite, resume=resume)
 

@@ -79,18 +79,20 @@ class ThunderstormFile:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{self.path} cannot be resumed: {self._progress.name} beside it, which counts what is done, "
-                f"cannot be read ({error}); start again (`overwrite=True`)"
+                f"cannot be read ({error})",
+                "start again (`overwrite=True`)",
             ) from error
         here = self._recording()
         # A movie that is still being recorded may have grown since.
         if {**recording, "frames": 0} != {**here, "frames": 0} or recording["frames"] > here["frames"]:
             raise InputError(
-                f"{self.path} belongs to another recording ({recording}, now {here}); "
-                "give the same movie, or start again (`overwrite=True`)"
+                f"{self.path} belongs to another recording ({recording}, now {here})",
+                "give the same movie, or start again (`overwrite=True`)",
             )
         if self.path.stat().st_size < size:
             raise InputError(
-                f"{self.path} has lost {size - self.path.stat().st_size} bytes; start again (`overwrite=True`)"
+                f"{self.path} has lost {size - self.path.stat().st_size} bytes",
+                "start again (`overwrite=True`)",
             )
         os.truncate(self.path, size)
         self._bytes = size

@@ -79,7 +79,7 @@ def in_nanometres(columns: Columns, lengths: Iterable[str], pixel_um: float | No
             continue
         name = others[0]
         if len(others) > 1:
-            raise InputError(f"{columns.path} has {length} in several units ({', '.join(others)}); keep one")
+            raise InputError(f"{columns.path} has {length} in several units ({', '.join(others)})", "keep one")
         step = _step(columns.path, name, pixel_um)
         column = np.asarray(values[name])
         values[wanted] = column * step if column.dtype.kind in "fiub" else column
@@ -98,13 +98,13 @@ def _step(path: Path, name: str, pixel_um: float | None) -> float:
     if unit == "px" and not name.startswith(("z ", "uncertainty_z ", "std_z ")):
         if not pixel_um:
             raise InputError(
-                f"{path}: the unit of {name} is the camera's pixel, and the table does not say its size; give "
-                "the pixel size"
+                f"{path}: the unit of {name} is the camera's pixel, and the table does not say its size",
+                "give the pixel size",
             )
         return 1000 * pixel_um
     raise InputError(
-        f"{path}: the unit of the column {name} is not known: write it in nm or µm, and say so in its name "
-        f"({name.partition(' [')[0]} [nm])"
+        f"{path}: the unit of the column {name} is not known",
+        f"write it in nm or µm, and say so in its name ({name.partition(' [')[0]} [nm])",
     )
 
 

@@ -84,7 +84,8 @@ def _require_same_recording(movie: Movie, header: TableHeader) -> None:
     if frames < header.frames or height < header.shape[0] or width < header.shape[1]:
         raise InputError(
             f"{movie.path} has {frames} frames of {width} × {height} px, the list is of {header.frames} of "
-            f"{header.shape[1]} × {header.shape[0]} px: give the movie that was localized"
+            f"{header.shape[1]} × {header.shape[0]} px",
+            "give the movie that was localized",
         )
 
 

@@ -58,7 +58,7 @@ def write_report(
     Raises InputError where movie or model of the overlays do not fit the list, or the page cannot be written.
     """
     if out.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"a report is an HTML page, not '{out.suffix}': give a name such as report.html")
+        raise InputError(f"a report is an HTML page, not '{out.suffix}'", "give a name such as report.html")
     claim_name(out, overwrite=overwrite)
     table, header = read_localizations(source, pixel_nm, watch=watch)
     makers: dict[str, Callable[[], Section | list[Section]]] = {
