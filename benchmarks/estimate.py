@@ -144,7 +144,7 @@ def row_of(case: Case, folder: Path, seed: int) -> dict[str, Any]:
         row["read noise"] = got.read_noise / camera.read_out.read_noise
     names = ("density", "photons found", "background", "gain", "read noise", "noise")
     misses = [name for name in names if name in row and not abs(row[name] - 1) <= WITHIN]
-    alike = found.likeness
+    alike = found.similarity
     row["distances"] = f"{alike.values:.2f} · {alike.contrasts:.2f} · {alike.spectra:.2f}"
     row["misses"] = ", ".join(misses)
     row["s"] = seconds

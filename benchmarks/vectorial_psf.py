@@ -82,7 +82,7 @@ def bounds_by_depth(name: str, depths: Tensor) -> list[dict[str, Any]]:
             psf = exact(name, model, preset(name).psf.patch_px, 1.0)
             bound = crlb(psf, xyz, xyz.new_full((1,), PHOTONS), xyz.new_full((1,), BACKGROUND))[0, :3] * 1000
             row[f"{model} σ x y z nm"] = " ".join(f"{value:.2f}" for value in bound.tolist())
-            row[f"{model} held"] = float(psf(xyz).held)
+            row[f"{model} held"] = float(psf(xyz).encircled_energy)
         rows.append(row)
     return rows
 

@@ -312,7 +312,7 @@ def test_localize_hands_its_options_to_the_job(
 
     def load(self: Recipe) -> SimpleNamespace:
         given.update(recipe=self)
-        return SimpleNamespace(told=("the camera was taken for ideal",))
+        return SimpleNamespace(notes=("the camera was taken for ideal",))
 
     monkeypatch.setattr(localize_job, "localize_movie", localize_movie)
     monkeypatch.setattr(Recipe, "load", load)

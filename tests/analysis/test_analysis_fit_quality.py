@@ -25,10 +25,10 @@ from deepstorm3d.emitters import Localizations
     ],
 )
 def test_both_sides_of_one_are_judged(deviance: float, kind: str) -> None:
-    verdict = judge_deviance(deviance)
-    assert verdict.kind == kind
-    assert verdict.fits == (verdict.text == "")
-    assert verdict.fits or f"{deviance:.2f} times" in verdict.text
+    assessment = judge_deviance(deviance)
+    assert assessment.kind == kind
+    assert assessment.fits == (assessment.text == "")
+    assert assessment.fits or f"{deviance:.2f} times" in assessment.text
 
 
 def test_few_pixels_say_little_and_none_nothing() -> None:
@@ -56,7 +56,7 @@ def test_rows_of_several_blocks_count_together() -> None:
     sample = QualitySample()
     for _ in range(4):
         sample.add(rows(0.19, 6))
-    assert sample.verdict.kind == "too quiet"
+    assert sample.assessment.kind == "too quiet"
 
 
 @pytest.mark.parametrize("pairs", [10, 30, 100])

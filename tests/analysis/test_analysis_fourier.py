@@ -30,7 +30,7 @@ def test_many_localizations_of_each_molecule_resolve_as_theory_says(sigma_um: fl
     found = correlate(points, halves_of(rng.integers(5000, size=len(who))), GRID)
     expected = 2 * np.pi * sigma_um / np.sqrt(np.log(6 * per_half))
     assert found.resolution_um == pytest.approx(expected, rel=0.05)
-    assert found.verdict == "measured"
+    assert found.status == "measured"
     gain = per_half * np.exp(-((2 * np.pi * sigma_um * found.frequency) ** 2))
     middle = slice(10, len(gain) // 2)
     assert np.abs(found.smooth.mean(0) - gain / (1 + gain))[middle].max() < 0.06
@@ -41,7 +41,7 @@ def test_evenly_spread_noise_does_not_correlate():
     found = correlate(points, halves_of(np.random.default_rng(4).integers(5000, size=len(points))), GRID)
     assert np.abs(found.smooth[:, 5:]).max() < 0.1
     assert found.resolution_um is None
-    assert found.verdict == "never above"
+    assert found.status == "never above"
 
 
 def test_blinks_over_neighbouring_frames_correlate_only_where_single_localizations_are_dealt_out():
@@ -54,8 +54,8 @@ def test_blinks_over_neighbouring_frames_correlate_only_where_single_localizatio
     low = slice(5, 50)
     assert single.smooth[:, low].min() > 0.5
     assert np.abs(blocks.smooth[:, low]).max() < THRESHOLD
-    assert single.verdict == "measured"
-    assert blocks.verdict == "never above"
+    assert single.status == "measured"
+    assert blocks.status == "never above"
 
 
 def test_a_resolution_finer_than_the_pixels_is_no_number():
@@ -63,7 +63,7 @@ def test_a_resolution_finer_than_the_pixels_is_no_number():
     points = places(300, 9)[rng.integers(300, size=20_000)] + 0.002 * rng.normal(size=(20_000, 2))
     found = correlate(points, halves_of(rng.integers(5000, size=20_000)), Grid((0.02, 0.02), (256, 256), 4))
     assert found.resolution_um is None
-    assert found.verdict == "beyond the pixels"
+    assert found.status == "beyond the pixels"
 
 
 def test_shells_in_3d_follow_the_same_theory():

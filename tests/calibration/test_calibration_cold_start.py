@@ -20,7 +20,7 @@ from bead_stacks import (
     small_experiment,
 )
 from deepstorm3d.calibration.beads.images import BeadImages
-from deepstorm3d.calibration.phase_retrieval import warnings as verdict
+from deepstorm3d.calibration.phase_retrieval import warnings as sentences
 from deepstorm3d.calibration.phase_retrieval.coarse_model import CoarseModel, explained_share, pixel_weights
 from deepstorm3d.calibration.phase_retrieval.cold_start import cold_start
 from deepstorm3d.calibration.phase_retrieval.degeneracies import aperture_of, split_defocus, without_tilt
@@ -163,7 +163,7 @@ def test_a_retrieval_from_a_wrong_design_and_a_reversed_stack_gets_there():
     # From 23 where the polynomials of the design end.
     assert found.deviance < 1.15
     assert strehl(found.phase, twin(HELIX)) > 0.6
-    told = " ".join(verdict.about_start(found.first, found.tried))
+    told = " ".join(sentences.about_start(found.first, found.tried))
     assert "do not show in which direction the stage moved" in told
     assert "depths are mirrored" in told
 
@@ -174,7 +174,7 @@ def test_the_direction_of_travel_is_found_where_the_design_tells_it():
     assert found.tried == 0
     assert found.deviance == pytest.approx(1.0, abs=0.05)
     assert strehl(found.phase, UNEVEN) > 0.95
-    told = verdict.about_start(found.first, 0)
+    told = sentences.about_start(found.first, 0)
     assert len(told) == 1
     assert "the positions were taken with the opposite sign" in told[0]
     # The same design where all is as said is left alone.
@@ -186,10 +186,10 @@ def test_a_double_helix_reversed_or_mirrored_is_not_decided_but_told():
     images = images_of("helix", -1.0)
     model = coarse_model(images)
     poses = look_at_poses(model, images, model.coarse(HELIX))
-    assert poses.backwards > poses.as_told + 0.1
+    assert poses.backwards > poses.as_designed + 0.1
     assert poses.orientation.mirrored and not poses.clearly_backwards
-    first = FirstLook(0.0, torch.zeros(2), poses.as_told, poses.backwards, poses=poses)
-    told = " ".join(verdict.about_start(first, 0))
+    first = FirstLook(0.0, torch.zeros(2), poses.as_designed, poses.backwards, poses=poses)
+    told = " ".join(sentences.about_start(first, 0))
     assert "mirrored" in told and "sign of the step" in told
     assert f"{poses.turned:.2f}" in told and f"{poses.backwards:.2f}" in told
 

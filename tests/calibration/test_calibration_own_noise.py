@@ -9,7 +9,7 @@ from torch import Tensor
 from deepstorm3d.calibration.beads.bleaching import median_fall
 from deepstorm3d.calibration.beads.image_noise import own_noise
 from deepstorm3d.calibration.measured_psf.average import average_beads
-from deepstorm3d.calibration.phase_retrieval import warnings as verdict
+from deepstorm3d.calibration.phase_retrieval import warnings as sentences
 from deepstorm3d.calibration.phase_retrieval.residuals import of_all_power
 from deepstorm3d.errors import InputError
 from deepstorm3d.fitting.likelihood import Likelihood
@@ -90,12 +90,12 @@ def test_a_share_lies_between_nothing_and_all(share: float, told: float) -> None
 
 
 def test_a_deviance_is_judged_on_both_sides_and_only_where_it_means_something() -> None:
-    assert verdict.about_fit(1.0, 0.001, 0.1, "camera") == []
-    assert "less noise than the camera" in verdict.about_fit(0.3, 0.0, 0.1, "camera")[0]
-    worse = verdict.about_fit(48.0, 0.4, 0.6, "camera")[0]
+    assert sentences.about_fit(1.0, 0.001, 0.1, "camera") == []
+    assert "less noise than the camera" in sentences.about_fit(0.3, 0.0, 0.1, "camera")[0]
+    worse = sentences.about_fit(48.0, 0.4, 0.6, "camera")[0]
     assert "deviance 48.00" in worse and "magnification or pixel size" in worse
-    assert "deviance" not in verdict.about_fit(48.0, 0.4, 0.6, "measured")[0]
-    assert verdict.about_fit(0.01, 0.0, 0.1, "none") == []
+    assert "deviance" not in sentences.about_fit(48.0, 0.4, 0.6, "measured")[0]
+    assert sentences.about_fit(0.01, 0.0, 0.1, "none") == []
 
 
 def test_bleaching_is_told_with_its_number() -> None:
@@ -103,8 +103,8 @@ def test_bleaching_is_told_with_its_number() -> None:
     assert median_fall([light, light * 3]) == pytest.approx(1 - torch.exp(torch.tensor(-2.0)).item(), abs=0.01)
     assert median_fall([light.flip(0)]) == 0.0
     assert median_fall([]) == 0.0
-    assert "fell by 86 %" in verdict.about_bleaching(0.865)[0]
-    assert verdict.about_bleaching(0.2) == []
+    assert "fell by 86 %" in sentences.about_bleaching(0.865)[0]
+    assert sentences.about_bleaching(0.2) == []
 
 
 def test_a_bead_without_light_is_left_out_of_the_average_and_no_share_exceeds_one() -> None:

@@ -20,13 +20,13 @@ from bead_stacks import (
     true_mask,
 )
 from deepstorm3d.calibration.beads.images import BeadImages, first_state, weights_of_zero
-from deepstorm3d.calibration.phase_retrieval import warnings as verdict
+from deepstorm3d.calibration.phase_retrieval import warnings as sentences
 from deepstorm3d.calibration.phase_retrieval.bead_model import bead_patches, expected, fit_light
 from deepstorm3d.calibration.phase_retrieval.degeneracies import aperture_of, split_defocus, without_tilt
 from deepstorm3d.calibration.phase_retrieval.initial_guess import look_for_focus
 from deepstorm3d.calibration.phase_retrieval.phase_correction import CorrectedMask, Correction
 from deepstorm3d.calibration.phase_retrieval.phase_fit import PhaseFit
-from deepstorm3d.calibration.phase_retrieval.position_fit import Unknowns, fit_each, fit_places
+from deepstorm3d.calibration.phase_retrieval.position_fit import Unknowns, fit_each, fit_positions
 from deepstorm3d.calibration.phase_retrieval.residuals import misfit, outliers
 from deepstorm3d.calibration.phase_retrieval.retriever import Retrieved, Retriever
 from deepstorm3d.experiment.experiment import experiment_mask
@@ -112,7 +112,7 @@ def test_travel_the_other_way_is_noticed():
     for sign in (1, -1):
         first = look_for_focus(psf, cut_beads(bead_stack(), sign * focus_of_slices()).select(ONE), 0.1, 1.0)
         assert sign * (first.correlation - first.reversed_correlation) > 0.1
-    told = verdict.about_start(first, 0)
+    told = sentences.about_start(first, 0)
     assert len(told) == 1
     assert "explains the reversed stack better" in told[0]
 
@@ -185,7 +185,7 @@ def test_places_depths_and_blur_are_found_with_a_known_phase(images: BeadImages)
     state = first_state(images, 0.1, 1.2)
     state = fit_light(images, bead_patches(psf, images, state).detach(), state, 4)
     for _ in range(6):
-        state = fit_places(psf, images, state, Unknowns())
+        state = fit_positions(psf, images, state, Unknowns())
     # Their mean is held.
     assert float(state.z_um.mean()) == pytest.approx(0.1, abs=1e-4)
     assert float((state.z_um - 0.1).abs().max()) < 0.01
@@ -205,9 +205,9 @@ def test_coma_is_told_from_a_drift_of_the_stage(images: BeadImages):
     state = first_state(images, 0.1, 1.0)
     state = fit_light(images, bead_patches(psf, images, state).detach(), state, 4)
     for _ in range(6):
-        state = fit_places(psf, images, state, Unknowns())
+        state = fit_positions(psf, images, state, Unknowns())
     for _ in range(3):
-        state = fit_places(psf, images, state, Unknowns(polynomials=(correction.shapes,)))
+        state = fit_positions(psf, images, state, Unknowns(polynomials=(correction.shapes,)))
     assert float(correction.coefficients.detach().abs().max()) < 0.03
 
 
@@ -235,7 +235,7 @@ def test_steps_of_another_length_are_noticed():
     assert right.stretched is None
     wrong = look_for_focus(psf, cut_beads(bead_stack(), 2.5 * focus_of_slices()).select(ONE), 0.1, 1.0)
     assert wrong.stretched is not None and wrong.stretched.stretch == 0.5
-    assert any("0.5 times as long" in sentence for sentence in verdict.about_start(wrong, 0))
+    assert any("0.5 times as long" in sentence for sentence in sentences.about_start(wrong, 0))
 
 
 def test_uneven_light_is_found_beside_the_phase():

@@ -96,7 +96,7 @@ def test_the_same_pixels_are_told_of_a_region_and_a_range_of_a_turned_movie(
     excerpt = Excerpt(stored(tmp_path / "m.tif", counts), (1, 2), (10, 4, SIZE, SIZE), turned)
     with excerpt.open() as source:
         judged = source.judged(pipeline.camera, pipeline.experiment.microscope)
-        assert "column 35, row 17" in judged.told()[0]
+        assert "column 35, row 17" in judged.pixel_notes()[0]
         light = judged.at_work(pipeline).light(torch.from_numpy(judged.read(1, 2).astype(np.float32)))
     assert light.weight is not None
     assert (light.weight == 0).nonzero().tolist() == [[0, 13, 25]]
@@ -116,7 +116,7 @@ def test_saturated_pixels_are_found_left_out_and_told(
     assert "the counts end at 220, not at 65535" in " ".join(summary.warnings)
     report = regenerate_frame(tmp_path / "cut.hdf5", excerpt, pipeline, tmp_path / "o.png", frame=1)
     assert 0.85 < report.deviance_per_pixel < 1.15
-    assert "saturated" in " ".join(report.told)
+    assert "saturated" in " ".join(report.notes)
 
 
 def test_defects_can_be_named_by_a_file_or_taken_as_they_are(

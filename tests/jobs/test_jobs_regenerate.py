@@ -75,11 +75,11 @@ def test_frames_with_too_little_noise_fit_too_well_and_are_told() -> None:
     work = pipeline()
     found, photons = scene(work)
     right, _ = explain_frame(work, found, all_good(photons[None]))
-    assert right.verdict.fits
+    assert right.assessment.fits
     # A baseline of 100 that nobody took off: noise of 30 photons on a level of 130.
     report, _ = explain_frame(work, found, all_good(photons[None] + 100))
     assert report.deviance_per_pixel < 0.4
-    assert report.verdict.kind == "too quiet" and "baseline" in report.verdict.text
+    assert report.assessment.kind == "too quiet" and "baseline" in report.assessment.text
 
 
 def test_hardly_any_light_is_no_bad_fit() -> None:
@@ -87,4 +87,4 @@ def test_hardly_any_light_is_no_bad_fit() -> None:
     dark = torch.zeros(48, 64)
     dark[10, 10] = 1
     report, _ = explain_frame(work, Localizations.empty(), all_good(dark[None]))
-    assert report.verdict.kind == "unknown"
+    assert report.assessment.kind == "unknown"

@@ -40,7 +40,9 @@ def some(sigma: bool = True, seed: int = 5) -> Localizations:
 
 
 def written(folder: Path, table: Localizations, name: str = "found.hdf5", **provenance: Any) -> Path:
-    write_list(folder / name, table, TableHeader(pixel_um=PIXEL, frames=1, shape=SHAPE, provenance=provenance))
+    write_list(
+        folder / name, table, TableHeader(pixel_um=PIXEL, frames=1, shape=SHAPE, provenance=provenance or {})
+    )
     return folder / name
 
 

@@ -111,7 +111,7 @@ def provenance(**more: object) -> dict[str, object]:
 
 
 def write(path: Path, table: Localizations, made: dict[str, object] | None = None) -> Path:
-    write_list(path, table, TableHeader(pixel_um=0.11, frames=6, shape=(40, 48), provenance=made))
+    write_list(path, table, TableHeader(pixel_um=0.11, frames=6, shape=(40, 48), provenance=made or {}))
     return path
 
 

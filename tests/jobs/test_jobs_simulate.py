@@ -163,7 +163,11 @@ def test_the_patch_is_the_smallest_that_holds_the_light_at_every_depth():
     xyz = torch.stack([torch.zeros(9), torch.zeros(9), z], 1)
 
     def least(patch_px: int) -> float:
-        return float(build_psf(experiment.psf, experiment.microscope, mask, patch_px=patch_px)(xyz).held.min())
+        return float(
+            build_psf(experiment.psf, experiment.microscope, mask, patch_px=patch_px)(
+                xyz
+            ).encircled_energy.min()
+        )
 
     assert held == pytest.approx(least(side), abs=1e-4)
     assert held >= 0.8

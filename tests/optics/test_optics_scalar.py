@@ -140,14 +140,18 @@ def test_no_emitters_give_no_patches(psf: ScalarPSF) -> None:
     nobody = torch.zeros(0, 3)
     patches, slopes = psf.derivatives(nobody)
     assert patches.values.shape == (0, 21, 21)
-    assert (patches.corner.shape, patches.held.shape, slopes.shape) == ((0, 2), (0,), (0, 3, 21, 21))
+    assert (patches.corner.shape, patches.encircled_energy.shape, slopes.shape) == (
+        (0, 2),
+        (0,),
+        (0, 3, 21, 21),
+    )
     assert psf(nobody, torch.zeros(0)).values.shape == (0, 21, 21)
 
 
 def test_held_is_the_sum_of_the_patch_and_blur_only_spreads_it(psf: ScalarPSF) -> None:
     xyz = emitter(0, 0, 3.0).expand(3, 3)
     patches = psf(xyz, torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64))
-    torch.testing.assert_close(patches.held, patches.values.sum((1, 2)))
+    torch.testing.assert_close(patches.encircled_energy, patches.values.sum((1, 2)))
     peaks = patches.values.amax((1, 2))
     assert bool((peaks.diff() < 0).all())
     torch.testing.assert_close(psf(xyz[:1]).values, patches.values[1:2], rtol=0, atol=2e-4 * float(peaks[1]))
@@ -162,7 +166,7 @@ def test_held_is_the_sum_of_the_patch_and_blur_only_spreads_it(psf: ScalarPSF) -
 def test_no_patch_holds_more_than_all_the_light(z: float, coefficients: list[float], blur: float) -> None:
     mask = ZernikePhase(COARSE, [4, 6, 9], torch.tensor(coefficients, dtype=torch.float64))
     patches = ScalarPSF(COARSE, mask, patch_px=53, blur_px=blur)(emitter(0.01, 0.02, z))
-    assert 0 < patches.held.item() <= 1 + 1e-6
+    assert 0 < patches.encircled_energy.item() <= 1 + 1e-6
     assert patches.values.min().item() >= 0
 
 

@@ -64,7 +64,7 @@ def test_the_table_is_near_the_exact_psf_and_biases_a_fit_by_less_than_two_nanom
     quick = table(xyz.float(), sigma.float())
     off = (quick.values - exact.values).abs().amax((1, 2)) / exact.values.amax((1, 2))
     assert off.max().item() < error
-    assert (quick.held - exact.held).abs().max().item() < 0.005
+    assert (quick.encircled_energy - exact.encircled_energy).abs().max().item() < 0.005
     assert torch.equal(quick.corner, exact.corner)
     assert induced_bias_nm(quick.values, exact.values, slopes).max().item() < 2
 
@@ -154,7 +154,7 @@ def test_the_precision_follows_the_input_with_and_without_emitters(
     for count in (0, 2):
         xyz = torch.zeros(count, 3, dtype=dtype) + 3
         patches, slopes = table.derivatives(xyz)
-        assert (patches.values.dtype, patches.held.dtype, slopes.dtype) == (dtype, dtype, dtype)
+        assert (patches.values.dtype, patches.encircled_energy.dtype, slopes.dtype) == (dtype, dtype, dtype)
         assert table(xyz).values.dtype == dtype
         assert table(xyz, torch.ones(count, dtype=dtype)).values.shape == (count, PATCH, PATCH)
         assert slopes.shape == (count, 3, PATCH, PATCH)

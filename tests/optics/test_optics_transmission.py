@@ -48,9 +48,9 @@ def test_photons_stay_and_a_dark_rim_holds_them_together(model: str):
     depths = torch.nn.functional.pad(z[:, None], (2, 0))
     even, dark = psf_with(model)(depths), psf_with(model, j4=-0.5)(depths)
     # Light of the rim spreads widest with depth: less of it leaves the patch. None is made.
-    assert bool((dark.held >= even.held - 1e-3).all())
-    assert bool((dark.held <= 1 + 1e-3).all())
-    assert float((dark.held - even.held).max()) > 0.05
+    assert bool((dark.encircled_energy >= even.encircled_energy - 1e-3).all())
+    assert bool((dark.encircled_energy <= 1 + 1e-3).all())
+    assert float((dark.encircled_energy - even.encircled_energy).max()) > 0.05
 
 
 def test_light_from_one_side_moves_the_image_with_depth_and_its_mirror_the_other_way():

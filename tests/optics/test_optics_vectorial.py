@@ -113,7 +113,11 @@ def test_a_module_cast_to_single_precision_still_works() -> None:
 def test_no_emitters_give_no_patches(psf: VectorialPSF) -> None:
     patches, slopes = psf.derivatives(torch.zeros(0, 3))
     assert patches.values.shape == (0, 15, 15)
-    assert (patches.corner.shape, patches.held.shape, slopes.shape) == ((0, 2), (0,), (0, 3, 15, 15))
+    assert (patches.corner.shape, patches.encircled_energy.shape, slopes.shape) == (
+        (0, 2),
+        (0,),
+        (0, 3, 15, 15),
+    )
 
 
 @pytest.mark.parametrize("molecules", KINDS.values(), ids=KINDS)

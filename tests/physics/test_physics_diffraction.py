@@ -118,11 +118,18 @@ def test_the_light_over_one_period_of_the_plane_is_exactly_one() -> None:
 def test_a_flat_mask_at_focus_keeps_its_light_in_a_large_patch() -> None:
     microscope = Microscope()
     mask = ZeroMask().build(microscope)
-    held = [float(ScalarPSF(microscope, mask, patch_px=n)(at_depths([3.48])).held) for n in (21, 61, 121, 163)]
+    held = [
+        float(ScalarPSF(microscope, mask, patch_px=n)(at_depths([3.48])).encircled_energy)
+        for n in (21, 61, 121, 163)
+    ]
     assert held == sorted(held)
     assert 0.96 < held[-1] <= 1 + 1e-6  # the rest is the wide skirt of the spherical aberration at 4.5 µm
     dry = Microscope(na=0.8, focus=0.0, mask_pitch=36.0)
-    assert 0.98 < float(ScalarPSF(dry, ZeroMask().build(dry), patch_px=101)(at_depths([0.0])).held) <= 1
+    assert (
+        0.98
+        < float(ScalarPSF(dry, ZeroMask().build(dry), patch_px=101)(at_depths([0.0])).encircled_energy)
+        <= 1
+    )
 
 
 def test_without_aberrations_the_image_is_the_airy_pattern() -> None:
@@ -147,7 +154,7 @@ def test_pixel_sum_and_closed_form_of_the_airy_patterns_encircled_energy_agree()
     patch = ScalarPSF(microscope, ZeroMask().build(microscope), patch_px=41)(at_depths([0.0]))
     inner, outer = (2 * math.pi / 0.58 * 0.8 * r * microscope.pixel_um for r in (20.5, 20.5 * math.sqrt(2)))
     low, high = (1 - j0(v) ** 2 - j1(v) ** 2 for v in (inner, outer))
-    assert low - 0.002 < float(patch.held) < high + 0.002
+    assert low - 0.002 < float(patch.encircled_energy) < high + 0.002
 
 
 @pytest.mark.parametrize("pixels", [1.0, 2.5, -4.0])
@@ -205,5 +212,5 @@ def test_finer_sampling_of_the_pupil_converges() -> None:
     peak = three.values.amax((1, 2))
     far, near = (((p.values - three.values).abs().amax((1, 2)) / peak).max().item() for p in (one, two))
     assert near < 0.005 < far < 0.017
-    assert (two.held - three.held).abs().max().item() < 0.003
-    assert (one.held - three.held).abs().max().item() < 0.014
+    assert (two.encircled_energy - three.encircled_energy).abs().max().item() < 0.003
+    assert (one.encircled_energy - three.encircled_energy).abs().max().item() < 0.014

@@ -181,7 +181,7 @@ def test_the_light_over_one_period_of_the_plane_is_exactly_one_at_every_depth() 
             for down in (0, 55):
                 ramp = per_pixel * (right * axis[None, :] + down * axis[:, None])
                 psf = VectorialPSF(m, PixelMask(phase + ramp), spec, patch_px=55)
-                total += psf(at_depths(0.0, 0.1, 2.0)).held
+                total += psf(at_depths(0.0, 0.1, 2.0)).encircled_energy
         torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=1e-10)
 
 

@@ -142,8 +142,8 @@ def _notes(truth: Emitters, found: Localizations) -> list[str]:
     if not len(truth) or not len(found):
         empty = "the truth" if not len(truth) else "the list"
         return [f"{empty} has no rows"]
-    verdict = judge_list(found)
-    quiet = [verdict.text] if verdict.kind == "too quiet" else []
+    assessment = judge_list(found)
+    quiet = [assessment.text] if assessment.kind == "too quiet" else []
     first, last = int(truth.frame.min()), int(truth.frame.max())
     begin, end = int(found.frame.min()), int(found.frame.max())
     if end < first or begin > last:

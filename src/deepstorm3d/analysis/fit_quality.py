@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..emitters import Localizations
 
-__all__ = ["DevianceVerdict", "QualitySample", "judge_deviance", "judge_list"]
+__all__ = ["DevianceAssessment", "QualitySample", "judge_deviance", "judge_list"]
 
 Kind = Literal["too quiet", "fits", "doubtful", "misfit", "unknown"]
 
@@ -32,7 +32,7 @@ _SAMPLE_ROWS = 20_000
 
 
 @dataclass(frozen=True)
-class DevianceVerdict:
+class DevianceAssessment:
     """The kind of fit, and what it means in words; text is empty where the model fits or nothing can be
     said."""
 
@@ -45,7 +45,7 @@ class DevianceVerdict:
         return self.kind == "fits"
 
 
-def judge_deviance(deviance: float, pixels: float = math.inf) -> DevianceVerdict:
+def judge_deviance(deviance: float, pixels: float = math.inf) -> DevianceAssessment:
     """Judge the mean deviance per pixel (or squared residual over the expected variance) of this many pixels.
 
     Over n independent pixels it is 1 ± √(2/n) where model and camera are right. A value below 1 means that the
@@ -53,33 +53,33 @@ def judge_deviance(deviance: float, pixels: float = math.inf) -> DevianceVerdict
     too.
     """
     if not math.isfinite(deviance) or pixels < 1:
-        return DevianceVerdict("unknown", "")
+        return DevianceAssessment("unknown", "")
     margin = _SURE * math.sqrt(2 / pixels)
     if deviance < _QUIET - margin:
-        return DevianceVerdict(
+        return DevianceAssessment(
             "too quiet",
             f"the residuals are only {deviance:.2f} times what noise gives (1 is right): the camera's gain is "
             "too large or its baseline is missing (`camera`), or the frames were averaged, smoothed or had "
             "their background subtracted; photons and σ are wrong as well",
         )
     if deviance <= _FITS + margin:
-        return DevianceVerdict("fits", "")
+        return DevianceAssessment("fits", "")
     kind = "doubtful" if deviance <= _DOUBTFUL else "misfit"
-    return DevianceVerdict(
+    return DevianceAssessment(
         kind,
         f"the residuals are {deviance:.2f} times what noise gives (1 is right): if they show structure, the "
         "PSF, the density or the background is wrong; if they do not, the gain is too small",
     )
 
 
-def judge_list(table: Localizations) -> DevianceVerdict:
+def judge_list(table: Localizations) -> DevianceAssessment:
     """Judge a list by the median of its rows' fit quality; unknown for fewer than 20 rows that have one.
 
     Rows over less than one photon of background are not used: there the deviance of a good fit is not 1.
     """
     sample = QualitySample()
     sample.add(table)
-    return sample.verdict
+    return sample.assessment
 
 
 class QualitySample:
@@ -95,9 +95,9 @@ class QualitySample:
             self._values.append(quality[torch.isfinite(quality)].detach().cpu().double())
 
     @property
-    def verdict(self) -> DevianceVerdict:
+    def assessment(self) -> DevianceAssessment:
         """As `judge_list` of all rows that were added."""
         values = torch.cat(self._values) if self._values else torch.zeros(0)
         if len(values) < _FEWEST_ROWS:
-            return DevianceVerdict("unknown", "")
+            return DevianceAssessment("unknown", "")
         return judge_deviance(float(values.median()))

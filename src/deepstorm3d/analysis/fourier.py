@@ -107,7 +107,7 @@ class Correlation:
         return float(np.std([value for value in self.resolutions_um if value is not None], ddof=1))
 
     @property
-    def verdict(self) -> str:
+    def status(self) -> str:
         """``measured``; or why there is no number: ``never above``, ``beyond the pixels`` or ``unsettled``."""
         if self.resolution_um is not None:
             return "measured"

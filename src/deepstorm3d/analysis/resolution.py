@@ -214,7 +214,7 @@ def _about_precision(precision: tuple[AxisPrecision, ...]) -> list[str]:
 def _plain(each: Correlation) -> dict[str, Any]:
     resolution, spread = each.resolution_um, each.spread_um
     return {
-        "verdict": each.verdict,
+        "verdict": each.status,
         "resolution_nm": None if resolution is None else 1000 * resolution,
         "spread_nm": None if spread is None else 1000 * spread,
         "of_each_split_nm": [None if value is None else 1000 * value for value in each.resolutions_um],

@@ -150,7 +150,7 @@ def estimate(
     Returns
     -------
     Estimate
-        ``.experiment``, to simulate and train with; ``.changes``; ``.likeness`` of simulated to real frames.
+        ``.experiment``, to simulate and train with; ``.changes``; ``.similarity`` of simulated to real frames.
 
     Raises
     ------

@@ -198,4 +198,4 @@ def _told(each: Correlation) -> tuple[str, str]:
         "beyond the pixels": f"below {1000 / each.nyquist:.0f}: never falls to 1/7 within the pixels",
         "unsettled": "none: the halvings disagree",
     }
-    return reason[each.verdict], ""
+    return reason[each.status], ""

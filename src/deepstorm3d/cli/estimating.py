@@ -133,10 +133,10 @@ def _print(found: Estimate) -> None:
         f"from {found.frames} frames: {guess.density:.3g} molecules/µm²{_share(sigma[0])}, "
         f"{guess.photons:,.0f} photons{_share(sigma[1])}, background {guess.background:.3g} photons per pixel"
     )
-    likeness = found.likeness
+    similarity = found.similarity
     result(
-        f"simulated against real frames (0: alike): pixel values {likeness.values:.2f}, local contrasts "
-        f"{likeness.contrasts:.2f}, power spectra {likeness.spectra:.2f}"
+        f"simulated against real frames (0: alike): pixel values {similarity.values:.2f}, local contrasts "
+        f"{similarity.contrasts:.2f}, power spectra {similarity.spectra:.2f}"
     )
     for note in found.notes:
         say(note)

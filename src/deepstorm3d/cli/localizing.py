@@ -91,7 +91,7 @@ def localize(
     )
     recipe = Recipe(model, mask, camera_changes(camera), threshold, method, refine, chosen_device(device))
     pipeline = recipe.load()
-    for sentence in pipeline.told:
+    for sentence in pipeline.notes:
         say(sentence)
     if preview is not None:
         folder = out.with_name(f"{out.name}.preview")
@@ -161,7 +161,7 @@ def regenerate(
     claim_name(out, overwrite=overwrite)
     prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
     pipeline = load_pipeline(find_model(model), mask=mask, camera=camera_changes(camera), refine=False)
-    for sentence in pipeline.told:
+    for sentence in pipeline.notes:
         say(sentence)
     report = regenerate_frame(
         locs,
@@ -176,7 +176,7 @@ def regenerate(
         f"{out}: frame {frame}, {report.localizations} localizations, correlation {report.correlation:.3f}, "
         f"deviance {report.deviance_per_pixel:.2f} per pixel (1: nothing left but noise)"
     )
-    if report.verdict.text and not equal_photons:
-        say_warning(report.verdict.text)
-    for sentence in report.told:
+    if report.assessment.text and not equal_photons:
+        say_warning(report.assessment.text)
+    for sentence in report.notes:
         say_warning(sentence)

@@ -76,7 +76,7 @@ def simulate(
 ) -> None:
     """Simulate a movie as the camera of an experiment would record it, and the list of its molecules."""
     from ..experiment.configure import find_experiment
-    from ..experiment.light_patch import LIGHT_HELD
+    from ..experiment.light_patch import ENCIRCLED_ENERGY
     from ..jobs.simulate import MovieSimulation, simulate_movie
     from ..simulation.specimen import Specimen
 
@@ -100,8 +100,11 @@ def simulate(
         f"{out}: {frames} frames, {summary.emitters} emitters"
         + (f", {dim} of them below min_photons" if dim else "")
     )
-    say(f"image patch {summary.patch_px} px: at least {100 * summary.light_held:.1f} % of a molecule's light")
-    if summary.light_held < LIGHT_HELD:
+    say(
+        f"image patch {summary.patch_px} px: "
+        f"at least {100 * summary.encircled_energy:.1f} % of a molecule's light"
+    )
+    if summary.encircled_energy < ENCIRCLED_ENERGY:
         say_warning(
             f"{experiment.psf.patch_limit} or the frame permits no larger patch; light beyond it is missing"
         )

@@ -9,16 +9,16 @@ import torch
 from ..optics.psf import Images, on_axis
 from .experiment import Experiment
 
-__all__ = ["LIGHT_HELD", "patch_for_light"]
+__all__ = ["ENCIRCLED_ENERGY", "patch_for_light"]
 
-LIGHT_HELD = 0.95
+ENCIRCLED_ENERGY = 0.95
 """Fraction of a molecule's light that the patch of a simulated movie holds, at every depth, where it can."""
 
 # Depths at which the light is looked at.
 _DEPTHS = 9
 
 
-def patch_for_light(experiment: Experiment, source: Any, light: float = LIGHT_HELD) -> tuple[int, float]:
+def patch_for_light(experiment: Experiment, source: Any, light: float = ENCIRCLED_ENERGY) -> tuple[int, float]:
     """Side of the smallest patch that holds a fraction of the light at every depth, and the fraction it holds.
 
     No smaller than the experiment's patch, no larger than the image period of the mask's pixels permits

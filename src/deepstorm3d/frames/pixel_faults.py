@@ -75,7 +75,7 @@ def faults_of(
         law=found.law,
         sigmas=found.sigmas if look else float("inf"),
         full=said if end is None else min(said, end),
-        said=said,
+        stated_full=said,
         share=0.0 if found.plausible else found.share,
     )
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 
-__all__ = ["Likeness", "Spectrum", "compare_frames", "local_contrast", "radial_spectrum"]
+__all__ = ["Similarity", "Spectrum", "compare_frames", "local_contrast", "radial_spectrum"]
 
 Floats = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ class Spectrum:
 
 
 @dataclass(frozen=True)
-class Likeness:
+class Similarity:
     """Distance of simulated frames from real ones; 0 means identical distributions.
 
     values, contrasts: distance of the two histograms (Wasserstein, the mean difference of equal quantiles)
@@ -63,7 +63,7 @@ class Likeness:
         return found
 
 
-def compare_frames(real: Floats, simulated: Floats) -> Likeness:
+def compare_frames(real: Floats, simulated: Floats) -> Similarity:
     """Distances between two sets of frames in the same unit, (B, H, W) and (C, h, w); the sizes may differ.
 
     Raises InputError where a frame is smaller than 16 px or contains a value that is not finite.
@@ -73,7 +73,7 @@ def compare_frames(real: Floats, simulated: Floats) -> Likeness:
             raise InputError(f"the {name} frames {frames.shape} must be 16 px or larger, with finite values")
     spectra = [radial_spectrum(each) for each in (real, simulated)]
     ratio = np.log(np.maximum(spectra[1].power, 1e-12) / np.maximum(spectra[0].power, 1e-12))
-    return Likeness(
+    return Similarity(
         values=_distance(real, simulated),
         contrasts=_distance(local_contrast(real), local_contrast(simulated)),
         spectra=float(np.sqrt(np.square(ratio).mean())),

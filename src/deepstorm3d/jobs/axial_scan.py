@@ -94,7 +94,7 @@ def scan_stack(
         source = source.judged(experiment.camera, experiment.microscope)
         counts = source.read(source.span[0], source.last)
         reader, maps = source.reader(experiment.camera), source.maps_of(experiment.camera)
-        told = source.told()
+        told = source.pixel_notes()
     refuse_without_light(counts, experiment.camera.saturation, excerpt.name)
     light = reader(torch.from_numpy(counts.astype(np.float32)))
     planes = light.photons

@@ -49,7 +49,7 @@ def preview_movie(
     with excerpt.open() as source:
         source.check_against(pipeline)
         source = source.judged(pipeline.camera, pipeline.experiment.microscope, watch=watch)
-        told = source.told()
+        told = source.pixel_notes()
         pipeline = source.at_work(pipeline)
         numbers = np.unique(np.linspace(source.span[0], source.last - 1, frames).round().astype(int)).tolist()
         for place, number in enumerate(numbers, 1):
@@ -67,8 +67,8 @@ def preview_movie(
     simulated = simulated_like(pipeline, real)
     save_figure(plot.histogram(simulated, real), out_dir / "histogram.png")
     findings = [finding.text for finding in check_counts(pipeline, np.concatenate(stack))]
-    fits, lines = _verdict(reports, findings)
-    told += [f"frame {number}: {sentence}" for number, report in reports.items() for sentence in report.told]
+    fits, lines = _conclusion(reports, findings)
+    told += [f"frame {number}: {sentence}" for number, report in reports.items() for sentence in report.notes]
     return PreviewReport(reports, fits, [*told, *lines])
 
 
@@ -88,7 +88,7 @@ def simulated_like(pipeline: Pipeline, frames: Tensor) -> Tensor:
     return simulator.to_photons(counts)
 
 
-def _verdict(reports: dict[int, RegenerateReport], findings: list[str]) -> tuple[bool, list[str]]:
+def _conclusion(reports: dict[int, RegenerateReport], findings: list[str]) -> tuple[bool, list[str]]:
     """Whether the model fits, and why, in plain words.  findings: what contradicts the camera and the model."""
     lines = [
         f"frame {number}: {report.localizations} molecules, correlation {report.correlation:.3f}, "
@@ -96,16 +96,16 @@ def _verdict(reports: dict[int, RegenerateReport], findings: list[str]) -> tuple
         for number, report in reports.items()
     ]
     middle = sorted(reports.values(), key=lambda report: report.deviance_per_pixel)[(len(reports) - 1) // 2]
-    verdict = middle.verdict
+    assessment = middle.assessment
     lines += findings
-    if verdict.kind == "too quiet":
-        lines.append(verdict.text)
-    fits = verdict.kind in ("fits", "unknown") and not findings
+    if assessment.kind == "too quiet":
+        lines.append(assessment.text)
+    fits = assessment.kind in ("fits", "unknown") and not findings
     if fits:
         lines.append("verdict: the model explains these frames down to their noise")
-    elif verdict.kind == "too quiet" or findings:
+    elif assessment.kind == "too quiet" or findings:
         lines.append("verdict: camera and frames contradict each other; correct this first")
-    elif verdict.kind != "misfit":
+    elif assessment.kind != "misfit":
         lines.append(
             "verdict: doubtful; look at the residuals: structure there means another PSF, density or background"
         )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .. import plot
-from ..analysis.fit_quality import DevianceVerdict, judge_deviance
+from ..analysis.fit_quality import DevianceAssessment, judge_deviance
 from ..camera import IdealCamera
 from ..emitters import Emitters, Localizations
 from ..fitting.photometry import Photometry
@@ -41,7 +41,7 @@ class RegenerateReport:
     localizations: in the frame;  correlation: of frame and regenerated image;
     deviance_per_pixel: mean squared residual over the expected variance, about 1 where the list is
     complete and the model right;  expected: of the same where noise alone is left, below 1 where pixels have
-    less than one photon;  pixels: of the frame, that count;  told: what is wrong with the frame's pixels, in
+    less than one photon;  pixels: of the frame, that count;  notes: what is wrong with the frame's pixels, in
     words. Pixels that are full or defective do not count.
     """
 
@@ -50,14 +50,14 @@ class RegenerateReport:
     deviance_per_pixel: float
     expected: float = 1.0
     pixels: float = math.inf
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
-    def verdict(self) -> DevianceVerdict:
+    def assessment(self) -> DevianceAssessment:
         """Whether noise alone is left, or more, or not even that; unknown in frames that hold hardly a
         photon."""
         if self.expected < _LEAST_EXPECTED:
-            return DevianceVerdict("unknown", "")
+            return DevianceAssessment("unknown", "")
         return judge_deviance(self.deviance_per_pixel / self.expected, self.expected * self.pixels)
 
 
@@ -98,7 +98,7 @@ def explain_frame(
         deviance_per_pixel=float(((photons - model).square() / variance)[counted].mean()),
         expected=float((own / variance)[counted].mean()),
         pixels=int(counted.sum()),
-        told=tuple(_about_pixels(seen)),
+        notes=tuple(_about_pixels(seen)),
     )
     return report, figure
 
@@ -151,7 +151,7 @@ def regenerate_frame(
         source = source.judged(pipeline.camera, pipeline.experiment.microscope)
         pipeline = source.at_work(pipeline)
         counts = source.read(frame, frame + 1)
-        told = source.told()
+        told = source.pixel_notes()
     refuse_without_light(counts, pipeline.camera.saturation, f"{excerpt.name}, frame {frame}")
     seen = pipeline.light(torch.from_numpy(counts.astype(np.float32)))
     found = read_table(locs, pixel_um=pixel_um)
@@ -163,4 +163,4 @@ def regenerate_frame(
     title = f"{excerpt.name}, frame {frame}"
     report, figure = explain_frame(pipeline, found, seen, truth=known, equal_photons=equal_photons, title=title)
     save_figure(figure, out)
-    return replace(report, told=(*told, *report.told))
+    return replace(report, notes=(*told, *report.notes))

@@ -48,7 +48,7 @@ class SimulationSummary:
     """What was simulated.
 
     emitters: rows of truth inside the frames;  labelled: of these, at least as bright as the scene's
-    `min_photons`;  patch_px, light_held: side of the patch, and the least fraction of a molecule's
+    `min_photons`;  patch_px, encircled_energy: side of the patch, and the least fraction of a molecule's
     light on it over the depths;  clipped: pixels beyond 16 bits;  saturated_frames: with
     a pixel at the camera's saturation.
     """
@@ -57,7 +57,7 @@ class SimulationSummary:
     emitters: int
     labelled: int
     patch_px: int
-    light_held: float
+    encircled_energy: float
     clipped: int
     saturated_frames: int
 
@@ -96,8 +96,8 @@ def simulate_movie(
         drift = simulation.drift.double()
         curve = DriftCurve(np.arange(frames), drift.numpy(), np.zeros((frames, 3)))
         write_text(truth.with_name(f"{truth.stem}.drift.csv"), curve.to_csv())
-    patch_px, light_held = simulation.patch_px, simulation.light_held
-    return SimulationSummary(frames, rows, labelled, patch_px, light_held, clipped, saturated)
+    patch_px, encircled_energy = simulation.patch_px, simulation.encircled_energy
+    return SimulationSummary(frames, rows, labelled, patch_px, encircled_energy, clipped, saturated)
 
 
 class SimulatedBlock(NamedTuple):
@@ -117,9 +117,9 @@ class MovieSimulation:
     beyond is lost.
 
     specimen: what is seen; the scene's own emitters where left out;  scene: one of the experiment's, the first
-    else;  seed: of all random numbers, the experiment's else.  Attributes: `scene`, `patch_px`, `light_held`
-    (least share of a molecule's light on the patch) and, once `blocks` has begun, `drift` ((frames, 3) µm, None
-    where nothing drifts).
+    else;  seed: of all random numbers, the experiment's else.
+    Attributes: `scene`, `patch_px`, `encircled_energy` (least share of a molecule's light on the patch)
+    and, once `blocks` has begun, `drift` ((frames, 3) µm, None where nothing drifts).
     Raises InputError for what does not fit.
     """
 
@@ -143,7 +143,7 @@ class MovieSimulation:
         self._field = shown_field(frame, experiment.psf.across, experiment.camera, Prepared())
         self._generator = stream(experiment.seed if seed is None else seed, "movie")
         source = psf_source(experiment)
-        self.patch_px, self.light_held = patch_for_light(experiment, source)
+        self.patch_px, self.encircled_energy = patch_for_light(experiment, source)
         self._simulator = _simulator(experiment, source, self.patch_px, self._field)
 
     def blocks(self) -> Iterator[SimulatedBlock]:

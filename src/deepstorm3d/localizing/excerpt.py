@@ -214,7 +214,7 @@ class OpenExcerpt:
             raise ValueError("the pixels of this movie were not judged")
         return PixelReader(faults, lambda counts: camera.to_photons(counts, maps))
 
-    def told(self) -> list[str]:
+    def pixel_notes(self) -> list[str]:
         """Sentences about faults of the movie's pixels; empty before `judged`."""
         return [] if self.excerpt.faults is None else self.excerpt.faults.in_words()
 
@@ -228,7 +228,7 @@ class OpenExcerpt:
     def check_pixel(self, experiment: Experiment) -> None:
         """Raise InputError if the movie's pixel size is not that of the experiment."""
         pixel_um, remedy = experiment.microscope.pixel_um, "correct camera_pitch or magnification"
-        check_pixel(self.movie, pixel_um, "the experiment's are", remedy, said_um=self.excerpt.pixel_um)
+        check_pixel(self.movie, pixel_um, "the experiment's are", remedy, given_um=self.excerpt.pixel_um)
 
     def blocks(self, frames: int, start: int, *, watch: Watcher = SILENT) -> Iterator[Block]:
         """Blocks of `frames` frames from frame `start`, without frames that cannot be read.
@@ -268,7 +268,7 @@ class OpenExcerpt:
             pipeline.experiment.microscope.pixel_um,
             f"the model '{name}' was trained for",
             "train a model for this pixel size",
-            said_um=self.excerpt.pixel_um,
+            given_um=self.excerpt.pixel_um,
         )
         self._turned(pipeline.maps)
         height, width = self.size

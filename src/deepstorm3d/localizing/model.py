@@ -147,7 +147,7 @@ class Model:
             if watch.stopped:
                 raise Interrupted
             summary = run.finish(complete=True)
-        for text in (*pipeline.told, *summary.warnings):
+        for text in (*pipeline.notes, *summary.warnings):
             warnings.warn(text, DoubtfulResult, stacklevel=2)
         return Localizations.concat(parts) if parts else Localizations.empty()
 

@@ -53,7 +53,7 @@ class Pipeline:
     `OpenExcerpt.at_work` orients and crops them like the frames to be localized;
     extent_px: side of the square that contains most of the PSF's light;  method: source of the candidates;
     fit: refines the candidates (None: the network's list is not changed);  tile_px: side of the tiles of a
-    frame, without their overlap;  told: sentences about assumed values;
+    frame, without their overlap;  notes: sentences about assumed values;
     reader: conversion to photons with the faults of the movie's pixels (`OpenExcerpt.judged`; None: no faults);
     field: the part of the whole field that the frames show (None: frames of any size that begin with it).
     """
@@ -67,7 +67,7 @@ class Pipeline:
     method: Method = "network"
     fit: JointFit | SingleFit | None = None
     tile_px: int = TILE_PX
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     reader: PixelReader | None = None
     field: Field | None = None
 
@@ -255,5 +255,5 @@ def load_pipeline(
         extent_px=extent_px(psf, experiment.z_um),
         method=method,
         fit=build_fit(experiment, source, method, device, likely=_FIRST_SHARE * least) if refine else None,
-        told=assumed_values(experiment.camera, chosen, camera),
+        notes=assumed_values(experiment.camera, chosen, camera),
     )

@@ -108,7 +108,7 @@ class Run:
         if complete:
             field = self.pipeline.experiment.psf.across
             summary.warnings += [
-                *self.source.told(),
+                *self.source.pixel_notes(),
                 *movie.notes,
                 *_field_notes(field, (movie.shape[1], movie.shape[2])),
                 *_warnings(summary, joint=self.pipeline.fit is not None and self.pipeline.method != "mle"),
@@ -144,9 +144,9 @@ def _warnings(summary: LocalizeSummary, *, joint: bool) -> list[str]:
     joint: whether all molecules were fitted together; if not, residuals of neighbours make a misfit normal.
     """
     warnings = []
-    verdict = summary.quality.verdict
-    if verdict.kind == "too quiet" or (verdict.kind == "misfit" and joint):
-        warnings.append(f"around the molecules found {verdict.text}; look at a few frames (`preview`)")
+    assessment = summary.quality.assessment
+    if assessment.kind == "too quiet" or (assessment.kind == "misfit" and joint):
+        warnings.append(f"around the molecules found {assessment.text}; look at a few frames (`preview`)")
     if summary.saturated_frames:
         warnings.append(
             f"{summary.saturated_frames} of {summary.frames} frames have saturated pixels, left out of the "

@@ -54,7 +54,7 @@ class ExactPSF(nn.Module):
     _ring_decay: Tensor
     _ring_light: Tensor
     _modes: Tensor
-    _rises: Tensor
+    _gradients: Tensor
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class ExactPSF(nn.Module):
         radius = microscope.aperture_radius
         self.register_buffer("_modes", zernike_basis(list(rises), pupil.axis, radius), persistent=False)
         table = torch.tensor(list(rises.values()), dtype=torch.float64).reshape(-1, 2)
-        self.register_buffer("_rises", table, persistent=False)
+        self.register_buffer("_gradients", table, persistent=False)
         self.to(device_of(mask))
 
     @property
@@ -163,7 +163,9 @@ class ExactPSF(nn.Module):
             # (telomeres: 8 MB each), so the fields of a chunk are computed again in the backward pass.
             intensity = partial(checkpoint, intensity, use_reentrant=False)
         travel = None if focus_um is None else focus_um - self.microscope.focus
-        waves = None if place is None or not len(self._rises) else place.to(xyz) @ self._rises.to(xyz).mT
+        waves = (
+            None if place is None or not len(self._gradients) else place.to(xyz) @ self._gradients.to(xyz).mT
+        )
         images = [
             intensity(
                 pupil if which is None else pupil[which[rows]],

@@ -52,7 +52,7 @@ class FieldSpec(Spec):
         return self
 
     @property
-    def whole_rises(self) -> tuple[float, float]:
+    def total_gradients(self) -> tuple[float, float]:
         """Gradient of all polynomials together, from left to right and from top to bottom, rad rms."""
         across, down = (math.hypot(*(rise[axis] for rise in self.rises.values())) for axis in (0, 1))
         return across, down
@@ -60,7 +60,7 @@ class FieldSpec(Spec):
     @property
     def changes(self) -> bool:
         """Whether the PSF changes across the field."""
-        return any(self.whole_rises) or self.mask_offset != 0
+        return any(self.total_gradients) or self.mask_offset != 0
 
     def at(self, across: float, down: float) -> dict[int, float]:
         """Aberrations at one field position in addition to those of the middle: Noll index and rad rms.
@@ -110,7 +110,7 @@ class FieldGrid:
     @property
     def counts(self) -> tuple[int, int]:
         """Number of field positions across and down."""
-        rises, moved = self.field.whole_rises, self.moved_rad
+        rises, moved = self.field.total_gradients, self.moved_rad
         across, down = (
             max(_places(rises[n], _THREE_UP_TO_RAD, 5), _places(moved[n], _STEP_OF_SHIFT_RAD, 9))
             for n in (0, 1)

@@ -29,12 +29,12 @@ class Patches(NamedTuple):
 
     values: (N, h, w) fraction of the molecule's photons in each pixel;
     corner: (N, 2) int64, column and row of the patch's first pixel (may lie outside the frame);
-    held: (N,) encircled energy, the fraction of the molecule's light inside the patch.
+    encircled_energy: (N,) fraction of the molecule's light inside the patch.
     """
 
     values: Tensor
     corner: Tensor
-    held: Tensor
+    encircled_energy: Tensor
 
 
 class Images(Protocol):

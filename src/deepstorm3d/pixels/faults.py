@@ -23,9 +23,9 @@ class PixelFaults:
 
     size: height and width of the region, px;  begin: column and row of its first pixel in the frame;
     defective: row and column of each defective pixel in the region;  spot, law, sigmas: criteria for outliers
-    in single frames (`find_outliers`; sigmas inf: none);  full: counts at which a pixel is saturated;  said:
-    the same according to the camera's description;  share: fraction of pixels that seem defective if it is
-    too large for a camera, else 0.
+    in single frames (`find_outliers`; sigmas inf: none);  full: counts at which a pixel is saturated;
+    stated_full: the same according to the camera's description;  share: fraction of pixels that seem defective
+    if it is too large for a camera, else 0.
     """
 
     size: tuple[int, int]
@@ -35,7 +35,7 @@ class PixelFaults:
     law: NoiseLaw
     sigmas: float
     full: float
-    said: float
+    stated_full: float
     share: float = 0.0
 
     @property
@@ -77,11 +77,11 @@ class PixelFaults:
 
     def about_full(self) -> list[str]:
         """A sentence about the saturation level, if it is below the camera's description."""
-        if self.full >= self.said:
+        if self.full >= self.stated_full:
             return []
         return [
-            f"the counts end at {self.full:.0f}, not at {self.said:.0f}: many pixels have just this count, and "
-            "are left out as saturated (set camera.saturation)"
+            f"the counts end at {self.full:.0f}, not at {self.stated_full:.0f}: many pixels have just this "
+            "count, and are left out as saturated (set camera.saturation)"
         ]
 
     def _places(self) -> str:

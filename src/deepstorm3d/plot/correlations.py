@@ -92,7 +92,7 @@ def _draw_correlations(axes: Axes, correlations: Mapping[str, Correlation]) -> N
 
 def _label(name: str, each: Correlation) -> str:
     if each.resolution_um is None:
-        return f"{name}: no resolution ({each.verdict})"
+        return f"{name}: no resolution ({each.status})"
     spread = "" if each.spread_um is None else f" ± {1000 * each.spread_um:.1f}"
     return f"{name}: {1000 * each.resolution_um:.1f}{spread} nm"
 

@@ -73,7 +73,7 @@ class MaskPenalty:
         """Mean fraction of the light outside the patch."""
         z = torch.linspace(*self.z_um, _DEPTHS, device=like.device)
         xyz = on_axis(z)
-        return 1 - self.psf(xyz).held.mean()
+        return 1 - self.psf(xyz).encircled_energy.mean()
 
 
 def roughness(phase: Tensor) -> Tensor:

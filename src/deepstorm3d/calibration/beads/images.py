@@ -65,7 +65,7 @@ class BeadImages:
         """One more than the last slice's number."""
         return int(self.plane.max()) + 1 if len(self) else 0
 
-    def said_um(self) -> Tensor:
+    def nominal_um(self) -> Tensor:
         """Nominal position of each slice, (planes,) µm; 0 for slices without an image."""
         return self.position_um.new_zeros(self.planes).index_copy(0, self.plane, self.position_um)
 
@@ -122,11 +122,11 @@ class BeadState:
         return torch.cat([self.xy, z[:, None]], 1), position
 
 
-def weights_of_zero(said_um: Tensor) -> Tensor:
+def weights_of_zero(nominal_um: Tensor) -> Tensor:
     """Weights (S,) that give the value at position 0 of a line through values at these positions (S,)."""
-    middle = said_um.mean()
-    away = said_um - middle
-    return 1 / len(said_um) - middle * away / away.square().sum()
+    middle = nominal_um.mean()
+    away = nominal_um - middle
+    return 1 / len(nominal_um) - middle * away / away.square().sum()
 
 
 def first_state(images: BeadImages, z_um: float, blur_px: float) -> BeadState:

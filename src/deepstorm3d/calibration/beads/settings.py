@@ -192,7 +192,7 @@ def _check_pixels(experiment: Experiment, beads: Sequence[Path | Movie], setting
     for source in beads:
         with opened(source) as stack:
             pixel_um = experiment.microscope.pixel_um
-            check_pixel(stack, pixel_um, "the experiment's are", remedy, said_um=settings.pixel_um)
+            check_pixel(stack, pixel_um, "the experiment's are", remedy, given_um=settings.pixel_um)
 
 
 def _size_of(beads: Sequence[Path | Movie]) -> tuple[int, int]:

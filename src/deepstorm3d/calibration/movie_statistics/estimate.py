@@ -18,7 +18,7 @@ from ...camera import Camera
 from ...experiment.experiment import Experiment, psf_source
 from ...experiment.light_patch import patch_for_light
 from ...frames.plausibility import check_frames
-from ...frames.similarity import Likeness, compare_frames
+from ...frames.similarity import Similarity, compare_frames
 from ...io.movies import Movie
 from ...localizing.excerpt import Excerpt
 from ...localizing.pipeline import Pipeline
@@ -64,7 +64,7 @@ class Estimate:
     """What a movie says of its own set-up.
 
     experiment: complete, with the new values;  changes: key, old and new value of each that changed;  frames:
-    how many of the movie were looked at;  camera, scene: how they were found;  likeness: of simulated to real
+    how many of the movie were looked at;  camera, scene: how they were found;  similarity: of simulated to real
     frames; warnings, notes: in words;  real, simulated: photons of the frames compared, (B, H, W).
     """
 
@@ -73,7 +73,7 @@ class Estimate:
     frames: int
     camera: CameraMatch = field(repr=False)
     scene: SceneMatch = field(repr=False)
-    likeness: Likeness
+    similarity: Similarity
     warnings: list[str]
     notes: list[str]
     real: Tensor = field(repr=False)
@@ -140,7 +140,7 @@ class _Guess:
 def _camera(movie: _Movie, settings: EstimateSettings) -> CameraMatch:
     """Gain, baseline and noise, from how the variance of pixels goes with their mean."""
     sample, known = movie.sample, movie.experiment.camera
-    if sample.faults.full < sample.faults.said:
+    if sample.faults.full < sample.faults.stated_full:
         known = known.with_(saturation=sample.faults.full)
     level = None if settings.dark is None else level_of_dark(settings.dark)
     whole = sample.stack.dtype.kind in "iu"
@@ -224,11 +224,11 @@ def _result(guess: _Guess, movie: _Movie, settings: EstimateSettings) -> Estimat
     seed = stream_seed(movie.seed, "estimated movie")
     counts = simulate_guess(found.guess, guess.scene, imaging, tuple(sample.counts.shape), seed=seed)
     real, simulated = movie.photons(camera), imaging.photons(counts)
-    likeness = compare_frames(real.double().numpy(), simulated.double().numpy())
+    similarity = compare_frames(real.double().numpy(), simulated.double().numpy())
     findings = check_frames(sample.stack, real, camera, maps=sample.maps)
     warnings = [*sample.faults.in_words(), *(finding.text for finding in findings), *guess.camera.warnings]
     warnings += _doubts(found, final.scene(settings.scene).emitters)
-    complaints = likeness.complaints()
+    complaints = similarity.complaints()
     if complaints:
         warnings.append("the simulated frames do not look like the real ones: " + "; ".join(complaints))
     return Estimate(
@@ -237,7 +237,7 @@ def _result(guess: _Guess, movie: _Movie, settings: EstimateSettings) -> Estimat
         frames=len(sample.counts),
         camera=guess.camera,
         scene=found,
-        likeness=likeness,
+        similarity=similarity,
         warnings=warnings,
         notes=[*guess.camera.notes, *guess.notes],
         real=real,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...extent import frame_extent
 from ...frames.mean_variance import NoiseLine
-from ...frames.similarity import Likeness, local_contrast, radial_spectrum
+from ...frames.similarity import Similarity, local_contrast, radial_spectrum
 from ...plot.panels import colour_bar, new_figure, scale_bar, show_image
 from ...plot.style import BLACK, BLUE, VERMILION
 
@@ -32,13 +32,13 @@ class ComparedFrames:
     """Simulated and real frames to compare.
 
     real, simulated: (B, H, W) in one unit;  line: variance of the real frames' counts against their mean;
-    likeness: of the simulated to the real frames;  pixel_um: of a pixel in the sample;  unit: of the frames.
+    similarity: of the simulated to the real frames;  pixel_um: of a pixel in the sample;  unit: of the frames.
     """
 
     real: Floats
     simulated: Floats
     line: NoiseLine
-    likeness: Likeness
+    similarity: Similarity
     pixel_um: float
     unit: str = "photons"
 
@@ -77,7 +77,7 @@ def estimate(found: Estimate | ComparedFrames, *, title: str = "") -> Figure:
     ['Real, first of 2', 'Real, last of 2']
     """
     compared = found if isinstance(found, ComparedFrames) else _compared(found)
-    real, simulated, likeness, unit = compared.real, compared.simulated, compared.likeness, compared.unit
+    real, simulated, similarity, unit = compared.real, compared.simulated, compared.similarity, compared.unit
     figure = new_figure(15.0, 8.2, title or "Do the simulated frames look like the real ones?", dpi=120)
     panels = figure.subplots(2, 4)
     low, high = np.quantile(real, [0.01, 0.998])
@@ -92,12 +92,12 @@ def estimate(found: Estimate | ComparedFrames, *, title: str = "") -> Figure:
         scale_bar(axes, edges)
         if axes is panels[0][-1]:
             colour_bar(shown, axes, f"{unit} per pixel, same for all")
-    label = f"Pixel values (distance {likeness.values:.2f})"
+    label = f"Pixel values (distance {similarity.values:.2f})"
     _histograms(panels[1][0], (real, simulated), label, f"{unit} per pixel")
     contrasts = local_contrast(real), local_contrast(simulated)
-    label = f"Local contrast (distance {likeness.contrasts:.2f})"
+    label = f"Local contrast (distance {similarity.contrasts:.2f})"
     _histograms(panels[1][1], contrasts, label, f"σ in 7 × 7 px ({unit})")
-    _spectra(panels[1][2], real, simulated, f"Power spectrum (distance {likeness.spectra:.2f})")
+    _spectra(panels[1][2], real, simulated, f"Power spectrum (distance {similarity.spectra:.2f})")
     _transfer(panels[1][3], compared.line)
     return figure
 
@@ -107,7 +107,7 @@ def _compared(found: Estimate) -> ComparedFrames:
         found.real.double().numpy(),
         found.simulated.double().numpy(),
         found.camera.line,
-        found.likeness,
+        found.similarity,
         found.experiment.microscope.pixel_um,
         found.camera.camera.unit,
     )

@@ -67,7 +67,7 @@ class LightModel:
     border_px: int = 0
 
     @property
-    def held(self) -> float:
+    def encircled_energy(self) -> float:
         """Mean share of a molecule's light on its image."""
         return float(self.spots.sum((1, 2)).mean())
 
@@ -103,7 +103,7 @@ def measure_light(photons: Tensor, model: LightModel) -> Light:
         ]
     ).reshape(-1, 3)
     every = np.exp(np.concatenate([best[None], again]))
-    background = level - every[:, 0] * every[:, 1] * model.held
+    background = level - every[:, 0] * every[:, 1] * model.encircled_energy
     sigma = (
         np.array([*(every[1:, :2].std(0) / every[0, :2]), every[1:, 2].std(), background[1:].std()])
         if len(again)
@@ -189,7 +189,7 @@ def _fit(
 
     def predicted(values: Floats) -> Floats:
         density, photons, spread = np.exp(values)
-        rest = max(level - density * photons * model.held, 0.0) if model.counted else 0.0
+        rest = max(level - density * photons * model.encircled_energy, 0.0) if model.counted else 0.0
         return _split(
             np.concatenate(
                 [

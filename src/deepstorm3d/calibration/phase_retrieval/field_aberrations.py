@@ -12,7 +12,7 @@ from ...optics.field_aberrations import FieldSpec
 from ...optics.microscope import Microscope
 from ..beads.images import BeadImages, BeadState
 from .phase_correction import CorrectedMask, Correction
-from .position_fit import Unknowns, fit_places, sigma_of_polynomials
+from .position_fit import Unknowns, fit_positions, sigma_of_polynomials
 
 __all__ = ["FEWEST_BEADS", "FieldAberrations", "field_aberrations"]
 
@@ -157,7 +157,7 @@ def _one_bead(
     psf = build_psf(spec, microscope, mask, patch_px=images.side + 2 * _DRIFT_PX)
     unknowns = Unknowns(mean_depth=True, blur=False, polynomials=(correction.shapes,))
     for _ in range(_STEPS):
-        own = fit_places(psf, mine, own, unknowns)
+        own = fit_positions(psf, mine, own, unknowns)
     return correction.shapes.clone(), sigma_of_polynomials(psf, mine, own, unknowns)
 
 

@@ -85,7 +85,7 @@ class JudgedFit:
         """Ratio of fitted to nominal step, and deviation of the slices from equal steps, µm rms."""
         images = self.images
         seen = images.plane[self.found.used].unique()
-        said, off = images.said_um()[seen].double(), self.found.state.offset_um[seen].double()
+        said, off = images.nominal_um()[seen].double(), self.found.state.offset_um[seen].double()
         slope, level = np.polyfit(said.numpy(), off.numpy(), 1)
         return 1.0 + float(slope), float((off - slope * said - level).square().mean().sqrt())
 

@@ -68,11 +68,11 @@ def _standardized(frames: Tensor) -> Tensor:
 class Poses:
     """Agreement of a design with a stack for other orientations and directions (correlations as in `Glance`).
 
-    as_told: as designed;  turned: the best of the other orientations, which is orientation;  backwards: as
+    as_designed: as designed;  turned: the best of the other orientations, which is orientation;  backwards: as
     designed, with the stack reversed.
     """
 
-    as_told: float
+    as_designed: float
     turned: float
     orientation: Orientation
     backwards: float
@@ -85,12 +85,12 @@ class Poses:
         for a double helix mirrored. Then a stack cannot distinguish a turned mask from the other stage
         direction.
         """
-        return self.backwards > max(self.as_told, self.turned) + _CLEAR
+        return self.backwards > max(self.as_designed, self.turned) + _CLEAR
 
 
 def look_at_poses(model: CoarseModel, images: BeadImages, design: Tensor) -> Poses:
     """Compare a design (K, K) rad in all orientations, and with the stack reversed."""
     seen = {each: glance(model, images, each(design)).correlation for each in ORIENTATIONS}
-    as_told = seen.pop(AS_DESIGNED)
+    as_designed = seen.pop(AS_DESIGNED)
     best = max(seen, key=lambda each: seen[each])
-    return Poses(as_told, seen[best], best, glance(model, images, twin(design)).correlation)
+    return Poses(as_designed, seen[best], best, glance(model, images, twin(design)).correlation)

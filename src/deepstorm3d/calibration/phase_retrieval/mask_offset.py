@@ -16,7 +16,7 @@ from ...optics.microscope import Microscope
 from ..beads.images import BeadImages, BeadState
 from .bead_model import AdjustedPSF
 from .field_aberrations import FEWEST_BEADS
-from .position_fit import Unknowns, fit_places, sigma_of_polynomials
+from .position_fit import Unknowns, fit_positions, sigma_of_polynomials
 
 __all__ = ["MaskOffset", "fit_mask_offset"]
 
@@ -107,7 +107,7 @@ def fit_mask_offset(
     psf = _MovablePSF(spec, microscope, phase, across, images.side + 2 * _DRIFT_PX, unit_mm)
     unknowns = Unknowns(mean_depth=True, blur=False, polynomials=(psf.coefficient,))
     for _ in range(_STEPS):
-        own = fit_places(psf, mine, own, unknowns)
+        own = fit_positions(psf, mine, own, unknowns)
         psf.coefficient.clamp_(-_FARTHEST_MM / unit_mm, _FARTHEST_MM / unit_mm)
     sigma = float(sigma_of_polynomials(psf, mine, own, unknowns)[0])
     mm = float(psf.coefficient) * unit_mm

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..beads.images import BeadImages, BeadState, weights_of_zero
 from .bead_model import FocusedPSF, background_terms, bead_patches, expected, ridged, scoring_step
 
-__all__ = ["Unknowns", "fit_each", "fit_places", "sigma_of_polynomials"]
+__all__ = ["Unknowns", "fit_each", "fit_positions", "sigma_of_polynomials"]
 
 # Step of the finite differences laterally and in depth, µm.
 _STEP_UM = 0.002
@@ -36,7 +36,7 @@ _AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Unknowns:
-    """The unknowns of `fit_places` besides the light and position of each image.
+    """The unknowns of `fit_positions` besides the light and position of each image.
 
     depths: of the beads, except their mean;  mean_depth: also their mean: only where it is not degenerate with
     the phase;  positions: of the slices, except their zero, which is a defocus;  blur: of all images;
@@ -78,7 +78,7 @@ class _NormalEquations:
 
 
 @torch.no_grad()
-def fit_places(psf: FocusedPSF, images: BeadImages, state: BeadState, unknowns: Unknowns) -> BeadState:
+def fit_positions(psf: FocusedPSF, images: BeadImages, state: BeadState, unknowns: Unknowns) -> BeadState:
     """One step of Fisher scoring in everything but the phase and, if requested, in polynomials of the phase.
 
     Light, background, x and y belong to one image each and are eliminated from the normal equations of the
@@ -196,7 +196,7 @@ def _held(curvature: Tensor, images: BeadImages, state: BeadState, unknowns: Unk
         seen = images.plane.unique()
         weights = curvature.new_zeros(positions)
         # The same weight as the constraint on the mean depth.
-        weights[seen] = len(seen) * weights_of_zero(images.said_um()[seen].to(curvature))
+        weights[seen] = len(seen) * weights_of_zero(images.nominal_um()[seen].to(curvature))
         means.append(torch.nn.functional.pad(weights, (terms + depths, blurs)))
         held.diagonal()[terms + depths : terms + depths + positions] += 1 / _STAGE_UM**2
     strong = 1e3 * curvature.diagonal().max().clamp(min=1e-9) if len(curvature) else 0.0

@@ -22,7 +22,7 @@ from ...watch import SILENT, Watcher
 from ..beads.settings import BLUR_OF_MOLECULES, BeadSettings, read_beads
 from ..beads.stacks import BeadStacks
 from ..beads.stage_range import travel_for_depths
-from . import warnings as verdict
+from . import warnings as sentences
 from .degeneracies import split_defocus
 from .field_aberrations import FieldAberrations, field_aberrations
 from .figures_of_merit import (
@@ -244,9 +244,9 @@ def _judged(
     }
     warnings = [*stacks.warnings, *_warnings(experiment, fitted, figures, needed)]
     if offset is not None and found.field.mask_offset:
-        warnings += verdict.about_mask_offset(offset.mm, offset.sigma_mm, offset.change_rad)
+        warnings += sentences.about_mask_offset(offset.mm, offset.sigma_mm, offset.change_rad)
     if field is not None:
-        warnings += verdict.about_field(field.scatter_rad, field.left_rad, microscope.wavelength)
+        warnings += sentences.about_field(field.scatter_rad, field.left_rad, microscope.wavelength)
     return Retrieval(phase, phase - drawn, changed, fitted, field, figures, tuple(warnings))
 
 
@@ -281,19 +281,19 @@ def _warnings(
         str(place) for number, place in enumerate(fit.stacks.places) if bool(bad[images.bead == number].all())
     ]
     position = images.position_um + fit.found.state.offset_um[images.plane]
-    about_slices = verdict.about_slices(figures["z_bias_nm"], figures["z_scatter_over_bound"])
+    about_slices = sentences.about_slices(figures["z_bias_nm"], figures["z_scatter_over_bound"])
     ends = float(position[used].min()), float(position[used].max())
     return [
-        *verdict.about_start(fit.found.first, fit.found.tried),
-        *verdict.about_images(int(bad.sum()), len(images), out),
-        *verdict.about_fit(
+        *sentences.about_start(fit.found.first, fit.found.tried),
+        *sentences.about_images(int(bad.sum()), len(images), out),
+        *sentences.about_fit(
             fit.found.deviance, figures["unexplained_share"], figures["left_rms"], fit.stacks.noise
         ),
-        *verdict.about_bleaching(figures["light_falls_by"]),
+        *sentences.about_bleaching(figures["light_falls_by"]),
         *(about_slices if fit.stacks.noise != "none" else []),
-        *verdict.about_steps(figures["steps_over_said"], 1000 * figures["steps_uneven_um_rms"]),
-        *verdict.about_phase(figures["phase_over_design_rad_rms"], experiment.microscope.wavelength),
-        *verdict.about_positions(position[used].tolist(), *needed),
-        *verdict.about_depths(ends, needed, experiment.z_um, images.moves),
-        *verdict.about_drift(figures["drift_um"]),
+        *sentences.about_steps(figures["steps_over_said"], 1000 * figures["steps_uneven_um_rms"]),
+        *sentences.about_phase(figures["phase_over_design_rad_rms"], experiment.microscope.wavelength),
+        *sentences.about_positions(position[used].tolist(), *needed),
+        *sentences.about_depths(ends, needed, experiment.z_um, images.moves),
+        *sentences.about_drift(figures["drift_um"]),
     ]

@@ -23,7 +23,7 @@ from .image_selection import by_brightness, evenly, within_reach
 from .initial_guess import FirstLook, look_for_focus
 from .phase_correction import CorrectedMask, CorrectedPSF, Correction, binned_microscope, binned_phase
 from .phase_fit import PhaseFit
-from .position_fit import Unknowns, fit_places
+from .position_fit import Unknowns, fit_positions
 from .residuals import misfit, outliers
 from .rounds import Steps, continued, settled
 from .starting_phases import Start, families, turned_designs
@@ -119,7 +119,7 @@ class Retriever:
         state = first_state(images, self.z_um, self.blur_px)
         state = replace(state, xy=state.xy + look.shift_px * self.microscope.pixel_um)
         if self.positions:
-            state = replace(state, offset_um=(look.stretch - 1) * images.said_um())
+            state = replace(state, offset_um=(look.stretch - 1) * images.nominal_um())
         return self._stages(images, state, base, first, steps)
 
     def _which_way(self, base: Tensor, images: BeadImages, steps: Steps) -> tuple[FirstLook, BeadImages]:
@@ -217,7 +217,7 @@ class Retriever:
             fit = PhaseFit(psf, images.select(rows), state.select(rows))
             for _ in range(2):
                 fit.run([correction.coefficients], _POLYNOMIAL[1])
-                fit.state = fit_places(psf, fit.images, fit.state, Unknowns(depths=False))
+                fit.state = fit_positions(psf, fit.images, fit.state, Unknowns(depths=False))
             shares[bead] = misfit(psf, fit.images, fit.state).share
             with torch.no_grad():
                 correction.coefficients.zero_()
@@ -254,7 +254,7 @@ class Retriever:
         spec = self.spec.with_(transmission=light)
         psf = build_psf(spec, self.microscope, PixelMask(phase), patch_px=images.side + 2 * _DRIFT_PX)
         for _ in range(2):
-            state = fit_places(psf, images, state, Unknowns(depths=False, blur=False))
+            state = fit_positions(psf, images, state, Unknowns(depths=False, blur=False))
         return psf, state, misfit(psf, images.select(used), state.select(used)).deviance
 
     def _correction(self, side: int) -> Correction:
@@ -283,7 +283,7 @@ class Retriever:
         state = fit.state
         for turn in range(4):
             unknowns = Unknowns(depths=turn > 1, positions=self.positions, blur=False)
-            state = fit_places(psf, images, state, unknowns)
+            state = fit_positions(psf, images, state, unknowns)
         return state
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...watch import Watcher
 from ..beads.images import BeadImages, BeadState, weights_of_zero
 from .phase_fit import PhaseFit
-from .position_fit import Unknowns, fit_places
+from .position_fit import Unknowns, fit_positions
 
 __all__ = ["Steps", "continued", "settled"]
 
@@ -35,13 +35,13 @@ def settled(fit: PhaseFit, unknowns: Unknowns, before: float) -> float:
     """Two steps in everything but the free phase, undone if the fit gets worse. Returns half the deviance."""
     state, places = fit.state, replace(unknowns, polynomials=())
     kept = [each.clone() for each in unknowns.polynomials]
-    fit.state = fit_places(fit.psf, fit.images, state, places)
-    fit.state = fit_places(fit.psf, fit.images, fit.state, unknowns)
+    fit.state = fit_positions(fit.psf, fit.images, state, places)
+    fit.state = fit_positions(fit.psf, fit.images, fit.state, unknowns)
     loss = fit.loss()
     if loss > before and kept:
         for each, value in zip(unknowns.polynomials, kept, strict=True):
             each.copy_(value)
-        fit.state = fit_places(fit.psf, fit.images, state, places)
+        fit.state = fit_positions(fit.psf, fit.images, state, places)
         loss = fit.loss()
     return loss
 
@@ -50,7 +50,7 @@ def continued(state: BeadState, part: BeadState, images: BeadImages, rows: Tenso
     """The state of all images from a fit of some: depths and blur, the mean shift, and errors of the slices."""
     shift = (part.xy - state.xy[rows]).mean(0)
     seen = images.plane[rows].unique()
-    said = images.said_um()
+    said = images.nominal_um()
     order = seen[torch.argsort(said[seen], stable=True)]
     between = np.interp(said.numpy(), said[order].numpy(), part.offset_um[order].numpy())
     offset = torch.from_numpy(between).to(said)

@@ -83,7 +83,7 @@ def _about_travel(first: FirstLook) -> list[str]:
     """Is the stack explained better with the other stage direction, or with the mask turned?"""
     poses = first.poses
     if first.backwards and poses is not None:
-        best = max(poses.as_told, poses.turned)
+        best = max(poses.as_designed, poses.turned)
         return [
             f"the design explains the reversed stack (correlation {first.correlation:.2f} against "
             f"{first.reversed_correlation:.2f}), and no turned mask explains the stack as well (correlation of "
@@ -91,11 +91,11 @@ def _about_travel(first: FirstLook) -> list[str]:
             "opposite sign. Check the sign of the step; if it is right, the phase of the design has the wrong "
             "sign, and depths found with this mask are mirrored"
         ]
-    if poses is not None and poses.turned > poses.as_told + _BACKWARDS:
+    if poses is not None and poses.turned > poses.as_designed + _BACKWARDS:
         return [
             f"the design explains the stack better {poses.orientation} (correlation of the square roots "
-            f"{poses.turned:.2f}) than as designed ({poses.as_told:.2f}); as designed, in the reversed stack: "
-            f"{poses.backwards:.2f}. Is the mask turned, or the sign of the step wrong? {_SIGN}"
+            f"{poses.turned:.2f}) than as designed ({poses.as_designed:.2f}); as designed, in the reversed "
+            f"stack: {poses.backwards:.2f}. Is the mask turned, or the sign of the step wrong? {_SIGN}"
         ]
     if first.reversed_correlation > first.correlation + _BACKWARDS:
         return [

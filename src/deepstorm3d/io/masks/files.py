@@ -133,7 +133,7 @@ def _checked_phase(values: NDArray[Any], path: Path) -> NDArray[np.float64]:
     if largest > LARGEST_PHASE or (values.dtype.kind in "iu" and largest > LARGEST_WHOLE_PHASE):
         raise InputError(
             f"{path}: the phase reaches {largest:g}, which cannot be radians",
-            "multiply degrees by pi/180, 8-bit modulator levels by 2 pi/256 (or by your modulator's calibration)",
+            "multiply degrees by pi/180, 8-bit modulator levels by 2 pi/256 (or use its calibration)",
         )
     return phase
 

@@ -53,18 +53,18 @@ def check_pixel(
     whose: str,
     remedy: str,
     *,
-    said_um: float | None = None,
+    given_um: float | None = None,
     argument: str = "`pixel_um`",
 ) -> None:
     """Raises InputError for a movie whose pixels, along either axis, are not those that it is looked at with.
 
-    pixel_um: those, whose they are in words, and what to do where they are not the movie's;  said_um: by the
+    pixel_um: those, whose they are in words, and what to do where they are not the movie's;  given_um: by the
     user, who knows better than the file, with this argument.
     """
-    if said_um is not None:
-        if not math.isfinite(said_um) or abs(said_um / pixel_um - 1) > _TOLERANCE:
+    if given_um is not None:
+        if not math.isfinite(given_um) or abs(given_um / pixel_um - 1) > _TOLERANCE:
             raise InputError(
-                f"the movie's pixels are given as {1000 * said_um:.1f} nm ({argument}), {whose} "
+                f"the movie's pixels are given as {1000 * given_um:.1f} nm ({argument}), {whose} "
                 f"{1000 * pixel_um:.1f} nm",
                 remedy,
             )

@@ -41,7 +41,7 @@ def resolution_section(table: Localizations, name: str) -> Section:
     except InputError as error:
         return Section("Resolution", paragraphs=[str(error)])
     rows = [
-        (name, each.verdict if each.resolution_um is None else _nm(each.resolution_um, each.spread_um))
+        (name, each.status if each.resolution_um is None else _nm(each.resolution_um, each.spread_um))
         for name, each in found.correlations.items()
     ]
     words = [

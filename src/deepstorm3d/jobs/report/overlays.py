@@ -70,10 +70,10 @@ def overlay_section(table: Localizations, header: TableHeader, overlays: Overlay
         _require_same_recording(source.movie, header)
         camera = overlays.camera or header.provenance.get("camera")
         pipeline = load_pipeline(overlays.model, mask=overlays.mask, camera=camera, refine=False)
-        words += [f"Assumed: {sentence}." for sentence in pipeline.told]
+        words += [f"Assumed: {sentence}." for sentence in pipeline.notes]
         source.check_against(pipeline)
         source = source.judged(pipeline.camera, pipeline.experiment.microscope)
-        words += [f"{sentence}." for sentence in source.told()]
+        words += [f"{sentence}." for sentence in source.pixel_notes()]
         pipeline = source.at_work(pipeline)
         figures = [_overlay(pipeline, table, source, k) for k in _frames(table, source.movie, overlays.count)]
     return Section(TITLE, paragraphs=words, figures=figures)
@@ -108,6 +108,6 @@ def _overlay(pipeline: Pipeline, table: Localizations, source: OpenExcerpt, numb
         f"Frame {number}: {report.localizations} localizations; correlation {report.correlation:.3f}, squared "
         f"residual over the expected variance {report.deviance_per_pixel:.2f} per pixel (1: noise alone)."
     )
-    if report.verdict.kind == "too quiet":
-        caption += f" Warning: {report.verdict.text}."
+    if report.assessment.kind == "too quiet":
+        caption += f" Warning: {report.assessment.text}."
     return Figure(caption, figure_png(figure))

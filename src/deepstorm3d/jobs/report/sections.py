@@ -73,9 +73,9 @@ def glance_section(table: Localizations, header: TableHeader) -> Section:
     if "fit_quality" in quality.columns:
         tiles.append(("median deviance per pixel", f"{quality.columns['fit_quality'].median:.2f}"))
     words = [_SIGMA[table.sigma_source]] if len(table) else [_NO_ROWS]
-    verdict = judge_list(table)
-    if verdict.kind in ("too quiet", "misfit"):
-        words.append(f"Warning: {verdict.text}.")
+    assessment = judge_list(table)
+    if assessment.kind in ("too quiet", "misfit"):
+        words.append(f"Warning: {assessment.text}.")
     return Section("At a glance", tiles=tiles, paragraphs=[*words, *header.notes])
 
 

@@ -15,16 +15,16 @@ def noise(sigma: float, seed: int) -> np.ndarray:
 
 
 def test_two_draws_of_one_noise_are_alike():
-    likeness = compare_frames(noise(5, 1), noise(5, 2)[:, :66, :64])
-    assert likeness.complaints() == []
-    assert max(likeness.values, likeness.contrasts, likeness.spectra) < 0.15
+    similarity = compare_frames(noise(5, 1), noise(5, 2)[:, :66, :64])
+    assert similarity.complaints() == []
+    assert max(similarity.values, similarity.contrasts, similarity.spectra) < 0.15
 
 
 def test_stronger_noise_is_told_in_all_three():
-    likeness = compare_frames(noise(5, 1), noise(9, 2))
-    assert likeness.values == pytest.approx(0.8 * np.sqrt(2 / np.pi), rel=0.05)
-    assert likeness.spectra == pytest.approx(2 * np.log(9 / 5), rel=0.05)
-    assert len(likeness.complaints()) == 3
+    similarity = compare_frames(noise(5, 1), noise(9, 2))
+    assert similarity.values == pytest.approx(0.8 * np.sqrt(2 / np.pi), rel=0.05)
+    assert similarity.spectra == pytest.approx(2 * np.log(9 / 5), rel=0.05)
+    assert len(similarity.complaints()) == 3
 
 
 def test_white_noise_has_its_variance_at_every_frequency():
