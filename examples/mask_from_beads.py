@@ -70,7 +70,7 @@ print(f"of the mask found {np.sqrt(np.nanmean(after**2)):.2f} rad")
 # 6. The errors of both phases on one scale.
 figure, panels = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
 for axes, error, name in zip(panels, (before, after), ("design", "mask found"), strict=True):
-    image = axes.imshow(error, cmap="RdBu_r", vmin=-1, vmax=1)
+    axes.imshow(error, cmap="RdBu_r", vmin=-1, vmax=1)
     axes.set(title=f"{name} − true mask", xlabel="column (mask px)", ylabel="row (mask px)")
-figure.colorbar(image, ax=panels, label="phase (rad)")
+figure.colorbar(panels[0].images[0], ax=panels, label="phase (rad)")
 figure.savefig("errors.png")
