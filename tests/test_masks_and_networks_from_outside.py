@@ -17,8 +17,8 @@ from deepstorm3d.experiment.configure import with_mask
 from deepstorm3d.experiment.experiment import Experiment, experiment_mask, read_experiment, write_experiment
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.tables import read_table, read_truth
-from deepstorm3d.jobs.localize import localize_movie
-from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.jobs.localize import ListFile, localize_movie
+from deepstorm3d.jobs.simulate import MovieSimulation, simulate_movie
 from deepstorm3d.jobs.train import train_model
 from deepstorm3d.localizer.kinds import NETWORKS
 from deepstorm3d.localizer.modelfile import load_model_file
@@ -137,14 +137,14 @@ def test_a_registered_mask_does_what_its_phase_does(toy: Experiment) -> None:
 def test_a_registered_network_trains_and_localizes_with_a_registered_mask(
     toy: Experiment, tmp_path: Path
 ) -> None:
-    simulate_movie(toy, tmp_path / "m.tif", frames=4, truth=tmp_path / "truth.csv", seed=5)
+    simulate_movie(MovieSimulation(toy, frames=4, seed=5), tmp_path / "m.tif", truth=tmp_path / "truth.csv")
     assert train_model(toy, tmp_path / "toy.pt", device="cpu") is not None
     model = load_model_file(tmp_path / "toy.pt")
     pixel_um = toy.microscope.pixel_um
     truth = read_truth(tmp_path / "truth.csv", pixel_um=pixel_um)
     for refine, name in ((False, "proposed"), (True, "fitted")):
         pipeline = load_pipeline(model, refine=refine)
-        localize_movie(Excerpt(tmp_path / "m.tif"), pipeline, tmp_path / f"{name}.csv")
+        localize_movie(Excerpt(tmp_path / "m.tif"), pipeline, ListFile(tmp_path / f"{name}.csv"))
     proposed, fitted = (
         read_table(tmp_path / f"{name}.csv", pixel_um=pixel_um) for name in ("proposed", "fitted")
     )

@@ -18,7 +18,7 @@ from deepstorm3d.field import Field
 from deepstorm3d.io.tables import read_truth
 from deepstorm3d.jobs.limit import Sweep, limit
 from deepstorm3d.jobs.preview import simulated_like
-from deepstorm3d.jobs.simulate import simulate_movie
+from deepstorm3d.jobs.simulate import MovieSimulation, simulate_movie
 from deepstorm3d.jobs.train import build_sampler
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.fits import Method
@@ -148,7 +148,9 @@ def test_a_simulated_region_of_the_chip_has_the_psf_of_its_place(tmp_path: Path)
     prior = scene.emitters.with_(count=FixedCount(count=4), photons=FixedPhotons(photons=PHOTONS), blur_px=None)
     scenes = {"beads": scene.with_(emitters=prior)}
     experiment = set_up().with_(camera=camera, frame_px=(64, 64), scenes=scenes)
-    simulate_movie(experiment, tmp_path / "m.tif", frames=4, truth=tmp_path / "true.csv", seed=1)
+    simulate_movie(
+        MovieSimulation(experiment, frames=4, seed=1), tmp_path / "m.tif", truth=tmp_path / "true.csv"
+    )
     truth = read_truth(tmp_path / "true.csv", pixel_um=experiment.microscope.pixel_um)
     made = load_pipeline(untrained_model(experiment, 0.5), method="mle")
     with Excerpt(tmp_path / "m.tif").open() as source:
