@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 __all__ = ["SplineBackground"]
@@ -27,6 +29,19 @@ class SplineBackground:
     def shape(self) -> tuple[int, int]:
         """Number of coefficients along the rows and along the columns."""
         return self._rows.shape[1], self._columns.shape[1]
+
+    def basis(self) -> tuple[Tensor, Tensor]:
+        """Values of the splines at each row (H, k), and at each column (l, W)."""
+        return self._rows, self._columns.mT
+
+    def knots(self) -> NDArray[np.float64]:
+        """Centre of each spline, px from the frame's first pixel: along y and along x, (2, max(k, l))."""
+        centres = np.zeros((2, max(self.shape)))
+        for axis, basis in enumerate((self._rows, self._columns)):
+            number = torch.arange(len(basis), dtype=torch.float64)
+            weight = basis.double().cpu()
+            centres[axis, : basis.shape[1]] = (number @ weight / weight.sum(0)).numpy()
+        return centres
 
     def surface(self, coefficients: Tensor) -> Tensor:
         """(B, *shape) coefficients → (B, H, W) photons per pixel."""

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from . import compiled
 from .linear import LinearImage
 
-__all__ = ["joint_bounds", "joint_covariances"]
+__all__ = ["joint_bounds", "joint_covariances", "photon_bounds"]
 
 _TILE_PX = (
     128  # side of the squares in which a frame is processed, px; each uses only the molecules that reach it
@@ -26,6 +27,10 @@ def joint_bounds(
     centre (0 if the background is assumed known).
     σ_i² = (F⁻¹)_ii with F_ij = Σ (∂μ/∂θ_i)(∂μ/∂θ_j)·information (Ober, Ram & Ward 2004).
     """
+    if with_background and image.is_compiled:
+        found = compiled.bounds(image, information)
+        if found is not None:
+            return found[0].to(information), found[1].to(information)
     sigma = torch.zeros(image.jacobian.shape[:2], device=information.device, dtype=torch.float64)
     level = torch.zeros(len(sigma), device=information.device, dtype=torch.float64)
     for frame, covariance in joint_covariances(image, information, with_background=with_background):
@@ -38,6 +43,12 @@ def joint_bounds(
             spread = ((weights @ covariance[unknowns:, unknowns:]) * weights).sum(1)
             level[rows] = spread.clamp(min=0).sqrt()
     return sigma.to(information), level.to(information)
+
+
+def photon_bounds(image: LinearImage, information: Tensor) -> Tensor:
+    """σ of the photons of all molecules, (N,): the column of `joint_bounds` that removals are judged by."""
+    found = compiled.bounds(image, information, photons_only=True) if image.is_compiled else None
+    return (joint_bounds(image, information) if found is None else found)[0][:, 3].to(information)
 
 
 def joint_covariances(

@@ -48,6 +48,16 @@ class Likelihood:
             return self.frames.new_full((len(self),), float(self.frames[0].numel() if len(self) else 0))
         return self.weight.sum((1, 2))
 
+    @property
+    def shifted_counts(self) -> Tensor:
+        """The counts n' that are taken as Poisson, (B, H, W)."""
+        return self._counts
+
+    def base(self) -> Tensor:
+        """Part of the mean μ' that no model changes, (B, H, W): known photons and read noise."""
+        base = self._offset.expand_as(self.frames).contiguous()
+        return base if self.known is None else base + self.known / self.noise.excess
+
     def select(self, frames: Tensor) -> Likelihood:
         """The likelihood of some of the frames, an index tensor (K,) or a mask (B,)."""
         weight = None if self.weight is None else self.weight[frames]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..optics.assembly import Assembly
 from ..optics.psf import PSF
+from . import compiled
 from .background import SplineBackground
 from .likelihood import Likelihood
 from .state import JointState
@@ -41,6 +42,8 @@ class Unknowns:
 
 def expected_image(psf: PSF, state: JointState, background: SplineBackground, shape: tuple[int, ...]) -> Tensor:
     """Expected photons (B, H, W) of a state."""
+    if compiled.can_compile(psf, state.xyz):
+        return compiled.expected(psf, state, background, shape)
     patches = psf(state.xyz, state.blur_px)
     size = (patches.values.shape[1], patches.values.shape[2])
     assembly = Assembly(state.in_frames(patches.corner), state.frame, size, shape)
@@ -61,16 +64,14 @@ class LinearImage:
         background: SplineBackground,
         shape: tuple[int, ...],
     ) -> None:
-        patches, slopes = psf.derivatives(state.xyz, state.blur_px, in_blur=state.blur_px is not None)
-        size = (patches.values.shape[1], patches.values.shape[2])
         self.frame, self.background = state.frame, background
-        self.assembly = Assembly(state.in_frames(patches.corner), state.frame, size, shape)
-        jacobian = torch.cat([slopes[:, :3], patches.values[:, None], slopes[:, 3:]], 1)
-        # In place: the derivatives are the largest arrays of a fit, and new memory is slow.
-        scale = state.photons[:, None].repeat(1, jacobian.shape[1])
-        scale[:, 3] = 1
-        jacobian *= scale[:, :, None, None]
-        jacobian = self.assembly.blank_outside(jacobian)
+        self.is_compiled = compiled.can_compile(psf, state.xyz)
+        """Whether compiled code can compute with this image."""
+        if self.is_compiled:
+            corner, jacobian = compiled.linearized(psf, state, shape)
+            self.assembly = Assembly(corner, state.frame, (jacobian.shape[2], jacobian.shape[3]), shape)
+        else:
+            self.assembly, jacobian = _linearized(psf, state, shape)
         self.jacobian = jacobian.flatten(2)
         image = self.assembly.add(jacobian[:, 3] * state.photons[:, None, None])
         self.image = image + background.surface(state.coefficients)
@@ -112,3 +113,16 @@ class LinearImage:
         rows, columns = self.background.under(*self.assembly.pixels())
         patches = weighted.view(*weighted.shape[:2], *self.assembly.patch)
         return (rows.mT[:, None] @ patches @ columns[:, None]).flatten(2)
+
+
+def _linearized(psf: PSF, state: JointState, shape: tuple[int, ...]) -> tuple[Assembly, Tensor]:
+    """Places of the patches, and their derivatives (N, p, h, w) in x, y, z, photons (, blur), 0 outside the frame."""
+    patches, slopes = psf.derivatives(state.xyz, state.blur_px, in_blur=state.blur_px is not None)
+    size = (patches.values.shape[1], patches.values.shape[2])
+    assembly = Assembly(state.in_frames(patches.corner), state.frame, size, shape)
+    jacobian = torch.cat([slopes[:, :3], patches.values[:, None], slopes[:, 3:]], 1)
+    # In place: the derivatives are the largest arrays of a fit, and new memory is slow.
+    scale = state.photons[:, None].repeat(1, jacobian.shape[1])
+    scale[:, 3] = 1
+    jacobian *= scale[:, :, None, None]
+    return assembly, assembly.blank_outside(jacobian)

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from ..optics.psf import PSF
 from ..watch import SILENT, Watcher, advance
+from . import compiled
 from .background import SplineBackground
 from .likelihood import Likelihood
 from .linear import LinearImage, Unknowns, expected_image
 from .newton import newton_step
 from .state import JointState
 
-__all__ = ["Bounds", "Effort", "Refined", "refine"]
+__all__ = ["Bounds", "Effort", "Refined", "refine", "refine_together"]
 
 # Longest step of one iteration in x, y, z, µm: half a lobe of a spot, as far as the linearized image is valid.
 _LONGEST_UM = (0.12, 0.12, 0.2)
@@ -85,7 +86,7 @@ def refine(
     bounds: Bounds,
     effort: Effort = _THOROUGH,
 ) -> Refined:
-    """Levenberg-Marquardt on the likelihood with Fisher scoring, for all frames together.
+    """Levenberg-Marquardt on the likelihood with Fisher scoring: compiled, frame by frame, where that is possible.
 
     Minimises the deviance over position, photons (and blur, if the state has one) of every molecule and the
     coefficients of every background. Each frame accepts a step only if its own deviance falls, and has
@@ -93,6 +94,24 @@ def refine(
     frame never increases. Converged frames are not computed further.
 
     start: state of B frames;  likelihood: of the same frames.
+    """
+    if compiled.can_compile(psf, start.xyz):
+        return Refined(*compiled.climbed(psf, start, likelihood, background, bounds, effort))
+    return refine_together(psf, start, likelihood, background, bounds, effort)
+
+
+@torch.no_grad()
+def refine_together(
+    psf: PSF,
+    start: JointState,
+    likelihood: Likelihood,
+    background: SplineBackground,
+    bounds: Bounds,
+    effort: Effort = _THOROUGH,
+) -> Refined:
+    """`refine` in PyTorch, on any device and with any PSF: all frames together, the equations by conjugate gradients.
+
+    It is the reference for the compiled code.
     """
     shape = tuple(likelihood.frames.shape)
     image = expected_image(psf, start, background, shape)

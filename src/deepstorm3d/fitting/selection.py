@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .information import joint_bounds
+from .information import photon_bounds
 from .likelihood import Likelihood
 from .linear import LinearImage
 from .proposals import Proposer
@@ -136,8 +136,8 @@ class Selector:
         if not len(state):
             return torch.zeros_like(state.frame, dtype=torch.bool)
         linear = self.linearize(state, likelihood)
-        sigma, _ = joint_bounds(linear, likelihood.information(linear.image))
-        significance = (state.photons / sigma[:, 3].clamp(min=1e-9)).square()
+        sigma = photon_bounds(linear, likelihood.information(linear.image))
+        significance = (state.photons / sigma.clamp(min=1e-9)).square()
         # In units of each molecule's penalty.
         prices = self.price * (1 + _DIM_PENALTIES * (state.photons < self.dim_photons))
         rank = significance / prices

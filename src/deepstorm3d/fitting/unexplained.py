@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .information import joint_bounds
+from .information import photon_bounds
 from .likelihood import Likelihood
 from .linear import LinearImage
 from .refine import Refined
@@ -81,7 +81,7 @@ class SureMolecules:
     def _weak(self, state: JointState, likelihood: Likelihood) -> Tensor:
         """Molecules that are not significant against the residual under their spots: (N,) bool."""
         linear = self.linearize(state, likelihood)
-        sigma, _ = joint_bounds(linear, likelihood.information(linear.image))
-        significance = (state.photons / sigma[:, 3].clamp(min=1e-9)).square()
+        sigma = photon_bounds(linear, likelihood.information(linear.image))
+        significance = (state.photons / sigma.clamp(min=1e-9)).square()
         left = linear.under_spots(likelihood.deviance_image(linear.image), likelihood.weight)
         return (left > FAR) & (significance < self.price * left)

@@ -82,6 +82,15 @@ class Assembly:
         column = (self.corner[:, 0] + self.patch[1] // 2).clamp(0, width - 1)
         return torch.stack([row, column], 1)
 
+    def windows(self) -> Tensor:
+        """Column and row of each patch's first pixel, then the first and last (exclusive) column and row of the
+        patch that are inside the frame: (N, 6) int64."""
+        (_, height, width), (tall, wide) = self.shape, self.patch
+        x, y = self.corner.unbind(1)
+        left, top = (-x).clamp(0, wide), (-y).clamp(0, tall)
+        right, bottom = (width - x).clamp(max=wide).maximum(left), (height - y).clamp(max=tall).maximum(top)
+        return torch.stack([x, y, left, right, top, bottom], 1)
+
     def reaching(self, rows: Tensor, box: tuple[int, int, int, int]) -> Tensor:
         """Whether each of the patches `rows` overlaps a box (top, bottom, left, right, half open): bool."""
         x, y = self.corner[rows].unbind(1)

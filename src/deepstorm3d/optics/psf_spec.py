@@ -21,7 +21,7 @@ __all__ = ["PSFFiles", "PSFSpec"]
 
 PSFKind = TypeVar("PSFKind", bound="PSFSpec")
 
-_SHARP_PX = 0.9  # blur below which a table has two samples per camera pixel instead of one, px
+_SHARP_PX = 0.65  # smallest blur for which a table with one sample per pixel is precise enough, px
 _WIDEST_PX = 501  # largest side of a patch, px
 _NARROWEST_PX = 11  # smallest side of a patch, px
 

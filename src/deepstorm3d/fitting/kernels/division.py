@@ -1,0 +1,70 @@
+"""What a score test for dividing a molecule in two needs, compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...optics.compiled import Array, Spline, compiled, patch_window, value_patch
+
+__all__ = ["division_terms"]
+
+
+@compiled
+def _add_moved(spline: Spline, patch: Array, moved: Array, window: Array, change: Array) -> None:
+    """Add a patch with the window `moved` to `change`, (h·S), a patch with the window `window`."""
+    right, down = moved[0] - window[0], moved[1] - window[1]
+    first, last = max(window[2], moved[2] + right), min(window[3], moved[3] + right)
+    if last <= first:
+        return
+    for y in range(max(window[4], moved[4] + down), min(window[5], moved[5] + down)):
+        target = change[y * spline.side + first : y * spline.side + last]
+        source = patch[(y - down) * spline.side + first - right :]
+        for x in range(len(target)):
+            target[x] += source[x]
+
+
+@compiled
+def division_terms(spline: Spline, places: Array, shares: Array, begin: Array, jacobian: Array, score: Array,
+                   information: Array, halves: Array, terms: Array) -> None:  # fmt: skip
+    """Write, for each molecule of a frame and each offset, the products of the image's change t with the others.
+
+    places: (n, 5);  begin: (2,) of the frame;  jacobian: (n, p, h, w);  score, information: (H, W);
+    halves: (D, 3) offsets of the two molecules, µm;
+    terms: (n, D, p + 2): Σ t·∂μ/∂θ·information for each unknown θ, Σ t·score, Σ t²·information.
+    """
+    side, (height, width), unknowns = spline.side, score.shape, jacobian.shape[1]
+    window, moved, place = np.empty(6, np.int64), np.empty(6, np.int64), np.empty(5)
+    patch, change = np.empty(spline.patch_px * side, np.float32), np.empty(spline.patch_px * side, np.float32)
+    terms[:] = 0
+    for i in range(len(places)):
+        patch_window(spline, places[i, 0], places[i, 1], begin, height, width, window)
+        left, right, half_light = window[0] + window[2], window[0] + window[3], np.float32(places[i, 3] / 2)
+        if right <= left:
+            continue
+        for d in range(len(halves)):
+            change[:] = 0
+            for sign in (1.0, -1.0):
+                place[:] = places[i]
+                place[:3] += sign * halves[d]
+                patch_window(spline, place[0], place[1], begin, height, width, moved)
+                if moved[3] > moved[2] and moved[5] > moved[4]:
+                    value_patch(spline, place, shares[i], moved, begin, patch)
+                    _add_moved(spline, patch, moved, window, change)
+            for y in range(window[4], window[5]):
+                pull, stiff = score[window[1] + y, left:right], information[window[1] + y, left:right]
+                own = jacobian[i, 3, y, window[2] : window[3]]
+                t = change[y * side + window[2] : y * side + window[3]]
+                along, square = np.float32(0), np.float32(0)
+                for x in range(len(t)):
+                    t[x] = (t[x] - 2 * own[x]) * half_light
+                    along += t[x] * pull[x]
+                    t[x] *= stiff[x]
+                for x in range(len(t)):
+                    square += t[x] * t[x] / max(stiff[x], np.float32(1e-20))
+                terms[i, d, unknowns] += along
+                terms[i, d, unknowns + 1] += square
+                for a in range(unknowns):
+                    slopes, total = jacobian[i, a, y, window[2] : window[3]], np.float32(0)
+                    for x in range(len(t)):
+                        total += slopes[x] * t[x]
+                    terms[i, d, a] += total

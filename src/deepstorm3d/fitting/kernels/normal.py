@@ -1,0 +1,198 @@
+"""Gradient and Fisher matrix of all unknowns of a frame: molecules, then the background's coefficients."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...optics.compiled import Array, Spline, compiled, derivative_patch, patch_window
+from .scene import Scene
+
+__all__ = ["background_gradient", "background_matrix", "crossings", "linearize", "linearize_patches", "molecule_blocks", "molecule_gradient"]
+
+
+@compiled
+def linearize(spline: Spline, scene: Scene, places: Array, shares: Array, jacobian: Array, windows: Array) -> None:
+    """Write the derivatives (n, p, h·S) of all molecules and their windows (n, 6), see `derivative_patch`."""
+    height, width = scene.counts.shape
+    for i in range(len(places)):
+        patch_window(spline, places[i, 0], places[i, 1], scene.begin, height, width, windows[i])
+        if windows[i, 3] > windows[i, 2] and windows[i, 5] > windows[i, 4]:
+            derivative_patch(spline, places[i], shares[i], windows[i], scene.begin, jacobian[i])
+
+
+@compiled
+def linearize_patches(spline: Spline, places: Array, shares: Array, begin: Array, height: int, width: int,
+                      corner: Array, jacobian: Array) -> None:  # fmt: skip
+    """Write the corners (N, 2) and the derivatives (N, p, h, w) of molecules in several frames.
+
+    begin: (N, 2) column and row of the first pixel of each molecule's frame.  The derivatives must be 0 before.
+    """
+    side, window = spline.side, np.empty(6, np.int64)
+    patch = np.empty((jacobian.shape[1], spline.patch_px * side), np.float32)
+    for i in range(len(places)):
+        patch_window(spline, places[i, 0], places[i, 1], begin[i], height, width, window)
+        corner[i] = window[:2]
+        if window[3] > window[2] and window[5] > window[4]:
+            derivative_patch(spline, places[i], shares[i], window, begin[i], patch)
+            for a in range(len(patch)):
+                for y in range(window[4], window[5]):
+                    target, source = jacobian[i, a, y, window[2] : window[3]], patch[a, y * side + window[2] :]
+                    for x in range(len(target)):
+                        target[x] = source[x]
+
+
+@compiled
+def molecule_gradient(jacobian: Array, windows: Array, stride: int, score: Array, gradient: Array) -> None:
+    """Write Σ over pixels of the derivatives (n, p, h·S) times the score (H, W): gradient (n, p)."""
+    for i in range(len(jacobian)):
+        window = windows[i]
+        left, right = window[0] + window[2], window[0] + window[3]
+        for a in range(jacobian.shape[1]):
+            total = 0.0
+            for y in range(window[4], window[5]):
+                slopes, pull = jacobian[i, a, y * stride + window[2] :], score[window[1] + y, left:right]
+                line = np.float32(0)
+                for x in range(len(pull)):
+                    line += slopes[x] * pull[x]
+                total += line
+            gradient[i, a] = total
+
+
+@compiled
+def background_gradient(scene: Scene, score: Array, gradient: Array) -> None:
+    """Write Σ over pixels of each spline times the score (H, W): gradient (k, l)."""
+    gradient[:] = 0
+    for y in range(len(score)):
+        for m in range(gradient.shape[1]):
+            line, column, total = score[y], scene.columns[m], np.float32(0)
+            for x in range(len(line)):
+                total += line[x] * column[x]
+            for k in range(len(gradient)):
+                gradient[k, m] += scene.rows[y, k] * total
+
+
+@compiled
+def _weighted(patch: Array, window: Array, stride: int, information: Array, out: Array) -> None:
+    """Write derivatives (p, h·S) times the information (H, W) of each pixel, inside the window."""
+    left, right = window[0] + window[2], window[0] + window[3]
+    for y in range(window[4], window[5]):
+        weight = information[window[1] + y, left:right]
+        for a in range(len(patch)):
+            here, target = patch[a, y * stride + window[2] :], out[a, y * stride + window[2] :]
+            for x in range(len(weight)):
+                target[x] = here[x] * weight[x]
+
+
+@compiled
+def _five(one: Array, p: Array, q: Array, r: Array, s: Array, t: Array, out: Array) -> None:
+    """Add the products of one row with five others to out (5,)."""
+    a = b = c = d = e = np.float32(0)
+    for x in range(len(one)):
+        a += one[x] * p[x]
+        b += one[x] * q[x]
+        c += one[x] * r[x]
+        d += one[x] * s[x]
+        e += one[x] * t[x]
+    out[0] += a
+    out[1] += b
+    out[2] += c
+    out[3] += d
+    out[4] += e
+
+
+@compiled
+def _pair(weighted: Array, first: Array, other: Array, second: Array, stride: int, block: Array) -> bool:
+    """Write the Fisher information of two molecules, (p, 5) for p unknowns; False if they do not overlap.
+
+    weighted: derivatives of the first times the information;  first, second: windows.
+    """
+    left = max(first[0] + first[2], second[0] + second[2])
+    right = min(first[0] + first[3], second[0] + second[3])
+    top = max(first[1] + first[4], second[1] + second[4])
+    bottom = min(first[1] + first[5], second[1] + second[5])
+    block[:] = 0
+    if right <= left or bottom <= top:
+        return False
+    last = len(other) - 1
+    for y in range(top, bottom):
+        here = (y - first[1]) * stride + left - first[0]
+        there = (y - second[1]) * stride + left - second[0]
+        end = there + right - left
+        p, q, r = other[0, there:end], other[1, there:end], other[2, there:end]
+        s, t = other[3, there:end], other[last, there:end]
+        for a in range(len(weighted)):
+            _five(weighted[a, here : here + right - left], p, q, r, s, t, block[a])
+    return True
+
+
+@compiled
+def molecule_blocks(jacobian: Array, windows: Array, stride: int, information: Array, order: Array,
+                    rows: Array, matrix: Array) -> None:  # fmt: skip
+    """Write the information about the molecules into the lower triangle of the matrix.
+
+    rows: (n,) first row of each molecule in the matrix;
+    order: (n,) molecules in increasing order of `rows`.
+    """
+    unknowns = jacobian.shape[1]
+    weighted, block = np.empty(jacobian.shape[1:], np.float32), np.zeros((unknowns, 5), np.float32)
+    for place in range(len(order)):
+        i = order[place]
+        _weighted(jacobian[i], windows[i], stride, information, weighted)
+        for j in order[: place + 1]:
+            if _pair(weighted, windows[i], jacobian[j], windows[j], stride, block):
+                for a in range(unknowns):
+                    for b in range(unknowns):
+                        matrix[rows[i] + a, rows[j] + b] = block[a, b]
+
+
+@compiled
+def crossings(scene: Scene, jacobian: Array, windows: Array, stride: int, information: Array,
+              cross: Array) -> None:  # fmt: skip
+    """Write the information about molecules and background together: (n, p, k, l)."""
+    unknowns, (knots, across) = jacobian.shape[1], cross.shape[2:]
+    weighted, products = np.empty(jacobian.shape[1:], np.float32), np.zeros(5, np.float32)
+    cross[:] = 0
+    for i in range(len(jacobian)):
+        window = windows[i]
+        _weighted(jacobian[i], window, stride, information, weighted)
+        left, right = window[0] + window[2], window[0] + window[3]
+        if right <= left:
+            continue
+        for m in range(across):
+            column = scene.columns[m, left:right]
+            if not column.any():
+                continue
+            for y in range(window[4], window[5]):
+                begin = y * stride + window[2]
+                end, products[:] = begin + right - left, 0
+                _five(
+                    column, weighted[0, begin:end], weighted[1, begin:end], weighted[2, begin:end],
+                    weighted[3, begin:end], weighted[unknowns - 1, begin:end], products,
+                )  # fmt: skip
+                for k in range(knots):
+                    share = scene.rows[window[1] + y, k]
+                    if share != 0:
+                        for a in range(unknowns):
+                            cross[i, a, k, m] += share * products[a]
+
+
+@compiled
+def background_matrix(scene: Scene, information: Array, gram: Array) -> None:
+    """Write the information about the background's coefficients: (k, l, k, l)."""
+    knots, across = gram.shape[:2]
+    gram[:] = 0
+    part = np.empty((across, across))
+    for y in range(len(information)):
+        for m in range(across):
+            for n in range(max(0, m - 3), m + 1):
+                one, other, weight, total = scene.columns[m], scene.columns[n], information[y], np.float32(0)
+                for x in range(len(weight)):
+                    total += one[x] * other[x] * weight[x]
+                part[m, n] = part[n, m] = total
+        for k in range(knots):
+            for j in range(max(0, k - 3), min(knots, k + 4)):
+                both = scene.rows[y, k] * scene.rows[y, j]
+                if both != 0:
+                    for m in range(across):
+                        for n in range(max(0, m - 3), min(across, m + 4)):
+                            gram[k, m, j, n] += both * part[m, n]

@@ -1,0 +1,104 @@
+"""One frame in compiled code: its data, its expected image, and the likelihood of its pixels."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ...optics.compiled import Array, Spline, add_patch, compiled, patch_window, value_patch
+
+__all__ = ["Scene", "add_surface", "deviance", "expected", "expected_frames", "weigh"]
+
+_FLOOR = 1e-3  # smallest expected value of a pixel, as in `Likelihood`
+
+
+class Scene(NamedTuple):
+    """The pixels of one frame and the splines of its background.
+
+    counts, base, weight: (H, W) float32, so that a pixel is Poisson with the mean model/excess + base (`Likelihood`);
+    rows: (H, k) and columns: (l, W), splines of the background at each row and column;
+    begin: column and row of the frame's first pixel, where positions are measured from the field's.
+    """
+
+    counts: Array
+    base: Array
+    weight: Array
+    excess: float
+    rows: Array
+    columns: Array
+    begin: Array
+
+
+@compiled
+def add_surface(scene: Scene, coefficients: Array, image: Array) -> None:
+    """Add the background with coefficients (k, l) to an image (H, W)."""
+    knots = np.empty(coefficients.shape[1], np.float32)
+    for y in range(len(image)):
+        knots[:] = 0
+        for k in range(len(coefficients)):
+            if scene.rows[y, k] != 0:
+                for m in range(len(knots)):
+                    knots[m] += scene.rows[y, k] * np.float32(coefficients[k, m])
+        line = image[y]
+        for m in range(len(knots)):
+            level, column = knots[m], scene.columns[m]
+            for x in range(len(line)):
+                line[x] += level * column[x]
+
+
+@compiled
+def expected(spline: Spline, scene: Scene, places: Array, shares: Array, coefficients: Array, image: Array) -> None:
+    """Write the expected photons (H, W) of molecules at places (n, 5): x, y, z, photons, blur."""
+    height, width = scene.counts.shape
+    patch, window = np.empty(spline.patch_px * spline.side, np.float32), np.empty(6, np.int64)
+    image[:] = 0
+    for i in range(len(places)):
+        patch_window(spline, places[i, 0], places[i, 1], scene.begin, height, width, window)
+        if window[3] > window[2] and window[5] > window[4]:
+            value_patch(spline, places[i], shares[i], window, scene.begin, patch)
+            add_patch(spline, patch, window, places[i, 3], image)
+    add_surface(scene, coefficients, image)
+
+
+@compiled
+def expected_frames(spline: Spline, places: Array, shares: Array, frame: Array, begin: Array, images: Array) -> None:
+    """Add the molecules of several frames, sorted or not, to their images (B, H, W).  begin: (B, 2), see `Scene`."""
+    patch, window = np.empty(spline.patch_px * spline.side, np.float32), np.empty(6, np.int64)
+    for i in range(len(places)):
+        image, first = images[frame[i]], begin[frame[i]]
+        patch_window(spline, places[i, 0], places[i, 1], first, image.shape[0], image.shape[1], window)
+        if window[3] > window[2] and window[5] > window[4]:
+            value_patch(spline, places[i], shares[i], window, first, patch)
+            add_patch(spline, patch, window, places[i, 3], image)
+
+
+@compiled
+def deviance(scene: Scene, image: Array) -> float:
+    """Twice the log-likelihood ratio to a perfect fit."""
+    total, scale, floor = 0.0, np.float32(1 / scene.excess), np.float32(_FLOOR)
+    for y in range(len(image)):
+        line = np.float32(0)
+        for x in range(image.shape[1]):
+            mean = max(image[y, x] * scale + scene.base[y, x], floor)
+            count = scene.counts[y, x]
+            part = mean - count
+            if count > 0:
+                part += count * math.log(count / mean)
+            line += 2 * part * scene.weight[y, x]
+        total += line
+    return total
+
+
+@compiled
+def weigh(scene: Scene, image: Array, score: Array, information: Array) -> None:
+    """Write the derivative of the log-likelihood and the Fisher information of each pixel, (H, W)."""
+    scale, floor, part = np.float32(1 / scene.excess), np.float32(_FLOOR), np.float32(1 / scene.excess**2)
+    for y in range(len(image)):
+        line, base, counts, weight = image[y], scene.base[y], scene.counts[y], scene.weight[y]
+        pull, stiff = score[y], information[y]
+        for x in range(len(line)):
+            mean = max(line[x] * scale + base[x], floor)
+            pull[x] = (counts[x] / mean - np.float32(1)) * scale * weight[x]
+            stiff[x] = part / mean * weight[x]
