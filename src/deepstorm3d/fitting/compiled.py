@@ -16,6 +16,7 @@ from ..optics.moved import MovedPSF
 from ..optics.tabulated import TabulatedPSF
 
 if TYPE_CHECKING:
+    from ..optics.assembly import Assembly
     from ..optics.compiled import Spline
     from ..optics.psf import PSF
     from .background import SplineBackground
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from .refine import Bounds, Effort
     from .state import JointState
 
-__all__ = ["bounds", "can_compile", "climbed", "expected", "linearized"]
+__all__ = ["bounds", "can_compile", "climbed", "division_terms", "expected", "linearized", "solve_light"]
 
 # Longest step of one iteration, as in `refine`: x, y, z (µm), photons, blur (px).
 _LONGEST = (0.12, 0.12, 0.2, np.inf, 0.2)
+MOST_UNKNOWNS = 4000
+"""Unknowns of a frame above which the Fisher matrix is not formed: its memory grows with their square."""
 _HAS_NUMBA = importlib.util.find_spec("numba") is not None
 _splines: weakref.WeakKeyDictionary[TabulatedPSF, Any] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
@@ -38,6 +41,12 @@ def can_compile(psf: PSF, like: Tensor) -> bool:
     table = psf.psf if isinstance(psf, MovedPSF) else psf
     on_cpu = like.device.type == "cpu" and like.dtype == torch.float32
     return _HAS_NUMBA and on_cpu and isinstance(table, TabulatedPSF)
+
+
+def is_small(state: JointState) -> bool:
+    """Whether the Fisher matrix of every frame of a state is small enough to be formed."""
+    unknowns = (4 if state.blur_px is None else 5) * state.counts + state.coefficients[0].numel()
+    return not len(unknowns) or int(unknowns.max()) <= MOST_UNKNOWNS
 
 
 def spline_and_shares(psf: PSF, xyz: Tensor) -> tuple[Spline, NDArray[np.float64]]:
@@ -87,7 +96,10 @@ def places_of(state: JointState) -> NDArray[np.float64]:
 def climbed(
     psf: PSF, start: JointState, likelihood: Likelihood, background: SplineBackground, bounds: Bounds, effort: Effort
 ) -> tuple[JointState, Tensor, Tensor]:
-    """The state after the fit of every frame, its deviance (B,) and whether it converged (B,)."""
+    """The state after the fit of every frame, its deviance (B,) and whether it converged (B,).
+
+    No frame may have more than `MOST_UNKNOWNS` unknowns.
+    """
     from dataclasses import replace
 
     from ..watch import advance
@@ -139,9 +151,13 @@ def bounds(
     sigma, level = np.zeros(jacobian.shape[:2]), np.zeros(len(jacobian))
     for frame, end in enumerate(ends):
         rows = slice(ends[frame - 1] if frame else 0, end)
+        size = sigma[rows].size + image.background.shape[0] * image.background.shape[1]
+        if size > MOST_UNKNOWNS:
+            return None
+        matrix = np.empty((size, size), np.float32 if photons_only else np.float64)
         if not frame_bounds(
             scenes[frame], middles[rows], scenes.knots, jacobian[rows], windows[rows], assembly.patch[1],
-            information[frame].contiguous().numpy(), photons_only, sigma[rows], level[rows],
+            information[frame].contiguous().numpy(), photons_only, matrix, sigma[rows], level[rows],
         ):  # fmt: skip
             return None
     return torch.from_numpy(sigma), torch.from_numpy(level)
@@ -174,6 +190,57 @@ def expected(psf: PSF, state: JointState, background: SplineBackground, shape: t
     image = background.surface(state.coefficients).contiguous()
     expected_frames(spline, places, shares, state.frame.numpy(), begin, image.numpy())
     return image
+
+
+def division_terms(
+    psf: PSF, state: JointState, image: LinearImage, score: Tensor, information: Tensor, halves: Tensor
+) -> Tensor:
+    """Products of each molecule's change of the image if it is divided, (N, D, p + 2): see `kernels.division`."""
+    from .kernels.division import division_terms as of_frame
+
+    spline, shares = spline_and_shares(psf, state.xyz)
+    places = places_of(state)
+    if state.blur_px is None:
+        places[:, 4] = spline_blur(psf)
+    jacobian = image.jacobian.unflatten(2, image.assembly.patch).numpy()
+    begin = np.zeros((state.frames, 2), np.int64) if state.begin_px is None else state.begin_px.numpy()
+    terms = np.empty((len(state), len(halves), jacobian.shape[1] + 2))
+    ends = np.cumsum(state.counts.numpy())
+    for frame, end in enumerate(ends):
+        rows = slice(ends[frame - 1] if frame else 0, end)
+        of_frame(
+            spline, places[rows], shares[rows], begin[frame], jacobian[rows], score[frame].contiguous().numpy(),
+            information[frame].contiguous().numpy(), halves.double().numpy(), terms[rows],
+        )  # fmt: skip
+    return torch.from_numpy(terms)
+
+
+def solve_light(
+    patches: Tensor, assembly: Assembly, background: SplineBackground, weights: Tensor, residual: Tensor,
+    photons: Tensor, coefficients: Tensor,
+) -> tuple[Tensor, Tensor] | None:  # fmt: skip
+    """Photons (N,) and coefficients (B, k, l) after the weighted least-squares step; None if it is too large.
+
+    patches: (N, h, w), 0 outside the frame and for molecules that are fixed;  weights, residual: (B, H, W).
+    """
+    from .kernels.photometry import solve_light as of_frame
+    from .likelihood import Likelihood
+
+    counts = torch.bincount(assembly.frame, minlength=len(weights))
+    if int(counts.max()) + coefficients[0].numel() > MOST_UNKNOWNS or bool((assembly.frame.diff() < 0).any()):
+        return None
+    scenes = Scenes(Likelihood(weights), background, None)
+    windows, middles = assembly.windows().numpy(), assembly.middle.numpy()
+    light, knots = photons.double().numpy().copy(), coefficients.double().numpy().copy()
+    values = patches[:, None].flatten(2).contiguous().numpy()
+    ends = np.cumsum(counts.numpy())
+    for frame, end in enumerate(ends):
+        rows = slice(ends[frame - 1] if frame else 0, end)
+        of_frame(
+            scenes[frame], middles[rows], scenes.knots, values[rows], windows[rows], assembly.patch[1],
+            weights[frame].contiguous().numpy(), residual[frame].contiguous().numpy(), light[rows], knots[frame],
+        )  # fmt: skip
+    return torch.from_numpy(light).to(photons), torch.from_numpy(knots).to(coefficients)
 
 
 def spline_blur(psf: PSF) -> float:

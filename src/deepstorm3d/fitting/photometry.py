@@ -10,6 +10,7 @@ from torch import Tensor
 from ..noise import SHOT_NOISE, Noise
 from ..optics.assembly import Assembly
 from ..optics.psf import PSF
+from . import compiled
 from .background import SplineBackground
 
 __all__ = ["Photometry", "at_positions", "fit_photometry"]
@@ -47,6 +48,7 @@ class _LinearImage:
         shape: tuple[int, ...],
         background: SplineBackground,
     ) -> None:
+        self.is_compiled = compiled.can_compile(psf, xyz) and not xyz.requires_grad
         patches = psf(xyz)
         size = (patches.values.shape[1], patches.values.shape[2])
         self.assembly = Assembly(patches.corner, frame, size, shape)
@@ -137,7 +139,15 @@ def _solve(
     coefficients: Tensor,
     free: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Conjugate gradients on the normal equations, started from the last solution."""
+    """Solve the normal equations: in compiled code, or by conjugate gradients from the last solution."""
+    if image.is_compiled:
+        residual = frames - image.image(photons, coefficients)
+        values = image.values * (free > 0)[:, None, None]
+        solved = compiled.solve_light(
+            values, image.assembly, image.background, weights, residual, photons, coefficients
+        )
+        if solved is not None:
+            return solved
     scale_p, scale_b = image.diagonal(weights)
     # Unknowns are scaled to a unit diagonal; molecules outside their frame or fixed at 0 have no equation.
     scale_p = torch.where((scale_p > 1e-12) & (free > 0), scale_p.clamp(min=1e-12).rsqrt(), 0.0)

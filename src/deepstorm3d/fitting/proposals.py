@@ -10,6 +10,7 @@ from torch import Tensor
 from ..optics.assembly import Assembly
 from ..optics.psf import PSF
 from ..watch import SILENT, Watcher
+from . import compiled
 from .blocks import pseudo_inverse
 from .likelihood import Likelihood
 from .linear import LinearImage
@@ -116,22 +117,35 @@ class Proposer:
         gains, halves = state.photons.new_zeros(len(state)), torch.zeros_like(state.xyz)
         if not len(state):
             return gains, halves
-        information = linear.assembly.cut(likelihood.information(linear.image)).flatten(1)
-        score = linear.assembly.cut(likelihood.score(linear.image)).flatten(1)
-        weighted = linear.jacobian * information[:, None]
-        inverse = pseudo_inverse(torch.bmm(weighted, linear.jacobian.mT))
-        own = torch.bmm(linear.jacobian, score[:, :, None])
-        for way in state.xyz.new_tensor(_HALVES_UM):
+        ways = state.xyz.new_tensor(_HALVES_UM)
+        score, information = likelihood.score(linear.image), likelihood.information(linear.image)
+        if linear.is_compiled:
+            terms = compiled.division_terms(self.psf, state, linear, score, information, ways).to(gains)
+        else:
+            terms = self._division_terms(state, linear, score, information, ways)
+        own = linear.pull(score).molecules
+        inverse = pseudo_inverse(linear.blocks(information))
+        crossing = terms[:, :, :-2]
+        mixed = crossing @ inverse
+        pull = terms[:, :, -2] - (mixed @ own[:, :, None])[..., 0]
+        stiffness = terms[:, :, -1] - (mixed * crossing).sum(2)
+        gain, best = (pull.clamp(min=0).square() / stiffness.clamp(min=1e-9)).max(1)
+        better = gain > 0
+        return torch.where(better, gain, gains), torch.where(better[:, None], ways[best], halves)
+
+    def _division_terms(
+        self, state: JointState, linear: LinearImage, score: Tensor, information: Tensor, ways: Tensor
+    ) -> Tensor:
+        """Products of the change t of each patch, (N, D, p + 2): with the derivatives, the score, and itself."""
+        information = linear.assembly.cut(information).flatten(1)
+        score = linear.assembly.cut(score).flatten(1)
+        rows = []
+        for way in ways:
             change = self._change(state, linear, way)
-            crossing = torch.bmm(weighted, change[:, :, None])
-            mixed = torch.bmm(inverse, crossing)
-            pull = (change * score).sum(1) - (mixed * own).sum((1, 2))
-            stiffness = (change.square() * information).sum(1) - (mixed * crossing).sum((1, 2))
-            gain = pull.clamp(min=0).square() / stiffness.clamp(min=1e-9)
-            better = gain > gains
-            gains = torch.where(better, gain, gains)
-            halves = torch.where(better[:, None], way, halves)
-        return gains, halves
+            along, square = (change * score).sum(1), (change.square() * information).sum(1)
+            crossing = torch.bmm(linear.jacobian, (change * information)[:, :, None])[..., 0]
+            rows.append(torch.cat([crossing, along[:, None], square[:, None]], 1))
+        return torch.stack(rows, 1)
 
     def _change(self, state: JointState, linear: LinearImage, half: Tensor) -> Tensor:
         """Change of each patch if its molecule is divided in two at ± `half` (3,) µm: (N, h·w)."""

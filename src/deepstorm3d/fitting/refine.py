@@ -95,7 +95,7 @@ def refine(
 
     start: state of B frames;  likelihood: of the same frames.
     """
-    if compiled.can_compile(psf, start.xyz):
+    if compiled.can_compile(psf, start.xyz) and compiled.is_small(start):
         return Refined(*compiled.climbed(psf, start, likelihood, background, bounds, effort))
     return refine_together(psf, start, likelihood, background, bounds, effort)
 

@@ -18,23 +18,25 @@ _RIDGE = 1e-7  # gives a molecule without any signal a large, finite variance
 
 @compiled
 def frame_bounds(scene: Scene, middles: Array, knots: Array, jacobian: Array, windows: Array, stride: int,
-                 information: Array, photons_only: bool, sigma: Array, level: Array) -> bool:  # fmt: skip
+                 information: Array, photons_only: bool, matrix: Array, sigma: Array,
+                 level: Array) -> bool:  # fmt: skip
     """Write σ (n, p) of all unknowns and σ (n,) of the background at each molecule; False if F is singular.
 
-    middles: (n, 2) row and column of each molecule's centre pixel;  photons_only: write only σ of the photons.
+    middles: (n, 2) row and column of each molecule's centre pixel;  photons_only: write only σ of the photons;
+    matrix: memory, (n·p + k·l, n·p + k·l), whose precision is that of the result.
     """
     number, unknowns = jacobian.shape[:2]
     down, across = scene.rows.shape[1], scene.columns.shape[0]
-    size = number * unknowns + down * across
+    size = len(matrix)
     rows, places_of = np.empty(number, np.int64), np.empty((down, across), np.int64)
-    matrix, first, scale = np.empty((size, size)), np.empty(size, np.int64), np.empty(size)
+    first, scale = np.empty(size, np.int64), np.empty(size)
     layout(middles, knots, unknowns, len(scene.counts) > scene.counts.shape[1], rows, places_of)
     fisher_matrix(scene, jacobian, windows, stride, information, rows, places_of, matrix, first)
     scale_to_unit(matrix, scale, np.full(size, _RIDGE))
     if not factorize(matrix, first):
         return False
     wanted, variance = np.empty(1, np.int64), np.empty(1)
-    column = np.empty(size)
+    column = np.empty(size, matrix.dtype)
     for i in range(number):
         for a in range(unknowns):
             if photons_only and a != 3:

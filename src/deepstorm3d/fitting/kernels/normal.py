@@ -118,8 +118,8 @@ def _pair(weighted: Array, first: Array, other: Array, second: Array, stride: in
         here = (y - first[1]) * stride + left - first[0]
         there = (y - second[1]) * stride + left - second[0]
         end = there + right - left
-        p, q, r = other[0, there:end], other[1, there:end], other[2, there:end]
-        s, t = other[3, there:end], other[last, there:end]
+        p, q, r = other[0, there:end], other[min(1, last), there:end], other[min(2, last), there:end]
+        s, t = other[min(3, last), there:end], other[last, there:end]
         for a in range(len(weighted)):
             _five(weighted[a, here : here + right - left], p, q, r, s, t, block[a])
     return True
@@ -151,6 +151,7 @@ def crossings(scene: Scene, jacobian: Array, windows: Array, stride: int, inform
     """Write the information about molecules and background together: (n, p, k, l)."""
     unknowns, (knots, across) = jacobian.shape[1], cross.shape[2:]
     weighted, products = np.empty(jacobian.shape[1:], np.float32), np.zeros(5, np.float32)
+    last = unknowns - 1
     cross[:] = 0
     for i in range(len(jacobian)):
         window = windows[i]
@@ -166,8 +167,9 @@ def crossings(scene: Scene, jacobian: Array, windows: Array, stride: int, inform
                 begin = y * stride + window[2]
                 end, products[:] = begin + right - left, 0
                 _five(
-                    column, weighted[0, begin:end], weighted[1, begin:end], weighted[2, begin:end],
-                    weighted[3, begin:end], weighted[unknowns - 1, begin:end], products,
+                    column, weighted[0, begin:end], weighted[min(1, last), begin:end],
+                    weighted[min(2, last), begin:end], weighted[min(3, last), begin:end], weighted[last, begin:end],
+                    products,
                 )  # fmt: skip
                 for k in range(knots):
                     share = scene.rows[window[1] + y, k]
