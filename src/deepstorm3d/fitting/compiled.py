@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import threading
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..optics.moved import MovedPSF
 from ..optics.tabulated import TabulatedPSF
 
 if TYPE_CHECKING:
@@ -32,15 +29,12 @@ _LONGEST = (0.12, 0.12, 0.2, np.inf, 0.2)
 MOST_UNKNOWNS = 4000
 """Unknowns of a frame above which the Fisher matrix is not formed: its memory grows with their square."""
 _HAS_NUMBA = importlib.util.find_spec("numba") is not None
-_splines: weakref.WeakKeyDictionary[TabulatedPSF, Any] = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
 
 
 def can_compile(psf: PSF, like: Tensor) -> bool:
     """Whether the compiled code can do the fit: a tabulated PSF and single precision, on the CPU, with Numba."""
-    table = psf.psf if isinstance(psf, MovedPSF) else psf
     on_cpu = like.device.type == "cpu" and like.dtype == torch.float32
-    return _HAS_NUMBA and on_cpu and isinstance(table, TabulatedPSF)
+    return _HAS_NUMBA and on_cpu and isinstance(psf, TabulatedPSF)
 
 
 def is_small(state: JointState) -> bool:
@@ -53,16 +47,9 @@ def spline_and_shares(psf: PSF, xyz: Tensor) -> tuple[Spline, NDArray[np.float64
     """The compiled form of the PSF, and the weights (N, P) of its field positions at xyz."""
     from ..optics.compiled import spline_of
 
-    table, xyz = psf, xyz
-    if isinstance(psf, MovedPSF):
-        table, xyz = psf.psf, psf.in_field(xyz)
-    assert isinstance(table, TabulatedPSF)
-    with _lock:
-        if table not in _splines:
-            _splines[table] = spline_of(table)
-        spline = _splines[table]
-    weights = table.position_weights(xyz)
-    return spline, np.ones((len(xyz), 1)) if weights is None else weights.double().numpy()
+    assert isinstance(psf, TabulatedPSF)
+    weights = psf.position_weights(xyz)
+    return spline_of(psf), np.ones((len(xyz), 1)) if weights is None else weights.double().numpy()
 
 
 class Scenes:
@@ -94,7 +81,12 @@ def places_of(state: JointState) -> NDArray[np.float64]:
 
 
 def climbed(
-    psf: PSF, start: JointState, likelihood: Likelihood, background: SplineBackground, bounds: Bounds, effort: Effort
+    psf: PSF,
+    start: JointState,
+    likelihood: Likelihood,
+    background: SplineBackground,
+    bounds: Bounds,
+    effort: Effort,
 ) -> tuple[JointState, Tensor, Tensor]:
     """The state after the fit of every frame, its deviance (B,) and whether it converged (B,).
 
@@ -111,7 +103,9 @@ def climbed(
     unknowns = 4 if start.blur_px is None else 5
     if start.blur_px is None:
         places[:, 4] = spline_blur(psf)
-    limits = np.array([(-np.inf, np.inf), (-np.inf, np.inf), bounds.z_um, (bounds.photons, np.inf), bounds.blur_px])
+    limits = np.array(
+        [(-np.inf, np.inf), (-np.inf, np.inf), bounds.z_um, (bounds.photons, np.inf), bounds.blur_px]
+    )
     limits = np.column_stack([limits, _LONGEST])
     ends = np.cumsum(start.counts.numpy())
     deviance, settled = np.empty(len(likelihood)), np.empty(len(likelihood), bool)
@@ -245,6 +239,5 @@ def solve_light(
 
 def spline_blur(psf: PSF) -> float:
     """Blur of molecules without one of their own, px."""
-    table = psf.psf if isinstance(psf, MovedPSF) else psf
-    assert isinstance(table, TabulatedPSF)
-    return table.own_blur_px
+    assert isinstance(psf, TabulatedPSF)
+    return psf.own_blur_px

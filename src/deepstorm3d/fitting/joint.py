@@ -13,10 +13,12 @@ from ..field import Field
 from ..optics.psf import PSF, psf_in_field
 from ..watch import SILENT, Part, Watcher, advance
 from .background import SplineBackground
+from .compiled import can_compile
 from .crowd import crowded_frames, most_molecules
 from .information import joint_bounds
 from .likelihood import Likelihood
 from .linear import LinearImage, expected_image
+from .parallel import side_by_side
 from .photometry import at_positions, fit_photometry
 from .proposals import Proposer
 from .refine import Bounds, Effort, Refined, refine
@@ -105,20 +107,32 @@ class JointFit:
         if bool(crowded.any()):
             # Too many candidates are no usable list: the network fails on such a frame. The search may succeed.
             found = found.select(~crowded[found.frame])
-        counts = torch.bincount(found.frame, minlength=len(likelihood))
-        parts: list[Explained] = []
-        for first, last in _groups(counts.tolist(), _MOLECULES_AT_ONCE.get(found.frame.device.type, 500)):
+        total, like = len(likelihood), likelihood.frames
+        counts = torch.bincount(found.frame, minlength=total).tolist()
+        # Compiled code fits one frame after the other, so that a list does not depend on the other frames.
+        side = can_compile(self.core, like) and can_compile(self.whole, like)
+        groups = list(_groups(counts, 0 if side else _MOLECULES_AT_ONCE.get(like.device.type, 500)))
+
+        def explained(number: int, watch: Watcher) -> Explained:
+            first, last = groups[number]
             rows = (found.frame >= first) & (found.frame < last)
             light = likelihood.select(torch.arange(first, last, device=found.frame.device))
-            fit = replace(self, watch=Part(self.watch, first, last - first, len(likelihood)))
-            part = fit._fit(found.select(rows).shift(frames=-first), light)
-            parts.append(Explained(part.localizations.shift(frames=first), part.misfit))
-            advance(self.watch, last, len(likelihood))
+            part = replace(self, watch=watch)._fit(found.select(rows).shift(frames=-first), light)
+            return Explained(part.localizations.shift(frames=first), part.misfit)
+
+        parts: list[Explained] = []
+        if side:
+            parts = side_by_side(explained, len(groups), self.watch)
+        else:
+            for number, (first, last) in enumerate(groups):
+                parts.append(explained(number, Part(self.watch, first, last - first, total)))
+                advance(self.watch, last, total)
         if not parts:
-            return Explained(found, likelihood.frames.new_zeros(0))
+            return Explained(found, like.new_zeros(0))
         table = Localizations.concat([part.localizations for part in parts])
         return Explained(table, torch.cat([part.misfit for part in parts]))
 
+    @torch.no_grad()
     def _fit(self, found: Localizations, likelihood: Likelihood) -> Explained:
         surface = self._surface(likelihood, self.search_spacing_px)
         selector = self._selector(surface, likelihood)
@@ -246,10 +260,10 @@ class JointFit:
 
 
 def _groups(counts: list[int], most: int) -> Iterator[tuple[int, int]]:
-    """Ranges of frames (first, last) with at most `most` molecules together, or a single frame."""
+    """Ranges of frames (first, last) with at most `most` molecules together, or a single frame (0: always)."""
     first, total = 0, 0
     for frame, count in enumerate(counts):
-        if frame > first and (total + count > most or frame - first >= 64):
+        if frame > first and (total + count > most or frame - first >= 64 or most == 0):
             yield first, frame
             first, total = frame, 0
         total += count

@@ -7,20 +7,24 @@ half a second to load, and each function is compiled on its first call and then 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from .numba_cache import compiled
 from .tabulated import EXTRA_PLANES, TabulatedPSF
 
 __all__ = ["Spline", "add_patch", "compiled", "derivative_patch", "patch_window", "spline_of", "value_patch"]
 
 _EXTRA = EXTRA_PLANES
+# The sums that make the derivatives of a patch: of the image (0) or its derivative in z (1), with a filter along y
+# (0 value, 1 slope, 2 broader) and along x (0 value; the others times the photons: 1 value, 2 slope, 3 broader), to
+# the derivative in x, y, z, photons, blur (0 … 4).
+_PASSES = np.array(
+    [(1, 0, 1, 2), (0, 1, 1, 1), (0, 2, 1, 4), (0, 0, 2, 0), (0, 0, 0, 3), (0, 0, 3, 4)], dtype=np.int64
+)
 _BASE_TAPS = 7  # samples that the quintic spline reaches, without more blur
-# Reordering sums lets the compiler use vector instructions; not-a-number is still respected.
-compiled = njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy")
 
 Array = NDArray[Any]
 
@@ -52,7 +56,13 @@ class Spline(NamedTuple):
 
 
 def spline_of(psf: TabulatedPSF) -> Spline:
-    """The compiled form of a tabulated PSF on the CPU."""
+    """The compiled form of a tabulated PSF on the CPU, computed once."""
+    if "spline" not in psf.derived:
+        psf.derived["spline"] = _spline_of(psf)
+    return cast(Spline, psf.derived["spline"])
+
+
+def _spline_of(psf: TabulatedPSF) -> Spline:
     import torch
 
     more, step = psf.more_blur, psf.oversampling
@@ -158,7 +168,9 @@ def axial_weights(spline: Spline, z: float, weights: Array) -> int:
 
 
 @compiled
-def patch_window(spline: Spline, x: float, y: float, begin: Array, height: int, width: int, window: Array) -> None:
+def patch_window(
+    spline: Spline, x: float, y: float, begin: Array, height: int, width: int, window: Array
+) -> None:
     """Write where a patch lies in its frame: column, row of its first pixel, then the first and last
     (exclusive) column and row of the patch that are inside the frame.
 
@@ -174,37 +186,24 @@ def patch_window(spline: Spline, x: float, y: float, begin: Array, height: int, 
 
 
 @compiled
-def _filtered(source: Array, step: int, taps: Array, out: Array, add: bool) -> None:
-    """Write or add out[i] = Σ taps[k]·source[i + k·step] for two or six taps: one long loop, fast in vector code."""
-    p, q = source[: len(out)], source[step : step + len(out)]
-    a, b = taps[0], taps[1]
-    if len(taps) == 2:
-        if add:
-            for i in range(len(out)):
-                out[i] += a * p[i] + b * q[i]
-        else:
-            for i in range(len(out)):
-                out[i] = a * p[i] + b * q[i]
-        return
-    r, s = source[2 * step : 2 * step + len(out)], source[3 * step : 3 * step + len(out)]
-    t, u = source[4 * step : 4 * step + len(out)], source[5 * step : 5 * step + len(out)]
-    c, d, e, f = taps[2], taps[3], taps[4], taps[5]
-    if add:
-        for i in range(len(out)):
-            out[i] += (a * p[i] + b * q[i] + c * r[i]) + (d * s[i] + e * t[i] + f * u[i])
-    else:
-        for i in range(len(out)):
-            out[i] = (a * p[i] + b * q[i] + c * r[i]) + (d * s[i] + e * t[i] + f * u[i])
-
-
-@compiled
-def _filter(source: Array, step: int, taps: Array, out: Array, add: bool) -> None:
-    """`_filtered` for any even number of taps."""
-    k = 0
+def _filter(source: Array, step: int, taps: Array, out: Array) -> None:
+    """Add out[i] += Σ taps[k]·source[i + k·step] for an even number of taps: long loops, fast in vector code."""
+    k, number = 0, len(out)
     while k < len(taps):
-        count = 6 if k + 6 <= len(taps) else 2
-        _filtered(source[k * step :], step, taps[k : k + count], out, add or k > 0)
-        k += count
+        near = source[k * step :]
+        a, b = taps[k], taps[k + 1]
+        p, q = near[:number], near[step : step + number]
+        if k + 6 <= len(taps):
+            c, d, e, f = taps[k + 2], taps[k + 3], taps[k + 4], taps[k + 5]
+            r, s = near[2 * step : 2 * step + number], near[3 * step : 3 * step + number]
+            t, u = near[4 * step : 4 * step + number], near[5 * step : 5 * step + number]
+            for i in range(number):
+                out[i] += (a * p[i] + b * q[i] + c * r[i]) + (d * s[i] + e * t[i] + f * u[i])
+            k += 6
+        else:
+            for i in range(number):
+                out[i] += a * p[i] + b * q[i]
+            k += 2
 
 
 @compiled
@@ -222,31 +221,29 @@ def _mixed(spline: Spline, first: int, weights: Array, share: Array, top: int, b
             q = spline.table[begin + 1, phase, top * side : bottom * side]
             r = spline.table[begin + 2, phase, top * side : bottom * side]
             s = spline.table[begin + 3, phase, top * side : bottom * side]
-            if position:
-                for i in range(len(target)):
-                    target[i] += a * p[i] + b * q[i] + c * r[i] + d * s[i]
-            else:
-                for i in range(len(target)):
-                    target[i] = a * p[i] + b * q[i] + c * r[i] + d * s[i]
+            if not position:
+                target[:] = 0
+            for i in range(len(target)):
+                target[i] += a * p[i] + b * q[i] + c * r[i] + d * s[i]
 
 
 @compiled
 def _down(spline: Spline, planes: Array, taps: Array, first: int, last: int, out: Array) -> None:
     """Filter the rows first … last of a patch along y: planes (phases, S·S) to out (phases in x, S·S)."""
     step, side = spline.oversampling, spline.side
-    for x in range(step):
-        target = out[x, first * side : last * side]
-        for y in range(step):
-            _filter(planes[step * y + x, first * side :], side, taps[y::step], target, y > 0)
+    for phase in range(step**2):
+        target = out[phase % step, first * side : last * side]
+        if phase < step:
+            target[:] = 0
+        _filter(planes[phase, first * side :], side, taps[phase // step :: step], target)
 
 
 @compiled
-def _across(spline: Spline, rows: Array, taps: Array, first: int, last: int, out: Array, add: bool) -> None:
-    """Filter the rows first … last of a patch along x: rows (phases in x, S·S) to out (h·S)."""
+def _across(spline: Spline, rows: Array, taps: Array, first: int, last: int, out: Array) -> None:
+    """Add the rows first … last of a patch, filtered along x: rows (phases in x, S·S) to out (h·S)."""
     step, side = spline.oversampling, spline.side
-    target = out[first * side : last * side]
     for x in range(step):
-        _filter(rows[x, first * side :], 1, taps[x::step], target, add or x > 0)
+        _filter(rows[x, first * side :], 1, taps[x::step], out[first * side : last * side])
 
 
 @compiled
@@ -277,11 +274,14 @@ def value_patch(spline: Spline, place: Array, share: Array, window: Array, begin
     first, last = window[4], window[5]
     _mixed(spline, near, weights[0], share, first, last + spline.taps // step, planes)
     _down(spline, planes, taps[1, 0], first, last, rows)
-    _across(spline, rows, taps[0, 0], first, last, out, False)
+    out[first * spline.side : last * spline.side] = 0
+    _across(spline, rows, taps[0, 0], first, last, out)
 
 
 @compiled
-def derivative_patch(spline: Spline, place: Array, share: Array, window: Array, begin: Array, out: Array) -> None:
+def derivative_patch(
+    spline: Spline, place: Array, share: Array, window: Array, begin: Array, out: Array
+) -> None:
     """Write the derivatives of an emitter's image with respect to x, y, z (1/µm), photons (, blur): (p, h·S).
 
     They are those of photons times the PSF. See `value_patch`.
@@ -292,24 +292,21 @@ def derivative_patch(spline: Spline, place: Array, share: Array, window: Array, 
     _lateral(spline, place, window, begin, taps)
     near = axial_weights(spline, place[2], weights)
     first, last, photons = window[4], window[5], np.float32(place[3])
-    own, steep = taps[0, 0].copy(), taps[0, 1] * photons
-    lit, wider = taps[0, 0] * photons, taps[0, 2] * photons
-    end = last + spline.taps // step
-    _mixed(spline, near, weights[1], share, first, end, planes)
-    _down(spline, planes, taps[1, 0], first, last, rows)
-    _across(spline, rows, lit, first, last, out[2], False)
-    _mixed(spline, near, weights[0], share, first, end, planes)
-    _down(spline, planes, taps[1, 1], first, last, rows)
-    _across(spline, rows, lit, first, last, out[1], False)
-    in_blur = len(out) > 4
-    if in_blur:
-        _down(spline, planes, taps[1, 2], first, last, rows)
-        _across(spline, rows, lit, first, last, out[4], False)
-    _down(spline, planes, taps[1, 0], first, last, rows)
-    _across(spline, rows, steep, first, last, out[0], False)
-    _across(spline, rows, own, first, last, out[3], False)
-    if in_blur:
-        _across(spline, rows, wider, first, last, out[4], True)
+    along_x = np.empty((4, spline.taps), np.float32)
+    along_x[0], along_x[1:] = taps[0, 0], taps[0] * photons
+    out[:, first * spline.side : last * spline.side] = 0
+    mixed, filtered = -1, -1
+    for number in range(len(_PASSES)):
+        plane, down, across, target = _PASSES[number]
+        if target >= len(out):
+            continue
+        if plane != mixed:
+            _mixed(spline, near, weights[plane], share, first, last + spline.taps // step, planes)
+            mixed, filtered = plane, -1
+        if down != filtered:
+            _down(spline, planes, taps[1, down], first, last, rows)
+            filtered = down
+        _across(spline, rows, along_x[across], first, last, out[target])
 
 
 @compiled

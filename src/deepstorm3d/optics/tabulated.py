@@ -26,7 +26,6 @@ EXTRA_PLANES = 8
 of the table, which is wrong for a PSF; this error falls by a factor 0.27 per plane."""
 
 
-
 class _Taps(NamedTuple):
     """Weights of the samples around each emitter, along x and y, and their derivatives: (N, 2, T) each."""
 
@@ -237,7 +236,9 @@ class TabulatedPSF(nn.Module):
             return _Taps(taps, slopes, torch.zeros_like(taps))
         filters, rising = (part.to(taps) for part in self.more_blur.filters(blur_px))
         step = self.oversampling
-        return _Taps(with_blur(taps, filters, step), with_blur(slopes, filters, step), with_blur(taps, rising, step))
+        return _Taps(
+            with_blur(taps, filters, step), with_blur(slopes, filters, step), with_blur(taps, rising, step)
+        )
 
     def _mix(self, rows: Tensor, weights: Tensor) -> Tensor:
         """Weighted sums of table rows: (n, side, side); an embedding bag gathers and adds in one pass."""

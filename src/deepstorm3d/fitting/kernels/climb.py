@@ -13,7 +13,9 @@ from .scene import Scene, deviance, expected, weigh
 __all__ = ["climb"]
 
 # Change of the unknowns for which the Fisher matrix is used again: x, y, z (µm), photons (their share), blur (px).
-_LEFT_OUT = 0.015  # share of a molecule's light on each side of its patch that the Fisher matrix of a step neglects
+_LEFT_OUT = (
+    0.015  # share of a molecule's light on each side of its patch that the Fisher matrix of a step neglects
+)
 _SAME = (0.01, 0.01, 0.02, 0.1, 0.05)
 
 
@@ -43,7 +45,9 @@ def _move(places: Array, coefficients: Array, step: Array, rows: Array, places_o
 
 
 @compiled
-def _solve(matrix: Array, first: Array, scale: Array, gradient: Array, damping: float, factor: Array, step: Array) -> None:
+def _solve(
+    matrix: Array, first: Array, scale: Array, gradient: Array, damping: float, factor: Array, step: Array
+) -> None:
     """Write the damped step; a matrix that is not positive is damped more."""
     while True:
         factor[:] = matrix
@@ -108,7 +112,11 @@ def climb(spline: Spline, scene: Scene, places: Array, shares: Array, coefficien
     image, score = np.empty(scene.counts.shape, np.float32), np.empty(scene.counts.shape, np.float32)
     information, tried = np.empty(scene.counts.shape, np.float32), np.empty(scene.counts.shape, np.float32)
     jacobian = np.empty((number, unknowns, spline.patch_px * spline.side), np.float32)
-    windows, tight, rows = np.zeros((number, 6), np.int64), np.zeros((number, 6), np.int64), np.empty(number, np.int64)
+    windows, tight, rows = (
+        np.zeros((number, 6), np.int64),
+        np.zeros((number, 6), np.int64),
+        np.empty(number, np.int64),
+    )
     places_of, first = np.empty((down, across), np.int64), np.empty(size, np.int64)
     matrix, factor = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
     scale, step, gradient = np.empty(size), np.empty(size), np.empty(size)

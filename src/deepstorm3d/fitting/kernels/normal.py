@@ -7,11 +7,21 @@ import numpy as np
 from ...optics.compiled import Array, Spline, compiled, derivative_patch, patch_window
 from .scene import Scene
 
-__all__ = ["background_gradient", "background_matrix", "crossings", "linearize", "linearize_patches", "molecule_blocks", "molecule_gradient"]
+__all__ = [
+    "background_gradient",
+    "background_matrix",
+    "crossings",
+    "linearize",
+    "linearize_patches",
+    "molecule_blocks",
+    "molecule_gradient",
+]
 
 
 @compiled
-def linearize(spline: Spline, scene: Scene, places: Array, shares: Array, jacobian: Array, windows: Array) -> None:
+def linearize(
+    spline: Spline, scene: Scene, places: Array, shares: Array, jacobian: Array, windows: Array
+) -> None:
     """Write the derivatives (n, p, h·S) of all molecules and their windows (n, 6), see `derivative_patch`."""
     height, width = scene.counts.shape
     for i in range(len(places)):

@@ -49,7 +49,9 @@ def add_surface(scene: Scene, coefficients: Array, image: Array) -> None:
 
 
 @compiled
-def expected(spline: Spline, scene: Scene, places: Array, shares: Array, coefficients: Array, image: Array) -> None:
+def expected(
+    spline: Spline, scene: Scene, places: Array, shares: Array, coefficients: Array, image: Array
+) -> None:
     """Write the expected photons (H, W) of molecules at places (n, 5): x, y, z, photons, blur."""
     height, width = scene.counts.shape
     patch, window = np.empty(spline.patch_px * spline.side, np.float32), np.empty(6, np.int64)
@@ -63,7 +65,9 @@ def expected(spline: Spline, scene: Scene, places: Array, shares: Array, coeffic
 
 
 @compiled
-def expected_frames(spline: Spline, places: Array, shares: Array, frame: Array, begin: Array, images: Array) -> None:
+def expected_frames(
+    spline: Spline, places: Array, shares: Array, frame: Array, begin: Array, images: Array
+) -> None:
     """Add the molecules of several frames, sorted or not, to their images (B, H, W).  begin: (B, 2), see `Scene`."""
     patch, window = np.empty(spline.patch_px * spline.side, np.float32), np.empty(6, np.int64)
     for i in range(len(places)):
