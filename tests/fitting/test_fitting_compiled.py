@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fitting_scenes import DEPTH, MICROSCOPE, SIZE, Scene, exact_psf, nanometres, scene
 from torch import Tensor
 
 import deepstorm3d
@@ -17,7 +18,7 @@ from deepstorm3d.fitting import compiled
 from deepstorm3d.fitting.information import joint_bounds, photon_bounds
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
-from deepstorm3d.fitting.linear import LinearImage, expected_image
+from deepstorm3d.fitting.linear import expected_image
 from deepstorm3d.fitting.photometry import fit_photometry
 from deepstorm3d.fitting.proposals import Proposer
 from deepstorm3d.fitting.refine import Bounds, Effort, refine, refine_together
@@ -25,7 +26,6 @@ from deepstorm3d.fitting.search import MatchedFilter
 from deepstorm3d.noise import Noise
 from deepstorm3d.optics.field_aberrations import FieldGrid, FieldSpec
 from deepstorm3d.optics.tabulated import TabulatedPSF
-from fitting_scenes import DEPTH, MICROSCOPE, SIZE, Scene, exact_psf, nanometres, scene
 
 BOUNDS = Bounds(DEPTH, (0.75, 1.25))
 

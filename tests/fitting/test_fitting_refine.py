@@ -138,7 +138,7 @@ def test_a_hopeless_frame_does_not_spoil_the_others() -> None:
         photons=torch.where(bad, 1e5, start.photons),
     )
     one, other = fit(made, start, likelihood), fit(made, spoilt, likelihood)
-    # A frame ends where a step lowers its deviance by less than 0.05: a tenth of a nanometre, of bounds of some 5.
+    # A frame is done when a step lowers its deviance by less than 0.05: a tenth of a nanometre.
     assert float(nanometres(one.state.rows(~bad), other.state.rows(~bad)).abs().max()) < 0.3
 
 

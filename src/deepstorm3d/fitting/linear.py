@@ -43,7 +43,7 @@ class Unknowns:
 def expected_image(psf: PSF, state: JointState, background: SplineBackground, shape: tuple[int, ...]) -> Tensor:
     """Expected photons (B, H, W) of a state."""
     if compiled.can_compile(psf, state.xyz):
-        return compiled.expected(psf, state, background, shape)
+        return compiled.expected(psf, state, background)
     patches = psf(state.xyz, state.blur_px)
     size = (patches.values.shape[1], patches.values.shape[2])
     assembly = Assembly(state.in_frames(patches.corner), state.frame, size, shape)
@@ -116,7 +116,7 @@ class LinearImage:
 
 
 def _linearized(psf: PSF, state: JointState, shape: tuple[int, ...]) -> tuple[Assembly, Tensor]:
-    """Places of the patches, and their derivatives (N, p, h, w) in x, y, z, photons (, blur), 0 outside the frame."""
+    """Places of patches, and derivatives (N, p, h, w) in x, y, z, photons (, blur), 0 outside the frame."""
     patches, slopes = psf.derivatives(state.xyz, state.blur_px, in_blur=state.blur_px is not None)
     size = (patches.values.shape[1], patches.values.shape[2])
     assembly = Assembly(state.in_frames(patches.corner), state.frame, size, shape)

@@ -143,11 +143,9 @@ def _solve(
     if image.is_compiled:
         residual = frames - image.image(photons, coefficients)
         values = image.values * (free > 0)[:, None, None]
-        solved = compiled.solve_light(
-            values, image.assembly, image.background, weights, residual, photons, coefficients
-        )
-        if solved is not None:
-            return solved
+        change = compiled.solve_light(values, image.assembly, image.background, weights, residual)
+        if change is not None:
+            return photons + change[0], coefficients + change[1]
     scale_p, scale_b = image.diagonal(weights)
     # Unknowns are scaled to a unit diagonal; molecules outside their frame or fixed at 0 have no equation.
     scale_p = torch.where((scale_p > 1e-12) & (free > 0), scale_p.clamp(min=1e-12).rsqrt(), 0.0)

@@ -136,7 +136,7 @@ class Proposer:
     def _division_terms(
         self, state: JointState, linear: LinearImage, score: Tensor, information: Tensor, ways: Tensor
     ) -> Tensor:
-        """Products of the change t of each patch, (N, D, p + 2): with the derivatives, the score, and itself."""
+        """Products of each patch's change t, (N, D, p + 2): with the derivatives, the score, and itself."""
         information = linear.assembly.cut(information).flatten(1)
         score = linear.assembly.cut(score).flatten(1)
         rows = []

@@ -86,7 +86,7 @@ def refine(
     bounds: Bounds,
     effort: Effort = _THOROUGH,
 ) -> Refined:
-    """Levenberg-Marquardt on the likelihood with Fisher scoring: compiled, frame by frame, where that is possible.
+    """Levenberg-Marquardt on the likelihood with Fisher scoring, compiled where that is possible.
 
     Minimises the deviance over position, photons (and blur, if the state has one) of every molecule and the
     coefficients of every background. Each frame accepts a step only if its own deviance falls, and has
@@ -109,7 +109,7 @@ def refine_together(
     bounds: Bounds,
     effort: Effort = _THOROUGH,
 ) -> Refined:
-    """`refine` in PyTorch, on any device and with any PSF: all frames together, the equations by conjugate gradients.
+    """`refine` in PyTorch, on any device and with any PSF: all frames together, by conjugate gradients.
 
     It is the reference for the compiled code.
     """

@@ -1,7 +1,7 @@
 """The tabulated PSF in compiled code (Numba): patches and derivatives of one molecule at a time, on the CPU.
 
-It computes the same as `TabulatedPSF` in PyTorch, to single precision. Import it only where it is used: Numba takes
-half a second to load, and each function is compiled on its first call and then stored on the disk.
+It computes the same as `TabulatedPSF` in PyTorch, to single precision. Import it only where it is used: Numba
+takes half a second to load, and each function is compiled on its first call and then stored on the disk.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from .tabulated import EXTRA_PLANES, TabulatedPSF
 __all__ = ["Spline", "add_patch", "compiled", "derivative_patch", "patch_window", "spline_of", "value_patch"]
 
 _EXTRA = EXTRA_PLANES
-# The sums that make the derivatives of a patch: of the image (0) or its derivative in z (1), with a filter along y
-# (0 value, 1 slope, 2 broader) and along x (0 value; the others times the photons: 1 value, 2 slope, 3 broader), to
+# The sums that make the derivatives of a patch: of the image (0) or its derivative in z (1), with a filter
+# along y (0 value, 1 slope, 2 broader) and along x (0 value; times photons: 1 value, 2 slope, 3 broader), to
 # the derivative in x, y, z, photons, blur (0 … 4).
 _PASSES = np.array(
     [(1, 0, 1, 2), (0, 1, 1, 1), (0, 2, 1, 4), (0, 0, 2, 0), (0, 0, 0, 3), (0, 0, 3, 4)], dtype=np.int64
@@ -150,11 +150,11 @@ def lateral_taps(spline: Spline, offset: float, filters: Array, taps: Array) -> 
 
 @compiled
 def axial_weights(spline: Spline, z: float, weights: Array) -> int:
-    """Write the weights of four planes and their derivatives per µm, (2, 4); returns the first of the planes."""
+    """Write the weights of four planes and their derivatives per µm, (2, 4); returns the first plane."""
     position = (z - spline.z_low) / spline.z_step
     inside = 0 <= position <= spline.planes - 1
     position = min(max(position, 0.0), spline.planes - 1.0)
-    first = min(int(math.floor(position)), spline.planes - 2)
+    first = min(math.floor(position), spline.planes - 2)
     for n in range(4):
         d = position - first - (n - 1)
         a = abs(d)
@@ -187,7 +187,7 @@ def patch_window(
 
 @compiled
 def _filter(source: Array, step: int, taps: Array, out: Array) -> None:
-    """Add out[i] += Σ taps[k]·source[i + k·step] for an even number of taps: long loops, fast in vector code."""
+    """Add out[i] += Σ taps[k]·source[i + k·step] for an even number of taps, in long loops (vector code)."""
     k, number = 0, len(out)
     while k < len(taps):
         near = source[k * step :]
@@ -264,7 +264,7 @@ def value_patch(spline: Spline, place: Array, share: Array, window: Array, begin
     """Write the fraction of an emitter's photons in each pixel of its patch: (h·S), row after row.
 
     place: x, y, z (µm), photons (not used), blur (px);  share: (P,) of the field positions;
-    window: see `patch_window`. Only rows inside the frame are written, and the first h values of each row are valid.
+    window: see `patch_window`. Only rows inside the frame are written; the first h values of a row are valid.
     """
     step, size = spline.oversampling, spline.side**2
     weights, taps = np.empty((2, 4)), np.empty((2, 3, spline.taps), np.float32)

@@ -42,8 +42,8 @@ def quintic_slope(distance: Tensor) -> Tensor:
 class MoreBlur:
     """Filters of camera pixels that increase a sampled Gaussian blur from the smallest of a range.
 
-    low, high: smallest and largest σ, px. The filter K of an emitter is given by K̂ = Ŝ(σ)/Ŝ(low), where Ŝ is the
-    Fourier transform of the sampled Gaussian: both filters together are exactly the sampled Gaussian of the emitter.
+    low, high: smallest and largest σ, px. The filter K of an emitter is given by K̂ = Ŝ(σ)/Ŝ(low), where Ŝ is
+    the Fourier transform of the sampled Gaussian: both together are the emitter's sampled Gaussian, exactly.
     """
 
     low: float
@@ -57,7 +57,7 @@ class MoreBlur:
 
     @property
     def waves(self) -> Tensor:
-        """Cosines (reach + 1, reach + 1), frequency and pixel, of the Fourier transform of a filter; float64."""
+        """Cosines (reach + 1, reach + 1), frequency and pixel, of a filter's Fourier transform; float64."""
         count = torch.arange(self.reach_px + 1, dtype=torch.float64)
         return torch.cos(2 * math.pi / (2 * self.reach_px + 1) * count[:, None] * count)
 

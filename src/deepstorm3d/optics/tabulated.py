@@ -88,7 +88,7 @@ class TabulatedPSF(nn.Module):
         self.planes = max(3, math.ceil((z_range[1] - z_range[0]) / z_step)) + 1
         self.z_step = (z_range[1] - z_range[0]) / (self.planes - 1)
         self.more_blur = MoreBlur(*blur_range)
-        # The emitter is at most half a pixel from the patch's centre: samples that the spline reaches on each side.
+        # Samples that the spline reaches on each side of an emitter in the patch's centre pixel.
         self._half = 3 + oversampling * self.more_blur.reach_px
         blur = blur_range[0 if self.more_blur.reach_px else 1]
         table = torch.stack([self._coefficients(each, blur) for each in sources])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...optics.compiled import Array, Spline, compiled, patch_window, value_patch
+from .normal import Slopes
+from .scene import Molecules
 
 __all__ = ["division_terms"]
 
@@ -24,20 +26,30 @@ def _add_moved(spline: Spline, patch: Array, moved: Array, window: Array, change
 
 
 @compiled
-def division_terms(spline: Spline, places: Array, shares: Array, begin: Array, jacobian: Array, score: Array,
-                   information: Array, halves: Array, terms: Array) -> None:  # fmt: skip
-    """Write, for each molecule of a frame and each offset, the products of the image's change t with the others.
+def division_terms(
+    spline: Spline,
+    molecules: Molecules,
+    slopes: Slopes,
+    score: Array,
+    information: Array,
+    halves: Array,
+    terms: Array,
+) -> None:
+    """Write, for each molecule of a frame and each offset, the products of the image's change t.
 
-    places: (n, 5);  begin: (2,) of the frame;  jacobian: (n, p, h, w);  score, information: (H, W);
-    halves: (D, 3) offsets of the two molecules, µm;
+    score, information: (H, W);  halves: (D, 3) offsets of the two molecules, µm;
     terms: (n, D, p + 2): Σ t·∂μ/∂θ·information for each unknown θ, Σ t·score, Σ t²·information.
     """
-    side, (height, width), unknowns = spline.side, score.shape, jacobian.shape[1]
-    window, moved, place = np.empty(6, np.int64), np.empty(6, np.int64), np.empty(5)
+    side, (height, width), unknowns = spline.side, score.shape, slopes.values.shape[1]
+    (places, shares), half_side = molecules, spline.patch_px // 2
+    moved, place, begin = np.empty(6, np.int64), np.empty(5), np.empty(2, np.int64)
     patch, change = np.empty(spline.patch_px * side, np.float32), np.empty(spline.patch_px * side, np.float32)
     terms[:] = 0
     for i in range(len(places)):
-        patch_window(spline, places[i, 0], places[i, 1], begin, height, width, window)
+        window = slopes.windows[i]
+        for axis in range(2):
+            # The frame's first pixel, from the place of the patch in the field and in the frame.
+            begin[axis] = int(np.rint(places[i, axis] / spline.pixel_um)) - half_side - window[axis]
         left, right, half_light = window[0] + window[2], window[0] + window[3], np.float32(places[i, 3] / 2)
         if right <= left:
             continue
@@ -52,7 +64,8 @@ def division_terms(spline: Spline, places: Array, shares: Array, begin: Array, j
                     _add_moved(spline, patch, moved, window, change)
             for y in range(window[4], window[5]):
                 pull, stiff = score[window[1] + y, left:right], information[window[1] + y, left:right]
-                own = jacobian[i, 3, y, window[2] : window[3]]
+                first, last = y * slopes.stride + window[2], y * slopes.stride + window[3]
+                own = slopes.values[i, 3, first:last]
                 t = change[y * side + window[2] : y * side + window[3]]
                 along, square = np.float32(0), np.float32(0)
                 for x in range(len(t)):
@@ -64,7 +77,7 @@ def division_terms(spline: Spline, places: Array, shares: Array, begin: Array, j
                 terms[i, d, unknowns] += along
                 terms[i, d, unknowns + 1] += square
                 for a in range(unknowns):
-                    slopes, total = jacobian[i, a, y, window[2] : window[3]], np.float32(0)
+                    row, total = slopes.values[i, a, first:last], np.float32(0)
                     for x in range(len(t)):
-                        total += slopes[x] * t[x]
+                        total += row[x] * t[x]
                     terms[i, d, a] += total

@@ -2,67 +2,89 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ...optics.compiled import Array, compiled
-from .normal import background_matrix, crossings, molecule_blocks
+from .normal import Slopes, background_matrix, crossings, molecule_blocks
 from .scene import Scene
 
-__all__ = ["fisher_matrix", "layout"]
+__all__ = ["Order", "arrange", "fisher_matrix", "new_order"]
+
+
+class Order(NamedTuple):
+    """Where the unknowns of a frame stand in its Fisher matrix.
+
+    molecules: (n,) first row of each molecule;  coefficients: (k, l) row of each coefficient of the background;
+    first: (n·p + k·l,) column of the first value of each row that is not 0.
+    """
+
+    molecules: Array
+    coefficients: Array
+    first: Array
 
 
 @compiled
-def layout(middles: Array, knots: Array, unknowns: int, along_y: bool, rows: Array, places_of: Array) -> None:
-    """Write the order of the unknowns in the Fisher matrix, from one end of the frame's longer side to the other.
+def new_order(number: int, unknowns: int, scene: Scene) -> Order:
+    """An order to be written, for `number` molecules of `unknowns` each."""
+    down, across = scene.rows.shape[1], scene.columns.shape[0]
+    return Order(
+        np.empty(number, np.int64),
+        np.empty((down, across), np.int64),
+        np.empty(number * unknowns + down * across, np.int64),
+    )
 
-    Neighbours then stand together, and the matrix is a band: molecules and splines that are far apart do not
-    share pixels.
 
-    middles: (n, 2) row and column of the molecules' centre pixels;  knots: (2, …) of the splines' centres, px;
-    along_y: whether the frame is higher than wide;
-    rows: (n,) first row of each molecule;  places_of: (k, l) row of each coefficient.
+@compiled
+def arrange(scene: Scene, slopes: Slopes, order: Order) -> None:
+    """Write the order of the unknowns, from one end of the frame's longer side to the other.
+
+    Molecules and splines that are far apart share no pixels. With neighbours next to each other the matrix is a
+    band, which takes less time to factorize.
     """
-    down, across = places_of.shape
-    middle, number = np.empty(len(middles) + down * across), len(middles)
+    (number, unknowns, size), (down, across) = slopes.values.shape, order.coefficients.shape
+    axis = 1 if len(scene.counts) > scene.counts.shape[1] else 0
+    middle = np.empty(number + down * across)
     for i in range(number):
-        middle[i] = middles[i, 0 if along_y else 1]
+        middle[i] = slopes.windows[i, axis] + size // slopes.stride // 2
     for k in range(down):
         for m in range(across):
-            middle[number + k * across + m] = knots[0, k] if along_y else knots[1, m]
+            middle[number + k * across + m] = scene.knots[1 - axis, k if axis else m]
     row = 0
     for entry in np.argsort(middle, kind="mergesort"):
         if entry < number:
-            rows[entry] = row
+            order.molecules[entry] = row
             row += unknowns
         else:
-            places_of[(entry - number) // across, (entry - number) % across] = row
+            order.coefficients[(entry - number) // across, (entry - number) % across] = row
             row += 1
 
 
 @compiled
-def fisher_matrix(scene: Scene, jacobian: Array, windows: Array, stride: int, information: Array,
-                  rows: Array, places_of: Array, matrix: Array, first: Array) -> None:  # fmt: skip
-    """Write the lower triangle of the Fisher matrix and the first column of each row that is not 0 (n,)."""
-    unknowns, (down, across) = jacobian.shape[1], places_of.shape
+def fisher_matrix(scene: Scene, slopes: Slopes, information: Array, order: Order, matrix: Array) -> None:
+    """Write the lower triangle of the Fisher matrix, and where each row begins (`Order.first`)."""
+    (number, unknowns), (down, across) = slopes.values.shape[:2], order.coefficients.shape
     matrix[:] = 0
-    molecule_blocks(jacobian, windows, stride, information, np.argsort(rows), rows, matrix)
-    cross = np.empty((len(jacobian), unknowns, down, across), np.float32)
-    crossings(scene, jacobian, windows, stride, information, cross)
+    molecule_blocks(slopes, information, np.argsort(order.molecules), order.molecules, matrix)
+    cross = np.empty((number, unknowns, down, across), np.float32)
+    crossings(scene, slopes, information, cross)
     gram = np.empty((down, across, down, across))
     background_matrix(scene, information, gram)
     for k in range(down):
         for m in range(across):
-            row = places_of[k, m]
-            for i in range(len(jacobian)):
+            row = order.coefficients[k, m]
+            for i in range(number):
                 for a in range(unknowns):
-                    matrix[max(row, rows[i] + a), min(row, rows[i] + a)] = cross[i, a, k, m]
+                    own = order.molecules[i] + a
+                    matrix[max(row, own), min(row, own)] = cross[i, a, k, m]
             for j in range(max(0, k - 3), min(down, k + 4)):
                 for n in range(max(0, m - 3), min(across, m + 4)):
-                    if places_of[j, n] <= row:
-                        matrix[row, places_of[j, n]] = gram[k, m, j, n]
+                    if order.coefficients[j, n] <= row:
+                        matrix[row, order.coefficients[j, n]] = gram[k, m, j, n]
     for i in range(len(matrix)):
-        first[i] = i
+        order.first[i] = i
         for j in range(i):
             if matrix[i, j] != 0:
-                first[i] = j
+                order.first[i] = j
                 break

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ...optics.compiled import Array, Spline, compiled, derivative_patch, patch_window
-from .scene import Scene
+from .scene import Molecules, Scene
 
 __all__ = [
+    "Slopes",
     "background_gradient",
     "background_matrix",
     "crossings",
@@ -18,25 +21,38 @@ __all__ = [
 ]
 
 
+class Slopes(NamedTuple):
+    """Derivatives of a frame's image with respect to the unknowns of its molecules.
+
+    values: (n, p, h·S) in x, y, z (1/µm), photons (, blur), row after row (`derivative_patch`);
+    windows: (n, 6), see `patch_window`;  stride: S, values from one row of a patch to the next.
+    """
+
+    values: Array
+    windows: Array
+    stride: int
+
+
 @compiled
-def linearize(
-    spline: Spline, scene: Scene, places: Array, shares: Array, jacobian: Array, windows: Array
-) -> None:
-    """Write the derivatives (n, p, h·S) of all molecules and their windows (n, 6), see `derivative_patch`."""
-    height, width = scene.counts.shape
+def linearize(spline: Spline, scene: Scene, molecules: Molecules, slopes: Slopes) -> None:
+    """Write the derivatives of all molecules and their windows."""
+    (height, width), (places, shares) = scene.counts.shape, molecules
     for i in range(len(places)):
-        patch_window(spline, places[i, 0], places[i, 1], scene.begin, height, width, windows[i])
-        if windows[i, 3] > windows[i, 2] and windows[i, 5] > windows[i, 4]:
-            derivative_patch(spline, places[i], shares[i], windows[i], scene.begin, jacobian[i])
+        window = slopes.windows[i]
+        patch_window(spline, places[i, 0], places[i, 1], scene.begin, height, width, window)
+        if window[3] > window[2] and window[5] > window[4]:
+            derivative_patch(spline, places[i], shares[i], window, scene.begin, slopes.values[i])
 
 
 @compiled
-def linearize_patches(spline: Spline, places: Array, shares: Array, begin: Array, height: int, width: int,
-                      corner: Array, jacobian: Array) -> None:  # fmt: skip
-    """Write the corners (N, 2) and the derivatives (N, p, h, w) of molecules in several frames.
+def linearize_patches(
+    spline: Spline, molecules: Molecules, begin: Array, size: tuple[int, int], corner: Array, jacobian: Array
+) -> None:
+    """Write the corners (N, 2) and the derivatives (N, p, h, w) of molecules in frames of one size.
 
     begin: (N, 2) column and row of the first pixel of each molecule's frame.  The derivatives must be 0 before.
     """
+    (height, width), (places, shares) = size, molecules
     side, window = spline.side, np.empty(6, np.int64)
     patch = np.empty((jacobian.shape[1], spline.patch_px * side), np.float32)
     for i in range(len(places)):
@@ -52,18 +68,19 @@ def linearize_patches(spline: Spline, places: Array, shares: Array, begin: Array
 
 
 @compiled
-def molecule_gradient(jacobian: Array, windows: Array, stride: int, score: Array, gradient: Array) -> None:
-    """Write Σ over pixels of the derivatives (n, p, h·S) times the score (H, W): gradient (n, p)."""
+def molecule_gradient(slopes: Slopes, score: Array, gradient: Array) -> None:
+    """Write Σ over pixels of the derivatives times the score (H, W): gradient (n, p)."""
+    jacobian, windows, stride = slopes
     for i in range(len(jacobian)):
         window = windows[i]
         left, right = window[0] + window[2], window[0] + window[3]
         for a in range(jacobian.shape[1]):
             total = 0.0
             for y in range(window[4], window[5]):
-                slopes, pull = jacobian[i, a, y * stride + window[2] :], score[window[1] + y, left:right]
+                row, pull = jacobian[i, a, y * stride + window[2] :], score[window[1] + y, left:right]
                 line = np.float32(0)
                 for x in range(len(pull)):
-                    line += slopes[x] * pull[x]
+                    line += row[x] * pull[x]
                 total += line
             gradient[i, a] = total
 
@@ -136,13 +153,12 @@ def _pair(weighted: Array, first: Array, other: Array, second: Array, stride: in
 
 
 @compiled
-def molecule_blocks(jacobian: Array, windows: Array, stride: int, information: Array, order: Array,
-                    rows: Array, matrix: Array) -> None:  # fmt: skip
+def molecule_blocks(slopes: Slopes, information: Array, order: Array, rows: Array, matrix: Array) -> None:
     """Write the information about the molecules into the lower triangle of the matrix.
 
-    rows: (n,) first row of each molecule in the matrix;
-    order: (n,) molecules in increasing order of `rows`.
+    rows: (n,) first row of each molecule in the matrix;  order: (n,) molecules in increasing order of `rows`.
     """
+    jacobian, windows, stride = slopes
     unknowns = jacobian.shape[1]
     weighted, block = np.empty(jacobian.shape[1:], np.float32), np.zeros((unknowns, 5), np.float32)
     for place in range(len(order)):
@@ -156,9 +172,9 @@ def molecule_blocks(jacobian: Array, windows: Array, stride: int, information: A
 
 
 @compiled
-def crossings(scene: Scene, jacobian: Array, windows: Array, stride: int, information: Array,
-              cross: Array) -> None:  # fmt: skip
+def crossings(scene: Scene, slopes: Slopes, information: Array, cross: Array) -> None:
     """Write the information about molecules and background together: (n, p, k, l)."""
+    jacobian, windows, stride = slopes
     unknowns, (knots, across) = jacobian.shape[1], cross.shape[2:]
     weighted, products = np.empty(jacobian.shape[1:], np.float32), np.zeros(5, np.float32)
     last = unknowns - 1
@@ -176,11 +192,16 @@ def crossings(scene: Scene, jacobian: Array, windows: Array, stride: int, inform
             for y in range(window[4], window[5]):
                 begin = y * stride + window[2]
                 end, products[:] = begin + right - left, 0
+                rows = weighted[:, begin:end]
                 _five(
-                    column, weighted[0, begin:end], weighted[min(1, last), begin:end],
-                    weighted[min(2, last), begin:end], weighted[min(3, last), begin:end], weighted[last, begin:end],
+                    column,
+                    rows[0],
+                    rows[min(1, last)],
+                    rows[min(2, last)],
+                    rows[min(3, last)],
+                    rows[last],
                     products,
-                )  # fmt: skip
+                )
                 for k in range(knots):
                     share = scene.rows[window[1] + y, k]
                     if share != 0:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...optics.compiled import Array, Spline, add_patch, compiled, patch_window, value_patch
 
-__all__ = ["Scene", "add_surface", "deviance", "expected", "expected_frames", "weigh"]
+__all__ = ["Molecules", "Scene", "add_surface", "deviance", "expected", "expected_frames", "weigh"]
 
 _FLOOR = 1e-3  # smallest expected value of a pixel, as in `Likelihood`
 
@@ -17,8 +17,9 @@ _FLOOR = 1e-3  # smallest expected value of a pixel, as in `Likelihood`
 class Scene(NamedTuple):
     """The pixels of one frame and the splines of its background.
 
-    counts, base, weight: (H, W) float32, so that a pixel is Poisson with the mean model/excess + base (`Likelihood`);
+    counts, base, weight: (H, W) float32: a pixel is Poisson with the mean model/excess + base (`Likelihood`);
     rows: (H, k) and columns: (l, W), splines of the background at each row and column;
+    knots: (2, …) centres of the splines along y and along x, px;
     begin: column and row of the frame's first pixel, where positions are measured from the field's.
     """
 
@@ -28,7 +29,18 @@ class Scene(NamedTuple):
     excess: float
     rows: Array
     columns: Array
+    knots: Array
     begin: Array
+
+
+class Molecules(NamedTuple):
+    """The molecules of one frame.
+
+    places: (n, 5) x, y, z (µm), photons, blur (px);  shares: (n, P) weights of the field positions of the PSF.
+    """
+
+    places: Array
+    shares: Array
 
 
 @compiled
@@ -49,11 +61,9 @@ def add_surface(scene: Scene, coefficients: Array, image: Array) -> None:
 
 
 @compiled
-def expected(
-    spline: Spline, scene: Scene, places: Array, shares: Array, coefficients: Array, image: Array
-) -> None:
-    """Write the expected photons (H, W) of molecules at places (n, 5): x, y, z, photons, blur."""
-    height, width = scene.counts.shape
+def expected(spline: Spline, scene: Scene, molecules: Molecules, coefficients: Array, image: Array) -> None:
+    """Write the expected photons (H, W)."""
+    (height, width), (places, shares) = scene.counts.shape, molecules
     patch, window = np.empty(spline.patch_px * spline.side, np.float32), np.empty(6, np.int64)
     image[:] = 0
     for i in range(len(places)):
@@ -65,10 +75,9 @@ def expected(
 
 
 @compiled
-def expected_frames(
-    spline: Spline, places: Array, shares: Array, frame: Array, begin: Array, images: Array
-) -> None:
-    """Add the molecules of several frames, sorted or not, to their images (B, H, W).  begin: (B, 2), see `Scene`."""
+def expected_frames(spline: Spline, molecules: Molecules, frame: Array, begin: Array, images: Array) -> None:
+    """Add molecules of several frames to their images (B, H, W).  begin: (B, 2), see `Scene`."""
+    places, shares = molecules
     patch, window = np.empty(spline.patch_px * spline.side, np.float32), np.empty(6, np.int64)
     for i in range(len(places)):
         image, first = images[frame[i]], begin[frame[i]]
