@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..optics.tabulated import TabulatedPSF
-from ..watch import advance
+from ..watch import Watcher, advance
 from .likelihood import Likelihood
 
 if TYPE_CHECKING:
@@ -27,7 +27,16 @@ if TYPE_CHECKING:
     from .refine import Bounds, Effort
     from .state import JointState
 
-__all__ = ["bounds", "can_compile", "climbed", "division_terms", "expected", "linearized", "solve_light"]
+__all__ = [
+    "announce",
+    "bounds",
+    "can_compile",
+    "climbed",
+    "division_terms",
+    "expected",
+    "linearized",
+    "solve_light",
+]
 
 Array = NDArray[Any]
 # Longest step of one iteration, as in `refine`: x, y, z (µm), photons, blur (px).
@@ -41,6 +50,14 @@ def can_compile(psf: PSF, like: Tensor) -> bool:
     """Whether the compiled code can do the fit: a tabulated PSF in single precision, on the CPU, with Numba."""
     on_cpu = like.device.type == "cpu" and like.dtype == torch.float32
     return _HAS_NUMBA and on_cpu and isinstance(psf, TabulatedPSF)
+
+
+def announce(watch: Watcher) -> None:
+    """Say that the first fit on this computer takes longer, because its code is compiled."""
+    from ..optics.numba_cache import is_compiled_already
+
+    if not is_compiled_already():
+        watch.message("the fit is being compiled for this computer: about a minute, once")
 
 
 def is_small(state: JointState) -> bool:

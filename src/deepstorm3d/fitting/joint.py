@@ -13,7 +13,7 @@ from ..field import Field
 from ..optics.psf import PSF, psf_in_field
 from ..watch import SILENT, Part, Watcher, advance
 from .background import SplineBackground
-from .compiled import can_compile
+from .compiled import announce, can_compile
 from .crowd import crowded_frames, most_molecules
 from .information import joint_bounds
 from .likelihood import Likelihood
@@ -113,15 +113,18 @@ class JointFit:
         side = can_compile(self.core, like) and can_compile(self.whole, like)
         groups = list(_groups(counts, 0 if side else _MOLECULES_AT_ONCE.get(like.device.type, 500)))
 
+        search = MatchedFilter(self.core, self.z_um, (like.shape[1], like.shape[2]), like)
+
         def explained(number: int, watch: Watcher) -> Explained:
             first, last = groups[number]
             rows = (found.frame >= first) & (found.frame < last)
             light = likelihood.select(torch.arange(first, last, device=found.frame.device))
-            part = replace(self, watch=watch)._fit(found.select(rows).shift(frames=-first), light)
+            part = replace(self, watch=watch)._fit(found.select(rows).shift(frames=-first), light, search)
             return Explained(part.localizations.shift(frames=first), part.misfit)
 
         parts: list[Explained] = []
         if side:
+            announce(self.watch)
             parts = side_by_side(explained, len(groups), self.watch)
         else:
             for number, (first, last) in enumerate(groups):
@@ -133,9 +136,9 @@ class JointFit:
         return Explained(table, torch.cat([part.misfit for part in parts]))
 
     @torch.no_grad()
-    def _fit(self, found: Localizations, likelihood: Likelihood) -> Explained:
+    def _fit(self, found: Localizations, likelihood: Likelihood, search: MatchedFilter) -> Explained:
         surface = self._surface(likelihood, self.search_spacing_px)
-        selector = self._selector(surface, likelihood)
+        selector = self._selector(surface, search)
         origin = torch.arange(len(found), device=found.frame.device)
         likely = found.probability >= self.likely
         best = self._searched(
@@ -154,27 +157,26 @@ class JointFit:
             light = likelihood.select(frames)
             other = self._searched(self._start(part, light, origin[rows]), light, selector)
             best = best.better(other, frames, selector.cost)
-        surface, best = self._with_finer_background(best, likelihood, surface)
+        surface, best = self._with_finer_background(best, likelihood, surface, search)
         final = refine(self.whole, best.state, likelihood, surface, self.bounds, Effort(watch=self.watch))
         table = self._localizations(final, found, likelihood, surface)
         return Explained(table, misfit_of_frames(likelihood, final.deviance))
 
     def _with_finer_background(
-        self, best: Refined, likelihood: Likelihood, coarse: SplineBackground
+        self, best: Refined, likelihood: Likelihood, coarse: SplineBackground, search: MatchedFilter
     ) -> tuple[SplineBackground, Refined]:
         """Refit with the background's final knots, and remove molecules that only represented its structure."""
         fine = self._surface(likelihood, self.spacing_px)
         same = fine.gram_solve(fine.adjoint(coarse.surface(best.state.coefficients)))
         fitted = self._trial(replace(best.state, coefficients=same), likelihood, fine)
         if self.rounds:
-            selector = self._selector(fine, likelihood)
+            selector = self._selector(fine, search)
             fitted = selector.pruned(fitted, likelihood)
             far = misfit_of_frames(likelihood, fitted.deviance) > FAR
             fitted = selector.sure(fitted, likelihood, far)
         return fine, fitted
 
-    def _selector(self, surface: SplineBackground, likelihood: Likelihood) -> Selector:
-        search = MatchedFilter(self.core, self.z_um, surface.size, likelihood.frames)
+    def _selector(self, surface: SplineBackground, search: MatchedFilter) -> Selector:
         return Selector(
             lambda state, light: self._trial(state, light, surface),
             lambda state, light: LinearImage(self.core, state, surface, tuple(light.frames.shape)),

@@ -13,6 +13,7 @@ from typing import Any
 
 import numba
 from numba import njit
+from numba.core import config as numba_settings
 
 __all__ = ["cache_folder", "compiled", "is_compiled_already"]
 
@@ -54,11 +55,11 @@ def is_compiled_already() -> bool:
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function on its first call, without Python's lock while it runs; keep the code on the disk."""
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(cache_folder())
+    settings: Any = numba_settings
+    before, settings.CACHE_DIR = settings.CACHE_DIR, str(cache_folder())
     try:
         # Reordering sums lets the compiler use vector instructions; not-a-number is still respected.
         options = {"nogil": True, "cache": True, "error_model": "numpy"}
         return njit(fastmath={"contract", "reassoc", "nsz", "arcp"}, **options)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        settings.CACHE_DIR = before

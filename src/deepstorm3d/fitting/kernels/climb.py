@@ -64,14 +64,16 @@ def _solve(
 @compiled
 def _ascent(scene: Scene, slopes: Slopes, score: Array, order: Order, gradient: Array) -> None:
     """Write the gradient of all unknowns in the order of the matrix."""
-    pull, smooth = np.empty(slopes.values.shape[:2]), np.empty(order.coefficients.shape)
+    number, unknowns, _ = slopes.values.shape
+    (down, across), pull = order.coefficients.shape, np.empty((number, unknowns))
+    smooth = np.empty((down, across))
     molecule_gradient(slopes, score, pull)
     background_gradient(scene, score, smooth)
-    for i in range(pull.shape[0]):
-        for a in range(pull.shape[1]):
+    for i in range(number):
+        for a in range(unknowns):
             gradient[order.molecules[i] + a] = pull[i, a]
-    for k in range(smooth.shape[0]):
-        for m in range(smooth.shape[1]):
+    for k in range(down):
+        for m in range(across):
             gradient[order.coefficients[k, m]] = smooth[k, m]
 
 

@@ -90,7 +90,8 @@ def expected_frames(spline: Spline, molecules: Molecules, frame: Array, begin: A
 @compiled
 def deviance(scene: Scene, image: Array) -> float:
     """Twice the log-likelihood ratio to a perfect fit."""
-    total, scale, floor = 0.0, np.float32(1 / scene.excess), np.float32(_FLOOR)
+    total: float = 0.0
+    scale, floor = np.float32(1 / scene.excess), np.float32(_FLOOR)
     for y in range(len(image)):
         line = np.float32(0)
         for x in range(image.shape[1]):
@@ -100,7 +101,7 @@ def deviance(scene: Scene, image: Array) -> float:
             if count > 0:
                 part += count * math.log(count / mean)
             line += 2 * part * scene.weight[y, x]
-        total += line
+        total += float(line)
     return total
 
 
