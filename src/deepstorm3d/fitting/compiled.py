@@ -34,6 +34,7 @@ __all__ = [
     "climbed",
     "division_terms",
     "expected",
+    "is_small",
     "linearized",
     "solve_light",
 ]
