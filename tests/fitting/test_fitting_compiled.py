@@ -198,6 +198,14 @@ def test_a_frame_with_too_many_unknowns_is_fitted_without_its_matrix(monkeypatch
     torch.testing.assert_close(small.deviance, large.deviance, rtol=0, atol=0.1)
 
 
+def test_no_frames_and_frames_without_molecules_are_fitted() -> None:
+    made = single(4, 2)
+    nobody, likelihood = Localizations.empty(), made.noisy(1)
+    fit = JointFit(made.psf, made.psf, BOUNDS, DEPTH, rounds=0)
+    assert len(fit(nobody, likelihood)) == 0
+    assert fit.explain(nobody, likelihood.select(torch.zeros(0, dtype=torch.int64))).misfit.shape == (0,)
+
+
 def test_every_file_with_compiled_code_renews_the_folder_of_machine_code() -> None:
     # Numba does not notice a change of a compiled function in another file: calling old code can crash.
     from deepstorm3d.optics import numba_cache

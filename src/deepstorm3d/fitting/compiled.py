@@ -63,8 +63,8 @@ def announce(watch: Watcher) -> None:
 
 def is_small(state: JointState) -> bool:
     """Whether the Fisher matrix of every frame of a state is small enough to be formed."""
-    unknowns = (4 if state.blur_px is None else 5) * state.counts + state.coefficients[0].numel()
-    return not len(unknowns) or int(unknowns.max()) <= MOST_UNKNOWNS
+    each, (frames, down, across) = 4 if state.blur_px is None else 5, state.coefficients.shape
+    return frames == 0 or each * int(state.counts.max()) + down * across <= MOST_UNKNOWNS
 
 
 class Scenes:
@@ -241,8 +241,10 @@ def solve_light(
     from .kernels.photometry import solve_light as of_frame
 
     frames, knots = len(weights), np.zeros((len(weights), *background.shape))
-    most = torch.bincount(assembly.frame, minlength=frames).max()
-    if int(most) + knots[0].size > MOST_UNKNOWNS or bool((assembly.frame.diff() < 0).any()):
+    most = int(torch.bincount(assembly.frame, minlength=frames).max()) if frames else 0
+    if most + background.shape[0] * background.shape[1] > MOST_UNKNOWNS or bool(
+        (assembly.frame.diff() < 0).any()
+    ):
         return None
     scenes, slopes = Scenes(Likelihood(weights), background), slopes_of(patches[:, None].flatten(2), assembly)
     light, stiff, left = np.zeros(len(patches)), weights.contiguous().numpy(), residual.contiguous().numpy()

@@ -15,7 +15,7 @@ from ..optics.psf import PSF
 __all__ = ["Candidates", "MatchedFilter", "gain_threshold"]
 
 _VOXELS_PER_POSITION = 20  # voxels of the filter's grid for each independent position of a spot, approximately
-_LEFT_OUT = 1e-3  # share of the sum of squares of the PSF's images that their components leave out
+_LEFT_OUT = 1e-6  # share of the sum of squares of the PSF's images that their components leave out
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ class MatchedFilter:
     def _components(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images (Z, h, w) as weights (Z, R) of a few orthogonal components, and the components' transforms.
 
-        Neighbouring depths look alike: a third as many components as depths leave out `_LEFT_OUT` of the sum of
-        squares (singular value decomposition), and are correlated with the frame in a third of the time.
+        Neighbouring depths look alike: half as many components as depths leave out `_LEFT_OUT` of the sum of
+        squares (singular value decomposition), and are correlated with the frame in half of the time.
         """
         left, strength, right = torch.linalg.svd(images.double().flatten(1), full_matrices=False)
         missing = strength.square().flip(0).cumsum(0).flip(0) / strength.square().sum()
