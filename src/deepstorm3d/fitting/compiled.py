@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,17 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..optics.tabulated import TabulatedPSF
+from ..optics.drawing import add_molecules, can_compile, molecules_of
 from ..watch import Watcher, advance
 from .likelihood import Likelihood
 
 if TYPE_CHECKING:
     from ..optics.assembly import Assembly
-    from ..optics.compiled import Spline
+    from ..optics.compiled import Molecules
+    from ..optics.compiled_spline import Spline
     from ..optics.psf import PSF
     from .background import SplineBackground
     from .kernels.normal import Slopes
-    from .kernels.scene import Molecules, Scene
+    from .kernels.scene import Scene
     from .linear import LinearImage
     from .refine import Bounds, Effort
     from .state import JointState
@@ -44,13 +44,6 @@ Array = NDArray[Any]
 _LONGEST = (0.12, 0.12, 0.2, np.inf, 0.2)
 MOST_UNKNOWNS = 4000
 """Unknowns of a frame above which the Fisher matrix is not formed: its memory grows with their square."""
-_HAS_NUMBA = importlib.util.find_spec("numba") is not None
-
-
-def can_compile(psf: PSF, like: Tensor) -> bool:
-    """Whether the compiled code can do the fit: a tabulated PSF in single precision, on the CPU, with Numba."""
-    on_cpu = like.device.type == "cpu" and like.dtype == torch.float32
-    return _HAS_NUMBA and on_cpu and isinstance(psf, TabulatedPSF)
 
 
 def announce(watch: Watcher) -> None:
@@ -102,17 +95,9 @@ def rows_of_frames(frame: Tensor, frames: int) -> Iterator[tuple[int, slice]]:
         end += count
 
 
-def molecules_of(psf: PSF, state: JointState) -> tuple[Spline, Molecules]:
+def molecules_of_state(psf: PSF, state: JointState) -> tuple[Spline, Molecules]:
     """The compiled form of the PSF, and the molecules of a state."""
-    from ..optics.compiled import spline_of
-    from .kernels.scene import Molecules
-
-    assert isinstance(psf, TabulatedPSF)
-    weights = psf.position_weights(state.xyz)
-    shares = np.ones((len(state), 1)) if weights is None else weights.double().numpy()
-    blur = torch.full_like(state.photons, psf.own_blur_px) if state.blur_px is None else state.blur_px
-    places = torch.cat([state.xyz, state.photons[:, None], blur[:, None]], 1).double().numpy()
-    return spline_of(psf), Molecules(places, shares)
+    return molecules_of(psf, state.xyz, state.photons, state.blur_px)
 
 
 def some_of(molecules: Molecules, rows: slice) -> Molecules:
@@ -134,7 +119,7 @@ def climbed(
     """
     from .kernels.climb import climb
 
-    spline, molecules = molecules_of(psf, start)
+    spline, molecules = molecules_of_state(psf, start)
     scenes = Scenes(likelihood, background, start.begin_px)
     coefficients = start.coefficients.double().numpy().copy()
     anywhere = (-np.inf, np.inf)
@@ -195,7 +180,7 @@ def linearized(psf: PSF, state: JointState, shape: tuple[int, ...]) -> tuple[Ten
     """Corners (N, 2) px of patches in their frames, and the derivatives (N, p, h, w), 0 outside the frame."""
     from .kernels.normal import linearize_patches
 
-    spline, molecules = molecules_of(psf, state)
+    spline, molecules = molecules_of_state(psf, state)
     begin = first_pixels(state.frames, state.begin_px)[state.frame.numpy()]
     corner = np.empty((len(state), 2), np.int64)
     unknowns = 4 if state.blur_px is None else 5
@@ -206,12 +191,9 @@ def linearized(psf: PSF, state: JointState, shape: tuple[int, ...]) -> tuple[Ten
 
 def expected(psf: PSF, state: JointState, background: SplineBackground) -> Tensor:
     """Expected photons (B, H, W) of a state."""
-    from .kernels.scene import expected_frames
-
-    spline, molecules = molecules_of(psf, state)
+    spline, molecules = molecules_of_state(psf, state)
     image = background.surface(state.coefficients).contiguous()
-    begin = first_pixels(state.frames, state.begin_px)
-    expected_frames(spline, molecules, state.frame.numpy(), begin, image.numpy())
+    add_molecules(spline, molecules, state.frame, first_pixels(state.frames, state.begin_px), image)
     return image
 
 
@@ -221,7 +203,7 @@ def division_terms(
     """Products of the change of the image if a molecule is divided, (N, D, p + 2): see `kernels.division`."""
     from .kernels.division import division_terms as of_frame
 
-    (spline, molecules), slopes = molecules_of(psf, state), slopes_of(image.jacobian, image.assembly)
+    (spline, molecules), slopes = molecules_of_state(psf, state), slopes_of(image.jacobian, image.assembly)
     pull, stiff, ways = (part.contiguous().numpy() for part in (score, information, halves.double()))
     terms = np.empty((len(state), len(ways), slopes.values.shape[1] + 2))
     for frame, rows in rows_of_frames(state.frame, state.frames):

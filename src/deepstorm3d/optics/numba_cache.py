@@ -19,7 +19,7 @@ __all__ = ["cache_folder", "compiled", "is_compiled_already"]
 
 # Files with compiled functions. Numba itself notices only a change of the file of the function that is called,
 # not of those that it calls: so the name of the folder contains a hash of all of them.
-_SOURCES = ("optics/compiled.py", "optics/numba_cache.py", "fitting/kernels/*.py")
+_SOURCES = ("optics/compiled*.py", "optics/numba_cache.py", "fitting/kernels/*.py")
 
 
 @cache

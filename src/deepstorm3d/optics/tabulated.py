@@ -41,7 +41,8 @@ class TabulatedPSF(nn.Module):
     blur_range: smallest and largest Gaussian σ, camera pixels. The table has the smallest; the rest of an
     emitter's blur is a filter of the lateral spline (`MoreBlur`).
     oversampling: table samples per camera pixel, 1 or 2. Largest error for the Tetrapod of the telomere
-    set-up, as a fraction of the peak: ERRORS. The resulting bias of a fit is below 1.1 nm in all these cases.
+    set-up, as a fraction of the peak: with 1, 0.2 % at a blur of 1 px, 0.4 % for 0.675 to 1.375 px, 0.8 % at
+    0.65 px; with 2, 0.01 % for 0.3 to 1 px. The resulting bias of a fit is below 0.5 nm in all these cases.
     dtype: precision of the table;
     field: if the PSF changes across the field of view, the field positions of the sources; images are
     interpolated between them (derivatives neglect this change, a thousandth of the slope in x and y).

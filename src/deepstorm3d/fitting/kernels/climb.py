@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...optics.compiled import Array, Spline, compiled
+from ...optics.compiled import Array, Molecules, Spline, compiled
 from .factor import back, factorize, forward, scale_to_unit
 from .matrix import Order, arrange, fisher_matrix, new_order
 from .normal import Slopes, background_gradient, linearize, molecule_gradient
-from .scene import Molecules, Scene, deviance, expected, weigh
+from .scene import Scene, deviance, expected, weigh
 
 __all__ = ["climb"]
 

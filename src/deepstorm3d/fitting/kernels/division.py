@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...optics.compiled import Array, Spline, compiled, patch_window, value_patch
+from ...optics.compiled import Array, Molecules, Spline, compiled, patch_window, value_patch
 from .normal import Slopes
-from .scene import Molecules
 
 __all__ = ["division_terms"]
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...optics.compiled import Array, Spline, compiled, derivative_patch, patch_window
-from .scene import Molecules, Scene
+from ...optics.compiled import Array, Molecules, Spline, compiled, derivative_patch, patch_window
+from .scene import Scene
 
 __all__ = [
     "Slopes",

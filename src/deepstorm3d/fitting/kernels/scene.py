@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...optics.compiled import Array, Spline, add_patch, compiled, patch_window, value_patch
+from ...optics.compiled import Array, Molecules, Spline, add_patch, compiled, patch_window, value_patch
 
-__all__ = ["Molecules", "Scene", "add_surface", "deviance", "expected", "expected_frames", "weigh"]
+__all__ = ["Scene", "add_surface", "deviance", "expected", "weigh"]
 
 _FLOOR = 1e-3  # smallest expected value of a pixel, as in `Likelihood`
 
@@ -31,16 +31,6 @@ class Scene(NamedTuple):
     columns: Array
     knots: Array
     begin: Array
-
-
-class Molecules(NamedTuple):
-    """The molecules of one frame.
-
-    places: (n, 5) x, y, z (µm), photons, blur (px);  shares: (n, P) weights of the field positions of the PSF.
-    """
-
-    places: Array
-    shares: Array
 
 
 @compiled
@@ -72,19 +62,6 @@ def expected(spline: Spline, scene: Scene, molecules: Molecules, coefficients: A
             value_patch(spline, places[i], shares[i], window, scene.begin, patch)
             add_patch(spline, patch, window, places[i, 3], image)
     add_surface(scene, coefficients, image)
-
-
-@compiled
-def expected_frames(spline: Spline, molecules: Molecules, frame: Array, begin: Array, images: Array) -> None:
-    """Add molecules of several frames to their images (B, H, W).  begin: (B, 2), see `Scene`."""
-    places, shares = molecules
-    patch, window = np.empty(spline.patch_px * spline.side, np.float32), np.empty(6, np.int64)
-    for i in range(len(places)):
-        image, first = images[frame[i]], begin[frame[i]]
-        patch_window(spline, places[i, 0], places[i, 1], first, image.shape[0], image.shape[1], window)
-        if window[3] > window[2] and window[5] > window[4]:
-            value_patch(spline, places[i], shares[i], window, first, patch)
-            add_patch(spline, patch, window, places[i, 3], image)
 
 
 @compiled
