@@ -168,8 +168,9 @@ def bounds(
         size = sigma[rows].size + image.background.shape[0] * image.background.shape[1]
         if size > MOST_UNKNOWNS:
             return None
-        matrix = np.empty((size, size), np.float32 if photons_only else np.float64)
-        own = slopes._replace(values=slopes.values[rows], windows=slopes.windows[rows])
+        matrix = np.empty((size, size))
+        # Double precision: two molecules at nearly one place differ by little.
+        own = slopes._replace(values=slopes.values[rows].astype(np.float64), windows=slopes.windows[rows])
         weights = information[frame].contiguous().numpy()
         if not frame_bounds(scenes[frame], own, weights, photons_only, matrix, sigma[rows], level[rows]):
             return None

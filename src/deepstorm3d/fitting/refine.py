@@ -41,7 +41,7 @@ class Effort:
     watch: is called repeatedly, also within a step, and can end the work (Interrupted).
     """
 
-    iterations: int = 30
+    iterations: int = 60
     settled: float = 0.05
     tolerance: float = 0.05
     watch: Watcher = SILENT

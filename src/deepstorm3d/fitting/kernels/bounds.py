@@ -29,8 +29,7 @@ def frame_bounds(
 ) -> bool:
     """Write σ (n, p) of all unknowns and σ (n,) of the background at each molecule; False if F is singular.
 
-    photons_only: write only σ of the photons;  matrix: memory, (n·p + k·l, n·p + k·l), whose precision is
-    that of the result.
+    photons_only: write only σ of the photons;  matrix: memory, (n·p + k·l, n·p + k·l) float64.
     """
     number, unknowns = slopes.values.shape[:2]
     order, scale = new_order(number, unknowns, scene), np.empty(len(matrix))

@@ -12,6 +12,10 @@ from .scene import Scene, deviance, expected, weigh
 
 __all__ = ["climb"]
 
+# A fit that may stop at steps of more than this in the deviance needs no exact Fisher matrix at its end.
+_ROUGH = 0.2
+_TOO_LONG = 1.0  # ratio of a molecule's step to the longest one from which on the molecule is damped
+_RESTRAINTS = 4  # largest number of times that a step is computed again for it
 # Share of a molecule's light on each side of its patch that the Fisher matrix of a step neglects.
 _LEFT_OUT = 0.015
 # Changes for which the Fisher matrix is used again: x, y, z (µm), photons (their share), blur (px).
@@ -44,21 +48,40 @@ def _move(
 
 @compiled
 def _solve(
-    matrix: Array, first: Array, scale: Array, gradient: Array, damping: float, factor: Array, step: Array
+    matrix: Array, first: Array, scale: Array, gradient: Array, ridge: Array, factor: Array, step: Array
 ) -> None:
-    """Write the damped step; a matrix that is not positive is damped more."""
+    """Write the damped step; a matrix that is not positive is damped more, in `ridge`, (n·p + k·l,)."""
     while True:
         factor[:] = matrix
         for i in range(len(factor)):
-            factor[i, i] += damping + 1e-6
-        if factorize(factor, first) or damping > 1e3:
+            factor[i, i] += ridge[i] + 1e-6
+        if factorize(factor, first) or ridge.min() > 1e3:
             break
-        damping = max(10 * damping, 1e-4)
+        ridge[:] = np.maximum(10 * ridge, 1e-4)
     work = np.empty(len(gradient), factor.dtype)
     work[:] = gradient * scale
     forward(factor, first, work, 0)
     back(factor, first, work)
     step[:] = work * scale
+
+
+@compiled
+def _restrain(places: Array, step: Array, order: Order, limits: Array, ridge: Array) -> bool:
+    """Damp the molecules whose step is longer than allowed, in `ridge`; returns whether there are any.
+
+    Two molecules at nearly one place can exchange light: such steps are long without a gain. Damping only them
+    leaves the others their full step.
+    """
+    found = False
+    for i in range(len(places)):
+        row, ratio = order.molecules[i], -step[order.molecules[i] + 3] / (places[i, 3] * (2 / 3))
+        for a in range(len(limits)):
+            ratio = max(ratio, abs(step[row + a]) / limits[a, 2])
+        if ratio > _TOO_LONG:
+            found = True
+            for a in range(len(limits)):
+                ridge[row + a] = max(ridge[row + a], 3e-3) * min(ratio, 10.0)
+    return found
 
 
 @compiled
@@ -149,12 +172,12 @@ def climb(
     lit = Slopes(values, np.zeros((number, 6), np.int64), spline.side)
     matrix, factor = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
     order, no_ridge = new_order(number, unknowns, scene), np.zeros(size)
-    scale, step, gradient = np.empty(size), np.empty(size), np.empty(size)
+    scale, step, gradient, ridge = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
     held, built_held = np.zeros((number, unknowns), np.bool_), np.zeros((number, unknowns), np.bool_)
     built_at, new_knots = np.full_like(places, np.inf), np.empty_like(coefficients)
     new = Molecules(np.empty_like(places), molecules.shares)
     expected(spline, scene, molecules, coefficients, image)
-    now, damping, moved, done = deviance(scene, image), 1e-3, True, 0
+    now, damping, moved, exact, done = deviance(scene, image), 1e-3, True, False, 0
     for _ in range(iterations):
         done += 1
         if moved:
@@ -164,13 +187,18 @@ def climb(
             weigh(scene, image, score, information)
             _ascent(scene, slopes, score, order, gradient)
             _hold(places, slopes, limits, order, gradient, held)
-            if _changed(places, built_at, held, built_held):
+            if exact or _changed(places, built_at, held, built_held):
                 for i in range(number):
                     _tighten(values[i, 3], spline.side, slopes.windows[i], lit.windows[i])
-                fisher_matrix(scene, lit, information, order, matrix)
+                fisher_matrix(scene, slopes if exact else lit, information, order, matrix)
                 scale_to_unit(matrix, scale, no_ridge)
                 built_at[:], built_held[:] = places, held
-        _solve(matrix, order.first, scale, gradient, damping, factor, step)
+        ridge[:] = damping
+        _solve(matrix, order.first, scale, gradient, ridge, factor, step)
+        tries = 0
+        while tries < _RESTRAINTS and _restrain(places, step, order, limits, ridge):
+            _solve(matrix, order.first, scale, gradient, ridge, factor, step)
+            tries += 1
         _move(places, coefficients, step, order, limits, new.places, new_knots)
         expected(spline, scene, new, new_knots, tried)
         gain = now - deviance(scene, tried)
@@ -180,10 +208,13 @@ def climb(
             image, tried = tried, image
             now -= gain
             damping = max(damping / 6, 1e-5)
-            if gain < settled:
-                return now, True, done
+            stopped = gain < settled
         else:
             damping = min(damping * 10, 1e6)
-            if (step * gradient).sum() < settled or damping > 1e3:
-                return now, True, done
+            stopped = (step * gradient).sum() < settled or damping > 1e3
+        if stopped and (exact or settled > _ROUGH):
+            return now, True, done
+        if stopped:
+            # Small steps with an approximate matrix do not show that the end is near: the next ones are exact.
+            exact, moved = True, True
     return now, False, done

@@ -67,7 +67,7 @@ def fisher_matrix(scene: Scene, slopes: Slopes, information: Array, order: Order
     (number, unknowns), (down, across) = slopes.values.shape[:2], order.coefficients.shape
     matrix[:] = 0
     molecule_blocks(slopes, information, np.argsort(order.molecules), order.molecules, matrix)
-    cross = np.empty((number, unknowns, down, across), np.float32)
+    cross = np.empty((number, unknowns, down, across), slopes.values.dtype)
     crossings(scene, slopes, information, cross)
     gram = np.empty((down, across, down, across))
     background_matrix(scene, information, gram)

@@ -160,7 +160,7 @@ def molecule_blocks(slopes: Slopes, information: Array, order: Array, rows: Arra
     """
     jacobian, windows, stride = slopes
     unknowns = jacobian.shape[1]
-    weighted, block = np.empty(jacobian.shape[1:], np.float32), np.zeros((unknowns, 5), np.float32)
+    weighted, block = np.empty_like(jacobian[0]), np.zeros((unknowns, 5), jacobian.dtype)
     for place in range(len(order)):
         i = order[place]
         _weighted(jacobian[i], windows[i], stride, information, weighted)
@@ -176,7 +176,7 @@ def crossings(scene: Scene, slopes: Slopes, information: Array, cross: Array) ->
     """Write the information about molecules and background together: (n, p, k, l)."""
     jacobian, windows, stride = slopes
     unknowns, (knots, across) = jacobian.shape[1], cross.shape[2:]
-    weighted, products = np.empty(jacobian.shape[1:], np.float32), np.zeros(5, np.float32)
+    weighted, products = np.empty_like(jacobian[0]), np.zeros(5, jacobian.dtype)
     last = unknowns - 1
     cross[:] = 0
     for i in range(len(jacobian)):
