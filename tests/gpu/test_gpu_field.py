@@ -43,7 +43,8 @@ def test_crops_are_drawn_with_their_maps_and_aberrations(tmp_path: Path) -> None
         torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-2)
 
 
-def test_a_region_is_localized_with_the_psf_of_its_place() -> None:
+def test_a_region_is_localized_with_the_psf_of_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepstorm3d.fitting.compiled.can_compile", lambda *_: False)
     region = Field(60, 70, varying().microscope.pixel_um).part((10, 8, 54, 48))
     found = []
     for device in ("cuda", "cpu"):

@@ -192,7 +192,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_part_gives_the_same_on_both(name: str) -> None:
+def test_a_part_gives_the_same_on_both(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The compiled code is for CPUs only, and is held against PyTorch's on them (tests/fitting).
+    monkeypatch.setattr("deepstorm3d.fitting.compiled.can_compile", lambda *_: False)
     case = CASES[name]
     ours, theirs = case.run("cuda"), case.run("cpu")
     for part, value in ours.items():

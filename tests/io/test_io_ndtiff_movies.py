@@ -103,5 +103,5 @@ def test_several_recordings_inside_are_named(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "NDTiff.index").write_bytes(b"")
-    with pytest.raises(InputError, match=r"2 folders with images \(one, two\): give one"):
+    with pytest.raises(InputError, match=r"2 folders with images \(one, two\); give one"):
         open_movie(tmp_path)

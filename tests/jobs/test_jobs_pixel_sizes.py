@@ -163,7 +163,7 @@ def test_every_command_that_reads_frames_has_the_option():
             p.param_type_name == "argument" and p.name in ("movie", "stack", "beads") for p in command.params
         )
         said = [p.help for p in command.params if "--pixel-nm" in p.opts]
-        if frames and not (said and "whatever the file says" in str(said[0])):
+        if frames and not (said and "in place of the file's" in str(said[0])):
             lacking.append(name)
     assert not lacking
 

@@ -164,7 +164,7 @@ def shuffled() -> Any:
         (lambda: np.asarray(bead_stack())[:4], GIVEN, "a stack of 4 slices: at least 5"),
         (lambda: np.asarray(bead_stack()), ["--step-um", "0.01"], "the slices span 0.2 µm"),
         (lambda: np.asarray(bead_stack()), ["--step-um", "100"], "not nm"),
-        (lambda: np.asarray(bead_stack()), ["--step-um", "0"], "must differ"),
+        (lambda: np.asarray(bead_stack()), ["--step-um", "0"], "all slices have one position"),
         (shuffled, GIVEN, "in the order of the frames"),
         (lambda: np.random.default_rng(0).poisson(10, (21, 84, 84)), GIVEN, "no bead can be used"),
         (lambda: np.asarray(bead_stack()), [*GIVEN, "--frames-per-slice", "2"], "no multiple of the 2 frames"),

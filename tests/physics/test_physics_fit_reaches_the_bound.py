@@ -138,7 +138,7 @@ def test_ten_overlapping_emitters_have_true_error_bars(psf: TabulatedPSF) -> Non
     light = trial.truth[:, 3]
     alone = crlb(psf, trial.truth[:, :3], light, torch.full_like(light, 50.0))[:, :4]
     assert float((trial.bound / alone).median()) > 1.5  # they do share their light
-    # Now and then two molecules at nearly one place merge, far outside their σ: the middle 68 % tell the spread.
+    # Now and then two molecules at nearly one place merge, far outside their σ: the middle 68 % say the spread.
     low, high = trial.pulls.quantile(torch.tensor([0.1587, 0.8413]), 0)
     spread = (high - low) / 2
     assert bool(((spread > 0.9) & (spread < 1.15)).all()), spread

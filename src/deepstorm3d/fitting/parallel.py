@@ -44,6 +44,7 @@ def side_by_side(work: Callable[[int, Watcher], Result], count: int, watch: Watc
     with _one_thread_each(), ThreadPoolExecutor(max(1, threads)) as pool:
         futures: list[Future[Result]] = [pool.submit(work, number, stoppable) for number in range(count)]
         try:
+            advance(watch, 0, count)
             left = set(futures)
             while left:
                 done, left = wait(left, _ASKED_EVERY_S, FIRST_COMPLETED)

@@ -14,6 +14,8 @@ __all__ = ["climb"]
 
 # A fit that may stop at steps of more than this in the deviance needs no exact Fisher matrix at its end.
 _ROUGH = 0.2
+# Decrease of the deviance by a step after which the Fisher matrix is computed again: the image is another one.
+_LARGE_GAIN = 20.0
 _TOO_LONG = 1.0  # ratio of a molecule's step to the longest one from which on the molecule is damped
 _RESTRAINTS = 4  # largest number of times that a step is computed again for it
 # Share of a molecule's light on each side of its patch that the Fisher matrix of a step neglects.
@@ -175,7 +177,7 @@ def climb(
     scale, step, gradient, ridge = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
     held, built_held = np.zeros((number, unknowns), np.bool_), np.zeros((number, unknowns), np.bool_)
     built_at, new_knots = np.full_like(places, np.inf), np.empty_like(coefficients)
-    new = Molecules(np.empty_like(places), molecules.shares)
+    new, gain = Molecules(np.empty_like(places), molecules.shares), np.inf
     expected(spline, scene, molecules, coefficients, image)
     now, damping, moved, exact, done = deviance(scene, image), 1e-3, True, False, 0
     for _ in range(iterations):
@@ -187,7 +189,7 @@ def climb(
             weigh(scene, image, score, information)
             _ascent(scene, slopes, score, order, gradient)
             _hold(places, slopes, limits, order, gradient, held)
-            if exact or _changed(places, built_at, held, built_held):
+            if exact or gain > _LARGE_GAIN or _changed(places, built_at, held, built_held):
                 for i in range(number):
                     _tighten(values[i, 3], spline.side, slopes.windows[i], lit.windows[i])
                 fisher_matrix(scene, slopes if exact else lit, information, order, matrix)
