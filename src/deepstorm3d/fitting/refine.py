@@ -74,8 +74,8 @@ class Refined:
         return Refined(self.state.replace_frames(frames, part.state), deviance, settled)
 
 
-# Deviance of a pixel above which a frame is fitted again by conjugate gradients: where the model falls far below
-# the data (many molecules still missing), exact steps are too long, and those of unfinished equations go on.
+# Deviance of a pixel above which a frame is fitted again by conjugate gradients. Where the model is far below
+# the data (many molecules still missing), exact steps are too long; those of unfinished equations go on.
 _FAR = 3.0
 _THOROUGH = Effort()
 
