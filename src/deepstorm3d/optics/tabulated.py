@@ -176,7 +176,7 @@ class TabulatedPSF(nn.Module):
         corner, offset = patch_corner(xyz, self._pixel_um, self._patch_px)
         rows, weights, slopes = self._axial(xyz)
         taps = self._taps(offset, self._blur(xyz, blur_px))
-        columns = (rows, weights, slopes, *taps)
+        columns = (rows, weights, slopes, taps.values, taps.slopes, taps.broader)
         values, gradients = [], []
         for row, weight, slope, tap, dtap, wider in zip(*(c.split(self.chunk) for c in columns), strict=True):
             plane = self._mix(row, weight)
