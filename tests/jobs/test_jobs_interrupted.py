@@ -56,8 +56,9 @@ class UntilTheFirstFrame(Recorder):
 
 
 def test_a_run_stopped_within_a_block_goes_on_to_the_same_table(
-    pipeline: Pipeline, movie: Path, tmp_path: Path
+    pipeline: Pipeline, movie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(watching, "_REPORT_S", 0.0)
     whole = localize_movie(Excerpt(movie), pipeline, ListFile(tmp_path / "whole.csv"))
     assert whole.localizations == 3 * FRAMES
     stopped = localize_movie(
