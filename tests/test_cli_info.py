@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 import torch
@@ -24,7 +26,18 @@ def test_the_versions_and_the_devices_are_told():
     assert lines[0] == f"deepstorm3d: {deepstorm3d.__version__}"
     for library in ("numpy", "torch", "scipy"):
         assert f"{library}: {metadata.version(library)}" in lines
-    assert lines[-1] == f"cpu: {torch.get_num_threads()} threads"
+    assert lines[-2] == f"cpu: {torch.get_num_threads()} threads"
+
+
+def test_it_says_what_does_the_joint_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    from deepstorm3d.optics import numba_cache
+
+    monkeypatch.setattr(numba_cache, "cache_folder", lambda: tmp_path)
+    assert info()[-1] == f"joint fit on the cpu: Numba, to be compiled at the first fit, kept in {tmp_path}"
+    (tmp_path / "climb.nbi").write_bytes(b"")
+    assert info()[-1] == f"joint fit on the cpu: Numba, compiled, kept in {tmp_path}"
+    monkeypatch.setitem(sys.modules, "deepstorm3d.optics.numba_cache", None)
+    assert info()[-1].startswith("joint fit on the cpu: PyTorch (Numba cannot be imported")
 
 
 def test_a_needed_library_that_is_missing_is_named_and_an_optional_one_is_not(monkeypatch: pytest.MonkeyPatch):

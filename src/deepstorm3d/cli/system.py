@@ -12,13 +12,14 @@ __all__ = ["system_lines"]
 
 
 def system_lines() -> list[str]:
-    """One ``name: value`` a line: program, Python, operating system, installed libraries, devices of torch."""
+    """One ``name: value`` a line: program, Python, system, libraries, devices of torch, compiled code."""
     facts = {
         "deepstorm3d": __version__,
         "Python": platform.python_version(),
         "system": f"{platform.platform()}, {os.cpu_count()} processors",
         **_library_versions(),
         **_devices(),
+        "joint fit on the cpu": _fit(),
     }
     return [f"{name}: {value}" for name, value in facts.items()]
 
@@ -59,3 +60,13 @@ def _devices() -> dict[str, str]:
     if torch.backends.mps.is_available():
         found["mps"] = "available"
     return {**found, "cpu": f"{torch.get_num_threads()} threads"}
+
+
+def _fit() -> str:
+    """What does the joint fit on the CPU, and where its compiled code is kept."""
+    try:
+        from ..optics.numba_cache import cache_folder, is_compiled_already
+    except ImportError as problem:
+        return f"PyTorch (Numba cannot be imported: {problem})"
+    state = "compiled" if is_compiled_already() else "to be compiled at the first fit"
+    return f"Numba, {state}, kept in {cache_folder()}"
