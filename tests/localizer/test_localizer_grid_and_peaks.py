@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 
 from deepstorm3d.emitters import Emitters
+from deepstorm3d.localizer import peaks
 from deepstorm3d.localizer.coarse import gaussian_heat
 from deepstorm3d.localizer.grid import VoxelGrid
 from deepstorm3d.localizer.peaks import centre_of_gravity, find_peaks, gaussian_vertex
+from deepstorm3d.maxima import highest_around
 
 GRID = VoxelGrid(pixel_um=0.1, z_um=(0.0, 0.8), planes=8)
 
@@ -76,31 +79,48 @@ def test_emitters_at_and_beyond_the_border_leave_the_tail_that_reaches_in() -> N
     assert heat[0, :, :, :10].count_nonzero() == heat[0, :4, :4, :4].count_nonzero()
 
 
+def crowded_heat() -> torch.Tensor:
+    return torch.rand(2, 6, 9, 11, generator=torch.Generator().manual_seed(1))
+
+
+def sparse_heat() -> torch.Tensor:
+    """A few bright voxels: a group in the corner, three in a row of which two are equal, and one alone."""
+    heat = torch.full((2, 10, 30, 40), 0.1)
+    heat[0, :2, :2, :1] = torch.tensor([[[0.8], [0.75]], [[0.9], [0.85]]])
+    heat[1, 4, 6, 7:10] = torch.tensor([0.9, 0.9, 0.8])
+    heat[1, 9, 29, 39] = 0.71
+    return heat
+
+
 @pytest.mark.parametrize("radius", [1, 2])
-def test_peaks_are_what_a_search_of_every_cube_finds(radius: int) -> None:
-    heat = torch.rand(2, 6, 9, 11, generator=torch.Generator().manual_seed(1))
+@pytest.mark.parametrize("make", [crowded_heat, sparse_heat])
+def test_peaks_are_what_a_search_of_every_cube_finds(
+    radius: int, make: Callable[[], torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heat, filtered = make(), []
+    monkeypatch.setattr(peaks, "highest_around", lambda *given: filtered.append(1) or highest_around(*given))
     expected = []
-    for b, d, i, j in torch.cartesian_prod(*[torch.arange(n) for n in heat.shape]).tolist():
+    for b, d, i, j in (heat > 0.7).nonzero().tolist():
         low = [max(0, place - radius) for place in (d, i, j)]
         cube = heat[b, low[0] : d + radius + 1, low[1] : i + radius + 1, low[2] : j + radius + 1]
-        if heat[b, d, i, j] == cube.max() and heat[b, d, i, j] > 0.7:
+        if heat[b, d, i, j] == cube.max():
             expected.append([b, d, i, j])
     assert expected
     assert find_peaks(heat, 0.7, radius).tolist() == expected
+    assert bool(filtered) == (make is crowded_heat)  # all voxels are compared only where many are bright
 
 
 def test_a_volume_below_the_threshold_has_no_peaks() -> None:
-    peaks = find_peaks(torch.full((1, 4, 5, 6), 0.2), 0.5)
-    assert peaks.shape == (0, 4)
-    assert gaussian_vertex(torch.zeros(1, 4, 5, 6), peaks).shape == (0, 3)
-    assert centre_of_gravity(torch.zeros(1, 4, 5, 6), peaks, 2).shape == (0, 3)
+    found = find_peaks(torch.full((1, 4, 5, 6), 0.2), 0.5)
+    assert found.shape == (0, 4)
+    assert gaussian_vertex(torch.zeros(1, 4, 5, 6), found).shape == (0, 3)
+    assert centre_of_gravity(torch.zeros(1, 4, 5, 6), found, 2).shape == (0, 3)
 
 
 def test_the_vertex_of_a_gaussian_is_exact() -> None:
     places = [(6.31, 5.2, 3.45), (14.5, 11.77, 4.0)]
     heat = gaussian_heat(GRID, emitters(places), torch.Size((1, 8, 18, 22)), spread=1.1)
-    peaks = find_peaks(heat, 0.5)
-    found = gaussian_vertex(heat, peaks)
+    found = gaussian_vertex(heat, find_peaks(heat, 0.5))
     # The emitter halfway between two voxels ties: both voxels point to the same place.
     distance = torch.cdist(found, torch.tensor(places)).min(1).values
     assert torch.cdist(torch.tensor(places), found).min(1).values.max() < 1e-3
