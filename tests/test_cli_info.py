@@ -30,13 +30,16 @@ def test_the_versions_and_the_devices_are_told():
 
 
 def test_it_says_what_does_the_joint_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    from deepstorm3d.optics import numba_cache
+    from deepstorm3d import numba_cache
 
     monkeypatch.setattr(numba_cache, "cache_folder", lambda: tmp_path)
     assert info()[-1] == f"joint fit on the cpu: Numba, to be compiled at the first fit, kept in {tmp_path}"
-    (tmp_path / "climb.nbi").write_bytes(b"")
+    for package in ("rendering", "fitting"):
+        assert "to be compiled at the first fit" in info()[-1]
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "function.nbi").write_bytes(b"")
     assert info()[-1] == f"joint fit on the cpu: Numba, compiled, kept in {tmp_path}"
-    monkeypatch.setitem(sys.modules, "deepstorm3d.optics.numba_cache", None)
+    monkeypatch.setitem(sys.modules, "deepstorm3d.numba_cache", None)
     assert info()[-1].startswith("joint fit on the cpu: PyTorch (Numba cannot be imported")
 
 

@@ -208,7 +208,7 @@ def test_no_frames_and_frames_without_molecules_are_fitted() -> None:
 
 def test_every_file_with_compiled_code_renews_the_folder_of_machine_code() -> None:
     # Numba does not notice a change of a compiled function in another file: calling old code can crash.
-    from deepstorm3d.optics import numba_cache
+    from deepstorm3d import numba_cache
 
     package = Path(deepstorm3d.__file__).parent
     named = {file for pattern in numba_cache._SOURCES for file in package.glob(pattern)}
@@ -221,7 +221,7 @@ def test_every_file_with_compiled_code_renews_the_folder_of_machine_code() -> No
 def test_machine_code_is_kept_outside_of_a_folder_that_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deepstorm3d.optics import numba_cache
+    from deepstorm3d import numba_cache
 
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")

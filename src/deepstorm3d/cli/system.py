@@ -65,8 +65,8 @@ def _devices() -> dict[str, str]:
 def _fit() -> str:
     """What does the joint fit on the CPU, and where its compiled code is kept."""
     try:
-        from ..optics.numba_cache import cache_folder, is_compiled_already
+        from ..numba_cache import cache_folder, is_compiled_already
     except ImportError as problem:
         return f"PyTorch (Numba cannot be imported: {problem})"
-    state = "compiled" if is_compiled_already() else "to be compiled at the first fit"
+    state = "compiled" if is_compiled_already("fitting") else "to be compiled at the first fit"
     return f"Numba, {state}, kept in {cache_folder()}"

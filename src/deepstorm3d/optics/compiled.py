@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..numba_cache import compiled
 from .compiled_spline import Array, Spline, axial_weights, blur_filters, lateral_taps
-from .numba_cache import compiled
 
 __all__ = [
     "Array",

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from .numba_cache import compiled
+from ..numba_cache import compiled
 from .tabulated import EXTRA_PLANES, TabulatedPSF
 
 __all__ = ["Array", "Spline", "axial_weights", "blur_filters", "lateral_taps", "spline_of"]
