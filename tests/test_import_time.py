@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = ("torch", "scipy", "matplotlib", "h5py", "tifffile")
+HEAVY = ("torch", "scipy", "numba", "matplotlib", "h5py", "tifffile")
 
 
 def loaded_after(code: str) -> set[str]:
