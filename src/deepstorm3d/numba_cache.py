@@ -19,7 +19,10 @@ __all__ = ["cache_folder", "compiled", "is_compiled_already"]
 
 # Files with compiled functions. Numba itself notices only a change of the file of the function that is called,
 # not of those that it calls: so the name of the folder contains a hash of all of them.
-_SOURCES = ("numba_cache.py", "optics/compiled*.py", "fitting/kernels/*.py", "rendering/compiled.py")
+_SOURCES = (
+    *("numba_cache.py", "optics/compiled*.py", "fitting/kernels/*.py", "rendering/compiled.py"),
+    "localizer/winograd_compiled.py",
+)
 
 
 @cache

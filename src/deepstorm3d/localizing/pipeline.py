@@ -20,6 +20,7 @@ from ..fitting.likelihood import Likelihood
 from ..fitting.photometry import Photometry, fit_photometry
 from ..fitting.single import SingleFit
 from ..io.masks import read_mask
+from ..localizer.inference import for_inference
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ModelFile
 from ..localizer.precision import mixed_precision
@@ -246,6 +247,7 @@ def load_pipeline(
     except RuntimeError as error:
         raise InputError(f"the model's weights do not fit its network: {error}") from error
     localizer = localizer.to(device).to(memory_format=network.memory_format).eval()  # pyright: ignore[reportCallIssue]
+    localizer = for_inference(localizer, half_precision=experiment.training.half_precision)
     return Pipeline(
         experiment=experiment,
         localizer=localizer,

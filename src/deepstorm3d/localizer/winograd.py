@@ -1,0 +1,121 @@
+"""3×3 convolutions with a fifth of the multiplications (Winograd's algorithm), for inference on the CPU."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+__all__ = ["WinogradConv2d", "can_be_winograd"]
+
+_HAS_NUMBA = importlib.util.find_spec("numba") is not None
+_LEAST_CHANNELS = 64  # with 32, the transforms take as long as the multiplications that they save
+_POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)  # of the interpolation; the eighth is infinity
+# Most values for each output sample: 64/36 = 1.8 if the tiles fill the image. In a small image with a large
+# dilation most of each tile lies outside, and the direct convolution is faster.
+_MOST_VALUES = 3.0
+_TILES = 80  # about so many at a time: they stay in the cache, and are enough for a fast matrix product
+_STRIDE = 65  # places between tiles; with 64, many would share one part of the cache
+
+
+def can_be_winograd(layer: nn.Module) -> bool:
+    """Whether a layer is a convolution that `WinogradConv2d` can do, and faster."""
+    return (
+        _HAS_NUMBA
+        and isinstance(layer, nn.Conv2d)
+        and layer.kernel_size == (3, 3)
+        and layer.stride == (1, 1)
+        and layer.groups == 1
+        and layer.padding_mode == "zeros"
+        and layer.padding == layer.dilation
+        and layer.dilation[0] == layer.dilation[1]
+        and min(layer.in_channels, layer.out_channels) >= _LEAST_CHANNELS
+    )
+
+
+class WinogradConv2d(nn.Module):
+    """A trained convolution (`can_be_winograd`), faster: F(6×6, 3×3) of Lavin & Gray, CVPR 2016.
+
+    Tiles of 8×8 samples become 64 values each. Their products with the weights, summed over the channels, give
+    6×6 samples: 64 multiplications in place of 324. A dilated convolution is the same on every d-th row and
+    column. The result differs by rounding: about 1e-5 of the largest value.
+
+    direct: the convolution. It also does what the fast form does not: small images, gradients, other types.
+    """
+
+    weight: Tensor
+
+    def __init__(self, direct: nn.Conv2d) -> None:
+        super().__init__()
+        self.direct = direct.requires_grad_(False)
+        kernel = torch.from_numpy(_kernel_transform())
+        weight = torch.einsum("ij,ocjk,lk->ilco", kernel, direct.weight.double(), kernel)
+        self.register_buffer("weight", weight.reshape(64, *weight.shape[2:]).float(), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: (B, C, H, W);  returns (B, D, H, W)."""
+        height, width = images.shape[-2:]
+        dilation = self.direct.dilation[0]
+        values = 64 * _tiles(height, dilation) * _tiles(width, dilation)
+        simple = images.dtype == torch.float32 and images.device.type == "cpu" and not images.requires_grad
+        if not simple or values > _MOST_VALUES * height * width:
+            return self.direct(images)
+        images = images.contiguous(memory_format=torch.channels_last)
+        shape = (len(images), self.direct.out_channels, height, width)
+        out = torch.empty(shape, memory_format=torch.channels_last)
+        for image, result in zip(_lines(images), _lines(out), strict=True):
+            self._convolve(image, result)
+        return out if self.direct.bias is None else out.add_(self.direct.bias.view(1, -1, 1, 1))
+
+    def _convolve(self, image: Tensor, out: Tensor) -> None:
+        """Convolve one image (H, W·C) into `out` (H, W·D), some strips at a time."""
+        from .winograd_compiled import from_tiles, to_tiles
+
+        _, channels, channels_out = self.weight.shape
+        dilation = self.direct.dilation[0]
+        across = _tiles(image.shape[1] // channels, dilation)
+        strips = _strips(len(image), dilation)
+        some = max(1, round(_TILES / across))
+        room = torch.empty(some * across * _STRIDE * channels), torch.empty(some * across * 64 * channels_out)
+        for part in (strips[first : first + some] for first in range(0, len(strips), some)):
+            count = len(part) * across
+            tiles = room[0][: count * _STRIDE * channels].view(count, _STRIDE, channels)
+            products = room[1][: count * 64 * channels_out].view(64, count, channels_out)
+            to_tiles(image.numpy(), dilation, part, tiles.numpy())
+            torch.bmm(tiles[:, :64].transpose(0, 1), self.weight, out=products)
+            from_tiles(products.view(8, 8, count, channels_out).numpy(), dilation, part, out.numpy())
+
+
+def _tiles(size: int, dilation: int) -> int:
+    """Tiles along an axis of `size` samples, in all of its `dilation` interleaved parts together."""
+    return sum(-(-len(range(first, size, dilation)) // 6) for first in range(min(dilation, size)))
+
+
+def _strips(height: int, dilation: int) -> np.ndarray:
+    """The strips of an image as `to_tiles` takes them: (S, 2) part of the image, number in this part."""
+    parts = [range(first, height, dilation) for first in range(min(dilation, height))]
+    return np.array([(part.start, number) for part in parts for number in range(-(-len(part) // 6))])
+
+
+def _lines(images: Tensor) -> Tensor:
+    """(B, C, H, W), channels innermost → (B, H, W·C) without a copy."""
+    batch, channels, height, width = images.shape
+    return images.permute(0, 2, 3, 1).view(batch, height, width * channels)
+
+
+def _kernel_transform() -> np.ndarray:
+    """The (8, 3) transform of three taps, which belongs to the two transforms in `winograd_compiled`.
+
+    The taps become the values of their polynomial at the points, times what those of the samples lack.
+    """
+
+    def powers(count: int) -> np.ndarray:
+        finite = np.array(_POINTS)[:, None] ** np.arange(count)
+        return np.concatenate([finite, np.eye(1, count, count - 1)])
+
+    exact = np.linalg.inv(powers(8)).T
+    # In `winograd_compiled` the coefficient of the first sample of v₀, of d₆ of v₁ … v₆ and of d₇ of v₇ is 1.
+    scale = np.array([exact[0, 0], *exact[1:7, 6], exact[7, 7]])
+    return powers(3) * scale[:, None]
