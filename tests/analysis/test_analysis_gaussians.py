@@ -39,10 +39,7 @@ def summed(canvas: Canvas, drawn: Points) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("sigma", "tolerance"),
-    [
-        *((each, 1e-5) for each in (0.5, 0.7, 1.5, 2.35)),
-        *((each, 5e-3) for each in (3.99, 4.01, 6.1, 8.01, 12.1)),
-    ],
+    [(0.5, 1e-5), (0.7, 1e-5), (1.76, 1e-5), *((each, 0.01) for each in (2.99, 3.01, 5.0, 6.1, 8.01, 12.1))],
 )
 def test_one_gaussian_is_the_integral_over_every_pixel(sigma, tolerance):
     canvas = Canvas(0.0, 0.0, 1.0, (141, 160))
@@ -54,7 +51,7 @@ def test_one_gaussian_is_the_integral_over_every_pixel(sigma, tolerance):
         assert np.abs(ANY_WIDTH.draw(canvas, [one], 1)[0] - expected).max() < tolerance * expected.max()
 
 
-@pytest.mark.parametrize(("widest", "tolerance"), [(0.04, 1e-5), (0.2, 5e-3)])
+@pytest.mark.parametrize(("widest", "tolerance"), [(0.03, 1e-5), (0.2, 0.01)])
 def test_many_of_different_widths_are_their_sum(widest, tolerance):
     g = np.random.default_rng(1)
     canvas = Canvas(-1.0, 2.0, 0.01, (150, 230))
@@ -103,7 +100,7 @@ def test_a_shift_of_the_points_is_a_shift_of_the_image(sigma):
     assert np.abs(moved[7:, 13:] - first[:-7, :-13]).max() < 5e-3 * first.max()
 
 
-@pytest.mark.parametrize(("sigma", "tolerance"), [(0.005, 1e-5), (0.0081, 1e-5), (0.035, 1e-5), (0.2, 5e-3)])
+@pytest.mark.parametrize(("sigma", "tolerance"), [(0.005, 1e-5), (0.0081, 1e-5), (0.029, 1e-5), (0.2, 0.01)])
 def test_one_blur_for_all_is_the_sum_of_its_gaussians(sigma, tolerance):
     g = np.random.default_rng(4)
     canvas = Canvas(0.0, 0.0, 0.01, (100, 120))
