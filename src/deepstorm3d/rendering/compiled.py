@@ -24,6 +24,8 @@ TILE_PX = 32
 
 # A Gaussian ends at this distance, in σ: its value there is 4e-6 of its peak.
 _REACH = 5.0
+# Pixels are added in whole vectors of this length: the rest would take as long, one after the other.
+_VECTOR = 8
 # Steps of the table from one end of a Gaussian to the other; interpolation between them is exact to 2e-7.
 _STEPS = 4096
 # The part of a Gaussian before each step, 0 to 1; the end stands twice, because interpolation reads one more.
@@ -65,7 +67,7 @@ def sort_by_tile(at: Array, sigma: Array, values: Array, ends: Array, points: Ar
 
 @compiled
 def _profile(centre: float, sigma: float, profile: Array) -> tuple[int, int]:
-    """Write the integral of a Gaussian over each pixel that it covers; the sum of all is 1.
+    """Write the integral of a Gaussian over each pixel that it covers, then a vector of zeros; the sum is 1.
 
     centre: from the edge of pixel 0;  sigma: both in pixels.  Returns the first pixel, and the last + 1.
     """
@@ -80,6 +82,7 @@ def _profile(centre: float, sigma: float, profile: Array) -> tuple[int, int]:
         profile[k] = below - before
         before = below
     profile[number - 1] = np.float32(1) - before
+    profile[number : number + _VECTOR] = 0
     return first, first + number
 
 
@@ -90,7 +93,7 @@ def add_sorted(points: Array, ends: Array, image: Array, widest: float, top: int
     Other rows are not touched, so parts of an image can be drawn at the same time. A pixel adds its points in
     the same order whatever the parts are. What falls beyond the image is lost.  widest: largest σ, pixels.
     """
-    most = math.ceil(2 * _REACH * widest) + 2
+    most = math.ceil(2 * _REACH * widest) + 2 + _VECTOR
     down, across = np.empty(most, np.float32), np.empty(most, np.float32)
     begin = 0
     for tile in range(ends.size):
@@ -100,7 +103,8 @@ def add_sorted(points: Array, ends: Array, image: Array, widest: float, top: int
             first_row, last_row = _profile(points[n, 0], points[n, 2], down)
             first_column, last_column = _profile(points[n, 1], points[n, 3], across)
             row, column = i * TILE_PX + first_row, j * TILE_PX + first_column
-            left, right = max(column, 0), min(j * TILE_PX + last_column, image.shape[2])
+            wide = last_column - first_column
+            left, right = max(column, 0), min(column + wide + -wide % _VECTOR, image.shape[2])
             inside = across[left - column : right - column]
             for plane in range(image.shape[0]):
                 value = points[n, 4 + plane]
