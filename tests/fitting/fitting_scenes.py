@@ -47,7 +47,7 @@ class Scene:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        return (self.state.frames, *SIZE)
+        return (self.state.frames, *self.background.size)
 
     def image(self) -> Tensor:
         return expected_image(self.psf, self.state, self.background, self.shape)
@@ -82,14 +82,15 @@ def scene(
     level: float = 20.0,
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
+    size: tuple[int, int] = SIZE,
 ) -> Scene:
     """`number` molecules of 3,000 to 8,000 photons at random places, as many in each frame."""
     generator = torch.Generator().manual_seed(seed)
     share = torch.rand(number, 5, generator=generator, dtype=torch.float64)
-    side = torch.tensor([SIZE[1], SIZE[0], 1.0], dtype=torch.float64) * MICROSCOPE.pixel_um
+    side = torch.tensor([size[1], size[0], 1.0], dtype=torch.float64) * MICROSCOPE.pixel_um
     xyz = (0.1 + 0.8 * share[:, :3]) * side
     xyz[:, 2] = DEPTH[0] + (0.1 + 0.8 * share[:, 2]) * (DEPTH[1] - DEPTH[0])
-    background = SplineBackground(SIZE, spacing_px, torch.zeros(1, dtype=dtype))
+    background = SplineBackground(size, spacing_px, torch.zeros(1, dtype=dtype))
     uneven = torch.rand(frames, *background.shape, generator=generator, dtype=torch.float64)
     state = JointState(
         xyz=xyz.to(dtype),

@@ -52,10 +52,10 @@ def test_the_basis_at_some_pixels_is_the_surface_there(spacing_px: float) -> Non
     coefficients = random(1, *background.shape)
     image = background.surface(coefficients)[0]
     place = torch.tensor([[0, 0], [17, 24], [3, 20], [9, 0]])
-    values = (background.at(place) * coefficients).sum((1, 2))
+    values = (background.at(place, torch.zeros(len(place), dtype=torch.int64)) * coefficients).sum((1, 2))
     torch.testing.assert_close(values, image[place[:, 0], place[:, 1]])
     row, column = torch.tensor([[2, 3, 4], [15, 16, 17]]), torch.tensor([[0, 1], [23, 24]])
-    down, across = background.under(row, column)
+    down, across = background.under(row, column, torch.zeros(len(row), dtype=torch.int64))
     torch.testing.assert_close(down @ coefficients @ across.mT, image[row[:, :, None], column[:, None]])
 
 

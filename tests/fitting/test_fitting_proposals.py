@@ -13,7 +13,7 @@ from deepstorm3d.fitting.linear import LinearImage
 from deepstorm3d.fitting.proposals import Proposer
 from deepstorm3d.fitting.refine import Bounds, refine
 from deepstorm3d.fitting.search import MatchedFilter
-from deepstorm3d.fitting.state import JointState
+from deepstorm3d.fitting.state import DIVISION, JointState
 
 PRICE = 25.0
 
@@ -52,10 +52,11 @@ def test_a_missing_molecule_is_proposed_where_it_is() -> None:
     truth = scene(5, 2, seed=1)
     likelihood = truth.noisy()
     state = truth.state.rows(torch.arange(5) != 3)
-    trial, tried = proposer(truth).missing(state, linear(truth, state), likelihood, PRICE)
-    assert tried.tolist() == [int(truth.state.frame[3])]
-    assert len(trial) == 5
-    nearest = torch.cdist(truth.state.xyz[3:4], trial.xyz).min()
+    changes = proposer(truth).missing(state, linear(truth, state), likelihood, PRICE)
+    assert changes.frame.tolist() == [int(truth.state.frame[3])]
+    assert changes.gone.tolist() == [-1]
+    assert changes.more == 1
+    nearest = torch.cdist(truth.state.xyz[3:4], changes.xyz[:, 0]).min()
     # In its window with all others fixed it is found almost as well as it can be.
     assert float(nearest) < 0.05
 
@@ -64,10 +65,10 @@ def test_a_proposed_molecule_brings_a_blur_where_the_others_have_one() -> None:
     truth = scene(4, 1, blur=True, seed=1)
     likelihood = truth.noisy()
     state = truth.state.rows(torch.arange(4) != 2)
-    trial, _ = proposer(truth).missing(state, linear(truth, state), likelihood, PRICE)
-    assert trial.blur_px is not None and state.blur_px is not None
-    assert len(trial.blur_px) == 4
-    assert bool(((trial.blur_px >= 0.75) & (trial.blur_px <= 1.25)).all())
+    changes = proposer(truth).missing(state, linear(truth, state), likelihood, PRICE)
+    assert changes.blur_px is not None
+    assert changes.blur_px.shape == (1, 1)
+    assert bool(((changes.blur_px >= 0.75) & (changes.blur_px <= 1.25)).all())
 
 
 def test_nothing_is_proposed_where_the_list_is_complete() -> None:
@@ -76,9 +77,7 @@ def test_nothing_is_proposed_where_the_list_is_complete() -> None:
     state = refine(truth.psf, truth.state, likelihood, truth.background, Bounds(DEPTH)).state
     image = linear(truth, state)
     for propose in (proposer(truth).missing, proposer(truth).divided):
-        trial, tried = propose(state, image, likelihood, PRICE)
-        assert len(trial) == 6
-        assert not len(tried)
+        assert not len(propose(state, image, likelihood, PRICE))
 
 
 def nearest_to(truth: Tensor, found: Tensor) -> float:
@@ -90,20 +89,26 @@ def test_a_spot_of_two_is_divided_along_the_line_between_them() -> None:
         truth = pair(apart)
         likelihood = truth.noisy()
         state = fitted_as_one(truth, likelihood)
-        trial, tried = proposer(truth).divided(state, linear(truth, state), likelihood, PRICE)
-        assert tried.tolist() == [0]
-        assert len(trial) == 3
-        assert nearest_to(truth.state.xyz, trial.xyz) < 0.15
+        changes = proposer(truth).divided(state, linear(truth, state), likelihood, PRICE)
+        assert changes.frame.tolist() == [0]
+        assert changes.gone.tolist() == [0]
+        assert changes.more == 1
+        assert nearest_to(truth.state.xyz[:2], changes.xyz[0]) < 0.15
 
 
 def test_a_division_keeps_the_light_of_the_spot() -> None:
     truth = pair((0.3, 0.0, 0.0), (9000, 4000))
     likelihood = truth.noisy()
     state = fitted_as_one(truth, likelihood)
-    trial, _ = proposer(truth).divided(state, linear(truth, state), likelihood, PRICE)
-    assert abs(float(trial.photons.sum() / state.photons.sum()) - 1) < 0.05
-    # The molecule alone is left as it was.
-    assert bool((torch.cdist(state.xyz[1:], trial.xyz) == 0).any())
+    changes = proposer(truth).divided(state, linear(truth, state), likelihood, PRICE)
+    assert abs(float(changes.photons.sum() / state.photons[0]) - 1) < 0.1
+
+
+def test_a_division_that_was_tried_in_vain_is_not_proposed_again() -> None:
+    truth = pair((0.3, 0.0, 0.0))
+    likelihood = truth.noisy()
+    state = replace(fitted_as_one(truth, likelihood), refused=torch.tensor([DIVISION, 0]))
+    assert not len(proposer(truth).divided(state, linear(truth, state), likelihood, PRICE))
 
 
 def test_single_precision_sees_what_a_division_brings_as_double_precision_does() -> None:

@@ -2,45 +2,77 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 __all__ = ["SplineBackground"]
+
+_NOTHING = 1e-6  # values of a spline below this count as 0
 
 
 class SplineBackground:
     """Background over frames of one size: B-spline knots every `spacing_px` (de Boor 1978).
 
     The basis is a product of one matrix for rows and one for columns, so a surface costs two small
-    matrix products.
+    matrix products. It is the same for all frames, or (`in_windows`) each frame has its own.
 
     size: (H, W) px;  spacing_px: distance between knots, inf for a constant background in each frame.
     """
 
     def __init__(self, size: tuple[int, int], spacing_px: float, like: Tensor) -> None:
-        self.size = size
-        self._rows = _basis(size[0], spacing_px, like)
-        self._columns = _basis(size[1], spacing_px, like)
-        self._row_inverse, self._column_inverse = _gram_inverse(self._rows), _gram_inverse(self._columns)
+        self._set(_basis(size[0], spacing_px, like), _basis(size[1], spacing_px, like))
+
+    def _set(self, rows: Tensor, columns: Tensor) -> None:
+        self.size = rows.shape[-2], columns.shape[-2]
+        # (H, k) and (W, l), or (B, H, k) and (B, W, l).
+        self._rows, self._columns = rows, columns
+        self._row_inverse, self._column_inverse = _gram_inverse(rows), _gram_inverse(columns)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Number of coefficients along the rows and along the columns."""
-        return self._rows.shape[1], self._columns.shape[1]
+        return self._rows.shape[-1], self._columns.shape[-1]
+
+    @property
+    def support_px(self) -> int:
+        """Pixels along an axis at which a spline is not 0, of the widest one."""
+        return max(int((basis > _NOTHING).sum(-2).max()) for basis in (self._rows, self._columns))
+
+    def of_frames(self, frames: Tensor) -> SplineBackground:
+        """The background of some of the frames, an index tensor (K,)."""
+        if self._rows.dim() == 2:
+            return self
+        part = SplineBackground.__new__(SplineBackground)
+        part._set(self._rows[frames], self._columns[frames])
+        return part
+
+    def in_windows(
+        self, corner: Tensor, size: tuple[int, int]
+    ) -> tuple[SplineBackground, tuple[Tensor, Tensor]]:
+        """The splines that are 0 outside windows of a frame: a change of them changes nothing else.
+
+        corner: (M, 2) px, column and row of each window's first pixel;  size: of the windows, px.
+        Returns the background of the M windows, and which rows (M, k) and columns (M, l) of the coefficients it
+        has; where a window has fewer splines than another, they are filled with splines that are 0 everywhere.
+        """
+        rows, down = _inside(self._rows, corner[:, 1], size[0])
+        columns, across = _inside(self._columns, corner[:, 0], size[1])
+        part = SplineBackground.__new__(SplineBackground)
+        part._set(rows, columns)
+        return part, (down, across)
 
     def basis(self) -> tuple[Tensor, Tensor]:
-        """Values of the splines at each row (H, k), and at each column (l, W)."""
+        """Values of the splines at each row (…, H, k), and at each column (…, l, W)."""
         return self._rows, self._columns.mT
 
-    def knots(self) -> NDArray[np.float64]:
-        """Centre of each spline, px from the frame's first pixel: along y and along x, (2, max(k, l))."""
-        centres = np.zeros((2, max(self.shape)))
-        for axis, basis in enumerate((self._rows, self._columns)):
-            number = torch.arange(len(basis), dtype=torch.float64)
-            weight = basis.double().cpu()
-            centres[axis, : basis.shape[1]] = (number @ weight / weight.sum(0)).numpy()
+    def knots(self) -> Tensor:
+        """Centre of each spline, px from the frame's first pixel: along y and along x, (…, 2, max(k, l))."""
+        axes = [self._rows, self._columns]
+        centres = self._rows.new_zeros(*self._rows.shape[:-2], 2, max(self.shape), dtype=torch.float64)
+        for axis, basis in enumerate(axes):
+            number = torch.arange(basis.shape[-2], dtype=torch.float64, device=basis.device)
+            weight = basis.double()
+            centres[..., axis, : basis.shape[-1]] = (number @ weight) / weight.sum(-2).clamp(min=1e-9)
         return centres
 
     def surface(self, coefficients: Tensor) -> Tensor:
@@ -61,18 +93,22 @@ class SplineBackground:
 
     def weighted_gram(self, weights: Tensor) -> Tensor:
         """Normal matrix of the coefficients for pixel weights (B, H, W): (B, k·l, k·l)."""
-        count = self.shape[0] * self.shape[1]
-        across = torch.einsum("bhw,wi,wj->bhij", weights, self._columns, self._columns)
-        both = torch.einsum("bhij,hm,hn->bminj", across, self._rows, self._rows)
-        return both.reshape(len(weights), count, count)
+        count, frames = self.shape[0] * self.shape[1], len(weights)
+        rows, columns = self._rows.expand(frames, -1, -1), self._columns.expand(frames, -1, -1)
+        across = torch.einsum("bhw,bwi,bwj->bhij", weights, columns, columns)
+        both = torch.einsum("bhij,bhm,bhn->bminj", across, rows, rows)
+        return both.reshape(frames, count, count)
 
-    def under(self, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
-        """The basis at rows (N, h) and columns (N, w) of pixels: (N, h, k) and (N, w, l)."""
-        return self._rows[row], self._columns[column]
+    def under(self, row: Tensor, column: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
+        """The basis at rows (N, h) and columns (N, w) of pixels in frames (N,): (N, h, k) and (N, w, l)."""
+        if self._rows.dim() == 2:
+            return self._rows[row], self._columns[column]
+        return self._rows[frame[:, None], row], self._columns[frame[:, None], column]
 
-    def at(self, place: Tensor) -> Tensor:
-        """Value of each basis function at pixels (N, 2), row and column: (N, k, l)."""
-        return self._rows[place[:, 0], :, None] * self._columns[place[:, 1], None]
+    def at(self, place: Tensor, frame: Tensor) -> Tensor:
+        """Value of each basis function at pixels (N, 2), row and column, in frames (N,): (N, k, l)."""
+        down, across = self.under(place[:, :1], place[:, 1:], frame)
+        return down.mT * across
 
     def squared_adjoint(self, weights: Tensor) -> Tensor:
         """Diagonal of the normal equations for pixel weights (B, H, W): (B, *shape)."""
@@ -81,7 +117,22 @@ class SplineBackground:
 
 def _gram_inverse(basis: Tensor) -> Tensor:
     """(BᵀB)⁻¹, computed in double precision: neighbouring splines are far from orthogonal."""
-    return torch.linalg.inv((basis.mT @ basis).double()).to(basis)
+    gram = (basis.mT @ basis).double()
+    # Splines that are 0 everywhere keep their coefficients.
+    empty = gram.diagonal(dim1=-2, dim2=-1) == 0
+    return torch.linalg.inv(gram + torch.diag_embed(empty.double())).to(basis)
+
+
+def _inside(basis: Tensor, first: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The splines (pixels, k) that are 0 outside the windows first … first + size: (M, size, K), and (M, K)."""
+    used = (basis > _NOTHING).double()
+    begin, end = used.argmax(0), len(basis) - used.flip(0).argmax(0)
+    inside = (begin >= first[:, None]) & (end <= first[:, None] + size)
+    most = max(1, int(inside.sum(1).max())) if len(first) else 1
+    index = inside.double().argsort(dim=1, descending=True, stable=True)[:, :most]
+    pixel = first[:, None] + torch.arange(size, device=first.device)
+    values = basis[pixel[:, :, None], index[:, None]]
+    return values * inside.gather(1, index)[:, None], index
 
 
 def _basis(pixels: int, spacing_px: float, like: Tensor) -> Tensor:

@@ -71,15 +71,16 @@ class Scenes:
             part.contiguous().numpy() for part in (likelihood.shifted_counts, likelihood.base(), weight)
         ]
         self._excess = float(likelihood.noise.excess)
-        rows, columns = background.basis()
-        self._splines = rows.contiguous().numpy(), columns.contiguous().numpy(), background.knots()
+        parts = (*background.basis(), background.knots())
+        self._splines = [part.expand(len(likelihood), -1, -1).numpy() for part in parts]
         self._begin = first_pixels(len(likelihood), begin_px)
 
     def __getitem__(self, frame: int) -> Scene:
         from .kernels.scene import Scene
 
         counts, base, weight = (part[frame] for part in self._pixels)
-        return Scene(counts, base, weight, self._excess, *self._splines, self._begin[frame])
+        rows, columns, knots = (np.ascontiguousarray(part[frame]) for part in self._splines)
+        return Scene(counts, base, weight, self._excess, rows, columns, knots, self._begin[frame])
 
 
 def first_pixels(frames: int, begin_px: Tensor | None) -> Array:
@@ -159,20 +160,23 @@ def bounds(
     """
     from .kernels.bounds import frame_bounds
 
-    scenes, slopes = (
-        Scenes(Likelihood(information), image.background),
-        slopes_of(image.jacobian, image.assembly),
-    )
+    scenes = Scenes(Likelihood(information), image.background)
+    slopes = slopes_of(image.jacobian, image.assembly)
     sigma, level = np.zeros(slopes.values.shape[:2]), np.zeros(len(slopes.values))
     for frame, rows in rows_of_frames(image.frame, len(information)):
         size = sigma[rows].size + image.background.shape[0] * image.background.shape[1]
         if size > MOST_UNKNOWNS:
             return None
-        matrix = np.empty((size, size))
-        # Double precision: two molecules at nearly one place differ by little.
-        own = slopes._replace(values=slopes.values[rows].astype(np.float64), windows=slopes.windows[rows])
+        own = slopes._replace(values=slopes.values[rows], windows=slopes.windows[rows])
         weights = information[frame].contiguous().numpy()
-        if not frame_bounds(scenes[frame], own, weights, photons_only, matrix, sigma[rows], level[rows]):
+        # Double precision: two molecules at nearly one place differ by little. σ of the photons alone is only
+        # compared with a threshold, for which single precision is enough.
+        for kind in (np.float32, np.float64) if photons_only else (np.float64,):
+            matrix = np.empty((size, size), kind)
+            own = own._replace(values=own.values.astype(kind, copy=False))
+            if frame_bounds(scenes[frame], own, weights, photons_only, matrix, sigma[rows], level[rows]):
+                break
+        else:
             return None
     return torch.from_numpy(sigma), torch.from_numpy(level)
 

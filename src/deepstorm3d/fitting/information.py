@@ -39,7 +39,7 @@ def joint_bounds(
         unknowns = len(rows) * sigma.shape[1]
         sigma[rows] = variances[:unknowns].view(len(rows), sigma.shape[1]).sqrt()
         if with_background:
-            weights = image.background.at(image.assembly.middle[rows]).flatten(1).double()
+            weights = image.background.at(image.assembly.middle[rows], image.frame[rows]).flatten(1).double()
             spread = ((weights @ covariance[unknowns:, unknowns:]) * weights).sum(1)
             level[rows] = spread.clamp(min=0).sqrt()
     return sigma.to(information), level.to(information)

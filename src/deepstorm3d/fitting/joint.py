@@ -15,9 +15,10 @@ from ..watch import SILENT, Part, Watcher, advance
 from .background import SplineBackground
 from .compiled import announce, can_compile
 from .crowd import crowded_frames, most_molecules
+from .frame_model import FrameModel
 from .information import joint_bounds
 from .likelihood import Likelihood
-from .linear import LinearImage, expected_image
+from .linear import LinearImage
 from .parallel import side_by_side
 from .photometry import at_positions, fit_photometry
 from .proposals import Proposer
@@ -59,8 +60,7 @@ class JointFit:
     (the PSFs must be tabulated over a range of blurs);  spacing_px: final distance between background knots;
     search_spacing_px: the same during the search, larger, because a flexible background would absorb molecules;
     false_alarms, dim_photons: see `Selector`;  rounds: of adding molecules (0: only positions are refined, the
-    list stays);  likely: candidates below this probability are first left out, and tried later in those frames
-    that the list does not explain;
+    list stays);
     most_per_um2: a frame with more candidates than this density starts with none, and molecules are added only
     up to it;
     watch: is called with the number of frames done; it can end the work (Interrupted).
@@ -76,7 +76,6 @@ class JointFit:
     false_alarms: float = 1e-3
     dim_photons: float = 0.0
     rounds: int = 8
-    likely: float = 0.0
     most_per_um2: float = 5.0
     watch: Watcher = SILENT
 
@@ -139,24 +138,7 @@ class JointFit:
     def _fit(self, found: Localizations, likelihood: Likelihood, search: MatchedFilter) -> Explained:
         surface = self._surface(likelihood, self.search_spacing_px)
         selector = self._selector(surface, search)
-        origin = torch.arange(len(found), device=found.frame.device)
-        likely = found.probability >= self.likely
-        best = self._searched(
-            self._start(found.select(likely), likelihood, origin[likely]), likelihood, selector
-        )
-        poorly_fitted = self._unexplained(best, likelihood, surface)
-        more = torch.isin(found.frame, poorly_fitted) & ~likely
-        frames = found.frame[more].unique()
-        if len(frames) and self.rounds:
-            # A second fit starts with all candidates. In each frame the more likely list is kept.
-            place = torch.full((len(likelihood),), -1, device=frames.device)
-            place[frames] = torch.arange(len(frames), device=frames.device)
-            rows = (place[found.frame] >= 0).nonzero()[:, 0]
-            part = found.select(rows)
-            part = replace(part, frame=place[part.frame])
-            light = likelihood.select(frames)
-            other = self._searched(self._start(part, light, origin[rows]), light, selector)
-            best = best.better(other, frames, selector.cost)
+        best = self._searched(self._start(found, likelihood), likelihood, selector)
         surface, best = self._with_finer_background(best, likelihood, surface, search)
         final = refine(self.whole, best.state, likelihood, surface, self.bounds, Effort(watch=self.watch))
         table = self._localizations(final, found, likelihood, surface)
@@ -168,7 +150,7 @@ class JointFit:
         """Refit with the background's final knots, and remove molecules that only represented its structure."""
         fine = self._surface(likelihood, self.spacing_px)
         same = fine.gram_solve(fine.adjoint(coarse.surface(best.state.coefficients)))
-        fitted = self._trial(replace(best.state, coefficients=same), likelihood, fine)
+        fitted = self._model(fine).fit(replace(best.state, coefficients=same), likelihood)
         if self.rounds:
             selector = self._selector(fine, search)
             fitted = selector.pruned(fitted, likelihood)
@@ -178,47 +160,35 @@ class JointFit:
 
     def _selector(self, surface: SplineBackground, search: MatchedFilter) -> Selector:
         return Selector(
-            lambda state, light: self._trial(state, light, surface),
-            lambda state, light: LinearImage(self.core, state, surface, tuple(light.frames.shape)),
+            self._model(surface),
             Proposer(self.core, self.bounds, search, watch=self.watch),
             self.false_alarms,
             self.dim_photons,
             self.most(surface.size),
         )
 
-    def _trial(self, state: JointState, light: Likelihood, surface: SplineBackground) -> Refined:
+    def _model(self, surface: SplineBackground) -> FrameModel:
         effort = Effort(_TRIAL_ITERATIONS, _TRIAL_SETTLED, _TRIAL_TOLERANCE, self.watch)
-        return refine(self.core, state, light, surface, self.bounds, effort)
+        return FrameModel(self.core, surface, self.bounds, effort)
 
     def _searched(self, start: JointState, likelihood: Likelihood, selector: Selector) -> Refined:
         """Fit and complete the list, first with the PSF's own blur, then with one blur for each molecule."""
-        best = selector.fit(start, likelihood)
+        best = selector.model.fit(start, likelihood)
         if self.rounds:
             best = selector.improve(best, likelihood, rounds=self.rounds)
         if not self.fit_blur:
             return best
         # Blurs are fitted last: while molecules are missing, the blurs of their neighbours would compensate.
         blur = torch.full_like(best.state.photons, sum(self.bounds.blur_px) / 2)
-        best = selector.fit(replace(best.state, blur_px=blur), likelihood)
+        best = selector.model.fit(replace(best.state, blur_px=blur), likelihood)
         return selector.improve(best, likelihood, rounds=self.rounds) if self.rounds else best
-
-    def _unexplained(self, fitted: Refined, likelihood: Likelihood, surface: SplineBackground) -> Tensor:
-        """Frames whose deviance exceeds that of noise by two standard deviations: index (K,)."""
-        state = fitted.state
-        image = expected_image(self.core, state, surface, tuple(likelihood.frames.shape))
-        unknowns = (4 + self.fit_blur) * state.counts + surface.shape[0] * surface.shape[1]
-        left = likelihood.expected_deviance(image) - unknowns
-        return (fitted.deviance > left + 2 * (2 * likelihood.pixels).sqrt()).nonzero()[:, 0]
 
     def _surface(self, likelihood: Likelihood, spacing_px: float) -> SplineBackground:
         height, width = likelihood.frames.shape[1:]
         return SplineBackground((height, width), spacing_px, likelihood.frames)
 
-    def _start(self, found: Localizations, likelihood: Likelihood, origin: Tensor) -> JointState:
-        """Initial guess: photons and background by least squares at the candidates' positions.
-
-        origin: (N,) row of each candidate in the list, stored with it.
-        """
+    def _start(self, found: Localizations, likelihood: Likelihood) -> JointState:
+        """Initial guess: photons and background by least squares at the candidates' positions."""
         light = fit_photometry(
             self.core,
             found.xyz,
@@ -230,6 +200,7 @@ class JointFit:
         )
         xyz = torch.cat([found.xyz[:, :2], found.xyz[:, 2:].clamp(*self.bounds.z_um)], 1)
         photons = light.photons.clamp(min=self.bounds.photons)
+        origin = torch.arange(len(found), device=found.frame.device)
         start = JointState(xyz, photons, found.frame, light.coefficients, origin=origin)
         # Candidates without light in the least-squares fit are dropped; the search adds missed molecules again.
         return start.rows(light.photons > max(0.1 * self.dim_photons, self.bounds.photons))

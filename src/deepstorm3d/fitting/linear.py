@@ -110,7 +110,7 @@ class LinearImage:
 
     def background_cross(self, weighted: Tensor) -> Tensor:
         """Sum over pixels of patches (N, p, h·w) times each spline of the background: (N, p, k·l)."""
-        rows, columns = self.background.under(*self.assembly.pixels())
+        rows, columns = self.background.under(*self.assembly.pixels(), self.frame)
         patches = weighted.view(*weighted.shape[:2], *self.assembly.patch)
         return (rows.mT[:, None] @ patches @ columns[:, None]).flatten(2)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,10 +14,11 @@ from . import compiled
 from .blocks import pseudo_inverse
 from .likelihood import Likelihood
 from .linear import LinearImage
+from .neighbourhoods import Changes
 from .refine import Bounds, Effort, Refined
 from .rivals import outdone
 from .search import MatchedFilter
-from .state import JointState
+from .state import DIVISION, JointState
 from .unexplained import FAR, misfit_everywhere, misfit_of_frames
 from .windows import WindowFit, Windows
 
@@ -59,10 +60,8 @@ class Proposer:
     def _window_fit(self) -> WindowFit:
         return WindowFit(self.psf, self.bounds, Effort(_ITERATIONS, _SETTLED, watch=self.watch))
 
-    def missing(
-        self, state: JointState, linear: LinearImage, likelihood: Likelihood, price: float
-    ) -> tuple[JointState, Tensor]:
-        """Add molecules where the residual shows light; returns the state and the changed frames (increasing).
+    def missing(self, state: JointState, linear: LinearImage, likelihood: Likelihood, price: float) -> Changes:
+        """Molecules to add where the residual shows light, those that are likely to bring their price.
 
         linear: the image linearized around the state;  price: penalty for one molecule, the decrease of the
         deviance that it must bring.
@@ -75,36 +74,32 @@ class Proposer:
             most=self.at_once,
         )
         if not len(found.frame):
-            return state, found.frame
+            return _nothing(state)
         windows = Windows.around(found.xyz, found.frame, likelihood, self.psf, linear.image)
         blur = None if state.blur_px is None else self._blur(state, len(found.frame))[:, None]
         fitted = self._window_fit(windows, found.xyz[:, None], found.photons[:, None], blur_px=blur)
         gain = windows.likelihood.deviance(torch.zeros_like(windows.likelihood.frames)) - fitted.deviance
         keep = gain > _SHARE * price * _scatter(likelihood, linear, windows, fitted, found.frame)
-        added = replace(fitted.state, frame=found.frame).rows(keep)
-        return state.with_rows(added.xyz, added.photons, added.frame, added.blur_px), added.frame.unique()
+        return _changes(fitted.state, found.frame, gain, torch.full_like(found.frame, -1)).select(keep)
 
-    def divided(
-        self, state: JointState, linear: LinearImage, likelihood: Likelihood, price: float
-    ) -> tuple[JointState, Tensor]:
-        """Divide molecules that may be two; returns the state and the changed frames (increasing).
+    def divided(self, state: JointState, linear: LinearImage, likelihood: Likelihood, price: float) -> Changes:
+        """Molecules to divide that may be two.
 
         Two close molecules fitted as one leave a residual with equal positive and negative parts, in which
         the matched filter finds little. Arguments are those of `missing`.
         """
         gain, half = self._division_gains(state, linear, likelihood)
-        rows = _strongest(state.xyz, state.frame, gain, gain > _SHARE * price).nonzero()[:, 0]
+        promising = gain > _SHARE * price
+        if state.refused is not None:
+            promising &= (state.refused & DIVISION) == 0
+        rows = _strongest(state.xyz, state.frame, gain, promising).nonzero()[:, 0]
         if not len(rows):
-            return state, rows
+            return _nothing(state)
         windows = Windows.around(state.xyz[rows], state.frame[rows], likelihood, self.psf, linear.image)
         fitted = self._twins(state, linear, windows, rows, half[rows])
         gain = windows.likelihood.deviance(torch.zeros_like(windows.likelihood.frames)) - fitted.deviance
         scatter = _scatter(likelihood, linear, windows, fitted, state.frame[rows])
-        chosen = (gain > _SHARE * price * scatter).nonzero()[:, 0]
-        twins, gone = fitted.state.select(chosen), torch.zeros_like(state.frame, dtype=torch.bool)
-        gone[rows[chosen]] = True
-        frame = state.frame[rows[chosen]].repeat_interleave(2)
-        return state.rows(~gone).with_rows(twins.xyz, twins.photons, frame, twins.blur_px), frame.unique()
+        return _changes(fitted.state, state.frame[rows], gain, rows).select(gain > _SHARE * price * scatter)
 
     def _division_gains(
         self, state: JointState, linear: LinearImage, likelihood: Likelihood
@@ -178,6 +173,18 @@ class Proposer:
         assert state.blur_px is not None
         middle = state.blur_px.mean() if len(state) else sum(self.bounds.blur_px) / 2
         return state.xyz.new_ones(count) * middle
+
+
+def _changes(fitted: JointState, frame: Tensor, gain: Tensor, gone: Tensor) -> Changes:
+    """The molecules fitted in M windows as changes of the list that they were proposed for."""
+    count = len(frame)
+    blur = None if fitted.blur_px is None else fitted.blur_px.view(count, -1)
+    xyz = fitted.xyz.view(count, -1, 3)
+    return Changes(frame, xyz[:, :, :2].mean(1), gain, gone, xyz, fitted.photons.view(count, -1), blur)
+
+
+def _nothing(state: JointState) -> Changes:
+    return Changes.removals(state, state.frame[:0], state.photons[:0])
 
 
 def _strongest(xyz: Tensor, frame: Tensor, gain: Tensor, keep: Tensor) -> Tensor:

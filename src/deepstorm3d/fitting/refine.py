@@ -105,7 +105,7 @@ def refine(
     if not len(far):
         return fitted
     light = likelihood.select(far)
-    other = refine_together(psf, start.select(far), light, background, bounds, effort)
+    other = refine_together(psf, start.select(far), light, background.of_frames(far), bounds, effort)
     return fitted.better(other, far, lambda each: each.deviance)
 
 
@@ -132,7 +132,8 @@ def refine_together(
     for _ in range(effort.iterations):
         advance(effort.watch)
         part, light = whole.select(active), likelihood.select(active)
-        linear = LinearImage(psf, part, background, tuple(light.frames.shape))
+        surface = background.of_frames(active)
+        linear = LinearImage(psf, part, surface, tuple(light.frames.shape))
         gradient = linear.gradient(light)
         fixed = _at_bounds(part, gradient, bounds)
         linear.hold(fixed)
@@ -142,7 +143,7 @@ def refine_together(
             linear, information, gradient, damping[active], tolerance=effort.tolerance, watch=effort.watch
         )
         trial = _moved(part, step, bounds)
-        tried = light.deviance(expected_image(psf, trial, background, tuple(light.frames.shape)))
+        tried = light.deviance(expected_image(psf, trial, surface, tuple(light.frames.shape)))
         gain = deviance[active] - tried
         better = gain > 0
         whole = whole.replace_frames(active, _choose(better, trial, part))

@@ -8,6 +8,7 @@ from statistics import NormalDist
 import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
+from torch.nn import functional
 
 from ..maxima import highest_around
 from ..optics.psf import PSF
@@ -52,7 +53,7 @@ class MatchedFilter:
         patches = psf(torch.cat([(middle * psf.pixel_um).expand(count, 2), self.z[:, None]], 1))
         self._half = middle.long() - patches.corner[0]
         # Padding prevents the circular correlation from wrapping around at the frame's edges.
-        self._size = [next_fast_len(side + psf.patch_px, real=True) for side in shape]
+        self._size = [_fast_size(side + psf.patch_px) for side in shape]
         self._template = self._components(patches.values)
         self._square = self._components(patches.values.square())
 
@@ -105,15 +106,25 @@ class MatchedFilter:
         number = max(1, int((missing > _LEFT_OUT).sum()))
         weights = (left * strength)[:, :number].to(images)
         components = right[:number].to(images).view(number, *images.shape[1:])
-        return weights, torch.fft.rfft2(components, self._size).conj()
+        padded = functional.pad(
+            components, [0, self._size[1] - images.shape[2], 0, self._size[0] - images.shape[1]]
+        )
+        # Entry (i, j) of a correlation is then the sum with the patch's centre pixel at (i, j).
+        padded = torch.roll(padded, (-int(self._half[1]), -int(self._half[0])), (1, 2))
+        return weights, torch.fft.rfft2(padded).conj()
 
     def _correlate(self, frame: Tensor, weights: Tensor, kernel: Tensor) -> Tensor:
         height, width = self.shape
         product = torch.fft.rfft2(frame, self._size) * kernel
-        full = torch.fft.irfft2(product, self._size)
-        # Entry (i, j) is the sum with the patch's first pixel at (i, j): the roll moves it to the centre pixel.
-        full = torch.roll(full, (int(self._half[1]), int(self._half[0])), (1, 2))[:, :height, :width]
+        full = torch.fft.irfft2(product, self._size)[:, :height, :width]
         return (weights @ full.flatten(1)).view(-1, height, width)
+
+
+def _fast_size(pixels: int) -> int:
+    """The next number of pixels with a fast Fourier transform."""
+    size = next_fast_len(pixels, real=True)
+    assert size is not None
+    return size
 
 
 def gain_threshold(positions: float, false_alarms: float) -> float:

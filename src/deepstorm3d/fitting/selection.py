@@ -3,48 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from .frame_model import FrameModel
 from .information import photon_bounds
 from .likelihood import Likelihood
 from .linear import LinearImage
+from .neighbourhoods import Changes, Neighbourhoods
 from .proposals import Proposer
 from .refine import Refined
-from .rivals import outdone
 from .search import gain_threshold
-from .state import JointState
+from .state import REMOVAL, JointState
 from .unexplained import FAR, SureMolecules, misfit_everywhere, misfit_of_frames
 
 __all__ = ["Selector"]
 
-_Proposal = Callable[[JointState, LinearImage, Likelihood, float], tuple[JointState, Tensor]]
+_Proposal = Callable[[JointState, LinearImage, Likelihood, float], Changes]
 
 # Molecules with (photons/σ)² of at least this multiple of their penalty are kept without a trial removal.
 _TRIED_BELOW = 2.0
 # Extra penalty for molecules dimmer than the prior, in multiples of the penalty: structured background is
 # easily mistaken for one.
 _DIM_PENALTIES = 2.0
-_APART_UM = 1.5  # smallest lateral distance between molecules removed in the same trial, µm
 _DIVIDING_ROUNDS = 2  # largest number of rounds in which molecules are divided
-_PRUNING_ROUNDS = 6  # largest number of rounds in which molecules are removed
+_PRUNING_ROUNDS = 12  # largest number of rounds in which molecules are removed
+_THINNING_ROUNDS = 2  # largest number of molecules that an added one can take the place of
 
 
 @dataclass(frozen=True)
 class Selector:
     """Adds and removes molecules by a likelihood-ratio test at a given rate of false alarms.
 
-    fit: refines a state of frames jointly;  linearize: the image linearized around a state;
-    propose: finds molecules that may be missing;
+    Each change is tried in its neighbourhood (`Neighbourhoods`) and accepted if it lowers the `cost`.
+
+    model: of the frames;  propose: finds molecules that may be missing;
     false_alarms: fraction of frames of pure noise in which one molecule would be added;
     dim_photons: molecules dimmer than this are improbable, and have three times the penalty;
     most: largest number of molecules in a frame.
     """
 
-    fit: Callable[[JointState, Likelihood], Refined]
-    linearize: Callable[[JointState, Likelihood], LinearImage]
+    model: FrameModel
     propose: Proposer
     false_alarms: float = 1e-3
     dim_photons: float = 0.0
@@ -75,26 +76,52 @@ class Selector:
         return self._extended(best, likelihood, self.propose.divided, min(rounds, _DIVIDING_ROUNDS))
 
     def _extended(self, start: Refined, likelihood: Likelihood, propose: _Proposal, rounds: int) -> Refined:
-        """Add the proposed molecules, in each frame as long as its cost falls."""
+        """Add the proposed molecules, as long as the cost of a frame falls."""
         best, active = start, torch.arange(len(likelihood), device=start.deviance.device)
         for _ in range(rounds):
             light, now = likelihood.select(active), best.select(active)
-            trial, tried = propose(now.state, self.linearize(now.state, light), light, self.price)
-            tried = tried[trial.counts[tried] <= self.most]
-            if not len(tried):
+            changes = propose(now.state, self.model.linear(now.state, light), light, self.price)
+            changes = self._few_enough(changes, now.state)
+            if not len(changes):
                 break
-            active, light = active[tried], light.select(tried)
-            before = self.cost(now.select(tried))
-            fitted = self.pruned(self.fit(trial.select(tried), light), light)
-            best = best.better(fitted, active, self.cost)
-            active = active[self.cost(fitted) < before]
+            tried, changed = self._tried(now, light, changes)
+            part, light = tried.select(changed), light.select(changed)
+            tried = tried.replaced(changed, self.pruned(self._settled(part, light), light))
+            best = best.replaced(active, tried)
+            active = active[changed]
             if not len(active):
                 break
         return best
 
+    def _settled(self, now: Refined, likelihood: Likelihood) -> Refined:
+        """The fit of whole frames after changes in their neighbourhoods."""
+        everywhere = torch.arange(len(likelihood), device=now.deviance.device)
+        return now.better(self.model.fit(now.state, likelihood), everywhere, self.cost)
+
+    def pruned(self, start: Refined, likelihood: Likelihood) -> Refined:
+        """Remove molecules of low significance where the cost falls without them."""
+        best, active = _remembering(start), torch.arange(len(likelihood), device=start.deviance.device)
+        rank = None
+        for _ in range(_PRUNING_ROUNDS):
+            light, now = likelihood.select(active), best.select(active)
+            if rank is None:
+                rank = self._ranks(self.model, now.state, light)
+            assert now.state.refused is not None
+            rows = ((rank < _TRIED_BELOW) & (now.state.refused & REMOVAL == 0)).nonzero()[:, 0]
+            if not len(rows):
+                break
+            changes = Changes.removals(now.state, rows, -rank[rows])
+            changes = changes.select(changes.strongest())
+            tried, changed = self._tried(now, light, changes)
+            best = best.replaced(active, tried)
+            still = changes.frame.unique()
+            rank = None if len(changed) else rank[torch.isin(now.state.frame, still)]
+            active = active[still]
+        return best
+
     def sure(self, start: Refined, likelihood: Likelihood, far: Tensor) -> Refined:
         """Keep only the certain molecules in the frames `far`, (B,) bool, which the model does not explain."""
-        return SureMolecules(self.fit, self.linearize, self.price)(start, likelihood, far)
+        return SureMolecules(self.model, self.price)(start, likelihood, far)
 
     def _missed_everywhere(self, start: Refined, likelihood: Likelihood) -> Tensor:
         """Frames whose misfit is too widespread for missing molecules to be its cause: (B,) bool."""
@@ -102,48 +129,75 @@ class Selector:
         frames = far.nonzero()[:, 0]
         if len(frames):
             light = likelihood.select(frames)
-            image = self.linearize(start.state.select(frames), light).image
+            image = self.model.image(start.state.select(frames), light)
             far[frames] = misfit_everywhere(light, image) > FAR
         return far
 
-    def pruned(self, start: Refined, likelihood: Likelihood) -> Refined:
-        """Remove molecules of low significance where the cost falls without them."""
-        best, active = start, torch.arange(len(likelihood), device=start.deviance.device)
-        together = torch.ones_like(active, dtype=torch.bool)
-        for _ in range(_PRUNING_ROUNDS):
-            light, now = likelihood.select(active), best.select(active)
-            removed = self._removal_candidates(now.state, light, together[active])
-            frames = now.state.frame[removed].unique()
-            if not len(frames):
-                break
-            trial = self.fit(now.state.rows(~removed).select(frames), light.select(frames))
-            active = active[frames]
-            better = self.cost(trial) < self.cost(now.select(frames))
-            best = best.better(trial, active, self.cost)
-            # If removing several at once failed, the least significant molecule is tried alone.
-            again = better | together[active]
-            together[active] = better & together[active]
-            active = active[again]
-            if not len(active):
-                break
-        return best
+    def _few_enough(self, changes: Changes, state: JointState) -> Changes:
+        """The changes of the frames that they do not fill beyond the largest number of molecules."""
+        count = torch.bincount(changes.frame, minlength=state.frames) * changes.more + state.counts
+        return changes.select(count[changes.frame] <= self.most)
 
-    def _removal_candidates(self, state: JointState, likelihood: Likelihood, together: Tensor) -> Tensor:
-        """Molecules for a trial removal: (N,) bool, the least significant of each neighbourhood or frame.
+    def _tried(self, now: Refined, likelihood: Likelihood, changes: Changes) -> tuple[Refined, Tensor]:
+        """The list with those changes that lower its cost, and the frames (increasing) that have any."""
+        image = self.model.image(now.state, likelihood)
+        near = Neighbourhoods(self.model, now.state, image, likelihood, changes)
+        before = self.cost(Refined(near.before, near.deviance, near.deviance > 0))
+        fitted = near.model.fit(near.changed(), near.likelihood)
+        if changes.more > 0:
+            fitted = self._thinned(near, fitted, before)
+        gain = before - self.cost(fitted)
+        accepted = gain > 0
 
-        together: (B,) bool, whether several molecules of a frame may be removed in one trial.
-        """
+        def merged() -> Refined:
+            state = near.merged(fitted.state, accepted, gain <= 0)
+            return Refined(state, likelihood.deviance(self.model.image(state, likelihood)), now.settled)
+
+        after = merged()
+        # The light of two neighbourhoods can overlap: where the list is not better with all changes, only the
+        # best one is made.
+        worse = (self.cost(after) >= self.cost(now))[near.frame]
+        if bool((worse & accepted).any()):
+            accepted &= ~worse | (gain == _largest(gain, near.frame, len(likelihood))[near.frame])
+            after = merged()
+        return after, near.frame[accepted].unique()
+
+    def _thinned(self, near: Neighbourhoods, fitted: Refined, before: Tensor) -> Refined:
+        """The fit of windows without the least significant molecules, where it costs no less than `before`."""
+        for _ in range(_THINNING_ROUNDS):
+            window = (self.cost(fitted) >= before).nonzero()[:, 0]
+            if not len(window):
+                break
+            part, light = fitted.select(window), near.likelihood.select(window)
+            model = near.model.of_frames(window)
+            rank = self._ranks(model, part.state, light)
+            weak = (rank < _TRIED_BELOW) & (
+                -rank == _largest(-rank, part.state.frame, len(window))[part.state.frame]
+            )
+            some = part.state.frame[weak].unique()
+            if not len(some):
+                break
+            trial = model.of_frames(some).fit(part.state.rows(~weak).select(some), light.select(some))
+            fitted = fitted.better(trial, window[some], self.cost)
+        return fitted
+
+    def _ranks(self, model: FrameModel, state: JointState, likelihood: Likelihood) -> Tensor:
+        """(photons/σ)² of each molecule in units of its penalty, (N,)."""
         if not len(state):
-            return torch.zeros_like(state.frame, dtype=torch.bool)
-        linear = self.linearize(state, likelihood)
+            return state.photons
+        linear = model.linear(state, likelihood)
         sigma = photon_bounds(linear, likelihood.information(linear.image))
         significance = (state.photons / sigma.clamp(min=1e-9)).square()
-        # In units of each molecule's penalty.
-        prices = self.price * (1 + _DIM_PENALTIES * (state.photons < self.dim_photons))
-        rank = significance / prices
-        removable = rank < _TRIED_BELOW
-        rows = removable.nonzero()[:, 0]
-        frame = state.frame[rows]
-        reach = torch.where(together[frame], _APART_UM, torch.inf).to(rank)
-        removable[rows] = ~outdone(state.xyz[rows, :2], frame, -rank[rows], reach)
-        return removable
+        return significance / (self.price * (1 + _DIM_PENALTIES * (state.photons < self.dim_photons)))
+
+
+def _remembering(fitted: Refined) -> Refined:
+    """The same, with a list that remembers what was tried in vain."""
+    if fitted.state.refused is not None:
+        return fitted
+    return replace(fitted, state=replace(fitted.state, refused=torch.zeros_like(fitted.state.frame)))
+
+
+def _largest(value: Tensor, group: Tensor, groups: int) -> Tensor:
+    """The largest value of each group: (groups,)."""
+    return value.new_full((groups,), -torch.inf).scatter_reduce(0, group, value, "amax")

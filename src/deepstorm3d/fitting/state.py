@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-__all__ = ["JointState"]
+__all__ = ["DIVISION", "REMOVAL", "JointState"]
+
+REMOVAL = 1  # bit of `JointState.refused`: it cannot be taken away
+DIVISION = 2  # bit of `JointState.refused`: it is not two
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,8 @@ class JointState:
     xyz: (N, 3) µm;  photons: (N,);  frame: (N,) int64, index of the frame;
     coefficients: (B, k, l) of the background surface;  blur_px: (N,) Gaussian σ, or None for the PSF's own;
     origin: (N,) int64, row in the list that the fit started with, −1 for molecules added later; None: unknown;
+    refused: (N,) int64, changes that were tried in vain since the neighbourhood last changed (`REMOVAL`,
+    `DIVISION`, or both); None: not kept;
     begin_px: (B, 2) int64, column and row of each frame's first pixel in the field in which positions are
     measured; None: all frames start at the field's first pixel.
     """
@@ -27,6 +32,7 @@ class JointState:
     coefficients: Tensor
     blur_px: Tensor | None = None
     origin: Tensor | None = None
+    refused: Tensor | None = None
     begin_px: Tensor | None = None
 
     def __len__(self) -> int:
@@ -69,11 +75,17 @@ class JointState:
             more["blur_px"] = blur_px
         if self.origin is not None:
             more["origin"] = torch.full_like(frame, -1)
+        if self.refused is not None:
+            more["refused"] = torch.zeros_like(frame)
         return self._joined(more)
+
+    def joined(self, other: JointState, frame: Tensor) -> JointState:
+        """Add the molecules of another state to frames (N,) of this one."""
+        return self._joined(replace(other, frame=frame)._columns())
 
     def _columns(self) -> dict[str, Tensor]:
         values = {"xyz": self.xyz, "photons": self.photons, "frame": self.frame}
-        optional = {"blur_px": self.blur_px, "origin": self.origin}
+        optional = {"blur_px": self.blur_px, "origin": self.origin, "refused": self.refused}
         return values | {name: value for name, value in optional.items() if value is not None}
 
     def _joined(self, more: dict[str, Tensor]) -> JointState:

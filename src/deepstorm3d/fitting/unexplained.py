@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .frame_model import FrameModel
 from .information import photon_bounds
 from .likelihood import Likelihood
-from .linear import LinearImage
 from .refine import Refined
 from .state import JointState
 
@@ -56,12 +55,11 @@ class SureMolecules:
     If the variance of the data is q times that of the noise model, chance changes the deviance q times as much
     (quasi-likelihood: McCullagh & Nelder 1989, ch. 9), so the penalty for a molecule is q times larger.
 
-    fit: refines a state of frames jointly;  linearize: the image linearized around a state;
+    model: of the frames;
     price: penalty for one molecule, the decrease of the deviance that it must bring if the model is valid.
     """
 
-    fit: Callable[[JointState, Likelihood], Refined]
-    linearize: Callable[[JointState, Likelihood], LinearImage]
+    model: FrameModel
     price: float
 
     def __call__(self, start: Refined, likelihood: Likelihood, far: Tensor) -> Refined:
@@ -73,14 +71,16 @@ class SureMolecules:
             light, now = likelihood.select(active), best.select(active)
             weak = self._weak(now.state, light)
             frames = now.state.frame[weak].unique()
-            fitted = self.fit(now.state.rows(~weak).select(frames), light.select(frames))
+            fitted = self.model.of_frames(frames).fit(
+                now.state.rows(~weak).select(frames), light.select(frames)
+            )
             active = active[frames]
             best = best.replaced(active, fitted)
         return best
 
     def _weak(self, state: JointState, likelihood: Likelihood) -> Tensor:
         """Molecules that are not significant against the residual under their spots: (N,) bool."""
-        linear = self.linearize(state, likelihood)
+        linear = self.model.linear(state, likelihood)
         sigma = photon_bounds(linear, likelihood.information(linear.image))
         significance = (state.photons / sigma.clamp(min=1e-9)).square()
         left = linear.under_spots(likelihood.deviance_image(linear.image), likelihood.weight)

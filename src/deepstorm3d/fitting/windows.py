@@ -38,15 +38,29 @@ class Windows:
         """
         side = psf.patch_px
         corner = (xyz[:, :2] / psf.pixel_um).round().long() - side // 2
-        places = Assembly(corner, frame, (side, side), tuple(likelihood.frames.shape))
-        weight = torch.ones_like(likelihood.frames) if likelihood.weight is None else likelihood.weight
+        return cls.at(corner, frame, (side, side), likelihood, known)
+
+    @classmethod
+    def at(
+        cls,
+        corner: Tensor,
+        frame: Tensor,
+        size: tuple[int, int],
+        likelihood: Likelihood,
+        known: Tensor | None = None,
+    ) -> Windows:
+        """Windows of a size (h, w) px with their first pixels (M, 2) at columns and rows of frames (M,)."""
+        places = Assembly(corner, frame, size, tuple(likelihood.frames.shape))
+        weight = likelihood.weight
+        if weight is None and not places.is_inside:
+            weight = torch.ones_like(likelihood.frames)
         noise, read = likelihood.noise, likelihood.noise.read_variance
-        if isinstance(read, Tensor) and read.dim() == 2:
+        if isinstance(read, Tensor) and read.dim() >= 2:
             noise = Noise(noise.excess, places.cut(read.expand_as(likelihood.frames).contiguous()))
         squares = Likelihood(
             places.cut(likelihood.frames),
             noise,
-            places.inside(places.cut(weight)),
+            None if weight is None else places.inside(places.cut(weight)),
             None if known is None else places.cut(known),
         )
         return cls(corner, squares)

@@ -31,13 +31,10 @@ _VALUES_EACH = 40  # eight for each of a molecule's five unknowns
 _PURSUIT_ROUNDS = 20  # rounds of adding molecules to an empty list, more than after a network
 
 
-def build_fit(
-    experiment: Experiment, source: Any, method: Method, device: str, *, likely: float = 0.0
-) -> JointFit | SingleFit:
+def build_fit(experiment: Experiment, source: Any, method: Method, device: str) -> JointFit | SingleFit:
     """Build the fit for a method, with tables of the experiment's PSF on a device.
 
     source: mask or planes from which the PSF is computed (`psf_source`);
-    likely: smallest probability of a network's candidates in the first initial guess (`JointFit`).
 
     Raises InputError if mask, planes or patch do not fit the microscope.
     """
@@ -69,7 +66,6 @@ def build_fit(
         experiment.z_um,
         fit_blur=fit_blur,
         dim_photons=_dim_photons(experiment),
-        likely=likely,
         most_per_um2=highest_density(experiment),
         rounds=_PURSUIT_ROUNDS if method == "pursuit" else JointFit.rounds,
     )

@@ -39,10 +39,9 @@ __all__ = ["Pipeline", "experiment_of", "load_pipeline"]
 
 # Side of the patch for photometry and bounds, px: outside it the PSF is weaker than the background's noise.
 _PHOTOMETRY_PATCH_PX = 61
-# Factors on the network's threshold when a fit follows: false candidates are removed quickly, missed ones must
-# be searched for.
-_FIRST_SHARE = 2 / 3  # for the candidates of the first fit
-_PROPOSAL_SHARE = 0.45  # for candidates that are used only in frames that the first fit does not explain
+# Factor on the threshold of the network when a fit follows: false candidates are removed quickly, missed ones
+# must be searched for.
+_PROPOSAL_SHARE = 0.45
 
 
 @dataclass(frozen=True)
@@ -256,6 +255,6 @@ def load_pipeline(
         maps={name: values.to(device) for name, values in chosen.load_maps().items()},
         extent_px=extent_px(psf, experiment.z_um),
         method=method,
-        fit=build_fit(experiment, source, method, device, likely=_FIRST_SHARE * least) if refine else None,
+        fit=build_fit(experiment, source, method, device) if refine else None,
         notes=assumed_values(experiment.camera, chosen, camera),
     )

@@ -21,7 +21,7 @@ class Assembly:
         self.corner, self.frame = corner, frame
         # Column and row after the last one of each patch.
         end = corner + corner.new_tensor([patch[1], patch[0]])
-        self._whole = bool((corner >= 0).all()) and bool((end <= corner.new_tensor([width, height])).all())
+        self.is_inside = bool((corner >= 0).all()) and bool((end <= corner.new_tensor([width, height])).all())
         row, column = self._reach()
         # Pixels outside the frame get the address of an edge pixel; `inside` sets their values to 0.
         self._row, self._column = row.clamp(0, height - 1), column.clamp(0, width - 1)
@@ -38,14 +38,14 @@ class Assembly:
 
     def inside(self, values: Tensor) -> Tensor:
         """Set values (N, ..., h, w) to 0 at pixels outside their frame, as `add` requires."""
-        if self._whole:
+        if self.is_inside:
             return values
         rows, columns = self._masks(values)
         return values * (rows & columns)
 
     def blank_outside(self, values: Tensor) -> Tensor:
         """The same as `inside`, in place."""
-        if not self._whole:
+        if not self.is_inside:
             rows, columns = self._masks(values)
             values *= rows
             values *= columns

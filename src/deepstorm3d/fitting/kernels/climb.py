@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ...optics.compiled import Array, Molecules, Spline, compiled
-from .factor import back, factorize, forward, scale_to_unit
-from .matrix import Order, arrange, fisher_matrix, new_order
+from .curvature import new_curvature, renew
+from .factor import back, factorize, forward, unit_scale
+from .matrix import Order, arrange, fisher_matrix
 from .normal import Slopes, background_gradient, linearize, molecule_gradient
 from .scene import Scene, deviance, expected, weigh
 
@@ -14,14 +15,14 @@ __all__ = ["climb"]
 
 # A fit that may stop at steps of more than this in the deviance needs no exact Fisher matrix at its end.
 _ROUGH = 0.2
-# Decrease of the deviance by a step after which the Fisher matrix is computed again: the image is another one.
+# Decrease of the deviance by a step after which the whole Fisher matrix is computed again, for the image is
+# another one: for each molecule, and for the frame.
+_LARGE_GAIN_EACH = 5.0
 _LARGE_GAIN = 20.0
+# A step that lowers the deviance by less shows that the end is near: an exact matrix gets there in few steps.
+_NEAR_END = 1.0
 _TOO_LONG = 1.0  # ratio of a molecule's step to the longest one from which on the molecule is damped
-_RESTRAINTS = 4  # largest number of times that a step is computed again for it
-# Share of a molecule's light on each side of its patch that the Fisher matrix of a step neglects.
-_LEFT_OUT = 0.015
-# Changes for which the Fisher matrix is used again: x, y, z (µm), photons (their share), blur (px).
-_SAME = (0.01, 0.01, 0.02, 0.1, 0.05)
+_RESTRAINTS = 2  # largest number of times that a step is computed again for it
 
 
 @compiled
@@ -49,14 +50,15 @@ def _move(
 
 
 @compiled
-def _solve(
-    matrix: Array, first: Array, scale: Array, gradient: Array, ridge: Array, factor: Array, step: Array
-) -> None:
+def _solve(matrix: Array, first: Array, gradient: Array, ridge: Array, factor: Array, step: Array) -> None:
     """Write the damped step; a matrix that is not positive is damped more, in `ridge`, (n·p + k·l,)."""
+    scale = np.empty(len(matrix))
+    unit_scale(matrix, scale)
     while True:
-        factor[:] = matrix
         for i in range(len(factor)):
-            factor[i, i] += ridge[i] + 1e-6
+            for j in range(first[i], i):
+                factor[i, j] = matrix[i, j] * (scale[i] * scale[j])
+            factor[i, i] = 1 + ridge[i] + 1e-6
         if factorize(factor, first) or ridge.min() > 1e3:
             break
         ridge[:] = np.maximum(10 * ridge, 1e-4)
@@ -82,7 +84,7 @@ def _restrain(places: Array, step: Array, order: Order, limits: Array, ridge: Ar
         if ratio > _TOO_LONG:
             found = True
             for a in range(len(limits)):
-                ridge[row + a] = max(ridge[row + a], 3e-3) * min(ratio, 10.0)
+                ridge[row + a] = max(ridge[row + a], 1e-2) * min(ratio, 10.0)
     return found
 
 
@@ -117,40 +119,6 @@ def _hold(places: Array, slopes: Slopes, limits: Array, order: Order, gradient: 
 
 
 @compiled
-def _tighten(patch: Array, stride: int, window: Array, tight: Array) -> None:
-    """Write the window of a patch (h·S) without the edges that hold `_LEFT_OUT` of its light on each side."""
-    tight[:] = window
-    down, across = np.zeros(window[5]), np.zeros(window[3])
-    for y in range(window[4], window[5]):
-        row = patch[y * stride + window[2] : y * stride + window[3]]
-        for x in range(len(row)):
-            across[window[2] + x] += row[x]
-            down[y] += row[x]
-    for axis in range(2):
-        light = across if axis == 0 else down
-        total, low, high = light.sum(), 2 + 2 * axis, 3 + 2 * axis
-        held = 0.0
-        while tight[low] < tight[high] - 1 and held + light[tight[low]] < _LEFT_OUT * total:
-            held += light[tight[low]]
-            tight[low] += 1
-        held = 0.0
-        while tight[high] > tight[low] + 1 and held + light[tight[high] - 1] < _LEFT_OUT * total:
-            held += light[tight[high] - 1]
-            tight[high] -= 1
-
-
-@compiled
-def _changed(places: Array, built_at: Array, held: Array, built_held: Array) -> bool:
-    """Whether the Fisher matrix of a former state is too far from that of this one for a good step."""
-    for i in range(len(places)):
-        for a in range(held.shape[1]):
-            far = _SAME[a] * (places[i, 3] if a == 3 else 1.0)
-            if held[i, a] != built_held[i, a] or not abs(places[i, a] - built_at[i, a]) <= far:
-                return True
-    return len(places) == 0
-
-
-@compiled
 def climb(
     spline: Spline,
     scene: Scene,
@@ -171,15 +139,14 @@ def climb(
     score, information = np.empty(shape, np.float32), np.empty(shape, np.float32)
     values = np.empty((number, unknowns, spline.patch_px * spline.side), np.float32)
     slopes = Slopes(values, np.zeros((number, 6), np.int64), spline.side)
-    lit = Slopes(values, np.zeros((number, 6), np.int64), spline.side)
-    matrix, factor = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
-    order, no_ridge = new_order(number, unknowns, scene), np.zeros(size)
-    scale, step, gradient, ridge = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
-    held, built_held = np.zeros((number, unknowns), np.bool_), np.zeros((number, unknowns), np.bool_)
-    built_at, new_knots = np.full_like(places, np.inf), np.empty_like(coefficients)
+    curvature = new_curvature(scene, number, unknowns, coefficients.size, spline.patch_px)
+    order, matrix, factor = curvature.order, curvature.matrix, np.empty((size, size), np.float32)
+    step, gradient, ridge = np.empty(size), np.empty(size), np.empty(size)
+    held, new_knots = np.zeros((number, unknowns), np.bool_), np.empty_like(coefficients)
     new, gain = Molecules(np.empty_like(places), molecules.shares), np.inf
     expected(spline, scene, molecules, coefficients, image)
-    now, damping, moved, exact, done = deviance(scene, image), 1e-3, True, False, 0
+    now, damping, done = deviance(scene, image), 1e-3, 0
+    moved, exact, due = True, False, True
     for _ in range(iterations):
         done += 1
         if moved:
@@ -189,17 +156,17 @@ def climb(
             weigh(scene, image, score, information)
             _ascent(scene, slopes, score, order, gradient)
             _hold(places, slopes, limits, order, gradient, held)
-            if exact or gain > _LARGE_GAIN or _changed(places, built_at, held, built_held):
-                for i in range(number):
-                    _tighten(values[i, 3], spline.side, slopes.windows[i], lit.windows[i])
-                fisher_matrix(scene, slopes if exact else lit, information, order, matrix)
-                scale_to_unit(matrix, scale, no_ridge)
-                built_at[:], built_held[:] = places, held
+            if exact and due:
+                fisher_matrix(scene, slopes, information, order, matrix)
+                due = False
+            elif not exact:
+                everything = gain > _LARGE_GAIN_EACH * number + _LARGE_GAIN
+                renew(curvature, scene, slopes, information, places, held, everything)
         ridge[:] = damping
-        _solve(matrix, order.first, scale, gradient, ridge, factor, step)
+        _solve(matrix, order.first, gradient, ridge, factor, step)
         tries = 0
         while tries < _RESTRAINTS and _restrain(places, step, order, limits, ridge):
-            _solve(matrix, order.first, scale, gradient, ridge, factor, step)
+            _solve(matrix, order.first, gradient, ridge, factor, step)
             tries += 1
         _move(places, coefficients, step, order, limits, new.places, new_knots)
         expected(spline, scene, new, new_knots, tried)
@@ -210,13 +177,13 @@ def climb(
             image, tried = tried, image
             now -= gain
             damping = max(damping / 6, 1e-5)
-            stopped = gain < settled
+            stopped = gain < (settled if exact or settled > _ROUGH else _NEAR_END)
+            due = due or gain > _NEAR_END
         else:
             damping = min(damping * 10, 1e6)
             stopped = (step * gradient).sum() < settled or damping > 1e3
         if stopped and (exact or settled > _ROUGH):
             return now, True, done
         if stopped:
-            # Small steps with an approximate matrix do not show that the end is near: the next ones are exact.
             exact, moved = True, True
     return now, False, done

@@ -8,7 +8,14 @@ import numpy as np
 
 from ...optics.compiled import Array, compiled
 
-__all__ = ["back", "factorize", "forward", "inverse_diagonal", "scale_to_unit"]
+__all__ = ["back", "factorize", "forward", "inverse_diagonal", "scale_to_unit", "unit_scale"]
+
+
+@compiled
+def unit_scale(matrix: Array, scale: Array) -> None:
+    """Write the scale that gives a matrix a unit diagonal, (n,); 0 for unknowns without information."""
+    for i in range(len(matrix)):
+        scale[i] = 1 / math.sqrt(matrix[i, i]) if matrix[i, i] > 1e-20 else 0.0
 
 
 @compiled
@@ -17,8 +24,7 @@ def scale_to_unit(matrix: Array, scale: Array, ridge: Array) -> None:
 
     Unknowns without information get the diagonal 1: they do not move.
     """
-    for i in range(len(matrix)):
-        scale[i] = 1 / math.sqrt(matrix[i, i]) if matrix[i, i] > 1e-20 else 0.0
+    unit_scale(matrix, scale)
     for i in range(len(matrix)):
         for j in range(i):
             matrix[i, j] *= scale[i] * scale[j]

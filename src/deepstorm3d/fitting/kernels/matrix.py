@@ -7,10 +7,19 @@ from typing import NamedTuple
 import numpy as np
 
 from ...optics.compiled import Array, compiled
-from .normal import Slopes, background_matrix, crossings, molecule_blocks
+from .normal import Slopes, background_matrix, crossings, pair, weighted_patch
+from .overlap import Profiles, new_profiles, shared
 from .scene import Scene
 
-__all__ = ["Order", "arrange", "fisher_matrix", "new_order"]
+__all__ = [
+    "Order",
+    "arrange",
+    "find_beginnings",
+    "fisher_matrix",
+    "new_order",
+    "update_background",
+    "update_molecules",
+]
 
 
 class Order(NamedTuple):
@@ -64,24 +73,73 @@ def arrange(scene: Scene, slopes: Slopes, order: Order) -> None:
 @compiled
 def fisher_matrix(scene: Scene, slopes: Slopes, information: Array, order: Order, matrix: Array) -> None:
     """Write the lower triangle of the Fisher matrix, and where each row begins (`Order.first`)."""
-    (number, unknowns), (down, across) = slopes.values.shape[:2], order.coefficients.shape
     matrix[:] = 0
-    molecule_blocks(slopes, information, np.argsort(order.molecules), order.molecules, matrix)
-    cross = np.empty((number, unknowns, down, across), slopes.values.dtype)
-    crossings(scene, slopes, information, cross)
+    everyone = np.ones(len(slopes.values), np.bool_)
+    update_molecules(scene, slopes, information, everyone, new_profiles(0, 0, 0.0), order, matrix)
+    update_background(scene, information, order, matrix)
+    find_beginnings(order, matrix)
+
+
+@compiled
+def update_molecules(
+    scene: Scene,
+    slopes: Slopes,
+    information: Array,
+    moved: Array,
+    profiles: Profiles,
+    order: Order,
+    matrix: Array,
+) -> None:
+    """Write what the Fisher matrix says about the molecules `moved`, (n,) bool, and all others."""
+    jacobian, windows, stride = slopes
+    unknowns, rows = jacobian.shape[1], order.molecules
+    weighted, block = np.empty_like(jacobian[0]), np.zeros((unknowns, 5), jacobian.dtype)
+    sorted_rows = np.argsort(rows)
+    for place in range(len(sorted_rows)):
+        i = sorted_rows[place]
+        ready = False
+        for j in sorted_rows[: place + 1]:
+            if not (moved[i] or moved[j]):
+                continue
+            block[:] = 0
+            if i == j or profiles.least == 0 or shared(profiles, windows, i, j) > profiles.least:
+                if not ready:
+                    weighted_patch(jacobian[i], windows[i], stride, information, weighted)
+                    ready = True
+                pair(weighted, windows[i], jacobian[j], windows[j], stride, block)
+            for a in range(unknowns):
+                for b in range(unknowns):
+                    matrix[rows[i] + a, rows[j] + b] = block[a, b]
+    down, across = order.coefficients.shape
+    cross = np.empty((len(jacobian), unknowns, down, across), jacobian.dtype)
+    crossings(scene, slopes, information, moved, cross)
+    for i in range(len(jacobian)):
+        if moved[i]:
+            for k in range(down):
+                for m in range(across):
+                    for a in range(unknowns):
+                        row, own = order.coefficients[k, m], rows[i] + a
+                        matrix[max(row, own), min(row, own)] = cross[i, a, k, m]
+
+
+@compiled
+def update_background(scene: Scene, information: Array, order: Order, matrix: Array) -> None:
+    """Write what the Fisher matrix says about the background."""
+    down, across = order.coefficients.shape
     gram = np.empty((down, across, down, across))
     background_matrix(scene, information, gram)
     for k in range(down):
         for m in range(across):
             row = order.coefficients[k, m]
-            for i in range(number):
-                for a in range(unknowns):
-                    own = order.molecules[i] + a
-                    matrix[max(row, own), min(row, own)] = cross[i, a, k, m]
             for j in range(max(0, k - 3), min(down, k + 4)):
                 for n in range(max(0, m - 3), min(across, m + 4)):
                     if order.coefficients[j, n] <= row:
                         matrix[row, order.coefficients[j, n]] = gram[k, m, j, n]
+
+
+@compiled
+def find_beginnings(order: Order, matrix: Array) -> None:
+    """Write where each row of the matrix begins (`Order.first`)."""
     for i in range(len(matrix)):
         order.first[i] = i
         for j in range(i):

@@ -16,8 +16,9 @@ __all__ = [
     "crossings",
     "linearize",
     "linearize_patches",
-    "molecule_blocks",
     "molecule_gradient",
+    "pair",
+    "weighted_patch",
 ]
 
 
@@ -99,7 +100,7 @@ def background_gradient(scene: Scene, score: Array, gradient: Array) -> None:
 
 
 @compiled
-def _weighted(patch: Array, window: Array, stride: int, information: Array, out: Array) -> None:
+def weighted_patch(patch: Array, window: Array, stride: int, information: Array, out: Array) -> None:
     """Write derivatives (p, h·S) times the information (H, W) of each pixel, inside the window."""
     left, right = window[0] + window[2], window[0] + window[3]
     for y in range(window[4], window[5]):
@@ -128,7 +129,7 @@ def _five(one: Array, p: Array, q: Array, r: Array, s: Array, t: Array, out: Arr
 
 
 @compiled
-def _pair(weighted: Array, first: Array, other: Array, second: Array, stride: int, block: Array) -> bool:
+def pair(weighted: Array, first: Array, other: Array, second: Array, stride: int, block: Array) -> bool:
     """Write the Fisher information of two molecules, (p, 5) for p unknowns; False if they do not overlap.
 
     weighted: derivatives of the first times the information;  first, second: windows.
@@ -153,60 +154,38 @@ def _pair(weighted: Array, first: Array, other: Array, second: Array, stride: in
 
 
 @compiled
-def molecule_blocks(slopes: Slopes, information: Array, order: Array, rows: Array, matrix: Array) -> None:
-    """Write the information about the molecules into the lower triangle of the matrix.
-
-    rows: (n,) first row of each molecule in the matrix;  order: (n,) molecules in increasing order of `rows`.
-    """
-    jacobian, windows, stride = slopes
-    unknowns = jacobian.shape[1]
-    weighted, block = np.empty_like(jacobian[0]), np.zeros((unknowns, 5), jacobian.dtype)
-    for place in range(len(order)):
-        i = order[place]
-        _weighted(jacobian[i], windows[i], stride, information, weighted)
-        for j in order[: place + 1]:
-            if _pair(weighted, windows[i], jacobian[j], windows[j], stride, block):
-                for a in range(unknowns):
-                    for b in range(unknowns):
-                        matrix[rows[i] + a, rows[j] + b] = block[a, b]
-
-
-@compiled
-def crossings(scene: Scene, slopes: Slopes, information: Array, cross: Array) -> None:
-    """Write the information about molecules and background together: (n, p, k, l)."""
+def crossings(scene: Scene, slopes: Slopes, information: Array, moved: Array, cross: Array) -> None:
+    """Write the information about molecules and background together, (n, p, k, l), of the molecules `moved`."""
     jacobian, windows, stride = slopes
     unknowns, (knots, across) = jacobian.shape[1], cross.shape[2:]
-    weighted, products = np.empty_like(jacobian[0]), np.zeros(5, jacobian.dtype)
-    last = unknowns - 1
+    weighted = np.empty_like(jacobian[0])
+    lines = np.empty((knots, unknowns, stride), jacobian.dtype)
     cross[:] = 0
     for i in range(len(jacobian)):
         window = windows[i]
-        _weighted(jacobian[i], window, stride, information, weighted)
         left, right = window[0] + window[2], window[0] + window[3]
-        if right <= left:
+        if not moved[i] or right <= left:
             continue
+        weighted_patch(jacobian[i], window, stride, information, weighted)
+        lines[:] = 0
+        for y in range(window[4], window[5]):
+            for k in range(knots):
+                share = scene.rows[window[1] + y, k]
+                if share != 0:
+                    for a in range(unknowns):
+                        row, line = weighted[a, y * stride + window[2] :], lines[k, a, : right - left]
+                        for x in range(len(line)):
+                            line[x] += share * row[x]
         for m in range(across):
             column = scene.columns[m, left:right]
-            if not column.any():
-                continue
-            for y in range(window[4], window[5]):
-                begin = y * stride + window[2]
-                end, products[:] = begin + right - left, 0
-                rows = weighted[:, begin:end]
-                _five(
-                    column,
-                    rows[0],
-                    rows[min(1, last)],
-                    rows[min(2, last)],
-                    rows[min(3, last)],
-                    rows[last],
-                    products,
-                )
+            if column.any():
                 for k in range(knots):
-                    share = scene.rows[window[1] + y, k]
-                    if share != 0:
-                        for a in range(unknowns):
-                            cross[i, a, k, m] += share * products[a]
+                    for a in range(unknowns):
+                        line = lines[k, a]
+                        total = line[0] * 0
+                        for x in range(len(column)):
+                            total += line[x] * column[x]
+                        cross[i, a, k, m] = total
 
 
 @compiled
