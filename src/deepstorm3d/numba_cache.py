@@ -51,7 +51,7 @@ def cache_folder() -> Path:
     return folder
 
 
-def is_compiled_already(package: str = "fitting") -> bool:
+def is_compiled_already(package: str) -> bool:
     """Whether there is compiled code of a package ("fitting"), so that its first call starts at once."""
     return any((cache_folder() / package).rglob("*.nbi"))
 

@@ -48,9 +48,9 @@ MOST_UNKNOWNS = 4000
 
 def announce(watch: Watcher) -> None:
     """Say that the first fit on this computer takes longer, because its code is compiled."""
-    from ..optics.numba_cache import is_compiled_already
+    from ..numba_cache import is_compiled_already
 
-    if not is_compiled_already():
+    if not is_compiled_already("fitting"):
         watch.message("the fit is being compiled for this computer: about a minute, once")
 
 
