@@ -105,6 +105,33 @@ def test_a_region_and_frame_range_keep_the_movies_coordinates(model: ModelFile, 
     assert float(table.xyz[:, 1].min()) > 15 * 0.11
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_the_candidates_depend_neither_on_the_batch_nor_on_the_threads(
+    model: ModelFile, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline, before, batches = unrefined(model), torch.get_num_threads(), []
+    frames = torch.poisson(torch.full((5, 40, 45), 20.0), generator=torch.Generator().manual_seed(1))
+    alone = [pipeline.propose(frame[None]).shift(frames=number) for number, frame in enumerate(frames)]
+    forward = pipeline.localizer.forward
+
+    def counted(photons: torch.Tensor) -> torch.Tensor:
+        batches.append((len(photons), torch.get_num_threads()))
+        return forward(photons)
+
+    monkeypatch.setattr(pipeline.localizer, "forward", counted)
+    torch.set_num_threads(threads)
+    try:
+        found = pipeline.propose(frames)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    expected = Localizations.concat(alone)
+    assert len(expected) > 20 and torch.equal(found.frame, expected.frame)
+    torch.testing.assert_close(found.xyz, expected.xyz, rtol=0, atol=1e-5)
+    assert batches == ([(5, 8)] if threads > len(frames) else [(1, 1)] * 5)
+    assert len(pipeline.propose(frames[:0])) == 0
+
+
 def test_tiles_show_no_seam(model: ModelFile) -> None:
     pipeline = unrefined(model)
     frames = torch.poisson(torch.full((2, 150, 131), 20.0), generator=torch.Generator().manual_seed(0))
