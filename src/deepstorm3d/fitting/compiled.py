@@ -14,6 +14,7 @@ from torch import Tensor
 from ..optics.drawing import add_molecules, can_compile, molecules_of
 from ..watch import Watcher, advance
 from .likelihood import Likelihood
+from .state import LONGEST_BLUR_PX, LONGEST_UM
 
 if TYPE_CHECKING:
     from ..optics.assembly import Assembly
@@ -40,8 +41,6 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
-# Longest step of one iteration, as in `refine`: x, y, z (µm), photons, blur (px).
-_LONGEST = (0.12, 0.12, 0.2, np.inf, 0.2)
 MOST_UNKNOWNS = 4000
 """Unknowns of a frame above which the Fisher matrix is not formed: its memory grows with their square."""
 
@@ -125,7 +124,9 @@ def climbed(
     coefficients = start.coefficients.double().numpy().copy()
     anywhere = (-np.inf, np.inf)
     ranges = np.array([anywhere, anywhere, bounds.z_um, (bounds.photons, np.inf), bounds.blur_px])
-    limits = np.column_stack([ranges, _LONGEST])[: 4 if start.blur_px is None else 5]
+    limits = np.column_stack([ranges, (*LONGEST_UM, np.inf, LONGEST_BLUR_PX)])[
+        : 4 if start.blur_px is None else 5
+    ]
     deviance, settled = np.empty(len(likelihood)), np.empty(len(likelihood), bool)
     for frame, rows in rows_of_frames(start.frame, len(likelihood)):
         advance(effort.watch)

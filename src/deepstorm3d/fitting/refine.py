@@ -15,12 +15,9 @@ from .background import SplineBackground
 from .likelihood import Likelihood
 from .linear import LinearImage, Unknowns, expected_image
 from .newton import newton_step
-from .state import JointState
+from .state import LONGEST_BLUR_PX, LONGEST_UM, JointState
 
 __all__ = ["Bounds", "Effort", "Refined", "refine", "refine_together"]
-
-# Longest step of one iteration in x, y, z, µm: half a lobe of a spot, as far as the linearized image is valid.
-_LONGEST_UM = (0.12, 0.12, 0.2)
 
 
 @dataclass(frozen=True)
@@ -177,14 +174,14 @@ def _at_bounds(state: JointState, gradient: Unknowns, bounds: Bounds) -> Tensor:
 
 def _moved(state: JointState, step: Unknowns, bounds: Bounds) -> JointState:
     """The state after a step that is limited in length and kept within the bounds."""
-    longest = state.xyz.new_tensor(_LONGEST_UM)
+    longest = state.xyz.new_tensor(LONGEST_UM)
     xyz = state.xyz + step.molecules[:, :3].clamp(-longest, longest)
     xyz = torch.cat([xyz[:, :2], xyz[:, 2:].clamp(*bounds.z_um)], 1)
     # A molecule loses at most two thirds of its photons in one step, so that a bad step cannot remove it.
     photons = torch.maximum(state.photons + step.molecules[:, 3], state.photons / 3).clamp(min=bounds.photons)
     blur = state.blur_px
     if blur is not None:
-        blur = (blur + step.molecules[:, 4].clamp(-0.2, 0.2)).clamp(*bounds.blur_px)
+        blur = (blur + step.molecules[:, 4].clamp(-LONGEST_BLUR_PX, LONGEST_BLUR_PX)).clamp(*bounds.blur_px)
     return replace(
         state, xyz=xyz, photons=photons, blur_px=blur, coefficients=state.coefficients + step.background
     )

@@ -7,8 +7,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-__all__ = ["DIVISION", "REMOVAL", "JointState"]
+__all__ = ["DIVISION", "LONGEST_BLUR_PX", "LONGEST_UM", "REMOVAL", "JointState"]
 
+LONGEST_UM = (0.12, 0.12, 0.2)
+"""Longest step of an iteration in x, y, z, µm: half a lobe of a spot, as far as the linearized image is valid."""
+LONGEST_BLUR_PX = 0.2
+"""Longest step of an iteration in the blur, px."""
 REMOVAL = 1  # bit of `JointState.refused`: it cannot be taken away
 DIVISION = 2  # bit of `JointState.refused`: it is not two
 

@@ -1,0 +1,106 @@
+"""Which molecules stay: what is false goes, what is missing comes, and no frame ends with a higher cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from fitting_scenes import DEPTH, Scene, scene
+
+from deepstorm3d.fitting.frame_model import FrameModel
+from deepstorm3d.fitting.likelihood import Likelihood
+from deepstorm3d.fitting.proposals import Proposer
+from deepstorm3d.fitting.refine import Bounds, Effort, Refined
+from deepstorm3d.fitting.search import MatchedFilter
+from deepstorm3d.fitting.selection import Selector
+from deepstorm3d.fitting.state import REMOVAL
+
+BIG = (150, 170)  # px, larger than a window
+BOUNDS = Bounds(DEPTH)
+
+
+def selector_of(truth: Scene) -> Selector:
+    model = FrameModel(truth.psf, truth.background, BOUNDS, Effort(15, 0.5))
+    search = MatchedFilter(truth.psf, DEPTH, BIG, truth.state.xyz)
+    return Selector(model, Proposer(truth.psf, BOUNDS, search))
+
+
+def start_with(truth: Scene, likelihood: Likelihood, *, without: list[int], false: int) -> Refined:
+    """A fit that lacks some molecules and has some that are not there, in frame 0."""
+    keep = torch.ones(len(truth.state), dtype=torch.bool)
+    keep[without] = False
+    generator = torch.Generator().manual_seed(1)
+    side = torch.tensor([BIG[1], BIG[0]], dtype=torch.float64) * truth.psf.pixel_um
+    place = side * (0.1 + 0.8 * torch.rand(false, 2, generator=generator, dtype=torch.float64))
+    xyz = torch.cat([place, torch.full((false, 1), 0.6, dtype=torch.float64)], 1).to(truth.state.xyz)
+    frame = torch.zeros(false, dtype=torch.int64)
+    state = truth.state.rows(keep).with_rows(xyz, torch.full_like(xyz[:, 0], 300.0), frame)
+    return selector_of(truth).model.fit(state, likelihood)
+
+
+def distances(found: Refined, truth: Scene) -> torch.Tensor:
+    """From each true molecule to the nearest one found in its frame, µm."""
+    far = (truth.state.xyz[:, None] - found.state.xyz).norm(dim=2)
+    return far.masked_fill(truth.state.frame[:, None] != found.state.frame, torch.inf).amin(1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["PyTorch", "compiled"])
+def test_a_list_with_missing_and_false_molecules_becomes_the_true_one(dtype: torch.dtype) -> None:
+    truth = scene(36, 2, seed=12, size=BIG, dtype=dtype)
+    likelihood = truth.noisy(5)
+    start = start_with(truth, likelihood, without=[2, 9, 25], false=4)
+    selector = selector_of(truth)
+    found = selector.improve(start, likelihood)
+    assert len(found.state) == 36
+    assert float(distances(found, truth).max()) < 0.1
+    assert bool((selector.cost(found) <= selector.cost(start)).all())
+    # What it says of the deviance is true.
+    again = likelihood.deviance(selector.model.image(found.state, likelihood))
+    torch.testing.assert_close(found.deviance, again, rtol=1e-4, atol=0.5)
+
+
+def test_a_list_that_is_right_stays_the_same() -> None:
+    truth = scene(10, 1, seed=13, size=BIG)
+    likelihood = truth.noisy(6)
+    start = start_with(truth, likelihood, without=[], false=0)
+    found = selector_of(truth).improve(start, likelihood)
+    torch.testing.assert_close(found.state.xyz, start.state.xyz, rtol=0, atol=0)
+
+
+def test_no_round_of_changes_raises_the_cost_of_a_frame() -> None:
+    truth = scene(60, 2, seed=14, size=BIG)
+    likelihood = truth.noisy(7)
+    start = start_with(truth, likelihood, without=[1, 2, 3, 31, 32, 50], false=8)
+    selector, costs = selector_of(truth), []
+
+    class Watched(Selector):
+        def _tried(self, now, likelihood, changes):  # type: ignore[no-untyped-def]
+            after, changed = super()._tried(now, likelihood, changes)
+            costs.append((selector.cost(now), selector.cost(after)))
+            return after, changed
+
+    Watched(selector.model, selector.propose).improve(start, likelihood)
+    assert len(costs) >= 3
+    for before, after in costs:
+        assert bool((after <= before + 1e-6).all())
+
+
+def test_what_was_tried_in_vain_is_not_tried_again() -> None:
+    truth = scene(12, 1, seed=15, size=BIG)
+    dim = replace(truth, state=replace(truth.state, photons=truth.state.photons * 0.16))
+    likelihood = dim.noisy(8)
+    selector = selector_of(dim)
+    once = selector.pruned(selector.model.fit(dim.state, likelihood), likelihood)
+    assert once.state.refused is not None
+    assert bool((once.state.refused & REMOVAL).any())
+    tried = []
+
+    class Watched(Selector):
+        def _tried(self, now, likelihood, changes):  # type: ignore[no-untyped-def]
+            tried.append(len(changes))
+            return super()._tried(now, likelihood, changes)
+
+    again = Watched(selector.model, selector.propose).pruned(once, likelihood)
+    assert not tried
+    torch.testing.assert_close(again.state.xyz, once.state.xyz, rtol=0, atol=0)
