@@ -10,7 +10,7 @@ from torch import Tensor
 __all__ = ["DIVISION", "LONGEST_BLUR_PX", "LONGEST_UM", "REMOVAL", "JointState"]
 
 LONGEST_UM = (0.12, 0.12, 0.2)
-"""Longest step of an iteration in x, y, z, µm: half a lobe of a spot, as far as the linearized image is valid."""
+"""Longest step of an iteration in x, y, z, µm: half a lobe of a spot, as far as a linearized image is valid."""
 LONGEST_BLUR_PX = 0.2
 """Longest step of an iteration in the blur, px."""
 REMOVAL = 1  # bit of `JointState.refused`: it cannot be taken away
