@@ -141,11 +141,8 @@ class Neighbourhoods:
         """
         state = self._state
         gone = self._changes.gone[refused[self._window] & (self._changes.gone >= 0)]
-        if state.refused is not None and len(gone):
-            kind = DIVISION if self._changes.photons.shape[1] else REMOVAL
-            flags = state.refused.clone()
-            flags[gone] |= kind
-            state = replace(state, refused=flags)
+        if state.refused is not None:
+            state = state.refusing(gone, DIVISION if self._changes.photons.shape[1] else REMOVAL)
         old = self.owner >= 0
         old[old.clone()] = accepted[self.owner[old]]
         chosen = accepted.nonzero()[:, 0]

@@ -30,7 +30,7 @@ _TRIED_BELOW = 2.0
 _DIM_PENALTIES = 2.0
 _DIVIDING_ROUNDS = 2  # largest number of rounds in which molecules are divided
 _PRUNING_ROUNDS = 12  # largest number of rounds in which molecules are removed
-_THINNING_ROUNDS = 2  # largest number of molecules that an added one can take the place of
+_THINNING_ROUNDS = 4  # largest number of molecules that are tried to go for an added one
 
 
 @dataclass(frozen=True)
@@ -171,13 +171,17 @@ class Selector:
             part, light = fitted.select(window), near.likelihood.select(window)
             model = near.model.of_frames(window)
             rank = self._ranks(model, part.state, light)
-            weak = (rank < _TRIED_BELOW) & (
-                -rank == _largest(-rank, part.state.frame, len(window))[part.state.frame]
-            )
+            assert part.state.refused is not None
+            open_to = (rank < _TRIED_BELOW) & (part.state.refused & REMOVAL == 0)
+            rank = torch.where(open_to, rank, torch.inf)
+            weakest = -_largest(-rank, part.state.frame, len(window))
+            weak = open_to & (rank == weakest[part.state.frame])
             some = part.state.frame[weak].unique()
             if not len(some):
                 break
             trial = model.of_frames(some).fit(part.state.rows(~weak).select(some), light.select(some))
+            # Where it does not help, the next weakest is tried in the next round.
+            fitted = fitted.replaced(window, replace(part, state=part.state.refusing(weak, REMOVAL)))
             fitted = fitted.better(trial, window[some], self.cost)
         return fitted
 

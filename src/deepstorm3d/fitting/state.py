@@ -87,6 +87,12 @@ class JointState:
         """Add the molecules of another state to frames (N,) of this one."""
         return self._joined(replace(other, frame=frame)._columns())
 
+    def refusing(self, rows: Tensor, change: int) -> JointState:
+        """The same, with a change (`REMOVAL` or `DIVISION`) of rows (index or mask) noted as tried in vain."""
+        flags = torch.zeros_like(self.frame) if self.refused is None else self.refused.clone()
+        flags[rows] |= change
+        return replace(self, refused=flags)
+
     def _columns(self) -> dict[str, Tensor]:
         values = {"xyz": self.xyz, "photons": self.photons, "frame": self.frame}
         optional = {"blur_px": self.blur_px, "origin": self.origin, "refused": self.refused}
