@@ -29,7 +29,7 @@ class Counted(TorchDispatchMode):
         super().__init__()
         self.launches = self.waits = 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.__name__.partition(".")[0]
         results = func._schema.returns
         view = bool(results) and all(
