@@ -10,6 +10,7 @@ from fitting_scenes import DEPTH, Scene, scene
 
 from deepstorm3d.fitting.frame_model import FrameModel
 from deepstorm3d.fitting.likelihood import Likelihood
+from deepstorm3d.fitting.neighbourhoods import Changes, Neighbourhoods
 from deepstorm3d.fitting.proposals import Proposer
 from deepstorm3d.fitting.refine import Bounds, Effort, Refined
 from deepstorm3d.fitting.search import MatchedFilter
@@ -104,3 +105,25 @@ def test_what_was_tried_in_vain_is_not_tried_again() -> None:
     again = Watched(selector.model, selector.propose).pruned(once, likelihood)
     assert not tried
     torch.testing.assert_close(again.state.xyz, once.state.xyz, rtol=0, atol=0)
+
+
+def test_a_change_that_only_seems_to_help_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lowers the deviance of a window but not that of its frame is refused."""
+    truth = scene(12, 1, seed=16, size=BIG)
+    likelihood = truth.noisy(9)
+    selector = selector_of(truth)
+    now = selector.model.fit(replace(truth.state, refused=torch.zeros(12, dtype=torch.int64)), likelihood)
+    made = Neighbourhoods.__init__
+
+    def flattering(self: Neighbourhoods, *arguments: object) -> None:
+        made(self, *arguments)  # type: ignore[arg-type]
+        self.deviance = self.deviance + 1e6
+
+    monkeypatch.setattr(Neighbourhoods, "__init__", flattering)
+    change = Changes.removals(now.state, torch.tensor([3]), torch.zeros(1, dtype=torch.float64))
+    after, changed = selector._tried(now, likelihood, change)
+    assert not len(changed)
+    assert len(after.state) == 12
+    assert after.state.refused is not None
+    assert int(after.state.refused[3]) == REMOVAL
+    assert float(selector.cost(after)) <= float(selector.cost(now)) + 1e-3

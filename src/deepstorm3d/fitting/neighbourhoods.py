@@ -114,7 +114,8 @@ class Neighbourhoods:
         """Of the windows."""
         self.before = self._windowed(corner)
         """The list in the windows, a state of M frames."""
-        windows = Windows.at(corner, self.frame, size, likelihood, image)
+        known = image if likelihood.known is None else image + likelihood.known
+        windows = Windows.at(corner, self.frame, size, likelihood, known)
         free = self.model.image(self.before, windows.likelihood)
         self.likelihood = windows.without(free).likelihood
         """Of the windows; the light of all that is fixed is known."""

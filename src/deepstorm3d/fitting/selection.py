@@ -147,19 +147,24 @@ class Selector:
         if changes.more > 0:
             fitted = self._thinned(near, fitted, before)
         gain = before - self.cost(fitted)
-        accepted = gain > 0
+        accepted, refused = gain > 0, gain <= 0
 
-        def merged() -> Refined:
-            state = near.merged(fitted.state, accepted, gain <= 0)
-            return Refined(state, likelihood.deviance(self.model.image(state, likelihood)), now.settled)
+        def merged() -> tuple[Refined, Tensor]:
+            state = near.merged(fitted.state, accepted, refused)
+            deviance = likelihood.deviance(self.model.image(state, likelihood))
+            after = Refined(state, deviance, now.settled)
+            return after, accepted & (self.cost(after) >= self.cost(now))[near.frame]
 
-        after = merged()
-        # The light of two neighbourhoods can overlap: where the list is not better with all changes, only the
-        # best one is made.
-        worse = (self.cost(after) >= self.cost(now))[near.frame]
-        if bool((worse & accepted).any()):
+        after, worse = merged()
+        if bool(worse.any()):
+            # The light of two neighbourhoods can overlap: where a frame is not better with all changes, only
+            # the best one is made.
             accepted &= ~worse | (gain == _largest(gain, near.frame, len(likelihood))[near.frame])
-            after = merged()
+            after, worse = merged()
+        if bool(worse.any()):
+            # Nor is it with that one alone: a spot exceeds its window.
+            accepted, refused = accepted & ~worse, refused | worse
+            after, _ = merged()
         return after, near.frame[accepted].unique()
 
     def _thinned(self, near: Neighbourhoods, fitted: Refined, before: Tensor) -> Refined:
