@@ -23,6 +23,7 @@ from .rendering import render
 from .reporting import report
 from .setup import config, demo, models
 from .snapshots import axial_scan
+from .studying import studio
 from .system import system_lines
 from .tracking import track
 
@@ -68,7 +69,7 @@ def _program(
     pass
 
 
-for command in (demo, config, camera_maps, retrieve_mask, measure_psf, estimate):
+for command in (demo, studio, config, camera_maps, retrieve_mask, measure_psf, estimate):
     app.command()(command)
 app.add_typer(models, name="models")
 for command in (simulate, train, localize, regenerate, evaluate):

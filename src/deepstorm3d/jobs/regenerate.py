@@ -28,7 +28,7 @@ from ..simulation.simulator import Simulator
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["RegenerateReport", "explain_frame", "regenerate_frame"]
+__all__ = ["RegenerateReport", "RegeneratedFrame", "explain_frame", "regenerate_frame", "regenerated"]
 
 # Below, hardly a pixel of a frame has light or noise to compare.
 _LEAST_EXPECTED = 0.1
@@ -61,6 +61,51 @@ class RegenerateReport:
         return judge_deviance(self.deviance_per_pixel / self.expected, self.expected * self.pixels)
 
 
+@dataclass(frozen=True)
+class RegeneratedFrame:
+    """A frame beside the image that a list predicts for it.
+
+    photons, model: (H, W), the frame and its prediction;  sigma: (H, W), the standard deviation of the noise
+    over the prediction, photons, at least 1;  report: how well the two agree.
+    """
+
+    photons: Tensor
+    model: Tensor
+    sigma: Tensor
+    report: RegenerateReport
+
+    @property
+    def residual(self) -> Tensor:
+        """(H, W): what is left, in standard deviations of the noise."""
+        return (self.photons - self.model) / self.sigma
+
+
+def regenerated(
+    pipeline: Pipeline, found: Localizations, seen: Light, *, equal_photons: bool = False
+) -> RegeneratedFrame:
+    """Fit photons and background at the found positions, and say how well they explain the frame.
+
+    found: rows of this one frame, frame 0;  seen: the frame;
+    equal_photons: give all molecules the median of the fitted photons, as Nehme et al. 2020 in Fig. 3b: then
+    only the positions can explain the frame.
+    """
+    photons = seen.photons[0]
+    counted = torch.ones_like(photons, dtype=torch.bool) if seen.weight is None else seen.weight[0] > 0
+    light = pipeline.photometry(found, seen.photons, seen.weight)
+    model = _equally_bright(pipeline, found, light) if equal_photons else light.model[0]
+    own = pipeline.noise.averaged().variance(model).clamp(min=0)
+    variance = own.clamp(min=1.0)
+    report = RegenerateReport(
+        localizations=len(found),
+        correlation=float(correlation(photons, model, counted)),
+        deviance_per_pixel=float(((photons - model).square() / variance)[counted].mean()),
+        expected=float((own / variance)[counted].mean()),
+        pixels=int(counted.sum()),
+        notes=tuple(_about_pixels(seen)),
+    )
+    return RegeneratedFrame(photons, model, variance.sqrt(), report)
+
+
 def explain_frame(
     pipeline: Pipeline,
     found: Localizations,
@@ -70,37 +115,21 @@ def explain_frame(
     equal_photons: bool = False,
     title: str = "",
 ) -> tuple[RegenerateReport, Figure]:
-    """Fit photons and background at the found positions, say how well it fits, and draw the overlay.
+    """As `regenerated`, and the overlay drawn.
 
-    found, truth: rows of this one frame, frame 0;  seen: the frame;
-    equal_photons: draw all molecules with the median of the fitted photons, as Nehme et al. 2020 in
-    Fig. 3b: then only the positions can explain the frame.
+    truth: rows of this one frame, frame 0, to mark.
     """
-    noise = pipeline.noise.averaged()
-    photons = seen.photons[0]
-    counted = torch.ones_like(photons, dtype=torch.bool) if seen.weight is None else seen.weight[0] > 0
-    light = pipeline.photometry(found, seen.photons, seen.weight)
-    model = _equally_bright(pipeline, found, light) if equal_photons else light.model[0]
-    own = noise.variance(model).clamp(min=0)
-    variance = own.clamp(min=1.0)
+    frame = regenerated(pipeline, found, seen, equal_photons=equal_photons)
     figure = plot.overlay(
-        photons,
+        frame.photons,
         found,
         pixel_um=pipeline.experiment.microscope.pixel_um,
-        regenerated=model,
+        regenerated=frame.model,
         truth=truth,
-        noise=None if noise.is_shot_noise_alone else variance.sqrt(),
+        noise=None if pipeline.noise.averaged().is_shot_noise_alone else frame.sigma,
         title=title,
     )
-    report = RegenerateReport(
-        localizations=len(found),
-        correlation=float(correlation(photons, model, counted)),
-        deviance_per_pixel=float(((photons - model).square() / variance)[counted].mean()),
-        expected=float((own / variance)[counted].mean()),
-        pixels=int(counted.sum()),
-        notes=tuple(_about_pixels(seen)),
-    )
-    return report, figure
+    return frame.report, figure
 
 
 def _about_pixels(seen: Light) -> list[str]:

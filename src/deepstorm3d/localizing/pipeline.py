@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -75,6 +76,12 @@ class Pipeline:
     def in_field(self, field: Field) -> Pipeline:
         """The pipeline for frames that show this part of the whole field; its maps must be of these pixels."""
         return replace(self, psf=self.psf.in_field(field), field=field)
+
+    def at_threshold(self, threshold: float) -> Pipeline:
+        """The pipeline with another smallest probability of a candidate, 0 to 1; nothing is built anew."""
+        localizer = copy(self.localizer)
+        localizer.threshold = threshold
+        return replace(self, localizer=localizer)
 
     def field_of(self, photons: Tensor) -> Field:
         """The part of the whole field that frames (B, H, W) show."""

@@ -1,0 +1,92 @@
+"""The folder that the studio was given: what may be opened lies in it, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+
+__all__ = ["Entry", "Folder"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the file browser.
+
+    name: without its folder;  size: bytes, 0 for a folder;  changed: seconds since 1970.
+    """
+
+    name: str
+    is_folder: bool
+    size: int
+    changed: float
+
+
+class Folder:
+    """Paths confined to one folder.
+
+    root: the folder; raises InputError where it is none.
+    """
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_dir():
+            raise InputError(f"{root} is not a folder", "give the folder that holds your movies and tables")
+        self.root = root.resolve()
+
+    def path(self, name: str | Path) -> Path:
+        """The path that a name stands for, relative to the folder or absolute.
+
+        Raises InputError where it lies outside, also by way of a link.
+        """
+        given = Path(str(name).strip())
+        try:
+            whole = (self.root / given).resolve()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise InputError(f"'{name}' is no path: {error}") from error
+        if not whole.is_relative_to(self.root):
+            raise InputError(
+                f"'{name}' lies outside the folder of this studio, {self.root}",
+                "start the studio with the folder that holds it",
+            )
+        return whole
+
+    def existing(self, name: str | Path) -> Path:
+        """As `path`; raises InputError also where nothing is there."""
+        if not str(name).strip():
+            raise InputError("no file is chosen")
+        whole = self.path(name)
+        if not whole.exists():
+            raise InputError(f"there is no '{self.shown(whole)}' in {self.root}")
+        return whole
+
+    def shown(self, path: Path) -> str:
+        """A path as the page shows it and as a command in this folder takes it: relative to the folder."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+    def entries(self, place: Path, wanted: Callable[[Path], bool] = lambda path: True) -> list[Entry]:
+        """Folders, then files that are wanted, by name; hidden ones and those that cannot be read are left out.
+
+        Raises InputError where the place lies outside or cannot be listed.
+        """
+        place = self.path(place)
+        try:
+            inside = sorted(place.iterdir(), key=lambda path: path.name.lower())
+        except OSError as error:
+            raise InputError(f"cannot list {self.shown(place) or '.'}: {error.strerror}") from error
+        found = [entry for path in inside if (entry := self._entry(path, wanted)) is not None]
+        return sorted(found, key=lambda entry: not entry.is_folder)
+
+    def _entry(self, path: Path, wanted: Callable[[Path], bool]) -> Entry | None:
+        if path.name.startswith("."):
+            return None
+        try:
+            if not path.resolve().is_relative_to(self.root):
+                return None
+            is_folder, stat = path.is_dir(), path.stat()
+        except (OSError, RuntimeError):
+            return None
+        if not is_folder and not wanted(path):
+            return None
+        return Entry(path.name, is_folder, 0 if is_folder else stat.st_size, stat.st_mtime)

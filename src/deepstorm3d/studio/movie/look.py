@@ -1,0 +1,168 @@
+"""What the panel "Movie" shows: a frame of a movie, and what a model finds in it, at once and after the fit."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...io.movies import Movie, open_movie
+from ...io.movies.preparation import Prepared, prepare
+from ..latest import Latest
+from .explained import Explained, Explainer, Question
+
+__all__ = ["LEAST_THRESHOLD", "FrameLook", "MovieFacts"]
+
+# Smallest threshold that the slider gives: below it the network's noise is all that is added.
+LEAST_THRESHOLD = 0.02
+
+
+@dataclass(frozen=True)
+class MovieFacts:
+    """What a movie is, for the line above its frames."""
+
+    path: Path
+    shape: tuple[int, int, int]
+    kind: str
+    pixel_um: float | None
+    notes: tuple[str, ...]
+
+
+class FrameLook:
+    """The movie that is open, the frame that is looked at, the model, and what it finds there.
+
+    Attributes
+    ----------
+    movie : MovieFacts or None
+        The open movie.
+    asked : Question
+        What is asked: frame, preparation, model, camera, threshold.
+    network, fit : Latest
+        The network's answer, and that of the joint fit a moment later.
+    changes : int
+        Grows with every change that a page shows.
+    """
+
+    def __init__(self) -> None:
+        self._own = 0
+        self._lock = threading.Lock()
+        self._source: Movie | None = None
+        self._prepared: Movie | None = None
+        self.movie: MovieFacts | None = None
+        self.asked = Question()
+        self.network: Latest[Question, Explained] = Latest(Explainer())
+        self.fit: Latest[Question, Explained] = Latest(Explainer())
+
+    @property
+    def changes(self) -> int:
+        """Grows with every change that a page shows."""
+        return self._own + self.network.changes + self.fit.changes
+
+    def open(self, path: Path, pixel_nm: float | None = None) -> None:
+        """Open a movie in place of the one before, at its first frame.
+
+        pixel_nm: camera pixel in the sample, nm, in place of the file's.
+        Raises InputError for what is no movie.
+        """
+        source = open_movie(path)
+        with self._lock:
+            if self._source is not None:
+                self._source.close()
+            self._source = self._prepared = source
+        self.movie = MovieFacts(path, source.shape, str(source.dtype), source.pixel_um, tuple(source.notes))
+        um = None if pixel_nm is None else pixel_nm / 1000
+        self.asked = replace(self.asked, movie=path, frame=0, roi=None, prepared=Prepared(), pixel_um=um)
+        self._look()
+
+    def close(self) -> None:
+        """Close the movie."""
+        with self._lock:
+            if self._source is not None:
+                self._source.close()
+            self._source = self._prepared = None
+        self.movie, self.asked = None, replace(self.asked, movie=None, frame=0)
+        self._own += 1
+
+    def show(self, frame: int) -> None:
+        """Look at another frame; beyond the ends it is the first or the last."""
+        if self.movie is not None:
+            last = self.movie.shape[0] - 1
+            self.asked = replace(self.asked, frame=min(max(frame, 0), last))
+            self._look()
+
+    def use(self, **changes: Any) -> None:
+        """Change what is asked; the names are those of `Question`."""
+        if "prepared" in changes and self._source is not None:
+            with self._lock:
+                self._prepared = prepare(self._source, changes["prepared"])
+        self.asked = replace(self.asked, **changes)
+        self._look()
+
+    def orient(self, *, flip: str, transpose: bool, subtract: str, nm: float | None) -> None:
+        """Turn the frames, subtract a background, or give the camera pixel in the sample.
+
+        nm: the pixel; None: the file's.
+        Raises InputError for a movie too short for a subtraction.
+        """
+        prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract)  # pyright: ignore[reportArgumentType]
+        um = None if nm is None else nm / 1000
+        if (prepared, um) != (self.asked.prepared, self.asked.pixel_um):
+            turned = (
+                prepared.flip != self.asked.prepared.flip or prepared.transpose != self.asked.prepared.transpose
+            )
+            self.use(prepared=prepared, pixel_um=um, roi=None if turned else self.asked.roi)
+
+    @property
+    def version(self) -> str:
+        """Names the frames as they are prepared now: another movie or preparation has another."""
+        return f"{hash((self.asked.movie, self.asked.prepared)) & 0xFFFFFFFF:x}"
+
+    def counts(self, frame: int) -> NDArray[Any]:
+        """The camera counts of a frame, (height, width), prepared as asked.
+
+        Raises InputError where no movie is open, or the frame is damaged.
+        """
+        with self._lock:
+            if self._prepared is None:
+                raise InputError("no movie is open")
+            return self._prepared.read(frame, frame + 1)[0]
+
+    @property
+    def shown(self) -> Explained | None:
+        """The newest answer to what is asked now: of the joint fit if it is there, else of the network."""
+        for latest in (self.fit, self.network):
+            answer = latest.answer
+            if (
+                answer is not None
+                and answer.result is not None
+                and answer.question == self._question_of(latest)
+            ):
+                return answer.result
+        return None
+
+    @property
+    def error(self) -> Exception | None:
+        """What keeps the model from answering what is asked now."""
+        for latest in (self.network, self.fit):
+            answer = latest.answer
+            if answer is not None and answer.error is not None and answer.question == self._question_of(latest):
+                return answer.error
+        return None
+
+    def _question_of(self, latest: Latest[Question, Explained]) -> Question:
+        return replace(self.asked, refine=latest is self.fit)
+
+    def _look(self) -> None:
+        """Ask the model about the frame, the network first."""
+        self._own += 1
+        if self.asked.movie is None or not self.asked.model:
+            return
+        self.network.ask(self._question_of(self.network))
+        if self.asked.refine:
+            self.fit.ask(self._question_of(self.fit))
+        else:
+            self.fit.stop()

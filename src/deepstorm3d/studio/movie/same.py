@@ -1,0 +1,73 @@
+"""The command line and the Python that localize as the panel "Movie" does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import yaml
+
+from ...errors import InputError
+from ..folder import Folder
+from ..parts.same import command
+from .explained import Question
+
+__all__ = ["camera_pairs", "command_line", "python_lines"]
+
+
+def camera_pairs(text: str) -> tuple[tuple[str, object], ...]:
+    """``baseline=100, gain=2.2`` as pairs; raises InputError where it is not written so."""
+    pairs = []
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise InputError(f"'{part}': write key=value, for example baseline=100")
+        pairs.append((key.strip(), yaml.safe_load(value)))
+    return tuple(pairs)
+
+
+def command_line(asked: Question, folder: Folder) -> str:
+    """The command that localizes the whole movie like this."""
+    if asked.movie is None or not asked.model:
+        return "choose a movie and a model first"
+    return command("localize", folder.shown(asked.movie), *_options(asked, folder), "--out", "found.hdf5")
+
+
+def _options(asked: Question, folder: Folder) -> Iterator[str]:
+    yield from ("--model", asked.model)
+    if asked.mask is not None:
+        yield from ("--mask", folder.shown(asked.mask))
+    for key, value in asked.camera:
+        yield from ("--camera", f"{key}={value}")
+    if asked.threshold is not None:
+        yield from ("--threshold", f"{asked.threshold:g}")
+    if not asked.refine:
+        yield "--no-refine"
+    if asked.roi is not None:
+        yield from ("--roi", ",".join(map(str, asked.roi)))
+    prepared = asked.prepared
+    if prepared.flip != "none":
+        yield from ("--flip", prepared.flip)
+    if prepared.transpose:
+        yield "--transpose"
+    if prepared.subtract != "none":
+        yield from ("--subtract", prepared.subtract, "--window", str(prepared.window))
+    if asked.pixel_um is not None:
+        yield from ("--pixel-nm", f"{1000 * asked.pixel_um:g}")
+
+
+def python_lines(asked: Question, folder: Folder) -> str:
+    """The Python that finds what is shown in this frame."""
+    if asked.movie is None or not asked.model:
+        return ""
+    named = {"camera": dict(asked.camera) or None, "threshold": asked.threshold}
+    more = "".join(f", {name}={value!r}" for name, value in named.items() if value is not None)
+    where = f", frames=({asked.frame}, {asked.frame + 1})" + ("" if asked.roi is None else f", roi={asked.roi}")
+    return "\n".join(
+        (
+            "import deepstorm3d as ds",
+            "",
+            f"model = ds.load_model({asked.model!r})",
+            f"part = ds.Excerpt({folder.shown(asked.movie)!r}{where})",
+            f"found = model.localize(part{more}{'' if asked.refine else ', refine=False'})",
+        )
+    )

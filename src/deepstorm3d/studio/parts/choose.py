@@ -1,0 +1,141 @@
+"""Choosing a file: a browser of the studio's folder, and an input that opens it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nicegui import ui
+
+from ..folder import Entry, Folder
+from .notices import guarded, told
+
+__all__ = ["choose", "file_input"]
+
+
+async def choose(
+    folder: Folder, title: str, *, wanted: Callable[[Path], bool] = lambda path: True, folders: bool = False
+) -> Path | None:
+    """Let the user choose a file below the folder; None where they change their mind.
+
+    wanted: which files are offered;  folders: whether a folder may be the answer (movies of many files).
+    """
+    return await _Chooser(folder, title, wanted, folders).ask()
+
+
+class _Chooser:
+    """The dialog and the place in it."""
+
+    def __init__(self, folder: Folder, title: str, wanted: Callable[[Path], bool], folders: bool) -> None:
+        self._folder, self._wanted, self._place = folder, wanted, folder.root
+        with ui.dialog() as self._dialog, ui.card().classes("ds-chooser"):
+            ui.label(title).classes("ds-heading")
+            self._trail = ui.row().classes("items-center gap-0 ds-trail")
+            self._lines = ui.element("div").classes("ds-chooser-list")
+            with ui.row().classes("w-full justify-end gap-2"):
+                if folders:
+                    ui.button("This folder", on_click=lambda: self._dialog.submit(self._place)).props(
+                        "flat dense"
+                    ).tooltip("A movie of many files")
+                ui.button("Cancel", on_click=lambda: self._dialog.submit(None)).props("flat dense")
+
+    async def ask(self) -> Path | None:
+        self._go(self._folder.root)
+        answer = await self._dialog
+        self._dialog.delete()
+        return answer
+
+    def _go(self, place: Path) -> None:
+        with told():
+            entries = self._folder.entries(place, self._wanted)
+            self._place = place
+            self._draw_trail()
+            self._lines.clear()
+            with self._lines:
+                for entry in entries:
+                    self._line(entry)
+                if not entries:
+                    ui.label("nothing here that can be opened").classes("ds-faint q-pa-sm")
+
+    def _draw_trail(self) -> None:
+        self._trail.clear()
+        inside = self._place.relative_to(self._folder.root).parts
+        places = [
+            self._folder.root,
+            *(self._folder.root.joinpath(*inside[: k + 1]) for k in range(len(inside))),
+        ]
+        with self._trail:
+            for place in places:
+                ui.button(place.name or "/", on_click=lambda _, p=place: self._go(p)).props(
+                    "flat dense no-caps"
+                )
+                ui.label("/").classes("ds-faint")
+
+    def _line(self, entry: Entry) -> None:
+        path = self._place / entry.name
+
+        def take() -> None:
+            if entry.is_folder:
+                self._go(path)
+            else:
+                self._dialog.submit(path)
+
+        with (
+            ui.element("div")
+            .classes("ds-chooser-line")
+            .on("click", take)
+            .props(f"data-test='entry-{entry.name}'")
+        ):
+            ui.icon("folder" if entry.is_folder else "description").classes("ds-faint")
+            ui.label(entry.name).classes("ds-chooser-name")
+            ui.label("" if entry.is_folder else _size(entry.size)).classes("ds-faint")
+            ui.label(f"{datetime.datetime.fromtimestamp(entry.changed):%Y-%m-%d %H:%M}").classes("ds-faint")
+
+
+def file_input(
+    folder: Folder,
+    label: str,
+    taken: Callable[[str], Any],
+    *,
+    value: str = "",
+    wanted: Callable[[Path], bool] = lambda path: True,
+    folders: bool = False,
+    help: str = "",
+) -> ui.input:
+    """A path to type or to choose, relative to the folder.
+
+    taken: called with the text when it was typed (Enter, or leaving the field) or chosen; its errors are told.
+    """
+    spoken = [value]
+
+    def take() -> None:
+        if field.value != spoken[0]:
+            spoken[0] = field.value or ""
+            with told():
+                taken(spoken[0])
+
+    async def open_chooser() -> None:
+        path = await choose(folder, label, wanted=wanted, folders=folders)
+        if path is not None:
+            field.set_value(folder.shown(path))
+            take()
+
+    field = ui.input(label, value=value).props("dense outlined").classes("ds-file")
+    field.on("keydown.enter", take).on("blur", take)
+    if help:
+        field.tooltip(help)
+    with field.add_slot("append"):
+        ui.button(icon="folder_open", on_click=guarded(open_chooser)).props(
+            f"flat dense round size=sm data-test='choose-{label}'"
+        )
+    return field
+
+
+def _size(size: int) -> str:
+    """A file's size for people."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:.3g} {unit}"
+    return f"{size} B"

@@ -1,0 +1,97 @@
+"""FrameView: a camera's image on a canvas, with zoom, contrast, marks, and the value under the pointer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from nicegui.element import Element
+
+__all__ = ["FrameView", "Marks"]
+
+Shape = Literal["circle", "cross", "plus", "square"]
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Marks of one kind on a frame.
+
+    x, y: columns and rows, px; 0, 0 is the centre of the first pixel;  colour: one for all, or one each (CSS);
+    tips: a line for each, shown under the pointer;  size: half of a mark, screen px; None: by the zoom.
+    """
+
+    shape: Shape
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: str | Sequence[str] = "#5fb0ff"
+    tips: Sequence[str] = field(default_factory=list)
+    size: float | None = None
+
+
+class FrameView(Element, component="../web/frame_view.js"):
+    """An image of raw numbers from an address of `arrays.array_response`.
+
+    title: above it;  unit: of its values;  group: views of one group show the same part;
+    palette: "grey", or "signed" for residuals.
+    Wheel: zoom; drag: pan; double click: everything; shift and drag: a region; click: pick a place.
+    """
+
+    def __init__(
+        self, title: str, *, unit: str = "", group: str = "", palette: Literal["grey", "signed"] = "grey"
+    ) -> None:
+        super().__init__()
+        self._props.update(title=title, unit=unit, group=group, palette=palette, src="", layers=[])
+        self.classes("ds-view-host")
+
+    def show(self, address: str, corner: tuple[int, int] = (0, 0)) -> None:
+        """Show the image at an address; "" for none.  corner: frame's column and row of its first pixel."""
+        if (self._props["src"], tuple(self._props.get("corner", (0, 0)))) != (address, corner):
+            self._props.update(src=address, corner=list(corner))
+            self.update()
+
+    def entitle(self, title: str) -> None:
+        """Another title."""
+        if self._props["title"] != title:
+            self._props["title"] = title
+            self.update()
+
+    def mark_places(self, *layers: Marks) -> None:
+        """Draw these marks, in place of those before."""
+        drawn = [_as_json(layer) for layer in layers]
+        if drawn != self._props["layers"]:
+            self._props["layers"] = drawn
+            self.update()
+
+    def contrast(self, low: float | None, high: float | None) -> None:
+        """The values that are black and white; None: percentiles of the image."""
+        if (self._props.get("low"), self._props.get("high")) != (low, high):
+            self._props.update(low=low, high=high)
+            self.update()
+
+    def outline(self, box: tuple[int, int, int, int] | None) -> None:
+        """Draw a region x0, y0, x1, y1 (half open), px of the frame."""
+        shown = None if box is None else list(box)
+        if self._props.get("rectangle") != shown:
+            self._props["rectangle"] = shown
+            self.update()
+
+    def on_pick(self, told: Callable[[float, float], Any]) -> None:
+        """Call with column and row where the user clicks."""
+        self.on("pick", lambda event: told(event.args["x"], event.args["y"]))
+
+    def on_region(self, told: Callable[[tuple[int, int, int, int]], Any]) -> None:
+        """Call with x0, y0, x1, y1 where the user drags a region."""
+        self.on("region", lambda event: told(tuple(event.args["box"])))
+
+    def on_levels(self, told: Callable[[dict[str, float]], Any]) -> None:
+        """Call with low, high, least and most of a new image."""
+        self.on("levels", lambda event: told(event.args))
+
+
+def _as_json(layer: Marks) -> dict[str, Any]:
+    colour = layer.colour if isinstance(layer.colour, str) else list(layer.colour)
+    made = {"shape": layer.shape, "x": list(layer.x), "y": list(layer.y), "colour": colour}
+    return (
+        made | ({"tips": list(layer.tips)} if layer.tips else {}) | ({"size": layer.size} if layer.size else {})
+    )

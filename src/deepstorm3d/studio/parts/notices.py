@@ -1,0 +1,64 @@
+"""Notices: what went wrong, said on the page in the words of the program."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+from nicegui import ui
+
+from ...errors import InputError, Interrupted
+
+__all__ = ["explained", "guarded", "say", "told"]
+
+
+def say(text: str, kind: str = "info") -> None:
+    """A notice that goes by itself; kind: info, positive, warning or negative."""
+    stays = kind in ("warning", "negative")
+    actions = [{"icon": "close", "color": "white", "round": True}] if stays else []
+    ui.notify(text, type=kind, multi_line=True, actions=actions, timeout=0 if stays else 3000)
+
+
+def explained(error: BaseException) -> str:
+    """An error in words for the user."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "no space left on the disk; free some, or choose another folder"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'the file'}: {error.strerror}"
+    return f"a fault of the program, not of your input; please report it: {type(error).__name__}: {error}"
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """An error of the block becomes a notice, and the page goes on."""
+    try:
+        yield
+    except Interrupted:
+        say("stopped")
+    except Exception as error:
+        say(explained(error), "negative")
+
+
+def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """The same handler of an event, whose errors become notices."""
+    if inspect.iscoroutinefunction(handler):
+
+        @wraps(handler)
+        async def waiting(*arguments: Any) -> None:
+            with told():
+                await handler(*arguments)
+
+        return waiting
+
+    @wraps(handler)
+    def plain(*arguments: Any) -> None:
+        with told():
+            handler(*arguments)
+
+    return plain

@@ -1,0 +1,39 @@
+"""The same without the studio: the command line and the YAML that do what a panel does, to copy."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+
+from nicegui import ui
+
+__all__ = ["command", "same_by_command"]
+
+
+def command(*words: str | None) -> str:
+    """A command line from its words, quoted where a shell needs it; None is left out."""
+    return shlex.join(["deepstorm3d", *(word for word in words if word is not None)])
+
+
+def same_by_command(
+    lines: Callable[[], str | Sequence[str]], *, python: Callable[[], str] | None = None
+) -> None:
+    """A button that opens the command line, and the Python, that do the same as this panel does now."""
+    with ui.dialog() as dialog, ui.card().classes("ds-same"):
+        ui.label("The same on the command line").classes("ds-heading")
+        shown = ui.code("", language="bash").classes("w-full").props("data-test=same-command")
+        if python is not None:
+            ui.label("and from Python").classes("ds-heading")
+            told = ui.code("", language="python").classes("w-full")
+        ui.button("Close", on_click=dialog.close).props("flat dense")
+
+    def open_it() -> None:
+        text = lines()
+        shown.set_content(text if isinstance(text, str) else "\n".join(text))
+        if python is not None:
+            told.set_content(python())
+        dialog.open()
+
+    ui.button(icon="terminal", on_click=open_it).props("flat dense round size=sm").tooltip(
+        "The command line that does the same"
+    ).props("data-test=same")
