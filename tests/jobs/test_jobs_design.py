@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.localizing.pipeline import load_pipeline
 from deepstorm3d.optics.masks import MASK_KINDS, RandomMask, VortexMask
 from deepstorm3d.training.fisher import Alone, Crowd
+from deepstorm3d.training.mask_history import read_history
 from deepstorm3d.training.runs import DesignRun
 from watchers import Recorder
 
@@ -68,6 +70,28 @@ def test_a_stopped_design_goes_on_and_is_not_overwritten_unasked(tiny: Experimen
         assert np.array_equal(whole["phases"], cut["phases"])
     with pytest.raises(InputError, match="nothing to resume"):
         design_mask(tiny, tmp_path / "cut.npy", resume=True)
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_design_by_fisher_tells_its_bound_and_masks_on_the_way_also_over_a_stop(
+    tiny: Experiment, tmp_path: Path
+) -> None:
+    longer = tiny.with_(design=tiny.design.with_(fisher_steps=30))
+    design_by_fisher(longer, tmp_path / "whole.npy")
+    design_by_fisher(longer, tmp_path / "cut.npy", watch=Recorder(stop_at=27))
+    design_by_fisher(longer, tmp_path / "cut.npy", resume=True)
+    whole, cut = DesignRun(tmp_path / "whole.npy"), DesignRun(tmp_path / "cut.npy")
+    lines = [json.loads(line) for line in whole.metrics.read_text(encoding="utf-8").splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 31))
+    assert lines[-1]["bound_nm"] < lines[0]["bound_nm"]
+    assert cut.metrics.read_text(encoding="utf-8") == whole.metrics.read_text(encoding="utf-8")
+    steps, phases = read_history(whole.history)
+    assert steps.tolist() == [1, 25, 30]
+    # Each is the mask of its own step, not of the last.
+    assert np.abs(np.diff(phases, axis=0)).max((1, 2)).min() > 1e-3
+    np.testing.assert_allclose(phases[-1], read_mask(whole.out), atol=2e-3)
+    for one, other in zip((steps, phases), read_history(cut.history), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.usefixtures("without_pictures")

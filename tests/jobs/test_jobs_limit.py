@@ -12,7 +12,7 @@ import torch
 from matplotlib.image import imread
 
 from deepstorm3d.camera import EmccdCamera, IdealCamera, MinimumSubtractedCamera, ScmosCamera
-from deepstorm3d.errors import InputError
+from deepstorm3d.errors import InputError, Interrupted
 from deepstorm3d.experiment.experiment import Experiment, experiment_mask
 from deepstorm3d.experiment.limits import LimitReport
 from deepstorm3d.experiment.presets import preset
@@ -23,6 +23,7 @@ from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.fisher import crlb
 from deepstorm3d.optics.masks import FileMask, TetrapodMask
 from deepstorm3d.simulation.priors import EmitterPrior, GammaPhotons, Scene
+from watchers import Recorder
 
 SWEEP = Sweep(depths=5, photons=(2e3, 8e3), background=(1.0, 100.0), emitters=(1, 8, 32), molecules=160)
 
@@ -64,6 +65,26 @@ def test_one_molecule_in_a_frame_has_the_bound_of_one_alone():
     alone = np.sqrt(np.square(found.depth.sigma_nm).mean(0))
     np.testing.assert_allclose(found.rms.sigma_nm[0], alone, rtol=3e-3)
     np.testing.assert_allclose(found.median.sigma_nm[0], alone, rtol=2e-2)
+
+
+def test_a_limit_stops_at_the_next_point_when_it_is_asked_to():
+    watch = Recorder(stop_at=2)
+    with pytest.raises(Interrupted):
+        limit(small(), sweep=SWEEP, watch=watch)
+    assert watch.done == [1]
+
+
+def test_the_summary_has_the_numbers_of_the_report(report: LimitReport):
+    lines = list(report.summary())
+    by_label = {line.label: line for line in lines}
+    assert len(by_label) == len(lines) == 5 + 1 + 0 + 2 + 3
+    mask = report.masks[0]
+    np.testing.assert_array_equal(by_label["depth 0.6 µm"].sigma_nm[0], mask.depth.sigma_nm[2])
+    np.testing.assert_array_equal(by_label["background 100, rms"].sigma_nm[0], mask.background.sigma_nm[1])
+    crowd = lines[-1]
+    assert crowd.label.startswith("32 in a frame")
+    assert crowd.rms_nm is not None
+    np.testing.assert_array_equal(crowd.rms_nm[0], mask.rms.sigma_nm[2])
 
 
 def test_without_background_the_bound_falls_as_the_root_of_the_photons():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,7 @@ from .options import Assignments, Overwrite
 from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
-    from ..experiment.limits import Bounds, LimitReport, MaskLimits
+    from ..experiment.limits import LimitReport
 
 __all__ = ["limit"]
 
@@ -90,11 +90,20 @@ def limit(
 
 def _print_report(report: LimitReport) -> None:
     shown = table("σ of x · y · z (nm)", *(mask.name for mask in report.masks))
-    for cells in _rows(report):
-        if cells is None:
+    # One molecule at one depth, and at all: one part of the table.
+    parts = {"all depths": "depth"}
+    before = "depth"
+    for line in report.summary():
+        part = parts.get(line.against, line.against)
+        if part != before:
             shown.add_section()
+        before = part
+        cells = [_sigmas(sigma) for sigma in line.sigma_nm]
+        if line.rms_nm is None:
+            shown.add_row(line.label, *cells)
         else:
-            shown.add_row(*cells)
+            cells = [f"{cell}  ({_sigmas(rms)})" for cell, rms in zip(cells, line.rms_nm, strict=True)]
+            shown.add_row(f"{line.label}: median (rms)", *cells)
     show_table(shown)
     height, width = report.frame_px
     result(
@@ -105,35 +114,6 @@ def _print_report(report: LimitReport) -> None:
         f"many molecules: at random places in a frame of {width} × {height} px with a border of "
         f"{report.margin_px:g} px, all estimated together with one level of background"
     )
-
-
-def _rows(report: LimitReport) -> Iterator[list[str] | None]:
-    """Lines of the short table; None between its parts."""
-    first, masks = report.masks[0], report.masks
-    depths = len(first.depth.at)
-    for index in sorted({round(share * (depths - 1) / 4) for share in range(5)}):
-        yield _line(f"depth {first.depth.at[index]:.3g} µm", [mask.depth for mask in masks], index)
-    yield ["all depths, rms", *(_sigmas((mask.depth.sigma_nm**2).mean(0) ** 0.5) for mask in masks)]
-    yield None
-    for index, value in enumerate(first.photons.at):
-        if f"{value:.0e}"[0] in "13":
-            yield _line(f"{value:,.0f} photons, rms", [mask.photons for mask in masks], index)
-    yield None
-    for index, value in enumerate(first.background.at):
-        if f"{value:.0e}"[0] == "1":
-            yield _line(f"background {value:g}, rms", [mask.background for mask in masks], index)
-    yield None
-    for index, (number, density) in enumerate(zip(first.emitters, first.median.at, strict=True)):
-        yield [f"{number} in a frame, {density:.2g} per µm²: median (rms)", *_crowded(masks, index)]
-
-
-def _crowded(masks: tuple[MaskLimits, ...], index: int) -> Iterator[str]:
-    for mask in masks:
-        yield f"{_sigmas(mask.median.sigma_nm[index])}  ({_sigmas(mask.rms.sigma_nm[index])})"
-
-
-def _line(label: str, bounds: list[Bounds], index: int) -> list[str]:
-    return [label, *(_sigmas(each.sigma_nm[index]) for each in bounds)]
 
 
 def _sigmas(sigma_nm: Iterable[float]) -> str:

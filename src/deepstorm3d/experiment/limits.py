@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AXIS_NAMES", "Bounds", "LimitReport", "MaskLimits"]
+__all__ = ["AXIS_NAMES", "Bounds", "LimitReport", "MaskLimits", "SummaryLine"]
 
 AXIS_NAMES = ("x", "y", "z")
 
@@ -41,6 +41,21 @@ class MaskLimits:
     median: Bounds
     rms: Bounds
     emitters: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SummaryLine:
+    """One line of the short table of a report.
+
+    against: depth, all depths, photons, background or density;  label: the condition in words;
+    sigma_nm: (masks, 3) σ of x, y, z, nm, the median where many molecules are estimated together;
+    rms_nm: (masks, 3) their root mean square then, else None.
+    """
+
+    against: str
+    label: str
+    sigma_nm: NDArray[np.float64]
+    rms_nm: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,3 +103,27 @@ class LimitReport:
                         f"sigma_{a}_nm": round(float(s), 4) for a, s in zip(AXIS_NAMES, sigma, strict=True)
                     }
                     yield {"mask": mask.name, "against": against, "bound": statistic, **one, **place, **figures}
+
+    def summary(self) -> Iterator[SummaryLine]:
+        """The lines of a table that fits a screen: five depths, round photons, every density."""
+        first = self.masks[0]
+        depths = len(first.depth.at)
+        for index in sorted({round(share * (depths - 1) / 4) for share in range(5)}):
+            yield self._line("depth", f"depth {first.depth.at[index]:.3g} µm", "depth", index)
+        everywhere = [np.sqrt(np.square(mask.depth.sigma_nm).mean(0)) for mask in self.masks]
+        yield SummaryLine("all depths", "all depths, rms", np.stack(everywhere))
+        for index, value in enumerate(first.photons.at):
+            if f"{value:.0e}"[0] in "13":
+                yield self._line("photons", f"{value:,.0f} photons, rms", "photons", index)
+        for index, value in enumerate(first.background.at):
+            if f"{value:.0e}"[0] == "1":
+                yield self._line("background", f"background {value:g}, rms", "background", index)
+        for index, (number, density) in enumerate(zip(first.emitters, first.median.at, strict=True)):
+            label = f"{number} in a frame, {density:.2g} per µm²"
+            rms = np.stack([mask.rms.sigma_nm[index] for mask in self.masks])
+            median = self._line("density", label, "median", index)
+            yield SummaryLine("density", label, median.sigma_nm, rms)
+
+    def _line(self, against: str, label: str, bounds: str, index: int) -> SummaryLine:
+        sigmas = [getattr(mask, bounds).sigma_nm[index] for mask in self.masks]
+        return SummaryLine(against, label, np.stack(sigmas))

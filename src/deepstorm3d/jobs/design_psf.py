@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .. import plot
 from ..experiment.experiment import Experiment, experiment_mask
 from ..io.masks import mask_sha256, write_mask
-from ..io.parts import whole_file
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ModelFile, save_model_file
 from ..optics.computed import build_psf
@@ -25,6 +22,7 @@ from ..training.checkpoint import RunFiles
 from ..training.design import MaskLearning, MaskPenalty, learnable_mask
 from ..training.distributed import is_main_process, process_group
 from ..training.loop import Progress, train
+from ..training.mask_history import MaskHistory
 from ..training.runs import DesignRun
 from ..training.sampler import FrameSampler
 from ..training.scene_check import saturation_warning
@@ -88,7 +86,7 @@ def design_mask(
     """
     run = DesignRun(out)
     run.check(resume=resume)
-    history = _History(run.history, fresh=not run.checkpoint.exists())
+    history = MaskHistory(run.history, fresh=not run.checkpoint.exists())
     with process_group(torch.device(device)) as place:
         localizer = build_localizer(experiment).to(place)
         sampler, mask = build_design_sampler(experiment)
@@ -149,30 +147,3 @@ def _write(
         card=model_card(named, validation, run.metrics, device),
     )
     save_model_file(model, run.model)
-
-
-@dataclasses.dataclass
-class _History:
-    """The mask at each validation, kept in a file so that a resumed run has all of them."""
-
-    path: Path
-    fresh: bool
-    steps: list[int] = dataclasses.field(default_factory=list)
-    phases: list[Tensor] = dataclasses.field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        if self.path.exists() and not self.fresh:
-            with np.load(self.path) as file:
-                self.steps = file["steps"].tolist()
-                self.phases = list(torch.from_numpy(file["phases"]).float())
-
-    def append(self, step: int, mask: PhaseMask) -> None:
-        while self.steps and self.steps[-1] >= step:
-            # Validated after the last checkpoint of the run that is resumed: it comes again.
-            self.steps.pop()
-            self.phases.pop()
-        self.steps.append(step)
-        self.phases.append(mask().detach().cpu().float())
-        phases = torch.stack(self.phases).half().numpy()
-        with whole_file(self.path) as temporary:
-            np.savez_compressed(temporary, steps=np.array(self.steps), phases=phases)

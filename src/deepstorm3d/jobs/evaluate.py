@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..analysis.evaluation import Evaluation, MatchRule, evaluate_list
@@ -14,7 +14,37 @@ from ..plot.truth_scatter import comparison
 from .figure_files import FigureFiles
 from .reading_lists import read_localizations
 
-__all__ = ["evaluate_table"]
+__all__ = ["Compared", "evaluate_table", "read_compared"]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A list and the truth that it is to be compared with, as their files hold them.
+
+    found, truth: the tables;  header: of the list;  notes: what a reader of both files should know.
+    """
+
+    found: Localizations
+    truth: Emitters
+    header: TableHeader
+    notes: tuple[str, ...] = ()
+
+    def evaluated(self, rule: MatchRule | None = None, *, register: bool = False) -> Evaluation:
+        """The figures of the list; arguments and errors as in `analysis.evaluation.evaluate_list`."""
+        field_um = frame_extent(_shape(self.header, self.truth), self.header.pixel_um)
+        evaluation = evaluate_list(self.found, self.truth, rule, register=register, field_um=field_um)
+        return replace(evaluation, notes=[*self.notes, *evaluation.notes])
+
+
+def read_compared(locs: Path, truth: Path, pixel_nm: float | None = None) -> Compared:
+    """Read a list and its truth, which may be a second list.
+
+    pixel_nm: camera pixel in the sample, for lists that do not name it; one of the two may name it for both.
+    Raises InputError as `io.tables.read_list` does.
+    """
+    found, header = _read_found(locs, truth, pixel_nm)
+    true, true_header = read_truth_list(truth, pixel_um=header.pixel_um)
+    return Compared(found, true, header, (*header.notes, *true_header.notes))
 
 
 def evaluate_table(
@@ -33,24 +63,16 @@ def evaluate_table(
     """
     files = files or FigureFiles()
     files.claim()
-    found, header = _read_found(locs, truth, pixel_nm)
-    true, true_header = read_truth_list(truth, pixel_um=header.pixel_um)
-    evaluation = evaluate_list(
-        found,
-        true,
-        rule,
-        register=register,
-        field_um=frame_extent(_shape(header, true), header.pixel_um),
-    )
-    evaluation = replace(
-        evaluation,
-        conditions={"locs": str(locs), "truth": str(truth), **evaluation.conditions},
-        notes=[*header.notes, *true_header.notes, *evaluation.notes],
-    )
+    compared = read_compared(locs, truth, pixel_nm)
+    evaluation = compared.evaluated(rule, register=register)
+    named = {"locs": str(locs), "truth": str(truth), **evaluation.conditions}
+    evaluation = replace(evaluation, conditions=named)
     x, y, z = (value / 1000 for value in evaluation.conditions.get("shift_nm", (0.0, 0.0, 0.0)))
     files.write(
         evaluation.to_mapping(),
-        lambda: comparison(true, found.shift(xyz=(x, y, z)), evaluation.matches, title=locs.name),
+        lambda: comparison(
+            compared.truth, compared.found.shift(xyz=(x, y, z)), evaluation.matches, title=locs.name
+        ),
     )
     return evaluation
 

@@ -20,7 +20,8 @@ from ..plot.panels import save_figure
 from ..simulation.priors import DensityCount
 from ..training.checkpoint import RunFiles
 from ..training.design import MaskPenalty, learnable_mask
-from ..training.fisher import Alone, Crowd, FisherCriterion, minimise_bound
+from ..training.fisher import CHECKPOINT_EVERY, Alone, Crowd, FisherCriterion, minimise_bound
+from ..training.mask_history import MaskHistory
 from ..training.runs import DesignRun
 from ..watch import SILENT, Watcher
 
@@ -78,7 +79,7 @@ def design_by_fisher(
     resume: bool = False,
     watch: Watcher = SILENT,
 ) -> FisherSummary:
-    """Write the mask of the least bound to `out`, and its picture beside it.
+    """Write the mask of the least bound to `out`; beside it its picture, and the bound and masks on the way.
 
     watch: told the steps and the criterion (nm);  others as in `design_mask`.
     Raises InputError where a run is unfinished and not resumed.
@@ -87,6 +88,7 @@ def design_by_fisher(
     run.check(resume=resume)
     start = _kicked(experiment)
     mask = learnable_mask(experiment.design, experiment.microscope, start)
+    history = MaskHistory(run.history, fresh=not run.checkpoint.exists())
     psf = build_psf(experiment.psf, experiment.microscope, mask).to(device)
     done = minimise_bound(
         psf,
@@ -94,8 +96,8 @@ def design_by_fisher(
         MaskPenalty(experiment.design, mask, psf, experiment.z_um),
         experiment.design,
         seed=experiment.seed,
-        files=RunFiles(run.checkpoint, resume=resume),
-        watch=watch,
+        files=RunFiles(run.checkpoint, run.metrics, resume=resume),
+        watch=_Keeping(watch, history, mask),
     )
     values = done.values or [float("nan")]
     last = values[-max(1, len(values) // 10) :]
@@ -107,6 +109,27 @@ def design_by_fisher(
         save_figure(plot.psf_surfaces(psf, experiment.z_um), run.solid)
         run.checkpoint.unlink(missing_ok=True)
     return summary
+
+
+@dataclass(frozen=True)
+class _Keeping(Watcher):
+    """Keeps the mask after its first step, at every checkpoint and at the end; passes all on."""
+
+    watch: Watcher
+    history: MaskHistory
+    mask: PhaseMask
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        if done in (1, total) or done % CHECKPOINT_EVERY == 0:
+            self.history.append(done, self.mask)
+        self.watch.progress(done, total, note)
+
+    def message(self, text: str) -> None:
+        self.watch.message(text)
+
+    @property
+    def stopped(self) -> bool:
+        return self.watch.stopped
 
 
 def _kicked(experiment: Experiment) -> PhaseMask:

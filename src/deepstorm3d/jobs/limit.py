@@ -29,7 +29,7 @@ from ..optics.psf import on_axis
 from ..optics.tabulated import TabulatedPSF
 from ..simulation.priors import FixedCount
 from ..streams import stream
-from ..watch import SILENT, Watcher
+from ..watch import SILENT, Watcher, advance
 
 __all__ = ["Sweep", "limit", "masks_to_compare"]
 
@@ -118,7 +118,8 @@ def limit(
 
     masks: name and phase (h, w) rad, None for the experiment's own (by itself where left out);
     scene: gives depth range, blur, border, median photons and mean background, the first where left out;
-    photons, background: instead of the scene's;  sweep: where the bound is computed.
+    photons, background: instead of the scene's;  sweep: where the bound is computed;
+    watch: told each point that is computed, and asked whether to stop (then Interrupted is raised).
     Raises InputError where a mask does not fit the microscope, naming it.
     """
     masks = masks_to_compare(experiment, ()) if masks is None else masks
@@ -131,14 +132,14 @@ def limit(
         psf = _table(experiment, there, name, phase)
         alone = _alone(psf, there, sweep)
         steps += 1
-        watch.progress(steps, total)
+        advance(watch, steps, total)
         crowded: list[NDArray[np.float64]] = []
         for number in numbers:
             generator = stream(experiment.seed if sweep.seed is None else sweep.seed, "limit")
             sigma = _together(psf, there, number, max(2, -(-sweep.molecules // number)), generator)
             crowded.append(np.stack([np.median(sigma, 0), _rms(sigma)]))
             steps += 1
-            watch.progress(steps, total)
+            advance(watch, steps, total)
         density = np.array(numbers) / there.area_um2
         median, rms = (Bounds(density, sigmas) for sigmas in np.stack(crowded, 1))
         limits.append(MaskLimits(name, *alone, median, rms, np.array(numbers)))

@@ -17,13 +17,14 @@ from ..optics.fisher import crlb, joint_crlb
 from ..optics.psf import PSF, on_axis
 from ..simulation.priors import EmitterPrior
 from ..watch import SILENT, Watcher
-from .checkpoint import RunFiles
+from .checkpoint import MetricsLog, RunFiles
 from .design import MaskPenalty
 
-__all__ = ["Alone", "Crowd", "Descent", "FisherCriterion", "minimise_bound"]
+__all__ = ["CHECKPOINT_EVERY", "Alone", "Crowd", "Descent", "FisherCriterion", "minimise_bound"]
 
 _DEPTHS = 21  # number of depths over which the bound is averaged
-_CHECKPOINT_EVERY = 25  # number of steps between two checkpoints
+CHECKPOINT_EVERY = 25
+"""Number of steps between two checkpoints."""
 
 
 class FisherCriterion(Protocol):
@@ -127,8 +128,8 @@ def minimise_bound(
     Minimises the logarithm of the criterion plus the penalty, by Adam with a cosine learning-rate schedule.
 
     psf: exact, with a trainable mask;  penalty: of this mask;  spec: gives steps and learning rate;
-    seed: of the random molecules;  files: checkpoint, and whether to continue from it (no log is written);
-    watch: is called after each step and can stop the run.
+    seed: of the random molecules;  files: checkpoint, whether to continue from it, and the log: a line a step
+    with the criterion (``bound_nm``);  watch: is called after each step and can stop the run.
     Raises InputError if the file is not a checkpoint.
     """
     steps, learning_rate = spec.fisher_steps, spec.learning_rate
@@ -141,6 +142,8 @@ def minimise_bound(
         optimiser.load_state_dict(saved["optimiser"])
         generator.set_state(saved["generator"])
         done = saved["step"]
+    log = MetricsLog(files.metrics)
+    log.rewind(done)
     stopped, values = False, []
     while done < steps and not stopped:
         for group in optimiser.param_groups:
@@ -153,9 +156,10 @@ def minimise_bound(
         optimiser.step()
         done += 1
         values.append(float(value.detach()))
+        log.append({"step": done, "bound_nm": values[-1]})
         watch.progress(done, steps, f"σx + σy + σz {values[-1]:.2f} nm")
         stopped = watch.stopped
-        if files.checkpoint is not None and (stopped or done % _CHECKPOINT_EVERY == 0):
+        if files.checkpoint is not None and (stopped or done % CHECKPOINT_EVERY == 0):
             state = {"optics": psf.state_dict(), "optimiser": optimiser.state_dict()}
             save_tensors({**state, "generator": generator.get_state(), "step": done}, files.checkpoint)
     return Descent(values, done >= steps)
