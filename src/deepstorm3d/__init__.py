@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from . import plot as plot
     from .analysis.trajectories import FrameTiming as FrameTiming
+    from .api.beads import find_beads as find_beads
     from .api.beads import measure_psf as measure_psf
     from .api.beads import retrieve_mask as retrieve_mask
     from .api.lists import drift as drift
@@ -88,6 +89,7 @@ _HOMES = {
     "estimate": "api.movies",
     "evaluate": "api.lists",
     "filter": "api.lists",
+    "find_beads": "api.beads",
     "limit": "api.masks",
     "link": "api.lists",
     "list_models": "localizing.catalogue",

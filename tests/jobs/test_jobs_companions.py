@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepstorm3d.calibration.beads.settings import BeadSettings, read_beads
+from deepstorm3d.calibration.beads.reading import read_beads
+from deepstorm3d.calibration.beads.settings import BeadSettings
 from deepstorm3d.camera import IdealCamera, ScmosCamera
 from deepstorm3d.chip import Region
 from deepstorm3d.errors import InputError

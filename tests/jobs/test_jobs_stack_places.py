@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from bead_stacks import CENTRES, bead_stack, small_experiment, write_stack
-from deepstorm3d.calibration.beads.settings import BeadSettings, read_beads
+from deepstorm3d.calibration.beads.reading import read_beads
+from deepstorm3d.calibration.beads.settings import BeadSettings
 from deepstorm3d.calibration.beads.stack_places import read_places
 from deepstorm3d.calibration.beads.stacks import BeadPlace
 from deepstorm3d.errors import InputError

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..calibration.beads.settings import BeadSettings
+from ..calibration.beads.survey import BeadSurvey, survey_beads
 from ..calibration.measured_psf.measure import MeasuredPSF, average_psf
 from ..calibration.phase_retrieval import retrieval
 from ..calibration.phase_retrieval.retrieval import DefocusGoes, Retrieval, Unknowns
@@ -15,11 +16,37 @@ from ..io.movies import AnyMovie, Movie, as_source
 from ..watch import SILENT, Watcher
 from .movies import AnExperiment, as_experiment
 
-__all__ = ["Beads", "measure_psf", "retrieve_mask"]
+__all__ = ["Beads", "find_beads", "measure_psf", "retrieve_mask"]
 
 Beads = AnyMovie | Sequence[AnyMovie]
 """A stack of beads (slices, height, width): array, tensor, movie or path; or several in a list."""
 _AS_USUAL = BeadSettings()
+
+
+def find_beads(beads: Beads, experiment: AnExperiment, recorded: BeadSettings = _AS_USUAL) -> BeadSurvey:
+    """Find what looks like a bead in z-stacks, and say what can be used: to choose beads before a fit.
+
+    Parameters
+    ----------
+    beads : array (slices, height, width), tensor, movie or path, or a list of them
+        Counts of the camera, as recorded.
+    experiment : Experiment, name of a preset, or path
+        The set-up; beads are looked for through its mask.
+    recorded : BeadSettings
+        How the stacks were recorded: what moved, the positions of the slices, the beads.
+
+    Returns
+    -------
+    BeadSurvey
+        ``.stacks[0].spots``, the brightest first: each with ``.column``, ``.row`` and ``.reason``, which is
+        empty where the bead can be used. ``BeadSettings(beads_at=((column, row), …))`` chooses beads.
+
+    Raises
+    ------
+    InputError
+        For stacks or positions that do not fit, and too few slices.
+    """
+    return survey_beads(as_experiment(experiment), _stacks(beads), recorded)
 
 
 def retrieve_mask(

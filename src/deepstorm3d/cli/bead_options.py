@@ -11,6 +11,7 @@ __all__ = [
     "BeadNm",
     "BeadZUm",
     "Beads",
+    "BeadsAt",
     "ChipPx",
     "FirstUm",
     "FramesPerSlice",
@@ -101,6 +102,15 @@ Places = Annotated[
         help="If the stacks are crops of one field: text file that says where. One line for each stack "
         "with the column and row of its first (upper left) pixel on the chip, counted from 0; in "
         "the order of the stacks, or after the file name.",
+    ),
+]
+BeadsAt = Annotated[
+    Path | None,
+    typer.Option(
+        "--beads-at",
+        metavar="FILE",
+        help="Text file with the beads to use: column and row of the middle of each on a line, px from 0; "
+        "with several stacks after the file name. (default: all that are found alone in their square)",
     ),
 ]
 ChipPx = Annotated[

@@ -10,6 +10,7 @@ import typer
 from .bead_options import (
     BeadNm,
     Beads,
+    BeadsAt,
     BeadZUm,
     ChipPx,
     FirstUm,
@@ -45,6 +46,7 @@ def retrieve_mask(
     bead_z_um: BeadZUm = None,
     frames_per_slice: FramesPerSlice = 1,
     side_px: SidePx = None,
+    beads_at: BeadsAt = None,
     places: Places = None,
     chip_px: ChipPx = None,
     pixel_nm: MoviePixel = None,
@@ -126,6 +128,7 @@ def retrieve_mask(
         bead_z_um=bead_z_um,
         frames_per_slice=frames_per_slice,
         side_px=side_px,
+        beads_at=beads_at,
         places=places,
         chip_px=chip_px,
         pixel_um=micrometres(pixel_nm),
@@ -164,6 +167,7 @@ def measure_psf(
     bead_z_um: BeadZUm = None,
     frames_per_slice: FramesPerSlice = 1,
     side_px: SidePx = None,
+    beads_at: BeadsAt = None,
     pixel_nm: MoviePixel = None,
     defects: Defects = "auto",
     picture: Annotated[
@@ -195,6 +199,7 @@ def measure_psf(
         bead_z_um=bead_z_um,
         frames_per_slice=frames_per_slice,
         side_px=side_px,
+        beads_at=beads_at,
         pixel_um=micrometres(pixel_nm),
         defects=defect_choice(defects),
     )

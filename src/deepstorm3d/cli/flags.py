@@ -15,6 +15,7 @@ FLAGS = {
     "amplitude=True": "--amplitude",
     "apply_curve": "drift --apply CURVE.csv",
     "axial_range": "--axial-range",
+    "beads_at": "--beads-at",
     "blur_um": "--blur NM",
     "box": "--x, --y and --z A:B",
     "bright": "--bright",

@@ -8,11 +8,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...errors import InputError
 from ...frames.mean_variance import high_pass
 from ...optics.assembly import Assembly
 from .lobes import without_lobes
 
-__all__ = ["FoundBeads", "Spots", "find_beads", "find_spots", "judge_spots", "side_that_fits"]
+__all__ = [
+    "FoundBeads",
+    "Spots",
+    "find_beads",
+    "find_spots",
+    "judge_spots",
+    "settled",
+    "side_that_fits",
+    "spots_at",
+    "take_spots",
+    "why_not",
+]
 
 # Least value of a spot in the correlation map, in σ.
 _SIGNIFICANT = 12.0
@@ -30,6 +42,8 @@ _TOLD = 4
 _COVERED = 0.5
 # Least fraction of the frame without spots from which the noise is measured otherwise.
 _FREE = 0.1
+# Farthest that a spot found lies from the chosen place of the same bead, px.
+_SAME = 8
 # Smallest side of a square for a bead near the border, as a fraction of the requested side.
 _SMALLEST = 0.6
 
@@ -57,7 +71,7 @@ class FoundBeads:
     """Beads that can be used, and why others cannot.
 
     centre: (B, 2) px, column and row, the brightest first;  brightness: (B,) relative to the brightest;
-    rejected: one sentence for each spot that is not used.
+    rejected: one sentence for each spot that is not used, or used in spite of a neighbour.
     """
 
     centre: Tensor
@@ -179,26 +193,99 @@ def side_that_fits(stacks: Sequence[Spots], side: int) -> int:
 
 def judge_spots(spots: Spots, side: int) -> FoundBeads:
     """Keep the spots that are alone in their square, inside the frame."""
-    half = side // 2
-    good, rejected = [], []
+    reasons = why_not(spots, side)
+    good = [index for index, reason in enumerate(reasons) if not reason]
     places: list[list[int]] = spots.centre.tolist()
-    for index, ((column, row), room) in enumerate(zip(places, spots.room().tolist(), strict=True)):
-        where = f"bead at column {column}, row {row}"
-        others = [(r, c) for k, (c, r) in enumerate(places) if k != index]
-        close = [(r, c) for r, c in others if max(abs(r - row), abs(c - column)) < 0.75 * side]
-        if room < half:
-            rejected.append(f"{where}: less than {half} px from the border of the frame, not used")
-        elif close:
-            r, c = close[0]
-            apart = max(abs(r - row), abs(c - column))
-            rejected.append(
-                f"{where}: another one {apart} px away (column {c}, row {r}), {0.75 * side:.0f} px are needed; "
-                "not used"
-            )
-        else:
-            good.append(index)
+    rejected = [
+        f"bead at column {column}, row {row}: {reason}, not used"
+        for (column, row), reason in zip(places, reasons, strict=True)
+        if reason
+    ]
     if len(rejected) > _TOLD + 1:
         rest = len(rejected) - _TOLD
         rejected[_TOLD:] = [f"{rest} more spots are too near to each other or to the border, not used"]
     strongest = spots.brightness[0] if len(places) else torch.tensor(1.0)
     return FoundBeads(spots.centre[good], spots.brightness[good] / strongest, tuple(rejected))
+
+
+def why_not(spots: Spots, side: int) -> list[str]:
+    """Why each spot cannot be used, in words; empty for one that is alone in its square, inside the frame."""
+    places: list[list[int]] = spots.centre.tolist()
+    reasons = []
+    for index, (place, room) in enumerate(zip(places, spots.room().tolist(), strict=True)):
+        others = [other for k, other in enumerate(places) if k != index]
+        near = next((other for other in others if _apart(place, other) < 0.75 * side), None)
+        if room < side // 2:
+            reasons.append(f"less than {side // 2} px from the border of the frame")
+        elif near is not None:
+            reasons.append(
+                f"another one {_apart(place, near)} px away (column {near[0]}, row {near[1]}), "
+                f"{0.75 * side:.0f} px are needed"
+            )
+        else:
+            reasons.append("")
+    return reasons
+
+
+def spots_at(mean: Tensor, places: Sequence[Sequence[int]], side: int) -> Spots:
+    """Spots at chosen places, the brightest first: their light above the median of the frame in their square.
+
+    mean: (H, W) photons;  places: column and row of each.  Raises InputError for a place outside the frame.
+    """
+    height, width = mean.shape
+    light = []
+    for column, row in places:
+        if not (0 <= column < width and 0 <= row < height):
+            raise InputError(
+                f"the bead at column {column}, row {row} is not in the frame of {width} x {height} px",
+                "columns and rows count from 0",
+            )
+        light.append(float((mean[_square(row, side)][:, _square(column, side)] - mean.median()).sum()))
+    order = sorted(range(len(light)), key=light.__getitem__, reverse=True)
+    centre = torch.tensor([list(places[k]) for k in order], dtype=torch.int64).reshape(-1, 2)
+    return Spots(centre, torch.tensor([light[k] for k in order]), (height, width))
+
+
+def take_spots(chosen: Spots, found: Spots, side: int) -> FoundBeads:
+    """All chosen spots, with a sentence for each that has another spot, chosen or found, in its square.
+
+    Raises InputError for one that is too near to the border.
+    """
+    told = []
+    others: list[list[int]] = [*chosen.centre.tolist(), *found.centre.tolist()]
+    for place, room in zip(chosen.centre.tolist(), chosen.room().tolist(), strict=True):
+        where = f"bead at column {place[0]}, row {place[1]}"
+        if room < side // 2:
+            raise InputError(
+                f"{where}: its image of {side} px reaches beyond the frame, whose border is {room} px away",
+                f"leave it out, or give {2 * room + 1} px or less (`side_px`)",
+            )
+        near = next((other for other in others if _SAME < _apart(place, other) < 0.75 * side), None)
+        if near is not None:
+            told.append(
+                f"{where}: chosen, although there is light of another one {_apart(place, near)} px away "
+                f"(column {near[0]}, row {near[1]}) in its image"
+            )
+    strongest = chosen.brightness[0].clamp(min=1e-9) if len(chosen.brightness) else torch.tensor(1.0)
+    return FoundBeads(chosen.centre, chosen.brightness / strongest, tuple(told))
+
+
+def settled(mean: Tensor, template: Tensor, place: tuple[int, int], reach: int) -> tuple[int, int]:
+    """Column and row near a place at which the mean of a stack looks most like a bead.
+
+    mean: (H, W);  template: (h, h) mean image of a bead, h odd;  reach: farthest in each direction, px.
+    """
+    height, width = mean.shape
+    kernel = (template - template.mean()).to(mean)
+    half = len(template) // 2 + reach
+    padded = torch.nn.functional.pad(mean[None, None], [half] * 4, mode="replicate")[0, 0]
+    column, row = min(max(place[0], 0), width - 1), min(max(place[1], 0), height - 1)
+    window = padded[row : row + 2 * half + 1, column : column + 2 * half + 1]
+    score = torch.nn.functional.conv2d(window[None, None], kernel[None, None])[0, 0]
+    down, across = divmod(int(score.argmax()), score.shape[1])
+    there = column + across - reach, row + down - reach
+    return min(max(there[0], 0), width - 1), min(max(there[1], 0), height - 1)
+
+
+def _apart(one: Sequence[int], other: Sequence[int]) -> int:
+    return max(abs(one[0] - other[0]), abs(one[1] - other[1]))

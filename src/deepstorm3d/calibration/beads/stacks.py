@@ -5,36 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...camera import Camera
-from ...chip import check_size
 from ...errors import InputError
 from ...fitting.likelihood import Likelihood
-from ...io.movies import Movie, opened, path_of
+from ...io.movies import Movie
 from ...optics.field_aberrations import FieldSpec
 from ...pixels.faults import PixelFaults
-from ...pixels.reading import Light, PixelReader
-from .finding import find_spots, judge_spots, side_that_fits
+from .finding import FoundBeads, Spots, find_spots, judge_spots, side_that_fits, spots_at, take_spots
 from .image_noise import NoiseKind, own_noise
 from .images import BeadImages, Moves
+from .one_stack import OneStack
 from .slice_order import distance_of_slices, jumps, order_ratio
 from .stack_check import check_stack
 
-__all__ = ["BeadPlace", "BeadStacks", "SliceScan", "read_bead_stacks"]
+__all__ = ["BeadPlace", "BeadStacks", "SearchedStack", "SliceScan", "read_bead_stacks", "search_stacks"]
 
-# The maximum count is taken as saturation if at least this many pixels have it.
-_PLATEAU_PX = 12
-# Least maximum count that is taken as saturation, ADU.
-_PLATEAU_COUNTS = 200
 # Fraction of a bead's slices with saturated pixels above which there is a warning.
 _OFTEN = 0.1
-# Number of parts of a stack by which lobes of a bead are distinguished from neighbours.
-_PARTS = 16
 # Two cut-outs whose centres are nearer than this show the same bead, px.
 _SAME_PX = 4
 # Largest distance of successive slices over that of any two; above, their order is wrong.
@@ -134,6 +126,43 @@ class BeadStacks:
         return replace(self, images=replace(self.images, place=place[self.images.bead]))
 
 
+@dataclass(frozen=True)
+class SearchedStack:
+    """A stack in which beads were looked for.
+
+    stack: its file;  position_um: (S,) of its slices;  mean: (H, W) photons;  parts: (G, H, W) means of
+    successive slices, in order of position;  spots: what looks like a bead;  doubts: sentences.
+    """
+
+    stack: OneStack
+    position_um: Tensor
+    mean: Tensor
+    parts: Tensor
+    spots: Spots
+    doubts: tuple[str, ...]
+
+
+def search_stacks(
+    sources: Sequence[Path | Movie],
+    camera: Camera,
+    scan: SliceScan,
+    template: Callable[[Tensor], Tensor],
+    side: int,
+    *,
+    faults: Callable[[Path | Movie], PixelFaults],
+) -> list[SearchedStack]:
+    """Find what looks like a bead in each stack; arguments and errors as of `read_bead_stacks`."""
+    stacks = [OneStack(source, camera, scan.frames_per_slice, faults(source)) for source in sources]
+    said = [scan.positions(stack.slices) for stack in stacks]
+    searched = []
+    for source, stack, position_um in zip(sources, stacks, said, strict=True):
+        doubts = check_stack(source, camera, stack.maps)
+        mean, parts = stack.means(position_um)
+        spots = find_spots(mean, template(position_um), side, parts)
+        searched.append(SearchedStack(stack, position_um, mean, parts, spots, (*doubts, *stack.warnings())))
+    return searched
+
+
 def read_bead_stacks(
     sources: Sequence[Path | Movie],
     camera: Camera,
@@ -142,37 +171,33 @@ def read_bead_stacks(
     side: int,
     *,
     faults: Callable[[Path | Movie], PixelFaults],
+    chosen: Sequence[tuple[int, int, int]] | None = None,
 ) -> BeadStacks:
     """Find the beads of each stack and cut out their images.
 
     sources: files, or open movies;  scan: of the slices;  template: from their positions (S,) µm to the mean
     image of a bead (h, h);  side: of the images, px, at most: they become smaller where frames leave no room
-    around the only bead;  faults: of a stack's pixels.
-    Raises InputError where a stack cannot be read, its positions do not fit, or no bead is left.
+    around the only bead;  faults: of a stack's pixels;  chosen: stack, column and row of the beads to use
+    (None: all that are alone in their square).
+    Raises InputError where a stack cannot be read, its positions do not fit, a chosen bead is too near to the
+    border, or no bead is left.
     """
     parts: list[BeadImages] = []
     places: list[BeadPlace] = []
     warnings: list[str] = []
-    stacks = [_Stack(source, camera, scan.frames_per_slice, faults(source)) for source in sources]
-    said = [scan.positions(stack.slices) for stack in stacks]
-    searched, doubts = [], []
-    for source, stack, position_um in zip(sources, stacks, said, strict=True):
-        doubts.append(check_stack(source, camera, stack.maps))
-        mean, parts_of_stack = stack.means(position_um)
-        searched.append(find_spots(mean, template(position_um), side, parts_of_stack))
-    side = side_that_fits(searched, side)
-    for number, (stack, position_um) in enumerate(zip(stacks, said, strict=True)):
-        path = stack.path
-        found = judge_spots(searched[number], side)
+    searched = search_stacks(sources, camera, scan, template, side, faults=faults)
+    beads, side = _beads_of(searched, side, chosen)
+    for number, (each, found) in enumerate(zip(searched, beads, strict=True)):
+        stack, path = each.stack, each.stack.path
         label = f"{path.name}: " if len(sources) > 1 else ""
-        warnings += [label + sentence for sentence in (*doubts[number], *stack.warnings(), *found.rejected)]
+        warnings += [label + sentence for sentence in (*each.doubts, *found.rejected)]
         if not len(found.centre):
             continue
         likelihood = stack.images(found.centre, side)
         count = len(found.centre)
         bead = torch.arange(count).repeat_interleave(stack.slices)
         plane = torch.arange(stack.slices).repeat(count)
-        part = BeadImages(likelihood, bead, plane, position_um.float()[plane], scan.moves)
+        part = BeadImages(likelihood, bead, plane, each.position_um.float()[plane], scan.moves)
         centres: list[list[int]] = found.centre.tolist()
         warnings += [label + sentence for sentence in _check_slices(part, path, centres, stack.full)]
         parts.append(part)
@@ -184,116 +209,26 @@ def read_bead_stacks(
             f"no bead can be used: {why}",
             f"each bead needs {side} px for itself (`side_px`), away from the border",
         )
-    size = max(stack.height for stack in stacks), max(stack.width for stack in stacks)
+    size = max(each.stack.height for each in searched), max(each.stack.width for each in searched)
     images = _joined(parts)
     noise = own_noise(images.likelihood)
     images = replace(images, likelihood=noise.likelihood)
     return BeadStacks(images, tuple(places), size, (*warnings, *noise.warnings()), noise.kind)
 
 
-class _Stack:
-    """One stack, read slice by slice."""
-
-    def __init__(
-        self, source: Path | Movie, camera: Camera, frames_per_slice: int, faults: PixelFaults
-    ) -> None:
-        self.source, self.path = source, path_of(source)
-        self.camera, self.each, self.faults = camera, frames_per_slice, faults
-        self.maps = camera.load_maps()
-        self.reader = PixelReader(faults, lambda counts: camera.to_photons(counts, self.maps))
-        # Outliers: number of pixels that stand out in single frames, and number of these frames.
-        self.outliers = self.outlier_frames = 0
-        self.full = torch.zeros(0, 0, dtype=torch.bool)
-        with opened(source) as movie:
-            self.frames, self.height, self.width = movie.shape
-            self.whole_numbers = movie.dtype.kind in "iu"
-        check_size(self.maps, (self.height, self.width), f"the slices of {self.path.name}")
-        if self.frames % self.each:
-            raise InputError(
-                f"{self.path}: {self.frames} frames are no multiple of the {self.each} frames of a slice "
-                "(`frames_per_slice`)"
-            )
-        self.slices = self.frames // self.each
-        self.greatest, self.at_greatest = -np.inf, 0
-
-    def counts(self) -> Any:
-        """The frames one after the other, (H, W) float32 counts."""
-        with opened(self.source) as movie:
-            for frame in range(self.frames):
-                yield frame, np.asarray(movie.read(frame, frame + 1)[0], dtype=np.float32)
-
-    def light(self, counts: Any) -> Light:
-        """One frame (H, W) of counts."""
-        return self.reader(torch.from_numpy(counts)[None])
-
-    def means(self, position_um: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean of all frames (H, W), and of parts of the stack in order of position (G, H, W), photons.
-
-        position_um: (S,).  The maximum count and outliers are recorded on the way.
-        """
-        parts = min(self.slices, _PARTS)
-        part = position_um.argsort(stable=True).argsort() * parts // self.slices
-        total = torch.zeros(parts, self.height, self.width)
-        for frame, counts in self.counts():
-            light = self.light(counts)
-            total[part[frame // self.each]] += light.photons[0]
-            self.outliers += int(light.outliers)
-            self.outlier_frames += int(light.outliers > 0)
-            here = float(counts.max())
-            if here > self.greatest:
-                self.greatest, self.at_greatest = here, 0
-            if here == self.greatest:
-                self.at_greatest += int((counts == here).sum())
-        held = torch.bincount(part, minlength=parts) * self.each
-        return total.sum(0) / self.frames, total / held[:, None, None]
-
-    @property
-    def saturation(self) -> float:
-        """Count at which a pixel is saturated: the camera's, or the maximum count of this stack."""
-        plateau = self.whole_numbers and self.greatest > _PLATEAU_COUNTS and self.at_greatest >= _PLATEAU_PX
-        return min(self.camera.saturation, self.greatest) if plateau else self.camera.saturation
-
-    def warnings(self) -> list[str]:
-        """Warnings from the counts."""
-        told = self.faults.about_defects()
-        if self.outliers:
-            told.append(
-                f"{self.outliers} pixels in {self.outlier_frames} of {self.frames} frames stand out more than "
-                "light through this objective can (cosmic rays, flickering pixels); they are ignored there"
-            )
-        if self.saturation < self.camera.saturation:
-            told.append(
-                f"{self.at_greatest} pixels have the greatest count, {self.greatest:.0f}: the camera saturates "
-                f"there, not at {self.camera.saturation:.0f}; they are left out (set camera.saturation)"
-            )
-        return told
-
-    def images(self, centre: Tensor, side: int) -> Likelihood:
-        """Images of beads, one bead after the other: (beads · slices, side, side).
-
-        Saturated and defective pixels are left out; `full` records the saturated ones by slice and bead.
-        """
-        half = side // 2
-        images = torch.zeros(len(centre), self.slices, side, side)
-        weight = torch.ones_like(images)
-        self.full = torch.zeros(len(centre), self.slices, dtype=torch.bool)
-        limit = self.saturation
-        for frame, counts in self.counts():
-            light, slice_ = self.light(counts), frame // self.each
-            photons, full = light.photons[0], torch.from_numpy(counts >= limit)
-            free = ~full if light.weight is None else (light.weight[0] > 0) & ~full
-            for bead, (column, row) in enumerate(centre.tolist()):
-                box = (slice(row - half, row + half + 1), slice(column - half, column + half + 1))
-                images[bead, slice_] += photons[box]
-                weight[bead, slice_] *= free[box]
-                self.full[bead, slice_] |= bool(full[box].any())
-        noise = self.camera.pixel_noise(self.maps).averaged().at_least_shot_noise().of_sum(self.each)
-        anything_left_out = bool((weight == 0).any())
-        return Likelihood(
-            images.flatten(0, 1),
-            noise,
-            weight.flatten(0, 1) if anything_left_out else None,
-        )
+def _beads_of(
+    searched: Sequence[SearchedStack], side: int, chosen: Sequence[tuple[int, int, int]] | None
+) -> tuple[list[FoundBeads], int]:
+    """The beads of each stack that are used, and the side of their images, px."""
+    if chosen is None:
+        side = side_that_fits([each.spots for each in searched], side)
+        return [judge_spots(each.spots, side) for each in searched], side
+    if not chosen:
+        raise InputError("no bead is chosen", "choose at least one, or leave the choice out (`beads_at`)")
+    named = [[place[1:] for place in chosen if place[0] == number] for number in range(len(searched))]
+    spots = [spots_at(each.mean, places, side) for each, places in zip(searched, named, strict=True)]
+    side = side_that_fits([each for each in spots if len(each.centre)], side)
+    return [take_spots(mine, each.spots, side) for mine, each in zip(spots, searched, strict=True)], side
 
 
 def _check_slices(part: BeadImages, path: Path, centres: list[list[int]], full: Tensor) -> list[str]:

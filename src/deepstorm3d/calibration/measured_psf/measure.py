@@ -17,7 +17,8 @@ from ...optics.computed import build_psf, computed_psf
 from ...optics.masks import PhaseMask
 from ...psf_volume import PSFVolume
 from ..beads.images import BeadImages
-from ..beads.settings import BLUR_OF_MOLECULES, BeadSettings, read_beads
+from ..beads.reading import read_beads
+from ..beads.settings import BLUR_OF_MOLECULES, BeadSettings
 from ..beads.stacks import BeadPlace
 from ..beads.stage_range import travel_for_depths
 from .average import Averaged, average_beads

@@ -19,7 +19,8 @@ from ...optics.computed import computed_psf
 from ...optics.field_aberrations import FieldSpec
 from ...optics.masks import PhaseMask, PixelMask
 from ...watch import SILENT, Watcher
-from ..beads.settings import BLUR_OF_MOLECULES, BeadSettings, read_beads
+from ..beads.reading import read_beads
+from ..beads.settings import BLUR_OF_MOLECULES, BeadSettings
 from ..beads.stacks import BeadStacks
 from ..beads.stage_range import travel_for_depths
 from . import warnings as sentences
