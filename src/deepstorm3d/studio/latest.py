@@ -77,6 +77,12 @@ class Latest(Generic[Question, Result]):
                 raise TimeoutError(f"no answer within {seconds:g} s")
             return self.answer
 
+    def end(self, seconds: float = 10.0) -> None:
+        """Stop, and wait until the work has noticed, at most so long."""
+        self.stop()
+        with self._ready:
+            self._ready.wait_for(lambda: self._thread is None, seconds)
+
     def _run(self) -> None:
         while True:
             with self._ready:

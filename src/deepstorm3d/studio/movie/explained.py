@@ -119,12 +119,16 @@ class Explainer:
             seconds=time.perf_counter() - began,
         )
 
+    def close(self) -> None:
+        """Close the movie, when no question is being answered."""
+        self._kept.close()
+        self._place = None
+
     def _at_work(self, question: Question, watch: Watcher) -> tuple[OpenExcerpt, Pipeline]:
         """The opened movie, and the pipeline for it."""
         key = (question.excerpt, question.model, question.mask, repr(question.camera), question.refine)
         if self._place is None or self._place[0] != key:
-            self._kept.close()
-            self._place = None
+            self.close()
             watch.message("preparing the model")
             model = self._model_of(question)
             pipeline = model.pipeline(camera=dict(question.camera), refine=question.refine)

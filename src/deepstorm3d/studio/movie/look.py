@@ -14,6 +14,7 @@ from ...io.movies import Movie, open_movie
 from ...io.movies.preparation import Prepared, prepare
 from ..latest import Latest
 from .explained import Explained, Explainer, Question
+from .sample import Sampled, look_at_sample
 
 __all__ = ["LEAST_THRESHOLD", "FrameLook", "MovieFacts"]
 
@@ -43,6 +44,8 @@ class FrameLook:
         What is asked: frame, preparation, model, camera, threshold.
     network, fit : Latest
         The network's answer, and that of the joint fit a moment later.
+    sample : Latest
+        What a few frames tell of how the model fits the movie; asked by `look_at_sample`.
     changes : int
         Grows with every change that a page shows.
     """
@@ -54,8 +57,10 @@ class FrameLook:
         self._prepared: Movie | None = None
         self.movie: MovieFacts | None = None
         self.asked = Question()
-        self.network: Latest[Question, Explained] = Latest(Explainer())
-        self.fit: Latest[Question, Explained] = Latest(Explainer())
+        self._explainers = (Explainer(), Explainer())
+        self.network: Latest[Question, Explained] = Latest(self._explainers[0])
+        self.fit: Latest[Question, Explained] = Latest(self._explainers[1])
+        self.sample: Latest[Question, Sampled] = Latest(look_at_sample)
 
     @property
     def changes(self) -> int:
@@ -80,6 +85,9 @@ class FrameLook:
 
     def close(self) -> None:
         """Close the movie."""
+        for latest, explainer in zip((self.network, self.fit), self._explainers, strict=True):
+            latest.end()
+            explainer.close()
         with self._lock:
             if self._source is not None:
                 self._source.close()
@@ -115,6 +123,12 @@ class FrameLook:
                 prepared.flip != self.asked.prepared.flip or prepared.transpose != self.asked.prepared.transpose
             )
             self.use(prepared=prepared, pixel_um=um, roi=None if turned else self.asked.roi)
+
+    def look_at_sample(self) -> None:
+        """Ask whether the model fits the movie; raises InputError where one of them is not chosen."""
+        if self.asked.movie is None or not self.asked.model:
+            raise InputError("choose a movie and a model first")
+        self.sample.ask(self.asked)
 
     @property
     def version(self) -> str:

@@ -17,6 +17,7 @@ from ..parts.same import same_by_command
 from .explained import Explained
 from .look import LEAST_THRESHOLD, FrameLook
 from .same import camera_pairs, command_line, python_lines
+from .sample_dialog import SampleDialog
 from .verdict import verdict_of
 
 __all__ = ["movie_panel"]
@@ -134,6 +135,7 @@ class _MoviePanel:
             self.spinner = ui.spinner(size="18px")
         self.bar = ColourBar()
         self.words = ui.label().classes("ds-words").props("data-test=words")
+        SampleDialog(self.look)
         self.problem = ui.label().classes("ds-error").props("data-test=problem")
 
     # The frames.

@@ -1,0 +1,59 @@
+"""What the studio may open lies in its folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from deepstorm3d.errors import InputError
+from deepstorm3d.studio.folder import Folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    inside = tmp_path / "data"
+    (inside / "day 1").mkdir(parents=True)
+    (inside / "a.tif").write_bytes(b"12345")
+    (inside / ".hidden.tif").touch()
+    (inside / "notes.txt").touch()
+    (tmp_path / "secret.tif").touch()
+    return Folder(inside)
+
+
+@pytest.mark.parametrize("name", ["../secret.tif", "day 1/../../secret.tif", "/etc/passwd", "..", "a\0b"])
+def test_paths_outside_are_refused(folder: Folder, name: str):
+    with pytest.raises(InputError, match=r"outside the folder|is no path"):
+        folder.path(name)
+
+
+def test_a_link_to_the_outside_is_neither_listed_nor_opened(folder: Folder):
+    os.symlink(folder.root.parent / "secret.tif", folder.root / "link.tif")
+    assert [entry.name for entry in folder.entries(folder.root)] == ["day 1", "a.tif", "notes.txt"]
+    with pytest.raises(InputError, match="outside the folder"):
+        folder.existing("link.tif")
+
+
+def test_folders_come_first_and_only_wanted_files(folder: Folder):
+    entries = folder.entries(folder.root, lambda path: path.suffix == ".tif")
+    assert [(entry.name, entry.is_folder, entry.size) for entry in entries] == [
+        ("day 1", True, 0),
+        ("a.tif", False, 5),
+    ]
+
+
+def test_a_path_is_shown_as_a_command_in_the_folder_takes_it(folder: Folder):
+    assert folder.shown(folder.existing("day 1")) == "day 1"
+    assert folder.existing(folder.root / "a.tif") == folder.root / "a.tif"
+
+
+@pytest.mark.parametrize(("name", "words"), [("b.tif", "there is no 'b.tif'"), ("  ", "no file is chosen")])
+def test_what_is_not_there_is_named(folder: Folder, name: str, words: str):
+    with pytest.raises(InputError, match=words):
+        folder.existing(name)
+
+
+def test_a_studio_needs_a_folder(folder: Folder):
+    with pytest.raises(InputError, match="is not a folder"):
+        Folder(folder.root / "a.tif")
