@@ -237,8 +237,8 @@ class TrainingView(ScreenWatcher):
         )
         if not self._headed:
             self._headed = True
-            self.message(_row(_COLUMNS))
-        self.message(_row(cells))
+            self.line(_row(_COLUMNS))
+        self.line(_row(cells))
 
 
 def _row(cells: tuple[str, ...]) -> str:

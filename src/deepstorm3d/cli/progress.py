@@ -1,8 +1,12 @@
-"""Progress of long work: a bar with rate and time left, or a plain line now and then where nobody watches."""
+"""Progress of long work: a bar with rate and time left, or a plain line now and then where nobody watches.
+
+Other programs find the same in a file (`progress_file`).
+"""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -11,7 +15,9 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from ..watch import Silent
 from .console import remark, screen
+from .flags import with_flags
 from .interrupt import StopRequest
+from .progress_file import PROGRESS_VARIABLE, ProgressFile, Told
 
 __all__ = ["REMARKS", "ScreenWatcher", "duration"]
 
@@ -57,6 +63,8 @@ class ScreenWatcher(Silent):
         self._started: tuple[float, int] | None = None
         self._done = 0
         self._spoken = 0.0
+        self._file = ProgressFile.asked_for()
+        self._file_failed = False
 
     def __enter__(self) -> Self:
         if self._stop is not None:
@@ -74,6 +82,8 @@ class ScreenWatcher(Silent):
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+        if self._file is not None:
+            self._file.close()
         if self._stop is not None:
             self._stop.__exit__(kind, error, trace)
 
@@ -89,27 +99,53 @@ class ScreenWatcher(Silent):
             # Rates count from the first call on (a resumed run starts beyond 0), anew for each step of a job.
             self._started, self._spoken = (now, done), now
         self._done = done
-        text = self._text(now, done, total) + (f", {note}" if note else "")
+        rate = self._per_second(now, done)
+        left = (total - done) / rate if rate is not None and done < total else None
+        self._tell(Told(done, total, self.unit, note, rate, left), now)
+        text = self._text(now, rate, left, total) + (f", {note}" if note else "")
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=done, total=total, description=text)
         elif now - self._spoken >= _EVERY or done == total:
             self._spoken = now
-            self.message(text)
+            self.line(text)
 
     def message(self, text: str) -> None:
         """A line that stays, above the bar."""
+        self.line(text)
+        if self._file is not None:
+            told = replace(self._file.told, unit=self.unit)
+            self._tell(told, time.monotonic(), with_flags(text))
+
+    def line(self, text: str) -> None:
+        """A line that stays, for the screen alone: a row of a table."""
         remark(text, self._console if self._bar is None else self._bar.console)
 
-    def _text(self, now: float, done: int, total: int) -> str:
+    def _per_second(self, now: float, done: int) -> float | None:
+        """Units a second since the first call; None while it is unknown."""
         assert self._started is not None
         began, first = self._started
-        text = f"{done:,}/{total:,} {self.unit}"
-        seconds = now - began
-        if done > first and seconds > 0:
-            rate = (done - first) / seconds
+        return (done - first) / (now - began) if done > first and now > began else None
+
+    def _text(self, now: float, rate: float | None, left: float | None, total: int) -> str:
+        assert self._started is not None
+        text = f"{self._done:,}/{total:,} {self.unit}"
+        seconds = now - self._started[0]
+        if rate is not None:
             text += f", {rate:.3g} per second"
-            if done < total:
-                text += f", {duration((total - done) / rate)} left"
+            if left is not None:
+                text += f", {duration(left)} left"
         elif seconds >= _EVERY:
             text += f", {duration(seconds)} at work"
         return text
+
+    def _tell(self, told: Told, now: float, message: str | None = None) -> None:
+        """Into the file, if one was asked for; that it cannot be written is said once."""
+        if self._file is None:
+            return
+        self._file.tell(replace(told, message=self._file.told.message if message is None else message), now)
+        if self._file.trouble and not self._file_failed:
+            self._file_failed = True
+            self.line(
+                f"warning: cannot write the progress to {self._file.path} ({self._file.trouble}), which "
+                f"{PROGRESS_VARIABLE} names; the work goes on"
+            )
