@@ -1,0 +1,133 @@
+"""A run as it is at one moment: its command, how far it is, and how it ended."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ...cli.progress_file import Told, read_progress
+from .commands import as_typed, can_resume, output_of
+from .lock import held
+from .places import RunPlaces, read_json
+
+__all__ = ["Run", "State", "read_log", "read_run"]
+
+State = Literal["running", "stopping", "finished", "stopped", "failed", "lost"]
+"""lost: it ended without a word (killed, or the machine was switched off)."""
+
+# Exit status of the program after a stop (`cli.failures.INTERRUPTED`).
+_INTERRUPTED = 130
+# Bytes at the end of a log that are read.
+_LOG_END = 65536
+# Free room under which a failure is put down to a full disk, bytes.
+_FULL_DISK = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Run:
+    """A command line of the program at work or done; equal to another one as long as nothing has happened.
+
+    id: names it on its shelf;  arguments: of the program;  started: of the last attempt, s since 1970;
+    told: how far it is; None where it has not said so yet;  ended: s since 1970; None while it is alive or
+    lost;  reason: why it failed or was lost, in words;  log_bytes: length of its log.
+    """
+
+    id: str
+    title: str
+    arguments: tuple[str, ...]
+    started: float
+    state: State
+    told: Told | None
+    ended: float | None
+    reason: str
+    log_bytes: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether its command is at work."""
+        return self.state in ("running", "stopping")
+
+    @property
+    def command(self) -> str:
+        """The command line, to copy."""
+        return as_typed(self.arguments)
+
+    @property
+    def output(self) -> Path | None:
+        """The file or folder that it writes, as in the command line: relative to the studio's folder."""
+        return output_of(self.arguments)
+
+    @property
+    def resumable(self) -> bool:
+        """Whether it can go on where it ended."""
+        return self.state in ("stopped", "failed", "lost") and can_resume(self.arguments)
+
+
+def read_run(places: RunPlaces) -> Run | None:
+    """What the folder of a run says now; None where it holds no run.  Raises nothing for a damaged one."""
+    record = read_json(places.record)
+    try:
+        title, arguments = str((record or {})["title"]), tuple(str(word) for word in (record or {})["arguments"])
+        started = float((record or {})["started"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    # The lock first: what was written before it was given back is then there.
+    alive, asked = held(places.lock), places.stop.exists()
+    ended = None if alive else read_json(places.ended)
+    state = _state(alive, asked, ended)
+    return Run(
+        id=places.folder.name,
+        title=title,
+        arguments=arguments,
+        started=started,
+        state=state,
+        told=read_progress(places.progress),
+        ended=None if ended is None else float(ended["time"]),
+        reason=_reason(state, ended, places),
+        log_bytes=places.log.stat().st_size if places.log.exists() else 0,
+    )
+
+
+def read_log(places: RunPlaces, lines: int = 200) -> str:
+    """The last lines that the command said."""
+    try:
+        with places.log.open("rb") as file:
+            file.seek(max(0, places.log.stat().st_size - _LOG_END))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _state(alive: bool, asked: bool, ended: dict[str, Any] | None) -> State:
+    if alive:
+        return "stopping" if asked else "running"
+    if ended is None:
+        return "stopped" if asked else "lost"
+    if ended["status"] == 0:
+        return "finished"
+    return "stopped" if asked or ended["status"] == _INTERRUPTED else "failed"
+
+
+def _reason(state: State, ended: dict[str, Any] | None, places: RunPlaces) -> str:
+    """Why a run came to no good end."""
+    if state == "lost":
+        return (
+            "it ended without a word: it was killed from outside, or the machine was switched off. "
+            "What it had saved is there"
+        )
+    if state != "failed" or ended is None:
+        return ""
+    status, sentences = int(ended["status"]), []
+    if status < 0:
+        name = signal.Signals(-status).name
+        why = ", as a system does that runs out of memory" if name == "SIGKILL" else ""
+        sentences.append(f"it was killed from outside ({name}{why})")
+    if int(ended.get("free_bytes", _FULL_DISK)) < _FULL_DISK:
+        sentences.append("the disk is full: free some room")
+    said = [line for line in read_log(places).splitlines() if line.strip()]
+    errors = [line for line in said if line.startswith("error:")]
+    sentences += errors[-1:] or said[-1:]
+    return "; ".join(sentences) or f"it ended with status {status}, without a word"
