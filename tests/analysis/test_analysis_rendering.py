@@ -11,7 +11,8 @@ from deepstorm3d.rendering.colour import depth_colours
 from deepstorm3d.rendering.gaussians import Gaussians
 from deepstorm3d.rendering.histograms import ShiftedHistogram
 from deepstorm3d.rendering.sections import Box
-from deepstorm3d.rendering.views import Look, render_depth, render_section, render_stack
+from deepstorm3d.rendering.view import Look
+from deepstorm3d.rendering.views import render_depth, render_section, render_stack
 
 PLAIN = ShiftedHistogram(1)
 

@@ -125,7 +125,7 @@ def render(
     from ..jobs.render import Drawing, render_section_table, render_table
     from ..jobs.render_beside import MeasuredImage, StandardPSF, render_beside
     from ..rendering.sections import Box
-    from ..rendering.views import Look
+    from ..rendering.view import Look
 
     _refuse_together(section, stack, beside)
     box = Box(_interval("x", x), _interval("y", y), _interval("z", z))

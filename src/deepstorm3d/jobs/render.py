@@ -15,7 +15,8 @@ from ..plot.rendered_views import section_figure, views_figure
 from ..rendering.canvas import Image, Method
 from ..rendering.drawable import drawable, picture_pixel_nm
 from ..rendering.sections import AXES, Axis, Box, Interval
-from ..rendering.views import DepthRendering, Look, Section, Stack, render_depth, render_section, render_stack
+from ..rendering.view import Look
+from ..rendering.views import DepthRendering, Section, Stack, render_depth, render_section, render_stack
 from ..watch import SILENT, Watcher, warn
 
 __all__ = [

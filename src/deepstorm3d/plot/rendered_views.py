@@ -11,7 +11,8 @@ from ..extent import Extent
 from ..rendering.canvas import Image
 from ..rendering.colour import depth_colormap
 from ..rendering.sections import Axis, Interval
-from ..rendering.views import DepthRendering, Look, Section, View
+from ..rendering.view import Look, View
+from ..rendering.views import DepthRendering, Section
 from .panels import new_figure, scale_bar, show_image
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from ..extent import frame_extent
 from ..rendering.canvas import Method
 from ..rendering.drawable import drawable, picture_pixel_nm
 from ..rendering.sections import Axis, Box, Interval
-from ..rendering.views import Look, render_depth, render_section
+from ..rendering.view import Look
+from ..rendering.views import render_depth, render_section
 from .rendered_views import Widefield, beside_figure, section_figure, views_figure
 
 if TYPE_CHECKING:

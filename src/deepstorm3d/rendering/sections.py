@@ -62,7 +62,7 @@ class Box:
             )
         return replace(self, **{axis: cut})
 
-    def inside(self, xyz: Floats) -> NDArray[np.bool_]:
+    def inside(self, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Which of the positions (N, 3) µm lie in the box; those that are not finite do not."""
         kept: NDArray[np.bool_] = np.asarray(np.isfinite(xyz).all(axis=1))
         for column, axis in enumerate(AXES):

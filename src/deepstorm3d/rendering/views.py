@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..emitters import Emitters, Localizations
 from ..errors import InputError
 from ..extent import Extent
 from .canvas import Canvas, Floats, Image, Method
-from .colour import depth_colours
 from .histograms import ShiftedHistogram
 from .sections import AXES, Axis, Box, Cloud, Interval, cloud_of
+from .view import Look, View, shade_of, view_of
 
 __all__ = [
     "DepthRendering",
-    "Look",
     "Section",
     "Stack",
-    "View",
     "render_depth",
     "render_section",
     "render_stack",
@@ -32,41 +28,6 @@ __all__ = [
 _TINY_UM = 1e-9
 # Most planes of a stack.
 _MOST_PLANES = 10_000
-
-
-@dataclass(frozen=True)
-class Look:
-    """How densities become brightness and colour.
-
-    colour: "depth" (hue is depth) or "none" (grey);  percentile: percentile of the density, among pixels that
-    are not empty, that is drawn at full brightness;  gamma: exponent of the brightness.  Raises InputError for
-    numbers out of range.
-    """
-
-    colour: Literal["depth", "none"] = "depth"
-    percentile: float = 99.5
-    gamma: float = 0.6
-
-    def __post_init__(self) -> None:
-        if not 0 < self.percentile <= 100 or not self.gamma > 0:
-            raise InputError(
-                f"percentile must be in 0 to 100 and gamma above 0, got {self.percentile} and {self.gamma}"
-            )
-
-
-@dataclass(frozen=True)
-class View:
-    """One projection of the list.
-
-    density: (h, w) localizations per rendered pixel;  rgb: (h, w, 3), 0 to 1, hue depth and
-    brightness density;  edges_um: left, top, right, bottom edge of the image on its own axes;
-    full: the density drawn at full brightness.
-    """
-
-    density: Image
-    rgb: Image
-    edges_um: Extent
-    full: float
 
 
 @dataclass(frozen=True)
@@ -161,10 +122,10 @@ def render_depth(
     inside = Box((left, right), (top, bottom)).inside(cloud.xyz)
     if not inside.all():
         cloud = Cloud(cloud.xyz[inside], cloud.sigma[inside])
-    shade = _shade(cloud, ends) if look.colour == "depth" else None
+    shade = shade_of(cloud, ends) if look.colour == "depth" else None
 
     def view(axes: tuple[Axis, Axis], edges: Extent) -> View:
-        return _view(cloud, shade, axes, Canvas.over(edges, pixel), method, look)
+        return view_of(cloud, shade, axes, Canvas.over(edges, pixel), method, look)
 
     return DepthRendering(
         xy=view(("y", "x"), edges),
@@ -194,11 +155,11 @@ def render_section(
     pixel = _pixel(pixel_nm)
     cloud = cloud_of(locs, method, box)
     depths = _depth_range(cloud, box)
-    shade = _shade(cloud, depths) if look.colour == "depth" else None
+    shade = shade_of(cloud, depths) if look.colour == "depth" else None
     axes: tuple[Axis, Axis] = ("y", "x") if across == "z" else ("z", "x" if across == "y" else "y")
     canvas = Canvas.over(_edges(cloud, method, box, axes, pixel), pixel)
     return Section(
-        view=_view(cloud, shade, axes, canvas, method, look),
+        view=view_of(cloud, shade, axes, canvas, method, look),
         across=across,
         box=box,
         z_range_um=depths,
@@ -252,11 +213,6 @@ def _depth_range(cloud: Cloud, box: Box) -> Interval:
     return low, box.z[1] if np.isfinite(box.z[1]) else max(high + margin, low) + _TINY_UM
 
 
-def _shade(cloud: Cloud, ends: Interval) -> NDArray[np.uint8]:
-    """Index of the colour, 0 to 255, of each point."""
-    return ((cloud.xyz[:, 2] - ends[0]) * (256 / (ends[1] - ends[0]))).clip(0, 255).astype(np.uint8)
-
-
 def _extent(cloud: Cloud, method: Method, box: Box, axis: Axis, pixel: float) -> Interval:
     """The box or, where it has no limits, around the points, with 0 on the centre of a pixel."""
     column = AXES.index(axis)
@@ -275,28 +231,3 @@ def _extent(cloud: Cloud, method: Method, box: Box, axis: Axis, pixel: float) ->
 def _edges(cloud: Cloud, method: Method, box: Box, axes: tuple[Axis, Axis], pixel: float) -> Extent:
     (top, bottom), (left, right) = (_extent(cloud, method, box, axis, pixel) for axis in axes)
     return (left, top, right, bottom)
-
-
-def _view(
-    cloud: Cloud,
-    shade: NDArray[np.uint8] | None,
-    axes: tuple[Axis, Axis],
-    canvas: Canvas,
-    method: Method,
-    look: Look,
-) -> View:
-    """Densities and colours, both spread in the same way, combined to one picture."""
-    if shade is None:
-        palette = np.ones((1, 1), np.float32)
-    else:
-        palette = np.concatenate([np.ones((256, 1)), depth_colours()], axis=1).astype(np.float32)
-    density, *channels = method.draw(canvas, cloud.blocks(axes, palette, shade), palette.shape[1])
-    some = density[density > 0]
-    full = float(np.percentile(some, look.percentile)) if len(some) else 1.0
-    rgb = np.minimum(density / full, 1.0)[..., None] ** np.float32(look.gamma)
-    if channels:
-        rgb = rgb * (np.stack(channels, axis=-1) / np.where(density > 0, density, 1.0)[..., None])
-    else:
-        rgb = np.repeat(rgb, 3, axis=-1)
-    # The last row and column are whole pixels, also where the field ends inside them.
-    return View(density, rgb.clip(0.0, 1.0).astype(np.float32), canvas.edges_um, full)

@@ -1,0 +1,94 @@
+"""One projection of points: their densities, and the same in colours of depth or grey."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..extent import Extent
+from .canvas import Canvas, Image, Method
+from .colour import depth_colours
+from .sections import Axis, Cloud, Interval
+
+__all__ = ["Look", "View", "coloured", "planes_of", "shade_of", "view_of"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How densities become brightness and colour.
+
+    colour: "depth" (hue is depth) or "none" (grey);  percentile: percentile of the density, among pixels that
+    are not empty, that is drawn at full brightness;  gamma: exponent of the brightness.  Raises InputError for
+    numbers out of range.
+    """
+
+    colour: Literal["depth", "none"] = "depth"
+    percentile: float = 99.5
+    gamma: float = 0.6
+
+    def __post_init__(self) -> None:
+        if not 0 < self.percentile <= 100 or not self.gamma > 0:
+            raise InputError(
+                f"percentile must be in 0 to 100 and gamma above 0, got {self.percentile} and {self.gamma}"
+            )
+
+
+@dataclass(frozen=True)
+class View:
+    """One projection of the list.
+
+    density: (h, w) localizations per rendered pixel;  rgb: (h, w, 3), 0 to 1, hue depth and
+    brightness density;  edges_um: left, top, right, bottom edge of the image on its own axes;
+    full: the density drawn at full brightness.
+    """
+
+    density: Image
+    rgb: Image
+    edges_um: Extent
+    full: float
+
+
+def shade_of(cloud: Cloud, ends: Interval) -> NDArray[np.uint8]:
+    """Index of the colour, 0 to 255, of each point."""
+    return ((cloud.xyz[:, 2] - ends[0]) * (256 / (ends[1] - ends[0]))).clip(0, 255).astype(np.uint8)
+
+
+def view_of(
+    cloud: Cloud,
+    shade: NDArray[np.uint8] | None,
+    axes: tuple[Axis, Axis],
+    canvas: Canvas,
+    method: Method,
+    look: Look,
+) -> View:
+    """Densities and colours, both spread in the same way, combined to one picture."""
+    # The last row and column are whole pixels, also where the field ends inside them.
+    return coloured(planes_of(cloud, shade, axes, canvas, method), canvas.edges_um, look)
+
+
+def planes_of(
+    cloud: Cloud, shade: NDArray[np.uint8] | None, axes: tuple[Axis, Axis], canvas: Canvas, method: Method
+) -> Image:
+    """Densities (1, h, w), and with a shade (N,) of each point their sums of red, green and blue (4, h, w)."""
+    if shade is None:
+        palette = np.ones((1, 1), np.float32)
+    else:
+        palette = np.concatenate([np.ones((256, 1)), depth_colours()], axis=1).astype(np.float32)
+    return method.draw(canvas, cloud.blocks(axes, palette, shade), palette.shape[1])
+
+
+def coloured(planes: Image, edges_um: Extent, look: Look) -> View:
+    """The picture of densities (`planes_of`): brightness is density, hue the mean colour of what lies there."""
+    density, *channels = planes
+    some = density[density > 0]
+    full = float(np.percentile(some, look.percentile)) if len(some) else 1.0
+    rgb = np.minimum(density / full, 1.0)[..., None] ** np.float32(look.gamma)
+    if channels:
+        rgb = rgb * (np.stack(channels, axis=-1) / np.where(density > 0, density, 1.0)[..., None])
+    else:
+        rgb = np.repeat(rgb, 3, axis=-1)
+    return View(density, rgb.clip(0.0, 1.0).astype(np.float32), edges_um, full)
