@@ -14,6 +14,7 @@ from .options import Assignments, Device, Overwrite, chosen_device, nanometres
 from .progress import ScreenWatcher, duration
 
 if TYPE_CHECKING:
+    from ..experiment.experiment import Experiment
     from ..training.loop import Progress
     from ..training.runs import Run
     from ..training.validation import Validation
@@ -137,6 +138,9 @@ def train(
             "--store-mask/--no-store-mask", help="Keep your mask in the model file, or only its SHA-256."
         ),
     ] = True,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Only say how long it would take, measured over a few steps.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Train the experiment's network on simulated frames. After Ctrl-C, --resume continues.
@@ -149,6 +153,9 @@ def train(
 
     experiment = find_experiment(config, assignments or ())
     place = chosen_device(device)
+    if cost:
+        _say_cost(experiment, place)
+        return
     claim_run(Run(out), resume=resume, overwrite=overwrite)
     with TrainingView() as view:
         validation = train_model(
@@ -166,6 +173,20 @@ def train(
     elif view.stopped:
         say(f"stopped; go on with: deepstorm3d train {config} --out {out} --resume (and the same --set)")
         raise typer.Exit(INTERRUPTED)
+
+
+def _say_cost(experiment: Experiment, device: str) -> None:
+    from ..jobs.training_cost import training_cost
+
+    with ScreenWatcher("steps") as watch:
+        measured = training_cost(experiment, device=device, watch=watch)
+    spec = experiment.training
+    whole = measured.seconds(spec.steps, spec.validate_every)
+    result(
+        f"about {duration(whole)} on {device}: {spec.steps} steps of {measured.step_s:.3g} s, "
+        f"a validation of {measured.validation_s:.3g} s every {spec.validate_every} steps, "
+        f"{measured.prepare_s:.3g} s to prepare; pictures not counted"
+    )
 
 
 def claim_run(run: Run, *, resume: bool, overwrite: bool) -> None:

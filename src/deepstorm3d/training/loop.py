@@ -29,6 +29,10 @@ from .validation import Validation, validate
 __all__ = ["Progress", "TrainingDiverged", "learning_rate", "train"]
 
 
+# Steps at the beginning, in which the loss falls fastest and is logged every 10.
+_OFTEN = 500
+
+
 class TrainingDiverged(InputError):
     """The loss diverged; the message gives the step and possible remedies."""
 
@@ -253,8 +257,9 @@ def _out_of_patience(state: TrainingState, spec: TrainingSpec) -> bool:
 
 
 def _record(log: MetricsLog, progress: Progress, state: TrainingState) -> None:
-    """Write a line to the log every 50 steps and at each validation."""
-    if progress.validation is None and progress.step % 50:
+    """Write a line to the log at each validation and every 50 steps, at first more often."""
+    every = 10 if progress.step <= _OFTEN else 50
+    if progress.validation is None and progress.step % every:
         return
     line: dict[str, Any] = {
         "step": progress.step,
