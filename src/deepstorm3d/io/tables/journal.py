@@ -50,9 +50,18 @@ class Journal:
             os.truncate(self.path, before)
             raise
 
-    def records(self) -> Iterator[Record]:
-        """The whole records, in order; where one is cut off or damaged they end."""
+    @property
+    def whole(self) -> int:
+        """Bytes up to the end of the last whole record that `records` gave."""
+        return self._whole
+
+    def records(self, start: int = 0) -> Iterator[Record]:
+        """The whole records, in order; where one is cut off or damaged they end.
+
+        start: where the first begins, bytes: an earlier `whole`.
+        """
         with self.path.open("rb") as file:
+            file.seek(start)
             while (line := file.readline()).endswith(b"\n"):
                 try:
                     head = json.loads(line)

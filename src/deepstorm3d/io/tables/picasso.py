@@ -35,6 +35,7 @@ __all__ = [
     "is_picasso",
     "picasso_info",
     "picasso_rows",
+    "picasso_table",
     "read_picasso",
     "row_type",
     "sidecar_path",
@@ -98,7 +99,7 @@ def read_picasso(path: Path, pixel_um: float | None = None) -> tuple[Localizatio
     named = private.get("pixel_um") or _named_pixel(path, info)
     reason = f"neither the file nor {sidecar_path(path).name} gives Pixelsize"
     pixel = pixel_size(path, named, pixel_um or None, rows=len(rows), reason=reason) or 1.0
-    table = _table(columns, pixel, private.get("sigma_source"))
+    table = picasso_table(columns, pixel, private.get("sigma_source"))
     if {"Width", "Height", "Frames"} <= info.keys():
         shape = (int(info["Height"]), int(info["Width"]))
         made = _parsed(path, provenance)
@@ -143,7 +144,8 @@ def picasso_rows(table: Localizations, pixel_um: float, dtype: np.dtype[Any]) ->
     return rows
 
 
-def _table(columns: Columns, pixel_um: float, source: Any) -> Localizations:
+def picasso_table(columns: Columns, pixel_um: float, source: Any) -> Localizations:
+    """Picasso's columns as a table; source: where the σ come from, as the file names it, or None."""
     units = (pixel_um, pixel_um, 1e-3)
     sigma = columns.sigmas((("lpx",), ("lpy",), ("lpz",)), unit_um=units)
     return Localizations(
