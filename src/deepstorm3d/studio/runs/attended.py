@@ -1,8 +1,8 @@
 """The attendant of a run: starts the command in a session of its own, waits, and writes down how it ended.
 
-``python -m deepstorm3d.studio.runs.attended RUNFOLDER COMMAND...``: it outlives the page and the server. The lock
-of the run's folder is handed on to the command, so that it is held as long as either of them lives. Imports
-nothing that computes: it is small, and starts at once.
+``python -m deepstorm3d.studio.runs.attended RUNFOLDER COMMAND...``: it outlives the page and the server. The
+lock of the run's folder is handed on to the command, so that it is held as long as either of them lives.
+Imports nothing that computes: it is small, and starts at once.
 """
 
 from __future__ import annotations

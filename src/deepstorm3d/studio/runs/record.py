@@ -67,10 +67,10 @@ class Run:
 
 def read_run(places: RunPlaces) -> Run | None:
     """What the folder of a run says now; None where it holds no run.  Raises nothing for a damaged one."""
-    record = read_json(places.record)
+    record = read_json(places.record) or {}
     try:
-        title, arguments = str((record or {})["title"]), tuple(str(word) for word in (record or {})["arguments"])
-        started = float((record or {})["started"])
+        title, arguments = str(record["title"]), tuple(str(word) for word in record["arguments"])
+        started = float(record["started"])
     except (KeyError, TypeError, ValueError):
         return None
     # The lock first: what was written before it was given back is then there.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -101,21 +102,17 @@ class Shelf:
         if not run.alive:
             return
         number = _command_number(places)
-        try:
+        with contextlib.suppress(OSError):
+            # Where the disk is full, the signal is what counts.
             places.stop.touch()
-        except OSError:
-            # A full disk: the signal is what counts.
-            pass
         if number is None or not self.run(id).alive:
             return
-        try:
+        # It may have ended by itself a moment ago.
+        with contextlib.suppress(ProcessLookupError):
             if at_once and sys.platform != "win32":
                 os.killpg(number, signal.SIGKILL)
             else:
                 os.kill(number, signal.SIGTERM)
-        except ProcessLookupError:
-            # It has ended by itself.
-            pass
 
     def forget(self, id: str) -> None:
         """Take a run off the shelf; what it has written stays.  Raises InputError while it is alive."""
@@ -162,9 +159,7 @@ class Shelf:
                     "wait for its end, stop it, or give the output another name",
                 )
 
-    def _begin(
-        self, places: RunPlaces, arguments: Sequence[str], title: str, words: Sequence[str]
-    ) -> None:
+    def _begin(self, places: RunPlaces, arguments: Sequence[str], title: str, words: Sequence[str]) -> None:
         """Write down what is run, and start it.  words: the arguments of this attempt."""
         record = {"title": title, "arguments": list(arguments), "started": time.time()}
         write_text(places.record, json.dumps(record))
@@ -189,7 +184,7 @@ class Shelf:
         threading.Thread(target=attendant.wait, daemon=True).start()
 
     def _attendant(self, places: RunPlaces, words: Sequence[str]) -> subprocess.Popen[Any]:
-        # -P: a file of the user's in this folder that is named like a library must not be imported in its place.
+        # -P: a file of the user's in this folder that is named like a library is not imported in its place.
         python = [sys.executable, "-P", "-m"]
         command = [*python, "deepstorm3d.studio.runs.attended", str(places.folder)]
         with places.log.open("ab") as log:
