@@ -1,4 +1,4 @@
-"""The panel "Movie" in the browser: open, choose a model, move the threshold, scrub."""
+"""The panel "Movie" in the browser: open a movie, choose a model, move the threshold, scrub, mark a region."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 import deepstorm3d as ds
-from served_studio import Served
+from served_studio import Served, showing
 
 EMITTERS = 12
 
@@ -23,17 +23,105 @@ def movie(studio: Served) -> Path:
     return path
 
 
-def test_movie_is_opened_and_each_frame_localized_as_one_looks(page: Any, movie: Path):
-    page.locator("[data-test=movie-file] input, input[data-test=movie-file]").fill(movie.name)
-    page.keyboard.press("Enter")
+def element(page: Any, name: str) -> Any:
+    return page.locator(f"[data-test='{name}']")
+
+
+def molecules(page: Any, source: str) -> int:
+    """How many are found, once that source has answered."""
+    line = element(page, "count").filter(has_text=source)
+    line.wait_for(timeout=120_000)
+    found = re.match(r"(\d+) molecules", line.inner_text())
+    assert found is not None
+    return int(found[1])
+
+
+def test_a_movie_is_chosen_and_its_frames_are_localized_as_one_looks(page: Any, movie: Path):
+    element(page, "choose-Movie").click()
+    element(page, "entry-movie.tif").click()
     page.get_by_text("3 frames of 121 × 121 px").wait_for()
-    page.locator("[data-test=model-tetrapod]").click()
-    count = page.locator("[data-test=count]")
-    count.filter(has_text="joint fit").wait_for(timeout=120_000)
-    assert molecules(count) == EMITTERS
-    assert "good" in page.locator("[data-test=light]").get_attribute("class")
+    element(page, "model-tetrapod").click()
+    assert molecules(page, "joint fit") == EMITTERS
+    assert "good" in element(page, "light").get_attribute("class")
+    # The canvas shows light where the molecules are: not one colour.
+    assert colours_of(page, "view-frame") > 50
+    assert colours_of(page, "view-model") > 50
 
 
-def molecules(count: Any) -> int:
-    """How many are found, from the line that says so."""
-    return int(re.match(r"(\d+) molecules", count.inner_text())[1])
+def colours_of(page: Any, view: str) -> int:
+    """How many different colours a canvas shows."""
+    return page.locator(f"[data-test='{view}'] canvas").evaluate(
+        """canvas => {
+             const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+             return new Set(new Uint32Array(pixels.buffer)).size;
+           }"""
+    )
+
+
+def test_the_threshold_changes_what_is_found(page: Any, movie: Path):
+    before = molecules(page, "joint fit")
+    page.get_by_text("Joint fit", exact=True).click()
+    assert abs(molecules(page, "network") - before) <= 2
+    slider = element(page, "threshold")
+    box = slider.bounding_box()
+    page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2)
+    page.wait_for_function("!document.querySelector('[data-test=threshold-value]').innerText.includes('model')")
+    page.wait_for_function(f"!document.querySelector('[data-test=count]').innerText.startsWith('{before} ')")
+    assert molecules(page, "network") < before
+    page.get_by_text("Joint fit", exact=True).click()
+    page.get_by_text("restart_alt").click()
+    assert molecules(page, "joint fit") == before
+
+
+def test_arrows_scrub_and_a_second_tab_sees_the_same(page: Any, movie: Path, browser: Any, studio: Served):
+    element(page, "view-frame").locator("canvas").click()
+    page.keyboard.press("ArrowRight")
+    page.get_by_text("frame 1 of 0 … 2").wait_for()
+    with showing(browser, studio) as other:
+        other.get_by_text("frame 1 of 0 … 2").wait_for()
+        element(other, "next").click()
+        page.get_by_text("frame 2 of 0 … 2").wait_for()
+
+
+def test_the_pointer_reads_counts_and_shift_drags_a_region(page: Any, movie: Path):
+    canvas = element(page, "view-frame").locator("canvas")
+    box = canvas.bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(*middle)
+    frame = int(re.search(r"frame (\d+)", element(page, "place").inner_text())[1])
+    counts = int(ds.read_movie(movie)[frame][60, 60])
+    assert f"{counts} ADU" in element(page, "view-frame").inner_text()
+    page.keyboard.down("Shift")
+    page.mouse.down()
+    page.mouse.move(middle[0] + 250, middle[1] + 250, steps=5)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    page.get_by_text("Orientation, background, region").click()
+    page.get_by_text("region (").wait_for()
+    x0, y0, x1, y1 = map(int, re.findall(r"\d+", page.get_by_text("region (").inner_text()))
+    assert (x0, y0) in ((60, 60), (61, 61)) and x1 == y1 > 100
+    page.get_by_text("Whole frame").click()
+    page.get_by_text("shift and drag").wait_for()
+
+
+def test_the_same_is_told_as_a_command(page: Any, movie: Path):
+    element(page, "same").first.click()
+    page.get_by_text("deepstorm3d localize movie.tif --model tetrapod").wait_for()
+
+
+def test_a_sample_says_whether_the_model_fits(page: Any, movie: Path):
+    element(page, "sample").click()
+    element(page, "sample-answer").get_by_text("verdict: the model explains").wait_for(timeout=120_000)
+    assert element(page, "sample-answer").locator("img").count() == 4
+
+
+def test_a_file_that_is_no_movie_is_refused_in_words_and_nothing_is_lost(page: Any, movie: Path):
+    movie.with_name("notes.tif").write_text("no movie")
+    field = page.locator("input[data-test=movie-file]")
+    field.fill("notes.tif")
+    field.press("Enter")
+    page.locator(".q-notification").filter(has_text="notes.tif").wait_for()
+    field.fill("../outside.tif")
+    field.press("Enter")
+    page.locator(".q-notification").filter(has_text="outside the folder of this studio").wait_for()
+    page.get_by_text("3 frames of 121 × 121 px").wait_for()

@@ -70,6 +70,8 @@ def _listening(port: int | None) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, candidate))
+            # From here on a browser waits for its answer; else it would be refused until the server runs.
+            listener.listen(128)
         except OSError as error:
             listener.close()
             if candidate == port:

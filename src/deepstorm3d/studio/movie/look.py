@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...io.movies import Movie, open_movie
 from ...io.movies.preparation import Prepared, prepare
-from ..latest import Latest
+from ..latest import Answer, Latest
 from .explained import Explained, Explainer, Question
 from .sample import Sampled, look_at_sample
 
@@ -146,26 +147,28 @@ class FrameLook:
             return self._prepared.read(frame, frame + 1)[0]
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the frames as they are prepared, px; raises InputError where no movie is open."""
+        if self._prepared is None:
+            raise InputError("no movie is open")
+        _, height, width = self._prepared.shape
+        return width, height
+
+    @property
     def shown(self) -> Explained | None:
         """The newest answer to what is asked now: of the joint fit if it is there, else of the network."""
-        for latest in (self.fit, self.network):
-            answer = latest.answer
-            if (
-                answer is not None
-                and answer.result is not None
-                and answer.question == self._question_of(latest)
-            ):
-                return answer.result
-        return None
+        return next((answer.result for answer in self._answers() if answer.result is not None), None)
 
     @property
     def error(self) -> Exception | None:
         """What keeps the model from answering what is asked now."""
-        for latest in (self.network, self.fit):
-            answer = latest.answer
-            if answer is not None and answer.error is not None and answer.question == self._question_of(latest):
-                return answer.error
-        return None
+        return next((answer.error for answer in self._answers() if answer.error is not None), None)
+
+    def _answers(self) -> Iterator[Answer[Question, Explained]]:
+        """Answers to what is asked now, the best first."""
+        for latest in (self.fit, self.network) if self.asked.refine else (self.network,):
+            if latest.answer is not None and latest.answer.question == self._question_of(latest):
+                yield latest.answer
 
     def _question_of(self, latest: Latest[Question, Explained]) -> Question:
         return replace(self.asked, refine=latest is self.fit)

@@ -193,7 +193,7 @@ class _MoviePanel:
     def _prepare(self) -> None:
         self.look.orient(
             flip=self.flip.value,
-            transpose=self.transpose.value,
+            transpose=bool(self.transpose.value),
             subtract=self.subtract.value,
             nm=self.pixel.value,
         )
@@ -285,8 +285,8 @@ class _MoviePanel:
             tips=_tips(shown),
         )
         token = f"?v={shown.number}"
-        self.predicted.show(f"/data/movie/model{token}", shown.corner)
-        self.left.show(f"/data/movie/residual{token}", shown.corner)
+        self.predicted.show(f"/data/movie/model{token}", shown.corner, self.look.size)
+        self.left.show(f"/data/movie/residual{token}", shown.corner, self.look.size)
         self.seen.mark_places(marks)
         self.predicted.mark_places(marks)
 

@@ -59,4 +59,6 @@ def _draw(sampled: Sampled) -> None:
         ui.label("\n".join(sampled.lines)).style("white-space: pre-line")
     for name, png in sampled.pictures.items():
         shown = base64.b64encode(png).decode()
-        ui.image(f"data:image/png;base64,{shown}").props(f"alt={name} fit=contain").classes("w-full")
+        ui.image(f"data:image/png;base64,{shown}").props(f"alt={name} fit=contain no-transition").classes(
+            "w-full"
+        )

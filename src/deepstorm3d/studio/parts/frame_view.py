@@ -44,10 +44,17 @@ class FrameView(Element, component="../web/frame_view.js"):
         self._props.update(title=title, unit=unit, group=group, palette=palette, src="", layers=[])
         self.classes("ds-view-host")
 
-    def show(self, address: str, corner: tuple[int, int] = (0, 0)) -> None:
-        """Show the image at an address; "" for none.  corner: frame's column and row of its first pixel."""
-        if (self._props["src"], tuple(self._props.get("corner", (0, 0)))) != (address, corner):
-            self._props.update(src=address, corner=list(corner))
+    def show(
+        self, address: str, corner: tuple[int, int] = (0, 0), frame: tuple[int, int] | None = None
+    ) -> None:
+        """Show the image at an address; "" for none.
+
+        corner: frame's column and row of its first pixel;  frame: width and height of the frame that it is a
+        part of; None: it is all of it.
+        """
+        new = {"src": address, "corner": list(corner), "frame": None if frame is None else list(frame)}
+        if any(self._props.get(name) != value for name, value in new.items()):
+            self._props.update(new)
             self.update()
 
     def entitle(self, title: str) -> None:

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from typing import Any, Literal
 
 from nicegui import ui
 
@@ -16,8 +16,8 @@ from ...errors import InputError, Interrupted
 __all__ = ["explained", "guarded", "say", "told"]
 
 
-def say(text: str, kind: str = "info") -> None:
-    """A notice that goes by itself; kind: info, positive, warning or negative."""
+def say(text: str, kind: Literal["info", "positive", "warning", "negative"] = "info") -> None:
+    """A notice; it goes by itself, unless it is a warning or negative."""
     stays = kind in ("warning", "negative")
     actions = [{"icon": "close", "color": "white", "round": True}] if stays else []
     ui.notify(text, type=kind, multi_line=True, actions=actions, timeout=0 if stays else 3000)

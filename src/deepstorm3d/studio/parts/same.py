@@ -22,9 +22,10 @@ def same_by_command(
     with ui.dialog() as dialog, ui.card().classes("ds-same"):
         ui.label("The same on the command line").classes("ds-heading")
         shown = ui.code("", language="bash").classes("w-full").props("data-test=same-command")
-        if python is not None:
+        with ui.column().classes("w-full") as also:
             ui.label("and from Python").classes("ds-heading")
             told = ui.code("", language="python").classes("w-full")
+        also.set_visibility(python is not None)
         ui.button("Close", on_click=dialog.close).props("flat dense")
 
     def open_it() -> None:

@@ -6,8 +6,8 @@ const ARRAYS = { uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array }
 const NEAREST = 60; // largest zoom, screen pixels a pixel of the image, about
 const REACH = 9; // screen pixels from a mark within which it is named
 
-// Parts of the image that are in view, by group: its middle {x, y}, px of the image, and how many times larger it
-// is than the whole image would be. Views of different sizes share it.
+// Parts of the image that are in view, by group: its middle {x, y}, px of the frame, and how many times larger it
+// is than the whole frame would be. Views of different sizes share it.
 const parts = new Map();
 
 const PALETTES = {
@@ -44,6 +44,7 @@ export default {
     palette: { type: String, default: "grey" },
     group: String,
     corner: { type: Array, default: () => [0, 0] }, // column and row of the frame of the image's first pixel
+    frame: Array, // width and height of the whole frame; nothing: the image is all of it
     layers: { type: Array, default: () => [] }, // marks: {shape, colour, x, y, tips, size}
     rectangle: Array, // x0, y0, x1, y1 in px of the frame, or nothing
   },
@@ -86,7 +87,8 @@ export default {
       const values = new ARRAYS[answer.headers.get("X-Type")](await answer.arrayBuffer());
       const size = ["X-Width", "X-Height"].map((name) => Number(answer.headers.get(name)));
       if (asked !== this.src) return;
-      if (!this.image || this.image.width !== size[0] || this.image.height !== size[1]) this.part.zoom = 0;
+      // Another size is another frame, unless the image is only a part of one.
+      if (!this.frame && this.image && (this.image.width !== size[0] || this.image.height !== size[1])) this.part.zoom = 0;
       this.problem = "";
       this.image = { values, width: size[0], height: size[1], drawn: new OffscreenCanvas(...size) };
       this.ends();
@@ -122,13 +124,15 @@ export default {
       this.drawAll();
     },
     drawAll() { for (const view of this.part.views) view.draw(); },
-    // Screen pixels a pixel of the image, and the image's place of the canvas's corner.
+    whole() { return this.frame || [this.image.width, this.image.height]; },
+    // Screen pixels a pixel, and the frame's place of the canvas's corner.
     geometry() {
-      const { part, image } = this, width = this.$refs.box.clientWidth, height = this.$refs.box.clientHeight;
-      if (!part.zoom) Object.assign(part, { zoom: 1, x: image.width / 2, y: image.height / 2 });
-      part.x = Math.min(Math.max(part.x, 0), image.width);
-      part.y = Math.min(Math.max(part.y, 0), image.height);
-      const scale = part.zoom * Math.min(width / image.width, height / image.height);
+      const { part } = this, [columns, rows] = this.whole();
+      const width = this.$refs.box.clientWidth, height = this.$refs.box.clientHeight;
+      if (!part.zoom) Object.assign(part, { zoom: 1, x: columns / 2, y: rows / 2 });
+      part.x = Math.min(Math.max(part.x, 0), columns);
+      part.y = Math.min(Math.max(part.y, 0), rows);
+      const scale = part.zoom * Math.min(width / columns, height / rows);
       return { scale, x: part.x - width / 2 / scale, y: part.y - height / 2 / scale };
     },
     draw() {
@@ -144,14 +148,15 @@ export default {
       this.now = this.geometry();
       const { x, y, scale } = this.now;
       pen.imageSmoothingEnabled = false;
-      pen.drawImage(this.image.drawn, -x * scale, -y * scale, this.image.width * scale, this.image.height * scale);
+      const [left, top] = this.corner, { drawn, width: columns, height: rows } = this.image;
+      pen.drawImage(drawn, (left - x) * scale, (top - y) * scale, columns * scale, rows * scale);
       for (const layer of this.layers) this.drawLayer(pen, layer);
       if (this.rectangle) this.drawRectangle(pen, this.rectangle);
     },
     // The centre of the frame's pixel (column, row) on the screen.
     place(column, row) {
       const { x, y, scale } = this.now;
-      return [(column - this.corner[0] + 0.5 - x) * scale, (row - this.corner[1] + 0.5 - y) * scale];
+      return [(column + 0.5 - x) * scale, (row + 0.5 - y) * scale];
     },
     drawLayer(pen, layer) {
       const size = layer.size ?? Math.min(9, Math.max(3.5, 1.6 * this.now.scale));
@@ -184,14 +189,14 @@ export default {
     under(event) {
       const box = this.$refs.canvas.getBoundingClientRect(), { x, y, scale } = this.now;
       return [
-        (event.clientX - box.left) / scale + x - 0.5 + this.corner[0],
-        (event.clientY - box.top) / scale + y - 0.5 + this.corner[1],
+        (event.clientX - box.left) / scale + x - 0.5,
+        (event.clientY - box.top) / scale + y - 0.5,
       ];
     },
     wheel(event) {
       if (!this.image) return;
-      const { part, image } = this, box = this.$refs.canvas.getBoundingClientRect(), before = this.now.scale;
-      const most = (NEAREST * Math.max(image.width, image.height)) / Math.min(box.width, box.height);
+      const { part } = this, box = this.$refs.canvas.getBoundingClientRect(), before = this.now.scale;
+      const most = (NEAREST * Math.max(...this.whole())) / Math.min(box.width, box.height);
       part.zoom = Math.min(most, Math.max(0.5, part.zoom * Math.exp(-0.0015 * event.deltaY)));
       const { scale } = this.geometry();
       // What is under the pointer stays there.
