@@ -5,6 +5,7 @@ VENV      ?= .venv
 EXTRAS    ?= dev,compressed
 PIP_FLAGS ?=
 DEMO_OUT  ?= demo-out
+FOLDER    ?= .
 # Tests that run at once; each with one thread.
 WORKERS   ?= auto
 CLIENTS   ?= .venv-clients
@@ -34,7 +35,7 @@ pip_of = $$($(1)/bin/python -m pip --version >/dev/null 2>&1 && echo $(1)/bin/py
     echo $(PYTHON) -m pip --python $(1)/bin/python)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu test-interop wheel-test test-lowest check lint format bench docs clean
+.PHONY: help demo studio test test-browser test-slow test-gpu test-interop wheel-test test-lowest check lint format bench docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -43,8 +44,14 @@ help:  ## list the targets
 demo: $(INSTALLED)  ## simulate, localize, evaluate and draw the built-in example, into demo-out/
 	$(BIN)/deepstorm3d demo --out $(DEMO_OUT)
 
-test: $(INSTALLED)  ## all tests but those that take minutes or other programs
+studio: $(INSTALLED)  ## open the studio in the browser, over FOLDER (this one where left out)
+	$(BIN)/deepstorm3d studio $(FOLDER)
+
+test: $(INSTALLED)  ## all tests but those that take minutes, a browser or other programs
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+test-browser: $(INSTALLED)  ## the tests of the studio's pages in Chromium (skipped where it is not installed)
+	$(BIN)/python -m pytest tests/studio -m browser -n $(WORKERS) --dist loadfile -rs $(PYTEST_ARGS)
 
 test-slow: $(INSTALLED)  ## the tests that train a network (tens of minutes)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

@@ -23,6 +23,18 @@ def movie(studio: Served) -> Path:
     return path
 
 
+@pytest.fixture
+def page(page: Any, movie: Path) -> Any:
+    """The page with the movie open, and a model chosen."""
+    if page.get_by_text("3 frames of 121 × 121 px").count() == 0:
+        element(page, "choose-Movie").click()
+        element(page, "entry-movie.tif").click()
+    page.get_by_text("3 frames of 121 × 121 px").wait_for()
+    element(page, "model-tetrapod").click()
+    element(page, "count").filter(has_text="molecules ·").wait_for(timeout=120_000)
+    return page
+
+
 def element(page: Any, name: str) -> Any:
     return page.locator(f"[data-test='{name}']")
 
@@ -36,11 +48,7 @@ def molecules(page: Any, source: str) -> int:
     return int(found[1])
 
 
-def test_a_movie_is_chosen_and_its_frames_are_localized_as_one_looks(page: Any, movie: Path):
-    element(page, "choose-Movie").click()
-    element(page, "entry-movie.tif").click()
-    page.get_by_text("3 frames of 121 × 121 px").wait_for()
-    element(page, "model-tetrapod").click()
+def test_a_movie_is_chosen_and_its_frames_are_localized_as_one_looks(page: Any):
     assert molecules(page, "joint fit") == EMITTERS
     assert "good" in element(page, "light").get_attribute("class")
     # The canvas shows light where the molecules are: not one colour.
@@ -58,7 +66,7 @@ def colours_of(page: Any, view: str) -> int:
     )
 
 
-def test_the_threshold_changes_what_is_found(page: Any, movie: Path):
+def test_the_threshold_changes_what_is_found(page: Any):
     before = molecules(page, "joint fit")
     page.get_by_text("Joint fit", exact=True).click()
     assert abs(molecules(page, "network") - before) <= 2
@@ -73,7 +81,7 @@ def test_the_threshold_changes_what_is_found(page: Any, movie: Path):
     assert molecules(page, "joint fit") == before
 
 
-def test_arrows_scrub_and_a_second_tab_sees_the_same(page: Any, movie: Path, browser: Any, studio: Served):
+def test_arrows_scrub_and_a_second_tab_sees_the_same(page: Any, browser: Any, studio: Served):
     element(page, "view-frame").locator("canvas").click()
     page.keyboard.press("ArrowRight")
     page.get_by_text("frame 1 of 0 … 2").wait_for()
@@ -104,12 +112,12 @@ def test_the_pointer_reads_counts_and_shift_drags_a_region(page: Any, movie: Pat
     page.get_by_text("shift and drag").wait_for()
 
 
-def test_the_same_is_told_as_a_command(page: Any, movie: Path):
+def test_the_same_is_told_as_a_command(page: Any):
     element(page, "same").first.click()
     page.get_by_text("deepstorm3d localize movie.tif --model tetrapod").wait_for()
 
 
-def test_a_sample_says_whether_the_model_fits(page: Any, movie: Path):
+def test_a_sample_says_whether_the_model_fits(page: Any):
     element(page, "sample").click()
     element(page, "sample-answer").get_by_text("verdict: the model explains").wait_for(timeout=120_000)
     assert element(page, "sample-answer").locator("img").count() == 4
