@@ -134,6 +134,13 @@ def test_the_command_says_all_that_was_chosen(look: FrameLook, movie: Path):
     compile(python_lines(asked, Folder(movie.parent)), "same", "exec")
 
 
+def test_files_are_named_as_a_command_in_the_folder_takes_them(look: FrameLook, movie: Path):
+    asked = replace(look.asked, model=str(movie.parent / "own.pt"), mask=movie.parent / "mask.npy", camera=())
+    folder = Folder(movie.parent)
+    assert "--model own.pt --mask mask.npy" in command_line(asked, folder)
+    assert "ds.load_model('own.pt', mask='mask.npy')" in python_lines(asked, folder)
+
+
 def test_camera_values_are_pairs():
     with pytest.raises(InputError, match="key=value"):
         camera_pairs("baseline 100")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from nicegui import ui
 
@@ -12,10 +13,10 @@ from .movie.panel import movie_panel
 
 __all__ = ["PANELS", "build_page"]
 
-PANELS: dict[str, Callable[[Desk], None]] = {
+PANELS: dict[str, Callable[[Desk], ui.keyboard | None]] = {
     "Movie": movie_panel,
 }
-"""The panels in the order of their tabs."""
+"""The panels in the order of their tabs: each builds itself, and gives its keys if it has any."""
 
 _LOOK = Path(__file__).parent / "web" / "studio.css"
 
@@ -24,23 +25,35 @@ def build_page(desk: Desk) -> None:
     """Build the page of one tab of the browser."""
     ui.add_css(_LOOK.read_text(encoding="utf-8"))
     ui.colors(primary="var(--ds-accent)", positive="#2c8a4b", negative="#c0392b", warning="#b7791f")
-    dark = ui.dark_mode(None)
+    asked = ui.context.client.request.query_params.get("tab", "")
+    first = asked if asked in PANELS else next(iter(PANELS))
     with ui.element("div").classes("ds-header"):
         ui.label("deepstorm3d").classes("ds-name")
-        with ui.tabs().props("dense no-caps inline-label shrink align=left") as tabs:
+        with ui.tabs(value=first).props("dense no-caps inline-label shrink align=left") as tabs:
             for name in PANELS:
                 ui.tab(name).props(f"data-test='tab-{name}'")
         ui.space()
         ui.label(str(desk.folder.root)).classes("ds-faint ellipsis").tooltip("What may be opened lies in here")
-        ui.button(icon="contrast", on_click=lambda: _turn(dark)).props("flat dense round").tooltip(
-            "Dark or light"
-        ).props("data-test=dark")
-    with ui.tab_panels(tabs, value=next(iter(PANELS))).props("keep-alive").classes("ds-body"):
+        _build_dark_or_light()
+    keys: dict[str, ui.keyboard] = {}
+    with ui.tab_panels(tabs, value=first).props("keep-alive").classes("ds-body"):
         for name, build in PANELS.items():
             with ui.tab_panel(name):
-                build(desk)
+                if (keyboard := build(desk)) is not None:
+                    keys[name] = keyboard
+    _turn_to(first, keys)
+    tabs.on_value_change(lambda event: _turn_to(event.value, keys))
 
 
-def _turn(dark: ui.dark_mode) -> None:
-    """From the system's choice to dark, and between dark and light after that."""
-    dark.set_value(not dark.value)
+def _turn_to(panel: str, keys: dict[str, ui.keyboard]) -> None:
+    """The keys are those of the panel that is seen, and a reload shows it again."""
+    for name, keyboard in keys.items():
+        keyboard.active = name == panel
+    ui.navigate.history.replace(f"/?tab={quote(panel)}")
+
+
+def _build_dark_or_light() -> None:
+    """A button: from the system's choice to dark, and between dark and light after that."""
+    dark = ui.dark_mode(None)
+    button = ui.button(icon="contrast", on_click=lambda: dark.set_value(not dark.value))
+    button.props("flat dense round data-test=dark").tooltip("Dark or light")

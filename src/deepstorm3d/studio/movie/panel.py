@@ -16,16 +16,18 @@ from ..parts.notices import explained, guarded
 from ..parts.same import same_by_command
 from .explained import Explained
 from .look import LEAST_THRESHOLD, FrameLook
-from .same import camera_pairs, command_line, python_lines
+from .same import camera_pairs, command_line, model_name, python_lines
 from .sample_dialog import SampleDialog
 from .verdict import verdict_of
 
 __all__ = ["movie_panel"]
 
 
-def movie_panel(desk: Desk) -> None:
-    """Build the panel for one tab."""
-    _MoviePanel(desk).build()
+def movie_panel(desk: Desk) -> ui.keyboard:
+    """Build the panel for one tab of the browser; gives its keys."""
+    panel = _MoviePanel(desk)
+    panel.build()
+    return ui.keyboard(panel.key, ignore=["input", "select", "button", "textarea"])
 
 
 class _MoviePanel:
@@ -43,7 +45,6 @@ class _MoviePanel:
             with ui.element("div").classes("ds-main"):
                 self._build_views()
                 self._build_scrubber()
-        ui.keyboard(self._key, ignore=["input", "select", "button", "textarea"])
         follow(lambda: self.look.changes, self._refresh)
 
     # The column of controls.
@@ -108,6 +109,12 @@ class _MoviePanel:
             )
             .props("data-test=camera")
         )
+        self.mask = file_input(
+            self.desk.folder,
+            "Mask, where the model names only its hash",
+            lambda name: self.look.use(mask=self.desk.folder.existing(name) if name.strip() else None),
+            help="The phase mask that the model was trained for, radians (.npy, .mat, .tif)",
+        ).props("data-test=mask-file")
         self.camera.on("keydown.enter", self._use_camera).on("blur", self._use_camera)
         with ui.element("div").classes("ds-row"):
             ui.label("Threshold")
@@ -181,9 +188,10 @@ class _MoviePanel:
         self.look.open(self.desk.folder.existing(name))
 
     def _use_model(self, name: str) -> None:
-        if name.strip() and name not in built_in_models():
-            self.desk.folder.existing(name)
-        self.look.use(model=name.strip(), threshold=None)
+        name = name.strip()
+        if name and name not in built_in_models():
+            name = str(self.desk.folder.existing(name))
+        self.look.use(model=name, threshold=None)
 
     @guarded
     def _use_camera(self) -> None:
@@ -201,8 +209,9 @@ class _MoviePanel:
     def _step(self, by: int) -> None:
         self.look.show(self.look.asked.frame + by)
 
-    def _key(self, event: Any) -> None:
-        if not event.action.keydown or not self.seen.visible:
+    def key(self, event: Any) -> None:
+        """Arrows: another frame; brackets: another threshold."""
+        if not event.action.keydown:
             return
         step = 10 if event.modifiers.shift else 1
         if event.key.arrow_left:
@@ -242,7 +251,7 @@ class _MoviePanel:
         pixel = f", pixels of {1000 * movie.pixel_um:.4g} nm" if movie.pixel_um else ""
         self.facts.set_text(f"{frames:,} frames of {width} × {height} px, {movie.kind}{pixel}")
         self.file.set_value(self.desk.folder.shown(movie.path))
-        self.model.set_value(asked.model)
+        self.model.set_value(model_name(asked.model, self.desk.folder))
         self.scrubber.props(f"max={max(1, frames - 1)}")
         self.scrubber.set_value(asked.frame)
         self.place.set_text(f"frame {asked.frame:,} of 0 … {frames - 1:,}")
@@ -306,6 +315,8 @@ def _tips(shown: Explained) -> list[str]:
 
 def _waiting(look: FrameLook) -> str:
     """What stands in place of the number of molecules until there is one."""
+    if look.error is not None:
+        return "nothing is found"
     if not look.asked.model:
         return "choose a model to find molecules"
     if look.movie is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import yaml
 
@@ -11,7 +12,7 @@ from ..folder import Folder
 from ..parts.same import command
 from .explained import Question
 
-__all__ = ["camera_pairs", "command_line", "python_lines"]
+__all__ = ["camera_pairs", "command_line", "model_name", "python_lines"]
 
 
 def camera_pairs(text: str) -> tuple[tuple[str, object], ...]:
@@ -25,6 +26,11 @@ def camera_pairs(text: str) -> tuple[tuple[str, object], ...]:
     return tuple(pairs)
 
 
+def model_name(model: str, folder: Folder) -> str:
+    """A built-in model's name, or the model's file as a command in the folder takes it."""
+    return folder.shown(Path(model)) if Path(model).is_absolute() else model
+
+
 def command_line(asked: Question, folder: Folder) -> str:
     """The command that localizes the whole movie like this."""
     if asked.movie is None or not asked.model:
@@ -33,7 +39,7 @@ def command_line(asked: Question, folder: Folder) -> str:
 
 
 def _options(asked: Question, folder: Folder) -> Iterator[str]:
-    yield from ("--model", asked.model)
+    yield from ("--model", model_name(asked.model, folder))
     if asked.mask is not None:
         yield from ("--mask", folder.shown(asked.mask))
     for key, value in asked.camera:
@@ -59,6 +65,7 @@ def python_lines(asked: Question, folder: Folder) -> str:
     """The Python that finds what is shown in this frame."""
     if asked.movie is None or not asked.model:
         return ""
+    mask = "" if asked.mask is None else f", mask={folder.shown(asked.mask)!r}"
     named = {"camera": dict(asked.camera) or None, "threshold": asked.threshold}
     more = "".join(f", {name}={value!r}" for name, value in named.items() if value is not None)
     where = f", frames=({asked.frame}, {asked.frame + 1})" + ("" if asked.roi is None else f", roi={asked.roi}")
@@ -66,7 +73,7 @@ def python_lines(asked: Question, folder: Folder) -> str:
         (
             "import deepstorm3d as ds",
             "",
-            f"model = ds.load_model({asked.model!r})",
+            f"model = ds.load_model({model_name(asked.model, folder)!r}{mask})",
             f"part = ds.Excerpt({folder.shown(asked.movie)!r}{where})",
             f"found = model.localize(part{more}{'' if asked.refine else ', refine=False'})",
         )

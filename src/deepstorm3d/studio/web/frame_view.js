@@ -104,7 +104,10 @@ export default {
       const at = (share) => sample[Math.min(sample.length - 1, Math.floor(share * sample.length))] ?? 0;
       this.image.low = at(0.005);
       this.image.high = Math.max(at(0.998), at(0.005) + 1e-9);
-      this.$emit("levels", { low: this.image.low, high: this.image.high, least: at(0), most: at(1) });
+      // The contrast is chosen in a range that a single hot pixel does not stretch.
+      const { low, high } = this.image, span = high - low;
+      const least = Math.max(at(0), low - span), most = Math.min(at(1), high + 2 * span);
+      this.$emit("levels", { low, high, least, most });
     },
     paint() {
       if (!this.image) return this.draw();
