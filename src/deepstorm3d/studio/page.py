@@ -29,7 +29,7 @@ def build_page(desk: Desk) -> None:
     first = asked if asked in PANELS else next(iter(PANELS))
     with ui.element("div").classes("ds-header"):
         ui.label("deepstorm3d").classes("ds-name")
-        with ui.tabs(value=first).props("dense no-caps inline-label shrink align=left") as tabs:
+        with ui.tabs().props("dense no-caps inline-label shrink align=left") as tabs:
             for name in PANELS:
                 ui.tab(name).props(f"data-test='tab-{name}'")
         ui.space()
@@ -41,8 +41,9 @@ def build_page(desk: Desk) -> None:
             with ui.tab_panel(name):
                 if (keyboard := build(desk)) is not None:
                     keys[name] = keyboard
+    tabs.set_value(first)
     _turn_to(first, keys)
-    tabs.on_value_change(lambda event: _turn_to(event.value, keys))
+    tabs.on_value_change(lambda event: _turn_to(str(event.value), keys))
 
 
 def _turn_to(panel: str, keys: dict[str, ui.keyboard]) -> None:

@@ -14,6 +14,7 @@ from ..parts.follow import follow
 from ..parts.frame_view import FrameView, Marks
 from ..parts.notices import explained, guarded
 from ..parts.same import same_by_command
+from ..parts.sliders import set_ends
 from .explained import Explained
 from .look import LEAST_THRESHOLD, FrameLook
 from .same import camera_pairs, command_line, model_name, python_lines
@@ -35,6 +36,8 @@ class _MoviePanel:
 
     def __init__(self, desk: Desk) -> None:
         self.desk, self.look = desk, desk.movie
+        self.chosen_contrast = False
+        self.levels = {"min": 0.0, "max": 1.0}
 
     def build(self) -> None:
         with ui.element("div").classes("ds-panel"):
@@ -84,7 +87,8 @@ class _MoviePanel:
             ui.button("Whole frame", on_click=lambda: self.look.use(roi=None)).props("flat dense no-caps")
         ui.label("Contrast").classes("ds-section")
         self.contrast = ui.range(min=0, max=1, step=0.01, value={"min": 0, "max": 1}).props("dense")
-        self.contrast.on_value_change(self._set_contrast)
+        # What the user drags, not what the page sets.
+        self.contrast.on("update:model-value", self._set_contrast, throttle=0.03)
         ui.button("Suit the frame", on_click=self._free_contrast).props("flat dense no-caps size=sm")
 
     def _build_model(self) -> None:
@@ -225,14 +229,18 @@ class _MoviePanel:
             self.look.use(threshold=min(max(round(level, 3), LEAST_THRESHOLD), 0.98))
 
     def _levels(self, levels: dict[str, float]) -> None:
-        self.contrast.props(f"min={levels['least']} max={levels['most']} step={_step_of(levels)}")
-        if self.seen._props.get("low") is None:
-            self.contrast.set_value({"min": levels["low"], "max": levels["high"]})
+        set_ends(self.contrast, levels["least"], levels["most"], _step_of(levels))
+        self.levels = {"min": levels["low"], "max": levels["high"]}
+        if not self.chosen_contrast:
+            self.contrast.set_value(self.levels)
 
     def _set_contrast(self, event: Any) -> None:
-        self.seen.contrast(event.value["min"], event.value["max"])
+        self.chosen_contrast = True
+        self.seen.contrast(event.args["min"], event.args["max"])
 
     def _free_contrast(self) -> None:
+        self.chosen_contrast = False
+        self.contrast.set_value(self.levels)
         self.seen.contrast(None, None)
 
     # What is shown.
@@ -252,7 +260,7 @@ class _MoviePanel:
         self.facts.set_text(f"{frames:,} frames of {width} × {height} px, {movie.kind}{pixel}")
         self.file.set_value(self.desk.folder.shown(movie.path))
         self.model.set_value(model_name(asked.model, self.desk.folder))
-        self.scrubber.props(f"max={max(1, frames - 1)}")
+        set_ends(self.scrubber, 0, max(1, frames - 1))
         self.scrubber.set_value(asked.frame)
         self.place.set_text(f"frame {asked.frame:,} of 0 … {frames - 1:,}")
         self.region.set_text(f"region {asked.roi}" if asked.roi else "shift and drag on the frame: a region")
