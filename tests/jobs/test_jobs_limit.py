@@ -21,7 +21,7 @@ from deepstorm3d.jobs.limit import Sweep, limit, masks_to_compare
 from deepstorm3d.jobs.limit_report import draw_report, write_report
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.fisher import crlb
-from deepstorm3d.optics.masks import FileMask, TetrapodMask
+from deepstorm3d.optics.masks import MASK_KINDS, FileMask, TetrapodMask
 from deepstorm3d.simulation.priors import EmitterPrior, GammaPhotons, Scene
 from watchers import Recorder
 
@@ -85,6 +85,20 @@ def test_the_summary_has_the_numbers_of_the_report(report: LimitReport):
     assert crowd.label.startswith("32 in a frame")
     assert crowd.rms_nm is not None
     np.testing.assert_array_equal(crowd.rms_nm[0], mask.rms.sigma_nm[2])
+
+
+def test_kinds_of_masks_can_be_compared_by_their_names():
+    experiment = small()
+    (own, nothing), (name, phase) = masks_to_compare(experiment, ["vortex"])
+    assert (own, nothing, name) == ("astigmatic (the experiment's)", None, "vortex")
+    assert phase is not None
+    wanted = MASK_KINDS.find("vortex")
+    assert wanted is not None
+    torch.testing.assert_close(phase, wanted().build(experiment.microscope)().float())
+    # The experiment's own by its kind: once is enough.
+    assert [each for each, _ in masks_to_compare(experiment, ["astigmatic"])] == ["astigmatic"]
+    with pytest.raises(InputError, match="there is no mask 'spiral'"):
+        masks_to_compare(experiment, ["spiral"])
 
 
 def test_without_background_the_bound_falls_as_the_root_of_the_photons():

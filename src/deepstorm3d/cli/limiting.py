@@ -26,9 +26,9 @@ def limit(
         list[Path] | None,
         typer.Option(
             "--mask",
-            metavar="FILE",
-            help="Phase mask in radians (.npy, .mat, .tif) to compare with the experiment's own; repeatable. "
-            "(default: the experiment's alone)",
+            metavar="FILE|KIND",
+            help="Phase mask to compare with the experiment's own: a file in radians (.npy, .mat, .tif), or "
+            "zero, astigmatic, tetrapod, double_helix, vortex; repeatable. (default: the experiment's alone)",
         ),
     ] = None,
     csv: Annotated[

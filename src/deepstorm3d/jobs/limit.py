@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..experiment.conditions import LEAST_BACKGROUND, Conditions, scene_conditions
+from ..experiment.configure import with_mask
 from ..experiment.experiment import Experiment, experiment_mask, psf_source
 from ..experiment.light_patch import patch_for_light
 from ..experiment.limits import Bounds, LimitReport, MaskLimits
@@ -73,16 +74,18 @@ class Sweep:
     seed: int | None = None
 
 
-def masks_to_compare(experiment: Experiment, files: Sequence[Path]) -> list[tuple[str, Tensor | None]]:
-    """Names and phases (h, w) rad of the experiment's own mask (None) and of mask files, named by their files.
+def masks_to_compare(experiment: Experiment, others: Sequence[str | Path]) -> list[tuple[str, Tensor | None]]:
+    """Names and phases (h, w) rad of the experiment's own mask (None) and of others, each a file or a kind.
 
-    The own mask comes first. It is left out where one of the files holds it (the same SHA-256), or where
-    the experiment knows only its hash.  Raises InputError where a file is no mask.
+    The own mask comes first. It is left out where one of the others is the same (by its SHA-256), or where
+    the experiment knows only its hash. Files are named without their folder where that tells them apart.
+    Raises InputError for what is neither a mask file nor a kind of mask ("tetrapod").
     """
-    phases = [torch.from_numpy(read_mask(path)).float() for path in files]
-    known = Counter(path.name for path in files)
+    paths = [Path(other) for other in others]
+    phases = [_phase_of(experiment, path) for path in paths]
+    known = Counter(path.name for path in paths)
     # Files of one name in two folders are told apart by their paths.
-    names = [path.name if known[path.name] == 1 else str(path) for path in files]
+    names = [path.name if known[path.name] == 1 else str(path) for path in paths]
     given: list[tuple[str, Tensor | None]] = list(zip(names, phases, strict=True))
     spec = experiment.mask
     own = spec.kind
@@ -90,13 +93,20 @@ def masks_to_compare(experiment: Experiment, files: Sequence[Path]) -> list[tupl
         own = Path(spec.path).name or f"mask of {experiment.name}"
     if not experiment.psf.needs_mask:
         own = experiment.psf.file_name or f"PSF of {experiment.name}"
-    if not files:
+    if not others:
         return [(own, None)]
     if isinstance(spec, FileMask) and not spec.path:
         return given
     if mask_sha256(experiment_mask(experiment)()) in {mask_sha256(phase) for phase in phases}:
         return given
     return [(f"{own} (the experiment's)", None), *given]
+
+
+def _phase_of(experiment: Experiment, mask: Path) -> Tensor:
+    """The phase of a mask file, or of a kind of mask as the experiment's microscope takes it."""
+    if mask.suffix:
+        return torch.from_numpy(read_mask(mask)).float()
+    return experiment_mask(with_mask(experiment, str(mask)))().detach().float()
 
 
 def limit(
