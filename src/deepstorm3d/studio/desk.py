@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from .folder import Folder
+from .limits.bounds import Limits
+from .limits.design import DesignLook
 from .movie.look import FrameLook
+from .runs.shelf import Shelf
 
 __all__ = ["Desk"]
 
@@ -19,3 +22,5 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.folder = Folder(folder)
         self.movie = FrameLook()
+        self.limits = Limits()
+        self.design = DesignLook(Shelf(self.folder.root))
