@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,7 +13,19 @@ from pydantic.fields import FieldInfo
 from .errors import InputError
 from .kinds import Kinds, kind_of
 
-__all__ = ["Spec", "quantity", "set_by_path", "set_by_paths", "spec_from_mapping", "spec_rows", "to_yaml"]
+__all__ = [
+    "Fault",
+    "Spec",
+    "kinds_of",
+    "quantity",
+    "set_by_path",
+    "set_by_paths",
+    "spec_faults",
+    "spec_from_mapping",
+    "spec_rows",
+    "to_yaml",
+    "unit_of",
+]
 
 
 SpecType = TypeVar("SpecType", bound="Spec")
@@ -54,24 +66,49 @@ def spec_from_mapping(kind: type[SpecType], mapping: Mapping[str, Any], *, sourc
     try:
         return kind.model_validate(dict(mapping))
     except ValidationError as error:
-        lines = [_explain(kind, item) for item in error.errors()]
+        lines = [str(_explain(kind, item)) for item in error.errors()]
         raise InputError(f"{source} is not valid:\n" + "\n".join(f"  {line}" for line in lines)) from error
 
 
-def _explain(kind: type[Spec], item: Any) -> str:
+class Fault(NamedTuple):
+    """One thing that is wrong in a mapping.
+
+    path: keys that lead to it, empty for the whole;  message: in words.
+    """
+
+    path: tuple[str, ...]
+    message: str
+
+    def __str__(self) -> str:
+        return f"{'.'.join(self.path)}: {self.message}" if self.path else self.message
+
+
+def spec_faults(kind: type[Spec], mapping: Mapping[str, Any]) -> list[Fault]:
+    """What is wrong with a plain mapping as a record of type `kind`, each at its place; empty where nothing is.
+
+    Raises InputError where the package that offers a kind cannot be imported.
+    """
+    try:
+        kind.model_validate(dict(mapping))
+    except ValidationError as error:
+        return [_explain(kind, item) for item in error.errors()]
+    return []
+
+
+def _explain(kind: type[Spec], item: Any) -> Fault:
     """One pydantic complaint in the user's words."""
     keys, known = _walk(kind, item["loc"])
-    path = ".".join(keys)
+    path = tuple(keys)
     if item["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(known)}"
-        return f"{path}: no such key; {hint}"
+        return Fault(path, f"no such key; {hint}")
     if item["type"] == "missing":
-        return f"{path}: missing; add this key"
+        return Fault(path, "missing; add this key")
     message = item["msg"].removeprefix("Value error, ")
     # A record that contradicts itself is explained by its own words; its whole content would bury them.
     given = "" if isinstance(item["input"], Mapping) else f" (given: {item['input']!r})"
-    return f"{path}: {message}{given}" if path else f"{message}{given}"
+    return Fault(path, f"{message}{given}")
 
 
 def _walk(kind: type[BaseModel], path: tuple[Any, ...]) -> tuple[list[str], list[str]]:
@@ -105,6 +142,11 @@ def _models_in(annotation: Any, metadata: Sequence[Any] = ()) -> list[type[BaseM
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
+
+
+def kinds_of(field: FieldInfo) -> Kinds | None:
+    """The kinds of record that may stand in a field; None where it is not such a field."""
+    return _open_union(field.metadata)
 
 
 def _open_union(metadata: Sequence[Any]) -> Kinds | None:
@@ -181,7 +223,7 @@ def spec_rows(spec: Spec) -> list[tuple[str, str, str]]:
         if not isinstance(getattr(spec, name), Spec):
             value = spec.model_dump(mode="json", include={name})[name]
             nothing = value is None or value in ("", [], {})
-            words = "none" if nothing else f"{_plain(value)} {_unit(field)}".strip()
+            words = "none" if nothing else f"{_plain(value)} {unit_of(field)}".strip()
             rows.append((name, words, field.description or ""))
     return rows
 
@@ -211,10 +253,11 @@ def _plain(value: Any) -> str:
 
 
 def _comment(field: FieldInfo) -> str:
-    parts = [part for part in (_unit(field), field.description) if part]
+    parts = [part for part in (unit_of(field), field.description) if part]
     return f"  # {': '.join(parts)}" if parts else ""
 
 
-def _unit(field: FieldInfo) -> str:
+def unit_of(field: FieldInfo) -> str:
+    """The unit of a record's field as it is printed; empty where it has none."""
     extra = field.json_schema_extra
     return str(extra.get("unit", "")) if isinstance(extra, dict) else ""

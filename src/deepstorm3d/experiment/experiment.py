@@ -36,10 +36,12 @@ __all__ = [
     "Experiment",
     "changed",
     "experiment_mask",
+    "files_named",
     "psf_source",
     "read_experiment",
     "whole_mask",
     "with_files_beside",
+    "with_files_named_from",
     "write_experiment",
 ]
 
@@ -173,6 +175,40 @@ def with_files_beside(experiment: Experiment, folder: Path) -> Experiment:
         return str(folder / path) if path and (folder / path).exists() else path
 
     return experiment.with_(psf=experiment.psf.renamed(beside))
+
+
+def files_named(experiment: Experiment) -> list[str]:
+    """Paths of the files that the experiment names: mask, PSF, camera maps."""
+    mask, found = experiment.mask, list(experiment.camera.maps_named().values())
+    if isinstance(mask, FileMask):
+        found.append(mask.path)
+
+    def noted(path: str) -> str:
+        found.append(path)
+        return path
+
+    experiment.psf.renamed(noted)
+    return [path for path in found if path]
+
+
+def with_files_named_from(experiment: Experiment, folder: Path) -> Experiment:
+    """The experiment with the paths that its file in this folder should have, so that both move together.
+
+    Files in or below the folder are named relative to it, others from the root: the inverse of
+    `with_files_beside`.
+    """
+    home, mask, camera = folder.resolve(), experiment.mask, experiment.camera
+
+    def beside(path: str) -> str:
+        whole = Path(path).resolve()
+        return str(whole.relative_to(home)) if whole.is_relative_to(home) else str(whole)
+
+    named = {name: beside(path) for name, path in camera.maps_named().items()}
+    if named:
+        experiment = experiment.with_(camera=camera.with_(**named))
+    if isinstance(mask, FileMask) and mask.path:
+        experiment = experiment.with_(mask=mask.with_(path=beside(mask.path)))
+    return experiment.with_(psf=experiment.psf.renamed(lambda path: beside(path) if path else path))
 
 
 def write_experiment(experiment: Experiment, path: str | PathLike[str], *, remarks: str = "") -> None:

@@ -28,7 +28,7 @@ from ..io.movies import Movie, open_movie, readable_ranges
 from ..io.parts import claim_name, explain_write_errors, whole_file, write_text
 from ..plot.panels import save_figure
 from ..spec import to_yaml
-from ..watch import SILENT, Watcher
+from ..watch import SILENT, Watcher, advance
 
 __all__ = ["CameraMaps", "Recordings", "measure_camera"]
 
@@ -238,4 +238,4 @@ class _Reader:
             counts: NDArray[Any] = movie.read(start, stop)
             yield counts
             self._done += stop - start
-            self._watch.progress(self._done, self._total)
+            advance(self._watch, self._done, self._total)

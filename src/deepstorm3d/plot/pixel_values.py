@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import InputError
+from ..frames.pixel_values import pixel_histograms
 from .panels import new_figure
 from .style import BLACK, VERMILION
 
@@ -56,22 +54,12 @@ def histogram(
     >>> figure.axes[0].get_xlabel()
     'pixel value (counts)'
     """
-    values = {}
-    for name, frames in (("real", real), ("simulated", simulated)):
-        flat = torch.as_tensor(frames).detach().cpu().double().numpy().ravel()
-        values[name] = flat[np.isfinite(flat)]
-        if len(values[name]) == 0:
-            raise InputError(f"the {name} frames have no finite pixel value; there is nothing to compare")
-    together = [np.percentile(each, [0.01, 99.99]) for each in values.values()]
-    low, high = min(pair[0] for pair in together), max(pair[1] for pair in together)
-    edges = np.linspace(low, max(high, low + 1e-6), 101)
+    edges, drawn = pixel_histograms({"real": real, "simulated": simulated})
     figure = new_figure(8.0, 4.8, title or "Do the simulated frames look like the real ones?")
     axes = figure.subplots()
-    for (name, each), colour, style in zip(values.items(), (BLACK, VERMILION), ("-", "--"), strict=True):
-        share = np.histogram(each, bins=edges)[0] / len(each)
-        middle, spread = np.median(each), each.std()
-        label = f"{name}: median {middle:.4g}, standard deviation {spread:.4g}"
-        axes.stairs(share, edges, color=colour, linestyle=style, linewidth=1.6, label=label)
+    for (name, each), colour, style in zip(drawn.items(), (BLACK, VERMILION), ("-", "--"), strict=True):
+        label = f"{name}: median {each.median:.4g}, standard deviation {each.deviation:.4g}"
+        axes.stairs(each.share, edges, color=colour, linestyle=style, linewidth=1.6, label=label)
     axes.set(
         yscale="log",
         xlabel=f"pixel value ({unit})",

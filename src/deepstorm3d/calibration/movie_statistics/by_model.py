@@ -18,7 +18,7 @@ from ...localizing.catalogue import find_model
 from ...localizing.pipeline import Pipeline, load_pipeline
 from ...simulation.priors import Photons, Scene
 from ...simulation.simulator import Simulator
-from ...watch import SILENT, Watcher
+from ...watch import SILENT, Watcher, advance
 from .photon_distribution import photons_family
 from .scene_match import Imaging, SceneGuess, SceneMatch
 
@@ -123,7 +123,7 @@ def found_light(
     pipeline = replace(
         pipeline, camera=camera, maps={name: values.to(pipeline.device) for name, values in maps.items()}
     )
-    watch.progress(0, total)
+    advance(watch, 0, total)
     numbers = np.unique(np.linspace(0, len(photons) - 1, min(_MOST_FRAMES, len(photons))).round().astype(int))
     field = Field(photons.shape[1], photons.shape[2], psf.pixel_um)
     real = _localized(pipeline, photons[torch.from_numpy(numbers)], field)
@@ -135,7 +135,7 @@ def found_light(
     light, spread, noise = _brightness(real)
     found = FoundLight(guess, scene.emitters.photons, len(numbers), len(real), 1.0, 1.0)
     for turn in range(_ROUNDS):
-        watch.progress(turn + 1, total)
+        advance(watch, turn + 1, total)
         if turn == 0:
             own = replace(guess, photons=light, photon_spread=max(spread, _LEAST_SPREAD))
         else:
@@ -169,7 +169,7 @@ def found_light(
             floor=min(guess.floor, background),
         )
         found = replace(found, guess=moved, listed=listed, measured=measured)
-    watch.progress(total, total)
+    advance(watch, total, total)
     return found
 
 

@@ -17,7 +17,7 @@ from ...optics.tabulated import TabulatedPSF
 from ...simulation.backgrounds import Background
 from ...simulation.priors import DensityCount, Photons, Scene
 from ...simulation.simulator import Simulator
-from ...watch import SILENT, Watcher
+from ...watch import SILENT, Watcher, advance
 from .molecules import Light, LightModel, measure_light
 
 __all__ = ["Imaging", "SceneGuess", "SceneMatch", "match_scene", "simulate_guess"]
@@ -156,14 +156,14 @@ def match_scene(
     )
     uneven = real.uneven
     for turn in range(_ROUNDS):
-        watch.progress(turn, _ROUNDS)
+        advance(watch, turn, _ROUNDS)
         frames = simulate_guess(guess, scene, imaging, photons.shape, seed=seed)
         seen = _measured(imaging.photons(frames), model)
         uneven = seen.uneven
         moved = _corrected(guess, real, seen)
         # Half steps once it is near: a round's own noise is then averaged over rounds.
         guess = moved if turn == 0 else _halfway(guess, moved)
-    watch.progress(_ROUNDS, _ROUNDS)
+    advance(watch, _ROUNDS, _ROUNDS)
     factors = (guess.density * pixel_area / light.density, guess.photons / light.photons)
     return SceneMatch(guess, light, factors, (real.uneven, uneven))
 

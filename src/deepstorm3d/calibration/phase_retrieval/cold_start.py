@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ...watch import SILENT, Watcher
+from ...watch import SILENT, Watcher, advance
 from ..beads.images import BeadImages
 from .coarse_model import CoarseModel, explained_share, pixel_weights
 from .first_check import Glance, glance
@@ -62,21 +62,21 @@ def cold_start(
     """
     first = []
     for number, start in enumerate(starts, 1):
-        watch.progress(0, 1, f"glance at start {number} of {len(starts)}")
+        advance(watch, 0, 1, f"glance at start {number} of {len(starts)}")
         first.append(glance(model, images, start.phase))
     few = images.select(evenly(images, list(range(images.beads)), _SEARCH))
     runs = [_begun(model, few, starts[k], first[k]) for k in _chosen(starts, first)]
     for number, run in enumerate(runs):
-        watch.progress(0, 1, f"a little from {run.name}")
+        advance(watch, 0, 1, f"a little from {run.name}")
         runs[number] = _fitted(model, few, run, _ITERATIONS[0])
     better = sorted(runs[2:], key=lambda run: run.unexplained)[:_FINALISTS]
     longer = []
     for run in (*runs[:2], *better):
-        watch.progress(0, 1, f"longer from {run.name}")
+        advance(watch, 0, 1, f"longer from {run.name}")
         longer.append(_fitted(model, few, run, _ITERATIONS[1]))
     least = min(run.unexplained for run in longer)
     best = next(run for run in longer if run.unexplained <= _AS_GOOD * least)
-    watch.progress(0, 1, f"to the end from {best.name}")
+    advance(watch, 0, 1, f"to the end from {best.name}")
     spread = best.shift_um.mean(0).expand(len(images), -1)
     return _fitted(model, images, replace(best, shift_um=spread), _ITERATIONS[2])
 

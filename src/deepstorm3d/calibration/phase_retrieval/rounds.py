@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...watch import Watcher
+from ...watch import Watcher, advance
 from ..beads.images import BeadImages, BeadState, weights_of_zero
 from .phase_fit import PhaseFit
 from .position_fit import Unknowns, fit_positions
@@ -23,7 +23,7 @@ class Steps:
         self.watch, self.count, self.total = watch, 0, total
 
     def tell(self, text: str) -> None:
-        self.watch.progress(self.count, self.total, text)
+        advance(self.watch, self.count, self.total, text)
 
     def done(self, text: str) -> None:
         self.count += 1
