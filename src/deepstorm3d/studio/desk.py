@@ -9,6 +9,7 @@ from .limits.bounds import Limits
 from .limits.design import DesignLook
 from .movie.look import FrameLook
 from .runs.shelf import Shelf
+from .setup.setup import RealFrame, Setup
 
 __all__ = ["Desk"]
 
@@ -24,3 +25,11 @@ class Desk:
         self.movie = FrameLook()
         self.limits = Limits()
         self.design = DesignLook(Shelf(self.folder.root))
+        self.setup = Setup(self.folder, self._real_frame)
+
+    def _real_frame(self) -> RealFrame | None:
+        """The frame of the movie that is looked at."""
+        if self.movie.movie is None:
+            return None
+        frame = self.movie.asked.frame
+        return f"{self.movie.version} {frame}", self.movie.counts(frame)

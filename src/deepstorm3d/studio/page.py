@@ -11,11 +11,13 @@ from nicegui import ui
 from .desk import Desk
 from .limits.panel import limits_panel
 from .movie.panel import movie_panel
+from .setup.panel import setup_panel
 
 __all__ = ["PANELS", "build_page"]
 
 PANELS: dict[str, Callable[[Desk], ui.keyboard | None]] = {
     "Movie": movie_panel,
+    "Set-up": setup_panel,
     "Limits": limits_panel,
 }
 """The panels in the order of their tabs: each builds itself, and gives its keys if it has any."""

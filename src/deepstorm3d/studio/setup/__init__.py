@@ -1,0 +1,1 @@
+"""Panel "Set-up": the experiment as a form, and what its numbers look like."""
