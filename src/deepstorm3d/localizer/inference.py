@@ -5,15 +5,16 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..watch import Watcher
 from .localizer import NetworkLocalizer
 from .precision import fast_bfloat16
 from .trunk import Trunk
 from .winograd import WinogradConv2d, can_be_winograd
 
-__all__ = ["for_inference"]
+__all__ = ["announce", "for_inference"]
 
 
 def for_inference(localizer: NetworkLocalizer, *, half_precision: bool) -> NetworkLocalizer:
@@ -46,3 +47,18 @@ def _absorb_batch_norms(block: nn.Sequential) -> None:
             merged = fuse_conv_bn_eval(convolution, norm)
             block[place] = merged.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
             block[place + 1] = nn.Identity()
+
+
+def announce(localizer: NetworkLocalizer, frames: Tensor, watch: Watcher) -> None:
+    """Say that the network's first frames on this computer take longer, if its fast form is yet to be compiled.
+
+    frames: (B, H, W), to which the localizer is about to be applied.
+    """
+    height, width = frames.shape[-2:]
+    layers = [layer for layer in localizer.modules() if isinstance(layer, WinogradConv2d)]
+    if not any(layer.suits(height, width) for layer in layers):
+        return
+    from ..numba_cache import is_compiled_already
+
+    if not is_compiled_already("localizer"):
+        watch.message("the network is being compiled for this computer: some ten seconds, once")

@@ -57,10 +57,8 @@ class WinogradConv2d(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """images: (B, C, H, W);  returns (B, D, H, W)."""
         height, width = images.shape[-2:]
-        dilation = self.direct.dilation[0]
-        values = 64 * _tiles(height, dilation) * _tiles(width, dilation)
         simple = images.dtype == torch.float32 and images.device.type == "cpu" and not images.requires_grad
-        if not simple or values > _MOST_VALUES * height * width:
+        if not simple or not self.suits(height, width):
             return self.direct(images)
         images = images.contiguous(memory_format=torch.channels_last)
         shape = (len(images), self.direct.out_channels, height, width)
@@ -68,6 +66,11 @@ class WinogradConv2d(nn.Module):
         for image, result in zip(_lines(images), _lines(out), strict=True):
             self._convolve(image, result)
         return out if self.direct.bias is None else out.add_(self.direct.bias.view(1, -1, 1, 1))
+
+    def suits(self, height: int, width: int) -> bool:
+        """Whether images of this size, px, are convolved faster by tiles."""
+        dilation = self.direct.dilation[0]
+        return 64 * _tiles(height, dilation) * _tiles(width, dilation) <= _MOST_VALUES * height * width
 
     def _convolve(self, image: Tensor, out: Tensor) -> None:
         """Convolve one image (H, W·C) into `out` (H, W·D), some strips at a time."""

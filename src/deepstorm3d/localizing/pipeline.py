@@ -22,7 +22,7 @@ from ..fitting.parallel import side_by_side
 from ..fitting.photometry import Photometry, fit_photometry
 from ..fitting.single import SingleFit
 from ..io.masks import read_mask
-from ..localizer.inference import for_inference
+from ..localizer.inference import announce, for_inference
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ModelFile
 from ..localizer.precision import mixed_precision
@@ -138,12 +138,13 @@ class Pipeline:
         misfit = torch.stack(misfits).sum(0) / sum(area)
         return Explained(found if self.fit is not None else self.complete(found, photons, weight), misfit)
 
-    def propose(self, frames: Tensor) -> Localizations:
-        """Candidates of the network in frames (B, H, W) of photons.
+    def propose(self, frames: Tensor, watch: Watcher = SILENT) -> Localizations:
+        """Candidates of the network in frames (B, H, W) of photons; watch: is told of a first compilation.
 
         On the CPU each thread takes a frame of its own, if there are as many: a frame's data then remain in the
         cache from one layer to the next.
         """
+        announce(self.localizer, frames, watch)
         if frames.device.type != "cpu" or len(frames) < max(2, torch.get_num_threads()):
             return self._propose(frames)
 
@@ -165,13 +166,13 @@ class Pipeline:
             most = most_molecules(
                 highest_density(self.experiment), field.size, field.pixel_um, self.psf.patch_px
             )
-            return Explained(most_probable(self.propose(frames), len(frames), most), not_measured)
+            return Explained(most_probable(self.propose(frames, watch), len(frames), most), not_measured)
         fit = self.fit.in_field(field)
         if isinstance(fit, SingleFit):
             return Explained(replace(fit, watch=watch)(likelihood), not_measured)
         fit = replace(fit, watch=watch)
         nothing = Localizations.empty(frames.device)
-        return fit.explain(nothing if self.method == "pursuit" else self.propose(frames), likelihood)
+        return fit.explain(nothing if self.method == "pursuit" else self.propose(frames, watch), likelihood)
 
     def likelihood(self, photons: Tensor) -> Likelihood:
         """The likelihood of frames (B, H, W) of photons, with the camera's map of read noise if it has one."""
