@@ -79,7 +79,7 @@ class _OnCuda(torch.Tensor):
 
     __torch_function__ = torch._C._disabled_torch_function_impl
     device = property(lambda self: _CUDA)
-    is_cuda = property(lambda self: True)
+    is_cuda = property(lambda self: _CUDA.type == "cuda")
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -108,7 +108,7 @@ class _Generator(torch.Generator):
 
     def __new__(cls, device: Any = "cpu") -> _Generator:
         self = super().__new__(cls, device="cpu")
-        _places[self._cdata] = _CUDA if torch.device(device).type == "cuda" else _CPU
+        _places[self._cdata] = _CPU if torch.device(device).type == "cpu" else _CUDA
         return self
 
     device = property(lambda self: _places[self._cdata])

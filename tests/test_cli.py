@@ -298,7 +298,7 @@ def test_a_stopped_training_ends_with_130_and_resumes(
 
 
 def test_an_unknown_device_is_refused(small: Path, tmp_path: Path):
-    assert "use cpu or cuda" in refused("train", small, "--out", tmp_path / "m.pt", "--device", "tpu")
+    assert "use cpu, cuda or mps" in refused("train", small, "--out", tmp_path / "m.pt", "--device", "tpu")
 
 
 def test_localize_hands_its_options_to_the_job(

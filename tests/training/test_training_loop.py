@@ -173,7 +173,7 @@ class _BrokenFrames(nn.Module):
     def __init__(self, sampler: FrameSampler) -> None:
         super().__init__()
         self.sampler, self.simulator, self.scenes = sampler, sampler.simulator, sampler.scenes
-        self.field = sampler.field
+        self.field, self.device = sampler.field, sampler.device
         self.mask_learning, self.drawn = sampler.mask_learning, 0
 
     def draw(self, frames: int, generator: torch.Generator) -> Batch:

@@ -101,10 +101,9 @@ def test_frames_without_emitters_give_no_figure_and_choose_no_weights(
 
 
 def test_saturated_frames_are_told_with_their_share(tiny: Experiment) -> None:
-    cpu = torch.device("cpu")
-    assert saturation_warning(build_sampler(tiny), cpu) is None
+    assert saturation_warning(build_sampler(tiny)) is None
     cut_off = tiny.with_(camera=ScmosCamera(gain=2.0, saturation=160.0))
-    told = saturation_warning(build_sampler(cut_off), cpu)
+    told = saturation_warning(build_sampler(cut_off))
     assert told is not None
     assert "of the simulated frames have saturated pixels" in told
     assert "at 160 counts" in told

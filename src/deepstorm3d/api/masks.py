@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..devices import default_device
 from ..errors import InputError, Interrupted
 from ..experiment.experiment import Experiment, experiment_mask, psf_source
 from ..experiment.limits import LimitReport
@@ -240,7 +241,7 @@ def design_mask(
     Nehme et al., Nature Methods 17:734 (2020); Shechtman et al., Physical Review Letters 113:133902 (2014).
     """
     setup = as_experiment(experiment)
-    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    place = device or default_device()
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "mask.npy" if out is None else Path(out)
         if by == "fisher":

@@ -6,8 +6,7 @@ import tempfile
 from os import PathLike
 from pathlib import Path
 
-import torch
-
+from ..devices import default_device
 from ..errors import Interrupted
 from ..jobs.train import train_model
 from ..localizing.model import Model, load_model
@@ -38,7 +37,7 @@ def train(
         In place of the experiment's ``training.steps``.
     resume : bool
         Go on with a run that was stopped.
-    device : "cpu" or "cuda"
+    device : "cpu", "cuda" or "mps"
         None: a GPU where there is one.
     watch : Watcher
         Told the steps done, asked whether to stop.
@@ -59,7 +58,7 @@ def train(
     setup = as_experiment(experiment)
     if steps is not None:
         setup = setup.with_(training=setup.training.with_(steps=steps))
-    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    place = device or default_device()
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.pt" if out is None else Path(out)
         if train_model(setup, path, device=place, resume=resume, watch=watch) is None:

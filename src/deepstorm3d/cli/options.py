@@ -42,7 +42,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that
 Device = Annotated[
     str | None,
     typer.Option(
-        "--device", metavar="cpu|cuda", help="Where to compute. (default: cuda if there is a GPU, else cpu)"
+        "--device",
+        metavar="cpu|cuda|mps",
+        help="Where to compute; on mps (Apple) the network alone. (default: cuda if there is a GPU, else cpu)",
     ),
 ]
 MaskFile = Annotated[
@@ -97,15 +99,17 @@ def chosen_device(text: str | None) -> str:
     """The device to compute on; raises InputError where it is unknown or missing."""
     import torch
 
-    there = torch.cuda.is_available()
+    from ..devices import default_device
+
     if text is None:
-        return "cuda" if there else "cpu"
-    if text != "cpu" and text.partition(":")[0] != "cuda":
-        raise InputError(f"--device {text}: use cpu or cuda")
-    if text != "cpu" and not there:
-        raise InputError(
-            f"--device {text}: this machine has no CUDA device that torch {torch.__version__} can use"
-        )
+        return default_device()
+    kind = text.partition(":")[0]
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if kind not in there or (kind == "cpu" and text != kind):
+        raise InputError(f"--device {text}: use cpu, cuda or mps")
+    if not there[kind]:
+        name = {"cuda": "CUDA device", "mps": "Apple GPU (mps)"}[kind]
+        raise InputError(f"--device {text}: this machine has no {name} that torch {torch.__version__} can use")
     return text
 
 

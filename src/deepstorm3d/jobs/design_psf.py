@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import plot
+from ..devices import needs_double_precision
 from ..experiment.experiment import Experiment, experiment_mask
 from ..io.masks import mask_sha256, write_mask
 from ..localizer.localizer import NetworkLocalizer
@@ -84,6 +85,7 @@ def design_mask(
     after_step: called with the figures of each step.
     Raises InputError where a run is unfinished and not resumed, or complete and resumed.
     """
+    needs_double_precision(device, "the design of a mask")
     run = DesignRun(out)
     run.check(resume=resume)
     history = MaskHistory(run.history, fresh=not run.checkpoint.exists())
@@ -94,7 +96,7 @@ def design_mask(
         assert isinstance(psf, ExactPSF)
         needed = gradient_bytes(localizer, sampler, experiment.training.batch)
         watch.message(f"a step keeps {needed / 2**30:.2f} GiB for its gradient, besides the program itself")
-        if (warning := saturation_warning(sampler, place)) is not None:
+        if (warning := saturation_warning(sampler)) is not None:
             warn(watch, warning)
 
         def tell(progress: Progress) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from .. import plot
+from ..devices import needs_double_precision
 from ..errors import InputError
 from ..experiment.conditions import scene_conditions
 from ..experiment.experiment import Experiment, experiment_mask
@@ -84,6 +85,7 @@ def design_by_fisher(
     watch: told the steps and the criterion (nm);  others as in `design_mask`.
     Raises InputError where a run is unfinished and not resumed.
     """
+    needs_double_precision(device, "the design of a mask")
     run = DesignRun(out)
     run.check(resume=resume)
     start = _kicked(experiment)

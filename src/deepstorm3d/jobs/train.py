@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from .. import __version__
+from ..devices import of_image_model
 from ..errors import InputError
 from ..experiment.experiment import Experiment, psf_source
 from ..field import Field
@@ -80,6 +81,7 @@ def train_model(
 ) -> Validation | None:
     """Train the experiment's network and write the model file; None where the run was stopped before its end.
 
+    device: of the network; the frames are drawn there too, but on the processor if it is "mps";
     store_mask: keep the phase of a mask file in the model (else only its SHA-256); planes always.
     watch: told at the start what is doubtful about the simulated frames, then the steps;  after_step: called
     with the figures of each step.
@@ -97,8 +99,8 @@ def train_model(
         )
     with process_group(torch.device(device)) as place:
         localizer = build_localizer(experiment).to(place)
-        sampler = build_sampler(experiment, source=source).to(place)
-        if is_main_process() and (warning := saturation_warning(sampler, place)) is not None:
+        sampler = build_sampler(experiment, source=source).to(of_image_model(place))
+        if is_main_process() and (warning := saturation_warning(sampler)) is not None:
             warn(watch, warning)
 
         def tell(progress: Progress) -> None:

@@ -23,10 +23,10 @@ def draw_training_preview(
 
     localizer: put in evaluation mode for the while;  sampler: of the training crops;  out: picture.
     """
-    batch = sampler.draw(1, torch.Generator(localizer.offset.device).manual_seed(seed))
+    batch = sampler.draw(1, torch.Generator(sampler.device).manual_seed(seed))
     was_training = localizer.training
     localizer.eval()
-    found = localizer.localize(batch.photons)
+    found = localizer.localize(batch.photons.to(localizer.offset.device)).to(sampler.device)
     localizer.train(was_training)
     simulator = sampler.simulator
     noise = simulator.camera.pixel_noise(simulator.camera_maps).averaged()

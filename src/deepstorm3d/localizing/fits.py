@@ -31,7 +31,9 @@ _VALUES_EACH = 40  # eight for each of a molecule's five unknowns
 _PURSUIT_ROUNDS = 20  # rounds of adding molecules to an empty list, more than after a network
 
 
-def build_fit(experiment: Experiment, source: Any, method: Method, device: str) -> JointFit | SingleFit:
+def build_fit(
+    experiment: Experiment, source: Any, method: Method, device: torch.device
+) -> JointFit | SingleFit:
     """Build the fit for a method, with tables of the experiment's PSF on a device.
 
     source: mask or planes from which the PSF is computed (`psf_source`);

@@ -8,9 +8,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..camera import Camera
+from ..devices import default_device
 from ..emitters import Localizations
 from ..errors import DoubtfulResult, Interrupted
 from ..experiment.experiment import Experiment
@@ -36,7 +35,7 @@ class Model:
     mask
         File with the phase mask in radians, if the model contains only its SHA-256.
     device
-        "cpu" or "cuda"; None: a GPU if there is one.
+        "cpu", "cuda" or "mps"; None: a GPU of NVIDIA if there is one.
 
     Attributes
     ----------
@@ -46,7 +45,7 @@ class Model:
 
     def __init__(self, file: ModelFile, *, mask: Path | None = None, device: str | None = None) -> None:
         self.file, self.mask = file, mask
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device or default_device()
         self.experiment: Experiment = experiment_of(file)
         self._pipelines: dict[tuple[Any, ...], Pipeline] = {}
 
@@ -168,7 +167,7 @@ def load_model(
     mask
         File with the phase mask in radians, for a model that contains only its SHA-256.
     device
-        "cpu" or "cuda"; None: a GPU if there is one.
+        "cpu", "cuda" or "mps"; None: a GPU of NVIDIA if there is one.
 
     Returns
     -------

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..camera import Camera, Noise
+from ..devices import of_image_model
 from ..emitters import Localizations
 from ..errors import InputError
 from ..experiment.experiment import Experiment, psf_source
@@ -28,7 +29,7 @@ from ..localizer.modelfile import ModelFile
 from ..localizer.precision import mixed_precision
 from ..optics.fisher import crlb
 from ..optics.masks import FileMask
-from ..optics.psf import extent_px
+from ..optics.psf import device_of, extent_px
 from ..optics.tabulated import TabulatedPSF
 from ..pixels.reading import Light, PixelReader, all_good
 from ..spec import spec_from_mapping
@@ -90,8 +91,8 @@ class Pipeline:
 
     @property
     def device(self) -> torch.device:
-        """The device that does the computations."""
-        return self.localizer.offset.device
+        """The device of the frames, of the image model and of the fit; the network's may be another."""
+        return device_of(self.psf)
 
     @property
     def noise(self) -> Noise:
@@ -138,13 +139,16 @@ class Pipeline:
         misfit = torch.stack(misfits).sum(0) / sum(area)
         return Explained(found if self.fit is not None else self.complete(found, photons, weight), misfit)
 
-    def propose(self, frames: Tensor, watch: Watcher = SILENT) -> Localizations:
-        """Candidates of the network in frames (B, H, W) of photons; watch: is told of a first compilation.
+    def propose(self, frames: Tensor) -> Localizations:
+        """Candidates of the network in frames (B, H, W) of photons.
 
         On the CPU each thread takes a frame of its own, if there are as many: a frame's data then remain in the
         cache from one layer to the next.
         """
-        announce(self.localizer, frames, watch)
+        frames, place = frames.to(self.localizer.offset.device), frames.device
+        return self._proposed(frames).to(place)
+
+    def _proposed(self, frames: Tensor) -> Localizations:
         if frames.device.type != "cpu" or len(frames) < max(2, torch.get_num_threads()):
             return self._propose(frames)
 
@@ -162,17 +166,19 @@ class Pipeline:
     def _explain_tile(self, likelihood: Likelihood, field: Field, watch: Watcher) -> Explained:
         frames = likelihood.frames
         not_measured = frames.new_full((len(frames),), float("nan"))
+        if self.method == "network":
+            announce(self.localizer, frames, watch)
         if self.fit is None:
             most = most_molecules(
                 highest_density(self.experiment), field.size, field.pixel_um, self.psf.patch_px
             )
-            return Explained(most_probable(self.propose(frames, watch), len(frames), most), not_measured)
+            return Explained(most_probable(self.propose(frames), len(frames), most), not_measured)
         fit = self.fit.in_field(field)
         if isinstance(fit, SingleFit):
             return Explained(replace(fit, watch=watch)(likelihood), not_measured)
         fit = replace(fit, watch=watch)
         nothing = Localizations.empty(frames.device)
-        return fit.explain(nothing if self.method == "pursuit" else self.propose(frames, watch), likelihood)
+        return fit.explain(nothing if self.method == "pursuit" else self.propose(frames), likelihood)
 
     def likelihood(self, photons: Tensor) -> Likelihood:
         """The likelihood of frames (B, H, W) of photons, with the camera's map of read noise if it has one."""
@@ -235,7 +241,8 @@ def load_pipeline(
     mask: file with the phase, if the model contains only its hash;  camera: of the movie, or the values that
     differ from the experiment's camera: {"baseline": 100} (ADU, e-; `change_camera`);  threshold: smallest
     probability (None: the model's);  method: source of the candidates;  refine: whether the joint fit follows
-    (the network then proposes candidates down to about half of its threshold, and the likelihood decides).
+    (the network then proposes candidates down to about half of its threshold, and the likelihood decides);
+    device: of the network; the rest is there too, but on the processor if it is "mps".
     Raises InputError if model, mask or camera do not fit.
     """
     experiment = experiment_of(model)
@@ -270,14 +277,15 @@ def load_pipeline(
         raise InputError(f"the model's weights do not fit its network: {error}") from error
     localizer = localizer.to(device).to(memory_format=network.memory_format).eval()  # pyright: ignore[reportCallIssue]
     localizer = for_inference(localizer, half_precision=experiment.training.half_precision)
+    place = of_image_model(device)
     return Pipeline(
         experiment=experiment,
         localizer=localizer,
-        psf=psf.to(device),
+        psf=psf.to(place),
         camera=chosen,
-        maps={name: values.to(device) for name, values in chosen.load_maps().items()},
+        maps={name: values.to(place) for name, values in chosen.load_maps().items()},
         extent_px=extent_px(psf, experiment.z_um),
         method=method,
-        fit=build_fit(experiment, source, method, device) if refine else None,
+        fit=build_fit(experiment, source, method, place) if refine else None,
         notes=assumed_values(experiment.camera, chosen, camera),
     )

@@ -58,7 +58,7 @@ class _Objective(nn.Module):
         self.localizer, self.sampler, self.spec = localizer, sampler, spec
 
     def forward(self, generator: torch.Generator) -> Tensor:
-        batch = self.sampler.draw(self.spec.batch, generator)
+        batch = self.sampler.draw(self.spec.batch, generator).to(self.localizer.offset.device)
         with mixed_precision(batch.photons.device, self.spec.half_precision):
             raw = self.localizer(batch.photons)
         loss = self.localizer.network.loss(raw, batch.truth)
@@ -86,7 +86,7 @@ def train(
 ) -> Validation | None:
     """Train a localizer in place; it ends with the weights of its best validation, in evaluation mode.
 
-    localizer and sampler are on the device to train on. If the sampler has a trainable mask
+    Frames are drawn on the sampler's device and learnt on the localizer's. If the sampler has a trainable mask
     (`FrameSampler.mask_learning`), the mask gets its gradient through image, noise and network (Nehme et al.
     2020), and ends with its values at the best validation.
     seed: of the frames (the caller seeds the weights);  files: checkpoint and log, and whether to continue from
@@ -153,7 +153,7 @@ def train(
 @torch.no_grad()
 def _validation_frames(sampler: FrameSampler, spec: TrainingSpec, seed: int, device: torch.device) -> Batch:
     """Draw the validation frames: always the same emitters, background and noise."""
-    return sampler.draw(spec.validation_crops, stream(seed, "validation", device))
+    return sampler.draw(spec.validation_crops, stream(seed, "validation", sampler.device)).to(device)
 
 
 def _optimiser(localizer: NetworkLocalizer, sampler: FrameSampler, spec: TrainingSpec) -> torch.optim.Optimizer:
@@ -178,7 +178,7 @@ def _begin(
     seed: int,
 ) -> tuple[TrainingState, torch.Generator]:
     """Initial state and random generator: new ones, or those of the checkpoint."""
-    device = localizer.offset.device
+    device = sampler.device
     generator = stream(seed, "training", device, process=rank())
     saved = files.to_resume()
     if saved is None or files.checkpoint is None:

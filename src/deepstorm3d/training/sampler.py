@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..emitters import Emitters
 from ..field import Field
+from ..optics.psf import device_of
 from ..simulation.priors import Scene
 from ..simulation.simulator import Simulator
 from .design import MaskLearning
@@ -26,6 +27,10 @@ class Batch:
 
     photons: Tensor
     truth: Emitters
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        return Batch(self.photons.to(device), self.truth.to(device))
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,11 @@ class FrameSampler(nn.Module):
             raise ValueError("a sampler needs at least one scene")
         self.simulator, self.scenes, self.crop_px = simulator, tuple(scenes), crop_px
         self.mask_learning = mask_learning
+
+    @property
+    def device(self) -> torch.device:
+        """The device that draws the frames."""
+        return device_of(self.simulator.psf)
 
     @property
     def field(self) -> Field:

@@ -46,9 +46,9 @@ def refuse_without_labels(scenes: Sequence[Scene], field: Field) -> None:
 
 
 @torch.no_grad()
-def saturation_warning(sampler: FrameSampler, device: torch.device) -> str | None:
-    """A warning if too many simulated crops have saturated pixels, else None; device: of the sampler."""
-    generator = torch.Generator(device).manual_seed(0)
+def saturation_warning(sampler: FrameSampler) -> str | None:
+    """A warning if too many simulated crops have saturated pixels, else None."""
+    generator = torch.Generator(sampler.device).manual_seed(0)
     limit = sampler.simulator.camera.saturation
     counts = torch.cat([sampler.expose(scene, _IMAGES_OF, generator).counts for scene in sampler.scenes])
     full = counts >= limit

@@ -1,0 +1,31 @@
+"""Devices, and what of the work each can do: an Apple GPU (MPS) has no double precision."""
+
+from __future__ import annotations
+
+import torch
+
+from .errors import InputError
+
+__all__ = ["default_device", "needs_double_precision", "of_image_model"]
+
+
+def default_device() -> str:
+    """The device where none was chosen: a GPU of NVIDIA if there is one, else the processor."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def of_image_model(device: torch.device | str) -> torch.device:
+    """Where frames are simulated and molecules fitted if the network is on this device: there too.
+
+    Of an Apple GPU it is the processor: simulation, fit and bounds compute in double precision in places.
+    """
+    place = torch.device(device)
+    return torch.device("cpu") if place.type == "mps" else place
+
+
+def needs_double_precision(device: torch.device | str, work: str) -> None:
+    """Raise InputError if this device has no double precision; work: what needs it, "the design of a mask"."""
+    if torch.device(device).type == "mps":
+        raise InputError(
+            f"{work} needs double precision, which Apple's GPUs (mps) do not have", "choose `device=cpu`"
+        )
