@@ -38,7 +38,7 @@ def test_added_in_parts_it_is_the_picture_of_all(points: Emitters) -> None:
 
 def test_a_wide_field_has_larger_pixels_and_rows_outside_are_left_out(points: Emitters) -> None:
     growing = GrowingPicture((0.0, 0.0, 180.0, 90.0), (0.0, 1.0))
-    assert growing.canvas.shape == (450, 900)
+    assert growing.canvas.shape == (300, 600)
     growing.add(points.shift((-100.0, 0.0, 0.0)))
     assert growing.rgb().max() == 0
 

@@ -16,7 +16,7 @@ from .view import Look, coloured, planes_of, shade_of
 __all__ = ["GrowingPicture"]
 
 # Rendered pixels along the longer side of the field.
-_PICTURE_PX = 900
+_PICTURE_PX = 600
 # Smallest rendered pixel, nm.
 _FINEST_NM = 10.0
 

@@ -8,8 +8,8 @@ from .folder import Folder
 from .limits.bounds import Limits
 from .limits.design import DesignLook
 from .movie.look import FrameLook
-from .runs.shelf import Shelf
 from .setup.setup import RealFrame, Setup
+from .training.board import RunBoard
 
 __all__ = ["Desk"]
 
@@ -23,8 +23,9 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.folder = Folder(folder)
         self.movie = FrameLook()
+        self.training = RunBoard(self.folder)
         self.limits = Limits()
-        self.design = DesignLook(Shelf(self.folder.root))
+        self.design = DesignLook(self.training.shelf)
         self.setup = Setup(self.folder, self._real_frame)
 
     def _real_frame(self) -> RealFrame | None:

@@ -12,12 +12,14 @@ from .desk import Desk
 from .limits.panel import limits_panel
 from .movie.panel import movie_panel
 from .setup.panel import setup_panel
+from .training.panel import training_panel
 
 __all__ = ["PANELS", "build_page"]
 
 PANELS: dict[str, Callable[[Desk], ui.keyboard | None]] = {
     "Movie": movie_panel,
     "Set-up": setup_panel,
+    "Train and run": training_panel,
     "Limits": limits_panel,
 }
 """The panels in the order of their tabs: each builds itself, and gives its keys if it has any."""

@@ -19,6 +19,7 @@ from .limits import routes as limits_routes
 from .movie import routes as movie_routes
 from .page import build_page
 from .setup import routes as setup_routes
+from .training import routes as training_routes
 
 __all__ = ["application", "serve"]
 
@@ -31,7 +32,7 @@ def application(desk: Desk) -> FastAPI:
     """Pages and data of the studio, without its guard. One a process: NiceGUI is a single application."""
     app = FastAPI(title="deepstorm3d studio", docs_url=None, redoc_url=None, openapi_url=None)
     data = APIRouter(prefix="/data")
-    for routes in (movie_routes, setup_routes, limits_routes):
+    for routes in (movie_routes, setup_routes, training_routes, limits_routes):
         routes.add_routes(data, desk)
     app.include_router(data)
     ui.run_with(

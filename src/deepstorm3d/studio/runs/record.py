@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,8 @@ State = Literal["running", "stopping", "finished", "stopped", "failed", "lost"]
 _INTERRUPTED = 130
 # Bytes at the end of a log that are read.
 _LOG_END = 65536
+# Seconds that the start of a command may take.
+_BEGIN_S = 60.0
 # Free room under which a failure is put down to a full disk, bytes.
 _FULL_DISK = 16 * 2**20
 
@@ -76,6 +79,9 @@ def read_run(places: RunPlaces) -> Run | None:
     # The lock first: what was written before it was given back is then there.
     alive, asked = held(places.lock), places.stop.exists()
     ended = None if alive else read_json(places.ended)
+    if not alive and ended is None and not places.process.exists() and 0 <= time.time() - started < _BEGIN_S:
+        # It is being started: its attendant has not taken the lock yet.
+        alive = True
     state = _state(alive, asked, ended)
     return Run(
         id=places.folder.name,

@@ -41,18 +41,20 @@ class Shelf:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self._runs = self.folder / ".deepstorm3d-studio" / "runs"
+        # Runs that have ended, with the time of their record: nothing changes in them until they are resumed.
+        self._ended: dict[str, tuple[int, Run]] = {}
 
     def runs(self) -> list[Run]:
         """All of them as they are now, the newest first."""
         if not self._runs.is_dir():
             return []
         names = sorted((path.name for path in self._runs.iterdir() if _ID.fullmatch(path.name)), reverse=True)
-        found = (read_run(self._places(name)) for name in names)
+        found = (self._read(name) for name in names)
         return [run for run in found if run is not None]
 
     def run(self, id: str) -> Run:
         """One of them as it is now.  Raises InputError where there is none of that name."""
-        run = read_run(self._places(id))
+        run = self._read(id)
         if run is None:
             raise InputError(f"there is no run {id} (any more)")
         return run
@@ -124,6 +126,20 @@ class Shelf:
         except OSError as error:
             raise InputError(f"cannot forget '{run.title}': {error.strerror or error}") from error
 
+    def _read(self, id: str) -> Run | None:
+        places = self._places(id)
+        try:
+            written = places.record.stat().st_mtime_ns
+        except OSError:
+            return None
+        known = self._ended.get(id)
+        if known is not None and known[0] == written:
+            return known[1]
+        run = read_run(places)
+        if run is not None and not run.alive:
+            self._ended[id] = (written, run)
+        return run
+
     def _places(self, id: str) -> RunPlaces:
         if not _ID.fullmatch(id):
             raise InputError(f"there is no run {id!r}")
@@ -174,11 +190,12 @@ class Shelf:
         attendant = self._attendant(places, words)
         until = time.monotonic() + _BEGIN_S
         while not places.process.exists():
-            if attendant.poll() is not None and not places.process.exists():
-                raise InputError(f"the command could not be started: {read_log(places, 5)}")
-            if time.monotonic() > until:
+            late = time.monotonic() > until
+            if late:
                 attendant.kill()
-                raise InputError(f"the command was not started within {_BEGIN_S:.0f} s")
+            if late or (attendant.poll() is not None and not places.process.exists()):
+                places.write_ended({"status": 1, "time": time.time()})
+                raise InputError(f"the command could not be started: {read_log(places, 5)}")
             time.sleep(0.01)
         # Waits for as long as the run takes, so that no dead process is left; the run does not need it.
         threading.Thread(target=attendant.wait, daemon=True).start()

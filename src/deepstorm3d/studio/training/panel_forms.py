@@ -1,0 +1,231 @@
+"""The forms of the panel "Train and run": a training, and a movie to localize."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nicegui import run, ui
+
+from ...errors import InputError
+from ...experiment.presets import PRESETS
+from ...experiment.training_settings import TrainingSpec
+from ...localizing.catalogue import built_in_models
+from ..desk import Desk
+from ..parts.choose import file_input
+from ..parts.follow import follow
+from ..parts.notices import explained, guarded, say
+from ..parts.same import command, same_by_command
+
+__all__ = ["LocalizeEntries", "TrainEntries"]
+
+_DEVICES = {"": "as the program chooses", "cpu": "cpu", "cuda": "cuda (GPU)"}
+
+
+def _help(name: str) -> str:
+    """What the documentation says of a setting of a training."""
+    return str(TrainingSpec.model_fields[name].description)
+
+
+class TrainEntries:
+    """The form for a training, in one tab of the browser."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._folder, self._board = desk.folder, desk.training
+        with ui.element("div").classes("ds-section"):
+            ui.label("Experiment")
+            same_by_command(self._command)
+        self._experiment = file_input(
+            desk.folder,
+            "Experiment",
+            self._choose,
+            wanted=lambda path: path.suffix in (".yaml", ".yml"),
+            help="A file that config or the panel Set-up wrote, or a preset",
+        ).props("data-test=train-experiment")
+        with ui.element("div").classes("ds-chips"):
+            for name in PRESETS:
+                ui.chip(name, on_click=lambda _, n=name: self._choose(n)).props(
+                    f"dense outline clickable size=sm data-test='preset-{name}'"
+                )
+        self._entries: dict[str, Any] = {}
+        ui.label("Training").classes("ds-section")
+        self._number("steps", "Steps", _help("steps"))
+        self._number("validate_every", "Validate and draw every (steps)", _help("validate_every"))
+        self._text("out", "Model to write", "Checkpoint, log and preview picture lie beside it")
+        with ui.expansion("More").props("dense").classes("w-full ds-words"):
+            self._entries["device"] = ui.select(
+                _DEVICES, label="Device", on_change=lambda event: self._fill(device=event.value)
+            ).props("dense outlined")
+            self._text("settings", "Further settings", "key=value, as after --set: training.batch=8")
+            self._entries["overwrite"] = ui.checkbox(
+                "replace files that exist", on_change=lambda event: self._fill(overwrite=event.value)
+            ).props("dense data-test=train-overwrite")
+        with ui.element("div").classes("ds-row"):
+            self._cost = ui.label().classes("ds-words col").props("data-test=cost")
+            ui.button(icon="timer", on_click=guarded(self._board.ask_cost)).props(
+                "flat dense round size=sm data-test=ask-cost"
+            ).tooltip("Measure over a few steps how long this training would take")
+        ui.button("Start training", icon="play_arrow", on_click=guarded(self._start)).props(
+            "unelevated no-caps dense data-test=start-training"
+        ).classes("w-full")
+        self._problem = ui.label().classes("ds-error").props("data-test=train-problem")
+        follow(lambda: self._board.changes, self._refresh)
+
+    def _number(self, name: str, label: str, help: str) -> None:
+        self._entries[name] = (
+            ui.number(
+                label, min=1, format="%d", on_change=lambda event: self._fill(**{name: _whole(event.value)})
+            )
+            .props(f"dense outlined debounce=400 data-test=train-{name}")
+            .tooltip(help)
+        )
+
+    def _text(self, name: str, label: str, help: str) -> None:
+        self._entries[name] = (
+            ui.input(label, on_change=lambda event: self._fill(**{name: event.value or ""}))
+            .props(f"dense outlined debounce=400 data-test=train-{name}")
+            .tooltip(help)
+        )
+
+    def _fill(self, **values: Any) -> None:
+        if self._board.train.changed(**values) != self._board.train:
+            self._board.fill(**values)
+
+    @guarded
+    def _choose(self, name: str) -> None:
+        self._fill(experiment=name)
+        spec = self._board.train.changed(steps=None, validate_every=None).read(self._folder).training
+        self._fill(steps=spec.steps, validate_every=min(spec.validate_every, spec.steps))
+        self._board.ask_cost()
+
+    async def _start(self) -> None:
+        await run.io_bound(self._board.start_training)
+        say("The training is started; it goes on when this page is closed", "positive")
+
+    def _command(self) -> str:
+        try:
+            return command(*self._board.train.arguments(self._folder))
+        except InputError as error:
+            return f"# {error}"
+
+    def _refresh(self) -> None:
+        form, cost = self._board.train, self._board.cost
+        self._experiment.set_value(form.experiment)
+        for name, entry in self._entries.items():
+            _show(entry, getattr(form, name))
+        try:
+            question = form.question(self._folder)
+        except InputError:
+            question = None
+        text = ""
+        if question is not None and form.steps and form.validate_every:
+            text = cost.text(question, form.steps, form.validate_every)
+        self._cost.set_text(text or "How long? Press the clock: it is measured over a few steps.")
+        error = None if question is None or cost.busy else cost.error(question)
+        self._problem.set_text("" if error is None else explained(error))
+
+
+class LocalizeEntries:
+    """The form for localizing a movie, in one tab of the browser."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk, self._folder, self._board = desk, desk.folder, desk.training
+        with ui.element("div").classes("ds-section"):
+            ui.label("Movie and model")
+            same_by_command(self._command)
+        self._movie = file_input(desk.folder, "Movie", lambda name: self._fill(movie=name), folders=True).props(
+            "data-test=localize-movie"
+        )
+        self._model = file_input(
+            desk.folder,
+            "Model",
+            lambda name: self._fill(model=name),
+            wanted=lambda path: path.suffix == ".pt",
+            help=f"A file that train wrote, or a built-in model: {', '.join(built_in_models())}",
+        ).props("data-test=localize-model")
+        with ui.element("div").classes("ds-chips"):
+            for name in built_in_models():
+                ui.chip(name, on_click=lambda _, n=name: self._fill(model=n)).props(
+                    f"dense outline clickable size=sm data-test='localize-model-{name}'"
+                )
+            ui.button("as in Movie", icon="input", on_click=guarded(self._take_over)).props(
+                "flat dense no-caps size=sm data-test=take-over"
+            ).tooltip("Movie, model, camera, threshold, region and orientation as the panel Movie shows them")
+        self._entries: dict[str, Any] = {}
+        ui.label("List").classes("ds-section")
+        self._text("out", "List to write", ".hdf5 (Picasso reads it; its picture grows) or .csv (ThunderSTORM)")
+        self._entries["refine"] = ui.switch(
+            "Joint fit", on_change=lambda event: self._fill(refine=event.value)
+        ).props("dense data-test=localize-refine")
+        with ui.expansion("Part, camera, orientation").props("dense").classes("w-full ds-words"):
+            self._text("frames", "Frames A:B", "Counted from 0, B excluded; empty: all")
+            self._text("roi", "Region X0,Y0,X1,Y1", "In camera pixels, X1 and Y1 excluded; empty: all")
+            self._number("threshold", "Threshold", "Smallest probability; empty: the model's")
+            self._text("camera", "Camera, where it differs", "baseline=100, gain=2.2")
+            self._number("pixel_nm", "Pixel in the sample, nm", "In place of the file's")
+            self._select("flip", "Mirror", ["none", "horizontal", "vertical", "both"])
+            self._entries["transpose"] = ui.checkbox(
+                "exchange rows and columns", on_change=lambda event: self._fill(transpose=event.value)
+            ).props("dense")
+            self._select("subtract", "Subtract", ["none", "minimum", "median"])
+            self._select("device", "Device", _DEVICES)
+            self._entries["overwrite"] = ui.checkbox(
+                "replace files that exist", on_change=lambda event: self._fill(overwrite=event.value)
+            ).props("dense data-test=localize-overwrite")
+        ui.button("Start", icon="play_arrow", on_click=guarded(self._start)).props(
+            "unelevated no-caps dense data-test=start-localizing"
+        ).classes("w-full")
+        follow(lambda: self._board.changes, self._refresh)
+
+    def _text(self, name: str, label: str, help: str) -> None:
+        self._entries[name] = (
+            ui.input(label, on_change=lambda event: self._fill(**{name: event.value or ""}))
+            .props(f"dense outlined debounce=400 data-test=localize-{name}")
+            .tooltip(help)
+        )
+
+    def _number(self, name: str, label: str, help: str) -> None:
+        self._entries[name] = (
+            ui.number(label, min=0, on_change=lambda event: self._fill(**{name: event.value}))
+            .props("dense outlined debounce=400")
+            .tooltip(help)
+        )
+
+    def _select(self, name: str, label: str, choices: Any) -> None:
+        self._entries[name] = ui.select(
+            choices, label=label, on_change=lambda event: self._fill(**{name: event.value})
+        ).props("dense outlined")
+
+    def _fill(self, **values: Any) -> None:
+        if self._board.localize.changed(**values) != self._board.localize:
+            self._board.fill_localize(**values)
+
+    def _take_over(self) -> None:
+        taken = self._board.localize.taken_from(self._desk.movie.asked, self._folder)
+        self._fill(**vars(taken))
+
+    async def _start(self) -> None:
+        await run.io_bound(self._board.start_localizing)
+        say("The run is started; it goes on when this page is closed", "positive")
+
+    def _command(self) -> str:
+        try:
+            return command(*self._board.localize.arguments(self._folder))
+        except InputError as error:
+            return f"# {error}"
+
+    def _refresh(self) -> None:
+        form = self._board.localize
+        self._movie.set_value(form.movie)
+        self._model.set_value(form.model)
+        for name, entry in self._entries.items():
+            _show(entry, getattr(form, name))
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _show(entry: Any, value: Any) -> None:
+    """Show a value that another tab has entered; what is being typed here is left alone."""
+    if entry.value != value:
+        entry.set_value(value)
