@@ -11,6 +11,7 @@ from nicegui import ui
 from .desk import Desk
 from .limits.panel import limits_panel
 from .movie.panel import movie_panel
+from .parts.tabs import remember_tabs
 from .setup.panel import setup_panel
 from .training.panel import training_panel
 
@@ -41,6 +42,7 @@ def build_page(desk: Desk) -> None:
         ui.space()
         ui.label(str(desk.folder.root)).classes("ds-faint ellipsis").tooltip("What may be opened lies in here")
         _build_dark_or_light()
+    remember_tabs(tabs)
     keys: dict[str, ui.keyboard] = {}
     with ui.tab_panels(tabs, value=first).props("keep-alive").classes("ds-body"):
         for name, build in PANELS.items():

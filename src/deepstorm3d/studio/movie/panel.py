@@ -15,11 +15,13 @@ from ..parts.frame_view import FrameView, Marks
 from ..parts.notices import explained, guarded
 from ..parts.same import same_by_command
 from ..parts.sliders import set_ends
+from ..parts.tabs import turn_to
 from .explained import Explained
 from .look import LEAST_THRESHOLD, FrameLook
 from .same import camera_pairs, command_line, model_name, python_lines
 from .sample_dialog import SampleDialog
 from .verdict import verdict_of
+from .welcome import Welcome
 
 __all__ = ["movie_panel"]
 
@@ -46,6 +48,7 @@ class _MoviePanel:
                 self._build_model()
                 self._build_answer()
             with ui.element("div").classes("ds-main"):
+                Welcome(self.desk)
                 self._build_views()
                 self._build_scrubber()
         follow(lambda: self.look.changes, self._refresh)
@@ -147,6 +150,9 @@ class _MoviePanel:
         self.bar = ColourBar()
         self.words = ui.label().classes("ds-words").props("data-test=words")
         SampleDialog(self.look)
+        ui.button("Localize the whole movie …", on_click=guarded(self._localize_all)).props(
+            "flat dense no-caps data-test=localize-all"
+        ).tooltip("As a run, with what is chosen here")
         self.problem = ui.label().classes("ds-error").props("data-test=problem")
 
     # The frames.
@@ -209,6 +215,12 @@ class _MoviePanel:
             subtract=self.subtract.value,
             nm=self.pixel.value,
         )
+
+    def _localize_all(self) -> None:
+        board = self.desk.training
+        board.localize = board.localize.taken_from(self.look.asked, self.desk.folder)
+        board.fill_localize()
+        turn_to("Train and run")
 
     def _step(self, by: int) -> None:
         self.look.show(self.look.asked.frame + by)
