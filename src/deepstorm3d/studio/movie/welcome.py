@@ -9,6 +9,7 @@ from ..parts.follow import follow
 from ..parts.notices import guarded
 from ..parts.tabs import turn_to
 from ..runs.record import Run
+from ..training.words import share_done, told_line
 from .first_steps import FirstSteps
 
 __all__ = ["Welcome"]
@@ -42,7 +43,9 @@ class Welcome:
                     "outline dense no-caps data-test=see-demo"
                 )
             self._progress = ui.linear_progress(0, show_value=False).props("rounded instant-feedback")
-            self._said = ui.label().classes("ds-words").props("data-test=demo-said")
+            self._said = (
+                ui.label().classes("ds-words").style("white-space: pre-line").props("data-test=demo-said")
+            )
         follow(lambda: (desk.movie.changes, desk.training.changes), self._refresh)
 
     def _see_result(self) -> None:
@@ -57,13 +60,13 @@ class Welcome:
         self._open.set_visibility(made and not busy)
         self._result.set_visibility(made and not busy)
         self._progress.set_visibility(busy)
-        told = run.told if run is not None and busy else None
-        self._progress.set_value(told.done / told.total if told and told.total else 0)
+        self._progress.set_value((run is not None and share_done(run)) or 0)
         self._said.set_text(_words(run) if run is not None and not made else "")
 
 
 def _words(run: Run) -> str:
-    """What the run does now, or why it ended."""
+    """What the run does now and how far it is, or why it ended."""
     if not run.alive:
         return run.reason
-    return "starting …" if run.told is None else (run.told.message or "at work …")
+    doing = run.told.message.strip() if run.told is not None else ""
+    return "\n".join(filter(None, (doing, told_line(run))))
