@@ -13,10 +13,27 @@ from torch import Tensor
 from ..emitters import Emitters, Localizations
 from .matching import Matches
 
-__all__ = ["Interval", "Score", "ScoreWithIntervals", "score", "score_with_intervals"]
+__all__ = ["FIGURES", "Interval", "Score", "ScoreWithIntervals", "score", "score_with_intervals"]
 
 Interval = tuple[float, float]
 Floats = NDArray[np.float64]
+
+FIGURES = (
+    ("jaccard", "Jaccard index", 3),
+    ("recall", "recall", 3),
+    ("precision", "precision", 3),
+    ("f1", "F1", 3),
+    ("rmse_lateral_nm", "lateral RMSE (nm)", 1),
+    ("rmse_axial_nm", "axial RMSE (nm)", 1),
+    ("rmse_3d_nm", "3D RMSE (nm)", 1),
+    ("bias_x_nm", "bias in x (nm)", 1),
+    ("bias_y_nm", "bias in y (nm)", 1),
+    ("bias_z_nm", "bias in z (nm)", 1),
+    ("efficiency_lateral", "lateral efficiency (%)", 1),
+    ("efficiency_axial", "axial efficiency (%)", 1),
+    ("efficiency_3d", "3D efficiency (%)", 1),
+)
+"""The figures for people: name in `Score`, label, digits after the point."""
 
 # Confidence of the intervals.
 _CONFIDENCE = 0.95

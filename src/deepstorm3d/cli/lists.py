@@ -86,28 +86,12 @@ def evaluate(
             say(f"wrote {path}")
 
 
-# Figure, name for people, digits.
-_FIGURES = (
-    ("jaccard", "Jaccard index", 3),
-    ("recall", "recall", 3),
-    ("precision", "precision", 3),
-    ("f1", "F1", 3),
-    ("rmse_lateral_nm", "lateral RMSE (nm)", 1),
-    ("rmse_axial_nm", "axial RMSE (nm)", 1),
-    ("rmse_3d_nm", "3D RMSE (nm)", 1),
-    ("bias_x_nm", "bias in x (nm)", 1),
-    ("bias_y_nm", "bias in y (nm)", 1),
-    ("bias_z_nm", "bias in z (nm)", 1),
-    ("efficiency_lateral", "lateral efficiency (%)", 1),
-    ("efficiency_axial", "axial efficiency (%)", 1),
-    ("efficiency_3d", "3D efficiency (%)", 1),
-)
-
-
 def _print_evaluation(evaluation: Evaluation) -> None:
+    from ..analysis.metrics import FIGURES
+
     scored, values = evaluation.result, evaluation.result.score.to_mapping()
     shown = table("figure", "value", f"{100 * scored.confidence:g} % interval")
-    for key, label, digits in _FIGURES:
+    for key, label, digits in FIGURES:
         value, interval = values[key], scored.intervals[key]
         shown.add_row(
             label,

@@ -29,9 +29,17 @@ class Compared:
     header: TableHeader
     notes: tuple[str, ...] = ()
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of a frame, px; at least what the truth reaches, for a CSV does not tell it."""
+        if len(self.truth) == 0:
+            return self.header.shape
+        x, y, _ = (self.truth.xyz.amax(dim=0) / self.header.pixel_um).tolist()
+        return max(self.header.shape[0], round(y) + 1), max(self.header.shape[1], round(x) + 1)
+
     def evaluated(self, rule: MatchRule | None = None, *, register: bool = False) -> Evaluation:
         """The figures of the list; arguments and errors as in `analysis.evaluation.evaluate_list`."""
-        field_um = frame_extent(_shape(self.header, self.truth), self.header.pixel_um)
+        field_um = frame_extent(self.shape, self.header.pixel_um)
         evaluation = evaluate_list(self.found, self.truth, rule, register=register, field_um=field_um)
         return replace(evaluation, notes=[*self.notes, *evaluation.notes])
 
@@ -91,11 +99,3 @@ def _read_found(locs: Path, truth: Path, pixel_nm: float | None) -> tuple[Locali
         if header is None:
             raise
     return read_localizations(locs, header.pixel_nm)
-
-
-def _shape(header: TableHeader, truth: Emitters) -> tuple[int, int]:
-    """Size of a frame, at least what the truth reaches: a CSV does not tell it."""
-    if len(truth) == 0:
-        return header.shape
-    x, y, _ = (truth.xyz.amax(dim=0) / header.pixel_um).tolist()
-    return max(header.shape[0], round(y) + 1), max(header.shape[1], round(x) + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .compare.comparison import Comparison
 from .folder import Folder
 from .limits.bounds import Limits
 from .limits.design import DesignLook
@@ -25,6 +26,7 @@ class Desk:
         self.movie = FrameLook()
         self.training = RunBoard(self.folder)
         self.limits = Limits()
+        self.compare = Comparison()
         self.design = DesignLook(self.training.shelf)
         self.setup = Setup(self.folder, self._real_frame)
 

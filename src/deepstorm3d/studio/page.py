@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from nicegui import ui
 
+from .compare.panel import compare_panel
 from .desk import Desk
 from .limits.panel import limits_panel
 from .movie.panel import movie_panel
@@ -22,6 +23,7 @@ PANELS: dict[str, Callable[[Desk], ui.keyboard | None]] = {
     "Set-up": setup_panel,
     "Train and run": training_panel,
     "Limits": limits_panel,
+    "Compare": compare_panel,
 }
 """The panels in the order of their tabs: each builds itself, and gives its keys if it has any."""
 

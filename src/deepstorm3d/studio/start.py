@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI
 from nicegui import ui
 
 from ..errors import InputError
+from .compare import routes as compare_routes
 from .desk import Desk
 from .guard import Guard
 from .limits import routes as limits_routes
@@ -32,7 +33,7 @@ def application(desk: Desk) -> FastAPI:
     """Pages and data of the studio, without its guard. One a process: NiceGUI is a single application."""
     app = FastAPI(title="deepstorm3d studio", docs_url=None, redoc_url=None, openapi_url=None)
     data = APIRouter(prefix="/data")
-    for routes in (movie_routes, setup_routes, training_routes, limits_routes):
+    for routes in (movie_routes, setup_routes, training_routes, limits_routes, compare_routes):
         routes.add_routes(data, desk)
     app.include_router(data)
     ui.run_with(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
+from ...experiment.configure import find_experiment
 from ...experiment.presets import PRESETS
 from ..desk import Desk
 from ..parts.choose import file_input
@@ -91,10 +92,8 @@ class _LimitsPanel:
                         f"data-test='preset-{name}'"
                     )
             ui.button("That of Set-up", on_click=guarded(self._take_set_up)).props(
-                "flat dense no-caps size=sm"
-            ).tooltip("The experiment of the panel Set-up as it is now").set_visibility(
-                hasattr(self.desk, "setup")
-            )
+                "flat dense no-caps size=sm data-test=limits-setup"
+            ).tooltip("The experiment of the panel Set-up as it is now")
 
     def _build_masks(self) -> None:
         ui.label("Masks").classes("ds-section")
@@ -174,7 +173,9 @@ class _LimitsPanel:
             self.look.source = self.desk.folder.shown(path)
 
     def _take_set_up(self) -> None:
-        self.look.take(self.desk.setup.experiment)  # pyright: ignore[reportAttributeAccessIssue]
+        experiment, written = self.desk.setup.experiment, self.desk.setup.written
+        saved = written is not None and written.exists() and find_experiment(str(written)) == experiment
+        self.look.take(experiment, self.desk.folder.shown(written) if written is not None and saved else "")
 
     def _add_file(self, name: str) -> None:
         if name.strip():
