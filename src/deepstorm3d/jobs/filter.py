@@ -27,12 +27,19 @@ class FilterSummary:
 
 
 def filter_table(
-    source: Path, expression: str, out: Path, *, pixel_nm: float | None = None, overwrite: bool = False
+    source: Path,
+    expression: str,
+    out: Path,
+    *,
+    to: str | None = None,
+    pixel_nm: float | None = None,
+    overwrite: bool = False,
 ) -> FilterSummary:
     """Write the rows for which the expression holds, in their order; the step is kept in the provenance.
 
-    expression: such as ``sigma_z_nm < 40 & photons > 2000`` (`analysis.expressions`);  pixel_nm: camera pixel
-    in the sample, for a source that does not name it.
+    expression: such as ``sigma_z_nm < 40 & photons > 2000`` (`analysis.expressions`);  to: name of the format
+    (`io.tables.FORMATS`), None: by the ending of `out`;  pixel_nm: camera pixel in the sample, for a source
+    that does not name it.
     Raises InputError for an expression that cannot be read, an unknown column, or an output that cannot be
     written. No row left is a list too: it is written, with a warning.
     """
@@ -41,7 +48,7 @@ def filter_table(
     table, header = read_localizations(source, pixel_nm)
     kept = table.select(rows_where(table, expression))
     settings = {"source": source.name, "expression": expression, "rows": [len(table), len(kept)]}
-    write_derived(out, kept.sort(), header, "filter", settings, overwrite=overwrite)
+    write_derived(out, kept.sort(), header, "filter", settings, format=to, overwrite=overwrite)
     warnings = [*header.notes]
     for name, rows in unknown_rows(table, expression).items():
         where = "in any row" if rows == len(table) else f"in {rows} of {len(table)} rows"

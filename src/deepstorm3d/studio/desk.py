@@ -9,6 +9,7 @@ from .folder import Folder
 from .limits.bounds import Limits
 from .limits.design import DesignLook
 from .movie.look import FrameLook
+from .result.look import ResultLook
 from .setup.setup import RealFrame, Setup
 from .training.board import RunBoard
 
@@ -24,6 +25,7 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.folder = Folder(folder)
         self.movie = FrameLook()
+        self.result = ResultLook()
         self.training = RunBoard(self.folder)
         self.limits = Limits()
         self.compare = Comparison()

@@ -13,6 +13,7 @@ from .desk import Desk
 from .limits.panel import limits_panel
 from .movie.panel import movie_panel
 from .parts.tabs import remember_tabs
+from .result.panel import result_panel
 from .setup.panel import setup_panel
 from .training.panel import training_panel
 
@@ -22,6 +23,7 @@ PANELS: dict[str, Callable[[Desk], ui.keyboard | None]] = {
     "Movie": movie_panel,
     "Set-up": setup_panel,
     "Train and run": training_panel,
+    "Result": result_panel,
     "Limits": limits_panel,
     "Compare": compare_panel,
 }

@@ -19,12 +19,14 @@ from .guard import Guard
 from .limits import routes as limits_routes
 from .movie import routes as movie_routes
 from .page import build_page
+from .result import routes as result_routes
 from .setup import routes as setup_routes
 from .training import routes as training_routes
 
 __all__ = ["application", "serve"]
 
 HOST = "127.0.0.1"
+_ROUTES = (movie_routes, setup_routes, training_routes, result_routes, limits_routes, compare_routes)
 # Seconds that a tab may be away (a laptop asleep, a tunnel that broke) and still go on where it was.
 _AWAY_S = 60.0
 
@@ -33,7 +35,7 @@ def application(desk: Desk) -> FastAPI:
     """Pages and data of the studio, without its guard. One a process: NiceGUI is a single application."""
     app = FastAPI(title="deepstorm3d studio", docs_url=None, redoc_url=None, openapi_url=None)
     data = APIRouter(prefix="/data")
-    for routes in (movie_routes, setup_routes, training_routes, limits_routes, compare_routes):
+    for routes in _ROUTES:
         routes.add_routes(data, desk)
     app.include_router(data)
     ui.run_with(

@@ -1,0 +1,58 @@
+"""Statistics of the rows that are kept, column by column."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from nicegui import ui
+
+from ..desk import Desk
+
+__all__ = ["StatisticsPart"]
+
+_HEADS = ("column", "unit", "rows", "least", "5 %", "25 %", "median", "75 %", "95 %", "most")
+
+
+class StatisticsPart:
+    """A table: least and most of the whole list, quantiles of the rows that are kept."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.look = desk.result
+        columns: list[dict[str, Any]] = [
+            {"name": head, "label": head, "field": head, "align": "left" if head in _HEADS[:2] else "right"}
+            for head in _HEADS
+        ]
+        self.table = (
+            ui.table(columns=columns, rows=[], row_key="column")
+            .props("dense flat data-test=statistics")
+            .classes("ds-statistics w-full")
+        )
+        self.words = ui.label().classes("ds-words")
+
+    def refresh(self) -> None:
+        """Show the newest figures."""
+        shown = self.look.distributions
+        rows = []
+        for name, column in self.look.columns.items():
+            quantiles = shown[name].quantiles if name in shown else (math.nan,) * 5
+            values = (column.least, *quantiles, column.most)
+            told = dict(zip(_HEADS[3:], map(_number, values), strict=True))
+            rows.append({"column": name, "unit": column.unit, "rows": f"{column.rows:,}", **told})
+        if rows != self.table.rows:
+            self.table.rows = rows
+        self.words.set_text(self._say(len(rows)))
+
+    def _say(self, columns: int) -> str:
+        kept = self.look.kept
+        if kept is None:
+            return "Choose a list."
+        if not len(kept.opened.table):
+            return "The list holds no localization."
+        return "Quantiles of the rows left; rows, least and most of all." if columns else "counting …"
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
