@@ -19,16 +19,16 @@ class Assembly:
         frames, height, width = shape
         self.shape, self.patch = (frames, height, width), patch
         self.corner, self.frame = corner, frame
-        # Column and row after the last one of each patch.
-        end = corner + corner.new_tensor([patch[1], patch[0]])
-        self.is_inside = bool((corner >= 0).all()) and bool((end <= corner.new_tensor([width, height])).all())
         row, column = self._reach()
         # Pixels outside the frame get the address of an edge pixel; `inside` sets their values to 0.
         self._row, self._column = row.clamp(0, height - 1), column.clamp(0, width - 1)
+        self._rows_inside, self._columns_inside = row == self._row, column == self._column
+        self.is_inside = not corner.is_cuda and bool(self._rows_inside.all() and self._columns_inside.all())
+        """Whether all patches are known to be inside their frames; a GPU is not asked, the host would wait."""
+        self._pixel = (self._row * width)[:, :, None] + self._column[:, None]
         # Adding and gathering with 32-bit addresses takes half the time of 64-bit ones.
         whole = torch.int32 if frames * height * width < 2**31 else torch.int64
-        first = ((frame[:, None] * height + self._row) * width).to(whole)
-        self._where = (first[:, :, None] + self._column.to(whole)[:, None]).flatten()
+        self._where = (self._pixel + (frame * (height * width))[:, None, None]).to(whole).flatten()
 
     def _reach(self) -> tuple[Tensor, Tensor]:
         """Rows (N, h) and columns (N, w) of the patches' pixels, which may be outside the frame."""
@@ -53,10 +53,21 @@ class Assembly:
 
     def _masks(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Masks of the rows and columns inside the frame, to multiply with patches (N, ..., h, w)."""
-        row, column = self._reach()
-        rows, columns = (row >= 0) & (row < self.shape[1]), (column >= 0) & (column < self.shape[2])
         between = (None,) * (values.dim() - 3)
-        return rows[:, *between, :, None], columns[:, *between, None, :]
+        return self._rows_inside[:, *between, :, None], self._columns_inside[:, *between, None, :]
+
+    def pixel_in_band(self, top: int, high: int) -> Tensor:
+        """Address of each pixel of the patches in `high` rows of their frame from row `top` on: (N, h·w) int64.
+
+        Pixels outside have the address after the last one.
+        """
+        _, height, width = self.shape
+        end = high * width
+        inside = self._rows_inside[:, :, None] & self._columns_inside[:, None]
+        pixel = self._pixel - top * width if top else self._pixel
+        if high < height:
+            inside = inside & (pixel >= 0) & (pixel < end)
+        return torch.where(inside, pixel, end).flatten(1)
 
     def add(self, values: Tensor, into: Tensor | None = None) -> Tensor:
         """Sum of the patches (N, h, w) after `inside`: (B, H, W); added in place to `into`, if given."""

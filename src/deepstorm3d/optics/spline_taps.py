@@ -97,6 +97,21 @@ class MoreBlur:
                  ((part / first) @ waves for part in (spectrum, rising))]  # fmt: skip
         return sides[0], sides[1]
 
+    def of_gaussians(self) -> Tensor:
+        """The filters as sums of Gaussians, (R + 1, 2·reach + 2) float64.
+
+        exp(−n²/2σ²), n = 0 … R, times this matrix is the filter of σ, times the number that comes last.
+        """
+        if not self.reach_px:
+            return torch.ones(1, 2, dtype=torch.float64)
+        first, _ = self.spectrum(torch.tensor([self.low], dtype=torch.float64))
+        twice = torch.full_like(first, 2.0)
+        twice[:, 0] = 1
+        half = (self.sampled_waves.T / first) @ (twice.mT * self.waves / (2 * self.reach_px + 1))
+        total = torch.ones(len(half), 1, dtype=torch.float64)
+        weight = torch.where(torch.arange(len(half)) > 0, 2.0, 1.0).double()[:, None]
+        return weight * torch.cat([half[:, 1:].flip(1), half, total], 1)
+
 
 def with_blur(taps: Tensor, filters: Tensor, step: int) -> Tensor:
     """Taps (N, 2, T) of the table's samples, filtered by (N, 2·reach + 1) filters of camera pixels.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,22 +15,16 @@ from ..errors import InputError
 from ..field import Field
 from .field_aberrations import FieldGrid
 from .psf import Images, Patches, device_of, patch_corner
-from .spline_taps import DEGREE, MoreBlur, quintic, quintic_slope, with_blur
+from .spline_bands import SplineBands
+from .spline_taps import DEGREE, MoreBlur, quintic, with_blur
 
 __all__ = ["EXTRA_PLANES", "TabulatedPSF"]
 
 _MARGIN_PX = 3  # margin around the patch for the spline's support, camera pixels
+_CHUNK = {"cpu": 128, "cuda": 2048}  # emitters computed at once, for a processor's cache and a GPU's memory
 EXTRA_PLANES = 8
 """Number of planes tabulated beyond each end of the depth range. The spline assumes a mirror image at the ends
 of the table, which is wrong for a PSF; this error falls by a factor 0.27 per plane."""
-
-
-class _Taps(NamedTuple):
-    """Weights of the samples around each emitter, along x and y, and their derivatives: (N, 2, T) each."""
-
-    values: Tensor
-    slopes: Tensor  # with respect to the position, per sample
-    broader: Tensor  # with respect to the blur, per px
 
 
 class TabulatedPSF(nn.Module):
@@ -47,14 +40,14 @@ class TabulatedPSF(nn.Module):
     field: if the PSF changes across the field of view, the field positions of the sources; images are
     interpolated between them (derivatives neglect this change, a thousandth of the slope in x and y).
 
-    Attribute `chunk`: emitters computed at once; it may be set on an object.
+    Attribute `chunk`: emitters computed at once, None: as many as the device likes; it may be set on an object.
     The depth is interpolated by cubic, the image by quintic splines. Outside z_range or blur_range the image at
     the nearest end is used. The table is on the device of the source. The patch is narrower than the source's
     by `margin_px` on each side.
     """
 
     margin_px = _MARGIN_PX
-    chunk: int = 128
+    chunk: int | None = None
     _table: Tensor
 
     def __init__(
@@ -96,6 +89,7 @@ class TabulatedPSF(nn.Module):
         # Shape (positions · (planes + 2·extra), samples²): each row is a plane of spline coefficients.
         self.register_buffer("_table", table.flatten(2).flatten(0, 1).to(dtype).contiguous(), persistent=False)
         self._side = table.shape[-1]
+        self._bands = SplineBands(self._patch_px, oversampling, self.more_blur).to(table.device)
 
     @property
     def pixel_um(self) -> float:
@@ -159,10 +153,16 @@ class TabulatedPSF(nn.Module):
     def forward(self, xyz: Tensor, blur_px: Tensor | None = None) -> Patches:
         """xyz: (N, 3) µm;  blur_px: (N,) px, or None for the middle of the range;  returns N patches."""
         corner, offset = patch_corner(xyz, self._pixel_um, self._patch_px)
-        rows, weights, _ = self._axial(xyz)
-        taps = self._taps(offset, self._blur(xyz, blur_px)).values
-        chunks = zip(*(column.split(self.chunk) for column in (rows, weights, taps)), strict=True)
-        parts = [self._lateral(self._mix(row, weight), tap) for row, weight, tap in chunks]
+        blur, (first, share) = self._blur(xyz, blur_px), self._between(xyz[:, 2])
+        if xyz.is_cuda:
+            rows, weights = self._rows(xyz, first, self._bands.between_planes(share)[0])
+            parts = [self._product(*chunk) for chunk in self._chunks(rows, weights, offset, blur)]
+        else:
+            # On a processor, sums of shifted planes take less time than products with matrices.
+            distance = share[:, None] - torch.arange(-1, 3, device=share.device)
+            rows, weights = self._rows(xyz, first, _spline(distance))
+            taps = self._taps(offset, blur)
+            parts = [self._sum(*chunk) for chunk in self._chunks(rows, weights, taps)]
         values = (parts[0] if len(parts) == 1 else torch.cat(parts)).to(xyz.dtype)
         return Patches(values, corner, values.sum((-2, -1)))
 
@@ -174,41 +174,37 @@ class TabulatedPSF(nn.Module):
         in_blur: add the derivative with respect to the blur, per px (0 if the table has a single blur).
         """
         corner, offset = patch_corner(xyz, self._pixel_um, self._patch_px)
-        rows, weights, slopes = self._axial(xyz)
-        taps = self._taps(offset, self._blur(xyz, blur_px))
-        columns = (rows, weights, slopes, taps.values, taps.slopes, taps.broader)
-        values, gradients = [], []
-        for row, weight, slope, tap, dtap, wider in zip(*(c.split(self.chunk) for c in columns), strict=True):
-            plane = self._mix(row, weight)
-            values.append(self._lateral(plane, tap))
-            steep = dtap * (-self.oversampling / self._pixel_um)
-            along = [
-                self._lateral(plane, torch.stack([steep[:, 0], tap[:, 1]], 1)),
-                self._lateral(plane, torch.stack([tap[:, 0], steep[:, 1]], 1)),
-                self._lateral(self._mix(row, slope), tap),
-            ]
-            if in_blur:
-                spread = self._lateral(plane, torch.stack([wider[:, 0], tap[:, 1]], 1))
-                along.append(spread + self._lateral(plane, torch.stack([tap[:, 0], wider[:, 1]], 1)))
-            gradients.append(torch.stack(along, 1))
-        joined, jacobian = torch.cat(values).to(xyz.dtype), torch.cat(gradients).to(xyz.dtype)
-        return Patches(joined, corner, joined.sum((-2, -1))), jacobian
+        first, share = self._between(xyz[:, 2])
+        weights, slopes = self._bands.between_planes(share)
+        inside = (xyz[:, 2] >= self.z_range[0]) & (xyz[:, 2] <= self.z_range[1])
+        rows, weights, slopes = self._rows(xyz, first, weights, slopes / self.z_step * inside[:, None])
+        columns = (rows, weights, slopes, offset, self._blur(xyz, blur_px))
+        parts = [self._slopes(*chunk, in_blur=in_blur) for chunk in self._chunks(*columns)]
+        values, gradients = (
+            (each[0] if len(each) == 1 else torch.cat(each)).to(xyz.dtype) for each in zip(*parts, strict=True)
+        )
+        return Patches(values, corner, values.sum((-2, -1))), gradients
 
-    def _axial(self, xyz: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows of the table for each emitter, their weights, and d weights / dz: (N, 4·positions) each."""
-        z = xyz[:, 2]
+    def _chunks(self, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """Columns of emitters, some at a time."""
+        chunk = self.chunk or (_CHUNK["cuda"] if columns[0].is_cuda else _CHUNK["cpu"])
+        return zip(*(column.split(chunk) for column in columns), strict=True)
+
+    def _between(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The plane before each depth (N,), and the share of the way to the next: (N,) each."""
         position = ((z - self.z_range[0]) / self.z_step).clamp(0, self.planes - 1)
         first = position.detach().floor().clamp(max=self.planes - 2)
-        inside = (z >= self.z_range[0]) & (z <= self.z_range[1])
-        distance = (position - first)[:, None] - torch.arange(-1, 3, device=z.device)
-        weights, slopes = _spline(distance), _spline_slope(distance) / self.z_step * inside[:, None]
-        rows = first.long()[:, None] + torch.arange(EXTRA_PLANES - 1, EXTRA_PLANES + 3, device=z.device)
+        return first.long(), position - first
+
+    def _rows(self, xyz: Tensor, first: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+        """Rows of the table around the planes `first` (N,) at all positions of the field, and their weights."""
+        rows = first[:, None] + torch.arange(EXTRA_PLANES - 1, EXTRA_PLANES + 3, device=first.device)
         share = self.position_weights(xyz)
         if share is None:
-            return rows, weights, slopes
+            return rows, *weights
         begin = torch.arange(share.shape[1], device=rows.device) * (len(self._table) // share.shape[1])
-        rows, share = (rows[:, None] + begin[:, None]).flatten(1), share[:, :, None]
-        return rows, (share * weights[:, None]).flatten(1), (share * slopes[:, None]).flatten(1)
+        rows = (rows[:, None] + begin[:, None]).flatten(1)
+        return rows, *((share[:, :, None] * each[:, None]).flatten(1) for each in weights)
 
     def position_weights(self, xyz: Tensor) -> Tensor | None:
         """Weights (N, P) of the field positions of the table; None if there is only one."""
@@ -224,22 +220,17 @@ class TabulatedPSF(nn.Module):
         low, high = self.blur_range
         return math.sqrt((low**2 + high**2) / 2)
 
-    def _taps(self, offset: Tensor, blur_px: Tensor) -> _Taps:
-        """Weights of the table samples around each emitter.
+    def _taps(self, offset: Tensor, blur_px: Tensor) -> Tensor:
+        """Weights (N, 2, T) of the table samples around each emitter, along x and y.
 
         The same samples around each pixel are used for every pixel of the patch: the spline becomes one short
         filter for each emitter and axis.
         """
         around = torch.arange(-3, 4, dtype=offset.dtype, device=offset.device)
-        distance = -offset[:, :, None] * self.oversampling - around
-        taps, slopes = quintic(distance), quintic_slope(distance)
+        taps = quintic(-offset[:, :, None] * self.oversampling - around)
         if not self.more_blur.reach_px:
-            return _Taps(taps, slopes, torch.zeros_like(taps))
-        filters, rising = (part.to(taps) for part in self.more_blur.filters(blur_px))
-        step = self.oversampling
-        return _Taps(
-            with_blur(taps, filters, step), with_blur(slopes, filters, step), with_blur(taps, rising, step)
-        )
+            return taps
+        return with_blur(taps, self.more_blur.filters(blur_px)[0].to(taps), self.oversampling)
 
     def _mix(self, rows: Tensor, weights: Tensor) -> Tensor:
         """Weighted sums of table rows: (n, side, side); an embedding bag gathers and adds in one pass."""
@@ -248,34 +239,47 @@ class TabulatedPSF(nn.Module):
         )
         return planes.view(-1, self._side, self._side)
 
-    def _lateral(self, planes: Tensor, taps: Tensor) -> Tensor:
-        """Evaluate the lateral spline at the pixel centres.
-
-        planes: (n, side, side) coefficients;  taps: (n, 2, T) weights for x and y;  returns (n, h, w).
-        """
-        s = self.oversampling
+    def _sum(self, rows: Tensor, weights: Tensor, taps: Tensor) -> Tensor:
+        """Images (n, h, w) as sums of shifted planes;  taps: (n, 2, T) weights for x and y."""
+        planes, s = self._mix(rows, weights), self.oversampling
         taps = taps.to(planes.dtype)
         width = taps.shape[-1]
         stop = s * (self._patch_px - 1) + 1
         x, y = taps[:, 0, :, None, None], taps[:, 1, :, None, None]  # (n, T, 1, 1)
         # The sum is in place, because new memory for each tap takes longer than the arithmetic.
-        rows = planes[:, :stop:s] * y[:, 0]
+        across = planes[:, :stop:s] * y[:, 0]
         for k in range(1, width):
-            rows.addcmul_(planes[:, k : k + stop : s], y[:, k])
-        out = rows[:, :, :stop:s] * x[:, 0]
+            across.addcmul_(planes[:, k : k + stop : s], y[:, k])
+        out = across[:, :, :stop:s] * x[:, 0]
         for k in range(1, width):
-            out.addcmul_(rows[:, :, k : k + stop : s], x[:, k])
+            out.addcmul_(across[:, :, k : k + stop : s], x[:, k])
         return out
+
+    def _product(self, rows: Tensor, weights: Tensor, offset: Tensor, blur_px: Tensor) -> Tensor:
+        """Images (n, h, w) as products of planes with the matrices of their splines."""
+        planes = self._mix(rows, weights)
+        x, y = self._bands.at_pixels(offset, blur_px)[:, :, 0].to(planes.dtype).unbind(1)
+        return y @ (planes @ x.mT)
+
+    def _slopes(
+        self, rows: Tensor, weights: Tensor, slopes: Tensor, offset: Tensor, blur_px: Tensor, *, in_blur: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Images (n, h, w), and their derivatives (n, 3 or 4, h, w)."""
+        side, number = self._patch_px, 3 if in_blur else 2
+        planes, steep = self._mix(rows, weights), self._mix(rows, slopes)
+        bands = self._bands.at_pixels(offset, blur_px, slopes=True)[:, :, :number].to(planes.dtype)
+        x, y = bands[:, 0], bands[:, 1]
+        # First along x: the images, their slopes in x (and blur), then the slopes of the planes in z.
+        across = torch.cat([planes @ x.flatten(1, 2).mT, steep @ x[:, 0].mT], 2)
+        along = (y[:, 0] @ across).unflatten(2, (-1, side)).movedim(2, 1)
+        beside = (y[:, 1:].flatten(1, 2) @ across[:, :, :side]).unflatten(1, (-1, side))
+        found = [along[:, 1] / self._pixel_um, beside[:, 0] / self._pixel_um, along[:, -1]]
+        if in_blur:
+            found.append(along[:, 2] + beside[:, 1])
+        return along[:, 0].contiguous(), torch.stack(found, 1)
 
 
 def _spline(distance: Tensor) -> Tensor:
     """Cubic B-spline at a distance in samples: 2/3 − d² + |d|³/2 inside 1, (2 − |d|)³/6 inside 2."""
     d = distance.abs()
     return torch.where(d < 1, 2 / 3 - d * d + d**3 / 2, (2 - d).clamp(min=0) ** 3 / 6)
-
-
-def _spline_slope(distance: Tensor) -> Tensor:
-    """Derivative of the cubic B-spline."""
-    d = distance.abs()
-    steep = torch.where(d < 1, 1.5 * d * d - 2 * d, -((2 - d).clamp(min=0) ** 2) / 2)
-    return steep * distance.sign()
