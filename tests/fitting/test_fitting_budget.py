@@ -1,13 +1,16 @@
-"""What a GPU would be asked for: operations and waits of the host a frame, counted on the processor.
+"""What a GPU is asked for: operations and waits of the host a frame, counted on a real or pretended one.
 
-A GPU runs the fit in PyTorch, where each operation costs the host some microseconds and each wait more, so
-their number decides the speed, not the arithmetic. In double precision the processor takes the same path.
+Each operation costs the host some microseconds and each wait more, so their number decides the speed of a fit
+on a GPU, not the arithmetic.
 """
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 from fitting_scenes import DEPTH, scene
 from torch import Tensor
@@ -15,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.fitting.joint import JointFit
+from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.refine import Bounds
 
 # Operations that the host waits for: their result decides how many values follow.
@@ -41,14 +45,19 @@ class Counted(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.gpu
+@pytest.mark.usefixtures("cuda")
 def test_the_fit_of_a_frame_keeps_to_its_budget_of_operations_and_waits() -> None:
-    made = scene(5 * FRAMES, FRAMES, seed=3)
-    start, likelihood = made.disturbed(0.03, 0.05), made.noisy(1)
+    made = scene(5 * FRAMES, FRAMES, seed=3, dtype=torch.float32)
+    start, likelihood = made.disturbed(0.03, 0.05), Likelihood(made.noisy(1).frames.to("cuda"))
     found = Localizations.proposals(start.xyz, start.frame, torch.ones(len(start)))
-    fit = JointFit(made.psf, made.psf, Bounds(DEPTH), DEPTH)
+    found = replace(found, **{name: column.to("cuda") for name, column in found.columns().items()})
+    psf = copy.deepcopy(made.psf).to("cuda")  # pyright: ignore[reportAttributeAccessIssue]
+    fit = JointFit(psf, psf, Bounds(DEPTH), DEPTH)
     with Counted() as counted:
         table = fit(found, likelihood)
     assert len(table) == len(start)
-    # Measured, of a group of eight frames of five molecules: 2,117 and 38 a frame.
-    assert counted.launches < 2400 * FRAMES
-    assert counted.waits < 45 * FRAMES
+    assert table.xyz.is_cuda
+    # Measured, of a group of eight frames of five molecules: 754 and 8 a frame.
+    assert counted.launches < 830 * FRAMES
+    assert counted.waits < 10 * FRAMES

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -26,7 +28,6 @@ class SplineBackground:
         self.size = rows.shape[-2], columns.shape[-2]
         # (H, k) and (W, l), or (B, H, k) and (B, W, l).
         self._rows, self._columns = rows, columns
-        self._row_inverse, self._column_inverse = _gram_inverse(rows), _gram_inverse(columns)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -89,7 +90,12 @@ class SplineBackground:
 
     def gram_solve(self, values: Tensor) -> Tensor:
         """The inverse of `gram`: two small solves, since the basis is a product."""
-        return self._row_inverse @ values @ self._column_inverse
+        rows, columns = self._gram_inverses
+        return rows @ values @ columns
+
+    @cached_property
+    def _gram_inverses(self) -> tuple[Tensor, Tensor]:
+        return _gram_inverse(self._rows), _gram_inverse(self._columns)
 
     def weighted_gram(self, weights: Tensor) -> Tensor:
         """Normal matrix of the coefficients for pixel weights (B, H, W): (B, k·l, k·l)."""
@@ -120,7 +126,7 @@ def _gram_inverse(basis: Tensor) -> Tensor:
     gram = (basis.mT @ basis).double()
     # Splines that are 0 everywhere keep their coefficients.
     empty = gram.diagonal(dim1=-2, dim2=-1) == 0
-    return torch.linalg.inv(gram + torch.diag_embed(empty.double())).to(basis)
+    return torch.linalg.inv_ex(gram + torch.diag_embed(empty.double())).inverse.to(basis)
 
 
 def _inside(basis: Tensor, first: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from . import compiled
 from .linear import LinearImage
+from .matrices import Order, fisher_matrices
 
 __all__ = ["joint_bounds", "joint_covariances", "photon_bounds"]
 
@@ -31,6 +32,10 @@ def joint_bounds(
         found = compiled.bounds(image, information)
         if found is not None:
             return found[0].to(information), found[1].to(information)
+    shape = (len(information), *image.background.shape)
+    order = Order.of(image.frame, image.jacobian.shape[1], information.new_empty(shape))
+    if order.is_small(information[0].numel() if len(information) else 0):
+        return _bounds_together(image, information, order, with_background=with_background)
     sigma = torch.zeros(image.jacobian.shape[:2], device=information.device, dtype=torch.float64)
     level = torch.zeros(len(sigma), device=information.device, dtype=torch.float64)
     for frame, covariance in joint_covariances(image, information, with_background=with_background):
@@ -43,6 +48,25 @@ def joint_bounds(
             spread = ((weights @ covariance[unknowns:, unknowns:]) * weights).sum(1)
             level[rows] = spread.clamp(min=0).sqrt()
     return sigma.to(information), level.to(information)
+
+
+def _bounds_together(
+    image: LinearImage, information: Tensor, order: Order, *, with_background: bool
+) -> tuple[Tensor, Tensor]:
+    """`joint_bounds` by the inverses of all frames at a time."""
+    matrix = fisher_matrices(image, information, order)
+    if not with_background:
+        matrix = matrix[:, : order.molecules, : order.molecules]
+    covariance = _inverse(matrix.double())
+    variance = covariance.diagonal(dim1=1, dim2=2)[:, : order.molecules].reshape(-1, order.each)[order.slot]
+    sigma = variance.clamp(min=0).sqrt().to(information)
+    if not with_background:
+        return sigma, torch.zeros_like(sigma[:, 0])
+    weights = image.background.at(image.assembly.middle, image.frame).flatten(1).double()
+    placed = order.places(weights[:, None])
+    smooth = covariance[:, order.molecules :, order.molecules :]
+    level = ((placed @ smooth) * placed).sum(2).reshape(-1)[order.slot]
+    return sigma, level.clamp(min=0).sqrt().to(information)
 
 
 def photon_bounds(image: LinearImage, information: Tensor) -> Tensor:
@@ -93,12 +117,12 @@ def _between_molecules(image: LinearImage, information: Tensor, rows: Tensor) ->
 
 
 def _inverse(matrix: Tensor) -> Tensor:
-    """Inverse of an information matrix, scaled to a unit diagonal first.
+    """Inverse of information matrices (…, n, n), scaled to a unit diagonal first.
 
     The ridge gives a molecule without any signal (outside its frame) a large, finite variance.
     """
-    diagonal = matrix.diagonal().clamp(min=1e-20)
+    diagonal = matrix.diagonal(dim1=-2, dim2=-1).clamp(min=1e-20)
     scale = diagonal.rsqrt()
-    unit = matrix * scale[:, None] * scale
-    unit.diagonal().add_(1e-7)
-    return torch.linalg.inv(unit) * scale[:, None] * scale
+    unit = matrix * scale[..., :, None] * scale[..., None, :]
+    unit.diagonal(dim1=-2, dim2=-1).add_(1e-7)
+    return torch.linalg.inv_ex(unit).inverse * scale[..., :, None] * scale[..., None, :]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -60,9 +62,13 @@ class Likelihood:
 
     def select(self, frames: Tensor) -> Likelihood:
         """The likelihood of some of the frames, an index tensor (K,) or a mask (B,)."""
-        weight = None if self.weight is None else self.weight[frames]
-        known = None if self.known is None else self.known[frames]
-        return Likelihood(self.frames[frames], self.noise.of_frames(frames), weight, known)
+        part = copy.copy(self)
+        part.frames, part._counts = self.frames[frames], self._counts[frames]
+        part.weight = None if self.weight is None else self.weight[frames]
+        part.known = None if self.known is None else self.known[frames]
+        part.noise = self.noise.of_frames(frames)
+        part._offset = self._offset[frames] if self._offset.dim() == 3 else self._offset
+        return part
 
     def deviance_image(self, model: Tensor) -> Tensor:
         """Deviance of each pixel: 2·[μ' − n' + n'·log(n'/μ')], about 1 on average where the model is right."""
@@ -73,6 +79,16 @@ class Likelihood:
     def deviance(self, model: Tensor) -> Tensor:
         """Deviance of each frame: twice its log-likelihood ratio to a perfect fit, (B,) float64."""
         return self.deviance_image(model).sum((1, 2), dtype=torch.float64)
+
+    def expansion(self, model: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`deviance` (B,), `score` and `information` (B, H, W) of a model, in fewer operations."""
+        mean, excess = self._mean(model), self.noise.excess
+        ratio = self._counts / mean
+        image = 2 * (mean - self._counts + torch.xlogy(self._counts, ratio))
+        parts = [image, (ratio - 1) / excess, 1 / (mean * excess**2)]
+        if self.weight is not None:
+            parts = [part * self.weight for part in parts]
+        return parts[0].sum((1, 2), dtype=torch.float64), parts[1], parts[2]
 
     def expected_deviance(self, model: Tensor) -> Tensor:
         """Expected deviance if the model is true, (B,): about 1 for each pixel, slightly more at low counts."""

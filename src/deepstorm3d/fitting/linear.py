@@ -78,7 +78,7 @@ class LinearImage:
 
     def hold(self, fixed: Tensor) -> None:
         """Fix some unknowns of the molecules, (N, p) bool: their derivatives become 0."""
-        self.jacobian[fixed] = 0
+        self.jacobian.masked_fill_(fixed[:, :, None], 0)
 
     def push(self, step: Unknowns) -> Tensor:
         """Change of the image (B, H, W) for a small change of the unknowns."""
@@ -122,7 +122,6 @@ def _linearized(psf: PSF, state: JointState, shape: tuple[int, ...]) -> tuple[As
     assembly = Assembly(state.in_frames(patches.corner), state.frame, size, shape)
     jacobian = torch.cat([slopes[:, :3], patches.values[:, None], slopes[:, 3:]], 1)
     # In place: the derivatives are the largest arrays of a fit, and new memory is slow.
-    scale = state.photons[:, None].repeat(1, jacobian.shape[1])
-    scale[:, 3] = 1
-    jacobian *= scale[:, :, None, None]
+    for others in (jacobian[:, :3], jacobian[:, 4:]):
+        others *= state.photons[:, None, None, None]
     return assembly, assembly.blank_outside(jacobian)

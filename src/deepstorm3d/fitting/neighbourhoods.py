@@ -57,15 +57,15 @@ class Changes:
 
     def select(self, rows: Tensor) -> Changes:
         """Some of the changes, an index (K,) or a mask (M,)."""
-        blur = None if self.blur_px is None else self.blur_px[rows]
+        index = rows.nonzero()[:, 0] if rows.dtype == torch.bool else rows
         return Changes(
-            frame=self.frame[rows],
-            place=self.place[rows],
-            gain=self.gain[rows],
-            gone=self.gone[rows],
-            xyz=self.xyz[rows],
-            photons=self.photons[rows],
-            blur_px=blur,
+            frame=self.frame[index],
+            place=self.place[index],
+            gain=self.gain[index],
+            gone=self.gone[index],
+            xyz=self.xyz[index],
+            photons=self.photons[index],
+            blur_px=None if self.blur_px is None else self.blur_px[index],
         )
 
     def strongest(self) -> Tensor:

@@ -38,6 +38,7 @@ _HALVES_UM = (
 # increases when the neighbours are fitted too.
 _SHARE = 0.5
 # A candidate is only the initial guess of the joint fit, so its own fit may stop early.
+_DIVIDED_AT_ONCE = 256  # molecules whose divisions are tried at a time: 18 patches each
 _ITERATIONS = 10  # largest number of steps of a candidate's fit
 _SETTLED = 0.5  # a candidate's fit stops when a step lowers the deviance by less than this
 
@@ -132,29 +133,30 @@ class Proposer:
         self, state: JointState, linear: LinearImage, score: Tensor, information: Tensor, ways: Tensor
     ) -> Tensor:
         """Products of each patch's change t, (N, D, p + 2): with the derivatives, the score, and itself."""
-        information = linear.assembly.cut(information).flatten(1)
-        score = linear.assembly.cut(score).flatten(1)
+        assembly = linear.assembly
+        information, score = (assembly.inside(assembly.cut(each)).flatten(1) for each in (information, score))
         rows = []
-        for way in ways:
-            change = self._change(state, linear, way)
-            along, square = (change * score).sum(1), (change.square() * information).sum(1)
-            crossing = torch.bmm(linear.jacobian, (change * information)[:, :, None])[..., 0]
-            rows.append(torch.cat([crossing, along[:, None], square[:, None]], 1))
-        return torch.stack(rows, 1)
+        for part in torch.arange(len(state), device=state.frame.device).split(_DIVIDED_AT_ONCE):
+            change = self._changes_of_patches(state, linear, part, ways)
+            weighted = change * information[part, None]
+            along = change @ score[part, :, None]
+            square = (change * weighted).sum(2, keepdim=True)
+            rows.append(torch.cat([weighted @ linear.jacobian[part].mT, along, square], 2))
+        return torch.cat(rows)
 
-    def _change(self, state: JointState, linear: LinearImage, half: Tensor) -> Tensor:
-        """Change of each patch if its molecule is divided in two at ± `half` (3,) µm: (N, h·w)."""
-        size = linear.assembly.patch
-        frames = torch.zeros(len(state), *size, dtype=state.xyz.dtype, device=state.xyz.device)
-        here = torch.arange(len(state), device=state.frame.device)
-        for sign in (1, -1):
-            patches = self.psf(state.xyz + sign * half, state.blur_px)
-            # A molecule moved to the next pixel has a shifted patch: it is placed relative to the original one.
-            corner = state.in_frames(patches.corner) - linear.assembly.corner
-            moved = Assembly(corner, here, size, tuple(frames.shape))
-            moved.add(moved.inside(patches.values), into=frames)
-        frames = linear.assembly.inside(frames).flatten(1)
-        return (frames - 2 * linear.jacobian[:, 3]) * state.photons[:, None] / 2
+    def _changes_of_patches(self, state: JointState, linear: LinearImage, rows: Tensor, ways: Tensor) -> Tensor:
+        """Change of the patches of `rows` (n,) if a molecule is divided in two at ± each way: (n, D, h·w)."""
+        size, number = linear.assembly.patch, len(rows) * len(ways)
+        xyz = state.xyz[rows, None, None] + torch.stack([ways, -ways], 1)  # (n, D, 2, 3)
+        blur = None if state.blur_px is None else state.blur_px[rows].repeat_interleave(2 * len(ways))
+        patches = self.psf(xyz.flatten(0, 2), blur)
+        # A molecule moved to the next pixel has a shifted patch: it is placed relative to the original one.
+        begin = 0 if state.begin_px is None else state.begin_px[state.frame[rows]]
+        before = (linear.assembly.corner[rows] + begin).repeat_interleave(2 * len(ways), 0)
+        here = torch.arange(number, device=rows.device).repeat_interleave(2)
+        moved = Assembly(patches.corner - before, here, size, (number, *size))
+        both = moved.add(moved.inside(patches.values)).view(len(rows), len(ways), -1)
+        return (both - 2 * linear.jacobian[rows, 3][:, None]) * (state.photons[rows] / 2)[:, None, None]
 
     def _twins(
         self, state: JointState, linear: LinearImage, windows: Windows, rows: Tensor, half: Tensor

@@ -12,8 +12,10 @@ from ..optics.psf import PSF
 from ..watch import SILENT, Watcher, advance
 from . import compiled
 from .background import SplineBackground
+from .climb import climb
 from .likelihood import Likelihood
 from .linear import LinearImage, Unknowns, expected_image
+from .matrices import Order
 from .newton import newton_step
 from .state import LONGEST_BLUR_PX, LONGEST_UM, JointState
 
@@ -86,7 +88,7 @@ def refine(
     bounds: Bounds,
     effort: Effort = _THOROUGH,
 ) -> Refined:
-    """Levenberg-Marquardt on the likelihood with Fisher scoring, compiled where that is possible.
+    """Levenberg-Marquardt on the likelihood with Fisher scoring, compiled where that is possible (`climb`).
 
     Minimises the deviance over position, photons (and blur, if the state has one) of every molecule and the
     coefficients of every background. Each frame accepts a step only if its own deviance falls, and has
@@ -95,9 +97,15 @@ def refine(
 
     start: state of B frames;  likelihood: of the same frames.
     """
-    if not (compiled.can_compile(psf, start.xyz) and compiled.is_small(start)):
-        return refine_together(psf, start, likelihood, background, bounds, effort)
-    fitted = Refined(*compiled.climbed(psf, start, likelihood, background, bounds, effort))
+    if compiled.can_compile(psf, start.xyz):
+        if not compiled.is_small(start):
+            return refine_together(psf, start, likelihood, background, bounds, effort)
+        fitted = Refined(*compiled.climbed(psf, start, likelihood, background, bounds, effort))
+    else:
+        order = Order.of(start.frame, 4 if start.blur_px is None else 5, start.coefficients)
+        if not order.is_small(likelihood.frames[0].numel() if len(likelihood) else 0):
+            return refine_together(psf, start, likelihood, background, bounds, effort)
+        fitted = Refined(*climb(psf, start, likelihood, background, bounds, effort, order))
     far = (fitted.deviance > _FAR * likelihood.pixels.clamp(min=1)).nonzero()[:, 0]
     if not len(far):
         return fitted
@@ -115,10 +123,7 @@ def refine_together(
     bounds: Bounds,
     effort: Effort = _THOROUGH,
 ) -> Refined:
-    """`refine` in PyTorch, on any device and with any PSF: all frames together, by conjugate gradients.
-
-    It is the reference for the compiled code.
-    """
+    """`refine` by conjugate gradients: no matrix is formed, however large a frame is."""
     shape = tuple(likelihood.frames.shape)
     image = expected_image(psf, start, background, shape)
     deviance = likelihood.deviance(image)

@@ -16,6 +16,7 @@ from ..optics.psf import PSF
 __all__ = ["Candidates", "MatchedFilter", "gain_threshold"]
 
 _VOXELS_PER_POSITION = 20  # voxels of the filter's grid for each independent position of a spot, approximately
+_VOXELS = 2**26  # voxels of the frames that a GPU searches at a time: some arrays of 256 MB each
 _LEFT_OUT = 1e-6  # share of the sum of squares of the PSF's images that their components leave out
 
 
@@ -63,9 +64,9 @@ class MatchedFilter:
         return len(self.z) * self.shape[0] * self.shape[1] / _VOXELS_PER_POSITION
 
     def gains(self, score: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
-        """Decrease of the deviance and photons of one more molecule at every voxel of one frame.
+        """Decrease of the deviance and photons of one more molecule at every voxel of frames.
 
-        score, information: (H, W) of the frame's pixels (`Likelihood`);  returns two arrays (Z, H, W).
+        score, information: (…, H, W) of the pixels (`Likelihood`);  returns two arrays (…, Z, H, W).
         """
         pull = self._correlate(score, *self._template)
         stiffness = self._correlate(information, *self._square).clamp(min=1e-12)
@@ -79,21 +80,35 @@ class MatchedFilter:
 
         score, information: (B, H, W);  least: (B,) smallest gain of a candidate;  most: candidates per frame.
         """
-        rows = []
-        for frame in range(len(score)):
-            gain, photons = self.gains(score[frame], information[frame])
-            best, depth = gain.max(0)
-            found = ((best == highest_around(best[None], apart_px)[0]) & (best > least[frame])).nonzero()
-            order = best[found[:, 0], found[:, 1]].argsort(descending=True)[:most]
-            y, x = found[order].unbind(1)
-            z = depth[y, x]
-            xyz = torch.stack([x * self.pixel_um, y * self.pixel_um, self.z[z]], 1)
-            rows.append((xyz, photons[z, y, x], torch.full_like(x, frame), best[y, x]))
+        voxels = len(self.z) * self.shape[0] * self.shape[1]
+        at_once = max(1, _VOXELS // voxels) if score.is_cuda else 1
+        rows = [
+            self._best(score[frames], information[frames], least[frames], frames, apart_px, most)
+            for frames in torch.arange(len(score), device=score.device).split(at_once)
+            if len(score)
+        ]
         if not rows:
             nothing = score.new_zeros(0)
             return Candidates(score.new_zeros(0, 3), nothing, nothing.long(), nothing)
         xyz, photons, frame, gain = (torch.cat(column) for column in zip(*rows, strict=True))
         return Candidates(xyz.to(score), photons, frame, gain)
+
+    def _best(
+        self, score: Tensor, information: Tensor, least: Tensor, frames: Tensor, apart_px: int, most: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Position, photons, frame and gain of the best candidates of some frames, numbered by `frames`."""
+        gain, photons = self.gains(score, information)
+        best, depth = gain.max(1)
+        found = ((best == highest_around(best, apart_px)) & (best > least[:, None, None])).nonzero()
+        found = found[best[found.unbind(1)].argsort(descending=True)]
+        found = found[found[:, 0].argsort(stable=True)]
+        # The rank of each candidate in its frame: the place behind the first of the frame.
+        frame = found[:, 0].contiguous()
+        rank = torch.arange(len(frame), device=frame.device) - torch.searchsorted(frame, frame)
+        index, y, x = found[(rank < most).nonzero()[:, 0]].unbind(1)
+        z = depth[index, y, x]
+        xyz = torch.stack([x * self.pixel_um, y * self.pixel_um, self.z[z]], 1)
+        return xyz, photons[index, z, y, x], frames[index], best[index, y, x]
 
     def _components(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images (Z, h, w) as weights (Z, R) of a few orthogonal components, and the components' transforms.
@@ -113,11 +128,11 @@ class MatchedFilter:
         padded = torch.roll(padded, (-int(self._half[1]), -int(self._half[0])), (1, 2))
         return weights, torch.fft.rfft2(padded).conj()
 
-    def _correlate(self, frame: Tensor, weights: Tensor, kernel: Tensor) -> Tensor:
+    def _correlate(self, frames: Tensor, weights: Tensor, kernel: Tensor) -> Tensor:
         height, width = self.shape
-        product = torch.fft.rfft2(frame, self._size) * kernel
-        full = torch.fft.irfft2(product, self._size)[:, :height, :width]
-        return (weights @ full.flatten(1)).view(-1, height, width)
+        product = torch.fft.rfft2(frames, self._size).unsqueeze(-3) * kernel
+        full = torch.fft.irfft2(product, self._size)[..., :height, :width]
+        return (weights @ full.flatten(-2)).unflatten(-1, (height, width))
 
 
 def _fast_size(pixels: int) -> int:

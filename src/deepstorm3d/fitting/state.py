@@ -58,8 +58,8 @@ class JointState:
 
     def rows(self, keep: Tensor) -> JointState:
         """Select molecules and keep all frames; keep: index or mask."""
-        columns = {name: column[keep] for name, column in self._columns().items()}
-        return replace(self, **columns)
+        index = keep.nonzero()[:, 0] if keep.dtype == torch.bool else keep
+        return replace(self, **{name: column[index] for name, column in self._columns().items()})
 
     def select(self, frames: Tensor) -> JointState:
         """Select frames with their molecules and renumber them;  frames: increasing index (K,)."""
