@@ -158,6 +158,8 @@ def test_the_form_takes_over_what_the_movie_panel_shows(folder: Folder) -> None:
         *("--roi", "1,2,30,40", "--flip", "vertical", "--subtract", "median", "--pixel-nm", "110"),
         *("--no-refine", "--transpose"),
     )
+    trained = dataclasses.replace(asked, model=str(folder.root / "day 1" / "mine.pt"))
+    assert LocalizeForm().taken_from(trained, folder).model == "day 1/mine.pt"
     with pytest.raises(InputError, match="no movie is open"):
         LocalizeForm().taken_from(Question(), folder)
 

@@ -81,9 +81,21 @@ def test_a_training_is_started_stopped_resumed_and_finished(page: Any, studio: S
     page.locator("[data-test=preview]").wait_for()
     assert drawn_width(page, "preview") > 100
     assert page.locator("[data-test=loss] canvas").count() == 1
-    finished.locator("[data-test=forget]").click()
+    page.locator("[data-test=use-result]").click()
+    page.locator("[data-test=tab-Movie][aria-selected=true]").wait_for()
+    wait_for(lambda: entry(page, "model-file").input_value() == "model.pt", "the model in the panel Movie")
+    open_panel(page)
+    line(page, "Train model.pt", "finished").locator("[data-test=forget]").click()
     page.get_by_text("No runs yet").wait_for()
     assert (studio.folder / "model.pt").exists()
+
+
+def test_the_experiment_of_the_set_up_panel_is_saved_and_taken(page: Any, studio: Served) -> None:
+    open_panel(page)
+    page.locator("[data-test=from-setup]").click()
+    files = wait_for(lambda: list(studio.folder.glob("*.yaml")), "the experiment's file")
+    wait_for(lambda: entry(page, "train-experiment").input_value() == files[0].name, "its name in the form")
+    assert entry(page, "train-steps").input_value() != ""
 
 
 def test_a_mistake_is_told_and_nothing_is_started(page: Any, studio: Served) -> None:

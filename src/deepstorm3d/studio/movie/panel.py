@@ -259,6 +259,7 @@ class _MoviePanel:
 
     def _refresh(self) -> None:
         look, asked = self.look, self.look.asked
+        self.model.set_value(model_name(asked.model, self.desk.folder))
         movie = look.movie
         if movie is None:
             self.facts.set_text("Choose a movie: its frames appear here.")
@@ -271,7 +272,6 @@ class _MoviePanel:
         pixel = f", pixels of {1000 * movie.pixel_um:.4g} nm" if movie.pixel_um else ""
         self.facts.set_text(f"{frames:,} frames of {width} × {height} px, {movie.kind}{pixel}")
         self.file.set_value(self.desk.folder.shown(movie.path))
-        self.model.set_value(model_name(asked.model, self.desk.folder))
         set_ends(self.scrubber, 0, max(1, frames - 1))
         self.scrubber.set_value(asked.frame)
         self.place.set_text(f"frame {asked.frame:,} of 0 … {frames - 1:,}")

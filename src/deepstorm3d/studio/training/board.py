@@ -127,8 +127,11 @@ class RunBoard:
         return self.shelf.log(self.selected, lines) if self.run is not None else ""
 
     def training_files(self, run: Run) -> TrainingFiles | None:
-        """Log, checkpoint and picture of a training or a design; None for other commands."""
-        if run.arguments[:1] not in (("train",), ("design-psf",)) or run.output is None:
+        """Log, checkpoint and picture of a training, or a design with a network; None for other commands."""
+        learns = run.arguments[:1] == ("train",) or (
+            run.arguments[:1] == ("design-psf",) and "fisher" not in run.arguments
+        )
+        if not learns or run.output is None:
             return None
         return TrainingFiles(self.folder.root / run.output)
 

@@ -14,7 +14,7 @@ from ...io.tables.formats import format_to_write
 from ...localizing.catalogue import built_in_models
 from ..folder import Folder
 from ..movie.explained import Question
-from ..movie.same import camera_pairs
+from ..movie.same import camera_pairs, model_name
 from .output import refuse_taken
 
 __all__ = ["LocalizeForm"]
@@ -56,7 +56,7 @@ class LocalizeForm:
         return replace(
             self,
             movie=folder.shown(asked.movie),
-            model=asked.model,
+            model=model_name(asked.model, folder),
             roi="" if asked.roi is None else ",".join(map(str, asked.roi)),
             threshold=asked.threshold,
             refine=asked.refine,

@@ -18,7 +18,7 @@ from ..parts.same import command, same_by_command
 
 __all__ = ["LocalizeEntries", "TrainEntries"]
 
-_DEVICES = {"": "as the program chooses", "cpu": "cpu", "cuda": "cuda (GPU)"}
+_DEVICES = {"": "as the program chooses", "cpu": "cpu", "cuda": "cuda (GPU)", "mps": "mps (Apple)"}
 
 
 def _help(name: str) -> str:
@@ -30,7 +30,7 @@ class TrainEntries:
     """The form for a training, in one tab of the browser."""
 
     def __init__(self, desk: Desk) -> None:
-        self._folder, self._board = desk.folder, desk.training
+        self._desk, self._folder, self._board = desk, desk.folder, desk.training
         with ui.element("div").classes("ds-section"):
             ui.label("Experiment")
             same_by_command(self._command)
@@ -46,6 +46,9 @@ class TrainEntries:
                 ui.chip(name, on_click=lambda _, n=name: self._choose(n)).props(
                     f"dense outline clickable size=sm data-test='preset-{name}'"
                 )
+            ui.button("as in Set-up", icon="input", on_click=guarded(self._from_setup)).props(
+                "flat dense no-caps size=sm data-test=from-setup"
+            ).tooltip("Saves the experiment of the panel Set-up, if it is in no file yet, and takes that file")
         self._entries: dict[str, Any] = {}
         ui.label("Training").classes("ds-section")
         self._number("steps", "Steps", _help("steps"))
@@ -96,6 +99,13 @@ class TrainEntries:
         spec = self._board.train.changed(steps=None, validate_every=None).read(self._folder).training
         self._fill(steps=spec.steps, validate_every=min(spec.validate_every, spec.steps))
         self._board.ask_cost()
+
+    def _from_setup(self) -> None:
+        """Take the file of the panel Set-up, written anew."""
+        setup = self._desk.setup
+        written = setup.written
+        name = f"{setup.experiment.name}.yaml" if written is None else self._folder.shown(written)
+        self._choose(self._folder.shown(setup.write(name, overwrite=written is not None)))
 
     async def _start(self) -> None:
         await run.io_bound(self._board.start_training)

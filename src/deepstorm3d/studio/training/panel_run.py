@@ -7,7 +7,7 @@ from nicegui import ui
 from ..desk import Desk
 from ..parts.depth import ColourBar
 from ..parts.follow import follow
-from ..parts.notices import explained
+from ..parts.notices import explained, guarded
 from ..parts.same import same_by_command
 from ..runs.record import Run
 from .board import RunBoard
@@ -15,17 +15,23 @@ from .curves import Curves, accuracy_chart, loss_chart, read_curves
 
 __all__ = ["RunDetail"]
 
+# What can be done with the result of a command.
+_USES = {"train": "Use this model in Movie"}
+
 
 class RunDetail:
     """The run that is looked at, in one tab of the browser."""
 
     def __init__(self, desk: Desk) -> None:
-        self._board = desk.training
+        self._desk, self._board = desk, desk.training
         self._shown_log = (-1, "")
         with ui.element("div").classes("ds-detail") as self._whole:
             with ui.element("div").classes("ds-row"):
                 self._title = ui.label().classes("ds-heading").props("data-test=detail-title")
                 same_by_command(self._command)
+                self._use = ui.button(on_click=guarded(self._use_result)).props(
+                    "flat dense no-caps size=sm icon-right=arrow_forward data-test=use-result"
+                )
                 ui.space()
                 self._message = ui.label().classes("ds-words")
             self._reason = ui.label().classes("ds-error").props("data-test=reason")
@@ -34,6 +40,17 @@ class RunDetail:
             with ui.scroll_area().classes("ds-log") as self._log_area:
                 self._log = ui.label().classes("ds-log-text").props("data-test=log")
         follow(lambda: self._board.changes, self._refresh)
+
+    def _use_result(self) -> None:
+        """Show what a finished run has made in the panel for it."""
+        run = self._board.run
+        if run is None or run.output is None:
+            return
+        made = self._desk.folder.existing(run.output)
+        if run.arguments[0] == "train":
+            self._board.fill_localize(model=self._desk.folder.shown(made))
+            self._desk.movie.use(model=str(made), threshold=None)
+            ui.navigate.to("/?tab=Movie")
 
     def _command(self) -> str:
         return "" if (run := self._board.run) is None else run.command
@@ -46,6 +63,8 @@ class RunDetail:
         self._title.set_text(run.title)
         self._message.set_text(run.told.message if run.told is not None and run.alive else "")
         self._reason.set_text(run.reason)
+        self._use.set_visibility(run.state == "finished" and run.arguments[0] in _USES)
+        self._use.set_text(_USES.get(run.arguments[0], ""))
         self._training.show(run)
         self._found.show(run)
         if self._shown_log != (run.log_bytes, run.id):
