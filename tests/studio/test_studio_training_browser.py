@@ -135,6 +135,10 @@ def test_a_movie_is_localized_and_its_picture_grows_in_both_tabs(
         # What one tab enters, the other shows.
         other.locator("[data-test=form-localize]").click()
         assert entry(other, "localize-movie").input_value() == "m.tif"
+        other.locator("[data-test=use-result]").click()
+        other.locator("[data-test=tab-Result][aria-selected=true]").wait_for()
+        wait_for(lambda: entry(other, "result-file").input_value() == "found.hdf5", "the list in Result", 60)
+        open_panel(other)
         line(other, "Localize m.tif", "finished").locator("[data-test=forget]").click()
         page.get_by_text("No runs yet").wait_for()
 

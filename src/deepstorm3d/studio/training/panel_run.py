@@ -16,7 +16,7 @@ from .curves import Curves, accuracy_chart, loss_chart, read_curves
 __all__ = ["RunDetail"]
 
 # What can be done with the result of a command.
-_USES = {"train": "Use this model in Movie"}
+_USES = {"train": "Use this model in Movie", "localize": "Open in Result"}
 
 
 class RunDetail:
@@ -51,6 +51,9 @@ class RunDetail:
             self._board.fill_localize(model=self._desk.folder.shown(made))
             self._desk.movie.use(model=str(made), threshold=None)
             ui.navigate.to("/?tab=Movie")
+        else:
+            self._desk.result.open(made)
+            ui.navigate.to("/?tab=Result")
 
     def _command(self) -> str:
         return "" if (run := self._board.run) is None else run.command
