@@ -19,7 +19,9 @@ from deepstorm3d.cli.options import camera_changes
 from deepstorm3d.errors import InputError, MissingPackage
 
 SOURCE = Path(deepstorm3d.__file__).parent
-BELOW = [path for path in sorted(SOURCE.rglob("*.py")) if path.relative_to(SOURCE).parts[0] != "cli"]
+# The studio stands beside the command line: it writes commands out, and says errors in its own way.
+EDGES = ("cli", "studio")
+BELOW = [path for path in sorted(SOURCE.rglob("*.py")) if path.relative_to(SOURCE).parts[0] not in EDGES]
 _FLAG = re.compile(r"(?<![\w-])--[a-z]")
 
 

@@ -83,7 +83,7 @@ def _listening(port: int | None) -> socket.socket:
             if candidate == port:
                 raise InputError(
                     f"port {port} cannot be used: {error.strerror}",
-                    "choose another (`port`), or leave it out and a free one is taken",
+                    "choose another port, or none, and a free one is taken",
                 ) from error
             continue
         return listener

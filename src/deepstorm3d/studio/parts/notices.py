@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -13,7 +14,7 @@ from nicegui import ui
 
 from ...errors import InputError, Interrupted
 
-__all__ = ["explained", "guarded", "say", "told"]
+__all__ = ["explained", "guarded", "say", "told", "without_names"]
 
 
 def say(text: str, kind: Literal["info", "positive", "warning", "negative"] = "info") -> None:
@@ -26,12 +27,20 @@ def say(text: str, kind: Literal["info", "positive", "warning", "negative"] = "i
 def explained(error: BaseException) -> str:
     """An error in words for the user."""
     if isinstance(error, InputError):
-        return str(error)
+        return without_names(str(error))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "no space left on the disk; free some, or choose another folder"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'the file'}: {error.strerror}"
     return f"a fault of the program, not of your input; please report it: {type(error).__name__}: {error}"
+
+
+def without_names(text: str) -> str:
+    """A sentence of the program without the arguments of Python that it names in backticks.
+
+    On the page they are fields with names of their own.
+    """
+    return re.sub(r" ?\(`[^`]*`[^()`]*\)", "", text).replace("`", "")
 
 
 @contextmanager
