@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,10 +26,6 @@ from .making import Config
 from .movie_options import Defects
 from .options import Assignments, MoviePixel, Overwrite, defect_choice, micrometres
 from .progress import ScreenWatcher
-
-if TYPE_CHECKING:
-    from ..calibration.phase_retrieval.field_aberrations import FieldAberrations
-    from ..calibration.phase_retrieval.retrieval import Retrieval
 
 __all__ = ["measure_psf", "retrieve_mask"]
 
@@ -113,6 +109,7 @@ def retrieve_mask(
     from ..calibration.beads.settings import BeadSettings
     from ..calibration.phase_retrieval.field_aberrations import FEWEST_BEADS
     from ..calibration.phase_retrieval.retrieval import Unknowns
+    from ..calibration.phase_retrieval.summary import summary_lines
     from ..experiment.configure import find_experiment
     from ..jobs.retrieve_mask import RetrievalFiles
     from ..jobs.retrieve_mask import retrieve_mask as retrieve
@@ -139,7 +136,8 @@ def retrieve_mask(
         retrieval = retrieve(experiment, beads, settings, files, unknowns, watch=watch)
     for sentence in retrieval.warnings:
         say_warning(sentence)
-    _print(retrieval)
+    for line in summary_lines(retrieval):
+        result(line)
     if retrieval.field is None and field is not None:
         say_warning(f"{field} is not written: it needs {FEWEST_BEADS} beads or more that span the field")
         field = None
@@ -228,52 +226,3 @@ def measure_psf(
         say(f"wrote {experiment_out}; next: deepstorm3d limit {experiment_out} --out limit.png, or train")
     else:
         say("to simulate, train and localize with it: --experiment-out FILE writes the experiment that does")
-
-
-def _print(retrieval: Retrieval) -> None:
-    from ..calibration.phase_retrieval.figures_of_merit import agreement
-
-    f = retrieval.figures
-    result(f"{f['beads']} beads, {f['images_used']} of {f['images']} images: {agreement(f)}")
-    result(
-        f"phase over the design: {f['phase_over_design_rad_rms']:.2f} rad rms "
-        f"({f['phase_over_design_nm_rms']:.0f} nm) without defocus; defocus as a change of focus: "
-        f"{f['defocus_over_design_um']:+.3f} µm"
-    )
-    bound = f"scatter {f['z_scatter_over_bound']:.2f} × the bound of {f['z_bound_nm']:.1f} nm; "
-    result(
-        f"each slice localized: z {f['z_bias_nm']:.1f} nm off on average"
-        f"{'; ' if f['noise'] == 'none' else ', ' + bound}"
-        f"blur of a bead {f['bead_blur_px']:.2f} px, "
-        f"of a point {f['point_blur_px']:.2f} px; {f['seconds']:.0f} s"
-    )
-    if f["light_falls_by"] > 0.1:
-        result(
-            f"the beads lost {100 * f['light_falls_by']:.0f} % of their light from the first slice to the last"
-        )
-    if f["steps_uneven_um_rms"] > 0:
-        result(
-            f"steps {f['steps_over_said']:.4f} times as long as said; slices "
-            f"{1000 * f['steps_uneven_um_rms']:.1f} nm rms from even ones"
-        )
-    if retrieval.field is not None:
-        _print_field(retrieval.field)
-        across = retrieval.experiment.psf.across
-        if across.rises:
-            result(
-                f"psf.field of the experiment: {len(across.rises)} polynomials that rise, "
-                f"{retrieval.field.planes_rad:.3f} rad rms over the field; they leave "
-                f"{retrieval.field.left_rad:.3f} rad from bead to bead"
-            )
-
-
-def _print_field(field: FieldAberrations) -> None:
-    from ..optics.zernike import NAMES
-
-    k = int(field.plane[1:].square().sum(0).argmax())
-    across, down = field.plane[1:, k].tolist()
-    result(
-        f"across the field {len(field.beads)} beads differ by {field.scatter_rad:.3f} rad rms (χ² of no "
-        f"difference {field.excess:.1f}); most in {NAMES[field.indices[k]]}, {across:+.2f} rad from left to "
-        f"right, {down:+.2f} from top to bottom"
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .beads.bench import BeadBench
 from .compare.comparison import Comparison
 from .folder import Folder
 from .limits.bounds import Limits
@@ -31,6 +32,7 @@ class Desk:
         self.compare = Comparison()
         self.design = DesignLook(self.training.shelf)
         self.setup = Setup(self.folder, self._real_frame)
+        self.beads = BeadBench(self.folder, lambda: self.setup.experiment, self.setup.draft.take)
 
     def _real_frame(self) -> RealFrame | None:
         """The frame of the movie that is looked at."""

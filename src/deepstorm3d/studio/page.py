@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from nicegui import ui
 
+from .beads.panel import beads_panel
 from .compare.panel import compare_panel
 from .desk import Desk
 from .limits.panel import limits_panel
@@ -22,6 +23,7 @@ __all__ = ["PANELS", "build_page"]
 PANELS: dict[str, Callable[[Desk], ui.keyboard | None]] = {
     "Movie": movie_panel,
     "Set-up": setup_panel,
+    "Beads": beads_panel,
     "Train and run": training_panel,
     "Result": result_panel,
     "Limits": limits_panel,

@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI
 from nicegui import ui
 
 from ..errors import InputError
+from .beads import routes as beads_routes
 from .compare import routes as compare_routes
 from .desk import Desk
 from .guard import Guard
@@ -26,7 +27,9 @@ from .training import routes as training_routes
 __all__ = ["application", "serve"]
 
 HOST = "127.0.0.1"
-_ROUTES = (movie_routes, setup_routes, training_routes, result_routes, limits_routes, compare_routes)
+_ROUTES = (
+    *(movie_routes, setup_routes, beads_routes, training_routes, result_routes, limits_routes, compare_routes),
+)
 # Seconds that a tab may be away (a laptop asleep, a tunnel that broke) and still go on where it was.
 _AWAY_S = 60.0
 

@@ -84,7 +84,7 @@ class ExperimentForm:
         """A record inside a record."""
         with ui.element("div").classes("ds-block"):
             with ui.element("div").classes("ds-section"):
-                ui.label(section.path[-1]).tooltip(section.help or section.path[-1])
+                _hint(ui.label(section.path[-1]), section.help)
                 if section.named:
                     self._part_buttons(section)
             self._inside(section, explain=False)
@@ -108,8 +108,7 @@ class ExperimentForm:
             "dense outlined options-dense"
         )
         choice.classes("w-full").props(f"data-test='kind-{'.'.join(section.path)}'")
-        if section.about:
-            choice.tooltip(section.about)
+        _hint(choice, section.about)
         choice.on_value_change(
             lambda event: self._change(lambda: self._setup.draft.set_kind(section.path, event.value))
         )
@@ -117,12 +116,10 @@ class ExperimentForm:
     def _part_buttons(self, section: FormSection) -> None:
         draft, path = self._setup.draft, section.path
         with ui.row().classes("gap-0"):
-            ui.button(icon="content_copy", on_click=lambda: self._copy(path)).props(
-                "flat dense round size=sm"
-            ).tooltip("Another one with the same values")
-            ui.button(icon="delete", on_click=lambda: self._change(lambda: draft.remove_part(path))).props(
-                "flat dense round size=sm"
-            ).tooltip("Remove it")
+            again = ui.button(icon="content_copy", on_click=lambda: self._copy(path))
+            _hint(again.props("flat dense round size=sm"), "Another one with the same values")
+            remove = ui.button(icon="delete", on_click=lambda: self._change(lambda: draft.remove_part(path)))
+            _hint(remove.props("flat dense round size=sm"), "Remove it")
 
     def _copy(self, path: Path) -> None:
         draft = self._setup.draft
@@ -151,13 +148,12 @@ class ExperimentForm:
                 field.label,
                 lambda name: self._change(lambda: self._setup.name_file(path, name)),
                 value=str(field.value or ""),
-                help=field.hint,
             ).classes("ds-over")
         else:
-            entry = ui.input(field.label).props("dense outlined").tooltip(field.hint)
+            entry = ui.input(field.label).props("dense outlined").without_auto_validation()
             entry.props(f"debounce={_PAUSE_MS}")
             entry.on_value_change(lambda event: self._typed(field, event.value))
-        entry.props(f"data-test='{'.'.join(path)}'")
+        _hint(entry.props(f"data-test='{'.'.join(path)}'"), field.hint)
 
         def show(value: Any, fault: str) -> None:
             if _parsed(entry.value or "", field) != value:
@@ -182,7 +178,7 @@ class ExperimentForm:
                 ui.input(label).props(f"dense outlined debounce={_PAUSE_MS} data-test='{'.'.join(path)}.{k}'")
                 for k, label in enumerate((field.label, ""))
             ]
-        ends[0].tooltip(field.hint)
+        _hint(ends[0].without_auto_validation(), field.hint)
 
         def entered() -> Any:
             values = [_number(end.value or "") for end in ends]
@@ -205,7 +201,8 @@ class ExperimentForm:
         self._show[path] = show
 
     def _switch(self, field: FormField) -> None:
-        turn = ui.switch(field.label).props(f"dense data-test='{'.'.join(field.path)}'").tooltip(field.hint)
+        turn = ui.switch(field.label).props(f"dense data-test='{'.'.join(field.path)}'")
+        _hint(turn, field.hint)
         turn.on_value_change(
             lambda event: self._change(lambda: self._setup.draft.set(field.path, bool(event.value)))
         )
@@ -217,7 +214,7 @@ class ExperimentForm:
 
     def _choice(self, field: FormField) -> None:
         choice = ui.select(list(field.choices), label=field.label).props("dense outlined options-dense")
-        choice.tooltip(field.hint).props(f"data-test='{'.'.join(field.path)}'")
+        _hint(choice.props(f"data-test='{'.'.join(field.path)}'"), field.hint)
         choice.on_value_change(
             lambda event: self._change(lambda: self._setup.draft.set(field.path, event.value))
         )
@@ -231,6 +228,13 @@ class ExperimentForm:
         with told():
             change()
             self._setup.look()
+
+
+def _hint(element: ui.element, text: str) -> None:
+    """A tooltip that belongs to its element also where that is built while another panel is seen."""
+    if text:
+        with element:
+            ui.tooltip(text).classes("ds-hint")
 
 
 def _shape(section: FormSection) -> tuple[object, ...]:

@@ -1,0 +1,1 @@
+"""Panel "Beads": choose beads, find the mask that they show, and keep it."""
