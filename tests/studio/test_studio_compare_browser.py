@@ -135,6 +135,15 @@ def test_known_misses_and_false_molecules_are_counted_and_marked(page: Any, file
     page.get_by_text("no earlier frame has a false one").wait_for()
 
 
+def test_the_list_of_the_panel_result_is_taken_over(page: Any, files: Path):
+    page.locator("[data-test=tab-Result]").click()
+    fill(page, "result-file", "found.hdf5")
+    page.locator("[data-test=result-facts]").filter(has_text="39").wait_for(timeout=60_000)
+    page.locator("[data-test=tab-Compare]").click()
+    page.locator("[data-test=compare-result]").click()
+    page.wait_for_function("document.querySelector('input[data-test=compare-found]').value === 'found.hdf5'")
+
+
 def test_tolerance_saving_and_the_views_in_space(page: Any, files: Path):
     opened(page)
     fill(page, "compare-tolerance", "20")

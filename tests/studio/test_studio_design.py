@@ -12,8 +12,11 @@ import pytest
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.design_settings import DesignSpec
 from deepstorm3d.experiment.experiment import Experiment, write_experiment
+from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import read_mask
+from deepstorm3d.jobs.design_psf import design_mask
 from deepstorm3d.jobs.fisher_design import design_by_fisher
+from deepstorm3d.studio.limits.curves import learning_chart
 from deepstorm3d.studio.limits.design import DesignLook, DesignSettings
 from deepstorm3d.studio.limits.learned import learned_so_far, thinned
 from deepstorm3d.studio.runs.shelf import Shelf
@@ -57,6 +60,26 @@ def test_masks_and_bound_are_seen_while_the_design_is_under_way(experiment: Expe
     assert until(lambda: look.shown is not None and look.shown.index == 0)
     assert look.shown.picture is not None
     assert np.abs(look.shown.picture.planes - picture.planes).max() > 1e-4
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_design_with_a_network_shows_loss_and_completeness(small_design: Experiment, tmp_path: Path):
+    training = TrainingSpec(steps=6, batch=2, crop_px=24, warmup_steps=2, validate_every=3, validation_crops=4)
+    learning = small_design.with_(training=training, design=DesignSpec(learning_rate=0.05))
+    out = tmp_path / "mask.npy"
+    design_mask(learning, out)
+    look = DesignLook(Shelf(tmp_path))
+    look.watch(out, learning)
+    assert until(lambda: look.shown is not None)
+    assert look.shown is not None
+    learned = look.shown.learned
+    assert learned.steps.tolist()[:2] == [3, 6]
+    assert [step for step, _ in learned.curves["jaccard"]] == [3, 6]
+    assert learned.curves["loss"][-1][0] == 6
+    assert look.shown.picture is not None
+    drawn = learning_chart(learned)
+    assert [line["name"] for line in drawn["series"]] == ["loss", "Jaccard index"]
+    assert [axis["name"] for axis in drawn["yAxis"]] == ["loss", "Jaccard index"]
 
 
 def test_settings_are_the_words_of_the_command():

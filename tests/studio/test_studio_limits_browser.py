@@ -64,6 +64,14 @@ def test_bounds_of_two_masks_appear_and_are_saved_as_the_command_does(page: Any,
         assert coloured(page, f"chart-{against}-z", (0xD5, 0x5E, 0x00)) > 40
 
 
+def test_the_experiment_of_the_panel_set_up_is_taken_over(page: Any):
+    page.locator("[data-test=tab-Limits]").click()
+    page.locator("[data-test=limits-setup]").click()
+    page.locator("[data-test=limits-strips] img").nth(1).wait_for()
+    page.locator("[data-test=same]:visible").first.click()
+    page.get_by_text("save the experiment on the panel Set-up").wait_for()
+
+
 def coloured(page: Any, name: str, rgb: tuple[int, int, int]) -> int:
     """Pixels of a chart that have a colour, nearly."""
     return page.evaluate(

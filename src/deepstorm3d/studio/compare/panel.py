@@ -66,6 +66,9 @@ class _ComparePanel:
                 python=lambda: python_lines(self.look.asked, self.desk.folder),
             )
         self.found = self._list_input("List", "found", "Localizations: HDF5 or CSV of any known program")
+        ui.button("That of the panel Result", on_click=guarded(self._take_list)).props(
+            "flat dense no-caps size=sm data-test=compare-result"
+        ).tooltip("The file that is open there, all of its rows")
         self.truth = self._list_input(
             "Truth, or second list", "truth", "What the list is compared with: true molecules, or another list"
         )
@@ -183,6 +186,13 @@ class _ComparePanel:
 
     def _open_movie(self, name: str) -> None:
         self.look.open_movie(self.desk.folder.existing(name) if name.strip() else None)
+
+    def _take_list(self) -> None:
+        opened = self.desk.result.opened
+        if opened is None:
+            say("no list is open on the panel Result", "warning")
+        else:
+            self.look.use(found=opened.path)
 
     def _take_movie(self) -> None:
         movie = self.desk.movie.movie

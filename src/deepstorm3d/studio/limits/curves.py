@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from ...experiment.limits import AXIS_NAMES, Bounds, LimitReport
 from ...plot.style import SERIES
+from .learned import LearnedSoFar, thinned
 
-__all__ = ["Against", "bounds_chart", "chart", "curve", "mask_colour"]
+__all__ = ["Against", "bounds_chart", "chart", "curve", "learning_chart", "mask_colour"]
 
 Against = Literal["depth", "photons", "density"]
 
@@ -49,6 +50,24 @@ def bounds_chart(report: LimitReport | None, against: Against, axes: Sequence[st
             )
     named = "σ of x —, y - - (nm)" if len(axes) > 1 else f"σ of {axes[0]} (nm)"
     return chart(label, named, lines, log_x=logarithmic, log_y=logarithmic)
+
+
+def learning_chart(learned: LearnedSoFar) -> dict[str, Any]:
+    """The bound against steps; or the loss, and with it the Jaccard index on an axis of its own."""
+    curves = {name: thinned(points) for name, points in learned.curves.items()}
+    if bound := curves.get("bound_nm"):
+        drawn = chart("step", "σx + σy + σz (nm)", [curve("σx + σy + σz", bound, SERIES[0])])
+        drawn["yAxis"]["scale"] = True
+        return drawn
+    lines = [curve("loss", curves.get("loss", []), SERIES[0])]
+    drawn = chart("step", "loss", lines)
+    drawn["yAxis"]["scale"] = True
+    if jaccard := curves.get("jaccard"):
+        second = {**drawn["yAxis"], "name": "Jaccard index", "min": 0, "max": 1, "splitLine": {"show": False}}
+        drawn["yAxis"] = [drawn["yAxis"], second]
+        drawn["grid"]["right"] = 52
+        drawn["series"].append({**curve("Jaccard index", jaccard, SERIES[2], marked=True), "yAxisIndex": 1})
+    return drawn
 
 
 def curve(

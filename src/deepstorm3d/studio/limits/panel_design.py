@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nicegui import ui
 
-from ...plot.style import SERIES
 from ..desk import Desk
 from ..parts.follow import follow
 from ..parts.notices import explained, guarded, told
 from ..parts.same import same_by_command
-from .curves import chart, curve
-from .learned import LearnedSoFar, thinned
+from .curves import chart, learning_chart
 from .same import design_command
 from .strip import mask_strip, phase_bar
 
@@ -179,7 +175,7 @@ class DesignPanel:
             self.slider.props(f"max={max(1, len(learned.steps) - 1)}")
             self.slider.set_value(shown.index)
         self.chart.options.clear()
-        self.chart.options.update(_learning(learned))
+        self.chart.options.update(learning_chart(learned))
         self.chart.update()
 
     def _refresh_run(self) -> None:
@@ -199,24 +195,6 @@ class DesignPanel:
             if run.told.note:
                 words.append(run.told.note)
         self.state.set_text(" · ".join(words))
-
-
-def _learning(learned: LearnedSoFar) -> dict[str, Any]:
-    """The bound against steps; or the loss, and with it the Jaccard index on an axis of its own."""
-    curves = {name: thinned(points) for name, points in learned.curves.items()}
-    if bound := curves.get("bound_nm"):
-        drawn = chart("step", "σx + σy + σz (nm)", [curve("σx + σy + σz", bound, SERIES[0])])
-        drawn["yAxis"]["scale"] = True
-        return drawn
-    lines = [curve("loss", curves.get("loss", []), SERIES[0])]
-    drawn = chart("step", "loss", lines)
-    drawn["yAxis"]["scale"] = True
-    if jaccard := curves.get("jaccard"):
-        second = {**drawn["yAxis"], "name": "Jaccard index", "min": 0, "max": 1, "splitLine": {"show": False}}
-        drawn["yAxis"] = [drawn["yAxis"], second]
-        drawn["grid"]["right"] = 52
-        drawn["series"].append({**curve("Jaccard index", jaccard, SERIES[2], marked=True), "yAxisIndex": 1})
-    return drawn
 
 
 def _duration(seconds: float) -> str:
