@@ -148,6 +148,21 @@ def test_an_empty_list_is_shown_as_one(tmp_path: Path):
     assert nearest(look.kept, look.picture.drawing, (1.0, 1.0), 1.0) == {}
 
 
+def test_rows_without_a_position_are_left_out_and_told(tmp_path: Path):
+    path = tmp_path / "some.csv"
+    lines = [
+        "frame,x [nm],y [nm],z [nm],intensity [photon]",
+        "1,500,600,100,900",
+        "2,nan,800,300,800",
+        "3,,1,2,3",
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    look = opened_look(path, 100.0)
+    assert look.opened is not None and len(look.opened.table) == 1
+    assert "2 of 3 rows" in " ".join(look.opened.header.notes)
+    assert look.kept is not None and look.cloud.header(look.kept)["points"] == 1
+
+
 def test_values_that_are_not_known_keep_no_row(tmp_path: Path):
     table = scattered(100)
     table.photons[:40] = 0.0

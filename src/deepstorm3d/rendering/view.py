@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -74,11 +75,16 @@ def planes_of(
     cloud: Cloud, shade: NDArray[np.uint8] | None, axes: tuple[Axis, Axis], canvas: Canvas, method: Method
 ) -> Image:
     """Densities (1, h, w), and with a shade (N,) of each point their sums of red, green and blue (4, h, w)."""
-    if shade is None:
-        palette = np.ones((1, 1), np.float32)
-    else:
-        palette = np.concatenate([np.ones((256, 1)), depth_colours()], axis=1).astype(np.float32)
+    palette = np.ones((1, 1), np.float32) if shade is None else _palette()
     return method.draw(canvas, cloud.blocks(axes, palette, shade), palette.shape[1])
+
+
+@cache
+def _palette() -> Image:
+    """A density of 1 and the colour for each of 256 depths, (256, 4)."""
+    palette = np.concatenate([np.ones((256, 1)), depth_colours()], axis=1).astype(np.float32)
+    palette.flags.writeable = False
+    return palette
 
 
 def coloured(planes: Image, edges_um: Extent, look: Look) -> View:

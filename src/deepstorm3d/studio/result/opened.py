@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -41,13 +42,14 @@ class Wanted:
 class OpenList:
     """A list, and its points sorted for pictures.
 
-    wanted: which one;  table, header: as the file gives them;  tiles: its points, by tile.
+    wanted: which one;  table, header: as the file gives them;  tiles: its points, by tile;  number: of its own.
     """
 
     wanted: Wanted
     table: Localizations
     header: TableHeader
     tiles: Tiles
+    number: int = field(default_factory=count().__next__)
 
     @property
     def path(self) -> Path:

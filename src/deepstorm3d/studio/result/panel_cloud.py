@@ -121,5 +121,5 @@ class CloudPart:
             self.view.show("", title="")
             return
         self._cut()
-        version = f"{id(opened):x}.{kept.number}.{self.look.cloud.changes}"
+        version = f"{opened.number}.{kept.number}.{self.look.cloud.changes}"
         self.view.show(f"/data/result/cloud?v={version}", title=f"{kept.rows:,} localizations")

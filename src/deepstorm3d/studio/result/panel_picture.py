@@ -15,8 +15,8 @@ from .picture import home, nearest
 
 __all__ = ["PicturePart"]
 
-_METHODS = {"gaussian": "Gaussians of each σ", "blur": "Gaussians of one σ", "histogram": "Histogram"}
-_SEEN = {"xy": "from above", "xz": "x – z", "yz": "y – z"}
+_METHODS = {"gaussian": "Gaussians, each σ", "blur": "Gaussians, one σ", "histogram": "Histogram"}
+_SEEN = {"xy": "x – y", "xz": "x – z", "yz": "z – y"}
 
 
 class PicturePart:
@@ -104,12 +104,12 @@ class PicturePart:
             return
         self._refresh_section(opened)
         across, along = drawing.axes
-        version = f"{id(opened):x}.{kept.number}.{self.look.picture.changes}"
+        version = f"{opened.number}.{kept.number}.{self.look.picture.changes}"
         self.view.show(
             f"/data/result/picture?v={version}",
             home(opened, drawing),
-            f"{id(opened):x}.{drawing.seen}",
-            title=f"{kept.rows:,} localizations, {_METHODS[drawing.method].lower()}",
+            f"{opened.number}.{drawing.seen}",
+            title=f"{kept.rows:,} localizations, {_METHODS[drawing.method]}",
             labels=(along, across),
         )
         colours = depth_hex([k / 15 for k in range(16)], (0.0, 1.0)) if drawing.colour == "depth" else []

@@ -152,8 +152,8 @@ export default {
       });
       this.redraw();
     },
-    // How far the camera must be to see everything.
-    distance() { return (0.5 * Math.hypot(...this.size())) / Math.sin((ANGLE * Math.PI) / 360) / Math.min(1, this.camera.aspect); },
+    // How far the camera must be to see nearly everything, however it is turned.
+    distance() { return (0.43 * Math.hypot(...this.size())) / Math.sin((ANGLE * Math.PI) / 360) / Math.min(1, this.camera.aspect); },
     // Look from one of `VIEWS` at the middle of everything.
     see(name) {
       const [from, up] = VIEWS[name], far = this.distance();

@@ -43,7 +43,8 @@ export default {
     high: Number,
     whole: Boolean, // limits are whole numbers
   },
-  data: () => ({ drag: null }), // while a handle is held: {what, low, high}, shares of the width
+  // While a handle is held, and until its new place comes back: {what, low, high}, shares of the width.
+  data: () => ({ drag: null }),
   computed: {
     most() { return Math.max(0, ...this.counts); },
     allPath() { return outline(this.counts, this.most); },
@@ -58,6 +59,10 @@ export default {
       if (low === null) return `≤ ${this.say(high)}`;
       return high === null ? `≥ ${this.say(low)}` : `${this.say(low)} … ${this.say(high)}`;
     },
+  },
+  watch: {
+    low() { this.came(); },
+    high() { this.came(); },
   },
   methods: {
     share(value) { return Math.min(1, Math.max(0, (value - this.first) / (this.last - this.first))); },
@@ -91,7 +96,7 @@ export default {
       this.drag = { what, low, high, from: at, was: [low, high] };
       if (what !== "both") this.moved(at);
     },
-    move(event) { if (this.drag) this.moved(this.at(event)); },
+    move(event) { if (this.drag && this.drag.what !== "free") this.moved(this.at(event)); },
     moved(at) {
       const { what, from, was } = this.drag;
       if (what === "low") this.drag.low = Math.min(at, this.drag.high);
@@ -103,12 +108,17 @@ export default {
       this.tell(false);
     },
     up() {
-      if (!this.drag) return;
+      if (!this.drag || this.drag.what === "free") return;
       this.tell(true);
       this.release();
     },
     // The new limits come back from the server a moment later: until then the handles stay where they are.
-    release() { setTimeout(() => { this.drag = null; }, 400); },
+    release() {
+      this.drag.what = "free";
+      clearTimeout(this.late);
+      this.late = setTimeout(() => { this.came(); }, 3000);
+    },
+    came() { if (this.drag?.what === "free") this.drag = null; },
     tell(done) {
       const now = performance.now();
       if (!done && now - (this.told ?? -EVERY) < EVERY) return;
@@ -127,7 +137,8 @@ export default {
       event.preventDefault();
       const [low, high] = this.shares, clip = (share) => Math.min(1, Math.max(0, share));
       // Arrows move the lower limit, with shift the upper one.
-      this.drag = event.shiftKey ? { low, high: Math.max(low, clip(high + step)) } : { low: Math.min(high, clip(low + step)), high };
+      const moved = event.shiftKey ? { low, high: Math.max(low, clip(high + step)) } : { low: Math.min(high, clip(low + step)), high };
+      this.drag = { what: "free", ...moved };
       this.tell(true);
       this.release();
     },

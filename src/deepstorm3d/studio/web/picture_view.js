@@ -3,7 +3,7 @@
 // whole. Wheel: zoom; drag: pan; double click: everything; click: the molecule there.
 
 const PATIENCE = 60; // milliseconds of rest after which a picture is asked for
-const FINEST = 1e-4; // µm: smallest pixel
+const FINEST = 2.5e-4; // µm: smallest pixel
 const BARS = [1, 2, 5]; // lengths of scale bars, times a power of ten
 const told = (value) => `${+value.toFixed(Math.abs(value) < 100 ? 2 : 0)}`;
 
