@@ -105,11 +105,12 @@ def test_the_pointer_reads_counts_and_shift_drags_a_region(page: Any, movie: Pat
     page.mouse.up()
     page.keyboard.up("Shift")
     page.get_by_text("Orientation, background, region").click()
-    page.get_by_text("region (").wait_for()
-    x0, y0, x1, y1 = map(int, re.findall(r"\d+", page.get_by_text("region (").inner_text()))
+    told = page.get_by_text("region: columns")
+    told.wait_for()
+    x0, x1, y0, y1 = map(int, re.findall(r"\d+", told.inner_text()))
     assert (x0, y0) in ((60, 60), (61, 61)) and x1 == y1 > 100
     page.get_by_text("Whole frame").click()
-    page.get_by_text("shift and drag").wait_for()
+    page.get_by_text("Shift and drag").wait_for()
 
 
 def test_the_same_is_told_as_a_command(page: Any):

@@ -32,10 +32,14 @@ class ColourBar:
 
     def __init__(self) -> None:
         stops = ", ".join(_palette()[::17])
-        with ui.row().classes("ds-bar items-center no-wrap gap-2"):
+        with ui.row().classes("ds-bar items-center no-wrap gap-2") as self._row:
             self._low = ui.label().classes("ds-faint")
             ui.element("div").classes("ds-bar-colours").style(f"background: linear-gradient(to right, {stops})")
             self._high = ui.label().classes("ds-faint")
+
+    def set_visibility(self, visible: bool) -> None:
+        """Show or hide it."""
+        self._row.set_visibility(visible)
 
     def show(self, ends_um: tuple[float, float]) -> None:
         """Write the depths at the ends."""

@@ -1,0 +1,123 @@
+"""Which movie is looked at, how its frames are prepared, and their contrast."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nicegui import ui
+
+from ..desk import Desk
+from ..parts.choose import file_input
+from ..parts.frame_view import FrameView
+from ..parts.notices import guarded
+from ..parts.same import same_by_command
+from ..parts.sliders import set_ends
+from .same import command_line, python_lines
+
+__all__ = ["Contrast", "MoviePart"]
+
+
+class MoviePart:
+    """The controls of the movie."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._folder, self._look = desk.folder, desk.movie
+        with ui.element("div").classes("ds-section"):
+            ui.label("Movie")
+            same_by_command(
+                lambda: command_line(self._look.asked, self._folder),
+                python=lambda: python_lines(self._look.asked, self._folder),
+            )
+        help = "TIFF, ND2, Zarr, raw, or a folder of TIFFs"
+        self._file = file_input(self._folder, "Movie", self._open, folders=True, help=help)
+        self._file.props("data-test=movie-file")
+        self._facts = ui.label().classes("ds-words").props("data-test=movie-facts")
+        with ui.expansion("Orientation, background, region").props("dense").classes("w-full ds-words"):
+            self._build_preparation()
+        self.contrast = Contrast()
+
+    def _build_preparation(self) -> None:
+        change = guarded(self._prepare)
+        mirrors = ["none", "horizontal", "vertical", "both"]
+        self._flip = ui.select(mirrors, value="none", label="Mirror", on_change=change).props("dense outlined")
+        self._transpose = ui.checkbox("exchange rows and columns", on_change=change).props("dense")
+        statistics = ["none", "minimum", "median"]
+        self._subtract = ui.select(statistics, value="none", label="Subtract", on_change=change)
+        self._subtract.props("dense outlined").tooltip("Of each pixel, over a window of 500 frames")
+        self._pixel = ui.number("Pixel in the sample, nm", min=1, format="%.6g", on_change=change)
+        self._pixel.props("dense outlined debounce=600").tooltip(
+            "In place of the file's; it must agree with the model"
+        )
+        self._region = ui.label().classes("ds-words")
+        ui.button("Whole frame", on_click=lambda: self._look.use(roi=None)).props("flat dense no-caps")
+
+    def _open(self, name: str) -> None:
+        if name.strip():
+            self._look.open(self._folder.existing(name))
+        else:
+            self._look.close()
+
+    def _prepare(self) -> None:
+        self._look.orient(
+            flip=self._flip.value,
+            transpose=bool(self._transpose.value),
+            subtract=self._subtract.value,
+            nm=self._pixel.value,
+        )
+
+    def refresh(self) -> None:
+        """Show what is open now."""
+        movie, asked = self._look.movie, self._look.asked
+        if movie is None:
+            self._facts.set_text("Choose a movie: its frames appear here.")
+            return
+        frames, height, width = movie.shape
+        pixel = f", pixels of {1000 * movie.pixel_um:.4g} nm" if movie.pixel_um else ""
+        told = " ".join(("", *movie.notes))
+        self._facts.set_text(f"{frames:,} frames of {width} × {height} px, {movie.kind}{pixel}{told}")
+        self._file.set_value(self._folder.shown(movie.path))
+        self._flip.set_value(asked.prepared.flip)
+        self._transpose.set_value(asked.prepared.transpose)
+        self._subtract.set_value(asked.prepared.subtract)
+        self._pixel.set_value(None if asked.pixel_um is None else round(1000 * asked.pixel_um, 6))
+        x0, y0, x1, y1 = asked.roi or (0, 0, 0, 0)
+        told = f"region: columns {x0} to {x1 - 1}, rows {y0} to {y1 - 1}"
+        self._region.set_text(told if asked.roi else "Shift and drag on the frame: a region")
+
+
+class Contrast:
+    """A range of counts from black to white; it stays from frame to frame once the user has chosen it."""
+
+    def __init__(self) -> None:
+        self._view: FrameView | None = None
+        self._chosen = False
+        self._suits = {"min": 0.0, "max": 1.0}
+        ui.label("Contrast").classes("ds-section")
+        self._range = ui.range(min=0, max=1, step=0.01, value=self._suits).props("dense data-test=contrast")
+        # What the user drags, not what the page sets.
+        self._range.on("update:model-value", self._choose, throttle=0.03)
+        ui.button("Suit the frame", on_click=self._free).props("flat dense no-caps size=sm")
+
+    def belongs_to(self, view: FrameView) -> None:
+        """Change the contrast of this view."""
+        self._view = view
+        view.on_levels(self._see)
+
+    def _see(self, levels: dict[str, float]) -> None:
+        """A new frame has these levels."""
+        step = max((levels["most"] - levels["least"]) / 500, 1e-6)
+        set_ends(self._range, levels["least"], levels["most"], step)
+        self._suits = {"min": levels["low"], "max": levels["high"]}
+        if not self._chosen:
+            self._range.set_value(self._suits)
+
+    def _choose(self, event: Any) -> None:
+        self._chosen = True
+        if self._view is not None:
+            self._view.contrast(event.args["min"], event.args["max"])
+
+    def _free(self) -> None:
+        self._chosen = False
+        self._range.set_value(self._suits)
+        if self._view is not None:
+            self._view.contrast(None, None)
