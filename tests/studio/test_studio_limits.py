@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -63,13 +64,34 @@ def test_bounds_are_those_of_the_job_and_a_mask_that_is_added_leaves_the_others(
     both = limits.report
     assert both is not None
     assert [each.name for each in both.masks] == ["astigmatic (the experiment's)", "flat.npy"]
-    assert both.masks[0].depth is first.masks[0].depth  # not computed again
+    assert both.masks[0].median is first.masks[0].median  # not computed again
     wanted = limit(tiny_experiment(), masks_to_compare(tiny_experiment(), [mask]), sweep=SWEEP)
     for mine, job in zip(both.masks, wanted.masks, strict=True):
         for bounds in ("depth", "photons", "background", "median", "rms"):
             np.testing.assert_array_equal(getattr(mine, bounds).sigma_nm, getattr(job, bounds).sigma_nm)
     # One PSF tells depth, the other does not.
     assert both.masks[1].depth.sigma_nm[:, 2].max() > 2 * both.masks[0].depth.sigma_nm[:, 2].max()
+
+
+def test_one_molecule_comes_first_for_every_mask(limits: Limits):
+    limits.add("vortex")
+    limits.bounds.wait()
+    asked, whole = limits.asked, limits.report
+    assert asked is not None
+    assert whole is not None
+    asked.bounds.clear()
+    first = limits.report
+    assert first is not None
+    assert [len(mask.emitters) for mask in first.masks] == [0, 0]
+    for early, late in zip(first.masks, whole.masks, strict=True):
+        np.testing.assert_array_equal(early.depth.sigma_nm, late.depth.sigma_nm)
+    # A table and curves of what is there, also while one mask is ahead of the other.
+    assert "per µm²" not in summary_table(first)
+    ahead = replace(first, masks=(whole.masks[0], first.masks[1]))
+    assert "per µm²" not in summary_table(ahead)
+    assert [len(line["data"]) for line in bounds_chart(ahead, "density", ("z",))["series"]] == [2, 0]
+    with pytest.raises(InputError, match="still being computed"):
+        limits.save(Path("limit.png"), Path("limit.csv"))
 
 
 def test_other_conditions_are_computed_anew(limits: Limits):

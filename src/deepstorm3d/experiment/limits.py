@@ -105,7 +105,7 @@ class LimitReport:
                     yield {"mask": mask.name, "against": against, "bound": statistic, **one, **place, **figures}
 
     def summary(self) -> Iterator[SummaryLine]:
-        """The lines of a table that fits a screen: five depths, round photons, every density."""
+        """The lines of a table that fits a screen: five depths, round photons, every common density."""
         first = self.masks[0]
         depths = len(first.depth.at)
         for index in sorted({round(share * (depths - 1) / 4) for share in range(5)}):
@@ -118,7 +118,10 @@ class LimitReport:
         for index, value in enumerate(first.background.at):
             if f"{value:.0e}"[0] == "1":
                 yield self._line("background", f"background {value:g}, rms", "background", index)
-        for index, (number, density) in enumerate(zip(first.emitters, first.median.at, strict=True)):
+        common = min(len(mask.emitters) for mask in self.masks)
+        for index, (number, density) in enumerate(
+            zip(first.emitters[:common], first.median.at[:common], strict=True)
+        ):
             label = f"{number} in a frame, {density:.2g} per µm²"
             rms = np.stack([mask.rms.sigma_nm[index] for mask in self.masks])
             median = self._line("density", label, "median", index)

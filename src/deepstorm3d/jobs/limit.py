@@ -59,7 +59,8 @@ class Sweep:
     background : tuple of float
         Photons per pixel.
     emitters : tuple of int
-        Molecules in a frame; None: the densities 0.013 to 2.5 per µm².
+        Molecules in a frame; None: the densities 0.013 to 2.5 per µm²; (): only one molecule alone, which is
+        much faster.
     molecules : int
         Molecules at random positions for each density, in as many frames as that takes, at least two.
     seed : int
@@ -135,7 +136,7 @@ def limit(
     masks = masks_to_compare(experiment, ()) if masks is None else masks
     sweep = sweep or Sweep()
     there = scene_conditions(experiment, experiment.scene(scene), photons, background)
-    numbers = sweep.emitters or _default_numbers(there)
+    numbers = _default_numbers(there) if sweep.emitters is None else sweep.emitters
     steps, total = 0, len(masks) * (1 + len(numbers))
     limits = []
     for name, phase in masks:
@@ -150,9 +151,10 @@ def limit(
             crowded.append(np.stack([np.median(sigma, 0), _rms(sigma)]))
             steps += 1
             advance(watch, steps, total)
-        density = np.array(numbers) / there.area_um2
-        median, rms = (Bounds(density, sigmas) for sigmas in np.stack(crowded, 1))
-        limits.append(MaskLimits(name, *alone, median, rms, np.array(numbers)))
+        density = np.array(numbers, dtype=np.float64) / there.area_um2
+        both = np.stack(crowded, 1) if crowded else np.zeros((2, 0, 3))
+        median, rms = (Bounds(density, sigmas) for sigmas in both)
+        limits.append(MaskLimits(name, *alone, median, rms, np.array(numbers, dtype=np.int64)))
     return LimitReport(
         experiment=experiment.name,
         photons=there.photons,

@@ -44,7 +44,8 @@ class ComparedMask:
 class Question:
     """For which masks bounds and pictures are asked, and under which conditions.
 
-    bounds, pictures: what is known already under these conditions, by key of the mask; filled by the answer.
+    alone, bounds, pictures: what is known already under these conditions, by key of the mask, filled by the
+    answer: bounds of one molecule alone, all bounds, and what is drawn.
     """
 
     experiment: Experiment
@@ -52,6 +53,7 @@ class Question:
     scene: str | None = None
     photons: float | None = None
     background: float | None = None
+    alone: dict[str, LimitReport] = field(default_factory=dict, compare=False)
     bounds: dict[str, LimitReport] = field(default_factory=dict, compare=False)
     pictures: dict[str, MaskPicture] = field(default_factory=dict, compare=False)
 
@@ -117,7 +119,7 @@ class Limits:
         Raises InputError for a scene that there is not.
         """
         asked = self._question()
-        changed = replace(asked, **conditions, bounds={}, pictures={})
+        changed = replace(asked, **conditions, alone={}, bounds={}, pictures={})
         asked.experiment.scene(changed.scene)
         if changed != asked:
             self._ask(changed)
@@ -129,11 +131,15 @@ class Limits:
 
     @property
     def report(self) -> LimitReport | None:
-        """The bounds of all masks that are computed, in order; None where there are none yet."""
+        """The bounds as far as they are computed, masks in order; None where there are none yet.
+
+        Those of one molecule come first; while a mask has no others, its bounds of many are empty.
+        """
         asked = self.asked
-        known = (
-            [] if asked is None else [(m, asked.bounds[m.key]) for m in asked.masks if m.key in asked.bounds]
-        )
+        if asked is None:
+            return None
+        found = {**asked.alone, **asked.bounds}
+        known = [(mask, found[mask.key]) for mask in asked.masks if mask.key in found]
         if not known:
             return None
         return replace(known[0][1], masks=tuple(replace(r.masks[0], name=mask.name) for mask, r in known))
@@ -153,7 +159,7 @@ class Limits:
         Raises InputError before all bounds are there, and where a file cannot be written or exists.
         """
         report, asked = self.report, self._question()
-        if report is None or len(report.masks) < len(asked.masks):
+        if report is None or any(mask.key not in asked.bounds for mask in asked.masks):
             raise InputError("the bounds are still being computed", "wait until they are there")
         for path in (picture, table):
             claim_name(path, overwrite=overwrite)
@@ -181,21 +187,28 @@ class Limits:
         )
 
     def _bound(self, asked: Question, watch: Watcher) -> None:
-        """Compute the bounds that are missing, mask by mask, so that each is seen as soon as it is there."""
-        whole = _UNITS * len(asked.masks)
-        for number, mask in enumerate(asked.masks):
-            if mask.key not in asked.bounds:
-                part = Named(Part(watch, _UNITS * number, _UNITS, whole), mask.name)
-                asked.bounds[mask.key] = limit(
-                    asked.experiment,
-                    [(mask.name, mask.phase)],
-                    scene=asked.scene,
-                    photons=asked.photons,
-                    background=asked.background,
-                    sweep=self._sweep,
-                    watch=part,
-                )
-            advance(watch, _UNITS * (number + 1), whole)
+        """Compute the bounds that are missing: of one molecule for every mask, then of many, mask by mask."""
+        sweep = self._sweep or Sweep()
+        stages = ((asked.alone, replace(sweep, emitters=())), (asked.bounds, sweep))
+        whole, done = _UNITS * len(asked.masks), 0
+        for units, (known, part) in zip((_UNITS // 10, _UNITS - _UNITS // 10), stages, strict=True):
+            for mask in asked.masks:
+                if mask.key not in known:
+                    report = self._of(asked, mask, part, Named(Part(watch, done, units, whole), mask.name))
+                    known[mask.key] = report
+                done += units
+                advance(watch, done, whole)
+
+    def _of(self, asked: Question, mask: ComparedMask, sweep: Sweep, watch: Watcher) -> LimitReport:
+        return limit(
+            asked.experiment,
+            [(mask.name, mask.phase)],
+            scene=asked.scene,
+            photons=asked.photons,
+            background=asked.background,
+            sweep=sweep,
+            watch=watch,
+        )
 
 
 def _draw(asked: Question, watch: Watcher) -> None:

@@ -216,7 +216,11 @@ class _LimitsPanel:
         if self._changed("masks", (asked.masks, drawn, id(asked.pictures))):
             self._draw_masks(asked.masks)
         report = look.report
-        seen = None if report is None else tuple((mask.name, id(mask.depth)) for mask in report.masks)
+        seen = (
+            None
+            if report is None
+            else tuple((mask.name, id(mask.depth), len(mask.emitters)) for mask in report.masks)
+        )
         if self._changed("report", seen):
             self.table.set_content(summary_table(report))
             for chart, against, axes in self.charts:
