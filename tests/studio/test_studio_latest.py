@@ -81,6 +81,19 @@ def test_progress_is_told_and_counts_as_a_change():
     latest.stop()
 
 
+def test_all_work_is_ended_at_once():
+    def work(question: int, watch: Watcher) -> int:
+        while True:
+            advance(watch)
+            time.sleep(0.001)
+
+    several: list[Latest[int, int]] = [Latest(work) for _ in range(3)]
+    for latest in several:
+        latest.ask(1)
+    Latest.end_all(5)
+    assert not any(latest.busy for latest in several)
+
+
 def test_without_a_question_there_is_no_answer_to_wait_for():
     latest: Latest[int, int] = Latest(lambda question, watch: question)
     with pytest.raises(TimeoutError):

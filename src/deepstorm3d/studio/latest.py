@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
+from weakref import WeakSet
 
 from ..errors import Interrupted
 from ..watch import Watcher
@@ -40,7 +41,10 @@ class Latest(Generic[Question, Result]):
         The progress of the question that is being answered.
     """
 
+    _all: ClassVar[WeakSet[Latest]] = WeakSet()
+
     def __init__(self, work: Callable[[Question, Watcher], Result]) -> None:
+        Latest._all.add(self)
         self._work = work
         self._ready = threading.Condition()
         self._waiting: list[Question] = []
@@ -82,6 +86,14 @@ class Latest(Generic[Question, Result]):
         self.stop()
         with self._ready:
             self._ready.wait_for(lambda: self._thread is None, seconds)
+
+    @classmethod
+    def end_all(cls, seconds: float = 10.0) -> None:
+        """End the work of all before the process ends: a thread in the middle of it would crash then."""
+        for latest in list(cls._all):
+            latest.stop()
+        for latest in list(cls._all):
+            latest.end(seconds)
 
     def _run(self) -> None:
         while True:

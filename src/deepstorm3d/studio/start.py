@@ -17,6 +17,7 @@ from .beads import routes as beads_routes
 from .compare import routes as compare_routes
 from .desk import Desk
 from .guard import Guard
+from .latest import Latest
 from .limits import routes as limits_routes
 from .movie import routes as movie_routes
 from .page import build_page
@@ -69,7 +70,10 @@ def serve(
         say(address)
         if show:
             webbrowser.open(address)
-        uvicorn.Server(config).run(sockets=[listener])
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            Latest.end_all()
 
 
 def _listening(port: int | None) -> socket.socket:

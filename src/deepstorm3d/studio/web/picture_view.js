@@ -75,6 +75,7 @@ export default {
     async load() {
       this.waiting?.abort();
       if (!this.src) { this.shown = null; this.problem = ""; this.draw(); return; }
+      if (!this.size().every(Boolean)) return; // hidden: drawn when it is seen again
       if (!this.view) { this.fit(); return; }
       const mine = new AbortController();
       this.waiting = mine;
