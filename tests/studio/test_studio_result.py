@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +22,7 @@ from deepstorm3d.errors import InputError, MissingPixelSize
 from deepstorm3d.io.tables import TableHeader, read_table, write_list
 from deepstorm3d.rendering.packed import POINT
 from deepstorm3d.studio.folder import Folder
+from deepstorm3d.studio.result import picture
 from deepstorm3d.studio.result.cloud import CHUNK
 from deepstorm3d.studio.result.conditions import Conditions
 from deepstorm3d.studio.result.look import ResultLook
@@ -209,6 +214,28 @@ def test_a_picture_that_was_asked_for_anew_is_not_drawn(stored: Path):
     assert look.picture.draw(look.kept, window, rough=True, screen="a", number=5) is not None
     assert look.picture.draw(look.kept, window, rough=True, screen="a", number=4) is None
     assert look.picture.draw(look.kept, window, rough=True, screen="b", number=1) is not None
+
+
+def test_a_first_look_does_not_wait_for_a_whole_picture(stored: Path, monkeypatch: pytest.MonkeyPatch):
+    look, window = opened_look(stored), Window(0.0, 0.0, 0.1, 10, 10)
+    kept, begun, go_on, drawn = look.kept, threading.Event(), threading.Event(), picture.draw
+    assert kept is not None
+
+    def slowly(*given: Any, rough: bool) -> Any:
+        if not rough:
+            begun.set()
+            assert go_on.wait(30)
+        return drawn(*given, rough=rough)
+
+    monkeypatch.setattr(picture, "draw", slowly)
+    ask = partial(look.picture.draw, kept, window, screen="a")
+    with ThreadPoolExecutor(1) as pool:
+        whole = pool.submit(ask, rough=False, number=1)
+        assert begun.wait(30)
+        first = ask(rough=True, number=2)
+        assert first is not None and not whole.done()
+        go_on.set()
+        assert whole.result(30) is not None
 
 
 def test_windows_that_no_screen_has_are_refused(stored: Path):

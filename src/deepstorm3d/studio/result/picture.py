@@ -99,7 +99,8 @@ class PictureLook:
         self.changes = 0
         self.drawing = Drawing()
         self.window: Window | None = None
-        self._one = threading.Lock()
+        # A first look never waits for a whole picture, which may take seconds.
+        self._one = {rough: threading.Lock() for rough in (True, False)}
         self._newest: dict[str, int] = {}
 
     def suit(self, opened: OpenList) -> None:
@@ -122,13 +123,13 @@ class PictureLook:
         self.use(section=replace(self.drawing.section, **{axis: between_um}))
 
     def draw(self, kept: Kept, window: Window, *, rough: bool, screen: str, number: int) -> PaneView | None:
-        """Draw what a screen looks at, one picture after the other.
+        """Draw what a screen looks at, one first look and one whole picture at a time.
 
         rough: a first look at a part of the rows;  screen, number: who asks, and its how manieth question; None
         where the same screen has asked anew in the meantime.
         """
         self._newest[screen] = max(number, self._newest.get(screen, 0))
-        with self._one:
+        with self._one[rough]:
             if number < self._newest[screen]:
                 return None
             self.window = window
