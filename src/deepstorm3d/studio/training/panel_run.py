@@ -73,7 +73,8 @@ class RunDetail:
         if self._shown_log != (run.log_bytes, run.id):
             self._shown_log = (run.log_bytes, run.id)
             self._log.set_text(self._board.log())
-            self._log_area.scroll_to(percent=1.0)
+            # When the browser has laid out the new lines.
+            ui.timer(0.2, lambda: self._log_area.scroll_to(percent=1.0), once=True)
 
 
 class _TrainingView:
