@@ -60,9 +60,9 @@ def test_a_mask_is_found_from_beads_that_were_chosen_by_clicking(page: Any, bead
     page.locator(f"[data-test=bead-{AT[1][0]}-{AT[1][1]}].left").wait_for()
     click_at(page, *AT[1])
     count(page).filter(has_text="3 of 3 beads used").wait_for()
-    for column, row in AT[1:]:
+    for used, (column, row) in zip((2, 1), AT[1:], strict=True):
         page.locator(f"[data-test=bead-{column}-{row}]").click()
-    count(page).filter(has_text="1 of 3 beads used").wait_for()
+        count(page).filter(has_text=f"{used} of 3 beads used").wait_for()
     page.locator("[data-test=retrieve]").click()
     page.locator("[data-test=mask-figure]").first.wait_for(timeout=PATIENCE)
     assert page.locator("[data-test=mask-figure]").first.inner_text().startswith("1 beads, ")

@@ -17,13 +17,15 @@ from deepstorm3d.experiment.camera_sheets import CAMERA_SHEETS
 from deepstorm3d.experiment.experiment import Experiment, changed, read_experiment
 from deepstorm3d.experiment.presets import PRESETS
 from deepstorm3d.io.masks import mask_sha256
+from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.noise import Noise
 from deepstorm3d.spec import quantity
 from deepstorm3d.studio.folder import Folder
+from deepstorm3d.studio.movie.explained import Question
 from deepstorm3d.studio.setup.draft import ExperimentDraft
 from deepstorm3d.studio.setup.form import form_of
 from deepstorm3d.studio.setup.look import ViewQuestion, view_experiment
-from deepstorm3d.studio.setup.same import assignments
+from deepstorm3d.studio.setup.same import assignments, estimate_command
 from deepstorm3d.studio.setup.setup import Setup
 from deepstorm3d.watch import SILENT
 
@@ -183,6 +185,16 @@ def test_the_assignments_lead_from_the_start_to_the_experiment() -> None:
     assert changed(ds.preset("telomeres").to_mapping(), made, source="test") == draft.experiment
 
 
+def test_the_estimate_s_command_takes_the_movie_as_it_is_looked_at(tmp_path: Path) -> None:
+    prepared = Prepared(flip="horizontal", subtract="median", window=50)
+    asked = Question(tmp_path / "m.tif", roi=(0, 1, 64, 65), prepared=prepared, pixel_um=0.1)
+    assert estimate_command(asked, Folder(tmp_path), "e.yaml", "tetrapod") == (
+        "deepstorm3d estimate m.tif e.yaml --model tetrapod --roi 0,1,64,65 --flip horizontal "
+        "--subtract median --window 50 --pixel-nm 100 --out estimated.yaml"
+    )
+    assert "first" in estimate_command(Question(), Folder(tmp_path), "e.yaml", "")
+
+
 def test_a_view_shows_a_seeded_frame_and_how_like_it_is_to_a_real_one() -> None:
     experiment = ds.preset("quickstart")
     real, _ = ds.simulate(experiment, 1, seed=5)
@@ -267,12 +279,12 @@ def test_an_estimate_runs_in_a_thread_can_be_stopped_and_is_taken(tmp_path: Path
     setup = Setup(Folder(tmp_path))
     setup.draft.take_preset("quickstart")
     setup.draft.enter(("camera", "saturation"), "60000")
-    setup.estimate(tmp_path / "movie.npy")
+    setup.estimate(ds.Excerpt(tmp_path / "movie.npy"))
     with pytest.raises(InputError, match="busy"):
-        setup.estimate(tmp_path / "movie.npy")
+        setup.estimate(ds.Excerpt(tmp_path / "movie.npy"))
     setup.work.stop()
     assert setup.work.wait() is None and setup.work.state == "stopped"
-    setup.estimate(tmp_path / "movie.npy")
+    setup.estimate(ds.Excerpt(tmp_path / "movie.npy"))
     found = setup.work.wait()
     setup.accept()
     assert setup.draft.experiment == found.experiment

@@ -9,16 +9,17 @@ from nicegui import ui
 
 from ...calibration.beads.survey import BeadSurvey
 from ...cli import bead_options
+from ...errors import InputError
 from ..desk import Desk
 from ..parts.choose import file_input
 from ..parts.follow import follow
 from ..parts.frame_view import FrameView, Marks
-from ..parts.notices import explained, guarded, say, told
+from ..parts.notices import explained, guarded, say, told, without_names
 from ..parts.same import same_by_command
 from ..parts.working import work_lines
 from .choice import BeadEntry
+from .panel_gallery import Gallery
 from .panel_result import ResultView
-from .pictures import as_address, bead_strip
 from .recording import RECORDING, RecordingField
 from .same import command_line, python_lines
 
@@ -184,7 +185,7 @@ class _BeadsPanel:
             self.found = ui.tab("mask", "Mask found").props("data-test=tab-mask")
         with ui.tab_panels(self.tabs, value="beads").classes("ds-right"):
             with ui.tab_panel("beads"):
-                self.gallery = ui.element("div").classes("ds-gallery")
+                self.gallery = Gallery(self.bench.turn)
                 self.doubts = ui.element("div")
             with ui.tab_panel("mask"):
                 self.result = ResultView()
@@ -209,8 +210,11 @@ class _BeadsPanel:
         survey, settings = bench.survey, bench.settings
         draft = self.desk.setup.draft
         self.setup.set_text(f"Set-up: {draft.start}; its mask ({draft.experiment.mask.kind}) is the design")
-        with told():
+        problem = bench.problem
+        try:
             bench.look()
+        except InputError as error:
+            problem = error
         if bench.stacks:
             self.file.set_value(", ".join(bench.folder.shown(path) for path in bench.stacks))
         self.moves.set_value(settings.moves)
@@ -219,8 +223,8 @@ class _BeadsPanel:
             if not entry.error and _differs(field, entry.value or "", settings):
                 entry.set_value(field.shown(settings))
         self.spinner.set_visibility(bench.surveyed.busy)
-        self.problem.set_text("" if bench.problem is None else explained(bench.problem))
-        self.problem.set_visibility(bench.problem is not None)
+        self.problem.set_text("" if problem is None else explained(problem))
+        self.problem.set_visibility(problem is not None)
         self.button.set_enabled(not bench.work.running and survey is not None)
         self.keep.set_enabled(bench.retrieval is not None)
         self._refresh_beads(survey)
@@ -235,9 +239,9 @@ class _BeadsPanel:
         if key == self._drawn:
             return
         self._drawn = key
-        self.gallery.clear()
         self.doubts.clear()
         if survey is None:
+            self.gallery.show(None, [])
             self.view.show("")
             self.view.mark_places()
             return
@@ -249,25 +253,10 @@ class _BeadsPanel:
             _marks([entry for entry in here if entry.taken], "square", _TAKEN),
             _marks([entry for entry in here if not entry.taken], "cross", _LEFT),
         )
-        with self.gallery:
-            for entry in here:
-                self._card(survey, entry)
+        self.gallery.show(survey, here)
         with self.doubts:
             for text in survey.stacks[self._stack].doubts:
-                ui.label(text).classes("ds-words ds-doubt")
-
-    def _card(self, survey: BeadSurvey, entry: BeadEntry) -> None:
-        number, column, row = entry.place
-        planes = survey.stacks[number].cut(column, row, survey.side).numpy()
-        card = ui.element("div").classes(f"ds-bead {'taken' if entry.taken else 'left'}")
-        card.props(f"data-test='bead-{column}-{row}'").on(
-            "click", guarded(lambda: self.bench.turn(entry.place))
-        )
-        with card:
-            ui.html(f'<img width="290" alt="bead" src="{as_address(bead_strip(planes))}">', sanitize=False)
-            ui.label(f"{'used' if entry.taken else 'left out'}: {entry.words}").classes("ds-words")
-            if entry.reason:
-                ui.label(entry.reason).classes("ds-words ds-doubt")
+                ui.label(without_names(text)).classes("ds-words ds-doubt")
 
 
 def _marks(entries: list[BeadEntry], shape: Any, colour: str) -> Marks:

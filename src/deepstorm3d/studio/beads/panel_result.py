@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...calibration.phase_retrieval.figure_data import RetrievalPicture, picture_of
 from ...calibration.phase_retrieval.retrieval import Retrieval
 from ...calibration.phase_retrieval.summary import summary_lines
+from ..parts.notices import without_names
 from .pictures import amplitude_of, as_address, coloured, slices_picture
 
 __all__ = ["ResultView"]
@@ -59,7 +60,7 @@ def _build(found: Retrieval) -> None:
         _amplitude(found)
         _agreement(picture)
     for text in found.warnings:
-        ui.label(text).classes("ds-words ds-doubt")
+        ui.label(without_names(text)).classes("ds-words ds-doubt")
     for text in summary_lines(found):
         ui.label(text).classes("ds-words").props("data-test=mask-figure")
 

@@ -12,10 +12,11 @@ from ..desk import Desk
 from ..folder import Folder
 from ..parts.choose import file_input
 from ..parts.follow import follow
-from ..parts.notices import guarded, say
+from ..parts.notices import guarded, say, without_names
 from ..parts.same import command
 from ..parts.working import work_lines
 from .findings import found_lines
+from .same import estimate_command
 from .setup import Setup
 
 __all__ = ["camera_dialog", "estimate_dialog", "file_dialog"]
@@ -72,9 +73,9 @@ def estimate_dialog(setup: Setup, desk: Desk) -> Opens:
 
         @guarded
         def begin() -> None:
-            movie = desk.movie.movie
-            if movie is not None:
-                setup.estimate(movie.path, model=model.value or "")
+            asked = desk.movie.asked
+            if asked.movie is not None:
+                setup.estimate(asked.excerpt, model=model.value or "")
 
         start = ui.button("Estimate", on_click=begin).props("unelevated dense no-caps data-test=estimate-start")
         _findings(setup, dialog)
@@ -85,7 +86,7 @@ def estimate_dialog(setup: Setup, desk: Desk) -> Opens:
         config = "experiment.yaml" if setup.written is None else desk.folder.shown(setup.written)
         words = "open a movie in the panel Movie first"
         if movie is not None:
-            words = command("estimate", desk.folder.shown(movie.path), config, "--out", "estimated.yaml")
+            words = estimate_command(desk.movie.asked, desk.folder, config, model.value or "")
         about.set_text(words)
         dialog.open()
 
@@ -157,6 +158,6 @@ def _findings(setup: Setup, dialog: ui.dialog) -> None:
         taking.set_visibility(setup.work.result is not None)
         with lines:
             for kind, text in found_lines(setup.work.result):
-                ui.label(text).classes(kind)
+                ui.label(without_names(text)).classes(kind)
 
     follow(lambda: setup.work.changes, refresh)

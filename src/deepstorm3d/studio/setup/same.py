@@ -14,10 +14,12 @@ from ...errors import InputError
 from ...experiment.experiment import Experiment, changed
 from ...experiment.presets import PRESETS
 from ...spec import kinds_of, set_by_path
+from ..folder import Folder
+from ..movie.explained import Question
 from ..parts.same import command
 from .draft import ExperimentDraft
 
-__all__ = ["assignments", "command_lines", "python_lines"]
+__all__ = ["assignments", "command_lines", "estimate_command", "python_lines"]
 
 # Keys that an assignment cannot walk through: it takes a dot for the end of a key.
 _PLAIN = re.compile(r"[^.=\s]+")
@@ -60,6 +62,27 @@ def python_lines(draft: ExperimentDraft, out: str) -> str:
     else:
         lines.append(f"experiment = ds.read_experiment({said!r}, changes)")
     return "\n".join([*lines, f"ds.write_experiment(experiment, {out!r})"])
+
+
+def estimate_command(asked: Question, folder: Folder, config: str, model: str) -> str:
+    """The command that estimates an experiment from the movie as it is looked at.
+
+    config: file of the experiment;  model: that finds the molecules, empty for none.
+    """
+    if asked.movie is None:
+        return "open a movie first"
+    prepared, words = asked.prepared, ["--model", model] if model else []
+    if asked.roi is not None:
+        words += ["--roi", ",".join(map(str, asked.roi))]
+    if prepared.flip != "none":
+        words += ["--flip", prepared.flip]
+    if prepared.transpose:
+        words += ["--transpose"]
+    if prepared.subtract != "none":
+        words += ["--subtract", prepared.subtract, "--window", str(prepared.window)]
+    if asked.pixel_um is not None:
+        words += ["--pixel-nm", f"{1000 * asked.pixel_um:g}"]
+    return command("estimate", folder.shown(asked.movie), config, *words, "--out", "estimated.yaml")
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:

@@ -140,10 +140,11 @@ class Setup:
         self.draft.changes += 1
         return path
 
-    def estimate(self, movie: Path, *, model: str = "") -> None:
+    def estimate(self, movie: Excerpt, *, model: str = "") -> None:
         """Estimate light, density, background and noise from a movie, in a thread; `accept` takes the result.
 
-        model: a trained model that finds the molecules; empty: from pixel values alone.
+        movie: its part that is looked at, prepared as asked;  model: a trained one that finds the molecules;
+        empty: from pixel values alone.
         """
         begin = self._found(self.draft.complete)
         if model and (self.folder.root / model).exists():
@@ -153,7 +154,7 @@ class Setup:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             pipeline = model_for(model, begin, mask=None, device=device) if model else None
             settings = EstimateSettings(pipeline=pipeline)
-            return estimate(Excerpt(movie), begin, settings, watch=watch)
+            return estimate(movie, begin, settings, watch=watch)
 
         self.work.start(f"estimate from {movie.name}", work)
 
