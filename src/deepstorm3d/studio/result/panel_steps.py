@@ -46,7 +46,7 @@ _HELP = {
     "report": "One page that says what the list is, how it was made and how good it is.",
 }
 # Word in the name of what a step writes, and its ending.
-_NAMES = {"drift": ("drift", ".hdf5"), "link": ("linked", ".hdf5"), "track": ("tracks", ".hdf5")}
+_NAMES = {"drift": ("corrected", ".hdf5"), "link": ("linked", ".hdf5"), "track": ("tracks", ".hdf5")}
 
 
 class StepsPart:
@@ -86,7 +86,7 @@ class StepsPart:
                 .classes("col")
             )
         with ui.element("div").classes("ds-row") as self.drift:
-            self.segments = self._number("Segments of the curve (empty: as many as the list bears)", None, 1)
+            self.segments = self._number("Segments of the curve (empty: by the list)", None, 1)
         with ui.element("div").classes("ds-row") as self.link:
             self.radius = self._number("Largest distance, nm (empty: 3 σ)", None, 0.1)
             self.dark = self._number("Dark frames", 1, 0)
