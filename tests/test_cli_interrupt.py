@@ -40,6 +40,18 @@ def test_work_that_has_been_told_is_left_to_end_by_itself(monkeypatch: pytest.Mo
     busy(0.1)
 
 
+def test_a_system_that_asks_gives_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupt, "_PATIENCE_S", 0.05)
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        busy(0.3)
+        assert stop()
+    monkeypatch.setattr(interrupt, "_SYSTEM_PATIENCE_S", 0.05)
+    with pytest.raises(KeyboardInterrupt), StopRequest():
+        os.kill(os.getpid(), signal.SIGTERM)
+        busy(60)
+
+
 def test_the_second_quits_at_once() -> None:
     with pytest.raises(KeyboardInterrupt), StopRequest():
         ask()

@@ -84,11 +84,11 @@ def test_the_threshold_changes_what_is_found(page: Any):
 def test_arrows_scrub_and_a_second_tab_sees_the_same(page: Any, browser: Any, studio: Served):
     element(page, "view-frame").locator("canvas").click()
     page.keyboard.press("ArrowRight")
-    page.get_by_text("frame 1 of 0 … 2").wait_for()
+    page.get_by_text("frame 1 (0 to 2)").wait_for()
     with showing(browser, studio) as other:
-        other.get_by_text("frame 1 of 0 … 2").wait_for()
+        other.get_by_text("frame 1 (0 to 2)").wait_for()
         element(other, "next").click()
-        page.get_by_text("frame 2 of 0 … 2").wait_for()
+        page.get_by_text("frame 2 (0 to 2)").wait_for()
 
 
 def test_the_pointer_reads_counts_and_shift_drags_a_region(page: Any, movie: Path):

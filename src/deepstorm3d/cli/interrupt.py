@@ -15,6 +15,8 @@ _WORDS = b"\nstopping at the next point from which --resume can go on; Ctrl-C ag
 # Seconds that work has to come to such a point (a step of a training, a step of a fit). After them it is ended
 # as by a second Ctrl-C: what is saved is whole at any moment.
 _PATIENCE_S = 4.0
+# The same after SIGTERM: nobody waits at a keyboard, and systems, schedulers and the studio give more time.
+_SYSTEM_PATIENCE_S = 30.0
 
 
 class StopRequest:
@@ -26,13 +28,12 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
         self._before: dict[int, Any] = {}
-        self._patience = threading.Timer(_PATIENCE_S, _thread.interrupt_main)
-        self._patience.daemon = True
+        self._patience: threading.Timer | None = None
 
     def __call__(self) -> bool:
         if self.requested:
             # The work knows, and is left to end by itself.
-            self._patience.cancel()
+            self._have_patience()
         return self.requested
 
     def __enter__(self) -> Self:
@@ -45,7 +46,7 @@ class StopRequest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._patience.cancel()
+        self._have_patience()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -55,4 +56,12 @@ class StopRequest:
         self.requested = True
         # print() may be what was interrupted; a plain write is always safe here.
         os.write(2, _WORDS)
+        patience = _SYSTEM_PATIENCE_S if number == signal.SIGTERM else _PATIENCE_S
+        self._patience = threading.Timer(patience, _thread.interrupt_main)
+        self._patience.daemon = True
         self._patience.start()
+
+    def _have_patience(self) -> None:
+        """Interrupt nothing: the work knows, or has ended."""
+        if self._patience is not None:
+            self._patience.cancel()

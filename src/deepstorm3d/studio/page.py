@@ -71,4 +71,4 @@ def _build_dark_or_light() -> None:
     """A button: from the system's choice to dark, and between dark and light after that."""
     dark = ui.dark_mode(None)
     button = ui.button(icon="contrast", on_click=lambda: dark.set_value(not dark.value))
-    button.props("flat dense round data-test=dark").tooltip("Dark or light")
+    button.props("flat dense round data-test=dark aria-label='Dark or light'").tooltip("Dark or light")

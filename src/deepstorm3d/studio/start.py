@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+import warnings
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,14 @@ def application(desk: Desk) -> FastAPI:
     for routes in _ROUTES:
         routes.add_routes(data, desk)
     app.include_router(data)
+    with warnings.catch_warnings():
+        # NiceGUI looks through all objects of the process, and torch warns of one of its own.
+        warnings.simplefilter("ignore", FutureWarning)
+        _serve_pages(app, desk)
+    return app
+
+
+def _serve_pages(app: FastAPI, desk: Desk) -> None:
     ui.run_with(
         app,
         root=lambda: build_page(desk),
@@ -51,7 +60,6 @@ def application(desk: Desk) -> FastAPI:
         show_welcome_message=False,
         favicon=Path(__file__).parent / "web" / "icon.svg",
     )
-    return app
 
 
 def serve(

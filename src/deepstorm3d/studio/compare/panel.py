@@ -92,7 +92,7 @@ class _ComparePanel:
         changed = guarded(self._use_rule)
         ui.label("Matching, frame by frame").classes("ds-section")
         self.tolerance = (
-            ui.number("Tolerance in 3D, nm", value=150, min=1, format="%.6g", on_change=changed)
+            ui.number("Tolerance in 3D, nm", value=150, format="%.6g", on_change=changed)
             .props("dense outlined debounce=500 data-test=compare-tolerance")
             .tooltip("A hit lies within this distance of a true molecule")
         )
@@ -107,12 +107,12 @@ class _ComparePanel:
             .tooltip("As one body in x, y and z; the shift is reported")
         )
         self.dim = (
-            ui.number("Least photons that count", value=0, min=0, format="%.6g", on_change=changed)
+            ui.number("Least photons that count", value=0, format="%.6g", on_change=changed)
             .props("dense outlined debounce=500")
             .tooltip("True molecules with fewer photons count neither as found nor as missed")
         )
         self.pixel = (
-            ui.number("Pixel in the sample, nm", min=1, format="%.6g", on_change=changed)
+            ui.number("Pixel in the sample, nm", format="%.6g", on_change=changed)
             .props("dense outlined clearable debounce=500 data-test=compare-pixel")
             .tooltip("Only for lists that do not name it")
         )
@@ -248,7 +248,7 @@ class _ComparePanel:
         frames = look.frames
         self.scrubber.props(f"max={max(1, frames - 1)}")
         self.scrubber.set_value(look.frame)
-        self.place.set_text(f"frame {look.frame:,} of 0 … {frames - 1:,}" if frames else "")
+        self.place.set_text(f"frame {look.frame:,} (0 to {frames - 1:,})" if frames else "")
         name = f"{id(outcome)}-{look.movie}" if look.movie is None else str(hash(look.movie))
         self.seen.show(f"/data/compare/counts/{min(look.frame, frames - 1)}?v={name}" if frames else "")
         self.seen.entitle("Frame" if look.movie is not None else "Frame (no movie is open)")

@@ -119,14 +119,12 @@ class _LimitsPanel:
             .tooltip("Scene of the experiment: gives depth range, blur, border, photons and background")
         )
         self.photons = (
-            ui.number("Photons of a molecule", min=1, format="%.6g", on_change=changed)
+            ui.number("Photons of a molecule", format="%.6g", on_change=changed)
             .props("dense outlined debounce=600 clearable stack-label data-test=limits-photons")
             .tooltip("In a frame; empty: the scene's median")
         )
         self.background = (
-            ui.number(
-                "Background, photons per pixel", min=0, format="%.6g", on_change=guarded(self._use_conditions)
-            )
+            ui.number("Background, photons per pixel", format="%.6g", on_change=guarded(self._use_conditions))
             .props("dense outlined debounce=600 clearable stack-label data-test=limits-background")
             .tooltip("Empty: the scene's mean")
         )

@@ -62,12 +62,12 @@ class DesignPanel:
             .classes("w-full")
         )
         self.steps = (
-            ui.number("Steps", value=settings.steps, min=1, format="%d", on_change=self._use)
+            ui.number("Steps", value=settings.steps, format="%d", on_change=self._use)
             .props("dense outlined clearable debounce=400 data-test=design-steps")
             .tooltip("Empty: as the experiment says (design.fisher_steps, training.steps)")
         )
         self.density = (
-            ui.number("Density, molecules per µm²", value=settings.density, min=0, on_change=self._use)
+            ui.number("Density, molecules per µm²", value=settings.density, on_change=self._use)
             .props("dense outlined clearable debounce=400")
             .tooltip("Whose joint bound is minimised (design.fisher_density); 0: one molecule alone")
             .bind_visibility_from(self.by, "value", value="fisher")

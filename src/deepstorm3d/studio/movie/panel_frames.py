@@ -30,8 +30,10 @@ class FramesPart:
         with ui.element("div").classes("ds-frames"):
             self.seen = FrameView("Frame", unit="ADU", group="movie").props("data-test=view-frame")
             with ui.element("div").classes("ds-frames-beside"):
-                self._predicted = FrameView("Regenerated", unit="photons", group="movie")
-                self._residual = FrameView("Residual", unit="σ", group="movie", palette="signed")
+                self._predicted = FrameView("Regenerated, photons", unit="photons", group="movie")
+                self._residual = FrameView(
+                    "Residual, −5 σ (blue) to 5 σ of the noise (red)", unit="σ", group="movie", palette="signed"
+                )
         self._predicted.props("data-test=view-model")
         self._residual.props("data-test=view-residual")
         self._residual.contrast(-_RESIDUAL, _RESIDUAL)
@@ -65,7 +67,7 @@ class FramesPart:
         frame, last = look.asked.frame, look.movie.shape[0] - 1
         set_ends(self._scrubber, 0, max(1, last))
         self._scrubber.set_value(frame)
-        self._place.set_text(f"frame {frame:,} of 0 … {last:,}")
+        self._place.set_text(f"frame {frame:,} (0 to {last:,})")
         self.seen.show(f"/data/movie/counts/{frame}?v={look.version}")
         self.seen.outline(look.asked.roi)
         self._draw(look.shown)

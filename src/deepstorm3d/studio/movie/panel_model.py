@@ -35,7 +35,7 @@ class ModelPart:
         self._build_threshold()
 
     def _build_camera(self) -> None:
-        self._camera = ui.input("Camera, where it differs", placeholder="baseline=100, gain=2.2")
+        self._camera = ui.input("Camera values that differ", placeholder="baseline=100, gain=2.2")
         self._camera.props("dense outlined data-test=camera").tooltip(
             "Values of your camera that differ from the model's: baseline in ADU, gain in ADU per electron"
         )
@@ -43,7 +43,7 @@ class ModelPart:
         self._camera.on("keydown.enter", use).on("blur", use)
         self._mask = file_input(
             self._folder,
-            "Mask, where the model names only its hash",
+            "Mask file, if the model asks for it",
             lambda name: self._look.use(mask=self._folder.existing(name) if name.strip() else None),
             help="The phase mask that the model was trained for, radians (.npy, .mat, .tif)",
         ).props("data-test=mask-file")
@@ -59,6 +59,10 @@ class ModelPart:
         self._threshold = ui.slider(min=LEAST_THRESHOLD, max=1 - LEAST_THRESHOLD, step=0.01, value=0.5)
         self._threshold.props("dense data-test=threshold")
         self._threshold.on("change", lambda event: self._look.use(threshold=float(event.args)))
+        ui.label(
+            "With the joint fit the network only proposes, and the likelihood decides which molecules stay: "
+            "the threshold then changes little."
+        ).classes("ds-words")
         self._refine = ui.switch("Joint fit", value=True).props("dense data-test=refine")
         self._refine.on("update:model-value", lambda event: self._look.use(refine=bool(event.args[0])))
 

@@ -44,7 +44,7 @@ class MoviePart:
         statistics = ["none", "minimum", "median"]
         self._subtract = ui.select(statistics, value="none", label="Subtract", on_change=change)
         self._subtract.props("dense outlined").tooltip("Of each pixel, over a window of 500 frames")
-        self._pixel = ui.number("Pixel in the sample, nm", min=1, format="%.6g", on_change=change)
+        self._pixel = ui.number("Pixel in the sample, nm", format="%.6g", on_change=change)
         self._pixel.props("dense outlined debounce=600").tooltip(
             "In place of the file's; it must agree with the model"
         )
@@ -96,7 +96,7 @@ class Contrast:
         self._range = ui.range(min=0, max=1, step=0.01, value=self._suits).props("dense data-test=contrast")
         # What the user drags, not what the page sets.
         self._range.on("update:model-value", self._choose, throttle=0.03)
-        ui.button("Suit the frame", on_click=self._free).props("flat dense no-caps size=sm")
+        ui.button("Automatic", on_click=self._free).props("flat dense no-caps size=sm")
 
     def belongs_to(self, view: FrameView) -> None:
         """Change the contrast of this view."""

@@ -42,11 +42,16 @@ class Welcome:
                 self._result = ui.button("See its result", on_click=guarded(self._see_result)).props(
                     "outline dense no-caps data-test=see-demo"
                 )
+                self._stop = ui.button("Stop", on_click=guarded(self._stop_it)).props("outline dense no-caps")
             self._progress = ui.linear_progress(0, show_value=False).props("rounded instant-feedback")
             self._said = (
                 ui.label().classes("ds-words").style("white-space: pre-line").props("data-test=demo-said")
             )
         follow(lambda: (desk.movie.changes, desk.training.changes), self._refresh)
+
+    def _stop_it(self) -> None:
+        if self._steps.run is not None:
+            self._desk.training.stop(self._steps.run.id)
 
     def _see_result(self) -> None:
         self._desk.result.open(self._steps.files.localizations)
@@ -57,6 +62,7 @@ class Welcome:
         run, made = self._steps.run, self._steps.made
         busy = run is not None and run.alive
         self._make.set_visibility(not made and not busy)
+        self._stop.set_visibility(busy)
         self._open.set_visibility(made and not busy)
         self._result.set_visibility(made and not busy)
         self._progress.set_visibility(busy)

@@ -128,7 +128,7 @@ def file_input(
         field.tooltip(help)
     with field.add_slot("append"):
         ui.button(icon="folder_open", on_click=guarded(open_chooser)).props(
-            f"flat dense round size=sm data-test='choose-{label}'"
+            f"flat dense round size=sm data-test='choose-{label}' aria-label='Choose: {label}'"
         )
     return field
 

@@ -17,11 +17,17 @@ from ...errors import InputError, Interrupted
 __all__ = ["explained", "guarded", "say", "told", "without_names"]
 
 
+# How long a notice of something wrong stays, ms.
+_SLOW_MS = 12_000
+# And another, ms.
+_QUICK_MS = 3_000
+
+
 def say(text: str, kind: Literal["info", "positive", "warning", "negative"] = "info") -> None:
-    """A notice; it goes by itself, unless it is a warning or negative."""
-    stays = kind in ("warning", "negative")
-    actions = [{"icon": "close", "color": "white", "round": True}] if stays else []
-    ui.notify(text, type=kind, multi_line=True, actions=actions, timeout=0 if stays else 3000)
+    """A notice, in the upper corner; it goes by itself, what is wrong more slowly."""
+    slow = kind in ("warning", "negative")
+    close = [{"icon": "close", "color": "white", "round": True, "dense": True}] if slow else []
+    ui.notify(text, type=kind, position="top-right", actions=close, timeout=_SLOW_MS if slow else _QUICK_MS)
 
 
 def explained(error: BaseException) -> str:

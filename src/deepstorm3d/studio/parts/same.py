@@ -35,6 +35,6 @@ def same_by_command(
             told.set_content(python())
         dialog.open()
 
-    ui.button(icon="terminal", on_click=open_it).props("flat dense round size=sm").tooltip(
-        "The command line that does the same"
-    ).props("data-test=same")
+    ui.button(icon="terminal", on_click=open_it).props(
+        "flat dense round size=sm aria-label='The same on the command line'"
+    ).tooltip("The command line that does the same").props("data-test=same")

@@ -75,9 +75,7 @@ class TrainEntries:
 
     def _number(self, name: str, label: str, help: str) -> None:
         self._entries[name] = (
-            ui.number(
-                label, min=1, format="%d", on_change=lambda event: self._fill(**{name: _whole(event.value)})
-            )
+            ui.number(label, format="%d", on_change=lambda event: self._fill(**{name: _whole(event.value)}))
             .props(f"dense outlined debounce=400 data-test=train-{name}")
             .tooltip(help)
         )
@@ -170,7 +168,7 @@ class LocalizeEntries:
             self._text("frames", "Frames A:B", "Counted from 0, B excluded; empty: all")
             self._text("roi", "Region X0,Y0,X1,Y1", "In camera pixels, X1 and Y1 excluded; empty: all")
             self._number("threshold", "Threshold", "Smallest probability; empty: the model's")
-            self._text("camera", "Camera, where it differs", "baseline=100, gain=2.2")
+            self._text("camera", "Camera values that differ", "baseline=100, gain=2.2")
             self._number("pixel_nm", "Pixel in the sample, nm", "In place of the file's")
             self._select("flip", "Mirror", ["none", "horizontal", "vertical", "both"])
             self._entries["transpose"] = ui.checkbox(
@@ -195,7 +193,7 @@ class LocalizeEntries:
 
     def _number(self, name: str, label: str, help: str) -> None:
         self._entries[name] = (
-            ui.number(label, min=0, on_change=lambda event: self._fill(**{name: event.value}))
+            ui.number(label, on_change=lambda event: self._fill(**{name: event.value}))
             .props("dense outlined debounce=400")
             .tooltip(help)
         )

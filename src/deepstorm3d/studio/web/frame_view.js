@@ -255,7 +255,7 @@ export default {
       if (i < 0 || j < 0 || i >= width || j >= height) { this.read = ""; return; }
       const value = values[j * width + i];
       const shown = Number.isInteger(value) ? value : value.toPrecision(4);
-      this.read = `x ${column}  y ${row}  ${shown} ${this.unit || ""}${this.nearest(x, y)}`;
+      this.read = `x ${column}, y ${row} px   ${shown} ${this.unit || ""}${this.nearest(x, y)}`;
     },
     nearest(x, y) {
       let best = REACH / this.now.scale, tip = "";
