@@ -193,6 +193,8 @@ class _ComparePanel:
             say("no list is open on the panel Result", "warning")
         else:
             self.look.use(found=opened.path)
+            if self.desk.result.conditions.parts:
+                say("The whole list is compared. To compare what the filter leaves, export it first.")
 
     def _take_movie(self) -> None:
         movie = self.desk.movie.movie

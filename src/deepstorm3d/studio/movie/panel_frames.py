@@ -27,9 +27,9 @@ class FramesPart:
 
     def __init__(self, look: FrameLook) -> None:
         self._look = look
-        with ui.element("div").classes("ds-frames"):
+        with ui.element("div").classes("ds-movie-frames"):
             self.seen = FrameView("Frame", unit="ADU", group="movie").props("data-test=view-frame")
-            with ui.element("div").classes("ds-frames-beside"):
+            with ui.element("div").classes("ds-movie-beside"):
                 self._predicted = FrameView("Regenerated, photons", unit="photons", group="movie")
                 self._residual = FrameView(
                     "Residual, −5 σ (blue) to 5 σ of the noise (red)", unit="σ", group="movie", palette="signed"

@@ -174,7 +174,11 @@ class _SetupPanel:
         self.seed.set_value(setup.seed)
         self._refresh_state()
         self._ask()
-        self.spinner.set_visibility(setup.looked.busy)
+        busy = setup.looked.busy
+        self.spinner.set_visibility(busy)
+        for view in (self.simulated, self.planes):
+            # Of the numbers before, until those of the new ones are there.
+            view.classes(add="ds-stale" if busy else "", remove="" if busy else "ds-stale")
         error = setup.problem
         self.problem.set_text("" if error is None else explained(error))
         self.problem.set_visibility(error is not None)
