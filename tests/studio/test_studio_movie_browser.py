@@ -68,7 +68,7 @@ def colours_of(page: Any, view: str) -> int:
 
 def test_the_threshold_changes_what_is_found(page: Any):
     before = molecules(page, "joint fit")
-    page.get_by_text("Joint fit", exact=True).click()
+    element(page, "refine").click()
     assert abs(molecules(page, "network") - before) <= 2
     slider = element(page, "threshold")
     box = slider.bounding_box()
@@ -76,7 +76,7 @@ def test_the_threshold_changes_what_is_found(page: Any):
     page.wait_for_function("!document.querySelector('[data-test=threshold-value]').innerText.includes('model')")
     page.wait_for_function(f"!document.querySelector('[data-test=count]').innerText.startsWith('{before} ')")
     assert molecules(page, "network") < before
-    page.get_by_text("Joint fit", exact=True).click()
+    element(page, "refine").click()
     page.get_by_text("restart_alt").click()
     assert molecules(page, "joint fit") == before
 

@@ -46,7 +46,8 @@ def build_page(desk: Desk) -> None:
             for name in PANELS:
                 ui.tab(name).props(f"data-test='tab-{name}'")
         ui.space()
-        ui.label(str(desk.folder.root)).classes("ds-faint ellipsis").tooltip("What may be opened lies in here")
+        folder = ui.label(desk.folder.root.name).classes("ds-faint ellipsis")
+        folder.tooltip(f"What may be opened and written lies in {desk.folder.root}")
         _build_dark_or_light()
     remember_tabs(tabs)
     keys: dict[str, ui.keyboard] = {}

@@ -43,14 +43,6 @@ def application(desk: Desk) -> FastAPI:
     for routes in _ROUTES:
         routes.add_routes(data, desk)
     app.include_router(data)
-    with warnings.catch_warnings():
-        # NiceGUI looks through all objects of the process, and torch warns of one of its own.
-        warnings.simplefilter("ignore", FutureWarning)
-        _serve_pages(app, desk)
-    return app
-
-
-def _serve_pages(app: FastAPI, desk: Desk) -> None:
     ui.run_with(
         app,
         root=lambda: build_page(desk),
@@ -60,6 +52,7 @@ def _serve_pages(app: FastAPI, desk: Desk) -> None:
         show_welcome_message=False,
         favicon=Path(__file__).parent / "web" / "icon.svg",
     )
+    return app
 
 
 def serve(
@@ -70,6 +63,8 @@ def serve(
     port: None: a free one, 8765 where that is free;  show: open the browser;  say: told the address.
     Raises InputError where the folder is none, or the port is taken.
     """
+    # NiceGUI looks through all objects of the process when it starts, and torch warns of one of its own.
+    warnings.filterwarnings("ignore", "`torch.distributed.reduce_op`", FutureWarning)
     desk = Desk(folder)
     with _listening(port) as listener:
         token = secrets.token_urlsafe(24)

@@ -59,11 +59,11 @@ class ModelPart:
         self._threshold = ui.slider(min=LEAST_THRESHOLD, max=1 - LEAST_THRESHOLD, step=0.01, value=0.5)
         self._threshold.props("dense data-test=threshold")
         self._threshold.on("change", lambda event: self._look.use(threshold=float(event.args)))
-        ui.label(
-            "With the joint fit the network only proposes, and the likelihood decides which molecules stay: "
-            "the threshold then changes little."
-        ).classes("ds-words")
-        self._refine = ui.switch("Joint fit", value=True).props("dense data-test=refine")
+        self._refine = ui.switch("Joint fit, which decides", value=True).props("dense data-test=refine")
+        self._refine.tooltip(
+            "With it the network only proposes, and the likelihood decides which molecules stay: the threshold "
+            "then changes little"
+        )
         self._refine.on("update:model-value", lambda event: self._look.use(refine=bool(event.args[0])))
 
     def _use_model(self, name: str) -> None:
