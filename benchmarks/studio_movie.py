@@ -1,9 +1,9 @@
 """The studio's panel "Movie": time from a click on the next frame to the marks of the network, and of the fit.
 
 A simulated movie of the built-in model (121×121 px, --emitters in each frame) in Chromium without a window, on
-this machine's processor; the browser draws in software. The click is the browser's; the marks are there when the
-page asks for the image that they predict. Also the seconds from the command to its address, and from there to a
-first fitted frame.
+this machine's processor; the browser draws in software. The click is the browser's; the marks are there when
+the page asks for the image that they predict. Also the seconds from the command to its address, and from there
+to a first fitted frame.
 """
 
 from __future__ import annotations
