@@ -209,6 +209,28 @@ def test_libraries_for_files_and_pictures_are_imported_where_they_are_used():
     assert not early, "import these inside the functions that need them:\n" + "\n".join(early)
 
 
+def test_what_a_panel_knows_and_does_needs_no_page():
+    """In the studio only what builds a page imports NiceGUI, and only pages import such a module."""
+    studio = f"{PACKAGE}.studio"
+    pages = {
+        name
+        for name in MODULES
+        if name.startswith(studio)
+        and any("nicegui" in libraries(node) for node in imports_at_import_time(parse(name).body))
+    }
+    assert f"{studio}.page" in pages
+    wrong = [
+        f"{name}, line {line}: {target}"
+        for name in MODULES.keys() - pages
+        if name.startswith(studio)
+        for target, line in package_imports(
+            parse(name), name, is_package=is_package(name), modules=MODULES.keys()
+        )
+        if target in pages
+    ]
+    assert not wrong, "these are no pages, but import one:\n" + "\n".join(wrong)
+
+
 def imports_at_import_time(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
     """Import statements that run when the module is imported: not in functions, not under TYPE_CHECKING."""
     for node in body:

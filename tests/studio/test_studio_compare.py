@@ -134,7 +134,8 @@ def test_marks_and_errors_are_those_of_the_list_as_it_was_shifted(look: Comparis
     np.testing.assert_allclose(circles.x, pluses.x, atol=0.02)
 
 
-def test_figures_and_picture_are_the_files_of_the_command(look: Comparison, files: Path, coarse_pictures: None):
+@pytest.mark.usefixtures("coarse_pictures")
+def test_figures_and_picture_are_the_files_of_the_command(look: Comparison, files: Path):
     compared(look, files)
     look.save(files / "c.json", files / "c.png")
     saved = json.loads((files / "c.json").read_text(encoding="utf-8"))

@@ -264,7 +264,7 @@ def a_run(**changes: Any) -> Run:
 def test_a_run_is_told_in_words() -> None:
     told = Told(1200, 8000, "steps", "loss 0.5", 2.0, 3400.0, "")
     assert told_line(a_run()) == "starting" and share_done(a_run()) is None
-    assert told_line(a_run(told=told)) == "1,200 of 8,000 steps · 56 min 40 s left · loss 0.5"
+    assert told_line(a_run(told=told)) == "1,200 of 8,000 steps · 2 per second · 56 min 40 s left · loss 0.5"
     assert share_done(a_run(told=told)) == 0.15
     assert told_line(a_run(told=told, state="stopping")).startswith("stopping ")
     ended = a_run(told=told, state="failed", ended=165.0)

@@ -11,9 +11,10 @@ from ...calibration.beads.survey import BeadSurvey
 from ...cli import bead_options
 from ...errors import InputError
 from ..desk import Desk
+from ..marks import Marks
 from ..parts.choose import file_input
 from ..parts.follow import follow
-from ..parts.frame_view import FrameView, Marks
+from ..parts.frame_view import FrameView
 from ..parts.notices import explained, guarded, say, told, without_names
 from ..parts.same import same_by_command
 from ..parts.working import work_lines

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ...calibration.beads.settings import BeadSettings
-from ..parts.same import command
+from ..command_line import command
 from .bench import BeadBench, places_file
 
 __all__ = ["command_line", "python_lines"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...plot.style import GREY, ORANGE, SKY_BLUE, VERMILION
-from ..parts.frame_view import Marks, Shape
+from ..marks import Marks, Shape
 from .outcome import FATES, Fate, Outcome, Places
 
 __all__ = ["COLOURS", "LABELS", "frame_marks"]

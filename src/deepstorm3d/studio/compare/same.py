@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...analysis.evaluation import TOLERANCE_NM
+from ..command_line import command
 from ..folder import Folder
-from ..parts.same import command
 from .comparison import Question
 
 __all__ = ["command_line", "python_lines"]

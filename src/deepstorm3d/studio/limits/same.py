@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..command_line import command
 from ..folder import Folder
-from ..parts.same import command
 from .bounds import Question
 from .design import DesignSettings
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from nicegui import ui
 
+from ..marks import Marks
 from ..parts.depth import depth_hex
-from ..parts.frame_view import FrameView, Marks
+from ..parts.frame_view import FrameView
 from ..parts.sliders import set_ends
 from .explained import Explained
 from .look import FrameLook

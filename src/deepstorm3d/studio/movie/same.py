@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 
 from ...errors import InputError
+from ..command_line import command
 from ..folder import Folder
-from ..parts.same import command
 from .explained import Question
 
 __all__ = ["camera_pairs", "command_line", "model_name", "python_lines"]

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any, Literal
 
 from nicegui.element import Element
 
-__all__ = ["FrameView", "Marks"]
+from ..marks import Marks
 
-Shape = Literal["circle", "cross", "plus", "square"]
-
-
-@dataclass(frozen=True)
-class Marks:
-    """Marks of one kind on a frame.
-
-    x, y: columns and rows, px; 0, 0 is the centre of the first pixel;  colour: one for all, or one each (CSS);
-    tips: a line for each, shown under the pointer;  size: half of a mark, screen px; None: by the zoom.
-    """
-
-    shape: Shape
-    x: Sequence[float]
-    y: Sequence[float]
-    colour: str | Sequence[str] = "#5fb0ff"
-    tips: Sequence[str] = field(default_factory=list)
-    size: float | None = None
+__all__ = ["FrameView"]
 
 
 class FrameView(Element, component="../web/frame_view.js"):
@@ -65,7 +48,7 @@ class FrameView(Element, component="../web/frame_view.js"):
 
     def mark_places(self, *layers: Marks) -> None:
         """Draw these marks, in place of those before."""
-        drawn = [_as_json(layer) for layer in layers]
+        drawn = [layer.as_json() for layer in layers]
         if drawn != self._props["layers"]:
             self._props["layers"] = drawn
             self.update()
@@ -94,11 +77,3 @@ class FrameView(Element, component="../web/frame_view.js"):
     def on_levels(self, told: Callable[[dict[str, float]], Any]) -> None:
         """Call with low, high, least and most of a new image."""
         self.on("levels", lambda event: told(event.args))
-
-
-def _as_json(layer: Marks) -> dict[str, Any]:
-    colour = layer.colour if isinstance(layer.colour, str) else list(layer.colour)
-    made = {"shape": layer.shape, "x": list(layer.x), "y": list(layer.y), "colour": colour}
-    return (
-        made | ({"tips": list(layer.tips)} if layer.tips else {}) | ({"size": layer.size} if layer.size else {})
-    )

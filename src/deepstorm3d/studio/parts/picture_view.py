@@ -40,10 +40,6 @@ class PictureView(Element, component="../web/picture_view.js"):
         """Call with the place of a click, and how far around it counts, µm."""
         self.on("pick", lambda event: told(event.args["x"], event.args["y"], event.args["reach"]))
 
-    def on_window(self, told: Callable[[dict[str, float]], Any]) -> None:
-        """Call with the window whenever another one is shown."""
-        self.on("window", lambda event: told(event.args))
-
     def _set(self, **props: Any) -> None:
         if any(self._props.get(name) != value for name, value in props.items()):
             self._props.update(props)

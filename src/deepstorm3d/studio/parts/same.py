@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 
 from nicegui import ui
 
-__all__ = ["command", "same_by_command"]
-
-
-def command(*words: str | None) -> str:
-    """A command line from its words, quoted where a shell needs it; None is left out."""
-    return shlex.join(["deepstorm3d", *(word for word in words if word is not None)])
+__all__ = ["same_by_command"]
 
 
 def same_by_command(

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ...rendering.sections import AXES, Box
+from ..command_line import command
 from ..folder import Folder
-from ..parts.same import command
 from .look import ResultLook
 from .picture import Drawing, Window
 from .steps import Step

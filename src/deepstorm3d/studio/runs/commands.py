@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
+
+from ..command_line import command
 
 __all__ = ["as_typed", "can_resume", "clashing", "output_of", "resumed"]
 
@@ -19,7 +20,7 @@ _RESUMING: dict[str, tuple[str, ...]] = {
 
 def as_typed(arguments: Sequence[str]) -> str:
     """The command line as a user types it."""
-    return shlex.join(["deepstorm3d", *arguments])
+    return command(*arguments)
 
 
 def can_resume(arguments: Sequence[str]) -> bool:

@@ -8,12 +8,12 @@ from nicegui import ui
 
 from ...localizing.catalogue import built_in_models
 from ...spec import to_yaml
+from ..command_line import command
 from ..desk import Desk
 from ..folder import Folder
 from ..parts.choose import file_input
 from ..parts.follow import follow
 from ..parts.notices import guarded, say, without_names
-from ..parts.same import command
 from ..parts.working import work_lines
 from .findings import found_lines
 from .same import estimate_command

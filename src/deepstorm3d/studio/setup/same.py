@@ -14,9 +14,9 @@ from ...errors import InputError
 from ...experiment.experiment import Experiment, changed
 from ...experiment.presets import PRESETS
 from ...spec import kinds_of, set_by_path
+from ..command_line import command
 from ..folder import Folder
 from ..movie.explained import Question
-from ..parts.same import command
 from .draft import ExperimentDraft
 
 __all__ = ["assignments", "command_lines", "estimate_command", "python_lines"]

@@ -10,11 +10,12 @@ from ...errors import InputError
 from ...experiment.presets import PRESETS
 from ...experiment.training_settings import TrainingSpec
 from ...localizing.catalogue import built_in_models
+from ..command_line import command
 from ..desk import Desk
 from ..parts.choose import file_input
 from ..parts.follow import follow
 from ..parts.notices import explained, guarded, say
-from ..parts.same import command, same_by_command
+from ..parts.same import same_by_command
 
 __all__ = ["LocalizeEntries", "TrainEntries"]
 

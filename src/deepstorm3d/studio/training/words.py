@@ -28,6 +28,8 @@ def told_line(run: Run) -> str:
         parts.append(f"{told.done:,} of {told.total:,} {told.unit}")
     elif run.alive:
         parts.append("starting")
+    if run.state == "running" and told is not None and told.per_second is not None:
+        parts.append(f"{told.per_second:.3g} per second")
     if run.state == "running" and told is not None and told.seconds_left is not None:
         parts.append(f"{duration(told.seconds_left)} left")
     if told is not None and told.note:

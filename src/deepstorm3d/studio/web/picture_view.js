@@ -86,8 +86,7 @@ export default {
         for (const rough of [true, false]) {
           const got = await this.fetch(rough, mine.signal);
           if (!got || mine.signal.aborted) return;
-          const { answer, window } = got;
-          if (rough) this.$emit("window", window);
+          const { answer } = got;
           this.$el.dataset.seconds = ((performance.now() - asked) / 1000).toFixed(3);
           if (answer.step === 1) { this.busy = ""; this.$el.dataset.whole = `${this.number}`; return; }
           this.busy = "a part of the rows";
