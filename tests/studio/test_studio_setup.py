@@ -66,10 +66,10 @@ def test_a_kind_from_outside_has_a_form_without_any_code() -> None:
     kinds = dict(CAMERAS._kinds)
     try:
 
-        class LeakyCamera(CameraSpec):
-            """A camera whose pixels leak."""
+        class DrippingCamera(CameraSpec):
+            """A camera whose pixels drip."""
 
-            kind: Literal["leaky"] = "leaky"
+            kind: Literal["dripping"] = "dripping"
             leak: float = quantity(0.25, "e-/frame", "electrons that leak into a pixel", ge=0, le=9)
             saturation: float = quantity(4095.0, "ADU", "full pixel")
 
@@ -82,16 +82,16 @@ def test_a_kind_from_outside_has_a_form_without_any_code() -> None:
             def pixel_noise(self, maps: Any = None) -> Noise:
                 return Noise(read_variance=self.leak)
 
-        CAMERAS.register(LeakyCamera)
+        CAMERAS.register(DrippingCamera)
         draft = ExperimentDraft("quickstart")
-        draft.set_kind(("camera",), "leaky")
+        draft.set_kind(("camera",), "dripping")
         section = draft.form().find(("camera",))
-        assert "leaky" in section.kinds and section.about == "A camera whose pixels leak."
+        assert "dripping" in section.kinds and section.about == "A camera whose pixels drip."
         assert [field.label for field in section.fields] == ["leak (e-/frame)", "saturation (ADU)"]
         draft.enter(("camera", "leak"), "10")
         assert "less than or equal to 9" in draft.faults["camera", "leak"]
         draft.enter(("camera", "leak"), "2")
-        assert not draft.faults and isinstance(draft.experiment.camera, LeakyCamera)
+        assert not draft.faults and isinstance(draft.experiment.camera, DrippingCamera)
         assert draft.experiment.camera.leak == 2.0
     finally:
         CAMERAS._kinds, CAMERAS._adapter = kinds, None
