@@ -287,9 +287,14 @@ class _ComparePanel:
         if not self._changed("asked", (asked, self.look.movie)):
             return
         self._filling = True
-        self.found.set_value(shown(asked.found))
-        self.truth.set_value(shown(asked.truth))
-        self.movie.set_value(shown(self.look.movie))
+        for field, path in (
+            (self.found, asked.found),
+            (self.truth, asked.truth),
+            (self.movie, self.look.movie),
+        ):
+            # Only the one that has changed: another may be being typed in.
+            if self._changed(f"path {field.id}", path):
+                field.set_value(shown(path))
         self.tolerance.set_value(asked.rule.tolerance_nm)
         self.tolerance.set_enabled(not asked.rule.challenge)
         self.challenge.set_value(asked.rule.challenge)
