@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from deepstorm3d.analysis.filters import rows_where
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import InputError
 
@@ -149,6 +152,26 @@ def test_an_unknown_column_is_refused_with_those_that_there_are(table: Emitters 
 @pytest.mark.parametrize("rows", [slice(1, 3), np.array([1, 2]), np.array([False, True, True, False])])
 def test_rows_are_selected_by_slice_index_and_mask(rows: slice | np.ndarray):
     assert localizations(4)[rows].frame.tolist() == [1, 2]
+
+
+def molecules(numbers: list[int]) -> Localizations:
+    return replace(localizations(len(numbers)), molecule=torch.tensor(numbers))
+
+
+def test_the_numbers_of_molecules_go_along_with_their_rows() -> None:
+    table = molecules([7, 3, 7])
+    assert table["molecule"].tolist() == [7, 3, 7]
+    assert table.select(torch.tensor([False, True, True])).sort().shift(frames=2)["molecule"].tolist() == [3, 7]
+    assert Localizations.concat([table, molecules([9])]).columns()["molecule"].tolist() == [7, 3, 7, 9]
+    assert table.to_numpy()["molecule"].dtype == np.int64
+    assert rows_where(table, "molecule == 7").tolist() == [True, False, True]
+
+
+def test_a_list_of_single_frames_has_no_molecule_column_and_does_not_join_one_that_has() -> None:
+    single = localizations(2)
+    assert "molecule" not in (single.to_numpy().dtype.names or ()) and single["molecule"].tolist() == [-1, -1]
+    with pytest.raises(ValueError, match="molecule"):
+        Localizations.concat([single, molecules([0])])
 
 
 @pytest.mark.parametrize("table", [emitters(3), localizations(3), Emitters.empty(), Localizations.empty()])

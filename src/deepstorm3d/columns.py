@@ -17,7 +17,7 @@ from torch import Tensor
 from .emitters import Emitters, Localizations
 from .errors import InputError
 
-__all__ = ["COLUMNS", "Column", "columns_of", "find_column", "values_of"]
+__all__ = ["COLUMNS", "OPTIONAL", "WHOLE", "Column", "columns_of", "find_column", "values_of"]
 
 Values = NDArray[Any]
 
@@ -75,6 +75,10 @@ def _track(table: Localizations) -> Values:
     return np.full(len(table), -1.0) if table.track is None else _array(table.track).astype(np.float64)
 
 
+def _molecule(table: Localizations) -> Values:
+    return np.full(len(table), -1.0) if table.molecule is None else _array(table.molecule).astype(np.float64)
+
+
 COLUMNS = {
     column.name: column
     for column in (
@@ -94,6 +98,7 @@ COLUMNS = {
         Column("fit_quality", "deviance per pixel, about 1", lambda table: _known(_array(table.fit_quality))),
         Column("detections", "frames joined, 1 where not linked", _detections),
         Column("track", "trajectory, −1 where not tracked", _track),
+        Column("molecule", "rows with one number share a position, −1 where there are none", _molecule),
     )
 }
 """By name, in the order in which they are listed."""
@@ -126,6 +131,12 @@ _ALIASES = {
 }
 
 
+OPTIONAL = ("detections", "track", "molecule")
+"""Columns that only some lists have."""
+
+WHOLE = ("frame", *OPTIONAL)
+"""Columns of whole numbers."""
+
 # Of true emitters: where they are and how bright, and which rows are the same molecule.
 _TRUE_COLUMNS: dict[str, Callable[[Emitters], Values]] = {
     "x_nm": lambda table: _array(table.xyz[:, 0]) * 1000.0,
@@ -135,9 +146,6 @@ _TRUE_COLUMNS: dict[str, Callable[[Emitters], Values]] = {
     "photons": lambda table: _array(table.photons),
     "molecule": lambda table: _array(table.id),
 }
-# Columns that only some lists have, and columns of whole numbers.
-_OPTIONAL = ("detections", "track")
-_WHOLE = ("frame", "detections", "track")
 
 
 def columns_of(table: Emitters | Localizations) -> dict[str, Values]:
@@ -147,9 +155,9 @@ def columns_of(table: Emitters | Localizations) -> dict[str, Values]:
     """
     if isinstance(table, Emitters):
         return {name: values(table) for name, values in _TRUE_COLUMNS.items()}
-    missing = {name for name in _OPTIONAL if getattr(table, name) is None} | {"sigma_xy_nm"}
+    missing = {name for name in OPTIONAL if getattr(table, name) is None} | {"sigma_xy_nm"}
     found = {name: column.values(table) for name, column in COLUMNS.items() if name not in missing}
-    return {name: values.astype(np.int64) if name in _WHOLE else values for name, values in found.items()}
+    return {name: values.astype(np.int64) if name in WHOLE else values for name, values in found.items()}
 
 
 def values_of(table: Emitters | Localizations, name: str) -> Values:

@@ -217,6 +217,11 @@ class Localizations(_Table):
         Frames joined into the row by linking; None where rows are single frames.
     track : (N,) int64 tensor, optional
         The trajectory of the row, −1: of none; None in a list that was not tracked.
+    molecule : (N,) int64 tensor, optional
+        The molecule of the row, from 0. Rows with the same number are one molecule that does not move, in
+        several frames: they share its position and σ of the position, which were found from all its frames
+        together; photons, background, their σ and `fit_quality` are each frame's own. None where every row was
+        found from its frame alone.
 
     Notes
     -----
@@ -235,6 +240,7 @@ class Localizations(_Table):
     sigma_source: SigmaSource = "none"
     detections: Tensor | None = None
     track: Tensor | None = None
+    molecule: Tensor | None = None
 
     def _facts(self) -> list[str]:
         known = self.sigma_xyz[(self.sigma_xyz > 0).all(1)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..columns import COLUMNS, Column
+from ..columns import COLUMNS, OPTIONAL, WHOLE, Column
 from ..emitters import Localizations
 
 __all__ = ["QUANTILES", "BinnedColumn", "bin_column", "known_columns"]
@@ -26,8 +26,6 @@ _UNKNOWN = 255
 _SAMPLE = 1_000_000
 # The bins reach from this quantile to one minus it.
 _TAIL = 0.001
-# Columns of whole numbers: each has a bin of its own if there are not too many.
-_WHOLE = ("frame", "detections", "track")
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class BinnedColumn:
 
 def known_columns(table: Localizations) -> list[str]:
     """Columns that some row of a list has a value in, as `bin_column` takes them."""
-    absent = {name for name in ("detections", "track") if getattr(table, name) is None}
+    absent = {name for name in OPTIONAL if getattr(table, name) is None}
     names = [name for name in COLUMNS if name not in absent]
     sample = table.select(slice(None, None, 1 + len(table) // _SAMPLE))
     return [name for name in names if np.isfinite(COLUMNS[name].values(sample)).any()]
@@ -75,7 +73,8 @@ def bin_column(table: Localizations, name: str) -> BinnedColumn:
         return BinnedColumn(name, column.unit, np.array([0.0, 1.0]), codes, unknown, math.nan, math.nan, 0)
     told = values if rows == len(values) else values[known]
     low, *middle, high = np.quantile(told[:: 1 + rows // _SAMPLE], [_TAIL, *QUANTILES, 1 - _TAIL]).tolist()
-    edges = _edges(low, high, whole=name in _WHOLE)
+    # Each whole number has a bin of its own if there are not too many.
+    edges = _edges(low, high, whole=name in WHOLE)
     place = (values - edges[0]) * (1 / (edges[1] - edges[0]))
     # A value on the last edge belongs to the last bin.
     inside = (values >= edges[0]) & (values <= edges[-1])

@@ -6,6 +6,7 @@ from .formats import FORMATS, TableFormat
 from .growing import TableWriter
 from .header import TableHeader
 from .table_files import (
+    open_list_writer,
     open_table_writer,
     open_truth_writer,
     read_header,
@@ -23,6 +24,7 @@ __all__ = [
     "TableFormat",
     "TableHeader",
     "TableWriter",
+    "open_list_writer",
     "open_table_writer",
     "open_truth_writer",
     "read_header",

@@ -168,6 +168,18 @@ class Columns:
             return None
         return torch.from_numpy(self.numbers(name, missing=-1.0).astype(np.int64))
 
+    def molecules(self, name: str) -> Tensor | None:
+        """The molecule of each row, (N,) int64 from 0; None where the file has no such column.
+
+        A row without a number, or one below 0, is a molecule of its own.
+        """
+        if name not in self.values:
+            return None
+        number = self.numbers(name, missing=-1.0).astype(np.int64)
+        alone = number < 0
+        number[alone] = max(-1, number.max(initial=-1)) + 1 + np.arange(alone.sum())
+        return torch.from_numpy(number)
+
     def _refuse(self, bad: Any, trouble: str) -> None:
         if bad.any():
             rows = np.flatnonzero(bad) + 1 if self.number is None else self.number[bad]

@@ -14,7 +14,7 @@ from ...errors import InputError
 from ..parts import part_path
 from .columns import Columns
 from .journal import Journal
-from .picasso import ROW, picasso_table
+from .picasso import ROW, described_row_type, picasso_table
 from .table_files import read_list
 
 __all__ = ["FollowedTable"]
@@ -46,6 +46,7 @@ class FollowedTable:
         self._journal = Journal(part_path(path).with_suffix(".rows"))
         self.pixel_um, self.shape = 0.0, (0, 0)
         self.frames_done, self.rows_done, self._place = 0, 0, 0
+        self._row = ROW
 
     @property
     def state(self) -> tuple[int, int]:
@@ -69,7 +70,7 @@ class FollowedTable:
                 if self._place == 0:
                     self._describe(json.loads(record.payload))
                 else:
-                    rows = np.frombuffer(record.payload, dtype=ROW)
+                    rows = np.frombuffer(record.payload, dtype=self._row)
                     blocks.append(self._table(rows, record.sigma_source))
                 self._place = self._journal.whole
                 self.frames_done, self.rows_done = record.frames_done, record.rows_done
@@ -89,10 +90,11 @@ class FollowedTable:
     def _describe(self, recording: dict[str, Any]) -> None:
         self.pixel_um = float(recording["Pixelsize"]) / 1000
         self.shape = (int(recording["Height"]), int(recording["Width"]))
+        self._row = described_row_type(recording)
 
     def _table(self, rows: NDArray[Any], source: str) -> Localizations:
         return picasso_table(
-            Columns(self.path, {name: rows[name] for name in ROW.names or ()}), self.pixel_um, source
+            Columns(self.path, {name: rows[name] for name in self._row.names or ()}), self.pixel_um, source
         )
 
 

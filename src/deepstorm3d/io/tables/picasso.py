@@ -4,7 +4,8 @@ Picasso's convention: x, y in camera pixels with 0.0 at the centre of the first 
 lpz in nm; lpx, lpy in pixels; frames from 0. Beyond its columns we write lpz, prob, sigma_photons,
 sigma_bg and fit_quality (``sx``, ``sy`` are a nominal constant). ``len``, the frames joined into a row, is
 there only in a list that was linked: to Picasso its presence means just that. A list that was tracked has
-``track`` and, the same once more, ``group``, by which Picasso colours. The group ``/deepstorm3d`` holds the
+``track``, one whose molecules were fitted over several frames ``molecule``; either is there once more as
+``group`` (``track`` where there are both), by which Picasso colours. The group ``/deepstorm3d`` holds the
 provenance.
 
 Never NaN: Picasso drops a row with NaN in any column without a word. It also drops rows with x or y
@@ -32,6 +33,7 @@ from .header import FRAME_BASE_NOTE, NOMINAL_PSF_SIGMA_PX, TableHeader
 
 __all__ = [
     "PRIVATE",
+    "described_row_type",
     "is_picasso",
     "picasso_info",
     "picasso_rows",
@@ -64,8 +66,16 @@ PRIVATE = "deepstorm3d"
 def row_type(like: Localizations) -> np.dtype[Any]:
     """Picasso's row for a table that has the columns of this one."""
     more = [("len", "<u4")] if like.detections is not None else []
-    more += [("track", "<i4"), ("group", "<i4")] if like.track is not None else []
+    more += [("track", "<i4")] if like.track is not None else []
+    more += [("molecule", "<i4")] if like.molecule is not None else []
+    more += [("group", "<i4")] if like.track is not None or like.molecule is not None else []
     return np.dtype([*((name, ROW[name]) for name in ROW.names or ()), *more])
+
+
+def described_row_type(recording: Mapping[str, Any]) -> np.dtype[Any]:
+    """The row of a growing table from its description: that of a list of single frames where it names none."""
+    named = recording.get("Columns")
+    return ROW if named is None else np.dtype([(str(name), str(kind)) for name, kind in named])
 
 
 def sidecar_path(path: Path) -> Path:
@@ -129,11 +139,16 @@ def picasso_rows(table: Localizations, pixel_um: float, dtype: np.dtype[Any]) ->
     }
     if table.detections is not None:
         columns["len"] = table.detections.cpu().numpy()
+    if table.molecule is not None:
+        columns["molecule"] = columns["group"] = table.molecule.cpu().numpy()
     if table.track is not None:
         columns["track"] = columns["group"] = table.track.cpu().numpy()
     rows = np.empty(len(table), dtype=dtype)
     if len(table) and set(columns) != set(dtype.names or ()):
-        raise ValueError("all blocks of a table are linked and tracked, or none")
+        raise ValueError(
+            f"all blocks of a table have the same columns; these differ: "
+            f"{', '.join(sorted(set(columns) ^ set(dtype.names or ())))}"
+        )
     for name in dtype.names or ():
         values = columns.get(name, 0)
         rows[name] = values
@@ -161,6 +176,7 @@ def picasso_table(columns: Columns, pixel_um: float, source: Any) -> Localizatio
         sigma_source=sigma_source(source, sigma),
         detections=columns.detections("len"),
         track=columns.tracks("track"),
+        molecule=columns.molecules("molecule"),
     )
 
 

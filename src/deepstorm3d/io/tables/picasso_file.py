@@ -17,7 +17,7 @@ from ..parts import reserve_space
 from .hdf5 import opened
 from .header import TableHeader
 from .journal import Journal, Record
-from .picasso import PRIVATE, picasso_info, picasso_rows, row_type, sidecar_path
+from .picasso import PRIVATE, described_row_type, picasso_info, picasso_rows, row_type, sidecar_path
 
 __all__ = ["PicassoFile"]
 
@@ -48,7 +48,8 @@ class PicassoFile:
     def create(self) -> None:
         """Start an empty table."""
         self._journal.create()
-        self._journal.append(Record(0, 0, "none", json.dumps(picasso_info(self.header)).encode()))
+        recording = picasso_info(self.header) | {"Columns": self._dtype.descr}
+        self._journal.append(Record(0, 0, "none", json.dumps(recording).encode()))
         self._create_hdf5()
 
     def resume(self) -> tuple[int, int]:
@@ -145,6 +146,13 @@ class PicassoFile:
                     f"{self.path} belongs to another recording ({key} {recording[key]}, now {here[key]})",
                     "give the same movie, or start again (`overwrite=True`)",
                 )
+        there = described_row_type(recording).names or ()
+        if set(there) != set(self._dtype.names or ()):
+            differing = ", ".join(sorted(set(there) ^ set(self._dtype.names or ())))
+            raise InputError(
+                f"{self.path} was begun with other columns than those to come ({differing})",
+                "go on with the settings of the interrupted run, or start again (`overwrite=True`)",
+            )
         # A movie that is still being recorded may have grown since.
         if recording["Frames"] > here["Frames"]:
             raise InputError(

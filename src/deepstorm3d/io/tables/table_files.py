@@ -17,6 +17,7 @@ from .header import TableHeader
 from .thunderstorm import ThunderstormFile, read_thunderstorm_truth
 
 __all__ = [
+    "open_list_writer",
     "open_table_writer",
     "open_truth_writer",
     "read_header",
@@ -40,18 +41,35 @@ def open_table_writer(
     overwrite: bool = False,
     resume: bool = False,
 ) -> TableWriter[Localizations]:
-    """A growing table of localizations, .hdf5 (Picasso) or .csv (ThunderSTORM); rows are single frames.
+    """A growing table of localizations, .hdf5 (Picasso) or .csv (ThunderSTORM), of rows fitted frame by frame.
 
     pixel_um: object pixel, µm;  frames, shape (height, width) px: of the movie;  provenance: what made the
     rows, kept in .hdf5;  resume: go on with ``OUT.part.*`` where there is one.
     Raises InputError for another ending, an existing file or an interrupted run without `overwrite`, a
     part of another recording, or a failed write.
     """
-    path, header = Path(path), TableHeader(pixel_um, frames, shape, provenance or {})
+    header = TableHeader(pixel_um, frames, shape, provenance or {})
+    return open_list_writer(path, header, Localizations.empty(), overwrite=overwrite, resume=resume)
+
+
+def open_list_writer(
+    path: str | Path,
+    header: TableHeader,
+    like: Localizations,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+) -> TableWriter[Localizations]:
+    """A growing table with its header, of blocks that all have the columns of one table.
+
+    like: a table (without rows, too) with these columns, e.g. `molecule`;  the rest and errors as in
+    `open_table_writer`, and InputError where the part to go on with has other columns.
+    """
+    path = Path(path)
     kind = format_to_write(path, None)
     if kind.grow is None:
         raise InputError(f"{path}: a {kind.name} table cannot grow", "write .hdf5 or .csv and convert it")
-    growing = kind.grow(part_path(path), header, Localizations.empty())
+    growing = kind.grow(part_path(path), header, like)
     return TableWriter(path, growing, overwrite=overwrite, resume=resume)
 
 

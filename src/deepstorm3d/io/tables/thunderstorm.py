@@ -5,7 +5,8 @@ first (``sigma1``, ``sigma2`` a nominal spot width; ``chi2`` the deviance per pi
 root of the background; ``detections`` 1 in a list that was not linked, and a list in which all are 1 is read
 as one), then ours: one σ per axis, probability, and two that make the file self-describing:
 ``sigma_source`` (0 none, 1 network, 2 crlb, 3 fit) and ``pixel [nm]``, which tells the reader the half
-pixel; ``track`` in a list that was tracked. Numbers are fixed-point, as ThunderSTORM's parser needs them.
+pixel; ``track`` in a list that was tracked, ``molecule`` in one whose molecules were fitted over several frames
+(rows with one number share a position). Numbers are fixed-point, as ThunderSTORM's parser needs them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ...emitters import Emitters, Localizations, SigmaSource
 from ...errors import InputError
 from ..parts import replaced_when_whole
 from .columns import NM, Columns, pixel_size, sigma_source
-from .csv_table import csv_lines, read_csv
+from .csv_table import column_names, csv_lines, read_csv
 from .header import NOMINAL_PSF_SIGMA_PX, TableHeader
 from .units import in_nanometres, named_alike, only_photons, plain_name
 
@@ -89,6 +90,11 @@ class ThunderstormFile:
                 f"{self.path} belongs to another recording ({recording}, now {here})",
                 "give the same movie, or start again (`overwrite=True`)",
             )
+        if list(column_names(self.path)) != list(_columns(self._empty, self.header, 0)):
+            raise InputError(
+                f"{self.path} was begun with other columns than those to come",
+                "go on with the settings of the interrupted run, or start again (`overwrite=True`)",
+            )
         if self.path.stat().st_size < size:
             raise InputError(
                 f"{self.path} has lost {size - self.path.stat().st_size} bytes",
@@ -102,7 +108,10 @@ class ThunderstormFile:
         """Add a block; the count of frames done is raised only when its rows are on the disk."""
         if type(table) is not type(self._empty):
             raise ValueError(f"this file holds {type(self._empty).__name__}, not {type(table).__name__}")
-        text = csv_lines(_columns(table, self.header, first_row), len(table))
+        columns = _columns(table, self.header, first_row)
+        if len(table) and list(columns) != list(_columns(self._empty, self.header, 0)):
+            raise ValueError("all blocks of a table have the same columns")
+        text = csv_lines(columns, len(table))
         with self.path.open("r+b") as handle:
             handle.seek(self._bytes)
             handle.truncate()
@@ -159,6 +168,7 @@ def read_thunderstorm(path: Path, pixel_um: float | None = None) -> tuple[Locali
         sigma_source=sigma_source(_named_source(columns), sigma),
         detections=detections if detections is not None and (detections > 1).any() else None,
         track=columns.tracks("track"),
+        molecule=columns.molecules("molecule"),
     )
     return table, TableHeader.around(table, pixel or 1.0, columns.notes)
 
@@ -256,7 +266,11 @@ def _found_columns(table: Localizations) -> Formatted:
         "std_offset [photon]": (_numbers(table.sigma_background), "%.4f"),
         "sigma_source": (SIGMA_SOURCES.index(table.sigma_source), "%d"),
     }
-    return found if table.track is None else found | {"track": (_numbers(table.track), "%d")}
+    if table.track is not None:
+        found["track"] = (_numbers(table.track), "%d")
+    if table.molecule is not None:
+        found["molecule"] = (_numbers(table.molecule), "%d")
+    return found
 
 
 def _numbers(column: torch.Tensor) -> NDArray[Any]:

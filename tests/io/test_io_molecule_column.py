@@ -1,0 +1,90 @@
+"""The molecule column in files: rows with one number are one molecule, in each format with a place for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+import torch
+
+from deepstorm3d.emitters import Localizations
+from deepstorm3d.errors import InputError
+from deepstorm3d.io.tables import TableHeader, open_list_writer, read_table, write_list
+from deepstorm3d.io.tables.followed_table import FollowedTable
+
+HEADER = TableHeader(0.11, 30, (40, 50))
+HOLD_MOLECULES = {"picasso": ".hdf5", "thunderstorm": ".csv"}
+GROWING = [".hdf5", ".csv"]
+
+
+def tied(numbers: list[int], first: int = 0) -> Localizations:
+    """A row in each frame from the first on; rows with one number have one place and one σ of it."""
+    number = torch.tensor(numbers, dtype=torch.int64)
+    place = 1.0 + 0.1 * number.double()[:, None] * torch.tensor([1.0, 2.0, 0.5])
+    table = Localizations.proposals(place.float(), first + torch.arange(len(number)), torch.ones(len(number)))
+    sigma = 0.01 + 0.001 * number[:, None] * torch.ones(3)
+    photons = 1000.0 + torch.arange(len(number))
+    return replace(table, photons=photons, sigma_xyz=sigma, sigma_source="fit", molecule=number)
+
+
+def numbers(path: Path) -> list[int] | None:
+    found = read_table(path, pixel_um=0.11).molecule
+    assert found is None or found.dtype == torch.int64
+    return None if found is None else found.tolist()
+
+
+@pytest.mark.parametrize("name", HOLD_MOLECULES)
+def test_molecules_survive_and_lists_without_stay_without(name: str, tmp_path: Path):
+    path = tmp_path / f"tied{HOLD_MOLECULES[name]}"
+    write_list(path, tied([5, 2, 5, 0, 5]), HEADER, format=name)
+    assert numbers(path) == [5, 2, 5, 0, 5]
+    write_list(path, replace(tied([5, 2]), molecule=None), HEADER, format=name, overwrite=True)
+    assert numbers(path) is None
+    write_list(path, tied([]), HEADER, format=name, overwrite=True)
+    assert len(read_table(path, pixel_um=0.11)) == 0
+
+
+@pytest.mark.parametrize("suffix", GROWING)
+def test_a_list_of_molecules_grows_and_goes_on_after_an_interruption(suffix: str, tmp_path: Path):
+    path, like = tmp_path / f"l{suffix}", tied([])
+    writer = open_list_writer(path, HEADER, like)
+    writer.append(tied([0, 1, 0]), frames_done=3)
+    writer.append(Localizations.empty(), frames_done=10)
+    followed = FollowedTable(path).new_rows()["molecule"].tolist() if suffix == ".hdf5" else [0, 1, 0]
+    with open_list_writer(path, HEADER, like, resume=True) as writer:
+        assert writer.next_frame == 10
+        writer.append(tied([4, 1], first=10), frames_done=12)
+    assert numbers(path) == [0, 1, 0, 4, 1] and followed == [0, 1, 0]
+
+
+@pytest.mark.parametrize("suffix", GROWING)
+def test_blocks_with_and_without_molecules_do_not_mix(suffix: str, tmp_path: Path):
+    path, single = tmp_path / f"l{suffix}", replace(tied([0, 1]), molecule=None)
+    writer = open_list_writer(path, HEADER, single)
+    writer.append(single, frames_done=2)
+    with pytest.raises(ValueError, match="same columns"):
+        writer.append(tied([2], first=5), frames_done=6)
+    with pytest.raises(InputError, match="other columns"):
+        open_list_writer(path, HEADER, tied([]), resume=True)
+    assert open_list_writer(path, HEADER, single, resume=True).next_frame == 2
+
+
+def test_picasso_colours_molecules_by_their_group_and_trajectories_come_first(tmp_path: Path):
+    for track, group in ((None, [3, 1, 3]), (torch.tensor([8, 9, 8]), [8, 9, 8])):
+        write_list(tmp_path / "l.hdf5", replace(tied([3, 1, 3]), track=track), HEADER, overwrite=True)
+        with h5py.File(tmp_path / "l.hdf5") as file:
+            rows: Any = file["locs"]
+            assert rows["group"].tolist() == group and rows["molecule"].tolist() == [3, 1, 3]
+
+
+def test_a_row_without_a_number_is_a_molecule_of_its_own(tmp_path: Path):
+    path = tmp_path / "l.csv"
+    write_list(path, tied([3, 1, 3, 7]), HEADER)
+    text = path.read_text().splitlines()
+    for line, word in ((2, "-1"), (4, "")):
+        text[line] = text[line].rsplit(",", 2)[0] + f",{word},110.0"
+    path.write_text("\n".join(text) + "\n")
+    assert numbers(path) == [3, 4, 3, 5]
