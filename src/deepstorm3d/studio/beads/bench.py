@@ -101,6 +101,7 @@ class BeadBench:
         settings = replace(self.settings, **changes)
         if settings != self.settings:
             self.settings = settings
+            self._own += 1
             self.look()
 
     def find(self, **changes: Any) -> None:

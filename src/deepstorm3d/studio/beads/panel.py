@@ -12,7 +12,7 @@ from ...cli import bead_options
 from ...errors import InputError
 from ..desk import Desk
 from ..marks import Marks
-from ..parts.choose import file_input
+from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.frame_view import FrameView
 from ..parts.notices import explained, guarded, say, told, without_names
@@ -66,7 +66,7 @@ class _BeadsPanel:
         with ui.element("div").classes("ds-section"):
             ui.label("Stacks of beads")
             same_by_command(lambda: self._same(command_line), python=lambda: self._same(python_lines))
-        self.file = file_input(
+        self.file = FileInput(
             self.desk.folder,
             "Stack",
             lambda names: self.bench.open(names),
@@ -79,7 +79,7 @@ class _BeadsPanel:
             self.moves = ui.select({"objective": "the objective", "depth": "the beads"}, label="What moved")
             self.moves.props("dense outlined options-dense").tooltip(_said(bead_options.Stack))
             self.moves.on_value_change(lambda event: self._record(moves=event.value))
-            self.positions = file_input(
+            self.positions = FileInput(
                 self.desk.folder,
                 "Positions, in place of step",
                 lambda name: self._record(positions=self.desk.folder.existing(name) if name.strip() else None),
@@ -217,7 +217,7 @@ class _BeadsPanel:
         except InputError as error:
             problem = error
         if bench.stacks:
-            self.file.set_value(", ".join(bench.folder.shown(path) for path in bench.stacks))
+            self.file.show(", ".join(bench.folder.shown(path) for path in bench.stacks))
         self.moves.set_value(settings.moves)
         for field in RECORDING:
             entry = self.numbers[field.name]

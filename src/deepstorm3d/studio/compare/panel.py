@@ -8,7 +8,7 @@ from typing import Any
 from nicegui import ui
 
 from ..desk import Desk
-from ..parts.choose import file_input
+from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.frame_view import FrameView
 from ..parts.notices import explained, guarded, say
@@ -73,18 +73,18 @@ class _ComparePanel:
             "Truth, or second list", "truth", "What the list is compared with: true molecules, or another list"
         )
         ui.label("Movie under the marks").classes("ds-section")
-        self.movie = file_input(
+        self.movie = FileInput(
             self.desk.folder, "Movie", self._open_movie, folders=True, help="Not needed for the figures"
         ).props("data-test=compare-movie")
         ui.button("That of the panel Movie", on_click=guarded(self._take_movie)).props(
             "flat dense no-caps size=sm"
         )
 
-    def _list_input(self, label: str, role: str, help: str) -> ui.input:
+    def _list_input(self, label: str, role: str, help: str) -> FileInput:
         def take(name: str) -> None:
             self.look.use(**{role: self.desk.folder.existing(name) if name.strip() else None})
 
-        return file_input(
+        return FileInput(
             self.desk.folder, label, take, wanted=lambda path: path.suffix.lower() in _LISTS, help=help
         ).props(f"data-test=compare-{role}")
 
@@ -292,9 +292,7 @@ class _ComparePanel:
             (self.truth, asked.truth),
             (self.movie, self.look.movie),
         ):
-            # Only the one that has changed: another may be being typed in.
-            if self._changed(f"path {field.id}", path):
-                field.set_value(shown(path))
+            field.show(shown(path))
         self.tolerance.set_value(asked.rule.tolerance_nm)
         self.tolerance.set_enabled(not asked.rule.challenge)
         self.challenge.set_value(asked.rule.challenge)

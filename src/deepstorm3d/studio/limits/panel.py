@@ -7,7 +7,7 @@ from nicegui import ui
 from ...experiment.configure import find_experiment
 from ...experiment.presets import PRESETS
 from ..desk import Desk
-from ..parts.choose import file_input
+from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.notices import explained, guarded, say
 from ..parts.same import same_by_command
@@ -78,7 +78,7 @@ class _LimitsPanel:
                 lambda: limit_command(self.look.asked, self.look.source, self.desk.folder),
                 python=lambda: limit_python(self.look.asked, self.look.source, self.desk.folder),
             )
-        self.source = file_input(
+        self.source = FileInput(
             self.desk.folder,
             "Experiment",
             self._open,
@@ -98,7 +98,7 @@ class _LimitsPanel:
     def _build_masks(self) -> None:
         ui.label("Masks").classes("ds-section")
         self.masks = ui.element("div").classes("ds-column").props("data-test=limits-masks")
-        self.adding = file_input(
+        self.adding = FileInput(
             self.desk.folder,
             "Add a mask",
             self._add_file,
@@ -208,7 +208,7 @@ class _LimitsPanel:
         self.state.set_text(self._words())
         if asked is None:
             return
-        self.source.set_value(look.source)
+        self.source.show(look.source)
         self._fill(asked)
         drawn = [mask.key for mask in asked.masks if mask.key in asked.pictures]
         if self._changed("masks", (asked.masks, drawn, id(asked.pictures))):

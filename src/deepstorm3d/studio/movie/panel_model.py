@@ -6,8 +6,9 @@ from nicegui import ui
 
 from ...localizing.catalogue import built_in_models
 from ..desk import Desk
-from ..parts.choose import file_input
+from ..parts.choose import FileInput
 from ..parts.notices import guarded
+from ..parts.shown import show
 from .look import LEAST_THRESHOLD
 from .same import camera_pairs, model_name
 
@@ -20,7 +21,7 @@ class ModelPart:
     def __init__(self, desk: Desk) -> None:
         self._folder, self._look = desk.folder, desk.movie
         ui.label("Model").classes("ds-section")
-        self._model = file_input(
+        self._model = FileInput(
             self._folder,
             "Model",
             self._use_model,
@@ -41,7 +42,7 @@ class ModelPart:
         )
         use = guarded(lambda: self._look.use(camera=camera_pairs(self._camera.value or "")))
         self._camera.on("keydown.enter", use).on("blur", use)
-        self._mask = file_input(
+        self._mask = FileInput(
             self._folder,
             "Mask file, if the model asks for it",
             lambda name: self._look.use(mask=self._folder.existing(name) if name.strip() else None),
@@ -75,12 +76,12 @@ class ModelPart:
     def refresh(self) -> None:
         """Show what is asked now."""
         asked, shown = self._look.asked, self._look.shown
-        self._model.set_value(model_name(asked.model, self._folder))
-        self._mask.set_value("" if asked.mask is None else self._folder.shown(asked.mask))
+        self._model.show(model_name(asked.model, self._folder))
+        self._mask.show("" if asked.mask is None else self._folder.shown(asked.mask))
         self._refine.set_value(asked.refine)
         if asked.threshold is not None:
-            self._threshold.set_value(asked.threshold)
+            show(self._threshold, asked.threshold)
             self._level.set_text(f"{asked.threshold:.2f}")
         elif shown is not None:
-            self._threshold.set_value(shown.threshold)
+            show(self._threshold, shown.threshold)
             self._level.set_text(f"{shown.threshold:.2f} (the model's)")

@@ -7,7 +7,7 @@ from typing import Any
 from nicegui import ui
 
 from ..desk import Desk
-from ..parts.choose import file_input
+from ..parts.choose import FileInput
 from ..parts.frame_view import FrameView
 from ..parts.notices import guarded
 from ..parts.same import same_by_command
@@ -29,7 +29,7 @@ class MoviePart:
                 python=lambda: python_lines(self._look.asked, self._folder),
             )
         help = "TIFF, ND2, Zarr, raw, or a folder of TIFFs"
-        self._file = file_input(self._folder, "Movie", self._open, folders=True, help=help)
+        self._file = FileInput(self._folder, "Movie", self._open, folders=True, help=help)
         self._file.props("data-test=movie-file")
         self._facts = ui.label().classes("ds-words").props("data-test=movie-facts")
         with ui.expansion("Orientation, background, region").props("dense").classes("w-full ds-words"):
@@ -75,7 +75,7 @@ class MoviePart:
         pixel = f", pixels of {1000 * movie.pixel_um:.4g} nm" if movie.pixel_um else ""
         told = " ".join(("", *movie.notes))
         self._facts.set_text(f"{frames:,} frames of {width} × {height} px, {movie.kind}{pixel}{told}")
-        self._file.set_value(self._folder.shown(movie.path))
+        self._file.show(self._folder.shown(movie.path))
         self._flip.set_value(asked.prepared.flip)
         self._transpose.set_value(asked.prepared.transpose)
         self._subtract.set_value(asked.prepared.subtract)

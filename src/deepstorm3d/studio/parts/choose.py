@@ -10,9 +10,9 @@ from typing import Any
 from nicegui import ui
 
 from ..folder import Entry, Folder
-from .notices import guarded, told
+from .notices import explained, guarded, told
 
-__all__ = ["choose", "file_input"]
+__all__ = ["FileInput", "choose"]
 
 
 async def choose(
@@ -94,43 +94,60 @@ class _Chooser:
             ui.label(f"{datetime.datetime.fromtimestamp(entry.changed):%Y-%m-%d %H:%M}").classes("ds-faint")
 
 
-def file_input(
-    folder: Folder,
-    label: str,
-    taken: Callable[[str], Any],
-    *,
-    value: str = "",
-    wanted: Callable[[Path], bool] = lambda path: True,
-    folders: bool = False,
-    help: str = "",
-) -> ui.input:
-    """A path to type or to choose, relative to the folder.
+class FileInput(ui.input):
+    """A path to type or to choose, relative to the studio's folder.
 
-    taken: called with the text when it was typed (Enter, or leaving the field) or chosen; its errors are told.
+    taken: called with the text when it was typed (Enter, or leaving the field) or chosen; its error stands
+    below the field until the text changes;  wanted, folders: see `choose`.
     """
-    spoken = [value]
 
-    def take() -> None:
-        if field.value != spoken[0]:
-            spoken[0] = field.value or ""
-            with told():
-                taken(spoken[0])
+    def __init__(
+        self,
+        folder: Folder,
+        label: str,
+        taken: Callable[[str], Any],
+        *,
+        value: str = "",
+        wanted: Callable[[Path], bool] = lambda path: True,
+        folders: bool = False,
+        help: str = "",
+    ) -> None:
+        super().__init__(label, value=value)
+        self._taken = taken
+        self._text = self._shown = value  # taken or shown last; shown last
+        self.props("dense outlined hide-bottom-space").classes("ds-file")
+        self.on("keydown.enter", self._take).on("blur", self._take)
 
-    async def open_chooser() -> None:
-        path = await choose(folder, label, wanted=wanted, folders=folders)
-        if path is not None:
-            field.set_value(folder.shown(path))
-            take()
+        async def open_chooser() -> None:
+            path = await choose(folder, label, wanted=wanted, folders=folders)
+            if path is not None:
+                self.set_value(folder.shown(path))
+                self._take()
 
-    field = ui.input(label, value=value).props("dense outlined").classes("ds-file")
-    field.on("keydown.enter", take).on("blur", take)
-    if help:
-        field.tooltip(help)
-    with field.add_slot("append"):
-        ui.button(icon="folder_open", on_click=guarded(open_chooser)).props(
-            f"flat dense round size=sm data-test='choose-{label}' aria-label='Choose: {label}'"
-        )
-    return field
+        if help:
+            self.tooltip(help)
+        with self.add_slot("append"):
+            ui.button(icon="folder_open", on_click=guarded(open_chooser)).props(
+                f"flat dense round size=sm data-test='choose-{label}' aria-label='Choose: {label}'"
+            )
+
+    def show(self, text: str) -> None:
+        """Show what the studio has opened, if it is another file than before: what is being typed stays."""
+        if text != self._shown:
+            self._text = self._shown = text
+            self.set_value(text)
+
+    def _take(self) -> None:
+        """Hand over the text, if it is another than the one that was taken or shown last."""
+        text = self.value or ""
+        if text == self._text:
+            return
+        try:
+            self._taken(text)
+        except Exception as error:
+            self.error = explained(error)
+        else:
+            self._text = text
 
 
 def _size(size: int) -> str:

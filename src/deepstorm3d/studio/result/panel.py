@@ -9,11 +9,12 @@ from nicegui import ui
 
 from ...errors import MissingPixelSize
 from ..desk import Desk
-from ..parts.choose import file_input
+from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.histogram import Histogram
 from ..parts.notices import explained, guarded
 from ..parts.same import same_by_command
+from ..parts.shown import show
 from .panel_cloud import CloudPart
 from .panel_picture import PicturePart
 from .panel_statistics import StatisticsPart
@@ -68,7 +69,7 @@ class _ResultPanel:
                 lambda: shown_by_command(self.look, self.desk.folder),
                 python=lambda: python_lines(self.look, self.desk.folder),
             )
-        self.file = file_input(
+        self.file = FileInput(
             self.desk.folder,
             "Localizations",
             self._open,
@@ -147,10 +148,10 @@ class _ResultPanel:
             self.facts.set_text("reading …" if look.opening.busy else "Choose a list of localizations.")
             self.left.set_text("")
         else:
-            self.file.set_value(self.desk.folder.shown(opened.path))
+            self.file.show(self.desk.folder.shown(opened.path))
             self.facts.set_text(_facts(self.look))
             self.left.set_text("" if look.kept is None else f"{look.kept.rows:,} of {len(opened.table):,}")
-        self.words.set_value(look.conditions.words)
+        show(self.words, look.conditions.words)
         self.expression.set_text(look.conditions.expression)
         self._refresh_histograms()
         for part in self.parts:

@@ -11,7 +11,7 @@ from ...spec import to_yaml
 from ..command_line import command
 from ..desk import Desk
 from ..folder import Folder
-from ..parts.choose import file_input
+from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.notices import guarded, say, without_names
 from ..parts.working import work_lines
@@ -62,7 +62,7 @@ def estimate_dialog(setup: Setup, desk: Desk) -> Opens:
     with ui.dialog() as dialog, ui.card().classes("ds-same"):
         ui.label("Estimate from the movie").classes("ds-heading")
         about = ui.label().classes("ds-words")
-        model = file_input(
+        model = FileInput(
             desk.folder,
             "Model that finds the molecules",
             lambda name: None,
@@ -97,8 +97,8 @@ def camera_dialog(setup: Setup, folder: Folder) -> Opens:
     """Baseline, gain and read noise of every pixel from dark and evenly lit movies."""
     with ui.dialog() as dialog, ui.card().classes("ds-same"):
         ui.label("Measure the camera").classes("ds-heading")
-        dark = file_input(folder, "Movie without light", lambda name: None, folders=True)
-        bright = file_input(
+        dark = FileInput(folder, "Movie without light", lambda name: None, folders=True)
+        bright = FileInput(
             folder,
             "Movies of even light",
             lambda name: None,

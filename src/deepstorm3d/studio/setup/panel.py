@@ -10,7 +10,7 @@ from nicegui import ui
 from ...experiment.camera_sheets import CAMERA_SHEETS
 from ...experiment.presets import PRESETS
 from ..desk import Desk
-from ..parts.choose import file_input
+from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.frame_view import FrameView
 from ..parts.notices import explained, guarded, told
@@ -68,7 +68,7 @@ class _SetupPanel:
             )
             self.sheet.tooltip("Figures of the data sheet, to start from; yours differs: measure it")
             self.sheet.on_value_change(self._take_sheet)
-        self.file = file_input(
+        self.file = FileInput(
             self.desk.folder,
             "Experiment file",
             self._read,
@@ -168,7 +168,7 @@ class _SetupPanel:
         self.preset.set_value(
             draft.start.removeprefix("preset ") if draft.start.startswith("preset ") else None
         )
-        self.file.set_value("" if draft.start.startswith("preset ") else draft.start)
+        self.file.show("" if draft.start.startswith("preset ") else draft.start)
         names = list(draft.experiment.scenes)
         self.scene.set_options(names, value=setup.scene if setup.scene in names else names[0])
         self.seed.set_value(setup.seed)

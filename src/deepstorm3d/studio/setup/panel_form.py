@@ -9,7 +9,7 @@ import yaml
 from nicegui import ui
 
 from ..folder import Folder
-from ..parts.choose import file_input
+from ..parts.choose import FileInput
 from ..parts.notices import told
 from .form import FormField, FormSection
 from .setup import Setup
@@ -141,24 +141,35 @@ class ExperimentForm:
         build(field)
 
     def _text(self, field: FormField) -> None:
-        path = field.path
-        if path[-1] in _FILES:
-            entry = file_input(
-                self._folder,
-                field.label,
-                lambda name: self._change(lambda: self._setup.name_file(path, name)),
-                value=str(field.value or ""),
-            ).classes("ds-over")
-        else:
-            entry = ui.input(field.label).props("dense outlined").without_auto_validation()
-            entry.props(f"debounce={_PAUSE_MS}")
-            entry.on_value_change(lambda event: self._typed(field, event.value))
-        _hint(entry.props(f"data-test='{'.'.join(path)}'"), field.hint)
+        if field.path[-1] in _FILES:
+            self._file(field)
+            return
+        entry = ui.input(field.label).props("dense outlined").without_auto_validation()
+        entry.props(f"debounce={_PAUSE_MS}")
+        entry.on_value_change(lambda event: self._typed(field, event.value))
+        _hint(entry.props(f"data-test='{'.'.join(field.path)}'"), field.hint)
 
         def show(value: Any, fault: str) -> None:
             if _parsed(entry.value or "", field) != value:
                 entry.set_value(_written(value, field))
             entry.error = fault or None
+
+        self._show[field.path] = show
+
+    def _file(self, field: FormField) -> None:
+        path = field.path
+        entry = FileInput(
+            self._folder,
+            field.label,
+            lambda name: self._change(lambda: self._setup.name_file(path, name)),
+            value=str(field.value or ""),
+        ).classes("ds-over")
+        _hint(entry.props(f"data-test='{'.'.join(path)}'"), field.hint)
+
+        def show(value: Any, fault: str) -> None:
+            entry.show(_written(value, field))
+            if fault:
+                entry.error = fault
 
         self._show[path] = show
 

@@ -12,7 +12,7 @@ from ...experiment.training_settings import TrainingSpec
 from ...localizing.catalogue import built_in_models
 from ..command_line import command
 from ..desk import Desk
-from ..parts.choose import file_input
+from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.notices import explained, guarded, say
 from ..parts.same import same_by_command
@@ -35,7 +35,7 @@ class TrainEntries:
         with ui.element("div").classes("ds-section"):
             ui.label("Experiment")
             same_by_command(self._command)
-        self._experiment = file_input(
+        self._experiment = FileInput(
             desk.folder,
             "Experiment",
             self._choose,
@@ -118,7 +118,7 @@ class TrainEntries:
 
     def _refresh(self) -> None:
         form, cost = self._board.train, self._board.cost
-        self._experiment.set_value(form.experiment)
+        self._experiment.show(form.experiment)
         for name, entry in self._entries.items():
             _show(entry, getattr(form, name))
         try:
@@ -141,10 +141,10 @@ class LocalizeEntries:
         with ui.element("div").classes("ds-section"):
             ui.label("Movie and model")
             same_by_command(self._command)
-        self._movie = file_input(desk.folder, "Movie", lambda name: self._fill(movie=name), folders=True).props(
+        self._movie = FileInput(desk.folder, "Movie", lambda name: self._fill(movie=name), folders=True).props(
             "data-test=localize-movie"
         )
-        self._model = file_input(
+        self._model = FileInput(
             desk.folder,
             "Model",
             lambda name: self._fill(model=name),
@@ -224,8 +224,8 @@ class LocalizeEntries:
 
     def _refresh(self) -> None:
         form = self._board.localize
-        self._movie.set_value(form.movie)
-        self._model.set_value(form.model)
+        self._movie.show(form.movie)
+        self._model.show(form.model)
         for name, entry in self._entries.items():
             _show(entry, getattr(form, name))
 
