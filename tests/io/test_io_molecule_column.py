@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from deepstorm3d.io.tables import TableHeader, open_list_writer, read_table, wri
 from deepstorm3d.io.tables.followed_table import FollowedTable
 
 HEADER = TableHeader(0.11, 30, (40, 50))
-HOLD_MOLECULES = {"picasso": ".hdf5", "thunderstorm": ".csv"}
+HOLD_MOLECULES = {"picasso": ".hdf5", "thunderstorm": ".csv", "smap": ".csv", "smappy": ".h5", "decode": ".h5"}
 GROWING = [".hdf5", ".csv"]
 
 
@@ -88,3 +89,38 @@ def test_a_row_without_a_number_is_a_molecule_of_its_own(tmp_path: Path):
         text[line] = text[line].rsplit(",", 2)[0] + f",{word},110.0"
     path.write_text("\n".join(text) + "\n")
     assert numbers(path) == [3, 4, 3, 5]
+
+
+@pytest.mark.parametrize(("name", "column", "first"), [("smap", "groupindex", 1), ("smappy", "group_id", 1)])
+def test_groups_are_numbered_and_counted_as_their_programs_do(
+    name: str, column: str, first: int, tmp_path: Path
+):
+    path = tmp_path / f"l{HOLD_MOLECULES[name]}"
+    write_list(path, tied([0, 4, 0, 2, 0]), HEADER, format=name)
+    counts = "numberInGroup" if name == "smap" else "n_in_group"
+    if name == "smap":
+        told = {key: [int(row[key]) for row in csv.DictReader(path.open())] for key in (column, counts)}
+    else:
+        with h5py.File(path) as file:
+            locs: Any = file["locs"]
+            told = {key: locs[key][()].tolist() for key in (column, counts)}
+    assert told == {column: [first + 0, first + 4, first + 0, first + 2, first + 0], counts: [3, 1, 3, 1, 3]}
+    assert read_table(path, pixel_um=0.11).detections is None
+
+
+@pytest.mark.parametrize("name", ["smap", "smappy", "decode"])
+def test_groups_that_were_only_linked_are_rows_of_single_frames(name: str, tmp_path: Path):
+    path, table = tmp_path / f"l{HOLD_MOLECULES[name]}", tied([1, 0, 1, 2])
+    apart = table.xyz + torch.tensor([[0.0], [0.0], [0.001], [0.0]])
+    write_list(path, replace(table, xyz=apart), HEADER, format=name)
+    back = read_table(path, pixel_um=0.11)
+    assert back.molecule is None and back.detections is None
+
+
+def test_a_linked_list_of_smap_keeps_the_frames_of_each_row(tmp_path: Path):
+    """SMAP numbers the groups of such a list too; each has one row."""
+    path = tmp_path / "l.csv"
+    linked = replace(tied([0, 1, 2]), detections=torch.tensor([4, 1, 2]))
+    write_list(path, linked, HEADER, format="smap")
+    back = read_table(path, pixel_um=0.11)
+    assert back.detections is not None and back.detections.tolist() == [4, 1, 2] and back.molecule is None

@@ -20,7 +20,7 @@ from torch import Tensor
 from ...emitters import SigmaSource
 from ...errors import InputError, MissingPixelSize
 
-__all__ = ["NM", "Columns", "listed", "pixel_size", "sigma_source"]
+__all__ = ["NM", "Columns", "listed", "pixel_size", "rows_of_each", "sigma_source"]
 
 NM = (1e-3, 1e-3, 1e-3)
 """One step of x, y and z in a file in nm, µm."""
@@ -180,6 +180,30 @@ class Columns:
         number[alone] = max(-1, number.max(initial=-1)) + 1 + np.arange(alone.sum())
         return torch.from_numpy(number)
 
+    def grouped(self, name: str, *, first: int) -> bool:
+        """Whether a column of another program numbers groups (from `first`) of which one has several rows."""
+        if name not in self.values:
+            return False
+        number = self.numbers(name, missing=first - 1.0)
+        _, rows = np.unique(number[number >= first], return_counts=True)
+        return bool((rows > 1).any())
+
+    def tied_groups(self, name: str, xyz: Tensor, sigma: Tensor, *, first: int) -> Tensor | None:
+        """The groups of another program as molecules, (N,) int64 from 0, where they mean the same.
+
+        first: the smallest number of a group;  xyz, sigma: (N, 3) of the rows.  None where there are no groups
+        of several rows, or the rows of one have positions or σ of their own: they were linked, not fitted
+        together.
+        """
+        if not self.grouped(name, first=first):
+            return None
+        number = self.numbers(name, missing=first - 1.0).astype(np.int64) - first
+        own = number < 0
+        number[own] = number.max() + 1 + np.arange(own.sum())
+        _, one, group = np.unique(number, return_index=True, return_inverse=True)
+        place = torch.cat([xyz, sigma], dim=1)
+        return torch.from_numpy(number) if torch.equal(place, place[one[group]]) else None
+
     def _refuse(self, bad: Any, trouble: str) -> None:
         if bad.any():
             rows = np.flatnonzero(bad) + 1 if self.number is None else self.number[bad]
@@ -187,6 +211,12 @@ class Columns:
                 f"{self.path}: {len(rows)} of {len(bad)} rows {trouble} ({listed(rows)})",
                 "take them out in the program that wrote the file",
             )
+
+
+def rows_of_each(number: Tensor) -> NDArray[np.int64]:
+    """How many rows have the number of each row: (N,)."""
+    _, group, rows = np.unique(number.cpu().numpy(), return_inverse=True, return_counts=True)
+    return rows[group]
 
 
 def listed(rows: NDArray[np.int64]) -> str:

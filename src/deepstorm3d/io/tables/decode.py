@@ -2,7 +2,9 @@
 
 ``data/xyz`` is (N, 3) with **the row first**: its column 0 is our y, its column 1 our x; ``px_size``, one
 size for each of the two, and ``xyz_sig`` are ordered like it. z is in nm with our sign, in either unit of x
-and y (``meta.xy_unit``); we write nm. What a table does not have is an empty dataset. Links, the quality of
+and y (``meta.xy_unit``); we write nm. ``id`` is the identity of an emitter over its frames, −1 where it is not
+known: it holds the molecules that were fitted over several frames, and is read as such where the rows of an id
+share their position. What a table does not have is an empty dataset. Links, the quality of
 the fit and the provenance are lost; where the σ come from, the number of frames and the shape stand in
 attributes of the group ``/deepstorm3d``, which DECODE does not look at.
 """
@@ -50,7 +52,7 @@ def write_decode(path: Path, table: Localizations, header: TableHeader) -> None:
         "phot_sig": _float32(table.sigma_photons) if measured else nothing,
         "phot_cr": nothing,
         "frame_ix": table.frame.cpu().numpy(),
-        "id": np.full(len(table), -1, dtype=np.int64),
+        "id": np.full(len(table), -1) if table.molecule is None else table.molecule.cpu().numpy(),
         "prob": _float32(table.probability),
         "bg": _float32(table.background),
         "bg_sig": _float32(table.sigma_background) if measured else nothing,
@@ -169,8 +171,9 @@ def _named_pixel_um(path: Path, px_size: Any) -> tuple[float, float] | None:
 def _table(columns: Columns, units: tuple[float, float, float], source: Any) -> Localizations:
     """units: one step of x, y and z, µm."""
     sigma = columns.sigmas(SIGMAS, unit_um=units)
+    xyz = columns.positions(POSITIONS, unit_um=units)
     return Localizations(
-        xyz=columns.positions(POSITIONS, unit_um=units),
+        xyz=xyz,
         frame=columns.frames(first=0, name="frame_ix"),
         photons=columns.amount("phot"),
         background=columns.tensor("bg"),
@@ -180,4 +183,5 @@ def _table(columns: Columns, units: tuple[float, float, float], source: Any) -> 
         sigma_background=columns.amount("bg_sig"),
         fit_quality=torch.zeros(len(columns)),
         sigma_source=sigma_source(source, sigma, otherwise="network"),
+        molecule=columns.tied_groups("id", xyz, sigma, first=0),
     )

@@ -2,9 +2,11 @@
 
 SMAP (MATLAB) counts pixels from 1: the centre of the first pixel is at 1.0·pixel, where ours is at 0; a
 camera region that SMAP has added to its positions stays in them. x is the column, y the row, z in nm with our
-sign. ``locprecnm`` is the root mean square of σx and σy, ``locprecznm`` σz, ``numberInGroup`` the frames joined
-into a row, there only in a linked list. Probability, the other σ and the pixel size are lost: reading one
-takes ``pixel_um``.
+sign. ``locprecnm`` is the root mean square of σx and σy, ``locprecznm`` σz. In a linked list ``numberInGroup``
+is the frames joined into a row. In a list of single frames ``groupindex``, from 1, says which rows are one
+molecule, and ``numberInGroup`` how many these are; where they share their position they are read as molecules
+that were fitted over several frames, else as rows of single frames, for SMAP's own groups are only linked.
+Probability, the other σ and the pixel size are lost: reading one takes ``pixel_um``.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import numpy as np
 import torch
 
 from ...emitters import Localizations
-from .columns import NM, Columns, pixel_size, sigma_source
+from .columns import NM, Columns, pixel_size, rows_of_each, sigma_source
 from .csv_table import read_csv, write_csv
 from .header import TableHeader
 
@@ -25,6 +27,8 @@ __all__ = ["is_smap", "read_smap", "smap_localizations", "write_smap"]
 POSITIONS = ("xnm", "ynm", "znm")
 ORIGIN_PX = 1.0
 """Where the file has the centre of the first pixel."""
+FIRST_GROUP = 1
+"""Number of the first group of rows; 0 is none."""
 
 
 def is_smap(names: Sequence[str]) -> bool:
@@ -49,6 +53,10 @@ def write_smap(path: Path, table: Localizations, header: TableHeader) -> None:
     }
     if table.detections is not None:
         columns["numberInGroup"] = (table.detections.cpu().numpy(), "%d")
+    if table.molecule is not None:
+        columns["groupindex"] = (table.molecule.cpu().numpy() + FIRST_GROUP, "%d")
+        if table.detections is None:
+            columns["numberInGroup"] = (rows_of_each(table.molecule), "%d")
     if table.track is not None:
         columns["track"] = (table.track.cpu().numpy(), "%d")
     write_csv(path, columns, len(table))
@@ -74,8 +82,10 @@ def smap_localizations(columns: Columns, pixel_um: float) -> tuple[Localizations
     columns = columns.placed(POSITIONS)
     names = (("xnmerr", "locprecnm"), ("ynmerr", "locprecnm"), ("locprecznm", "zerr"))
     sigma = columns.sigmas(names, unit_um=NM)
+    xyz = columns.positions(POSITIONS, unit_um=NM, origin_um=ORIGIN_PX * pixel_um)
+    grouped = columns.grouped("groupindex", first=FIRST_GROUP)
     table = Localizations(
-        xyz=columns.positions(POSITIONS, unit_um=NM, origin_um=ORIGIN_PX * pixel_um),
+        xyz=xyz,
         frame=columns.frames(first=1),
         photons=columns.amount("phot"),
         background=columns.tensor("bg"),
@@ -85,7 +95,8 @@ def smap_localizations(columns: Columns, pixel_um: float) -> tuple[Localizations
         sigma_background=columns.amount("bgerr"),
         fit_quality=torch.zeros(len(columns)),
         sigma_source=sigma_source(None, sigma),
-        detections=columns.detections("numberInGroup"),
+        detections=None if grouped else columns.detections("numberInGroup"),
         track=columns.tracks("track"),
+        molecule=columns.tied_groups("groupindex", xyz, sigma, first=FIRST_GROUP),
     )
     return table, TableHeader.around(table, pixel_um or 1.0, columns.notes)

@@ -1,8 +1,10 @@
 """smappy HDF5 tables: one dataset per column, nm from the centre of the first pixel, frames from 0.
 
-x is the column, y the row; z in nm with our sign. σ are ``x_err_nm`` and so on, ``n_in_group`` (smappy's name)
-the frames joined into a row of a linked list; ``prob`` and ``fit_quality`` are columns of ours. The pixel, the
-number of frames and the shape stand in the JSON attribute ``metadata``; the provenance is lost.
+x is the column, y the row; z in nm with our sign. σ are ``x_err_nm`` and so on; ``prob`` and ``fit_quality``
+are columns of ours. ``n_in_group`` (smappy's name) is the frames joined into a row of a linked list. In a list
+of single frames ``group_id``, from 1, says which rows are one molecule, ``n_in_group`` how many these are; they
+are read as SMAP's (`smap`). The pixel, the number of frames and the shape stand in the JSON attribute ``metadata``;
+the provenance is lost.
 """
 
 from __future__ import annotations
@@ -18,14 +20,16 @@ from ... import __version__
 from ...emitters import Localizations
 from ...errors import InputError
 from ..parts import reserve_space
-from .columns import NM, Columns, pixel_size, sigma_source
+from .columns import NM, Columns, pixel_size, rows_of_each, sigma_source
 from .hdf5 import opened, reading, text
 from .header import TableHeader
 
 __all__ = ["is_smappy", "read_smappy", "write_smappy"]
 
 POSITIONS = ("x_nm", "y_nm", "z_nm")
-WHOLE_NUMBERS = ("frame", "n_in_group", "track")
+FIRST_GROUP = 1
+"""Number of the first group of rows."""
+WHOLE_NUMBERS = ("frame", "n_in_group", "group_id", "track")
 
 
 def write_smappy(path: Path, table: Localizations, header: TableHeader) -> None:
@@ -45,6 +49,10 @@ def write_smappy(path: Path, table: Localizations, header: TableHeader) -> None:
     }
     if table.detections is not None:
         columns["n_in_group"] = table.detections.cpu().numpy()
+    if table.molecule is not None:
+        columns["group_id"] = table.molecule.cpu().numpy() + FIRST_GROUP
+        if table.detections is None:
+            columns["n_in_group"] = rows_of_each(table.molecule)
     if table.track is not None:
         columns["track"] = table.track.cpu().numpy()
     for name, values in columns.items():
@@ -97,8 +105,10 @@ def read_smappy(path: Path, pixel_um: float | None = None) -> tuple[Localization
     named = np.ravel(np.asarray(camera.get("pixelsize_um"), dtype=np.float64))[0]
     pixel = pixel_size(path, None if np.isnan(named) else float(named), pixel_um, rows=len(columns))
     sigma = columns.sigmas([(f"{axis}_err_nm",) for axis in "xyz"], unit_um=NM)
+    xyz = columns.positions(POSITIONS, unit_um=NM)
+    grouped = columns.grouped("group_id", first=FIRST_GROUP)
     table = Localizations(
-        xyz=columns.positions(POSITIONS, unit_um=NM),
+        xyz=xyz,
         frame=columns.frames(first=0),
         photons=columns.amount("photons"),
         background=columns.tensor("background"),
@@ -108,8 +118,9 @@ def read_smappy(path: Path, pixel_um: float | None = None) -> tuple[Localization
         sigma_background=columns.amount("background_err"),
         fit_quality=columns.amount("fit_quality"),
         sigma_source=sigma_source(ours.get("sigma_source"), sigma),
-        detections=columns.detections("n_in_group"),
+        detections=None if grouped else columns.detections("n_in_group"),
         track=columns.tracks("track"),
+        molecule=columns.tied_groups("group_id", xyz, sigma, first=FIRST_GROUP),
     )
     if "shape" in ours:
         height, width = ours["shape"]
