@@ -3,8 +3,8 @@
 x is the column, y the row; z in nm with our sign. σ are ``x_err_nm`` and so on; ``prob`` and ``fit_quality``
 are columns of ours. ``n_in_group`` (smappy's name) is the frames joined into a row of a linked list. In a list
 of single frames ``group_id``, from 1, says which rows are one molecule, ``n_in_group`` how many these are; they
-are read as SMAP's (`smap`). The pixel, the number of frames and the shape stand in the JSON attribute ``metadata``;
-the provenance is lost.
+are read as SMAP's (`smap`). The pixel, the number of frames and the shape stand in the JSON attribute
+``metadata``; the provenance is lost.
 """
 
 from __future__ import annotations
