@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError, model_validator
 
 from deepstorm3d.errors import InputError
-from deepstorm3d.spec import Spec, quantity, set_by_path, spec_from_mapping, to_yaml
+from deepstorm3d.spec import Spec, label_of, quantity, set_by_path, spec_from_mapping, to_yaml
 
 
 class Round(Spec):
@@ -97,6 +97,23 @@ def test_records_that_contradict_themselves_explain_it_in_their_own_words() -> N
 def test_an_unknown_kind_lists_the_kinds() -> None:
     message = complaint({"places": {"a": {"shape": {"kind": "oval"}}}})
     assert "places.a.shape" in message and "'round', 'square'" in message
+
+
+def test_a_field_is_called_by_its_label_or_the_words_of_its_key() -> None:
+    class Lens(Spec):
+        na: float = quantity(1.4, "", "of the objective", label="Numerical aperture")
+        focal_length_um: float = quantity(200.0, "µm", "in air")
+        read_noise: float = quantity(1.6, "e- rms", "of a pixel")
+        validation_crops: int = quantity(48, "crops", "always the same", label="Validation crops")
+        plain: int = 3
+
+    assert [label_of(name, field) for name, field in Lens.model_fields.items()] == [
+        "Numerical aperture",
+        "Focal length (µm)",
+        "Read noise (e- rms)",
+        "Validation crops",
+        "Plain",
+    ]
 
 
 def test_a_record_is_never_edited_but_replaced_and_validated_again() -> None:

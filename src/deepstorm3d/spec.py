@@ -17,6 +17,7 @@ __all__ = [
     "Fault",
     "Spec",
     "kinds_of",
+    "label_of",
     "quantity",
     "set_by_path",
     "set_by_paths",
@@ -49,13 +50,14 @@ class Spec(BaseModel):
         return self.model_dump(mode="json")
 
 
-def quantity(default: Any, unit: str, doc: str, **limits: Any) -> Any:
-    """A field with a unit: ``quantity(1.45, "", "numerical aperture", gt=0)``.
+def quantity(default: Any, unit: str, doc: str, *, label: str = "", **limits: Any) -> Any:
+    """A field with a unit: ``quantity(1.45, "", "of the objective", label="Numerical aperture", gt=0)``.
 
     default: value, or ``...`` for a required one;  unit: as printed to the user ("" for none);
+    label: its name in forms, where the key's words do not say it;
     limits: pydantic's gt, ge, lt, le, min_length, …
     """
-    return Field(default, description=doc, json_schema_extra={"unit": unit}, **limits)
+    return Field(default, title=label or None, description=doc, json_schema_extra={"unit": unit}, **limits)
 
 
 def spec_from_mapping(kind: type[SpecType], mapping: Mapping[str, Any], *, source: str = "config") -> SpecType:
@@ -255,6 +257,27 @@ def _plain(value: Any) -> str:
 def _comment(field: FieldInfo) -> str:
     parts = [part for part in (unit_of(field), field.description) if part]
     return f"  # {': '.join(parts)}" if parts else ""
+
+
+def label_of(name: str, field: FieldInfo) -> str:
+    """What a form calls a record's field: the label it was given, else the words of its key, with the unit.
+
+    ``label_of("read_noise", field)`` is "Read noise (e- rms)".
+    """
+    unit = unit_of(field)
+    words = field.title or _words(name.removesuffix(f"_{_ascii(unit)}"))
+    # "Validation crops", not "Validation crops (crops)".
+    return words if not unit or words.lower().endswith(unit) else f"{words} ({unit})"
+
+
+def _words(key: str) -> str:
+    words = key.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def _ascii(unit: str) -> str:
+    """A unit as keys have it: um for µm."""
+    return unit.replace("µ", "u")
 
 
 def unit_of(field: FieldInfo) -> str:

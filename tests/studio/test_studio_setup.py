@@ -51,8 +51,12 @@ def leaves(value: Any, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], Any
 def test_units_limits_and_help_are_those_of_the_records() -> None:
     form = form_of(Experiment, ds.preset("storm").to_mapping())
     fields = {field.path: field for field in form.walk()}
-    assert fields["microscope", "wavelength"].label == "wavelength (µm)"
-    assert fields["microscope", "wavelength"].hint == "Emission wavelength in vacuum [> 0.2, < 2]"
+    wavelength = fields["microscope", "wavelength"]
+    assert wavelength.label == "Emission wavelength (µm)"
+    assert wavelength.hint == "Emission wavelength in vacuum [> 0.2, < 2] · microscope.wavelength"
+    assert fields[NA].label == "Numerical aperture"
+    assert form.find(("psf", "field")).label == "Change across the field"
+    assert form.find(("scenes", "main")).label == "main", "a scene has the name that the user gave it"
     assert fields[Z].editor == "pair" and not fields[Z].optional
     blur = fields["scenes", "main", "emitters", "blur_px"]
     assert blur.editor == "pair" and blur.optional
@@ -60,6 +64,27 @@ def test_units_limits_and_help_are_those_of_the_records() -> None:
     assert fields["training", "half_precision"].editor == "switch"
     camera = form.find(("camera",))
     assert camera.kind == "minimum_subtracted" and set(camera.kinds) >= {"ideal", "scmos", "emccd"}
+
+
+def test_no_value_is_called_by_a_bare_abbreviation() -> None:
+    """A label is words and a unit: no key of the file, and no unit twice."""
+    labels = {
+        each.label for name in PRESETS for each in form_of(Experiment, PRESETS[name]().to_mapping()).walk()
+    }
+    assert len(labels) > 50
+    for label in labels:
+        words, _, unit = label.removesuffix(")").partition(" (")
+        assert "_" not in words and words[0].isupper(), label
+        assert not unit or unit not in words.lower().split(), label
+
+
+def test_a_choice_of_numbers_shows_the_number_that_is_set() -> None:
+    draft = ExperimentDraft("storm")
+    draft.set_kind(("network",), "voxel")
+    upsampling = next(field for field in draft.form().walk() if field.path == ("network", "upsampling"))
+    assert upsampling.value in upsampling.choices == (1, 2, 4)
+    draft.set(("network", "upsampling"), upsampling.choices[1])
+    assert not draft.faults and draft.value(("network", "upsampling")) == 2
 
 
 def test_a_kind_from_outside_has_a_form_without_any_code() -> None:
@@ -87,7 +112,7 @@ def test_a_kind_from_outside_has_a_form_without_any_code() -> None:
         draft.set_kind(("camera",), "dripping")
         section = draft.form().find(("camera",))
         assert "dripping" in section.kinds and section.about == "A camera whose pixels drip."
-        assert [field.label for field in section.fields] == ["leak (e-/frame)", "saturation (ADU)"]
+        assert [field.label for field in section.fields] == ["Leak (e-/frame)", "Saturation (ADU)"]
         draft.enter(("camera", "leak"), "10")
         assert "less than or equal to 9" in draft.faults["camera", "leak"]
         draft.enter(("camera", "leak"), "2")

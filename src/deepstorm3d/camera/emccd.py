@@ -25,7 +25,7 @@ class EmccdCamera(CameraSpec):
     """
 
     kind: Literal["emccd"] = "emccd"
-    em_gain: float = quantity(300.0, "", "electron-multiplying gain; 1 switches it off", ge=1)
+    em_gain: float = quantity(300.0, "", "electron-multiplying gain; 1 switches it off", ge=1, label="EM gain")
     gain: float = quantity(0.1, "ADU/e-", "counts per electron after multiplication", gt=0)
     baseline: float = quantity(200.0, "ADU", "count without light", ge=0)
     read_noise: float = quantity(50.0, "e- rms", "read noise, after multiplication", ge=0)

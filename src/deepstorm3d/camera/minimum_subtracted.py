@@ -28,9 +28,11 @@ class MinimumSubtractedCamera(CameraSpec):
 
     kind: Literal["minimum_subtracted"] = "minimum_subtracted"
     baseline: tuple[float, float] = quantity(
-        (20.0, 40.0), "photons", "smallest and largest baseline of a frame"
+        (20.0, 40.0), "photons", "smallest and largest baseline of a frame", label="Baseline: least, most"
     )
-    noise: tuple[float, float] = quantity((8.0, 12.0), "photons rms", "noise at the edge and at the middle")
+    noise: tuple[float, float] = quantity(
+        (8.0, 12.0), "photons rms", "noise at the edge and at the middle", label="Noise: edge, middle"
+    )
     saturation: float = quantity(65535.0, "photons", "largest value a pixel can give", gt=0)
 
     unit: ClassVar[str] = "counts"

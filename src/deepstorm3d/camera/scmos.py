@@ -37,7 +37,10 @@ class ScmosCamera(CameraSpec):
     read_noise: float | str = quantity(1.6, "e- rms", "read noise; a number or a .npy map")
     saturation: float = quantity(65535.0, "ADU", "largest count a pixel can give", gt=0)
     region: Region | None = quantity(
-        None, "px", "part of the maps that the frames show: [x0, y0, x1, y1], x1 and y1 excluded; null: all"
+        None,
+        "px",
+        "part of the maps that the frames show: [x0, y0, x1, y1], x1 and y1 excluded; null: all",
+        label="Part of the maps",
     )
 
     neutral: ClassVar[Mapping[str, float]] = {"baseline": 0.0, "gain": 1.0, "read_noise": 0.0}

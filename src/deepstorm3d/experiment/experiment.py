@@ -58,24 +58,30 @@ class Experiment(Spec):
     seed: int = quantity(0, "", "seed of all random numbers", ge=0)
     microscope: Microscope = quantity(Microscope(), "", "wavelength, objective, 4f system, pixels")
     mask: AnyMask = quantity(
-        TetrapodMask(), "", "phase mask: zero, astigmatic, tetrapod, double_helix, zernike or file"
+        TetrapodMask(),
+        "",
+        "phase mask: zero, astigmatic, tetrapod, double_helix, zernike or file",
+        label="Phase mask",
     )
     psf: AnyPSFSpec = quantity(
         ScalarPSFSpec(),
         "",
         "how the image of a molecule is computed: scalar; vectorial: polarization, refraction at the "
         "coverslip, supercritical light; or measured: planes from beads, the mask is not used",
+        label="PSF",
     )
     camera: Camera = quantity(
         IdealCamera(), "", "kind of camera and its values: ideal, scmos, emccd or minimum_subtracted"
     )
-    frame_px: tuple[int, int] = quantity((121, 121), "px", "height and width of a simulated frame")
+    frame_px: tuple[int, int] = quantity(
+        (121, 121), "px", "height and width of a simulated frame", label="Frame: height, width"
+    )
     scenes: dict[str, Scene] = quantity(
         {"main": Scene()}, "", "kinds of frames, by name; training mixes them by weight"
     )
     network: AnyNetwork = quantity(CoarseSpec(), "", "kind of network and its size: coarse, mixture or voxel")
     training: TrainingSpec = quantity(TrainingSpec(), "", "how long and how fast the network learns")
-    design: DesignSpec = quantity(DesignSpec(), "", "how a mask is designed")
+    design: DesignSpec = quantity(DesignSpec(), "", "how a mask is designed", label="Mask design")
 
     @model_validator(mode="before")
     @classmethod

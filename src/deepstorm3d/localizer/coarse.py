@@ -27,12 +27,14 @@ class CoarseSpec(NetworkSpec):
 
     kind: Literal["coarse"] = "coarse"
     channels: int = quantity(80, "", "features at half resolution", ge=8, le=512)
-    skip: int = quantity(32, "", "features at full resolution", ge=4, le=256)
+    skip: int = quantity(32, "", "features at full resolution", ge=4, le=256, label="Skip channels")
     dilations: tuple[int, ...] = quantity(
         (1, 2, 4, 8, 2, 1), "", "dilation of each residual pair of convolutions"
     )
-    plane_um: float = quantity(0.125, "µm", "thickness of a voxel", gt=0.01, le=1.0)
-    spread: float = quantity(1.0, "voxels", "σ of the Gaussian drawn for each emitter", gt=0.3, le=3.0)
+    plane_um: float = quantity(0.125, "µm", "thickness of a voxel", gt=0.01, le=1.0, label="Voxel thickness")
+    spread: float = quantity(
+        1.0, "voxels", "σ of the Gaussian drawn for each emitter", gt=0.3, le=3.0, label="Spread σ"
+    )
 
     def build(self, pixel_um: float, z_um: tuple[float, float]) -> CoarseNetwork:
         return CoarseNetwork(self, pixel_um, z_um)

@@ -45,13 +45,17 @@ class MixtureSpec(NetworkSpec):
 
     kind: Literal["mixture"] = "mixture"
     channels: int = quantity(80, "", "features at half resolution", ge=8, le=512)
-    skip: int = quantity(32, "", "features at full resolution", ge=4, le=256)
+    skip: int = quantity(32, "", "features at full resolution", ge=4, le=256, label="Skip channels")
     dilations: tuple[int, ...] = quantity(
         (1, 2, 4, 8, 2, 1), "", "dilation of each residual pair of convolutions"
     )
-    head: int = quantity(48, "", "features before the outputs", ge=4, le=256)
-    photons_scale: float = quantity(10_000.0, "photons", "typical photons of a molecule in a frame", gt=0)
-    map_weight: float = quantity(1.0, "", "weight of the probability map's cross-entropy", ge=0, le=100)
+    head: int = quantity(48, "", "features before the outputs", ge=4, le=256, label="Head channels")
+    photons_scale: float = quantity(
+        10_000.0, "photons", "typical photons of a molecule in a frame", gt=0, label="Typical brightness"
+    )
+    map_weight: float = quantity(
+        1.0, "", "weight of the probability map's cross-entropy", ge=0, le=100, label="Weight of the map's loss"
+    )
 
     def build(self, pixel_um: float, z_um: tuple[float, float]) -> MixtureNetwork:
         return MixtureNetwork(self, pixel_um, z_um)

@@ -31,13 +31,13 @@ class VoxelSpec(NetworkSpec):
     """The paper's network: one bright voxel for each emitter. Its grid is fine and its computing time long."""
 
     kind: Literal["voxel"] = "voxel"
-    planes: int = quantity(121, "", "planes over the depth range", ge=1, le=512)
+    planes: int = quantity(121, "", "planes over the depth range", ge=1, le=512, label="Planes over the depths")
     upsampling: Literal[1, 2, 4] = quantity(4, "", "voxels per camera pixel and axis")
     channels: int = quantity(64, "", "features at camera resolution", ge=4, le=256)
     dilations: tuple[int, ...] = quantity(
         (1, 1, 2, 4, 8, 16), "", "dilation of each convolution at camera resolution", min_length=1
     )
-    scale: float = quantity(800.0, "", "value of an emitter's voxel", gt=0)
+    scale: float = quantity(800.0, "", "value of an emitter's voxel", gt=0, label="Value of an emitter")
 
     def build(self, pixel_um: float, z_um: tuple[float, float]) -> VoxelNetwork:
         return VoxelNetwork(self, pixel_um, z_um)

@@ -34,11 +34,14 @@ class ComputedPSFSpec(PSFSpec):
     aberrations: dict[int, float] = quantity(
         {}, "rad rms", "Zernike aberrations on top of the mask, Noll index: value"
     )
-    field: FieldSpec = quantity(FieldSpec(), "", "aberrations that change across the field of view")
+    field: FieldSpec = quantity(
+        FieldSpec(), "", "aberrations that change across the field of view", label="Change across the field"
+    )
     transmission: dict[int, float] = quantity(
         {},
         "ln rms",
         "logarithm of the amplitude in the pupil: Zernike polynomials, Noll index: value",
+        label="Pupil transmission",
     )
 
     @abstractmethod

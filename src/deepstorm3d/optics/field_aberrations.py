@@ -26,13 +26,17 @@ class FieldSpec(Spec):
     """Zernike aberrations that change linearly over the field: first-order off-axis aberrations of a lens."""
 
     size_px: tuple[int, int] = quantity(
-        (512, 512), "px", "height and width of the field, from the first pixel of the movie's frames"
+        (512, 512),
+        "px",
+        "height and width of the field, from the first pixel of the movie's frames",
+        label="Field: height, width",
     )
     rises: dict[int, tuple[float, float]] = quantity(
         {},
         "rad rms",
         "Zernike coefficients that change linearly, 0 in the middle of the field; Noll index: [change from the "
         "left to the right edge, change from the upper to the lower]",
+        label="Zernike coefficients",
     )
     mask_offset: float = quantity(
         0.0,
@@ -41,6 +45,7 @@ class FieldSpec(Spec):
         "mask off its middle by mask_offset * magnification * position / focal_length",
         gt=-200,
         lt=200,
+        label="Mask behind the pupil",
     )
 
     @model_validator(mode="after")

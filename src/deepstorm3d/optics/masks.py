@@ -197,7 +197,14 @@ class DoubleHelixMask(MaskSpec):
     """Phase of a superposition of Gauss-Laguerre modes: two lobes that rotate with depth."""
 
     kind: Literal["double_helix"] = "double_helix"
-    waist: float = quantity(0.35, "", "Gaussian waist of the modes as a fraction of the aperture", gt=0.1, lt=2)
+    waist: float = quantity(
+        0.35,
+        "",
+        "Gaussian waist of the modes as a fraction of the aperture",
+        gt=0.1,
+        lt=2,
+        label="Waist of the modes",
+    )
 
     def build(self, microscope: Microscope) -> PhaseMask:
         return PixelMask(double_helix_phase(microscope, self.waist))
@@ -207,7 +214,9 @@ class VortexMask(MaskSpec):
     """A spiral phase."""
 
     kind: Literal["vortex"] = "vortex"
-    charge: int = quantity(1, "", "topological charge: turns of 2π around the axis", ge=-10, le=10)
+    charge: int = quantity(
+        1, "", "topological charge: turns of 2π around the axis", ge=-10, le=10, label="Topological charge"
+    )
 
     def build(self, microscope: Microscope) -> PhaseMask:
         return PixelMask(vortex_phase(microscope, self.charge))
@@ -217,8 +226,12 @@ class RandomMask(MaskSpec):
     """A smooth random phase, as the start of a design."""
 
     kind: Literal["random"] = "random"
-    rms: float = quantity(1.0, "rad rms", "rms phase of all coefficients together", ge=0, le=10)
-    order: int = quantity(6, "", "highest radial order of its Zernike polynomials", ge=2, le=20)
+    rms: float = quantity(
+        1.0, "rad rms", "rms phase of all coefficients together", ge=0, le=10, label="RMS phase"
+    )
+    order: int = quantity(
+        6, "", "highest radial order of its Zernike polynomials", ge=2, le=20, label="Highest radial order"
+    )
     seed: int = quantity(0, "", "seed of the random coefficients", ge=0)
 
     def build(self, microscope: Microscope) -> PhaseMask:
@@ -229,7 +242,9 @@ class ZernikeMask(MaskSpec):
     """Any sum of Zernike polynomials."""
 
     kind: Literal["zernike"] = "zernike"
-    coefficients: dict[int, float] = quantity({}, "rad rms", "Noll index: coefficient")
+    coefficients: dict[int, float] = quantity(
+        {}, "rad rms", "Noll index: coefficient", label="Zernike coefficients"
+    )
 
     def build(self, microscope: Microscope) -> PhaseMask:
         return _zernike_mask(microscope, self.coefficients)
@@ -239,8 +254,10 @@ class FileMask(MaskSpec):
     """A mask from a .npy, .mat or .tif file (phase in radians on the mask's own pixels)."""
 
     kind: Literal["file"] = "file"
-    path: str = quantity("", "", "file that holds the mask; empty when only its hash is known")
-    sha256: str = quantity("", "", "hash of the phase (shape and float32 values)")
+    path: str = quantity(
+        "", "", "file that holds the mask; empty when only its hash is known", label="Mask file"
+    )
+    sha256: str = quantity("", "", "hash of the phase (shape and float32 values)", label="SHA-256")
 
     def build(self, microscope: Microscope) -> PhaseMask:
         """Raises InputError: the caller reads the file, and makes a `PixelMask` of its phase."""

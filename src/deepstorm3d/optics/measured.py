@@ -177,9 +177,12 @@ class MeasuredPSFSpec(PSFSpec):
 
     kind: Literal["measured"] = "measured"
     path: str = quantity(
-        "", "", "file of the planes (.tif, .hdf5, .h5, .mat); empty when only its hash is known"
+        "",
+        "",
+        "file of the planes (.tif, .hdf5, .h5, .mat); empty when only its hash is known",
+        label="File of the planes",
     )
-    sha256: str = quantity("", "", "hash of the planes (depths, shape and float32 values)")
+    sha256: str = quantity("", "", "hash of the planes (depths, shape and float32 values)", label="SHA-256")
 
     def images(
         self,

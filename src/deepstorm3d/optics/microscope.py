@@ -21,16 +21,38 @@ class Microscope(Spec):
     Nehme et al. 2020, Methods. The defaults are the published telomere set-up.
     """
 
-    wavelength: float = quantity(0.58, "µm", "emission wavelength in vacuum", gt=0.2, lt=2.0)
-    na: float = quantity(1.45, "", "numerical aperture of the objective", gt=0.1, lt=2.0)
-    n_immersion: float = quantity(1.518, "", "refractive index of the immersion medium", ge=1.0, lt=2.5)
-    n_sample: float = quantity(1.33, "", "refractive index of the sample", ge=1.0, lt=2.5)
+    wavelength: float = quantity(
+        0.58, "µm", "emission wavelength in vacuum", gt=0.2, lt=2.0, label="Emission wavelength"
+    )
+    na: float = quantity(
+        1.45, "", "numerical aperture of the objective", gt=0.1, lt=2.0, label="Numerical aperture"
+    )
+    n_immersion: float = quantity(
+        1.518,
+        "",
+        "refractive index of the immersion medium",
+        ge=1.0,
+        lt=2.5,
+        label="Refractive index, immersion",
+    )
+    n_sample: float = quantity(
+        1.33, "", "refractive index of the sample", ge=1.0, lt=2.5, label="Refractive index, sample"
+    )
     magnification: float = quantity(100.0, "", "magnification from sample to camera", ge=1.0, le=1000.0)
-    focal_length: float = quantity(1.5e5, "µm", "focal length of the 4f system's lenses", gt=0)
-    camera_pitch: float = quantity(11.0, "µm", "camera pixel pitch", gt=0.5, lt=100.0)
-    mask_pitch: float = quantity(24.0, "µm", "pixel pitch of the phase mask", gt=0.1, lt=1000.0)
+    focal_length: float = quantity(
+        1.5e5, "µm", "focal length of the 4f system's lenses", gt=0, label="Focal length of 4f lenses"
+    )
+    camera_pitch: float = quantity(
+        11.0, "µm", "camera pixel pitch", gt=0.5, lt=100.0, label="Camera pixel pitch"
+    )
+    mask_pitch: float = quantity(
+        24.0, "µm", "pixel pitch of the phase mask", gt=0.1, lt=1000.0, label="Mask pixel pitch"
+    )
     focus: float = quantity(
-        4.5, "µm", "nominal focal plane: objective travel towards the sample from focus on the coverslip"
+        4.5,
+        "µm",
+        "nominal focal plane: objective travel towards the sample from focus on the coverslip",
+        label="Nominal focal plane",
     )
 
     @model_validator(mode="after")

@@ -57,7 +57,13 @@ class PSFSpec(Spec):
 
     kind: Any
     patch_px: int = quantity(
-        95, "px", "side of the patch that is computed, odd", ge=_NARROWEST_PX, le=_WIDEST_PX, multiple_of=1
+        95,
+        "px",
+        "side of the patch that is computed, odd",
+        ge=_NARROWEST_PX,
+        le=_WIDEST_PX,
+        multiple_of=1,
+        label="Side of the patch",
     )
     blur_px: float = quantity(
         1.0,
@@ -65,6 +71,7 @@ class PSFSpec(Spec):
         "Gaussian blur σ of emitters that have none of their own; for a measured PSF, the blur in its planes",
         ge=0,
         le=10,
+        label="Gaussian blur σ",
     )
 
     @abstractmethod

@@ -66,7 +66,9 @@ class ScalarPSFSpec(ComputedPSFSpec):
     """Scalar diffraction: one field, without polarization."""
 
     kind: Literal["scalar"] = "scalar"
-    apodized: bool = quantity(False, "", "aplanatic amplitude cosθ^-1/2 in the pupil instead of 1")
+    apodized: bool = quantity(
+        False, "", "aplanatic amplitude cosθ^-1/2 in the pupil instead of 1", label="Aplanatic amplitude"
+    )
 
     def exact(self, microscope: Microscope, mask: PhaseMask, patch_px: int) -> ScalarPSF:
         """The scalar PSF of this record."""

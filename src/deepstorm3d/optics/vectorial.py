@@ -29,6 +29,7 @@ class DipoleSpec(Spec):
         "deg",
         "direction of fixed molecules: from the optical axis, then in the image from x towards y; "
         "null: molecules turn freely",
+        label="Direction of fixed dipoles",
     )
     polarizer: Literal["none", "x", "y"] = quantity(
         "none",
@@ -39,6 +40,7 @@ class DipoleSpec(Spec):
         True,
         "",
         "include light beyond the critical angle, from molecules near the coverslip (if na > n_sample)",
+        label="Supercritical light",
     )
 
 

@@ -112,8 +112,8 @@ class UniformBackground(BackgroundSpec):
     """The same level in all pixels of a frame, drawn independently for each frame."""
 
     kind: Literal["uniform"] = "uniform"
-    low: float = quantity(150.0, "photons/pixel", "lowest level", ge=0)
-    high: float = quantity(150.0, "photons/pixel", "highest level", ge=0)
+    low: float = quantity(150.0, "photons/pixel", "lowest level", ge=0, label="Lowest level")
+    high: float = quantity(150.0, "photons/pixel", "highest level", ge=0, label="Highest level")
 
     _low_before_high = model_validator(mode="after")(low_before_high)
 
@@ -137,10 +137,16 @@ class SuperGaussianBackground(BackgroundSpec):
 
     kind: Literal["super_gaussian"] = "super_gaussian"
     floor: Range = quantity(
-        (20.0, 30.0), "photons/pixel", "level of the darkest pixel of a frame, range over frames"
+        (20.0, 30.0),
+        "photons/pixel",
+        "level of the darkest pixel of a frame, range over frames",
+        label="Darkest",
     )
     peak: Range = quantity(
-        (100.0, 150.0), "photons/pixel", "level of the brightest pixel of a frame, range over frames"
+        (100.0, 150.0),
+        "photons/pixel",
+        "level of the brightest pixel of a frame, range over frames",
+        label="Brightest",
     )
 
     @model_validator(mode="after")
@@ -187,9 +193,11 @@ class SmoothBackground(BackgroundSpec):
     """A smooth random background, like out-of-focus light; floor and peak differ from frame to frame."""
 
     kind: Literal["smooth"] = "smooth"
-    low: float = quantity(20.0, "photons/pixel", "lowest level", ge=0)
-    high: float = quantity(150.0, "photons/pixel", "highest level", ge=0)
-    correlation_um: float = quantity(4.0, "µm", "distance over which the level changes", gt=0)
+    low: float = quantity(20.0, "photons/pixel", "lowest level", ge=0, label="Lowest level")
+    high: float = quantity(150.0, "photons/pixel", "highest level", ge=0, label="Highest level")
+    correlation_um: float = quantity(
+        4.0, "µm", "distance over which the level changes", gt=0, label="Correlation length"
+    )
 
     _low_before_high = model_validator(mode="after")(low_before_high)
 

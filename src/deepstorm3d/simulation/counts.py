@@ -46,7 +46,7 @@ class FixedCount(CountSpec):
     """The same number of emitters in every frame."""
 
     kind: Literal["fixed"] = "fixed"
-    count: int = quantity(10, "emitters", "number in each frame", ge=0)
+    count: int = quantity(10, "emitters", "number in each frame", ge=0, label="Number in a frame")
 
     def draw(self, area_um2: Tensor, generator: torch.Generator) -> Tensor:
         """Numbers for frames of these areas; both (B,), the result int64."""
@@ -73,8 +73,8 @@ class UniformCount(CountSpec):
     """Any number from low to high with equal probability, independent of the area."""
 
     kind: Literal["uniform"] = "uniform"
-    low: int = quantity(1, "emitters", "smallest number in a frame", ge=0)
-    high: int = quantity(35, "emitters", "largest number in a frame", ge=0)
+    low: int = quantity(1, "emitters", "smallest number in a frame", ge=0, label="Smallest number")
+    high: int = quantity(35, "emitters", "largest number in a frame", ge=0, label="Largest number")
 
     _low_before_high = model_validator(mode="after")(low_before_high)
 
@@ -105,8 +105,8 @@ class DensityCount(CountSpec):
     """Poisson-distributed numbers of mean density × area; each frame's density is uniform from low to high."""
 
     kind: Literal["density"] = "density"
-    low: float = quantity(0.1, "emitters/µm²", "smallest density", ge=0)
-    high: float = quantity(1.0, "emitters/µm²", "largest density", ge=0)
+    low: float = quantity(0.1, "emitters/µm²", "smallest density", ge=0, label="Smallest density")
+    high: float = quantity(1.0, "emitters/µm²", "largest density", ge=0, label="Largest density")
 
     _low_before_high = model_validator(mode="after")(low_before_high)
 

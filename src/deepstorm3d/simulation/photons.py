@@ -58,7 +58,9 @@ class FixedPhotons(PhotonSpec):
     """All emitters have the same brightness."""
 
     kind: Literal["fixed"] = "fixed"
-    photons: float = quantity(30000.0, "photons", "brightness of each emitter in a frame", gt=0)
+    photons: float = quantity(
+        30000.0, "photons", "brightness of each emitter in a frame", gt=0, label="Brightness"
+    )
 
     def draw(self, number: int, generator: torch.Generator) -> Tensor:
         """Photons (number,)."""
@@ -82,8 +84,12 @@ class UniformPhotons(PhotonSpec):
     """Any brightness from low to high with equal probability."""
 
     kind: Literal["uniform"] = "uniform"
-    low: float = quantity(10000.0, "photons", "brightness of the dimmest emitter", gt=0)
-    high: float = quantity(60000.0, "photons", "brightness of the brightest emitter", gt=0)
+    low: float = quantity(
+        10000.0, "photons", "brightness of the dimmest emitter", gt=0, label="Dimmest emitter"
+    )
+    high: float = quantity(
+        60000.0, "photons", "brightness of the brightest emitter", gt=0, label="Brightest emitter"
+    )
 
     _low_before_high = model_validator(mode="after")(low_before_high)
 

@@ -37,17 +37,28 @@ __all__ = [
 class EmitterPrior(Spec):
     """The emitters of a frame, drawn independently and uniformly over area and depth."""
 
-    count: Count = quantity(UniformCount(), "", "number of emitters in the area in which they may lie")
-    photons: Photons = quantity(UniformPhotons(), "", "brightness of an emitter in a frame")
-    z_um: Range = quantity((2.0, 6.0), "µm", "smallest and largest depth")
+    count: Count = quantity(
+        UniformCount(), "", "number of emitters in the area in which they may lie", label="Number of emitters"
+    )
+    photons: Photons = quantity(
+        UniformPhotons(), "", "brightness of an emitter in a frame", label="Photons of an emitter"
+    )
+    z_um: Range = quantity((2.0, 6.0), "µm", "smallest and largest depth", label="Depth z: least, most")
     margin_px: Range = quantity(
         (20.0, 20.0),
         "px",
         "width of the border without emitters, range over frames; negative: emitters outside the frame, too",
+        label="Border: range",
     )
-    blur_px: Range | None = quantity(None, "px", "Gaussian blur σ of an emitter, range; null: the PSF's own")
+    blur_px: Range | None = quantity(
+        None, "px", "Gaussian blur σ of an emitter, range; null: the PSF's own", label="Gaussian blur σ"
+    )
     min_photons: float = quantity(
-        0.0, "photons", "the network is not trained to find dimmer emitters, which are drawn all the same", ge=0
+        0.0,
+        "photons",
+        "the network is not trained to find dimmer emitters, which are drawn all the same",
+        ge=0,
+        label="Dimmest to learn",
     )
 
     @model_validator(mode="after")
@@ -103,7 +114,9 @@ class Scene(Spec):
 
     emitters: EmitterPrior = quantity(EmitterPrior(), "", "emitters of a frame")
     background: Background = quantity(UniformBackground(), "", "background of a frame")
-    weight: float = quantity(1.0, "", "relative share of the frames of this kind in training", gt=0)
+    weight: float = quantity(
+        1.0, "", "relative share of the frames of this kind in training", gt=0, label="Weight in training"
+    )
 
     def draw(self, frames: int, field: Field, generator: torch.Generator) -> tuple[Emitters, Tensor]:
         """Emitters of independent frames 0 … frames − 1, and their background (frames, H, W) photons per pixel.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from ...kinds import kind_of
-from ...spec import kinds_of, unit_of
+from ...spec import kinds_of, label_of
 
 __all__ = ["Editor", "FormField", "FormSection", "form_of"]
 
@@ -31,41 +31,36 @@ _HIDDEN = frozenset({"kind", "format_version"})
 class FormField:
     """One value.
 
-    path: keys that lead to it;  value: as it stands now, None where it is missing;  unit, help: as in
-    experiment files;  limits: in words, empty where there are none;  choices: for editor "choice";
-    optional: whether it may be left empty.
+    path: keys that lead to it;  label: its name, with its unit;  value: as it stands now, None where it is
+    missing;  help: as in experiment files;  limits: in words, empty where there are none;  choices: for editor
+    "choice";  optional: whether it may be left empty.
     """
 
     path: Path
+    label: str
     editor: Editor
     value: Any
-    unit: str = ""
     help: str = ""
     limits: str = ""
-    choices: tuple[str, ...] = ()
+    choices: tuple[Any, ...] = ()
     optional: bool = False
 
     @property
-    def label(self) -> str:
-        """Its key, and its unit."""
-        return f"{self.path[-1]} ({self.unit})" if self.unit else self.path[-1]
-
-    @property
     def hint(self) -> str:
-        """Meaning and limits."""
-        told = " ".join(part for part in (self.help, f"[{self.limits}]" if self.limits else "") if part)
-        return told[:1].upper() + told[1:]
+        """Meaning, limits, and its place in the file."""
+        return _hint(self.path, self.help, f"[{self.limits}]" if self.limits else "")
 
 
 @dataclass(frozen=True)
 class FormSection:
     """A record with its values and the records in it.
 
-    path: keys that lead to it, empty for the whole;  kinds: it may be of one of these, and is of `kind`, whose
-    meaning is `about`;  named: whether it is one of several that users name, such as a scene.
+    path: keys that lead to it, empty for the whole;  label: its name;  kinds: it may be of one of these, and is
+    of `kind`, whose meaning is `about`;  named: whether it is one of several that users name, such as a scene.
     """
 
     path: Path
+    label: str
     help: str
     fields: tuple[FormField, ...]
     sections: tuple[FormSection, ...]
@@ -73,6 +68,11 @@ class FormSection:
     kind: str = ""
     about: str = ""
     named: bool = False
+
+    @property
+    def hint(self) -> str:
+        """Meaning, and its place in the file."""
+        return _hint(self.path, self.help)
 
     def walk(self) -> Iterator[FormField]:
         """All fields, those of the sections too."""
@@ -97,7 +97,9 @@ class FormSection:
         raise KeyError(path)
 
 
-def form_of(record: type[BaseModel], values: Mapping[str, Any], path: Path = (), help: str = "") -> FormSection:
+def form_of(
+    record: type[BaseModel], values: Mapping[str, Any], path: Path = (), label: str = "", help: str = ""
+) -> FormSection:
     """The form of a record; values: as an experiment file has them, which may be wrong or missing."""
     fields: list[FormField] = []
     sections: list[FormSection] = []
@@ -111,31 +113,32 @@ def form_of(record: type[BaseModel], values: Mapping[str, Any], path: Path = (),
             sections.append(section)
         else:
             fields.append(_field(field, value, here))
-    return FormSection(path, help, tuple(fields), tuple(sections))
+    return FormSection(path, label, help, tuple(fields), tuple(sections))
 
 
 def _section(field: FieldInfo, value: Any, path: Path) -> FormSection | None:
     """The section of a field that holds a record, or several by name; None for a plain value."""
-    help, kinds = field.description or "", kinds_of(field)
+    label, help, kinds = label_of(path[-1], field), field.description or "", kinds_of(field)
     if kinds is not None:
         kind = str(value.get("kind", "")) if isinstance(value, Mapping) else ""
         record = kinds.find(kind) if kind else None
         if record is None:
-            return FormSection(path, help, (), (), kinds.names, kind)
-        made = form_of(record, value, path, help)
-        return FormSection(path, help, made.fields, made.sections, kinds.names, kind, _first_line(record))
+            return FormSection(path, label, help, (), (), kinds.names, kind)
+        made = form_of(record, value, path)
+        about = _first_line(record)
+        return FormSection(path, label, help, made.fields, made.sections, kinds.names, kind, about)
     if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-        return form_of(field.annotation, value if isinstance(value, Mapping) else {}, path, help)
+        return form_of(field.annotation, value if isinstance(value, Mapping) else {}, path, label, help)
     each = _named_record(field)
     if each is None:
         return None
     parts = value if isinstance(value, Mapping) else {}
     made = [
-        form_of(each, part if isinstance(part, Mapping) else {}, (*path, str(name)))
+        form_of(each, part if isinstance(part, Mapping) else {}, (*path, str(name)), str(name))
         for name, part in parts.items()
     ]
-    named = tuple(FormSection(one.path, "", one.fields, one.sections, named=True) for one in made)
-    return FormSection(path, help, (), named)
+    named = tuple(replace(one, named=True) for one in made)
+    return FormSection(path, label, help, (), named)
 
 
 def _named_record(field: FieldInfo) -> type[BaseModel] | None:
@@ -155,12 +158,17 @@ def _field(field: FieldInfo, value: Any, path: Path) -> FormField:
         for each in field.metadata
         if getattr(each, name, None) is not None
     ]
-    return FormField(
-        path, editor, value, unit_of(field), field.description or "", ", ".join(limits), choices, optional
-    )
+    label, help = label_of(path[-1], field), field.description or ""
+    return FormField(path, label, editor, value, help, ", ".join(limits), choices, optional)
 
 
-def _editor(kind: Any) -> tuple[Editor, tuple[str, ...]]:
+def _hint(path: Path, *told: str) -> str:
+    """What is told of a value or a record, and its place in the file, which messages and commands name."""
+    words = " ".join(filter(None, told))
+    return " · ".join(filter(None, (words[:1].upper() + words[1:], ".".join(path))))
+
+
+def _editor(kind: Any) -> tuple[Editor, tuple[Any, ...]]:
     if kind is bool:
         return "switch", ()
     if kind in (int, float):
@@ -168,7 +176,7 @@ def _editor(kind: Any) -> tuple[Editor, tuple[str, ...]]:
     if kind is str:
         return "words", ()
     if get_origin(kind) is Literal:
-        return "choice", tuple(str(each) for each in get_args(kind))
+        return "choice", get_args(kind)
     if get_origin(kind) is tuple and len(get_args(kind)) == 2 and set(get_args(kind)) <= {int, float}:
         return "pair", ()
     return "text", ()

@@ -70,7 +70,7 @@ class ExperimentForm:
     def _expansion(self, section: FormSection) -> None:
         path = section.path
         part = ui.expansion(
-            path[-1], value=path in self._open, on_value_change=lambda event: self._note(path, event)
+            section.label, value=path in self._open, on_value_change=lambda event: self._note(path, event)
         )
         part.props(f"dense switch-toggle-side data-test='part-{path[-1]}'").classes("w-full ds-part")
         self._parts[path] = part
@@ -84,7 +84,7 @@ class ExperimentForm:
         """A record inside a record."""
         with ui.element("div").classes("ds-block"):
             with ui.element("div").classes("ds-section"):
-                _hint(ui.label(section.path[-1]), section.help)
+                _hint(ui.label(section.label), section.hint)
                 if section.named:
                     self._part_buttons(section)
             self._inside(section, explain=False)
@@ -104,7 +104,7 @@ class ExperimentForm:
 
     def _kinds(self, section: FormSection) -> None:
         names = list(dict.fromkeys((*section.kinds, section.kind) if section.kind else section.kinds))
-        choice = ui.select(names, value=section.kind or None, label="kind").props(
+        choice = ui.select(names, value=section.kind or None, label="Kind").props(
             "dense outlined options-dense"
         )
         choice.classes("w-full").props(f"data-test='kind-{'.'.join(section.path)}'")
@@ -144,7 +144,7 @@ class ExperimentForm:
         if field.path[-1] in _FILES:
             self._file(field)
             return
-        entry = ui.input(field.label).props("dense outlined").without_auto_validation()
+        entry = ui.input(field.label).props("dense outlined stack-label").without_auto_validation()
         entry.props(f"debounce={_PAUSE_MS}")
         entry.on_value_change(lambda event: self._typed(field, event.value))
         _hint(entry.props(f"data-test='{'.'.join(field.path)}'"), field.hint)
@@ -186,9 +186,11 @@ class ExperimentForm:
         path = field.path
         with ui.element("div").classes("ds-pair"):
             ends = [
-                ui.input(label).props(f"dense outlined debounce={_PAUSE_MS} data-test='{'.'.join(path)}.{k}'")
-                for k, label in enumerate((field.label, ""))
+                ui.input(label).props(f"dense outlined stack-label debounce={_PAUSE_MS}")
+                for label in (field.label, "")
             ]
+        for k, end in enumerate(ends):
+            end.props(f"data-test='{'.'.join(path)}.{k}' aria-label='{field.label}, {k + 1} of 2'")
         _hint(ends[0].without_auto_validation(), field.hint)
 
         def entered() -> Any:
@@ -224,7 +226,8 @@ class ExperimentForm:
         self._show[field.path] = show
 
     def _choice(self, field: FormField) -> None:
-        choice = ui.select(list(field.choices), label=field.label).props("dense outlined options-dense")
+        choice = ui.select(list(field.choices), label=field.label)
+        choice.props("dense outlined options-dense stack-label")
         _hint(choice.props(f"data-test='{'.'.join(field.path)}'"), field.hint)
         choice.on_value_change(
             lambda event: self._change(lambda: self._setup.draft.set(field.path, event.value))
