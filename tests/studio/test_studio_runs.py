@@ -216,6 +216,27 @@ def test_a_full_disk_is_named_as_the_reason(tmp_path: Path) -> None:
     assert run is not None and run.state == "failed" and "disk is full" in run.reason
 
 
+def test_a_training_that_finds_nothing_is_finished_with_a_warning(shelf: Shelf) -> None:
+    run = ended(shelf, shelf.start(training("model.pt", 2), "training").id)
+    assert run.state == "finished", shelf.log(run.id)
+    (sentence,) = run.warnings
+    assert sentence.startswith("the network found none of ") and "train longer" in sentence
+
+
+def test_only_what_the_last_attempt_warned_of_is_told(tmp_path: Path) -> None:
+    places = RunPlaces(tmp_path)
+    places.record.write_text(json.dumps({"title": "t", "arguments": ["train"], "started": 1.0}))
+    before = ["$ deepstorm3d train", "warning: too bright", "$ deepstorm3d train --resume"]
+    places.log.write_text("\n".join([*before, "warning: µ too dim", "step 1", "warning: µ too dim"]))
+    places.reserve_ended()
+    places.write_ended({"status": 2, "time": 2.0})
+    run = read_run(places)
+    assert run is not None and run.state == "failed" and run.warnings == ()
+    places.write_ended({"status": 0, "time": 2.0})
+    run = read_run(places)
+    assert run is not None and run.warnings == ("µ too dim",)
+
+
 def test_a_damaged_record_hides_no_other_run(shelf: Shelf) -> None:
     good, bad = (ended(shelf, shelf.start(["--version"], name).id) for name in "gb")
     (shelf.folder / ".deepstorm3d-studio" / "runs" / bad.id / "run.json").write_text('{"title": ')

@@ -270,6 +270,8 @@ def test_a_run_is_told_in_words() -> None:
     ended = a_run(told=told, state="failed", ended=165.0)
     assert told_line(ended) == "failed after 1 min 05 s · 1,200 of 8,000 steps · loss 0.5"
     assert told_line(a_run(state="lost")) == "ended without a word"
+    doubtful = a_run(state="finished", ended=103.0, warnings=("the network found none of 5 molecules",))
+    assert told_line(doubtful) == "finished after 3 s, with a warning"
 
 
 def test_curves_come_from_whole_lines_and_go_into_charts(tmp_path: Path) -> None:

@@ -112,6 +112,18 @@ def test_a_mistake_is_told_and_nothing_is_started(page: Any, studio: Served) -> 
     assert Shelf(studio.folder).runs() == []
 
 
+def test_a_training_that_finds_nothing_has_no_green_mark(page: Any, studio: Served) -> None:
+    open_panel(page)
+    run = Shelf(studio.folder).start(training("blind.pt", 2), "Train blind.pt")
+    finished = line(page, "Train blind.pt", "finished")
+    finished.locator("[data-test=run-warned]").filter(has_text="found none of").wait_for()
+    finished.locator("i.ds-doubt", has_text="warning").wait_for()
+    assert finished.locator(".ds-good").count() == 0
+    finished.click()
+    page.locator("[data-test=warned]").filter(has_text="train longer").wait_for()
+    Shelf(studio.folder).forget(run.id)
+
+
 def test_a_movie_is_localized_and_its_picture_grows_in_both_tabs(
     page: Any, browser: Any, studio: Served
 ) -> None:

@@ -87,6 +87,7 @@ class DesignPanel:
         ).tooltip("Look at what a design has written beside this file, also one that was started elsewhere")
         self.state = ui.label().classes("ds-words").props("data-test=design-state")
         self.problem = ui.label().classes("ds-error").props("data-test=design-problem")
+        self.warned = ui.label().classes("ds-words ds-doubt").props("data-test=design-warned")
 
     def build_view(self) -> None:
         """Build what is watched in the current slot."""
@@ -183,6 +184,7 @@ class DesignPanel:
         self.stop.set_visibility(run is not None and run.alive)
         self.resume.set_visibility(run is not None and run.resumable)
         self.progress.set_visibility(run is not None and run.alive)
+        self.warned.set_text("" if run is None else " ".join(run.warnings))
         if run is None:
             self.state.set_text("")
             return

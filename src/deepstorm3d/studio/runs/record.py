@@ -13,7 +13,10 @@ from .commands import as_typed, can_resume, output_of
 from .lock import held
 from .places import RunPlaces, read_json
 
-__all__ = ["Run", "State", "read_log", "read_run"]
+__all__ = ["ATTEMPT", "Run", "State", "read_log", "read_run"]
+
+ATTEMPT = "$ "
+"""How the line of a log begins at which the command was started, first or again."""
 
 State = Literal["running", "stopping", "finished", "stopped", "failed", "lost"]
 """lost: it ended without a word (killed, or the machine was switched off)."""
@@ -22,6 +25,8 @@ State = Literal["running", "stopping", "finished", "stopped", "failed", "lost"]
 _INTERRUPTED = 130
 # Bytes at the end of a log that are read.
 _LOG_END = 65536
+# How a line of the log begins that warns (`cli.console.say_warning`).
+_WARNING = "warning:"
 # Seconds that the start of a command may take.
 _BEGIN_S = 60.0
 # Free room under which a failure is put down to a full disk, bytes.
@@ -34,7 +39,8 @@ class Run:
 
     id: names it on its shelf;  arguments: of the program;  started: of the last attempt, s since 1970;
     told: how far it is; None where it has not said so yet;  ended: s since 1970; None while it is alive or
-    lost;  reason: why it failed or was lost, in words;  log_bytes: length of its log.
+    lost;  reason: why it failed or was lost, in words;  log_bytes: length of its log;  warnings: sentences of
+    the last attempt, once it is finished.
     """
 
     id: str
@@ -46,6 +52,7 @@ class Run:
     ended: float | None
     reason: str
     log_bytes: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def alive(self) -> bool:
@@ -93,6 +100,7 @@ def read_run(places: RunPlaces) -> Run | None:
         ended=None if ended is None else float(ended["time"]),
         reason=_reason(state, ended, places),
         log_bytes=places.log.stat().st_size if places.log.exists() else 0,
+        warnings=_warnings(places) if state == "finished" else (),
     )
 
 
@@ -115,6 +123,17 @@ def _state(alive: bool, asked: bool, ended: dict[str, Any] | None) -> State:
     if ended["status"] == 0:
         return "finished"
     return "stopped" if asked or ended["status"] == _INTERRUPTED else "failed"
+
+
+def _warnings(places: RunPlaces) -> tuple[str, ...]:
+    """What the command warned of since it was started last, each once."""
+    found: dict[str, None] = {}
+    for line in read_log(places).splitlines():
+        if line.startswith(ATTEMPT):
+            found.clear()
+        elif line.startswith(_WARNING):
+            found[line.removeprefix(_WARNING).strip()] = None
+    return tuple(found)
 
 
 def _reason(state: State, ended: dict[str, Any] | None, places: RunPlaces) -> str:

@@ -22,7 +22,7 @@ from ...io.parts import write_text
 from .commands import as_typed, can_resume, clashing, resumed
 from .lock import locked
 from .places import RunPlaces, read_json
-from .record import Run, read_log, read_run
+from .record import ATTEMPT, Run, read_log, read_run
 
 __all__ = ["Shelf"]
 
@@ -184,7 +184,7 @@ class Shelf:
             for left in (places.stop, places.progress, places.process):
                 left.unlink(missing_ok=True)
             with places.log.open("a", encoding="utf-8") as log:
-                log.write(f"$ {as_typed(words)}\n")
+                log.write(f"{ATTEMPT}{as_typed(words)}\n")
         except OSError as error:
             raise InputError(f"cannot write {places.folder}: {error.strerror or error}") from error
         attendant = self._attendant(places, words)

@@ -86,6 +86,7 @@ class _Line:
                     "rounded instant-feedback"
                 )
                 self._told = ui.label().classes("ds-words ds-number").props("data-test=run-told")
+                self._warned = ui.label().classes("ds-words ds-doubt").props("data-test=run-warned")
             self._resume = self._button("play_arrow", "Go on where it ended", board.resume)
             self._stop = self._button("stop", "Stop, so that it can go on later; again: at once", board.stop)
             self._forget = self._button("close", "Take it off the list; its results stay", board.forget)
@@ -103,7 +104,7 @@ class _Line:
 
     def show(self, run: Run) -> None:
         """Bring the line up to date."""
-        icon, colour = _ICONS[run.state]
+        icon, colour = ("warning", "ds-doubt") if run.warnings else _ICONS[run.state]
         self._icon.props(f"name={icon}").classes(replace=colour)
         self._row.classes(replace="ds-run chosen" if run.id == self._board.selected else "ds-run")
         self._row.props(f"data-state={run.state}")
@@ -113,6 +114,8 @@ class _Line:
         if share is not None or not run.alive:
             self._bar.props(remove="indeterminate")
         self._told.set_text(told_line(run))
+        self._warned.set_text(" ".join(run.warnings))
+        self._warned.set_visibility(bool(run.warnings))
         self._when.set_text(when(run.started))
         self._stop.set_visibility(run.alive)
         self._resume.set_visibility(run.resumable)
@@ -120,4 +123,6 @@ class _Line:
 
 
 def _bar_colour(run: Run) -> str:
+    if run.warnings:
+        return "warning"
     return {"finished": "positive", "failed": "negative", "lost": "warning"}.get(run.state, "primary")

@@ -35,6 +35,7 @@ class RunDetail:
                 ui.space()
                 self._message = ui.label().classes("ds-words")
             self._reason = ui.label().classes("ds-error").props("data-test=reason")
+            self._warned = ui.label().classes("ds-words ds-doubt").props("data-test=warned")
             self._training = _TrainingView(self._board)
             self._found = _FoundView(self._board)
             with ui.scroll_area().classes("ds-log") as self._log_area:
@@ -66,6 +67,8 @@ class RunDetail:
         self._title.set_text(run.title)
         self._message.set_text(run.told.message if run.told is not None and run.alive else "")
         self._reason.set_text(run.reason)
+        self._warned.set_text("\n".join(sentence[:1].upper() + sentence[1:] for sentence in run.warnings))
+        self._warned.set_visibility(bool(run.warnings))
         self._use.set_visibility(run.state == "finished" and run.arguments[0] in _USES)
         self._use.set_text(_USES.get(run.arguments[0], ""))
         self._training.show(run)

@@ -36,7 +36,7 @@ def told_line(run: Run) -> str:
         parts.append(told.note)
     if not run.alive:
         length = "" if run.ended is None else f" after {duration(run.ended - run.started)}"
-        parts.insert(0, _ENDINGS[run.state] + length)
+        parts.insert(0, _ENDINGS[run.state] + length + (", with a warning" if run.warnings else ""))
     return " · ".join(parts)
 
 
