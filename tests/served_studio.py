@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# How long a page may take for anything: of a machine that does much else.
+PATIENCE_S = 300
 _SIZE = {"width": 1280, "height": 800}
 
 
@@ -48,6 +50,7 @@ def serving(folder: Path) -> Iterator[Served]:
 def showing(browser: Any, studio: Served) -> Iterator[Any]:
     """One tab of the studio in a browser of its own."""
     context = browser.new_context(viewport=_SIZE)
+    context.set_default_timeout(1000 * PATIENCE_S)
     tab = context.new_page()
     wrong: list[str] = []
     tab.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)

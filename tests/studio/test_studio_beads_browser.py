@@ -14,7 +14,6 @@ from deepstorm3d.io.masks import read_mask
 from served_studio import Served
 
 # Until beads are found, and until a mask is, ms.
-PATIENCE = 180_000
 AT = [(round(x), round(y)) for x, y in CENTRES]
 
 
@@ -37,7 +36,7 @@ def open_stack(page: Any) -> None:
         entry(page, f"bead-{name}").fill(value)
     entry(page, "bead-file").fill("beads.tif")
     page.keyboard.press("Enter")
-    count(page).filter(has_text="3 of 3 beads used").wait_for(timeout=PATIENCE)
+    count(page).filter(has_text="3 of 3 beads used").wait_for()
 
 
 def count(page: Any) -> Any:
@@ -64,7 +63,7 @@ def test_a_mask_is_found_from_beads_that_were_chosen_by_clicking(page: Any, bead
         page.locator(f"[data-test=bead-{column}-{row}]").click()
         count(page).filter(has_text=f"{used} of 3 beads used").wait_for()
     page.locator("[data-test=retrieve]").click()
-    page.locator("[data-test=mask-figure]").first.wait_for(timeout=PATIENCE)
+    page.locator("[data-test=mask-figure]").first.wait_for()
     assert page.locator("[data-test=mask-figure]").first.inner_text().startswith("1 beads, ")
     entry(page, "mask-name").fill("found.npy")
     page.locator("[data-test=save-mask]").click()

@@ -49,7 +49,7 @@ def opened(page: Any) -> None:
     page.locator("[data-test=tab-Compare]").click()
     fill(page, "compare-found", "found.hdf5")
     fill(page, "compare-truth", "truth.csv")
-    page.locator("[data-test=compare-summary]").filter(has_text="matched").wait_for(timeout=60_000)
+    page.locator("[data-test=compare-summary]").filter(has_text="matched").wait_for()
 
 
 def fill(page: Any, name: str, text: str) -> None:
@@ -138,7 +138,7 @@ def test_known_misses_and_false_molecules_are_counted_and_marked(page: Any, file
 def test_the_list_of_the_panel_result_is_taken_over(page: Any, files: Path):
     page.locator("[data-test=tab-Result]").click()
     fill(page, "result-file", "found.hdf5")
-    page.locator("[data-test=result-facts]").filter(has_text="39").wait_for(timeout=60_000)
+    page.locator("[data-test=result-facts]").filter(has_text="39").wait_for()
     page.locator("[data-test=tab-Compare]").click()
     page.locator("[data-test=compare-result]").click()
     page.wait_for_function("document.querySelector('input[data-test=compare-found]').value === 'found.hdf5'")

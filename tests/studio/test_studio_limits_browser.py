@@ -44,7 +44,7 @@ def test_bounds_of_two_masks_appear_and_are_saved_as_the_command_does(page: Any,
     fill(page, "limits-add", "flat.npy")
     page.locator("[data-test=limits-strips] img").nth(3).wait_for()
     state = page.locator("[data-test=limits-state]")
-    state.filter(has_text="Many molecules").wait_for(timeout=120_000)
+    state.filter(has_text="Many molecules").wait_for()
     names = page.locator("[data-test=limits-table] thead th").all_inner_texts()
     assert [name.strip() for name in names] == ["σ of x · y · z (nm)", "astigmatic", "flat.npy"]
     cells = page.locator("[data-test=limits-table] tbody tr").nth(2).locator("td").all_inner_texts()
@@ -93,9 +93,9 @@ def test_a_mask_is_designed_watched_stopped_and_resumed(page: Any, files: Path):
     fill(page, "design-out", "learned.npy")
     page.locator("[data-test=design-start]").click()
     place, state = page.locator("[data-test=design-place]"), page.locator("[data-test=design-state]")
-    place.filter(has_text="mask after step").wait_for(timeout=60_000)
+    place.filter(has_text="mask after step").wait_for()
     page.locator("[data-test=design-stop]").click()
-    state.filter(has_text="stopped").wait_for(timeout=60_000)
+    state.filter(has_text="stopped").wait_for()
     assert not (files / "learned.npy").exists()
     assert (files / "learned.checkpoint").exists()
     # Another tab sees the same run, and goes on with it.
@@ -104,8 +104,8 @@ def test_a_mask_is_designed_watched_stopped_and_resumed(page: Any, files: Path):
     page.locator("[data-test=tab-Limits]").click()
     page.locator("[data-test=limits-part]").get_by_text("Design").click()
     page.locator("[data-test=design-resume]").click()
-    place.filter(has_text=f"mask after step {STEPS}; step {STEPS} reached").wait_for(timeout=60_000)
-    state.filter(has_text="finished").wait_for(timeout=60_000)
+    place.filter(has_text=f"mask after step {STEPS}; step {STEPS} reached").wait_for()
+    state.filter(has_text="finished").wait_for()
     assert np.abs(read_mask(files / "learned.npy")).max() > 0.1
     page.locator("[data-test=design-strip] img").nth(1).wait_for()
     assert coloured(page, "design-chart", (0x00, 0x72, 0xB2)) > 100

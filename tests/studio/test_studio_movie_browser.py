@@ -31,7 +31,7 @@ def page(page: Any, movie: Path) -> Any:
         element(page, "entry-movie.tif").click()
     page.get_by_text("3 frames of 121 × 121 px").wait_for()
     element(page, "model-tetrapod").click()
-    element(page, "count").filter(has_text="molecules ·").wait_for(timeout=120_000)
+    element(page, "count").filter(has_text="molecules ·").wait_for()
     return page
 
 
@@ -42,7 +42,7 @@ def element(page: Any, name: str) -> Any:
 def molecules(page: Any, source: str) -> int:
     """How many are found, once that source has answered."""
     line = element(page, "count").filter(has_text=source)
-    line.wait_for(timeout=120_000)
+    line.wait_for()
     found = re.match(r"(\d+) molecules", line.inner_text())
     assert found is not None
     return int(found[1])
@@ -120,7 +120,7 @@ def test_the_same_is_told_as_a_command(page: Any):
 
 def test_a_sample_says_whether_the_model_fits(page: Any):
     element(page, "sample").click()
-    element(page, "sample-answer").get_by_text("verdict: the model explains").wait_for(timeout=120_000)
+    element(page, "sample-answer").get_by_text("verdict: the model explains").wait_for()
     assert element(page, "sample-answer").locator("img").count() == 4
 
 

@@ -47,7 +47,7 @@ def result(page: Any, stored: Path) -> Any:
     if field.input_value() != stored.name:
         field.fill(stored.name)
         page.keyboard.press("Enter")
-    page.locator("[data-test=histogram-photons]").wait_for(timeout=60_000)
+    page.locator("[data-test=histogram-photons]").wait_for()
     page.locator("[data-test=keep-all]").click()
     page.locator("[data-test=rows-left]").filter(has_text="3,000 of 3,000").wait_for()
     return page
@@ -71,8 +71,7 @@ def lit(image: np.ndarray) -> np.ndarray:
 def drawn_whole(page: Any, points: int) -> None:
     page.wait_for_function(
         f"document.querySelector('[data-test=cloud] .ds-cloud, .ds-cloud[data-test=cloud]')"
-        f"?.dataset.drawn == '{points}'",
-        timeout=60_000,
+        f"?.dataset.drawn == '{points}'"
     )
 
 
@@ -108,7 +107,7 @@ def test_a_condition_in_words_is_taken_or_refused_in_words(result: Any):
 def test_the_picture_shows_the_rows_where_they_are_and_zooms(result: Any):
     view = result.locator("[data-test=picture] .ds-view-frame")
     # Gaussians are compiled once on a computer, which takes its time.
-    result.wait_for_function("document.querySelector('.ds-picture')?.dataset.whole > 0", timeout=180_000)
+    result.wait_for_function("document.querySelector('.ds-picture')?.dataset.whole > 0")
     result.wait_for_timeout(300)
     places = lit(pixels(result, "picture"))
     height, width = view.bounding_box()["height"], view.bounding_box()["width"]
@@ -129,7 +128,7 @@ def test_the_picture_shows_the_rows_where_they_are_and_zooms(result: Any):
 
 
 def test_a_click_tells_the_molecule(result: Any, stored: Path):
-    result.wait_for_function("document.querySelector('.ds-picture')?.dataset.whole > 0", timeout=180_000)
+    result.wait_for_function("document.querySelector('.ds-picture')?.dataset.whole > 0")
     where = result.evaluate(
         """() => { const view = document.querySelector('.ds-picture').view;
                    view.view = {x: 5, y: 5, pixel: 0.002}; view.draw(); view.ask(0); return view.size(); }"""
@@ -184,7 +183,7 @@ def test_a_picture_and_a_film_of_the_cloud_are_saved(result: Any, tmp_path: Path
     saved.value.save_as(tmp_path / "cloud.png")
     image = np.asarray(Image.open(tmp_path / "cloud.png").convert("RGB")).astype(int)
     assert len(lit(image)) > 200
-    with result.expect_download(timeout=120_000) as saved:
+    with result.expect_download() as saved:
         result.evaluate("document.querySelector('.ds-cloud').view.film('turn.webm', 12, 12)")
     saved.value.save_as(tmp_path / "turn.webm")
     film = base64.b64encode((tmp_path / "turn.webm").read_bytes()).decode()
@@ -228,13 +227,13 @@ def test_kept_rows_are_exported_and_read_back(result: Any, studio: Served):
     )
     out.fill("bright.hdf5")
     result.locator("[data-test=step-run]").click()
-    result.get_by_text("1,000 of 3,000 rows written").wait_for(timeout=60_000)
+    result.get_by_text("1,000 of 3,000 rows written").wait_for()
     found = read_table(studio.folder / "bright.hdf5")
     assert len(found) == 1000 and float(found.photons.min()) >= 3000
     # A second time the file is there: nothing is overwritten.
     out.fill("bright.hdf5")
     result.locator("[data-test=step-run]").click()
-    result.get_by_text("bright.hdf5 exists").first.wait_for(timeout=60_000)
+    result.get_by_text("bright.hdf5 exists").first.wait_for()
 
 
 def test_a_file_that_is_no_list_is_told_in_words(result: Any, studio: Served, stored: Path):

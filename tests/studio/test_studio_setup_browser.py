@@ -12,10 +12,9 @@ import tifffile
 
 import deepstorm3d as ds
 from deepstorm3d.experiment.experiment import read_experiment
-from served_studio import Served
+from served_studio import PATIENCE_S, Served
 
 # Seconds until a frame is simulated where Numba has to compile first, ms.
-PATIENCE = 120_000
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +35,7 @@ def begin(page: Any, preset: str) -> None:
     page.get_by_role("option", name=preset, exact=True).click()
     named = "name => document.querySelector(\"input[data-test='name']\")?.value === name"
     page.wait_for_function(named, arg=preset)
-    words(page).filter(has_text="molecule").wait_for(timeout=PATIENCE)
+    words(page).filter(has_text="molecule").wait_for()
 
 
 def words(page: Any) -> Any:
@@ -53,7 +52,7 @@ def simulated(page: Any) -> np.ndarray:
 
 def another(page: Any, before: np.ndarray) -> np.ndarray:
     """The counts as soon as they are others than before."""
-    until = time.monotonic() + PATIENCE / 1000
+    until = time.monotonic() + PATIENCE_S
     while np.array_equal(now := simulated(page), before):
         assert time.monotonic() < until, "the simulated frame did not change"
         page.wait_for_timeout(200)
@@ -65,15 +64,15 @@ def test_a_number_changes_the_simulated_frame_and_a_wrong_one_says_why(page: Any
     page.keyboard.press("Enter")
     page.get_by_text("3 frames of 64 × 64 px").wait_for()
     begin(page, "quickstart")
-    page.get_by_text("Real: the frame of the panel Movie").wait_for(timeout=PATIENCE)
-    page.wait_for_function("async () => (await fetch('/data/setup/simulated')).ok", timeout=PATIENCE)
+    page.get_by_text("Real: the frame of the panel Movie").wait_for()
+    page.wait_for_function("async () => (await fetch('/data/setup/simulated')).ok")
     before = simulated(page)
     page.locator("[data-test=part-scenes]").click()
     level = "scenes.main.background.high"
     entry(page, level).fill("400")
     after = another(page, before)
     assert np.median(after) > 1.3 * np.median(before)
-    words(page).filter(has_text="pixel values differ").wait_for(timeout=PATIENCE)
+    words(page).filter(has_text="pixel values differ").wait_for()
 
     entry(page, "microscope.na").fill("1.6")
     page.get_by_text("na 1.6 must be below n_immersion 1.518").wait_for()

@@ -17,9 +17,6 @@ from factories import model_of_noise, tiny_experiment, write_movie
 from served_studio import Served, serving, showing
 from short_runs import TINY_TRAINING, training, wait_for
 
-# Of a machine that does much else.
-PATIENCE_MS = 300_000
-
 
 @pytest.fixture(autouse=True)
 def ended(studio: Served) -> Iterator[None]:
@@ -48,7 +45,7 @@ def entry(page: Any, name: str) -> Any:
 def line(page: Any, title: str, state: str) -> Any:
     """The run's line in the list, once it is in that state."""
     found = page.locator(f"[data-test='run-{title}'][data-state={state}]")
-    found.wait_for(timeout=PATIENCE_MS)
+    found.wait_for()
     return found
 
 
@@ -60,14 +57,14 @@ def test_a_training_is_started_stopped_resumed_and_finished(page: Any, studio: S
     page.get_by_text("More", exact=True).click()
     entry(page, "train-settings").fill(" ".join((*TINY_TRAINING, "training.checkpoint_every=10")))
     page.locator("[data-test=ask-cost]").click()
-    page.locator("[data-test=cost]").filter(has_text="about").wait_for(timeout=PATIENCE_MS)
+    page.locator("[data-test=cost]").filter(has_text="about").wait_for()
     page.locator("[data-test=same]").locator("visible=true").first.click()
     page.locator("[data-test=same-command]").filter(has_text="deepstorm3d train quickstart").wait_for()
     page.keyboard.press("Escape")
     page.locator("[data-test=start-training]").click()
 
     running = line(page, "Train model.pt", "running")
-    running.locator("[data-test=run-told]").filter(has_text="left · loss").wait_for(timeout=PATIENCE_MS)
+    running.locator("[data-test=run-told]").filter(has_text="left · loss").wait_for()
     running.locator("[data-test=stop]").click()
     stopped = line(page, "Train model.pt", "stopped")
     assert not (studio.folder / "model.pt").exists()
@@ -142,7 +139,7 @@ def test_a_movie_is_localized_and_its_picture_grows_in_both_tabs(
         open_panel(other)
         for tab in (page, other):
             line(tab, "Localize m.tif", "finished")
-            tab.locator("[data-test=found-rows]").filter(has_text="in 8 frames").wait_for(timeout=PATIENCE_MS)
+            tab.locator("[data-test=found-rows]").filter(has_text="in 8 frames").wait_for()
             assert drawn_width(tab, "found") > 100
         # What one tab enters, the other shows.
         other.locator("[data-test=form-localize]").click()
@@ -177,7 +174,7 @@ def test_a_run_goes_on_while_the_server_is_killed_and_is_there_in_the_next(
         with serving(tmp_path) as second, showing(browser, second) as page:
             open_panel(page)
             running = line(page, "Train model.pt", "running")
-            running.locator("[data-test=run-told]").filter(has_text="left · loss").wait_for(timeout=PATIENCE_MS)
+            running.locator("[data-test=run-told]").filter(has_text="left · loss").wait_for()
             told = Shelf(tmp_path).run(run.id).told
             assert told is not None and told.done > before
             running.locator("[data-test=stop]").click()
