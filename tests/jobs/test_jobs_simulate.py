@@ -19,6 +19,8 @@ from deepstorm3d.io.tables import read_truth
 from deepstorm3d.jobs.simulate import MovieSimulation, simulate_movie
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import ZeroMask
+from deepstorm3d.simulation.lifetimes import ExponentialBlinking
+from deepstorm3d.simulation.photons import FixedPhotons
 from deepstorm3d.simulation.specimen import Specimen
 from watchers import Recorder
 
@@ -226,3 +228,28 @@ def test_frames_with_full_pixels_are_counted(tmp_path: Path) -> None:
         experiment = base.with_(frame_px=(40, 40), camera=base.camera.with_(saturation=saturation))
         summary = simulate_movie(MovieSimulation(experiment, frames=3), tmp_path / f"{full}.tif")
         assert summary.saturated_frames == full
+
+
+def test_molecules_that_last_keep_their_number_and_place_through_all_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    experiment = small(blinking=ExponentialBlinking(mean_frames=3), photons=FixedPhotons(photons=4000))
+    tables = []
+    for name, pixels in (("whole", 2**22), ("cut", 1)):
+        monkeypatch.setattr("deepstorm3d.jobs.simulate.BLOCK_PIXELS", pixels)
+        simulate_movie(
+            MovieSimulation(experiment, frames=40, specimen=Specimen(emitters=3)),
+            tmp_path / f"{name}.tif",
+            truth=tmp_path / f"{name}.csv",
+        )
+        tables.append(read_truth(tmp_path / f"{name}.csv"))
+    whole, cut = tables
+    for name, column in whole.columns().items():
+        assert torch.equal(column, cut.columns()[name])
+    assert len(whole) / 40 == pytest.approx(3, abs=1.2)
+    assert len(whole.id.unique()) < 0.5 * len(whole)
+    for who in whole.id.unique():
+        assert len(whole.select(whole.id == who).xyz.unique(dim=0)) == 1
+    light = torch.zeros(int(whole.id.max()) + 1).index_add(0, whole.id, whole.photons)
+    assert light.max() <= 4000 * (1 + 1e-4)
+    assert light.max() == pytest.approx(4000, rel=1e-4)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..camera import Camera, Noise
 from ..errors import InputError
 from ..field import Field
+from ..simulation.lifetimes import NoBlinking
 from ..simulation.priors import EmitterPrior, Scene
 from .experiment import Experiment
 
@@ -78,11 +79,11 @@ def scene_conditions(
             "make margin_px smaller or frame_px larger",
         )
     return Conditions(
-        photons=prior.photons.median if photons is None else photons,
+        photons=prior.median_photons if photons is None else photons,
         background=scene.background.mean if background is None else background,
         blur_px=experiment.psf.blur_px if prior.blur_px is None else sum(prior.blur_px) / 2,
         noise=_noise(experiment.camera),
-        prior=prior.with_(margin_px=(border, border), blur_px=None),
+        prior=prior.with_(margin_px=(border, border), blur_px=None, blinking=NoBlinking()),
         field=Field(height_width[0], height_width[1], experiment.microscope.pixel_um),
     )
 

@@ -37,6 +37,8 @@ def in_form_of_today(mapping: Mapping[str, Any]) -> dict[str, Any]:
         today["format_version"] = FORMAT_VERSION
     if isinstance(psf := mapping.get("psf"), Mapping):
         today["psf"] = _psf(psf)
+    if isinstance(scenes := mapping.get("scenes"), Mapping):
+        today["scenes"] = {name: _scene(scene) for name, scene in scenes.items()}
     return today
 
 
@@ -66,6 +68,14 @@ def _psf(mapping: Mapping[str, Any]) -> dict[str, Any]:
     }
     own = nested.get(kind) if isinstance(kind, str) else None
     return {"kind": kind, **today, **(own if isinstance(own, Mapping) else {})}
+
+
+def _scene(scene: Any) -> Any:
+    """A scene whose emitters say how they blink: in earlier files every frame had emitters of its own."""
+    emitters = scene.get("emitters") if isinstance(scene, Mapping) else None
+    if not isinstance(emitters, Mapping) or "blinking" in emitters:
+        return scene
+    return {**scene, "emitters": {**emitters, "blinking": {"kind": "none"}}}
 
 
 def _has_no_effect(key: str, value: Any) -> bool:

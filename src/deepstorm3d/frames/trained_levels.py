@@ -42,4 +42,4 @@ def trained_levels(
 
 def _light(emitters: EmitterPrior, pixel_um: float, frame_px: tuple[int, int]) -> float:
     """Mean photons per pixel of the molecules in the densest frames."""
-    return emitters.count.most_per_pixel(frame_px[0] * frame_px[1], pixel_um) * emitters.photons.mean
+    return emitters.count.most_per_pixel(frame_px[0] * frame_px[1], pixel_um) * emitters.mean_photons

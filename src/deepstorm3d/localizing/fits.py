@@ -90,7 +90,7 @@ def _dim_photons(experiment: Experiment) -> float:
     """Photons below which a molecule is improbable in every scene of the experiment."""
     generator = torch.Generator().manual_seed(0)
     dimmest = [
-        float(scene.emitters.photons.draw(4000, generator).quantile(_DIM_QUANTILE))
+        float(scene.emitters.photons_in_frame(4000, generator).quantile(_DIM_QUANTILE))
         for scene in experiment.scenes.values()
     ]
     return _DIM_FACTOR * min(dimmest)

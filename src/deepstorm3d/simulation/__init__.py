@@ -14,6 +14,7 @@ from .backgrounds import (
 )
 from .blinking import blink
 from .counts import COUNTS, CountSpec
+from .lifetimes import BLINKING, BlinkingSpec, ExponentialBlinking, NoBlinking
 from .photons import PHOTONS, PhotonSpec
 from .priors import (
     DensityCount,
@@ -30,18 +31,22 @@ from .structures import ellipsoid_surface, filaments, mitochondria, nucleus
 
 __all__ = [
     "BACKGROUNDS",
+    "BLINKING",
     "COUNTS",
     "PHOTONS",
     "Background",
     "BackgroundSpec",
+    "BlinkingSpec",
     "CountSpec",
     "DensityCount",
     "EmitterPrior",
+    "ExponentialBlinking",
     "Field",
     "FixedCount",
     "FixedPhotons",
     "GammaPhotons",
     "NoBackground",
+    "NoBlinking",
     "PhotonSpec",
     "Scene",
     "Simulator",

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..emitters import Emitters
 
-__all__ = ["blink"]
+__all__ = ["blink", "frames_lit"]
 
 
 def blink(
@@ -36,12 +36,7 @@ def blink(
         )
     molecule, start, end = _periods(len(xyz), generator, on_time, off_time, blinks)
     molecule, start, end = molecule.to(xyz.device), start.to(xyz.device), end.to(xyz.device)
-    first = start.floor().long().clamp(max=frames)
-    touched = (end.ceil().long().clamp(max=frames) - first).clamp(min=0)
-    period = torch.repeat_interleave(torch.arange(len(first), device=xyz.device), touched)
-    begins = torch.cumsum(touched, 0) - touched
-    frame = first[period] + torch.arange(len(period), device=xyz.device) - begins[period]
-    lit = torch.minimum(end[period], frame + 1.0) - torch.maximum(start[period], frame.double())
+    period, frame, lit = frames_lit(start, end, frames)
     # Two blinks of a molecule in one frame are one row; the unique keys are sorted by frame.
     key, row = torch.unique(frame * max(len(xyz), 1) + molecule[period], return_inverse=True)
     time_on = torch.zeros(len(key), dtype=torch.float64, device=xyz.device).index_add(0, row, lit)
@@ -49,6 +44,21 @@ def blink(
     return Emitters(
         xyz=xyz[who], frame=key // max(len(xyz), 1), photons=photons[who] * time_on.to(photons), id=who
     )
+
+
+def frames_lit(start: Tensor, end: Tensor, frames: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The frames in which molecules shine: period, frame, and the part of the frame that is lit; (K,) each.
+
+    start, end: of the periods, (P,) float64, in frames from the beginning of frame 0; before it, and from
+    frame `frames` on, nothing is seen.
+    """
+    first = start.floor().long().clamp(0, frames)
+    touched = (end.ceil().long().clamp(max=frames) - first).clamp(min=0)
+    period = torch.repeat_interleave(torch.arange(len(first), device=start.device), touched)
+    begins = torch.cumsum(touched, 0) - touched
+    frame = first[period] + torch.arange(len(period), device=start.device) - begins[period]
+    lit = torch.minimum(end[period], frame + 1.0) - torch.maximum(start[period], frame.double())
+    return period, frame, lit
 
 
 def _periods(

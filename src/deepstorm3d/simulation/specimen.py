@@ -46,10 +46,11 @@ class Specimen:
     ----------
     emitters : int
         Number inside every frame, or its mean for a structure; there are then no emitters outside the frame.
-        None: the scene's number.
+        None: the scene's number. Of molecules that last (`blinking` of the scene), it is the mean number.
     structure : "filaments", "mitochondria", "ellipsoid" or "nucleus"
-        The molecules lie on it and blink through the movie (in a movie of one frame all are on); the list of
-        the whole movie is then kept in memory. None: random positions in every frame.
+        The molecules lie on it and blink through the movie (in a movie of one frame all are on). None: random
+        positions in every frame. Of a structure, and of molecules that last, the list of the whole movie is
+        kept in memory.
     drift_um : tuple
         Range in x, y and z over which the structure drifts smoothly during the movie, µm.
     """
@@ -87,17 +88,24 @@ class Specimen:
                 count=FixedCount(count=self.emitters), margin_px=(max(0.0, low), max(0.0, high))
             )
         scene = scene.with_(emitters=prior)
-        if self.structure is None:
+        if self.structure is None and not prior.blinking.lasts:
             return _anywhere(scene, field, generator)
+        if self.structure is None:
+            return _part_by_part(prior.draw_movie(frames, field, generator), scene, field, generator)
         whole = _on_structure(self.structure, prior, field, self.drift_um or (0.0, 0.0, 0.0), frames, generator)
         if drift is not None:
             whole = replace(whole, xyz=whole.xyz + drift[whole.frame])
+        return _part_by_part(whole, scene, field, generator)
 
-        def draw(start: int, count: int) -> tuple[Emitters, Tensor]:
-            part = whole.select((whole.frame >= start) & (whole.frame < start + count))
-            return part, scene.background.draw(count, field, generator)
 
-        return draw
+def _part_by_part(whole: Emitters, scene: Scene, field: Field, generator: torch.Generator) -> Draw:
+    """Draw the background of a movie whose emitters are there, in order of frame."""
+
+    def draw(start: int, count: int) -> tuple[Emitters, Tensor]:
+        first, last = torch.searchsorted(whole.frame, torch.tensor([start, start + count])).tolist()
+        return whole.select(slice(first, last)), scene.background.draw(count, field, generator)
+
+    return draw
 
 
 def _anywhere(scene: Scene, field: Field, generator: torch.Generator) -> Draw:
@@ -124,13 +132,18 @@ def _on_structure(
 ) -> Emitters:
     """Blinking molecules on a structure that fills field and depth range, for a whole movie.
 
-    Each row is a molecule that is on for at least half of a frame. Its photons are drawn from the prior, which
-    describes emitters as they appear in a frame. drift_um: (x, y, z); its z is kept free at both ends of the
-    depth range, so that no molecule drifts out of it.
+    They blink as the prior says. Without molecules that last there, each row is a molecule that is on for at
+    least half of a frame, and its photons are drawn from the prior, which describes emitters as they appear in
+    a frame. drift_um: (x, y, z); its z is kept free at both ends of the depth range, so that no molecule
+    drifts out of it.
     """
     centre, extent = _box(prior, field, drift_um[2])
     area = torch.full((256,), extent[0] * extent[1])
     in_frame = float(prior.count.draw(area, generator).float().mean())
+    if prior.blinking.lasts:
+        lives = prior.blinking.lives(torch.tensor([in_frame]), frames, generator)
+        xyz = _place(name, len(lives), centre, extent, generator)
+        return prior.images_of(xyz, lives, frames, generator)
     if frames == 1:
         xyz = _place(name, round(in_frame), centre, extent, generator)
         rows = torch.arange(len(xyz))

@@ -15,6 +15,7 @@ from ...chip import Maps, middle_of
 from ...field import Field
 from ...optics.tabulated import TabulatedPSF
 from ...simulation.backgrounds import Background
+from ...simulation.lifetimes import NoBlinking
 from ...simulation.priors import DensityCount, Photons, Scene
 from ...simulation.simulator import Simulator
 from ...watch import SILENT, Watcher, advance
@@ -94,8 +95,10 @@ class SceneGuess:
         return camera.with_remaining_level(max(self.background - half, 0.0), max(self.background + half, 0.0))
 
     def scene(self, like: Scene) -> Scene:
-        """The scene with these numbers; depth, border and blur stay."""
-        emitters = like.emitters.with_(count=self.count(), photons=self.brightness(like.emitters.photons))
+        """The scene with these numbers, which are of single frames; depth, border and blur stay."""
+        emitters = like.emitters.with_(
+            count=self.count(), photons=self.brightness(like.emitters.photons), blinking=NoBlinking()
+        )
         return like.with_(emitters=emitters, background=self.levels(like.background))
 
 
