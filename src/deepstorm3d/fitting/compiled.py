@@ -35,6 +35,7 @@ __all__ = [
     "climbed",
     "division_terms",
     "expected",
+    "frame_matrix",
     "is_small",
     "linearized",
     "solve_light",
@@ -240,3 +241,30 @@ def solve_light(
         own = slopes._replace(values=slopes.values[rows], windows=slopes.windows[rows])
         of_frame(scenes[frame], own, stiff[frame], left[frame], light[rows], knots[frame])
     return torch.from_numpy(light).to(weights), torch.from_numpy(knots).to(weights)
+
+
+def frame_matrix(image: LinearImage, information: Tensor, *, double: bool = False) -> Tensor:
+    """Fisher matrix (n, n) of the unknowns of one frame: those of the molecules, then the coefficients.
+
+    image: of one frame, which must be compiled;  information: (1, H, W);  double: with sums in double
+    precision.
+    """
+    from .kernels.matrix import arrange, fisher_matrix, new_order
+
+    scene, slopes = (
+        Scenes(Likelihood(information), image.background)[0],
+        slopes_of(image.jacobian, image.assembly),
+    )
+    kind, (number, unknowns, _) = np.float64 if double else np.float32, slopes.values.shape
+    slopes = slopes._replace(values=slopes.values.astype(kind, copy=False))
+    order = new_order(number, unknowns, scene)
+    size = number * unknowns + order.coefficients.size
+    matrix = np.empty((size, size), kind)
+    arrange(scene, slopes, order)
+    fisher_matrix(scene, slopes, information[0].contiguous().numpy(), order, matrix)
+    row = torch.from_numpy(
+        np.concatenate([(order.molecules[:, None] + np.arange(unknowns)).ravel(), order.coefficients.ravel()])
+    )
+    whole = torch.from_numpy(matrix)
+    whole = torch.tril(whole) + torch.tril(whole, -1).mT
+    return whole[row[:, None], row]

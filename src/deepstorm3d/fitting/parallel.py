@@ -12,7 +12,7 @@ import torch
 
 from ..watch import Silent, Watcher, advance
 
-__all__ = ["Stoppable", "side_by_side"]
+__all__ = ["Stoppable", "one_thread", "side_by_side"]
 
 Result = TypeVar("Result")
 _ASKED_EVERY_S = 0.5  # how often the watcher is asked whether to stop while no frame is complete
@@ -41,7 +41,7 @@ def side_by_side(work: Callable[[int, Watcher], Result], count: int, watch: Watc
     or the watcher stops the work (Interrupted), the others end early.
     """
     threads, stoppable = min(torch.get_num_threads(), count), Stoppable()
-    with _one_thread_each(), ThreadPoolExecutor(max(1, threads)) as pool:
+    with one_thread(), ThreadPoolExecutor(max(1, threads)) as pool:
         futures: list[Future[Result]] = [pool.submit(work, number, stoppable) for number in range(count)]
         try:
             advance(watch, 0, count)
@@ -59,7 +59,8 @@ def side_by_side(work: Callable[[int, Watcher], Result], count: int, watch: Watc
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """PyTorch computes with one thread, so that sums do not depend on how many there are."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

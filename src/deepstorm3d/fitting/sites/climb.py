@@ -1,0 +1,167 @@
+"""Levenberg-Marquardt with Fisher scoring on all sites, photons and backgrounds of consecutive frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..parallel import one_thread
+from ..state import LONGEST_BLUR_PX, LONGEST_UM
+from .frames import Eliminated, FrameTerms, Movie, shares_of_sites
+from .state import Sites
+
+__all__ = ["FittedSites", "climb_sites"]
+
+_ITERATIONS = 40
+_SETTLED = 0.02  # mean decrease of a frame's deviance by a step at which the fit ends
+_TOO_LONG = 1.0  # ratio of a site's step to the longest one from which on the site is damped
+_RESTRAINTS = 2  # largest number of times that a step is computed again for it
+
+
+@dataclass(frozen=True)
+class FittedSites:
+    """Result of a fit.
+
+    sites: of B frames;  deviance: of each frame, (B,) float64;  settled: whether the fit converged.
+    """
+
+    sites: Sites
+    deviance: Tensor
+    settled: bool
+
+    @property
+    def cost(self) -> float:
+        """Deviance of all frames, and what the places cost by what is known of them."""
+        return float(self.deviance.sum() + self.sites.penalty())
+
+
+@torch.no_grad()
+def climb_sites(movie: Movie, start: Sites) -> FittedSites:
+    """The most likely places, photons and backgrounds, beginning with these.
+
+    All unknowns move together: each frame is reduced to its places (`FrameTerms.eliminated`), the places of all
+    frames are solved for, and photons and backgrounds follow (block-arrow normal equations; the same step as
+    that of Gauss and Newton on all unknowns at once). The deviance of all frames together never increases. A
+    frame whose own deviance rises is damped more, with its sites.
+    """
+    sites, slices = start, start.slices()
+    terms = _terms(movie, sites, slices)
+    deviance = _total(terms)
+    damping = torch.full((sites.frames,), 1e-3, dtype=torch.float64)
+    now = float(deviance.sum() + sites.penalty())
+    for _ in range(_ITERATIONS):
+        step = _step(movie, sites, slices, terms, damping)
+        trial = _moved(movie, sites, step)
+        tried = torch.tensor(
+            movie.each(lambda f, it=trial: movie.deviance(f, it.of_frame(f, slices[f], movie.dtype))),
+            dtype=torch.float64,
+        )
+        after = float(tried.sum() + trial.penalty())
+        worse, gain = tried > deviance + _SETTLED, now - after
+        if gain > 0:
+            sites, deviance, now = trial, tried, after
+            damping = torch.where(worse, damping * 10, damping / 6).clamp(1e-5, 1e6)
+            if gain < _SETTLED * sites.frames:
+                return FittedSites(sites, deviance, True)
+            terms = _terms(movie, sites, slices)
+        else:
+            if step.promised < _SETTLED * sites.frames or float(damping.max()) > 1e3:
+                return FittedSites(sites, deviance, True)
+            damping = torch.where(worse | ~worse.any(), damping * 10, damping)
+    return FittedSites(sites, deviance, False)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Change of places (S, q), photons (N,) and coefficients (B, k, l); promised: gain by the quadratic
+    model."""
+
+    place: Tensor
+    photons: Tensor
+    coefficients: Tensor
+    promised: float
+
+
+def _terms(movie: Movie, sites: Sites, slices: list[slice]) -> list[FrameTerms]:
+    return movie.each(lambda f: movie.terms(f, sites.of_frame(f, slices[f], movie.dtype)))
+
+
+def _total(terms: list[FrameTerms]) -> Tensor:
+    return torch.tensor([part.deviance for part in terms], dtype=torch.float64)
+
+
+def _step(movie: Movie, sites: Sites, slices: list[slice], terms: list[FrameTerms], damping: Tensor) -> _Step:
+    """The damped step of all unknowns."""
+    parts = movie.each(lambda f: terms[f].eliminated(float(damping[f])))
+    with one_thread():
+        matrix, pull, ridge = _assembled(sites, slices, terms, parts, damping)
+        place = _solved_places(movie, sites, matrix, pull, ridge)
+    flat = place.flatten()
+    light = movie.each(lambda f: parts[f].light_step(flat[shares_of_sites(sites, slices[f])]))
+    counts = [rows.stop - rows.start for rows in slices]
+    photons = torch.cat([step[:count] for step, count in zip(light, counts, strict=True)])
+    smooth = torch.stack([step[count:] for step, count in zip(light, counts, strict=True)])
+    promised = float((pull * flat).sum())
+    promised += sum(float((part.rest**2).sum()) for part in parts)
+    return _Step(place, photons, smooth.view_as(sites.coefficients), promised)
+
+
+def _assembled(
+    sites: Sites, slices: list[slice], terms: list[FrameTerms], parts: list[Eliminated], damping: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Information (S·q, S·q) about the places and its gradient, and the λ of each site, (S,)."""
+    size = sites.place.numel()
+    matrix, pull = sites.place.new_zeros(size, size), sites.place.new_zeros(size)
+    ridge = sites.place.new_full((len(sites),), 1e-5)
+    for number, (rows, part) in enumerate(zip(slices, parts, strict=True)):
+        index = shares_of_sites(sites, rows)
+        own = part.schur.clone()
+        own.diagonal().add_(damping[number] * terms[number].matrix.diagonal()[: len(own)])
+        matrix[index[:, None], index] += own
+        pull[index] += part.pull
+        ridge[sites.site[rows]] = ridge[sites.site[rows]].maximum(damping[number])
+    if sites.before is not None and sites.knowledge is not None:
+        pull += sites.knowledge @ (sites.before - sites.place).flatten()
+        matrix += sites.knowledge
+    return matrix, pull, ridge
+
+
+def _solved_places(movie: Movie, sites: Sites, matrix: Tensor, pull: Tensor, ridge: Tensor) -> Tensor:
+    """The step of the places (S, q): sites that would move too far are damped, those at a bound are held."""
+    low, high, longest = _limits(movie, sites)
+    flat = sites.place.flatten()
+    held = ((flat <= low.repeat(len(sites))) & (pull < 0)) | ((flat >= high.repeat(len(sites))) & (pull > 0))
+    scale = torch.where(held | (matrix.diagonal() <= 1e-20), 0.0, matrix.diagonal().clamp(min=1e-20).rsqrt())
+    unit = matrix * scale[:, None] * scale
+    more, step = torch.zeros_like(ridge), torch.zeros_like(sites.place)
+    for _ in range(1 + _RESTRAINTS):
+        unit.diagonal().copy_(1 + 1e-6 + more.repeat_interleave(sites.each))
+        factor = torch.linalg.cholesky_ex(unit).L
+        step = torch.cholesky_solve((pull * scale)[:, None], factor)[:, 0] * scale
+        step = step.view_as(sites.place)
+        ratio = (step.abs() / longest).amax(1)
+        far = ratio > _TOO_LONG
+        if not bool(far.any()):
+            break
+        more = torch.where(far, more.maximum(ridge).clamp(min=1e-2) * ratio.clamp(max=10.0), more)
+    return torch.nan_to_num(step)
+
+
+def _limits(movie: Movie, sites: Sites) -> tuple[Tensor, Tensor, Tensor]:
+    """Lowest and highest value and longest step of the unknowns of a site, (q,) each."""
+    free = (-torch.inf, torch.inf)
+    ranges = torch.tensor([free, free, movie.bounds.z_um, movie.bounds.blur_px], dtype=torch.float64)
+    longest = torch.tensor([*LONGEST_UM, LONGEST_BLUR_PX], dtype=torch.float64)
+    low, high = ranges[: sites.each].to(sites.place.device).unbind(1)
+    return low, high, longest[: sites.each].to(sites.place.device)
+
+
+def _moved(movie: Movie, sites: Sites, step: _Step) -> Sites:
+    """The sites after a step that is limited in length and kept within the bounds."""
+    low, high, longest = _limits(movie, sites)
+    place = (sites.place + step.place.clamp(-longest, longest)).clamp(low, high)
+    # A look loses at most two thirds of its photons in one step, so that a bad step cannot remove it.
+    photons = (sites.photons + step.photons).maximum(sites.photons / 3).clamp(min=movie.bounds.photons)
+    return replace(sites, place=place, photons=photons, coefficients=sites.coefficients + step.coefficients)

@@ -1,0 +1,122 @@
+"""The joint Fisher information of all sites of consecutive frames, and the Cramér-Rao bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...optics.psf import PSF
+from ...watch import SILENT, Watcher
+from ..background import SplineBackground
+from ..likelihood import Likelihood
+from ..parallel import one_thread
+from ..refine import Bounds
+from .frames import RIDGE, Eliminated, FrameTerms, Movie, shares_of_sites
+from .state import Sites
+
+__all__ = ["Bound", "Landscape", "movie_of", "site_bounds"]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One standard deviation of every unknown that is reported.
+
+    place: (S, q) of each site, µm (and px of the blur);  photons, background: (N,) of each look, photons, and
+    photons per pixel at the look's centre.
+    """
+
+    place: Tensor
+    photons: Tensor
+    background: Tensor
+
+
+def movie_of(
+    psf: PSF, likelihood: Likelihood, spacing_px: float, bounds: Bounds, watch: Watcher = SILENT
+) -> Movie:
+    """Frames of a likelihood with background knots every `spacing_px` (inf: one level in each frame)."""
+    height, width = likelihood.frames.shape[1:]
+    surface = SplineBackground((height, width), spacing_px, likelihood.frames)
+    lights = tuple(likelihood.select(torch.tensor([number])) for number in range(len(likelihood)))
+    return Movie(psf, surface, bounds, lights, watch)
+
+
+@torch.no_grad()
+def site_bounds(movie: Movie, sites: Sites) -> Bound:
+    """Cramér-Rao bounds of sites at this state: σ from the inverse of the whole Fisher matrix.
+
+    At the truth this is the joint bound of all frames of a molecule, with all its neighbours in every frame and
+    all backgrounds unknown (Ober, Ram & Ward 2004, for all frames at once).
+    """
+    return Landscape(movie, sites).bound()
+
+
+class Landscape:
+    """The likelihood of all frames around a state to second order.
+
+    terms, parts: of each frame;  covariance: (S·q, S·q) float64 of the places.
+    """
+
+    @torch.no_grad()
+    def __init__(self, movie: Movie, sites: Sites, *, double: bool = True) -> None:
+        self.movie, self.sites, self.slices = movie, sites, sites.slices()
+
+        def of_frame(number: int) -> tuple[FrameTerms, Eliminated]:
+            state = sites.of_frame(number, self.slices[number], movie.dtype)
+            terms = movie.terms(number, state, double=double)
+            return terms, terms.eliminated()
+
+        both = movie.each(of_frame)
+        self.terms, self.parts = [each[0] for each in both], [each[1] for each in both]
+        with one_thread():
+            self.covariance = self._inverse()
+
+    def _inverse(self) -> Tensor:
+        sites = self.sites
+        matrix = sites.place.new_zeros(sites.place.numel(), sites.place.numel())
+        for rows, part in zip(self.slices, self.parts, strict=True):
+            index = shares_of_sites(sites, rows)
+            matrix[index[:, None], index] += part.schur
+        if sites.knowledge is not None:
+            matrix += sites.knowledge
+        scale = matrix.diagonal().clamp(min=1e-20).rsqrt()
+        unit = matrix * scale[:, None] * scale
+        unit.diagonal().add_(RIDGE)
+        return torch.cholesky_inverse(torch.linalg.cholesky_ex(unit).L) * scale[:, None] * scale
+
+    def among(self, number: int) -> Tensor:
+        """Covariance (n·q, n·q) of the places of a frame's looks."""
+        index = shares_of_sites(self.sites, self.slices[number])
+        return self.covariance[index[:, None], index]
+
+    def of_sites(self, one: Tensor, other: Tensor) -> Tensor:
+        """Covariance of the places of sites (K,) and others (K,): (K, q, q)."""
+        each = self.sites.each
+        blocks = self.covariance.view(len(self.sites), each, len(self.sites), each)
+        return blocks[one, :, other]
+
+    def bound(self) -> Bound:
+        """σ of all unknowns."""
+        sites = self.sites
+        place = self.covariance.diagonal().clamp(min=0).sqrt().view_as(sites.place)
+        light = self.movie.each(self._of_frame)
+        return Bound(place, *(torch.cat(parts) for parts in zip(*light, strict=True)))
+
+    def _of_frame(self, number: int) -> tuple[Tensor, Tensor]:
+        """σ of photons (n,) and background (n,) of the looks of a frame."""
+        part, terms, rows = self.parts[number], self.terms[number], self.slices[number]
+        count = rows.stop - rows.start
+        if not count:
+            return part.scale[:0], part.scale[:0]
+        smooth = terms.image.background.at(terms.image.assembly.middle, terms.image.frame).flatten(1).double()
+        wanted = torch.cat([torch.eye(count).double(), smooth.new_zeros(count, smooth.shape[1])], 1)
+        wanted = torch.cat([wanted, torch.cat([smooth.new_zeros(count, count), smooth], 1)]) * part.scale
+        # Cov = F_LL⁻¹ + (F_LL⁻¹ F_LP) C (F_LL⁻¹ F_LP)ᵀ with C of the places.
+        solved = torch.linalg.solve_triangular(part.factor, wanted.mT, upper=False)
+        through = solved.mT @ part.half
+        variance = (solved**2).sum(0) + ((through @ self.among(number)) * through).sum(1)
+        # What has no signal has the variance of the smallest one that counts, as in `joint_bounds`.
+        sigma = variance.clamp(min=0).sqrt()
+        dark = part.scale[:count] == 0
+        return torch.where(dark, 1e10, sigma[:count]), sigma[count:]

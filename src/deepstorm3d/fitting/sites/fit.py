@@ -1,0 +1,185 @@
+"""From the list of single frames to sites: one position for each molecule, its photons in each frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...emitters import Localizations
+from ...optics.psf import PSF
+from ...watch import SILENT, Watcher
+from ..joint import JointFit
+from ..likelihood import Likelihood
+from ..photometry import at_positions
+from ..refine import Bounds
+from ..unexplained import misfit_of_frames
+from .climb import FittedSites, climb_sites
+from .covariance import Landscape, movie_of
+from .frames import Movie
+from .looks import missing_looks, unneeded_looks
+from .start import in_order, sites_of_list
+from .state import Sites
+from .ties import joinings, movings, shared_information, splittings
+
+__all__ = ["SiteFit", "SitesFound"]
+
+_ROUNDS = 6  # largest number of times that ties and looks are changed and everything is fitted again
+
+
+@dataclass(frozen=True)
+class SitesFound:
+    """The list of molecules over several frames.
+
+    localizations: one row for each look, in order of frame, as of a joint fit, with the column `molecule`,
+    counted from 0 in order of appearance: all rows of a molecule have the same position and σ of the position;
+    misfit: (B,) mean deviance of each frame's pixels, 1 if only noise remains;
+    tied: rows that share their molecule with others;  split: sites divided because a tie cost too much;
+    filled: rows that the list of single frames did not have;  removed: rows of it that were not needed;
+    settled: whether the fit converged.
+    """
+
+    localizations: Localizations
+    misfit: Tensor
+    tied: int
+    split: int
+    filled: int
+    removed: int
+    settled: bool
+
+
+@dataclass(frozen=True)
+class SiteFit:
+    """Maximum-likelihood fit of molecules that shine through several frames, starting from single-frame lists.
+
+    Every frame keeps its own background and photons; a molecule has one position (and one blur). Which rows are
+    one molecule is decided by the likelihood (`ties`), as is in which frames it shines (`looks`).
+
+    core, whole, bounds, fit_blur, spacing_px: as in `JointFit`;  dark: frames in which a molecule may be
+    missing; false_splits: chance that a molecule at rest is divided;  false_looks: share of the tested places
+    without light that get a look;  watch: is asked whether to stop (Interrupted).
+    """
+
+    core: PSF
+    whole: PSF
+    bounds: Bounds
+    fit_blur: bool = False
+    spacing_px: float = 15.0
+    dark: int = 1
+    false_splits: float = 1e-3
+    false_looks: float = 1e-3
+    watch: Watcher = SILENT
+
+    @classmethod
+    def after(cls, fit: JointFit) -> SiteFit:
+        """The fit over several frames that goes with a fit of single ones."""
+        return cls(fit.core, fit.whole, fit.bounds, fit.fit_blur, fit.spacing_px, watch=fit.watch)
+
+    @torch.no_grad()
+    def __call__(self, found: Localizations, likelihood: Likelihood) -> SitesFound:
+        """Sites of B consecutive frames.
+
+        found: rows of frames 0 … B−1 with σ from the joint fit of single frames;  likelihood: of the frames.
+        Raises InputError for rows without σ.
+        """
+        found = in_order(found)
+        movie = movie_of(self.core, likelihood, self.spacing_px, self.bounds, self.watch)
+        start = sites_of_list(found, movie, self.spacing_px, blurs=self.fit_blur, dark=self.dark)
+        fitted, split = self._selected(movie, climb_sites(movie, start))
+        whole = replace(movie, psf=self.whole)
+        return self._told(whole, climb_sites(whole, fitted.sites), found, likelihood, split)
+
+    def _selected(self, movie: Movie, fitted: FittedSites) -> tuple[FittedSites, int]:
+        """The fit after changes of ties and looks, and how many sites were divided."""
+        split = 0
+        for _ in range(_ROUNDS):
+            changed, divided = self._changed(movie, fitted.sites)
+            if changed is None:
+                break
+            fitted, split = climb_sites(movie, changed), split + divided
+        return fitted, split
+
+    def _changed(self, movie: Movie, sites: Sites) -> tuple[Sites | None, int]:
+        """The sites with what is to be changed, each site in one way; None if nothing is."""
+        land = Landscape(movie, sites, double=False)
+        free = torch.ones(len(sites), dtype=torch.bool)
+        site, place = sites.site.clone(), [sites.place.clone()]
+        shared, loose = shared_information(land), sites.loose.clone()
+        divided = splittings(land, shared, self.false_splits)
+        for part in divided:
+            site[part.looks] = sum(map(len, place))
+            place.append(part.place[None])
+            free[part.site] = False
+        moving = [part for part in movings(land, shared, self.dark) if bool(free[part.site])]
+        for part in moving:
+            last = sum(map(len, place))
+            site[part.looks] = torch.arange(last, last + len(part.looks))
+            place.append(part.place)
+            loose[part.looks] = True
+        free[sites.site[loose]] = False
+        joined = [
+            pair
+            for pair in joinings(land, self.false_splits, self.dark)
+            if bool(free[pair.kept] & free[pair.gone])
+        ]
+        for pair in joined:
+            site[site == pair.gone] = pair.kept
+            place[0][pair.kept] = pair.place
+            free[[pair.kept, pair.gone]] = False
+        gone = unneeded_looks(land, land.bound(), self.false_looks, free)
+        free[sites.site[gone]] = False
+        new = missing_looks(land, self.false_looks, free)
+        if not (divided or moving or joined or bool(gone.any()) or len(new.site)):
+            return None, 0
+        changed = replace(sites, site=site, loose=loose).of_looks((~gone).nonzero()[:, 0])
+        changed = changed.with_looks(new.site, new.frame, new.photons)
+        return changed.assigned(changed.site, torch.cat(place)), len(divided) + len(moving)
+
+    def _told(
+        self, movie: Movie, fitted: FittedSites, found: Localizations, likelihood: Likelihood, split: int
+    ) -> SitesFound:
+        """The fitted sites as a table, with their Cramér-Rao bounds."""
+        sites, dtype = fitted.sites, found.xyz.dtype
+        land = Landscape(movie, sites)
+        bound = land.bound()
+        old = sites.origin >= 0
+        probability = torch.full_like(sites.photons, 1 - self.false_looks).to(found.probability)
+        probability[old] = found.probability[sites.origin[old]]
+        xyz = sites.place[sites.site, :3].to(dtype)
+        surface = movie.surface.surface(sites.coefficients.to(movie.dtype))
+        rows = Localizations(
+            xyz=xyz,
+            frame=sites.frame,
+            photons=sites.photons.to(dtype),
+            background=at_positions(surface, xyz, sites.frame, movie.psf.pixel_um).to(dtype),
+            probability=probability,
+            sigma_xyz=bound.place[sites.site, :3].to(dtype),
+            sigma_photons=bound.photons.to(dtype),
+            sigma_background=bound.background.to(dtype),
+            fit_quality=torch.cat(movie.each(lambda number: _quality(land, number))).to(dtype),
+            sigma_source="fit",
+            molecule=_in_order_of_appearance(sites.site),
+        )
+        return SitesFound(
+            rows,
+            misfit_of_frames(likelihood, fitted.deviance),
+            tied=int((sites.looks > 1)[sites.site].sum()),
+            split=split,
+            filled=int((~old).sum()),
+            removed=len(found) - int(old.sum()),
+            settled=fitted.settled,
+        )
+
+
+def _quality(land: Landscape, number: int) -> Tensor:
+    """Mean deviance under the spot of each look of a frame, (n,)."""
+    light, image = land.movie.lights[number], land.terms[number].image
+    return image.under_spots(light.deviance_image(image.image), light.weight)
+
+
+def _in_order_of_appearance(site: Tensor) -> Tensor:
+    """Numbers of sites (N,) renamed in order of first appearance."""
+    _, first, number = np.unique(site.numpy(), return_index=True, return_inverse=True)
+    return torch.from_numpy(np.argsort(np.argsort(first, kind="stable"), kind="stable")[number.ravel()])

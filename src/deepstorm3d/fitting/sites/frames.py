@@ -1,0 +1,173 @@
+"""The likelihood of one frame around a state, and what it says of the places alone.
+
+Given the places of the molecules the frames are independent: photons and background of a frame are eliminated
+in the frame (Schur complement), and what is left is added over the frames that a molecule shines in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from ...optics.psf import PSF
+from ...watch import Watcher, advance
+from ..background import SplineBackground
+from ..compiled import frame_matrix
+from ..likelihood import Likelihood
+from ..linear import LinearImage, expected_image
+from ..matrices import Order, fisher_matrices
+from ..parallel import side_by_side
+from ..refine import Bounds
+from ..state import JointState
+from .state import Sites
+
+__all__ = ["Eliminated", "FrameTerms", "Movie", "shares_of_sites"]
+
+Result = TypeVar("Result")
+# Added to the unit diagonal of a matrix that is inverted: what has no signal gets a large, finite variance.
+RIDGE = 1e-7
+
+
+@dataclass(frozen=True)
+class FrameTerms:
+    """The likelihood of one frame with n looks to second order in its m unknowns.
+
+    The unknowns are the places of the looks, q each, then their photons, then the background's coefficients.
+    deviance: of the frame;  gradient: (m,) of the log-likelihood and matrix: (m, m) Fisher information,
+    float64; places: n·q;  image: linear around the state;  score, information: (1, H, W) of the pixels.
+    """
+
+    deviance: float
+    gradient: Tensor
+    matrix: Tensor
+    places: int
+    image: LinearImage
+    score: Tensor
+    information: Tensor
+
+    def eliminated(self, damping: float = 0.0) -> Eliminated:
+        """What the frame says of the places if photons and background follow them.
+
+        damping: λ by which the diagonal of photons and background is raised (Marquardt 1963).
+        """
+        p = self.places
+        light = self.matrix[p:, p:]
+        diagonal = light.diagonal()
+        scale = torch.where(diagonal > 1e-20, diagonal.clamp(min=1e-20).rsqrt(), 0.0)
+        unit = light * scale[:, None] * scale
+        unit.diagonal().fill_(1 + RIDGE + damping)
+        factor = torch.linalg.cholesky_ex(unit).L
+        right = torch.cat([self.matrix[p:, :p], self.gradient[p:, None]], 1) * scale[:, None]
+        solved = torch.linalg.solve_triangular(factor, right, upper=False)
+        half, rest = solved[:, :p], solved[:, p]
+        return Eliminated(
+            schur=self.matrix[:p, :p] - half.mT @ half,
+            pull=self.gradient[:p] - half.mT @ rest,
+            factor=factor,
+            scale=scale,
+            half=half,
+            rest=rest,
+        )
+
+
+@dataclass(frozen=True)
+class Eliminated:
+    """A frame without its photons and background.
+
+    schur: (n·q, n·q) information about the places, pull: (n·q,) gradient;
+    factor: Cholesky factor of the information about photons and background, scaled by `scale` to a unit
+    diagonal; half, rest: factor⁻¹ times the information about them and the places, and times their gradient.
+    """
+
+    schur: Tensor
+    pull: Tensor
+    factor: Tensor
+    scale: Tensor
+    half: Tensor
+    rest: Tensor
+
+    def light_step(self, step: Tensor) -> Tensor:
+        """Change of photons and background that follows a step of the places, (n·q,)."""
+        right = (self.rest - self.half @ step)[:, None]
+        return self.scale * torch.linalg.solve_triangular(self.factor.mT, right, upper=True)[:, 0]
+
+
+@dataclass(frozen=True)
+class Movie:
+    """B consecutive frames and what they are fitted with.
+
+    psf: of the molecules;  surface: of the background;  bounds: of the unknowns;  lights: the likelihood of
+    each frame;  watch: is asked whether to stop, and told the number of frames done.
+    """
+
+    psf: PSF
+    surface: SplineBackground
+    bounds: Bounds
+    lights: tuple[Likelihood, ...]
+    watch: Watcher
+
+    def each(self, work: Callable[[int], Result]) -> list[Result]:
+        """Results of work(frame) for all frames, side by side in threads; they do not depend on the threads."""
+
+        def watched(number: int, watch: Watcher) -> Result:
+            advance(watch)
+            return work(number)
+
+        return side_by_side(watched, len(self.lights), self.watch)
+
+    def terms(self, number: int, state: JointState, *, double: bool = False) -> FrameTerms:
+        """A frame around a state of this frame alone.
+
+        double: sums in double precision, for bounds; single is enough for a step.
+        """
+        light = self.lights[number]
+        image = LinearImage(self.psf, state, self.surface.of_frames(_one(number)), tuple(light.frames.shape))
+        deviance, score, information = light.expansion(image.image)
+        pull = image.pull(score)
+        # A look without photons whose gradient points below 0 is held there.
+        held = torch.zeros_like(pull.molecules, dtype=torch.bool)
+        held[:, 3] = (state.photons <= self.bounds.photons) & (pull.molecules[:, 3] < 0)
+        image.hold(held)
+        unknowns = pull.molecules.masked_fill(held, 0)
+        gradient = torch.cat([unknowns.flatten(), pull.background.flatten()]).double()
+        if image.is_compiled:
+            matrix = frame_matrix(image, information, double=double)
+        else:
+            order = Order.of(state.frame, held.shape[1], state.coefficients)
+            matrix = fisher_matrices(image, information, order)[0]
+        order, places = _places_first(len(state), held.shape[1], len(gradient))
+        order = order.to(gradient.device)
+        matrix = matrix.double()[order[:, None], order]
+        return FrameTerms(float(deviance), gradient[order], matrix, places, image, score, information)
+
+    def deviance(self, number: int, state: JointState) -> float:
+        """Deviance of a frame for a state of this frame alone."""
+        light, surface = self.lights[number], self.surface.of_frames(_one(number))
+        return float(light.deviance(expected_image(self.psf, state, surface, tuple(light.frames.shape))))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the frames."""
+        return self.lights[0].frames.dtype
+
+
+def shares_of_sites(sites: Sites, rows: slice) -> Tensor:
+    """Where the places of a frame's looks stand among the unknowns of all sites: (n·q,) int64."""
+    unknown = torch.arange(sites.each, device=sites.site.device)
+    return (sites.site[rows, None] * sites.each + unknown).flatten()
+
+
+def _one(number: int) -> Tensor:
+    return torch.tensor([number])
+
+
+def _places_first(number: int, unknowns: int, size: int) -> tuple[Tensor, int]:
+    """Order of the unknowns with the places before the photons, (m,), and how many are of places."""
+    every = torch.arange(number * unknowns).view(number, unknowns)
+    places = torch.cat([every[:, :3], every[:, 4:]], 1).flatten()
+    background = torch.arange(number * unknowns, size)
+    return torch.cat([places, every[:, 3], background]), len(places)

@@ -1,0 +1,144 @@
+"""In which frames a molecule shines: score tests at its known place in the frames around it.
+
+A look at a known place has one unknown, its photons. Where there is no light, twice the gain of the likelihood
+by it is 0 with a chance of one half, and χ² with one degree of freedom otherwise, because photons are not
+negative (Chernoff 1954). So a look is taken where the gain exceeds the point of χ² that it exceeds by chance
+in twice the share of false looks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..rivals import outdone
+from ..state import JointState
+from .covariance import Bound, Landscape
+from .ties import chi_square_point
+
+__all__ = ["NewLooks", "gain_of_looks", "missing_looks", "needed_gain", "unneeded_looks"]
+
+# Distance within which only the strongest of several new looks is taken at a time, and the weakest removed, µm.
+_APART_UM = 1.0
+# Distance from a look of another site in the same frame within which no look is added, µm: of two so near, one
+# is likely to be the other, moved or misplaced.
+_TAKEN_UM = 0.25
+# Share of a look's information that its neighbours must leave: less is decided by rounding errors.
+_LEAST_LEFT = 1e-3
+
+
+@dataclass(frozen=True)
+class NewLooks:
+    """Looks that sites may have: site and frame (K,) int64, photons and gain of the deviance (K,) float64."""
+
+    site: Tensor
+    frame: Tensor
+    photons: Tensor
+    gain: Tensor
+
+    def select(self, rows: Tensor) -> NewLooks:
+        """Some of them, an index or a mask."""
+        return NewLooks(self.site[rows], self.frame[rows], self.photons[rows], self.gain[rows])
+
+
+def needed_gain(false_looks: float) -> float:
+    """Gain of the deviance that a look must bring, for a share of false looks among the places without
+    light."""
+    return chi_square_point(2 * false_looks, 1)
+
+
+def missing_looks(land: Landscape, false_looks: float, free: Tensor) -> NewLooks:
+    """Looks to add: before the first, after the last and between the looks of the sites `free`, (S,) bool.
+
+    false_looks: share of tested places without light that get a look.
+    """
+    site, frame = _dark_neighbours(land)
+    chosen = free[site] & ~_taken(land, site, frame)
+    tested = gain_of_looks(land, site[chosen], frame[chosen])
+    strong = tested.select(tested.gain > needed_gain(false_looks))
+    place = land.sites.place[strong.site, :2]
+    apart = torch.full_like(strong.gain, _APART_UM)
+    return strong.select(~outdone(place, strong.frame, strong.gain, apart))
+
+
+def gain_of_looks(land: Landscape, site: Tensor, frame: Tensor) -> NewLooks:
+    """The gain of one more look of each site (K,) in a frame (K,) in which it has none: a score test."""
+    order = torch.argsort(frame, stable=True)
+    site, frame = site[order], frame[order]
+
+    def in_frame(number: int) -> tuple[Tensor, Tensor]:
+        return _tested(land, number, site[frame == number])
+
+    parts = land.movie.each(in_frame)
+    photons, gain = (torch.cat(each) for each in zip(*parts, strict=True))
+    return NewLooks(site, frame, photons, gain)
+
+
+def unneeded_looks(land: Landscape, bound: Bound, false_looks: float, free: Tensor) -> Tensor:
+    """Looks that bring too little, of the sites `free` that have others: (N,) bool, the weakest in its area."""
+    sites = land.sites
+    significance = (sites.photons / bound.photons.clamp(min=1e-9)).square()
+    weak = (significance < needed_gain(false_looks)) & free[sites.site]
+    weak &= (sites.looks > 1)[sites.site]
+    rows = weak.nonzero()[:, 0]
+    apart = torch.full_like(significance[rows], _APART_UM)
+    place = sites.place[sites.site[rows], :2]
+    weak[rows] = ~outdone(place, sites.frame[rows], -significance[rows], apart)
+    return weak
+
+
+def _taken(land: Landscape, site: Tensor, frame: Tensor) -> Tensor:
+    """Whether another site has a look near the place of each site (K,) in a frame (K,): (K,) bool."""
+    place = land.sites.place[:, :3]
+    near = torch.cdist(place, place) < _TAKEN_UM
+    return (near.double() @ land.sites.seen().double())[site, frame] > 0
+
+
+def _dark_neighbours(land: Landscape) -> tuple[Tensor, Tensor]:
+    """Site and frame of each place in time that is next to a look of its site, or between two."""
+    sites = land.sites
+    seen, near = sites.seen(), sites.near_in_time(1)
+    later, earlier = seen.cumsum(1) > 0, seen.flip(1).cumsum(1).flip(1) > 0
+    # A site that is known from before has had its look before the first frame.
+    later |= sites.known[:, None]
+    near[:, :1] |= sites.known[:, None]
+    dark = ~seen & (near | (later & earlier))
+    site, frame = dark.nonzero().unbind(1)
+    return site, frame
+
+
+def _tested(land: Landscape, number: int, site: Tensor) -> tuple[Tensor, Tensor]:
+    """Photons and gain of looks of sites (K,) in one frame."""
+    sites, part, rows = land.sites, land.parts[number], land.slices[number]
+    if not len(site):
+        return part.scale[:0], part.scale[:0]
+    count, q = rows.stop - rows.start, sites.each
+    terms = land.movie.terms(number, _with_dark(land, number, site))
+    places = terms.places
+    own = torch.arange(count * q)
+    light = torch.cat(
+        [torch.arange(places, places + count), torch.arange(places + count + len(site), len(terms.matrix))]
+    )
+    new = torch.arange(places + count, places + count + len(site))
+    # Photons and background are eliminated, then the places of all frames.
+    right = terms.matrix[light[:, None], new] * part.scale[:, None]
+    half = torch.linalg.solve_triangular(part.factor, right, upper=False)
+    pull = terms.gradient[new] - half.mT @ part.rest
+    cross = terms.matrix[new[:, None], own] - half.mT @ part.half
+    alone = terms.matrix[new, new]
+    left = alone - (half**2).sum(0) - ((cross @ land.among(number)) * cross).sum(1)
+    usable = (left > _LEAST_LEFT * alone) & (pull > 0)
+    photons = torch.where(usable, pull / left.clamp(min=1e-30), 0.0)
+    return photons, photons * pull.clamp(min=0)
+
+
+def _with_dark(land: Landscape, number: int, site: Tensor) -> JointState:
+    """A frame's looks, and looks of sites (K,) without photons."""
+    state = land.sites.of_frame(number, land.slices[number], land.movie.dtype)
+    place = land.sites.place[site].to(state.xyz)
+    dark = torch.zeros_like(place[:, 0])
+    return state.with_rows(
+        place[:, :3], dark, torch.zeros_like(site), place[:, 3] if land.sites.each == 4 else None
+    )

@@ -1,0 +1,141 @@
+"""Sites and looks: a molecule's one position, and its image in each frame in which it shines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..state import JointState
+
+__all__ = ["Sites"]
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Molecules of B consecutive frames, each at one place, and the coefficients of the frames' backgrounds.
+
+    place: (S, q) float64: x, y, z (µm) of each site, and its blur (px) if q is 4;
+    site: (N,) int64, site of each look;  frame: (N,) int64 of each look, in increasing order; a site has at
+    most one look in a frame;  photons: (N,) float64 of each look;  origin: (N,) int64, row of the list that
+    the fit started with, −1 for looks found later;  coefficients: (B, k, l) float64 of the background surfaces;
+    loose: (N,) bool, looks of molecules that were seen to move, which are tied to no others;
+    before, knowledge: (S, q) places and (S·q, S·q) information about them from earlier frames; None: nothing.
+    """
+
+    place: Tensor
+    site: Tensor
+    frame: Tensor
+    photons: Tensor
+    origin: Tensor
+    coefficients: Tensor
+    loose: Tensor
+    before: Tensor | None = None
+    knowledge: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.place)
+
+    @property
+    def frames(self) -> int:
+        """Number of frames B."""
+        return len(self.coefficients)
+
+    @property
+    def each(self) -> int:
+        """Unknowns of a site: 3, or 4 with its blur."""
+        return self.place.shape[1]
+
+    @property
+    def looks(self) -> Tensor:
+        """Looks of each site: (S,) int64."""
+        return torch.bincount(self.site, minlength=len(self))
+
+    def of_frame(self, number: int, rows: slice, dtype: torch.dtype) -> JointState:
+        """One frame as a state of its own;  rows: its looks."""
+        place = self.place[self.site[rows]].to(dtype)
+        return JointState(
+            xyz=place[:, :3].contiguous(),
+            photons=self.photons[rows].to(dtype),
+            frame=torch.zeros_like(self.frame[rows]),
+            coefficients=self.coefficients[number : number + 1].to(dtype),
+            blur_px=place[:, 3].contiguous() if self.each == 4 else None,
+        )
+
+    def seen(self) -> Tensor:
+        """Whether a site has a look in a frame: (S, B) bool."""
+        seen = torch.zeros(len(self), self.frames, dtype=torch.bool, device=self.site.device)
+        seen[self.site, self.frame] = True
+        return seen
+
+    def near_in_time(self, most: int) -> Tensor:
+        """Whether a site has a look at most so many frames before or after a frame: (S, B) bool."""
+        time = torch.arange(self.frames, device=self.site.device)
+        near = (time[:, None] - time).abs() <= most
+        return self.seen().double() @ near.double() > 0
+
+    def slices(self) -> list[slice]:
+        """The looks of each frame."""
+        ends = torch.bincount(self.frame, minlength=self.frames).cumsum(0).tolist()
+        return [slice(begin, end) for begin, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+    def penalty(self) -> Tensor:
+        """What the places cost by what is known of them from before, in units of the deviance: a number."""
+        if self.before is None or self.knowledge is None:
+            return self.place.new_zeros(())
+        off = (self.place - self.before).flatten()
+        return off @ self.knowledge @ off
+
+    @property
+    def known(self) -> Tensor:
+        """Sites of which something is known from earlier frames: (S,) bool."""
+        if self.knowledge is None:
+            return torch.zeros(len(self), dtype=torch.bool, device=self.site.device)
+        return self.knowledge.diagonal().view_as(self.place).amax(1) > 0
+
+    def with_looks(self, site: Tensor, frame: Tensor, photons: Tensor) -> Sites:
+        """Add looks (K,) of sites that are there."""
+        joined = replace(
+            self,
+            site=torch.cat([self.site, site]),
+            frame=torch.cat([self.frame, frame]),
+            photons=torch.cat([self.photons, photons.to(self.photons)]),
+            origin=torch.cat([self.origin, torch.full_like(site, -1)]),
+            loose=torch.cat([self.loose, torch.zeros_like(site, dtype=torch.bool)]),
+        )
+        return joined.of_looks(torch.argsort(joined.frame, stable=True))
+
+    def without_looks(self, gone: Tensor) -> Sites:
+        """Leave looks out, (N,) bool, and the sites that have none left and of which nothing is known."""
+        return self.of_looks((~gone).nonzero()[:, 0]).compact()
+
+    def assigned(self, site: Tensor, place: Tensor) -> Sites:
+        """The same looks with other sites, (N,), at places (S', q).  What was known of a site stays with it."""
+        more = len(place) - len(self)
+        changed = replace(self, place=place, site=site)
+        if self.before is not None and self.knowledge is not None:
+            wider = torch.nn.functional.pad(self.knowledge, (0, more * self.each, 0, more * self.each))
+            changed = replace(changed, before=torch.cat([self.before, place[len(self) :]]), knowledge=wider)
+        return changed.compact()
+
+    def compact(self) -> Sites:
+        """The sites renumbered without those that have no look and of which nothing is known."""
+        used = (self.looks > 0) | self.known
+        number = used.long().cumsum(0) - 1
+        changed = replace(self, place=self.place[used], site=number[self.site])
+        if self.before is None or self.knowledge is None:
+            return changed
+        rows = used.repeat_interleave(self.each)
+        return replace(changed, before=self.before[used], knowledge=self.knowledge[rows][:, rows])
+
+    def of_looks(self, rows: Tensor) -> Sites:
+        """Some of the looks, an index (K,); all sites stay."""
+        return replace(
+            self,
+            site=self.site[rows],
+            frame=self.frame[rows],
+            photons=self.photons[rows],
+            origin=self.origin[rows],
+            loose=self.loose[rows],
+        )
