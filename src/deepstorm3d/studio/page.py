@@ -13,6 +13,7 @@ from .compare.panel import compare_panel
 from .desk import Desk
 from .limits.panel import limits_panel
 from .movie.panel import movie_panel
+from .parts.icon_button import icon_button
 from .parts.tabs import remember_tabs
 from .result.panel import result_panel
 from .setup.panel import setup_panel
@@ -71,5 +72,5 @@ def _turn_to(panel: str, keys: dict[str, ui.keyboard]) -> None:
 def _build_dark_or_light() -> None:
     """A button: from the system's choice to dark, and between dark and light after that."""
     dark = ui.dark_mode(None)
-    button = ui.button(icon="contrast", on_click=lambda: dark.set_value(not dark.value))
-    button.props("flat dense round data-test=dark aria-label='Dark or light'").tooltip("Dark or light")
+    button = icon_button("contrast", "Dark or light", lambda: dark.set_value(not dark.value))
+    button.props("data-test=dark")

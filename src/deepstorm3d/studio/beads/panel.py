@@ -84,12 +84,13 @@ class _BeadsPanel:
                 "Positions, in place of step",
                 lambda name: self._record(positions=self.desk.folder.existing(name) if name.strip() else None),
                 help=_said(bead_options.Positions),
-            )
+            ).props("stack-label")
             self.numbers = {field.name: self._number(field) for field in RECORDING}
         self.problem = ui.label().classes("ds-error").props("data-test=bead-problem")
 
     def _number(self, field: RecordingField) -> ui.input:
-        entry = ui.input(field.label).props(f"dense outlined debounce=500 data-test='bead-{field.name}'")
+        entry = ui.input(field.label).props(f"dense outlined stack-label data-test='bead-{field.name}'")
+        entry.props("debounce=500")
         entry.tooltip(field.help).without_auto_validation()
 
         def take() -> None:

@@ -11,6 +11,7 @@ from ..desk import Desk
 from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.frame_view import FrameView
+from ..parts.icon_button import icon_button
 from ..parts.notices import explained, guarded, say
 from ..parts.same import same_by_command
 from .charts import MOST_IN_3D, depth_chart, figures_table
@@ -125,9 +126,10 @@ class _ComparePanel:
                 .props("dense outlined data-test=compare-out")
                 .tooltip(".png, .pdf or .svg; the figures go beside it as .json")
             )
-            ui.button(icon="save", on_click=guarded(self._save)).props(
-                "flat dense round data-test=compare-save"
-            ).tooltip("Write picture and figures as the command evaluate does")
+            save = icon_button(
+                "save", "Write picture and figures as the command evaluate does", guarded(self._save)
+            )
+            save.props("data-test=compare-save")
         self.progress = ui.linear_progress(value=0, show_value=False).props("size=4px indeterminate")
         self.state = ui.label().classes("ds-words").props("data-test=compare-state")
         self.problem = ui.label().classes("ds-error").props("data-test=compare-problem")
@@ -136,14 +138,14 @@ class _ComparePanel:
 
     def _build_scrubber(self) -> None:
         with ui.element("div").classes("ds-row"):
-            ui.button(icon="chevron_left", on_click=lambda: self._step(-1)).props("flat dense round")
+            icon_button("chevron_left", "Frame before (key ←)", lambda: self._step(-1))
             self.scrubber = (
                 ui.slider(min=0, max=1, step=1, value=0)
                 .props("dense label data-test=compare-scrubber")
                 .classes("col")
                 .on("update:model-value", lambda event: self.look.show(int(event.args)), throttle=0.05)
             )
-            ui.button(icon="chevron_right", on_click=lambda: self._step(1)).props("flat dense round")
+            icon_button("chevron_right", "Next frame (key →)", lambda: self._step(1))
             self.place = ui.label().classes("ds-number").props("data-test=compare-place")
         with ui.element("div").classes("ds-row"):
             signs: dict[Fate, ui.label] = {}

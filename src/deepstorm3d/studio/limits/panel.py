@@ -9,6 +9,7 @@ from ...experiment.presets import PRESETS
 from ..desk import Desk
 from ..parts.choose import FileInput
 from ..parts.follow import follow
+from ..parts.icon_button import icon_button
 from ..parts.notices import explained, guarded, say
 from ..parts.same import same_by_command
 from .bounds import ComparedMask, Question
@@ -137,9 +138,8 @@ class _LimitsPanel:
                 .props("dense outlined data-test=limits-out")
                 .tooltip(".png, .pdf or .svg; the table goes beside it as .csv")
             )
-            ui.button(icon="save", on_click=guarded(self._save)).props(
-                "flat dense round data-test=limits-save"
-            ).tooltip("Write picture and table as the command limit does")
+            save = icon_button("save", "Write picture and table as the command limit does", guarded(self._save))
+            save.props("data-test=limits-save")
         self.progress = ui.linear_progress(show_value=False).props("size=4px")
         self.state = ui.label().classes("ds-words").props("data-test=limits-state")
         self.problem = ui.label().classes("ds-error").props("data-test=limits-problem")
@@ -272,9 +272,10 @@ class _LimitsPanel:
                     ui.label(mask.name).classes("ellipsis")
                     ui.space()
                     if mask.given:
-                        ui.button(icon="close", on_click=guarded(lambda m=mask: self.look.remove(m))).props(
-                            f"flat dense round size=sm data-test='remove-{mask.name}'"
-                        ).tooltip("Take it out")
+                        remove = guarded(lambda m=mask: self.look.remove(m))
+                        icon_button("close", f"Take out {mask.name}", remove).props(
+                            f"size=sm data-test='remove-{mask.name}'"
+                        )
         self.strips.clear()
         token = id(asked.pictures)
         with self.strips:

@@ -7,6 +7,7 @@ from nicegui import ui
 from ..marks import Marks
 from ..parts.depth import depth_hex
 from ..parts.frame_view import FrameView
+from ..parts.icon_button import icon_button
 from ..parts.sliders import set_ends
 from .explained import Explained
 from .look import FrameLook
@@ -44,15 +45,13 @@ class FramesPart:
 
     def _build_scrubber(self) -> None:
         look = self._look
-        ui.button(icon="chevron_left", on_click=lambda: look.show(look.asked.frame - 1)).props(
-            "flat dense round data-test=previous"
-        )
+        before = icon_button("chevron_left", "Frame before (key ←)", lambda: look.show(look.asked.frame - 1))
+        before.props("data-test=previous")
         self._scrubber = ui.slider(min=0, max=1, step=1, value=0).classes("col")
         self._scrubber.props("dense label data-test=scrubber")
         self._scrubber.on("update:model-value", lambda event: look.show(int(event.args)), throttle=0.05)
-        ui.button(icon="chevron_right", on_click=lambda: look.show(look.asked.frame + 1)).props(
-            "flat dense round data-test=next"
-        )
+        after = icon_button("chevron_right", "Next frame (key →)", lambda: look.show(look.asked.frame + 1))
+        after.props("data-test=next")
         self._place = ui.label().classes("ds-number").props("data-test=place")
         ui.label("←  →  frame · shift: 10 · [  ] threshold").classes("ds-faint")
 

@@ -7,6 +7,7 @@ from nicegui import ui
 from ...localizing.catalogue import built_in_models
 from ..desk import Desk
 from ..parts.choose import FileInput
+from ..parts.icon_button import icon_button
 from ..parts.notices import guarded
 from ..parts.shown import show
 from .look import LEAST_THRESHOLD
@@ -44,9 +45,9 @@ class ModelPart:
         self._camera.on("keydown.enter", use).on("blur", use)
         self._mask = FileInput(
             self._folder,
-            "Mask file, if the model asks for it",
+            "Mask file, if asked for",
             lambda name: self._look.use(mask=self._folder.existing(name) if name.strip() else None),
-            help="The phase mask that the model was trained for, radians (.npy, .mat, .tif)",
+            help="The phase mask of the model, where it does not hold it itself: radians (.npy, .mat, .tif)",
         ).props("data-test=mask-file")
 
     def _build_threshold(self) -> None:
@@ -54,9 +55,10 @@ class ModelPart:
             ui.label("Threshold").tooltip("Smallest probability of a molecule, 0 to 1")
             ui.space()
             self._level = ui.label().classes("ds-number").props("data-test=threshold-value")
-            ui.button(icon="restart_alt", on_click=lambda: self._look.use(threshold=None)).props(
-                "flat dense round size=sm"
-            ).tooltip("The model's own")
+            own = icon_button(
+                "restart_alt", "The model's own threshold", lambda: self._look.use(threshold=None)
+            )
+            own.props("size=sm")
         self._threshold = ui.slider(min=LEAST_THRESHOLD, max=1 - LEAST_THRESHOLD, step=0.01, value=0.5)
         self._threshold.props("dense data-test=threshold")
         self._threshold.on("change", lambda event: self._look.use(threshold=float(event.args)))

@@ -10,6 +10,7 @@ from typing import Any
 from nicegui import ui
 
 from ..folder import Entry, Folder
+from .icon_button import icon_button
 from .notices import explained, guarded, told
 
 __all__ = ["FileInput", "choose"]
@@ -127,8 +128,8 @@ class FileInput(ui.input):
         if help:
             self.tooltip(help)
         with self.add_slot("append"):
-            ui.button(icon="folder_open", on_click=guarded(open_chooser)).props(
-                f"flat dense round size=sm data-test='choose-{label}' aria-label='Choose: {label}'"
+            icon_button("folder_open", f"Choose: {label}", guarded(open_chooser)).props(
+                f"size=sm data-test='choose-{label}'"
             )
 
     def show(self, text: str) -> None:

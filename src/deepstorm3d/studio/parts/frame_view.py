@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from nicegui.element import Element
@@ -24,7 +24,7 @@ class FrameView(Element, component="../web/frame_view.js"):
         self, title: str, *, unit: str = "", group: str = "", palette: Literal["grey", "signed"] = "grey"
     ) -> None:
         super().__init__()
-        self._props.update(title=title, unit=unit, group=group, palette=palette, src="", layers=[])
+        self._props.update(title=title, unit=unit, group=group, palette=palette, src="", layers=[], captions=[])
         self.classes("ds-view-host")
 
     def show(
@@ -44,6 +44,12 @@ class FrameView(Element, component="../web/frame_view.js"):
         """Another title."""
         if self._props["title"] != title:
             self._props["title"] = title
+            self.update()
+
+    def caption(self, words: Sequence[str]) -> None:
+        """Words on equal parts of the image, side by side, such as the depths of a strip of planes."""
+        if self._props["captions"] != list(words):
+            self._props["captions"] = list(words)
             self.update()
 
     def mark_places(self, *layers: Marks) -> None:

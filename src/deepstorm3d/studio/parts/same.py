@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 from nicegui import ui
 
+from .icon_button import icon_button
+
 __all__ = ["same_by_command"]
 
 
@@ -29,6 +31,4 @@ def same_by_command(
             told.set_content(python())
         dialog.open()
 
-    ui.button(icon="terminal", on_click=open_it).props(
-        "flat dense round size=sm aria-label='The same on the command line'"
-    ).tooltip("The command line that does the same").props("data-test=same")
+    icon_button("terminal", "The command line that does the same", open_it).props("size=sm data-test=same")

@@ -12,6 +12,7 @@ from ..desk import Desk
 from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.histogram import Histogram
+from ..parts.icon_button import icon_button
 from ..parts.notices import explained, guarded
 from ..parts.same import same_by_command
 from ..parts.shown import show
@@ -91,9 +92,7 @@ class _ResultPanel:
             with ui.element("div").classes("ds-row").style("width: auto; gap: 4px"):
                 self.spinner = ui.spinner(size="14px")
                 self.left = ui.label().classes("ds-number").props("data-test=rows-left")
-                ui.button(icon="restart_alt", on_click=self._keep_all).props(
-                    "flat dense round size=sm data-test=keep-all"
-                ).tooltip("Keep all rows")
+                icon_button("restart_alt", "Keep all rows", self._keep_all).props("size=sm data-test=keep-all")
         self.words = (
             ui.input("Further condition", placeholder="sigma_z_nm < 40 | frame >= 500")
             .props("dense outlined data-test=condition")

@@ -10,6 +10,7 @@ from ...columns import COLUMNS
 from ..desk import Desk
 from ..parts.cloud_view import CloudView, Side
 from ..parts.depth import depth_hex
+from ..parts.icon_button import icon_button
 from ..parts.notices import guarded, say
 
 __all__ = ["CloudPart"]
@@ -49,15 +50,12 @@ class CloudPart:
                     .props("dense data-test=slab")
                     .on_value_change(self._cut)
                 )
-            self.turning = ui.button(icon="360", on_click=self._turn).props(
-                "flat dense round data-test=turntable"
-            )
-            self.turning.tooltip("Turn by itself")
-            ui.button(icon="photo_camera", on_click=lambda: self.view.save("cloud.png")).props(
-                "flat dense round data-test=save-cloud"
-            ).tooltip("Save a picture with all points (PNG)")
-            self.film = ui.button(icon="movie", on_click=self._film).props("flat dense round data-test=film")
-            self.film.tooltip("Make a film of one turn (WebM)")
+            self.turning = icon_button("360", "Turn by itself", self._turn).props("data-test=turntable")
+            icon_button(
+                "photo_camera", "Save a picture with all points (PNG)", lambda: self.view.save("cloud.png")
+            ).props("data-test=save-cloud")
+            self.film = icon_button("movie", "Make a film of one turn (WebM)", self._film)
+            self.film.props("data-test=film")
         self.view = CloudView(depth_hex([k / 255 for k in range(256)], (0.0, 1.0))).props("data-test=cloud")
         self.view.on_film(self._filmed)
         self.is_turning, self.is_filming = False, False

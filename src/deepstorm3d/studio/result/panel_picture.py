@@ -9,6 +9,7 @@ from nicegui import ui
 
 from ..desk import Desk
 from ..parts.depth import depth_hex
+from ..parts.icon_button import icon_button
 from ..parts.notices import guarded
 from ..parts.picture_view import PictureView
 from .picture import home, nearest
@@ -48,9 +49,9 @@ class PicturePart:
                 .on("update:model-value", guarded(lambda event: self._use(gamma=event.args)), throttle=0.1)
                 .tooltip("Brightness: the exponent of the density; lower shows sparse structures")
             )
-            ui.button(icon="save", on_click=lambda: self.view.save("picture.png")).props(
-                "flat dense round data-test=save-picture"
-            ).tooltip("Save the picture on the screen (PNG)")
+            icon_button(
+                "save", "Save the picture on the screen (PNG)", lambda: self.view.save("picture.png")
+            ).props("data-test=save-picture")
         self.view = PictureView().props("data-test=picture")
         self.view.on_pick(guarded(self._pick))
         self.molecule = ui.label().classes("ds-words ds-result-molecule").props("data-test=molecule")

@@ -13,6 +13,7 @@ from ..desk import Desk
 from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.frame_view import FrameView
+from ..parts.icon_button import icon_button
 from ..parts.notices import explained, guarded, told
 from ..parts.same import same_by_command
 from .dialogs import camera_dialog, estimate_dialog, file_dialog
@@ -112,9 +113,7 @@ class _SetupPanel:
             )
             self.seed.style("width:92px").props("data-test=look-seed")
             self.seed.on_value_change(lambda event: self._choose(seed=int(event.value or 0)))
-            ui.button(icon="casino", on_click=lambda: self._choose(seed=self.setup.seed + 1)).props(
-                "flat dense round"
-            ).tooltip("Another draw")
+            icon_button("casino", "Another draw", lambda: self._choose(seed=self.setup.seed + 1))
             self.light = ui.element("div").classes("ds-light").props("data-test=alike")
             self.words = ui.label().classes("ds-words col").props("data-test=view-words")
             self.spinner = ui.spinner(size="18px")
@@ -124,7 +123,6 @@ class _SetupPanel:
             self.real = FrameView("Real", unit="ADU").props("data-test=view-real")
         with ui.element("div").classes("ds-planes"):
             self.planes = FrameView("PSF through depth").props("data-test=view-planes")
-            self.depths = ui.element("div").classes("ds-planes-row")
         self.curve = ui.echart({}).classes("ds-curve").props("data-test=histogram")
 
     # What the user does.
@@ -217,10 +215,7 @@ class _SetupPanel:
             f"PSF through depth: {side} × {side} px ({side * pixel:.3g} µm), each over its peak, square root"
         )
         self.planes.show(f"/data/setup/planes?v={view.number}")
-        self.depths.clear()
-        with self.depths:
-            for depth in view.depths:
-                ui.label(f"z {depth:.2f} µm")
+        self.planes.caption([f"z {depth:.2f} µm" for depth in view.depths])
         self.words.set_text("; ".join(view.remarks))
         state = "" if view.alike is None else ("doubt" if view.alike.complaints() else "good")
         self.light.classes(replace=f"ds-light {state}")

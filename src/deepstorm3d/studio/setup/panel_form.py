@@ -10,6 +10,7 @@ from nicegui import ui
 
 from ..folder import Folder
 from ..parts.choose import FileInput
+from ..parts.icon_button import icon_button
 from ..parts.notices import told
 from .form import FormField, FormSection
 from .setup import Setup
@@ -116,10 +117,14 @@ class ExperimentForm:
     def _part_buttons(self, section: FormSection) -> None:
         draft, path = self._setup.draft, section.path
         with ui.row().classes("gap-0"):
-            again = ui.button(icon="content_copy", on_click=lambda: self._copy(path))
-            _hint(again.props("flat dense round size=sm"), "Another one with the same values")
-            remove = ui.button(icon="delete", on_click=lambda: self._change(lambda: draft.remove_part(path)))
-            _hint(remove.props("flat dense round size=sm"), "Remove it")
+            again = icon_button(
+                "content_copy", f"Another one like {path[-1]}, with the same values", lambda: self._copy(path)
+            )
+            remove = icon_button(
+                "delete", f"Remove {path[-1]}", lambda: self._change(lambda: draft.remove_part(path))
+            )
+            for button in (again, remove):
+                button.props("size=sm")
 
     def _copy(self, path: Path) -> None:
         draft = self._setup.draft

@@ -9,6 +9,7 @@ from nicegui import ui
 
 from ..desk import Desk
 from ..parts.follow import follow
+from ..parts.icon_button import icon_button
 from ..parts.notices import guarded
 from ..runs.record import Run
 from .board import RunBoard
@@ -91,16 +92,12 @@ class _Line:
             self._stop = self._button("stop", "Stop, so that it can go on later; again: at once", board.stop)
             self._forget = self._button("close", "Take it off the list; its results stay", board.forget)
 
-    def _button(self, icon: str, help: str, act: Callable[[str], None]) -> ui.button:
+    def _button(self, icon: str, name: str, act: Callable[[str], None]) -> ui.button:
         async def press() -> None:
             await background.io_bound(act, self._id)
 
-        return (
-            ui.button(icon=icon)
-            .props(f"flat dense round size=sm data-test={act.__name__}")
-            .on("click.stop", guarded(press))
-            .tooltip(help)
-        )
+        button = icon_button(icon, name).props(f"size=sm data-test={act.__name__}")
+        return button.on("click.stop", guarded(press))
 
     def show(self, run: Run) -> None:
         """Bring the line up to date."""

@@ -14,6 +14,7 @@ from ..command_line import command
 from ..desk import Desk
 from ..parts.choose import FileInput
 from ..parts.follow import follow
+from ..parts.icon_button import icon_button
 from ..parts.notices import explained, guarded, say
 from ..parts.same import same_by_command
 
@@ -53,7 +54,7 @@ class TrainEntries:
         self._entries: dict[str, Any] = {}
         ui.label("Training").classes("ds-section")
         self._number("steps", "Steps", _help("steps"))
-        self._number("validate_every", "Validate and draw every (steps)", _help("validate_every"))
+        self._number("validate_every", "Steps between validations", _help("validate_every"))
         self._text("out", "Model to write", "Checkpoint, log and preview picture lie beside it")
         with ui.expansion("More").props("dense").classes("w-full ds-words"):
             self._entries["device"] = ui.select(
@@ -65,9 +66,8 @@ class TrainEntries:
             ).props("dense data-test=train-overwrite")
         with ui.element("div").classes("ds-row"):
             self._cost = ui.label().classes("ds-words col").props("data-test=cost")
-            ui.button(icon="timer", on_click=guarded(self._board.ask_cost)).props(
-                "flat dense round size=sm data-test=ask-cost"
-            ).tooltip("Measure over a few steps how long this training would take")
+            name = "Measure over a few steps how long this training would take"
+            icon_button("timer", name, guarded(self._board.ask_cost)).props("size=sm data-test=ask-cost")
         ui.button("Start training", icon="play_arrow", on_click=guarded(self._start)).props(
             "unelevated no-caps dense data-test=start-training"
         ).classes("w-full")

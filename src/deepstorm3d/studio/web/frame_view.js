@@ -46,6 +46,7 @@ export default {
     corner: { type: Array, default: () => [0, 0] }, // column and row of the frame of the image's first pixel
     frame: Array, // width and height of the whole frame; nothing: the image is all of it
     layers: { type: Array, default: () => [] }, // marks: {shape, colour, x, y, tips, size}
+    captions: { type: Array, default: () => [] }, // words on the equal parts, side by side, of the image
     rectangle: Array, // x0, y0, x1, y1 in px of the frame, or nothing
   },
   data: () => ({ read: "", problem: "" }),
@@ -55,6 +56,7 @@ export default {
     high() { this.paint(); },
     palette() { this.paint(); },
     layers() { this.draw(); },
+    captions() { this.draw(); },
     rectangle() { this.draw(); },
   },
   mounted() {
@@ -154,7 +156,22 @@ export default {
       const [left, top] = this.corner, { drawn, width: columns, height: rows } = this.image;
       pen.drawImage(drawn, (left - x) * scale, (top - y) * scale, columns * scale, rows * scale);
       for (const layer of this.layers) this.drawLayer(pen, layer);
+      if (this.captions.length) this.drawCaptions(pen);
       if (this.rectangle) this.drawRectangle(pen, this.rectangle);
+    },
+    // At the foot of each part, however far it is zoomed.
+    drawCaptions(pen) {
+      const [left, top] = this.corner, { width, height } = this.image, share = width / this.captions.length;
+      pen.font = "11px system-ui, sans-serif";
+      pen.textAlign = "center";
+      pen.lineWidth = 3;
+      pen.strokeStyle = "rgba(0, 0, 0, 0.7)";
+      pen.fillStyle = "#fff";
+      this.captions.forEach((words, i) => {
+        const [x, y] = this.place(left + (i + 0.5) * share - 0.5, top + height - 0.5);
+        pen.strokeText(words, x, y - 6);
+        pen.fillText(words, x, y - 6);
+      });
     },
     // The centre of the frame's pixel (column, row) on the screen.
     place(column, row) {

@@ -1,0 +1,58 @@
+"""All panels in the browser at 1280×800: every button has a name, and no words are cut off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from deepstorm3d.studio.page import PANELS
+
+NAMELESS = """() => [...document.querySelectorAll("button, a, [role=button]")]
+  .filter((each) => each.getClientRects().length && !each.getAttribute("aria-label"))
+  .filter((each) => {
+    const words = each.cloneNode(true);
+    words.querySelectorAll(".q-icon").forEach((icon) => icon.remove());
+    return !words.textContent.trim();
+  })
+  .map((each) => each.outerHTML)"""
+# Elements with words of their own that are wider than their room, which is all that is seen of them.
+CUT_OFF = """() => [...document.querySelectorAll("body *")]
+  .filter((each) => each.getClientRects().length && each.scrollWidth > each.clientWidth + 1)
+  .filter((each) => ["hidden", "clip"].includes(getComputedStyle(each).overflowX))
+  .filter((each) => [...each.childNodes].some((part) => part.nodeType === 3 && part.textContent.trim()))
+  .map((each) => each.textContent)"""
+
+
+def check(page: Any) -> None:
+    # Panels slide in, and their labels with them.
+    page.wait_for_timeout(600)
+    assert page.evaluate(NAMELESS) == []
+    assert page.evaluate(CUT_OFF) == []
+
+
+def open_all(page: Any) -> None:
+    """Open what is folded up on the panel that is seen."""
+    closed = page.locator(".q-item[aria-expanded=false]:visible")
+    while count := closed.count():
+        closed.first.click()
+        page.wait_for_function(
+            "before => [...document.querySelectorAll('.q-item[aria-expanded=false]')]"
+            ".filter((each) => each.getClientRects().length).length < before",
+            arg=count,
+        )
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_every_button_has_a_name_and_nothing_is_cut_off(page: Any, panel: str) -> None:
+    page.locator(f"[data-test='tab-{panel}']").click()
+    check(page)
+    open_all(page)
+    check(page)
+
+
+def test_what_is_looked_for_is_found(page: Any) -> None:
+    page.evaluate("""() => document.body.insertAdjacentHTML("afterbegin",
+      "<button><i class=q-icon>save</i></button><div style='width:9px; overflow:hidden'>wide words</div>")""")
+    assert len(page.evaluate(NAMELESS)) == 1
+    assert page.evaluate(CUT_OFF) == ["wide words"]
