@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..emitters import Localizations
 from ..errors import InputError
@@ -22,6 +23,13 @@ _SHIFT = ("dx", "dy", "dz")
 _SIGMA = ("sigma_dx", "sigma_dy", "sigma_dz")
 # The header named in error messages.
 _EXAMPLE = "frame,dx,dy,dz (frames from 0, nm)"
+
+
+def _mean_of_each(shift: Tensor, molecule: Tensor) -> Tensor:
+    """The mean of (N, 3) over the rows with the number of each row."""
+    _, group, rows = torch.unique(molecule, return_inverse=True, return_counts=True)
+    total = torch.zeros(len(rows), 3, dtype=shift.dtype, device=shift.device).index_add_(0, group, shift)
+    return (total / rows[:, None])[group]
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,8 @@ class DriftCurve:
     def apply(self, table: Localizations) -> Localizations:
         """The table with the drift subtracted; its positions become float64, so that `undo` gives them back.
 
+        The rows of a molecule that was fitted over several frames keep a common position: of the drift in its
+        frames the mean is subtracted.
         Raises InputError where the table has frames outside the curve.
         """
         return self._moved(table, -1.0)
@@ -71,8 +81,10 @@ class DriftCurve:
                 f"the drift curve covers frames {first} to {last}, the list frames {begin} to {end} "
                 "(counted from 0): the curve belongs to another recording, or was cut"
             )
-        shift = torch.from_numpy(self.shift_um).to(table.xyz.device)
-        return replace(table, xyz=table.xyz.double() + sign * shift[table.frame - first])
+        shift = torch.from_numpy(self.shift_um).to(table.xyz.device)[table.frame - first]
+        if table.molecule is not None:
+            shift = _mean_of_each(shift, table.molecule)
+        return replace(table, xyz=table.xyz.double() + sign * shift)
 
     def to_csv(self) -> str:
         """The curve as text: frame, dx, dy, dz and their σ in nm, one row for each frame."""

@@ -10,6 +10,7 @@ from ..emitters import Localizations
 from ..errors import InputError
 from ..watch import SILENT, Watcher
 from .drift import DriftCurve
+from .merging import one_row_each
 from .overlap_drift import DriftEstimate, estimate_drift, typical_sigma
 
 __all__ = ["Drift", "drift_of"]
@@ -57,7 +58,9 @@ def drift_of(
     """Estimate the drift of a list (`overlap_drift.estimate_drift`) over a movie of at least `frames` frames.
 
     segments, frames_per_segment: of the smooth curve; give at most one of them; with neither, as many segments
-    as the list supports.  Raises InputError for a list that is too short to estimate a drift.
+    as the list supports. A molecule that was fitted over several frames counts once, in the middle of its
+    frames: its rows share a position, and would say that nothing has moved.
+    Raises InputError for a list that is too short to estimate a drift.
     """
     if segments is not None and frames_per_segment is not None:
         raise InputError("give the number of segments or the frames of each, not both")
@@ -66,7 +69,10 @@ def drift_of(
     seen = int(table.frame.max()) - first + 1 if len(table) else frames
     if frames_per_segment is not None:
         segments = max(1, round(seen / frames_per_segment))
-    found = estimate_drift(table.shift(frames=-first), seen, segments=segments, watch=watch)
+    once = one_row_each(table)
+    if once.detections is not None and table.molecule is not None:
+        once = replace(once, frame=once.frame + (once.detections - 1) // 2)
+    found = estimate_drift(once.shift(frames=-first), seen, segments=segments, watch=watch)
     found = replace(found, curve=_over_the_movie(found.curve, first, max(frames, first + seen)))
     return Drift(found.curve, found.segments, _doubts(table, found))
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..emitters import Emitters, Localizations
 from ..extent import Extent
 from .fit_quality import judge_list
-from .matching import Matches, match, match_challenge
+from .matching import Matches, match, match_challenge, match_molecules
 from .metrics import Score, ScoreWithIntervals, score_with_intervals
 from .point_registration import register_points
 
@@ -48,6 +50,11 @@ class MatchRule:
             return match_challenge(truth, found, field_um=field_um, min_photons=self.min_photons)
         return match(truth, found, tolerance_um=self.tolerance_nm / 1000, min_photons=self.min_photons)
 
+    def molecules(self, truth: Emitters, found: Localizations, rows: Matches) -> Matches:
+        """Matches of the molecules over all their frames (`match_molecules`); rows: from `pairs`."""
+        reach = (0.25, 0.5) if self.challenge else (self.tolerance_nm / 1000, None)
+        return match_molecules(truth, found, rows, lateral_um=reach[0], axial_um=reach[1])
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -55,7 +62,9 @@ class Evaluation:
 
     result: the figures with their intervals;  matches: which row is which molecule;  truth_rows, truth_frames,
     found_rows: sizes of the two tables compared;  conditions: settings of the matching, plain values;
-    notes: what a reader of the figures should know.
+    notes: what a reader of the figures should know;  by_molecule: the figures of molecules over all their
+    frames, where both tables say which rows are one molecule in several (their intervals are over the frames in
+    which molecules begin).
     """
 
     result: ScoreWithIntervals
@@ -65,6 +74,7 @@ class Evaluation:
     found_rows: int
     conditions: Mapping[str, Any]
     notes: list[str]
+    by_molecule: ScoreWithIntervals | None = None
 
     @property
     def score(self) -> Score:
@@ -75,9 +85,15 @@ class Evaluation:
         """The main figures in two lines."""
         score = self.score
         shift = f"RMSE {_nm(score.rmse_lateral_nm)} lateral, {_nm(score.rmse_axial_nm)} axial"
-        return (
+        told = (
             f"{self.truth_rows} molecules, {self.found_rows} localizations ({self.conditions['matching']})\n"
             f"Jaccard {score.jaccard:.3f}, recall {score.recall:.3f}, precision {score.precision:.3f}, {shift}"
+        )
+        if self.by_molecule is None:
+            return told
+        whole = self.by_molecule.score
+        return (
+            f"{told}\nby molecule over all its frames: Jaccard {whole.jaccard:.3f}, recall {whole.recall:.3f}"
         )
 
     def to_mapping(self) -> dict[str, Any]:
@@ -87,7 +103,9 @@ class Evaluation:
             "truth_frames": self.truth_frames,
             "found_rows": self.found_rows,
         }
-        return {"conditions": dict(self.conditions), **counts, "notes": self.notes, **self.result.to_mapping()}
+        whole = {} if self.by_molecule is None else {"by_molecule": self.by_molecule.to_mapping()}
+        told = {"conditions": dict(self.conditions), **counts, "notes": self.notes}
+        return {**told, **self.result.to_mapping(), **whole}
 
 
 def evaluate_list(
@@ -118,7 +136,26 @@ def evaluate_list(
         found_rows=len(found),
         conditions=conditions,
         notes=_notes(truth, found),
+        by_molecule=_by_molecule(truth, found, pairs, rule),
     )
+
+
+def _by_molecule(
+    truth: Emitters, found: Localizations, rows: Matches, rule: MatchRule
+) -> ScoreWithIntervals | None:
+    """The figures of molecules; None where one of the tables has molecules of single frames only."""
+    if found.molecule is None or len(truth.id.unique()) == len(truth):
+        return None
+    # A row each, in the order of their numbers.
+    true = truth.select(_first_rows(truth.id))
+    seen = found.select(_first_rows(found.molecule))
+    pairs = rule.molecules(truth, found, rows)
+    return score_with_intervals(true, seen, pairs, np.random.default_rng(_SEED))
+
+
+def _first_rows(number: Tensor) -> Tensor:
+    """The first row of each number, in order of the numbers."""
+    return torch.from_numpy(np.unique(number.cpu().numpy(), return_index=True)[1]).to(number.device)
 
 
 def _nm(value: float | None) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from ..emitters import Localizations
 from ..errors import InputError
 from .linking import LinkRule, least_spread, link_rows, spread_over_sigma
-from .merging import merge_rows
+from .merging import merge_rows, one_row_each
 from .stated_sigma import failed_fits_note
 
 __all__ = ["Linked", "link_list"]
@@ -24,6 +25,7 @@ _FEWEST_PAIRS = 10
 class Linked:
     """Result of linking.
 
+    tied: whether the list itself said which rows are one molecule (`molecule`), and none were looked for;
     molecules: one row for each molecule;  track: (N,) molecule of each row of the list;  seen_once: number of
     molecules that are in a single frame only;  spread_over_sigma: scatter of the differences within molecules
     in units of σ in x, y and z, 1 where the σ are correct (None: there are no pairs to measure it);  warnings:
@@ -35,11 +37,14 @@ class Linked:
     seen_once: int
     spread_over_sigma: tuple[float, float, float] | None
     warnings: list[str] = field(default_factory=list)
+    tied: bool = False
 
 
 def link_list(table: Localizations, rule: LinkRule) -> Linked:
     """Join the rows of each molecule (`link_rows`) and merge them into one (`merge_rows`).
 
+    Where the molecules were fitted over several frames, the list says which rows these are (`molecule`): they
+    are merged as they stand, and the rule has no part in it.
     Raises InputError for a list that is already linked, and for rows without the σ that the rule needs.
     """
     if table.detections is not None:
@@ -47,11 +52,30 @@ def link_list(table: Localizations, rule: LinkRule) -> Linked:
             "the list is linked already: its rows no longer say in which frames they end; link the list that "
             "it was made from"
         )
+    if table.molecule is not None:
+        return _of_fitted_molecules(table, rule)
     track = link_rows(table, rule)
     merged = merge_rows(table, track)
     spread = spread_over_sigma(table, track)
-    once = 0 if merged.detections is None else int((merged.detections == 1).sum())
-    return Linked(merged, track, once, spread, _warnings(table, len(merged), rule, spread))
+    return Linked(merged, track, _seen_once(merged), spread, _warnings(table, len(merged), rule, spread))
+
+
+def _of_fitted_molecules(table: Localizations, rule: LinkRule) -> Linked:
+    """One row for each molecule that the fit found; nothing is joined beyond that."""
+    assert table.molecule is not None
+    merged = one_row_each(table)
+    notes = [] if len(table) else ["the list has no rows"]
+    if rule.radius_um is not None:
+        notes.append(
+            "the molecules of this list were fitted over several frames, so their rows need no distance to be "
+            "joined (`radius_nm`): it was not used"
+        )
+    number = torch.unique(table.molecule, return_inverse=True)[1]
+    return Linked(merged, number, _seen_once(merged), None, notes, tied=True)
+
+
+def _seen_once(merged: Localizations) -> int:
+    return 0 if merged.detections is None else int((merged.detections == 1).sum())
 
 
 def _warnings(

@@ -16,7 +16,7 @@ from ..extent import Extent
 from .assignment import least_total
 from .pairs import SLACK, pairs_within
 
-__all__ = ["Matches", "match", "match_challenge"]
+__all__ = ["Matches", "match", "match_challenge", "match_molecules"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -84,6 +84,50 @@ def match_challenge(
     """
     inner = _border(field_um, _CHALLENGE_BORDER_UM)
     return _match(truth, found, _nearest_first, (lateral_um, axial_um), min_photons, inner)
+
+
+def match_molecules(
+    truth: Emitters,
+    found: Localizations,
+    rows: Matches,
+    *,
+    lateral_um: float = 0.15,
+    axial_um: float | None = None,
+) -> Matches:
+    """Pair molecules over all their frames: as many as possible at the least total distance, as in `match`.
+
+    truth, found: rows with numbers of molecules (`id`, `molecule`);  rows: their matches frame by frame, which
+    say what takes no part: a molecule without a row that does is ignored. Two molecules can be a pair if they
+    lie within the tolerance in a frame that both have; their distance is the least over such frames.
+    The indices and masks of the result are of molecules, in order of their numbers.
+    """
+    assert found.molecule is not None
+    true, of_truth = np.unique(truth.id.cpu().numpy(), return_inverse=True)
+    seen, of_found = np.unique(found.molecule.cpu().numpy(), return_inverse=True)
+    ignored = (
+        _without(of_truth, rows.truth_ignored, len(true)),
+        _without(of_found, rows.found_ignored, len(seen)),
+    )
+    t, f, distance = _near_pairs(
+        (_positions(truth, "truth"), truth.frame.cpu().numpy(), ~ignored[0][of_truth]),
+        (_positions(found, "localization"), found.frame.cpu().numpy(), np.ones(len(found), dtype=bool)),
+        (lateral_um, axial_um),
+    )
+    key, pair = np.unique(of_truth[t] * len(seen) + of_found[f], return_inverse=True)
+    least = np.full(len(key), np.inf)
+    np.minimum.at(least, pair, distance)
+    i, j = _most_pairs_least_distance(
+        key // len(seen), key % len(seen), least / max(lateral_um, axial_um or 0.0)
+    )
+    order = np.argsort(i, kind="stable")
+    ignored[1][j] = False
+    parts = (i[order], j[order], *ignored)
+    return Matches(*(torch.from_numpy(part).to(truth.xyz.device) for part in parts))
+
+
+def _without(number: Ints, ignored: Tensor, count: int) -> NDArray[np.bool_]:
+    """The numbers 0 … count − 1 of which no row takes part: (count,)."""
+    return np.bincount(number[~ignored.cpu().numpy()], minlength=count) == 0
 
 
 def _border(field_um: Extent | None, border_um: float) -> Extent | None:

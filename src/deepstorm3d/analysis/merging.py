@@ -1,4 +1,4 @@
-"""Merges the rows of one molecule into one row: more precise, with the sum of the photons, and counted."""
+"""Merges the rows of one molecule into one row, with the sum of the photons, and counted."""
 
 from __future__ import annotations
 
@@ -9,15 +9,29 @@ from torch import Tensor
 
 from ..emitters import Localizations
 
-__all__ = ["merge_rows"]
+__all__ = ["merge_rows", "one_row_each"]
 
 
-def merge_rows(table: Localizations, track: Tensor) -> Localizations:
+def one_row_each(table: Localizations) -> Localizations:
+    """One row for each molecule of a list whose molecules were fitted over several frames (`molecule`).
+
+    As `merge_rows`, but for position and its σ: they are of all frames of the molecule already, and stay.
+    A list of single frames is returned as it is.
+    """
+    if table.molecule is None:
+        return table
+    number = torch.unique(table.molecule, return_inverse=True)[1]
+    return merge_rows(table, number, tied=True)
+
+
+def merge_rows(table: Localizations, track: Tensor, *, tied: bool = False) -> Localizations:
     """One row for each molecule, in order of its first frame.
 
-    track: (N,) molecule of each row; each number from 0 to the largest occurs. For the rows of a molecule:
+    track: (N,) molecule of each row; each number from 0 to the largest occurs;  tied: the rows of a molecule
+    share a position that was found from all of them. For the rows of a molecule:
 
-    - position: mean weighted by 1/σ², with σ = (Σ 1/σ²)^-½ (rows without σ: plain mean, σ 0);
+    - position: mean weighted by 1/σ², with σ = (Σ 1/σ²)^-½ (rows without σ: plain mean, σ 0); if tied, position
+      and σ of any row;
     - photons: sum, with σ added in quadrature: all detected photons (0, not known, where one of its rows
       has no photons);
     - background: plain mean of the rows with one, per pixel and frame. Weights 1/σ² would favour dim frames
@@ -38,7 +52,7 @@ def merge_rows(table: Localizations, track: Tensor) -> Localizations:
         # A sum with an unknown part is not known.
         return torch.where(total((values == 0).double()) > 0, 0.0, total(values))
 
-    position, sigma = _place(table, track, total)
+    position, sigma = _shared_place(table, track, count) if tied else _place(table, track, total)
     fitted = (table.fit_quality > 0).double()
     lit = ((table.background != 0) | (table.sigma_background > 0)).double()
     backgrounds = total(lit).clamp(min=1.0)
@@ -60,6 +74,13 @@ def merge_rows(table: Localizations, track: Tensor) -> Localizations:
         detections=rows,
     )
     return merged.sort()
+
+
+def _shared_place(table: Localizations, track: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Position and σ of one row of each molecule: (M, 3) µm each."""
+    row = torch.zeros(count, dtype=torch.int64, device=track.device)
+    row[track] = torch.arange(len(track), device=track.device)
+    return table.xyz[row], table.sigma_xyz[row]
 
 
 def _place(table: Localizations, track: Tensor, total: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:

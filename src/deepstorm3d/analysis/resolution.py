@@ -14,6 +14,7 @@ from ..emitters import Localizations
 from ..errors import InputError
 from ..watch import SILENT, Watcher
 from .fourier import Correlation, Grid, block_halves, correlate, slabs
+from .merging import one_row_each
 from .neighbours import AxisPrecision, neighbour_precision
 from .overlap_drift import typical_sigma
 from .stated_sigma import failed_fits_note, median_sigma
@@ -103,13 +104,16 @@ def resolution_of(
     """Correlate random halves of a list in the planes and in 3D, and fit its precision.
 
     block_frames: number of consecutive frames that stay in the same half; None: a fiftieth of the movie, at
-    least 20 where it is long enough;  splits: number of random halvings.
+    least 20 where it is long enough;  splits: number of random halvings. A molecule that was fitted over
+    several frames counts once, in its first frame: its rows share a position, and say nothing about its
+    precision.
     Raises InputError for a list without rows, or with rows in too few frames to be halved.
     """
     if len(table) < 2:
         raise InputError(
             f"the list holds {len(table)} localizations; a resolution needs thousands, in many frames"
         )
+    rows, table = len(table), one_row_each(table)
     xyz, frame = table.xyz.cpu().double().numpy(), table.frame.cpu().numpy()
     seen = int(frame.max() - frame.min()) + 1
     if seen < 4:
@@ -125,7 +129,7 @@ def resolution_of(
     sigma = None if median is None else table.sigma_xyz.detach().cpu().double().numpy()
     precision = neighbour_precision(xyz, frame, typical_sigma(table), sigma)
     notes = _notes(table, precision, block)
-    return ResolutionReport(correlations, precision, stated, block, splits, len(table), notes)
+    return ResolutionReport(correlations, precision, stated, block, splits, rows, notes)
 
 
 def _correlations(

@@ -32,6 +32,8 @@ _CHECKED_LAG = 10
 _TRUE_SIGMA = 1.3
 # Share of links that may be wrong, from which it is told.
 _WRONG_TOLD = 0.01
+# Share of rows that share their position with another frame, up to which D is hardly too small.
+_TIED_ALLOWED = 0.01
 # Share of the squared steps that all molecules make together, from which it is told.
 _COMMON_TOLD = 0.1
 
@@ -123,8 +125,8 @@ def track_list(table: Localizations, rule: TrackRule | None = None, *, watch: Wa
     """Link the rows of a list to trajectories, keep those long enough, and measure how they diffuse.
 
     rule: None: the one without arguments.
-    Raises InputError for a list that is linked or tracked already, one frame only, a list too dense for its
-    steps, and where trackpy is missing.
+    Raises InputError for a list that is linked or tracked already or ties its rows to molecules at rest, one
+    frame only, a list too dense for its steps, and where trackpy is missing.
     """
     rule = TrackRule() if rule is None else rule
     _refuse_table(table)
@@ -146,6 +148,13 @@ def _refuse_table(table: Localizations) -> None:
         )
     if table.track is not None:
         raise InputError("the list has a column track already; track the list that it was made from")
+    tied = 0 if table.molecule is None else len(table) - len(table.molecule.unique())
+    if tied > _TIED_ALLOWED * len(table):
+        raise InputError(
+            f"{tied} of {len(table)} rows share the position of the same molecule in another frame (column "
+            "molecule): the fit took these molecules to be at rest, so they show no step; localize the movie "
+            "with every frame fitted alone, and track that list"
+        )
     if len(table) and int(table.frame.min()) == int(table.frame.max()):
         raise InputError(
             f"all {len(table)} rows are in frame {int(table.frame[0])}: a trajectory needs two frames or more"

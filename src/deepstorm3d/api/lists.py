@@ -123,6 +123,9 @@ def link(
 ) -> Localizations:
     """Join the rows of each molecule that shines through several frames to one row, photons summed.
 
+    Molecules that were fitted over several frames (``found.molecule``) are joined as they are: position and σ
+    stay, and `radius_nm` and `dark` have no part in it.
+
     Parameters
     ----------
     found : Localizations or path

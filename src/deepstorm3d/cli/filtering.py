@@ -66,7 +66,11 @@ def link_list(
     pixel_nm: CameraPixel = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Merge the rows of a molecule that is seen in several frames into one, more precise row."""
+    """Merge the rows of a molecule that is seen in several frames into one, more precise row.
+
+    Where the fit has found molecules over several frames, the list says which rows these are (column
+    molecule): their position and σ stay, the photons are summed, and the options have no part in it.
+    """
     from ..analysis.linking import LinkRule
     from ..errors import InputError
     from ..jobs.link import link_table

@@ -108,6 +108,12 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     if "shift_nm" in evaluation.conditions:
         x, y, z = evaluation.conditions["shift_nm"]
         result(f"registered: the list was shifted by {x:g}, {y:g}, {z:g} nm in x, y, z before matching")
+    if evaluation.by_molecule is not None:
+        whole = evaluation.by_molecule.score
+        result(
+            f"molecules over all their frames: Jaccard {whole.jaccard:.3f}; {whole.tp} hits, {whole.fp} false, "
+            f"{whole.fn} missed"
+        )
     if score.ignored_truth or score.ignored_found:
         result(f"not counted: {score.ignored_truth} true emitters, {score.ignored_found} localizations")
     for note in evaluation.notes:

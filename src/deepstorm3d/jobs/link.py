@@ -21,7 +21,8 @@ class LinkSummary:
 
     rows, molecules: before and after;  seen_once: molecules of a single frame;  spread_over_sigma: scatter of
     the differences within molecules over their σ in x, y and z, 1 where the σ are true (None: nothing to tell
-    it from);  warnings: what a reader of the numbers should know.
+    it from);  tied: whether the fit had found the molecules over several frames, and none were looked for;
+    warnings: what a reader of the numbers should know.
     """
 
     rows: int
@@ -29,12 +30,13 @@ class LinkSummary:
     seen_once: int
     spread_over_sigma: tuple[float, float, float] | None
     warnings: list[str] = field(default_factory=list)
+    tied: bool = False
 
 
 def link_table(
     source: Path, out: Path, rule: LinkRule, *, pixel_nm: float | None = None, overwrite: bool = False
 ) -> LinkSummary:
-    """Join rows of one molecule (`link_rows`), merge them (`merge_rows`) and write the list.
+    """Join the rows of each molecule to one (`link_list`) and write the list.
 
     pixel_nm: camera pixel in the sample, for a source that does not name it.
     Raises InputError for a list that is linked already, rows without the σ that the rule needs, or an output
@@ -47,12 +49,15 @@ def link_table(
         linked = link_list(table, rule)
     except InputError as error:
         raise InputError(f"{source}: {error.what}", error.remedy) from error
-    settings = {
-        "source": source.name,
+    gate = {
         "gate": "3 σ of the difference" if rule.radius_um is None else "fixed",
         "radius_um": rule.radius_um,
         "axial_um": rule.axial_um,
         "dark": rule.dark,
+    }
+    settings = {
+        "source": source.name,
+        **({"gate": "molecules of the fit"} if linked.tied else gate),
         "rows": [len(table), len(linked.molecules)],
         "spread_over_sigma": linked.spread_over_sigma,
     }
@@ -63,6 +68,7 @@ def link_table(
         linked.seen_once,
         linked.spread_over_sigma,
         [*header.notes, *linked.warnings],
+        tied=linked.tied,
     )
 
 

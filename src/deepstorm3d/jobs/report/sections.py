@@ -73,6 +73,13 @@ def glance_section(table: Localizations, header: TableHeader) -> Section:
     if "fit_quality" in quality.columns:
         tiles.append(("median deviance per pixel", f"{quality.columns['fit_quality'].median:.2f}"))
     words = [_SIGMA[table.sigma_source]] if len(table) else [_NO_ROWS]
+    if table.molecule is not None and len(table):
+        number = len(table.molecule.unique())
+        tiles.insert(1, ("molecules", f"{number:,}"))
+        words.append(
+            f"Molecules were fitted over several frames, {len(table) / number:.2f} each on average: the rows "
+            "of one share a position, and σ is that of all its frames together."
+        )
     assessment = judge_list(table)
     if assessment.kind in ("too quiet", "misfit"):
         words.append(f"Warning: {assessment.text}.")
