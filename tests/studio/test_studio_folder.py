@@ -43,6 +43,20 @@ def test_folders_come_first_and_only_wanted_files(folder: Folder):
     ]
 
 
+def test_choosing_begins_where_it_ended_for_this_purpose_or_for_any(folder: Folder):
+    day = folder.root / "day 1"
+    assert folder.place_for("Movie") == folder.root
+    folder.choose(day / "b.tif", "Movie")
+    assert folder.place_for("Movie") == folder.place_for("Model") == day
+    folder.choose(folder.root / "m.pt", "Model")
+    assert (folder.place_for("Movie"), folder.place_for("Model")) == (day, folder.root)
+    assert folder.place_for("List") == folder.root, "as the last choice of all"
+    folder.choose(folder.root, "List")
+    assert folder.place_for("List") == folder.root, "never above the top"
+    folder.choose(folder.root / "gone" / "c.tif", "Movie")
+    assert folder.place_for("Movie") == folder.root
+
+
 def test_a_path_is_shown_as_a_command_in_the_folder_takes_it(folder: Folder):
     assert folder.shown(folder.existing("day 1")) == "day 1"
     assert folder.existing(folder.root / "a.tif") == folder.root / "a.tif"

@@ -56,6 +56,27 @@ def test_a_movie_is_chosen_and_its_frames_are_localized_as_one_looks(page: Any):
     assert colours_of(page, "view-model") > 50
 
 
+def test_the_chooser_offers_movies_and_opens_again_where_one_was_chosen(page: Any, movie: Path):
+    day = movie.parent / "day"
+    day.mkdir(exist_ok=True)
+    (day / "movie.tif").write_bytes(movie.read_bytes())
+    (day / "truth.csv").write_text("x,y\n")
+    element(page, "choose-Movie").click()
+    element(page, "entry-day").click()
+    element(page, "entry-movie.tif").wait_for()
+    assert element(page, "entry-truth.csv").count() == 0
+    element(page, "entry-movie.tif").click()
+    page.wait_for_function("() => document.querySelector('[data-test=movie-file]').value === 'day/movie.tif'")
+    element(page, "choose-Movie").click()
+    element(page, "entry-movie.tif").wait_for()
+    assert element(page, "entry-day").count() == 0
+    page.keyboard.press("Escape")
+    # As it was, for the tests after this one.
+    page.locator("input[data-test=movie-file]").fill(movie.name)
+    page.keyboard.press("Enter")
+    element(page, "count").filter(has_text="joint fit").wait_for()
+
+
 def colours_of(page: Any, view: str) -> int:
     """How many different colours a canvas shows."""
     return page.locator(f"[data-test='{view}'] canvas").evaluate(

@@ -34,6 +34,7 @@ class Folder:
         if not root.is_dir():
             raise InputError(f"{root} is not a folder", "give the folder that holds your movies and tables")
         self.root = root.resolve()
+        self._chosen: dict[str, Path] = {}
 
     def path(self, name: str | Path) -> Path:
         """The path that a name stands for, relative to the folder or absolute.
@@ -64,6 +65,18 @@ class Folder:
     def shown(self, path: Path) -> str:
         """A path as the page shows it and as a command in this folder takes it: relative to the folder."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+    def choose(self, path: Path, purpose: str) -> None:
+        """Remember that a file or folder was chosen.  purpose: what for, as the chooser says it."""
+        # The last one of all is last.
+        self._chosen.pop(purpose, None)
+        self._chosen[purpose] = path
+
+    def place_for(self, purpose: str) -> Path:
+        """The folder in which to begin to choose: that of the last choice for this purpose, or else for any."""
+        last = self._chosen.get(purpose) or next(reversed(self._chosen.values()), self.root)
+        place = self.root if last == self.root else last.parent
+        return place if place.is_dir() else self.root
 
     def entries(self, place: Path, wanted: Callable[[Path], bool] = lambda path: True) -> list[Entry]:
         """Folders, then files that are wanted, by name; hidden ones and those that cannot be read are left out.

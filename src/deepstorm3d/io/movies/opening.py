@@ -16,7 +16,10 @@ from .stacks_movie import open_micro_manager
 from .tiff_movie import TiffMovie
 from .zarr_movie import ZarrMovie, is_zarr
 
-__all__ = ["Movie", "MovieWriter", "open_movie", "readable_ranges"]
+__all__ = ["MOVIE_SUFFIXES", "Movie", "MovieWriter", "open_movie", "readable_ranges"]
+
+MOVIE_SUFFIXES = frozenset({".tif", ".tiff", ".nd2", ".npy", ".index", *RAW_SUFFIXES})
+"""Endings of the files that `open_movie` knows; of NDTiff its index."""
 
 
 def open_movie(path: str | Path, *, partial: bool = False) -> Movie:

@@ -12,6 +12,7 @@ from ...cli import bead_options
 from ...errors import InputError
 from ..desk import Desk
 from ..marks import Marks
+from ..offered import is_movie
 from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.frame_view import FrameView
@@ -29,8 +30,6 @@ __all__ = ["beads_panel"]
 _LOOK = Path(__file__).parents[1] / "web" / "setup.css"
 _TAKEN = "#58c27d"
 _LEFT = "#f2a65a"
-# Endings of files that may be stacks.
-_STACKS = frozenset({".tif", ".tiff", ".npy", ".nd2", ".raw", ".zarr"})
 _DEFOCUS = {"mask": "stays in the mask", "focus": "becomes a change of focus"}
 
 
@@ -70,7 +69,7 @@ class _BeadsPanel:
             self.desk.folder,
             "Stack",
             lambda names: self.bench.open(names),
-            wanted=lambda path: path.suffix.lower() in _STACKS,
+            wanted=is_movie,
             folders=True,
             help="Raw counts, one slice after the other, one bead or many in each; several stacks with commas",
         ).props("data-test=bead-file")

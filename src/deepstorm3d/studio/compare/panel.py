@@ -8,6 +8,7 @@ from typing import Any
 from nicegui import ui
 
 from ..desk import Desk
+from ..offered import is_list, is_movie
 from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.frame_view import FrameView
@@ -23,7 +24,6 @@ from .space_view import SpaceView
 __all__ = ["compare_panel"]
 
 _LOOK = Path(__file__).parents[1] / "web" / "compare.css"
-_LISTS = (".hdf5", ".h5", ".csv", ".mat")
 _VIEWS = {"frame": "This frame in 3D", "all": "All in 3D", "depth": "Errors by depth"}
 _SIGNS: dict[Fate, str] = {"matched": "○", "missed": "□", "false": "×", "ignored": "+"}
 
@@ -75,7 +75,12 @@ class _ComparePanel:
         )
         ui.label("Movie under the marks").classes("ds-section")
         self.movie = FileInput(
-            self.desk.folder, "Movie", self._open_movie, folders=True, help="Not needed for the figures"
+            self.desk.folder,
+            "Movie",
+            self._open_movie,
+            wanted=is_movie,
+            folders=True,
+            help="Not needed for the figures",
         ).props("data-test=compare-movie")
         ui.button("That of the panel Movie", on_click=guarded(self._take_movie)).props(
             "flat dense no-caps size=sm"
@@ -85,9 +90,9 @@ class _ComparePanel:
         def take(name: str) -> None:
             self.look.use(**{role: self.desk.folder.existing(name) if name.strip() else None})
 
-        return FileInput(
-            self.desk.folder, label, take, wanted=lambda path: path.suffix.lower() in _LISTS, help=help
-        ).props(f"data-test=compare-{role}")
+        return FileInput(self.desk.folder, label, take, wanted=is_list, help=help).props(
+            f"data-test=compare-{role}"
+        )
 
     def _build_rule(self) -> None:
         changed = guarded(self._use_rule)

@@ -7,6 +7,7 @@ from nicegui import ui
 from ...experiment.configure import find_experiment
 from ...experiment.presets import PRESETS
 from ..desk import Desk
+from ..offered import is_experiment, is_mask
 from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.icon_button import icon_button
@@ -22,7 +23,6 @@ from .table import summary_table
 __all__ = ["limits_panel"]
 
 _KINDS = ("zero", "astigmatic", "tetrapod", "double_helix", "vortex")
-_MASK_FILES = (".npy", ".mat", ".tif", ".tiff", ".png")
 _CHARTS: tuple[tuple[Against, tuple[str, ...]], ...] = tuple(
     (against, axes) for axes in (("x", "y"), ("z",)) for against in ("depth", "photons", "density")
 )
@@ -83,7 +83,7 @@ class _LimitsPanel:
             self.desk.folder,
             "Experiment",
             self._open,
-            wanted=lambda path: path.suffix in (".yaml", ".yml"),
+            wanted=is_experiment,
             help=f"An experiment file, or a preset: {', '.join(PRESETS)}",
         ).props("data-test=limits-experiment")
         with ui.element("div").classes("ds-row"):
@@ -103,7 +103,7 @@ class _LimitsPanel:
             self.desk.folder,
             "Add a mask",
             self._add_file,
-            wanted=lambda path: path.suffix.lower() in _MASK_FILES,
+            wanted=is_mask,
             help="Phase in radians (.npy, .mat, .tif) on the mask's own pixels",
         ).props("data-test=limits-add")
         with ui.button("Add a known kind").props("flat dense no-caps size=sm"), ui.menu():

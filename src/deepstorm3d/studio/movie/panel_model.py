@@ -6,6 +6,7 @@ from nicegui import ui
 
 from ...localizing.catalogue import built_in_models
 from ..desk import Desk
+from ..offered import is_mask, is_model
 from ..parts.choose import FileInput
 from ..parts.icon_button import icon_button
 from ..parts.notices import guarded
@@ -26,7 +27,7 @@ class ModelPart:
             self._folder,
             "Model",
             self._use_model,
-            wanted=lambda path: path.suffix == ".pt",
+            wanted=is_model,
             help=f"A file that train wrote, or a built-in model: {', '.join(built_in_models())}",
         ).props("data-test=model-file")
         with ui.element("div").classes("ds-row"):
@@ -47,6 +48,7 @@ class ModelPart:
             self._folder,
             "Mask file, if asked for",
             lambda name: self._look.use(mask=self._folder.existing(name) if name.strip() else None),
+            wanted=is_mask,
             help="The phase mask of the model, where it does not hold it itself: radians (.npy, .mat, .tif)",
         ).props("data-test=mask-file")
 

@@ -7,6 +7,7 @@ from typing import Any
 from nicegui import ui
 
 from ..desk import Desk
+from ..offered import is_movie
 from ..parts.choose import FileInput
 from ..parts.frame_view import FrameView
 from ..parts.notices import guarded
@@ -29,7 +30,7 @@ class MoviePart:
                 python=lambda: python_lines(self._look.asked, self._folder),
             )
         help = "TIFF, ND2, Zarr, raw, or a folder of TIFFs"
-        self._file = FileInput(self._folder, "Movie", self._open, folders=True, help=help)
+        self._file = FileInput(self._folder, "Movie", self._open, wanted=is_movie, folders=True, help=help)
         self._file.props("data-test=movie-file")
         self._facts = ui.label().classes("ds-words").props("data-test=movie-facts")
         with ui.expansion("Orientation, background, region").props("dense").classes("w-full ds-words"):

@@ -21,6 +21,7 @@ async def choose(
 ) -> Path | None:
     """Let the user choose a file below the folder; None where they change their mind.
 
+    Begins where a file was chosen last under this title, or under any.
     wanted: which files are offered;  folders: whether a folder may be the answer (movies of many files).
     """
     return await _Chooser(folder, title, wanted, folders).ask()
@@ -30,7 +31,8 @@ class _Chooser:
     """The dialog and the place in it."""
 
     def __init__(self, folder: Folder, title: str, wanted: Callable[[Path], bool], folders: bool) -> None:
-        self._folder, self._wanted, self._place = folder, wanted, folder.root
+        self._folder, self._title, self._wanted = folder, title, wanted
+        self._place = folder.root
         with ui.dialog() as self._dialog, ui.card().classes("ds-chooser"):
             ui.label(title).classes("ds-heading")
             self._trail = ui.row().classes("items-center gap-0 ds-trail")
@@ -43,9 +45,11 @@ class _Chooser:
                 ui.button("Cancel", on_click=lambda: self._dialog.submit(None)).props("flat dense")
 
     async def ask(self) -> Path | None:
-        self._go(self._folder.root)
+        self._go(self._folder.place_for(self._title))
         answer = await self._dialog
         self._dialog.delete()
+        if answer is not None:
+            self._folder.choose(answer, self._title)
         return answer
 
     def _go(self, place: Path) -> None:

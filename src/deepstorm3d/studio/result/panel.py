@@ -9,6 +9,7 @@ from nicegui import ui
 
 from ...errors import MissingPixelSize
 from ..desk import Desk
+from ..offered import is_list
 from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.histogram import Histogram
@@ -25,7 +26,6 @@ from .same import python_lines, shown_by_command
 __all__ = ["result_panel"]
 
 _LOOK = Path(__file__).parents[1] / "web" / "result.css"
-_ENDINGS = (".hdf5", ".h5", ".csv", ".txt", ".tsv", ".xls", ".mat")
 _WHOLE = ("frame", "detections", "track")
 _ORDER = ("photons", "sigma_xy_nm", "sigma_z_nm", "z_nm", "fit_quality", "probability", "frame", "background")
 _PARTS = ("Picture", "Cloud", "Statistics", "Steps and export")
@@ -74,7 +74,7 @@ class _ResultPanel:
             self.desk.folder,
             "Localizations",
             self._open,
-            wanted=lambda path: path.suffix.lower() in _ENDINGS,
+            wanted=is_list,
             help="Picasso, ThunderSTORM, SMAP, smappy, DECODE, challenge: any list that the program reads",
         ).props("data-test=result-file")
         self.pixel = (

@@ -11,6 +11,7 @@ from ...spec import to_yaml
 from ..command_line import command
 from ..desk import Desk
 from ..folder import Folder
+from ..offered import is_model, is_movie
 from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.notices import guarded, say, without_names
@@ -66,7 +67,7 @@ def estimate_dialog(setup: Setup, desk: Desk) -> Opens:
             desk.folder,
             "Model that finds the molecules",
             lambda name: None,
-            wanted=lambda path: path.suffix == ".pt",
+            wanted=is_model,
             help="From the molecules that this trained model finds; empty: from the pixel values alone. "
             f"Built in: {', '.join(built_in_models())}",
         )
@@ -97,11 +98,12 @@ def camera_dialog(setup: Setup, folder: Folder) -> Opens:
     """Baseline, gain and read noise of every pixel from dark and evenly lit movies."""
     with ui.dialog() as dialog, ui.card().classes("ds-same"):
         ui.label("Measure the camera").classes("ds-heading")
-        dark = FileInput(folder, "Movie without light", lambda name: None, folders=True)
+        dark = FileInput(folder, "Movie without light", lambda name: None, wanted=is_movie, folders=True)
         bright = FileInput(
             folder,
             "Movies of even light",
             lambda name: None,
+            wanted=is_movie,
             help="One for each level of light, separated by commas; none, if you give the gain",
         )
         with ui.element("div").classes("ds-row"):

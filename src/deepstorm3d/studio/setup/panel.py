@@ -10,6 +10,7 @@ from nicegui import ui
 from ...experiment.camera_sheets import CAMERA_SHEETS
 from ...experiment.presets import PRESETS
 from ..desk import Desk
+from ..offered import is_experiment
 from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.frame_view import FrameView
@@ -73,7 +74,7 @@ class _SetupPanel:
             self.desk.folder,
             "Experiment file",
             self._read,
-            wanted=lambda path: path.suffix in (".yaml", ".yml"),
+            wanted=is_experiment,
             help="A file that config, retrieve-mask or estimate wrote",
         ).props("data-test=experiment-file")
 

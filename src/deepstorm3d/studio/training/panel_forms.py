@@ -12,6 +12,7 @@ from ...experiment.training_settings import TrainingSpec
 from ...localizing.catalogue import built_in_models
 from ..command_line import command
 from ..desk import Desk
+from ..offered import is_experiment, is_model, is_movie
 from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.icon_button import icon_button
@@ -40,7 +41,7 @@ class TrainEntries:
             desk.folder,
             "Experiment",
             self._choose,
-            wanted=lambda path: path.suffix in (".yaml", ".yml"),
+            wanted=is_experiment,
             help="A file that config or the panel Set-up wrote, or a preset",
         ).props("data-test=train-experiment")
         with ui.element("div").classes("ds-chips"):
@@ -141,14 +142,14 @@ class LocalizeEntries:
         with ui.element("div").classes("ds-section"):
             ui.label("Movie and model")
             same_by_command(self._command)
-        self._movie = FileInput(desk.folder, "Movie", lambda name: self._fill(movie=name), folders=True).props(
-            "data-test=localize-movie"
-        )
+        self._movie = FileInput(
+            desk.folder, "Movie", lambda name: self._fill(movie=name), wanted=is_movie, folders=True
+        ).props("data-test=localize-movie")
         self._model = FileInput(
             desk.folder,
             "Model",
             lambda name: self._fill(model=name),
-            wanted=lambda path: path.suffix == ".pt",
+            wanted=is_model,
             help=f"A file that train wrote, or a built-in model: {', '.join(built_in_models())}",
         ).props("data-test=localize-model")
         with ui.element("div").classes("ds-chips"):
