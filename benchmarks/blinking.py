@@ -11,9 +11,9 @@ of 3 frames on average, and has 30,000 photons in all: its first and its last fr
 Rows are matched frame by frame (Hungarian, 150 nm in 3D), molecules over all their frames (one for one, 150 nm
 in a frame that both have). True rows with fewer photons than --min-photons are neither hits nor misses, and a
 molecule counts if one of its rows does. Errors are of the matched molecules, once each; frame by frame, of the
-matched rows. They are divided by the root mean square, over the same ones, of the joint Cramér-Rao bound of each
-molecule: from all of its frames and with all other molecules, their photons and a level of background for each
-frame unknown (the blur is known).
+matched rows. They are divided by the root mean square, over the same ones, of the joint Cramér-Rao bound of
+each molecule: from all of its frames and with all other molecules, their photons and a level of background for
+each frame unknown (the blur is known).
 
 Moving molecules: each goes straight on, --steps-nm from frame to frame, and is no molecule at rest. Its rows
 are compared with its place in each frame, the errors over the rows that all ways have found; "tied": the share
@@ -216,7 +216,7 @@ def jaccard(pairs: Any, truths: int, founds: int) -> float:
 
 
 def moving_figures(movie: Movie, lists: dict[str, Localizations], min_photons: float) -> list[dict[str, Any]]:
-    """Figures of the lists of moving molecules, row by row; errors over the rows that all of them have found."""
+    """Figures of the lists of moving molecules, row by row; errors over the rows that all have found."""
     truth = movie.truth
     pairs = {
         way: match(truth, found, tolerance_um=TOLERANCE_UM, min_photons=min_photons)
