@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..parallel import one_thread
 from ..state import LONGEST_BLUR_PX, LONGEST_UM
+from .charts import FINE, Charts
 from .frames import Eliminated, FrameTerms, Movie, shares_of_sites
 from .state import Sites
 
@@ -38,16 +39,19 @@ class FittedSites:
 
 
 @torch.no_grad()
-def climb_sites(movie: Movie, start: Sites) -> FittedSites:
+def climb_sites(movie: Movie, start: Sites, charts: Charts | None = None) -> FittedSites:
     """The most likely places, photons and backgrounds, beginning with these.
 
     All unknowns move together: each frame is reduced to its places (`FrameTerms.eliminated`), the places of all
     frames are solved for, and photons and backgrounds follow (block-arrow normal equations; the same step as
     that of Gauss and Newton on all unknowns at once). The deviance of all frames together never increases. A
     frame whose own deviance rises is damped more, with its sites.
+
+    charts: of the frames, from an earlier fit; default: new ones.
     """
     sites, slices = start, start.slices()
-    terms = _terms(movie, sites, slices)
+    charts = Charts(movie, FINE) if charts is None else charts
+    terms = _terms(charts, sites, slices)
     deviance = _total(terms)
     damping = torch.full((sites.frames,), 1e-3, dtype=torch.float64)
     now = float(deviance.sum() + sites.penalty())
@@ -55,7 +59,7 @@ def climb_sites(movie: Movie, start: Sites) -> FittedSites:
         step = _step(movie, sites, slices, terms, damping)
         trial = _moved(movie, sites, step)
         tried = torch.tensor(
-            movie.each(lambda f, it=trial: movie.deviance(f, it.of_frame(f, slices[f], movie.dtype))),
+            movie.each(lambda f, it=trial: charts.deviance(f, it, slices[f])),
             dtype=torch.float64,
         )
         after = float(tried.sum() + trial.penalty())
@@ -65,7 +69,7 @@ def climb_sites(movie: Movie, start: Sites) -> FittedSites:
             damping = torch.where(worse, damping * 10, damping / 6).clamp(1e-5, 1e6)
             if gain < _SETTLED * sites.frames:
                 return FittedSites(sites, deviance, True)
-            terms = _terms(movie, sites, slices)
+            terms = _terms(charts, sites, slices)
         else:
             if step.promised < _SETTLED * sites.frames or float(damping.max()) > 1e3:
                 return FittedSites(sites, deviance, True)
@@ -84,8 +88,8 @@ class _Step:
     promised: float
 
 
-def _terms(movie: Movie, sites: Sites, slices: list[slice]) -> list[FrameTerms]:
-    return movie.each(lambda f: movie.terms(f, sites.of_frame(f, slices[f], movie.dtype)))
+def _terms(charts: Charts, sites: Sites, slices: list[slice]) -> list[FrameTerms]:
+    return charts.movie.each(lambda f: charts.terms(f, sites, slices[f]))
 
 
 def _total(terms: list[FrameTerms]) -> Tensor:

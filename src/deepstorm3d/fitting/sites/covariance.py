@@ -13,7 +13,8 @@ from ..background import SplineBackground
 from ..likelihood import Likelihood
 from ..parallel import one_thread
 from ..refine import Bounds
-from .frames import RIDGE, Eliminated, FrameTerms, Movie, shares_of_sites
+from .charts import Charts
+from .frames import RIDGE, Eliminated, FrameTerms, Movie, shares_of_sites, unit_factor
 from .state import Sites
 
 __all__ = ["Bound", "Landscape", "movie_of", "site_bounds"]
@@ -56,15 +57,19 @@ class Landscape:
     """The likelihood of all frames around a state to second order.
 
     terms, parts: of each frame;  covariance: (S·q, S·q) float64 of the places.
+    charts: of the frames, from the fit; default: exact, with sums in double precision.
     """
 
     @torch.no_grad()
-    def __init__(self, movie: Movie, sites: Sites, *, double: bool = True) -> None:
+    def __init__(self, movie: Movie, sites: Sites, charts: Charts | None = None) -> None:
         self.movie, self.sites, self.slices = movie, sites, sites.slices()
 
         def of_frame(number: int) -> tuple[FrameTerms, Eliminated]:
-            state = sites.of_frame(number, self.slices[number], movie.dtype)
-            terms = movie.terms(number, state, double=double)
+            rows = self.slices[number]
+            if charts is None:
+                terms = movie.terms(number, sites.of_frame(number, rows, movie.dtype), double=True)
+            else:
+                terms = charts.terms(number, sites, rows)
             return terms, terms.eliminated()
 
         both = movie.each(of_frame)
@@ -82,8 +87,7 @@ class Landscape:
             matrix += sites.knowledge
         scale = matrix.diagonal().clamp(min=1e-20).rsqrt()
         unit = matrix * scale[:, None] * scale
-        unit.diagonal().add_(RIDGE)
-        return torch.cholesky_inverse(torch.linalg.cholesky_ex(unit).L) * scale[:, None] * scale
+        return torch.cholesky_inverse(unit_factor(unit, RIDGE)) * scale[:, None] * scale
 
     def among(self, number: int) -> Tensor:
         """Covariance (n·q, n·q) of the places of a frame's looks."""

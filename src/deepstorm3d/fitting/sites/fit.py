@@ -16,6 +16,7 @@ from ..likelihood import Likelihood
 from ..photometry import at_positions
 from ..refine import Bounds
 from ..unexplained import misfit_of_frames
+from .charts import COARSE, Charts
 from .climb import FittedSites, climb_sites
 from .covariance import Landscape, movie_of
 from .frames import Movie
@@ -87,23 +88,24 @@ class SiteFit:
         found = in_order(found)
         movie = movie_of(self.core, likelihood, self.spacing_px, self.bounds, self.watch)
         start = sites_of_list(found, movie, self.spacing_px, blurs=self.fit_blur, dark=self.dark)
-        fitted, split = self._selected(movie, climb_sites(movie, start))
+        charts = Charts(movie, COARSE)
+        fitted, split = self._selected(charts, climb_sites(movie, start, charts))
         whole = replace(movie, psf=self.whole)
         return self._told(whole, climb_sites(whole, fitted.sites), found, likelihood, split)
 
-    def _selected(self, movie: Movie, fitted: FittedSites) -> tuple[FittedSites, int]:
+    def _selected(self, charts: Charts, fitted: FittedSites) -> tuple[FittedSites, int]:
         """The fit after changes of ties and looks, and how many sites were divided."""
         split = 0
         for _ in range(_ROUNDS):
-            changed, divided = self._changed(movie, fitted.sites)
+            changed, divided = self._changed(charts, fitted.sites)
             if changed is None:
                 break
-            fitted, split = climb_sites(movie, changed), split + divided
+            fitted, split = climb_sites(charts.movie, changed, charts), split + divided
         return fitted, split
 
-    def _changed(self, movie: Movie, sites: Sites) -> tuple[Sites | None, int]:
+    def _changed(self, charts: Charts, sites: Sites) -> tuple[Sites | None, int]:
         """The sites with what is to be changed, each site in one way; None if nothing is."""
-        land = Landscape(movie, sites, double=False)
+        land = Landscape(charts.movie, sites, charts)
         free = torch.ones(len(sites), dtype=torch.bool)
         site, place = sites.site.clone(), [sites.place.clone()]
         shared, loose = shared_information(land), sites.loose.clone()

@@ -25,7 +25,7 @@ from ..refine import Bounds
 from ..state import JointState
 from .state import Sites
 
-__all__ = ["Eliminated", "FrameTerms", "Movie", "shares_of_sites"]
+__all__ = ["Eliminated", "FrameTerms", "Movie", "shares_of_sites", "unit_factor"]
 
 Result = TypeVar("Result")
 # Added to the unit diagonal of a matrix that is inverted: what has no signal gets a large, finite variance.
@@ -59,8 +59,8 @@ class FrameTerms:
         diagonal = light.diagonal()
         scale = torch.where(diagonal > 1e-20, diagonal.clamp(min=1e-20).rsqrt(), 0.0)
         unit = light * scale[:, None] * scale
-        unit.diagonal().fill_(1 + RIDGE + damping)
-        factor = torch.linalg.cholesky_ex(unit).L
+        unit.diagonal().fill_(1.0)
+        factor = unit_factor(unit, RIDGE + damping)
         right = torch.cat([self.matrix[p:, :p], self.gradient[p:, None]], 1) * scale[:, None]
         solved = torch.linalg.solve_triangular(factor, right, upper=False)
         half, rest = solved[:, :p], solved[:, p]
@@ -153,6 +153,18 @@ class Movie:
     def dtype(self) -> torch.dtype:
         """Precision of the frames."""
         return self.lights[0].frames.dtype
+
+
+def unit_factor(unit: Tensor, ridge: float) -> Tensor:
+    """Cholesky factor of a matrix with a unit diagonal plus a ridge, which grows until the matrix is
+    positive."""
+    while True:
+        raised = unit.clone()
+        raised.diagonal().add_(ridge)
+        factor, wrong = torch.linalg.cholesky_ex(raised)
+        if not int(wrong) or ridge > 1.0:
+            return factor
+        ridge = 10 * max(ridge, RIDGE)
 
 
 def shares_of_sites(sites: Sites, rows: slice) -> Tensor:
