@@ -195,7 +195,9 @@ def test_curves_hold_the_numbers_of_the_report(limits: Limits):
     dense = bounds_chart(report, "density", ("z",))
     assert dense["xAxis"]["type"] == dense["yAxis"]["type"] == "log"
     assert len(dense["series"][0]["data"]) == 2
-    assert bounds_chart(None, "photons", ("z",))["series"] == []
+    waiting = bounds_chart(None, "photons", ("z",), "computing …")
+    assert waiting["series"] == [] and waiting["title"]["text"] == "computing …"
+    assert not waiting["xAxis"]["show"] and not waiting["yAxis"]["show"], "no bare axes"
 
 
 def test_the_table_names_masks_as_text_and_has_their_bounds(limits: Limits, tmp_path: Path):

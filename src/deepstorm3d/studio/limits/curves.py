@@ -34,8 +34,13 @@ def mask_colour(number: int) -> str:
     return _COLOURS[number % len(_COLOURS)]
 
 
-def bounds_chart(report: LimitReport | None, against: Against, axes: Sequence[str]) -> dict[str, Any]:
-    """σ of some axes for each mask; colour: the mask, dashed: y."""
+def bounds_chart(
+    report: LimitReport | None, against: Against, axes: Sequence[str], waiting: str = ""
+) -> dict[str, Any]:
+    """σ of some axes for each mask; colour: the mask, dashed: y.
+
+    waiting: what stands in place of axes while there is no curve.
+    """
     attribute, label, logarithmic = _AGAINST[against]
     lines = []
     for number, mask in enumerate(() if report is None else report.masks):
@@ -48,8 +53,17 @@ def bounds_chart(report: LimitReport | None, against: Against, axes: Sequence[st
                     f"{mask.name}, σ of {axis}", points, mask_colour(number), _LINES[axis], marked=logarithmic
                 )
             )
+    if not any(line["data"] for line in lines):
+        return _words(waiting)
     named = "σ of x —, y - - (nm)" if len(axes) > 1 else f"σ of {axes[0]} (nm)"
     return chart(label, named, lines, log_x=logarithmic, log_y=logarithmic)
+
+
+def _words(text: str) -> dict[str, Any]:
+    """A chart without axes that says something."""
+    style = {"color": _TEXT, "fontSize": 12, "fontWeight": "normal"}
+    title = {"text": text, "left": "center", "top": "middle", "textStyle": style}
+    return {"title": title, "xAxis": {"show": False}, "yAxis": {"show": False}, "series": []}
 
 
 def learning_chart(learned: LearnedSoFar) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from .curves import Against, bounds_chart, mask_colour
 from .panel_design import DesignPanel
 from .same import limit_command, limit_python
 from .strip import mask_strip, phase_bar
-from .table import summary_table
+from .table import conditions_line, summary_table
 
 __all__ = ["limits_panel"]
 
@@ -127,7 +127,10 @@ class _LimitsPanel:
         self.background = (
             ui.number("Background, photons per pixel", format="%.6g", on_change=guarded(self._use_conditions))
             .props("dense outlined debounce=600 clearable stack-label data-test=limits-background")
-            .tooltip("Empty: the scene's mean")
+            .tooltip(
+                "Light that is not of molecules. Empty: the scene's mean. 0: none; the noise is then that of the "
+                "molecules' own light and of the camera"
+            )
         )
 
     def _build_saving(self) -> None:
@@ -147,9 +150,12 @@ class _LimitsPanel:
     # The pictures, the table and the curves.
 
     def _build_answer(self) -> None:
-        with ui.element("div").classes("ds-limits-top"):
+        self.none = ui.label("Choose a preset or an experiment: the bounds of its mask appear here.")
+        self.none.classes("ds-faint q-ma-auto").props("data-test=limits-none")
+        with ui.element("div").classes("ds-limits-top") as self.top:
             with ui.element("div").classes("ds-card ds-scroll"):
                 phase_bar()
+                self.drawing = ui.label("computing the pictures …").classes("ds-faint ds-strip-title")
                 self.strips = ui.element("div").props("data-test=limits-strips")
             with ui.element("div").classes("ds-card ds-scroll"):
                 self.table = ui.html("", sanitize=False).props("data-test=limits-table")
@@ -206,11 +212,14 @@ class _LimitsPanel:
         self.progress.set_visibility(look.bounds.busy)
         self.progress.set_value(look.bounds.done / max(1, look.bounds.total))
         self.state.set_text(self._words())
+        self.none.set_visibility(asked is None)
+        self.top.set_visibility(asked is not None)
         if asked is None:
             return
         self.source.show(look.source)
         self._fill(asked)
         drawn = [mask.key for mask in asked.masks if mask.key in asked.pictures]
+        self.drawing.set_visibility(look.pictures.busy and not drawn)
         if self._changed("masks", (asked.masks, drawn, id(asked.pictures))):
             self._draw_masks(asked.masks)
         report = look.report
@@ -219,11 +228,12 @@ class _LimitsPanel:
             if report is None
             else tuple((mask.name, id(mask.depth), len(mask.emitters)) for mask in report.masks)
         )
-        if self._changed("report", seen):
+        waiting = "computing …" if look.bounds.busy else ""
+        if self._changed("report", (seen, waiting)):
             self.table.set_content(summary_table(report))
             for chart, against, axes in self.charts:
                 chart.options.clear()
-                chart.options.update(bounds_chart(report, against, axes))
+                chart.options.update(bounds_chart(report, against, axes, waiting))
                 chart.update()
 
     def _fill(self, asked: Question) -> None:
@@ -234,7 +244,8 @@ class _LimitsPanel:
             self.scene.set_options(scenes, value=asked.scene or scenes[0])
         there = asked.experiment.scene(asked.scene)
         self.photons.props(f"placeholder='{there.emitters.photons.median:,.0f} (the scene)'")
-        self.background.props(f"placeholder='{there.background.mean:g} (the scene)'")
+        level = there.background.mean
+        self.background.props(f"placeholder='{f'{level:g} (the scene)' if level else 'none (the scene)'}'")
         if self._changed("conditions", (asked.photons, asked.background)):
             self.photons.set_value(asked.photons)
             self.background.set_value(asked.background)
@@ -249,17 +260,10 @@ class _LimitsPanel:
     def _words(self) -> str:
         look, report = self.look, self.look.report
         if look.asked is None:
-            return "Choose a preset or an experiment: the bounds of its mask appear here."
-        if look.bounds.busy:
-            return f"computing: {look.bounds.note or '…'}"
-        if report is None:
             return ""
-        height, width = report.frame_px
-        return (
-            f"{report.photons:,.0f} photons, background {report.background:g} per pixel, blur "
-            f"{report.blur_px:g} px; {report.noise}. Many molecules: at random places in {width} × "
-            f"{height} px, all estimated together."
-        )
+        if look.bounds.busy:
+            return f"computing: {look.bounds.note}" if look.bounds.note else "computing …"
+        return "" if report is None else conditions_line(report)
 
     def _draw_masks(self, masks: tuple[ComparedMask, ...]) -> None:
         asked = self.look.asked

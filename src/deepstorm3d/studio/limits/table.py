@@ -7,7 +7,7 @@ from html import escape
 from ...experiment.limits import LimitReport, MaskLimits
 from .curves import mask_colour
 
-__all__ = ["summary_table"]
+__all__ = ["conditions_line", "summary_table"]
 
 
 def summary_table(report: LimitReport | None) -> str:
@@ -32,3 +32,15 @@ def summary_table(report: LimitReport | None) -> str:
 def _head(number: int, mask: MaskLimits) -> str:
     name = escape(mask.name.removesuffix(" (the experiment's)"))
     return f"<th><span class='ds-swatch' style='background:{mask_colour(number)}'></span> {name}</th>"
+
+
+def conditions_line(report: LimitReport) -> str:
+    """For which molecules, light and noise the bounds are."""
+    height, width = report.frame_px
+    background = f"background {report.background:g} photons per pixel"
+    if not report.background:
+        background = "no background: the noise is that of the molecules' own light and of the camera"
+    return (
+        f"{report.photons:,.0f} photons, blur {report.blur_px:g} px; {background}; {report.noise}. Many "
+        f"molecules: at random places in {width} × {height} px, all estimated together."
+    )
