@@ -13,7 +13,7 @@ import torch
 
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.io.tables import TableHeader, open_list_writer, read_table, write_list
+from deepstorm3d.io.tables import TableHeader, open_list_writer, read_table, read_truth, write_list
 from deepstorm3d.io.tables.followed_table import FollowedTable
 
 HEADER = TableHeader(0.11, 30, (40, 50))
@@ -79,6 +79,13 @@ def test_picasso_colours_molecules_by_their_group_and_trajectories_come_first(tm
         with h5py.File(tmp_path / "l.hdf5") as file:
             rows: Any = file["locs"]
             assert rows["group"].tolist() == group and rows["molecule"].tolist() == [3, 1, 3]
+
+
+def test_a_list_of_molecules_is_a_truth_whose_rows_say_which_are_one(tmp_path: Path):
+    write_list(tmp_path / "l.hdf5", tied([3, 1, 3]), HEADER)
+    assert read_truth(tmp_path / "l.hdf5").id.tolist() == [3, 1, 3]
+    write_list(tmp_path / "l.hdf5", replace(tied([3, 1, 3]), molecule=None), HEADER, overwrite=True)
+    assert read_truth(tmp_path / "l.hdf5").id.tolist() == [0, 1, 2]
 
 
 def test_a_row_without_a_number_is_a_molecule_of_its_own(tmp_path: Path):

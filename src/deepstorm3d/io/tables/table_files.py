@@ -245,5 +245,5 @@ def read_truth_list(path: str | Path, *, pixel_um: float | None = None) -> tuple
     if format_of(path).name == "thunderstorm":
         return read_thunderstorm_truth(path, pixel_um)
     found, header = read_list(path, pixel_um=pixel_um)
-    number = torch.arange(len(found), dtype=torch.int64)
+    number = torch.arange(len(found), dtype=torch.int64) if found.molecule is None else found.molecule
     return Emitters(xyz=found.xyz, frame=found.frame, photons=found.photons, id=number), header

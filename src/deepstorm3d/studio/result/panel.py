@@ -7,6 +7,7 @@ from typing import Any
 
 from nicegui import ui
 
+from ...columns import WHOLE
 from ...errors import MissingPixelSize
 from ..desk import Desk
 from ..offered import is_list
@@ -26,7 +27,6 @@ from .same import python_lines, shown_by_command
 __all__ = ["result_panel"]
 
 _LOOK = Path(__file__).parents[1] / "web" / "result.css"
-_WHOLE = ("frame", "detections", "track")
 _ORDER = ("photons", "sigma_xy_nm", "sigma_z_nm", "z_nm", "fit_quality", "probability", "frame", "background")
 _PARTS = ("Picture", "Cloud", "Statistics", "Steps and export")
 
@@ -178,7 +178,7 @@ class _ResultPanel:
             column.counts().tolist(),
             unit=column.unit.split(",")[0],
             hint=hint,
-            whole=name in _WHOLE,
+            whole=name in WHOLE,
         )
         made.props(f"data-test='histogram-{name}'")
         made.on_range(guarded(lambda limits, name=name: self.look.limit(name, limits)))
