@@ -1,6 +1,7 @@
 """Molecules that shine through several frames, fitted as one position each with its own photons in each frame.
 
-state: sites and their looks;  frames: the likelihood of one frame around a state;  climb: the fit of all
-frames; covariance: bounds and score tests;  start: from a list of single frames to sites;  ties: which looks
-are one molecule;  looks: in which frames a molecule shines;  fit: all of it, from a list to a list.
+state: sites and their looks;  frames: the likelihood of one frame around a state;  charts: when it is computed
+again;  climb: the fit of all frames;  covariance: their bounds;  start: from a list of single frames to sites;
+ties: which looks are one molecule;  looks: in which frames a molecule shines;  selection: changes of both;
+fit: all of it, from a list to a list;  windows: the same for a movie of any length.
 """

@@ -19,15 +19,11 @@ from ..unexplained import misfit_of_frames
 from .charts import COARSE, Charts
 from .climb import FittedSites, climb_sites
 from .covariance import Landscape, movie_of
-from .frames import Movie
-from .looks import missing_looks, unneeded_looks
-from .start import in_order, sites_of_list
+from .selection import Selection
+from .start import Carried, in_order, sites_of_list
 from .state import Sites
-from .ties import joinings, movings, shared_information, splittings
 
-__all__ = ["SiteFit", "SitesFound"]
-
-_ROUNDS = 6  # largest number of times that ties and looks are changed and everything is fitted again
+__all__ = ["SiteFit", "SitesFound", "SitesOfFrames"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +45,15 @@ class SitesFound:
     filled: int
     removed: int
     settled: bool
+
+
+@dataclass(frozen=True)
+class SitesOfFrames:
+    """The list of B frames, the sites that it is made of, and the covariance (S·q, S·q) of their places."""
+
+    found: SitesFound
+    sites: Sites
+    covariance: Tensor
 
 
 @dataclass(frozen=True)
@@ -78,74 +83,34 @@ class SiteFit:
         """The fit over several frames that goes with a fit of single ones."""
         return cls(fit.core, fit.whole, fit.bounds, fit.fit_blur, fit.spacing_px, watch=fit.watch)
 
-    @torch.no_grad()
     def __call__(self, found: Localizations, likelihood: Likelihood) -> SitesFound:
         """Sites of B consecutive frames.
 
         found: rows of frames 0 … B−1 with σ from the joint fit of single frames;  likelihood: of the frames.
         Raises InputError for rows without σ.
         """
+        return self.after_others(found, likelihood, None).found
+
+    @torch.no_grad()
+    def after_others(
+        self, found: Localizations, likelihood: Likelihood, carried: Carried | None
+    ) -> SitesOfFrames:
+        """The same, with sites that shone in the frames before, which are the first ones of the result."""
         found = in_order(found)
         movie = movie_of(self.core, likelihood, self.spacing_px, self.bounds, self.watch)
-        start = sites_of_list(found, movie, self.spacing_px, blurs=self.fit_blur, dark=self.dark)
-        charts = Charts(movie, COARSE)
-        fitted, split = self._selected(charts, climb_sites(movie, start, charts))
-        whole = replace(movie, psf=self.whole)
-        return self._told(whole, climb_sites(whole, fitted.sites), found, likelihood, split)
-
-    def _selected(self, charts: Charts, fitted: FittedSites) -> tuple[FittedSites, int]:
-        """The fit after changes of ties and looks, and how many sites were divided."""
-        split = 0
-        for _ in range(_ROUNDS):
-            changed, divided = self._changed(charts, fitted.sites)
-            if changed is None:
-                break
-            fitted, split = climb_sites(charts.movie, changed, charts), split + divided
-        return fitted, split
-
-    def _changed(self, charts: Charts, sites: Sites) -> tuple[Sites | None, int]:
-        """The sites with what is to be changed, each site in one way; None if nothing is."""
-        land = Landscape(charts.movie, sites, charts)
-        free = torch.ones(len(sites), dtype=torch.bool)
-        site, place = sites.site.clone(), [sites.place.clone()]
-        shared, loose = shared_information(land), sites.loose.clone()
-        divided = splittings(land, shared, self.false_splits)
-        for part in divided:
-            site[part.looks] = sum(map(len, place))
-            place.append(part.place[None])
-            free[part.site] = False
-        moving = [part for part in movings(land, shared, self.dark) if bool(free[part.site])]
-        for part in moving:
-            last = sum(map(len, place))
-            site[part.looks] = torch.arange(last, last + len(part.looks))
-            place.append(part.place)
-            loose[part.looks] = True
-        free[sites.site[loose]] = False
-        joined = [
-            pair
-            for pair in joinings(land, self.false_splits, self.dark)
-            if bool(free[pair.kept] & free[pair.gone])
-        ]
-        for pair in joined:
-            site[site == pair.gone] = pair.kept
-            place[0][pair.kept] = pair.place
-            free[[pair.kept, pair.gone]] = False
-        gone = unneeded_looks(land, land.bound(), self.false_looks, free)
-        free[sites.site[gone]] = False
-        new = missing_looks(land, self.false_looks, free)
-        if not (divided or moving or joined or bool(gone.any()) or len(new.site)):
-            return None, 0
-        changed = replace(sites, site=site, loose=loose).of_looks((~gone).nonzero()[:, 0])
-        changed = changed.with_looks(new.site, new.frame, new.photons)
-        return changed.assigned(changed.site, torch.cat(place)), len(divided) + len(moving)
+        start = sites_of_list(found, movie, self.spacing_px, carried, blurs=self.fit_blur, dark=self.dark)
+        charts, whole = Charts(movie, COARSE), replace(movie, psf=self.whole)
+        decided = Selection(self.dark, self.false_splits, self.false_looks)
+        fitted, split = decided.improve(charts, climb_sites(movie, start, charts))
+        fitted = climb_sites(whole, fitted.sites)
+        land = Landscape(whole, fitted.sites)
+        return SitesOfFrames(self._told(land, fitted, found, likelihood, split), fitted.sites, land.covariance)
 
     def _told(
-        self, movie: Movie, fitted: FittedSites, found: Localizations, likelihood: Likelihood, split: int
+        self, land: Landscape, fitted: FittedSites, found: Localizations, likelihood: Likelihood, split: int
     ) -> SitesFound:
         """The fitted sites as a table, with their Cramér-Rao bounds."""
-        sites, dtype = fitted.sites, found.xyz.dtype
-        land = Landscape(movie, sites)
-        bound = land.bound()
+        sites, dtype, movie, bound = fitted.sites, found.xyz.dtype, land.movie, land.bound()
         old = sites.origin >= 0
         probability = torch.full_like(sites.photons, 1 - self.false_looks).to(found.probability)
         probability[old] = found.probability[sites.origin[old]]

@@ -103,7 +103,6 @@ def _dark_neighbours(land: Landscape) -> tuple[Tensor, Tensor]:
     later, earlier = seen.cumsum(1) > 0, seen.flip(1).cumsum(1).flip(1) > 0
     # A site that is known from before has had its look before the first frame.
     later |= sites.known[:, None]
-    near[:, :1] |= sites.known[:, None]
     dark = ~seen & (near | (later & earlier))
     site, frame = dark.nonzero().unbind(1)
     return site, frame

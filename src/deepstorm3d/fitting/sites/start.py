@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,7 +14,7 @@ from ..photometry import fit_photometry
 from .frames import Movie
 from .state import Sites
 
-__all__ = ["in_order", "sites_of_list"]
+__all__ = ["Carried", "in_order", "sites_of_list"]
 
 # Photons of a row below which its start is not taken from the least-squares fit, as a fraction of the list's.
 _LEAST_SHARE = 0.1
@@ -27,22 +29,43 @@ def in_order(found: Localizations) -> Localizations:
     return found.select(torch.from_numpy(order).to(found.frame.device))
 
 
-def sites_of_list(found: Localizations, movie: Movie, spacing_px: float, *, blurs: bool, dark: int) -> Sites:
+@dataclass(frozen=True)
+class Carried:
+    """C sites of earlier frames that may shine on.
+
+    place: (C, q) and information: (C·q, C·q) about their places;  last: (C,) int64, frame of the last look of
+    each, counted from the first of the frames to come: below 0.
+    """
+
+    place: Tensor
+    information: Tensor
+    last: Tensor
+
+    def rows(self) -> Localizations:
+        """The sites as rows of their last frames, with σ."""
+        nothing = torch.zeros_like(self.place[:, 0])
+        covariance = torch.linalg.inv_ex(self.information)[0]
+        sigma = covariance.diagonal().clamp(min=1e-12).sqrt().view_as(self.place)[:, :3]
+        return replace(Localizations.proposals(self.place[:, :3], self.last, nothing), sigma_xyz=sigma)
+
+
+def sites_of_list(
+    found: Localizations, movie: Movie, spacing_px: float, carried: Carried | None, *, blurs: bool, dark: int
+) -> Sites:
     """Sites of linked rows, and their photons and backgrounds by least squares.
 
     found: rows of frames 0 … B−1 with σ, in order of frame;  spacing_px: of the background's knots;
-    blurs: whether each site has a blur;  dark: frames in which a molecule may be missing.
+    carried: sites of earlier frames, which become the first ones;  blurs: whether each site has a blur;
+    dark: frames in which a molecule may be missing.
     """
-    vague = (found.sigma_xyz > _VAGUE_UM).any(1)
-    site = torch.empty_like(found.frame)
-    site[~vague] = link_rows(found.select(~vague), LinkRule(dark=dark))
-    linked = int((~vague).sum())
-    most = int(site[~vague].max()) + 1 if linked else 0
-    site[vague] = torch.arange(most, most + len(found) - linked, device=site.device)
-    place = _weighted_mean(found, site)
-    place[:, 2] = place[:, 2].clamp(*movie.bounds.z_um)
+    before = 0 if carried is None else len(carried.place)
+    site = _linked(found, carried, dark)
+    place = _weighted_mean(found, site, before)
     if blurs:
         place = torch.cat([place, torch.full_like(place[:, :1], sum(movie.bounds.blur_px) / 2)], 1)
+    if carried is not None:
+        place[:before] = carried.place
+    place[:, 2] = place[:, 2].clamp(*movie.bounds.z_um)
     xyz = place[site, :3].to(movie.dtype)
 
     def light(number: int) -> tuple[Tensor, Tensor]:
@@ -55,20 +78,48 @@ def sites_of_list(found: Localizations, movie: Movie, spacing_px: float, *, blur
         return fit.photons.maximum(least), fit.coefficients[0]
 
     parts = movie.each(light)
-    return Sites(
+    sites = Sites(
         place=place,
         site=site,
         frame=found.frame,
         photons=torch.cat([part[0] for part in parts]).double(),
         origin=torch.arange(len(found), device=site.device),
         coefficients=torch.stack([part[1] for part in parts]).double(),
-        loose=torch.zeros_like(vague),
+        loose=torch.zeros_like(site, dtype=torch.bool),
+    )
+    if carried is None:
+        return sites
+    new = (len(place) - before) * place.shape[1]
+    return replace(
+        sites, before=place, knowledge=torch.nn.functional.pad(carried.information, (0, new, 0, new))
     )
 
 
-def _weighted_mean(found: Localizations, site: Tensor) -> Tensor:
-    """Mean position of the rows of each site, weighted by 1/σ²: (S, 3) float64."""
-    count = int(site.max()) + 1 if len(site) else 0
+def _linked(found: Localizations, carried: Carried | None, dark: int) -> Tensor:
+    """The site of each row, (N,) int64: the carried ones first, then those that begin here."""
+    before, table = 0, found
+    if carried is not None:
+        before = len(carried.place)
+        earlier = carried.rows()
+        columns = {name: getattr(earlier, name).to(getattr(found, name)) for name in ("xyz", "sigma_xyz")}
+        xyz, sigma = (torch.cat([columns[name], getattr(found, name)]) for name in ("xyz", "sigma_xyz"))
+        frame = torch.cat([earlier.frame, found.frame])
+        table = replace(Localizations.proposals(xyz, frame, xyz[:, 0]), sigma_xyz=sigma)
+    sharp = (table.sigma_xyz <= _VAGUE_UM).all(1)
+    group = torch.arange(len(table), 2 * len(table))
+    group[sharp] = link_rows(table.select(sharp), LinkRule(dark=dark))
+    # Sites that are carried keep their numbers; of two that were joined here, the first has the rows.
+    names: dict[int, int] = {}
+    for number, name in enumerate(group[:before].tolist()):
+        names.setdefault(name, number)
+    later = [name for name in dict.fromkeys(group[before:].tolist()) if name not in names]
+    names |= {name: before + number for number, name in enumerate(later)}
+    return torch.tensor([names[name] for name in group[before:].tolist()], dtype=torch.int64)
+
+
+def _weighted_mean(found: Localizations, site: Tensor, least: int) -> Tensor:
+    """Mean position of the rows of each site, weighted by 1/σ²: (S, 3) float64, of at least so many sites."""
+    count = max(least, int(site.max()) + 1 if len(site) else 0)
     weight = found.sigma_xyz.double().square().clamp(min=1e-12).reciprocal()
     total = weight.new_zeros(count, 3).index_add(0, site, weight)
     return weight.new_zeros(count, 3).index_add(0, site, weight * found.xyz.double()) / total

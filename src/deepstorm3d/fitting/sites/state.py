@@ -72,8 +72,11 @@ class Sites:
     def near_in_time(self, most: int) -> Tensor:
         """Whether a site has a look at most so many frames before or after a frame: (S, B) bool."""
         time = torch.arange(self.frames, device=self.site.device)
-        near = (time[:, None] - time).abs() <= most
-        return self.seen().double() @ near.double() > 0
+        close = (time[:, None] - time).abs() <= most
+        near = self.seen().double() @ close.double() > 0
+        # What is known of a site is from a look before the first frame.
+        near[:, :most] |= self.known[:, None]
+        return near
 
     def slices(self) -> list[slice]:
         """The looks of each frame."""
@@ -106,18 +109,17 @@ class Sites:
         )
         return joined.of_looks(torch.argsort(joined.frame, stable=True))
 
-    def without_looks(self, gone: Tensor) -> Sites:
-        """Leave looks out, (N,) bool, and the sites that have none left and of which nothing is known."""
-        return self.of_looks((~gone).nonzero()[:, 0]).compact()
-
     def assigned(self, site: Tensor, place: Tensor) -> Sites:
-        """The same looks with other sites, (N,), at places (S', q).  What was known of a site stays with it."""
+        """The same looks with other sites, (N,), at places (S', q), the first S of which are those there were.
+
+        What is known of a site stays with it.
+        """
         more = len(place) - len(self)
         changed = replace(self, place=place, site=site)
         if self.before is not None and self.knowledge is not None:
             wider = torch.nn.functional.pad(self.knowledge, (0, more * self.each, 0, more * self.each))
             changed = replace(changed, before=torch.cat([self.before, place[len(self) :]]), knowledge=wider)
-        return changed.compact()
+        return changed
 
     def compact(self) -> Sites:
         """The sites renumbered without those that have no look and of which nothing is known."""

@@ -30,7 +30,7 @@ __all__ = [
 
 _LONGEST_UM = 0.5  # largest distance of two sites that are compared, µm
 # Gain of the deviance from which on a site is taken to move. Whatever the speed, one at rest exceeds it in at
-# most # 2.3 % of cases: the gain is normal with the mean −d² and the variance 4d², for a movement of d σ.
+# most 2.3 % of cases: the gain is normal with the mean −d² and the variance 4d², for a movement of d σ.
 _MOVING = 4.0
 # Information (1/µm²) of a place that is known to 0.3 µm anyway: a look with no light has no other.
 _SURE = 10.0

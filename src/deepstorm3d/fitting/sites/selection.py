@@ -1,0 +1,85 @@
+"""Changes of ties and looks, decided at the fitted state, each time followed by a fit of all frames."""
+changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .charts import Charts
+from .climb import FittedSites, climb_sites
+from .covariance import Landscape
+from .looks import missing_looks, unneeded_looks
+from .state import Sites
+from .ties import joinings, movings, shared_information, splittings
+
+__all__ = ["Selection"]
+
+_ROUNDS = 6  # largest number of times that ties and looks are changed and everything is fitted again
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Decides which looks are one molecule, and in which frames it shines.
+
+    dark, false_splits, false_looks: see `SiteFit`.
+    """
+
+    dark: int
+    false_splits: float
+    false_looks: float
+
+    def improve(self, charts: Charts, fitted: FittedSites) -> tuple[FittedSites, int]:
+        """The fit after changes of ties and looks, and how many sites were divided."""
+        split = 0
+        for _ in range(_ROUNDS):
+            changed, divided = self._changed(Landscape(charts.movie, fitted.sites, charts))
+            if changed is None:
+                break
+            fitted, split = climb_sites(charts.movie, changed, charts), split + divided
+        return fitted, split
+
+    def _changed(self, land: Landscape) -> tuple[Sites | None, int]:
+        """The sites with what is to be changed, each site in one way; None if nothing is. And how many
+        divided."""
+        retied, free, divided = self._retied(land)
+        gone = unneeded_looks(land, land.bound(), self.false_looks, free)
+        free[land.sites.site[gone]] = False
+        new = missing_looks(land, self.false_looks, free)
+        if retied is None and not bool(gone.any()) and not len(new.site):
+            return None, 0
+        changed = (land.sites if retied is None else retied).of_looks((~gone).nonzero()[:, 0])
+        return changed.with_looks(new.site, new.frame, new.photons).compact(), divided
+
+    def _retied(self, land: Landscape) -> tuple[Sites | None, Tensor, int]:
+        """The sites divided and joined (None: none is), which sites are as they were, (S,) bool, and how many
+        were divided."""
+        sites = land.sites
+        free = torch.ones(len(sites), dtype=torch.bool)
+        site, loose = sites.site.clone(), sites.loose.clone()
+        place, more = sites.place.clone(), [sites.place[:0]]
+        shared = shared_information(land)
+        divided = splittings(land, shared, self.false_splits)
+        for part in divided:
+            site[part.looks] = len(sites) + sum(map(len, more))
+            more.append(part.place[None])
+            free[part.site] = False
+        moving = [part for part in movings(land, shared, self.dark) if bool(free[part.site])]
+        for part in moving:
+            first = len(sites) + sum(map(len, more))
+            site[part.looks] = torch.arange(first, first + len(part.looks))
+            more.append(part.place)
+            loose[part.looks] = True
+        free[sites.site[loose]] = False
+        joined = joinings(land, self.false_splits, self.dark)
+        joined = [pair for pair in joined if bool(free[pair.kept] & free[pair.gone])]
+        for pair in joined:
+            site[site == pair.gone] = pair.kept
+            place[pair.kept] = pair.place
+            free[[pair.kept, pair.gone]] = False
+        if not (divided or moving or joined):
+            return None, free, 0
+        changed = replace(sites, loose=loose).assigned(site, torch.cat([place, *more]))
+        return changed, free, len(divided) + len(moving)
