@@ -1,5 +1,4 @@
 """Changes of ties and looks, decided at the fitted state, each time followed by a fit of all frames."""
-changed."""
 
 from __future__ import annotations
 
