@@ -41,6 +41,25 @@ def test_whole_numbers_have_bins_of_their_own():
     assert binned.counts().tolist() == [100] * 7
 
 
+def test_the_least_and_the_most_of_kept_rows_are_among_a_few():
+    found = table()
+    values, binned = found["photons"], bin_column(found, "photons")
+    for keep in (values > 0, np.abs(values - 1500) < 200, values > 3499, values > 9999):
+        near = binned.near_ends(keep)
+        kept = values[keep & np.isfinite(values)]
+        assert binned.known(keep) == len(kept)
+        assert len(near) < len(values) / 20
+        if len(kept):
+            assert (values[near].min(), values[near].max()) == (kept.min(), kept.max())
+
+
+def test_frames_have_bins_from_the_first_to_the_last():
+    found = table(5000)
+    frames = torch.arange(5000) // 10
+    binned = bin_column(Localizations(**{**found.columns(), "frame": frames}), "frame")
+    assert (binned.edges[0], binned.edges[-1]) == (-0.5, 499.5) and binned.counts().sum() == 5000
+
+
 def test_many_whole_numbers_share_bins_evenly():
     found = table(5000)
     found = Localizations(**{**found.columns(), "frame": torch.arange(5000)})

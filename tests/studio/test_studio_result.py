@@ -96,6 +96,11 @@ def test_what_is_kept_is_what_the_command_keeps(stored: Path, tmp_path: Path):
     assert look.kept is not None and 0 < look.kept.rows == len(expected) < 4000
     assert torch.equal(look.kept.table.xyz, expected.xyz)
     assert sum(look.distributions["frame"].counts) == len(expected)
+    for name in ("frame", "photons", "z_nm"):
+        # Of the rows that are kept, not of the whole list.
+        values, told = expected[name], look.distributions[name]
+        assert (told.rows, told.least, told.most) == (len(expected), values.min(), values.max())
+        assert told.quantiles[2] == np.median(values)
     by_command("filter", str(stored), expression, "--out", str(tmp_path / "kept.hdf5"))
     assert len(read_table(tmp_path / "kept.hdf5")) == len(expected)
 

@@ -32,7 +32,8 @@ _TAIL = 0.001
 class BinnedColumn:
     """One column of a list, in bins.
 
-    name, unit: as in `columns.COLUMNS`;  edges: (K + 1,) of the bins, over 99.8 % of the values;
+    name, unit: as in `columns.COLUMNS`;  edges: (K + 1,) of the bins, over 99.8 % of the values, of frames over
+    all;
     codes: (N,) bin of each row, 254 outside of the bins, 255 where the value is not known;
     quantiles: 5, 25, 50, 75 and 95 % of the known values;  least, most: of the known values;
     rows: how many rows have a value.
@@ -47,6 +48,18 @@ class BinnedColumn:
     least: float
     most: float
     rows: int
+
+    def known(self, keep: NDArray[np.bool_] | None = None) -> int:
+        """How many rows have a value.  keep: as in `counts`."""
+        return self.rows if keep is None else int(np.count_nonzero(self.codes[keep] != _UNKNOWN))
+
+    def near_ends(self, keep: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """A few of the kept rows (M,): the least and the most value are among theirs.  keep: as in `counts`."""
+        occupied = np.flatnonzero(self.counts(keep))
+        near = self.codes == _OUTSIDE
+        for bin in {*occupied[:1].tolist(), *occupied[-1:].tolist()}:
+            near |= self.codes == bin
+        return np.flatnonzero(near & keep)
 
     def counts(self, keep: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
         """Rows in each bin (K,).  keep: (N,) which rows count; None: all."""
@@ -74,6 +87,9 @@ def bin_column(table: Localizations, name: str) -> BinnedColumn:
     told = values if rows == len(values) else values[known]
     low, *middle, high = np.quantile(told[:: 1 + rows // _SAMPLE], [_TAIL, *QUANTILES, 1 - _TAIL]).tolist()
     # Each whole number has a bin of its own if there are not too many.
+    if name == "frame":
+        # The first and the last few frames are no outliers.
+        low, high = float(told.min()), float(told.max())
     edges = _edges(low, high, whole=name in WHOLE)
     place = (values - edges[0]) * (1 / (edges[1] - edges[0]))
     # A value on the last edge belongs to the last bin.

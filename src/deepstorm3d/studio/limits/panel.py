@@ -128,8 +128,8 @@ class _LimitsPanel:
             ui.number("Background, photons per pixel", format="%.6g", on_change=guarded(self._use_conditions))
             .props("dense outlined debounce=600 clearable stack-label data-test=limits-background")
             .tooltip(
-                "Light that is not of molecules. Empty: the scene's mean. 0: none; the noise is then that of the "
-                "molecules' own light and of the camera"
+                "Light that is not of molecules. Empty: the scene's mean. 0: none; the noise is then that of "
+                "the molecules' own light and of the camera"
             )
         )
 

@@ -14,7 +14,8 @@ class Histogram(Element, component="../web/histogram.js"):
     """Counts of all rows, in front of them those of the rows that are kept, and two handles.
 
     title, unit, hint: in words;  ends: values at the first and the last edge of the bins;
-    counts: rows in each bin;  whole: limits are whole numbers.
+    counts: rows in each bin;  whole: limits are whole numbers;
+    most: the largest of these.
     """
 
     def __init__(
@@ -26,9 +27,12 @@ class Histogram(Element, component="../web/histogram.js"):
         unit: str = "",
         hint: str = "",
         whole: bool = False,
+        most: float | None = None,
     ) -> None:
         super().__init__()
-        self._props.update(title=title, unit=unit, hint=hint, first=ends[0], last=ends[1], whole=whole)
+        self._props.update(
+            title=title, unit=unit, hint=hint, first=ends[0], last=ends[1], whole=whole, most=most
+        )
         self._props.update(counts=list(counts), kept=[], low=None, high=None)
 
     def show(self, kept: Sequence[int], limits: tuple[float | None, float | None]) -> None:

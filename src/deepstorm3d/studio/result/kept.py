@@ -84,10 +84,16 @@ class Sieve:
 
 @dataclass(frozen=True)
 class Distribution:
-    """Kept rows in the bins of a column (K,), and their 5, 25, 50, 75 and 95 % quantiles (NaN: no row)."""
+    """Kept rows in the bins of a column (K,), and their figures; NaN where no row has a value.
+
+    rows: how many have one;  least, most: of these;  quantiles: 5, 25, 50, 75 and 95 %.
+    """
 
     counts: list[int]
+    rows: int
+    least: float
     quantiles: tuple[float, ...]
+    most: float
 
 
 def distributions(
@@ -103,5 +109,16 @@ def distributions(
         values = COLUMNS[name].values(sample)
         values = values[np.isfinite(values)]
         told = np.quantile(values, QUANTILES).tolist() if len(values) else [np.nan] * len(QUANTILES)
-        found[name] = Distribution(column.counts(kept.mask).tolist(), tuple(told))
+        least, most = _ends(kept, column)
+        found[name] = Distribution(
+            column.counts(kept.mask).tolist(), column.known(kept.mask), least, tuple(told), most
+        )
     return found
+
+
+def _ends(kept: Kept, column: BinnedColumn) -> tuple[float, float]:
+    """The least and the most value of the kept rows."""
+    if kept.mask is None:
+        return column.least, column.most
+    values = COLUMNS[column.name].values(kept.opened.table[column.near_ends(kept.mask)])
+    return (float(values.min()), float(values.max())) if len(values) else (np.nan, np.nan)

@@ -179,6 +179,7 @@ class _ResultPanel:
             unit=column.unit.split(",")[0],
             hint=hint,
             whole=name in WHOLE,
+            most=column.most,
         )
         made.props(f"data-test='histogram-{name}'")
         made.on_range(guarded(lambda limits, name=name: self.look.limit(name, limits)))

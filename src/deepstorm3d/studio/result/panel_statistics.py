@@ -15,7 +15,7 @@ _HEADS = ("column", "unit", "rows", "least", "5 %", "25 %", "median", "75 %", "9
 
 
 class StatisticsPart:
-    """A table: least and most of the whole list, quantiles of the rows that are kept."""
+    """A table of the rows that are kept."""
 
     def __init__(self, desk: Desk) -> None:
         self.look = desk.result
@@ -35,10 +35,11 @@ class StatisticsPart:
         shown = self.look.distributions
         rows = []
         for name, column in self.look.columns.items():
-            quantiles = shown[name].quantiles if name in shown else (math.nan,) * 5
-            values = (column.least, *quantiles, column.most)
+            found = shown.get(name)
+            values = (math.nan,) * 7 if found is None else (found.least, *found.quantiles, found.most)
             told = dict(zip(_HEADS[3:], map(_number, values), strict=True))
-            rows.append({"column": name, "unit": column.unit, "rows": f"{column.rows:,}", **told})
+            count = "" if found is None else f"{found.rows:,}"
+            rows.append({"column": name, "unit": column.unit, "rows": count, **told})
         if rows != self.table.rows:
             self.table.rows = rows
         self.words.set_text(self._say(len(rows)))
@@ -49,7 +50,13 @@ class StatisticsPart:
             return "Choose a list."
         if not len(kept.opened.table):
             return "The list holds no localization."
-        return "Quantiles of the rows left; rows, least and most of all." if columns else "counting …"
+        if not columns:
+            return "counting …"
+        total = len(kept.opened.table)
+        left = (
+            "all rows" if kept.rows == total else f"the {kept.rows:,} of {total:,} rows that the filter keeps"
+        )
+        return f"Of {left}; rows: those that have a value in this column."
 
 
 def _number(value: float) -> str:

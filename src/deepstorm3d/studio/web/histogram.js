@@ -29,7 +29,7 @@ export default {
         <div class="ds-histogram-handle" data-test="low" :style="{left: 100 * shares[0] + '%'}"></div>
         <div class="ds-histogram-handle" data-test="high" :style="{left: 100 * shares[1] + '%'}"></div>
       </div>
-      <div class="ds-histogram-ends"><span>{{ say(first) }}</span><span>{{ unit }}</span><span>{{ say(last) }}</span></div>
+      <div class="ds-histogram-ends"><span>{{ say(ends[0]) }}</span><span>{{ unit }}</span><span>{{ say(ends[1]) }}</span></div>
     </div>`,
   props: {
     title: String,
@@ -42,13 +42,19 @@ export default {
     low: Number, // the range; null: no limit
     high: Number,
     whole: Boolean, // limits are whole numbers
+    most: Number, // of all values; whole numbers are written up to it
   },
   // While a handle is held, and until its new place comes back: {what, low, high}, shares of the width.
   data: () => ({ drag: null }),
   computed: {
-    most() { return Math.max(0, ...this.counts); },
-    allPath() { return outline(this.counts, this.most); },
-    keptPath() { return outline(this.kept, this.most); },
+    highest() { return Math.max(0, ...this.counts); },
+    allPath() { return outline(this.counts, this.highest); },
+    keptPath() { return outline(this.kept, this.highest); },
+    // Bins of whole numbers reach half a one beyond them, and the last may reach beyond the largest.
+    ends() {
+      if (!this.whole) return [this.first, this.last];
+      return [Math.ceil(this.first) + 0, Math.min(Math.floor(this.last), this.most ?? this.last)];
+    },
     shares() {
       if (this.drag) return [this.drag.low, this.drag.high];
       return [this.low == null ? 0 : this.share(this.low), this.high == null ? 1 : this.share(this.high)];
