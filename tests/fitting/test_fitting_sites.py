@@ -225,6 +225,20 @@ def test_dim_first_and_last_looks_are_found_that_single_frames_do_not_show() -> 
     assert len(fourth) >= 3 and torch.equal(fourth, fourth[:1].expand_as(fourth))
 
 
+def test_a_row_that_the_other_frames_make_needless_is_removed() -> None:
+    place = torch.tensor([[1.4, 1.5, 0.4], [1.6, 1.2, 0.6]])
+    made = movie(place, [0, 0, 0], [0, 1, 2], [3000.0] * 3)
+    likelihood = made.noisy(2)
+    single = single_frames(made, likelihood)
+    # A spot that is not there, as a search finds it beside a spot that is fitted badly.
+    wrong = replace(single[1:2], xyz=place[1:], photons=torch.tensor([200.0]))
+    found = SiteFit.after(joint_fit(made))(Localizations.concat([single, wrong]), likelihood)
+    assert found.removed == 1 and found.localizations.frame.tolist() == [0, 1, 2]
+    # A molecule of one frame that is there stays.
+    both = movie(place, [0, 0, 0, 1], [0, 1, 2, 1], [3000.0] * 4)
+    assert len(fitted(both, both.noisy(2)).localizations) == 4
+
+
 def test_looks_are_found_in_the_dark_as_often_as_is_said() -> None:
     place = torch.tensor([[1.2, 1.5, 0.4], [1.5, 1.7, 0.6], [2.6, 1.9, 0.8]])
     made = movie(place, [0, 1, 2, 0], [0, 0, 0, 99], [3000.0, 3000.0, 3000.0, 0.5])

@@ -25,6 +25,8 @@ FINE = 0.2
 # photons.
 _NEAR_PLACE = (0.005, 0.005, 0.01, 0.03)
 _NEAR_LIGHT = 0.1
+# Mean decrease of a frame's deviance at which a coarse fit ends; a fine one goes on further.
+_SETTLED = 0.1
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Charts:
 
     def __init__(self, movie: Movie, near: float) -> None:
         self.movie, self._near = movie, near
+        self.settled = _SETTLED * near
+        """Mean decrease of a frame's deviance by a step at which a fit with these charts ends."""
         self._charts: list[_Chart | None] = [None] * len(movie.lights)
 
     def terms(self, number: int, sites: Sites, rows: slice) -> FrameTerms:

@@ -16,7 +16,6 @@ from .state import Sites
 __all__ = ["FittedSites", "climb_sites"]
 
 _ITERATIONS = 40
-_SETTLED = 0.02  # mean decrease of a frame's deviance by a step at which the fit ends
 _TOO_LONG = 1.0  # ratio of a site's step to the longest one from which on the site is damped
 _RESTRAINTS = 2  # largest number of times that a step is computed again for it
 
@@ -63,15 +62,15 @@ def climb_sites(movie: Movie, start: Sites, charts: Charts | None = None) -> Fit
             dtype=torch.float64,
         )
         after = float(tried.sum() + trial.penalty())
-        worse, gain = tried > deviance + _SETTLED, now - after
+        worse, gain = tried > deviance + charts.settled, now - after
         if gain > 0:
             sites, deviance, now = trial, tried, after
             damping = torch.where(worse, damping * 10, damping / 6).clamp(1e-5, 1e6)
-            if gain < _SETTLED * sites.frames:
+            if gain < charts.settled * sites.frames:
                 return FittedSites(sites, deviance, True)
             terms = _terms(charts, sites, slices)
         else:
-            if step.promised < _SETTLED * sites.frames or float(damping.max()) > 1e3:
+            if step.promised < charts.settled * sites.frames or float(damping.max()) > 1e3:
                 return FittedSites(sites, deviance, True)
             damping = torch.where(worse | ~worse.any(), damping * 10, damping)
     return FittedSites(sites, deviance, False)

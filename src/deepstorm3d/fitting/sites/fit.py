@@ -15,6 +15,7 @@ from ..joint import JointFit
 from ..likelihood import Likelihood
 from ..photometry import at_positions
 from ..refine import Bounds
+from ..search import MatchedFilter, gain_threshold
 from ..unexplained import misfit_of_frames
 from .charts import COARSE, Charts
 from .climb import FittedSites, climb_sites
@@ -63,25 +64,36 @@ class SiteFit:
     Every frame keeps its own background and photons; a molecule has one position (and one blur). Which rows are
     one molecule is decided by the likelihood (`ties`), as is in which frames it shines (`looks`).
 
-    core, whole, bounds, fit_blur, spacing_px: as in `JointFit`;  dark: frames in which a molecule may be
-    missing; false_splits: chance that a molecule at rest is divided;  false_looks: share of the tested places
-    without light that get a look;  watch: is asked whether to stop (Interrupted).
+    core, whole, bounds, z_um, fit_blur, spacing_px, false_alarms: as in `JointFit`;  dark: frames in which a
+    molecule may be missing;  false_splits: chance that a molecule at rest is divided;  false_looks: share of
+    the tested places without light that get a look;  watch: is asked whether to stop (Interrupted).
     """
 
     core: PSF
     whole: PSF
     bounds: Bounds
+    z_um: tuple[float, float]
     fit_blur: bool = False
     spacing_px: float = 15.0
     dark: int = 1
     false_splits: float = 1e-3
     false_looks: float = 1e-3
+    false_alarms: float = 1e-3
     watch: Watcher = SILENT
 
     @classmethod
     def after(cls, fit: JointFit) -> SiteFit:
         """The fit over several frames that goes with a fit of single ones."""
-        return cls(fit.core, fit.whole, fit.bounds, fit.fit_blur, fit.spacing_px, watch=fit.watch)
+        return cls(
+            fit.core,
+            fit.whole,
+            fit.bounds,
+            fit.z_um,
+            fit.fit_blur,
+            fit.spacing_px,
+            false_alarms=fit.false_alarms,
+            watch=fit.watch,
+        )
 
     def __call__(self, found: Localizations, likelihood: Likelihood) -> SitesFound:
         """Sites of B consecutive frames.
@@ -100,7 +112,10 @@ class SiteFit:
         movie = movie_of(self.core, likelihood, self.spacing_px, self.bounds, self.watch)
         start = sites_of_list(found, movie, self.spacing_px, carried, blurs=self.fit_blur, dark=self.dark)
         charts, whole = Charts(movie, COARSE), replace(movie, psf=self.whole)
-        decided = Selection(self.dark, self.false_splits, self.false_looks)
+        height, width = likelihood.frames.shape[1:]
+        search = MatchedFilter(self.core, self.z_um, (height, width), likelihood.frames)
+        price = gain_threshold(search.positions, self.false_alarms)
+        decided = Selection(price, self.dark, self.false_splits, self.false_looks)
         fitted, split = decided.improve(charts, climb_sites(movie, start, charts))
         fitted = climb_sites(whole, fitted.sites)
         land = Landscape(whole, fitted.sites)

@@ -18,7 +18,7 @@ from ..state import JointState
 from .covariance import Bound, Landscape
 from .ties import chi_square_point
 
-__all__ = ["NewLooks", "gain_of_looks", "missing_looks", "needed_gain", "unneeded_looks"]
+__all__ = ["NewLooks", "gain_of_looks", "missing_looks", "needed_gain", "unneeded_looks", "unneeded_sites"]
 
 # Distance within which only the strongest of several new looks is taken at a time, and the weakest removed, µm.
 _APART_UM = 1.0
@@ -87,6 +87,24 @@ def unneeded_looks(land: Landscape, bound: Bound, false_looks: float, free: Tens
     place = sites.place[sites.site[rows], :2]
     weak[rows] = ~outdone(place, sites.frame[rows], -significance[rows], apart)
     return weak
+
+
+def unneeded_sites(land: Landscape, bound: Bound, price: float, free: Tensor) -> Tensor:
+    """Looks of the sites `free` that bring less in all than a molecule must, (N,) bool; the weakest in its
+    area.
+
+    A row of the list may have been needed only to make up for a wrong or missing neighbour, which the other
+    frames have put right.  price: penalty for one molecule (`search.gain_threshold`).
+    """
+    sites = land.sites
+    significance = (sites.photons / bound.photons.clamp(min=1e-9)).square()
+    total = significance.new_zeros(len(sites)).index_add(0, sites.site, significance)
+    weak = (total < price) & free & ~sites.known
+    rows = weak.nonzero()[:, 0]
+    # Sites of different frames are compared too: the price is paid once for all of them.
+    apart, movie = torch.full_like(total[rows], _APART_UM), torch.zeros_like(rows)
+    weak[rows] = ~outdone(sites.place[rows, :2], movie, -total[rows], apart)
+    return weak[sites.site]
 
 
 def _taken(land: Landscape, site: Tensor, frame: Tensor) -> Tensor:

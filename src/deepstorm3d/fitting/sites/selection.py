@@ -10,21 +10,24 @@ from torch import Tensor
 from .charts import Charts
 from .climb import FittedSites, climb_sites
 from .covariance import Landscape
-from .looks import missing_looks, unneeded_looks
+from .looks import missing_looks, unneeded_looks, unneeded_sites
 from .state import Sites
 from .ties import joinings, movings, shared_information, splittings
 
 __all__ = ["Selection"]
 
-_ROUNDS = 6  # largest number of times that ties and looks are changed and everything is fitted again
+_ROUNDS = 8  # largest number of times that ties and looks are changed and everything is fitted again
 
 
 @dataclass(frozen=True)
 class Selection:
     """Decides which looks are one molecule, and in which frames it shines.
 
-    dark, false_splits, false_looks: see `SiteFit`.
+    price: penalty for one molecule, the decrease of the deviance that it must bring;  dark, false_splits,
+    false_looks: see `SiteFit`.
     """
+
+    price: float
 
     dark: int
     false_splits: float
@@ -44,7 +47,9 @@ class Selection:
         """The sites with what is to be changed, each site in one way; None if nothing is. And how many
         divided."""
         retied, free, divided = self._retied(land)
-        gone = unneeded_looks(land, land.bound(), self.false_looks, free)
+        bound = land.bound()
+        gone = unneeded_looks(land, bound, self.false_looks, free)
+        gone |= unneeded_sites(land, bound, self.price, free)
         free[land.sites.site[gone]] = False
         new = missing_looks(land, self.false_looks, free)
         if retied is None and not bool(gone.any()) and not len(new.site):
