@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / PACKAGE
 LAYERS = (
     (
         *("errors", "watch", "spec", "kinds", "noise", "emitters", "columns", "field", "extent", "chip"),
-        *("draws", "streams", "maxima", "psf_volume", "supergaussian", "numba_cache", "devices"),
+        *("complaints", "draws", "streams", "maxima", "psf_volume", "supergaussian", "numba_cache", "devices"),
     ),
     ("camera", "optics", "io", "analysis", "rendering", "pixels"),
     ("simulation", "localizer", "fitting"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from .complaints import either, given, told
 from .errors import InputError
 from .kinds import Kinds, kind_of
 
@@ -28,6 +29,9 @@ __all__ = [
     "unit_of",
 ]
 
+
+# Types of which a field may take several.
+_PLAIN = (float, int, str, bool)
 
 SpecType = TypeVar("SpecType", bound="Spec")
 
@@ -68,8 +72,8 @@ def spec_from_mapping(kind: type[SpecType], mapping: Mapping[str, Any], *, sourc
     try:
         return kind.model_validate(dict(mapping))
     except ValidationError as error:
-        lines = [str(_explain(kind, item)) for item in error.errors()]
-        raise InputError(f"{source} is not valid:\n" + "\n".join(f"  {line}" for line in lines)) from error
+        lines = [f"  {fault}" for fault in _faults(kind, error)]
+        raise InputError(f"{source} is not valid:\n" + "\n".join(lines)) from error
 
 
 class Fault(NamedTuple):
@@ -93,24 +97,25 @@ def spec_faults(kind: type[Spec], mapping: Mapping[str, Any]) -> list[Fault]:
     try:
         kind.model_validate(dict(mapping))
     except ValidationError as error:
-        return [_explain(kind, item) for item in error.errors()]
+        return _faults(kind, error)
     return []
 
 
-def _explain(kind: type[Spec], item: Any) -> Fault:
-    """One pydantic complaint in the user's words."""
-    keys, known = _walk(kind, item["loc"])
-    path = tuple(keys)
-    if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(known)}"
-        return Fault(path, f"no such key; {hint}")
-    if item["type"] == "missing":
-        return Fault(path, "missing; add this key")
-    message = item["msg"].removeprefix("Value error, ")
-    # A record that contradicts itself is explained by its own words; its whole content would bury them.
-    given = "" if isinstance(item["input"], Mapping) else f" (given: {item['input']!r})"
-    return Fault(path, f"{message}{given}")
+def _faults(kind: type[Spec], error: ValidationError) -> list[Fault]:
+    """Pydantic's complaints in the user's words; those of one value that may be a number or a text as one."""
+    found: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for item in error.errors():
+        keys, known = _walk(kind, item["loc"])
+        if item["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(known)}"
+            words, value = f"no such key; {hint}", ""
+        elif item["type"] == "missing":
+            words, value = told(item), ""
+        else:
+            words, value = told(item), given(item["input"])
+        found.setdefault((tuple(keys), value), []).append(words)
+    return [Fault(path, either(ways) + value) for (path, value), ways in found.items()]
 
 
 def _walk(kind: type[BaseModel], path: tuple[Any, ...]) -> tuple[list[str], list[str]]:
@@ -118,6 +123,7 @@ def _walk(kind: type[BaseModel], path: tuple[Any, ...]) -> tuple[list[str], list
     here: list[type[BaseModel]] = [kind]
     keys: list[str] = []
     known: list[str] = []
+    plain: set[str] = set()
     for part in path:
         known = sorted({name for model in here for name in model.model_fields})
         fields = [model.model_fields[part] for model in here if part in model.model_fields]
@@ -126,6 +132,10 @@ def _walk(kind: type[BaseModel], path: tuple[Any, ...]) -> tuple[list[str], list
             # The tag of a union (`kind: tetrapod`) is pydantic's own step, no key of the file.
             here = tagged
             continue
+        if part in plain or part == "[key]":
+            # A number or a text may stand there, or it is the key itself that is wrong: no key of the file.
+            continue
+        plain = {each.__name__ for field in fields for each in get_args(field.annotation) if each in _PLAIN}
         keys.append(str(part))
         # The name of a scene, the index of a list: no field, the candidates stay.
         here = [model for field in fields for model in _models_of(field)] if fields else here

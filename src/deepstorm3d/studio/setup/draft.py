@@ -90,10 +90,10 @@ class ExperimentDraft:
         """Set a value from a text, as YAML has it; an empty text is no value."""
         try:
             value = yaml.safe_load(text) if text.strip() else None
-        except yaml.YAMLError as error:
+        except yaml.YAMLError:
             self._remember()
             self._entered = self._with(path, text)
-            self.faults = {**self.faults, path: f"'{text}' cannot be read: {str(error).splitlines()[0]}"}
+            self.faults = {**self.faults, path: f"'{text}' cannot be read: look at its brackets and quotes"}
             self.changes += 1
             return
         self.set(path, value)
