@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,6 +24,7 @@ from .photometry import at_positions, fit_photometry
 from .proposals import Proposer
 from .refine import Bounds, Effort, Refined, refine
 from .search import MatchedFilter
+from .second_pass import SecondPass
 from .selection import Selector
 from .state import JointState
 from .unexplained import FAR, misfit_of_frames
@@ -63,6 +64,7 @@ class JointFit:
     list stays);
     most_per_um2: a frame with more candidates than this density starts with none, and molecules are added only
     up to it;
+    network: candidates in frames (B, H, W) of photons, for more passes over crowded ones (`SecondPass`);
     watch: is called with the number of frames done; it can end the work (Interrupted).
     """
 
@@ -77,6 +79,7 @@ class JointFit:
     dim_photons: float = 0.0
     rounds: int = 8
     most_per_um2: float = 5.0
+    network: Callable[[Tensor], Localizations] | None = None
     watch: Watcher = SILENT
 
     def in_field(self, field: Field) -> JointFit:
@@ -176,12 +179,16 @@ class JointFit:
         best = selector.model.fit(start, likelihood)
         if self.rounds:
             best = selector.improve(best, likelihood, rounds=self.rounds)
-        if not self.fit_blur:
-            return best
-        # Blurs are fitted last: while molecules are missing, the blurs of their neighbours would compensate.
-        blur = torch.full_like(best.state.photons, sum(self.bounds.blur_px) / 2)
-        best = selector.model.fit(replace(best.state, blur_px=blur), likelihood)
-        return selector.improve(best, likelihood, rounds=self.rounds) if self.rounds else best
+        if self.fit_blur:
+            # Blurs are fitted last: while molecules are missing, their neighbours' blurs would compensate.
+            blur = torch.full_like(best.state.photons, sum(self.bounds.blur_px) / 2)
+            best = selector.model.fit(replace(best.state, blur_px=blur), likelihood)
+            if self.rounds:
+                best = selector.improve(best, likelihood, rounds=self.rounds)
+        if self.rounds and self.network is not None:
+            again = SecondPass(self.network, self.search_spacing_px, self.dim_photons)
+            best = selector.completed(best, likelihood, again, rounds=self.rounds)
+        return best
 
     def _surface(self, likelihood: Likelihood, spacing_px: float) -> SplineBackground:
         height, width = likelihood.frames.shape[1:]

@@ -16,6 +16,7 @@ from .neighbourhoods import Changes, Neighbourhoods
 from .proposals import Proposer
 from .refine import Refined
 from .search import gain_threshold
+from .second_pass import SecondPass, crowded
 from .state import REMOVAL, JointState
 from .unexplained import FAR, SureMolecules, misfit_everywhere, misfit_of_frames
 
@@ -31,6 +32,9 @@ _DIM_PENALTIES = 2.0
 _DIVIDING_ROUNDS = 2  # largest number of rounds in which molecules are divided
 _PRUNING_ROUNDS = 12  # largest number of rounds in which molecules are removed
 _THINNING_ROUNDS = 4  # largest number of molecules that are tried to go for an added one
+_PASSES = 6  # largest number of passes of the network over a frame, after the first
+_IN_VAIN = 2  # after so many passes in vain in succession, one for each half, a frame gets no more
+_FRUIT = 0.1  # decrease of the cost by less than this many penalties: the pass was in vain
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,39 @@ class Selector:
         best = self._extended(best, likelihood, self.propose.missing, rounds)
         return self._extended(best, likelihood, self.propose.divided, min(rounds, _DIVIDING_ROUNDS))
 
+    @torch.no_grad()
+    def completed(
+        self, start: Refined, likelihood: Likelihood, again: SecondPass, *, rounds: int = 8
+    ) -> Refined:
+        """Add, in crowded frames, what the network sees without half of the molecules; then as in `improve`.
+
+        A frame changes only if its `cost` falls. Frames that the model does not explain stay as they are.
+        """
+        best = start
+        explained = misfit_of_frames(likelihood, start.deviance) <= FAR
+        active = (crowded(start.state) & explained).nonzero()[:, 0]
+        vain, other = torch.zeros_like(active), torch.zeros_like(explained)
+        for number in range(_PASSES):
+            if not len(active):
+                break
+            light, now = likelihood.select(active), best.select(active)
+            changes = again.missing(now.state, self.model, light, number)
+            changes = self._few_enough(changes, now.state)
+            vain = vain + 1
+            if len(changes):
+                tried, changed = self._changed(now, light, changes)
+                best = best.replaced(active, tried)
+                vain[self.cost(tried) < self.cost(now) - _FRUIT * self.price] = 0
+                other[active[changed]] = True
+            active, vain = active[vain < _IN_VAIN], vain[vain < _IN_VAIN]
+        frames = other.nonzero()[:, 0]
+        if not len(frames):
+            return best
+        light, part = likelihood.select(frames), best.select(frames)
+        part = self._extended(part, light, self.propose.missing, rounds)
+        part = self._extended(part, light, self.propose.divided, min(rounds, _DIVIDING_ROUNDS))
+        return best.replaced(frames, part)
+
     def _extended(self, start: Refined, likelihood: Likelihood, propose: _Proposal, rounds: int) -> Refined:
         """Add the proposed molecules, as long as the cost of a frame falls."""
         best, active = start, torch.arange(len(likelihood), device=start.deviance.device)
@@ -84,14 +121,18 @@ class Selector:
             changes = self._few_enough(changes, now.state)
             if not len(changes):
                 break
-            tried, changed = self._tried(now, light, changes)
-            part, light = tried.select(changed), light.select(changed)
-            tried = tried.replaced(changed, self.pruned(self._settled(part, light), light))
+            tried, changed = self._changed(now, light, changes)
             best = best.replaced(active, tried)
             active = active[changed]
             if not len(active):
                 break
         return best
+
+    def _changed(self, now: Refined, likelihood: Likelihood, changes: Changes) -> tuple[Refined, Tensor]:
+        """The fit of whole frames with those changes that lower their cost, and the frames that have any."""
+        tried, changed = self._tried(now, likelihood, changes)
+        part, light = tried.select(changed), likelihood.select(changed)
+        return tried.replaced(changed, self.pruned(self._settled(part, light), light)), changed
 
     def _settled(self, now: Refined, likelihood: Likelihood) -> Refined:
         """The fit of whole frames after changes in their neighbourhoods."""

@@ -176,9 +176,9 @@ class Pipeline:
         fit = self.fit.in_field(field)
         if isinstance(fit, SingleFit):
             return Explained(replace(fit, watch=watch)(likelihood), not_measured)
-        fit = replace(fit, watch=watch)
-        nothing = Localizations.empty(frames.device)
-        return fit.explain(nothing if self.method == "pursuit" else self.propose(frames), likelihood)
+        if self.method == "pursuit":
+            return replace(fit, watch=watch).explain(Localizations.empty(frames.device), likelihood)
+        return replace(fit, watch=watch, network=self.propose).explain(self.propose(frames), likelihood)
 
     def likelihood(self, photons: Tensor) -> Likelihood:
         """The likelihood of frames (B, H, W) of photons, with the camera's map of read noise if it has one."""
