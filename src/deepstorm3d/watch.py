@@ -14,7 +14,7 @@ from typing import Protocol
 
 from .errors import Interrupted
 
-__all__ = ["SILENT", "Named", "Part", "Silent", "Watcher", "advance", "warn"]
+__all__ = ["SILENT", "Named", "Part", "Quiet", "Silent", "Watcher", "advance", "warn"]
 
 
 class Watcher(Protocol):
@@ -89,6 +89,18 @@ class Part(Watcher):
     def message(self, text: str) -> None:
         """Passed on."""
         self.watch.message(text)
+
+    @property
+    def stopped(self) -> bool:
+        """As the watcher of the whole says."""
+        return self.watch.stopped
+
+
+@dataclass(frozen=True)
+class Quiet(Silent):
+    """Tells the watcher of the whole nothing of this part, and asks it whether to stop."""
+
+    watch: Watcher
 
     @property
     def stopped(self) -> bool:

@@ -19,6 +19,7 @@ from ..watch import SILENT, Watcher
 from .catalogue import ModelCard, describe_model, find_model
 from .excerpt import Excerpt, excerpt_of
 from .fits import Method
+from .over_frames import OverFrames
 from .pipeline import Pipeline, experiment_of, load_pipeline
 from .run import Run
 
@@ -98,6 +99,7 @@ class Model:
         threshold: float | None = None,
         method: Method = "network",
         refine: bool = True,
+        over_frames: bool = False,
         watch: Watcher = SILENT,
     ) -> Localizations:
         """Find every molecule in the frames of a movie.
@@ -119,6 +121,11 @@ class Model:
             Source of the candidates: the network; matching pursuit; single-emitter fits (for beads).
         refine : bool
             Fit all molecules of a frame jointly by maximum likelihood, or return the network's list unchanged.
+        over_frames : bool
+            Then fit the movie again, each molecule with one position for all the frames in which it shines:
+            which rows are one molecule, and in which dim frames it was missed, is decided by the likelihood.
+            The list gets the column ``molecule``. For molecules that rest (blinking); those that move are left
+            as single frames.
         watch : Watcher
             Is called with the number of frames done, and can stop the work.
 
@@ -140,11 +147,14 @@ class Model:
             If a user of the list should know of a problem, such as frames that contradict the camera.
         """
         pipeline = self.pipeline(camera=camera, threshold=threshold, method=method, refine=refine)
+        over = OverFrames(pipeline) if over_frames else None
         with excerpt_of(movie).open() as opened:
             run = Run(opened, pipeline, watch=watch)
             parts = [found.localizations for found in run.blocks()]
             if watch.stopped:
                 raise Interrupted
+            if over is not None and parts:
+                parts = list(over(Localizations.concat(parts), run.source, watch))
             summary = run.finish(complete=True)
         for text in (*pipeline.notes, *summary.warnings):
             warnings.warn(text, DoubtfulResult, stacklevel=2)
