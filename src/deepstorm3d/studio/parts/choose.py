@@ -119,7 +119,7 @@ class FileInput(ui.input):
     ) -> None:
         super().__init__(label, value=value)
         self._taken = taken
-        self._text = self._shown = value  # taken or shown last; shown last
+        self._last = self._shown = value  # taken or shown last; shown last
         self.props("dense outlined hide-bottom-space").classes("ds-file")
         self.on("keydown.enter", self._take).on("blur", self._take)
 
@@ -139,20 +139,20 @@ class FileInput(ui.input):
     def show(self, text: str) -> None:
         """Show what the studio has opened, if it is another file than before: what is being typed stays."""
         if text != self._shown:
-            self._text = self._shown = text
+            self._last = self._shown = text
             self.set_value(text)
 
     def _take(self) -> None:
         """Hand over the text, if it is another than the one that was taken or shown last."""
         text = self.value or ""
-        if text == self._text:
+        if text == self._last:
             return
         try:
             self._taken(text)
         except Exception as error:
             self.error = explained(error)
         else:
-            self._text = text
+            self._last = text
 
 
 def _size(size: int) -> str:
