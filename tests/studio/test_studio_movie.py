@@ -93,6 +93,22 @@ def test_a_wrong_camera_turns_the_light_red_and_says_why(look: FrameLook):
     assert verdict.light == "bad" and "gain" in verdict.text
 
 
+def test_a_frame_that_contradicts_the_model_is_never_called_explained(look: FrameLook):
+    look.show(0)
+    look.use(threshold=None, refine=False)
+    shown = look.network.wait().result
+    assert shown is not None and not shown.doubts
+    doubtful = replace(shown, doubts=("the background is 149 photons a pixel, the model knows 10 to 20",))
+    verdict = verdict_of(doubtful)
+    assert verdict.light == "doubt" and "The background is 149 photons" in verdict.text
+    # Frames far brighter than any that the model was trained on.
+    look.use(camera=(("baseline", -30_000.0),))
+    brighter = look.network.wait()
+    look.use(camera=())
+    assert brighter.result is not None and brighter.result.doubts
+    assert verdict_of(brighter.result).light in ("doubt", "bad")
+
+
 def test_an_error_belongs_to_its_question_alone(look: FrameLook):
     look.use(model="no such model", refine=False)
     look.network.wait()

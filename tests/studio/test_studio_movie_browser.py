@@ -155,3 +155,18 @@ def test_a_file_that_is_no_movie_is_refused_in_words_and_nothing_is_lost(page: A
     field.press("Enter")
     page.locator(".q-notification").filter(has_text="outside the folder of this studio").wait_for()
     page.get_by_text("3 frames of 121 × 121 px").wait_for()
+
+
+def test_the_whole_movie_is_localized_by_the_form_for_it(page: Any):
+    element(page, "localize-all").click()
+    page.locator("[data-test=form-localize][aria-selected=true]").wait_for()
+    page.locator("[data-test=localize-movie]").first.wait_for()
+
+
+def test_what_is_chosen_of_dark_and_light_stays_after_a_reload(page: Any):
+    seen = page.evaluate("document.body.classList.contains('body--dark')")
+    page.locator("[data-test=dark]").click()
+    page.wait_for_function(f"document.body.classList.contains('body--dark') !== {str(seen).lower()}")
+    page.reload()
+    page.wait_for_function("window.did_handshake === true")
+    page.wait_for_function(f"document.body.classList.contains('body--dark') !== {str(seen).lower()}")

@@ -32,12 +32,16 @@ PANELS: dict[str, Callable[[Desk], ui.keyboard | None]] = {
 }
 """The panels in the order of their tabs: each builds itself, and gives its keys if it has any."""
 
+# Name of the cookie that holds the choice between dark (1) and light (0).
+_DARK = "deepstorm3d-dark"
 _LOOK = Path(__file__).parent / "web" / "studio.css"
 
 
 def build_page(desk: Desk) -> None:
     """Build the page of one tab of the browser."""
     ui.add_css(_LOOK.read_text(encoding="utf-8"))
+    # Above, because below a field stands what is wrong with it.
+    ui.tooltip.default_props("anchor='top middle' self='bottom middle'")
     ui.colors(primary="var(--ds-accent)", positive="#2c8a4b", negative="#c0392b", warning="#b7791f")
     asked = ui.context.client.request.query_params.get("tab", "")
     first = asked if asked in PANELS else next(iter(PANELS))
@@ -71,6 +75,12 @@ def _turn_to(panel: str, keys: dict[str, ui.keyboard]) -> None:
 
 def _build_dark_or_light() -> None:
     """A button: from the system's choice to dark, and between dark and light after that."""
-    dark = ui.dark_mode(None)
-    button = icon_button("contrast", "Dark or light", lambda: dark.set_value(not dark.value))
-    button.props("data-test=dark")
+    chosen = ui.context.client.request.cookies.get(_DARK)
+    dark = ui.dark_mode(None if chosen is None else chosen == "1")
+
+    def change() -> None:
+        dark.set_value(not dark.value)
+        # A reload shows what was chosen.
+        ui.run_javascript(f"document.cookie = '{_DARK}={int(dark.value or False)}; path=/; samesite=strict'")
+
+    icon_button("contrast", "Dark or light", change).props("data-test=dark")

@@ -18,6 +18,7 @@ from ...frames.no_light import refuse_without_light
 from ...io.movies.preparation import Prepared
 from ...jobs.regenerate import RegenerateReport, regenerated
 from ...localizing.excerpt import AS_STORED, Excerpt, OpenExcerpt, Roi
+from ...localizing.first_look import check_counts
 from ...localizing.model import Model, load_model
 from ...localizing.pipeline import Pipeline
 from ...watch import Watcher
@@ -61,7 +62,8 @@ class Explained:
     z_um: depth range of the model;  threshold: smallest probability that was asked of the network;
     model: (h, w) photons that the rows predict in the region;  residual: (h, w), what is left, in standard
     deviations of the noise;  corner: first column and row of the region;  report: how well it fits;
-    notes: what a user should know of model, movie and camera;  fitted: whether the joint fit made it;
+    notes: what a user should know of model, movie and camera;  doubts: what of the frame contradicts the model
+    or its camera;  fitted: whether the joint fit made it;
     seconds: from the question to the answer;  number: another for each.
     """
 
@@ -74,6 +76,7 @@ class Explained:
     corner: tuple[int, int]
     report: RegenerateReport
     notes: tuple[str, ...]
+    doubts: tuple[str, ...]
     fitted: bool
     seconds: float
     number: int = field(default_factory=count(1).__next__)
@@ -115,6 +118,7 @@ class Explainer:
             corner=(x0, y0),
             report=frame.report,
             notes=(*pipeline.notes, *source.pixel_notes(), *frame.report.notes),
+            doubts=tuple(finding.text for finding in check_counts(pipeline, counts)),
             fitted=pipeline.fit is not None,
             seconds=time.perf_counter() - began,
         )

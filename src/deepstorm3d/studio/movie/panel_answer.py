@@ -38,7 +38,7 @@ class AnswerPart:
         board = self._desk.training
         board.localize = board.localize.taken_from(self._look.asked, self._desk.folder)
         board.fill_localize()
-        turn_to("Train and run")
+        turn_to("Train and run", "localize")
 
     def refresh(self) -> None:
         """Show the newest answer, or what it waits for."""

@@ -74,15 +74,19 @@ class FramesPart:
 
     def _draw(self, shown: Explained | None) -> None:
         if shown is None:
-            # The images before stay until the new ones are there; their marks would be in the wrong frame.
+            # The images before stay, pale, until the new ones are there; their marks would be misplaced.
             for view in (self.seen, self._predicted):
                 view.mark_places()
+            for view in (self._predicted, self._residual):
+                view.classes("ds-stale")
             return
         marks, version = _marks(shown), f"?v={shown.number}"
         self._predicted.show(f"/data/movie/model{version}", shown.corner, self._look.size)
         self._residual.show(f"/data/movie/residual{version}", shown.corner, self._look.size)
         self.seen.mark_places(marks)
         self._predicted.mark_places(marks)
+        for view in (self._predicted, self._residual):
+            view.classes(remove="ds-stale")
 
 
 def _marks(shown: Explained) -> Marks:

@@ -25,6 +25,10 @@ def verdict_of(shown: Explained) -> Verdict:
     report = shown.report
     judged = report.assessment
     light = _LIGHTS[judged.kind]
+    if shown.doubts and light != "bad":
+        # Molecules in the wrong places can also explain a frame.
+        light = "doubt"
     figures = f"deviance {report.deviance_per_pixel:.2f} per pixel (1: nothing left but noise), correlation "
     text = judged.text or ("The molecules explain the frame down to its noise." if light == "good" else "")
-    return Verdict(light, f"{figures}{report.correlation:.3f}. {text}".strip())  # pyright: ignore[reportArgumentType]
+    told = " ".join((*(f"{doubt[0].upper()}{doubt[1:].rstrip('.')}." for doubt in shown.doubts), text))
+    return Verdict(light, f"{figures}{report.correlation:.3f}. {told}".strip())  # pyright: ignore[reportArgumentType]

@@ -7,11 +7,13 @@ from nicegui import app, ui
 __all__ = ["remember_tabs", "turn_to"]
 
 
-def remember_tabs(tabs: ui.tabs) -> None:
-    """Keep the tabs of the page that is being built."""
-    app.storage.client["tabs"] = tabs
+def remember_tabs(tabs: ui.tabs, of: str = "studio") -> None:
+    """Keep tabs of the page that is being built: of the studio's panels, or of the forms of one panel."""
+    app.storage.client[f"tabs of {of}"] = tabs
 
 
-def turn_to(panel: str) -> None:
-    """Show another panel, by the name on its tab."""
-    app.storage.client["tabs"].set_value(panel)
+def turn_to(panel: str, form: str | None = None) -> None:
+    """Show another panel, by the name on its tab, and the form of this name there."""
+    if form is not None:
+        app.storage.client[f"tabs of {panel}"].set_value(form)
+    app.storage.client["tabs of studio"].set_value(panel)

@@ -9,6 +9,7 @@ from nicegui import ui
 
 from ...columns import WHOLE
 from ...errors import MissingPixelSize
+from ...io.tables import TableHeader
 from ..desk import Desk
 from ..offered import is_list
 from ..parts.choose import FileInput
@@ -191,6 +192,14 @@ def _place(column: str) -> int:
     return _ORDER.index(column) if column in _ORDER else len(_ORDER)
 
 
+def _frames(header: TableHeader) -> str:
+    """How many frames the movie has, and which of them were localized where that is known and not all."""
+    first, last = header.provenance.get("frames") or (0, header.frames)
+    if (first, last) == (0, header.frames):
+        return f"{header.frames:,} frames"
+    return f"frames {first:,} to {last - 1:,} of {header.frames:,}"
+
+
 def _facts(look: Any) -> str:
     """What the open list is."""
     opened = look.opened
@@ -199,7 +208,7 @@ def _facts(look: Any) -> str:
         return "The list holds no localization: there is nothing to draw or to count."
     height, width = header.shape
     field = f"{width * header.pixel_um:.3g} × {height * header.pixel_um:.3g} µm"
-    lines = [f"{rows:,} rows, {header.frames:,} frames, {field}", *header.notes]
+    lines = [f"{rows:,} rows, {_frames(header)}, {field}", *header.notes]
     far = len(opened.table) - len(opened.order)
     if far:
         lines.append(f"{far:,} rows lie far beyond all others and are not in the cloud")

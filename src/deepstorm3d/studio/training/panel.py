@@ -11,6 +11,7 @@ from ..desk import Desk
 from ..parts.follow import follow
 from ..parts.icon_button import icon_button
 from ..parts.notices import guarded
+from ..parts.tabs import remember_tabs
 from ..runs.record import Run
 from .board import RunBoard
 from .panel_forms import LocalizeEntries, TrainEntries
@@ -36,6 +37,7 @@ def training_panel(desk: Desk) -> None:
             with ui.tabs().props("dense no-caps align=justify").classes("ds-form-tabs") as kinds:
                 ui.tab("train", "Train a network").props("data-test=form-train")
                 ui.tab("localize", "Localize a movie").props("data-test=form-localize")
+            remember_tabs(kinds, "Train and run")
             with ui.tab_panels(kinds, value="train").props("keep-alive").classes("ds-forms"):
                 with ui.tab_panel("train"):
                     TrainEntries(desk)

@@ -9,6 +9,7 @@ from ..parts.depth import ColourBar
 from ..parts.follow import follow
 from ..parts.notices import explained, guarded
 from ..parts.same import same_by_command
+from ..parts.tabs import turn_to
 from ..runs.record import Run
 from .board import RunBoard
 from .curves import Curves, accuracy_chart, loss_chart, read_curves
@@ -51,10 +52,10 @@ class RunDetail:
         if run.arguments[0] == "train":
             self._board.fill_localize(model=self._desk.folder.shown(made))
             self._desk.movie.use(model=str(made), threshold=None)
-            ui.navigate.to("/?tab=Movie")
+            turn_to("Movie")
         else:
             self._desk.result.open(made)
-            ui.navigate.to("/?tab=Result")
+            turn_to("Result")
 
     def _command(self) -> str:
         return "" if (run := self._board.run) is None else run.command
