@@ -19,7 +19,8 @@ SOURCE = ROOT / "src" / PACKAGE
 LAYERS = (
     (
         *("errors", "watch", "spec", "kinds", "noise", "emitters", "columns", "field", "extent", "chip"),
-        *("complaints", "draws", "streams", "maxima", "psf_volume", "supergaussian", "numba_cache", "devices"),
+        *("channels", "complaints", "draws", "streams", "maxima", "psf_volume", "supergaussian"),
+        *("numba_cache", "devices"),
     ),
     ("camera", "optics", "io", "analysis", "rendering", "pixels"),
     ("simulation", "localizer", "fitting"),

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .api.beads import find_beads as find_beads
     from .api.beads import measure_psf as measure_psf
     from .api.beads import retrieve_mask as retrieve_mask
+    from .api.channels import register as register
+    from .api.channels import split_channels as split_channels
     from .api.lists import drift as drift
     from .api.lists import evaluate as evaluate
     from .api.lists import filter as filter
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
     from .api.movies import simulate as simulate
     from .api.training import train as train
     from .calibration.beads.settings import BeadSettings as BeadSettings
+    from .calibration.registration.registration import Registration as Registration
+    from .channels.registered import ChannelPair as ChannelPair
+    from .channels.transform import Transform as Transform
     from .emitters import Emitters as Emitters
     from .emitters import Localizations as Localizations
     from .errors import DoubtfulResult as DoubtfulResult
@@ -58,6 +63,8 @@ if TYPE_CHECKING:
     from .io.tables import read_truth as read_truth
     from .io.tables import write_table as write_table
     from .io.tables import write_truth as write_truth
+    from .io.transforms import read_transform as read_transform
+    from .io.transforms import write_transform as write_transform
     from .jobs.limit import Sweep as Sweep
     from .localizing.catalogue import list_models as list_models
     from .localizing.excerpt import Excerpt as Excerpt
@@ -70,6 +77,7 @@ if TYPE_CHECKING:
 # Where each public name is defined: the one list of them.
 _HOMES = {
     "BeadSettings": "calibration.beads.settings",
+    "ChannelPair": "channels.registered",
     "DoubtfulResult": "errors",
     "Emitters": "emitters",
     "Excerpt": "localizing.excerpt",
@@ -80,8 +88,10 @@ _HOMES = {
     "Localizations": "emitters",
     "Microscope": "optics.microscope",
     "Model": "localizing.model",
+    "Registration": "calibration.registration.registration",
     "Specimen": "simulation.specimen",
     "Sweep": "jobs.limit",
+    "Transform": "channels.transform",
     "Watcher": "watch",
     "crlb": "api.masks",
     "design_mask": "api.masks",
@@ -104,15 +114,19 @@ _HOMES = {
     "read_mask": "io.masks",
     "read_movie": "api.movies",
     "read_table": "io.tables",
+    "read_transform": "io.transforms",
     "read_truth": "io.tables",
+    "register": "api.channels",
     "resolution": "api.lists",
     "retrieve_mask": "api.beads",
     "simulate": "api.movies",
+    "split_channels": "api.channels",
     "track": "api.lists",
     "train": "api.training",
     "write_experiment": "experiment.experiment",
     "write_mask": "io.masks",
     "write_table": "io.tables",
+    "write_transform": "io.transforms",
     "write_truth": "io.tables",
 }
 

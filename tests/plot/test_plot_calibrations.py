@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from matplotlib.quiver import Quiver
 
 import deepstorm3d as ds
 from deepstorm3d import plot
@@ -19,6 +20,7 @@ from deepstorm3d.frames.mean_variance import noise_line
 from deepstorm3d.frames.similarity import compare_frames
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import ZeroMask
+from two_channels import TwoChannels
 
 DEPTHS = np.linspace(-1.0, 1.0, 5)
 
@@ -178,3 +180,19 @@ def test_an_axial_scan_circles_its_spots_and_draws_them_through_the_planes():
     assert through.get_xlabel() == "nominal focal plane (µm)"
     nothing = plot.axial_scan(AxialScan(planes, focus, psf, (0.0, 2.0)), [])
     assert not nothing.axes[1].lines
+
+
+def test_a_registration_shows_residuals_distortion_and_depth():
+    found = ds.register(*TwoChannels(300, seed=1).lists())
+    figure = plot.registration(found)
+    arrows, spread, bend, depth = figure.axes
+    assert spread.get_title(loc="left") == f"Residuals of {found.pairs} pairs"
+    drawn = [next(each for each in axes.collections if isinstance(each, Quiver)) for axes in (arrows, bend)]
+    assert len(np.asarray(drawn[0].U)) == found.pairs
+    # Arrows are magnified alike in both directions.
+    ratio = np.asarray(drawn[0].U) / (found.residual_um[:, 0])
+    assert np.ptp(ratio) < 1e-6 * ratio.max() and ratio.max() > 1
+    assert found.depth is not None
+    assert f"{1000 * found.depth.median_um:.1f} ±" in depth.get_title(loc="left")
+    flat = dataclasses.replace(found, depth=None)
+    assert "no depths" in plot.registration(flat).axes[3].texts[0].get_text()

@@ -19,6 +19,7 @@ from .limiting import limit
 from .lists import convert, evaluate
 from .localizing import localize, regenerate
 from .making import simulate, train
+from .registering import register
 from .rendering import render
 from .reporting import report
 from .setup import config, demo, models
@@ -79,7 +80,8 @@ app.command("filter")(filter_list)
 for command in (drift, resolution):
     app.command()(command)
 app.command("link")(link_list)
-app.command()(track)
+for command in (track, register):
+    app.command()(command)
 for command in (render, report, convert, limit, design_psf, compare_psf, export_mask, export_psf, axial_scan):
     app.command()(command)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..calibration.movie_statistics.figure import estimate
     from ..calibration.phase_retrieval.field_figure import field_dependence
     from ..calibration.phase_retrieval.figure import retrieval
+    from ..calibration.registration.figure import registration
     from .correlations import resolution
     from .drift_curve import drift
     from .frame_overlay import overlay
@@ -51,6 +52,7 @@ __all__ = [
     "psf",
     "psf_surfaces",
     "quality",
+    "registration",
     "rendering",
     "resolution",
     "retrieval",
@@ -78,6 +80,7 @@ _WHERE = {
     "psf": ".psf_planes",
     "psf_surfaces": ".psf_shapes",
     "quality": ".list_quality",
+    "registration": "..calibration.registration.figure",
     "rendering": ".renderings",
     "resolution": ".correlations",
     "retrieval": "..calibration.phase_retrieval.figure",

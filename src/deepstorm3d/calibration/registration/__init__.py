@@ -1,0 +1,1 @@
+"""Where the molecules of one channel lie in the other, from a list of each."""

@@ -1,0 +1,298 @@
+"""From a list of each channel to the transform between them, with what it rests on and what to doubt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...channels.polynomials import HIGHEST_DEGREE, terms_of_degree
+from ...channels.registered import ChannelPair
+from ...channels.transform import Transform
+from ...emitters import Localizations
+from ...errors import InputError
+from ...field import Field
+from .degree_choice import PLACE_UM, FoundTransform, fit_transform
+from .depth_offset import DepthOffset, depth_offset
+from .pairing import Paired, chance_pairs, independent_pairs
+from .points import Points, beads_merged, looks_like_beads, points_of
+from .search import find_start
+from .support import Support, support_of
+
+__all__ = ["ChannelList", "Registration", "RegistrationRule", "register_lists"]
+
+Floats = NDArray[np.float64]
+
+# What is told where it exceeds these: share of the field beyond the pairs, residual over what σ say, and nm.
+_BEYOND = 0.25
+_OVER_SIGMA = 1.5
+_OVER_NM = 5.0
+# The same for depths: scatter over what σ say, and µm.
+_DEPTH_OVER_SIGMA = 3.0
+_DEPTH_OVER_UM = 0.1
+
+
+@dataclass(frozen=True)
+class ChannelList:
+    """What was localized in one channel.
+
+    table: positions in the channel's own µm;  field: its camera's (None: as large as the list reaches);
+    name: of the file.
+    """
+
+    table: Localizations
+    field: Field | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class RegistrationRule:
+    """How a transform is looked for.
+
+    degree: 1, 2 or 3; None: by cross-validation;  mirrored: whether the second channel shows the first as in a
+    mirror; None: found out;  beads: whether the lists are of beads that stay where they are, so that frames
+    need not belong together; None: found out.
+    """
+
+    degree: int | None = None
+    mirrored: bool | None = None
+    beads: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.degree is not None and not 1 <= self.degree <= HIGHEST_DEGREE:
+            raise InputError(f"a transform has the degree 1, 2 or 3, not {self.degree} (`degree`)")
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A transform between two channels, and what it rests on.
+
+    Parameters
+    ----------
+    channels : ChannelPair
+        The transform with the depth offset and both fields: what is written to a file. Its `apply` takes a list
+        of the first channel to the second, its `undo` one of the second to the first.
+    residual_nm : tuple of float
+        Of a pair along x and y, rms, predicted from pairs of other places (cross-validation).
+    expected_nm : tuple of float
+        The same as the σ of the rows tell it; 0 where lists have no σ.
+    error_nm : float
+        Standard error of the transform, rms over the field among the pairs, of x and y together.
+    by_degree_nm : dict
+        Cross-validated residual (rms of x and y together) of each degree that was tried.
+    pairs, rows, by_chance
+        Number of partners, of rows (or beads) in each list, and of partners by chance.
+    beads : bool
+        Whether rows were merged to beads.
+    depth : DepthOffset or None
+        None for lists without depth.
+    support : Support
+        Where the field is among the pairs.
+    xy_um, residual_um, difference_z_um, z_um
+        Of each partner: place in the first channel (P, 2), residual (P, 2), depth difference (P,), depth (P,).
+    warnings : list of str
+    """
+
+    channels: ChannelPair
+    residual_nm: tuple[float, float]
+    expected_nm: tuple[float, float]
+    error_nm: float
+    by_degree_nm: dict[int, float]
+    pairs: int
+    rows: tuple[int, int]
+    by_chance: float
+    beads: bool
+    depth: DepthOffset | None
+    support: Support
+    xy_um: Floats
+    residual_um: Floats
+    difference_z_um: Floats
+    z_um: Floats
+    warnings: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        """One line: the transform, its pairs and residual."""
+        x, y = self.residual_nm
+        return f"Registration({self.channels.transform!r}, {self.pairs} pairs, residual {x:.1f} · {y:.1f} nm)"
+
+    @property
+    def transform(self) -> Transform:
+        """From the first channel's µm to the second's."""
+        return self.channels.transform
+
+    def apply(self, found: Localizations) -> Localizations:
+        """A list of the first channel where the second channel has it.
+
+        Parameters
+        ----------
+        found : Localizations
+        """
+        return self.channels.apply(found)
+
+    def undo(self, found: Localizations) -> Localizations:
+        """A list of the second channel where the first channel has it.
+
+        Parameters
+        ----------
+        found : Localizations
+        """
+        return self.channels.undo(found)
+
+
+def register_lists(
+    first: ChannelList, second: ChannelList, rule: RegistrationRule | None = None
+) -> Registration:
+    """Find the transform from the first channel to the second.
+
+    Raises InputError where the lists have too few rows or share no frame, where no transform pairs their rows
+    better than chance does, and where there are too few pairs for the degree that was asked for.
+    """
+    rule = RegistrationRule() if rule is None else rule
+    one, other = points_of(first.table), points_of(second.table)
+    beads = looks_like_beads(one) and looks_like_beads(other) if rule.beads is None else rule.beads
+    if beads:
+        one, other = beads_merged(one), beads_merged(other)
+    fields = _field(first), _field(second)
+    found = _found(one, other, fields[0], rule, beads)
+    return _told(found, one, other, fields, (first, second), beads)
+
+
+def _found(one: Points, other: Points, view: Field, rule: RegistrationRule, beads: bool) -> FoundTransform:
+    """Search and fit; a fit that turns the mirror around is begun anew with the other sense."""
+    mirrored = rule.mirrored
+    start = find_start(one, other, mirrored=mirrored, same_frames=not beads)
+    found = fit_transform(one, other, start, rule.degree, view)
+    if found.fitted.transform.mirrored == start.mirrored:
+        return found
+    if mirrored is None:
+        start = find_start(one, other, mirrored=not start.mirrored, same_frames=not beads)
+        return fit_transform(one, other, start, rule.degree, view)
+    raise InputError(
+        f"the pairs say that the second channel is {'not ' if mirrored else ''}mirrored, unlike what was given",
+        "leave it out (`mirror`) and both are tried",
+    )
+
+
+def _field(given: ChannelList) -> Field:
+    """The camera's field, or the smallest with pixels of 100 nm that the list fits into."""
+    if given.field is not None:
+        return given.field
+    if not len(given.table):
+        return Field(1, 1, 0.1)
+    x, y = (given.table.xyz[:, :2].amax(0) / 0.1).clamp(min=0).ceil().long().tolist()
+    return Field(y + 1, x + 1, 0.1)
+
+
+def _told(
+    found: FoundTransform,
+    one: Points,
+    other: Points,
+    fields: tuple[Field, Field],
+    lists: tuple[ChannelList, ChannelList],
+    beads: bool,
+) -> Registration:
+    """All that there is to say of a fit."""
+    fitted, pairs = found.fitted, found.pairs
+    right = fitted.weight > 0.5
+    rows = Paired(found.rows.first[right], found.rows.second[right])
+    xy = pairs.first[right]
+    weight = fitted.weight[:, None]
+    residual = 1000 * np.sqrt((weight * found.held_out**2).sum(0) / weight.sum())
+    known = (one.variance[:, :2] > 0).all() and (other.variance[:, :2] > 0).all()
+    expected = 1000 * np.sqrt((weight * pairs.variance).sum(0) / weight.sum()) if known else np.zeros(2)
+    support = support_of(xy, fields[0])
+    grid = support.places()
+    error = 1000 * float(np.sqrt(np.square(fitted.sigma_um(grid)).sum(1).mean())) if len(grid) else 0.0
+    z, there = one.z[rows.first], other.z[rows.second]
+    depth = depth_offset(xy, z, there)
+    moved = fitted.transform.apply(torch.from_numpy(one.xy)).numpy()
+    by_chance = chance_pairs(moved, one, other, pairs.gate_um, np.random.default_rng(2))
+    facts = {
+        "pairs": int(right.sum()),
+        "residual_x_nm": round(float(residual[0]), 3),
+        "residual_y_nm": round(float(residual[1]), 3),
+        "error_nm": round(error, 3),
+        "covered": round(support.share, 3),
+        "from": "beads" if beads else "molecules",
+    }
+    channels = ChannelPair(
+        fitted.transform,
+        (0.0, 0.0) if depth is None else (depth.median_um, depth.sigma_um),
+        fields,
+        (lists[0].name, lists[1].name),
+        facts,
+    )
+    result = Registration(
+        channels=channels,
+        residual_nm=(float(residual[0]), float(residual[1])),
+        expected_nm=(float(expected[0]), float(expected[1])),
+        error_nm=error,
+        by_degree_nm=found.by_degree_nm,
+        pairs=int(right.sum()),
+        rows=(len(one), len(other)),
+        by_chance=by_chance,
+        beads=beads,
+        depth=depth,
+        support=support,
+        xy_um=xy,
+        residual_um=fitted.residual(pairs)[right],
+        difference_z_um=there - z,
+        z_um=z,
+    )
+    places = round(independent_pairs(xy, one.frame[rows.first], PLACE_UM))
+    result.warnings.extend(_doubts(result, places))
+    result.warnings.extend(_doubts_of_depth(depth, one.variance[rows.first, 2], other.variance[rows.second, 2]))
+    return result
+
+
+def _doubts(result: Registration, places: int) -> list[str]:
+    """What a user of the transform should know."""
+    told = []
+    if result.transform.mirrored:
+        told.append("the second channel shows the first as in a mirror; the transform contains the mirror")
+    if 1 - result.support.share > _BEYOND:
+        where = f", above all at the {' and '.join(result.support.weak)}" if result.support.weak else ""
+        told.append(
+            f"{100 * (1 - result.support.share):.0f} % of the first channel's field lies beyond the pairs"
+            f"{where}: there the transform only goes on as a polynomial does; take beads or molecules there"
+        )
+    worst = max(
+        (
+            there / stated
+            for there, stated in zip(result.residual_nm, result.expected_nm, strict=True)
+            if stated > 0
+        ),
+        default=0.0,
+    )
+    if worst > _OVER_SIGMA and max(result.residual_nm) - max(result.expected_nm) > _OVER_NM:
+        x, y = result.residual_nm
+        told.append(
+            f"pairs scatter by {x:.1f} · {y:.1f} nm in x · y where their σ say {result.expected_nm[0]:.1f} · "
+            f"{result.expected_nm[1]:.1f}: σ too small, frames too dense, or distortion that degree "
+            f"{result.transform.degree} does not follow"
+        )
+    enough = 4 * terms_of_degree(result.transform.degree)
+    if places < enough:
+        told.append(
+            f"the transform rests on pairs at only {places} places for "
+            f"{terms_of_degree(result.transform.degree)} coefficients of each axis; {enough} or more are wanted"
+        )
+    return told
+
+
+def _doubts_of_depth(depth: DepthOffset | None, *variances: Floats) -> list[str]:
+    """Why the depth offset may be none; the variances of the depths of the pairs, µm², in either channel."""
+    if depth is None:
+        return []
+    only = "one number for all is only right in the middle"
+    told = [f"{change}; {only}" for change in depth.changes]
+    known = all(bool((each > 0).all()) for each in variances)
+    stated = float(np.sqrt(np.median(np.sum(variances, axis=0)))) if known else 0.0
+    if stated > 0 and depth.scatter_um > max(_DEPTH_OVER_SIGMA * stated, _DEPTH_OVER_UM):
+        told.append(
+            f"depths of partners scatter by {1000 * depth.scatter_um:.0f} nm where their σ say "
+            f"{1000 * stated:.0f} nm: depths of one channel are wrong (mask, focus), or these are no partners"
+        )
+    return told

@@ -1,0 +1,151 @@
+"""Register: the transform between two channels, from a list of each; lists taken from one to the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from ..calibration.registration.figure import registration as registration_figure
+from ..calibration.registration.registration import (
+    ChannelList,
+    Registration,
+    RegistrationRule,
+    register_lists,
+)
+from ..channels import halves_of
+from ..channels.camera_halves import Side
+from ..emitters import Localizations
+from ..errors import InputError
+from ..field import Field
+from ..io.parts import claim_name
+from ..io.tables.header import TableHeader
+from ..io.transforms import read_transform, write_transform
+from ..io.transforms.formats import claim_transform
+from ..plot.panels import save_figure
+from .reading_lists import read_localizations, write_derived
+
+__all__ = ["MovedList", "move_list", "register_files", "split_list"]
+
+
+def register_files(
+    sources: tuple[Path, Path] | tuple[Path, Side],
+    out: Path,
+    rule: RegistrationRule | None = None,
+    *,
+    picture: Path | None = None,
+    pixel_nm: float | None = None,
+    overwrite: bool = False,
+) -> Registration:
+    """Find the transform between two lists (`register_lists`), write it, and draw it where asked to.
+
+    sources: the list of each channel, or one list of both halves of a camera and how they lie;  out: .yaml;
+    pixel_nm: camera pixel in the sample, for lists that do not name it.
+    Raises InputError as `register_lists`, and for an output that cannot be written.
+    """
+    claim_transform(out, overwrite=overwrite)
+    if picture is not None:
+        claim_name(picture, overwrite=overwrite)
+    first, second, notes = _channels(sources, pixel_nm)
+    try:
+        found = register_lists(first, second, rule)
+    except InputError as error:
+        raise InputError(f"{first.name}, {second.name}: {error.what}", error.remedy) from error
+    found = replace(found, warnings=[*notes, *found.warnings])
+    if picture is not None:
+        save_figure(registration_figure(found), picture)
+    write_transform(out, found.channels, overwrite=overwrite)
+    return found
+
+
+def _channels(
+    sources: tuple[Path, Path] | tuple[Path, Side], pixel_nm: float | None
+) -> tuple[ChannelList, ChannelList, list[str]]:
+    """Both channels with their fields, and what was seen while reading."""
+    source, other = sources
+    table, header = read_localizations(source, pixel_nm)
+    if not isinstance(other, Path):
+        first, second = split_list(table, other, header.shape, header.pixel_um)
+        return replace(first, name=source.name), replace(second, name=source.name), [*header.notes]
+    there, beside = read_localizations(other, pixel_nm)
+    return (
+        ChannelList(table, _field(header), source.name),
+        ChannelList(there, _field(beside), other.name),
+        [*header.notes, *beside.notes],
+    )
+
+
+def _field(header: TableHeader) -> Field:
+    height, width = header.shape
+    return Field(height, width, float(header.pixel_um))
+
+
+def split_list(
+    table: Localizations, side: Side, shape: tuple[int, int], pixel_um: float
+) -> tuple[ChannelList, ChannelList]:
+    """The rows of each half of the frames, those of the second half in its own µm.
+
+    shape: (height, width) px of the frames.  Raises InputError where a half has no rows.
+    """
+    halves = halves_of(side, shape, float(pixel_um))
+    rows = halves.rows(table.xyz)
+    for which, chosen in zip(side.split("-"), rows, strict=True):
+        if not bool(chosen.any()):
+            raise InputError(
+                f"no row lies in the {which} half of the frames of {shape[1]} x {shape[0]} px",
+                "is it the other side, or are the channels in two lists?",
+            )
+    x, y = halves.origin_um.tolist()
+    height, width = halves.size
+    origin = (halves.start_px, 0) if side == "left-right" else (0, halves.start_px)
+    first = ChannelList(table.select(rows[0]), Field(height, width, halves.pixel_um))
+    second = ChannelList(
+        table.select(rows[1]).shift((-x, -y, 0.0)), Field(height, width, halves.pixel_um, origin)
+    )
+    return first, second
+
+
+@dataclass(frozen=True)
+class MovedList:
+    """A list taken to the other channel: its rows, those outside of that channel's frames, warnings."""
+
+    rows: int
+    outside: int
+    warnings: list[str]
+
+
+def move_list(
+    source: Path,
+    out: Path,
+    transform: Path,
+    *,
+    undo: bool = False,
+    pixel_nm: float | None = None,
+    overwrite: bool = False,
+) -> MovedList:
+    """Write a list of the first channel where the second has it, or with `undo` one of the second in the first.
+
+    Rows that lie outside of that channel's frames stay, and are counted. Warns where the list is of frames of
+    another size or pixel than those that were registered.
+    Raises InputError where the transform cannot be read, and for an output that cannot be written.
+    """
+    claim_name(out, overwrite=overwrite)
+    table, header = read_localizations(source, pixel_nm)
+    channels = read_transform(transform, pixel_um=header.pixel_um)
+    warnings = [*header.notes, *channels.doubts(header.shape, header.pixel_um, second=undo)]
+    moved = channels.undo(table) if undo else channels.apply(table)
+    there = channels.fields[not undo]
+    outside = int((~there.inside(moved.xyz)).sum())
+    beyond = moved.xyz[:, :2].amax(0) if len(moved) else torch.zeros(2)
+    if outside:
+        warnings.append(
+            f"{outside} of {len(moved)} rows lie outside of the other channel's frames of {there.width} x "
+            f"{there.height} px: that camera does not see them"
+        )
+    width, height = (beyond / there.pixel_um).ceil().clamp(min=0).long().tolist()
+    shape = max(there.height, height + 1), max(there.width, width + 1)
+    written = replace(header, pixel_um=there.pixel_um, shape=shape)
+    settings = {"source": source.name, "transform": transform.name, "to": "first" if undo else "second"}
+    write_derived(out, moved, written, "register", settings, overwrite=overwrite)
+    return MovedList(len(moved), outside, warnings)
