@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from deepstorm3d.errors import InputError
+from deepstorm3d.errors import InputError, Interrupted
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import ModelFile, save_model_file
+from deepstorm3d.localizing import cluster
 from deepstorm3d.localizing.cluster import cluster_workers
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.recipe import Recipe
@@ -125,3 +128,42 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPat
         cluster_workers("tcp://127.0.0.1:9", Recipe("tetrapod")),
     ):
         pass
+
+
+class _SlowFuture:
+    """A future of dask on a busy machine: its `result` with a timeout fails, as in distributed 2026.8."""
+
+    def __init__(self) -> None:
+        self._calls: list[Any] = []
+        self._ready = threading.Event()
+
+    def add_done_callback(self, call: Any) -> None:
+        self._calls.append(call)
+
+    def done(self) -> bool:
+        return self._ready.is_set()
+
+    def finish(self) -> None:
+        self._ready.set()
+        for call in self._calls:
+            call(self)
+
+    def result(self, timeout: float | None = None) -> str:
+        if timeout is not None:
+            raise UnboundLocalError("cannot access local variable 'result'")
+        assert self._ready.is_set()
+        return "found"
+
+
+def test_a_result_is_waited_for_without_a_timeout_of_dask() -> None:
+    future, watch = _SlowFuture(), Recorder()
+    later = threading.Timer(0.8, future.finish)
+    later.start()
+    assert cluster._result(future, watch) == "found"
+    later.join()
+    assert watch.asked >= 2
+
+
+def test_waiting_for_a_result_can_be_stopped() -> None:
+    with pytest.raises(Interrupted):
+        cluster._result(_SlowFuture(), Recorder(stop_at=2))

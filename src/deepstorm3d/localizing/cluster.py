@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -115,11 +116,12 @@ def _in_order(
 
 def _result(future: Any, watch: Watcher) -> Found:
     """Wait for a worker's result; the watcher is called in the meantime and can stop the work."""
+    # `result` with a timeout of its own fails now and then on a busy machine (distributed 2026.8).
+    complete = threading.Event()
+    future.add_done_callback(lambda _: complete.set())
     while not future.done():
         advance(watch)
-        # A TimeoutError of the worker itself is raised by the last line.
-        with suppress(TimeoutError):
-            return future.result(timeout=_POLL_S)
+        complete.wait(_POLL_S)
     return future.result()
 
 
