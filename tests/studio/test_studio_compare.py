@@ -228,4 +228,5 @@ def test_command_and_python_do_the_same(files: Path):
         "print(ds.evaluate('found.hdf5', 'truth.csv', tolerance_nm=80.0, min_photons=100.0, register=True, "
         "pixel_um=0.11))"
     )
-    assert command_line(Question(), folder) == "choose two lists first"
+    with pytest.raises(InputError, match="choose them first"):
+        command_line(Question(), folder)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deepstorm3d.studio.folder import Folder
-from deepstorm3d.studio.movie.first_steps import FirstSteps
+from deepstorm3d.studio.movie.first_steps import FirstSteps, demo_words
 from deepstorm3d.studio.movie.look import FrameLook
+from deepstorm3d.studio.runs.record import Run
 from deepstorm3d.studio.training.board import RunBoard
 
 LONGEST_S = 240
@@ -25,6 +27,13 @@ def finished(steps: FirstSteps) -> bool:
         assert not steps.made
         time.sleep(0.1)
     return False
+
+
+def test_a_demo_that_was_stopped_says_that_it_begins_anew():
+    stopped = Run("20260101-000000-000", "Demo", ("demo",), 100.0, "stopped", None, 103.0, "", 0)
+    assert not stopped.resumable and "begins anew" in demo_words(stopped)
+    assert demo_words(replace(stopped, state="failed", reason="the disk is full")) == "the disk is full"
+    assert demo_words(replace(stopped, state="running", ended=None)) == "starting"
 
 
 def test_the_demo_is_made_and_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -142,7 +142,8 @@ def test_without_an_experiment_the_page_says_what_to_do(tmp_path: Path):
     with pytest.raises(InputError, match="no preset"):
         limits.open("quickstar")
     assert limits.report is None
-    assert "choose" in limit_command(limits.asked, "", Folder(tmp_path))
+    with pytest.raises(InputError, match="choose one first"):
+        limit_command(limits.asked, "", Folder(tmp_path))
 
 
 @pytest.mark.usefixtures("coarse_pictures")

@@ -56,3 +56,13 @@ def test_what_is_looked_for_is_found(page: Any) -> None:
       "<button><i class=q-icon>save</i></button><div style='width:9px; overflow:hidden'>wide words</div>")""")
     assert len(page.evaluate(NAMELESS)) == 1
     assert page.evaluate(CUT_OFF) == ["wide words"]
+
+
+def test_where_there_is_no_command_yet_a_sentence_says_what_to_choose(page: Any) -> None:
+    for panel, words in (("Movie", "choose a movie and a model first"), ("Compare", "choose them first")):
+        page.locator(f"[data-test='tab-{panel}']").click()
+        page.locator("[data-test=same]:visible").first.click()
+        page.locator("[data-test=same-missing]:visible").filter(has_text=words).wait_for()
+        assert page.locator("[data-test=same-command]:visible").count() == 0
+        page.keyboard.press("Escape")
+        page.locator("[data-test=same-missing]:visible").wait_for(state="hidden")

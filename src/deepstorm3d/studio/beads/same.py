@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ...calibration.beads.settings import BeadSettings
+from ...errors import InputError
 from ..command_line import command
 from .bench import BeadBench, places_file
 
@@ -14,9 +15,12 @@ __all__ = ["command_line", "python_lines"]
 
 
 def command_line(bench: BeadBench, experiment: str, mask: str) -> str:
-    """The command that finds this mask.  experiment, mask: names of the files."""
+    """The command that finds this mask; raises InputError where no stack is open.
+
+    experiment, mask: names of the files.
+    """
     if not bench.stacks:
-        return "open a stack first"
+        raise InputError("no stack is open", "open one first")
     names = [bench.folder.shown(path) for path in bench.stacks]
     chosen = [] if bench.choice.as_found else ["--beads-at", places_file(Path(mask)).as_posix()]
     return command("retrieve-mask", *names, experiment, *_options(bench), *chosen, "--out", mask)

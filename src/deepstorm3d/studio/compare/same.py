@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...analysis.evaluation import TOLERANCE_NM
+from ...errors import InputError
 from ..command_line import command
 from ..folder import Folder
 from .comparison import Question
@@ -11,9 +12,9 @@ __all__ = ["command_line", "python_lines"]
 
 
 def command_line(asked: Question, folder: Folder) -> str:
-    """The command that gives these figures."""
+    """The command that gives these figures; raises InputError where there are not two lists."""
     if asked.found is None or asked.truth is None:
-        return "choose two lists first"
+        raise InputError("there are not two lists yet", "choose them first")
     words = ["evaluate", folder.shown(asked.found), "--truth", folder.shown(asked.truth)]
     if asked.rule.challenge:
         words.append("--challenge")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...errors import InputError
 from ..command_line import command
 from ..folder import Folder
 from .bounds import Question
@@ -13,9 +14,12 @@ __all__ = ["design_command", "limit_command", "limit_python"]
 
 
 def limit_command(asked: Question | None, source: str, folder: Folder, picture: str = "limit.png") -> str:
-    """The command that computes these bounds and writes their picture and table."""
+    """The command that computes these bounds and writes their picture and table.
+
+    Raises InputError where there is no experiment yet.
+    """
     if asked is None:
-        return "choose an experiment first"
+        raise InputError("there is no experiment yet", "choose one first")
     words = ["limit", source or "experiment.yaml"]
     for mask in asked.masks:
         if mask.given:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ...jobs.demo import DemoFiles
 from ..runs.record import Run
 from ..training.board import RunBoard
+from ..training.words import told_line
 from .look import FrameLook
 
-__all__ = ["FirstSteps"]
+__all__ = ["FirstSteps", "demo_words"]
 
 _FOLDER = "demo-out"
 # Built-in model that the demo is simulated for.
@@ -49,3 +50,13 @@ class FirstSteps:
         """Look at its frames, with the model that it is simulated for."""
         self._look.open(self.files.movie)
         self._look.use(model=_MODEL, threshold=None, camera=(), mask=None)
+
+
+def demo_words(run: Run) -> str:
+    """What the run does now and how far it is, or why it ended."""
+    if run.state == "stopped":
+        return "The demo was stopped. It does not go on where it ended: made again, it begins anew."
+    if not run.alive:
+        return run.reason
+    doing = run.told.message.strip() if run.told is not None else ""
+    return "\n".join(filter(None, (doing, told_line(run))))

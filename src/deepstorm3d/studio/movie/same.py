@@ -32,9 +32,9 @@ def model_name(model: str, folder: Folder) -> str:
 
 
 def command_line(asked: Question, folder: Folder) -> str:
-    """The command that localizes the whole movie like this."""
+    """The command that localizes the whole movie like this; raises InputError without a movie or a model."""
     if asked.movie is None or not asked.model:
-        return "choose a movie and a model first"
+        raise InputError("there is no command yet", "choose a movie and a model first")
     return command("localize", folder.shown(asked.movie), *_options(asked, folder), "--out", "found.hdf5")
 
 

@@ -8,9 +8,8 @@ from ..desk import Desk
 from ..parts.follow import follow
 from ..parts.notices import guarded
 from ..parts.tabs import turn_to
-from ..runs.record import Run
-from ..training.words import share_done, told_line
-from .first_steps import FirstSteps
+from ..training.words import share_done
+from .first_steps import FirstSteps, demo_words
 
 __all__ = ["Welcome"]
 
@@ -67,12 +66,5 @@ class Welcome:
         self._result.set_visibility(made and not busy)
         self._progress.set_visibility(busy)
         self._progress.set_value((run is not None and share_done(run)) or 0)
-        self._said.set_text(_words(run) if run is not None and not made else "")
-
-
-def _words(run: Run) -> str:
-    """What the run does now and how far it is, or why it ended."""
-    if not run.alive:
-        return run.reason
-    doing = run.told.message.strip() if run.told is not None else ""
-    return "\n".join(filter(None, (doing, told_line(run))))
+        self._make.set_text("Make the demo" if run is None else "Make the demo, from the beginning")
+        self._said.set_text(demo_words(run) if run is not None and not made else "")

@@ -153,10 +153,7 @@ class StepsPart:
         return self.desk.folder.path(name)
 
     def _lines(self) -> list[str]:
-        try:
-            return step_lines(self._step(), self.desk.folder)
-        except InputError as error:
-            return [str(error)]
+        return step_lines(self._step(), self.desk.folder)
 
     @guarded
     def _run(self) -> None:

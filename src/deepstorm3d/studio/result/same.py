@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...errors import InputError
 from ...rendering.sections import AXES, Box
 from ..command_line import command
 from ..folder import Folder
@@ -19,9 +20,9 @@ __all__ = ["python_lines", "shown_by_command", "step_lines", "window_box"]
 
 
 def shown_by_command(look: ResultLook, folder: Folder) -> list[str]:
-    """The commands that filter the list and draw what is seen."""
+    """The commands that filter the list and draw what is seen; raises InputError where none is open."""
     if look.opened is None:
-        return ["choose a list first"]
+        raise InputError("no list is open", "choose one first")
     name, lines = folder.shown(look.opened.path), []
     if look.conditions.expression:
         kept = "kept.hdf5"

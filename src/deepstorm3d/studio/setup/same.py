@@ -68,9 +68,10 @@ def estimate_command(asked: Question, folder: Folder, config: str, model: str) -
     """The command that estimates an experiment from the movie as it is looked at.
 
     config: file of the experiment;  model: that finds the molecules, empty for none.
+    Raises InputError where no movie is open.
     """
     if asked.movie is None:
-        return "open a movie first"
+        raise InputError("no movie is open", "open one in the panel Movie first")
     prepared, words = asked.prepared, ["--model", model] if model else []
     if asked.roi is not None:
         words += ["--roi", ",".join(map(str, asked.roi))]

@@ -112,10 +112,7 @@ class TrainEntries:
         say("The training is started; it goes on when this page is closed", "positive")
 
     def _command(self) -> str:
-        try:
-            return command(*self._board.train.arguments(self._folder))
-        except InputError as error:
-            return f"# {error}"
+        return command(*self._board.train.arguments(self._folder))
 
     def _refresh(self) -> None:
         form, cost = self._board.train, self._board.cost
@@ -218,10 +215,7 @@ class LocalizeEntries:
         say("The run is started; it goes on when this page is closed", "positive")
 
     def _command(self) -> str:
-        try:
-            return command(*self._board.localize.arguments(self._folder))
-        except InputError as error:
-            return f"# {error}"
+        return command(*self._board.localize.arguments(self._folder))
 
     def _refresh(self) -> None:
         form = self._board.localize
