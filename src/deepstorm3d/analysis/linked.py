@@ -68,7 +68,7 @@ def _of_fitted_molecules(table: Localizations, rule: LinkRule) -> Linked:
     if rule.radius_um is not None:
         notes.append(
             "the molecules of this list were fitted over several frames, so their rows need no distance to be "
-            "joined (`radius_nm`): it was not used"
+            "joined (`radius_um`): it was not used"
         )
     number = torch.unique(table.molecule, return_inverse=True)[1]
     return Linked(merged, number, _seen_once(merged), None, notes, tied=True)

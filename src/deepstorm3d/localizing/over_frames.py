@@ -38,12 +38,12 @@ class OverFrames:
         if not isinstance(pipeline.fit, JointFit):
             raise InputError(
                 "molecules are fitted over several frames only after the joint fit of single ones",
-                "leave `refine` on, and `method` at 'network' or 'pursuit'",
+                "fit them too, with candidates from the network or by pursuit",
             )
         if pipeline.device.type != "cpu":
             raise InputError(
                 f"molecules are fitted over several frames on the processor, not on {pipeline.device.type}",
-                "load the model with `device='cpu'`, or leave `over_frames` out",
+                "load the model for the processor (`device`)",
             )
         self._pipeline, self._fit = pipeline, pipeline.fit
 
@@ -89,5 +89,5 @@ def _refuse_too_many(rows: int, each: int, frames: tuple[int, int]) -> None:
         raise InputError(
             f"frames {frames[0]} to {frames[1] - 1} have {rows:,} localizations; a fit over these frames takes "
             f"up to {needed / 2**30:.0f} GiB, {free / 2**30:.0f} GiB are free",
-            "choose a region (`roi`), or take single frames (`over_frames=False`)",
+            "choose a region (`roi`), or localize frame by frame",
         )
