@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
+from ...jobs.demo import DemoFiles
 from ..desk import Desk
 from ..parts.depth import ColourBar
 from ..parts.follow import follow
@@ -17,7 +18,7 @@ from .curves import Curves, accuracy_chart, loss_chart, read_curves
 __all__ = ["RunDetail"]
 
 # What can be done with the result of a command.
-_USES = {"train": "Use this model in Movie", "localize": "Open in Result"}
+_USES = {"train": "Use this model in Movie", "localize": "Open in Result", "demo": "Open in Result"}
 
 
 class RunDetail:
@@ -53,9 +54,15 @@ class RunDetail:
             self._board.fill_localize(model=self._desk.folder.shown(made))
             self._desk.movie.use(model=str(made), threshold=None)
             turn_to("Movie")
-        else:
-            self._desk.result.open(made)
-            turn_to("Result")
+            return
+        if run.arguments[0] == "demo":
+            demo = DemoFiles(made)
+            made = demo.localizations
+            # With its truth, for who wants to know how good it is.
+            self._desk.compare.use(found=made, truth=demo.truth)
+            self._desk.compare.open_movie(demo.movie)
+        self._desk.result.open(made)
+        turn_to("Result")
 
     def _command(self) -> str:
         return "" if (run := self._board.run) is None else run.command
