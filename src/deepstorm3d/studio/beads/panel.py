@@ -134,6 +134,7 @@ class _BeadsPanel:
             self.button = ui.button("Find the mask", on_click=self._retrieve).props(
                 "unelevated dense no-caps data-test=retrieve"
             )
+            self.button.tooltip("When a stack is open and its beads are found")
         work_lines(self.bench.work)
         with ui.element("div").classes("ds-settings"):
             self.mask = ui.input("Mask file", value="mask.npy").props("dense outlined data-test=mask-name")
@@ -176,6 +177,14 @@ class _BeadsPanel:
             self.which.classes("col").on_value_change(lambda event: self._show(event.value))
             self.count = ui.label().classes("ds-number").props("data-test=bead-count")
             self.spinner = ui.spinner(size="18px")
+        with ui.element("div").classes("ds-card").props("data-test=beads-first") as self.first:
+            ui.label("Open a stack of beads on the left").classes("ds-heading")
+            ui.label(
+                "Bright, isolated beads on the coverslip, an image at each of ten or more positions of the "
+                "objective, or of the beads, through the depths. Give the step between two slices, and "
+                "describe the microscope in the panel Set-up. Beads are found by themselves: leave out or add "
+                "some by clicks, then find the mask."
+            ).classes("ds-words")
         self.view = FrameView("Mean of all slices", unit="photons").props("data-test=view-beads")
         self.view.on_pick(self._pick)
         ui.label("click: take a bead, leave it out, or add one").classes("ds-faint")
@@ -241,6 +250,7 @@ class _BeadsPanel:
             return
         self._drawn = key
         self.doubts.clear()
+        self.first.set_visibility(not self.bench.stacks)
         if survey is None:
             self.gallery.show(None, [])
             self.view.show("")
