@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepstorm3d.errors import InputError, Interrupted
+from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.jobs.train import build_localizer
@@ -162,8 +162,3 @@ def test_a_result_is_waited_for_without_a_timeout_of_dask() -> None:
     assert cluster._result(future, watch) == "found"
     later.join()
     assert watch.asked >= 2
-
-
-def test_waiting_for_a_result_can_be_stopped() -> None:
-    with pytest.raises(Interrupted):
-        cluster._result(_SlowFuture(), Recorder(stop_at=2))

@@ -116,11 +116,16 @@ class Never:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
 
-    def result(self, timeout: float = 0.0) -> Any:
-        raise self.error or TimeoutError
+    def result(self) -> Any:
+        assert self.error is not None, "the result is asked for before it is there"
+        raise self.error
 
     def done(self) -> bool:
         return self.error is not None
+
+    def add_done_callback(self, call: Any) -> None:
+        if self.done():
+            call(self)
 
 
 def test_waiting_for_workers_can_be_stopped_and_goes_on_being_told() -> None:

@@ -217,7 +217,8 @@ def test_the_estimate_s_command_takes_the_movie_as_it_is_looked_at(tmp_path: Pat
         "deepstorm3d estimate m.tif e.yaml --model tetrapod --roi 0,1,64,65 --flip horizontal "
         "--subtract median --window 50 --pixel-nm 100 --out estimated.yaml"
     )
-    assert "first" in estimate_command(Question(), Folder(tmp_path), "e.yaml", "")
+    with pytest.raises(InputError, match="open one in the panel Movie first"):
+        estimate_command(Question(), Folder(tmp_path), "e.yaml", "")
 
 
 def test_a_view_shows_a_seeded_frame_and_how_like_it_is_to_a_real_one() -> None:
