@@ -23,7 +23,7 @@ class Everything(Spec):
     many: tuple[int, ...] = quantity((1,), "", "", min_length=1)
     table: dict[int, float] = quantity({}, "", "")
     either: float | str = quantity(1.0, "", "")
-    perhaps: float | None = quantity(None, "", "")
+    median: float | None = quantity(None, "", "")
     inner: Inner = quantity(Inner(), "", "")
     parts: dict[str, Inner] = quantity({}, "", "")
 

@@ -102,14 +102,14 @@ def test_an_unknown_kind_lists_the_kinds() -> None:
 def test_a_field_is_called_by_its_label_or_the_words_of_its_key() -> None:
     class Lens(Spec):
         na: float = quantity(1.4, "", "of the objective", label="Numerical aperture")
-        focal_length_um: float = quantity(200.0, "µm", "in air")
+        pixel_um: float = quantity(0.1, "µm", "in the sample")
         read_noise: float = quantity(1.6, "e- rms", "of a pixel")
         validation_crops: int = quantity(48, "crops", "always the same", label="Validation crops")
         plain: int = 3
 
     assert [label_of(name, field) for name, field in Lens.model_fields.items()] == [
         "Numerical aperture",
-        "Focal length (µm)",
+        "Pixel (µm)",
         "Read noise (e- rms)",
         "Validation crops",
         "Plain",
