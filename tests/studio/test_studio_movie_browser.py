@@ -150,10 +150,11 @@ def test_a_file_that_is_no_movie_is_refused_in_words_and_nothing_is_lost(page: A
     field = page.locator("input[data-test=movie-file]")
     field.fill("notes.tif")
     field.press("Enter")
-    page.locator(".q-notification").filter(has_text="notes.tif").wait_for()
+    wrong = page.locator("label.ds-file").filter(has=element(page, "movie-file")).locator(".q-field__messages")
+    wrong.filter(has_text="notes.tif").wait_for()
     field.fill("../outside.tif")
     field.press("Enter")
-    page.locator(".q-notification").filter(has_text="outside the folder of this studio").wait_for()
+    wrong.filter(has_text="outside the folder of this studio").wait_for()
     page.get_by_text("3 frames of 121 × 121 px").wait_for()
 
 

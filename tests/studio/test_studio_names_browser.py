@@ -25,8 +25,9 @@ CUT_OFF = """() => [...document.querySelectorAll("body *")]
 
 
 def check(page: Any) -> None:
-    # Panels slide in, and their labels with them.
+    # Panels slide in, and their labels with them; on a busy machine for longer than usual.
     page.wait_for_timeout(600)
+    page.wait_for_function("!document.querySelector('[class*=q-transition--][class*=-active]')")
     assert page.evaluate(NAMELESS) == []
     assert page.evaluate(CUT_OFF) == []
 
