@@ -153,7 +153,7 @@ def linked(found: Localizations) -> Localizations:
 def lists_of(pipeline: Pipeline, movie: Movie) -> dict[str, tuple[Localizations, float]]:
     """The list of each way, and the processor time that it took, s."""
     assert isinstance(pipeline.fit, JointFit)
-    over_frames = SiteFit.after(pipeline.fit)
+    over_frames = SiteFit(pipeline.fit)
     likelihood = pipeline.likelihood(movie.photons)
     single, seconds = timed(lambda: pipeline.localize(movie.photons))
     alone = replace(single, molecule=torch.arange(len(single)))

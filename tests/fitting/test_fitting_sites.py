@@ -80,7 +80,7 @@ def joint_fit(made: Scene) -> JointFit:
 
 
 def fitted(made: Scene, likelihood: Likelihood) -> SitesFound:
-    return SiteFit.after(joint_fit(made))(single_frames(made, likelihood), likelihood)
+    return SiteFit(joint_fit(made))(single_frames(made, likelihood), likelihood)
 
 
 def crowd(seed: int, frames: int = 6, size: int = 61) -> Scene:
@@ -146,7 +146,7 @@ def test_in_dense_frames_sites_beat_the_mean_of_linked_rows_and_their_sigma_are_
         made = crowd(seed)
         likelihood = made.noisy(seed)
         single = single_frames(made, likelihood)
-        table_of_sites = SiteFit.after(joint_fit(made))(single, likelihood).localizations
+        table_of_sites = SiteFit(joint_fit(made))(single, likelihood).localizations
         track = link_rows(single, LinkRule())
         weight = single.sigma_xyz.double().square().reciprocal()
         zero = weight.new_zeros(int(track.max()) + 1, 3)
@@ -232,7 +232,7 @@ def test_a_row_that_the_other_frames_make_needless_is_removed() -> None:
     single = single_frames(made, likelihood)
     # A spot that is not there, as a search finds it beside a spot that is fitted badly.
     wrong = replace(single[1:2], xyz=place[1:], photons=torch.tensor([200.0]))
-    found = SiteFit.after(joint_fit(made))(Localizations.concat([single, wrong]), likelihood)
+    found = SiteFit(joint_fit(made))(Localizations.concat([single, wrong]), likelihood)
     assert found.removed == 1 and found.localizations.frame.tolist() == [0, 1, 2]
     # A molecule of one frame that is there stays.
     both = movie(place, [0, 0, 0, 1], [0, 1, 2, 1], [3000.0] * 4)
@@ -256,7 +256,7 @@ def test_neither_the_threads_nor_the_order_of_the_rows_change_a_bit() -> None:
     made = crowd(2)
     likelihood = made.noisy(2)
     single = single_frames(made, likelihood)
-    fit = SiteFit.after(joint_fit(made))
+    fit = SiteFit(joint_fit(made))
     before = torch.get_num_threads()
     try:
         tables = []
@@ -296,7 +296,7 @@ def test_frames_without_molecules_and_a_list_without_rows() -> None:
     likelihood = made.noisy(0)
     found = fitted(made, likelihood)
     assert found.localizations.frame.tolist() == [1] and len(found.misfit) == 2
-    nothing = SiteFit.after(joint_fit(made))(single_frames(made, likelihood)[:0], likelihood)
+    nothing = SiteFit(joint_fit(made))(single_frames(made, likelihood)[:0], likelihood)
     assert len(nothing.localizations) == 0 and nothing.localizations.molecule is not None
     assert bool((nothing.misfit > 0.8).all())
 
@@ -305,13 +305,13 @@ def test_the_reference_in_pytorch_finds_the_same() -> None:
     made = crowd(3, frames=2)
     likelihood = made.noisy(3)
     single = single_frames(made, likelihood)
-    compiled = SiteFit.after(joint_fit(made))(single, likelihood).localizations
+    compiled = SiteFit(joint_fit(made))(single, likelihood).localizations
     double = replace(made, psf=table(dtype=torch.float64))
     light = Likelihood(likelihood.frames.double())
     columns = {
         name: value.double() if value.is_floating_point() else value for name, value in single.columns().items()
     }
-    plain = SiteFit.after(joint_fit(double))(replace(single, **columns), light).localizations
+    plain = SiteFit(joint_fit(double))(replace(single, **columns), light).localizations
     assert torch.equal(plain.frame, compiled.frame)
     assert float(((plain.xyz - compiled.xyz) / plain.sigma_xyz).abs().max()) < 0.05
     torch.testing.assert_close(plain.sigma_xyz.float(), compiled.sigma_xyz, rtol=0.01, atol=0)

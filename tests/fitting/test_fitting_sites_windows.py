@@ -58,8 +58,8 @@ def test_the_windows_give_what_all_frames_at_once_give(
     movie: tuple[Tensor, Localizations, Likelihood, JointFit],
 ) -> None:
     place, single, likelihood, fit = movie
-    whole = SiteFit.after(fit)(single, likelihood).localizations
-    found = joined(list(SitesOverMovie(SiteFit.after(fit), WINDOW)(blocks(single, likelihood, []))))
+    whole = SiteFit(fit)(single, likelihood).localizations
+    found = joined(list(SitesOverMovie(SiteFit(fit), WINDOW)(blocks(single, likelihood, []))))
     assert torch.equal(found.frame, whole.frame)
     assert found.molecule is not None and whole.molecule is not None
     assert len(found.molecule.unique()) == len(whole.molecule.unique()) == len(LIT)
@@ -81,7 +81,7 @@ def test_how_the_movie_is_cut_into_blocks_changes_nothing(
     movie: tuple[Tensor, Localizations, Likelihood, JointFit], cuts: list[int]
 ) -> None:
     _, single, likelihood, fit = movie
-    over = SitesOverMovie(SiteFit.after(fit), WINDOW)
+    over = SitesOverMovie(SiteFit(fit), WINDOW)
     whole = joined(list(over(blocks(single, likelihood, []))))
     parts = joined(list(over(blocks(single, likelihood, cuts))))
     for name, column in whole.columns().items():
@@ -93,7 +93,7 @@ def test_rows_come_in_order_and_as_soon_as_no_molecule_waits_for_them(
 ) -> None:
     _, single, likelihood, fit = movie
     bright = single[single.frame != 5]  # so that the long molecule is not lit all the time
-    over = SitesOverMovie(SiteFit.after(fit), WINDOW)
+    over = SitesOverMovie(SiteFit(fit), WINDOW)
     parts = list(over(blocks(bright, likelihood, [])))
     assert len(parts) == 5  # four windows and the rest
     # Molecule 5 shines from frame 1 to 10: until it is dark, rows from its first frame on wait.
@@ -109,7 +109,7 @@ def test_a_molecule_that_never_goes_dark_is_given_in_parts(
 ) -> None:
     _, single, likelihood, fit = movie
     monkeypatch.setattr("deepstorm3d.fitting.sites.windows._LONGEST", 0)
-    parts = list(SitesOverMovie(SiteFit.after(fit), WINDOW)(blocks(single, likelihood, [])))
+    parts = list(SitesOverMovie(SiteFit(fit), WINDOW)(blocks(single, likelihood, [])))
     found = joined(parts)
     assert found.molecule is not None
     assert len(found) == len(single) and len(found.molecule.unique()) == len(LIT) + 1

@@ -124,8 +124,8 @@ class Model:
         over_frames : bool
             Then fit the movie again, each molecule with one position for all the frames in which it shines:
             which rows are one molecule, and in which dim frames it was missed, is decided by the likelihood.
-            The list gets the column ``molecule``. For molecules that rest (blinking); those that move are left
-            as single frames.
+            The list gets the column ``molecule``. For molecules that rest (blinking): of those that move by
+            less than about 100 nm a frame, dim rows are in part held at one place.
         watch : Watcher
             Is called with the number of frames done, and can stop the work.
 

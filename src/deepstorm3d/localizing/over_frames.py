@@ -60,7 +60,7 @@ class OverFrames:
         pixel_um = here.experiment.microscope.pixel_um
         corner = (source.roi[0] * pixel_um, source.roi[1] * pixel_um, 0.0)
         field = here.field_of(torch.empty(0, *source.size))
-        fit = replace(SiteFit.after(self._fit.in_field(field)), watch=Quiet(watch))
+        fit = SiteFit(replace(self._fit.in_field(field), watch=Quiet(watch)))
         here_found = found.shift(xyz=(-corner[0], -corner[1], 0.0))
         for rows in SitesOverMovie(fit)(self._windows(here_found, source, here, watch)):
             yield rows.shift(xyz=corner)

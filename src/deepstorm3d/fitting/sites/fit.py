@@ -9,12 +9,9 @@ import torch
 from torch import Tensor
 
 from ...emitters import Localizations
-from ...optics.psf import PSF
-from ...watch import SILENT, Watcher
 from ..joint import JointFit
 from ..likelihood import Likelihood
 from ..photometry import at_positions
-from ..refine import Bounds
 from ..search import MatchedFilter, gain_threshold
 from ..unexplained import misfit_of_frames
 from .charts import COARSE, Charts
@@ -64,36 +61,15 @@ class SiteFit:
     Every frame keeps its own background and photons; a molecule has one position (and one blur). Which rows are
     one molecule is decided by the likelihood (`ties`), as is in which frames it shines (`looks`).
 
-    core, whole, bounds, z_um, fit_blur, spacing_px, false_alarms: as in `JointFit`;  dark: frames in which a
-    molecule may be missing;  false_splits: chance that a molecule at rest is divided;  false_looks: share of
-    the tested places without light that get a look;  watch: is asked whether to stop (Interrupted).
+    single: the fit of single frames that the lists come from;  dark: frames in which a molecule may be missing;
+    false_splits: chance that a molecule at rest is divided;  false_looks: share of the tested places without
+    light that get a look.
     """
 
-    core: PSF
-    whole: PSF
-    bounds: Bounds
-    z_um: tuple[float, float]
-    fit_blur: bool = False
-    spacing_px: float = 15.0
+    single: JointFit
     dark: int = 1
     false_splits: float = 1e-3
     false_looks: float = 1e-3
-    false_alarms: float = 1e-3
-    watch: Watcher = SILENT
-
-    @classmethod
-    def after(cls, fit: JointFit) -> SiteFit:
-        """The fit over several frames that goes with a fit of single ones."""
-        return cls(
-            fit.core,
-            fit.whole,
-            fit.bounds,
-            fit.z_um,
-            fit.fit_blur,
-            fit.spacing_px,
-            false_alarms=fit.false_alarms,
-            watch=fit.watch,
-        )
 
     def __call__(self, found: Localizations, likelihood: Likelihood) -> SitesFound:
         """Sites of B consecutive frames.
@@ -109,12 +85,12 @@ class SiteFit:
     ) -> SitesOfFrames:
         """The same, with sites that shone in the frames before, which are the first ones of the result."""
         found = in_order(found)
-        movie = movie_of(self.core, likelihood, self.spacing_px, self.bounds, self.watch)
-        start = sites_of_list(found, movie, self.spacing_px, carried, blurs=self.fit_blur, dark=self.dark)
-        charts, whole = Charts(movie, COARSE), replace(movie, psf=self.whole)
-        height, width = likelihood.frames.shape[1:]
-        search = MatchedFilter(self.core, self.z_um, (height, width), likelihood.frames)
-        price = gain_threshold(search.positions, self.false_alarms)
+        single, (height, width) = self.single, likelihood.frames.shape[1:]
+        movie = movie_of(single.core, likelihood, single.spacing_px, single.bounds, single.watch)
+        start = sites_of_list(found, movie, single.spacing_px, carried, blurs=single.fit_blur, dark=self.dark)
+        charts, whole = Charts(movie, COARSE), replace(movie, psf=single.whole)
+        search = MatchedFilter(single.core, single.z_um, (height, width), likelihood.frames)
+        price = gain_threshold(search.positions, single.false_alarms)
         decided = Selection(price, self.dark, self.false_splits, self.false_looks)
         fitted, split = decided.improve(charts, climb_sites(movie, start, charts))
         fitted = climb_sites(whole, fitted.sites)
