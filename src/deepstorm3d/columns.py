@@ -71,12 +71,18 @@ def _detections(table: Localizations) -> Values:
     return np.ones(len(table)) if table.detections is None else _array(table.detections).astype(np.float64)
 
 
-def _track(table: Localizations) -> Values:
-    return np.full(len(table), -1.0) if table.track is None else _array(table.track).astype(np.float64)
+def _number(column: Tensor | None, table: Localizations) -> Values:
+    """Whole numbers of the rows, −1 where a list has none."""
+    return np.full(len(table), -1.0) if column is None else _array(column).astype(np.float64)
 
 
-def _molecule(table: Localizations) -> Values:
-    return np.full(len(table), -1.0) if table.molecule is None else _array(table.molecule).astype(np.float64)
+def _measured(column: Tensor | None, table: Localizations) -> Values:
+    """NaN where a list does not have the column."""
+    return np.full(len(table), np.float32(np.nan)) if column is None else _array(column)
+
+
+def _sigma_share(table: Localizations) -> Values:
+    return _known(_measured(table.sigma_share, table))
 
 
 COLUMNS = {
@@ -97,8 +103,16 @@ COLUMNS = {
         Column("sigma_background", "photons per pixel", lambda table: _known(_array(table.sigma_background))),
         Column("fit_quality", "deviance per pixel, about 1", lambda table: _known(_array(table.fit_quality))),
         Column("detections", "frames joined, 1 where not linked", _detections),
-        Column("track", "trajectory, −1 where not tracked", _track),
-        Column("molecule", "rows with one number share a position, −1 where there are none", _molecule),
+        Column("track", "trajectory, −1 where not tracked", lambda table: _number(table.track, table)),
+        Column(
+            "molecule",
+            "rows with one number share a position, −1 where there are none",
+            lambda table: _number(table.molecule, table),
+        ),
+        Column("share", "of the light in the second channel", lambda table: _measured(table.share, table)),
+        Column("sigma_share", "0 to 1", _sigma_share),
+        Column("dye", "from 1, 0: none, −1 where not told apart", lambda table: _number(table.dye, table)),
+        Column("dye_probability", "0 to 1", lambda table: _measured(table.dye_probability, table)),
     )
 }
 """By name, in the order in which they are listed."""
@@ -131,10 +145,10 @@ _ALIASES = {
 }
 
 
-OPTIONAL = ("detections", "track", "molecule")
+OPTIONAL = ("detections", "track", "molecule", "share", "sigma_share", "dye", "dye_probability")
 """Columns that only some lists have."""
 
-WHOLE = ("frame", *OPTIONAL)
+WHOLE = ("frame", "detections", "track", "molecule", "dye")
 """Columns of whole numbers."""
 
 # Of true emitters: where they are and how bright, and which rows are the same molecule.

@@ -222,6 +222,13 @@ class Localizations(_Table):
         several frames: they share its position and σ of the position, which were found from all its frames
         together; photons, background, their σ and `fit_quality` are each frame's own. None where every row was
         found from its frame alone.
+    share, sigma_share : (N,) tensors, optional
+        Part of the photons that was seen in the second channel, 0 to 1, and its standard deviation; None in a
+        list of one channel.
+    dye : (N,) int64 tensor, optional
+        The dye of the row, from 1; 0: none of them, or in doubt. None where dyes were not told apart.
+    dye_probability : (N,) tensor, optional
+        How sure that is, 0 to 1: the posterior of the dye, or of none.
 
     Notes
     -----
@@ -241,6 +248,10 @@ class Localizations(_Table):
     detections: Tensor | None = None
     track: Tensor | None = None
     molecule: Tensor | None = None
+    share: Tensor | None = None
+    sigma_share: Tensor | None = None
+    dye: Tensor | None = None
+    dye_probability: Tensor | None = None
 
     def _facts(self) -> list[str]:
         known = self.sigma_xyz[(self.sigma_xyz > 0).all(1)]

@@ -39,7 +39,9 @@ def merge_rows(table: Localizations, track: Tensor, *, tied: bool = False) -> Lo
     - probability: the largest. The frames are not independent: whatever deceives a network in one frame (a
       neighbour, structured background) is in the next one too, and 1 − Π(1 − p) would be near 1;
     - fit_quality: mean of the rows that were fitted;
-    - frame: the first;  detections: how many rows.
+    - frame: the first;  detections: how many rows;
+    - share: mean weighted by 1/σ²;  dye: that of the rows where it is the same, else 0, with the largest
+      probability.
     """
     count = int(track.max()) + 1 if len(track) else 0
     rows = torch.bincount(track, minlength=count)
@@ -72,8 +74,36 @@ def merge_rows(table: Localizations, track: Tensor, *, tied: bool = False) -> Lo
         fit_quality=(total(table.fit_quality) / total(fitted).clamp(min=1.0)).to(single),
         sigma_source=table.sigma_source,
         detections=rows,
+        **_of_channels(table, track, count, total),
     )
     return merged.sort()
+
+
+def _of_channels(
+    table: Localizations, track: Tensor, count: int, total: Callable[[Tensor], Tensor]
+) -> dict[str, Tensor]:
+    """Share of the second channel with its σ, and dye with its probability, where the list has them."""
+    merged: dict[str, Tensor] = {}
+    if table.share is not None and table.sigma_share is not None:
+        known = table.sigma_share > 0
+        equal = (total((~known).double()) > 0)[track]
+        weight = torch.where(equal, 1.0, torch.where(known, table.sigma_share.double(), 1.0) ** -2)
+        sums = total(weight)
+        merged["share"] = (total(weight * table.share.double()) / sums).to(table.share)
+        unknown = total(equal.double()) > 0
+        merged["sigma_share"] = torch.where(unknown, 0.0, sums.rsqrt()).to(table.share)
+    if table.dye is not None:
+        least, most = (
+            torch.zeros(count, dtype=table.dye.dtype, device=track.device).scatter_reduce_(
+                0, track, table.dye, how, include_self=False
+            )
+            for how in ("amin", "amax")
+        )
+        merged["dye"] = torch.where(least == most, most, 0)
+    if table.dye_probability is not None:
+        likely = torch.zeros(count, dtype=table.dye_probability.dtype, device=track.device)
+        merged["dye_probability"] = likely.scatter_reduce_(0, track, table.dye_probability, "amax")
+    return merged
 
 
 def _shared_place(table: Localizations, track: Tensor, count: int) -> tuple[Tensor, Tensor]:

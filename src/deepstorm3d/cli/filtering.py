@@ -21,7 +21,8 @@ def filter_list(
             help="Condition on columns, e.g. 'sigma_z_nm < 40 & photons > 2000': < <= > >= == != (also "
             "10 < z_nm < 500), & | ~, + - * / **, abs sqrt log10 min max. Columns: x_nm y_nm z_nm frame (from "
             "0) photons background probability sigma_x_nm sigma_y_nm sigma_z_nm sigma_xy_nm sigma_photons "
-            "sigma_background fit_quality detections track molecule; ThunderSTORM's names too.",
+            "sigma_background fit_quality detections track molecule share sigma_share dye dye_probability; "
+            "ThunderSTORM's names too.",
         ),
     ],
     out: ListOut,

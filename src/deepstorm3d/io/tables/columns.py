@@ -20,10 +20,12 @@ from torch import Tensor
 from ...emitters import SigmaSource
 from ...errors import InputError, MissingPixelSize
 
-__all__ = ["NM", "Columns", "listed", "pixel_size", "rows_of_each", "sigma_source"]
+__all__ = ["FRACTIONS", "NM", "Columns", "listed", "pixel_size", "rows_of_each", "sigma_source"]
 
 NM = (1e-3, 1e-3, 1e-3)
 """One step of x, y and z in a file in nm, µm."""
+FRACTIONS = ("share", "sigma_share", "dye_probability")
+"""Columns of a list from two channels that lie between 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,15 @@ class Columns:
         alone = number < 0
         number[alone] = max(-1, number.max(initial=-1)) + 1 + np.arange(alone.sum())
         return torch.from_numpy(number)
+
+    def of_channels(self) -> dict[str, Tensor | None]:
+        """The columns that only a list from two channels has: share, sigma_share, dye_probability, dye."""
+        found: dict[str, Tensor | None] = {
+            name: self.tensor(name) if name in self.values else None for name in FRACTIONS
+        }
+        named = "dye" in self.values
+        found["dye"] = torch.from_numpy(self.numbers("dye").astype(np.int64)) if named else None
+        return found
 
     def grouped(self, name: str, *, first: int) -> bool:
         """Whether a column of another program numbers groups (from `first`) of which one has several rows."""

@@ -4,9 +4,10 @@ Picasso's convention: x, y in camera pixels with 0.0 at the centre of the first 
 lpz in nm; lpx, lpy in pixels; frames from 0. Beyond its columns we write lpz, prob, sigma_photons,
 sigma_bg and fit_quality (``sx``, ``sy`` are a nominal constant). ``len``, the frames joined into a row, is
 there only in a list that was linked: to Picasso its presence means just that. A list that was tracked has
-``track``, one whose molecules were fitted over several frames ``molecule``; either is there once more as
-``group`` (``track`` where there are both), by which Picasso colours. The group ``/deepstorm3d`` holds the
-provenance.
+``track``, one whose molecules were fitted over several frames ``molecule``, one of two channels ``share``,
+``sigma_share`` and, where dyes were told apart, ``dye`` and ``dye_probability``. The last one there is of
+``molecule``, ``track`` and ``dye`` is repeated as ``group``, by which Picasso colours. The group
+``/deepstorm3d`` holds the provenance.
 
 Never NaN: Picasso drops a row with NaN in any column without a word. It also drops rows with x or y
 below 0 (a molecule in the outer half of the first pixel), x ≥ Width or y ≥ Height. Those rows are kept
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from ... import __version__
 from ...emitters import Localizations
 from ...errors import InputError
-from .columns import Columns, pixel_size, sigma_source
+from .columns import FRACTIONS, Columns, pixel_size, sigma_source
 from .hdf5 import reading, text
 from .header import FRAME_BASE_NOTE, NOMINAL_PSF_SIGMA_PX, TableHeader
 
@@ -68,7 +69,13 @@ def row_type(like: Localizations) -> np.dtype[Any]:
     more = [("len", "<u4")] if like.detections is not None else []
     more += [("track", "<i4")] if like.track is not None else []
     more += [("molecule", "<i4")] if like.molecule is not None else []
-    more += [("group", "<i4")] if like.track is not None or like.molecule is not None else []
+    more += [("dye", "<i4")] if like.dye is not None else []
+    more += [(name, "<f4") for name in FRACTIONS if getattr(like, name) is not None]
+    more += (
+        [("group", "<i4")]
+        if any(number is not None for number in (like.track, like.molecule, like.dye))
+        else []
+    )
     return np.dtype([*((name, ROW[name]) for name in ROW.names or ()), *more])
 
 
@@ -143,6 +150,11 @@ def picasso_rows(table: Localizations, pixel_um: float, dtype: np.dtype[Any]) ->
         columns["molecule"] = columns["group"] = table.molecule.cpu().numpy()
     if table.track is not None:
         columns["track"] = columns["group"] = table.track.cpu().numpy()
+    if table.dye is not None:
+        columns["dye"] = columns["group"] = table.dye.cpu().numpy()
+    for name in FRACTIONS:
+        if (fraction := getattr(table, name)) is not None:
+            columns[name] = fraction.cpu().numpy()
     rows = np.empty(len(table), dtype=dtype)
     if len(table) and set(columns) != set(dtype.names or ()):
         raise ValueError(
@@ -177,6 +189,7 @@ def picasso_table(columns: Columns, pixel_um: float, source: Any) -> Localizatio
         detections=columns.detections("len"),
         track=columns.tracks("track"),
         molecule=columns.molecules("molecule"),
+        **columns.of_channels(),
     )
 
 

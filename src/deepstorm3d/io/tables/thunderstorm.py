@@ -6,7 +6,8 @@ root of the background; ``detections`` 1 in a list that was not linked, and a li
 as one), then ours: one σ per axis, probability, and two that make the file self-describing:
 ``sigma_source`` (0 none, 1 network, 2 crlb, 3 fit) and ``pixel [nm]``, which tells the reader the half
 pixel; ``track`` in a list that was tracked, ``molecule`` in one whose molecules were fitted over several frames
-(rows with one number share a position). Numbers are fixed-point, as ThunderSTORM's parser needs them.
+(rows with one number share a position), ``share``, ``dye`` and what is known of their errors in one of two
+channels. Numbers are fixed-point, as ThunderSTORM's parser needs them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from ...emitters import Emitters, Localizations, SigmaSource
 from ...errors import InputError
 from ..parts import replaced_when_whole
-from .columns import NM, Columns, pixel_size, sigma_source
+from .columns import FRACTIONS, NM, Columns, pixel_size, sigma_source
 from .csv_table import column_names, csv_lines, read_csv
 from .header import NOMINAL_PSF_SIGMA_PX, TableHeader
 from .units import in_nanometres, named_alike, only_photons, plain_name
@@ -169,6 +170,7 @@ def read_thunderstorm(path: Path, pixel_um: float | None = None) -> tuple[Locali
         detections=detections if detections is not None and (detections > 1).any() else None,
         track=columns.tracks("track"),
         molecule=columns.molecules("molecule"),
+        **columns.of_channels(),
     )
     return table, TableHeader.around(table, pixel or 1.0, columns.notes)
 
@@ -270,6 +272,11 @@ def _found_columns(table: Localizations) -> Formatted:
         found["track"] = (_numbers(table.track), "%d")
     if table.molecule is not None:
         found["molecule"] = (_numbers(table.molecule), "%d")
+    for name in FRACTIONS:
+        if (fraction := getattr(table, name)) is not None:
+            found[name] = (_numbers(fraction), "%.7f")
+    if table.dye is not None:
+        found["dye"] = (_numbers(table.dye), "%d")
     return found
 
 
