@@ -181,6 +181,9 @@ def set_by_path(mapping: dict[str, Any], assignment: str, record: type[Spec] | N
         if not isinstance(here, dict) or name not in here:
             known = ", ".join(here) if isinstance(here, dict) else "none"
             raise InputError(f"cannot set '{path}': there is no '{name}'; keys here: {known}")
+        if here[name] is None and leaf == "kind" and name == parents[-1]:
+            # A record that is left out (null) begins with its kind.
+            here[name] = {}
         here = here[name]
     if not isinstance(here, dict):
         raise InputError(f"cannot set '{path}': '{parents[-1]}' is a value, not a section")

@@ -1,9 +1,11 @@
-"""Two channels of one microscope: where a molecule of the first lies in the second."""
+"""Channels of one microscope: where a molecule of the first is seen in another, and with how much light."""
 
 from __future__ import annotations
 
 from .camera_halves import Halves, halves_of
+from .channel_view import ChannelView
 from .registered import ChannelPair
 from .transform import Transform
+from .transform_spec import TransformSpec
 
-__all__ = ["ChannelPair", "Halves", "Transform", "halves_of"]
+__all__ = ["ChannelPair", "ChannelView", "Halves", "Transform", "TransformSpec", "halves_of"]

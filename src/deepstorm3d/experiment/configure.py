@@ -13,14 +13,15 @@ from ..io.parts import claim_name
 from ..optics.masks import MASK_KINDS, FileMask
 from ..spec import spec_from_mapping
 from .camera_sheets import CameraSheet
+from .channel_views import channel_views
 from .experiment import (
     Experiment,
     changed,
     psf_source,
     read_experiment,
-    with_files_beside,
     write_experiment,
 )
+from .named_files import with_files_beside, with_files_renamed
 from .presets import PRESETS, preset
 
 __all__ = ["configure_experiment", "find_experiment", "path_beside", "with_mask"]
@@ -62,7 +63,24 @@ def configure_experiment(
     experiment = experiment.with_(psf=experiment.psf.renamed(lambda path: _named_from(out, path), source))
     # Errors should occur here already, not at the start of a training.
     experiment.psf.check_fit(experiment.microscope, source, experiment.z_um, experiment.blur_px)
+    if experiment.channels:
+        experiment = _with_channels_checked(experiment, out)
     write_experiment(experiment, out, remarks="" if camera is None else camera.remarks())
+    return experiment
+
+
+def _with_channels_checked(experiment: Experiment, out: Path) -> Experiment:
+    """The experiment with the files of its further channels named from the file `out`, all of them checked."""
+    named = with_files_renamed(experiment, lambda path: _named_from(out, path))
+    experiment = experiment.with_(channels=named.channels)
+    there = with_files_beside(experiment, out.parent)
+    channel_views(there)
+    for number, name in enumerate(experiment.channels, 1):
+        alone = there.of_channel(number)
+        try:
+            alone.psf.check_fit(alone.microscope, psf_source(alone), alone.z_um, alone.blur_px)
+        except InputError as error:
+            raise InputError(f"channels.{name}: {error.what}", error.remedy) from error
     return experiment
 
 

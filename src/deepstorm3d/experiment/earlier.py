@@ -39,6 +39,8 @@ def in_form_of_today(mapping: Mapping[str, Any]) -> dict[str, Any]:
         today["psf"] = _psf(psf)
     if isinstance(scenes := mapping.get("scenes"), Mapping):
         today["scenes"] = {name: _scene(scene) for name, scene in scenes.items()}
+    # Earlier files have one channel.
+    today.setdefault("channels", {})
     return today
 
 

@@ -10,10 +10,11 @@ from typing import Any, Self
 
 import torch
 import yaml
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 from torch import Tensor
 
 from ..camera import Camera, IdealCamera
+from ..complaints import told
 from ..errors import InputError
 from ..io.masks import mask_sha256, read_mask
 from ..io.parts import write_text
@@ -28,20 +29,19 @@ from ..optics.scalar import ScalarPSFSpec
 from ..psf_volume import PSFVolume
 from ..simulation.priors import Scene
 from ..spec import Spec, quantity, set_by_paths, spec_from_mapping, to_yaml
+from .channel import FIRST, Channel, check_names_and_light
 from .design_settings import DesignSpec
 from .earlier import FORMAT_VERSION, in_form_of_today, with_key_of_today
+from .named_files import with_files_beside
 from .training_settings import TrainingSpec
 
 __all__ = [
     "Experiment",
     "changed",
     "experiment_mask",
-    "files_named",
     "psf_source",
     "read_experiment",
     "whole_mask",
-    "with_files_beside",
-    "with_files_named_from",
     "write_experiment",
 ]
 
@@ -76,6 +76,9 @@ class Experiment(Spec):
     frame_px: tuple[int, int] = quantity(
         (121, 121), "px", "height and width of a simulated frame", label="Frame: height, width"
     )
+    channels: dict[str, Channel] = quantity(
+        {}, "", "further channels, by name; mask, psf, camera and microscope here are those of the first"
+    )
     scenes: dict[str, Scene] = quantity(
         {"main": Scene()}, "", "kinds of frames, by name; training mixes them by weight"
     )
@@ -97,7 +100,28 @@ class Experiment(Spec):
         if self.psf.patch_px % 2 == 0:
             raise ValueError(f"psf.patch_px must be odd, got {self.psf.patch_px}")
         self.psf.check_scenes(self.z_um, self.blur_px)
+        check_names_and_light(self.channels)
+        for name, channel in self.channels.items():
+            self._check_channel(name, channel)
         return self
+
+    def _check_channel(self, name: str, channel: Channel) -> None:
+        """Raise ValueError where mask, PSF and depths of a further channel contradict each other."""
+        psf = self.psf if channel.psf is None else channel.psf
+        where = f"channels.{name}"
+        if psf.patch_px % 2 == 0:
+            raise ValueError(f"{where}: psf.patch_px must be odd, got {psf.patch_px}")
+        if channel.mask is not None and not psf.needs_mask:
+            raise ValueError(
+                f"{where}: its PSF is {psf.kind} and is not computed through a mask, but it has the mask "
+                f"'{channel.mask.kind}'; leave the mask out (null), or give it a psf that is computed"
+            )
+        try:
+            channel.microscope_of(self.microscope)
+            low, high = (z + (channel.depth_offset_um or 0.0) for z in self.z_um)
+            psf.check_scenes((low, high), self.blur_px)
+        except ValueError as error:
+            raise ValueError(f"{where}: {_words_of(error)}") from error
 
     @property
     def z_um(self) -> tuple[float, float]:
@@ -112,6 +136,38 @@ class Experiment(Spec):
         ranges = [scene.emitters.blur_px or own for scene in self.scenes.values()]
         return min(low for low, _ in ranges), max(high for _, high in ranges)
 
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of all channels; that of the experiment's own mask, PSF and camera is "first"."""
+        return FIRST, *self.channels
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Share of the light that each channel gets; (1.0,) without further channels."""
+        further = [channel.light for channel in self.channels.values()]
+        return 1.0 - sum(further), *further
+
+    def of_channel(self, number: int) -> Experiment:
+        """The one-channel experiment of a channel, 0 for the first: its mask, PSF, camera, optics and frame.
+
+        Its scenes have the photons of all channels together; their depths are those at which this channel sees
+        the molecules (depth offset).
+        Raises InputError where the transform's file is needed for that and cannot be read.
+        """
+        alone = self if not self.channels else self.with_(channels={})
+        if number == 0:
+            return alone
+        name = self.channel_names[number]
+        channel = self.channels[name]
+        own = {each: getattr(channel, each) for each in ("mask", "psf", "camera", "frame_px")}
+        offset = channel.read_transform(name).depth_offset_um
+        return alone.with_(
+            name=f"{self.name}, {name}",
+            microscope=channel.microscope_of(self.microscope),
+            scenes={key: _deeper(scene, offset) for key, scene in self.scenes.items()},
+            **{each: value for each, value in own.items() if value is not None},
+        )
+
     def scene(self, name: str | None = None) -> Scene:
         """A scene by name, or the first; raises InputError if the name does not exist."""
         if name is None:
@@ -119,6 +175,21 @@ class Experiment(Spec):
         if name not in self.scenes:
             raise InputError(f"there is no scene '{name}' in this experiment; it has: {', '.join(self.scenes)}")
         return self.scenes[name]
+
+
+def _deeper(scene: Scene, offset_um: float) -> Scene:
+    """The scene with molecules at other depths."""
+    if not offset_um:
+        return scene
+    low, high = scene.emitters.z_um
+    return scene.with_(emitters=scene.emitters.with_(z_um=(low + offset_um, high + offset_um)))
+
+
+def _words_of(error: ValueError) -> str:
+    """What a check says; of a record that could not be made, what it says of itself."""
+    if isinstance(error, ValidationError):
+        return "; ".join(told(each) for each in error.errors())
+    return str(error)
 
 
 def read_experiment(path: str | PathLike[str], assignments: Sequence[str] = ()) -> Experiment:
@@ -165,56 +236,6 @@ def changed(mapping: Mapping[str, Any], assignments: Sequence[str], *, source: s
         raise InputError(f"{source}: {error}") from error
     set_by_paths(today, [with_key_of_today(each) for each in assignments], Experiment)
     return spec_from_mapping(Experiment, today, source=source)
-
-
-def with_files_beside(experiment: Experiment, folder: Path) -> Experiment:
-    """The experiment with paths of its mask, PSF and camera maps in a folder, if these files exist there."""
-    mask, camera = experiment.mask, experiment.camera
-    there = {name: folder / path for name, path in camera.maps_named().items()}
-    found = {name: str(path) for name, path in there.items() if path.exists()}
-    if found:
-        experiment = experiment.with_(camera=camera.with_(**found))
-    if isinstance(mask, FileMask) and mask.path and (folder / mask.path).exists():
-        experiment = experiment.with_(mask=mask.with_(path=str(folder / mask.path)))
-
-    def beside(path: str) -> str:
-        return str(folder / path) if path and (folder / path).exists() else path
-
-    return experiment.with_(psf=experiment.psf.renamed(beside))
-
-
-def files_named(experiment: Experiment) -> list[str]:
-    """Paths of the files that the experiment names: mask, PSF, camera maps."""
-    mask, found = experiment.mask, list(experiment.camera.maps_named().values())
-    if isinstance(mask, FileMask):
-        found.append(mask.path)
-
-    def noted(path: str) -> str:
-        found.append(path)
-        return path
-
-    experiment.psf.renamed(noted)
-    return [path for path in found if path]
-
-
-def with_files_named_from(experiment: Experiment, folder: Path) -> Experiment:
-    """The experiment with the paths that its file in this folder should have, so that both move together.
-
-    Files in or below the folder are named relative to it, others from the root: the inverse of
-    `with_files_beside`.
-    """
-    home, mask, camera = folder.resolve(), experiment.mask, experiment.camera
-
-    def beside(path: str) -> str:
-        whole = Path(path).resolve()
-        return str(whole.relative_to(home)) if whole.is_relative_to(home) else str(whole)
-
-    named = {name: beside(path) for name, path in camera.maps_named().items()}
-    if named:
-        experiment = experiment.with_(camera=camera.with_(**named))
-    if isinstance(mask, FileMask) and mask.path:
-        experiment = experiment.with_(mask=mask.with_(path=beside(mask.path)))
-    return experiment.with_(psf=experiment.psf.renamed(lambda path: beside(path) if path else path))
 
 
 def write_experiment(experiment: Experiment, path: str | PathLike[str], *, remarks: str = "") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ import torch
 from .. import __version__
 from ..devices import of_image_model
 from ..errors import InputError
+from ..experiment.channel_views import named_by_hash
 from ..experiment.experiment import Experiment, psf_source
 from ..field import Field
 from ..frames.companions import crops_field
-from ..io.masks import mask_sha256
 from ..localizer.localizer import NetworkLocalizer
-from ..localizer.modelfile import ModelFile, save_model_file
+from ..localizer.modelfile import ChannelFiles, ModelFile, save_model_file
 from ..optics.masks import FileMask
 from ..optics.psf import PSF
 from ..simulation.simulator import Simulator
@@ -92,7 +92,9 @@ def train_model(
             f"there is no folder {out.parent} for the model", "create it or choose another place (`out`)"
         )
     run.check(resume=resume)
-    experiment, source = _by_hash(experiment)
+    # Files are read once, before the training: they may be gone by its end, and paths tell others nothing.
+    experiment, sources = named_by_hash(experiment)
+    source = sources[0]
     if experiment.psf.planes(source) is not None and not store_mask:
         raise InputError(
             "a model needs the measured PSF that it is trained for", "leave `store_mask=False` out"
@@ -122,40 +124,40 @@ def train_model(
         if validation is None or not is_main_process():
             return None
         card = model_card(experiment, validation, run.metrics, place)
-        save_model_file(_model_file(experiment, localizer, source if store_mask else None, card), out)
+        save_model_file(_model_file(experiment, localizer, sources if store_mask else None, card), out)
         run.checkpoint.unlink(missing_ok=True)
     return validation
 
 
-def _by_hash(experiment: Experiment) -> tuple[Experiment, Any]:
-    """The experiment naming files of a mask or PSF by their hash, and what its PSF is made from.
-
-    Read once, before the training: the file may be gone by its end, and its path tells others nothing.
-    """
-    source = psf_source(experiment)
-    mask = experiment.mask
-    if isinstance(mask, FileMask):
-        digest = mask.sha256
-        if experiment.psf.needs_mask:
-            digest = mask_sha256(source().detach().cpu().float().numpy())
-        experiment = experiment.with_(mask=FileMask(path="", sha256=digest))
-    return experiment.with_(psf=experiment.psf.renamed(lambda path: "", source)), source
-
-
 def _model_file(
-    experiment: Experiment, localizer: NetworkLocalizer, source: Any, card: Mapping[str, Any]
+    experiment: Experiment, localizer: NetworkLocalizer, sources: Sequence[Any] | None, card: Mapping[str, Any]
 ) -> ModelFile:
-    """The model with its experiment, and what of its files it must keep: the phase of a mask, or planes."""
-    from_file = isinstance(experiment.mask, FileMask) and experiment.psf.needs_mask
-    phase = source().detach().cpu().float() if from_file and source is not None else None
+    """The model with its experiment, and what of its files it must keep: phases of masks, or planes.
+
+    sources: of each channel's PSF;  None: nothing is kept.
+    """
+    kept = [
+        _kept(experiment.of_channel(number), None if sources is None else sources[number])
+        for number in range(len(experiment.channel_names))
+    ]
     return ModelFile(
         experiment=experiment.to_mapping(),
         weights=localizer.state_dict(),
         threshold=localizer.threshold,
-        mask=phase,
+        mask=kept[0].mask,
         card=card,
-        planes=None if source is None else experiment.psf.planes(source),
+        planes=kept[0].planes,
+        channels=dict(zip(experiment.channels, kept[1:], strict=True)),
     )
+
+
+def _kept(experiment: Experiment, source: Any) -> ChannelFiles:
+    """The phase of the mask file, or the planes, of a one-channel experiment; source: None to keep nothing."""
+    if source is None:
+        return ChannelFiles()
+    from_file = isinstance(experiment.mask, FileMask) and experiment.psf.needs_mask
+    phase = source().detach().cpu().float() if from_file else None
+    return ChannelFiles(phase, experiment.psf.planes(source))
 
 
 def model_card(

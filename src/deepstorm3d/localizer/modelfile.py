@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..io.torch_file import save_tensors
 from ..psf_volume import PSFVolume
 
-__all__ = ["FORMAT_VERSION", "ModelFile", "load_model_file", "save_model_file"]
+__all__ = ["FORMAT_VERSION", "ChannelFiles", "ModelFile", "load_model_file", "save_model_file"]
 
 FORMAT_VERSION = 3
 """Of model files.
@@ -27,13 +27,26 @@ _MAGIC = "deepstorm3d-model"
 
 
 @dataclass(frozen=True)
+class ChannelFiles:
+    """What a model holds of the files of a further channel.
+
+    mask: (h, w) phase in rad, None if its experiment describes it or only its SHA-256 is known;
+    planes: of a measured PSF, None if the PSF is computed.
+    """
+
+    mask: Tensor | None = None
+    planes: PSFVolume | None = None
+
+
+@dataclass(frozen=True)
 class ModelFile:
     """Contents of a model file.
 
     experiment: the whole experiment as a plain mapping;  weights: of the NetworkLocalizer, with its
     normalisation;  threshold: smallest probability reported;  mask: (h, w) phase in rad, or None if
     only its SHA-256 (in the experiment) is known;  card: conditions, training cost and figures;
-    planes: of the measured PSF that the model was trained for, None if the PSF is computed from a mask.
+    planes: of the measured PSF that the model was trained for, None if the PSF is computed from a mask;
+    channels: the same of further channels, by their names in the experiment.
     """
 
     experiment: Mapping[str, Any]
@@ -42,6 +55,7 @@ class ModelFile:
     mask: Tensor | None
     card: Mapping[str, Any]
     planes: PSFVolume | None = None
+    channels: Mapping[str, ChannelFiles] = field(default_factory=dict)
 
 
 def save_model_file(model: ModelFile, path: Path) -> None:
@@ -57,8 +71,17 @@ def save_model_file(model: ModelFile, path: Path) -> None:
         "card": _as_json_values(model.card),
     }
     if model.planes is not None:
-        contents["planes"] = {**vars(model.planes), "values": model.planes.values.detach().cpu().clone()}
+        contents["planes"] = _stored(model.planes)
+    if model.channels:
+        contents["channels"] = {
+            name: {"mask": files.mask, "planes": None if files.planes is None else _stored(files.planes)}
+            for name, files in model.channels.items()
+        }
     save_tensors(contents, path)
+
+
+def _stored(planes: PSFVolume) -> dict[str, Any]:
+    return {**vars(planes), "values": planes.values.detach().cpu().clone()}
 
 
 def _as_json_values(mapping: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,6 +126,16 @@ def load_model_file(path: Path) -> ModelFile:
         for name, tensor in contents["weights"].items()
     }
     planes = PSFVolume(**contents["planes"]) if "planes" in contents else None
+    channels = {
+        name: ChannelFiles(files["mask"], None if files["planes"] is None else PSFVolume(**files["planes"]))
+        for name, files in contents.get("channels", {}).items()
+    }
     return ModelFile(
-        contents["experiment"], weights, contents["threshold"], contents["mask"], contents["card"], planes
+        experiment=contents["experiment"],
+        weights=weights,
+        threshold=contents["threshold"],
+        mask=contents["mask"],
+        card=contents["card"],
+        planes=planes,
+        channels=channels,
     )

@@ -13,13 +13,8 @@ from numpy.typing import NDArray
 from ...calibration.movie_statistics.by_model import model_for
 from ...calibration.movie_statistics.estimate import Estimate, EstimateSettings, estimate
 from ...errors import InputError
-from ...experiment.experiment import (
-    Experiment,
-    files_named,
-    with_files_beside,
-    with_files_named_from,
-    write_experiment,
-)
+from ...experiment.experiment import Experiment, write_experiment
+from ...experiment.named_files import files_named, with_files_beside, with_files_named_from
 from ...io.masks import mask_sha256, read_mask
 from ...io.parts import claim_name
 from ...jobs.camera_maps import CameraMaps, Recordings, measure_camera
