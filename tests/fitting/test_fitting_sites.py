@@ -61,7 +61,9 @@ def true_sites(made: Scene) -> Sites:
     place[site] = state.xyz.double()
     rows = torch.arange(len(site))
     at_rest = torch.zeros(len(site), dtype=torch.bool)
-    return Sites(place, site, state.frame, state.photons.double(), rows, state.coefficients.double(), at_rest)
+    return Sites(
+        place, site, state.frame, state.photons.double(), rows, tuple(state.coefficients.double()), at_rest
+    )
 
 
 def single_frames(made: Scene, likelihood: Likelihood, seed: int = 0) -> Localizations:

@@ -1,7 +1,7 @@
-"""Frames around a state, computed again only where the state has moved.
+"""Images around a state, computed again only where the state has moved.
 
 Close to a state the likelihood is a quadratic function of the unknowns; its gradient and deviance follow
-without an image. Most frames need none when a few looks change, nor for the last steps of a fit.
+without computing the image. Most images need none when a few looks change, nor for the last steps of a fit.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ COARSE = 1.0
 """Charts to decide about ties and looks."""
 FINE = 0.2
 """Charts of a last fit: the error of a position by them is below 0.01 σ."""
-# Changes up to which a frame's likelihood is taken as quadratic: x, y, z (µm), blur (px), and share of the
+# Changes up to which an image's likelihood is taken as quadratic: x, y, z (µm), blur (px), and share of the
 # photons.
 _NEAR_PLACE = (0.005, 0.005, 0.01, 0.03)
 _NEAR_LIGHT = 0.1
-# Mean decrease of a frame's deviance at which a coarse fit ends; a fine one goes on further.
+# Mean decrease of an image's deviance at which a coarse fit ends; a fine one goes on further.
 _SETTLED = 0.1
 
 
 @dataclass(frozen=True)
 class _Chart:
-    """A frame around a state: its terms, the unknowns (m,) in their order, and the largest change of each."""
+    """An image around a state: its terms, the unknowns (m,) in their order, and the largest change of each."""
 
     terms: FrameTerms
     unknowns: Tensor
@@ -39,7 +39,7 @@ class _Chart:
 
 
 class Charts:
-    """The likelihood of the frames of a movie around the states that they were last computed at.
+    """The likelihood of the images of a movie around the states that they were last computed at.
 
     near: how far a chart reaches, `COARSE` or `FINE`.
     """
@@ -47,12 +47,12 @@ class Charts:
     def __init__(self, movie: Movie, near: float) -> None:
         self.movie, self._near = movie, near
         self.settled = _SETTLED * near
-        """Mean decrease of a frame's deviance by a step at which a fit with these charts ends."""
+        """Mean decrease of an image's deviance by a step at which a fit with these charts ends."""
         self._charts: list[_Chart | None] = [None] * len(movie.lights)
 
     def terms(self, number: int, sites: Sites, rows: slice) -> FrameTerms:
-        """A frame around sites, to second order;  rows: its looks."""
-        state, chart = sites.of_frame(number, rows, self.movie.dtype), self._charts[number]
+        """An image around sites, to second order;  rows: its looks."""
+        state, chart = sites.of_image(number, rows, self.movie.dtype), self._charts[number]
         unknowns = _unknowns(state)
         if chart is not None and _reaches(chart, unknowns):
             return _moved(chart, unknowns)
@@ -61,15 +61,15 @@ class Charts:
         return terms
 
     def deviance(self, number: int, sites: Sites, rows: slice) -> float:
-        """Deviance of a frame."""
-        state, chart = sites.of_frame(number, rows, self.movie.dtype), self._charts[number]
+        """Deviance of an image."""
+        state, chart = sites.of_image(number, rows, self.movie.dtype), self._charts[number]
         if chart is not None and _reaches(chart, _unknowns(state)):
             return _moved(chart, _unknowns(state)).deviance
         return self.movie.deviance(number, state)
 
 
 def _unknowns(state: JointState) -> Tensor:
-    """Unknowns of a frame in the order of `FrameTerms`: places, photons, coefficients: (m,) float64."""
+    """Unknowns of an image in the order of `FrameTerms`: places, photons, coefficients: (m,) float64."""
     blur = [] if state.blur_px is None else [state.blur_px[:, None]]
     places = torch.cat([state.xyz, *blur], 1).flatten()
     return torch.cat([places, state.photons, state.coefficients.flatten()]).double()

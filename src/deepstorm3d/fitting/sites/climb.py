@@ -24,7 +24,8 @@ _RESTRAINTS = 2  # largest number of times that a step is computed again for it
 class FittedSites:
     """Result of a fit.
 
-    sites: of B frames;  deviance: of each frame, (B,) float64;  settled: whether the fit converged.
+    sites: of B frames in C channels;  deviance: of each image, (B·C,) float64;  settled: whether the fit
+    converged.
     """
 
     sites: Sites
@@ -33,7 +34,7 @@ class FittedSites:
 
     @property
     def cost(self) -> float:
-        """Deviance of all frames, and what the places cost by what is known of them."""
+        """Deviance of all images, and what the places cost by what is known of them."""
         return float(self.deviance.sum() + self.sites.penalty())
 
 
@@ -41,18 +42,18 @@ class FittedSites:
 def climb_sites(movie: Movie, start: Sites, charts: Charts | None = None) -> FittedSites:
     """The most likely places, photons and backgrounds, beginning with these.
 
-    All unknowns move together: each frame is reduced to its places (`FrameTerms.eliminated`), the places of all
-    frames are solved for, and photons and backgrounds follow (block-arrow normal equations; the same step as
-    that of Gauss and Newton on all unknowns at once). The deviance of all frames together never increases. A
-    frame whose own deviance rises is damped more, with its sites.
+    All unknowns move together: each image is reduced to its places (`FrameTerms.eliminated`), the places of all
+    images are solved for, and photons and backgrounds follow (block-arrow normal equations; the same step as
+    that of Gauss and Newton on all unknowns at once). The deviance of all images together never increases. An
+    image whose own deviance rises is damped more, with its sites.
 
-    charts: of the frames, from an earlier fit; default: new ones.
+    charts: of the images, from an earlier fit; default: new ones.
     """
     sites, slices = start, start.slices()
     charts = Charts(movie, FINE) if charts is None else charts
     terms = _terms(charts, sites, slices)
     deviance = _total(terms)
-    damping = torch.full((sites.frames,), 1e-3, dtype=torch.float64)
+    damping = torch.full((sites.images,), 1e-3, dtype=torch.float64)
     now = float(deviance.sum() + sites.penalty())
     for _ in range(_ITERATIONS):
         step = _step(movie, sites, slices, terms, damping)
@@ -66,11 +67,11 @@ def climb_sites(movie: Movie, start: Sites, charts: Charts | None = None) -> Fit
         if gain > 0:
             sites, deviance, now = trial, tried, after
             damping = torch.where(worse, damping * 10, damping / 6).clamp(1e-5, 1e6)
-            if gain < charts.settled * sites.frames:
+            if gain < charts.settled * sites.images:
                 return FittedSites(sites, deviance, True)
             terms = _terms(charts, sites, slices)
         else:
-            if step.promised < charts.settled * sites.frames or float(damping.max()) > 1e3:
+            if step.promised < charts.settled * sites.images or float(damping.max()) > 1e3:
                 return FittedSites(sites, deviance, True)
             damping = torch.where(worse | ~worse.any(), damping * 10, damping)
     return FittedSites(sites, deviance, False)
@@ -78,12 +79,12 @@ def climb_sites(movie: Movie, start: Sites, charts: Charts | None = None) -> Fit
 
 @dataclass(frozen=True)
 class _Step:
-    """Change of places (S, q), photons (N,) and coefficients (B, k, l); promised: gain by the quadratic
-    model."""
+    """Change of places (S, q), photons (N,) and coefficients, (k, l) of each image; promised: gain by the
+    quadratic model."""
 
     place: Tensor
     photons: Tensor
-    coefficients: Tensor
+    coefficients: tuple[Tensor, ...]
     promised: float
 
 
@@ -105,10 +106,12 @@ def _step(movie: Movie, sites: Sites, slices: list[slice], terms: list[FrameTerm
     light = movie.each(lambda f: parts[f].light_step(flat[shares_of_sites(sites, slices[f])]))
     counts = [rows.stop - rows.start for rows in slices]
     photons = torch.cat([step[:count] for step, count in zip(light, counts, strict=True)])
-    smooth = torch.stack([step[count:] for step, count in zip(light, counts, strict=True)])
+    smooth = tuple(
+        step[count:].view_as(old) for step, count, old in zip(light, counts, sites.coefficients, strict=True)
+    )
     promised = float((pull * flat).sum())
     promised += sum(float((part.rest**2).sum()) for part in parts)
-    return _Step(place, photons, smooth.view_as(sites.coefficients), promised)
+    return _Step(place, photons, smooth, promised)
 
 
 def _assembled(
@@ -167,4 +170,5 @@ def _moved(movie: Movie, sites: Sites, step: _Step) -> Sites:
     place = (sites.place + step.place.clamp(-longest, longest)).clamp(low, high)
     # A look loses at most two thirds of its photons in one step, so that a bad step cannot remove it.
     photons = (sites.photons + step.photons).maximum(sites.photons / 3).clamp(min=movie.bounds.photons)
-    return replace(sites, place=place, photons=photons, coefficients=sites.coefficients + step.coefficients)
+    coefficients = tuple(old + more for old, more in zip(sites.coefficients, step.coefficients, strict=True))
+    return replace(sites, place=place, photons=photons, coefficients=coefficients)

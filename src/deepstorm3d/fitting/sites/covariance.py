@@ -1,7 +1,8 @@
-"""The joint Fisher information of all sites of consecutive frames, and the Cramér-Rao bounds."""
+"""The joint Fisher information of all sites of consecutive frames and channels, and the Cramér-Rao bounds."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,11 +14,12 @@ from ..background import SplineBackground
 from ..likelihood import Likelihood
 from ..parallel import one_thread
 from ..refine import Bounds
+from .channel import ChannelModel
 from .charts import Charts
 from .frames import RIDGE, Eliminated, FrameTerms, Movie, shares_of_sites, unit_factor
 from .state import Sites
 
-__all__ = ["Bound", "Landscape", "movie_of", "site_bounds"]
+__all__ = ["Bound", "Landscape", "lights_of", "movie_of", "site_bounds"]
 
 
 @dataclass(frozen=True)
@@ -39,40 +41,46 @@ def movie_of(
     """Frames of a likelihood with background knots every `spacing_px` (inf: one level in each frame)."""
     height, width = likelihood.frames.shape[1:]
     surface = SplineBackground((height, width), spacing_px, likelihood.frames)
-    lights = tuple(likelihood.select(torch.tensor([number])) for number in range(len(likelihood)))
-    return Movie(psf, surface, bounds, lights, watch)
+    return Movie((ChannelModel(psf, surface, spacing_px),), bounds, lights_of([likelihood]), watch)
+
+
+def lights_of(likelihoods: Sequence[Likelihood]) -> tuple[Likelihood, ...]:
+    """The likelihood of each image, from that of all frames of each channel."""
+    return tuple(
+        light.select(torch.tensor([number])) for number in range(len(likelihoods[0])) for light in likelihoods
+    )
 
 
 @torch.no_grad()
 def site_bounds(movie: Movie, sites: Sites) -> Bound:
     """Cramér-Rao bounds of sites at this state: σ from the inverse of the whole Fisher matrix.
 
-    At the truth this is the joint bound of all frames of a molecule, with all its neighbours in every frame and
-    all backgrounds unknown (Ober, Ram & Ward 2004, for all frames at once).
+    At the truth this is the joint bound of all images of a molecule, with all its neighbours in every image and
+    all backgrounds unknown (Ober, Ram & Ward 2004, for all images at once).
     """
     return Landscape(movie, sites).bound()
 
 
 class Landscape:
-    """The likelihood of all frames around a state to second order.
+    """The likelihood of all images around a state to second order.
 
-    terms, parts: of each frame;  covariance: (S·q, S·q) float64 of the places.
-    charts: of the frames, from the fit; default: exact, with sums in double precision.
+    terms, parts: of each image;  covariance: (S·q, S·q) float64 of the places.
+    charts: of the images, from the fit; default: exact, with sums in double precision.
     """
 
     @torch.no_grad()
     def __init__(self, movie: Movie, sites: Sites, charts: Charts | None = None) -> None:
         self.movie, self.sites, self.slices = movie, sites, sites.slices()
 
-        def of_frame(number: int) -> tuple[FrameTerms, Eliminated]:
+        def of_image(number: int) -> tuple[FrameTerms, Eliminated]:
             rows = self.slices[number]
             if charts is None:
-                terms = movie.terms(number, sites.of_frame(number, rows, movie.dtype), double=True)
+                terms = movie.terms(number, sites.of_image(number, rows, movie.dtype), double=True)
             else:
                 terms = charts.terms(number, sites, rows)
             return terms, terms.eliminated()
 
-        both = movie.each(of_frame)
+        both = movie.each(of_image)
         self.terms, self.parts = [each[0] for each in both], [each[1] for each in both]
         with one_thread():
             self.covariance = self._inverse()
@@ -90,7 +98,7 @@ class Landscape:
         return torch.cholesky_inverse(unit_factor(unit, RIDGE)) * scale[:, None] * scale
 
     def among(self, number: int) -> Tensor:
-        """Covariance (n·q, n·q) of the places of a frame's looks."""
+        """Covariance (n·q, n·q) of the places of an image's looks."""
         index = shares_of_sites(self.sites, self.slices[number])
         return self.covariance[index[:, None], index]
 
@@ -104,11 +112,11 @@ class Landscape:
         """σ of all unknowns."""
         sites = self.sites
         place = self.covariance.diagonal().clamp(min=0).sqrt().view_as(sites.place)
-        light = self.movie.each(self._of_frame)
+        light = self.movie.each(self._of_image)
         return Bound(place, *(torch.cat(parts) for parts in zip(*light, strict=True)))
 
-    def _of_frame(self, number: int) -> tuple[Tensor, Tensor]:
-        """σ of photons (n,) and background (n,) of the looks of a frame."""
+    def _of_image(self, number: int) -> tuple[Tensor, Tensor]:
+        """σ of photons (n,) and background (n,) of the looks of an image."""
         part, terms, rows = self.parts[number], self.terms[number], self.slices[number]
         count = rows.stop - rows.start
         if not count:

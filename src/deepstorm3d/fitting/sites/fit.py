@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...emitters import Localizations
+from ...optics.psf import PSF
 from ..joint import JointFit
 from ..likelihood import Likelihood
 from ..photometry import at_positions
@@ -17,11 +19,12 @@ from ..unexplained import misfit_of_frames
 from .charts import COARSE, Charts
 from .climb import FittedSites, climb_sites
 from .covariance import Landscape, movie_of
+from .frames import Movie
 from .selection import Selection
 from .start import Carried, in_order, sites_of_list
 from .state import Sites
 
-__all__ = ["SiteFit", "SitesFound", "SitesOfFrames"]
+__all__ = ["Improved", "SiteFit", "SitesFound", "SitesOfFrames", "improved", "rows_of_looks"]
 
 
 @dataclass(frozen=True)
@@ -87,52 +90,81 @@ class SiteFit:
         found = in_order(found)
         single, (height, width) = self.single, likelihood.frames.shape[1:]
         movie = movie_of(single.core, likelihood, single.spacing_px, single.bounds, single.watch)
-        start = sites_of_list(found, movie, single.spacing_px, carried, blurs=single.fit_blur, dark=self.dark)
-        charts, whole = Charts(movie, COARSE), replace(movie, psf=single.whole)
+        start = sites_of_list(found, movie, carried, blurs=single.fit_blur, dark=self.dark)
         search = MatchedFilter(single.core, single.z_um, (height, width), likelihood.frames)
         price = gain_threshold(search.positions, single.false_alarms)
-        decided = Selection(price, self.dark, self.false_splits, self.false_looks)
-        fitted, split = decided.improve(charts, climb_sites(movie, start, charts))
-        fitted = climb_sites(whole, fitted.sites)
-        land = Landscape(whole, fitted.sites)
-        return SitesOfFrames(self._told(land, fitted, found, likelihood, split), fitted.sites, land.covariance)
-
-    def _told(
-        self, land: Landscape, fitted: FittedSites, found: Localizations, likelihood: Likelihood, split: int
-    ) -> SitesFound:
-        """The fitted sites as a table, with their Cramér-Rao bounds."""
-        sites, dtype, movie, bound = fitted.sites, found.xyz.dtype, land.movie, land.bound()
-        old = sites.origin >= 0
-        probability = torch.full_like(sites.photons, 1 - self.false_looks).to(found.probability)
-        probability[old] = found.probability[sites.origin[old]]
-        xyz = sites.place[sites.site, :3].to(dtype)
-        surface = movie.surface.surface(sites.coefficients.to(movie.dtype))
-        rows = Localizations(
-            xyz=xyz,
-            frame=sites.frame,
-            photons=sites.photons.to(dtype),
-            background=at_positions(surface, xyz, sites.frame, movie.psf.pixel_um).to(dtype),
-            probability=probability,
-            sigma_xyz=bound.place[sites.site, :3].to(dtype),
-            sigma_photons=bound.photons.to(dtype),
-            sigma_background=bound.background.to(dtype),
-            fit_quality=torch.cat(movie.each(lambda number: _quality(land, number))).to(dtype),
-            sigma_source="fit",
-            molecule=_in_order_of_appearance(sites.site),
-        )
-        return SitesFound(
-            rows,
-            misfit_of_frames(likelihood, fitted.deviance),
+        selection = Selection(price, self.dark, self.false_splits, self.false_looks)
+        made = improved(movie, start, selection, [single.whole])
+        sites = made.fitted.sites
+        rows = rows_of_looks(made.land, found, self.false_looks)
+        told = SitesFound(
+            replace(rows, molecule=_in_order_of_appearance(sites.site)),
+            misfit_of_frames(likelihood, made.fitted.deviance),
             tied=int((sites.looks > 1)[sites.site].sum()),
-            split=split,
-            filled=int((~old).sum()),
-            removed=len(found) - int(old.sum()),
-            settled=fitted.settled,
+            split=made.split,
+            filled=int((sites.origin < 0).sum()),
+            removed=len(found) - int((sites.origin >= 0).sum()),
+            settled=made.fitted.settled,
         )
+        return SitesOfFrames(told, sites, made.land.covariance)
+
+
+@dataclass(frozen=True)
+class Improved:
+    """The last fit, the likelihood around it, and how many sites were divided."""
+
+    fitted: FittedSites
+    land: Landscape
+    split: int
+
+
+def improved(movie: Movie, start: Sites, selection: Selection, tails: Sequence[PSF]) -> Improved:
+    """Fit sites, change ties and looks, and fit once more with the PSF of each channel with its tails."""
+    charts = Charts(movie, COARSE)
+    fitted, split = selection.improve(charts, climb_sites(movie, start, charts))
+    channels = [replace(channel, psf=psf) for channel, psf in zip(movie.channels, tails, strict=True)]
+    whole = replace(movie, channels=tuple(channels))
+    fitted = climb_sites(whole, fitted.sites)
+    return Improved(fitted, Landscape(whole, fitted.sites), split)
+
+
+def rows_of_looks(land: Landscape, found: Localizations, false_looks: float) -> Localizations:
+    """A row for each look with its Cramér-Rao bounds, in their order; places are of the first channel.
+
+    found: the list that the fit started with;  false_looks: share of the places without light that get a look.
+    """
+    sites, dtype, movie, bound = land.sites, found.xyz.dtype, land.movie, land.bound()
+    old = sites.origin >= 0
+    probability = torch.full_like(sites.photons, 1 - false_looks).to(found.probability)
+    probability[old] = found.probability[sites.origin[old]]
+    return Localizations(
+        xyz=sites.place[sites.site, :3].to(dtype),
+        frame=sites.frame,
+        photons=sites.photons.to(dtype),
+        background=_background(land, sites.site, sites.image).to(dtype),
+        probability=probability,
+        sigma_xyz=bound.place[sites.site, :3].to(dtype),
+        sigma_photons=bound.photons.to(dtype),
+        sigma_background=bound.background.to(dtype),
+        fit_quality=torch.cat(movie.each(lambda number: _quality(land, number))).to(dtype),
+        sigma_source="fit",
+    )
+
+
+def _background(land: Landscape, site: Tensor, image: Tensor) -> Tensor:
+    """Background at the places of sites (K,) in images (K,): (K,) photons per pixel."""
+    sites, movie = land.sites, land.movie
+    count, value = len(movie.channels), sites.place.new_zeros(len(site)).to(movie.dtype)
+    for number, channel in enumerate(movie.channels):
+        rows = image % count == number
+        xyz = sites.place[site[rows], :3].to(movie.dtype)
+        surface = channel.surface.surface(torch.stack(sites.coefficients[number::count]).to(movie.dtype))
+        value[rows] = at_positions(surface, channel.places(xyz), image[rows] // count, channel.psf.pixel_um)
+    return value
 
 
 def _quality(land: Landscape, number: int) -> Tensor:
-    """Mean deviance under the spot of each look of a frame, (n,)."""
+    """Mean deviance under the spot of each look of an image, (n,)."""
     light, image = land.movie.lights[number], land.terms[number].image
     return image.under_spots(light.deviance_image(image.image), light.weight)
 

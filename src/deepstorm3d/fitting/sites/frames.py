@@ -1,7 +1,8 @@
-"""The likelihood of one frame around a state, and what it says of the places alone.
+"""The likelihood of one image around a state, and what it says of the places alone.
 
-Given the places of the molecules the frames are independent: photons and background of a frame are eliminated
-in the frame (Schur complement), and what is left is added over the frames that a molecule shines in.
+An image is one frame of one channel. Given the places of the molecules the images are independent: photons and
+background of an image are eliminated in the image (Schur complement), and what is left is added over the images
+that a molecule is seen in. The places are those of the first channel.
 """
 
 from __future__ import annotations
@@ -13,9 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ...optics.psf import PSF
 from ...watch import Watcher, advance
-from ..background import SplineBackground
 from ..compiled import frame_matrix
 from ..likelihood import Likelihood
 from ..linear import LinearImage, expected_image
@@ -23,6 +22,7 @@ from ..matrices import Order, fisher_matrices
 from ..parallel import side_by_side
 from ..refine import Bounds
 from ..state import JointState
+from .channel import ChannelModel
 from .state import Sites
 
 __all__ = ["Eliminated", "FrameTerms", "Movie", "shares_of_sites", "unit_factor"]
@@ -34,10 +34,10 @@ RIDGE = 1e-7
 
 @dataclass(frozen=True)
 class FrameTerms:
-    """The likelihood of one frame with n looks to second order in its m unknowns.
+    """The likelihood of one image with n looks to second order in its m unknowns.
 
     The unknowns are the places of the looks, q each, then their photons, then the background's coefficients.
-    deviance: of the frame;  gradient: (m,) of the log-likelihood and matrix: (m, m) Fisher information,
+    deviance: of the image;  gradient: (m,) of the log-likelihood and matrix: (m, m) Fisher information,
     float64; places: n·q;  image: linear around the state;  score, information: (1, H, W) of the pixels.
     """
 
@@ -50,7 +50,7 @@ class FrameTerms:
     information: Tensor
 
     def eliminated(self, damping: float = 0.0) -> Eliminated:
-        """What the frame says of the places if photons and background follow them.
+        """What the image says of the places if photons and background follow them.
 
         damping: λ by which the diagonal of photons and background is raised (Marquardt 1963).
         """
@@ -76,7 +76,7 @@ class FrameTerms:
 
 @dataclass(frozen=True)
 class Eliminated:
-    """A frame without its photons and background.
+    """An image without its photons and background.
 
     schur: (n·q, n·q) information about the places, pull: (n·q,) gradient;
     factor: Cholesky factor of the information about photons and background, scaled by `scale` to a unit
@@ -98,20 +98,23 @@ class Eliminated:
 
 @dataclass(frozen=True)
 class Movie:
-    """B consecutive frames and what they are fitted with.
+    """B consecutive frames in C channels and what they are fitted with; image f·C + c is frame f in channel c.
 
-    psf: of the molecules;  surface: of the background;  bounds: of the unknowns;  lights: the likelihood of
-    each frame;  watch: is asked whether to stop, and told the number of frames done.
+    channels: how each shows the molecules;  bounds: of the unknowns;  lights: the likelihood of each of the B·C
+    images;  watch: is asked whether to stop, and told the number of images done.
     """
 
-    psf: PSF
-    surface: SplineBackground
+    channels: tuple[ChannelModel, ...]
     bounds: Bounds
     lights: tuple[Likelihood, ...]
     watch: Watcher
 
+    def channel(self, number: int) -> ChannelModel:
+        """The channel of an image."""
+        return self.channels[number % len(self.channels)]
+
     def each(self, work: Callable[[int], Result]) -> list[Result]:
-        """Results of work(frame) for all frames, side by side in threads; they do not depend on the threads."""
+        """Results of work(image) for all images, side by side in threads; they do not depend on the threads."""
 
         def watched(number: int, watch: Watcher) -> Result:
             advance(watch)
@@ -120,12 +123,12 @@ class Movie:
         return side_by_side(watched, len(self.lights), self.watch)
 
     def terms(self, number: int, state: JointState, *, double: bool = False) -> FrameTerms:
-        """A frame around a state of this frame alone.
+        """An image around a state of its frame alone, with the places in the first channel.
 
         double: sums in double precision, for bounds; single is enough for a step.
         """
-        light = self.lights[number]
-        image = LinearImage(self.psf, state, self.surface.of_frames(_one(number)), tuple(light.frames.shape))
+        light, channel = self.lights[number], self.channel(number)
+        image = LinearImage(channel.psf, channel.seen(state), channel.surface, tuple(light.frames.shape))
         deviance, score, information = light.expansion(image.image)
         pull = image.pull(score)
         # A look without photons whose gradient points below 0 is held there.
@@ -141,13 +144,17 @@ class Movie:
             matrix = fisher_matrices(image, information, order)[0]
         order, places = _places_first(len(state), held.shape[1], len(gradient))
         order = order.to(gradient.device)
-        matrix = matrix.double()[order[:, None], order]
-        return FrameTerms(float(deviance), gradient[order], matrix, places, image, score, information)
+        matrix, gradient = matrix.double()[order[:, None], order], gradient[order]
+        slopes = channel.slopes(state.xyz, held.shape[1] - 1)
+        if slopes is not None:
+            gradient, matrix = _by_first(gradient, matrix, slopes)
+        return FrameTerms(float(deviance), gradient, matrix, places, image, score, information)
 
     def deviance(self, number: int, state: JointState) -> float:
-        """Deviance of a frame for a state of this frame alone."""
-        light, surface = self.lights[number], self.surface.of_frames(_one(number))
-        return float(light.deviance(expected_image(self.psf, state, surface, tuple(light.frames.shape))))
+        """Deviance of an image for a state of its frame alone, with the places in the first channel."""
+        light, channel = self.lights[number], self.channel(number)
+        shape = tuple(light.frames.shape)
+        return float(light.deviance(expected_image(channel.psf, channel.seen(state), channel.surface, shape)))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -168,13 +175,23 @@ def unit_factor(unit: Tensor, ridge: float) -> Tensor:
 
 
 def shares_of_sites(sites: Sites, rows: slice) -> Tensor:
-    """Where the places of a frame's looks stand among the unknowns of all sites: (n·q,) int64."""
+    """Where the places of an image's looks stand among the unknowns of all sites: (n·q,) int64."""
     unknown = torch.arange(sites.each, device=sites.site.device)
     return (sites.site[rows, None] * sites.each + unknown).flatten()
 
 
-def _one(number: int) -> Tensor:
-    return torch.tensor([number])
+def _by_first(gradient: Tensor, matrix: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient (m,) and matrix (m, m) of a channel's own places, by the places in the first channel.
+
+    slopes: (n, q, q) derivatives of the former by the latter.
+    """
+    number, each = slopes.shape[:2]
+    p = number * each
+    pull = (slopes.mT @ gradient[:p].view(number, each, 1)).flatten()
+    rows = (slopes.mT @ matrix[:p].view(number, each, -1)).view(p, -1)
+    whole = torch.cat([rows, matrix[p:]])
+    columns = torch.einsum("mni,nij->mnj", whole[:, :p].reshape(-1, number, each), slopes)
+    return torch.cat([pull, gradient[p:]]), torch.cat([columns.reshape(-1, p), whole[:, p:]], 1)
 
 
 def _places_first(number: int, unknowns: int, size: int) -> tuple[Tensor, int]:

@@ -153,7 +153,7 @@ def _tested(land: Landscape, number: int, site: Tensor) -> tuple[Tensor, Tensor]
 
 def _with_dark(land: Landscape, number: int, site: Tensor) -> JointState:
     """A frame's looks, and looks of sites (K,) without photons."""
-    state = land.sites.of_frame(number, land.slices[number], land.movie.dtype)
+    state = land.sites.of_image(number, land.slices[number], land.movie.dtype)
     place = land.sites.place[site].to(state.xyz)
     dark = torch.zeros_like(place[:, 0])
     return state.with_rows(

@@ -14,7 +14,7 @@ from ..photometry import fit_photometry
 from .frames import Movie
 from .state import Sites
 
-__all__ = ["Carried", "in_order", "sites_of_list"]
+__all__ = ["Carried", "in_order", "lit_sites", "sites_of_list"]
 
 # Photons of a row below which its start is not taken from the least-squares fit, as a fraction of the list's.
 _LEAST_SHARE = 0.1
@@ -50,13 +50,13 @@ class Carried:
 
 
 def sites_of_list(
-    found: Localizations, movie: Movie, spacing_px: float, carried: Carried | None, *, blurs: bool, dark: int
+    found: Localizations, movie: Movie, carried: Carried | None, *, blurs: bool, dark: int
 ) -> Sites:
     """Sites of linked rows, and their photons and backgrounds by least squares.
 
-    found: rows of frames 0 … B−1 with σ, in order of frame;  spacing_px: of the background's knots;
-    carried: sites of earlier frames, which become the first ones;  blurs: whether each site has a blur;
-    dark: frames in which a molecule may be missing.
+    found: rows of images 0 … B−1 with σ, in order of image: of consecutive frames, or of the channels of one
+    frame with their places in the first one;  carried: sites of earlier frames, which become the first ones;
+    blurs: whether each site has a blur;  dark: frames in which a molecule may be missing.
     """
     before = 0 if carried is None else len(carried.place)
     site = _linked(found, carried, dark)
@@ -66,32 +66,46 @@ def sites_of_list(
     if carried is not None:
         place[:before] = carried.place
     place[:, 2] = place[:, 2].clamp(*movie.bounds.z_um)
-    xyz = place[site, :3].to(movie.dtype)
-
-    def light(number: int) -> tuple[Tensor, Tensor]:
-        rows, one = found.frame == number, movie.lights[number]
-        here = torch.zeros_like(found.frame[rows])
-        fit = fit_photometry(
-            movie.psf, xyz[rows], here, one.frames, weight=one.weight, noise=one.noise, spacing_px=spacing_px
-        )
-        least = (_LEAST_SHARE * found.photons[rows]).clamp(min=movie.bounds.photons)
-        return fit.photons.maximum(least), fit.coefficients[0]
-
-    parts = movie.each(light)
-    sites = Sites(
-        place=place,
-        site=site,
-        frame=found.frame,
-        photons=torch.cat([part[0] for part in parts]).double(),
-        origin=torch.arange(len(found), device=site.device),
-        coefficients=torch.stack([part[1] for part in parts]).double(),
-        loose=torch.zeros_like(site, dtype=torch.bool),
-    )
+    sites = lit_sites(place, site, found.frame, found.photons, movie)
     if carried is None:
         return sites
     new = (len(place) - before) * place.shape[1]
     return replace(
         sites, before=place, knowledge=torch.nn.functional.pad(carried.information, (0, new, 0, new))
+    )
+
+
+def lit_sites(place: Tensor, site: Tensor, image: Tensor, photons: Tensor, movie: Movie) -> Sites:
+    """Sites at places (S, q) with looks (N,) in order of image, their photons and backgrounds by least squares.
+
+    photons: (N,) of the rows that the looks are from;  place: µm of the first channel (and px of the blur).
+    """
+
+    def light(number: int) -> tuple[Tensor, Tensor]:
+        rows, one, channel = image == number, movie.lights[number], movie.channel(number)
+        xyz = place[site[rows], :3].to(movie.dtype)
+        fit = fit_photometry(
+            channel.psf,
+            xyz if channel.is_first else channel.places(xyz),
+            torch.zeros_like(image[rows]),
+            one.frames,
+            weight=one.weight,
+            noise=one.noise,
+            spacing_px=channel.spacing_px,
+        )
+        least = (_LEAST_SHARE * photons[rows]).clamp(min=movie.bounds.photons)
+        return fit.photons.maximum(least), fit.coefficients[0]
+
+    parts = movie.each(light)
+    return Sites(
+        place=place,
+        site=site,
+        image=image,
+        photons=torch.cat([part[0] for part in parts]).double(),
+        origin=torch.arange(len(site), device=site.device),
+        coefficients=tuple(part[1].double() for part in parts),
+        loose=torch.zeros_like(site, dtype=torch.bool),
+        channels=len(movie.channels),
     )
 
 

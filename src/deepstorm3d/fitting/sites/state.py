@@ -1,4 +1,4 @@
-"""Sites and looks: a molecule's one position, and its image in each frame in which it shines."""
+"""Sites and looks: a molecule's one position, and its light in each image (frame and channel) that shows it."""
 
 from __future__ import annotations
 
@@ -14,33 +14,42 @@ __all__ = ["Sites"]
 
 @dataclass(frozen=True)
 class Sites:
-    """Molecules of B consecutive frames, each at one place, and the coefficients of the frames' backgrounds.
+    """Molecules of B consecutive frames in C channels, each at one place, and the images' backgrounds.
 
-    place: (S, q) float64: x, y, z (µm) of each site, and its blur (px) if q is 4;
-    site: (N,) int64, site of each look;  frame: (N,) int64 of each look, in increasing order; a site has at
-    most one look in a frame;  photons: (N,) float64 of each look;  origin: (N,) int64, row of the list that
-    the fit started with, −1 for looks found later;  coefficients: (B, k, l) float64 of the background surfaces;
-    loose: (N,) bool, looks of molecules that were seen to move, which are tied to no others;
-    before, knowledge: (S, q) places and (S·q, S·q) information about them from earlier frames; None: nothing.
+    Image f·C + c is frame f in channel c; with one channel images are frames.
+
+    place: (S, q) float64: x, y, z (µm) of each site in the first channel, and its blur (px) if q is 4;
+    site: (N,) int64, site of each look;  image: (N,) int64 of each look, in increasing order; a site has at
+    most one look in an image;  photons: (N,) float64 of each look;  origin: (N,) int64, row of the list that
+    the fit started with, −1 for looks found later;  coefficients: of the background surface of each image,
+    (k, l) float64;  loose: (N,) bool, looks of molecules that were seen to move, which are tied to no others;
+    before, knowledge: (S, q) places and (S·q, S·q) information about them from earlier frames; None: nothing;
+    channels: C.
     """
 
     place: Tensor
     site: Tensor
-    frame: Tensor
+    image: Tensor
     photons: Tensor
     origin: Tensor
-    coefficients: Tensor
+    coefficients: tuple[Tensor, ...]
     loose: Tensor
     before: Tensor | None = None
     knowledge: Tensor | None = None
+    channels: int = 1
 
     def __len__(self) -> int:
         return len(self.place)
 
     @property
-    def frames(self) -> int:
-        """Number of frames B."""
+    def images(self) -> int:
+        """Number of images B·C."""
         return len(self.coefficients)
+
+    @property
+    def frame(self) -> Tensor:
+        """Frame of each look: (N,) int64."""
+        return self.image // self.channels
 
     @property
     def each(self) -> int:
@@ -52,35 +61,35 @@ class Sites:
         """Looks of each site: (S,) int64."""
         return torch.bincount(self.site, minlength=len(self))
 
-    def of_frame(self, number: int, rows: slice, dtype: torch.dtype) -> JointState:
-        """One frame as a state of its own;  rows: its looks."""
+    def of_image(self, number: int, rows: slice, dtype: torch.dtype) -> JointState:
+        """One image as a state of its own, places in the first channel;  rows: its looks."""
         place = self.place[self.site[rows]].to(dtype)
         return JointState(
             xyz=place[:, :3].contiguous(),
             photons=self.photons[rows].to(dtype),
-            frame=torch.zeros_like(self.frame[rows]),
-            coefficients=self.coefficients[number : number + 1].to(dtype),
+            frame=torch.zeros_like(self.image[rows]),
+            coefficients=self.coefficients[number][None].to(dtype),
             blur_px=place[:, 3].contiguous() if self.each == 4 else None,
         )
 
     def seen(self) -> Tensor:
-        """Whether a site has a look in a frame: (S, B) bool."""
-        seen = torch.zeros(len(self), self.frames, dtype=torch.bool, device=self.site.device)
-        seen[self.site, self.frame] = True
+        """Whether a site has a look in an image: (S, B·C) bool."""
+        seen = torch.zeros(len(self), self.images, dtype=torch.bool, device=self.site.device)
+        seen[self.site, self.image] = True
         return seen
 
     def near_in_time(self, most: int) -> Tensor:
-        """Whether a site has a look at most so many frames before or after a frame: (S, B) bool."""
-        time = torch.arange(self.frames, device=self.site.device)
+        """Whether a site has a look at most so many frames before or after that of an image: (S, B·C) bool."""
+        time = torch.arange(self.images, device=self.site.device) // self.channels
         close = (time[:, None] - time).abs() <= most
         near = self.seen().double() @ close.double() > 0
         # What is known of a site is from a look before the first frame.
-        near[:, :most] |= self.known[:, None]
+        near[:, : most * self.channels] |= self.known[:, None]
         return near
 
     def slices(self) -> list[slice]:
-        """The looks of each frame."""
-        ends = torch.bincount(self.frame, minlength=self.frames).cumsum(0).tolist()
+        """The looks of each image."""
+        ends = torch.bincount(self.image, minlength=self.images).cumsum(0).tolist()
         return [slice(begin, end) for begin, end in zip([0, *ends[:-1]], ends, strict=True)]
 
     def penalty(self) -> Tensor:
@@ -97,17 +106,17 @@ class Sites:
             return torch.zeros(len(self), dtype=torch.bool, device=self.site.device)
         return self.knowledge.diagonal().view_as(self.place).amax(1) > 0
 
-    def with_looks(self, site: Tensor, frame: Tensor, photons: Tensor) -> Sites:
+    def with_looks(self, site: Tensor, image: Tensor, photons: Tensor) -> Sites:
         """Add looks (K,) of sites that are there."""
         joined = replace(
             self,
             site=torch.cat([self.site, site]),
-            frame=torch.cat([self.frame, frame]),
+            image=torch.cat([self.image, image]),
             photons=torch.cat([self.photons, photons.to(self.photons)]),
             origin=torch.cat([self.origin, torch.full_like(site, -1)]),
             loose=torch.cat([self.loose, torch.zeros_like(site, dtype=torch.bool)]),
         )
-        return joined.of_looks(torch.argsort(joined.frame, stable=True))
+        return joined.of_looks(torch.argsort(joined.image, stable=True))
 
     def assigned(self, site: Tensor, place: Tensor) -> Sites:
         """The same looks with other sites, (N,), at places (S', q), the first S of which are those there were.
@@ -136,7 +145,7 @@ class Sites:
         return replace(
             self,
             site=self.site[rows],
-            frame=self.frame[rows],
+            image=self.image[rows],
             photons=self.photons[rows],
             origin=self.origin[rows],
             loose=self.loose[rows],

@@ -207,7 +207,7 @@ def shared_information(land: Landscape) -> SharedInformation:
     known = land.sites.known.tolist()
     for look, site in enumerate(sites.site.tolist()):
         looks_of.setdefault(site, []).append(look)
-    frame, first = sites.frame.tolist(), [rows.start for rows in land.slices]
+    image, first = sites.image.tolist(), [rows.start for rows in land.slices]
     both: dict[tuple[int, int], Tensor] = {}
     for number, (rows, part) in enumerate(zip(land.slices, land.parts, strict=True)):
         count = rows.stop - rows.start
@@ -223,7 +223,7 @@ def shared_information(land: Landscape) -> SharedInformation:
             others = looks_of[site]
             for other in others:
                 if other >= look and (len(others) > 1 or known[site]):
-                    there = frame[other]
+                    there = image[other]
                     begin = (other - first[there]) * q
                     both[look, other] = mine[:, index[there]] @ land.parts[there].schur[:, begin : begin + 3]
     return SharedInformation(own, pull, both)

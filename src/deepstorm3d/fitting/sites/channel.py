@@ -1,0 +1,63 @@
+"""How one channel shows the molecules of the fit: its PSF, its background, and where its images lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ...channels import Transform
+from ...optics.psf import PSF
+from ..background import SplineBackground
+from ..state import JointState
+
+__all__ = ["ChannelModel"]
+
+
+@dataclass(frozen=True)
+class ChannelModel:
+    """The image model of one channel.
+
+    psf: of the channel;  surface: of its backgrounds;  spacing_px: between the surface's knots;
+    transform: from the first channel's µm to its own, None: they are the same;  depth_um: by which its
+    molecules seem deeper;  blur: its blur (px) for a blur b of the first channel is blur[0] + blur[1]·b.
+    """
+
+    psf: PSF
+    surface: SplineBackground
+    spacing_px: float
+    transform: Transform | None = None
+    depth_um: float = 0.0
+    blur: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether a molecule lies where it does in the first channel, with the same blur."""
+        return self.transform is None and self.depth_um == 0 and self.blur == (0.0, 1.0)
+
+    def places(self, xyz: Tensor) -> Tensor:
+        """Places (N, 3) µm of the first channel in this one."""
+        xy = xyz[:, :2] if self.transform is None else self.transform.apply(xyz[:, :2]).to(xyz)
+        return torch.cat([xy, xyz[:, 2:] + self.depth_um], dim=1)
+
+    def seen(self, state: JointState) -> JointState:
+        """A state of the first channel as this one sees it."""
+        if self.is_first:
+            return state
+        blur = None if state.blur_px is None else self.blur[0] + self.blur[1] * state.blur_px
+        return replace(state, xyz=self.places(state.xyz), blur_px=blur)
+
+    def slopes(self, xyz: Tensor, unknowns: int) -> Tensor | None:
+        """Derivatives of the unknowns of a place here by those in the first channel: (N, q, q) float64.
+
+        xyz: (N, 3) µm in the first channel;  unknowns: q, 3, or 4 with the blur.  None: the identity.
+        """
+        if self.is_first:
+            return None
+        slope = torch.eye(unknowns, dtype=torch.float64, device=xyz.device).repeat(len(xyz), 1, 1)
+        if self.transform is not None:
+            slope[:, :2, :2] = self.transform.jacobian(xyz[:, :2])
+        if unknowns > 3:
+            slope[:, 3, 3] = self.blur[1]
+        return slope
