@@ -11,10 +11,14 @@ from fitting_scenes import DEPTH, SIZE, scene, table
 from torch import Tensor
 
 from deepstorm3d.channels import Transform
+from deepstorm3d.emitters import Localizations
+from deepstorm3d.errors import InputError
 from deepstorm3d.fitting.background import SplineBackground
+from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.refine import Bounds
 from deepstorm3d.fitting.sites.channel import ChannelModel
+from deepstorm3d.fitting.sites.channels import ChannelsFit, FurtherChannel
 from deepstorm3d.fitting.sites.climb import climb_sites
 from deepstorm3d.fitting.sites.covariance import lights_of, site_bounds
 from deepstorm3d.fitting.sites.frames import Movie
@@ -187,3 +191,116 @@ def test_the_second_channel_tells_a_wrong_transform_by_its_deviance() -> None:
     # Of the right one, about 1 a pixel with the scatter √(2 / pixels); 100 nm cost some hundreds in all.
     assert bool((deviance[0] / pixels - 1).abs().lt(0.12).all())
     assert float((deviance[1] - deviance[0]).sum()) > 200
+
+
+def fits() -> ChannelsFit:
+    first = JointFit(
+        channel().psf,
+        channel().psf,
+        Bounds(DEPTH),
+        DEPTH,
+        spacing_px=math.inf,
+        search_spacing_px=math.inf,
+        rounds=0,
+    )
+    return ChannelsFit(first, (FurtherChannel(first, bent(), 0.1),))
+
+
+def seen(
+    place: Tensor, shares: list[float], seed: int, total: float = 4000.0
+) -> tuple[list[Likelihood], list[Localizations]]:
+    """Frames of both channels with molecules at places (S, 3) that have these shares of their light in the
+    second, and the list of each channel of the molecules that have light there."""
+    channels = [channel(), channel(transform=bent(), depth_um=0.1)]
+    share = torch.tensor(shares, dtype=torch.float64)
+    sites = replace(
+        true_sites(place, [1.0, 1.0]), photons=total * torch.cat([1 - share, share]).clamp(min=1e-3)
+    )
+    lights, lists = noisy(images(channels, sites), seed), []
+    for number, light in enumerate(lights):
+        there = channels[number].places(place.double())[sites.photons.view(2, -1)[number] > 200]
+        start = Localizations.proposals(
+            there.float(), torch.zeros(len(there), dtype=torch.int64), torch.ones(len(there))
+        )
+        lists.append(fits().first(start, light))
+    return lights, lists
+
+
+def test_a_molecule_of_both_channels_has_one_row_at_the_joint_position() -> None:
+    place, shares = apart(4), [0.3, 0.5, 0.0, 1.0]
+    errors, singles, deviations = [], [], []
+    for seed in range(12):
+        lights, lists = seen(place, shares, seed)
+        found = fits()(lists, lights)
+        rows = found.localizations
+        assert len(rows) == 4 and found.together == 2 and found.removed == 0, found
+        assert rows.share is not None and rows.sigma_share is not None
+        nearest = torch.cdist(place[:, :2], rows.xyz[:, :2]).argmin(1)
+        rows = rows[nearest]
+        errors.append((rows.xyz - place) / rows.sigma_xyz)
+        singles.append((lists[0].sigma_xyz[0], rows.sigma_xyz[0]))
+        assert rows.share is not None and rows.sigma_share is not None
+        deviations.append((rows.share - torch.tensor(shares))[:2] / rows.sigma_share[:2])
+        assert bool((rows.sigma_share > 0).all())
+        # What has no light in one channel: its share is within 4 σ of 0 or 1.
+        assert bool(((rows.share - torch.tensor(shares)).abs() < 4 * rows.sigma_share)[2:].all())
+        assert float((found.misfit - 1).abs().max()) < 0.12
+        total = (rows.photons - 4000) / rows.sigma_photons
+        assert float(total.abs().max()) < 4.5
+    ratio = torch.cat(errors).square().mean(0)
+    # 48 squares of a unit normal have the mean 1 ± 0.2.
+    assert bool((ratio > 0.4).all()) and bool((ratio < 1.6).all()), ratio
+    spread = torch.cat(deviations).square().mean()
+    assert 0.3 < float(spread) < 1.9, spread
+    # The molecule of the first row has 70 % of its light in the first channel: the second adds to it.
+    assert all(bool((both < alone).all()) for alone, both in singles)
+
+
+def test_a_molecule_that_one_list_lacks_gets_its_light_there_at_the_known_place() -> None:
+    lights, lists = seen(apart(4), [0.4] * 4, seed=5)
+    without = lists[1][torch.tensor([0, 2])]
+    found = fits()([lists[0], without], lights)
+    assert len(found.localizations) == 4 and found.together == 4 and found.filled == 2
+    whole = fits()(lists, lights)
+    assert float((found.localizations.xyz - whole.localizations.xyz).norm(dim=1).max()) < 0.002
+    # And a molecule of the second channel alone is given in the first one's place.
+    alone = fits()([lists[0][:0], lists[1]], lights)
+    assert len(alone.localizations) == 4 and alone.together == 4
+
+
+def test_two_molecules_of_one_channel_each_stay_two() -> None:
+    # 90 nm apart, each in one channel: within 3 σ of each other only for dim ones; the likelihood divides them.
+    place = torch.tensor([[2.6, 2.2, 0.4], [2.69, 2.2, 0.4]])
+    lights, lists = seen(place, [0.0, 1.0], seed=1)
+    wide = [replace(rows, sigma_xyz=torch.full_like(rows.sigma_xyz, 0.05)) for rows in lists]
+    found = fits()(wide, lights)
+    rows = found.localizations[torch.argsort(found.localizations.xyz[:, 0])]
+    assert found.split == 1 and len(rows) == 2
+    assert float(((rows.xyz - place) / rows.sigma_xyz).abs().max()) < 4
+    assert rows.share is not None and rows.sigma_share is not None
+    assert bool(((rows.share - torch.tensor([0.0, 1.0])).abs() < 4 * rows.sigma_share).all())
+
+
+def test_a_place_that_the_second_channel_does_not_show_has_no_share() -> None:
+    away = Transform.affine(torch.eye(2), torch.tensor([3.0, 0.0]))
+    place = torch.tensor([[3.9, 1.3, 0.45], [1.3, 3.1, 0.45]])
+    first, second = channel(), channel(transform=away)
+    sites = true_sites(place, [2000.0, 2000.0])
+    lights = noisy(images([first, second], sites), 2)
+    fit = fits()
+    fit = ChannelsFit(fit.first, (FurtherChannel(fit.first, away),))
+    start = Localizations.proposals(place, torch.zeros(2, dtype=torch.int64), torch.ones(2))
+    rows = fit([fit.first(start, lights[0]), Localizations.empty()], lights).localizations
+    assert len(rows) == 2 and rows.sigma_share is not None and rows.share is not None
+    rows = rows[torch.argsort(rows.xyz[:, 0])]
+    assert rows.sigma_share is not None and rows.share is not None
+    assert float(rows.sigma_share[1]) == 0 and float(rows.share[1]) == 0
+    assert abs(float(rows.share[0]) - 0.5) < 4 * float(rows.sigma_share[0]) < 0.2
+
+
+def test_frames_without_molecules_and_channels_without_a_common_depth() -> None:
+    light = Likelihood(torch.full((2, *SIZE), LEVEL))
+    found = fits()([Localizations.empty()] * 2, [light] * 2)
+    assert len(found.localizations) == 0 and found.misfit.shape == (2, 2)
+    with pytest.raises(InputError, match=r"no depth in common.*0 to 1.2 µm and 2 to 3.2"):
+        ChannelsFit(fits().first, (FurtherChannel(fits().first, bent(), -2.0),))

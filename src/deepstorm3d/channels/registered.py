@@ -13,7 +13,7 @@ from ..emitters import Localizations
 from ..field import Field
 from .transform import Transform
 
-__all__ = ["ChannelPair"]
+__all__ = ["ChannelPair", "moved_rows"]
 
 # Relative difference of pixel sizes that is taken for rounding.
 _ROUNDING = 1e-3
@@ -50,7 +50,7 @@ class ChannelPair:
         found : Localizations
         """
         xy = found.xyz[:, :2].double()
-        return _moved(found, self.transform.apply(xy), self.depth[0], self.transform.jacobian(xy))
+        return moved_rows(found, self.transform.apply(xy), self.depth[0], self.transform.jacobian(xy))
 
     def undo(self, found: Localizations) -> Localizations:
         """A list of the second channel where the first channel has it.
@@ -65,7 +65,7 @@ class ChannelPair:
             Where rows have no place in the first channel.
         """
         xy = self.transform.inverse(found.xyz[:, :2])
-        return _moved(found, xy, -self.depth[0], torch.linalg.inv(self.transform.jacobian(xy)))
+        return moved_rows(found, xy, -self.depth[0], torch.linalg.inv(self.transform.jacobian(xy)))
 
     def doubts(self, shape: tuple[int, int], pixel_um: float, *, second: bool = False) -> list[str]:
         """Why a list of frames of (height, width) px may not be of the camera's region that was registered.
@@ -95,8 +95,8 @@ class ChannelPair:
         return told
 
 
-def _moved(found: Localizations, xy: Tensor, depth_um: float, slope: Tensor) -> Localizations:
-    """Rows at other places; slope (N, 2, 2) carries their σ."""
+def moved_rows(found: Localizations, xy: Tensor, depth_um: float, slope: Tensor) -> Localizations:
+    """Rows at other places xy (N, 2) µm, deeper by depth_um; slope (N, 2, 2) carries their σ."""
     xyz = torch.cat([xy.to(found.xyz), found.xyz[:, 2:] + depth_um], dim=1)
     # Rows without σ in one of the axes stay without.
     known = (found.sigma_xyz[:, :2] > 0).all(1, keepdim=True)

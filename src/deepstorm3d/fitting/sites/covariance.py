@@ -108,6 +108,22 @@ class Landscape:
         blocks = self.covariance.view(len(self.sites), each, len(self.sites), each)
         return blocks[one, :, other]
 
+    def light_by_places(self, look: int) -> Tensor:
+        """Change of a look's photons by the places of its image's looks, (n·q,), if all light follows them."""
+        number = int(self.sites.image[look])
+        part, rows = self.parts[number], self.slices[number]
+        wanted = part.scale.new_zeros(len(part.scale), 1)
+        wanted[look - rows.start] = part.scale[look - rows.start]
+        return -(torch.linalg.solve_triangular(part.factor, wanted, upper=False).mT @ part.half)[0]
+
+    def photons_of_two(self, one: int, other: int) -> float:
+        """Covariance of the photons of two looks in different images: both follow the places."""
+        image = self.sites.image[[one, other]].tolist()
+        rows, columns = (shares_of_sites(self.sites, self.slices[number]) for number in image)
+        return float(
+            self.light_by_places(one) @ self.covariance[rows[:, None], columns] @ self.light_by_places(other)
+        )
+
     def bound(self) -> Bound:
         """σ of all unknowns."""
         sites = self.sites

@@ -24,7 +24,15 @@ from .selection import Selection
 from .start import Carried, in_order, sites_of_list
 from .state import Sites
 
-__all__ = ["Improved", "SiteFit", "SitesFound", "SitesOfFrames", "improved", "rows_of_looks"]
+__all__ = [
+    "Improved",
+    "SiteFit",
+    "SitesFound",
+    "SitesOfFrames",
+    "background_at_places",
+    "improved",
+    "rows_of_looks",
+]
 
 
 @dataclass(frozen=True)
@@ -149,6 +157,13 @@ def rows_of_looks(land: Landscape, found: Localizations, false_looks: float) -> 
         fit_quality=torch.cat(movie.each(lambda number: _quality(land, number))).to(dtype),
         sigma_source="fit",
     )
+
+
+def background_at_places(land: Landscape) -> Tensor:
+    """Background at the place of each site in each image, (S, B·C) photons per pixel."""
+    number, images = len(land.sites), land.sites.images
+    site, image = torch.arange(number).repeat_interleave(images), torch.arange(images).repeat(number)
+    return _background(land, site, image).view(number, images)
 
 
 def _background(land: Landscape, site: Tensor, image: Tensor) -> Tensor:

@@ -188,10 +188,10 @@ def _by_first(gradient: Tensor, matrix: Tensor, slopes: Tensor) -> tuple[Tensor,
     number, each = slopes.shape[:2]
     p = number * each
     pull = (slopes.mT @ gradient[:p].view(number, each, 1)).flatten()
-    rows = (slopes.mT @ matrix[:p].view(number, each, -1)).view(p, -1)
+    rows = (slopes.mT @ matrix[:p].view(number, each, len(matrix))).view(p, len(matrix))
     whole = torch.cat([rows, matrix[p:]])
-    columns = torch.einsum("mni,nij->mnj", whole[:, :p].reshape(-1, number, each), slopes)
-    return torch.cat([pull, gradient[p:]]), torch.cat([columns.reshape(-1, p), whole[:, p:]], 1)
+    columns = torch.einsum("mni,nij->mnj", whole[:, :p].reshape(len(whole), number, each), slopes)
+    return torch.cat([pull, gradient[p:]]), torch.cat([columns.reshape(len(whole), p), whole[:, p:]], 1)
 
 
 def _places_first(number: int, unknowns: int, size: int) -> tuple[Tensor, int]:

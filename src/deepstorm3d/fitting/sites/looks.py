@@ -16,9 +16,18 @@ from torch import Tensor
 from ..rivals import outdone
 from ..state import JointState
 from .covariance import Bound, Landscape
+from .frames import Movie
 from .ties import chi_square_point
 
-__all__ = ["NewLooks", "gain_of_looks", "missing_looks", "needed_gain", "unneeded_looks", "unneeded_sites"]
+__all__ = [
+    "NewLooks",
+    "gain_of_looks",
+    "missing_looks",
+    "needed_gain",
+    "score_of_looks",
+    "unneeded_looks",
+    "unneeded_sites",
+]
 
 # Distance within which only the strongest of several new looks is taken at a time, and the weakest removed, µm.
 _APART_UM = 1.0
@@ -55,7 +64,8 @@ def missing_looks(land: Landscape, false_looks: float, free: Tensor) -> NewLooks
     false_looks: share of tested places without light that get a look.
     """
     site, frame = _dark_neighbours(land)
-    chosen = free[site] & ~_taken(land, site, frame)
+    # A site that shines in another channel of the frame is there, whatever is beside it.
+    chosen = free[site] & (~_taken(land, site, frame) | land.sites.near_in_time(0)[site, frame])
     tested = gain_of_looks(land, site[chosen], frame[chosen])
     strong = tested.select(tested.gain > needed_gain(false_looks))
     place = land.sites.place[strong.site, :2]
@@ -128,11 +138,23 @@ def _dark_neighbours(land: Landscape) -> tuple[Tensor, Tensor]:
 
 def _tested(land: Landscape, number: int, site: Tensor) -> tuple[Tensor, Tensor]:
     """Photons and gain of looks of sites (K,) in one frame."""
-    sites, part, rows = land.sites, land.parts[number], land.slices[number]
     if not len(site):
-        return part.scale[:0], part.scale[:0]
+        return land.parts[number].scale[:0], land.parts[number].scale[:0]
+    pull, left, alone = score_of_looks(land, land.movie, number, site)
+    usable = (left > _LEAST_LEFT * alone) & (pull > 0)
+    photons = torch.where(usable, pull / left.clamp(min=1e-30), 0.0)
+    return photons, photons * pull.clamp(min=0)
+
+
+def score_of_looks(land: Landscape, movie: Movie, number: int, site: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of looks of sites (K,) without photons in one image: the gradient by their photons, the information about
+    them with all else fitted, and with all else known, (K,) each.
+
+    movie: of the land, or one with other bounds.
+    """
+    sites, part, rows = land.sites, land.parts[number], land.slices[number]
     count, q = rows.stop - rows.start, sites.each
-    terms = land.movie.terms(number, _with_dark(land, number, site))
+    terms = movie.terms(number, _with_dark(land, number, site))
     places = terms.places
     own = torch.arange(count * q)
     light = torch.cat(
@@ -146,9 +168,7 @@ def _tested(land: Landscape, number: int, site: Tensor) -> tuple[Tensor, Tensor]
     cross = terms.matrix[new[:, None], own] - half.mT @ part.half
     alone = terms.matrix[new, new]
     left = alone - (half**2).sum(0) - ((cross @ land.among(number)) * cross).sum(1)
-    usable = (left > _LEAST_LEFT * alone) & (pull > 0)
-    photons = torch.where(usable, pull / left.clamp(min=1e-30), 0.0)
-    return photons, photons * pull.clamp(min=0)
+    return pull, left, alone
 
 
 def _with_dark(land: Landscape, number: int, site: Tensor) -> JointState:

@@ -1,0 +1,212 @@
+"""The joint fit of the molecules of single frames in several channels: one position, light in each channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ...channels import Transform
+from ...channels.registered import moved_rows
+from ...columns import OPTIONAL
+from ...emitters import Localizations
+from ...errors import InputError
+from ...watch import SILENT, Watcher
+from ..background import SplineBackground
+from ..joint import JointFit
+from ..likelihood import Likelihood
+from ..parallel import side_by_side
+from ..refine import Bounds
+from ..search import MatchedFilter, gain_threshold
+from ..unexplained import misfit_of_frames
+from .channel import ChannelModel
+from .covariance import lights_of
+from .fit import background_at_places, improved, rows_of_looks
+from .frames import Movie
+from .selection import Selection
+from .shares import rows_of_channels
+from .start import in_order, sites_of_list
+
+__all__ = ["ChannelsFit", "FoundInChannels", "FurtherChannel"]
+
+
+@dataclass(frozen=True)
+class FurtherChannel:
+    """A channel beside the first one.
+
+    single: the fit of its single frames;  transform: from the first channel's µm to its own;
+    depth_um: by which molecules seem deeper here.
+    """
+
+    single: JointFit
+    transform: Transform
+    depth_um: float = 0.0
+
+    def in_first(self, found: Localizations) -> Localizations:
+        """A list of this channel where the first one has it.
+
+        Raises InputError for rows that have no place there.
+        """
+        xy = self.transform.inverse(found.xyz[:, :2])
+        return moved_rows(found, xy, -self.depth_um, torch.linalg.inv(self.transform.jacobian(xy)))
+
+
+@dataclass(frozen=True)
+class FoundInChannels:
+    """The list of B frames that C channels show.
+
+    localizations: one row for each molecule and frame, in order of frame (`rows_of_channels`);
+    misfit: (B, C) mean deviance of the pixels of each image, 1 if only noise remains;
+    together: rows with significant light in all channels;  filled: looks that the lists of single channels did
+    not have;  split: rows of several channels that were taken for one molecule and are not by their likelihood;
+    removed: rows of the lists that the fit over all channels does not need.
+    """
+
+    localizations: Localizations
+    misfit: Tensor
+    together: int
+    filled: int
+    split: int
+    removed: int
+
+
+@dataclass(frozen=True)
+class ChannelsFit:
+    """Maximum-likelihood fit of the molecules of each frame in all channels at once.
+
+    A molecule has one position (and one blur) in all channels and its own photons in each; every image has its
+    own background. It starts from a list of each channel: rows of different channels that are one molecule for
+    their σ (3 σ in three dimensions) begin as one; the likelihood decides which of them are (`ties`), and in
+    which channels a molecule of one channel is seen (`looks`).
+
+    first: the fit of single frames of the first channel;  others: further channels;
+    false_splits: chance that a molecule is divided into one for each channel;  false_looks: share of the places
+    without light that get a look.
+    Raises InputError if the depth ranges of the channels have nothing in common.
+    """
+
+    first: JointFit
+    others: tuple[FurtherChannel, ...]
+    false_splits: float = 1e-3
+    false_looks: float = 1e-3
+
+    def __post_init__(self) -> None:
+        low, high = self.bounds.z_um
+        if low >= high:
+            told = " and ".join(
+                "{:g} to {:g} µm".format(*(z - channel.depth_um for z in channel.single.bounds.z_um))
+                for channel in self._channels
+            )
+            raise InputError(
+                f"the channels have no depth in common: in the first one's depths, their models know {told}",
+                "check the transform's depth offset, and that both models measure depth from the same plane",
+            )
+
+    @property
+    def _channels(self) -> tuple[FurtherChannel, ...]:
+        return (FurtherChannel(self.first, Transform.identity()), *self.others)
+
+    @property
+    def bounds(self) -> Bounds:
+        """Range of the unknowns in the first channel that all channels' PSFs are known for."""
+        low = max(channel.single.bounds.z_um[0] - channel.depth_um for channel in self._channels)
+        high = min(channel.single.bounds.z_um[1] - channel.depth_um for channel in self._channels)
+        return replace(self.first.bounds, z_um=(low, high))
+
+    @torch.no_grad()
+    def __call__(
+        self, lists: Sequence[Localizations], lights: Sequence[Likelihood], watch: Watcher = SILENT
+    ) -> FoundInChannels:
+        """The molecules of B frames.
+
+        lists: of each channel, rows of frames 0 … B−1 with σ in the channel's own µm;  lights: the likelihood
+        of the frames of each channel;  watch: told the frames done; it can end the work (Interrupted).
+        Raises InputError for rows without a place in the first channel.
+        """
+        frames, models = len(lights[0]), self._models(lights)
+        placed = [channel.in_first(rows) for channel, rows in zip(self.others, lists[1:], strict=True)]
+        found = [_by_image(rows, number) for number, rows in enumerate([lists[0], *placed])]
+        together = Localizations.concat([_plain(rows) for rows, _ in found])
+        frame = torch.cat([each for _, each in found])
+        like = lights[0].frames
+        search = MatchedFilter(self.first.core, self.first.z_um, (like.shape[1], like.shape[2]), like)
+        price = gain_threshold(search.positions, self.first.false_alarms)
+        selection = Selection(price, 1, self.false_splits, self.false_looks)
+
+        def fitted(number: int, watch: Watcher) -> FoundInChannels:
+            movie = Movie(models, self.bounds, lights_of([_one(light, number) for light in lights]), watch)
+            return self._of_frame(together.select(frame == number), movie, selection)
+
+        parts = side_by_side(fitted, frames, watch)
+        rows = [part.localizations.shift(frames=number) for number, part in enumerate(parts)]
+        return FoundInChannels(
+            Localizations.concat(rows),
+            torch.cat([part.misfit for part in parts]),
+            *(
+                sum(getattr(part, name) for part in parts)
+                for name in ("together", "filled", "split", "removed")
+            ),
+        )
+
+    def _of_frame(self, found: Localizations, movie: Movie, selection: Selection) -> FoundInChannels:
+        """The molecules of one frame;  found: rows with the number of their channel as their frame."""
+        found, count = in_order(found), len(movie.channels)
+        start = sites_of_list(found, movie, None, blurs=self.first.fit_blur, dark=count - 2)
+        made = improved(movie, start, selection, [channel.single.whole for channel in self._channels])
+        sites = made.fitted.sites
+        looks = rows_of_looks(made.land, found, self.false_looks)
+        rows, _ = rows_of_channels(made.land, looks, background_at_places(made.land))
+        misfit = [
+            misfit_of_frames(light, made.fitted.deviance[number : number + 1])
+            for number, light in enumerate(movie.lights)
+        ]
+        return FoundInChannels(
+            rows,
+            torch.stack(misfit, 1),
+            together=int((sites.looks == count).sum()),
+            filled=int((sites.origin < 0).sum()),
+            split=made.split,
+            removed=len(found) - int((sites.origin >= 0).sum()),
+        )
+
+    def _models(self, lights: Sequence[Likelihood]) -> tuple[ChannelModel, ...]:
+        """How each channel shows the molecules, for frames of this size."""
+        low, high = self.first.bounds.blur_px
+        models = []
+        for number, (channel, light) in enumerate(zip(self._channels, lights, strict=True)):
+            single = channel.single
+            surface = SplineBackground(
+                (light.frames.shape[1], light.frames.shape[2]), single.spacing_px, light.frames
+            )
+            model = ChannelModel(single.core, surface, single.spacing_px)
+            if number:
+                # The ends of one channel's range of blurs are those of the other's.
+                least, most = single.bounds.blur_px
+                slope = (most - least) / (high - low) if high > low else 0.0
+                same = (least, most) == (low, high)
+                blur = (0.0, 1.0) if same else (least - slope * low, slope)
+                model = replace(model, transform=channel.transform, depth_um=channel.depth_um, blur=blur)
+            models.append(model)
+        return tuple(models)
+
+
+def _by_image(found: Localizations, channel: int) -> tuple[Localizations, Tensor]:
+    """Rows with the number of their channel as their frame, and their frames."""
+    return replace(found, frame=torch.full_like(found.frame, channel)), found.frame
+
+
+def _plain(found: Localizations) -> Localizations:
+    """The rows without columns that only some lists have."""
+    return replace(
+        found,
+        xyz=found.xyz.float(),
+        sigma_xyz=found.sigma_xyz.float(),
+        sigma_source="fit",
+        **dict.fromkeys(OPTIONAL),
+    )
+
+
+def _one(light: Likelihood, number: int) -> Likelihood:
+    return light.select(torch.tensor([number]))

@@ -1,0 +1,105 @@
+"""From looks to rows of a list: one for each molecule and frame, with its light in all channels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ...emitters import Localizations
+from .covariance import Landscape
+from .looks import score_of_looks
+
+__all__ = ["rows_of_channels"]
+
+# Share of the information about a molecule's light that its neighbours must leave for its σ to be known: less
+# is rounding error.
+_LEAST_LEFT = 1e-5
+
+
+def rows_of_channels(land: Landscape, looks: Localizations, background: Tensor) -> tuple[Localizations, Tensor]:
+    """One row for each site and frame, in order of frame and site, and the site of each, (R,) int64.
+
+    looks: a row for each look;  background: (S, B·C) photons per pixel at each place in each image.
+    Photons and background are those of all channels together. With two channels rows have the share of the
+    photons in the second one; where a molecule has no look in a channel, its light there is that of a score
+    test at the known place. The σ of the share is 0 (not known) where a channel does not show the place.
+    """
+    sites, count, number = land.sites, land.sites.channels, max(len(land.sites), 1)
+    key, row = torch.unique(sites.frame * number + sites.site, return_inverse=True)
+    frame, site = key // number, key % number
+    photons, covariance = _light(land, looks, (frame, site), row)
+    first = torch.full_like(key, len(row)).scatter_reduce(0, row, torch.arange(len(row)), "amin")
+    image = frame[:, None] * count + torch.arange(count)
+    weight = looks.photons.double().clamp(min=1e-9)
+    quality = _sums(row, weight * looks.fit_quality, len(key)) / _sums(row, weight, len(key))
+    known = covariance.diagonal(dim1=1, dim2=2) > 0
+    table = replace(
+        looks.select(first),
+        photons=photons.sum(1).to(looks.photons),
+        sigma_photons=covariance.sum((1, 2)).clamp(min=0).sqrt().to(looks.photons),
+        background=background[site[:, None], image].sum(1).to(looks.photons),
+        sigma_background=_sums(row, looks.sigma_background.double() ** 2, len(key)).sqrt().to(looks.photons),
+        fit_quality=quality.to(looks.photons),
+        probability=torch.zeros(len(key))
+        .to(looks.probability)
+        .scatter_reduce(0, row, looks.probability, "amax"),
+    )
+    if count != 2:
+        return table, site
+    total = photons.sum(1).clamp(min=1e-9)
+    slope = torch.stack([-photons[:, 1], photons[:, 0]], 1) / total[:, None] ** 2
+    variance = ((slope[:, None] @ covariance)[:, 0] * slope).sum(1)
+    sigma = torch.where(known.all(1), variance.clamp(min=1e-12).sqrt(), 0.0)
+    share = (photons[:, 1] / total).to(looks.photons)
+    return replace(table, share=share, sigma_share=sigma.to(share)), site
+
+
+def _light(
+    land: Landscape, looks: Localizations, rows: tuple[Tensor, Tensor], row: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Photons (R, C) of each row in each channel and their covariance (R, C, C), 0 where nothing is known.
+
+    rows: frame and site of each, (R,);  row: (N,) of each look.
+    """
+    sites, count = land.sites, land.sites.channels
+    channel = sites.image % count
+    photons = sites.place.new_zeros(len(rows[0]), count)
+    covariance = sites.place.new_zeros(len(rows[0]), count, count)
+    photons[row, channel] = looks.photons.double()
+    covariance[row, channel, channel] = looks.sigma_photons.double() ** 2
+    # Looks of a row share their place, and their photons follow it.
+    by_row: dict[int, list[int]] = {}
+    for look, number in enumerate(row.tolist()):
+        by_row.setdefault(number, []).append(look)
+    for number, several in by_row.items():
+        for i, one in enumerate(several):
+            for other in several[i + 1 :]:
+                a, b = int(channel[one]), int(channel[other])
+                covariance[number, a, b] = covariance[number, b, a] = land.photons_of_two(one, other)
+    dark = torch.ones(len(rows[0]), count, dtype=torch.bool)
+    dark[row, channel] = False
+    where, there = dark.nonzero().unbind(1)
+    value, variance = _dark_light(land, rows[1][where], rows[0][where] * count + there)
+    photons[where, there], covariance[where, there, there] = value, variance
+    return photons, covariance
+
+
+def _dark_light(land: Landscape, site: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+    """Photons, at least 0, and their variance (0: not known) of sites (K,) in images (K,) without a look."""
+    photons = torch.zeros(len(site), dtype=torch.float64)
+    variance = torch.zeros_like(photons)
+    # Light below 0 counts too, so that it is not held at 0 and its information is known.
+    movie = replace(land.movie, bounds=replace(land.movie.bounds, photons=-1.0))
+    for number in image.unique().tolist():
+        here = image == number
+        pull, left, alone = score_of_looks(land, movie, number, site[here])
+        usable = (left > _LEAST_LEFT * alone) & (alone > 0)
+        variance[here] = torch.where(usable, 1 / left.clamp(min=1e-30), 0.0)
+        photons[here] = (pull * variance[here]).clamp(min=0)
+    return photons, variance
+
+
+def _sums(row: Tensor, values: Tensor, rows: int) -> Tensor:
+    return torch.zeros(rows, dtype=torch.float64).index_add(0, row, values.double())
