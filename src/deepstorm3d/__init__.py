@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .api.beads import find_beads as find_beads
     from .api.beads import measure_psf as measure_psf
     from .api.beads import retrieve_mask as retrieve_mask
+    from .api.channels import dyes as dyes
     from .api.channels import register as register
     from .api.channels import split_channels as split_channels
     from .api.lists import drift as drift
@@ -96,6 +97,7 @@ _HOMES = {
     "crlb": "api.masks",
     "design_mask": "api.masks",
     "drift": "api.lists",
+    "dyes": "api.channels",
     "estimate": "api.movies",
     "evaluate": "api.lists",
     "filter": "api.lists",

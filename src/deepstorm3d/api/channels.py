@@ -1,10 +1,12 @@
-"""Two channels in memory: the transform between them, from arrays or files."""
+"""Two channels in memory: the transform between them, and dyes told apart, from arrays or files."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
+from ..analysis.dyes import DyeRule, DyesFound, find_dyes
 from ..calibration.registration.registration import (
     ChannelList,
     Registration,
@@ -17,9 +19,63 @@ from ..errors import DoubtfulResult
 from ..field import Field
 from ..io.tables import read_list
 from ..jobs.register import split_list
-from .lists import List
+from .lists import List, as_list
 
-__all__ = ["register", "split_channels"]
+__all__ = ["dyes", "register", "split_channels"]
+
+
+def dyes(
+    found: List, dyes: Mapping[str, float] | int, *, sure: float = 0.0, pixel_um: float | None = None
+) -> DyesFound:
+    """Tell dyes apart by the share of their light that the second channel sees.
+
+    The shares of all molecules are described by a mixture of the dyes, each with a scatter of its own beyond
+    the molecules' σ, and of molecules that are none of them. Rows of one molecule (column `molecule`) get one
+    answer.
+
+    Parameters
+    ----------
+    found : Localizations or path
+        With the columns `share` and `sigma_share`.
+    dyes : mapping or int
+        The share of each dye in the second channel, 0 to 1, by its name: from a sample of one dye each, or from
+        the filters. Or the number of dyes, whose shares are then found from the list.
+    sure : float
+        Molecules whose dye is less probable than this get none; 0: each gets the likeliest.
+    pixel_um : float
+        Camera pixel in the sample, for a file that does not name its pixel size.
+
+    Returns
+    -------
+    DyesFound
+        ``.localizations`` with columns `dye` (from 1 in the order of ``.names``, 0: none) and
+        `dye_probability`; ``.mixture.shares``; ``.molecules``, how many of none and of each;
+        ``.misassigned``, the part of the given dyes that is expected to be wrong.
+
+    Raises
+    ------
+    InputError
+        For a list without shares, or fewer molecules than unknown shares can be found from.
+
+    Warns
+    -----
+    DoubtfulResult
+        Where dyes can hardly be told apart, many molecules are none's, or rows have no share.
+
+    Examples
+    --------
+    >>> import torch, deepstorm3d as ds
+    >>> from dataclasses import replace
+    >>> rows = ds.Localizations.proposals(torch.rand(4, 3), torch.arange(4), torch.ones(4))
+    >>> share = torch.tensor([0.31, 0.29, 0.72, 0.68])
+    >>> rows = replace(rows, share=share, sigma_share=torch.full((4,), 0.02))
+    >>> ds.dyes(rows, {"red": 0.3, "far red": 0.7}).localizations.dye.tolist()
+    [1, 1, 2, 2]
+    """
+    result = find_dyes(as_list(found, pixel_um), DyeRule(dyes, sure))
+    for text in result.warnings:
+        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    return result
 
 
 def register(

@@ -9,6 +9,7 @@ import typer
 from .. import __version__
 from .calibrating import measure_psf, retrieve_mask
 from .cameras import camera_maps
+from .colouring import dyes
 from .correcting import drift, resolution
 from .designing import compare_psf, design_psf
 from .estimating import estimate
@@ -80,7 +81,7 @@ app.command("filter")(filter_list)
 for command in (drift, resolution):
     app.command()(command)
 app.command("link")(link_list)
-for command in (track, register):
+for command in (track, register, dyes):
     app.command()(command)
 for command in (render, report, convert, limit, design_psf, compare_psf, export_mask, export_psf, axial_scan):
     app.command()(command)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..calibration.registration.figure import registration
     from .correlations import resolution
     from .drift_curve import drift
+    from .dye_shares import dyes
     from .frame_overlay import overlay
     from .learning_curve import learning
     from .list_quality import quality
@@ -40,6 +41,7 @@ __all__ = [
     "camera_maps",
     "comparison",
     "drift",
+    "dyes",
     "estimate",
     "field_dependence",
     "histogram",
@@ -68,6 +70,7 @@ _WHERE = {
     "camera_maps": "..calibration.camera_maps.figure",
     "comparison": ".truth_scatter",
     "drift": ".drift_curve",
+    "dyes": ".dye_shares",
     "estimate": "..calibration.movie_statistics.figure",
     "field_dependence": "..calibration.phase_retrieval.field_figure",
     "histogram": ".pixel_values",
