@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .api.movies import estimate as estimate
     from .api.movies import read_movie as read_movie
     from .api.movies import simulate as simulate
+    from .api.movies import simulate_channels as simulate_channels
     from .api.training import train as train
     from .calibration.beads.settings import BeadSettings as BeadSettings
     from .calibration.registration.registration import Registration as Registration
@@ -122,6 +123,7 @@ _HOMES = {
     "resolution": "api.lists",
     "retrieve_mask": "api.beads",
     "simulate": "api.movies",
+    "simulate_channels": "api.movies",
     "split_channels": "api.channels",
     "track": "api.lists",
     "train": "api.training",

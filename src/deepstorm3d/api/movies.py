@@ -27,7 +27,7 @@ from ..localizing.model import Model, load_model
 from ..simulation.specimen import Specimen, StructureName
 from ..watch import SILENT, Watcher
 
-__all__ = ["AnExperiment", "as_experiment", "estimate", "read_movie", "simulate"]
+__all__ = ["AnExperiment", "as_experiment", "estimate", "read_movie", "simulate", "simulate_channels"]
 
 AnExperiment = Experiment | str | PathLike[str]
 """An experiment, the name of a preset, or an experiment file."""
@@ -96,24 +96,95 @@ def simulate(
     ((2, 64, 64), dtype('uint16'), 6)
     """
     setup = as_experiment(experiment)
-    _refuse_too_large(max(1, frames) * setup.frame_px[0] * setup.frame_px[1] * 2, "simulate it to a file")
+    if setup.channels:
+        raise InputError(
+            f"the experiment '{setup.name}' has {len(setup.channel_names)} channels "
+            f"({', '.join(setup.channel_names)})",
+            "get a movie of each with `simulate_channels`, or one alone: `simulate(experiment.of_channel(0))`",
+        )
+    seen = _specimen(specimen, emitters)
+    movies, truth, clipped = _simulated(setup, frames, {"specimen": seen, "scene": scene, "seed": seed}, watch)
+    _warn_of_clipped(clipped)
+    return movies[0], truth
+
+
+def simulate_channels(
+    experiment: AnExperiment,
+    frames: int = 1,
+    *,
+    emitters: int | None = None,
+    specimen: Specimen | StructureName | None = None,
+    scene: str | None = None,
+    seed: int | None = None,
+    watch: Watcher = SILENT,
+) -> tuple[dict[str, NDArray[np.uint16]], Emitters]:
+    """Simulate what the cameras of all channels would record of the same molecules.
+
+    Parameters
+    ----------
+    experiment : Experiment, name of a preset, or path
+        With further ``channels``; each gets its share of every molecule's photons, and of the background.
+    frames, emitters, specimen, scene, seed, watch
+        As of `simulate`.
+
+    Returns
+    -------
+    movies : dict of (frames, height, width) uint16
+        Camera counts by the name of the channel, in order; that of the first is "first".
+    truth : Emitters
+        Every emitter inside the first channel's frames, in its µm, with the photons of all channels together.
+
+    Raises
+    ------
+    InputError
+        As of `simulate`, and where a transform's file is missing or does not fit.
+
+    Examples
+    --------
+    >>> import deepstorm3d as ds
+    >>> movies, truth = ds.simulate_channels("biplane", frames=2, emitters=3, seed=1)
+    >>> {name: movie.shape for name, movie in movies.items()}
+    {'first': (2, 64, 64), 'far': (2, 64, 64)}
+    """
+    setup = as_experiment(experiment)
+    seen = _specimen(specimen, emitters)
+    movies, truth, clipped = _simulated(setup, frames, {"specimen": seen, "scene": scene, "seed": seed}, watch)
+    _warn_of_clipped(clipped)
+    return dict(zip(setup.channel_names, movies, strict=True)), truth
+
+
+def _specimen(specimen: Specimen | StructureName | None, emitters: int | None) -> Specimen:
     seen = Specimen(structure=specimen) if isinstance(specimen, str) else specimen or Specimen()
-    seen = seen if emitters is None else replace(seen, emitters=emitters)
-    made = MovieSimulation(setup, frames=frames, specimen=seen, scene=scene, seed=seed)
-    counts, truth, clipped = [], [], 0
+    return seen if emitters is None else replace(seen, emitters=emitters)
+
+
+def _simulated(
+    setup: Experiment, frames: int, asked: dict[str, Any], watch: Watcher
+) -> tuple[list[NDArray[np.uint16]], Emitters, int]:
+    """A movie of each channel, the emitters, and how many pixels 16 bits do not hold."""
+    sizes = [setup.of_channel(number).frame_px for number in range(len(setup.channel_names))]
+    pixels = sum(height * width for height, width in sizes)
+    _refuse_too_large(max(1, frames) * pixels * 2, "simulate it to a file")
+    made = MovieSimulation(setup, frames=frames, **asked)
+    counts: list[list[NDArray[np.uint16]]] = [[] for _ in sizes]
+    truth, clipped = [], 0
     for block in made.blocks():
-        whole = np.rint(block.counts.numpy())
-        clipped += int(np.count_nonzero((whole < 0) | (whole > _MOST)))
-        counts.append(np.clip(whole, 0, _MOST).astype(np.uint16))
+        for movie, seen in zip(counts, (block.counts, *block.further), strict=True):
+            whole = np.rint(seen.numpy())
+            clipped += int(np.count_nonzero((whole < 0) | (whole > _MOST)))
+            movie.append(np.clip(whole, 0, _MOST).astype(np.uint16))
         truth.append(block.truth)
         watch.progress(block.stop, frames)
+    return [np.concatenate(movie) for movie in counts], Emitters.concat(truth), clipped
+
+
+def _warn_of_clipped(clipped: int) -> None:
     if clipped:
         warnings.warn(
             f"{clipped} pixels lie outside 0 to {_MOST} and were set to the nearest",
             DoubtfulResult,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return np.concatenate(counts), Emitters.concat(truth)
 
 
 def estimate(

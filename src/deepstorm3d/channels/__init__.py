@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from .background import ChannelBackground
 from .camera_halves import Halves, halves_of
 from .channel_view import ChannelView
 from .registered import ChannelPair
 from .transform import Transform
 from .transform_spec import TransformSpec
 
-__all__ = ["ChannelPair", "ChannelView", "Halves", "Transform", "TransformSpec", "halves_of"]
+__all__ = [
+    "ChannelBackground",
+    "ChannelPair",
+    "ChannelView",
+    "Halves",
+    "Transform",
+    "TransformSpec",
+    "halves_of",
+]

@@ -72,10 +72,20 @@ def simulate(
             "next to the truth.",
         ),
     ] = None,
+    split: Annotated[
+        Literal["left-right", "top-bottom"] | None,
+        typer.Option(
+            "--split",
+            help="Write two channels as halves of one camera. (default: a movie for each, FILE.NAME.tif)",
+        ),
+    ] = None,
     assignments: Assignments = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Simulate a movie as the camera of an experiment would record it, and the list of its molecules."""
+    """Simulate a movie as the camera of an experiment would record it, and the list of its molecules.
+
+    An experiment with several channels gives a movie of each, of the same molecules.
+    """
     from ..experiment.configure import find_experiment
     from ..experiment.light_patch import ENCIRCLED_ENERGY
     from ..jobs.simulate import MovieSimulation, simulate_movie
@@ -93,12 +103,13 @@ def simulate(
             ),
             out,
             truth=truth,
+            split=split,
             overwrite=overwrite,
             watch=watch,
         )
     dim = summary.emitters - summary.labelled
     result(
-        f"{out}: {frames} frames, {summary.emitters} emitters"
+        f"{', '.join(map(str, summary.movies))}: {frames} frames, {summary.emitters} emitters"
         + (f", {dim} of them below min_photons" if dim else "")
     )
     say(

@@ -10,6 +10,7 @@ from ..localizer.coarse import CoarseSpec
 from ..optics.masks import AstigmaticMask, ZeroMask
 from ..optics.microscope import Microscope
 from ..optics.scalar import ScalarPSFSpec
+from ..optics.vectorial import VectorialPSFSpec
 from ..simulation.backgrounds import NoBackground, SuperGaussianBackground, UniformBackground
 from ..simulation.priors import (
     DensityCount,
@@ -20,6 +21,7 @@ from ..simulation.priors import (
     UniformCount,
     UniformPhotons,
 )
+from .channel import Channel
 from .design_settings import DesignSpec
 from .experiment import Experiment
 from .training_settings import TrainingSpec
@@ -30,6 +32,9 @@ Count = UniformCount | DensityCount
 
 _STORM = Microscope(wavelength=0.67, focal_length=1.0e5, mask_pitch=30.0, focus=1.5)
 _TELOMERES = Microscope()
+# Travel of the objective at which molecules 0.75 and 1.25 µm above the coverslip are brightest, µm.
+_NEAR_FOCUS = 1.05
+_FAR_FOCUS = 1.73
 # The published scenes define the number of emitters in a whole frame of 121 px with a free border, so training
 # crops must be whole frames.
 _WHOLE_FRAMES = TrainingSpec(crop_px=121, batch=4)
@@ -147,6 +152,33 @@ def _mask_design() -> Experiment:
     )
 
 
+def _biplane() -> Experiment:
+    """Two planes of focus, 500 nm apart, each with half of the light, in the conditions of DECODE-Plex.
+
+    Molecules within 600 nm of the middle plane, 1 µm above the coverslip: far enough from it that no
+    supercritical light is left.
+    """
+    microscope = Microscope(
+        wavelength=0.67, na=1.4, focal_length=1.0e5, camera_pitch=10.0, mask_pitch=30.0, focus=_NEAR_FOCUS
+    )
+    emitters = EmitterPrior(
+        count=DensityCount(low=0.03, high=3.0),
+        photons=GammaPhotons(shape=16.0, scale=312.5),
+        z_um=(0.4, 1.6),
+        margin_px=(-6.0, 6.0),
+    )
+    return Experiment(
+        name="biplane",
+        microscope=microscope,
+        mask=ZeroMask(),
+        psf=VectorialPSFSpec(patch_px=31, blur_px=0.65, pupil_oversampling=2, supercritical=False),
+        frame_px=(64, 64),
+        channels={"far": Channel(light=0.5, focus=_FAR_FOCUS)},
+        scenes={"main": Scene(emitters=emitters, background=UniformBackground(low=100.0, high=100.0))},
+        training=TrainingSpec(steps=15_000, batch=16, crop_px=48),
+    )
+
+
 PRESETS: dict[str, Callable[[], Experiment]] = {
     "quickstart": _quickstart,
     "storm": _storm,
@@ -155,6 +187,7 @@ PRESETS: dict[str, Callable[[], Experiment]] = {
     "psf-learning": _psf_learning,
     "tetrapod": _tetrapod,
     "mask-design": _mask_design,
+    "biplane": _biplane,
 }
 
 
@@ -164,7 +197,8 @@ def preset(name: str) -> Experiment:
     Parameters
     ----------
     name : str
-        "quickstart", "storm", "telomeres", "density-study", "psf-learning", "mask-design" or "tetrapod".
+        "quickstart", "storm", "telomeres", "density-study", "psf-learning", "mask-design", "tetrapod" or
+        "biplane".
 
     Returns
     -------

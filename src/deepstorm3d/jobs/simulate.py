@@ -1,20 +1,24 @@
-"""Simulate: an experiment becomes a movie of camera counts and the list of what is in it."""
+"""Simulate: an experiment becomes a movie of camera counts, one a channel, and the list of what is in them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..analysis.drift import DriftCurve
+from ..channels import ChannelBackground, ChannelView
+from ..channels.camera_halves import Side
 from ..chip import check_size
 from ..emitters import Emitters
 from ..errors import InputError
+from ..experiment.channel_views import channel_views
 from ..experiment.experiment import Experiment, psf_source
 from ..experiment.light_patch import patch_for_light
 from ..field import Field
@@ -32,6 +36,7 @@ __all__ = [
     "MovieSimulation",
     "SimulatedBlock",
     "SimulationSummary",
+    "channel_file",
     "simulate_movie",
 ]
 
@@ -49,8 +54,8 @@ class SimulationSummary:
 
     emitters: rows of truth inside the frames;  labelled: of these, at least as bright as the scene's
     `min_photons`;  patch_px, encircled_energy: side of the patch, and the least fraction of a molecule's
-    light on it over the depths;  clipped: pixels beyond 16 bits;  saturated_frames: with
-    a pixel at the camera's saturation.
+    light on it over the depths, both of the channel with the least;  clipped: pixels beyond 16 bits;
+    saturated_frames: with a pixel at the camera's saturation, in any channel;  movies: files that were written.
     """
 
     frames: int
@@ -60,6 +65,7 @@ class SimulationSummary:
     encircled_energy: float
     clipped: int
     saturated_frames: int
+    movies: tuple[Path, ...]
 
 
 def simulate_movie(
@@ -67,46 +73,97 @@ def simulate_movie(
     out: Path,
     *,
     truth: Path | None = None,
+    split: Side | None = None,
     overwrite: bool = False,
     watch: Watcher = SILENT,
 ) -> SimulationSummary:
-    """Write a simulated movie as 16-bit TIFF, and the true emitters as ThunderSTORM CSV.
+    """Write a simulated movie as 16-bit TIFF, one a channel, and the true emitters as ThunderSTORM CSV.
 
-    truth: gets every emitter inside the frame where it is seen, the dim ones too; a drift is written next to
-    it, to ``NAME.drift.csv``;  watch: told the frames done.
+    The first channel's movie is `out`, that of another one is named after it (`channel_file`).
+    split: write both channels as halves of one camera, to `out` alone;
+    truth: gets every emitter inside the first channel's frame, the dim ones too, with the light of all
+    channels; a drift is written next to it, to ``NAME.drift.csv``;  watch: told the frames done.
     Raises InputError for what does not fit; nothing then stands under the final names.
     """
     experiment, frames = simulation.experiment, simulation.frames
     pixel_um, shape = experiment.microscope.pixel_um, experiment.frame_px
+    paths = _movie_files(simulation.views, out, split)
     rows = labelled = saturated = 0
-    with (
-        _truth_file(truth, pixel_um, frames, shape, overwrite) as table,
-        MovieWriter(out, frames=frames, shape=shape, pixel_um=pixel_um, overwrite=overwrite) as movie,
-    ):
+    with ExitStack() as files:
+        table = files.enter_context(_truth_file(truth, pixel_um, frames, shape, overwrite))
+        movies = [
+            files.enter_context(
+                MovieWriter(path, frames=frames, shape=size, pixel_um=pixel, overwrite=overwrite)
+            )
+            for path, size, pixel in paths
+        ]
         for block in simulation.blocks():
-            movie.append(block.counts.numpy())
-            saturated += int((block.counts >= experiment.camera.saturation).flatten(1).any(1).sum())
+            seen = (block.counts, *block.further)
+            saturated += int(simulation.saturated(seen).sum())
+            if split is not None:
+                seen = (torch.cat(seen, dim=_along(split)),)
+            for movie, counts in zip(movies, seen, strict=True):
+                movie.append(counts.numpy())
             if table is not None:
                 table.append(block.truth, frames_done=block.stop)
             rows += len(block.truth)
             labelled += int(simulation.scene.emitters.labelled(block.truth).sum())
             watch.progress(block.stop, frames)
-        clipped = movie.clipped
+        clipped = sum(movie.clipped for movie in movies)
     if simulation.drift is not None and truth is not None:
         drift = simulation.drift.double()
         curve = DriftCurve(np.arange(frames), drift.numpy(), np.zeros((frames, 3)))
         write_text(truth.with_name(f"{truth.stem}.drift.csv"), curve.to_csv())
     patch_px, encircled_energy = simulation.patch_px, simulation.encircled_energy
-    return SimulationSummary(frames, rows, labelled, patch_px, encircled_energy, clipped, saturated)
+    files_written = tuple(path for path, _, _ in paths)
+    return SimulationSummary(
+        frames, rows, labelled, patch_px, encircled_energy, clipped, saturated, files_written
+    )
+
+
+def channel_file(out: Path, name: str) -> Path:
+    """The movie of a further channel beside that of the first: ``movie.NAME.tif`` beside ``movie.tif``."""
+    return out.with_name(f"{out.stem}.{name}{out.suffix}")
+
+
+def _movie_files(
+    views: tuple[ChannelView, ...], out: Path, split: Side | None
+) -> list[tuple[Path, tuple[int, int], float]]:
+    """Path, height and width (px), and pixel (µm) of each movie.
+
+    Raises InputError where the channels cannot be halves of one camera.
+    """
+    fields = [view.field for view in views]
+    if split is None:
+        paths = [out, *(channel_file(out, view.name) for view in views[1:])]
+        return [(path, field.size, field.pixel_um) for path, field in zip(paths, fields, strict=True)]
+    if len(fields) != 2 or fields[0] != fields[1]:
+        sizes = [f"{each.width} x {each.height} px of {1000 * each.pixel_um:g} nm" for each in fields]
+        raise InputError(
+            f"halves of one camera are two channels of the same size, the experiment has {' and '.join(sizes)}",
+            "leave `split` out",
+        )
+    height, width = fields[0].size
+    size = (height, 2 * width) if split == "left-right" else (2 * height, width)
+    return [(out, size, fields[0].pixel_um)]
+
+
+def _along(split: Side) -> int:
+    """Dimension of frames (n, H, W) along which the halves follow each other."""
+    return 2 if split == "left-right" else 1
 
 
 class SimulatedBlock(NamedTuple):
-    """Frames start … stop−1: camera counts (n, H, W), and the emitters inside the frames."""
+    """Frames start … stop−1: camera counts (n, H, W), and the emitters inside the frames.
+
+    further: counts of the other channels, in the order of the experiment.
+    """
 
     start: int
     stop: int
     counts: Tensor
     truth: Emitters
+    further: tuple[Tensor, ...] = ()
 
 
 class MovieSimulation:
@@ -118,8 +175,10 @@ class MovieSimulation:
 
     specimen: what is seen; the scene's own emitters where left out;  scene: one of the experiment's, the first
     else;  seed: of all random numbers, the experiment's else.
-    Attributes: `scene`, `patch_px`, `encircled_energy` (least share of a molecule's light on the patch)
-    and, once `blocks` has begun, `drift` ((frames, 3) µm, None where nothing drifts).
+    All channels see the same molecules, each with its share of their light and of the background.
+    Attributes: `scene`, `views` of the channels, `patch_px`, `encircled_energy` (least share of a molecule's
+    light on the patch, of the channel with the least) and, once `blocks` has begun, `drift` ((frames, 3) µm,
+    None where nothing drifts).
     Raises InputError for what does not fit.
     """
 
@@ -134,17 +193,23 @@ class MovieSimulation:
     ) -> None:
         if frames < 1:
             raise InputError(f"a movie needs at least one frame, {frames} were asked for")
-        check_size(experiment.camera.load_maps(), experiment.frame_px, "the simulated frames (frame_px)")
         self.experiment, self.frames = experiment, frames
         self.scene = experiment.scene(scene)
         self.drift: Tensor | None = None
         self._specimen = specimen or Specimen()
-        frame = Field(*experiment.frame_px, experiment.microscope.pixel_um)
-        self._field = shown_field(frame, experiment.psf.across, experiment.camera, Prepared())
-        self._generator = stream(experiment.seed if seed is None else seed, "movie")
-        source = psf_source(experiment)
-        self.patch_px, self.encircled_energy = patch_for_light(experiment, source)
-        self._simulator = _simulator(experiment, source, self.patch_px, self._field)
+        seed = experiment.seed if seed is None else seed
+        self._generator = stream(seed, "movie")
+        self.views = channel_views(experiment)
+        self._channels = [
+            _seen_by(experiment.of_channel(number)) for number in range(len(experiment.channel_names))
+        ]
+        self._backgrounds = [ChannelBackground(view, self.views[0].field) for view in self.views]
+        self._field = self._channels[0].simulator.field
+        # Channels beside the first have noise of their own, so its movie does not depend on theirs.
+        further = range(1, len(self._channels))
+        self._noise = [stream(seed, "further channel", process=number) for number in further]
+        least = min(self._channels, key=lambda each: each.encircled_energy)
+        self.patch_px, self.encircled_energy = least.patch_px, least.encircled_energy
 
     def blocks(self) -> Iterator[SimulatedBlock]:
         """The frames in order, as many at a time as the memory takes; the random numbers go on from block to
@@ -152,19 +217,58 @@ class MovieSimulation:
         field, generator, frames = self._field, self._generator, self.frames
         self.drift = self._specimen.drift(frames, generator)
         draw = self._specimen.draw_of(self.scene, field, self.drift, frames, generator)
-        side = [length + 2 * self.patch_px for length in self.experiment.frame_px]
-        step = max(1, BLOCK_PIXELS // (side[0] * side[1]))
+        step = max(1, BLOCK_PIXELS // max(each.pixels for each in self._channels))
         for start in range(0, frames, step):
             count = min(step, frames - start)
             here, background = draw(start, count)
-            counts = self._simulator(here.shift(frames=-start), background, generator)
-            yield SimulatedBlock(start, start + count, counts, here.select(field.inside(here.xyz)))
+            molecules = here.shift(frames=-start)
+            counts = [
+                channel.simulator(
+                    view.to_channel_emitters(molecules),
+                    share_of(background),
+                    noise,
+                )
+                for channel, view, share_of, noise in zip(
+                    self._channels, self.views, self._backgrounds, (generator, *self._noise), strict=True
+                )
+            ]
+            truth = here.select(field.inside(here.xyz))
+            yield SimulatedBlock(start, start + count, counts[0], truth, tuple(counts[1:]))
+
+    def saturated(self, counts: Sequence[Tensor]) -> Tensor:
+        """Which frames have a pixel at the saturation of their camera; counts: (n, H, W) of each channel."""
+        full = [
+            (each >= channel.simulator.camera.saturation).flatten(1).any(1)
+            for each, channel in zip(counts, self._channels, strict=True)
+        ]
+        return torch.stack(full).any(0)
 
 
-def _simulator(experiment: Experiment, source: Any, patch_px: int, field: Field) -> Simulator:
+@dataclass(frozen=True)
+class _Seen:
+    """How one channel makes frames of molecules, and how much of their light its patch holds."""
+
+    simulator: Simulator
+    patch_px: int
+    encircled_energy: float
+
+    @property
+    def pixels(self) -> int:
+        """Of a frame with the borders for overhanging patches."""
+        height, width = (length + 2 * self.patch_px for length in self.simulator.field.size)
+        return height * width
+
+
+def _seen_by(experiment: Experiment) -> _Seen:
+    """The simulator of a one-channel experiment, its PSF on the patch that holds the light."""
+    check_size(experiment.camera.load_maps(), experiment.frame_px, "the simulated frames (frame_px)")
+    frame = Field(*experiment.frame_px, experiment.microscope.pixel_um)
+    field = shown_field(frame, experiment.psf.across, experiment.camera, Prepared())
+    source = psf_source(experiment)
+    patch_px, light = patch_for_light(experiment, source)
     spec = experiment.psf.with_(patch_px=patch_px)
     psf = spec.tabulate(experiment.microscope, source, experiment.z_um, experiment.blur_px)
-    return Simulator(psf, experiment.camera, field)
+    return _Seen(Simulator(psf, experiment.camera, field), patch_px, light)
 
 
 @contextmanager
