@@ -53,8 +53,8 @@ def test_the_file_holds_every_key_with_its_unit_and_meaning(name: str, tmp_path:
     assert text.startswith("# An experiment of deepstorm3d")
     keys = [line for line in text.splitlines() if ":" in line and not line.startswith("#")]
     silent = [line.split(":")[0].strip() for line in keys if "#" not in line]
-    # A name that the user chose (a scene) and the name of a kind explain themselves.
-    assert set(silent) <= {"kind", *preset(name).scenes}
+    # A name that the user chose (a scene, a channel) and the name of a kind explain themselves.
+    assert set(silent) <= {"kind", *preset(name).scenes, *preset(name).channels}
     for comment in ("# µm: emission wavelength in vacuum", "# px: height and width of a simulated frame"):
         assert comment in text
 
