@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import deepstorm3d as ds
 from deepstorm3d.analysis.matching import match
 from deepstorm3d.emitters import Emitters, Localizations
-from deepstorm3d.errors import InputError, Interrupted
+from deepstorm3d.errors import DoubtfulResult, Interrupted
 from deepstorm3d.localizing.model import Model
 from deepstorm3d.simulation.counts import FixedCount
 from deepstorm3d.simulation.lifetimes import ExponentialBlinking
@@ -66,7 +66,7 @@ def test_a_molecule_has_one_position_in_all_its_frames(found: Localizations, mov
 
 
 def test_it_is_more_exact_than_single_frames(model: Model, found: Localizations, movie: Any) -> None:
-    single = model.localize(movie[0], method="pursuit")
+    single = model.localize(movie[0], method="pursuit", over_frames=False)
     assert single.molecule is None
     truth = movie[1].select(movie[1].photons > 2000)
     assert rms_um(truth, found) < 0.9 * rms_um(truth, single)
@@ -87,9 +87,20 @@ def test_a_region_gives_positions_of_the_whole_frame(model: Model, movie: Any) -
     assert len(match(wanted, part, tolerance_um=0.25)) == len(wanted)
 
 
+def test_the_list_shows_that_the_molecules_last(model: Model, found: Localizations, movie: Any) -> None:
+    of_itself = model.localize(movie[0], method="pursuit")
+    for name, column in found.columns().items():
+        assert torch.equal(column, of_itself.columns()[name]), name
+    one = model.localize(movie[0][:1], method="pursuit")
+    assert len(one) and one.molecule is None
+
+
 def test_it_needs_the_joint_fit(model: Model, movie: Any) -> None:
-    with pytest.raises(InputError, match="only after the joint fit"):
-        model.localize(movie[0], refine=False, over_frames=True)
+    with pytest.warns(DoubtfulResult) as told:
+        found = model.localize(movie[0], refine=False, over_frames=True)
+    said = "single frames: a fit over frames needs the joint fit"
+    assert any(str(each.message).startswith(said) for each in told)
+    assert found.molecule is None
 
 
 def test_it_can_be_stopped(model: Model, movie: Any) -> None:

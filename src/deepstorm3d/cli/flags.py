@@ -51,6 +51,8 @@ FLAGS = {
     "mirror": "--mirror",
     "na": "--na",
     "out": "--out",
+    "over_frames=False": "--separate",
+    "over_frames=True": "--over-frames",
     "overwrite=True": "--overwrite",
     "partial=True": "--partial",
     "pixel_nm": "--pixel-nm",

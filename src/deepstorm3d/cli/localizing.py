@@ -20,6 +20,7 @@ from .movie_options import (
     Frames,
     MovieFile,
     NewList,
+    OverFrames,
     Partial,
     Preview,
     Proposer,
@@ -59,6 +60,7 @@ def localize(
     threshold: Threshold = None,
     method: Proposer = "network",
     refine: Refine = True,
+    over_frames: OverFrames = None,
     camera: CameraValues = None,
     frames: Frames = None,
     roi: Region = None,
@@ -107,6 +109,7 @@ def localize(
             excerpt,
             pipeline,
             ListFile(out, resume=resume, overwrite=overwrite, command=tuple(sys.argv)),
+            over_frames=over_frames,
             workers=workers,
             watch=watch,
         )
@@ -117,8 +120,11 @@ def _report(summary: LocalizeSummary, out: Path) -> None:
     """What a run of `localize` found, and what the user should know of it."""
     for warning in summary.warnings:
         say_warning(warning)
+    decision = summary.over_frames
     if not summary.complete:
-        say(f"stopped after {summary.frames} frames; the same command with --resume goes on")
+        where = f"after {summary.frames} frames" if decision is None else "while fitting over frames"
+        more = "" if decision is None else "; with --separate too it writes the list of single frames"
+        say(f"stopped {where}; the same command with --resume goes on{more}")
         raise typer.Exit(INTERRUPTED)
     result(
         f"{out}: {summary.localizations} localizations in {summary.frames} frames, "

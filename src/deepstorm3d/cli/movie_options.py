@@ -16,6 +16,7 @@ __all__ = [
     "Frames",
     "MovieFile",
     "NewList",
+    "OverFrames",
     "Partial",
     "Preview",
     "Proposer",
@@ -73,6 +74,16 @@ Refine = Annotated[
         "--refine/--no-refine",
         help="Fit all molecules of a frame jointly by maximum likelihood, or write the network's list "
         "unchanged.",
+    ),
+]
+OverFrames = Annotated[
+    bool | None,
+    typer.Option(
+        "--over-frames/--separate",
+        show_default=False,
+        help="Then fit the list again, each molecule with one position from all the frames in which it shines, "
+        "or leave every row as its frame alone gives it. (default: over frames where the list shows that "
+        "molecules last and do not move)",
     ),
 ]
 Frames = Annotated[

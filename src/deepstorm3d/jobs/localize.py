@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import __version__
+from ..emitters import Localizations
 from ..errors import InputError
-from ..io.tables import open_table_writer
+from ..io.tables import TableHeader, TableWriter, open_list_writer, read_table
 from ..localizing.blocks import Found, Workers
 from ..localizing.excerpt import Excerpt
+from ..localizing.over_frames import OverFrames, decide
 from ..localizing.pipeline import Pipeline
 from ..localizing.run import LocalizeSummary, Run
 from ..localizing.streaming import write_behind
 from ..watch import SILENT, Watcher
+from .second_list import SecondList
 
 __all__ = ["ListFile", "localize_movie"]
 
@@ -38,13 +41,15 @@ def localize_movie(
     pipeline: Pipeline,
     out: ListFile,
     *,
+    over_frames: bool | None = None,
     workers: Workers | None = None,
     watch: Watcher = SILENT,
 ) -> LocalizeSummary:
-    """Localize every molecule of a movie; memory does not grow with the number of frames.
+    """Localize every molecule of a movie; the memory for its frames does not grow with their number.
 
     Reading, localizing and writing overlap. Positions refer to the whole frame also where a region is
-    chosen; frames keep their numbers.
+    chosen; frames keep their numbers. Where molecules last, the finished list is fitted again over frames.
+    over_frames: whether it is (None: as the list of single frames shows, see `decide`);
     workers: who localizes, if not this process;  watch: told the frames done and in all, within a block too;
     where it stops the run, the block that is under way is given up, and done again where the run goes on.
     Raises InputError where movie, model or output do not fit.
@@ -56,15 +61,15 @@ def localize_movie(
     with excerpt.open() as source:
         run = Run(source, pipeline, workers=workers, watch=watch)
         count, height, width = run.source.movie.shape
-        writer = open_table_writer(
-            out.path,
-            pixel_um=pipeline.experiment.microscope.pixel_um,
-            frames=count,
-            shape=(height, width),
-            provenance=_provenance(run) | {"command": list(out.command)},
-            overwrite=out.overwrite,
-            resume=out.resume,
+        pixel_um = pipeline.experiment.microscope.pixel_um
+        provenance = _provenance(run) | {"command": list(out.command)}
+        header = TableHeader(pixel_um, count, (height, width), provenance)
+        writer = open_list_writer(
+            out.path, header, Localizations.empty(), overwrite=out.overwrite, resume=out.resume
         )
+        second = SecondList(out.path, header)
+        if not writer.next_frame:
+            second.discard()
 
         def write(found: Found) -> None:
             with run.summary.times.of("writing"):
@@ -74,9 +79,39 @@ def localize_movie(
             for found in run.blocks(writer.next_frame):
                 hand_over(found)
         complete = writer.next_frame >= run.source.last or not watch.stopped
+        summary = run.finish(complete=complete)
         if complete:
-            writer.finish(run.source.movie.shape[0])
-        return run.finish(complete=complete)
+            _finish(writer, second, run, over_frames, watch)
+        return summary
+
+
+def _finish(
+    writer: TableWriter[Localizations],
+    second: SecondList,
+    run: Run,
+    over_frames: bool | None,
+    watch: Watcher,
+) -> None:
+    """Give the complete list of single frames its name, or make that over frames of it."""
+    summary, frames = run.summary, run.source.movie.shape[0]
+    found = Localizations.empty() if over_frames is False else read_table(writer.part)
+    decision = decide(over_frames, run.pipeline, found)
+    summary.over_frames = decision
+    if decision.refused:
+        summary.warnings.append(decision.reason)
+    elif decision.lasting is not None:
+        watch.message(decision.reason)
+    told = {"over_frames": decision.to_mapping()}
+    if not decision.over_frames:
+        writer.describe(told)
+        writer.finish(frames)
+        second.discard()
+        return
+    rows = second.write(found, OverFrames(run.pipeline, run.source, watch), told, frames)
+    summary.complete = rows is not None
+    if rows is not None:
+        summary.localizations, summary.frames = rows, run.source.last - run.source.span[0]
+        writer.discard()
 
 
 def _provenance(run: Run) -> dict[str, object]:

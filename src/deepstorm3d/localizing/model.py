@@ -19,7 +19,7 @@ from ..watch import SILENT, Watcher
 from .catalogue import ModelCard, describe_model, find_model
 from .excerpt import Excerpt, excerpt_of
 from .fits import Method
-from .over_frames import OverFrames
+from .over_frames import OverFrames, decide
 from .pipeline import Pipeline, experiment_of, load_pipeline
 from .run import Run
 
@@ -99,7 +99,7 @@ class Model:
         threshold: float | None = None,
         method: Method = "network",
         refine: bool = True,
-        over_frames: bool = False,
+        over_frames: bool | None = None,
         watch: Watcher = SILENT,
     ) -> Localizations:
         """Find every molecule in the frames of a movie.
@@ -124,8 +124,10 @@ class Model:
         over_frames : bool
             Then fit the movie again, each molecule with one position for all the frames in which it shines:
             which rows are one molecule, and in which dim frames it was missed, is decided by the likelihood.
-            The list gets the column ``molecule``. For molecules that rest (blinking): of those that move by
-            less than about 100 nm a frame, dim rows are in part held at one place.
+            The list gets the column ``molecule``. None: where the finished list of single frames shows that
+            molecules last and rest; False: every row is found from its frame alone, as molecules that move
+            need it (of those that move by less than about 100 nm a frame, True would in part hold dim rows at
+            one place). Only after the joint fit, on the processor.
         watch : Watcher
             Is called with the number of frames done, and can stop the work.
 
@@ -147,18 +149,21 @@ class Model:
             If a user of the list should know of a problem, such as frames that contradict the camera.
         """
         pipeline = self.pipeline(camera=camera, threshold=threshold, method=method, refine=refine)
-        over = OverFrames(pipeline) if over_frames else None
         with excerpt_of(movie).open() as opened:
             run = Run(opened, pipeline, watch=watch)
             parts = [found.localizations for found in run.blocks()]
             if watch.stopped:
                 raise Interrupted
-            if over is not None and parts:
-                parts = list(over(Localizations.concat(parts), run.source, watch))
+            found = Localizations.concat(parts) if parts else Localizations.empty()
+            decision = decide(over_frames, pipeline, found)
+            if decision.over_frames:
+                found = Localizations.concat(OverFrames(pipeline, run.source, watch)(found))
             summary = run.finish(complete=True)
+        if decision.refused:
+            summary.warnings.append(decision.reason)
         for text in (*pipeline.notes, *summary.warnings):
             warnings.warn(text, DoubtfulResult, stacklevel=2)
-        return Localizations.concat(parts) if parts else Localizations.empty()
+        return found
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to a file (.pt) that `load_model` and the commands read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,81 +13,126 @@ from ..errors import InputError
 from ..fitting.joint import JointFit
 from ..fitting.likelihood import Likelihood
 from ..fitting.sites.fit import SiteFit
-from ..fitting.sites.windows import WINDOW_FRAMES, FoundBlock, SitesOverMovie
+from ..fitting.sites.kept import KeptSites
+from ..fitting.sites.windows import WINDOW_FRAMES, FoundBlock, SitesOverMovie, Step, rows_left
+from ..io.movies import readable_ranges
 from ..watch import SILENT, Quiet, Watcher, advance
 from .excerpt import OpenExcerpt
-from .memory import free_bytes
+from .lasting import Lasting, measure_lasting
+from .out_of_memory import is_out_of_memory
 from .pipeline import Pipeline
 
-__all__ = ["OverFrames"]
+__all__ = ["Decision", "OverFrames", "decide"]
 
-# Copies, in double precision, of the matrix of a window's positions that a fit needs at a time.
-_COPIES = 5
-# Share of the free memory that they may take.
-_SHARE = 0.5
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a list of single frames is fitted over frames.
+
+    over_frames: the decision;  reason: why, one sentence;  lasting: the figures that it was made by, if it was;
+    refused: whether the user wanted a fit over frames that cannot be made.
+    """
+
+    over_frames: bool
+    reason: str
+    lasting: Lasting | None = None
+    refused: bool = False
+
+    def to_mapping(self) -> dict[str, object]:
+        """For the header of the table."""
+        figures = None if self.lasting is None else self.lasting.to_mapping()
+        return {"fitted": self.over_frames, "reason": self.reason, "lasting": figures}
+
+
+def decide(wanted: bool | None, pipeline: Pipeline, found: Localizations) -> Decision:
+    """Decide on a finished list.
+
+    wanted: by the user; None: as the list shows;  found: of single frames, in order of frame.
+    """
+    if wanted is False:
+        return Decision(False, "single frames, as asked")
+    obstacle = _obstacle(pipeline)
+    if obstacle:
+        return Decision(False, f"single frames: {obstacle}", refused=wanted is True)
+    lasting = measure_lasting(found)
+    if wanted:
+        return Decision(True, f"fitted over frames, as asked: {lasting.in_words()}", lasting)
+    way = "fitted over frames" if lasting.lasts else "single frames"
+    return Decision(lasting.lasts, f"{way}: {lasting.in_words()}", lasting)
+
+
+def _obstacle(pipeline: Pipeline) -> str:
+    """Why a list cannot be fitted over frames; nothing if it can."""
+    if not isinstance(pipeline.fit, JointFit):
+        return "a fit over frames needs the joint fit of each frame"
+    if pipeline.device.type != "cpu":
+        return f"a fit over frames runs on the processor, not on {pipeline.device.type} (`device=cpu`)"
+    return ""
 
 
 class OverFrames:
     """Fits the list of a movie again, each molecule over all frames in which it shines.
 
-    pipeline: of the list.
-    Raises InputError for a pipeline without joint fit, or on a GPU.
+    pipeline: of the list;  source: its excerpt, with the faults of the pixels (`Run.source`);  watch: told the
+    frames done, in this second pass; it can end the work (Interrupted).
+    Raises ValueError for a pipeline for which `decide` says no.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        if not isinstance(pipeline.fit, JointFit):
-            raise InputError(
-                "molecules are fitted over several frames only after the joint fit of single ones",
-                "fit them too, with candidates from the network or by pursuit",
-            )
-        if pipeline.device.type != "cpu":
-            raise InputError(
-                f"molecules are fitted over several frames on the processor, not on {pipeline.device.type}",
-                "load the model for the processor (`device`)",
-            )
-        self._pipeline, self._fit = pipeline, pipeline.fit
+    def __init__(self, pipeline: Pipeline, source: OpenExcerpt, watch: Watcher = SILENT) -> None:
+        fit, obstacle = pipeline.fit, _obstacle(pipeline)
+        if obstacle or not isinstance(fit, JointFit):
+            raise ValueError(obstacle)
+        self._source, self._watch = source, watch
+        self._here = source.at_work(pipeline)
+        pixel_um = self._here.experiment.microscope.pixel_um
+        self._corner = (source.roi[0] * pixel_um, source.roi[1] * pixel_um, 0.0)
+        field = self._here.field_of(torch.empty(0, *source.size))
+        self._over = SitesOverMovie(SiteFit(replace(fit, watch=Quiet(watch))), WINDOW_FRAMES, field)
 
-    def __call__(
-        self, found: Localizations, source: OpenExcerpt, watch: Watcher = SILENT
-    ) -> Iterator[Localizations]:
-        """Yield the rows, in order of frame.
+    def __call__(self, found: Localizations) -> Iterator[Localizations]:
+        """Yield the rows, in order of frame;  found: list of single frames from `Run`, in order of frame."""
+        kept = KeptSites.nothing()
+        for step in self.steps(found, kept):
+            kept = step.kept
+            yield step.rows
+        yield self.left(kept)
 
-        found: list of single frames from `Run`;  source: its excerpt, with the faults of the pixels
-        (`Run.source`); watch: told the frames done, in this second pass; it can end the work (Interrupted).
-        Raises InputError for more molecules in a window of frames than the memory holds.
+    def steps(self, found: Localizations, kept: KeptSites, begin: int = 0) -> Iterator[Step]:
+        """Yield the result of one window of frames after the other.
+
+        kept: of the window before frame `begin`.
+        Raises InputError where the memory does not suffice.
         """
-        here = source.at_work(self._pipeline)
-        pixel_um = here.experiment.microscope.pixel_um
-        corner = (source.roi[0] * pixel_um, source.roi[1] * pixel_um, 0.0)
-        field = here.field_of(torch.empty(0, *source.size))
-        fit = SiteFit(replace(self._fit.in_field(field), watch=Quiet(watch)))
-        here_found = found.shift(xyz=(-corner[0], -corner[1], 0.0))
-        for rows in SitesOverMovie(fit)(self._windows(here_found, source, here, watch)):
-            yield rows.shift(xyz=corner)
+        x, y, _ = self._corner
+        try:
+            for step in self._over.steps(self._windows(found.shift(xyz=(-x, -y, 0.0)), begin), kept):
+                yield replace(step, rows=step.rows.shift(xyz=self._corner))
+                self._tell(step.end)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise InputError(
+                f"the fit over frames needs more memory than is free ({str(error).partition(chr(10))[0]})",
+                "choose a region (`roi`), or stay with single frames (`over_frames=False`)",
+            ) from error
 
-    def _windows(
-        self, found: Localizations, source: OpenExcerpt, here: Pipeline, watch: Watcher
-    ) -> Iterator[FoundBlock]:
+    def left(self, kept: KeptSites) -> Localizations:
+        """The rows that wait after the last window."""
+        return rows_left(kept).shift(xyz=self._corner)
+
+    def _windows(self, found: Localizations, begin: int) -> Iterator[FoundBlock]:
         """Frames and rows of one window after the other; found: positions in the region."""
+        source, here = self._source, self._here
         first, last = source.span[0], source.last
-        begin = first
-        while begin < last:
-            end = min((begin // WINDOW_FRAMES + 1) * WINDOW_FRAMES, last)
-            rows = found.select((found.frame >= begin) & (found.frame < end))
-            _refuse_too_many(len(rows), 3 + self._fit.fit_blur, (begin, end))
-            light = here.light(torch.from_numpy(source.read(begin, end).astype(np.float32)))
-            yield FoundBlock(begin, rows, Likelihood(light.photons, here.noise, light.weight))
-            begin = end
-            advance(watch, begin - first, last - first, "over frames")
+        for start in range(max(begin, first) // WINDOW_FRAMES * WINDOW_FRAMES, last, WINDOW_FRAMES):
+            window = max(begin, first, start), min(start + WINDOW_FRAMES, last)
+            self._tell(window[0])
+            advance(self._watch)
+            for one, end in readable_ranges(source.movie.gaps, *window):
+                rows = found.select((found.frame >= one) & (found.frame < end))
+                light = here.light(torch.from_numpy(source.read(one, end).astype(np.float32)))
+                yield FoundBlock(one, rows, Likelihood(light.photons, here.noise, light.weight))
 
-
-def _refuse_too_many(rows: int, each: int, frames: tuple[int, int]) -> None:
-    """Refuse a window whose matrix does not fit into the memory, were each row a molecule of its own."""
-    free = free_bytes(torch.device("cpu"))
-    needed = _COPIES * 8 * (rows * each) ** 2
-    if free is not None and needed > _SHARE * free:
-        raise InputError(
-            f"frames {frames[0]} to {frames[1] - 1} have {rows:,} localizations; a fit over these frames takes "
-            f"up to {needed / 2**30:.0f} GiB, {free / 2**30:.0f} GiB are free",
-            "choose a region (`roi`), or localize frame by frame",
-        )
+    def _tell(self, done: int) -> None:
+        first = self._source.span[0]
+        self._watch.progress(done - first, self._source.last - first, "over frames")

@@ -16,6 +16,7 @@ from .blocks import Found, Workers, localize_block
 from .excerpt import OpenExcerpt
 from .first_look import FirstLook
 from .memory import WithinMemory
+from .over_frames import Decision
 from .pipeline import Pipeline
 from .streaming import Block, StageTimes, block_frames, read_ahead
 from .unexplained import Unexplained
@@ -26,7 +27,11 @@ __all__ = ["LocalizeSummary", "Run"]
 
 @dataclass
 class LocalizeSummary:
-    """Figures of a run; complete: whether it reached the last frame (else it can be resumed)."""
+    """Figures of a run.
+
+    complete: whether it reached the last frame (else it can be resumed);  over_frames: whether the list was
+    fitted over frames, and why; None: it was not yet decided.
+    """
 
     frames: int = 0
     localizations: int = 0
@@ -34,6 +39,7 @@ class LocalizeSummary:
     outliers: int = 0
     outlier_frames: int = 0
     complete: bool = True
+    over_frames: Decision | None = None
     times: StageTimes = field(default_factory=StageTimes)
     warnings: list[str] = field(default_factory=list)
     quality: QualitySample = field(default_factory=QualitySample)

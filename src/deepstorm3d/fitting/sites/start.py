@@ -14,7 +14,7 @@ from ..photometry import fit_photometry
 from .frames import Movie
 from .state import Sites
 
-__all__ = ["Carried", "in_order", "lit_sites", "sites_of_list"]
+__all__ = ["Carried", "in_order", "linked", "lit_sites", "sites_of_list"]
 
 # Photons of a row below which its start is not taken from the least-squares fit, as a fraction of the list's.
 _LEAST_SHARE = 0.1
@@ -59,7 +59,7 @@ def sites_of_list(
     blurs: whether each site has a blur;  dark: frames in which a molecule may be missing.
     """
     before = 0 if carried is None else len(carried.place)
-    site = _linked(found, carried, dark)
+    site = linked(found, carried, dark)
     place = _weighted_mean(found, site, before)
     if blurs:
         place = torch.cat([place, torch.full_like(place[:, :1], sum(movie.bounds.blur_px) / 2)], 1)
@@ -88,7 +88,7 @@ def lit_sites(place: Tensor, site: Tensor, image: Tensor, photons: Tensor, movie
             channel.psf,
             xyz if channel.is_first else channel.places(xyz),
             torch.zeros_like(image[rows]),
-            one.frames,
+            one.frames if one.known is None else one.frames - one.known,
             weight=one.weight,
             noise=one.noise,
             spacing_px=channel.spacing_px,
@@ -109,7 +109,7 @@ def lit_sites(place: Tensor, site: Tensor, image: Tensor, photons: Tensor, movie
     )
 
 
-def _linked(found: Localizations, carried: Carried | None, dark: int) -> Tensor:
+def linked(found: Localizations, carried: Carried | None, dark: int) -> Tensor:
     """The site of each row, (N,) int64: the carried ones first, then those that begin here."""
     before, table = 0, found
     if carried is not None:

@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from ...emitters import Localizations
+from ...field import Field
 from ...noise import Noise
 from ..likelihood import Likelihood
-from .fit import SiteFit, SitesOfFrames
-from .start import Carried
+from .fit import SiteFit
+from .kept import KeptSites, in_blocks
+from .tiles import FittedWindow, fit_window
 
-__all__ = ["WINDOW_FRAMES", "FoundBlock", "SitesOverMovie"]
+__all__ = ["WINDOW_FRAMES", "FoundBlock", "SitesOverMovie", "Step", "rows_left"]
 
 WINDOW_FRAMES = 30
 """Frames of a window. A molecule shines for few of them, so that few cross an edge."""
@@ -38,92 +40,116 @@ class FoundBlock:
     found: Localizations
     likelihood: Likelihood
 
+    @property
+    def end(self) -> int:
+        """The frame after the last one."""
+        return self.begin + len(self.likelihood)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A window that is done.
+
+    end: the frame after its last one;  rows: those that nothing can change any more, in order of frame;
+    kept: what the next window takes over.
+    """
+
+    end: int
+    rows: Localizations
+    kept: KeptSites
+
+    @property
+    def frames_done(self) -> int:
+        """All rows of the frames before this one are given."""
+        return self.end if not len(self.kept) else min(self.end, int(self.kept.first.min()))
+
 
 class SitesOverMovie:
     """Fits molecules over the frames of a movie that arrives in blocks.
 
-    fit: of a window;  window: its length, frames.
+    fit: of a window, for frames of any size;  window: its length, frames;  field: what the frames show, which
+    is cut into tiles where it has too many molecules; None: it is not.
     """
 
-    def __init__(self, fit: SiteFit, window: int = WINDOW_FRAMES) -> None:
-        self.fit, self.window = fit, window
+    def __init__(self, fit: SiteFit, window: int = WINDOW_FRAMES, field: Field | None = None) -> None:
+        self.fit, self.window, self.field = fit, window, field
 
     def __call__(self, blocks: Iterable[FoundBlock]) -> Iterator[Localizations]:
         """Yield the rows of the molecules in order of frame, each once nothing can change it any more.
 
-        blocks: in order, without gaps between them.  Molecules are numbered through the movie.
+        blocks: in order.  Molecules are numbered through the movie.
         """
-        open_sites = _OpenSites(self.window)
+        kept = KeptSites.nothing()
+        for step in self.steps(blocks, kept):
+            kept = step.kept
+            yield step.rows
+        yield rows_left(kept)
+
+    def steps(self, blocks: Iterable[FoundBlock], kept: KeptSites) -> Iterator[Step]:
+        """The same window by window, so that the work can be interrupted.
+
+        blocks: in order; a molecule that shines on both sides of missing frames is two;  kept: of the step
+        before them (`KeptSites.nothing` at first). The rows that still wait after the last step: `rows_left`.
+        """
         for part in _windows(blocks, self.window):
-            begin, frames = part.begin, len(part.likelihood)
-            whole = self.fit.after_others(
-                part.found.shift(frames=-begin), part.likelihood, open_sites.carried(begin)
-            )
-            yield open_sites.add(whole, begin, begin + frames - 1 - self.fit.dark)
-        yield open_sites.finished()
+            kept = kept.seen_from(part.begin - 1 - self.fit.dark)
+            found = part.found.shift(frames=-part.begin)
+            whole = fit_window(self.fit, found, part.likelihood, kept, part.begin, self.field)
+            rows, kept = self._taken(whole, kept, part)
+            yield Step(part.end, rows, kept)
 
-
-class _OpenSites:
-    """What is kept between windows: the sites that may shine on, and the rows that wait for them."""
-
-    def __init__(self, window: int) -> None:
-        self._window, self._next = window, 0
-        self._waiting: Localizations | None = None
-        # Of the sites that may shine on: number in the movie, first and last frame, place, information.
-        self._number = torch.zeros(0, dtype=torch.int64)
-        self._first, self._last = self._number, self._number
-        self._place, self._covariance = torch.zeros(0, 3).double(), torch.zeros(0, 0).double()
-
-    def carried(self, begin: int) -> Carried | None:
-        """The sites that go into the window that begins with this frame."""
-        if not len(self._number):
-            return None
-        information = torch.linalg.inv_ex(self._covariance)[0]
-        return Carried(self._place, (information + information.mT) / 2, self._last - begin)
-
-    def add(self, whole: SitesOfFrames, begin: int, open_from: int) -> Localizations:
-        """Take in a window, and give the rows that are finished.
-
-        open_from: frame from which on a last look leaves a site open.
-        """
-        sites, rows = whole.sites, whole.found.localizations.shift(frames=begin)
-        before = len(self._number)
-        frame = sites.frame + begin
+    def _taken(self, whole: FittedWindow, kept: KeptSites, part: FoundBlock) -> tuple[Localizations, KeptSites]:
+        """The rows that are finished with a window, and what the next one takes over."""
+        rows, before = whole.rows.shift(frames=part.begin), len(kept)
         far = torch.iinfo(torch.int64).max
-        first = torch.full((len(sites),), far).scatter_reduce(0, sites.site, frame, "amin")
-        last = torch.full((len(sites),), -1).scatter_reduce(0, sites.site, frame, "amax")
-        first[:before], last[:before] = self._first, last[:before].maximum(self._last)
+        first = torch.full((len(whole),), far).scatter_reduce(0, whole.site, rows.frame, "amin")
+        last = torch.full((len(whole),), -1).scatter_reduce(0, whole.site, rows.frame, "amax")
+        first[:before], last[:before] = kept.first, last[:before].maximum(kept.last)
         number = torch.empty_like(first)
-        number[:before] = self._number
+        number[:before] = kept.number
         new = torch.argsort(first[before:], stable=True)
-        number[before + new] = torch.arange(self._next, self._next + len(new))
-        self._next += len(new)
-        rows = replace(rows, molecule=number[sites.site])
-        earlier = self._waiting
-        if earlier is not None:
-            earlier = _moved(earlier, number[:before], sites.place[:before, :3], _sigma(whole)[:before])
+        number[before + new] = torch.arange(kept.next_number, kept.next_number + len(new))
+        rows = replace(rows, molecule=number[whole.site])
+        if kept.waiting is not None:
+            sigma = whole.sigma[:before]
+            earlier = _moved(kept.waiting, number[:before], whole.place[:before, :3], sigma)
             rows = Localizations.concat([earlier, rows])
-        still = (last >= open_from) & (first > begin - _LONGEST * self._window)
-        self._keep(whole, still, number, first, last)
+        still = (last >= part.end - 1 - self.fit.dark) & (first > part.begin - _LONGEST * self.window)
         ready = rows.frame < (int(first[still].min()) if bool(still.any()) else far)
-        self._waiting = rows.select(~ready)
-        return rows.select(ready)
+        sites = still.nonzero()[:, 0]
+        block, within, covariances = _still_in(whole, still)
+        left = KeptSites(
+            number=number[sites],
+            first=first[sites],
+            last=last[sites],
+            place=whole.place[sites],
+            block=block[sites],
+            within=within[sites],
+            covariances=covariances,
+            next_number=kept.next_number + len(new),
+            waiting=rows.select(~ready),
+        )
+        return rows.select(ready), left
 
-    def _keep(self, whole: SitesOfFrames, still: Tensor, number: Tensor, first: Tensor, last: Tensor) -> None:
-        each = still.repeat_interleave(whole.sites.each)
-        self._number, self._first, self._last = number[still], first[still], last[still]
-        self._place, self._covariance = whole.sites.place[still], whole.covariance[each][:, each]
 
-    def finished(self) -> Localizations:
-        """The rows that still waited."""
-        if self._waiting is not None:
-            return self._waiting
-        return replace(Localizations.empty(), molecule=self._number, sigma_source="fit")
+def rows_left(kept: KeptSites) -> Localizations:
+    """The rows that still waited when the movie ended."""
+    if kept.waiting is not None:
+        return kept.waiting
+    return replace(Localizations.empty(), molecule=kept.number, sigma_source="fit")
 
 
-def _sigma(whole: SitesOfFrames) -> Tensor:
-    """σ of x, y and z of each site, (S, 3) µm."""
-    return whole.covariance.diagonal().clamp(min=0).sqrt().view_as(whole.sites.place)[:, :3]
+def _still_in(whole: FittedWindow, still: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """Block of each site, (S,), its place in the block, (S,), and the covariances of the sites `still`."""
+    each = whole.place.shape[1]
+    block, within = torch.zeros(len(whole), dtype=torch.int64), torch.zeros(len(whole), dtype=torch.int64)
+    covariances: list[Tensor] = []
+    for sites, covariance in whole.blocks:
+        inside = still[sites].nonzero()[:, 0]
+        if len(inside):
+            block[sites[inside]], within[sites[inside]] = len(covariances), torch.arange(len(inside))
+            covariances.append(in_blocks(covariance, inside, each))
+    return block, within, tuple(covariances)
 
 
 def _moved(rows: Localizations, number: Tensor, place: Tensor, sigma: Tensor) -> Localizations:
@@ -140,10 +166,13 @@ def _moved(rows: Localizations, number: Tensor, place: Tensor, sigma: Tensor) ->
 
 
 def _windows(blocks: Iterable[FoundBlock], length: int) -> Iterator[FoundBlock]:
-    """The frames of the blocks in windows that end at multiples of their length."""
+    """The frames of the blocks in windows: these end at multiples of their length and before missing frames."""
     held: list[FoundBlock] = []
     for block in blocks:
-        begin, end = block.begin, block.begin + len(block.likelihood)
+        begin, end = block.begin, block.end
+        if held and held[-1].end != begin:
+            yield _joined(held)
+            held = []
         while begin < end:
             edge = min((begin // length + 1) * length, end)
             held.append(_cut(block, begin, edge))

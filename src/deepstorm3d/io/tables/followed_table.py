@@ -80,10 +80,15 @@ class FollowedTable:
         return blocks
 
     def _from_table(self) -> list[Localizations]:
-        """What is left to read of the complete table."""
+        """What is left to read of the complete table.
+
+        One of molecules over several frames was made from the list of single frames that grew: it is not read
+        once that one was.
+        """
         table, header = read_list(self.path)
         self.pixel_um, self.shape = header.pixel_um, header.shape
-        rest = table.select(slice(self.rows_done, None))
+        made_anew = table.molecule is not None and self.rows_done
+        rest = Localizations.empty() if made_anew else table.select(slice(self.rows_done, None))
         self.frames_done, self.rows_done = header.frames, len(table)
         return [rest]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -22,6 +23,7 @@ class GrowingFile(Protocol):
     companions: all files of a table of that name, the table first;  create: start an empty table;
     resume: drop the rows of an unfinished block and return the frames and rows done;  append: add a block,
     and count it only when its rows are on the disk;  set_frames: the movie turned out to have so many frames;
+    describe: add to the provenance in the header, where the format has one;
     forget_progress: drop that count.
     """
 
@@ -32,6 +34,7 @@ class GrowingFile(Protocol):
     def resume(self) -> tuple[int, int]: ...
     def append(self, table: Any, *, frames_done: int, first_row: int) -> None: ...
     def set_frames(self, frames: int) -> None: ...
+    def describe(self, provenance: Mapping[str, Any]) -> None: ...
     def forget_progress(self) -> None: ...
 
 
@@ -39,21 +42,21 @@ class TableWriter(Generic[Table]):
     """A table that grows in ``OUT.part.*`` and takes its final name when it is complete.
 
     A context manager: a clean end is `finish`; an exception (Ctrl-C too) leaves the part file, from
-    which ``resume=True`` goes on. `next_frame`: frames done so far, the first one still to do.
+    which ``resume=True`` goes on. `next_frame`: frames done so far, the first one still to do; `rows`: written.
     """
 
     def __init__(self, path: Path, growing: GrowingFile, *, overwrite: bool, resume: bool) -> None:
         self.path = path
         self._file = growing
         self.next_frame = 0
-        self._rows = 0
+        self.rows = 0
         _refuse_foreign_sidecars([*growing.companions(path), *growing.companions(growing.path)])
         for name in growing.companions(path):
             claim_name(name, overwrite=overwrite)
         part = growing.path
         if resume and part.exists():
             with self._explained():
-                self.next_frame, self._rows = growing.resume()
+                self.next_frame, self.rows = growing.resume()
         elif part.exists() and not overwrite:
             raise InputError(
                 f"{part} holds an interrupted run",
@@ -86,9 +89,19 @@ class TableWriter(Generic[Table]):
                 f"{self.next_frame} to {frames_done - 1}"
             )
         with self._explained():
-            self._file.append(table, frames_done=frames_done, first_row=self._rows)
+            self._file.append(table, frames_done=frames_done, first_row=self.rows)
         self.next_frame = frames_done
-        self._rows += len(table)
+        self.rows += len(table)
+
+    @property
+    def part(self) -> Path:
+        """The file that grows; it can be read at any time."""
+        return self._file.path
+
+    def describe(self, provenance: Mapping[str, Any]) -> None:
+        """Say more of how the rows were made than was known when the table was begun."""
+        with self._explained():
+            self._file.describe(provenance)
 
     def finish(self, frames: int | None = None) -> None:
         """Give the table its final name; frames: in the movie, where that was not known before."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,15 @@ class PicassoFile:
             del file["metadata"]
             file.create_dataset("metadata", data=json.dumps([picasso_info(self.header)]))
         self._write_sidecar()
+
+    def describe(self, provenance: Mapping[str, Any]) -> None:
+        """Add to the provenance."""
+        self.header = dataclasses.replace(self.header, provenance={**self.header.provenance, **provenance})
+        reserve_space(self.path, SPARE_BYTES)
+        with opened(self.path, "r+") as file:
+            private = file[PRIVATE]
+            del private["provenance"]
+            private.create_dataset("provenance", data=json.dumps(dict(self.header.provenance), default=str))
 
     def forget_progress(self) -> None:
         """Delete the journal; the counts stay in the complete table, where they do no harm."""

@@ -57,19 +57,21 @@ def open_list_writer(
     header: TableHeader,
     like: Localizations,
     *,
+    part: Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
 ) -> TableWriter[Localizations]:
     """A growing table with its header, of blocks that all have the columns of one table.
 
-    like: a table (without rows, too) with these columns, e.g. `molecule`;  the rest and errors as in
-    `open_table_writer`, and InputError where the part to go on with has other columns.
+    like: a table (without rows, too) with these columns, e.g. `molecule`;  part: the name under which it grows
+    (None: ``OUT.part.*``);  the rest and errors as in `open_table_writer`, and InputError where the part to go
+    on with has other columns.
     """
     path = Path(path)
     kind = format_to_write(path, None)
     if kind.grow is None:
         raise InputError(f"{path}: a {kind.name} table cannot grow", "write .hdf5 or .csv and convert it")
-    growing = kind.grow(part_path(path), header, like)
+    growing = kind.grow(part or part_path(path), header, like)
     return TableWriter(path, growing, overwrite=overwrite, resume=resume)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -124,6 +124,9 @@ class ThunderstormFile:
 
     def set_frames(self, frames: int) -> None:
         """The format does not hold the number of frames."""
+
+    def describe(self, provenance: Mapping[str, Any]) -> None:
+        """The format does not hold how the rows were made."""
 
     def forget_progress(self) -> None:
         """The table is complete: nothing is left to resume."""

@@ -1,0 +1,274 @@
+"""A window of frames fitted in overlapping tiles, so that no matrix grows with the field.
+
+The places of all sites of a window are one system of equations. Where there are too many of them the field is
+halved, again and again. A tile is fitted with the molecules of a margin around it, and with the light of those
+farther out as the list of single frames has it; each site is taken from the tile in whose core its first row
+lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ...chip import Region
+from ...emitters import Localizations
+from ...field import Field
+from ..background import SplineBackground
+from ..likelihood import Likelihood
+from ..linear import expected_image
+from ..state import JointState
+from .fit import SiteFit, SitesOfFrames
+from .kept import KeptSites, in_blocks
+from .start import Carried, in_order, linked
+
+__all__ = ["FittedWindow", "fit_window"]
+
+_MOST_SITES = 1000
+"""Sites of a tile, with its margin, above which it is halved: 4,000 unknowns, a matrix of 130 MB."""
+# Shortest side of a core, px: smaller tiles would be mostly margin.
+_SHORTEST_PX = 48
+_GRID_PX = 8  # margins are multiples of it
+
+
+@dataclass(frozen=True)
+class FittedWindow:
+    """The sites of a window.
+
+    rows: one for each look, in order of frame;  site: (N,) int64 of each row;  place: (S, q) of each site;
+    blocks: sites (k,) that were fitted together, and the covariance (k·q, k·q) of their places: each site is in
+    one block. Sites that were carried into the window come first, in their order.
+    """
+
+    rows: Localizations
+    site: Tensor
+    place: Tensor
+    blocks: tuple[tuple[Tensor, Tensor], ...]
+
+    def __len__(self) -> int:
+        return len(self.place)
+
+    @property
+    def sigma(self) -> Tensor:
+        """σ of x, y and z of each site, (S, 3) µm."""
+        sigma = torch.zeros_like(self.place)
+        for sites, covariance in self.blocks:
+            sigma[sites] = covariance.diagonal().clamp(min=0).sqrt().view(len(sites), self.place.shape[1])
+        return sigma[:, :3]
+
+
+def fit_window(
+    fit: SiteFit,
+    found: Localizations,
+    likelihood: Likelihood,
+    kept: KeptSites,
+    begin: int,
+    field: Field | None,
+) -> FittedWindow:
+    """The sites of B consecutive frames.
+
+    fit: of frames of any size;  found: rows, their frames counted from 0, positions in the field;  kept: sites
+    of the frames before;  begin: number of the first frame in the movie;  field: what the frames show; None:
+    they are never cut into tiles.
+    """
+    carried = kept.carried(torch.arange(len(kept)), begin) if len(kept) else None
+    if field is None:
+        return _joined([_whole(fit, found, likelihood, carried)], len(kept))
+    margin = -(-(fit.single.core.patch_px // 2 + 1) // _GRID_PX) * _GRID_PX
+    cores = list(_cores(field, margin, _places(found, carried, fit.dark)))
+    if len(cores) == 1:
+        return _joined([_whole(_of_field(fit, field), found, likelihood, carried)], len(kept))
+    window = _Window(fit, found, likelihood, kept, begin, field)
+    return _joined([window.fitted(core, margin) for core in cores], len(kept))
+
+
+def _places(found: Localizations, carried: Carried | None, dark: int) -> Tensor:
+    """x and y of each site that the window begins with, roughly: (S, 2) µm."""
+    site = linked(found, carried, dark)
+    before = torch.zeros(0, 2).double() if carried is None else carried.place[:, :2]
+    first = torch.full((max(len(before), int(site.max()) + 1 if len(site) else 0),), len(found))
+    first = first.scatter_reduce(0, site, torch.arange(len(found)), "amin")[len(before) :]
+    return torch.cat([before, found.xyz[first, :2].double()])
+
+
+def _of_field(fit: SiteFit, field: Field) -> SiteFit:
+    return replace(fit, single=fit.single.in_field(field))
+
+
+def _cores(field: Field, margin: int, places: Tensor) -> Iterator[Region]:
+    """Cores that cover the field, halved until each has few enough sites with its margin."""
+    pixels = places / field.pixel_um + 0.5
+    waiting: list[Region] = [(0, 0, field.width, field.height)]
+    while waiting:
+        core = waiting.pop(0)
+        x0, y0, x1, y1 = core
+        width, height = x1 - x0, y1 - y0
+        many = int(_inside(pixels, _widened(core, margin, field), field).sum()) > _MOST_SITES
+        if not many or max(width, height) < 2 * _SHORTEST_PX:
+            yield core
+        elif width >= height:
+            middle = x0 + width // 2
+            waiting[:0] = [(x0, y0, middle, y1), (middle, y0, x1, y1)]
+        else:
+            middle = y0 + height // 2
+            waiting[:0] = [(x0, y0, x1, middle), (x0, middle, x1, y1)]
+
+
+def _widened(region: Region, margin: int, field: Field) -> Region:
+    x0, y0, x1, y1 = region
+    return (
+        max(0, x0 - margin),
+        max(0, y0 - margin),
+        min(field.width, x1 + margin),
+        min(field.height, y1 + margin),
+    )
+
+
+def _inside(pixels: Tensor, region: Region, field: Field) -> Tensor:
+    """Whether positions (N, 2), px from the corner of the first pixel, are in a region: (N,) bool.
+
+    A region at an edge of the field also has what lies beyond it.
+    """
+    inside = torch.ones(len(pixels), dtype=torch.bool)
+    for axis, size in enumerate((field.width, field.height)):
+        low, high = region[axis], region[axis + 2]
+        if low > 0:
+            inside &= pixels[:, axis] >= low
+        if high < size:
+            inside &= pixels[:, axis] < high
+    return inside
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one tile gives: rows, site of each, places of the sites, number of each among the carried ones (−1:
+    it begins here) and the covariance of the places."""
+
+    rows: Localizations
+    site: Tensor
+    place: Tensor
+    carried: Tensor
+    covariance: Tensor
+
+
+def _whole(fit: SiteFit, found: Localizations, likelihood: Likelihood, carried: Carried | None) -> _Part:
+    """All sites of the frames at once."""
+    whole = fit.after_others(found, likelihood, carried)
+    return _part(whole, torch.arange(0 if carried is None else len(carried.place)))
+
+
+def _part(whole: SitesOfFrames, carried: Tensor) -> _Part:
+    sites = whole.sites
+    number = torch.full((len(sites),), -1)
+    number[: len(carried)] = carried
+    return _Part(whole.found.localizations, sites.site, sites.place, number, whole.covariance)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A window to be fitted in tiles; arguments as those of `fit_window`."""
+
+    fit: SiteFit
+    found: Localizations
+    likelihood: Likelihood
+    kept: KeptSites
+    begin: int
+    field: Field
+
+    def fitted(self, core: Region, margin: int) -> _Part:
+        """The sites whose first row, or place in the frames before, lies in a core."""
+        outer = _widened(core, margin, self.field)
+        pixel_um = self.field.pixel_um
+        corner = torch.tensor([outer[0], outer[1], 0.0], dtype=torch.float64) * pixel_um
+        carried = _inside(self._pixels(self.kept.place), outer, self.field).nonzero()[:, 0]
+        here = _inside(self._pixels(self.found.xyz), outer, self.field)
+        found = in_order(_moved(self.found.select(here), -corner))
+        fit = _of_field(self.fit, self.field.part(outer))
+        before = self.kept.carried(carried, self.begin, corner) if len(carried) else None
+        whole = fit.after_others(found, self._light(fit, outer, margin, ~here, corner), before)
+        owned = self._owned(core, whole, found, corner, carried)
+        return _chosen(_part(whole, carried), owned, corner)
+
+    def _pixels(self, place: Tensor) -> Tensor:
+        return place[:, :2].double() / self.field.pixel_um + 0.5
+
+    def _light(self, fit: SiteFit, outer: Region, margin: int, others: Tensor, corner: Tensor) -> Likelihood:
+        """The likelihood of the pixels of a tile, which knows the light of the molecules around it."""
+        x0, y0, x1, y1 = outer
+        rows, columns, light = slice(y0, y1), slice(x0, x1), self.likelihood
+        frames = light.frames[:, rows, columns].contiguous()
+        weight = None if light.weight is None else light.weight[:, rows, columns].contiguous()
+        near = others & _inside(self._pixels(self.found.xyz), _widened(outer, margin, self.field), self.field)
+        around = _moved(self.found.select(near), -corner)
+        bounds, shape = fit.single.bounds, (len(frames), y1 - y0, x1 - x0)
+        blur = around.photons.new_full((len(around),), sum(bounds.blur_px) / 2)
+        z = around.xyz[:, 2:].clamp(*bounds.z_um)
+        state = JointState(
+            xyz=torch.cat([around.xyz[:, :2], z], 1).to(frames),
+            photons=around.photons.to(frames),
+            frame=around.frame,
+            coefficients=frames.new_zeros(len(frames), 1, 1),
+            blur_px=blur.to(frames) if fit.single.fit_blur else None,
+        )
+        surface = SplineBackground(shape[1:], float("inf"), frames)
+        known = expected_image(fit.single.core, state, surface, shape)
+        return Likelihood(frames, light.noise.part(rows, columns), weight, known)
+
+    def _owned(
+        self, core: Region, whole: SitesOfFrames, found: Localizations, corner: Tensor, carried: Tensor
+    ) -> Tensor:
+        """Which sites of a tile are its own, (S,) bool; the same for all tiles that have a site.
+
+        found: the rows that the tile began with.
+        """
+        sites, far = whole.sites, len(found)
+        origin = torch.where(sites.origin >= 0, sites.origin, far)
+        first = torch.full((len(sites),), far).scatter_reduce(0, sites.site, origin, "amin")
+        place = sites.place[:, :3].clone()
+        place[first < far] = found.xyz[first[first < far]].double()
+        place += corner
+        place[: len(carried)] = self.kept.place[carried, :3]
+        return _inside(self._pixels(place), core, self.field)
+
+
+def _moved(found: Localizations, by: Tensor) -> Localizations:
+    x, y, z = by.tolist()
+    return found.shift(xyz=(x, y, z))
+
+
+def _chosen(part: _Part, sites: Tensor, corner: Tensor) -> _Part:
+    """Some of the sites of a tile, (S,) bool, at their places in the field."""
+    rows = sites[part.site]
+    number = sites.long().cumsum(0) - 1
+    place = part.place[sites].clone()
+    place[:, :3] += corner
+    return _Part(
+        _moved(part.rows.select(rows), corner),
+        number[part.site[rows]],
+        place,
+        part.carried[sites],
+        in_blocks(part.covariance, sites.nonzero()[:, 0], part.place.shape[1]),
+    )
+
+
+def _joined(parts: list[_Part], carried: int) -> FittedWindow:
+    """The window of its tiles;  carried: number of the sites that were carried into it."""
+    names: list[Tensor] = []
+    count = carried
+    for part in parts:
+        new = part.carried < 0
+        name = part.carried.clone()
+        name[new] = torch.arange(count, count + int(new.sum()))
+        count += int(new.sum())
+        names.append(name)
+    place = parts[0].place.new_zeros(count, parts[0].place.shape[1])
+    for name, part in zip(names, parts, strict=True):
+        place[name] = part.place
+    rows = Localizations.concat([part.rows for part in parts])
+    site = torch.cat([name[part.site] for name, part in zip(names, parts, strict=True)])
+    order = torch.argsort(rows.frame, stable=True)
+    blocks = tuple((name, part.covariance) for name, part in zip(names, parts, strict=True))
+    return FittedWindow(rows.select(order), site[order], place, blocks)
