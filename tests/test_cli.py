@@ -317,10 +317,11 @@ def test_localize_hands_its_options_to_the_job(
     monkeypatch.setattr(localize_job, "localize_movie", localize_movie)
     monkeypatch.setattr(Recipe, "load", load)
     options = ["--frames", "1:", "--roi", "0,0,30,31", "--camera", "baseline=100", "--camera", "gain=2"]
-    options += ["--pixel-nm", "110"]
+    options += ["--pixel-nm", "110", "--separate"]
     out = tmp_path / "o.hdf5"
     done = call("localize", movie.path, "--model", tiny, "--out", out, *options, "--threshold", 0.3)
     assert given["arguments"][0] == Excerpt(movie.path, (1, None), (0, 0, 30, 31), pixel_um=0.11)  # type: ignore[index]
+    assert given["over_frames"] is False
     recipe = given["recipe"]
     assert isinstance(recipe, Recipe)
     assert recipe.camera == {"baseline": 100, "gain": 2}

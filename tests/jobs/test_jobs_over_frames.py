@@ -198,7 +198,7 @@ def test_without_memory_the_single_frames_are_kept(
 
     with monkeypatch.context() as patch:
         patch.setattr(SitesOverMovie, "steps", no_memory)
-        with pytest.raises(InputError, match=r"more memory than is free.*`over_frames=False`"):
+        with pytest.raises(InputError, match=r"more memory than is free.*single frames is kept; `resume=True`"):
             localize_movie(excerpt, pipeline, ListFile(out))
     assert not out.exists()
     localize_movie(excerpt, pipeline, ListFile(out, resume=True), over_frames=False)

@@ -153,7 +153,7 @@ def _refuse_table(table: Localizations) -> None:
         raise InputError(
             f"{tied} of {len(table)} rows share the position of the same molecule in another frame (column "
             "molecule): the fit took these molecules to be at rest, so they show no step; localize the movie "
-            "with every frame fitted alone, and track that list"
+            "with every frame fitted alone (`over_frames=False`), and track that list"
         )
     if len(table) and int(table.frame.min()) == int(table.frame.max()):
         raise InputError(

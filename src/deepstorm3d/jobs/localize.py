@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..io.tables import TableHeader, TableWriter, open_list_writer, read_table
 from ..localizing.blocks import Found, Workers
 from ..localizing.excerpt import Excerpt
-from ..localizing.over_frames import OverFrames, decide
+from ..localizing.over_frames import OverFrames, decide, obstacle
 from ..localizing.pipeline import Pipeline
 from ..localizing.run import LocalizeSummary, Run
 from ..localizing.streaming import write_behind
@@ -94,7 +94,8 @@ def _finish(
 ) -> None:
     """Give the complete list of single frames its name, or make that over frames of it."""
     summary, frames = run.summary, run.source.movie.shape[0]
-    found = Localizations.empty() if over_frames is False else read_table(writer.part)
+    looked_at = over_frames is not False and not obstacle(run.pipeline)
+    found = read_table(writer.part) if looked_at else Localizations.empty()
     decision = decide(over_frames, run.pipeline, found)
     summary.over_frames = decision
     if decision.refused:
@@ -107,7 +108,11 @@ def _finish(
         writer.finish(frames)
         second.discard()
         return
-    rows = second.write(found, OverFrames(run.pipeline, run.source, watch), told, frames)
+    try:
+        rows = second.write(found, OverFrames(run.pipeline, run.source, watch), told, frames)
+    except InputError as error:
+        kept = "the list of single frames is kept; `resume=True` with `over_frames=False` makes it the result"
+        raise InputError(error.what, f"{error.remedy}; {kept}" if error.remedy else kept) from error
     summary.complete = rows is not None
     if rows is not None:
         summary.localizations, summary.frames = rows, run.source.last - run.source.span[0]

@@ -22,7 +22,7 @@ from .lasting import Lasting, measure_lasting
 from .out_of_memory import is_out_of_memory
 from .pipeline import Pipeline
 
-__all__ = ["Decision", "OverFrames", "decide"]
+__all__ = ["Decision", "OverFrames", "decide", "obstacle"]
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def decide(wanted: bool | None, pipeline: Pipeline, found: Localizations) -> Dec
     """
     if wanted is False:
         return Decision(False, "single frames, as asked")
-    obstacle = _obstacle(pipeline)
-    if obstacle:
-        return Decision(False, f"single frames: {obstacle}", refused=wanted is True)
+    hindrance = obstacle(pipeline)
+    if hindrance:
+        return Decision(False, f"single frames: {hindrance}", refused=wanted is True)
     lasting = measure_lasting(found)
     if wanted:
         return Decision(True, f"fitted over frames, as asked: {lasting.in_words()}", lasting)
@@ -61,7 +61,7 @@ def decide(wanted: bool | None, pipeline: Pipeline, found: Localizations) -> Dec
     return Decision(lasting.lasts, f"{way}: {lasting.in_words()}", lasting)
 
 
-def _obstacle(pipeline: Pipeline) -> str:
+def obstacle(pipeline: Pipeline) -> str:
     """Why a list cannot be fitted over frames; nothing if it can."""
     if not isinstance(pipeline.fit, JointFit):
         return "a fit over frames needs the joint fit of each frame"
@@ -79,9 +79,9 @@ class OverFrames:
     """
 
     def __init__(self, pipeline: Pipeline, source: OpenExcerpt, watch: Watcher = SILENT) -> None:
-        fit, obstacle = pipeline.fit, _obstacle(pipeline)
-        if obstacle or not isinstance(fit, JointFit):
-            raise ValueError(obstacle)
+        fit, hindrance = pipeline.fit, obstacle(pipeline)
+        if hindrance or not isinstance(fit, JointFit):
+            raise ValueError(hindrance)
         self._source, self._watch = source, watch
         self._here = source.at_work(pipeline)
         pixel_um = self._here.experiment.microscope.pixel_um
@@ -113,7 +113,7 @@ class OverFrames:
                 raise
             raise InputError(
                 f"the fit over frames needs more memory than is free ({str(error).partition(chr(10))[0]})",
-                "choose a region (`roi`), or stay with single frames (`over_frames=False`)",
+                "choose a region (`roi`), or localize without it (`over_frames=False`)",
             ) from error
 
     def left(self, kept: KeptSites) -> Localizations:

@@ -1,9 +1,9 @@
 """A window of frames fitted in overlapping tiles, so that no matrix grows with the field.
 
-The places of all sites of a window are one system of equations. Where there are too many of them the field is
-halved, again and again. A tile is fitted with the molecules of a margin around it, and with the light of those
-farther out as the list of single frames has it; each site is taken from the tile in whose core its first row
-lies.
+The places of all sites of a window are one system of equations, and so are photons and background of a frame.
+Where there are too many of them, or the field is large, it is halved, again and again. A tile is fitted with
+the molecules of a margin around it, and with the light of those farther out as in the list of single frames;
+each site is taken from the tile in whose core its first row lies.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ __all__ = ["FittedWindow", "fit_window"]
 
 _MOST_SITES = 1000
 """Sites of a tile, with its margin, above which it is halved: 4,000 unknowns, a matrix of 130 MB."""
+# Longest side of a core, px: the background of each frame is one system of equations too.
+_LONGEST_PX = 256
 # Shortest side of a core, px: smaller tiles would be mostly margin.
 _SHORTEST_PX = 48
 _GRID_PX = 8  # margins are multiples of it
@@ -99,7 +101,7 @@ def _of_field(fit: SiteFit, field: Field) -> SiteFit:
 
 
 def _cores(field: Field, margin: int, places: Tensor) -> Iterator[Region]:
-    """Cores that cover the field, halved until each has few enough sites with its margin."""
+    """Cores that cover the field, halved until each is small and has few enough sites with its margin."""
     pixels = places / field.pixel_um + 0.5
     waiting: list[Region] = [(0, 0, field.width, field.height)]
     while waiting:
@@ -107,7 +109,8 @@ def _cores(field: Field, margin: int, places: Tensor) -> Iterator[Region]:
         x0, y0, x1, y1 = core
         width, height = x1 - x0, y1 - y0
         many = int(_inside(pixels, _widened(core, margin, field), field).sum()) > _MOST_SITES
-        if not many or max(width, height) < 2 * _SHORTEST_PX:
+        halved = max(width, height) > _LONGEST_PX or (many and max(width, height) >= 2 * _SHORTEST_PX)
+        if not halved:
             yield core
         elif width >= height:
             middle = x0 + width // 2
