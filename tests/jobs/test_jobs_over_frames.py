@@ -15,7 +15,10 @@ import tifffile
 import torch
 
 import deepstorm3d as ds
+from deepstorm3d.analysis.matching import match
+from deepstorm3d.emitters import Emitters
 from deepstorm3d.errors import InputError
+from deepstorm3d.field import Field
 from deepstorm3d.fitting.sites.windows import SitesOverMovie
 from deepstorm3d.io.tables import read_header, read_table
 from deepstorm3d.jobs.localize import ListFile, localize_movie
@@ -29,6 +32,7 @@ from deepstorm3d.localizing.recipe import Recipe
 from deepstorm3d.simulation.counts import FixedCount
 from deepstorm3d.simulation.lifetimes import ExponentialBlinking
 from deepstorm3d.simulation.photons import FixedPhotons
+from deepstorm3d.simulation.simulator import Simulator
 from factories import tiny_experiment, untrained_model, write_movie
 from watchers import Recorder
 
@@ -216,6 +220,33 @@ def test_without_a_joint_fit_it_is_said_where_it_was_asked_for(folder: Path) -> 
         )
         assert sum("a fit over frames needs the joint fit" in text for text in summary.warnings) == sentences
         assert read_table(folder / "mle.csv").molecule is None
+
+
+def test_beads_that_never_go_dark_are_one_molecule_each_until_they_jump(
+    folder: Path, pipeline: Pipeline
+) -> None:
+    """Three beads, one of which jumps by 0.2 µm after half of the frames."""
+    frame = torch.arange(FRAMES).repeat_interleave(3)
+    place = torch.tensor([[1.2, 1.3, 0.2], [3.9, 1.2, 0.9], [2.6, 3.2, 0.6]]).repeat(FRAMES, 1)
+    place[(frame >= FRAMES // 2) & (torch.arange(3 * FRAMES) % 3 == 1), 0] += 0.2
+    truth = Emitters(place, frame, torch.full((len(frame),), 4000.0), torch.arange(len(frame)) % 3)
+    simulator = Simulator(pipeline.psf, pipeline.camera, Field(*SIZE, pipeline.psf.pixel_um))
+    with torch.no_grad():
+        mean = simulator.expected(truth, torch.full((FRAMES, *SIZE), 20.0))
+    counts = torch.poisson(mean, generator=torch.Generator().manual_seed(1))
+    write_movie(folder / "beads.tif", counts, pipeline.psf.pixel_um)
+    localize_movie(Excerpt(folder / "beads.tif"), pipeline, ListFile(folder / "beads.hdf5"))
+    localize_movie(Excerpt(folder / "beads.tif"), pipeline, ListFile(folder / "each.hdf5"), over_frames=False)
+    found, single = read_table(folder / "beads.hdf5"), read_table(folder / "each.hdf5")
+    assert found.molecule is not None
+    assert sorted(found.molecule.bincount().tolist()) == [FRAMES // 2, FRAMES // 2, FRAMES, FRAMES]
+    pairs = match(truth, found, tolerance_um=0.1)
+    assert len(pairs) == len(truth) == len(found)
+    error = (found.xyz[pairs.found_index] - truth.xyz[pairs.truth_index]) / found.sigma_xyz[pairs.found_index]
+    assert float(error.abs().max()) < 4.5
+    long = found.molecule.bincount()[found.molecule] == FRAMES
+    ratio = single.sigma_xyz[:, 0].median() / found.sigma_xyz[long, 0].median()
+    assert float(ratio) == pytest.approx(FRAMES**0.5, rel=0.15)
 
 
 def test_frames_that_are_missing_end_a_molecule(folder: Path, pipeline: Pipeline) -> None:
