@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.io.tables import open_table_writer, read_table
+from deepstorm3d.io.tables import TableHeader, open_list_writer, open_table_writer, read_table
 from deepstorm3d.io.tables.followed_table import FollowedTable
 
 
@@ -84,3 +85,22 @@ def test_an_old_table_of_the_same_name_is_not_taken_for_the_new_one(tmp_path: Pa
 def test_a_text_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"\.hdf5"):
         FollowedTable(tmp_path / "found.csv")
+
+
+def test_a_list_that_was_made_anew_over_frames_adds_nothing_to_the_single_frames(tmp_path: Path) -> None:
+    path = tmp_path / "found.hdf5"
+    single = open_table_writer(path, pixel_um=0.1, frames=10, shape=(30, 30))
+    single.append(block(0, 10, 8), frames_done=10)
+    followed = FollowedTable(path)
+    assert len(followed.new_rows()) == 8
+    tied = replace(block(0, 10, 11), molecule=torch.arange(11) // 2)
+    header = TableHeader(0.1, 10, (30, 30))
+    second = open_list_writer(path, header, tied, part=tmp_path / "found.part.molecules.hdf5")
+    second.append(tied.sort(), frames_done=10)
+    second.finish()
+    single.discard()
+    assert [each.name for each in sorted(tmp_path.iterdir())] == ["found.hdf5", "found.yaml"]
+    assert len(followed.new_rows(complete=True)) == 0
+    assert (followed.frames_done, followed.rows_done) == (10, 11)
+    # Who only comes now reads all of it.
+    assert len(FollowedTable(path).new_rows(complete=True)) == 11
