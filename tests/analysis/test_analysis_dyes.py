@@ -13,6 +13,9 @@ from deepstorm3d.analysis.dye_mixture import DyeMixture, fitted_mixture, fitted_
 from deepstorm3d.analysis.dyes import DyeRule, find_dyes, shares_of_molecules
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
+from deepstorm3d.rendering.colour import dye_colours
+from deepstorm3d.rendering.view import Look
+from deepstorm3d.rendering.views import render_depth
 
 TRUTH = DyeMixture(np.array([0.3, 0.6]), np.array([0.02, 0.01]), np.array([0.05, 0.7, 0.25]))
 
@@ -103,6 +106,22 @@ def test_names_follow_the_order_of_the_shares():
     found = find_dyes(listed(share, sigma), DyeRule({"b": 0.6, "a": 0.3}))
     assert found.names == ("a", "b")
     assert (found.localizations["dye"] == dye).mean() > 0.97
+
+
+def test_a_picture_shows_dyes_by_hue_and_none_in_grey():
+    table = Localizations.proposals(
+        torch.tensor([[1.0, 1, 1], [2, 1, 1], [3, 1, 1]]), torch.arange(3), torch.ones(3)
+    )
+    table = replace(table, dye=torch.tensor([1, 2, 0]))
+    drawn = render_depth(table, pixel_nm=100.0, look=Look("dye"))
+    bright = [drawn.xy.rgb[:, columns].max((0, 1)) for columns in (slice(0, 7), slice(9, 14), slice(18, None))]
+    first, second, none = bright
+    assert first[2] > first[0] + 0.2 and second[0] > second[2] + 0.2
+    assert np.ptp(none) < 0.02 and none.max() < 0.8 * first.max()
+    assert drawn.dyes == 2
+    assert np.ptp(dye_colours(4)[1:].max(1)) < 0.3
+    with pytest.raises(InputError, match="which dye"):
+        render_depth(replace(table, dye=None), look=Look("dye"))
 
 
 def test_doubts_are_told():

@@ -13,7 +13,7 @@ from deepstorm3d.rendering.packed import POINT, SIGMA_STEP_UM, Packing, shuffled
 from deepstorm3d.rendering.panes import Pane, render_pane
 from deepstorm3d.rendering.sections import Box, cloud_of
 from deepstorm3d.rendering.tiles import Tiles
-from deepstorm3d.rendering.view import Look, shade_of, view_of
+from deepstorm3d.rendering.view import Look, shades_of, view_of
 
 PLAIN = ShiftedHistogram(1)
 
@@ -80,7 +80,7 @@ def test_a_window_shows_what_the_whole_picture_shows_there(axes, method):
     table, box = scattered(), Box(z=(0.2, 1.7))
     whole = Canvas(0.0, 0.0, 0.02, (200 if axes[0] == "y" else 100, 300 if axes[1] == "x" else 100))
     cloud = cloud_of(table, method, box)
-    expected = view_of(cloud, shade_of(cloud, (0.0, 2.0)), axes, whole, method, Look())
+    expected = view_of(cloud, shades_of(cloud, (0.0, 2.0), Look()), axes, whole, method, Look())
     window = Canvas(40 * 0.02, 30 * 0.02, 0.02, (25, 35))
     drawn = render_pane(
         Tiles.of(table), Pane(window, axes, box, (0.0, 2.0)), method=method, look=Look(percentile=100)

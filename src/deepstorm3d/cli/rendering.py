@@ -52,8 +52,8 @@ def render(
         typer.Option("--blur", metavar="NM", help="Gaussians of this σ for all localizations, nm."),
     ] = None,
     colour: Annotated[
-        Literal["depth", "none"],
-        typer.Option("--colour", help="depth: colour shows the depth; none: brightness only."),
+        Literal["depth", "dye", "none"],
+        typer.Option("--colour", help="depth: colour shows the depth; dye: the dye; none: brightness only."),
     ] = "depth",
     pixel_nm: Annotated[
         float | None,

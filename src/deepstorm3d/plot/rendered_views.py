@@ -9,7 +9,7 @@ import numpy as np
 
 from ..extent import Extent
 from ..rendering.canvas import Image
-from ..rendering.colour import depth_colormap
+from ..rendering.colour import depth_colormap, dye_colours
 from ..rendering.sections import Axis, Interval
 from ..rendering.view import Look, View
 from ..rendering.views import DepthRendering, Section
@@ -81,6 +81,8 @@ def views_figure(rendering: DepthRendering, *, title: str = "") -> Figure:
         strip = corner.inset_axes((0.05, 0.78, 0.9, 0.1))
         bar = figure.colorbar(_depths(rendering.z_range_um), cax=strip, orientation="horizontal")
         _label(bar, _DEPTH_LABEL)
+    elif rendering.look.colour == "dye":
+        _dye_legend(corner, rendering.dyes, (0.0, 0.95))
     strip = corner.inset_axes((0.05, 0.28, 0.9, 0.1))
     bar = figure.colorbar(_densities(rendering.xy, rendering.look), cax=strip, orientation="horizontal")
     _label(bar, _DENSITY_LABEL.replace(": ", ":\n"))
@@ -108,6 +110,8 @@ def section_figure(section: Section, *, title: str = "") -> Figure:
     axes.set(xlabel=_LABELS[columns], ylabel=_LABELS[rows])
     scale_bar(axes, section.view.edges_um)
     _bars(figure, [axes], section.view, section.z_range_um, section.look)
+    if section.look.colour == "dye":
+        _dye_legend(axes, section.dyes, (0.01, 0.98))
     _darken(figure)
     return figure
 
@@ -137,6 +141,8 @@ def beside_figure(rendering: DepthRendering, widefield: Widefield, *, title: str
     for axes in (before, after):
         scale_bar(axes, edges)
     _bars(figure, [before, after], rendering.xy, rendering.z_range_um, rendering.look)
+    if rendering.look.colour == "dye":
+        _dye_legend(after, rendering.dyes, (0.01, 0.98))
     _darken(figure)
     return figure
 
@@ -160,6 +166,16 @@ def _bars(figure: Figure, axes: list[Axes], view: View, ends: Interval, look: Lo
     _label(figure.colorbar(_densities(view, look), ax=axes, **where), _DENSITY_LABEL)
     if look.colour == "depth":
         _label(figure.colorbar(_depths(ends), ax=axes, **where), _DEPTH_LABEL)
+
+
+def _dye_legend(axes: Axes, dyes: int, at: tuple[float, float]) -> None:
+    """The number of each dye in its colour, one below the other; at: the upper left corner in the panel."""
+    for number, colour in enumerate(dye_colours(dyes).tolist()):
+        text = f"dye {number}" if number else "none"
+        down = number - 1 if number else dyes
+        axes.annotate(
+            text, at, (0, -11 * down), "axes fraction", "offset points", color=colour, fontsize=9, va="top"
+        )
 
 
 def _depths(ends: Interval) -> ScalarMappable:

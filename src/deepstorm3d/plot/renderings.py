@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from ..extent import frame_extent
 from ..rendering.canvas import Method
 from ..rendering.drawable import drawable, picture_pixel_nm
 from ..rendering.sections import Axis, Box, Interval
-from ..rendering.view import Look
+from ..rendering.view import Colour, Look
 from ..rendering.views import render_depth, render_section
 from .rendered_views import Widefield, beside_figure, section_figure, views_figure
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["beside", "rendering", "section"]
-
-Colour = Literal["depth", "none"]
 
 
 def rendering(
@@ -48,7 +46,7 @@ def rendering(
     pixel_nm : float, optional
         Rendered pixel, nm; default: 10 nm, or more if single molecules of a wide field would be too small to
         see.
-    colour : {"depth", "none"}
+    colour : {"depth", "dye", "none"}
         Meaning of hue; "none" draws in grey.
     method : Method, optional
         `Gaussians()` draws each localization as wide as its σ; default: a histogram.

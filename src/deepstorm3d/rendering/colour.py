@@ -1,4 +1,4 @@
-"""Colours for depth with equal lightness throughout, so that brightness can show density."""
+"""Colours for depth and dyes with equal lightness throughout, so that brightness can show density."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.colors import ListedColormap
 
-__all__ = ["depth_colormap", "depth_colours"]
+__all__ = ["depth_colormap", "depth_colours", "dye_colours"]
 
 # OKLab hue of the shallow end, rad: violet-blue. The scale goes through cyan, green and yellow; no hue repeats.
 _HUE_SHALLOW = np.radians(288.0)
@@ -20,6 +20,12 @@ _HUE_DEEP = np.radians(12.0)
 _LIGHTNESS = 0.76
 # OKLab chroma of all colours that a screen can show at this lightness.
 _CHROMA = 0.17
+# OKLab hues of the first four dyes, rad: cyan, orange, violet, green; then again.
+_HUES_OF_DYES = np.radians([215.0, 60.0, 325.0, 140.0])
+# OKLab chroma of the dyes, which a screen can show at all of these hues.
+_CHROMA_OF_DYES = 0.12
+# Linear light of molecules of no dye, relative to the others.
+_LIGHT_OF_NONE = 0.35
 
 
 def depth_colours(steps: int = 256) -> NDArray[np.float64]:
@@ -34,7 +40,20 @@ def depth_colours(steps: int = 256) -> NDArray[np.float64]:
     showable = ((rgb > -1e-4) & (rgb < 1 + 1e-4)).all(axis=-1)
     last = np.logical_and.accumulate(showable, axis=1).sum(axis=1) - 1
     linear = rgb[np.arange(steps), last].clip(0.0, 1.0)
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return _screen(linear)
+
+
+def dye_colours(dyes: int) -> NDArray[np.float64]:
+    """RGB (dyes + 1, 3), 0 to 1, of no dye and of each: grey, then hues far from each other, lightness as above.
+
+    The first two, cyan and orange, differ for people with red–green colour blindness too.
+    """
+    hue = np.resize(_HUES_OF_DYES, dyes)[:, None]
+    chroma = np.concatenate([[0.0], np.full(dyes, _CHROMA_OF_DYES)])[:, None]
+    hue = np.concatenate([[[0.0]], hue])
+    linear = _linear_rgb(_LIGHTNESS, chroma * np.cos(hue), chroma * np.sin(hue))[:, 0].clip(0.0, 1.0)
+    linear[0] *= _LIGHT_OF_NONE
+    return _screen(linear)
 
 
 def depth_colormap() -> ListedColormap:
@@ -42,6 +61,11 @@ def depth_colormap() -> ListedColormap:
     from matplotlib.colors import ListedColormap
 
     return ListedColormap(depth_colours().tolist(), name="depth")
+
+
+def _screen(linear: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Linear sRGB as a screen wants it (IEC 61966-2-1)."""
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 def _linear_rgb(lightness: float, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

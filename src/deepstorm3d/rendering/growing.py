@@ -11,7 +11,7 @@ from ..extent import Extent
 from .canvas import Canvas
 from .histograms import ShiftedHistogram
 from .sections import Box, Interval, cloud_of
-from .view import Look, coloured, planes_of, shade_of
+from .view import Look, coloured, planes_of, shades_of
 
 __all__ = ["GrowingPicture"]
 
@@ -49,8 +49,8 @@ class GrowingPicture:
         if not len(table):
             return
         cloud = cloud_of(table, self._method, Box())
-        shade = shade_of(cloud, self.z_range_um)
-        self._sums += planes_of(cloud, shade, ("y", "x"), self.canvas, self._method)
+        shades = shades_of(cloud, self.z_range_um, Look("depth"))
+        self._sums += planes_of(cloud, shades, ("y", "x"), self.canvas, self._method)
         self.rows += len(table)
 
     def rgb(self) -> NDArray[np.uint8]:

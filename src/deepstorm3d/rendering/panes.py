@@ -11,7 +11,7 @@ from ..errors import InputError
 from .canvas import Canvas, Image, Method
 from .sections import AXES, Axis, Box, Interval
 from .tiles import Tiles
-from .view import Look, View, coloured, planes_of, shade_of
+from .view import Look, View, coloured, planes_of, shades_of
 
 __all__ = ["Pane", "PaneView", "render_pane"]
 
@@ -89,8 +89,8 @@ def render_pane(
         points = points[(tiles.sigma[points] > 0).all(axis=1)]
     cloud = tiles.cloud(points)
     margin_px = round(margin_um / pane.canvas.pixel_um)
-    shade = shade_of(cloud, pane.z_range_um) if look.colour == "depth" else None
-    planes = planes_of(cloud, shade, pane.axes, _widened(pane.canvas, margin_px), method)
+    shades = shades_of(cloud, pane.z_range_um, look)
+    planes = planes_of(cloud, shades, pane.axes, _widened(pane.canvas, margin_px), method)
     planes = step * _without_margin(planes, margin_px)
     inside = step * int(_in_window(tiles, points, pane).sum()) if margin_um > 0 else step * len(points)
     return PaneView(coloured(planes, pane.canvas.edges_um, look), inside, step)

@@ -74,13 +74,21 @@ class Box:
 
 @dataclass(frozen=True)
 class Cloud:
-    """The points of a list inside a box: xyz (N, 3) and sigma (N, 3), µm (σ 0 where the method needs none)."""
+    """The points of a list inside a box: xyz (N, 3) and sigma (N, 3), µm (σ 0 where the method needs none).
+
+    dye: (N,) number of the dye, 0: none; None where the list does not tell dyes apart.
+    """
 
     xyz: Floats
     sigma: Image
+    dye: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.xyz)
+
+    def select(self, rows: NDArray[np.bool_]) -> Cloud:
+        """Some of the points, (N,) bool."""
+        return Cloud(self.xyz[rows], self.sigma[rows], None if self.dye is None else self.dye[rows])
 
     def blocks(
         self, axes: tuple[Axis, Axis], palette: Image, shade: NDArray[np.uint8] | None = None
@@ -127,9 +135,9 @@ def cloud_of(locs: Localizations | Emitters, method: Method, box: Box) -> Cloud:
     xyz = locs.xyz.detach().cpu().double().numpy()
     inside = box.inside(xyz)
     if not method.needs_sigma:
-        sigma = np.zeros((1, 3), np.float32)
-        xyz = xyz[inside] if not inside.all() else xyz
-        return Cloud(xyz, np.broadcast_to(sigma, xyz.shape))
+        sigma = np.broadcast_to(np.zeros((1, 3), np.float32), xyz.shape)
+        cloud = Cloud(xyz, sigma, _dyes(locs))
+        return cloud if inside.all() else cloud.select(inside)
     if not isinstance(locs, Localizations) or locs.sigma_source == "none":
         raise InputError(
             "the list does not contain the precision (σ) of its localizations, so they cannot be drawn with "
@@ -138,4 +146,12 @@ def cloud_of(locs: Localizations | Emitters, method: Method, box: Box) -> Cloud:
         )
     sigma = locs.sigma_xyz.detach().cpu().float().numpy()
     inside = inside & (sigma > 0).all(axis=1)
-    return Cloud(xyz, sigma) if inside.all() else Cloud(xyz[inside], sigma[inside])
+    cloud = Cloud(xyz, sigma, _dyes(locs))
+    return cloud if inside.all() else cloud.select(inside)
+
+
+def _dyes(locs: Localizations | Emitters) -> NDArray[np.uint8] | None:
+    """The dye of each row, (N,)."""
+    if not isinstance(locs, Localizations) or locs.dye is None:
+        return None
+    return locs.dye.cpu().numpy().clip(0, 255).astype(np.uint8)

@@ -12,22 +12,25 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..extent import Extent
 from .canvas import Canvas, Image, Method
-from .colour import depth_colours
+from .colour import depth_colours, dye_colours
 from .sections import Axis, Cloud, Interval
 
-__all__ = ["Look", "View", "coloured", "planes_of", "shade_of", "view_of"]
+__all__ = ["Colour", "Look", "Shades", "View", "coloured", "planes_of", "shades_of", "view_of"]
+
+Colour = Literal["depth", "dye", "none"]
+"""What the hue of a picture shows."""
 
 
 @dataclass(frozen=True)
 class Look:
     """How densities become brightness and colour.
 
-    colour: "depth" (hue is depth) or "none" (grey);  percentile: percentile of the density, among pixels that
+    colour: "depth" (hue is depth), "dye" (hue is the dye, `dye_colours`) or "none" (grey);  percentile: percentile of the density, among pixels that
     are not empty, that is drawn at full brightness;  gamma: exponent of the brightness.  Raises InputError for
     numbers out of range.
     """
 
-    colour: Literal["depth", "none"] = "depth"
+    colour: Colour = "depth"
     percentile: float = 99.5
     gamma: float = 0.6
 
@@ -53,14 +56,35 @@ class View:
     full: float
 
 
-def shade_of(cloud: Cloud, ends: Interval) -> NDArray[np.uint8]:
-    """Index of the colour, 0 to 255, of each point."""
-    return ((cloud.xyz[:, 2] - ends[0]) * (256 / (ends[1] - ends[0]))).clip(0, 255).astype(np.uint8)
+@dataclass(frozen=True)
+class Shades:
+    """The colours of points.
+
+    index: (N,) of each point in the palette;  palette: (K, 4) a density of 1, and red, green and blue.
+    """
+
+    index: NDArray[np.uint8]
+    palette: Image
+
+
+def shades_of(cloud: Cloud, ends: Interval, look: Look) -> Shades | None:
+    """The colour of each point; None for a grey picture.
+
+    ends: depths at the two ends of the colours.  Raises InputError for dyes of a list that has none.
+    """
+    if look.colour == "none":
+        return None
+    if look.colour == "depth":
+        index = ((cloud.xyz[:, 2] - ends[0]) * (256 / (ends[1] - ends[0]))).clip(0, 255).astype(np.uint8)
+        return Shades(index, _palette("depth"))
+    if cloud.dye is None:
+        raise InputError("the list does not say which dye its molecules are", "tell them apart first (`dyes`)")
+    return Shades(cloud.dye, _palette("dye"))
 
 
 def view_of(
     cloud: Cloud,
-    shade: NDArray[np.uint8] | None,
+    shades: Shades | None,
     axes: tuple[Axis, Axis],
     canvas: Canvas,
     method: Method,
@@ -68,21 +92,23 @@ def view_of(
 ) -> View:
     """Densities and colours, both spread in the same way, combined to one picture."""
     # The last row and column are whole pixels, also where the field ends inside them.
-    return coloured(planes_of(cloud, shade, axes, canvas, method), canvas.edges_um, look)
+    return coloured(planes_of(cloud, shades, axes, canvas, method), canvas.edges_um, look)
 
 
 def planes_of(
-    cloud: Cloud, shade: NDArray[np.uint8] | None, axes: tuple[Axis, Axis], canvas: Canvas, method: Method
+    cloud: Cloud, shades: Shades | None, axes: tuple[Axis, Axis], canvas: Canvas, method: Method
 ) -> Image:
-    """Densities (1, h, w), and with a shade (N,) of each point their sums of red, green and blue (4, h, w)."""
-    palette = np.ones((1, 1), np.float32) if shade is None else _palette()
-    return method.draw(canvas, cloud.blocks(axes, palette, shade), palette.shape[1])
+    """Densities (1, h, w), and with colours of the points their sums of red, green and blue (4, h, w)."""
+    if shades is None:
+        return method.draw(canvas, cloud.blocks(axes, np.ones((1, 1), np.float32)), 1)
+    return method.draw(canvas, cloud.blocks(axes, shades.palette, shades.index), shades.palette.shape[1])
 
 
 @cache
-def _palette() -> Image:
-    """A density of 1 and the colour for each of 256 depths, (256, 4)."""
-    palette = np.concatenate([np.ones((256, 1)), depth_colours()], axis=1).astype(np.float32)
+def _palette(colour: Colour) -> Image:
+    """A density of 1 and the colour for each of 256 depths or dyes, (256, 4)."""
+    colours = dye_colours(255) if colour == "dye" else depth_colours()
+    palette = np.concatenate([np.ones((256, 1)), colours], axis=1).astype(np.float32)
     palette.flags.writeable = False
     return palette
 

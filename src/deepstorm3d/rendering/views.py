@@ -13,7 +13,7 @@ from ..extent import Extent
 from .canvas import Canvas, Floats, Image, Method
 from .histograms import ShiftedHistogram
 from .sections import AXES, Axis, Box, Cloud, Interval, cloud_of
-from .view import Look, View, shade_of, view_of
+from .view import Look, View, shades_of, view_of
 
 __all__ = [
     "DepthRendering",
@@ -36,7 +36,7 @@ class DepthRendering:
 
     xy: rows y (down), columns x;  xz: rows z (down, deeper), columns x;  yz: rows y, columns z.
     z_range_um: depths at the two ends of the colours;  pixel_um: size of a rendered pixel;
-    localizations: rows inside the field;  look: of all three.
+    localizations: rows inside the field;  look: of all three;  dyes: the largest number of a dye.
     """
 
     xy: View
@@ -46,6 +46,7 @@ class DepthRendering:
     pixel_um: float
     localizations: int
     look: Look
+    dyes: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Section:
     pixel_um: float
     localizations: int
     look: Look
+    dyes: int = 0
 
 
 @dataclass(frozen=True)
@@ -121,11 +123,11 @@ def render_depth(
     left, top, right, bottom = edges
     inside = Box((left, right), (top, bottom)).inside(cloud.xyz)
     if not inside.all():
-        cloud = Cloud(cloud.xyz[inside], cloud.sigma[inside])
-    shade = shade_of(cloud, ends) if look.colour == "depth" else None
+        cloud = cloud.select(inside)
+    shades = shades_of(cloud, ends, look)
 
     def view(axes: tuple[Axis, Axis], edges: Extent) -> View:
-        return view_of(cloud, shade, axes, Canvas.over(edges, pixel), method, look)
+        return view_of(cloud, shades, axes, Canvas.over(edges, pixel), method, look)
 
     return DepthRendering(
         xy=view(("y", "x"), edges),
@@ -135,6 +137,7 @@ def render_depth(
         pixel_um=pixel,
         localizations=len(cloud),
         look=look,
+        dyes=0 if cloud.dye is None else int(cloud.dye.max(initial=0)),
     )
 
 
@@ -155,17 +158,18 @@ def render_section(
     pixel = _pixel(pixel_nm)
     cloud = cloud_of(locs, method, box)
     depths = _depth_range(cloud, box)
-    shade = shade_of(cloud, depths) if look.colour == "depth" else None
+    shades = shades_of(cloud, depths, look)
     axes: tuple[Axis, Axis] = ("y", "x") if across == "z" else ("z", "x" if across == "y" else "y")
     canvas = Canvas.over(_edges(cloud, method, box, axes, pixel), pixel)
     return Section(
-        view=view_of(cloud, shade, axes, canvas, method, look),
+        view=view_of(cloud, shades, axes, canvas, method, look),
         across=across,
         box=box,
         z_range_um=depths,
         pixel_um=pixel,
         localizations=len(cloud),
         look=look,
+        dyes=0 if cloud.dye is None else int(cloud.dye.max(initial=0)),
     )
 
 
