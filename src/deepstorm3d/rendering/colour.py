@@ -44,7 +44,7 @@ def depth_colours(steps: int = 256) -> NDArray[np.float64]:
 
 
 def dye_colours(dyes: int) -> NDArray[np.float64]:
-    """RGB (dyes + 1, 3), 0 to 1, of no dye and of each: grey, then hues far from each other, lightness as above.
+    """RGB (dyes + 1, 3), 0 to 1, of no dye and of each: grey, then hues far apart, of the lightness above.
 
     The first two, cyan and orange, differ for people with red–green colour blindness too.
     """

@@ -25,9 +25,9 @@ Colour = Literal["depth", "dye", "none"]
 class Look:
     """How densities become brightness and colour.
 
-    colour: "depth" (hue is depth), "dye" (hue is the dye, `dye_colours`) or "none" (grey);  percentile: percentile of the density, among pixels that
-    are not empty, that is drawn at full brightness;  gamma: exponent of the brightness.  Raises InputError for
-    numbers out of range.
+    colour: "depth" (hue is depth), "dye" (hue is the dye, `dye_colours`) or "none" (grey);
+    percentile: percentile of the density, among pixels that are not empty, that is drawn at full brightness;
+    gamma: exponent of the brightness.  Raises InputError for numbers out of range.
     """
 
     colour: Colour = "depth"
