@@ -63,13 +63,20 @@ class MatchedFilter:
         """Approximate number of independent molecule positions in a frame."""
         return len(self.z) * self.shape[0] * self.shape[1] / _VOXELS_PER_POSITION
 
+    def correlations(self, score: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums a and b of one more molecule at every voxel of frames: two arrays (…, Z, H, W).
+
+        score, information: (…, H, W) of the pixels (`Likelihood`).  Those of several frames add up.
+        """
+        stiffness = self._correlate(information, *self._square).clamp(min=1e-12)
+        return self._correlate(score, *self._template), stiffness
+
     def gains(self, score: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
         """Decrease of the deviance and photons of one more molecule at every voxel of frames.
 
         score, information: (…, H, W) of the pixels (`Likelihood`);  returns two arrays (…, Z, H, W).
         """
-        pull = self._correlate(score, *self._template)
-        stiffness = self._correlate(information, *self._square).clamp(min=1e-12)
+        pull, stiffness = self.correlations(score, information)
         photons = pull.clamp(min=0) / stiffness
         return photons * pull.clamp(min=0), photons
 

@@ -15,8 +15,10 @@ from ..state import JointState
 from .frames import FrameTerms, Movie
 from .state import Sites
 
-__all__ = ["COARSE", "FINE", "Charts"]
+__all__ = ["COARSE", "FINE", "ROUGH", "Charts"]
 
+ROUGH = 3.0
+"""Charts of a trial in a neighbourhood, which decides about ten and more in the deviance."""
 COARSE = 1.0
 """Charts to decide about ties and looks."""
 FINE = 0.2

@@ -70,7 +70,9 @@ class SiteFit:
     """Maximum-likelihood fit of molecules that shine through several frames, starting from single-frame lists.
 
     Every frame keeps its own background and photons; a molecule has one position (and one blur). Which rows are
-    one molecule is decided by the likelihood (`ties`), as is in which frames it shines (`looks`).
+    one molecule is decided by the likelihood (`ties`), as is in which frames it shines (`looks`), whether a
+    spot is two molecules that other frames show apart (`arrangements`), and, unless the single-frame fit has no
+    rounds of adding molecules, which are missing because no single frame shows them (`unseen`).
 
     single: the fit of single frames that the lists come from;  dark: frames in which a molecule may be missing;
     false_splits: chance that a molecule at rest is divided;  false_looks: share of the tested places without
@@ -101,7 +103,8 @@ class SiteFit:
         start = sites_of_list(found, movie, carried, blurs=single.fit_blur, dark=self.dark)
         search = MatchedFilter(single.core, single.z_um, (height, width), likelihood.frames)
         price = gain_threshold(search.positions, single.false_alarms)
-        selection = Selection(price, self.dark, self.false_splits, self.false_looks)
+        missing = search if single.rounds else None
+        selection = Selection(price, self.dark, self.false_splits, self.false_looks, missing)
         made = improved(movie, start, selection, [single.whole])
         sites = made.fitted.sites
         rows = rows_of_looks(made.land, found, self.false_looks)

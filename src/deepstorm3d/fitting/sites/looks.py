@@ -17,10 +17,12 @@ from ..rivals import outdone
 from ..state import JointState
 from .covariance import Bound, Landscape
 from .frames import Movie
+from .state import Sites
 from .ties import chi_square_point
 
 __all__ = [
     "NewLooks",
+    "dark_neighbours",
     "gain_of_looks",
     "missing_looks",
     "needed_gain",
@@ -34,6 +36,9 @@ _APART_UM = 1.0
 # Distance from a look of another site in the same frame within which no look is added, µm: of two so near, one
 # is likely to be the other, moved or misplaced.
 _TAKEN_UM = 0.25
+# Share of false looks among the places without light where a site shines in the frames before and after: few
+# molecules are dark there.
+_FALSE_BETWEEN = 0.05
 # Share of a look's information that its neighbours must leave: less is decided by rounding errors.
 _LEAST_LEFT = 1e-3
 
@@ -58,16 +63,31 @@ def needed_gain(false_looks: float) -> float:
     return chi_square_point(2 * false_looks, 1)
 
 
+def sites_between(sites: Sites) -> Tensor:
+    """Whether a site shines, in an image's channel, in the frames before and after it: (S, B·C) bool."""
+    seen, each = sites.seen(), sites.channels
+    between = torch.zeros_like(seen)
+    between[:, each:-each] = seen[:, : -2 * each] & seen[:, 2 * each :]
+    return between
+
+
+def _needed(between: Tensor, false_looks: float) -> Tensor:
+    """Gain that each look must bring, by whether its site shines before and after."""
+    return torch.where(between, needed_gain(max(_FALSE_BETWEEN, false_looks)), needed_gain(false_looks))
+
+
 def missing_looks(land: Landscape, false_looks: float, free: Tensor) -> NewLooks:
     """Looks to add: before the first, after the last and between the looks of the sites `free`, (S,) bool.
 
     false_looks: share of tested places without light that get a look.
     """
-    site, frame = _dark_neighbours(land)
+    site, frame = dark_neighbours(land.sites)
     # A site that shines in another channel of the frame is there, whatever is beside it.
     chosen = free[site] & (~_taken(land, site, frame) | land.sites.near_in_time(0)[site, frame])
     tested = gain_of_looks(land, site[chosen], frame[chosen])
-    strong = tested.select(tested.gain > needed_gain(false_looks))
+    strong = tested.select(
+        tested.gain > _needed(sites_between(land.sites)[tested.site, tested.frame], false_looks)
+    )
     place = land.sites.place[strong.site, :2]
     apart = torch.full_like(strong.gain, _APART_UM)
     return strong.select(~outdone(place, strong.frame, strong.gain, apart))
@@ -90,7 +110,8 @@ def unneeded_looks(land: Landscape, bound: Bound, false_looks: float, free: Tens
     """Looks that bring too little, of the sites `free` that have others: (N,) bool, the weakest in its area."""
     sites = land.sites
     significance = (sites.photons / bound.photons.clamp(min=1e-9)).square()
-    weak = (significance < needed_gain(false_looks)) & free[sites.site]
+    between = sites_between(sites)[sites.site, sites.image]
+    weak = (significance < _needed(between, false_looks)) & free[sites.site]
     weak &= (sites.looks > 1)[sites.site]
     rows = weak.nonzero()[:, 0]
     apart = torch.full_like(significance[rows], _APART_UM)
@@ -124,9 +145,8 @@ def _taken(land: Landscape, site: Tensor, frame: Tensor) -> Tensor:
     return (near.double() @ land.sites.seen().double())[site, frame] > 0
 
 
-def _dark_neighbours(land: Landscape) -> tuple[Tensor, Tensor]:
+def dark_neighbours(sites: Sites) -> tuple[Tensor, Tensor]:
     """Site and frame of each place in time that is next to a look of its site, or between two."""
-    sites = land.sites
     seen, near = sites.seen(), sites.near_in_time(1)
     later, earlier = seen.cumsum(1) > 0, seen.flip(1).cumsum(1).flip(1) > 0
     # A site that is known from before has had its look before the first frame.

@@ -7,16 +7,26 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..search import MatchedFilter
+from .arrangements import Arrangement, looks_beside, pairs_for_spots
 from .charts import Charts
 from .climb import FittedSites, climb_sites
 from .covariance import Landscape
-from .looks import missing_looks, unneeded_looks, unneeded_sites
+from .frames import Movie
+from .looks import dark_neighbours, missing_looks, unneeded_looks, unneeded_sites
+from .neighbourhood import images_of
 from .state import Sites
 from .ties import joinings, movings, shared_information, splittings
+from .trials import Trials
+from .unseen import unseen_molecules
 
 __all__ = ["Selection"]
 
 _ROUNDS = 8  # largest number of times that ties and looks are changed and everything is fitted again
+# Gain of a molecule by itself, in units of its price, from which on it is tried: it gains more where its
+# neighbours are fitted again with it.
+_PROMISING = 0.4
+_AGAIN_UM = 2.0  # distance from a change within which all is tried again, µm
 
 
 @dataclass(frozen=True)
@@ -24,24 +34,60 @@ class Selection:
     """Decides which looks are one molecule, and in which frames it shines.
 
     price: penalty for one molecule, the decrease of the deviance that it must bring;  dark, false_splits,
-    false_looks: see `SiteFit`.
+    false_looks: see `SiteFit`;  search: matched filter for molecules that are missing, None: none are added.
+    Several channels keep their molecules: only ties and looks change.
     """
 
     price: float
-
     dark: int
     false_splits: float
     false_looks: float
+    search: MatchedFilter | None = None
 
     def improve(self, charts: Charts, fitted: FittedSites) -> tuple[FittedSites, int]:
-        """The fit after changes of ties and looks, and how many sites were divided."""
-        split = 0
+        """The fit after changes of ties, looks and arrangements, and how many sites were divided."""
+        split, tried = 0, dict[tuple[int, ...], Tensor]()
         for _ in range(_ROUNDS):
             changed, divided = self._changed(Landscape(charts.movie, fitted.sites, charts))
-            if changed is None:
+            if changed is not None:
+                fitted, split = climb_sites(charts.movie, changed, charts), split + divided
+            # While ties change, light beside a molecule may be that of one that moves.
+            arranged = self._arranged(charts.movie, fitted.sites, tried, beside=changed is None)
+            if arranged is not None:
+                fitted = climb_sites(charts.movie, arranged, charts)
+            if changed is None and arranged is None:
                 break
-            fitted, split = climb_sites(charts.movie, changed, charts), split + divided
         return fitted, split
+
+    def _arranged(
+        self, movie: Movie, sites: Sites, tried: dict[tuple[int, ...], Tensor], *, beside: bool
+    ) -> Sites | None:
+        """The sites with spots read in another way and molecules that were missing; None if none pays.
+
+        tried: what was tried in vain and where, (2,) µm; it is brought up to date.
+        beside: whether light beside another molecule counts.
+        """
+        if sites.channels > 1:
+            return None
+        images = images_of(movie, sites)
+        wanted: list[Arrangement] = []
+        if self.search is not None:
+            unseen = unseen_molecules(movie, images, self.search, _PROMISING * self.price)
+            wanted = [one.arrangement(sites) for one in unseen if beside or not one.is_beside(sites)]
+        if beside:
+            moving = set(sites.site[sites.loose].tolist())
+            pairs = zip(*map(Tensor.tolist, dark_neighbours(sites)), strict=True)
+            dark = [(site, frame) for site, frame in pairs if site not in moving]
+            wanted = looks_beside(sites, dark) + pairs_for_spots(sites, dark) + wanted
+        wanted = [one for one in wanted if one.key(sites) not in tried]
+        if not wanted:
+            return None
+        changed, made = Trials(self.price, self.false_looks).made(movie, sites, images, wanted)
+        tried.update((one.key(sites), one.centre) for one in wanted)
+        for one in (each for each, is_made in zip(wanted, made, strict=True) if is_made):
+            for key in [key for key, place in tried.items() if (place - one.centre).norm() < _AGAIN_UM]:
+                del tried[key]
+        return changed if any(made) else None
 
     def _changed(self, land: Landscape) -> tuple[Sites | None, int]:
         """The sites with what is to be changed, each site in one way; None if nothing is. And how many
