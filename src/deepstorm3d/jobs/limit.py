@@ -1,4 +1,4 @@
-"""Limit: how well anyone could localize, with one mask or several: the Cramér-Rao bound of a set-up."""
+"""Limit: how well anyone could localize with one mask, with several, or with several channels."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from ..optics.tabulated import TabulatedPSF
 from ..simulation.priors import FixedCount
 from ..streams import stream
 from ..watch import SILENT, Watcher, advance
+from .joint_limit import ChannelSet, channel_sets
 
 __all__ = ["Sweep", "limit", "masks_to_compare"]
 
@@ -127,6 +128,10 @@ def limit(
     for each mask, each estimated together with all of its frame and one level of background. The noise is
     that of the experiment's camera.
 
+    Of an experiment with several channels the first bound is that of all channels together, each with its share
+    of the light, photons and background of its own; then follow each channel alone and each mask in the first
+    channel, all of them with all of the light.
+
     masks: name and phase (h, w) rad, None for the experiment's own (by itself where left out);
     scene: gives depth range, blur, border, median photons and mean background, the first where left out;
     photons, background: instead of the scene's;  sweep: where the bound is computed;
@@ -134,27 +139,35 @@ def limit(
     Raises InputError where a mask does not fit the microscope, naming it.
     """
     masks = masks_to_compare(experiment, ()) if masks is None else masks
+    if experiment.channels:
+        # The first channel's own mask is among its channels.
+        masks = [(name, phase) for name, phase in masks if phase is not None]
     sweep = sweep or Sweep()
     there = scene_conditions(experiment, experiment.scene(scene), photons, background)
     numbers = _default_numbers(there) if sweep.emitters is None else sweep.emitters
-    steps, total = 0, len(masks) * (1 + len(numbers))
+    sets: list[ChannelSet | _OneMask] = list(
+        channel_sets(experiment, scene, there) if experiment.channels else ()
+    )
+    first = experiment.of_channel(0)
+    steps, total = 0, (len(sets) + len(masks)) * (1 + len(numbers))
     limits = []
-    for name, phase in masks:
-        psf = _table(experiment, there, name, phase)
-        alone = _alone(psf, there, sweep)
+    for seen in (*sets, *masks):
+        if isinstance(seen, tuple):
+            seen = _OneMask(seen[0], _table(first, there, *seen), there)
+        alone = _alone(seen, there, sweep)
         steps += 1
         advance(watch, steps, total)
         crowded: list[NDArray[np.float64]] = []
         for number in numbers:
             generator = stream(experiment.seed if sweep.seed is None else sweep.seed, "limit")
-            sigma = _together(psf, there, number, max(2, -(-sweep.molecules // number)), generator)
+            sigma = seen.together(there, number, max(2, -(-sweep.molecules // number)), generator)
             crowded.append(np.stack([np.median(sigma, 0), _rms(sigma)]))
             steps += 1
             advance(watch, steps, total)
         density = np.array(numbers, dtype=np.float64) / there.area_um2
         both = np.stack(crowded, 1) if crowded else np.zeros((2, 0, 3))
         median, rms = (Bounds(density, sigmas) for sigmas in both)
-        limits.append(MaskLimits(name, *alone, median, rms, np.array(numbers, dtype=np.int64)))
+        limits.append(MaskLimits(seen.name, *alone, median, rms, np.array(numbers, dtype=np.int64)))
     return LimitReport(
         experiment=experiment.name,
         photons=there.photons,
@@ -187,20 +200,36 @@ def _table(experiment: Experiment, there: Conditions, name: str, phase: Tensor |
         raise InputError(f"{name}: {error.what}", error.remedy) from error
 
 
-@torch.no_grad()
-def _alone(psf: TabulatedPSF, there: Conditions, sweep: Sweep) -> tuple[Bounds, Bounds, Bounds]:
-    """Bounds of one molecule against depth, photons and background."""
-    xyz = on_axis(torch.linspace(*there.prior.z_um, sweep.depths, dtype=torch.float64))
+@dataclass(frozen=True)
+class _OneMask:
+    """One channel through one mask."""
 
-    def sigma_nm(photons: float, background: float) -> NDArray[np.float64]:
-        bright, floor = there.as_poisson(photons, background)
-        bounds = crlb(psf, xyz, torch.full_like(xyz[:, 0], bright), torch.full_like(xyz[:, 0], floor))
+    name: str
+    psf: TabulatedPSF
+    there: Conditions
+
+    @torch.no_grad()
+    def alone(self, z_um: NDArray[np.float64], photons: float, background: float) -> NDArray[np.float64]:
+        """σ of x, y, z (depths, 3) nm of one molecule at the middle of a pixel."""
+        xyz = on_axis(torch.from_numpy(z_um))
+        bright, floor = self.there.as_poisson(photons, background)
+        bounds = crlb(self.psf, xyz, torch.full_like(xyz[:, 0], bright), torch.full_like(xyz[:, 0], floor))
         return 1000 * bounds[:, :3].numpy()
 
-    bright = np.stack([_rms(sigma_nm(value, there.background)) for value in sweep.photons])
-    hazy = np.stack([_rms(sigma_nm(there.photons, value)) for value in sweep.background])
+    def together(
+        self, there: Conditions, number: int, frames: int, generator: torch.Generator
+    ) -> NDArray[np.float64]:
+        """σ of x, y, z (frames·number, 3) nm of molecules at random places, all of a frame together."""
+        return _together(self.psf, there, number, frames, generator)
+
+
+def _alone(seen: ChannelSet | _OneMask, there: Conditions, sweep: Sweep) -> tuple[Bounds, Bounds, Bounds]:
+    """Bounds of one molecule against depth, photons and background."""
+    z = torch.linspace(*there.prior.z_um, sweep.depths, dtype=torch.float64).numpy()
+    bright = np.stack([_rms(seen.alone(z, value, there.background)) for value in sweep.photons])
+    hazy = np.stack([_rms(seen.alone(z, there.photons, value)) for value in sweep.background])
     return (
-        Bounds(xyz[:, 2].numpy(), sigma_nm(there.photons, there.background)),
+        Bounds(z, seen.alone(z, there.photons, there.background)),
         Bounds(np.array(sweep.photons), bright),
         Bounds(np.array(sweep.background, dtype=float), hazy),
     )

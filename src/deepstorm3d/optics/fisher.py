@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from .assembly import Assembly
 from .psf import PSF
 
-__all__ = ["crlb", "fisher_information", "joint_crlb"]
+__all__ = [
+    "crlb",
+    "fisher_information",
+    "joint_crlb",
+    "joint_position_information",
+    "position_bounds",
+    "position_information",
+]
 
 
 def fisher_information(
@@ -63,18 +72,8 @@ def joint_crlb(
     xyz: (N, 3) µm;  photons, frame: (N,);  background: (B,) photons per pixel, > 0;  size: (H, W) of the
     frames;  returns (N, 4): σ of x, y, z (µm), photons.  Differentiable with respect to the PSF's parameters.
     """
-    patches, slopes = psf.derivatives(xyz, blur_px)
-    bright = photons[:, None, None]
-    shape = (len(background), *size)
-    places = Assembly(patches.corner, frame, (patches.values.shape[1], patches.values.shape[2]), shape)
-    mean = places.add(places.inside(patches.values * bright)) + background[:, None, None]
-    jacobian = torch.cat([bright[:, None] * slopes, patches.values[:, None]], 1).flatten(2)
     sigma = []
-    for number, image in enumerate(mean):
-        rows = (frame == number).nonzero()[:, 0]
-        dense = places.dense(jacobian[rows], rows, (0, size[0], 0, size[1]))
-        dense = torch.cat([dense, torch.ones_like(image).view(1, -1)])
-        information = (dense / image.flatten()) @ dense.mT
+    for rows, information in _of_frames(psf, xyz, photons, frame, background, size, blur_px):
         scale = information.diagonal().clamp(min=1e-30).rsqrt()
         # The ridge keeps the bound of a molecule without signal finite.
         unit = information * scale[:, None] * scale + 1e-7 * torch.eye(len(scale)).to(information)
@@ -82,3 +81,81 @@ def joint_crlb(
         sigma.append(variances[:-1].clamp(min=1e-20).sqrt().view(len(rows), 4))
     order = torch.argsort(torch.argsort(frame, stable=True), stable=True)
     return torch.cat(sigma)[order] if sigma else xyz.new_zeros(0, 4)
+
+
+def _of_frames(
+    psf: PSF,
+    xyz: Tensor,
+    photons: Tensor,
+    frame: Tensor,
+    background: Tensor,
+    size: tuple[int, int],
+    blur_px: Tensor | None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows of each frame, and its Fisher matrix: x, y, z, photons of each of them, then the background."""
+    patches, slopes = psf.derivatives(xyz, blur_px)
+    bright = photons[:, None, None]
+    shape = (len(background), *size)
+    places = Assembly(patches.corner, frame, (patches.values.shape[1], patches.values.shape[2]), shape)
+    mean = places.add(places.inside(patches.values * bright)) + background[:, None, None]
+    jacobian = torch.cat([bright[:, None] * slopes, patches.values[:, None]], 1).flatten(2)
+    for number, image in enumerate(mean):
+        rows = (frame == number).nonzero()[:, 0]
+        dense = places.dense(jacobian[rows], rows, (0, size[0], 0, size[1]))
+        dense = torch.cat([dense, torch.ones_like(image).view(1, -1)])
+        yield rows, (dense / image.flatten()) @ dense.mT
+
+
+def position_information(
+    psf: PSF, xyz: Tensor, photons: Tensor, background: Tensor, blur_px: Tensor | None = None
+) -> Tensor:
+    """Information about the position of one emitter whose photons and background are unknown, too.
+
+    Arguments as in `fisher_information`;  returns (N, 3, 3) per µm². Of independent images (channels) of
+    one emitter, each with photons and background of its own, these add: F_xx − F_xn F_nn⁻¹ F_nx, with n photons
+    and background (the Schur complement).
+    """
+    return _without_nuisance(fisher_information(psf, xyz, photons, background, blur_px), 3)
+
+
+def joint_position_information(
+    psf: PSF,
+    xyz: Tensor,
+    photons: Tensor,
+    frame: Tensor,
+    background: Tensor,
+    size: tuple[int, int],
+    blur_px: Tensor | None = None,
+) -> list[tuple[Tensor, Tensor]]:
+    """The same for overlapping molecules; arguments as in `joint_crlb`.
+
+    Returns, for each frame, its rows (n,) and the information (3n, 3n) per µm² about x, y, z of the first row,
+    of the second and so on, where all their photons and the background are unknown.
+    """
+    found = []
+    for rows, whole in _of_frames(psf, xyz, photons, frame, background, size, blur_px):
+        count = len(rows)
+        index = torch.arange(4 * count, device=xyz.device).view(count, 4)
+        light = torch.cat([index[:, 3], index.new_tensor([4 * count])])
+        order = torch.cat([index[:, :3].reshape(-1), light])
+        found.append((rows, _without_nuisance(whole[order][:, order], 3 * count)))
+    return found
+
+
+def position_bounds(information: Tensor) -> Tensor:
+    """Cramér-Rao bounds from information about positions: (…, k, k) per µm², returns σ (…, k) µm."""
+    scale = information.diagonal(dim1=-2, dim2=-1).clamp(min=1e-30).rsqrt()
+    unit = information * scale[..., :, None] * scale[..., None, :]
+    ridge = 1e-9 * torch.eye(unit.shape[-1], dtype=unit.dtype, device=unit.device)
+    return torch.linalg.inv(unit + ridge).diagonal(dim1=-2, dim2=-1).clamp(min=1e-20).sqrt() * scale
+
+
+def _without_nuisance(information: Tensor, kept: int) -> Tensor:
+    """The Schur complement of the first `kept` unknowns; scaled to a unit diagonal for precision."""
+    scale = information.diagonal(dim1=-2, dim2=-1).clamp(min=1e-30).rsqrt()
+    unit = information * scale[..., :, None] * scale[..., None, :]
+    own, across, other = unit[..., :kept, :kept], unit[..., :kept, kept:], unit[..., kept:, kept:]
+    # The small ridge keeps it finite where a molecule sends no light into this image.
+    ridge = 1e-9 * torch.eye(other.shape[-1], dtype=unit.dtype, device=unit.device)
+    left = own - across @ torch.linalg.solve(other + ridge, across.mT)
+    return left / (scale[..., :kept, None] * scale[..., None, :kept])
