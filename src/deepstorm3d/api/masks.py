@@ -214,7 +214,8 @@ def design_mask(
         how long the network learns.
     out : path
         Mask file to write (.npy); checkpoint, network and pictures lie beside it, so that a run that was
-        stopped can go on. Without it the mask is only in memory.
+        stopped can go on. Without it the mask is only in memory. Masks of further channels lie beside it
+        (mask.NAME.npy), so such an experiment needs it.
     by : "network" or "fisher"
         What the mask is to serve: the trained network's completeness, or the bound of one molecule or a crowd
         (``experiment.design.fisher_density``).
@@ -227,12 +228,12 @@ def design_mask(
     Returns
     -------
     (h, w) array
-        Phase, rad.
+        Phase, rad, of the first channel.
 
     Raises
     ------
     InputError
-        Where `out` is there already, or there is nothing to resume.
+        Where `out` is there already, or there is nothing to resume; for several channels without `out`.
     Interrupted
         Where the watcher stopped the run before its end.
 
@@ -241,6 +242,11 @@ def design_mask(
     Nehme et al., Nature Methods 17:734 (2020); Shechtman et al., Physical Review Letters 113:133902 (2014).
     """
     setup = as_experiment(experiment)
+    if setup.channels and out is None:
+        raise InputError(
+            f"the experiment '{setup.name}' has {len(setup.channel_names)} channels with a mask each",
+            "say where to write them (`out`)",
+        )
     place = device or default_device()
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "mask.npy" if out is None else Path(out)

@@ -54,7 +54,11 @@ def design_psf(
     device: Device = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Design the phase mask for a depth range, light and density. After Ctrl-C, --resume continues."""
+    """Design the phase mask for a depth range, light and density. After Ctrl-C, --resume continues.
+
+    Of several channels --by fisher designs all masks at once, FILE and FILE.NAME.npy, the light divided as the
+    experiment says.
+    """
     from ..experiment.configure import find_experiment, with_mask
     from ..training.runs import Run
 
@@ -65,7 +69,9 @@ def design_psf(
     claim_run(Run(out), resume=resume, overwrite=overwrite)
     options = {"device": place, "resume": resume}
     complete = (
-        _by_network(experiment, out, options) if by == "network" else _by_fisher(experiment, out, options)
+        _by_network(experiment, out, options)
+        if by == "network"
+        else _by_fisher(experiment, out, options, overwrite=overwrite)
     )
     if not complete:
         say("stopped; the same command with --resume goes on")
@@ -95,9 +101,13 @@ def _by_network(experiment: Experiment, out: Path, options: dict[str, Any]) -> b
     return True
 
 
-def _by_fisher(experiment: Experiment, out: Path, options: dict[str, Any]) -> bool:
-    from ..jobs.fisher_design import design_by_fisher
+def _by_fisher(experiment: Experiment, out: Path, options: dict[str, Any], *, overwrite: bool) -> bool:
+    from ..io.parts import claim_name
+    from ..jobs.fisher_design import design_by_fisher, mask_files
 
+    files = mask_files(experiment, out)
+    for path in files[1:]:
+        claim_name(path, overwrite=overwrite or options["resume"])
     with ScreenWatcher("steps", stoppable=True) as watch:
         summary = design_by_fisher(
             experiment,
@@ -106,7 +116,10 @@ def _by_fisher(experiment: Experiment, out: Path, options: dict[str, Any]) -> bo
             watch=watch,
         )
     if summary.complete:
-        result(f"{out}: σx + σy + σz from {summary.first_nm:.1f} to {summary.last_nm:.1f} nm")
+        result(
+            f"{', '.join(map(str, files))}: "
+            f"σx + σy + σz from {summary.first_nm:.1f} to {summary.last_nm:.1f} nm"
+        )
     return summary.complete
 
 

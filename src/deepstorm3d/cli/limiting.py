@@ -59,7 +59,10 @@ def limit(
     assignments: Assignments = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Compute the best possible precision: the Cramér-Rao bound against depth, photons, background, density."""
+    """Compute the best possible precision: the Cramér-Rao bound against depth, photons, background, density.
+
+    Of several channels: all of them together, then each channel (and --mask) alone with all of the light.
+    """
     from ..experiment.configure import find_experiment
     from ..io.parts import claim_name
     from ..jobs import limit as job

@@ -111,9 +111,9 @@ def position_information(
 ) -> Tensor:
     """Information about the position of one emitter whose photons and background are unknown, too.
 
-    Arguments as in `fisher_information`;  returns (N, 3, 3) per µm². Of independent images (channels) of
-    one emitter, each with photons and background of its own, these add: F_xx − F_xn F_nn⁻¹ F_nx, with n photons
-    and background (the Schur complement).
+    Arguments as in `fisher_information`;  returns (N, 3, 3) per µm², float64. Those of independent images
+    (channels) of one emitter, each with photons and background of its own, add: F_xx − F_xn F_nn⁻¹ F_nx, with n
+    photons and background (the Schur complement).
     """
     return _without_nuisance(fisher_information(psf, xyz, photons, background, blur_px), 3)
 
@@ -152,6 +152,7 @@ def position_bounds(information: Tensor) -> Tensor:
 
 def _without_nuisance(information: Tensor, kept: int) -> Tensor:
     """The Schur complement of the first `kept` unknowns; scaled to a unit diagonal for precision."""
+    information = information.double()
     scale = information.diagonal(dim1=-2, dim2=-1).clamp(min=1e-30).rsqrt()
     unit = information * scale[..., :, None] * scale[..., None, :]
     own, across, other = unit[..., :kept, :kept], unit[..., :kept, kept:], unit[..., kept:, kept:]

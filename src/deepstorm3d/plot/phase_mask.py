@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,6 +26,7 @@ __all__ = [
     "evolution_animation",
     "mask",
     "mask_with_psf",
+    "masks_with_psfs",
     "patches_at",
     "phase_bar",
     "show_phase",
@@ -131,6 +132,22 @@ def mask_with_psf(psf: MaskedPSF, z_um: tuple[float, float], *, title: str = "")
     figure = new_figure(12.0, 2.6, title or "Phase mask and its PSF", dpi=130)
     axes = figure.subplots(1, 1 + _DEPTHS, gridspec_kw={"width_ratios": [1.25] + [1] * _DEPTHS})
     draw_mask_row(axes, psf, z_um)
+    return figure
+
+
+def masks_with_psfs(
+    psfs: Mapping[str, MaskedPSF], z_um: Sequence[tuple[float, float]], *, title: str = ""
+) -> Figure:
+    """Draw the masks of several channels, a row for each: as `mask_with_psf`.
+
+    psfs: by the name of the channel;  z_um: depths of the first and the last image of each, µm.
+    """
+    figure = new_figure(12.0, 0.6 + 2.0 * len(psfs), title or "Phase masks and their PSFs", dpi=130)
+    rows = figure.subfigures(len(psfs), 1, squeeze=False)[:, 0]
+    for row, (name, psf), depths in zip(rows, psfs.items(), z_um, strict=True):
+        axes = row.subplots(1, 1 + _DEPTHS, gridspec_kw={"width_ratios": [1.25] + [1] * _DEPTHS})
+        draw_mask_row(axes, psf, depths)
+        axes[0].set_ylabel(name)
     return figure
 
 

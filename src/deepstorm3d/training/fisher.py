@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..emitters import Emitters
 from ..experiment.design_settings import DesignSpec
 from ..field import Field
 from ..io.torch_file import save_tensors
-from ..optics.exact import ExactPSF
 from ..optics.fisher import crlb, joint_crlb
 from ..optics.psf import PSF, on_axis
 from ..simulation.priors import EmitterPrior
 from ..watch import SILENT, Watcher
 from .checkpoint import MetricsLog, RunFiles
-from .design import MaskPenalty
 
-__all__ = ["CHECKPOINT_EVERY", "Alone", "Crowd", "Descent", "FisherCriterion", "minimise_bound"]
+__all__ = ["CHECKPOINT_EVERY", "DEPTHS", "Alone", "Crowd", "Descent", "FisherCriterion", "minimise_bound"]
 
-_DEPTHS = 21  # number of depths over which the bound is averaged
+DEPTHS = 21
+"""Number of depths over which the bound of one molecule is averaged."""
 CHECKPOINT_EVERY = 25
 """Number of steps between two checkpoints."""
 
@@ -30,8 +31,12 @@ CHECKPOINT_EVERY = 25
 class FisherCriterion(Protocol):
     """The quantity that the mask design minimises."""
 
-    def __call__(self, psf: PSF, generator: torch.Generator) -> Tensor:
-        """A scalar in nm with a gradient to the mask; generator: for criteria that draw random molecules."""
+    def __call__(self, psf: Any, generator: torch.Generator, /) -> Tensor:
+        """A scalar in nm with a gradient to the mask.
+
+        psf: with a trainable mask, or a list of them, one a channel;  generator: for criteria that draw random
+        molecules.
+        """
         ...
 
 
@@ -49,7 +54,7 @@ class Alone:
 
     def __call__(self, psf: PSF, generator: torch.Generator) -> Tensor:
         """See `FisherCriterion`; this criterion draws no random molecules."""
-        z = torch.linspace(*self.z_um, _DEPTHS, device=generator.device)
+        z = torch.linspace(*self.z_um, DEPTHS, device=generator.device)
         xyz = on_axis(z)
         level = torch.ones_like(z)
         sigma = crlb(psf, xyz, self.photons * level, self.background * level, self.blur_px * level)
@@ -78,10 +83,7 @@ class Crowd:
 
     def __call__(self, psf: PSF, generator: torch.Generator) -> Tensor:
         """See `FisherCriterion`."""
-        drawn = self.prior.draw(self.frames, self.field, generator)
-        while not bool(self._inside(drawn.xyz).any()):
-            drawn = self.prior.draw(self.frames, self.field, generator)
-        inside = self._inside(drawn.xyz)
+        drawn, inside = self.draw(generator)
         level = torch.ones_like(drawn.photons)
         background = drawn.xyz.new_full((self.frames,), self.background)
         sigma = joint_crlb(
@@ -94,6 +96,13 @@ class Crowd:
             self.blur_px * level,
         )
         return 1000 * sigma[inside, :3].sum(1).log().mean().exp()
+
+    def draw(self, generator: torch.Generator) -> tuple[Emitters, Tensor]:
+        """Molecules of a step, and which of them (N,) bool are averaged: one at least."""
+        drawn = self.prior.draw(self.frames, self.field, generator)
+        while not bool(self._inside(drawn.xyz).any()):
+            drawn = self.prior.draw(self.frames, self.field, generator)
+        return drawn, self._inside(drawn.xyz)
 
     def _inside(self, xyz: Tensor) -> Tensor:
         """Whether each molecule is far enough from the edge to be averaged: (N,) bool."""
@@ -114,9 +123,9 @@ class Descent:
 
 
 def minimise_bound(
-    psf: ExactPSF,
+    psf: nn.Module,
     criterion: FisherCriterion,
-    penalty: MaskPenalty,
+    penalty: Callable[[], Tensor],
     spec: DesignSpec,
     *,
     seed: int = 0,
@@ -127,9 +136,10 @@ def minimise_bound(
 
     Minimises the logarithm of the criterion plus the penalty, by Adam with a cosine learning-rate schedule.
 
-    psf: exact, with a trainable mask;  penalty: of this mask;  spec: gives steps and learning rate;
-    seed: of the random molecules;  files: checkpoint, whether to continue from it, and the log: a line a step
-    with the criterion (``bound_nm``);  watch: is called after each step and can stop the run.
+    psf: exact, with a trainable mask, or a module list of them;  penalty: of these masks;
+    spec: gives steps and learning rate;  seed: of the random molecules;  files: checkpoint, whether to continue
+    from it, and the log: a line a step with the criterion (``bound_nm``);  watch: is called after each step and
+    can stop the run.
     Raises InputError if the file is not a checkpoint.
     """
     steps, learning_rate = spec.fisher_steps, spec.learning_rate
