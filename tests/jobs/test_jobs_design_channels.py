@@ -96,6 +96,11 @@ def test_the_picture_shows_both_masks(pair: Experiment, tmp_path: Path, coarse_p
         assert path.stat().st_size > 2000
 
 
+def test_masks_of_several_channels_do_not_learn_with_a_network(pair: Experiment, tmp_path: Path):
+    with pytest.raises(InputError, match=r"masks of 2 channels.*by=fisher"):
+        design_mask(pair, tmp_path / "m.npy", device="cpu")
+
+
 def test_masks_of_several_channels_need_a_place(pair: Experiment):
     with pytest.raises(InputError, match=r"2 channels with a mask each; say where"):
         design_mask(pair, by="fisher")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .. import plot
 from ..devices import needs_double_precision
+from ..errors import InputError
 from ..experiment.experiment import Experiment, experiment_mask
 from ..io.masks import mask_sha256, write_mask
 from ..localizer.localizer import NetworkLocalizer
@@ -83,9 +84,14 @@ def design_mask(
     Writes the mask to `out`, the network beside it (`DesignRun`), and pictures of how they came about.
     watch: told the memory that a step takes, and what is doubtful about the frames, then the steps;
     after_step: called with the figures of each step.
-    Raises InputError where a run is unfinished and not resumed, or complete and resumed.
+    Raises InputError where a run is unfinished and not resumed, or complete and resumed; for several channels.
     """
     needs_double_precision(device, "the design of a mask")
+    if experiment.channels:
+        raise InputError(
+            f"masks of {len(experiment.channel_names)} channels cannot learn together with a network yet",
+            'design them by Fisher information (`by=fisher`)',
+        )
     run = DesignRun(out)
     run.check(resume=resume)
     history = MaskHistory(run.history, fresh=not run.checkpoint.exists())
