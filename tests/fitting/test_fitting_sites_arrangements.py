@@ -132,8 +132,9 @@ def test_a_molecule_too_dim_for_any_single_frame_is_found_in_all_of_them() -> No
     alone = frames_of(made, likelihood.select(torch.tensor([4])))
     none = replace(known, coefficients=known.coefficients[4:5]).of_looks(torch.zeros(0).long())
     price = 20.0
-    assert not unseen_molecules(alone, images_of(alone, none), search, price)
-    best = unseen_molecules(frames, images_of(frames, known), search, price)[0]
+    even = torch.ones(8)
+    assert not unseen_molecules(alone, images_of(alone, none), even, search, price)
+    best = unseen_molecules(frames, images_of(frames, known), even, search, price)[0]
     assert best.last - best.first + 1 >= 5 and float((best.xyz[:2] - place[1, :2]).norm()) < 0.1
 
 
@@ -142,3 +143,13 @@ def test_nothing_is_found_in_noise() -> None:
     likelihood = made.noisy(6)
     found = SiteFit(replace(joint_fit(made), rounds=1))(single_frames(made, likelihood), likelihood)
     assert found.localizations.frame.tolist() == [29]
+
+
+def test_frames_with_a_wrong_gain_do_not_fill_with_molecules() -> None:
+    made = movie(torch.tensor([[1.4, 1.5, 0.4]]), [0], [29], [3000.0])
+    # Counts 2.5 times too large scatter 2.5 times as much as photons do.
+    likelihood = Likelihood(2.5 * made.noisy(7).frames)
+    single = single_frames(made, likelihood)
+    assert len(single) == 1
+    found = SiteFit(replace(joint_fit(made), rounds=1))(single, likelihood).localizations
+    assert 29 in found.frame.tolist() and len(found) <= 2

@@ -18,7 +18,7 @@ from .neighbourhood import images_of
 from .state import Sites
 from .ties import joinings, movings, shared_information, splittings
 from .trials import Trials
-from .unseen import unseen_molecules
+from .unseen import scatter_of_frames, unseen_molecules
 
 __all__ = ["Selection"]
 
@@ -70,9 +70,10 @@ class Selection:
         if sites.channels > 1:
             return None
         images = images_of(movie, sites)
+        scatter = scatter_of_frames(movie, images)
         wanted: list[Arrangement] = []
         if self.search is not None:
-            unseen = unseen_molecules(movie, images, self.search, _PROMISING * self.price)
+            unseen = unseen_molecules(movie, images, scatter, self.search, _PROMISING * self.price)
             wanted = [one.arrangement(sites) for one in unseen if beside or not one.is_beside(sites)]
         if beside:
             moving = set(sites.site[sites.loose].tolist())
@@ -82,7 +83,7 @@ class Selection:
         wanted = [one for one in wanted if one.key(sites) not in tried]
         if not wanted:
             return None
-        changed, made = Trials(self.price, self.false_looks).made(movie, sites, images, wanted)
+        changed, made = Trials(self.price, self.false_looks).made(movie, sites, images, scatter, wanted)
         tried.update((one.key(sites), one.centre) for one in wanted)
         for one in (each for each, is_made in zip(wanted, made, strict=True) if is_made):
             for key in [key for key, place in tried.items() if (place - one.centre).norm() < _AGAIN_UM]:

@@ -47,16 +47,16 @@ class Trials:
     false_looks: float
 
     def made(
-        self, movie: Movie, sites: Sites, images: list[Tensor], wanted: list[Arrangement]
+        self, movie: Movie, sites: Sites, images: list[Tensor], scatter: Tensor, wanted: list[Arrangement]
     ) -> tuple[Sites, list[bool]]:
         """The sites after those arrangements that pay, the best ones first, and which were made.
 
-        images: expected photons of the frames (`images_of`).
+        images: expected photons of the frames (`images_of`);  scatter: (B,) by which chance gains are larger.
         """
 
         def tried(number: int, watch: Watcher) -> _Outcome:
             advance(watch)
-            return self._tried(movie, sites, images, wanted[number])
+            return self._tried(movie, sites, images, scatter, wanted[number])
 
         outcomes = side_by_side(tried, len(wanted), movie.watch)
         taken = torch.zeros(len(sites), dtype=torch.bool)
@@ -72,29 +72,32 @@ class Trials:
             changed = _merged(sites, [outcomes[k] for k in range(len(wanted)) if made[k]])
         return changed, made
 
-    def cost(self, sites: Sites, deviance: float) -> float:
-        """Deviance with the prices of sites and looks."""
+    def prices(self, sites: Sites) -> float:
+        """What sites and looks cost."""
         count = int(((sites.looks > 0) & ~sites.known).sum())
-        return deviance + (self.price - _LOOK) * count + _LOOK * len(sites.site)
+        return (self.price - _LOOK) * count + _LOOK * len(sites.site)
 
-    def _tried(self, movie: Movie, sites: Sites, images: list[Tensor], wanted: Arrangement) -> _Outcome:
+    def _tried(
+        self, movie: Movie, sites: Sites, images: list[Tensor], scatter: Tensor, wanted: Arrangement
+    ) -> _Outcome:
         near = Neighbourhood(movie, sites, images, wanted.centre, *wanted.touched(sites))
+        dearer = float(scatter[near.frames].mean())
         before = sum(
             near.movie.deviance(k, near.sites.of_image(k, rows, movie.dtype))
             for k, rows in enumerate(near.sites.slices())
         )
-        before = self.cost(near.sites, before + float(near.sites.penalty()))
+        before += float(near.sites.penalty()) + dearer * self.prices(near.sites)
         charts = Charts(near.movie, ROUGH)
         fitted = climb_sites(near.movie, near.arranged(wanted), charts)
         for _ in range(_PRUNINGS):
             land = Landscape(near.movie, fitted.sites, charts)
             bound, free = land.bound(), torch.ones(len(fitted.sites), dtype=torch.bool)
             gone = unneeded_looks(land, bound, self.false_looks, free)
-            gone |= unneeded_sites(land, bound, self.price, free)
+            gone |= unneeded_sites(land, bound, dearer * self.price, free)
             if not bool(gone.any()):
                 break
             fitted = climb_sites(near.movie, fitted.sites.of_looks((~gone).nonzero()[:, 0]), charts)
-        return _Outcome(near, fitted.sites, before - self.cost(fitted.sites, fitted.cost))
+        return _Outcome(near, fitted.sites, before - fitted.cost - dearer * self.prices(fitted.sites))
 
 
 def _merged(sites: Sites, outcomes: list[_Outcome]) -> Sites:

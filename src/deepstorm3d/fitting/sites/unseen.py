@@ -14,14 +14,17 @@ from torch import Tensor
 
 from ...maxima import highest_around
 from ..search import MatchedFilter
+from ..unexplained import misfit_everywhere
 from .arrangements import Arrangement, near_place
 from .frames import Movie
 from .state import Sites
 
-__all__ = ["RUNS", "Unseen", "unseen_molecules"]
+__all__ = ["RUNS", "Unseen", "scatter_of_frames", "unseen_molecules"]
 
 RUNS = (1, 2, 3, 5, 8)
 """Numbers of frames that are summed. A molecule of another number of frames loses little: at most a third."""
+# Typical misfit of a frame's squares up to which it counts as explained; 1 is noise alone.
+_EXPLAINED = 1.25
 # Lateral distance within which only the best candidate of frames that overlap is tried, px and µm: the side
 # lobes of a spot are that far from it.
 _APART_PX = 6
@@ -66,15 +69,34 @@ class Unseen:
         )
 
 
-def unseen_molecules(movie: Movie, images: list[Tensor], search: MatchedFilter, least: float) -> list[Unseen]:
+def scatter_of_frames(movie: Movie, images: list[Tensor]) -> Tensor:
+    """How many times as much as in noise chance changes the deviance of each frame, (B,): 1 if it is explained.
+
+    A wrong gain of the camera or a wrong PSF make it larger, some missing molecules do not.
+    """
+
+    def of_frame(number: int) -> float:
+        return float(misfit_everywhere(movie.lights[number], images[number]))
+
+    misfit = torch.tensor(movie.each(of_frame), dtype=torch.float64)
+    return torch.where(misfit > _EXPLAINED, misfit, 1.0)
+
+
+def unseen_molecules(
+    movie: Movie, images: list[Tensor], scatter: Tensor, search: MatchedFilter, least: float
+) -> list[Unseen]:
     """The best candidates, far from each other or in different frames; the best one first.
 
-    images: expected photons of each frame (`images_of`);  least: smallest gain of a candidate.
+    images: expected photons of each frame (`images_of`);  scatter: (B,) of the frames (`scatter_of_frames`);
+    least: smallest gain of a candidate.
     """
     latest = deque[tuple[Tensor, Tensor]](maxlen=max(RUNS))
     found: list[Unseen] = []
     for number, (light, image) in enumerate(zip(movie.lights, images, strict=True)):
-        latest.appendleft(search.correlations(light.score(image)[0], light.information(image)[0]))
+        share = 1 / float(scatter[number])
+        latest.appendleft(
+            search.correlations(share * light.score(image)[0], share * light.information(image)[0])
+        )
         pull, stiff = (torch.zeros_like(part) for part in latest[0])
         for run, (one, other) in enumerate(latest, 1):
             pull, stiff = pull + one, stiff + other
