@@ -89,6 +89,25 @@ def test_a_molecule_left_out_is_found_at_its_place_within_a_voxel() -> None:
     torch.testing.assert_close(best.photons, made.state.photons[missing], rtol=0.4, atol=0)
 
 
+def test_a_frame_passed_over_by_every_second_pixel_has_nothing_that_all_pixels_would_find() -> None:
+    """Gains near the limit, where passing over a frame could lose something."""
+    frames, least = 60, 30.0
+    made = scene(frames, frames, seed=33)
+    dim = replace(made.state, photons=made.state.photons / 25)
+    mean = made.background.surface(made.state.coefficients)
+    likelihood = Likelihood(torch.poisson(replace(made, state=dim).image()))
+    search, every = matched_filter(), matched_filter()
+    assert search._rough is not None
+    every._rough = None
+    quick, thorough = (found(each, likelihood, mean, least) for each in (search, every))
+    gain, _ = search.gains(likelihood.score(mean), likelihood.information(mean))
+    best = gain.amax((1, 2, 3))
+    assert bool((best < least).any()), "no frame to be passed over"
+    assert bool(((best > least) & (best < 2 * least)).any()), "no frame near the limit"
+    torch.testing.assert_close(quick.xyz, thorough.xyz, rtol=0, atol=0)
+    torch.testing.assert_close(quick.gain, thorough.gain, rtol=0, atol=0)
+
+
 def test_candidates_keep_their_distance_and_come_best_first() -> None:
     made = scene(10, 2, seed=31)
     mean = made.background.surface(made.state.coefficients)

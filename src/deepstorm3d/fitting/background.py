@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -24,6 +24,11 @@ class SplineBackground:
     def __init__(self, size: tuple[int, int], spacing_px: float, like: Tensor) -> None:
         self._set(_basis(size[0], spacing_px, like), _basis(size[1], spacing_px, like))
 
+    @classmethod
+    def shared(cls, size: tuple[int, int], spacing_px: float, like: Tensor) -> SplineBackground:
+        """The same, one object for all frames of a size: with what is computed from it once."""
+        return _shared(size, spacing_px, like.dtype, like.device)
+
     def _set(self, rows: Tensor, columns: Tensor) -> None:
         self.size = rows.shape[-2], columns.shape[-2]
         # (H, k) and (W, l), or (B, H, k) and (B, W, l).
@@ -34,7 +39,7 @@ class SplineBackground:
         """Number of coefficients along the rows and along the columns."""
         return self._rows.shape[-1], self._columns.shape[-1]
 
-    @property
+    @cached_property
     def support_px(self) -> int:
         """Pixels along an axis at which a spline is not 0, of the widest one."""
         return max(int((basis > _NOTHING).sum(-2).max()) for basis in (self._rows, self._columns))
@@ -68,6 +73,10 @@ class SplineBackground:
 
     def knots(self) -> Tensor:
         """Centre of each spline, px from the frame's first pixel: along y and along x, (…, 2, max(k, l))."""
+        return self._centres
+
+    @cached_property
+    def _centres(self) -> Tensor:
         axes = [self._rows, self._columns]
         centres = self._rows.new_zeros(*self._rows.shape[:-2], 2, max(self.shape), dtype=torch.float64)
         for axis, basis in enumerate(axes):
@@ -119,6 +128,13 @@ class SplineBackground:
     def squared_adjoint(self, weights: Tensor) -> Tensor:
         """Diagonal of the normal equations for pixel weights (B, H, W): (B, *shape)."""
         return self._rows.square().mT @ weights @ self._columns.square()
+
+
+@lru_cache(maxsize=16)
+def _shared(
+    size: tuple[int, int], spacing_px: float, dtype: torch.dtype, device: torch.device
+) -> SplineBackground:
+    return SplineBackground(size, spacing_px, torch.empty(0, dtype=dtype, device=device))
 
 
 def _gram_inverse(basis: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,9 @@ class FrameModel:
     surface: SplineBackground
     bounds: Bounds
     effort: Effort
+    # The last state, its likelihood and background, and what was computed for it: several steps ask in turn.
+    _linear: list[Any] = field(default_factory=list, repr=False, compare=False)
+    _image: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     def fit(self, state: JointState, likelihood: Likelihood) -> Refined:
         """The most likely state, beginning with this one."""
@@ -37,12 +41,27 @@ class FrameModel:
 
     def linear(self, state: JointState, likelihood: Likelihood) -> LinearImage:
         """The image linearized around a state."""
-        return LinearImage(self.psf, state, self.surface, tuple(likelihood.frames.shape))
+        asked = [state, likelihood, self.surface]
+        if not _same(asked, self._linear):
+            image = LinearImage(self.psf, state, self.surface, tuple(likelihood.frames.shape))
+            if not image.is_compiled:
+                return image  # of many frames: too large to be kept
+            self._linear[:] = [*asked, image]
+        return self._linear[-1]
 
     def image(self, state: JointState, likelihood: Likelihood) -> Tensor:
         """Expected photons (B, H, W) of a state."""
-        return expected_image(self.psf, state, self.surface, tuple(likelihood.frames.shape))
+        asked = [state, likelihood, self.surface]
+        if not _same(asked, self._image):
+            image = expected_image(self.psf, state, self.surface, tuple(likelihood.frames.shape))
+            self._image[:] = [*asked, image]
+        return self._image[-1]
 
     def of_frames(self, frames: Tensor) -> FrameModel:
         """The model of some of the frames, an index tensor (K,)."""
         return replace(self, surface=self.surface.of_frames(frames))
+
+
+def _same(asked: list[Any], kept: list[Any]) -> bool:
+    """Whether what is kept was computed for exactly these objects, which never change."""
+    return len(kept) > len(asked) and all(one is other for one, other in zip(asked, kept, strict=False))

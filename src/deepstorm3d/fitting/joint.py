@@ -20,7 +20,7 @@ from .information import joint_bounds
 from .likelihood import Likelihood
 from .linear import LinearImage
 from .parallel import side_by_side
-from .photometry import at_positions, fit_photometry
+from .photometry import at_positions, fit_light
 from .proposals import Proposer
 from .refine import Bounds, Effort, Refined, refine
 from .search import MatchedFilter
@@ -192,11 +192,11 @@ class JointFit:
 
     def _surface(self, likelihood: Likelihood, spacing_px: float) -> SplineBackground:
         height, width = likelihood.frames.shape[1:]
-        return SplineBackground((height, width), spacing_px, likelihood.frames)
+        return SplineBackground.shared((height, width), spacing_px, likelihood.frames)
 
     def _start(self, found: Localizations, likelihood: Likelihood) -> JointState:
         """Initial guess: photons and background by least squares at the candidates' positions."""
-        light = fit_photometry(
+        light, level = fit_light(
             self.core,
             found.xyz,
             found.frame,
@@ -206,11 +206,11 @@ class JointFit:
             spacing_px=self.search_spacing_px,
         )
         xyz = torch.cat([found.xyz[:, :2], found.xyz[:, 2:].clamp(*self.bounds.z_um)], 1)
-        photons = light.photons.clamp(min=self.bounds.photons)
+        photons = light.clamp(min=self.bounds.photons)
         origin = torch.arange(len(found), device=found.frame.device)
-        start = JointState(xyz, photons, found.frame, light.coefficients, origin=origin)
+        start = JointState(xyz, photons, found.frame, level, origin=origin)
         # Candidates without light in the least-squares fit are dropped; the search adds missed molecules again.
-        return start.rows(light.photons > max(0.1 * self.dim_photons, self.bounds.photons))
+        return start.rows(light > max(0.1 * self.dim_photons, self.bounds.photons))
 
     def _localizations(
         self, final: Refined, found: Localizations, likelihood: Likelihood, surface: SplineBackground

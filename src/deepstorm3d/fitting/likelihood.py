@@ -62,6 +62,8 @@ class Likelihood:
 
     def select(self, frames: Tensor) -> Likelihood:
         """The likelihood of some of the frames, an index tensor (K,) or a mask (B,)."""
+        if len(self) == 1 and len(frames) == 1 and frames.dtype != torch.bool:
+            return self  # compiled code fits frame by frame
         part = copy.copy(self)
         part.frames, part._counts = self.frames[frames], self._counts[frames]
         part.weight = None if self.weight is None else self.weight[frames]

@@ -13,7 +13,7 @@ from ..optics.psf import PSF
 from . import compiled
 from .background import SplineBackground
 
-__all__ = ["Photometry", "at_positions", "fit_photometry"]
+__all__ = ["Photometry", "at_positions", "fit_light", "fit_photometry"]
 
 _ITERATIONS = 15  # conjugate-gradient steps for each of the three weightings
 
@@ -96,24 +96,11 @@ def fit_photometry(
     spacing_px: distance of the background's spline knots, inf for a constant background.
     """
     weight = torch.ones_like(frames) if weight is None else weight
-    surface = SplineBackground((frames.shape[1], frames.shape[2]), spacing_px, xyz)
-    image = _LinearImage(psf, xyz, frame, tuple(frames.shape), surface)
-    # In the first round a mean over 5×5 pixels approximates the expected value for the weights.
-    smooth = torch.nn.functional.avg_pool2d(frames[:, None], 5, 1, 2, count_include_pad=False)[:, 0]
-    variance = noise.variance(smooth).clamp(min=1.0)
-    photons = xyz.new_zeros(len(xyz))
-    coefficients = xyz.new_zeros(len(frames), *image.background.shape)
-    free = torch.ones_like(photons)
-    model = frames
-    for _ in range(3):
-        photons, coefficients = _solve(image, frames, weight / variance, photons * free, coefficients, free)
-        # Two candidates at one molecule can get photons of opposite signs: the negative one is removed.
-        free = free * (photons > 0)
-        photons = photons * free
-        model = image.image(photons, coefficients)
-        variance = noise.variance(model).clamp(min=1.0)
+    image = _image(psf, xyz, frame, frames, spacing_px)
+    photons, coefficients = _fitted(image, frames, weight, noise)
+    model = image.image(photons, coefficients)
     background_image = image.background.surface(coefficients)
-    residual = weight * (frames - model).square() / variance
+    residual = weight * (frames - model).square() / noise.variance(model).clamp(min=1.0)
     return Photometry(
         photons=photons,
         background=at_positions(background_image, xyz, frame, psf.pixel_um),
@@ -122,6 +109,44 @@ def fit_photometry(
         model=model,
         chi_square=image.mean_over_patches(residual, weight),
     )
+
+
+def fit_light(
+    psf: PSF,
+    xyz: Tensor,
+    frame: Tensor,
+    frames: Tensor,
+    *,
+    weight: Tensor | None = None,
+    noise: Noise = SHOT_NOISE,
+    spacing_px: float = 30.0,
+) -> tuple[Tensor, Tensor]:
+    """Only the photons (N,) and the coefficients (B, k, l) of `fit_photometry`, whose arguments it takes."""
+    weight = torch.ones_like(frames) if weight is None else weight
+    return _fitted(_image(psf, xyz, frame, frames, spacing_px), frames, weight, noise)
+
+
+def _image(psf: PSF, xyz: Tensor, frame: Tensor, frames: Tensor, spacing_px: float) -> _LinearImage:
+    surface = SplineBackground.shared((frames.shape[1], frames.shape[2]), spacing_px, xyz)
+    return _LinearImage(psf, xyz, frame, tuple(frames.shape), surface)
+
+
+def _fitted(image: _LinearImage, frames: Tensor, weight: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    """Photons of all molecules and the coefficients of the backgrounds."""
+    # In the first round a mean over 5×5 pixels approximates the expected value for the weights.
+    model = torch.nn.functional.avg_pool2d(frames[:, None], 5, 1, 2, count_include_pad=False)[:, 0]
+    photons = image.values.new_zeros(len(image.values))
+    coefficients = image.values.new_zeros(len(frames), *image.background.shape)
+    free = torch.ones_like(photons)
+    for number in range(3):
+        if number:
+            model = image.image(photons, coefficients)
+        weights = weight / noise.variance(model).clamp(min=1.0)
+        photons, coefficients = _solve(image, frames, weights, photons * free, coefficients, free)
+        # Two candidates at one molecule can get photons of opposite signs: the negative one is removed.
+        free = free * (photons > 0)
+        photons = photons * free
+    return photons, coefficients
 
 
 def at_positions(images: Tensor, xyz: Tensor, frame: Tensor, pixel_um: float) -> Tensor:

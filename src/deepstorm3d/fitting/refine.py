@@ -59,6 +59,8 @@ class Refined:
 
     def select(self, frames: Tensor) -> Refined:
         """Some of the frames; frames: increasing index (K,)."""
+        if len(frames) == len(self.deviance):
+            return self
         return Refined(self.state.select(frames), self.deviance[frames], self.settled[frames])
 
     def better(self, trial: Refined, frames: Tensor, cost: Callable[[Refined], Tensor]) -> Refined:

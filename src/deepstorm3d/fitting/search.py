@@ -6,18 +6,25 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
-from torch.nn import functional
 
 from ..maxima import highest_around
 from ..optics.psf import PSF
+from .correlation import Correlation, fast_size
 
 __all__ = ["Candidates", "MatchedFilter", "gain_threshold"]
 
 _VOXELS_PER_POSITION = 20  # voxels of the filter's grid for each independent position of a spot, approximately
 _VOXELS = 2**26  # voxels of the frames that a GPU searches at a time: some arrays of 256 MB each
-_LEFT_OUT = 1e-6  # share of the sum of squares of the PSF's images that their components leave out
+# Shares of the sum of squares of the PSF's images, and of their squares, that the components leave out: in the
+# search itself, and where it is only asked whether there is anything to find.
+_LEFT_OUT = 1e-6
+_LEFT_OUT_ROUGHLY = 2e-3
+# A frame is not searched where all gains at every second row and column are below the smallest gain times what
+# a molecule between them keeps of its gain, times this: noise can make that less.
+_ROUGH_SHARE = 0.9
+# Where a molecule keeps less than this share, the spots are too sharp for every second row and column.
+_LEAST_KEPT = 0.6
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,8 @@ class MatchedFilter:
     """Correlates the residual of frames with the PSF at all pixels and depths.
 
     At each voxel the photons of a molecule there are estimated by weighted least squares, N = a/b with
-    a = Σ t·(n − μ)/V and b = Σ t²/V (t the PSF, V the variance), which lowers the deviance by a²/b.
+    a = Σ t·(n − μ)/V and b = Σ t²/V (t the PSF, V the variance), which lowers the deviance by a²/b. A frame is
+    looked at first at every second row and column, where spots are broad enough: most have nothing to find.
 
     psf: image model, evaluated at the centre of the frames and used everywhere;  z_um: range of depths;
     shape: height and width of the frames, px;  step_um: distance between depths.
@@ -52,11 +60,19 @@ class MatchedFilter:
         self.z = torch.linspace(*z_um, count, dtype=like.dtype, device=like.device)
         middle = self.z.new_tensor([shape[1] // 2, shape[0] // 2])
         patches = psf(torch.cat([(middle * psf.pixel_um).expand(count, 2), self.z[:, None]], 1))
-        self._half = middle.long() - patches.corner[0]
+        column, row = (middle.long() - patches.corner[0]).tolist()
+        images, square = patches.values, patches.values.square()
         # Padding prevents the circular correlation from wrapping around at the frame's edges.
-        self._size = [_fast_size(side + psf.patch_px) for side in shape]
-        self._template = self._components(patches.values)
-        self._square = self._components(patches.values.square())
+        reach = max(column + 1, row + 1, psf.patch_px - min(column, row))
+        self._size = (fast_size(shape[0] + reach), fast_size(shape[1] + reach))
+        template, square = (
+            Correlation(each, (column, row), self._size, _LEFT_OUT) for each in (images, square)
+        )
+        self._fine, self._rough = (template, square), None
+        kept = _kept_between(images)
+        if kept > _LEAST_KEPT:
+            self._rough = (template.rougher(_LEFT_OUT_ROUGHLY), square.rougher(_LEFT_OUT_ROUGHLY))
+        self._rough_share = _ROUGH_SHARE * kept
 
     @property
     def positions(self) -> float:
@@ -68,17 +84,14 @@ class MatchedFilter:
 
         score, information: (…, H, W) of the pixels (`Likelihood`).  Those of several frames add up.
         """
-        stiffness = self._correlate(information, *self._square).clamp(min=1e-12)
-        return self._correlate(score, *self._template), stiffness
+        return self._correlated(self._fine, self._spectrum(score), self._spectrum(information))
 
     def gains(self, score: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
         """Decrease of the deviance and photons of one more molecule at every voxel of frames.
 
         score, information: (…, H, W) of the pixels (`Likelihood`);  returns two arrays (…, Z, H, W).
         """
-        pull, stiffness = self.correlations(score, information)
-        photons = pull.clamp(min=0) / stiffness
-        return photons * pull.clamp(min=0), photons
+        return _gains(*self.correlations(score, information))
 
     def search(
         self, score: Tensor, information: Tensor, least: Tensor, *, apart_px: int, most: int
@@ -104,7 +117,12 @@ class MatchedFilter:
         self, score: Tensor, information: Tensor, least: Tensor, frames: Tensor, apart_px: int, most: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Position, photons, frame and gain of the best candidates of some frames, numbered by `frames`."""
-        gain, photons = self.gains(score, information)
+        spectra = self._spectrum(score), self._spectrum(information)
+        if self._rough is not None and not score.is_cuda:
+            roughly, _ = _gains(*self._correlated(self._rough, *spectra))
+            if not bool((roughly.amax((1, 2, 3)) > self._rough_share * least).any()):
+                return score.new_zeros(0, 3), score.new_zeros(0), frames[:0], score.new_zeros(0)
+        gain, photons = _gains(*self._correlated(self._fine, *spectra))
         best, depth = gain.max(1)
         found = ((best == highest_around(best, apart_px)) & (best > least[:, None, None])).nonzero()
         found = found[best[found.unbind(1)].argsort(descending=True)]
@@ -117,36 +135,39 @@ class MatchedFilter:
         xyz = torch.stack([x * self.pixel_um, y * self.pixel_um, self.z[z]], 1)
         return xyz, photons[index, z, y, x], frames[index], best[index, y, x]
 
-    def _components(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (Z, h, w) as weights (Z, R) of a few orthogonal components, and the components' transforms.
+    def _spectrum(self, frames: Tensor) -> Tensor:
+        """Fourier transform of frames (…, H, W), padded with 0."""
+        return torch.fft.rfft2(frames, self._size)
 
-        Neighbouring depths look alike: half as many components as depths leave out `_LEFT_OUT` of the sum of
-        squares (singular value decomposition), and are correlated with the frame in half of the time.
-        """
-        left, strength, right = torch.linalg.svd(images.double().flatten(1), full_matrices=False)
-        missing = strength.square().flip(0).cumsum(0).flip(0) / strength.square().sum()
-        number = max(1, int((missing > _LEFT_OUT).sum()))
-        weights = (left * strength)[:, :number].to(images)
-        components = right[:number].to(images).view(number, *images.shape[1:])
-        padded = functional.pad(
-            components, [0, self._size[1] - images.shape[2], 0, self._size[0] - images.shape[1]]
-        )
-        # Entry (i, j) of a correlation is then the sum with the patch's centre pixel at (i, j).
-        padded = torch.roll(padded, (-int(self._half[1]), -int(self._half[0])), (1, 2))
-        return weights, torch.fft.rfft2(padded).conj()
-
-    def _correlate(self, frames: Tensor, weights: Tensor, kernel: Tensor) -> Tensor:
-        height, width = self.shape
-        product = torch.fft.rfft2(frames, self._size).unsqueeze(-3) * kernel
-        full = torch.fft.irfft2(product, self._size)[..., :height, :width]
-        return (weights @ full.flatten(-2)).unflatten(-1, (height, width))
+    def _correlated(
+        self, filters: tuple[Correlation, Correlation], score: Tensor, information: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Sums a and b (…, Z, h, w) from the transforms of scores and informations."""
+        template, square = filters
+        return template(score, self.shape), square(information, self.shape).clamp_(min=1e-12)
 
 
-def _fast_size(pixels: int) -> int:
-    """The next number of pixels with a fast Fourier transform."""
-    size = next_fast_len(pixels, real=True)
-    assert size is not None
-    return size
+def _gains(pull: Tensor, stiffness: Tensor) -> tuple[Tensor, Tensor]:
+    """Gains a²/b and photons a/b from the sums a and b: `MatchedFilter.gains`."""
+    pull = pull.clamp(min=0)
+    photons = pull / stiffness
+    return photons * pull, photons
+
+
+def _kept_between(images: Tensor) -> float:
+    """The share of a spot's gain that is left one row and one column beside it, at the worst depth.
+
+    images: (Z, h, w) of the PSF. Only spatial frequencies below half of the largest one count.
+    """
+    height, width = (fast_size(2 * side) for side in images.shape[1:])
+    spectrum = torch.fft.rfft2(images.double(), (height, width))
+    row = torch.fft.fftfreq(height, device=images.device).abs()[:, None]
+    column = torch.fft.rfftfreq(width, device=images.device)
+    low = spectrum * ((row <= 0.25) & (column <= 0.25))
+    product = torch.fft.irfft2(low * spectrum.conj(), (height, width))
+    near = [-1, 0, 1]
+    least = product[:, near][:, :, near].flatten(1).amin(1).clamp(min=0)
+    return float((least / images.double().square().sum((1, 2))).square().min())
 
 
 def gain_threshold(positions: float, false_alarms: float) -> float:

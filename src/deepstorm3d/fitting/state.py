@@ -63,6 +63,8 @@ class JointState:
 
     def select(self, frames: Tensor) -> JointState:
         """Select frames with their molecules and renumber them;  frames: increasing index (K,)."""
+        if len(frames) == self.frames:
+            return self
         place = torch.full((self.frames,), -1, dtype=torch.int64, device=self.frame.device)
         place[frames] = torch.arange(len(frames), device=frames.device)
         part = self.rows(place[self.frame] >= 0)
@@ -107,6 +109,8 @@ class JointState:
 
         frames: increasing index (K,);  part: a state of K frames.
         """
+        if len(frames) == self.frames and part._columns().keys() == self._columns().keys():
+            return replace(part, begin_px=self.begin_px) if part.begin_px is not self.begin_px else part
         gone = torch.zeros(self.frames, dtype=torch.bool, device=self.frame.device)
         gone[frames] = True
         coefficients = self.coefficients.clone()

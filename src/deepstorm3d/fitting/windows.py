@@ -115,4 +115,4 @@ class WindowFit:
 
     def surface(self, like: Tensor) -> SplineBackground:
         """The background model of a window: one constant level."""
-        return SplineBackground((self.psf.patch_px, self.psf.patch_px), float("inf"), like)
+        return SplineBackground.shared((self.psf.patch_px, self.psf.patch_px), float("inf"), like)
