@@ -57,6 +57,8 @@ def test_a_stored_experiment_loads_unchanged_and_is_written_in_the_form_of_today
     for scene in as_json["scenes"].values():
         # Not yet a key then: every frame had molecules of its own.
         assert scene["emitters"].pop("blinking") == {"kind": "none"}
+    # Nor this: a network saw the frame only.
+    assert as_json["network"].pop("context") == 0
     # Every experiment had one channel.
     assert as_json.pop("channels") == {}
     assert {name for name in as_json if as_json[name] != old[name]} == {"format_version", "psf"}

@@ -46,10 +46,10 @@ def stuck(seed: int) -> tuple[Scene, Likelihood, Selector, Refined]:
     )
 
 
-def seeing(xyz: Tensor, asked: list[Tensor] | None = None) -> Callable[[Tensor], Localizations]:
+def seeing(xyz: Tensor, asked: list[Tensor] | None = None) -> Callable[[Tensor, Tensor], Localizations]:
     """A network that sees molecules at these places in every frame; `asked` keeps the frames it was given."""
 
-    def network(frames: Tensor) -> Localizations:
+    def network(frames: Tensor, _: Tensor) -> Localizations:
         if asked is not None:
             asked.append(frames)
         here = xyz.to(frames.device)
@@ -137,6 +137,23 @@ def test_a_fit_with_a_network_asks_it_again() -> None:
     fit = JointFit(truth.psf, truth.psf, BOUNDS, DEPTH, most_per_um2=20.0)
     again = replace(fit, network=seeing(truth.state.xyz + 0.02))
     assert len(again(start, truth.noisy(4))) > len(fit(start, truth.noisy(4)))
+
+
+def test_the_network_is_told_which_frame_of_all_it_is_shown() -> None:
+    many = scene(36, 1, seed=4, size=SIZE, dtype=torch.float32)
+    few = scene(3, 1, seed=2, size=SIZE, dtype=torch.float32)
+    frames = torch.cat([few.noisy(1).frames, many.noisy(4).frames, few.noisy(2).frames])
+    start = Localizations.proposals(many.state.xyz, many.state.frame + 1, torch.ones(36))
+    told: list[list[int]] = []
+
+    def network(_: Tensor, numbers: Tensor) -> Localizations:
+        told.append(numbers.tolist())
+        return Localizations.empty()
+
+    JointFit(many.psf, many.psf, BOUNDS, DEPTH, most_per_um2=20.0, network=network).explain(
+        start, Likelihood(frames)
+    )
+    assert told and all(numbers == [1] for numbers in told)
 
 
 @pytest.mark.gpu

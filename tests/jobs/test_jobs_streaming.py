@@ -106,7 +106,9 @@ class Hungry:
         self.device = torch.device("cpu")
         self.experiment, self.fit = preset("quickstart"), None
 
-    def explain(self, photons: torch.Tensor, weight: object = None, *, watch: object = None) -> Explained:
+    def explain(
+        self, photons: torch.Tensor, weight: object = None, *, around: object = None, watch: object = None
+    ) -> Explained:
         side = min(self.tile_px, photons.shape[-1])
         if len(photons) * side**2 > self.pixels:
             raise self.error

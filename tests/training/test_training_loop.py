@@ -174,7 +174,7 @@ class _BrokenFrames(nn.Module):
         super().__init__()
         self.sampler, self.simulator, self.scenes = sampler, sampler.simulator, sampler.scenes
         self.field, self.device = sampler.field, sampler.device
-        self.mask_learning, self.drawn = sampler.mask_learning, 0
+        self.mask_learning, self.context, self.drawn = sampler.mask_learning, sampler.context, 0
 
     def draw(self, frames: int, generator: torch.Generator) -> Batch:
         batch = self.sampler.draw(frames, generator)

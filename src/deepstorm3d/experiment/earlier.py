@@ -39,6 +39,8 @@ def in_form_of_today(mapping: Mapping[str, Any]) -> dict[str, Any]:
         today["psf"] = _psf(psf)
     if isinstance(scenes := mapping.get("scenes"), Mapping):
         today["scenes"] = {name: _scene(scene) for name, scene in scenes.items()}
+    if isinstance(network := mapping.get("network"), Mapping):
+        today["network"] = _network(network)
     # Earlier files have one channel.
     today.setdefault("channels", {})
     return today
@@ -78,6 +80,13 @@ def _scene(scene: Any) -> Any:
     if not isinstance(emitters, Mapping) or "blinking" in emitters:
         return scene
     return {**scene, "emitters": {**emitters, "blinking": {"kind": "none"}}}
+
+
+def _network(network: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A network that says how many neighbouring frames it sees: earlier ones saw none."""
+    if network.get("kind") not in ("coarse", "mixture", "voxel") or "context" in network:
+        return network
+    return {**network, "context": 0}
 
 
 def _has_no_effect(key: str, value: Any) -> bool:

@@ -64,7 +64,8 @@ class JointFit:
     list stays);
     most_per_um2: a frame with more candidates than this density starts with none, and molecules are added only
     up to it;
-    network: candidates in frames (B, H, W) of photons, for more passes over crowded ones (`SecondPass`);
+    network: candidates in frames (K, H, W) of photons, given their numbers (K,) in the batch as well, for more
+    passes over crowded ones (`SecondPass`);
     watch: is called with the number of frames done; it can end the work (Interrupted).
     """
 
@@ -79,7 +80,7 @@ class JointFit:
     dim_photons: float = 0.0
     rounds: int = 8
     most_per_um2: float = 5.0
-    network: Callable[[Tensor], Localizations] | None = None
+    network: Callable[[Tensor, Tensor], Localizations] | None = None
     watch: Watcher = SILENT
 
     def in_field(self, field: Field) -> JointFit:
@@ -121,7 +122,8 @@ class JointFit:
             first, last = groups[number]
             rows = (found.frame >= first) & (found.frame < last)
             light = likelihood.select(torch.arange(first, last, device=found.frame.device))
-            part = replace(self, watch=watch)._fit(found.select(rows).shift(frames=-first), light, search)
+            fit = replace(self, watch=watch, network=self._network_from(first))
+            part = fit._fit(found.select(rows).shift(frames=-first), light, search)
             return Explained(part.localizations.shift(frames=first), part.misfit)
 
         parts: list[Explained] = []
@@ -136,6 +138,11 @@ class JointFit:
             return Explained(found, like.new_zeros(0))
         table = Localizations.concat([part.localizations for part in parts])
         return Explained(table, torch.cat([part.misfit for part in parts]))
+
+    def _network_from(self, first: int) -> Callable[[Tensor, Tensor], Localizations] | None:
+        """The network for a part of the frames, counted from `first`."""
+        network = self.network
+        return None if network is None else lambda frames, numbers: network(frames, numbers + first)
 
     @torch.no_grad()
     def _fit(self, found: Localizations, likelihood: Likelihood, search: MatchedFilter) -> Explained:

@@ -34,24 +34,28 @@ class SecondPass:
     it is left in the residual. Without half of the spots a frame is half as dense: the network sees the others
     again, and many that it missed.
 
-    network: candidates in frames (B, H, W) of photons, rows of frames 0 … B−1;
+    network: candidates in frames (B, H, W) of photons, given their numbers (B,) as well, as rows of frames
+    0 … B−1;
     spacing_px: between knots of the background in the first guess of the photons;
     dim_photons: candidates of less than a tenth of it are dropped.
     """
 
-    network: Callable[[Tensor], Localizations]
+    network: Callable[[Tensor, Tensor], Localizations]
     spacing_px: float
     dim_photons: float = 0.0
 
-    def missing(self, state: JointState, model: FrameModel, likelihood: Likelihood, number: int) -> Changes:
+    def missing(
+        self, state: JointState, model: FrameModel, likelihood: Likelihood, number: int, frames: Tensor
+    ) -> Changes:
         """Molecules to add.
 
-        number: of the pass, 0, 1, …: after an even one the next subtracts the other half.
+        number: of the pass, 0, 1, …: after an even one the next subtracts the other half;  frames: (B,) numbers
+        of these frames among all.
         """
         kept = state.rows(_half(state, number))
         kept = replace(kept, coefficients=torch.zeros_like(kept.coefficients))
         rest = likelihood.frames - model.image(kept, likelihood)
-        found = self.network(rest.clamp(min=0)).sort()
+        found = self.network(rest.clamp(min=0), frames).sort()
         xyz = torch.cat([found.xyz[:, :2], found.xyz[:, 2:].clamp(*model.bounds.z_um)], 1).to(state.xyz)
         new = ~_known(xyz, found.frame, state)
         xyz, frame = xyz[new], found.frame[new]

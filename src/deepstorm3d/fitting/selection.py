@@ -95,7 +95,7 @@ class Selector:
             if not len(active):
                 break
             light, now = likelihood.select(active), best.select(active)
-            changes = again.missing(now.state, self.model, light, number)
+            changes = again.missing(now.state, self.model, light, number, active)
             changes = self._few_enough(changes, now.state)
             vain = vain + 1
             if len(changes):

@@ -63,7 +63,7 @@ def gradient_bytes(localizer: NetworkLocalizer, sampler: FrameSampler, batch: in
     generator = torch.Generator(localizer.offset.device).manual_seed(0)
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         drawn = sampler.draw(batch, generator)
-        localizer.network.loss(localizer(drawn.photons), drawn.truth)
+        localizer.network.loss(localizer(drawn.seen), drawn.truth)
     psf = sampler.simulator.psf
     assert isinstance(psf, ExactPSF)
     # Per sample of the pupil: field and phase, the field at a depth and what led to it, and their gradients.

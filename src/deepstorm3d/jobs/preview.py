@@ -13,6 +13,7 @@ from .. import plot
 from ..localizing.excerpt import Excerpt
 from ..localizing.first_look import check_counts
 from ..localizing.pipeline import Pipeline
+from ..localizing.reading import light_of, read_block
 from ..plot.panels import save_figure
 from ..simulation.simulator import Simulator
 from ..watch import SILENT, Watcher
@@ -54,10 +55,10 @@ def preview_movie(
         numbers = np.unique(np.linspace(source.span[0], source.last - 1, frames).round().astype(int)).tolist()
         for place, number in enumerate(numbers, 1):
             watch.message(f"frame {number} ({place} of {len(numbers)}): localizing and drawing it")
-            counts = source.read(number, number + 1)
-            stack.append(counts)
-            light = pipeline.light(torch.from_numpy(counts.astype(np.float32)))
-            found = pipeline.localize(light.photons, light.weight)
+            read = read_block(source, (number, number + 1), pipeline.context)
+            stack.append(read.counts[read.own])
+            light, around = light_of(pipeline, read)
+            found = pipeline.localize(light.photons, light.weight, around=around)
             title = f"{excerpt.name}, frame {number}"
             reports[number], figure = explain_frame(pipeline, found, light, title=title)
             save_figure(figure, out_dir / f"frame_{number}.png")

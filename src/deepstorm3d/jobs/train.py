@@ -20,6 +20,7 @@ from ..field import Field
 from ..frames.companions import crops_field
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ChannelFiles, ModelFile, save_model_file
+from ..localizer.network import build_network, context_of
 from ..optics.masks import FileMask
 from ..optics.psf import PSF
 from ..simulation.simulator import Simulator
@@ -41,8 +42,8 @@ def build_localizer(experiment: Experiment) -> NetworkLocalizer:
     """The experiment's network, untrained, its weights drawn with the experiment's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.seed)
-        network = experiment.network.build(experiment.microscope.pixel_um, experiment.z_um)
-    localizer = NetworkLocalizer(network)  # pyright: ignore[reportArgumentType]
+        network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um)
+    localizer = NetworkLocalizer(network, context=context_of(experiment.network))
     return localizer.to(memory_format=network.memory_format)  # pyright: ignore[reportCallIssue]
 
 
@@ -66,7 +67,8 @@ def crops_through(psf: PSF, experiment: Experiment, mask_learning: MaskLearning 
     whole = crops_field(crop, experiment.psf.across, experiment.camera, maps)
     simulator = Simulator(psf, experiment.camera, whole or crop, maps=maps)
     scenes = list(experiment.scenes.values())
-    return FrameSampler(simulator, scenes, None if whole is None else side, mask_learning)
+    side = None if whole is None else side
+    return FrameSampler(simulator, scenes, side, mask_learning, context_of(experiment.network))
 
 
 def train_model(

@@ -26,7 +26,7 @@ def draw_training_preview(
     batch = sampler.draw(1, torch.Generator(sampler.device).manual_seed(seed))
     was_training = localizer.training
     localizer.eval()
-    found = localizer.localize(batch.photons.to(localizer.offset.device)).to(sampler.device)
+    found = localizer.localize(batch.seen.to(localizer.offset.device)).to(sampler.device)
     localizer.train(was_training)
     simulator = sampler.simulator
     noise = simulator.camera.pixel_noise(simulator.camera_maps).averaged()

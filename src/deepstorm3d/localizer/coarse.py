@@ -12,7 +12,7 @@ from torch.nn import functional
 from ..emitters import Emitters, Localizations
 from ..spec import quantity
 from .grid import VoxelGrid
-from .network import NetworkSpec
+from .network import SeveralFramesSpec
 from .peaks import find_peaks, gaussian_vertex
 from .precision import conv2d_in_float32
 from .trunk import FEATURES, Trunk, padded
@@ -22,7 +22,7 @@ __all__ = ["CoarseNetwork", "CoarseSpec", "gaussian_heat"]
 _BLOCK = 8192  # peaks processed at a time; it bounds the memory if a whole frame is above the threshold
 
 
-class CoarseSpec(NetworkSpec):
+class CoarseSpec(SeveralFramesSpec):
     """Heat map at camera resolution; positions from its maxima. The simplest of the networks."""
 
     kind: Literal["coarse"] = "coarse"
@@ -36,30 +36,31 @@ class CoarseSpec(NetworkSpec):
         1.0, "voxels", "σ of the Gaussian drawn for each emitter", gt=0.3, le=3.0, label="Spread σ"
     )
 
-    def build(self, pixel_um: float, z_um: tuple[float, float]) -> CoarseNetwork:
-        return CoarseNetwork(self, pixel_um, z_um)
+    def build(self, pixel_um: float, z_um: tuple[float, float], images: int = 1) -> CoarseNetwork:
+        return CoarseNetwork(self, pixel_um, z_um, images)
 
 
 class CoarseNetwork(nn.Module):
     """Maps a frame to logits of a heat map with a Gaussian of peak 1 at every emitter's sub-voxel position.
 
-    pixel_um: camera pixel in the sample;  z_um: depth range, filled with planes of about spec.plane_um.
+    pixel_um: camera pixel in the sample;  z_um: depth range, filled with planes of about spec.plane_um;
+    images: number of images that it sees for a frame (`NetworkLocalizer`).
     """
 
-    def __init__(self, spec: CoarseSpec, pixel_um: float, z_um: tuple[float, float]) -> None:
+    def __init__(self, spec: CoarseSpec, pixel_um: float, z_um: tuple[float, float], images: int = 1) -> None:
         super().__init__()
         planes = max(1, round((z_um[1] - z_um[0]) / spec.plane_um))
         self.grid = VoxelGrid(pixel_um, z_um, planes)
         self.spread = spec.spread
         # With the channels innermost the convolutions run about twice as fast on the CPU.
         self.memory_format = torch.channels_last
-        self.trunk = Trunk(spec.channels, spec.skip, spec.dilations)
+        self.trunk = Trunk(spec.channels, spec.skip, spec.dilations, images)
         self.head = nn.Conv2d(FEATURES, planes, 3, padding=1)
         # Nearly every voxel is empty: an initial probability of 1 % makes the first training steps stable.
         nn.init.constant_(self.head.bias, math.log(0.01 / 0.99))  # pyright: ignore[reportArgumentType]
 
     def forward(self, images: Tensor) -> Tensor:
-        """images: (B, 1, H, W), normalised;  returns logits (B, planes, H, W)."""
+        """images: (B, images, H, W), normalised;  returns logits (B, planes, H, W)."""
         height, width = images.shape[-2:]
         features = self.trunk(padded(images))
         if self.training:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from ..emitters import Emitters, Localizations
 from ..maxima import highest_around
 from ..spec import quantity
-from .network import NetworkSpec
+from .network import SeveralFramesSpec
 from .precision import conv2d_in_float32
 from .trunk import FEATURES, Trunk, conv_block, padded
 
@@ -40,7 +40,7 @@ _CANDIDATE = 0.2
 _ADJACENT = 0.6  # a pixel beside a larger maximum is a separate molecule if its probability is above this
 
 
-class MixtureSpec(NetworkSpec):
+class MixtureSpec(SeveralFramesSpec):
     """Per pixel a probability, a position and photons with their σ: together a Gaussian mixture."""
 
     kind: Literal["mixture"] = "mixture"
@@ -57,17 +57,18 @@ class MixtureSpec(NetworkSpec):
         1.0, "", "weight of the probability map's cross-entropy", ge=0, le=100, label="Weight of the map's loss"
     )
 
-    def build(self, pixel_um: float, z_um: tuple[float, float]) -> MixtureNetwork:
-        return MixtureNetwork(self, pixel_um, z_um)
+    def build(self, pixel_um: float, z_um: tuple[float, float], images: int = 1) -> MixtureNetwork:
+        return MixtureNetwork(self, pixel_um, z_um, images)
 
 
 class MixtureNetwork(nn.Module):
     """Maps a frame to nine raw values per pixel: logit, four means (x, y, z, photons), four widths.
 
-    pixel_um: camera pixel in the sample;  z_um: depth range of the molecules.
+    pixel_um: camera pixel in the sample;  z_um: depth range of the molecules;
+    images: number of images that it sees for a frame (`NetworkLocalizer`).
     """
 
-    def __init__(self, spec: MixtureSpec, pixel_um: float, z_um: tuple[float, float]) -> None:
+    def __init__(self, spec: MixtureSpec, pixel_um: float, z_um: tuple[float, float], images: int = 1) -> None:
         super().__init__()
         half = (z_um[1] - z_um[0]) / 2
         self.map_weight = spec.map_weight
@@ -75,7 +76,7 @@ class MixtureNetwork(nn.Module):
         self.middle_um = (z_um[0] + z_um[1]) / 2
         # With the channels innermost the convolutions run about twice as fast on the CPU.
         self.memory_format = torch.channels_last
-        self.trunk = Trunk(spec.channels, spec.skip, spec.dilations)
+        self.trunk = Trunk(spec.channels, spec.skip, spec.dilations, images)
         self.hidden = conv_block(FEATURES, spec.head)
         self.head = nn.Conv2d(spec.head, 9, 1)
         # Stable first training steps: few molecules, mid-range depth, typical brightness, large σ.
@@ -85,7 +86,7 @@ class MixtureNetwork(nn.Module):
             self.head.bias.copy_(start)  # pyright: ignore[reportOptionalMemberAccess]
 
     def forward(self, images: Tensor) -> Tensor:
-        """images: (B, 1, H, W), normalised;  returns raw values (B, 9, H, W), float32."""
+        """images: (B, images, H, W), normalised;  returns raw values (B, 9, H, W), float32."""
         height, width = images.shape[-2:]
         features = self.hidden(self.trunk(padded(images)))[..., :height, :width]
         # Half precision would round depth and position to several nm.

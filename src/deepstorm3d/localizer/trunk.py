@@ -50,15 +50,15 @@ class ResidualPair(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Maps a normalised frame to features at camera resolution.
+    """Maps a normalised frame, alone or with other images of the same area, to features at camera resolution.
 
     An engineered PSF spreads a molecule over 30 to 60 pixels. The dilations give each output a receptive
     field of about 150 camera pixels at a quarter of the cost of full resolution. A skip connection at full
     resolution keeps the sub-pixel detail.
 
     channels: features at half resolution;  skip: features at full resolution;
-    dilations: one for each residual pair.
-    forward: (B, 1, H, W) -> (B, `FEATURES`, H, W), H and W even.
+    dilations: one for each residual pair;  images: number of images of the area.
+    forward: (B, images, H, W) -> (B, `FEATURES`, H, W), H and W even.
     """
 
     def __init__(
@@ -66,9 +66,10 @@ class Trunk(nn.Module):
         channels: int = 80,
         skip: int = 32,
         dilations: tuple[int, ...] = (1, 2, 4, 8, 2, 1),
+        images: int = 1,
     ) -> None:
         super().__init__()
-        self.entry = conv_block(1, skip)
+        self.entry = conv_block(images, skip)
         self.down = conv_block(skip, channels, stride=2)
         self.pairs = nn.Sequential(*[ResidualPair(channels, dilation) for dilation in dilations])
         self.up = nn.Sequential(nn.Conv2d(channels, 4 * skip, 1), nn.PixelShuffle(2))

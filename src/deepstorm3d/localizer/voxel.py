@@ -14,7 +14,7 @@ from torch.nn import functional
 from ..emitters import Emitters, Localizations
 from ..spec import quantity
 from .grid import VoxelGrid
-from .network import NetworkSpec
+from .network import SeveralFramesSpec
 from .peaks import centre_of_gravity, find_peaks
 from .precision import conv2d_in_float32
 
@@ -27,7 +27,7 @@ _BLOCK = 8192  # peaks processed at a time; it bounds the memory if the threshol
 _VOLUMES = 7
 
 
-class VoxelSpec(NetworkSpec):
+class VoxelSpec(SeveralFramesSpec):
     """The paper's network: one bright voxel for each emitter. Its grid is fine and its computing time long."""
 
     kind: Literal["voxel"] = "voxel"
@@ -39,8 +39,8 @@ class VoxelSpec(NetworkSpec):
     )
     scale: float = quantity(800.0, "", "value of an emitter's voxel", gt=0, label="Value of an emitter")
 
-    def build(self, pixel_um: float, z_um: tuple[float, float]) -> VoxelNetwork:
-        return VoxelNetwork(self, pixel_um, z_um)
+    def build(self, pixel_um: float, z_um: tuple[float, float], images: int = 1) -> VoxelNetwork:
+        return VoxelNetwork(self, pixel_um, z_um, images)
 
     @property
     def bytes_per_pixel(self) -> float:
@@ -52,10 +52,11 @@ class VoxelNetwork(nn.Module):
 
     With upsampling 4 it has 612,703 parameters at 121 planes and 435,743 at 81.
 
-    pixel_um: camera pixel in the sample;  z_um: depth range, filled with spec.planes planes.
+    pixel_um: camera pixel in the sample;  z_um: depth range, filled with spec.planes planes;
+    images: number of images that it sees for a frame (`NetworkLocalizer`).
     """
 
-    def __init__(self, spec: VoxelSpec, pixel_um: float, z_um: tuple[float, float]) -> None:
+    def __init__(self, spec: VoxelSpec, pixel_um: float, z_um: tuple[float, float], images: int = 1) -> None:
         super().__init__()
         self.grid = VoxelGrid(pixel_um, z_um, spec.planes, spec.upsampling)
         self.scale = spec.scale
@@ -63,19 +64,19 @@ class VoxelNetwork(nn.Module):
         # convolutions are NaN in that format (torch 2.13, CPU).
         self.memory_format = torch.contiguous_format
         wide, planes = spec.channels, spec.planes
-        self.norm = nn.BatchNorm2d(1)
+        self.norm = nn.BatchNorm2d(images)
         first, *others = spec.dilations
-        self.entry = _conv(1, wide, first)
-        self.context = nn.ModuleList([_conv(wide + 1, wide, dilation) for dilation in others])
+        self.entry = _conv(images, wide, first)
+        self.context = nn.ModuleList([_conv(wide + images, wide, dilation) for dilation in others])
         doublings = {1: 0, 2: 1, 4: 2}[spec.upsampling]
-        widths = [wide + 1, *[wide] * doublings]
+        widths = [wide + images, *[wide] * doublings]
         self.up = nn.ModuleList([_conv(width, wide) for width in widths[:-1]])
         self.spread = _conv(widths[-1], planes)
         self.refine = nn.ModuleList([_conv(planes, planes) for _ in range(2)])
         self.head = nn.Conv2d(planes, planes, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """images: (B, 1, H, W), normalised;  returns (B, planes, H·upsampling, W·upsampling), 0 to scale."""
+        """Normalised (B, images, H, W);  returns (B, planes, H·upsampling, W·upsampling), 0 to scale."""
         images = self.norm(images)
         features = self.entry(images)
         for layer in self.context:

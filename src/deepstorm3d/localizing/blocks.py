@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from ..emitters import Localizations
 from ..watch import SILENT, Watcher
 from .excerpt import Excerpt, OpenExcerpt
 from .memory import WithinMemory
+from .reading import BlockCounts, light_of
 from .streaming import Block
 from .unexplained import misfit_beyond_noise
 
@@ -46,18 +42,19 @@ def localize_block(
     source: OpenExcerpt,
     localize: WithinMemory,
     block: Block,
-    counts: NDArray[Any],
+    read: BlockCounts,
     watch: Watcher = SILENT,
 ) -> Found:
-    """Localize one block; counts: (n, h, w) of the region; the positions refer to the whole frame.
+    """Localize one block; the positions refer to the whole frame.
 
-    watch: is called with the number of frames done and can end the work (Interrupted).
+    read: its frames (`read_block`);  watch: is called with the number of frames done and can end the work
+    (Interrupted).
     """
     pipeline = localize.pipeline
-    light = pipeline.light(torch.from_numpy(counts.astype(np.float32)))
+    light, around = light_of(pipeline, read)
     pixel_um = pipeline.experiment.microscope.pixel_um
     shift = (source.roi[0] * pixel_um, source.roi[1] * pixel_um, 0.0)
-    explained = localize(light.photons, light.weight, watch=watch)
+    explained = localize(light.photons, light.weight, around=around, watch=watch)
     found = explained.localizations.shift(xyz=shift, frames=block[0]).to("cpu")
     outliers = int(light.outliers.sum()), int((light.outliers > 0).sum())
     return Found(block, found, int(light.full.sum()), misfit_beyond_noise(explained.misfit), *outliers)

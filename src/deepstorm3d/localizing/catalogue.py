@@ -109,7 +109,7 @@ def describe_model(model: ModelFile, name: str | None = None) -> ModelCard:
         pixel_nm=round(1000 * experiment.microscope.pixel_um, 3),
         z_um=experiment.z_um,
         scenes=[_describe_scene(key, scene) for key, scene in experiment.scenes.items()],
-        network=experiment.network.kind,
+        network=experiment.network.describe(),
         threshold=model.threshold,
         facts=model.card,
     )

@@ -17,6 +17,7 @@ from ..watch import SILENT, Watcher, advance
 from .blocks import Found, Workers, localize_block
 from .excerpt import Excerpt, OpenExcerpt
 from .memory import WithinMemory
+from .reading import read_block
 from .recipe import Recipe
 from .streaming import Block
 
@@ -128,7 +129,7 @@ def _result(future: Any, watch: Watcher) -> Found:
 def _localize(recipe: Recipe, excerpt: Excerpt, block: Block) -> Found:
     """Localize one block, in a worker."""
     bench = _bench(recipe, excerpt)
-    counts = bench.source.read(*block)
+    counts = read_block(bench.source, block, bench.localize.pipeline.context)
     return localize_block(bench.source, bench.localize, block, counts)
 
 

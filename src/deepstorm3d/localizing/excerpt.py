@@ -164,6 +164,14 @@ class OpenExcerpt:
         x0, y0, x1, y1 = self.roi
         return self.movie.read(start, stop)[:, y0:y1, x0:x1]
 
+    def readable_around(self, block: Block) -> Block:
+        """The readable frames of the movie, without a gap, in which a block lies; also outside the range."""
+        first, last = 0, self.movie.shape[0]
+        for begin, end in self.movie.gaps:
+            first = max(first, end) if end <= block[0] else first
+            last = min(last, begin) if begin >= block[1] else last
+        return first, last
+
     def maps_of(self, camera: Camera) -> dict[str, Tensor]:
         """The camera's maps for the pixels of the region, oriented like the frames; {} if it has none.
 
@@ -230,27 +238,28 @@ class OpenExcerpt:
         pixel_um, remedy = experiment.microscope.pixel_um, "correct camera_pitch or magnification"
         check_pixel(self.movie, pixel_um, "the experiment's are", remedy, given_um=self.excerpt.pixel_um)
 
-    def blocks(self, frames: int, start: int, *, watch: Watcher = SILENT) -> Iterator[Block]:
+    def blocks(self, frames: int, start: int, *, around: int = 0, watch: Watcher = SILENT) -> Iterator[Block]:
         """Blocks of `frames` frames from frame `start`, without frames that cannot be read.
 
-        For a growing movie it waits for new frames; watch: can stop this wait.
+        For a growing movie it waits for new frames, and for as many after each block as are needed `around` it;
+        watch: can stop this wait.
         """
         whole = (
             blocks_of(self.span[0], self.last, frames)
             if self.growing is None
-            else self._coming(self.growing, frames, watch)
+            else self._coming(self.growing, frames, around, watch)
         )
         for begin, end in whole:
             yield from readable_ranges(self.movie.gaps, max(begin, start), end)
 
-    def _coming(self, source: FollowedMovie, frames: int, watch: Watcher) -> Iterator[Block]:
+    def _coming(self, source: FollowedMovie, frames: int, around: int, watch: Watcher) -> Iterator[Block]:
         """The same blocks as for the complete movie, each as soon as its frames are recorded."""
         begin, last = self.span
         assert self.excerpt.follow_s is not None
         while last is None or begin < last:
             ready = self.excerpt.prepared.final(source.frames)
             end = begin + frames if last is None else min(begin + frames, last)
-            if end <= ready:
+            if end + around <= ready:
                 yield begin, end
                 begin = end
                 continue

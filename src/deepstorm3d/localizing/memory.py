@@ -44,11 +44,18 @@ class WithinMemory:
         self.pipeline, self._watch = pipeline, watch
         self._batch: int | None = None
 
-    def __call__(self, photons: Tensor, weight: Tensor | None = None, *, watch: Watcher = SILENT) -> Explained:
+    def __call__(
+        self,
+        photons: Tensor,
+        weight: Tensor | None = None,
+        *,
+        around: Tensor | None = None,
+        watch: Watcher = SILENT,
+    ) -> Explained:
         """The result of `Pipeline.explain` for frames (B, H, W); raises InputError if one tile does not fit.
 
-        weight: (B, H, W), 0 at excluded pixels;  watch: is called with the number of frames done and can end
-        the work (Interrupted).
+        weight: (B, H, W), 0 at excluded pixels;  around: as there;  watch: is called with the number of frames
+        done and can end the work (Interrupted).
         """
         if self._batch is None:
             free = free_bytes(self.pipeline.device)
@@ -57,7 +64,7 @@ class WithinMemory:
             self._batch = max(1, len(photons) if free is None else int(_SHARE * free / bytes_of_frame))
         while True:
             try:
-                return self._in_batches(photons, weight, watch)
+                return self._in_batches(photons, weight, around, watch)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -65,13 +72,21 @@ class WithinMemory:
             # Outside the handler, because the exception's traceback would keep the memory in use.
             self._make_smaller(len(photons), reason)
 
-    def _in_batches(self, photons: Tensor, weight: Tensor | None, watch: Watcher) -> Explained:
+    def _in_batches(
+        self, photons: Tensor, weight: Tensor | None, around: Tensor | None, watch: Watcher
+    ) -> Explained:
         assert self._batch is not None
         starts = range(0, len(photons), self._batch)
-        weights = [None] * len(starts) if weight is None else weight.split(self._batch)
+        batches = zip(
+            starts,
+            photons.split(self._batch),
+            [None] * len(starts) if weight is None else weight.split(self._batch),
+            [None] * len(starts) if around is None else around.split(self._batch),
+            strict=True,
+        )
         parts = [
-            self.pipeline.explain(part, counted, watch=Part(watch, start, len(part), len(photons)))
-            for start, part, counted in zip(starts, photons.split(self._batch), weights, strict=True)
+            self.pipeline.explain(part, counted, around=seen, watch=Part(watch, start, len(part), len(photons)))
+            for start, part, counted, seen in batches
         ]
         if len(parts) == 1:
             return parts[0]

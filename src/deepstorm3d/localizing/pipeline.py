@@ -26,6 +26,8 @@ from ..io.masks import read_mask
 from ..localizer.inference import announce, for_inference
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ModelFile
+from ..localizer.neighbours import with_frames
+from ..localizer.network import build_network, context_of
 from ..localizer.precision import mixed_precision
 from ..optics.fisher import crlb
 from ..optics.masks import FileMask
@@ -107,20 +109,36 @@ class Pipeline:
         """Convert counts (B, H, W) of the camera to photons and pixel weights."""
         return all_good(self.to_photons(counts)) if self.reader is None else self.reader(counts)
 
+    @property
+    def context(self) -> int:
+        """Number of frames before and after each that the network sees."""
+        return self.localizer.context
+
     @torch.no_grad()
-    def localize(self, photons: Tensor, weight: Tensor | None = None) -> Localizations:
+    def localize(
+        self, photons: Tensor, weight: Tensor | None = None, *, around: Tensor | None = None
+    ) -> Localizations:
         """Complete localizations of frames (B, H, W) of photons: positions, photons, background, σ.
 
-        weight: (B, H, W), 0 at excluded pixels.
+        weight: (B, H, W), 0 at excluded pixels;  around: (B, images, H, W), all images that the network sees
+        for each frame (`with_neighbours`; None: each frame is the only one of its movie).
         """
-        return self.explain(photons, weight=weight).localizations
+        return self.explain(photons, weight=weight, around=around).localizations
 
     @torch.no_grad()
-    def explain(self, photons: Tensor, weight: Tensor | None = None, *, watch: Watcher = SILENT) -> Explained:
+    def explain(
+        self,
+        photons: Tensor,
+        weight: Tensor | None = None,
+        *,
+        around: Tensor | None = None,
+        watch: Watcher = SILENT,
+    ) -> Explained:
         """Localizations as from `localize`, and the misfit of each frame (NaN without a joint fit).
 
         watch: is called with the number of frames done and can end the work (Interrupted).
         """
+        seen = photons if around is None else around
         whole = self.field_of(photons)
         area = [tile.core.height * tile.core.width for tile in tiles(whole, tile_px=self.tile_px)]
         misfits: list[Tensor] = []
@@ -131,7 +149,7 @@ class Pipeline:
             rows, columns = tile.outer.pixels_of(whole)
             counted = None if weight is None else weight[:, rows, columns]
             likelihood = Likelihood(frames, self.noise.part(rows, columns), counted)
-            part = self._explain_tile(likelihood, tile.outer, part_watch)
+            part = self._explain_tile(likelihood, seen[..., rows, columns], tile.outer, part_watch)
             misfits.append(part.misfit * area[len(misfits)])
             return part.localizations
 
@@ -140,8 +158,10 @@ class Pipeline:
         return Explained(found if self.fit is not None else self.complete(found, photons, weight), misfit)
 
     def propose(self, frames: Tensor) -> Localizations:
-        """Candidates of the network in frames (B, H, W) of photons.
+        """Candidates of the network in B frames of photons, with or without their neighbours.
 
+        frames: (B, H, W), or (B, C, H, W) for a network that sees C channels, warped onto the first; or all
+        images that the network sees, (B, images, H, W).
         On the CPU each thread takes a frame of its own, if there are as many: a frame's data then remain in the
         cache from one layer to the next.
         """
@@ -163,7 +183,8 @@ class Pipeline:
             raw = self.localizer(frames)
         return self.localizer.network.decode(raw.float(), self.localizer.threshold)
 
-    def _explain_tile(self, likelihood: Likelihood, field: Field, watch: Watcher) -> Explained:
+    def _explain_tile(self, likelihood: Likelihood, seen: Tensor, field: Field, watch: Watcher) -> Explained:
+        """seen: the images of the tile that the network sees."""
         frames = likelihood.frames
         not_measured = frames.new_full((len(frames),), float("nan"))
         if self.method == "network":
@@ -172,13 +193,17 @@ class Pipeline:
             most = most_molecules(
                 highest_density(self.experiment), field.size, field.pixel_um, self.psf.patch_px
             )
-            return Explained(most_probable(self.propose(frames), len(frames), most), not_measured)
+            return Explained(most_probable(self.propose(seen), len(frames), most), not_measured)
         fit = self.fit.in_field(field)
         if isinstance(fit, SingleFit):
             return Explained(replace(fit, watch=watch)(likelihood), not_measured)
         if self.method == "pursuit":
             return replace(fit, watch=watch).explain(Localizations.empty(frames.device), likelihood)
-        return replace(fit, watch=watch, network=self.propose).explain(self.propose(frames), likelihood)
+
+        def again(changed: Tensor, numbers: Tensor) -> Localizations:
+            return self.propose(with_frames(seen[numbers], changed, self.context))
+
+        return replace(fit, watch=watch, network=again).explain(self.propose(seen), likelihood)
 
     def likelihood(self, photons: Tensor) -> Likelihood:
         """The likelihood of frames (B, H, W) of photons, with the camera's map of read noise if it has one."""
@@ -266,11 +291,11 @@ def load_pipeline(
     # Localizations have no blur of their own, so the table needs only one blur level.
     blur_px = (experiment.psf.blur_px, experiment.psf.blur_px)
     psf = optics.tabulate(experiment.microscope, source, experiment.z_um, blur_px)
-    network = experiment.network.build(experiment.microscope.pixel_um, experiment.z_um)
+    network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um)
     refine = refine or method != "network"
     least = model.threshold if threshold is None else threshold
     proposed = least * (_PROPOSAL_SHARE if refine and threshold is None else 1.0)
-    localizer = NetworkLocalizer(network, threshold=proposed)
+    localizer = NetworkLocalizer(network, context=context_of(experiment.network), threshold=proposed)
     try:
         localizer.load_state_dict(dict(model.weights))
     except RuntimeError as error:

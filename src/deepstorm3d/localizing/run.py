@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
-
-from numpy.typing import NDArray
 
 from ..analysis.fit_quality import QualitySample
 from ..errors import Interrupted
@@ -18,6 +15,7 @@ from .first_look import FirstLook
 from .memory import WithinMemory
 from .over_frames import Decision
 from .pipeline import Pipeline
+from .reading import BlockCounts, read_block
 from .streaming import Block, StageTimes, block_frames, read_ahead
 from .unexplained import Unexplained
 from .watching import BlockWatcher
@@ -88,7 +86,8 @@ class Run:
         """Yield the result of each block from frame `begin`, in order, until the watcher stops the run."""
         source, watch = self.source, self._watch
         start = source.span[0] if begin is None else max(source.span[0], begin)
-        coming = self._look.over(source.blocks(self.block_frames, start, watch=watch))
+        around = self.pipeline.context
+        coming = self._look.over(source.blocks(self.block_frames, start, around=around, watch=watch))
         within = BlockWatcher(watch, source, start)
         results = (
             self._here(coming, within)
@@ -125,9 +124,9 @@ class Run:
         """Localize the blocks in this process, while the next ones are read."""
         localize, times = WithinMemory(self.source.at_work(self.pipeline), watch), self.summary.times
 
-        def read(block: Block) -> NDArray[Any]:
+        def read(block: Block) -> BlockCounts:
             with times.of("reading"):
-                return self.source.read(*block)
+                return read_block(self.source, block, self.pipeline.context)
 
         for block, counts in read_ahead(blocks, read):
             with times.of("localizing"):

@@ -117,6 +117,18 @@ class EmitterPrior(Spec):
         lives = self.blinking.lives(in_frame, frames, generator)
         return self.images_of(self._places(lives.stretch, margin, field, generator), lives, frames, generator)
 
+    def draw_runs(self, runs: int, frames: int, field: Field, generator: torch.Generator) -> Emitters:
+        """Emitters of `runs` independent runs of `frames` consecutive frames each, in order of frame.
+
+        Run k has the frames k·frames, k·frames + 1, …; a molecule keeps its id from frame to frame. Number and
+        margin are drawn for each run; without molecules that last, and for errors, as `draw`.
+        """
+        if not self.blinking.lasts:
+            return self.draw(runs * frames, field, generator)
+        margin, area = self._margins(runs, field, generator)
+        lives = self.blinking.lives(self.count.draw(area, generator), frames, generator)
+        return self.images_of(self._places(lives.stretch, margin, field, generator), lives, frames, generator)
+
     def images_of(self, xyz: Tensor, lives: Lives, frames: int, generator: torch.Generator) -> Emitters:
         """The images that molecules at these places leave in stretches of so many frames, in order of frame.
 

@@ -22,7 +22,7 @@ from ..watch import SILENT, Watcher
 from .checkpoint import MetricsLog, RunFiles
 from .distributed import is_main_process, rank, share_gradients, stop_together
 from .sampler import Batch, FrameSampler
-from .scene_check import refuse_without_labels
+from .scene_check import refuse_without_labels, refuse_without_neighbours
 from .state import TrainingState, refuse_another, restore, settings, snapshot
 from .validation import Validation, validate
 
@@ -60,7 +60,7 @@ class _Objective(nn.Module):
     def forward(self, generator: torch.Generator) -> Tensor:
         batch = self.sampler.draw(self.spec.batch, generator).to(self.localizer.offset.device)
         with mixed_precision(batch.photons.device, self.spec.half_precision):
-            raw = self.localizer(batch.photons)
+            raw = self.localizer(batch.seen)
         loss = self.localizer.network.loss(raw, batch.truth)
         mask = self.sampler.mask_learning
         return loss if mask is None else loss + mask.penalty()
@@ -96,11 +96,14 @@ def train(
     Raises TrainingDiverged, and InputError if the checkpoint does not fit or there is nothing to find.
     """
     refuse_without_labels(sampler.scenes, sampler.field)
+    refuse_without_neighbours(sampler.scenes, localizer.context)
+    if sampler.context != localizer.context:
+        raise ValueError(f"the network sees {localizer.context} frames on each side, not {sampler.context}")
     files = files or RunFiles()
     device = localizer.offset.device
     log = MetricsLog(files.metrics if is_main_process() else None)
     fixed = _validation_frames(sampler, spec, seed, device)
-    localizer.measure_normalisation(fixed.photons)
+    localizer.measure_normalisation(fixed.seen)
     optimiser = _optimiser(localizer, sampler, spec)
     state, generator = _begin(localizer, sampler, optimiser, spec, files, seed=seed)
     log.rewind(state.step)

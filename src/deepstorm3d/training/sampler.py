@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from ..emitters import Emitters
 from ..field import Field
+from ..localizer.neighbours import neighbours_of
 from ..optics.psf import device_of
 from ..simulation.priors import Scene
 from ..simulation.simulator import Simulator
@@ -17,20 +18,35 @@ from .design import MaskLearning
 
 __all__ = ["Batch", "Exposure", "FrameSampler"]
 
+# Most frames of a run of consecutive frames in a batch. Longer runs would share more neighbours, but have fewer
+# different molecules; at 6, with one neighbour on each side, 8 frames are simulated for 6.
+_RUN_FRAMES = 6
+# Share of the runs that begin at the first frame of their movie, and of those that end at its last.
+_ENDS = 1 / 8
+
 
 @dataclass(frozen=True)
 class Batch:
     """Simulated frames and the emitters that a network should find in them.
 
-    photons: (B, H, W), converted from the camera's counts;  truth: labelled emitters inside the frames.
+    photons: (B, H, W), converted from the camera's counts;  truth: labelled emitters inside the frames;
+    around: (B, images, H, W), all images that the network sees for each frame (`with_neighbours`), None where
+    it sees the frame only.
     """
 
     photons: Tensor
     truth: Emitters
+    around: Tensor | None = None
+
+    @property
+    def seen(self) -> Tensor:
+        """What the network sees: the frames, or all images for each."""
+        return self.photons if self.around is None else self.around
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        return Batch(self.photons.to(device), self.truth.to(device))
+        around = None if self.around is None else self.around.to(device)
+        return Batch(self.photons.to(device), self.truth.to(device), around)
 
 
 @dataclass(frozen=True)
@@ -54,7 +70,11 @@ class FrameSampler(nn.Module):
     crop_px: side of the crops, which are taken at random positions in the field (None: a crop is all of it,
     because PSF and camera are the same everywhere). The network thus sees the noise of all pixels of the
     camera's maps, at changing positions in its crops.
-    mask_learning: how the image model's trainable parameters are optimized, None if it has none.
+    mask_learning: how the image model's trainable parameters are optimized, None if it has none;
+    context: frames before and after each that the network sees. Above 0 a batch consists of short runs of
+    consecutive frames: all frames of a run show the same part of the field, molecules that last, and one
+    background. Every frame has its neighbours, except that some runs begin or end like a movie, where the first
+    or last frame is repeated.
     """
 
     def __init__(
@@ -63,12 +83,13 @@ class FrameSampler(nn.Module):
         scenes: Sequence[Scene],
         crop_px: int | None = None,
         mask_learning: MaskLearning | None = None,
+        context: int = 0,
     ) -> None:
         super().__init__()
         if not scenes:
             raise ValueError("a sampler needs at least one scene")
         self.simulator, self.scenes, self.crop_px = simulator, tuple(scenes), crop_px
-        self.mask_learning = mask_learning
+        self.mask_learning, self.context = mask_learning, context
 
     @property
     def device(self) -> torch.device:
@@ -86,17 +107,21 @@ class FrameSampler(nn.Module):
         weights = torch.tensor([scene.weight for scene in self.scenes], device=generator.device)
         choice = torch.multinomial(weights, frames, replacement=True, generator=generator)
         counts = torch.bincount(choice, minlength=len(self.scenes)).tolist()
+        draw = self._draw_runs if self.context else self._draw_scene
         parts = [
-            self._draw_scene(scene, count, generator)
-            for scene, count in zip(self.scenes, counts, strict=True)
-            if count
+            draw(scene, count, generator) for scene, count in zip(self.scenes, counts, strict=True) if count
         ]
         first = 0
         tables = []
         for part in parts:
             tables.append(part.truth.shift(frames=first))
             first += len(part.photons)
-        return Batch(torch.cat([part.photons for part in parts]), Emitters.concat(tables))
+        around = [part.around for part in parts if part.around is not None]
+        return Batch(
+            torch.cat([part.photons for part in parts]),
+            Emitters.concat(tables),
+            torch.cat(around) if around else None,
+        )
 
     def expose(self, scene: Scene, frames: int, generator: torch.Generator) -> Exposure:
         """Draw crops of one scene as camera counts."""
@@ -106,14 +131,35 @@ class FrameSampler(nn.Module):
 
     def _draw_scene(self, scene: Scene, frames: int, generator: torch.Generator) -> Batch:
         seen = self.expose(scene, frames, generator)
-        emitters = seen.emitters
-        labels = scene.emitters.labelled(emitters) & self.field.inside(emitters.xyz)
-        truth = emitters.select(labels)
+        return Batch(self.simulator.to_photons(seen.counts, seen.crops), self._labels(scene, seen.emitters))
+
+    def _draw_runs(self, scene: Scene, frames: int, generator: torch.Generator) -> Batch:
+        """Frames of one scene in runs of about equal length, with their neighbours."""
+        runs, context = -(-frames // _RUN_FRAMES), self.context
+        each = -(-frames // runs)
+        length = each + 2 * context
+        emitters = scene.emitters.draw_runs(runs, length, self.field, generator)
+        background = scene.background.draw(runs, self.field, generator).repeat_interleave(length, 0)
+        crops = self._crops(runs, generator)
+        crops = None if crops is None else [crop for crop in crops for _ in range(length)]
+        photons = self.simulator.to_photons(self.simulator(emitters, background, generator, crops), crops)
+        run, place = (torch.arange(frames, device=photons.device) // each, torch.arange(frames) % each)
+        place = run * length + context + place.to(run)
+        inner = torch.rand(2, runs, generator=generator, device=generator.device).to(run.device) < _ENDS
+        first = (run * length + context * inner[0][run])[:, None]
+        last = ((run + 1) * length - 1 - context * inner[1][run])[:, None]
+        around = photons[neighbours_of(place, first, last, context)]
+        number = torch.full((runs * length,), -1, device=run.device)
+        number[place] = torch.arange(frames, device=run.device)
+        truth = self._labels(scene, emitters)
+        truth = replace(truth, frame=number[truth.frame])
+        return Batch(photons[place], truth.select(truth.frame >= 0), around)
+
+    def _labels(self, scene: Scene, emitters: Emitters) -> Emitters:
+        """The emitters that a network should find."""
+        truth = emitters.select(scene.emitters.labelled(emitters) & self.field.inside(emitters.xyz))
         # Labels contain no blur: only some scenes draw one, and tables with different columns cannot be joined.
-        return Batch(
-            self.simulator.to_photons(seen.counts, seen.crops),
-            Emitters(xyz=truth.xyz, frame=truth.frame, photons=truth.photons, id=truth.id),
-        )
+        return Emitters(xyz=truth.xyz, frame=truth.frame, photons=truth.photons, id=truth.id)
 
     def _crops(self, frames: int, generator: torch.Generator) -> list[Field] | None:
         """A part of the field for each of the frames, anywhere in it."""

@@ -11,7 +11,7 @@ from ..field import Field
 from ..simulation.priors import Scene
 from .sampler import FrameSampler
 
-__all__ = ["refuse_without_labels", "saturation_warning"]
+__all__ = ["refuse_without_labels", "refuse_without_neighbours", "saturation_warning"]
 
 _EMITTERS_OF = 256  # crops of each scene in which emitters are counted
 _IMAGES_OF = 16  # crops of each scene that are simulated to find saturated pixels
@@ -43,6 +43,20 @@ def refuse_without_labels(scenes: Sequence[Scene], field: Field) -> None:
                 f"({scene.emitters.count}): raise emitters.count"
             )
     raise InputError("there is nothing for a network to find in these scenes: " + "; ".join(reasons))
+
+
+def refuse_without_neighbours(scenes: Sequence[Scene], context: int) -> None:
+    """Raise InputError if a network sees neighbouring frames, but they never show the same molecules.
+
+    context: frames before and after each that the network sees.
+    """
+    if context and not any(scene.emitters.blinking.lasts for scene in scenes):
+        raise InputError(
+            f"network.context is {context}, but in these scenes every frame has molecules of its own: the "
+            "frames before and after would tell the network nothing",
+            "let molecules last for several frames (`scenes.NAME.emitters.blinking.kind=exponential`), or set "
+            "`network.context=0`",
+        )
 
 
 @torch.no_grad()

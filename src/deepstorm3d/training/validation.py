@@ -51,10 +51,10 @@ def propose(
     """Candidates in a batch, and the mean loss; a few frames are evaluated at a time to bound the memory."""
     found, losses = [], []
     for start in range(0, len(batch.photons), _AT_ONCE):
-        photons = batch.photons[start : start + _AT_ONCE]
-        rows = (batch.truth.frame >= start) & (batch.truth.frame < start + len(photons))
-        with mixed_precision(photons.device, half_precision):
-            raw = localizer(photons)
+        seen = batch.seen[start : start + _AT_ONCE]
+        rows = (batch.truth.frame >= start) & (batch.truth.frame < start + len(seen))
+        with mixed_precision(seen.device, half_precision):
+            raw = localizer(seen)
         losses.append(float(localizer.network.loss(raw, batch.truth.select(rows).shift(frames=-start))))
         found.append(localizer.network.decode(raw.float(), threshold).shift(frames=start))
     return Localizations.concat(found), sum(losses) / len(losses)

@@ -9,7 +9,6 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ...emitters import Localizations
@@ -21,6 +20,7 @@ from ...localizing.excerpt import AS_STORED, Excerpt, OpenExcerpt, Roi
 from ...localizing.first_look import check_counts
 from ...localizing.model import Model, load_model
 from ...localizing.pipeline import Pipeline
+from ...localizing.reading import light_of, read_block
 from ...watch import Watcher
 
 __all__ = ["Explained", "Explainer", "Question"]
@@ -99,10 +99,11 @@ class Explainer:
         source, pipeline = self._at_work(question, watch)
         began = time.perf_counter()
         number = question.frame
-        counts = source.read(number, number + 1)
+        read = read_block(source, (number, number + 1), pipeline.context)
+        counts = read.counts[read.own]
         refuse_without_light(counts, pipeline.camera.saturation, f"{source.excerpt.name}, frame {number}")
-        seen = pipeline.light(torch.from_numpy(counts.astype(np.float32)))
-        found = pipeline.explain(seen.photons, seen.weight, watch=watch).localizations
+        seen, around = light_of(pipeline, read)
+        found = pipeline.explain(seen.photons, seen.weight, around=around, watch=watch).localizations
         if watch.stopped:
             raise Interrupted
         frame = regenerated(pipeline, found, seen)
