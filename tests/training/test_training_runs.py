@@ -55,20 +55,20 @@ def same(one: Tensor, other: Tensor) -> bool:
 
 @pytest.mark.parametrize("context", [1, 2])
 def test_every_frame_is_seen_with_the_frames_before_and_after_it(context: int) -> None:
-    batch = batch_of(blinking(context), 80)
+    batch = batch_of(blinking(context), 96)
     assert batch.around is not None
-    assert batch.around.shape == (80, 2 * context + 1, 24, 24)
+    assert batch.around.shape == (96, 2 * context + 1, 24, 24)
     assert same(batch.around[:, context], batch.photons)
     assert same(batch.seen, batch.around)
     ends = 0
-    for number in range(79):
-        if number % 5 == 4:
+    for number in range(95):
+        if number % 6 == 5:
             continue  # the last of its run
         after, here = batch.around[number, context + 1], batch.around[number + 1, context - 1]
         assert same(after, batch.photons[number + 1])
         assert same(here, batch.photons[number])
-    for number in range(0, 80, 5):
-        first, last = batch.around[number], batch.around[number + 4]
+    for number in range(0, 96, 6):
+        first, last = batch.around[number], batch.around[number + 5]
         ends += same(first[0], first[context]) + same(last[-1], last[context])
     # Of the 32 ends of runs an eighth are ends of a movie.
     assert 0 < ends < 14
