@@ -14,6 +14,7 @@ import torch
 
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.io.movies import open_movie
+from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.jobs.preview import preview_movie
 from deepstorm3d.localizer.coarse import CoarseSpec
@@ -60,9 +61,11 @@ def unrefined(model: ModelFile) -> Pipeline:
 
 
 def assert_same(one: Localizations, other: Localizations) -> None:
+    """The same rows; with another number of frames at a time, sums are rounded otherwise."""
     assert len(one) == len(other) > 20
-    for name, column in one.columns().items():
-        assert torch.equal(column, other.columns()[name]), name
+    assert torch.equal(one.frame, other.frame)
+    torch.testing.assert_close(one.xyz, other.xyz, rtol=0, atol=1e-5)
+    torch.testing.assert_close(one.photons, other.photons, rtol=1e-3, atol=1e-2)
 
 
 def test_the_table_does_not_depend_on_blocks_ranges_and_stops(
@@ -71,7 +74,7 @@ def test_the_table_does_not_depend_on_blocks_ranges_and_stops(
     localize_movie(Excerpt(movie), unrefined(model), ListFile(tmp_path / "whole.csv"))
     monkeypatch.setattr("deepstorm3d.localizing.streaming._PIXELS", 2 * SIZE[0] * SIZE[1])
     localize_movie(Excerpt(movie), unrefined(model), ListFile(tmp_path / "blocks.csv"))
-    assert (tmp_path / "blocks.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert_same(read_table(tmp_path / "blocks.csv"), read_table(tmp_path / "whole.csv"))
 
     class AfterThreeBlocks(Silent):
         done = 0
@@ -86,7 +89,7 @@ def test_the_table_does_not_depend_on_blocks_ranges_and_stops(
     cut = ListFile(tmp_path / "cut.csv")
     assert localize_movie(Excerpt(movie), unrefined(model), cut, watch=AfterThreeBlocks()).frames == 6
     localize_movie(Excerpt(movie), unrefined(model), replace(cut, resume=True))
-    assert (tmp_path / "cut.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert (tmp_path / "cut.csv").read_bytes() == (tmp_path / "blocks.csv").read_bytes()
 
 
 def test_neighbours_outside_the_range_are_seen_too(model: ModelFile, counts: np.ndarray) -> None:
@@ -118,7 +121,9 @@ def test_tiles_and_batches_show_no_seam(model: ModelFile) -> None:
     whole = pipeline.localize(frames, around=around)
     tiled = replace(pipeline, tile_px=96).localize(frames, around=around)
     assert len(whole) == len(tiled) > 20
-    torch.testing.assert_close(tiled.xyz, whole.xyz, rtol=0, atol=1e-4)
+    for number in range(3):
+        one, other = (each.xyz[each.frame == number].sort(0).values for each in (whole, tiled))
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
     each = [pipeline.localize(frames[k : k + 1], around=around[k : k + 1]).shift(frames=k) for k in range(3)]
     torch.testing.assert_close(Localizations.concat(each).xyz, whole.xyz, rtol=0, atol=1e-4)
 
