@@ -8,6 +8,7 @@ from .channel_view import ChannelView
 from .registered import ChannelPair
 from .transform import Transform
 from .transform_spec import TransformSpec
+from .warping import Warp
 
 __all__ = [
     "ChannelBackground",
@@ -16,5 +17,6 @@ __all__ = [
     "Halves",
     "Transform",
     "TransformSpec",
+    "Warp",
     "halves_of",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -121,6 +121,22 @@ class Transform:
         if self.mirrored:
             m[:, 0] = -m[:, 0]
         return float(m[0, 0] + m[1, 1]) / 2, float(m[1, 0] - m[0, 1]) / 2
+
+    def counted_from(self, first_um: Tensor, second_um: Tensor) -> Transform:
+        """The same map between parts of the two channels, whose positions count from their own first pixels.
+
+        Parameters
+        ----------
+        first_um, second_um : (2,) tensor
+            Where these pixels lie in the channels, µm.
+
+        Returns
+        -------
+        Transform
+        """
+        coefficients = self.coefficients.clone()
+        coefficients[:, 0] -= second_um.to(coefficients)
+        return replace(self, coefficients=coefficients, centre_um=self.centre_um - first_um.to(coefficients))
 
     def apply(self, xy: Tensor) -> Tensor:
         """Positions in the second channel.

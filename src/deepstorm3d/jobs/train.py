@@ -14,7 +14,7 @@ import torch
 from .. import __version__
 from ..devices import of_image_model
 from ..errors import InputError
-from ..experiment.channel_views import named_by_hash
+from ..experiment.channel_views import channel_views, named_by_hash
 from ..experiment.experiment import Experiment, psf_source
 from ..field import Field
 from ..frames.companions import crops_field
@@ -24,6 +24,7 @@ from ..localizer.network import build_network, context_of
 from ..optics.masks import FileMask
 from ..optics.psf import PSF
 from ..simulation.simulator import Simulator
+from ..training.channel_crops import ChannelCrops
 from ..training.checkpoint import RunFiles
 from ..training.design import MaskLearning
 from ..training.distributed import is_main_process, process_group
@@ -42,25 +43,36 @@ def build_localizer(experiment: Experiment) -> NetworkLocalizer:
     """The experiment's network, untrained, its weights drawn with the experiment's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.seed)
-        network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um)
-    localizer = NetworkLocalizer(network, context=context_of(experiment.network))
+        channels = len(experiment.channel_names)
+        network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um, channels)
+    localizer = NetworkLocalizer(network, context=context_of(experiment.network), channels=channels)
     return localizer.to(memory_format=network.memory_format)  # pyright: ignore[reportCallIssue]
 
 
-def build_sampler(experiment: Experiment, *, source: Any = None) -> FrameSampler:
-    """Training crops of the experiment, drawn through the tabulated PSF.
+def build_sampler(experiment: Experiment, *, sources: Sequence[Any] | None = None) -> FrameSampler:
+    """Training crops of the experiment, drawn through the tabulated PSF of each channel.
 
-    source: what the PSF is made from; the experiment's mask or planes where left out.
+    sources: what the PSFs are made from; the experiment's masks or planes where left out.
     """
-    source = psf_source(experiment) if source is None else source
-    psf = experiment.psf.tabulate(experiment.microscope, source, experiment.z_um, experiment.blur_px)
-    return crops_through(psf, experiment)
+    alone = [experiment.of_channel(number) for number in range(len(experiment.channel_names))]
+    sources = [psf_source(each) for each in alone] if sources is None else sources
+    psfs = [
+        each.psf.tabulate(each.microscope, source, each.z_um, each.blur_px)
+        for each, source in zip(alone, sources, strict=True)
+    ]
+    return crops_through(psfs[0], experiment, further=psfs[1:])
 
 
-def crops_through(psf: PSF, experiment: Experiment, mask_learning: MaskLearning | None = None) -> FrameSampler:
+def crops_through(
+    psf: PSF,
+    experiment: Experiment,
+    mask_learning: MaskLearning | None = None,
+    further: Sequence[PSF] = (),
+) -> FrameSampler:
     """Training crops of the experiment's scenes and camera, seen through any PSF.
 
-    mask_learning: how the PSF's mask is optimized, where it is trainable.
+    mask_learning: how the PSF's mask is optimized, where it is trainable;  further: PSFs of further channels.
+    Raises InputError for channels whose PSF or pixels differ over the field.
     """
     side = experiment.training.crop_px
     crop, maps = Field(side, side, experiment.microscope.pixel_um), experiment.camera.load_maps()
@@ -68,7 +80,28 @@ def crops_through(psf: PSF, experiment: Experiment, mask_learning: MaskLearning 
     simulator = Simulator(psf, experiment.camera, whole or crop, maps=maps)
     scenes = list(experiment.scenes.values())
     side = None if whole is None else side
-    return FrameSampler(simulator, scenes, side, mask_learning, context_of(experiment.network))
+    channels = _further_channels(experiment, further, crop)
+    return FrameSampler(simulator, scenes, side, mask_learning, context_of(experiment.network), channels)
+
+
+def _further_channels(experiment: Experiment, psfs: Sequence[PSF], crop: Field) -> list[ChannelCrops]:
+    """What a network sees of the channels after the first; psfs: of these."""
+    if not psfs:
+        return []
+    for number, name in enumerate(experiment.channel_names):
+        alone = experiment.of_channel(number)
+        if alone.psf.across.changes or alone.camera.maps_named():
+            raise InputError(
+                f"the channel '{name}' has a PSF that changes over the field, or maps of its camera's pixels: "
+                "networks for several channels are trained for one PSF and one noise all over the field",
+                "give the camera one value for all pixels, and leave psf.field out",
+            )
+    views = channel_views(experiment)
+    frame = views[0].field
+    return [
+        ChannelCrops(psf, experiment.of_channel(number).camera, view, frame, crop)
+        for number, (psf, view) in enumerate(zip(psfs, views[1:], strict=True), 1)
+    ]
 
 
 def train_model(
@@ -103,7 +136,7 @@ def train_model(
         )
     with process_group(torch.device(device)) as place:
         localizer = build_localizer(experiment).to(place)
-        sampler = build_sampler(experiment, source=source).to(of_image_model(place))
+        sampler = build_sampler(experiment, sources=sources).to(of_image_model(place))
         if is_main_process() and (warning := saturation_warning(sampler)) is not None:
             warn(watch, warning)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["alone", "neighbours_of", "with_frames", "with_neighbours"]
+__all__ = ["alone", "channel_by_channel", "neighbours_of", "with_frames", "with_neighbours"]
 
 
 def neighbours_of(place: Tensor, first: Tensor | int, last: Tensor | int, context: int) -> Tensor:
@@ -25,12 +25,12 @@ def with_neighbours(movie: Tensor, context: int) -> Tensor:
     channel after channel, each in order of time.
     """
     seen = neighbours_of(torch.arange(len(movie), device=movie.device), 0, len(movie) - 1, context)
-    return _channel_by_channel(movie[seen])
+    return channel_by_channel(movie[seen])
 
 
 def alone(frames: Tensor, context: int) -> Tensor:
     """The same for frames (B, H, W) or (B, C, H, W) of which each is the only one of its movie."""
-    return _channel_by_channel(frames[:, None].expand(-1, 2 * context + 1, *frames.shape[1:]))
+    return channel_by_channel(frames[:, None].expand(-1, 2 * context + 1, *frames.shape[1:]))
 
 
 def with_frames(images: Tensor, frames: Tensor, context: int) -> Tensor:
@@ -42,6 +42,6 @@ def with_frames(images: Tensor, frames: Tensor, context: int) -> Tensor:
     return changed
 
 
-def _channel_by_channel(seen: Tensor) -> Tensor:
+def channel_by_channel(seen: Tensor) -> Tensor:
     """(B, T, H, W) unchanged, and (B, T, C, H, W) as (B, C·T, H, W)."""
     return seen if seen.dim() == 4 else seen.transpose(1, 2).flatten(1, 2)

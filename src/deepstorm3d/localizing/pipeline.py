@@ -291,11 +291,14 @@ def load_pipeline(
     # Localizations have no blur of their own, so the table needs only one blur level.
     blur_px = (experiment.psf.blur_px, experiment.psf.blur_px)
     psf = optics.tabulate(experiment.microscope, source, experiment.z_um, blur_px)
-    network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um)
+    channels = len(experiment.channel_names)
+    network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um, channels)
     refine = refine or method != "network"
     least = model.threshold if threshold is None else threshold
     proposed = least * (_PROPOSAL_SHARE if refine and threshold is None else 1.0)
-    localizer = NetworkLocalizer(network, context=context_of(experiment.network), threshold=proposed)
+    localizer = NetworkLocalizer(
+        network, context=context_of(experiment.network), channels=channels, threshold=proposed
+    )
     try:
         localizer.load_state_dict(dict(model.weights))
     except RuntimeError as error:

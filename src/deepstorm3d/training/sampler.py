@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from ..emitters import Emitters
 from ..field import Field
-from ..localizer.neighbours import neighbours_of
+from ..localizer.neighbours import channel_by_channel, neighbours_of
 from ..optics.psf import device_of
 from ..simulation.priors import Scene
 from ..simulation.simulator import Simulator
+from .channel_crops import ChannelCrops
 from .design import MaskLearning
 
 __all__ = ["Batch", "Exposure", "FrameSampler"]
@@ -29,9 +30,9 @@ _ENDS = 1 / 8
 class Batch:
     """Simulated frames and the emitters that a network should find in them.
 
-    photons: (B, H, W), converted from the camera's counts;  truth: labelled emitters inside the frames;
-    around: (B, images, H, W), all images that the network sees for each frame (`with_neighbours`), None where
-    it sees the frame only.
+    photons: (B, H, W) of the first channel, converted from the camera's counts;  truth: labelled emitters
+    inside the frames;  around: (B, images, H, W), all images that the network sees for each frame
+    (`with_neighbours`), None where it sees the frame only.
     """
 
     photons: Tensor
@@ -74,7 +75,9 @@ class FrameSampler(nn.Module):
     context: frames before and after each that the network sees. Above 0 a batch consists of short runs of
     consecutive frames: all frames of a run show the same part of the field, molecules that last, and one
     background. Every frame has its neighbours, except that some runs begin or end like a movie, where the first
-    or last frame is repeated.
+    or last frame is repeated;
+    channels: further ones that the network sees; the first gets the light that they leave. All crops of a scene
+    in a batch then lie at one place of the frame, another in each batch.
     """
 
     def __init__(
@@ -84,12 +87,19 @@ class FrameSampler(nn.Module):
         crop_px: int | None = None,
         mask_learning: MaskLearning | None = None,
         context: int = 0,
+        channels: Sequence[ChannelCrops] = (),
     ) -> None:
         super().__init__()
         if not scenes:
             raise ValueError("a sampler needs at least one scene")
         self.simulator, self.scenes, self.crop_px = simulator, tuple(scenes), crop_px
         self.mask_learning, self.context = mask_learning, context
+        self.channels = tuple(channels)
+        # Registered, so that they move to another device with the sampler.
+        self._modules_of_channels = nn.ModuleList(channels)
+        if channels and crop_px is not None:
+            raise ValueError("channels are not crops of a field that changes")
+        self._share = 1 - sum(channel.view.share for channel in channels)
 
     @property
     def device(self) -> torch.device:
@@ -124,14 +134,38 @@ class FrameSampler(nn.Module):
         )
 
     def expose(self, scene: Scene, frames: int, generator: torch.Generator) -> Exposure:
-        """Draw crops of one scene as camera counts."""
+        """Draw crops of one scene as counts of the first channel's camera."""
         emitters, background = scene.draw(frames, self.field, generator)
         crops = self._crops(frames, generator)
-        return Exposure(self.simulator(emitters, background, generator, crops), emitters, crops)
+        return Exposure(self._counts(emitters, background, generator, crops), emitters, crops)
+
+    def _counts(
+        self, emitters: Emitters, background: Tensor, generator: torch.Generator, crops: list[Field] | None
+    ) -> Tensor:
+        """Counts of the first channel, which gets its share of the light."""
+        if self.channels:
+            emitters = replace(emitters, photons=self._share * emitters.photons)
+            background = self._share * background
+        return self.simulator(emitters, background, generator, crops)
+
+    def _photons(
+        self, emitters: Emitters, background: Tensor, generator: torch.Generator, crops: list[Field] | None
+    ) -> Tensor:
+        """Photons (B, H, W), or (B, C, H, W) of several channels, those after the first warped onto it."""
+        counts = self._counts(emitters, background, generator, crops)
+        first = self.simulator.to_photons(counts, crops)
+        if not self.channels:
+            return first
+        corner = self._corner(generator)
+        return torch.stack(
+            [first, *(channel(emitters, background, corner, generator) for channel in self.channels)], 1
+        )
 
     def _draw_scene(self, scene: Scene, frames: int, generator: torch.Generator) -> Batch:
-        seen = self.expose(scene, frames, generator)
-        return Batch(self.simulator.to_photons(seen.counts, seen.crops), self._labels(scene, seen.emitters))
+        emitters, background = scene.draw(frames, self.field, generator)
+        photons = self._photons(emitters, background, generator, self._crops(frames, generator))
+        truth = self._labels(scene, emitters)
+        return Batch(photons[:, 0], truth, photons) if self.channels else Batch(photons, truth)
 
     def _draw_runs(self, scene: Scene, frames: int, generator: torch.Generator) -> Batch:
         """Frames of one scene in runs of about equal length, with their neighbours."""
@@ -142,24 +176,34 @@ class FrameSampler(nn.Module):
         background = scene.background.draw(runs, self.field, generator).repeat_interleave(length, 0)
         crops = self._crops(runs, generator)
         crops = None if crops is None else [crop for crop in crops for _ in range(length)]
-        photons = self.simulator.to_photons(self.simulator(emitters, background, generator, crops), crops)
+        photons = self._photons(emitters, background, generator, crops)
         run, place = (torch.arange(frames, device=photons.device) // each, torch.arange(frames) % each)
         place = run * length + context + place.to(run)
         inner = torch.rand(2, runs, generator=generator, device=generator.device).to(run.device) < _ENDS
         first = (run * length + context * inner[0][run])[:, None]
         last = ((run + 1) * length - 1 - context * inner[1][run])[:, None]
-        around = photons[neighbours_of(place, first, last, context)]
+        around = channel_by_channel(photons[neighbours_of(place, first, last, context)])
         number = torch.full((runs * length,), -1, device=run.device)
         number[place] = torch.arange(frames, device=run.device)
         truth = self._labels(scene, emitters)
         truth = replace(truth, frame=number[truth.frame])
-        return Batch(photons[place], truth.select(truth.frame >= 0), around)
+        own = photons[place, 0] if self.channels else photons[place]
+        return Batch(own, truth.select(truth.frame >= 0), around)
 
     def _labels(self, scene: Scene, emitters: Emitters) -> Emitters:
         """The emitters that a network should find."""
         truth = emitters.select(scene.emitters.labelled(emitters) & self.field.inside(emitters.xyz))
         # Labels contain no blur: only some scenes draw one, and tables with different columns cannot be joined.
         return Emitters(xyz=truth.xyz, frame=truth.frame, photons=truth.photons, id=truth.id)
+
+    def _corner(self, generator: torch.Generator) -> tuple[int, int]:
+        """Column and row of the first pixel of a crop, anywhere in the first channel's frame."""
+        frame, crop = self.channels[0].frame, self.field
+        left, top = (
+            int(torch.randint(0, max(0, whole - part) + 1, (), generator=generator, device=generator.device))
+            for whole, part in ((frame.width, crop.width), (frame.height, crop.height))
+        )
+        return left, top
 
     def _crops(self, frames: int, generator: torch.Generator) -> list[Field] | None:
         """A part of the field for each of the frames, anywhere in it."""
