@@ -54,9 +54,7 @@ def experiment_of(context: int, steps: int) -> Experiment:
         name=f"context-{context}",
         scenes={"main": scene.with_(emitters=emitters)},
         network=CoarseSpec(channels=32, skip=16, dilations=(1, 2, 4, 2, 1), context=context),
-        training=base.training.with_(
-            steps=steps, batch=8, crop_px=40, validate_every=500, validation_crops=96
-        ),
+        training=base.training.with_(steps=steps, batch=8, crop_px=40, validate_every=500, validation_crops=96),
     )
 
 
