@@ -4,7 +4,7 @@ Both are trained for the same number of steps on the same scene: the astigmatic 
 molecules that switch on at a random time and shine evenly for an exponential time of 3 frames on average, 6,000
 photons each in all, on a background of 20 photons a pixel. Their first and last frame are dim. Rows with fewer
 than 200 photons are not labelled in training, and are neither hits nor misses here. Movies of 64×64 pixels with
-a known truth are localized by each network alone, and with the joint fit of single frames behind it.
+a known truth are localized by each network alone, and (--fitted) with the joint fit of single frames behind it.
 
   python benchmarks/context.py train 1 CONTEXT.pt --steps 1500     a network that sees one frame on each side
   python benchmarks/context.py train 0 SINGLE.pt --steps 1500      the same for the frame only
@@ -112,14 +112,14 @@ def train(context: int, out: Path, steps: int) -> None:
     print(f"{steps} steps, {time.process_time() - began:.0f} s of a processor: {validation.to_mapping()}")
 
 
-def compare(models: list[Path], frames: int) -> None:
+def compare(models: list[Path], frames: int, *, fitted: bool) -> None:
     """Print the rows of every density, model and way."""
     print("| per µm² | network | way | Jaccard | ends found | other rows found | false | RMSE, nm |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for density in DENSITIES:
         for path in models:
             model = load_model_file(path)
-            for refine in (False, True):
+            for refine in (False, True) if fitted else (False,):
                 pipeline = load_pipeline(model, refine=refine)
                 photons, truth = movie_of(pipeline.experiment, density, frames)
                 around = with_neighbours(photons, pipeline.context)
@@ -141,11 +141,12 @@ def main() -> None:
     comparing = commands.add_parser("compare")
     comparing.add_argument("models", type=Path, nargs="+")
     comparing.add_argument("--frames", type=int, default=60)
+    comparing.add_argument("--fitted", action="store_true", help="with the joint fit, too")
     given = parser.parse_args()
     if given.command == "train":
         train(given.context, given.out, given.steps)
     else:
-        compare(given.models, given.frames)
+        compare(given.models, given.frames, fitted=given.fitted)
 
 
 if __name__ == "__main__":

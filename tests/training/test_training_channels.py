@@ -15,7 +15,7 @@ from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.channel import Channel
 from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.field import Field
-from deepstorm3d.jobs.train import build_localizer, build_sampler, train_model
+from deepstorm3d.jobs.train import build_localizer, build_sampler, crops_through, train_model
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.localizing.pipeline import load_pipeline
@@ -150,6 +150,8 @@ def test_an_experiment_with_one_channel_draws_what_it_drew() -> None:
 
 def test_what_is_not_possible_with_channels_is_told() -> None:
     two = two_channels()
+    with pytest.raises(InputError, match=r"a mask and its network learn together for one channel.*has 2"):
+        crops_through(build_sampler(two).simulator.psf, two)  # type: ignore[arg-type]
     camera = ScmosCamera(read_noise="noise.npy")
     with pytest.raises(InputError, match="the channel 'far' has a PSF that changes over the field, or maps"):
         build_sampler(two.with_(channels={"far": two.channels["far"].with_(camera=camera)}))

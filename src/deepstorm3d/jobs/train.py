@@ -86,6 +86,12 @@ def crops_through(
 
 def _further_channels(experiment: Experiment, psfs: Sequence[PSF], crop: Field) -> list[ChannelCrops]:
     """What a network sees of the channels after the first; psfs: of these."""
+    if len(psfs) < len(experiment.channels):
+        raise InputError(
+            f"a mask and its network learn together for one channel, the experiment has "
+            f"{len(experiment.channel_names)}",
+            "leave `channels` out, or design the masks by Fisher information (`by=fisher`)",
+        )
     if not psfs:
         return []
     for number, name in enumerate(experiment.channel_names):

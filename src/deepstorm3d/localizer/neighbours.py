@@ -15,7 +15,8 @@ def neighbours_of(place: Tensor, first: Tensor | int, last: Tensor | int, contex
     ends of a movie its first or last frame is repeated.
     """
     seen = place[:, None] + torch.arange(-context, context + 1, device=place.device)
-    return torch.minimum(torch.maximum(seen, torch.as_tensor(first)), torch.as_tensor(last))
+    low, high = (torch.as_tensor(end, device=place.device) for end in (first, last))
+    return torch.minimum(torch.maximum(seen, low), high)
 
 
 def with_neighbours(movie: Tensor, context: int) -> Tensor:
