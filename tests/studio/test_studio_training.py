@@ -151,12 +151,12 @@ def test_the_form_takes_over_what_the_movie_panel_shows(folder: Folder) -> None:
         threshold=0.3,
         refine=False,
     )
-    form = LocalizeForm(frames="0:10").taken_from(asked, folder)
+    form = LocalizeForm(frames="0:10", separate=True).taken_from(asked, folder)
     assert form.arguments(folder) == (
         *("localize", "movie.tif", "--model", "tetrapod", "--out", "found.hdf5"),
         *("--camera", "gain=2.2", "--camera", "baseline=100", "--threshold", "0.3", "--frames", "0:10"),
         *("--roi", "1,2,30,40", "--flip", "vertical", "--subtract", "median", "--pixel-nm", "110"),
-        *("--no-refine", "--transpose"),
+        *("--no-refine", "--separate", "--transpose"),
     )
     trained = dataclasses.replace(asked, model=str(folder.root / "day 1" / "mine.pt"))
     assert LocalizeForm().taken_from(trained, folder).model == "day 1/mine.pt"

@@ -35,6 +35,7 @@ class LocalizeForm:
     roi: str = ""
     threshold: float | None = None
     refine: bool = True
+    separate: bool = False
     camera: str = ""
     mask: str = ""
     flip: Literal["none", "horizontal", "vertical", "both"] = "none"
@@ -89,6 +90,7 @@ class LocalizeForm:
             words += [flag, text] if text else []
         switches = (
             ("--no-refine", not self.refine),
+            ("--separate", self.separate),
             ("--transpose", self.transpose),
             ("--overwrite", self.overwrite),
         )

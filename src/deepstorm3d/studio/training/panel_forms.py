@@ -163,6 +163,11 @@ class LocalizeEntries:
         self._entries["refine"] = ui.switch(
             "Joint fit", on_change=lambda event: self._fill(refine=event.value)
         ).props("dense data-test=localize-refine")
+        self._entries["separate"] = (
+            ui.checkbox("every frame by itself", on_change=lambda event: self._fill(separate=event.value))
+            .props("dense data-test=localize-separate")
+            .tooltip("For molecules that move. Else those that last get one position from all their frames")
+        )
         with ui.expansion("Part, camera, orientation").props("dense").classes("w-full ds-words"):
             self._text("frames", "Frames A:B", "Counted from 0, B excluded; empty: all")
             self._text("roi", "Region X0,Y0,X1,Y1", "In camera pixels, X1 and Y1 excluded; empty: all")
