@@ -121,7 +121,7 @@ class OverFrames:
         return rows_left(kept).shift(xyz=self._corner)
 
     def _windows(self, found: Localizations, begin: int) -> Iterator[FoundBlock]:
-        """Frames and rows of one window after the other; found: positions in the region."""
+        """Frames and rows of one window after the other; found: in order of frame, positions in the region."""
         source, here = self._source, self._here
         first, last = source.span[0], source.last
         for start in range(max(begin, first) // WINDOW_FRAMES * WINDOW_FRAMES, last, WINDOW_FRAMES):
@@ -129,7 +129,8 @@ class OverFrames:
             self._tell(window[0])
             advance(self._watch)
             for one, end in readable_ranges(source.movie.gaps, *window):
-                rows = found.select((found.frame >= one) & (found.frame < end))
+                begins, ends = torch.searchsorted(found.frame, torch.tensor([one, end])).tolist()
+                rows = found.select(slice(begins, ends))
                 light = here.light(torch.from_numpy(source.read(one, end).astype(np.float32)))
                 yield FoundBlock(one, rows, Likelihood(light.photons, here.noise, light.weight))
 
