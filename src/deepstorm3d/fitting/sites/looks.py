@@ -112,7 +112,8 @@ def unneeded_looks(land: Landscape, bound: Bound, false_looks: float, free: Tens
     significance = (sites.photons / bound.photons.clamp(min=1e-9)).square()
     between = sites_between(sites)[sites.site, sites.image]
     weak = (significance < _needed(between, false_looks)) & free[sites.site]
-    weak &= (sites.looks > 1)[sites.site]
+    # A site of earlier frames may have none in these.
+    weak &= (sites.looks + sites.known.long() > 1)[sites.site]
     rows = weak.nonzero()[:, 0]
     apart = torch.full_like(significance[rows], _APART_UM)
     place = sites.place[sites.site[rows], :2]
