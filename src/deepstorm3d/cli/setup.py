@@ -43,7 +43,7 @@ def config(
             "--preset",
             metavar="NAME",
             help="Set-up to start from: quickstart, storm, telomeres, density-study, psf-learning, "
-            "mask-design, biplane or tetrapod.",
+            "mask-design, biplane, pair or tetrapod.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Experiment file to write (.yaml).")],

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..camera import MinimumSubtractedCamera
 from ..errors import InputError
 from ..localizer.coarse import CoarseSpec
-from ..optics.masks import AstigmaticMask, ZeroMask
+from ..optics.masks import AstigmaticMask, ZernikeMask, ZeroMask
 from ..optics.microscope import Microscope
 from ..optics.scalar import ScalarPSFSpec
 from ..optics.vectorial import VectorialPSFSpec
@@ -179,6 +179,21 @@ def _biplane() -> Experiment:
     )
 
 
+def _pair() -> Experiment:
+    """Two masks, half of the light each: the Tetrapod, and spherical aberration (compact at all depths).
+
+    The light of the density study (Fig. 2), divided.
+    """
+    scene = _density_study(DensityCount(low=0.01, high=1.35), (-14.0, 24.0))
+    return Experiment(
+        name="pair",
+        channels={"compact": Channel(light=0.5, mask=ZernikeMask(coefficients={11: 1.0}))},
+        scenes={"bright": scene},
+        network=CoarseSpec(channels=96),
+        training=TrainingSpec(steps=15_000),
+    )
+
+
 PRESETS: dict[str, Callable[[], Experiment]] = {
     "quickstart": _quickstart,
     "storm": _storm,
@@ -188,6 +203,7 @@ PRESETS: dict[str, Callable[[], Experiment]] = {
     "tetrapod": _tetrapod,
     "mask-design": _mask_design,
     "biplane": _biplane,
+    "pair": _pair,
 }
 
 
@@ -197,8 +213,8 @@ def preset(name: str) -> Experiment:
     Parameters
     ----------
     name : str
-        "quickstart", "storm", "telomeres", "density-study", "psf-learning", "mask-design", "tetrapod" or
-        "biplane".
+        "quickstart", "storm", "telomeres", "density-study", "psf-learning", "mask-design", "tetrapod",
+        "biplane" or "pair".
 
     Returns
     -------

@@ -90,7 +90,7 @@ def design_mask(
     if experiment.channels:
         raise InputError(
             f"masks of {len(experiment.channel_names)} channels cannot learn together with a network yet",
-            'design them by Fisher information (`by=fisher`)',
+            "design them by Fisher information (`by=fisher`)",
         )
     run = DesignRun(out)
     run.check(resume=resume)
