@@ -156,9 +156,16 @@ def _models_in(annotation: Any, metadata: Sequence[Any] = ()) -> list[type[BaseM
     return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
 
 
-def kinds_of(field: FieldInfo) -> Kinds | None:
-    """The kinds of record that may stand in a field; None where it is not such a field."""
-    return _open_union(field.metadata)
+def kinds_of(field: FieldInfo, *, optional: bool = False) -> Kinds | None:
+    """The kinds of record that may stand in a field; None where it is not such a field.
+
+    optional: of a field that may also be null, too.
+    """
+    found = _open_union(field.metadata)
+    if found is None and optional:
+        unions = [_open_union(getattr(part, "__metadata__", ())) for part in get_args(field.annotation)]
+        found = next((union for union in unions if union is not None), None)
+    return found
 
 
 def _open_union(metadata: Sequence[Any]) -> Kinds | None:

@@ -118,7 +118,9 @@ def form_of(
 
 def _section(field: FieldInfo, value: Any, path: Path) -> FormSection | None:
     """The section of a field that holds a record, or several by name; None for a plain value."""
-    label, help, kinds = label_of(path[-1], field), field.description or "", kinds_of(field)
+    # A record that may be left out is a plain value as long as it is.
+    kinds = kinds_of(field, optional=isinstance(value, Mapping))
+    label, help = label_of(path[-1], field), field.description or ""
     if kinds is not None:
         kind = str(value.get("kind", "")) if isinstance(value, Mapping) else ""
         record = kinds.find(kind) if kind else None
