@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .api.lists import link as link
     from .api.lists import resolution as resolution
     from .api.lists import track as track
+    from .api.localizing_channels import localize_channels as localize_channels
     from .api.masks import crlb as crlb
     from .api.masks import design_mask as design_mask
     from .api.masks import limit as limit
@@ -120,6 +121,7 @@ _HOMES = {
     "read_transform": "io.transforms",
     "read_truth": "io.tables",
     "register": "api.channels",
+    "localize_channels": "api.localizing_channels",
     "resolution": "api.lists",
     "retrieve_mask": "api.beads",
     "simulate": "api.movies",

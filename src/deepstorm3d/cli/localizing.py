@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InputError
 from .console import result, say, say_warning
 from .failures import INTERRUPTED
+from .localizing_channels import ChannelOptions, Models, SecondMovie, Split, TransformFile, localize_both
 from .movie_options import (
     CameraValues,
     Cluster,
@@ -54,8 +56,11 @@ __all__ = ["localize", "regenerate"]
 
 def localize(
     movie: MovieFile,
-    model: ModelName,
+    model: Models,
     out: NewList,
+    second: SecondMovie = None,
+    split: Split = None,
+    transform: TransformFile = None,
     mask: MaskFile = None,
     threshold: Threshold = None,
     method: Proposer = "network",
@@ -78,7 +83,7 @@ def localize(
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Find every molecule of a movie. After Ctrl-C, --resume continues."""
+    """Find every molecule of a movie, or of two channels together. After Ctrl-C, --resume continues."""
     from ..io.movies.preparation import Prepared
     from ..jobs.localize import ListFile, localize_movie
     from ..jobs.preview import preview_movie
@@ -91,7 +96,13 @@ def localize(
     excerpt = Excerpt(
         movie, frame_range(frames), region(roi), prepared, partial, follow, pixel_um=said, defects=choice
     )
-    recipe = Recipe(model, mask, camera_changes(camera), threshold, method, refine, chosen_device(device))
+    channels = ChannelOptions(second, split, model, transform)
+    recipe = Recipe(model[0], mask, camera_changes(camera), threshold, method, refine, chosen_device(device))
+    if channels.wanted:
+        if any(each is not None for each in (preview, cluster, follow)) or over_frames:
+            raise InputError("--preview, --cluster, --follow and --over-frames are for one channel")
+        localize_both(excerpt, recipe, channels, out, resume=resume, overwrite=overwrite)
+        return
     pipeline = recipe.load()
     for sentence in pipeline.notes:
         say(sentence)

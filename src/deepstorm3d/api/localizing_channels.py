@@ -1,0 +1,144 @@
+"""Two channels in memory: movies and models in, one list of the molecules of both out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from os import PathLike
+from pathlib import Path
+
+from ..calibration.registration.registration import ChannelList, Registration
+from ..camera import Camera
+from ..channels import ChannelPair
+from ..channels.camera_halves import Side
+from ..emitters import Localizations
+from ..errors import DoubtfulResult, InputError, Interrupted
+from ..io.movies import AnyMovie
+from ..io.transforms import read_transform
+from ..jobs.localize_channels import (
+    ChannelInput,
+    ChannelsSummary,
+    GivenTransform,
+    check_lengths,
+    halves_as_channels,
+    transform_of,
+)
+from ..localizing.excerpt import Excerpt, excerpt_of
+from ..localizing.fits import Method
+from ..localizing.model import Model
+from ..localizing.over_channels import ChannelMovie, OverChannels
+from ..localizing.run import Run
+from ..watch import SILENT, Part, Watcher
+
+__all__ = ["localize_channels"]
+
+
+def localize_channels(
+    first: AnyMovie | Excerpt,
+    second: AnyMovie | Excerpt | Side,
+    models: Model | Sequence[Model],
+    *,
+    transform: Registration | ChannelPair | str | PathLike[str] | None = None,
+    camera: Camera | Mapping[str, object] | None = None,
+    method: Method = "network",
+    watch: Watcher = SILENT,
+) -> Localizations:
+    """Find every molecule of a recording in two channels, each frame fitted in both channels at once.
+
+    Each channel is localized by itself first. Then a molecule gets one position from both channels, and its
+    own photons in each; which rows of the two lists are one molecule, and in which channels it shines, is
+    decided by the likelihood. Images are not warped: derivatives go through the transform.
+
+    Parameters
+    ----------
+    first : array (frames, height, width), tensor, movie, path or Excerpt
+        Counts of the first channel's camera, or of one camera that shows both channels.
+    second : the same, or "left-right" or "top-bottom"
+        Of the second channel, frame by frame of the same recording; or how the channels lie in the frames of
+        `first`, the first one named first.
+    models : Model or sequence of two
+        Of the first and of the second channel, or one for both. Depths of both are from the coverslip; what
+        they differ by is the transform's depth offset.
+    transform : Registration, ChannelPair or path
+        Where the second channel shows what the first one does (`register`, `read_transform`); None: found from
+        the molecules of both.
+    camera, method
+        As of `Model.localize`, for both channels.
+    watch : Watcher
+        Told how much of three passes is done, %, and can stop the work.
+
+    Returns
+    -------
+    Localizations
+        One row for each molecule and frame: positions in the first channel, µm; σ from both channels; photons
+        and background of both together; ``share`` of the photons in the second one and its ``sigma_share``.
+
+    Raises
+    ------
+    InputError
+        If movies, models and transform do not fit each other: other lengths, a dark channel without a
+        transform, swapped or mirrored channels, a transform that the molecules contradict.
+    Interrupted
+        If the watcher stopped the work.
+
+    Warns
+    -----
+    DoubtfulResult
+        If a user of the list should know of a problem.
+    """
+    pair_of = (models, models) if isinstance(models, Model) else tuple(models)
+    if len(pair_of) != 2:
+        raise InputError(f"two channels need two models, or one for both, not {len(pair_of)}")
+    pipelines = tuple(model.pipeline(camera=camera, method=method) for model in pair_of)
+    if isinstance(second, str) and second in ("left-right", "top-bottom"):
+        channels = halves_as_channels(excerpt_of(first), (pipelines[0], pipelines[1]), second)
+    else:
+        channels = (
+            ChannelInput(excerpt_of(first), pipelines[0]),
+            ChannelInput(excerpt_of(second), pipelines[1]),
+        )
+    check_lengths(channels)
+    found, told = _found(channels, _given(transform, pipelines[0].experiment.microscope.pixel_um), watch)
+    for text in dict.fromkeys([*(note for pipeline in pipelines for note in pipeline.notes), *told]):
+        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    return found
+
+
+def _given(
+    transform: Registration | ChannelPair | str | PathLike[str] | None, pixel_um: float
+) -> GivenTransform:
+    if transform is None:
+        return GivenTransform()
+    if isinstance(transform, Registration):
+        return GivenTransform(transform.channels)
+    if isinstance(transform, ChannelPair):
+        return GivenTransform(transform)
+    return GivenTransform(read_transform(Path(transform), pixel_um=pixel_um), Path(transform).name)
+
+
+def _found(
+    channels: tuple[ChannelInput, ChannelInput], given: GivenTransform, watch: Watcher
+) -> tuple[Localizations, list[str]]:
+    """The list of both channels, and what a user should know of it."""
+    told: list[str] = []
+    lists, movies = list[ChannelList](), list[ChannelMovie]()
+    with ExitStack() as stack:
+        for number, channel in enumerate(channels):
+            opened = stack.enter_context(channel.excerpt.open())
+            run = Run(opened, channel.pipeline, watch=Part(watch, 100 * number, 100, 300))
+            parts = [found.localizations for found in run.blocks()]
+            if watch.stopped:
+                raise Interrupted
+            told += [f"{channel.excerpt.name}: {text}" for text in run.finish(complete=True).warnings]
+            table = channel.own(Localizations.concat(parts) if parts else Localizations.empty())
+            shape = run.source.movie.shape
+            lists.append(ChannelList(table, channel.field((shape[1], shape[2])), channel.excerpt.name))
+            movies.append(ChannelMovie(run.source, channel.pipeline, channel.origin_um))
+        pair, notes = transform_of(lists[0], lists[1], given)
+        over, summary, rows = OverChannels(movies, [pair]), ChannelsSummary(), list[Localizations]()
+        for block in over.blocks():
+            made = over([each.table for each in lists], block, Part(watch, 200, 100, 300))
+            rows.append(made.localizations)
+            summary.add(made)
+    return Localizations.concat(rows), [*told, *notes, *summary.doubts()]

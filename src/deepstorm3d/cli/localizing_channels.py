@@ -1,0 +1,148 @@
+"""The command localize for two channels of one recording: two movies, or the halves of one."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import InputError
+from .console import result, say, say_warning
+from .failures import INTERRUPTED
+from .progress import ScreenWatcher
+
+if TYPE_CHECKING:
+    from ..jobs.localize_channels import ChannelsSummary
+    from ..localizing.excerpt import Excerpt
+    from ..localizing.recipe import Recipe
+
+__all__ = ["ChannelOptions", "Models", "SecondMovie", "Split", "TransformFile", "localize_both"]
+
+SecondMovie = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[SECOND]",
+        help="Movie of a second channel: every frame is then fitted in both channels at once.",
+        show_default=False,
+    ),
+]
+Models = Annotated[
+    list[str],
+    typer.Option(
+        "--model",
+        metavar="NAME|PATH",
+        help="A built-in model ('deepstorm3d models' lists them) or a model file. Of two channels give two, in "
+        "their order, or one for both.",
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        metavar="left-right|top-bottom[,mirrored]",
+        help="MOVIE has two channels, in the halves of its frames; the first is named first.",
+    ),
+]
+TransformFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--transform",
+        metavar="FILE",
+        help="Where the second channel shows what the first does, as 'register' writes it. (default: found "
+        "from the molecules of both)",
+    ),
+]
+_SIDES = ("left-right", "top-bottom")
+
+
+@dataclass(frozen=True)
+class ChannelOptions:
+    """What is said of the channels: movie of the second one, halves, models and transform."""
+
+    second: Path | None
+    split: str | None
+    models: list[str]
+    transform: Path | None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there are two channels."""
+        if self.second is not None or self.split is not None:
+            return True
+        for given, name in (
+            (self.transform is not None, "--transform"),
+            (len(self.models) > 1, "a second --model"),
+        ):
+            if given:
+                raise InputError(f"{name} is for two channels: give the movie of the second one, or --split")
+        return False
+
+
+def localize_both(
+    excerpt: Excerpt, recipe: Recipe, options: ChannelOptions, out: Path, *, resume: bool, overwrite: bool
+) -> None:
+    """Localize two channels; excerpt and recipe: of the first movie and the first model."""
+    from dataclasses import replace
+
+    from ..io.transforms import read_transform
+    from ..jobs.localize import ListFile
+    from ..jobs.localize_channels import ChannelInput, GivenTransform, halves_as_channels, localize_channels
+
+    side, mirrored = _halves(options.split)
+    if (options.second is None) == (side is None):
+        raise InputError("give the movie of the second channel, or --split if one movie has both: one of these")
+    if len(options.models) > 2:
+        raise InputError(f"two channels have two models at most, not {len(options.models)} (--model)")
+    if excerpt.roi is not None:
+        raise InputError("--roi is for one channel: the second one would need its own region; crop the movies")
+    names = [options.models[0], options.models[-1]]
+    pipelines = (recipe.load(), replace(recipe, model=names[1]).load())
+    for sentence in dict.fromkeys(note for pipeline in pipelines for note in pipeline.notes):
+        say(sentence)
+    if side is not None:
+        channels: Any = halves_as_channels(excerpt, pipelines, side)  # pyright: ignore[reportArgumentType]
+    else:
+        assert options.second is not None
+        channels = (
+            ChannelInput(excerpt, pipelines[0]),
+            ChannelInput(replace(excerpt, movie=options.second), pipelines[1]),
+        )
+    given = GivenTransform(mirrored=mirrored)
+    if options.transform is not None:
+        pair = read_transform(options.transform, pixel_um=pipelines[0].experiment.microscope.pixel_um)
+        given = GivenTransform(pair, options.transform.name, mirrored)
+    command = tuple(sys.argv)
+    with ScreenWatcher("% of three passes", stoppable=True) as watch:
+        summary = localize_channels(
+            channels, given, ListFile(out, resume=resume, overwrite=overwrite, command=command), watch=watch
+        )
+    _report(summary, out)
+
+
+def _halves(split: str | None) -> tuple[str | None, bool | None]:
+    """How the halves lie, and whether the second is said to be mirrored (None: not said)."""
+    if split is None:
+        return None, None
+    side, *more = (part.strip() for part in split.split(","))
+    if side not in _SIDES or more not in ([], ["mirrored"]):
+        raise InputError(f"--split is left-right or top-bottom, with ,mirrored after it or not; got '{split}'")
+    return side, True if more else None
+
+
+def _report(summary: ChannelsSummary, out: Path) -> None:
+    """What was found, and what the user should know of it."""
+    for warning in dict.fromkeys(summary.warnings):
+        say_warning(warning)
+    if not summary.complete:
+        say("stopped; the same command with --resume goes on")
+        raise typer.Exit(INTERRUPTED)
+    if summary.transform is not None:
+        say(f"wrote the transform that was found from both lists: {summary.transform}")
+    first, second = summary.alone
+    result(
+        f"{out}: {summary.rows} localizations in {summary.frames} frames, {summary.together} of them seen "
+        f"in both channels ({first} and {second} in each alone)"
+    )

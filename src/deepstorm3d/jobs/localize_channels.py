@@ -1,0 +1,308 @@
+"""Localize two channels of one recording: each by itself, then every frame in both channels at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from .. import __version__
+from ..calibration.registration.agreement import doubts_of_transform
+from ..calibration.registration.registration import (
+    ChannelList,
+    RegistrationRule,
+    register_lists,
+)
+from ..channels import ChannelPair, halves_of
+from ..channels.camera_halves import Side
+from ..emitters import Localizations
+from ..errors import InputError, Interrupted
+from ..field import Field
+from ..fitting.sites.channels import FoundInChannels
+from ..io.parts import claim_name
+from ..io.tables import TableHeader, open_list_writer, read_list
+from ..io.transforms import write_transform
+from ..localizing.excerpt import Excerpt
+from ..localizing.over_channels import ChannelMovie, OverChannels
+from ..localizing.pipeline import Pipeline
+from ..watch import SILENT, Part, Watcher
+from .localize import ListFile, localize_movie
+
+__all__ = [
+    "ChannelInput",
+    "ChannelsSummary",
+    "GivenTransform",
+    "check_lengths",
+    "halves_as_channels",
+    "localize_channels",
+    "transform_of",
+]
+
+# Share of the molecules of both channels that do not fit one position from which on it is told …
+_SPLIT_SHARE = 0.2
+_SPLIT_LEAST = 10  # … and their number
+# Mean deviance of a channel's pixels from which on it is told.
+_MISFIT = 1.3
+
+
+@dataclass(frozen=True)
+class ChannelInput:
+    """One channel to be localized: its movie and pipeline.
+
+    origin_um: (x, y) of the camera's frame at which the channel's own µm begin (`ChannelMovie`);
+    size: (height, width) px of the channel's own frame, None: of the whole frame.
+    """
+
+    excerpt: Excerpt
+    pipeline: Pipeline
+    origin_um: tuple[float, float] = (0.0, 0.0)
+    size: tuple[int, int] | None = None
+
+    def own(self, found: Localizations) -> Localizations:
+        """A list of the camera's frame in the channel's own µm."""
+        x, y = self.origin_um
+        return found if (x, y) == (0.0, 0.0) else found.shift(xyz=(-x, -y, 0.0))
+
+    def field(self, shape: tuple[int, int]) -> Field:
+        """The channel's own frame, of a camera's frame of (height, width) px."""
+        height, width = self.size or shape
+        return Field(height, width, self.pipeline.experiment.microscope.pixel_um)
+
+
+@dataclass(frozen=True)
+class GivenTransform:
+    """The transform to use, and the name of its file; None: it is found from the lists of both channels.
+
+    mirrored: whether the second channel shows the first as a mirror does; None: found out.
+    """
+
+    pair: ChannelPair | None = None
+    name: str = "the transform"
+    mirrored: bool | None = None
+
+
+@dataclass
+class ChannelsSummary:
+    """Figures of a run over two channels; complete: whether it reached the last frame (else it can be resumed).
+
+    alone: rows of each channel alone;  rows: of both;  together, filled, split, removed: see `FoundInChannels`;
+    misfit: mean deviance of the pixels of each channel;  transform: file that the transform was written to,
+    None: it was given.
+    """
+
+    frames: int = 0
+    alone: tuple[int, ...] = ()
+    rows: int = 0
+    together: int = 0
+    filled: int = 0
+    split: int = 0
+    removed: int = 0
+    misfit: tuple[float, float] = (0.0, 0.0)
+    complete: bool = False
+    transform: Path | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def add(self, found: FoundInChannels) -> None:
+        """Add the figures of one more block."""
+        frames, (one, other) = len(found.misfit), found.misfit.double().sum(0).tolist()
+        before, after = self.frames, self.frames + frames
+        self.misfit = (
+            (self.misfit[0] * before + one) / after,
+            (self.misfit[1] * before + other) / after,
+        )
+        self.frames = after
+        self.rows += len(found.localizations)
+        self.together += found.together
+        self.filled += found.filled
+        self.split += found.split
+        self.removed += found.removed
+
+    def doubts(self) -> list[str]:
+        """What a user of the list should know."""
+        told = []
+        both = self.together + self.split
+        if self.split >= _SPLIT_LEAST and self.split > _SPLIT_SHARE * both:
+            told.append(
+                f"{self.split} of {both} molecules that both channels show within 3 σ do not fit one position: "
+                "the transform is less exact than the molecules, or a model's PSF is not that of its channel; "
+                "register on this recording (leave the transform out), and look at single frames (`preview`)"
+            )
+        for name, misfit in zip(("first", "second"), self.misfit, strict=True):
+            if misfit > _MISFIT:
+                told.append(
+                    f"the {name} channel is not explained by the molecules of both: its pixels have a mean "
+                    f"deviance of {misfit:.2f} (noise alone: 1)"
+                )
+        return told
+
+
+def halves_as_channels(
+    excerpt: Excerpt, pipelines: tuple[Pipeline, Pipeline], side: Side
+) -> tuple[ChannelInput, ChannelInput]:
+    """The channels of one camera that shows them beside or above each other.
+
+    excerpt: of the whole camera;  side: how the channels lie, the first one named first.
+    """
+    with excerpt.open() as source:
+        _, height, width = source.movie.shape
+    pixel_um = pipelines[0].experiment.microscope.pixel_um
+    halves = halves_of(side, (height, width), pixel_um)
+    h, w = halves.size
+    x, y = (halves.start_px, 0) if side == "left-right" else (0, halves.start_px)
+    origin = (x * pixel_um, y * pixel_um)
+    return (
+        ChannelInput(replace(excerpt, roi=(0, 0, w, h)), pipelines[0], size=halves.size),
+        ChannelInput(replace(excerpt, roi=(x, y, x + w, y + h)), pipelines[1], origin, halves.size),
+    )
+
+
+def check_lengths(channels: Sequence[ChannelInput]) -> None:
+    """Raise InputError where the channels' movies do not have a frame for each frame."""
+    spans = []
+    for channel in channels:
+        with channel.excerpt.open() as source:
+            spans.append((source.last - source.span[0], channel.excerpt.name))
+    (first, name), (second, other) = spans
+    if first != second:
+        raise InputError(
+            f"{name} has {first} frames, {other} has {second}: channels of one recording have as many",
+            "choose those that belong together (`frames`), or give the movies of one recording",
+        )
+
+
+def localize_channels(
+    channels: tuple[ChannelInput, ChannelInput],
+    given: GivenTransform,
+    out: ListFile,
+    *,
+    watch: Watcher = SILENT,
+) -> ChannelsSummary:
+    """Localize each channel (lists ``OUT.first``, ``OUT.second``), then all frames in both at once (``OUT``).
+
+    A transform that is not given is found from the two lists and written to ``OUT.transform.yaml``. Memory
+    holds the two lists and a block of frames.
+    watch: told the frames done, of three passes; where it stops the run, `ListFile.resume` goes on.
+    Raises InputError where movies, models, transform or output do not fit.
+    """
+    check_lengths(channels)
+    claim_name(out.path, overwrite=out.overwrite)
+    summary, lists = ChannelsSummary(), list[Localizations]()
+    for number, (channel, name) in enumerate(zip(channels, ("first", "second"), strict=True)):
+        part = Part(watch, 100 * number, 100, 300)
+        found = _alone(channel, _beside(out.path, f".{name}{out.path.suffix}"), out, summary, part)
+        if found is None:
+            return summary
+        lists.append(channel.own(found))
+    summary.alone = tuple(map(len, lists))
+    with ExitStack() as stack:
+        sources = [stack.enter_context(channel.excerpt.open()) for channel in channels]
+        shapes = [(source.movie.shape[1], source.movie.shape[2]) for source in sources]
+        told = [
+            ChannelList(rows, channel.field(shape), channel.excerpt.name)
+            for rows, channel, shape in zip(lists, channels, shapes, strict=True)
+        ]
+        pair, notes = transform_of(told[0], told[1], given)
+        summary.warnings += notes
+        if given.pair is None:
+            summary.transform = _beside(out.path, ".transform.yaml")
+            write_transform(summary.transform, pair, overwrite=True)
+        movies = [
+            ChannelMovie(
+                source.judged(channel.pipeline.camera, channel.pipeline.experiment.microscope),
+                channel.pipeline,
+                channel.origin_um,
+            )
+            for source, channel in zip(sources, channels, strict=True)
+        ]
+        _together(OverChannels(movies, [pair]), lists, movies, out, (summary, Part(watch, 200, 100, 300)))
+    summary.warnings += summary.doubts()
+    return summary
+
+
+def transform_of(
+    first: ChannelList, second: ChannelList, given: GivenTransform
+) -> tuple[ChannelPair, list[str]]:
+    """The transform to use, and what a user should know of it.
+
+    Raises InputError where a channel is dark and none is given, where none can be found, and where the lists
+    say that the given one is wrong.
+    """
+    dark = [
+        f"{one.name or 'one channel'} shows no molecule, the other channel {len(other.table)}: is it dark, or "
+        "are its camera's baseline and gain wrong?"
+        for one, other in ((first, second), (second, first))
+        if not len(one.table)
+    ]
+    if given.pair is not None:
+        return given.pair, dark or doubts_of_transform(first, second, given.pair, given.name)
+    if dark:
+        raise InputError(
+            f"no transform can be found: {dark[0]}",
+            "look at its frames (`preview`), or give the transform (`register` on beads)",
+        )
+    found = register_lists(first, second, RegistrationRule(mirrored=given.mirrored))
+    return found.channels, found.warnings
+
+
+def _alone(
+    channel: ChannelInput, path: Path, out: ListFile, summary: ChannelsSummary, watch: Watcher
+) -> Localizations | None:
+    """The list of one channel alone; None where the work was stopped."""
+    if not (out.resume and path.exists()):
+        alone = replace(out, path=path)
+        found = localize_movie(channel.excerpt, channel.pipeline, alone, over_frames=False, watch=watch)
+        summary.warnings += [f"{channel.excerpt.name}: {text}" for text in found.warnings]
+        if not found.complete:
+            return None
+    table, header = read_list(path)
+    movie = header.provenance.get("movie", channel.excerpt.name)
+    if movie != channel.excerpt.name:
+        raise InputError(
+            f"{path} is a list of {movie}, not of {channel.excerpt.name}", "start again (`overwrite=True`)"
+        )
+    return table
+
+
+def _together(
+    over: OverChannels,
+    lists: Sequence[Localizations],
+    movies: Sequence[ChannelMovie],
+    out: ListFile,
+    told: tuple[ChannelsSummary, Watcher],
+) -> None:
+    """The pass over both channels, written block by block;  told: the summary, filled here, and the watcher."""
+    summary, watch = told
+    source, pipeline = movies[0].source, movies[0].pipeline
+    count, height, width = source.movie.shape
+    nothing = torch.zeros(0)
+    header = TableHeader(
+        pipeline.experiment.microscope.pixel_um,
+        count,
+        (height, width),
+        {
+            "program": f"deepstorm3d {__version__}",
+            "movie": source.excerpt.name,
+            "channels": [movie.source.excerpt.name for movie in movies],
+            "frames": list(source.span),
+            "experiments": [movie.pipeline.experiment.to_mapping() for movie in movies],
+            "command": list(out.command),
+        },
+    )
+    like = replace(Localizations.empty(), share=nothing, sigma_share=nothing, sigma_source="fit")
+    writer = open_list_writer(out.path, header, like, overwrite=out.overwrite, resume=out.resume)
+    try:
+        for block in over.blocks(writer.next_frame):
+            found = over(lists, block, watch)
+            writer.append(found.localizations, frames_done=block[1])
+            summary.add(found)
+    except Interrupted:
+        return
+    writer.finish()
+    summary.complete = True
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.stem + ending)

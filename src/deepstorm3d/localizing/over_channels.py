@@ -1,0 +1,129 @@
+"""The second pass over a recording in several channels: every frame is fitted in all channels at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..channels import ChannelPair, Transform
+from ..emitters import Localizations
+from ..errors import InputError
+from ..fitting.joint import JointFit
+from ..fitting.likelihood import Likelihood
+from ..fitting.sites.channels import ChannelsFit, FoundInChannels, FurtherChannel
+from ..io.movies import readable_ranges
+from ..watch import SILENT, Part, Watcher
+from .excerpt import OpenExcerpt
+from .pipeline import Pipeline
+from .streaming import Block, block_frames
+
+__all__ = ["ChannelMovie", "OverChannels"]
+
+
+@dataclass(frozen=True)
+class ChannelMovie:
+    """The frames of one channel.
+
+    source: opened, with the faults of its pixels (`Run.source`);  pipeline: of the channel;
+    origin_um: (x, y) of the camera's frame at which the channel's own µm begin: of a half of a camera, the
+    centre of the half's first pixel.
+    """
+
+    source: OpenExcerpt
+    pipeline: Pipeline
+    origin_um: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def corner_um(self) -> tuple[float, float]:
+        """The first pixel of the region in the channel's own µm."""
+        pixel_um = self.pipeline.experiment.microscope.pixel_um
+        return (
+            self.source.roi[0] * pixel_um - self.origin_um[0],
+            self.source.roi[1] * pixel_um - self.origin_um[1],
+        )
+
+    def fit(self) -> JointFit:
+        """The fit of single frames of the region.
+
+        Raises InputError for a pipeline without joint fit, or on a GPU.
+        """
+        here = self.source.at_work(self.pipeline)
+        if not isinstance(here.fit, JointFit):
+            raise InputError(
+                "channels are fitted together only after the joint fit of each",
+                "let each be fitted, with candidates from the network or by pursuit",
+            )
+        if here.device.type != "cpu":
+            raise InputError(
+                f"channels are fitted together on the processor, not on {here.device.type}",
+                "load the models for the processor (`device`)",
+            )
+        return here.fit.in_field(here.field_of(torch.empty(0, *self.source.size)))
+
+    def light(self, begin: int, end: int) -> Likelihood:
+        """The likelihood of frames begin … end − 1."""
+        here = self.source.at_work(self.pipeline)
+        light = here.light(torch.from_numpy(self.source.read(begin, end).astype(np.float32)))
+        return Likelihood(light.photons, here.noise, light.weight)
+
+
+class OverChannels:
+    """Fits the lists of the channels of a recording again, each molecule in all channels.
+
+    movies: of each channel;  pairs: of each channel after the first, from the first to it.
+    Raises InputError for a pipeline without joint fit or on a GPU, and for models without a common depth.
+    """
+
+    def __init__(self, movies: Sequence[ChannelMovie], pairs: Sequence[ChannelPair]) -> None:
+        first = movies[0]
+        self._movies = tuple(movies)
+        further = [
+            FurtherChannel(movie.fit(), _between(first, movie, pair.transform), pair.depth[0])
+            for movie, pair in zip(movies[1:], pairs, strict=True)
+        ]
+        self._fit = ChannelsFit(first.fit(), tuple(further))
+
+    def blocks(self, begin: int = 0) -> list[Block]:
+        """Blocks of frames that all channels' movies can give, from frame `begin`."""
+        source = self._movies[0].source
+        gaps = sorted({gap for movie in self._movies for gap in movie.source.movie.gaps})
+        size = block_frames(source.size, torch.device("cpu"), fitted=True)
+        return list(readable_ranges(gaps, max(begin, source.span[0]), source.last, size))
+
+    def __call__(
+        self, lists: Sequence[Localizations], block: Block, watch: Watcher = SILENT
+    ) -> FoundInChannels:
+        """The molecules of a block of frames.
+
+        lists: of each channel alone, in the channel's own µm, with absolute frame numbers;  watch: told the
+        frames done, within the block too; it can end the work (Interrupted).
+        """
+        begin, end = block
+        here = []
+        for movie, found in zip(self._movies, lists, strict=True):
+            rows = found.select((found.frame >= begin) & (found.frame < end))
+            x, y = movie.corner_um
+            here.append(rows.shift(xyz=(-x, -y, 0.0), frames=-begin))
+        source = self._movies[0].source
+        part = Part(watch, begin - source.span[0], end - begin, source.last - source.span[0])
+        made = self._fit(here, [movie.light(begin, end) for movie in self._movies], part)
+        x, y = self._movies[0].corner_um
+        return replace(made, localizations=made.localizations.shift(xyz=(x, y, 0.0), frames=begin))
+
+
+def _between(first: ChannelMovie, second: ChannelMovie, transform: Transform) -> Transform:
+    """The transform between the regions of two channels, from that between their own µm."""
+    before, after = _moved(first.corner_um, 1), _moved(second.corner_um, -1)
+    made = transform if before is None else before.then(transform)
+    return made if after is None else made.then(after)
+
+
+def _moved(by_um: tuple[float, float], sign: int) -> Transform | None:
+    if by_um == (0.0, 0.0):
+        return None
+    offset: Tensor = sign * torch.tensor(by_um, dtype=torch.float64)
+    return Transform.affine(torch.eye(2), offset)
