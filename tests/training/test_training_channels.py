@@ -18,6 +18,7 @@ from deepstorm3d.field import Field
 from deepstorm3d.jobs.train import build_localizer, build_sampler, crops_through, train_model
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import load_model_file
+from deepstorm3d.localizing.model import Model
 from deepstorm3d.localizing.pipeline import load_pipeline
 from deepstorm3d.simulation.backgrounds import UniformBackground
 from deepstorm3d.simulation.lifetimes import ExponentialBlinking
@@ -139,6 +140,8 @@ def test_a_network_for_two_channels_is_trained_stored_and_asked(tmp_path: Path) 
     assert len(found) != len(swapped) or not torch.equal(found.probability, swapped.probability)
     with pytest.raises(ValueError, match="1 images were given for each frame"):
         pipeline.propose(frames[:, 0])
+    with pytest.raises(InputError, match="sees 2 channels at the same time, these are frames of one"):
+        Model(load_model_file(tmp_path / "m.pt"), device="cpu").localize(frames[:, 0])
 
 
 def test_an_experiment_with_one_channel_draws_what_it_drew() -> None:

@@ -137,8 +137,16 @@ class Pipeline:
         """Localizations as from `localize`, and the misfit of each frame (NaN without a joint fit).
 
         watch: is called with the number of frames done and can end the work (Interrupted).
+        Raises InputError for frames of one channel, if the network sees several.
         """
         seen = photons if around is None else around
+        if seen.dim() == 3 and self.localizer.channels > 1 and self.method == "network":
+            raise InputError(
+                f"the network of the model '{self.experiment.name}' sees {self.localizer.channels} channels at "
+                "the same time, these are frames of one",
+                "train a model for each channel alone (an experiment without `channels`), or find candidates "
+                "by pursuit (`method=pursuit`)",
+            )
         whole = self.field_of(photons)
         area = [tile.core.height * tile.core.width for tile in tiles(whole, tile_px=self.tile_px)]
         misfits: list[Tensor] = []
