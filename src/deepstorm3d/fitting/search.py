@@ -63,8 +63,7 @@ class MatchedFilter:
         column, row = (middle.long() - patches.corner[0]).tolist()
         images, square = patches.values, patches.values.square()
         # Padding prevents the circular correlation from wrapping around at the frame's edges.
-        reach = max(column + 1, row + 1, psf.patch_px - min(column, row))
-        self._size = (fast_size(shape[0] + reach), fast_size(shape[1] + reach))
+        self._size = (fast_size(shape[0] + psf.patch_px), fast_size(shape[1] + psf.patch_px))
         template, square = (
             Correlation(each, (column, row), self._size, _LEFT_OUT) for each in (images, square)
         )
