@@ -46,13 +46,13 @@ class Selection:
 
     def improve(self, charts: Charts, fitted: FittedSites) -> tuple[FittedSites, int]:
         """The fit after changes of ties, looks and arrangements, and how many sites were divided."""
-        split, tried = 0, dict[tuple[int, ...], Tensor]()
+        split, tried, searched = 0, dict[tuple[int, ...], Tensor](), list[Tensor]()
         for _ in range(_ROUNDS):
             changed, divided = self._changed(Landscape(charts.movie, fitted.sites, charts))
             if changed is not None:
                 fitted, split = climb_sites(charts.movie, changed, charts), split + divided
             # While ties change, light beside a molecule may be that of one that moves.
-            arranged = self._arranged(charts.movie, fitted.sites, tried, beside=changed is None)
+            arranged = self._arranged(charts.movie, fitted.sites, tried, searched, changed is None)
             if arranged is not None:
                 fitted = climb_sites(charts.movie, arranged, charts)
             if changed is None and arranged is None:
@@ -60,11 +60,17 @@ class Selection:
         return fitted, split
 
     def _arranged(
-        self, movie: Movie, sites: Sites, tried: dict[tuple[int, ...], Tensor], *, beside: bool
+        self,
+        movie: Movie,
+        sites: Sites,
+        tried: dict[tuple[int, ...], Tensor],
+        searched: list[Tensor],
+        beside: bool,
     ) -> Sites | None:
         """The sites with spots read in another way and molecules that were missing; None if none pays.
 
-        tried: what was tried in vain and where, (2,) µm; it is brought up to date.
+        tried: what was tried in vain and where, (2,) µm, and searched: images of the last search; both are
+        brought up to date.
         beside: whether light beside another molecule counts.
         """
         if sites.channels > 1:
@@ -73,8 +79,11 @@ class Selection:
         scatter = scatter_of_frames(movie, images)
         wanted: list[Arrangement] = []
         if self.search is not None:
-            unseen = unseen_molecules(movie, images, scatter, self.search, _PROMISING * self.price)
+            least = _PROMISING * self.price
+            unseen = unseen_molecules(movie, images, scatter, self.search, least, searched or None)
             wanted = [one.arrangement(sites) for one in unseen if beside or not one.is_beside(sites)]
+            if len(wanted) == len(unseen):
+                searched[:] = images
         if beside:
             moving = set(sites.site[sites.loose].tolist())
             pairs = zip(*map(Tensor.tolist, dark_neighbours(sites)), strict=True)
@@ -83,12 +92,13 @@ class Selection:
         wanted = [one for one in wanted if one.key(sites) not in tried]
         if not wanted:
             return None
-        changed, made = Trials(self.price, self.false_looks).made(movie, sites, images, scatter, wanted)
-        tried.update((one.key(sites), one.centre) for one in wanted)
-        for one in (each for each, is_made in zip(wanted, made, strict=True) if is_made):
+        trials = Trials(self.price, self.false_looks)
+        changed, made, vain = trials.made(movie, sites, images, scatter, wanted)
+        tried.update((one.key(sites), one.centre) for one in vain)
+        for one in made:
             for key in [key for key, place in tried.items() if (place - one.centre).norm() < _AGAIN_UM]:
                 del tried[key]
-        return changed if any(made) else None
+        return changed if made else None
 
     def _changed(self, land: Landscape) -> tuple[Sites | None, int]:
         """The sites with what is to be changed, each site in one way; None if nothing is. And how many

@@ -48,8 +48,8 @@ class Trials:
 
     def made(
         self, movie: Movie, sites: Sites, images: list[Tensor], scatter: Tensor, wanted: list[Arrangement]
-    ) -> tuple[Sites, list[bool]]:
-        """The sites after those arrangements that pay, the best ones first, and which were made.
+    ) -> tuple[Sites, list[Arrangement], list[Arrangement]]:
+        """The sites after those arrangements that pay, the best ones first; these, and those in vain.
 
         images: expected photons of the frames (`images_of`);  scatter: (B,) by which chance gains are larger.
         """
@@ -60,17 +60,16 @@ class Trials:
 
         outcomes = side_by_side(tried, len(wanted), movie.watch)
         taken = torch.zeros(len(sites), dtype=torch.bool)
-        made = [False] * len(wanted)
-        changed = sites
-        for number in sorted(range(len(wanted)), key=lambda k: -outcomes[k].gain):
-            outcome = outcomes[number]
-            if outcome.gain < _LEAST_GAIN or bool(taken[outcome.near.free].any()):
-                continue
-            taken[outcome.near.free] = True
-            made[number] = True
-        if any(made):
-            changed = _merged(sites, [outcomes[k] for k in range(len(wanted)) if made[k]])
-        return changed, made
+        pay = [number for number, outcome in enumerate(outcomes) if outcome.gain >= _LEAST_GAIN]
+        made: list[int] = []
+        for number in sorted(pay, key=lambda k: -outcomes[k].gain):
+            free = outcomes[number].near.free
+            if not bool(taken[free].any()):
+                taken[free] = True
+                made.append(number)
+        changed = _merged(sites, [outcomes[number] for number in made]) if made else sites
+        vain = [one for number, one in enumerate(wanted) if number not in pay]
+        return changed, [wanted[number] for number in made], vain
 
     def prices(self, sites: Sites) -> float:
         """What sites and looks cost."""

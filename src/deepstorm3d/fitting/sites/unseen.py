@@ -23,6 +23,7 @@ __all__ = ["RUNS", "Unseen", "scatter_of_frames", "unseen_molecules"]
 
 RUNS = (1, 2, 3, 5, 8)
 """Numbers of frames that are summed. A molecule of another number of frames loses little: at most a third."""
+_CHANGED = 0.3  # change of a pixel from which on its frame is searched again, in units of its shot noise
 # Typical misfit of a frame's squares up to which it counts as explained; 1 is noise alone.
 _EXPLAINED = 1.25
 # Lateral distance within which only the best candidate of frames that overlap is tried, px and µm: the side
@@ -83,26 +84,48 @@ def scatter_of_frames(movie: Movie, images: list[Tensor]) -> Tensor:
 
 
 def unseen_molecules(
-    movie: Movie, images: list[Tensor], scatter: Tensor, search: MatchedFilter, least: float
+    movie: Movie,
+    images: list[Tensor],
+    scatter: Tensor,
+    search: MatchedFilter,
+    least: float,
+    before: list[Tensor] | None = None,
 ) -> list[Unseen]:
     """The best candidates, far from each other or in different frames; the best one first.
 
     images: expected photons of each frame (`images_of`);  scatter: (B,) of the frames (`scatter_of_frames`);
-    least: smallest gain of a candidate.
+    least: smallest gain of a candidate;  before: images of an earlier search, where only runs with a frame that
+    has changed since are searched.
     """
-    latest = deque[tuple[Tensor, Tensor]](maxlen=max(RUNS))
+    new = _changed(images, before)
+    runs = [(last, run) for last in range(len(images)) for run in RUNS if any(new[last + 1 - run : last + 1])]
+    runs = [(last, run) for last, run in runs if run <= last + 1]
+    needed = {frame for last, run in runs for frame in range(last + 1 - run, last + 1)}
+    latest = deque[tuple[Tensor, Tensor] | None](maxlen=max(RUNS))
     found: list[Unseen] = []
     for number, (light, image) in enumerate(zip(movie.lights, images, strict=True)):
+        latest.appendleft(None)
+        if number not in needed:
+            continue
         share = 1 / float(scatter[number])
-        latest.appendleft(
-            search.correlations(share * light.score(image)[0], share * light.information(image)[0])
-        )
-        pull, stiff = (torch.zeros_like(part) for part in latest[0])
-        for run, (one, other) in enumerate(latest, 1):
-            pull, stiff = pull + one, stiff + other
-            if run in RUNS:
+        now = search.correlations(share * light.score(image)[0], share * light.information(image)[0])
+        latest[0] = now
+        pull, stiff = (torch.zeros_like(part) for part in now)
+        for run, part in enumerate(latest, 1):
+            if part is None:
+                break
+            pull, stiff = pull + part[0], stiff + part[1]
+            if (number, run) in runs:
                 found += _peaks(search, pull, stiff, least, number, run)
     return _best(found)
+
+
+def _changed(images: list[Tensor], before: list[Tensor] | None) -> list[bool]:
+    """Whether a pixel of each frame has changed by more than a share of its noise."""
+    if before is None:
+        return [True] * len(images)
+    pairs = zip(images, before, strict=True)
+    return [bool((now - old).square().gt(_CHANGED**2 * old.clamp(min=1)).any()) for now, old in pairs]
 
 
 def _peaks(
