@@ -8,9 +8,10 @@ import pytest
 import torch
 from fitting_scenes import DEPTH, MICROSCOPE, Scene, scene
 
+from deepstorm3d.fitting.changes import APART_UM, Changes
 from deepstorm3d.fitting.frame_model import FrameModel
 from deepstorm3d.fitting.likelihood import Likelihood
-from deepstorm3d.fitting.neighbourhoods import APART_UM, Changes, Neighbourhoods
+from deepstorm3d.fitting.neighbourhoods import Neighbourhoods
 from deepstorm3d.fitting.refine import Bounds, Effort, Refined
 from deepstorm3d.fitting.state import REMOVAL, JointState
 from deepstorm3d.noise import Noise
@@ -90,16 +91,12 @@ def test_neighbouring_changes_are_tried_together_and_only_once() -> None:
     likelihood = truth.noisy(4)
     now = fitted(truth, likelihood)
     first = now.state.xyz[4]
-    xyz = torch.stack([first, first + 0.4, first - 0.4])[:, None]
-    xyz[:, :, 2] = 0.6
-    changes = Changes(
-        frame=torch.zeros(3, dtype=torch.int64),
-        place=xyz[:, 0, :2],
-        gain=torch.tensor([1.0, 3.0, 2.0], dtype=torch.float64),
-        gone=torch.full((3,), -1),
-        xyz=xyz,
-        photons=torch.full((3, 1), 500.0, dtype=torch.float64),
-    )
+    xyz = torch.stack([first, first + 0.4, first - 0.4])
+    xyz[:, 2] = 0.6
+    each = torch.arange(3)
+    new = JointState(xyz, torch.full((3,), 500.0, dtype=torch.float64), each, torch.zeros(3, 1, 1))
+    gain = torch.tensor([1.0, 3.0, 2.0], dtype=torch.float64)
+    changes = Changes.fitted(new, torch.zeros_like(each), gain)
     near = tried(now, truth, likelihood, changes)
     assert len(near) == 1
     assert len(near.changed()) == len(near.before) + 3
@@ -125,3 +122,40 @@ def test_a_window_at_the_edge_has_the_splines_of_the_edge() -> None:
         assert float(surface[~inside].abs().max()) < 1e-5
         torch.testing.assert_close(part.surface(values)[k], surface[y : y + 140, x : x + 140])
     assert MICROSCOPE.pixel_um * 140 > 2 * APART_UM
+
+
+def test_a_change_takes_several_molecules_away_and_adds_others() -> None:
+    truth = scene(16, 1, seed=9, size=BIG)
+    likelihood = truth.noisy(4)
+    now = fitted(truth, likelihood)
+    near = (now.state.xyz[:, :2] - now.state.xyz[4, :2]).norm(dim=1).argsort()[:2]
+    xyz = now.state.xyz[4] + torch.tensor([[0.3, 0.0, 0.0], [0.0, 0.3, 0.0], [-0.3, 0.0, 0.0]])
+    new = JointState(xyz, torch.full((3,), 900.0), torch.zeros(3, dtype=torch.int64), torch.zeros(1, 1, 1))
+    changes = Changes(
+        frame=torch.zeros(1, dtype=torch.int64),
+        place=now.state.xyz[4:5, :2],
+        gain=torch.ones(1),
+        gone=near,
+        gone_of=torch.zeros(2, dtype=torch.int64),
+        new=new,
+    )
+    assert changes.more.tolist() == [1]
+    window = tried(now, truth, likelihood, changes)
+    merged = window.merged(window.changed(), torch.tensor([True]), torch.tensor([False]))
+    assert len(merged) == 17
+    assert not bool((now.state.xyz[near, None] == merged.xyz).all(2).any())
+    assert bool((xyz[:, None] == merged.xyz).all(2).any(1).all())
+
+
+def test_some_of_the_changes_keep_what_they_take_and_add() -> None:
+    state = scene(6, 1, seed=3).state
+    xyz = state.xyz[[0, 1, 1, 3]]
+    new = JointState(xyz, torch.arange(4.0), torch.tensor([0, 1, 1, 2]), torch.zeros(3, 1, 1))
+    frame, gain = torch.zeros(3, dtype=torch.int64), torch.tensor([1.0, 2.0, 3.0])
+    some = Changes.fitted(new, frame, gain, torch.tensor([0, 1, 3])).select(torch.tensor([2, 1]))
+    assert some.gone.tolist() == [1, 3]
+    assert some.gone_of.tolist() == [1, 0]
+    assert some.new.frame.tolist() == [0, 1, 1]
+    assert some.new.photons.tolist() == [3, 1, 2]
+    assert some.more.tolist() == [0, 1]
+    torch.testing.assert_close(some.place, xyz[[3, 1], :2])

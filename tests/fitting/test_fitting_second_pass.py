@@ -12,15 +12,16 @@ from fitting_scenes import DEPTH, Scene, scene
 from torch import Tensor
 
 from deepstorm3d.emitters import Localizations
-from deepstorm3d.fitting import selection
+from deepstorm3d.fitting import passes
 from deepstorm3d.fitting.background import SplineBackground
 from deepstorm3d.fitting.frame_model import FrameModel
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
+from deepstorm3d.fitting.passes import Passes
 from deepstorm3d.fitting.proposals import Proposer
 from deepstorm3d.fitting.refine import Bounds, Effort, Refined
 from deepstorm3d.fitting.search import MatchedFilter
-from deepstorm3d.fitting.second_pass import SecondPass, _half, crowded
+from deepstorm3d.fitting.second_pass import SecondPass, crowded, half
 from deepstorm3d.fitting.selection import Selector
 from deepstorm3d.fitting.state import JointState
 
@@ -68,7 +69,7 @@ def test_a_search_that_is_stuck_goes_on(seed: int) -> None:
     least = selector.cost(selector.model.fit(truth.state, likelihood))
     assert float(selector.cost(found)) > float(least) + selector.price
     error = 0.03 * torch.randn(36, 3, generator=torch.Generator().manual_seed(seed + 1))
-    end = selector.completed(found, likelihood, SecondPass(seeing(truth.state.xyz + error), 20.0))
+    end = Passes(selector, SecondPass(seeing(truth.state.xyz + error), 20.0))(found, likelihood)
     assert float(selector.cost(end)) < float(least)
     torch.testing.assert_close(
         end.deviance, likelihood.deviance(selector.model.image(end.state, likelihood)), rtol=1e-4, atol=0.5
@@ -81,21 +82,24 @@ def test_what_the_network_sees_wrongly_raises_no_cost() -> None:
     place = torch.rand(30, 3, generator=torch.Generator().manual_seed(1)) * torch.tensor(
         [*side.tolist(), DEPTH[1]]
     )
-    end = selector.completed(found, likelihood, SecondPass(seeing(place), 20.0))
+    end = Passes(selector, SecondPass(seeing(place), 20.0))(found, likelihood)
     assert float(selector.cost(end)) <= float(selector.cost(found))
 
 
 def test_the_network_is_shown_the_frame_without_half_of_the_light_and_then_without_the_other() -> None:
     _, likelihood, selector, found = stuck(1)
     asked: list[Tensor] = []
-    selector.completed(found, likelihood, SecondPass(seeing(found.state.xyz, asked), 20.0))
-    # It sees what is known already, so nothing changes, and after both halves no more is asked.
-    assert len(asked) == 2
+    Passes(selector, SecondPass(seeing(found.state.xyz, asked), 20.0))(found, likelihood)
+    # It sees what is known already, so nothing changes, and after four halves no more is asked.
+    halves = asked[-4:]
+    assert len(asked) <= 5
     dark = selector.model.image(found.state.rows(torch.zeros(0, dtype=torch.int64)), likelihood)
     light = selector.model.image(found.state, likelihood) - dark
-    parts = [(likelihood.frames - each).sum() / light.sum() for each in asked]
-    assert all(0.3 < float(part) < 0.7 for part in parts)
-    assert float(sum(parts)) == pytest.approx(1, abs=0.05)
+    parts = [float((likelihood.frames - each).sum() / light.sum()) for each in halves]
+    assert all(0.3 < part < 0.7 for part in parts)
+    assert parts[0] + parts[1] == pytest.approx(1, abs=0.05)
+    assert parts[2] + parts[3] == pytest.approx(1, abs=0.05)
+    assert not torch.equal(halves[0], halves[2])
 
 
 def test_no_pass_is_made_over_sparse_frames_nor_over_frames_that_the_model_does_not_explain() -> None:
@@ -103,23 +107,23 @@ def test_no_pass_is_made_over_sparse_frames_nor_over_frames_that_the_model_does_
     sparse = scene(4, 1, seed=2, size=SIZE, dtype=torch.float32)
     light = sparse.noisy(1)
     now = selector_of(sparse).model.fit(sparse.state, light)
-    selector_of(sparse).completed(now, light, SecondPass(seeing(sparse.state.xyz, asked), 20.0))
+    Passes(selector_of(sparse), SecondPass(seeing(sparse.state.xyz, asked), 20.0))(now, light)
     _, likelihood, selector, found = stuck(1)
     wrong = Likelihood(likelihood.frames * 8)
     now = selector.model.fit(replace(found.state, photons=8 * found.state.photons), wrong)
-    selector.completed(now, wrong, SecondPass(seeing(found.state.xyz, asked), 20.0))
+    Passes(selector, SecondPass(seeing(found.state.xyz, asked), 20.0))(now, wrong)
     assert not asked
 
 
 def test_halves_are_disjoint_and_depend_on_their_own_frame_alone() -> None:
     state = scene(31, 3, seed=5).state
     for number in range(0, 6, 2):
-        half = _half(state, number)
-        assert torch.equal(half, ~_half(state, number + 1))
+        part = half(state, number)
+        assert torch.equal(part, ~half(state, number + 1))
         for frame in range(3):
             alone = state.select(torch.tensor([frame]))
-            assert torch.equal(_half(alone, number), half[state.frame == frame])
-            assert abs(int(half[state.frame == frame].sum()) - len(alone) / 2) <= 0.5
+            assert torch.equal(half(alone, number), part[state.frame == frame])
+            assert abs(int(part[state.frame == frame].sum()) - len(alone) / 2) <= 0.5
 
 
 def test_a_frame_is_crowded_or_not_whatever_the_others_are() -> None:
@@ -159,7 +163,7 @@ def test_the_network_is_told_which_frame_of_all_it_is_shown() -> None:
 @pytest.mark.gpu
 @pytest.mark.usefixtures("cuda")
 def test_a_gpu_asks_the_network_again_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selection, "_PASSES", 1)
+    monkeypatch.setattr(passes, "_PASSES", 1)
     truth, likelihood, _, found = stuck(4)
     columns = {each.name: getattr(found.state, each.name) for each in fields(found.state)}
     there = {name: column.to("cuda") for name, column in columns.items() if column is not None}
@@ -168,6 +172,6 @@ def test_a_gpu_asks_the_network_again_too(monkeypatch: pytest.MonkeyPatch) -> No
     psf = copy.deepcopy(truth.psf).to("cuda")  # pyright: ignore[reportAttributeAccessIssue]
     surface = SplineBackground(SIZE, 20.0, light.frames)
     selector = selector_of(replace(truth, psf=psf, background=surface, state=start.state))
-    end = selector.completed(start, light, SecondPass(seeing(truth.state.xyz + 0.02), 20.0), rounds=1)
+    end = Passes(selector, SecondPass(seeing(truth.state.xyz + 0.02), 20.0))(start, light, rounds=1)
     assert end.state.xyz.is_cuda
     assert float(selector.cost(end)) < float(selector.cost(start)) - selector.price

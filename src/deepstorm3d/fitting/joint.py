@@ -20,6 +20,7 @@ from .information import joint_bounds
 from .likelihood import Likelihood
 from .linear import LinearImage
 from .parallel import side_by_side
+from .passes import Passes
 from .photometry import at_positions, fit_light
 from .proposals import Proposer
 from .refine import Bounds, Effort, Refined, refine
@@ -194,7 +195,7 @@ class JointFit:
                 best = selector.improve(best, likelihood, rounds=self.rounds)
         if self.rounds and self.network is not None:
             again = SecondPass(self.network, self.search_spacing_px, self.dim_photons)
-            best = selector.completed(best, likelihood, again, rounds=self.rounds)
+            best = Passes(selector, again)(best, likelihood, rounds=self.rounds)
         return best
 
     def _surface(self, likelihood: Likelihood, spacing_px: float) -> SplineBackground:

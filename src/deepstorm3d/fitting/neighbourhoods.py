@@ -2,75 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from .changes import APART_UM, Changes
 from .frame_model import FrameModel
 from .likelihood import Likelihood
-from .rivals import outdone
-from .state import DIVISION, REMOVAL, JointState
+from .state import JointState
 from .windows import Windows
 
-__all__ = ["APART_UM", "Changes", "Neighbourhoods"]
+__all__ = ["Neighbourhoods"]
 
-APART_UM = 3.5
-"""Radius of a neighbourhood, and smallest distance of two that are tried at a time, laterally, µm: about
-that of a spot. Molecules further away share little light with the one that is changed."""
 # Side of a window in supports of a spline: of the 4 splines along each axis that are not 0 at its centre, all
 # are inside.
 _SUPPORTS = 7 / 4
-
-
-@dataclass(frozen=True)
-class Changes:
-    """Changes of a list of molecules, each in its neighbourhood.
-
-    frame: (M,) int64;  place: (M, 2) µm, their centre;  gain: (M,), how promising each is;
-    gone: (M,) int64, row that each takes away, −1: none;
-    xyz: (M, a, 3) µm, photons, blur_px: (M, a), of the molecules that each adds; blur_px None: the PSF's own.
-    """
-
-    frame: Tensor
-    place: Tensor
-    gain: Tensor
-    gone: Tensor
-    xyz: Tensor
-    photons: Tensor
-    blur_px: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.frame)
-
-    @property
-    def more(self) -> int:
-        """By how many molecules each lengthens the list."""
-        return self.photons.shape[1] - int(len(self) > 0 and bool(self.gone[0] >= 0))
-
-    @classmethod
-    def removals(cls, state: JointState, rows: Tensor, gain: Tensor) -> Changes:
-        """Take away rows (M,) of a state, each for itself."""
-        place, nobody = state.xyz[rows, :2], state.xyz.new_zeros(len(rows), 0)
-        blur = None if state.blur_px is None else nobody
-        return cls(state.frame[rows], place, gain, rows, nobody[:, :, None].expand(-1, -1, 3), nobody, blur)
-
-    def select(self, rows: Tensor) -> Changes:
-        """Some of the changes, an index (K,) or a mask (M,)."""
-        index = rows.nonzero()[:, 0] if rows.dtype == torch.bool else rows
-        return Changes(
-            frame=self.frame[index],
-            place=self.place[index],
-            gain=self.gain[index],
-            gone=self.gone[index],
-            xyz=self.xyz[index],
-            photons=self.photons[index],
-            blur_px=None if self.blur_px is None else self.blur_px[index],
-        )
-
-    def strongest(self) -> Tensor:
-        """Those that are more promising than all others nearer than `APART_UM`: (M,) bool."""
-        return ~outdone(self.place, self.frame, self.gain, torch.full_like(self.gain, APART_UM))
 
 
 class Neighbourhoods:
@@ -96,8 +43,7 @@ class Neighbourhoods:
         window = _nearest(changes.place, changes.frame, place, self.frame)
         # A change between two neighbourhoods waits for the next round.
         self._changes, self._window, self._state = changes.select(window >= 0), window[window >= 0], state
-        taken = self._changes.gone >= 0
-        self.owner[self._changes.gone[taken]] = self._window[taken]
+        self.owner[self._changes.gone] = self._window[self._changes.gone_of]
         rows = (self.owner >= 0).nonzero()[:, 0]
         self._rows = rows[torch.argsort(self.owner[rows], stable=True)]
 
@@ -127,13 +73,15 @@ class Neighbourhoods:
 
     def changed(self) -> JointState:
         """The windows' list after the changes, as they were proposed."""
-        changes, count = self._changes, self._changes.photons.shape[1]
+        changes = self._changes
         left = torch.ones_like(self.owner, dtype=torch.bool)
-        left[changes.gone[changes.gone >= 0]] = False
-        state = self.before.rows(left[self._rows])
-        blur = None if changes.blur_px is None else changes.blur_px.flatten()
-        frame = self._window.repeat_interleave(count)
-        return state.with_rows(changes.xyz.flatten(0, 1), changes.photons.flatten(), frame, blur)
+        left[changes.gone] = False
+        state, new = self.before.rows(left[self._rows]), changes.new
+        if state.refused is not None:
+            new = replace(new, refused=torch.zeros_like(new.frame))
+        if state.origin is not None and new.origin is None:
+            new = replace(new, origin=torch.full_like(new.frame, -1))
+        return state.joined(new, self._window[new.frame])
 
     def merged(self, fitted: JointState, accepted: Tensor, refused: Tensor) -> JointState:
         """The frames' list with the windows `accepted`, (M,) bool, as they were fitted.
@@ -141,9 +89,9 @@ class Neighbourhoods:
         refused: (M,) bool, windows whose changes were tried in vain, which the list remembers.
         """
         state = self._state
-        gone = self._changes.gone[refused[self._window] & (self._changes.gone >= 0)]
+        gone = self._changes.gone[refused[self._window[self._changes.gone_of]]]
         if state.refused is not None:
-            state = state.refusing(gone, DIVISION if self._changes.photons.shape[1] else REMOVAL)
+            state = state.refusing(gone, self._changes.kind)
         old = self.owner >= 0
         old[old.clone()] = accepted[self.owner[old]]
         chosen = accepted.nonzero()[:, 0]

@@ -12,9 +12,9 @@ from ..optics.psf import PSF
 from ..watch import SILENT, Watcher
 from . import compiled
 from .blocks import pseudo_inverse
+from .changes import Changes
 from .likelihood import Likelihood
 from .linear import LinearImage
-from .neighbourhoods import Changes
 from .refine import Bounds, Effort, Refined
 from .rivals import outdone
 from .search import MatchedFilter
@@ -81,7 +81,7 @@ class Proposer:
         fitted = self._window_fit(windows, found.xyz[:, None], found.photons[:, None], blur_px=blur)
         gain = windows.likelihood.deviance(torch.zeros_like(windows.likelihood.frames)) - fitted.deviance
         keep = gain > _SHARE * price * _scatter(likelihood, linear, windows, fitted, found.frame)
-        return _changes(fitted.state, found.frame, gain, torch.full_like(found.frame, -1)).select(keep)
+        return Changes.fitted(fitted.state, found.frame, gain).select(keep)
 
     def divided(self, state: JointState, linear: LinearImage, likelihood: Likelihood, price: float) -> Changes:
         """Molecules to divide that may be two.
@@ -100,7 +100,8 @@ class Proposer:
         fitted = self._twins(state, linear, windows, rows, half[rows])
         gain = windows.likelihood.deviance(torch.zeros_like(windows.likelihood.frames)) - fitted.deviance
         scatter = _scatter(likelihood, linear, windows, fitted, state.frame[rows])
-        return _changes(fitted.state, state.frame[rows], gain, rows).select(gain > _SHARE * price * scatter)
+        changes = Changes.fitted(fitted.state, state.frame[rows], gain, rows)
+        return changes.select(gain > _SHARE * price * scatter)
 
     def _division_gains(
         self, state: JointState, linear: LinearImage, likelihood: Likelihood
@@ -175,14 +176,6 @@ class Proposer:
         assert state.blur_px is not None
         middle = state.blur_px.mean() if len(state) else sum(self.bounds.blur_px) / 2
         return state.xyz.new_ones(count) * middle
-
-
-def _changes(fitted: JointState, frame: Tensor, gain: Tensor, gone: Tensor) -> Changes:
-    """The molecules fitted in M windows as changes of the list that they were proposed for."""
-    count = len(frame)
-    blur = None if fitted.blur_px is None else fitted.blur_px.view(count, -1)
-    xyz = fitted.xyz.view(count, -1, 3)
-    return Changes(frame, xyz[:, :, :2].mean(1), gain, gone, xyz, fitted.photons.view(count, -1), blur)
 
 
 def _nothing(state: JointState) -> Changes:

@@ -1,4 +1,4 @@
-"""Candidates from a second pass of the network, over frames without a part of their molecules."""
+"""What the network sees in frames without a part of their molecules."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from torch import Tensor
 from ..emitters import Localizations
 from .frame_model import FrameModel
 from .likelihood import Likelihood
-from .neighbourhoods import Changes
 from .photometry import fit_photometry
 from .state import JointState
 
-__all__ = ["SecondPass", "crowded"]
+__all__ = ["SecondPass", "crowded", "half"]
 
 # A candidate nearer than this to a molecule of the list is that molecule, µm; a distance in depth counts half.
 _SAME_UM = 0.12
@@ -28,7 +27,7 @@ _NEAR_UM = 1.0
 
 @dataclass(frozen=True)
 class SecondPass:
-    """Proposes molecules that the network sees once half of the list is subtracted from a frame.
+    """Completes lists by what the network sees once a part of their molecules is subtracted from the frames.
 
     Where many spots overlap, the network misses some, and the fit of the others takes up their light: little of
     it is left in the residual. Without half of the spots a frame is half as dense: the network sees the others
@@ -44,20 +43,32 @@ class SecondPass:
     spacing_px: float
     dim_photons: float = 0.0
 
-    def missing(
-        self, state: JointState, model: FrameModel, likelihood: Likelihood, number: int, frames: Tensor
-    ) -> Changes:
-        """Molecules to add.
+    def seen(
+        self,
+        now: tuple[JointState, Tensor],
+        model: FrameModel,
+        likelihood: Likelihood,
+        shown: Tensor,
+        *,
+        replaced: bool,
+    ) -> tuple[JointState, Tensor]:
+        """The list with what the network sees in the frames without the light of the molecules not `shown`.
 
-        number: of the pass, 0, 1, …: after an even one the next subtracts the other half;  frames: (B,) numbers
-        of these frames among all.
+        now: the list, and (B,) numbers of its frames among all;
+        shown: (N,) bool, molecules whose light stays in the frames;  replaced: the network's candidates take
+        the place of these molecules; otherwise they join the list, as far as they are not in it.
+        Returns the list and how many of the candidates were not in it before, (B,).
         """
-        kept = state.rows(_half(state, number))
-        kept = replace(kept, coefficients=torch.zeros_like(kept.coefficients))
-        rest = likelihood.frames - model.image(kept, likelihood)
+        state, frames = now
+        kept = state.rows(~shown)
+        dark = replace(kept, coefficients=torch.zeros_like(kept.coefficients))
+        rest = likelihood.frames - model.image(dark, likelihood)
         found = self.network(rest.clamp(min=0), frames).sort()
         xyz = torch.cat([found.xyz[:, :2], found.xyz[:, 2:].clamp(*model.bounds.z_um)], 1).to(state.xyz)
         new = ~_known(xyz, found.frame, state)
+        count = torch.bincount(found.frame[new], minlength=state.frames)
+        if replaced:
+            state, new = kept, ~_known(xyz, found.frame, kept)
         xyz, frame = xyz[new], found.frame[new]
         light = fit_photometry(
             model.psf,
@@ -73,9 +84,8 @@ class SecondPass:
         xyz, frame, photons = xyz[bright], frame[bright], photons[bright]
         blur = None
         if state.blur_px is not None:
-            blur = torch.full_like(photons, sum(model.bounds.blur_px) / 2)[:, None]
-        nobody = torch.full_like(frame, -1)
-        return Changes(frame, xyz[:, :2], photons, nobody, xyz[:, None], photons[:, None], blur)
+            blur = torch.full_like(photons, sum(model.bounds.blur_px) / 2)
+        return state.with_rows(xyz, photons, frame, blur), count
 
 
 def crowded(state: JointState) -> Tensor:
@@ -87,9 +97,10 @@ def crowded(state: JointState) -> Tensor:
     return (many > 0) & (many >= _SHARE * state.counts)
 
 
-def _half(state: JointState, number: int) -> Tensor:
+def half(state: JointState, number: int) -> Tensor:
     """Every second molecule of each frame in the order of x, y or z, or all others: (N,) bool.
 
+    number: 0, 1, 2, …: an odd one gives the other half of the one before, and the axis changes after each pair.
     It depends on nothing but the molecules of the frame. Neighbours along an axis are in different halves.
     """
     axis, other = (number // 2) % 3, number % 2
@@ -97,9 +108,9 @@ def _half(state: JointState, number: int) -> Tensor:
     order = order[state.frame[order].argsort(stable=True)]
     begin = state.counts.cumsum(0) - state.counts
     rank = torch.arange(len(state), device=order.device) - begin[state.frame[order]]
-    half = torch.empty_like(state.frame, dtype=torch.bool)
-    half[order] = rank % 2 == other
-    return half
+    chosen = torch.empty_like(state.frame, dtype=torch.bool)
+    chosen[order] = rank % 2 == other
+    return chosen
 
 
 def _known(xyz: Tensor, frame: Tensor, state: JointState) -> Tensor:

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from .changes import Changes
 from .frame_model import FrameModel
 from .information import photon_bounds
 from .likelihood import Likelihood
 from .linear import LinearImage
-from .neighbourhoods import Changes, Neighbourhoods
+from .neighbourhoods import Neighbourhoods
 from .proposals import Proposer
 from .refine import Refined
 from .search import gain_threshold
-from .second_pass import SecondPass, crowded
 from .state import REMOVAL, JointState
 from .unexplained import FAR, SureMolecules, misfit_everywhere, misfit_of_frames
 
@@ -29,12 +29,9 @@ _TRIED_BELOW = 2.0
 # Extra penalty for molecules dimmer than the prior, in multiples of the penalty: structured background is
 # easily mistaken for one.
 _DIM_PENALTIES = 2.0
-_DIVIDING_ROUNDS = 2  # largest number of rounds in which molecules are divided
+DIVIDING_ROUNDS = 2  # largest number of rounds in which molecules are divided
 _PRUNING_ROUNDS = 12  # largest number of rounds in which molecules are removed
 _THINNING_ROUNDS = 4  # largest number of molecules that are tried to go for an added one
-_PASSES = 6  # largest number of passes of the network over a frame, after the first
-_IN_VAIN = 2  # after so many passes in vain in succession, one for each half, a frame gets no more
-_FRUIT = 0.1  # decrease of the cost by less than this many penalties: the pass was in vain
 
 
 @dataclass(frozen=True)
@@ -76,49 +73,16 @@ class Selector:
         """
         best = self.sure(start, likelihood, self._missed_everywhere(start, likelihood))
         best = self.pruned(best, likelihood)
-        best = self._extended(best, likelihood, self.propose.missing, rounds)
-        return self._extended(best, likelihood, self.propose.divided, min(rounds, _DIVIDING_ROUNDS))
+        best = self.extended(best, likelihood, self.propose.missing, rounds)
+        return self.extended(best, likelihood, self.propose.divided, min(rounds, DIVIDING_ROUNDS))
 
-    @torch.no_grad()
-    def completed(
-        self, start: Refined, likelihood: Likelihood, again: SecondPass, *, rounds: int = 8
-    ) -> Refined:
-        """Add, in crowded frames, what the network sees without half of the molecules; then as in `improve`.
-
-        A frame changes only if its `cost` falls. Frames that the model does not explain stay as they are.
-        """
-        best = start
-        explained = misfit_of_frames(likelihood, start.deviance) <= FAR
-        active = (crowded(start.state) & explained).nonzero()[:, 0]
-        vain, other = torch.zeros_like(active), torch.zeros_like(explained)
-        for number in range(_PASSES):
-            if not len(active):
-                break
-            light, now = likelihood.select(active), best.select(active)
-            changes = again.missing(now.state, self.model, light, number, active)
-            changes = self._few_enough(changes, now.state)
-            vain = vain + 1
-            if len(changes):
-                tried, changed = self._changed(now, light, changes)
-                best = best.replaced(active, tried)
-                vain[self.cost(tried) < self.cost(now) - _FRUIT * self.price] = 0
-                other[active[changed]] = True
-            active, vain = active[vain < _IN_VAIN], vain[vain < _IN_VAIN]
-        frames = other.nonzero()[:, 0]
-        if not len(frames):
-            return best
-        light, part = likelihood.select(frames), best.select(frames)
-        part = self._extended(part, light, self.propose.missing, rounds)
-        part = self._extended(part, light, self.propose.divided, min(rounds, _DIVIDING_ROUNDS))
-        return best.replaced(frames, part)
-
-    def _extended(self, start: Refined, likelihood: Likelihood, propose: _Proposal, rounds: int) -> Refined:
+    def extended(self, start: Refined, likelihood: Likelihood, propose: _Proposal, rounds: int) -> Refined:
         """Add the proposed molecules, as long as the cost of a frame falls."""
         best, active = start, torch.arange(len(likelihood), device=start.deviance.device)
         for _ in range(rounds):
             light, now = likelihood.select(active), best.select(active)
             changes = propose(now.state, self.model.linear(now.state, light), light, self.price)
-            changes = self._few_enough(changes, now.state)
+            changes = self.few_enough(changes, now.state)
             if not len(changes):
                 break
             tried, changed = self._changed(now, light, changes)
@@ -130,11 +94,11 @@ class Selector:
 
     def _changed(self, now: Refined, likelihood: Likelihood, changes: Changes) -> tuple[Refined, Tensor]:
         """The fit of whole frames with those changes that lower their cost, and the frames that have any."""
-        tried, changed = self._tried(now, likelihood, changes)
+        tried, changed = self.tried(now, likelihood, changes)
         part, light = tried.select(changed), likelihood.select(changed)
-        return tried.replaced(changed, self.pruned(self._settled(part, light), light)), changed
+        return tried.replaced(changed, self.pruned(self.settled(part, light), light)), changed
 
-    def _settled(self, now: Refined, likelihood: Likelihood) -> Refined:
+    def settled(self, now: Refined, likelihood: Likelihood) -> Refined:
         """The fit of whole frames after changes in their neighbourhoods."""
         everywhere = torch.arange(len(likelihood), device=now.deviance.device)
         return now.better(self.model.fit(now.state, likelihood), everywhere, self.cost)
@@ -146,14 +110,14 @@ class Selector:
         for _ in range(_PRUNING_ROUNDS):
             light, now = likelihood.select(active), best.select(active)
             if rank is None:
-                rank = self._ranks(self.model, now.state, light)
+                rank = self.ranks(self.model, now.state, light)
             assert now.state.refused is not None
             rows = ((rank < _TRIED_BELOW) & (now.state.refused & REMOVAL == 0)).nonzero()[:, 0]
             if not len(rows):
                 break
             changes = Changes.removals(now.state, rows, -rank[rows])
             changes = changes.select(changes.strongest())
-            tried, changed = self._tried(now, light, changes)
+            tried, changed = self.tried(now, light, changes)
             best = best.replaced(active, tried)
             still = changes.frame.unique()
             rank = None if len(changed) else rank[torch.isin(now.state.frame, still)]
@@ -174,18 +138,18 @@ class Selector:
             far[frames] = misfit_everywhere(light, image) > FAR
         return far
 
-    def _few_enough(self, changes: Changes, state: JointState) -> Changes:
+    def few_enough(self, changes: Changes, state: JointState) -> Changes:
         """The changes of the frames that they do not fill beyond the largest number of molecules."""
-        count = torch.bincount(changes.frame, minlength=state.frames) * changes.more + state.counts
+        count = state.counts.index_add(0, changes.frame, changes.more)
         return changes.select(count[changes.frame] <= self.most)
 
-    def _tried(self, now: Refined, likelihood: Likelihood, changes: Changes) -> tuple[Refined, Tensor]:
+    def tried(self, now: Refined, likelihood: Likelihood, changes: Changes) -> tuple[Refined, Tensor]:
         """The list with those changes that lower its cost, and the frames (increasing) that have any."""
         image = self.model.image(now.state, likelihood)
         near = Neighbourhoods(self.model, now.state, image, likelihood, changes)
         before = self.cost(Refined(near.before, near.deviance, near.deviance > 0))
         fitted = near.model.fit(near.changed(), near.likelihood)
-        if changes.more > 0:
+        if len(changes.new):
             fitted = self._thinned(near, fitted, before)
         gain = before - self.cost(fitted)
         accepted, refused = gain > 0, gain <= 0
@@ -216,7 +180,7 @@ class Selector:
                 break
             part, light = fitted.select(window), near.likelihood.select(window)
             model = near.model.of_frames(window)
-            rank = self._ranks(model, part.state, light)
+            rank = self.ranks(model, part.state, light)
             assert part.state.refused is not None
             open_to = (rank < _TRIED_BELOW) & (part.state.refused & REMOVAL == 0)
             rank = torch.where(open_to, rank, torch.inf)
@@ -231,7 +195,7 @@ class Selector:
             fitted = fitted.better(trial, window[some], self.cost)
         return fitted
 
-    def _ranks(self, model: FrameModel, state: JointState, likelihood: Likelihood) -> Tensor:
+    def ranks(self, model: FrameModel, state: JointState, likelihood: Likelihood) -> Tensor:
         """(photons/σ)² of each molecule in units of its penalty, (N,)."""
         if not len(state):
             return state.photons
