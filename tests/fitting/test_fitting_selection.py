@@ -76,8 +76,8 @@ def test_no_round_of_changes_raises_the_cost_of_a_frame() -> None:
     selector, costs = selector_of(truth), []
 
     class Watched(Selector):
-        def _tried(self, now, likelihood, changes):  # type: ignore[no-untyped-def]
-            after, changed = super()._tried(now, likelihood, changes)
+        def tried(self, now, likelihood, changes):  # type: ignore[no-untyped-def]
+            after, changed = super().tried(now, likelihood, changes)
             costs.append((selector.cost(now), selector.cost(after)))
             return after, changed
 
@@ -98,9 +98,9 @@ def test_what_was_tried_in_vain_is_not_tried_again() -> None:
     tried = []
 
     class Watched(Selector):
-        def _tried(self, now, likelihood, changes):  # type: ignore[no-untyped-def]
+        def tried(self, now, likelihood, changes):  # type: ignore[no-untyped-def]
             tried.append(len(changes))
-            return super()._tried(now, likelihood, changes)
+            return super().tried(now, likelihood, changes)
 
     again = Watched(selector.model, selector.propose).pruned(once, likelihood)
     assert not tried
@@ -121,7 +121,7 @@ def test_a_change_that_only_seems_to_help_is_not_made(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Neighbourhoods, "__init__", flattering)
     change = Changes.removals(now.state, torch.tensor([3]), torch.zeros(1, dtype=torch.float64))
-    after, changed = selector._tried(now, likelihood, change)
+    after, changed = selector.tried(now, likelihood, change)
     assert not len(changed)
     assert len(after.state) == 12
     assert after.state.refused is not None

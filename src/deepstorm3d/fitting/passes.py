@@ -18,7 +18,10 @@ from .unexplained import FAR, misfit_of_frames
 __all__ = ["Passes"]
 
 _PASSES = 10  # largest number of passes over a crowded frame
-_IN_VAIN = 4  # after so many passes in vain in succession a frame gets no more
+_IN_VAIN = (
+    4  # after so many passes in vain in succession a frame gets no more; after _AT_FIRST if none has gained
+)
+_AT_FIRST = 2
 _FRUIT = 0.1  # decrease of the cost by less than this many penalties: the pass was in vain
 
 
@@ -31,8 +34,8 @@ class Passes:
     takes over from the other whatever lowers its cost (`exchanged`). So the cost of a frame never rises.
 
     First the doubtful molecules alone stay in the frame (`doubtful`), wherever spots overlap. Of crowded frames
-    the network then sees one half of the molecules after another: its candidates join the list in one pass and
-    replace the half in the next.
+    with such molecules the network then sees one half of the list after another: its candidates join the list
+    in one pass and replace the half in the next.
     """
 
     selector: Selector
@@ -44,10 +47,10 @@ class Passes:
         explained = misfit_of_frames(likelihood, start.deviance) <= FAR
         other = torch.zeros_like(explained)
         overlapping = (pairs_overlap(start.state) & explained).nonzero()[:, 0]
-        best, gained = self._without_doubt(start, likelihood, overlapping)
+        best, doubted, gained = self._without_doubt(start, likelihood, overlapping)
         other[gained] = True
-        active = (crowded(best.state) & explained).nonzero()[:, 0]
-        vain = torch.zeros_like(active)
+        active = doubted[crowded(best.state)[doubted]]
+        vain = torch.full_like(active, _IN_VAIN - _AT_FIRST)
         for number in range(_PASSES):
             if not len(active):
                 break
@@ -60,17 +63,19 @@ class Passes:
             active, vain = active[vain < _IN_VAIN], vain[vain < _IN_VAIN]
         return self._searched_again(best, likelihood, other.nonzero()[:, 0], rounds)
 
-    def _without_doubt(self, start: Refined, likelihood: Likelihood, frames: Tensor) -> tuple[Refined, Tensor]:
-        """The fit after a pass over the doubtful molecules of `frames`, (K,), and those that have gained."""
+    def _without_doubt(
+        self, start: Refined, likelihood: Likelihood, frames: Tensor
+    ) -> tuple[Refined, Tensor, Tensor]:
+        """The fit after a pass over doubtful molecules of `frames`, (K,); those with any; those that gained."""
         light, now = likelihood.select(frames), start.select(frames)
         shown = doubtful(self.selector, now, light)
         some = now.state.frame[shown].unique()
         if not len(some):
-            return start, frames[:0]
+            return start, frames[:0], frames[:0]
         frames, light = frames[some], light.select(some)
         shown = shown[torch.isin(now.state.frame, some)]
         after, fruit = self._pass(now.select(some), light, shown, replaced=False)
-        return start.replaced(frames, after), frames[fruit]
+        return start.replaced(frames, after), frames, frames[fruit]
 
     def _pass(
         self, now: Refined, likelihood: Likelihood, shown: Tensor, *, replaced: bool
