@@ -8,9 +8,10 @@ import pytest
 import torch
 from fitting_scenes import DEPTH, Scene, scene
 
+from deepstorm3d.fitting.changes import Changes
 from deepstorm3d.fitting.frame_model import FrameModel
 from deepstorm3d.fitting.likelihood import Likelihood
-from deepstorm3d.fitting.neighbourhoods import Changes, Neighbourhoods
+from deepstorm3d.fitting.neighbourhoods import Neighbourhoods
 from deepstorm3d.fitting.proposals import Proposer
 from deepstorm3d.fitting.refine import Bounds, Effort, Refined
 from deepstorm3d.fitting.search import MatchedFilter
