@@ -56,7 +56,7 @@ class Passes:
                 break
             light, now = likelihood.select(active), best.select(active)
             shown = half(now.state, number)
-            after, fruit = self._pass(now, light, shown, replaced=number % 2 == 1)
+            after, fruit = self._pass(now, active, light, shown, replaced=number % 2 == 1)
             best = best.replaced(active, after)
             other[active[fruit]] = True
             vain = torch.where(fruit, 0, vain + 1)
@@ -74,27 +74,31 @@ class Passes:
             return start, frames[:0], frames[:0]
         frames, light = frames[some], light.select(some)
         shown = shown[torch.isin(now.state.frame, some)]
-        after, fruit = self._pass(now.select(some), light, shown, replaced=False)
+        after, fruit = self._pass(now.select(some), frames, light, shown, replaced=False)
         return start.replaced(frames, after), frames, frames[fruit]
 
     def _pass(
-        self, now: Refined, likelihood: Likelihood, shown: Tensor, *, replaced: bool
+        self, now: Refined, frames: Tensor, likelihood: Likelihood, shown: Tensor, *, replaced: bool
     ) -> tuple[Refined, Tensor]:
-        """The better list of each frame after one pass, and which frames have gained: (B,) bool."""
+        """The better list of each frame after one pass, and which frames have gained: (B,) bool.
+
+        frames: (B,) their numbers among all.
+        """
         select, gained = self.selector, torch.zeros_like(now.settled)
-        seen, new = self.network.seen(now.state, select.model, likelihood, shown, replaced=replaced)
-        frames = ((new > 0) & (seen.counts <= select.most)).nonzero()[:, 0]
-        if not len(frames):
+        known = now.state, frames
+        seen, new = self.network.seen(known, select.model, likelihood, shown, replaced=replaced)
+        some = ((new > 0) & (seen.counts <= select.most)).nonzero()[:, 0]
+        if not len(some):
             return now, gained
-        light, part = likelihood.select(frames), now.select(frames)
-        other = select.pruned(select.model.fit(seen.select(frames), light), light)
+        light, part = likelihood.select(some), now.select(some)
+        other = select.pruned(select.model.fit(seen.select(some), light), light)
         worse = (select.cost(other) >= select.cost(part)).nonzero()[:, 0]
         base, rest = other.replaced(worse, part.select(worse)), part.replaced(worse, other.select(worse))
         mixed = exchanged(select, base, rest, light)
         fruit = (select.cost(mixed) < select.cost(part) - _FRUIT * select.price).nonzero()[:, 0]
         light, mixed = light.select(fruit), mixed.select(fruit)
-        gained[frames[fruit]] = True
-        return now.replaced(frames[fruit], select.pruned(select.settled(mixed, light), light)), gained
+        gained[some[fruit]] = True
+        return now.replaced(some[fruit], select.pruned(select.settled(mixed, light), light)), gained
 
     def _searched_again(self, start: Refined, likelihood: Likelihood, frames: Tensor, rounds: int) -> Refined:
         """The fit after one more search for missing and for double molecules in frames that have changed."""
