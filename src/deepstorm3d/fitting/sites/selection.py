@@ -25,7 +25,7 @@ __all__ = ["Selection"]
 _ROUNDS = 8  # largest number of times that ties and looks are changed and everything is fitted again
 # Gain of a molecule by itself, in units of its price, from which on it is tried: it gains more where its
 # neighbours are fitted again with it.
-_PROMISING = 0.4
+_PROMISING = 0.55
 _AGAIN_UM = 2.0  # distance from a change within which all is tried again, µm
 
 
@@ -47,11 +47,14 @@ class Selection:
     def improve(self, charts: Charts, fitted: FittedSites) -> tuple[FittedSites, int]:
         """The fit after changes of ties, looks and arrangements, and how many sites were divided."""
         split, tried, searched = 0, dict[tuple[int, ...], Tensor](), list[Tensor]()
-        for _ in range(_ROUNDS):
+        for turn in range(_ROUNDS):
             changed, divided = self._changed(Landscape(charts.movie, fitted.sites, charts))
             if changed is not None:
                 fitted, split = climb_sites(charts.movie, changed, charts), split + divided
-            # While ties change, light beside a molecule may be that of one that moves.
+            # While ties change, light beside a molecule may be that of one that moves; so after the first search
+            # the next one waits until they are settled.
+            if changed is not None and turn:
+                continue
             arranged = self._arranged(charts.movie, fitted.sites, tried, searched, changed is None)
             if arranged is not None:
                 fitted = climb_sites(charts.movie, arranged, charts)
