@@ -51,7 +51,7 @@ class Selection:
             changed, divided = self._changed(Landscape(charts.movie, fitted.sites, charts))
             if changed is not None:
                 fitted, split = climb_sites(charts.movie, changed, charts), split + divided
-            # While ties change, light beside a molecule may be that of one that moves; so after the first search
+            # While ties change, light beside a molecule may be that of one that moves: after the first search
             # the next one waits until they are settled.
             if changed is not None and turn:
                 continue
