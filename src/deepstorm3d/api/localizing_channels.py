@@ -66,7 +66,7 @@ def localize_channels(
     camera, method
         As of `Model.localize`, for both channels.
     watch : Watcher
-        Told how much of three passes is done, %, and can stop the work.
+        Told the frames done, in three passes, and can stop the work.
 
     Returns
     -------
@@ -98,8 +98,8 @@ def localize_channels(
             ChannelInput(excerpt_of(first), pipelines[0]),
             ChannelInput(excerpt_of(second), pipelines[1]),
         )
-    check_lengths(channels)
-    found, told = _found(channels, _given(transform, pipelines[0].experiment.microscope.pixel_um), watch)
+    given = _given(transform, pipelines[0].experiment.microscope.pixel_um)
+    found, told = _found(channels, given, watch)
     for text in dict.fromkeys([*(note for pipeline in pipelines for note in pipeline.notes), *told]):
         warnings.warn(text, DoubtfulResult, stacklevel=2)
     return found
@@ -121,12 +121,12 @@ def _found(
     channels: tuple[ChannelInput, ChannelInput], given: GivenTransform, watch: Watcher
 ) -> tuple[Localizations, list[str]]:
     """The list of both channels, and what a user should know of it."""
-    told: list[str] = []
+    frames, told = check_lengths(channels), list[str]()
     lists, movies = list[ChannelList](), list[ChannelMovie]()
     with ExitStack() as stack:
         for number, channel in enumerate(channels):
             opened = stack.enter_context(channel.excerpt.open())
-            run = Run(opened, channel.pipeline, watch=Part(watch, 100 * number, 100, 300))
+            run = Run(opened, channel.pipeline, watch=Part(watch, number * frames, frames, 3 * frames))
             parts = [found.localizations for found in run.blocks()]
             if watch.stopped:
                 raise Interrupted
@@ -137,8 +137,9 @@ def _found(
             movies.append(ChannelMovie(run.source, channel.pipeline, channel.origin_um))
         pair, notes = transform_of(lists[0], lists[1], given)
         over, summary, rows = OverChannels(movies, [pair]), ChannelsSummary(), list[Localizations]()
+        last = Part(watch, 2 * frames, frames, 3 * frames)
         for block in over.blocks():
-            made = over([each.table for each in lists], block, Part(watch, 200, 100, 300))
+            made = over([each.table for each in lists], block, last)
             rows.append(made.localizations)
             summary.add(made)
     return Localizations.concat(rows), [*told, *notes, *summary.doubts()]

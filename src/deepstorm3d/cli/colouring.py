@@ -97,4 +97,4 @@ def _print(out: Path, found: DyesFound) -> None:
         )
     shown.add_row("0", "none, or in doubt", "", "", f"{found.molecules[0]:,}")
     show_table(shown)
-    result(f"{out}: of the given dyes {100 * found.misassigned:.2g} % are expected to be wrong")
+    result(f"{out}: of the given dyes {100 * found.misassigned:.2f} % are expected to be wrong")

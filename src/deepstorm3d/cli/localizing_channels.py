@@ -115,7 +115,7 @@ def localize_both(
         pair = read_transform(options.transform, pixel_um=pipelines[0].experiment.microscope.pixel_um)
         given = GivenTransform(pair, options.transform.name, mirrored)
     command = tuple(sys.argv)
-    with ScreenWatcher("% of three passes", stoppable=True) as watch:
+    with ScreenWatcher("frames in three passes", stoppable=True) as watch:
         summary = localize_channels(
             channels, given, ListFile(out, resume=resume, overwrite=overwrite, command=command), watch=watch
         )

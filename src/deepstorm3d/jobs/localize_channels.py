@@ -159,8 +159,8 @@ def halves_as_channels(
     )
 
 
-def check_lengths(channels: Sequence[ChannelInput]) -> None:
-    """Raise InputError where the channels' movies do not have a frame for each frame."""
+def check_lengths(channels: Sequence[ChannelInput]) -> int:
+    """The number of frames; raises InputError where the channels' movies do not have a frame for each frame."""
     spans = []
     for channel in channels:
         with channel.excerpt.open() as source:
@@ -171,6 +171,7 @@ def check_lengths(channels: Sequence[ChannelInput]) -> None:
             f"{name} has {first} frames, {other} has {second}: channels of one recording have as many",
             "choose those that belong together (`frames`), or give the movies of one recording",
         )
+    return first
 
 
 def localize_channels(
@@ -187,11 +188,11 @@ def localize_channels(
     watch: told the frames done, of three passes; where it stops the run, `ListFile.resume` goes on.
     Raises InputError where movies, models, transform or output do not fit.
     """
-    check_lengths(channels)
+    frames = check_lengths(channels)
     claim_name(out.path, overwrite=out.overwrite)
     summary, lists = ChannelsSummary(), list[Localizations]()
     for number, (channel, name) in enumerate(zip(channels, ("first", "second"), strict=True)):
-        part = Part(watch, 100 * number, 100, 300)
+        part = Part(watch, number * frames, frames, 3 * frames)
         found = _alone(channel, _beside(out.path, f".{name}{out.path.suffix}"), out, summary, part)
         if found is None:
             return summary
@@ -217,7 +218,8 @@ def localize_channels(
             )
             for source, channel in zip(sources, channels, strict=True)
         ]
-        _together(OverChannels(movies, [pair]), lists, movies, out, (summary, Part(watch, 200, 100, 300)))
+        last = Part(watch, 2 * frames, frames, 3 * frames)
+        _together(OverChannels(movies, [pair]), lists, movies, out, (summary, last))
     summary.warnings += summary.doubts()
     return summary
 

@@ -80,7 +80,7 @@ def _draw_shares(axes: Axes, found: DyesFound) -> None:
     label = f"none or in doubt, {found.molecules[0]:,}"
     axes.plot(at, expected[:, 0], color=GREY, linewidth=1.2, linestyle="--", label=label)
     axes.set(xlabel="share of the light in the second channel", ylabel="molecules", xlim=mixture.between)
-    axes.set_title(f"{100 * found.misassigned:.2g} % of the given dyes are expected to be wrong", fontsize=10)
+    axes.set_title(f"{100 * found.misassigned:.2f} % of the given dyes are expected to be wrong", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False)
 
