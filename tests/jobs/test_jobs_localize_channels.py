@@ -120,7 +120,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_list(
 
         @property
         def stopped(self) -> bool:
-            return bool(self.steps) and self.steps[-1][0] > 200
+            return bool(self.steps) and 3 * self.steps[-1][0] > 2 * self.steps[-1][1]
 
     made = localize_channels(recording.inputs(), GivenTransform(mirrored()), ListFile(out), watch=Late())
     assert not made.complete and not out.exists()
