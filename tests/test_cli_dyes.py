@@ -44,7 +44,12 @@ def test_a_list_gets_its_dyes_a_picture_and_a_record(two_dyes: Path, tmp_path: P
 
 def test_what_is_wrong_is_said_with_what_to_write_instead(two_dyes: Path, tmp_path: Path):
     out = tmp_path / "dyes.hdf5"
-    for how, said in (([], "NAME=SHARE"), (["--dye", "red"], "red=0.2"), (["--dye", "red=x"], "red=0.2")):
+    for how, said in (
+        ([], "NAME=SHARE"),
+        (["--dye", "red"], "red=0.2"),
+        (["--dye", "red=x"], "red=0.2"),
+        (["--dye", "a=.1", "--dye", "a=.2"], "twice"),
+    ):
         done = CliRunner().invoke(app, ["dyes", str(two_dyes), *how, "--out", str(out)])
         assert done.exit_code != 0 and said in done.output and not out.exists()
     plain = tmp_path / "plain.hdf5"

@@ -33,7 +33,7 @@ def of_two_channels(frames: int, first: int = 0) -> Localizations:
     )
 
 
-@pytest.mark.parametrize("suffix", [".hdf5", ".csv"])
+@pytest.mark.parametrize("suffix", [".hdf5", ".csv", ".h5"])
 def test_shares_and_dyes_survive_and_lists_without_stay_without(suffix: str, tmp_path: Path):
     path, table = tmp_path / f"two{suffix}", of_two_channels(5)
     write_list(path, table, HEADER)

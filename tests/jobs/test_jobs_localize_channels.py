@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,9 @@ from deepstorm3d.experiment.channel import Channel
 from deepstorm3d.field import Field
 from deepstorm3d.io.tables import read_list
 from deepstorm3d.io.transforms import write_transform
+from deepstorm3d.jobs.channel_inputs import ChannelInput, halves_as_channels
 from deepstorm3d.jobs.localize import ListFile
-from deepstorm3d.jobs.localize_channels import ChannelInput, GivenTransform, localize_channels
+from deepstorm3d.jobs.localize_channels import GivenTransform, localize_channels
 from deepstorm3d.localizer.modelfile import save_model_file
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.model import Model
@@ -153,6 +156,54 @@ def test_channels_of_different_lengths_are_told(recording: Recording, tmp_path: 
     short = recording.inputs(recording.paths[0], recording.counts[1][:-3])
     with pytest.raises(InputError, match=r"A\.npy has 10 frames, .* has 7"):
         localize_channels(short, GivenTransform(mirrored()), ListFile(tmp_path / "both.hdf5"))
+
+
+def test_what_cannot_be_fitted_together_is_refused_before_any_work(recording: Recording, tmp_path: Path):
+    first, second = recording.inputs()
+    later = replace(second, excerpt=replace(second.excerpt, frames=(1, 4)))
+    early = replace(first, excerpt=replace(first.excerpt, frames=(0, 3)))
+    bare = replace(second, pipeline=replace(second.pipeline, fit=None))
+    out = ListFile(tmp_path / "both.hdf5")
+    for channels, said in (((early, later), "begin with 0"), ((first, bare), "only after the joint fit")):
+        with pytest.raises(InputError, match=said):
+            localize_channels(channels, GivenTransform(mirrored()), out)
+    with pytest.raises(InputError, match="for one channel"):
+        halves_as_channels(
+            replace(first.excerpt, roi=(0, 0, 16, 16)), (first.pipeline, second.pipeline), "left-right"
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_transform_of_another_kind_than_was_said_is_refused(recording: Recording, tmp_path: Path):
+    given = GivenTransform(mirrored(), "t.yaml", mirrored=False)
+    with pytest.raises(InputError, match="says that the second channel is mirrored"):
+        localize_channels(recording.inputs(), given, ListFile(tmp_path / "both.hdf5"))
+
+
+def test_lists_of_an_earlier_run_are_not_taken_for_those_of_this_one(
+    written: Path, recording: Recording, tmp_path: Path
+):
+    out = tmp_path / "both.hdf5"
+    for name in ("both.hdf5", "both.first.hdf5", "both.second.hdf5"):
+        shutil.copy(written.with_name(name), tmp_path / name)
+
+    class Never(Recorder):
+        """Stops at once."""
+
+        @property
+        def stopped(self) -> bool:
+            return True
+
+    made = localize_channels(
+        recording.inputs(), GivenTransform(mirrored()), ListFile(out, overwrite=True), watch=Never()
+    )
+    assert not made.complete and not out.with_name("both.first.hdf5").exists()
+    shutil.copy(written.with_name("both.first.hdf5"), tmp_path / "both.first.hdf5")
+    part = [replace(one, excerpt=replace(one.excerpt, frames=(0, 5))) for one in recording.inputs()]
+    with pytest.raises(InputError, match="is a list of frames"):
+        localize_channels(
+            (part[0], part[1]), GivenTransform(mirrored()), ListFile(out, resume=True, overwrite=True)
+        )
 
 
 def test_a_dark_channel_is_told(recording: Recording) -> None:

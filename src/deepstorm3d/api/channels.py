@@ -48,8 +48,8 @@ def dyes(
     Returns
     -------
     DyesFound
-        ``.localizations`` with columns `dye` (from 1 in the order of ``.names``, 0: none) and
-        `dye_probability`; ``.mixture.shares``; ``.molecules``, how many of none and of each;
+        ``.localizations`` with columns `dye` (from 1 in the order of ``.names``, from the smallest share; 0:
+        none) and `dye_probability`; ``.mixture.shares``; ``.molecules``, how many of none and of each;
         ``.misassigned``, the part of the given dyes that is expected to be wrong.
 
     Raises

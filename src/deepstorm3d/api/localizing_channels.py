@@ -16,14 +16,8 @@ from ..emitters import Localizations
 from ..errors import DoubtfulResult, InputError, Interrupted
 from ..io.movies import AnyMovie
 from ..io.transforms import read_transform
-from ..jobs.localize_channels import (
-    ChannelInput,
-    ChannelsSummary,
-    GivenTransform,
-    check_lengths,
-    halves_as_channels,
-    transform_of,
-)
+from ..jobs.channel_inputs import ChannelInput, checked_frames, halves_as_channels
+from ..jobs.localize_channels import ChannelsSummary, GivenTransform, transform_of
 from ..localizing.excerpt import Excerpt, excerpt_of
 from ..localizing.fits import Method
 from ..localizing.model import Model
@@ -121,7 +115,7 @@ def _found(
     channels: tuple[ChannelInput, ChannelInput], given: GivenTransform, watch: Watcher
 ) -> tuple[Localizations, list[str]]:
     """The list of both channels, and what a user should know of it."""
-    frames, told = check_lengths(channels), list[str]()
+    frames, told = checked_frames(channels), list[str]()
     lists, movies = list[ChannelList](), list[ChannelMovie]()
     with ExitStack() as stack:
         for number, channel in enumerate(channels):

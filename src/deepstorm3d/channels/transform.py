@@ -187,10 +187,22 @@ class Transform:
         InputError
             Where the transform takes no place near the field to some of the positions.
         """
+        found, far = self.inverse_where(xy)
+        if bool(far.any()):
+            at = xy[far][0].tolist()
+            raise InputError(
+                f"the transform has no inverse at {int(far.sum())} of {len(xy)} positions, such as "
+                f"({at[0]:.2f}, {at[1]:.2f}) µm of the second channel",
+                "they lie far outside of the field that it was found in: leave them out",
+            )
+        return found
+
+    def inverse_where(self, xy: Tensor) -> tuple[Tensor, Tensor]:
+        """As `inverse`, and at which of the N positions there is none, (N,) bool, in place of an error."""
         target = xy.to(torch.float64)
         centre, matrix = self.centre_um.to(xy.device), self.matrix.to(xy.device)
         if not len(target):
-            return target.clone()
+            return target.clone(), torch.zeros(0, dtype=torch.bool, device=target.device)
         if not abs(float(torch.linalg.det(matrix))) > 0:
             raise InputError("the transform takes all positions to one line, so there is no way back")
         middle = self.coefficients[:, 0].to(xy.device)
@@ -207,15 +219,7 @@ class Transform:
                 break
             found = torch.where(better[:, None], trial, found)
             off = torch.where(better[:, None], left, off)
-        far = ~(off.norm(dim=1) <= _LOST_UM)
-        if bool(far.any()):
-            at = target[far][0].tolist()
-            raise InputError(
-                f"the transform has no inverse at {int(far.sum())} of {len(target)} positions, such as "
-                f"({at[0]:.2f}, {at[1]:.2f}) µm of the second channel",
-                "they lie far outside of the field that it was found in: leave them out",
-            )
-        return found
+        return found, ~(off.norm(dim=1) <= _LOST_UM)
 
     def then(self, following: Transform) -> Transform:
         """This transform and another one after it, as one: exact, not fitted.

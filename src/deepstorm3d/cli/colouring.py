@@ -25,7 +25,8 @@ def dyes(
         typer.Option(
             "--dye",
             metavar="NAME=SHARE",
-            help="A dye and the share of its light in the second channel, 0 to 1; once for each dye.",
+            help="A dye and the share of its light in the second channel, 0 to 1; once for each dye. Dyes are "
+            "numbered from the smallest share.",
         ),
     ] = None,
     count: Annotated[
@@ -76,6 +77,8 @@ def _named(given: list[str]) -> dict[str, float]:
     shares: dict[str, float] = {}
     for each in given:
         name, equals, share = each.rpartition("=")
+        if name.strip() in shares:
+            raise InputError(f"--dye {name.strip()} is given twice", "give each dye a name of its own")
         try:
             shares[name.strip()] = float(share)
         except ValueError:

@@ -97,7 +97,9 @@ def localize(
         movie, frame_range(frames), region(roi), prepared, partial, follow, pixel_um=said, defects=choice
     )
     channels = ChannelOptions(second, split, model, transform)
-    recipe = Recipe(model[0], mask, camera_changes(camera), threshold, method, refine, chosen_device(device))
+    # Channels are fitted together on the processor, whatever else there is.
+    where = chosen_device("cpu" if channels.wanted and device is None else device)
+    recipe = Recipe(model[0], mask, camera_changes(camera), threshold, method, refine, where)
     if channels.wanted:
         if any(each is not None for each in (preview, cluster, follow)) or over_frames:
             raise InputError("--preview, --cluster, --follow and --over-frames are for one channel")

@@ -88,8 +88,9 @@ def localize_both(
     from dataclasses import replace
 
     from ..io.transforms import read_transform
+    from ..jobs.channel_inputs import ChannelInput, halves_as_channels
     from ..jobs.localize import ListFile
-    from ..jobs.localize_channels import ChannelInput, GivenTransform, halves_as_channels, localize_channels
+    from ..jobs.localize_channels import GivenTransform, localize_channels
 
     side, mirrored = _halves(options.split)
     if (options.second is None) == (side is None):
@@ -142,7 +143,8 @@ def _report(summary: ChannelsSummary, out: Path) -> None:
     if summary.transform is not None:
         say(f"wrote the transform that was found from both lists: {summary.transform}")
     first, second = summary.alone
+    since = f" (since frame {summary.earlier} of the recording, where it went on)" if summary.earlier else ""
     result(
-        f"{out}: {summary.rows} localizations in {summary.frames} frames, {summary.together} of them seen "
-        f"in both channels ({first} and {second} in each alone)"
+        f"{out}: {summary.rows} localizations in {summary.frames} frames{since}, {summary.together} of them "
+        f"seen in both channels ({first} and {second} in each alone, of all frames)"
     )

@@ -18,9 +18,9 @@ from .unexplained import FAR, misfit_of_frames
 __all__ = ["Passes"]
 
 _PASSES = 10  # largest number of passes over a crowded frame
-_IN_VAIN = (
-    4  # after so many passes in vain in succession a frame gets no more; after _AT_FIRST if none has gained
-)
+# After so many passes in vain in succession a frame gets no more, …
+_IN_VAIN = 4
+# … or after so many, if none has gained yet.
 _AT_FIRST = 2
 _FRUIT = 0.1  # decrease of the cost by less than this many penalties: the pass was in vain
 

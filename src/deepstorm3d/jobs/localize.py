@@ -100,11 +100,12 @@ def _finish(
     summary.over_frames = decision
     if decision.refused:
         summary.warnings.append(decision.reason)
-    elif decision.lasting is not None:
+    elif decision.lasting is not None or (over_frames is None and run.pipeline.fit is not None):
         watch.message(decision.reason)
     told = {"over_frames": decision.to_mapping()}
     if not decision.over_frames:
         writer.describe(told)
+        summary.localizations, summary.frames = writer.rows, run.source.last - run.source.span[0]
         writer.finish(frames)
         second.discard()
         return

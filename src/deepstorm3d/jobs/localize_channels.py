@@ -16,27 +16,21 @@ from ..calibration.registration.registration import (
     RegistrationRule,
     register_lists,
 )
-from ..channels import ChannelPair, halves_of
-from ..channels.camera_halves import Side
+from ..channels import ChannelPair
 from ..emitters import Localizations
 from ..errors import InputError, Interrupted
-from ..field import Field
 from ..fitting.sites.channels import FoundInChannels
 from ..io.parts import claim_name
 from ..io.tables import TableHeader, open_list_writer, read_list
 from ..io.transforms import write_transform
-from ..localizing.excerpt import Excerpt
 from ..localizing.over_channels import ChannelMovie, OverChannels
-from ..localizing.pipeline import Pipeline
 from ..watch import SILENT, Part, Watcher
+from .channel_inputs import ChannelInput, checked_frames
 from .localize import ListFile, localize_movie
 
 __all__ = [
-    "ChannelInput",
     "ChannelsSummary",
     "GivenTransform",
-    "check_lengths",
-    "halves_as_channels",
     "localize_channels",
     "transform_of",
 ]
@@ -46,30 +40,6 @@ _SPLIT_SHARE = 0.2
 _SPLIT_LEAST = 10  # … and their number
 # Mean deviance of a channel's pixels from which on it is told.
 _MISFIT = 1.3
-
-
-@dataclass(frozen=True)
-class ChannelInput:
-    """One channel to be localized: its movie and pipeline.
-
-    origin_um: (x, y) of the camera's frame at which the channel's own µm begin (`ChannelMovie`);
-    size: (height, width) px of the channel's own frame, None: of the whole frame.
-    """
-
-    excerpt: Excerpt
-    pipeline: Pipeline
-    origin_um: tuple[float, float] = (0.0, 0.0)
-    size: tuple[int, int] | None = None
-
-    def own(self, found: Localizations) -> Localizations:
-        """A list of the camera's frame in the channel's own µm."""
-        x, y = self.origin_um
-        return found if (x, y) == (0.0, 0.0) else found.shift(xyz=(-x, -y, 0.0))
-
-    def field(self, shape: tuple[int, int]) -> Field:
-        """The channel's own frame, of a camera's frame of (height, width) px."""
-        height, width = self.size or shape
-        return Field(height, width, self.pipeline.experiment.microscope.pixel_um)
 
 
 @dataclass(frozen=True)
@@ -89,11 +59,13 @@ class ChannelsSummary:
     """Figures of a run over two channels; complete: whether it reached the last frame (else it can be resumed).
 
     alone: rows of each channel alone;  rows: of both;  together, filled, split, removed: see `FoundInChannels`;
+    earlier: frames done before the run was resumed, which the figures of both leave out;
     misfit: mean deviance of the pixels of each channel;  transform: file that the transform was written to,
     None: it was given.
     """
 
     frames: int = 0
+    earlier: int = 0
     alone: tuple[int, ...] = ()
     rows: int = 0
     together: int = 0
@@ -139,41 +111,6 @@ class ChannelsSummary:
         return told
 
 
-def halves_as_channels(
-    excerpt: Excerpt, pipelines: tuple[Pipeline, Pipeline], side: Side
-) -> tuple[ChannelInput, ChannelInput]:
-    """The channels of one camera that shows them beside or above each other.
-
-    excerpt: of the whole camera;  side: how the channels lie, the first one named first.
-    """
-    with excerpt.open() as source:
-        _, height, width = source.movie.shape
-    pixel_um = pipelines[0].experiment.microscope.pixel_um
-    halves = halves_of(side, (height, width), pixel_um)
-    h, w = halves.size
-    x, y = (halves.start_px, 0) if side == "left-right" else (0, halves.start_px)
-    origin = (x * pixel_um, y * pixel_um)
-    return (
-        ChannelInput(replace(excerpt, roi=(0, 0, w, h)), pipelines[0], size=halves.size),
-        ChannelInput(replace(excerpt, roi=(x, y, x + w, y + h)), pipelines[1], origin, halves.size),
-    )
-
-
-def check_lengths(channels: Sequence[ChannelInput]) -> int:
-    """The number of frames; raises InputError where the channels' movies do not have a frame for each frame."""
-    spans = []
-    for channel in channels:
-        with channel.excerpt.open() as source:
-            spans.append((source.last - source.span[0], channel.excerpt.name))
-    (first, name), (second, other) = spans
-    if first != second:
-        raise InputError(
-            f"{name} has {first} frames, {other} has {second}: channels of one recording have as many",
-            "choose those that belong together (`frames`), or give the movies of one recording",
-        )
-    return first
-
-
 def localize_channels(
     channels: tuple[ChannelInput, ChannelInput],
     given: GivenTransform,
@@ -188,8 +125,11 @@ def localize_channels(
     watch: told the frames done, of three passes; where it stops the run, `ListFile.resume` goes on.
     Raises InputError where movies, models, transform or output do not fit.
     """
-    frames = check_lengths(channels)
+    frames = checked_frames(channels)
     claim_name(out.path, overwrite=out.overwrite)
+    found_transform = _beside(out.path, ".transform.yaml")
+    if given.pair is None:
+        claim_name(found_transform, overwrite=out.overwrite or out.resume)
     summary, lists = ChannelsSummary(), list[Localizations]()
     for number, (channel, name) in enumerate(zip(channels, ("first", "second"), strict=True)):
         part = Part(watch, number * frames, frames, 3 * frames)
@@ -208,8 +148,8 @@ def localize_channels(
         pair, notes = transform_of(told[0], told[1], given)
         summary.warnings += notes
         if given.pair is None:
-            summary.transform = _beside(out.path, ".transform.yaml")
-            write_transform(summary.transform, pair, overwrite=True)
+            summary.transform = found_transform
+            write_transform(found_transform, pair, overwrite=True)
         movies = [
             ChannelMovie(
                 source.judged(channel.pipeline.camera, channel.pipeline.experiment.microscope),
@@ -239,6 +179,11 @@ def transform_of(
         if not len(one.table)
     ]
     if given.pair is not None:
+        if given.mirrored is not None and given.mirrored != given.pair.transform.mirrored:
+            seen = "mirrored" if given.pair.transform.mirrored else "not mirrored"
+            raise InputError(
+                f"{given.name} says that the second channel is {seen}", "leave `mirrored` out, or the transform"
+            )
         return given.pair, dark or doubts_of_transform(first, second, given.pair, given.name)
     if dark:
         raise InputError(
@@ -253,6 +198,10 @@ def _alone(
     channel: ChannelInput, path: Path, out: ListFile, summary: ChannelsSummary, watch: Watcher
 ) -> Localizations | None:
     """The list of one channel alone; None where the work was stopped."""
+    if out.overwrite and not out.resume:
+        # So that `resume` after this run never takes the list of an earlier one for this one's.
+        for earlier in (path, path.with_suffix(".yaml")):
+            earlier.unlink(missing_ok=True)
     if not (out.resume and path.exists()):
         alone = replace(out, path=path)
         found = localize_movie(channel.excerpt, channel.pipeline, alone, over_frames=False, watch=watch)
@@ -260,12 +209,23 @@ def _alone(
         if not found.complete:
             return None
     table, header = read_list(path)
-    movie = header.provenance.get("movie", channel.excerpt.name)
-    if movie != channel.excerpt.name:
-        raise InputError(
-            f"{path} is a list of {movie}, not of {channel.excerpt.name}", "start again (`overwrite=True`)"
-        )
+    _refuse_another(path, header, channel)
     return table
+
+
+def _refuse_another(path: Path, header: TableHeader, channel: ChannelInput) -> None:
+    """Refuse a list of another movie, of other frames of it, or by another model's experiment."""
+    with channel.excerpt.open() as source:
+        frames = list(source.span)
+    ours = {
+        "movie": channel.excerpt.name,
+        "frames": frames,
+        "experiment": channel.pipeline.experiment.to_mapping(),
+    }
+    for name, value in ours.items():
+        if (there := header.provenance.get(name, value)) != value:
+            told = "another model's" if name == "experiment" else f"of {name} {there}, not {value}"
+            raise InputError(f"{path} is a list {told}", "start again (`overwrite=True`)")
 
 
 def _together(
@@ -295,6 +255,7 @@ def _together(
     )
     like = replace(Localizations.empty(), share=nothing, sigma_share=nothing, sigma_source="fit")
     writer = open_list_writer(out.path, header, like, overwrite=out.overwrite, resume=out.resume)
+    summary.earlier = writer.next_frame - source.span[0] if writer.next_frame else 0
     try:
         for block in over.blocks(writer.next_frame):
             found = over(lists, block, watch)

@@ -122,7 +122,7 @@ def simulate_movie(
 
 
 def channel_file(out: Path, name: str) -> Path:
-    """The movie of a further channel beside that of the first: ``movie.NAME.tif`` beside ``movie.tif``."""
+    """The file of a further channel beside that of the first: ``movie.NAME.tif`` beside ``movie.tif``."""
     return out.with_name(f"{out.stem}.{name}{out.suffix}")
 
 

@@ -21,7 +21,7 @@ from .excerpt import OpenExcerpt
 from .pipeline import Pipeline
 from .streaming import Block, block_frames
 
-__all__ = ["ChannelMovie", "OverChannels"]
+__all__ = ["ChannelMovie", "OverChannels", "refuse_unfit"]
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,8 @@ class ChannelMovie:
         Raises InputError for a pipeline without joint fit, or on a GPU.
         """
         here = self.source.at_work(self.pipeline)
-        if not isinstance(here.fit, JointFit):
-            raise InputError(
-                "channels are fitted together only after the joint fit of each",
-                "let each be fitted, with candidates from the network or by pursuit",
-            )
-        if here.device.type != "cpu":
-            raise InputError(
-                f"channels are fitted together on the processor, not on {here.device.type}",
-                "load the models for the processor (`device`)",
-            )
+        refuse_unfit(here)
+        assert isinstance(here.fit, JointFit)
         return here.fit.in_field(here.field_of(torch.empty(0, *self.source.size)))
 
     def light(self, begin: int, end: int) -> Likelihood:
@@ -69,6 +61,20 @@ class ChannelMovie:
         here = self.source.at_work(self.pipeline)
         light = here.light(torch.from_numpy(self.source.read(begin, end).astype(np.float32)))
         return Likelihood(light.photons, here.noise, light.weight)
+
+
+def refuse_unfit(pipeline: Pipeline) -> None:
+    """Raise InputError for a pipeline whose molecules cannot be fitted in several channels together."""
+    if not isinstance(pipeline.fit, JointFit):
+        raise InputError(
+            "channels are fitted together only after the joint fit of each",
+            "let each be fitted, with candidates from the network or by pursuit",
+        )
+    if pipeline.device.type != "cpu":
+        raise InputError(
+            f"channels are fitted together on the processor, not on {pipeline.device.type}",
+            "load the models for the processor (`device=cpu`)",
+        )
 
 
 class OverChannels:

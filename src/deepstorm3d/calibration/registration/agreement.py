@@ -63,7 +63,7 @@ def agreement(first: Localizations, second: Localizations, pair: ChannelPair) ->
 
 
 def doubts_of_transform(first: ChannelList, second: ChannelList, pair: ChannelPair, name: str) -> list[str]:
-    """What a user should know of a transform (a file `name`) that he gave for these lists.
+    """What a user should know of a transform (a file `name`) that was given for these lists.
 
     Raises InputError where the lists say that it is another one, or that the channels are swapped.
     """

@@ -45,11 +45,9 @@ class FurtherChannel:
     depth_um: float = 0.0
 
     def in_first(self, found: Localizations) -> Localizations:
-        """A list of this channel where the first one has it.
-
-        Raises InputError for rows that have no place there.
-        """
-        xy = self.transform.inverse(found.xyz[:, :2])
+        """A list of this channel where the first one has it, without rows that have no place there."""
+        xy, far = self.transform.inverse_where(found.xyz[:, :2])
+        found, xy = found.select(~far), xy[~far]
         return moved_rows(found, xy, -self.depth_um, torch.linalg.inv(self.transform.jacobian(xy)))
 
 

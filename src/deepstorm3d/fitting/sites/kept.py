@@ -21,7 +21,7 @@ class KeptSites:
 
     number: (K,) int64 of each molecule in the movie;  first, last: (K,) int64, frames of the first and the last
     look;  place: (K, q);  covariances: of the places of sites that were fitted together;  block, within: (K,)
-    int64, which of them a site is in, and as the how manieth;  next_number: of the next new molecule;
+    int64, which of them a site is in, and its place there;  next_number: of the next new molecule;
     waiting: rows, or None.
     """
 

@@ -20,7 +20,7 @@ from ... import __version__
 from ...emitters import Localizations
 from ...errors import InputError
 from ..parts import reserve_space
-from .columns import NM, Columns, pixel_size, rows_of_each, sigma_source
+from .columns import FRACTIONS, NM, Columns, pixel_size, rows_of_each, sigma_source
 from .hdf5 import opened, reading, text
 from .header import TableHeader
 
@@ -29,7 +29,7 @@ __all__ = ["is_smappy", "read_smappy", "write_smappy"]
 POSITIONS = ("x_nm", "y_nm", "z_nm")
 FIRST_GROUP = 1
 """Number of the first group of rows."""
-WHOLE_NUMBERS = ("frame", "n_in_group", "group_id", "track")
+WHOLE_NUMBERS = ("frame", "n_in_group", "group_id", "track", "dye")
 
 
 def write_smappy(path: Path, table: Localizations, header: TableHeader) -> None:
@@ -55,6 +55,9 @@ def write_smappy(path: Path, table: Localizations, header: TableHeader) -> None:
             columns["n_in_group"] = rows_of_each(table.molecule)
     if table.track is not None:
         columns["track"] = table.track.cpu().numpy()
+    for name in ("dye", *FRACTIONS):
+        if (values := getattr(table, name)) is not None:
+            columns[name] = values.cpu().numpy()
     for name, values in columns.items():
         if not np.isfinite(values).all():
             raise ValueError(f"column {name} has NaN or infinite values")
@@ -121,6 +124,7 @@ def read_smappy(path: Path, pixel_um: float | None = None) -> tuple[Localization
         detections=None if grouped else columns.detections("n_in_group"),
         track=columns.tracks("track"),
         molecule=columns.tied_groups("group_id", xyz, sigma, first=FIRST_GROUP),
+        **columns.of_channels(),
     )
     if "shape" in ours:
         height, width = ours["shape"]

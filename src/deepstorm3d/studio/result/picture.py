@@ -125,7 +125,7 @@ class PictureLook:
     def draw(self, kept: Kept, window: Window, *, rough: bool, screen: str, number: int) -> PaneView | None:
         """Draw what a screen looks at, one first look and one whole picture at a time.
 
-        rough: a first look at a part of the rows;  screen, number: who asks, and its how manieth question; None
+        rough: a first look at a part of the rows;  screen, number: who asks, and which question it is; None
         where the same screen has asked anew in the meantime.
         """
         self._newest[screen] = max(number, self._newest.get(screen, 0))

@@ -1,0 +1,93 @@
+"""The channels of a recording that are to be localized: movie and pipeline of each, checked before the work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..channels import halves_of
+from ..channels.camera_halves import Side
+from ..emitters import Localizations
+from ..errors import InputError
+from ..field import Field
+from ..localizing.excerpt import Excerpt
+from ..localizing.over_channels import refuse_unfit
+from ..localizing.pipeline import Pipeline
+
+__all__ = ["ChannelInput", "checked_frames", "halves_as_channels"]
+
+
+@dataclass(frozen=True)
+class ChannelInput:
+    """One channel to be localized: its movie and pipeline.
+
+    origin_um: (x, y) of the camera's frame at which the channel's own µm begin (`ChannelMovie`);
+    size: (height, width) px of the channel's own frame, None: of the whole frame.
+    """
+
+    excerpt: Excerpt
+    pipeline: Pipeline
+    origin_um: tuple[float, float] = (0.0, 0.0)
+    size: tuple[int, int] | None = None
+
+    def own(self, found: Localizations) -> Localizations:
+        """A list of the camera's frame in the channel's own µm."""
+        x, y = self.origin_um
+        return found if (x, y) == (0.0, 0.0) else found.shift(xyz=(-x, -y, 0.0))
+
+    def field(self, shape: tuple[int, int]) -> Field:
+        """The channel's own frame, of a camera's frame of (height, width) px."""
+        height, width = self.size or shape
+        return Field(height, width, self.pipeline.experiment.microscope.pixel_um)
+
+
+def halves_as_channels(
+    excerpt: Excerpt, pipelines: tuple[Pipeline, Pipeline], side: Side
+) -> tuple[ChannelInput, ChannelInput]:
+    """The channels of one camera that shows them beside or above each other.
+
+    excerpt: of the whole camera;  side: how the channels lie, the first one named first.
+    Raises InputError for a region of the camera: the halves are those of the whole.
+    """
+    if excerpt.roi is not None:
+        raise InputError(
+            "a region (`roi`) is for one channel: the second one would need its own", "crop the movies"
+        )
+    with excerpt.open() as source:
+        _, height, width = source.movie.shape
+    pixel_um = pipelines[0].experiment.microscope.pixel_um
+    halves = halves_of(side, (height, width), pixel_um)
+    h, w = halves.size
+    x, y = (halves.start_px, 0) if side == "left-right" else (0, halves.start_px)
+    origin = (x * pixel_um, y * pixel_um)
+    return (
+        ChannelInput(replace(excerpt, roi=(0, 0, w, h)), pipelines[0], size=halves.size),
+        ChannelInput(replace(excerpt, roi=(x, y, x + w, y + h)), pipelines[1], origin, halves.size),
+    )
+
+
+def checked_frames(channels: Sequence[ChannelInput]) -> int:
+    """The number of frames of each channel, before any work begins.
+
+    Raises InputError where the channels' frames do not belong together one by one, and for pipelines that
+    cannot be fitted together.
+    """
+    spans = []
+    for channel in channels:
+        refuse_unfit(channel.pipeline)
+        with channel.excerpt.open() as source:
+            spans.append(((source.span[0], source.last), channel.excerpt.name))
+    ((begin, end), name), ((start, last), other) = spans
+    if end - begin != last - start:
+        raise InputError(
+            f"{name} has {end - begin} frames, {other} has {last - start}: channels of one recording have as "
+            "many",
+            "choose those that belong together (`frames`), or give the movies of one recording",
+        )
+    if begin != start:
+        raise InputError(
+            f"the frames of {name} begin with {begin}, those of {other} with {start}: frame by frame they are "
+            "taken for one exposure",
+            "choose the same frames of both (`frames`), and cut a camera that began earlier",
+        )
+    return end - begin
