@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -338,9 +339,9 @@ def test_a_preview_says_which_frame_it_is_at_before_it_looks(
     events = watch.messages
     whole = Pipeline.localize
 
-    def localize(self: Pipeline, photons: torch.Tensor, weight: torch.Tensor | None) -> Localizations:
+    def localize(self: Pipeline, photons: torch.Tensor, *given: Any, **named: Any) -> Localizations:
         events.append("looking")
-        return whole(self, photons, weight)
+        return whole(self, photons, *given, **named)
 
     monkeypatch.setattr(Pipeline, "localize", localize)
     for job in (regenerate, preview):

@@ -105,7 +105,9 @@ def _finish(
     told = {"over_frames": decision.to_mapping()}
     if not decision.over_frames:
         writer.describe(told)
-        summary.localizations, summary.frames = writer.rows, run.source.last - run.source.span[0]
+        if not summary.frames:
+            # All frames were localized before this run went on.
+            summary.localizations, summary.frames = writer.rows, run.source.last - run.source.span[0]
         writer.finish(frames)
         second.discard()
         return
