@@ -89,7 +89,8 @@ def test_a_design_of_two_masks_for_a_crowd_goes_on_after_a_stop(pair: Experiment
         assert np.array_equal(whole, cut)
 
 
-def test_the_picture_shows_both_masks(pair: Experiment, tmp_path: Path, coarse_pictures: None):
+@pytest.mark.usefixtures("coarse_pictures")
+def test_the_picture_shows_both_masks(pair: Experiment, tmp_path: Path):
     short = pair.with_(design=pair.design.with_(fisher_steps=1))
     design_by_fisher(short, tmp_path / "m.npy")
     for path in (tmp_path / "m.preview.png", tmp_path / "m.3d.png", tmp_path / "m.second.3d.png"):

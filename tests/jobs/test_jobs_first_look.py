@@ -53,9 +53,7 @@ def model() -> ModelFile:
 def nothing_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is found does not matter here, and takes long."""
 
-    def nothing(
-        self: Pipeline, photons: torch.Tensor, weight: torch.Tensor | None = None, *, watch: object = None
-    ) -> Explained:
+    def nothing(self: Pipeline, photons: torch.Tensor, *given: object, **named: object) -> Explained:
         return Explained(Localizations.empty(), torch.full((len(photons),), float("nan")))
 
     monkeypatch.setattr(Pipeline, "explain", nothing)

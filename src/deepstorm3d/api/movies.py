@@ -100,7 +100,7 @@ def simulate(
         raise InputError(
             f"the experiment '{setup.name}' has {len(setup.channel_names)} channels "
             f"({', '.join(setup.channel_names)})",
-            "get a movie of each with `simulate_channels`, or one alone: `simulate(experiment.of_channel(0))`",
+            "get a movie of each with ds.simulate_channels, or simulate one alone, experiment.of_channel(0)",
         )
     seen = _specimen(specimen, emitters)
     movies, truth, clipped = _simulated(setup, frames, {"specimen": seen, "scene": scene, "seed": seed}, watch)

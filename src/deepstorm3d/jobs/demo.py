@@ -105,7 +105,9 @@ def run_demo(
     )
     watch.message(f"2/5 localizing with the built-in model '{_MODEL}' -> {files.localizations.name}")
     pipeline = load_pipeline(model)
-    localize_movie(Excerpt(files.movie), pipeline, ListFile(files.localizations, overwrite=True), watch=watch)
+    # Frame by frame: the fit over frames, which `localize` makes of such a movie, takes minutes more.
+    table = ListFile(files.localizations, overwrite=True)
+    localize_movie(Excerpt(files.movie), pipeline, table, over_frames=False, watch=watch)
     pixel_um = experiment.microscope.pixel_um
     truth, found = (
         read_truth(files.truth, pixel_um=pixel_um),

@@ -181,9 +181,7 @@ def transform_of(
     if given.pair is not None:
         if given.mirrored is not None and given.mirrored != given.pair.transform.mirrored:
             seen = "mirrored" if given.pair.transform.mirrored else "not mirrored"
-            raise InputError(
-                f"{given.name} says that the second channel is {seen}", "leave `mirrored` out, or the transform"
-            )
+            raise InputError(f"{given.name} says that the second channel is {seen}", "leave one of the two out")
         return given.pair, dark or doubts_of_transform(first, second, given.pair, given.name)
     if dark:
         raise InputError(

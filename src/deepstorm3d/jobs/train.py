@@ -40,7 +40,7 @@ __all__ = ["build_localizer", "build_sampler", "crops_through", "model_card", "t
 
 # What a user who trains a network for several channels should know before it takes an hour.
 _NOT_YET = (
-    "this network sees all channels at once, and `localize` does not use such a network yet: it takes a model "
+    "this network sees all channels at once, and localize does not use such a network yet: it takes a model "
     "of each channel, trained from an experiment of its own"
 )
 
@@ -96,7 +96,7 @@ def _further_channels(experiment: Experiment, psfs: Sequence[PSF], crop: Field) 
         raise InputError(
             f"a mask and its network learn together for one channel, the experiment has "
             f"{len(experiment.channel_names)}",
-            "leave `channels` out, or design the masks by Fisher information (`by=fisher`)",
+            "leave the channels out, or design the masks by Fisher information (`by=fisher`)",
         )
     if not psfs:
         return []

@@ -82,7 +82,7 @@ class SeveralFramesSpec(NetworkSpec):
         "scenes with emitters.blinking",
         ge=0,
         le=4,
-        label="Frames before and after",
+        label="Neighbours before and after",
     )
 
     @abstractmethod
@@ -117,6 +117,6 @@ def build_network(
     if not isinstance(spec, SeveralFramesSpec):
         raise InputError(
             f"a network of kind {spec.kind} sees one channel, the experiment has {channels}",
-            "choose another kind (`network.kind=coarse` or `mixture`)",
+            "choose another kind (`network.kind=coarse`, or mixture)",
         )
     return spec.build(pixel_um, z_um, images)

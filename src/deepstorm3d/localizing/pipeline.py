@@ -144,7 +144,7 @@ class Pipeline:
             raise InputError(
                 f"the network of the model '{self.experiment.name}' sees {self.localizer.channels} channels at "
                 "the same time, these are frames of one",
-                "train a model for each channel alone (an experiment without `channels`), or find candidates "
+                "train a model for each channel alone (an experiment without channels), or find candidates "
                 "by pursuit (`method=pursuit`)",
             )
         whole = self.field_of(photons)

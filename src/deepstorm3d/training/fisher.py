@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,16 +28,12 @@ CHECKPOINT_EVERY = 25
 """Number of steps between two checkpoints."""
 
 
-class FisherCriterion(Protocol):
-    """The quantity that the mask design minimises."""
+FisherCriterion = Callable[[Any, torch.Generator], Tensor]
+"""The quantity that the mask design minimises: a scalar in nm with a gradient to the mask.
 
-    def __call__(self, psf: Any, generator: torch.Generator, /) -> Tensor:
-        """A scalar in nm with a gradient to the mask.
-
-        psf: with a trainable mask, or a list of them, one a channel;  generator: for criteria that draw random
-        molecules.
-        """
-        ...
+It is called with a PSF with a trainable mask, or a list of them, one a channel; and with a generator, for
+criteria that draw random molecules.
+"""
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,8 @@ class FrameSampler(nn.Module):
         self.mask_learning, self.context = mask_learning, context
         self.channels = tuple(channels)
         # Registered, so that they move to another device with the sampler.
-        self._modules_of_channels = nn.ModuleList(channels)
+        for number, channel in enumerate(channels, 1):
+            self.add_module(f"channel_{number}", channel)
         if channels and crop_px is not None:
             raise ValueError("channels are not crops of a field that changes")
         self._share = 1 - sum(channel.view.share for channel in channels)
