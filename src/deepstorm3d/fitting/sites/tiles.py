@@ -223,7 +223,7 @@ class _Window:
     def _owned(
         self, core: Region, whole: SitesOfFrames, found: Localizations, corner: Tensor, carried: Tensor
     ) -> Tensor:
-        """Which sites of a tile are its own, (S,) bool; the same for all tiles that tie the rows of a site alike.
+        """Which sites of a tile are its own, (S,) bool; the same in all tiles that tie its rows alike.
 
         found: the rows that the tile began with.
         """
