@@ -82,7 +82,7 @@ class SeveralFramesSpec(NetworkSpec):
         "scenes with emitters.blinking",
         ge=0,
         le=4,
-        label="Neighbours before and after",
+        label="Neighbours",
     )
 
     @abstractmethod
