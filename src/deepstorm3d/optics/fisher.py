@@ -49,9 +49,7 @@ def crlb(psf: PSF, xyz: Tensor, photons: Tensor, background: Tensor, blur_px: Te
     Arguments as in `fisher_information`; returns (N, 5): σ of x, y, z (µm), photons, background.
     """
     information = fisher_information(psf, xyz, photons, background, blur_px)
-    # The matrix is scaled to a unit diagonal, because photons and µm differ by ten orders of magnitude.
-    scale = information.diagonal(dim1=-2, dim2=-1).clamp(min=1e-30).rsqrt()
-    correlation = information * scale[:, :, None] * scale[:, None, :]
+    correlation, scale = _to_unit_diagonal(information)
     # The small ridge keeps the bound finite, but large, for parameters without information (no photons).
     ridge = 1e-9 * torch.eye(5, dtype=xyz.dtype, device=xyz.device)
     inverse = torch.linalg.inv(correlation + ridge)
@@ -74,9 +72,9 @@ def joint_crlb(
     """
     sigma = []
     for rows, information in _of_frames(psf, xyz, photons, frame, background, size, blur_px):
-        scale = information.diagonal().clamp(min=1e-30).rsqrt()
+        unit, scale = _to_unit_diagonal(information)
         # The ridge keeps the bound of a molecule without signal finite.
-        unit = information * scale[:, None] * scale + 1e-7 * torch.eye(len(scale)).to(information)
+        unit = unit + 1e-7 * torch.eye(len(scale)).to(information)
         variances = torch.linalg.inv(unit).diagonal() * scale.square()
         sigma.append(variances[:-1].clamp(min=1e-20).sqrt().view(len(rows), 4))
     order = torch.argsort(torch.argsort(frame, stable=True), stable=True)
@@ -144,19 +142,25 @@ def joint_position_information(
 
 def position_bounds(information: Tensor) -> Tensor:
     """Cramér-Rao bounds from information about positions: (…, k, k) per µm², returns σ (…, k) µm."""
-    scale = information.diagonal(dim1=-2, dim2=-1).clamp(min=1e-30).rsqrt()
-    unit = information * scale[..., :, None] * scale[..., None, :]
+    unit, scale = _to_unit_diagonal(information)
     ridge = 1e-9 * torch.eye(unit.shape[-1], dtype=unit.dtype, device=unit.device)
     return torch.linalg.inv(unit + ridge).diagonal(dim1=-2, dim2=-1).clamp(min=1e-20).sqrt() * scale
 
 
 def _without_nuisance(information: Tensor, kept: int) -> Tensor:
-    """The Schur complement of the first `kept` unknowns; scaled to a unit diagonal for precision."""
-    information = information.double()
-    scale = information.diagonal(dim1=-2, dim2=-1).clamp(min=1e-30).rsqrt()
-    unit = information * scale[..., :, None] * scale[..., None, :]
+    """The Schur complement of the first `kept` unknowns."""
+    unit, scale = _to_unit_diagonal(information.double())
     own, across, other = unit[..., :kept, :kept], unit[..., :kept, kept:], unit[..., kept:, kept:]
     # The small ridge keeps it finite where a molecule sends no light into this image.
     ridge = 1e-9 * torch.eye(other.shape[-1], dtype=unit.dtype, device=unit.device)
     left = own - across @ torch.linalg.solve(other + ridge, across.mT)
     return left / (scale[..., :kept, None] * scale[..., None, :kept])
+
+
+def _to_unit_diagonal(information: Tensor) -> tuple[Tensor, Tensor]:
+    """Matrices (…, k, k) scaled to a unit diagonal, and the scale (…, k) of each unknown.
+
+    Photons and µm differ by ten orders of magnitude, which an inverse in single precision does not bear.
+    """
+    scale = information.diagonal(dim1=-2, dim2=-1).clamp(min=1e-30).rsqrt()
+    return information * scale[..., :, None] * scale[..., None, :], scale
