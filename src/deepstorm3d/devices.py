@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from .errors import InputError
 
-__all__ = ["default_device", "needs_double_precision", "of_image_model"]
+__all__ = ["default_device", "free_bytes", "needs_double_precision", "of_image_model"]
 
 
 def default_device() -> str:
     """The device where none was chosen: a GPU of NVIDIA if there is one, else the processor."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Free memory of a device, bytes; None if the system does not report it (for the CPU only Linux does)."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def of_image_model(device: torch.device | str) -> torch.device:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from deepstorm3d.devices import free_bytes
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.presets import preset
@@ -18,7 +19,7 @@ from deepstorm3d.fitting.joint import Explained, JointFit
 from deepstorm3d.fitting.refine import Bounds
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.voxel import VoxelSpec
-from deepstorm3d.localizing.memory import WithinMemory, bytes_per_pixel, free_bytes
+from deepstorm3d.localizing.memory import WithinMemory, bytes_per_pixel
 from deepstorm3d.localizing.streaming import StageTimes, block_frames, blocks_of, read_ahead, write_behind
 from watchers import Recorder
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..calibration.movie_statistics.by_model import check_model
 from ..calibration.movie_statistics.estimate import Estimate, EstimateSettings
 from ..calibration.movie_statistics.estimate import estimate as estimate_from
+from ..devices import free_bytes
 from ..emitters import Emitters
 from ..errors import DoubtfulResult, InputError
 from ..experiment.experiment import Experiment, read_experiment
@@ -22,7 +23,6 @@ from ..experiment.presets import PRESETS, preset
 from ..io.movies import AnyMovie, as_source, open_movie
 from ..jobs.simulate import MovieSimulation
 from ..localizing.excerpt import Excerpt, excerpt_of
-from ..localizing.memory import free_bytes
 from ..localizing.model import Model, load_model
 from ..simulation.specimen import Specimen, StructureName
 from ..watch import SILENT, Watcher

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,6 +16,7 @@ from .background import SplineBackground
 from .compiled import announce, can_compile
 from .crowd import crowded_frames, most_molecules
 from .frame_model import FrameModel
+from .groups import Footprint, groups
 from .information import joint_bounds
 from .likelihood import Likelihood
 from .linear import LinearImage
@@ -32,9 +33,6 @@ from .unexplained import FAR, misfit_of_frames
 
 __all__ = ["Explained", "JointFit"]
 
-# Number of molecules fitted together. On a CPU their patches and derivatives then fit into the cache (groups of
-# 120 take two thirds of the time of groups of 500); on a GPU many small steps would be slower.
-_MOLECULES_AT_ONCE = {"cpu": 120, "cuda": 4000}
 # Trial fits only decide about penalties of 10 and more in the deviance, so they may stop early.
 _TRIAL_SETTLED = 1.0  # a trial fit stops when a step lowers the deviance by less than this
 _TRIAL_ITERATIONS = 15  # largest number of steps of a trial fit
@@ -115,12 +113,12 @@ class JointFit:
         counts = torch.bincount(found.frame, minlength=total).tolist()
         # Compiled code fits one frame after the other, so that a list does not depend on the other frames.
         side = can_compile(self.core, like) and can_compile(self.whole, like)
-        groups = list(_groups(counts, 0 if side else _MOLECULES_AT_ONCE.get(like.device.type, 500)))
-
+        singles = [(frame, frame + 1) for frame in range(total)]
+        ranges = singles if side else list(groups(counts, self._footprint(likelihood), like.device))
         search = MatchedFilter(self.core, self.z_um, (like.shape[1], like.shape[2]), like)
 
         def explained(number: int, watch: Watcher) -> Explained:
-            first, last = groups[number]
+            first, last = ranges[number]
             rows = (found.frame >= first) & (found.frame < last)
             light = likelihood.select(torch.arange(first, last, device=found.frame.device))
             fit = replace(self, watch=watch, network=self._network_from(first))
@@ -130,15 +128,20 @@ class JointFit:
         parts: list[Explained] = []
         if side:
             announce(self.watch)
-            parts = side_by_side(explained, len(groups), self.watch)
+            parts = side_by_side(explained, len(ranges), self.watch)
         else:
-            for number, (first, last) in enumerate(groups):
+            for number, (first, last) in enumerate(ranges):
                 parts.append(explained(number, Part(self.watch, first, last - first, total)))
                 advance(self.watch, last, total)
         if not parts:
             return Explained(found, like.new_zeros(0))
         table = Localizations.concat([part.localizations for part in parts])
         return Explained(table, torch.cat([part.misfit for part in parts]))
+
+    def _footprint(self, likelihood: Likelihood) -> Footprint:
+        height, width = likelihood.frames.shape[1:]
+        down, across = self._surface(likelihood, self.spacing_px).shape
+        return Footprint(4 + self.fit_blur, self.whole.patch_px, height * width, down * across)
 
     def _network_from(self, first: int) -> Callable[[Tensor, Tensor], Localizations] | None:
         """The network for a part of the frames, counted from `first`."""
@@ -245,15 +248,3 @@ class JointFit:
             fit_quality=quality,
             sigma_source="fit",
         )
-
-
-def _groups(counts: list[int], most: int) -> Iterator[tuple[int, int]]:
-    """Ranges of frames (first, last) with at most `most` molecules together, or a single frame (0: always)."""
-    first, total = 0, 0
-    for frame, count in enumerate(counts):
-        if frame > first and (total + count > most or frame - first >= 64 or most == 0):
-            yield first, frame
-            first, total = frame, 0
-        total += count
-    if first < len(counts):
-        yield first, len(counts)

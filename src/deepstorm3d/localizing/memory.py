@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 
 import torch
 from torch import Tensor
 
+from ..devices import free_bytes
 from ..emitters import Localizations
 from ..errors import InputError
 from ..experiment.experiment import Experiment
@@ -16,21 +16,11 @@ from ..watch import SILENT, Part, Watcher
 from .out_of_memory import is_out_of_memory
 from .pipeline import Pipeline
 
-__all__ = ["WithinMemory", "bytes_per_pixel", "free_bytes"]
+__all__ = ["WithinMemory", "bytes_per_pixel"]
 
 _SHARE = 0.5  # fraction of the free memory that a batch may use
 _COPIES = 4  # float32 copies of a molecule's image and derivatives that a step of the joint fit needs at a time
 _SMALLEST_TILE_PX = 96  # smallest side of a tile, px; below it the margins take most of the work
-
-
-def free_bytes(device: torch.device) -> int | None:
-    """Free memory of a device, bytes; None if the system does not report it (for the CPU only Linux does)."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 class WithinMemory:
