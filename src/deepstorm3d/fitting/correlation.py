@@ -11,6 +11,8 @@ from torch.nn import functional
 
 __all__ = ["Correlation", "fast_size"]
 
+_AT_ONCE = 256  # pixels whose surroundings are copied at a time: some MB
+
 
 class Correlation:
     """Correlates frames with images of one size: the sums of their products, with an image around every pixel.
@@ -35,6 +37,7 @@ class Correlation:
         self._weights = (ways[:, :number] * strength).to(images)
         self._size, self._step = size, 1
         components = components.view(number, *images.shape[1:])
+        self._components, self._half = components, half
         padded = functional.pad(components, [0, size[1] - images.shape[2], 0, size[0] - images.shape[1]])
         # Entry (i, j) of a correlation is then the sum with the image's place at pixel (i, j).
         padded = torch.roll(padded, (-half[1], -half[0]), (1, 2))
@@ -61,6 +64,19 @@ class Correlation:
         product = self._low(spectrum).unsqueeze(-3) * self._kernel
         sums = torch.fft.irfft2(product, grid)[..., :height, :width]
         return (self._weights @ sums.flatten(-2)).unflatten(-1, (height, width))
+
+    def at(self, frame: Tensor, row: Tensor, column: Tensor) -> Tensor:
+        """(M, Z) around some pixels (M,) of one frame (H, W): cheaper than everywhere if they are few."""
+        height, width = self._components.shape[1:]
+        left, above = self._half
+        sides = [left, width - 1 - left, above, height - 1 - above]
+        around = functional.pad(frame, sides).unfold(0, height, 1).unfold(1, width, 1)
+        flat = self._components.flatten(1)
+        sums = [
+            around[rows, columns].flatten(1) @ flat.mT
+            for rows, columns in zip(row.split(_AT_ONCE), column.split(_AT_ONCE), strict=True)
+        ]
+        return torch.cat(sums) @ self._weights.mT
 
     def _needed(self, left_out: float) -> int:
         return max(1, int((self._missing > left_out).sum()))

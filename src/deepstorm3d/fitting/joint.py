@@ -13,6 +13,7 @@ from ..field import Field
 from ..optics.psf import PSF, psf_in_field
 from ..watch import SILENT, Part, Watcher, advance
 from .background import SplineBackground
+from .blurs import searched_with_blurs
 from .compiled import announce, can_compile
 from .crowd import crowded_frames, most_molecules
 from .frame_model import FrameModel
@@ -186,16 +187,9 @@ class JointFit:
         return FrameModel(self.core, surface, self.bounds, effort)
 
     def _searched(self, start: JointState, likelihood: Likelihood, selector: Selector) -> Refined:
-        """Fit and complete the list, first with the PSF's own blur, then with one blur for each molecule."""
-        best = selector.model.fit(start, likelihood)
-        if self.rounds:
-            best = selector.improve(best, likelihood, rounds=self.rounds)
-        if self.fit_blur:
-            # Blurs are fitted last: while molecules are missing, their neighbours' blurs would compensate.
-            blur = torch.full_like(best.state.photons, sum(self.bounds.blur_px) / 2)
-            best = selector.model.fit(replace(best.state, blur_px=blur), likelihood)
-            if self.rounds:
-                best = selector.improve(best, likelihood, rounds=self.rounds)
+        """The fitted and completed list, with one blur for each molecule where blurs are fitted."""
+        complete = searched_with_blurs if self.fit_blur else Selector.completed
+        best = complete(selector, start, likelihood, self.rounds)
         if self.rounds and self.network is not None:
             again = SecondPass(self.network, self.search_spacing_px, self.dim_photons)
             best = Passes(selector, again)(best, likelihood, rounds=self.rounds)

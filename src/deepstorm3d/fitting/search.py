@@ -23,6 +23,8 @@ _LEFT_OUT_ROUGHLY = 2e-3
 # A frame is not searched where all gains at every second row and column are below the smallest gain times what
 # a molecule between them keeps of its gain, times this: noise can make that less.
 _ROUGH_SHARE = 0.9
+# Pixels, as a share of the frame's, whose gains are computed one by one; of more it takes longer than of all.
+_FEW = 0.04
 # Where a molecule keeps less than this share, the spots are too sharp for every second row and column.
 _LEAST_KEPT = 0.6
 
@@ -46,7 +48,8 @@ class MatchedFilter:
 
     At each voxel the photons of a molecule there are estimated by weighted least squares, N = a/b with
     a = Σ t·(n − μ)/V and b = Σ t²/V (t the PSF, V the variance), which lowers the deviance by a²/b. A frame is
-    looked at first at every second row and column, where spots are broad enough: most have nothing to find.
+    looked at first at every second row and column, where spots are broad enough: most have nothing to find, or
+    in few places.
 
     psf: image model, evaluated at the centre of the frames and used everywhere;  z_um: range of depths;
     shape: height and width of the frames, px;  step_um: distance between depths.
@@ -116,13 +119,7 @@ class MatchedFilter:
         self, score: Tensor, information: Tensor, least: Tensor, frames: Tensor, apart_px: int, most: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Position, photons, frame and gain of the best candidates of some frames, numbered by `frames`."""
-        spectra = self._spectrum(score), self._spectrum(information)
-        if self._rough is not None and not score.is_cuda:
-            roughly, _ = _gains(*self._correlated(self._rough, *spectra))
-            if not bool((roughly.amax((1, 2, 3)) > self._rough_share * least).any()):
-                return score.new_zeros(0, 3), score.new_zeros(0), frames[:0], score.new_zeros(0)
-        gain, photons = _gains(*self._correlated(self._fine, *spectra))
-        best, depth = gain.max(1)
+        best, depth, photons = self._highest(score, information, least)
         found = ((best == highest_around(best, apart_px)) & (best > least[:, None, None])).nonzero()
         found = found[best[found.unbind(1)].argsort(descending=True)]
         found = found[found[:, 0].argsort(stable=True)]
@@ -130,9 +127,42 @@ class MatchedFilter:
         frame = found[:, 0].contiguous()
         rank = torch.arange(len(frame), device=frame.device) - torch.searchsorted(frame, frame)
         index, y, x = found[(rank < most).nonzero()[:, 0]].unbind(1)
-        z = depth[index, y, x]
-        xyz = torch.stack([x * self.pixel_um, y * self.pixel_um, self.z[z]], 1)
-        return xyz, photons[index, z, y, x], frames[index], best[index, y, x]
+        xyz = torch.stack([x * self.pixel_um, y * self.pixel_um, self.z[depth[index, y, x]]], 1)
+        return xyz, photons[index, y, x], frames[index], best[index, y, x]
+
+    def _highest(self, score: Tensor, information: Tensor, least: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gain, index of the depth and photons at the best depth of every pixel: three arrays (B, H, W).
+
+        On a CPU (one frame at a time) 0 where the gain cannot be above `least`.
+        """
+        spectra = self._spectrum(score), self._spectrum(information)
+        if self._rough is not None and not score.is_cuda:
+            row, column = self._promising(spectra, least)
+            if len(row) <= _FEW * self.shape[0] * self.shape[1]:
+                best, depth, photons = score.new_zeros(3, *score.shape).unbind(0)
+                depth = depth.long()
+                if len(row):
+                    template, square = self._fine
+                    pull = template.at(score[0], row, column)
+                    stiffness = square.at(information[0], row, column).clamp_(min=1e-12)
+                    best[0, row, column], depth[0, row, column], photons[0, row, column] = _at_best(
+                        *_gains(pull, stiffness)
+                    )
+                return best, depth, photons
+        return _at_best(*_gains(*self._correlated(self._fine, *spectra)))
+
+    def _promising(self, spectra: tuple[Tensor, Tensor], least: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows and columns of all pixels of one frame whose gain can be above `least`, (1,)."""
+        assert self._rough is not None
+        roughly, _ = _gains(*self._correlated(self._rough, *spectra))
+        row, column = (roughly[0].amax(0) > self._rough_share * least).nonzero().unbind(1)
+        near = torch.zeros(self.shape, dtype=torch.bool)
+        for down in (-1, 0, 1):
+            for across in (-1, 0, 1):
+                y, x = 2 * row + down, 2 * column + across
+                inside = (y >= 0) & (y < self.shape[0]) & (x >= 0) & (x < self.shape[1])
+                near[y[inside], x[inside]] = True
+        return near.nonzero().unbind(1)
 
     def _spectrum(self, frames: Tensor) -> Tensor:
         """Fourier transform of frames (…, H, W), padded with 0."""
@@ -151,6 +181,12 @@ def _gains(pull: Tensor, stiffness: Tensor) -> tuple[Tensor, Tensor]:
     pull = pull.clamp(min=0)
     photons = pull / stiffness
     return photons * pull, photons
+
+
+def _at_best(gain: Tensor, photons: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The largest gain along the depths (dimension 1), its index, and the photons there."""
+    best, depth = gain.max(1)
+    return best, depth, photons.gather(1, depth[:, None])[:, 0]
 
 
 def _kept_between(images: Tensor) -> float:

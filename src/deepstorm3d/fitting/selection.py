@@ -24,8 +24,9 @@ __all__ = ["Selector"]
 
 _Proposal = Callable[[JointState, LinearImage, Likelihood, float], Changes]
 
-# Molecules with (photons/σ)² of at least this multiple of their penalty are kept without a trial removal.
-_TRIED_BELOW = 2.0
+# Molecules with (photons/σ)² of at least this multiple of their penalty are kept without a trial removal: it
+# would cost so much more than it brings, as far as the likelihood is a parabola.
+_TRIED_BELOW = 1.3
 # Extra penalty for molecules dimmer than the prior, in multiples of the penalty: structured background is
 # easily mistaken for one.
 _DIM_PENALTIES = 2.0
@@ -63,6 +64,11 @@ class Selector:
         dim = (state.photons < self.dim_photons).double()
         prices = torch.zeros_like(fitted.deviance).index_add_(0, state.frame, 1 + _DIM_PENALTIES * dim)
         return fitted.deviance + self.price * prices
+
+    def completed(self, start: JointState, likelihood: Likelihood, rounds: int) -> Refined:
+        """The fitted list; completed (`improve`) in so many rounds, if any."""
+        fitted = self.model.fit(start, likelihood)
+        return self.improve(fitted, likelihood, rounds=rounds) if rounds else fitted
 
     @torch.no_grad()
     def improve(self, start: Refined, likelihood: Likelihood, *, rounds: int = 8) -> Refined:
