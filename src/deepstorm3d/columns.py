@@ -168,7 +168,8 @@ def columns_of(table: Emitters | Localizations) -> dict[str, Values]:
     ``sigma_xy_nm``, which follows from two others, is left out; `values_of` gives it.
     """
     if isinstance(table, Emitters):
-        return {name: values(table) for name, values in _TRUE_COLUMNS.items()}
+        true = {name: values(table) for name, values in _TRUE_COLUMNS.items()}
+        return true if table.dye is None else true | {"dye": _array(table.dye)}
     missing = {name for name in OPTIONAL if getattr(table, name) is None} | {"sigma_xy_nm"}
     found = {name: column.values(table) for name, column in COLUMNS.items() if name not in missing}
     return {name: values.astype(np.int64) if name in WHOLE else values for name, values in found.items()}
@@ -178,9 +179,10 @@ def values_of(table: Emitters | Localizations, name: str) -> Values:
     """One column (N,) by its name or another program's; raises InputError naming the closest."""
     if isinstance(table, Localizations):
         return find_column(name).values(table)
-    if name not in _TRUE_COLUMNS:
-        raise InputError(f"there is no column '{name}'; true emitters have {', '.join(_TRUE_COLUMNS)}")
-    return _TRUE_COLUMNS[name](table)
+    columns = columns_of(table)
+    if name not in columns:
+        raise InputError(f"there is no column '{name}'; true emitters have {', '.join(columns)}")
+    return columns[name]
 
 
 def find_column(name: str) -> Column:

@@ -166,6 +166,8 @@ class Emitters(_Table):
         The same for one molecule in all its frames.
     blur_px : (N,) tensor, optional
         Gaussian σ of each image in camera pixels; None: the PSF's own.
+    dye : (N,) int64 tensor, optional
+        Which of the experiment's dyes each is, from 1; None where it has none.
 
     Examples
     --------
@@ -179,6 +181,7 @@ class Emitters(_Table):
     photons: Tensor
     id: Tensor
     blur_px: Tensor | None = None
+    dye: Tensor | None = None
 
     def _facts(self) -> list[str]:
         return [f"{len(self.id.unique()):,} molecules", _brightness(self.photons)]

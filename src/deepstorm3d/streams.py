@@ -16,6 +16,7 @@ STREAMS = {
     "found photons": 8_000_074,
     "mask comparison": 40_000_003,
     "further channel": 50_000_017,
+    "dyes": 60_000_011,
 }
 """What is added to the seed for each stream. The numbers are far apart, so that nearby seeds share no stream: a
 simulated movie never repeats what a network was trained on. They stay as they are, because the results of a

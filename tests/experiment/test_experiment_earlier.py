@@ -57,15 +57,29 @@ def test_a_stored_experiment_loads_unchanged_and_is_written_in_the_form_of_today
     for scene in as_json["scenes"].values():
         # Not yet a key then: every frame had molecules of its own.
         assert scene["emitters"].pop("blinking") == {"kind": "none"}
+        assert scene.pop("steady_background") is True
     # Nor this: a network saw the frame only.
     assert as_json["network"].pop("context") == 0
     # Every experiment had one channel.
-    assert as_json.pop("channels") == {}
+    assert as_json.pop("channels") == {} and as_json.pop("dyes") == {}
+    # Every mask learned.
+    assert as_json["design"].pop("hold") == []
     assert {name for name in as_json if as_json[name] != old[name]} == {"format_version", "psf"}
     write_experiment(experiment, tmp_path / "new.yaml")
     text = (tmp_path / "new.yaml").read_text(encoding="utf-8")
     assert f"  kind: {kind}\n" in text and "model:" not in text and "format_version: 2" in text
     assert read_experiment(tmp_path / "new.yaml") == experiment
+
+
+@pytest.mark.parametrize(("blinking", "steady"), [("exponential", False), ("none", True)])
+def test_a_movie_of_an_earlier_experiment_keeps_the_background_of_each_frame(blinking: str, steady: bool):
+    """Before the key a movie of molecules that last had another background in every frame."""
+    mapping = preset("quickstart").to_mapping()
+    for scene in mapping["scenes"].values():
+        scene["emitters"]["blinking"] = {"kind": blinking}
+        assert scene.pop("steady_background") is True
+    scenes = Experiment.model_validate(mapping).scenes.values()
+    assert all(scene.steady_background is steady for scene in scenes)
 
 
 def test_keys_that_had_no_effect_are_gone_and_a_psf_without_a_name_is_scalar():

@@ -21,6 +21,7 @@ from deepstorm3d.simulation import (
     Scene,
     UniformCount,
 )
+from deepstorm3d.simulation.backgrounds import UniformBackground
 from deepstorm3d.simulation.specimen import Specimen
 from deepstorm3d.spec import to_yaml
 
@@ -164,3 +165,15 @@ def test_an_experiment_file_says_how_molecules_blink():
         changed(mapping, [f"{path}.kind=exponential", f"{path}.mean_frames=0"], source="test")
     del mapping["scenes"][name]["emitters"]["blinking"]
     assert Experiment.model_validate(mapping) == plain
+
+
+@pytest.mark.parametrize("steady", [True, False])
+def test_a_movie_of_molecules_that_last_has_one_background_unless_the_scene_says(steady: bool) -> None:
+    emitting = EmitterPrior(count=FixedCount(count=2), blinking=ExponentialBlinking(), margin_px=(0.0, 0.0))
+    scene = Scene(
+        emitters=emitting, background=UniformBackground(low=10.0, high=200.0), steady_background=steady
+    )
+    generator = torch.Generator().manual_seed(0)
+    draw = Specimen().draw_of(scene, Field(16, 16, 0.1), None, 12, generator)
+    levels = torch.cat([draw(start, 4)[1] for start in (0, 4, 8)]).mean((1, 2))
+    assert len(levels) == 12 and (float(levels.std()) == 0) is steady

@@ -21,6 +21,12 @@ class DesignSpec(Spec):
     zernike_order: int = quantity(
         8, "", "highest radial order of the Zernike coefficients", ge=2, le=20, label="Highest Zernike order"
     )
+    hold: tuple[str, ...] = quantity(
+        (),
+        "",
+        "channels whose masks stay as they are, by name ('first': the experiment's own mask)",
+        label="Masks held fixed",
+    )
     learning_rate: float = quantity(0.02, "rad", "largest change of a phase in a step (Adam)", gt=0, le=1)
     fisher_steps: int = quantity(
         600, "", "steps of a design by Fisher information", ge=1, label="Steps, Fisher information"

@@ -41,8 +41,13 @@ def in_form_of_today(mapping: Mapping[str, Any]) -> dict[str, Any]:
         today["scenes"] = {name: _scene(scene) for name, scene in scenes.items()}
     if isinstance(network := mapping.get("network"), Mapping):
         today["network"] = _network(network)
+    if isinstance(design := mapping.get("design"), Mapping):
+        # Earlier designs let every mask learn.
+        today["design"] = {"hold": [], **design}
     # Earlier files have one channel.
     today.setdefault("channels", {})
+    # They had one dye.
+    today.setdefault("dyes", {})
     return today
 
 
@@ -75,11 +80,17 @@ def _psf(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scene(scene: Any) -> Any:
-    """A scene whose emitters say how they blink: in earlier files every frame had emitters of its own."""
+    """A scene whose emitters say how they blink, and whether the background of a movie stays.
+
+    In earlier files every frame had emitters of its own, and then, where molecules lasted, a background of its
+    own.
+    """
     emitters = scene.get("emitters") if isinstance(scene, Mapping) else None
-    if not isinstance(emitters, Mapping) or "blinking" in emitters:
+    if not isinstance(emitters, Mapping):
         return scene
-    return {**scene, "emitters": {**emitters, "blinking": {"kind": "none"}}}
+    blinking = emitters.get("blinking", {"kind": "none"})
+    lasting = isinstance(blinking, Mapping) and blinking.get("kind", "none") != "none"
+    return {"steady_background": not lasting, **scene, "emitters": {**emitters, "blinking": blinking}}
 
 
 def _network(network: Mapping[str, Any]) -> Mapping[str, Any]:

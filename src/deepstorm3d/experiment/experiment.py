@@ -31,6 +31,7 @@ from ..simulation.priors import Scene
 from ..spec import Spec, quantity, set_by_paths, spec_from_mapping, to_yaml
 from .channel import FIRST, Channel, check_names_and_light
 from .design_settings import DesignSpec
+from .dye import Dye
 from .earlier import FORMAT_VERSION, in_form_of_today, with_key_of_today
 from .named_files import with_files_beside
 from .training_settings import TrainingSpec
@@ -79,6 +80,12 @@ class Experiment(Spec):
     channels: dict[str, Channel] = quantity(
         {}, "", "further channels, by name; mask, psf, camera and microscope here are those of the first"
     )
+    dyes: dict[str, Dye] = quantity(
+        {},
+        "",
+        "dyes that are told apart by their wavelengths, by name; empty: all molecules emit at "
+        "microscope.wavelength, for which the mask's phase is given",
+    )
     scenes: dict[str, Scene] = quantity(
         {"main": Scene()}, "", "kinds of frames, by name; training mixes them by weight"
     )
@@ -100,10 +107,23 @@ class Experiment(Spec):
         if self.psf.patch_px % 2 == 0:
             raise ValueError(f"psf.patch_px must be odd, got {self.psf.patch_px}")
         self.psf.check_scenes(self.z_um, self.blur_px)
+        self._check_dyes()
         check_names_and_light(self.channels)
         for name, channel in self.channels.items():
             self._check_channel(name, channel)
         return self
+
+    def _check_dyes(self) -> None:
+        """Raise ValueError for dyes that have no PSFs of their own."""
+        if self.dyes and self.channels:
+            raise ValueError(
+                "dyes are told apart by their PSFs in one channel; with several channels their shares of the "
+                "light tell them apart: leave the dyes out here"
+            )
+        if self.dyes and not self.psf.needs_mask:
+            raise ValueError(
+                f"dyes need a PSF that is computed for their wavelengths, psf.kind is {self.psf.kind}"
+            )
 
     def _check_channel(self, name: str, channel: Channel) -> None:
         """Raise ValueError where mask, PSF and depths of a further channel contradict each other."""

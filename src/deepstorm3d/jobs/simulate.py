@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from ..chip import check_size
 from ..emitters import Emitters
 from ..errors import InputError
 from ..experiment.channel_views import channel_views
+from ..experiment.dyes import dye_stack, dyes_table, patch_for_dyes
 from ..experiment.experiment import Experiment, psf_source
 from ..experiment.light_patch import patch_for_light
 from ..field import Field
@@ -26,7 +27,8 @@ from ..frames.companions import shown_field
 from ..io.movies import MovieWriter
 from ..io.movies.preparation import Prepared
 from ..io.parts import write_text
-from ..io.tables import TableWriter, open_truth_writer
+from ..io.tables import TableHeader, TableWriter, open_truth_writer
+from ..simulation.dyes import DyesOfMolecules
 from ..simulation.simulator import Simulator
 from ..simulation.specimen import Specimen
 from ..streams import stream
@@ -90,7 +92,8 @@ def simulate_movie(
     paths = _movie_files(simulation.views, out, split)
     rows = labelled = saturated = 0
     with ExitStack() as files:
-        table = files.enter_context(_truth_file(truth, pixel_um, frames, shape, overwrite))
+        header = TableHeader(pixel_um, frames, shape)
+        table = files.enter_context(_truth_file(truth, header, simulation.no_truth, overwrite))
         movies = [
             files.enter_context(
                 MovieWriter(path, frames=frames, shape=size, pixel_um=pixel, overwrite=overwrite)
@@ -175,7 +178,8 @@ class MovieSimulation:
 
     specimen: what is seen; the scene's own emitters where left out;  scene: one of the experiment's, the first
     else;  seed: of all random numbers, the experiment's else.
-    All channels see the same molecules, each with its share of their light and of the background.
+    All channels see the same molecules, each with its share of their light and of the background. Of an
+    experiment with dyes each molecule is of one of them, in all its frames, and the truth says of which.
     Attributes: `scene`, `views` of the channels, `patch_px`, `encircled_energy` (least share of a molecule's
     light on the patch, of the channel with the least) and, once `blocks` has begun, `drift` ((frames, 3) µm,
     None where nothing drifts).
@@ -203,6 +207,10 @@ class MovieSimulation:
         self._channels = [
             _seen_by(experiment.of_channel(number)) for number in range(len(experiment.channel_names))
         ]
+        self._dyes: DyesOfMolecules | None = None
+        if experiment.dyes:
+            stack = dye_stack(experiment, self._channels[0].simulator.psf)
+            self._dyes = DyesOfMolecules(stack, stream(seed, "dyes"))
         self._backgrounds = [ChannelBackground(view, self.views[0].field) for view in self.views]
         self._field = self._channels[0].simulator.field
         # Channels beside the first have noise of their own, so its movie does not depend on theirs.
@@ -221,7 +229,9 @@ class MovieSimulation:
         for start in range(0, frames, step):
             count = min(step, frames - start)
             here, background = draw(start, count)
+            here = here if self._dyes is None else self._dyes.given_to(here)
             molecules = here.shift(frames=-start)
+            molecules = molecules if self._dyes is None else self._dyes.stack.seen(molecules)
             counts = [
                 channel.simulator(
                     view.to_channel_emitters(molecules),
@@ -234,6 +244,12 @@ class MovieSimulation:
             ]
             truth = here.select(field.inside(here.xyz))
             yield SimulatedBlock(start, start + count, counts[0], truth, tuple(counts[1:]))
+
+    @property
+    def no_truth(self) -> Emitters:
+        """A truth without rows, with the columns that it has."""
+        nothing = Emitters.empty()
+        return nothing if self._dyes is None else replace(nothing, dye=nothing.id)
 
     def saturated(self, counts: Sequence[Tensor]) -> Tensor:
         """Which frames have a pixel at the saturation of their camera; counts: (n, H, W) of each channel."""
@@ -260,26 +276,40 @@ class _Seen:
 
 
 def _seen_by(experiment: Experiment) -> _Seen:
-    """The simulator of a one-channel experiment, its PSF on the patch that holds the light."""
+    """The simulator of a one-channel experiment, its PSF (of all dyes) on the patch that holds the light."""
     check_size(experiment.camera.load_maps(), experiment.frame_px, "the simulated frames (frame_px)")
     frame = Field(*experiment.frame_px, experiment.microscope.pixel_um)
     field = shown_field(frame, experiment.psf.across, experiment.camera, Prepared())
-    source = psf_source(experiment)
-    patch_px, light = patch_for_light(experiment, source)
-    spec = experiment.psf.with_(patch_px=patch_px)
-    psf = spec.tabulate(experiment.microscope, source, experiment.z_um, experiment.blur_px)
+    if experiment.dyes:
+        patch_px, light = patch_for_dyes(experiment)
+        psf = dyes_table(experiment, patch_px)
+    else:
+        source = psf_source(experiment)
+        patch_px, light = patch_for_light(experiment, source)
+        spec = experiment.psf.with_(patch_px=patch_px)
+        psf = spec.tabulate(experiment.microscope, source, experiment.z_um, experiment.blur_px)
     return _Seen(Simulator(psf, experiment.camera, field), patch_px, light)
 
 
 @contextmanager
 def _truth_file(
-    path: Path | None, pixel_um: float, frames: int, shape: tuple[int, int], overwrite: bool
+    path: Path | None, header: TableHeader, like: Emitters, overwrite: bool
 ) -> Iterator[TableWriter[Emitters] | None]:
-    """The growing list, named after the movie is complete; nothing is left of a failed run."""
+    """The growing list, named after the movie is complete; nothing is left of a failed run.
+
+    like: a table with the columns of the list.
+    """
     if path is None:
         yield None
         return
-    writer = open_truth_writer(path, pixel_um=pixel_um, frames=frames, shape=shape, overwrite=overwrite)
+    writer = open_truth_writer(
+        path,
+        pixel_um=header.pixel_um,
+        frames=header.frames,
+        shape=header.shape,
+        like=like,
+        overwrite=overwrite,
+    )
     try:
         yield writer
         writer.finish()

@@ -15,6 +15,7 @@ from .. import __version__
 from ..devices import of_image_model
 from ..errors import InputError
 from ..experiment.channel_views import channel_views, named_by_hash
+from ..experiment.dyes import dye_stack, dyes_table
 from ..experiment.experiment import Experiment, psf_source
 from ..field import Field
 from ..frames.companions import crops_field
@@ -56,10 +57,13 @@ def build_localizer(experiment: Experiment) -> NetworkLocalizer:
 
 
 def build_sampler(experiment: Experiment, *, sources: Sequence[Any] | None = None) -> FrameSampler:
-    """Training crops of the experiment, drawn through the tabulated PSF of each channel.
+    """Training crops of the experiment, drawn through the tabulated PSF of each channel, or of its dyes.
 
     sources: what the PSFs are made from; the experiment's masks or planes where left out.
     """
+    if experiment.dyes:
+        phase = None if sources is None else sources[0]().detach().cpu().float()
+        return crops_through(dyes_table(experiment, phase=phase), experiment)
     alone = [experiment.of_channel(number) for number in range(len(experiment.channel_names))]
     sources = [psf_source(each) for each in alone] if sources is None else sources
     psfs = [
@@ -77,7 +81,8 @@ def crops_through(
 ) -> FrameSampler:
     """Training crops of the experiment's scenes and camera, seen through any PSF.
 
-    mask_learning: how the PSF's mask is optimized, where it is trainable;  further: PSFs of further channels.
+    mask_learning: how the masks of PSFs are optimized, where they are trainable;  further: PSFs of further
+    channels.
     Raises InputError for channels whose PSF or pixels differ over the field.
     """
     side = experiment.training.crop_px
@@ -87,17 +92,15 @@ def crops_through(
     scenes = list(experiment.scenes.values())
     side = None if whole is None else side
     channels = _further_channels(experiment, further, crop)
-    return FrameSampler(simulator, scenes, side, mask_learning, context_of(experiment.network), channels)
+    dyes = dye_stack(experiment, psf) if experiment.dyes else None
+    context = context_of(experiment.network)
+    return FrameSampler(simulator, scenes, side, mask_learning, context, channels, dyes)
 
 
 def _further_channels(experiment: Experiment, psfs: Sequence[PSF], crop: Field) -> list[ChannelCrops]:
     """What a network sees of the channels after the first; psfs: of these."""
-    if len(psfs) < len(experiment.channels):
-        raise InputError(
-            f"a mask and its network learn together for one channel, the experiment has "
-            f"{len(experiment.channel_names)}",
-            "leave the channels out, or design the masks by Fisher information (`by=fisher`)",
-        )
+    if len(psfs) != len(experiment.channels):
+        raise ValueError(f"{len(psfs)} PSFs were given for {len(experiment.channels)} further channels")
     if not psfs:
         return []
     for number, name in enumerate(experiment.channel_names):

@@ -323,5 +323,16 @@ def load_pipeline(
         extent_px=extent_px(psf, experiment.z_um),
         method=method,
         fit=build_fit(experiment, source, method, place) if refine else None,
-        notes=assumed_values(experiment.camera, chosen, camera),
+        notes=(*assumed_values(experiment.camera, chosen, camera), *_notes_of_dyes(experiment)),
     )
+
+
+def _notes_of_dyes(experiment: Experiment) -> list[str]:
+    """What a user should know where one PSF stands for several dyes."""
+    if not experiment.dyes:
+        return []
+    nm = 1000 * experiment.microscope.wavelength
+    return [
+        f"the model knows {len(experiment.dyes)} dyes ({', '.join(experiment.dyes)}), and here all molecules "
+        f"are fitted as of {nm:g} nm: `dyes` fits each with the PSF of its own"
+    ]

@@ -114,6 +114,35 @@ class TabulatedPSF(nn.Module):
         there._origin_px = torch.tensor([part.origin_px for part in parts], device=self._table.device)
         return there
 
+    @property
+    def stack_step_um(self) -> float:
+        """By how much deeper a table begins than the one before it in `stacked`: all its planes, µm."""
+        return (self.planes + 2 * EXTRA_PLANES) * self.z_step
+
+    def stacked(self, others: Sequence[TabulatedPSF]) -> TabulatedPSF:
+        """One table of several PSFs, each `stack_step_um` deeper than the one before: all are fitted as one.
+
+        A molecule of the k-th other PSF at depth z is then at z + k · `stack_step_um`. Between two PSFs lie
+        the planes beyond their ends, over which no molecule moves by chance.
+        Raises ValueError for tables of other depths, blurs, pixels or patches, or that change over a field.
+        """
+        tables = (self, *others)
+        shapes = {
+            (each._table.shape, each.z_range, each.blur_range, each.pixel_um, each.oversampling)
+            for each in tables
+        }
+        if len(shapes) > 1 or self.field is not None:
+            raise ValueError(
+                "only tables of the same depths, blurs, pixels and patches, all over a field, stack"
+            )
+        whole = copy.copy(self)
+        # The copy shares the dict of its buffers: without one of its own this table would change, too.
+        whole._buffers = {**self._buffers, "_table": torch.cat([each._table for each in tables])}
+        whole.derived = {}
+        whole.planes = len(tables) * (self.planes + 2 * EXTRA_PLANES) - 2 * EXTRA_PLANES
+        whole.z_range = (self.z_range[0], self.z_range[0] + (whole.planes - 1) * self.z_step)
+        return whole
+
     def planes_array(self) -> Tensor:
         """Spline coefficients (positions · planes, side, side) float32."""
         return self._table.float().view(-1, self._side, self._side)

@@ -205,6 +205,12 @@ class Scene(Spec):
 
     emitters: EmitterPrior = quantity(EmitterPrior(), "", "emitters of a frame")
     background: Background = quantity(UniformBackground(), "", "background of a frame")
+    steady_background: bool = quantity(
+        True,
+        "",
+        "of a movie of molecules that last: one background in all its frames; false: another in each",
+        label="Steady background",
+    )
     weight: float = quantity(
         1.0, "", "relative share of the frames of this kind in training", gt=0, label="Weight in training"
     )

@@ -99,11 +99,18 @@ class Specimen:
 
 
 def _part_by_part(whole: Emitters, scene: Scene, field: Field, generator: torch.Generator) -> Draw:
-    """Draw the background of a movie whose emitters are there, in order of frame."""
+    """Draw the background of a movie whose emitters are there, in order of frame.
+
+    Where molecules last it is one for the whole movie, as a network with context learns it, unless the scene
+    says otherwise.
+    """
+    steady = scene.emitters.blinking.lasts and scene.steady_background
+    one = scene.background.draw(1, field, generator) if steady else None
 
     def draw(start: int, count: int) -> tuple[Emitters, Tensor]:
         first, last = torch.searchsorted(whole.frame, torch.tensor([start, start + count])).tolist()
-        return whole.select(slice(first, last)), scene.background.draw(count, field, generator)
+        background = scene.background.draw(count, field, generator) if one is None else one.repeat(count, 1, 1)
+        return whole.select(slice(first, last)), background
 
     return draw
 

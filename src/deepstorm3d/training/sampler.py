@@ -12,6 +12,7 @@ from ..emitters import Emitters
 from ..field import Field
 from ..localizer.neighbours import channel_by_channel, neighbours_of
 from ..optics.psf import device_of
+from ..simulation.dyes import DyeStack
 from ..simulation.priors import Scene
 from ..simulation.simulator import Simulator
 from .channel_crops import ChannelCrops
@@ -71,13 +72,16 @@ class FrameSampler(nn.Module):
     crop_px: side of the crops, which are taken at random positions in the field (None: a crop is all of it,
     because PSF and camera are the same everywhere). The network thus sees the noise of all pixels of the
     camera's maps, at changing positions in its crops.
-    mask_learning: how the image model's trainable parameters are optimized, None if it has none;
+    mask_learning: how trainable parameters of the image models of all channels are optimized, None if they have
+    none;
     context: frames before and after each that the network sees. Above 0 a batch consists of short runs of
     consecutive frames: all frames of a run show the same part of the field, molecules that last, and one
     background. Every frame has its neighbours, except that some runs begin or end like a movie, where the first
     or last frame is repeated;
     channels: further ones that the network sees; the first gets the light that they leave. All crops of a scene
-    in a batch then lie at one place of the frame, another in each batch.
+    in a batch then lie at one place of the frame, another in each batch;
+    dyes: of which the simulator's PSF has one deeper than the other; each molecule is of one of them (None: all
+    are alike).
     """
 
     def __init__(
@@ -88,13 +92,14 @@ class FrameSampler(nn.Module):
         mask_learning: MaskLearning | None = None,
         context: int = 0,
         channels: Sequence[ChannelCrops] = (),
+        dyes: DyeStack | None = None,
     ) -> None:
         super().__init__()
         if not scenes:
             raise ValueError("a sampler needs at least one scene")
         self.simulator, self.scenes, self.crop_px = simulator, tuple(scenes), crop_px
         self.mask_learning, self.context = mask_learning, context
-        self.channels = tuple(channels)
+        self.channels, self.dyes = tuple(channels), dyes
         # Registered, so that they move to another device with the sampler.
         for number, channel in enumerate(channels, 1):
             self.add_module(f"channel_{number}", channel)
@@ -144,6 +149,8 @@ class FrameSampler(nn.Module):
         self, emitters: Emitters, background: Tensor, generator: torch.Generator, crops: list[Field] | None
     ) -> Tensor:
         """Counts of the first channel, which gets its share of the light."""
+        if self.dyes is not None:
+            emitters = self.dyes.seen(self.dyes.drawn(emitters, generator))
         if self.channels:
             emitters = replace(emitters, photons=self._share * emitters.photons)
             background = self._share * background

@@ -76,13 +76,23 @@ def open_list_writer(
 
 
 def open_truth_writer(
-    path: str | Path, *, pixel_um: float, frames: int, shape: tuple[int, int], overwrite: bool = False
+    path: str | Path,
+    *,
+    pixel_um: float,
+    frames: int,
+    shape: tuple[int, int],
+    like: Emitters | None = None,
+    overwrite: bool = False,
 ) -> TableWriter[Emitters]:
-    """A growing table of true emitters, .csv (ThunderSTORM); arguments and errors as in `open_table_writer`."""
+    """A growing table of true emitters, .csv (ThunderSTORM); arguments and errors as in `open_table_writer`.
+
+    like: a table (without rows, too) with the columns of all blocks; None: those of `Emitters.empty`.
+    """
     path = Path(path)
     if path.suffix.lower() != ".csv":
         raise InputError(f"{path}: a table of true emitters is written as .csv, not '{path.suffix}'")
-    growing = ThunderstormFile(part_path(path), TableHeader(pixel_um, frames, shape), Emitters.empty())
+    like = Emitters.empty() if like is None else like
+    growing = ThunderstormFile(part_path(path), TableHeader(pixel_um, frames, shape), like)
     return TableWriter(path, growing, overwrite=overwrite, resume=False)
 
 
@@ -174,7 +184,9 @@ def write_truth(
     InputError
         For another ending, an existing file without `overwrite`, or a failed write.
     """
-    writer = open_truth_writer(path, pixel_um=pixel_um, frames=frames, shape=shape, overwrite=overwrite)
+    writer = open_truth_writer(
+        path, pixel_um=pixel_um, frames=frames, shape=shape, like=emitters, overwrite=overwrite
+    )
     write_whole(writer, emitters, frames)
 
 

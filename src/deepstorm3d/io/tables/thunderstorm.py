@@ -192,6 +192,7 @@ def read_thunderstorm_truth(path: Path, pixel_um: float | None = None) -> tuple[
         photons=columns.tensor("intensity [photon]"),
         id=torch.from_numpy(number.astype(np.int64)),
         blur_px=columns.tensor("blur [px]") if len(columns) and (blur >= 0).all() else None,
+        dye=columns.of_channels()["dye"],
     )
     return truth, TableHeader.around(truth, pixel or 1.0, columns.notes)
 
@@ -247,11 +248,12 @@ def _columns(table: Localizations | Emitters, header: TableHeader, first_row: in
 
 def _truth_columns(table: Emitters) -> Formatted:
     blur = -1.0 if table.blur_px is None else _numbers(table.blur_px)
-    return {
+    columns: Formatted = {
         "offset [photon]": (0.0, "%.4f"),
         "uncertainty_xy [nm]": (0.0, "%.4f"),
         "blur [px]": (blur, "%.6f"),  # −1: the PSF's own
     }
+    return columns if table.dye is None else columns | {"dye": (_numbers(table.dye), "%d")}
 
 
 def _found_columns(table: Localizations) -> Formatted:

@@ -1,0 +1,84 @@
+"""Dyes of an experiment: what the optics do to each wavelength, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.channel import Channel
+from deepstorm3d.experiment.dye import Dye
+from deepstorm3d.experiment.dyes import dye_optics, dye_stack, dyes_table, with_dyes
+from deepstorm3d.experiment.experiment import Experiment, experiment_mask, read_experiment, write_experiment
+from deepstorm3d.jobs.design_psf import design_mask
+from deepstorm3d.optics.measured import MeasuredPSFSpec
+from deepstorm3d.optics.psf import on_axis
+from factories import tiny_experiment
+
+
+def two_dyes() -> Experiment:
+    base = tiny_experiment()
+    shorter = Dye(wavelength=0.8 * base.microscope.wavelength, amount=3.0, focus=0.7)
+    return base.with_(dyes={"short": shorter, "main": Dye(wavelength=base.microscope.wavelength)})
+
+
+def test_the_phase_of_a_plate_goes_with_one_over_the_wavelength_and_its_index() -> None:
+    assert Dye(wavelength=0.5).phase_factor(0.6) == pytest.approx(1.2)
+    assert Dye(wavelength=0.5, mask_index=(1.46, 1.47)).phase_factor(0.6) == pytest.approx(1.2 * 0.47 / 0.46)
+    assert Dye(wavelength=0.6).phase_factor(0.6) == 1
+
+
+def test_each_dye_is_seen_at_its_wavelength_through_its_phase_at_its_focus() -> None:
+    setup = two_dyes()
+    setup = setup.with_(psf=setup.psf.with_(aberrations={7: 0.4}))
+    short, main = dye_optics(setup)
+    assert short.experiment.microscope == setup.microscope.with_(
+        wavelength=0.8 * setup.microscope.wavelength, focus=0.7
+    )
+    assert short.experiment.psf.with_(aberrations={}) == setup.psf.with_(aberrations={})
+    assert short.experiment.psf.aberrations == {7: pytest.approx(0.5)}  # pyright: ignore[reportAttributeAccessIssue]
+    phase = experiment_mask(setup)().detach()
+    torch.testing.assert_close(short.source(), 1.25 * phase)
+    assert main.experiment == setup.with_(dyes={}) and torch.equal(main.source(), phase)
+
+
+def test_one_table_holds_the_psf_of_each_dye() -> None:
+    setup = two_dyes()
+    table = dyes_table(setup)
+    stack = dye_stack(setup, table)
+    z = torch.linspace(*setup.z_um, 7)
+    for number, each in enumerate(dye_optics(setup)):
+        exact = each.experiment.psf.images(each.experiment.microscope, each.source)
+        blur = torch.full_like(z, table.own_blur_px)
+        own = exact(on_axis(z), blur).values.float()
+        seen = table(on_axis(z + number * stack.step_um), blur).values
+        assert float((seen - own).abs().max()) < 0.01 * float(own.max())
+
+
+def test_dyes_stand_in_the_file_of_the_experiment(tmp_path: Path) -> None:
+    setup = two_dyes()
+    write_experiment(setup, tmp_path / "e.yaml")
+    assert read_experiment(tmp_path / "e.yaml") == setup
+    text = (tmp_path / "e.yaml").read_text(encoding="utf-8")
+    assert "emission wavelength in vacuum" in text
+
+
+def test_wavelengths_given_by_the_user_are_in_order_and_two_at_least() -> None:
+    setup = with_dyes(tiny_experiment(), {"red": 0.67, "orange": 0.56})
+    assert list(setup.dyes) == ["orange", "red"]
+    assert with_dyes(setup, None) is not setup and with_dyes(setup, None).dyes == setup.dyes
+    for wrong in ({"red": 0.67}, {"a": 0.6, "b": 0.6}, None):
+        with pytest.raises(InputError, match="two wavelengths or more"):
+            with_dyes(tiny_experiment(), wrong)
+
+
+def test_what_has_no_psf_of_each_dye_is_refused(tmp_path: Path) -> None:
+    setup = two_dyes()
+    with pytest.raises(ValueError, match="with several channels their shares"):
+        setup.with_(channels={"far": Channel()})
+    with pytest.raises(ValueError, match=r"psf\.kind is measured"):
+        setup.with_(psf=MeasuredPSFSpec(patch_px=21))
+    with pytest.raises(InputError, match=r"knows one wavelength, the experiment has 2 dyes"):
+        design_mask(setup, tmp_path / "m.npy")
