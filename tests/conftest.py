@@ -69,7 +69,8 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "jobs.train.draw_training_preview",
         "jobs.design_psf.evolution_animation",
-        *(f"jobs.{job}.save_figure" for job in ("design_psf", "fisher_design", "compare_psf")),
+        *(f"jobs.{job}.save_figure" for job in ("design_psf", "design_channels", "compare_psf")),
+        "jobs.design_channels.masks_with_psfs",
         *(f"plot.{name}" for name in ("mask_with_psf", "psf_surfaces", "learning", "mask_comparison")),
         *(f"calibration.phase_retrieval.report.{name}" for name in ("retrieval", "save_figure")),
     ):

@@ -89,12 +89,12 @@ def mask_design(parameters: str = "pixels") -> Experiment:
 @pytest.mark.parametrize("parameters", ["pixels", "zernike"])
 def test_a_mask_learns_with_its_network(parameters: str) -> None:
     setup = mask_design(parameters)
-    localizer, (sampler, mask) = build_localizer(setup).to("cuda"), build_design_sampler(setup)
+    localizer, (sampler, (learning,)) = build_localizer(setup).to("cuda"), build_design_sampler(setup)
     sampler = sampler.to("cuda")
-    before = mask().detach().clone()
+    before = learning.phase
     train(localizer, sampler, setup.training, seed=1)
-    assert mask().is_cuda
-    assert 1e-4 < float((mask().detach() - before).std()) < 0.5
+    assert learning.mask().is_cuda
+    assert 1e-4 < float((learning.phase - before).std()) < 0.5
 
 
 @pytest.mark.parametrize("density", [0.0, 1.0], ids=["alone", "crowd"])

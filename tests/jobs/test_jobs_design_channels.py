@@ -1,4 +1,4 @@
-"""Masks of several channels designed together by Fisher information."""
+"""Masks of several channels designed together by Fisher information; some of them held fixed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import torch
 from deepstorm3d.api.masks import design_mask
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.channel import Channel
+from deepstorm3d.experiment.configure import with_masks
 from deepstorm3d.experiment.design_settings import DesignSpec
 from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.io.masks import read_mask
-from deepstorm3d.jobs.fisher_design import criterion_of, design_by_fisher, mask_files
+from deepstorm3d.jobs.design_channels import mask_files
+from deepstorm3d.jobs.fisher_design import criterion_of, design_by_fisher
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import AstigmaticMask, PixelMask
 from deepstorm3d.training.runs import DesignRun
@@ -97,9 +99,42 @@ def test_the_picture_shows_both_masks(pair: Experiment, tmp_path: Path):
         assert path.stat().st_size > 2000
 
 
-def test_masks_of_several_channels_do_not_learn_with_a_network(pair: Experiment, tmp_path: Path):
-    with pytest.raises(InputError, match=r"masks of 2 channels.*by=fisher"):
-        design_mask(pair, tmp_path / "m.npy", device="cpu")
+@pytest.mark.usefixtures("without_pictures")
+def test_a_held_mask_stays_while_the_other_learns(pair: Experiment, tmp_path: Path):
+    held = pair.with_(design=pair.design.with_(fisher_steps=3, hold=("second",)))
+    design_by_fisher(held, tmp_path / "m.npy")
+    start = AstigmaticMask(strength=0.3).build(pair.microscope)().float().numpy()
+    first, second = (read_mask(path) for path in mask_files(held, tmp_path / "m.npy"))
+    np.testing.assert_array_equal(second.astype(np.float32), start)
+    assert np.abs(first - start).max() > 0.1
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_checkpoint_of_masks_of_which_others_learn_is_refused(pair: Experiment, tmp_path: Path):
+    held = pair.with_(design=pair.design.with_(fisher_steps=4, hold=("second",)))
+    design_by_fisher(held, tmp_path / "m.npy", watch=Recorder(stop_at=2))
+    with pytest.raises(InputError, match="of which others learn"):
+        design_by_fisher(pair, tmp_path / "m.npy", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("hold", "words"),
+    [(("second", "first"), "every channel"), (("third",), "third, but the channels are first")],
+)
+def test_what_cannot_be_held_is_said(pair: Experiment, tmp_path: Path, hold: tuple[str, ...], words: str):
+    with pytest.raises(InputError, match=words):
+        design_by_fisher(pair.with_(design=pair.design.with_(hold=hold)), tmp_path / "m.npy")
+
+
+def test_each_channel_may_have_a_start_of_its_own(pair: Experiment, tmp_path: Path):
+    np.save(tmp_path / "a=b.npy", np.ones((21, 21)))
+    begun = with_masks(pair, ["tetrapod", "second=vortex"])
+    assert begun.mask.kind == "tetrapod" and begun.of_channel(1).mask.kind == "vortex"
+    begun = with_masks(pair, ["first=vortex", f"second={tmp_path / 'a=b.npy'}"])
+    assert begun.mask.kind == "vortex" and begun.of_channel(1).mask.kind == "file"
+    assert with_masks(pair, [str(tmp_path / "a=b.npy")]).mask.kind == "file"
+    with pytest.raises(InputError, match=r"no channel 'third'; there are: first, second"):
+        with_masks(pair, ["third=vortex"])
 
 
 def test_masks_of_several_channels_need_a_place(pair: Experiment):

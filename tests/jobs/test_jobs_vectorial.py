@@ -132,7 +132,8 @@ def test_molecules_at_the_coverslip_are_found_again_by_the_fit_and_worse_by_the_
 
 def test_a_mask_is_designed_through_it() -> None:
     experiment = small()
-    sampler, mask = build_design_sampler(experiment)
+    sampler, (learning,) = build_design_sampler(experiment)
+    mask = learning.mask
     psf = sampler.simulator.psf
     assert isinstance(psf, VectorialPSF)
     price = MaskPenalty(experiment.design.with_(spread=1.0), mask, psf, experiment.z_um)()

@@ -46,9 +46,9 @@ def learned(
     tiny: Experiment, folder: Path, *, spec: TrainingSpec = SPEC, resume: bool = False, **options: object
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Mask and weights after a run."""
-    localizer, (sampler, mask) = build_localizer(tiny), build_design_sampler(tiny)
+    localizer, (sampler, (learning,)) = build_localizer(tiny), build_design_sampler(tiny)
     train(localizer, sampler, spec, seed=1, files=RunFiles(folder / "c", resume=resume), **options)  # type: ignore[arg-type]
-    return mask().detach(), localizer.state_dict()
+    return learning.phase, localizer.state_dict()
 
 
 def test_the_mask_learns_with_the_network_and_a_resumed_run_ends_the_same(

@@ -214,8 +214,9 @@ def design_mask(
         how long the network learns.
     out : path
         Mask file to write (.npy); checkpoint, network and pictures lie beside it, so that a run that was
-        stopped can go on. Without it the mask is only in memory. Masks of further channels lie beside it
-        (mask.NAME.npy), so such an experiment needs it.
+        stopped can go on. Without it the mask is only in memory. Masks of further channels, which learn at the
+        same time except those of ``experiment.design.hold``, lie beside it (mask.NAME.npy), so such an
+        experiment needs it.
     by : "network" or "fisher"
         What the mask is to serve: the trained network's completeness, or the bound of one molecule or a crowd
         (``experiment.design.fisher_density``).

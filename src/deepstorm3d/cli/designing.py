@@ -41,12 +41,20 @@ def design_psf(
         ),
     ] = "network",
     start: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--start",
             metavar="KIND|FILE",
-            help="Mask to start from: zero, astigmatic, tetrapod, double_helix, vortex, random, or a file. "
-            "(default: the experiment's)",
+            help="Mask to start from: zero, astigmatic, tetrapod, double_helix, vortex, random, or a file; of "
+            "a further channel NAME=KIND or NAME=FILE. (default: the experiment's)",
+        ),
+    ] = None,
+    hold: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--hold",
+            metavar="NAME",
+            help="Channel whose mask stays as it is: 'first', or its name. (default: all masks learn)",
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a design that was stopped.")] = False,
@@ -56,22 +64,24 @@ def design_psf(
 ) -> None:
     """Design the phase mask for a depth range, light and density. After Ctrl-C, --resume continues.
 
-    Of several channels --by fisher designs all masks at once, FILE and FILE.NAME.npy, the light divided as the
+    The masks of several channels are designed at once, FILE and FILE.NAME.npy, the light divided as the
     experiment says.
     """
-    from ..experiment.configure import find_experiment, with_mask
+    from ..experiment.configure import find_experiment, with_masks
+    from ..io.parts import claim_name
+    from ..jobs.design_channels import mask_files
     from ..training.runs import Run
 
-    experiment = find_experiment(config, assignments or ())
-    if start is not None:
-        experiment = with_mask(experiment, start)
+    experiment = with_masks(find_experiment(config, assignments or ()), start or ())
+    if hold:
+        experiment = experiment.with_(design=experiment.design.with_(hold=tuple(hold)))
     place = chosen_device(device)
     claim_run(Run(out), resume=resume, overwrite=overwrite)
+    for path in mask_files(experiment, out)[1:]:
+        claim_name(path, overwrite=overwrite or resume)
     options = {"device": place, "resume": resume}
     complete = (
-        _by_network(experiment, out, options)
-        if by == "network"
-        else _by_fisher(experiment, out, options, overwrite=overwrite)
+        _by_network(experiment, out, options) if by == "network" else _by_fisher(experiment, out, options)
     )
     if not complete:
         say("stopped; the same command with --resume goes on")
@@ -79,6 +89,7 @@ def design_psf(
 
 
 def _by_network(experiment: Experiment, out: Path, options: dict[str, Any]) -> bool:
+    from ..jobs.design_channels import mask_files
     from ..jobs.design_psf import design_mask
     from ..training.runs import DesignRun
 
@@ -94,20 +105,17 @@ def _by_network(experiment: Experiment, out: Path, options: dict[str, Any]) -> b
         return False
     run = DesignRun(out)
     result(
-        f"{out}: {jaccard_of(validation)} on validation frames; its network: {run.model.name}, "
-        f"its picture: {run.preview.name}, how it came about: {run.animation.name}"
+        f"{', '.join(map(str, mask_files(experiment, out)))}: {jaccard_of(validation)} on validation frames; "
+        f"network: {run.model.name}, picture: {run.preview.name}, how it came about: {run.animation.name}"
     )
     hint_at_failure(validation)
     return True
 
 
-def _by_fisher(experiment: Experiment, out: Path, options: dict[str, Any], *, overwrite: bool) -> bool:
-    from ..io.parts import claim_name
-    from ..jobs.fisher_design import design_by_fisher, mask_files
+def _by_fisher(experiment: Experiment, out: Path, options: dict[str, Any]) -> bool:
+    from ..jobs.design_channels import mask_files
+    from ..jobs.fisher_design import design_by_fisher
 
-    files = mask_files(experiment, out)
-    for path in files[1:]:
-        claim_name(path, overwrite=overwrite or options["resume"])
     with ScreenWatcher("steps", stoppable=True) as watch:
         summary = design_by_fisher(
             experiment,
@@ -117,7 +125,7 @@ def _by_fisher(experiment: Experiment, out: Path, options: dict[str, Any], *, ov
         )
     if summary.complete:
         result(
-            f"{', '.join(map(str, files))}: "
+            f"{', '.join(map(str, mask_files(experiment, out)))}: "
             f"σx + σy + σz from {summary.first_nm:.1f} to {summary.last_nm:.1f} nm"
         )
     return summary.complete

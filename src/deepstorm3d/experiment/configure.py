@@ -24,7 +24,7 @@ from .experiment import (
 from .named_files import with_files_beside, with_files_renamed
 from .presets import PRESETS, preset
 
-__all__ = ["configure_experiment", "find_experiment", "path_beside", "with_mask"]
+__all__ = ["configure_experiment", "find_experiment", "path_beside", "with_mask", "with_masks"]
 
 
 def configure_experiment(
@@ -127,6 +127,29 @@ def with_mask(experiment: Experiment, mask: str) -> Experiment:
         kinds = [name for name in MASK_KINDS.names if name != "file"]
         raise InputError(f"there is no mask '{mask}'; there are: {', '.join(kinds)}, or give a file")
     return spec_from_mapping(Experiment, mapping, source=f"mask {mask}")
+
+
+def with_masks(experiment: Experiment, masks: Sequence[str]) -> Experiment:
+    """The experiment with other masks: each a kind or a file (`with_mask`), of a further channel NAME=KIND.
+
+    Raises InputError as `with_mask`, and for a name that is no channel's.
+    """
+    for text in masks:
+        name, equals, mask = text.partition("=")
+        if not equals or (name not in experiment.channel_names and Path(text).exists()):
+            experiment = with_mask(experiment, text)
+        elif name == experiment.channel_names[0]:
+            experiment = with_mask(experiment, mask)
+        elif name in experiment.channels:
+            # What a mask is called does not depend on the channel.
+            own = with_mask(experiment, mask).mask
+            channel = experiment.channels[name].with_(mask=own)
+            experiment = experiment.with_(channels={**experiment.channels, name: channel})
+        else:
+            raise InputError(
+                f"'{text}': there is no channel '{name}'; there are: {', '.join(experiment.channel_names)}"
+            )
+    return experiment
 
 
 def path_beside(file: Path, out: Path) -> str:

@@ -1,8 +1,8 @@
-"""Design a mask end to end: the mask and the network that reads it learn together."""
+"""Design masks end to end: the mask of every channel and the network that reads them learn together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -10,41 +10,47 @@ from torch import Tensor
 
 from .. import plot
 from ..devices import needs_double_precision
-from ..errors import InputError
-from ..experiment.experiment import Experiment, experiment_mask
+from ..experiment.experiment import Experiment
 from ..io.masks import mask_sha256, write_mask
 from ..localizer.localizer import NetworkLocalizer
-from ..localizer.modelfile import ModelFile, save_model_file
-from ..optics.computed import build_psf
+from ..localizer.modelfile import ChannelFiles, ModelFile, save_model_file
 from ..optics.exact import ExactPSF
-from ..optics.masks import FileMask, PhaseMask, PixelMask
+from ..optics.masks import FileMask
 from ..plot.panels import save_figure
 from ..plot.phase_mask import evolution_animation
 from ..training.checkpoint import RunFiles
-from ..training.design import MaskLearning, MaskPenalty, learnable_mask
+from ..training.design import MaskLearning
 from ..training.distributed import is_main_process, process_group
 from ..training.loop import Progress, train
-from ..training.mask_history import MaskHistory
 from ..training.runs import DesignRun
 from ..training.sampler import FrameSampler
 from ..training.scene_check import saturation_warning
 from ..training.validation import Validation
 from ..watch import SILENT, Watcher, warn
+from .design_channels import (
+    ChannelMask,
+    MaskHistories,
+    channel_masks,
+    draw_masks,
+    draw_solids,
+    mask_files,
+    penalty,
+)
 from .train import build_localizer, crops_through, model_card
 
 __all__ = ["build_design_sampler", "design_mask", "gradient_bytes"]
 
 
-def build_design_sampler(experiment: Experiment) -> tuple[FrameSampler, PhaseMask]:
-    """Training crops through the exact PSF of a mask that learns, at first the experiment's; and that mask.
+def build_design_sampler(experiment: Experiment) -> tuple[FrameSampler, tuple[ChannelMask, ...]]:
+    """Training crops through the exact PSF of masks that learn, at first the experiment's; and these masks.
 
-    Aberrations of the experiment lie on top of the mask and stay as they are.
+    Light passes each channel's optics at its own place, depth and share; the images of further channels are
+    warped onto the first one's pixels for the network, and the gradient goes the same way back.
     """
-    design, start = experiment.design, experiment_mask(experiment)
-    mask = learnable_mask(design, experiment.microscope, start)
-    psf = build_psf(experiment.psf, experiment.microscope, mask)
-    learning = MaskLearning(design.learning_rate, MaskPenalty(design, mask, psf, experiment.z_um))
-    return crops_through(psf, experiment, learning), mask
+    masks = channel_masks(experiment)
+    learning = MaskLearning(experiment.design.learning_rate, penalty(masks))
+    first, *further = (each.psf for each in masks)
+    return crops_through(first, experiment, learning, further), masks
 
 
 def gradient_bytes(localizer: NetworkLocalizer, sampler: FrameSampler, batch: int) -> int:
@@ -64,10 +70,13 @@ def gradient_bytes(localizer: NetworkLocalizer, sampler: FrameSampler, batch: in
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         drawn = sampler.draw(batch, generator)
         localizer.network.loss(localizer(drawn.seen), drawn.truth)
-    psf = sampler.simulator.psf
-    assert isinstance(psf, ExactPSF)
     # Per sample of the pupil: field and phase, the field at a depth and what led to it, and their gradients.
-    return sum(kept.values()) + psf.chunk * psf.pupil_samples * 64
+    chunks = [
+        each.psf.chunk * each.psf.pupil_samples
+        for each in (sampler.simulator, *(channel.simulator for channel in sampler.channels))
+        if isinstance(each.psf, ExactPSF)
+    ]
+    return sum(kept.values()) + 64 * max(chunks)
 
 
 def design_mask(
@@ -81,25 +90,22 @@ def design_mask(
 ) -> Validation | None:
     """Learn the experiment's mask and network together; None where the run was stopped before its end.
 
-    Writes the mask to `out`, the network beside it (`DesignRun`), and pictures of how they came about.
+    Of an experiment with several channels the masks of all learn with the one network that sees all channels;
+    those of ``design.hold`` stay as they are. Writes the masks (`mask_files`), the network beside the first
+    (`DesignRun`), and pictures of how they came about.
     watch: told the memory that a step takes, and what is doubtful about the frames, then the steps;
     after_step: called with the figures of each step.
-    Raises InputError where a run is unfinished and not resumed, or complete and resumed; for several channels.
+    Raises InputError where a run is unfinished and not resumed, or complete and resumed; where no mask learns.
     """
     needs_double_precision(device, "the design of a mask")
-    if experiment.channels:
-        raise InputError(
-            f"masks of {len(experiment.channel_names)} channels cannot learn together with a network yet",
-            "design them by Fisher information (`by=fisher`)",
-        )
     run = DesignRun(out)
     run.check(resume=resume)
-    history = MaskHistory(run.history, fresh=not run.checkpoint.exists())
+    files, fresh = mask_files(experiment, out), not run.checkpoint.exists()
     with process_group(torch.device(device)) as place:
         localizer = build_localizer(experiment).to(place)
-        sampler, mask = build_design_sampler(experiment)
-        psf = sampler.to(place).simulator.psf
-        assert isinstance(psf, ExactPSF)
+        sampler, masks = build_design_sampler(experiment)
+        sampler.to(place)
+        histories = MaskHistories(masks, files, fresh=fresh)
         needed = gradient_bytes(localizer, sampler, experiment.training.batch)
         watch.message(f"a step keeps {needed / 2**30:.2f} GiB for its gradient, besides the program itself")
         if (warning := saturation_warning(sampler)) is not None:
@@ -107,9 +113,8 @@ def design_mask(
 
         def tell(progress: Progress) -> None:
             if progress.validation is not None:
-                history.append(progress.step, mask)
-                title = f"{experiment.name}, step {progress.step}"
-                save_figure(plot.mask_with_psf(psf, experiment.z_um, title=title), run.preview)
+                histories.append(progress.step)
+                draw_masks(masks, run.preview, title=f"{experiment.name}, step {progress.step}")
             if after_step is not None:
                 after_step(progress)
 
@@ -124,34 +129,40 @@ def design_mask(
         )
         if validation is None or not is_main_process():
             return None
-        phase = mask().detach().cpu().float()
-        _write(run, experiment, localizer, phase, validation, place)
-        history.append(experiment.training.steps + 1, mask)
-        seen = (build_psf(experiment.psf, experiment.microscope, PixelMask(each)) for each in history.phases)
+        for path, each in zip(files, masks, strict=True):
+            write_mask(path, each.phase.numpy())
+        named = _named_by_hash(experiment, masks)
+        card = model_card(named, validation, run.metrics, place)
+        save_model_file(_model_file(named, localizer, masks, card), run.model)
+        histories.append(experiment.training.steps + 1)
         save_figure(plot.learning(run.metrics, title=f"{experiment.name}: mask and network"), run.curve)
-        learned = build_psf(experiment.psf, experiment.microscope, PixelMask(phase))
-        save_figure(plot.psf_surfaces(learned, experiment.z_um), run.solid)
-        evolution_animation(zip(history.steps, seen, strict=True), experiment.z_um, run.animation)
+        draw_solids(masks, files)
+        depths = [each.experiment.z_um for each in masks]
+        evolution_animation(histories.stages(), depths, run.animation)
     run.checkpoint.unlink(missing_ok=True)
     return validation
 
 
-def _write(
-    run: DesignRun,
-    experiment: Experiment,
-    localizer: NetworkLocalizer,
-    phase: Tensor,
-    validation: Validation,
-    device: torch.device,
-) -> None:
-    """The mask, and the network as a model of it."""
-    write_mask(run.out, phase.numpy())
-    named = experiment.with_(mask=FileMask(path="", sha256=mask_sha256(phase.numpy())))
-    model = ModelFile(
-        experiment=named.to_mapping(),
+def _named_by_hash(experiment: Experiment, masks: Sequence[ChannelMask]) -> Experiment:
+    """The experiment with the masks as they were learned, and without paths of this computer."""
+    named = [FileMask(path="", sha256=mask_sha256(each.phase.numpy())) for each in masks]
+    channels = {
+        name: channel.without_file(name).with_(mask=mask)
+        for (name, channel), mask in zip(experiment.channels.items(), named[1:], strict=True)
+    }
+    return experiment.with_(mask=named[0], channels=channels)
+
+
+def _model_file(
+    experiment: Experiment, localizer: NetworkLocalizer, masks: Sequence[ChannelMask], card: dict[str, object]
+) -> ModelFile:
+    """The network as a model of these masks;  experiment: names them by hash."""
+    kept = [ChannelFiles(each.phase, None) for each in masks]
+    return ModelFile(
+        experiment=experiment.to_mapping(),
         weights=localizer.state_dict(),
         threshold=localizer.threshold,
-        mask=phase,
-        card=model_card(named, validation, run.metrics, device),
+        mask=kept[0].mask,
+        card=card,
+        channels=dict(zip(experiment.channels, kept[1:], strict=True)),
     )
-    save_model_file(model, run.model)

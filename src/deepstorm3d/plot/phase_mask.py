@@ -142,13 +142,23 @@ def masks_with_psfs(
 
     psfs: by the name of the channel;  z_um: depths of the first and the last image of each, µm.
     """
-    figure = new_figure(12.0, 0.6 + 2.0 * len(psfs), title or "Phase masks and their PSFs", dpi=130)
-    rows = figure.subfigures(len(psfs), 1, squeeze=False)[:, 0]
-    for row, (name, psf), depths in zip(rows, psfs.items(), z_um, strict=True):
-        axes = row.subplots(1, 1 + _DEPTHS, gridspec_kw={"width_ratios": [1.25] + [1] * _DEPTHS})
-        draw_mask_row(axes, psf, depths)
-        axes[0].set_ylabel(name)
+    figure = _figure_of_rows(len(psfs), title or "Phase masks and their PSFs", dpi=130)
+    for row, (name, psf), depths in zip(_rows(figure, len(psfs)), psfs.items(), z_um, strict=True):
+        draw_mask_row(row, psf, depths)
+        row[0].set_ylabel(name)
     return figure
+
+
+def _figure_of_rows(rows: int, title: str = "", *, dpi: int = 150) -> Figure:
+    """A figure for so many masks with their PSFs, one below the other."""
+    return new_figure(12.0, 0.6 + 2.0 * rows, title, dpi=dpi)
+
+
+def _rows(figure: Figure, rows: int) -> list[Sequence[Axes]]:
+    """The axes of each mask, for `draw_mask_row`."""
+    widths = {"width_ratios": [1.25] + [1] * _DEPTHS}
+    parts = figure.subfigures(rows, 1, squeeze=False)[:, 0]
+    return [part.subplots(1, 1 + _DEPTHS, gridspec_kw=widths) for part in parts]
 
 
 @torch.no_grad()
@@ -164,24 +174,29 @@ def draw_mask_row(axes: Sequence[Axes], psf: MaskedPSF, z_um: tuple[float, float
 
 
 def evolution_animation(
-    stages: Iterable[tuple[int, MaskedPSF]], z_um: tuple[float, float], path: str | Path
+    stages: Iterable[tuple[int, Mapping[str, MaskedPSF]]],
+    z_um: Sequence[tuple[float, float]],
+    path: str | Path,
 ) -> None:
-    """Write an animation (GIF) of a mask and its PSF during a training.
+    """Write an animation (GIF) of the mask of each channel and its PSF during a training.
 
-    stages: step of the training and the PSF at that step;  z_um: depths of the first and the last image, µm.
+    stages: step of the training and the PSFs at that step, by the name of the channel;  z_um: depths of the
+    first and the last image of each channel, µm.
     The file has its final name only once it is complete.  Raises InputError where it cannot be written.
     """
     from matplotlib.animation import PillowWriter
 
-    figure = new_figure(12.0, 2.6)
-    axes = figure.subplots(1, 1 + _DEPTHS, gridspec_kw={"width_ratios": [1.25] + [1] * _DEPTHS})
+    figure = _figure_of_rows(len(z_um))
+    rows = _rows(figure, len(z_um))
     writer = PillowWriter(fps=4)
     with whole_file(Path(path)) as temporary, writer.saving(figure, str(temporary), dpi=80):
-        for step, psf in stages:
+        for step, psfs in stages:
             figure.suptitle(f"step {step:,}")
-            for axis in axes:
-                axis.clear()
-            draw_mask_row(axes, psf, z_um)
+            for axes, (name, psf), depths in zip(rows, psfs.items(), z_um, strict=True):
+                for axis in axes:
+                    axis.clear()
+                draw_mask_row(axes, psf, depths)
+                axes[0].set_ylabel(name if len(psfs) > 1 else "")
             writer.grab_frame()
 
 

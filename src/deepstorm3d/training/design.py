@@ -22,7 +22,7 @@ _DEPTHS = 5  # number of depths at which the light outside the patch is computed
 
 @dataclass(frozen=True)
 class MaskLearning:
-    """Settings with which the training loop optimizes a mask.
+    """Settings with which the training loop optimizes a mask, or the masks of several channels.
 
     learning_rate: largest change of a phase in a step, rad;  penalty: added to the loss of every step.
     """

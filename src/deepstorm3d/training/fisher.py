@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..emitters import Emitters
+from ..errors import InputError
 from ..experiment.design_settings import DesignSpec
 from ..field import Field
 from ..io.torch_file import save_tensors
@@ -136,7 +137,7 @@ def minimise_bound(
     spec: gives steps and learning rate;  seed: of the random molecules;  files: checkpoint, whether to continue
     from it, and the log: a line a step with the criterion (``bound_nm``);  watch: is called after each step and
     can stop the run.
-    Raises InputError if the file is not a checkpoint.
+    Raises InputError if the file is not a checkpoint, or one of other masks.
     """
     steps, learning_rate = spec.fisher_steps, spec.learning_rate
     optimiser = torch.optim.Adam(psf.parameters(), learning_rate)
@@ -144,9 +145,7 @@ def minimise_bound(
     done, files = 0, files or RunFiles()
     saved = files.to_resume()
     if saved is not None:
-        psf.load_state_dict(saved["optics"])
-        optimiser.load_state_dict(saved["optimiser"])
-        generator.set_state(saved["generator"])
+        _restore(saved, psf, optimiser, generator)
         done = saved["step"]
     log = MetricsLog(files.metrics)
     log.rewind(done)
@@ -169,3 +168,18 @@ def minimise_bound(
             state = {"optics": psf.state_dict(), "optimiser": optimiser.state_dict()}
             save_tensors({**state, "generator": generator.get_state(), "step": done}, files.checkpoint)
     return Descent(values, done >= steps)
+
+
+def _restore(
+    saved: Mapping[str, Any], psf: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator
+) -> None:
+    """Restore what a checkpoint holds; raises InputError if it belongs to another design."""
+    try:
+        psf.load_state_dict(saved["optics"])
+        optimiser.load_state_dict(saved["optimiser"])
+        generator.set_state(saved["generator"])
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"the checkpoint holds other masks, or masks of which others learn: {error}; "
+            "resume with the same experiment and `device`, or start anew without `resume`"
+        ) from error
