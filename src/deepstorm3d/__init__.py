@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .api.channels import dyes as dyes
     from .api.channels import register as register
     from .api.channels import split_channels as split_channels
+    from .api.dyes import dyes_of_movie as dyes_of_movie
     from .api.lists import drift as drift
     from .api.lists import evaluate as evaluate
     from .api.lists import filter as filter
@@ -100,6 +101,7 @@ _HOMES = {
     "design_mask": "api.masks",
     "drift": "api.lists",
     "dyes": "api.channels",
+    "dyes_of_movie": "api.dyes",
     "estimate": "api.movies",
     "evaluate": "api.lists",
     "filter": "api.lists",

@@ -1,0 +1,89 @@
+"""A movie of several dyes in one channel: frames in, molecules with the dyes that explain them out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..emitters import Localizations
+from ..errors import InputError
+from ..experiment.dyes import dye_optics
+from ..experiment.experiment import Experiment
+from ..fitting.dyes import DyeFit, DyesInFrames
+from ..fitting.joint import JointFit
+from ..fitting.likelihood import Likelihood
+from ..watch import SILENT, Watcher
+from .excerpt import OpenExcerpt
+from .fits import build_fit
+from .pipeline import Pipeline
+from .reading import light_of, read_block
+from .streaming import block_frames
+
+__all__ = ["OverDyes", "dye_fit"]
+
+
+def dye_fit(experiment: Experiment, *, phase: Tensor | None = None) -> DyeFit:
+    """The fit of an experiment's dyes, on the processor.
+
+    phase: of the mask at the microscope's wavelength, as in `experiment_mask`.
+    Raises InputError for an experiment without dyes, or whose mask or patch do not fit.
+    """
+    if not experiment.dyes:
+        raise InputError(
+            f"the experiment '{experiment.name}' has no dyes",
+            "name each with its wavelength, or train a model for an experiment that has some",
+        )
+    fits = []
+    for each in dye_optics(experiment, phase=phase):
+        fit = build_fit(each.experiment, each.source, "network", torch.device("cpu"))
+        assert isinstance(fit, JointFit)
+        fits.append(fit)
+    return DyeFit(fits)
+
+
+class OverDyes:
+    """Finds the molecules of the frames of an excerpt, each with its dye.
+
+    source: of the movie, its pixel faults found (`OpenExcerpt.judged`);  pipeline: gives the candidates and the
+    camera;  fit: of the dyes.
+    Raises InputError for a movie that does not fit the model.
+    """
+
+    def __init__(self, source: OpenExcerpt, pipeline: Pipeline, fit: DyeFit) -> None:
+        source.check_against(pipeline)
+        self._source, self._fit = source, fit
+        self._pipeline = source.at_work(pipeline)
+
+    def __call__(self, watch: Watcher = SILENT) -> DyesInFrames:
+        """All frames of the excerpt; positions refer to the whole frame, frames keep their numbers.
+
+        watch: told the frames done, asked after each block whether to stop, which gives what is done.
+        """
+        source = self._source
+        begin, last = source.span[0], source.last
+        parts: list[DyesInFrames] = []
+        for block in source.blocks(block_frames(source.size, torch.device("cpu"), fitted=True), begin):
+            parts.append(self._of_block(block))
+            watch.progress(block[1] - begin, last - begin)
+            if watch.stopped:
+                break
+        if not parts:
+            nothing = torch.zeros(0)
+            return DyesInFrames(
+                Localizations.empty(), nothing.long(), nothing.new_zeros(0, self._fit.dyes), nothing
+            )
+        return DyesInFrames(
+            Localizations.concat([part.localizations for part in parts]),
+            *(torch.cat([getattr(part, name) for part in parts]) for name in ("dye", "deviance", "excess")),
+        )
+
+    def _of_block(self, block: tuple[int, int]) -> DyesInFrames:
+        pipeline = self._pipeline
+        light, around = light_of(pipeline, read_block(self._source, block, pipeline.context))
+        candidates = pipeline.propose(light.photons if around is None else around)
+        found = self._fit(candidates, Likelihood(light.photons, pipeline.noise, light.weight))
+        pixel_um = pipeline.experiment.microscope.pixel_um
+        x, y = self._source.roi[0] * pixel_um, self._source.roi[1] * pixel_um
+        return replace(found, localizations=found.localizations.shift((x, y, 0.0), block[0]))
