@@ -8,6 +8,7 @@ import pytest
 import torch
 from fitting_scenes import DEPTH, Scene, scene
 
+from deepstorm3d.fitting import selection
 from deepstorm3d.fitting.changes import Changes
 from deepstorm3d.fitting.frame_model import FrameModel
 from deepstorm3d.fitting.likelihood import Likelihood
@@ -88,7 +89,8 @@ def test_no_round_of_changes_raises_the_cost_of_a_frame() -> None:
         assert bool((after <= before + 1e-6).all())
 
 
-def test_what_was_tried_in_vain_is_not_tried_again() -> None:
+def test_what_was_tried_in_vain_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection, "_TRIED_BELOW", 2.0)
     truth = scene(12, 1, seed=15, size=BIG)
     dim = replace(truth, state=replace(truth.state, photons=truth.state.photons * 0.16))
     likelihood = dim.noisy(8)

@@ -162,7 +162,8 @@ class MatchedFilter:
                 y, x = 2 * row + down, 2 * column + across
                 inside = (y >= 0) & (y < self.shape[0]) & (x >= 0) & (x < self.shape[1])
                 near[y[inside], x[inside]] = True
-        return near.nonzero().unbind(1)
+        row, column = near.nonzero().unbind(1)
+        return row, column
 
     def _spectrum(self, frames: Tensor) -> Tensor:
         """Fourier transform of frames (…, H, W), padded with 0."""
