@@ -83,8 +83,7 @@ class Experiment(Spec):
     dyes: dict[str, Dye] = quantity(
         {},
         "",
-        "dyes that are told apart by their wavelengths, by name; empty: all molecules emit at "
-        "microscope.wavelength, for which the mask's phase is given",
+        "dyes told apart by their wavelengths, by name; empty: all molecules emit at microscope.wavelength",
     )
     scenes: dict[str, Scene] = quantity(
         {"main": Scene()}, "", "kinds of frames, by name; training mixes them by weight"

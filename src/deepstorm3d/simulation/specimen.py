@@ -105,11 +105,16 @@ def _part_by_part(whole: Emitters, scene: Scene, field: Field, generator: torch.
     says otherwise.
     """
     steady = scene.emitters.blinking.lasts and scene.steady_background
-    one = scene.background.draw(1, field, generator) if steady else None
+    one: Tensor | None = None
 
     def draw(start: int, count: int) -> tuple[Emitters, Tensor]:
+        nonlocal one
         first, last = torch.searchsorted(whole.frame, torch.tensor([start, start + count])).tolist()
-        background = scene.background.draw(count, field, generator) if one is None else one.repeat(count, 1, 1)
+        # Drawn for every frame also where it stays, so that the noise of a seed is the same either way.
+        background = scene.background.draw(count, field, generator)
+        if steady:
+            one = background[:1] if one is None else one
+            background = one.repeat(count, 1, 1)
         return whole.select(slice(first, last)), background
 
     return draw
