@@ -186,7 +186,7 @@ def test_the_work_can_be_ended_at_any_time(fit: JointFit, psf: Counting) -> None
 
 
 def test_progress_counts_frames_that_are_done(fit: JointFit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepstorm3d.fitting.joint._MOLECULES_AT_ONCE", {"cpu": 3})
+    monkeypatch.setattr("deepstorm3d.fitting.groups._MOLECULES_ON_CPU", 3)
     watch = Recorder()
     true = Localizations.proposals(PLACES.repeat(4, 1), torch.arange(12) // 3, torch.ones(12))
     replace(fit, watch=watch).explain(true, Likelihood(frames(count=4)))
