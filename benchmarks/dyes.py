@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from accuracy import SEED, SIDE, TOLERANCE_UM, scene_of, simulator_of
-from deepstorm3d.analysis.dye_ratios import DyesByImage, dyes_by_image
+from deepstorm3d.analysis.dye_ratios import DyesByImage, ImageEvidence, dyes_by_image
 from deepstorm3d.analysis.dyes import DyeRule, DyesFound, find_dyes
 from deepstorm3d.analysis.matching import match
 from deepstorm3d.channels import Transform
@@ -194,12 +194,14 @@ def figures_in_one(pipeline: Pipeline, fit: DyeFit, movies: list[OneChannel]) ->
         alone.append(pipeline.localize(seen.photons).shift(frames=begin))
         begin += len(seen.photons)
     truth, found = Emitters.concat(truths), Localizations.concat([part.localizations for part in parts])
-    deviance, excess = (
-        torch.cat([getattr(part, name) for part in parts]).double().numpy() for name in ("deviance", "excess")
+    evidence = ImageEvidence(
+        *(
+            torch.cat([getattr(part, name) for part in parts]).double().numpy()
+            for name in ("deviance", "strangers", "excess")
+        )
     )
     each, sure = (
-        told_in_one(dyes_by_image(found, deviance, excess, ("1", "2"), sure=least), truth)
-        for least in (0.0, SURE)
+        told_in_one(dyes_by_image(found, evidence, ("1", "2"), sure=least), truth) for least in (0.0, SURE)
     )
     return {
         "molecules": len(truth),

@@ -9,10 +9,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from deepstorm3d.analysis.dye_ratios import DyesByImage, dyes_by_image
+from deepstorm3d.analysis.dye_ratios import DyesByImage, ImageEvidence, dyes_by_image
 from deepstorm3d.emitters import Localizations
 
-Values = NDArray[np.float64]
+Values = NDArray[Any]
 
 
 def drawn(count: int, weights: tuple[float, float, float], seed: int = 0) -> tuple[Values, Values, Values]:
@@ -31,7 +31,8 @@ def drawn(count: int, weights: tuple[float, float, float], seed: int = 0) -> tup
 def told(deviance: Values, excess: Values, **options: Any) -> DyesByImage:
     count = len(deviance)
     table = Localizations.proposals(torch.zeros(count, 3), torch.arange(count), torch.ones(count))
-    return dyes_by_image(table, deviance, excess, ("a", "b"), **options)
+    strangers = options.pop("strangers", np.zeros((count, 0)))
+    return dyes_by_image(table, ImageEvidence(deviance, strangers, excess), ("a", "b"), **options)
 
 
 def dyes_of(found: DyesByImage) -> tuple[Values, Values]:
@@ -86,3 +87,18 @@ def test_what_a_reader_should_know_is_said() -> None:
     deviance, excess, _ = drawn(3000, (0.5, 0.25, 0.25))
     assert any("explained by no dye" in text for text in told(deviance, excess).warnings)
     assert any("expected to be wrong" in text for text in told(0.02 * deviance, excess).warnings)
+
+
+def test_molecules_of_another_wavelength_are_none() -> None:
+    """Three PSFs 4 σ of noise apart from each other, the third of which is no dye's."""
+    rng = np.random.default_rng(3)
+    true = rng.choice(3, 6000, p=(0.1, 0.5, 0.4))
+    # Images as points in two dimensions: the deviance is the squared distance from each PSF's point.
+    centres = 4.0 * np.array([[0.5, np.sqrt(0.75)], [0.0, 0.0], [1.0, 0.0]])
+    places = centres[true] + rng.standard_normal((6000, 2))
+    deviance = ((places[:, None] - centres) ** 2).sum(2)
+    found = told(deviance[:, 1:], rng.standard_normal(6000), strangers=deviance[:, :1])
+    np.testing.assert_allclose(found.weights, (0.1, 0.5, 0.4), atol=0.015)
+    dye, sure = dyes_of(found)
+    assert (dye == true).mean() == pytest.approx(sure.mean(), abs=0.01)
+    assert (dye == 0)[true == 0].mean() > 0.85

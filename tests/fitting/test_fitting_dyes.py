@@ -10,6 +10,7 @@ import torch
 from fitting_scenes import exact_psf
 from torch import Tensor
 
+from deepstorm3d.analysis.dye_ratios import ImageEvidence, dyes_by_image
 from deepstorm3d.analysis.matching import match
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.experiment.dye import Dye
@@ -38,8 +39,10 @@ def fit() -> DyeFit:
     return dye_fit(setup())
 
 
-def seen(molecules: Emitters, dye: Tensor, seed: int = 0) -> Likelihood:
-    experiment = setup()
+def seen(
+    molecules: Emitters, dye: Tensor, seed: int = 0, *, experiment: Experiment | None = None
+) -> Likelihood:
+    experiment = setup() if experiment is None else experiment
     psf = dyes_table(experiment)
     simulator = Simulator(psf, experiment.camera, Field(SIDE, SIDE, experiment.microscope.pixel_um))
     stack = dye_stack(experiment, psf)
@@ -114,6 +117,20 @@ def test_the_ratio_of_likelihoods_says_how_often_it_is_wrong() -> None:
     assert abs(float(wrong.mean() - claimed.mean())) < 3.5 * spread + 0.02
 
 
+def test_molecules_of_another_wavelength_are_none() -> None:
+    molecules, dye = drawn(10, 4, 15_000.0, seed=2)
+    dye[::10] = 3
+    others = setup().with_(dyes={**setup().dyes, "stranger": Dye(wavelength=0.6)})
+    found = fit()(near(molecules), seen(molecules, dye, experiment=others))
+    evidence = ImageEvidence(*(each.numpy() for each in (found.deviance, found.strangers, found.excess)))
+    told = dyes_by_image(found.localizations, evidence, ("short", "long")).localizations
+    pairs = match(molecules, told, tolerance_um=0.2)
+    assert told.dye is not None
+    given, true = told.dye[pairs.found_index], dye[pairs.truth_index]
+    assert float((given == true)[true < 3].double().mean()) > 0.9
+    assert float((given == 0)[true == 3].double().mean()) >= 0.7
+
+
 def test_without_candidates_the_search_finds_molecules_of_both_dyes() -> None:
     molecules, dye = drawn(2, 3, 15_000.0, seed=1)
     found = fit()(Localizations.empty(), seen(molecules, dye))
@@ -123,7 +140,7 @@ def test_without_candidates_the_search_finds_molecules_of_both_dyes() -> None:
 def test_frames_without_molecules_are_no_error() -> None:
     dark = Likelihood(torch.poisson(torch.full((2, SIDE, SIDE), 15.0), torch.Generator().manual_seed(0)))
     found = fit()(Localizations.empty(), dark)
-    assert found.deviance.shape == (0, 2) and len(found.localizations) == 0
+    assert found.deviance.shape == (0, 2) and found.strangers.shape == (0, 3) and len(found.localizations) == 0
 
 
 def test_only_tables_can_be_stacked() -> None:

@@ -35,7 +35,7 @@ def setup() -> Experiment:
     """Bright molecules of an astigmatic lens, at 500 and 700 nm."""
     base = tiny_experiment(frame_px=(48, 48), camera=IdealCamera())
     scene = base.scene()
-    bright = scene.emitters.with_(photons=FixedPhotons(photons=15_000.0), margin_px=(8.0, 8.0))
+    bright = scene.emitters.with_(photons=FixedPhotons(photons=6000.0), margin_px=(8.0, 8.0))
     scene = scene.with_(emitters=bright, background=UniformBackground(low=15.0, high=15.0))
     dyes = {"short": Dye(wavelength=0.5), "long": Dye(wavelength=0.7)}
     return base.with_(scenes={"main": scene}, dyes=dyes)

@@ -1,10 +1,11 @@
 """Which dye a molecule is, from how well the PSF of each explains its image: the ratio of their likelihoods.
 
 If frames with molecule i as dye k are left with the deviance D_ik, then p(frames | k) ∝ exp(−D_ik / 2): all
-dyes have as many unknowns. How well the best one explains it is judged against other molecules: the deviance
-under its spot lies t_i standard deviations above what noise gives. For molecules of a dye that is normal around
-the middle of the list, N(t; m, s²); for those that are none (two in one, other light) it may be anything
-between the least and the largest t. Whether a molecule is none's and which dye's it would be are two questions.
+dyes have as many unknowns. A molecule may be none's for two reasons. It may be of another wavelength: that is
+the mean of the same over some others, between those of the dyes and beyond. Or no PSF explains it (two in one,
+other light): the deviance under its spot lies t_i standard deviations above what noise gives. For molecules of
+a dye that is normal around the middle of the list, N(t; m, s²); else it may be anything between the least and
+the largest t. How many molecules each dye has, and none, is found from the list (expectation and maximization).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..emitters import Localizations
 
-__all__ = ["DyesByImage", "dyes_by_image"]
+__all__ = ["DyesByImage", "ImageEvidence", "dyes_by_image"]
 
 Values = NDArray[np.float64]
 
@@ -35,6 +36,19 @@ _WIDTH = 10.0
 _MANY_NEITHER = 0.2
 # Part of the given dyes that is expected to be wrong above which the user is told.
 _MANY_WRONG = 0.1
+
+
+@dataclass(frozen=True)
+class ImageEvidence:
+    """What the images of N molecules say of K dyes.
+
+    deviance: (N, K) of the frames with the molecule as each dye, and strangers: (N, M) as of each of M other
+    wavelengths, both up to a constant for each molecule;  excess: (N,) t_i.
+    """
+
+    deviance: Values
+    strangers: Values
+    excess: Values
 
 
 @dataclass(frozen=True)
@@ -57,8 +71,7 @@ class DyesByImage:
 
 def dyes_by_image(
     table: Localizations,
-    deviance: Values,
-    excess: Values,
+    evidence: ImageEvidence,
     names: Sequence[str],
     *,
     sure: float = 0.0,
@@ -66,10 +79,10 @@ def dyes_by_image(
 ) -> DyesByImage:
     """Give every molecule its dye, or none, with the probability of that.
 
-    deviance: (N, K) of the frames with molecule i as dye k;  excess: (N,) t_i;  sure: molecules whose dye is
-    less probable get none;  weights: (K,) expected number of molecules of each dye, None: found from the list.
+    names: of the K dyes;  sure: molecules whose dye is less probable get none;  weights: (K,) expected number
+    of molecules of each dye, None: found from the list.
     """
-    posterior, found = _posterior(deviance, excess, None if weights is None else np.asarray(weights, float))
+    posterior, found = _posterior(evidence, None if weights is None else np.asarray(weights, float))
     dye = posterior.argmax(1) if len(table) else np.zeros(0, np.int64)
     probability = posterior[np.arange(len(dye)), dye]
     dye = np.where((dye > 0) & (probability < sure), 0, dye)
@@ -85,23 +98,31 @@ def dyes_by_image(
     return DyesByImage(tuple(names), found, told, counts, wrong, _warnings(found, wrong))
 
 
-def _posterior(deviance: Values, excess: Values, given: Values | None) -> tuple[Values, Values]:
+def _posterior(evidence: ImageEvidence, given: Values | None) -> tuple[Values, Values]:
     """Posterior (N, K + 1) of none and of each dye, and the weights (K + 1,)."""
-    number, dyes = deviance.shape
+    number, dyes = evidence.deviance.shape
     share = np.full(dyes, 1 / dyes) if given is None else given / given.sum()
+    weights = np.concatenate([[_FIRST_NEITHER], (1 - _FIRST_NEITHER) * share])
     if not number:
-        return np.zeros((0, dyes + 1)), np.concatenate([[_FIRST_NEITHER], (1 - _FIRST_NEITHER) * share])
-    neither = _neither(excess)
-    ratio = np.exp(-0.5 * (deviance - deviance.min(1, keepdims=True)))
-    each = ratio
+        return np.zeros((0, dyes + 1)), weights
+    least = np.column_stack([evidence.deviance, evidence.strangers]).min(1, keepdims=True)
+    other = np.exp(-0.5 * (evidence.strangers - least))
+    likelihood = np.column_stack([np.zeros(number), np.exp(-0.5 * (evidence.deviance - least))])
+    if other.shape[1]:
+        likelihood[:, 0] = other.mean(1)
+    posterior = likelihood
     for _ in range(_STEPS):
-        each = share * ratio / (share * ratio).sum(1, keepdims=True)
-        counted = ((1 - neither)[:, None] * each).sum(0) + _LEAST
-        change, share = share, share if given is not None else counted / counted.sum()
-        if float(np.abs(change - share).max()) < _SETTLED:
+        posterior = weights * likelihood
+        posterior /= posterior.sum(1, keepdims=True)
+        before, weights = weights, (posterior.sum(0) + _LEAST) / (number + _LEAST * (dyes + 1))
+        if given is not None:
+            weights[1:] = (1 - weights[0]) * share
+        if float(np.abs(before - weights).max()) < _SETTLED:
             break
-    posterior = np.column_stack([neither, (1 - neither)[:, None] * each])
-    return posterior, np.concatenate([[neither.mean()], (1 - neither.mean()) * share])
+    bad = _neither(evidence.excess)
+    posterior[:, 1:] *= (1 - bad)[:, None]
+    posterior[:, 0] = 1 - posterior[:, 1:].sum(1)
+    return posterior, posterior.mean(0)
 
 
 def _neither(excess: Values) -> Values:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from ..errors import InputError
@@ -18,7 +19,20 @@ from .dye import Dye
 from .experiment import Experiment, experiment_mask
 from .light_patch import patch_for_light
 
-__all__ = ["DyeOptics", "dye_optics", "dye_stack", "dyes_table", "patch_for_dyes", "refuse_dyes", "with_dyes"]
+__all__ = [
+    "DyeOptics",
+    "dye_optics",
+    "dye_stack",
+    "dyes_table",
+    "patch_for_dyes",
+    "refuse_dyes",
+    "with_dyes",
+    "with_strangers",
+]
+
+# Wavelengths that the records take, µm.
+_SHORTEST_UM = 0.2
+_LONGEST_UM = 2.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +126,40 @@ def with_dyes(experiment: Experiment, wavelengths: Mapping[str, float] | None) -
             "name each dye with its wavelength in nm",
         )
     return experiment.with_(dyes=dyes)
+
+
+def with_strangers(experiment: Experiment) -> Experiment:
+    """The experiment with further dyes between the wavelengths of its own, and beyond them.
+
+    With them a molecule is compared that may be of none of the dyes. Their focus and index of the mask lie
+    between those of the dyes. Wavelengths for which the mask is sampled too coarsely are left out.
+    """
+    dyes = sorted(experiment.dyes.values(), key=lambda dye: dye.wavelength)
+    known = np.array([dye.wavelength for dye in dyes])
+    steps = np.diff(known) / 2
+    wanted = [known[0] - steps[0], *(known[:-1] + steps), known[-1] + steps[-1]]
+    spec, first = computed_psf(experiment.psf), experiment.microscope
+
+    def between(values: Sequence[float], wavelength: float) -> float:
+        return float(np.interp(wavelength, known, values))
+
+    found = {}
+    for number, wavelength in enumerate(map(float, wanted)):
+        if not _SHORTEST_UM < wavelength < _LONGEST_UM:
+            continue
+        index = [dye.mask_index or (2.0, 2.0) for dye in dyes]
+        stranger = Dye(
+            wavelength=wavelength,
+            focus=between([first.focus if dye.focus is None else dye.focus for dye in dyes], wavelength),
+            mask_index=(
+                between([pair[0] for pair in index], wavelength),
+                between([pair[1] for pair in index], wavelength),
+            ),
+        )
+        period = first.with_(wavelength=wavelength).image_period_px * spec.pupil_oversampling
+        if period >= 2 * (spec.patch_px + 2 * TabulatedPSF.margin_px):
+            found[f"stranger {number}"] = stranger
+    return experiment.with_(dyes={**experiment.dyes, **found})
 
 
 def refuse_dyes(experiment: Experiment, what: str) -> None:

@@ -41,37 +41,42 @@ class DyesInFrames:
     localizations: places and σ by the PSF of each molecule's own dye, without the column;
     dye: (N,) int64 of each, from 0;
     deviance: (N, K) float64, of the frames if the molecule is of dye k, with its neighbours fitted again, less
-    that of the list: 0 for its own;
+    that of the list: 0 for its own;  strangers: (N, M), the same for other wavelengths, which are no dye's;
     excess: (N,) by how many standard deviations of noise the mean deviance under its spot exceeds 1.
     """
 
     localizations: Localizations
     dye: Tensor
     deviance: Tensor
+    strangers: Tensor
     excess: Tensor
 
 
 class DyeFit:
     """Joint fit of molecules of K dyes in one channel.
 
-    fits: of single frames, one for each dye, with PSFs tabulated over the same depths and blurs.
-    Raises ValueError for others (`TabulatedPSF.stacked`).
+    fits: of single frames, one for each dye, with PSFs tabulated over the same depths and blurs;
+    strangers: of M other wavelengths, with which a molecule of the list is only compared.
+    Raises ValueError for other PSFs (`TabulatedPSF.stacked`).
     """
 
-    def __init__(self, fits: Sequence[JointFit]) -> None:
+    def __init__(self, fits: Sequence[JointFit], strangers: Sequence[JointFit] = ()) -> None:
         first, alone = fits[0], _table(fits[0].core)
-        deepest = alone.stack_step_um * (len(fits) - 1)
         self.dyes, self.step_um, self._z_um = len(fits), alone.stack_step_um, alone.z_range
+        self.psfs = self.dyes + len(strangers)
+        deepest = self.step_um * (self.dyes - 1)
+        self._deepest = self.step_um * (self.psfs - 1)
+        cores = [each.core for each in (*fits, *strangers)]
         bounds = replace(first.bounds, z_um=(first.bounds.z_um[0], first.bounds.z_um[1] + deepest))
         self.joint = replace(
             first,
-            core=_stacked([each.core for each in fits]),
+            core=_stacked(cores),
             whole=_stacked([each.whole for each in fits]),
             bounds=bounds,
             z_um=(first.z_um[0], first.z_um[1] + deepest),
         )
         """The fit of all dyes together; a molecule of dye k is k · `step_um` deeper than it is."""
-        self._alike = [[_most_alike(_table(one.core), _table(two.core)) for two in fits] for one in fits]
+        self._alike = [[_most_alike(_table(one), _table(two)) for two in cores] for one in cores[: self.dyes]]
 
     @torch.no_grad()
     def __call__(self, found: Localizations, likelihood: Likelihood) -> DyesInFrames:
@@ -87,15 +92,19 @@ class DyeFit:
         listed = self._of_better_dyes(self.joint(placed, likelihood), likelihood)
         final = only_places(listed, likelihood)
         dye = self.dye_of(final.xyz)
-        deviance = torch.zeros(len(final), self.dyes, dtype=torch.float64, device=dye.device)
+        deviance = torch.zeros(len(final), self.psfs, dtype=torch.float64, device=dye.device)
         if len(final):
             model, state = self._fitted(final, likelihood)
+            low, high = self.joint.bounds.z_um
+            deepest = high - self.step_um * (self.dyes - 1) + self._deepest
+            model = replace(model, bounds=replace(model.bounds, z_um=(low, deepest)))
             for wanted in self._others(dye):
                 for rows in _apart(state):
                     near, fitted = self._tried(model, state, likelihood, rows, wanted[rows])
                     deviance[rows, wanted[rows]] = fitted.deviance - near.deviance
         places = final.xyz - self.step_um * on_axis(dye.to(final.xyz))
-        return DyesInFrames(replace(final, xyz=places), dye, deviance, self._excess(final))
+        own, strangers = deviance[:, : self.dyes], deviance[:, self.dyes :]
+        return DyesInFrames(replace(final, xyz=places), dye, own, strangers, self._excess(final))
 
     def dye_of(self, xyz: Tensor) -> Tensor:
         """The dye of molecules (N, 3) µm of the fit of all dyes, by their depths, (N,) int64 from 0."""
@@ -104,9 +113,11 @@ class DyeFit:
         return ((xyz[:, 2] - low + between / 2) / self.step_um).floor().clamp(0, self.dyes - 1).long()
 
     def _others(self, dye: Tensor) -> Iterator[Tensor]:
-        """Each of the other dyes, for molecules of dyes (N,)."""
+        """Each of the other dyes and wavelengths, for molecules of dyes (N,)."""
         for other in range(1, self.dyes):
             yield (dye + other) % self.dyes
+        for stranger in range(self.dyes, self.psfs):
+            yield torch.full_like(dye, stranger)
 
     def _of_better_dyes(self, found: Localizations, likelihood: Likelihood) -> Localizations:
         """The list with molecules of other dyes where these lower the deviance."""
@@ -158,7 +169,7 @@ class DyeFit:
         dye, places = self.dye_of(xyz), xyz.clone()
         low, _ = self._z_um
         for one in range(self.dyes):
-            for two in range(self.dyes):
+            for two in range(self.psfs):
                 rows = (dye == one) & (wanted == two)
                 depths = self._alike[one][two].to(xyz)
                 place = ((xyz[rows, 2] - one * self.step_um - low) / _DEPTH_STEP_UM).round().long()

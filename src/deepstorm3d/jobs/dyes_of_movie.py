@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..analysis.dye_ratios import DyesByImage, dyes_by_image
+from ..analysis.dye_ratios import DyesByImage, ImageEvidence, dyes_by_image
 from ..errors import InputError, Interrupted
 from ..experiment.dyes import with_dyes
 from ..io.masks import read_mask
@@ -80,8 +80,8 @@ def dyes_of_movie(
         seen = OverDyes(source, pipeline, fit)(watch)
         if watch.stopped:
             raise Interrupted
-        deviance, excess = (values.cpu().double().numpy() for values in (seen.deviance, seen.excess))
-        found = dyes_by_image(seen.localizations, deviance, excess, tuple(experiment.dyes), sure=dyes.sure)
+        told = ImageEvidence(*(values.numpy() for values in (seen.deviance, seen.strangers, seen.excess)))
+        found = dyes_by_image(seen.localizations, told, tuple(experiment.dyes), sure=dyes.sure)
         found = replace(found, warnings=[*pipeline.notes, *source.pixel_notes(), *found.warnings])
         if out is not None:
             header = _header(source, pipeline, found, out)

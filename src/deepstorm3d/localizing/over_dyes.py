@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..emitters import Localizations
 from ..errors import InputError
-from ..experiment.dyes import dye_optics
+from ..experiment.dyes import dye_optics, with_strangers
 from ..experiment.experiment import Experiment
 from ..fitting.dyes import DyeFit, DyesInFrames
 from ..fitting.joint import JointFit
@@ -23,9 +23,11 @@ from .streaming import block_frames
 
 __all__ = ["OverDyes", "dye_fit"]
 
+_COLUMNS = ("dye", "deviance", "strangers", "excess")
+
 
 def dye_fit(experiment: Experiment, *, phase: Tensor | None = None) -> DyeFit:
-    """The fit of an experiment's dyes, on the processor.
+    """The fit of an experiment's dyes, on the processor, which also tells molecules of other wavelengths.
 
     phase: of the mask at the microscope's wavelength, as in `experiment_mask`.
     Raises InputError for an experiment without dyes, or whose mask or patch do not fit.
@@ -35,12 +37,13 @@ def dye_fit(experiment: Experiment, *, phase: Tensor | None = None) -> DyeFit:
             f"the experiment '{experiment.name}' has no dyes",
             "name each with its wavelength, or train a model for an experiment that has some",
         )
+    others = with_strangers(experiment)
     fits = []
-    for each in dye_optics(experiment, phase=phase):
+    for each in dye_optics(others, phase=phase):
         fit = build_fit(each.experiment, each.source, "network", torch.device("cpu"))
         assert isinstance(fit, JointFit)
         fits.append(fit)
-    return DyeFit(fits)
+    return DyeFit(fits[: len(experiment.dyes)], fits[len(experiment.dyes) :])
 
 
 class OverDyes:
@@ -71,12 +74,14 @@ class OverDyes:
                 break
         if not parts:
             nothing = torch.zeros(0)
-            return DyesInFrames(
-                Localizations.empty(), nothing.long(), nothing.new_zeros(0, self._fit.dyes), nothing
+            empty = (
+                nothing.new_zeros(0, self._fit.dyes),
+                nothing.new_zeros(0, self._fit.psfs - self._fit.dyes),
             )
+            return DyesInFrames(Localizations.empty(), nothing.long(), *empty, nothing)
         return DyesInFrames(
             Localizations.concat([part.localizations for part in parts]),
-            *(torch.cat([getattr(part, name) for part in parts]) for name in ("dye", "deviance", "excess")),
+            *(torch.cat([getattr(part, name) for part in parts]) for name in _COLUMNS),
         )
 
     def _of_block(self, block: tuple[int, int]) -> DyesInFrames:
