@@ -197,7 +197,7 @@ def figures_in_one(pipeline: Pipeline, fit: DyeFit, movies: list[OneChannel]) ->
     evidence = ImageEvidence(
         *(
             torch.cat([getattr(part, name) for part in parts]).double().numpy()
-            for name in ("deviance", "strangers", "excess")
+            for name in ("deviance", "others", "excess")
         )
     )
     each, sure = (

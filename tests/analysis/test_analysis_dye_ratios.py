@@ -31,8 +31,8 @@ def drawn(count: int, weights: tuple[float, float, float], seed: int = 0) -> tup
 def told(deviance: Values, excess: Values, **options: Any) -> DyesByImage:
     count = len(deviance)
     table = Localizations.proposals(torch.zeros(count, 3), torch.arange(count), torch.ones(count))
-    strangers = options.pop("strangers", np.zeros((count, 0)))
-    return dyes_by_image(table, ImageEvidence(deviance, strangers, excess), ("a", "b"), **options)
+    others = options.pop("others", np.zeros((count, 0)))
+    return dyes_by_image(table, ImageEvidence(deviance, others, excess), ("a", "b"), **options)
 
 
 def dyes_of(found: DyesByImage) -> tuple[Values, Values]:
@@ -97,7 +97,7 @@ def test_molecules_of_another_wavelength_are_none() -> None:
     centres = 4.0 * np.array([[0.5, np.sqrt(0.75)], [0.0, 0.0], [1.0, 0.0]])
     places = centres[true] + rng.standard_normal((6000, 2))
     deviance = ((places[:, None] - centres) ** 2).sum(2)
-    found = told(deviance[:, 1:], rng.standard_normal(6000), strangers=deviance[:, :1])
+    found = told(deviance[:, 1:], rng.standard_normal(6000), others=deviance[:, :1])
     np.testing.assert_allclose(found.weights, (0.1, 0.5, 0.4), atol=0.015)
     dye, sure = dyes_of(found)
     assert (dye == true).mean() == pytest.approx(sure.mean(), abs=0.01)

@@ -10,7 +10,7 @@ import torch
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.channel import Channel
 from deepstorm3d.experiment.dye import Dye
-from deepstorm3d.experiment.dyes import dye_optics, dye_stack, dyes_table, with_dyes, with_strangers
+from deepstorm3d.experiment.dyes import dye_optics, dye_stack, dyes_table, with_dyes, with_other_wavelengths
 from deepstorm3d.experiment.experiment import Experiment, experiment_mask, read_experiment, write_experiment
 from deepstorm3d.jobs.design_psf import design_mask
 from deepstorm3d.optics.measured import MeasuredPSFSpec
@@ -74,13 +74,13 @@ def test_wavelengths_given_by_the_user_are_in_order_and_two_at_least() -> None:
             with_dyes(tiny_experiment(), wrong)
 
 
-def test_strangers_lie_between_the_dyes_and_beyond_where_the_mask_is_sampled_finely_enough() -> None:
+def test_other_wavelengths_lie_between_the_dyes_and_beyond_where_the_mask_is_sampled_finely_enough() -> None:
     setup = tiny_experiment(dyes={"b": Dye(wavelength=0.7, focus=1.1), "a": Dye(wavelength=0.5, focus=0.9)})
-    strangers = [dye for name, dye in with_strangers(setup).dyes.items() if name not in setup.dyes]
-    assert [dye.wavelength for dye in strangers] == pytest.approx([0.4, 0.6, 0.8])
-    assert [dye.focus for dye in strangers] == pytest.approx([0.9, 1.0, 1.1])
+    others = [dye for name, dye in with_other_wavelengths(setup).dyes.items() if name not in setup.dyes]
+    assert [dye.wavelength for dye in others] == pytest.approx([0.4, 0.6, 0.8])
+    assert [dye.focus for dye in others] == pytest.approx([0.9, 1.0, 1.1])
     coarse = setup.with_(microscope=setup.microscope.with_(mask_pitch=1.6 * setup.microscope.mask_pitch))
-    assert len(with_strangers(coarse).dyes) == 4
+    assert len(with_other_wavelengths(coarse).dyes) == 4
 
 
 def test_what_has_no_psf_of_each_dye_is_refused(tmp_path: Path) -> None:

@@ -120,9 +120,9 @@ def test_the_ratio_of_likelihoods_says_how_often_it_is_wrong() -> None:
 def test_molecules_of_another_wavelength_are_none() -> None:
     molecules, dye = drawn(10, 4, 15_000.0, seed=2)
     dye[::10] = 3
-    others = setup().with_(dyes={**setup().dyes, "stranger": Dye(wavelength=0.6)})
+    others = setup().with_(dyes={**setup().dyes, "other": Dye(wavelength=0.6)})
     found = fit()(near(molecules), seen(molecules, dye, experiment=others))
-    evidence = ImageEvidence(*(each.numpy() for each in (found.deviance, found.strangers, found.excess)))
+    evidence = ImageEvidence(*(each.numpy() for each in (found.deviance, found.others, found.excess)))
     told = dyes_by_image(found.localizations, evidence, ("short", "long")).localizations
     pairs = match(molecules, told, tolerance_um=0.2)
     assert told.dye is not None
@@ -140,7 +140,7 @@ def test_without_candidates_the_search_finds_molecules_of_both_dyes() -> None:
 def test_frames_without_molecules_are_no_error() -> None:
     dark = Likelihood(torch.poisson(torch.full((2, SIDE, SIDE), 15.0), torch.Generator().manual_seed(0)))
     found = fit()(Localizations.empty(), dark)
-    assert found.deviance.shape == (0, 2) and found.strangers.shape == (0, 3) and len(found.localizations) == 0
+    assert found.deviance.shape == (0, 2) and found.others.shape == (0, 3) and len(found.localizations) == 0
 
 
 def test_only_tables_can_be_stacked() -> None:

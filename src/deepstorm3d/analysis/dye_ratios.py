@@ -42,12 +42,12 @@ _MANY_WRONG = 0.1
 class ImageEvidence:
     """What the images of N molecules say of K dyes.
 
-    deviance: (N, K) of the frames with the molecule as each dye, and strangers: (N, M) as of each of M other
+    deviance: (N, K) of the frames with the molecule as each dye, and others: (N, M) as of each of M other
     wavelengths, both up to a constant for each molecule;  excess: (N,) t_i.
     """
 
     deviance: Values
-    strangers: Values
+    others: Values
     excess: Values
 
 
@@ -105,8 +105,8 @@ def _posterior(evidence: ImageEvidence, given: Values | None) -> tuple[Values, V
     weights = np.concatenate([[_FIRST_NEITHER], (1 - _FIRST_NEITHER) * share])
     if not number:
         return np.zeros((0, dyes + 1)), weights
-    least = np.column_stack([evidence.deviance, evidence.strangers]).min(1, keepdims=True)
-    other = np.exp(-0.5 * (evidence.strangers - least))
+    least = np.column_stack([evidence.deviance, evidence.others]).min(1, keepdims=True)
+    other = np.exp(-0.5 * (evidence.others - least))
     likelihood = np.column_stack([np.zeros(number), np.exp(-0.5 * (evidence.deviance - least))])
     if other.shape[1]:
         likelihood[:, 0] = other.mean(1)

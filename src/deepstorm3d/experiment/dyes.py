@@ -27,7 +27,7 @@ __all__ = [
     "patch_for_dyes",
     "refuse_dyes",
     "with_dyes",
-    "with_strangers",
+    "with_other_wavelengths",
 ]
 
 # Wavelengths that the records take, µm.
@@ -128,7 +128,7 @@ def with_dyes(experiment: Experiment, wavelengths: Mapping[str, float] | None) -
     return experiment.with_(dyes=dyes)
 
 
-def with_strangers(experiment: Experiment) -> Experiment:
+def with_other_wavelengths(experiment: Experiment) -> Experiment:
     """The experiment with further dyes between the wavelengths of its own, and beyond them.
 
     With them a molecule is compared that may be of none of the dyes. Their focus and index of the mask lie
@@ -148,7 +148,7 @@ def with_strangers(experiment: Experiment) -> Experiment:
         if not _SHORTEST_UM < wavelength < _LONGEST_UM:
             continue
         index = [dye.mask_index or (2.0, 2.0) for dye in dyes]
-        stranger = Dye(
+        added = Dye(
             wavelength=wavelength,
             focus=between([first.focus if dye.focus is None else dye.focus for dye in dyes], wavelength),
             mask_index=(
@@ -158,7 +158,7 @@ def with_strangers(experiment: Experiment) -> Experiment:
         )
         period = first.with_(wavelength=wavelength).image_period_px * spec.pupil_oversampling
         if period >= 2 * (spec.patch_px + 2 * TabulatedPSF.margin_px):
-            found[f"stranger {number}"] = stranger
+            found[f"other {number}"] = added
     return experiment.with_(dyes={**experiment.dyes, **found})
 
 

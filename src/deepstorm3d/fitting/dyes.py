@@ -41,14 +41,14 @@ class DyesInFrames:
     localizations: places and σ by the PSF of each molecule's own dye, without the column;
     dye: (N,) int64 of each, from 0;
     deviance: (N, K) float64, of the frames if the molecule is of dye k, with its neighbours fitted again, less
-    that of the list: 0 for its own;  strangers: (N, M), the same for other wavelengths, which are no dye's;
+    that of the list: 0 for its own;  others: (N, M), the same for other wavelengths, which are no dye's;
     excess: (N,) by how many standard deviations of noise the mean deviance under its spot exceeds 1.
     """
 
     localizations: Localizations
     dye: Tensor
     deviance: Tensor
-    strangers: Tensor
+    others: Tensor
     excess: Tensor
 
 
@@ -56,17 +56,17 @@ class DyeFit:
     """Joint fit of molecules of K dyes in one channel.
 
     fits: of single frames, one for each dye, with PSFs tabulated over the same depths and blurs;
-    strangers: of M other wavelengths, with which a molecule of the list is only compared.
+    others: of M other wavelengths, with which a molecule of the list is only compared.
     Raises ValueError for other PSFs (`TabulatedPSF.stacked`).
     """
 
-    def __init__(self, fits: Sequence[JointFit], strangers: Sequence[JointFit] = ()) -> None:
+    def __init__(self, fits: Sequence[JointFit], others: Sequence[JointFit] = ()) -> None:
         first, alone = fits[0], _table(fits[0].core)
         self.dyes, self.step_um, self._z_um = len(fits), alone.stack_step_um, alone.z_range
-        self.psfs = self.dyes + len(strangers)
+        self.psfs = self.dyes + len(others)
         deepest = self.step_um * (self.dyes - 1)
         self._deepest = self.step_um * (self.psfs - 1)
-        cores = [each.core for each in (*fits, *strangers)]
+        cores = [each.core for each in (*fits, *others)]
         bounds = replace(first.bounds, z_um=(first.bounds.z_um[0], first.bounds.z_um[1] + deepest))
         self.joint = replace(
             first,
@@ -103,8 +103,8 @@ class DyeFit:
                     near, fitted = self._tried(model, state, likelihood, rows, wanted[rows])
                     deviance[rows, wanted[rows]] = fitted.deviance - near.deviance
         places = final.xyz - self.step_um * on_axis(dye.to(final.xyz))
-        own, strangers = deviance[:, : self.dyes], deviance[:, self.dyes :]
-        return DyesInFrames(replace(final, xyz=places), dye, own, strangers, self._excess(final))
+        own, others = deviance[:, : self.dyes], deviance[:, self.dyes :]
+        return DyesInFrames(replace(final, xyz=places), dye, own, others, self._excess(final))
 
     def dye_of(self, xyz: Tensor) -> Tensor:
         """The dye of molecules (N, 3) µm of the fit of all dyes, by their depths, (N,) int64 from 0."""
@@ -116,8 +116,8 @@ class DyeFit:
         """Each of the other dyes and wavelengths, for molecules of dyes (N,)."""
         for other in range(1, self.dyes):
             yield (dye + other) % self.dyes
-        for stranger in range(self.dyes, self.psfs):
-            yield torch.full_like(dye, stranger)
+        for number in range(self.dyes, self.psfs):
+            yield torch.full_like(dye, number)
 
     def _of_better_dyes(self, found: Localizations, likelihood: Likelihood) -> Localizations:
         """The list with molecules of other dyes where these lower the deviance."""

@@ -80,7 +80,7 @@ def dyes_of_movie(
         seen = OverDyes(source, pipeline, fit)(watch)
         if watch.stopped:
             raise Interrupted
-        told = ImageEvidence(*(values.numpy() for values in (seen.deviance, seen.strangers, seen.excess)))
+        told = ImageEvidence(*(values.numpy() for values in (seen.deviance, seen.others, seen.excess)))
         found = dyes_by_image(seen.localizations, told, tuple(experiment.dyes), sure=dyes.sure)
         found = replace(found, warnings=[*pipeline.notes, *source.pixel_notes(), *found.warnings])
         if out is not None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..emitters import Localizations
 from ..errors import InputError
-from ..experiment.dyes import dye_optics, with_strangers
+from ..experiment.dyes import dye_optics, with_other_wavelengths
 from ..experiment.experiment import Experiment
 from ..fitting.dyes import DyeFit, DyesInFrames
 from ..fitting.joint import JointFit
@@ -23,7 +23,7 @@ from .streaming import block_frames
 
 __all__ = ["OverDyes", "dye_fit"]
 
-_COLUMNS = ("dye", "deviance", "strangers", "excess")
+_COLUMNS = ("dye", "deviance", "others", "excess")
 
 
 def dye_fit(experiment: Experiment, *, phase: Tensor | None = None) -> DyeFit:
@@ -37,7 +37,7 @@ def dye_fit(experiment: Experiment, *, phase: Tensor | None = None) -> DyeFit:
             f"the experiment '{experiment.name}' has no dyes",
             "name each with its wavelength, or train a model for an experiment that has some",
         )
-    others = with_strangers(experiment)
+    others = with_other_wavelengths(experiment)
     fits = []
     for each in dye_optics(others, phase=phase):
         fit = build_fit(each.experiment, each.source, "network", torch.device("cpu"))
