@@ -20,7 +20,7 @@ from deepstorm3d.fitting.sites.frames import Movie
 from deepstorm3d.fitting.sites.looks import dark_neighbours
 from deepstorm3d.fitting.sites.neighbourhood import Neighbourhood, images_of
 from deepstorm3d.fitting.sites.state import Sites
-from deepstorm3d.fitting.sites.unseen import unseen_molecules
+from deepstorm3d.fitting.sites.unseen import UnseenMolecules
 
 # Two molecules 200 nm apart, of which the first frame shows one and the last frame the other.
 PAIR = torch.tensor([[1.45, 1.5, 0.4], [1.60, 1.6, 0.5]])
@@ -133,8 +133,8 @@ def test_a_molecule_too_dim_for_any_single_frame_is_found_in_all_of_them() -> No
     none = replace(known, coefficients=known.coefficients[4:5]).of_looks(torch.zeros(0).long())
     price = 20.0
     even = torch.ones(8)
-    assert not unseen_molecules(alone, images_of(alone, none), even, search, price)
-    best = unseen_molecules(frames, images_of(frames, known), even, search, price)[0]
+    assert not UnseenMolecules(search, price)(alone, images_of(alone, none), torch.ones(1))
+    best = UnseenMolecules(search, price)(frames, images_of(frames, known), even)[0]
     assert best.last - best.first + 1 >= 5 and float((best.xyz[:2] - place[1, :2]).norm()) < 0.1
 
 

@@ -88,6 +88,17 @@ class MatchedFilter:
         """
         return self._correlated(self._fine, self._spectrum(score), self._spectrum(information))
 
+    @property
+    def coarse_px(self) -> int:
+        """Distance of the pixels of `coarse_correlations`: 2 where spots are broad enough, else 1."""
+        return 1 if self._rough is None else 2
+
+    def coarse_correlations(self, score: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
+        """`correlations` at every second row and column where that shows every molecule, in a fifth of the
+        time."""
+        filters = self._rough or self._fine
+        return self._correlated(filters, self._spectrum(score), self._spectrum(information))
+
     def gains(self, score: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
         """Decrease of the deviance and photons of one more molecule at every voxel of frames.
 

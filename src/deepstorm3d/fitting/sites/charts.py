@@ -62,13 +62,6 @@ class Charts:
         self._charts[number] = _Chart(terms, unknowns, self._near * _reach(state))
         return terms
 
-    def deviance(self, number: int, sites: Sites, rows: slice) -> float:
-        """Deviance of an image."""
-        state, chart = sites.of_image(number, rows, self.movie.dtype), self._charts[number]
-        if chart is not None and _reaches(chart, _unknowns(state)):
-            return _moved(chart, _unknowns(state)).deviance
-        return self.movie.deviance(number, state)
-
 
 def _unknowns(state: JointState) -> Tensor:
     """Unknowns of an image in the order of `FrameTerms`: places, photons, coefficients: (m,) float64."""
@@ -95,4 +88,4 @@ def _moved(chart: _Chart, unknowns: Tensor) -> FrameTerms:
     change, terms = unknowns - chart.unknowns, chart.terms
     stiff = terms.matrix @ change
     deviance = terms.deviance + float(change @ (stiff - 2 * terms.gradient))
-    return replace(terms, deviance=deviance, gradient=terms.gradient - stiff)
+    return replace(terms, deviance=deviance, gradient=terms.gradient - stiff, change=change)

@@ -39,7 +39,9 @@ class FittedSites:
 
 
 @torch.no_grad()
-def climb_sites(movie: Movie, start: Sites, charts: Charts | None = None) -> FittedSites:
+def climb_sites(
+    movie: Movie, start: Sites, charts: Charts | None = None, steps: int = _ITERATIONS
+) -> FittedSites:
     """The most likely places, photons and backgrounds, beginning with these.
 
     All unknowns move together: each image is reduced to its places (`FrameTerms.eliminated`), the places of all
@@ -47,7 +49,7 @@ def climb_sites(movie: Movie, start: Sites, charts: Charts | None = None) -> Fit
     that of Gauss and Newton on all unknowns at once). The deviance of all images together never increases. An
     image whose own deviance rises is damped more, with its sites.
 
-    charts: of the images, from an earlier fit; default: new ones.
+    charts: of the images, from an earlier fit; default: new ones;  steps: largest number of steps.
     """
     sites, slices = start, start.slices()
     charts = Charts(movie, FINE) if charts is None else charts
@@ -55,21 +57,19 @@ def climb_sites(movie: Movie, start: Sites, charts: Charts | None = None) -> Fit
     deviance = _total(terms)
     damping = torch.full((sites.images,), 1e-3, dtype=torch.float64)
     now = float(deviance.sum() + sites.penalty())
-    for _ in range(_ITERATIONS):
+    for _ in range(steps):
         step = _step(movie, sites, slices, terms, damping)
         trial = _moved(movie, sites, step)
-        tried = torch.tensor(
-            movie.each(lambda f, it=trial: charts.deviance(f, it, slices[f])),
-            dtype=torch.float64,
-        )
+        # Most steps are taken, so that their derivatives are computed with their images.
+        there = _terms(charts, trial, slices)
+        tried = _total(there)
         after = float(tried.sum() + trial.penalty())
         worse, gain = tried > deviance + charts.settled, now - after
         if gain > 0:
-            sites, deviance, now = trial, tried, after
+            sites, terms, deviance, now = trial, there, tried, after
             damping = torch.where(worse, damping * 10, damping / 6).clamp(1e-5, 1e6)
             if gain < charts.settled * sites.images:
                 return FittedSites(sites, deviance, True)
-            terms = _terms(charts, sites, slices)
         else:
             if step.promised < charts.settled * sites.images or float(damping.max()) > 1e3:
                 return FittedSites(sites, deviance, True)

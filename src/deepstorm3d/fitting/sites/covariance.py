@@ -64,7 +64,8 @@ def site_bounds(movie: Movie, sites: Sites) -> Bound:
 class Landscape:
     """The likelihood of all images around a state to second order.
 
-    terms, parts: of each image;  covariance: (S·q, S·q) float64 of the places.
+    terms, parts: of each image;  covariance: (S·q, S·q) float64 of the places;  left: (S·q,) step of Gauss and
+    Newton that the fit would take next.
     charts: of the images, from the fit; default: exact, with sums in double precision.
     """
 
@@ -84,6 +85,7 @@ class Landscape:
         self.terms, self.parts = [each[0] for each in both], [each[1] for each in both]
         with one_thread():
             self.covariance = self._inverse()
+            self.left = self.covariance @ self._gradient()
 
     def _inverse(self) -> Tensor:
         sites = self.sites
@@ -96,6 +98,16 @@ class Landscape:
         scale = matrix.diagonal().clamp(min=1e-20).rsqrt()
         unit = matrix * scale[:, None] * scale
         return torch.cholesky_inverse(unit_factor(unit, RIDGE)) * scale[:, None] * scale
+
+    def _gradient(self) -> Tensor:
+        """Of the log-likelihood by the places, all else fitted, (S·q,)."""
+        sites = self.sites
+        gradient = sites.place.new_zeros(sites.place.numel())
+        for rows, part in zip(self.slices, self.parts, strict=True):
+            gradient.index_add_(0, shares_of_sites(sites, rows), part.pull)
+        if sites.before is not None and sites.knowledge is not None:
+            gradient += sites.knowledge @ (sites.before - sites.place).flatten()
+        return gradient
 
     def among(self, number: int) -> Tensor:
         """Covariance (n·q, n·q) of the places of an image's looks."""

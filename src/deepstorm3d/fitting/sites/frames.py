@@ -8,7 +8,7 @@ that a molecule is seen in. The places are those of the first channel.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
@@ -38,7 +38,9 @@ class FrameTerms:
 
     The unknowns are the places of the looks, q each, then their photons, then the background's coefficients.
     deviance: of the image;  gradient: (m,) of the log-likelihood and matrix: (m, m) Fisher information,
-    float64; places: n·q;  image: linear around the state;  score, information: (1, H, W) of the pixels.
+    float64; places: n·q;  image: linear around the state;  score, information: (1, H, W) of the pixels;
+    change: (m,) of the unknowns since image, score and information were computed, None: none;
+    reduced: what `eliminated` has computed from the matrix, for each damping.
     """
 
     deviance: float
@@ -48,47 +50,80 @@ class FrameTerms:
     image: LinearImage
     score: Tensor
     information: Tensor
+    change: Tensor | None = None
+    reduced: dict[float, Reduced] = field(default_factory=dict[float, "Reduced"])
 
     def eliminated(self, damping: float = 0.0) -> Eliminated:
         """What the image says of the places if photons and background follow them.
 
         damping: λ by which the diagonal of photons and background is raised (Marquardt 1963).
         """
-        p = self.places
-        light = self.matrix[p:, p:]
-        diagonal = light.diagonal()
-        scale = torch.where(diagonal > 1e-20, diagonal.clamp(min=1e-20).rsqrt(), 0.0)
-        unit = light * scale[:, None] * scale
-        unit.diagonal().fill_(1.0)
-        factor = unit_factor(unit, RIDGE + damping)
-        right = torch.cat([self.matrix[p:, :p], self.gradient[p:, None]], 1) * scale[:, None]
-        solved = torch.linalg.solve_triangular(factor, right, upper=False)
-        half, rest = solved[:, :p], solved[:, p]
-        return Eliminated(
-            schur=self.matrix[:p, :p] - half.mT @ half,
-            pull=self.gradient[:p] - half.mT @ rest,
-            factor=factor,
-            scale=scale,
-            half=half,
-            rest=rest,
-        )
+        if damping not in self.reduced:
+            if len(self.reduced) > 1:
+                self.reduced.clear()
+            self.reduced[damping] = _reduced(self.matrix, self.places, damping)
+        without, p = self.reduced[damping], self.places
+        right = (self.gradient[p:] * without.scale)[:, None]
+        rest = torch.linalg.solve_triangular(without.factor, right, upper=False)[:, 0]
+        return Eliminated(without, self.gradient[:p] - without.half.mT @ rest, rest)
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """The information of an image about its places, with its photons and background fitted.
+
+    schur: (n·q, n·q);  factor: Cholesky factor of the information about photons and background, scaled by
+    `scale` to a unit diagonal;  half: factor⁻¹ times the information about them and the places.
+    """
+
+    schur: Tensor
+    factor: Tensor
+    scale: Tensor
+    half: Tensor
+
+
+def _reduced(matrix: Tensor, places: int, damping: float) -> Reduced:
+    light = matrix[places:, places:]
+    diagonal = light.diagonal()
+    scale = torch.where(diagonal > 1e-20, diagonal.clamp(min=1e-20).rsqrt(), 0.0)
+    unit = light * scale[:, None] * scale
+    unit.diagonal().fill_(1.0)
+    factor = unit_factor(unit, RIDGE + damping)
+    half = torch.linalg.solve_triangular(factor, matrix[places:, :places] * scale[:, None], upper=False)
+    return Reduced(matrix[:places, :places] - half.mT @ half, factor, scale, half)
 
 
 @dataclass(frozen=True)
 class Eliminated:
-    """An image without its photons and background.
+    """An image without its photons and background, around a state.
 
-    schur: (n·q, n·q) information about the places, pull: (n·q,) gradient;
-    factor: Cholesky factor of the information about photons and background, scaled by `scale` to a unit
-    diagonal; half, rest: factor⁻¹ times the information about them and the places, and times their gradient.
+    reduced: its information;  pull: (n·q,) gradient by the places;  rest: factor⁻¹ times the gradient by
+    photons and background.
     """
 
-    schur: Tensor
+    reduced: Reduced
     pull: Tensor
-    factor: Tensor
-    scale: Tensor
-    half: Tensor
     rest: Tensor
+
+    @property
+    def schur(self) -> Tensor:
+        """Information about the places, (n·q, n·q)."""
+        return self.reduced.schur
+
+    @property
+    def factor(self) -> Tensor:
+        """Cholesky factor of the information about photons and background, scaled to a unit diagonal."""
+        return self.reduced.factor
+
+    @property
+    def scale(self) -> Tensor:
+        """What it is scaled by."""
+        return self.reduced.scale
+
+    @property
+    def half(self) -> Tensor:
+        """factor⁻¹ times the information about photons and background, and the places."""
+        return self.reduced.half
 
     def light_step(self, step: Tensor) -> Tensor:
         """Change of photons and background that follows a step of the places, (n·q,)."""

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ..rivals import outdone
-from ..state import JointState
 from .covariance import Bound, Landscape
-from .frames import Movie
+from .memory import Memory
+from .score import LEAST_LEFT, score_of_looks
 from .state import Sites
 from .ties import chi_square_point
 
@@ -26,7 +26,7 @@ __all__ = [
     "gain_of_looks",
     "missing_looks",
     "needed_gain",
-    "score_of_looks",
+    "unneeded",
     "unneeded_looks",
     "unneeded_sites",
 ]
@@ -39,8 +39,6 @@ _TAKEN_UM = 0.25
 # Share of false looks among the places without light where a site shines in the frames before and after: few
 # molecules are dark there.
 _FALSE_BETWEEN = 0.05
-# Share of a look's information that its neighbours must leave: less is decided by rounding errors.
-_LEAST_LEFT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -76,14 +74,15 @@ def _needed(between: Tensor, false_looks: float) -> Tensor:
     return torch.where(between, needed_gain(max(_FALSE_BETWEEN, false_looks)), needed_gain(false_looks))
 
 
-def missing_looks(land: Landscape, false_looks: float, free: Tensor) -> NewLooks:
+def missing_looks(land: Landscape, false_looks: float, free: Tensor, memory: Memory) -> NewLooks:
     """Looks to add: before the first, after the last and between the looks of the sites `free`, (S,) bool.
 
-    false_looks: share of tested places without light that get a look.
+    false_looks: share of tested places without light that get a look;  memory: of looks removed.
     """
     site, frame = dark_neighbours(land.sites)
     # A site that shines in another channel of the frame is there, whatever is beside it.
     chosen = free[site] & (~_taken(land, site, frame) | land.sites.near_in_time(0)[site, frame])
+    chosen &= memory.allows(land.sites.place[site], frame)
     tested = gain_of_looks(land, site[chosen], frame[chosen])
     strong = tested.select(
         tested.gain > _needed(sites_between(land.sites)[tested.site, tested.frame], false_looks)
@@ -104,6 +103,22 @@ def gain_of_looks(land: Landscape, site: Tensor, frame: Tensor) -> NewLooks:
     parts = land.movie.each(in_frame)
     photons, gain = (torch.cat(each) for each in zip(*parts, strict=True))
     return NewLooks(site, frame, photons, gain)
+
+
+def unneeded(land: Landscape, bound: Bound, least: tuple[float, float], free: Tensor) -> Tensor:
+    """Looks to remove, (N,) bool: sites that bring too little, and single looks far from these.
+
+    least: share of false looks, and penalty for one molecule;  free: (S,) bool, the sites that may lose looks.
+    """
+    sites, (false_looks, price) = land.sites, least
+    gone = unneeded_sites(land, bound, price, free)
+    looks = unneeded_looks(land, bound, false_looks, free) & ~gone
+    # Light that a site gives up is for those beside it.
+    place = sites.place[sites.site, :2]
+    near = torch.cdist(place[looks], place[gone]) < _APART_UM
+    near &= sites.frame[looks, None] == sites.frame[gone]
+    looks[looks.clone()] = ~near.any(1)
+    return gone | looks
 
 
 def unneeded_looks(land: Landscape, bound: Bound, false_looks: float, free: Tensor) -> Tensor:
@@ -161,42 +176,7 @@ def _tested(land: Landscape, number: int, site: Tensor) -> tuple[Tensor, Tensor]
     """Photons and gain of looks of sites (K,) in one frame."""
     if not len(site):
         return land.parts[number].scale[:0], land.parts[number].scale[:0]
-    pull, left, alone = score_of_looks(land, land.movie, number, site)
-    usable = (left > _LEAST_LEFT * alone) & (pull > 0)
-    photons = torch.where(usable, pull / left.clamp(min=1e-30), 0.0)
-    return photons, photons * pull.clamp(min=0)
-
-
-def score_of_looks(land: Landscape, movie: Movie, number: int, site: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of looks of sites (K,) without photons in one image: the gradient by their photons, the information about
-    them with all else fitted, and with all else known, (K,) each.
-
-    movie: of the land, or one with other bounds.
-    """
-    sites, part, rows = land.sites, land.parts[number], land.slices[number]
-    count, q = rows.stop - rows.start, sites.each
-    terms = movie.terms(number, _with_dark(land, number, site))
-    places = terms.places
-    own = torch.arange(count * q)
-    light = torch.cat(
-        [torch.arange(places, places + count), torch.arange(places + count + len(site), len(terms.matrix))]
-    )
-    new = torch.arange(places + count, places + count + len(site))
-    # Photons and background are eliminated, then the places of all frames.
-    right = terms.matrix[light[:, None], new] * part.scale[:, None]
-    half = torch.linalg.solve_triangular(part.factor, right, upper=False)
-    pull = terms.gradient[new] - half.mT @ part.rest
-    cross = terms.matrix[new[:, None], own] - half.mT @ part.half
-    alone = terms.matrix[new, new]
-    left = alone - (half**2).sum(0) - ((cross @ land.among(number)) * cross).sum(1)
-    return pull, left, alone
-
-
-def _with_dark(land: Landscape, number: int, site: Tensor) -> JointState:
-    """A frame's looks, and looks of sites (K,) without photons."""
-    state = land.sites.of_image(number, land.slices[number], land.movie.dtype)
-    place = land.sites.place[site].to(state.xyz)
-    dark = torch.zeros_like(place[:, 0])
-    return state.with_rows(
-        place[:, :3], dark, torch.zeros_like(site), place[:, 3] if land.sites.each == 4 else None
-    )
+    score = score_of_looks(land, number, land.sites.place[site])
+    usable = (score.left > LEAST_LEFT * score.alone) & (score.pull > 0)
+    photons = torch.where(usable, score.pull / score.left.clamp(min=1e-30), 0.0)
+    return photons, photons * score.pull.clamp(min=0)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...emitters import Localizations
 from .covariance import Landscape
-from .looks import score_of_looks
+from .score import score_of_looks
 
 __all__ = ["rows_of_channels"]
 
@@ -90,14 +90,12 @@ def _dark_light(land: Landscape, site: Tensor, image: Tensor) -> tuple[Tensor, T
     """Photons, at least 0, and their variance (0: not known) of sites (K,) in images (K,) without a look."""
     photons = torch.zeros(len(site), dtype=torch.float64)
     variance = torch.zeros_like(photons)
-    # Light below 0 counts too, so that it is not held at 0 and its information is known.
-    movie = replace(land.movie, bounds=replace(land.movie.bounds, photons=-1.0))
     for number in image.unique().tolist():
         here = image == number
-        pull, left, alone = score_of_looks(land, movie, number, site[here])
-        usable = (left > _LEAST_LEFT * alone) & (alone > 0)
-        variance[here] = torch.where(usable, 1 / left.clamp(min=1e-30), 0.0)
-        photons[here] = (pull * variance[here]).clamp(min=0)
+        score = score_of_looks(land, number, land.sites.place[site[here]])
+        usable = (score.left > _LEAST_LEFT * score.alone) & (score.alone > 0)
+        variance[here] = torch.where(usable, 1 / score.left.clamp(min=1e-30), 0.0)
+        photons[here] = (score.pull * variance[here]).clamp(min=0)
     return photons, variance
 
 

@@ -14,7 +14,7 @@ from ..photometry import fit_photometry
 from .frames import Movie
 from .state import Sites
 
-__all__ = ["Carried", "in_order", "linked", "lit_sites", "sites_of_list"]
+__all__ = ["Carried", "in_order", "linked", "lit_sites", "order_of", "sites_of_list"]
 
 # Photons of a row below which its start is not taken from the least-squares fit, as a fraction of the list's.
 _LEAST_SHARE = 0.1
@@ -24,9 +24,14 @@ _VAGUE_UM = 0.25
 
 def in_order(found: Localizations) -> Localizations:
     """Rows in the order of frame, x, y, z, so that nothing depends on the order in which they came."""
+    return found.select(order_of(found))
+
+
+def order_of(found: Localizations) -> Tensor:
+    """The rows in this order: (N,) int64."""
     xyz = found.xyz.detach().cpu().numpy()
     order = np.lexsort((xyz[:, 2], xyz[:, 1], xyz[:, 0], found.frame.cpu().numpy()))
-    return found.select(torch.from_numpy(order).to(found.frame.device))
+    return torch.from_numpy(order).to(found.frame.device)
 
 
 @dataclass(frozen=True)

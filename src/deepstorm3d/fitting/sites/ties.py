@@ -77,29 +77,27 @@ def splittings(land: Landscape, shared: SharedInformation, chance: float) -> lis
     All looks to a frame, and every single look, are compared with the others; the dearest tie is cut.
     chance: that a molecule at rest is divided.
     """
-    sites = land.sites
+    place, known = land.sites.place, land.sites.known
     found: list[Splitting] = []
-    by_site = torch.argsort(sites.site, stable=True)
-    ends, known_before = sites.looks.cumsum(0).tolist(), land.sites.known.tolist()
-    for site, known in enumerate(known_before):
-        rows = by_site[ends[site - 1] if site else 0 : ends[site]]
-        if len(rows) + known < 2:
-            continue
-        groups = _groups(len(rows), known)
-        best, most = None, chi_square_point(chance / len(groups), 3)
-        for group in groups:
-            looks = rows[group]
-            pull = torch.stack([shared.pull[look] for look in looks.tolist()]).sum(0)
-            stiff = shared.released(looks.tolist())
-            shift, singular = torch.linalg.solve_ex(stiff + _SURE * torch.eye(3).double(), pull)
-            gain = float(pull @ shift)
-            if gain > most and not bool(singular):
-                most, best = gain, (looks, shift)
-        if best is not None:
-            place = sites.place[site].clone()
-            place[:3] += best[1].clamp(-_FURTHEST_UM, _FURTHEST_UM)
-            found.append(Splitting(site, best[0], place))
-    return found
+    for few in shared.groups:
+        # Sites with this number of looks, all of them known from before or none.
+        count, before = few.looks.shape[1], bool(known[few.sites[0]])
+        groups = _groups(count, before)
+        chosen = torch.zeros(len(groups), count, dtype=torch.float64)
+        for number, group in enumerate(groups):
+            chosen[number, group] = 1.0
+        pull = torch.einsum("gk,ska->sga", chosen, few.pull)
+        stiff = torch.einsum("gi,gj,sijab->sgab", chosen, chosen, few.information)
+        shift, wrong = torch.linalg.solve_ex(stiff + _SURE * torch.eye(3).double(), pull)
+        gain = torch.where(wrong == 0, (pull * shift).sum(2), 0.0)
+        best, which = gain.max(1)
+        most = chi_square_point(chance / len(groups), 3)
+        for row in (best > most).nonzero()[:, 0].tolist():
+            site, number = int(few.sites[row]), int(which[row])
+            to = place[site].clone()
+            to[:3] += shift[row, number].clamp(-_FURTHEST_UM, _FURTHEST_UM)
+            found.append(Splitting(site, few.looks[row, groups[number]], to))
+    return sorted(found, key=lambda each: each.site)
 
 
 def movings(land: Landscape, shared: SharedInformation, dark: int) -> list[Moving]:
@@ -113,26 +111,22 @@ def movings(land: Landscape, shared: SharedInformation, dark: int) -> list[Movin
     both = _neighbours_in_time(land, dark)
     time = sites.place.new_zeros(len(sites)).index_add(0, sites.site, sites.frame.double())
     time = time / sites.looks.clamp(min=1)
-    looks_of: dict[int, list[int]] = {}
-    for look, site in enumerate(sites.site.tolist()):
-        looks_of.setdefault(site, []).append(look)
-    found: dict[int, Moving] = {}
+    some, found = sites.looks > 0, dict[int, Moving]()
     for one, other in (
         pair for pairs in (both, both[::-1]) for pair in zip(*map(Tensor.tolist, pairs), strict=True)
     ):
-        looks = looks_of.get(one, [])
-        if len(looks) < 2 or other not in looks_of or one in found:
+        if one not in shared.where or not bool(some[other]) or one in found:
+            continue
+        looks, pull, information = shared.of_site(one)
+        if len(looks) < 2:
             continue
         speed = (sites.place[other, :3] - sites.place[one, :3]) / (time[other] - time[one])
         shift = (sites.frame[looks].double() - time[one])[:, None] * speed
-        gain = 2 * (shift * shared.pull[looks]).sum()
-        for i, look in enumerate(looks):
-            for j, also in enumerate(looks):
-                gain = gain - shift[i] @ shared.of_two(look, also) @ shift[j]
+        gain = 2 * (shift * pull).sum() - torch.einsum("ia,ijab,jb->", shift, information, shift)
         if float(gain) > _MOVING:
             place = sites.place[one].repeat(len(looks), 1)
             place[:, :3] += shift
-            found[one] = Moving(one, torch.tensor(looks), place)
+            found[one] = Moving(one, looks, place)
     return list(found.values())
 
 
@@ -177,56 +171,103 @@ def _neighbours_in_time(land: Landscape, dark: int) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class SharedInformation:
-    """Of each look: its own information about x, y, z (N, 3, 3) and its gradient (N, 3).
+class _Alike:
+    """Sites (n,) with k looks each, of all of which something is known from before, or of none.
 
-    both: for two looks of one site, what the fit of all places takes off the information about shifts of them.
+    looks: (n, k), in order of frame;  pull: (n, k, 3) gradient by x, y, z of each look;
+    information: (n, k, k, 3, 3) about shifts of two looks, all other unknowns fitted.
     """
 
-    own: Tensor
+    sites: Tensor
+    looks: Tensor
     pull: Tensor
-    both: dict[tuple[int, int], Tensor]
+    information: Tensor
 
-    def of_two(self, one: int, other: int) -> Tensor:
-        """Information about shifts of two looks of a site, or of one, all other unknowns fitted: (3, 3)."""
-        taken = self.both[min(one, other), max(one, other)]
-        own = self.own[one] if one == other else torch.zeros_like(taken)
-        return own - (taken if one <= other else taken.mT)
 
-    def released(self, looks: list[int]) -> Tensor:
-        """Information about a common shift of some looks of a site: (3, 3)."""
-        return torch.stack([self.of_two(one, other) for one in looks for other in looks]).sum(0)
+@dataclass(frozen=True)
+class SharedInformation:
+    """What the frames say of the places of single looks, all else fitted, of sites with two looks or more, or
+    one and knowledge from before.
+
+    where: of a site, its group and its row there.
+    """
+
+    groups: tuple[_Alike, ...]
+    where: dict[int, tuple[int, int]]
+
+    def of_site(self, site: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Looks (k,), their gradients (k, 3) and the information about their shifts (k, k, 3, 3)."""
+        group, row = self.where[site]
+        alike = self.groups[group]
+        return alike.looks[row], alike.pull[row], alike.information[row]
 
 
 def shared_information(land: Landscape) -> SharedInformation:
-    """What the frames say of the places of single looks, all else fitted."""
-    sites, q = land.sites, land.sites.each
-    own, pull = sites.place.new_zeros(len(sites.site), 3, 3), sites.place.new_zeros(len(sites.site), 3)
-    index = [shares_of_sites(sites, rows) for rows in land.slices]
-    looks_of: dict[int, list[int]] = {}
-    known = land.sites.known.tolist()
-    for look, site in enumerate(sites.site.tolist()):
-        looks_of.setdefault(site, []).append(look)
-    image, first = sites.image.tolist(), [rows.start for rows in land.slices]
-    both: dict[tuple[int, int], Tensor] = {}
-    for number, (rows, part) in enumerate(zip(land.slices, land.parts, strict=True)):
+    """What the frames say of the places of single looks."""
+    sites, known = land.sites, land.sites.known
+    site, counts = sites.site, sites.looks
+    by_site, begin = torch.argsort(site, stable=True), counts.cumsum(0) - counts
+    slot = torch.empty_like(site)
+    slot[by_site] = torch.arange(len(site)) - begin[site[by_site]]
+    useful = (counts + known > 1) & (counts > 0)
+    own, pull = _of_looks(land)
+    one, other, taken = _taken(land, useful)
+    row, groups, where = torch.full_like(counts, -1), list[_Alike](), dict[int, tuple[int, int]]()
+    for count, before in torch.stack([counts, known.long()], 1)[useful].unique(dim=0).tolist():
+        inside = useful & (counts == count) & (known == bool(before))
+        chosen, every = inside.nonzero()[:, 0], torch.arange(count)
+        row[chosen] = torch.arange(len(chosen))
+        looks = by_site[begin[chosen, None] + every]
+        information = own.new_zeros(len(chosen), count, count, 3, 3)
+        information[:, every, every] = own[looks]
+        mine = inside[site[one]].nonzero()[:, 0]
+        a, b, block = one[mine], other[mine], taken[mine]
+        information[row[site[a]], slot[a], slot[b]] -= block
+        far = a != b
+        a, b, block = a[far], b[far], block[far]
+        information[row[site[a]], slot[b], slot[a]] -= block.mT
+        where.update((number, (len(groups), k)) for k, number in enumerate(chosen.tolist()))
+        groups.append(_Alike(chosen, looks, pull[looks], information))
+    return SharedInformation(tuple(groups), where)
+
+
+def _of_looks(land: Landscape) -> tuple[Tensor, Tensor]:
+    """Each look's own information about x, y, z, (N, 3, 3), and its gradient, (N, 3)."""
+    q, place = land.sites.each, land.sites.place
+    own, pull = [place.new_zeros(0, 3, 3)], [place.new_zeros(0, 3)]
+    for rows, part in zip(land.slices, land.parts, strict=True):
         count = rows.stop - rows.start
-        if not count:
+        blocks = part.schur.view(count, q, count, q).diagonal(dim1=0, dim2=2)
+        own.append(blocks.permute(2, 0, 1)[:, :3, :3])
+        pull.append(part.pull.view(count, q)[:, :3])
+    return torch.cat(own), torch.cat(pull)
+
+
+def _taken(land: Landscape, useful: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the fit of all places takes off the information about shifts of two looks of one site, or of one.
+
+    useful: (S,) bool, the sites.  Returns pairs of looks, the first one not after the second, (P,) each, and
+    (P, 3, 3).
+    """
+    sites, q = land.sites, land.sites.each
+    index = [shares_of_sites(sites, rows) for rows in land.slices]
+    seen = (sites.seen() & useful[:, None]).double()
+    together = torch.triu(seen.mT @ seen > 0)
+    one, other, taken = [sites.site[:0]], [sites.site[:0]], [sites.place.new_zeros(0, 3, 3)]
+    for number, (rows, part) in enumerate(zip(land.slices, land.parts, strict=True)):
+        later = together[number].nonzero()[:, 0].tolist()
+        if not later:
             continue
-        blocks = part.schur.view(count, q, count, q)
-        own[rows] = blocks.diagonal(dim1=0, dim2=2).permute(2, 0, 1)[:, :3, :3]
-        pull[rows] = part.pull.view(count, q)[:, :3]
         through = part.schur @ land.covariance[index[number]]
-        for look in range(rows.start, rows.stop):
-            mine = through[(look - rows.start) * q : (look - rows.start) * q + 3]
-            site = int(sites.site[look])
-            others = looks_of[site]
-            for other in others:
-                if other >= look and (len(others) > 1 or known[site]):
-                    there = image[other]
-                    begin = (other - first[there]) * q
-                    both[look, other] = mine[:, index[there]] @ land.parts[there].schur[:, begin : begin + 3]
-    return SharedInformation(own, pull, both)
+        for there in later:
+            same = sites.site[rows, None] == sites.site[land.slices[there]]
+            a, b = (same & useful[sites.site[rows], None]).nonzero().unbind(1)
+            count = len(same), same.shape[1]
+            both = (through[:, index[there]] @ land.parts[there].schur).view(count[0], q, count[1], q)
+            one.append(rows.start + a)
+            other.append(land.slices[there].start + b)
+            taken.append(both[a, :, b][:, :3, :3])
+    return torch.cat(one), torch.cat(other), torch.cat(taken)
 
 
 def _groups(looks: int, known: bool) -> list[Tensor]:

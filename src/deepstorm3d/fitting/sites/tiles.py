@@ -3,7 +3,7 @@
 The places of all sites of a window are one system of equations, and so are photons and background of a frame.
 Where there are too many of them, or the field is large, it is halved, again and again. A tile is fitted with
 the molecules of a margin around it, and with the light of those farther out as in the list of single frames;
-each site is taken from the tile in whose core its first row lies.
+each site is taken from the tile in whose core its first row lies (`joined`).
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from ..likelihood import Likelihood
 from ..linear import expected_image
 from ..state import JointState
 from .fit import SiteFit, SitesOfFrames
-from .kept import KeptSites, in_blocks
-from .start import Carried, in_order, linked
+from .joined import FittedWindow, Part, joined
+from .kept import KeptSites
+from .start import Carried, linked, order_of
 
-__all__ = ["FittedWindow", "fit_window"]
+__all__ = ["fit_window"]
 
 _MOST_SITES = 1000
 """Sites of a tile, with its margin, above which it is halved: 4,000 unknowns, a matrix of 130 MB."""
@@ -34,32 +35,6 @@ _LONGEST_PX = 256
 # Shortest side of a core, px: smaller tiles would be mostly margin.
 _SHORTEST_PX = 48
 _GRID_PX = 8  # margins are multiples of it
-
-
-@dataclass(frozen=True)
-class FittedWindow:
-    """The sites of a window.
-
-    rows: one for each look, in order of frame;  site: (N,) int64 of each row;  place: (S, q) of each site;
-    blocks: sites (k,) that were fitted together, and the covariance (k·q, k·q) of their places: each site is in
-    one block. Sites that were carried into the window come first, in their order.
-    """
-
-    rows: Localizations
-    site: Tensor
-    place: Tensor
-    blocks: tuple[tuple[Tensor, Tensor], ...]
-
-    def __len__(self) -> int:
-        return len(self.place)
-
-    @property
-    def sigma(self) -> Tensor:
-        """σ of x, y and z of each site, (S, 3) µm."""
-        sigma = torch.zeros_like(self.place)
-        for sites, covariance in self.blocks:
-            sigma[sites] = covariance.diagonal().clamp(min=0).sqrt().view(len(sites), self.place.shape[1])
-        return sigma[:, :3]
 
 
 def fit_window(
@@ -78,13 +53,13 @@ def fit_window(
     """
     carried = kept.carried(torch.arange(len(kept)), begin) if len(kept) else None
     if field is None:
-        return _joined([_whole(fit, found, likelihood, carried)], len(kept))
+        return joined([_whole(fit, found, likelihood, carried)], len(kept))
     margin = -(-(fit.single.core.patch_px // 2 + 1) // _GRID_PX) * _GRID_PX
     cores = list(_cores(field, margin, _places(found, carried, fit.dark)))
     if len(cores) == 1:
-        return _joined([_whole(_of_field(fit, field), found, likelihood, carried)], len(kept))
+        return joined([_whole(_of_field(fit, field), found, likelihood, carried)], len(kept))
     window = _Window(fit, found, likelihood, kept, begin, field)
-    return _joined([window.fitted(core, margin) for core in cores], len(kept))
+    return joined([window.fitted(core, margin) for core in cores], len(kept))
 
 
 def _places(found: Localizations, carried: Carried | None, dark: int) -> Tensor:
@@ -145,29 +120,15 @@ def _inside(pixels: Tensor, region: Region, field: Field) -> Tensor:
     return inside
 
 
-@dataclass(frozen=True)
-class _Part:
-    """What one tile gives: rows, site of each, places of the sites, number of each among the carried ones (−1:
-    it begins here) and the covariance of the places."""
-
-    rows: Localizations
-    site: Tensor
-    place: Tensor
-    carried: Tensor
-    covariance: Tensor
-
-
-def _whole(fit: SiteFit, found: Localizations, likelihood: Likelihood, carried: Carried | None) -> _Part:
+def _whole(fit: SiteFit, found: Localizations, likelihood: Likelihood, carried: Carried | None) -> Part:
     """All sites of the frames at once."""
     whole = fit.after_others(found, likelihood, carried)
-    return _part(whole, torch.arange(0 if carried is None else len(carried.place)))
-
-
-def _part(whole: SitesOfFrames, carried: Tensor) -> _Part:
-    sites = whole.sites
-    number = torch.full((len(sites),), -1)
-    number[: len(carried)] = carried
-    return _Part(whole.found.localizations, sites.site, sites.place, number, whole.covariance)
+    sites, looks = whole.sites, torch.ones_like(whole.sites.loose)
+    number, own = torch.full((len(sites),), -1), torch.ones(len(sites), dtype=torch.bool)
+    if carried is not None:
+        number[: len(carried.place)] = torch.arange(len(carried.place))
+    rows = whole.found.localizations
+    return Part(rows, sites.site, sites.origin, looks, sites.place, number, own, whole.covariance)
 
 
 @dataclass(frozen=True)
@@ -181,19 +142,47 @@ class _Window:
     begin: int
     field: Field
 
-    def fitted(self, core: Region, margin: int) -> _Part:
+    def fitted(self, core: Region, margin: int) -> Part:
         """The sites whose first row, or place in the frames before, lies in a core."""
         outer = _widened(core, margin, self.field)
         pixel_um = self.field.pixel_um
         corner = torch.tensor([outer[0], outer[1], 0.0], dtype=torch.float64) * pixel_um
         carried = _inside(self._pixels(self.kept.place), outer, self.field).nonzero()[:, 0]
         here = _inside(self._pixels(self.found.xyz), outer, self.field)
-        found = in_order(_moved(self.found.select(here), -corner))
+        listed = here.nonzero()[:, 0]
+        found = _moved(self.found.select(listed), -corner)
+        order = order_of(found)
+        found, listed = found.select(order), listed[order]
         fit = _of_field(self.fit, self.field.part(outer))
         before = self.kept.carried(carried, self.begin, corner) if len(carried) else None
         whole = fit.after_others(found, self._light(fit, outer, margin, ~here, corner), before)
-        owned = self._owned(core, whole, found, corner, carried)
-        return _chosen(_part(whole, carried), owned, corner)
+        sites, place = whole.sites, whole.sites.place.clone()
+        place[:, :3] += corner
+        number = torch.full((len(sites),), -1)
+        number[: len(carried)] = carried
+        origin = torch.full_like(sites.origin, -1)
+        old = sites.origin >= 0
+        origin[old] = listed[sites.origin[old]]
+        return Part(
+            rows=_moved(whole.found.localizations, corner),
+            site=sites.site,
+            origin=origin,
+            near=self._near(core, sites.site, origin, place),
+            place=place,
+            carried=number,
+            own=self._owned(core, whole, found, corner, carried),
+            covariance=whole.covariance,
+        )
+
+    def _near(self, core: Region, site: Tensor, origin: Tensor, place: Tensor) -> Tensor:
+        """Which looks (N,) have their row of the list in a core; those of sites without any: their place, or
+        almost."""
+        old = origin >= 0
+        near = torch.zeros_like(old)
+        near[old] = _inside(self._pixels(self.found.xyz[origin[old]]), core, self.field)
+        unlisted = torch.bincount(site[old], minlength=len(place)) == 0
+        edge = _inside(self._pixels(place), _widened(core, 1, self.field), self.field)
+        return near | (unlisted & edge)[site]
 
     def _pixels(self, place: Tensor) -> Tensor:
         return place[:, :2].double() / self.field.pixel_um + 0.5
@@ -225,6 +214,8 @@ class _Window:
     ) -> Tensor:
         """Which sites of a tile are its own, (S,) bool; the same in all tiles that tie its rows alike.
 
+        Where they do not, `joined` gives each row once.
+
         found: the rows that the tile began with.
         """
         sites, far = whole.sites, len(found)
@@ -240,38 +231,3 @@ class _Window:
 def _moved(found: Localizations, by: Tensor) -> Localizations:
     x, y, z = by.tolist()
     return found.shift(xyz=(x, y, z))
-
-
-def _chosen(part: _Part, sites: Tensor, corner: Tensor) -> _Part:
-    """Some of the sites of a tile, (S,) bool, at their places in the field."""
-    rows = sites[part.site]
-    number = sites.long().cumsum(0) - 1
-    place = part.place[sites].clone()
-    place[:, :3] += corner
-    return _Part(
-        _moved(part.rows.select(rows), corner),
-        number[part.site[rows]],
-        place,
-        part.carried[sites],
-        in_blocks(part.covariance, sites.nonzero()[:, 0], part.place.shape[1]),
-    )
-
-
-def _joined(parts: list[_Part], carried: int) -> FittedWindow:
-    """The window of its tiles;  carried: number of the sites that were carried into it."""
-    names: list[Tensor] = []
-    count = carried
-    for part in parts:
-        new = part.carried < 0
-        name = part.carried.clone()
-        name[new] = torch.arange(count, count + int(new.sum()))
-        count += int(new.sum())
-        names.append(name)
-    place = parts[0].place.new_zeros(count, parts[0].place.shape[1])
-    for name, part in zip(names, parts, strict=True):
-        place[name] = part.place
-    rows = Localizations.concat([part.rows for part in parts])
-    site = torch.cat([name[part.site] for name, part in zip(names, parts, strict=True)])
-    order = torch.argsort(rows.frame, stable=True)
-    blocks = tuple((name, part.covariance) for name, part in zip(names, parts, strict=True))
-    return FittedWindow(rows.select(order), site[order], place, blocks)

@@ -14,7 +14,7 @@ from .charts import ROUGH, Charts
 from .climb import climb_sites
 from .covariance import Landscape
 from .frames import Movie
-from .looks import unneeded_looks, unneeded_sites
+from .looks import unneeded
 from .neighbourhood import Neighbourhood
 from .state import Sites
 
@@ -91,10 +91,13 @@ class Trials:
         for _ in range(_PRUNINGS):
             land = Landscape(near.movie, fitted.sites, charts)
             bound, free = land.bound(), torch.ones(len(fitted.sites), dtype=torch.bool)
-            gone = unneeded_looks(land, bound, self.false_looks, free)
-            gone |= unneeded_sites(land, bound, dearer * self.price, free)
+            gone = unneeded(land, bound, (self.false_looks, dearer * self.price), free)
             if not bool(gone.any()):
                 break
+            new = fitted.sites.site >= len(near.free)
+            if len(wanted.new) and bool(gone[new].all()):
+                # The fit shows no light of the new molecules: without them all is as it was.
+                return _Outcome(near, near.sites, 0.0)
             fitted = climb_sites(near.movie, fitted.sites.of_looks((~gone).nonzero()[:, 0]), charts)
         return _Outcome(near, fitted.sites, before - fitted.cost - dearer * self.prices(fitted.sites))
 

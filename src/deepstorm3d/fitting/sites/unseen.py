@@ -6,21 +6,25 @@ one that is too dim for a list of single frames is found in their sum.
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from ...maxima import highest_around
+from ...watch import Watcher, advance
+from ..parallel import side_by_side
 from ..search import MatchedFilter
 from ..unexplained import misfit_everywhere
 from .arrangements import Arrangement, near_place
 from .frames import Movie
 from .state import Sites
 
-__all__ = ["RUNS", "Unseen", "scatter_of_frames", "unseen_molecules"]
+__all__ = ["RUNS", "Unseen", "UnseenMolecules", "scatter_of_frames"]
 
+Result = TypeVar("Result")
 RUNS = (1, 2, 3, 5, 8)
 """Numbers of frames that are summed. A molecule of another number of frames loses little: at most a third."""
 _CHANGED = 0.3  # change of a pixel from which on its frame is searched again, in units of its shot noise
@@ -83,64 +87,119 @@ def scatter_of_frames(movie: Movie, images: list[Tensor]) -> Tensor:
     return torch.where(misfit > _EXPLAINED, misfit, 1.0)
 
 
-def unseen_molecules(
-    movie: Movie,
-    images: list[Tensor],
-    scatter: Tensor,
-    search: MatchedFilter,
-    least: float,
-    before: list[Tensor] | None = None,
-) -> list[Unseen]:
-    """The best candidates, far from each other or in different frames; the best one first.
+class UnseenMolecules:
+    """Searches the frames of a movie again and again, each time only the sums that have changed.
 
-    images: expected photons of each frame (`images_of`);  scatter: (B,) of the frames (`scatter_of_frames`);
-    least: smallest gain of a candidate;  before: images of an earlier search, where only runs with a frame that
-    has changed since are searched.
+    search: matched filter of a frame;  least: smallest gain of a candidate.
     """
-    new = _changed(images, before)
-    runs = [(last, run) for last in range(len(images)) for run in RUNS if any(new[last + 1 - run : last + 1])]
-    runs = [(last, run) for last, run in runs if run <= last + 1]
-    needed = {frame for last, run in runs for frame in range(last + 1 - run, last + 1)}
-    latest = deque[tuple[Tensor, Tensor] | None](maxlen=max(RUNS))
-    found: list[Unseen] = []
-    for number, (light, image) in enumerate(zip(movie.lights, images, strict=True)):
-        latest.appendleft(None)
-        if number not in needed:
-            continue
-        share = 1 / float(scatter[number])
-        now = search.correlations(share * light.score(image)[0], share * light.information(image)[0])
-        latest[0] = now
-        pull, stiff = (torch.zeros_like(part) for part in now)
-        for run, part in enumerate(latest, 1):
-            if part is None:
-                break
+
+    def __init__(self, search: MatchedFilter, least: float) -> None:
+        self._search, self._least = search, least
+        self._before: list[tuple[Tensor, float]] = []
+        self._found: dict[tuple[int, int], list[Unseen]] = {}
+
+    def __call__(self, movie: Movie, images: list[Tensor], scatter: Tensor) -> list[Unseen]:
+        """The best candidates, far from each other or in different frames; the best one first.
+
+        images: expected photons of each frame (`images_of`);  scatter: (B,) of the frames
+        (`scatter_of_frames`).
+        """
+        new = self._changed(images, scatter)
+        runs = [(last, run) for last in range(len(images)) for run in RUNS if run <= last + 1]
+        runs = [(last, run) for last, run in runs if any(new[last + 1 - run : last + 1])]
+        needed = {frame for last, run in runs for frame in range(last + 1 - run, last + 1)}
+
+        def of_frame(number: int) -> tuple[Tensor, Tensor] | None:
+            if number not in needed:
+                return None
+            light, share = movie.lights[number], 1 / float(scatter[number])
+            score, information = light.score(images[number])[0], light.information(images[number])[0]
+            return self._search.coarse_correlations(share * score, share * information)
+
+        frames, longest = len(images), max(RUNS)
+        sums: list[tuple[Tensor, Tensor] | None] = [None] * frames
+        # A few frames at a time, with those before them that their sums need.
+        for begin in range(0, frames, longest):
+            few = range(begin, min(begin + longest, frames))
+            sums[: max(0, begin + 1 - longest)] = [None] * max(0, begin + 1 - longest)
+            sums[few.start : few.stop] = _side_by_side(of_frame, few, movie.watch)
+            found = _side_by_side(lambda last: self._ending_with(sums, last, runs), few, movie.watch)
+            for each in found:
+                self._found |= each
+        return _best([one for key in sorted(self._found) for one in self._found[key]])
+
+    def _changed(self, images: list[Tensor], scatter: Tensor) -> list[bool]:
+        """Whether a pixel of each frame has changed by more than a share of its noise since it was searched."""
+        now = list(zip(images, scatter.tolist(), strict=True))
+        if not self._before:
+            self._before = now
+            return [True] * len(now)
+        new = [_differ(one, old) for one, old in zip(now, self._before, strict=True)]
+        for number in range(len(now)):
+            if new[number]:
+                self._before[number] = now[number]
+        return new
+
+    def _ending_with(
+        self, sums: list[tuple[Tensor, Tensor] | None], last: int, runs: list[tuple[int, int]]
+    ) -> dict[tuple[int, int], list[Unseen]]:
+        """The candidates of those sums that end with a frame."""
+        found: dict[tuple[int, int], list[Unseen]] = {}
+        pull = stiff = torch.zeros(())
+        wanted = {run for end, run in runs if end == last}
+        for run in range(1, max(wanted, default=0) + 1):
+            part = sums[last + 1 - run]
+            assert part is not None
             pull, stiff = pull + part[0], stiff + part[1]
-            if (number, run) in runs:
-                found += _peaks(search, pull, stiff, least, number, run)
-    return _best(found)
+            if run in wanted:
+                found[last, run] = self._peaks(pull, stiff, last, run)
+        return found
+
+    def _peaks(self, pull: Tensor, stiff: Tensor, last: int, run: int) -> list[Unseen]:
+        """The candidates of the sum of some frames, from the arrays (Z, h, w) of the filter."""
+        search = self._search
+        photons = pull.clamp(min=0) / stiff
+        gain = photons * pull
+        best, depth = gain.max(0)
+        around = highest_around(best[None], _APART_PX // search.coarse_px)[0]
+        found = []
+        for y, x in ((best == around) & (best > self._least)).nonzero().tolist():
+            z = int(depth[y, x])
+            at = torch.tensor([x, y, z], dtype=torch.float64) + _between(gain, z, y, x)
+            pixel, step = search.pixel_um * search.coarse_px, float(search.z[1] - search.z[0])
+            xyz = at * at.new_tensor([pixel, pixel, step])
+            xyz[2] += float(search.z[0])
+            found.append(Unseen(xyz.float(), float(photons[z, y, x]), float(best[y, x]), last - run + 1, last))
+        return found
 
 
-def _changed(images: list[Tensor], before: list[Tensor] | None) -> list[bool]:
-    """Whether a pixel of each frame has changed by more than a share of its noise."""
-    if before is None:
-        return [True] * len(images)
-    pairs = zip(images, before, strict=True)
-    return [bool((now - old).square().gt(_CHANGED**2 * old.clamp(min=1)).any()) for now, old in pairs]
+def _side_by_side(work: Callable[[int], Result], frames: range, watch: Watcher) -> list[Result]:
+    def watched(number: int, own: Watcher) -> Result:
+        advance(own)
+        return work(frames[number])
+
+    return side_by_side(watched, len(frames), watch)
 
 
-def _peaks(
-    search: MatchedFilter, pull: Tensor, stiff: Tensor, least: float, last: int, run: int
-) -> list[Unseen]:
-    """The candidates of the sum of some frames, from the arrays (Z, H, W) of the filter."""
-    photons = pull.clamp(min=0) / stiff
-    best, depth = (photons * pull).max(0)
-    peak = ((best == highest_around(best[None], _APART_PX)[0]) & (best > least)).nonzero()
-    found = []
-    for y, x in peak.tolist():
-        z = int(depth[y, x])
-        xyz = torch.tensor([x * search.pixel_um, y * search.pixel_um, float(search.z[z])])
-        found.append(Unseen(xyz, float(photons[z, y, x]), float(best[y, x]), last - run + 1, last))
-    return found
+def _between(gain: Tensor, z: int, y: int, x: int) -> Tensor:
+    """Where between the voxels around a peak the gain (Z, h, w) is largest, by parabolas: (3,), x, y, z."""
+    offset, at = [], (z, y, x)
+    for axis in (2, 1, 0):
+        low, high = at[axis] - 1, at[axis] + 1
+        if low < 0 or high >= gain.shape[axis]:
+            offset.append(0.0)
+            continue
+        line = [float(gain[tuple(k if a == axis else at[a] for a in range(3))]) for k in (low, at[axis], high)]
+        bend = line[0] - 2 * line[1] + line[2]
+        offset.append(0.0 if bend >= 0 else min(max((line[0] - line[2]) / (2 * bend), -0.5), 0.5))
+    return torch.tensor(offset, dtype=torch.float64)
+
+
+def _differ(now: tuple[Tensor, float], before: tuple[Tensor, float]) -> bool:
+    """Whether an image has changed by more than a share of its noise somewhere, or its scatter has."""
+    (image, scatter), (old, earlier) = now, before
+    changed = (image - old).square().gt(_CHANGED**2 * old.clamp(min=1)).any()
+    return bool(changed) or abs(scatter - earlier) > _CHANGED * earlier
 
 
 def _best(found: list[Unseen]) -> list[Unseen]:

@@ -19,8 +19,9 @@ from ...field import Field
 from ...noise import Noise
 from ..likelihood import Likelihood
 from .fit import SiteFit
+from .joined import FittedWindow
 from .kept import KeptSites, in_blocks
-from .tiles import FittedWindow, fit_window
+from .tiles import fit_window
 
 __all__ = ["WINDOW_FRAMES", "FoundBlock", "SitesOverMovie", "Step", "rows_left"]
 

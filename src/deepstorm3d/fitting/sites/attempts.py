@@ -1,0 +1,145 @@
+"""Molecules that are missing and spots that may be two: which changes of the looks are tried, and how."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..search import MatchedFilter
+from .arrangements import Arrangement, looks_beside, pairs_for_spots
+from .covariance import Landscape
+from .looks import dark_neighbours, gain_of_looks
+from .memory import Memory
+from .neighbourhood import images_of
+from .score import score_over_frames
+from .state import Sites
+from .trials import Trials
+from .unseen import Unseen, UnseenMolecules, scatter_of_frames
+
+__all__ = ["Attempts"]
+
+# Gain of a molecule by itself, in units of its price, from which on it is a candidate.
+_PROMISING = 0.3
+# Gain with all else fitted again, to second order, in the same units: from the first on a candidate is tried in
+# its neighbourhood, from the second on it is simply added; what does not prove true is removed afterwards.
+_LIKELY = 1.2
+_SURE = 1.8
+# Gain of the deviance by the looks of a spot that may be two, each by itself beside the spot, from which on it
+# is tried: noise gives 0.5 a look.
+_MAY_BE_TWO = 6.0
+_APART_UM = 2.0  # distance of candidates that are added at a time if they share frames, µm
+_AGAIN_UM = 2.0  # distance from a change within which all is tried again, µm
+
+
+class Attempts:
+    """Spots read in another way, and molecules that were missing: what was tried in vain is tried again only
+    where something near it has changed.
+
+    price: penalty for one molecule;  false_looks: share of false looks among the places without light;
+    search: matched filter for missing molecules, None: none are added;  memory: of looks removed.
+    """
+
+    def __init__(self, price: float, false_looks: float, search: MatchedFilter | None, memory: Memory) -> None:
+        self._trials, self._price, self._memory = Trials(price, false_looks), price, memory
+        self._unseen = None if search is None else UnseenMolecules(search, _PROMISING * price)
+        # What was tried, and where, (2,) µm.
+        self._tried: dict[tuple[int, ...], Tensor] = {}
+
+    def __call__(self, land: Landscape, *, settled: bool) -> Sites | None:
+        """The sites with molecules that are missing or, if there are none, after changes that pay; None if
+        none does.
+
+        settled: whether ties and looks stay; if not, light beside a molecule does not count.
+        """
+        sites = land.sites
+        if sites.channels > 1:
+            return None
+        images = images_of(land.movie, sites)
+        scatter = scatter_of_frames(land.movie, images)
+        missing = self._missing(land, images, scatter, beside=settled)
+        sure = _apart([one for one, gain in missing if gain > _SURE * self._price])
+        if sure:
+            return self._added(sites, sure)
+        beside = self._beside(land) if settled else []
+        return self._after_trials(
+            land, images, scatter, beside + [one.arrangement(sites) for one, _ in missing]
+        )
+
+    def _missing(
+        self, land: Landscape, images: list[Tensor], scatter: Tensor, *, beside: bool
+    ) -> list[tuple[Unseen, float]]:
+        """Molecules that no frame shows and that have not been tried, and what each should gain, best first.
+
+        The gain is divided by that of chance.
+        """
+        if self._unseen is None:
+            return []
+        sites = land.sites
+        unseen = self._unseen(land.movie, images, scatter)
+        new = [one for one in unseen if beside or not one.is_beside(sites)]
+        new = [one for one in new if self._is_new(one.arrangement(sites), sites)]
+        if not new:
+            return []
+        place = torch.cat([one.arrangement(sites).new for one in new])
+        first, last = torch.tensor([[one.first, one.last] for one in new]).unbind(1)
+        gain = score_over_frames(land, place, first, last)
+        gain = gain / torch.stack([scatter[one.first : one.last + 1].mean() for one in new])
+        order = gain.argsort(descending=True, stable=True).tolist()
+        return [(new[k], float(gain[k])) for k in order if gain[k] > _LIKELY * self._price]
+
+    def _is_new(self, one: Arrangement, sites: Sites) -> bool:
+        """Whether a molecule was neither tried nor found and removed again."""
+        there = self._memory.allows(one.new.expand(len(one.frame), -1), one.frame)
+        return one.key(sites) not in self._tried and bool(there.any())
+
+    def _added(self, sites: Sites, sure: list[Unseen]) -> Sites:
+        """The sites with some more."""
+        self._again_near([one.arrangement(sites) for one in sure])
+        for one in sure:
+            new = one.arrangement(sites)
+            place = torch.cat([sites.place, new.new])
+            sites = sites.assigned(sites.site, place).with_looks(new.site, new.frame, new.photons)
+        return sites
+
+    def _beside(self, land: Landscape) -> list[Arrangement]:
+        """Spots beside a molecule, or between two, that other frames know."""
+        sites = land.sites
+        moving = set(sites.site[sites.loose].tolist())
+        pairs = zip(*map(Tensor.tolist, dark_neighbours(sites)), strict=True)
+        dark = [(site, frame) for site, frame in pairs if site not in moving]
+        others = looks_beside(sites, dark) + pairs_for_spots(sites, dark)
+        others = [one for one in others if one.key(sites) not in self._tried]
+        gain = sites.place.new_zeros(len(sites), sites.images)
+        for one in others:
+            gain[one.site, one.frame] = 1.0
+        site, frame = gain.nonzero().unbind(1)
+        tested = gain_of_looks(land, site, frame)
+        gain[tested.site, tested.frame] = tested.gain
+        return [one for one in others if float(gain[one.site, one.frame].sum()) > _MAY_BE_TWO]
+
+    def _after_trials(
+        self, land: Landscape, images: list[Tensor], scatter: Tensor, wanted: list[Arrangement]
+    ) -> Sites | None:
+        """The sites after those changes that pay."""
+        if not wanted:
+            return None
+        sites = land.sites
+        changed, made, vain = self._trials.made(land.movie, sites, images, scatter, wanted)
+        self._tried.update((one.key(sites), one.centre) for one in vain)
+        self._again_near(made)
+        return changed if made else None
+
+    def _again_near(self, made: list[Arrangement]) -> None:
+        for one in made:
+            for key in [key for key, at in self._tried.items() if (at - one.centre).norm() < _AGAIN_UM]:
+                del self._tried[key]
+
+
+def _apart(found: list[Unseen]) -> list[Unseen]:
+    """Those that are far from each better one, or in other frames;  found: the best one first."""
+    kept: list[Unseen] = []
+    for one in found:
+        near = [other for other in kept if float((other.xyz[:2] - one.xyz[:2]).norm()) < _APART_UM]
+        if not any(one.first <= other.last and other.first <= one.last for other in near):
+            kept.append(one)
+    return kept
