@@ -18,8 +18,9 @@ from .failures import GuardedGroup
 from .filtering import filter_list, link_list
 from .limiting import limit
 from .lists import convert, evaluate
-from .localizing import localize, regenerate
+from .localizing import localize
 from .making import simulate, train
+from .regenerating import regenerate
 from .registering import register
 from .rendering import render
 from .reporting import report

@@ -72,6 +72,7 @@ FLAGS = {
     "side_px": "--side-px",
     "split": "--split",
     "step_um": "--step-um",
+    "transform": "--transform",
     "store_mask=False": "--no-store-mask",
     "wavelength_nm": "--wavelength-nm",
     "with_mask": "config --mask FILE",

@@ -1,4 +1,4 @@
-"""Commands that look at real frames: localize, regenerate."""
+"""The command that finds the molecules of a movie: localize."""
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ from .movie_options import (
 from .options import (
     Device,
     MaskFile,
-    ModelName,
     MoviePixel,
     Overwrite,
     camera_changes,
@@ -51,7 +50,7 @@ from .progress import REMARKS, ScreenWatcher
 if TYPE_CHECKING:
     from ..localizing.run import LocalizeSummary
 
-__all__ = ["localize", "regenerate"]
+__all__ = ["localize"]
 
 
 def localize(
@@ -143,59 +142,3 @@ def _report(summary: LocalizeSummary, out: Path) -> None:
         f"{out}: {summary.localizations} localizations in {summary.frames} frames, "
         f"{summary.per_frame:.1f} a frame"
     )
-
-
-def regenerate(
-    locs: Annotated[Path, typer.Argument(metavar="LOCS", help="List of localizations of the movie.")],
-    movie: MovieFile,
-    model: ModelName,
-    out: Annotated[Path, typer.Option("--out", metavar="IMAGE", help="Picture to write (.png, .pdf, .svg).")],
-    frame: Annotated[int, typer.Option("--frame", metavar="K", min=0, help="Which frame, counted from 0.")] = 0,
-    mask: MaskFile = None,
-    camera: CameraValues = None,
-    flip: Flip = "none",
-    transpose: Transpose = False,
-    subtract: Subtract = "none",
-    window: Window = 500,
-    pixel_nm: MoviePixel = None,
-    defects: Defects = "auto",
-    truth: Annotated[
-        Path | None,
-        typer.Option("--truth", metavar="FILE", help="True emitters (ThunderSTORM CSV) to draw as circles."),
-    ] = None,
-    equal_photons: Annotated[
-        bool,
-        typer.Option("--equal-photons", help="Draw all molecules with the median of their fitted photons."),
-    ] = False,
-    overwrite: Overwrite = False,
-) -> None:
-    """Draw a frame, the image that the list predicts, and the residual: how well does the list explain it?"""
-    from ..io.movies.preparation import Prepared
-    from ..io.parts import claim_name
-    from ..jobs.regenerate import regenerate_frame
-    from ..localizing.catalogue import find_model
-    from ..localizing.excerpt import Excerpt
-    from ..localizing.pipeline import load_pipeline
-
-    claim_name(out, overwrite=overwrite)
-    prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
-    pipeline = load_pipeline(find_model(model), mask=mask, camera=camera_changes(camera), refine=False)
-    for sentence in pipeline.notes:
-        say(sentence)
-    report = regenerate_frame(
-        locs,
-        Excerpt(movie, prepared=prepared, pixel_um=micrometres(pixel_nm), defects=defect_choice(defects)),
-        pipeline,
-        out,
-        frame=frame,
-        truth=truth,
-        equal_photons=equal_photons,
-    )
-    result(
-        f"{out}: frame {frame}, {report.localizations} localizations, correlation {report.correlation:.3f}, "
-        f"deviance {report.deviance_per_pixel:.2f} per pixel (1: nothing left but noise)"
-    )
-    if report.assessment.text and not equal_photons:
-        say_warning(report.assessment.text)
-    for sentence in report.notes:
-        say_warning(sentence)

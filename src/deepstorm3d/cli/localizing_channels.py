@@ -15,11 +15,20 @@ from .failures import INTERRUPTED
 from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
+    from ..channels.camera_halves import Side
     from ..jobs.localize_channels import ChannelsSummary
     from ..localizing.excerpt import Excerpt
     from ..localizing.recipe import Recipe
 
-__all__ = ["ChannelOptions", "Models", "SecondMovie", "Split", "TransformFile", "localize_both"]
+__all__ = [
+    "ChannelOptions",
+    "Models",
+    "SecondMovie",
+    "Split",
+    "TransformFile",
+    "halves",
+    "localize_both",
+]
 
 SecondMovie = Annotated[
     Path | None,
@@ -92,7 +101,7 @@ def localize_both(
     from ..jobs.localize import ListFile
     from ..jobs.localize_channels import GivenTransform, localize_channels
 
-    side, mirrored = _halves(options.split)
+    side, mirrored = halves(options.split)
     if (options.second is None) == (side is None):
         raise InputError("give the movie of the second channel, or --split if one movie has both: one of these")
     if len(options.models) > 2:
@@ -104,7 +113,7 @@ def localize_both(
     for sentence in dict.fromkeys(note for pipeline in pipelines for note in pipeline.notes):
         say(sentence)
     if side is not None:
-        channels: Any = halves_as_channels(excerpt, pipelines, side)  # pyright: ignore[reportArgumentType]
+        channels: Any = halves_as_channels(excerpt, pipelines, side)
     else:
         assert options.second is not None
         channels = (
@@ -123,14 +132,14 @@ def localize_both(
     _report(summary, out)
 
 
-def _halves(split: str | None) -> tuple[str | None, bool | None]:
+def halves(split: str | None) -> tuple[Side | None, bool | None]:
     """How the halves lie, and whether the second is said to be mirrored (None: not said)."""
     if split is None:
         return None, None
     side, *more = (part.strip() for part in split.split(","))
     if side not in _SIDES or more not in ([], ["mirrored"]):
         raise InputError(f"--split is left-right or top-bottom, with ,mirrored after it or not; got '{split}'")
-    return side, True if more else None
+    return side, True if more else None  # pyright: ignore[reportReturnType]
 
 
 def _report(summary: ChannelsSummary, out: Path) -> None:

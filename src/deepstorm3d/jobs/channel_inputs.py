@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..channels import halves_of
+from ..channels import Halves, halves_of
 from ..channels.camera_halves import Side
 from ..emitters import Localizations
 from ..errors import InputError
@@ -14,7 +14,7 @@ from ..localizing.excerpt import Excerpt
 from ..localizing.over_channels import refuse_unfit
 from ..localizing.pipeline import Pipeline
 
-__all__ = ["ChannelInput", "checked_frames", "halves_as_channels"]
+__all__ = ["ChannelInput", "checked_frames", "halves_as_channels", "halves_of_movie"]
 
 
 @dataclass(frozen=True)
@@ -49,21 +49,30 @@ def halves_as_channels(
     excerpt: of the whole camera;  side: how the channels lie, the first one named first.
     Raises InputError for a region of the camera: the halves are those of the whole.
     """
+    halves, (first, second) = halves_of_movie(excerpt, side, pipelines[0].experiment.microscope.pixel_um)
+    x, y = halves.origin_um.tolist()
+    return (
+        ChannelInput(first, pipelines[0], size=halves.size),
+        ChannelInput(second, pipelines[1], (x, y), halves.size),
+    )
+
+
+def halves_of_movie(excerpt: Excerpt, side: Side, pixel_um: float) -> tuple[Halves, tuple[Excerpt, Excerpt]]:
+    """The halves of a camera's frames, and the movie of each.
+
+    excerpt: of the whole camera;  side: how they lie, the first channel named first.
+    Raises InputError for a region of the camera: the halves are those of the whole.
+    """
     if excerpt.roi is not None:
         raise InputError(
             "a region (`roi`) is for one channel: the second one would need its own", "crop the movies"
         )
     with excerpt.open() as source:
         _, height, width = source.movie.shape
-    pixel_um = pipelines[0].experiment.microscope.pixel_um
     halves = halves_of(side, (height, width), pixel_um)
     h, w = halves.size
     x, y = (halves.start_px, 0) if side == "left-right" else (0, halves.start_px)
-    origin = (x * pixel_um, y * pixel_um)
-    return (
-        ChannelInput(replace(excerpt, roi=(0, 0, w, h)), pipelines[0], size=halves.size),
-        ChannelInput(replace(excerpt, roi=(x, y, x + w, y + h)), pipelines[1], origin, halves.size),
-    )
+    return halves, (replace(excerpt, roi=(0, 0, w, h)), replace(excerpt, roi=(x, y, x + w, y + h)))
 
 
 def checked_frames(channels: Sequence[ChannelInput]) -> int:

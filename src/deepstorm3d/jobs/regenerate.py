@@ -28,7 +28,14 @@ from ..simulation.simulator import Simulator
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["RegenerateReport", "RegeneratedFrame", "explain_frame", "regenerate_frame", "regenerated"]
+__all__ = [
+    "RegenerateReport",
+    "RegeneratedFrame",
+    "explain_frame",
+    "read_frame",
+    "regenerate_frame",
+    "regenerated",
+]
 
 # Below, hardly a pixel of a frame has light or noise to compare.
 _LEAST_EXPECTED = 0.1
@@ -66,13 +73,19 @@ class RegeneratedFrame:
     """A frame beside the image that a list predicts for it.
 
     photons, model: (H, W), the frame and its prediction;  sigma: (H, W), the standard deviation of the noise
-    over the prediction, photons, at least 1;  report: how well the two agree.
+    over the prediction, photons, at least 1;  report: how well the two agree;  found: the N rows, in the
+    frame's own µm, as frame 0;  light: (N,), photons of each as fitted to this frame, 0 outside of it;
+    pixel_um: camera pixel, µm;  name: of the frame, for people.
     """
 
     photons: Tensor
     model: Tensor
     sigma: Tensor
     report: RegenerateReport
+    found: Localizations
+    light: Tensor
+    pixel_um: float
+    name: str = ""
 
     @property
     def residual(self) -> Tensor:
@@ -103,7 +116,8 @@ def regenerated(
         pixels=int(counted.sum()),
         notes=tuple(_about_pixels(seen)),
     )
-    return RegeneratedFrame(photons, model, variance.sqrt(), report)
+    pixel_um = pipeline.experiment.microscope.pixel_um
+    return RegeneratedFrame(photons, model, variance.sqrt(), report, found, light.photons, pixel_um)
 
 
 def explain_frame(
@@ -175,14 +189,7 @@ def regenerate_frame(
     Raises InputError where the frame is not in the movie or the files do not fit the model.
     """
     pixel_um = pipeline.experiment.microscope.pixel_um
-    with replace(excerpt, frames=(frame, frame + 1), roi=None).open() as source:
-        source.check_against(pipeline)
-        source = source.judged(pipeline.camera, pipeline.experiment.microscope)
-        pipeline = source.at_work(pipeline)
-        counts = source.read(frame, frame + 1)
-        told = source.pixel_notes()
-    refuse_without_light(counts, pipeline.camera.saturation, f"{excerpt.name}, frame {frame}")
-    seen = pipeline.light(torch.from_numpy(counts.astype(np.float32)))
+    pipeline, seen, told = read_frame(replace(excerpt, roi=None), pipeline, frame)
     found = read_table(locs, pixel_um=pixel_um)
     found = found.select(found.frame == frame).shift(frames=-frame).to(pipeline.device)
     known = None
@@ -193,3 +200,19 @@ def regenerate_frame(
     report, figure = explain_frame(pipeline, found, seen, truth=known, equal_photons=equal_photons, title=title)
     save_figure(figure, out)
     return replace(report, notes=(*told, *report.notes))
+
+
+def read_frame(excerpt: Excerpt, pipeline: Pipeline, frame: int) -> tuple[Pipeline, Light, list[str]]:
+    """One frame of a movie, the pipeline for its pixels, and what is known of their faults.
+
+    excerpt: its region is read;  frame: from 0.
+    Raises InputError where the frame is not in the movie, does not fit the model, or has no light.
+    """
+    with replace(excerpt, frames=(frame, frame + 1)).open() as source:
+        source.check_against(pipeline)
+        source = source.judged(pipeline.camera, pipeline.experiment.microscope)
+        pipeline = source.at_work(pipeline)
+        counts = source.read(frame, frame + 1)
+        told = source.pixel_notes()
+    refuse_without_light(counts, pipeline.camera.saturation, f"{excerpt.name}, frame {frame}")
+    return pipeline, pipeline.light(torch.from_numpy(counts.astype(np.float32))), told

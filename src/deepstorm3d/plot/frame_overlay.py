@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["overlay"]
+__all__ = ["marked_panel", "overlay", "residual_panel"]
 
 Floats = NDArray[np.float64]
 Image = Tensor | NDArray[Any]
@@ -96,7 +96,7 @@ def overlay(
     panels = figure.subplots(rows, 2, squeeze=False)
     low, high = np.percentile(seen, [0.5, 99.8])
     look: dict[str, Any] = {"cmap": "gray", "vmin": low, "vmax": max(high, low + 1e-9)}
-    _marked_panel(panels[0, 0], seen, edges, truth, found, look)
+    marked_panel(panels[0, 0], seen, edges, truth, found, look)
     shown = show_image(panels[0, 1], seen, edges, "Camera frame, without marks", **look)
     colour_bar(shown, panels[0, 1], "photons per pixel")
     if regenerated is not None:
@@ -104,7 +104,7 @@ def overlay(
         panel = f"Regenerated from the {len(found)} localizations (same grey scale)"
         shown = show_image(panels[1, 0], others[0], edges, panel, **look)
         colour_bar(shown, panels[1, 0], "photons per pixel")
-        _residual_panel(panels[1, 1], (seen - others[0]) / sigma, edges)
+        residual_panel(panels[1, 1], (seen - others[0]) / sigma, edges)
     for axes in panels.flat[:3]:
         scale_bar(axes, edges)
     return figure
@@ -116,7 +116,8 @@ def _array(image: Image) -> Floats:
     return np.asarray(image, dtype=np.float64)
 
 
-def _residual_panel(axes: Axes, residual: Floats, edges: Extent) -> None:
+def residual_panel(axes: Axes, residual: Floats, edges: Extent) -> None:
+    """What is left of a frame (H, W), in standard deviations of the noise."""
     panel = "Residual: frame − regenerated (red: light not explained)"
     shown = show_image(axes, residual, edges, panel, cmap="RdBu_r", vmin=-5, vmax=5)
     colour_bar(shown, axes, "units of the noise σ", extend="both")
@@ -138,19 +139,20 @@ def _agreement(frame: Floats, regenerated: Floats, *, shot_noise: bool) -> str:
     return words
 
 
-def _marked_panel(
+def marked_panel(
     axes: Axes,
     frame: Floats,
     edges: Extent,
     truth: Emitters | None,
     found: Localizations,
     look: dict[str, Any],
+    title: str = "Camera frame with marks",
 ) -> None:
     """The frame with truth as open circles and detections as dots coloured by depth."""
     legend = f"● {len(found)} localizations (colour: depth)"
     if truth is not None:
         legend += f"   ○ {len(truth)} true emitters"
-    show_image(axes, frame, edges, f"Camera frame with marks\n{legend}", **look)
+    show_image(axes, frame, edges, f"{title}\n{legend}", **look)
     tables = [found] if truth is None else [found, truth]
     depths = torch.cat([table.xyz[:, 2].detach().cpu().double() for table in tables])
     low, high = (float(depths.min()), float(depths.max())) if len(depths) else (0.0, 1.0)

@@ -1,0 +1,131 @@
+"""Frames beside the images that a list predicts for them, in memory: of one channel, and of several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+
+from ..calibration.registration.registration import Registration
+from ..camera import Camera
+from ..channels import ChannelPair
+from ..channels.camera_halves import Side
+from ..errors import InputError
+from ..io.movies import AnyMovie
+from ..io.transforms import read_transform
+from ..jobs.channel_inputs import ChannelInput, halves_as_channels
+from ..jobs.regenerate import RegeneratedFrame, read_frame, regenerated
+from ..jobs.regenerate_channels import RegeneratedChannels, regenerated_channels
+from ..localizing.excerpt import Excerpt, excerpt_of
+from ..localizing.model import Model
+from .lists import List, as_list
+
+__all__ = ["regenerate", "regenerate_channels"]
+
+
+def regenerate(
+    found: List,
+    movie: AnyMovie | Excerpt,
+    model: Model,
+    *,
+    frame: int = 0,
+    camera: Camera | Mapping[str, object] | None = None,
+    equal_photons: bool = False,
+) -> RegeneratedFrame:
+    """The image that a list predicts for a frame, and how well it explains the frame.
+
+    Photons and background are fitted to the frame at the list's positions.
+
+    Parameters
+    ----------
+    found : Localizations or path
+        Of the movie.
+    movie : array (frames, height, width), tensor, movie, path or Excerpt
+        Counts of the camera, as recorded; the whole frame is drawn.
+    model : Model
+        That localized the movie: its PSF and camera.
+    frame : int
+        From 0.
+    camera : camera or mapping
+        As of `Model.localize`.
+    equal_photons : bool
+        Give all molecules the median of the fitted photons: then only positions can explain the frame.
+
+    Returns
+    -------
+    RegeneratedFrame
+        ``.photons``, ``.model`` and ``.residual`` (in σ of the noise), each (H, W); ``.report`` with
+        correlation and deviance per pixel. ``ds.plot.channel_overlays([…])`` draws it.
+
+    Raises
+    ------
+    InputError
+        If the frame is not in the movie, or list, movie and model do not fit each other.
+    """
+    excerpt = replace(excerpt_of(movie), roi=None)
+    pipeline = model.pipeline(camera=camera, refine=False)
+    pixel_um = pipeline.experiment.microscope.pixel_um
+    pipeline, seen, told = read_frame(excerpt, pipeline, frame)
+    table = as_list(found, pixel_um)
+    rows = table.select(table.frame == frame).shift(frames=-frame).to(pipeline.device)
+    made = regenerated(pipeline, rows, seen, equal_photons=equal_photons)
+    report = replace(made.report, notes=(*told, *made.report.notes))
+    return replace(made, report=report, name=f"{excerpt.name}, frame {frame}")
+
+
+def regenerate_channels(
+    found: List,
+    first: AnyMovie | Excerpt,
+    second: AnyMovie | Excerpt | Side,
+    models: Model | Sequence[Model],
+    transform: Registration | ChannelPair | str | PathLike[str],
+    *,
+    frame: int = 0,
+    camera: Camera | Mapping[str, object] | None = None,
+) -> RegeneratedChannels:
+    """The images that the list of two channels predicts in each, and how well it explains both.
+
+    The molecules are put where each channel shows them; photons and background are fitted in each channel.
+
+    Parameters
+    ----------
+    found : Localizations or path
+        With positions in the first channel, as `localize_channels` gives them.
+    first, second, models
+        As of `localize_channels`.
+    transform : Registration, ChannelPair or path
+        Where the second channel shows what the first one does.
+    frame : int
+        From 0.
+    camera : camera or mapping
+        As of `Model.localize`, for both channels.
+
+    Returns
+    -------
+    RegeneratedChannels
+        ``.frames``, one as of `regenerate` for each channel; ``.shares`` of the molecules' light in each;
+        printed, a line for each channel. ``ds.plot.channel_overlays(made.frames)`` draws them beside each
+        other.
+
+    Raises
+    ------
+    InputError
+        If the frame is not in both movies, or movies and models do not fit each other.
+    """
+    pair_of = (models, models) if isinstance(models, Model) else tuple(models)
+    if len(pair_of) != 2:
+        raise InputError(f"two channels need two models, or one for both, not {len(pair_of)}")
+    one, other = (model.pipeline(camera=camera, refine=False) for model in pair_of)
+    if isinstance(second, str) and second in ("left-right", "top-bottom"):
+        channels = halves_as_channels(excerpt_of(first), (one, other), second)
+    else:
+        channels = (ChannelInput(excerpt_of(first), one), ChannelInput(excerpt_of(second), other))
+    pixel_um = one.experiment.microscope.pixel_um
+    if isinstance(transform, Registration):
+        pair = transform.channels
+    elif isinstance(transform, ChannelPair):
+        pair = transform
+    else:
+        pair = read_transform(Path(transform), pixel_um=pixel_um)
+    return regenerated_channels(as_list(found, pixel_um), channels, [pair], frame=frame)
