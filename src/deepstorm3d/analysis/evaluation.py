@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..emitters import Emitters, Localizations
 from ..extent import Extent
+from .dye_errors import DyeErrors, dye_errors
 from .fit_quality import judge_list
 from .matching import Matches, match, match_challenge, match_molecules
 from .metrics import Score, ScoreWithIntervals, score_with_intervals
@@ -64,7 +65,8 @@ class Evaluation:
     found_rows: sizes of the two tables compared;  conditions: settings of the matching, plain values;
     notes: what a reader of the figures should know;  by_molecule: the figures of molecules over all their
     frames, where both tables say which rows are one molecule in several (their intervals are over the frames in
-    which molecules begin).
+    which molecules begin);  dyes: how many have the wrong dye, where both tables have dyes: of molecules where
+    `by_molecule` is known, else of rows.
     """
 
     result: ScoreWithIntervals
@@ -75,6 +77,7 @@ class Evaluation:
     conditions: Mapping[str, Any]
     notes: list[str]
     by_molecule: ScoreWithIntervals | None = None
+    dyes: DyeErrors | None = None
 
     @property
     def score(self) -> Score:
@@ -82,19 +85,18 @@ class Evaluation:
         return self.result.score
 
     def __str__(self) -> str:
-        """The main figures in two lines."""
+        """The main figures, in two lines; one more each for molecules over their frames and for dyes."""
         score = self.score
         shift = f"RMSE {_nm(score.rmse_lateral_nm)} lateral, {_nm(score.rmse_axial_nm)} axial"
         told = (
             f"{self.truth_rows} molecules, {self.found_rows} localizations ({self.conditions['matching']})\n"
             f"Jaccard {score.jaccard:.3f}, recall {score.recall:.3f}, precision {score.precision:.3f}, {shift}"
         )
-        if self.by_molecule is None:
-            return told
-        whole = self.by_molecule.score
-        return (
-            f"{told}\nby molecule over all its frames: Jaccard {whole.jaccard:.3f}, recall {whole.recall:.3f}"
-        )
+        if self.by_molecule is not None:
+            whole = self.by_molecule.score
+            figures = f"Jaccard {whole.jaccard:.3f}, recall {whole.recall:.3f}"
+            told += f"\nby molecule over all its frames: {figures}"
+        return told if self.dyes is None else f"{told}\ndyes: {self.dyes}"
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -103,7 +105,11 @@ class Evaluation:
             "truth_frames": self.truth_frames,
             "found_rows": self.found_rows,
         }
-        whole = {} if self.by_molecule is None else {"by_molecule": self.by_molecule.to_mapping()}
+        whole: dict[str, Any] = {}
+        if self.by_molecule is not None:
+            whole["by_molecule"] = self.by_molecule.to_mapping()
+        if self.dyes is not None:
+            whole["dyes"] = self.dyes.to_mapping()
         told = {"conditions": dict(self.conditions), **counts, "notes": self.notes}
         return {**told, **self.result.to_mapping(), **whole}
 
@@ -128,29 +134,34 @@ def evaluate_list(
     if register:
         found, conditions["shift_nm"] = _registered(truth, found)
     pairs = rule.pairs(truth, found, field_um=field_um)
+    molecules = _molecules(truth, found, pairs, rule)
     return Evaluation(
-        result=score_with_intervals(truth, found, pairs, np.random.default_rng(_SEED)),
+        result=_scored(truth, found, pairs),
         matches=pairs,
         truth_rows=len(truth),
         truth_frames=len(truth.frame.unique()),
         found_rows=len(found),
         conditions=conditions,
         notes=_notes(truth, found),
-        by_molecule=_by_molecule(truth, found, pairs, rule),
+        by_molecule=None if molecules is None else _scored(*molecules),
+        dyes=dye_errors(*(molecules or (truth, found, pairs))),
     )
 
 
-def _by_molecule(
+def _scored(truth: Emitters, found: Localizations, pairs: Matches) -> ScoreWithIntervals:
+    return score_with_intervals(truth, found, pairs, np.random.default_rng(_SEED))
+
+
+def _molecules(
     truth: Emitters, found: Localizations, rows: Matches, rule: MatchRule
-) -> ScoreWithIntervals | None:
-    """The figures of molecules; None where one of the tables has molecules of single frames only."""
+) -> tuple[Emitters, Localizations, Matches] | None:
+    """A row for each molecule of both, and their pairs; None where one has molecules of single frames only."""
     if found.molecule is None or len(truth.id.unique()) == len(truth):
         return None
     # A row each, in the order of their numbers.
     true = truth.select(_first_rows(truth.id))
     seen = found.select(_first_rows(found.molecule))
-    pairs = rule.molecules(truth, found, rows)
-    return score_with_intervals(true, seen, pairs, np.random.default_rng(_SEED))
+    return true, seen, rule.molecules(truth, found, rows)
 
 
 def _first_rows(number: Tensor) -> Tensor:

@@ -114,6 +114,8 @@ def _print_evaluation(evaluation: Evaluation) -> None:
             f"molecules over all their frames: Jaccard {whole.jaccard:.3f}; {whole.tp} hits, {whole.fp} false, "
             f"{whole.fn} missed"
         )
+    if evaluation.dyes is not None:
+        result(f"dyes: {evaluation.dyes}")
     if score.ignored_truth or score.ignored_found:
         result(f"not counted: {score.ignored_truth} true emitters, {score.ignored_found} localizations")
     for note in evaluation.notes:

@@ -260,4 +260,5 @@ def read_truth_list(path: str | Path, *, pixel_um: float | None = None) -> tuple
         return read_thunderstorm_truth(path, pixel_um)
     found, header = read_list(path, pixel_um=pixel_um)
     number = torch.arange(len(found), dtype=torch.int64) if found.molecule is None else found.molecule
-    return Emitters(xyz=found.xyz, frame=found.frame, photons=found.photons, id=number), header
+    truth = Emitters(xyz=found.xyz, frame=found.frame, photons=found.photons, id=number, dye=found.dye)
+    return truth, header
