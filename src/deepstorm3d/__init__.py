@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .api.channels import register as register
     from .api.channels import split_channels as split_channels
     from .api.dyes import dyes_of_movie as dyes_of_movie
+    from .api.estimating_channels import estimate_channels as estimate_channels
     from .api.lists import drift as drift
     from .api.lists import evaluate as evaluate
     from .api.lists import filter as filter
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from .api.movies import read_movie as read_movie
     from .api.movies import simulate as simulate
     from .api.movies import simulate_channels as simulate_channels
+    from .api.regenerating import regenerate as regenerate
+    from .api.regenerating import regenerate_channels as regenerate_channels
     from .api.training import train as train
     from .calibration.beads.settings import BeadSettings as BeadSettings
     from .calibration.registration.registration import Registration as Registration
@@ -103,6 +106,7 @@ _HOMES = {
     "dyes": "api.channels",
     "dyes_of_movie": "api.dyes",
     "estimate": "api.movies",
+    "estimate_channels": "api.estimating_channels",
     "evaluate": "api.lists",
     "filter": "api.lists",
     "find_beads": "api.beads",
@@ -122,6 +126,8 @@ _HOMES = {
     "read_table": "io.tables",
     "read_transform": "io.transforms",
     "read_truth": "io.tables",
+    "regenerate": "api.regenerating",
+    "regenerate_channels": "api.regenerating",
     "register": "api.channels",
     "localize_channels": "api.localizing_channels",
     "resolution": "api.lists",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .drift_curve import drift
     from .dye_shares import dyes
     from .frame_overlay import overlay
+    from .frames_beside import channel_overlays
+    from .frames_histogram import molecule_durations
     from .learning_curve import learning
     from .list_quality import quality
     from .masks_compared import mask_comparison
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from .psf_planes import psf
     from .psf_shapes import psf_surfaces
     from .renderings import beside, rendering, section
+    from .share_histogram import shares
     from .trajectories import tracks
     from .truth_scatter import comparison
 
@@ -39,6 +42,7 @@ __all__ = [
     "axial_scan",
     "beside",
     "camera_maps",
+    "channel_overlays",
     "comparison",
     "drift",
     "dyes",
@@ -50,6 +54,7 @@ __all__ = [
     "mask",
     "mask_comparison",
     "mask_with_psf",
+    "molecule_durations",
     "overlay",
     "psf",
     "psf_surfaces",
@@ -60,6 +65,7 @@ __all__ = [
     "retrieval",
     "save_figure",
     "section",
+    "shares",
     "tracks",
 ]
 
@@ -68,6 +74,7 @@ _WHERE = {
     "axial_scan": "..calibration.axial_scan.figure",
     "beside": ".renderings",
     "camera_maps": "..calibration.camera_maps.figure",
+    "channel_overlays": ".frames_beside",
     "comparison": ".truth_scatter",
     "drift": ".drift_curve",
     "dyes": ".dye_shares",
@@ -79,6 +86,7 @@ _WHERE = {
     "mask": ".phase_mask",
     "mask_comparison": ".masks_compared",
     "mask_with_psf": ".phase_mask",
+    "molecule_durations": ".frames_histogram",
     "overlay": ".frame_overlay",
     "psf": ".psf_planes",
     "psf_surfaces": ".psf_shapes",
@@ -89,6 +97,7 @@ _WHERE = {
     "retrieval": "..calibration.phase_retrieval.figure",
     "save_figure": ".panels",
     "section": ".renderings",
+    "shares": ".share_histogram",
     "tracks": ".trajectories",
 }
 

@@ -46,7 +46,7 @@ def rendering(
     pixel_nm : float, optional
         Rendered pixel, nm; default: 10 nm, or more if single molecules of a wide field would be too small to
         see.
-    colour : {"depth", "dye", "none"}
+    colour : {"depth", "dye", "molecule", "none"}
         Meaning of hue; "none" draws in grey.
     method : Method, optional
         `Gaussians()` draws each localization as wide as its σ; default: a histogram.

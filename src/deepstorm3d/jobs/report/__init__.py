@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .overlays import Overlays
+from .overlays import Overlays, SecondChannel
 from .page import write_report
 
-__all__ = ["Overlays", "write_report"]
+__all__ = ["Overlays", "SecondChannel", "write_report"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ...camera import Camera
+from ...channels import ChannelPair
+from ...channels.camera_halves import Side
 from ...emitters import Localizations
 from ...errors import InputError
 from ...io.movies import Movie
@@ -18,12 +20,15 @@ from ...io.tables.header import TableHeader
 from ...localizer.modelfile import ModelFile
 from ...localizing.excerpt import Excerpt, OpenExcerpt
 from ...localizing.pipeline import Pipeline, load_pipeline
+from ...plot.frames_beside import channel_overlays
 from ...plot.panels import figure_png
 from ...spec import spec_from_mapping
+from ..channel_inputs import ChannelInput, halves_as_channels
 from ..regenerate import explain_frame
+from ..regenerate_channels import regenerated_channels, transform_beside
 from .parts import Figure, Section
 
-__all__ = ["TITLE", "Overlays", "overlay_section"]
+__all__ = ["TITLE", "Overlays", "SecondChannel", "overlay_section"]
 
 TITLE = "Frames beside their regenerated images"
 # Steps after which the rows of a frame still lie where that frame shows the molecules.
@@ -31,11 +36,25 @@ _IN_PLACE = ("filter", "convert")
 
 
 @dataclass(frozen=True)
+class SecondChannel:
+    """The second channel of a list of both.
+
+    movie: its movie, or how the channels lie in the frames of the first one;  model: that localized it;
+    transform: from the first channel to it, None: the file beside the list.
+    """
+
+    movie: Path | Side
+    model: ModelFile
+    transform: Path | None = None
+
+
+@dataclass(frozen=True)
 class Overlays:
     """Frames to draw beside the images that a list predicts.
 
     movie, model: that the list was localized with;  mask, camera: as in `load_pipeline`, the camera is
-    otherwise the one that the list records;  count: how many frames, spread over those that have rows.
+    otherwise the one that the list records;  count: how many frames, spread over those that have rows;
+    second: the second channel of a list of both.
     """
 
     movie: Path
@@ -43,11 +62,13 @@ class Overlays:
     mask: Path | None = None
     camera: Camera | Mapping[str, object] | None = None
     count: int = 3
+    second: SecondChannel | None = None
 
 
-def overlay_section(table: Localizations, header: TableHeader, overlays: Overlays) -> Section:
-    """Each frame, the image of its rows, and what is left.
+def overlay_section(table: Localizations, header: TableHeader, overlays: Overlays, source: Path) -> Section:
+    """Each frame, the image of its rows, and what is left; of two channels both beside each other.
 
+    source: file of the list.
     Raises InputError where model or movie do not fit the list.
     """
     steps = [str(step.get("step")) for step in header.provenance.get("steps", [])]
@@ -66,8 +87,29 @@ def overlay_section(table: Localizations, header: TableHeader, overlays: Overlay
     prepared = spec_from_mapping(Prepared, header.provenance.get("prepared") or {}, source="the list's record")
     # The list is of this movie: its pixel is known, also where the file's header is wrong.
     excerpt = Excerpt(overlays.movie, roi=box, prepared=prepared, partial=True, pixel_um=header.pixel_um)
+    with excerpt.open() as opened:
+        _require_same_recording(opened.movie, header)
+        numbers = _frames(table, opened.movie, overlays.count)
+    if overlays.second is not None:
+        channels = _channels(excerpt, overlays, overlays.second)
+        pair = transform_beside(source, overlays.second.transform, header.pixel_um)
+        for channel in channels:
+            words += [f"Assumed for {channel.excerpt.name}: {note}." for note in channel.pipeline.notes]
+        made = [_both(table, channels, pair, number) for number in numbers]
+        return Section(TITLE, paragraphs=words, figures=made)
+    return _of_one_channel(table, excerpt, overlays, (words, numbers), header)
+
+
+def _of_one_channel(
+    table: Localizations,
+    excerpt: Excerpt,
+    overlays: Overlays,
+    told: tuple[list[str], list[int]],
+    header: TableHeader,
+) -> Section:
+    """told: words before the pictures, and the frames to draw."""
+    words, numbers = told
     with excerpt.open() as source:
-        _require_same_recording(source.movie, header)
         camera = overlays.camera or header.provenance.get("camera")
         pipeline = load_pipeline(overlays.model, mask=overlays.mask, camera=camera, refine=False)
         words += [f"Assumed: {sentence}." for sentence in pipeline.notes]
@@ -75,7 +117,7 @@ def overlay_section(table: Localizations, header: TableHeader, overlays: Overlay
         source = source.judged(pipeline.camera, pipeline.experiment.microscope)
         words += [f"{sentence}." for sentence in source.pixel_notes()]
         pipeline = source.at_work(pipeline)
-        figures = [_overlay(pipeline, table, source, k) for k in _frames(table, source.movie, overlays.count)]
+        figures = [_overlay(pipeline, table, source, k) for k in numbers]
     return Section(TITLE, paragraphs=words, figures=figures)
 
 
@@ -111,3 +153,24 @@ def _overlay(pipeline: Pipeline, table: Localizations, source: OpenExcerpt, numb
     if report.assessment.kind == "too quiet":
         caption += f" Warning: {report.assessment.text}."
     return Figure(caption, figure_png(figure))
+
+
+def _channels(excerpt: Excerpt, overlays: Overlays, second: SecondChannel) -> tuple[ChannelInput, ChannelInput]:
+    """Movie and image model of both channels."""
+    one, other = (
+        load_pipeline(model, mask=overlays.mask, camera=overlays.camera, refine=False)
+        for model in (overlays.model, second.model)
+    )
+    if not isinstance(second.movie, Path):
+        return halves_as_channels(replace(excerpt, roi=None), (one, other), second.movie)
+    return ChannelInput(excerpt, one), ChannelInput(replace(excerpt, movie=second.movie), other)
+
+
+def _both(
+    table: Localizations, channels: tuple[ChannelInput, ChannelInput], pair: ChannelPair, number: int
+) -> Figure:
+    """A frame of both channels beside each other."""
+    made = regenerated_channels(table, channels, [pair], frame=number)
+    figure = channel_overlays(made.frames, title=f"Frame {number}")
+    warnings = [f" Warning: {name}: {verdict.text}." for name, verdict in made.assessments]
+    return Figure(f"Frame {number}. {'; '.join(made.lines())}.{''.join(warnings)}", figure_png(figure))

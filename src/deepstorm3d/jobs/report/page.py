@@ -15,6 +15,7 @@ from ...errors import InputError
 from ...io.parts import claim_name, write_text
 from ...watch import SILENT, Watcher, warn
 from ..reading_lists import read_localizations
+from .channels import channel_sections, molecule_sections
 from .measures import drift_sections, resolution_section
 from .overlays import TITLE as OVERLAYS
 from .overlays import Overlays, overlay_section
@@ -66,10 +67,12 @@ def write_report(
         "Conditions": lambda: conditions_section(header),
         "Picture": lambda: picture_section(table, source.name),
         "Quality": lambda: quality_section(table, header),
+        "Channels": lambda: channel_sections(table, header),
+        "Molecules over their frames": lambda: molecule_sections(table),
         "Drift": lambda: drift_sections(source, header),
         "Resolution": lambda: resolution_section(table, source.name) if resolution else [],
         "Steps": lambda: steps_section(header),
-        OVERLAYS: lambda: overlay_section(table, header, overlays) if overlays else [],
+        OVERLAYS: lambda: overlay_section(table, header, overlays, source) if overlays else [],
         "How it was made": lambda: origin_section(source, header),
     }
     sections = [part for title, make in makers.items() for part in _made(title, make, watch)]

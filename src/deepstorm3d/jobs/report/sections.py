@@ -7,6 +7,7 @@ import json
 import platform
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +98,15 @@ def conditions_section(header: TableHeader) -> Section:
         ("pixel in the sample", f"{header.pixel_nm:g} nm"),
     ]
     tables = [Facts("Recording", recording)]
-    elsewhere = ("command", "steps", "camera", "experiment", "movie")
+    elsewhere = ("command", "steps", "camera", "experiment", "experiments", "movie")
     options = [(_NAMES.get(name, name), _words(v)) for name, v in made.items() if name not in elsewhere]
     if options:
         tables.append(Facts("Localization", options))
     tables += _setup(made)
+    # A list of several channels records an experiment for each.
+    for number, experiment in enumerate(made.get("experiments") or (), 1):
+        alone = {"experiment": experiment}
+        tables += [replace(part, title=f"{part.title}, channel {number}") for part in _setup(alone)]
     words = [] if made else ["The file does not say how the list was made: another program wrote it."]
     return Section("Conditions", paragraphs=words, tables=tables)
 
