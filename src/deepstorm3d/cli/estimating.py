@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from ..errors import InputError
 from .console import result, say, say_warning, show_table, table
+from .localizing_channels import Split, halves
 from .making import Config
 from .movie_options import Defects, Flip, Frames, MovieFile, Partial, Region, Subtract, Transpose, Window
 from .options import (
@@ -27,7 +29,10 @@ from .options import (
 from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
-    from ..calibration.movie_statistics.estimate import Estimate
+    from ..calibration.movie_statistics.channels import ChannelsEstimate
+    from ..calibration.movie_statistics.estimate import Estimate, EstimateSettings
+    from ..experiment.experiment import Experiment
+    from ..localizing.excerpt import Excerpt
 
 __all__ = ["estimate"]
 
@@ -44,18 +49,40 @@ def estimate(
             help="Picture of simulated and real frames. (default: next to the experiment, .png)",
         ),
     ] = None,
-    dark: Annotated[
+    second: Annotated[
         Path | None,
         typer.Option(
-            "--dark", metavar="MOVIE", help="Frames without light, to measure baseline and read noise."
+            "--second",
+            metavar="MOVIE",
+            help="Movie of a second channel: the experiment is then of both, with the light of each.",
+        ),
+    ] = None,
+    split: Split = None,
+    transform: Annotated[
+        Path | None,
+        typer.Option(
+            "--transform",
+            metavar="FILE",
+            help="Where the second channel shows what the first does, as 'register' writes it. (default: as "
+            "the experiment says)",
+        ),
+    ] = None,
+    dark: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--dark",
+            metavar="MOVIE",
+            help="Frames without light, to measure baseline and read noise. Of two cameras give two, in their "
+            "order.",
         ),
     ] = None,
     baseline: Annotated[
-        float | None,
+        list[float] | None,
         typer.Option(
             "--baseline",
             metavar="ADU",
-            help="Count without light, if it is known; the read noise is then estimated.",
+            help="Count without light, if it is known; the read noise is then estimated. Of two cameras give "
+            "two.",
         ),
     ] = None,
     scene: Annotated[
@@ -63,12 +90,12 @@ def estimate(
         typer.Option("--scene", metavar="NAME", help="Scene of the experiment to use. (default: the first)"),
     ] = None,
     model: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--model",
             metavar="NAME|PATH",
-            help="Estimate from the molecules that this trained model finds. (default: from the pixel values "
-            "alone)",
+            help="Estimate from the molecules that this trained model finds; of two channels give two. "
+            "(default: from the pixel values alone)",
         ),
     ] = None,
     mask: MaskFile = None,
@@ -90,44 +117,170 @@ def estimate(
     overwrite: Overwrite = False,
 ) -> None:
     """Estimate photons, density, background and camera noise from a movie: an experiment to train with."""
-    from ..calibration.movie_statistics.by_model import model_for
-    from ..calibration.movie_statistics.estimate import EstimateSettings
     from ..experiment.configure import find_experiment
     from ..io.movies.preparation import Prepared
-    from ..jobs.estimate import estimate_movie
     from ..localizing.excerpt import Excerpt
 
     prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
     said, choice = micrometres(pixel_nm), defect_choice(defects)
     excerpt = Excerpt(movie, frame_range(frames), region(roi), prepared, partial, pixel_um=said, defects=choice)
-    if model is None and (mask is not None or device is not None):
+    if not model and (mask is not None or device is not None):
         raise InputError("--mask and --device are for the model; give --model too")
     experiment = find_experiment(config, assignments or ())
-    pipeline = None
-    if model is not None:
-        pipeline = model_for(model, experiment, mask=mask, device=chosen_device(device))
-    picture = out.with_suffix(".png") if picture is None else picture
-    settings = EstimateSettings(dark=dark, baseline=baseline, scene=scene, seed=seed, pipeline=pipeline)
+    asked = _Asked(dark or [], baseline or [], model or [], scene, seed, mask, device)
+    files = _Files(out, out.with_suffix(".png") if picture is None else picture, overwrite)
+    if second is not None or split is not None:
+        _estimate_both(excerpt, _Second(second, split, transform), experiment, asked, files)
+        return
+    if transform is not None:
+        raise InputError(
+            "--transform is for two channels: give the movie of the second one (--second), or --split"
+        )
+    _estimate_one(excerpt, experiment, asked, files)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is known beforehand, of each channel in order, and what is asked for."""
+
+    dark: list[Path]
+    baseline: list[float]
+    model: list[str]
+    scene: str | None
+    seed: int | None
+    mask: Path | None
+    device: str | None
+
+    def settings(self, number: int, experiment: Experiment) -> EstimateSettings:
+        """Of a channel, whose one-channel experiment this is."""
+        from ..calibration.movie_statistics.by_model import model_for
+        from ..calibration.movie_statistics.estimate import EstimateSettings
+
+        pipeline = None
+        if self.model:
+            name = self.model[min(number, len(self.model) - 1)]
+            pipeline = model_for(name, experiment, mask=self.mask, device=chosen_device(self.device))
+        return EstimateSettings(
+            dark=self.dark[number] if number < len(self.dark) else None,
+            baseline=self.baseline[number] if number < len(self.baseline) else None,
+            scene=self.scene,
+            seed=self.seed,
+            pipeline=pipeline,
+        )
+
+    def refuse_more_than(self, channels: int) -> None:
+        """Raise InputError for more values than there are channels."""
+        for name, given in (("--dark", self.dark), ("--baseline", self.baseline), ("--model", self.model)):
+            if len(given) > channels:
+                raise InputError(f"{name} is given {len(given)} times, for {channels} channel(s)")
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Where experiment and picture are written."""
+
+    out: Path
+    picture: Path
+    overwrite: bool
+
+
+@dataclass(frozen=True)
+class _Second:
+    """The second channel: its movie, or how the halves of the first lie; and the transform to it."""
+
+    movie: Path | None
+    split: str | None
+    transform: Path | None
+
+
+def _estimate_one(excerpt: Excerpt, experiment: Experiment, asked: _Asked, files: _Files) -> None:
+    from ..jobs.estimate import estimate_movie
+
+    if experiment.channels:
+        raise InputError(
+            f"this is the movie of one channel, the experiment '{experiment.name}' has "
+            f"{', '.join(experiment.channel_names)}",
+            "give the movie of the second one with --second, or --split if one movie has both",
+        )
+    asked.refuse_more_than(1)
     with ScreenWatcher("rounds of simulation") as watch:
         found = estimate_movie(
             excerpt,
             experiment,
-            out,
-            settings,
-            picture=picture,
-            overwrite=overwrite,
+            files.out,
+            asked.settings(0, experiment),
+            picture=files.picture,
+            overwrite=files.overwrite,
             watch=watch,
         )
     _print(found)
-    for path in (out, picture):
+    for path in (files.out, files.picture):
         say(f"wrote {path}")
 
 
-def _print(found: Estimate) -> None:
+def _estimate_both(
+    excerpt: Excerpt, second: _Second, experiment: Experiment, asked: _Asked, files: _Files
+) -> None:
+    from ..jobs.channel_inputs import halves_of_movie
+    from ..jobs.estimate_channels import estimate_channel_movies, pictures_of, with_transform
+
+    side, _ = halves(second.split)
+    if (second.movie is None) == (side is None):
+        raise InputError("give the second movie (--second), or --split if one movie has both: one of these")
+    if excerpt.roi is not None:
+        raise InputError("--roi is for one channel: the second one would need its own region; crop the movies")
+    asked.refuse_more_than(2)
+    experiment = with_transform(experiment, second.transform)
+    if side is not None:
+        _, movies = halves_of_movie(excerpt, side, experiment.microscope.pixel_um)
+    else:
+        assert second.movie is not None
+        movies = (excerpt, replace(excerpt, movie=second.movie))
+    settings = [asked.settings(number, experiment.of_channel(number)) for number in range(2)]
+    with ScreenWatcher("rounds of simulation") as watch:
+        found = estimate_channel_movies(
+            movies,
+            experiment,
+            files.out,
+            settings,
+            picture=files.picture,
+            overwrite=files.overwrite,
+            watch=watch,
+        )
+    _print_both(found)
+    for path in (files.out, *pictures_of(files.picture, experiment)):
+        say(f"wrote {path}")
+
+
+def _print_both(found: ChannelsEstimate) -> None:
+    _print_changes(found.changes)
+    result(
+        f"{found.density:.3g} molecules/µm²; in all channels together {found.photons:,.0f} photons, background "
+        f"{found.background:.3g} photons per pixel"
+    )
+    names = found.experiment.channel_names
+    for name, alone, light, level in zip(names, found.alone, found.light, found.levels, strict=True):
+        like = alone.similarity
+        result(
+            f"{name}: {light:.1%} of the light, {level:.1%} of the background; simulated against real frames "
+            f"(0: alike): pixel values {like.values:.2f}, local contrasts {like.contrasts:.2f}, power spectra "
+            f"{like.spectra:.2f}"
+        )
+    for note in found.notes:
+        say(note)
+    for warning in found.warnings:
+        say_warning(warning)
+
+
+def _print_changes(changes: list[tuple[str, Any, Any]]) -> None:
     shown = table("key", "old", "new")
-    for key, old, new in found.changes:
+    for key, old, new in changes:
         shown.add_row(key, _value(old), _value(new))
     show_table(shown)
+
+
+def _print(found: Estimate) -> None:
+    _print_changes(found.changes)
     guess, sigma = found.scene.guess, found.scene.light.sigma
     result(
         f"from {found.frames} frames: {guess.density:.3g} molecules/µm²{_share(sigma[0])}, "

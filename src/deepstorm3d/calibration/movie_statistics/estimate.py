@@ -31,9 +31,9 @@ from .camera import CameraMatch, match_camera, noise_over_field
 from .experiment import changes, estimated_experiment
 from .molecules import LightModel, measure_light, refuse_small
 from .sample import Sample, level_of_dark, sample_of
-from .scene_match import Imaging, SceneMatch, match_scene, simulate_guess
+from .scene_match import Imaging, SceneGuess, SceneMatch, match_scene, simulate_guess
 
-__all__ = ["Estimate", "EstimateSettings", "estimate"]
+__all__ = ["Estimate", "EstimateSettings", "Guessed", "estimate", "guess_of_movie", "result_of"]
 
 _DEPTHS = 12
 # Difference of the change of level over the field, in real and in simulated frames, from which another kind of
@@ -94,6 +94,14 @@ def estimate(
     Raises InputError where the movie does not fit the experiment or cannot be estimated from.
     """
     settings = EstimateSettings() if settings is None else settings
+    experiment.refuse_channels("this is the movie of one channel")
+    return result_of(guess_of_movie(excerpt, experiment, settings, watch=watch), settings)
+
+
+def guess_of_movie(
+    excerpt: Excerpt, experiment: Experiment, settings: EstimateSettings, *, watch: Watcher = SILENT
+) -> Guessed:
+    """All stages of `estimate`, before their numbers become an experiment."""
     if settings.pipeline is not None:
         with excerpt.open() as source:
             source.check_against(settings.pipeline)
@@ -105,7 +113,40 @@ def estimate(
     guess = _Guess(scene, _camera(movie, settings))
     for stage in (_dark_noise, _scene, _by_model(settings.pipeline)):
         guess = stage(guess, movie)
-    return _result(guess, movie, settings)
+    return Guessed(movie, guess)
+
+
+@dataclass(frozen=True)
+class Guessed:
+    """What the stages know of a movie."""
+
+    movie: _Movie
+    guess: _Guess
+
+    @property
+    def found(self) -> SceneMatch:
+        """The scene whose simulated frames match the real ones."""
+        assert self.guess.match is not None
+        return self.guess.match
+
+    @property
+    def scene(self) -> Scene:
+        """The scene whose numbers were found, with the kind of background that was."""
+        return self.guess.scene
+
+    @property
+    def camera(self) -> Camera:
+        """The camera as far as the movie tells it; `SceneGuess.camera` completes it."""
+        return self.guess.camera.camera
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the movie's frames, px."""
+        return self.movie.sample.counts.shape[1], self.movie.sample.counts.shape[2]
+
+    def with_numbers(self, numbers: SceneGuess) -> Guessed:
+        """The same with other numbers of the scene."""
+        return replace(self, guess=replace(self.guess, match=replace(self.found, guess=numbers)))
 
 
 @dataclass(frozen=True)
@@ -215,10 +256,10 @@ def _by_model(pipeline: Pipeline | None) -> Callable[[_Guess, _Movie], _Guess]:
     return stage
 
 
-def _result(guess: _Guess, movie: _Movie, settings: EstimateSettings) -> Estimate:
+def result_of(guessed: Guessed, settings: EstimateSettings) -> Estimate:
     """The experiment that the last guess makes, and how alike frames simulated with it are to the real ones."""
-    assert guess.match is not None
-    sample, camera, found = movie.sample, guess.camera.camera, guess.match
+    movie, guess = guessed.movie, guessed.guess
+    sample, camera, found = movie.sample, guessed.camera, guessed.found
     final = estimated_experiment(movie.experiment, settings.scene, guess.scene, found.guess, camera)
     imaging = movie.seen_by(camera)
     seed = stream_seed(movie.seed, "estimated movie")
