@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..errors import InputError
+from .channel_choice import ChannelName, one_channel
 from .console import result, say, show_table, table
 from .failures import INTERRUPTED
 from .making import Config, TrainingView, claim_run, hint_at_failure, jaccard_of
@@ -150,6 +151,7 @@ def compare_psf(
             "--refine/--no-refine", help="Evaluate the list after the joint fit, or that of the network."
         ),
     ] = False,
+    channel: ChannelName = None,
     assignments: Assignments = None,
     device: Device = None,
 ) -> None:
@@ -157,7 +159,7 @@ def compare_psf(
     from ..experiment.configure import find_experiment
     from ..jobs.compare_psf import MaskTest, compare_masks, contenders_of
 
-    experiment = find_experiment(config, assignments or ())
+    experiment = one_channel(find_experiment(config, assignments or ()), channel)
     try:
         levels = tuple(float(part) for part in densities.split(","))
     except ValueError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..errors import InputError
+from .channel_choice import ChannelName, one_channel
 from .console import result, say, show_table, table
 from .making import Config
 from .options import Assignments, Overwrite
@@ -93,6 +94,7 @@ def export_mask(
             "--n-around", metavar="N", min=1.0, help="plate: refractive index of the medium around it (1: air)."
         ),
     ] = 1.0,
+    channel: ChannelName = None,
     assignments: Assignments = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -103,7 +105,7 @@ def export_mask(
     from ..jobs.export_mask import cost_of_levels
     from ..jobs.export_mask import export_mask as export
 
-    experiment = find_experiment(config, assignments or ())
+    experiment = one_channel(find_experiment(config, assignments or ()), channel)
     spec: ModulatorSpec | PlateSpec
     if device == "slm":
         columns, rows = _pair(size, "--size", "x")
@@ -161,6 +163,7 @@ def export_psf(
             help="Side of the planes, camera pixels, odd. (default: contains 90 % of the light, at most 51)",
         ),
     ] = None,
+    channel: ChannelName = None,
     assignments: Assignments = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -169,7 +172,7 @@ def export_psf(
     from ..jobs.export_psf import export_psf as export
 
     depth = None if z is None else _pair(z, "--z")
-    experiment = find_experiment(config, assignments or ())
+    experiment = one_channel(find_experiment(config, assignments or ()), channel)
     volume = export(
         experiment, out, mask=mask, z_um=depth, step_nm=step_nm, patch_px=patch_px, overwrite=overwrite
     )

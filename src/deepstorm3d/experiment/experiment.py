@@ -166,13 +166,22 @@ class Experiment(Spec):
         further = [channel.light for channel in self.channels.values()]
         return 1.0 - sum(further), *further
 
-    def of_channel(self, number: int) -> Experiment:
+    def of_channel(self, which: int | str) -> Experiment:
         """The one-channel experiment of a channel, 0 for the first: its mask, PSF, camera, optics and frame.
+
+        which: its number, or its name.
 
         Its scenes have the photons of all channels together; their depths are those at which this channel sees
         the molecules (depth offset).
-        Raises InputError where the transform's file is needed for that and cannot be read.
+        Raises InputError for a name that there is not, and where the transform's file is needed for that and
+        cannot be read.
         """
+        if isinstance(which, str) and which not in self.channel_names:
+            raise InputError(
+                f"there is no channel '{which}' in the experiment '{self.name}'; it has: "
+                f"{', '.join(self.channel_names)}"
+            )
+        number = self.channel_names.index(which) if isinstance(which, str) else which
         alone = self if not self.channels else self.with_(channels={})
         if number == 0:
             return alone
@@ -186,6 +195,14 @@ class Experiment(Spec):
             scenes={key: _deeper(scene, offset) for key, scene in self.scenes.items()},
             **{each: value for each, value in own.items() if value is not None},
         )
+
+    def refuse_channels(self, why: str) -> None:
+        """Raise InputError for an experiment with several channels; why: one is needed, in words."""
+        if self.channels:
+            raise InputError(
+                f"{why}, the experiment '{self.name}' has {', '.join(self.channel_names)}",
+                "take one of them alone, experiment.of_channel(NAME)",
+            )
 
     def scene(self, name: str | None = None) -> Scene:
         """A scene by name, or the first; raises InputError if the name does not exist."""

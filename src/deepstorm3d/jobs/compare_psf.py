@@ -121,9 +121,11 @@ def compare_masks(
     Writes models, ``comparison.csv`` and ``comparison.png`` into the folder `out`. What is trained already
     is kept, and an unfinished training goes on: the same call continues. None where it was stopped.
     test: that every mask takes; None: the one without arguments.
-    Raises InputError where a model in the folder belongs to another experiment or mask.
+    Raises InputError for an experiment with several channels, and where a model in the folder belongs to
+    another experiment or mask.
     """
     test = MaskTest() if test is None else test
+    experiment.refuse_channels("masks are compared in one channel")
     _refuse_nothing_to_judge(experiment)
     out.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []

@@ -36,8 +36,10 @@ def export_psf(
     mask: file of another mask than the experiment's;  z_um: depth range, None: of all scenes;
     step_nm: from plane to plane;  patch_px: side, odd; None: the smallest that holds 90 % of the light at every
     depth, at most 51; of a measured one all that there is.  Returns the planes.
-    Raises InputError where mask or patch do not fit, or the file cannot be written.
+    Raises InputError for an experiment with several channels, where mask or patch do not fit, or the file
+    cannot be written.
     """
+    experiment.refuse_channels("a PSF file is of one channel")
     claim_psf(out, overwrite=overwrite)
     given = None if mask is None else PixelMask(torch.from_numpy(read_mask(mask)).float())
     depth = experiment.z_um if z_um is None else z_um
