@@ -14,6 +14,7 @@ from deepstorm3d.camera import CameraSpec
 from deepstorm3d.camera.kinds import CAMERAS
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.camera_sheets import CAMERA_SHEETS
+from deepstorm3d.experiment.channel import Channel
 from deepstorm3d.experiment.experiment import Experiment, changed, read_experiment
 from deepstorm3d.experiment.presets import PRESETS
 from deepstorm3d.io.masks import mask_sha256
@@ -28,6 +29,7 @@ from deepstorm3d.studio.setup.look import ViewQuestion, view_experiment
 from deepstorm3d.studio.setup.same import assignments, estimate_command
 from deepstorm3d.studio.setup.setup import Setup
 from deepstorm3d.watch import SILENT
+from factories import tiny_experiment
 
 NA = ("microscope", "na")
 Z = ("scenes", "main", "emitters", "z_um")
@@ -315,3 +317,18 @@ def test_an_estimate_runs_in_a_thread_can_be_stopped_and_is_taken(tmp_path: Path
     setup.accept()
     assert setup.draft.experiment == found.experiment
     assert setup.draft.experiment.camera.saturation == 60000
+
+
+def test_each_channel_is_seen_in_a_frame_and_in_its_own_planes() -> None:
+    first = tiny_experiment()
+    far = Channel(light=0.25, focus=first.microscope.focus + 0.5)
+    experiment = first.with_(channels={"far": far})
+    view = view_experiment(ViewQuestion(experiment, seed=5), 1, SILENT)
+    movies, _ = ds.simulate_channels(experiment, 1, seed=5)
+    np.testing.assert_array_equal(view.frame, movies["first"][0])
+    (seen,) = view.further
+    assert (seen.name, seen.share) == ("far", 0.25)
+    np.testing.assert_array_equal(seen.frame, movies["far"][0])
+    np.testing.assert_allclose(seen.planes, ds.psf(experiment.of_channel(1), view.depths), atol=1e-7)
+    assert np.abs(seen.planes - view.planes).max() > 0.01
+    assert view.strip().shape == (2 * view.planes.shape[1], view.planes.shape[2] * len(view.depths))

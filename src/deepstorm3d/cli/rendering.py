@@ -52,8 +52,12 @@ def render(
         typer.Option("--blur", metavar="NM", help="Gaussians of this σ for all localizations, nm."),
     ] = None,
     colour: Annotated[
-        Literal["depth", "dye", "none"],
-        typer.Option("--colour", help="depth: colour shows the depth; dye: the dye; none: brightness only."),
+        Literal["depth", "dye", "molecule", "none"],
+        typer.Option(
+            "--colour",
+            help="depth: colour shows the depth; dye: the dye; molecule: each molecule of several frames has a "
+            "colour of its own; none: brightness only.",
+        ),
     ] = "depth",
     pixel_nm: Annotated[
         float | None,

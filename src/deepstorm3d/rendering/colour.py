@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.colors import ListedColormap
 
-__all__ = ["depth_colormap", "depth_colours", "dye_colours"]
+__all__ = ["depth_colormap", "depth_colours", "dye_colours", "molecule_colours"]
 
 # OKLab hue of the shallow end, rad: violet-blue. The scale goes through cyan, green and yellow; no hue repeats.
 _HUE_SHALLOW = np.radians(288.0)
@@ -22,6 +22,8 @@ _LIGHTNESS = 0.76
 _CHROMA = 0.17
 # OKLab hues of the first four dyes, rad: cyan, orange, violet, green; then again.
 _HUES_OF_DYES = np.radians([215.0, 60.0, 325.0, 140.0])
+# Angle that divides a circle in the golden ratio, rad.
+_GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))
 # OKLab chroma of the dyes, which a screen can show at all of these hues.
 _CHROMA_OF_DYES = 0.12
 # Linear light of molecules of no dye, relative to the others.
@@ -48,9 +50,18 @@ def dye_colours(dyes: int) -> NDArray[np.float64]:
 
     The first two, cyan and orange, differ for people with red–green colour blindness too.
     """
-    hue = np.resize(_HUES_OF_DYES, dyes)[:, None]
-    chroma = np.concatenate([[0.0], np.full(dyes, _CHROMA_OF_DYES)])[:, None]
-    hue = np.concatenate([[[0.0]], hue])
+    return _of_hues(np.resize(_HUES_OF_DYES, dyes))
+
+
+def molecule_colours(number: int) -> NDArray[np.float64]:
+    """RGB (number + 1, 3), 0 to 1: grey, then hues a golden angle apart: successive ones differ."""
+    return _of_hues(_GOLDEN_ANGLE * np.arange(number))
+
+
+def _of_hues(hues: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Grey, and a colour of each hue (N,) rad: (N + 1, 3)."""
+    chroma = np.concatenate([[0.0], np.full(len(hues), _CHROMA_OF_DYES)])[:, None]
+    hue = np.concatenate([[0.0], hues])[:, None]
     linear = _linear_rgb(_LIGHTNESS, chroma * np.cos(hue), chroma * np.sin(hue))[:, 0].clip(0.0, 1.0)
     linear[0] *= _LIGHT_OF_NONE
     return _screen(linear)

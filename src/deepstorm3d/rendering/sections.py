@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..emitters import Emitters, Localizations
 from ..errors import InputError
 from .canvas import Canvas, Floats, Image, Method, Points
+from .categories import Numbers, numbers_of, numbers_taken
 
 __all__ = ["AXES", "Axis", "Box", "Cloud", "Interval", "cloud_of"]
 
@@ -76,19 +77,19 @@ class Box:
 class Cloud:
     """The points of a list inside a box: xyz (N, 3) and sigma (N, 3), µm (σ 0 where the method needs none).
 
-    dye: (N,) number of the dye, 0: none; None where the list does not tell dyes apart.
+    numbers: of dye and molecule, as far as the list has them (`categories`).
     """
 
     xyz: Floats
     sigma: Image
-    dye: NDArray[np.uint8] | None = None
+    numbers: Numbers = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.xyz)
 
     def select(self, rows: NDArray[np.bool_]) -> Cloud:
         """Some of the points, (N,) bool."""
-        return Cloud(self.xyz[rows], self.sigma[rows], None if self.dye is None else self.dye[rows])
+        return Cloud(self.xyz[rows], self.sigma[rows], numbers_taken(self.numbers, rows))
 
     def blocks(
         self, axes: tuple[Axis, Axis], palette: Image, shade: NDArray[np.uint8] | None = None
@@ -136,7 +137,7 @@ def cloud_of(locs: Localizations | Emitters, method: Method, box: Box) -> Cloud:
     inside = box.inside(xyz)
     if not method.needs_sigma:
         sigma = np.broadcast_to(np.zeros((1, 3), np.float32), xyz.shape)
-        cloud = Cloud(xyz, sigma, _dyes(locs))
+        cloud = Cloud(xyz, sigma, numbers_of(locs))
         return cloud if inside.all() else cloud.select(inside)
     if not isinstance(locs, Localizations) or locs.sigma_source == "none":
         raise InputError(
@@ -146,12 +147,5 @@ def cloud_of(locs: Localizations | Emitters, method: Method, box: Box) -> Cloud:
         )
     sigma = locs.sigma_xyz.detach().cpu().float().numpy()
     inside = inside & (sigma > 0).all(axis=1)
-    cloud = Cloud(xyz, sigma, _dyes(locs))
+    cloud = Cloud(xyz, sigma, numbers_of(locs))
     return cloud if inside.all() else cloud.select(inside)
-
-
-def _dyes(locs: Localizations | Emitters) -> NDArray[np.uint8] | None:
-    """The dye of each row, (N,)."""
-    if not isinstance(locs, Localizations) or locs.dye is None:
-        return None
-    return locs.dye.cpu().numpy().clip(0, 255).astype(np.uint8)

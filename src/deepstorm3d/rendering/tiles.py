@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..emitters import Localizations
 from ..extent import limits
+from .categories import Numbers, numbers_of, numbers_taken
 from .sections import Box, Cloud, Interval
 
 __all__ = ["Tiles"]
@@ -29,7 +30,7 @@ class Tiles:
     xyz, sigma: (N, 3) µm, in this order (σ 0: not known);  rows: (N,) of the list, in this order;
     starts: (down·across + 1,) the first point of each tile, row by row of tiles;
     first, side: edge of the first tile in x and y, and side of a tile, µm;  shape: (down, across);
-    wide: 99 % of the known σ on x, y and z are smaller, µm.
+    wide: 99 % of the known σ on x, y and z are smaller, µm;  numbers: of dye and molecule (`categories`).
     Rows without a finite position are not among the points.
     """
 
@@ -41,6 +42,7 @@ class Tiles:
     side: float
     shape: tuple[int, int]
     wide: NDArray[np.float32]
+    numbers: Numbers = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -63,7 +65,8 @@ class Tiles:
         starts = np.concatenate([[0], np.cumsum(np.bincount(tile, minlength=down * across))])
         sigma = table.sigma_xyz.detach().cpu().float().numpy()[rows]
         first = (float(low[0]), float(low[1]))
-        return cls(xyz[order], sigma[order], rows[order], starts, first, side, (down, across), _wide(sigma))
+        shape, numbers = (down, across), numbers_taken(numbers_of(table), rows[order])
+        return cls(xyz[order], sigma[order], rows[order], starts, first, side, shape, _wide(sigma), numbers)
 
     @property
     def limits(self) -> tuple[Interval, Interval, Interval]:
@@ -107,7 +110,8 @@ class Tiles:
 
     def cloud(self, points: NDArray[np.int64]) -> Cloud:
         """Some of the points, to be drawn."""
-        return Cloud(self.xyz[points].astype(np.float64), self.sigma[points])
+        xyz = self.xyz[points].astype(np.float64)
+        return Cloud(xyz, self.sigma[points], numbers_taken(self.numbers, points))
 
 
 def _near_limits(xyz: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..extent import Extent
 from .canvas import Canvas, Image, Method
-from .colour import depth_colours, dye_colours
+from .categories import CATEGORIES, category_colours
+from .colour import depth_colours
 from .sections import Axis, Cloud, Interval
 
 __all__ = ["Colour", "Look", "Shades", "View", "coloured", "planes_of", "shades_of", "view_of"]
 
-Colour = Literal["depth", "dye", "none"]
+Colour = Literal["depth", "dye", "molecule", "none"]
 """What the hue of a picture shows."""
 
 
@@ -25,7 +26,8 @@ Colour = Literal["depth", "dye", "none"]
 class Look:
     """How densities become brightness and colour.
 
-    colour: "depth" (hue is depth), "dye" (hue is the dye, `dye_colours`) or "none" (grey);
+    colour: "depth" (hue is depth), "dye" (hue is the dye, `dye_colours`), "molecule" (each molecule of several
+    frames has a hue of its own, those of one frame are grey) or "none" (grey);
     percentile: percentile of the density, among pixels that are not empty, that is drawn at full brightness;
     gamma: exponent of the brightness.  Raises InputError for numbers out of range.
     """
@@ -70,16 +72,22 @@ class Shades:
 def shades_of(cloud: Cloud, ends: Interval, look: Look) -> Shades | None:
     """The colour of each point; None for a grey picture.
 
-    ends: depths at the two ends of the colours.  Raises InputError for dyes of a list that has none.
+    ends: depths at the two ends of the colours.
+    Raises InputError for dyes or molecules of a list that does not tell them.
     """
     if look.colour == "none":
         return None
     if look.colour == "depth":
         index = ((cloud.xyz[:, 2] - ends[0]) * (256 / (ends[1] - ends[0]))).clip(0, 255).astype(np.uint8)
         return Shades(index, _palette("depth"))
-    if cloud.dye is None:
+    if look.colour in cloud.numbers:
+        return Shades(cloud.numbers[look.colour], _palette(look.colour))
+    if look.colour == "dye":
         raise InputError("the list does not say which dye its molecules are", "tell them apart first (`dyes`)")
-    return Shades(cloud.dye, _palette("dye"))
+    raise InputError(
+        "the list does not say which rows are one molecule",
+        "localize with the fit over several frames (`over_frames=True`)",
+    )
 
 
 def view_of(
@@ -106,8 +114,8 @@ def planes_of(
 
 @cache
 def _palette(colour: Colour) -> Image:
-    """A density of 1 and the colour for each of 256 depths or dyes, (256, 4)."""
-    colours = dye_colours(255) if colour == "dye" else depth_colours()
+    """A density of 1 and the colour for each of 256 depths, dyes or molecules, (256, 4)."""
+    colours = category_colours(colour) if colour in CATEGORIES else depth_colours()
     palette = np.concatenate([np.ones((256, 1)), colours], axis=1).astype(np.float32)
     palette.flags.writeable = False
     return palette

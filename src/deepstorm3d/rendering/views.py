@@ -137,7 +137,7 @@ def render_depth(
         pixel_um=pixel,
         localizations=len(cloud),
         look=look,
-        dyes=0 if cloud.dye is None else int(cloud.dye.max(initial=0)),
+        dyes=int(cloud.numbers["dye"].max(initial=0)) if "dye" in cloud.numbers else 0,
     )
 
 
@@ -169,7 +169,7 @@ def render_section(
         pixel_um=pixel,
         localizations=len(cloud),
         look=look,
-        dyes=0 if cloud.dye is None else int(cloud.dye.max(initial=0)),
+        dyes=int(cloud.numbers["dye"].max(initial=0)) if "dye" in cloud.numbers else 0,
     )
 
 

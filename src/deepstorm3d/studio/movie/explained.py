@@ -7,10 +7,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...channels.camera_halves import Side
 from ...emitters import Localizations
 from ...errors import Interrupted
 from ...frames.no_light import refuse_without_light
@@ -23,7 +25,7 @@ from ...localizing.pipeline import Pipeline
 from ...localizing.reading import light_of, read_block
 from ...watch import Watcher
 
-__all__ = ["Explained", "Explainer", "Question"]
+__all__ = ["Explained", "Explainer", "FurtherChannel", "Question"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ class Question:
     movie: its file;  frame: from 0;  roi: x0, y0, x1, y1 in px (half open), None: the whole frame;  prepared:
     orientation and subtraction;  pixel_um: in place of the file's;  model: name or file, "": none;  mask: for a
     model that holds only the hash of its mask;  camera: values that differ from the model's, in pairs;
-    threshold: smallest probability, None: the model's;  refine: whether the joint fit follows.
+    threshold: smallest probability, None: the model's;  refine: whether the joint fit follows;
+    second, split: a second channel, in a movie of its own or in the halves of the frames, "": none;
+    second_model: of it, "": the first one for both;  transform: file of that between the channels.
     """
 
     movie: Path | None = None
@@ -46,12 +50,37 @@ class Question:
     camera: tuple[tuple[str, object], ...] = ()
     threshold: float | None = None
     refine: bool = True
+    second: Path | None = None
+    split: Side | Literal[""] = ""
+    second_model: str = ""
+    transform: Path | None = None
+
+    @property
+    def has_two(self) -> bool:
+        """Whether frames of two channels are looked at."""
+        return self.second is not None or self.split != ""
+
+    @property
+    def models(self) -> tuple[str, str]:
+        """Of the first and of the second channel."""
+        return self.model, self.second_model or self.model
 
     @property
     def excerpt(self) -> Excerpt:
         """The movie and how its frames are read."""
         assert self.movie is not None
         return Excerpt(self.movie, roi=self.roi, prepared=self.prepared, pixel_um=self.pixel_um)
+
+
+@dataclass(frozen=True)
+class FurtherChannel:
+    """What the models say of a further channel's frame: fields as of `Explained`, in the channel's own µm."""
+
+    found: Localizations
+    pixel_um: float
+    model: NDArray[np.float32]
+    residual: NDArray[np.float32]
+    report: RegenerateReport
 
 
 @dataclass(frozen=True)
@@ -64,7 +93,7 @@ class Explained:
     deviations of the noise;  corner: first column and row of the region;  report: how well it fits;
     notes: what a user should know of model, movie and camera;  doubts: what of the frame contradicts the model
     or its camera;  fitted: whether the joint fit made it;
-    seconds: from the question to the answer;  number: another for each.
+    seconds: from the question to the answer;  further: the channels after the first;  number: another for each.
     """
 
     found: Localizations
@@ -79,6 +108,7 @@ class Explained:
     doubts: tuple[str, ...]
     fitted: bool
     seconds: float
+    further: tuple[FurtherChannel, ...] = ()
     number: int = field(default_factory=count(1).__next__)
 
 

@@ -6,15 +6,18 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from ...channels import halves_of
+from ...channels.camera_halves import Side
 from ...errors import InputError
 from ...io.movies import Movie, open_movie
 from ...io.movies.preparation import Prepared, prepare
 from ..latest import Answer, Latest
-from .explained import Explained, Explainer, Question
+from .explained import Explained, Question
+from .explained_channels import AnyExplainer
 from .sample import Sampled, look_at_sample
 
 __all__ = ["LEAST_THRESHOLD", "FrameLook", "MovieFacts"]
@@ -56,9 +59,10 @@ class FrameLook:
         self._lock = threading.Lock()
         self._source: Movie | None = None
         self._prepared: Movie | None = None
+        self._second: Movie | None = None
         self.movie: MovieFacts | None = None
         self.asked = Question()
-        self._explainers = (Explainer(), Explainer())
+        self._explainers = (AnyExplainer(), AnyExplainer())
         self.network: Latest[Question, Explained] = Latest(self._explainers[0])
         self.fit: Latest[Question, Explained] = Latest(self._explainers[1])
         self.sample: Latest[Question, Sampled] = Latest(look_at_sample)
@@ -79,9 +83,11 @@ class FrameLook:
             if self._source is not None:
                 self._source.close()
             self._source = self._prepared = source
+            self._close_second()
         self.movie = MovieFacts(path, source.shape, str(source.dtype), source.pixel_um, tuple(source.notes))
         um = None if pixel_nm is None else pixel_nm / 1000
-        self.asked = replace(self.asked, movie=path, frame=0, roi=None, prepared=Prepared(), pixel_um=um)
+        alone = replace(self.asked, second=None, split="", transform=None)
+        self.asked = replace(alone, movie=path, frame=0, roi=None, prepared=Prepared(), pixel_um=um)
         self._look()
 
     def close(self) -> None:
@@ -93,8 +99,45 @@ class FrameLook:
             if self._source is not None:
                 self._source.close()
             self._source = self._prepared = None
-        self.movie, self.asked = None, replace(self.asked, movie=None, frame=0)
+            self._close_second()
+        self.movie, self.asked = None, replace(self.asked, movie=None, frame=0, second=None, split="")
         self._own += 1
+
+    def _close_second(self) -> None:
+        if self._second is not None:
+            self._second.close()
+        self._second = None
+
+    def open_second(self, path: Path | None) -> None:
+        """Look at a second channel in a movie of its own; None: at the first alone.
+
+        Raises InputError for what is no movie, and for one of another number of frames.
+        """
+        if path is None:
+            with self._lock:
+                self._close_second()
+            self.use(second=None)
+            return
+        if self.movie is None:
+            raise InputError("no movie of the first channel is open", "open it first")
+        source = open_movie(path)
+        if source.shape[0] != self.movie.shape[0]:
+            frames = source.shape[0]
+            source.close()
+            raise InputError(
+                f"{path.name} has {frames} frames, {self.movie.path.name} has {self.movie.shape[0]}: channels "
+                "of one recording have as many"
+            )
+        with self._lock:
+            self._close_second()
+            self._second = prepare(source, self.asked.prepared)
+        self.use(second=path, split="", roi=None)
+
+    def split(self, side: Side | Literal[""]) -> None:
+        """Look at both halves of the frames as two channels, or at the whole ("")."""
+        with self._lock:
+            self._close_second()
+        self.use(split=side, second=None, roi=None)
 
     def show(self, frame: int) -> None:
         """Look at another frame; beyond the ends it is the first or the last."""
@@ -108,6 +151,9 @@ class FrameLook:
         if "prepared" in changes and self._source is not None:
             with self._lock:
                 self._prepared = prepare(self._source, changes["prepared"])
+                if self.asked.second is not None:
+                    self._close_second()
+                    self._second = prepare(open_movie(self.asked.second), changes["prepared"])
         self.asked = replace(self.asked, **changes)
         self._look()
 
@@ -134,24 +180,38 @@ class FrameLook:
     @property
     def version(self) -> str:
         """Names the frames as they are prepared now: another movie or preparation has another."""
-        return f"{hash((self.asked.movie, self.asked.prepared)) & 0xFFFFFFFF:x}"
+        asked = self.asked
+        return f"{hash((asked.movie, asked.prepared, asked.second, asked.split)) & 0xFFFFFFFF:x}"
 
-    def counts(self, frame: int) -> NDArray[Any]:
+    def counts(self, frame: int, channel: int = 0) -> NDArray[Any]:
         """The camera counts of a frame, (height, width), prepared as asked.
 
-        Raises InputError where no movie is open, or the frame is damaged.
+        channel: 0, or 1 for the second channel.
+        Raises InputError where no movie of it is open, or the frame is damaged.
         """
+        split = self.asked.split
         with self._lock:
-            if self._prepared is None:
-                raise InputError("no movie is open")
-            return self._prepared.read(frame, frame + 1)[0]
+            source = self._second if channel and not split else self._prepared
+            if source is None:
+                raise InputError("no movie of the second channel is open" if channel else "no movie is open")
+            whole = source.read(frame, frame + 1)[0]
+        if not split:
+            return whole
+        halves = halves_of(split, (whole.shape[0], whole.shape[1]), 1.0)
+        (height, width), (x, y) = halves.size, halves.origin_um.long().tolist()
+        return whole[y : y + height, x : x + width] if channel else whole[:height, :width]
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the frames as they are prepared, px; raises InputError where no movie is open."""
+        """Width and height of the first channel's frames as they are prepared, px.
+
+        Raises InputError where no movie is open.
+        """
         if self._prepared is None:
             raise InputError("no movie is open")
         _, height, width = self._prepared.shape
+        if self.asked.split:
+            height, width = halves_of(self.asked.split, (height, width), 1.0).size
         return width, height
 
     @property

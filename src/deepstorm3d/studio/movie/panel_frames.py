@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
+from ...emitters import Localizations
 from ..marks import Marks
 from ..parts.depth import depth_hex
 from ..parts.frame_view import FrameView
@@ -16,10 +17,11 @@ __all__ = ["FramesPart"]
 
 # Ends of the residual's colours, standard deviations of the noise.
 _RESIDUAL = 5.0
+_RESIDUAL_TITLE = "Residual, −5 σ (blue) to 5 σ of the noise (red)"
 
 
 class FramesPart:
-    """Three images that are moved and zoomed together.
+    """Three images that are moved and zoomed together; of two channels the frame and residual of each.
 
     Attributes
     ----------
@@ -29,13 +31,17 @@ class FramesPart:
 
     def __init__(self, look: FrameLook) -> None:
         self._look = look
-        with ui.element("div").classes("ds-movie-frames"):
+        self._place_of_frames = ui.element("div").classes("ds-movie-frames")
+        with self._place_of_frames:
             self.seen = FrameView("Frame", unit="ADU", group="movie").props("data-test=view-frame")
+            self._second = FrameView("Second channel", unit="ADU", group="second")
+            self._second.props("data-test=view-second")
             with ui.element("div").classes("ds-movie-beside"):
                 self._predicted = FrameView("Regenerated, photons", unit="photons", group="movie")
-                self._residual = FrameView(
-                    "Residual, −5 σ (blue) to 5 σ of the noise (red)", unit="σ", group="movie", palette="signed"
-                )
+                self._residual = FrameView(_RESIDUAL_TITLE, unit="σ", group="movie", palette="signed")
+                self._left = FrameView(_RESIDUAL_TITLE, unit="σ", group="second", palette="signed")
+                self._left.props("data-test=view-second-residual")
+        self._left.contrast(-_RESIDUAL, _RESIDUAL)
         self._predicted.props("data-test=view-model")
         self._residual.props("data-test=view-residual")
         self._residual.contrast(-_RESIDUAL, _RESIDUAL)
@@ -58,8 +64,13 @@ class FramesPart:
     def refresh(self) -> None:
         """Show the frame that is looked at, and what is found in it."""
         look = self._look
+        two = look.movie is not None and look.asked.has_two
+        self._place_of_frames.classes(replace=f"ds-movie-frames {'ds-two' if two else ''}")
+        self._predicted.set_visibility(not two)
+        for view in (self._second, self._left):
+            view.set_visibility(two)
         if look.movie is None:
-            for view in (self.seen, self._predicted, self._residual):
+            for view in (self.seen, self._predicted, self._residual, self._second, self._left):
                 view.show("")
                 view.mark_places()
             self._place.set_text("")
@@ -70,34 +81,52 @@ class FramesPart:
         self._place.set_text(f"frame {frame:,} (0 to {last:,})")
         self.seen.show(f"/data/movie/counts/{frame}?v={look.version}")
         self.seen.outline(look.asked.roi)
+        self._second.show(f"/data/movie/counts/{frame}?channel=1&v={look.version}" if two else "")
         self._draw(look.shown)
 
     def _draw(self, shown: Explained | None) -> None:
         if shown is None:
             # The images before stay, pale, until the new ones are there; their marks would be misplaced.
-            for view in (self.seen, self._predicted):
+            for view in (self.seen, self._predicted, self._second):
                 view.mark_places()
-            for view in (self._predicted, self._residual):
+            for view in (self._predicted, self._residual, self._left):
                 view.classes("ds-stale")
             return
-        marks, version = _marks(shown), f"?v={shown.number}"
+        marks, version = _marks(shown.found, shown), f"?v={shown.number}"
         self._predicted.show(f"/data/movie/model{version}", shown.corner, self._look.size)
         self._residual.show(f"/data/movie/residual{version}", shown.corner, self._look.size)
         self.seen.mark_places(marks)
         self._predicted.mark_places(marks)
-        for view in (self._predicted, self._residual):
+        self._draw_second(shown, version)
+        for view in (self._predicted, self._residual, self._left):
             view.classes(remove="ds-stale")
 
+    def _draw_second(self, shown: Explained, version: str) -> None:
+        """The second channel; nothing where there is none."""
+        if not shown.further:
+            self._second.mark_places()
+            self._left.show("")
+            return
+        channel = shown.further[0]
+        deviance = channel.report.deviance_per_pixel
+        self._second.entitle(f"Second channel: {channel.report.localizations} molecules")
+        self._second.mark_places(_marks(channel.found, shown, channel.pixel_um))
+        self._left.entitle(f"{_RESIDUAL_TITLE}; deviance {deviance:.2f} per pixel")
+        self._left.show(f"/data/movie/residual{version}&channel=1")
 
-def _marks(shown: Explained) -> Marks:
-    """A circle for each molecule, coloured by depth, that tells its depth and photons."""
-    found = shown.found
+
+def _marks(found: Localizations, shown: Explained, pixel_um: float | None = None) -> Marks:
+    """A circle for each molecule, coloured by depth, that tells its depth and photons.
+
+    pixel_um: of the frame; None: that of the first channel.
+    """
+    pixel_um = shown.pixel_um if pixel_um is None else pixel_um
     x, y, z = found.xyz.double().numpy().T
     sigma_nm = (1000 * found.sigma_xyz[:, 2]).tolist()
     return Marks(
         "circle",
-        (x / shown.pixel_um).round(3).tolist(),
-        (y / shown.pixel_um).round(3).tolist(),
+        (x / pixel_um).round(3).tolist(),
+        (y / pixel_um).round(3).tolist(),
         depth_hex(z, shown.z_um),
         tips=[
             f"z {1000 * depth:,.0f} ± {sigma:.0f} nm, {photons:,.0f} photons"

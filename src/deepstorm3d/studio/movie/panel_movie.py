@@ -6,14 +6,15 @@ from typing import Any
 
 from nicegui import ui
 
+from ...localizing.catalogue import built_in_models
 from ..desk import Desk
-from ..offered import is_movie
+from ..offered import is_experiment, is_model, is_movie
 from ..parts.choose import FileInput
 from ..parts.frame_view import FrameView
 from ..parts.notices import guarded
 from ..parts.same import same_by_command
 from ..parts.sliders import set_ends
-from .same import command_line, python_lines
+from .same import command_line, model_name, python_lines
 
 __all__ = ["Contrast", "MoviePart"]
 
@@ -35,7 +36,48 @@ class MoviePart:
         self._facts = ui.label().classes("ds-words").props("data-test=movie-facts")
         with ui.expansion("Orientation, background, region").props("dense").classes("w-full ds-words"):
             self._build_preparation()
+        self._build_second()
         self.contrast = Contrast()
+
+    def _build_second(self) -> None:
+        """A second channel of the recording: its movie, or how both lie in one; its model and transform."""
+        with ui.expansion("Second channel").props("dense data-test=movie-second").classes("w-full ds-words"):
+            self._second = FileInput(
+                self._folder,
+                "Movie of the second channel",
+                self._open_second,
+                wanted=is_movie,
+                folders=True,
+                help="Frame by frame of the same recording",
+            ).props("data-test=second-file")
+            names = {"": "no", "left-right": "left and right", "top-bottom": "top and bottom"}
+            self._split = ui.select(names, value="", label="Both in the halves of one camera")
+            self._split.props("dense outlined data-test=movie-split").on_value_change(guarded(self._use_split))
+            self._second_model = FileInput(
+                self._folder,
+                "Its model",
+                lambda name: self._look.use(second_model=self._model(name)),
+                wanted=is_model,
+                help="Empty: the model of the first for both",
+            ).props("data-test=second-model")
+            self._transform = FileInput(
+                self._folder,
+                "Transform",
+                lambda name: self._look.use(transform=self._folder.existing(name) if name.strip() else None),
+                wanted=is_experiment,
+                help="As register or localize wrote it; with it each frame is fitted in both channels at once",
+            ).props("data-test=second-transform")
+
+    def _model(self, name: str) -> str:
+        name = name.strip()
+        return str(self._folder.existing(name)) if name and name not in built_in_models() else name
+
+    def _open_second(self, name: str) -> None:
+        self._look.open_second(self._folder.existing(name) if name.strip() else None)
+
+    def _use_split(self) -> None:
+        if self._split.value != self._look.asked.split:
+            self._look.split(self._split.value)
 
     def _build_preparation(self) -> None:
         change = guarded(self._prepare)
@@ -77,6 +119,10 @@ class MoviePart:
         told = " ".join(("", *movie.notes))
         self._facts.set_text(f"{frames:,} frames of {width} × {height} px, {movie.kind}{pixel}{told}")
         self._file.show(self._folder.shown(movie.path))
+        self._second.show("" if asked.second is None else self._folder.shown(asked.second))
+        self._split.set_value(asked.split)
+        self._second_model.show(model_name(asked.second_model, self._folder))
+        self._transform.show("" if asked.transform is None else self._folder.shown(asked.transform))
         self._flip.set_value(asked.prepared.flip)
         self._transpose.set_value(asked.prepared.transpose)
         self._subtract.set_value(asked.prepared.subtract)

@@ -35,11 +35,14 @@ def command_line(asked: Question, folder: Folder) -> str:
     """The command that localizes the whole movie like this; raises InputError without a movie or a model."""
     if asked.movie is None or not asked.model:
         raise InputError("there is no command yet", "choose a movie and a model first")
-    return command("localize", folder.shown(asked.movie), *_options(asked, folder), "--out", "found.hdf5")
+    words = [folder.shown(asked.movie), *(() if asked.second is None else (folder.shown(asked.second),))]
+    return command("localize", *words, *_options(asked, folder), "--out", "found.hdf5")
 
 
 def _options(asked: Question, folder: Folder) -> Iterator[str]:
     yield from ("--model", model_name(asked.model, folder))
+    if asked.has_two:
+        yield from _options_of_two(asked, folder)
     if asked.mask is not None:
         yield from ("--mask", folder.shown(asked.mask))
     for key, value in asked.camera:
@@ -61,10 +64,21 @@ def _options(asked: Question, folder: Folder) -> Iterator[str]:
         yield from ("--pixel-nm", f"{1000 * asked.pixel_um:g}")
 
 
+def _options_of_two(asked: Question, folder: Folder) -> Iterator[str]:
+    if asked.second_model:
+        yield from ("--model", model_name(asked.second_model, folder))
+    if asked.split:
+        yield from ("--split", asked.split)
+    if asked.transform is not None:
+        yield from ("--transform", folder.shown(asked.transform))
+
+
 def python_lines(asked: Question, folder: Folder) -> str:
     """The Python that finds what is shown in this frame."""
     if asked.movie is None or not asked.model:
         return ""
+    if asked.has_two:
+        return _python_of_two(asked, folder)
     mask = "" if asked.mask is None else f", mask={folder.shown(asked.mask)!r}"
     named = {"camera": dict(asked.camera) or None, "threshold": asked.threshold}
     more = "".join(f", {name}={value!r}" for name, value in named.items() if value is not None)
@@ -76,5 +90,22 @@ def python_lines(asked: Question, folder: Folder) -> str:
             f"model = ds.load_model({model_name(asked.model, folder)!r}{mask})",
             f"part = ds.Excerpt({folder.shown(asked.movie)!r}{where})",
             f"found = model.localize(part{more}{'' if asked.refine else ', refine=False'})",
+        )
+    )
+
+
+def _python_of_two(asked: Question, folder: Folder) -> str:
+    """The Python that finds the molecules of both channels in the whole recording."""
+    models = ", ".join(f"ds.load_model({model_name(name, folder)!r})" for name in asked.models)
+    second = asked.split if asked.second is None else folder.shown(asked.second)
+    more = "" if asked.transform is None else f", transform={folder.shown(asked.transform)!r}"
+    more += f", camera={dict(asked.camera)!r}" if asked.camera else ""
+    assert asked.movie is not None
+    return "\n".join(
+        (
+            "import deepstorm3d as ds",
+            "",
+            f"models = [{models}]",
+            f"found = ds.localize_channels({folder.shown(asked.movie)!r}, {second!r}, models{more})",
         )
     )

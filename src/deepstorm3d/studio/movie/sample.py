@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...errors import InputError
 from ...jobs.preview import preview_movie
 from ...localizing.model import load_model
 from ...watch import Watcher
@@ -33,8 +34,13 @@ class Sampled:
 def look_at_sample(question: Question, watch: Watcher) -> Sampled:
     """What ``localize --preview`` tells and draws.
 
-    Raises InputError where movie, model and camera do not fit each other.
+    Raises InputError where movie, model and camera do not fit each other, and for two channels.
     """
+    if question.has_two:
+        raise InputError(
+            "a sample of frames is looked at in one channel",
+            "take the second channel out, and ask for each alone",
+        )
     watch.message("preparing the model")
     model = load_model(question.model, mask=question.mask)
     pipeline = model.pipeline(

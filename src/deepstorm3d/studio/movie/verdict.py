@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ...jobs.regenerate import RegenerateReport
 from .explained import Explained
 
 __all__ = ["Verdict", "verdict_of"]
@@ -12,17 +13,32 @@ __all__ = ["Verdict", "verdict_of"]
 _LIGHTS = {"fits": "good", "doubtful": "doubt", "too quiet": "bad", "misfit": "bad", "unknown": ""}
 
 
+Light = Literal["good", "doubt", "bad", ""]
+
+
 @dataclass(frozen=True)
 class Verdict:
     """light: good, doubt, bad or "" where nothing can be said;  text: the likely reason."""
 
-    light: Literal["good", "doubt", "bad", ""]
+    light: Light
     text: str
 
 
+# From the best to the worst.
+_ORDER: tuple[Light, ...] = ("", "good", "doubt", "bad")
+
+
 def verdict_of(shown: Explained) -> Verdict:
-    """The judgement of a frame's residuals (`RegenerateReport.assessment`)."""
-    report = shown.report
+    """The judgement of a frame's residuals (`RegenerateReport.assessment`); of two channels the worse light."""
+    first = _of_report(shown, shown.report)
+    if not shown.further:
+        return first
+    second = _of_report(shown, shown.further[0].report)
+    light = max(first.light, second.light, key=_ORDER.index)
+    return Verdict(light, f"First channel: {first.text} Second channel: {second.text}")
+
+
+def _of_report(shown: Explained, report: RegenerateReport) -> Verdict:
     judged = report.assessment
     light = _LIGHTS[judged.kind]
     if shown.doubts and light != "bad":

@@ -21,7 +21,7 @@ class PictureView(Element, component="../web/picture_view.js"):
     def __init__(self) -> None:
         super().__init__()
         self._props.update(src="", home=[0, 0, 1, 1], homeKey="", title="", labels=["x", "y"])
-        self._props.update(colours=[], ends=[0, 1], endsLabel="")
+        self._props.update(colours=[], ends=[0, 1], endsLabel="", names=[])
         self.classes("ds-view-host")
 
     def show(self, address: str, home: Extent, key: str, *, title: str, labels: tuple[str, str]) -> None:
@@ -30,7 +30,11 @@ class PictureView(Element, component="../web/picture_view.js"):
 
     def colour_bar(self, colours: Sequence[str], ends: tuple[float, float], label: str) -> None:
         """Draw a colour bar; no colours: none."""
-        self._set(colours=list(colours), ends=list(ends), endsLabel=label)
+        self._set(colours=list(colours), ends=list(ends), endsLabel=label, names=[])
+
+    def legend(self, colours: Sequence[str], names: Sequence[str]) -> None:
+        """Draw a square of each colour with its name, in place of a colour bar."""
+        self._set(colours=list(colours), names=list(names))
 
     def save(self, name: str) -> None:
         """Let the browser save the picture on the screen, with its bars."""

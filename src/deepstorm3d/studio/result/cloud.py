@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from ...columns import COLUMNS
 from ...errors import InputError
+from ...rendering.categories import CATEGORIES
 from ...rendering.packed import SIGMA_STEP_UM, Packing
 from ...rendering.sections import Interval
 from .kept import Kept
+from .legend import hex_of, legend_of
 from .opened import OpenList
 
 __all__ = ["CHUNK", "MOST_POINTS", "CloudLook"]
@@ -31,11 +33,17 @@ _ENDS = (0.01, 0.99)
 
 @dataclass(frozen=True)
 class _Colours:
-    """Values (N,) of a column in the order of the points, and those at the ends of the colours."""
+    """Values (N,) of a column in the order of the points, and those at the ends of the colours.
+
+    legend: colours and names of values that are numbers of dyes or molecules; None: values are on a scale;
+    palette: their 256 colours.
+    """
 
     values: NDArray[np.floating]
     ends: Interval
     label: str
+    legend: tuple[list[str], list[str]] | None = None
+    palette: list[str] | None = None
 
 
 class CloudLook:
@@ -79,6 +87,8 @@ class CloudLook:
             "step_nm": packing.step_nm,
             "ends": packing.ends,
             "label": colours.label,
+            "legend": colours.legend,
+            "palette": colours.palette,
             "sigma_step_um": SIGMA_STEP_UM,
         }
 
@@ -106,6 +116,9 @@ def _colours(opened: OpenList, column: str) -> _Colours:
     tiles = opened.tiles
     if column == "z_nm":
         return _Colours(tiles.xyz[:, 2], opened.depths, "depth z (µm)")
+    if column in CATEGORIES and column in tiles.numbers:
+        numbers = tiles.numbers[column].astype(np.float32)
+        return _Colours(numbers, (0.0, 256.0), column, legend_of(opened, column), hex_of(column))
     values = COLUMNS[column].values(opened.table)[tiles.rows]
     told = values[:: 1 + len(values) // _SAMPLE]
     told = told[np.isfinite(told)]

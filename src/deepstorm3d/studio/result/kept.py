@@ -11,16 +11,20 @@ from numpy.typing import NDArray
 
 from ...analysis.binned import QUANTILES, BinnedColumn
 from ...analysis.filters import rows_where
+from ...analysis.frames_of_molecules import frames_of_molecules
 from ...columns import COLUMNS
 from ...emitters import Localizations
 from ...watch import SILENT, Watcher, advance
 from .conditions import Conditions
+from .molecule import FRAMES_OF_MOLECULES
 from .opened import OpenList
 
 __all__ = ["Distribution", "Kept", "Sieve", "distributions"]
 
 # About how many rows tell the quantiles.
 _SAMPLE = 1_000_000
+# Numbers of frames up to which each is counted by itself.
+_MOST_BARS = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +117,20 @@ def distributions(
         found[name] = Distribution(
             column.counts(kept.mask).tolist(), column.known(kept.mask), least, tuple(told), most
         )
+    if kept.opened.table.molecule is not None and kept.rows:
+        advance(watch, len(columns) - 1, len(columns), "counting molecules")
+        found[FRAMES_OF_MOLECULES] = _frames_of_molecules(kept)
     return found
+
+
+def _frames_of_molecules(kept: Kept) -> Distribution:
+    """In how many of the kept rows each molecule is: its frames, in bins of one up to `_MOST_BARS`."""
+    frames = frames_of_molecules(kept.table)
+    most = int(frames.max())
+    shown = min(most, _MOST_BARS)
+    counts = np.bincount(np.minimum(frames, shown), minlength=shown + 1)[1:]
+    quantiles = np.quantile(frames, QUANTILES).tolist()
+    return Distribution(counts.tolist(), len(frames), float(frames.min()), tuple(quantiles), float(most))
 
 
 def _ends(kept: Kept, column: BinnedColumn) -> tuple[float, float]:

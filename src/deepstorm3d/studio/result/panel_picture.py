@@ -7,11 +7,14 @@ from typing import Any
 
 from nicegui import ui
 
+from ...rendering.categories import CATEGORIES
 from ..desk import Desk
 from ..parts.depth import depth_hex
 from ..parts.icon_button import icon_button
 from ..parts.notices import guarded
 from ..parts.picture_view import PictureView
+from .legend import legend_of, offered_colours
+from .molecule import lifetime_chart, rows_of_molecule
 from .picture import home, nearest
 
 __all__ = ["PicturePart"]
@@ -34,7 +37,8 @@ class PicturePart:
                 .style("width: 76px")
             )
             self.seen = self._select(_SEEN, "seen", "Seen", 134).props("data-test=seen")
-            self.colour = self._select({"depth": "depth", "none": "none"}, "colour", "Colour", 108)
+            self.colour = self._select(offered_colours(None), "colour", "Colour", 108)
+            self.colour.props("data-test=picture-colour")
             with ui.element("div").classes("ds-result-range"):
                 self.depths = ui.label().classes("ds-faint").props("data-test=section")
                 self.section = (
@@ -55,6 +59,8 @@ class PicturePart:
         self.view = PictureView().props("data-test=picture")
         self.view.on_pick(guarded(self._pick))
         self.molecule = ui.label().classes("ds-words ds-result-molecule").props("data-test=molecule")
+        self.lifetime = ui.echart({}).classes("ds-result-lifetime").props("data-test=lifetime")
+        self.lifetime.set_visibility(False)
 
     def _select(self, options: dict[str, str], field: str, label: str, width: int) -> ui.select:
         return (
@@ -89,18 +95,26 @@ class PicturePart:
         values = nearest(kept, self.look.picture.drawing, (x, y), reach)
         told = " · ".join(f"{name} {_number(value)}" for name, value in values.items())
         self.molecule.set_text(told or "no molecule there")
+        rows = rows_of_molecule(kept.opened, int(values["molecule"])) if "molecule" in values else None
+        self.lifetime.set_visibility(rows is not None)
+        if rows is not None:
+            self.molecule.set_text(f"{rows} · {told}")
+            self.lifetime.options.clear()
+            self.lifetime.options.update(lifetime_chart(rows))
+            self.lifetime.update()
 
     def refresh(self) -> None:
         """Show what the panel's state says."""
         opened, kept, drawing = self.look.opened, self.look.kept, self.look.picture.drawing
         for element, value in ((self.method, drawing.method), (self.seen, drawing.seen)):
             element.set_value(value)
-        self.colour.set_value(drawing.colour)
+        self.colour.set_options(offered_colours(opened), value=drawing.colour)
         self.gamma.set_value(drawing.gamma)
         self.blur.set_visibility(drawing.method == "blur")
         if opened is None or kept is None:
             self.view.show("", (0, 0, 1, 1), "", title="", labels=("x", "y"))
             self.view.colour_bar([], (0, 1), "")
+            self.lifetime.set_visibility(False)
             self.depths.set_text("section")
             return
         self._refresh_section(opened)
@@ -113,6 +127,9 @@ class PicturePart:
             title=f"{kept.rows:,} localizations, {_METHODS[drawing.method]}",
             labels=(along, across),
         )
+        if drawing.colour in CATEGORIES:
+            self.view.legend(*legend_of(opened, drawing.colour))
+            return
         colours = depth_hex([k / 15 for k in range(16)], (0.0, 1.0)) if drawing.colour == "depth" else []
         self.view.colour_bar(colours, drawing.depths, "depth z (µm)")
 

@@ -8,6 +8,8 @@ from typing import Any
 from nicegui import ui
 
 from ..desk import Desk
+from .kept import Distribution
+from .molecule import FRAMES_OF_MOLECULES, durations_chart
 
 __all__ = ["StatisticsPart"]
 
@@ -29,6 +31,7 @@ class StatisticsPart:
             .classes("ds-statistics w-full")
         )
         self.words = ui.label().classes("ds-words")
+        self.durations = ui.echart({}).classes("ds-result-durations").props("data-test=durations")
 
     def refresh(self) -> None:
         """Show the newest figures."""
@@ -40,9 +43,27 @@ class StatisticsPart:
             told = dict(zip(_HEADS[3:], map(_number, values), strict=True))
             count = "" if found is None else f"{found.rows:,}"
             rows.append({"column": name, "unit": column.unit, "rows": count, **told})
+        molecules = shown.get(FRAMES_OF_MOLECULES)
+        if molecules is not None:
+            values = (molecules.least, *molecules.quantiles, molecules.most)
+            told = dict(zip(_HEADS[3:], map(_number, values), strict=True))
+            unit = "rows: molecules"
+            rows.append({"column": FRAMES_OF_MOLECULES, "unit": unit, "rows": f"{molecules.rows:,}", **told})
+        self._draw_durations(molecules)
         if rows != self.table.rows:
             self.table.rows = rows
         self.words.set_text(self._say(len(rows)))
+
+    def _draw_durations(self, molecules: Distribution | None) -> None:
+        """How many molecules were found in one frame, in two, …; nothing for a list of single frames."""
+        self.durations.set_visibility(molecules is not None)
+        if molecules is None:
+            return
+        options = durations_chart(molecules.counts, molecules.most)
+        if self.durations.options != options:
+            self.durations.options.clear()
+            self.durations.options.update(options)
+            self.durations.update()
 
     def _say(self, columns: int) -> str:
         kept = self.look.kept

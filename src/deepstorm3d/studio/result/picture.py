@@ -17,7 +17,7 @@ from ...rendering.gaussians import Gaussians
 from ...rendering.histograms import ShiftedHistogram
 from ...rendering.panes import Pane, PaneView, render_pane
 from ...rendering.sections import AXES, Axis, Box, Interval
-from ...rendering.view import Look
+from ...rendering.view import Colour, Look
 from .kept import Kept
 from .opened import OpenList
 
@@ -40,13 +40,13 @@ class Drawing:
     """How the picture is drawn.
 
     method: "gaussian" (each as wide as its σ), "blur" (one σ for all) or "histogram";  blur_nm: that σ;
-    colour: "depth" or "none";  seen: from above, or from a side;  section: the part of each axis that is drawn;
+    colour: as in `Look`;  seen: from above, or from a side;  section: the part of each axis that is drawn;
     depths: at the ends of the colours, µm;  percentile, gamma: as in `Look`.
     """
 
     method: Literal["gaussian", "blur", "histogram"] = "histogram"
     blur_nm: float = 10.0
-    colour: Literal["depth", "none"] = "depth"
+    colour: Colour = "depth"
     seen: Seen = "xy"
     section: Box = field(default_factory=Box)
     depths: Interval = (0.0, 1.0)

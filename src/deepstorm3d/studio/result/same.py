@@ -69,8 +69,8 @@ def _options(look: ResultLook) -> Iterator[str]:
         yield from ("--blur", f"{drawing.blur_nm:g}")
     else:
         yield from ("--method", drawing.method)
-    if drawing.colour == "none":
-        yield from ("--colour", "none")
+    if drawing.colour != "depth":
+        yield from ("--colour", drawing.colour)
     if window is not None:
         yield from ("--pixel-nm", f"{1000 * window.pixel_um:.4g}")
     box = window_box(drawing, window)

@@ -119,10 +119,14 @@ class _SetupPanel:
             self.words = ui.label().classes("ds-words col").props("data-test=view-words")
             self.spinner = ui.spinner(size="18px")
         self.problem = ui.label().classes("ds-error").props("data-test=view-problem")
-        with ui.element("div").classes("ds-frames"):
+        self.frames = ui.element("div").classes("ds-frames")
+        with self.frames:
             self.simulated = FrameView("Simulated", unit="ADU").props("data-test=view-simulated")
+            self.channels = ui.element("div").classes("ds-channels")
             self.real = FrameView("Real", unit="ADU").props("data-test=view-real")
-        with ui.element("div").classes("ds-planes"):
+        self.further: list[FrameView] = []
+        self.strip = ui.element("div").classes("ds-planes")
+        with self.strip:
             self.planes = FrameView("PSF through depth").props("data-test=view-planes")
         self.curve = ui.echart({}).classes("ds-curve").props("data-test=histogram")
 
@@ -211,9 +215,13 @@ class _SetupPanel:
             "Real: the frame of the panel Movie" if there else "Real: open a movie in the panel Movie"
         )
         self.real.show(f"/data/setup/real?v={view.number}" if there else "")
+        self._draw_channels(view)
         side = view.planes.shape[1]
+        rows = ", ".join(["first", *(channel.name for channel in view.further)])
+        below = f" (from above: {rows})" if view.further else ""
         self.planes.entitle(
-            f"PSF through depth: {side} × {side} px ({side * pixel:.3g} µm), each over its peak, square root"
+            f"PSF through depth{below}: {side} × {side} px ({side * pixel:.3g} µm), each over its peak, square "
+            "root"
         )
         self.planes.show(f"/data/setup/planes?v={view.number}")
         self.planes.caption([f"z {depth:.2f} µm" for depth in view.depths])
@@ -225,3 +233,20 @@ class _SetupPanel:
             self.curve.options.clear()
             self.curve.options.update(options)
             self.curve.update()
+
+    def _draw_channels(self, view: ExperimentView) -> None:
+        """A frame of each further channel, between the first one's and the real one."""
+        if len(self.further) != len(view.further):
+            self.channels.clear()
+            with self.channels:
+                self.further = [
+                    FrameView("", unit="ADU").props(f"data-test=view-channel-{number}")
+                    for number in range(1, len(view.further) + 1)
+                ]
+            several = "ds-several" if view.further else ""
+            self.frames.classes(replace=f"ds-frames {several}")
+            self.strip.classes(replace=f"ds-planes {several}")
+        for number, (shown, channel) in enumerate(zip(self.further, view.further, strict=True), 1):
+            height, width = channel.frame.shape
+            shown.entitle(f"{channel.name}: {channel.share:.0%} of the light, {width} × {height} px")
+            shown.show(f"/data/setup/simulated/{number}?v={view.number}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from ...cli.options import frame_range, region
 from ...errors import InputError
@@ -17,7 +17,11 @@ from ..movie.explained import Question
 from ..movie.same import camera_pairs, model_name
 from .output import refuse_taken
 
-__all__ = ["LocalizeForm"]
+__all__ = ["SPLITS", "LocalizeForm", "Split"]
+
+Split = Literal["none", "left-right", "left-right,mirrored", "top-bottom", "top-bottom,mirrored"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+"""How two channels lie in the frames of one camera."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class LocalizeForm:
     """What the user has entered; the names and meanings are those of the command's options.
 
     threshold, pixel_nm: None: the model's, the file's;  camera: ``key=value`` with commas;  device: "": the
-    program chooses.
+    program chooses;  second, split: a second channel, in a movie of its own or in the halves of the frames;
+    second_model: its model, "": the first one for both;  transform: to it, "": found.
     """
 
     movie: str = ""
@@ -44,6 +49,15 @@ class LocalizeForm:
     pixel_nm: float | None = None
     device: str = ""
     overwrite: bool = False
+    second: str = ""
+    second_model: str = ""
+    split: Split = "none"
+    transform: str = ""
+
+    @property
+    def two_channels(self) -> bool:
+        """Whether both channels of a recording are localized together."""
+        return bool(self.second.strip()) or self.split != "none"
 
     def changed(self, **values: object) -> Self:
         """The form with other entries."""
@@ -67,12 +81,20 @@ class LocalizeForm:
             transpose=prepared.transpose,
             subtract=prepared.subtract,
             pixel_nm=None if pixel is None else 1000 * pixel,
+            second="" if asked.second is None else folder.shown(asked.second),
+            second_model=model_name(asked.second_model, folder) if asked.has_two else "",
+            split=asked.split or "none",
+            transform="" if asked.transform is None or not asked.has_two else folder.shown(asked.transform),
         )
 
     def arguments(self, folder: Folder) -> tuple[str, ...]:
         """The command line, without the program's name.  Raises InputError where it is not complete."""
         movie = folder.shown(folder.existing(self.movie))
-        words = ["localize", movie, "--model", self._model(folder), "--out", folder.shown(self._out(folder))]
+        words = ["localize", movie, *self._of_both(folder)]
+        words += ["--model", self._model(folder, self.model)]
+        if self.two_channels and self.second_model.strip():
+            words += ["--model", self._model(folder, self.second_model)]
+        words += ["--out", folder.shown(self._out(folder))]
         if self.mask:
             words += ["--mask", folder.shown(folder.existing(self.mask))]
         for key, value in camera_pairs(self.camera):
@@ -111,9 +133,33 @@ class LocalizeForm:
                 "resume it in the list, choose another name, or tick 'replace files that exist'",
             )
         open_movie(folder.existing(self.movie)).close()
+        if self.second.strip():
+            open_movie(folder.existing(self.second)).close()
 
-    def _model(self, folder: Folder) -> str:
-        name = self.model.strip()
+    def _of_both(self, folder: Folder) -> list[str]:
+        """What is said of two channels; raises InputError where it contradicts itself."""
+        if not self.two_channels:
+            if self.second_model.strip() or self.transform.strip():
+                raise InputError(
+                    "a second model or a transform is for two channels",
+                    "choose the movie of the second one, or how the halves of the frames lie",
+                )
+            return []
+        if self.second.strip() and self.split != "none":
+            raise InputError(
+                "the second channel has a movie of its own, or is in the halves of the first: not both"
+            )
+        if self.roi.strip():
+            raise InputError(
+                "a region is for one channel: the second one would need its own", "crop the movies"
+            )
+        words = [folder.shown(folder.existing(self.second))] if self.second.strip() else ["--split", self.split]
+        if self.transform.strip():
+            words += ["--transform", folder.shown(folder.existing(self.transform))]
+        return words
+
+    def _model(self, folder: Folder, name: str) -> str:
+        name = name.strip()
         if not name:
             raise InputError("choose a model: a file that train wrote, or a built-in one")
         return name if name in built_in_models() else folder.shown(folder.existing(name))

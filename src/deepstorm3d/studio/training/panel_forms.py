@@ -18,6 +18,7 @@ from ..parts.follow import follow
 from ..parts.icon_button import icon_button
 from ..parts.notices import explained, guarded, say
 from ..parts.same import same_by_command
+from .localize_form import SPLITS
 
 __all__ = ["LocalizeEntries", "TrainEntries"]
 
@@ -168,6 +169,8 @@ class LocalizeEntries:
             .props("dense data-test=localize-separate")
             .tooltip("For molecules that move. Else those that last get one position from all their frames")
         )
+        with ui.expansion("Second channel").props("dense data-test=second-channel").classes("w-full ds-words"):
+            self._build_second()
         with ui.expansion("Part, camera, orientation").props("dense").classes("w-full ds-words"):
             self._text("frames", "Frames A:B", "Counted from 0, B excluded; empty: all")
             self._text("roi", "Region X0,Y0,X1,Y1", "In camera pixels, X1 and Y1 excluded; empty: all")
@@ -187,6 +190,25 @@ class LocalizeEntries:
             "unelevated no-caps dense data-test=start-localizing"
         ).classes("w-full")
         follow(lambda: self._board.changes, self._refresh)
+
+    def _build_second(self) -> None:
+        """A second channel of the same recording: its movie, or how both lie in one; model and transform."""
+        files = (
+            ("second", "Movie of the second channel", is_movie, "Frame by frame of the same recording"),
+            ("second_model", "Its model", is_model, "Empty: the model above for both"),
+            ("transform", "Transform", is_experiment, "As register wrote it; empty: found from both lists"),
+        )
+        self._files: dict[str, FileInput] = {}
+        for name, label, wanted, help in files:
+            self._files[name] = FileInput(
+                self._folder,
+                label,
+                lambda text, name=name: self._fill(**{name: text}),
+                wanted=wanted,
+                help=help,
+            ).props(f"data-test=localize-{name}")
+        names = {name: name.replace(",", ", ") for name in SPLITS} | {"none": "no: a movie of its own"}
+        self._select("split", "Both in the halves of one camera", names)
 
     def _text(self, name: str, label: str, help: str) -> None:
         self._entries[name] = (
@@ -226,6 +248,8 @@ class LocalizeEntries:
         form = self._board.localize
         self._movie.show(form.movie)
         self._model.show(form.model)
+        for name, file in self._files.items():
+            file.show(getattr(form, name))
         for name, entry in self._entries.items():
             _show(entry, getattr(form, name))
 

@@ -1,7 +1,7 @@
 // CloudView: millions of points in three dimensions. While the cloud is turned, at most `budget` of its points are
 // drawn (a fair sample); a moment after it rests, all of them, a few at a time so that the page stays quick.
 import * as THREE from "deepstorm3d-three";
-import { loadPoints, makeFilm, pointMaterial, saveFile } from "deepstorm3d-cloud";
+import { loadPoints, makeFilm, paint, pointMaterial, saveFile } from "deepstorm3d-cloud";
 
 const MOVING = 2_000_000; // most points drawn while moving
 const FEWEST = 100_000; // fewest points, on a slow machine
@@ -96,6 +96,7 @@ export default {
         if (!answer.ok) throw new Error(await answer.text());
         const header = await answer.json(), other = !this.header || `${header.low}${header.high}` !== `${this.header.low}${this.header.high}`;
         this.header = header;
+        paint(this.material, header.palette ?? this.colours);
         this.times = { begun };
         if (other) this.see("oblique");
         if (!header.points) { this.clear(); this.problem = "No row is left to draw."; this.redraw(); return; }
@@ -278,6 +279,7 @@ export default {
       this.drawColours(pen, height);
     },
     drawColours(pen, height) {
+      if (this.header.legend) { this.drawNames(pen, height - 16); return; }
       const wide = 170, y = height - 16, fill = pen.createLinearGradient(16, 0, 16 + wide, 0);
       this.colours.forEach((colour, i) => fill.addColorStop(i / Math.max(1, this.colours.length - 1), colour));
       pen.fillStyle = fill;
@@ -289,6 +291,19 @@ export default {
       pen.fillText(this.header.label, 16, y - 7);
       pen.textAlign = "right";
       pen.fillText(`${high}`, 16 + wide, y - 20);
+    },
+    // A square of each colour and its name, side by side.
+    drawNames(pen, y) {
+      const [colours, names] = this.header.legend;
+      pen.textAlign = "left";
+      let x = 16;
+      names.forEach((name, i) => {
+        pen.fillStyle = colours[i];
+        pen.fillRect(x, y - 7, 11, 11);
+        pen.fillStyle = "#fff";
+        pen.fillText(name, x + 16, y + 3);
+        x += pen.measureText(name).width + 30;
+      });
     },
     // All points at once, and what lies over them, on one canvas.
     whole() {

@@ -27,6 +27,7 @@ export default {
     colours: { type: Array, default: () => [] }, // CSS colours of the colour bar; empty: none
     ends: { type: Array, default: () => [0, 1] }, // values at its ends
     endsLabel: String,
+    names: { type: Array, default: () => [] }, // of the colours one by one; empty: they are a scale
   },
   data: () => ({ read: "", problem: "", busy: "" }),
   watch: {
@@ -34,6 +35,7 @@ export default {
     homeKey() { this.fit(); },
     colours() { this.draw(); },
     ends() { this.draw(); },
+    names() { this.draw(); },
   },
   mounted() {
     this.screen = Math.random().toString(36).slice(2);
@@ -148,6 +150,7 @@ export default {
       pen.textAlign = "center";
       pen.fillText(length < 1 ? `${+(1000 * length).toPrecision(3)} nm` : `${+length.toPrecision(3)} µm`, x - length / pixel / 2, y - 6);
       if (!this.colours.length) return;
+      if (this.names.length) { this.drawNames(pen, y); return; }
       const wide = 170, fill = pen.createLinearGradient(16, 0, 16 + wide, 0);
       this.colours.forEach((colour, i) => fill.addColorStop(i / (this.colours.length - 1), colour));
       pen.fillStyle = "rgba(0, 0, 0, .55)";
@@ -161,6 +164,21 @@ export default {
       pen.fillText(this.endsLabel || "", 16 + wide / 2, y - 7);
       pen.textAlign = "right";
       pen.fillText(told(this.ends[1]), 16 + wide, y - 7);
+    },
+    // A square of each colour and its name, side by side.
+    drawNames(pen, y) {
+      const widths = this.names.map((name) => pen.measureText(name).width + 30);
+      pen.fillStyle = "rgba(0, 0, 0, .55)";
+      pen.fillRect(10, y - 14, widths.reduce((sum, width) => sum + width, 4), 24);
+      pen.textAlign = "left";
+      let x = 16;
+      this.names.forEach((name, i) => {
+        pen.fillStyle = this.colours[i];
+        pen.fillRect(x, y - 7, 11, 11);
+        pen.fillStyle = "#fff";
+        pen.fillText(name, x + 16, y + 3);
+        x += widths[i];
+      });
     },
     // Position under the pointer, µm.
     under(event) {

@@ -35,13 +35,24 @@ const FRAGMENT = `
     gl_FragColor = vec4(colour, light);
   }`;
 
-export function pointMaterial(colours) {
+// Give the points these 256 CSS colours.
+export function paint(material, colours) {
+  const { value: palette } = material.uniforms.palette;
+  palette.image.data.set(bytesOf(colours));
+  palette.needsUpdate = true;
+}
+
+function bytesOf(colours) {
   const data = new Uint8Array(4 * colours.length);
   colours.forEach((css, i) => {
     const value = parseInt(css.slice(1), 16);
     data.set([value >> 16, (value >> 8) & 255, value & 255, 255], 4 * i);
   });
-  const palette = new THREE.DataTexture(data, colours.length, 1);
+  return data;
+}
+
+export function pointMaterial(colours) {
+  const palette = new THREE.DataTexture(bytesOf(colours), colours.length, 1);
   palette.needsUpdate = true;
   return new THREE.RawShaderMaterial({
     uniforms: {
