@@ -14,7 +14,7 @@ from torch import nn
 
 from ..devices import needs_double_precision
 from ..errors import InputError
-from ..experiment.channel_looks import channel_looks
+from ..experiment.channel_conditions import channel_conditions
 from ..experiment.conditions import scene_conditions
 from ..experiment.experiment import Experiment, experiment_mask
 from ..io.masks import write_mask
@@ -60,9 +60,9 @@ def criterion_of(experiment: Experiment) -> FisherCriterion:
     there = scene_conditions(experiment, experiment.scene(), None, None)
     photons, background = there.as_poisson()
     density = experiment.design.fisher_density
-    looks = channel_looks(experiment, None, there) if experiment.channels else ()
-    if not density and looks:
-        return ChannelsAlone(looks, there.photons, there.background, there.prior.z_um)
+    channels = channel_conditions(experiment, None, there) if experiment.channels else ()
+    if not density and channels:
+        return ChannelsAlone(channels, there.photons, there.background, there.prior.z_um)
     if not density:
         return Alone(photons, background, there.blur_px, there.prior.z_um)
     prior = experiment.scene().emitters.with_(count=DensityCount(low=density, high=density), blur_px=None)
@@ -76,7 +76,7 @@ def criterion_of(experiment: Experiment) -> FisherCriterion:
         )
     frames = math.ceil(_JUDGED / (density * inner[0] * inner[1]))
     crowd = Crowd(prior, there.field, photons, background, there.blur_px, min(frames, _MOST_FRAMES), _BORDER_PX)
-    return ChannelsCrowd(crowd, looks, there.photons, there.background) if looks else crowd
+    return ChannelsCrowd(crowd, channels, there.photons, there.background) if channels else crowd
 
 
 def design_by_fisher(

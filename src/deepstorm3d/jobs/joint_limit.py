@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..experiment.channel_looks import ChannelLook, alone_with_all_light, channel_looks
+from ..experiment.channel_conditions import ChannelConditions, alone_with_all_light, channel_conditions
 from ..experiment.conditions import LEAST_BACKGROUND, Conditions
 from ..experiment.experiment import Experiment, psf_source
 from ..experiment.light_patch import patch_for_light
@@ -28,11 +28,11 @@ class ChannelSet:
     The photons of a molecule are unknown in each channel, and so is each background: the division of the light
     is not taken as known.
 
-    name: for the report;  looks: how each channel sees molecules;  psfs: the table of each.
+    name: for the report;  channels: how each channel sees molecules;  psfs: the table of each.
     """
 
     name: str
-    looks: tuple[ChannelLook, ...]
+    channels: tuple[ChannelConditions, ...]
     psfs: tuple[TabulatedPSF, ...]
 
     @torch.no_grad()
@@ -43,11 +43,11 @@ class ChannelSet:
         """
         z = torch.from_numpy(z_um)
         total = torch.zeros(len(z), 3, 3, dtype=torch.float64)
-        for look, psf in zip(self.looks, self.psfs, strict=True):
-            bright, floor = look.as_poisson(photons, background)
+        for channel, psf in zip(self.channels, self.psfs, strict=True):
+            bright, floor = channel.as_poisson(photons, background)
             level = torch.ones_like(z)
-            here = position_information(psf, on_axis(look.depths(z)), bright * level, floor * level)
-            total += look.at_the_middle(here)
+            here = position_information(psf, on_axis(channel.depths(z)), bright * level, floor * level)
+            total += channel.at_the_middle(here)
         return 1000 * position_bounds(total).numpy()
 
     @torch.no_grad()
@@ -61,18 +61,18 @@ class ChannelSet:
         for index in range(frames):
             xyz = emitters.xyz[emitters.frame == index].double()
             total = torch.zeros(3 * len(xyz), 3 * len(xyz), dtype=torch.float64)
-            for look, psf in zip(self.looks, self.psfs, strict=True):
-                bright, floor = look.as_poisson(there.photons, max(there.background, LEAST_BACKGROUND))
+            for channel, psf in zip(self.channels, self.psfs, strict=True):
+                bright, floor = channel.as_poisson(there.photons, max(there.background, LEAST_BACKGROUND))
                 level = torch.ones_like(xyz[:, 0])
                 ((_, here),) = joint_position_information(
                     psf,
-                    look.positions(xyz),
+                    channel.positions(xyz),
                     bright * level,
                     torch.zeros(len(xyz), dtype=torch.int64),
                     xyz.new_full((1,), floor),
-                    look.field.size,
+                    channel.field.size,
                 )
-                total += look.into_first(here, xyz)
+                total += channel.into_first(here, xyz)
             found.append(1000 * position_bounds(total).view(-1, 3))
         return torch.cat(found).numpy()
 
@@ -82,23 +82,23 @@ def channel_sets(experiment: Experiment, scene: str | None, there: Conditions) -
 
     Raises InputError where a channel does not fit, naming it.
     """
-    looks = channel_looks(experiment, scene, there)
-    psfs = [_table(look) for look in looks]
-    names = [look.view.name for look in looks]
-    together = ChannelSet(" + ".join(names), looks, tuple(psfs))
+    channels = channel_conditions(experiment, scene, there)
+    psfs = [_table(channel) for channel in channels]
+    names = [channel.view.name for channel in channels]
+    together = ChannelSet(" + ".join(names), channels, tuple(psfs))
     each = [
-        ChannelSet(f"{name} alone, all light", (alone_with_all_light(look),), (psf,))
-        for name, look, psf in zip(names, looks, psfs, strict=True)
+        ChannelSet(f"{name} alone, all light", (alone_with_all_light(channel),), (psf,))
+        for name, channel, psf in zip(names, channels, psfs, strict=True)
     ]
     return [together, *each]
 
 
-def _table(look: ChannelLook) -> TabulatedPSF:
+def _table(channel: ChannelConditions) -> TabulatedPSF:
     """The PSF of a channel at one blur, two samples a pixel where it is computed."""
-    alone, blur = look.experiment, (look.there.blur_px, look.there.blur_px)
+    alone, blur = channel.experiment, (channel.there.blur_px, channel.there.blur_px)
     try:
         source = psf_source(alone)
         spec = alone.psf.at(0.0, 0.0).with_(patch_px=patch_for_light(alone, source)[0])
-        return spec.tabulate(alone.microscope, source, look.there.prior.z_um, blur, finer=True)
+        return spec.tabulate(alone.microscope, source, channel.there.prior.z_um, blur, finer=True)
     except InputError as error:
-        raise InputError(f"channel {look.view.name}: {error.what}", error.remedy) from error
+        raise InputError(f"channel {channel.view.name}: {error.what}", error.remedy) from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..experiment.channel_looks import ChannelLook
+from ..experiment.channel_conditions import ChannelConditions
 from ..optics.fisher import joint_position_information, position_bounds, position_information
 from ..optics.psf import PSF, on_axis
 from .fisher import DEPTHS, Crowd
@@ -21,10 +21,10 @@ class ChannelsAlone:
     """Mean over depth of σx + σy + σz of one molecule that all channels see; as `Alone`.
 
     Its photons and its background are unknown in each channel.
-    looks: how each channel sees it;  photons, background: of all channels together;  z_um: depth range, µm.
+    channels: how each channel sees it;  photons, background: of all channels together;  z_um: depth range, µm.
     """
 
-    looks: tuple[ChannelLook, ...]
+    channels: tuple[ChannelConditions, ...]
     photons: float
     background: float
     z_um: tuple[float, float]
@@ -34,11 +34,11 @@ class ChannelsAlone:
         z = torch.linspace(*self.z_um, DEPTHS, device=generator.device)
         level = torch.ones_like(z)
         total = torch.zeros(len(z), 3, 3, dtype=torch.float64, device=z.device)
-        for look, psf in zip(self.looks, psfs, strict=True):
-            bright, floor = look.as_poisson(self.photons, self.background)
-            blur_px = look.there.blur_px * level
-            here = position_information(psf, on_axis(look.depths(z)), bright * level, floor * level, blur_px)
-            total = total + look.at_the_middle(here)
+        for channel, psf in zip(self.channels, psfs, strict=True):
+            bright, floor = channel.as_poisson(self.photons, self.background)
+            blur_px = channel.there.blur_px * level
+            here = position_information(psf, on_axis(channel.depths(z)), bright * level, floor * level, blur_px)
+            total = total + channel.at_the_middle(here)
         return 1000 * position_bounds(total).sum(1).mean()
 
 
@@ -50,7 +50,7 @@ class ChannelsCrowd:
     """
 
     crowd: Crowd
-    looks: tuple[ChannelLook, ...]
+    channels: tuple[ChannelConditions, ...]
     photons: float
     background: float
 
@@ -61,19 +61,19 @@ class ChannelsCrowd:
         totals: dict[int, Tensor] = {}
         rows: list[Tensor] = [torch.empty(0)] * frames
         level = torch.ones_like(drawn.photons)
-        for look, psf in zip(self.looks, psfs, strict=True):
-            bright, floor = look.as_poisson(self.photons, self.background)
+        for channel, psf in zip(self.channels, psfs, strict=True):
+            bright, floor = channel.as_poisson(self.photons, self.background)
             parts = joint_position_information(
                 psf,
-                look.positions(drawn.xyz),
+                channel.positions(drawn.xyz),
                 bright * level,
                 drawn.frame,
                 drawn.xyz.new_full((frames,), floor),
-                look.field.size,
-                look.there.blur_px * level,
+                channel.field.size,
+                channel.there.blur_px * level,
             )
             for number, (mine, here) in enumerate(parts):
-                seen = look.into_first(here, drawn.xyz[mine])
+                seen = channel.into_first(here, drawn.xyz[mine])
                 totals[number] = totals[number] + seen if number in totals else seen
                 rows[number] = mine
         found = [

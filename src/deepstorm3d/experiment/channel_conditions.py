@@ -15,11 +15,11 @@ from .channel_views import channel_views
 from .conditions import Conditions, scene_conditions
 from .experiment import Experiment
 
-__all__ = ["ChannelLook", "alone_with_all_light", "channel_looks", "through_jacobians"]
+__all__ = ["ChannelConditions", "alone_with_all_light", "channel_conditions", "through_jacobians"]
 
 
 @dataclass(frozen=True)
-class ChannelLook:
+class ChannelConditions:
     """One channel, and the part of its frame that shows the molecules of the first one's field.
 
     experiment: the one-channel experiment;  view: where it sees molecules, and its share of their light;
@@ -74,12 +74,14 @@ def through_jacobians(information: Tensor, slopes: Tensor) -> Tensor:
     return torch.einsum("aij,aibk,bkl->ajbl", slopes, blocks, slopes).reshape(3 * n, 3 * n)
 
 
-def channel_looks(experiment: Experiment, scene: str | None, first: Conditions) -> tuple[ChannelLook, ...]:
+def channel_conditions(
+    experiment: Experiment, scene: str | None, first: Conditions
+) -> tuple[ChannelConditions, ...]:
     """How each channel sees the molecules of a scene; first: conditions in the first channel.
 
     Raises InputError where a transform or the scene does not fit.
     """
-    looks = []
+    channels = []
     for number, view in enumerate(channel_views(experiment)):
         alone = experiment.of_channel(number)
         there = (
@@ -88,13 +90,13 @@ def channel_looks(experiment: Experiment, scene: str | None, first: Conditions) 
             else scene_conditions(alone, alone.scene(scene), first.photons, first.background)
         )
         field, origin = _part(view, first.field)
-        looks.append(ChannelLook(alone, view, there, first.field, field, origin))
-    return tuple(looks)
+        channels.append(ChannelConditions(alone, view, there, first.field, field, origin))
+    return tuple(channels)
 
 
-def alone_with_all_light(look: ChannelLook) -> ChannelLook:
+def alone_with_all_light(channel: ChannelConditions) -> ChannelConditions:
     """The channel as if it got all of the light."""
-    return replace(look, view=replace(look.view, share=1.0))
+    return replace(channel, view=replace(channel.view, share=1.0))
 
 
 def _part(view: ChannelView, first: Field) -> tuple[Field, tuple[float, float]]:
