@@ -18,7 +18,8 @@ from deepstorm3d.field import Field
 from deepstorm3d.io.transforms import write_transform
 from deepstorm3d.localizer.modelfile import save_model_file
 from deepstorm3d.localizing.model import Model
-from factories import tiny_experiment, untrained_model
+from deepstorm3d.simulation.priors import DensityCount
+from factories import model_of_noise, tiny_experiment
 
 SIZE = (40, 44)
 """Height and width of the frames of both, px."""
@@ -35,23 +36,32 @@ def turned(size: tuple[int, int] = SIZE) -> ChannelPair:
 
 
 class ChannelRecording:
-    """A few frames, in a folder with ``transform.yaml``, ``A.npy``, ``B.npy``, ``0.pt`` and ``1.pt``.
+    """A few frames of 5 molecules, or of a density (per µm²), in a folder.
 
-    setup: the experiment with both channels;  counts: of both movies;  models: of each channel, untrained;
-    found: the true molecules as a list.
+    It holds ``transform.yaml``, ``A.npy``, ``B.npy``, and the models ``0.pt`` and ``1.pt``.
+    setup: the experiment with both channels;  counts: of both movies;  models: of each, untrained, with a few
+    proposals in a frame;  found: the true molecules as a list.
     """
 
-    def __init__(self, folder: Path, frames: int = 2, emitters: int = 5, size: tuple[int, int] = SIZE) -> None:
+    def __init__(
+        self, folder: Path, frames: int = 2, size: tuple[int, int] = SIZE, density: float = 0.0
+    ) -> None:
         self.folder, self.transform = folder, folder / "transform.yaml"
         write_transform(self.transform, turned(size))
         base = tiny_experiment(frame_px=size)
+        if density:
+            scene, count = base.scene(), DensityCount(low=density, high=density)
+            base = base.with_(scenes={"main": scene.with_(emitters=scene.emitters.with_(count=count))})
         self.setup = base.with_(channels={"red": Channel(light=SHARE, transform=str(self.transform))})
-        movies, self.truth = ds.simulate_channels(self.setup, frames, emitters=emitters, seed=5)
+        movies, self.truth = ds.simulate_channels(self.setup, frames, emitters=None if density else 5, seed=5)
         self.counts: tuple[NDArray[Any], NDArray[Any]] = (movies["first"], movies["red"])
         self.movies = [folder / name for name in ("A.npy", "B.npy")]
         for path, counts in zip(self.movies, self.counts, strict=True):
             np.save(path, counts)
-        self.models = tuple(Model(untrained_model(self.setup.of_channel(number), 0.5)) for number in range(2))
+        self.models = tuple(
+            Model(model_of_noise(self.setup.of_channel(number), torch.from_numpy(counts[:1]).float()))
+            for number, counts in enumerate(self.counts)
+        )
         self.model_files = [folder / f"{number}.pt" for number in range(2)]
         for path, model in zip(self.model_files, self.models, strict=True):
             save_model_file(model.file, path)

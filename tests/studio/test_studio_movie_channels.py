@@ -19,6 +19,9 @@ from deepstorm3d.studio.movie.verdict import verdict_of
 from deepstorm3d.studio.training.localize_form import LocalizeForm
 from deepstorm3d.watch import SILENT
 
+# Numbers of an untrained network: what a user would be told of them is not the subject.
+pytestmark = pytest.mark.filterwarnings("ignore::deepstorm3d.errors.DoubtfulResult")
+
 FRAME = 1
 
 
@@ -70,7 +73,8 @@ def test_the_network_s_answer_is_of_each_channel(look: FrameLook, recording: Cha
         alone = recording.models[number].localize(
             ds.Excerpt(recording.movies[number], frames=(FRAME, FRAME + 1)), refine=False
         )
-        assert torch.equal(found.xyz, alone.xyz)
+        assert len(found)
+        torch.testing.assert_close(found.xyz, alone.xyz, atol=1e-3, rtol=0)
     assert verdict_of(shown).text.startswith("First channel: deviance")
     assert "Second channel: deviance" in verdict_of(shown).text
 
@@ -87,11 +91,8 @@ def test_with_a_transform_the_fit_is_that_of_both_together(
     finally:
         explain.close()
     assert shown.fitted and shown.found.share is not None
-    found = ds.localize_channels(
-        *(ds.Excerpt(path, frames=(FRAME, FRAME + 1)) for path in recording.movies),
-        recording.models,
-        transform=recording.transform,
-    )
+    first, second = (ds.Excerpt(path, frames=(FRAME, FRAME + 1)) for path in recording.movies)
+    found = ds.localize_channels(first, second, recording.models, transform=recording.transform)
     assert len(found) == len(shown.found) > 0
     torch.testing.assert_close(shown.found.xyz, found.xyz, atol=1e-4, rtol=0)
     # In the second channel the same molecules lie where the transform takes them, deeper by its offset.

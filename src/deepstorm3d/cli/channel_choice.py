@@ -28,11 +28,9 @@ def one_channel(experiment: Experiment, name: str | None) -> Experiment:
 
     Raises InputError for a name that the experiment does not have.
     """
-    names = experiment.channel_names
-    if len(names) > 1 or name is not None:
-        chosen = name or names[0]
-        experiment = experiment.of_channel(chosen)
-        if len(names) > 1:
-            others = ", ".join(each for each in names if each != chosen)
-            say(f"of the channel '{chosen}' alone, as if it had all of the light; others: {others} (--channel)")
-    return experiment
+    chosen = next(iter(experiment.channel_names)) if name is None else name
+    alone = experiment.of_channel(chosen)
+    others = ", ".join(each for each in experiment.channel_names if each != chosen)
+    if others:
+        say(f"of the channel '{chosen}' alone, as if it had all of the light; others: {others} (--channel)")
+    return alone

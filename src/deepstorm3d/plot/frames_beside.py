@@ -115,7 +115,7 @@ def _draw(panels: Any, frame: ChannelFrame, truth: Emitters | None) -> None:
     low, high = np.percentile(seen, [0.5, 99.8])
     look: dict[str, Any] = {"cmap": "gray", "vmin": low, "vmax": max(high, low + 1e-9)}
     # Of the molecules of all channels, those that this one shows.
-    shown_here = frame.found.select(Field(*seen.shape, frame.pixel_um).inside(frame.found.xyz))
+    shown_here = frame.found.select(Field(seen.shape[0], seen.shape[1], frame.pixel_um).inside(frame.found.xyz))
     marked_panel(panels[0], seen, edges, truth, shown_here, look, title=frame.name or "Camera frame")
     shown = show_image(panels[1], model, edges, "Regenerated from the list (same grey scale)", **look)
     colour_bar(shown, panels[1], "photons per pixel")

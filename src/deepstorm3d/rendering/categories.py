@@ -43,7 +43,7 @@ def _rows_of(molecule: NDArray[np.int64]) -> NDArray[np.int64]:
     return rows[place]
 
 
-def numbers_taken(numbers: Numbers, rows: NDArray[np.generic]) -> Numbers:
+def numbers_taken(numbers: Numbers, rows: NDArray[np.bool_] | NDArray[np.integer]) -> Numbers:
     """Those of some of the points: (N,) bool, or (K,) their indices."""
     return {category: values[rows] for category, values in numbers.items()}
 

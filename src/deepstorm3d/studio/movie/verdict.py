@@ -10,10 +10,15 @@ from .explained import Explained
 
 __all__ = ["Verdict", "verdict_of"]
 
-_LIGHTS = {"fits": "good", "doubtful": "doubt", "too quiet": "bad", "misfit": "bad", "unknown": ""}
-
-
 Light = Literal["good", "doubt", "bad", ""]
+
+_LIGHTS: dict[str, Light] = {
+    "fits": "good",
+    "doubtful": "doubt",
+    "too quiet": "bad",
+    "misfit": "bad",
+    "unknown": "",
+}
 
 
 @dataclass(frozen=True)
@@ -47,4 +52,4 @@ def _of_report(shown: Explained, report: RegenerateReport) -> Verdict:
     figures = f"deviance {report.deviance_per_pixel:.2f} per pixel (1: nothing left but noise), correlation "
     text = judged.text or ("The molecules explain the frame down to its noise." if light == "good" else "")
     told = " ".join((*(f"{doubt[0].upper()}{doubt[1:].rstrip('.')}." for doubt in shown.doubts), text))
-    return Verdict(light, f"{figures}{report.correlation:.3f}. {told}".strip())  # pyright: ignore[reportArgumentType]
+    return Verdict(light, f"{figures}{report.correlation:.3f}. {told}".strip())

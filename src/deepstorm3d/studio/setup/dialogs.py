@@ -75,7 +75,9 @@ def estimate_dialog(setup: Setup, desk: Desk) -> Opens:
         @guarded
         def begin() -> None:
             asked = desk.movie.asked
-            if asked.movie is not None:
+            if asked.has_two:
+                setup.estimate_both(asked)
+            elif asked.movie is not None:
                 setup.estimate(asked.excerpt, model=model.value or "")
 
         start = ui.button("Estimate", on_click=begin).props("unelevated dense no-caps data-test=estimate-start")

@@ -83,6 +83,12 @@ def estimate_command(asked: Question, folder: Folder, config: str, model: str) -
         words += ["--subtract", prepared.subtract, "--window", str(prepared.window)]
     if asked.pixel_um is not None:
         words += ["--pixel-nm", f"{1000 * asked.pixel_um:g}"]
+    if asked.second is not None:
+        words += ["--second", folder.shown(asked.second)]
+    if asked.split:
+        words += ["--split", asked.split]
+    if asked.has_two and asked.transform is not None:
+        words += ["--transform", folder.shown(asked.transform)]
     return command("estimate", folder.shown(asked.movie), config, *words, "--out", "estimated.yaml")
 
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...calibration.movie_statistics.by_model import model_for
+from ...calibration.movie_statistics.channels import ChannelsEstimate, estimate_channels
 from ...calibration.movie_statistics.estimate import Estimate, EstimateSettings, estimate
 from ...errors import InputError
 from ...experiment.experiment import Experiment, write_experiment
@@ -18,11 +19,14 @@ from ...experiment.named_files import files_named, with_files_beside, with_files
 from ...io.masks import mask_sha256, read_mask
 from ...io.parts import claim_name
 from ...jobs.camera_maps import CameraMaps, Recordings, measure_camera
+from ...jobs.estimate_channels import with_transform
 from ...localizing.excerpt import Excerpt
 from ...optics.masks import FileMask
 from ...watch import Watcher
 from ..folder import Folder
 from ..latest import Latest
+from ..movie.explained import Question
+from ..movie.explained_channels import excerpts_of
 from ..work import Work
 from .draft import ExperimentDraft
 from .look import ExperimentView, ViewQuestion, view_experiment
@@ -153,6 +157,19 @@ class Setup:
 
         self.work.start(f"estimate from {movie.name}", work)
 
+    def estimate_both(self, asked: Question) -> None:
+        """Estimate one experiment from the movies of two channels, in a thread; `accept` takes the result.
+
+        asked: the movies as the panel Movie shows them; from pixel values alone.
+        """
+        begin = with_transform(self._found(self.draft.complete), asked.transform)
+        movies = excerpts_of(asked, begin.microscope.pixel_um)
+
+        def work(watch: Watcher) -> ChannelsEstimate:
+            return estimate_channels(movies, begin, [EstimateSettings()] * len(movies), watch=watch)
+
+        self.work.start(f"estimate from {movies[0].name} and its second channel", work)
+
     def measure_camera(self, dark: str, bright: str, out: str, *, gain: float | None = None) -> None:
         """Measure baseline, gain and read noise of every pixel from movies, in a thread.
 
@@ -173,7 +190,7 @@ class Setup:
     def accept(self) -> None:
         """Take what the work found: an estimated experiment, or a camera."""
         found = self.work.result
-        if isinstance(found, Estimate):
+        if isinstance(found, Estimate | ChannelsEstimate):
             self.draft.take(found.experiment, self.draft.start)
         elif isinstance(found, CameraMaps):
             self.draft.set(("camera",), found.camera.to_mapping())
