@@ -104,9 +104,13 @@ class FramesPart:
     def _draw_second(self, shown: Explained, version: str) -> None:
         """The second channel; nothing where there is none."""
         if not shown.further:
+            self.seen.entitle("Frame")
+            self._residual.entitle(_RESIDUAL_TITLE)
             self._second.mark_places()
             self._left.show("")
             return
+        self.seen.entitle(f"First channel: {shown.report.localizations} molecules")
+        self._residual.entitle(f"{_RESIDUAL_TITLE}; deviance {shown.report.deviance_per_pixel:.2f} per pixel")
         channel = shown.further[0]
         deviance = channel.report.deviance_per_pixel
         self._second.entitle(f"Second channel: {channel.report.localizations} molecules")

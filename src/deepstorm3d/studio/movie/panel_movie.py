@@ -51,7 +51,7 @@ class MoviePart:
                 help="Frame by frame of the same recording",
             ).props("data-test=second-file")
             names = {"": "no", "left-right": "left and right", "top-bottom": "top and bottom"}
-            self._split = ui.select(names, value="", label="Both in the halves of one camera")
+            self._split = ui.select(names, value="", label="Halves of one camera")
             self._split.props("dense outlined data-test=movie-split").on_value_change(guarded(self._use_split))
             self._second_model = FileInput(
                 self._folder,

@@ -108,5 +108,5 @@ def durations_chart(counts: list[int], most: float) -> dict[str, Any]:
     }
 
 
-_BASE: dict[str, Any] = {"animation": False, "grid": {"left": 70, "right": 52, "top": 26, "bottom": 22}}
+_BASE: dict[str, Any] = {"animation": False, "grid": {"left": 70, "right": 52, "top": 36, "bottom": 22}}
 _AXIS: dict[str, Any] = {"axisLabel": {"color": "#888"}, "nameTextStyle": {"color": "#888"}}

@@ -37,7 +37,7 @@ class PicturePart:
                 .style("width: 76px")
             )
             self.seen = self._select(_SEEN, "seen", "Seen", 134).props("data-test=seen")
-            self.colour = self._select(offered_colours(None), "colour", "Colour", 108)
+            self.colour = self._select(offered_colours(None), "colour", "Colour", 132)
             self.colour.props("data-test=picture-colour")
             with ui.element("div").classes("ds-result-range"):
                 self.depths = ui.label().classes("ds-faint").props("data-test=section")

@@ -42,7 +42,7 @@ class StatisticsPart:
             values = (math.nan,) * 7 if found is None else (found.least, *found.quantiles, found.most)
             told = dict(zip(_HEADS[3:], map(_number, values), strict=True))
             count = "" if found is None else f"{found.rows:,}"
-            rows.append({"column": name, "unit": column.unit, "rows": count, **told})
+            rows.append({"column": name, "unit": column.unit.split(", −1")[0], "rows": count, **told})
         molecules = shown.get(FRAMES_OF_MOLECULES)
         if molecules is not None:
             values = (molecules.least, *molecules.quantiles, molecules.most)

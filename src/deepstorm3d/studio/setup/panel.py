@@ -235,7 +235,11 @@ class _SetupPanel:
             self.curve.update()
 
     def _draw_channels(self, view: ExperimentView) -> None:
-        """A frame of each further channel, between the first one's and the real one."""
+        """A frame of each further channel, between the first one's and the real one, if there is one."""
+        if view.further:
+            share = 1 - sum(channel.share for channel in view.further)
+            self.simulated.entitle(f"first: {share:.0%} of the light, {view.molecules} molecules")
+        self.real.set_visibility("real" in view.histograms or not view.further)
         if len(self.further) != len(view.further):
             self.channels.clear()
             with self.channels:

@@ -208,7 +208,7 @@ class LocalizeEntries:
                 help=help,
             ).props(f"data-test=localize-{name}")
         names = {name: name.replace(",", ", ") for name in SPLITS} | {"none": "no: a movie of its own"}
-        self._select("split", "Both in the halves of one camera", names)
+        self._select("split", "Halves of one camera", names)
 
     def _text(self, name: str, label: str, help: str) -> None:
         self._entries[name] = (
