@@ -16,6 +16,7 @@ import deepstorm3d as ds
 from channel_recording import PIXEL, SHARE, ChannelRecording
 from deepstorm3d.calibration.movie_statistics import channels, molecules, scene_match
 from deepstorm3d.calibration.movie_statistics.channels import ChannelsEstimate
+from deepstorm3d.calibration.movie_statistics.light_ratio import FrameLight, light_ratio
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.channel_views import channel_views
@@ -113,3 +114,15 @@ def test_the_command_adds_a_channel_and_writes_an_experiment_that_can_be_read(
     assert found.channels["second"].light == pytest.approx(SHARE, abs=0.05)
     assert channel_views(found)[1].depth_offset_um == pytest.approx(0.05)
     assert (tmp_path / "found.png").exists() and (tmp_path / "found.second.png").exists()
+
+
+def test_the_light_of_frames_that_go_together_gives_the_ratio_whatever_their_levels() -> None:
+    g = np.random.default_rng(1)
+    molecules = g.poisson(8.0, 400) * 3000.0
+    first = FrameLight(g.poisson(2e4 + molecules).astype(float), 2e4 + 24_000)
+    second = FrameLight(g.poisson(9e4 + 0.43 * molecules).astype(float), 9e4 + 0.43 * 24_000)
+    # The noise of single frames is a tenth of what the molecules change; 400 frames.
+    assert light_ratio(first, second) == pytest.approx(0.43, rel=0.02)
+    assert light_ratio(first, second._replace(light=g.permutation(second.light))) is None
+    assert light_ratio(first, FrameLight(second.light[:100], second.noise)) is None
+    assert light_ratio(FrameLight(first.light[:8], 0.0), FrameLight(second.light[:8], 0.0)) is None

@@ -1,8 +1,8 @@
 """Estimate of a recording in several channels: one scene for all, and the share of the light that each gets.
 
 A movie alone tells the light of its molecules per area well, and less well how it is made up of a density and
-of photons. The molecules of all channels are the same: the light per area gives the shares, and the density is
-the mean of what the channels say.
+of photons. The molecules of all channels are the same, so the density is the mean of what the channels say, and
+the light of whole frames rises and falls together: that gives the shares (`light_ratio`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ...localizing.excerpt import Excerpt
 from ...watch import SILENT, Named, Watcher
 from .estimate import Estimate, EstimateSettings, Guessed, guess_of_movie, result_of
 from .experiment import changes, estimated_experiment
+from .light_ratio import light_ratio
 from .scene_match import SceneGuess
 
 __all__ = ["ChannelsEstimate", "estimate_channels"]
@@ -87,7 +88,9 @@ def estimate_channels(
         here = Named(watch, names[number])
         guessed.append(guess_of_movie(excerpt, experiment.of_channel(number), each, watch=here))
     areas = _areas(experiment, guessed)
-    whole, told = _together([each.found.guess for each in guessed], areas, _weights(guessed))
+    frames = [each.light_of_frames() for each in guessed]
+    ratios = [1.0, *(light_ratio(frames[0], each) for each in frames[1:])]
+    whole, told = _together([each.found.guess for each in guessed], areas, _weights(guessed), ratios)
     final = _experiment(experiment, settings[0], guessed, whole, told)
     numbers = _divided(whole, told.light, areas)
     alone = tuple(
@@ -149,15 +152,23 @@ def _weights(guessed: Sequence[Guessed]) -> list[float]:
 
 
 def _together(
-    numbers: Sequence[SceneGuess], areas: Sequence[_Area], weights: Sequence[float]
+    numbers: Sequence[SceneGuess],
+    areas: Sequence[_Area],
+    weights: Sequence[float],
+    ratios: Sequence[float | None],
 ) -> tuple[SceneGuess, _Shares]:
-    """One scene in the first channel's units, with the light of all channels, and what each has of it."""
+    """One scene in the first channel's units, with the light of all channels, and what each has of it.
+
+    ratios: of each channel's light to the first one's; where one is not known, the scenes of the channels tell.
+    """
     densities = [each.density * area.um2 for each, area in zip(numbers, areas, strict=True)]
     light = [density * each.photons for density, each in zip(densities, numbers, strict=True)]
     levels = [each.background / area.pixels for each, area in zip(numbers, areas, strict=True)]
     logs = sum(weight * math.log(max(d, 1e-12)) for weight, d in zip(weights, densities, strict=True))
     density = math.exp(logs / sum(weights))
-    of_light, of_levels = (_parts(values) for values in (light, levels))
+    known = [ratio for ratio in ratios if ratio is not None]
+    of_light = _parts(known if len(known) == len(ratios) else light)
+    of_levels = _parts(levels)
     whole = replace(
         numbers[0],
         density=density,

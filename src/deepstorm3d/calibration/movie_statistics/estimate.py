@@ -29,6 +29,7 @@ from ...watch import SILENT, Watcher
 from .by_model import found_light
 from .camera import CameraMatch, match_camera, noise_over_field
 from .experiment import changes, estimated_experiment
+from .light_ratio import FrameLight
 from .molecules import LightModel, measure_light, refuse_small
 from .sample import Sample, level_of_dark, sample_of
 from .scene_match import Imaging, SceneGuess, SceneMatch, match_scene, simulate_guess
@@ -143,6 +144,14 @@ class Guessed:
     def size(self) -> tuple[int, int]:
         """(height, width) of the movie's frames, px."""
         return self.movie.sample.counts.shape[1], self.movie.sample.counts.shape[2]
+
+    def light_of_frames(self) -> FrameLight:
+        """The light of each frame of the sample, all pixels together, and the variance of its noise."""
+        photons = self.movie.photons(self.camera).double()
+        light = photons.sum((1, 2)).numpy()
+        excess = self.camera.pixel_noise().excess
+        counted = excess * np.abs(light).mean() if self.camera.is_calibrated else 0.0
+        return FrameLight(light, float(counted + photons[0].numel() * self.camera.dark_variance))
 
     def with_numbers(self, numbers: SceneGuess) -> Guessed:
         """The same with other numbers of the scene."""
