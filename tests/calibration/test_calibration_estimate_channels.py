@@ -46,14 +46,8 @@ def written(recording: ChannelRecording, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("estimated")
     ds.write_experiment(recording.setup.of_channel(0), folder / "known.yaml")
     np.save(folder / "both.npy", np.concatenate(recording.counts, axis=2))
-    words = [
-        "--split",
-        "left-right",
-        "--transform",
-        str(recording.transform),
-        "--out",
-        str(folder / "found.yaml"),
-    ]
+    out = folder / "found.yaml"
+    words = ["--split", "left-right", "--transform", str(recording.transform), "--out", str(out)]
     done = CliRunner().invoke(app, ["estimate", str(folder / "both.npy"), str(folder / "known.yaml"), *words])
     assert done.exit_code == 0, done.output
     told = " ".join(done.output.split())
