@@ -17,6 +17,7 @@ from deepstorm3d.fitting.background import SplineBackground
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.refine import Bounds
+from deepstorm3d.fitting.sites.candidates import CandidatesFit
 from deepstorm3d.fitting.sites.channel import ChannelModel
 from deepstorm3d.fitting.sites.channels import ChannelsFit, FurtherChannel
 from deepstorm3d.fitting.sites.climb import climb_sites
@@ -304,3 +305,57 @@ def test_frames_without_molecules_and_channels_without_a_common_depth() -> None:
     assert len(found.localizations) == 0 and found.misfit.shape == (2, 2)
     with pytest.raises(InputError, match=r"no depth in common.*0 to 1.2 µm and 2 to 3.2"):
         ChannelsFit(fits().first, (FurtherChannel(fits().first, bent(), -2.0),))
+
+
+def candidates(place: Tensor) -> Localizations:
+    frame = torch.zeros(len(place), dtype=torch.int64)
+    return Localizations.proposals(place.float(), frame, torch.full((len(place),), 0.7))
+
+
+def after_candidates() -> CandidatesFit:
+    fit = fits()
+    single = replace(fit.first, rounds=8)
+    return CandidatesFit(ChannelsFit(single, (replace(fit.others[0], single=single),)))
+
+
+def test_of_candidates_the_false_ones_go_and_the_missing_one_is_found() -> None:
+    place, errors = apart(4), []
+    for seed in range(6):
+        lights, _ = seen(place, [0.4] * 4, seed)
+        off = torch.randn(4, 3, generator=torch.Generator().manual_seed(seed))
+        start = place + 0.05 * off / off.norm(dim=1, keepdim=True)
+        # One is missing, one is there twice, and one is where nothing is.
+        wrong = torch.stack([start[1] + torch.tensor([0.1, 0.05, 0.1]), torch.tensor([2.6, 2.1, 0.5])])
+        found = after_candidates()(candidates(torch.cat([start[:3], wrong])), lights)
+        rows = found.localizations
+        assert len(rows) == 4 and found.filled == 1 and found.removed == 2 and found.together == 4, found
+        assert sorted(set(rows.probability.tolist())) == pytest.approx([0.7, 0.999])
+        nearest = torch.cdist(place[:, :2], rows.xyz[:, :2]).argmin(1)
+        errors.append((rows[nearest].xyz - place) / rows[nearest].sigma_xyz)
+        (tie,) = found.mismatch
+        assert tie.compared == 4 and bool((tie.shift_um[0].abs() < 4.5 * tie.shift_um[1]).all())
+    # 24 squares of a unit normal have the mean 1 ± 0.29.
+    ratio = torch.cat(errors).square().mean(0)
+    assert bool((ratio > 0.3).all()) and bool((ratio < 2.0).all()), ratio
+
+
+def test_one_candidate_for_two_molecules_is_divided_by_both_channels_together() -> None:
+    place = torch.tensor([[2.5, 2.1, 0.35], [2.72, 2.1, 0.6]])
+    lights, _ = seen(place, [0.5, 0.5], seed=4, total=6000.0)
+    found = after_candidates()(candidates(place.mean(0, keepdim=True)), lights)
+    rows = found.localizations[torch.argsort(found.localizations.xyz[:, 0])]
+    assert len(rows) == 2 and found.filled == 1
+    assert float(((rows.xyz - place) / rows.sigma_xyz).abs().max()) < 4.5
+
+
+def test_a_shift_between_the_channels_is_measured_by_their_ties() -> None:
+    place = apart(4)
+    lights, _ = seen(place, [0.5] * 4, seed=8)
+    fit = after_candidates().channels
+    away = bent().then(Transform.affine(torch.eye(2), torch.tensor([0.03, 0.0])))
+    wrong = CandidatesFit(replace(fit, others=(replace(fit.others[0], transform=away),)))
+    (tie,) = wrong(candidates(place), lights).mismatch
+    shift, sigma = tie.shift_um
+    # 30 nm too far along x there; here, mirrored and turned by 5°, the other way.
+    slope = torch.linalg.inv(bent().jacobian(MIDDLE[None]))[0] @ torch.tensor([-0.03, 0.0]).double()
+    assert float((shift[:2] - slope).norm()) < 0.01 and float(sigma[:2].max()) < 0.01

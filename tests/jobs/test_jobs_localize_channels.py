@@ -24,9 +24,9 @@ from deepstorm3d.experiment.channel import Channel
 from deepstorm3d.field import Field
 from deepstorm3d.io.tables import read_list
 from deepstorm3d.io.transforms import write_transform
-from deepstorm3d.jobs.channel_inputs import ChannelInput, halves_as_channels
+from deepstorm3d.jobs.channel_inputs import ChannelInput, GivenTransform, halves_as_channels
 from deepstorm3d.jobs.localize import ListFile
-from deepstorm3d.jobs.localize_channels import GivenTransform, localize_channels
+from deepstorm3d.jobs.localize_channels import localize_channels
 from deepstorm3d.localizer.modelfile import save_model_file
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.model import Model

@@ -13,11 +13,20 @@ from ..camera import Camera
 from ..channels import ChannelPair
 from ..channels.camera_halves import Side
 from ..emitters import Localizations
-from ..errors import DoubtfulResult, InputError, Interrupted
+from ..errors import DoubtfulResult, Interrupted
 from ..io.movies import AnyMovie
 from ..io.transforms import read_transform
-from ..jobs.channel_inputs import ChannelInput, checked_frames, halves_as_channels
-from ..jobs.localize_channels import ChannelsSummary, GivenTransform, transform_of
+from ..jobs.channel_inputs import (
+    ChannelInput,
+    GivenTransform,
+    both_pipelines,
+    checked_frames,
+    halves_as_channels,
+)
+from ..jobs.channels_list import ChannelsSummary
+from ..jobs.localize_channels import transform_of
+from ..jobs.localize_together import opened_together
+from ..localizing.channel_pipelines import ChannelPipelines
 from ..localizing.excerpt import Excerpt, excerpt_of
 from ..localizing.fits import Method
 from ..localizing.model import Model
@@ -40,9 +49,10 @@ def localize_channels(
 ) -> Localizations:
     """Find every molecule of a recording in two channels, each frame fitted in both channels at once.
 
-    Each channel is localized by itself first. Then a molecule gets one position from both channels, and its
-    own photons in each; which rows of the two lists are one molecule, and in which channels it shines, is
-    decided by the likelihood. Images are not warped: derivatives go through the transform.
+    A model that was trained for two channels finds candidates in both at once. With a model of each, each
+    channel is localized by itself first, and which rows of the two lists are one molecule is decided by the
+    likelihood. A molecule gets one position from both channels, and its own photons in each. The fit warps no
+    images: derivatives go through the transform.
 
     Parameters
     ----------
@@ -52,15 +62,16 @@ def localize_channels(
         Of the second channel, frame by frame of the same recording; or how the channels lie in the frames of
         `first`, the first one named first.
     models : Model or sequence of two
-        Of the first and of the second channel, or one for both. Depths of both are from the coverslip; what
-        they differ by is the transform's depth offset.
+        One that was trained for two channels, in their order; or of the first and of the second channel, or one
+        for both alike. Depths of both are from the coverslip; what they differ by is the transform's depth
+        offset.
     transform : Registration, ChannelPair or path
-        Where the second channel shows what the first one does (`register`, `read_transform`); None: found from
-        the molecules of both.
+        Where the second channel shows what the first one does (`register`, `read_transform`); None: that of the
+        model of two channels, else found from the molecules of both.
     camera, method
-        As of `Model.localize`, for both channels.
+        As of `Model.localize`, for both channels. Another threshold: `Model.at_threshold`.
     watch : Watcher
-        Told the frames done, in three passes, and can stop the work.
+        Told the frames done, in three passes with two models, and can stop the work.
 
     Returns
     -------
@@ -81,10 +92,10 @@ def localize_channels(
     DoubtfulResult
         If a user of the list should know of a problem.
     """
-    pair_of = (models, models) if isinstance(models, Model) else tuple(models)
-    if len(pair_of) != 2:
-        raise InputError(f"two channels need two models, or one for both, not {len(pair_of)}")
-    pipelines = tuple(model.pipeline(camera=camera, method=method) for model in pair_of)
+    given_models = (models,) if isinstance(models, Model) else tuple(models)
+    loaded = [(model.pipeline(camera=camera, method=method), model.file) for model in given_models]
+    both = both_pipelines(loaded, camera)
+    pipelines = both.pipelines
     if isinstance(second, str) and second in ("left-right", "top-bottom"):
         channels = halves_as_channels(excerpt_of(first), (pipelines[0], pipelines[1]), second)
     else:
@@ -92,9 +103,12 @@ def localize_channels(
             ChannelInput(excerpt_of(first), pipelines[0]),
             ChannelInput(excerpt_of(second), pipelines[1]),
         )
-    given = _given(transform, pipelines[0].experiment.microscope.pixel_um)
-    found, told = _found(channels, given, watch)
-    for text in dict.fromkeys([*(note for pipeline in pipelines for note in pipeline.notes), *told]):
+    given = both.transform(_given(transform, pipelines[0].experiment.microscope.pixel_um))
+    if both.together is not None:
+        found, told = _found_together(channels, both.together, given, watch)
+    else:
+        found, told = _found(channels, given, watch)
+    for text in dict.fromkeys([*both.notes, *told]):
         warnings.warn(text, DoubtfulResult, stacklevel=2)
     return found
 
@@ -109,6 +123,19 @@ def _given(
     if isinstance(transform, ChannelPair):
         return GivenTransform(transform)
     return GivenTransform(read_transform(Path(transform), pixel_um=pixel_um), Path(transform).name)
+
+
+def _found_together(
+    channels: tuple[ChannelInput, ChannelInput], model: ChannelPipelines, given: GivenTransform, watch: Watcher
+) -> tuple[Localizations, list[str]]:
+    """The list by a network that sees both channels, and what a user should know of it."""
+    with opened_together(channels, model, given, watch) as together:
+        rows, both = list[Localizations](), together.both
+        for block in both.blocks(0):
+            made = both.localize(block, watch)
+            rows.append(made.localizations)
+            together.summary.add(made)
+        return Localizations.concat(rows), [*together.summary.warnings, *together.doubts()]
 
 
 def _found(

@@ -16,7 +16,7 @@ from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
     from ..channels.camera_halves import Side
-    from ..jobs.localize_channels import ChannelsSummary
+    from ..jobs.channels_list import ChannelsSummary
     from ..localizing.excerpt import Excerpt
     from ..localizing.recipe import Recipe
 
@@ -44,7 +44,7 @@ Models = Annotated[
         "--model",
         metavar="NAME|PATH",
         help="A built-in model ('deepstorm3d models' lists them) or a model file. Of two channels give two, in "
-        "their order, or one for both.",
+        "their order, or one: for both alike, or trained for two channels.",
     ),
 ]
 Split = Annotated[
@@ -60,8 +60,8 @@ TransformFile = Annotated[
     typer.Option(
         "--transform",
         metavar="FILE",
-        help="Where the second channel shows what the first does, as 'register' writes it. (default: found "
-        "from the molecules of both)",
+        help="Where the second channel shows what the first does, as 'register' writes it. (default: as a "
+        "model of two channels was trained, else found from the molecules of both)",
     ),
 ]
 _SIDES = ("left-right", "top-bottom")
@@ -97,20 +97,21 @@ def localize_both(
     from dataclasses import replace
 
     from ..io.transforms import read_transform
-    from ..jobs.channel_inputs import ChannelInput, halves_as_channels
+    from ..jobs.channel_inputs import ChannelInput, GivenTransform, both_pipelines, halves_as_channels
     from ..jobs.localize import ListFile
-    from ..jobs.localize_channels import GivenTransform, localize_channels
+    from ..jobs.localize_channels import localize_channels
+    from ..jobs.localize_together import localize_together
+    from ..localizing.catalogue import find_model
 
     side, mirrored = halves(options.split)
     if (options.second is None) == (side is None):
         raise InputError("give the movie of the second channel, or --split if one movie has both: one of these")
-    if len(options.models) > 2:
-        raise InputError(f"two channels have two models at most, not {len(options.models)} (--model)")
     if excerpt.roi is not None:
         raise InputError("--roi is for one channel: the second one would need its own region; crop the movies")
-    names = [options.models[0], options.models[-1]]
-    pipelines = (recipe.load(), replace(recipe, model=names[1]).load())
-    for sentence in dict.fromkeys(note for pipeline in pipelines for note in pipeline.notes):
+    loaded = [(replace(recipe, model=name).load(), find_model(name)) for name in options.models]
+    both = both_pipelines(loaded, recipe.camera)
+    pipelines, together = both.pipelines, both.together
+    for sentence in both.notes:
         say(sentence)
     if side is not None:
         channels: Any = halves_as_channels(excerpt, pipelines, side)
@@ -124,11 +125,14 @@ def localize_both(
     if options.transform is not None:
         pair = read_transform(options.transform, pixel_um=pipelines[0].experiment.microscope.pixel_um)
         given = GivenTransform(pair, options.transform.name, mirrored)
-    command = tuple(sys.argv)
-    with ScreenWatcher("frames in three passes", stoppable=True) as watch:
-        summary = localize_channels(
-            channels, given, ListFile(out, resume=resume, overwrite=overwrite, command=command), watch=watch
-        )
+    given = both.transform(given)
+    file = ListFile(out, resume=resume, overwrite=overwrite, command=tuple(sys.argv))
+    unit = "frames" if together is not None else "frames in three passes"
+    with ScreenWatcher(unit, stoppable=True) as watch:
+        if together is not None:
+            summary = localize_together(channels, together, given, file, watch=watch)
+        else:
+            summary = localize_channels(channels, given, file, watch=watch)
     _report(summary, out)
 
 
@@ -151,9 +155,11 @@ def _report(summary: ChannelsSummary, out: Path) -> None:
         raise typer.Exit(INTERRUPTED)
     if summary.transform is not None:
         say(f"wrote the transform that was found from both lists: {summary.transform}")
-    first, second = summary.alone
     since = f" (since frame {summary.earlier} of the recording, where it went on)" if summary.earlier else ""
+    alone = ""
+    if summary.alone:
+        alone = f" ({' and '.join(map(str, summary.alone))} in each alone, of all frames)"
     result(
         f"{out}: {summary.rows} localizations in {summary.frames} frames{since}, {summary.together} of them "
-        f"seen in both channels ({first} and {second} in each alone, of all frames)"
+        f"seen in both channels{alone}"
     )

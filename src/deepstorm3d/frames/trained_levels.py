@@ -19,6 +19,10 @@ class TrainedLevels:
     high: float
     most: float
 
+    def shared(self, share: float) -> TrainedLevels:
+        """Levels of a channel that gets this share of the light."""
+        return TrainedLevels(share * self.low, share * self.high, share * self.most)
+
 
 def trained_levels(
     scenes: Iterable[Scene], camera: Camera, pixel_um: float, frame_px: tuple[int, int]

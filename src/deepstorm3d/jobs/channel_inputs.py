@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..channels import Halves, halves_of
+from ..camera import Camera
+from ..channels import ChannelPair, Halves, halves_of
 from ..channels.camera_halves import Side
 from ..emitters import Localizations
 from ..errors import InputError
 from ..field import Field
+from ..localizer.modelfile import ModelFile
+from ..localizing.channel_pipelines import ChannelPipelines, channel_pipelines
 from ..localizing.excerpt import Excerpt
 from ..localizing.over_channels import refuse_unfit
 from ..localizing.pipeline import Pipeline
 
-__all__ = ["ChannelInput", "checked_frames", "halves_as_channels", "halves_of_movie"]
+__all__ = [
+    "BothPipelines",
+    "ChannelInput",
+    "GivenTransform",
+    "both_pipelines",
+    "checked_frames",
+    "halves_as_channels",
+    "halves_of_movie",
+]
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,78 @@ class ChannelInput:
         """The channel's own frame, of a camera's frame of (height, width) px."""
         height, width = self.size or shape
         return Field(height, width, self.pipeline.experiment.microscope.pixel_um)
+
+
+@dataclass(frozen=True)
+class BothPipelines:
+    """The pipelines of two channels.
+
+    model: that which both are of, if its experiment has two channels.
+    """
+
+    pipelines: tuple[Pipeline, Pipeline]
+    model: ChannelPipelines | None = None
+
+    @property
+    def together(self) -> ChannelPipelines | None:
+        """The model whose network finds candidates in both channels at once; None: each is localized alone."""
+        return self.model if self.pipelines[0].method == "network" else None
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about assumed values, of both."""
+        return list(dict.fromkeys(note for pipeline in self.pipelines for note in pipeline.notes))
+
+    def transform(self, given: GivenTransform) -> GivenTransform:
+        """What is given, or else the transform that the model was trained for."""
+        if given.pair is not None or self.model is None:
+            return given
+        return replace(given, pair=self.model.pair, name="the model's transform")
+
+
+def both_pipelines(
+    loaded: Sequence[tuple[Pipeline, ModelFile]], camera: Camera | Mapping[str, object] | None = None
+) -> BothPipelines:
+    """The pipelines of two channels from their models, or from one for both.
+
+    loaded: pipeline and model of each;  camera: what differs from a model's own cameras.
+    Raises InputError for more than two models, and for two of which one sees several channels at the same time.
+    """
+    if not 1 <= len(loaded) <= 2:
+        raise InputError(f"two channels have two models, or one for both, not {len(loaded)}")
+    (first, model), last = loaded[0], loaded[-1][0]
+    several = [each.experiment for each, _ in loaded if len(each.experiment.channel_names) > 1]
+    if not several:
+        return BothPipelines((first, last))
+    if len(loaded) > 1:
+        names = several[0].channel_names
+        raise InputError(
+            f"the network of the model '{several[0].name}' sees {len(names)} channels at the same time "
+            f"({', '.join(names)})",
+            "give this model alone, for both channels, or two models of one channel each",
+        )
+    both = channel_pipelines(first, model, camera)
+    _ = both.pair
+    return BothPipelines((both.channels[0], both.channels[1]), both)
+
+
+@dataclass(frozen=True)
+class GivenTransform:
+    """The transform to use, and the name of its file.
+
+    None: it is that of the model whose network sees both channels, or found from the lists of both.
+    mirrored: whether the second channel shows the first as a mirror does; None: as the transform says.
+    """
+
+    pair: ChannelPair | None = None
+    name: str = "the transform"
+    mirrored: bool | None = None
+
+    def check_mirror(self, pair: ChannelPair) -> None:
+        """Raise InputError where a transform contradicts what was said of the mirror."""
+        if self.mirrored is not None and self.mirrored != pair.transform.mirrored:
+            seen = "mirrored" if pair.transform.mirrored else "not mirrored"
+            raise InputError(f"{self.name} says that the second channel is {seen}", "leave one of the two out")
 
 
 def halves_as_channels(

@@ -39,12 +39,6 @@ from .train_preview import draw_training_preview
 
 __all__ = ["build_localizer", "build_sampler", "crops_through", "model_card", "train_model"]
 
-# What a user who trains a network for several channels should know before it takes an hour.
-_NOT_YET = (
-    "this network sees all channels at once, and localize does not use such a network yet: it takes a model "
-    "of each channel, trained from an experiment of its own"
-)
-
 
 def build_localizer(experiment: Experiment) -> NetworkLocalizer:
     """The experiment's network, untrained, its weights drawn with the experiment's seed."""
@@ -154,9 +148,6 @@ def train_model(
         sampler = build_sampler(experiment, sources=sources).to(of_image_model(place))
         if is_main_process() and (warning := saturation_warning(sampler)) is not None:
             warn(watch, warning)
-
-        if experiment.channels and is_main_process():
-            warn(watch, _NOT_YET)
 
         def tell(progress: Progress) -> None:
             if progress.validation is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from copy import copy
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from ..camera import Camera
 from ..devices import default_device
 from ..emitters import Localizations
-from ..errors import DoubtfulResult, Interrupted
+from ..errors import DoubtfulResult, InputError, Interrupted
 from ..experiment.experiment import Experiment
 from ..io.movies import AnyMovie
 from ..localizer.modelfile import ModelFile, save_model_file
@@ -49,6 +50,30 @@ class Model:
         self.device = device or default_device()
         self.experiment: Experiment = experiment_of(file)
         self._pipelines: dict[tuple[Any, ...], Pipeline] = {}
+        self._threshold: float | None = None
+
+    def at_threshold(self, threshold: float) -> Model:
+        """The same model with another smallest probability of a molecule, where none is said.
+
+        Parameters
+        ----------
+        threshold : float
+            0 to 1.
+
+        Returns
+        -------
+        Model
+
+        Raises
+        ------
+        InputError
+            If it is not a probability.
+        """
+        if not 0 <= threshold <= 1:
+            raise InputError(f"the threshold is a probability, 0 to 1, not {threshold:g}")
+        changed = copy(self)
+        changed._threshold, changed._pipelines = threshold, {}
+        return changed
 
     def __repr__(self) -> str:
         """One line with PSF, wavelength, pixel size, depth range and network."""
@@ -76,6 +101,7 @@ class Model:
 
         The arguments are those of `localize`.
         """
+        threshold = self._threshold if threshold is None else threshold
         # A mapping is not hashable, so its text is part of the key.
         said = repr(sorted(camera.items())) if isinstance(camera, Mapping) else camera
         key = (said, threshold, method, refine)
@@ -116,7 +142,7 @@ class Model:
         camera : camera or mapping
             Your camera, or the values that differ from the experiment's: ``{"baseline": 100, "gain": 2.2}``.
         threshold : float
-            Smallest probability of a molecule, 0 to 1; None: the model's own.
+            Smallest probability of a molecule, 0 to 1; None: the model's own, or that of `at_threshold`.
         method : "network", "pursuit" or "mle"
             Source of the candidates: the network; matching pursuit; single-emitter fits (for beads).
         refine : bool

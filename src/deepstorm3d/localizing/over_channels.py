@@ -1,4 +1,4 @@
-"""The second pass over a recording in several channels: every frame is fitted in all channels at once."""
+"""A recording in several channels: every frame is fitted in all channels at once, from lists or a network."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..channels import ChannelPair, Transform
+from ..channels import ChannelPair, ChannelView, Transform, Warp
 from ..emitters import Localizations
 from ..errors import InputError
+from ..field import Field
 from ..fitting.joint import JointFit
 from ..fitting.likelihood import Likelihood
+from ..fitting.sites.candidates import CandidatesFit
 from ..fitting.sites.channels import ChannelsFit, FoundInChannels, FurtherChannel
 from ..io.movies import readable_ranges
+from ..localizer.neighbours import with_neighbours
 from ..watch import SILENT, Part, Watcher
 from .excerpt import OpenExcerpt
 from .pipeline import Pipeline
 from .streaming import Block, block_frames
+from .tiling import Tile, localize_in_tiles
 
-__all__ = ["ChannelMovie", "OverChannels", "refuse_unfit"]
+__all__ = ["ChannelMovie", "FromNetwork", "OverChannels", "refuse_unfit"]
 
 
 @dataclass(frozen=True)
@@ -85,20 +89,12 @@ class OverChannels:
     """
 
     def __init__(self, movies: Sequence[ChannelMovie], pairs: Sequence[ChannelPair]) -> None:
-        first = movies[0]
         self._movies = tuple(movies)
-        further = [
-            FurtherChannel(movie.fit(), _between(first, movie, pair.transform), pair.depth[0])
-            for movie, pair in zip(movies[1:], pairs, strict=True)
-        ]
-        self._fit = ChannelsFit(first.fit(), tuple(further))
+        self._fit = _fit_of(movies, pairs)
 
     def blocks(self, begin: int = 0) -> list[Block]:
         """Blocks of frames that all channels' movies can give, from frame `begin`."""
-        source = self._movies[0].source
-        gaps = sorted({gap for movie in self._movies for gap in movie.source.movie.gaps})
-        size = block_frames(source.size, torch.device("cpu"), fitted=True)
-        return list(readable_ranges(gaps, max(begin, source.span[0]), source.last, size))
+        return _blocks(self._movies, begin)
 
     def __call__(
         self, lists: Sequence[Localizations], block: Block, watch: Watcher = SILENT
@@ -114,11 +110,94 @@ class OverChannels:
             rows = found.select((found.frame >= begin) & (found.frame < end))
             x, y = movie.corner_um
             here.append(rows.shift(xyz=(-x, -y, 0.0), frames=-begin))
-        source = self._movies[0].source
-        part = Part(watch, begin - source.span[0], end - begin, source.last - source.span[0])
+        part = _part(watch, self._movies[0].source, block)
         made = self._fit(here, [movie.light(begin, end) for movie in self._movies], part)
-        x, y = self._movies[0].corner_um
-        return replace(made, localizations=made.localizations.shift(xyz=(x, y, 0.0), frames=begin))
+        return _in_whole(made, self._movies[0], begin)
+
+
+class FromNetwork:
+    """Finds candidates with a network that sees all channels, and fits each molecule in all channels.
+
+    For the network alone the frames of further channels are taken to the first one's pixels (`Warp`).
+    movies, pairs: as of `OverChannels`; the network is that of the first movie's pipeline.
+    Raises InputError as `OverChannels`.
+    """
+
+    def __init__(self, movies: Sequence[ChannelMovie], pairs: Sequence[ChannelPair]) -> None:
+        self._movies, first = tuple(movies), movies[0]
+        fit = _fit_of(movies, pairs)
+        self._fit = CandidatesFit(fit)
+        self._field = _field_of(first)
+        views = [
+            ChannelView("", channel.transform, channel.depth_um, 1.0, _field_of(movie))
+            for channel, movie in zip(fit.others, movies[1:], strict=True)
+        ]
+        self._warps = [Warp(view, self._field) for view in views]
+
+    def blocks(self, begin: int = 0) -> list[Block]:
+        """Blocks of frames that all channels' movies can give, from frame `begin`."""
+        return _blocks(self._movies, begin)
+
+    @torch.no_grad()
+    def __call__(self, block: Block, watch: Watcher = SILENT) -> FoundInChannels:
+        """The molecules of a block of frames;  watch: as of `OverChannels`."""
+        begin, end = block
+        context = self._movies[0].pipeline.context
+        ranges = [movie.source.readable_around(block) for movie in self._movies]
+        first = max(begin - context, *(first for first, _ in ranges))
+        last = min(end + context, *(last for _, last in ranges))
+        lights = [movie.light(first, last) for movie in self._movies]
+        own = slice(begin - first, end - first)
+        found = self._candidates(lights, own)
+        rows = torch.arange(own.start, own.stop)
+        part = _part(watch, self._movies[0].source, block)
+        made = self._fit(found, [light.select(rows) for light in lights], part)
+        return _in_whole(made, self._movies[0], begin)
+
+    def _candidates(self, lights: Sequence[Likelihood], own: slice) -> Localizations:
+        """What the network proposes in the frames `own`, which are counted from 0."""
+        pipeline, field = self._movies[0].pipeline, self._field
+        further = [warp(light.frames) for warp, light in zip(self._warps, lights[1:], strict=True)]
+        frames = torch.stack([lights[0].frames, *further], 1)
+        seen = with_neighbours(frames, pipeline.context)[own] if pipeline.context else frames[own]
+
+        def proposed(_: Tensor, tile: Tile) -> Localizations:
+            rows, columns = tile.outer.pixels_of(field)
+            return pipeline.propose(seen[..., rows, columns])
+
+        return localize_in_tiles(proposed, frames[own, 0], field, tile_px=pipeline.tile_px)
+
+
+def _fit_of(movies: Sequence[ChannelMovie], pairs: Sequence[ChannelPair]) -> ChannelsFit:
+    first = movies[0]
+    further = [
+        FurtherChannel(movie.fit(), _between(first, movie, pair.transform), pair.depth[0])
+        for movie, pair in zip(movies[1:], pairs, strict=True)
+    ]
+    return ChannelsFit(first.fit(), tuple(further))
+
+
+def _blocks(movies: Sequence[ChannelMovie], begin: int) -> list[Block]:
+    source = movies[0].source
+    gaps = sorted({gap for movie in movies for gap in movie.source.movie.gaps})
+    size = block_frames(source.size, torch.device("cpu"), fitted=True)
+    return list(readable_ranges(gaps, max(begin, source.span[0]), source.last, size))
+
+
+def _field_of(movie: ChannelMovie) -> Field:
+    """The region of a channel, counted from its own first pixel."""
+    return Field(*movie.source.size, movie.pipeline.experiment.microscope.pixel_um)
+
+
+def _part(watch: Watcher, source: OpenExcerpt, block: Block) -> Part:
+    """The progress of a block within the run."""
+    return Part(watch, block[0] - source.span[0], block[1] - block[0], source.last - source.span[0])
+
+
+def _in_whole(made: FoundInChannels, first: ChannelMovie, begin: int) -> FoundInChannels:
+    """What was found in a region and block, in the channel's own µm and absolute frames."""
+    x, y = first.corner_um
+    return replace(made, localizations=made.localizations.shift(xyz=(x, y, 0.0), frames=begin))
 
 
 def _between(first: ChannelMovie, second: ChannelMovie, transform: Transform) -> Transform:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ from .camera_change import assumed_values, change_camera
 from .fits import Method, build_fit, highest_density
 from .tiling import TILE_PX, Tile, localize_in_tiles, tiles
 
-__all__ = ["Pipeline", "experiment_of", "load_pipeline"]
+__all__ = ["Pipeline", "experiment_of", "load_pipeline", "photometry_table"]
 
 # Side of the patch for photometry and bounds, px: outside it the PSF is weaker than the background's noise.
 _PHOTOMETRY_PATCH_PX = 61
@@ -144,8 +145,7 @@ class Pipeline:
             raise InputError(
                 f"the network of the model '{self.experiment.name}' sees {self.localizer.channels} channels at "
                 "the same time, these are frames of one",
-                "train a model for each channel alone (an experiment without channels), or find candidates "
-                "by pursuit (`method=pursuit`)",
+                "give the movies of both channels, or say that they are halves of one (`split`)",
             )
         whole = self.field_of(photons)
         area = [tile.core.height * tile.core.width for tile in tiles(whole, tile_px=self.tile_px)]
@@ -259,6 +259,18 @@ def experiment_of(model: ModelFile) -> Experiment:
     return spec_from_mapping(Experiment, model.experiment, source="the model's experiment")
 
 
+def photometry_table(experiment: Experiment, source: Any) -> tuple[TabulatedPSF, int]:
+    """The PSF of an experiment of one channel for photometry and bounds, and its extent in px (`Pipeline`).
+
+    source: mask or planes (`psf_source`).
+    """
+    optics = experiment.psf.with_(patch_px=min(_PHOTOMETRY_PATCH_PX, experiment.psf.patch_px))
+    # Localizations have no blur of their own, so the table needs only one blur level.
+    blur_px = (experiment.psf.blur_px, experiment.psf.blur_px)
+    psf = optics.tabulate(experiment.microscope, source, experiment.z_um, blur_px)
+    return psf, extent_px(psf, experiment.z_um)
+
+
 def load_pipeline(
     model: ModelFile,
     *,
@@ -294,11 +306,8 @@ def load_pipeline(
             "train a model for yours (`with_mask`, then train)",
         )
     chosen = change_camera(experiment.camera, camera)
-    optics = experiment.psf.with_(patch_px=min(_PHOTOMETRY_PATCH_PX, experiment.psf.patch_px))
     source = psf_source(experiment, phase=phase, planes=model.planes)
-    # Localizations have no blur of their own, so the table needs only one blur level.
-    blur_px = (experiment.psf.blur_px, experiment.psf.blur_px)
-    psf = optics.tabulate(experiment.microscope, source, experiment.z_um, blur_px)
+    psf, reach_px = photometry_table(experiment, source)
     channels = len(experiment.channel_names)
     network = build_network(experiment.network, experiment.microscope.pixel_um, experiment.z_um, channels)
     refine = refine or method != "network"
@@ -320,7 +329,7 @@ def load_pipeline(
         psf=psf.to(place),
         camera=chosen,
         maps={name: values.to(place) for name, values in chosen.load_maps().items()},
-        extent_px=extent_px(psf, experiment.z_um),
+        extent_px=reach_px,
         method=method,
         fit=build_fit(experiment, source, method, place) if refine else None,
         notes=(*assumed_values(experiment.camera, chosen, camera), *_notes_of_dyes(experiment)),

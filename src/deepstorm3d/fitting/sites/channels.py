@@ -25,6 +25,7 @@ from .channel import ChannelModel
 from .covariance import lights_of
 from .fit import background_at_places, improved, rows_of_looks
 from .frames import Movie
+from .mismatch import Mismatch
 from .selection import Selection
 from .shares import rows_of_channels
 from .start import in_order, sites_of_list
@@ -59,7 +60,8 @@ class FoundInChannels:
     misfit: (B, C) mean deviance of the pixels of each image, 1 if only noise remains;
     together: rows with significant light in all channels;  filled: looks that the lists of single channels did
     not have;  split: rows of several channels that were taken for one molecule and are not by their likelihood;
-    removed: rows of the lists that the fit over all channels does not need.
+    removed: rows of the lists that the fit over all channels does not need;  mismatch: of each further channel,
+    where molecules were not divided between channels.
     """
 
     localizations: Localizations
@@ -68,6 +70,22 @@ class FoundInChannels:
     filled: int
     split: int
     removed: int
+    mismatch: tuple[Mismatch, ...] = ()
+
+    @classmethod
+    def concat(cls, parts: Sequence[FoundInChannels]) -> FoundInChannels:
+        """The lists of single frames, in order, as one of frames 0 … B−1."""
+        rows = [part.localizations.shift(frames=number) for number, part in enumerate(parts)]
+        pairs = zip(*(part.mismatch for part in parts), strict=True)
+        return cls(
+            Localizations.concat(rows),
+            torch.cat([part.misfit for part in parts]),
+            together=sum(part.together for part in parts),
+            filled=sum(part.filled for part in parts),
+            split=sum(part.split for part in parts),
+            removed=sum(part.removed for part in parts),
+            mismatch=tuple(sum(each, Mismatch.nothing()) for each in pairs),
+        )
 
 
 @dataclass(frozen=True)
@@ -95,7 +113,7 @@ class ChannelsFit:
         if low >= high:
             told = " and ".join(
                 "{:g} to {:g} µm".format(*(z - channel.depth_um for z in channel.single.bounds.z_um))
-                for channel in self._channels
+                for channel in self.channels
             )
             raise InputError(
                 f"the channels have no depth in common: in the first one's depths, their models know {told}",
@@ -103,14 +121,15 @@ class ChannelsFit:
             )
 
     @property
-    def _channels(self) -> tuple[FurtherChannel, ...]:
+    def channels(self) -> tuple[FurtherChannel, ...]:
+        """All channels, the first one too."""
         return (FurtherChannel(self.first, Transform.identity()), *self.others)
 
     @property
     def bounds(self) -> Bounds:
         """Range of the unknowns in the first channel that all channels' PSFs are known for."""
-        low = max(channel.single.bounds.z_um[0] - channel.depth_um for channel in self._channels)
-        high = min(channel.single.bounds.z_um[1] - channel.depth_um for channel in self._channels)
+        low = max(channel.single.bounds.z_um[0] - channel.depth_um for channel in self.channels)
+        high = min(channel.single.bounds.z_um[1] - channel.depth_um for channel in self.channels)
         return replace(self.first.bounds, z_um=(low, high))
 
     @torch.no_grad()
@@ -123,36 +142,24 @@ class ChannelsFit:
         of the frames of each channel;  watch: told the frames done; it can end the work (Interrupted).
         Raises InputError for rows without a place in the first channel.
         """
-        frames, models = len(lights[0]), self._models(lights)
+        frames, models = len(lights[0]), self.models(lights)
         placed = [channel.in_first(rows) for channel, rows in zip(self.others, lists[1:], strict=True)]
         found = [_by_image(rows, number) for number, rows in enumerate([lists[0], *placed])]
         together = Localizations.concat([_plain(rows) for rows, _ in found])
         frame = torch.cat([each for _, each in found])
-        like = lights[0].frames
-        search = MatchedFilter(self.first.core, self.first.z_um, (like.shape[1], like.shape[2]), like)
-        price = gain_threshold(search.positions, self.first.false_alarms)
-        selection = Selection(price, 1, self.false_splits, self.false_looks)
+        selection = Selection(self.price(lights), 1, self.false_splits, self.false_looks)
 
         def fitted(number: int, watch: Watcher) -> FoundInChannels:
             movie = Movie(models, self.bounds, lights_of([_one(light, number) for light in lights]), watch)
             return self._of_frame(together.select(frame == number), movie, selection)
 
-        parts = side_by_side(fitted, frames, watch)
-        rows = [part.localizations.shift(frames=number) for number, part in enumerate(parts)]
-        return FoundInChannels(
-            Localizations.concat(rows),
-            torch.cat([part.misfit for part in parts]),
-            *(
-                sum(getattr(part, name) for part in parts)
-                for name in ("together", "filled", "split", "removed")
-            ),
-        )
+        return FoundInChannels.concat(side_by_side(fitted, frames, watch))
 
     def _of_frame(self, found: Localizations, movie: Movie, selection: Selection) -> FoundInChannels:
         """The molecules of one frame;  found: rows with the number of their channel as their frame."""
         found, count = in_order(found), len(movie.channels)
         start = sites_of_list(found, movie, None, blurs=self.first.fit_blur, dark=count - 2)
-        made = improved(movie, start, selection, [channel.single.whole for channel in self._channels])
+        made = improved(movie, start, selection, [channel.single.whole for channel in self.channels])
         sites = made.fitted.sites
         looks = rows_of_looks(made.land, found, self.false_looks)
         rows, _ = rows_of_channels(made.land, looks, background_at_places(made.land))
@@ -169,11 +176,17 @@ class ChannelsFit:
             removed=len(found) - int((sites.origin >= 0).sum()),
         )
 
-    def _models(self, lights: Sequence[Likelihood]) -> tuple[ChannelModel, ...]:
+    def price(self, lights: Sequence[Likelihood]) -> float:
+        """Penalty for one molecule in frames of this size: the decrease of the deviance that it must bring."""
+        like = lights[0].frames
+        search = MatchedFilter(self.first.core, self.first.z_um, (like.shape[1], like.shape[2]), like)
+        return gain_threshold(search.positions, self.first.false_alarms)
+
+    def models(self, lights: Sequence[Likelihood]) -> tuple[ChannelModel, ...]:
         """How each channel shows the molecules, for frames of this size."""
         low, high = self.first.bounds.blur_px
         models = []
-        for number, (channel, light) in enumerate(zip(self._channels, lights, strict=True)):
+        for number, (channel, light) in enumerate(zip(self.channels, lights, strict=True)):
             single = channel.single
             surface = SplineBackground(
                 (light.frames.shape[1], light.frames.shape[2]), single.spacing_px, light.frames

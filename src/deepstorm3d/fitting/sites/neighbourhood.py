@@ -34,7 +34,7 @@ def images_of(movie: Movie, sites: Sites) -> list[Tensor]:
     def of_frame(number: int) -> Tensor:
         state = sites.of_image(number, slices[number], movie.dtype)
         channel, shape = movie.channel(number), tuple(movie.lights[number].frames.shape)
-        return expected_image(channel.psf, state, channel.surface, shape)
+        return expected_image(channel.psf, channel.seen(state), channel.surface, shape)
 
     return movie.each(of_frame)
 

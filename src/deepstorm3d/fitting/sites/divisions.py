@@ -1,0 +1,121 @@
+"""Molecules of one frame that may be two: a score test of all channels together.
+
+Two close molecules fitted as one leave residuals with equal positive and negative parts, in which a matched
+filter finds little. Dividing one changes its images along t = PSF(+h) + PSF(−h) − 2·PSF, made orthogonal to the
+derivatives of its own place and its photons in each channel; the deviance falls by (t·score)²/(t·F·t), both
+summed over the channels (Rao 1948).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .. import compiled
+from ..blocks import pseudo_inverse
+from ..linear import LinearImage
+from ..rivals import outdone
+from .frames import Movie
+from .state import Sites
+
+__all__ = ["Divisions", "divided", "divisions"]
+
+# Divisions that are tried: offset of each of the two molecules from their centre, µm, along axes and diagonals.
+_HALVES_UM = (
+    *((0.1, 0.0, 0.0), (0.0, 0.1, 0.0), (0.0, 0.0, 0.2)),
+    *((0.07, 0.07, 0.0), (0.07, -0.07, 0.0), (0.07, 0.0, 0.14), (0.07, 0.0, -0.14)),
+    *((0.0, 0.07, 0.14), (0.0, 0.07, -0.14)),
+)
+_APART_UM = 0.8  # smallest lateral distance of two sites that are divided together, µm
+
+
+@dataclass(frozen=True)
+class Divisions:
+    """Sites (K,) int64 that may be two, and the offset (K, 3) µm of each of the two from their centre."""
+
+    site: Tensor
+    half: Tensor
+
+    def __len__(self) -> int:
+        return len(self.site)
+
+
+def divisions(movie: Movie, sites: Sites, least: float, vain: Tensor) -> Divisions:
+    """The most promising ones, far from each other.
+
+    least: smallest gain;  vain: (S,) bool, sites that are not to be divided.
+    Of images that compiled code does not compute there are none.
+    """
+    ways = torch.tensor(_HALVES_UM, dtype=torch.float64)
+    number, q, count = len(sites), sites.each, len(movie.channels)
+    crossing = sites.place.new_zeros(number, len(ways), q + count)
+    along, square = sites.place.new_zeros(2, number, len(ways)).unbind(0)
+    block, pull = sites.place.new_zeros(number, q + count, q + count), sites.place.new_zeros(number, q + count)
+    for channel, rows in enumerate(sites.slices()):
+        site, own = sites.site[rows], torch.tensor([*range(q), q + channel])
+        terms, matrix, gradient = _of_image(movie, sites, channel, ways)
+        if terms is None:
+            return Divisions(sites.site[:0], sites.place[:0, :3])
+        crossing[site[:, None], :, own] += terms[:, :, : q + 1].transpose(1, 2)
+        along[site] += terms[:, :, -2]
+        square[site] += terms[:, :, -1]
+        block[site[:, None, None], own[:, None], own] += matrix
+        pull[site[:, None], own] += gradient
+    mixed = crossing @ pseudo_inverse(block)
+    force = (along - (mixed @ pull[:, :, None])[..., 0]).clamp(min=0)
+    gain, best = (force.square() / (square - (mixed * crossing).sum(2)).clamp(min=1e-9)).max(1)
+    rows = ((gain > least) & ~vain).nonzero()[:, 0]
+    apart = torch.full_like(gain[rows], _APART_UM)
+    rows = rows[~outdone(sites.place[rows, :2], torch.zeros_like(rows), gain[rows], apart)]
+    return Divisions(rows, ways[best[rows]])
+
+
+def divided(sites: Sites, wanted: Divisions) -> Sites:
+    """The sites with some of them divided: one half keeps the number, the other ones follow the last site."""
+    place, count = sites.place.clone(), len(sites)
+    place[wanted.site, :3] -= wanted.half
+    other = sites.place[wanted.site].clone()
+    other[:, :3] += wanted.half
+    twin = torch.full((count,), -1, dtype=torch.int64)
+    twin[wanted.site] = count + torch.arange(len(wanted))
+    rows = (twin[sites.site] >= 0).nonzero()[:, 0]
+    photons = sites.photons.clone()
+    photons[rows] /= 2
+    wider = sites.assigned(sites.site, torch.cat([place, other]))
+    wider = replace(wider, photons=photons)
+    return wider.with_looks(twin[sites.site[rows]], sites.image[rows], photons[rows])
+
+
+def _of_image(movie: Movie, sites: Sites, number: int, ways: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+    """Of an image's looks, by their unknowns in the first channel, the q of the place before the photons.
+
+    Products of the change by a division (n, D, q + 3), information (n, q + 1, q + 1), gradient (n, q + 1).
+    """
+    channel, light = movie.channel(number), movie.lights[number]
+    state = sites.of_image(number, sites.slices()[number], movie.dtype)
+    seen = channel.seen(state)
+    image = LinearImage(channel.psf, seen, channel.surface, tuple(light.frames.shape))
+    _, score, information = light.expansion(image.image)
+    if not image.is_compiled:
+        return None, score, score
+    middle = state.xyz.mean(0, keepdim=True) if len(state) else state.xyz.new_zeros(1, 3)
+    slopes = channel.slopes(middle, 3)
+    there = ways if slopes is None else ways @ slopes[0].mT
+    terms = compiled.division_terms(channel.psf, seen, image, score, information, there)
+    matrix, gradient = image.blocks(information).double(), image.pull(score).molecules.double()
+    order = [0, 1, 2, *range(4, matrix.shape[1]), 3]
+    terms = torch.cat([terms[:, :, order], terms[:, :, -2:]], 2)
+    matrix, gradient = matrix[:, order][:, :, order], gradient[:, order]
+    own = channel.slopes(state.xyz, sites.each)
+    if own is None:
+        return terms, matrix, gradient
+    by_first = torch.nn.functional.pad(own, (0, 1, 0, 1))
+    by_first[:, -1, -1] = 1.0
+    inner = terms[:, :, :-2] @ by_first
+    return (
+        torch.cat([inner, terms[:, :, -2:]], 2),
+        by_first.mT @ matrix @ by_first,
+        (by_first.mT @ gradient[:, :, None])[..., 0],
+    )

@@ -1,0 +1,307 @@
+"""Localize two planes of focus with one model: candidates of both at once, and input that does not fit."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from typer.testing import CliRunner
+
+import deepstorm3d as ds
+from deepstorm3d.analysis.matching import match
+from deepstorm3d.channels import ChannelPair, Transform, TransformSpec
+from deepstorm3d.cli import app
+from deepstorm3d.emitters import Localizations
+from deepstorm3d.errors import DoubtfulResult, InputError
+from deepstorm3d.experiment.channel import Channel
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.presets import preset
+from deepstorm3d.field import Field
+from deepstorm3d.io.tables import read_list
+from deepstorm3d.io.transforms import write_transform
+from deepstorm3d.jobs.channel_inputs import ChannelInput, GivenTransform, both_pipelines
+from deepstorm3d.jobs.localize import ListFile
+from deepstorm3d.jobs.localize_together import localize_together
+from deepstorm3d.localizer.coarse import CoarseSpec
+from deepstorm3d.localizer.modelfile import save_model_file
+from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.model import Model
+from deepstorm3d.localizing.pipeline import Pipeline
+from deepstorm3d.optics.scalar import ScalarPSFSpec
+from factories import untrained_model
+from watchers import Recorder
+
+SIZE = (44, 48)
+PIXEL = 0.1
+FRAMES = 12
+MIDDLE_UM = 1.0
+# The far plane is shown turned by 2°, 1.01 times as large, and shifted by two pixels and more.
+TURNED = Transform.affine(torch.tensor([[1.00938, -0.03525], [0.03525, 1.00938]]), torch.tensor([-0.21, 0.26]))
+
+
+def biplane(transform: Transform = TURNED) -> Experiment:
+    """The preset on a coarse pupil, with a scalar PSF and a network of seconds."""
+    base = preset("biplane")
+    far = base.channels["far"].with_(coefficients=TransformSpec.of(transform))
+    return base.with_(
+        psf=ScalarPSFSpec(patch_px=25, pupil_oversampling=2, blur_px=0.65),
+        microscope=base.microscope.with_(mask_pitch=90.0),
+        network=CoarseSpec(channels=8, skip=4, dilations=(1,)),
+        frame_px=SIZE,
+        channels={"far": far},
+    )
+
+
+class Recording:
+    """Movies of both planes, the model, and what is there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.experiment = biplane()
+        scene = self.experiment.scene()
+        inside = scene.with_(emitters=scene.emitters.with_(margin_px=(4.0, 4.0)))
+        setup = self.experiment.with_(scenes={"main": inside})
+        movies, self.truth = ds.simulate_channels(setup, FRAMES, emitters=6, seed=3)
+        self.counts: tuple[NDArray[Any], NDArray[Any]] = (movies["first"], movies["far"])
+        self.model = Model(untrained_model(self.experiment, 0.5), device="cpu")
+        self.paths = (folder / "near.npy", folder / "far.npy")
+        for path, counts in zip(self.paths, self.counts, strict=True):
+            np.save(path, counts)
+        self.file = folder / "biplane.pt"
+        save_model_file(self.model.file, self.file)
+
+    def both(self, *movies: Any) -> tuple[ChannelInput, ChannelInput]:
+        pipelines = both_pipelines([(self.model.pipeline(), self.model.file)]).pipelines
+        first, second = (
+            ChannelInput(Excerpt(movie), pipeline)
+            for movie, pipeline in zip(movies or self.paths, pipelines, strict=True)
+        )
+        return first, second
+
+    def localize(self, out: Path, given: GivenTransform | None = None, **options: Any) -> Any:
+        together = both_pipelines([(self.model.pipeline(), self.model.file)]).together
+        assert together is not None
+        return localize_together(self.both(), together, given or GivenTransform(), ListFile(out), **options)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    return Recording(tmp_path_factory.mktemp("planes"))
+
+
+class Proposals:
+    """In place of the trained network: the true places, each 50 nm off in a random direction, some of them left
+    out, and some false ones; and what the network was shown."""
+
+    def __init__(self, recording: Recording, missing: int = 3, false: int = 6) -> None:
+        generator = torch.Generator().manual_seed(1)
+        truth = recording.truth
+        off = torch.randn(len(truth), 3, generator=generator)
+        xyz = truth.xyz + 0.05 * off / off.norm(dim=1, keepdim=True)
+        kept = torch.ones(len(truth), dtype=torch.bool)
+        kept[torch.randperm(len(truth), generator=generator)[:missing]] = False
+        wrong = torch.rand(false, 3, generator=generator) * torch.tensor([4.7, 4.3, 1.2])
+        wrong[:, 2] += 0.4
+        frame = torch.cat([truth.frame[kept], torch.arange(false) % FRAMES])
+        self.rows = Localizations.proposals(
+            torch.cat([xyz[kept], wrong]).float(), frame, torch.ones(len(frame))
+        )
+        self.shown: list[Tensor] = []
+        self._known = torch.from_numpy(recording.counts[0].astype(np.float32))
+
+    def __call__(self, frames: Tensor) -> Localizations:
+        """Of frames that are known by those of the first channel."""
+        self.shown.append(frames)
+        parts = [Localizations.empty()]
+        for place, frame in enumerate(frames[:, 0]):
+            number = int((self._known - frame).abs().sum((1, 2)).argmin())
+            rows = self.rows.select(self.rows.frame == number)
+            parts.append(rows.shift(frames=place - number))
+        return Localizations.concat(parts)
+
+
+@pytest.fixture
+def proposals(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> Proposals:
+    made = Proposals(recording)
+    monkeypatch.setattr(Pipeline, "propose", lambda self, frames: made(frames))
+    return made
+
+
+def test_both_signs_of_depth_are_found_and_errors_are_those_of_sigma(
+    recording: Recording, proposals: Proposals, tmp_path: Path
+) -> None:
+    made = recording.localize(tmp_path / "both.hdf5")
+    assert made.complete and made.frames == FRAMES and not made.warnings, made.warnings
+    found, header = read_list(tmp_path / "both.hdf5")
+    assert header.provenance["channels"] == ["near.npy", "far.npy"]
+    assert not list(tmp_path.glob("both.first*")) and not list(tmp_path.glob("*.transform.yaml"))
+    truth = recording.truth
+    pairs = match(truth, found, tolerance_um=0.25, axial_um=0.5)
+    # Three molecules were not proposed and six places without any were.
+    assert len(pairs) >= len(truth) - 2 and len(found) <= len(pairs) + 2
+    rows, true = found.select(pairs.found_index), truth.xyz[pairs.truth_index]
+    error = (rows.xyz - true) / rows.sigma_xyz
+    # The median square of 70 unit normals is 0.455 with a scatter of 0.1.
+    assert bool((error.square().median(0).values < 0.95).all()), error.square().median(0).values
+    assert bool((error.square().median(0).values > 0.18).all())
+    for side in (true[:, 2] < MIDDLE_UM - 0.2, true[:, 2] > MIDDLE_UM + 0.2):
+        assert int(side.sum()) > 10
+        assert float((rows.xyz - true)[side, 2].abs().median()) < 0.05
+    assert rows.share is not None and rows.sigma_share is not None
+    assert float(((rows.share - 0.5) / rows.sigma_share).square().median()) < 1.0
+    assert made.alone == () and made.filled >= 1 and made.removed >= 4
+
+
+def test_the_network_sees_the_second_channel_on_the_first_ones_pixels(
+    recording: Recording, proposals: Proposals, tmp_path: Path
+) -> None:
+    recording.localize(tmp_path / "both.hdf5")
+    (seen,) = proposals.shown
+    assert seen.shape == (FRAMES, 2, *SIZE)
+    # What both planes show of one frame is more alike than the second one as its own camera has it.
+    first, warped = seen.flatten(2).double().unbind(1)
+    recorded = torch.from_numpy(recording.counts[1].astype(np.float64)).flatten(1)
+    for one, there, camera in zip(first, warped, recorded, strict=True):
+        alike, before = (float(torch.corrcoef(torch.stack([one, each]))[0, 1]) for each in (there, camera))
+        assert alike > before + 0.1
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_list(
+    recording: Recording, proposals: Proposals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepstorm3d.localizing.over_channels.block_frames", lambda *_, **__: 4)
+    recording.localize(tmp_path / "whole.hdf5")
+
+    class Late(Recorder):
+        """Stops in the second block."""
+
+        @property
+        def stopped(self) -> bool:
+            return bool(self.steps) and self.steps[-1][0] > 4
+
+    out = tmp_path / "both.hdf5"
+    stopped = recording.localize(out, watch=Late())
+    assert not stopped.complete and not out.exists()
+    together = both_pipelines([(recording.model.pipeline(), recording.model.file)]).together
+    assert together is not None
+    again = localize_together(recording.both(), together, GivenTransform(), ListFile(out, resume=True))
+    assert again.complete and again.earlier == 4 and again.frames == FRAMES - 4
+    one, other = read_list(tmp_path / "whole.hdf5")[0], read_list(out)[0]
+    for name, column in one.columns().items():
+        assert torch.equal(column, other.columns()[name]), name
+
+
+def test_in_memory_and_as_halves_of_one_camera(
+    recording: Recording, proposals: Proposals, tmp_path: Path
+) -> None:
+    recording.localize(tmp_path / "both.hdf5")
+    written, _ = read_list(tmp_path / "both.hdf5")
+    found = ds.localize_channels(*recording.counts, recording.model)
+    assert torch.allclose(found.xyz, written.xyz, atol=1e-5) and found.share is not None
+    halves = ds.localize_channels(np.concatenate(recording.counts, axis=1), "top-bottom", recording.model)
+    assert len(halves) == len(found) and float((halves.xyz - found.xyz).abs().max()) < 0.002
+
+
+def test_another_threshold_in_memory(recording: Recording) -> None:
+    loose = recording.model.at_threshold(0.125)
+    assert loose.pipeline().localizer.threshold == 0.125
+    assert recording.model.pipeline().localizer.threshold != 0.125
+    with pytest.raises(InputError, match="a probability, 0 to 1, not 2"):
+        recording.model.at_threshold(2.0)
+
+
+def shifted(off: float) -> ChannelPair:
+    """A transform that puts the images of the far plane that many µm too far along x."""
+    away = TURNED.then(Transform.affine(torch.eye(2), torch.tensor([off, 0.0])))
+    return ChannelPair(away, (0.0, 0.001), (Field(*SIZE, PIXEL), Field(*SIZE, PIXEL)))
+
+
+def test_a_wrong_transform_is_told_by_how_far_the_second_channels_images_lie_from_it(
+    recording: Recording, proposals: Proposals, tmp_path: Path
+) -> None:
+    made = recording.localize(tmp_path / "off.hdf5", GivenTransform(shifted(0.06), "t.yaml"))
+    (told,) = [text for text in made.warnings if "do not lie at one place in both channels" in text]
+    shift, sigma = made.mismatch.shift_um
+    # 60 nm in the second channel's µm, turned back by 2°; to first order.
+    assert float(shift[0]) == pytest.approx(-0.059, abs=0.015) and abs(float(shift[1])) < 0.015
+    assert float(sigma.max()) < 0.02 and f"x {1000 * float(shift[0]):+.0f}" in told
+    right = recording.localize(tmp_path / "right.hdf5", GivenTransform(shifted(0.0), "t.yaml"))
+    assert not right.warnings and bool((right.mismatch.shift_um[0].abs() < 0.02).all())
+    assert sum(right.misfit) < sum(made.misfit)
+
+
+def test_a_transform_that_does_not_fit_the_model_is_refused_or_told(
+    recording: Recording, proposals: Proposals, tmp_path: Path
+) -> None:
+    fields = (Field(*SIZE, PIXEL), Field(*SIZE, PIXEL))
+    identity = torch.eye(2)
+
+    def pair(matrix: Tensor, by: tuple[float, float], depth: float = 0.0) -> ChannelPair:
+        return ChannelPair(Transform.affine(matrix, torch.tensor(by)), (depth, 0.0), fields)
+
+    coarse = replace(shifted(0.0), fields=(Field(*SIZE, 0.16), Field(*SIZE, PIXEL)))
+    out = tmp_path / "both.hdf5"
+    for given, said in (
+        (GivenTransform(coarse, "t.yaml"), "t.yaml was found with pixels of 160 nm in the first channel"),
+        (GivenTransform(pair(identity, (50.0, 0.0)), "t.yaml"), "to places outside of the second one's frame"),
+        (GivenTransform(mirrored=True), "says that the second channel is not mirrored"),
+    ):
+        with pytest.raises(InputError, match=said):
+            recording.localize(out, given)
+    assert not list(tmp_path.iterdir())
+    mirror = pair(torch.diag(torch.tensor([-1.0, 1.0])), (4.7, 0.0), depth=0.3)
+    told = " ".join(recording.localize(out, GivenTransform(mirror, "t.yaml")).warnings)
+    assert "turned, mirrored or magnified against that of the training" in told
+    assert "seem +300 nm deeper in the second channel than in the training" in told
+
+
+def test_a_dark_channel_is_told(recording: Recording, proposals: Proposals) -> None:
+    dark = np.random.default_rng(0).poisson(50.0, recording.counts[1].shape).astype(np.uint16)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        ds.localize_channels(recording.counts[0], dark, recording.model)
+    texts = [str(one.message) for one in told if issubclass(one.category, DoubtfulResult)]
+    assert any("the second channel has" in text and "trained for 50 %" in text for text in texts), texts
+
+
+def test_wrong_numbers_of_movies_models_and_frames(recording: Recording, tmp_path: Path) -> None:
+    near, far = recording.counts
+    with pytest.raises(InputError, match="sees 2 channels at the same time, these are frames of one"):
+        recording.model.localize(near)
+    with pytest.raises(InputError, match=r"has 12 frames, .* has 9: channels of one recording"):
+        ds.localize_channels(near, far[:9], recording.model)
+    alone = Model(untrained_model(recording.experiment.of_channel(0), 0.5), device="cpu")
+    with pytest.raises(InputError, match=r"sees 2 channels at the same time \(first, far\)"):
+        ds.localize_channels(near, far, (alone, recording.model))
+    with pytest.raises(InputError, match="two models, or one for both, not 3"):
+        ds.localize_channels(near, far, (alone, alone, alone))
+    third = recording.experiment.with_(
+        channels={"far": recording.experiment.channels["far"].with_(light=0.3), "back": Channel(light=0.3)}
+    )
+    with pytest.raises(InputError, match=r"has 3 channels \(first, far, back\), two are localized together"):
+        ds.localize_channels(near, far, Model(untrained_model(third, 0.5), device="cpu"))
+
+
+def test_the_command(recording: Recording, proposals: Proposals, tmp_path: Path) -> None:
+    near, far = map(str, recording.paths)
+    out = tmp_path / "found.hdf5"
+    end = ["--model", str(recording.file), "--out", str(out)]
+    run = CliRunner()
+    done = run.invoke(app, ["localize", near, far, *end])
+    assert done.exit_code == 0, done.output
+    assert "seen in both channels" in " ".join(done.output.split())
+    assert len(read_list(out)[0]) > 0.9 * len(recording.truth)
+    transform = tmp_path / "t.yaml"
+    write_transform(transform, shifted(0.0))
+    again = run.invoke(app, ["localize", near, far, *end, "--transform", str(transform), "--overwrite"])
+    assert again.exit_code == 0, again.output
+    third = run.invoke(app, ["localize", near, far, near, *end])
+    assert third.exit_code == 2 and "unexpected extra argument" in third.output.lower()
+    single = run.invoke(app, ["localize", near, *end, "--overwrite"])
+    assert single.exit_code == 2 and "give the movies of both channels" in " ".join(single.output.split())
