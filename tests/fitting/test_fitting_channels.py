@@ -314,7 +314,7 @@ def candidates(place: Tensor) -> Localizations:
 
 def after_candidates() -> CandidatesFit:
     fit = fits()
-    single = replace(fit.first, rounds=8)
+    single = replace(fit.first, rounds=8, dim_photons=800.0)
     return CandidatesFit(ChannelsFit(single, (replace(fit.others[0], single=single),)))
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...emitters import Localizations
 from ...watch import SILENT, Watcher
+from ..compiled import announce
 from ..crowd import crowded_frames
 from ..likelihood import Likelihood
 from ..parallel import side_by_side
@@ -64,6 +65,7 @@ class CandidatesFit:
         crowded = crowded_frames(found, frames, most)
         if bool(crowded.any()):
             found = found.select(~crowded[found.frame])
+        announce(watch)
         filters = self._filters(lights)
         selection = CandidateSelection(
             fit.price(lights), first.dim_photons, fit.false_looks, filters if first.rounds else None

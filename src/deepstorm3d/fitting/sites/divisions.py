@@ -16,7 +16,6 @@ from torch import Tensor
 from .. import compiled
 from ..blocks import pseudo_inverse
 from ..linear import LinearImage
-from ..rivals import outdone
 from .frames import Movie
 from .state import Sites
 
@@ -28,22 +27,27 @@ _HALVES_UM = (
     *((0.07, 0.07, 0.0), (0.07, -0.07, 0.0), (0.07, 0.0, 0.14), (0.07, 0.0, -0.14)),
     *((0.0, 0.07, 0.14), (0.0, 0.07, -0.14)),
 )
-_APART_UM = 0.8  # smallest lateral distance of two sites that are divided together, µm
 
 
 @dataclass(frozen=True)
 class Divisions:
-    """Sites (K,) int64 that may be two, and the offset (K, 3) µm of each of the two from their centre."""
+    """Sites (K,) int64 that may be two, the offset (K, 3) µm of each of the two from their centre, and the gain
+    (K,) of the deviance."""
 
     site: Tensor
     half: Tensor
+    gain: Tensor
 
     def __len__(self) -> int:
         return len(self.site)
 
+    def select(self, rows: Tensor) -> Divisions:
+        """Some of them, an index or a mask."""
+        return Divisions(self.site[rows], self.half[rows], self.gain[rows])
+
 
 def divisions(movie: Movie, sites: Sites, least: float, vain: Tensor) -> Divisions:
-    """The most promising ones, far from each other.
+    """The promising ones.
 
     least: smallest gain;  vain: (S,) bool, sites that are not to be divided.
     Of images that compiled code does not compute there are none.
@@ -57,7 +61,7 @@ def divisions(movie: Movie, sites: Sites, least: float, vain: Tensor) -> Divisio
         site, own = sites.site[rows], torch.tensor([*range(q), q + channel])
         terms, matrix, gradient = _of_image(movie, sites, channel, ways)
         if terms is None:
-            return Divisions(sites.site[:0], sites.place[:0, :3])
+            return Divisions(sites.site[:0], sites.place[:0, :3], sites.place[:0, 0])
         crossing[site[:, None], :, own] += terms[:, :, : q + 1].transpose(1, 2)
         along[site] += terms[:, :, -2]
         square[site] += terms[:, :, -1]
@@ -67,9 +71,7 @@ def divisions(movie: Movie, sites: Sites, least: float, vain: Tensor) -> Divisio
     force = (along - (mixed @ pull[:, :, None])[..., 0]).clamp(min=0)
     gain, best = (force.square() / (square - (mixed * crossing).sum(2)).clamp(min=1e-9)).max(1)
     rows = ((gain > least) & ~vain).nonzero()[:, 0]
-    apart = torch.full_like(gain[rows], _APART_UM)
-    rows = rows[~outdone(sites.place[rows, :2], torch.zeros_like(rows), gain[rows], apart)]
-    return Divisions(rows, ways[best[rows]])
+    return Divisions(rows, ways[best[rows]], gain[rows])
 
 
 def divided(sites: Sites, wanted: Divisions) -> Sites:

@@ -13,8 +13,9 @@ from ...field import Field
 from ...maxima import highest_around
 from ..search import MatchedFilter
 from .frames import Movie
+from .state import Sites
 
-__all__ = ["ChannelFilters", "Missing"]
+__all__ = ["ChannelFilters", "Missing", "with_missing"]
 
 _APART_PX = 4  # smallest lateral distance of two candidates that are tried together
 _LEAST = 1e-9  # smallest information about the photons of a molecule
@@ -94,6 +95,18 @@ class ChannelFilters:
         z = depth[y, x]
         xyz = torch.stack([x * search.pixel_um, y * search.pixel_um, search.z[z]], 1)
         return Missing(xyz, photons[:, z, y, x].mT, best[y, x])
+
+
+def with_missing(movie: Movie, sites: Sites, missing: Missing) -> Sites:
+    """The sites and molecules at new places, each with a look in every channel where the filter sees light."""
+    place = missing.xyz.to(sites.place)
+    place = torch.cat([place[:, :2], place[:, 2:].clamp(*movie.bounds.z_um)], 1)
+    if sites.each == 4:
+        blur = sites.place[:, 3].mean() if len(sites) else place.new_tensor(sum(movie.bounds.blur_px) / 2)
+        place = torch.cat([place, blur.expand(len(place), 1)], 1)
+    row, image = (missing.photons > movie.bounds.photons).nonzero().unbind(1)
+    wider = sites.assigned(sites.site, torch.cat([sites.place, place]))
+    return wider.with_looks(len(sites) + row, image, missing.photons[row, image].double())
 
 
 def _onto(first: Field, transform: Transform | None, field: Field) -> tuple[Tensor, Warp] | None:

@@ -15,36 +15,58 @@ from .covariance import Landscape
 from .divisions import divided, divisions
 from .frames import Movie
 from .looks import unneeded_looks
-from .missing import ChannelFilters, Missing
+from .missing import ChannelFilters, with_missing
 from .neighbourhood import images_of
 from .state import Sites
+from .ties import chi_square_point
 from .unseen import scatter_of_frames
 
 __all__ = ["CandidateSelection"]
 
-_PRUNINGS = 40  # largest number of times that needless candidates are removed and all is fitted again
-_SEARCHES = 6  # largest number of times that missing molecules are added
-_DIVISIONS = 4  # largest number of times that molecules are divided
+_PRUNINGS = 6  # largest number of times that candidates are tried without
+_SEARCHES = 4  # largest number of times that missing molecules are added
+_DIVISIONS = 2  # largest number of times that molecules are divided
 _DARK_LOOKS = 4  # largest number of times that looks without light are removed
-# Distance within which only the least significant of several needless candidates is removed at a time, µm.
-_APART_UM = 0.6
+_APART_UM = 1.4  # smallest lateral distance of changes that are tried together, µm
+_NEAR_UM = 0.9  # distance up to which a change of the deviance counts for one of them, µm
 # Gain of a molecule by itself, in units of its price, from which on it is tried: it gains more where its
 # neighbours are fitted again with it.
 _PROMISING = 0.55
+# Chance that a candidate where nothing is, or beside another one of the same molecule, is taken for a molecule.
+_FALSE_CANDIDATES = 0.01
 _DIM_PENALTIES = 2.0  # extra penalty of molecules dimmer than is probable, in units of the price
 _TRIED_UM = 0.15  # distance from a place that was tried within which no other is tried, µm
-_SAME_UM = 0.02  # distance within which a molecule is the one that was divided before, µm
+_SAME_UM = 0.02  # distance within which a molecule is one that was tried before, µm
+# Lateral distance within which the photons of two molecules are not known apart: those of each say little of
+# whether it is needed.
+_CLOSE_UM = 0.5
 
-_Proposal = Callable[[Movie, Sites, Tensor], tuple[Sites | None, Tensor]]
+
+@dataclass(frozen=True)
+class _Proposal:
+    """Molecules that may be added.
+
+    centre: (K, 3) µm of each change;  parent: (K,) int64, site that is divided, −1: none;
+    made: the sites with some of them, an index; new sites follow the others in order.
+    """
+
+    centre: Tensor
+    parent: Tensor
+    made: Callable[[Tensor], Sites]
 
 
 @dataclass(frozen=True)
 class CandidateSelection:
     """Removes candidates that the frame's images do not need in all, and adds molecules that they require.
 
-    price: penalty for one molecule, the decrease of the deviance that it must bring;  dim_photons: molecules
-    with less in all channels together are improbable, and have three times the penalty;  false_looks: share of
-    the places without light that get a look;  filters: to search with, None: nothing is added.
+    Several changes, far from each other, are tried at a time, followed by a fit of the whole frame. A change is
+    made if the deviance of all channels around it pays for it.
+
+    price: penalty for a molecule that the search finds, the decrease of the deviance that it must bring. One
+    that the network has proposed costs less, what its unknowns gain by chance: nobody had to look everywhere;
+    dim_photons: molecules with less in all channels together are improbable, and have three times the penalty;
+    false_looks: share of the places without light that get a look;  filters: to search with, None: nothing is
+    added.
     """
 
     price: float
@@ -56,82 +78,124 @@ class CandidateSelection:
         """The fit after changes of the list, and how many sites were divided between channels: none."""
         best = self._pruned(charts, fitted)
         if self.filters is not None:
-            best = self._extended(charts, best, self._with_missing, _SEARCHES)
-            best = self._extended(charts, best, self._with_divided, _DIVISIONS)
+            best = self._extended(charts, best, self._missing, _SEARCHES)
+            best = self._extended(charts, best, self._divided, _DIVISIONS)
+            best = self._pruned(charts, best)
         return self._without_dark_looks(charts, best), 0
-
-    def _extended(self, charts: Charts, best: FittedSites, more: _Proposal, rounds: int) -> FittedSites:
-        """With the proposed molecules that the frame needs, as long as there are any."""
-        vain = best.sites.place[:0, :3]
-        for _ in range(rounds):
-            changed, vain = more(charts.movie, best.sites, vain)
-            if changed is None:
-                break
-            trial = self._pruned(charts, climb_sites(charts.movie, changed, charts))
-            if self.cost(trial) < self.cost(best):
-                best = trial
-        return best
-
-    def cost(self, fitted: FittedSites) -> float:
-        """Deviance plus the penalties of the molecules."""
-        return fitted.cost + float(self._prices(fitted.sites).sum())
 
     def _prices(self, sites: Sites) -> Tensor:
         """Penalty of each site, (S,)."""
         light = sites.photons.new_zeros(len(sites)).index_add(0, sites.site, sites.photons)
-        return self.price * (1 + _DIM_PENALTIES * (light < self.dim_photons).double())
+        proposed = torch.zeros(len(sites), dtype=torch.bool)
+        proposed[sites.site[sites.origin >= 0]] = True
+        candidate = chi_square_point(_FALSE_CANDIDATES, sites.each + sites.channels)
+        price = torch.where(proposed, min(candidate, self.price), self.price)
+        return price * (1 + _DIM_PENALTIES * (light < self.dim_photons).double())
 
-    def _pruned(self, charts: Charts, fitted: FittedSites) -> FittedSites:
-        """Without the sites that bring too little in all their looks, the weakest of each area first."""
+    def _pruned(self, charts: Charts, best: FittedSites) -> FittedSites:
+        """Without the sites that are not needed: each that seems to bring too little is tried."""
+        needed = best.sites.place[:0, :3]
         for _ in range(_PRUNINGS):
-            land = Landscape(charts.movie, fitted.sites, charts)
-            gone = self._needless(land)[land.sites.site]
-            if not bool(gone.any()):
+            sites = best.sites
+            weak = self._weak(Landscape(charts.movie, sites, charts), needed)
+            if not len(weak):
                 break
-            fitted = climb_sites(charts.movie, land.sites.of_looks((~gone).nonzero()[:, 0]).compact(), charts)
-        return fitted
+            trial = climb_sites(charts.movie, _without(sites, weak), charts)
+            centre = sites.place[weak, :3]
+            rise = _change_near(charts.movie, best.sites, trial.sites, centre)
+            gone = rise < self._prices(sites)[weak]
+            needed = torch.cat([needed, centre[~gone]])
+            if bool(gone.all()):
+                best = trial
+            elif bool(gone.any()):
+                best = climb_sites(charts.movie, _without(sites, weak[gone]), charts)
+        return best
+
+    def _weak(self, land: Landscape, needed: Tensor) -> Tensor:
+        """Sites to try without, the weakest of each area: what one brings is (photons/σ)² of all its looks.
+
+        needed: (V, 3) µm of sites that were tried in vain.
+        """
+        sites = land.sites
+        significance = (sites.photons / land.bound().photons.clamp(min=1e-9)).square()
+        brings = significance.new_zeros(len(sites)).index_add(0, sites.site, significance)
+        rank = brings / self._prices(sites)
+        rows = ((rank < 1) & ~_among(sites.place[:, :3], needed, _SAME_UM)).nonzero()[:, 0]
+        return rows[_apart(sites.place[rows, :2], -rank[rows])]
+
+    def _extended(
+        self,
+        charts: Charts,
+        best: FittedSites,
+        propose: Callable[[Movie, Sites, Tensor], _Proposal],
+        rounds: int,
+    ) -> FittedSites:
+        """With the proposed molecules that pay, as long as there are any."""
+        vain = best.sites.place[:0, :3]
+        for _ in range(rounds):
+            proposal = propose(charts.movie, best.sites, vain)
+            count = len(proposal.centre)
+            if not count:
+                break
+            every = torch.arange(count)
+            trial = climb_sites(charts.movie, proposal.made(every), charts)
+            gain = -_change_near(charts.movie, best.sites, trial.sites, proposal.centre)
+            pays = gain > self._more(best.sites, trial.sites, proposal.parent)
+            vain = torch.cat([vain, proposal.centre])
+            if bool(pays.all()):
+                best = trial
+            elif bool(pays.any()):
+                best = climb_sites(charts.movie, proposal.made(every[pays]), charts)
+        return best
+
+    def _more(self, before: Sites, after: Sites, parent: Tensor) -> Tensor:
+        """What each of K new sites costs, with the site that it was divided from."""
+        old, new = self._prices(before), self._prices(after)
+        dearer = torch.where(parent >= 0, new[parent] - old[parent], 0.0) if len(old) else 0.0
+        return new[len(before) :] + dearer
 
     def _without_dark_looks(self, charts: Charts, fitted: FittedSites) -> FittedSites:
-        """Without the looks of channels in which a molecule has no significant light."""
+        """Without the looks of channels in which a molecule that is alone has no significant light."""
         for _ in range(_DARK_LOOKS):
             land = Landscape(charts.movie, fitted.sites, charts)
-            free = torch.ones(len(fitted.sites), dtype=torch.bool)
-            gone = unneeded_looks(land, land.bound(), self.false_looks, free)
+            place = fitted.sites.place[:, :2]
+            alone = (torch.cdist(place, place) < _CLOSE_UM).sum(1) < 2
+            gone = unneeded_looks(land, land.bound(), self.false_looks, alone)
             if not bool(gone.any()):
                 break
             fitted = climb_sites(charts.movie, land.sites.of_looks((~gone).nonzero()[:, 0]), charts)
         return fitted
 
-    def _needless(self, land: Landscape) -> Tensor:
-        """Sites that go, (S,) bool: what one brings is (photons/σ)² of all its looks."""
-        sites = land.sites
-        significance = (sites.photons / land.bound().photons.clamp(min=1e-9)).square()
-        brings = significance.new_zeros(len(sites)).index_add(0, sites.site, significance)
-        rank = brings / self._prices(sites)
-        weak = rank < 1
-        rows = weak.nonzero()[:, 0]
-        apart, frame = torch.full_like(rank[rows], _APART_UM), torch.zeros_like(rows)
-        weak[rows] = ~outdone(sites.place[rows, :2], frame, -rank[rows], apart)
-        return weak
-
-    def _with_missing(self, movie: Movie, sites: Sites, vain: Tensor) -> tuple[Sites | None, Tensor]:
-        """With molecules where the residuals show light that was not tried before at vain (V, 3) µm."""
+    def _missing(self, movie: Movie, sites: Sites, vain: Tensor) -> _Proposal:
+        """Molecules where the residuals show light that was not tried before at vain (V, 3) µm."""
         assert self.filters is not None
         images = images_of(movie, sites)
         found = self.filters(movie, images, scatter_of_frames(movie, images), _PROMISING * self.price)
-        xyz = found.xyz.to(vain)
-        found = found.select(~_among(xyz, vain, _TRIED_UM))
-        if not len(found):
-            return None, vain
-        return _with(movie, sites, found), torch.cat([vain, found.xyz.to(vain)])
+        found = found.select(~_among(found.xyz.to(vain), vain, _TRIED_UM))
+        found = found.select(_apart(found.xyz[:, :2].to(vain), found.gain))
+        nobody = torch.full((len(found),), -1, dtype=torch.int64)
 
-    def _with_divided(self, movie: Movie, sites: Sites, vain: Tensor) -> tuple[Sites | None, Tensor]:
-        """With molecules divided that may be two, where none was before."""
+        def made(some: Tensor) -> Sites:
+            return with_missing(movie, sites, found.select(some))
+
+        return _Proposal(found.xyz.to(vain), nobody, made)
+
+    def _divided(self, movie: Movie, sites: Sites, vain: Tensor) -> _Proposal:
+        """Molecules divided that may be two, where none was before."""
         place = sites.place[:, :3]
         wanted = divisions(movie, sites, _PROMISING * self.price, _among(place, vain, _SAME_UM))
-        if not len(wanted):
-            return None, vain
-        return divided(sites, wanted), torch.cat([vain, place[wanted.site]])
+        wanted = wanted.select(_apart(place[wanted.site, :2], wanted.gain))
+        return _Proposal(place[wanted.site], wanted.site, lambda some: divided(sites, wanted.select(some)))
+
+
+def _without(sites: Sites, gone: Tensor) -> Sites:
+    """The sites without some of them."""
+    return sites.of_looks((~torch.isin(sites.site, gone)).nonzero()[:, 0]).compact()
+
+
+def _apart(place: Tensor, value: Tensor) -> Tensor:
+    """Of changes at (K, 2) µm those without a better one near them: (K,) bool."""
+    return ~outdone(place, torch.zeros(len(place), dtype=torch.int64), value, torch.full_like(value, _APART_UM))
 
 
 def _among(xyz: Tensor, places: Tensor, reach_um: float) -> Tensor:
@@ -141,12 +205,16 @@ def _among(xyz: Tensor, places: Tensor, reach_um: float) -> Tensor:
     return (torch.cdist(xyz, places) < reach_um).any(1)
 
 
-def _with(movie: Movie, sites: Sites, missing: Missing) -> Sites:
-    """The sites with molecules at new places, each with a look in every channel where the filter sees light."""
-    place = missing.xyz.to(sites.place)
-    if sites.each == 4:
-        blur = sites.place[:, 3].mean() if len(sites) else place.new_tensor(sum(movie.bounds.blur_px) / 2)
-        place = torch.cat([place, blur.expand(len(place), 1)], 1)
-    row, image = (missing.photons > movie.bounds.photons).nonzero().unbind(1)
-    wider = sites.assigned(sites.site, torch.cat([sites.place, place]))
-    return wider.with_looks(len(sites) + row, image, missing.photons[row, image].double())
+def _change_near(movie: Movie, before: Sites, after: Sites, centre: Tensor) -> Tensor:
+    """Rise of the deviance of all channels of a frame around places (K, 3) µm: (K,) float64."""
+    total = torch.zeros(len(centre), dtype=torch.float64)
+    pairs = zip(images_of(movie, before), images_of(movie, after), strict=True)
+    for number, (one, other) in enumerate(pairs):
+        light, channel = movie.lights[number], movie.channel(number)
+        rise = (light.deviance_image(other) - light.deviance_image(one))[0].double()
+        height, width = rise.shape
+        y = torch.arange(height, dtype=torch.float64)[:, None] * channel.psf.pixel_um
+        x = torch.arange(width, dtype=torch.float64) * channel.psf.pixel_um
+        for row, (at_x, at_y) in enumerate(channel.places(centre)[:, :2].tolist()):
+            total[row] += rise[(x - at_x) ** 2 + (y - at_y) ** 2 < _NEAR_UM**2].sum()
+    return total
