@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 import deepstorm3d as ds
-from channels import bounds
+from channel_bounds import joint_bounds
 from deepstorm3d.analysis.matching import match
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.experiment.experiment import Experiment
@@ -156,7 +156,7 @@ def sweep(path: Path, molecules: int, seed: int, densities: list[float]) -> None
     for density in densities:
         lights, truth = setup.movie(density, molecules, seed)
         frames = torch.stack([light.frames for light in lights], 1)
-        bound = bounds(setup.fit, truth, lights, setup.share)
+        bound = joint_bounds(setup.fit, truth, lights, setup.share)
         began = time.process_time()
         listed, proposed = setup.alone.propose(frames), setup.proposing.propose(frames)
         seen = time.process_time() - began

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 import deepstorm3d as ds
+from channel_bounds import joint_bounds
 from deepstorm3d.analysis.matching import match
 from deepstorm3d.api.movies import as_experiment
 from deepstorm3d.channels import ChannelPair, ChannelView, Transform
@@ -33,18 +34,12 @@ from deepstorm3d.experiment.channel import Channel
 from deepstorm3d.experiment.channel_views import channel_views
 from deepstorm3d.experiment.experiment import Experiment, psf_source
 from deepstorm3d.field import Field
-from deepstorm3d.fitting.background import SplineBackground
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
-from deepstorm3d.fitting.sites.channel import ChannelModel
 from deepstorm3d.fitting.sites.channels import ChannelsFit, FurtherChannel
-from deepstorm3d.fitting.sites.covariance import lights_of, site_bounds
-from deepstorm3d.fitting.sites.frames import Movie
-from deepstorm3d.fitting.sites.state import Sites
 from deepstorm3d.io.transforms import write_transform
 from deepstorm3d.localizing.fits import build_fit
 from deepstorm3d.simulation.photons import FixedPhotons
-from deepstorm3d.watch import SILENT
 from harness import arguments_of, report
 
 TOLERANCE_UM = 0.15
@@ -78,38 +73,6 @@ def fit_of(experiment: Experiment) -> JointFit:
     fit = build_fit(experiment, psf_source(experiment), "pursuit", torch.device("cpu"))
     assert isinstance(fit, JointFit)
     return fit
-
-
-def bounds(fit: ChannelsFit, truth: Emitters, lights: list[Likelihood], share: float) -> Tensor:
-    """Joint bound of x, y, z of each true row, (N, 3) µm, at the truth of the frames."""
-    whole = [fit.first.whole, *(channel.single.whole for channel in fit.others)]
-    total = torch.zeros(len(truth), 3)
-    for frame in range(len(lights[0])):
-        rows = (truth.frame == frame).nonzero()[:, 0]
-        one = [light.select(torch.tensor([frame])) for light in lights]
-        channels = []
-        for number, (psf, light) in enumerate(zip(whole, one, strict=True)):
-            size = light.frames.shape[1], light.frames.shape[2]
-            model = ChannelModel(psf, SplineBackground(size, float("inf"), light.frames), float("inf"))
-            if number:
-                further = fit.others[number - 1]
-                model = replace(model, transform=further.transform, depth_um=further.depth_um)
-            channels.append(model)
-        number = len(rows)
-        photons = truth.photons[rows].double()
-        sites = Sites(
-            truth.xyz[rows].double(),
-            torch.arange(number).repeat(2),
-            torch.arange(2).repeat_interleave(number),
-            torch.cat([(1 - share) * photons, share * photons]),
-            torch.arange(2 * number),
-            tuple(light.frames.median().double().view(1, 1) for light in one),
-            torch.zeros(2 * number, dtype=torch.bool),
-            channels=2,
-        )
-        movie = Movie(tuple(channels), fit.bounds, lights_of(one), SILENT)
-        total[rows] = site_bounds(movie, sites).place[:, :3].float()
-    return total
 
 
 def score(truth: Emitters, found: Localizations, bound: Tensor) -> dict[str, object]:
@@ -167,7 +130,7 @@ def measured(setup: Setup, count: int, frames: int, seed: int) -> list[dict[str,
     begun = time.process_time()
     both = setup.joint(lists, lights)
     seconds.append(time.process_time() - begun)
-    bound = bounds(setup.joint, truth, lights, setup.view.share)
+    bound = joint_bounds(setup.joint, truth, lights, setup.view.share)
     seen = setup.in_both(truth.xyz)
     ways = {"first": lists[0], "second": setup.joint.others[0].in_first(lists[1]), "both": both.localizations}
     rows = []

@@ -307,9 +307,12 @@ def test_frames_without_molecules_and_channels_without_a_common_depth() -> None:
         ChannelsFit(fits().first, (FurtherChannel(fits().first, bent(), -2.0),))
 
 
-def candidates(place: Tensor) -> Localizations:
+def candidates(place: Tensor, unlikely: int = 0) -> Localizations:
+    """Candidates, the last ones of which the network finds unlikely."""
     frame = torch.zeros(len(place), dtype=torch.int64)
-    return Localizations.proposals(place.float(), frame, torch.full((len(place),), 0.7))
+    probability = torch.full((len(place),), 0.7)
+    probability[len(place) - unlikely :] = 0.1
+    return Localizations.proposals(place.float(), frame, probability)
 
 
 def after_candidates() -> CandidatesFit:
@@ -326,7 +329,7 @@ def test_of_candidates_the_false_ones_go_and_the_missing_one_is_found() -> None:
         start = place + 0.05 * off / off.norm(dim=1, keepdim=True)
         # One is missing, one is there twice, and one is where nothing is.
         wrong = torch.stack([start[1] + torch.tensor([0.1, 0.05, 0.1]), torch.tensor([2.6, 2.1, 0.5])])
-        found = after_candidates()(candidates(torch.cat([start[:3], wrong])), lights)
+        found = after_candidates()(candidates(torch.cat([start[:3], wrong]), unlikely=2), lights)
         rows = found.localizations
         assert len(rows) == 4 and found.filled == 1 and found.removed == 2 and found.together == 4, found
         assert sorted(set(rows.probability.tolist())) == pytest.approx([0.7, 0.999])

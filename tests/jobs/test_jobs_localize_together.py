@@ -109,9 +109,9 @@ class Proposals:
         wrong = torch.rand(false, 3, generator=generator) * torch.tensor([4.7, 4.3, 1.2])
         wrong[:, 2] += 0.4
         frame = torch.cat([truth.frame[kept], torch.arange(false) % FRAMES])
-        self.rows = Localizations.proposals(
-            torch.cat([xyz[kept], wrong]).float(), frame, torch.ones(len(frame))
-        )
+        sure = torch.full((len(frame),), 0.8)
+        sure[len(frame) - false :] = 0.2
+        self.rows = Localizations.proposals(torch.cat([xyz[kept], wrong]).float(), frame, sure)
         self.shown: list[Tensor] = []
         self._known = torch.from_numpy(recording.counts[0].astype(np.float32))
 

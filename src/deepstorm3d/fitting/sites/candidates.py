@@ -74,7 +74,8 @@ class CandidatesFit:
         def fitted(number: int, watch: Watcher) -> FoundInChannels:
             one = [light.select(torch.tensor([number])) for light in lights]
             movie = Movie(models, fit.bounds, lights_of(one), watch)
-            return self._of_frame(found.select(found.frame == number), movie, selection)
+            rows = found.select(found.frame == number)
+            return self._of_frame(rows, movie, replace(selection, probability=rows.probability))
 
         return FoundInChannels.concat(side_by_side(fitted, frames, watch))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -120,6 +121,14 @@ class SiteFit:
         return SitesOfFrames(told, sites, made.land.covariance)
 
 
+class Improver(Protocol):
+    """Changes the list at a fitted state: `Selection`, `CandidateSelection`."""
+
+    def improve(self, charts: Charts, fitted: FittedSites) -> tuple[FittedSites, int]:
+        """The fit after the changes, and how many sites were divided between frames or channels."""
+        ...
+
+
 @dataclass(frozen=True)
 class Improved:
     """The last fit, the likelihood around it, and how many sites were divided."""
@@ -129,7 +138,7 @@ class Improved:
     split: int
 
 
-def improved(movie: Movie, start: Sites, selection: Selection, tails: Sequence[PSF]) -> Improved:
+def improved(movie: Movie, start: Sites, selection: Improver, tails: Sequence[PSF]) -> Improved:
     """Fit sites, change ties and looks, and fit once more with the PSF of each channel with its tails."""
     charts = Charts(movie, COARSE)
     fitted, split = selection.improve(charts, climb_sites(movie, start, charts))

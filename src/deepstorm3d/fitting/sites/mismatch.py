@@ -61,9 +61,10 @@ def mismatch_of(land: Landscape, channel: int, chance: float) -> Mismatch:
     sites, total = land.sites, Mismatch.nothing()
     shared, most = shared_information(land), chi_square_point(chance, 3)
     both = sites.seen()[:, [0, channel]].all(1)
-    looks = (both[sites.site] & (sites.image == channel)).nonzero()[:, 0]
-    for look in looks.tolist():
-        pull, stiff = shared.pull[look], shared.of_two(look, look)
+    for site in both.nonzero()[:, 0].tolist():
+        looks, pulls, information = shared.of_site(site)
+        look = int((sites.image[looks] == channel).nonzero()[0, 0])
+        pull, stiff = pulls[look], information[look, look]
         gain = pull @ torch.linalg.solve_ex(stiff + _SURE * torch.eye(3).double(), pull)[0]
         total += Mismatch(pull, stiff, 1, int(float(gain) > most))
     return total

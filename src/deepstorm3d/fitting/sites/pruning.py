@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -34,6 +34,7 @@ _NEAR_UM = 0.9  # distance up to which a change of the deviance counts for one o
 _PROMISING = 0.55
 # Chance that a candidate where nothing is, or beside another one of the same molecule, is taken for a molecule.
 _FALSE_CANDIDATES = 0.01
+_LEAST_DOUBT = 0.01  # of a candidate that the network is sure of
 _DIM_PENALTIES = 2.0  # extra penalty of molecules dimmer than is probable, in units of the price
 _TRIED_UM = 0.15  # distance from a place that was tried within which no other is tried, µm
 _SAME_UM = 0.02  # distance within which a molecule is one that was tried before, µm
@@ -62,8 +63,9 @@ class CandidateSelection:
     Several changes, far from each other, are tried at a time, followed by a fit of the whole frame. A change is
     made if the deviance of all channels around it pays for it.
 
-    price: penalty for a molecule that the search finds, the decrease of the deviance that it must bring. One
-    that the network has proposed costs less, what its unknowns gain by chance: nobody had to look everywhere;
+    price: penalty for a molecule that the search finds, the decrease of the deviance that it must bring. A
+    candidate costs at most what its unknowns gain by chance, because nobody had to look everywhere, times one
+    less its probability;  probability: (N,) of each candidate, a row of the list;
     dim_photons: molecules with less in all channels together are improbable, and have three times the penalty;
     false_looks: share of the places without light that get a look;  filters: to search with, None: nothing is
     added.
@@ -73,23 +75,26 @@ class CandidateSelection:
     dim_photons: float
     false_looks: float
     filters: ChannelFilters | None
+    probability: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     def improve(self, charts: Charts, fitted: FittedSites) -> tuple[FittedSites, int]:
         """The fit after changes of the list, and how many sites were divided between channels: none."""
-        best = self._pruned(charts, fitted)
+        best = before = self._pruned(charts, fitted)
         if self.filters is not None:
             best = self._extended(charts, best, self._missing, _SEARCHES)
             best = self._extended(charts, best, self._divided, _DIVISIONS)
+        if best is not before:
             best = self._pruned(charts, best)
         return self._without_dark_looks(charts, best), 0
 
     def _prices(self, sites: Sites) -> Tensor:
         """Penalty of each site, (S,)."""
         light = sites.photons.new_zeros(len(sites)).index_add(0, sites.site, sites.photons)
-        proposed = torch.zeros(len(sites), dtype=torch.bool)
-        proposed[sites.site[sites.origin >= 0]] = True
-        candidate = chi_square_point(_FALSE_CANDIDATES, sites.each + sites.channels)
-        price = torch.where(proposed, min(candidate, self.price), self.price)
+        rows = (sites.origin >= 0).nonzero()[:, 0]
+        doubt = 1 - self.probability.double()[sites.origin[rows]]
+        candidate = min(chi_square_point(_FALSE_CANDIDATES, sites.each + sites.channels), self.price)
+        price = torch.full_like(light, self.price)
+        price[sites.site[rows]] = candidate * doubt.clamp(min=_LEAST_DOUBT)
         return price * (1 + _DIM_PENALTIES * (light < self.dim_photons).double())
 
     def _pruned(self, charts: Charts, best: FittedSites) -> FittedSites:
