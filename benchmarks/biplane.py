@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,15 +86,18 @@ def train(out: Path, steps: int, *, resume: bool) -> None:
 class Setup:
     """The image models of both planes, the network at its own threshold and at that of the fit, and the fit.
 
-    path: of the model.
+    path: of the model;  surface: the fit takes a surface of background, as for uneven ones, in place of one
+    level in each frame.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, surface: bool = False) -> None:
         model = load_model_file(path)
         proposing = load_pipeline(model)
         both = channel_pipelines(proposing, model)
         first, second = (pipeline.fit for pipeline in both.channels)
         assert isinstance(first, JointFit) and isinstance(second, JointFit)
+        if surface:
+            first, second = (replace(each, spacing_px=JointFit.spacing_px) for each in (first, second))
         pair = both.pair
         self.experiment, self.proposing = proposing.experiment, proposing
         self.alone = proposing.at_threshold(model.threshold)
@@ -148,9 +152,8 @@ def words(error: Tensor, sigma: Tensor) -> str:
     return " · ".join(f"{value:.2f}" for value in ratio.tolist())
 
 
-def sweep(path: Path, molecules: int, seed: int, densities: list[float]) -> None:
+def sweep(setup: Setup, molecules: int, seed: int, densities: list[float]) -> None:
     """Print the rows of every density and way."""
-    setup = Setup(path)
     fit = CandidatesFit(setup.fit)
     print(environment())
     for density in densities:
@@ -196,12 +199,14 @@ def main() -> None:
     )
     measuring.add_argument("--seed", type=int, default=1)
     measuring.add_argument("--densities", type=float, nargs="+", default=list(PRINTED))
+    measuring.add_argument("--surface", action="store_true", help="fit a surface of background")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.job == "train":
         train(arguments.model, arguments.steps, resume=arguments.resume)
     else:
-        sweep(arguments.model, arguments.molecules, arguments.seed, arguments.densities)
+        setup = Setup(arguments.model, surface=arguments.surface)
+        sweep(setup, arguments.molecules, arguments.seed, arguments.densities)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,9 @@ from ..devices import of_image_model
 from ..errors import InputError
 from ..experiment.channel_views import channel_views
 from ..experiment.experiment import psf_source
+from ..fitting.joint import JointFit
 from ..localizer.modelfile import ChannelFiles, ModelFile
+from ..simulation.backgrounds import UniformBackground
 from .camera_change import assumed_values, change_camera
 from .fits import build_fit
 from .pipeline import Pipeline, photometry_table
@@ -53,6 +56,8 @@ def channel_pipelines(
     """The pipelines of all channels of a model.
 
     first: that of the model itself (`load_pipeline`);  camera: what differs from each channel's own, as there.
+    Where every scene of the experiment has an even background, and the network finds the candidates, the fit
+    takes one level in each frame: a surface as flexible as a defocused spot is large would take a part of it.
     Raises InputError where mask, planes, camera or transform of a channel do not fit.
     """
     experiment = first.experiment
@@ -61,7 +66,16 @@ def channel_pipelines(
         _further(first, number, model.channels.get(name, ChannelFiles()), camera)
         for number, name in enumerate(experiment.channel_names[1:], 1)
     ]
-    return ChannelPipelines((first, *further), views)
+    return ChannelPipelines(tuple(map(_with_level, (first, *further))), views)
+
+
+def _with_level(pipeline: Pipeline) -> Pipeline:
+    """The pipeline with one level of background in a frame, where its experiment says that it is even."""
+    scenes, fit = pipeline.experiment.scenes.values(), pipeline.fit
+    even = all(isinstance(scene.background, UniformBackground) for scene in scenes)
+    if not even or pipeline.method != "network" or not isinstance(fit, JointFit):
+        return pipeline
+    return replace(pipeline, fit=replace(fit, spacing_px=math.inf, search_spacing_px=math.inf))
 
 
 def _further(
