@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from deepstorm3d.channels import ChannelPair, Transform
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.field import Field
+from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.channel_inputs import ChannelInput
 from deepstorm3d.jobs.localize import ListFile
@@ -45,7 +47,13 @@ SIDE_PX = 155
 def pipeline_of(name: str, arguments: argparse.Namespace) -> Pipeline:
     """Of the model of one mask."""
     mask = arguments.data / f"{MASKS[name]}.tif"
-    return ds.load_model(arguments.models / f"{name}.pt", mask=mask).pipeline()
+    model = ds.load_model(arguments.models / f"{name}.pt", mask=mask)
+    if arguments.rounds is None:
+        return model.pipeline()
+    # Without rounds of adding, what the network proposes stays: at the threshold of its own lists.
+    pipeline = model.pipeline(threshold=None if arguments.rounds else model.file.threshold)
+    assert isinstance(pipeline.fit, JointFit)
+    return replace(pipeline, fit=replace(pipeline.fit, rounds=arguments.rounds))
 
 
 def localized(pair: str, arguments: argparse.Namespace) -> None:
@@ -126,6 +134,9 @@ def main() -> None:
     parser.add_argument("models", type=Path)
     parser.add_argument("lists", type=Path)
     parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument(
+        "--rounds", type=int, help="of adding molecules (default: as localize; 0: the networks' lists, refined)"
+    )
     arguments = arguments_of(parser)
     if not arguments.data.exists():
         print(f"skipped: the data are not at {arguments.data}")
