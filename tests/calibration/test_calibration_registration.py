@@ -205,3 +205,12 @@ def test_lists_without_depth_have_no_depth_offset():
     flat = torch.tensor([1.0, 1.0, 0.0])
     found = register(replace(first, xyz=first.xyz * flat), replace(second, xyz=second.xyz * flat))
     assert found.depth is None
+
+
+def test_scatter_beyond_the_sigma_of_the_rows_goes_with_the_transform():
+    first, second = TwoChannels(500, seed=5).lists()
+    assert register(first, second).channels.excess_um == (0.0, 0.0, 0.0)
+    # σ of 20, 20 and 40 nm, stated as a third: of the difference of two rows √2 · √(8/9) of that is left.
+    sharp = [replace(rows, sigma_xyz=rows.sigma_xyz / 3) for rows in (first, second)]
+    excess = register(*sharp).channels.excess_um
+    assert excess == pytest.approx([1e-3 * each * math.sqrt(16 / 9) for each in (20, 20, 40)], rel=0.15)

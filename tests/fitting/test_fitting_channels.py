@@ -362,3 +362,15 @@ def test_a_shift_between_the_channels_is_measured_by_their_ties() -> None:
     # 30 nm too far along x there; here, mirrored and turned by 5°, the other way.
     slope = torch.linalg.inv(bent().jacobian(MIDDLE[None]))[0] @ torch.tensor([-0.03, 0.0]).double()
     assert float((shift[:2] - slope).norm()) < 0.01 and float(sigma[:2].max()) < 0.01
+
+
+def test_molecules_are_not_divided_by_what_the_transform_is_wrong_by() -> None:
+    place = torch.tensor([[1.3, 1.2, 0.4], [3.7, 1.3, 0.5], [1.4, 3.0, 0.6], [3.7, 3.0, 0.7]])
+    lights, lists = seen(place, [0.5] * 4, seed=3, total=40_000.0)
+    fit = fits()
+    off = bent().then(Transform.affine(torch.eye(2), torch.tensor([0.06, 0.0])))
+    wrong = FurtherChannel(fit.first, off, 0.1)
+    divided = ChannelsFit(fit.first, (wrong,))(lists, lights)
+    assert len(divided.localizations) > 4
+    held = ChannelsFit(fit.first, (replace(wrong, excess_um=(0.06, 0.06, 0.0)),))(lists, lights)
+    assert held.split == 0 and len(held.localizations) == 4 and held.together == 4

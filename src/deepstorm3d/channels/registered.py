@@ -42,6 +42,12 @@ class ChannelPair:
     names: tuple[str, str] = ("", "")
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def excess_um(self) -> tuple[float, float, float]:
+        """By how much partners differ on x, y and z beyond what their σ say, µm; 0 where it is not known."""
+        x, y, z = (float(self.facts.get(f"excess_{axis}_nm", 0.0)) / 1000 for axis in "xyz")
+        return x, y, z
+
     def apply(self, found: Localizations) -> Localizations:
         """A list of the first channel where the second channel has it; σ go along, correlations are left out.
 

@@ -171,7 +171,7 @@ class FromNetwork:
 def _fit_of(movies: Sequence[ChannelMovie], pairs: Sequence[ChannelPair]) -> ChannelsFit:
     first = movies[0]
     further = [
-        FurtherChannel(movie.fit(), _between(first, movie, pair.transform), pair.depth[0])
+        FurtherChannel(movie.fit(), _between(first, movie, pair.transform), pair.depth[0], pair.excess_um)
         for movie, pair in zip(movies[1:], pairs, strict=True)
     ]
     return ChannelsFit(first.fit(), tuple(further))

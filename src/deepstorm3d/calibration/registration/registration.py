@@ -217,6 +217,10 @@ def _told(
         "covered": round(support.share, 3),
         "from": "beads" if beads else "molecules",
     }
+    apart = np.column_stack(
+        [fitted.residual(pairs)[right], there - z - (0.0 if depth is None else depth.median_um)]
+    )
+    facts |= _excess(apart, one.variance[rows.first] + other.variance[rows.second])
     channels = ChannelPair(
         fitted.transform,
         (0.0, 0.0) if depth is None else (depth.median_um, depth.sigma_um),
@@ -245,6 +249,19 @@ def _told(
     result.warnings.extend(_doubts(result, places))
     result.warnings.extend(_doubts_of_depth(depth, one.variance[rows.first, 2], other.variance[rows.second, 2]))
     return result
+
+
+def _excess(apart: Floats, variance: Floats) -> dict[str, float]:
+    """By how much partners differ beyond their σ, for each axis on which that is certain (nm).
+
+    apart, variance: (P, 3) difference of each pair on x, y, z, µm, and its variance by the σ of both, µm².
+    """
+    told = {}
+    for name, off, stated in zip("xyz", apart.T, variance.T, strict=True):
+        scatter, expected = 1.4826 * float(np.median(np.abs(off))), float(np.median(stated))
+        if expected > 0 and scatter > _OVER_SIGMA * expected**0.5:
+            told[f"excess_{name}_nm"] = round(1000 * (scatter**2 - expected) ** 0.5, 3)
+    return told
 
 
 def _doubts(result: Registration, places: int) -> list[str]:

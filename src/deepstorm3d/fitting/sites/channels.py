@@ -38,12 +38,14 @@ class FurtherChannel:
     """A channel beside the first one.
 
     single: the fit of its single frames;  transform: from the first channel's µm to its own;
-    depth_um: by which molecules seem deeper here.
+    depth_um: by which molecules seem deeper here;  excess_um: on x, y, z, by which the places of one molecule
+    in both channels differ beyond their σ: what transform and PSFs are wrong by.
     """
 
     single: JointFit
     transform: Transform
     depth_um: float = 0.0
+    excess_um: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def in_first(self, found: Localizations) -> Localizations:
         """A list of this channel where the first one has it, without rows that have no place there."""
@@ -147,7 +149,7 @@ class ChannelsFit:
         found = [_by_image(rows, number) for number, rows in enumerate([lists[0], *placed])]
         together = Localizations.concat([_plain(rows) for rows, _ in found])
         frame = torch.cat([each for _, each in found])
-        selection = Selection(self.price(lights), 1, self.false_splits, self.false_looks)
+        selection = Selection(self.price(lights), 1, self.false_splits, self.false_looks, slack=self._slack)
 
         def fitted(number: int, watch: Watcher) -> FoundInChannels:
             movie = Movie(models, self.bounds, lights_of([_one(light, number) for light in lights]), watch)
@@ -158,7 +160,7 @@ class ChannelsFit:
     def _of_frame(self, found: Localizations, movie: Movie, selection: Selection) -> FoundInChannels:
         """The molecules of one frame;  found: rows with the number of their channel as their frame."""
         found, count = in_order(found), len(movie.channels)
-        start = sites_of_list(found, movie, None, blurs=self.first.fit_blur, dark=count - 2)
+        start = sites_of_list(self._wider(found), movie, None, blurs=self.first.fit_blur, dark=count - 2)
         made = improved(movie, start, selection, [channel.single.whole for channel in self.channels])
         sites = made.fitted.sites
         looks = rows_of_looks(made.land, found, self.false_looks)
@@ -175,6 +177,19 @@ class ChannelsFit:
             split=made.split,
             removed=len(found) - int((sites.origin >= 0).sum()),
         )
+
+    @property
+    def _slack(self) -> Tensor | None:
+        """Variance (3,) µm² of the distance of one molecule's places in two channels beyond their σ."""
+        excess = torch.tensor([channel.excess_um for channel in self.channels], dtype=torch.float64)
+        return excess.square().amax(0) if bool(excess.any()) else None
+
+    def _wider(self, found: Localizations) -> Localizations:
+        """The rows with σ by which those of one molecule agree in different channels."""
+        if self._slack is None:
+            return found
+        variance = found.sigma_xyz.square() + self._slack.to(found.sigma_xyz) / 2
+        return replace(found, sigma_xyz=variance.sqrt())
 
     def price(self, lights: Sequence[Likelihood]) -> float:
         """Penalty for one molecule in frames of this size: the decrease of the deviance that it must bring."""

@@ -28,7 +28,8 @@ class Selection:
     """Decides which looks are one molecule, and in which frames it shines.
 
     price: penalty for one molecule, the decrease of the deviance that it must bring;  dark, false_splits,
-    false_looks: see `SiteFit`;  search: matched filter for molecules that are missing, None: none are added.
+    false_looks: see `SiteFit`;  search: matched filter for molecules that are missing, None: none are added;
+    slack: (3,) µm², variance of the distance of two looks of one molecule that the images do not know of.
     Several channels keep their molecules: only ties and looks change.
     """
 
@@ -37,6 +38,7 @@ class Selection:
     false_splits: float
     false_looks: float
     search: MatchedFilter | None = None
+    slack: Tensor | None = None
 
     def improve(self, charts: Charts, fitted: FittedSites) -> tuple[FittedSites, int]:
         """The fit after changes of ties, looks and arrangements, and how many sites were divided."""
@@ -82,7 +84,7 @@ class Selection:
         site, loose = sites.site.clone(), sites.loose.clone()
         place, more = sites.place.clone(), [sites.place[:0]]
         shared = shared_information(land)
-        divided = splittings(land, shared, self.false_splits)
+        divided = splittings(land, shared, self.false_splits, self.slack)
         divided = [part for part in divided if memory.divides(sites, part.looks)]
         for part in divided:
             site[part.looks] = len(sites) + sum(map(len, more))
@@ -95,7 +97,7 @@ class Selection:
             more.append(part.place)
             loose[part.looks] = True
         free[sites.site[loose]] = False
-        joined = joinings(land, self.false_splits, self.dark)
+        joined = joinings(land, self.false_splits, self.dark, self.slack)
         joined = [pair for pair in joined if bool(free[pair.kept] & free[pair.gone])]
         for pair in joined:
             site[site == pair.gone] = pair.kept

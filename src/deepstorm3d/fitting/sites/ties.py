@@ -71,11 +71,14 @@ def chi_square_point(chance: float, degrees: int) -> float:
     return float(chdtri(degrees, chance))
 
 
-def splittings(land: Landscape, shared: SharedInformation, chance: float) -> list[Splitting]:
+def splittings(
+    land: Landscape, shared: SharedInformation, chance: float, slack: Tensor | None = None
+) -> list[Splitting]:
     """For each site that is not one molecule, where it is best divided.
 
     All looks to a frame, and every single look, are compared with the others; the dearest tie is cut.
-    chance: that a molecule at rest is divided.
+    chance: that a molecule at rest is divided;  slack: (3,) µm², variance of the distance of two looks of one
+    molecule that the images do not know of, None: there is none.
     """
     place, known = land.sites.place, land.sites.known
     found: list[Splitting] = []
@@ -89,7 +92,12 @@ def splittings(land: Landscape, shared: SharedInformation, chance: float) -> lis
         pull = torch.einsum("gk,ska->sga", chosen, few.pull)
         stiff = torch.einsum("gi,gj,sijab->sgab", chosen, chosen, few.information)
         shift, wrong = torch.linalg.solve_ex(stiff + _SURE * torch.eye(3).double(), pull)
-        gain = torch.where(wrong == 0, (pull * shift).sum(2), 0.0)
+        if slack is None:
+            gain = torch.where(wrong == 0, (pull * shift).sum(2), 0.0)
+        else:
+            variance = torch.linalg.inv_ex(stiff + _SURE * torch.eye(3).double())[0] + slack.diag()
+            far = torch.linalg.solve_ex(variance, shift)[0]
+            gain = torch.where(wrong == 0, (shift * far).sum(2), 0.0)
         best, which = gain.max(1)
         most = chi_square_point(chance / len(groups), 3)
         for row in (best > most).nonzero()[:, 0].tolist():
@@ -130,10 +138,11 @@ def movings(land: Landscape, shared: SharedInformation, dark: int) -> list[Movin
     return list(found.values())
 
 
-def joinings(land: Landscape, chance: float, dark: int) -> list[Joining]:
+def joinings(land: Landscape, chance: float, dark: int, slack: Tensor | None = None) -> list[Joining]:
     """Pairs of sites that follow each other in time and are one molecule, each site in one pair at most.
 
-    chance: that two sites of one molecule are not joined;  dark: frames in which it may be missing.
+    chance: that two sites of one molecule are not joined;  dark: frames in which it may be missing;
+    slack: as of `splittings`.
     """
     sites, most = land.sites, chi_square_point(chance, 3)
     one, other = _neighbours_in_time(land, dark)
@@ -145,6 +154,8 @@ def joinings(land: Landscape, chance: float, dark: int) -> list[Joining]:
     off = sites.place[one, :3] - sites.place[other, :3]
     cross = land.of_sites(one, other)
     variance = land.of_sites(one, one) + land.of_sites(other, other) - cross - cross.mT
+    if slack is not None:
+        variance[:, :3, :3] += slack.diag()
     solved = torch.linalg.solve_ex(variance[:, :3, :3], off[:, :, None])[0]
     rise = (off[:, None] @ solved)[:, 0, 0]
     # The common place is the mean weighted with the inverse covariance of both.
