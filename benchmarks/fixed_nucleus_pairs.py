@@ -44,16 +44,15 @@ PAIRS = {"tetra + edof": ("tetra", "edof"), "crlb": ("crlb1", "crlb2"), "learned
 SIDE_PX = 155
 
 
-def pipeline_of(name: str, arguments: argparse.Namespace) -> Pipeline:
-    """Of the model of one mask."""
-    mask = arguments.data / f"{MASKS[name]}.tif"
-    model = ds.load_model(arguments.models / f"{name}.pt", mask=mask)
-    if arguments.rounds is None:
-        return model.pipeline()
+def pipeline_of(model: Path, mask: Path, rounds: int | None) -> Pipeline:
+    """Of the model of one mask;  rounds: of adding molecules, None: as localize."""
+    loaded = ds.load_model(model, mask=mask)
+    if rounds is None:
+        return loaded.pipeline()
     # Without rounds of adding, what the network proposes stays: at the threshold of its own lists.
-    pipeline = model.pipeline(threshold=None if arguments.rounds else model.file.threshold)
+    pipeline = loaded.pipeline(threshold=None if rounds else loaded.file.threshold)
     assert isinstance(pipeline.fit, JointFit)
-    return replace(pipeline, fit=replace(pipeline.fit, rounds=arguments.rounds))
+    return replace(pipeline, fit=replace(pipeline.fit, rounds=rounds))
 
 
 def localized(pair: str, arguments: argparse.Namespace) -> None:
@@ -63,7 +62,12 @@ def localized(pair: str, arguments: argparse.Namespace) -> None:
         return
     begun = time.process_time()
     channels = [
-        ChannelInput(Excerpt(arguments.data / f"fixedcell1_{name}.tif"), pipeline_of(name, arguments))
+        ChannelInput(
+            Excerpt(arguments.data / f"fixedcell1_{name}.tif"),
+            pipeline_of(
+                arguments.models / f"{name}.pt", arguments.data / f"{MASKS[name]}.tif", arguments.rounds
+            ),
+        )
         for name in PAIRS[pair]
     ]
     both, file = (channels[0], channels[1]), ListFile(out, resume=True)
@@ -75,6 +79,13 @@ def localized(pair: str, arguments: argparse.Namespace) -> None:
         same = ChannelPair(Transform.identity(), (0.0, 0.0), (field, field))
         summary = localize_channels(both, GivenTransform(same), file)
     tell(pair, summary, time.process_time() - begun)
+
+
+def add_rounds(parser: argparse.ArgumentParser) -> None:
+    """The option of how much is added to the networks' lists."""
+    parser.add_argument(
+        "--rounds", type=int, help="of adding molecules (default: as localize; 0: the networks' lists, refined)"
+    )
 
 
 def tell(pair: str, summary: ChannelsSummary, spent: float) -> None:
@@ -134,9 +145,7 @@ def main() -> None:
     parser.add_argument("models", type=Path)
     parser.add_argument("lists", type=Path)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument(
-        "--rounds", type=int, help="of adding molecules (default: as localize; 0: the networks' lists, refined)"
-    )
+    add_rounds(parser)
     arguments = arguments_of(parser)
     if not arguments.data.exists():
         print(f"skipped: the data are not at {arguments.data}")

@@ -34,7 +34,7 @@ from deepstorm3d.jobs.localize import ListFile
 from deepstorm3d.jobs.localize_channels import GivenTransform, localize_channels
 from deepstorm3d.localizing.excerpt import Excerpt
 from fixed_nucleus import DATA, PIXEL_UM
-from fixed_nucleus_pairs import in_both, tell
+from fixed_nucleus_pairs import add_rounds, in_both, pipeline_of, tell
 from harness import arguments_of, report
 from live_nucleus_models import MASKS
 
@@ -60,7 +60,7 @@ def localized(arguments: argparse.Namespace) -> None:
     channels = [
         ChannelInput(
             Excerpt(arguments.data / f"live_channel{number}_30.tif", frames=span),
-            ds.load_model(arguments.models / f"{name}.pt", mask=arguments.data / f"{mask}.tif").pipeline(),
+            pipeline_of(arguments.models / f"{name}.pt", arguments.data / f"{mask}.tif", arguments.rounds),
         )
         for number, (name, mask) in enumerate(MASKS.items(), 1)
     ]
@@ -133,6 +133,7 @@ def main() -> None:
     parser.add_argument("lists", type=Path)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--frames", type=int, default=FRAMES, help="first frames of the movies")
+    add_rounds(parser)
     arguments = arguments_of(parser)
     if not arguments.data.exists():
         print(f"skipped: the data are not at {arguments.data}")
