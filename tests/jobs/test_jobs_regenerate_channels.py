@@ -18,6 +18,8 @@ from deepstorm3d.errors import InputError
 from deepstorm3d.io.tables import write_table
 from deepstorm3d.io.transforms import write_transform
 from deepstorm3d.jobs.regenerate_channels import transform_beside
+from deepstorm3d.localizing.model import Model
+from factories import untrained_model
 
 pytestmark = pytest.mark.usefixtures("coarse_pictures")
 
@@ -65,6 +67,16 @@ def test_a_wrong_transform_leaves_the_second_channel_unexplained(recording: Chan
     first, second = (frame.report.deviance_per_pixel for frame in made.frames)
     assert first < 1.1 and second > 1.3
     assert [name for name, _ in made.assessments] == [made.frames[1].name]
+
+
+def test_one_model_of_both_channels_knows_the_transform(recording: ChannelRecording) -> None:
+    model = Model(untrained_model(recording.setup, 0.5), device="cpu")
+    made = ds.regenerate_channels(recording.found, *recording.counts, model, frame=FRAME)
+    two = ds.regenerate_channels(recording.found, *recording.counts, recording.models, turned(), frame=FRAME)
+    for one, other in zip(made.frames, two.frames, strict=True):
+        assert one.report.deviance_per_pixel == pytest.approx(other.report.deviance_per_pixel, abs=1e-3)
+    with pytest.raises(InputError, match="do not say where the second channel shows"):
+        ds.regenerate_channels(recording.found, *recording.counts, recording.models, frame=FRAME)
 
 
 def test_one_channel_in_python_is_what_the_command_draws(recording: ChannelRecording) -> None:

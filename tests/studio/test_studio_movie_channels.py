@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +12,16 @@ import torch
 import deepstorm3d as ds
 from channel_recording import PIXEL, SIZE, ChannelRecording, turned
 from deepstorm3d.errors import InputError
+from deepstorm3d.localizer.modelfile import save_model_file
 from deepstorm3d.studio.folder import Folder
+from deepstorm3d.studio.movie.explained import Question
 from deepstorm3d.studio.movie.explained_channels import ChannelsExplainer
 from deepstorm3d.studio.movie.look import FrameLook
 from deepstorm3d.studio.movie.same import command_line, python_lines
 from deepstorm3d.studio.movie.verdict import verdict_of
 from deepstorm3d.studio.training.localize_form import LocalizeForm
 from deepstorm3d.watch import SILENT
+from factories import untrained_model
 
 # Numbers of an untrained network: what a user would be told of them is not the subject.
 pytestmark = pytest.mark.filterwarnings("ignore::deepstorm3d.errors.DoubtfulResult")
@@ -99,6 +103,22 @@ def test_with_a_transform_the_fit_is_that_of_both_together(
     there = turned().transform.apply(shown.found.xyz[:, :2])
     torch.testing.assert_close(shown.further[0].found.xyz[:, :2].double(), there, atol=1e-5, rtol=0)
     assert shown.pixel_um == shown.further[0].pixel_um == PIXEL
+
+
+def test_a_model_of_both_channels_needs_no_transform(recording: ChannelRecording, tmp_path: Path) -> None:
+    model = untrained_model(recording.setup, 0.5)
+    save_model_file(model, tmp_path / "both.pt")
+    asked = Question(recording.movies[0], FRAME, model=str(tmp_path / "both.pt"), second=recording.movies[1])
+    explain = ChannelsExplainer()
+    try:
+        shown = explain(asked, SILENT)
+    finally:
+        explain.close()
+    first, second = (ds.Excerpt(path, frames=(FRAME, FRAME + 1)) for path in recording.movies)
+    found = ds.localize_channels(first, second, ds.Model(model, device="cpu"))
+    assert shown.fitted and len(shown.further) == 1
+    assert len(found) == len(shown.found) > 0
+    torch.testing.assert_close(shown.found.xyz, found.xyz, atol=1e-3, rtol=0)
 
 
 def test_movies_of_other_lengths_are_refused_and_the_one_before_stays(

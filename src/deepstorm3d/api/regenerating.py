@@ -14,7 +14,7 @@ from ..channels.camera_halves import Side
 from ..errors import InputError
 from ..io.movies import AnyMovie
 from ..io.transforms import read_transform
-from ..jobs.channel_inputs import ChannelInput, halves_as_channels
+from ..jobs.channel_inputs import ChannelInput, both_pipelines, halves_as_channels
 from ..jobs.regenerate import RegeneratedFrame, read_frame, regenerated
 from ..jobs.regenerate_channels import RegeneratedChannels, regenerated_channels
 from ..localizing.excerpt import Excerpt, excerpt_of
@@ -79,7 +79,7 @@ def regenerate_channels(
     first: AnyMovie | Excerpt,
     second: AnyMovie | Excerpt | Side,
     models: Model | Sequence[Model],
-    transform: Registration | ChannelPair | str | PathLike[str],
+    transform: Registration | ChannelPair | str | PathLike[str] | None = None,
     *,
     frame: int = 0,
     camera: Camera | Mapping[str, object] | None = None,
@@ -95,7 +95,7 @@ def regenerate_channels(
     first, second, models
         As of `localize_channels`.
     transform : Registration, ChannelPair or path
-        Where the second channel shows what the first one does.
+        Where the second channel shows what the first one does; None: as the model of both channels was trained.
     frame : int
         From 0.
     camera : camera or mapping
@@ -113,10 +113,10 @@ def regenerate_channels(
     InputError
         If the frame is not in both movies, or movies and models do not fit each other.
     """
-    pair_of = (models, models) if isinstance(models, Model) else tuple(models)
-    if len(pair_of) != 2:
-        raise InputError(f"two channels need two models, or one for both, not {len(pair_of)}")
-    one, other = (model.pipeline(camera=camera, refine=False) for model in pair_of)
+    given = (models,) if isinstance(models, Model) else tuple(models)
+    loaded = [(model.pipeline(camera=camera, refine=False), model.file) for model in given]
+    both = both_pipelines(loaded, camera)
+    one, other = both.pipelines
     if isinstance(second, str) and second in ("left-right", "top-bottom"):
         channels = halves_as_channels(excerpt_of(first), (one, other), second)
     else:
@@ -126,6 +126,13 @@ def regenerate_channels(
         pair = transform.channels
     elif isinstance(transform, ChannelPair):
         pair = transform
+    elif transform is None:
+        if both.model is None:
+            raise InputError(
+                "these models do not say where the second channel shows what the first does",
+                "give the transform (`transform`)",
+            )
+        pair = both.model.pair
     else:
         pair = read_transform(Path(transform), pixel_um=pixel_um)
     return regenerated_channels(as_list(found, pixel_um), channels, [pair], frame=frame)

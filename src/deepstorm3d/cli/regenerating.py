@@ -15,8 +15,8 @@ from .movie_options import CameraValues, Defects, Flip, MovieFile, Subtract, Tra
 from .options import MaskFile, MoviePixel, Overwrite, camera_changes, defect_choice, micrometres
 
 if TYPE_CHECKING:
+    from ..jobs.channel_inputs import BothPipelines
     from ..localizing.excerpt import Excerpt
-    from ..localizing.pipeline import Pipeline
 
 __all__ = ["BesideList", "regenerate"]
 
@@ -68,6 +68,7 @@ def regenerate(
     """Draw a frame, the image that the list predicts, and the residual: how well does the list explain it?"""
     from ..io.movies.preparation import Prepared
     from ..io.parts import claim_name
+    from ..jobs.channel_inputs import both_pipelines
     from ..jobs.regenerate import regenerate_frame
     from ..localizing.catalogue import find_model
     from ..localizing.excerpt import Excerpt
@@ -75,24 +76,27 @@ def regenerate(
 
     claim_name(out, overwrite=overwrite)
     prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
-    names = [model[0], model[-1]]
-    pipelines = [
-        load_pipeline(find_model(name), mask=mask, camera=camera_changes(camera), refine=False)
-        for name in dict.fromkeys(names)
+    changes = camera_changes(camera)
+    loaded = [
+        (load_pipeline(file, mask=mask, camera=changes, refine=False), file) for file in map(find_model, model)
     ]
-    for sentence in dict.fromkeys(note for pipeline in pipelines for note in pipeline.notes):
-        say(sentence)
     excerpt = Excerpt(movie, prepared=prepared, pixel_um=micrometres(pixel_nm), defects=defect_choice(defects))
     if second is not None or split is not None:
         if equal_photons:
             raise InputError("--equal-photons is for one channel")
-        both = _Both(excerpt, second, split, (pipelines[0], pipelines[-1]), transform)
+        pipelines = both_pipelines(loaded, changes)
+        for sentence in pipelines.notes:
+            say(sentence)
+        both = _Both(excerpt, second, split, pipelines, transform)
         _regenerate_both(locs, both, out, frame=frame, truth=truth)
         return
     if transform is not None or len(model) > 1:
         raise InputError("--transform and a second --model are for two channels: give the movie of the second")
+    pipeline = loaded[0][0]
+    for sentence in pipeline.notes:
+        say(sentence)
     report = regenerate_frame(
-        locs, excerpt, pipelines[0], out, frame=frame, truth=truth, equal_photons=equal_photons
+        locs, excerpt, pipeline, out, frame=frame, truth=truth, equal_photons=equal_photons
     )
     result(
         f"{out}: frame {frame}, {report.localizations} localizations, correlation {report.correlation:.3f}, "
@@ -111,7 +115,7 @@ class _Both:
     excerpt: Excerpt
     second: Path | None
     split: str | None
-    pipelines: tuple[Pipeline, Pipeline]
+    both: BothPipelines
     transform: Path | None
 
 
@@ -119,19 +123,20 @@ def _regenerate_both(locs: Path, both: _Both, out: Path, *, frame: int, truth: P
     from ..jobs.channel_inputs import ChannelInput, halves_as_channels
     from ..jobs.regenerate_channels import regenerate_channels, transform_beside
 
+    pipelines = both.both.pipelines
     side, _ = halves(both.split)
     if (both.second is None) == (side is None):
         raise InputError("give the movie of the second channel, or --split if one movie has both: one of these")
     if side is not None:
-        channels = halves_as_channels(both.excerpt, both.pipelines, side)
+        channels = halves_as_channels(both.excerpt, pipelines, side)
     else:
         assert both.second is not None
         channels = (
-            ChannelInput(both.excerpt, both.pipelines[0]),
-            ChannelInput(replace(both.excerpt, movie=both.second), both.pipelines[1]),
+            ChannelInput(both.excerpt, pipelines[0]),
+            ChannelInput(replace(both.excerpt, movie=both.second), pipelines[1]),
         )
-    pixel_um = both.pipelines[0].experiment.microscope.pixel_um
-    pair = transform_beside(locs, both.transform, pixel_um)
+    own = None if both.both.model is None else both.both.model.pair
+    pair = transform_beside(locs, both.transform, pipelines[0].experiment.microscope.pixel_um, own)
     made = regenerate_channels(locs, channels, [pair], out, frame=frame, truth=truth)
     result(f"{out}: frame {frame}")
     for line in made.lines():

@@ -103,4 +103,5 @@ def _second(
         return None
     if len(movies) == 2 and side is not None:
         raise InputError("--split is for one movie that has both channels; two are given (--movie)")
-    return SecondChannel(side or movies[1], find_model(models[-1]), transform)
+    model = find_model(models[1]) if len(models) > 1 else None
+    return SecondChannel(side or movies[1], model, transform)

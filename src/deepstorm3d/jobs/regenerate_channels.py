@@ -120,13 +120,18 @@ def regenerate_channels(
     return made
 
 
-def transform_beside(locs: Path, given: Path | None, pixel_um: float) -> ChannelPair:
-    """The transform that is given, or the one that was found and written beside the list.
+def transform_beside(
+    locs: Path, given: Path | None, pixel_um: float, own: ChannelPair | None = None
+) -> ChannelPair:
+    """The transform that is given, or the one that was found and written beside the list, or the model's own.
 
-    Raises InputError where there is neither.
+    own: that of a model of both channels.
+    Raises InputError where there is none.
     """
     beside = locs.with_name(f"{locs.stem}.transform.yaml")
     if given is None and not beside.is_file():
+        if own is not None:
+            return own
         raise InputError(
             f"where the second channel shows the molecules of {locs.name} is not known: there is no "
             f"{beside.name} beside it",

@@ -23,7 +23,7 @@ from ...localizing.pipeline import Pipeline, load_pipeline
 from ...plot.frames_beside import channel_overlays
 from ...plot.panels import figure_png
 from ...spec import spec_from_mapping
-from ..channel_inputs import ChannelInput, halves_as_channels
+from ..channel_inputs import ChannelInput, both_pipelines, halves_as_channels
 from ..regenerate import explain_frame
 from ..regenerate_channels import regenerated_channels, transform_beside
 from .parts import Figure, Section
@@ -39,12 +39,13 @@ _IN_PLACE = ("filter", "convert")
 class SecondChannel:
     """The second channel of a list of both.
 
-    movie: its movie, or how the channels lie in the frames of the first one;  model: that localized it;
-    transform: from the first channel to it, None: the file beside the list.
+    movie: its movie, or how the channels lie in the frames of the first one;  model: that localized it, None:
+    the first channel's;  transform: from the first channel to it, None: the file beside the list, or the
+    model's own.
     """
 
     movie: Path | Side
-    model: ModelFile
+    model: ModelFile | None = None
     transform: Path | None = None
 
 
@@ -91,8 +92,8 @@ def overlay_section(table: Localizations, header: TableHeader, overlays: Overlay
         _require_same_recording(opened.movie, header)
         numbers = _frames(table, opened.movie, overlays.count)
     if overlays.second is not None:
-        channels = _channels(excerpt, overlays, overlays.second)
-        pair = transform_beside(source, overlays.second.transform, header.pixel_um)
+        channels, own = _channels(excerpt, overlays, overlays.second)
+        pair = transform_beside(source, overlays.second.transform, header.pixel_um, own)
         for channel in channels:
             words += [f"Assumed for {channel.excerpt.name}: {note}." for note in channel.pipeline.notes]
         made = [_both(table, channels, pair, number) for number in numbers]
@@ -155,15 +156,21 @@ def _overlay(pipeline: Pipeline, table: Localizations, source: OpenExcerpt, numb
     return Figure(caption, figure_png(figure))
 
 
-def _channels(excerpt: Excerpt, overlays: Overlays, second: SecondChannel) -> tuple[ChannelInput, ChannelInput]:
-    """Movie and image model of both channels."""
-    one, other = (
-        load_pipeline(model, mask=overlays.mask, camera=overlays.camera, refine=False)
-        for model in (overlays.model, second.model)
-    )
+def _channels(
+    excerpt: Excerpt, overlays: Overlays, second: SecondChannel
+) -> tuple[tuple[ChannelInput, ChannelInput], ChannelPair | None]:
+    """Movie and image model of both channels, and the transform of a model of both."""
+    models = [model for model in (overlays.model, second.model) if model is not None]
+    loaded = [
+        (load_pipeline(model, mask=overlays.mask, camera=overlays.camera, refine=False), model)
+        for model in models
+    ]
+    both = both_pipelines(loaded, overlays.camera)
+    one, other = both.pipelines
+    own = None if both.model is None else both.model.pair
     if not isinstance(second.movie, Path):
-        return halves_as_channels(replace(excerpt, roi=None), (one, other), second.movie)
-    return ChannelInput(excerpt, one), ChannelInput(replace(excerpt, movie=second.movie), other)
+        return halves_as_channels(replace(excerpt, roi=None), (one, other), second.movie), own
+    return (ChannelInput(excerpt, one), ChannelInput(replace(excerpt, movie=second.movie), other)), own
 
 
 def _both(

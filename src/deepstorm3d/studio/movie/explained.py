@@ -61,9 +61,9 @@ class Question:
         return self.second is not None or self.split != ""
 
     @property
-    def models(self) -> tuple[str, str]:
-        """Of the first and of the second channel."""
-        return self.model, self.second_model or self.model
+    def models(self) -> tuple[str, ...]:
+        """Of the first and of the second channel, or one for both."""
+        return (self.model, self.second_model) if self.second_model else (self.model,)
 
     @property
     def excerpt(self) -> Excerpt:

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from ...channels import ChannelPair
-from ...emitters import Localizations
-from ...errors import InputError, Interrupted
-from ...frames.no_light import refuse_without_light
+from ...errors import InputError
 from ...io.transforms import read_transform
-from ...jobs.channel_inputs import halves_of_movie
+from ...jobs.channel_inputs import both_pipelines, halves_of_movie
+from ...jobs.frame_of_channels import FrameInChannels, FramesOfChannels
 from ...jobs.regenerate import RegeneratedFrame, regenerated
-from ...jobs.regenerate_channels import rows_in_channels
 from ...localizing.excerpt import Excerpt
-from ...localizing.first_look import check_counts
 from ...localizing.model import Model, load_model
-from ...localizing.over_channels import ChannelMovie, OverChannels
-from ...localizing.reading import light_of, read_block
-from ...pixels.reading import Light
+from ...localizing.over_channels import ChannelMovie
 from ...watch import Watcher
 from .explained import Explained, Explainer, FurtherChannel, Question
 
@@ -41,22 +35,13 @@ def excerpts_of(question: Question, pixel_um: float) -> tuple[Excerpt, Excerpt]:
     return whole, replace(whole, movie=question.second)
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Both channels, opened, and the fit of both; fit: None without a transform, or without the joint fit."""
-
-    movies: tuple[ChannelMovie, ChannelMovie]
-    pair: ChannelPair | None
-    fit: OverChannels | None
-
-
 class ChannelsExplainer:
     """Answers questions about frames of two channels, as `Explainer` does of one."""
 
     def __init__(self) -> None:
         self._kept = ExitStack()
         self._models: dict[tuple[str, Path | None], Model] = {}
-        self._place: tuple[tuple[object, ...], _Place] | None = None
+        self._place: tuple[tuple[object, ...], FramesOfChannels] | None = None
 
     def __call__(self, question: Question, watch: Watcher) -> Explained:
         """What the models find in the frame; with a transform and the joint fit, in both channels together.
@@ -65,51 +50,46 @@ class ChannelsExplainer:
         """
         place = self._at_work(question, watch)
         began, number = time.perf_counter(), question.frame
-        lists: list[Localizations] = []
-        lights: list[Light] = []
-        doubts: list[str] = []
-        for movie in place.movies:
-            found, light, told = _alone(movie, question, watch)
-            lists.append(found)
-            lights.append(light)
-            doubts += told
-            if watch.stopped:
-                raise Interrupted
-        if place.fit is not None and place.pair is not None:
-            together = place.fit(lists, (number, number + 1), watch).localizations
-            lists = rows_in_channels(together, [place.pair])
+        found = place(number, watch)
         frames = [
             regenerated(movie.source.at_work(movie.pipeline), rows.shift(frames=-number), light)
-            for movie, rows, light in zip(place.movies, lists, lights, strict=True)
+            for movie, rows, light in zip(place.movies, found.rows, found.lights, strict=True)
         ]
-        return _explained(place, lists, frames, tuple(doubts), time.perf_counter() - began)
+        return _explained(place, found, frames, time.perf_counter() - began)
 
     def close(self) -> None:
         """Close the movies, when no question is being answered."""
         self._kept.close()
         self._place = None
 
-    def _at_work(self, question: Question, watch: Watcher) -> _Place:
-        key = (replace(question, frame=0, threshold=None), repr(question.camera))
+    def _at_work(self, question: Question, watch: Watcher) -> FramesOfChannels:
+        key = (replace(question, frame=0), repr(question.camera))
         if self._place is None or self._place[0] != key:
             self.close()
             self._place = (key, self._opened(question, watch))
         return self._place[1]
 
-    def _opened(self, question: Question, watch: Watcher) -> _Place:
+    def _opened(self, question: Question, watch: Watcher) -> FramesOfChannels:
         watch.message("preparing the models")
         models = [self._model(name, question.mask) for name in question.models]
-        pipelines = [model.pipeline(camera=dict(question.camera), refine=question.refine) for model in models]
-        pixel_um = pipelines[0].experiment.microscope.pixel_um
-        pair = None if question.transform is None else read_transform(question.transform, pixel_um=pixel_um)
+        # A network of both channels gives its candidates to the fit alone.
+        refine = question.refine or len(models[0].experiment.channel_names) > 1
+        camera = dict(question.camera)
+        loaded = [(model.pipeline(camera=camera, refine=refine), model.file) for model in models]
+        both = both_pipelines(loaded, camera)
+        pixel_um = both.pipelines[0].experiment.microscope.pixel_um
+        pair = None if both.model is None else both.model.pair
+        if question.transform is not None:
+            pair = read_transform(question.transform, pixel_um=pixel_um)
         movies = []
-        for excerpt, pipeline in zip(excerpts_of(question, pixel_um), pipelines, strict=True):
+        for excerpt, pipeline in zip(excerpts_of(question, pixel_um), both.pipelines, strict=True):
             watch.message(f"looking at the pixels of {excerpt.name}")
             source = self._kept.enter_context(excerpt.open())
             source.check_against(pipeline)
             source = source.judged(pipeline.camera, pipeline.experiment.microscope, watch=watch)
+            here = pipeline if question.threshold is None else pipeline.at_threshold(question.threshold)
             x, y = source.roi[0] * pixel_um, source.roi[1] * pixel_um
-            movies.append(ChannelMovie(source, pipeline, (x, y)))
+            movies.append(ChannelMovie(source, here, (x, y)))
         first, second = movies
         if first.source.movie.shape[0] != second.source.movie.shape[0]:
             raise InputError(
@@ -117,8 +97,7 @@ class ChannelsExplainer:
                 f"{second.source.excerpt.name} has {second.source.movie.shape[0]}: channels of one recording "
                 "have as many"
             )
-        fit = OverChannels(movies, [pair]) if pair is not None and question.refine else None
-        return _Place((first, second), pair, fit)
+        return FramesOfChannels((first, second), pair, both.together is not None)
 
     def _model(self, name: str, mask: Path | None) -> Model:
         key = (name, mask)
@@ -146,53 +125,33 @@ class AnyExplainer:
         self._two.close()
 
 
-def _alone(movie: ChannelMovie, question: Question, watch: Watcher) -> tuple[Localizations, Light, list[str]]:
-    """A channel by itself: its rows in its own µm, the frame, and what contradicts its model."""
-    number, source = question.frame, movie.source
-    here = source.at_work(movie.pipeline)
-    if question.threshold is not None:
-        here = here.at_threshold(question.threshold)
-    read = read_block(source, (number, number + 1), here.context)
-    counts = read.counts[read.own]
-    refuse_without_light(counts, here.camera.saturation, f"{source.excerpt.name}, frame {number}")
-    light, around = light_of(here, read)
-    found = here.explain(light.photons, light.weight, around=around, watch=watch).localizations
-    doubts = [f"{source.excerpt.name}: {finding.text}" for finding in check_counts(here, counts)]
-    return found.to("cpu").shift(frames=number), light, doubts
-
-
 def _explained(
-    place: _Place,
-    lists: list[Localizations],
-    frames: list[RegeneratedFrame],
-    doubts: tuple[str, ...],
-    seconds: float,
+    place: FramesOfChannels, seen: FrameInChannels, frames: list[RegeneratedFrame], seconds: float
 ) -> Explained:
-    first = place.movies[0]
     notes = [note for movie in place.movies for note in (*movie.pipeline.notes, *movie.source.pixel_notes())]
     notes += [note for frame in frames for note in frame.report.notes]
     if place.pair is None:
         notes.append(_ALONE)
+    first = place.movies[0].pipeline
+    further = FurtherChannel(
+        found=seen.rows[1],
+        pixel_um=frames[1].pixel_um,
+        model=frames[1].model.float().numpy(),
+        residual=frames[1].residual.float().numpy(),
+        report=frames[1].report,
+    )
     return Explained(
-        found=lists[0],
+        found=seen.rows[0],
         pixel_um=frames[0].pixel_um,
-        z_um=first.pipeline.experiment.z_um,
-        threshold=first.pipeline.localizer.threshold,
+        z_um=first.experiment.z_um,
+        threshold=first.localizer.threshold,
         model=frames[0].model.float().numpy(),
         residual=frames[0].residual.float().numpy(),
         corner=(0, 0),
         report=frames[0].report,
         notes=tuple(dict.fromkeys(notes)),
-        doubts=doubts,
-        fitted=first.pipeline.fit is not None,
+        doubts=seen.doubts,
+        fitted=first.fit is not None,
         seconds=seconds,
-        further=(
-            FurtherChannel(
-                found=lists[1],
-                pixel_um=frames[1].pixel_um,
-                model=frames[1].model.float().numpy(),
-                residual=frames[1].residual.float().numpy(),
-                report=frames[1].report,
-            ),
-        ),
+        further=(further,),
     )
