@@ -38,7 +38,7 @@ def test_groups_on_a_gpu_take_a_share_of_its_free_memory_and_use_it(
     assert (
         number == 512
         or FOOTPRINT.bytes(number + 1, (number + 1) * count, count) > free / 4
-        or ((number + 1) * count > 20_000)
+        or ((number + 1) * count > 8_000)
     )
 
 

@@ -90,7 +90,7 @@ def test_no_round_of_changes_raises_the_cost_of_a_frame() -> None:
 
 
 def test_what_was_tried_in_vain_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selection, "_TRIED_BELOW", 2.0)
+    monkeypatch.setattr(selection, "_TRIED_BELOW_APART", 2.0)
     truth = scene(12, 1, seed=15, size=BIG)
     dim = replace(truth, state=replace(truth.state, photons=truth.state.photons * 0.16))
     likelihood = dim.noisy(8)

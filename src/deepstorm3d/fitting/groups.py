@@ -20,7 +20,7 @@ _MATRICES = 3  # copies of a frame's Fisher matrix, double precision
 _MOLECULES_ON_CPU = 120
 _FRAMES_ON_CPU = 64
 # Larger groups bring a GPU nothing: its time is no longer that of starting kernels.
-_MOLECULES_ON_GPU = 20_000
+_MOLECULES_ON_GPU = 8_000
 _FRAMES_ON_GPU = 512
 
 

@@ -17,6 +17,7 @@ from .neighbourhoods import Neighbourhoods
 from .proposals import Proposer
 from .refine import Refined
 from .search import gain_threshold
+from .second_pass import crowded
 from .state import REMOVAL, JointState
 from .unexplained import FAR, SureMolecules, misfit_everywhere, misfit_of_frames
 
@@ -24,9 +25,11 @@ __all__ = ["Selector"]
 
 _Proposal = Callable[[JointState, LinearImage, Likelihood, float], Changes]
 
-# Molecules with (photons/σ)² of at least this multiple of their penalty are kept without a trial removal: it
-# would cost so much more than it brings, as far as the likelihood is a parabola.
-_TRIED_BELOW = 1.3
+# Molecules with (photons/σ)² of at least this multiple of their penalty are kept without a trial removal …
+_TRIED_BELOW = 2.0
+# … and in frames that are not crowded of this one: there the likelihood is the parabola by which a removal
+# costs so much more than it brings. Among many neighbours a removal frees wrong arrangements.
+_TRIED_BELOW_APART = 1.3
 # Extra penalty for molecules dimmer than the prior, in multiples of the penalty: structured background is
 # easily mistaken for one.
 _DIM_PENALTIES = 2.0
@@ -112,13 +115,15 @@ class Selector:
     def pruned(self, start: Refined, likelihood: Likelihood) -> Refined:
         """Remove molecules of low significance where the cost falls without them."""
         best, active = _remembering(start), torch.arange(len(likelihood), device=start.deviance.device)
+        below = torch.where(crowded(best.state), _TRIED_BELOW, _TRIED_BELOW_APART)
         rank = None
         for _ in range(_PRUNING_ROUNDS):
             light, now = likelihood.select(active), best.select(active)
             if rank is None:
                 rank = self.ranks(self.model, now.state, light)
             assert now.state.refused is not None
-            rows = ((rank < _TRIED_BELOW) & (now.state.refused & REMOVAL == 0)).nonzero()[:, 0]
+            worth = rank < below[active][now.state.frame]
+            rows = (worth & (now.state.refused & REMOVAL == 0)).nonzero()[:, 0]
             if not len(rows):
                 break
             changes = Changes.removals(now.state, rows, -rank[rows])

@@ -12,6 +12,8 @@ __all__ = ["Verdict", "verdict_of"]
 
 Light = Literal["good", "doubt", "bad", ""]
 
+# From the best to the worst.
+_ORDER: tuple[Light, ...] = ("", "good", "doubt", "bad")
 _LIGHTS: dict[str, Light] = {
     "fits": "good",
     "doubtful": "doubt",
@@ -29,18 +31,14 @@ class Verdict:
     text: str
 
 
-# From the best to the worst.
-_ORDER: tuple[Light, ...] = ("", "good", "doubt", "bad")
-
-
 def verdict_of(shown: Explained) -> Verdict:
     """The judgement of a frame's residuals (`RegenerateReport.assessment`); of two channels the worse light."""
     first = _of_report(shown, shown.report)
     if not shown.further:
         return first
     second = _of_report(shown, shown.further[0].report)
-    light = max(first.light, second.light, key=_ORDER.index)
-    return Verdict(light, f"First channel: {first.text} Second channel: {second.text}")
+    worse = max(first, second, key=lambda each: _ORDER.index(each.light))
+    return Verdict(worse.light, f"First channel: {first.text} Second channel: {second.text}")
 
 
 def _of_report(shown: Explained, report: RegenerateReport) -> Verdict:
