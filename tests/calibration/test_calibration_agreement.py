@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +13,7 @@ from deepstorm3d.calibration.registration.registration import ChannelList
 from deepstorm3d.channels import ChannelPair, Transform
 from deepstorm3d.errors import InputError
 from deepstorm3d.field import Field
-from two_channels import DEPTH_UM, FIELD_UM, TwoChannels
+from two_channels import DEPTH_UM, FIELD_UM, TwoChannels, rows_of
 
 SIDE = round(FIELD_UM / 0.1)
 
@@ -50,6 +51,21 @@ def test_channels_in_the_wrong_order_are_told() -> None:
     first, second = lists(made)
     with pytest.raises(InputError, match=r"in the other order (39\d|40\d) do; give the movies"):
         doubts_of_transform(second, first, pair_of(made.transform()), "t.yaml")
+
+
+def test_a_shift_that_the_other_order_makes_smaller_is_told_as_a_shift() -> None:
+    generator = np.random.default_rng(3)
+    place, frame = generator.uniform(1, 25, (400, 3)) * [1, 1, 0.1], np.arange(400) // 10
+    sigma = np.array([0.02, 0.02, 0.04])
+    seen = [
+        rows_of(place + by + generator.normal(size=place.shape) * sigma, frame, sigma)
+        for by in ([0.0, 0.0, 0.0], [-0.2, 0.0, DEPTH_UM])
+    ]
+    first, second = (ChannelList(table) for table in seen)
+    given = pair_of(Transform.affine(torch.eye(2), torch.tensor([0.12, 0.0])))
+    # The other order is wrong by 80 nm only, and brings many rows together.
+    with pytest.raises(InputError, match=r"found from these lists .* they are 3\d\d nm apart"):
+        doubts_of_transform(first, second, given, "t.yaml")
 
 
 def test_channels_without_a_common_molecule_and_short_lists_are_doubted() -> None:

@@ -76,20 +76,21 @@ def doubts_of_transform(first: ChannelList, second: ChannelList, pair: ChannelPa
     if found.pairs >= _ENOUGH * min(found.rows) and not found.is_chance:
         return []
     swapped = agreement(second.table, first.table, pair)
-    if _better(swapped, found):
-        raise InputError(
-            f"by {name} {found.in_words()}; with the channels in the other order {swapped.pairs} do",
-            "give the movies in the order in which they were registered, or register them in this order",
-        )
     other = _registered(first, second)
-    if other is not None:
-        by_other = agreement(first.table, second.table, other.channels)
+    by_other = None if other is None else agreement(first.table, second.table, other.channels)
+    # The other order can help a little where the transform is only shifted: a better one is looked for first.
+    if other is not None and by_other is not None and by_other.pairs > swapped.pairs + _MORE:
         if _better(by_other, found):
             raise InputError(
                 f"by {name} {found.in_words()}; by a transform found from these lists {by_other.pairs} do: "
                 f"{_difference(pair, other)}",
                 "leave the transform out, or register anew with lists of this recording",
             )
+    elif _better(swapped, found):
+        raise InputError(
+            f"by {name} {found.in_words()}; with the channels in the other order {swapped.pairs} do",
+            "give the movies in the order in which they were registered, or register them in this order",
+        )
     if found.is_chance:
         return [
             f"by {name} {found.in_words()}: the transform is wrong, or no molecule is seen in both channels; "
