@@ -10,7 +10,7 @@ import torch
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.channel import Channel
 from deepstorm3d.experiment.dye import Dye
-from deepstorm3d.experiment.dyes import dye_optics, dye_stack, dyes_table, with_dyes, with_other_wavelengths
+from deepstorm3d.experiment.dyes import dye_optics, dye_stack, dyes_table, of_other_wavelengths, with_dyes
 from deepstorm3d.experiment.experiment import Experiment, experiment_mask, read_experiment, write_experiment
 from deepstorm3d.jobs.design_psf import design_mask
 from deepstorm3d.optics.measured import MeasuredPSFSpec
@@ -74,13 +74,29 @@ def test_wavelengths_given_by_the_user_are_in_order_and_two_at_least() -> None:
             with_dyes(tiny_experiment(), wrong)
 
 
+def test_dyes_of_a_file_are_numbered_from_the_shortest_wavelength_as_those_of_the_command_are() -> None:
+    red, orange = Dye(wavelength=0.67, amount=3.0, focus=0.9), Dye(wavelength=0.561, mask_index=(1.46, 1.463))
+    own = tiny_experiment(dyes={"red": red, "orange": orange})
+    assert list(own.dyes.items()) == [("orange", orange), ("red", red)]
+    # The truth of `simulate` has the same numbers: three of four molecules are dye 2.
+    drawn = dye_stack(own, dyes_table(own)).draw(4000, torch.Generator().manual_seed(0))
+    assert float((drawn == 2).double().mean()) == pytest.approx(0.75, abs=0.03)
+    # What the experiment knows of a dye beside its wavelength is kept where the command names the dye.
+    given = with_dyes(own, {"red": 0.68, "orange": 0.561, "green": 0.52})
+    assert list(given.dyes.items()) == [
+        ("green", Dye(wavelength=0.52)),
+        ("orange", orange),
+        ("red", red.with_(wavelength=0.68)),
+    ]
+
+
 def test_other_wavelengths_lie_between_the_dyes_and_beyond_where_the_mask_is_sampled_finely_enough() -> None:
     setup = tiny_experiment(dyes={"b": Dye(wavelength=0.7, focus=1.1), "a": Dye(wavelength=0.5, focus=0.9)})
-    others = [dye for name, dye in with_other_wavelengths(setup).dyes.items() if name not in setup.dyes]
+    others = list(of_other_wavelengths(setup).dyes.values())
     assert [dye.wavelength for dye in others] == pytest.approx([0.4, 0.6, 0.8])
     assert [dye.focus for dye in others] == pytest.approx([0.9, 1.0, 1.1])
     coarse = setup.with_(microscope=setup.microscope.with_(mask_pitch=1.6 * setup.microscope.mask_pitch))
-    assert len(with_other_wavelengths(coarse).dyes) == 4
+    assert len(of_other_wavelengths(coarse).dyes) == 2
 
 
 def test_what_has_no_psf_of_each_dye_is_refused(tmp_path: Path) -> None:

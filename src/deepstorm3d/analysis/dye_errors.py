@@ -68,7 +68,8 @@ class DyeErrors:
 def dye_errors(truth: Emitters, found: Localizations, pairs: Matches) -> DyeErrors | None:
     """Count the dyes of matched rows; None where truth or list does not tell them.
 
-    Dyes of both are numbered alike, from the smallest share of the light in the second channel on.
+    Dyes of both are numbered alike: from the smallest share of the light in the second channel on, or, told
+    apart in one channel, from the shortest wavelength on.
     truth.dye: 0 where it is not known: such rows do not count.
     """
     if truth.dye is None or found.dye is None:

@@ -40,7 +40,8 @@ def dyes_of_movie(
         Its network gives candidates, its mask and camera the images; it may know one wavelength only.
     wavelengths : mapping
         Emission wavelength of each dye by its name, µm; None: the dyes of ``model.experiment.dyes``, which may
-        also have a focus of their own and the index of the mask's material.
+        also have a focus of their own and the index of the mask's material; a dye given here by the name of
+        one of them keeps both.
     sure : float
         Molecules whose dye is less probable than this get none; 0: each gets the likeliest.
     camera : mapping

@@ -24,10 +24,10 @@ __all__ = [
     "dye_optics",
     "dye_stack",
     "dyes_table",
+    "of_other_wavelengths",
     "patch_for_dyes",
     "refuse_dyes",
     "with_dyes",
-    "with_other_wavelengths",
 ]
 
 # Wavelengths that the records take, µm.
@@ -49,7 +49,7 @@ class DyeOptics:
 
 
 def dye_optics(experiment: Experiment, *, phase: Tensor | None = None) -> tuple[DyeOptics, ...]:
-    """How each dye of an experiment is seen, in order.
+    """How each dye of an experiment is seen, from the shortest wavelength on.
 
     The mask's height is the same for all dyes, its phase is not: φ(λ) = φ(λ₀) · λ₀/λ · (n(λ) − 1)/(n(λ₀) − 1)
     (Shechtman et al., Nature Photonics 10:590 (2016)), and aberrations are lengths, too: a(λ) = a(λ₀) · λ₀/λ.
@@ -110,14 +110,14 @@ def patch_for_dyes(experiment: Experiment) -> tuple[int, float]:
 
 
 def with_dyes(experiment: Experiment, wavelengths: Mapping[str, float] | None) -> Experiment:
-    """The experiment with dyes of these wavelengths (µm, by name), in order of them; None: with its own.
+    """The experiment with dyes of these wavelengths (µm, by name) alone; None: with its own.
 
+    A dye that the experiment has by the same name keeps its focus and its index of the mask.
     Raises InputError for less than two, or two that are the same.
     """
     dyes = experiment.dyes
     if wavelengths is not None:
-        ordered = sorted(wavelengths.items(), key=lambda one: one[1])
-        dyes = {name: Dye(wavelength=value) for name, value in ordered}
+        dyes = {name: dyes.get(name, Dye()).with_(wavelength=value) for name, value in wavelengths.items()}
     known = [dye.wavelength for dye in dyes.values()]
     if len(set(known)) < max(2, len(known)):
         told = ", ".join(f"{name} {1000 * dye.wavelength:g} nm" for name, dye in dyes.items()) or "none"
@@ -128,13 +128,13 @@ def with_dyes(experiment: Experiment, wavelengths: Mapping[str, float] | None) -
     return experiment.with_(dyes=dyes)
 
 
-def with_other_wavelengths(experiment: Experiment) -> Experiment:
-    """The experiment with further dyes between the wavelengths of its own, and beyond them.
+def of_other_wavelengths(experiment: Experiment) -> Experiment:
+    """The experiment with dyes between the wavelengths of its own, and beyond them, in place of its own.
 
     With them a molecule is compared that may be of none of the dyes. Their focus and index of the mask lie
     between those of the dyes. Wavelengths for which the mask is sampled too coarsely are left out.
     """
-    dyes = sorted(experiment.dyes.values(), key=lambda dye: dye.wavelength)
+    dyes = list(experiment.dyes.values())
     known = np.array([dye.wavelength for dye in dyes])
     steps = np.diff(known) / 2
     wanted = [known[0] - steps[0], *(known[:-1] + steps), known[-1] + steps[-1]]
@@ -159,7 +159,7 @@ def with_other_wavelengths(experiment: Experiment) -> Experiment:
         period = first.with_(wavelength=wavelength).image_period_px * spec.pupil_oversampling
         if period >= 2 * (spec.patch_px + 2 * TabulatedPSF.margin_px):
             found[f"other {number}"] = added
-    return experiment.with_(dyes={**experiment.dyes, **found})
+    return experiment.with_(dyes=found)
 
 
 def refuse_dyes(experiment: Experiment, what: str) -> None:

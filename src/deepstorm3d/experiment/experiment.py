@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import torch
 import yaml
-from pydantic import ValidationError, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 from torch import Tensor
 
 from ..camera import Camera, IdealCamera
@@ -96,6 +96,12 @@ class Experiment(Spec):
     @classmethod
     def _of_any_version(cls, given: Any) -> Any:
         return in_form_of_today(given) if isinstance(given, Mapping) else given
+
+    @field_validator("dyes")
+    @classmethod
+    def _in_order(cls, dyes: dict[str, Dye]) -> dict[str, Dye]:
+        """Dyes from the shortest wavelength on, whatever the order of the file: so they are numbered."""
+        return dict(sorted(dyes.items(), key=lambda one: one[1].wavelength))
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

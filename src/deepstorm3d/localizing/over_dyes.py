@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..emitters import Localizations
 from ..errors import InputError
-from ..experiment.dyes import dye_optics, with_other_wavelengths
+from ..experiment.dyes import dye_optics, of_other_wavelengths
 from ..experiment.experiment import Experiment
 from ..fitting.dyes import DyeFit, DyesInFrames
 from ..fitting.joint import JointFit
@@ -37,13 +37,17 @@ def dye_fit(experiment: Experiment, *, phase: Tensor | None = None) -> DyeFit:
             f"the experiment '{experiment.name}' has no dyes",
             "name each with its wavelength, or train a model for an experiment that has some",
         )
-    others = with_other_wavelengths(experiment)
+    return DyeFit(_fits(experiment, phase), _fits(of_other_wavelengths(experiment), phase))
+
+
+def _fits(experiment: Experiment, phase: Tensor | None) -> list[JointFit]:
+    """The fit of the single frames of each dye by itself."""
     fits = []
-    for each in dye_optics(others, phase=phase):
+    for each in dye_optics(experiment, phase=phase):
         fit = build_fit(each.experiment, each.source, "network", torch.device("cpu"))
         assert isinstance(fit, JointFit)
         fits.append(fit)
-    return DyeFit(fits[: len(experiment.dyes)], fits[len(experiment.dyes) :])
+    return fits
 
 
 class OverDyes:
