@@ -94,6 +94,20 @@ def test_two_molecules_whose_spots_overlap_get_their_dyes_and_places() -> None:
         assert bool((own == 0).all()) and float(found.deviance.max(1).values.min()) > 20
 
 
+def test_a_frame_alone_and_among_others_is_the_same() -> None:
+    # Of one frame a molecule changes its dye and the fit is repeated, of the other none does.
+    molecules, dye = drawn(2, 2, 1500.0, seed=7)
+    light, start = seen(molecules, dye), near(molecules)
+    among = fit()(start, light)
+    for frame in range(2):
+        own = start.select(start.frame == frame).shift(frames=-frame)
+        alone = fit()(own, light.select(torch.tensor([frame])))
+        rows = (among.localizations.frame == frame).nonzero()[:, 0]
+        assert torch.equal(alone.dye, among.dye[rows])
+        for one, other in ((alone.deviance, among.deviance), (alone.others, among.others)):
+            torch.testing.assert_close(one, other[rows], atol=1e-6, rtol=0)
+
+
 def test_bright_molecules_are_told_apart_with_their_neighbours_and_fit_to_their_noise() -> None:
     molecules, dye = drawn(6, 6, 15_000.0)
     found = fit()(near(molecules), seen(molecules, dye))
@@ -119,9 +133,11 @@ def test_the_ratio_of_likelihoods_says_how_often_it_is_wrong() -> None:
 
 def test_molecules_of_another_wavelength_are_none() -> None:
     molecules, dye = drawn(10, 4, 15_000.0, seed=2)
-    dye[::10] = 3
+    # Numbered by wavelength: the other one lies between the two dyes.
+    seen_as = torch.where(dye == 2, 3, dye)
+    seen_as[::10], dye[::10] = 2, 3
     others = setup().with_(dyes={**setup().dyes, "other": Dye(wavelength=0.6)})
-    found = fit()(near(molecules), seen(molecules, dye, experiment=others))
+    found = fit()(near(molecules), seen(molecules, seen_as, experiment=others))
     evidence = ImageEvidence(*(each.numpy() for each in (found.deviance, found.others, found.excess)))
     told = dyes_by_image(found.localizations, evidence, ("short", "long")).localizations
     pairs = match(molecules, told, tolerance_um=0.2)

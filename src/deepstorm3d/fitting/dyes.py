@@ -120,23 +120,36 @@ class DyeFit:
             yield torch.full_like(dye, number)
 
     def _of_better_dyes(self, found: Localizations, likelihood: Likelihood) -> Localizations:
-        """The list with molecules of other dyes where these lower the deviance."""
+        """The list with molecules of other dyes where these lower the deviance.
+
+        Only frames in which a molecule changed are fitted and tried again, so that what is found in a frame
+        does not depend on the others.
+        """
         if not len(found):
             return found
         model, state = self._fitted(found, likelihood)
+        frames = torch.arange(state.frames, device=state.frame.device)
         for _ in range(_ROUNDS):
-            before = state
+            part, light = state.select(frames), likelihood.select(frames)
+            changed = torch.zeros_like(frames, dtype=torch.bool)
             for number in range(1, self.dyes):
-                state = self._changed(model, state, likelihood, number)
-            if state is before:
+                part, those = self._changed(model, part, light, number)
+                changed |= those
+            if not bool(changed.any()):
                 break
-            state = model.fit(state, likelihood).state
+            again = part.select(changed.nonzero()[:, 0])
+            frames = frames[changed]
+            state = state.replace_frames(frames, model.fit(again, likelihood.select(frames)).state)
         assert state.origin is not None
         return replace(found.select(state.origin), xyz=state.xyz, photons=state.photons).sort()
 
-    def _changed(self, model: FrameModel, state: JointState, likelihood: Likelihood, number: int) -> JointState:
-        """The state after each molecule was tried with the dye that is `number` further; itself if in vain."""
+    def _changed(
+        self, model: FrameModel, state: JointState, likelihood: Likelihood, number: int
+    ) -> tuple[JointState, Tensor]:
+        """The state after each molecule was tried with the dye that is `number` further, and in which frames
+        one changed, (B,) bool."""
         assert state.origin is not None
+        frames = torch.zeros(state.frames, dtype=torch.bool, device=state.frame.device)
         for chosen in [state.origin[rows] for rows in _apart(state)]:
             assert state.origin is not None
             # The order of rows changes with each change; their origin stays.
@@ -145,8 +158,9 @@ class DyeFit:
             near, fitted = self._tried(model, state, likelihood, rows, wanted)
             taken = near.deviance - fitted.deviance > _LEAST_GAIN
             if bool(taken.any()):
+                frames[state.frame[rows[taken]]] = True
                 state = near.merged(fitted.state, taken, torch.zeros_like(taken))
-        return state
+        return state, frames
 
     def _tried(
         self, model: FrameModel, state: JointState, likelihood: Likelihood, rows: Tensor, wanted: Tensor
