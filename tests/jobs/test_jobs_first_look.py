@@ -19,9 +19,11 @@ from deepstorm3d.camera import Camera, IdealCamera, ScmosCamera
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
+from deepstorm3d.experiment.channel import Channel
 from deepstorm3d.fitting.joint import Explained
 from deepstorm3d.frames.pixel_faults import faults_of
 from deepstorm3d.jobs.axial_scan import FocalPlanes, scan_stack
+from deepstorm3d.jobs.channel_inputs import both_pipelines
 from deepstorm3d.jobs.estimate import estimate_movie
 from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.jobs.preview import preview_movie
@@ -30,10 +32,12 @@ from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.modelfile import ModelFile, save_model_file
 from deepstorm3d.localizing.blocks import Found
 from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.first_look import FirstLook, check_counts
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.localizing.run import LocalizeSummary
 from deepstorm3d.pixels.faults import PixelFaults
-from factories import tiny_experiment
+from deepstorm3d.simulation.backgrounds import UniformBackground
+from factories import tiny_experiment, untrained_model
 from watchers import Recorder
 
 pytestmark = pytest.mark.usefixtures("coarse_pictures")
@@ -206,3 +210,18 @@ def test_regenerate_says_that_residuals_are_too_small(model: ModelFile, tmp_path
     done = CliRunner().invoke(app, ["regenerate", *map(str, words)])
     assert done.exit_code == 0, done.stderr
     assert "times what noise gives" in done.stderr
+
+
+def test_each_channel_is_judged_by_its_share_of_the_light() -> None:
+    """A fifth of 200 photons in the first channel, the rest in the second."""
+    scene = tiny_experiment().scene().with_(background=UniformBackground(low=200.0, high=200.0))
+    setup = tiny_experiment(scenes={"main": scene}, channels={"far": Channel(light=0.8)})
+    model = untrained_model(setup, 1.0)
+    pipelines = both_pipelines([(load_pipeline(model, method="pursuit"), model)]).pipelines
+    for pipeline, own, other in zip(pipelines, (40.0, 160.0), (160.0, 40.0), strict=True):
+        assert check_counts(pipeline, background(own)) == []
+        assert [each.kind for each in check_counts(pipeline, background(other))] == ["level"]
+        with Excerpt(background(own)).open() as source:
+            watch = Recorder()
+            assert list(FirstLook(source, pipeline, watch).over([(0, 6)])) == [(0, 6)]
+            assert watch.messages == []

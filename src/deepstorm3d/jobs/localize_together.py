@@ -109,7 +109,7 @@ def opened_together(
             judged = source.judged(channel.pipeline.camera, channel.pipeline.experiment.microscope, watch=watch)
             movies.append(ChannelMovie(judged, channel.pipeline, channel.origin_um))
         found, quality = FromNetwork(movies, [pair]), QualitySample()
-        for text in _first_looks(movies, model, found.blocks()):
+        for text in _first_looks(movies, found.blocks()):
             warn(watch, text)
             summary.warnings.append(text)
 
@@ -121,14 +121,14 @@ def opened_together(
         yield Together(BothChannels(localize, found.blocks, movies), summary, quality)
 
 
-def _first_looks(movies: list[ChannelMovie], model: ChannelPipelines, blocks: list[Block]) -> list[str]:
+def _first_looks(movies: list[ChannelMovie], blocks: list[Block]) -> list[str]:
     """What contradicts camera or model in the first block of each channel."""
     told = []
-    for movie, view in zip(movies, model.views, strict=True):
+    for movie in movies:
         source = movie.source
         here = source.at_work(movie.pipeline)
         for block in blocks[:1]:
-            findings = check_counts(here, source.read(*block), view.share)
+            findings = check_counts(here, source.read(*block))
             told += [
                 f"{source.excerpt.name}, frames {block[0]} to {block[1] - 1}: {each.text}" for each in findings
             ]

@@ -96,4 +96,5 @@ def _further(
         extent_px=reach_px,
         fit=fit,
         notes=assumed_values(alone.camera, chosen, camera),
+        share=first.experiment.shares[number],
     )

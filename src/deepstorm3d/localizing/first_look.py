@@ -44,12 +44,9 @@ class FirstLook:
         yield from coming
 
 
-def check_counts(pipeline: Pipeline, counts: NDArray[Any], share: float = 1.0) -> list[Finding]:
-    """Contradictions between frames (B, H, W) of a pipeline's region and its camera and model.
-
-    share: of the light of the experiment's scenes that these frames get.
-    """
-    sample, levels = sample_for_check(counts), levels_of(pipeline.experiment).shared(share)
+def check_counts(pipeline: Pipeline, counts: NDArray[Any]) -> list[Finding]:
+    """Contradictions between frames (B, H, W) of a pipeline's region and its camera and model."""
+    sample, levels = sample_for_check(counts), levels_of(pipeline.experiment).shared(pipeline.share)
     photons = pipeline.to_photons(torch.from_numpy(sample.astype(np.float32)))
     return check_frames(sample, photons, pipeline.camera, levels, maps=pipeline.maps)
 

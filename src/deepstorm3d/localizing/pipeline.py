@@ -61,7 +61,8 @@ class Pipeline:
     fit: refines the candidates (None: the network's list is not changed);  tile_px: side of the tiles of a
     frame, without their overlap;  notes: sentences about assumed values;
     reader: conversion to photons with the faults of the movie's pixels (`OpenExcerpt.judged`; None: no faults);
-    field: the part of the whole field that the frames show (None: frames of any size that begin with it).
+    field: the part of the whole field that the frames show (None: frames of any size that begin with it);
+    share: of the light of the experiment's scenes that the frames get (below 1 where it has several channels).
     """
 
     experiment: Experiment
@@ -76,6 +77,7 @@ class Pipeline:
     notes: tuple[str, ...] = ()
     reader: PixelReader | None = None
     field: Field | None = None
+    share: float = 1.0
 
     def in_field(self, field: Field) -> Pipeline:
         """The pipeline for frames that show this part of the whole field; its maps must be of these pixels."""
@@ -333,6 +335,7 @@ def load_pipeline(
         method=method,
         fit=build_fit(experiment, source, method, place) if refine else None,
         notes=(*assumed_values(experiment.camera, chosen, camera), *_notes_of_dyes(experiment)),
+        share=experiment.shares[0],
     )
 
 
