@@ -8,15 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import deepstorm3d as ds
 from channel_recording import SHARE, ChannelRecording
 from deepstorm3d.calibration.movie_statistics import channels, molecules, scene_match
-from deepstorm3d.calibration.movie_statistics.light_ratio import FrameLight, light_ratio
+from deepstorm3d.calibration.movie_statistics.light_ratio import FrameLight, common_pixels, light_ratio
+from deepstorm3d.channels import Transform
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.channel_views import channel_views
+from deepstorm3d.field import Field
 from deepstorm3d.simulation.backgrounds import UniformBackground
 
 SIZE = (54, 56)
@@ -98,6 +101,27 @@ def test_channels_and_movies_are_as_many(recording: ChannelRecording) -> None:
     with pytest.raises(InputError, match="two movies"):
         three = dict.fromkeys(("red", "far"), recording.setup.channels["red"])
         ds.estimate_channels(*recording.counts, recording.setup.with_(channels=three))
+
+
+def test_only_the_field_that_both_channels_show_counts() -> None:
+    """The second frames are wider, shifted by 4 px, and show molecules that the first ones do not."""
+    first, second = Field(20, 24, 0.1), Field(22, 40, 0.1)
+    shift = Transform.affine(torch.eye(2), torch.tensor([0.4, 0.0]))
+    here, own = common_pixels(first, second, shift)
+    assert bool(here.all()) and int(own.sum()) == here.numel()
+    assert bool(own[:20, 4:28].all())
+    away = Transform.affine(torch.eye(2), torch.tensor([2.4, 0.0]))
+    here, own = common_pixels(first, second, away)
+    assert bool(here[:, :16].all()) and not bool(here[:, 16:].any()) and bool(own[:20, 24:].all())
+    assert int(own.sum()) == int(here.sum())
+    # A molecule's light in every frame of both, and other light where only the second one looks.
+    g = np.random.default_rng(2)
+    shared, beyond = g.poisson(8.0, 100) * 3000.0, g.poisson(8.0, 100) * 3000.0
+    frames = np.zeros((100, 22, 40))
+    frames[:, 10, 30], frames[:, 10, 5] = 0.43 * shared, 0.43 * beyond
+    light = FrameLight(frames[:, own.numpy()].sum(1), 0.0)
+    assert light_ratio(FrameLight(shared, 0.0), light) == pytest.approx(0.43)
+    assert light_ratio(FrameLight(shared, 0.0), FrameLight(frames.sum((1, 2)), 0.0)) is None
 
 
 def test_the_light_of_frames_that_go_together_gives_the_ratio_whatever_their_levels() -> None:

@@ -2,7 +2,7 @@
 
 A movie alone tells the light of its molecules per area well, and less well how it is made up of a density and
 of photons. The molecules of all channels are the same, so the density is the mean of what the channels say, and
-the light of whole frames rises and falls together: that gives the shares (`light_ratio`).
+the light of the field that they share rises and falls together: that gives the shares (`light_ratio`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import torch
 from ...errors import InputError
 from ...experiment.channel import Channel
 from ...experiment.experiment import Experiment
+from ...field import Field
 from ...localizing.excerpt import Excerpt
 from ...watch import SILENT, Named, Watcher
 from .estimate import Estimate, EstimateSettings, Guessed, guess_of_movie, result_of
 from .experiment import changes, estimated_experiment
-from .light_ratio import light_ratio
+from .light_ratio import common_pixels, light_ratio
 from .scene_match import SceneGuess
 
 __all__ = ["ChannelsEstimate", "estimate_channels"]
@@ -88,8 +89,7 @@ def estimate_channels(
         here = Named(watch, names[number])
         guessed.append(guess_of_movie(excerpt, experiment.of_channel(number), each, watch=here))
     areas = _areas(experiment, guessed)
-    frames = [each.light_of_frames() for each in guessed]
-    ratios = [1.0, *(light_ratio(frames[0], each) for each in frames[1:])]
+    ratios = [1.0, *_ratios(experiment, guessed)]
     whole, told = _together([each.found.guess for each in guessed], areas, _weights(guessed), ratios)
     final = _experiment(experiment, settings[0], guessed, whole, told)
     numbers = _divided(whole, told.light, areas)
@@ -141,6 +141,16 @@ def _areas(experiment: Experiment, guessed: Sequence[Guessed]) -> list[_Area]:
         own_um = channel.microscope_of(experiment.microscope).pixel_um
         areas.append(_Area(um2, (own_um / pixel_um) ** 2 / um2))
     return areas
+
+
+def _ratios(experiment: Experiment, guessed: Sequence[Guessed]) -> list[float | None]:
+    """Light of each further channel over the first one's, in the field that both show; None: not known."""
+    first, ratios = Field(*guessed[0].size, experiment.microscope.pixel_um), []
+    for (name, channel), there in zip(experiment.channels.items(), guessed[1:], strict=True):
+        second = Field(*there.size, channel.microscope_of(experiment.microscope).pixel_um)
+        here, own = common_pixels(first, second, channel.read_transform(name).transform)
+        ratios.append(light_ratio(guessed[0].light_of_frames(here), there.light_of_frames(own)))
+    return ratios
 
 
 def _weights(guessed: Sequence[Guessed]) -> list[float]:

@@ -145,10 +145,11 @@ class Guessed:
         """(height, width) of the movie's frames, px."""
         return self.movie.sample.counts.shape[1], self.movie.sample.counts.shape[2]
 
-    def light_of_frames(self) -> FrameLight:
-        """The light of each frame of the sample, all pixels together, and the variance of its noise."""
-        photons = self.movie.photons(self.camera).double()
-        light = photons.sum((1, 2)).numpy()
+    def light_of_frames(self, pixels: Tensor) -> FrameLight:
+        """The light of some pixels together, (H, W) bool, in each frame of the sample, and the variance of its
+        noise."""
+        photons = self.movie.photons(self.camera).double()[:, pixels]
+        light = photons.sum(1).numpy()
         excess = self.camera.pixel_noise().excess
         counted = excess * np.abs(light).mean() if self.camera.is_calibrated else 0.0
         return FrameLight(light, float(counted + photons[0].numel() * self.camera.dark_variance))

@@ -1,4 +1,4 @@
-"""How the light of two channels compares: that of whole frames rises and falls in both together."""
+"""How the light of two channels compares: that of the field that both show rises and falls in both together."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-__all__ = ["FrameLight", "light_ratio"]
+from ...channels import Transform
+from ...field import Field
+
+__all__ = ["FrameLight", "common_pixels", "light_ratio"]
 
 # Fewest frames from which a ratio is found.
 _FEWEST = 12
@@ -17,7 +22,7 @@ _LEAST_CORRELATION = 0.8
 
 
 class FrameLight(NamedTuple):
-    """Light of frames (B,), photons of all pixels together, and the variance of the noise in it."""
+    """Light of frames (B,), photons of their chosen pixels together, and the variance of the noise in it."""
 
     light: NDArray[np.float64]
     noise: float
@@ -40,3 +45,20 @@ def light_ratio(first: FrameLight, second: FrameLight) -> float | None:
     if own <= 0 or other <= 0 or both < _LEAST_CORRELATION * math.sqrt(own * other):
         return None
     return float((other - own + math.sqrt((other - own) ** 2 + 4 * both**2)) / (2 * both))
+
+
+def common_pixels(first: Field, second: Field, transform: Transform) -> tuple[Tensor, Tensor]:
+    """The pixels of two channels' frames, (H, W) bool each, whose centres the other channel shows too.
+
+    first, second: the frames;  transform: from the first channel's µm to the second's.
+    """
+    there, far = transform.inverse_where(_centres(second))
+    shown = second.inside(transform.apply(_centres(first))), first.inside(there) & ~far
+    return shown[0].view(first.size), shown[1].view(second.size)
+
+
+def _centres(field: Field) -> Tensor:
+    """Centres (H·W, 2) µm of the pixels of a frame."""
+    rows, columns = (torch.arange(side, dtype=torch.float64) for side in field.size)
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()], 1) * field.pixel_um
