@@ -23,6 +23,7 @@ from deepstorm3d.fitting.sites.channels import ChannelsFit, FurtherChannel
 from deepstorm3d.fitting.sites.climb import climb_sites
 from deepstorm3d.fitting.sites.covariance import lights_of, site_bounds
 from deepstorm3d.fitting.sites.frames import Movie
+from deepstorm3d.fitting.sites.mismatch import Mismatch
 from deepstorm3d.fitting.sites.state import Sites
 from deepstorm3d.fitting.state import JointState
 from deepstorm3d.watch import SILENT
@@ -362,6 +363,23 @@ def test_a_shift_between_the_channels_is_measured_by_their_ties() -> None:
     # 30 nm too far along x there; here, mirrored and turned by 5°, the other way.
     slope = torch.linalg.inv(bent().jacobian(MIDDLE[None]))[0] @ torch.tensor([-0.03, 0.0]).double()
     assert float((shift[:2] - slope).norm()) < 0.01 and float(sigma[:2].max()) < 0.01
+
+
+def test_what_the_transform_is_known_to_be_wrong_by_does_not_count_molecules_as_apart() -> None:
+    place = apart(4)
+    lights, _ = seen(place, [0.5] * 4, seed=8, total=10_000.0)
+    fit = after_candidates().channels
+    away = bent().then(Transform.affine(torch.eye(2), torch.tensor([0.04, 0.0])))
+
+    def tie(excess: float) -> Mismatch:
+        other = replace(fit.others[0], transform=away, excess_um=(excess, excess, 0.0))
+        return CandidatesFit(replace(fit, others=(other,)))(candidates(place), lights).mismatch[0]
+
+    strict, held = tie(0.0), tie(0.04)
+    assert strict.compared == held.compared == 4
+    assert strict.apart >= 3 and held.apart == 0
+    # The pull of all of them together is told as before.
+    assert torch.equal(strict.shift_um[0], held.shift_um[0])
 
 
 def test_molecules_are_not_divided_by_what_the_transform_is_wrong_by() -> None:

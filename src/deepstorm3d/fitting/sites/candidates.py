@@ -99,7 +99,10 @@ class CandidatesFit:
             filled=len(sites) - kept,
             split=0,
             removed=len(found) - kept,
-            mismatch=tuple(mismatch_of(land, number, fit.false_splits) for number in range(1, count)),
+            mismatch=tuple(
+                mismatch_of(land, number, fit.false_splits, fit.channels[number].excess_um)
+                for number in range(1, count)
+            ),
         )
 
     def _start(self, found: Localizations, movie: Movie) -> Sites:

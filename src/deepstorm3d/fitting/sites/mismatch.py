@@ -53,11 +53,15 @@ class Mismatch:
         return covariance @ self.pull, covariance.diagonal().sqrt()
 
 
-def mismatch_of(land: Landscape, channel: int, chance: float) -> Mismatch:
+def mismatch_of(
+    land: Landscape, channel: int, chance: float, excess_um: tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> Mismatch:
     """Of one frame at its fitted state.
 
-    channel: number of the further one;  chance: that a molecule at one place is counted as apart.
+    channel: number of the further one;  chance: that a molecule at one place is counted as apart;
+    excess_um: on x, y, z, by which the places of one molecule differ beyond their σ (`FurtherChannel`).
     """
+    slack = torch.tensor(excess_um, dtype=torch.float64).square().diag()
     sites, total = land.sites, Mismatch.nothing()
     shared, most = shared_information(land), chi_square_point(chance, 3)
     both = sites.seen()[:, [0, channel]].all(1)
@@ -65,6 +69,8 @@ def mismatch_of(land: Landscape, channel: int, chance: float) -> Mismatch:
         looks, pulls, information = shared.of_site(site)
         look = int((sites.image[looks] == channel).nonzero()[0, 0])
         pull, stiff = pulls[look], information[look, look]
-        gain = pull @ torch.linalg.solve_ex(stiff + _SURE * torch.eye(3).double(), pull)[0]
+        variance = torch.linalg.inv_ex(stiff + _SURE * torch.eye(3).double())[0]
+        shift = variance @ pull
+        gain = shift @ torch.linalg.solve_ex(variance + slack, shift)[0]
         total += Mismatch(pull, stiff, 1, int(float(gain) > most))
     return total
