@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from channel_recording import PIXEL, SIZE, ChannelRecording
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
-from deepstorm3d.io.tables import TableHeader, write_list
+from deepstorm3d.io.tables import TableHeader, read_list, write_list
+from deepstorm3d.io.tables.dye_names import dye_names
 from deepstorm3d.jobs.report import write_report
 
 pytestmark = pytest.mark.usefixtures("coarse_pictures")
@@ -52,6 +53,23 @@ def test_dyes_are_listed_with_what_they_claim(recording: ChannelRecording, tmp_p
         assert words in page, words
     # Six of 0.1 and three of 0.3.
     assert "16.67 % are expected to be wrong" in page
+
+
+def test_dyes_told_apart_in_one_channel_are_listed_by_their_names(
+    recording: ChannelRecording, tmp_path: Path
+) -> None:
+    """As `dyes --model` writes its list, filtered afterwards."""
+    dye, sure = torch.tensor([1] * 6 + [2] * 3 + [0]), torch.tensor([0.9] * 6 + [0.7] * 3 + [0.6])
+    table = replace(recording.found, share=None, sigma_share=None, dye=dye, dye_probability=sure)
+    made = {"movie": "A.npy", "dyes": ["orange", "dark red"], "steps": [{"step": "filter"}]}
+    write_list(tmp_path / "one.hdf5", table, TableHeader(PIXEL, 2, SIZE, made))
+    assert dye_names(read_list(tmp_path / "one.hdf5")[1]) == ["orange", "dark red"]
+    titles = write_report(tmp_path / "one.hdf5", tmp_path / "r.html", resolution=False)
+    assert "Dyes" in titles and "Channels" not in titles
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    for words in ("dark red", "10.00 %", "30.00 %", "16.67 % are expected", "as far as the PSFs of the dyes"):
+        assert words in page, words
+    assert "scatter beyond" not in page
 
 
 def test_molecules_over_their_frames_are_counted(recording: ChannelRecording, tmp_path: Path) -> None:

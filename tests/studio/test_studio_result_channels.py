@@ -64,6 +64,15 @@ def opened(look: ResultLook) -> OpenList:
     return look.opened
 
 
+def test_dyes_of_one_channel_have_their_names_in_the_legend(tmp_path: Path) -> None:
+    rows = replace(table(), share=None, sigma_share=None)
+    write_list(tmp_path / "one.hdf5", rows, TableHeader(0.1, 10, (32, 64), {"dyes": ["orange", "red"]}))
+    look = ResultLook()
+    look.open(tmp_path / "one.hdf5")
+    look.opening.wait()
+    assert legend_of(opened(look), "dye")[1] == ["orange", "red", "none"]
+
+
 def test_a_picture_shows_each_dye_in_the_colour_that_its_legend_has(look: ResultLook) -> None:
     assert list(offered_colours(look.opened)) == ["depth", "dye", "molecule", "none"]
     colours, names = legend_of(opened(look), "dye")

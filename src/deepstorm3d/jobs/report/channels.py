@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ... import plot
-from ...analysis.dyes import shares_of_molecules
 from ...analysis.frames_of_molecules import frames_of_molecules
 from ...emitters import Localizations
+from ...io.tables.dye_names import dye_names, dye_step
 from ...io.tables.header import TableHeader
 from ...plot.panels import figure_png
 from .parts import Facts, Figure, Section
@@ -19,22 +19,36 @@ __all__ = ["channel_sections", "molecule_sections"]
 
 
 def channel_sections(table: Localizations, header: TableHeader) -> list[Section]:
-    """How the light is divided between two channels, and the dyes; nothing for a list of one channel."""
-    if table.share is None or table.sigma_share is None or not len(table):
+    """How the light is divided between two channels, and the dyes; nothing for a list without either."""
+    if not len(table):
         return []
-    known = table.sigma_share > 0
+    names = dye_names(header)
+    sections = _shares(table, names)
+    return sections if table.dye is None else [*sections, _dyes(table, header, names)]
+
+
+def _shares(table: Localizations, names: list[str]) -> list[Section]:
+    """How the light is divided between two channels; nothing for a list of one channel."""
+    known = _known_shares(table)
+    if known is None:
+        return []
     words = [
         f"{int(known.sum()):,} of {len(table):,} rows have a share of the light in the second channel with its "
         "σ; the others lie where that channel does not show them, or were given no light there."
     ]
-    if not bool(known.any()):
+    if not known.any():
         return [Section("Channels", paragraphs=words)]
-    names = _dye_names(header)
     caption = "The share of each molecule's light that the second channel has"
     caption += ", in the colours of the dyes." if table.dye is not None else "."
     picture = figure_png(plot.shares(table, names))
-    sections = [Section("Channels", paragraphs=words, figures=[Figure(caption, picture)])]
-    return sections if table.dye is None else [*sections, _dyes(table, header, names)]
+    return [Section("Channels", paragraphs=words, figures=[Figure(caption, picture)])]
+
+
+def _known_shares(table: Localizations) -> np.ndarray[Any, Any] | None:
+    """Rows with a share that has its σ, (N,) bool; None for a list of one channel."""
+    if table.share is None or table.sigma_share is None:
+        return None
+    return (table.sigma_share > 0).cpu().numpy()
 
 
 def molecule_sections(table: Localizations) -> list[Section]:
@@ -61,27 +75,15 @@ def molecule_sections(table: Localizations) -> list[Section]:
     ]
 
 
-def _dye_step(header: TableHeader) -> Mapping[str, Any]:
-    """What the newest step `dyes` of the list records, {} where there is none."""
-    steps = [step for step in header.provenance.get("steps", []) if step.get("step") == "dyes"]
-    return steps[-1] if steps else {}
-
-
-def _dye_names(header: TableHeader) -> list[str]:
-    dyes = _dye_step(header).get("dyes")
-    return [str(name) for name in dyes] if isinstance(dyes, Mapping) else []
-
-
 def _dyes(table: Localizations, header: TableHeader, names: list[str]) -> Section:
     """How many molecules each dye has, and how many of them are expected to be another's."""
     assert table.dye is not None
-    molecules = shares_of_molecules(table)
-    first = np.unique(molecules.of_row, return_index=True)
-    rows_of = first[1][first[0] >= 0]
+    rows_of = _row_of_each_molecule(table)
     dye = table.dye.cpu().numpy()[rows_of]
     sure = None if table.dye_probability is None else table.dye_probability.cpu().double().numpy()[rows_of]
-    step = _dye_step(header)
-    shares = list(step["dyes"].values()) if names else []
+    step = dye_step(header)
+    of_light = step.get("dyes")
+    shares = list(of_light.values()) if isinstance(of_light, Mapping) else []
     scatter = step.get("scatter") or []
     rows = []
     for number in range(1, int(max(dye.max(initial=0), len(names))) + 1):
@@ -101,11 +103,21 @@ def _dyes(table: Localizations, header: TableHeader, names: list[str]) -> Sectio
     words = [f"Of the molecules that were given a dye, {told} are expected to be wrong."] if told else []
     if told:
         words.append(
-            "This is what the probabilities of the list claim; it is true as far as shares and scatter of the "
-            "dyes are."
+            "This is what the probabilities of the list claim; it is true as far as "
+            + ("shares and scatter of the dyes are." if shares else "the PSFs of the dyes are.")
         )
     heads = ("number", "dye", "share", "scatter beyond σ", "molecules", "expected wrong")
+    if not shares:  # told apart by their PSFs
+        heads, rows = (*heads[:2], *heads[4:]), [(*row[:2], *row[4:]) for row in rows]
     return Section("Dyes", paragraphs=words, tables=[Facts("", rows, heads)])
+
+
+def _row_of_each_molecule(table: Localizations) -> np.ndarray[Any, Any]:
+    """The first row of each molecule; where the list has shares, of those rows that have one."""
+    number = np.arange(len(table)) if table.molecule is None else table.molecule.cpu().numpy()
+    known = _known_shares(table)
+    rows = np.arange(len(table)) if known is None or not known.any() else known.nonzero()[0]
+    return rows[np.unique(number[rows], return_index=True)[1]]
 
 
 def _percent(sure: np.ndarray[Any, Any] | None, rows: np.ndarray[Any, Any]) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from ...io.tables.dye_names import dye_names
 from ...rendering.categories import Category, category_colours
 from .opened import OpenList
 
@@ -22,7 +21,7 @@ def legend_of(opened: OpenList, category: Category) -> tuple[list[str], list[str
         return colours[:2], ["one frame", "several frames, each molecule its own colour"]
     numbers = opened.tiles.numbers.get("dye")
     most = 0 if numbers is None else int(numbers.max(initial=0))
-    names = _dye_names(opened)
+    names = dye_names(opened.header)
     named = [names[number] if number < len(names) else f"dye {number + 1}" for number in range(most)]
     return colours[1 : most + 1] + colours[:1], [*named, "none"]
 
@@ -31,12 +30,3 @@ def offered_colours(opened: OpenList | None) -> dict[str, str]:
     """What the hue of a picture can show of a list."""
     there = () if opened is None else tuple(opened.tiles.numbers)
     return {name: name for name in ("depth", *there, "none")}
-
-
-def _dye_names(opened: OpenList) -> list[str]:
-    """Names of the dyes, from the newest step that told them apart."""
-    for step in reversed(opened.header.provenance.get("steps", [])):
-        dyes = step.get("dyes") if step.get("step") == "dyes" else None
-        if isinstance(dyes, Mapping):
-            return [str(name) for name in dyes]
-    return []
