@@ -73,7 +73,7 @@ def estimate(
             "--dark",
             metavar="MOVIE",
             help="Frames without light, to measure baseline and read noise. Of two cameras give two, in their "
-            "order.",
+            "order; with --split one is for both halves.",
         ),
     ] = None,
     baseline: Annotated[
@@ -82,7 +82,7 @@ def estimate(
             "--baseline",
             metavar="ADU",
             help="Count without light, if it is known; the read noise is then estimated. Of two cameras give "
-            "two.",
+            "two; with --split one is for both halves.",
         ),
     ] = None,
     scene: Annotated[
@@ -168,6 +168,23 @@ class _Asked:
             pipeline=pipeline,
         )
 
+    def of_two(self, *, one_camera: bool) -> _Asked:
+        """For two channels; what is known of one camera holds for both its halves.
+
+        Raises InputError for more than two values, and for one value where there are two cameras.
+        """
+        self.refuse_more_than(2)
+        if one_camera:
+            both = replace(self, dark=self.dark * 2) if len(self.dark) == 1 else self
+            return replace(both, baseline=self.baseline * 2) if len(self.baseline) == 1 else both
+        for name, given in (("--dark", self.dark), ("--baseline", self.baseline)):
+            if len(given) == 1:
+                raise InputError(
+                    f"{name} is given once, for two cameras",
+                    "give it twice, in the order of the movies; of cameras that are alike the same twice",
+                )
+        return self
+
     def refuse_more_than(self, channels: int) -> None:
         """Raise InputError for more values than there are channels."""
         for name, given in (("--dark", self.dark), ("--baseline", self.baseline), ("--model", self.model)):
@@ -221,16 +238,19 @@ def _estimate_one(excerpt: Excerpt, experiment: Experiment, asked: _Asked, files
 def _estimate_both(
     excerpt: Excerpt, second: _Second, experiment: Experiment, asked: _Asked, files: _Files
 ) -> None:
-    from ..jobs.channel_inputs import halves_of_movie
+    from ..jobs.channel_inputs import GivenTransform, halves_of_movie
     from ..jobs.estimate_channels import estimate_channel_movies, pictures_of, with_transform
 
-    side, _ = halves(second.split)
+    side, mirrored = halves(second.split)
     if (second.movie is None) == (side is None):
         raise InputError("give the second movie (--second), or --split if one movie has both: one of these")
     if excerpt.roi is not None:
         raise InputError("--roi is for one channel: the second one would need its own region; crop the movies")
-    asked.refuse_more_than(2)
+    asked = asked.of_two(one_camera=side is not None)
     experiment = with_transform(experiment, second.transform)
+    name, channel = next(iter(experiment.channels.items()))
+    told = f"the experiment '{experiment.name}'" if second.transform is None else second.transform.name
+    GivenTransform(name=told, mirrored=mirrored).check_mirror(channel.read_transform(name))
     if side is not None:
         _, movies = halves_of_movie(excerpt, side, experiment.microscope.pixel_um)
     else:

@@ -120,11 +120,11 @@ class _Both:
 
 
 def _regenerate_both(locs: Path, both: _Both, out: Path, *, frame: int, truth: Path | None) -> None:
-    from ..jobs.channel_inputs import ChannelInput, halves_as_channels
+    from ..jobs.channel_inputs import ChannelInput, GivenTransform, halves_as_channels
     from ..jobs.regenerate_channels import regenerate_channels, transform_beside
 
     pipelines = both.both.pipelines
-    side, _ = halves(both.split)
+    side, mirrored = halves(both.split)
     if (both.second is None) == (side is None):
         raise InputError("give the movie of the second channel, or --split if one movie has both: one of these")
     if side is not None:
@@ -137,6 +137,8 @@ def _regenerate_both(locs: Path, both: _Both, out: Path, *, frame: int, truth: P
         )
     own = None if both.both.model is None else both.both.model.pair
     pair = transform_beside(locs, both.transform, pipelines[0].experiment.microscope.pixel_um, own)
+    name = "the transform of the list" if both.transform is None else both.transform.name
+    GivenTransform(name=name, mirrored=mirrored).check_mirror(pair)
     made = regenerate_channels(locs, channels, [pair], out, frame=frame, truth=truth)
     result(f"{out}: frame {frame}")
     for line in made.lines():

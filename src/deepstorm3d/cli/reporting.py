@@ -72,6 +72,14 @@ def report(
             )
         second = _second(movie, model, split, transform)
         overlays = Overlays(movie[0], find_model(model[0]), mask, camera_changes(camera), frames, second)
+    else:
+        given = {"--split": split, "--transform": transform, "--mask": mask, "--camera": camera}
+        for name, value in given.items():
+            if value:
+                raise InputError(
+                    f"{name} is for the frames that are drawn beside their regenerated images: there are none",
+                    "give the movie and its model, too (--movie, --model), or leave it out",
+                )
     titles = write_report(
         run,
         out,
@@ -94,7 +102,7 @@ def _second(
 
     if len(movies) > 2 or len(models) > 2:
         raise InputError("a list has two channels at most (--movie, --model)")
-    side, _ = halves(split)
+    side, mirrored = halves(split)
     if len(movies) == 1 and side is None:
         if transform is not None or len(models) > 1:
             raise InputError(
@@ -104,4 +112,4 @@ def _second(
     if len(movies) == 2 and side is not None:
         raise InputError("--split is for one movie that has both channels; two are given (--movie)")
     model = find_model(models[1]) if len(models) > 1 else None
-    return SecondChannel(side or movies[1], model, transform)
+    return SecondChannel(side or movies[1], model, transform, mirrored)

@@ -10,6 +10,7 @@ from ..channels import ChannelPair, Halves, halves_of
 from ..channels.camera_halves import Side
 from ..emitters import Localizations
 from ..errors import InputError
+from ..experiment.channel import ChannelTransform
 from ..field import Field
 from ..localizer.modelfile import ModelFile
 from ..localizing.channel_pipelines import ChannelPipelines, channel_pipelines
@@ -117,7 +118,7 @@ class GivenTransform:
     name: str = "the transform"
     mirrored: bool | None = None
 
-    def check_mirror(self, pair: ChannelPair) -> None:
+    def check_mirror(self, pair: ChannelPair | ChannelTransform) -> None:
         """Raise InputError where a transform contradicts what was said of the mirror."""
         if self.mirrored is not None and self.mirrored != pair.transform.mirrored:
             seen = "mirrored" if pair.transform.mirrored else "not mirrored"

@@ -23,7 +23,7 @@ from ...localizing.pipeline import Pipeline, load_pipeline
 from ...plot.frames_beside import channel_overlays
 from ...plot.panels import figure_png
 from ...spec import spec_from_mapping
-from ..channel_inputs import ChannelInput, both_pipelines, halves_as_channels
+from ..channel_inputs import ChannelInput, GivenTransform, both_pipelines, halves_as_channels
 from ..regenerate import explain_frame
 from ..regenerate_channels import regenerated_channels, transform_beside
 from .parts import Figure, Section
@@ -41,12 +41,13 @@ class SecondChannel:
 
     movie: its movie, or how the channels lie in the frames of the first one;  model: that localized it, None:
     the first channel's;  transform: from the first channel to it, None: the file beside the list, or the
-    model's own.
+    model's own;  mirrored: whether it is said to show the first as a mirror does, None: not said.
     """
 
     movie: Path | Side
     model: ModelFile | None = None
     transform: Path | None = None
+    mirrored: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,10 @@ def overlay_section(table: Localizations, header: TableHeader, overlays: Overlay
     if overlays.second is not None:
         channels, own = _channels(excerpt, overlays, overlays.second)
         pair = transform_beside(source, overlays.second.transform, header.pixel_um, own)
+        name = (
+            "the transform of the list" if overlays.second.transform is None else overlays.second.transform.name
+        )
+        GivenTransform(name=name, mirrored=overlays.second.mirrored).check_mirror(pair)
         for channel in channels:
             words += [f"Assumed for {channel.excerpt.name}: {note}." for note in channel.pipeline.notes]
         made = [_both(table, channels, pair, number) for number in numbers]
