@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,14 +14,22 @@ import torch
 
 import deepstorm3d as ds
 from channel_recording import PIXEL, SIZE, ChannelRecording, turned
+from deepstorm3d.calibration.movie_statistics.estimate import EstimateSettings
+from deepstorm3d.channels import Transform
 from deepstorm3d.errors import InputError
+from deepstorm3d.io.movies.preparation import Prepared
+from deepstorm3d.io.transforms import write_transform
 from deepstorm3d.localizer.modelfile import save_model_file
+from deepstorm3d.localizing.excerpt import Excerpt, OpenExcerpt
 from deepstorm3d.studio.folder import Folder
 from deepstorm3d.studio.movie.explained import Question
 from deepstorm3d.studio.movie.explained_channels import ChannelsExplainer
 from deepstorm3d.studio.movie.look import FrameLook
 from deepstorm3d.studio.movie.same import command_line, python_lines
 from deepstorm3d.studio.movie.verdict import verdict_of
+from deepstorm3d.studio.setup import setup as set_up
+from deepstorm3d.studio.setup.same import estimate_command
+from deepstorm3d.studio.setup.setup import Setup
 from deepstorm3d.studio.training.localize_form import LocalizeForm
 from deepstorm3d.watch import SILENT
 from factories import untrained_model
@@ -146,13 +157,121 @@ def test_the_same_is_told_as_a_command_and_taken_over_by_the_form(
     assert command_line(look.asked, folder) == " ".join(
         ("deepstorm3d", *words, "--transform", "transform.yaml", "--out", "found.hdf5")
     )
-    compile(python_lines(look.asked, folder), "same", "exec")
+    assert python_lines(look.asked, folder).splitlines()[2:] == [
+        "models = [ds.load_model('0.pt'), ds.load_model('1.pt')]",
+        "first, second = 'A.npy', 'B.npy'",
+        "found = ds.localize_channels(first, second, models, transform='transform.yaml')",
+    ]
     form = LocalizeForm().taken_from(look.asked, folder)
     assert form.two_channels
     assert form.arguments(folder) == (
         *("localize", "A.npy", "B.npy", "--transform", "transform.yaml"),
         *("--model", "0.pt", "--model", "1.pt", "--out", "found.hdf5"),
     )
+
+
+def test_the_python_reads_the_frames_as_they_are_looked_at(recording: ChannelRecording) -> None:
+    at = recording.folder
+    asked = Question(
+        recording.movies[0],
+        prepared=Prepared(flip="horizontal", transpose=True, subtract="median", window=100),
+        pixel_um=PIXEL,
+        model="tetrapod",
+        mask=at / "mask.npy",
+        camera=(("gain", 2.0),),
+        threshold=0.3,
+        second=recording.movies[1],
+    )
+    read = "prepared=Prepared(flip='horizontal', transpose=True, subtract='median', window=100), pixel_um=0.11"
+    lines = python_lines(asked, Folder(at))
+    compile(lines, "same", "exec")
+    assert lines.splitlines() == [
+        "import deepstorm3d as ds",
+        "from deepstorm3d.io.movies.preparation import Prepared",
+        "",
+        "models = [ds.load_model('tetrapod', mask='mask.npy').at_threshold(0.3)]",
+        f"first, second = ds.Excerpt('A.npy', {read}), ds.Excerpt('B.npy', {read})",
+        "found = ds.localize_channels(first, second, models, camera={'gain': 2.0})",
+    ]
+    halves = python_lines(replace(asked, second=None, split="left-right"), Folder(at))
+    assert f"first, second = ds.Excerpt('A.npy', {read}), 'left-right'" in halves
+    one = python_lines(replace(asked, second=None), Folder(at))
+    assert f"part = ds.Excerpt('A.npy', frames=(0, 1), {read})" in one
+    # The arguments are those of the front door.
+    part: dict[str, object] = {}
+    exec(one.replace("ds.load_model('tetrapod', mask='mask.npy')", "None").rpartition("\n")[0], part)
+    assert part["part"] == replace(asked.excerpt, movie="A.npy", frames=(0, 1))
+
+
+def test_a_region_of_two_channels_is_refused_in_words(look: FrameLook) -> None:
+    with pytest.raises(InputError, match="a region is for one channel"):
+        look.choose_region((0, 0, 16, 16))
+    assert look.asked.roi is None
+    look.open_second(None)
+    look.choose_region((0, 0, 16, 16))
+    assert look.asked.roi == (0, 0, 16, 16)
+
+
+def test_another_threshold_opens_no_movie_again(
+    recording: ChannelRecording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    original = Excerpt.open
+
+    def counted(excerpt: Excerpt) -> AbstractContextManager[OpenExcerpt]:
+        opened.append(excerpt.name)
+        return original(excerpt)
+
+    monkeypatch.setattr(Excerpt, "open", counted)
+    first, second = map(str, recording.model_files)
+    asked = Question(
+        recording.movies[0], FRAME, model=first, refine=False, second=recording.movies[1], second_model=second
+    )
+    explain = ChannelsExplainer()
+    try:
+        one, none = (explain(replace(asked, threshold=level), SILENT) for level in (None, 1.0))
+        assert len(one.found) > len(none.found) == 0 and none.threshold == 1.0
+        explain(replace(asked, transform=recording.transform), SILENT)
+    finally:
+        explain.close()
+    assert opened == ["A.npy", "B.npy"]
+
+
+def test_only_molecules_inside_its_frame_are_counted_in_a_channel(
+    recording: ChannelRecording, tmp_path: Path
+) -> None:
+    far = Transform.affine(torch.eye(2), torch.tensor([0.5 * SIZE[1] * PIXEL, 0.0]))
+    write_transform(tmp_path / "far.yaml", replace(turned(), transform=far))
+    first, second = map(str, recording.model_files)
+    asked = Question(recording.movies[0], FRAME, model=first, second=recording.movies[1], second_model=second)
+    explain = ChannelsExplainer()
+    try:
+        shown = explain(replace(asked, transform=tmp_path / "far.yaml"), SILENT)
+    finally:
+        explain.close()
+    channel = shown.further[0]
+    inside = int((channel.found.xyz[:, 0] < (SIZE[1] - 0.5) * PIXEL).sum())
+    assert channel.report.localizations == inside < len(channel.found) == len(shown.found)
+
+
+@pytest.mark.parametrize("model", ["0.pt", ""])
+def test_both_channels_are_estimated_with_the_model_of_the_command(
+    recording: ChannelRecording, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    seen: list[EstimateSettings] = []
+
+    def estimate(movies: Any, experiment: Any, settings: list[EstimateSettings], **more: Any) -> None:
+        seen.extend(settings)
+
+    monkeypatch.setattr(set_up, "estimate_channels", estimate)
+    setup = Setup(Folder(recording.folder))
+    ds.write_experiment(recording.setup.with_(channels={}), recording.folder / "setup.yaml")
+    setup.read("setup.yaml")
+    asked = Question(recording.movies[0], second=recording.movies[1])
+    setup.estimate_both(asked, model=model)
+    setup.work.wait()
+    said = estimate_command(asked, setup.folder, "setup.yaml", model)
+    assert [each.pipeline is not None for each in seen] == ["--model 0.pt" in said] * 2 == [bool(model)] * 2
 
 
 @pytest.mark.parametrize(

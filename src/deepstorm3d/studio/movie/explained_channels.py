@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...emitters import Localizations
 from ...errors import InputError
 from ...io.transforms import read_transform
-from ...jobs.channel_inputs import both_pipelines, halves_of_movie
+from ...jobs.channel_inputs import BothPipelines, both_pipelines, halves_of_movie
 from ...jobs.frame_of_channels import FrameInChannels, FramesOfChannels
 from ...jobs.regenerate import RegeneratedFrame, regenerated
 from ...localizing.excerpt import Excerpt
 from ...localizing.model import Model, load_model
 from ...localizing.over_channels import ChannelMovie
+from ...pixels.reading import Light
 from ...watch import Watcher
 from .explained import Explained, Explainer, FurtherChannel, Question
 
@@ -35,13 +37,36 @@ def excerpts_of(question: Question, pixel_um: float) -> tuple[Excerpt, Excerpt]:
     return whole, replace(whole, movie=question.second)
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """The opened movies of both channels with the pipelines of their models, whatever the threshold."""
+
+    movies: tuple[ChannelMovie, ChannelMovie]
+    both: BothPipelines
+
+    def frames(self, question: Question) -> FramesOfChannels:
+        """At the threshold and with the transform that are asked for."""
+        pair = None if self.both.model is None else self.both.model.pair
+        if question.transform is not None:
+            pixel_um = self.both.pipelines[0].experiment.microscope.pixel_um
+            pair = read_transform(question.transform, pixel_um=pixel_um)
+        first, second = self.movies
+        if question.threshold is not None:
+            first, second = (
+                replace(movie, pipeline=movie.pipeline.at_threshold(question.threshold))
+                for movie in self.movies
+            )
+        return FramesOfChannels((first, second), pair, self.both.together is not None)
+
+
 class ChannelsExplainer:
     """Answers questions about frames of two channels, as `Explainer` does of one."""
 
     def __init__(self) -> None:
         self._kept = ExitStack()
         self._models: dict[tuple[str, Path | None], Model] = {}
-        self._place: tuple[tuple[object, ...], FramesOfChannels] | None = None
+        self._place: tuple[tuple[object, ...], _Opened] | None = None
+        self._frames: tuple[Question, FramesOfChannels] | None = None
 
     def __call__(self, question: Question, watch: Watcher) -> Explained:
         """What the models find in the frame; with a transform and the joint fit, in both channels together.
@@ -52,7 +77,7 @@ class ChannelsExplainer:
         began, number = time.perf_counter(), question.frame
         found = place(number, watch)
         frames = [
-            regenerated(movie.source.at_work(movie.pipeline), rows.shift(frames=-number), light)
+            _regenerated(movie, rows.shift(frames=-number), light)
             for movie, rows, light in zip(place.movies, found.rows, found.lights, strict=True)
         ]
         return _explained(place, found, frames, time.perf_counter() - began)
@@ -60,16 +85,20 @@ class ChannelsExplainer:
     def close(self) -> None:
         """Close the movies, when no question is being answered."""
         self._kept.close()
-        self._place = None
+        self._place = self._frames = None
 
     def _at_work(self, question: Question, watch: Watcher) -> FramesOfChannels:
-        key = (replace(question, frame=0), repr(question.camera))
+        """Movies and models stay from one threshold or transform to the next."""
+        key = (replace(question, frame=0, threshold=None, transform=None), repr(question.camera))
         if self._place is None or self._place[0] != key:
             self.close()
             self._place = (key, self._opened(question, watch))
-        return self._place[1]
+        asked = replace(question, frame=0)
+        if self._frames is None or self._frames[0] != asked:
+            self._frames = (asked, self._place[1].frames(question))
+        return self._frames[1]
 
-    def _opened(self, question: Question, watch: Watcher) -> FramesOfChannels:
+    def _opened(self, question: Question, watch: Watcher) -> _Opened:
         watch.message("preparing the models")
         models = [self._model(name, question.mask) for name in question.models]
         # A network of both channels gives its candidates to the fit alone.
@@ -78,18 +107,14 @@ class ChannelsExplainer:
         loaded = [(model.pipeline(camera=camera, refine=refine), model.file) for model in models]
         both = both_pipelines(loaded, camera)
         pixel_um = both.pipelines[0].experiment.microscope.pixel_um
-        pair = None if both.model is None else both.model.pair
-        if question.transform is not None:
-            pair = read_transform(question.transform, pixel_um=pixel_um)
         movies = []
         for excerpt, pipeline in zip(excerpts_of(question, pixel_um), both.pipelines, strict=True):
             watch.message(f"looking at the pixels of {excerpt.name}")
             source = self._kept.enter_context(excerpt.open())
             source.check_against(pipeline)
             source = source.judged(pipeline.camera, pipeline.experiment.microscope, watch=watch)
-            here = pipeline if question.threshold is None else pipeline.at_threshold(question.threshold)
             x, y = source.roi[0] * pixel_um, source.roi[1] * pixel_um
-            movies.append(ChannelMovie(source, here, (x, y)))
+            movies.append(ChannelMovie(source, pipeline, (x, y)))
         first, second = movies
         if first.source.movie.shape[0] != second.source.movie.shape[0]:
             raise InputError(
@@ -97,7 +122,7 @@ class ChannelsExplainer:
                 f"{second.source.excerpt.name} has {second.source.movie.shape[0]}: channels of one recording "
                 "have as many"
             )
-        return FramesOfChannels((first, second), pair, both.together is not None)
+        return _Opened((first, second), both)
 
     def _model(self, name: str, mask: Path | None) -> Model:
         key = (name, mask)
@@ -123,6 +148,14 @@ class AnyExplainer:
         """Close the movies."""
         self._one.close()
         self._two.close()
+
+
+def _regenerated(movie: ChannelMovie, rows: Localizations, light: Light) -> RegeneratedFrame:
+    """A channel's frame of the rows that it shows: those outside it belong to the other channel alone."""
+    pipeline = movie.source.at_work(movie.pipeline)
+    made = regenerated(pipeline, rows, light)
+    shown = pipeline.field_of(light.photons).inside(rows.xyz)
+    return replace(made, report=replace(made.report, localizations=int(shown.sum())))
 
 
 def _explained(

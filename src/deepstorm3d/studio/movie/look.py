@@ -15,6 +15,7 @@ from ...channels.camera_halves import Side
 from ...errors import InputError
 from ...io.movies import Movie, open_movie
 from ...io.movies.preparation import Prepared, prepare
+from ...localizing.excerpt import Roi
 from ..latest import Answer, Latest
 from .explained import Explained, Question
 from .explained_channels import AnyExplainer
@@ -156,6 +157,18 @@ class FrameLook:
                     self._second = prepare(open_movie(self.asked.second), changes["prepared"])
         self.asked = replace(self.asked, **changes)
         self._look()
+
+    def choose_region(self, box: Roi) -> None:
+        """Look at a region of the frames: x0, y0, x1, y1 px, half open.
+
+        Raises InputError where there are two channels.
+        """
+        if self.asked.has_two:
+            raise InputError(
+                "a region is for one channel: the second one would need its own",
+                "take the second channel out, or crop the movies",
+            )
+        self.use(roi=box)
 
     def orient(self, *, flip: str, transpose: bool, subtract: str, nm: float | None) -> None:
         """Turn the frames, subtract a background, or give the camera pixel in the sample.

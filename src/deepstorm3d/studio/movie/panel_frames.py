@@ -9,6 +9,7 @@ from ..marks import Marks
 from ..parts.depth import depth_hex
 from ..parts.frame_view import FrameView
 from ..parts.icon_button import icon_button
+from ..parts.notices import guarded
 from ..parts.sliders import set_ends
 from .explained import Explained
 from .look import FrameLook
@@ -45,7 +46,7 @@ class FramesPart:
         self._predicted.props("data-test=view-model")
         self._residual.props("data-test=view-residual")
         self._residual.contrast(-_RESIDUAL, _RESIDUAL)
-        self.seen.on_region(lambda box: look.use(roi=box))
+        self.seen.on_region(guarded(look.choose_region))
         with ui.element("div").classes("ds-row"):
             self._build_scrubber()
 

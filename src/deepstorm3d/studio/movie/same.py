@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from ...errors import InputError
+from ...localizing.excerpt import AS_STORED
 from ..command_line import command
 from ..folder import Folder
 from .explained import Question
@@ -79,16 +80,18 @@ def python_lines(asked: Question, folder: Folder) -> str:
         return ""
     if asked.has_two:
         return _python_of_two(asked, folder)
-    mask = "" if asked.mask is None else f", mask={folder.shown(asked.mask)!r}"
     named = {"camera": dict(asked.camera) or None, "threshold": asked.threshold}
     more = "".join(f", {name}={value!r}" for name, value in named.items() if value is not None)
-    where = f", frames=({asked.frame}, {asked.frame + 1})" + ("" if asked.roi is None else f", roi={asked.roi}")
+    where = [f"frames=({asked.frame}, {asked.frame + 1})"]
+    if asked.roi is not None:
+        where.append(f"roi={asked.roi}")
+    where += _read(asked)
     return "\n".join(
         (
-            "import deepstorm3d as ds",
+            *_imports(asked),
             "",
-            f"model = ds.load_model({model_name(asked.model, folder)!r}{mask})",
-            f"part = ds.Excerpt({folder.shown(asked.movie)!r}{where})",
+            f"model = {_loaded(asked.model, asked, folder)}",
+            f"part = ds.Excerpt({folder.shown(asked.movie)!r}, {', '.join(where)})",
             f"found = model.localize(part{more}{'' if asked.refine else ', refine=False'})",
         )
     )
@@ -96,16 +99,46 @@ def python_lines(asked: Question, folder: Folder) -> str:
 
 def _python_of_two(asked: Question, folder: Folder) -> str:
     """The Python that finds the molecules of both channels in the whole recording."""
-    models = ", ".join(f"ds.load_model({model_name(name, folder)!r})" for name in asked.models)
-    second = asked.split if asked.second is None else folder.shown(asked.second)
+    at = "" if asked.threshold is None else f".at_threshold({asked.threshold:g})"
+    models = ", ".join(f"{_loaded(name, asked, folder)}{at}" for name in asked.models)
+    assert asked.movie is not None
+    read = _read(asked)
+    first, *others = [
+        f"ds.Excerpt({', '.join((repr(folder.shown(path)), *read))})" if read else repr(folder.shown(path))
+        for path in (asked.movie, asked.second)
+        if path is not None
+    ]
+    second = others[0] if others else repr(asked.split)
     more = "" if asked.transform is None else f", transform={folder.shown(asked.transform)!r}"
     more += f", camera={dict(asked.camera)!r}" if asked.camera else ""
-    assert asked.movie is not None
     return "\n".join(
         (
-            "import deepstorm3d as ds",
+            *_imports(asked),
             "",
             f"models = [{models}]",
-            f"found = ds.localize_channels({folder.shown(asked.movie)!r}, {second!r}, models{more})",
+            f"first, second = {first}, {second}",
+            f"found = ds.localize_channels(first, second, models{more})",
         )
     )
+
+
+def _imports(asked: Question) -> list[str]:
+    more = [] if asked.prepared == AS_STORED else ["from deepstorm3d.io.movies.preparation import Prepared"]
+    return ["import deepstorm3d as ds", *more]
+
+
+def _loaded(model: str, asked: Question, folder: Folder) -> str:
+    """The model, with the mask where it holds only the hash of it."""
+    mask = "" if asked.mask is None else f", mask={folder.shown(asked.mask)!r}"
+    return f"ds.load_model({model_name(model, folder)!r}{mask})"
+
+
+def _read(asked: Question) -> list[str]:
+    """How the frames are read, as arguments of `Excerpt`; none where they are read as they are stored."""
+    made, prepared = [], asked.prepared
+    changed = {name: value for name, value in prepared if value != getattr(AS_STORED, name)}
+    if changed:
+        made.append(f"prepared=Prepared({', '.join(f'{name}={value!r}' for name, value in changed.items())})")
+    if asked.pixel_um is not None:
+        made.append(f"pixel_um={asked.pixel_um:g}")
+    return made

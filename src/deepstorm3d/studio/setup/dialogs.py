@@ -76,7 +76,7 @@ def estimate_dialog(setup: Setup, desk: Desk) -> Opens:
         def begin() -> None:
             asked = desk.movie.asked
             if asked.has_two:
-                setup.estimate_both(asked)
+                setup.estimate_both(asked, model=model.value or "")
             elif asked.movie is not None:
                 setup.estimate(asked.excerpt, model=model.value or "")
 

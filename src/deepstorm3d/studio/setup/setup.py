@@ -145,28 +145,25 @@ class Setup:
         movie: its part that is looked at, prepared as asked;  model: a trained one that finds the molecules;
         empty: from pixel values alone.
         """
-        begin = self._found(self.draft.complete)
-        if model and (self.folder.root / model).exists():
-            model = str(self.folder.path(model))
+        begin, model = self._found(self.draft.complete), self._model(model)
 
         def work(watch: Watcher) -> Estimate:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-            pipeline = model_for(model, begin, mask=None, device=device) if model else None
-            settings = EstimateSettings(pipeline=pipeline)
-            return estimate(movie, begin, settings, watch=watch)
+            return estimate(movie, begin, _settings(model, begin), watch=watch)
 
         self.work.start(f"estimate from {movie.name}", work)
 
-    def estimate_both(self, asked: Question) -> None:
+    def estimate_both(self, asked: Question, *, model: str = "") -> None:
         """Estimate one experiment from the movies of two channels, in a thread; `accept` takes the result.
 
-        asked: the movies as the panel Movie shows them; from pixel values alone.
+        asked: the movies as the panel Movie shows them;  model: as of `estimate`, for both channels.
         """
+        model = self._model(model)
         begin = with_transform(self._found(self.draft.complete), asked.transform)
         movies = excerpts_of(asked, begin.microscope.pixel_um)
 
         def work(watch: Watcher) -> ChannelsEstimate:
-            return estimate_channels(movies, begin, [EstimateSettings()] * len(movies), watch=watch)
+            settings = [_settings(model, begin.of_channel(number)) for number in range(len(movies))]
+            return estimate_channels(movies, begin, settings, watch=watch)
 
         self.work.start(f"estimate from {movies[0].name} and its second channel", work)
 
@@ -198,6 +195,10 @@ class Setup:
             raise InputError("there is nothing to take")
         self.work.clear()
 
+    def _model(self, name: str) -> str:
+        """A built-in model's name, or the path of a file in the folder."""
+        return str(self.folder.path(name)) if name and (self.folder.root / name).exists() else name
+
     def _found(self, experiment: Experiment) -> Experiment:
         """The experiment with its files in the folder; raises InputError where one lies outside."""
         for name in files_named(experiment):
@@ -206,6 +207,14 @@ class Setup:
 
     def _view(self, asked: ViewQuestion, watch: Watcher) -> ExperimentView:
         return view_experiment(asked, next(self._numbers), watch)
+
+
+def _settings(model: str, experiment: Experiment) -> EstimateSettings:
+    """Of a one-channel experiment; model: that finds the molecules, empty for none."""
+    if not model:
+        return EstimateSettings()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return EstimateSettings(pipeline=model_for(model, experiment, mask=None, device=device))
 
 
 def _hashed(experiment: Experiment) -> Experiment:
