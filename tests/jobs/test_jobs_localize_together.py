@@ -24,9 +24,11 @@ from deepstorm3d.experiment.channel import Channel
 from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
+from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.io.tables import read_list
-from deepstorm3d.io.transforms import write_transform
+from deepstorm3d.io.transforms import read_transform, write_transform
 from deepstorm3d.jobs.channel_inputs import ChannelInput, GivenTransform, both_pipelines
+from deepstorm3d.jobs.channels_record import prepared_of, recorded_transform
 from deepstorm3d.jobs.localize import ListFile
 from deepstorm3d.jobs.localize_together import localize_together
 from deepstorm3d.localizer.coarse import CoarseSpec
@@ -139,8 +141,13 @@ def test_both_signs_of_depth_are_found_and_errors_are_those_of_sigma(
     made = recording.localize(tmp_path / "both.hdf5")
     assert made.complete and made.frames == FRAMES and not made.warnings, made.warnings
     found, header = read_list(tmp_path / "both.hdf5")
-    assert header.provenance["channels"] == ["near.npy", "far.npy"]
-    assert not list(tmp_path.glob("both.first*")) and not list(tmp_path.glob("*.transform.yaml"))
+    told = header.provenance
+    assert told["channels"] == ["near.npy", "far.npy"] and told["method"] == "network"
+    assert len(told["threshold"]) == len(told["cameras"]) == 2
+    assert prepared_of(told) == [Prepared(), Prepared()]
+    assert not list(tmp_path.glob("both.first*"))
+    kept = read_transform(tmp_path / "both.transform.yaml")
+    assert torch.allclose(kept.transform.matrix, TURNED.matrix, atol=1e-6)
     truth = recording.truth
     pairs = match(truth, found, tolerance_um=0.25, axial_um=0.5)
     # Three molecules were not proposed and six places without any were.
@@ -191,7 +198,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_list(
     together = both_pipelines([(recording.model.pipeline(), recording.model.file)]).together
     assert together is not None
     again = localize_together(recording.both(), together, GivenTransform(), ListFile(out, resume=True))
-    assert again.complete and again.earlier == 4 and again.frames == FRAMES - 4
+    assert again.complete and again.earlier == 4 and again.frames == FRAMES - 4 and again.earlier_rows > 0
     one, other = read_list(tmp_path / "whole.hdf5")[0], read_list(out)[0]
     for name, column in one.columns().items():
         assert torch.equal(column, other.columns()[name]), name
@@ -301,6 +308,10 @@ def test_the_command(recording: Recording, proposals: Proposals, tmp_path: Path)
     write_transform(transform, shifted(0.0))
     again = run.invoke(app, ["localize", near, far, *end, "--transform", str(transform), "--overwrite"])
     assert again.exit_code == 0, again.output
+    # The file of the first run is not left beside the list of the second.
+    made = read_list(out)[1].provenance
+    assert read_transform(tmp_path / "found.transform.yaml").depth == (0.0, 0.001)
+    assert recorded_transform(made).depth == (0.0, 0.001)  # pyright: ignore[reportOptionalMemberAccess]
     third = run.invoke(app, ["localize", near, far, near, *end])
     assert third.exit_code == 2 and "unexpected extra argument" in third.output.lower()
     single = run.invoke(app, ["localize", near, *end, "--overwrite"])

@@ -64,6 +64,7 @@ FLAGS = {
     "preview": "--preview 3",
     "radius_um": "--radius-nm",
     "reach": "--range",
+    "regenerate": "deepstorm3d regenerate",
     "register": "deepstorm3d register",
     "resume": "--resume",
     "resume=True": "--resume",

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from .. import __version__
+from ..channels import ChannelPair
 from ..emitters import Localizations
 from ..errors import Interrupted
 from ..fitting.sites.channels import FoundInChannels
@@ -17,6 +18,7 @@ from ..io.tables import TableHeader, open_list_writer
 from ..localizing.over_channels import ChannelMovie
 from ..localizing.streaming import Block
 from ..watch import Watcher
+from .channels_record import keep_transform, record_of
 from .localize import ListFile
 
 __all__ = ["BothChannels", "ChannelsSummary", "write_channels_list"]
@@ -40,13 +42,15 @@ class ChannelsSummary:
 
     alone: rows of each channel alone, empty where a network saw both;  rows: of both;  together, filled, split,
     removed, mismatch: see `FoundInChannels`;  photons: of all rows in each channel;
-    earlier: frames done before the run was resumed, which the figures of both leave out;
-    misfit: mean deviance of the pixels of each channel;  transform: file that the transform was written to,
-    None: it was given;  share: of the light that the model expects in the second channel, None: any.
+    earlier, earlier_rows: frames done and rows written before the run was resumed, which the figures of both
+    leave out;  misfit: mean deviance of the pixels of each channel;  transform: file beside the list with the
+    transform that was found, None: it was given;  share: of the light that the model expects in the second
+    channel, None: any.
     """
 
     frames: int = 0
     earlier: int = 0
+    earlier_rows: int = 0
     alone: tuple[int, ...] = ()
     rows: int = 0
     together: int = 0
@@ -92,7 +96,7 @@ class ChannelsSummary:
             told.append(
                 f"{self.split} of {both} molecules that both channels show within 3 σ do not fit one position: "
                 "the transform is less exact than the molecules, or a model's PSF is not that of its channel; "
-                "register on this recording (leave the transform out), and look at single frames (`preview`)"
+                "register on this recording (leave the transform out), and look at single frames (`regenerate`)"
             )
         for name, misfit in zip(("first", "second"), self.misfit, strict=True):
             if misfit > _MISFIT:
@@ -137,16 +141,18 @@ class ChannelsSummary:
 class BothChannels:
     """What finds the molecules of a block of frames in both channels, and where it begins.
 
-    localize: of a block;  blocks: from a frame on;  movies: of both channels.
+    localize: of a block;  blocks: from a frame on;  movies: of both channels;
+    pair: from the first to the second.
     """
 
     localize: Callable[[Block, Watcher], FoundInChannels]
     blocks: Callable[[int], Sequence[Block]]
     movies: Sequence[ChannelMovie]
+    pair: ChannelPair
 
 
 def write_channels_list(both: BothChannels, out: ListFile, summary: ChannelsSummary, watch: Watcher) -> None:
-    """Write the list block by block.
+    """Write the list block by block, and the transform beside it to ``OUT.transform.yaml``.
 
     summary: filled here;  watch: told the frames done; it can stop the work.
     """
@@ -159,16 +165,15 @@ def write_channels_list(both: BothChannels, out: ListFile, summary: ChannelsSumm
         (height, width),
         {
             "program": f"deepstorm3d {__version__}",
-            "movie": source.excerpt.name,
-            "channels": [movie.source.excerpt.name for movie in both.movies],
-            "frames": list(source.span),
-            "experiments": [movie.pipeline.experiment.to_mapping() for movie in both.movies],
+            **record_of(both.movies, both.pair),
             "command": list(out.command),
         },
     )
     like = replace(Localizations.empty(), share=nothing, sigma_share=nothing, sigma_source="fit")
     writer = open_list_writer(out.path, header, like, overwrite=out.overwrite, resume=out.resume)
     summary.earlier = writer.next_frame - source.span[0] if writer.next_frame else 0
+    summary.earlier_rows = writer.rows
+    keep_transform(out.path, both.pair)
     try:
         for block in both.blocks(writer.next_frame):
             found = both.localize(block, watch)

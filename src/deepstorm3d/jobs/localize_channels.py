@@ -18,11 +18,11 @@ from ..emitters import Localizations
 from ..errors import InputError
 from ..io.parts import claim_name
 from ..io.tables import TableHeader, read_list
-from ..io.transforms import write_transform
 from ..localizing.over_channels import ChannelMovie, OverChannels
 from ..watch import SILENT, Part, Watcher
 from .channel_inputs import ChannelInput, GivenTransform, checked_frames
 from .channels_list import BothChannels, ChannelsSummary, write_channels_list
+from .channels_record import claim_transform_file, keep_transform
 from .localize import ListFile, localize_movie
 
 __all__ = ["localize_channels", "transform_of"]
@@ -37,16 +37,14 @@ def localize_channels(
 ) -> ChannelsSummary:
     """Localize each channel (lists ``OUT.first``, ``OUT.second``), then all frames in both at once (``OUT``).
 
-    A transform that is not given is found from the two lists and written to ``OUT.transform.yaml``. Memory
-    holds the two lists and a block of frames.
+    A transform that is not given is found from the two lists; the one that was used is written to
+    ``OUT.transform.yaml``. Memory holds the two lists and a block of frames.
     watch: told the frames done, of three passes; where it stops the run, `ListFile.resume` goes on.
     Raises InputError where movies, models, transform or output do not fit.
     """
     frames = checked_frames(channels)
     claim_name(out.path, overwrite=out.overwrite)
-    found_transform = _beside(out.path, ".transform.yaml")
-    if given.pair is None:
-        claim_name(found_transform, overwrite=out.overwrite or out.resume)
+    claim_transform_file(out, given.pair)
     summary, lists = ChannelsSummary(), list[Localizations]()
     for number, (channel, name) in enumerate(zip(channels, ("first", "second"), strict=True)):
         part = Part(watch, number * frames, frames, 3 * frames)
@@ -65,8 +63,7 @@ def localize_channels(
         pair, notes = transform_of(told[0], told[1], given)
         summary.warnings += notes
         if given.pair is None:
-            summary.transform = found_transform
-            write_transform(found_transform, pair, overwrite=True)
+            summary.transform = keep_transform(out.path, pair)
         movies = [
             ChannelMovie(
                 source.judged(channel.pipeline.camera, channel.pipeline.experiment.microscope),
@@ -77,7 +74,7 @@ def localize_channels(
         ]
         last = Part(watch, 2 * frames, frames, 3 * frames)
         over = OverChannels(movies, [pair])
-        both = BothChannels(partial(over, lists), over.blocks, movies)
+        both = BothChannels(partial(over, lists), over.blocks, movies, pair)
         write_channels_list(both, out, summary, last)
     summary.warnings += summary.doubts()
     return summary

@@ -21,6 +21,7 @@ from ..localizing.streaming import Block
 from ..watch import SILENT, Watcher, warn
 from .channel_inputs import ChannelInput, GivenTransform, checked_frames
 from .channels_list import BothChannels, ChannelsSummary, write_channels_list
+from .channels_record import claim_transform_file
 from .localize import ListFile
 
 __all__ = ["Together", "localize_together", "opened_together", "pair_of_model"]
@@ -54,8 +55,8 @@ class Together:
             told += [f"{source.excerpt.name}: {note}" for note in notes]
         assessment = self.quality.assessment
         if assessment.kind in ("too quiet", "misfit"):
-            told.append(f"around the molecules found {assessment.text}; look at a few frames (`preview`)")
-        if summary.frames and not summary.rows:
+            told.append(f"around the molecules found {assessment.text}; look at a few frames (`regenerate`)")
+        if summary.frames and not summary.rows + summary.earlier_rows:
             told.append(
                 "no molecule was found: check that the movies are of the channels in the model's order and of "
                 "the same frames, that no channel is dark, and the cameras' baselines and gains (`camera`)"
@@ -78,6 +79,7 @@ def localize_together(
     Raises InputError where movies, model, transform or output do not fit.
     """
     claim_name(out.path, overwrite=out.overwrite)
+    claim_transform_file(out, given.pair or model.pair)
     with opened_together(channels, model, given, watch) as together:
         summary = together.summary
         write_channels_list(together.both, out, summary, watch)
@@ -118,7 +120,7 @@ def opened_together(
             quality.add(made.localizations)
             return made
 
-        yield Together(BothChannels(localize, found.blocks, movies), summary, quality)
+        yield Together(BothChannels(localize, found.blocks, movies, pair), summary, quality)
 
 
 def _first_looks(movies: list[ChannelMovie], blocks: list[Block]) -> list[str]:

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .formats import read_transform, write_transform
+from .own_file import channels_of, mapping_of
 
-__all__ = ["read_transform", "write_transform"]
+__all__ = ["channels_of", "mapping_of", "read_transform", "write_transform"]

@@ -13,7 +13,7 @@ from ...channels.polynomials import degree_of
 from ...field import Field
 from ...spec import Spec, quantity, spec_from_mapping, to_yaml
 
-__all__ = ["FORMAT", "channels_of", "text_of"]
+__all__ = ["FORMAT", "channels_of", "mapping_of", "text_of"]
 
 FORMAT = "deepstorm3d transform"
 """What the first line of such a file says."""
@@ -61,6 +61,15 @@ class _TransformSpec(Spec):
 
 def text_of(channels: ChannelPair) -> str:
     """What the file holds."""
+    return to_yaml(_spec_of(channels), _HEADER)
+
+
+def mapping_of(channels: ChannelPair) -> dict[str, Any]:
+    """The same for the record of a list, as `channels_of` takes it."""
+    return _spec_of(channels).to_mapping()
+
+
+def _spec_of(channels: ChannelPair) -> _TransformSpec:
     transform = channels.transform
     x, y = transform.coefficients.tolist()
     centre_x, centre_y = transform.centre_um.tolist()
@@ -74,7 +83,7 @@ def text_of(channels: ChannelPair) -> str:
         )
         for name, view in zip(channels.names, channels.fields, strict=True)
     )
-    spec = _TransformSpec(
+    return _TransformSpec(
         centre_um=(centre_x, centre_y),
         scale_um=transform.scale_um,
         x_um=tuple(x),
@@ -85,7 +94,6 @@ def text_of(channels: ChannelPair) -> str:
         second=second,
         found=dict(channels.facts),
     )
-    return to_yaml(spec, _HEADER)
 
 
 def channels_of(mapping: Mapping[str, Any], source: str) -> ChannelPair:

@@ -98,14 +98,16 @@ def conditions_section(header: TableHeader) -> Section:
         ("pixel in the sample", f"{header.pixel_nm:g} nm"),
     ]
     tables = [Facts("Recording", recording)]
-    elsewhere = ("command", "steps", "camera", "experiment", "experiments", "movie")
+    elsewhere = ("command", "steps", "camera", "cameras", "experiment", "experiments", "movie", "transform")
     options = [(_NAMES.get(name, name), _words(v)) for name, v in made.items() if name not in elsewhere]
     if options:
         tables.append(Facts("Localization", options))
     tables += _setup(made)
     # A list of several channels records an experiment for each.
+    cameras = dict(enumerate(made.get("cameras") or (), 1))
     for number, experiment in enumerate(made.get("experiments") or (), 1):
-        alone = {"experiment": experiment}
+        camera = {"camera": cameras[number]} if number in cameras else {}
+        alone = {"experiment": experiment, **camera}
         tables += [replace(part, title=f"{part.title}, channel {number}") for part in _setup(alone)]
     words = [] if made else ["The file does not say how the list was made: another program wrote it."]
     return Section("Conditions", paragraphs=words, tables=tables)
