@@ -15,9 +15,10 @@ from channel_recording import PIXEL, SHARE, SIZE, ChannelRecording, turned
 from deepstorm3d.channels import Transform
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
-from deepstorm3d.io.tables import write_table
-from deepstorm3d.io.transforms import write_transform
+from deepstorm3d.io.tables import TableHeader, write_list, write_table
+from deepstorm3d.io.transforms import mapping_of, write_transform
 from deepstorm3d.jobs.regenerate_channels import transform_beside
+from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.model import Model
 from factories import untrained_model
 
@@ -104,7 +105,28 @@ def test_the_command_takes_the_transform_beside_the_list(recording: ChannelRecor
 
 def test_a_given_transform_goes_before_the_one_beside(recording: ChannelRecording, tmp_path: Path) -> None:
     write_transform(tmp_path / "a.transform.yaml", replace(turned(), depth=(0.2, 0.01)))
-    assert transform_beside(tmp_path / "a.hdf5", None, PIXEL).depth[0] == pytest.approx(0.2)
-    assert transform_beside(tmp_path / "a.hdf5", recording.transform, PIXEL).depth[0] == pytest.approx(0.05)
+    header = TableHeader(PIXEL, 2, SIZE)
+    assert transform_beside(tmp_path / "a.hdf5", None, header).depth[0] == pytest.approx(0.2)
+    assert transform_beside(tmp_path / "a.hdf5", recording.transform, header).depth[0] == pytest.approx(0.05)
+    # What the list records goes before a file beside it, which may be of an earlier run.
+    recorded = replace(header, provenance={"transform": mapping_of(turned())})
+    assert transform_beside(tmp_path / "a.hdf5", None, recorded).depth[0] == pytest.approx(0.05)
     with pytest.raises(InputError, match=r"no b\.transform\.yaml"):
-        transform_beside(tmp_path / "b.hdf5", None, PIXEL)
+        transform_beside(tmp_path / "b.hdf5", None, header)
+
+
+def test_the_transform_that_the_file_of_a_list_records_is_taken(
+    recording: ChannelRecording, tmp_path: Path
+) -> None:
+    locs = tmp_path / "both.hdf5"
+    write_list(locs, recording.found, TableHeader(PIXEL, 2, SIZE, {"transform": mapping_of(turned())}))
+    made = ds.regenerate_channels(locs, *recording.counts, recording.models, frame=FRAME)
+    assert made.frames[1].report.deviance_per_pixel < 1.1
+
+
+def test_a_region_is_explained_by_the_rows_inside_it(recording: ChannelRecording) -> None:
+    box = (6, 4, 44, 38)
+    first, second = (Excerpt(counts, roi=box) for counts in recording.counts)
+    made = ds.regenerate_channels(recording.found, first, second, recording.models, turned(), frame=FRAME)
+    for frame in made.frames:
+        assert frame.photons.shape == (34, 38) and frame.report.deviance_per_pixel < 1.15

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from channel_recording import PIXEL, SIZE, ChannelRecording
+from channel_recording import PIXEL, SIZE, ChannelRecording, turned
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
+from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.io.tables import TableHeader, read_list, write_list
 from deepstorm3d.io.tables.dye_names import dye_names
-from deepstorm3d.jobs.report import write_report
+from deepstorm3d.io.transforms import mapping_of
+from deepstorm3d.jobs.channel_inputs import second_movie
+from deepstorm3d.jobs.report import Overlays, SecondChannel, write_report
+from deepstorm3d.jobs.report.overlays import overlay_section
+from deepstorm3d.localizer.modelfile import load_model_file
+from deepstorm3d.localizing.camera_change import change_camera
+from deepstorm3d.localizing.excerpt import Excerpt
 
 pytestmark = pytest.mark.usefixtures("coarse_pictures")
 
@@ -91,3 +100,35 @@ def test_the_command_draws_both_channels(recording: ChannelRecording, tmp_path: 
     page = out.read_text(encoding="utf-8")
     assert "A.npy: 5 localizations" in page and "B.npy: 5 localizations" in page
     assert "of the molecules&#39; light (in the list: 30.0%)" in page
+
+
+def test_frames_are_read_as_the_list_records_it_of_each_channel(
+    recording: ChannelRecording, tmp_path: Path
+) -> None:
+    """Stored as mirrored, with other baselines than the models', and given a dye."""
+    movies, cameras = [tmp_path / name for name in ("A.npy", "B.npy")], []
+    for number, path in enumerate(movies):
+        level = 50 * (number + 1)
+        np.save(path, recording.counts[number][:, :, ::-1] + level)
+        before = recording.setup.of_channel(number).camera
+        cameras.append(change_camera(before, {"kind": "scmos", "baseline": level}).to_mapping())
+    flipped = Prepared(flip="horizontal").to_mapping()
+    more = {"prepared": [flipped] * 2, "cameras": cameras, "transform": mapping_of(turned())}
+    made = {**more, "steps": [{"step": "dyes"}]}
+    source = write(tmp_path / "dyed.hdf5", recording.found, recording, **made)
+    first, second = map(load_model_file, recording.model_files)
+    overlays = Overlays(movies[0], first, count=1, second=SecondChannel(movies[1], second))
+    section = overlay_section(*read_list(source), overlays, source)
+    told = re.findall(r"deviance ([0-9.]+) per pixel", section.figures[0].caption)
+    assert len(told) == 2 and all(0.85 < float(value) < 1.15 for value in told), told
+
+
+def test_the_pixel_that_is_said_of_the_first_movie_is_not_the_seconds(recording: ChannelRecording) -> None:
+    pipeline = recording.models[1].pipeline(refine=False)
+    experiment = pipeline.experiment
+    coarse = experiment.with_(microscope=experiment.microscope.with_(camera_pitch=16.0))
+    first = Excerpt(recording.movies[0], pixel_um=PIXEL)
+    second = second_movie(first, recording.movies[1], replace(pipeline, experiment=coarse))
+    assert second.excerpt.pixel_um == coarse.microscope.pixel_um != PIXEL
+    as_stored = second_movie(replace(first, pixel_um=None), recording.movies[1], pipeline)
+    assert as_stored.excerpt.pixel_um is None

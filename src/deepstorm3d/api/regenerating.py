@@ -11,10 +11,13 @@ from ..calibration.registration.registration import Registration
 from ..camera import Camera
 from ..channels import ChannelPair
 from ..channels.camera_halves import Side
+from ..emitters import Localizations
 from ..errors import InputError
 from ..io.movies import AnyMovie
+from ..io.tables import read_header
 from ..io.transforms import read_transform
 from ..jobs.channel_inputs import ChannelInput, both_pipelines, halves_as_channels
+from ..jobs.channels_record import recorded_transform
 from ..jobs.regenerate import RegeneratedFrame, read_frame, regenerated
 from ..jobs.regenerate_channels import RegeneratedChannels, regenerated_channels
 from ..localizing.excerpt import Excerpt, excerpt_of
@@ -93,9 +96,10 @@ def regenerate_channels(
     found : Localizations or path
         With positions in the first channel, as `localize_channels` gives them.
     first, second, models
-        As of `localize_channels`.
+        As of `localize_channels`; the region of an Excerpt is drawn alone.
     transform : Registration, ChannelPair or path
-        Where the second channel shows what the first one does; None: as the model of both channels was trained.
+        Where the second channel shows what the first one does; None: as the file of the list says, else as
+        the model of both channels was trained.
     frame : int
         From 0.
     camera : camera or mapping
@@ -127,12 +131,19 @@ def regenerate_channels(
     elif isinstance(transform, ChannelPair):
         pair = transform
     elif transform is None:
-        if both.model is None:
+        pair = _known(found, pixel_um) or (None if both.model is None else both.model.pair)
+        if pair is None:
             raise InputError(
                 "these models do not say where the second channel shows what the first does",
                 "give the transform (`transform`)",
             )
-        pair = both.model.pair
     else:
         pair = read_transform(Path(transform), pixel_um=pixel_um)
     return regenerated_channels(as_list(found, pixel_um), channels, [pair], frame=frame)
+
+
+def _known(found: List, pixel_um: float) -> ChannelPair | None:
+    """The transform that the file of a list records."""
+    if isinstance(found, Localizations):
+        return None
+    return recorded_transform(read_header(Path(found), pixel_um=pixel_um).provenance)

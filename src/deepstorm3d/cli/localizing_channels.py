@@ -97,7 +97,13 @@ def localize_both(
     from dataclasses import replace
 
     from ..io.transforms import read_transform
-    from ..jobs.channel_inputs import ChannelInput, GivenTransform, both_pipelines, halves_as_channels
+    from ..jobs.channel_inputs import (
+        ChannelInput,
+        GivenTransform,
+        both_pipelines,
+        halves_as_channels,
+        second_movie,
+    )
     from ..jobs.localize import ListFile
     from ..jobs.localize_channels import localize_channels
     from ..jobs.localize_together import localize_together
@@ -119,7 +125,7 @@ def localize_both(
         assert options.second is not None
         channels = (
             ChannelInput(excerpt, pipelines[0]),
-            ChannelInput(replace(excerpt, movie=options.second), pipelines[1]),
+            second_movie(excerpt, options.second, pipelines[1]),
         )
     given = GivenTransform(mirrored=mirrored)
     if options.transform is not None:

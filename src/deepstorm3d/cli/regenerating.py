@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,8 +25,8 @@ BesideList = Annotated[
     typer.Option(
         "--transform",
         metavar="FILE",
-        help="Where the second channel shows what the first does. (default: LIST.transform.yaml, beside the "
-        "list)",
+        help="Where the second channel shows what the first does. (default: as the list says, else "
+        "LIST.transform.yaml beside it)",
     ),
 ]
 
@@ -120,7 +120,8 @@ class _Both:
 
 
 def _regenerate_both(locs: Path, both: _Both, out: Path, *, frame: int, truth: Path | None) -> None:
-    from ..jobs.channel_inputs import ChannelInput, GivenTransform, halves_as_channels
+    from ..io.tables import read_header
+    from ..jobs.channel_inputs import ChannelInput, GivenTransform, halves_as_channels, second_movie
     from ..jobs.regenerate_channels import regenerate_channels, transform_beside
 
     pipelines = both.both.pipelines
@@ -133,10 +134,12 @@ def _regenerate_both(locs: Path, both: _Both, out: Path, *, frame: int, truth: P
         assert both.second is not None
         channels = (
             ChannelInput(both.excerpt, pipelines[0]),
-            ChannelInput(replace(both.excerpt, movie=both.second), pipelines[1]),
+            second_movie(both.excerpt, both.second, pipelines[1]),
         )
     own = None if both.both.model is None else both.both.model.pair
-    pair = transform_beside(locs, both.transform, pipelines[0].experiment.microscope.pixel_um, own)
+    pixel_um = pipelines[0].experiment.microscope.pixel_um
+    header = read_header(locs, pixel_um=pixel_um)
+    pair = transform_beside(locs, both.transform, header, own)
     name = "the transform of the list" if both.transform is None else both.transform.name
     GivenTransform(name=name, mirrored=mirrored).check_mirror(pair)
     made = regenerate_channels(locs, channels, [pair], out, frame=frame, truth=truth)

@@ -12,6 +12,7 @@ from ..emitters import Localizations
 from ..errors import InputError
 from ..experiment.channel import ChannelTransform
 from ..field import Field
+from ..io.movies import AnyMovie
 from ..localizer.modelfile import ModelFile
 from ..localizing.channel_pipelines import ChannelPipelines, channel_pipelines
 from ..localizing.excerpt import Excerpt
@@ -26,6 +27,7 @@ __all__ = [
     "checked_frames",
     "halves_as_channels",
     "halves_of_movie",
+    "second_movie",
 ]
 
 
@@ -41,6 +43,15 @@ class ChannelInput:
     pipeline: Pipeline
     origin_um: tuple[float, float] = (0.0, 0.0)
     size: tuple[int, int] | None = None
+
+    @property
+    def begin_um(self) -> tuple[float, float, float]:
+        """What takes positions of the channel to those of its excerpt's region, (x, y, 0) µm: added to them."""
+        if self.excerpt.roi is None:
+            return 0.0, 0.0, 0.0
+        pixel_um = self.pipeline.experiment.microscope.pixel_um
+        (x, y), (x0, y0) = self.origin_um, self.excerpt.roi[:2]
+        return x - x0 * pixel_um, y - y0 * pixel_um, 0.0
 
     def own(self, found: Localizations) -> Localizations:
         """A list of the camera's frame in the channel's own µm."""
@@ -123,6 +134,17 @@ class GivenTransform:
         if self.mirrored is not None and self.mirrored != pair.transform.mirrored:
             seen = "mirrored" if pair.transform.mirrored else "not mirrored"
             raise InputError(f"{self.name} says that the second channel is {seen}", "leave one of the two out")
+
+
+def second_movie(first: Excerpt, movie: AnyMovie, pipeline: Pipeline) -> ChannelInput:
+    """The second channel, of a movie of its own that is read as the first one's.
+
+    Where the pixel of the first movie is said, whatever its file says, that of the second is its experiment's:
+    the cameras may differ.
+    pipeline: of the second channel.
+    """
+    pixel_um = None if first.pixel_um is None else pipeline.experiment.microscope.pixel_um
+    return ChannelInput(replace(first, movie=movie, pixel_um=pixel_um), pipeline)
 
 
 def halves_as_channels(

@@ -13,11 +13,12 @@ from ..analysis.fit_quality import DevianceAssessment
 from ..channels import ChannelPair
 from ..emitters import Emitters, Localizations
 from ..errors import InputError
-from ..io.tables import read_table, read_truth
+from ..io.tables import TableHeader, read_table, read_truth
 from ..io.transforms import read_transform
 from ..plot.frames_beside import channel_overlays
 from ..plot.panels import save_figure
 from .channel_inputs import ChannelInput
+from .channels_record import recorded_transform, transform_file
 from .regenerate import RegeneratedFrame, read_frame, regenerated
 
 __all__ = [
@@ -73,6 +74,7 @@ def regenerated_channels(
 
     found: rows of the recording, positions in the first channel;  channels: movie and image model of each;
     pairs: of each further channel, from the first one's positions to its own;  frame: from 0.
+    A region (`Excerpt.roi`) is drawn alone: rows outside of it get no light.
     Raises InputError where the frame is not in the movies, or the movies do not fit the models.
     """
     rows = found.select(found.frame == frame).shift(frames=-frame)
@@ -80,6 +82,7 @@ def regenerated_channels(
     places = rows_in_channels(rows, pairs)
     for channel, here, name in zip(channels, places, _names(channels), strict=True):
         pipeline, seen, told = read_frame(channel.excerpt, channel.pipeline, frame)
+        here = here.shift(xyz=channel.begin_um)
         made = regenerated(pipeline, here.to(pipeline.device), seen)
         shown = pipeline.field_of(seen.photons).inside(here.xyz)
         inside &= shown
@@ -115,29 +118,33 @@ def regenerate_channels(
     if truth is not None:
         emitters = read_truth(truth, pixel_um=pixel_um)
         first = emitters.select(emitters.frame == frame).shift(frames=-frame)
-        known = [first, *(replace(first, xyz=_moved(first.xyz, pair)) for pair in pairs)]
+        there = [first, *(replace(first, xyz=_moved(first.xyz, pair)) for pair in pairs)]
+        known = [rows.shift(xyz=channel.begin_um) for rows, channel in zip(there, channels, strict=True)]
     save_figure(channel_overlays(made.frames, truth=known, title=f"Frame {frame}"), out)
     return made
 
 
 def transform_beside(
-    locs: Path, given: Path | None, pixel_um: float, own: ChannelPair | None = None
+    locs: Path, given: Path | None, header: TableHeader, own: ChannelPair | None = None
 ) -> ChannelPair:
-    """The transform that is given, or the one that was found and written beside the list, or the model's own.
+    """The transform that is given, or that the list records, or whose file lies beside it, or the model's own.
 
-    own: that of a model of both channels.
+    header: of the list;  own: transform of a model of both channels.
     Raises InputError where there is none.
     """
-    beside = locs.with_name(f"{locs.stem}.transform.yaml")
+    recorded = None if given is not None else recorded_transform(header.provenance)
+    if recorded is not None:
+        return recorded
+    beside = transform_file(locs)
     if given is None and not beside.is_file():
         if own is not None:
             return own
         raise InputError(
-            f"where the second channel shows the molecules of {locs.name} is not known: there is no "
-            f"{beside.name} beside it",
+            f"where the second channel shows the molecules of {locs.name} is not known: it does not "
+            f"say it, and there is no {beside.name} beside it",
             "give the transform that it was localized with (`transform`)",
         )
-    return read_transform(given or beside, pixel_um=pixel_um)
+    return read_transform(given or beside, pixel_um=header.pixel_um)
 
 
 def _names(channels: Sequence[ChannelInput]) -> list[str]:

@@ -15,15 +15,14 @@ from ...channels.camera_halves import Side
 from ...emitters import Localizations
 from ...errors import InputError
 from ...io.movies import Movie
-from ...io.movies.preparation import Prepared
 from ...io.tables.header import TableHeader
 from ...localizer.modelfile import ModelFile
 from ...localizing.excerpt import Excerpt, OpenExcerpt
 from ...localizing.pipeline import Pipeline, load_pipeline
 from ...plot.frames_beside import channel_overlays
 from ...plot.panels import figure_png
-from ...spec import spec_from_mapping
-from ..channel_inputs import ChannelInput, GivenTransform, both_pipelines, halves_as_channels
+from ..channel_inputs import ChannelInput, GivenTransform, both_pipelines, halves_as_channels, second_movie
+from ..channels_record import prepared_of, with_recorded_cameras
 from ..regenerate import explain_frame
 from ..regenerate_channels import regenerated_channels, transform_beside
 from .parts import Figure, Section
@@ -32,7 +31,7 @@ __all__ = ["TITLE", "Overlays", "SecondChannel", "overlay_section"]
 
 TITLE = "Frames beside their regenerated images"
 # Steps after which the rows of a frame still lie where that frame shows the molecules.
-_IN_PLACE = ("filter", "convert")
+_IN_PLACE = ("filter", "convert", "dyes")
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,9 @@ class SecondChannel:
     """The second channel of a list of both.
 
     movie: its movie, or how the channels lie in the frames of the first one;  model: that localized it, None:
-    the first channel's;  transform: from the first channel to it, None: the file beside the list, or the
-    model's own;  mirrored: whether it is said to show the first as a mirror does, None: not said.
+    the first channel's;  transform: from the first channel to it, None: as the list records, or the file
+    beside it, or the model's own;  mirrored: whether it is said to show the first as a mirror does, None: not
+    said.
     """
 
     movie: Path | Side
@@ -86,15 +86,15 @@ def overlay_section(table: Localizations, header: TableHeader, overlays: Overlay
         words.append("Molecules that were filtered away are missing from the regenerated images.")
     roi = header.provenance.get("roi")
     box = (roi[0], roi[1], roi[2], roi[3]) if isinstance(roi, list | tuple) and len(roi) == 4 else None
-    prepared = spec_from_mapping(Prepared, header.provenance.get("prepared") or {}, source="the list's record")
+    prepared = prepared_of(header.provenance)
     # The list is of this movie: its pixel is known, also where the file's header is wrong.
-    excerpt = Excerpt(overlays.movie, roi=box, prepared=prepared, partial=True, pixel_um=header.pixel_um)
+    excerpt = Excerpt(overlays.movie, roi=box, prepared=prepared[0], partial=True, pixel_um=header.pixel_um)
     with excerpt.open() as opened:
         _require_same_recording(opened.movie, header)
         numbers = _frames(table, opened.movie, overlays.count)
     if overlays.second is not None:
-        channels, own = _channels(excerpt, overlays, overlays.second)
-        pair = transform_beside(source, overlays.second.transform, header.pixel_um, own)
+        channels, own = _channels(excerpt, overlays, overlays.second, header)
+        pair = transform_beside(source, overlays.second.transform, header, own)
         name = (
             "the transform of the list" if overlays.second.transform is None else overlays.second.transform.name
         )
@@ -162,7 +162,7 @@ def _overlay(pipeline: Pipeline, table: Localizations, source: OpenExcerpt, numb
 
 
 def _channels(
-    excerpt: Excerpt, overlays: Overlays, second: SecondChannel
+    excerpt: Excerpt, overlays: Overlays, second: SecondChannel, header: TableHeader
 ) -> tuple[tuple[ChannelInput, ChannelInput], ChannelPair | None]:
     """Movie and image model of both channels, and the transform of a model of both."""
     models = [model for model in (overlays.model, second.model) if model is not None]
@@ -172,10 +172,14 @@ def _channels(
     ]
     both = both_pipelines(loaded, overlays.camera)
     one, other = both.pipelines
+    if not overlays.camera:
+        one, other = with_recorded_cameras((one, other), header.provenance)
     own = None if both.model is None else both.model.pair
     if not isinstance(second.movie, Path):
         return halves_as_channels(replace(excerpt, roi=None), (one, other), second.movie), own
-    return (ChannelInput(excerpt, one), ChannelInput(replace(excerpt, movie=second.movie), other)), own
+    there = second_movie(excerpt, second.movie, other)
+    prepared = prepared_of(header.provenance)[1]
+    return (ChannelInput(excerpt, one), replace(there, excerpt=replace(there.excerpt, prepared=prepared))), own
 
 
 def _both(
