@@ -10,8 +10,8 @@ from torch import Tensor
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.fitting.sites.joined import Part, joined
 
-# The list: one molecule in frames 0 to 2, on both sides of the edge x = 1 µm, and another far from it.
-X = [0.99, 1.01, 1.01, 3.0]
+# The list: one molecule in frames 0 to 2, at 0.99, 1.01 and 1.01 µm, on both sides of the edge x = 1 µm, and
+# another far from it, at 3 µm.
 FRAME = [0, 1, 2, 0]
 
 
