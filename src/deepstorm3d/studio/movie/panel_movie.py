@@ -44,7 +44,7 @@ class MoviePart:
         with ui.expansion("Second channel").props("dense data-test=movie-second").classes("w-full ds-words"):
             self._second = FileInput(
                 self._folder,
-                "Movie of the second channel",
+                "Second movie",
                 self._open_second,
                 wanted=is_movie,
                 folders=True,

@@ -194,7 +194,7 @@ class LocalizeEntries:
     def _build_second(self) -> None:
         """A second channel of the same recording: its movie, or how both lie in one; model and transform."""
         files = (
-            ("second", "Movie of the second channel", is_movie, "Frame by frame of the same recording"),
+            ("second", "Second movie", is_movie, "Frame by frame of the same recording"),
             ("second_model", "Its model", is_model, "Empty: the model above for both"),
             ("transform", "Transform", is_experiment, "As register wrote it; empty: found from both lists"),
         )
