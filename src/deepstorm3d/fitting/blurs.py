@@ -20,7 +20,7 @@ def searched_with_blurs(selector: Selector, start: JointState, likelihood: Likel
 
     While molecules are missing, the blurs of their neighbours would compensate, so the list is completed with
     the same blur for all before they are fitted. Where spots hardly overlap they are fitted at once, which
-    takes half to three quarters of the time and gives the same list.
+    takes half to three quarters of the time and gives nearly always the same list.
 
     start: of B frames, without blurs;  rounds: of adding molecules (0: the list stays).
     """
