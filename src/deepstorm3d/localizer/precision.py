@@ -11,7 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["conv2d_in_float32", "fast_bfloat16", "mixed_precision"]
+__all__ = [
+    "conv2d_in_float32",
+    "cpu_multiplies_bfloat16_matrices",
+    "fast_bfloat16",
+    "mixed_precision",
+]
 
 
 def fast_bfloat16(device: torch.device) -> bool:
@@ -25,9 +30,21 @@ def fast_bfloat16(device: torch.device) -> bool:
 
 
 def _cpu_has_bfloat16() -> bool:
+    return _cpu_offers("avx512_bf16") or cpu_multiplies_bfloat16_matrices()
+
+
+def cpu_multiplies_bfloat16_matrices() -> bool:
+    """Whether this processor has instructions for whole matrices of bfloat16 (Intel's AMX, Arm's BF16).
+
+    Those of AVX-512 multiply vectors, at twice the rate of float32.
+    """
+    return _cpu_offers("amx_bf16") or _cpu_offers("bf16")
+
+
+def _cpu_offers(instructions: str) -> bool:
     # Older releases of torch do not report it; float32 is the safe choice there.
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
+    return bool(capabilities.get(instructions))
 
 
 def mixed_precision(device: torch.device, half_precision: bool) -> AbstractContextManager[object]:
