@@ -81,14 +81,14 @@ def test_arrangements_are_proposed_where_a_spot_may_be_two() -> None:
     sites = true_sites(movie(spot, [0, 2, 1], [0, 1, 2], [3000.0] * 3))
     dark = list(zip(*map(Tensor.tolist, dark_neighbours(sites)), strict=True))
     beside = looks_beside(sites, dark)
-    assert [(one.site.tolist(), one.moved.tolist()) for one in beside if one.frame.tolist() == [1]] == [
+    assert [(one.site.tolist(), one.moved.tolist()) for one in beside if one.image.tolist() == [1]] == [
         ([0], [2]),
         ([1], [2]),
     ]
     # The spot begins as far on the other side.
     torch.testing.assert_close(beside[0].moved_to[0], 2 * sites.place[2] - sites.place[0])
     (both,) = pairs_for_spots(sites, dark)
-    assert both.gone.tolist() == [1] and both.site.tolist() == [0, 1] and both.frame.tolist() == [1, 1]
+    assert both.gone.tolist() == [1] and both.site.tolist() == [0, 1] and both.image.tolist() == [1, 1]
     torch.testing.assert_close(both.photons, torch.tensor([1500.0, 1500.0]).double(), rtol=1e-5, atol=0)
 
 
@@ -102,7 +102,7 @@ def test_a_change_in_a_neighbourhood_gains_as_much_in_the_whole_movie() -> None:
     near = Neighbourhood(
         frames, sites, images_of(frames, sites), far[0, :2].double(), torch.tensor([0]), torch.tensor([0])
     )
-    assert near.free.tolist() == [0] and near.frames.tolist() == [0, 1]
+    assert near.free.tolist() == [0] and near.images.tolist() == [0, 1]
     moved = replace(near.sites, place=near.sites.place + torch.tensor([0.03, -0.02, 0.05]))
     place = sites.place.clone()
     place[0] = moved.place[0]

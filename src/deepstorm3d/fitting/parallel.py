@@ -41,6 +41,13 @@ def side_by_side(work: Callable[[int, Watcher], Result], count: int, watch: Watc
     or the watcher stops the work (Interrupted), the others end early.
     """
     threads, stoppable = min(torch.get_num_threads(), count), Stoppable()
+    if torch.get_num_threads() == 1 and isinstance(watch, Stoppable):
+        # Within a work that runs beside others: the outer one asks whether to stop.
+        results = list[Result]()
+        for number in range(count):
+            advance(watch)
+            results.append(work(number, watch))
+        return results
     with one_thread(), ThreadPoolExecutor(max(1, threads)) as pool:
         futures: list[Future[Result]] = [pool.submit(work, number, stoppable) for number in range(count)]
         try:

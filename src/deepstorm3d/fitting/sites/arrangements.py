@@ -6,7 +6,7 @@ in which one of them shines alone tells them apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -30,8 +30,8 @@ class Arrangement:
     """A change of looks near a place.
 
     centre: (2,) µm;  gone: (G,) int64, looks that go;  moved: (M,) int64, sites that begin elsewhere, at places
-    (M, q);  new: (K, q), places of new sites, whose numbers follow those of the sites;  site, frame, photons:
-    (L,) of the looks that come.
+    (M, q);  new: (K, q), places of new sites, whose numbers follow those of the sites;  site, image, photons:
+    (L,) of the looks that come;  halved: (H,) int64, looks that begin with half of their photons.
     """
 
     centre: Tensor
@@ -40,21 +40,46 @@ class Arrangement:
     moved_to: Tensor
     new: Tensor
     site: Tensor
-    frame: Tensor
+    image: Tensor
     photons: Tensor
+    halved: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+
+    @classmethod
+    def removal(cls, sites: Sites, site: int) -> Arrangement:
+        """Without one of the sites."""
+        looks, nobody = (sites.site == site).nonzero()[:, 0], torch.zeros(0, dtype=torch.int64)
+        nowhere, dark = sites.place[:0], sites.photons[:0]
+        return cls(sites.place[site, :2], looks, nobody, nowhere, nowhere, nobody, nobody, dark)
+
+    @classmethod
+    def division(cls, sites: Sites, site: int, half: Tensor) -> Arrangement:
+        """Two sites in place of one, each by half (3,) µm away from it, with half of the light of each look."""
+        looks, nobody = (sites.site == site).nonzero()[:, 0], torch.zeros(0, dtype=torch.int64)
+        offset = torch.nn.functional.pad(half, (0, sites.each - 3))
+        return cls(
+            centre=sites.place[site, :2],
+            gone=nobody,
+            moved=torch.tensor([site]),
+            moved_to=(sites.place[site] - offset)[None],
+            new=(sites.place[site] + offset)[None],
+            site=torch.full_like(looks, len(sites)),
+            image=sites.image[looks],
+            photons=sites.photons[looks] / 2,
+            halved=looks,
+        )
 
     def touched(self, sites: Sites) -> tuple[Tensor, Tensor]:
-        """Sites that change, and frames in which they do."""
+        """Sites that change, and images in which they do."""
         old = self.site[self.site < len(sites)]
         touched = torch.cat([sites.site[self.gone], self.moved, old]).unique()
         moving = torch.isin(sites.site, self.moved)
-        return touched, torch.cat([self.frame, sites.frame[self.gone], sites.frame[moving]]).unique()
+        return touched, torch.cat([self.image, sites.image[self.gone], sites.image[moving]]).unique()
 
     def key(self, sites: Sites) -> tuple[int, ...]:
         """The same for the same change of sites that have hardly moved."""
-        touched, frames = self.touched(sites)
+        touched, images = self.touched(sites)
         place = (torch.cat([sites.place[touched, :3], self.new[:, :3]]) / _SAME_UM).round().long()
-        return (*place.flatten().tolist(), -1, *frames.tolist(), -1, *sites.frame[self.gone].tolist())
+        return (*place.flatten().tolist(), -1, *images.tolist(), -1, *sites.image[self.gone].tolist())
 
 
 def looks_beside(sites: Sites, dark: list[tuple[int, int]]) -> list[Arrangement]:
@@ -157,7 +182,7 @@ def _arrangement(
         moved_to=torch.stack(list(moved.values())) if moved else nowhere,
         new=nowhere if new is None else new,
         site=torch.tensor(site),
-        frame=torch.tensor(frame),
+        image=torch.tensor(frame),
         photons=torch.tensor(photons, dtype=torch.float64),
     )
 

@@ -13,7 +13,7 @@ from .memory import Memory
 from .neighbourhood import images_of
 from .score import score_over_frames
 from .state import Sites
-from .trials import Trials
+from .trials import OverFrames, tried
 from .unseen import Unseen, UnseenMolecules, scatter_of_frames
 
 __all__ = ["Attempts"]
@@ -40,7 +40,7 @@ class Attempts:
     """
 
     def __init__(self, price: float, false_looks: float, search: MatchedFilter | None, memory: Memory) -> None:
-        self._trials, self._price, self._memory = Trials(price, false_looks), price, memory
+        self._price, self._false_looks, self._memory = price, false_looks, memory
         self._unseen = None if search is None else UnseenMolecules(search, _PROMISING * price)
         # What was tried, and where, (2,) µm.
         self._tried: dict[tuple[int, ...], Tensor] = {}
@@ -89,7 +89,7 @@ class Attempts:
 
     def _is_new(self, one: Arrangement, sites: Sites) -> bool:
         """Whether a molecule was neither tried nor found and removed again."""
-        there = self._memory.allows(one.new.expand(len(one.frame), -1), one.frame)
+        there = self._memory.allows(one.new.expand(len(one.image), -1), one.image)
         return one.key(sites) not in self._tried and bool(there.any())
 
     def _added(self, sites: Sites, sure: list[Unseen]) -> Sites:
@@ -98,7 +98,7 @@ class Attempts:
         for one in sure:
             new = one.arrangement(sites)
             place = torch.cat([sites.place, new.new])
-            sites = sites.assigned(sites.site, place).with_looks(new.site, new.frame, new.photons)
+            sites = sites.assigned(sites.site, place).with_looks(new.site, new.image, new.photons)
         return sites
 
     def _beside(self, land: Landscape) -> list[Arrangement]:
@@ -111,11 +111,11 @@ class Attempts:
         others = [one for one in others if one.key(sites) not in self._tried]
         gain = sites.place.new_zeros(len(sites), sites.images)
         for one in others:
-            gain[one.site, one.frame] = 1.0
+            gain[one.site, one.image] = 1.0
         site, frame = gain.nonzero().unbind(1)
         tested = gain_of_looks(land, site, frame)
         gain[tested.site, tested.frame] = tested.gain
-        return [one for one in others if float(gain[one.site, one.frame].sum()) > _MAY_BE_TWO]
+        return [one for one in others if float(gain[one.site, one.image].sum()) > _MAY_BE_TWO]
 
     def _after_trials(
         self, land: Landscape, images: list[Tensor], scatter: Tensor, wanted: list[Arrangement]
@@ -124,10 +124,11 @@ class Attempts:
         if not wanted:
             return None
         sites = land.sites
-        changed, made, vain = self._trials.made(land.movie, sites, images, scatter, wanted)
-        self._tried.update((one.key(sites), one.centre) for one in vain)
-        self._again_near(made)
-        return changed if made else None
+        rules = OverFrames(self._price, self._false_looks, scatter)
+        after = tried(land.movie, sites, images, wanted, rules)
+        self._tried.update((one.key(sites), one.centre) for one in after.vain)
+        self._again_near(after.made)
+        return after.sites if after.made else None
 
     def _again_near(self, made: list[Arrangement]) -> None:
         for one in made:

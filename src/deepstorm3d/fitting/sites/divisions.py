@@ -8,7 +8,7 @@ summed over the channels (Rao 1948).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from ..linear import LinearImage
 from .frames import Movie
 from .state import Sites
 
-__all__ = ["Divisions", "divided", "divisions"]
+__all__ = ["Divisions", "divisions"]
 
 # Divisions that are tried: offset of each of the two molecules from their centre, µm, along axes and diagonals.
 _HALVES_UM = (
@@ -72,22 +72,6 @@ def divisions(movie: Movie, sites: Sites, least: float, vain: Tensor) -> Divisio
     gain, best = (force.square() / (square - (mixed * crossing).sum(2)).clamp(min=1e-9)).max(1)
     rows = ((gain > least) & ~vain).nonzero()[:, 0]
     return Divisions(rows, ways[best[rows]], gain[rows])
-
-
-def divided(sites: Sites, wanted: Divisions) -> Sites:
-    """The sites with some of them divided: one half keeps the number, the other ones follow the last site."""
-    place, count = sites.place.clone(), len(sites)
-    place[wanted.site, :3] -= wanted.half
-    other = sites.place[wanted.site].clone()
-    other[:, :3] += wanted.half
-    twin = torch.full((count,), -1, dtype=torch.int64)
-    twin[wanted.site] = count + torch.arange(len(wanted))
-    rows = (twin[sites.site] >= 0).nonzero()[:, 0]
-    photons = sites.photons.clone()
-    photons[rows] /= 2
-    wider = sites.assigned(sites.site, torch.cat([place, other]))
-    wider = replace(wider, photons=photons)
-    return wider.with_looks(twin[sites.site[rows]], sites.image[rows], photons[rows])
 
 
 def _of_image(movie: Movie, sites: Sites, number: int, ways: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:

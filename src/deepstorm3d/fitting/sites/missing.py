@@ -12,10 +12,11 @@ from ...channels import ChannelView, Transform, Warp
 from ...field import Field
 from ...maxima import highest_around
 from ..search import MatchedFilter
+from .arrangements import Arrangement
 from .frames import Movie
 from .state import Sites
 
-__all__ = ["ChannelFilters", "Missing", "with_missing"]
+__all__ = ["ChannelFilters", "Missing"]
 
 _APART_PX = 4  # smallest lateral distance of two candidates that are tried together
 _LEAST = 1e-9  # smallest information about the photons of a molecule
@@ -38,6 +39,21 @@ class Missing:
     def select(self, rows: Tensor) -> Missing:
         """Some of them, an index or a mask."""
         return Missing(self.xyz[rows], self.photons[rows], self.gain[rows])
+
+    def arrangements(self, movie: Movie, sites: Sites) -> list[Arrangement]:
+        """The sites with each of them, with a look in every channel where the filter sees light."""
+        place = self.xyz.to(sites.place)
+        place = torch.cat([place[:, :2], place[:, 2:].clamp(*movie.bounds.z_um)], 1)
+        if sites.each == 4:
+            blur = sites.place[:, 3].mean() if len(sites) else place.new_tensor(sum(movie.bounds.blur_px) / 2)
+            place = torch.cat([place, blur.expand(len(place), 1)], 1)
+        nobody, made = torch.zeros(0, dtype=torch.int64), list[Arrangement]()
+        for row, photons in enumerate(self.photons.double()):
+            image = (photons > movie.bounds.photons).nonzero()[:, 0]
+            new, site = place[row : row + 1], torch.full_like(image, len(sites))
+            nowhere = sites.place[:0]
+            made.append(Arrangement(new[0, :2], nobody, nobody, nowhere, new, site, image, photons[image]))
+        return made
 
 
 class ChannelFilters:
@@ -95,18 +111,6 @@ class ChannelFilters:
         z = depth[y, x]
         xyz = torch.stack([x * search.pixel_um, y * search.pixel_um, search.z[z]], 1)
         return Missing(xyz, photons[:, z, y, x].mT, best[y, x])
-
-
-def with_missing(movie: Movie, sites: Sites, missing: Missing) -> Sites:
-    """The sites and molecules at new places, each with a look in every channel where the filter sees light."""
-    place = missing.xyz.to(sites.place)
-    place = torch.cat([place[:, :2], place[:, 2:].clamp(*movie.bounds.z_um)], 1)
-    if sites.each == 4:
-        blur = sites.place[:, 3].mean() if len(sites) else place.new_tensor(sum(movie.bounds.blur_px) / 2)
-        place = torch.cat([place, blur.expand(len(place), 1)], 1)
-    row, image = (missing.photons > movie.bounds.photons).nonzero().unbind(1)
-    wider = sites.assigned(sites.site, torch.cat([sites.place, place]))
-    return wider.with_looks(len(sites) + row, image, missing.photons[row, image].double())
 
 
 def _onto(first: Field, transform: Transform | None, field: Field) -> tuple[Tensor, Warp] | None:

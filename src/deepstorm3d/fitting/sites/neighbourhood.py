@@ -1,8 +1,8 @@
 """A few sites fitted again in the frames in which they shine, with all other light unchanged.
 
-Only the sites near a place are free, in a window around it; the rest of each frame, and the background where
-its splines reach out of the window, stay as they are. What a change of looks gains here it gains in the whole
-movie; a fit of everything afterwards can only gain more.
+Only the sites near a place are free, in a window around it in each channel; the rest of each image, and the
+background where its splines reach out of the window, stay as they are. What a change of looks gains here it
+gains in the whole movie; a fit of everything afterwards can only gain more.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..background import SplineBackground
 from ..likelihood import Likelihood
 from ..linear import expected_image
 from ..state import JointState
 from ..windows import Windows
 from .arrangements import Arrangement
+from .channel import ChannelModel
 from .frames import FrameTerms, Movie
 from .state import Sites
 
@@ -41,28 +41,60 @@ def images_of(movie: Movie, sites: Sites) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class _Windowed(Movie):
-    """Windows of frames;  corner: (1, 2) px, column and row of their first pixel."""
+    """Windows of images;  corners: (1, 2) px of each channel, column and row of their first pixel."""
 
-    corner: Tensor
+    corners: tuple[Tensor, ...]
 
     def terms(self, number: int, state: JointState, *, double: bool = False) -> FrameTerms:
-        return super().terms(number, replace(state, begin_px=self.corner), double=double)
+        return super().terms(number, self._placed(number, state), double=double)
 
     def deviance(self, number: int, state: JointState) -> float:
-        return super().deviance(number, replace(state, begin_px=self.corner))
+        return super().deviance(number, self._placed(number, state))
+
+    def _placed(self, number: int, state: JointState) -> JointState:
+        return replace(state, begin_px=self.corners[number % len(self.corners)])
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Where a neighbourhood lies in one channel.
+
+    corner: (1, 2) px;  size: (h, w) px;  channel: with the splines of the background that are 0 outside of it;
+    down, across: which rows (k, 1) and columns (l,) of the coefficients these are.
+    """
+
+    corner: Tensor
+    size: tuple[int, int]
+    channel: ChannelModel
+    down: Tensor
+    across: Tensor
+
+    @classmethod
+    def around(cls, centre: Tensor, channel: ChannelModel, shape: tuple[int, int]) -> _Window:
+        """Around a place (2,) µm of the first channel in frames of a shape (H, W)."""
+        psf, pixel_um, (height, width) = channel.psf, channel.psf.pixel_um, shape
+        side = psf.patch_px + round(2 * FREE_UM / pixel_um)
+        size = (min(height, side), min(width, side))
+        there = channel.places(torch.cat([centre, centre.new_zeros(1)])[None])[0, :2]
+        corner = (there / pixel_um).round().long() - side // 2
+        corner = corner.clamp(min=0).minimum(corner.new_tensor([width - size[1], height - size[0]]))[None]
+        surface, (down, across) = channel.surface.in_windows(corner, size)
+        return cls(corner, size, replace(channel, surface=surface), down[0, :, None], across[0])
 
 
 class Neighbourhood:
-    """The sites near a place that shine in some frames, free in all their frames.
+    """The sites near a place that shine in some frames, free in all their frames and channels.
 
-    movie, sites: the whole, of one channel;  images: expected photons of its frames (`images_of`);
-    centre: (2,) µm;  touched: sites that are free wherever they are;  frames: those in which looks change.
+    movie, sites: the whole;  images: expected photons of its images (`images_of`);  centre: (2,) µm;
+    touched: sites that are free wherever they are;  changed: images in which looks change.
     """
 
     def __init__(
-        self, movie: Movie, sites: Sites, images: list[Tensor], centre: Tensor, touched: Tensor, frames: Tensor
+        self, movie: Movie, sites: Sites, images: list[Tensor], centre: Tensor, touched: Tensor, changed: Tensor
     ) -> None:
-        seen = sites.seen()
+        each = sites.channels
+        seen = sites.seen().view(len(sites), -1, each).any(2)
+        frames = (changed // each).unique()
         free = (sites.place[:, :2] - centre).norm(dim=1) < FREE_UM
         free &= seen[:, frames].any(1)
         free[touched] = True
@@ -70,26 +102,21 @@ class Neighbourhood:
         """The sites that are fitted, (K,) int64."""
         lit = seen[self.free].any(0)
         lit[frames] = True
-        self.frames = lit.nonzero()[:, 0]
-        """The frames in which they are fitted, (F,) int64."""
+        self.images = (lit.nonzero() * each + torch.arange(each)).flatten()
+        """The images in which they are fitted, all channels of some frames, (F·C,) int64."""
         self.rows = free[sites.site].nonzero()[:, 0]
         """Their looks in the whole, (N,) int64."""
         self._movie, self._whole = movie, sites
-        channel = movie.channels[0]
-        psf, pixel_um = channel.psf, channel.psf.pixel_um
-        height, width = images[0].shape[1:]
-        side = psf.patch_px + round(2 * FREE_UM / pixel_um)
-        size = (min(height, side), min(width, side))
-        corner = (centre / pixel_um).round().long() - side // 2
-        corner = corner.clamp(min=0).minimum(corner.new_tensor([width - size[1], height - size[0]]))
-        surface, (down, across) = channel.surface.in_windows(corner[None], size)
-        self._splines = down[0, :, None], across[0]
+        self._windows = [
+            _Window.around(centre, channel, (image.shape[1], image.shape[2]))
+            for channel, image in zip(movie.channels, images, strict=False)
+        ]
         self.sites = self._local()
         """The sites as they are: site k is `free[k]`, and the origin of a look is its row in the whole."""
-        lights = self._lights(images, corner[None], size, surface)
-        window = replace(channel, surface=surface)
-        self.movie = _Windowed((window,), movie.bounds, lights, movie.watch, corner[None])
-        """Windows of the frames, in which all other light is known."""
+        channels = tuple(window.channel for window in self._windows)
+        corners = tuple(window.corner for window in self._windows)
+        self.movie = _Windowed(channels, movie.bounds, self._lights(images), movie.watch, corners)
+        """Windows of the images, in which all other light is known."""
 
     def arranged(self, wanted: Arrangement) -> Sites:
         """The sites after a change."""
@@ -100,35 +127,51 @@ class Neighbourhood:
         place = torch.cat([sites.place, wanted.new])
         place[number[wanted.moved]] = wanted.moved_to
         left = ~torch.isin(sites.origin, wanted.gone)
-        frame = torch.searchsorted(self.frames, wanted.frame)
-        changed = sites.assigned(sites.site, place).of_looks(left.nonzero()[:, 0])
-        return changed.with_looks(number[wanted.site], frame, wanted.photons)
+        photons = torch.where(torch.isin(sites.origin, wanted.halved), sites.photons / 2, sites.photons)
+        image = torch.searchsorted(self.images, wanted.image)
+        changed = replace(sites, photons=photons).assigned(sites.site, place)
+        return changed.of_looks(left.nonzero()[:, 0]).with_looks(number[wanted.site], image, wanted.photons)
+
+    def as_listed(self, sites: Sites) -> Sites:
+        """Sites of the neighbourhood whose looks have the origin that they have in the whole."""
+        old = sites.origin >= 0
+        origin = (
+            torch.where(old, self._whole.origin[sites.origin.clamp(min=0)], -1) if len(old) else sites.origin
+        )
+        return replace(sites, origin=origin)
 
     def add_background(self, coefficients: list[Tensor], fitted: tuple[Tensor, ...]) -> None:
-        """Add to the coefficients of all frames, in place, what those of the windows changed by."""
-        down, across = self._splines
-        for number, before, after in zip(self.frames.tolist(), self.sites.coefficients, fitted, strict=True):
-            changed = coefficients[number].clone()
-            changed[down, across] += after - before
+        """Add to the coefficients of all images, in place, what those of the windows changed by."""
+        for number, before, after in zip(self.images.tolist(), self.sites.coefficients, fitted, strict=True):
+            changed, window = coefficients[number].clone(), self._window(number)
+            changed[window.down, window.across] += after - before
             coefficients[number] = changed
+
+    def _window(self, image: int) -> _Window:
+        return self._windows[image % len(self._windows)]
 
     def _local(self) -> Sites:
         whole, rows = self._whole, self.rows
         number = torch.full((len(whole),), -1, dtype=torch.int64)
         number[self.free] = torch.arange(len(self.free))
-        down, across = self._splines
-        coefficients = tuple(whole.coefficients[k][down, across] for k in self.frames.tolist())
+        numbers = self.images.tolist()
+        windows = map(self._window, numbers)
+        coefficients = tuple(
+            whole.coefficients[k][window.down, window.across]
+            for k, window in zip(numbers, windows, strict=True)
+        )
         before, knowledge = self._known()
         return Sites(
             place=whole.place[self.free],
             site=number[whole.site[rows]],
-            image=torch.searchsorted(self.frames, whole.image[rows]),
+            image=torch.searchsorted(self.images, whole.image[rows]),
             photons=whole.photons[rows],
             origin=rows,
             coefficients=coefficients,
             loose=whole.loose[rows],
             before=before,
             knowledge=knowledge,
+            channels=whole.channels,
         )
 
     def _known(self) -> tuple[Tensor | None, Tensor | None]:
@@ -142,15 +185,15 @@ class Neighbourhood:
         step = torch.linalg.lstsq(inner, pull, driver="gelsd").solution.view(-1, whole.each)
         return whole.place[self.free] + step, inner
 
-    def _lights(
-        self, images: list[Tensor], corner: Tensor, size: tuple[int, int], surface: SplineBackground
-    ) -> tuple[Likelihood, ...]:
+    def _lights(self, images: list[Tensor]) -> tuple[Likelihood, ...]:
         """The likelihood of each window, with all light but that of its sites known."""
         movie, slices = self._movie, self.sites.slices()
         lights = []
-        for local, number in enumerate(self.frames.tolist()):
-            state = replace(self.sites.of_image(local, slices[local], movie.dtype), begin_px=corner)
-            own = expected_image(movie.channels[0].psf, state, surface, (1, *size))
+        for local, number in enumerate(self.images.tolist()):
+            window = self._window(number)
+            state = replace(self.sites.of_image(local, slices[local], movie.dtype), begin_px=window.corner)
+            channel, size = window.channel, window.size
+            own = expected_image(channel.psf, channel.seen(state), channel.surface, (1, *size))
             light, first = movie.lights[number], torch.zeros(1, dtype=torch.int64)
-            lights.append(Windows.at(corner, first, size, light, images[number]).without(own).likelihood)
+            lights.append(Windows.at(window.corner, first, size, light, images[number]).without(own).likelihood)
         return tuple(lights)

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ..rivals import outdone
+from .arrangements import Arrangement
 from .charts import Charts
 from .climb import FittedSites, climb_sites
 from .covariance import Landscape
-from .divisions import divided, divisions
+from .divisions import divisions
 from .frames import Movie
 from .looks import unneeded_looks
-from .missing import ChannelFilters, with_missing
-from .neighbourhood import images_of
+from .missing import ChannelFilters
+from .neighbourhood import Neighbourhood, images_of
 from .state import Sites
 from .ties import chi_square_point
+from .trials import tried
 from .unseen import scatter_of_frames
 
 __all__ = ["CandidateSelection"]
 
-_PRUNINGS = 6  # largest number of times that candidates are tried without
-_SEARCHES = 4  # largest number of times that missing molecules are added
-_DIVISIONS = 2  # largest number of times that molecules are divided
+_PRUNINGS = 12  # largest number of times that candidates are tried without
+_SEARCHES = 8  # largest number of times that missing molecules are added
+_DIVISIONS = 4  # largest number of times that molecules are divided
 _DARK_LOOKS = 4  # largest number of times that looks without light are removed
+_STEPS = 4  # largest number of steps of a fit between them
 _APART_UM = 1.4  # smallest lateral distance of changes that are tried together, µm
-_NEAR_UM = 0.9  # distance up to which a change of the deviance counts for one of them, µm
 # Gain of a molecule by itself, in units of its price, from which on it is tried: it gains more where its
 # neighbours are fitted again with it.
 _PROMISING = 0.55
@@ -44,24 +47,11 @@ _CLOSE_UM = 0.5
 
 
 @dataclass(frozen=True)
-class _Proposal:
-    """Molecules that may be added.
-
-    centre: (K, 3) µm of each change;  parent: (K,) int64, site that is divided, −1: none;
-    made: the sites with some of them, an index; new sites follow the others in order.
-    """
-
-    centre: Tensor
-    parent: Tensor
-    made: Callable[[Tensor], Sites]
-
-
-@dataclass(frozen=True)
 class CandidateSelection:
     """Removes candidates that the frame's images do not need in all, and adds molecules that they require.
 
-    Several changes, far from each other, are tried at a time, followed by a fit of the whole frame. A change is
-    made if the deviance of all channels around it pays for it.
+    Each change is tried in its neighbourhood (`trials.tried`) and made if the deviance of all channels there
+    pays for it; the whole frame is fitted after all changes of a kind.
 
     price: penalty for a molecule that the search finds, the decrease of the deviance that it must bring. A
     candidate costs at most what its unknowns gain by chance, because nobody had to look everywhere, times one
@@ -81,13 +71,14 @@ class CandidateSelection:
         """The fit after changes of the list, and how many sites were divided between channels: none."""
         best = before = self._pruned(charts, fitted)
         if self.filters is not None:
-            best = self._extended(charts, best, self._missing, _SEARCHES)
-            best = self._extended(charts, best, self._divided, _DIVISIONS)
+            movie = charts.movie
+            best = self._changed(charts, best, partial(self._missing, movie), _SEARCHES)
+            best = self._changed(charts, best, partial(self._divided, movie), _DIVISIONS)
         if best is not before:
             best = self._pruned(charts, best)
         return self._without_dark_looks(charts, best), 0
 
-    def _prices(self, sites: Sites) -> Tensor:
+    def prices(self, sites: Sites) -> Tensor:
         """Penalty of each site, (S,)."""
         light = sites.photons.new_zeros(len(sites)).index_add(0, sites.site, sites.photons)
         rows = (sites.origin >= 0).nonzero()[:, 0]
@@ -99,22 +90,33 @@ class CandidateSelection:
 
     def _pruned(self, charts: Charts, best: FittedSites) -> FittedSites:
         """Without the sites that are not needed: each that seems to bring too little is tried."""
-        needed = best.sites.place[:0, :3]
-        for _ in range(_PRUNINGS):
-            sites = best.sites
-            weak = self._weak(Landscape(charts.movie, sites, charts), needed)
-            if not len(weak):
+
+        def propose(sites: Sites, vain: Tensor) -> list[Arrangement]:
+            weak = self._weak(Landscape(charts.movie, sites, charts), vain)
+            return [Arrangement.removal(sites, number) for number in weak.tolist()]
+
+        return self._changed(charts, best, propose, _PRUNINGS)
+
+    def _changed(
+        self,
+        charts: Charts,
+        best: FittedSites,
+        propose: Callable[[Sites, Tensor], list[Arrangement]],
+        rounds: int,
+    ) -> FittedSites:
+        """With the proposed changes that pay, as long as there are any, and the whole frame fitted then.
+
+        propose: of sites, far from the places (V, 3) µm of what was tried in vain.
+        """
+        sites, vain = best.sites, best.sites.place[:0, :3]
+        for _ in range(rounds):
+            wanted = propose(sites, vain)
+            if not wanted:
                 break
-            trial = climb_sites(charts.movie, _without(sites, weak), charts)
-            centre = sites.place[weak, :3]
-            rise = _change_near(charts.movie, best.sites, trial.sites, centre)
-            gone = rise < self._prices(sites)[weak]
-            needed = torch.cat([needed, centre[~gone]])
-            if bool(gone.all()):
-                best = trial
-            elif bool(gone.any()):
-                best = climb_sites(charts.movie, _without(sites, weak[gone]), charts)
-        return best
+            after = tried(charts.movie, sites, images_of(charts.movie, sites), wanted, _Pays(self))
+            vain = torch.cat([vain, *(_place_of(one, sites) for one in after.vain)])
+            sites = after.sites
+        return best if sites is best.sites else climb_sites(charts.movie, sites, charts)
 
     def _weak(self, land: Landscape, needed: Tensor) -> Tensor:
         """Sites to try without, the weakest of each area: what one brings is (photons/σ)² of all its looks.
@@ -124,40 +126,9 @@ class CandidateSelection:
         sites = land.sites
         significance = (sites.photons / land.bound().photons.clamp(min=1e-9)).square()
         brings = significance.new_zeros(len(sites)).index_add(0, sites.site, significance)
-        rank = brings / self._prices(sites)
+        rank = brings / self.prices(sites)
         rows = ((rank < 1) & ~_among(sites.place[:, :3], needed, _SAME_UM)).nonzero()[:, 0]
         return rows[_apart(sites.place[rows, :2], -rank[rows])]
-
-    def _extended(
-        self,
-        charts: Charts,
-        best: FittedSites,
-        propose: Callable[[Movie, Sites, Tensor], _Proposal],
-        rounds: int,
-    ) -> FittedSites:
-        """With the proposed molecules that pay, as long as there are any."""
-        vain = best.sites.place[:0, :3]
-        for _ in range(rounds):
-            proposal = propose(charts.movie, best.sites, vain)
-            count = len(proposal.centre)
-            if not count:
-                break
-            every = torch.arange(count)
-            trial = climb_sites(charts.movie, proposal.made(every), charts)
-            gain = -_change_near(charts.movie, best.sites, trial.sites, proposal.centre)
-            pays = gain > self._more(best.sites, trial.sites, proposal.parent)
-            vain = torch.cat([vain, proposal.centre])
-            if bool(pays.all()):
-                best = trial
-            elif bool(pays.any()):
-                best = climb_sites(charts.movie, proposal.made(every[pays]), charts)
-        return best
-
-    def _more(self, before: Sites, after: Sites, parent: Tensor) -> Tensor:
-        """What each of K new sites costs, with the site that it was divided from."""
-        old, new = self._prices(before), self._prices(after)
-        dearer = torch.where(parent >= 0, new[parent] - old[parent], 0.0) if len(old) else 0.0
-        return new[len(before) :] + dearer
 
     def _without_dark_looks(self, charts: Charts, fitted: FittedSites) -> FittedSites:
         """Without the looks of channels in which a molecule that is alone has no significant light."""
@@ -168,34 +139,48 @@ class CandidateSelection:
             gone = unneeded_looks(land, land.bound(), self.false_looks, alone)
             if not bool(gone.any()):
                 break
-            fitted = climb_sites(charts.movie, land.sites.of_looks((~gone).nonzero()[:, 0]), charts)
+            fitted = climb_sites(charts.movie, land.sites.of_looks((~gone).nonzero()[:, 0]), charts, _STEPS)
         return fitted
 
-    def _missing(self, movie: Movie, sites: Sites, vain: Tensor) -> _Proposal:
+    def _missing(self, movie: Movie, sites: Sites, vain: Tensor) -> list[Arrangement]:
         """Molecules where the residuals show light that was not tried before at vain (V, 3) µm."""
         assert self.filters is not None
         images = images_of(movie, sites)
         found = self.filters(movie, images, scatter_of_frames(movie, images), _PROMISING * self.price)
         found = found.select(~_among(found.xyz.to(vain), vain, _TRIED_UM))
         found = found.select(_apart(found.xyz[:, :2].to(vain), found.gain))
-        nobody = torch.full((len(found),), -1, dtype=torch.int64)
+        return found.arrangements(movie, sites)
 
-        def made(some: Tensor) -> Sites:
-            return with_missing(movie, sites, found.select(some))
-
-        return _Proposal(found.xyz.to(vain), nobody, made)
-
-    def _divided(self, movie: Movie, sites: Sites, vain: Tensor) -> _Proposal:
+    def _divided(self, movie: Movie, sites: Sites, vain: Tensor) -> list[Arrangement]:
         """Molecules divided that may be two, where none was before."""
         place = sites.place[:, :3]
         wanted = divisions(movie, sites, _PROMISING * self.price, _among(place, vain, _SAME_UM))
         wanted = wanted.select(_apart(place[wanted.site, :2], wanted.gain))
-        return _Proposal(place[wanted.site], wanted.site, lambda some: divided(sites, wanted.select(some)))
+        pairs = zip(wanted.site.tolist(), wanted.half, strict=True)
+        return [Arrangement.division(sites, site, half) for site, half in pairs]
 
 
-def _without(sites: Sites, gone: Tensor) -> Sites:
-    """The sites without some of them."""
-    return sites.of_looks((~torch.isin(sites.site, gone)).nonzero()[:, 0]).compact()
+@dataclass(frozen=True)
+class _Pays:
+    """Rules of a trial: sites cost what the selection says, and none but those of the change go."""
+
+    selection: CandidateSelection
+    least: float = 0.0
+
+    def cost(self, near: Neighbourhood, sites: Sites) -> float:
+        """Penalties of the sites that have looks."""
+        prices = self.selection.prices(near.as_listed(sites))
+        return float(prices[sites.looks > 0].sum())
+
+    def needless(self, near: Neighbourhood, land: Landscape) -> Tensor:
+        """None."""
+        return torch.zeros_like(land.sites.loose)
+
+
+def _place_of(one: Arrangement, sites: Sites) -> Tensor:
+    """Where a change was tried: the place (1, 3) µm of the site that it takes or divides, or of the new one."""
+    touched, _ = one.touched(sites)
+    return sites.place[touched[:1], :3] if len(touched) else one.new[:, :3]
 
 
 def _apart(place: Tensor, value: Tensor) -> Tensor:
@@ -208,18 +193,3 @@ def _among(xyz: Tensor, places: Tensor, reach_um: float) -> Tensor:
     if not len(places):
         return torch.zeros(len(xyz), dtype=torch.bool)
     return (torch.cdist(xyz, places) < reach_um).any(1)
-
-
-def _change_near(movie: Movie, before: Sites, after: Sites, centre: Tensor) -> Tensor:
-    """Rise of the deviance of all channels of a frame around places (K, 3) µm: (K,) float64."""
-    total = torch.zeros(len(centre), dtype=torch.float64)
-    pairs = zip(images_of(movie, before), images_of(movie, after), strict=True)
-    for number, (one, other) in enumerate(pairs):
-        light, channel = movie.lights[number], movie.channel(number)
-        rise = (light.deviance_image(other) - light.deviance_image(one))[0].double()
-        height, width = rise.shape
-        y = torch.arange(height, dtype=torch.float64)[:, None] * channel.psf.pixel_um
-        x = torch.arange(width, dtype=torch.float64) * channel.psf.pixel_um
-        for row, (at_x, at_y) in enumerate(channel.places(centre)[:, :2].tolist()):
-            total[row] += rise[(x - at_x) ** 2 + (y - at_y) ** 2 < _NEAR_UM**2].sum()
-    return total

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,13 +20,68 @@ from .looks import unneeded
 from .neighbourhood import Neighbourhood
 from .state import Sites
 
-__all__ = ["Trials"]
+__all__ = ["OverFrames", "Rules", "Tried", "tried"]
 
-_LEAST_GAIN = 1.0  # decrease of the cost from which on an arrangement is made
 # Price of a further look of a molecule: its photons, which fit noise where it is dark. Whether there is light
 # is tested for each look by itself.
 _LOOK = 2.0
 _PRUNINGS = 3  # largest number of times that needless looks are removed in a trial
+
+
+class Rules(Protocol):
+    """What sites cost, and which looks are removed in a trial."""
+
+    @property
+    def least(self) -> float:
+        """Decrease of the cost above which an arrangement is made."""
+        ...
+
+    def cost(self, near: Neighbourhood, sites: Sites) -> float:
+        """Of the sites of a neighbourhood, in units of the deviance."""
+        ...
+
+    def needless(self, near: Neighbourhood, land: Landscape) -> Tensor:
+        """Looks (N,) bool of the fitted sites of a neighbourhood that are not needed."""
+        ...
+
+
+@dataclass(frozen=True)
+class OverFrames:
+    """One channel: `price` for a molecule of one look, less for each further look.
+
+    false_looks: share of false looks among the places without light;  scatter: (B,) by which chance gains are
+    larger in each frame.
+    """
+
+    price: float
+    false_looks: float
+    scatter: Tensor
+    least: float = 1.0
+
+    def cost(self, near: Neighbourhood, sites: Sites) -> float:
+        """What sites and looks cost."""
+        count = int(((sites.looks > 0) & ~sites.known).sum())
+        return self._dearer(near) * ((self.price - _LOOK) * count + _LOOK * len(sites.site))
+
+    def needless(self, near: Neighbourhood, land: Landscape) -> Tensor:
+        """Sites and looks that bring too little."""
+        free = torch.ones(len(land.sites), dtype=torch.bool)
+        return unneeded(land, land.bound(), (self.false_looks, self._dearer(near) * self.price), free)
+
+    def _dearer(self, near: Neighbourhood) -> float:
+        return float(self.scatter[near.images].mean())
+
+
+@dataclass(frozen=True)
+class Tried:
+    """The sites after those arrangements that pay, the best ones first; these, and those in vain.
+
+    An arrangement that pays beside a better one is in neither: it is to be tried again.
+    """
+
+    sites: Sites
+    made: list[Arrangement]
+    vain: list[Arrangement]
 
 
 @dataclass(frozen=True)
@@ -36,77 +93,58 @@ class _Outcome:
     gain: float
 
 
-@dataclass(frozen=True)
-class Trials:
-    """Tries arrangements at what they cost: `price` for a molecule of one look, less for each further look.
+def tried(
+    movie: Movie, sites: Sites, images: list[Tensor], wanted: Sequence[Arrangement], rules: Rules
+) -> Tried:
+    """Try arrangements, each in its neighbourhood.
 
-    false_looks: share of false looks among the places without light.
+    images: expected photons of the images (`images_of`).
     """
 
-    price: float
-    false_looks: float
+    def of_one(number: int, watch: Watcher) -> _Outcome:
+        advance(watch)
+        return _tried(movie, sites, images, wanted[number], rules)
 
-    def made(
-        self, movie: Movie, sites: Sites, images: list[Tensor], scatter: Tensor, wanted: list[Arrangement]
-    ) -> tuple[Sites, list[Arrangement], list[Arrangement]]:
-        """The sites after those arrangements that pay, the best ones first; these, and those in vain.
+    outcomes = side_by_side(of_one, len(wanted), movie.watch)
+    taken = torch.zeros(len(sites), dtype=torch.bool)
+    pay = [number for number, outcome in enumerate(outcomes) if outcome.gain > rules.least]
+    made: list[int] = []
+    for number in sorted(pay, key=lambda k: -outcomes[k].gain):
+        free = outcomes[number].near.free
+        if not bool(taken[free].any()):
+            taken[free] = True
+            made.append(number)
+    changed = _merged(sites, [outcomes[number] for number in made]) if made else sites
+    vain = [one for number, one in enumerate(wanted) if number not in pay]
+    return Tried(changed, [wanted[number] for number in made], vain)
 
-        images: expected photons of the frames (`images_of`);  scatter: (B,) by which chance gains are larger.
-        """
 
-        def tried(number: int, watch: Watcher) -> _Outcome:
-            advance(watch)
-            return self._tried(movie, sites, images, scatter, wanted[number])
-
-        outcomes = side_by_side(tried, len(wanted), movie.watch)
-        taken = torch.zeros(len(sites), dtype=torch.bool)
-        pay = [number for number, outcome in enumerate(outcomes) if outcome.gain >= _LEAST_GAIN]
-        made: list[int] = []
-        for number in sorted(pay, key=lambda k: -outcomes[k].gain):
-            free = outcomes[number].near.free
-            if not bool(taken[free].any()):
-                taken[free] = True
-                made.append(number)
-        changed = _merged(sites, [outcomes[number] for number in made]) if made else sites
-        vain = [one for number, one in enumerate(wanted) if number not in pay]
-        return changed, [wanted[number] for number in made], vain
-
-    def prices(self, sites: Sites) -> float:
-        """What sites and looks cost."""
-        count = int(((sites.looks > 0) & ~sites.known).sum())
-        return (self.price - _LOOK) * count + _LOOK * len(sites.site)
-
-    def _tried(
-        self, movie: Movie, sites: Sites, images: list[Tensor], scatter: Tensor, wanted: Arrangement
-    ) -> _Outcome:
-        near = Neighbourhood(movie, sites, images, wanted.centre, *wanted.touched(sites))
-        dearer = float(scatter[near.frames].mean())
-        before = sum(
-            near.movie.deviance(k, near.sites.of_image(k, rows, movie.dtype))
-            for k, rows in enumerate(near.sites.slices())
-        )
-        before += float(near.sites.penalty()) + dearer * self.prices(near.sites)
-        charts = Charts(near.movie, ROUGH)
-        fitted = climb_sites(near.movie, near.arranged(wanted), charts)
-        for _ in range(_PRUNINGS):
-            land = Landscape(near.movie, fitted.sites, charts)
-            bound, free = land.bound(), torch.ones(len(fitted.sites), dtype=torch.bool)
-            gone = unneeded(land, bound, (self.false_looks, dearer * self.price), free)
-            if not bool(gone.any()):
-                break
-            new = fitted.sites.site >= len(near.free)
-            if len(wanted.new) and bool(gone[new].all()):
-                # The fit shows no light of the new molecules: without them all is as it was.
-                return _Outcome(near, near.sites, 0.0)
-            fitted = climb_sites(near.movie, fitted.sites.of_looks((~gone).nonzero()[:, 0]), charts)
-        return _Outcome(near, fitted.sites, before - fitted.cost - dearer * self.prices(fitted.sites))
+def _tried(movie: Movie, sites: Sites, images: list[Tensor], wanted: Arrangement, rules: Rules) -> _Outcome:
+    near = Neighbourhood(movie, sites, images, wanted.centre, *wanted.touched(sites))
+    before = sum(
+        near.movie.deviance(k, near.sites.of_image(k, rows, movie.dtype))
+        for k, rows in enumerate(near.sites.slices())
+    )
+    before += float(near.sites.penalty()) + rules.cost(near, near.sites)
+    charts = Charts(near.movie, ROUGH)
+    fitted = climb_sites(near.movie, near.arranged(wanted), charts)
+    for _ in range(_PRUNINGS):
+        gone = rules.needless(near, Landscape(near.movie, fitted.sites, charts))
+        if not bool(gone.any()):
+            break
+        new = fitted.sites.site >= len(near.free)
+        if len(wanted.new) and bool(gone[new].all()):
+            # The fit shows no light of the new molecules: without them all is as it was.
+            return _Outcome(near, near.sites, 0.0)
+        fitted = climb_sites(near.movie, fitted.sites.of_looks((~gone).nonzero()[:, 0]), charts)
+    return _Outcome(near, fitted.sites, before - fitted.cost - rules.cost(near, fitted.sites))
 
 
 def _merged(sites: Sites, outcomes: list[_Outcome]) -> Sites:
     """The sites with neighbourhoods, which share no site, as they were fitted."""
     place, photons, coefficients = sites.place.clone(), sites.photons.clone(), list(sites.coefficients)
     kept = torch.ones(len(sites.site), dtype=torch.bool)
-    more, site, frame, light = [place], [], [], []
+    more, site, image, light = [place], [], [], []
     for outcome in outcomes:
         near, part = outcome.near, outcome.sites
         old, count = part.origin >= 0, len(near.free)
@@ -118,11 +156,11 @@ def _merged(sites: Sites, outcomes: list[_Outcome]) -> Sites:
         number = torch.cat([near.free, begin + torch.arange(len(part) - count)])
         more.append(part.place[count:])
         site.append(number[part.site[~old]])
-        frame.append(near.frames[part.frame[~old]])
+        image.append(near.images[part.image[~old]])
         light.append(part.photons[~old])
         near.add_background(coefficients, part.coefficients)
     changed = replace(sites, photons=photons, coefficients=tuple(coefficients)).assigned(
         sites.site, torch.cat(more)
     )
     changed = changed.of_looks(kept.nonzero()[:, 0])
-    return changed.with_looks(torch.cat(site), torch.cat(frame), torch.cat(light)).compact()
+    return changed.with_looks(torch.cat(site), torch.cat(image), torch.cat(light)).compact()

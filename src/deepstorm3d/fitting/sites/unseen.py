@@ -69,7 +69,7 @@ class Unseen:
             moved_to=sites.place[:0],
             new=place[None],
             site=torch.full_like(frame, len(sites)),
-            frame=frame,
+            image=frame,
             photons=torch.full((len(frame),), self.photons, dtype=torch.float64),
         )
 
