@@ -36,6 +36,7 @@ from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.sites.candidates import CandidatesFit
 from deepstorm3d.fitting.sites.channels import ChannelsFit, FurtherChannel
+from deepstorm3d.jobs.start_of_training import Start
 from deepstorm3d.jobs.train import train_model
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import load_model_file
@@ -78,7 +79,7 @@ def experiment_of(steps: int) -> Experiment:
 def train(out: Path, steps: int, *, resume: bool) -> None:
     """Train the network; the latest state stands beside it."""
     began = time.process_time()
-    validation = train_model(experiment_of(steps), out, resume=resume)
+    validation = train_model(experiment_of(steps), out, start=Start(resume=resume))
     assert validation is not None
     print(f"{steps} steps, {time.process_time() - began:.0f} s of a processor: {validation.to_mapping()}")
 

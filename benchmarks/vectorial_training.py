@@ -27,6 +27,7 @@ from deepstorm3d.emitters import Emitters
 from deepstorm3d.experiment.experiment import Experiment, psf_source
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
+from deepstorm3d.jobs.start_of_training import Start
 from deepstorm3d.jobs.train import build_sampler, train_model
 from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
@@ -55,7 +56,7 @@ def trained(experiment: Experiment, folder: Path) -> tuple[Path, dict[str, float
     build_sampler(experiment)
     table = time.perf_counter() - began
     if not out.exists():
-        train_model(experiment, out, resume=out.with_suffix(".checkpoint").exists())
+        train_model(experiment, out, start=Start(resume=out.with_suffix(".checkpoint").exists()))
     seconds = time.perf_counter() - began - 2 * table
     return out, {"table (s)": table, "s a step": seconds / experiment.training.steps}
 

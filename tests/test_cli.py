@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import signal
 import subprocess
@@ -254,11 +255,34 @@ def test_models_are_listed_and_shown(tiny: str, tmp_path: Path):
     listed = call("models").out
     assert "tiny" in listed
     assert "0.876" in listed
+    digest = hashlib.sha256((tmp_path / "models" / "tiny.pt").read_bytes()).hexdigest()
+    assert f"tiny: SHA-256 {digest}" in listed
     shown = call("models", "show", tiny, "--export", tmp_path / "out")
-    for words in ("astigmatic mask", "110 nm", "0 to 1.2 µm", "0.05 to 1 per µm²", "5000", "0.876", "measured"):
+    for words in (
+        digest,
+        "astigmatic mask",
+        "110 nm",
+        "0 to 1.2 µm",
+        "0.05 to 1 per µm²",
+        "5000",
+        "0.876",
+        "measured",
+    ):
         assert words in shown.out, words
     assert (tmp_path / "out" / "mask.npy").exists()
     assert "built in: tiny" in refused("models", "show", "tinny")
+
+
+def test_a_training_begins_with_the_weights_of_a_model_and_its_card_says_so(small: Path, tmp_path: Path):
+    first, second = tmp_path / "first.pt", tmp_path / "second.pt"
+    call("train", small, "--out", first, "--device", "cpu")
+    done = call("train", small, "--out", second, "--device", "cpu", "--from", first)
+    assert "starts from first.pt: 100 % of its weights are taken over" in done.err
+    digest = hashlib.sha256(first.read_bytes()).hexdigest()
+    assert f"first.pt (SHA-256 {digest[:12]}…)" in call("models", "show", second).out
+    words = ("--set", "network.channels=128", "--set", "network.skip=16")
+    message = refused("train", small, "--out", tmp_path / "m.pt", "--device", "cpu", "--from", first, *words)
+    assert "(--set network.channels=8, --set network.skip=4)" in message
 
 
 def test_a_model_file_that_is_not_one_is_refused(movie: SimpleNamespace, tmp_path: Path):

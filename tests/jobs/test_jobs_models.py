@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -40,6 +41,11 @@ def test_a_card_says_what_the_model_is_for(folder: Path):
     assert card.scenes[0] == models.SceneCard("main", "0.05 to 1 per µm²", "5000", "20 per px")
     assert card.figures["jaccard"] == 0.9
     assert card.threshold == 0.4
+
+
+def test_a_card_names_its_file_by_its_hash(folder: Path):
+    digest = hashlib.sha256((folder / "tiny.pt").read_bytes()).hexdigest()
+    assert models.list_models()[0].sha256 == digest
 
 
 def test_every_preset_can_be_described():

@@ -13,6 +13,7 @@ from deepstorm3d.experiment.experiment import Experiment, experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import mask_sha256
+from deepstorm3d.jobs.start_of_training import Start
 from deepstorm3d.jobs.train import build_localizer, train_model
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.modelfile import load_model_file
@@ -66,10 +67,10 @@ def test_a_stopped_run_leaves_no_model_and_is_not_overwritten_but_resumed(
     with pytest.raises(InputError, match=r"unfinished run; go on with `resume=True`"):
         train_model(tiny, out)
     watch = Recorder()
-    train_model(tiny, out, resume=True, watch=watch)
+    train_model(tiny, out, start=Start(resume=True), watch=watch)
     assert watch.done == [4]
     with pytest.raises(InputError, match=r"complete, there is nothing to resume"):
-        train_model(tiny, out, resume=True)
+        train_model(tiny, out, start=Start(resume=True))
     straight = tmp_path / "straight.pt"
     train_model(tiny, straight)
     resumed, undisturbed = load_model_file(out).weights, load_model_file(straight).weights
@@ -81,7 +82,7 @@ def test_a_resumed_run_of_another_experiment_is_refused(tiny: Experiment, tmp_pa
     train_model(tiny, tmp_path / "model.pt", watch=Recorder(stop_at=1))
     with pytest.raises(InputError, match=r"other settings \(microscope, seed\)"):
         other = tiny.with_(seed=1, microscope=tiny.microscope.with_(focus=0.5))
-        train_model(other, tmp_path / "model.pt", resume=True)
+        train_model(other, tmp_path / "model.pt", start=Start(resume=True))
 
 
 @pytest.mark.usefixtures("without_pictures")

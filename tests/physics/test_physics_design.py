@@ -127,3 +127,21 @@ def test_alone_in_its_frame_a_molecules_joint_bound_is_its_own() -> None:
     alone = crlb(model, middle, photons, level)
     # The molecule lies in the middle pixel of a frame as large as its patch: the same pixels count.
     torch.testing.assert_close(joint[0], alone[0, :4], rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_the_gradient_of_a_coarse_mask_pixel_is_the_sum_of_those_of_the_fine_ones_it_covers(times: int) -> None:
+    """So that a design on coarse pixels goes the same way as one on fine pixels, as far as it can go."""
+    fine = MICROSCOPE.with_(mask_pitch=MICROSCOPE.mask_pitch / times)
+    even = MICROSCOPE.mask_px + 1 if times == 2 else MICROSCOPE.mask_px
+    values = torch.randn(even, even, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    gradients = []
+    for microscope, oversampling in ((MICROSCOPE, times), (fine, 1)):
+        repeat = times // oversampling
+        given = values.repeat_interleave(repeat, 0).repeat_interleave(repeat, 1).requires_grad_()
+        model = ScalarPSF(microscope, Given(given), patch_px=9, blur_px=0.8, oversampling=oversampling)
+        (found,) = torch.autograd.grad(model(XYZ).values.square().sum(), given)
+        gradients.append(found)
+    covered = gradients[1].reshape(even, times, even, times).sum((1, 3))
+    assert gradients[0].abs().max() > 1e-6
+    assert torch.allclose(gradients[0], covered, rtol=1e-10, atol=1e-15)

@@ -72,9 +72,9 @@ def test_the_command_of_a_training_has_what_the_form_says(folder: Folder) -> Non
     form = TrainForm(
         experiment="mine.yaml", out="day 1/model", steps=50, validate_every=10, device="cpu", overwrite=True
     )
-    form = form.changed(settings="training.batch=4 'network.dilations=[1, 2]'")
+    form = form.changed(from_model="tetrapod", settings="training.batch=4 'network.dilations=[1, 2]'")
     assert form.arguments(folder) == (
-        *("train", "mine.yaml", "--out", "day 1/model.pt"),
+        *("train", "mine.yaml", "--out", "day 1/model.pt", "--from", "tetrapod"),
         *("--set", "training.steps=50", "--set", "training.validate_every=10"),
         *("--set", "training.batch=4", "--set", "network.dilations=[1, 2]", "--device", "cpu", "--overwrite"),
     )
@@ -93,6 +93,8 @@ def test_the_command_of_a_training_has_what_the_form_says(folder: Folder) -> Non
         ({"out": "missing/model.pt"}, "does not exist"),
         ({"out": "there.pt"}, "exists"),
         ({"out": "begun.pt"}, "unfinished training"),
+        ({"from_model": "nowhere.pt"}, "there is no 'nowhere.pt'"),
+        ({"from_model": "../there.pt"}, "outside the folder"),
         ({"settings": "training.batch"}, "write key=value"),
         ({"settings": "training.batch='4"}, "cannot be read"),
         ({"settings": "training.patches=4"}, "patches"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..devices import default_device
 from ..errors import Interrupted
+from ..jobs.start_of_training import Start
 from ..jobs.train import train_model
 from ..localizing.model import Model, load_model
 from ..watch import SILENT, Watcher
@@ -23,6 +24,7 @@ def train(
     steps: int | None = None,
     resume: bool = False,
     device: str | None = None,
+    from_model: str | PathLike[str] | None = None,
     watch: Watcher = SILENT,
 ) -> Model:
     """Train the experiment's network on frames simulated on the fly.
@@ -39,8 +41,10 @@ def train(
         Go on with a run that was stopped.
     device : "cpu", "cuda" or "mps"
         None: a GPU where there is one.
+    from_model : name of a built-in model, or path
+        Begin with its weights where they fit, instead of random ones: of a network that is built alike.
     watch : Watcher
-        Told the steps done, asked whether to stop.
+        Told what was taken over and the steps done, asked whether to stop.
 
     Returns
     -------
@@ -50,8 +54,8 @@ def train(
     Raises
     ------
     InputError
-        Where `out` is there already or cannot be written, a scene has nothing to find, or there is nothing to
-        resume.
+        Where `out` is there already or cannot be written, a scene has nothing to find, there is nothing to
+        resume, or `from_model` is another network.
     Interrupted
         Where the watcher stopped the run before its end.
     """
@@ -61,6 +65,7 @@ def train(
     place = device or default_device()
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.pt" if out is None else Path(out)
-        if train_model(setup, path, device=place, resume=resume, watch=watch) is None:
+        start = Start(resume, None if from_model is None else str(from_model))
+        if train_model(setup, path, device=place, start=start, watch=watch) is None:
             raise Interrupted
         return load_model(path, device=device)

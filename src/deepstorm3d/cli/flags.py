@@ -41,6 +41,7 @@ FLAGS = {
     "frames": "--frames",
     "frames_per_segment": "--frames-per-segment",
     "frames_per_slice": "--frames-per-slice",
+    "from_model": "--from",
     "gain": "--gain",
     "gap": "--gap",
     "histogram": "--method histogram",

@@ -141,6 +141,15 @@ def train(
         ),
     ],
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
+    from_model: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="NAME|FILE",
+            help="Begin with the weights of a built-in model ('deepstorm3d models' lists them) or a model "
+            "file, where they fit. (default: random weights)",
+        ),
+    ] = None,
     assignments: Assignments = None,
     device: Device = None,
     store_mask: Annotated[
@@ -159,6 +168,7 @@ def train(
     If the camera has maps, each training frame lies on another part of them (of camera.region, if given).
     """
     from ..experiment.configure import find_experiment
+    from ..jobs.start_of_training import Start
     from ..jobs.train import train_model
     from ..training.runs import Run
 
@@ -173,7 +183,7 @@ def train(
             experiment,
             out,
             device=place,
-            resume=resume,
+            start=Start(resume, from_model),
             store_mask=store_mask,
             watch=view,
             after_step=view.after_step,

@@ -122,6 +122,8 @@ def _list(context: typer.Context) -> None:
             _number(card.figures.get("jaccard"), 3),
         )
     show_table(shown)
+    for card in cards:
+        result(f"{card.name}: SHA-256 {card.sha256}")
     say("a model fits only the microscope it was trained for; more: deepstorm3d models show NAME")
 
 
@@ -160,6 +162,9 @@ def _print_card(card: ModelCard) -> None:
             f"{scene.background}" if scene.background == "none" else f"{scene.background} (photons)",
         )
     facts.add_row("network", f"{card.network}, threshold {card.threshold:g}")
+    facts.add_row("SHA-256", card.sha256)
+    if (start := card.facts.get("started_from")) is not None:
+        facts.add_row("started from", f"{start['model']} (SHA-256 {start['sha256'][:12]}…)")
     for key in ("date", "hardware", "version", "torch"):
         if key in card.facts:
             facts.add_row(key, str(card.facts[key]))

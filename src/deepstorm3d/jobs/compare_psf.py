@@ -33,6 +33,7 @@ from ..simulation.simulator import Simulator
 from ..streams import stream
 from ..training.runs import Run
 from ..watch import SILENT, Named, Watcher
+from .start_of_training import Start
 from .train import train_model
 
 __all__ = ["Contender", "MaskTest", "Row", "compare_masks", "contenders_of"]
@@ -141,7 +142,7 @@ def compare_masks(
                     here,
                     path,
                     device=device,
-                    resume=run.checkpoint.exists(),
+                    start=Start(resume=run.checkpoint.exists()),
                     watch=Named(watch, label),
                 )
                 if validation is None:

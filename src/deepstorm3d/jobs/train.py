@@ -35,6 +35,7 @@ from ..training.sampler import FrameSampler
 from ..training.scene_check import saturation_warning
 from ..training.validation import Validation
 from ..watch import SILENT, Watcher, warn
+from .start_of_training import NEW, Start, prepare_start
 from .train_preview import draw_training_preview
 
 __all__ = ["build_localizer", "build_sampler", "crops_through", "model_card", "train_model"]
@@ -118,7 +119,7 @@ def train_model(
     out: Path,
     *,
     device: str = "cpu",
-    resume: bool = False,
+    start: Start = NEW,
     store_mask: bool = True,
     watch: Watcher = SILENT,
     after_step: Callable[[Progress], None] | None = None,
@@ -126,6 +127,7 @@ def train_model(
     """Train the experiment's network and write the model file; None where the run was stopped before its end.
 
     device: of the network; the frames are drawn there too, but on the processor if it is "mps";
+    start: with new weights, those of a model, or where it was stopped;
     store_mask: keep the phase of a mask file in the model (else only its SHA-256); planes always.
     watch: told at the start what is doubtful about the simulated frames, then the steps;  after_step: called
     with the figures of each step.
@@ -135,7 +137,7 @@ def train_model(
         raise InputError(
             f"there is no folder {out.parent} for the model", "create it or choose another place (`out`)"
         )
-    run.check(resume=resume)
+    run.check(resume=start.resume)
     # Files are read once, before the training: they may be gone by its end, and paths tell others nothing.
     experiment, sources = named_by_hash(experiment)
     source = sources[0]
@@ -144,7 +146,11 @@ def train_model(
             "a model needs the measured PSF that it is trained for", "leave `store_mask=False` out"
         )
     with process_group(torch.device(device)) as place:
-        localizer = build_localizer(experiment).to(place)
+        localizer = build_localizer(experiment)
+        started_from = prepare_start(
+            localizer, experiment, start, run.checkpoint, watch if is_main_process() else SILENT
+        )
+        localizer.to(place)
         sampler = build_sampler(experiment, sources=sources).to(of_image_model(place))
         if is_main_process() and (warning := saturation_warning(sampler)) is not None:
             warn(watch, warning)
@@ -161,13 +167,15 @@ def train_model(
             sampler,
             experiment.training,
             seed=experiment.seed,
-            files=RunFiles(run.checkpoint, run.metrics, experiment.to_mapping(), resume),
+            files=RunFiles(run.checkpoint, run.metrics, experiment.to_mapping(), start.resume, started_from),
             watch=watch,
             after_step=tell,
         )
         if validation is None or not is_main_process():
             return None
         card = model_card(experiment, validation, run.metrics, place)
+        if started_from is not None:
+            card["started_from"] = started_from
         save_model_file(_model_file(experiment, localizer, sources if store_mask else None, card), out)
         run.checkpoint.unlink(missing_ok=True)
     return validation

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -46,7 +48,8 @@ class ModelFile:
     normalisation;  threshold: smallest probability reported;  mask: (h, w) phase in rad, or None if
     only its SHA-256 (in the experiment) is known;  card: conditions, training cost and figures;
     planes: of the measured PSF that the model was trained for, None if the PSF is computed from a mask;
-    channels: the same of further channels, by their names in the experiment.
+    channels: the same of further channels, by their names in the experiment;  sha256: of the file that it was
+    read from, "" if it was not.
     """
 
     experiment: Mapping[str, Any]
@@ -56,6 +59,7 @@ class ModelFile:
     card: Mapping[str, Any]
     planes: PSFVolume | None = None
     channels: Mapping[str, ChannelFiles] = field(default_factory=dict)
+    sha256: str = ""
 
 
 def save_model_file(model: ModelFile, path: Path) -> None:
@@ -107,7 +111,8 @@ def load_model_file(path: Path) -> ModelFile:
     if not path.is_file():
         raise InputError(f"there is no model file {path}")
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
+        stored = path.read_bytes()
+        contents = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
     except Exception as error:
         raise InputError(f"{path} is not a model file of deepstorm3d, or it is damaged") from error
     if not isinstance(contents, dict) or contents.get("magic") != _MAGIC:
@@ -138,4 +143,5 @@ def load_model_file(path: Path) -> ModelFile:
         card=contents["card"],
         planes=planes,
         channels=channels,
+        sha256=hashlib.sha256(stored).hexdigest(),
     )

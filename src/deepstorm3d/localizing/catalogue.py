@@ -50,7 +50,7 @@ class ModelCard:
 
     psf: what makes the image, "tetrapod mask" or "measured PSF";  z_um: depth range;  threshold:
     smallest probability reported;  facts: the card stored with the model (date, hardware, measured figures),
-    plain values.
+    plain values;  sha256: of the model file, "" if it is in none.
     """
 
     name: str
@@ -62,6 +62,7 @@ class ModelCard:
     network: str
     threshold: float
     facts: Mapping[str, Any]
+    sha256: str = ""
 
     @property
     def figures(self) -> Mapping[str, Any]:
@@ -112,6 +113,7 @@ def describe_model(model: ModelFile, name: str | None = None) -> ModelCard:
         network=experiment.network.describe(),
         threshold=model.threshold,
         facts=model.card,
+        sha256=model.sha256,
     )
 
 

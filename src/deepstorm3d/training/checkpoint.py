@@ -22,13 +22,15 @@ class RunFiles:
 
     experiment: settings of the frames and the network, stored in the checkpoint. A checkpoint of another
     experiment is an error.
-    resume: continue from the checkpoint if there is one, with the same result as an uninterrupted run.
+    resume: continue from the checkpoint if there is one, with the same result as an uninterrupted run;
+    started_from: the model whose weights it began with, stored in the checkpoint; None: there is none.
     """
 
     checkpoint: Path | None = None
     metrics: Path | None = None
     experiment: Mapping[str, Any] | None = None
     resume: bool = False
+    started_from: Mapping[str, Any] | None = None
 
     def to_resume(self) -> dict[str, Any] | None:
         """Contents of the checkpoint to continue from; None if the run begins anew.

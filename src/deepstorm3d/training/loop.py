@@ -135,7 +135,8 @@ def train(
                 after_step(progress)
             if files.checkpoint and (stopped or due or state.step % spec.checkpoint_every == 0):
                 now = snapshot(localizer, sampler, optimiser, generator, state)
-                save_tensors({**now, **settings(spec, files.experiment)}, files.checkpoint)
+                about = {**settings(spec, files.experiment), "started_from": files.started_from}
+                save_tensors({**now, **about}, files.checkpoint)
         if stopped:
             break
     if stopped and not _out_of_patience(state, spec):

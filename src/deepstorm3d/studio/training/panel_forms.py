@@ -62,6 +62,8 @@ class TrainEntries:
             self._entries["device"] = ui.select(
                 _DEVICES, label="Device", on_change=lambda event: self._fill(device=event.value)
             ).props("dense outlined")
+            known = ", ".join(built_in_models())
+            self._text("from_model", "Begin with the weights of", f"A model file or {known}; empty: random")
             self._text("settings", "Further settings", "key=value, as after --set: training.batch=8")
             self._entries["overwrite"] = ui.checkbox(
                 "replace files that exist", on_change=lambda event: self._fill(overwrite=event.value)

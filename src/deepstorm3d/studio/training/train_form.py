@@ -11,6 +11,7 @@ from ...errors import InputError
 from ...experiment.configure import find_experiment
 from ...experiment.experiment import Experiment
 from ...experiment.presets import PRESETS
+from ...localizing.catalogue import built_in_models
 from ...training.runs import Run as TrainingFiles
 from ..folder import Folder
 from .cost import CostQuestion
@@ -24,14 +25,16 @@ class TrainForm:
     """What the user has entered.
 
     experiment: file in the folder, or a preset's name;  out: model to write, .pt;  steps, validate_every: None:
-    the experiment's;  device: "" (the program chooses), "cpu" or "cuda";  settings: further ``a.b=value``, in
-    one line;  overwrite: whether files that exist are replaced.
+    the experiment's;  from_model: whose weights it begins with, "": random ones;  device: "" (the program
+    chooses), "cpu" or "cuda";  settings: further ``a.b=value``, in one line;  overwrite: whether files
+    that exist are replaced.
     """
 
     experiment: str = ""
     out: str = "model.pt"
     steps: int | None = None
     validate_every: int | None = None
+    from_model: str = ""
     device: str = ""
     settings: str = ""
     overwrite: bool = False
@@ -65,6 +68,7 @@ class TrainForm:
         source = self.source(folder)
         shown = source if source in PRESETS else folder.shown(folder.path(source))
         words = ["train", shown, "--out", folder.shown(self._out(folder))]
+        words += ["--from", self._from_model(folder)] if self.from_model.strip() else []
         for each in self.assignments():
             words += ["--set", each]
         words += ["--device", self.device] if self.device else []
@@ -73,6 +77,7 @@ class TrainForm:
     def check(self, folder: Folder) -> None:
         """Raise InputError for what the command would refuse at once."""
         self.read(folder)
+        self._from_model(folder)
         out = self._out(folder)
         refuse_taken(out, folder, overwrite=self.overwrite)
         if TrainingFiles(out).checkpoint.exists() and not self.overwrite:
@@ -80,6 +85,11 @@ class TrainForm:
                 f"{folder.shown(TrainingFiles(out).checkpoint)} holds an unfinished training",
                 "resume it in the list, choose another name, or tick 'replace files that exist'",
             )
+
+    def _from_model(self, folder: Folder) -> str:
+        """The model to begin with, "" for none; raises InputError where there is no such model."""
+        name = self.from_model.strip()
+        return name if not name or name in built_in_models() else folder.shown(folder.existing(name))
 
     def _out(self, folder: Folder) -> Path:
         if not self.out.strip():
