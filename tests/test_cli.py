@@ -34,6 +34,7 @@ from deepstorm3d.jobs import train as train_job
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file, save_model_file
 from deepstorm3d.localizing import catalogue as models
 from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.localizing.known_models import known_models
 from deepstorm3d.localizing.recipe import Recipe
 from deepstorm3d.training.runs import Run
 
@@ -257,6 +258,7 @@ def test_models_are_listed_and_shown(tiny: str, tmp_path: Path):
     assert "0.876" in listed
     digest = hashlib.sha256((tmp_path / "models" / "tiny.pt").read_bytes()).hexdigest()
     assert f"tiny: SHA-256 {digest}" in listed
+    assert all(each.name in listed and each.sha256 in listed for each in known_models())
     shown = call("models", "show", tiny, "--export", tmp_path / "out")
     for words in (
         digest,

@@ -20,7 +20,13 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "deepstorm3d"
 _WEB = [path for path in (PACKAGE / "studio" / "web").rglob("*") if path.is_file()]
 PAGES = {path.relative_to(PACKAGE).as_posix() for path in _WEB}
-DATA = {"jobs/report/report.html.j2", "models/tetrapod.pt", "optics/tetrapod.json", "py.typed"} | PAGES
+DATA = {
+    "jobs/report/report.html.j2",
+    "models/known.json",
+    "models/tetrapod.pt",
+    "optics/tetrapod.json",
+    "py.typed",
+} | PAGES
 """What the package holds beside its modules: among them the scripts and styles of the studio's pages."""
 
 

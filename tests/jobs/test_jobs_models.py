@@ -16,8 +16,10 @@ from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.masks import mask_sha256, read_mask, write_mask
 from deepstorm3d.localizer.modelfile import ModelFile, save_model_file
 from deepstorm3d.localizing import catalogue as models
+from deepstorm3d.localizing.known_models import known_by_hash, known_models
 from deepstorm3d.optics.masks import FileMask
 
+ROOT = Path(__file__).parents[2]
 CARD = {"date": "2026-11-23", "hardware": "two cores", "validation": {"jaccard": 0.9, "rmse_lateral_nm": 20.0}}
 
 
@@ -46,6 +48,25 @@ def test_a_card_says_what_the_model_is_for(folder: Path):
 def test_a_card_names_its_file_by_its_hash(folder: Path):
     digest = hashlib.sha256((folder / "tiny.pt").read_bytes()).hexdigest()
     assert models.list_models()[0].sha256 == digest
+
+
+def test_known_models_are_those_of_the_repository_to_the_last_byte():
+    files = {path.parent.name: path for path in (ROOT / "benchmarks" / "models").glob("*/model.pt")}
+    assert {each.name for each in known_models()} == set(files)
+    for known in known_models():
+        path = files[known.name]
+        card = models.describe_model(models.find_model(path))
+        assert (known.file, known.size) == (path.relative_to(ROOT).as_posix(), path.stat().st_size)
+        assert known_by_hash(card.sha256) == known
+        assert (known.pixel_nm, known.z_um) == (card.pixel_nm, card.z_um)
+        assert known.jaccard == pytest.approx(card.figures["jaccard"], abs=5e-4)
+    assert known_by_hash("ab" * 32) is None
+
+
+def test_a_known_model_that_is_not_here_is_named_with_its_file_and_hash():
+    (storm,) = (each for each in known_models() if each.name == "storm")
+    with pytest.raises(InputError, match=rf"not in the package.*{storm.file}.*{storm.sha256}"):
+        models.find_model("storm")
 
 
 def test_every_preset_can_be_described():

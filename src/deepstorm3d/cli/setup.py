@@ -124,7 +124,27 @@ def _list(context: typer.Context) -> None:
     show_table(shown)
     for card in cards:
         result(f"{card.name}: SHA-256 {card.sha256}")
+    _list_known()
     say("a model fits only the microscope it was trained for; more: deepstorm3d models show NAME")
+
+
+def _list_known() -> None:
+    """The models that are not in the package, and how their files are recognized."""
+    from ..localizing.known_models import known_models
+
+    shown = table("not in the package", "for", "depth (µm)", "pixel (nm)", "MB", "Jaccard")
+    for each in known_models():
+        shown.add_row(
+            each.name,
+            each.use,
+            f"{each.z_um[0]:g} to {each.z_um[1]:g}",
+            f"{each.pixel_nm:g}",
+            f"{each.size / 1e6:.1f}",
+            _number(each.jaccard, 3),
+        )
+    show_table(shown)
+    for each in known_models():
+        result(f"{each.name}: {each.file} of the source repository, SHA-256 {each.sha256}")
 
 
 @models.command()
@@ -150,6 +170,8 @@ def show(
 
 
 def _print_card(card: ModelCard) -> None:
+    from ..localizing.known_models import known_by_hash
+
     facts = table("model", card.name)
     facts.add_row("PSF", f"{card.psf}, wavelength {card.wavelength_um:g} µm")
     facts.add_row("camera pixel in the sample", f"{card.pixel_nm:g} nm")
@@ -163,6 +185,8 @@ def _print_card(card: ModelCard) -> None:
         )
     facts.add_row("network", f"{card.network}, threshold {card.threshold:g}")
     facts.add_row("SHA-256", card.sha256)
+    if (known := known_by_hash(card.sha256)) is not None:
+        facts.add_row("known as", known.name)
     if (start := card.facts.get("started_from")) is not None:
         facts.add_row("started from", f"{start['model']} (SHA-256 {start['sha256'][:12]}…)")
     for key in ("date", "hardware", "version", "torch"):

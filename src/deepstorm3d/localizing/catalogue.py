@@ -18,6 +18,7 @@ from ..io.psfs import write_psf
 from ..localizer.modelfile import ModelFile, load_model_file
 from ..optics.masks import FileMask
 from ..simulation.priors import Scene
+from .known_models import known_models
 from .pipeline import experiment_of
 
 __all__ = [
@@ -86,6 +87,13 @@ def find_model(name_or_path: str | Path) -> ModelFile:
     path = Path(name)
     if path.is_file():
         return load_model_file(path)
+    outside = next((each for each in known_models() if each.name == name), None)
+    if outside is not None:
+        raise InputError(
+            f"the model '{name}' is not in the package, and there is no such file here",
+            f"give the path of {outside.file} of the source repository ({outside.size / 1e6:.1f} MB, SHA-256 "
+            f"{outside.sha256})",
+        )
     known = ", ".join(built_in_models()) or "none"
     raise InputError(
         f"there is no model '{name}': no such file, and no built-in model of that name (built in: {known})"
