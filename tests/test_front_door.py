@@ -17,6 +17,7 @@ from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.jobs.simulate import MovieSimulation, simulate_movie
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.watch import Silent
+from watchers import Recorder
 
 SOURCE = Path(ds.__file__)
 
@@ -156,6 +157,10 @@ def test_a_trained_network_is_a_model_at_hand(tmp_path: Path):
     assert repr(model).startswith("Model('quickstart'")
     model.save(tmp_path / "mine.pt")
     assert repr(ds.load_model(tmp_path / "mine.pt", device="cpu")) == repr(model)
+    watch = Recorder()
+    again = ds.train(small, device="cpu", from_model=tmp_path / "mine.pt", watch=watch)
+    assert "starts from mine.pt: 100 % of its weights are taken over" in watch.messages
+    assert repr(again).startswith("Model('quickstart'")
 
 
 def test_the_images_of_a_psf_are_those_that_molecules_are_drawn_with():
