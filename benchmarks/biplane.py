@@ -11,7 +11,8 @@ which is not public.
 All molecules in the frame count, up to its edge. A row is matched within 250 nm laterally and 500 nm axially
 (as many pairs as possible, then the least distance); lateral errors are sqrt(dx² + dy²). Ways: the list of the
 network at its own threshold; the joint fit of both planes behind it; the joint fit from the true places, which
-no candidates can improve.
+no candidates can improve. Half of the light of every molecule is in each plane, which the fit takes as known
+(`--free-shares`: not).
 """
 
 from __future__ import annotations
@@ -88,10 +89,10 @@ class Setup:
     """The image models of both planes, the network at its own threshold and at that of the fit, and the fit.
 
     path: of the model;  surface: the fit takes a surface of background, as for uneven ones, in place of one
-    level in each frame.
+    level in each frame;  free: it does not know how the light is divided.
     """
 
-    def __init__(self, path: Path, *, surface: bool = False) -> None:
+    def __init__(self, path: Path, *, surface: bool = False, free: bool = False) -> None:
         model = load_model_file(path)
         proposing = load_pipeline(model)
         both = channel_pipelines(proposing, model)
@@ -103,7 +104,7 @@ class Setup:
         self.experiment, self.proposing = proposing.experiment, proposing
         self.alone = proposing.at_threshold(model.threshold)
         self.cameras = [pipeline.camera for pipeline in both.channels]
-        self.share = both.views[1].share
+        self.share, self.free = both.views[1].share, free
         self.fit = ChannelsFit(first, (FurtherChannel(second, pair.transform, pair.depth[0]),))
 
     def movie(self, density: float, molecules: int, seed: int) -> tuple[list[Likelihood], Emitters]:
@@ -155,12 +156,12 @@ def words(error: Tensor, sigma: Tensor) -> str:
 
 def sweep(setup: Setup, molecules: int, seed: int, densities: list[float]) -> None:
     """Print the rows of every density and way."""
-    fit = CandidatesFit(setup.fit)
+    fit = CandidatesFit(setup.fit, None if setup.free else (1 - setup.share, setup.share))
     print(environment())
     for density in densities:
         lights, truth = setup.movie(density, molecules, seed)
         frames = torch.stack([light.frames for light in lights], 1)
-        bound = joint_bounds(setup.fit, truth, lights, setup.share)
+        bound = joint_bounds(setup.fit, truth, lights, setup.share, known=not setup.free)
         began = time.process_time()
         listed, proposed = setup.alone.propose(frames), setup.proposing.propose(frames)
         seen = time.process_time() - began
@@ -201,12 +202,13 @@ def main() -> None:
     measuring.add_argument("--seed", type=int, default=1)
     measuring.add_argument("--densities", type=float, nargs="+", default=list(PRINTED))
     measuring.add_argument("--surface", action="store_true", help="fit a surface of background")
+    measuring.add_argument("--free-shares", action="store_true", help="fit the light of each plane by itself")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.job == "train":
         train(arguments.model, arguments.steps, resume=arguments.resume)
     else:
-        setup = Setup(arguments.model, surface=arguments.surface)
+        setup = Setup(arguments.model, surface=arguments.surface, free=arguments.free_shares)
         sweep(setup, arguments.molecules, arguments.seed, arguments.densities)
 
 

@@ -20,8 +20,14 @@ from deepstorm3d.watch import SILENT
 __all__ = ["joint_bounds"]
 
 
-def joint_bounds(fit: ChannelsFit, truth: Emitters, lights: list[Likelihood], share: float) -> Tensor:
-    """Joint bound of x, y, z of each true row, (N, 3) µm, at the truth of the frames."""
+def joint_bounds(
+    fit: ChannelsFit, truth: Emitters, lights: list[Likelihood], share: float, *, known: bool = False
+) -> Tensor:
+    """Joint bound of x, y, z of each true row, (N, 3) µm, at the truth of the frames.
+
+    known: the second channel's share of the light is.
+    """
+    shares = torch.tensor([1 - share, share])
     whole = [fit.first.whole, *(channel.single.whole for channel in fit.others)]
     total = torch.zeros(len(truth), 3)
     for frame in range(len(lights[0])):
@@ -34,7 +40,7 @@ def joint_bounds(fit: ChannelsFit, truth: Emitters, lights: list[Likelihood], sh
             if number:
                 further = fit.others[number - 1]
                 model = replace(model, transform=further.transform, depth_um=further.depth_um)
-            channels.append(model)
+            channels.append(replace(model, share=float(shares[number])) if known else model)
         number = len(rows)
         photons = truth.photons[rows].double()
         sites = Sites(
@@ -47,6 +53,8 @@ def joint_bounds(fit: ChannelsFit, truth: Emitters, lights: list[Likelihood], sh
             torch.zeros(2 * number, dtype=torch.bool),
             channels=2,
         )
+        if known:
+            sites = sites.with_shares(shares)
         movie = Movie(tuple(channels), fit.bounds, lights_of(one), SILENT)
         total[rows] = site_bounds(movie, sites).place[:, :3].float()
     return total

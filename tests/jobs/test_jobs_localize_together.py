@@ -165,6 +165,22 @@ def test_both_signs_of_depth_are_found_and_errors_are_those_of_sigma(
     assert made.alone == () and made.filled >= 1 and made.removed >= 4
 
 
+def test_shares_are_known_where_the_experiment_says_so(
+    recording: Recording, proposals: Proposals, tmp_path: Path
+) -> None:
+    recording.localize(tmp_path / "known.hdf5")
+    experiment = recording.experiment
+    far = experiment.channels["far"].with_(light_known=False)
+    assert experiment.known_shares == (0.5, 0.5)
+    free = experiment.with_(channels={"far": far})
+    assert free.known_shares is None
+    model = Model(untrained_model(free, 0.5), device="cpu")
+    other = ds.localize_channels(*recording.counts, model)
+    known, _ = read_list(tmp_path / "known.hdf5")
+    assert abs(len(known) - len(other)) <= 3
+    assert float(known.sigma_xyz[:, 2].median()) < 0.95 * float(other.sigma_xyz[:, 2].median())
+
+
 def test_the_network_sees_the_second_channel_on_the_first_ones_pixels(
     recording: Recording, proposals: Proposals, tmp_path: Path
 ) -> None:

@@ -40,6 +40,13 @@ class Channel(Spec):
         lt=1,
         label="Share of the light",
     )
+    light_known: bool = quantity(
+        False,
+        "",
+        "every molecule has exactly this share here, as behind a half mirror: the joint fit of all channels "
+        "takes it as known; false: each has its own, as behind a dichroic mirror, where it tells dyes apart",
+        label="Share is known",
+    )
     mask: AnyMask | None = quantity(None, "", "phase mask; null: as in the first", label="Phase mask")
     psf: AnyPSFSpec | None = quantity(
         None, "", "how the image is computed: scalar, vectorial or measured; null: as in the first", label="PSF"

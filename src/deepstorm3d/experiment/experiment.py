@@ -172,6 +172,12 @@ class Experiment(Spec):
         further = [channel.light for channel in self.channels.values()]
         return 1.0 - sum(further), *further
 
+    @property
+    def known_shares(self) -> tuple[float, ...] | None:
+        """`shares` where all of them hold for every molecule, None where each molecule has its own."""
+        known = all(channel.light_known for channel in self.channels.values())
+        return self.shares if known and self.channels else None
+
     def of_channel(self, which: int | str) -> Experiment:
         """The one-channel experiment of a channel, 0 for the first: its mask, PSF, camera, optics and frame.
 

@@ -173,7 +173,7 @@ def _biplane() -> Experiment:
         mask=ZeroMask(),
         psf=VectorialPSFSpec(patch_px=31, blur_px=0.65, pupil_oversampling=2, supercritical=False),
         frame_px=(64, 64),
-        channels={"far": Channel(light=0.5, focus=_FAR_FOCUS)},
+        channels={"far": Channel(light=0.5, light_known=True, focus=_FAR_FOCUS)},
         scenes={"main": Scene(emitters=emitters, background=UniformBackground(low=100.0, high=100.0))},
         training=TrainingSpec(steps=15_000, batch=16, crop_px=48),
     )
@@ -187,7 +187,7 @@ def _pair() -> Experiment:
     scene = _density_study(DensityCount(low=0.01, high=1.35), (-14.0, 24.0))
     return Experiment(
         name="pair",
-        channels={"compact": Channel(light=0.5, mask=ZernikeMask(coefficients={11: 1.0}))},
+        channels={"compact": Channel(light=0.5, light_known=True, mask=ZernikeMask(coefficients={11: 1.0}))},
         scenes={"bright": scene},
         network=CoarseSpec(channels=96),
         training=TrainingSpec(steps=15_000),

@@ -118,7 +118,8 @@ class OverChannels:
 class FromNetwork:
     """Finds candidates with a network that sees all channels, and fits each molecule in all channels.
 
-    For the network alone the frames of further channels are taken to the first one's pixels (`Warp`).
+    For the network alone the frames of further channels are taken to the first one's pixels (`Warp`). Shares of
+    the light that the model's experiment says are known (`Channel.light_known`) are known to the fit.
     movies, pairs: as of `OverChannels`; the network is that of the first movie's pipeline.
     Raises InputError as `OverChannels`.
     """
@@ -126,7 +127,7 @@ class FromNetwork:
     def __init__(self, movies: Sequence[ChannelMovie], pairs: Sequence[ChannelPair]) -> None:
         self._movies, first = tuple(movies), movies[0]
         fit = _fit_of(movies, pairs)
-        self._fit = CandidatesFit(fit)
+        self._fit = CandidatesFit(fit, first.pipeline.experiment.known_shares)
         self._field = _field_of(first)
         views = [
             ChannelView("", channel.transform, channel.depth_um, 1.0, _field_of(movie))

@@ -16,6 +16,7 @@ from ..likelihood import Likelihood
 from ..parallel import side_by_side
 from ..search import MatchedFilter
 from ..unexplained import misfit_of_frames
+from .channel import ChannelModel
 from .channels import ChannelsFit, FoundInChannels
 from .covariance import lights_of
 from .fit import background_at_places, improved, rows_of_looks
@@ -40,14 +41,17 @@ class CandidatesFit:
     """Maximum-likelihood fit of the molecules of each frame in all channels, beginning with candidates.
 
     A candidate is a place in the first channel, without σ. It is fitted in every channel that shows the place,
-    with photons of its own in each; which candidates are molecules, and which molecules they lack, is decided
-    by the likelihood of all channels together (`CandidateSelection`). A molecule is not divided between the
-    channels: by how much their images lie apart is measured (`Mismatch`).
+    with photons of its own in each, or with one number of which each has its known share. Which candidates are
+    molecules, and which molecules they lack, is decided by the likelihood of all channels together
+    (`CandidateSelection`). A molecule is not divided between the channels: by how much their images lie apart
+    is measured (`Mismatch`).
 
-    channels: the fit of all channels.
+    channels: the fit of all channels;  shares: of every molecule's light in each channel, as behind a beam
+    splitter; None: each molecule has its own, as dyes of several colours do.
     """
 
     channels: ChannelsFit
+    shares: tuple[float, ...] | None = None
 
     @torch.no_grad()
     def __call__(
@@ -60,7 +64,7 @@ class CandidatesFit:
         Frames with more candidates than are plausible begin with none (`JointFit.most`).
         """
         fit, first, found = self.channels, self.channels.first, in_order(found)
-        frames, models = len(lights[0]), fit.models(lights)
+        frames, models = len(lights[0]), self._models(lights)
         most = first.most(tuple(lights[0].frames.shape))
         crowded = crowded_frames(found, frames, most)
         if bool(crowded.any()):
@@ -84,9 +88,8 @@ class CandidatesFit:
         tails = [channel.single.whole for channel in fit.channels]
         made = improved(movie, self._start(found, movie), selection, tails)
         sites, land = made.fitted.sites, made.land
-        rows, _ = rows_of_channels(
-            land, rows_of_looks(land, found, fit.false_looks), background_at_places(land)
-        )
+        looks = rows_of_looks(land, found, fit.false_looks)
+        rows, _ = rows_of_channels(land, looks, background_at_places(land))
         misfit = [
             misfit_of_frames(light, made.fitted.deviance[number : number + 1])
             for number, light in enumerate(movie.lights)
@@ -118,8 +121,9 @@ class CandidatesFit:
         ]
         image, site = torch.stack(shown).nonzero().unbind(1)
         sites = lit_sites(place, site, image, torch.zeros(len(site)), movie)
-        light = sites.photons.new_zeros(len(place)).index_add(0, site, sites.photons)
-        lit = light > max(_LEAST_LIGHT * fit.first.dim_photons, 2 * fit.bounds.photons)
+        if self.shares is not None:
+            sites = sites.with_shares(torch.tensor(self.shares))
+        lit = sites.light > max(_LEAST_LIGHT * fit.first.dim_photons, 2 * fit.bounds.photons)
         return replace(sites, origin=site).of_looks(lit[site].nonzero()[:, 0]).compact()
 
     def _filters(self, lights: Sequence[Likelihood]) -> ChannelFilters:
@@ -132,7 +136,15 @@ class CandidatesFit:
             filters.append(MatchedFilter(channel.single.core, depths, shape, light.frames))
             transforms.append(channel.transform if number else None)
             shapes.append(shape)
-        return ChannelFilters(filters, transforms, shapes)
+        shares = None if self.shares is None else torch.tensor(self.shares)
+        return ChannelFilters(filters, transforms, shapes, shares)
+
+    def _models(self, lights: Sequence[Likelihood]) -> tuple[ChannelModel, ...]:
+        """How each channel shows the molecules, with its share of their light where that is known."""
+        models = self.channels.models(lights)
+        if self.shares is None:
+            return models
+        return tuple(replace(model, share=share) for model, share in zip(models, self.shares, strict=True))
 
 
 def _is_shown(places: Tensor, light: Likelihood, pixel_um: float) -> Tensor:

@@ -21,7 +21,8 @@ class ChannelModel:
 
     psf: of the channel;  surface: of its backgrounds;  spacing_px: between the surface's knots;
     transform: from the first channel's µm to its own, None: they are the same;  depth_um: by which its
-    molecules seem deeper;  blur: its blur (px) for a blur b of the first channel is blur[0] + blur[1]·b.
+    molecules seem deeper;  blur: its blur (px) for a blur b of the first channel is blur[0] + blur[1]·b;
+    share: of a molecule's light that this channel gets, of all molecules alike; None: each has its own.
     """
 
     psf: PSF
@@ -30,11 +31,13 @@ class ChannelModel:
     transform: Transform | None = None
     depth_um: float = 0.0
     blur: tuple[float, float] = (0.0, 1.0)
+    share: float | None = None
 
     @property
     def is_first(self) -> bool:
-        """Whether a molecule lies where it does in the first channel, with the same blur."""
-        return self.transform is None and self.depth_um == 0 and self.blur == (0.0, 1.0)
+        """Whether a molecule lies where it does in the first channel, with the same blur and light."""
+        same = self.transform is None and self.depth_um == 0 and self.blur == (0.0, 1.0)
+        return same and self.share is None
 
     def places(self, xyz: Tensor) -> Tensor:
         """Places (N, 3) µm of the first channel in this one."""
@@ -46,18 +49,22 @@ class ChannelModel:
         if self.is_first:
             return state
         blur = None if state.blur_px is None else self.blur[0] + self.blur[1] * state.blur_px
-        return replace(state, xyz=self.places(state.xyz), blur_px=blur)
+        photons = state.photons if self.share is None else self.share * state.photons
+        return replace(state, xyz=self.places(state.xyz), photons=photons, blur_px=blur)
 
     def slopes(self, xyz: Tensor, unknowns: int) -> Tensor | None:
-        """Derivatives of the unknowns of a place here by those in the first channel: (N, q, q) float64.
+        """Derivatives of the unknowns of a site here by those in the first channel: (N, q, q) float64.
 
-        xyz: (N, 3) µm in the first channel;  unknowns: q, 3, or 4 with the blur.  None: the identity.
+        xyz: (N, 3) µm in the first channel;  unknowns: q, 3, and one more each with the blur and, where the
+        share is known, with the photons.  None: the identity.
         """
         if self.is_first:
             return None
         slope = torch.eye(unknowns, dtype=torch.float64, device=xyz.device).repeat(len(xyz), 1, 1)
         if self.transform is not None:
             slope[:, :2, :2] = self.transform.jacobian(xyz[:, :2])
-        if unknowns > 3:
+        if self.share is not None:
+            slope[:, -1, -1] = self.share
+        if unknowns - (self.share is not None) > 3:
             slope[:, 3, 3] = self.blur[1]
         return slope

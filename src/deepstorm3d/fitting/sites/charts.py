@@ -55,26 +55,36 @@ class Charts:
     def terms(self, number: int, sites: Sites, rows: slice) -> FrameTerms:
         """An image around sites, to second order;  rows: its looks."""
         state, chart = sites.of_image(number, rows, self.movie.dtype), self._charts[number]
-        unknowns = _unknowns(state)
+        shared = self.movie.channel(number).share is not None
+        unknowns = _unknowns(state, shared=shared)
         if chart is not None and _reaches(chart, unknowns):
             return _moved(chart, unknowns)
         terms = self.movie.terms(number, state)
-        self._charts[number] = _Chart(terms, unknowns, self._near * _reach(state))
+        self._charts[number] = _Chart(terms, unknowns, self._near * _reach(state, shared=shared))
         return terms
 
 
-def _unknowns(state: JointState) -> Tensor:
-    """Unknowns of an image in the order of `FrameTerms`: places, photons, coefficients: (m,) float64."""
+def _unknowns(state: JointState, *, shared: bool) -> Tensor:
+    """Unknowns of an image in the order of `FrameTerms`: (m,) float64.
+
+    shared: the photons are those of the sites.
+    """
     blur = [] if state.blur_px is None else [state.blur_px[:, None]]
-    places = torch.cat([state.xyz, *blur], 1).flatten()
-    return torch.cat([places, state.photons, state.coefficients.flatten()]).double()
+    return _in_order(torch.cat([state.xyz, *blur], 1), state.photons, state.coefficients, shared=shared)
 
 
-def _reach(state: JointState) -> Tensor:
+def _in_order(places: Tensor, photons: Tensor, coefficients: Tensor, *, shared: bool) -> Tensor:
+    """Places (n, q), photons (n,) and coefficients in the order of `FrameTerms`."""
+    if shared:
+        return torch.cat([torch.cat([places, photons[:, None]], 1).flatten(), coefficients.flatten()]).double()
+    return torch.cat([places.flatten(), photons, coefficients.flatten()]).double()
+
+
+def _reach(state: JointState, *, shared: bool) -> Tensor:
     """Largest change of each unknown, (m,) float64."""
-    place = torch.tensor(_NEAR_PLACE[: 3 if state.blur_px is None else 4], dtype=torch.float64)
-    light = torch.cat([state.photons, state.coefficients.flatten().abs()]).double()
-    return torch.cat([place.repeat(len(state)).to(light), _NEAR_LIGHT * light])
+    place = torch.tensor(_NEAR_PLACE[: 3 if state.blur_px is None else 4]).to(state.photons)
+    light, level = _NEAR_LIGHT * state.photons, _NEAR_LIGHT * state.coefficients.abs()
+    return _in_order(place.repeat(len(state), 1), light, level, shared=shared)
 
 
 def _reaches(chart: _Chart, unknowns: Tensor) -> bool:

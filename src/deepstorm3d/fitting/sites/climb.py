@@ -104,7 +104,7 @@ def _step(movie: Movie, sites: Sites, slices: list[slice], terms: list[FrameTerm
         place = _solved_places(movie, sites, matrix, pull, ridge)
     flat = place.flatten()
     light = movie.each(lambda f: parts[f].light_step(flat[shares_of_sites(sites, slices[f])]))
-    counts = [rows.stop - rows.start for rows in slices]
+    counts = [0 if sites.shares is not None else rows.stop - rows.start for rows in slices]
     photons = torch.cat([step[:count] for step, count in zip(light, counts, strict=True)])
     smooth = tuple(
         step[count:].view_as(old) for step, count, old in zip(light, counts, sites.coefficients, strict=True)
@@ -158,17 +158,23 @@ def _solved_places(movie: Movie, sites: Sites, matrix: Tensor, pull: Tensor, rid
 def _limits(movie: Movie, sites: Sites) -> tuple[Tensor, Tensor, Tensor]:
     """Lowest and highest value and longest step of the unknowns of a site, (q,) each."""
     free = (-torch.inf, torch.inf)
-    ranges = torch.tensor([free, free, movie.bounds.z_um, movie.bounds.blur_px], dtype=torch.float64)
-    longest = torch.tensor([*LONGEST_UM, LONGEST_BLUR_PX], dtype=torch.float64)
-    low, high = ranges[: sites.each].to(sites.place.device).unbind(1)
-    return low, high, longest[: sites.each].to(sites.place.device)
+    ranges, longest = [free, free, movie.bounds.z_um], [*LONGEST_UM]
+    if sites.blurs:
+        ranges, longest = [*ranges, movie.bounds.blur_px], [*longest, LONGEST_BLUR_PX]
+    if sites.shares is not None:
+        ranges, longest = [*ranges, (movie.bounds.photons, torch.inf)], [*longest, torch.inf]
+    low, high = torch.tensor(ranges).to(sites.place).unbind(1)
+    return low, high, torch.tensor(longest).to(sites.place)
 
 
 def _moved(movie: Movie, sites: Sites, step: _Step) -> Sites:
     """The sites after a step that is limited in length and kept within the bounds."""
     low, high, longest = _limits(movie, sites)
     place = (sites.place + step.place.clamp(-longest, longest)).clamp(low, high)
-    # A look loses at most two thirds of its photons in one step, so that a bad step cannot remove it.
-    photons = (sites.photons + step.photons).maximum(sites.photons / 3).clamp(min=movie.bounds.photons)
     coefficients = tuple(old + more for old, more in zip(sites.coefficients, step.coefficients, strict=True))
+    # A look loses at most two thirds of its photons in one step, so that a bad step cannot remove it.
+    if sites.shares is not None:
+        place[:, -1] = place[:, -1].maximum(sites.place[:, -1] / 3)
+        return replace(sites, place=place, coefficients=coefficients).lit()
+    photons = (sites.photons + step.photons).maximum(sites.photons / 3).clamp(min=movie.bounds.photons)
     return replace(sites, place=place, photons=photons, coefficients=coefficients)

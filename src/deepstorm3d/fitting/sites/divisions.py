@@ -2,8 +2,8 @@
 
 Two close molecules fitted as one leave residuals with equal positive and negative parts, in which a matched
 filter finds little. Dividing one changes its images along t = PSF(+h) + PSF(−h) − 2·PSF, made orthogonal to the
-derivatives of its own place and its photons in each channel; the deviance falls by (t·score)²/(t·F·t), both
-summed over the channels (Rao 1948).
+derivatives of its own place and its photons, in each channel or in all; the deviance falls by
+(t·score)²/(t·F·t), both summed over the channels (Rao 1948).
 """
 
 from __future__ import annotations
@@ -53,12 +53,13 @@ def divisions(movie: Movie, sites: Sites, least: float, vain: Tensor) -> Divisio
     Of images that compiled code does not compute there are none.
     """
     ways = torch.tensor(_HALVES_UM, dtype=torch.float64)
-    number, q, count = len(sites), sites.each, len(movie.channels)
+    number, free = len(sites), sites.shares is None
+    q, count = sites.each - (not free), len(movie.channels) if free else 1
     crossing = sites.place.new_zeros(number, len(ways), q + count)
     along, square = sites.place.new_zeros(2, number, len(ways)).unbind(0)
     block, pull = sites.place.new_zeros(number, q + count, q + count), sites.place.new_zeros(number, q + count)
     for channel, rows in enumerate(sites.slices()):
-        site, own = sites.site[rows], torch.tensor([*range(q), q + channel])
+        site, own = sites.site[rows], torch.tensor([*range(q), q + channel * free])
         terms, matrix, gradient = _of_image(movie, sites, channel, ways)
         if terms is None:
             return Divisions(sites.site[:0], sites.place[:0, :3], sites.place[:0, 0])
@@ -87,18 +88,19 @@ def _of_image(movie: Movie, sites: Sites, number: int, ways: Tensor) -> tuple[Te
     if not image.is_compiled:
         return None, score, score
     middle = state.xyz.mean(0, keepdim=True) if len(state) else state.xyz.new_zeros(1, 3)
-    slopes = channel.slopes(middle, 3)
-    there = ways if slopes is None else ways @ slopes[0].mT
+    slopes = channel.slopes(middle, sites.each)
+    there = ways if slopes is None else ways @ slopes[0, :3, :3].mT
     terms = compiled.division_terms(channel.psf, seen, image, score, information, there)
     matrix, gradient = image.blocks(information).double(), image.pull(score).molecules.double()
     order = [0, 1, 2, *range(4, matrix.shape[1]), 3]
     terms = torch.cat([terms[:, :, order], terms[:, :, -2:]], 2)
     matrix, gradient = matrix[:, order][:, :, order], gradient[:, order]
-    own = channel.slopes(state.xyz, sites.each)
-    if own is None:
+    by_first = channel.slopes(state.xyz, sites.each)
+    if by_first is None:
         return terms, matrix, gradient
-    by_first = torch.nn.functional.pad(own, (0, 1, 0, 1))
-    by_first[:, -1, -1] = 1.0
+    if channel.share is None:
+        by_first = torch.nn.functional.pad(by_first, (0, 1, 0, 1))
+        by_first[:, -1, -1] = 1.0
     inner = terms[:, :, :-2] @ by_first
     return (
         torch.cat([inner, terms[:, :, -2:]], 2),

@@ -36,7 +36,8 @@ RIDGE = 1e-7
 class FrameTerms:
     """The likelihood of one image with n looks to second order in its m unknowns.
 
-    The unknowns are the places of the looks, q each, then their photons, then the background's coefficients.
+    The unknowns are the places of the looks, q each, then their photons, then the background's coefficients;
+    where the channel's share of the light is known, the photons of a look's site are the last of its q.
     deviance: of the image;  gradient: (m,) of the log-likelihood and matrix: (m, m) Fisher information,
     float64; places: n·q;  image: linear around the state;  score, information: (1, H, W) of the pixels;
     change: (m,) of the unknowns since image, score and information were computed, None: none;
@@ -168,7 +169,8 @@ class Movie:
         pull = image.pull(score)
         # A look without photons whose gradient points below 0 is held there.
         held = torch.zeros_like(pull.molecules, dtype=torch.bool)
-        held[:, 3] = (state.photons <= self.bounds.photons) & (pull.molecules[:, 3] < 0)
+        if channel.share is None:
+            held[:, 3] = (state.photons <= self.bounds.photons) & (pull.molecules[:, 3] < 0)
         image.hold(held)
         unknowns = pull.molecules.masked_fill(held, 0)
         gradient = torch.cat([unknowns.flatten(), pull.background.flatten()]).double()
@@ -177,10 +179,11 @@ class Movie:
         else:
             order = Order.of(state.frame, held.shape[1], state.coefficients)
             matrix = fisher_matrices(image, information, order)[0]
-        order, places = _places_first(len(state), held.shape[1], len(gradient))
+        shared = channel.share is not None
+        order, places = _places_first(len(state), held.shape[1], len(gradient), shared=shared)
         order = order.to(gradient.device)
         matrix, gradient = matrix.double()[order[:, None], order], gradient[order]
-        slopes = channel.slopes(state.xyz, held.shape[1] - 1)
+        slopes = channel.slopes(state.xyz, held.shape[1] - (not shared))
         if slopes is not None:
             gradient, matrix = _by_first(gradient, matrix, slopes)
         return FrameTerms(float(deviance), gradient, matrix, places, image, score, information)
@@ -229,9 +232,16 @@ def _by_first(gradient: Tensor, matrix: Tensor, slopes: Tensor) -> tuple[Tensor,
     return torch.cat([pull, gradient[p:]]), torch.cat([columns.reshape(len(whole), p), whole[:, p:]], 1)
 
 
-def _places_first(number: int, unknowns: int, size: int) -> tuple[Tensor, int]:
-    """Order of the unknowns with the places before the photons, (m,), and how many are of places."""
+def _places_first(number: int, unknowns: int, size: int, *, shared: bool) -> tuple[Tensor, int]:
+    """Order of the unknowns with the places before the photons, (m,), and how many are of places.
+
+    shared: the photons are those of the sites, and the last unknown of each place.
+    """
     every = torch.arange(number * unknowns).view(number, unknowns)
-    places = torch.cat([every[:, :3], every[:, 4:]], 1).flatten()
     background = torch.arange(number * unknowns, size)
+    places = torch.cat([every[:, :3], every[:, 4:]], 1)
+    if shared:
+        whole = torch.cat([places, every[:, 3:4]], 1).flatten()
+        return torch.cat([whole, background]), len(whole)
+    places = places.flatten()
     return torch.cat([places, every[:, 3], background]), len(places)

@@ -44,13 +44,16 @@ class Missing:
         """The sites with each of them, with a look in every channel where the filter sees light."""
         place = self.xyz.to(sites.place)
         place = torch.cat([place[:, :2], place[:, 2:].clamp(*movie.bounds.z_um)], 1)
-        if sites.each == 4:
+        if sites.blurs:
             blur = sites.place[:, 3].mean() if len(sites) else place.new_tensor(sum(movie.bounds.blur_px) / 2)
             place = torch.cat([place, blur.expand(len(place), 1)], 1)
         nobody, made = torch.zeros(0, dtype=torch.int64), list[Arrangement]()
         for row, photons in enumerate(self.photons.double()):
             image = (photons > movie.bounds.photons).nonzero()[:, 0]
             new, site = place[row : row + 1], torch.full_like(image, len(sites))
+            if sites.shares is not None:
+                light = photons[image].sum() / sites.shares[image].sum().clamp(min=1e-9)
+                new = torch.cat([new, light.view(1, 1)], 1)
             nowhere = sites.place[:0]
             made.append(Arrangement(new[0, :2], nobody, nobody, nowhere, new, site, image, photons[image]))
         return made
@@ -59,11 +62,12 @@ class Missing:
 class ChannelFilters:
     """Correlates the residual of each channel with its PSF, and adds the gains of all at the same place.
 
-    A molecule's photons are free in every channel, so the gains add up: Σ_c a_c²/b_c (`MatchedFilter`). What a
-    further channel says is taken to the first one's pixels by its transform.
+    Where a molecule's photons are free in every channel, the gains add up: Σ_c a_c²/b_c (`MatchedFilter`); with
+    known shares s_c of its light the gain is (Σ_c s_c a_c)² / Σ_c s_c² b_c. What a further channel says is
+    taken to the first one's pixels by its transform.
 
     filters: of each channel, at depths that belong together;  transforms: from the first channel's µm to each,
-    None: the same;  shapes: height and width of the frames of each, px.
+    None: the same;  shapes: height and width of the frames of each, px;  shares: (C,) of the light, None: free.
     """
 
     def __init__(
@@ -71,8 +75,9 @@ class ChannelFilters:
         filters: Sequence[MatchedFilter],
         transforms: Sequence[Transform | None],
         shapes: Sequence[tuple[int, int]],
+        shares: Tensor | None = None,
     ) -> None:
-        self._filters = tuple(filters)
+        self._filters, self._shares = tuple(filters), shares
         fields = [Field(*shape, each.pixel_um) for shape, each in zip(shapes, filters, strict=True)]
         pairs = zip(transforms, fields, strict=True)
         self._onto = tuple(_onto(fields[0], transform, field) for transform, field in pairs)
@@ -88,7 +93,7 @@ class ChannelFilters:
         images: expected photons of the frame in each channel, (1, H, W);  scatter: (C,) how many times as much
         as in noise chance changes the deviance of each.
         """
-        gain, photons = [], []
+        pulls, stiffs = [], []
         parts = zip(movie.lights, images, scatter.tolist(), self._filters, self._onto, strict=True)
         for light, image, dearer, search, onto in parts:
             score, information = light.score(image)[0] / dearer, light.information(image)[0] / dearer
@@ -96,10 +101,21 @@ class ChannelFilters:
             if onto is not None:
                 inside, warp = onto
                 pull, stiff = (warp(each) * inside for each in (pull, stiff))
+            pulls.append(pull)
+            stiffs.append(stiff)
+        return self._peaks(*self._gains(torch.stack(pulls), torch.stack(stiffs)), least)
+
+    def _gains(self, pull: Tensor, stiff: Tensor) -> tuple[Tensor, Tensor]:
+        """Gain (Z, H, W) and photons (C, Z, H, W) in each channel from the sums a and b of each."""
+        if self._shares is None:
             pull, stiff = pull.clamp(min=0), stiff.clamp(min=_LEAST)
-            photons.append(pull / stiff)
-            gain.append(photons[-1] * pull)
-        return self._peaks(torch.stack(gain).sum(0), torch.stack(photons), least)
+            photons = pull / stiff
+            return (photons * pull).sum(0), photons
+        share = self._shares.to(pull).view(-1, 1, 1, 1)
+        # Where a channel does not show the place it knows nothing.
+        shown = stiff > _LEAST
+        pull, stiff = (share * pull).sum(0).clamp(min=0), (share.square() * stiff).sum(0).clamp(min=_LEAST)
+        return pull.square() / stiff, pull / stiff * share * shown
 
     def _peaks(self, gain: Tensor, photons: Tensor, least: float) -> Missing:
         """The best places of gains (Z, H, W) and photons (C, Z, H, W)."""

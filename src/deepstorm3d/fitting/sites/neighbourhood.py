@@ -172,6 +172,7 @@ class Neighbourhood:
             before=before,
             knowledge=knowledge,
             channels=whole.channels,
+            shares=whole.shares,
         )
 
     def _known(self) -> tuple[Tensor | None, Tensor | None]:

@@ -80,10 +80,11 @@ class CandidateSelection:
 
     def prices(self, sites: Sites) -> Tensor:
         """Penalty of each site, (S,)."""
-        light = sites.photons.new_zeros(len(sites)).index_add(0, sites.site, sites.photons)
+        light = sites.light
         rows = (sites.origin >= 0).nonzero()[:, 0]
         doubt = 1 - self.probability.double()[sites.origin[rows]]
-        candidate = min(chi_square_point(_FALSE_CANDIDATES, sites.each + sites.channels), self.price)
+        unknowns = sites.each + (sites.channels if sites.shares is None else 0)
+        candidate = min(chi_square_point(_FALSE_CANDIDATES, unknowns), self.price)
         price = torch.full_like(light, self.price)
         price[sites.site[rows]] = candidate * doubt.clamp(min=_LEAST_DOUBT)
         return price * (1 + _DIM_PENALTIES * (light < self.dim_photons).double())
@@ -123,15 +124,23 @@ class CandidateSelection:
 
         needed: (V, 3) µm of sites that were tried in vain.
         """
-        sites = land.sites
-        significance = (sites.photons / land.bound().photons.clamp(min=1e-9)).square()
-        brings = significance.new_zeros(len(sites)).index_add(0, sites.site, significance)
+        sites, bound = land.sites, land.bound()
+        if sites.shares is None:
+            significance = (sites.photons / bound.photons.clamp(min=1e-9)).square()
+            brings = significance.new_zeros(len(sites)).index_add(0, sites.site, significance)
+        else:
+            brings = (sites.light / bound.place[:, -1].clamp(min=1e-9)).square()
         rank = brings / self.prices(sites)
         rows = ((rank < 1) & ~_among(sites.place[:, :3], needed, _SAME_UM)).nonzero()[:, 0]
         return rows[_apart(sites.place[rows, :2], -rank[rows])]
 
     def _without_dark_looks(self, charts: Charts, fitted: FittedSites) -> FittedSites:
-        """Without the looks of channels in which a molecule that is alone has no significant light."""
+        """Without the looks of channels in which a molecule that is alone has no significant light.
+
+        Where its share of the light is known it has some.
+        """
+        if fitted.sites.shares is not None:
+            return fitted
         for _ in range(_DARK_LOOKS):
             land = Landscape(charts.movie, fitted.sites, charts)
             place = fitted.sites.place[:, :2]

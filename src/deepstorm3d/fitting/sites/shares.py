@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...emitters import Localizations
 from .covariance import Landscape
+from .frames import shares_of_sites
 from .score import score_of_looks
 
 __all__ = ["rows_of_channels"]
@@ -25,7 +26,10 @@ def rows_of_channels(land: Landscape, looks: Localizations, background: Tensor) 
     Photons and background are those of all channels together. With two channels rows have the share of the
     photons in the second one; where a molecule has no look in a channel, its light there is that of a score
     test at the known place. The σ of the share is 0 (not known) where a channel does not show the place.
+    Where the fit knows the shares, photons are by them, and the share of a row is what its images say without.
     """
+    if land.sites.shares is not None:
+        return _with_known_shares(land, looks, background)
     sites, count, number = land.sites, land.sites.channels, max(len(land.sites), 1)
     key, row = torch.unique(sites.frame * number + sites.site, return_inverse=True)
     frame, site = key // number, key % number
@@ -54,6 +58,26 @@ def rows_of_channels(land: Landscape, looks: Localizations, background: Tensor) 
     sigma = torch.where(known.all(1), variance.clamp(min=1e-12).sqrt(), 0.0)
     share = (photons[:, 1] / total).to(looks.photons)
     return replace(table, share=share, sigma_share=sigma.to(share)), site
+
+
+def _with_known_shares(
+    land: Landscape, looks: Localizations, background: Tensor
+) -> tuple[Localizations, Tensor]:
+    """The rows with photons by the known shares, and the shares of one step of the fit without them."""
+    channels = tuple(replace(channel, share=None) for channel in land.movie.channels)
+    free = Landscape(replace(land.movie, channels=channels), land.sites.with_free_shares())
+    steps = []
+    for rows, part in zip(free.slices, free.parts, strict=True):
+        left = free.left[shares_of_sites(free.sites, rows)]
+        steps.append(part.light_step(left)[: rows.stop - rows.start])
+    photons = (free.sites.photons + torch.cat(steps)).clamp(min=0)
+    apart = replace(
+        looks, photons=photons.to(looks.photons), sigma_photons=free.bound().photons.to(looks.photons)
+    )
+    rows, site = rows_of_channels(free, apart, background)
+    sigma = land.bound().place[site, -1]
+    light = land.sites.place[site, -1]
+    return replace(rows, photons=light.to(rows.photons), sigma_photons=sigma.to(rows.photons)), site
 
 
 def _light(

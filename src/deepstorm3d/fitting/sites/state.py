@@ -18,13 +18,15 @@ class Sites:
 
     Image f·C + c is frame f in channel c; with one channel images are frames.
 
-    place: (S, q) float64: x, y, z (µm) of each site in the first channel, and its blur (px) if q is 4;
+    place: (S, q) float64: x, y, z (µm) of each site in the first channel, then its blur (px) if it has one, and
+    last its photons in all channels if their shares are known;
     site: (N,) int64, site of each look;  image: (N,) int64 of each look, in increasing order; a site has at
     most one look in an image;  photons: (N,) float64 of each look;  origin: (N,) int64, row of the list that
     the fit started with, −1 for looks found later;  coefficients: of the background surface of each image,
     (k, l) float64;  loose: (N,) bool, looks of molecules that were seen to move, which are tied to no others;
     before, knowledge: (S, q) places and (S·q, S·q) information about them from earlier frames; None: nothing;
-    channels: C.
+    channels: C;  shares: (C,) of a site's photons in each channel, where they are known of one frame's sites:
+    the photons of its looks are these shares of those of the site; None: every look has its own.
     """
 
     place: Tensor
@@ -37,6 +39,7 @@ class Sites:
     before: Tensor | None = None
     knowledge: Tensor | None = None
     channels: int = 1
+    shares: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.place)
@@ -53,8 +56,37 @@ class Sites:
 
     @property
     def each(self) -> int:
-        """Unknowns of a site: 3, or 4 with its blur."""
+        """Unknowns of a site."""
         return self.place.shape[1]
+
+    @property
+    def blurs(self) -> bool:
+        """Whether each site has a blur."""
+        return self.each - (self.shares is not None) == 4
+
+    @property
+    def light(self) -> Tensor:
+        """Photons of each site in all of its images, (S,)."""
+        if self.shares is not None:
+            return self.place[:, -1]
+        return self.photons.new_zeros(len(self)).index_add(0, self.site, self.photons)
+
+    def with_shares(self, shares: Tensor) -> Sites:
+        """The sites with their photons as one more unknown, of which each channel has a share (C,)."""
+        mine = shares.to(self.place)[self.image % self.channels]
+        seen = self.place.new_zeros(len(self)).index_add(0, self.site, mine)
+        place = torch.cat([self.place, (self.light / seen.clamp(min=1e-9))[:, None]], 1)
+        return replace(self, place=place, shares=shares.to(self.place)).lit()
+
+    def lit(self) -> Sites:
+        """The sites with the photons of all looks as the sites have them."""
+        if self.shares is None:
+            return self
+        return replace(self, photons=self.place[self.site, -1] * self.shares[self.image % self.channels])
+
+    def with_free_shares(self) -> Sites:
+        """The sites with photons of each look by itself."""
+        return self if self.shares is None else replace(self, place=self.place[:, :-1], shares=None)
 
     @property
     def looks(self) -> Tensor:
@@ -62,14 +94,14 @@ class Sites:
         return torch.bincount(self.site, minlength=len(self))
 
     def of_image(self, number: int, rows: slice, dtype: torch.dtype) -> JointState:
-        """One image as a state of its own, places in the first channel;  rows: its looks."""
+        """One image as a state of its own, as `ChannelModel.seen` takes it;  rows: its looks."""
         place = self.place[self.site[rows]].to(dtype)
         return JointState(
             xyz=place[:, :3].contiguous(),
-            photons=self.photons[rows].to(dtype),
+            photons=(self.photons[rows] if self.shares is None else place[:, -1]).to(dtype),
             frame=torch.zeros_like(self.image[rows]),
             coefficients=self.coefficients[number][None].to(dtype),
-            blur_px=place[:, 3].contiguous() if self.each == 4 else None,
+            blur_px=place[:, 3].contiguous() if self.blurs else None,
         )
 
     def seen(self) -> Tensor:

@@ -58,7 +58,7 @@ class Unseen:
         """The sites with this molecule."""
         frame = torch.arange(self.first, self.last + 1)
         place = self.xyz.to(sites.place)
-        if sites.each == 4:
+        if sites.blurs:
             blur = sites.place[:, 3:].mean(0) if len(sites) else sites.place.new_ones(1)
             place = torch.cat([place, blur])
         nobody = frame[:0]
