@@ -194,3 +194,14 @@ def test_frames_without_molecules_have_an_empty_list() -> None:
     light = Likelihood(torch.full((2, *SIZE), LEVEL))
     found = fit(0.4)(Localizations.empty(), [light] * 2)
     assert len(found.localizations) == 0 and math.isclose(float(found.misfit.max()), 0.0, abs_tol=0.2)
+
+
+@pytest.mark.parametrize("shares", [(0.6, 0.4), None])
+def test_a_frame_of_which_nothing_is_proposed_gets_the_molecules_that_its_residuals_show(
+    shares: tuple[float, float] | None,
+) -> None:
+    lights, _ = seen(apart(2), [0.4] * 2, seed=6)
+    rows = replace(after_candidates(), shares=shares)(Localizations.empty(), lights).localizations
+    rows = rows[torch.argsort(rows.xyz[:, 0])]
+    assert len(rows) == 2
+    assert float(((rows.xyz - apart(2)) / rows.sigma_xyz).abs().max()) < 4.5

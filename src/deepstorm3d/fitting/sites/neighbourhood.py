@@ -93,7 +93,7 @@ class Neighbourhood:
         self, movie: Movie, sites: Sites, images: list[Tensor], centre: Tensor, touched: Tensor, changed: Tensor
     ) -> None:
         each = sites.channels
-        seen = sites.seen().view(len(sites), -1, each).any(2)
+        seen = sites.seen().view(len(sites), sites.images // each, each).any(2)
         frames = (changed // each).unique()
         free = (sites.place[:, :2] - centre).norm(dim=1) < FREE_UM
         free &= seen[:, frames].any(1)
@@ -134,10 +134,8 @@ class Neighbourhood:
 
     def as_listed(self, sites: Sites) -> Sites:
         """Sites of the neighbourhood whose looks have the origin that they have in the whole."""
-        old = sites.origin >= 0
-        origin = (
-            torch.where(old, self._whole.origin[sites.origin.clamp(min=0)], -1) if len(old) else sites.origin
-        )
+        old, origin = sites.origin >= 0, sites.origin.clone()
+        origin[old] = self._whole.origin[origin[old]]
         return replace(sites, origin=origin)
 
     def add_background(self, coefficients: list[Tensor], fitted: tuple[Tensor, ...]) -> None:
