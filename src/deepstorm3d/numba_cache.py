@@ -15,7 +15,7 @@ import numba
 from numba import njit
 from numba.core import config as numba_settings
 
-__all__ = ["cache_folder", "compiled", "is_compiled_already"]
+__all__ = ["cache_folder", "compiled", "compiled_in_place", "is_compiled_already"]
 
 # Files with compiled functions. Numba itself notices only a change of the file of the function that is called,
 # not of those that it calls: so the name of the folder contains a hash of all of them.
@@ -58,12 +58,27 @@ def is_compiled_already(package: str) -> bool:
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function on its first call, without Python's lock while it runs; keep the code on the disk."""
+    return _compiled(function, counted=True)
+
+
+def compiled_in_place(function: Callable[..., Any]) -> Any:
+    """The same for a function that makes no array: it works on parts of those that it is given.
+
+    Numba counts who uses an array, for each part of it that is named, with instructions that wait for the other
+    cores: in short loops that took a third of the whole time. Here nothing is counted, so nothing can be freed:
+    a function that makes an array does not compile this way, and none may be returned.
+    """
+    return _compiled(function, counted=False)
+
+
+def _compiled(function: Callable[..., Any], *, counted: bool) -> Any:
     settings: Any = numba_settings
     package = function.__module__.split(".")[1]
     before, settings.CACHE_DIR = settings.CACHE_DIR, str(cache_folder() / package)
     try:
         # Reordering sums lets the compiler use vector instructions; not-a-number is still respected.
-        options = {"nogil": True, "cache": True, "error_model": "numpy"}
+        # `_nrt` is Numba's runtime that counts the users of an array; else a function has it from its caller.
+        options = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": counted}
         return njit(fastmath={"contract", "reassoc", "nsz", "arcp"}, **options)(function)
     finally:
         settings.CACHE_DIR = before

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numba_cache import compiled
+from ..numba_cache import compiled, compiled_in_place
 
 __all__ = ["from_tiles", "to_tiles"]
 
@@ -46,7 +46,7 @@ _21_4 = np.float32(21 / 4)
 # with more than one output it cannot exclude that one of them overwrites the input.
 
 
-@compiled
+@compiled_in_place
 def _values(samples: Eight, values: Eight) -> None:
     d0, d1, d2, d3, d4, d5, d6, d7 = samples
     v0, v1, v2, v3, v4, v5, v6, v7 = values
@@ -69,7 +69,7 @@ def _values(samples: Eight, values: Eight) -> None:
         v7[c] = d7[c] - d1[c] + _21_4 * (d3[c] - d5[c])
 
 
-@compiled
+@compiled_in_place
 def _samples(products: Eight, samples: Six) -> None:
     m0, m1, m2, m3, m4, m5, m6, m7 = products
     y0, y1, y2, y3, y4, y5 = samples
@@ -88,15 +88,10 @@ def _samples(products: Eight, samples: Six) -> None:
         y5[c] = (m1[c] - m2[c]) + _THIRTY_TWO * (m3[c] - m4[c]) + _1_32 * (m5[c] - m6[c]) + m7[c]
 
 
-@compiled
+@compiled_in_place
 def _tiles_across(width: int, dilation: int, phase: int) -> int:
     """Tiles that cover every `dilation`-th column from `phase` on."""
     return ((width - phase + dilation - 1) // dilation + 5) // 6
-
-
-@compiled
-def _row(image: Array, row: int, outside: Array) -> Array:
-    return image[row] if 0 <= row < len(image) else outside
 
 
 @compiled
@@ -107,27 +102,37 @@ def to_tiles(image: Array, dilation: int, strips: Array, tiles: Array) -> None:
     strip belongs to (every `dilation`-th row from there), and its number in this part: it has six output rows;
     tiles: (T, 64 or more, C) result, in the order of strips, parts of the columns, places in the strip.
     """
-    channels = tiles.shape[2]
     size = image.shape[1]
+    width, channels = size // tiles.shape[2], tiles.shape[2]
+    wide = (6 * _tiles_across(width, dilation, 0) + 2) * dilation * channels
+    lines = np.zeros((8, wide), np.float32)  # `dilation` columns of zeros before the image's first one
+    _write_tiles(image, dilation, strips, lines, np.zeros(size, np.float32), tiles)
+
+
+@compiled_in_place
+def _write_tiles(
+    image: Array, dilation: int, strips: Array, lines: Array, outside: Array, tiles: Array
+) -> None:
+    """See `to_tiles`.  lines: eight rows, filtered along columns, zeros outside the image;  outside: zeros."""
+    (height, size), channels = image.shape, tiles.shape[2]
     width = size // channels
     step = dilation * channels
-    wide = (6 * _tiles_across(width, dilation, 0) + 2) * step
-    lines = np.zeros((8, wide), np.float32)  # `dilation` columns of zeros before the image's first one
-    outside = np.zeros(size, np.float32)
     end = step + size
     tile = 0
     for strip in range(len(strips)):
         top = strips[strip, 0] + (6 * strips[strip, 1] - 1) * dilation
+        r1, r2, r3 = top + dilation, top + 2 * dilation, top + 3 * dilation
+        r4, r5, r6, r7 = top + 4 * dilation, top + 5 * dilation, top + 6 * dilation, top + 7 * dilation
         _values(
             (
-                _row(image, top, outside),
-                _row(image, top + dilation, outside),
-                _row(image, top + 2 * dilation, outside),
-                _row(image, top + 3 * dilation, outside),
-                _row(image, top + 4 * dilation, outside),
-                _row(image, top + 5 * dilation, outside),
-                _row(image, top + 6 * dilation, outside),
-                _row(image, top + 7 * dilation, outside),
+                image[top] if 0 <= top < height else outside,
+                image[r1] if 0 <= r1 < height else outside,
+                image[r2] if 0 <= r2 < height else outside,
+                image[r3] if 0 <= r3 < height else outside,
+                image[r4] if 0 <= r4 < height else outside,
+                image[r5] if 0 <= r5 < height else outside,
+                image[r6] if 0 <= r6 < height else outside,
+                image[r7] if 0 <= r7 < height else outside,
             ),
             (
                 lines[0, step:end],
@@ -176,12 +181,18 @@ def from_tiles(tiles: Array, dilation: int, strips: Array, image: Array) -> None
 
     tiles: (8, 8, T, C), in the order of `to_tiles`;  strips: (S, 2) as there;  image: (H, W·C) result.
     """
-    channels = tiles.shape[3]
     size = image.shape[1]
+    width = size // tiles.shape[3]
+    lines = np.empty((8, 6 * _tiles_across(width, dilation, 0) * dilation * tiles.shape[3]), np.float32)
+    _write_rows(tiles, dilation, strips, lines, np.empty(size, np.float32), image)
+
+
+@compiled_in_place
+def _write_rows(tiles: Array, dilation: int, strips: Array, lines: Array, outside: Array, image: Array) -> None:
+    """See `from_tiles`.  lines: memory of eight rows;  outside: memory of a row."""
+    (height, size), channels = image.shape, tiles.shape[3]
     width = size // channels
     step = dilation * channels
-    lines = np.empty((8, 6 * _tiles_across(width, dilation, 0) * step), np.float32)
-    outside = np.empty(size, np.float32)
     tile = 0
     for strip in range(len(strips)):
         for phase in range(min(dilation, width)):
@@ -211,6 +222,8 @@ def from_tiles(tiles: Array, dilation: int, strips: Array, image: Array) -> None
                     )
                 tile += 1
         top = strips[strip, 0] + 6 * strips[strip, 1] * dilation
+        r1, r2, r3 = top + dilation, top + 2 * dilation, top + 3 * dilation
+        r4, r5 = top + 4 * dilation, top + 5 * dilation
         _samples(
             (
                 lines[0, :size],
@@ -223,11 +236,11 @@ def from_tiles(tiles: Array, dilation: int, strips: Array, image: Array) -> None
                 lines[7, :size],
             ),
             (
-                _row(image, top, outside),
-                _row(image, top + dilation, outside),
-                _row(image, top + 2 * dilation, outside),
-                _row(image, top + 3 * dilation, outside),
-                _row(image, top + 4 * dilation, outside),
-                _row(image, top + 5 * dilation, outside),
+                image[top] if 0 <= top < height else outside,
+                image[r1] if 0 <= r1 < height else outside,
+                image[r2] if 0 <= r2 < height else outside,
+                image[r3] if 0 <= r3 < height else outside,
+                image[r4] if 0 <= r4 < height else outside,
+                image[r5] if 0 <= r5 < height else outside,
             ),
         )

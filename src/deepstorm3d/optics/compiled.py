@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..numba_cache import compiled
+from ..numba_cache import compiled, compiled_in_place
 from .compiled_spline import Array, Spline, axial_weights, blur_filters, lateral_taps
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Spline",
     "add_patch",
     "compiled",
+    "compiled_in_place",
     "derivative_patch",
     "expected_frames",
     "patch_window",
@@ -42,7 +43,7 @@ class Molecules(NamedTuple):
     shares: Array
 
 
-@compiled
+@compiled_in_place
 def patch_window(
     spline: Spline, x: float, y: float, begin: Array, height: int, width: int, window: Array
 ) -> None:
@@ -60,7 +61,7 @@ def patch_window(
     window[5] = max(min(side, height - window[1]), window[4])
 
 
-@compiled
+@compiled_in_place
 def _filter(source: Array, step: int, taps: Array, out: Array) -> None:
     """Add out[i] += Σ taps[k]·source[i + k·step] for an even number of taps, in long loops (vector code)."""
     k, number = 0, len(out)
@@ -81,15 +82,14 @@ def _filter(source: Array, step: int, taps: Array, out: Array) -> None:
             k += 2
 
 
-@compiled
+@compiled_in_place
 def _mixed(spline: Spline, first: int, weights: Array, share: Array, top: int, bottom: int, out: Array) -> None:
     """Write the rows top … bottom of the image at a depth, on the table's samples: (phases, S·S)."""
     each, side = spline.table.shape[0] // spline.positions, spline.side
-    mine = np.empty(4, np.float32)
     for position in range(spline.positions):
-        mine[:] = share[position] * weights
-        begin = each * position + first
-        a, b, c, d = mine[0], mine[1], mine[2], mine[3]
+        begin, mine = each * position + first, share[position]
+        a, b = np.float32(mine * weights[0]), np.float32(mine * weights[1])
+        c, d = np.float32(mine * weights[2]), np.float32(mine * weights[3])
         for phase in range(spline.oversampling**2):
             target = out[phase, top * side : bottom * side]
             p = spline.table[begin, phase, top * side : bottom * side]
@@ -102,7 +102,7 @@ def _mixed(spline: Spline, first: int, weights: Array, share: Array, top: int, b
                 target[i] += a * p[i] + b * q[i] + c * r[i] + d * s[i]
 
 
-@compiled
+@compiled_in_place
 def _down(spline: Spline, planes: Array, taps: Array, first: int, last: int, out: Array) -> None:
     """Filter the rows first … last of a patch along y: planes (phases, S·S) to out (phases in x, S·S)."""
     step, side = spline.oversampling, spline.side
@@ -113,7 +113,7 @@ def _down(spline: Spline, planes: Array, taps: Array, first: int, last: int, out
         _filter(planes[phase, first * side :], side, taps[phase // step :: step], target)
 
 
-@compiled
+@compiled_in_place
 def _across(spline: Spline, rows: Array, taps: Array, first: int, last: int, out: Array) -> None:
     """Add the rows first … last of a patch, filtered along x: rows (phases in x, S·S) to out (h·S)."""
     step, side = spline.oversampling, spline.side
@@ -184,7 +184,7 @@ def derivative_patch(
         _across(spline, rows, along_x[across], first, last, out[target])
 
 
-@compiled
+@compiled_in_place
 def add_patch(spline: Spline, patch: Array, window: Array, photons: float, image: Array) -> None:
     """Add photons times a patch (h·S) to its frame (H, W), in place."""
     light, first, last = np.float32(photons), window[0] + window[2], window[0] + window[3]

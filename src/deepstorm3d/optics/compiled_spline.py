@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numba_cache import compiled
+from ..numba_cache import compiled, compiled_in_place
 from .tabulated import EXTRA_PLANES, TabulatedPSF
 
 __all__ = ["Array", "Spline", "axial_weights", "blur_filters", "lateral_taps", "spline_of"]
@@ -77,7 +77,7 @@ def _spline_of(psf: TabulatedPSF) -> Spline:
     )  # fmt: skip
 
 
-@compiled
+@compiled_in_place
 def quintic(distance: float) -> tuple[float, float]:
     """B-spline of degree 5 and its derivative."""
     d = abs(distance)
@@ -123,7 +123,7 @@ def blur_filters(spline: Spline, blur: float, filters: Array) -> None:
         filters[1, reach - n] = filters[1, reach + n]
 
 
-@compiled
+@compiled_in_place
 def lateral_taps(spline: Spline, offset: float, filters: Array, taps: Array) -> None:
     """Write the weights of the samples around an emitter along one axis: (3, T) values, d/position, d/blur.
 
@@ -142,7 +142,7 @@ def lateral_taps(spline: Spline, offset: float, filters: Array, taps: Array) -> 
             taps[2, k + step * n] += filters[1, n] * value
 
 
-@compiled
+@compiled_in_place
 def axial_weights(spline: Spline, z: float, weights: Array) -> int:
     """Write the weights of four planes and their derivatives per µm, (2, 4); returns the first plane."""
     position = (z - spline.z_low) / spline.z_step

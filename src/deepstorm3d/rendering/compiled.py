@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numba_cache import compiled
+from ..numba_cache import compiled, compiled_in_place
 
 __all__ = ["TILE_PX", "add_sorted", "sort_by_tile"]
 
@@ -38,7 +38,7 @@ _BELOW = np.array(
 )
 
 
-@compiled
+@compiled_in_place
 def sort_by_tile(at: Array, sigma: Array, values: Array, ends: Array, points: Array) -> None:
     """Sort points into the tiles that contain them, row by row; within a tile they keep their order.
 
@@ -65,7 +65,7 @@ def sort_by_tile(at: Array, sigma: Array, values: Array, ends: Array, points: Ar
             point[4 + plane] = values[n, plane]
 
 
-@compiled
+@compiled_in_place
 def _profile(centre: float, sigma: float, profile: Array) -> tuple[int, int]:
     """Write the integral of a Gaussian over each pixel that it covers, then a vector of zeros; the sum is 1.
 
@@ -94,8 +94,13 @@ def add_sorted(points: Array, ends: Array, image: Array, widest: float, top: int
     the same order whatever the parts are. What falls beyond the image is lost.  widest: largest σ, pixels.
     """
     most = math.ceil(2 * _REACH * widest) + 2 + _VECTOR
-    down, across = np.empty(most, np.float32), np.empty(most, np.float32)
-    begin = 0
+    _add(points, ends, image, np.empty(most, np.float32), np.empty(most, np.float32), (top, bottom))
+
+
+@compiled_in_place
+def _add(points: Array, ends: Array, image: Array, down: Array, across: Array, part: tuple[int, int]) -> None:
+    """See `add_sorted`.  down, across: memory for a point's profiles;  part: first row and the last + 1."""
+    most, (top, bottom), begin = len(down), part, 0
     for tile in range(ends.size):
         i, j = tile // ends.shape[1], tile % ends.shape[1]
         near = i * TILE_PX - most < bottom and (i + 1) * TILE_PX + most > top

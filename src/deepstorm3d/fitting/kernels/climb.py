@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...optics.compiled import Array, Molecules, Spline, compiled
+from ...optics.compiled import Array, Molecules, Spline, compiled, compiled_in_place
 from .curvature import new_curvature, renew
 from .factor import back, factorize, forward, unit_scale
 from .matrix import Order, arrange, fisher_matrix
@@ -25,7 +25,7 @@ _TOO_LONG = 1.0  # ratio of a molecule's step to the longest one from which on t
 _RESTRAINTS = 2  # largest number of times that a step is computed again for it
 
 
-@compiled
+@compiled_in_place
 def _move(
     places: Array,
     coefficients: Array,
@@ -36,8 +36,9 @@ def _move(
     new_knots: Array,
 ) -> None:
     """Write the state after a step, limited in length (limits[:, 2]) and kept within the bounds."""
-    new_places[:] = places
     for i in range(len(places)):
+        for a in range(len(limits), places.shape[1]):
+            new_places[i, a] = places[i, a]
         for a in range(len(limits)):
             change = min(max(step[order.molecules[i] + a], -limits[a, 2]), limits[a, 2])
             if a == 3:
@@ -69,7 +70,7 @@ def _solve(matrix: Array, first: Array, gradient: Array, ridge: Array, factor: A
     step[:] = work * scale
 
 
-@compiled
+@compiled_in_place
 def _restrain(places: Array, step: Array, order: Order, limits: Array, ridge: Array) -> bool:
     """Damp the molecules whose step is longer than allowed, in `ridge`; returns whether there are any.
 
@@ -104,7 +105,7 @@ def _ascent(scene: Scene, slopes: Slopes, score: Array, order: Order, gradient: 
             gradient[order.coefficients[k, m]] = smooth[k, m]
 
 
-@compiled
+@compiled_in_place
 def _hold(places: Array, slopes: Slopes, limits: Array, order: Order, gradient: Array, held: Array) -> None:
     """Fix the unknowns at a bound whose gradient points beyond it (projected Newton, Bertsekas 1982)."""
     for i in range(len(places)):

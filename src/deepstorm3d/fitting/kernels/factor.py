@@ -6,19 +6,19 @@ import math
 
 import numpy as np
 
-from ...optics.compiled import Array, compiled
+from ...optics.compiled import Array, compiled, compiled_in_place
 
 __all__ = ["back", "factorize", "forward", "inverse_diagonal", "scale_to_unit", "unit_scale"]
 
 
-@compiled
+@compiled_in_place
 def unit_scale(matrix: Array, scale: Array) -> None:
     """Write the scale that gives a matrix a unit diagonal, (n,); 0 for unknowns without information."""
     for i in range(len(matrix)):
         scale[i] = 1 / math.sqrt(matrix[i, i]) if matrix[i, i] > 1e-20 else 0.0
 
 
-@compiled
+@compiled_in_place
 def scale_to_unit(matrix: Array, scale: Array, ridge: Array) -> None:
     """Scale the lower triangle, in place, to a unit diagonal, and add `ridge` to it; writes the scale, (n,).
 
@@ -31,7 +31,7 @@ def scale_to_unit(matrix: Array, scale: Array, ridge: Array) -> None:
         matrix[i, i] = 1 + ridge[i]
 
 
-@compiled
+@compiled_in_place
 def _product(one: Array, other: Array) -> float:
     total = one[0] * other[0]
     for k in range(1, len(one)):
@@ -39,7 +39,7 @@ def _product(one: Array, other: Array) -> float:
     return total
 
 
-@compiled
+@compiled_in_place
 def factorize(matrix: Array, first: Array) -> bool:
     """Replace the lower triangle of a symmetric matrix by its Cholesky factor; False if it is not positive.
 
@@ -61,7 +61,7 @@ def factorize(matrix: Array, first: Array) -> bool:
     return True
 
 
-@compiled
+@compiled_in_place
 def forward(factor: Array, first: Array, values: Array, begin: int) -> None:
     """Solve L·x = values in place; values before `begin` are 0."""
     for i in range(begin, len(factor)):
@@ -71,7 +71,7 @@ def forward(factor: Array, first: Array, values: Array, begin: int) -> None:
         values[i] /= factor[i, i]
 
 
-@compiled
+@compiled_in_place
 def back(factor: Array, first: Array, values: Array) -> None:
     """Solve Lᵀ·x = values in place."""
     for i in range(len(factor) - 1, -1, -1):

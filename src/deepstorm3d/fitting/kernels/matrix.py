@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...optics.compiled import Array, compiled
+from ...optics.compiled import Array, compiled, compiled_in_place
 from .normal import Slopes, background_matrix, crossings, pair, weighted_patch
 from .overlap import Profiles, new_profiles, shared
 from .scene import Scene
@@ -91,10 +91,38 @@ def update_molecules(
     matrix: Array,
 ) -> None:
     """Write what the Fisher matrix says about the molecules `moved`, (n,) bool, and all others."""
-    jacobian, windows, stride = slopes
-    unknowns, rows = jacobian.shape[1], order.molecules
+    jacobian, unknowns = slopes.values, slopes.values.shape[1]
     weighted, block = np.empty_like(jacobian[0]), np.zeros((unknowns, 5), jacobian.dtype)
-    sorted_rows = np.argsort(rows)
+    sorted_rows = np.argsort(order.molecules)
+    _update_pairs(slopes, information, moved, profiles, order, matrix, (sorted_rows, weighted, block))
+    down, across = order.coefficients.shape
+    cross = np.empty((len(jacobian), unknowns, down, across), jacobian.dtype)
+    crossings(scene, slopes, information, moved, cross)
+    for i in range(len(jacobian)):
+        if moved[i]:
+            for k in range(down):
+                for m in range(across):
+                    for a in range(unknowns):
+                        row, own = order.coefficients[k, m], order.molecules[i] + a
+                        matrix[max(row, own), min(row, own)] = cross[i, a, k, m]
+
+
+@compiled_in_place
+def _update_pairs(
+    slopes: Slopes,
+    information: Array,
+    moved: Array,
+    profiles: Profiles,
+    order: Order,
+    matrix: Array,
+    memory: tuple[Array, Array, Array],
+) -> None:
+    """Write the blocks of pairs of molecules of which one has moved.
+
+    memory: (n,) the molecules in the order of their rows; (p, h·S) and (p, 5) to be written.
+    """
+    (jacobian, windows, stride), rows = slopes, order.molecules
+    (sorted_rows, weighted, block), unknowns = memory, slopes.values.shape[1]
     for place in range(len(sorted_rows)):
         i = sorted_rows[place]
         ready = False
@@ -110,16 +138,6 @@ def update_molecules(
             for a in range(unknowns):
                 for b in range(unknowns):
                     matrix[rows[i] + a, rows[j] + b] = block[a, b]
-    down, across = order.coefficients.shape
-    cross = np.empty((len(jacobian), unknowns, down, across), jacobian.dtype)
-    crossings(scene, slopes, information, moved, cross)
-    for i in range(len(jacobian)):
-        if moved[i]:
-            for k in range(down):
-                for m in range(across):
-                    for a in range(unknowns):
-                        row, own = order.coefficients[k, m], rows[i] + a
-                        matrix[max(row, own), min(row, own)] = cross[i, a, k, m]
 
 
 @compiled
@@ -137,7 +155,7 @@ def update_background(scene: Scene, information: Array, order: Order, matrix: Ar
                         matrix[row, order.coefficients[j, n]] = gram[k, m, j, n]
 
 
-@compiled
+@compiled_in_place
 def find_beginnings(order: Order, matrix: Array) -> None:
     """Write where each row of the matrix begins (`Order.first`)."""
     for i in range(len(matrix)):

@@ -6,7 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...optics.compiled import Array, Molecules, Spline, compiled, derivative_patch, patch_window
+from ...optics.compiled import (
+    Array,
+    Molecules,
+    Spline,
+    compiled,
+    compiled_in_place,
+    derivative_patch,
+    patch_window,
+)
 from .scene import Scene
 
 __all__ = [
@@ -34,7 +42,7 @@ class Slopes(NamedTuple):
     stride: int
 
 
-@compiled
+@compiled_in_place
 def linearize(spline: Spline, scene: Scene, molecules: Molecules, slopes: Slopes) -> None:
     """Write the derivatives of all molecules and their windows."""
     (height, width), (places, shares) = scene.counts.shape, molecules
@@ -68,7 +76,7 @@ def linearize_patches(
                         target[x] = source[x]
 
 
-@compiled
+@compiled_in_place
 def molecule_gradient(slopes: Slopes, score: Array, gradient: Array) -> None:
     """Write Σ over pixels of the derivatives times the score (H, W): gradient (n, p)."""
     jacobian, windows, stride = slopes
@@ -86,7 +94,7 @@ def molecule_gradient(slopes: Slopes, score: Array, gradient: Array) -> None:
             gradient[i, a] = total
 
 
-@compiled
+@compiled_in_place
 def background_gradient(scene: Scene, score: Array, gradient: Array) -> None:
     """Write Σ over pixels of each spline times the score (H, W): gradient (k, l)."""
     gradient[:] = 0
@@ -99,7 +107,7 @@ def background_gradient(scene: Scene, score: Array, gradient: Array) -> None:
                 gradient[k, m] += scene.rows[y, k] * total
 
 
-@compiled
+@compiled_in_place
 def weighted_patch(patch: Array, window: Array, stride: int, information: Array, out: Array) -> None:
     """Write derivatives (p, h·S) times the information (H, W) of each pixel, inside the window."""
     left, right = window[0] + window[2], window[0] + window[3]
@@ -111,7 +119,7 @@ def weighted_patch(patch: Array, window: Array, stride: int, information: Array,
                 target[x] = here[x] * weight[x]
 
 
-@compiled
+@compiled_in_place
 def _five(one: Array, p: Array, q: Array, r: Array, s: Array, t: Array, out: Array) -> None:
     """Add the products of one row with five others to out (5,)."""
     a = b = c = d = e = np.float32(0)
@@ -128,7 +136,7 @@ def _five(one: Array, p: Array, q: Array, r: Array, s: Array, t: Array, out: Arr
     out[4] += e
 
 
-@compiled
+@compiled_in_place
 def pair(weighted: Array, first: Array, other: Array, second: Array, stride: int, block: Array) -> bool:
     """Write the Fisher information of two molecules, (p, 5) for p unknowns; False if they do not overlap.
 
@@ -156,10 +164,18 @@ def pair(weighted: Array, first: Array, other: Array, second: Array, stride: int
 @compiled
 def crossings(scene: Scene, slopes: Slopes, information: Array, moved: Array, cross: Array) -> None:
     """Write the information about molecules and background together, (n, p, k, l), of the molecules `moved`."""
+    jacobian = slopes.values
+    lines = np.empty((cross.shape[2], jacobian.shape[1], slopes.stride), jacobian.dtype)
+    _cross(scene, slopes, information, moved, np.empty_like(jacobian[0]), lines, cross)
+
+
+@compiled_in_place
+def _cross(
+    scene: Scene, slopes: Slopes, information: Array, moved: Array, weighted: Array, lines: Array, cross: Array
+) -> None:
+    """See `crossings`.  weighted: (p, h·S) and lines: (k, p, S), memory."""
     jacobian, windows, stride = slopes
     unknowns, (knots, across) = jacobian.shape[1], cross.shape[2:]
-    weighted = np.empty_like(jacobian[0])
-    lines = np.empty((knots, unknowns, stride), jacobian.dtype)
     cross[:] = 0
     for i in range(len(jacobian)):
         window = windows[i]
@@ -191,9 +207,15 @@ def crossings(scene: Scene, slopes: Slopes, information: Array, moved: Array, cr
 @compiled
 def background_matrix(scene: Scene, information: Array, gram: Array) -> None:
     """Write the information about the background's coefficients: (k, l, k, l)."""
+    across = gram.shape[1]
+    _add_gram(scene, information, np.empty((across, across)), gram)
+
+
+@compiled_in_place
+def _add_gram(scene: Scene, information: Array, part: Array, gram: Array) -> None:
+    """See `background_matrix`.  part: (l, l) memory."""
     knots, across = gram.shape[:2]
     gram[:] = 0
-    part = np.empty((across, across))
     for y in range(len(information)):
         for m in range(across):
             for n in range(max(0, m - 3), m + 1):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...optics.compiled import Array, compiled
+from ...optics.compiled import Array, compiled, compiled_in_place
 from .normal import Slopes
 
 __all__ = ["Profiles", "measure", "new_profiles", "shared", "tighten"]
@@ -32,7 +32,7 @@ def new_profiles(number: int, patch_px: int, least: float) -> Profiles:
     return Profiles(np.zeros((number, 2, patch_px), np.float32), least)
 
 
-@compiled
+@compiled_in_place
 def measure(slopes: Slopes, molecule: int, profiles: Profiles) -> None:
     """Write the profiles of a molecule."""
     light, window, (along_x, along_y) = (
@@ -47,15 +47,20 @@ def measure(slopes: Slopes, molecule: int, profiles: Profiles) -> None:
             along_x[window[2] + x] += row[x]
             along_y[y] += row[x]
     for line in (along_x, along_y):
-        length = np.sqrt((line * line).sum())
-        if length > 0:
-            line /= length
+        square = np.float32(0)
+        for k in range(len(line)):
+            square += line[k] * line[k]
+        if square > 0:
+            scale = np.float32(1) / np.sqrt(square)
+            for k in range(len(line)):
+                line[k] *= scale
 
 
-@compiled
+@compiled_in_place
 def tighten(profiles: Profiles, molecule: int, window: Array, tight: Array) -> None:
     """Write the window of a patch without the edges that hold `_LEFT_OUT` of its light on each side."""
-    tight[:] = window
+    for k in range(len(window)):
+        tight[k] = window[k]
     for axis in range(2):
         light, low, high = profiles.values[molecule, axis], 2 + 2 * axis, 3 + 2 * axis
         total, held = light.sum(), 0.0
@@ -68,7 +73,7 @@ def tighten(profiles: Profiles, molecule: int, window: Array, tight: Array) -> N
             tight[high] -= 1
 
 
-@compiled
+@compiled_in_place
 def shared(profiles: Profiles, windows: Array, first: int, second: int) -> float:
     """Overlap of the light of two molecules, 0 … 1, as if each spot were the product of its profiles."""
     product: float = 1.0

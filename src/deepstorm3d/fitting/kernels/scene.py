@@ -7,7 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...optics.compiled import Array, Molecules, Spline, add_patch, compiled, patch_window, value_patch
+from ...optics.compiled import (
+    Array,
+    Molecules,
+    Spline,
+    add_patch,
+    compiled,
+    compiled_in_place,
+    patch_window,
+    value_patch,
+)
 
 __all__ = ["Scene", "add_surface", "deviance", "expected", "weigh"]
 
@@ -36,7 +45,12 @@ class Scene(NamedTuple):
 @compiled
 def add_surface(scene: Scene, coefficients: Array, image: Array) -> None:
     """Add the background with coefficients (k, l) to an image (H, W)."""
-    knots = np.empty(coefficients.shape[1], np.float32)
+    _add_rows(scene, coefficients, np.empty(coefficients.shape[1], np.float32), image)
+
+
+@compiled_in_place
+def _add_rows(scene: Scene, coefficients: Array, knots: Array, image: Array) -> None:
+    """See `add_surface`.  knots: (l,) memory."""
     for y in range(len(image)):
         knots[:] = 0
         for k in range(len(coefficients)):
@@ -64,7 +78,7 @@ def expected(spline: Spline, scene: Scene, molecules: Molecules, coefficients: A
     add_surface(scene, coefficients, image)
 
 
-@compiled
+@compiled_in_place
 def deviance(scene: Scene, image: Array) -> float:
     """Twice the log-likelihood ratio to a perfect fit."""
     total: float = 0.0
@@ -82,7 +96,7 @@ def deviance(scene: Scene, image: Array) -> float:
     return total
 
 
-@compiled
+@compiled_in_place
 def weigh(scene: Scene, image: Array, score: Array, information: Array) -> None:
     """Write the derivative of the log-likelihood and the Fisher information of each pixel, (H, W)."""
     scale, floor, part = np.float32(1 / scene.excess), np.float32(_FLOOR), np.float32(1 / scene.excess**2)
