@@ -5,138 +5,48 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from typer.testing import CliRunner
 
 import deepstorm3d as ds
 from deepstorm3d.analysis.matching import match
-from deepstorm3d.channels import ChannelPair, Transform, TransformSpec
+from deepstorm3d.channels import ChannelPair, Transform
 from deepstorm3d.cli import app
-from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import DoubtfulResult, InputError
 from deepstorm3d.experiment.channel import Channel
-from deepstorm3d.experiment.experiment import Experiment
-from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
 from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.io.tables import read_list
 from deepstorm3d.io.transforms import read_transform, write_transform
-from deepstorm3d.jobs.channel_inputs import ChannelInput, GivenTransform, both_pipelines
+from deepstorm3d.jobs.channel_inputs import GivenTransform, both_pipelines
 from deepstorm3d.jobs.channels_record import prepared_of, recorded_transform
 from deepstorm3d.jobs.localize import ListFile
 from deepstorm3d.jobs.localize_together import localize_together
-from deepstorm3d.localizer.coarse import CoarseSpec
-from deepstorm3d.localizer.modelfile import save_model_file
-from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.model import Model
 from deepstorm3d.localizing.pipeline import Pipeline
-from deepstorm3d.optics.scalar import ScalarPSFSpec
 from factories import untrained_model
+from planes_recording import FRAMES, MIDDLE_UM, PIXEL, SIZE, TURNED, PlanesRecording, Proposals
 from watchers import Recorder
-
-SIZE = (44, 48)
-PIXEL = 0.1
-FRAMES = 12
-MIDDLE_UM = 1.0
-# The far plane is shown turned by 2°, 1.01 times as large, and shifted by two pixels and more.
-TURNED = Transform.affine(torch.tensor([[1.00938, -0.03525], [0.03525, 1.00938]]), torch.tensor([-0.21, 0.26]))
-
-
-def biplane(transform: Transform = TURNED) -> Experiment:
-    """The preset on a coarse pupil, with a scalar PSF and a network of seconds."""
-    base = preset("biplane")
-    far = base.channels["far"].with_(coefficients=TransformSpec.of(transform))
-    return base.with_(
-        psf=ScalarPSFSpec(patch_px=25, pupil_oversampling=2, blur_px=0.65),
-        microscope=base.microscope.with_(mask_pitch=90.0),
-        network=CoarseSpec(channels=8, skip=4, dilations=(1,)),
-        frame_px=SIZE,
-        channels={"far": far},
-    )
-
-
-class Recording:
-    """Movies of both planes, the model, and what is there."""
-
-    def __init__(self, folder: Path) -> None:
-        self.experiment = biplane()
-        scene = self.experiment.scene()
-        inside = scene.with_(emitters=scene.emitters.with_(margin_px=(4.0, 4.0)))
-        setup = self.experiment.with_(scenes={"main": inside})
-        movies, self.truth = ds.simulate_channels(setup, FRAMES, emitters=6, seed=3)
-        self.counts: tuple[NDArray[Any], NDArray[Any]] = (movies["first"], movies["far"])
-        self.model = Model(untrained_model(self.experiment, 0.5), device="cpu")
-        self.paths = (folder / "near.npy", folder / "far.npy")
-        for path, counts in zip(self.paths, self.counts, strict=True):
-            np.save(path, counts)
-        self.file = folder / "biplane.pt"
-        save_model_file(self.model.file, self.file)
-
-    def both(self, *movies: Any) -> tuple[ChannelInput, ChannelInput]:
-        pipelines = both_pipelines([(self.model.pipeline(), self.model.file)]).pipelines
-        first, second = (
-            ChannelInput(Excerpt(movie), pipeline)
-            for movie, pipeline in zip(movies or self.paths, pipelines, strict=True)
-        )
-        return first, second
-
-    def localize(self, out: Path, given: GivenTransform | None = None, **options: Any) -> Any:
-        together = both_pipelines([(self.model.pipeline(), self.model.file)]).together
-        assert together is not None
-        return localize_together(self.both(), together, given or GivenTransform(), ListFile(out), **options)
 
 
 @pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    return Recording(tmp_path_factory.mktemp("planes"))
-
-
-class Proposals:
-    """In place of the trained network: the true places, each 50 nm off in a random direction, some of them left
-    out, and some false ones; and what the network was shown."""
-
-    def __init__(self, recording: Recording, missing: int = 3, false: int = 6) -> None:
-        generator = torch.Generator().manual_seed(1)
-        truth = recording.truth
-        off = torch.randn(len(truth), 3, generator=generator)
-        xyz = truth.xyz + 0.05 * off / off.norm(dim=1, keepdim=True)
-        kept = torch.ones(len(truth), dtype=torch.bool)
-        kept[torch.randperm(len(truth), generator=generator)[:missing]] = False
-        wrong = torch.rand(false, 3, generator=generator) * torch.tensor([4.7, 4.3, 1.2])
-        wrong[:, 2] += 0.4
-        frame = torch.cat([truth.frame[kept], torch.arange(false) % FRAMES])
-        sure = torch.full((len(frame),), 0.8)
-        sure[len(frame) - false :] = 0.2
-        self.rows = Localizations.proposals(torch.cat([xyz[kept], wrong]).float(), frame, sure)
-        self.shown: list[Tensor] = []
-        self._known = torch.from_numpy(recording.counts[0].astype(np.float32))
-
-    def __call__(self, frames: Tensor) -> Localizations:
-        """Of frames that are known by those of the first channel."""
-        self.shown.append(frames)
-        parts = [Localizations.empty()]
-        for place, frame in enumerate(frames[:, 0]):
-            number = int((self._known - frame).abs().sum((1, 2)).argmin())
-            rows = self.rows.select(self.rows.frame == number)
-            parts.append(rows.shift(frames=place - number))
-        return Localizations.concat(parts)
+def recording(tmp_path_factory: pytest.TempPathFactory) -> PlanesRecording:
+    return PlanesRecording(tmp_path_factory.mktemp("planes"))
 
 
 @pytest.fixture
-def proposals(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> Proposals:
+def proposals(recording: PlanesRecording, monkeypatch: pytest.MonkeyPatch) -> Proposals:
     made = Proposals(recording)
     monkeypatch.setattr(Pipeline, "propose", lambda self, frames: made(frames))
     return made
 
 
 def test_both_signs_of_depth_are_found_and_errors_are_those_of_sigma(
-    recording: Recording, proposals: Proposals, tmp_path: Path
+    recording: PlanesRecording, proposals: Proposals, tmp_path: Path
 ) -> None:
     made = recording.localize(tmp_path / "both.hdf5")
     assert made.complete and made.frames == FRAMES and not made.warnings, made.warnings
@@ -182,7 +92,7 @@ def test_shares_are_known_where_the_experiment_says_so(
 
 
 def test_the_network_sees_the_second_channel_on_the_first_ones_pixels(
-    recording: Recording, proposals: Proposals, tmp_path: Path
+    recording: PlanesRecording, proposals: Proposals, tmp_path: Path
 ) -> None:
     recording.localize(tmp_path / "both.hdf5")
     (seen,) = proposals.shown
@@ -196,7 +106,7 @@ def test_the_network_sees_the_second_channel_on_the_first_ones_pixels(
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_list(
-    recording: Recording, proposals: Proposals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recording: PlanesRecording, proposals: Proposals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("deepstorm3d.localizing.over_channels.block_frames", lambda *_, **__: 4)
     recording.localize(tmp_path / "whole.hdf5")
@@ -221,7 +131,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_list(
 
 
 def test_in_memory_and_as_halves_of_one_camera(
-    recording: Recording, proposals: Proposals, tmp_path: Path
+    recording: PlanesRecording, proposals: Proposals, tmp_path: Path
 ) -> None:
     recording.localize(tmp_path / "both.hdf5")
     written, _ = read_list(tmp_path / "both.hdf5")
@@ -231,7 +141,7 @@ def test_in_memory_and_as_halves_of_one_camera(
     assert len(halves) == len(found) and float((halves.xyz - found.xyz).abs().max()) < 0.002
 
 
-def test_another_threshold_in_memory(recording: Recording) -> None:
+def test_another_threshold_in_memory(recording: PlanesRecording) -> None:
     loose = recording.model.at_threshold(0.125)
     assert loose.pipeline().localizer.threshold == 0.125
     assert recording.model.pipeline().localizer.threshold != 0.125
@@ -246,7 +156,7 @@ def shifted(off: float) -> ChannelPair:
 
 
 def test_a_wrong_transform_is_told_by_how_far_the_second_channels_images_lie_from_it(
-    recording: Recording, proposals: Proposals, tmp_path: Path
+    recording: PlanesRecording, proposals: Proposals, tmp_path: Path
 ) -> None:
     made = recording.localize(tmp_path / "off.hdf5", GivenTransform(shifted(0.06), "t.yaml"))
     (told,) = [text for text in made.warnings if "do not lie at one place in both channels" in text]
@@ -260,7 +170,7 @@ def test_a_wrong_transform_is_told_by_how_far_the_second_channels_images_lie_fro
 
 
 def test_a_transform_that_does_not_fit_the_model_is_refused_or_told(
-    recording: Recording, proposals: Proposals, tmp_path: Path
+    recording: PlanesRecording, proposals: Proposals, tmp_path: Path
 ) -> None:
     fields = (Field(*SIZE, PIXEL), Field(*SIZE, PIXEL))
     identity = torch.eye(2)
@@ -284,7 +194,7 @@ def test_a_transform_that_does_not_fit_the_model_is_refused_or_told(
     assert "seem +300 nm deeper in the second channel than in the training" in told
 
 
-def test_a_dark_channel_is_told(recording: Recording, proposals: Proposals) -> None:
+def test_a_dark_channel_is_told(recording: PlanesRecording, proposals: Proposals) -> None:
     dark = np.random.default_rng(0).poisson(50.0, recording.counts[1].shape).astype(np.uint16)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -293,7 +203,7 @@ def test_a_dark_channel_is_told(recording: Recording, proposals: Proposals) -> N
     assert any("the second channel has" in text and "trained for 50 %" in text for text in texts), texts
 
 
-def test_wrong_numbers_of_movies_models_and_frames(recording: Recording, tmp_path: Path) -> None:
+def test_wrong_numbers_of_movies_models_and_frames(recording: PlanesRecording, tmp_path: Path) -> None:
     near, far = recording.counts
     with pytest.raises(InputError, match="sees 2 channels at the same time, these are frames of one"):
         recording.model.localize(near)
@@ -311,7 +221,7 @@ def test_wrong_numbers_of_movies_models_and_frames(recording: Recording, tmp_pat
         ds.localize_channels(near, far, Model(untrained_model(third, 0.5), device="cpu"))
 
 
-def test_the_command(recording: Recording, proposals: Proposals, tmp_path: Path) -> None:
+def test_the_command(recording: PlanesRecording, proposals: Proposals, tmp_path: Path) -> None:
     near, far = map(str, recording.paths)
     out = tmp_path / "found.hdf5"
     end = ["--model", str(recording.file), "--out", str(out)]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
+from typing import Literal
 
 from ..calibration.registration.registration import ChannelList, Registration
 from ..camera import Camera
@@ -30,7 +31,7 @@ from ..localizing.channel_pipelines import ChannelPipelines
 from ..localizing.excerpt import Excerpt, excerpt_of
 from ..localizing.fits import Method
 from ..localizing.model import Model
-from ..localizing.over_channels import ChannelMovie, OverChannels
+from ..localizing.over_channels import ChannelMovie, OverChannels, refuse_unfit
 from ..localizing.run import Run
 from ..watch import SILENT, Part, Watcher
 
@@ -44,7 +45,7 @@ def localize_channels(
     *,
     transform: Registration | ChannelPair | str | PathLike[str] | None = None,
     camera: Camera | Mapping[str, object] | None = None,
-    method: Method = "network",
+    method: Method | Literal["proposals"] = "network",
     watch: Watcher = SILENT,
 ) -> Localizations:
     """Find every molecule of a recording in two channels, each frame fitted in both channels at once.
@@ -69,7 +70,9 @@ def localize_channels(
         Where the second channel shows what the first one does (`register`, `read_transform`); None: that of the
         model of two channels, else found from the molecules of both.
     camera, method
-        As of `Model.localize`, for both channels. Another threshold: `Model.at_threshold`.
+        As of `Model.localize`, for both channels. Another threshold: `Model.at_threshold`. "proposals", for one
+        model of two channels: its network's list unchanged, without a joint fit, with photons and background of
+        linear fits to both channels.
     watch : Watcher
         Told the frames done, in three passes with two models, and can stop the work.
 
@@ -93,7 +96,10 @@ def localize_channels(
         If a user of the list should know of a problem.
     """
     given_models = (models,) if isinstance(models, Model) else tuple(models)
-    loaded = [(model.pipeline(camera=camera, method=method), model.file) for model in given_models]
+    refine, source = method != "proposals", "network" if method == "proposals" else method
+    loaded = [
+        (model.pipeline(camera=camera, method=source, refine=refine), model.file) for model in given_models
+    ]
     both = both_pipelines(loaded, camera)
     pipelines = both.pipelines
     if isinstance(second, str) and second in ("left-right", "top-bottom"):
@@ -142,6 +148,7 @@ def _found(
     channels: tuple[ChannelInput, ChannelInput], given: GivenTransform, watch: Watcher
 ) -> tuple[Localizations, list[str]]:
     """The list of both channels, and what a user should know of it."""
+    refuse_unfit(channels[0].pipeline, channels[1].pipeline)
     frames, told = checked_frames(channels), list[str]()
     lists, movies = list[ChannelList](), list[ChannelMovie]()
     with ExitStack() as stack:

@@ -51,6 +51,7 @@ FLAGS = {
     "mask": "--mask",
     "measure_psf": "deepstorm3d measure-psf",
     "method": "--method",
+    "method=proposals": "--no-refine",
     "mirror": "--mirror",
     "na": "--na",
     "out": "--out",

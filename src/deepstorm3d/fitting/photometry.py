@@ -13,7 +13,10 @@ from ..optics.psf import PSF
 from . import compiled
 from .background import SplineBackground
 
-__all__ = ["Photometry", "at_positions", "fit_light", "fit_photometry"]
+__all__ = ["SPACING_PX", "Photometry", "at_positions", "fit_light", "fit_photometry"]
+
+SPACING_PX = 30.0
+"""Distance of the knots of the background, where nothing else is said."""
 
 _ITERATIONS = 15  # conjugate-gradient steps for each of the three weightings
 
@@ -82,7 +85,7 @@ def fit_photometry(
     *,
     weight: Tensor | None = None,
     noise: Noise = SHOT_NOISE,
-    spacing_px: float = 30.0,
+    spacing_px: float = SPACING_PX,
 ) -> Photometry:
     """Photons of all molecules of all frames, and a smooth background, jointly.
 
@@ -119,7 +122,7 @@ def fit_light(
     *,
     weight: Tensor | None = None,
     noise: Noise = SHOT_NOISE,
-    spacing_px: float = 30.0,
+    spacing_px: float = SPACING_PX,
 ) -> tuple[Tensor, Tensor]:
     """Only the photons (N,) and the coefficients (B, k, l) of `fit_photometry`, whose arguments it takes."""
     weight = torch.ones_like(frames) if weight is None else weight

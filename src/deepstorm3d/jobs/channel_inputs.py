@@ -16,7 +16,6 @@ from ..io.movies import AnyMovie
 from ..localizer.modelfile import ModelFile
 from ..localizing.channel_pipelines import ChannelPipelines, channel_pipelines
 from ..localizing.excerpt import Excerpt
-from ..localizing.over_channels import refuse_unfit
 from ..localizing.pipeline import Pipeline
 
 __all__ = [
@@ -184,12 +183,10 @@ def halves_of_movie(excerpt: Excerpt, side: Side, pixel_um: float) -> tuple[Halv
 def checked_frames(channels: Sequence[ChannelInput]) -> int:
     """The number of frames of each channel, before any work begins.
 
-    Raises InputError where the channels' frames do not belong together one by one, and for pipelines that
-    cannot be fitted together.
+    Raises InputError where the channels' frames do not belong together one by one.
     """
     spans = []
     for channel in channels:
-        refuse_unfit(channel.pipeline)
         with channel.excerpt.open() as source:
             spans.append(((source.span[0], source.last), channel.excerpt.name))
     ((begin, end), name), ((start, last), other) = spans

@@ -169,7 +169,8 @@ def write_channels_list(both: BothChannels, out: ListFile, summary: ChannelsSumm
             "command": list(out.command),
         },
     )
-    like = replace(Localizations.empty(), share=nothing, sigma_share=nothing, sigma_source="fit")
+    source_of_sigma = "none" if pipeline.fit is None else "fit"
+    like = replace(Localizations.empty(), share=nothing, sigma_share=nothing, sigma_source=source_of_sigma)
     writer = open_list_writer(out.path, header, like, overwrite=out.overwrite, resume=out.resume)
     summary.earlier = writer.next_frame - source.span[0] if writer.next_frame else 0
     summary.earlier_rows = writer.rows

@@ -48,6 +48,7 @@ def record_of(movies: Sequence[ChannelMovie], pair: ChannelPair) -> dict[str, ob
         "prepared": [source.excerpt.prepared.to_mapping() for source in sources],
         "threshold": [pipeline.localizer.threshold for pipeline in pipelines],
         "method": pipelines[0].method,
+        "refined": pipelines[0].fit is not None,
         "pixels": [None if found is None else found.to_mapping() for found in faults],
         "cameras": [pipeline.camera.to_mapping() for pipeline in pipelines],
         "experiments": [pipeline.experiment.to_mapping() for pipeline in pipelines],

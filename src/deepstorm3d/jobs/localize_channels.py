@@ -18,7 +18,7 @@ from ..emitters import Localizations
 from ..errors import InputError
 from ..io.parts import claim_name
 from ..io.tables import TableHeader, read_list
-from ..localizing.over_channels import ChannelMovie, OverChannels
+from ..localizing.over_channels import ChannelMovie, OverChannels, refuse_unfit
 from ..watch import SILENT, Part, Watcher
 from .channel_inputs import ChannelInput, GivenTransform, checked_frames
 from .channels_list import BothChannels, ChannelsSummary, write_channels_list
@@ -42,6 +42,7 @@ def localize_channels(
     watch: told the frames done, of three passes; where it stops the run, `ListFile.resume` goes on.
     Raises InputError where movies, models, transform or output do not fit.
     """
+    refuse_unfit(channels[0].pipeline, channels[1].pipeline)
     frames = checked_frames(channels)
     claim_name(out.path, overwrite=out.overwrite)
     claim_transform_file(out, given.pair)

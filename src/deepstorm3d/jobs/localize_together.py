@@ -16,7 +16,7 @@ from ..fitting.sites.channels import FoundInChannels
 from ..io.parts import claim_name
 from ..localizing.channel_pipelines import ChannelPipelines
 from ..localizing.first_look import check_counts
-from ..localizing.over_channels import ChannelMovie, FromNetwork
+from ..localizing.over_channels import ChannelMovie, FromNetwork, refuse_device
 from ..localizing.streaming import Block
 from ..watch import SILENT, Watcher, warn
 from .channel_inputs import ChannelInput, GivenTransform, checked_frames
@@ -74,6 +74,7 @@ def localize_together(
 ) -> ChannelsSummary:
     """Localize both channels frame by frame, candidates and positions from both at once.
 
+    Without a fit in the pipelines the network's list is written, with each molecule's light in both channels.
     channels: with the pipelines of the model;  given: the transform, None: the model's own;  watch: told the
     frames done; where it stops the run, `ListFile.resume` goes on.
     Raises InputError where movies, model, transform or output do not fit.
@@ -96,6 +97,8 @@ def opened_together(
 
     Raises InputError as `localize_together`.
     """
+    for channel in channels:
+        refuse_device(channel.pipeline)
     checked_frames(channels)
     summary, movies = ChannelsSummary(share=model.views[1].share), list[ChannelMovie]()
     with ExitStack() as stack:

@@ -11,15 +11,16 @@ from ..channels import ChannelPair, ChannelView
 from ..devices import of_image_model
 from ..errors import InputError
 from ..experiment.channel_views import channel_views
-from ..experiment.experiment import psf_source
+from ..experiment.experiment import Experiment, psf_source
 from ..fitting.joint import JointFit
+from ..fitting.photometry import SPACING_PX
 from ..localizer.modelfile import ChannelFiles, ModelFile
 from ..simulation.backgrounds import UniformBackground
 from .camera_change import assumed_values, change_camera
 from .fits import build_fit
 from .pipeline import Pipeline, photometry_table
 
-__all__ = ["ChannelPipelines", "channel_pipelines"]
+__all__ = ["ChannelPipelines", "background_spacing_px", "channel_pipelines"]
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,20 @@ def channel_pipelines(
 
 def _with_level(pipeline: Pipeline) -> Pipeline:
     """The pipeline with one level of background in a frame, where its experiment says that it is even."""
-    scenes, fit = pipeline.experiment.scenes.values(), pipeline.fit
-    even = all(isinstance(scene.background, UniformBackground) for scene in scenes)
-    if not even or pipeline.method != "network" or not isinstance(fit, JointFit):
+    fit = pipeline.fit
+    if not _even(pipeline.experiment) or pipeline.method != "network" or not isinstance(fit, JointFit):
         return pipeline
     return replace(pipeline, fit=replace(fit, spacing_px=math.inf, search_spacing_px=math.inf))
+
+
+def background_spacing_px(experiment: Experiment) -> float:
+    """Distance of the background's knots in the channels of an experiment; inf: one level in each frame."""
+    return math.inf if _even(experiment) else SPACING_PX
+
+
+def _even(experiment: Experiment) -> bool:
+    """Whether the background of every scene is even."""
+    return all(isinstance(scene.background, UniformBackground) for scene in experiment.scenes.values())
 
 
 def _further(

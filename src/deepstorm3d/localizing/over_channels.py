@@ -20,12 +20,15 @@ from ..fitting.sites.channels import ChannelsFit, FoundInChannels, FurtherChanne
 from ..io.movies import readable_ranges
 from ..localizer.neighbours import with_neighbours
 from ..watch import SILENT, Part, Watcher
+from .channel_pipelines import background_spacing_px
 from .excerpt import OpenExcerpt
+from .fits import highest_density
+from .light_in_channels import ChannelLight, LightInChannels
 from .pipeline import Pipeline
 from .streaming import Block, block_frames
 from .tiling import Tile, localize_in_tiles
 
-__all__ = ["ChannelMovie", "FromNetwork", "OverChannels", "refuse_unfit"]
+__all__ = ["ChannelMovie", "FromNetwork", "OverChannels", "refuse_device", "refuse_unfit"]
 
 
 @dataclass(frozen=True)
@@ -67,16 +70,28 @@ class ChannelMovie:
         return Likelihood(light.photons, here.noise, light.weight)
 
 
-def refuse_unfit(pipeline: Pipeline) -> None:
-    """Raise InputError for a pipeline whose molecules cannot be fitted in several channels together."""
-    if not isinstance(pipeline.fit, JointFit):
+def refuse_unfit(*pipelines: Pipeline) -> None:
+    """Raise InputError for pipelines whose molecules cannot be fitted in several channels together."""
+    if any(pipeline.fit is None for pipeline in pipelines):
+        raise InputError(
+            "each channel is localized by a model of its own, and which rows of the two lists are one molecule "
+            "is decided by the joint fit of both channels, which is left out here (`method=proposals`)",
+            "let them be fitted, give one model whose network sees both channels, or localize each movie alone",
+        )
+    if not all(isinstance(pipeline.fit, JointFit) for pipeline in pipelines):
         raise InputError(
             "channels are fitted together only after the joint fit of each",
             "let each be fitted, with candidates from the network or by pursuit",
         )
+    for pipeline in pipelines:
+        refuse_device(pipeline)
+
+
+def refuse_device(pipeline: Pipeline) -> None:
+    """Raise InputError for a pipeline that is not on the processor."""
     if pipeline.device.type != "cpu":
         raise InputError(
-            f"channels are fitted together on the processor, not on {pipeline.device.type}",
+            f"channels are localized together on the processor, not on {pipeline.device.type}",
             "load the models for the processor (`device=cpu`)",
         )
 
@@ -120,20 +135,23 @@ class FromNetwork:
 
     For the network alone the frames of further channels are taken to the first one's pixels (`Warp`). Shares of
     the light that the model's experiment says are known (`Channel.light_known`) are known to the fit.
-    movies, pairs: as of `OverChannels`; the network is that of the first movie's pipeline.
+    movies, pairs: as of `OverChannels`; the network is that of the first movie's pipeline. Where that has no
+    fit, its candidates are the molecules (`LightInChannels`).
     Raises InputError as `OverChannels`.
     """
 
     def __init__(self, movies: Sequence[ChannelMovie], pairs: Sequence[ChannelPair]) -> None:
         self._movies, first = tuple(movies), movies[0]
-        fit = _fit_of(movies, pairs)
-        self._fit = CandidatesFit(fit, first.pipeline.experiment.known_shares)
         self._field = _field_of(first)
         views = [
-            ChannelView("", channel.transform, channel.depth_um, 1.0, _field_of(movie))
-            for channel, movie in zip(fit.others, movies[1:], strict=True)
+            ChannelView("", _between(first, movie, pair.transform), pair.depth[0], 1.0, _field_of(movie))
+            for movie, pair in zip(movies[1:], pairs, strict=True)
         ]
         self._warps = [Warp(view, self._field) for view in views]
+        if first.pipeline.fit is None:
+            self._fit = _light_of(movies, views)
+        else:
+            self._fit = CandidatesFit(_fit_of(movies, pairs), first.pipeline.experiment.known_shares)
 
     def blocks(self, begin: int = 0) -> list[Block]:
         """Blocks of frames that all channels' movies can give, from frame `begin`."""
@@ -176,6 +194,21 @@ def _fit_of(movies: Sequence[ChannelMovie], pairs: Sequence[ChannelPair]) -> Cha
         for movie, pair in zip(movies[1:], pairs, strict=True)
     ]
     return ChannelsFit(first.fit(), tuple(further))
+
+
+def _light_of(movies: Sequence[ChannelMovie], further: Sequence[ChannelView]) -> LightInChannels:
+    """What measures the light of a network's list in the regions of all channels."""
+    for movie in movies:
+        refuse_device(movie.pipeline)
+    first = movies[0]
+    views = [ChannelView("", Transform.identity(), 0.0, 1.0, _field_of(first)), *further]
+    channels = tuple(
+        ChannelLight(
+            view, movie.source.at_work(movie.pipeline).psf, background_spacing_px(movie.pipeline.experiment)
+        )
+        for movie, view in zip(movies, views, strict=True)
+    )
+    return LightInChannels(channels, highest_density(first.pipeline.experiment))
 
 
 def _blocks(movies: Sequence[ChannelMovie], begin: int) -> list[Block]:

@@ -11,6 +11,7 @@ from .assembly import Assembly
 from .psf import PSF
 
 __all__ = [
+    "covariance_of_images",
     "crlb",
     "fisher_information",
     "joint_crlb",
@@ -102,6 +103,26 @@ def _of_frames(
         dense = places.dense(jacobian[rows], rows, (0, size[0], 0, size[1]))
         dense = torch.cat([dense, torch.ones_like(image).view(1, -1)])
         yield rows, (dense / image.flatten()) @ dense.mT
+
+
+def covariance_of_images(information: Tensor) -> Tensor:
+    """Cramér-Rao bound of one emitter that C images show, each with photons and background of its own.
+
+    information: (N, C, 5, 5) of each image (`fisher_information`) about x, y, z in common coordinates, and its
+    own photons and background; all zeros where an image does not show the emitter.
+    Returns (N, 3 + 2·C, 3 + 2·C), float64: the covariance of x, y, z (µm²), then photons and background of each
+    image, 0 in the rows of an image that does not show it.
+    """
+    emitters, images = information.shape[:2]
+    whole = information.new_zeros(emitters, 3 + 2 * images, 3 + 2 * images, dtype=torch.float64)
+    for number in range(images):
+        index = torch.tensor([0, 1, 2, 3 + 2 * number, 4 + 2 * number], device=information.device)
+        whole[:, index[:, None], index] += information[:, number].double()
+    known = whole.diagonal(dim1=1, dim2=2) > 0
+    unit, scale = _to_unit_diagonal(whole)
+    unit = unit + torch.diag_embed(torch.where(known, 1e-9, 1.0).to(unit))
+    scale = torch.where(known, scale, 0.0)
+    return torch.linalg.inv(unit) * scale[..., :, None] * scale[..., None, :]
 
 
 def position_information(

@@ -12,7 +12,7 @@ from .covariance import Landscape
 from .frames import shares_of_sites
 from .score import score_of_looks
 
-__all__ = ["rows_of_channels"]
+__all__ = ["rows_of_channels", "share_of_light"]
 
 # Share of the information about a molecule's light that its neighbours must leave for its σ to be known: less
 # is rounding error.
@@ -38,7 +38,6 @@ def rows_of_channels(land: Landscape, looks: Localizations, background: Tensor) 
     image = frame[:, None] * count + torch.arange(count)
     weight = looks.photons.double().clamp(min=1e-9)
     quality = _sums(row, weight * looks.fit_quality, len(key)) / _sums(row, weight, len(key))
-    known = covariance.diagonal(dim1=1, dim2=2) > 0
     table = replace(
         looks.select(first),
         photons=photons.sum(1).to(looks.photons),
@@ -52,12 +51,21 @@ def rows_of_channels(land: Landscape, looks: Localizations, background: Tensor) 
     )
     if count != 2:
         return table, site
+    share, sigma = (each.to(looks.photons) for each in share_of_light(photons, covariance))
+    return replace(table, share=share, sigma_share=sigma), site
+
+
+def share_of_light(photons: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Share of the light in the second of two channels, and its σ to first order, each (R,).
+
+    photons: (R, 2);  covariance: (R, 2, 2) of them; a variance of 0 (not known) gives a σ of 0.
+    """
+    known = covariance.diagonal(dim1=1, dim2=2) > 0
     total = photons.sum(1).clamp(min=1e-9)
     slope = torch.stack([-photons[:, 1], photons[:, 0]], 1) / total[:, None] ** 2
     variance = ((slope[:, None] @ covariance)[:, 0] * slope).sum(1)
     sigma = torch.where(known.all(1), variance.clamp(min=1e-12).sqrt(), 0.0)
-    share = (photons[:, 1] / total).to(looks.photons)
-    return replace(table, share=share, sigma_share=sigma.to(share)), site
+    return photons[:, 1] / total, sigma
 
 
 def _with_known_shares(

@@ -101,10 +101,8 @@ class ChannelsExplainer:
     def _opened(self, question: Question, watch: Watcher) -> _Opened:
         watch.message("preparing the models")
         models = [self._model(name, question.mask) for name in question.models]
-        # A network of both channels gives its candidates to the fit alone.
-        refine = question.refine or len(models[0].experiment.channel_names) > 1
         camera = dict(question.camera)
-        loaded = [(model.pipeline(camera=camera, refine=refine), model.file) for model in models]
+        loaded = [(model.pipeline(camera=camera, refine=question.refine), model.file) for model in models]
         both = both_pipelines(loaded, camera)
         pixel_um = both.pipelines[0].experiment.microscope.pixel_um
         movies = []
