@@ -12,7 +12,16 @@ import typer
 from ..errors import InputError
 from .console import result, say, say_warning
 from .failures import INTERRUPTED
-from .localizing_channels import ChannelOptions, Models, SecondMovie, Split, TransformFile, localize_both
+from .localizing_channels import (
+    ChannelOptions,
+    Models,
+    SecondMovie,
+    Split,
+    TransformFile,
+    localize_both,
+    opened_both,
+    preview_both,
+)
 from .movie_options import (
     CameraValues,
     Cluster,
@@ -100,16 +109,19 @@ def localize(
     where = chosen_device("cpu" if channels.wanted and device is None else device)
     recipe = Recipe(model[0], mask, camera_changes(camera), threshold, method, refine, where)
     if channels.wanted:
-        if any(each is not None for each in (preview, cluster, follow)) or over_frames:
-            raise InputError("--preview, --cluster, --follow and --over-frames are for one channel")
-        localize_both(excerpt, recipe, channels, out, resume=resume, overwrite=overwrite)
+        if cluster is not None or follow is not None or over_frames:
+            raise InputError("--cluster, --follow and --over-frames are for one channel")
+        both = opened_both(excerpt, recipe, channels)
+        if preview is not None:
+            preview_both(both, preview_folder(out), preview)
+            return
+        localize_both(both, ListFile(out, resume=resume, overwrite=overwrite, command=tuple(sys.argv)))
         return
     pipeline = recipe.load()
     for sentence in pipeline.notes:
         say(sentence)
     if preview is not None:
-        folder = out.with_name(f"{out.name}.preview")
-        for line in preview_movie(excerpt, pipeline, folder, frames=preview, watch=REMARKS).lines:
+        for line in preview_movie(excerpt, pipeline, preview_folder(out), frames=preview, watch=REMARKS).lines:
             result(line)
         return
     with ExitStack() as stack:
@@ -126,6 +138,11 @@ def localize(
             watch=watch,
         )
     _report(summary, out)
+
+
+def preview_folder(out: Path) -> Path:
+    """Where the pictures of a preview are written, for a list of this name."""
+    return out.with_name(f"{out.name}.preview")
 
 
 def _report(summary: LocalizeSummary, out: Path) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,11 +11,13 @@ import typer
 from ..errors import InputError
 from .console import result, say, say_warning
 from .failures import INTERRUPTED
-from .progress import ScreenWatcher
+from .progress import REMARKS, ScreenWatcher
 
 if TYPE_CHECKING:
     from ..channels.camera_halves import Side
+    from ..jobs.channel_inputs import BothPipelines, ChannelInput, GivenTransform
     from ..jobs.channels_list import ChannelsSummary
+    from ..jobs.localize import ListFile
     from ..localizing.excerpt import Excerpt
     from ..localizing.recipe import Recipe
 
@@ -28,6 +29,8 @@ __all__ = [
     "TransformFile",
     "halves",
     "localize_both",
+    "opened_both",
+    "preview_both",
 ]
 
 SecondMovie = Annotated[
@@ -90,12 +93,17 @@ class ChannelOptions:
         return False
 
 
-def localize_both(
-    excerpt: Excerpt, recipe: Recipe, options: ChannelOptions, out: Path, *, resume: bool, overwrite: bool
-) -> None:
-    """Localize two channels; excerpt and recipe: of the first movie and the first model."""
-    from dataclasses import replace
+@dataclass(frozen=True)
+class _Both:
+    """Movies, models and transform of both channels, ready for work."""
 
+    channels: tuple[ChannelInput, ChannelInput]
+    pipelines: BothPipelines
+    transform: GivenTransform
+
+
+def opened_both(excerpt: Excerpt, recipe: Recipe, options: ChannelOptions) -> _Both:
+    """What the options say; excerpt and recipe: of the first movie and the first model."""
     from ..io.transforms import read_transform
     from ..jobs.channel_inputs import (
         ChannelInput,
@@ -104,9 +112,6 @@ def localize_both(
         halves_as_channels,
         second_movie,
     )
-    from ..jobs.localize import ListFile
-    from ..jobs.localize_channels import localize_channels
-    from ..jobs.localize_together import localize_together
     from ..localizing.catalogue import find_model
 
     side, mirrored = halves(options.split)
@@ -116,7 +121,7 @@ def localize_both(
         raise InputError("--roi is for one channel: the second one would need its own region; crop the movies")
     loaded = [(replace(recipe, model=name).load(), find_model(name)) for name in options.models]
     both = both_pipelines(loaded, recipe.camera)
-    pipelines, together = both.pipelines, both.together
+    pipelines = both.pipelines
     for sentence in both.notes:
         say(sentence)
     if side is not None:
@@ -131,15 +136,31 @@ def localize_both(
     if options.transform is not None:
         pair = read_transform(options.transform, pixel_um=pipelines[0].experiment.microscope.pixel_um)
         given = GivenTransform(pair, options.transform.name, mirrored)
-    given = both.transform(given)
-    file = ListFile(out, resume=resume, overwrite=overwrite, command=tuple(sys.argv))
+    return _Both(channels, both, both.transform(given))
+
+
+def localize_both(both: _Both, file: ListFile) -> None:
+    """Localize two channels and write their list."""
+    from ..jobs.localize_channels import localize_channels
+    from ..jobs.localize_together import localize_together
+
+    together = both.pipelines.together
     unit = "frames" if together is not None else "frames in three passes"
     with ScreenWatcher(unit, stoppable=True) as watch:
         if together is not None:
-            summary = localize_together(channels, together, given, file, watch=watch)
+            summary = localize_together(both.channels, together, both.transform, file, watch=watch)
         else:
-            summary = localize_channels(channels, given, file, watch=watch)
-    _report(summary, out)
+            summary = localize_channels(both.channels, both.transform, file, watch=watch)
+    _report(summary, file.path)
+
+
+def preview_both(both: _Both, folder: Path, frames: int) -> None:
+    """Draw a few frames of both channels into a folder, and say whether the models fit them."""
+    from ..jobs.preview_channels import preview_channels
+
+    seen = preview_channels(both.channels, both.pipelines, both.transform, folder, frames=frames, watch=REMARKS)
+    for line in seen.lines:
+        result(line)
 
 
 def halves(split: str | None) -> tuple[Side | None, bool | None]:

@@ -15,8 +15,10 @@ from ..field import Field
 from ..io.movies import AnyMovie
 from ..localizer.modelfile import ModelFile
 from ..localizing.channel_pipelines import ChannelPipelines, channel_pipelines
-from ..localizing.excerpt import Excerpt
+from ..localizing.excerpt import Excerpt, OpenExcerpt
+from ..localizing.over_channels import ChannelMovie
 from ..localizing.pipeline import Pipeline
+from ..watch import SILENT, Watcher
 
 __all__ = [
     "BothPipelines",
@@ -26,6 +28,7 @@ __all__ = [
     "checked_frames",
     "halves_as_channels",
     "halves_of_movie",
+    "judged_movie",
     "second_movie",
 ]
 
@@ -178,6 +181,16 @@ def halves_of_movie(excerpt: Excerpt, side: Side, pixel_um: float) -> tuple[Halv
     h, w = halves.size
     x, y = (halves.start_px, 0) if side == "left-right" else (0, halves.start_px)
     return halves, (replace(excerpt, roi=(0, 0, w, h)), replace(excerpt, roi=(x, y, x + w, y + h)))
+
+
+def judged_movie(channel: ChannelInput, source: OpenExcerpt, watch: Watcher = SILENT) -> ChannelMovie:
+    """An opened channel with the faults of its pixels.
+
+    Raises InputError where movie and model do not fit.
+    """
+    source.check_against(channel.pipeline)
+    camera, microscope = channel.pipeline.camera, channel.pipeline.experiment.microscope
+    return ChannelMovie(source.judged(camera, microscope, watch=watch), channel.pipeline, channel.origin_um)
 
 
 def checked_frames(channels: Sequence[ChannelInput]) -> int:

@@ -19,7 +19,7 @@ from ..localizing.first_look import check_counts
 from ..localizing.over_channels import ChannelMovie, FromNetwork, refuse_device
 from ..localizing.streaming import Block
 from ..watch import SILENT, Watcher, warn
-from .channel_inputs import ChannelInput, GivenTransform, checked_frames
+from .channel_inputs import ChannelInput, GivenTransform, checked_frames, judged_movie
 from .channels_list import BothChannels, ChannelsSummary, write_channels_list
 from .channels_record import claim_transform_file
 from .localize import ListFile
@@ -100,7 +100,7 @@ def opened_together(
     for channel in channels:
         refuse_device(channel.pipeline)
     checked_frames(channels)
-    summary, movies = ChannelsSummary(share=model.views[1].share), list[ChannelMovie]()
+    summary = ChannelsSummary(share=model.views[1].share)
     with ExitStack() as stack:
         sources = [stack.enter_context(channel.excerpt.open()) for channel in channels]
         fields = tuple(
@@ -109,10 +109,9 @@ def opened_together(
         )
         pair, notes = pair_of_model(model, given, (fields[0], fields[1]))
         summary.warnings += notes
-        for source, channel in zip(sources, channels, strict=True):
-            source.check_against(channel.pipeline)
-            judged = source.judged(channel.pipeline.camera, channel.pipeline.experiment.microscope, watch=watch)
-            movies.append(ChannelMovie(judged, channel.pipeline, channel.origin_um))
+        movies = [
+            judged_movie(channel, source, watch) for channel, source in zip(channels, sources, strict=True)
+        ]
         found, quality = FromNetwork(movies, [pair]), QualitySample()
         for text in _first_looks(movies, found.blocks()):
             warn(watch, text)

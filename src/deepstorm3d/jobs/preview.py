@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from ..simulation.simulator import Simulator
 from ..watch import SILENT, Watcher
 from .regenerate import RegenerateReport, explain_frame
 
-__all__ = ["PreviewReport", "preview_movie", "simulated_like"]
+__all__ = ["PreviewReport", "conclusion", "preview_movie", "simulated_like"]
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,13 @@ def preview_movie(
     simulated = simulated_like(pipeline, real)
     save_figure(plot.histogram(simulated, real), out_dir / "histogram.png")
     findings = [finding.text for finding in check_counts(pipeline, np.concatenate(stack))]
-    fits, lines = _conclusion(reports, findings)
+    fits, lines = conclusion(reports, findings)
     told += [f"frame {number}: {sentence}" for number, report in reports.items() for sentence in report.notes]
     return PreviewReport(reports, fits, [*told, *lines])
 
 
 def simulated_like(pipeline: Pipeline, frames: Tensor) -> Tensor:
-    """As many frames of the same size as the model was trained on: photons (B, H, W)."""
+    """As many frames of this size as the model was trained on, with its share of light: (B, H, W) photons."""
     generator = torch.Generator().manual_seed(0)
     field = pipeline.field_of(frames)
     camera, maps = pipeline.experiment.camera, {}
@@ -84,12 +84,14 @@ def simulated_like(pipeline: Pipeline, frames: Tensor) -> Tensor:
     scene = pipeline.experiment.scene()
     simulator = Simulator(pipeline.psf.cpu(), camera, field, maps=maps)
     with torch.no_grad():
-        counts = simulator(*scene.draw(len(frames), field, generator), generator)
+        emitters, background = scene.draw(len(frames), field, generator)
+        emitters = replace(emitters, photons=emitters.photons * pipeline.share)
+        counts = simulator(emitters, background * pipeline.share, generator)
     pipeline.psf.to(pipeline.device)
     return simulator.to_photons(counts)
 
 
-def _conclusion(reports: dict[int, RegenerateReport], findings: list[str]) -> tuple[bool, list[str]]:
+def conclusion(reports: dict[int, RegenerateReport], findings: list[str]) -> tuple[bool, list[str]]:
     """Whether the model fits, and why, in plain words.  findings: what contradicts the camera and the model."""
     lines = [
         f"frame {number}: {report.localizations} molecules, correlation {report.correlation:.3f}, "

@@ -23,6 +23,7 @@ from .regenerate import RegeneratedFrame, read_frame, regenerated
 
 __all__ = [
     "RegeneratedChannels",
+    "names_of",
     "regenerate_channels",
     "regenerated_channels",
     "rows_in_channels",
@@ -80,7 +81,7 @@ def regenerated_channels(
     rows = found.select(found.frame == frame).shift(frames=-frame)
     frames, inside = [], torch.ones(len(rows), dtype=torch.bool)
     places = rows_in_channels(rows, pairs)
-    for channel, here, name in zip(channels, places, _names(channels), strict=True):
+    for channel, here, name in zip(channels, places, names_of(channels), strict=True):
         pipeline, seen, told = read_frame(channel.excerpt, channel.pipeline, frame)
         here = here.shift(xyz=channel.begin_um)
         made = regenerated(pipeline, here.to(pipeline.device), seen)
@@ -147,7 +148,7 @@ def transform_beside(
     return read_transform(given or beside, pixel_um=header.pixel_um)
 
 
-def _names(channels: Sequence[ChannelInput]) -> list[str]:
+def names_of(channels: Sequence[ChannelInput]) -> list[str]:
     """The movies' names; of one camera that shows both channels, with the order of the channels."""
     names = [channel.excerpt.name for channel in channels]
     if len(set(names)) == len(names):
