@@ -10,16 +10,15 @@ from pathlib import Path
 from ..calibration.movie_statistics.by_model import check_model
 from ..calibration.movie_statistics.channels import ChannelsEstimate
 from ..calibration.movie_statistics.channels import estimate_channels as estimate_from
-from ..calibration.movie_statistics.estimate import EstimateSettings
-from ..channels.camera_halves import Side
+from ..calibration.movie_statistics.settings import EstimateSettings
 from ..errors import DoubtfulResult, InputError
 from ..experiment.experiment import Experiment
 from ..io.movies import AnyMovie
-from ..jobs.channel_inputs import halves_of_movie
 from ..jobs.estimate_channels import with_transform
-from ..localizing.excerpt import Excerpt, excerpt_of
+from ..localizing.excerpt import Excerpt
 from ..localizing.model import Model
 from ..watch import SILENT, Watcher
+from .channel_movies import SecondChannel, movies_of
 from .movies import AnExperiment, as_experiment
 
 __all__ = ["estimate_channels"]
@@ -27,7 +26,7 @@ __all__ = ["estimate_channels"]
 
 def estimate_channels(
     first: AnyMovie | Excerpt,
-    second: AnyMovie | Excerpt | Side,
+    second: SecondChannel,
     experiment: AnExperiment,
     *,
     transform: str | PathLike[str] | None = None,
@@ -77,11 +76,7 @@ def estimate_channels(
         light differently.
     """
     setup = with_transform(as_experiment(experiment), None if transform is None else Path(transform))
-    whole = excerpt_of(first)
-    if isinstance(second, str) and second in ("left-right", "top-bottom"):
-        _, movies = halves_of_movie(whole, second, setup.microscope.pixel_um)
-    else:
-        movies = (whole, excerpt_of(second))
+    movies = movies_of(first, second, setup.microscope.pixel_um)
     settings = [EstimateSettings(scene=scene) for _ in movies]
     if models is not None:
         if len(models) != len(movies):

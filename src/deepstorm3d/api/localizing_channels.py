@@ -5,45 +5,40 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from os import PathLike
-from pathlib import Path
 from typing import Literal
 
-from ..calibration.registration.registration import ChannelList, Registration
+from ..calibration.registration.registration import ChannelList
 from ..camera import Camera
-from ..channels import ChannelPair
-from ..channels.camera_halves import Side
 from ..emitters import Localizations
 from ..errors import DoubtfulResult, Interrupted
 from ..io.movies import AnyMovie
-from ..io.transforms import read_transform
 from ..jobs.channel_inputs import (
     ChannelInput,
     GivenTransform,
     both_pipelines,
     checked_frames,
-    halves_as_channels,
 )
 from ..jobs.channels_list import ChannelsSummary
 from ..jobs.localize_channels import transform_of
 from ..jobs.localize_together import opened_together
 from ..localizing.channel_pipelines import ChannelPipelines
-from ..localizing.excerpt import Excerpt, excerpt_of
+from ..localizing.excerpt import Excerpt
 from ..localizing.fits import Method
 from ..localizing.model import Model
 from ..localizing.over_channels import ChannelMovie, OverChannels, refuse_unfit
 from ..localizing.run import Run
 from ..watch import SILENT, Part, Watcher
+from .channel_movies import AnyTransform, SecondChannel, channels_of, transform_given
 
 __all__ = ["localize_channels"]
 
 
 def localize_channels(
     first: AnyMovie | Excerpt,
-    second: AnyMovie | Excerpt | Side,
+    second: SecondChannel,
     models: Model | Sequence[Model],
     *,
-    transform: Registration | ChannelPair | str | PathLike[str] | None = None,
+    transform: AnyTransform | None = None,
     camera: Camera | Mapping[str, object] | None = None,
     method: Method | Literal["proposals"] = "network",
     watch: Watcher = SILENT,
@@ -101,15 +96,8 @@ def localize_channels(
         (model.pipeline(camera=camera, method=source, refine=refine), model.file) for model in given_models
     ]
     both = both_pipelines(loaded, camera)
-    pipelines = both.pipelines
-    if isinstance(second, str) and second in ("left-right", "top-bottom"):
-        channels = halves_as_channels(excerpt_of(first), (pipelines[0], pipelines[1]), second)
-    else:
-        channels = (
-            ChannelInput(excerpt_of(first), pipelines[0]),
-            ChannelInput(excerpt_of(second), pipelines[1]),
-        )
-    given = both.transform(_given(transform, pipelines[0].experiment.microscope.pixel_um))
+    channels = channels_of(first, second, both.pipelines)
+    given = both.transform(transform_given(transform, both.pipelines[0].experiment.microscope.pixel_um))
     if both.together is not None:
         found, told = _found_together(channels, both.together, given, watch)
     else:
@@ -117,18 +105,6 @@ def localize_channels(
     for text in dict.fromkeys([*both.notes, *told]):
         warnings.warn(text, DoubtfulResult, stacklevel=2)
     return found
-
-
-def _given(
-    transform: Registration | ChannelPair | str | PathLike[str] | None, pixel_um: float
-) -> GivenTransform:
-    if transform is None:
-        return GivenTransform()
-    if isinstance(transform, Registration):
-        return GivenTransform(transform.channels)
-    if isinstance(transform, ChannelPair):
-        return GivenTransform(transform)
-    return GivenTransform(read_transform(Path(transform), pixel_um=pixel_um), Path(transform).name)
 
 
 def _found_together(

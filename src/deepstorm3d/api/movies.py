@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from ..calibration.movie_statistics.by_model import check_model
-from ..calibration.movie_statistics.estimate import Estimate, EstimateSettings
+from ..calibration.movie_statistics.estimate import Estimate
 from ..calibration.movie_statistics.estimate import estimate as estimate_from
+from ..calibration.movie_statistics.settings import EstimateSettings
 from ..devices import free_bytes
 from ..emitters import Emitters
 from ..errors import DoubtfulResult, InputError

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from os import PathLike
 from pathlib import Path
 
-from ..calibration.registration.registration import Registration
 from ..camera import Camera
 from ..channels import ChannelPair
-from ..channels.camera_halves import Side
 from ..emitters import Localizations
 from ..errors import InputError
 from ..io.movies import AnyMovie
 from ..io.tables import read_header
-from ..io.transforms import read_transform
-from ..jobs.channel_inputs import ChannelInput, both_pipelines, halves_as_channels
+from ..jobs.channel_inputs import both_pipelines
 from ..jobs.channels_record import recorded_transform
 from ..jobs.regenerate import RegeneratedFrame, read_frame, regenerated
 from ..jobs.regenerate_channels import RegeneratedChannels, regenerated_channels
 from ..localizing.excerpt import Excerpt, excerpt_of
 from ..localizing.model import Model
+from .channel_movies import AnyTransform, SecondChannel, channels_of, transform_given
 from .lists import List, as_list
 
 __all__ = ["regenerate", "regenerate_channels"]
@@ -80,9 +77,9 @@ def regenerate(
 def regenerate_channels(
     found: List,
     first: AnyMovie | Excerpt,
-    second: AnyMovie | Excerpt | Side,
+    second: SecondChannel,
     models: Model | Sequence[Model],
-    transform: Registration | ChannelPair | str | PathLike[str] | None = None,
+    transform: AnyTransform | None = None,
     *,
     frame: int = 0,
     camera: Camera | Mapping[str, object] | None = None,
@@ -120,25 +117,16 @@ def regenerate_channels(
     given = (models,) if isinstance(models, Model) else tuple(models)
     loaded = [(model.pipeline(camera=camera, refine=False), model.file) for model in given]
     both = both_pipelines(loaded, camera)
-    one, other = both.pipelines
-    if isinstance(second, str) and second in ("left-right", "top-bottom"):
-        channels = halves_as_channels(excerpt_of(first), (one, other), second)
-    else:
-        channels = (ChannelInput(excerpt_of(first), one), ChannelInput(excerpt_of(second), other))
-    pixel_um = one.experiment.microscope.pixel_um
-    if isinstance(transform, Registration):
-        pair = transform.channels
-    elif isinstance(transform, ChannelPair):
-        pair = transform
-    elif transform is None:
-        pair = _known(found, pixel_um) or (None if both.model is None else both.model.pair)
-        if pair is None:
-            raise InputError(
-                "these models do not say where the second channel shows what the first does",
-                "give the transform (`transform`)",
-            )
-    else:
-        pair = read_transform(Path(transform), pixel_um=pixel_um)
+    one = both.pipelines[0]
+    channels, pixel_um = channels_of(first, second, both.pipelines), one.experiment.microscope.pixel_um
+    pair = transform_given(transform, pixel_um).pair or _known(found, pixel_um)
+    if pair is None and both.model is not None:
+        pair = both.model.pair
+    if pair is None:
+        raise InputError(
+            "these models do not say where the second channel shows what the first does",
+            "give the transform (`transform`)",
+        )
     return regenerated_channels(as_list(found, pixel_um), channels, [pair], frame=frame)
 
 
