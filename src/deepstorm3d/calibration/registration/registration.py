@@ -197,58 +197,58 @@ def _told(
     fitted, pairs = found.fitted, found.pairs
     right = fitted.weight > 0.5
     rows = Paired(found.rows.first[right], found.rows.second[right])
-    xy = pairs.first[right]
-    weight = fitted.weight[:, None]
-    residual = 1000 * np.sqrt((weight * found.held_out**2).sum(0) / weight.sum())
-    known = (one.variance[:, :2] > 0).all() and (other.variance[:, :2] > 0).all()
-    expected = 1000 * np.sqrt((weight * pairs.variance).sum(0) / weight.sum()) if known else np.zeros(2)
+    xy, z = pairs.first[right], one.z[rows.first]
+    off, deeper = fitted.residual(pairs)[right], other.z[rows.second] - z
+    residual, expected = _residuals_nm(found, one, other)
     support = support_of(xy, fields[0])
     grid = support.places()
     error = 1000 * float(np.sqrt(np.square(fitted.sigma_um(grid)).sum(1).mean())) if len(grid) else 0.0
-    z, there = one.z[rows.first], other.z[rows.second]
-    depth = depth_offset(xy, z, there)
+    depth = depth_offset(xy, z, z + deeper)
     moved = fitted.transform.apply(torch.from_numpy(one.xy)).numpy()
-    by_chance = chance_pairs(moved, one, other, pairs.gate_um, np.random.default_rng(2))
     facts = {
         "pairs": int(right.sum()),
-        "residual_x_nm": round(float(residual[0]), 3),
-        "residual_y_nm": round(float(residual[1]), 3),
+        "residual_x_nm": round(residual[0], 3),
+        "residual_y_nm": round(residual[1], 3),
         "error_nm": round(error, 3),
         "covered": round(support.share, 3),
         "from": "beads" if beads else "molecules",
     }
-    apart = np.column_stack(
-        [fitted.residual(pairs)[right], there - z - (0.0 if depth is None else depth.median_um)]
-    )
+    apart = np.column_stack([off, deeper - (0.0 if depth is None else depth.median_um)])
     facts |= _excess(apart, one.variance[rows.first] + other.variance[rows.second])
-    channels = ChannelPair(
-        fitted.transform,
-        (0.0, 0.0) if depth is None else (depth.median_um, depth.sigma_um),
-        fields,
-        (lists[0].name, lists[1].name),
-        facts,
-    )
+    offset = (0.0, 0.0) if depth is None else (depth.median_um, depth.sigma_um)
+    names = lists[0].name, lists[1].name
     result = Registration(
-        channels=channels,
-        residual_nm=(float(residual[0]), float(residual[1])),
-        expected_nm=(float(expected[0]), float(expected[1])),
+        channels=ChannelPair(fitted.transform, offset, fields, names, facts),
+        residual_nm=residual,
+        expected_nm=expected,
         error_nm=error,
         by_degree_nm=found.by_degree_nm,
         pairs=int(right.sum()),
         rows=(len(one), len(other)),
-        by_chance=by_chance,
+        by_chance=chance_pairs(moved, one, other, pairs.gate_um, np.random.default_rng(2)),
         beads=beads,
         depth=depth,
         support=support,
         xy_um=xy,
-        residual_um=fitted.residual(pairs)[right],
-        difference_z_um=there - z,
+        residual_um=off,
+        difference_z_um=deeper,
         z_um=z,
     )
     places = round(independent_pairs(xy, one.frame[rows.first], PLACE_UM))
     result.warnings.extend(_doubts(result, places))
     result.warnings.extend(_doubts_of_depth(depth, one.variance[rows.first, 2], other.variance[rows.second, 2]))
     return result
+
+
+def _residuals_nm(
+    found: FoundTransform, one: Points, other: Points
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Cross-validated residual of a pair along x and y, and what the σ of the rows say of it, rms, nm."""
+    weight = found.fitted.weight[:, None]
+    known = (one.variance[:, :2] > 0).all() and (other.variance[:, :2] > 0).all()
+    squares = np.square(found.held_out), found.pairs.variance if known else np.zeros((len(weight), 2))
+    residual, expected = ((1000 * np.sqrt((weight * each).sum(0) / weight.sum())).tolist() for each in squares)
+    return (residual[0], residual[1]), (expected[0], expected[1])
 
 
 def _excess(apart: Floats, variance: Floats) -> dict[str, float]:
