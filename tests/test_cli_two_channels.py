@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ from typer.testing import CliRunner
 
 import deepstorm3d as ds
 from channel_recording import PIXEL, SIZE, ChannelRecording, turned
-from deepstorm3d.calibration.movie_statistics.estimate import EstimateSettings
+from deepstorm3d.calibration.movie_statistics.settings import EstimateSettings
+from deepstorm3d.channels import TransformSpec
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.tables import write_table
 from deepstorm3d.io.transforms import write_transform
-from deepstorm3d.jobs import estimate_channels
+from deepstorm3d.jobs import estimate_channels, localize_channels, regenerate_channels
+from deepstorm3d.localizer.modelfile import save_model_file
 
 pytestmark = pytest.mark.usefixtures("coarse_pictures")
 
@@ -73,6 +76,45 @@ def test_one_value_for_two_cameras_is_refused(
     assert not settings
     told(*command, "--baseline", 100, "--baseline", 101)
     assert [each.baseline for each in settings] == [100, 101]
+
+
+@pytest.mark.parametrize("command", ["estimate", "localize", "regenerate"])
+def test_a_said_pixel_is_that_of_the_first_camera_alone(
+    recording: ChannelRecording, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    seen: list[float | None] = []
+
+    def of_estimate(movies: Any, *rest: Any, **more: Any) -> None:
+        seen.extend(movie.pixel_um for movie in movies)
+        raise InputError("enough is seen")
+
+    def of_inputs(*given: Any, **more: Any) -> None:
+        inputs = next(each for each in given if isinstance(each, tuple))
+        seen.extend(channel.excerpt.pixel_um for channel in inputs)
+        raise InputError("enough is seen")
+
+    monkeypatch.setattr(estimate_channels, "estimate_channel_movies", of_estimate)
+    monkeypatch.setattr(localize_channels, "localize_channels", of_inputs)
+    monkeypatch.setattr(regenerate_channels, "regenerate_channels", of_inputs)
+    at, wider = recording.folder, 1.2 * PIXEL
+    setup = recording.setup
+    pitch = 1.2 * setup.microscope.camera_pitch
+    red = setup.channels["red"].with_(camera_pitch=pitch, transform=None, coefficients=TransformSpec())
+    ds.write_experiment(setup.with_(channels={"red": red}), at / "wider.yaml")
+    other = recording.models[1].file
+    microscope = {**other.experiment["microscope"], "camera_pitch": pitch}
+    save_model_file(replace(other, experiment={**other.experiment, "microscope": microscope}), at / "wider.pt")
+    said = {
+        "estimate": (at / "A.npy", at / "wider.yaml", "--second", at / "B.npy", "--out", at / "e.yaml"),
+        "localize": (at / "A.npy", at / "B.npy", "--out", at / "new.hdf5"),
+        "regenerate": (at / "list.hdf5", at / "A.npy", at / "B.npy", "--out", at / "r.png"),
+    }
+    models = ("--model", recording.model_files[0], "--model", at / "wider.pt")
+    told(command, *said[command], *(() if command == "estimate" else models), "--pixel-nm", 1000 * PIXEL)
+    assert seen == pytest.approx([PIXEL, wider])
+    seen.clear()
+    told(command, *said[command], *(() if command == "estimate" else models))
+    assert seen == [None, None]
 
 
 def test_a_mirror_that_the_transform_does_not_have_is_refused(recording: ChannelRecording) -> None:

@@ -30,7 +30,8 @@ from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
     from ..calibration.movie_statistics.channels import ChannelsEstimate
-    from ..calibration.movie_statistics.estimate import Estimate, EstimateSettings
+    from ..calibration.movie_statistics.estimate import Estimate
+    from ..calibration.movie_statistics.settings import EstimateSettings
     from ..experiment.experiment import Experiment
     from ..localizing.excerpt import Excerpt
 
@@ -154,7 +155,7 @@ class _Asked:
     def settings(self, number: int, experiment: Experiment) -> EstimateSettings:
         """Of a channel, whose one-channel experiment this is."""
         from ..calibration.movie_statistics.by_model import model_for
-        from ..calibration.movie_statistics.estimate import EstimateSettings
+        from ..calibration.movie_statistics.settings import EstimateSettings
 
         pipeline = None
         if self.model:
@@ -238,7 +239,7 @@ def _estimate_one(excerpt: Excerpt, experiment: Experiment, asked: _Asked, files
 def _estimate_both(
     excerpt: Excerpt, second: _Second, experiment: Experiment, asked: _Asked, files: _Files
 ) -> None:
-    from ..jobs.channel_inputs import GivenTransform, halves_of_movie
+    from ..jobs.channel_inputs import GivenTransform, halves_of_movie, second_excerpt
     from ..jobs.estimate_channels import estimate_channel_movies, pictures_of, with_transform
 
     side, mirrored = halves(second.split)
@@ -255,7 +256,7 @@ def _estimate_both(
         _, movies = halves_of_movie(excerpt, side, experiment.microscope.pixel_um)
     else:
         assert second.movie is not None
-        movies = (excerpt, replace(excerpt, movie=second.movie))
+        movies = (excerpt, second_excerpt(excerpt, second.movie, experiment.of_channel(1)))
     settings = [asked.settings(number, experiment.of_channel(number)) for number in range(2)]
     with ScreenWatcher("rounds of simulation") as watch:
         found = estimate_channel_movies(

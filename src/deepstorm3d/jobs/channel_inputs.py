@@ -11,6 +11,7 @@ from ..channels.camera_halves import Side
 from ..emitters import Localizations
 from ..errors import InputError
 from ..experiment.channel import ChannelTransform
+from ..experiment.experiment import Experiment
 from ..field import Field
 from ..io.movies import AnyMovie
 from ..localizer.modelfile import ModelFile
@@ -29,6 +30,7 @@ __all__ = [
     "halves_as_channels",
     "halves_of_movie",
     "judged_movie",
+    "second_excerpt",
     "second_movie",
 ]
 
@@ -145,8 +147,13 @@ def second_movie(first: Excerpt, movie: AnyMovie, pipeline: Pipeline) -> Channel
     the cameras may differ.
     pipeline: of the second channel.
     """
-    pixel_um = None if first.pixel_um is None else pipeline.experiment.microscope.pixel_um
-    return ChannelInput(replace(first, movie=movie, pixel_um=pixel_um), pipeline)
+    return ChannelInput(second_excerpt(first, movie, pipeline.experiment), pipeline)
+
+
+def second_excerpt(first: Excerpt, movie: AnyMovie, experiment: Experiment) -> Excerpt:
+    """A second channel's movie, read as the first one's, with its own experiment's pixel (`second_movie`)."""
+    pixel_um = None if first.pixel_um is None else experiment.microscope.pixel_um
+    return replace(first, movie=movie, pixel_um=pixel_um)
 
 
 def halves_as_channels(
