@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from deepstorm3d.calibration.movie_statistics.by_model import model_for
-from deepstorm3d.calibration.movie_statistics.estimate import EstimateSettings
+from deepstorm3d.calibration.movie_statistics.settings import EstimateSettings
 from deepstorm3d.camera import Camera, EmccdCamera, ScmosCamera
 from deepstorm3d.emitters import Emitters
 from deepstorm3d.experiment.configure import find_experiment

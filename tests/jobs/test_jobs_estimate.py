@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from deepstorm3d.calibration.movie_statistics import molecules as signal
 from deepstorm3d.calibration.movie_statistics import scene_match
 from deepstorm3d.calibration.movie_statistics.by_model import model_for
-from deepstorm3d.calibration.movie_statistics.estimate import EstimateSettings
+from deepstorm3d.calibration.movie_statistics.settings import EstimateSettings
 from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError

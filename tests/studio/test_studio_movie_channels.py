@@ -14,7 +14,7 @@ import torch
 
 import deepstorm3d as ds
 from channel_recording import PIXEL, SIZE, ChannelRecording, turned
-from deepstorm3d.calibration.movie_statistics.estimate import EstimateSettings
+from deepstorm3d.calibration.movie_statistics.settings import EstimateSettings
 from deepstorm3d.channels import Transform
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.movies.preparation import Prepared

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..calibration.movie_statistics.estimate import Estimate, EstimateSettings, estimate
+from ..calibration.movie_statistics.estimate import Estimate, estimate
 from ..calibration.movie_statistics.figure import estimate as draw_estimate
+from ..calibration.movie_statistics.settings import EstimateSettings
 from ..experiment.experiment import Experiment, write_experiment
 from ..io.parts import claim_name
 from ..localizing.excerpt import Excerpt

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..calibration.movie_statistics.channels import ChannelsEstimate, estimate_channels
-from ..calibration.movie_statistics.estimate import EstimateSettings
 from ..calibration.movie_statistics.figure import estimate as draw_estimate
+from ..calibration.movie_statistics.settings import EstimateSettings
 from ..errors import InputError
 from ..experiment.channel import Channel
 from ..experiment.experiment import Experiment, write_experiment

@@ -20,10 +20,12 @@ from ...experiment.experiment import Experiment
 from ...field import Field
 from ...localizing.excerpt import Excerpt
 from ...watch import SILENT, Named, Watcher
-from .estimate import Estimate, EstimateSettings, Guessed, guess_of_movie, result_of
+from .estimate import Estimate, result_of
 from .experiment import changes, estimated_experiment
 from .light_ratio import common_pixels, light_ratio
 from .scene_match import SceneGuess
+from .settings import EstimateSettings
+from .stages import Guessed, guess_of_movie
 
 __all__ = ["ChannelsEstimate", "estimate_channels"]
 

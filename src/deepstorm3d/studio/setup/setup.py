@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ...calibration.movie_statistics.by_model import model_for
 from ...calibration.movie_statistics.channels import ChannelsEstimate, estimate_channels
-from ...calibration.movie_statistics.estimate import Estimate, EstimateSettings, estimate
+from ...calibration.movie_statistics.estimate import Estimate, estimate
+from ...calibration.movie_statistics.settings import EstimateSettings
 from ...errors import InputError
 from ...experiment.experiment import Experiment, write_experiment
 from ...experiment.named_files import files_named, with_files_beside, with_files_named_from
