@@ -164,7 +164,7 @@ def test_what_cannot_be_fitted_together_is_refused_before_any_work(recording: Re
     early = replace(first, excerpt=replace(first.excerpt, frames=(0, 3)))
     bare = replace(second, pipeline=replace(second.pipeline, fit=None))
     out = ListFile(tmp_path / "both.hdf5")
-    for channels, said in (((early, later), "begin with 0"), ((first, bare), "only after the joint fit")):
+    for channels, said in (((early, later), "begin with 0"), ((first, bare), "is decided by the joint fit")):
         with pytest.raises(InputError, match=said):
             localize_channels(channels, GivenTransform(mirrored()), out)
     with pytest.raises(InputError, match="for one channel"):
