@@ -82,6 +82,9 @@ def test_a_place_that_the_second_channel_does_not_show_has_the_light_of_the_firs
 def test_frames_without_proposals(recording: PlanesRecording, monkeypatch: pytest.MonkeyPatch) -> None:
     proposed(monkeypatch, lambda frames: Localizations.empty())
     assert len(ds.localize_channels(*recording.counts, recording.model, method="proposals")) == 0
+    first, second = (ds.Excerpt(counts, frames=(0, 1)) for counts in recording.counts)
+    found = ds.localize_channels(first, second, recording.model)
+    assert len(found) >= 0.5 * int((recording.truth.frame == 0).sum())
 
 
 def test_the_command_writes_the_same_and_tells_how_the_list_was_made(
