@@ -76,7 +76,7 @@ def test_both_signs_of_depth_are_found_and_errors_are_those_of_sigma(
 
 
 def test_shares_are_known_where_the_experiment_says_so(
-    recording: Recording, proposals: Proposals, tmp_path: Path
+    recording: PlanesRecording, proposals: Proposals, tmp_path: Path
 ) -> None:
     recording.localize(tmp_path / "known.hdf5")
     experiment = recording.experiment
