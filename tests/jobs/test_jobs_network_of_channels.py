@@ -57,9 +57,10 @@ def test_light_at_the_true_places_is_the_true_light_within_its_sigma(
     where[again.truth_index] = again.found_index
     both = where[pairs.truth_index] >= 0
     one, other = rows.select(both), refined.select(where[pairs.truth_index][both])
-    # That of the fit also knows the neighbours; the median molecule has hardly any.
+    # That of the fit also knows the neighbours, of which the median molecule has hardly any, and the channels'
+    # shares of the light, which tells depth.
     ratio = (one.sigma_xyz / other.sigma_xyz).median(0).values
-    assert bool(((ratio > 0.75) & (ratio < 1.15)).all()), ratio
+    assert bool(((ratio > 0.75) & (ratio < 1.3)).all()), ratio
     assert float((one.background / other.background).median()) == pytest.approx(1.0, abs=0.05)
 
 
