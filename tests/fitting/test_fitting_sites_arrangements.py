@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.search import MatchedFilter
-from deepstorm3d.fitting.sites.arrangements import looks_beside, pairs_for_spots
+from deepstorm3d.fitting.sites.arrangements import looks_beside, pairs_for_spots, without_site
 from deepstorm3d.fitting.sites.climb import climb_sites
 from deepstorm3d.fitting.sites.covariance import movie_of
 from deepstorm3d.fitting.sites.fit import SiteFit
@@ -90,6 +90,18 @@ def test_arrangements_are_proposed_where_a_spot_may_be_two() -> None:
     (both,) = pairs_for_spots(sites, dark)
     assert both.gone.tolist() == [1] and both.site.tolist() == [0, 1] and both.image.tolist() == [1, 1]
     torch.testing.assert_close(both.photons, torch.tensor([1500.0, 1500.0]).double(), rtol=1e-5, atol=0)
+
+
+def test_a_molecule_is_left_out_together_with_looks_of_others_that_may_have_its_light() -> None:
+    spot = torch.cat([PAIR, PAIR.mean(0)[None], PAIR[:1] + torch.tensor([1.0, 0.0, 0.0])])
+    sites = true_sites(movie(spot, [0, 2, 1, 3], [0, 1, 2, 0], [3000.0, 2000.0, 3000.0, 3000.0]))
+    dark = list(zip(*map(Tensor.tolist, dark_neighbours(sites)), strict=True))
+    one = without_site(sites, 2, dark)
+    assert one.gone.tolist() == [sites.site.tolist().index(2)] and not len(one.new)
+    assert one.site.tolist() == [0, 1] and one.image.tolist() == [1, 1]
+    torch.testing.assert_close(one.photons, torch.tensor([1000.0, 1000.0]).double(), rtol=1e-5, atol=0)
+    # Nobody is near the fourth one.
+    assert not len(without_site(sites, 3, dark).site)
 
 
 def test_a_change_in_a_neighbourhood_gains_as_much_in_the_whole_movie() -> None:

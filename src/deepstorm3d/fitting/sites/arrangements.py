@@ -6,14 +6,14 @@ in which one of them shines alone tells them apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from .state import Sites
 
-__all__ = ["Arrangement", "looks_beside", "near_place", "pairs_for_spots"]
+__all__ = ["Arrangement", "looks_beside", "near_place", "pairs_for_spots", "without_site"]
 
 # Distance of two looks that may be one spot, µm; half as much counts along z, where spots differ less.
 _BESIDE_UM = 0.4
@@ -153,6 +153,24 @@ def pairs_for_spots(sites: Sites, dark: list[tuple[int, int]]) -> list[Arrangeme
                     )
                 )
     return found
+
+
+def without_site(sites: Sites, site: int, dark: list[tuple[int, int]]) -> Arrangement:
+    """The sites without one of them: others beside it may have its light.
+
+    dark: site and frame of the looks that may be missing.
+    """
+    rows = (sites.site == site).nonzero()[:, 0]
+    light = dict(zip(sites.frame[rows].tolist(), sites.photons[rows].tolist(), strict=True))
+    near = near_place(sites, sites.place[site, :3])
+    near[site] = False
+    looks = [(one, frame) for one, frame in dark if frame in light and bool(near[one])]
+    return replace(
+        Arrangement.removal(sites, site),
+        site=torch.tensor([one for one, _ in looks], dtype=torch.int64),
+        image=torch.tensor([frame for _, frame in looks], dtype=torch.int64),
+        photons=torch.tensor([0.5 * light[frame] for _, frame in looks], dtype=torch.float64),
+    )
 
 
 def _share_between(one: Tensor, other: Tensor, middle: Tensor) -> float | None:

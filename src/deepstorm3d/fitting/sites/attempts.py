@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from ..search import MatchedFilter
-from .arrangements import Arrangement, looks_beside, pairs_for_spots
+from .arrangements import Arrangement, looks_beside, pairs_for_spots, without_site
 from .covariance import Landscape
-from .looks import dark_neighbours, gain_of_looks
+from .looks import dark_neighbours, gain_of_looks, weak_sites
 from .memory import Memory
 from .neighbourhood import images_of
 from .score import score_over_frames
@@ -24,6 +24,9 @@ _PROMISING = 0.3
 # its neighbourhood, from the second on it is simply added; what does not prove true is removed afterwards.
 _LIKELY = 1.2
 _SURE = 1.8
+# What a site brings to second order, in the same units, up to which the fit is tried without it.
+_DOUBTFUL = 1.3
+_REPLACEABLE = 6.0  # the same where sites beside it may have its light
 # Gain of the deviance by the looks of a spot that may be two, each by itself beside the spot, from which on it
 # is tried: noise gives 0.5 a look.
 _MAY_BE_TWO = 6.0
@@ -60,10 +63,25 @@ class Attempts:
         sure = _apart([one for one, gain in missing if gain > _SURE * self._price])
         if sure:
             return self._added(sites, sure)
-        beside = self._beside(land) if settled else []
-        return self._after_trials(
-            land, images, scatter, beside + [one.arrangement(sites) for one, _ in missing]
+        dark = _dark(sites)
+        wanted = self._needless(land, dark) + (self._beside(land, dark) if settled else [])
+        wanted += [one.arrangement(sites) for one, _ in missing]
+        return self._after_trials(land, images, scatter, wanted)
+
+    def _needless(self, land: Landscape, dark: list[tuple[int, int]]) -> list[Arrangement]:
+        """The list without one of the sites that seem to bring too little, or little if others may have their
+        light, for each of them.
+
+        dark: site and frame of the looks that may be missing.
+        """
+        sites, bound = land.sites, land.bound()
+        rests = ~torch.isin(torch.arange(len(sites)), sites.site[sites.loose])
+        weak, more = (
+            weak_sites(sites, bound, share * self._price) & rests for share in (_DOUBTFUL, _REPLACEABLE)
         )
+        without = [(site, without_site(sites, site, dark)) for site in more.nonzero()[:, 0].tolist()]
+        found = [one for site, one in without if bool(weak[site]) or len(one.site)]
+        return [one for one in found if one.key(sites) not in self._tried]
 
     def _missing(
         self, land: Landscape, images: list[Tensor], scatter: Tensor, *, beside: bool
@@ -101,12 +119,9 @@ class Attempts:
             sites = sites.assigned(sites.site, place).with_looks(new.site, new.image, new.photons)
         return sites
 
-    def _beside(self, land: Landscape) -> list[Arrangement]:
-        """Spots beside a molecule, or between two, that other frames know."""
+    def _beside(self, land: Landscape, dark: list[tuple[int, int]]) -> list[Arrangement]:
+        """Spots beside a molecule, or between two, that other frames know; dark: as of `_needless`."""
         sites = land.sites
-        moving = set(sites.site[sites.loose].tolist())
-        pairs = zip(*map(Tensor.tolist, dark_neighbours(sites)), strict=True)
-        dark = [(site, frame) for site, frame in pairs if site not in moving]
         others = looks_beside(sites, dark) + pairs_for_spots(sites, dark)
         others = [one for one in others if one.key(sites) not in self._tried]
         gain = sites.place.new_zeros(len(sites), sites.images)
@@ -128,12 +143,22 @@ class Attempts:
         after = tried(land.movie, sites, images, wanted, rules)
         self._tried.update((one.key(sites), one.centre) for one in after.vain)
         self._again_near(after.made)
+        for one in after.made:
+            if len(one.gone) and not len(one.new):
+                self._memory.removes(sites, torch.zeros_like(sites.loose).index_fill(0, one.gone, True))
         return after.sites if after.made else None
 
     def _again_near(self, made: list[Arrangement]) -> None:
         for one in made:
             for key in [key for key, at in self._tried.items() if (at - one.centre).norm() < _AGAIN_UM]:
                 del self._tried[key]
+
+
+def _dark(sites: Sites) -> list[tuple[int, int]]:
+    """Site and frame of the looks that may be missing, of sites at rest."""
+    moving = set(sites.site[sites.loose].tolist())
+    pairs = zip(*map(Tensor.tolist, dark_neighbours(sites)), strict=True)
+    return [(site, frame) for site, frame in pairs if site not in moving]
 
 
 def _apart(found: list[Unseen]) -> list[Unseen]:

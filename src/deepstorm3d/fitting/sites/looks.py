@@ -29,6 +29,7 @@ __all__ = [
     "unneeded",
     "unneeded_looks",
     "unneeded_sites",
+    "weak_sites",
 ]
 
 # Distance within which only the strongest of several new looks is taken at a time, and the weakest removed, µm.
@@ -144,14 +145,24 @@ def unneeded_sites(land: Landscape, bound: Bound, price: float, free: Tensor) ->
     frames have put right.  price: penalty for one molecule (`search.gain_threshold`).
     """
     sites = land.sites
-    significance = (sites.photons / bound.photons.clamp(min=1e-9)).square()
-    total = significance.new_zeros(len(sites)).index_add(0, sites.site, significance)
+    total = _brought(sites, bound)
     weak = (total < price) & free & ~sites.known
     rows = weak.nonzero()[:, 0]
     # Sites of different frames are compared too: the price is paid once for all of them.
     apart, movie = torch.full_like(total[rows], _APART_UM), torch.zeros_like(rows)
     weak[rows] = ~outdone(sites.place[rows, :2], movie, -total[rows], apart)
     return weak[sites.site]
+
+
+def weak_sites(sites: Sites, bound: Bound, least: float) -> Tensor:
+    """Sites that seem to bring less than `least`, of which nothing is known from before: (S,) bool."""
+    return (_brought(sites, bound) < least) & (sites.looks > 0) & ~sites.known
+
+
+def _brought(sites: Sites, bound: Bound) -> Tensor:
+    """What each site brings to second order, the sum of (photons/σ)² of its looks: (S,)."""
+    significance = (sites.photons / bound.photons.clamp(min=1e-9)).square()
+    return significance.new_zeros(len(sites)).index_add(0, sites.site, significance)
 
 
 def _taken(land: Landscape, site: Tensor, frame: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from .attempts import Attempts
 from .charts import Charts
 from .climb import FittedSites, climb_sites
 from .covariance import Landscape
-from .looks import missing_looks, unneeded
+from .looks import missing_looks, unneeded, unneeded_looks
 from .memory import Memory
 from .state import Sites
 from .ties import joinings, movings, shared_information, splittings
@@ -67,7 +67,10 @@ class Selection:
         """The sites with what is to be changed, each site in one way; None if nothing is. And how many
         divided."""
         retied, free, divided = self._retied(land, memory)
-        gone = unneeded(land, land.bound(), (self.false_looks, self.price), free)
+        if land.sites.channels > 1:
+            gone = unneeded(land, land.bound(), (self.false_looks, self.price), free)
+        else:
+            gone = unneeded_looks(land, land.bound(), self.false_looks, free)
         free[land.sites.site[gone]] = False
         memory.removes(land.sites, gone)
         new = missing_looks(land, self.false_looks, free, memory)

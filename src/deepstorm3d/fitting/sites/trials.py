@@ -128,16 +128,20 @@ def _tried(movie: Movie, sites: Sites, images: list[Tensor], wanted: Arrangement
     before += float(near.sites.penalty()) + rules.cost(near, near.sites)
     charts = Charts(near.movie, ROUGH)
     fitted = climb_sites(near.movie, near.arranged(wanted), charts)
-    for _ in range(_PRUNINGS):
-        gone = rules.needless(near, Landscape(near.movie, fitted.sites, charts))
-        if not bool(gone.any()):
+    best, least = near.sites, before
+    for left in reversed(range(1 + _PRUNINGS)):
+        cost = fitted.cost + rules.cost(near, fitted.sites)
+        if cost < least:
+            best, least = fitted.sites, cost
+        if not left:
             break
+        gone = rules.needless(near, Landscape(near.movie, fitted.sites, charts))
         new = fitted.sites.site >= len(near.free)
-        if len(wanted.new) and bool(gone[new].all()):
-            # The fit shows no light of the new molecules: without them all is as it was.
-            return _Outcome(near, near.sites, 0.0)
+        # Without its new molecules a change is none.
+        if not bool(gone.any()) or (len(wanted.new) and bool(gone[new].all())):
+            break
         fitted = climb_sites(near.movie, fitted.sites.of_looks((~gone).nonzero()[:, 0]), charts)
-    return _Outcome(near, fitted.sites, before - fitted.cost - rules.cost(near, fitted.sites))
+    return _Outcome(near, best, before - least)
 
 
 def _merged(sites: Sites, outcomes: list[_Outcome]) -> Sites:
