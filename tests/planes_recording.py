@@ -47,14 +47,14 @@ def biplane(transform: Transform = TURNED) -> Experiment:
 
 
 class PlanesRecording:
-    """Movies of both planes, the model, and what is there."""
+    """Movies of both planes, the model, and what is there;  changes: of the scene's emitters."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, emitters: int | None = 6, **changes: object) -> None:
         self.experiment = biplane()
         scene = self.experiment.scene()
-        inside = scene.with_(emitters=scene.emitters.with_(margin_px=(4.0, 4.0)))
+        inside = scene.with_(emitters=scene.emitters.with_(margin_px=(4.0, 4.0), **changes))
         setup = self.experiment.with_(scenes={"main": inside})
-        movies, self.truth = ds.simulate_channels(setup, FRAMES, emitters=6, seed=3)
+        movies, self.truth = ds.simulate_channels(setup, FRAMES, emitters=emitters, seed=3)
         self.counts: tuple[NDArray[Any], NDArray[Any]] = (movies["first"], movies["far"])
         self.model = Model(untrained_model(self.experiment, 0.5), device="cpu")
         self.paths = (folder / "near.npy", folder / "far.npy")

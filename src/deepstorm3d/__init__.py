@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .api.channels import dyes as dyes
     from .api.channels import register as register
     from .api.channels import split_channels as split_channels
+    from .api.channels_over_frames import channels_over_frames as channels_over_frames
     from .api.dyes import dyes_of_movie as dyes_of_movie
     from .api.estimating_channels import estimate_channels as estimate_channels
     from .api.lists import drift as drift
@@ -130,6 +131,7 @@ _HOMES = {
     "regenerate_channels": "api.regenerating",
     "register": "api.channels",
     "localize_channels": "api.localizing_channels",
+    "channels_over_frames": "api.channels_over_frames",
     "resolution": "api.lists",
     "retrieve_mask": "api.beads",
     "simulate": "api.movies",

@@ -9,13 +9,17 @@ from typing import TypeGuard, get_args
 from ..calibration.registration.registration import Registration
 from ..channels import ChannelPair
 from ..channels.camera_halves import Side
+from ..emitters import Localizations
 from ..io.movies import AnyMovie
+from ..io.tables import read_header
 from ..io.transforms import read_transform
 from ..jobs.channel_inputs import ChannelInput, GivenTransform, halves_as_channels, halves_of_movie
+from ..jobs.channels_record import recorded_transform
 from ..localizing.excerpt import Excerpt, excerpt_of
 from ..localizing.pipeline import Pipeline
+from .lists import List
 
-__all__ = ["AnyTransform", "SecondChannel", "channels_of", "movies_of", "transform_given"]
+__all__ = ["AnyTransform", "SecondChannel", "channels_of", "movies_of", "transform_given", "transform_of_list"]
 
 SecondChannel = AnyMovie | Excerpt | Side
 """The second channel's movie, or how both lie in the frames of the first one's."""
@@ -49,6 +53,13 @@ def transform_given(transform: AnyTransform | None, pixel_um: float) -> GivenTra
     if isinstance(transform, ChannelPair):
         return GivenTransform(transform)
     return GivenTransform(read_transform(Path(transform), pixel_um=pixel_um), Path(transform).name)
+
+
+def transform_of_list(found: List, pixel_um: float) -> ChannelPair | None:
+    """The transform that the file of a list records, if it does;  pixel_um: of the first channel."""
+    if isinstance(found, Localizations):
+        return None
+    return recorded_transform(read_header(Path(found), pixel_um=pixel_um).provenance)
 
 
 def _is_side(second: SecondChannel) -> TypeGuard[Side]:

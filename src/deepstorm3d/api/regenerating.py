@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from ..camera import Camera
-from ..channels import ChannelPair
-from ..emitters import Localizations
 from ..errors import InputError
 from ..io.movies import AnyMovie
-from ..io.tables import read_header
 from ..jobs.channel_inputs import both_pipelines
-from ..jobs.channels_record import recorded_transform
 from ..jobs.regenerate import RegeneratedFrame, read_frame, regenerated
 from ..jobs.regenerate_channels import RegeneratedChannels, regenerated_channels
 from ..localizing.excerpt import Excerpt, excerpt_of
 from ..localizing.model import Model
-from .channel_movies import AnyTransform, SecondChannel, channels_of, transform_given
+from .channel_movies import AnyTransform, SecondChannel, channels_of, transform_given, transform_of_list
 from .lists import List, as_list
 
 __all__ = ["regenerate", "regenerate_channels"]
@@ -119,7 +114,7 @@ def regenerate_channels(
     both = both_pipelines(loaded, camera)
     one = both.pipelines[0]
     channels, pixel_um = channels_of(first, second, both.pipelines), one.experiment.microscope.pixel_um
-    pair = transform_given(transform, pixel_um).pair or _known(found, pixel_um)
+    pair = transform_given(transform, pixel_um).pair or transform_of_list(found, pixel_um)
     if pair is None and both.model is not None:
         pair = both.model.pair
     if pair is None:
@@ -128,10 +123,3 @@ def regenerate_channels(
             "give the transform (`transform`)",
         )
     return regenerated_channels(as_list(found, pixel_um), channels, [pair], frame=frame)
-
-
-def _known(found: List, pixel_um: float) -> ChannelPair | None:
-    """The transform that the file of a list records."""
-    if isinstance(found, Localizations):
-        return None
-    return recorded_transform(read_header(Path(found), pixel_um=pixel_um).provenance)

@@ -109,13 +109,14 @@ def localize(
     where = chosen_device("cpu" if channels.wanted and device is None else device)
     recipe = Recipe(model[0], mask, camera_changes(camera), threshold, method, refine, where)
     if channels.wanted:
-        if cluster is not None or follow is not None or over_frames:
-            raise InputError("--cluster, --follow and --over-frames are for one channel")
+        if cluster is not None or follow is not None:
+            raise InputError("--cluster and --follow are for one channel")
         both = opened_both(excerpt, recipe, channels)
         if preview is not None:
             preview_both(both, preview_folder(out), preview)
             return
-        localize_both(both, ListFile(out, resume=resume, overwrite=overwrite, command=tuple(sys.argv)))
+        file = ListFile(out, resume=resume, overwrite=overwrite, command=tuple(sys.argv))
+        localize_both(both, file, over_frames=bool(over_frames))
         return
     pipeline = recipe.load()
     for sentence in pipeline.notes:

@@ -139,8 +139,8 @@ def opened_both(excerpt: Excerpt, recipe: Recipe, options: ChannelOptions) -> _B
     return _Both(channels, both, both.transform(given))
 
 
-def localize_both(both: _Both, file: ListFile) -> None:
-    """Localize two channels and write their list."""
+def localize_both(both: _Both, file: ListFile, *, over_frames: bool) -> None:
+    """Localize two channels and write their list, fitted over frames too if that is asked for."""
     from ..jobs.localize_channels import localize_channels
     from ..jobs.localize_together import localize_together
 
@@ -148,9 +148,13 @@ def localize_both(both: _Both, file: ListFile) -> None:
     unit = "frames" if together is not None else "frames in three passes"
     with ScreenWatcher(unit, stoppable=True) as watch:
         if together is not None:
-            summary = localize_together(both.channels, together, both.transform, file, watch=watch)
+            summary = localize_together(
+                both.channels, together, both.transform, file, over_frames=over_frames, watch=watch
+            )
         else:
-            summary = localize_channels(both.channels, both.transform, file, watch=watch)
+            summary = localize_channels(
+                both.channels, both.transform, file, over_frames=over_frames, watch=watch
+            )
     _report(summary, file.path)
 
 
@@ -190,3 +194,5 @@ def _report(summary: ChannelsSummary, out: Path) -> None:
         f"{out}: {summary.rows} localizations in {summary.frames} frames{since}, {summary.together} of them "
         f"seen in both channels{alone}"
     )
+    if summary.over_frames is not None:
+        result(f"fitted over frames and channels: the list has {summary.over_frames} localizations of them")

@@ -14,12 +14,14 @@ from ..emitters import Localizations
 from ..errors import Interrupted
 from ..fitting.sites.channels import FoundInChannels
 from ..fitting.sites.mismatch import Mismatch
-from ..io.tables import TableHeader, open_list_writer
+from ..io.tables import TableHeader, open_list_writer, read_table
+from ..localizing.channels_over_frames import ChannelsPass
 from ..localizing.over_channels import ChannelMovie
 from ..localizing.streaming import Block
 from ..watch import Watcher
 from .channels_record import keep_transform, record_of
 from .localize import ListFile
+from .second_list import SecondList
 
 __all__ = ["BothChannels", "ChannelsSummary", "write_channels_list"]
 
@@ -43,8 +45,9 @@ class ChannelsSummary:
     alone: rows of each channel alone, empty where a network saw both;  rows: of both;  together, filled, split,
     removed, mismatch: see `FoundInChannels`;  photons: of all rows in each channel;
     earlier, earlier_rows: frames done and rows written before the run was resumed, which the figures of both
-    leave out;  misfit: mean deviance of the pixels of each channel;  transform: file beside the list with the
-    transform that was found, None: it was given;  share: of the light that the model expects in the second
+    leave out;  over_frames: rows of the list after the fit over frames, None: there was none;
+    misfit: mean deviance of the pixels of each channel;  transform: file beside the list with the transform
+    that was found, None: it was given;  share: of the light that the model expects in the second
     channel, None: any.
     """
 
@@ -61,6 +64,7 @@ class ChannelsSummary:
     mismatch: Mismatch = field(default_factory=Mismatch.nothing)
     photons: tuple[float, float] = (0.0, 0.0)
     share: float | None = None
+    over_frames: int | None = None
     complete: bool = False
     transform: Path | None = None
     warnings: list[str] = field(default_factory=list)
@@ -151,10 +155,13 @@ class BothChannels:
     pair: ChannelPair
 
 
-def write_channels_list(both: BothChannels, out: ListFile, summary: ChannelsSummary, watch: Watcher) -> None:
+def write_channels_list(
+    both: BothChannels, out: ListFile, summary: ChannelsSummary, watch: Watcher, *, over_frames: bool = False
+) -> None:
     """Write the list block by block, and the transform beside it to ``OUT.transform.yaml``.
 
-    summary: filled here;  watch: told the frames done; it can stop the work.
+    summary: filled here;  watch: told the frames done; it can stop the work;  over_frames: whether the finished
+    list is then fitted over frames (`ChannelsPass`).
     """
     source, pipeline = both.movies[0].source, both.movies[0].pipeline
     count, height, width = source.movie.shape
@@ -182,5 +189,15 @@ def write_channels_list(both: BothChannels, out: ListFile, summary: ChannelsSumm
             summary.add(found)
     except Interrupted:
         return
-    writer.finish()
+    if over_frames:
+        second = ChannelsPass(both.movies, [both.pair], watch)
+        told = {"over_frames": {"fitted": True, "reason": "fitted over frames and channels, as asked"}}
+        rows = SecondList(out.path, header).write(read_table(writer.part), second, told, count)
+        if rows is None:
+            return
+        summary.over_frames = rows
+        writer.discard()
+    else:
+        writer.finish()
+        SecondList(out.path, header).discard()
     summary.complete = True

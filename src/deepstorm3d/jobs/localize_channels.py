@@ -33,12 +33,14 @@ def localize_channels(
     given: GivenTransform,
     out: ListFile,
     *,
+    over_frames: bool = False,
     watch: Watcher = SILENT,
 ) -> ChannelsSummary:
     """Localize each channel (lists ``OUT.first``, ``OUT.second``), then all frames in both at once (``OUT``).
 
     A transform that is not given is found from the two lists; the one that was used is written to
     ``OUT.transform.yaml``. Memory holds the two lists and a block of frames.
+    over_frames: whether the list of both is then fitted over frames (`ChannelsPass`);
     watch: told the frames done, of three passes; where it stops the run, `ListFile.resume` goes on.
     Raises InputError where movies, models, transform or output do not fit.
     """
@@ -76,7 +78,7 @@ def localize_channels(
         last = Part(watch, 2 * frames, frames, 3 * frames)
         over = OverChannels(movies, [pair])
         both = BothChannels(partial(over, lists), over.blocks, movies, pair)
-        write_channels_list(both, out, summary, last)
+        write_channels_list(both, out, summary, last, over_frames=over_frames)
     summary.warnings += summary.doubts()
     return summary
 

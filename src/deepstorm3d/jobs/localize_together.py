@@ -17,6 +17,7 @@ from ..io.parts import claim_name
 from ..localizing.channel_pipelines import ChannelPipelines
 from ..localizing.first_look import check_counts
 from ..localizing.over_channels import ChannelMovie, FromNetwork, refuse_device
+from ..localizing.over_frames import obstacle
 from ..localizing.streaming import Block
 from ..watch import SILENT, Watcher, warn
 from .channel_inputs import ChannelInput, GivenTransform, checked_frames, judged_movie
@@ -70,20 +71,25 @@ def localize_together(
     given: GivenTransform,
     out: ListFile,
     *,
+    over_frames: bool = False,
     watch: Watcher = SILENT,
 ) -> ChannelsSummary:
     """Localize both channels frame by frame, candidates and positions from both at once.
 
     Without a fit in the pipelines the network's list is written, with each molecule's light in both channels.
-    channels: with the pipelines of the model;  given: the transform, None: the model's own;  watch: told the
-    frames done; where it stops the run, `ListFile.resume` goes on.
+    channels: with the pipelines of the model;  given: the transform, None: the model's own;
+    over_frames: whether the list is then fitted over frames (`ChannelsPass`);  watch: told the frames done;
+    where it stops the run, `ListFile.resume` goes on.
     Raises InputError where movies, model, transform or output do not fit.
     """
+    hindrance = obstacle(channels[0].pipeline) if over_frames else ""
+    if hindrance:
+        raise InputError(hindrance, "let the frames be fitted, or leave it out (`over_frames=False`)")
     claim_name(out.path, overwrite=out.overwrite)
     claim_transform_file(out, given.pair or model.pair)
     with opened_together(channels, model, given, watch) as together:
         summary = together.summary
-        write_channels_list(together.both, out, summary, watch)
+        write_channels_list(together.both, out, summary, watch, over_frames=over_frames)
         if summary.complete:
             summary.warnings += together.doubts()
     return summary

@@ -18,10 +18,10 @@ import torch
 from ..emitters import Localizations
 from ..errors import Interrupted
 from ..fitting.sites.kept import KeptSites
-from ..fitting.sites.windows import Step, rows_left
+from ..fitting.sites.windows import Step
 from ..io.parts import explain_write_errors, part_path, replaced_when_whole
 from ..io.tables import TableHeader, TableWriter, open_list_writer
-from ..localizing.over_frames import OverFrames
+from ..localizing.over_frames import SecondPass
 
 __all__ = ["SecondList"]
 
@@ -37,7 +37,7 @@ class SecondList:
         self._part = part_path(path).with_suffix(f".molecules{path.suffix}")
         self._state = self._part.with_suffix(".state")
 
-    def write(self, found: Localizations, over: OverFrames, told: dict[str, Any], frames: int) -> int | None:
+    def write(self, found: Localizations, over: SecondPass, told: dict[str, Any], frames: int) -> int | None:
         """Fit over frames and write; the number of rows, None where the watcher stopped the work.
 
         found: the complete list of single frames;  told: for the header;  frames: of the movie.
@@ -47,7 +47,7 @@ class SecondList:
         writer = open_list_writer(
             self.path,
             header,
-            rows_left(KeptSites.nothing()),
+            over.left(KeptSites.nothing()),
             part=self._part,
             overwrite=True,
             resume=begin > 0,

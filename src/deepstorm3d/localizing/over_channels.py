@@ -28,7 +28,7 @@ from .pipeline import Pipeline
 from .streaming import Block, block_frames
 from .tiling import Tile, localize_in_tiles
 
-__all__ = ["ChannelMovie", "FromNetwork", "OverChannels", "refuse_device", "refuse_unfit"]
+__all__ = ["ChannelMovie", "FromNetwork", "OverChannels", "fit_of_channels", "refuse_device", "refuse_unfit"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class OverChannels:
 
     def __init__(self, movies: Sequence[ChannelMovie], pairs: Sequence[ChannelPair]) -> None:
         self._movies = tuple(movies)
-        self._fit = _fit_of(movies, pairs)
+        self._fit = fit_of_channels(movies, pairs)
 
     def blocks(self, begin: int = 0) -> list[Block]:
         """Blocks of frames that all channels' movies can give, from frame `begin`."""
@@ -151,7 +151,7 @@ class FromNetwork:
         if first.pipeline.fit is None:
             self._fit = _light_of(movies, views)
         else:
-            self._fit = CandidatesFit(_fit_of(movies, pairs), first.pipeline.experiment.known_shares)
+            self._fit = CandidatesFit(fit_of_channels(movies, pairs), first.pipeline.experiment.known_shares)
 
     def blocks(self, begin: int = 0) -> list[Block]:
         """Blocks of frames that all channels' movies can give, from frame `begin`."""
@@ -187,7 +187,8 @@ class FromNetwork:
         return localize_in_tiles(proposed, frames[own, 0], field, tile_px=pipeline.tile_px)
 
 
-def _fit_of(movies: Sequence[ChannelMovie], pairs: Sequence[ChannelPair]) -> ChannelsFit:
+def fit_of_channels(movies: Sequence[ChannelMovie], pairs: Sequence[ChannelPair]) -> ChannelsFit:
+    """The fit of single frames in all channels;  arguments and errors of `OverChannels`."""
     first = movies[0]
     further = [
         FurtherChannel(movie.fit(), _between(first, movie, pair.transform), pair.depth[0], pair.excess_um)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from ..emitters import Localizations
 from ..errors import InputError
 from ..fitting.joint import JointFit
 from ..fitting.likelihood import Likelihood
+from ..fitting.sites.channel import LightsOfChannels
 from ..fitting.sites.fit import SiteFit
 from ..fitting.sites.kept import KeptSites
 from ..fitting.sites.windows import WINDOW_FRAMES, FoundBlock, SitesOverMovie, Step, rows_left
@@ -21,8 +22,9 @@ from .excerpt import OpenExcerpt
 from .lasting import Lasting, measure_lasting
 from .out_of_memory import is_out_of_memory
 from .pipeline import Pipeline
+from .streaming import Block
 
-__all__ = ["Decision", "OverFrames", "decide", "obstacle"]
+__all__ = ["Decision", "OverFrames", "SecondPass", "decide", "obstacle"]
 
 
 @dataclass(frozen=True)
@@ -70,24 +72,26 @@ def obstacle(pipeline: Pipeline) -> str:
     return ""
 
 
-class OverFrames:
+class SecondPass:
     """Fits the list of a movie again, each molecule over all frames in which it shines.
 
-    pipeline: of the list;  source: its excerpt, with the faults of the pixels (`Run.source`);  watch: told the
-    frames done, in this second pass; it can end the work (Interrupted).
-    Raises ValueError for a pipeline for which `decide` says no.
+    source: the excerpt, with the faults of the pixels (`Run.source`); of several channels the first one's;
+    over: the fit of its windows;  light: the likelihood of frames begin … end − 1;  gaps: missing frames;
+    corner: (x, y, 0) µm of the region's first pixel;  watch: told the frames done, in this second pass; it can
+    end the work (Interrupted).
     """
 
-    def __init__(self, pipeline: Pipeline, source: OpenExcerpt, watch: Watcher = SILENT) -> None:
-        fit, hindrance = pipeline.fit, obstacle(pipeline)
-        if hindrance or not isinstance(fit, JointFit):
-            raise ValueError(hindrance)
-        self._source, self._watch = source, watch
-        self._here = source.at_work(pipeline)
-        pixel_um = self._here.experiment.microscope.pixel_um
-        self._corner = (source.roi[0] * pixel_um, source.roi[1] * pixel_um, 0.0)
-        field = self._here.field_of(torch.empty(0, *source.size))
-        self._over = SitesOverMovie(SiteFit(replace(fit, watch=Quiet(watch))), WINDOW_FRAMES, field)
+    def __init__(
+        self,
+        source: OpenExcerpt,
+        over: SitesOverMovie,
+        light: Callable[[int, int], Likelihood | LightsOfChannels],
+        gaps: Sequence[Block],
+        corner: tuple[float, float, float],
+        watch: Watcher = SILENT,
+    ) -> None:
+        self._source, self._over, self._light, self._gaps = source, over, light, gaps
+        self._corner, self._watch = corner, watch
 
     def __call__(self, found: Localizations) -> Iterator[Localizations]:
         """Yield the rows, in order of frame;  found: list of single frames from `Run`, in order of frame."""
@@ -122,18 +126,41 @@ class OverFrames:
 
     def _windows(self, found: Localizations, begin: int) -> Iterator[FoundBlock]:
         """Frames and rows of one window after the other; found: in order of frame, positions in the region."""
-        source, here = self._source, self._here
+        source = self._source
         first, last = source.span[0], source.last
         for start in range(max(begin, first) // WINDOW_FRAMES * WINDOW_FRAMES, last, WINDOW_FRAMES):
             window = max(begin, first, start), min(start + WINDOW_FRAMES, last)
             self._tell(window[0])
             advance(self._watch)
-            for one, end in readable_ranges(source.movie.gaps, *window):
+            for one, end in readable_ranges(self._gaps, *window):
                 begins, ends = torch.searchsorted(found.frame, torch.tensor([one, end])).tolist()
                 rows = found.select(slice(begins, ends))
-                light = here.light(torch.from_numpy(source.read(one, end).astype(np.float32)))
-                yield FoundBlock(one, rows, Likelihood(light.photons, here.noise, light.weight))
+                yield FoundBlock(one, rows, self._light(one, end))
 
     def _tell(self, done: int) -> None:
         first = self._source.span[0]
         self._watch.progress(done - first, self._source.last - first, "over frames")
+
+
+class OverFrames(SecondPass):
+    """The second pass over the movie of one channel.
+
+    pipeline: of the list;  source, watch: as of `SecondPass`.
+    Raises ValueError for a pipeline for which `decide` says no.
+    """
+
+    def __init__(self, pipeline: Pipeline, source: OpenExcerpt, watch: Watcher = SILENT) -> None:
+        fit, hindrance = pipeline.fit, obstacle(pipeline)
+        if hindrance or not isinstance(fit, JointFit):
+            raise ValueError(hindrance)
+        here = source.at_work(pipeline)
+        pixel_um = here.experiment.microscope.pixel_um
+        field = here.field_of(torch.empty(0, *source.size))
+        over = SitesOverMovie(SiteFit(replace(fit, watch=Quiet(watch))), WINDOW_FRAMES, field)
+
+        def light(begin: int, end: int) -> Likelihood:
+            seen = here.light(torch.from_numpy(source.read(begin, end).astype(np.float32)))
+            return Likelihood(seen.photons, here.noise, seen.weight)
+
+        corner = (source.roi[0] * pixel_um, source.roi[1] * pixel_um, 0.0)
+        super().__init__(source, over, light, source.movie.gaps, corner, watch)

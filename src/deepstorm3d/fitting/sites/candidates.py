@@ -28,7 +28,7 @@ from .shares import rows_of_channels
 from .start import in_order, lit_sites
 from .state import Sites
 
-__all__ = ["CandidatesFit"]
+__all__ = ["CandidatesFit", "is_shown"]
 
 # Beyond the edge of a channel's frame by up to this much a candidate may leave light in it, px.
 _BEYOND_PX = 4
@@ -116,7 +116,7 @@ class CandidatesFit:
         if fit.first.fit_blur:
             place = torch.cat([place, torch.full_like(place[:, :1], sum(fit.bounds.blur_px) / 2)], 1)
         shown = [
-            _is_shown(channel.places(place[:, :3]), light, channel.psf.pixel_um)
+            is_shown(channel.places(place[:, :3]), light, channel.psf.pixel_um)
             for channel, light in zip(movie.channels, movie.lights, strict=True)
         ]
         image, site = torch.stack(shown).nonzero().unbind(1)
@@ -147,7 +147,7 @@ class CandidatesFit:
         return tuple(replace(model, share=share) for model, share in zip(models, self.shares, strict=True))
 
 
-def _is_shown(places: Tensor, light: Likelihood, pixel_um: float) -> Tensor:
+def is_shown(places: Tensor, light: Likelihood, pixel_um: float) -> Tensor:
     """Whether places (S, 3) µm of a channel are on its frame, or close to it: (S,) bool."""
     height, width = light.frames.shape[1:]
     last = places.new_tensor([width - 1, height - 1]) + _BEYOND_PX

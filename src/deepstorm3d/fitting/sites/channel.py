@@ -10,9 +10,24 @@ from torch import Tensor
 from ...channels import Transform
 from ...optics.psf import PSF
 from ..background import SplineBackground
+from ..likelihood import Likelihood
 from ..state import JointState
 
-__all__ = ["ChannelModel"]
+__all__ = ["ChannelModel", "LightsOfChannels"]
+
+
+@dataclass(frozen=True)
+class LightsOfChannels:
+    """The likelihood of the same frames in each of several channels."""
+
+    channels: tuple[Likelihood, ...]
+
+    def __len__(self) -> int:
+        return len(self.channels[0])
+
+    def select(self, frames: Tensor) -> LightsOfChannels:
+        """Some of the frames, an index."""
+        return LightsOfChannels(tuple(light.select(frames) for light in self.channels))
 
 
 @dataclass(frozen=True)

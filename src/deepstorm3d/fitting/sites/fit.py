@@ -32,6 +32,7 @@ __all__ = [
     "SitesOfFrames",
     "background_at_places",
     "improved",
+    "in_order_of_appearance",
     "rows_of_looks",
 ]
 
@@ -59,11 +60,16 @@ class SitesFound:
 
 @dataclass(frozen=True)
 class SitesOfFrames:
-    """The list of B frames, the sites that it is made of, and the covariance (S·q, S·q) of their places."""
+    """The list of B frames, the sites that it is made of, and the covariance (S·q, S·q) of their places.
+
+    site, origin: (N,) of each row, as of looks (`Sites`).
+    """
 
     found: SitesFound
     sites: Sites
     covariance: Tensor
+    site: Tensor
+    origin: Tensor
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ class SiteFit:
         sites = made.fitted.sites
         rows = rows_of_looks(made.land, found, self.false_looks)
         told = SitesFound(
-            replace(rows, molecule=_in_order_of_appearance(sites.site)),
+            replace(rows, molecule=in_order_of_appearance(sites.site)),
             misfit_of_frames(likelihood, made.fitted.deviance),
             tied=int((sites.looks > 1)[sites.site].sum()),
             split=made.split,
@@ -118,7 +124,7 @@ class SiteFit:
             removed=len(found) - int((sites.origin >= 0).sum()),
             settled=made.fitted.settled,
         )
-        return SitesOfFrames(told, sites, made.land.covariance)
+        return SitesOfFrames(told, sites, made.land.covariance, sites.site, sites.origin)
 
 
 class Improver(Protocol):
@@ -196,7 +202,7 @@ def _quality(land: Landscape, number: int) -> Tensor:
     return image.under_spots(light.deviance_image(image.image), light.weight)
 
 
-def _in_order_of_appearance(site: Tensor) -> Tensor:
+def in_order_of_appearance(site: Tensor) -> Tensor:
     """Numbers of sites (N,) renamed in order of first appearance."""
     _, first, number = np.unique(site.numpy(), return_index=True, return_inverse=True)
     return torch.from_numpy(np.argsort(np.argsort(first, kind="stable"), kind="stable")[number.ravel()])

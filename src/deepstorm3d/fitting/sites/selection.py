@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,7 +16,7 @@ from .covariance import Landscape
 from .looks import missing_looks, unneeded, unneeded_looks
 from .memory import Memory
 from .state import Sites
-from .ties import joinings, movings, shared_information, splittings
+from .ties import SharedInformation, joinings, movings, shared_information, splittings
 
 __all__ = ["Selection"]
 
@@ -29,7 +30,8 @@ class Selection:
 
     price: penalty for one molecule, the decrease of the deviance that it must bring;  dark, false_splits,
     false_looks: see `SiteFit`;  search: matched filter for molecules that are missing, None: none are added;
-    slack: (3,) µm², variance of the distance of two looks of one molecule that the images do not know of.
+    slack: (3,) µm², variance of the distance of two looks of one molecule that the images do not know of;
+    shared: what may be divided, single looks or all of a frame (`information_of_frames`).
     Several channels keep their molecules: only ties and looks change.
     """
 
@@ -39,6 +41,7 @@ class Selection:
     false_looks: float
     search: MatchedFilter | None = None
     slack: Tensor | None = None
+    shared: Callable[[Landscape], SharedInformation] = shared_information
 
     def improve(self, charts: Charts, fitted: FittedSites) -> tuple[FittedSites, int]:
         """The fit after changes of ties, looks and arrangements, and how many sites were divided."""
@@ -86,7 +89,7 @@ class Selection:
         free = torch.ones(len(sites), dtype=torch.bool)
         site, loose = sites.site.clone(), sites.loose.clone()
         place, more = sites.place.clone(), [sites.place[:0]]
-        shared = shared_information(land)
+        shared = self.shared(land)
         divided = splittings(land, shared, self.false_splits, self.slack)
         divided = [part for part in divided if memory.divides(sites, part.looks)]
         for part in divided:
@@ -96,7 +99,7 @@ class Selection:
         moving = [part for part in movings(land, shared, self.dark) if bool(free[part.site])]
         for part in moving:
             first = len(sites) + sum(map(len, more))
-            site[part.looks] = torch.arange(first, first + len(part.looks))
+            site[part.looks] = first + part.which
             more.append(part.place)
             loose[part.looks] = True
         free[sites.site[loose]] = False

@@ -14,7 +14,16 @@ from ..photometry import fit_photometry
 from .frames import Movie
 from .state import Sites
 
-__all__ = ["Carried", "in_order", "linked", "lit_sites", "order_of", "sites_of_list"]
+__all__ = [
+    "Carried",
+    "in_order",
+    "linked",
+    "lit_sites",
+    "order_of",
+    "places_of_list",
+    "sites_of_list",
+    "with_knowledge",
+]
 
 # Photons of a row below which its start is not taken from the least-squares fit, as a fraction of the list's.
 _LEAST_SHARE = 0.1
@@ -63,6 +72,14 @@ def sites_of_list(
     frame with their places in the first one;  carried: sites of earlier frames, which become the first ones;
     blurs: whether each site has a blur;  dark: frames in which a molecule may be missing.
     """
+    place, site = places_of_list(found, movie, carried, blurs=blurs, dark=dark)
+    return with_knowledge(lit_sites(place, site, found.frame, found.photons, movie), carried)
+
+
+def places_of_list(
+    found: Localizations, movie: Movie, carried: Carried | None, *, blurs: bool, dark: int
+) -> tuple[Tensor, Tensor]:
+    """Places (S, q) of the sites of a list, and the site of each row, (N,);  arguments of `sites_of_list`."""
     before = 0 if carried is None else len(carried.place)
     site = linked(found, carried, dark)
     place = _weighted_mean(found, site, before)
@@ -71,12 +88,16 @@ def sites_of_list(
     if carried is not None:
         place[:before] = carried.place
     place[:, 2] = place[:, 2].clamp(*movie.bounds.z_um)
-    sites = lit_sites(place, site, found.frame, found.photons, movie)
+    return place, site
+
+
+def with_knowledge(sites: Sites, carried: Carried | None) -> Sites:
+    """The sites with what is known of the first ones of them, which are carried."""
     if carried is None:
         return sites
-    new = (len(place) - before) * place.shape[1]
+    new = (len(sites) - len(carried.place)) * sites.each
     return replace(
-        sites, before=place, knowledge=torch.nn.functional.pad(carried.information, (0, new, 0, new))
+        sites, before=sites.place, knowledge=torch.nn.functional.pad(carried.information, (0, new, 0, new))
     )
 
 

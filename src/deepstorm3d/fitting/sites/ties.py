@@ -22,6 +22,7 @@ __all__ = [
     "SharedInformation",
     "Splitting",
     "chi_square_point",
+    "information_of_frames",
     "joinings",
     "movings",
     "shared_information",
@@ -48,11 +49,13 @@ class Splitting:
 
 @dataclass(frozen=True)
 class Moving:
-    """A site that moves, its looks (index), and the place of each, (n, q)."""
+    """A site that moves, its looks (index), the places (n, q) that it has one after the other, and of each look
+    which of them is its own."""
 
     site: int
     looks: Tensor
     place: Tensor
+    which: Tensor
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def splittings(
             site, number = int(few.sites[row]), int(which[row])
             to = place[site].clone()
             to[:3] += shift[row, number].clamp(-_FURTHEST_UM, _FURTHEST_UM)
-            found.append(Splitting(site, few.looks[row, groups[number]], to))
+            found.append(Splitting(site, shared.every(land, few.looks[row, groups[number]]), to))
     return sorted(found, key=lambda each: each.site)
 
 
@@ -134,7 +137,9 @@ def movings(land: Landscape, shared: SharedInformation, dark: int) -> list[Movin
         if float(gain) > _MOVING:
             place = sites.place[one].repeat(len(looks), 1)
             place[:, :3] += shift
-            found[one] = Moving(one, looks, place)
+            every = shared.every(land, looks)
+            which = torch.searchsorted(sites.frame[looks], sites.frame[every])
+            found[one] = Moving(one, every, place, which)
     return list(found.values())
 
 
@@ -200,17 +205,27 @@ class SharedInformation:
     """What the frames say of the places of single looks, all else fitted, of sites with two looks or more, or
     one and knowledge from before.
 
-    where: of a site, its group and its row there.
+    where: of a site, its group and its row there;  of_frames: whether a look stands for all looks of its site
+    in its frame.
     """
 
     groups: tuple[_Alike, ...]
     where: dict[int, tuple[int, int]]
+    of_frames: bool = False
 
     def of_site(self, site: int) -> tuple[Tensor, Tensor, Tensor]:
         """Looks (k,), their gradients (k, 3) and the information about their shifts (k, k, 3, 3)."""
         group, row = self.where[site]
         alike = self.groups[group]
         return alike.looks[row], alike.pull[row], alike.information[row]
+
+    def every(self, land: Landscape, looks: Tensor) -> Tensor:
+        """All that some looks (k,) of a site stand for, in their order."""
+        sites = land.sites
+        if not self.of_frames:
+            return looks
+        here = (sites.site == sites.site[looks[0]]) & torch.isin(sites.frame, sites.frame[looks])
+        return here.nonzero()[:, 0]
 
 
 def shared_information(land: Landscape) -> SharedInformation:
@@ -240,6 +255,29 @@ def shared_information(land: Landscape) -> SharedInformation:
         where.update((number, (len(groups), k)) for k, number in enumerate(chosen.tolist()))
         groups.append(_Alike(chosen, looks, pull[looks], information))
     return SharedInformation(tuple(groups), where)
+
+
+def information_of_frames(land: Landscape) -> SharedInformation:
+    """The same of all looks of a site in one frame together: channels of one frame show one place."""
+    sites, known = land.sites, land.sites.known
+    shared = shared_information(land)
+    parts: dict[tuple[int, bool], list[tuple[int, Tensor, Tensor, Tensor]]] = {}
+    for site in shared.where:
+        looks, pull, information = shared.of_site(site)
+        frames, row = sites.frame[looks].unique(return_inverse=True)
+        if len(frames) < 2 and not bool(known[site]):
+            continue
+        first = torch.full_like(frames, len(sites.site)).scatter_reduce(0, row, looks, "amin")
+        in_frame = (row == torch.arange(len(frames))[:, None]).double()
+        both = torch.einsum("mk,nl,klab->mnab", in_frame, in_frame, information)
+        parts.setdefault((len(frames), bool(known[site])), []).append((site, first, in_frame @ pull, both))
+    groups, where = list[_Alike](), dict[int, tuple[int, int]]()
+    for _, alike in sorted(parts.items()):
+        numbers = [site for site, *_ in alike]
+        where.update((site, (len(groups), row)) for row, site in enumerate(numbers))
+        looks, pull, information = (torch.stack([one[k] for one in alike]) for k in (1, 2, 3))  # pyright: ignore[reportArgumentType]
+        groups.append(_Alike(torch.tensor(numbers), looks, pull, information))
+    return SharedInformation(tuple(groups), where, of_frames=True)
 
 
 def _of_looks(land: Landscape) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ from .joined import FittedWindow, Part, joined
 from .kept import KeptSites
 from .start import Carried, linked, order_of
 
-__all__ = ["fit_window"]
+__all__ = ["WindowFit", "fit_window"]
 
 _MOST_SITES = 1000
 """Sites of a tile, with its margin, above which it is halved: 4,000 unknowns, a matrix of 130 MB."""
@@ -37,10 +38,26 @@ _SHORTEST_PX = 48
 _GRID_PX = 8  # margins are multiples of it
 
 
+class WindowFit(Protocol):
+    """Fits the molecules of consecutive frames, of one channel (`SiteFit`) or of several."""
+
+    @property
+    def dark(self) -> int:
+        """Frames in which a molecule may be missing."""
+        ...
+
+    def after_others(self, found: Localizations, likelihood: Any, carried: Carried | None) -> SitesOfFrames:
+        """The sites of B frames, with sites that shone in the frames before.
+
+        found: rows of frames 0 … B−1;  likelihood: of the frames, as the fit takes it.
+        """
+        ...
+
+
 def fit_window(
-    fit: SiteFit,
+    fit: WindowFit,
     found: Localizations,
-    likelihood: Likelihood,
+    likelihood: Any,
     kept: KeptSites,
     begin: int,
     field: Field | None,
@@ -49,10 +66,10 @@ def fit_window(
 
     fit: of frames of any size;  found: rows, their frames counted from 0, positions in the field;  kept: sites
     of the frames before;  begin: number of the first frame in the movie;  field: what the frames show; None:
-    they are never cut into tiles.
+    they are never cut into tiles, and neither are those of several channels.
     """
     carried = kept.carried(torch.arange(len(kept)), begin) if len(kept) else None
-    if field is None:
+    if field is None or not isinstance(fit, SiteFit):
         return joined([_whole(fit, found, likelihood, carried)], len(kept))
     margin = -(-(fit.single.core.patch_px // 2 + 1) // _GRID_PX) * _GRID_PX
     cores = list(_cores(field, margin, _places(found, carried, fit.dark)))
@@ -120,15 +137,15 @@ def _inside(pixels: Tensor, region: Region, field: Field) -> Tensor:
     return inside
 
 
-def _whole(fit: SiteFit, found: Localizations, likelihood: Likelihood, carried: Carried | None) -> Part:
+def _whole(fit: WindowFit, found: Localizations, likelihood: Any, carried: Carried | None) -> Part:
     """All sites of the frames at once."""
     whole = fit.after_others(found, likelihood, carried)
-    sites, looks = whole.sites, torch.ones_like(whole.sites.loose)
+    sites, rows = whole.sites, whole.found.localizations
     number, own = torch.full((len(sites),), -1), torch.ones(len(sites), dtype=torch.bool)
     if carried is not None:
         number[: len(carried.place)] = torch.arange(len(carried.place))
-    rows = whole.found.localizations
-    return Part(rows, sites.site, sites.origin, looks, sites.place, number, own, whole.covariance)
+    near = torch.ones(len(rows), dtype=torch.bool)
+    return Part(rows, whole.site, whole.origin, near, sites.place, number, own, whole.covariance)
 
 
 @dataclass(frozen=True)

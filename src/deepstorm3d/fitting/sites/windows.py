@@ -8,7 +8,7 @@ its rows get the last position, which all its frames have formed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,10 +18,10 @@ from ...emitters import Localizations
 from ...field import Field
 from ...noise import Noise
 from ..likelihood import Likelihood
-from .fit import SiteFit
+from .channel import LightsOfChannels
 from .joined import FittedWindow
 from .kept import KeptSites, in_blocks
-from .tiles import fit_window
+from .tiles import WindowFit, fit_window
 
 __all__ = ["WINDOW_FRAMES", "FoundBlock", "SitesOverMovie", "Step", "rows_left"]
 
@@ -35,11 +35,11 @@ _LONGEST = 10
 @dataclass(frozen=True)
 class FoundBlock:
     """Consecutive frames of a movie: number of the first one, the list of single frames (absolute frame
-    numbers), and the likelihood of the frames."""
+    numbers), and the likelihood of the frames, of one channel or of several."""
 
     begin: int
     found: Localizations
-    likelihood: Likelihood
+    likelihood: Likelihood | LightsOfChannels
 
     @property
     def end(self) -> int:
@@ -72,7 +72,7 @@ class SitesOverMovie:
     is cut into tiles where it has too many molecules; None: it is not.
     """
 
-    def __init__(self, fit: SiteFit, window: int = WINDOW_FRAMES, field: Field | None = None) -> None:
+    def __init__(self, fit: WindowFit, window: int = WINDOW_FRAMES, field: Field | None = None) -> None:
         self.fit, self.window, self.field = fit, window, field
 
     def __call__(self, blocks: Iterable[FoundBlock]) -> Iterator[Localizations]:
@@ -194,7 +194,16 @@ def _cut(block: FoundBlock, begin: int, end: int) -> FoundBlock:
 
 def _joined(parts: list[FoundBlock]) -> FoundBlock:
     """Consecutive frames as one block."""
-    lights = [part.likelihood for part in parts]
+    found, lights = Localizations.concat([part.found for part in parts]), [part.likelihood for part in parts]
+    channels = [each.channels if isinstance(each, LightsOfChannels) else (each,) for each in lights]
+    whole = tuple(_as_one(each) for each in zip(*channels, strict=True))
+    return FoundBlock(
+        parts[0].begin, found, LightsOfChannels(whole) if isinstance(lights[0], LightsOfChannels) else whole[0]
+    )
+
+
+def _as_one(lights: Sequence[Likelihood]) -> Likelihood:
+    """The likelihood of consecutive frames of one channel."""
     read = [light.noise.read_variance for light in lights]
     each = [value for value in read if isinstance(value, Tensor) and value.dim() == 3]
     noise = Noise(lights[0].noise.excess, torch.cat(each) if each else read[0])
@@ -202,5 +211,4 @@ def _joined(parts: list[FoundBlock]) -> FoundBlock:
     if any(light.weight is not None for light in lights):
         weights = [torch.ones_like(one.frames) if one.weight is None else one.weight for one in lights]
         weight = torch.cat(weights)
-    whole = Likelihood(torch.cat([light.frames for light in lights]), noise, weight)
-    return FoundBlock(parts[0].begin, Localizations.concat([part.found for part in parts]), whole)
+    return Likelihood(torch.cat([light.frames for light in lights]), noise, weight)
