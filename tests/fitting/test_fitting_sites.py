@@ -20,8 +20,9 @@ from deepstorm3d.fitting.sites.climb import climb_sites
 from deepstorm3d.fitting.sites.covariance import Landscape, movie_of, site_bounds
 from deepstorm3d.fitting.sites.fit import SiteFit, SitesFound
 from deepstorm3d.fitting.sites.looks import gain_of_looks, needed_gain
+from deepstorm3d.fitting.sites.shared_information import shared_information
 from deepstorm3d.fitting.sites.state import Sites
-from deepstorm3d.fitting.sites.ties import shared_information, splittings
+from deepstorm3d.fitting.sites.ties import splittings
 from deepstorm3d.fitting.state import JointState
 
 LEVEL = 20.0

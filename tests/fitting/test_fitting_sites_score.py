@@ -13,8 +13,8 @@ from deepstorm3d.fitting.sites.covariance import Landscape
 from deepstorm3d.fitting.sites.frames import Movie
 from deepstorm3d.fitting.sites.looks import dark_neighbours, gain_of_looks
 from deepstorm3d.fitting.sites.score import score_of_looks, score_over_frames
+from deepstorm3d.fitting.sites.shared_information import shared_information
 from deepstorm3d.fitting.sites.state import Sites
-from deepstorm3d.fitting.sites.ties import shared_information
 
 
 def without(made: Scene, seed: int, gone: int) -> tuple[Movie, Sites, Sites]:

@@ -27,10 +27,10 @@ from .fit import (
 from .frames import Movie
 from .looks import needed_gain
 from .selection import Selection
+from .shared_information import information_of_frames
 from .shares import rows_of_channels
 from .start import Carried, in_order, lit_sites, places_of_list, with_knowledge
 from .state import Sites
-from .ties import information_of_frames
 
 __all__ = ["ChannelsOverFrames"]
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from .covariance import Landscape
-from .ties import chi_square_point, shared_information
+from .shared_information import shared_information
+from .ties import chi_square_point
 
 __all__ = ["Mismatch", "mismatch_of"]
 

@@ -15,8 +15,9 @@ from .climb import FittedSites, climb_sites
 from .covariance import Landscape
 from .looks import missing_looks, unneeded, unneeded_looks
 from .memory import Memory
+from .shared_information import SharedInformation, shared_information
 from .state import Sites
-from .ties import SharedInformation, joinings, movings, shared_information, splittings
+from .ties import joinings, movings, splittings
 
 __all__ = ["Selection"]
 
