@@ -29,8 +29,8 @@ from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.experiment import Experiment, experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
-from deepstorm3d.localizer.inference import inference_precision
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file
+from deepstorm3d.localizer.precision import mixed_precision
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.tabulated import TabulatedPSF
@@ -121,8 +121,7 @@ def measure(
         photons = simulator.to_photons(
             simulator(emitters, scene.background.draw(now, simulator.field, generator), generator)
         )
-        half_precision = pipeline.experiment.training.half_precision
-        with inference_precision(pipeline.localizer, half_precision=half_precision):
+        with mixed_precision(device, pipeline.experiment.training.half_precision):
             raw = pipeline.localizer(photons)
         found = pipeline.localizer.network.decode(raw.float(), pipeline.localizer.threshold)
         truths.append(emitters.shift(frames=first).to("cpu"))

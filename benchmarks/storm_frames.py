@@ -28,8 +28,8 @@ from deepstorm3d.emitters import Localizations
 from deepstorm3d.field import Field
 from deepstorm3d.frames.explain import correlation
 from deepstorm3d.io.movies import open_movie
-from deepstorm3d.localizer.inference import inference_precision
 from deepstorm3d.localizer.modelfile import load_model_file
+from deepstorm3d.localizer.precision import mixed_precision
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.localizing.tiling import Tile, localize_in_tiles
 from harness import arguments_of, interval, report
@@ -44,8 +44,7 @@ def proposals(pipeline: Pipeline, photons: Tensor, threshold: float) -> Localiza
     """Positions and probabilities down to a low threshold."""
 
     def propose(frames: Tensor, _: Tile) -> Localizations:
-        half_precision = pipeline.experiment.training.half_precision
-        with inference_precision(pipeline.localizer, half_precision=half_precision):
+        with mixed_precision(frames.device, pipeline.experiment.training.half_precision):
             raw = pipeline.localizer(frames)
         return pipeline.localizer.network.decode(raw.float(), threshold)
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deepstorm3d.localizer import inference, precision, winograd
+from deepstorm3d.localizer import inference, winograd
 from deepstorm3d.localizer.coarse import CoarseSpec
-from deepstorm3d.localizer.inference import for_inference, inference_precision
+from deepstorm3d.localizer.inference import for_inference
 from deepstorm3d.localizer.localizer import NetworkLocalizer
 from deepstorm3d.localizer.mixture import MixtureSpec
 from deepstorm3d.localizer.network import NetworkSpec
@@ -147,26 +147,11 @@ def test_the_fast_form_gives_a_frame_the_same_alone_as_in_a_batch() -> None:
     torch.testing.assert_close(fast(frames)[1:2], fast(frames[1:2]), rtol=1e-5, atol=1e-5)
 
 
-def test_where_matrices_of_bfloat16_are_multiplied_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_bfloat16_is_fast_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = trained(SPECS["coarse"])
-    monkeypatch.setattr(inference, "cpu_multiplies_bfloat16_matrices", lambda: True)
+    monkeypatch.setattr(inference, "fast_bfloat16", lambda _: True)
     assert for_inference(plain, half_precision=True) is plain
     assert for_inference(plain, half_precision=False) is not plain
-
-
-@torch.no_grad()
-def test_where_only_vectors_of_bfloat16_are_multiplied_the_fast_form_is_in_single_precision(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(precision, "_cpu_offers", lambda instructions: instructions == "avx512_bf16")
-    plain, frames = trained(SPECS["coarse"]), photons(2, 48, 50)
-    fast = for_inference(plain, half_precision=True)
-    with inference_precision(plain, half_precision=True):
-        assert torch.is_autocast_enabled("cpu"), "the plain form computes in bfloat16"
-    with inference_precision(fast, half_precision=True):
-        assert not torch.is_autocast_enabled("cpu")
-        seen = fast(frames)
-    torch.testing.assert_close(seen, plain(frames), rtol=1e-3, atol=1e-4)
 
 
 def test_networks_of_other_layers_are_left_as_they_are() -> None:

@@ -1,11 +1,24 @@
-"""Convolutions in float32: what autocast would have done, undone, for the gradients too."""
+"""Where bfloat16 is used; convolutions in float32: what autocast would have done, undone, gradients too."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.nn import functional
 
-from deepstorm3d.localizer.precision import conv2d_in_float32
+from deepstorm3d.localizer import precision
+from deepstorm3d.localizer.precision import conv2d_in_float32, mixed_precision
+
+
+@pytest.mark.parametrize(
+    ("instructions", "half"), [("avx512_bf16", False), ("amx_bf16", True), ("bf16", True), ("", False)]
+)
+def test_the_processor_computes_in_bfloat16_only_where_it_multiplies_whole_matrices_of_it(
+    monkeypatch: pytest.MonkeyPatch, instructions: str, half: bool
+) -> None:
+    monkeypatch.setattr(precision, "_cpu_offers", lambda asked: asked == instructions)
+    with mixed_precision(torch.device("cpu"), half_precision=True):
+        assert torch.is_autocast_enabled("cpu") is half
 
 
 def test_it_is_the_convolution_that_torch_has_with_its_gradients() -> None:

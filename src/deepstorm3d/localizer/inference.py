@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -12,23 +10,22 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..watch import Watcher
 from .localizer import NetworkLocalizer
-from .precision import cpu_multiplies_bfloat16_matrices, mixed_precision
+from .precision import fast_bfloat16
 from .trunk import Trunk
 from .winograd import WinogradConv2d, can_be_winograd
 
-__all__ = ["announce", "for_inference", "inference_precision"]
+__all__ = ["announce", "for_inference"]
 
 
 def for_inference(localizer: NetworkLocalizer, *, half_precision: bool) -> NetworkLocalizer:
     """A copy of a trained localizer in evaluation mode, faster on the CPU in single precision; else it itself.
 
-    half_precision: whether it may compute in bfloat16. On a processor that multiplies matrices of bfloat16
-    nothing is changed; where it only multiplies vectors of them, the form in single precision is 1.6 times as
-    fast as the plain one in bfloat16. In networks with a `Trunk` batch norms become part of the convolutions
-    before them, and 3×3 convolutions of many channels are done by Winograd's algorithm (`WinogradConv2d`). The
-    copy cannot be trained or stored.
+    half_precision: whether it may compute in bfloat16. On a device that is fast in bfloat16 nothing is changed.
+    In networks with a `Trunk` batch norms become part of the convolutions before them, and 3×3 convolutions of
+    many channels are done by Winograd's algorithm (`WinogradConv2d`). The copy cannot be trained or stored.
     """
-    if localizer.offset.device.type != "cpu" or (half_precision and cpu_multiplies_bfloat16_matrices()):
+    device = localizer.offset.device
+    if device.type != "cpu" or (half_precision and fast_bfloat16(device)):
         return localizer
     if not any(isinstance(layer, Trunk) for layer in localizer.modules()):
         return localizer
@@ -40,13 +37,6 @@ def for_inference(localizer: NetworkLocalizer, *, half_precision: bool) -> Netwo
                 assert isinstance(layer, nn.Conv2d)
                 block[place] = WinogradConv2d(layer)
     return fast
-
-
-def inference_precision(localizer: NetworkLocalizer, *, half_precision: bool) -> AbstractContextManager[object]:
-    """Context in which a localizer of `for_inference` is to be applied: bfloat16 if it may and gains by it."""
-    if any(isinstance(layer, WinogradConv2d) for layer in localizer.modules()):
-        return contextlib.nullcontext()
-    return mixed_precision(localizer.offset.device, half_precision)
 
 
 def _absorb_batch_norms(block: nn.Sequential) -> None:

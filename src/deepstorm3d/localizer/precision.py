@@ -13,7 +13,6 @@ from torch.nn import functional
 
 __all__ = [
     "conv2d_in_float32",
-    "cpu_multiplies_bfloat16_matrices",
     "fast_bfloat16",
     "mixed_precision",
 ]
@@ -25,19 +24,13 @@ def fast_bfloat16(device: torch.device) -> bool:
         # GPUs before 2020 (compute capability below 8) only emulate bfloat16, which is slower than float32.
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
-    # On CPUs without bfloat16 instructions oneDNN emulates it, which is slower than float32.
-    return device.type == "cpu" and _cpu_has_bfloat16()
+    # Without such instructions oneDNN emulates bfloat16; those of AVX-512, which multiply vectors, take 1.3 to
+    # 1.6 times as long as float32 in these networks.
+    return device.type == "cpu" and _cpu_multiplies_bfloat16_matrices()
 
 
-def _cpu_has_bfloat16() -> bool:
-    return _cpu_offers("avx512_bf16") or cpu_multiplies_bfloat16_matrices()
-
-
-def cpu_multiplies_bfloat16_matrices() -> bool:
-    """Whether this processor has instructions for whole matrices of bfloat16 (Intel's AMX, Arm's BF16).
-
-    Those of AVX-512 multiply vectors, at twice the rate of float32.
-    """
+def _cpu_multiplies_bfloat16_matrices() -> bool:
+    """Whether this processor has instructions for whole matrices of bfloat16 (Intel's AMX, Arm's BF16)."""
     return _cpu_offers("amx_bf16") or _cpu_offers("bf16")
 
 

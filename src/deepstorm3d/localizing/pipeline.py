@@ -24,11 +24,12 @@ from ..fitting.parallel import side_by_side
 from ..fitting.photometry import Photometry, fit_photometry
 from ..fitting.single import SingleFit
 from ..io.masks import read_mask
-from ..localizer.inference import announce, for_inference, inference_precision
+from ..localizer.inference import announce, for_inference
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ModelFile
 from ..localizer.neighbours import with_frames
 from ..localizer.network import build_network, context_of
+from ..localizer.precision import mixed_precision
 from ..optics.fisher import crlb
 from ..optics.masks import FileMask
 from ..optics.psf import device_of, extent_px
@@ -188,8 +189,7 @@ class Pipeline:
 
     @torch.no_grad()
     def _propose(self, frames: Tensor) -> Localizations:
-        half_precision = self.experiment.training.half_precision
-        with inference_precision(self.localizer, half_precision=half_precision):
+        with mixed_precision(frames.device, self.experiment.training.half_precision):
             raw = self.localizer(frames)
         return self.localizer.network.decode(raw.float(), self.localizer.threshold)
 
