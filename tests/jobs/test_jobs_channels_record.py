@@ -58,3 +58,12 @@ def test_no_molecule_is_told_only_where_there_was_none_before_either(rows: int) 
     both = BothChannels(never, never, [], turned())  # pyright: ignore[reportArgumentType]
     told = Together(both, summary, QualitySample()).doubts()
     assert any("no molecule was found" in text for text in told) == (rows == 0)
+
+
+@pytest.mark.parametrize(
+    ("known", "second", "told"),
+    [(True, 5000.0, False), (True, 4000.0, True), (True, 6000.0, True), (False, 4000.0, False)],
+)
+def test_a_share_that_was_taken_as_known_and_is_another_is_told(known: bool, second: float, told: bool) -> None:
+    summary = ChannelsSummary(frames=5, rows=50, photons=(1e4 - second, second), share=0.5, share_known=known)
+    assert any("light_known" in text for text in summary.doubts()) == told

@@ -25,7 +25,7 @@ class TrainingSpec(Spec):
         gt=0,
         label="Largest gradient norm",
     )
-    half_precision: bool = quantity(True, "", "bfloat16 convolutions, if the processor has them")
+    half_precision: bool = quantity(True, "", "bfloat16 convolutions, if the processor is faster with them")
     validate_every: int = quantity(
         500, "", "steps between validations", ge=1, label="Steps between validations"
     )

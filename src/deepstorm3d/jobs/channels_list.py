@@ -36,6 +36,8 @@ _SURE = 5.0  # … so many of its standard errors.
 # Light of a channel below which it is told, as a fraction of what the model expects there …
 _DARK = 0.3
 _DARK_ROWS = 10  # … from so many molecules on.
+# Difference of the measured share of the light from the one taken as known from which on it is told.
+_OTHER_SHARE = 0.03
 
 
 @dataclass
@@ -48,7 +50,7 @@ class ChannelsSummary:
     leave out;  over_frames: rows of the list after the fit over frames, None: there was none;
     misfit: mean deviance of the pixels of each channel;  transform: file beside the list with the transform
     that was found, None: it was given;  share: of the light that the model expects in the second
-    channel, None: any.
+    channel, None: any;  share_known: the fit took it as that of every molecule.
     """
 
     frames: int = 0
@@ -64,6 +66,7 @@ class ChannelsSummary:
     mismatch: Mismatch = field(default_factory=Mismatch.nothing)
     photons: tuple[float, float] = (0.0, 0.0)
     share: float | None = None
+    share_known: bool = False
     over_frames: int | None = None
     complete: bool = False
     transform: Path | None = None
@@ -108,7 +111,7 @@ class ChannelsSummary:
                     f"the {name} channel is not explained by the molecules of both: its pixels have a mean "
                     f"deviance of {misfit:.2f} (noise alone: 1)"
                 )
-        return [*told, *self._shifted(), *self._dark()]
+        return [*told, *self._shifted(), *(self._dark() or self._other_share())]
 
     def _shifted(self) -> list[str]:
         """That the second channel shows the molecules elsewhere."""
@@ -138,6 +141,20 @@ class ChannelsSummary:
             "camera's baseline and gain wrong (`camera`)?"
             for name, light, share in zip(("first", "second"), self.photons, expected, strict=True)
             if light < _DARK * share * total
+        ]
+
+    def _other_share(self) -> list[str]:
+        """That the light is not divided as the fit took it to be."""
+        total = sum(self.photons)
+        if not self.share_known or self.share is None or self.rows < _DARK_ROWS or total <= 0:
+            return []
+        measured = self.photons[1] / total
+        if abs(measured - self.share) < _OTHER_SHARE:
+            return []
+        return [
+            f"the second channel has {100 * measured:.1f} % of the molecules' light, and the fit took it to be "
+            f"{100 * self.share:.1f} % for every molecule (`light_known`): photons are wrong by some "
+            "of that, and depths may be; train a model for this share, or without `light_known`"
         ]
 
 

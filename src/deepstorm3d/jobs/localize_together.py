@@ -106,7 +106,8 @@ def opened_together(
     for channel in channels:
         refuse_device(channel.pipeline)
     checked_frames(channels)
-    summary = ChannelsSummary(share=model.views[1].share)
+    known = channels[0].pipeline.experiment.known_shares is not None
+    summary = ChannelsSummary(share=model.views[1].share, share_known=known)
     with ExitStack() as stack:
         sources = [stack.enter_context(channel.excerpt.open()) for channel in channels]
         fields = tuple(

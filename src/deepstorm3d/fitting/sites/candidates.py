@@ -34,6 +34,8 @@ __all__ = ["CandidatesFit", "is_shown"]
 _BEYOND_PX = 4
 # Light in the first least-squares fit below which a candidate is dropped, as a share of the dimmest molecules'.
 _LEAST_LIGHT = 0.1
+# A channel has light of a molecule whose measured share is so many σ above 0 (by chance once in a thousand).
+_SEEN = 3.1
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class CandidatesFit:
         return FoundInChannels(
             rows,
             torch.stack(misfit, 1),
-            together=int((sites.looks == count).sum()),
+            together=_seen_in_both(rows) if sites.shares is not None else int((sites.looks == count).sum()),
             filled=len(sites) - kept,
             split=0,
             removed=len(found) - kept,
@@ -153,3 +155,10 @@ def is_shown(places: Tensor, light: Likelihood, pixel_um: float) -> Tensor:
     last = places.new_tensor([width - 1, height - 1]) + _BEYOND_PX
     at = places[:, :2] / pixel_um
     return ((at >= -_BEYOND_PX) & (at <= last)).all(1)
+
+
+def _seen_in_both(rows: Localizations) -> int:
+    """Number of rows whose measured share says that both channels have light of them."""
+    assert rows.share is not None and rows.sigma_share is not None
+    least = torch.minimum(rows.share, 1 - rows.share)
+    return int((least > _SEEN * rows.sigma_share).sum())

@@ -82,7 +82,7 @@ def _in_order(places: Tensor, photons: Tensor, coefficients: Tensor, *, shared: 
 
 def _reach(state: JointState, *, shared: bool) -> Tensor:
     """Largest change of each unknown, (m,) float64."""
-    place = torch.tensor(_NEAR_PLACE[: 3 if state.blur_px is None else 4]).to(state.photons)
+    place = torch.tensor(_NEAR_PLACE[: 3 if state.blur_px is None else 4], dtype=torch.float64)
     light, level = _NEAR_LIGHT * state.photons, _NEAR_LIGHT * state.coefficients.abs()
     return _in_order(place.repeat(len(state), 1), light, level, shared=shared)
 

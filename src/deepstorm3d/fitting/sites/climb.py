@@ -163,8 +163,8 @@ def _limits(movie: Movie, sites: Sites) -> tuple[Tensor, Tensor, Tensor]:
         ranges, longest = [*ranges, movie.bounds.blur_px], [*longest, LONGEST_BLUR_PX]
     if sites.shares is not None:
         ranges, longest = [*ranges, (movie.bounds.photons, torch.inf)], [*longest, torch.inf]
-    low, high = torch.tensor(ranges).to(sites.place).unbind(1)
-    return low, high, torch.tensor(longest).to(sites.place)
+    low, high = torch.tensor(ranges, dtype=torch.float64).to(sites.place).unbind(1)
+    return low, high, torch.tensor(longest, dtype=torch.float64).to(sites.place)
 
 
 def _moved(movie: Movie, sites: Sites, step: _Step) -> Sites:
