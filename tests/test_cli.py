@@ -252,6 +252,13 @@ def test_render_takes_sections_stacks_and_planes(movie: SimpleNamespace, tmp_pat
     assert not no.exists()
 
 
+def test_known_models_are_listed_also_where_none_is_built_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(models, "MODELS_FOLDER", tmp_path)
+    listed = call("models")
+    assert "no built-in model" in listed.err
+    assert all(each.name in listed.out and each.sha256 in listed.out for each in known_models())
+
+
 def test_models_are_listed_and_shown(tiny: str, tmp_path: Path):
     listed = call("models").out
     assert "tiny" in listed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -10,9 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from deepstorm3d.emitters import Localizations
+from deepstorm3d.emitters import Localizations, SigmaSource
 from deepstorm3d.errors import InputError
-from deepstorm3d.io.tables import TableWriter, open_table_writer, read_header, read_table
+from deepstorm3d.io.tables import (
+    TableHeader,
+    TableWriter,
+    open_list_writer,
+    open_table_writer,
+    read_header,
+    read_table,
+)
 
 FRAMES = 12
 
@@ -125,3 +133,21 @@ def test_a_movie_may_grow_between_runs_but_not_shrink(tmp_path: Path, suffix: st
         with h5py.File(tmp_path / "o.hdf5") as file:
             assert json.loads(file["metadata"][()])[0]["Frames"] == 25  # type: ignore[index]
         assert "Frames: 25" in (tmp_path / "o.yaml").read_text()
+
+
+@pytest.mark.parametrize("suffix", ["hdf5", "csv"])
+@pytest.mark.parametrize(("before", "after"), [("fit", "crlb"), ("crlb", "fit"), ("network", "crlb")])
+def test_rows_with_other_errors_do_not_follow_those_of_the_interrupted_run(
+    tmp_path: Path, suffix: str, before: SigmaSource, after: SigmaSource
+):
+    path, header = tmp_path / f"o.{suffix}", TableHeader(0.11, FRAMES, (20, 30))
+    like = replace(Localizations.empty(), sigma_source=before)
+    open_list_writer(path, header, like).append(replace(block(0), sigma_source=before), frames_done=3)
+    told = rf"'{before}'.*'{after}'.*with or without `method=proposals`"
+    with pytest.raises(InputError, match=told):
+        open_list_writer(path, header, replace(like, sigma_source=after), resume=True)
+    writer = opened(path, resume=True)  # which says nothing of the rows to come
+    with pytest.raises(InputError, match=told):
+        writer.append(replace(block(3), sigma_source=after), frames_done=6)
+    writer.append(replace(block(3), sigma_source=before), frames_done=6)
+    assert open_list_writer(path, header, like, resume=True).next_frame == 6

@@ -139,4 +139,8 @@ def test_a_run_goes_on_from_its_own_model_only(tiny: Experiment, model: Path, tm
     save_model_file(ModelFile(tiny.to_mapping(), weights_of(tiny.with_(seed=8)), 0.5, None, {}), other)
     with pytest.raises(InputError, match=r"began from the model first\.pt, not from other\.pt"):
         train_model(tiny, tmp_path / "from.pt", start=Start(resume=True, model=other))
+    model.unlink()
+    with pytest.raises(InputError, match=r"there is no model .*gone\.pt"):
+        train_model(tiny, tmp_path / "from.pt", start=Start(resume=True, model=tmp_path / "gone.pt"))
+    # What it began from is not needed any more.
     assert train_model(tiny, tmp_path / "from.pt", start=Start(resume=True, model=model)) is not None

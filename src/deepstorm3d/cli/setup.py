@@ -108,6 +108,7 @@ def _list(context: typer.Context) -> None:
     cards = list_models()
     if not cards:
         say_warning("this installation has no built-in model; train one: deepstorm3d config, then train")
+        _list_known()
         return
     shown = table("model", "PSF", "depth (µm)", "pixel (nm)", "emitters", "photons", "Jaccard")
     for card in cards:

@@ -39,12 +39,14 @@ class FramesOfChannels:
     """Finds the molecules of single frames of two channels.
 
     movies: of both, opened, with the faults of their pixels;  pair: from the first to the second; None: each
-    channel is localized by itself;  together: the network of the first movie's pipeline sees both channels.
+    channel is localized by itself;  together: the network of the first movie's pipeline sees both channels;
+    without_light: whether frames without light are looked at too, not refused.
     """
 
     movies: tuple[ChannelMovie, ChannelMovie]
     pair: ChannelPair | None
     together: bool = False
+    without_light: bool = False
 
     @cached_property
     def _network(self) -> FromNetwork | None:
@@ -59,9 +61,10 @@ class FramesOfChannels:
         """The molecules of a frame.
 
         watch: told the progress, and can end the work (Interrupted).
-        Raises InputError for a frame without light, and for models that cannot be fitted together.
+        Raises InputError for a frame without light (unless `without_light`), and for models that cannot be
+        fitted together.
         """
-        seen = [_seen(movie, number) for movie in self.movies]
+        seen = [self._seen(movie, number) for movie in self.movies]
         lights, doubts = (seen[0][0], seen[1][0]), (*seen[0][1], *seen[1][1])
         block = (number, number + 1)
         if self._network is not None and self.pair is not None:
@@ -72,14 +75,14 @@ class FramesOfChannels:
             alone = rows_in_channels(self._lists(alone, block, watch).localizations, [self.pair])
         return FrameInChannels((alone[0], alone[1]), lights, doubts)
 
-
-def _seen(movie: ChannelMovie, number: int) -> tuple[Light, Sequence[str]]:
-    """The frame of a channel, and what contradicts its model."""
-    source, here = movie.source, movie.source.at_work(movie.pipeline)
-    read = read_block(source, (number, number + 1), 0)
-    refuse_without_light(read.counts, here.camera.saturation, f"{source.excerpt.name}, frame {number}")
-    doubts = [f"{source.excerpt.name}: {finding.text}" for finding in check_counts(here, read.counts)]
-    return light_of(here, read)[0], doubts
+    def _seen(self, movie: ChannelMovie, number: int) -> tuple[Light, Sequence[str]]:
+        """The frame of a channel, and what contradicts its model."""
+        source, here = movie.source, movie.source.at_work(movie.pipeline)
+        read = read_block(source, (number, number + 1), 0)
+        if not self.without_light:
+            refuse_without_light(read.counts, here.camera.saturation, f"{source.excerpt.name}, frame {number}")
+        doubts = [f"{source.excerpt.name}: {finding.text}" for finding in check_counts(here, read.counts)]
+        return light_of(here, read)[0], doubts
 
 
 def _alone(movie: ChannelMovie, number: int, watch: Watcher) -> Localizations:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import __version__
@@ -64,9 +64,8 @@ def localize_movie(
         pixel_um = pipeline.experiment.microscope.pixel_um
         provenance = _provenance(run) | {"command": list(out.command)}
         header = TableHeader(pixel_um, count, (height, width), provenance)
-        writer = open_list_writer(
-            out.path, header, Localizations.empty(), overwrite=out.overwrite, resume=out.resume
-        )
+        like = replace(Localizations.empty(), sigma_source="none" if pipeline.fit is None else "fit")
+        writer = open_list_writer(out.path, header, like, overwrite=out.overwrite, resume=out.resume)
         second = SecondList(out.path, header)
         if not writer.next_frame:
             second.discard()

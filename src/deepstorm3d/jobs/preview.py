@@ -98,7 +98,8 @@ def conclusion(reports: dict[int, RegenerateReport], findings: list[str]) -> tup
         f"residual {report.deviance_per_pixel:.2f} x the expected noise variance"
         for number, report in reports.items()
     ]
-    middle = sorted(reports.values(), key=lambda report: report.deviance_per_pixel)[(len(reports) - 1) // 2]
+    measured = [report for report in reports.values() if report.pixels] or list(reports.values())
+    middle = sorted(measured, key=lambda report: report.deviance_per_pixel)[(len(measured) - 1) // 2]
     assessment = middle.assessment
     lines += findings
     if assessment.kind == "too quiet":

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from .. import plot
 from ..channels import ChannelPair
 from ..emitters import Localizations
+from ..frames.no_light import without_light
 from ..localizing.first_look import check_counts
 from ..localizing.over_channels import ChannelMovie, refuse_unfit
+from ..localizing.pipeline import Pipeline
 from ..pixels.reading import Light
 from ..plot.frames_beside import channel_overlays
 from ..plot.panels import save_figure
@@ -67,7 +71,7 @@ def preview_channels(
         )
         movies = (first, second)
         told += [note for movie in movies for note in movie.source.pixel_notes()]
-        place = FramesOfChannels(movies, pair, both.together is not None)
+        place = FramesOfChannels(movies, pair, both.together is not None, without_light=True)
         span = first.source.span[0], first.source.last - 1
         numbers = np.unique(np.linspace(*span, frames).round().astype(int)).tolist()
         seen: dict[int, tuple[RegeneratedFrame, ...]] = {}
@@ -126,8 +130,16 @@ def _judged(
         save_figure(figure, out_dir / f"histogram_{which}.png")
         counts = np.concatenate([movie.source.read(number, number + 1) for number in here])
         reports.append({number: frame.report for number, frame in here.items()})
-        fit, said = conclusion(reports[-1], [each.text for each in check_counts(pipeline, counts)])
+        fit, said = conclusion(reports[-1], _findings(pipeline, counts, list(here)))
         fits.append(fit)
         notes = [f"frame {at}: {note}" for at, report in reports[-1].items() for note in report.notes]
         lines += [f"{name}: {line}" for line in (*notes, *said)]
     return ChannelsPreview((reports[0], reports[1]), (fits[0], fits[1]), [*dict.fromkeys(told), *lines])
+
+
+def _findings(pipeline: Pipeline, counts: NDArray[Any], numbers: Sequence[int]) -> list[str]:
+    """Frames (B, H, W) without light, by their numbers, and what contradicts camera and model in the others."""
+    reasons = [without_light(frame[None], pipeline.camera.saturation) for frame in counts]
+    dark = [f"frame {number}: {reason}" for number, reason in zip(numbers, reasons, strict=True) if reason]
+    lit = counts[[not reason for reason in reasons]]
+    return [*dark, *(finding.text for finding in (check_counts(pipeline, lit) if len(lit) else []))]

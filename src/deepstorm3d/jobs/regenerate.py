@@ -110,7 +110,7 @@ def regenerated(
     variance = own.clamp(min=1.0)
     report = RegenerateReport(
         localizations=len(found),
-        correlation=float(correlation(photons, model, counted)),
+        correlation=float(correlation(photons, model, counted)) if counted.any() else float("nan"),
         deviance_per_pixel=float(((photons - model).square() / variance)[counted].mean()),
         expected=float((own / variance)[counted].mean()),
         pixels=int(counted.sum()),

@@ -48,14 +48,19 @@ def prepare_start(
     watch: told what was taken over and what not.
     Returns the model that the training starts from, as its card names it (name, SHA-256 of its file, share of
     the weights), also where it is resumed; None if it starts from none.
-    Raises InputError if there is no such model, if fewer than half of the weights fit, and if the checkpoint
-    began from another model.
+    Raises InputError if there is no such model (needed to begin, not to go on), if fewer than half of the
+    weights fit, and if the checkpoint began from another model.
     """
     begun = load_checkpoint(checkpoint).get("started_from") if start.resume and checkpoint.exists() else None
     if start.model is None:
         return begun
-    model = find_model(start.model)
     name = Path(start.model).name
+    try:
+        model = find_model(start.model)
+    except InputError:
+        if begun is not None and begun["model"] == name:
+            return begun  # the checkpoint has gone on from its weights: they are not needed any more
+        raise
     if start.resume and checkpoint.exists():
         if begun is None or begun["sha256"] != model.sha256:
             before = "random weights" if begun is None else f"the model {begun['model']}"

@@ -69,9 +69,8 @@ class LightInChannels:
     """Completes the candidates of a network that sees all channels, without moving or judging them.
 
     Photons and background are those of a linear fit to each channel at the network's places (no photons in a
-    channel whose frame does not show the place), σ the
-    Cramér-Rao bound of one molecule in all channels at these values (``sigma_source = crlb``); positions,
-    photons and σ that the network measures itself are kept.
+    channel whose frame does not show the place), σ the Cramér-Rao bound of one molecule in all channels at
+    these values (``sigma_source = crlb``); positions, photons and σ that the network measures itself are kept.
 
     channels: the first one first;  densest: highest plausible density, molecules/µm²: of more rows in a frame
     the most probable ones are kept.

@@ -12,7 +12,7 @@ from ...emitters import Emitters, Localizations
 from ...errors import InputError
 from ..parts import FREE_SPACE, claim_name, explain_write_errors
 
-__all__ = ["GrowingFile", "TableWriter", "write_whole"]
+__all__ = ["GrowingFile", "TableWriter", "other_sigma", "write_whole"]
 
 Table = TypeVar("Table", Localizations, Emitters)
 
@@ -144,6 +144,18 @@ def write_whole(writer: TableWriter[Table], table: Table, frames: int) -> None:
     except BaseException:
         writer.discard()
         raise
+
+
+def other_sigma(path: Path, there: str, here: str) -> InputError:
+    """The error for rows with σ from one source after rows with σ from another.
+
+    there, here: `Localizations.sigma_source` of the rows in the file and of those to come.
+    """
+    return InputError(
+        f"{path} was begun with rows whose σ come from '{there}', those to come have them from '{here}'",
+        "go on with the model of the interrupted run, with or without `method=proposals` as there, or start "
+        "again (`overwrite=True`)",
+    )
 
 
 def _refuse_foreign_sidecars(names: list[Path]) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ...emitters import Localizations
 from ...errors import InputError
 from ..parts import reserve_space
+from .growing import other_sigma
 from .hdf5 import opened
 from .header import TableHeader
 from .journal import Journal, Record
@@ -38,7 +39,7 @@ class PicassoFile:
 
     def __init__(self, path: Path, header: TableHeader, like: Localizations) -> None:
         self.path, self.header = path, header
-        self._dtype = row_type(like)
+        self._dtype, self._sigma_to_come = row_type(like), like.sigma_source
         self._journal = Journal(path.with_suffix(".rows"))
         self._sigma_source = "none"
 
@@ -56,7 +57,7 @@ class PicassoFile:
     def resume(self) -> tuple[int, int]:
         """Bring the table to what the journal holds; returns frames and rows done.
 
-        Raises InputError where there is no journal, or it belongs to another recording.
+        Raises InputError where there is no journal, or it belongs to another recording or other settings.
         """
         try:
             last = self._journal.cut()
@@ -70,6 +71,8 @@ class PicassoFile:
             ) from error
         self._refuse_another(recording)
         assert last is not None
+        if last.rows_done and self._sigma_to_come not in ("none", last.sigma_source):
+            raise other_sigma(self.path, last.sigma_source, self._sigma_to_come)
         self._sigma_source = last.sigma_source
         done = self._hdf5_done()
         if done is None or done > last.frames_done:
@@ -81,13 +84,14 @@ class PicassoFile:
         return last.frames_done, last.rows_done
 
     def append(self, table: Localizations, *, frames_done: int, first_row: int) -> None:
-        """Add a block; it counts as done when it is in the journal."""
+        """Add a block; it counts as done when it is in the journal.
+
+        Raises InputError where its σ come from elsewhere than those of the rows before.
+        """
         rows = picasso_rows(table, self.header.pixel_um, self._dtype)
         if len(table):
             if first_row and self._sigma_source != table.sigma_source:
-                raise ValueError(
-                    f"rows with σ from '{table.sigma_source}' after rows from '{self._sigma_source}'"
-                )
+                raise other_sigma(self.path, self._sigma_source, table.sigma_source)
             self._sigma_source = table.sigma_source
         record = Record(frames_done, first_row + len(rows), self._sigma_source, rows.tobytes())
         self._journal.append(record)

@@ -27,6 +27,7 @@ from ...errors import InputError
 from ..parts import replaced_when_whole
 from .columns import FRACTIONS, NM, Columns, pixel_size, sigma_source
 from .csv_table import column_names, csv_lines, read_csv
+from .growing import other_sigma
 from .header import NOMINAL_PSF_SIGMA_PX, TableHeader
 from .units import in_nanometres, named_alike, only_photons, plain_name
 
@@ -52,6 +53,7 @@ class ThunderstormFile:
     def __init__(self, path: Path, header: TableHeader, like: Localizations | Emitters) -> None:
         self.path, self.header = path, header
         self._empty = like.select(slice(0))
+        self._sigma_source = "none"
         self._bytes = 0
 
     @property
@@ -72,7 +74,7 @@ class ThunderstormFile:
     def resume(self) -> tuple[int, int]:
         """Drop rows of an unfinished block; returns frames and rows done.
 
-        Raises InputError where the progress file is missing or belongs to another recording.
+        Raises InputError where the progress file is missing, or belongs to another recording or settings.
         """
         try:
             done = json.loads(self._progress.read_text(encoding="utf-8"))
@@ -101,17 +103,26 @@ class ThunderstormFile:
                 f"{self.path} has lost {size - self.path.stat().st_size} bytes",
                 "start again (`overwrite=True`)",
             )
+        self._sigma_source = done.get("sigma_source", "none")  # parts of earlier versions do not say it
+        if isinstance(self._empty, Localizations):
+            self._refuse_other_sigma(self._empty)
         os.truncate(self.path, size)
         self._bytes = size
         return frames, rows
 
     def append(self, table: Localizations | Emitters, *, frames_done: int, first_row: int) -> None:
-        """Add a block; the count of frames done is raised only when its rows are on the disk."""
+        """Add a block; the count of frames done is raised only when its rows are on the disk.
+
+        Raises InputError where its σ come from elsewhere than those of the rows before.
+        """
         if type(table) is not type(self._empty):
             raise ValueError(f"this file holds {type(self._empty).__name__}, not {type(table).__name__}")
         columns = _columns(table, self.header, first_row)
         if len(table) and list(columns) != list(_columns(self._empty, self.header, 0)):
             raise ValueError("all blocks of a table have the same columns")
+        if len(table) and isinstance(table, Localizations):
+            self._refuse_other_sigma(table)
+            self._sigma_source = table.sigma_source
         text = csv_lines(columns, len(table))
         with self.path.open("r+b") as handle:
             handle.seek(self._bytes)
@@ -132,12 +143,23 @@ class ThunderstormFile:
         """The table is complete: nothing is left to resume."""
         self._progress.unlink(missing_ok=True)
 
+    def _refuse_other_sigma(self, table: Localizations) -> None:
+        there, here = self._sigma_source, table.sigma_source
+        if "none" not in (there, here) and there != here:
+            raise other_sigma(self.path, there, here)
+
     def _recording(self) -> dict[str, Any]:
         header = self.header
         return {"pixel_nm": header.pixel_nm, "frames": header.frames, "shape": list(header.shape)}
 
     def _save_progress(self, frames: int, rows: int) -> None:
-        done = {"frames_done": frames, "rows_done": rows, "bytes": self._bytes, "recording": self._recording()}
+        done = {
+            "frames_done": frames,
+            "rows_done": rows,
+            "bytes": self._bytes,
+            "sigma_source": self._sigma_source,
+            "recording": self._recording(),
+        }
         with replaced_when_whole(self._progress) as temporary:
             temporary.write_text(json.dumps(done), encoding="utf-8")
 
