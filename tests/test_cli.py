@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -433,26 +434,13 @@ def test_a_stop_request_outside_the_main_thread_leaves_signals_alone():
 def test_progress_without_a_terminal_is_a_plain_line_at_the_end(monkeypatch: pytest.MonkeyPatch):
     clock = iter([0.0, 2.0, 4.0, 4.0, 5.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    console = Console(file=(written := _Text()), width=60)
+    console = Console(file=(written := io.StringIO()), width=60)
     with ScreenWatcher("frames", console=console) as line:
         for done in (10, 20, 30):
             line.progress(done, 30)
         line.progress(1, 2)  # the next step of the job: rates count anew
         line.progress(2, 2)
-    assert written.text.splitlines() == ["30/30 frames, 5 per second", "2/2 frames, 1 per second"]
-
-
-class _Text:
-    """A file that only remembers."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def write(self, text: str) -> int:
-        self.text += text
-        return len(text)
-
-    def flush(self) -> None: ...
+    assert written.getvalue().splitlines() == ["30/30 frames, 5 per second", "2/2 frames, 1 per second"]
 
 
 def test_lengths_of_time_are_for_people():
