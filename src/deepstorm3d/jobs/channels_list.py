@@ -153,8 +153,8 @@ class ChannelsSummary:
             return []
         return [
             f"the second channel has {100 * measured:.1f} % of the molecules' light, and the fit took it to be "
-            f"{100 * self.share:.1f} % for every molecule (light_known in the experiment): photons are wrong by "
-            "some of that, and depths may be; train a model for this share, or one without light_known"
+            f"{100 * self.share:.1f} % for every molecule (light_known in the experiment): photons are wrong "
+            "by some of that, and depths may be; train a model for this share, or one without light_known"
         ]
 
 
