@@ -11,11 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = [
-    "conv2d_in_float32",
-    "fast_bfloat16",
-    "mixed_precision",
-]
+__all__ = ["conv2d_in_float32", "fast_bfloat16", "mixed_precision"]
 
 
 def fast_bfloat16(device: torch.device) -> bool:

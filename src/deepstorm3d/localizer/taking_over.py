@@ -27,7 +27,7 @@ class TakenOver:
     left: Mapping[str, tuple[tuple[int, ...], tuple[int, ...] | None]]
 
     def describe(self) -> str:
-        """The layers that were left, in words: "head (40×64×3×3, there 32×64×3×3)"."""
+        """The layers that were left, in words: "head (40×64×3×3, 32×64×3×3 there)"."""
         return ", ".join(
             f"{name} ({_sides(here)}, {'not' if there is None else _sides(there)} there)"
             for name, (here, there) in self.left.items()
