@@ -65,8 +65,8 @@ def compiled_in_place(function: Callable[..., Any]) -> Any:
     """The same for a function that makes no array: it works on parts of those that it is given.
 
     Numba counts who uses an array, for each part of it that is named, with instructions that wait for the other
-    cores: in short loops that took a fifth to a third of all time. Here nothing is counted, so nothing can be freed:
-    a function that makes an array does not compile this way, and none may be returned.
+    cores: in short loops that took a fifth to a third of all time. Here nothing is counted, so nothing can be
+    freed: a function that makes an array does not compile this way, and none may be returned.
     """
     return _compiled(function, counted=False)
 
