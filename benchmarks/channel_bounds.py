@@ -13,7 +13,8 @@ from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.sites.channel import ChannelModel
 from deepstorm3d.fitting.sites.channels import ChannelsFit
 from deepstorm3d.fitting.sites.covariance import lights_of, site_bounds
-from deepstorm3d.fitting.sites.frames import Movie
+from deepstorm3d.fitting.sites.known_shares import in_common
+from deepstorm3d.fitting.sites.movie import Movie
 from deepstorm3d.fitting.sites.state import Sites
 from deepstorm3d.watch import SILENT
 
@@ -53,8 +54,8 @@ def joint_bounds(
             torch.zeros(2 * number, dtype=torch.bool),
             channels=2,
         )
-        if known:
-            sites = sites.with_shares(shares)
         movie = Movie(tuple(channels), fit.bounds, lights_of(one), SILENT)
+        if known:
+            sites = in_common(sites, movie)
         total[rows] = site_bounds(movie, sites).place[:, :3].float()
     return total

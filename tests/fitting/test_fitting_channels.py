@@ -22,8 +22,10 @@ from deepstorm3d.fitting.sites.channel import ChannelModel
 from deepstorm3d.fitting.sites.channels import ChannelsFit, FurtherChannel
 from deepstorm3d.fitting.sites.climb import climb_sites
 from deepstorm3d.fitting.sites.covariance import lights_of, site_bounds
-from deepstorm3d.fitting.sites.frames import Movie
+from deepstorm3d.fitting.sites.known_shares import in_common
 from deepstorm3d.fitting.sites.mismatch import Mismatch
+from deepstorm3d.fitting.sites.movie import Movie
+from deepstorm3d.fitting.sites.neighbourhood import images_of
 from deepstorm3d.fitting.sites.state import Sites
 from deepstorm3d.fitting.state import JointState
 from deepstorm3d.watch import SILENT
@@ -89,17 +91,17 @@ def test_derivatives_go_through_the_transform(blur: bool) -> None:
             expected.append(float(terms.gradient[row * unknowns + axis]))
     torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=2e-3, atol=0.3)
     # The information is that of the image's derivatives by the places of the first channel.
-    information = movie.lights[0].information(terms.image.image)
+    information = movie.lights[0].information(terms.views[0].image.image)
     columns = []
     for row in range(len(at)):
         for axis in range(unknowns):
-            up, down = (movie.terms(0, moved(row, axis, by)).image.image for by in (step, -step))
+            up, down = (movie.expected(0, moved(row, axis, by))[0] for by in (step, -step))
             columns.append(((up - down) / (2 * step)).flatten())
     slopes = torch.stack(columns)
     whole = (slopes * information.flatten()) @ slopes.mT
     torch.testing.assert_close(terms.matrix[: len(columns), : len(columns)], whole, rtol=2e-3, atol=2.0)
     light = len(columns)
-    cross = (slopes * information.flatten()) @ terms.image.image.new_ones(slopes.shape[1])
+    cross = (slopes * information.flatten()) @ slopes.new_ones(slopes.shape[1])
     torch.testing.assert_close(terms.matrix[:light, -1], cross, rtol=5e-3, atol=0.3)
 
 
@@ -119,15 +121,11 @@ def true_sites(place: Tensor, photons: list[float], level: float = LEVEL) -> Sit
 
 
 def images(channels: list[ChannelModel], sites: Sites) -> list[Tensor]:
-    """The expected images (1, H, W) of sites of one frame."""
+    """The expected images (1, H, W) of sites of one frame, whose looks are those of single channels."""
     made = Movie(
         tuple(channels), BOUNDS, lights_of([Likelihood(torch.zeros(1, *SIZE))] * len(channels)), SILENT
     )
-    rows = sites.slices()
-    return [
-        made.terms(number, sites.of_image(number, rows[number], torch.float32)).image.image
-        for number in range(len(channels))
-    ]
+    return images_of(made, in_common(sites, made) if made.shared else sites)
 
 
 def noisy(expected: list[Tensor], seed: int) -> list[Likelihood]:

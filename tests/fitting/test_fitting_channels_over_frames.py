@@ -17,12 +17,13 @@ from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.linear import expected_image
 from deepstorm3d.fitting.refine import Bounds
 from deepstorm3d.fitting.sites.candidates import CandidatesFit
-from deepstorm3d.fitting.sites.channel import LightsOfChannels
+from deepstorm3d.fitting.sites.channel import LightsOfChannels, with_shares
 from deepstorm3d.fitting.sites.channels import ChannelsFit, FurtherChannel
 from deepstorm3d.fitting.sites.channels_over_frames import ChannelsOverFrames
 from deepstorm3d.fitting.sites.covariance import lights_of, site_bounds
 from deepstorm3d.fitting.sites.fit import SitesFound
-from deepstorm3d.fitting.sites.frames import Movie
+from deepstorm3d.fitting.sites.known_shares import in_common
+from deepstorm3d.fitting.sites.movie import Movie
 from deepstorm3d.fitting.sites.state import Sites
 from deepstorm3d.fitting.sites.windows import FoundBlock, SitesOverMovie
 from deepstorm3d.fitting.state import JointState
@@ -50,9 +51,15 @@ def channels() -> ChannelsFit:
 class Scene:
     """Molecules far from each other, each in some frames, and what both channels show of them."""
 
-    def __init__(self, lives: list[range], seed: int = 0, step_um: float = 0.0) -> None:
+    def __init__(
+        self,
+        lives: list[range],
+        seed: int = 0,
+        step_um: float = 0.0,
+        photons: tuple[float, float] = PHOTONS,
+    ) -> None:
         generator = torch.Generator().manual_seed(seed)
-        self.fit = channels()
+        self.fit, self.photons = channels(), photons
         pixel = self.fit.first.core.pixel_um
         spots = [(0.3, 0.3), (0.7, 0.32), (0.3, 0.7), (0.68, 0.7), (0.5, 0.5)][: len(lives)]
         xy = torch.tensor([[x * SIZE[1], y * SIZE[0]] for x, y in spots]) * pixel
@@ -69,7 +76,7 @@ class Scene:
     def sites(self) -> Sites:
         """The truth, a look of each molecule in each of its frames and both channels."""
         image = torch.cat([2 * self.frame, 2 * self.frame + 1])
-        photons = torch.tensor(PHOTONS).double().repeat_interleave(len(self.frame))
+        photons = torch.tensor(self.photons).double().repeat_interleave(len(self.frame))
         order = torch.argsort(image, stable=True)
         level = torch.full((1, 1), LEVEL, dtype=torch.float64)
         return Sites(
@@ -91,7 +98,7 @@ class Scene:
             for channel, model in enumerate(self.fit.models(blank)):
                 state = JointState(
                     xyz=self.xyz[here].float(),
-                    photons=torch.full((int(here.sum()),), PHOTONS[channel]),
+                    photons=torch.full((int(here.sum()),), self.photons[channel]),
                     frame=torch.zeros(int(here.sum()), dtype=torch.int64),
                     coefficients=torch.full((1, 1, 1), LEVEL),
                     blur_px=None,
@@ -106,11 +113,13 @@ class Scene:
         rows = Localizations.proposals(near.float(), self.frame, torch.full((len(near),), 0.9))
         return CandidatesFit(self.fit)(rows, self.lights.channels).localizations
 
-    def bound(self) -> Tensor:
+    def bound(self, shares: tuple[float, ...] | None = None) -> Tensor:
         """The joint bound of each molecule's place, all frames and channels together, (S, 3) µm."""
         lights = self.lights.channels
-        movie = Movie(self.fit.models(lights), self.fit.bounds, lights_of(lights), SILENT)
-        return site_bounds(movie, self.sites()).place
+        models = with_shares(self.fit.models(lights), shares)
+        movie = Movie(models, self.fit.bounds, lights_of(lights), SILENT)
+        sites = self.sites()
+        return site_bounds(movie, in_common(sites, movie) if movie.shared else sites).place
 
 
 def molecules(found: Localizations, scene: Scene) -> list[Localizations]:

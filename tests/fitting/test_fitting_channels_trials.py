@@ -24,7 +24,7 @@ from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.sites.arrangements import Arrangement
 from deepstorm3d.fitting.sites.climb import climb_sites
 from deepstorm3d.fitting.sites.covariance import Landscape, lights_of
-from deepstorm3d.fitting.sites.frames import Movie
+from deepstorm3d.fitting.sites.movie import Movie
 from deepstorm3d.fitting.sites.neighbourhood import Neighbourhood, images_of
 from deepstorm3d.fitting.sites.state import Sites
 from deepstorm3d.fitting.sites.trials import tried

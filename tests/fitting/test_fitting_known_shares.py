@@ -28,17 +28,18 @@ from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.sites.candidates import CandidatesFit
 from deepstorm3d.fitting.sites.climb import climb_sites
 from deepstorm3d.fitting.sites.covariance import lights_of, site_bounds
-from deepstorm3d.fitting.sites.frames import Movie
+from deepstorm3d.fitting.sites.known_shares import apart as apart_of
+from deepstorm3d.fitting.sites.known_shares import in_common
+from deepstorm3d.fitting.sites.movie import Movie
 from deepstorm3d.fitting.sites.state import Sites
 from deepstorm3d.watch import SILENT
 
 SHARES = (0.3, 0.7)
 
 
-def known(place: Tensor, photons: float, shares: tuple[float, ...] = SHARES) -> Sites:
-    """Sites of one frame with so many photons in all, their shares known."""
-    sites = true_sites(place, [photons * share for share in shares])
-    return sites.with_shares(torch.tensor(shares))
+def divided(place: Tensor, photons: float, shares: tuple[float, ...] = SHARES) -> Sites:
+    """Sites of one frame with so many photons in all, a look in each channel."""
+    return true_sites(place, [photons * share for share in shares])
 
 
 def movie(lights: list[Likelihood], blur: bool = False) -> Movie:
@@ -54,59 +55,71 @@ def movie(lights: list[Likelihood], blur: bool = False) -> Movie:
 def test_the_gradient_and_the_information_are_those_of_one_number_of_photons(blur: bool) -> None:
     frames = torch.poisson(torch.full((2, *SIZE), 25.0).double(), generator=torch.Generator().manual_seed(1))
     made = movie([Likelihood(frame[None]) for frame in frames], blur)
-    sites = known(torch.tensor([[2.0, 1.8, 0.4], [2.4, 2.1, 0.6]]), 4000.0)
+    sites = divided(torch.tensor([[2.0, 1.8, 0.4], [2.4, 2.1, 0.6]]), 4000.0)
     if blur:
-        wider = torch.cat([sites.place[:, :3], torch.full((2, 1), 1.0).double(), sites.place[:, 3:]], 1)
-        sites = replace(sites, place=wider)
+        sites = replace(sites, place=torch.cat([sites.place, torch.full((2, 1), 1.0).double()], 1))
+    sites = in_common(sites, made)
     assert sites.blurs == blur and torch.allclose(sites.light, torch.full((2,), 4000.0).double())
-    each, rows = sites.each, sites.slices()
+    assert sites.images == len(made) == 1 and len(sites.site) == 2
+    places, (rows,) = sites.place.numel(), sites.slices()
 
-    def at(place: Tensor, number: int) -> Tensor:
-        state = replace(sites, place=place).lit().of_image(number, rows[number], made.dtype)
-        return made.terms(number, state).image.image[0]
+    def at(step: Tensor) -> Tensor:
+        place = sites.place + step[:places].view_as(sites.place)
+        level = sites.coefficients[0] + step[places + 2 :].view(1, -1)
+        moved = replace(
+            sites, place=place, photons=sites.photons + step[places : places + 2], coefficients=(level,)
+        )
+        return torch.cat(made.expected(0, moved.of_image(0, rows, made.dtype))).flatten()
 
-    for number in range(2):
-        terms = made.terms(number, sites.of_image(number, rows[number], made.dtype))
-        slopes = []
-        for unknown in range(2 * each):
-            step = torch.zeros(2 * each).double()
-            step[unknown] = 1e-2 if (unknown + 1) % each == 0 else 1e-5
-            up, down = (at(sites.place + sign * step.view(2, each), number) for sign in (1, -1))
-            slopes.append((up - down).flatten() / (2 * step[unknown]))
-        slope = torch.stack(slopes)
-        weight = 1 / terms.image.image.flatten()
-        whole = (slope * weight) @ slope.mT
-        scale = whole.diagonal().sqrt()
-        found = terms.matrix[: 2 * each, : 2 * each] / scale / scale[:, None]
-        torch.testing.assert_close(found, whole / scale / scale[:, None], rtol=0, atol=2e-3)
-        pull = slope @ (made.lights[number].frames.flatten() * weight - 1)
-        torch.testing.assert_close(terms.gradient[: 2 * each] / scale, pull / scale, rtol=0, atol=0.02)
+    terms = made.terms(0, sites.of_image(0, rows, made.dtype))
+    assert terms.matrix.shape == (places + 2 + 2, places + 2 + 2)
+    slopes = []
+    for unknown in range(len(terms.matrix)):
+        step = torch.zeros(len(terms.matrix)).double()
+        step[unknown] = 1e-2 if unknown >= places else 1e-5
+        slopes.append((at(step) - at(-step)) / (2 * step[unknown]))
+    slope = torch.stack(slopes)
+    weight = 1 / at(torch.zeros(len(terms.matrix)).double())
+    whole = (slope * weight) @ slope.mT
+    scale = whole.diagonal().sqrt()
+    found = terms.matrix / scale / scale[:, None]
+    torch.testing.assert_close(found, whole / scale / scale[:, None], rtol=0, atol=2e-3)
+    pull = slope @ (frames.flatten() * weight - 1)
+    torch.testing.assert_close(terms.gradient / scale, pull / scale, rtol=0, atol=0.02)
 
 
 def test_two_halves_of_the_light_tell_as_much_as_all_of_it_in_one_channel() -> None:
     place = apart(2)
     both = [replace(channel(), share=0.5)] * 2
-    sites = known(place, 5000.0, (0.5, 0.5))
+    sites = divided(place, 5000.0, (0.5, 0.5))
     lights = noisy(images(both, sites), 0)
-    halves = site_bounds(Movie(tuple(both), BOUNDS, lights_of(lights), SILENT), sites).place
+    known = Movie(tuple(both), BOUNDS, lights_of(lights), SILENT)
+    halves = site_bounds(known, in_common(sites, known))
     one = true_sites(place, [5000.0], 2 * LEVEL)
     whole = site_bounds(Movie((channel(),), BOUNDS, lights_of(noisy(images([channel()], one), 0)), SILENT), one)
-    torch.testing.assert_close(halves[:, :3], whole.place, rtol=1e-3, atol=0)
-    torch.testing.assert_close(halves[:, 3], whole.photons, rtol=1e-3, atol=0)
+    torch.testing.assert_close(halves.place, whole.place, rtol=1e-3, atol=0)
+    torch.testing.assert_close(halves.photons, whole.photons, rtol=1e-3, atol=0)
     # What is known can only help.
     free = Movie((channel(), channel()), BOUNDS, lights_of(lights), SILENT)
-    assert bool((site_bounds(free, sites.with_free_shares()).place >= halves[:, :3] * (1 - 1e-4)).all())
+    assert bool((site_bounds(free, sites).place >= halves.place * (1 - 1e-4)).all())
 
 
 def test_draws_of_the_noise_are_at_the_joint_bound_of_the_known_shares() -> None:
     channels = [replace(channel(), share=0.3), replace(channel(transform=bent(), depth_um=0.1), share=0.7)]
-    sites, errors = known(apart(4), 3500.0), []
-    expected = images(channels, sites)
+    looks, errors = divided(apart(4), 3500.0), []
+    expected = images(channels, looks)
     for seed in range(30):
         made = Movie(tuple(channels), BOUNDS, lights_of(noisy(expected, seed)), SILENT)
-        fitted = climb_sites(made, sites).sites
-        errors.append((fitted.place - sites.place) / site_bounds(made, sites).place)
-        assert torch.allclose(fitted.photons.view(2, 4) / fitted.light, torch.tensor(SHARES).double()[:, None])
+        sites = in_common(looks, made)
+        fitted, bound = climb_sites(made, sites).sites, site_bounds(made, sites)
+        light = (fitted.photons - sites.photons) / bound.photons
+        errors.append(torch.cat([(fitted.place - sites.place) / bound.place, light[:, None]], 1))
+        back = apart_of(fitted, made)
+        assert torch.allclose(back.photons.view(2, 4) / fitted.light, torch.tensor(SHARES).double()[:, None])
+        again = in_common(back, made)
+        for name in ("place", "site", "image", "photons", "origin"):
+            torch.testing.assert_close(getattr(again, name), getattr(fitted, name))
+        assert torch.equal(again.coefficients[0], fitted.coefficients[0])
     # The mean of 120 squares of a unit normal is 1 ± 0.13; three σ each way: x, y, z and the photons.
     ratio = torch.cat(errors).square().mean(0)
     assert ratio.shape == (4,)

@@ -16,10 +16,11 @@ from deepstorm3d.fitting.sites.arrangements import looks_beside, pairs_for_spots
 from deepstorm3d.fitting.sites.climb import climb_sites
 from deepstorm3d.fitting.sites.covariance import movie_of
 from deepstorm3d.fitting.sites.fit import SiteFit
-from deepstorm3d.fitting.sites.frames import Movie
 from deepstorm3d.fitting.sites.looks import dark_neighbours
+from deepstorm3d.fitting.sites.movie import Movie
 from deepstorm3d.fitting.sites.neighbourhood import Neighbourhood, images_of
 from deepstorm3d.fitting.sites.state import Sites
+from deepstorm3d.fitting.sites.sums import ChannelSums
 from deepstorm3d.fitting.sites.unseen import UnseenMolecules
 
 # Two molecules 200 nm apart, of which the first frame shows one and the last frame the other.
@@ -131,7 +132,7 @@ def test_a_molecule_too_dim_for_any_single_frame_is_found_in_all_of_them() -> No
     made = movie(place, [0, 0] + [1] * 8, [0, 1, *range(8)], [3000.0] * 2 + [dim] * 8)
     likelihood = made.noisy(4)
     single = single_frames(replace(made, state=made.state.rows(made.state.photons > dim)), likelihood)
-    search = MatchedFilter(made.psf, DEPTH, SIZE, likelihood.frames)
+    search = ChannelSums([MatchedFilter(made.psf, DEPTH, SIZE, likelihood.frames)])
     rows = SiteFit(replace(joint_fit(made), rounds=1))(single, likelihood).localizations
     assert rows.molecule is not None and len(rows.molecule.unique()) == 2
     faint = rows.xyz[rows.photons < 600]

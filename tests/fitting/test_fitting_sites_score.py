@@ -10,8 +10,8 @@ from test_fitting_sites_arrangements import frames_of, whole_deviance
 from deepstorm3d.fitting.sites.charts import COARSE, Charts
 from deepstorm3d.fitting.sites.climb import climb_sites
 from deepstorm3d.fitting.sites.covariance import Landscape
-from deepstorm3d.fitting.sites.frames import Movie
 from deepstorm3d.fitting.sites.looks import dark_neighbours, gain_of_looks
+from deepstorm3d.fitting.sites.movie import Movie
 from deepstorm3d.fitting.sites.score import score_of_looks, score_over_frames
 from deepstorm3d.fitting.sites.shared_information import shared_information
 from deepstorm3d.fitting.sites.state import Sites

@@ -56,14 +56,16 @@ def test_the_command_gives_a_molecule_one_position_however_it_was_stopped(
 ) -> None:
     command = ["localize", *map(str, recording.paths), "--model", str(recording.file)]
     for name, more in (
-        ("frames.hdf5", []),
+        ("frames.hdf5", ["--separate"]),
         ("whole.hdf5", ["--over-frames"]),
-        ("whole.csv", ["--over-frames"]),
+        ("whole.csv", []),
     ):
         done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / name), *more])
         assert done.exit_code == 0, done.output
     single, (whole, header) = read_table(tmp_path / "frames.hdf5"), read_list(tmp_path / "whole.hdf5")
     assert header.provenance["over_frames"]["fitted"] is True and "transform" in header.provenance
+    alone = read_list(tmp_path / "frames.hdf5")[1].provenance["over_frames"]
+    assert alone == {"fitted": False, "reason": "single frames, as asked", "lasting": None}
     assert single.molecule is None and whole.molecule is not None and whole.share is not None
     assert len(whole.molecule.unique()) < 0.7 * len(whole)
     for number in whole.molecule.unique():

@@ -12,13 +12,14 @@ from deepstorm3d.analysis.fit_quality import QualitySample
 from deepstorm3d.errors import InputError
 from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.io.transforms import mapping_of, read_transform, write_transform
-from deepstorm3d.jobs.channels_list import BothChannels, ChannelsSummary
+from deepstorm3d.jobs.channels_list import BothChannels
 from deepstorm3d.jobs.channels_record import (
     claim_transform_file,
     keep_transform,
     prepared_of,
     recorded_transform,
 )
+from deepstorm3d.jobs.channels_summary import ChannelsSummary
 from deepstorm3d.jobs.localize import ListFile
 from deepstorm3d.jobs.localize_together import Together
 

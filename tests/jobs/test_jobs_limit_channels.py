@@ -81,6 +81,33 @@ def test_two_equal_channels_with_half_of_the_light_know_as_much_as_one_with_all(
             np.testing.assert_allclose(bounds.sigma_nm, known.sigma_nm, rtol=2e-3)
 
 
+def test_known_shares_make_one_unknown_of_the_photons_and_can_only_help():
+    far = Channel(light=0.4, focus=1.1)
+    free, known = (
+        limit(set_up({"far": far.with_(light_known=said)}, mask=ZeroMask()), sweep=MANY).masks[0]
+        for said in (False, True)
+    )
+    for one, other in ((free.depth, known.depth), (free.rms, known.rms)):
+        assert (other.sigma_nm <= 1.0001 * one.sigma_nm).all()
+    assert (known.depth.sigma_nm[:, 2] < 0.95 * free.depth.sigma_nm[:, 2]).any()
+    # Two halves through one mask tell what all of the light tells in one channel.
+    twin, one = (
+        limit(experiment, sweep=MANY).masks[0]
+        for experiment in (set_up({"twin": Channel(light=0.5, light_known=True)}), set_up({}))
+    )
+    for bounds, alone in ((twin.depth, one.depth), (twin.rms, one.rms)):
+        np.testing.assert_allclose(bounds.sigma_nm, alone.sigma_nm, rtol=2e-3)
+
+
+def test_light_and_position_of_a_turned_channel_with_known_shares_go_through_the_transform():
+    middle = 20 * PIXEL
+    turn = TransformSpec(centre_um=(middle, middle), x_um=(middle, 0.0, -1.0), y_um=(middle, 1.0, 0.0))
+    far = Channel(light=0.99, light_known=True, coefficients=turn)
+    turned = limit(set_up({"far": far}), sweep=ONE).masks[0].depth.sigma_nm
+    straight = limit(set_up({"far": far.with_(coefficients=None)}), sweep=ONE).masks[0].depth.sigma_nm
+    np.testing.assert_allclose(turned[:, [1, 0, 2]], straight, rtol=0.03)
+
+
 def test_information_of_a_turned_channel_is_turned_back():
     # Turned by 90 degrees about the middle: x and y of the second channel's information change places.
     middle = 20 * PIXEL

@@ -89,6 +89,24 @@ def test_shares_are_known_where_the_experiment_says_so(
     known, _ = read_list(tmp_path / "known.hdf5")
     assert abs(len(known) - len(other)) <= 3
     assert float(known.sigma_xyz[:, 2].median()) < 0.95 * float(other.sigma_xyz[:, 2].median())
+    # The same model, told otherwise.
+    for made, wanted in (
+        (recording.model.with_light_known(False), other),
+        (model.with_light_known(True), known),
+    ):
+        told = ds.localize_channels(*recording.counts, made)
+        torch.testing.assert_close(told.xyz, wanted.xyz, rtol=0, atol=1e-6)
+    command = ["localize", *map(str, recording.paths), "--model", str(recording.file), "--light-free"]
+    done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "free.hdf5")])
+    assert done.exit_code == 0, done.output
+    rows, header = read_list(tmp_path / "free.hdf5")
+    torch.testing.assert_close(rows.xyz, other.xyz, rtol=0, atol=1e-6)
+    assert header.provenance["experiments"][0]["channels"]["far"]["light_known"] is False
+    alone = Model(untrained_model(experiment.of_channel(0), 0.5), device="cpu")
+    with pytest.raises(InputError, match="is of one channel, and knows no shares"):
+        alone.with_light_known(True)
+    done = CliRunner().invoke(app, [command[0], command[1], *command[3:], "--out", str(tmp_path / "one.hdf5")])
+    assert done.exit_code == 2 and "--light-known is for two channels" in " ".join(done.output.split())
 
 
 def test_the_network_sees_the_second_channel_on_the_first_ones_pixels(

@@ -33,9 +33,10 @@ def channels_over_frames(
 ) -> Localizations:
     """Fit the list of two channels again: one position for a molecule from all its frames in both channels.
 
-    Which rows are one molecule, and in which dim frames it was missed, is decided by the likelihood. Photons,
-    background and share stay those of each frame. Molecules that no single frame shows are not looked for, and
-    those that move are not tied.
+    Which rows are one molecule, in which dim frames it was missed, and which molecules no single frame shows,
+    is decided by the likelihood. Photons, background and share stay those of each frame; where the model's
+    shares of the light are known (`Model.with_light_known`), photons are by them. Molecules that move are not
+    tied. The command `localize` does it by itself where a list shows that molecules last.
 
     Parameters
     ----------
@@ -57,8 +58,7 @@ def channels_over_frames(
     Raises
     ------
     InputError
-        If movies, models and transform do not fit each other, if no transform is known, and for more molecules
-        in 30 frames than can be fitted at once.
+        If movies, models and transform do not fit each other, and if no transform is known.
     Interrupted
         If the watcher stopped the work.
     """

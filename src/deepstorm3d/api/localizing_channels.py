@@ -18,7 +18,7 @@ from ..jobs.channel_inputs import (
     both_pipelines,
     checked_frames,
 )
-from ..jobs.channels_list import ChannelsSummary
+from ..jobs.channels_summary import ChannelsSummary
 from ..jobs.localize_channels import transform_of
 from ..jobs.localize_together import opened_together
 from ..localizing.channel_pipelines import ChannelPipelines

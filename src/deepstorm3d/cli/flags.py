@@ -48,6 +48,7 @@ FLAGS = {
     "interval": "--interval",
     "least": "--least",
     "levels": "--levels",
+    "light_known=False": "--light-free",
     "mask": "--mask",
     "measure_psf": "deepstorm3d measure-psf",
     "method": "--method",

@@ -14,6 +14,7 @@ from .console import result, say, say_warning
 from .failures import INTERRUPTED
 from .localizing_channels import (
     ChannelOptions,
+    LightKnown,
     Models,
     SecondMovie,
     Split,
@@ -69,6 +70,7 @@ def localize(
     second: SecondMovie = None,
     split: Split = None,
     transform: TransformFile = None,
+    light_known: LightKnown = None,
     mask: MaskFile = None,
     threshold: Threshold = None,
     method: Proposer = "network",
@@ -104,7 +106,7 @@ def localize(
     excerpt = Excerpt(
         movie, frame_range(frames), region(roi), prepared, partial, follow, pixel_um=said, defects=choice
     )
-    channels = ChannelOptions(second, split, model, transform)
+    channels = ChannelOptions(second, split, model, transform, light_known)
     # Channels are fitted together on the processor, whatever else there is.
     where = chosen_device("cpu" if channels.wanted and device is None else device)
     recipe = Recipe(model[0], mask, camera_changes(camera), threshold, method, refine, where)
@@ -116,7 +118,7 @@ def localize(
             preview_both(both, preview_folder(out), preview)
             return
         file = ListFile(out, resume=resume, overwrite=overwrite, command=tuple(sys.argv))
-        localize_both(both, file, over_frames=bool(over_frames))
+        localize_both(both, file, over_frames=over_frames)
         return
     pipeline = recipe.load()
     for sentence in pipeline.notes:

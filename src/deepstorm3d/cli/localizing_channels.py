@@ -16,13 +16,14 @@ from .progress import REMARKS, ScreenWatcher
 if TYPE_CHECKING:
     from ..channels.camera_halves import Side
     from ..jobs.channel_inputs import BothPipelines, ChannelInput, GivenTransform
-    from ..jobs.channels_list import ChannelsSummary
+    from ..jobs.channels_summary import ChannelsSummary
     from ..jobs.localize import ListFile
     from ..localizing.excerpt import Excerpt
     from ..localizing.recipe import Recipe
 
 __all__ = [
     "ChannelOptions",
+    "LightKnown",
     "Models",
     "SecondMovie",
     "Split",
@@ -67,17 +68,27 @@ TransformFile = Annotated[
         "model of two channels was trained, else found from the molecules of both)",
     ),
 ]
+LightKnown = Annotated[
+    bool | None,
+    typer.Option(
+        "--light-known/--light-free",
+        show_default=False,
+        help="Of a model of two channels: every molecule has just the share of its light in each channel that "
+        "the model's experiment says, or each its own. (default: as its light_known says)",
+    ),
+]
 _SIDES = ("left-right", "top-bottom")
 
 
 @dataclass(frozen=True)
 class ChannelOptions:
-    """What is said of the channels: movie of the second one, halves, models and transform."""
+    """What is said of the channels: movie of the second one, halves, models, transform, known shares."""
 
     second: Path | None
     split: str | None
     models: list[str]
     transform: Path | None
+    light_known: bool | None = None
 
     @property
     def wanted(self) -> bool:
@@ -87,6 +98,7 @@ class ChannelOptions:
         for given, name in (
             (self.transform is not None, "--transform"),
             (len(self.models) > 1, "a second --model"),
+            (self.light_known is not None, "--light-known"),
         ):
             if given:
                 raise InputError(f"{name} is for two channels: give the movie of the second one, or --split")
@@ -112,14 +124,14 @@ def opened_both(excerpt: Excerpt, recipe: Recipe, options: ChannelOptions) -> _B
         halves_as_channels,
         second_movie,
     )
-    from ..localizing.catalogue import find_model
 
     side, mirrored = halves(options.split)
     if (options.second is None) == (side is None):
         raise InputError("give the movie of the second channel, or --split if one movie has both: one of these")
     if excerpt.roi is not None:
         raise InputError("--roi is for one channel: the second one would need its own region; crop the movies")
-    loaded = [(replace(recipe, model=name).load(), find_model(name)) for name in options.models]
+    recipes = [replace(recipe, model=name, light_known=options.light_known) for name in options.models]
+    loaded = [(each.load(), each.file()) for each in recipes]
     both = both_pipelines(loaded, recipe.camera)
     pipelines = both.pipelines
     for sentence in both.notes:
@@ -139,8 +151,8 @@ def opened_both(excerpt: Excerpt, recipe: Recipe, options: ChannelOptions) -> _B
     return _Both(channels, both, both.transform(given))
 
 
-def localize_both(both: _Both, file: ListFile, *, over_frames: bool) -> None:
-    """Localize two channels and write their list, fitted over frames too if that is asked for."""
+def localize_both(both: _Both, file: ListFile, *, over_frames: bool | None) -> None:
+    """Localize two channels and write their list, fitted over frames too where that is asked for or pays."""
     from ..jobs.localize_channels import localize_channels
     from ..jobs.localize_together import localize_together
 
@@ -182,7 +194,10 @@ def _report(summary: ChannelsSummary, out: Path) -> None:
     for warning in dict.fromkeys(summary.warnings):
         say_warning(warning)
     if not summary.complete:
-        say("stopped; the same command with --resume goes on")
+        decided = summary.over_frames is not None
+        where = " while fitting over frames" if decided else ""
+        more = "; with --separate too it writes the list of single frames" if decided else ""
+        say(f"stopped{where}; the same command with --resume goes on{more}")
         raise typer.Exit(INTERRUPTED)
     if summary.transform is not None:
         say(f"wrote the transform that was found from both lists: {summary.transform}")
@@ -194,5 +209,5 @@ def _report(summary: ChannelsSummary, out: Path) -> None:
         f"{out}: {summary.rows} localizations in {summary.frames} frames{since}, {summary.together} of them "
         f"seen in both channels{alone}"
     )
-    if summary.over_frames is not None:
-        result(f"fitted over frames and channels: the list has {summary.over_frames} localizations of them")
+    if summary.refitted is not None:
+        result(f"fitted over frames and channels: the list has {summary.refitted} localizations of them")

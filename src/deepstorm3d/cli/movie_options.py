@@ -83,7 +83,7 @@ OverFrames = Annotated[
         show_default=False,
         help="Then fit the list again, each molecule with one position from all the frames in which it shines, "
         "or leave every row as its frame alone gives it. (default: over frames where the list shows that "
-        "molecules last and do not move; of two channels: as its frame alone)",
+        "molecules last and do not move)",
     ),
 ]
 Frames = Annotated[

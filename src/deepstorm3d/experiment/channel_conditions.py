@@ -55,10 +55,22 @@ class ChannelConditions:
         """Information about n positions here (3n, 3n), as about those of the first channel: Jᵀ F J."""
         return through_jacobians(information, self.view.jacobian(xyz).to(information))
 
-    def at_the_middle(self, information: Tensor) -> Tensor:
-        """The same for (N, 3, 3), each of a molecule alone, at the middle of the field."""
+    def with_light_into_first(self, information: Tensor, xyz: Tensor, light: float) -> Tensor:
+        """The same of positions, then photons here, (4n, 4n), as about positions of the first and all photons.
+
+        light: photons here for each of all.
+        """
+        places = self.view.jacobian(xyz).to(information)
+        slope = torch.block_diag(*places, light * torch.eye(len(xyz), dtype=information.dtype))
+        return slope.mT @ information @ slope
+
+    def at_the_middle(self, information: Tensor, light: float = 1.0) -> Tensor:
+        """The same for (N, 3, 3), each of a molecule alone, at the middle of the field, or (N, 4, 4) with its
+        photons."""
         middle = torch.tensor([[*self._centre, 0.0]], dtype=torch.float64)
-        slope = self.view.jacobian(middle).to(information)
+        slope = torch.eye(information.shape[-1], dtype=information.dtype)
+        slope[:3, :3] = self.view.jacobian(middle)[0]
+        slope[3:] *= light
         return slope.mT @ information @ slope
 
     @property

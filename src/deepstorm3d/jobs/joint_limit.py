@@ -7,13 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..errors import InputError
 from ..experiment.channel_conditions import ChannelConditions, alone_with_all_light, channel_conditions
 from ..experiment.conditions import LEAST_BACKGROUND, Conditions
 from ..experiment.experiment import Experiment, psf_source
 from ..experiment.light_patch import patch_for_light
-from ..optics.fisher import joint_position_information, position_bounds, position_information
+from ..optics.fisher import (
+    emitter_information,
+    joint_emitter_information,
+    joint_position_information,
+    position_bounds,
+    position_information,
+    without_nuisance,
+)
 from ..optics.psf import on_axis
 from ..optics.tabulated import TabulatedPSF
 from ..simulation.priors import FixedCount
@@ -25,15 +33,17 @@ __all__ = ["ChannelSet", "channel_sets"]
 class ChannelSet:
     """Channels that see the same molecules: bounds from the information of all of them together.
 
-    The photons of a molecule are unknown in each channel, and so is each background: the division of the light
-    is not taken as known.
+    The background is unknown in each channel, and so are the photons of a molecule; where its shares of the
+    light are known, one number of photons is.
 
-    name: for the report;  channels: how each channel sees molecules;  psfs: the table of each.
+    name: for the report;  channels: how each channel sees molecules;  psfs: the table of each;
+    light_known: whether the shares are.
     """
 
     name: str
     channels: tuple[ChannelConditions, ...]
     psfs: tuple[TabulatedPSF, ...]
+    light_known: bool = False
 
     @torch.no_grad()
     def alone(self, z_um: NDArray[np.float64], photons: float, background: float) -> NDArray[np.float64]:
@@ -41,14 +51,14 @@ class ChannelSet:
 
         z_um: (depths,) in the first channel;  photons, background: of all channels together.
         """
-        z = torch.from_numpy(z_um)
-        total = torch.zeros(len(z), 3, 3, dtype=torch.float64)
+        z, total = torch.from_numpy(z_um), torch.zeros((), dtype=torch.float64)
+        information = emitter_information if self.light_known else position_information
         for channel, psf in zip(self.channels, self.psfs, strict=True):
             bright, floor = channel.as_poisson(photons, background)
             level = torch.ones_like(z)
-            here = position_information(psf, on_axis(channel.depths(z)), bright * level, floor * level)
-            total += channel.at_the_middle(here)
-        return 1000 * position_bounds(total).numpy()
+            here = information(psf, on_axis(channel.depths(z)), bright * level, floor * level)
+            total = total + channel.at_the_middle(here, bright / photons)
+        return 1000 * position_bounds(without_nuisance(total, 3) if self.light_known else total).numpy()
 
     @torch.no_grad()
     def together(
@@ -60,21 +70,29 @@ class ChannelSet:
         found = []
         for index in range(frames):
             xyz = emitters.xyz[emitters.frame == index].double()
-            total = torch.zeros(3 * len(xyz), 3 * len(xyz), dtype=torch.float64)
-            for channel, psf in zip(self.channels, self.psfs, strict=True):
-                bright, floor = channel.as_poisson(there.photons, max(there.background, LEAST_BACKGROUND))
-                level = torch.ones_like(xyz[:, 0])
-                ((_, here),) = joint_position_information(
-                    psf,
-                    channel.positions(xyz),
-                    bright * level,
-                    torch.zeros(len(xyz), dtype=torch.int64),
-                    xyz.new_full((1,), floor),
-                    channel.field.size,
-                )
-                total += channel.into_first(here, xyz)
+            total = self._of_frame(xyz, there.photons, max(there.background, LEAST_BACKGROUND))
             found.append(1000 * position_bounds(total).view(-1, 3))
         return torch.cat(found).numpy()
+
+    def _of_frame(self, xyz: Tensor, photons: float, background: float) -> Tensor:
+        """Information (3n, 3n) about the positions (n, 3) µm of the molecules of a frame."""
+        total = torch.zeros((), dtype=torch.float64)
+        information = joint_emitter_information if self.light_known else joint_position_information
+        for channel, psf in zip(self.channels, self.psfs, strict=True):
+            bright, floor = channel.as_poisson(photons, background)
+            ((_, here),) = information(
+                psf,
+                channel.positions(xyz),
+                xyz.new_full((len(xyz),), bright),
+                torch.zeros(len(xyz), dtype=torch.int64),
+                xyz.new_full((1,), floor),
+                channel.field.size,
+            )
+            if self.light_known:
+                total = total + channel.with_light_into_first(here, xyz, bright / photons)
+            else:
+                total = total + channel.into_first(here, xyz)
+        return without_nuisance(total, 3 * len(xyz)) if self.light_known else total
 
 
 def channel_sets(experiment: Experiment, scene: str | None, there: Conditions) -> list[ChannelSet]:
@@ -85,7 +103,8 @@ def channel_sets(experiment: Experiment, scene: str | None, there: Conditions) -
     channels = channel_conditions(experiment, scene, there)
     psfs = [_table(channel) for channel in channels]
     names = [channel.view.name for channel in channels]
-    together = ChannelSet(" + ".join(names), channels, tuple(psfs))
+    known = experiment.known_shares is not None
+    together = ChannelSet(" + ".join(names), channels, tuple(psfs), known)
     each = [
         ChannelSet(f"{name} alone, all light", (alone_with_all_light(channel),), (psf,))
         for name, channel, psf in zip(names, channels, psfs, strict=True)

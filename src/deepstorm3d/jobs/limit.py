@@ -129,8 +129,8 @@ def limit(
     that of the experiment's camera.
 
     Of an experiment with several channels the first bound is that of all channels together, each with its share
-    of the light, photons and background of its own; then follow each channel alone and each mask in the first
-    channel, all of them with all of the light.
+    of the light and a background of its own, and with photons of its own unless the shares are known; then
+    follow each channel alone and each mask in the first channel, all of them with all of the light.
 
     masks: name and phase (h, w) rad, None for the experiment's own (by itself where left out);
     scene: gives depth range, blur, border, median photons and mean background, the first where left out;

@@ -21,8 +21,9 @@ from ..io.tables import TableHeader, read_list
 from ..localizing.over_channels import ChannelMovie, OverChannels, refuse_unfit
 from ..watch import SILENT, Part, Watcher
 from .channel_inputs import ChannelInput, GivenTransform, checked_frames
-from .channels_list import BothChannels, ChannelsSummary, write_channels_list
+from .channels_list import BothChannels, write_channels_list
 from .channels_record import claim_transform_file, keep_transform
+from .channels_summary import ChannelsSummary
 from .localize import ListFile, localize_movie
 
 __all__ = ["localize_channels", "transform_of"]
@@ -33,14 +34,14 @@ def localize_channels(
     given: GivenTransform,
     out: ListFile,
     *,
-    over_frames: bool = False,
+    over_frames: bool | None = None,
     watch: Watcher = SILENT,
 ) -> ChannelsSummary:
     """Localize each channel (lists ``OUT.first``, ``OUT.second``), then all frames in both at once (``OUT``).
 
     A transform that is not given is found from the two lists; the one that was used is written to
     ``OUT.transform.yaml``. Memory holds the two lists and a block of frames.
-    over_frames: whether the list of both is then fitted over frames (`ChannelsPass`);
+    over_frames: whether the list of both is then fitted over frames (`ChannelsPass`), None: as it shows;
     watch: told the frames done, of three passes; where it stops the run, `ListFile.resume` goes on.
     Raises InputError where movies, models, transform or output do not fit.
     """

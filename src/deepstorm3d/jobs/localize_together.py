@@ -21,8 +21,9 @@ from ..localizing.over_frames import obstacle
 from ..localizing.streaming import Block
 from ..watch import SILENT, Watcher, warn
 from .channel_inputs import ChannelInput, GivenTransform, checked_frames, judged_movie
-from .channels_list import BothChannels, ChannelsSummary, write_channels_list
+from .channels_list import BothChannels, write_channels_list
 from .channels_record import claim_transform_file
+from .channels_summary import ChannelsSummary
 from .localize import ListFile
 
 __all__ = ["Together", "localize_together", "opened_together", "pair_of_model"]
@@ -71,15 +72,15 @@ def localize_together(
     given: GivenTransform,
     out: ListFile,
     *,
-    over_frames: bool = False,
+    over_frames: bool | None = None,
     watch: Watcher = SILENT,
 ) -> ChannelsSummary:
     """Localize both channels frame by frame, candidates and positions from both at once.
 
     Without a fit in the pipelines the network's list is written, with each molecule's light in both channels.
     channels: with the pipelines of the model;  given: the transform, None: the model's own;
-    over_frames: whether the list is then fitted over frames (`ChannelsPass`);  watch: told the frames done;
-    where it stops the run, `ListFile.resume` goes on.
+    over_frames: whether the list is then fitted over frames (`ChannelsPass`), None: as it shows (`decide`);
+    watch: told the frames done; where it stops the run, `ListFile.resume` goes on.
     Raises InputError where movies, model, transform or output do not fit.
     """
     hindrance = obstacle(channels[0].pipeline) if over_frames else ""

@@ -24,6 +24,7 @@ __all__ = ["ChannelsPass"]
 class ChannelsPass(SecondPass):
     """Fits the list of two channels again, each molecule over all frames and channels in which it shines.
 
+    Shares of the light that the first movie's experiment says are known are known to the fit.
     movies, pairs: as of `OverChannels`;  watch: as of `SecondPass`.
     Raises InputError as `OverChannels`.
     """
@@ -32,12 +33,14 @@ class ChannelsPass(SecondPass):
         self, movies: Sequence[ChannelMovie], pairs: Sequence[ChannelPair], watch: Watcher = SILENT
     ) -> None:
         first, gaps = movies[0], sorted({gap for movie in movies for gap in movie.source.movie.gaps})
-        fit = ChannelsOverFrames(fit_of_channels(movies, pairs), watch=Quiet(watch))
+        shares = movies[0].pipeline.experiment.known_shares
+        fields = tuple(movie.field for movie in movies)
+        fit = ChannelsOverFrames(fit_of_channels(movies, pairs), shares, fields, watch=Quiet(watch))
 
         def lights(begin: int, end: int) -> LightsOfChannels:
             return LightsOfChannels(tuple(movie.light(begin, end) for movie in movies))
 
-        over = SitesOverMovie(fit, over_frames.WINDOW_FRAMES)
+        over = SitesOverMovie(fit, over_frames.WINDOW_FRAMES, fields[0])
         super().__init__(first.source, over, lights, gaps, (*first.corner_um, 0.0), watch)
 
     def left(self, kept: KeptSites) -> Localizations:

@@ -20,6 +20,7 @@ from ..watch import SILENT, Watcher
 from .catalogue import ModelCard, describe_model, find_model
 from .excerpt import Excerpt, excerpt_of
 from .fits import Method
+from .known_light import with_light_known
 from .over_frames import OverFrames, decide
 from .pipeline import Pipeline, experiment_of, load_pipeline
 from .run import Run
@@ -73,6 +74,29 @@ class Model:
             raise InputError(f"the threshold is a probability, 0 to 1, not {threshold:g}")
         changed = copy(self)
         changed._threshold, changed._pipelines = threshold, {}
+        return changed
+
+    def with_light_known(self, known: bool) -> Model:
+        """The same model of several channels whose shares of the light the fit takes as known, or leaves free.
+
+        Parameters
+        ----------
+        known : bool
+            Every molecule has just the share of its light in each channel that the experiment says, as behind a
+            half mirror; False: each molecule has its own. The model itself says it by ``light_known``.
+
+        Returns
+        -------
+        Model
+
+        Raises
+        ------
+        InputError
+            For a model of one channel.
+        """
+        changed = copy(self)
+        changed.file, changed._pipelines = with_light_known(self.file, known), {}
+        changed.experiment = experiment_of(changed.file)
         return changed
 
     def __repr__(self) -> str:

@@ -53,6 +53,11 @@ class ChannelMovie:
             self.source.roi[1] * pixel_um - self.origin_um[1],
         )
 
+    @property
+    def field(self) -> Field:
+        """What the frames show of the channel's whole field, over which its PSF may change."""
+        return self.source.at_work(self.pipeline).field_of(torch.empty(0, *self.source.size))
+
     def fit(self) -> JointFit:
         """The fit of single frames of the region.
 
@@ -61,7 +66,7 @@ class ChannelMovie:
         here = self.source.at_work(self.pipeline)
         refuse_unfit(here)
         assert isinstance(here.fit, JointFit)
-        return here.fit.in_field(here.field_of(torch.empty(0, *self.source.size)))
+        return here.fit.in_field(self.field)
 
     def light(self, begin: int, end: int) -> Likelihood:
         """The likelihood of frames begin … end − 1."""

@@ -13,11 +13,14 @@ from .psf import PSF
 __all__ = [
     "covariance_of_images",
     "crlb",
+    "emitter_information",
     "fisher_information",
     "joint_crlb",
+    "joint_emitter_information",
     "joint_position_information",
     "position_bounds",
     "position_information",
+    "without_nuisance",
 ]
 
 
@@ -134,7 +137,16 @@ def position_information(
     (channels) of one emitter, each with photons and background of its own, add: F_xx − F_xn F_nn⁻¹ F_nx, with n
     photons and background (the Schur complement).
     """
-    return _without_nuisance(fisher_information(psf, xyz, photons, background, blur_px), 3)
+    return without_nuisance(fisher_information(psf, xyz, photons, background, blur_px), 3)
+
+
+def emitter_information(psf: PSF, xyz: Tensor, photons: Tensor, background: Tensor) -> Tensor:
+    """Information about the position and the photons of one emitter, in this order, (N, 4, 4) float64.
+
+    Its background is unknown. Those of channels that have known shares of its light add, and the photons are
+    eliminated then (`without_nuisance`).
+    """
+    return without_nuisance(fisher_information(psf, xyz, photons, background), 4)
 
 
 def joint_position_information(
@@ -151,14 +163,34 @@ def joint_position_information(
     Returns, for each frame, its rows (n,) and the information (3n, 3n) per µm² about x, y, z of the first row,
     of the second and so on, where all their photons and the background are unknown.
     """
-    found = []
+    frames = _positions_first(psf, xyz, photons, frame, background, size, blur_px)
+    return [(rows, without_nuisance(whole, 3 * len(rows))) for rows, whole in frames]
+
+
+def joint_emitter_information(
+    psf: PSF, xyz: Tensor, photons: Tensor, frame: Tensor, background: Tensor, size: tuple[int, int]
+) -> list[tuple[Tensor, Tensor]]:
+    """The same with the photons: (4n, 4n) about all positions, then all photons (`emitter_information`)."""
+    frames = _positions_first(psf, xyz, photons, frame, background, size, None)
+    return [(rows, without_nuisance(whole, 4 * len(rows))) for rows, whole in frames]
+
+
+def _positions_first(
+    psf: PSF,
+    xyz: Tensor,
+    photons: Tensor,
+    frame: Tensor,
+    background: Tensor,
+    size: tuple[int, int],
+    blur_px: Tensor | None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The rows of each frame, and the information about their positions, their photons, the background."""
     for rows, whole in _of_frames(psf, xyz, photons, frame, background, size, blur_px):
         count = len(rows)
         index = torch.arange(4 * count, device=xyz.device).view(count, 4)
         light = torch.cat([index[:, 3], index.new_tensor([4 * count])])
         order = torch.cat([index[:, :3].reshape(-1), light])
-        found.append((rows, _without_nuisance(whole[order][:, order], 3 * count)))
-    return found
+        yield rows, whole[order][:, order]
 
 
 def position_bounds(information: Tensor) -> Tensor:
@@ -168,8 +200,8 @@ def position_bounds(information: Tensor) -> Tensor:
     return torch.linalg.inv(unit + ridge).diagonal(dim1=-2, dim2=-1).clamp(min=1e-20).sqrt() * scale
 
 
-def _without_nuisance(information: Tensor, kept: int) -> Tensor:
-    """The Schur complement of the first `kept` unknowns."""
+def without_nuisance(information: Tensor, kept: int) -> Tensor:
+    """Information (…, k, k) about the first `kept` unknowns where the others are unknown: Schur complement."""
     unit, scale = _to_unit_diagonal(information.double())
     own, across, other = unit[..., :kept, :kept], unit[..., :kept, kept:], unit[..., kept:, kept:]
     # The small ridge keeps it finite where a molecule sends no light into this image.

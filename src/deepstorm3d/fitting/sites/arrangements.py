@@ -55,9 +55,7 @@ class Arrangement:
     def division(cls, sites: Sites, site: int, half: Tensor) -> Arrangement:
         """Two sites in place of one, each by half (3,) µm away from it, with half of the light of each look."""
         looks, nobody = (sites.site == site).nonzero()[:, 0], torch.zeros(0, dtype=torch.int64)
-        offset, place = torch.nn.functional.pad(half, (0, sites.each - 3)), sites.place[site].clone()
-        if sites.shares is not None:
-            place[-1] /= 2
+        offset, place = torch.nn.functional.pad(half, (0, sites.each - 3)), sites.place[site]
         return cls(
             centre=sites.place[site, :2],
             gone=nobody,

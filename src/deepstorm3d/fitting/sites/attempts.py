@@ -5,14 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..search import MatchedFilter
 from .arrangements import Arrangement, looks_beside, pairs_for_spots, without_site
 from .covariance import Landscape
 from .looks import dark_neighbours, gain_of_looks, weak_sites
 from .memory import Memory
+from .movie import Movie
 from .neighbourhood import images_of
 from .score import score_over_frames
 from .state import Sites
+from .sums import ChannelSums
 from .trials import OverFrames, tried
 from .unseen import Unseen, UnseenMolecules, scatter_of_frames
 
@@ -39,12 +40,13 @@ class Attempts:
     where something near it has changed.
 
     price: penalty for one molecule;  false_looks: share of false looks among the places without light;
-    search: matched filter for missing molecules, None: none are added;  memory: of looks removed.
+    sums: of the matched filter for missing molecules, None: none are added;  memory: of looks removed.
+    Where channels have images of their own, only missing molecules are tried.
     """
 
-    def __init__(self, price: float, false_looks: float, search: MatchedFilter | None, memory: Memory) -> None:
+    def __init__(self, price: float, false_looks: float, sums: ChannelSums | None, memory: Memory) -> None:
         self._price, self._false_looks, self._memory = price, false_looks, memory
-        self._unseen = None if search is None else UnseenMolecules(search, _PROMISING * price)
+        self._unseen = None if sums is None else UnseenMolecules(sums, _PROMISING * price)
         # What was tried, and where, (2,) µm.
         self._tried: dict[tuple[int, ...], Tensor] = {}
 
@@ -55,7 +57,7 @@ class Attempts:
         settled: whether ties and looks stay; if not, light beside a molecule does not count.
         """
         sites = land.sites
-        if sites.channels > 1:
+        if sites.channels > 1 and self._unseen is None:
             return None
         images = images_of(land.movie, sites)
         scatter = scatter_of_frames(land.movie, images)
@@ -63,9 +65,10 @@ class Attempts:
         sure = _apart([one for one, gain in missing if gain > _SURE * self._price])
         if sure:
             return self._added(sites, sure)
-        dark = _dark(sites)
-        wanted = self._needless(land, dark) + (self._beside(land, dark) if settled else [])
-        wanted += [one.arrangement(sites) for one, _ in missing]
+        wanted = [one.arrangement(sites) for one, _ in missing]
+        if sites.channels == 1:
+            dark = _dark(sites)
+            wanted = self._needless(land, dark) + (self._beside(land, dark) if settled else []) + wanted
         return self._after_trials(land, images, scatter, wanted)
 
     def _needless(self, land: Landscape, dark: list[tuple[int, int]]) -> list[Arrangement]:
@@ -99,9 +102,10 @@ class Attempts:
         if not new:
             return []
         place = torch.cat([one.arrangement(sites).new for one in new])
-        first, last = torch.tensor([[one.first, one.last] for one in new]).unbind(1)
-        gain = score_over_frames(land, place, first, last)
-        gain = gain / torch.stack([scatter[one.first : one.last + 1].mean() for one in new])
+        spans = [one.images(sites) for one in new]
+        gain = score_over_frames(land, place, *torch.tensor(spans).unbind(1))
+        dearer = _of_images(land.movie, scatter)
+        gain = gain / torch.stack([dearer[first : last + 1].mean() for first, last in spans])
         order = gain.argsort(descending=True, stable=True).tolist()
         return [(new[k], float(gain[k])) for k in order if gain[k] > _LIKELY * self._price]
 
@@ -139,7 +143,7 @@ class Attempts:
         if not wanted:
             return None
         sites = land.sites
-        rules = OverFrames(self._price, self._false_looks, scatter)
+        rules = OverFrames(self._price, self._false_looks, _of_images(land.movie, scatter))
         after = tried(land.movie, sites, images, wanted, rules)
         self._tried.update((one.key(sites), one.centre) for one in after.vain)
         self._again_near(after.made)
@@ -152,6 +156,11 @@ class Attempts:
         for one in made:
             for key in [key for key, at in self._tried.items() if (at - one.centre).norm() < _AGAIN_UM]:
                 del self._tried[key]
+
+
+def _of_images(movie: Movie, scatter: Tensor) -> Tensor:
+    """What is said of each channel's frames, (B·C,), for each image."""
+    return scatter.view(len(movie), -1).mean(1)
 
 
 def _dark(sites: Sites) -> list[tuple[int, int]]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from ...emitters import Localizations
 from ...watch import SILENT, Watcher
@@ -14,24 +13,20 @@ from ..compiled import announce
 from ..crowd import crowded_frames
 from ..likelihood import Likelihood
 from ..parallel import side_by_side
-from ..search import MatchedFilter
-from ..unexplained import misfit_of_frames
-from .channel import ChannelModel
+from .channel import ChannelModel, with_shares
 from .channels import ChannelsFit, FoundInChannels
 from .covariance import lights_of
-from .fit import background_at_places, improved, rows_of_looks
-from .frames import Movie
+from .fit import improved, misfit_of_channels, rows_of_looks
+from .known_shares import in_common, is_shown, with_light_apart
 from .mismatch import mismatch_of
-from .missing import ChannelFilters
+from .movie import Movie
 from .pruning import CandidateSelection
 from .shares import rows_of_channels
 from .start import in_order, lit_sites
 from .state import Sites
 
-__all__ = ["CandidatesFit", "is_shown"]
+__all__ = ["CandidatesFit"]
 
-# Beyond the edge of a channel's frame by up to this much a candidate may leave light in it, px.
-_BEYOND_PX = 4
 # Light in the first least-squares fit below which a candidate is dropped, as a share of the dimmest molecules'.
 _LEAST_LIGHT = 0.1
 # A channel has light of a molecule whose measured share is so many σ above 0 (by chance once in a thousand).
@@ -72,10 +67,8 @@ class CandidatesFit:
         if bool(crowded.any()):
             found = found.select(~crowded[found.frame])
         announce(watch)
-        filters = self._filters(lights)
-        selection = CandidateSelection(
-            fit.price(lights), first.dim_photons, fit.false_looks, filters if first.rounds else None
-        )
+        sums = fit.sums(lights, self.shares) if first.rounds else None
+        selection = CandidateSelection(fit.price(lights), first.dim_photons, fit.false_looks, sums)
 
         def fitted(number: int, watch: Watcher) -> FoundInChannels:
             one = [light.select(torch.tensor([number])) for light in lights]
@@ -91,21 +84,18 @@ class CandidatesFit:
         made = improved(movie, self._start(found, movie), selection, tails)
         sites, land = made.fitted.sites, made.land
         looks = rows_of_looks(land, found, fit.false_looks)
-        rows, _ = rows_of_channels(land, looks, background_at_places(land))
-        misfit = [
-            misfit_of_frames(light, made.fitted.deviance[number : number + 1])
-            for number, light in enumerate(movie.lights)
-        ]
+        free = with_light_apart(land)
+        rows, _ = rows_of_channels(land, looks, free)
         kept = len(sites.origin[sites.origin >= 0].unique())
         return FoundInChannels(
             rows,
-            torch.stack(misfit, 1),
-            together=_seen_in_both(rows) if sites.shares is not None else int((sites.looks == count).sum()),
+            misfit_of_channels(land),
+            together=_seen_in_both(rows) if movie.shared else int((sites.looks == count).sum()),
             filled=len(sites) - kept,
             split=0,
             removed=len(found) - kept,
             mismatch=tuple(
-                mismatch_of(land, number, fit.false_splits, fit.channels[number].excess_um)
+                mismatch_of(free, number, fit.false_splits, fit.channels[number].excess_um)
                 for number in range(1, count)
             ),
         )
@@ -118,43 +108,19 @@ class CandidatesFit:
         if fit.first.fit_blur:
             place = torch.cat([place, torch.full_like(place[:, :1], sum(fit.bounds.blur_px) / 2)], 1)
         shown = [
-            is_shown(channel.places(place[:, :3]), light, channel.psf.pixel_um)
+            is_shown(channel.places(place[:, :3]), light, channel)
             for channel, light in zip(movie.channels, movie.lights, strict=True)
         ]
         image, site = torch.stack(shown).nonzero().unbind(1)
-        sites = lit_sites(place, site, image, torch.zeros(len(site)), movie)
-        if self.shares is not None:
-            sites = sites.with_shares(torch.tensor(self.shares))
+        sites = replace(lit_sites(place, site, image, torch.zeros(len(site)), movie), origin=site)
+        if movie.shared:
+            sites = in_common(sites, movie)
         lit = sites.light > max(_LEAST_LIGHT * fit.first.dim_photons, 2 * fit.bounds.photons)
-        return replace(sites, origin=site).of_looks(lit[site].nonzero()[:, 0]).compact()
-
-    def _filters(self, lights: Sequence[Likelihood]) -> ChannelFilters:
-        """The search for frames of these sizes."""
-        low, high = self.channels.first.z_um
-        filters, transforms, shapes = [], [], []
-        for number, (channel, light) in enumerate(zip(self.channels.channels, lights, strict=True)):
-            shape = light.frames.shape[1], light.frames.shape[2]
-            depths = low + channel.depth_um, high + channel.depth_um
-            filters.append(MatchedFilter(channel.single.core, depths, shape, light.frames))
-            transforms.append(channel.transform if number else None)
-            shapes.append(shape)
-        shares = None if self.shares is None else torch.tensor(self.shares)
-        return ChannelFilters(filters, transforms, shapes, shares)
+        return sites.of_looks(lit[sites.site].nonzero()[:, 0]).compact()
 
     def _models(self, lights: Sequence[Likelihood]) -> tuple[ChannelModel, ...]:
         """How each channel shows the molecules, with its share of their light where that is known."""
-        models = self.channels.models(lights)
-        if self.shares is None:
-            return models
-        return tuple(replace(model, share=share) for model, share in zip(models, self.shares, strict=True))
-
-
-def is_shown(places: Tensor, light: Likelihood, pixel_um: float) -> Tensor:
-    """Whether places (S, 3) µm of a channel are on its frame, or close to it: (S,) bool."""
-    height, width = light.frames.shape[1:]
-    last = places.new_tensor([width - 1, height - 1]) + _BEYOND_PX
-    at = places[:, :2] / pixel_um
-    return ((at >= -_BEYOND_PX) & (at <= last)).all(1)
+        return with_shares(self.channels.models(lights), self.shares)
 
 
 def _seen_in_both(rows: Localizations) -> int:

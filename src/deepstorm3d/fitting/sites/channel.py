@@ -13,7 +13,7 @@ from ..background import SplineBackground
 from ..likelihood import Likelihood
 from ..state import JointState
 
-__all__ = ["ChannelModel", "LightsOfChannels"]
+__all__ = ["ChannelModel", "LightsOfChannels", "with_shares"]
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,11 @@ class ChannelModel:
     @property
     def is_first(self) -> bool:
         """Whether a molecule lies where it does in the first channel, with the same blur and light."""
-        same = self.transform is None and self.depth_um == 0 and self.blur == (0.0, 1.0)
-        return same and self.share is None
+        return self._same_place and self.blur == (0.0, 1.0) and self.share is None
+
+    @property
+    def _same_place(self) -> bool:
+        return self.transform is None and self.depth_um == 0
 
     def places(self, xyz: Tensor) -> Tensor:
         """Places (N, 3) µm of the first channel in this one."""
@@ -68,18 +71,25 @@ class ChannelModel:
         return replace(state, xyz=self.places(state.xyz), photons=photons, blur_px=blur)
 
     def slopes(self, xyz: Tensor, unknowns: int) -> Tensor | None:
-        """Derivatives of the unknowns of a site here by those in the first channel: (N, q, q) float64.
+        """Derivatives of the unknowns of a place here by those in the first channel: (N, q, q) float64.
 
-        xyz: (N, 3) µm in the first channel;  unknowns: q, 3, and one more each with the blur and, where the
-        share is known, with the photons.  None: the identity.
+        xyz: (N, 3) µm in the first channel;  unknowns: q, 3 or with the blur 4.  None: the identity.
         """
-        if self.is_first:
+        if self._same_place and self.blur == (0.0, 1.0):
             return None
         slope = torch.eye(unknowns, dtype=torch.float64, device=xyz.device).repeat(len(xyz), 1, 1)
         if self.transform is not None:
             slope[:, :2, :2] = self.transform.jacobian(xyz[:, :2])
-        if self.share is not None:
-            slope[:, -1, -1] = self.share
-        if unknowns - (self.share is not None) > 3:
+        if unknowns > 3:
             slope[:, 3, 3] = self.blur[1]
         return slope
+
+
+def with_shares(models: tuple[ChannelModel, ...], shares: tuple[float, ...] | None) -> tuple[ChannelModel, ...]:
+    """The channels with their shares (C,) of every molecule's light, as behind a beam splitter.
+
+    None: each molecule has its own, as dyes of several colours do.
+    """
+    if shares is None:
+        return models
+    return tuple(replace(model, share=share) for model, share in zip(models, shares, strict=True))

@@ -20,15 +20,15 @@ from ..likelihood import Likelihood
 from ..parallel import side_by_side
 from ..refine import Bounds
 from ..search import MatchedFilter, gain_threshold
-from ..unexplained import misfit_of_frames
 from .channel import ChannelModel
 from .covariance import lights_of
-from .fit import background_at_places, improved, rows_of_looks
-from .frames import Movie
+from .fit import improved, misfit_of_channels, rows_of_looks
 from .mismatch import Mismatch
+from .movie import Movie
 from .selection import Selection
 from .shares import rows_of_channels
 from .start import in_order, sites_of_list
+from .sums import ChannelSums
 
 __all__ = ["ChannelsFit", "FoundInChannels", "FurtherChannel"]
 
@@ -164,14 +164,10 @@ class ChannelsFit:
         made = improved(movie, start, selection, [channel.single.whole for channel in self.channels])
         sites = made.fitted.sites
         looks = rows_of_looks(made.land, found, self.false_looks)
-        rows, _ = rows_of_channels(made.land, looks, background_at_places(made.land))
-        misfit = [
-            misfit_of_frames(light, made.fitted.deviance[number : number + 1])
-            for number, light in enumerate(movie.lights)
-        ]
+        rows, _ = rows_of_channels(made.land, looks, made.land)
         return FoundInChannels(
             rows,
-            torch.stack(misfit, 1),
+            misfit_of_channels(made.land),
             together=int((sites.looks == count).sum()),
             filled=int((sites.origin < 0).sum()),
             split=made.split,
@@ -196,6 +192,20 @@ class ChannelsFit:
         like = lights[0].frames
         search = MatchedFilter(self.first.core, self.first.z_um, (like.shape[1], like.shape[2]), like)
         return gain_threshold(search.positions, self.first.false_alarms)
+
+    def sums(self, lights: Sequence[Likelihood], shares: Sequence[float] | None) -> ChannelSums:
+        """The search for missing molecules in frames of these sizes;  shares: (C,) of the light, if known."""
+        low, high = self.first.z_um
+        filters = [
+            MatchedFilter(
+                channel.single.core,
+                (low + channel.depth_um, high + channel.depth_um),
+                (light.frames.shape[1], light.frames.shape[2]),
+                light.frames,
+            )
+            for channel, light in zip(self.channels, lights, strict=True)
+        ]
+        return ChannelSums(filters, [None, *(channel.transform for channel in self.others)], shares)
 
     def models(self, lights: Sequence[Likelihood]) -> tuple[ChannelModel, ...]:
         """How each channel shows the molecules, for frames of this size."""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ..state import JointState
-from .frames import FrameTerms, Movie
+from .frames import FrameTerms
+from .movie import Movie
 from .state import Sites
 
 __all__ = ["COARSE", "FINE", "ROUGH", "Charts"]
@@ -50,41 +51,35 @@ class Charts:
         self.movie, self._near = movie, near
         self.settled = _SETTLED * near
         """Mean decrease of an image's deviance by a step at which a fit with these charts ends."""
-        self._charts: list[_Chart | None] = [None] * len(movie.lights)
+        self._charts: list[_Chart | None] = [None] * len(movie)
 
     def terms(self, number: int, sites: Sites, rows: slice) -> FrameTerms:
         """An image around sites, to second order;  rows: its looks."""
         state, chart = sites.of_image(number, rows, self.movie.dtype), self._charts[number]
-        shared = self.movie.channel(number).share is not None
-        unknowns = _unknowns(state, shared=shared)
+        unknowns = _unknowns(state)
         if chart is not None and _reaches(chart, unknowns):
             return _moved(chart, unknowns)
         terms = self.movie.terms(number, state)
-        self._charts[number] = _Chart(terms, unknowns, self._near * _reach(state, shared=shared))
+        self._charts[number] = _Chart(terms, unknowns, self._near * _reach(state))
         return terms
 
 
-def _unknowns(state: JointState, *, shared: bool) -> Tensor:
-    """Unknowns of an image in the order of `FrameTerms`: (m,) float64.
-
-    shared: the photons are those of the sites.
-    """
+def _unknowns(state: JointState) -> Tensor:
+    """Unknowns of an image in the order of `FrameTerms`: (m,) float64."""
     blur = [] if state.blur_px is None else [state.blur_px[:, None]]
-    return _in_order(torch.cat([state.xyz, *blur], 1), state.photons, state.coefficients, shared=shared)
+    return _in_order(torch.cat([state.xyz, *blur], 1), state.photons, state.coefficients)
 
 
-def _in_order(places: Tensor, photons: Tensor, coefficients: Tensor, *, shared: bool) -> Tensor:
+def _in_order(places: Tensor, photons: Tensor, coefficients: Tensor) -> Tensor:
     """Places (n, q), photons (n,) and coefficients in the order of `FrameTerms`."""
-    if shared:
-        return torch.cat([torch.cat([places, photons[:, None]], 1).flatten(), coefficients.flatten()]).double()
     return torch.cat([places.flatten(), photons, coefficients.flatten()]).double()
 
 
-def _reach(state: JointState, *, shared: bool) -> Tensor:
+def _reach(state: JointState) -> Tensor:
     """Largest change of each unknown, (m,) float64."""
     place = torch.tensor(_NEAR_PLACE[: 3 if state.blur_px is None else 4], dtype=torch.float64)
     light, level = _NEAR_LIGHT * state.photons, _NEAR_LIGHT * state.coefficients.abs()
-    return _in_order(place.repeat(len(state), 1), light, level, shared=shared)
+    return _in_order(place.repeat(len(state), 1), light, level)
 
 
 def _reaches(chart: _Chart, unknowns: Tensor) -> bool:

@@ -10,7 +10,8 @@ from torch import Tensor
 from ..parallel import one_thread
 from ..state import LONGEST_BLUR_PX, LONGEST_UM
 from .charts import FINE, Charts
-from .frames import Eliminated, FrameTerms, Movie, shares_of_sites
+from .frames import Eliminated, FrameTerms, shares_of_sites
+from .movie import Movie
 from .state import Sites
 
 __all__ = ["FittedSites", "climb_sites"]
@@ -104,7 +105,7 @@ def _step(movie: Movie, sites: Sites, slices: list[slice], terms: list[FrameTerm
         place = _solved_places(movie, sites, matrix, pull, ridge)
     flat = place.flatten()
     light = movie.each(lambda f: parts[f].light_step(flat[shares_of_sites(sites, slices[f])]))
-    counts = [0 if sites.shares is not None else rows.stop - rows.start for rows in slices]
+    counts = [rows.stop - rows.start for rows in slices]
     photons = torch.cat([step[:count] for step, count in zip(light, counts, strict=True)])
     smooth = tuple(
         step[count:].view_as(old) for step, count, old in zip(light, counts, sites.coefficients, strict=True)
@@ -161,8 +162,6 @@ def _limits(movie: Movie, sites: Sites) -> tuple[Tensor, Tensor, Tensor]:
     ranges, longest = [free, free, movie.bounds.z_um], [*LONGEST_UM]
     if sites.blurs:
         ranges, longest = [*ranges, movie.bounds.blur_px], [*longest, LONGEST_BLUR_PX]
-    if sites.shares is not None:
-        ranges, longest = [*ranges, (movie.bounds.photons, torch.inf)], [*longest, torch.inf]
     low, high = torch.tensor(ranges, dtype=torch.float64).to(sites.place).unbind(1)
     return low, high, torch.tensor(longest, dtype=torch.float64).to(sites.place)
 
@@ -173,8 +172,5 @@ def _moved(movie: Movie, sites: Sites, step: _Step) -> Sites:
     place = (sites.place + step.place.clamp(-longest, longest)).clamp(low, high)
     coefficients = tuple(old + more for old, more in zip(sites.coefficients, step.coefficients, strict=True))
     # A look loses at most two thirds of its photons in one step, so that a bad step cannot remove it.
-    if sites.shares is not None:
-        place[:, -1] = place[:, -1].maximum(sites.place[:, -1] / 3)
-        return replace(sites, place=place, coefficients=coefficients).lit()
     photons = (sites.photons + step.photons).maximum(sites.photons / 3).clamp(min=movie.bounds.photons)
     return replace(sites, place=place, photons=photons, coefficients=coefficients)

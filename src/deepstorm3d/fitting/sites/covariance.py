@@ -16,7 +16,8 @@ from ..parallel import one_thread
 from ..refine import Bounds
 from .channel import ChannelModel
 from .charts import Charts
-from .frames import RIDGE, Eliminated, FrameTerms, Movie, shares_of_sites, unit_factor
+from .frames import RIDGE, Eliminated, FrameTerms, shares_of_sites, unit_factor
+from .movie import Movie
 from .state import Sites
 
 __all__ = ["Bound", "Landscape", "lights_of", "movie_of", "site_bounds"]
@@ -149,19 +150,16 @@ class Landscape:
         count = rows.stop - rows.start
         if not count:
             return part.scale[:0], part.scale[:0]
-        smooth = terms.image.background.at(terms.image.assembly.middle, terms.image.frame).flatten(1).double()
-        free = count if self.sites.shares is None else 0
-        wanted = torch.cat([torch.eye(count, free).double(), smooth.new_zeros(count, smooth.shape[1])], 1)
-        wanted = torch.cat([wanted, torch.cat([smooth.new_zeros(count, free), smooth], 1)]) * part.scale
+        images = [view.image for view in terms.views]
+        level = [image.background.at(image.assembly.middle, image.frame).flatten(1) for image in images]
+        smooth = torch.cat(level, 1).double()
+        wanted = torch.cat([torch.eye(count).double(), smooth.new_zeros(count, smooth.shape[1])], 1)
+        wanted = torch.cat([wanted, torch.cat([smooth.new_zeros(count, count), smooth], 1)]) * part.scale
         # Cov = F_LL⁻¹ + (F_LL⁻¹ F_LP) C (F_LL⁻¹ F_LP)ᵀ with C of the places.
         solved = torch.linalg.solve_triangular(part.factor, wanted.mT, upper=False)
         through = solved.mT @ part.half
         variance = (solved**2).sum(0) + ((through @ self.among(number)) * through).sum(1)
         # What has no signal has the variance of the smallest one that counts, as in `joint_bounds`.
         sigma = variance.clamp(min=0).sqrt()
-        if self.sites.shares is not None:
-            light = self.covariance.diagonal().view_as(self.sites.place)[self.sites.site[rows], -1]
-            share = self.sites.shares[number % self.sites.channels]
-            return share * light.clamp(min=0).sqrt(), sigma[count:]
         dark = part.scale[:count] == 0
         return torch.where(dark, 1e10, sigma[:count]), sigma[count:]

@@ -15,8 +15,11 @@ from torch import Tensor
 
 from .. import compiled
 from ..blocks import pseudo_inverse
+from ..likelihood import Likelihood
 from ..linear import LinearImage
-from .frames import Movie
+from ..state import JointState
+from .channel import ChannelModel
+from .movie import Movie
 from .state import Sites
 
 __all__ = ["Divisions", "divisions"]
@@ -53,21 +56,22 @@ def divisions(movie: Movie, sites: Sites, least: float, vain: Tensor) -> Divisio
     Of images that compiled code does not compute there are none.
     """
     ways = torch.tensor(_HALVES_UM, dtype=torch.float64)
-    number, free = len(sites), sites.shares is None
-    q, count = sites.each - (not free), len(movie.channels) if free else 1
+    number, q, count = len(sites), sites.each, sites.channels
     crossing = sites.place.new_zeros(number, len(ways), q + count)
     along, square = sites.place.new_zeros(2, number, len(ways)).unbind(0)
     block, pull = sites.place.new_zeros(number, q + count, q + count), sites.place.new_zeros(number, q + count)
-    for channel, rows in enumerate(sites.slices()):
-        site, own = sites.site[rows], torch.tensor([*range(q), q + channel * free])
-        terms, matrix, gradient = _of_image(movie, sites, channel, ways)
-        if terms is None:
-            return Divisions(sites.site[:0], sites.place[:0, :3], sites.place[:0, 0])
-        crossing[site[:, None], :, own] += terms[:, :, : q + 1].transpose(1, 2)
-        along[site] += terms[:, :, -2]
-        square[site] += terms[:, :, -1]
-        block[site[:, None, None], own[:, None], own] += matrix
-        pull[site[:, None], own] += gradient
+    for image, rows in enumerate(sites.slices()):
+        site, own = sites.site[rows], torch.tensor([*range(q), q + image])
+        state = sites.of_image(image, rows, movie.dtype)
+        for view in movie.seen(image, state):
+            terms, matrix, gradient = _of_view(view, state, ways)
+            if terms is None:
+                return Divisions(sites.site[:0], sites.place[:0, :3], sites.place[:0, 0])
+            crossing[site[:, None], :, own] += terms[:, :, : q + 1].transpose(1, 2)
+            along[site] += terms[:, :, -2]
+            square[site] += terms[:, :, -1]
+            block[site[:, None, None], own[:, None], own] += matrix
+            pull[site[:, None], own] += gradient
     mixed = crossing @ pseudo_inverse(block)
     force = (along - (mixed @ pull[:, :, None])[..., 0]).clamp(min=0)
     gain, best = (force.square() / (square - (mixed * crossing).sum(2)).clamp(min=1e-9)).max(1)
@@ -75,32 +79,34 @@ def divisions(movie: Movie, sites: Sites, least: float, vain: Tensor) -> Divisio
     return Divisions(rows, ways[best[rows]], gain[rows])
 
 
-def _of_image(movie: Movie, sites: Sites, number: int, ways: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Of an image's looks, by their unknowns in the first channel, the q of the place before the photons.
+def _of_view(
+    view: tuple[ChannelModel, Likelihood, JointState], state: JointState, ways: Tensor
+) -> tuple[Tensor | None, Tensor, Tensor]:
+    """Of an image's looks in one channel (`Movie.seen`), by their places in the first channel, then photons.
 
     Products of the change by a division (n, D, q + 3), information (n, q + 1, q + 1), gradient (n, q + 1).
     """
-    channel, light = movie.channel(number), movie.lights[number]
-    state = sites.of_image(number, sites.slices()[number], movie.dtype)
-    seen = channel.seen(state)
+    channel, light, seen = view
     image = LinearImage(channel.psf, seen, channel.surface, tuple(light.frames.shape))
     _, score, information = light.expansion(image.image)
     if not image.is_compiled:
         return None, score, score
     middle = state.xyz.mean(0, keepdim=True) if len(state) else state.xyz.new_zeros(1, 3)
-    slopes = channel.slopes(middle, sites.each)
-    there = ways if slopes is None else ways @ slopes[0, :3, :3].mT
+    slopes = channel.slopes(middle, 3)
+    there = ways if slopes is None else ways @ slopes[0].mT
     terms = compiled.division_terms(channel.psf, seen, image, score, information, there)
     matrix, gradient = image.blocks(information).double(), image.pull(score).molecules.double()
     order = [0, 1, 2, *range(4, matrix.shape[1]), 3]
     terms = torch.cat([terms[:, :, order], terms[:, :, -2:]], 2)
     matrix, gradient = matrix[:, order][:, :, order], gradient[:, order]
-    by_first = channel.slopes(state.xyz, sites.each)
-    if by_first is None:
+    places = channel.slopes(state.xyz, matrix.shape[1] - 1)
+    if places is None and channel.share is None:
         return terms, matrix, gradient
-    if channel.share is None:
-        by_first = torch.nn.functional.pad(by_first, (0, 1, 0, 1))
-        by_first[:, -1, -1] = 1.0
+    by_first = torch.eye(matrix.shape[1], dtype=torch.float64).repeat(len(matrix), 1, 1)
+    if places is not None:
+        by_first[:, :-1, :-1] = places
+    if channel.share is not None:
+        by_first[:, -1, -1] = channel.share
     inner = terms[:, :, :-2] @ by_first
     return (
         torch.cat([inner, terms[:, :, -2:]], 2),

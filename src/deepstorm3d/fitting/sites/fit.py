@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...chip import Region
 from ...emitters import Localizations
+from ...field import Field
 from ...optics.psf import PSF
 from ..joint import JointFit
 from ..likelihood import Likelihood
@@ -20,10 +22,12 @@ from ..unexplained import misfit_of_frames
 from .charts import COARSE, Charts
 from .climb import FittedSites, climb_sites
 from .covariance import Landscape, movie_of
-from .frames import Movie
+from .movie import Movie
+from .parts import corner_of, part_of_light, reach_of
 from .selection import Selection
 from .start import Carried, in_order, sites_of_list
 from .state import Sites
+from .sums import ChannelSums
 
 __all__ = [
     "Improved",
@@ -33,6 +37,7 @@ __all__ = [
     "background_at_places",
     "improved",
     "in_order_of_appearance",
+    "misfit_of_channels",
     "rows_of_looks",
 ]
 
@@ -110,7 +115,7 @@ class SiteFit:
         start = sites_of_list(found, movie, carried, blurs=single.fit_blur, dark=self.dark)
         search = MatchedFilter(single.core, single.z_um, (height, width), likelihood.frames)
         price = gain_threshold(search.positions, single.false_alarms)
-        missing = search if single.rounds else None
+        missing = ChannelSums([search]) if single.rounds else None
         selection = Selection(price, self.dark, self.false_splits, self.false_looks, missing)
         made = improved(movie, start, selection, [single.whole])
         sites = made.fitted.sites
@@ -125,6 +130,23 @@ class SiteFit:
             settled=made.fitted.settled,
         )
         return SitesOfFrames(told, sites, made.land.covariance, sites.site, sites.origin)
+
+    @property
+    def reach_px(self) -> int:
+        """Pixels from a molecule to where its spot ends."""
+        return reach_of(self.single)
+
+    def of_field(self, field: Field) -> SiteFit:
+        """The fit of frames that show a part of the whole field."""
+        return replace(self, single=self.single.in_field(field))
+
+    def tile(
+        self, field: Field, region: Region, likelihood: Likelihood, others: Localizations
+    ) -> tuple[SiteFit, Likelihood]:
+        """The fit of a region of a field, and the likelihood of its pixels with the light of other rows."""
+        part = self.of_field(field.part(region))
+        x, y, _ = corner_of(region, field.pixel_um).tolist()
+        return part, part_of_light(part.single, likelihood, region, others.shift(xyz=(-x, -y, 0.0)))
 
 
 class Improver(Protocol):
@@ -184,22 +206,37 @@ def background_at_places(land: Landscape) -> Tensor:
     return _background(land, site, image).view(number, images)
 
 
+def misfit_of_channels(land: Landscape) -> Tensor:
+    """Mean deviance of the pixels of each channel in each frame, (B, C): 1 if only noise remains."""
+    views = [view for terms in land.terms for view in terms.views]
+    misfit = [misfit_of_frames(view.light, view.score.new_tensor([view.deviance])) for view in views]
+    return torch.cat(misfit).view(-1, len(land.movie.channels))
+
+
 def _background(land: Landscape, site: Tensor, image: Tensor) -> Tensor:
-    """Background at the places of sites (K,) in images (K,): (K,) photons per pixel."""
+    """Background at the places of sites (K,) in images (K,), of all of their channels: (K,) photons a pixel."""
     sites, movie = land.sites, land.movie
-    count, value = len(movie.channels), sites.place.new_zeros(len(site)).to(movie.dtype)
+    count, value = sites.channels, sites.place.new_zeros(len(site)).to(movie.dtype)
     for number, channel in enumerate(movie.channels):
-        rows = image % count == number
+        rows = (image % count == number % count).nonzero()[:, 0]
         xyz = sites.place[site[rows], :3].to(movie.dtype)
-        surface = channel.surface.surface(torch.stack(sites.coefficients[number::count]).to(movie.dtype))
-        value[rows] = at_positions(surface, channel.places(xyz), image[rows] // count, channel.psf.pixel_um)
+        coefficients = torch.stack(sites.coefficients[number % count :: count]).to(movie.dtype)
+        surface = channel.surface.surface(movie.by_channel(coefficients)[number // count])
+        value[rows] += at_positions(surface, channel.places(xyz), image[rows] // count, channel.psf.pixel_um)
     return value
 
 
 def _quality(land: Landscape, number: int) -> Tensor:
     """Mean deviance under the spot of each look of an image, (n,)."""
-    light, image = land.movie.lights[number], land.terms[number].image
-    return image.under_spots(light.deviance_image(image.image), light.weight)
+    views = land.terms[number].views
+    each = [
+        view.image.under_spots(view.light.deviance_image(view.image.image), view.light.weight) for view in views
+    ]
+    if len(views) == 1:
+        return each[0]
+    # What a channel does not show of a spot does not count.
+    weight = [(view.channel.share or 0.0) * view.image.jacobian[:, 3].sum(1) for view in views]
+    return (torch.stack(weight) * torch.stack(each)).sum(0) / torch.stack(weight).sum(0).clamp(min=1e-9)
 
 
 def in_order_of_appearance(site: Tensor) -> Tensor:

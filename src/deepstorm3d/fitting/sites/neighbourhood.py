@@ -18,7 +18,7 @@ from ..state import JointState
 from ..windows import Windows
 from .arrangements import Arrangement
 from .channel import ChannelModel
-from .frames import FrameTerms, Movie
+from .movie import Movie
 from .state import Sites
 
 __all__ = ["FREE_UM", "Neighbourhood", "images_of"]
@@ -28,15 +28,12 @@ FREE_UM = 1.5
 
 
 def images_of(movie: Movie, sites: Sites) -> list[Tensor]:
-    """The expected photons of each frame, (1, H, W)."""
+    """The expected photons of each frame in each channel, (1, H, W), frame by frame."""
     slices = sites.slices()
-
-    def of_frame(number: int) -> Tensor:
-        state = sites.of_image(number, slices[number], movie.dtype)
-        channel, shape = movie.channel(number), tuple(movie.lights[number].frames.shape)
-        return expected_image(channel.psf, channel.seen(state), channel.surface, shape)
-
-    return movie.each(of_frame)
+    each = movie.each(
+        lambda number: movie.expected(number, sites.of_image(number, slices[number], movie.dtype))
+    )
+    return [image for images in each for image in images]
 
 
 @dataclass(frozen=True)
@@ -45,14 +42,12 @@ class _Windowed(Movie):
 
     corners: tuple[Tensor, ...]
 
-    def terms(self, number: int, state: JointState, *, double: bool = False) -> FrameTerms:
-        return super().terms(number, self._placed(number, state), double=double)
-
-    def deviance(self, number: int, state: JointState) -> float:
-        return super().deviance(number, self._placed(number, state))
-
-    def _placed(self, number: int, state: JointState) -> JointState:
-        return replace(state, begin_px=self.corners[number % len(self.corners)])
+    def seen(self, number: int, state: JointState) -> list[tuple[ChannelModel, Likelihood, JointState]]:
+        first, count = number * self.views, len(self.corners)
+        return [
+            (channel, light, replace(seen, begin_px=self.corners[(first + k) % count]))
+            for k, (channel, light, seen) in enumerate(super().seen(number, state))
+        ]
 
 
 @dataclass(frozen=True)
@@ -141,23 +136,31 @@ class Neighbourhood:
     def add_background(self, coefficients: list[Tensor], fitted: tuple[Tensor, ...]) -> None:
         """Add to the coefficients of all images, in place, what those of the windows changed by."""
         for number, before, after in zip(self.images.tolist(), self.sites.coefficients, fitted, strict=True):
-            changed, window = coefficients[number].clone(), self._window(number)
-            changed[window.down, window.across] += after - before
+            changed = coefficients[number].clone()
+            parts = self._movie.by_channel(changed[None])
+            more = self.movie.by_channel((after - before)[None])
+            # The parts are views of the image's coefficients.
+            for window, part, change in zip(self._windows_of(number), parts, more, strict=True):
+                part[0, window.down, window.across] += change[0]
             coefficients[number] = changed
 
-    def _window(self, image: int) -> _Window:
-        return self._windows[image % len(self._windows)]
+    def _windows_of(self, image: int) -> list[_Window]:
+        """The windows of each of an image's channels."""
+        return self._windows if self._movie.shared else [self._windows[image % len(self._windows)]]
+
+    def _inner(self, image: int) -> Tensor:
+        """The coefficients of an image whose splines are 0 outside of its windows."""
+        parts = self._movie.by_channel(self._whole.coefficients[image][None])
+        inner = [
+            part[0, window.down, window.across]
+            for window, part in zip(self._windows_of(image), parts, strict=True)
+        ]
+        return inner[0] if len(inner) == 1 else torch.cat([each.flatten() for each in inner])[None]
 
     def _local(self) -> Sites:
         whole, rows = self._whole, self.rows
         number = torch.full((len(whole),), -1, dtype=torch.int64)
         number[self.free] = torch.arange(len(self.free))
-        numbers = self.images.tolist()
-        windows = map(self._window, numbers)
-        coefficients = tuple(
-            whole.coefficients[k][window.down, window.across]
-            for k, window in zip(numbers, windows, strict=True)
-        )
         before, knowledge = self._known()
         return Sites(
             place=whole.place[self.free],
@@ -165,12 +168,11 @@ class Neighbourhood:
             image=torch.searchsorted(self.images, whole.image[rows]),
             photons=whole.photons[rows],
             origin=rows,
-            coefficients=coefficients,
+            coefficients=tuple(self._inner(image) for image in self.images.tolist()),
             loose=whole.loose[rows],
             before=before,
             knowledge=knowledge,
             channels=whole.channels,
-            shares=whole.shares,
         )
 
     def _known(self) -> tuple[Tensor | None, Tensor | None]:
@@ -186,13 +188,18 @@ class Neighbourhood:
 
     def _lights(self, images: list[Tensor]) -> tuple[Likelihood, ...]:
         """The likelihood of each window, with all light but that of its sites known."""
-        movie, slices = self._movie, self.sites.slices()
-        lights = []
+        movie, slices, first = self._movie, self.sites.slices(), torch.zeros(1, dtype=torch.int64)
+        channels, lights = tuple(window.channel for window in self._windows), list[Likelihood]()
+        windowed = replace(movie, channels=channels)
         for local, number in enumerate(self.images.tolist()):
-            window = self._window(number)
-            state = replace(self.sites.of_image(local, slices[local], movie.dtype), begin_px=window.corner)
-            channel, size = window.channel, window.size
-            own = expected_image(channel.psf, channel.seen(state), channel.surface, (1, *size))
-            light, first = movie.lights[number], torch.zeros(1, dtype=torch.int64)
-            lights.append(Windows.at(window.corner, first, size, light, images[number]).without(own).likelihood)
+            state = self.sites.of_image(local, slices[local], movie.dtype)
+            seen = windowed.seen(number, state)
+            begin = number * movie.views
+            for k, (window, (channel, light, own)) in enumerate(
+                zip(self._windows_of(number), seen, strict=True)
+            ):
+                there = replace(own, begin_px=window.corner)
+                mine = expected_image(channel.psf, there, channel.surface, (1, *window.size))
+                whole = Windows.at(window.corner, first, window.size, light, images[begin + k])
+                lights.append(whole.without(mine).likelihood)
         return tuple(lights)

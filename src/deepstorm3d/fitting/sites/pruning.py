@@ -15,11 +15,12 @@ from .charts import Charts
 from .climb import FittedSites, climb_sites
 from .covariance import Landscape
 from .divisions import divisions
-from .frames import Movie
 from .looks import unneeded_looks
-from .missing import ChannelFilters
+from .missing import missing_in_frame
+from .movie import Movie
 from .neighbourhood import Neighbourhood, images_of
 from .state import Sites
+from .sums import ChannelSums
 from .ties import chi_square_point
 from .trials import tried
 from .unseen import scatter_of_frames
@@ -57,20 +58,20 @@ class CandidateSelection:
     candidate costs at most what its unknowns gain by chance, because nobody had to look everywhere, times one
     less its probability;  probability: (N,) of each candidate, a row of the list;
     dim_photons: molecules with less in all channels together are improbable, and have three times the penalty;
-    false_looks: share of the places without light that get a look;  filters: to search with, None: nothing is
-    added.
+    false_looks: share of the places without light that get a look;  sums: of the matched filter to search with,
+    None: nothing is added.
     """
 
     price: float
     dim_photons: float
     false_looks: float
-    filters: ChannelFilters | None
+    sums: ChannelSums | None
     probability: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     def improve(self, charts: Charts, fitted: FittedSites) -> tuple[FittedSites, int]:
         """The fit after changes of the list, and how many sites were divided between channels: none."""
         best = before = self._pruned(charts, fitted)
-        if self.filters is not None:
+        if self.sums is not None:
             movie = charts.movie
             best = self._changed(charts, best, partial(self._missing, movie), _SEARCHES)
             best = self._changed(charts, best, partial(self._divided, movie), _DIVISIONS)
@@ -83,7 +84,7 @@ class CandidateSelection:
         light = sites.light
         rows = (sites.origin >= 0).nonzero()[:, 0]
         doubt = 1 - self.probability.double()[sites.origin[rows]]
-        unknowns = sites.each + (sites.channels if sites.shares is None else 0)
+        unknowns = sites.each + sites.channels
         candidate = min(chi_square_point(_FALSE_CANDIDATES, unknowns), self.price)
         price = torch.full_like(light, self.price)
         price[sites.site[rows]] = candidate * doubt.clamp(min=_LEAST_DOUBT)
@@ -125,11 +126,8 @@ class CandidateSelection:
         needed: (V, 3) µm of sites that were tried in vain.
         """
         sites, bound = land.sites, land.bound()
-        if sites.shares is None:
-            significance = (sites.photons / bound.photons.clamp(min=1e-9)).square()
-            brings = significance.new_zeros(len(sites)).index_add(0, sites.site, significance)
-        else:
-            brings = (sites.light / bound.place[:, -1].clamp(min=1e-9)).square()
+        significance = (sites.photons / bound.photons.clamp(min=1e-9)).square()
+        brings = significance.new_zeros(len(sites)).index_add(0, sites.site, significance)
         rank = brings / self.prices(sites)
         rows = ((rank < 1) & ~_among(sites.place[:, :3], needed, _SAME_UM)).nonzero()[:, 0]
         return rows[_apart(sites.place[rows, :2], -rank[rows])]
@@ -139,7 +137,7 @@ class CandidateSelection:
 
         Where its share of the light is known it has some.
         """
-        if fitted.sites.shares is not None:
+        if charts.movie.shared:
             return fitted
         for _ in range(_DARK_LOOKS):
             land = Landscape(charts.movie, fitted.sites, charts)
@@ -153,9 +151,10 @@ class CandidateSelection:
 
     def _missing(self, movie: Movie, sites: Sites, vain: Tensor) -> list[Arrangement]:
         """Molecules where the residuals show light that was not tried before at vain (V, 3) µm."""
-        assert self.filters is not None
+        assert self.sums is not None
         images = images_of(movie, sites)
-        found = self.filters(movie, images, scatter_of_frames(movie, images), _PROMISING * self.price)
+        scatter = scatter_of_frames(movie, images)
+        found = missing_in_frame(self.sums, movie, images, scatter, _PROMISING * self.price)
         found = found.select(~_among(found.xyz.to(vain), vain, _TRIED_UM))
         found = found.select(_apart(found.xyz[:, :2].to(vain), found.gain))
         return found.arrangements(movie, sites)

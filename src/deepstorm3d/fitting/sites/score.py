@@ -15,7 +15,7 @@ from ...optics.assembly import Assembly
 from ..linear import expected_image
 from ..state import JointState
 from .covariance import Landscape
-from .frames import Movie, shares_of_sites
+from .frames import View, shares_of_sites
 
 __all__ = ["LEAST_LEFT", "Score", "score_of_looks", "score_over_frames"]
 
@@ -46,9 +46,9 @@ def score_of_looks(land: Landscape, number: int, place: Tensor) -> Score:
 
 
 def score_over_frames(land: Landscape, place: Tensor, first: Tensor, last: Tensor) -> Tensor:
-    """Gain of the deviance by molecules at places (K, q) that shine in the frames first … last, (K,): (K,).
+    """Gain of the deviance by molecules at places (K, q) that shine in the images first … last, (K,): (K,).
 
-    One channel. Each by itself, its photons in each frame free, its place fixed, all else fitted again.
+    Each by itself, its photons in each image free, its place fixed, all else fitted again.
     """
     looks: list[dict[int, tuple[Tensor, Tensor, Tensor]]] = [{} for _ in place]
 
@@ -83,16 +83,22 @@ def _gain(land: Landscape, looks: dict[int, tuple[Tensor, Tensor, Tensor]]) -> T
 def _score(land: Landscape, number: int, place: Tensor) -> Score:
     """`score_of_looks` of a few looks."""
     part, terms = land.parts[number], land.terms[number]
-    light = _images(land.movie, number, place)
-    weighted = light * terms.information
-    places, photons = _with_looks(land, number, weighted)
-    background = terms.image.background.adjoint(weighted).flatten(1).double()
-    pull = (light * terms.score).sum((1, 2), dtype=torch.float64)
-    alone = (light * weighted).sum((1, 2), dtype=torch.float64)
+    state = land.sites.of_image(number, land.slices[number], land.movie.dtype)
+    pull = alone = places = photons = place.new_zeros(len(place))
+    background = list[Tensor]()
+    for k, view in enumerate(terms.views):
+        light = _images(view, place)
+        weighted = light * view.information
+        own = _with_looks(view, state, weighted)
+        places, photons = own if not k else (places + own[0], photons + own[1])
+        background.append(view.image.background.adjoint(weighted).flatten(1).double())
+        pull = pull + (light * view.score).sum((1, 2), dtype=torch.float64)
+        alone = alone + (light * weighted).sum((1, 2), dtype=torch.float64)
+    smooth = torch.cat(background, 1)
     if terms.change is not None:
-        pull = pull - torch.cat([places, photons, background], 1) @ terms.change
+        pull = pull - torch.cat([places, photons, smooth], 1) @ terms.change
     # Photons and background of the image are eliminated, then the places of all images.
-    right = torch.cat([photons, background], 1).mT * part.scale[:, None]
+    right = torch.cat([photons, smooth], 1).mT * part.scale[:, None]
     half = torch.linalg.solve_triangular(part.factor, right, upper=False)
     cross = places - half.mT @ part.half
     left = alone - (half**2).sum(0) - ((cross @ land.among(number)) * cross).sum(1)
@@ -100,10 +106,10 @@ def _score(land: Landscape, number: int, place: Tensor) -> Score:
     return Score(pull - half.mT @ part.rest - cross @ step, left, alone, cross)
 
 
-def _images(movie: Movie, number: int, place: Tensor) -> Tensor:
-    """One photon at each of the places, each in an image of its own: (K, H, W)."""
-    channel, (_, height, width) = movie.channel(number), movie.lights[number].frames.shape
-    xyz, count = place.to(movie.dtype), len(place)
+def _images(view: View, place: Tensor) -> Tensor:
+    """One photon at each of the places as a channel sees it, each in an image of its own: (K, H, W)."""
+    channel, (_, height, width) = view.channel, view.light.frames.shape
+    xyz, count = place.to(view.light.frames.dtype), len(place)
     state = JointState(
         xyz=xyz[:, :3].contiguous(),
         photons=torch.ones_like(xyz[:, 0]),
@@ -114,18 +120,20 @@ def _images(movie: Movie, number: int, place: Tensor) -> Tensor:
     return expected_image(channel.psf, channel.seen(state), channel.surface, (count, height, width))
 
 
-def _with_looks(land: Landscape, number: int, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Products of images (K, H, W) with the derivatives of the image's looks by their places in the first
-    channel, (K, n·q), and by their photons, (K, n), float64."""
-    image, channel, count = land.terms[number].image, land.movie.channel(number), len(images)
+def _with_looks(view: View, state: JointState, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Products of images (K, H, W) with the derivatives of the looks by their places in the first channel,
+    (K, n·q), and by their photons, (K, n), float64.
+
+    state: of the image, in the first channel.
+    """
+    image, channel, count = view.image, view.channel, len(images)
     corner, looks = image.assembly.corner, len(image.assembly.corner)
     frame = torch.arange(count).repeat_interleave(looks)
     cut = Assembly(corner.repeat(count, 1), frame, image.assembly.patch, tuple(images.shape)).cut(images)
     pixels = cut.view(count, looks, image.jacobian.shape[2]).permute(1, 2, 0)
     each = torch.bmm(image.jacobian, pixels).permute(2, 0, 1).double()
-    places = torch.cat([each[..., :3], each[..., 4:]], 2)
-    state = land.sites.of_image(number, land.slices[number], land.movie.dtype)
+    places, photons = torch.cat([each[..., :3], each[..., 4:]], 2), each[..., 3]
     slopes = channel.slopes(state.xyz, places.shape[2])
     if slopes is not None:
         places = (places[..., None, :] @ slopes)[..., 0, :]
-    return places.flatten(1), each[..., 3]
+    return places.flatten(1), photons if channel.share is None else channel.share * photons

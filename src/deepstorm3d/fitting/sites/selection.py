@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..search import MatchedFilter
 from .attempts import Attempts
 from .charts import Charts
 from .climb import FittedSites, climb_sites
@@ -17,6 +16,7 @@ from .looks import missing_looks, unneeded, unneeded_looks
 from .memory import Memory
 from .shared_information import SharedInformation, shared_information
 from .state import Sites
+from .sums import ChannelSums
 from .ties import joinings, movings, splittings
 
 __all__ = ["Selection"]
@@ -30,24 +30,24 @@ class Selection:
     """Decides which looks are one molecule, and in which frames it shines.
 
     price: penalty for one molecule, the decrease of the deviance that it must bring;  dark, false_splits,
-    false_looks: see `SiteFit`;  search: matched filter for molecules that are missing, None: none are added;
+    false_looks: see `SiteFit`;  sums: of the matched filter for missing molecules, None: none are added;
     slack: (3,) µm², variance of the distance of two looks of one molecule that the images do not know of;
     shared: what may be divided, single looks or all of a frame (`information_of_frames`).
-    Several channels keep their molecules: only ties and looks change.
+    Where channels have images of their own, only ties, looks and missing molecules change.
     """
 
     price: float
     dark: int
     false_splits: float
     false_looks: float
-    search: MatchedFilter | None = None
+    sums: ChannelSums | None = None
     slack: Tensor | None = None
     shared: Callable[[Landscape], SharedInformation] = shared_information
 
     def improve(self, charts: Charts, fitted: FittedSites) -> tuple[FittedSites, int]:
         """The fit after changes of ties, looks and arrangements, and how many sites were divided."""
         split, memory = 0, Memory()
-        attempts = Attempts(self.price, self.false_looks, self.search, memory)
+        attempts = Attempts(self.price, self.false_looks, self.sums, memory)
         for turn in range(_ROUNDS):
             land = Landscape(charts.movie, fitted.sites, charts)
             changed, divided = self._changed(land, memory)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...emitters import Localizations
 from .covariance import Landscape
+from .fit import background_at_places
 from .frames import shares_of_sites
 from .score import score_of_looks
 
@@ -19,21 +20,24 @@ __all__ = ["rows_of_channels", "share_of_light"]
 _LEAST_LEFT = 1e-5
 
 
-def rows_of_channels(land: Landscape, looks: Localizations, background: Tensor) -> tuple[Localizations, Tensor]:
+def rows_of_channels(land: Landscape, looks: Localizations, free: Landscape) -> tuple[Localizations, Tensor]:
     """One row for each site and frame, in order of frame and site, and the site of each, (R,) int64.
 
-    looks: a row for each look;  background: (S, B·C) photons per pixel at each place in each image.
+    looks: a row for each look;  free: the landscape with the light of each channel by itself
+    (`with_light_apart`).
     Photons and background are those of all channels together. With two channels rows have the share of the
     photons in the second one; where a molecule has no look in a channel, its light there is that of a score
     test at the known place. The σ of the share is 0 (not known) where a channel does not show the place.
     Where the fit knows the shares, photons are by them, and the share of a row is what its images say without.
     """
-    if land.sites.shares is not None:
-        return _with_known_shares(land, looks, background)
+    if land.movie.shared:
+        return _with_known_shares(land, looks, free)
     sites, count, number = land.sites, land.sites.channels, max(len(land.sites), 1)
     key, row = torch.unique(sites.frame * number + sites.site, return_inverse=True)
     frame, site = key // number, key % number
-    photons, covariance = _light(land, looks, (frame, site), row)
+    both = looks.photons.double(), looks.sigma_photons.double()
+    photons, covariance = _light(land, both, (frame, site), row)
+    background = background_at_places(land)
     first = torch.full_like(key, len(row)).scatter_reduce(0, row, torch.arange(len(row)), "amin")
     image = frame[:, None] * count + torch.arange(count)
     weight = looks.photons.double().clamp(min=1e-9)
@@ -68,39 +72,39 @@ def share_of_light(photons: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]
     return photons[:, 1] / total, sigma
 
 
-def _with_known_shares(
-    land: Landscape, looks: Localizations, background: Tensor
-) -> tuple[Localizations, Tensor]:
+def _with_known_shares(land: Landscape, looks: Localizations, free: Landscape) -> tuple[Localizations, Tensor]:
     """The rows with photons by the known shares, and the shares of one step of the fit without them."""
-    channels = tuple(replace(channel, share=None) for channel in land.movie.channels)
-    free = Landscape(replace(land.movie, channels=channels), land.sites.with_free_shares())
+    sites, number = land.sites, max(len(land.sites), 1)
+    order = torch.argsort(sites.image * number + sites.site, stable=True)
+    site, table = sites.site[order], looks.select(order)
+    if len(land.movie.channels) != 2:
+        return table, site
     steps = []
     for rows, part in zip(free.slices, free.parts, strict=True):
         left = free.left[shares_of_sites(free.sites, rows)]
         steps.append(part.light_step(left)[: rows.stop - rows.start])
     photons = (free.sites.photons + torch.cat(steps)).clamp(min=0)
-    apart = replace(
-        looks, photons=photons.to(looks.photons), sigma_photons=free.bound().photons.to(looks.photons)
+    row = torch.searchsorted(
+        (sites.image * number + sites.site)[order], free.sites.frame * number + free.sites.site
     )
-    rows, site = rows_of_channels(free, apart, background)
-    sigma = land.bound().place[site, -1]
-    light = land.sites.place[site, -1]
-    return replace(rows, photons=light.to(rows.photons), sigma_photons=sigma.to(rows.photons)), site
+    light = _light(free, (photons, free.bound().photons), (sites.image[order], site), row)
+    share, sigma = (each.to(table.photons) for each in share_of_light(*light))
+    return replace(table, share=share, sigma_share=sigma), site
 
 
 def _light(
-    land: Landscape, looks: Localizations, rows: tuple[Tensor, Tensor], row: Tensor
+    land: Landscape, light: tuple[Tensor, Tensor], rows: tuple[Tensor, Tensor], row: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Photons (R, C) of each row in each channel and their covariance (R, C, C), 0 where nothing is known.
 
-    rows: frame and site of each, (R,);  row: (N,) of each look.
+    light: photons and their σ of each look, (N,);  rows: frame and site of each, (R,);  row: (N,) of each look.
     """
     sites, count = land.sites, land.sites.channels
     channel = sites.image % count
     photons = sites.place.new_zeros(len(rows[0]), count)
     covariance = sites.place.new_zeros(len(rows[0]), count, count)
-    photons[row, channel] = looks.photons.double()
-    covariance[row, channel, channel] = looks.sigma_photons.double() ** 2
+    photons[row, channel] = light[0]
+    covariance[row, channel, channel] = light[1] ** 2
     # Looks of a row share their place, and their photons follow it.
     by_row: dict[int, list[int]] = {}
     for look, number in enumerate(row.tolist()):

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...analysis.linking import LinkRule, link_rows
 from ...emitters import Localizations
 from ..photometry import fit_photometry
-from .frames import Movie
+from .movie import Movie
 from .state import Sites
 
 __all__ = [
@@ -104,11 +104,13 @@ def with_knowledge(sites: Sites, carried: Carried | None) -> Sites:
 def lit_sites(place: Tensor, site: Tensor, image: Tensor, photons: Tensor, movie: Movie) -> Sites:
     """Sites at places (S, q) with looks (N,) in order of image, their photons and backgrounds by least squares.
 
-    photons: (N,) of the rows that the looks are from;  place: µm of the first channel (and px of the blur).
+    photons: (N,) of the rows that the looks are from;  place: µm of the first channel (and px of the blur);
+    image: of frame f in channel c f·C + c, even if the light is shared (`known_shares.in_common`).
     """
 
     def light(number: int) -> tuple[Tensor, Tensor]:
-        rows, one, channel = image == number, movie.lights[number], movie.channel(number)
+        rows, one = image == number, movie.lights[number]
+        channel = movie.channels[number % len(movie.channels)]
         xyz = place[site[rows], :3].to(movie.dtype)
         fit = fit_photometry(
             channel.psf,
@@ -122,7 +124,7 @@ def lit_sites(place: Tensor, site: Tensor, image: Tensor, photons: Tensor, movie
         least = (_LEAST_SHARE * photons[rows]).clamp(min=movie.bounds.photons)
         return fit.photons.maximum(least), fit.coefficients[0]
 
-    parts = movie.each(light)
+    parts = movie.each_light(light)
     return Sites(
         place=place,
         site=site,

@@ -16,17 +16,17 @@ __all__ = ["Sites"]
 class Sites:
     """Molecules of B consecutive frames in C channels, each at one place, and the images' backgrounds.
 
-    Image f·C + c is frame f in channel c; with one channel images are frames.
+    Image f·C + c is frame f in channel c; with one channel images are frames. Where the channels have known
+    shares of the light an image is a frame in all of them (`Movie`), and C is 1 here.
 
-    place: (S, q) float64: x, y, z (µm) of each site in the first channel, then its blur (px) if it has one, and
-    last its photons in all channels if their shares are known;
+    place: (S, q) float64: x, y, z (µm) of each site in the first channel, then its blur (px) if it has one;
     site: (N,) int64, site of each look;  image: (N,) int64 of each look, in increasing order; a site has at
     most one look in an image;  photons: (N,) float64 of each look;  origin: (N,) int64, row of the list that
     the fit started with, −1 for looks found later;  coefficients: of the background surface of each image,
-    (k, l) float64;  loose: (N,) bool, looks of molecules that were seen to move, which are tied to no others;
+    (k, l) float64, those of several channels one after the other, (1, n);  loose: (N,) bool, looks of molecules
+    that were seen to move, which are tied to no others;
     before, knowledge: (S, q) places and (S·q, S·q) information about them from earlier frames; None: nothing;
-    channels: C;  shares: (C,) of a site's photons in each channel, where they are known of one frame's sites:
-    the photons of its looks are these shares of those of the site; None: every look has its own.
+    channels: C.
     """
 
     place: Tensor
@@ -39,7 +39,6 @@ class Sites:
     before: Tensor | None = None
     knowledge: Tensor | None = None
     channels: int = 1
-    shares: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.place)
@@ -62,31 +61,12 @@ class Sites:
     @property
     def blurs(self) -> bool:
         """Whether each site has a blur."""
-        return self.each - (self.shares is not None) == 4
+        return self.each == 4
 
     @property
     def light(self) -> Tensor:
         """Photons of each site in all of its images, (S,)."""
-        if self.shares is not None:
-            return self.place[:, -1]
         return self.photons.new_zeros(len(self)).index_add(0, self.site, self.photons)
-
-    def with_shares(self, shares: Tensor) -> Sites:
-        """The sites with their photons as one more unknown, of which each channel has a share (C,)."""
-        mine = shares.to(self.place)[self.image % self.channels]
-        seen = self.place.new_zeros(len(self)).index_add(0, self.site, mine)
-        place = torch.cat([self.place, (self.light / seen.clamp(min=1e-9))[:, None]], 1)
-        return replace(self, place=place, shares=shares.to(self.place)).lit()
-
-    def lit(self) -> Sites:
-        """The sites with the photons of all looks as the sites have them."""
-        if self.shares is None:
-            return self
-        return replace(self, photons=self.place[self.site, -1] * self.shares[self.image % self.channels])
-
-    def with_free_shares(self) -> Sites:
-        """The sites with photons of each look by itself."""
-        return self if self.shares is None else replace(self, place=self.place[:, :-1], shares=None)
 
     @property
     def looks(self) -> Tensor:
@@ -98,7 +78,7 @@ class Sites:
         place = self.place[self.site[rows]].to(dtype)
         return JointState(
             xyz=place[:, :3].contiguous(),
-            photons=(self.photons[rows] if self.shares is None else place[:, -1]).to(dtype),
+            photons=self.photons[rows].to(dtype),
             frame=torch.zeros_like(self.image[rows]),
             coefficients=self.coefficients[number][None].to(dtype),
             blur_px=place[:, 3].contiguous() if self.blurs else None,

@@ -9,7 +9,7 @@ each site is taken from the tile in whose core its first row lies (`joined`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -18,13 +18,10 @@ from torch import Tensor
 from ...chip import Region
 from ...emitters import Localizations
 from ...field import Field
-from ..background import SplineBackground
-from ..likelihood import Likelihood
-from ..linear import expected_image
-from ..state import JointState
-from .fit import SiteFit, SitesOfFrames
+from .fit import SitesOfFrames
 from .joined import FittedWindow, Part, joined
 from .kept import KeptSites
+from .parts import corner_of
 from .start import Carried, linked, order_of
 
 __all__ = ["WindowFit", "fit_window"]
@@ -46,6 +43,21 @@ class WindowFit(Protocol):
         """Frames in which a molecule may be missing."""
         ...
 
+    @property
+    def reach_px(self) -> int:
+        """Pixels from a molecule to where its spot ends."""
+        ...
+
+    def of_field(self, field: Field) -> WindowFit:
+        """The fit of frames that show the field."""
+        ...
+
+    def tile(
+        self, field: Field, region: Region, likelihood: Any, others: Localizations
+    ) -> tuple[WindowFit, Any]:
+        """The fit of a region of the field, and the likelihood of its pixels with the light of other rows."""
+        ...
+
     def after_others(self, found: Localizations, likelihood: Any, carried: Carried | None) -> SitesOfFrames:
         """The sites of B frames, with sites that shone in the frames before.
 
@@ -65,16 +77,16 @@ def fit_window(
     """The sites of B consecutive frames.
 
     fit: of frames of any size;  found: rows, their frames counted from 0, positions in the field;  kept: sites
-    of the frames before;  begin: number of the first frame in the movie;  field: what the frames show; None:
-    they are never cut into tiles, and neither are those of several channels.
+    of the frames before;  begin: number of the first frame in the movie;  field: what the frames show, of
+    several channels those of the first; None: they are never cut into tiles.
     """
     carried = kept.carried(torch.arange(len(kept)), begin) if len(kept) else None
-    if field is None or not isinstance(fit, SiteFit):
+    if field is None:
         return joined([_whole(fit, found, likelihood, carried)], len(kept))
-    margin = -(-(fit.single.core.patch_px // 2 + 1) // _GRID_PX) * _GRID_PX
+    margin = -(-fit.reach_px // _GRID_PX) * _GRID_PX
     cores = list(_cores(field, margin, _places(found, carried, fit.dark)))
     if len(cores) == 1:
-        return joined([_whole(_of_field(fit, field), found, likelihood, carried)], len(kept))
+        return joined([_whole(fit.of_field(field), found, likelihood, carried)], len(kept))
     window = _Window(fit, found, likelihood, kept, begin, field)
     return joined([window.fitted(core, margin) for core in cores], len(kept))
 
@@ -86,10 +98,6 @@ def _places(found: Localizations, carried: Carried | None, dark: int) -> Tensor:
     first = torch.full((max(len(before), int(site.max()) + 1 if len(site) else 0),), len(found))
     first = first.scatter_reduce(0, site, torch.arange(len(found)), "amin")[len(before) :]
     return torch.cat([before, found.xyz[first, :2].double()])
-
-
-def _of_field(fit: SiteFit, field: Field) -> SiteFit:
-    return replace(fit, single=fit.single.in_field(field))
 
 
 def _cores(field: Field, margin: int, places: Tensor) -> Iterator[Region]:
@@ -152,9 +160,9 @@ def _whole(fit: WindowFit, found: Localizations, likelihood: Any, carried: Carri
 class _Window:
     """A window to be fitted in tiles; arguments as those of `fit_window`."""
 
-    fit: SiteFit
+    fit: WindowFit
     found: Localizations
-    likelihood: Likelihood
+    likelihood: Any
     kept: KeptSites
     begin: int
     field: Field
@@ -162,29 +170,28 @@ class _Window:
     def fitted(self, core: Region, margin: int) -> Part:
         """The sites whose first row, or place in the frames before, lies in a core."""
         outer = _widened(core, margin, self.field)
-        pixel_um = self.field.pixel_um
-        corner = torch.tensor([outer[0], outer[1], 0.0], dtype=torch.float64) * pixel_um
+        corner = corner_of(outer, self.field.pixel_um)
         carried = _inside(self._pixels(self.kept.place), outer, self.field).nonzero()[:, 0]
         here = _inside(self._pixels(self.found.xyz), outer, self.field)
         listed = here.nonzero()[:, 0]
         found = _moved(self.found.select(listed), -corner)
         order = order_of(found)
         found, listed = found.select(order), listed[order]
-        fit = _of_field(self.fit, self.field.part(outer))
+        fit, light = self.fit.tile(self.field, outer, self.likelihood, self.found.select(~here))
         before = self.kept.carried(carried, self.begin, corner) if len(carried) else None
-        whole = fit.after_others(found, self._light(fit, outer, margin, ~here, corner), before)
+        whole = fit.after_others(found, light, before)
         sites, place = whole.sites, whole.sites.place.clone()
         place[:, :3] += corner
         number = torch.full((len(sites),), -1)
         number[: len(carried)] = carried
-        origin = torch.full_like(sites.origin, -1)
-        old = sites.origin >= 0
-        origin[old] = listed[sites.origin[old]]
+        origin = torch.full_like(whole.origin, -1)
+        old = whole.origin >= 0
+        origin[old] = listed[whole.origin[old]]
         return Part(
             rows=_moved(whole.found.localizations, corner),
-            site=sites.site,
+            site=whole.site,
             origin=origin,
-            near=self._near(core, sites.site, origin, place),
+            near=self._near(core, whole.site, origin, place),
             place=place,
             carried=number,
             own=self._owned(core, whole, found, corner, carried),
@@ -204,28 +211,6 @@ class _Window:
     def _pixels(self, place: Tensor) -> Tensor:
         return place[:, :2].double() / self.field.pixel_um + 0.5
 
-    def _light(self, fit: SiteFit, outer: Region, margin: int, others: Tensor, corner: Tensor) -> Likelihood:
-        """The likelihood of the pixels of a tile, which knows the light of the molecules around it."""
-        x0, y0, x1, y1 = outer
-        rows, columns, light = slice(y0, y1), slice(x0, x1), self.likelihood
-        frames = light.frames[:, rows, columns].contiguous()
-        weight = None if light.weight is None else light.weight[:, rows, columns].contiguous()
-        near = others & _inside(self._pixels(self.found.xyz), _widened(outer, margin, self.field), self.field)
-        around = _moved(self.found.select(near), -corner)
-        bounds, shape = fit.single.bounds, (len(frames), y1 - y0, x1 - x0)
-        blur = around.photons.new_full((len(around),), sum(bounds.blur_px) / 2)
-        z = around.xyz[:, 2:].clamp(*bounds.z_um)
-        state = JointState(
-            xyz=torch.cat([around.xyz[:, :2], z], 1).to(frames),
-            photons=around.photons.to(frames),
-            frame=around.frame,
-            coefficients=frames.new_zeros(len(frames), 1, 1),
-            blur_px=blur.to(frames) if fit.single.fit_blur else None,
-        )
-        surface = SplineBackground(shape[1:], float("inf"), frames)
-        known = expected_image(fit.single.core, state, surface, shape)
-        return Likelihood(frames, light.noise.part(rows, columns), weight, known)
-
     def _owned(
         self, core: Region, whole: SitesOfFrames, found: Localizations, corner: Tensor, carried: Tensor
     ) -> Tensor:
@@ -236,8 +221,8 @@ class _Window:
         found: the rows that the tile began with.
         """
         sites, far = whole.sites, len(found)
-        origin = torch.where(sites.origin >= 0, sites.origin, far)
-        first = torch.full((len(sites),), far).scatter_reduce(0, sites.site, origin, "amin")
+        origin = torch.where(whole.origin >= 0, whole.origin, far)
+        first = torch.full((len(sites),), far).scatter_reduce(0, whole.site, origin, "amin")
         place = sites.place[:, :3].clone()
         place[first < far] = found.xyz[first[first < far]].double()
         place += corner

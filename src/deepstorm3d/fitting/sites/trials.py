@@ -15,8 +15,8 @@ from .arrangements import Arrangement
 from .charts import ROUGH, Charts
 from .climb import climb_sites
 from .covariance import Landscape
-from .frames import Movie
 from .looks import unneeded
+from .movie import Movie
 from .neighbourhood import Neighbourhood
 from .state import Sites
 

@@ -16,11 +16,11 @@ from torch import Tensor
 from ...maxima import highest_around
 from ...watch import Watcher, advance
 from ..parallel import side_by_side
-from ..search import MatchedFilter
 from ..unexplained import misfit_everywhere
 from .arrangements import Arrangement, near_place
-from .frames import Movie
+from .movie import Movie
 from .state import Sites
+from .sums import ChannelSums, gains_of
 
 __all__ = ["RUNS", "Unseen", "UnseenMolecules", "scatter_of_frames"]
 
@@ -40,42 +40,53 @@ _APART_UM = 1.0
 class Unseen:
     """A molecule that may shine in some frames.
 
-    xyz: (3,) µm;  photons: in each frame;  gain: decrease of the deviance by it alone;  first, last: frames.
+    xyz: (3,) µm;  photons: (C,) in each frame of each channel, (1,) in all channels where the shares are known;
+    gain: decrease of the deviance by it alone;  first, last: frames.
     """
 
     xyz: Tensor
-    photons: float
+    photons: Tensor
     gain: float
     first: int
     last: int
 
     def is_beside(self, sites: Sites) -> bool:
         """Whether a site shines near it in its frames."""
-        lit = sites.seen()[:, self.first : self.last + 1].any(1)
+        first, last = self.images(sites)
+        lit = sites.seen()[:, first : last + 1].any(1)
         return bool((lit & near_place(sites, self.xyz)).any())
+
+    def images(self, sites: Sites) -> tuple[int, int]:
+        """The first and the last one of its images."""
+        return self.first * sites.channels, (self.last + 1) * sites.channels - 1
 
     def arrangement(self, sites: Sites) -> Arrangement:
         """The sites with this molecule."""
-        frame = torch.arange(self.first, self.last + 1)
+        first, last = self.images(sites)
+        photons = self.photons.double().repeat(self.last + 1 - self.first)
+        lit = photons > 0
+        image = torch.arange(first, last + 1)[lit]
         place = self.xyz.to(sites.place)
         if sites.blurs:
             blur = sites.place[:, 3:].mean(0) if len(sites) else sites.place.new_ones(1)
             place = torch.cat([place, blur])
-        nobody = frame[:0]
+        nobody = image[:0]
         return Arrangement(
             centre=place[:2],
             gone=nobody,
             moved=nobody,
             moved_to=sites.place[:0],
             new=place[None],
-            site=torch.full_like(frame, len(sites)),
-            image=frame,
-            photons=torch.full((len(frame),), self.photons, dtype=torch.float64),
+            site=torch.full_like(image, len(sites)),
+            image=image,
+            photons=photons[lit],
         )
 
 
 def scatter_of_frames(movie: Movie, images: list[Tensor]) -> Tensor:
-    """How many times as much as in noise chance changes the deviance of each frame, (B,): 1 if it is explained.
+    """How many times as much as in noise chance changes the deviance of each frame in each channel, (B·C,).
+
+    1 if it is explained.
 
     A wrong gain of the camera or a wrong PSF make it larger, some missing molecules do not.
     """
@@ -83,40 +94,40 @@ def scatter_of_frames(movie: Movie, images: list[Tensor]) -> Tensor:
     def of_frame(number: int) -> float:
         return float(misfit_everywhere(movie.lights[number], images[number]))
 
-    misfit = torch.tensor(movie.each(of_frame), dtype=torch.float64)
+    misfit = torch.tensor(movie.each_light(of_frame), dtype=torch.float64)
     return torch.where(misfit > _EXPLAINED, misfit, 1.0)
 
 
 class UnseenMolecules:
     """Searches the frames of a movie again and again, each time only the sums that have changed.
 
-    search: matched filter of a frame;  least: smallest gain of a candidate.
+    sums: of the matched filter in a frame;  least: smallest gain of a candidate.
     """
 
-    def __init__(self, search: MatchedFilter, least: float) -> None:
-        self._search, self._least = search, least
+    def __init__(self, sums: ChannelSums, least: float) -> None:
+        self._sums, self._least = sums, least
         self._before: list[tuple[Tensor, float]] = []
         self._found: dict[tuple[int, int], list[Unseen]] = {}
 
     def __call__(self, movie: Movie, images: list[Tensor], scatter: Tensor) -> list[Unseen]:
         """The best candidates, far from each other or in different frames; the best one first.
 
-        images: expected photons of each frame (`images_of`);  scatter: (B,) of the frames
+        images: expected photons of each channel's frames (`images_of`);  scatter: (B·C,) of these
         (`scatter_of_frames`).
         """
-        new = self._changed(images, scatter)
-        runs = [(last, run) for last in range(len(images)) for run in RUNS if run <= last + 1]
+        count = len(movie.channels)
+        new = [any(each) for each in _in_frames(self._changed(images, scatter), count)]
+        frames, longest = len(new), max(RUNS)
+        runs = [(last, run) for last in range(frames) for run in RUNS if run <= last + 1]
         runs = [(last, run) for last, run in runs if any(new[last + 1 - run : last + 1])]
         needed = {frame for last, run in runs for frame in range(last + 1 - run, last + 1)}
 
         def of_frame(number: int) -> tuple[Tensor, Tensor] | None:
             if number not in needed:
                 return None
-            light, share = movie.lights[number], 1 / float(scatter[number])
-            score, information = light.score(images[number])[0], light.information(images[number])[0]
-            return self._search.coarse_correlations(share * score, share * information)
+            own = slice(number * count, (number + 1) * count)
+            return self._sums.coarse(movie.lights[own], images[own], scatter[own].tolist())
 
-        frames, longest = len(images), max(RUNS)
         sums: list[tuple[Tensor, Tensor] | None] = [None] * frames
         # A few frames at a time, with those before them that their sums need.
         for begin in range(0, frames, longest):
@@ -129,7 +140,7 @@ class UnseenMolecules:
         return _best([one for key in sorted(self._found) for one in self._found[key]])
 
     def _changed(self, images: list[Tensor], scatter: Tensor) -> list[bool]:
-        """Whether a pixel of each frame has changed by more than a share of its noise since it was searched."""
+        """Whether a pixel of each image has changed by more than a share of its noise since it was searched."""
         now = list(zip(images, scatter.tolist(), strict=True))
         if not self._before:
             self._before = now
@@ -156,21 +167,26 @@ class UnseenMolecules:
         return found
 
     def _peaks(self, pull: Tensor, stiff: Tensor, last: int, run: int) -> list[Unseen]:
-        """The candidates of the sum of some frames, from the arrays (Z, h, w) of the filter."""
-        search = self._search
-        photons = pull.clamp(min=0) / stiff
-        gain = photons * pull
+        """The candidates of the sum of some frames, from the arrays (K, Z, h, w) of the filter."""
+        search, coarse_px = self._sums.first, self._sums.coarse_px
+        gain, photons = gains_of(pull, stiff)
         best, depth = gain.max(0)
-        around = highest_around(best[None], _APART_PX // search.coarse_px)[0]
+        around = highest_around(best[None], _APART_PX // coarse_px)[0]
         found = []
         for y, x in ((best == around) & (best > self._least)).nonzero().tolist():
             z = int(depth[y, x])
             at = torch.tensor([x, y, z], dtype=torch.float64) + _between(gain, z, y, x)
-            pixel, step = search.pixel_um * search.coarse_px, float(search.z[1] - search.z[0])
+            pixel, step = search.pixel_um * coarse_px, float(search.z[1] - search.z[0])
             xyz = at * at.new_tensor([pixel, pixel, step])
             xyz[2] += float(search.z[0])
-            found.append(Unseen(xyz.float(), float(photons[z, y, x]), float(best[y, x]), last - run + 1, last))
+            light = photons[:, z, y, x].clone()
+            found.append(Unseen(xyz.float(), light, float(best[y, x]), last - run + 1, last))
         return found
+
+
+def _in_frames(each: list[bool], channels: int) -> list[list[bool]]:
+    """What is said of each channel's frames, frame by frame."""
+    return [each[begin : begin + channels] for begin in range(0, len(each), channels)]
 
 
 def _side_by_side(work: Callable[[int], Result], frames: range, watch: Watcher) -> list[Result]:
