@@ -155,10 +155,12 @@ def report(
         )
 
 
-def compare(setup: Setup, scenes: list[Scene], starts: list[Localizations], *, lives: bool) -> None:
-    """Print every way;  starts: candidates of single frames."""
-    known = (1 - setup.share, setup.share)
-    for name, shares in (("free", None), ("known", known)):
+def compare(
+    setup: Setup, scenes: list[Scene], starts: list[Localizations], names: list[str], *, lives: bool
+) -> None:
+    """Print every way;  starts: candidates of single frames;  names: known or free shares."""
+    for name in names:
+        shares = (1 - setup.share, setup.share) if name == "known" else None
         bounds = [scene.bound(setup, shares) for scene in scenes]
         began = time.process_time()
         single = [
@@ -182,6 +184,7 @@ def main() -> None:
     parser.add_argument("--movies", type=int, default=24)
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--densities", type=float, nargs="+", default=[0.35, 1.2])
+    parser.add_argument("--shares", choices=["free", "known"], nargs="+", default=["free", "known"])
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -193,13 +196,13 @@ def main() -> None:
             Localizations.proposals(one.truth.xyz.float(), one.truth.frame, torch.ones(len(one.truth)))
             for one in scenes
         ]
-        compare(setup, scenes, near, lives=True)
+        compare(setup, scenes, near, arguments.shares, lives=True)
         return
     for density in arguments.densities:
         print(density, "per µm²")
         scene = blinking(setup, density, arguments.frames, arguments.seed)
         frames = torch.stack([light.frames for light in scene.lights.channels], 1)
-        compare(setup, [scene], [setup.proposing.propose(frames)], lives=False)
+        compare(setup, [scene], [setup.proposing.propose(frames)], arguments.shares, lives=False)
 
 
 if __name__ == "__main__":

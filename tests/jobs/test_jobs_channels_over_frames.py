@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +11,12 @@ from typer.testing import CliRunner
 
 import deepstorm3d as ds
 from deepstorm3d.analysis.matching import match
+from deepstorm3d.chip import Region
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
+from deepstorm3d.field import Field
+from deepstorm3d.fitting.sites import tiles
+from deepstorm3d.fitting.sites.channels_over_frames import ChannelsOverFrames
 from deepstorm3d.io.tables import read_list, read_table
 from deepstorm3d.jobs.channel_inputs import GivenTransform, both_pipelines
 from deepstorm3d.jobs.localize import ListFile
@@ -105,3 +110,31 @@ def test_without_the_joint_fit_there_is_none_over_frames(recording: PlanesRecord
     done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "f.hdf5"), "--over-frames"])
     assert done.exit_code == 2 and "needs the joint fit of each frame" in " ".join(done.output.split())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_field_in_tiles_has_the_molecules_of_the_whole(
+    recording: PlanesRecording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts, model = recording.counts, recording.model
+    single = ds.localize_channels(*counts, model.with_over_frames(False))
+    assert single.molecule is None
+    whole = ds.channels_over_frames(single, *counts, model)
+    # By itself too, where the list shows that molecules last.
+    torch.testing.assert_close(ds.localize_channels(*counts, model).xyz, whole.xyz, rtol=0, atol=1e-5)
+    monkeypatch.setattr(tiles, "_MOST_SITES", 1)
+    monkeypatch.setattr(tiles, "_SHORTEST_PX", 22)
+    regions = list[Region]()
+    of_region = ChannelsOverFrames.tile
+
+    def told(self: ChannelsOverFrames, field: Field, region: Region, *more: Any) -> Any:
+        regions.append(region)
+        return of_region(self, field, region, *more)
+
+    monkeypatch.setattr(ChannelsOverFrames, "tile", told)
+    found = ds.channels_over_frames(single, *counts, model)
+    assert len(set(regions)) >= 2
+    assert found.molecule is not None and whole.molecule is not None and found.share is not None
+    assert torch.equal(found.frame, whole.frame)
+    assert len(found.molecule.unique()) == len(whole.molecule.unique())
+    far = torch.cdist(whole.xyz, found.xyz) + 1e3 * (whole.frame[:, None] != found.frame)
+    assert float(((found.xyz[far.argmin(1)] - whole.xyz) / whole.sigma_xyz).abs().max()) < 0.5

@@ -9,6 +9,7 @@ from typing import Literal
 
 from ..calibration.registration.registration import ChannelList
 from ..camera import Camera
+from ..channels import ChannelPair
 from ..emitters import Localizations
 from ..errors import DoubtfulResult, Interrupted
 from ..io.movies import AnyMovie
@@ -22,10 +23,12 @@ from ..jobs.channels_summary import ChannelsSummary
 from ..jobs.localize_channels import transform_of
 from ..jobs.localize_together import opened_together
 from ..localizing.channel_pipelines import ChannelPipelines
+from ..localizing.channels_over_frames import ChannelsPass
 from ..localizing.excerpt import Excerpt
 from ..localizing.fits import Method
 from ..localizing.model import Model
 from ..localizing.over_channels import ChannelMovie, OverChannels, refuse_unfit
+from ..localizing.over_frames import decide
 from ..localizing.run import Run
 from ..watch import SILENT, Part, Watcher
 from .channel_movies import AnyTransform, SecondChannel, channels_of, transform_given
@@ -47,8 +50,10 @@ def localize_channels(
 
     A model that was trained for two channels finds candidates in both at once. With a model of each, each
     channel is localized by itself first, and which rows of the two lists are one molecule is decided by the
-    likelihood. A molecule gets one position from both channels, and its own photons in each. The fit warps no
-    images: derivatives go through the transform.
+    likelihood. A molecule gets one position from both channels, and its own photons in each, or where the
+    model's shares of the light are known (`Model.with_light_known`) one number of photons. The fit warps no
+    images: derivatives go through the transform. Where the list shows that molecules last and rest, it is
+    fitted again over frames (`channels_over_frames`; `Model.with_over_frames` says otherwise).
 
     Parameters
     ----------
@@ -99,16 +104,20 @@ def localize_channels(
     channels = channels_of(first, second, both.pipelines)
     given = both.transform(transform_given(transform, both.pipelines[0].experiment.microscope.pixel_um))
     if both.together is not None:
-        found, told = _found_together(channels, both.together, given, watch)
+        found, told = _found_together(channels, both.together, given, watch, given_models[0].over_frames)
     else:
-        found, told = _found(channels, given, watch)
+        found, told = _found(channels, given, watch, given_models[0].over_frames)
     for text in dict.fromkeys([*both.notes, *told]):
         warnings.warn(text, DoubtfulResult, stacklevel=2)
     return found
 
 
 def _found_together(
-    channels: tuple[ChannelInput, ChannelInput], model: ChannelPipelines, given: GivenTransform, watch: Watcher
+    channels: tuple[ChannelInput, ChannelInput],
+    model: ChannelPipelines,
+    given: GivenTransform,
+    watch: Watcher,
+    over_frames: bool | None,
 ) -> tuple[Localizations, list[str]]:
     """The list by a network that sees both channels, and what a user should know of it."""
     with opened_together(channels, model, given, watch) as together:
@@ -117,11 +126,15 @@ def _found_together(
             made = both.localize(block, watch)
             rows.append(made.localizations)
             together.summary.add(made)
-        return Localizations.concat(rows), [*together.summary.warnings, *together.doubts()]
+        found, notes = _over_frames(Localizations.concat(rows), both.movies, both.pair, watch, over_frames)
+        return found, [*together.summary.warnings, *together.doubts(), *notes]
 
 
 def _found(
-    channels: tuple[ChannelInput, ChannelInput], given: GivenTransform, watch: Watcher
+    channels: tuple[ChannelInput, ChannelInput],
+    given: GivenTransform,
+    watch: Watcher,
+    over_frames: bool | None,
 ) -> tuple[Localizations, list[str]]:
     """The list of both channels, and what a user should know of it."""
     refuse_unfit(channels[0].pipeline, channels[1].pipeline)
@@ -146,4 +159,19 @@ def _found(
             made = over([each.table for each in lists], block, last)
             rows.append(made.localizations)
             summary.add(made)
-    return Localizations.concat(rows), [*told, *notes, *summary.doubts()]
+        found, refused = _over_frames(Localizations.concat(rows), movies, pair, watch, over_frames)
+    return found, [*told, *notes, *summary.doubts(), *refused]
+
+
+def _over_frames(
+    found: Localizations,
+    movies: Sequence[ChannelMovie],
+    pair: ChannelPair,
+    watch: Watcher,
+    wanted: bool | None,
+) -> tuple[Localizations, list[str]]:
+    """The list, fitted over frames where that is wanted or pays, and what a user should know of that."""
+    decision = decide(wanted, movies[0].pipeline, found)
+    if decision.over_frames:
+        found = Localizations.concat(list(ChannelsPass(movies, [pair], watch)(found)))
+    return found, [decision.reason] if decision.refused else []

@@ -44,6 +44,8 @@ class Model:
     ----------
     experiment : Experiment
         The set-up that the network was trained for.
+    over_frames : bool
+        Whether lists are fitted again over frames; None: where they show that molecules last.
     """
 
     def __init__(self, file: ModelFile, *, mask: Path | None = None, device: str | None = None) -> None:
@@ -52,6 +54,7 @@ class Model:
         self.experiment: Experiment = experiment_of(file)
         self._pipelines: dict[tuple[Any, ...], Pipeline] = {}
         self._threshold: float | None = None
+        self.over_frames: bool | None = None
 
     def at_threshold(self, threshold: float) -> Model:
         """The same model with another smallest probability of a molecule, where none is said.
@@ -74,6 +77,22 @@ class Model:
             raise InputError(f"the threshold is a probability, 0 to 1, not {threshold:g}")
         changed = copy(self)
         changed._threshold, changed._pipelines = threshold, {}
+        return changed
+
+    def with_over_frames(self, wanted: bool) -> Model:
+        """The same model that fits its lists again over frames, or never does, where nothing else is said.
+
+        Parameters
+        ----------
+        wanted : bool
+            As the argument `over_frames` of `localize`; of a model as it is loaded, the list decides.
+
+        Returns
+        -------
+        Model
+        """
+        changed = copy(self)
+        changed.over_frames = wanted
         return changed
 
     def with_light_known(self, known: bool) -> Model:
@@ -205,7 +224,8 @@ class Model:
             if watch.stopped:
                 raise Interrupted
             found = Localizations.concat(parts) if parts else Localizations.empty()
-            decision = decide(over_frames, pipeline, found)
+            wanted = self.over_frames if over_frames is None else over_frames
+            decision = decide(wanted, pipeline, found)
             if decision.over_frames:
                 found = Localizations.concat(OverFrames(pipeline, run.source, watch)(found))
             summary = run.finish(complete=True)
