@@ -156,18 +156,18 @@ def pairs_for_spots(sites: Sites, dark: list[tuple[int, int]]) -> list[Arrangeme
 def without_site(sites: Sites, site: int, dark: list[tuple[int, int]]) -> Arrangement:
     """The sites without one of them: others beside it may have its light.
 
-    dark: site and frame of the looks that may be missing.
+    dark: site and image of the looks that may be missing.
     """
     rows = (sites.site == site).nonzero()[:, 0]
-    light = dict(zip(sites.frame[rows].tolist(), sites.photons[rows].tolist(), strict=True))
+    light = dict(zip(sites.image[rows].tolist(), sites.photons[rows].tolist(), strict=True))
     near = near_place(sites, sites.place[site, :3])
     near[site] = False
-    looks = [(one, frame) for one, frame in dark if frame in light and bool(near[one])]
+    looks = [(one, image) for one, image in dark if image in light and bool(near[one])]
     return replace(
         Arrangement.removal(sites, site),
         site=torch.tensor([one for one, _ in looks], dtype=torch.int64),
-        image=torch.tensor([frame for _, frame in looks], dtype=torch.int64),
-        photons=torch.tensor([0.5 * light[frame] for _, frame in looks], dtype=torch.float64),
+        image=torch.tensor([image for _, image in looks], dtype=torch.int64),
+        photons=torch.tensor([0.5 * light[image] for _, image in looks], dtype=torch.float64),
     )
 
 

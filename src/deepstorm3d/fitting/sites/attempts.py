@@ -41,7 +41,7 @@ class Attempts:
 
     price: penalty for one molecule;  false_looks: share of false looks among the places without light;
     sums: of the matched filter for missing molecules, None: none are added;  memory: of looks removed.
-    Where channels have images of their own, only missing molecules are tried.
+    Where channels have images of their own, no spot of one of them is read in another way.
     """
 
     def __init__(self, price: float, false_looks: float, sums: ChannelSums | None, memory: Memory) -> None:
@@ -65,17 +65,18 @@ class Attempts:
         sure = _apart([one for one, gain in missing if gain > _SURE * self._price])
         if sure:
             return self._added(sites, sure)
-        wanted = [one.arrangement(sites) for one, _ in missing]
-        if sites.channels == 1:
-            dark = _dark(sites)
-            wanted = self._needless(land, dark) + (self._beside(land, dark) if settled else []) + wanted
+        dark = _dark(sites)
+        wanted = self._needless(land, dark)
+        if settled and sites.channels == 1:
+            wanted += self._beside(land, dark)
+        wanted += [one.arrangement(sites) for one, _ in missing]
         return self._after_trials(land, images, scatter, wanted)
 
     def _needless(self, land: Landscape, dark: list[tuple[int, int]]) -> list[Arrangement]:
         """The list without one of the sites that seem to bring too little, or little if others may have their
         light, for each of them.
 
-        dark: site and frame of the looks that may be missing.
+        dark: site and image of the looks that may be missing.
         """
         sites, bound = land.sites, land.bound()
         rests = ~torch.isin(torch.arange(len(sites)), sites.site[sites.loose])
@@ -164,7 +165,7 @@ def _of_images(movie: Movie, scatter: Tensor) -> Tensor:
 
 
 def _dark(sites: Sites) -> list[tuple[int, int]]:
-    """Site and frame of the looks that may be missing, of sites at rest."""
+    """Site and image of the looks that may be missing, of sites at rest."""
     moving = set(sites.site[sites.loose].tolist())
     pairs = zip(*map(Tensor.tolist, dark_neighbours(sites)), strict=True)
     return [(site, frame) for site, frame in pairs if site not in moving]

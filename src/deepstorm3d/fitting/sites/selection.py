@@ -71,7 +71,7 @@ class Selection:
         """The sites with what is to be changed, each site in one way; None if nothing is. And how many
         divided."""
         retied, free, divided = self._retied(land, memory)
-        if land.sites.channels > 1:
+        if land.sites.channels > 1 and self.sums is None:
             gone = unneeded(land, land.bound(), (self.false_looks, self.price), free)
         else:
             gone = unneeded_looks(land, land.bound(), self.false_looks, free)
