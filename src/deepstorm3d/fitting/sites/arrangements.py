@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .state import Sites
 
-__all__ = ["Arrangement", "looks_beside", "near_place", "pairs_for_spots", "without_site"]
+__all__ = ["SAME_UM", "Arrangement", "looks_beside", "near_place", "pairs_for_spots", "without_site"]
 
 # Distance of two looks that may be one spot, µm; half as much counts along z, where spots differ less.
 _BESIDE_UM = 0.4
@@ -22,7 +22,8 @@ _AXIAL = 0.5
 _BETWEEN_UM = 0.15
 _FURTHEST_UM = 0.25  # largest first guess of the distance by which a spot moves if a part of it is another's
 
-_SAME_UM = 0.02  # a site that moved less than this is where it was
+SAME_UM = 0.02
+"""A site that moved less than this is where it was, µm."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Arrangement:
 
     centre: (2,) µm;  gone: (G,) int64, looks that go;  moved: (M,) int64, sites that begin elsewhere, at places
     (M, q);  new: (K, q), places of new sites, whose numbers follow those of the sites;  site, image, photons:
-    (L,) of the looks that come;  halved: (H,) int64, looks that begin with half of their photons.
+    (L,) of the looks that come;  halved: (H,) int64, looks that begin with half of their photons;  least:
+    decrease of the cost below which it is not made.
     """
 
     centre: Tensor
@@ -43,6 +45,7 @@ class Arrangement:
     image: Tensor
     photons: Tensor
     halved: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    least: float = 0.0
 
     @classmethod
     def removal(cls, sites: Sites, site: int) -> Arrangement:
@@ -68,6 +71,11 @@ class Arrangement:
             halved=looks,
         )
 
+    def removed(self, sites: Sites) -> Tensor:
+        """Looks that go and whose light no look takes that comes in their image: (N,) bool."""
+        gone = torch.zeros_like(sites.loose).index_fill(0, self.gone, True)
+        return gone & ~torch.isin(sites.image, self.image)
+
     def touched(self, sites: Sites) -> tuple[Tensor, Tensor]:
         """Sites that change, and images in which they do."""
         old = self.site[self.site < len(sites)]
@@ -78,7 +86,7 @@ class Arrangement:
     def key(self, sites: Sites) -> tuple[int, ...]:
         """The same for the same change of sites that have hardly moved."""
         touched, images = self.touched(sites)
-        place = (torch.cat([sites.place[touched, :3], self.new[:, :3]]) / _SAME_UM).round().long()
+        place = (torch.cat([sites.place[touched, :3], self.new[:, :3]]) / SAME_UM).round().long()
         return (*place.flatten().tolist(), -1, *images.tolist(), -1, *sites.image[self.gone].tolist())
 
 

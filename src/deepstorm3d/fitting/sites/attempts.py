@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from .arrangements import Arrangement, looks_beside, pairs_for_spots, without_site
-from .covariance import Landscape
-from .looks import dark_neighbours, gain_of_looks, weak_sites
+from .covariance import Bound, Landscape
+from .divisions import divisions
+from .looks import brought, dark_neighbours, gain_of_looks, needed_gain, weak_sites
 from .memory import Memory
 from .movie import Movie
 from .neighbourhood import images_of
 from .score import score_over_frames
 from .state import Sites
 from .sums import ChannelSums
-from .trials import OverFrames, tried
+from .trials import LOOK, OverFrames, tried
+from .unions import unions
 from .unseen import Unseen, UnseenMolecules, scatter_of_frames
 
 __all__ = ["Attempts"]
@@ -22,7 +26,7 @@ __all__ = ["Attempts"]
 # Gain of a molecule by itself, in units of its price, from which on it is a candidate.
 _PROMISING = 0.3
 # Gain with all else fitted again, to second order, in the same units: from the first on a candidate is tried in
-# its neighbourhood, from the second on it is simply added; what does not prove true is removed afterwards.
+# its neighbourhood, from the second on it is simply added at first; what does not prove true goes afterwards.
 _LIKELY = 1.2
 _SURE = 1.8
 # What a site brings to second order, in the same units, up to which the fit is tried without it.
@@ -31,6 +35,7 @@ _REPLACEABLE = 6.0  # the same where sites beside it may have its light
 # Gain of the deviance by the looks of a spot that may be two, each by itself beside the spot, from which on it
 # is tried: noise gives 0.5 a look.
 _MAY_BE_TWO = 6.0
+_TWO = 0.2  # gain to second order of a site as two, in units of the price, from which on it is tried
 _APART_UM = 2.0  # distance of candidates that are added at a time if they share frames, µm
 _AGAIN_UM = 2.0  # distance from a change within which all is tried again, µm
 
@@ -39,13 +44,21 @@ class Attempts:
     """Spots read in another way, and molecules that were missing: what was tried in vain is tried again only
     where something near it has changed.
 
-    price: penalty for one molecule;  false_looks: share of false looks among the places without light;
+    price: penalty for one molecule;  false_splits, false_looks: see `SiteFit`;
     sums: of the matched filter for missing molecules, None: none are added;  memory: of looks removed.
     Where channels have images of their own, no spot of one of them is read in another way.
     """
 
-    def __init__(self, price: float, false_looks: float, sums: ChannelSums | None, memory: Memory) -> None:
-        self._price, self._false_looks, self._memory = price, false_looks, memory
+    def __init__(
+        self,
+        price: float,
+        false_splits: float,
+        false_looks: float,
+        sums: ChannelSums | None,
+        memory: Memory,
+    ) -> None:
+        self._price, self._false_splits, self._false_looks = price, false_splits, false_looks
+        self._memory = memory
         self._unseen = None if sums is None else UnseenMolecules(sums, _PROMISING * price)
         # What was tried, and where, (2,) µm.
         self._tried: dict[tuple[int, ...], Tensor] = {}
@@ -63,28 +76,47 @@ class Attempts:
         scatter = scatter_of_frames(land.movie, images)
         missing = self._missing(land, images, scatter, beside=settled)
         sure = _apart([one for one, gain in missing if gain > _SURE * self._price])
-        if sure:
+        # Once all else is settled they are tried with the other changes: a round costs more than the trials.
+        if sure and not settled:
             return self._added(sites, sure)
-        dark = _dark(sites)
-        wanted = self._needless(land, dark)
+        dark, bound = _dark(sites), land.bound()
+        wanted = self._needless(land, bound, dark)
         if settled and sites.channels == 1:
-            wanted += self._beside(land, dark)
+            wanted += self._beside(land, dark) + self._united(land, bound) + self._divided(land)
         wanted += [one.arrangement(sites) for one, _ in missing]
         return self._after_trials(land, images, scatter, wanted)
 
-    def _needless(self, land: Landscape, dark: list[tuple[int, int]]) -> list[Arrangement]:
+    def _needless(self, land: Landscape, bound: Bound, dark: list[tuple[int, int]]) -> list[Arrangement]:
         """The list without one of the sites that seem to bring too little, or little if others may have their
         light, for each of them.
 
         dark: site and image of the looks that may be missing.
         """
-        sites, bound = land.sites, land.bound()
+        sites = land.sites
         rests = ~torch.isin(torch.arange(len(sites)), sites.site[sites.loose])
         weak, more = (
             weak_sites(sites, bound, share * self._price) & rests for share in (_DOUBTFUL, _REPLACEABLE)
         )
         without = [(site, without_site(sites, site, dark)) for site in more.nonzero()[:, 0].tolist()]
         found = [one for site, one in without if bool(weak[site]) or len(one.site)]
+        return [one for one in found if one.key(sites) not in self._tried]
+
+    def _united(self, land: Landscape, bound: Bound) -> list[Arrangement]:
+        """Sites that may be pieces of one molecule."""
+        sites = land.sites
+        little, saved = _REPLACEABLE * self._price, self._price - LOOK
+        found = unions(sites, brought(sites, bound), little, saved, self._false_splits)
+        return [one for one in found if one.key(sites) not in self._tried]
+
+    def _divided(self, land: Landscape) -> list[Arrangement]:
+        """Sites at rest that may be two molecules in all their frames."""
+        if self._unseen is None:
+            return []
+        sites = land.sites
+        moves = torch.isin(torch.arange(len(sites)), sites.site[sites.loose])
+        two = divisions(land.movie, sites, _TWO * self._price, moves)
+        ways = zip(two.site.tolist(), two.half, strict=True)
+        found = [Arrangement.division(sites, site, half) for site, half in ways]
         return [one for one in found if one.key(sites) not in self._tried]
 
     def _missing(
@@ -135,7 +167,11 @@ class Attempts:
         site, frame = gain.nonzero().unbind(1)
         tested = gain_of_looks(land, site, frame)
         gain[tested.site, tested.frame] = tested.gain
-        return [one for one in others if float(gain[one.site, one.image].sum()) > _MAY_BE_TWO]
+        # What gains less would go again by the test of single looks.
+        least = needed_gain(self._false_looks) - LOOK
+        return [
+            replace(one, least=least) for one in others if float(gain[one.site, one.image].sum()) > _MAY_BE_TWO
+        ]
 
     def _after_trials(
         self, land: Landscape, images: list[Tensor], scatter: Tensor, wanted: list[Arrangement]
@@ -149,8 +185,7 @@ class Attempts:
         self._tried.update((one.key(sites), one.centre) for one in after.vain)
         self._again_near(after.made)
         for one in after.made:
-            if len(one.gone) and not len(one.new):
-                self._memory.removes(sites, torch.zeros_like(sites.loose).index_fill(0, one.gone, True))
+            self._memory.removes(sites, one.removed(sites))
         return after.sites if after.made else None
 
     def _again_near(self, made: list[Arrangement]) -> None:

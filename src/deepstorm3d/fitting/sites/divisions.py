@@ -1,9 +1,9 @@
-"""Molecules of one frame that may be two: a score test of all channels together.
+"""Molecules that may be two: a score test of all images of each together.
 
 Two close molecules fitted as one leave residuals with equal positive and negative parts, in which a matched
 filter finds little. Dividing one changes its images along t = PSF(+h) + PSF(−h) − 2·PSF, made orthogonal to the
-derivatives of its own place and its photons, in each channel or in all; the deviance falls by
-(t·score)²/(t·F·t), both summed over the channels (Rao 1948).
+derivatives of its own place and its photons, in each image or in all; the deviance falls by
+(t·score)²/(t·F·t), both summed over the images, frames and channels (Rao 1948).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def divisions(movie: Movie, sites: Sites, least: float, vain: Tensor) -> Divisio
     Of images that compiled code does not compute there are none.
     """
     ways = torch.tensor(_HALVES_UM, dtype=torch.float64)
-    number, q, count = len(sites), sites.each, sites.channels
+    number, q, count = len(sites), sites.each, sites.images
     crossing = sites.place.new_zeros(number, len(ways), q + count)
     along, square = sites.place.new_zeros(2, number, len(ways)).unbind(0)
     block, pull = sites.place.new_zeros(number, q + count, q + count), sites.place.new_zeros(number, q + count)

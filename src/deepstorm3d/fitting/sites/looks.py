@@ -22,6 +22,7 @@ from .ties import chi_square_point
 
 __all__ = [
     "NewLooks",
+    "brought",
     "dark_neighbours",
     "gain_of_looks",
     "missing_looks",
@@ -145,7 +146,7 @@ def unneeded_sites(land: Landscape, bound: Bound, price: float, free: Tensor) ->
     frames have put right.  price: penalty for one molecule (`search.gain_threshold`).
     """
     sites = land.sites
-    total = _brought(sites, bound)
+    total = brought(sites, bound)
     weak = (total < price) & free & ~sites.known
     rows = weak.nonzero()[:, 0]
     # Sites of different frames are compared too: the price is paid once for all of them.
@@ -156,10 +157,10 @@ def unneeded_sites(land: Landscape, bound: Bound, price: float, free: Tensor) ->
 
 def weak_sites(sites: Sites, bound: Bound, least: float) -> Tensor:
     """Sites that seem to bring less than `least`, of which nothing is known from before: (S,) bool."""
-    return (_brought(sites, bound) < least) & (sites.looks > 0) & ~sites.known
+    return (brought(sites, bound) < least) & (sites.looks > 0) & ~sites.known
 
 
-def _brought(sites: Sites, bound: Bound) -> Tensor:
+def brought(sites: Sites, bound: Bound) -> Tensor:
     """What each site brings to second order, the sum of (photons/σ)² of its looks: (S,)."""
     significance = (sites.photons / bound.photons.clamp(min=1e-9)).square()
     return significance.new_zeros(len(sites)).index_add(0, sites.site, significance)

@@ -14,15 +14,19 @@ from .climb import FittedSites, climb_sites
 from .covariance import Landscape
 from .looks import missing_looks, unneeded, unneeded_looks
 from .memory import Memory
+from .neighbourhood import images_of
 from .shared_information import SharedInformation, shared_information
 from .state import Sites
 from .sums import ChannelSums
 from .ties import joinings, movings, splittings
+from .trials import LOOK
+from .unseen import scatter_of_frames
 
 __all__ = ["Selection"]
 
 _STEPS = 4  # largest number of steps of a fit between them: the next one goes on from there
-_ROUNDS = 20  # largest number of times that ties and looks are changed and everything is fitted again
+_FRUIT = 1.0  # decrease of the cost by less than this: changes of arrangements were in vain
+_ROUNDS = 80  # largest number of times that ties and looks are changed and everything is fitted again
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,8 @@ class Selection:
 
     def improve(self, charts: Charts, fitted: FittedSites) -> tuple[FittedSites, int]:
         """The fit after changes of ties, looks and arrangements, and how many sites were divided."""
-        split, memory = 0, Memory()
-        attempts = Attempts(self.price, self.false_looks, self.sums, memory)
+        split, memory, cheapest, dearer = 0, Memory(), None, 1.0
+        attempts = Attempts(self.price, self.false_splits, self.false_looks, self.sums, memory)
         for turn in range(_ROUNDS):
             land = Landscape(charts.movie, fitted.sites, charts)
             changed, divided = self._changed(land, memory)
@@ -60,12 +64,24 @@ class Selection:
                 land = Landscape(charts.movie, fitted.sites, charts)
             if turn and not settled:
                 continue
+            if settled:
+                if cheapest is None:
+                    images = images_of(charts.movie, fitted.sites)
+                    dearer = float(scatter_of_frames(charts.movie, images).mean())
+                elif self._cost(fitted, dearer) > self._cost(cheapest, dearer) - _FRUIT:
+                    return cheapest, split
+                cheapest = fitted
             changed = attempts(land, settled=settled)
             if changed is None and settled:
                 break
             if changed is not None:
                 fitted = climb_sites(charts.movie, changed, charts, _STEPS)
         return fitted, split
+
+    def _cost(self, fitted: FittedSites, dearer: float) -> float:
+        """Deviance, and the prices of sites and looks, so many times as dear as in noise."""
+        count = int(((fitted.sites.looks > 0) & ~fitted.sites.known).sum())
+        return fitted.cost + dearer * ((self.price - LOOK) * count + LOOK * len(fitted.sites.site))
 
     def _changed(self, land: Landscape, memory: Memory) -> tuple[Sites | None, int]:
         """The sites with what is to be changed, each site in one way; None if nothing is. And how many

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...watch import Watcher, advance
 from ..parallel import side_by_side
-from .arrangements import Arrangement
+from .arrangements import SAME_UM, Arrangement
 from .charts import ROUGH, Charts
 from .climb import climb_sites
 from .covariance import Landscape
@@ -20,11 +20,11 @@ from .movie import Movie
 from .neighbourhood import Neighbourhood
 from .state import Sites
 
-__all__ = ["OverFrames", "Rules", "Tried", "tried"]
+__all__ = ["LOOK", "OverFrames", "Rules", "Tried", "tried"]
 
-# Price of a further look of a molecule: its photons, which fit noise where it is dark. Whether there is light
-# is tested for each look by itself.
-_LOOK = 2.0
+LOOK = 2.0
+"""Price of a further look of a molecule: its photons, which fit noise where it is dark. Whether there is light
+is tested for each look by itself."""
 _PRUNINGS = 3  # largest number of times that needless looks are removed in a trial
 
 
@@ -61,7 +61,7 @@ class OverFrames:
     def cost(self, near: Neighbourhood, sites: Sites) -> float:
         """What sites and looks cost."""
         count = int(((sites.looks > 0) & ~sites.known).sum())
-        return self._dearer(near) * ((self.price - _LOOK) * count + _LOOK * len(sites.site))
+        return self._dearer(near) * ((self.price - LOOK) * count + LOOK * len(sites.site))
 
     def needless(self, near: Neighbourhood, land: Landscape) -> Tensor:
         """Sites and looks that bring too little."""
@@ -107,7 +107,8 @@ def tried(
 
     outcomes = side_by_side(of_one, len(wanted), movie.watch)
     taken = torch.zeros(len(sites), dtype=torch.bool)
-    pay = [number for number, outcome in enumerate(outcomes) if outcome.gain > rules.least]
+    least = [max(rules.least, one.least) for one in wanted]
+    pay = [number for number, outcome in enumerate(outcomes) if outcome.gain > least[number]]
     made: list[int] = []
     for number in sorted(pay, key=lambda k: -outcomes[k].gain):
         free = outcomes[number].near.free
@@ -141,7 +142,16 @@ def _tried(movie: Movie, sites: Sites, images: list[Tensor], wanted: Arrangement
         if not bool(gone.any()) or (len(wanted.new) and bool(gone[new].all())):
             break
         fitted = climb_sites(near.movie, fitted.sites.of_looks((~gone).nonzero()[:, 0]), charts)
-    return _Outcome(near, best, before - least)
+    # The same list again, only fitted further, is no change.
+    return _Outcome(near, best, 0.0 if _is_same(near.sites, best) else before - least)
+
+
+def _is_same(before: Sites, after: Sites) -> bool:
+    """Whether the looks are the same ones, and their sites where they were."""
+    if not torch.equal(before.origin, after.origin):
+        return False
+    off = (after.place[after.site, :3] - before.place[before.site, :3]).abs()
+    return not bool((off > SAME_UM).any())
 
 
 def _merged(sites: Sites, outcomes: list[_Outcome]) -> Sites:
