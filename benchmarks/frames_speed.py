@@ -12,10 +12,6 @@ pass of a process, which compiles and warms up, is not counted. "network" is `Pi
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -32,6 +28,7 @@ from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.localizing.pipeline import experiment_of
 from deepstorm3d.simulation.priors import FixedCount
 from harness import arguments_of, interval, report
+from processes import Worker
 
 HERE = Path(__file__).parent
 BUILT_IN = HERE.parent / "src" / "deepstorm3d" / "models" / "tetrapod.pt"
@@ -39,40 +36,6 @@ STORM_MODEL = HERE / "models" / "storm" / "model.pt"
 DATA = HERE.parents[1] / "shared" / "data"
 WIDTH, HEIGHT = 455, 273
 CASES = ("fig2:10", "fig2:35", "fig2:75", "fig2:100", "fig4:100", "storm")
-
-
-class Tree:
-    """A process that localizes with the program of one folder."""
-
-    def __init__(self, folder: Path, frames: Path, threads: int, at_once: int):
-        count = str(threads)
-        chosen = {
-            "PYTHONPATH": f"{folder.resolve() / 'src'}",
-            "OMP_NUM_THREADS": count,
-            "NUMBA_NUM_THREADS": count,
-        }
-        self.worker = subprocess.Popen(
-            [sys.executable, str(HERE / "frames_worker.py"), str(frames), count, str(at_once)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | chosen,
-        )
-
-    def ask(self, line: str = "") -> dict[str, Any]:
-        """One pass, or the last list saved."""
-        assert self.worker.stdin is not None and self.worker.stdout is not None
-        self.worker.stdin.write(line + "\n")
-        self.worker.stdin.flush()
-        answer = self.worker.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"the process of a tree ended with {self.worker.wait()}")
-        return json.loads(answer)
-
-    def end(self) -> None:
-        assert self.worker.stdin is not None
-        self.worker.stdin.close()
-        self.worker.wait()
 
 
 @torch.no_grad()
@@ -122,8 +85,10 @@ def measure(case: str, arguments: argparse.Namespace, folder: Path) -> list[dict
         at_once = arguments.frames
     np.savez(folder / "frames.npz", **saved)
     folders = {"now": HERE.parent} | ({"before": arguments.before} if arguments.before else {})
+    told = [folder / "frames.npz", arguments.threads, at_once]
     trees = {
-        name: Tree(each, folder / "frames.npz", arguments.threads, at_once) for name, each in folders.items()
+        name: Worker("frames_worker.py", told, threads=arguments.threads, path=each / "src")
+        for name, each in folders.items()
     }
     passes: dict[str, list[dict[str, Any]]] = {name: [] for name in trees}
     for turn in range(arguments.rounds + 1):
@@ -134,7 +99,7 @@ def measure(case: str, arguments: argparse.Namespace, folder: Path) -> list[dict
     result = []
     for name, tree in trees.items():
         tree.ask(f"save {folder / 'list.npy'}")
-        tree.end()
+        tree.close()
         of = {key: [each[key] for each in passes[name]] for key in ("network", "all")}
         of["fit"] = [a - n for a, n in zip(of["all"], of["network"], strict=True)]
         row: dict[str, Any] = {"frames": case, "tree": name, "molecules": passes[name][-1]["molecules"]}

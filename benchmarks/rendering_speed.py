@@ -10,9 +10,6 @@ is not counted. Points lie on filaments, σ are log-normal around 10 nm.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -22,50 +19,25 @@ from typing import Any
 import numpy as np
 
 from harness import arguments_of, interval, report, take_turns
+from processes import Worker
 
 OURS = ("histogram", "average shifted histogram", "gaussian, each its own", "gaussian, one for all")
 PICASSOS = ("None", "smooth", "convolve", "gaussian")
 
 
-class Worker:
+class Renderer(Worker):
     """A renderer's process, and what it said last."""
 
     def __init__(self, python: str, program: str, name: str, data: Path, arguments: argparse.Namespace) -> None:
-        threads = str(arguments.threads)
-        limits = {f"{library}_NUM_THREADS": threads for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
-        self.points, self.said = arguments.points, {}
+        told = (program, name, data, arguments.threads, arguments.pixel_nm, arguments.field_um)
+        super().__init__("rendering_worker.py", told, threads=arguments.threads, python=python)
+        self.points, self.said = arguments.points, dict[str, Any]()
         self.processor: list[float] = []
-        self._process = subprocess.Popen(
-            [
-                python,
-                str(Path(__file__).with_name("rendering_worker.py")),
-                *(program, name, str(data), threads, str(arguments.pixel_nm), str(arguments.field_um)),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, **limits},
-        )
-
-    def ask(self, line: str) -> dict[str, Any]:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise SystemExit(f"a renderer ended: {self._process.args}")
-        return json.loads(answer)
 
     def render(self) -> int:
         self.said = self.ask("render")
         self.processor.append(self.said["processor"])
         return self.points
-
-    def close(self) -> None:
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait()
 
 
 def filaments(points: int, field_um: float, seed: int = 0) -> np.ndarray:
@@ -99,7 +71,7 @@ def main() -> None:
         data = Path(folder) / "points.npy"
         np.save(data, filaments(arguments.points, arguments.field_um))
         workers = {
-            f"{program}: {name}": Worker(python, program, name, data, arguments)
+            f"{program}: {name}": Renderer(python, program, name, data, arguments)
             for program, name, python in ways
         }
         work: dict[str, Callable[[], int]] = {label: worker.render for label, worker in workers.items()}
@@ -120,7 +92,7 @@ def main() -> None:
     report("Rendering", rows, arguments, **{"our gaussian against Picasso's": agreement})
 
 
-def _agreement(workers: dict[str, Worker], folder: Path) -> str:
+def _agreement(workers: dict[str, Renderer], folder: Path) -> str:
     images = []
     for label in ("deepstorm3d: gaussian, each its own", "picasso: gaussian"):
         workers[label].ask(f"save {folder / 'image.npy'}")

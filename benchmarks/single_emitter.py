@@ -22,8 +22,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -44,6 +42,7 @@ from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.fisher import crlb
 from deepstorm3d.simulation.simulator import Simulator
 from harness import arguments_of, interval, report
+from processes import Worker, WorkerEnded
 
 PROGRAMS = ("deepstorm3d", "picasso", "smappy")
 LOST_UM, PLANE_UM, BEYOND_UM, LARGER_PX = 0.3, 0.05, 0.2, 8
@@ -93,38 +92,6 @@ def template(experiment: Experiment, model: ModelFile, side: int) -> tuple[np.nd
     return psf(xyz, torch.full_like(z, sum(experiment.blur_px) / 2)).values.numpy(), first
 
 
-class Worker:
-    """A program in a process of its own."""
-
-    def __init__(self, python: str, program: str, folder: Path, threads: int, starts: int) -> None:
-        worker = Path(__file__).with_name("single_emitter_worker.py")
-        command = [python, str(worker), program, str(folder), str(threads), str(starts)]
-        limits = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), str(threads))
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self._process = subprocess.Popen(command, text=True, env={**os.environ, **limits}, **pipes)
-        self.ready = self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None and self._process.stderr is not None
-        line = self._process.stdout.readline()
-        while line and not line.startswith("{"):  # what a package prints when it is imported
-            line = self._process.stdout.readline()
-        if not line:
-            return {"missing": (self._process.stderr.read().strip().splitlines() or ["it ended"])[-1]}
-        return json.loads(line)
-
-    def ask(self, question: str) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(question + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-
-
 def row_of(windows: Windows, found: Tensor, rates: list[float]) -> dict[str, Any]:
     """Fits a second, share of lost fits, RMSE of the others and over the bound; found: (N, 3) µm."""
     error = (found - windows.xyz).double()
@@ -151,32 +118,37 @@ def measured(arguments: argparse.Namespace, windows: Windows, side: int) -> list
         about = {"first_um": first, "plane_um": PLANE_UM, "model": str(arguments.model.resolve())}
         pixel_um = experiment_of(model).microscope.pixel_um
         (folder / "about.json").write_text(json.dumps(about | {"side": side, "pixel_um": pixel_um}))
-        workers = {}
+        workers, versions = {}, {}
         for program in PROGRAMS:
             python = sys.executable if program == "deepstorm3d" else arguments.python
             if python is None:
                 print(f"{program} is left out: give --python", flush=True)
                 continue
-            worker = Worker(python, program, folder, arguments.threads, arguments.starts)
-            if "missing" in worker.ready:
-                print(f"{program} is left out: {worker.ready['missing']}", flush=True)
+            told = (program, folder, arguments.threads, arguments.starts)
+            worker = Worker("single_emitter_worker.py", told, threads=arguments.threads, python=python)
+            try:
+                versions[program] = worker.answer()["version"]
+            except WorkerEnded as error:
+                print(f"{program} is left out: {error}", flush=True)
                 worker.close()
                 continue
             workers[program], rates[program] = worker, []
         for turn in range(arguments.rounds + 1):
             for program, worker in list(workers.items()):
-                said = worker.ask("fit")
-                if "missing" in said:
-                    print(f"{program} failed and is left out: {said['missing']}", flush=True)
+                try:
+                    said = worker.ask("fit")
+                except WorkerEnded as error:
+                    print(f"{program} failed and is left out: {error}", flush=True)
                     workers.pop(program).close()
-                elif turn:
-                    rates[program].append(len(windows.xyz) / said["processor"])
+                else:
+                    if turn:
+                        rates[program].append(len(windows.xyz) / said["processor"])
         for program, worker in workers.items():
             found = folder / f"{program}.npy"
             worker.ask(f"save {found}")
             worker.close()
             row = row_of(windows, torch.from_numpy(np.load(found)).float(), rates[program])
-            rows.append({"window": f"{side}×{side}", "program": worker.ready["version"]} | row)
+            rows.append({"window": f"{side}×{side}", "program": versions[program]} | row)
             print(rows[-1], flush=True)
     return rows
 
