@@ -50,8 +50,8 @@ def experiments() -> dict[str, Experiment]:
     }
 
 
-def design(name: str, experiment: Experiment, start: str, folder: Path) -> bool:
-    """Run a design, or go on with it; False if it was stopped before its end."""
+def design(name: str, experiment: Experiment, start: list[str], folder: Path) -> bool:
+    """Run a design from a mask, or go on with it; False if it was stopped before its end."""
     mask, checkpoint, settings = (folder / f"{name}{end}" for end in (".npy", ".checkpoint", ".yaml"))
     if mask.exists() and not checkpoint.exists():
         return True
@@ -59,7 +59,7 @@ def design(name: str, experiment: Experiment, start: str, folder: Path) -> bool:
         write_experiment(experiment, settings)
     command = [sys.executable, "-m", "deepstorm3d", "design-psf", str(settings), "--out", str(mask)]
     resume = ["--resume"] if checkpoint.exists() else []
-    subprocess.run([*command, "--start", start, "--device", "cpu", *resume], check=False)
+    subprocess.run([*command, "--start", *start, "--device", "cpu", *resume], check=False)
     return mask.exists() and not checkpoint.exists()
 
 
@@ -69,11 +69,11 @@ def main() -> None:
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     stages, finer = experiments(), folder / "up.npy"
-    if not design("coarse", stages["coarse"], "zero", folder):
+    if not design("coarse", stages["coarse"], ["zero"], folder):
         return
     if not finer.exists():
         np.save(finer, np.load(folder / "coarse.npy").repeat(COARSE_PITCH, 0).repeat(COARSE_PITCH, 1))
-    design("fine", stages["fine"], str(finer), folder)
+    design("fine", stages["fine"], [str(finer), "--from", str(folder / "coarse.pt")], folder)
 
 
 if __name__ == "__main__":

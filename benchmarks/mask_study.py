@@ -25,6 +25,7 @@ from deepstorm3d.io.masks import mask_sha256
 from deepstorm3d.jobs.compare_psf import MaskTest, compare_masks, contenders_of
 from deepstorm3d.jobs.design_psf import design_mask
 from deepstorm3d.jobs.fisher_design import criterion_of, design_by_fisher
+from deepstorm3d.jobs.start_of_training import Start
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.mixture import MixtureSpec
 from deepstorm3d.localizer.voxel import VoxelSpec
@@ -124,7 +125,9 @@ def learned(name: str, change: Change, arguments: argparse.Namespace) -> Path:
         experiment = change(unchanged(arguments))
         training = experiment.training.with_(steps=steps, validate_every=max(1, steps // 3))
         print(f"designing {name}", flush=True)
-        design_mask(experiment.with_(training=training), out, resume=DesignRun(out).checkpoint.exists())
+        design_mask(
+            experiment.with_(training=training), out, start=Start(resume=DesignRun(out).checkpoint.exists())
+        )
     return out
 
 

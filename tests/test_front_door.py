@@ -197,6 +197,8 @@ def test_masks_are_compared_by_name_from_arrays_and_files(tmp_path: Path):
 
 def test_a_mask_designed_in_memory_is_better_than_its_start(small_design: ds.Experiment):
     setup = small_design.with_(design=small_design.design.with_(fisher_steps=40))
+    with pytest.raises(ds.InputError, match="no network"):
+        ds.design_mask(setup, by="fisher", from_model="tetrapod")
     found = ds.design_mask(setup, by="fisher", device="cpu")
     assert found.shape == ds.mask(setup).shape
     xyz = [[1, 1, z] for z in np.linspace(*setup.z_um, 5)]

@@ -17,6 +17,7 @@ from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import read_mask, write_mask
 from deepstorm3d.jobs.design_psf import design_mask
 from deepstorm3d.jobs.fisher_design import criterion_of, design_by_fisher
+from deepstorm3d.jobs.start_of_training import Start
 from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.localizing.pipeline import load_pipeline
 from deepstorm3d.optics.masks import MASK_KINDS, RandomMask, VortexMask
@@ -59,17 +60,38 @@ def test_a_design_leaves_mask_network_pictures_and_a_history(tiny: Experiment, t
 
 
 @pytest.mark.usefixtures("without_pictures")
+def test_a_design_goes_on_from_the_mask_and_the_network_of_another(tiny: Experiment, tmp_path: Path) -> None:
+    design_mask(tiny, tmp_path / "first.npy")
+    first = DesignRun(tmp_path / "first.npy")
+    further = with_mask(tiny, str(first.out))
+    losses: dict[str, list[float]] = {}
+    for name, start in (("new", Start()), ("on", Start(model=first.model))):
+        losses[name] = []
+        design_mask(
+            further,
+            tmp_path / f"{name}.npy",
+            start=start,
+            after_step=lambda progress, name=name: losses[name].append(progress.loss),
+        )
+    # The same mask and frames: the network that has learned begins with a lower loss.
+    assert losses["on"][0] < losses["new"][0]
+    card = load_model_file(tmp_path / "on.pt").card
+    assert card["started_from"]["model"] == "first.pt"
+    assert "started_from" not in load_model_file(tmp_path / "new.pt").card
+
+
+@pytest.mark.usefixtures("without_pictures")
 def test_a_stopped_design_goes_on_and_is_not_overwritten_unasked(tiny: Experiment, tmp_path: Path) -> None:
     design_mask(tiny, tmp_path / "whole.npy")
     assert design_mask(tiny, tmp_path / "cut.npy", watch=Recorder(stop_at=4)) is None
     with pytest.raises(InputError, match="resume=True"):
         design_mask(tiny, tmp_path / "cut.npy")
-    assert design_mask(tiny, tmp_path / "cut.npy", resume=True) is not None
+    assert design_mask(tiny, tmp_path / "cut.npy", start=Start(resume=True)) is not None
     assert np.array_equal(read_mask(tmp_path / "whole.npy"), read_mask(tmp_path / "cut.npy"))
     with np.load(tmp_path / "whole.history.npz") as whole, np.load(tmp_path / "cut.history.npz") as cut:
         assert np.array_equal(whole["phases"], cut["phases"])
     with pytest.raises(InputError, match="nothing to resume"):
-        design_mask(tiny, tmp_path / "cut.npy", resume=True)
+        design_mask(tiny, tmp_path / "cut.npy", start=Start(resume=True))
 
 
 @pytest.mark.usefixtures("without_pictures")

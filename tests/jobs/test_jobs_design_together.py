@@ -22,6 +22,7 @@ from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import read_mask
 from deepstorm3d.jobs.design_channels import ChannelMask, mask_files
 from deepstorm3d.jobs.design_psf import build_design_sampler, design_mask, gradient_bytes
+from deepstorm3d.jobs.start_of_training import Start
 from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.localizing.pipeline import load_pipeline
@@ -151,8 +152,12 @@ def test_a_stopped_design_of_two_masks_goes_on_to_the_same_bits(
     assert design_mask(short, tmp_path / "cut.npy", watch=Recorder(stop_at=4)) is None
     # A design in which other masks learn is another one.
     with pytest.raises(InputError, match=r"other settings \(design\)"):
-        design_mask(short.with_(design=short.design.with_(hold=("far",))), tmp_path / "cut.npy", resume=True)
-    assert design_mask(short, tmp_path / "cut.npy", resume=True) is not None
+        design_mask(
+            short.with_(design=short.design.with_(hold=("far",))),
+            tmp_path / "cut.npy",
+            start=Start(resume=True),
+        )
+    assert design_mask(short, tmp_path / "cut.npy", start=Start(resume=True)) is not None
     whole, cut = masks_of(short, tmp_path / "whole.npy"), masks_of(short, tmp_path / "cut.npy")
     assert all(torch.equal(one, other) for one, other in zip(whole, cut, strict=True))
     weights, again = (load_model_file(tmp_path / f"{name}.pt").weights for name in ("whole", "cut"))

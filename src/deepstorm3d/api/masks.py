@@ -22,6 +22,7 @@ from ..jobs import design_psf as end_to_end
 from ..jobs import fisher_design
 from ..jobs.limit import Sweep
 from ..jobs.limit import limit as limits_of
+from ..jobs.start_of_training import Start
 from ..optics.fisher import crlb as bound_of
 from ..optics.masks import FileMask
 from ..optics.psf import on_axis
@@ -201,6 +202,7 @@ def design_mask(
     out: str | PathLike[str] | None = None,
     *,
     by: Literal["network", "fisher"] = "network",
+    from_model: str | PathLike[str] | None = None,
     resume: bool = False,
     device: str | None = None,
     watch: Watcher = SILENT,
@@ -220,6 +222,8 @@ def design_mask(
     by : "network" or "fisher"
         What the mask is to serve: the trained network's completeness, or the bound of one molecule or a crowd
         (``experiment.design.fisher_density``).
+    from_model : name of a built-in model, or path
+        The network begins with its weights, where they fit; by "network" only. None: random weights.
     resume : bool
         Go on with a run that was stopped.
     device : "cpu" or "cuda"
@@ -234,7 +238,8 @@ def design_mask(
     Raises
     ------
     InputError
-        Where `out` is there already, or there is nothing to resume; for several channels without `out`.
+        Where `out` is there already, or there is nothing to resume; for several channels without `out`; for
+        `from_model` with another network, or by Fisher information.
     Interrupted
         Where the watcher stopped the run before its end.
 
@@ -248,6 +253,8 @@ def design_mask(
             f"the experiment '{setup.name}' has {len(setup.channel_names)} channels with a mask each",
             "say where to write them (`out`)",
         )
+    if by == "fisher":
+        fisher_design.refuse_model(from_model)
     place = device or default_device()
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "mask.npy" if out is None else Path(out)
@@ -256,7 +263,8 @@ def design_mask(
                 setup, path, device=place, resume=resume, watch=watch
             ).complete
         else:
-            complete = end_to_end.design_mask(setup, path, device=place, resume=resume, watch=watch) is not None
+            start = Start(resume, None if from_model is None else str(from_model))
+            complete = end_to_end.design_mask(setup, path, device=place, start=start, watch=watch) is not None
         if not complete:
             raise Interrupted
         return read_mask(path)

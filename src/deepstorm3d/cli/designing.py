@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,12 +13,13 @@ from .channel_choice import ChannelName, one_channel
 from .console import result, say, show_table, table
 from .failures import INTERRUPTED
 from .making import Config, TrainingView, claim_run, hint_at_failure, jaccard_of
-from .options import Assignments, Device, Overwrite, chosen_device
+from .options import Assignments, Device, FromModel, Overwrite, chosen_device
 from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
     from ..experiment.experiment import Experiment
     from ..jobs.compare_psf import Row
+    from ..jobs.start_of_training import Start
 
 __all__ = ["compare_psf", "design_psf"]
 
@@ -59,6 +60,7 @@ def design_psf(
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a design that was stopped.")] = False,
+    from_model: FromModel = None,
     assignments: Assignments = None,
     device: Device = None,
     overwrite: Overwrite = False,
@@ -71,25 +73,30 @@ def design_psf(
     from ..experiment.configure import find_experiment, with_masks
     from ..io.parts import claim_name
     from ..jobs.design_channels import mask_files
+    from ..jobs.fisher_design import refuse_model
+    from ..jobs.start_of_training import Start
     from ..training.runs import Run
 
     experiment = with_masks(find_experiment(config, assignments or ()), start or ())
     if hold:
         experiment = experiment.with_(design=experiment.design.with_(hold=tuple(hold)))
+    if by == "fisher":
+        refuse_model(from_model)
     place = chosen_device(device)
     claim_run(Run(out), resume=resume, overwrite=overwrite)
     for path in mask_files(experiment, out)[1:]:
         claim_name(path, overwrite=overwrite or resume)
-    options = {"device": place, "resume": resume}
     complete = (
-        _by_network(experiment, out, options) if by == "network" else _by_fisher(experiment, out, options)
+        _by_network(experiment, out, place, Start(resume, from_model))
+        if by == "network"
+        else _by_fisher(experiment, out, place, resume=resume)
     )
     if not complete:
         say("stopped; the same command with --resume goes on")
         raise typer.Exit(INTERRUPTED)
 
 
-def _by_network(experiment: Experiment, out: Path, options: dict[str, Any]) -> bool:
+def _by_network(experiment: Experiment, out: Path, device: str, start: Start) -> bool:
     from ..jobs.design_channels import mask_files
     from ..jobs.design_psf import design_mask
     from ..training.runs import DesignRun
@@ -98,7 +105,8 @@ def _by_network(experiment: Experiment, out: Path, options: dict[str, Any]) -> b
         validation = design_mask(
             experiment,
             out,
-            **options,
+            device=device,
+            start=start,
             watch=view,
             after_step=view.after_step,
         )
@@ -113,7 +121,7 @@ def _by_network(experiment: Experiment, out: Path, options: dict[str, Any]) -> b
     return True
 
 
-def _by_fisher(experiment: Experiment, out: Path, options: dict[str, Any]) -> bool:
+def _by_fisher(experiment: Experiment, out: Path, device: str, *, resume: bool) -> bool:
     from ..jobs.design_channels import mask_files
     from ..jobs.fisher_design import design_by_fisher
 
@@ -121,7 +129,8 @@ def _by_fisher(experiment: Experiment, out: Path, options: dict[str, Any]) -> bo
         summary = design_by_fisher(
             experiment,
             out,
-            **options,
+            device=device,
+            resume=resume,
             watch=watch,
         )
     if summary.complete:

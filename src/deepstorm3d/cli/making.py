@@ -10,7 +10,7 @@ import typer
 
 from .console import result, say, say_warning
 from .failures import INTERRUPTED
-from .options import Assignments, Device, Overwrite, chosen_device, nanometres
+from .options import Assignments, Device, FromModel, Overwrite, chosen_device, nanometres
 from .progress import ScreenWatcher, duration
 
 if TYPE_CHECKING:
@@ -141,15 +141,7 @@ def train(
         ),
     ],
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
-    from_model: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="NAME|FILE",
-            help="Begin with the weights of a built-in model ('deepstorm3d models' lists them) or a model "
-            "file, where they fit. (default: random weights)",
-        ),
-    ] = None,
+    from_model: FromModel = None,
     assignments: Assignments = None,
     device: Device = None,
     store_mask: Annotated[

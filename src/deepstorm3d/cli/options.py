@@ -17,6 +17,7 @@ __all__ = [
     "Assignments",
     "CameraPixel",
     "Device",
+    "FromModel",
     "ListFile",
     "ListOut",
     "MaskFile",
@@ -45,6 +46,15 @@ Device = Annotated[
         "--device",
         metavar="cpu|cuda|mps",
         help="Where to compute; on mps (Apple) the network alone. (default: cuda if there is a GPU, else cpu)",
+    ),
+]
+FromModel = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="NAME|FILE",
+        help="Begin with the weights of a built-in model ('deepstorm3d models' lists them) or a model file, "
+        "where they fit. (default: random weights)",
     ),
 ]
 MaskFile = Annotated[

@@ -36,6 +36,7 @@ from .design_channels import (
     mask_files,
     penalty,
 )
+from .start_of_training import NEW, Start, prepare_start
 from .train import build_localizer, crops_through, model_card
 
 __all__ = ["build_design_sampler", "design_mask", "gradient_bytes"]
@@ -84,7 +85,7 @@ def design_mask(
     out: Path,
     *,
     device: str = "cpu",
-    resume: bool = False,
+    start: Start = NEW,
     watch: Watcher = SILENT,
     after_step: Callable[[Progress], None] | None = None,
 ) -> Validation | None:
@@ -93,16 +94,21 @@ def design_mask(
     Of an experiment with several channels the masks of all learn with the one network that sees all channels;
     those of ``design.hold`` stay as they are. Writes the masks (`mask_files`), the network beside the first
     (`DesignRun`), and pictures of how they came about.
+    start: of the network: new weights, those of a model, or where it was stopped;
     watch: told the memory that a step takes, and what is doubtful about the frames, then the steps;
     after_step: called with the figures of each step.
     Raises InputError where a run is unfinished and not resumed, or complete and resumed; where no mask learns.
     """
     needs_double_precision(device, "the design of a mask")
     run = DesignRun(out)
-    run.check(resume=resume)
+    run.check(resume=start.resume)
     files, fresh = mask_files(experiment, out), not run.checkpoint.exists()
     with process_group(torch.device(device)) as place:
-        localizer = build_localizer(experiment).to(place)
+        localizer = build_localizer(experiment)
+        started_from = prepare_start(
+            localizer, experiment, start, run.checkpoint, watch if is_main_process() else SILENT
+        )
+        localizer.to(place)
         sampler, masks = build_design_sampler(experiment)
         sampler.to(place)
         histories = MaskHistories(masks, files, fresh=fresh)
@@ -123,7 +129,7 @@ def design_mask(
             sampler,
             experiment.training,
             seed=experiment.seed,
-            files=RunFiles(run.checkpoint, run.metrics, experiment.to_mapping(), resume),
+            files=RunFiles(run.checkpoint, run.metrics, experiment.to_mapping(), start.resume, started_from),
             watch=watch,
             after_step=tell,
         )
@@ -132,7 +138,7 @@ def design_mask(
         for path, each in zip(files, masks, strict=True):
             write_mask(path, each.phase.numpy())
         named = _named_by_hash(experiment, masks)
-        card = model_card(named, validation, run.metrics, place)
+        card = model_card(named, validation, run.metrics, place, started_from)
         save_model_file(_model_file(named, localizer, masks, card), run.model)
         histories.append(experiment.training.steps + 1)
         save_figure(plot.learning(run.metrics, title=f"{experiment.name}: mask and network"), run.curve)

@@ -28,7 +28,7 @@ from ..training.runs import DesignRun
 from ..watch import SILENT, Watcher
 from .design_channels import MaskHistories, channel_masks, draw_masks, draw_solids, mask_files, penalty
 
-__all__ = ["FisherSummary", "criterion_of", "design_by_fisher"]
+__all__ = ["FisherSummary", "criterion_of", "design_by_fisher", "refuse_model"]
 
 # Without it a symmetric start keeps its symmetry, and a flat mask cannot tell above from below focus: rad.
 _KICK = 0.05
@@ -48,6 +48,15 @@ class FisherSummary:
     first_nm: float
     last_nm: float
     complete: bool
+
+
+def refuse_model(model: object) -> None:
+    """Raise InputError for a model to begin with: a design by Fisher information trains no network."""
+    if model is not None:
+        raise InputError(
+            f"a design by Fisher information has no network that could begin with the weights of {model}",
+            "leave `from_model` out, or design with a network",
+        )
 
 
 def criterion_of(experiment: Experiment) -> FisherCriterion:

@@ -173,9 +173,7 @@ def train_model(
         )
         if validation is None or not is_main_process():
             return None
-        card = model_card(experiment, validation, run.metrics, place)
-        if started_from is not None:
-            card["started_from"] = started_from
+        card = model_card(experiment, validation, run.metrics, place, started_from)
         save_model_file(_model_file(experiment, localizer, sources if store_mask else None, card), out)
         run.checkpoint.unlink(missing_ok=True)
     return validation
@@ -213,12 +211,16 @@ def _kept(experiment: Experiment, source: Any) -> ChannelFiles:
 
 
 def model_card(
-    experiment: Experiment, validation: Validation, metrics: Path, device: torch.device
+    experiment: Experiment,
+    validation: Validation,
+    metrics: Path,
+    device: torch.device,
+    started_from: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What a user should know of a model: where from, at what cost, how good."""
+    """What a user should know of a model: where from (see `prepare_start`), at what cost, how good."""
     processor = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     last = metrics.read_text(encoding="utf-8").splitlines()[-1] if metrics.exists() else "{}"
-    return {
+    card = {
         "name": experiment.name,
         "version": __version__,
         "date": date.today().isoformat(),
@@ -228,3 +230,4 @@ def model_card(
         "validation": validation.to_mapping(),
         "threshold": validation.threshold,
     }
+    return card if started_from is None else card | {"started_from": started_from}
