@@ -21,6 +21,7 @@ PACKAGE = ROOT / "src" / "deepstorm3d"
 _WEB = [path for path in (PACKAGE / "studio" / "web").rglob("*") if path.is_file()]
 PAGES = {path.relative_to(PACKAGE).as_posix() for path in _WEB}
 DATA = {
+    "experiment/known_masks.json",
     "jobs/report/report.html.j2",
     "models/known.json",
     "models/tetrapod.pt",

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .api.masks import limit as limit
     from .api.masks import mask as mask
     from .api.masks import psf as psf
+    from .api.masks import recommend as recommend
     from .api.movies import estimate as estimate
     from .api.movies import read_movie as read_movie
     from .api.movies import simulate as simulate
@@ -127,6 +128,7 @@ _HOMES = {
     "read_table": "io.tables",
     "read_transform": "io.transforms",
     "read_truth": "io.tables",
+    "recommend": "api.masks",
     "regenerate": "api.regenerating",
     "regenerate_channels": "api.regenerating",
     "register": "api.channels",

@@ -17,11 +17,14 @@ from ..devices import default_device
 from ..errors import InputError, Interrupted
 from ..experiment.experiment import Experiment, experiment_mask, psf_source
 from ..experiment.limits import LimitReport
+from ..experiment.recommendation import Recommendation
 from ..io.masks import read_mask
 from ..jobs import design_psf as end_to_end
 from ..jobs import fisher_design
 from ..jobs.limit import Sweep
 from ..jobs.limit import limit as limits_of
+from ..jobs.recommend import SampleChanges, sample_of
+from ..jobs.recommend import recommend as recommended
 from ..jobs.start_of_training import Start
 from ..optics.fisher import crlb as bound_of
 from ..optics.masks import FileMask
@@ -29,7 +32,7 @@ from ..optics.psf import on_axis
 from ..watch import SILENT, Watcher
 from .movies import AnExperiment, as_experiment
 
-__all__ = ["crlb", "design_mask", "limit", "mask", "psf"]
+__all__ = ["crlb", "design_mask", "limit", "mask", "psf", "recommend"]
 
 AMask = NDArray[Any] | Tensor | str | PathLike[str]
 """Phase (h, w) in radians, or the file that holds it."""
@@ -195,6 +198,51 @@ def limit(
         sweep=sweep,
         watch=watch,
     )
+
+
+def recommend(
+    experiment: AnExperiment = "telomeres",
+    *,
+    depth_um: float | None = None,
+    density: float | None = None,
+    photons: float | None = None,
+    background: float | None = None,
+    scene: str | None = None,
+    watch: Watcher = SILENT,
+) -> Recommendation:
+    """Which of the known masks fits a sample: expected Jaccard index, errors and bound of each, best first.
+
+    The joint bound is computed for the experiment's microscope, each mask at its own best focus. How many
+    molecules are found, and which multiple of the bound the errors are, come from a table of simulated fits.
+
+    Parameters
+    ----------
+    experiment : Experiment, name of a preset, or path
+        Gives microscope and camera, and the sample where no argument says otherwise.
+    depth_um : float
+        Range of depths; the scene's where left out.
+    density : float
+        Molecules per µm² in a frame; the scene's highest.
+    photons, background : float
+        Of a molecule in a frame, and per pixel; the scene's median and mean.
+    scene : str
+        The first where left out.
+    watch : Watcher
+
+    Returns
+    -------
+    Recommendation
+        ``advice`` holds a record for each mask, ``to_pandas()`` is the table, ``notes`` says what limits it;
+        ``ds.plot.recommendation(report)`` draws it.
+
+    Raises
+    ------
+    InputError
+        For a PSF without a mask, and for depths, densities or light far outside what was simulated.
+    """
+    setup = as_experiment(experiment)
+    sample = sample_of(setup, scene, SampleChanges(depth_um, density, photons, background))
+    return recommended(setup, sample, scene=scene, watch=watch)
 
 
 def design_mask(

@@ -20,6 +20,7 @@ from .limiting import limit
 from .lists import convert, evaluate
 from .localizing import localize
 from .making import simulate, train
+from .recommending import recommend
 from .regenerating import regenerate
 from .registering import register
 from .rendering import render
@@ -84,7 +85,18 @@ for command in (drift, resolution):
 app.command("link")(link_list)
 for command in (track, register, dyes):
     app.command()(command)
-for command in (render, report, convert, limit, design_psf, compare_psf, export_mask, export_psf, axial_scan):
+for command in (
+    render,
+    report,
+    convert,
+    limit,
+    recommend,
+    design_psf,
+    compare_psf,
+    export_mask,
+    export_psf,
+    axial_scan,
+):
     app.command()(command)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .frame_overlay import overlay
     from .frames_beside import channel_overlays
     from .frames_histogram import molecule_durations
+    from .known_masks import recommendation
     from .learning_curve import learning
     from .list_quality import quality
     from .masks_compared import mask_comparison
@@ -59,6 +60,7 @@ __all__ = [
     "psf",
     "psf_surfaces",
     "quality",
+    "recommendation",
     "registration",
     "rendering",
     "resolution",
@@ -91,6 +93,7 @@ _WHERE = {
     "psf": ".psf_planes",
     "psf_surfaces": ".psf_shapes",
     "quality": ".list_quality",
+    "recommendation": ".known_masks",
     "registration": "..calibration.registration.figure",
     "rendering": ".renderings",
     "resolution": ".correlations",
