@@ -87,6 +87,8 @@ JUDGED = 80
 PROPOSED, OFF_UM, STEP_UM = 0.9, 0.05, 0.05
 # Molecules dimmer than this share of the others are improbable, as for `build_fit`.
 _DIM = 0.5
+# Largest ratio of an error to its bound that the table keeps: beyond it matched pairs are chance.
+_MOST_RATIO = 4.0
 ZERNIKE_ORDER, STEPS = 6, {"least bound": 100, "crowd": 60}
 
 Family = Callable[[float], tuple[MaskSpec, ...]]
@@ -407,7 +409,7 @@ def write(folder: Path) -> None:
             cell = tuple(row["cell"])
             tables["gain"][cell], tables["jaccard"][cell] = row["gain"], row["jaccard"]
             for key, rmse, bound in zip(("lateral", "axial"), row["rmse"], row["bound"], strict=True):
-                tables[key][cell] = 3.0 if rmse is None else min(3.0, rmse / bound)
+                tables[key][cell] = _MOST_RATIO if rmse is None else min(_MOST_RATIO, rmse / bound)
         whole = [bool(np.isfinite(each).all()) for each in tables["jaccard"]]
         print(f"{name}: {len(rows)} cells, ranges of depth that are complete: {whole}")
         if not any(whole):

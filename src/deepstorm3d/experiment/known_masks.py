@@ -100,7 +100,9 @@ class KnownMask:
         )
 
     def _at(self, table: NDArray[np.float64], depth: int, density: Place, gain: float) -> float:
-        """A table at one of its depths."""
+        """A table at one of its depths; NaN where that was not simulated."""
+        if not np.isfinite(self.gain[depth]).all():
+            return math.nan
         values = [
             place_among(lights.tolist(), gain).of(row)
             for lights, row in zip(self.gain[depth], table[depth], strict=True)

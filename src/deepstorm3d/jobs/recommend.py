@@ -105,7 +105,13 @@ def recommend(
     there = scene_conditions(experiment, experiment.scene(scene), sample.photons, sample.background)
     empty = sketched(experiment, sample.scene(there.blur_px, -_BEYOND_PX), _FRAME_PX)
     advice, gains = [], []
-    there_is = [each for each in table.masks if math.isfinite(_least_gain(each, depth, densities))]
+    simulated = {each.name: math.isfinite(_least_gain(each, depth, densities)) for each in table.masks}
+    there_is = [each for each in table.masks if simulated[each.name]]
+    left_out = [
+        f"{each.name}: not simulated for this range of depth"
+        for each in table.masks
+        if not simulated[each.name]
+    ]
     for number, known in enumerate(there_is, 1):
         masks = known.masks(depth)
         here = through(empty, masks, best_focus(empty, masks)[0])
@@ -121,7 +127,7 @@ def recommend(
         )
     order = sorted(advice, key=lambda each: -each.efficiency)
     return Recommendation(
-        sample, tuple(_with_reasons(order, sample)), tuple(_notes(order, gains, depth, table))
+        sample, tuple(_with_reasons(order, sample)), (*_notes(order, gains, depth, table), *left_out)
     )
 
 
