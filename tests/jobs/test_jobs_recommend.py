@@ -177,6 +177,12 @@ def test_the_range_at_the_end_of_the_table_is_told():
     assert any("end of the table" in note for note in report.notes)
 
 
+def test_an_objective_of_the_samples_own_index_is_told():
+    water = quick().with_(microscope=Microscope(na=1.2, n_immersion=1.33, focus=0.5))
+    assert any("look alike" in note for note in ds.recommend(water, density=0.5).notes)
+    assert not any("look alike" in note for note in ds.recommend(quick(), density=0.5).notes)
+
+
 def test_the_command_line_writes_table_record_picture_and_experiment(tmp_path: Path):
     names = ("table.csv", "record.json", "picture.png", "experiment.yaml")
     table, record, picture, experiment = (tmp_path / name for name in names)

@@ -48,6 +48,13 @@ _MOST_FRAMES = 60
 _BEYOND_PX = 6.0
 # Jaccard index below which no known mask is called good.
 _GOOD = 0.8
+# Difference of the refractive indices below which focus has no spherical aberration to speak of.
+_MISMATCH = 0.1
+# What a user should know then.
+_MATCHED = (
+    "simulated with oil immersion into water; with an objective of the sample's own index depths above and "
+    "below focus look alike through the flat mask, which then finds far fewer"
+)
 # From which ratio of bounds on, and from which difference of Jaccard indices, a reason is given.
 _LESS_PRECISE = 1.3
 _FEWER = 0.03
@@ -102,6 +109,7 @@ def recommend(
     experiment = experiment.of_channel(0)
     scope, table = experiment.microscope, known_masks()
     depth, densities = _places(scope, sample, table)
+    matched = scope.n_immersion - scope.n_sample < _MISMATCH
     there = scene_conditions(experiment, experiment.scene(scene), sample.photons, sample.background)
     empty = sketched(experiment, sample.scene(there.blur_px, -_BEYOND_PX), _FRAME_PX)
     advice, gains = [], []
@@ -127,7 +135,9 @@ def recommend(
         )
     order = sorted(advice, key=lambda each: -each.efficiency)
     return Recommendation(
-        sample, tuple(_with_reasons(order, sample)), (*_notes(order, gains, depth, table), *left_out)
+        sample,
+        tuple(_with_reasons(order, sample)),
+        (*_notes(order, gains, depth, table), *left_out, *((_MATCHED,) if matched else ())),
     )
 
 
@@ -214,7 +224,7 @@ def _notes(order: Sequence[Advice], gains: Sequence[float], depth: Place, table:
     notes = [
         f"simulated ({table.made_by}, {table.commit}) with {100 * conditions['proposed']:.0f} % of the "
         f"molecules proposed, as by a good network; some {conditions['judged']} molecules a point: differences "
-        "of Jaccard indices below 0.05 mean nothing"
+        "of Jaccard indices below 0.1 mean nothing"
     ]
     if min(gains) < 1:
         notes.append(
