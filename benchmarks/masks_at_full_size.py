@@ -15,8 +15,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from accuracy import MARGIN_PX, SIDE, scene_of, simulator_of
 from deepstorm3d.experiment.experiment import Experiment, experiment_mask
 from deepstorm3d.experiment.presets import preset
@@ -62,6 +60,8 @@ def mask_of(name: str, text: str, folder: Path) -> Path:
     """The mask as a file of the folder: computed, designed or copied there unless it is there."""
     out = folder / f"{name}.npy"
     if out.exists() and not DesignRun(out).checkpoint.exists():
+        if text and mask_sha256(read_mask(Path(text))) != mask_sha256(read_mask(out)):
+            raise SystemExit(f"{out} is another mask than {text}: give it another name")
         return out
     base = preset("telomeres")
     if name in FISHER_STEPS:
@@ -117,15 +117,21 @@ def main() -> None:
     parser.add_argument("--emitters-per-point", type=int, default=400)
     arguments = arguments_of(parser)
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    texts = {"tetrapod": "", "single": "", "crowd": ""} | dict(each.split("=", 1) for each in arguments.masks)
+    texts = {"tetrapod": "", "single": "", "crowd": ""}
+    for each in arguments.masks:
+        name, equals, text = each.partition("=")
+        if not equals:
+            parser.error(f"'{each}': write NAME=FILE")
+        texts[name] = text
     names = arguments.only or list(texts)
+    if unknown := [name for name in names if name not in texts]:
+        parser.error(f"there is no mask {', '.join(unknown)}: there are {', '.join(texts)}")
     rows = []
     for name in names:
         mask = mask_of(name, texts[name], arguments.folder)
         model = model_of(name, mask, arguments.steps, arguments.folder)
         rows += judge(name, model, arguments.counts, arguments.emitters_per_point)
     if rows:
-        torch.set_num_threads(arguments.threads)
         report("Masks at full size", rows, arguments)
 
 

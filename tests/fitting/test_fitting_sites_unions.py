@@ -145,8 +145,11 @@ def test_a_fit_of_the_same_list_is_no_change() -> None:
     assert sum(t.deviance for t in land.terms) > sum(t.deviance for t in gone.terms) + 1
 
 
-def test_the_rounds_end_when_changes_lower_the_cost_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks that trials find and the test of single looks removes again, for ever."""
+@pytest.mark.parametrize("rounds", [1, 80])
+def test_the_rounds_end_when_changes_lower_the_cost_no_more(
+    rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looks that trials find and the test of single looks removes again; also where rounds run out."""
     calls = 0
 
     class Restless(Attempts):
@@ -157,6 +160,7 @@ def test_the_rounds_end_when_changes_lower_the_cost_no_more(monkeypatch: pytest.
             return land.sites.with_looks(torch.tensor([1]), dark, torch.tensor([5.0]))
 
     monkeypatch.setattr(selection, "Attempts", Restless)
+    monkeypatch.setattr(selection, "_ROUNDS", rounds)
     made = movie(torch.cat([CENTRE - 0.3, CENTRE + 0.3]), [0, 0, 1], [0, 1, 1], [3000.0, 2000.0, 2500.0])
     frames = frames_of(made, made.noisy(4))
     charts = Charts(frames, COARSE)

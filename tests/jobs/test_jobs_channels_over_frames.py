@@ -118,6 +118,8 @@ def test_a_field_in_tiles_has_the_molecules_of_the_whole(
     counts, model = recording.counts, recording.model
     single = ds.localize_channels(*counts, model.with_over_frames(False))
     assert single.molecule is None
+    with pytest.raises(ds.InputError, match="give both the same"):
+        ds.localize_channels(*counts, [model, model.with_over_frames(False)])
     whole = ds.channels_over_frames(single, *counts, model)
     # By itself too, where the list shows that molecules last.
     torch.testing.assert_close(ds.localize_channels(*counts, model).xyz, whole.xyz, rtol=0, atol=1e-5)

@@ -11,7 +11,7 @@ from ..calibration.registration.registration import ChannelList
 from ..camera import Camera
 from ..channels import ChannelPair
 from ..emitters import Localizations
-from ..errors import DoubtfulResult, Interrupted
+from ..errors import DoubtfulResult, InputError, Interrupted
 from ..io.movies import AnyMovie
 from ..jobs.channel_inputs import (
     ChannelInput,
@@ -96,6 +96,11 @@ def localize_channels(
         If a user of the list should know of a problem.
     """
     given_models = (models,) if isinstance(models, Model) else tuple(models)
+    if len({model.over_frames for model in given_models}) > 1:
+        raise InputError(
+            "one model says that molecules are fitted over frames, the other one says something else",
+            "give both the same (Model.with_over_frames)",
+        )
     refine, source = method != "proposals", "network" if method == "proposals" else method
     loaded = [
         (model.pipeline(camera=camera, method=source, refine=refine), model.file) for model in given_models

@@ -98,7 +98,7 @@ class ChannelOptions:
         for given, name in (
             (self.transform is not None, "--transform"),
             (len(self.models) > 1, "a second --model"),
-            (self.light_known is not None, "--light-known"),
+            (self.light_known is not None, "--light-known/--light-free"),
         ):
             if given:
                 raise InputError(f"{name} is for two channels: give the movie of the second one, or --split")

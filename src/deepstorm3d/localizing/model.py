@@ -79,13 +79,13 @@ class Model:
         changed._threshold, changed._pipelines = threshold, {}
         return changed
 
-    def with_over_frames(self, wanted: bool) -> Model:
+    def with_over_frames(self, wanted: bool | None) -> Model:
         """The same model that fits its lists again over frames, or never does, where nothing else is said.
 
         Parameters
         ----------
-        wanted : bool
-            As the argument `over_frames` of `localize`; of a model as it is loaded, the list decides.
+        wanted : bool or None
+            As the argument `over_frames` of `localize`; None, as of a model just loaded: the list decides.
 
         Returns
         -------

@@ -50,7 +50,8 @@ class Selection:
 
     def improve(self, charts: Charts, fitted: FittedSites) -> tuple[FittedSites, int]:
         """The fit after changes of ties, looks and arrangements, and how many sites were divided."""
-        split, memory, cheapest, dearer = 0, Memory(), None, 1.0
+        split, memory, dearer = 0, Memory(), 1.0
+        cheapest: tuple[FittedSites, int] | None = None
         attempts = Attempts(self.price, self.false_splits, self.false_looks, self.sums, memory)
         for turn in range(_ROUNDS):
             land = Landscape(charts.movie, fitted.sites, charts)
@@ -68,14 +69,17 @@ class Selection:
                 if cheapest is None:
                     images = images_of(charts.movie, fitted.sites)
                     dearer = float(scatter_of_frames(charts.movie, images).mean())
-                elif self._cost(fitted, dearer) > self._cost(cheapest, dearer) - _FRUIT:
-                    return cheapest, split
-                cheapest = fitted
+                elif self._cost(fitted, dearer) > self._cost(cheapest[0], dearer) - _FRUIT:
+                    return cheapest
+                cheapest = fitted, split
             changed = attempts(land, settled=settled)
             if changed is None and settled:
                 break
             if changed is not None:
                 fitted = climb_sites(charts.movie, changed, charts, _STEPS)
+        # The last of all rounds may have ended amid changes.
+        if cheapest is not None and self._cost(cheapest[0], dearer) < self._cost(fitted, dearer):
+            return cheapest
         return fitted, split
 
     def _cost(self, fitted: FittedSites, dearer: float) -> float:

@@ -47,10 +47,10 @@ class Rules(Protocol):
 
 @dataclass(frozen=True)
 class OverFrames:
-    """One channel: `price` for a molecule of one look, less for each further look.
+    """Over frames: `price` for a molecule of one look, less for each further look.
 
     false_looks: share of false looks among the places without light;  scatter: (B,) by which chance gains are
-    larger in each frame.
+    larger in each image.
     """
 
     price: float

@@ -32,8 +32,9 @@ def unions(sites: Sites, brings: Tensor, little: float, saved: float, false_spli
     """Pairs of sites at rest, and all pieces around one, as one site from their first frame to the last.
 
     brings: (S,) decrease of the deviance by each site, to second order;  little: what brings less may be a
-    piece of a molecule farther away;  saved: price of a molecule that is no more;  false_splits: chance that
-    the looks of one molecule are not tied because that raises the deviance: more would tie some that move.
+    piece of a molecule farther away;  saved: price of a molecule that is no more;  false_splits: chance
+    that a molecule at rest is not tied: a tie may raise the deviance by no more than χ² of this chance allows
+    (more would tie molecules that move).
     """
     rests = (sites.looks > 0) & ~sites.known
     rests[sites.site[sites.loose]] = False
