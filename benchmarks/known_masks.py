@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
@@ -39,6 +40,7 @@ from deepstorm3d.channels import Transform
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.experiment.design_settings import DesignSpec
 from deepstorm3d.experiment.experiment import Experiment, psf_source
+from deepstorm3d.experiment.known_masks import with_noll_numbers
 from deepstorm3d.experiment.recommendation import Sample
 from deepstorm3d.experiment.sample_scale import depth_waves, resolution_area
 from deepstorm3d.extent import frame_extent
@@ -52,6 +54,7 @@ from deepstorm3d.jobs.known_mask_setup import BORDER_PX, best_focus, gain_of, jo
 from deepstorm3d.localizing.fits import build_fit, highest_density
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import (
+    AnyMask,
     AstigmaticMask,
     DoubleHelixMask,
     MaskSpec,
@@ -202,11 +205,7 @@ def by_fisher(name: str, depth: int, found: dict[str, Any]) -> tuple[MaskSpec, .
 
 def mask_of(mapping: dict[str, Any]) -> MaskSpec:
     """A mask from its mapping as JSON keeps it."""
-    plain = dict(mapping)
-    if "coefficients" in plain:
-        plain["coefficients"] = {int(noll): value for noll, value in plain["coefficients"].items()}
-    kinds = (ZeroMask, AstigmaticMask, TetrapodMask, DoubleHelixMask, ZernikeMask)
-    return next(kind for kind in kinds if kind().kind == plain["kind"])(**plain)
+    return TypeAdapter(AnyMask).validate_python(with_noll_numbers(mapping))
 
 
 def numbers_of(experiment: Experiment, indices: list[int]) -> Tensor:

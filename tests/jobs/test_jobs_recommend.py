@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import csv
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +21,17 @@ from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.known_masks import MaskTable, known_masks, place_among
 from deepstorm3d.experiment.presets import preset
-from deepstorm3d.experiment.recommendation import Advice, Recommendation
+from deepstorm3d.experiment.recommendation import Advice, Recommendation, Sample
 from deepstorm3d.experiment.sample_scale import depth_waves, resolution_area
 from deepstorm3d.jobs import recommend as job
+from deepstorm3d.jobs import recommendation_notes as notes
+from deepstorm3d.jobs import recommended_files as files
+from deepstorm3d.jobs.known_mask_setup import through
 from deepstorm3d.optics.masks import TetrapodMask
 from deepstorm3d.optics.microscope import Microscope
+from deepstorm3d.simulation.backgrounds import NoBackground, SuperGaussianBackground, UniformBackground
+from deepstorm3d.simulation.counts import DensityCount, FixedCount, UniformCount
+from deepstorm3d.simulation.photons import FixedPhotons, GammaPhotons, UniformPhotons
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks/known_masks.py"
 TABLE = known_masks()
@@ -136,13 +143,41 @@ def test_a_sample_scaled_with_its_microscope_gets_the_same_answer_in_its_own_len
         assert two[name].focus == pytest.approx(2 * each.focus, rel=0.02)
 
 
-def test_errors_are_never_below_the_bound_by_much_and_the_best_is_first():
+def test_the_best_is_first_and_each_has_a_reason():
     report = ds.recommend(quick(), density=1.0)
     order = [each.efficiency for each in report.advice]
     assert order == sorted(order, reverse=True)
-    for each in report.advice:
-        assert each.rmse_lateral_nm > 0.7 * each.bound_lateral_nm
-        assert "µm²" in each.reason
+    assert all("µm²" in each.reason for each in report.advice)
+
+
+@pytest.mark.parametrize("known", TABLE.masks, ids=lambda known: known.name)
+def test_errors_are_not_below_the_bound_or_are_told_to_be_no_precision_and_do_not_count_as_such(known: Any):
+    """The whole table: a few hundredths of the floor are chance, of some 80 molecules a point."""
+    points = [each.ravel() for each in (known.jaccard, known.lateral, known.axial)]
+    for jaccard, lateral, axial in zip(*points, strict=True):
+        if math.isnan(jaccard):
+            continue
+        each = Advice(known.name, "", (), 0.0, jaccard, 20 * lateral, 40 * axial, 20.0, 40.0, 1.0)
+        at_bound = replace(each, rmse_lateral_nm=20.0, rmse_axial_nm=40.0)
+        told = [note for note in notes.of_answer([each]) if "matched" in note]
+        assert bool(told) == (min(lateral, axial) < 0.9)
+        assert min(lateral, axial) > 0.85 or jaccard < 0.8
+        assert each.efficiency <= at_bound.efficiency
+
+
+def test_sparse_molecules_have_the_bound_of_a_molecule_nearly_alone():
+    """At 1e-4 per µm² none lies in 60 frames; the bound is that of the sparsest drawn."""
+    sparse, few = (by_name(ds.recommend(quick(), density=density)) for density in (1e-4, 0.02))
+    for name, each in sparse.items():
+        assert 0 < each.bound_axial_nm == pytest.approx(few[name].bound_axial_nm)
+
+
+def test_a_scene_without_molecules_is_refused_with_what_to_give():
+    scene = quick().scene()
+    empty = scene.with_(emitters=scene.emitters.with_(count=DensityCount(low=0.0, high=0.0)))
+    with pytest.raises(InputError, match="above 0 molecules per µm², got 0") as error:
+        ds.recommend(quick().with_(scenes={"main": empty}))
+    assert "density" in error.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -150,10 +185,11 @@ def test_errors_are_never_below_the_bound_by_much_and_the_best_is_first():
     [
         ({"depth_um": 12.0}, "12 µm is deeper", "design_mask"),
         ({"depth_um": 0.1}, "0.1 µm is less", "depth_um"),
+        ({"depth_um": -3.0}, "above 0 µm, got -3", "depth_um"),
         ({"density": 40.0}, "40 molecules per µm²", "density"),
         ({"photons": 20.0}, "20 photons", "photons"),
-        ({"density": -1.0}, "-1", ""),
-        ({"photons": 0.0}, "0 photons", ""),
+        ({"density": -1.0}, "above 0 molecules per µm², got -1", "density"),
+        ({"background": -1.0}, "-1 photons per pixel", "0 or more"),
     ],
 )
 def test_a_sample_outside_of_the_table_is_refused_with_the_number_and_a_remedy(
@@ -161,7 +197,8 @@ def test_a_sample_outside_of_the_table_is_refused_with_the_number_and_a_remedy(
 ):
     with pytest.raises(InputError, match=told) as error:
         ds.recommend(quick(), **{"density": 0.5, **asked})
-    assert remedy in (error.value.remedy or "")
+    assert remedy
+    assert remedy in error.value.remedy
 
 
 def test_a_measured_psf_has_no_mask_to_recommend():
@@ -172,15 +209,51 @@ def test_a_measured_psf_has_no_mask_to_recommend():
         ds.recommend(spec_from_mapping(Experiment, measured), density=0.5)
 
 
-def test_the_range_at_the_end_of_the_table_is_told():
-    report = ds.recommend(quick(), depth_um=0.9, density=0.5)
-    assert any("end of the table" in note for note in report.notes)
+@pytest.mark.parametrize(
+    ("low", "depth", "density", "told"),
+    [
+        (0.0, 0.9, 0.5, "range of 0.9 µm lies beyond"),
+        (0.0, 5.5, 0.3, "range of 5.5 µm lies beyond"),
+        (0.0, 2.2, 0.3, ""),
+        (0.0, 2.2, 0.01, "0.01 molecules per µm² lie beyond"),
+        (0.0, 2.2, 2.0, "2 molecules per µm² lie beyond"),
+        (1.5, 2.2, 0.3, "yours begins 1.5 µm above it"),
+    ],
+)
+def test_what_lies_beyond_the_table_is_told_with_its_number_and_nothing_at_its_middle(
+    low: float, depth: float, density: float, told: str
+):
+    scope, sample = Microscope(), Sample((low, low + depth), density, 5000.0, 20.0)
+    found = [*notes.beyond_the_table(scope, sample, TABLE), *notes.of_microscope(scope, sample)]
+    assert len(found) == bool(told)
+    assert all(told in note for note in found)
 
 
-def test_an_objective_of_the_samples_own_index_is_told():
-    water = quick().with_(microscope=Microscope(na=1.2, n_immersion=1.33, focus=0.5))
-    assert any("look alike" in note for note in ds.recommend(water, density=0.5).notes)
-    assert not any("look alike" in note for note in ds.recommend(quick(), density=0.5).notes)
+def test_light_beyond_the_table_is_told():
+    assert list(notes.of_light([1.2, 1.0], [0.2, 1.0])) == []
+    (dim,) = notes.of_light([0.7, 1.1], [0.1, 0.2])
+    (bright,) = notes.of_light([9.0, 8.0], [1.1, 1.4])
+    assert "dimmer" in dim and "0.7" in dim
+    assert "brighter" in bright and "1.4" in bright
+
+
+@pytest.mark.parametrize(
+    ("immersion", "sample", "told"),
+    [(1.33, 1.33, "look alike"), (1.33, 1.40, "look alike"), (1.33, 1.47, "turns the sign"), (1.518, 1.33, "")],
+)
+def test_an_objective_of_another_mismatch_than_the_tables_is_told(immersion: float, sample: float, told: str):
+    scope = Microscope(na=1.2, n_immersion=immersion, n_sample=sample)
+    found = list(notes.of_microscope(scope, Sample((0.0, 1.0), 0.5, 5000.0, 20.0)))
+    assert len(found) == bool(told)
+    assert all(told in note for note in found)
+
+
+def test_differences_that_may_be_chance_are_no_reason():
+    best = Advice("a", "", (), 0.0, 0.95, 20.0, 40.0, 20.0, 40.0, 1.0)
+    sample = Sample((0.0, 1.0), 0.5, 5000.0, 20.0)
+    _, near, far = notes.with_reasons([best, replace(best, jaccard=0.88), replace(best, jaccard=0.8)], sample)
+    assert "Jaccard" not in near.reason
+    assert "Jaccard index 0.15 below that of a" in far.reason
 
 
 def test_the_command_line_writes_table_record_picture_and_experiment(tmp_path: Path):
@@ -213,22 +286,94 @@ def test_the_command_line_writes_table_record_picture_and_experiment(tmp_path: P
     assert picture.read_bytes().startswith(b"\x89PNG")
     written = ds.read_experiment(experiment)
     assert isinstance(written.mask, TetrapodMask)
+    assert written.z_um == tuple(told["sample"]["z_um"])
+    assert written.scene().emitters.count.highest_density(1.0) == 0.8
+    assert f"design-psf {experiment}" in done.output.replace("\n", "")
     best = next(each for each in told["masks"] if each["mask"] == "tetrapod")
     assert written.microscope.focus == pytest.approx(best["focus_um"], abs=1e-3)
     refused = CliRunner().invoke(app, ["recommend", "quickstart", "--csv", str(table)])
     assert refused.exit_code != 0
 
 
-def test_an_unknown_mask_is_refused_with_the_known_ones(tmp_path: Path):
-    report = ds.recommend(quick(), density=0.5)
-    with pytest.raises(InputError, match="two planes"):
-        job.write_experiment_for(quick(), report, tmp_path / "experiment.yaml", "axicon")
+def test_a_mask_is_refused_before_the_work_with_those_there_are(monkeypatch: pytest.MonkeyPatch):
+    few = job.known_masks()
+    shallow = [
+        replace(each, gain=np.where([[[True]], [[False]], [[False]]], each.gain, np.nan)) for each in few.masks
+    ]
+    tables = replace(few, masks=(few.masks[0], *shallow[1:]))
+    monkeypatch.setattr(job, "known_masks", lambda: tables)
+    sample = Sample((0.0, 2.2), 0.5, 5000.0, 20.0)
+    job.refuse_mask(quick(), sample, "tetrapod")
+    with pytest.raises(InputError, match="no known mask 'axicon'; there are: tetrapod"):
+        job.refuse_mask(quick(), sample, "axicon")
+    with pytest.raises(
+        InputError, match=r"'two planes' was not simulated for 2\.2 µm of depth; there are: tetrapod"
+    ):
+        job.refuse_mask(quick(), sample, "two planes")
+
+
+@pytest.mark.parametrize("arguments", [["--mask", "tetrapod"], ["--mask", "axicon", "--experiment-out"]])
+def test_the_command_line_refuses_a_mask_that_leads_nowhere_and_writes_nothing(
+    tmp_path: Path, arguments: list[str]
+):
+    table = tmp_path / "table.csv"
+    where = [str(tmp_path / "out.yaml")] if arguments[-1].startswith("--") else []
+    done = CliRunner().invoke(app, ["recommend", "quickstart", "--csv", str(table), *arguments, *where])
+    assert isinstance(done.exception, InputError) or done.exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+SCENES = {
+    "as it is": (
+        DensityCount(low=0.1, high=0.5),
+        FixedPhotons(photons=5000.0),
+        UniformBackground(low=20.0, high=20.0),
+    ),
+    "ranges": (
+        UniformCount(low=1, high=20),
+        UniformPhotons(low=500.0, high=2500.0),
+        SuperGaussianBackground(floor=(5.0, 10.0), peak=(20.0, 40.0)),
+    ),
+    "gamma, dark": (FixedCount(count=3), GammaPhotons(shape=3.0, scale=900.0), NoBackground()),
+}
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_an_experiment_that_is_written_has_the_sample_in_its_scene(tmp_path: Path, name: str):
+    """Asked again with nothing changed, it is the same sample; kinds and relative ranges are kept."""
+    count, photons, background = SCENES[name]
+    scene = quick().scene()
+    prior = scene.emitters.with_(count=count, photons=photons, min_photons=100.0)
+    given = quick().with_(scenes={"other": scene, "main": scene.with_(emitters=prior, background=background)})
+    sample = Sample((0.0, 1.2), 0.5, 5000.0, 20.0)
+    advice = Advice("tetrapod", "", (TetrapodMask(),), 0.7, 0.9, 20.0, 40.0, 20.0, 40.0, 1.0)
+    files.write_experiment_for(given, Recommendation(sample, (advice,), ()), tmp_path / "e.yaml", scene="main")
+    written = ds.read_experiment(tmp_path / "e.yaml")
+    again = job.sample_of(written, "main")
+    assert again.z_um == sample.z_um
+    assert (again.density, again.photons, again.background) == pytest.approx((0.5, 5000.0, 20.0))
+    assert written.scene("other") == scene
+    made = written.scene("main").emitters
+    assert type(made.photons) is type(photons)
+    assert made.min_photons == pytest.approx(100 * 5000 / prior.median_photons)
+    if isinstance(count, UniformCount | DensityCount):
+        assert isinstance(made.count, DensityCount)
+        assert made.count.low / made.count.high == pytest.approx(count.low / count.high)
+
+
+def test_further_channels_of_the_experiment_are_told_to_be_left_out():
+    both = through(quick(), (TetrapodMask(), TetrapodMask()), 0.5)
+    (note,) = notes.of_channels(both)
+    assert "channel2" in note
+    assert list(notes.of_channels(quick())) == []
 
 
 def test_two_planes_become_an_experiment_of_two_channels(tmp_path: Path):
     report = ds.recommend(quick(), density=0.5)
     path = tmp_path / "experiment.yaml"
-    job.write_experiment_for(quick(), report, path, "two planes")
+    with pytest.raises(InputError, match="two planes"):
+        files.write_experiment_for(quick(), report, path, "axicon")
+    files.write_experiment_for(quick(), report, path, "two planes")
     written = ds.read_experiment(path)
     assert written.shares == (0.5, 0.5)
     assert written.known_shares == (0.5, 0.5)

@@ -214,13 +214,15 @@ def recommend(
 
     The joint bound is computed for the experiment's microscope, each mask at its own best focus. How many
     molecules are found, and which multiple of the bound the errors are, come from a table of simulated fits.
+    Errors are of the molecules that were matched, within the matching distance: where most are missed they lie
+    below the bound of all, and are no sign of precision.
 
     Parameters
     ----------
     experiment : Experiment, name of a preset, or path
         Gives microscope and camera, and the sample where no argument says otherwise.
     depth_um : float
-        Range of depths; the scene's where left out.
+        Length of the range of depths, from where the scene's begins; the scene's where left out.
     density : float
         Molecules per µm² in a frame; the scene's highest.
     photons, background : float

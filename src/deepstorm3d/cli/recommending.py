@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InputError
 from .console import result, say, show_table, table
 from .options import Assignments, Overwrite
 from .progress import ScreenWatcher
@@ -28,7 +31,11 @@ def recommend(
     ] = "telomeres",
     depth: Annotated[
         float | None,
-        typer.Option("--depth", metavar="UM", help="Range of depths, µm. (default: the scene's)"),
+        typer.Option(
+            "--depth",
+            metavar="UM",
+            help="Length of the range of depths, µm, from where the scene's begins. (default: the scene's)",
+        ),
     ] = None,
     density: Annotated[
         float | None,
@@ -66,7 +73,8 @@ def recommend(
         typer.Option(
             "--experiment-out",
             metavar="FILE",
-            help="Write the experiment with the best mask (or --mask) at its best focus.",
+            help="Write the experiment with this sample in its scene, and the best mask (or --mask) at its "
+            "best focus.",
         ),
     ] = None,
     mask: Annotated[
@@ -78,33 +86,42 @@ def recommend(
 ) -> None:
     """Say which known mask fits a sample: expected Jaccard index, errors and bound of each, best first.
 
-    The bound is computed for your microscope; what share of it is reached, and how many molecules are found,
-    come from a table of simulated fits.
+    The bound is computed for your microscope; what multiple of it the errors are, and how many molecules
+    are found, come from a table of simulated fits.
     """
     from ..experiment.configure import find_experiment
     from ..io.parts import claim_name
     from ..jobs import recommend as job
+    from ..jobs import recommended_files as files
 
+    if mask is not None and experiment_out is None:
+        raise InputError("--mask is for the experiment that is written: give --experiment-out too")
     experiment = find_experiment(config, assignments or ())
-    files = (csv, json, plot, experiment_out)
-    for path in files:
+    paths = (csv, json, plot, experiment_out)
+    for path in paths:
         if path is not None:
             claim_name(path, overwrite=overwrite)
     sample = job.sample_of(experiment, scene, job.SampleChanges(depth, density, photons, background))
+    if mask is not None:
+        job.refuse_mask(experiment, sample, mask)
     with ScreenWatcher("masks") as watch:
         report = job.recommend(experiment, sample, scene=scene, watch=watch)
     _print(report)
     if csv is not None:
-        job.write_table(report, csv)
+        files.write_masks(report, csv)
     if json is not None:
-        job.write_record(report, json)
+        files.write_record(report, json)
     if plot is not None:
-        job.draw(report, plot)
+        files.draw(report, plot)
     if experiment_out is not None:
-        job.write_experiment_for(experiment, report, experiment_out, mask)
-    for path in files:
+        files.write_experiment_for(experiment, report, experiment_out, mask, scene)
+    for path in paths:
         if path is not None:
             say(f"wrote {path}")
+    if experiment_out is None:
+        _say_design(config, assignments or (), sample.density, written=False)
+    else:
+        _say_design(str(experiment_out), (), sample.density, written=True)
 
 
 def _print(report: Recommendation) -> None:
@@ -112,6 +129,7 @@ def _print(report: Recommendation) -> None:
     low, high = sample.z_um
     shown = table(
         "mask",
+        "efficiency (%)",
         "Jaccard",
         "RMSE lateral",
         "axial (nm)",
@@ -119,13 +137,14 @@ def _print(report: Recommendation) -> None:
         "axial (nm)",
         "focus (µm)",
         "channels",
-        title=f"{high - low:.3g} µm of depth, {sample.density:.3g} molecules per µm², {sample.photons:,.0f} "
+        title=f"{low:g} to {high:g} µm of depth, {sample.density:.3g} molecules per µm², {sample.photons:,.0f} "
         f"photons over {sample.background:g} per pixel",
     )
     for each in report.advice:
         lengths = each.rmse_lateral_nm, each.rmse_axial_nm, each.bound_lateral_nm, each.bound_axial_nm
         shown.add_row(
             each.mask,
+            f"{each.efficiency:.0f}",
             f"{each.jaccard:.2f}",
             *(f"{value:.1f}" for value in lengths),
             f"{each.focus:.2f}",
@@ -136,8 +155,14 @@ def _print(report: Recommendation) -> None:
         result(f"{each.mask} ({each.about}): {each.reason}")
     for note in report.notes:
         say(note)
+
+
+def _say_design(config: str, assignments: Sequence[str], density: float, *, written: bool) -> None:
+    """How to have a mask made: from the experiment that was written, or from the one that was given."""
+    typed = " ".join([shlex.quote(config), *(f"--set {shlex.quote(each)}" for each in assignments)])
+    what = "this sample" if written else "this density, with depth and light as in the experiment"
     result(
-        "a mask for exactly this: deepstorm3d design-psf EXPERIMENT --by fisher --set "
-        f"design.fisher_density={sample.density:.3g} --out mask.npy, and from there with the network: "
-        "deepstorm3d design-psf EXPERIMENT --start mask.npy --out learned.npy"
+        f"a mask for {what}: deepstorm3d design-psf {typed} --by fisher --set "
+        f"design.fisher_density={density:.3g} --out mask.npy, and from there with the network: "
+        f"deepstorm3d design-psf {typed} --start mask.npy --out learned.npy"
     )

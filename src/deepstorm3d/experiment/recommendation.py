@@ -50,8 +50,9 @@ class Advice:
     """What to expect of one known mask.
 
     masks: of each channel;  focus: nominal focal plane for it, µm;  jaccard: expected, 0 to 1;
-    rmse_lateral_nm, rmse_axial_nm: expected, laterally of the full distance;
-    bound_lateral_nm, bound_axial_nm: median joint Cramér-Rao bound at the density;
+    rmse_lateral_nm, rmse_axial_nm: expected of the molecules that are matched, within the matching distance,
+    laterally of the full distance; where most are missed they lie below the bound of all, and are no sign of
+    precision;  bound_lateral_nm, bound_axial_nm: median joint Cramér-Rao bound of all at the density;
     spot_um2: area of its spot, mean over depths;  reason: in one line.
     """
 
@@ -72,10 +73,12 @@ class Advice:
         """The measure that orders the masks, per cent: Jaccard index and both errors together.
 
         Mean of the lateral and axial 100 − sqrt((100 − J)² + (α·RMSE)²), J the Jaccard index in per cent,
-        α = 1 / nm lateral and 0.5 / nm axial (Sage et al., Nature Methods 16:387, 2019).
+        α = 1 / nm lateral and 0.5 / nm axial (Sage et al., Nature Methods 16:387, 2019); an error below the
+        bound counts as the bound.
         """
         missing = 100 * (1 - self.jaccard)
-        errors = self.rmse_lateral_nm, 0.5 * self.rmse_axial_nm
+        lateral = max(self.rmse_lateral_nm, self.bound_lateral_nm)
+        errors = lateral, 0.5 * max(self.rmse_axial_nm, self.bound_axial_nm)
         return sum(100 - math.hypot(missing, error) for error in errors) / 2
 
 

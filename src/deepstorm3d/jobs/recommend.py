@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-from .. import plot
 from ..errors import InputError
 from ..experiment.conditions import scene_conditions
-from ..experiment.experiment import Experiment, psf_source, write_experiment
+from ..experiment.experiment import Experiment, psf_source
 from ..experiment.known_masks import Expected, KnownMask, MaskTable, Place, known_masks, place_among
 from ..experiment.recommendation import Advice, Recommendation, Sample
 from ..experiment.sample_scale import depth_waves, resolution_area
-from ..io.parts import write_text
 from ..optics.microscope import Microscope
-from ..plot.panels import save_figure
+from ..simulation.counts import DensityCount
 from ..streams import stream
 from ..watch import SILENT, Watcher, advance
+from . import recommendation_notes as notes
 from .known_mask_setup import BORDER_PX, best_focus, gain_of, joint_bound, sketched, spot_of, through
 
-__all__ = [
-    "SampleChanges",
-    "draw",
-    "experiment_for",
-    "recommend",
-    "sample_of",
-    "write_experiment_for",
-    "write_record",
-    "write_table",
-]
+__all__ = ["SampleChanges", "recommend", "refuse_mask", "sample_of"]
 
 # How far beyond the table's ends its last figures still stand: ranges of depth, densities, gains of a molecule.
 _BEYOND_DEPTH = 1.25
@@ -42,22 +28,10 @@ _BEYOND_GAIN = 0.5
 # Side of the frames in which the joint bound is computed, px, and about how many molecules it is the median of.
 _FRAME_PX = 64
 _MOLECULES = 80
-# Largest number of these frames, for molecules so sparse that each is alone.
+# Largest number of these frames: sparser molecules are drawn as dense as it takes, each nearly alone.
 _MOST_FRAMES = 60
 # Molecules lie up to so far outside of them, px.
 _BEYOND_PX = 6.0
-# Jaccard index below which no known mask is called good.
-_GOOD = 0.8
-# Difference of the refractive indices below which focus has no spherical aberration to speak of.
-_MISMATCH = 0.1
-# What a user should know then.
-_MATCHED = (
-    "simulated with oil immersion into water; with an objective of the sample's own index depths above and "
-    "below focus look alike through the flat mask, which then finds far fewer"
-)
-# From which ratio of bounds on, and from which difference of Jaccard indices, a reason is given.
-_LESS_PRECISE = 1.3
-_FEWER = 0.03
 
 
 @dataclass(frozen=True)
@@ -77,18 +51,26 @@ class SampleChanges:
 def sample_of(experiment: Experiment, scene: str | None = None, changes: SampleChanges | None = None) -> Sample:
     """The sample of a scene: its depths, highest density, median photons and mean background, or as changed.
 
-    Raises InputError for values that cannot be.
+    Raises InputError for values that cannot be, such as the density of a scene without molecules.
     """
     changes = changes or SampleChanges()
     given = experiment.scene(scene)
-    for name, value in (("depth", changes.depth_um), ("density", changes.density)):
-        if value is not None and not 0 < value < math.inf:
-            raise InputError(f"the {name} must be above 0, got {value:g}")
+    if changes.depth_um is not None and not 0 < changes.depth_um < math.inf:
+        raise InputError(
+            f"the range of depths must be above 0 µm, got {changes.depth_um:g}",
+            "give the length of the range in µm (`depth_um`)",
+        )
     there = scene_conditions(experiment, given, changes.photons, changes.background)
+    density = given.emitters.highest_density(there.field) if changes.density is None else changes.density
+    if not 0 < density < math.inf:
+        raise InputError(
+            f"the density must be above 0 molecules per µm², got {density:g}",
+            "give that of your densest frames (`density`)",
+        )
     low, high = given.emitters.z_um
     return Sample(
         z_um=(low, high if changes.depth_um is None else low + changes.depth_um),
-        density=given.emitters.highest_density(there.field) if changes.density is None else changes.density,
+        density=density,
         photons=there.photons,
         background=there.background,
     )
@@ -106,39 +88,49 @@ def recommend(
     scene: gives the blur;  watch: told each mask; it can end the work (Interrupted).
     Raises InputError for a PSF without a mask, and for a sample outside of the table, with what to do instead.
     """
-    experiment = experiment.of_channel(0)
+    whole, experiment = experiment, experiment.of_channel(0)
     scope, table = experiment.microscope, known_masks()
     depth, densities = _places(scope, sample, table)
-    matched = scope.n_immersion - scope.n_sample < _MISMATCH
     there = scene_conditions(experiment, experiment.scene(scene), sample.photons, sample.background)
     empty = sketched(experiment, sample.scene(there.blur_px, -_BEYOND_PX), _FRAME_PX)
-    advice, gains = [], []
-    simulated = {each.name: math.isfinite(_least_gain(each, depth, densities)) for each in table.masks}
-    there_is = [each for each in table.masks if simulated[each.name]]
-    left_out = [
-        f"{each.name}: not simulated for this range of depth"
-        for each in table.masks
-        if not simulated[each.name]
-    ]
-    for number, known in enumerate(there_is, 1):
+    simulated = [each for each in table.masks if _simulated(each, depth)]
+    advice, dim, bright = [], [], []
+    for number, known in enumerate(simulated, 1):
         masks = known.masks(depth)
         here = through(empty, masks, best_focus(empty, masks)[0])
         gain = gain_of(here, sample.density)
-        gains.append(gain / _least_gain(known, depth, densities))
+        dim.append(gain / _end_of_gain(known, depth, densities, 0))
+        bright.append(gain / _end_of_gain(known, depth, densities, -1))
         advice.append(_advice(known, here, sample, known.expected(depth, densities, gain)))
-        advance(watch, number, len(there_is))
-    if max(gains) < _BEYOND_GAIN:
+        advance(watch, number, len(simulated))
+    if max(dim) < _BEYOND_GAIN:
         raise InputError(
             f"a molecule of {sample.photons:g} photons over {sample.background:g} per pixel stands out "
-            f"{max(gains):.2g} times as much as the dimmest that were simulated (at least {_BEYOND_GAIN:g})",
+            f"{max(dim):.2g} times as much as the dimmest that were simulated (at least {_BEYOND_GAIN:g})",
             "more light: a longer exposure, brighter dyes or less background (`photons`, `background`)",
         )
     order = sorted(advice, key=lambda each: -each.efficiency)
-    return Recommendation(
-        sample,
-        tuple(_with_reasons(order, sample)),
-        (*_notes(order, gains, depth, table), *left_out, *((_MATCHED,) if matched else ())),
+    told = (
+        notes.of_table(table, depth),
+        *notes.beyond_the_table(scope, sample, table),
+        *notes.of_light(dim, bright),
+        *notes.of_microscope(scope, sample),
+        *notes.of_channels(whole),
+        *notes.of_answer(order),
     )
+    return Recommendation(sample, tuple(notes.with_reasons(order, sample)), told)
+
+
+def refuse_mask(experiment: Experiment, sample: Sample, mask: str) -> None:
+    """Raise InputError for a name that no known mask has, or that was not simulated for the sample's depths."""
+    table = known_masks()
+    depth, _ = _places(experiment.microscope, sample, table)
+    there = ", ".join(each.name for each in table.masks if _simulated(each, depth))
+    if mask not in [each.name for each in table.masks]:
+        raise InputError(f"there is no known mask '{mask}'; there are: {there}")
+    if mask not in there.split(", "):
+        length = sample.z_um[1] - sample.z_um[0]
+        raise InputError(f"'{mask}' was not simulated for {length:.3g} µm of depth; there are: {there}")
 
 
 def _places(scope: Microscope, sample: Sample, table: MaskTable) -> tuple[Place, list[Place]]:
@@ -157,7 +149,7 @@ def _places(scope: Microscope, sample: Sample, table: MaskTable) -> tuple[Place,
             "ask for a deeper range (`depth_um`); molecules in one plane need no mask",
         )
     depth = place_among(table.waves, length * one_um)
-    most = math.exp(depth.of([math.log(each[-1]) for each in table.densities])) / area
+    most = notes.densities_at(scope, depth, table)[1]
     if sample.density > most * _BEYOND_DENSITY:
         raise InputError(
             f"{sample.density:.3g} molecules per µm² over {length:.3g} µm are more than were simulated: "
@@ -168,9 +160,14 @@ def _places(scope: Microscope, sample: Sample, table: MaskTable) -> tuple[Place,
     return depth, [place_among(each, sample.density * area) for each in table.densities]
 
 
-def _least_gain(known: KnownMask, depth: Place, densities: Sequence[Place]) -> float:
-    """The smallest gain that was simulated at a depth and density."""
-    return depth.of([place.of(known.gain[number, :, 0]) for number, place in enumerate(densities)])
+def _simulated(known: KnownMask, depth: Place) -> bool:
+    """Whether a mask was simulated at the depths around a place."""
+    return math.isfinite(depth.of([float(each.sum()) for each in known.gain]))
+
+
+def _end_of_gain(known: KnownMask, depth: Place, densities: Sequence[Place], light: int) -> float:
+    """The gain that was simulated at a depth and density with the least light, 0, or the most, -1."""
+    return depth.of([place.of(known.gain[number, :, light]) for number, place in enumerate(densities)])
 
 
 def _advice(known: KnownMask, here: Experiment, sample: Sample, expected: Expected) -> Advice:
@@ -191,97 +188,14 @@ def _advice(known: KnownMask, here: Experiment, sample: Sample, expected: Expect
 
 
 def _joint_bound(here: Experiment, sample: Sample) -> tuple[float, float]:
-    """Median bound, lateral and axial, nm, of molecules at the sample's density."""
+    """Median bound, lateral and axial, nm, of molecules at the sample's density, or at the least drawn."""
     side = (_FRAME_PX - 2 * BORDER_PX) * here.microscope.pixel_um
-    frames = min(_MOST_FRAMES, math.ceil(_MOLECULES / (sample.density * side**2)))
+    density = max(sample.density, _MOLECULES / (_MOST_FRAMES * side**2))
+    scene, frames = here.scene(), math.ceil(_MOLECULES / (density * side**2) - 1e-9)
+    crowd = scene.emitters.with_(count=DensityCount(low=density, high=density))
+    here = here.with_(scenes={"sample": scene.with_(emitters=crowd)})
     blur, psfs = here.blur_px, []
     for number in range(len(here.channel_names)):
         alone = here.of_channel(number)
         psfs.append(alone.psf.tabulate(alone.microscope, psf_source(alone), here.z_um, blur, finer=True))
     return joint_bound(here, psfs, frames, stream(0, "limit"))
-
-
-def _with_reasons(order: Sequence[Advice], sample: Sample) -> list[Advice]:
-    """Each mask with its reason: its spots, its depth bound where it is large, what it lacks."""
-    first, told = order[0], []
-    axial = min(each.bound_axial_nm for each in order)
-    for each in order:
-        share = 100 * -math.expm1(-each.spot_um2 * sample.density)
-        words = [f"spot of {each.spot_um2:.2g} µm²: {share:.0f} % of molecules have another in theirs"]
-        if each.bound_axial_nm > _LESS_PRECISE * axial:
-            words.append(
-                f"the light tells depth {each.bound_axial_nm / axial:.1f} times worse than the best here"
-            )
-        if each.jaccard < first.jaccard - _FEWER:
-            words.append(f"{100 * (first.jaccard - each.jaccard):.0f} % fewer right than {first.mask}")
-        told.append(replace(each, reason="; ".join(words)))
-    return told
-
-
-def _notes(order: Sequence[Advice], gains: Sequence[float], depth: Place, table: MaskTable) -> list[str]:
-    """What limits the answer."""
-    conditions = table.conditions
-    notes = [
-        f"simulated ({table.made_by}, {table.commit}) with {100 * conditions['proposed']:.0f} % of the "
-        f"molecules proposed, as by a good network; some {conditions['judged']} molecules a point: differences "
-        "of Jaccard indices below 0.1 mean nothing"
-    ]
-    if min(gains) < 1:
-        notes.append(
-            f"dimmer than simulated ({min(gains):.2g} of the least gain of a molecule): expect fewer than this"
-        )
-    if depth.share in (0.0, 1.0) and depth.index in (0, len(table.waves) - 2):
-        notes.append("the range of depths is at the end of the table: figures are those of that end")
-    if order[0].jaccard < _GOOD:
-        notes.append(
-            f"none of the known masks is good: the best has a Jaccard index of {order[0].jaccard:.2f}, below "
-            f"{_GOOD:g}; let fewer molecules shine at a time, or design a mask for this sample (`design_mask`)"
-        )
-    return notes
-
-
-def experiment_for(experiment: Experiment, advice: Advice) -> Experiment:
-    """The experiment with the mask of an advice, at its focus; of two channels with half of the light each."""
-    return through(experiment.of_channel(0), advice.masks, advice.focus)
-
-
-def write_experiment_for(
-    experiment: Experiment, report: Recommendation, path: Path, mask: str | None = None
-) -> None:
-    """Write the experiment with a known mask, the best one where none is named.
-
-    Raises InputError for a name that is not in the answer.
-    """
-    names = [each.mask for each in report.advice]
-    if mask is not None and mask not in names:
-        raise InputError(f"there is no known mask '{mask}'; there are: {', '.join(names)}")
-    write_experiment(experiment_for(experiment, report.advice[names.index(mask) if mask else 0]), path)
-
-
-def write_table(report: Recommendation, path: Path) -> None:
-    """Write a row for each mask, best first, as CSV."""
-    rows = list(report.rows())
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
-
-
-def write_record(report: Recommendation, path: Path) -> None:
-    """Write sample, notes and a row for each mask as JSON, with its masks as in an experiment."""
-    masks = [
-        {**row, "settings": [mask.to_mapping() for mask in each.masks]}
-        for row, each in zip(report.rows(), report.advice, strict=True)
-    ]
-    record = {
-        "sample": asdict(report.sample),
-        "masks": masks,
-        "notes": report.notes,
-    }
-    write_text(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-
-
-def draw(report: Recommendation, path: Path) -> None:
-    """Draw the expected figures of all masks; the ending names the format."""
-    save_figure(plot.recommendation(report), path)

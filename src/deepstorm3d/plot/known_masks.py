@@ -44,7 +44,7 @@ def recommendation(report: Recommendation, *, title: str = "") -> Figure:
     sample, masks = report.sample, report.advice[::-1]
     low, high = sample.z_um
     title = title or (
-        f"{high - low:.3g} µm of depth, {sample.density:.3g} molecules per µm², "
+        f"{low:g} to {high:g} µm of depth, {sample.density:.3g} molecules per µm², "
         f"{sample.photons:,.0f} photons over {sample.background:g} per pixel"
     )
     figure = new_figure(11.0, 1.6 + 0.36 * len(masks), title)
