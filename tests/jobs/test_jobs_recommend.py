@@ -22,7 +22,7 @@ from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.known_masks import MaskTable, known_masks, place_among
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.experiment.recommendation import Advice, Recommendation, Sample
-from deepstorm3d.experiment.sample_scale import depth_waves, resolution_area
+from deepstorm3d.experiment.sample_scale import depth_waves, patch_for_depth, resolution_area
 from deepstorm3d.jobs import recommend as job
 from deepstorm3d.jobs import recommendation_notes as notes
 from deepstorm3d.jobs import recommended_files as files
@@ -66,6 +66,9 @@ def test_the_table_says_what_its_script_says():
     assert conditions["photons_background"] == [list(row) for row in constants["LIGHTS"]]
     assert (conditions["proposed"], conditions["judged"]) == (constants["PROPOSED"], constants["JUDGED"])
     assert TABLE.waves == pytest.approx([depth_waves(scope, z) for z in constants["DEPTHS_UM"]], rel=1e-3)
+    assert [patch_for_depth(scope, z) for z in constants["DEPTHS_UM"]] == [
+        fit for fit, _ in constants["PATCHES"]
+    ]
     densities = np.array(constants["DENSITIES"]) * resolution_area(scope)
     assert np.array(TABLE.densities) == pytest.approx(densities, rel=1e-3)
 
@@ -163,6 +166,17 @@ def test_errors_are_not_below_the_bound_or_are_told_to_be_no_precision_and_do_no
         assert bool(told) == (min(lateral, axial) < 0.9)
         assert min(lateral, axial) > 0.85 or jaccard < 0.8
         assert each.efficiency <= at_bound.efficiency
+
+
+def test_a_small_patch_of_the_experiment_does_not_cut_the_deep_images_off(tmp_path: Path):
+    """The bound is that of a larger patch, and the experiment that is written has one."""
+    small, large = (quick().with_(psf=quick().psf.with_(patch_px=side)) for side in (31, 75))
+    cut, whole = (ds.recommend(each, depth_um=3.5, density=0.3) for each in (small, large))
+    for name, each in by_name(cut).items():
+        assert each.bound_lateral_nm == pytest.approx(by_name(whole)[name].bound_lateral_nm, rel=0.01)
+    written = files.experiment_for(small, cut.sample, cut.advice[0])
+    assert written.psf.patch_px == patch_for_depth(written.microscope, 3.5) > 31
+    assert files.experiment_for(small, replace(cut.sample, z_um=(0.0, 1.0)), cut.advice[0]).psf == small.psf
 
 
 def test_sparse_molecules_have_the_bound_of_a_molecule_nearly_alone():

@@ -6,7 +6,11 @@ import math
 
 from ..optics.microscope import Microscope
 
-__all__ = ["depth_waves", "resolution_area"]
+__all__ = ["depth_waves", "patch_for_depth", "resolution_area"]
+
+# Side of the patch on which the known masks were fitted, in λ/NA: for no depth, and more for each wave rms.
+_SIDE_IN_FOCUS = 4.9
+_SIDE_PER_WAVE = 5.4
 
 
 def depth_waves(microscope: Microscope, depth_um: float) -> float:
@@ -24,3 +28,14 @@ def depth_waves(microscope: Microscope, depth_um: float) -> float:
 def resolution_area(microscope: Microscope) -> float:
     """The area (λ/NA)² in the sample, µm², with the numerical aperture of light that propagates in it."""
     return (microscope.wavelength / min(microscope.na, microscope.n_sample)) ** 2
+
+
+def patch_for_depth(microscope: Microscope, depth_um: float) -> int:
+    """Side of the patch, px, odd, that holds a molecule anywhere in a range of depths.
+
+    As in the table of known masks: there it is 31, 45 and 75 px of 110 nm for 1, 2.2 and 4.8 µm.
+    """
+    side_um = math.sqrt(resolution_area(microscope)) * (
+        _SIDE_IN_FOCUS + _SIDE_PER_WAVE * depth_waves(microscope, depth_um)
+    )
+    return 2 * round((side_um / microscope.pixel_um - 1) / 2) + 1

@@ -11,7 +11,7 @@ from ..experiment.conditions import scene_conditions
 from ..experiment.experiment import Experiment, psf_source
 from ..experiment.known_masks import Expected, KnownMask, MaskTable, Place, known_masks, place_among
 from ..experiment.recommendation import Advice, Recommendation, Sample
-from ..experiment.sample_scale import depth_waves, resolution_area
+from ..experiment.sample_scale import depth_waves, patch_for_depth, resolution_area
 from ..optics.microscope import Microscope
 from ..simulation.counts import DensityCount
 from ..streams import stream
@@ -83,7 +83,8 @@ def recommend(
 
     The joint bound is computed for this microscope, each mask at its own best focus; Jaccard index and the
     ratio of errors to the bound come from the table of simulated fits (`MaskTable`). Further channels of the
-    experiment are not looked at: masks of two channels divide the light of all.
+    experiment are not looked at: masks of two channels divide the light of all. The patch is the experiment's,
+    or as large as the depths need (`patch_for_depth`).
 
     scene: gives the blur;  watch: told each mask; it can end the work (Interrupted).
     Raises InputError for a PSF without a mask, and for a sample outside of the table, with what to do instead.
@@ -92,6 +93,8 @@ def recommend(
     scope, table = experiment.microscope, known_masks()
     depth, densities = _places(scope, sample, table)
     there = scene_conditions(experiment, experiment.scene(scene), sample.photons, sample.background)
+    patch_px = max(experiment.psf.patch_px, patch_for_depth(scope, sample.z_um[1] - sample.z_um[0]))
+    experiment = experiment.with_(psf=experiment.psf.with_(patch_px=patch_px))
     empty = sketched(experiment, sample.scene(there.blur_px, -_BEYOND_PX), _FRAME_PX)
     simulated = [each for each in table.masks if _simulated(each, depth)]
     advice, dim, bright = [], [], []

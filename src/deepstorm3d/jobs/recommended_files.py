@@ -13,8 +13,9 @@ from typing import TypeVar
 from .. import plot
 from ..errors import InputError
 from ..experiment.conditions import scene_conditions
-from ..experiment.experiment import Experiment, write_experiment
+from ..experiment.experiment import Experiment, psf_source, write_experiment
 from ..experiment.recommendation import Advice, Recommendation, Sample
+from ..experiment.sample_scale import patch_for_depth
 from ..io.parts import write_text
 from ..plot.panels import save_figure
 from ..simulation.backgrounds import UniformBackground
@@ -39,14 +40,22 @@ def experiment_for(
 
     Of two channels, with half of the light each; the experiment's further channels are left out. What the scene
     has otherwise than the sample is changed there: depths; the density (`DensityCount`, its lower end in
-    proportion); brightness and background, all their levels in proportion. Other scenes stay as they are.
+    proportion); brightness and background, all their levels in proportion. A longer range of depths has a
+    larger patch (`patch_for_depth`). Other scenes stay as they are.
 
     scene: that of the sample, the first where left out.
     """
     name = next(iter(experiment.scenes)) if scene is None else scene
-    there = _scene_with(experiment, experiment.scene(name), sample)
+    given = experiment.scene(name)
+    there = _scene_with(experiment, given, sample)
     alone = experiment.of_channel(0).with_(scenes={**experiment.scenes, name: there})
-    return through(alone, advice.masks, advice.focus)
+    made = through(alone, advice.masks, advice.focus)
+    (low, high), (least, most) = sample.z_um, given.emitters.z_um
+    if high - low <= most - least:
+        return made
+    room = made.psf.widest_patch_px(made.microscope, psf_source(made))
+    side = max(made.psf.patch_px, min(room, patch_for_depth(made.microscope, high - low)))
+    return made.with_(psf=made.psf.with_(patch_px=side))
 
 
 def _scene_with(experiment: Experiment, given: Scene, sample: Sample) -> Scene:
