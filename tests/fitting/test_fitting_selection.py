@@ -63,6 +63,22 @@ def test_a_list_with_missing_and_false_molecules_becomes_the_true_one(dtype: tor
     torch.testing.assert_close(found.deviance, again, rtol=1e-4, atol=0.5)
 
 
+def test_a_short_first_fit_is_enough_for_a_list_with_doubles() -> None:
+    """Doubles 100 nm beside their molecules lose their light step by step: they go before that has ended."""
+    truth = scene(20, 1, seed=12, size=BIG)
+    likelihood, selector = truth.noisy(5), selector_of(truth)
+    twins = truth.state.rows(torch.arange(20) % 4 == 0)
+    beside = twins.xyz + torch.tensor([0.1, 0.0, 0.0])
+    start = truth.state.with_rows(beside.to(twins.xyz), twins.photons / 2, twins.frame)
+    short = selector.model.fit(start, likelihood, 4)
+    assert short.deviance > selector.model.fit(start, likelihood, 60).deviance + 1
+    found = selector.completed(start, likelihood, 8)
+    assert len(found.state) == 20
+    right = selector.completed(truth.state, likelihood, 8)
+    assert float((selector.cost(found) - selector.cost(right)).abs()) < 1
+    assert float(distances(found, truth).max()) < 0.1
+
+
 def test_a_list_that_is_right_stays_the_same() -> None:
     truth = scene(10, 1, seed=13, size=BIG)
     likelihood = truth.noisy(6)

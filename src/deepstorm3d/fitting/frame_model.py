@@ -33,11 +33,12 @@ class FrameModel:
     _linear: list[Any] = field(default_factory=list, repr=False, compare=False)
     _image: list[Any] = field(default_factory=list, repr=False, compare=False)
 
-    def fit(self, state: JointState, likelihood: Likelihood) -> Refined:
-        """The most likely state, beginning with this one."""
+    def fit(self, state: JointState, likelihood: Likelihood, steps: int | None = None) -> Refined:
+        """The most likely state, beginning with this one;  steps: largest number (None: as the effort says)."""
         if state.refused is not None:
             state = replace(state, refused=torch.zeros_like(state.refused))
-        return refine(self.psf, state, likelihood, self.surface, self.bounds, self.effort)
+        effort = self.effort if steps is None else replace(self.effort, iterations=steps)
+        return refine(self.psf, state, likelihood, self.surface, self.bounds, effort)
 
     def linear(self, state: JointState, likelihood: Likelihood) -> LinearImage:
         """The image linearized around a state."""

@@ -34,6 +34,9 @@ _TRIED_BELOW_APART = 1.3
 # easily mistaken for one.
 _DIM_PENALTIES = 2.0
 DIVIDING_ROUNDS = 2  # largest number of rounds in which molecules are divided
+# Largest number of steps of the first fit of a list that is completed next: doubles that lose their light step
+# by step are removed sooner than they are fitted.
+_FIRST_STEPS = 4
 _PRUNING_ROUNDS = 12  # largest number of rounds in which molecules are removed
 _THINNING_ROUNDS = 4  # largest number of molecules that are tried to go for an added one
 
@@ -70,7 +73,7 @@ class Selector:
 
     def completed(self, start: JointState, likelihood: Likelihood, rounds: int) -> Refined:
         """The fitted list; completed (`improve`) in so many rounds, if any."""
-        fitted = self.model.fit(start, likelihood)
+        fitted = self.model.fit(start, likelihood, _FIRST_STEPS if rounds else None)
         return self.improve(fitted, likelihood, rounds=rounds) if rounds else fitted
 
     @torch.no_grad()
