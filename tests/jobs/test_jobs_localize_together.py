@@ -106,7 +106,7 @@ def test_shares_are_known_where_the_experiment_says_so(
     with pytest.raises(InputError, match="is of one channel, and knows no shares"):
         alone.with_light_known(True)
     done = CliRunner().invoke(app, [command[0], command[1], *command[3:], "--out", str(tmp_path / "one.hdf5")])
-    assert done.exit_code == 2 and "--light-known is for two channels" in " ".join(done.output.split())
+    assert done.exit_code == 2 and "--light-free is for two channels" in " ".join(done.output.split())
 
 
 def test_the_network_sees_the_second_channel_on_the_first_ones_pixels(
