@@ -109,19 +109,6 @@ def test_a_mistake_is_told_and_nothing_is_started(page: Any, studio: Served) -> 
     assert Shelf(studio.folder).runs() == []
 
 
-def test_a_training_begins_with_the_weights_of_a_model(page: Any, studio: Served) -> None:
-    open_panel(page)
-    page.locator("[data-test=preset-storm]").click()
-    page.get_by_text("More", exact=True).click()
-    entry(page, "train-from_model").fill("missing.pt")
-    page.locator("[data-test=start-training]").click()
-    page.get_by_text("there is no 'missing.pt'").wait_for()
-    assert Shelf(studio.folder).runs() == []
-    entry(page, "train-from_model").fill("tetrapod")
-    page.locator("[data-test=same]").locator("visible=true").first.click()
-    page.locator("[data-test=same-command]").filter(has_text="--from tetrapod").wait_for()
-
-
 def test_a_training_that_finds_nothing_has_no_green_mark(page: Any, studio: Served) -> None:
     open_panel(page)
     run = Shelf(studio.folder).start(training("blind.pt", 2), "Train blind.pt")
