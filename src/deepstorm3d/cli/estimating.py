@@ -20,6 +20,7 @@ from .options import (
     MaskFile,
     MoviePixel,
     Overwrite,
+    SceneName,
     chosen_device,
     defect_choice,
     frame_range,
@@ -86,10 +87,7 @@ def estimate(
             "two; with --split one is for both halves.",
         ),
     ] = None,
-    scene: Annotated[
-        str | None,
-        typer.Option("--scene", metavar="NAME", help="Scene of the experiment to use. (default: the first)"),
-    ] = None,
+    scene: SceneName = None,
     model: Annotated[
         list[str] | None,
         typer.Option(

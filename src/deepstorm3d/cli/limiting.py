@@ -10,7 +10,7 @@ import typer
 
 from .console import result, say, show_table, table
 from .making import Config
-from .options import Assignments, Overwrite
+from .options import Assignments, Background, Overwrite, Photons, SceneName
 from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
@@ -34,22 +34,9 @@ def limit(
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write all bounds to this file.")
     ] = None,
-    photons: Annotated[
-        float | None,
-        typer.Option(
-            "--photons", metavar="P", help="Photons of a molecule in a frame. (default: the scene's median)"
-        ),
-    ] = None,
-    background: Annotated[
-        float | None,
-        typer.Option(
-            "--background", metavar="B", help="Background, photons per pixel. (default: the scene's mean)"
-        ),
-    ] = None,
-    scene: Annotated[
-        str | None,
-        typer.Option("--scene", metavar="NAME", help="Scene of the experiment to use. (default: the first)"),
-    ] = None,
+    photons: Photons = None,
+    background: Background = None,
+    scene: SceneName = None,
     seed: Annotated[
         int | None,
         typer.Option(

@@ -10,7 +10,7 @@ import typer
 
 from .console import result, say, say_warning
 from .failures import INTERRUPTED
-from .options import Assignments, Device, FromModel, Overwrite, chosen_device, nanometres
+from .options import Assignments, Device, FromModel, Overwrite, SceneName, chosen_device, nanometres
 from .progress import ScreenWatcher, duration
 
 if TYPE_CHECKING:
@@ -53,10 +53,7 @@ def simulate(
             "--seed", metavar="S", min=0, help="Seed of all random numbers. (default: the experiment's)"
         ),
     ] = None,
-    scene: Annotated[
-        str | None,
-        typer.Option("--scene", metavar="NAME", help="Scene of the experiment to use. (default: the first)"),
-    ] = None,
+    scene: SceneName = None,
     structure: Annotated[
         Literal["filaments", "mitochondria", "ellipsoid", "nucleus"] | None,
         typer.Option(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Assignments",
+    "Background",
     "CameraPixel",
     "Device",
     "FromModel",
@@ -24,6 +25,8 @@ __all__ = [
     "ModelName",
     "MoviePixel",
     "Overwrite",
+    "Photons",
+    "SceneName",
     "camera_changes",
     "chosen_device",
     "defect_choice",
@@ -47,6 +50,22 @@ Device = Annotated[
         metavar="cpu|cuda|mps",
         help="Where to compute; on mps (Apple) the network alone. (default: cuda if there is a GPU, else cpu)",
     ),
+]
+Photons = Annotated[
+    float | None,
+    typer.Option(
+        "--photons", metavar="P", help="Photons of a molecule in a frame. (default: the scene's median)"
+    ),
+]
+Background = Annotated[
+    float | None,
+    typer.Option(
+        "--background", metavar="B", help="Background, photons per pixel. (default: the scene's mean)"
+    ),
+]
+SceneName = Annotated[
+    str | None,
+    typer.Option("--scene", metavar="NAME", help="Scene of the experiment to use. (default: the first)"),
 ]
 FromModel = Annotated[
     str | None,

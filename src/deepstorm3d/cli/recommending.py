@@ -11,7 +11,7 @@ import typer
 
 from ..errors import InputError
 from .console import result, say, show_table, table
-from .options import Assignments, Overwrite
+from .options import Assignments, Background, Overwrite, Photons, SceneName
 from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
@@ -43,22 +43,9 @@ def recommend(
             "--density", metavar="D", help="Molecules per µm² in a frame. (default: the scene's highest)"
         ),
     ] = None,
-    photons: Annotated[
-        float | None,
-        typer.Option(
-            "--photons", metavar="P", help="Photons of a molecule in a frame. (default: the scene's median)"
-        ),
-    ] = None,
-    background: Annotated[
-        float | None,
-        typer.Option(
-            "--background", metavar="B", help="Background, photons per pixel. (default: the scene's mean)"
-        ),
-    ] = None,
-    scene: Annotated[
-        str | None,
-        typer.Option("--scene", metavar="NAME", help="Scene of the experiment to use. (default: the first)"),
-    ] = None,
+    photons: Photons = None,
+    background: Background = None,
+    scene: SceneName = None,
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write the table to this file.")
     ] = None,
@@ -125,20 +112,17 @@ def recommend(
 
 
 def _print(report: Recommendation) -> None:
-    sample = report.sample
-    low, high = sample.z_um
     shown = table(
         "mask",
         "efficiency (%)",
         "Jaccard",
-        "RMSE lateral",
-        "axial (nm)",
-        "bound lateral",
-        "axial (nm)",
+        "RMSE lateral (nm)",
+        "RMSE axial (nm)",
+        "bound lateral (nm)",
+        "bound axial (nm)",
         "focus (µm)",
         "channels",
-        title=f"{low:g} to {high:g} µm of depth, {sample.density:.3g} molecules per µm², {sample.photons:,.0f} "
-        f"photons over {sample.background:g} per pixel",
+        title=report.sample.describe(),
     )
     for each in report.advice:
         lengths = each.rmse_lateral_nm, each.rmse_axial_nm, each.bound_lateral_nm, each.bound_axial_nm

@@ -32,6 +32,14 @@ class Sample:
     photons: float
     background: float
 
+    def describe(self) -> str:
+        """Depths, density and light in words, with their units."""
+        low, high = self.z_um
+        return (
+            f"{low:g} to {high:g} µm of depth, {self.density:.3g} molecules per µm², "
+            f"{self.photons:,.0f} photons over {self.background:g} per pixel"
+        )
+
     def scene(self, blur_px: float, margin_px: float = 0.0) -> Scene:
         """The sample as a scene of an experiment, with one Gaussian blur σ, px."""
         prior = EmitterPrior(

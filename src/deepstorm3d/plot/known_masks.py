@@ -41,13 +41,8 @@ def recommendation(report: Recommendation, *, title: str = "") -> Figure:
     >>> plot.recommendation(report).axes[0].get_xlabel()
     'expected Jaccard index'
     """
-    sample, masks = report.sample, report.advice[::-1]
-    low, high = sample.z_um
-    title = title or (
-        f"{low:g} to {high:g} µm of depth, {sample.density:.3g} molecules per µm², "
-        f"{sample.photons:,.0f} photons over {sample.background:g} per pixel"
-    )
-    figure = new_figure(11.0, 1.6 + 0.36 * len(masks), title)
+    masks = report.advice[::-1]
+    figure = new_figure(11.0, 1.6 + 0.36 * len(masks), title or report.sample.describe())
     found, lateral, axial = figure.subplots(1, 3, sharey=True)
     names = [each.mask for each in masks]
     found.barh(names, [each.jaccard for each in masks], color=BLUE)
