@@ -22,7 +22,7 @@ _PASSES = 10  # largest number of passes over a crowded frame
 _IN_VAIN = 4
 # … or after so many, if none has gained yet.
 _AT_FIRST = 2
-_FRUIT = 0.1  # decrease of the cost by less than this many penalties: the pass was in vain
+_LEAST_GAIN = 0.1  # decrease of the cost by less than this many penalties: the pass was in vain
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Passes:
         worse = (select.cost(other) >= select.cost(part)).nonzero()[:, 0]
         base, rest = other.replaced(worse, part.select(worse)), part.replaced(worse, other.select(worse))
         mixed = exchanged(select, base, rest, light)
-        fruit = (select.cost(mixed) < select.cost(part) - _FRUIT * select.price).nonzero()[:, 0]
+        fruit = (select.cost(mixed) < select.cost(part) - _LEAST_GAIN * select.price).nonzero()[:, 0]
         light, mixed = light.select(fruit), mixed.select(fruit)
         gained[some[fruit]] = True
         return now.replaced(some[fruit], select.pruned(select.settled(mixed, light), light)), gained

@@ -35,7 +35,8 @@ _REPLACEABLE = 6.0  # the same where sites beside it may have its light
 # Gain of the deviance by the looks of a spot that may be two, each by itself beside the spot, from which on it
 # is tried: noise gives 0.5 a look.
 _MAY_BE_TWO = 6.0
-_TWO = 0.2  # gain to second order of a site as two, in units of the price, from which on it is tried
+# Gain to second order of a site as two, in units of the price, from which on it is divided on trial.
+_DIVIDED = 0.2
 _APART_UM = 2.0  # distance of candidates that are added at a time if they share frames, µm
 _AGAIN_UM = 2.0  # distance from a change within which all is tried again, µm
 
@@ -114,7 +115,7 @@ class Attempts:
             return []
         sites = land.sites
         moves = torch.isin(torch.arange(len(sites)), sites.site[sites.loose])
-        two = divisions(land.movie, sites, _TWO * self._price, moves)
+        two = divisions(land.movie, sites, _DIVIDED * self._price, moves)
         ways = zip(two.site.tolist(), two.half, strict=True)
         found = [Arrangement.division(sites, site, half) for site, half in ways]
         return [one for one in found if one.key(sites) not in self._tried]

@@ -19,13 +19,13 @@ from .shared_information import SharedInformation, shared_information
 from .state import Sites
 from .sums import ChannelSums
 from .ties import joinings, movings, splittings
-from .trials import LOOK
+from .trials import price_of
 from .unseen import scatter_of_frames
 
 __all__ = ["Selection"]
 
 _STEPS = 4  # largest number of steps of a fit between them: the next one goes on from there
-_FRUIT = 1.0  # decrease of the cost by less than this: changes of arrangements were in vain
+_LEAST_GAIN = 1.0  # decrease of the cost by less than this: changes of arrangements were in vain
 _ROUNDS = 80  # largest number of times that ties and looks are changed and everything is fitted again
 
 
@@ -69,7 +69,7 @@ class Selection:
                 if cheapest is None:
                     images = images_of(charts.movie, fitted.sites)
                     dearer = float(scatter_of_frames(charts.movie, images).mean())
-                elif self._cost(fitted, dearer) > self._cost(cheapest[0], dearer) - _FRUIT:
+                elif self._cost(fitted, dearer) > self._cost(cheapest[0], dearer) - _LEAST_GAIN:
                     return cheapest
                 cheapest = fitted, split
             changed = attempts(land, settled=settled)
@@ -84,8 +84,7 @@ class Selection:
 
     def _cost(self, fitted: FittedSites, dearer: float) -> float:
         """Deviance, and the prices of sites and looks, so many times as dear as in noise."""
-        count = int(((fitted.sites.looks > 0) & ~fitted.sites.known).sum())
-        return fitted.cost + dearer * ((self.price - LOOK) * count + LOOK * len(fitted.sites.site))
+        return fitted.cost + dearer * price_of(fitted.sites, self.price)
 
     def _changed(self, land: Landscape, memory: Memory) -> tuple[Sites | None, int]:
         """The sites with what is to be changed, each site in one way; None if nothing is. And how many

@@ -20,7 +20,7 @@ from .movie import Movie
 from .neighbourhood import Neighbourhood
 from .state import Sites
 
-__all__ = ["LOOK", "OverFrames", "Rules", "Tried", "tried"]
+__all__ = ["LOOK", "OverFrames", "Rules", "Tried", "price_of", "tried"]
 
 LOOK = 2.0
 """Price of a further look of a molecule: its photons, which fit noise where it is dark. Whether there is light
@@ -60,8 +60,7 @@ class OverFrames:
 
     def cost(self, near: Neighbourhood, sites: Sites) -> float:
         """What sites and looks cost."""
-        count = int(((sites.looks > 0) & ~sites.known).sum())
-        return self._dearer(near) * ((self.price - LOOK) * count + LOOK * len(sites.site))
+        return self._dearer(near) * price_of(sites, self.price)
 
     def needless(self, near: Neighbourhood, land: Landscape) -> Tensor:
         """Sites and looks that bring too little."""
@@ -70,6 +69,12 @@ class OverFrames:
 
     def _dearer(self, near: Neighbourhood) -> float:
         return float(self.scatter[near.images].mean())
+
+
+def price_of(sites: Sites, price: float) -> float:
+    """What sites and looks cost, in units of the deviance;  price: of a molecule of one look."""
+    count = int(((sites.looks > 0) & ~sites.known).sum())
+    return (price - LOOK) * count + LOOK * len(sites.site)
 
 
 @dataclass(frozen=True)
