@@ -21,6 +21,7 @@ from deepstorm3d.io.tables import (
     read_header,
     read_table,
 )
+from deepstorm3d.io.tables.header import refuse_other_settings
 
 FRAMES = 12
 
@@ -151,3 +152,23 @@ def test_rows_with_other_errors_do_not_follow_those_of_the_interrupted_run(
         writer.append(replace(block(3), sigma_source=after), frames_done=6)
     writer.append(replace(block(3), sigma_source=before), frames_done=6)
     assert open_list_writer(path, header, like, resume=True).next_frame == 6
+
+
+@pytest.mark.parametrize("suffix", ["hdf5", "csv"])
+def test_a_part_that_does_not_say_its_settings_goes_on(tmp_path: Path, suffix: str):
+    path, told = tmp_path / f"o.{suffix}", {"threshold": 0.5, "frames": [0, FRAMES]}
+    opened(path).append(block(0), frames_done=3)
+    header = TableHeader(0.11, FRAMES, (20, 30), told)
+    like = replace(Localizations.empty(), sigma_source=block(0).sigma_source)
+    assert open_list_writer(path, header, like, resume=True).next_frame == 3
+
+
+def test_settings_that_mean_the_same_are_no_difference(tmp_path: Path):
+    made = {"gain": 2, "known": [0.3, (1, 2)], "noise": float("nan"), "command": ["b"], "new": 1}
+    begun = {"gain": 2.0, "known": [0.3 + 1e-9, [1, 2]], "noise": float("nan"), "command": ["a"], "old": 1}
+    refuse_other_settings(tmp_path, begun, TableHeader(0.11, FRAMES, (20, 30), made))
+    other = {"gain": 3, "known": [0.4, (1, 3)], "noise": 1.0}
+    with pytest.raises(
+        InputError, match=r"gain was 2.0, now 3; known 1 was .*; known 2 2 was 2, now 3 and 1 more"
+    ):
+        refuse_other_settings(tmp_path, begun, TableHeader(0.11, FRAMES, (20, 30), other))

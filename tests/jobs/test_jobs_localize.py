@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.field import Field
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.io.movies.preparation import Prepared
+from deepstorm3d.io.parts import part_path
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs import preview, regenerate
 from deepstorm3d.jobs.localize import ListFile, localize_movie
@@ -69,6 +71,20 @@ def test_every_row_is_complete_and_finite(model: ModelFile, tmp_path: Path) -> N
     assert (table.sigma_xyz > 0).all()
 
 
+class AfterFrames(Silent):
+    """Stops after so many frames."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames, self.done = frames, 0
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        self.done = done
+
+    @property
+    def stopped(self) -> bool:
+        return self.done >= self.frames
+
+
 def test_stopped_and_resumed_gives_the_same_table(
     model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,18 +92,8 @@ def test_stopped_and_resumed_gives_the_same_table(
     monkeypatch.setattr("deepstorm3d.localizing.streaming._PIXELS", 3 * 48 * 40)
     localize_movie(Excerpt(source), unrefined(model), ListFile(tmp_path / "whole.csv"))
 
-    class AfterTwoBlocks(Silent):
-        done = 0
-
-        def progress(self, done: int, total: int, note: str = "") -> None:
-            self.done = done
-
-        @property
-        def stopped(self) -> bool:
-            return self.done >= 6
-
     stopped = localize_movie(
-        Excerpt(source), unrefined(model), ListFile(tmp_path / "cut.csv"), watch=AfterTwoBlocks()
+        Excerpt(source), unrefined(model), ListFile(tmp_path / "cut.csv"), watch=AfterFrames(6)
     )
     assert stopped.frames == 6
     assert not stopped.complete
@@ -95,6 +101,34 @@ def test_stopped_and_resumed_gives_the_same_table(
     resumed = localize_movie(Excerpt(source), unrefined(model), ListFile(tmp_path / "cut.csv", resume=True))
     assert resumed.frames == 6
     assert (tmp_path / "cut.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.mark.parametrize("ending", ["csv", "hdf5"])
+def test_a_run_goes_on_only_with_the_settings_that_it_was_begun_with(
+    model: ModelFile, tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, other = movie(tmp_path / "m.tif"), movie(tmp_path / "n.tif")
+    monkeypatch.setattr("deepstorm3d.localizing.streaming._PIXELS", 3 * 48 * 40)
+    out, pipeline = tmp_path / f"cut.{ending}", unrefined(model)
+    localize_movie(Excerpt(source), pipeline, ListFile(out), watch=AfterFrames(3))
+    part = part_path(out)
+    begun = {file: file.read_bytes() for file in tmp_path.glob(f"{part.stem}*")}
+    for excerpt, run, told in (
+        (Excerpt(source), pipeline.at_threshold(0.875), "threshold was [0-9.]+, now 0.875"),
+        (Excerpt(source, roi=(0, 0, 30, 30)), pipeline, "roi 3 was 40, now 30"),
+        (Excerpt(source, prepared=Prepared(flip="both")), pipeline, "prepared.flip was none, now both"),
+        (Excerpt(source, (6, 12)), pipeline, "first frame was 0, now 6"),
+        (Excerpt(other), pipeline, "movie was m.tif, now n.tif"),
+        (
+            Excerpt(source),
+            replace(pipeline, camera=pipeline.camera.with_(saturation=4095.0)),
+            "camera.saturation was 65535.0, now 4095.0",
+        ),
+    ):
+        with pytest.raises(InputError, match=f"begun with other settings: .*{told}"):
+            localize_movie(excerpt, run, ListFile(out, resume=True))
+        assert begun == {file: file.read_bytes() for file in tmp_path.glob(f"{part.stem}*")} and len(begun) > 1
+    assert localize_movie(Excerpt(source, (0, 9)), pipeline, ListFile(out, resume=True)).complete
 
 
 def test_a_region_and_frame_range_keep_the_movies_coordinates(model: ModelFile, tmp_path: Path) -> None:

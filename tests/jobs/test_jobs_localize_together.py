@@ -141,7 +141,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_list(
     assert not stopped.complete and not out.exists()
     unfitted = ["--model", str(recording.file), "--out", str(out), "--no-refine", "--resume"]
     refused = CliRunner().invoke(app, ["localize", *map(str, recording.paths), *unfitted])
-    assert refused.exit_code == 2 and "with or without --no-refine" in " ".join(refused.output.split())
+    assert refused.exit_code == 2 and "refined was True, now False" in " ".join(refused.output.split())
     together = both_pipelines([(recording.model.pipeline(), recording.model.file)]).together
     assert together is not None
     again = localize_together(recording.both(), together, GivenTransform(), ListFile(out, resume=True))

@@ -17,7 +17,7 @@ from ...errors import InputError
 from ..parts import reserve_space
 from .growing import other_sigma
 from .hdf5 import opened
-from .header import TableHeader
+from .header import TableHeader, refuse_other_settings
 from .journal import Journal, Record
 from .picasso import PRIVATE, described_row_type, picasso_info, picasso_rows, row_type, sidecar_path
 
@@ -50,7 +50,10 @@ class PicassoFile:
     def create(self) -> None:
         """Start an empty table."""
         self._journal.create()
-        recording = picasso_info(self.header) | {"Columns": self._dtype.descr}
+        recording = picasso_info(self.header) | {
+            "Columns": self._dtype.descr,
+            "Settings": self.header.settings,
+        }
         self._journal.append(Record(0, 0, "none", json.dumps(recording).encode()))
         self._create_hdf5()
 
@@ -167,6 +170,7 @@ class PicassoFile:
                 f"{self.path} was begun with other columns than those to come ({differing})",
                 "go on with the settings of the interrupted run, or start again (`overwrite=True`)",
             )
+        refuse_other_settings(self.path, recording.get("Settings"), self.header)
         # A movie that is still being recorded may have grown since.
         if recording["Frames"] > here["Frames"]:
             raise InputError(

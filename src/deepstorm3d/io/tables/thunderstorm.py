@@ -28,7 +28,7 @@ from ..parts import replaced_when_whole
 from .columns import FRACTIONS, NM, Columns, pixel_size, sigma_source
 from .csv_table import column_names, csv_lines, read_csv
 from .growing import other_sigma
-from .header import NOMINAL_PSF_SIGMA_PX, TableHeader
+from .header import NOMINAL_PSF_SIGMA_PX, TableHeader, refuse_other_settings
 from .units import in_nanometres, named_alike, only_photons, plain_name
 
 __all__ = ["ThunderstormFile", "is_thunderstorm", "read_thunderstorm", "read_thunderstorm_truth"]
@@ -93,6 +93,7 @@ class ThunderstormFile:
                 f"{self.path} belongs to another recording ({recording}, now {here})",
                 "give the same movie, or start again (`overwrite=True`)",
             )
+        refuse_other_settings(self.path, done.get("settings"), self.header)
         if list(column_names(self.path)) != list(_columns(self._empty, self.header, 0)):
             raise InputError(
                 f"{self.path} was begun with other columns than those to come",
@@ -159,6 +160,7 @@ class ThunderstormFile:
             "bytes": self._bytes,
             "sigma_source": self._sigma_source,
             "recording": self._recording(),
+            "settings": self.header.settings,
         }
         with replaced_when_whole(self._progress) as temporary:
             temporary.write_text(json.dumps(done), encoding="utf-8")
