@@ -74,6 +74,8 @@ def test_a_plate_says_what_its_levels_cost(tmp_path: Path) -> None:
         (["--for", "slm", "--size", "50x50", "--pitch-um", 8], "demagnify"),
         (["--for", "slm", "--calibration", "none.csv"], "none.csv"),
         (["--for", "plate"], "not '.png'"),
+        (["--for", "slm", "--levels", 300], "levels: must be less than or equal to 256 (given: 300)"),
+        (["--for", "plate", "--n-plate", 1.0], "n_plate: must be greater than 1 (given: 1.0)"),
     ],
 )
 def test_what_cannot_be_exported_is_said(tmp_path: Path, options: list[object], complaint: str) -> None:

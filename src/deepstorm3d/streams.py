@@ -19,8 +19,8 @@ STREAMS = {
     "dyes": 60_000_011,
 }
 """What is added to the seed for each stream. The numbers are far apart, so that nearby seeds share no stream: a
-simulated movie never repeats what a network was trained on. They stay as they are, because the results of a
-seed depend on them."""
+simulated movie never repeats what a network was trained on. (But "matched scene" and "estimated movie" of
+seeds that differ by 1 are the same.) They stay as they are, because the results of a seed depend on them."""
 
 _PROCESS = 7_919
 """Added for each further process of a training on several GPUs."""

@@ -72,6 +72,8 @@ def test_wavelengths_given_by_the_user_are_in_order_and_two_at_least() -> None:
     for wrong in ({"red": 0.67}, {"a": 0.6, "b": 0.6}, None):
         with pytest.raises(InputError, match="two wavelengths or more"):
             with_dyes(tiny_experiment(), wrong)
+    with pytest.raises(InputError, match=r"the dye 'red' is not valid:\s+wavelength: must be .*given: 150"):
+        with_dyes(tiny_experiment(), {"red": 150.0, "green": 0.5})
 
 
 def test_dyes_of_a_file_are_numbered_from_the_shortest_wavelength_as_those_of_the_command_are() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deepstorm3d.errors import InputError
-from deepstorm3d.io.parts import replaced_when_whole, whole_file, write_text
+from deepstorm3d.io.parts import make_folder, replaced_when_whole, whole_file, write_text
 
 
 def test_the_file_appears_when_the_block_ends_and_nothing_else_stays(tmp_path: Path) -> None:
@@ -42,6 +42,13 @@ def test_the_unfinished_part_of_a_growing_table_is_not_touched(tmp_path: Path) -
     for name in ("out.csv", "out.json"):
         write_text(tmp_path / name, "new")
     assert growing.read_text() == "rows" and progress.read_text() == "{}"
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_the_systems_reason(tmp_path: Path) -> None:
+    assert make_folder(tmp_path / "a" / "b").is_dir() and make_folder(tmp_path / "a").is_dir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write .*file/b: Not a directory. Choose another folder"):
+        make_folder(tmp_path / "file" / "b")
 
 
 def test_a_missing_folder_is_an_input_error_and_without_explanation_the_systems(tmp_path: Path) -> None:

@@ -338,6 +338,16 @@ def test_a_movie_followed_while_it_grows_gives_the_complete_movies_list(
     assert (tmp_path / "followed.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
+@pytest.mark.parametrize("frames", [(50, 10), (-5, None), (3, 3)])
+def test_frames_that_are_none_are_refused_before_a_movie_is_followed(
+    model: ModelFile, tmp_path: Path, frames: tuple[int, int | None]
+) -> None:
+    excerpt = Excerpt(pages(tmp_path / "run", frames=3), frames, follow_s=600.0)
+    with pytest.raises(InputError, match=f"frames {frames[0]}:"):
+        localize_movie(excerpt, unrefined(model), ListFile(tmp_path / "o.csv"))
+    assert not list(tmp_path.glob("o.*"))
+
+
 def test_a_followed_movie_that_is_stopped_is_not_complete(model: ModelFile, tmp_path: Path) -> None:
     patience_s = 600.0
     excerpt = Excerpt(pages(tmp_path / "run", frames=3), follow_s=patience_s)

@@ -17,6 +17,7 @@ from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.jobs.design_psf import design_mask
 from deepstorm3d.jobs.fisher_design import design_by_fisher
 from deepstorm3d.jobs.train import build_localizer, train_model
+from deepstorm3d.jobs.training_cost import training_cost
 from deepstorm3d.localizer.coarse import CoarseSpec
 from deepstorm3d.localizer.mixture import MixtureSpec
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file
@@ -112,6 +113,11 @@ def test_a_network_is_trained_on_the_frames_that_the_processor_draws(
         weights.append(load_model_file(out).weights)
     for name, values in weights[1].items():
         torch.testing.assert_close(weights[0][name].cpu(), values, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.usefixtures("mps")
+def test_the_cost_of_a_training_is_that_of_its_network_there() -> None:
+    assert training_cost(small(NETWORKS[0]), device="mps").step_s > 0
 
 
 @pytest.mark.usefixtures("without_pictures")

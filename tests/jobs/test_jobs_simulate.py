@@ -200,6 +200,14 @@ def test_a_drifting_structure_is_seen_where_it_has_moved_to(tmp_path: Path):
     assert float(moving.xyz[:, 2].max()) <= 1.2
     assert not (tmp_path / "None.drift.csv").exists()
     curve_file = tmp_path / "(0.3, 0.2, 0.1).drift.csv"
+    for path in tmp_path.glob("(0.3, 0.2, 0.1).*"):
+        if path != curve_file:
+            path.unlink()
+    specimen = Specimen(emitters=8, drift_um=(0.1, 0.1, 0.1))
+    again, before = MovieSimulation(experiment, frames=2, specimen=specimen), curve_file.read_bytes()
+    with pytest.raises(InputError, match=r"drift.csv exists"):
+        simulate_movie(again, tmp_path / f"{drift}.tif", truth=tmp_path / f"{drift}.csv")
+    assert curve_file.read_bytes() == before and not (tmp_path / f"{drift}.tif").exists()
     curve = DriftCurve.from_csv(curve_file.read_text(), "curve")
     assert np.ptp(curve.shift_um, axis=0) == pytest.approx([0.3, 0.2, 0.1], abs=1e-4)
     # Without the curve's drift every molecule stays where it is.

@@ -15,7 +15,11 @@ HOST = ("host", "127.0.0.1:8765")
 
 
 def answer(
-    path: str, *headers: tuple[str, str], kind: str = "http", method: str = "GET"
+    path: str,
+    *headers: tuple[str, str],
+    kind: str = "http",
+    method: str = "GET",
+    guard: Guard | None = None,
 ) -> list[dict[str, Any]]:
     """What a browser is sent; "inside" stands for the application."""
     place, _, query = path.partition("?")
@@ -37,7 +41,7 @@ def answer(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(Guard(application, TOKEN)(scope, receive, send))
+    asyncio.run((guard or Guard(application, TOKEN))(scope, receive, send))
     return sent
 
 
@@ -67,7 +71,16 @@ def test_the_cookie_lets_in_by_any_name_of_this_machine(kind: str, host: str):
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 @pytest.mark.parametrize(
-    "host", ["evil.example:8765", "127.0.0.1.evil.example:8765", "192.168.1.5:8765", "", "[::1"]
+    "host",
+    [
+        "evil.example:8765",
+        "127.0.0.1.evil.example:8765",
+        "192.168.1.5:8765",
+        "",
+        "[::1",
+        "localhost:99999",
+        "localhost:x",
+    ],
 )
 def test_a_foreign_name_for_this_machine_is_refused_even_with_the_cookie(kind: str, host: str):
     assert not is_inside(answer("/", ("host", host), COOKIE, kind=kind))
@@ -104,6 +117,20 @@ def test_the_printed_address_leads_on_without_the_token_and_keeps_it_in_a_cookie
 def test_a_token_in_the_address_opens_nothing_else(path: str, kind: str, method: str):
     sent = answer(path, HOST, kind=kind, method=method)
     assert not is_inside(sent) and sent[0].get("status") != 303
+
+
+def test_a_ticket_opens_one_browser_and_the_token_stays_good():
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "inside"})
+
+    guard = Guard(application, TOKEN, "right-ticket")
+    assert answer("/", HOST, ("cookie", "deepstorm3d_8765=right-ticket"), guard=guard)[0]["status"] == 403
+    assert answer("/?token=", HOST, guard=guard)[0]["status"] == 403
+    first, again = (answer("/?token=right-ticket", HOST, guard=guard)[0] for _ in range(2))
+    assert first["status"] == 303 and dict(first["headers"])[b"set-cookie"].decode().startswith(COOKIE[1])
+    assert again["status"] == 403
+    assert answer("/?token=", HOST, guard=guard)[0]["status"] == 403
+    assert answer(f"/?token={TOKEN}", HOST, guard=guard)[0]["status"] == 303
 
 
 def test_the_printed_address_never_leads_to_another_host():

@@ -53,6 +53,23 @@ def test_a_command_runs_to_its_end_and_its_words_are_in_the_log(shelf: Shelf) ->
     assert shelf.runs() == [run]
 
 
+@pytest.mark.parametrize(
+    ("written", "state"),
+    [
+        ("{}", "lost"),
+        ('{"status": "?", "time": 1}', "lost"),
+        ('{"status": -40, "time": 1, "free_bytes": 1e12}', "failed"),
+    ],
+)
+def test_a_damaged_record_of_an_end_spoils_no_list_of_runs(shelf: Shelf, written: str, state: str) -> None:
+    ended(shelf, shelf.start(["--version"], "version").id)
+    (kept,) = shelf.folder.rglob("ended.json")
+    kept.write_text(written)
+    (found,) = Shelf(shelf.folder).runs()
+    assert found.state == state
+    assert state == "lost" or "signal 40" in found.reason
+
+
 def test_a_mistake_is_told_in_the_words_of_the_program(shelf: Shelf) -> None:
     run = shelf.start(["train", "nowhere.yaml", "--out", "model.pt"], "training")
     run = ended(shelf, run.id)

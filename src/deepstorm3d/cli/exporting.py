@@ -104,6 +104,7 @@ def export_mask(
     from ..io.masks.plate import PlateSpec
     from ..jobs.export_mask import cost_of_levels
     from ..jobs.export_mask import export_mask as export
+    from ..spec import spec_from_mapping
 
     experiment = one_channel(find_experiment(config, assignments or ()), channel)
     spec: ModulatorSpec | PlateSpec
@@ -111,17 +112,19 @@ def export_mask(
         columns, rows = _pair(size, "--size", "x")
         axis_x, axis_y = _pair(centre, "--centre")
         period_x, period_y = _pair(grating, "--grating")
-        spec = ModulatorSpec(
-            size_px=(int(rows), int(columns)),
-            pitch_um=experiment.microscope.mask_pitch if pitch_um is None else pitch_um,
-            levels=256 if levels is None else levels,
-            calibration=() if calibration is None else read_calibration(calibration),
-            flip=flip,
-            centre_px=(axis_y, axis_x),
-            grating_px=(period_y, period_x),
-        )
+        settings = {
+            "size_px": (int(rows), int(columns)),
+            "pitch_um": experiment.microscope.mask_pitch if pitch_um is None else pitch_um,
+            "levels": 256 if levels is None else levels,
+            "calibration": () if calibration is None else read_calibration(calibration),
+            "flip": flip,
+            "centre_px": (axis_y, axis_x),
+            "grating_px": (period_y, period_x),
+        }
+        spec = spec_from_mapping(ModulatorSpec, settings, source="the modulator (--for slm)")
     else:
-        spec = PlateSpec(n_plate=n_plate, n_around=n_around, levels=levels or 0)
+        settings = {"n_plate": n_plate, "n_around": n_around, "levels": levels or 0}
+        spec = spec_from_mapping(PlateSpec, settings, source="the plate (--for plate)")
     exported = export(experiment, mask, out, spec, overwrite=overwrite)
     _show_costs([*cost_of_levels(experiment, mask), exported.after], out.name)
     result(f"{out}: its phase is {exported.error_rad:.3f} rad rms off the mask's; settings in {out.name}.json")

@@ -15,6 +15,7 @@ from ..optics.masks import PixelMask
 from ..optics.psf import PSF
 from ..optics.tabulated import TabulatedPSF
 from ..simulation.dyes import DyeStack
+from ..spec import spec_from_mapping
 from .dye import Dye
 from .experiment import Experiment, experiment_mask
 from .light_patch import patch_for_light
@@ -117,7 +118,11 @@ def with_dyes(experiment: Experiment, wavelengths: Mapping[str, float] | None) -
     """
     dyes = experiment.dyes
     if wavelengths is not None:
-        dyes = {name: dyes.get(name, Dye()).with_(wavelength=value) for name, value in wavelengths.items()}
+        own = {name: dyes.get(name, Dye()).to_mapping() for name in wavelengths}
+        dyes = {
+            name: spec_from_mapping(Dye, {**own[name], "wavelength": value}, source=f"the dye '{name}'")
+            for name, value in wavelengths.items()
+        }
     known = [dye.wavelength for dye in dyes.values()]
     if len(set(known)) < max(2, len(known)):
         told = ", ".join(f"{name} {1000 * dye.wavelength:g} nm" for name, dye in dyes.items()) or "none"

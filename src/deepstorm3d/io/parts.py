@@ -13,6 +13,7 @@ __all__ = [
     "FREE_SPACE",
     "claim_name",
     "explain_write_errors",
+    "make_folder",
     "part_path",
     "replaced_when_whole",
     "reserve_space",
@@ -49,6 +50,13 @@ def explain_write_errors(path: Path, advice: str = FREE_SPACE) -> Iterator[None]
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"cannot write {path}: {reason}. {advice}") from error
+
+
+def make_folder(path: Path) -> Path:
+    """The folder, made with those above it where they are missing; InputError where the system refuses."""
+    with explain_write_errors(path, "Choose another folder."):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def reserve_space(path: Path, size: int) -> None:

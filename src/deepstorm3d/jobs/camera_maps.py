@@ -25,7 +25,7 @@ from ..errors import InputError
 from ..experiment.configure import path_beside
 from ..experiment.experiment import Experiment, write_experiment
 from ..io.movies import Movie, open_movie, readable_ranges
-from ..io.parts import claim_name, explain_write_errors, whole_file, write_text
+from ..io.parts import claim_name, make_folder, whole_file, write_text
 from ..plot.panels import save_figure
 from ..spec import to_yaml
 from ..watch import SILENT, Watcher, advance
@@ -110,8 +110,7 @@ def measure_camera(
         "yaml": out / "camera.yaml",
         "png": out / "maps.png",
     }
-    with explain_write_errors(out, "Choose another folder."):
-        out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     for path in [*files.values(), *([] if experiment_out is None else [experiment_out])]:
         claim_name(path, overwrite=overwrite)
     if not recordings.bright and recordings.gain is None:

@@ -21,7 +21,7 @@ from ..experiment.experiment import Experiment, experiment_mask
 from ..extent import frame_extent
 from ..field import Field
 from ..io.masks import mask_sha256, read_mask, write_mask
-from ..io.parts import whole_file
+from ..io.parts import make_folder, whole_file
 from ..localizer.modelfile import load_model_file
 from ..localizing.pipeline import Pipeline, experiment_of, load_pipeline
 from ..optics.computed import build_psf, computed_psf
@@ -128,7 +128,7 @@ def compare_masks(
     test = MaskTest() if test is None else test
     experiment.refuse_channels("masks are compared in one channel")
     _refuse_nothing_to_judge(experiment)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     rows: list[Row] = []
     for seed in range(test.seeds):
         for contender in contenders:

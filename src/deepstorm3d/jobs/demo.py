@@ -12,7 +12,7 @@ from .. import plot
 from ..analysis.matching import match
 from ..analysis.metrics import score_with_intervals
 from ..emitters import Emitters, Localizations
-from ..io.parts import write_text
+from ..io.parts import make_folder, write_text
 from ..io.tables import read_table, read_truth
 from ..localizing.catalogue import find_model
 from ..localizing.excerpt import Excerpt
@@ -89,7 +89,7 @@ def run_demo(
     out: folder, made if missing; an earlier demo in it is replaced.  Each step is told with the
     command line that does the same.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     files = DemoFiles(out)
     model = find_model(_MODEL)
     experiment = experiment_of(model)

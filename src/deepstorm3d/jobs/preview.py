@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import plot
+from ..io.parts import make_folder
 from ..localizing.excerpt import Excerpt
 from ..localizing.first_look import check_counts
 from ..localizing.pipeline import Pipeline
@@ -44,7 +45,7 @@ def preview_movie(
     Writes ``frame_K.png`` (overlay) for each and ``histogram.png`` into out_dir.
     frames: how many;  watch: told what is worked on, before each frame: a dense one takes minutes.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(out_dir)
     reports: dict[int, RegenerateReport] = {}
     seen, stack = [], []
     with excerpt.open() as source:

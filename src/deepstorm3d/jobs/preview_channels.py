@@ -16,6 +16,7 @@ from .. import plot
 from ..channels import ChannelPair
 from ..emitters import Localizations
 from ..frames.no_light import without_light
+from ..io.parts import make_folder
 from ..localizing.first_look import check_counts
 from ..localizing.over_channels import ChannelMovie, refuse_unfit
 from ..localizing.pipeline import Pipeline
@@ -62,7 +63,7 @@ def preview_channels(
     if both.together is None:
         refuse_unfit(*both.pipelines)
     checked_frames(channels)
-    out_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(out_dir)
     with ExitStack() as stack:
         sources = [stack.enter_context(channel.excerpt.open()) for channel in channels]
         pair, told = _pair(channels, both, given, [source.movie.shape[1:] for source in sources])

@@ -26,7 +26,7 @@ from ..field import Field
 from ..frames.companions import shown_field
 from ..io.movies import MovieWriter
 from ..io.movies.preparation import Prepared
-from ..io.parts import write_text
+from ..io.parts import claim_name, write_text
 from ..io.tables import TableHeader, TableWriter, open_truth_writer
 from ..simulation.dyes import DyesOfMolecules
 from ..simulation.simulator import Simulator
@@ -91,6 +91,9 @@ def simulate_movie(
     pixel_um, shape = experiment.microscope.pixel_um, experiment.frame_px
     paths = _movie_files(simulation.views, out, split)
     rows = labelled = saturated = 0
+    curve_file = truth.with_name(f"{truth.stem}.drift.csv") if truth is not None and simulation.drifts else None
+    if curve_file is not None:
+        claim_name(curve_file, overwrite=overwrite)
     with ExitStack() as files:
         header = TableHeader(pixel_um, frames, shape)
         table = files.enter_context(_truth_file(truth, header, simulation.no_truth, overwrite))
@@ -113,10 +116,10 @@ def simulate_movie(
             labelled += int(simulation.scene.emitters.labelled(block.truth).sum())
             watch.progress(block.stop, frames)
         clipped = sum(movie.clipped for movie in movies)
-    if simulation.drift is not None and truth is not None:
+    if simulation.drift is not None and curve_file is not None:
         drift = simulation.drift.double()
         curve = DriftCurve(np.arange(frames), drift.numpy(), np.zeros((frames, 3)))
-        write_text(truth.with_name(f"{truth.stem}.drift.csv"), curve.to_csv())
+        write_text(curve_file, curve.to_csv())
     patch_px, encircled_energy = simulation.patch_px, simulation.encircled_energy
     files_written = tuple(path for path, _, _ in paths)
     return SimulationSummary(
@@ -218,6 +221,11 @@ class MovieSimulation:
         self._noise = [stream(seed, "further channel", process=number) for number in further]
         least = min(self._channels, key=lambda each: each.encircled_energy)
         self.patch_px, self.encircled_energy = least.patch_px, least.encircled_energy
+
+    @property
+    def drifts(self) -> bool:
+        """Whether what is seen drifts."""
+        return self._specimen.drift_um is not None
 
     def blocks(self) -> Iterator[SimulatedBlock]:
         """The frames in order, as many at a time as the memory takes; the random numbers go on from block to

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from ..devices import of_image_model
 from ..errors import Interrupted
 from ..experiment.experiment import Experiment
 from ..training.loop import Progress, train
@@ -50,7 +51,7 @@ def training_cost(experiment: Experiment, *, device: str = "cpu", watch: Watcher
     place, began = torch.device(device), time.perf_counter()
     watch.message("preparing the network and the PSF")
     localizer = build_localizer(experiment).to(place)
-    sampler = build_sampler(experiment).to(place)
+    sampler = build_sampler(experiment).to(of_image_model(place))
     if watch.stopped:
         raise Interrupted
     clock = _Clock(experiment.training.batch, time.perf_counter())

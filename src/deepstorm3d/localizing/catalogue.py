@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import InputError
 from ..experiment.experiment import Experiment, experiment_mask, write_experiment
 from ..io.masks import write_mask
-from ..io.parts import claim_name, explain_write_errors, write_text
+from ..io.parts import claim_name, make_folder, write_text
 from ..io.psfs import write_psf
 from ..localizer.modelfile import ModelFile, load_model_file
 from ..optics.masks import FileMask
@@ -136,8 +136,7 @@ def export_model(name_or_path: str | Path, folder: Path, *, overwrite: bool = Fa
     optics = _optics_file(experiment, model)
     names = ["experiment.yaml", *([] if optics is None else [optics]), "card.json"]
     files = {name: folder / name for name in names}
-    with explain_write_errors(folder, "Choose another folder."):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for path in files.values():
         claim_name(path, overwrite=overwrite)
     if optics == "mask.npy":

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import torch
 
@@ -96,13 +97,13 @@ def _in_order(
     from distributed import KilledWorker
 
     waiting: deque[Any] = deque()
-    coming = iter(blocks)
+    coming, run = iter(blocks), uuid4().hex
     try:
         while True:
             # The workers are counted each time, because their number can change.
             room = _BLOCKS_PER_WORKER * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
             while len(waiting) < room and (block := next(coming, None)) is not None:
-                waiting.append(client.submit(_localize, recipe, excerpt, block, pure=False))
+                waiting.append(client.submit(_localize, recipe, excerpt, block, run, pure=False))
             if not waiting:
                 return
             yield _result(waiting.popleft(), watch)
@@ -126,17 +127,21 @@ def _result(future: Any, watch: Watcher) -> Found:
     return future.result()
 
 
-def _localize(recipe: Recipe, excerpt: Excerpt, block: Block) -> Found:
-    """Localize one block, in a worker."""
-    bench = _bench(recipe, excerpt)
+def _localize(recipe: Recipe, excerpt: Excerpt, block: Block, run: str) -> Found:
+    """Localize one block, in a worker;  run: name of the run, like no other."""
+    bench = _bench(recipe, excerpt, run)
     counts = read_block(bench.source, block, bench.localize.pipeline.context)
     return localize_block(bench.source, bench.localize, block, counts)
 
 
 class _Bench:
-    """A worker's pipeline and movie, opened once and kept until the worker ends."""
+    """A worker's pipeline and movie, opened once for a run.
 
-    def __init__(self, recipe: Recipe, excerpt: Excerpt) -> None:
+    Workers outlive runs, and the next one may find another model or movie in the same file.
+    """
+
+    def __init__(self, recipe: Recipe, excerpt: Excerpt, run: str) -> None:
+        del run  # which only tells one bench from another
         # With one thread each, results are identical to the last bit for any number of workers.
         torch.set_num_threads(1)
         if recipe.device == "cuda":

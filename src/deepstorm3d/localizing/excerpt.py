@@ -97,10 +97,13 @@ class Excerpt:
             raise InputError(
                 "only a file or folder can be followed while it is recorded, not a movie in memory"
             )
+        first, last = self.frames[0] or 0, self.frames[1]
+        if first < 0 or (last is not None and last <= first):
+            raise InputError(f"frames {first}:{last} are none: they begin at 0, and end after the first one")
         with FollowedMovie(path) as source:
             source.wait(1, timeout_s=self.follow_s)
             movie = prepare(source, self.prepared)
-            yield OpenExcerpt(self, movie, (self.frames[0] or 0, self.frames[1]), self._box(movie), source)
+            yield OpenExcerpt(self, movie, (first, last), self._box(movie), source)
 
     @property
     def source(self) -> Path | Movie:

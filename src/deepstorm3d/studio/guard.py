@@ -26,10 +26,13 @@ class Guard:
     A request passes if its Host is this machine, its Origin (where the browser names one) is the Host, and its
     cookie holds the token. The cookie is set by the address that the studio prints, ``/?token=…``, which leads
     to the same address without the token, so that it stays out of bookmarks and of the history.
+
+    ticket: in place of the token it sets the cookie once. The browser that the studio opens gets it on its
+    command line, which every user of the machine can read.
     """
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app, self._token = app, token
+    def __init__(self, app: ASGIApp, token: str, ticket: str = "") -> None:
+        self._app, self._token, self._ticket = app, token, ticket
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or socket, or refuse it."""
@@ -41,7 +44,7 @@ class Guard:
         own = _is_own(host) and _same_origin(headers.get("origin"), host)
         if own and self._knows(_cookie(headers.get("cookie", ""), _cookie_name(host))):
             await self._app(scope, receive, send)
-        elif own and scope["type"] == "http" and scope["method"] == "GET" and self._asked_with_token(scope):
+        elif own and scope["type"] == "http" and scope["method"] == "GET" and self._admits(scope):
             await _lead_on(scope, send, _cookie_name(host), self._token)
         else:
             await _refuse(scope, receive, send)
@@ -49,14 +52,21 @@ class Guard:
     def _knows(self, token: str) -> bool:
         return hmac.compare_digest(token.encode(), self._token.encode())
 
-    def _asked_with_token(self, scope: Scope) -> bool:
-        return self._knows(dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("token", ""))
+    def _admits(self, scope: Scope) -> bool:
+        """Whether the address holds the token, or the ticket for the first time."""
+        given = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("token", "")
+        if self._ticket and hmac.compare_digest(given.encode(), self._ticket.encode()):
+            self._ticket = ""
+            return True
+        return self._knows(given)
 
 
 def _is_own(host: str) -> bool:
     """Whether a Host header names this machine's loopback address, at any port (that of a tunnel differs)."""
     try:
-        return urlsplit(f"//{host}").hostname in _OWN_NAMES
+        parts = urlsplit(f"//{host}")
+        # Its port is read here, too, because one that is none is an error.
+        return parts.hostname in _OWN_NAMES and parts.port != 0
     except ValueError:
         return False
 

@@ -67,12 +67,13 @@ def serve(
     warnings.filterwarnings("ignore", "`torch.distributed.reduce_op`", FutureWarning)
     desk = Desk(folder)
     with _listening(port) as listener:
-        token = secrets.token_urlsafe(24)
-        address = f"http://{HOST}:{listener.getsockname()[1]}/?token={token}"
-        config = uvicorn.Config(Guard(application(desk), token), log_level="warning", access_log=False)
-        say(address)
+        token, ticket = secrets.token_urlsafe(24), secrets.token_urlsafe(24) if show else ""
+        address = f"http://{HOST}:{listener.getsockname()[1]}/?token="
+        guard = Guard(application(desk), token, ticket)
+        config = uvicorn.Config(guard, log_level="warning", access_log=False)
+        say(f"{address}{token}")
         if show:
-            webbrowser.open(address)
+            webbrowser.open(f"{address}{ticket}")
         try:
             uvicorn.Server(config).run(sockets=[listener])
         finally:

@@ -135,8 +135,10 @@ class FollowedMovie(Source):
             self._trouble = str(error)
             self._state = None
             return self._seen
-        self.close()
-        self._movie, self._state = movie, state
+        # First the new one: another thread may ask for its shape meanwhile.
+        old, self._movie, self._state = self._movie, movie, state
+        if old is not None:
+            old.close()
         self._seen = movie.gaps[0][0] if movie.gaps else movie.shape[0]
         return self._seen
 

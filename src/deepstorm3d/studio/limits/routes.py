@@ -12,7 +12,7 @@ __all__ = ["add_routes"]
 
 
 def add_routes(api: APIRouter, desk: Desk) -> None:
-    """Add ``/limits/{mask,psf}/KEY.png`` of the masks compared, and ``/limits/design/{mask,psf}.png``."""
+    """Add ``/limits/{mask,psf}/KEY.png`` of the masks compared, and ``/limits/design/{mask,psf}/now.png``."""
 
     @api.get("/limits/{what}/{key}.png")
     def compared(what: str, key: str) -> Response:

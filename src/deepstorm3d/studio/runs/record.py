@@ -85,7 +85,7 @@ def read_run(places: RunPlaces) -> Run | None:
         return None
     # The lock first: what was written before it was given back is then there.
     alive, asked = held(places.lock), places.stop.exists()
-    ended = None if alive else read_json(places.ended)
+    ended = None if alive else _how_it_ended(places)
     if not alive and ended is None and not places.process.exists() and 0 <= time.time() - started < _BEGIN_S:
         # It is being started: its attendant has not taken the lock yet.
         alive = True
@@ -113,6 +113,13 @@ def read_log(places: RunPlaces, lines: int = 200) -> str:
     except OSError:
         return ""
     return "\n".join(text.splitlines()[-lines:])
+
+
+def _how_it_ended(places: RunPlaces) -> dict[str, Any] | None:
+    """What the attendant wrote; None where there is nothing, or something that it did not write."""
+    ended = read_json(places.ended)
+    numbers = [] if ended is None else [ended.get("status"), ended.get("time")]
+    return ended if numbers and all(isinstance(each, (int, float)) for each in numbers) else None
 
 
 def _state(alive: bool, asked: bool, ended: dict[str, Any] | None) -> State:
@@ -147,7 +154,7 @@ def _reason(state: State, ended: dict[str, Any] | None, places: RunPlaces) -> st
         return ""
     status, sentences = int(ended["status"]), []
     if status < 0:
-        name = signal.Signals(-status).name
+        name = _signal_name(-status)
         why = ", as a system does that runs out of memory" if name == "SIGKILL" else ""
         sentences.append(f"it was killed from outside ({name}{why})")
     if int(ended.get("free_bytes", _FULL_DISK)) < _FULL_DISK:
@@ -156,3 +163,10 @@ def _reason(state: State, ended: dict[str, Any] | None, places: RunPlaces) -> st
     errors = [line for line in said if line.startswith("error:")]
     sentences += errors[-1:] or said[-1:]
     return "; ".join(sentences) or f"it ended with status {status}, without a word"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
