@@ -29,6 +29,7 @@ from ..jobs.start_of_training import Start
 from ..optics.fisher import crlb as bound_of
 from ..optics.masks import FileMask
 from ..optics.psf import on_axis
+from ..training.runs import DesignRun
 from ..watch import SILENT, Watcher
 from .movies import AnExperiment, as_experiment
 
@@ -288,8 +289,8 @@ def design_mask(
     Raises
     ------
     InputError
-        Where `out` is there already, or there is nothing to resume; for several channels without `out`; for
-        `from_model` with another network, or by Fisher information.
+        Where `out` or a model of that name (.pt) is there already, or there is nothing to resume; for several
+        channels without `out`; for `from_model` with another network, or by Fisher information.
     Interrupted
         Where the watcher stopped the run before its end.
 
@@ -308,6 +309,9 @@ def design_mask(
     place = device or default_device()
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "mask.npy" if out is None else Path(out)
+        run = DesignRun(path)
+        run.check(resume=resume)
+        run.claim(resume=resume, network=by == "network")
         if by == "fisher":
             complete = fisher_design.design_by_fisher(
                 setup, path, device=place, resume=resume, watch=watch

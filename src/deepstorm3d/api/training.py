@@ -11,6 +11,7 @@ from ..errors import Interrupted
 from ..jobs.start_of_training import Start
 from ..jobs.train import train_model
 from ..localizing.model import Model, load_model
+from ..training.runs import Run
 from ..watch import SILENT, Watcher
 from .movies import AnExperiment, as_experiment
 
@@ -65,6 +66,9 @@ def train(
     place = device or default_device()
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.pt" if out is None else Path(out)
+        run = Run(path)
+        run.check(resume=resume)
+        run.claim(resume=resume)
         start = Start(resume, None if from_model is None else str(from_model))
         if train_model(setup, path, device=place, start=start, watch=watch) is None:
             raise Interrupted

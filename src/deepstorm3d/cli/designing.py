@@ -75,7 +75,7 @@ def design_psf(
     from ..jobs.design_channels import mask_files
     from ..jobs.fisher_design import refuse_model
     from ..jobs.start_of_training import Start
-    from ..training.runs import Run
+    from ..training.runs import DesignRun
 
     experiment = with_masks(find_experiment(config, assignments or ()), start or ())
     if hold:
@@ -83,7 +83,9 @@ def design_psf(
     if by == "fisher":
         refuse_model(from_model)
     place = chosen_device(device)
-    claim_run(Run(out), resume=resume, overwrite=overwrite)
+    run = DesignRun(out)
+    run.claim(resume=resume, overwrite=overwrite, network=by == "network")
+    claim_run(run, resume=resume, overwrite=overwrite)
     for path in mask_files(experiment, out)[1:]:
         claim_name(path, overwrite=overwrite or resume)
     complete = (

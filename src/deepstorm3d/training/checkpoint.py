@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,16 @@ class MetricsLog:
             return
         with explain_write_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(record)) + "\n")
+
+    def figures(self, name: str) -> list[float]:
+        """The figure of that name in each line that has it; none without a log."""
+        if self.path is None or not self.path.exists():
+            return []
+        found = []
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError, KeyError, TypeError):  # a line that was cut off by a crash
+                found.append(float(json.loads(line)[name]))
+        return found
 
     def rewind(self, step: int) -> None:
         """Remove the lines after `step` (0: all lines), because a resumed run writes them again."""

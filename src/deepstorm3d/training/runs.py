@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
+from ..io.parts import claim_name
+from .checkpoint import MetricsLog, load_checkpoint
 
 __all__ = ["DesignRun", "Run"]
 
@@ -31,8 +33,16 @@ class Run:
         """Log in JSON lines."""
         return self.out.with_suffix(".metrics.jsonl")
 
+    def claim(self, *, resume: bool = False, overwrite: bool = False) -> None:
+        """Raise InputError if the result is there and may not be replaced, before hours of work.
+
+        resume: the run goes on from its checkpoint, if there is one.
+        """
+        claim_name(self.out, overwrite=overwrite or (resume and self.checkpoint.exists()))
+
     def check(self, *, resume: bool) -> None:
         """Raise InputError if an unfinished run would be overwritten, or a finished one resumed."""
+        self._refuse_log_of_another()
         if self.checkpoint.exists() and not resume:
             raise InputError(
                 f"{self.checkpoint} holds an unfinished run",
@@ -43,9 +53,36 @@ class Run:
                 f"{self.out} is complete, there is nothing to resume; delete it, or start without `resume`"
             )
 
+    def _refuse_log_of_another(self) -> None:
+        if MetricsLog(self.metrics).figures("bound_nm"):
+            raise InputError(
+                f"{self.metrics} is the log of a design by Fisher information",
+                "choose another name for the model (`out`), or move the log away",
+            )
+
 
 class DesignRun(Run):
-    """Files of a design; `out` is the mask."""
+    """Files of a design; `out` is the mask.
+
+    A training whose model has the name of `model` has its checkpoint, log and picture under the same names.
+    """
+
+    def claim(self, *, resume: bool = False, overwrite: bool = False, network: bool = True) -> None:
+        """As of `Run`, and if files of a training with this name would be replaced.
+
+        network: whether the design trains one, and writes it as `model`. An unfinished training is not given
+        up with `overwrite` either, nor gone on with.
+        """
+        if self.checkpoint.exists() and _of_training(self.checkpoint):
+            raise InputError(
+                f"{self.checkpoint} holds the unfinished training of {self.model}",
+                "choose another name for the mask (`out`), or delete the checkpoint to give the training up",
+            )
+        super().claim(resume=resume, overwrite=overwrite)
+        kept = overwrite or (resume and self.checkpoint.exists())
+        # A design by Fisher information leaves the model, and would replace the log of its training.
+        if network or (self.model.exists() and MetricsLog(self.metrics).figures("loss")):
+            claim_name(self.model, overwrite=kept)
 
     @property
     def model(self) -> Path:
@@ -71,3 +108,15 @@ class DesignRun(Run):
     def animation(self) -> Path:
         """Animation of mask and PSF during the design."""
         return self.out.with_suffix(".gif")
+
+    def _refuse_log_of_another(self) -> None:
+        """A design's log has the name of its own earlier one; `claim` knows whose it is."""
+
+
+def _of_training(checkpoint: Path) -> bool:
+    """Whether a checkpoint is of a training without a mask that learns; False for a damaged one."""
+    try:
+        saved = load_checkpoint(checkpoint)
+    except InputError:
+        return False
+    return "weights" in saved and not saved.get("optics")
