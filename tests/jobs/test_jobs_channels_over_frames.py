@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,14 @@ def test_the_command_gives_a_molecule_one_position_however_it_was_stopped(
         channels, together, GivenTransform(), ListFile(out), over_frames=True, watch=Late()
     )
     assert not stopped.complete and not out.exists()
+    # A run that begins anew leaves nothing of that second pass, which `resume` would take for its own.
+    anew = tmp_path / "anew.hdf5"
+    for path in tmp_path.glob("again.*"):
+        shutil.copy(path, tmp_path / path.name.replace("again", "anew"))
+    localize_together(
+        channels, together, GivenTransform(), ListFile(anew, overwrite=True), watch=Recorder(stop_at=0)
+    )
+    assert any(tmp_path.glob("again.part.molecules.*")) and not any(tmp_path.glob("anew.part.molecules.*"))
     done = CliRunner().invoke(app, [*command, "--out", str(out), "--over-frames", "--resume"])
     assert done.exit_code == 0, done.output
     again = read_table(out)

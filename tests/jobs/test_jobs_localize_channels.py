@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import DoubtfulResult, InputError
 from deepstorm3d.experiment.channel import Channel
 from deepstorm3d.field import Field
+from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.io.tables import read_list
 from deepstorm3d.io.transforms import write_transform
 from deepstorm3d.jobs.channel_inputs import ChannelInput, GivenTransform, halves_as_channels
@@ -118,14 +121,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_list(
 ) -> None:
     out = tmp_path / "both.hdf5"
 
-    class Late(Recorder):
-        """Stops in the third pass."""
-
-        @property
-        def stopped(self) -> bool:
-            return bool(self.steps) and 3 * self.steps[-1][0] > 2 * self.steps[-1][1]
-
-    made = localize_channels(recording.inputs(), GivenTransform(mirrored()), ListFile(out), watch=Late())
+    made = localize_channels(recording.inputs(), GivenTransform(mirrored()), ListFile(out), watch=InThirdPass())
     assert not made.complete and not out.exists()
     again = localize_channels(recording.inputs(), GivenTransform(mirrored()), ListFile(out, resume=True))
     assert again.complete
@@ -197,13 +193,78 @@ def test_lists_of_an_earlier_run_are_not_taken_for_those_of_this_one(
     made = localize_channels(
         recording.inputs(), GivenTransform(mirrored()), ListFile(out, overwrite=True), watch=Never()
     )
-    assert not made.complete and not out.with_name("both.first.hdf5").exists()
+    assert not made.complete
+    assert not any(tmp_path.glob("both.first.hdf5")) and not any(tmp_path.glob("both.second*"))
     shutil.copy(written.with_name("both.first.hdf5"), tmp_path / "both.first.hdf5")
     part = [replace(one, excerpt=replace(one.excerpt, frames=(0, 5))) for one in recording.inputs()]
     with pytest.raises(InputError, match="is a list of frames"):
         localize_channels(
             (part[0], part[1]), GivenTransform(mirrored()), ListFile(out, resume=True, overwrite=True)
         )
+
+
+class InThirdPass(Recorder):
+    """Stops when both channels are localized alone and some frames in both."""
+
+    @property
+    def stopped(self) -> bool:
+        return bool(self.steps) and 3 * self.steps[-1][0] > 2 * self.steps[-1][1]
+
+
+def other_threshold(channel: ChannelInput) -> ChannelInput:
+    localizer = copy.copy(channel.pipeline.localizer)
+    localizer.threshold = 0.25
+    return replace(channel, pipeline=replace(channel.pipeline, localizer=localizer))
+
+
+def other_camera(channel: ChannelInput) -> ChannelInput:
+    camera = channel.pipeline.camera.with_(saturation=4000.0)
+    return replace(channel, pipeline=replace(channel.pipeline, camera=camera))
+
+
+OTHERWISE: dict[str, Callable[[ChannelInput], ChannelInput]] = {
+    "threshold": other_threshold,
+    "camera.saturation": other_camera,
+    "roi": lambda one: replace(one, excerpt=replace(one.excerpt, roi=(0, 0, 40, 40))),
+    "prepared.subtract": lambda one: replace(
+        one, excerpt=replace(one.excerpt, prepared=Prepared(subtract="median"))
+    ),
+    "experiment.seed": lambda one: replace(
+        one, pipeline=replace(one.pipeline, experiment=one.pipeline.experiment.with_(seed=9))
+    ),
+}
+
+
+@pytest.mark.parametrize("setting", OTHERWISE)
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("ending", [".hdf5", ".csv"])
+def test_a_run_goes_on_with_no_list_that_was_made_otherwise(
+    written: Path, recording: Recording, tmp_path: Path, setting: str, number: int, ending: str
+):
+    for name in ("first", "second"):
+        shutil.copy(written.with_name(f"both.{name}.hdf5"), tmp_path)
+    changed = list(recording.inputs())
+    changed[number] = OTHERWISE[setting](changed[number])
+    out = ListFile(tmp_path / f"both{ending}", resume=True)
+    told = "first" if number == 0 else "second"
+    with pytest.raises(InputError, match=rf"both\.{told}\.hdf5 was begun with other settings: {setting}"):
+        localize_channels((changed[0], changed[1]), GivenTransform(mirrored()), out)
+
+
+def test_a_csv_of_both_channels_goes_on_to_the_same_rows(written: Path, recording: Recording, tmp_path: Path):
+    out = tmp_path / "both.csv"
+    given = GivenTransform(mirrored())
+    assert not localize_channels(recording.inputs(), given, ListFile(out), watch=InThirdPass()).complete
+    assert localize_channels(recording.inputs(), given, ListFile(out, resume=True)).complete
+    one, other = read_list(written)[0], read_list(out)[0]
+    torch.testing.assert_close(one.xyz, other.xyz, atol=1e-6, rtol=0)
+
+
+def test_lists_of_each_channel_are_not_replaced_unasked(written: Path, recording: Recording, tmp_path: Path):
+    shutil.copy(written.with_name("both.second.hdf5"), tmp_path)
+    with pytest.raises(InputError, match=r"both\.second\.hdf5 exists"):
+        localize_channels(recording.inputs(), GivenTransform(mirrored()), ListFile(tmp_path / "both.hdf5"))
+    assert [path.name for path in tmp_path.iterdir()] == ["both.second.hdf5"]
 
 
 def test_a_dark_channel_is_told(recording: Recording) -> None:

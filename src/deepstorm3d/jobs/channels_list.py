@@ -70,6 +70,9 @@ def write_channels_list(
     source_of_sigma = "none" if pipeline.fit is None else "fit"
     like = replace(Localizations.empty(), share=nothing, sigma_share=nothing, sigma_source=source_of_sigma)
     writer = open_list_writer(out.path, header, like, overwrite=out.overwrite, resume=out.resume)
+    second = SecondList(out.path, header)
+    if not writer.next_frame:
+        second.discard()
     summary.earlier = writer.next_frame - source.span[0] if writer.next_frame else 0
     summary.earlier_rows = writer.rows
     keep_transform(out.path, both.pair)
@@ -80,7 +83,6 @@ def write_channels_list(
             summary.add(found)
     except Interrupted:
         return
-    second = SecondList(out.path, header)
     told, rows = _decided(over_frames, both, writer, summary, watch)
     assert summary.over_frames is not None
     if summary.over_frames.over_frames:

@@ -10,7 +10,7 @@ from ..emitters import Localizations
 from ..errors import InputError
 from ..io.tables import TableHeader, TableWriter, open_list_writer, read_table
 from ..localizing.blocks import Found, Workers
-from ..localizing.excerpt import Excerpt
+from ..localizing.excerpt import Excerpt, OpenExcerpt
 from ..localizing.over_frames import OverFrames, decide, obstacle
 from ..localizing.pipeline import Pipeline
 from ..localizing.run import LocalizeSummary, Run
@@ -18,7 +18,7 @@ from ..localizing.streaming import write_behind
 from ..watch import SILENT, Watcher
 from .second_list import SecondList
 
-__all__ = ["ListFile", "localize_movie"]
+__all__ = ["ListFile", "localize_movie", "record_of_movie"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,10 @@ def localize_movie(
         run = Run(source, pipeline, workers=workers, watch=watch)
         count, height, width = run.source.movie.shape
         pixel_um = pipeline.experiment.microscope.pixel_um
-        provenance = _provenance(run) | {"command": list(out.command)}
+        provenance = record_of_movie(run.source, pipeline) | {
+            "block_frames": run.block_frames,
+            "command": list(out.command),
+        }
         header = TableHeader(pixel_um, count, (height, width), provenance)
         like = replace(Localizations.empty(), sigma_source="none" if pipeline.fit is None else "fit")
         writer = open_list_writer(out.path, header, like, overwrite=out.overwrite, resume=out.resume)
@@ -121,16 +124,14 @@ def _finish(
         writer.discard()
 
 
-def _provenance(run: Run) -> dict[str, object]:
-    """How the rows were made, for the table's header."""
-    pipeline, source = run.pipeline, run.source
+def record_of_movie(source: OpenExcerpt, pipeline: Pipeline) -> dict[str, object]:
+    """How the rows of a movie are made, for the table's header."""
     return {
         "program": f"deepstorm3d {__version__}",
         "movie": source.movie.path.name,
         "frames": list(source.span),
         "roi": list(source.roi),
         "prepared": source.excerpt.prepared.to_mapping(),
-        "block_frames": run.block_frames,
         "threshold": pipeline.localizer.threshold,
         "method": pipeline.method,
         "refined": pipeline.fit is not None,

@@ -16,15 +16,15 @@ from ..calibration.registration.registration import (
 from ..channels import ChannelPair
 from ..emitters import Localizations
 from ..errors import InputError
-from ..io.parts import claim_name
-from ..io.tables import TableHeader, read_list
+from ..io.parts import claim_name, part_path
+from ..io.tables import TableHeader, discard_growing, read_list, refuse_other_settings
 from ..localizing.over_channels import ChannelMovie, OverChannels, refuse_unfit
 from ..watch import SILENT, Part, Watcher
 from .channel_inputs import ChannelInput, GivenTransform, checked_frames
 from .channels_list import BothChannels, write_channels_list
 from .channels_record import claim_transform_file, keep_transform
 from .channels_summary import ChannelsSummary
-from .localize import ListFile, localize_movie
+from .localize import ListFile, localize_movie, record_of_movie
 
 __all__ = ["localize_channels", "transform_of"]
 
@@ -37,10 +37,12 @@ def localize_channels(
     over_frames: bool | None = None,
     watch: Watcher = SILENT,
 ) -> ChannelsSummary:
-    """Localize each channel (lists ``OUT.first``, ``OUT.second``), then all frames in both at once (``OUT``).
+    """Localize each channel, then all frames in both at once (``OUT``).
 
-    A transform that is not given is found from the two lists; the one that was used is written to
-    ``OUT.transform.yaml``. Memory holds the two lists and a block of frames.
+    The lists of each are ``OUT.first.hdf5`` and ``OUT.second.hdf5``, which say how they were made, so that
+    `ListFile.resume` takes none of another run for this one's. A transform that is not given is found from the
+    two lists; the one that was used is written to ``OUT.transform.yaml``. Memory holds the two lists and a
+    block of frames.
     over_frames: whether the list of both is then fitted over frames (`ChannelsPass`), None: as it shows;
     watch: told the frames done, of three passes; where it stops the run, `ListFile.resume` goes on.
     Raises InputError where movies, models, transform or output do not fit.
@@ -49,10 +51,10 @@ def localize_channels(
     frames = checked_frames(channels)
     claim_name(out.path, overwrite=out.overwrite)
     claim_transform_file(out, given.pair)
-    summary, lists = ChannelsSummary(), list[Localizations]()
-    for number, (channel, name) in enumerate(zip(channels, ("first", "second"), strict=True)):
+    summary, lists, paths = ChannelsSummary(), list[Localizations](), _lists_of_each(out)
+    for number, (channel, path) in enumerate(zip(channels, paths, strict=True)):
         part = Part(watch, number * frames, frames, 3 * frames)
-        found = _alone(channel, _beside(out.path, f".{name}{out.path.suffix}"), out, summary, part)
+        found = _alone(channel, path, out, summary, part)
         if found is None:
             return summary
         lists.append(channel.own(found))
@@ -110,14 +112,30 @@ def transform_of(
     return found.channels, found.warnings
 
 
+def _lists_of_each(out: ListFile) -> tuple[Path, Path]:
+    """The files of the lists of each channel alone.
+
+    Where nothing is to be gone on with, those of an earlier run are deleted before any work, with all that it
+    left unfinished: `resume` after this run would take them for this one's.
+    Raises InputError where they are there and may not be replaced.
+    """
+    first, second = (out.path.with_name(f"{out.path.stem}.{name}.hdf5") for name in ("first", "second"))
+    if not out.resume:
+        for path in (first, second):
+            claim_name(path, overwrite=out.overwrite)
+    if out.overwrite and not out.resume:
+        for path in (first, second):
+            for earlier in (path, path.with_suffix(".yaml")):
+                earlier.unlink(missing_ok=True)
+        for path in (first, second, out.path):
+            discard_growing(part_path(path))
+    return first, second
+
+
 def _alone(
     channel: ChannelInput, path: Path, out: ListFile, summary: ChannelsSummary, watch: Watcher
 ) -> Localizations | None:
     """The list of one channel alone; None where the work was stopped."""
-    if out.overwrite and not out.resume:
-        # So that `resume` after this run never takes the list of an earlier one for this one's.
-        for earlier in (path, path.with_suffix(".yaml")):
-            earlier.unlink(missing_ok=True)
     if not (out.resume and path.exists()):
         alone = replace(out, path=path)
         found = localize_movie(channel.excerpt, channel.pipeline, alone, over_frames=False, watch=watch)
@@ -130,19 +148,10 @@ def _alone(
 
 
 def _refuse_another(path: Path, header: TableHeader, channel: ChannelInput) -> None:
-    """Refuse a list of another movie, of other frames of it, or by another model's experiment."""
+    """Refuse a list that was made otherwise than this channel's would be, or of other frames of its movie."""
     with channel.excerpt.open() as source:
+        ours = replace(header, provenance=record_of_movie(source, channel.pipeline))
         frames = list(source.span)
-    ours = {
-        "movie": channel.excerpt.name,
-        "frames": frames,
-        "experiment": channel.pipeline.experiment.to_mapping(),
-    }
-    for name, value in ours.items():
-        if (there := header.provenance.get(name, value)) != value:
-            told = "another model's" if name == "experiment" else f"of {name} {there}, not {value}"
-            raise InputError(f"{path} is a list {told}", "start again (`overwrite=True`)")
-
-
-def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(path.stem + ending)
+    refuse_other_settings(path, header.settings, ours)
+    if (there := header.provenance.get("frames", frames)) != frames:
+        raise InputError(f"{path} is a list of frames {there}, not {frames}", "start again (`overwrite=True`)")

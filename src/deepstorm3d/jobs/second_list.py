@@ -8,7 +8,9 @@ result, and the rows that are there already are left out.
 
 from __future__ import annotations
 
+import hashlib
 import pickle
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from ..errors import Interrupted
 from ..fitting.sites.kept import KeptSites
 from ..fitting.sites.windows import Step
 from ..io.parts import explain_write_errors, part_path, replaced_when_whole
-from ..io.tables import TableHeader, TableWriter, open_list_writer
+from ..io.tables import TableHeader, TableWriter, discard_growing, open_list_writer
 from ..localizing.over_frames import SecondPass
 
 __all__ = ["SecondList"]
@@ -43,7 +45,8 @@ class SecondList:
         found: the complete list of single frames;  told: for the header;  frames: of the movie.
         """
         header = replace(self._header, frames=frames, provenance={**self._header.provenance, **told})
-        begin, kept = self._left_off(len(found))
+        singles = _told_apart(found)
+        begin, kept = self._left_off(singles)
         writer = open_list_writer(
             self.path,
             header,
@@ -56,7 +59,7 @@ class SecondList:
             for step in over.steps(found, kept, begin):
                 kept = step.kept
                 _append(writer, step.rows, step.frames_done)
-                self._save(step, len(found))
+                self._save(step, singles)
         except Interrupted:
             return None
         _append(writer, over.left(kept), frames)
@@ -67,27 +70,36 @@ class SecondList:
 
     def discard(self) -> None:
         """Delete what an earlier run left."""
-        sidecar, journal, count = (self._part.with_suffix(end) for end in (".yaml", ".rows", ".json"))
-        for path in (self._part, sidecar, journal, count, self._state):
-            path.unlink(missing_ok=True)
+        discard_growing(self._part)
+        self._state.unlink(missing_ok=True)
 
-    def _save(self, step: Step, rows: int) -> None:
-        """Keep what the next window takes over;  rows: of the list of single frames."""
-        state = {"rows": rows, "end": step.end, "kept": step.kept.to_mapping()}
+    def _save(self, step: Step, singles: Mapping[str, Any]) -> None:
+        """Keep what the next window takes over;  singles: of the list of single frames (`_told_apart`)."""
+        state = {**singles, "end": step.end, "kept": step.kept.to_mapping()}
         with explain_write_errors(self.path), replaced_when_whole(self._state) as temporary:
             torch.save(state, temporary)
 
-    def _left_off(self, rows: int) -> tuple[int, KeptSites]:
-        """The frame to go on from, and what is known of the frames before it."""
+    def _left_off(self, singles: Mapping[str, Any]) -> tuple[int, KeptSites]:
+        """The frame to go on from, and what is known of the frames before it;  singles: as of `_save`."""
         if self._part.exists() and self._state.exists():
             try:
                 state = torch.load(self._state, weights_only=True)
-                if state["rows"] == rows:
+                # Earlier versions kept the number of rows alone.
+                if all(state.get(name, value) == value for name, value in singles.items()):
                     return int(state["end"]), KeptSites.from_mapping(state["kept"])
             except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError, EOFError):
                 pass  # not whole, or of another version: the second pass begins anew
         self.discard()
         return 0, KeptSites.nothing()
+
+
+def _told_apart(found: Localizations) -> dict[str, Any]:
+    """What tells a list from any other: its number of rows, and the SHA-256 of all its columns."""
+    digest = hashlib.sha256()
+    for name, column in found.columns().items():
+        digest.update(name.encode())
+        digest.update(column.contiguous().numpy().tobytes())
+    return {"rows": len(found), "digest": digest.hexdigest()}
 
 
 def _append(writer: TableWriter[Localizations], rows: Localizations, frames_done: int) -> None:

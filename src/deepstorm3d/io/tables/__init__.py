@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .formats import FORMATS, TableFormat
-from .growing import TableWriter
-from .header import TableHeader
+from .growing import TableWriter, discard_growing
+from .header import TableHeader, refuse_other_settings
 from .table_files import (
     open_list_writer,
     open_table_writer,
@@ -24,6 +24,7 @@ __all__ = [
     "TableFormat",
     "TableHeader",
     "TableWriter",
+    "discard_growing",
     "open_list_writer",
     "open_table_writer",
     "open_truth_writer",
@@ -32,6 +33,7 @@ __all__ = [
     "read_table",
     "read_truth",
     "read_truth_list",
+    "refuse_other_settings",
     "write_list",
     "write_table",
     "write_truth",

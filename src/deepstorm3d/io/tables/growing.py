@@ -12,7 +12,7 @@ from ...emitters import Emitters, Localizations
 from ...errors import InputError
 from ..parts import FREE_SPACE, claim_name, explain_write_errors
 
-__all__ = ["GrowingFile", "TableWriter", "other_sigma", "write_whole"]
+__all__ = ["GrowingFile", "TableWriter", "discard_growing", "other_sigma", "write_whole"]
 
 Table = TypeVar("Table", Localizations, Emitters)
 
@@ -134,6 +134,12 @@ class TableWriter(Generic[Table]):
     ) -> None:
         if kind is None:
             self.finish()
+
+
+def discard_growing(part: Path) -> None:
+    """Delete a table that grew under this name, in any format, with all that lies beside it to go on from."""
+    for ending in (part.suffix, ".yaml", ".rows", ".json"):
+        part.with_suffix(ending).unlink(missing_ok=True)
 
 
 def write_whole(writer: TableWriter[Table], table: Table, frames: int) -> None:
