@@ -2,7 +2,7 @@
 
 Two designs end to end: one on coarse pixels of the mask, from the flat mask, and one on the modulator's own
 pixels, which begins with the coarse mask, each pixel repeated 4×4. Frames are crops of 64 px without an empty
-border, at the densities of 1 to 35 emitters in a frame of 121 px with a border of 20. Six hours of a core;
+border, at the densities of 1 to 35 emitters in a frame of 121 px with a border of 20. Four hours of a core;
 stopped (Ctrl-C or SIGTERM) and started again, it goes on from its last checkpoint.
 
     nice python benchmarks/learned_mask.py FOLDER
@@ -46,7 +46,7 @@ def experiments() -> dict[str, Experiment]:
             psf=whole.psf.with_(patch_px=81, pupil_oversampling=2),
             training=training.with_(steps=6000),
         ),
-        "fine": cropped.with_(name="psf-learning-fine", training=training.with_(steps=10000, warmup_steps=400)),
+        "fine": cropped.with_(name="psf-learning-fine", training=training.with_(steps=5000, warmup_steps=400)),
     }
 
 

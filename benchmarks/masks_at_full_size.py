@@ -3,17 +3,22 @@
 The telomere set-up (2 to 6 µm, 10,000 to 60,000 photons in a nucleus). Masks: Tetrapod; least bound of one
 molecule (single) and of 35 in a frame (crowd), designed here; and files, NAME=FILE. Each trains the same
 coarse network on the same emitters, one after the other; then all find the same emitters in frames of 121 px,
-network alone and with the joint fit, beside the joint bound. Stopped and started again, it goes on.
+network alone and with the joint fit, beside the joint bound. Stopped and started again, it goes on; the
+picture shows all figures that are in the folder.
 
     nice python benchmarks/masks_at_full_size.py FOLDER published=mask_learned.mat learned=mask.npy
-    python benchmarks/masks_at_full_size.py FOLDER --only tetrapod --counts 35 75 100
+    python benchmarks/masks_at_full_size.py FOLDER --only tetrapod --counts 35 75 100 --plot masks.png
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from matplotlib import pyplot
 
 from accuracy import MARGIN_PX, SIDE, scene_of, simulator_of
 from deepstorm3d.experiment.experiment import Experiment, experiment_mask
@@ -107,6 +112,33 @@ def judge(name: str, model: Path, counts: list[int], emitters: int) -> list[dict
     return rows
 
 
+def draw(folder: Path, path: Path) -> None:
+    """Figures of all masks in the folder against the number of emitters: solid with the fit, dashed without."""
+    figure, axes = pyplot.subplots(1, 3, figsize=(12, 4.2), layout="constrained")
+    panels = (
+        ("jaccard", "Jaccard index"),
+        ("lateral nm", "lateral RMSE (nm)"),
+        ("axial nm", "axial RMSE (nm)"),
+    )
+    for number, file in enumerate(sorted(folder.glob("*.rows.json"))):
+        rows = json.loads(file.read_text())
+        for axis, (key, label) in zip(axes, panels, strict=True):
+            for way, line in (("refined", "-"), ("network", "--")):
+                known = [(row["N"], row[key]) for row in rows if row["way"] == way]
+                name = rows[0]["mask"] if way == "refined" else None
+                axis.plot(*zip(*known, strict=True), line, marker="o", ms=3, color=f"C{number}", label=name)
+            if key != "jaccard":
+                fitted = [row for row in rows if row["way"] == "refined"]
+                least = np.array([row["bound nm x y z"] for row in fitted])
+                bound = np.hypot(least[:, 0], least[:, 1]) if key == "lateral nm" else least[:, 2]
+                axis.plot([row["N"] for row in fitted], bound, ":", color=f"C{number}")
+            axis.set(xlabel="emitters in a frame (79 µm²)", ylabel=label)
+            axis.set_ylim(0, 1.03 if key == "jaccard" else None)
+            axis.grid(alpha=0.3)
+    axes[0].legend(title="solid: network and fit\ndashed: network alone\ndotted: joint bound")
+    figure.savefig(path, dpi=130)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where masks and models are kept")
@@ -115,6 +147,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5000, help="of every training")
     parser.add_argument("--counts", type=int, nargs="*", default=list(COUNTS), help="none: train only")
     parser.add_argument("--emitters-per-point", type=int, default=400)
+    parser.add_argument("--plot", type=Path, metavar="FILE")
     arguments = arguments_of(parser)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     texts = {"tetrapod": "", "single": "", "crowd": ""}
@@ -130,7 +163,12 @@ def main() -> None:
     for name in names:
         mask = mask_of(name, texts[name], arguments.folder)
         model = model_of(name, mask, arguments.steps, arguments.folder)
-        rows += judge(name, model, arguments.counts, arguments.emitters_per_point)
+        judged = judge(name, model, arguments.counts, arguments.emitters_per_point)
+        if judged:
+            (arguments.folder / f"{name}.rows.json").write_text(json.dumps(judged))
+        rows += judged
+    if arguments.plot:
+        draw(arguments.folder, arguments.plot)
     if rows:
         report("Masks at full size", rows, arguments)
 
