@@ -122,10 +122,12 @@ def test_a_record_is_never_edited_but_replaced_and_validated_again() -> None:
         record.name = "other"  # pyright: ignore[reportAttributeAccessIssue]
     assert record.with_(wavelength=0.67).wavelength == 0.67
     assert record.wavelength == 0.58
-    with pytest.raises(ValidationError):
+    with pytest.raises(InputError, match=r"Whole is not valid:\s+wavelength: must be .* \(given: 67\)"):
         record.with_(wavelength=67)
-    with pytest.raises(ValidationError):
+    with pytest.raises(InputError, match="wavelength: must be a finite number"):
         record.with_(wavelength=float("nan"))
+    with pytest.raises(InputError, match=r"Wavelength: no such key; did you mean 'wavelength'\?"):
+        record.with_(Wavelength=0.6)
 
 
 def test_yaml_holds_every_key_with_unit_and_meaning_and_comes_back() -> None:

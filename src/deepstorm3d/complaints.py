@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["either", "given", "told"]
+__all__ = ["either", "given", "meant", "told"]
 
 _WORDS = {
     "bool_parsing": "must be true or false",
@@ -53,6 +54,17 @@ def either(ways: Sequence[str]) -> str:
     """One sentence of several of which only one need be true: "must be a number or a text"."""
     first, *others = dict.fromkeys(ways)
     return " or ".join([first, *(words.removeprefix("must be ") for words in others)])
+
+
+def meant(word: str, known: Iterable[str], what: str = "there are") -> str:
+    """What a misspelt name may have been: "did you mean 'gain'?"; all that is known where none is near.
+
+    what: stands before the known names.
+    """
+    names = list(known)
+    small = {name.lower(): name for name in reversed(names)}
+    near = difflib.get_close_matches(word.lower(), small, n=1)
+    return f"did you mean '{small[near[0]]}'?" if near else f"{what}: {', '.join(names)}"
 
 
 def given(value: Any) -> str:

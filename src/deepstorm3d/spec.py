@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeVar, get_args
 
@@ -10,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from .complaints import either, given, told
+from .complaints import either, given, meant, told
 from .errors import InputError
 from .kinds import Kinds, kind_of
 
@@ -45,9 +44,12 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     def with_(self, **changes: Any) -> Self:
-        """A new record with some values changed, validated again; this one stays as it is."""
-        given = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self)(**{**given, **changes})
+        """A new record with some values changed, validated again; this one stays as it is.
+
+        Raises InputError for a key that there is not, and a value out of its range.
+        """
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return spec_from_mapping(type(self), {**values, **changes}, source=type(self).__name__)
 
     def to_mapping(self) -> dict[str, Any]:
         """The record as plain numbers, strings, lists and dicts (what YAML and model files hold)."""
@@ -107,9 +109,7 @@ def _faults(kind: type[Spec], error: ValidationError) -> list[Fault]:
     for item in error.errors():
         keys, known = _walk(kind, item["loc"])
         if item["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(known)}"
-            words, value = f"no such key; {hint}", ""
+            words, value = f"no such key; {meant(str(item['loc'][-1]), known, 'known keys here')}", ""
         elif item["type"] == "missing":
             words, value = told(item), ""
         else:

@@ -73,9 +73,11 @@ def test_presets_are_the_published_set_ups() -> None:
     assert preset("quickstart").z_um == (0.0, 1.2)
 
 
-def test_an_unknown_preset_lists_those_that_there_are() -> None:
-    with pytest.raises(InputError, match=r"no preset 'stom'; there are: quickstart, storm"):
-        preset("stom")
+def test_an_unknown_preset_is_told_what_may_be_meant_or_what_there_is() -> None:
+    with pytest.raises(InputError, match=r"no preset 'Stom'; did you mean 'storm'\?"):
+        preset("Stom")
+    with pytest.raises(InputError, match=r"no preset 'x'; there are: quickstart, storm"):
+        preset("x")
 
 
 def test_assignments_change_values_when_a_file_is_read(tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ _MOST_WRONG = 0.05
 # Rows with a next frame below which the steps are not estimated.
 _FEW_ROWS = 50
 
+# No molecule is localized better, µm: a range in µm that is taken for nm.
+_LEAST_UM = 1e-3
+
 
 @dataclass(frozen=True)
 class SearchRange:
@@ -55,6 +58,11 @@ class SearchRange:
         for value in (self.lateral_um, self.axial_um):
             if not 0 < value < math.inf:
                 raise InputError(f"the search range must be above 0 nm, got {1000 * value:g}")
+            if value < _LEAST_UM:
+                raise InputError(
+                    f"a search range of {1000 * value:g} nm is less than any localization error",
+                    f"it is in nm: {1000 * value:g} µm are {1e6 * value:g}",
+                )
 
 
 def find_range(table: Localizations) -> SearchRange:

@@ -36,6 +36,7 @@ from .movies import AnExperiment, as_experiment
 __all__ = ["crlb", "design_mask", "limit", "mask", "psf", "recommend"]
 
 AMask = NDArray[Any] | Tensor | str | PathLike[str]
+_FAR_UM = 300.0  # no objective reaches so deep
 """Phase (h, w) in radians, or the file that holds it."""
 
 
@@ -97,6 +98,7 @@ def psf(
     """
     setup = as_experiment(experiment)
     depths = torch.as_tensor(np.asarray(z_um, dtype=np.float32))
+    _refuse_far(depths)
     with torch.no_grad():
         images = setup.psf.images(setup.microscope, _source(setup, mask))
         blur_px = torch.full_like(depths, setup.psf.blur_px)
@@ -144,6 +146,7 @@ def crlb(
     """
     setup = as_experiment(experiment)
     where = torch.as_tensor(np.asarray(xyz, dtype=np.float32)).reshape(-1, 3)
+    _refuse_far(where[:, 2])
     light, level = (_column(value, len(where)) for value in (photons, background))
     if len(where) and float(level.min()) <= 0:
         raise InputError(f"the background must be above 0 photons per pixel, got {float(level.min()):g}")
@@ -337,6 +340,13 @@ def _source(experiment: Experiment, phase: AMask | None) -> Any:
     if phase is None:
         return psf_source(experiment)
     return experiment_mask(experiment.with_(mask=FileMask()), phase=_phase(phase))
+
+
+def _refuse_far(z: Tensor) -> None:
+    """Raise InputError for depths (N,) in nm that are taken for µm."""
+    far = float(z.abs().max()) if len(z) else 0.0
+    if far > _FAR_UM:
+        raise InputError(f"no objective reaches to a depth of {far:g} µm", "depths are in µm, not nm")
 
 
 def _column(value: float | NDArray[Any] | Tensor, rows: int) -> Tensor:

@@ -43,8 +43,9 @@ def as_experiment(experiment: AnExperiment) -> Experiment:
     """The experiment itself, a preset by its name, or read from a file."""
     if isinstance(experiment, Experiment):
         return experiment
-    name = str(experiment)
-    return preset(name) if name in PRESETS else read_experiment(Path(name))
+    path = Path(experiment)
+    named = str(experiment) in PRESETS or not (path.suffix or path.exists())
+    return preset(str(experiment)) if named else read_experiment(path)
 
 
 def simulate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from typing import Any
 
 import typer
@@ -19,6 +20,8 @@ WRONG_INPUT = 2
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
+
+_QUOTED = re.compile("'([^']*)'")
 
 
 class GuardedGroup(TyperGroup):
@@ -40,6 +43,9 @@ class GuardedGroup(TyperGroup):
         except InputError as error:
             say_error(str(error))
             raise typer.Exit(WRONG_INPUT) from error
+        except typer.BadParameter as error:
+            error.message = _in_plain_words(error)
+            raise
         except KeyboardInterrupt as error:
             say("interrupted; what train or localize has saved is kept: the same command with --resume goes on")
             raise typer.Exit(INTERRUPTED) from error
@@ -58,3 +64,19 @@ class GuardedGroup(TyperGroup):
                     "a fault of the program, not of your input; please report it with the lines that follow"
                 )
             raise
+
+
+def _in_plain_words(error: typer.BadParameter) -> str:
+    """What is wrong with the value of an option, with the value; typer itself repeats pydantic's words."""
+    from pydantic import ValidationError
+
+    from ..complaints import given, meant, told
+
+    if not isinstance(error.__cause__, ValidationError):
+        return error.message
+    complaint = error.__cause__.errors()[0]
+    _, _, choices = str(complaint["msg"]).partition(" is not one of ")
+    if choices:
+        value = str(complaint["input"])
+        return f"there is no '{value}'; {meant(value, _QUOTED.findall(choices))}"
+    return told(complaint) + given(complaint["input"])

@@ -54,11 +54,13 @@ def limit(
     from ..io.parts import claim_name
     from ..jobs import limit as job
     from ..jobs.limit_report import draw_report, write_report
+    from ..plot.panels import picture_format
 
     experiment = find_experiment(config, assignments or ())
     for path in (out, csv):
         if path is not None:
             claim_name(path, overwrite=overwrite)
+    picture_format(out)
     masks = job.masks_to_compare(experiment, mask or ())
     with ScreenWatcher("points") as watch:
         report = job.limit(

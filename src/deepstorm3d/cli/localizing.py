@@ -95,6 +95,7 @@ def localize(
 ) -> None:
     """Find every molecule of a movie, or of two channels together. After Ctrl-C, --resume continues."""
     from ..io.movies.preparation import Prepared
+    from ..io.parts import part_path
     from ..jobs.localize import ListFile, localize_movie
     from ..jobs.preview import preview_movie
     from ..localizing.cluster import cluster_workers
@@ -110,6 +111,8 @@ def localize(
     # Channels are fitted together on the processor, whatever else there is.
     where = chosen_device("cpu" if channels.wanted and device is None else device)
     recipe = Recipe(model[0], mask, camera_changes(camera), threshold, method, refine, where)
+    if resume and preview is None and not part_path(out).exists():
+        say(f"there is no unfinished list {part_path(out).name} to go on with: starting at the first frame")
     if channels.wanted:
         if cluster is not None or follow is not None:
             raise InputError("--cluster and --follow are for one channel")

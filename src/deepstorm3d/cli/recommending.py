@@ -80,6 +80,7 @@ def recommend(
     from ..io.parts import claim_name
     from ..jobs import recommend as job
     from ..jobs import recommended_files as files
+    from ..plot.panels import picture_format
 
     if mask is not None and experiment_out is None:
         raise InputError("--mask is for the experiment that is written: give --experiment-out too")
@@ -88,6 +89,8 @@ def recommend(
     for path in paths:
         if path is not None:
             claim_name(path, overwrite=overwrite)
+    if plot is not None:
+        picture_format(plot)
     sample = job.sample_of(experiment, scene, job.SampleChanges(depth, density, photons, background))
     if mask is not None:
         job.refuse_mask(experiment, sample, mask)

@@ -73,8 +73,10 @@ def regenerate(
     from ..localizing.catalogue import find_model
     from ..localizing.excerpt import Excerpt
     from ..localizing.pipeline import load_pipeline
+    from ..plot.panels import picture_format
 
     claim_name(out, overwrite=overwrite)
+    picture_format(out)
     prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
     changes = camera_changes(camera)
     loaded = [

@@ -61,7 +61,7 @@ class Experiment(Spec):
     mask: AnyMask = quantity(
         TetrapodMask(),
         "",
-        "phase mask: zero, astigmatic, tetrapod, double_helix, zernike or file",
+        "phase mask: zero, astigmatic, tetrapod, double_helix, vortex, zernike, random or file",
         label="Phase mask",
     )
     psf: AnyPSFSpec = quantity(
@@ -267,10 +267,19 @@ def read_experiment(path: str | PathLike[str], assignments: Sequence[str] = ()) 
     except OSError as error:
         raise InputError(f"cannot read the experiment file {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {error}") from error
+        raise _no_experiment(path, f"not YAML: {error}") from error
     if not isinstance(mapping, dict):
-        raise InputError(f"{path} is not an experiment file: it has no keys")
+        raise _no_experiment(path, "it has no keys")
     return with_files_beside(changed(mapping, assignments, source=str(path)), path.parent)
+
+
+def _no_experiment(path: Path, why: str) -> InputError:
+    """The error for a file that is none: a movie or a list where the experiment was wanted, or bad YAML."""
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return InputError(f"{path} is no experiment file: {why}")
+    return InputError(
+        f"{path} is no experiment file", "experiments are YAML files (.yaml); is the order of the files right?"
+    )
 
 
 def changed(mapping: Mapping[str, Any], assignments: Sequence[str], *, source: str) -> Experiment:

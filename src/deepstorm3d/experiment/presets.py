@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..camera import MinimumSubtractedCamera
+from ..complaints import meant
 from ..errors import InputError
 from ..localizer.coarse import CoarseSpec
 from ..optics.masks import AstigmaticMask, ZernikeMask, ZeroMask
@@ -233,5 +234,5 @@ def preset(name: str) -> Experiment:
     0.67
     """
     if name not in PRESETS:
-        raise InputError(f"there is no preset '{name}'; there are: {', '.join(PRESETS)}")
+        raise InputError(f"there is no preset '{name}'", meant(name, PRESETS))
     return PRESETS[name]()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from ..errors import InputError
 from ..experiment.experiment import Experiment, psf_source
 from ..io.masks import read_mask
 from ..io.psfs import claim_psf, write_psf
@@ -19,6 +20,7 @@ __all__ = ["export_psf"]
 # A spline file holds 64 numbers for each pixel and plane: wider ones fill memory and slow the fitters down.
 _WIDEST_PX = 51
 _LIGHT = 0.9
+_MOST_PLANES = 2000  # more come of a depth range in nm that is taken for µm
 
 
 def export_psf(
@@ -43,6 +45,12 @@ def export_psf(
     claim_psf(out, overwrite=overwrite)
     given = None if mask is None else PixelMask(torch.from_numpy(read_mask(mask)).float())
     depth = experiment.z_um if z_um is None else z_um
+    planes = 1000 * (depth[1] - depth[0]) / step_nm
+    if planes > _MOST_PLANES:
+        raise InputError(
+            f"{planes:,.0f} planes from {depth[0]:g} to {depth[1]:g} µm are more than {_MOST_PLANES:,}",
+            "depths are in µm, not nm; or take a larger `step_nm`",
+        )
     psf, microscope = experiment.psf, experiment.microscope
     if given is None:
         source = psf_source(experiment, z_um=depth)

@@ -28,6 +28,8 @@ _BEYOND_GAIN = 0.5
 # Side of the frames in which the joint bound is computed, px, and about how many molecules it is the median of.
 _FRAME_PX = 64
 _MOLECULES = 80
+# No objective reaches so far into a sample, µm: the depth was given in nm.
+_OBJECTIVE_UM = 300.0
 # Largest number of these frames: sparser molecules are drawn as dense as it takes, each nearly alone.
 _MOST_FRAMES = 60
 # Molecules lie up to so far outside of them, px.
@@ -143,8 +145,10 @@ def _places(scope: Microscope, sample: Sample, table: MaskTable) -> tuple[Place,
     shallow, deep = table.waves[0] / one_um, table.waves[-1] / one_um
     if length > deep * _BEYOND_DEPTH:
         raise InputError(
-            f"a range of {length:.3g} µm is deeper than was simulated: {deep:.3g} µm under this microscope",
-            "design a mask for it (`design_mask`), or image it in two ranges",
+            f"a range of {length:,.4g} µm is deeper than was simulated: {deep:.3g} µm under this microscope",
+            "design a mask for it (`design_mask`), or image it in two ranges"
+            if length < _OBJECTIVE_UM
+            else "depths are in µm, not nm",
         )
     if length < shallow / 2:
         raise InputError(

@@ -163,6 +163,7 @@ def list_in_box(source: Path, drawing: Drawing, *, watch: Watcher = SILENT) -> L
         ) from error
     if len(table) == 0:
         raise InputError(f"{source} holds no localization; there is nothing to render")
+    box.refuse_wide(table.xyz.double().numpy())
     if not box.inside(table.xyz.double().numpy()).any():
         low, high = (ends.tolist() for ends in (table.xyz.amin(0), table.xyz.amax(0)))
         extent = ", ".join(f"{axis} {a:.2f} to {b:.2f}" for axis, a, b in zip(AXES, low, high, strict=True))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..camera import CAMERAS, Camera, CameraSpec
+from ..complaints import meant
 from ..errors import InputError
 from ..spec import Spec, spec_from_mapping
 
@@ -29,6 +30,10 @@ def change_camera(camera: Camera, changes: Camera | Mapping[str, object] | None)
         return changes
     values = dict(changes)
     kind = _kind(camera, values)
+    known = {key: None for each in (type(camera), *_kinds().values()) for key in each.model_fields}
+    unknown = next((key for key in values if key not in known), None)
+    if kind in _kinds() and unknown is not None:
+        raise InputError(f"`camera` {unknown}: no camera has such a value", meant(unknown, known, "known"))
     mapping = {"camera": {**_base(camera, kind), **values, "kind": kind}}
     required = () if kind == camera.kind or kind not in _kinds() else _kinds()[kind].required
     if missing := [key for key in required if key not in values]:

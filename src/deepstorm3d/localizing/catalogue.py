@@ -10,6 +10,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from ..complaints import meant
 from ..errors import InputError
 from ..experiment.experiment import Experiment, experiment_mask, write_experiment
 from ..io.masks import write_mask
@@ -94,9 +95,10 @@ def find_model(name_or_path: str | Path) -> ModelFile:
             f"give the path of {outside.file} of the source repository ({outside.size / 1e6:.1f} MB, SHA-256 "
             f"{outside.sha256})",
         )
-    known = ", ".join(built_in_models()) or "none"
+    known = [*built_in_models(), *(each.name for each in known_models())]
     raise InputError(
-        f"there is no model '{name}': no such file, and no built-in model of that name (built in: {known})"
+        f"there is no model '{name}': no such file, and no built-in model of that name",
+        meant(name, known, "known models"),
     )
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "colour_bar",
     "figure_png",
     "new_figure",
+    "picture_format",
     "plain_numbers",
     "round_length",
     "save_figure",
@@ -120,6 +121,20 @@ def figure_png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
+def picture_format(path: Path) -> str:
+    """The format of a picture by its ending (none: PNG); asked before long work that ends in a picture.
+
+    Raises InputError for an ending that is none of a picture.
+    """
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kind = path.suffix.lstrip(".").lower() or "png"
+    known = FigureCanvasBase.get_supported_filetypes()
+    if kind not in known:
+        raise InputError(f"{path}: no picture format ends in '.{kind}'; use one of {', '.join(sorted(known))}")
+    return kind
+
+
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure at its own resolution; the file has its final name only once it is complete.
 
@@ -127,9 +142,6 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     Raises InputError where the file cannot be written or its ending is not a picture format.
     """
     path = Path(path)
-    kind = path.suffix.lstrip(".").lower() or "png"
-    known = figure.canvas.get_supported_filetypes()
-    if kind not in known:
-        raise InputError(f"{path}: no picture format ends in '.{kind}'; use one of {', '.join(sorted(known))}")
+    kind = picture_format(path)
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi="figure", format=kind)

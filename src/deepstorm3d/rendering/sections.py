@@ -28,6 +28,8 @@ Interval = tuple[float, float]
 _EVERYTHING: Interval = (-math.inf, math.inf)
 # Points turned into weights and pixels at once; limits the memory in addition to list and image.
 _BLOCK = 2_000_000
+# How far a clipping plane may lie beyond the list, in lengths of the list: nm taken for µm are at a thousand.
+_FAR = 100.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,18 @@ class Box:
                 f"the section {axis} = {first:g} to {last:g} µm lies outside of {axis} = {low:g} to {high:g} µm"
             )
         return replace(self, **{axis: cut})
+
+    def refuse_wide(self, xyz: NDArray[np.floating]) -> None:
+        """Raise InputError where the box is so far beyond the positions (N, 3) µm that it must be in nm."""
+        for column, axis in enumerate(AXES):
+            planes, values = getattr(self, axis), xyz[:, column]
+            low, high = float(np.nanmin(values)), float(np.nanmax(values))
+            ends = [end for end in planes if math.isfinite(end)]
+            if max((max(low - end, end - high) for end in ends), default=0.0) > _FAR * max(high - low, 1.0):
+                raise InputError(
+                    f"{axis} from {planes[0]:g} to {planes[1]:g} µm: the list spans {low:.2f} to {high:.2f} µm",
+                    "clipping planes are in µm, not nm",
+                )
 
     def inside(self, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Which of the positions (N, 3) µm lie in the box; those that are not finite do not."""

@@ -94,8 +94,7 @@ def _check_planes(scan: AxialScan) -> None:
     width = float((table[0] > table[0].max() / 2).sum()) * 0.1
     if step * _PLANES_PER_DEPTH > width * 2:
         raise InputError(
-            f"planes {step:.2g} µm apart are too few: a spot is sharp over {width:.2g} µm of objective "
-            "movement",
+            f"planes {step:g} µm apart are too few: a spot is sharp over {width:.2g} µm of objective movement",
             f"take steps of at most {width:.2g} µm",
         )
     low, high = float(scan.focus.min()), float(scan.focus.max())

@@ -62,7 +62,14 @@ def check_pixel(
     user, who knows better than the file, with this argument.
     """
     if given_um is not None:
-        if not math.isfinite(given_um) or abs(given_um / pixel_um - 1) > _TOLERANCE:
+        if not math.isfinite(given_um) or given_um <= 0:
+            raise InputError(f"{argument} of {1000 * given_um:g} nm: a pixel is larger than 0 nm")
+        if given_um < PIXEL_UM_RANGE[0]:
+            raise InputError(
+                f"{argument} of {1000 * given_um:g} nm is no pixel of a camera",
+                f"if {1000 * given_um:g} µm are meant, that is {1e6 * given_um:g} nm",
+            )
+        if abs(given_um / pixel_um - 1) > _TOLERANCE:
             raise InputError(
                 f"the movie's pixels are given as {1000 * given_um:.1f} nm ({argument}), {whose} "
                 f"{1000 * pixel_um:.1f} nm",

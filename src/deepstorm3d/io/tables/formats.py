@@ -130,6 +130,9 @@ FORMATS = (
     ),
 )
 
+# Endings of movies and pictures, which are now and then given in place of a list.
+_MOVIES = {".tif", ".tiff", ".nd2", ".zarr", ".raw", ".png"}
+
 
 def format_of(path: Path) -> TableFormat:
     """The format of a file, by its ending and what is in it."""
@@ -137,7 +140,7 @@ def format_of(path: Path) -> TableFormat:
         raise InputError(f"{path}: there is no such table", "check the name")
     possible = [kind for kind in FORMATS if path.suffix.lower() in kind.endings + kind.also_read]
     if not possible:
-        raise _unknown(path)
+        raise _unknown_to_read(path)
     found = next((kind for kind in possible if kind.sniff(path)), None)
     if found is not None:
         return found
@@ -165,7 +168,8 @@ def format_to_write(path: Path, name: str | None) -> TableFormat:
     if name is None:
         usual = next((kind for kind in writable if kind.endings[0] == suffix), None)
         if usual is None:
-            raise _unknown(path)
+            endings = ", ".join(f"{kind.endings[0]} ({kind.title})" for kind in writable)
+            raise InputError(f"{path}: no list is written as '{path.suffix}'", f"name it {endings}")
         return usual
     kind = next((kind for kind in writable if kind.name == name), None)
     if kind is None:
@@ -176,6 +180,8 @@ def format_to_write(path: Path, name: str | None) -> TableFormat:
     return kind
 
 
-def _unknown(path: Path) -> InputError:
+def _unknown_to_read(path: Path) -> InputError:
+    if path.suffix.lower() in _MOVIES:
+        return InputError(f"{path} is a movie or a picture, not a list", "localize the movie first")
     known = ", ".join(f"{kind.title} ({kind.endings[0]})" for kind in FORMATS)
     return InputError(f"{path}: unknown kind of table '{path.suffix}'; known are {known}")
