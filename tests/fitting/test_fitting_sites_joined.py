@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -70,3 +71,42 @@ def test_looks_that_both_tiles_found_later_come_once_and_carried_molecules_stay(
     assert rows_of([left, right], 1) == [(0, 1, 1.0), (1, 1, 1.0), (2, 2, 1.02)]
     window = joined([left, right], 1)
     assert window.place[0, 0] == 0.5 and window.sigma[0, 0] == 1.0
+
+
+def test_rows_tied_to_a_carried_molecule_of_another_tile_are_not_lost() -> None:
+    # The left tile ties the first row to the carried molecule, the right one's; the right tile does not.
+    left = part([1.013, 3.0], [(0, 0, 0), (1, 0, 3)], [True, True], [False, True], carried=1)
+    right = part([1.01, 0.99], [(0, 1, 1), (1, 0, 0)], [True, False], [True, False], carried=1)
+    for tiles in ([left, right], [right, left]):
+        assert sorted(rows_of(tiles, 1)) == [(0, 0, 1.01), (0, 1, 3.0), (1, 0, 1.01)]
+        window = joined(tiles, 1)
+        tied = (window.rows.frame == 0) & (window.site == 0)
+        torch.testing.assert_close(window.rows.sigma_xyz[tied], torch.tensor([[1.0, 2.0, 3.0]]).sqrt())
+
+
+def test_a_row_in_a_frame_in_which_the_carried_molecule_has_another_is_one_of_its_own() -> None:
+    left = part([0.8], [(0, 0, 0), (0, 2, 2)], [True, True], [False], carried=1)
+    right = part([1.3], [(0, 0, 1)], [True], [True], carried=1)
+    assert rows_of([left, right], 1) == [(0, 1, 0.8), (0, 0, 1.3), (2, 0, 1.3)]
+
+
+def test_the_looks_of_two_tiles_are_compared_near_the_edge_and_not_each_with_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw, cdist, many = torch.Generator().manual_seed(0), torch.cdist, 400
+
+    def refused(one: Tensor, other: Tensor, **_: object) -> Tensor:
+        raise AssertionError(f"a table of {len(one)} by {len(other)} distances")
+
+    monkeypatch.setattr(torch, "cdist", refused)
+    looks = [[(k, int(f), -1) for k, f in enumerate(torch.randint(3, (many,), generator=draw))] for _ in "ab"]
+    # Found later by both, side by side along x: 0 to 4 µm in one tile and 3 to 7 µm in the other.
+    x = [(3.0 * tile + 4.0 * torch.rand(many, generator=draw)).double() for tile in range(2)]
+    left, right = (
+        part(one.tolist(), two, [True] * many, [True] * many) for one, two in zip(x, looks, strict=True)
+    )
+    window = joined([left, right], 0)
+    frame = [each.rows.frame for each in (left, right)]
+    same = (cdist(x[1][:, None], x[0][:, None]) <= 0.1) & (frame[1][:, None] == frame[0])
+    assert 0 < int(same.any(1).sum()) < many
+    assert len(window.rows) == 2 * many - int(same.any(1).sum())

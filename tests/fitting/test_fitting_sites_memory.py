@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from test_fitting_sites import movie, true_sites
 
@@ -20,6 +22,17 @@ def test_looks_are_divided_from_others_once() -> None:
     assert memory.divides(sites, torch.tensor([0]))
     assert not memory.divides(sites, torch.tensor([2]))
     assert memory.divides(sites, torch.tensor([0, 2]))
+
+
+def test_looks_found_later_in_one_frame_are_told_apart_by_their_molecules() -> None:
+    sites, later = two_molecules(), torch.tensor([0, 1, -1, -1])
+    for origin in (later, torch.full_like(later, -1)):  # and of molecules that were carried, without any row
+        memory, found = Memory(), replace(sites, origin=origin)
+        assert memory.divides(found, torch.tensor([2]))
+        assert memory.divides(found, torch.tensor([3]))
+        moved = replace(found, place=found.place + 0.001)
+        assert not memory.divides(moved, torch.tensor([2]))
+        assert not memory.divides(moved, torch.tensor([3]))
 
 
 def test_what_was_removed_twice_is_not_found_again_there() -> None:

@@ -8,8 +8,9 @@ given from that tile.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,26 +76,54 @@ def joined(parts: list[Part], carried: int) -> FittedWindow:
     for number, part in enumerate(parts):
         chosen[number] |= taken.of(number, part, ~part.own[part.site] & part.near)
     names: list[Tensor] = []
-    count = carried
-    for part, looks in zip(parts, chosen, strict=True):
-        new = part.carried < 0
-        new &= torch.bincount(part.site[looks], minlength=len(new)) > 0
+    count, tied = carried, _tied_elsewhere(parts, chosen)
+    for part, looks, elsewhere in zip(parts, chosen, tied, strict=True):
+        new = torch.bincount(part.site[looks & ~elsewhere], minlength=len(part.own)) > 0
+        new &= ~part.own | (part.carried < 0)
         name = torch.where(part.own, part.carried, -1)
         name[new] = torch.arange(count, count + int(new.sum()))
         count += int(new.sum())
         names.append(name)
     place = parts[0].place.new_zeros(count, parts[0].place.shape[1])
     rows, site, blocks = list[Localizations](), list[Tensor](), list[tuple[Tensor, Tensor]]()
-    for name, part, looks in zip(names, parts, chosen, strict=True):
-        looks &= name[part.site] >= 0
+    for name, part, looks, elsewhere in zip(names, parts, chosen, tied, strict=True):
         some = (name >= 0).nonzero()[:, 0]
         place[name[some]] = part.place[some]
         rows.append(part.rows.select(looks))
-        site.append(name[part.site[looks]])
+        site.append(torch.where(elsewhere, part.carried[part.site], name[part.site])[looks])
         blocks.append((name[some], in_blocks(part.covariance, some, part.place.shape[1])))
+    borrowed = torch.cat([elsewhere[looks] for elsewhere, looks in zip(tied, chosen, strict=True)])
     table, number = Localizations.concat(rows), torch.cat(site)
     order = torch.argsort(table.frame, stable=True)
-    return FittedWindow(table.select(order), number[order], place, tuple(blocks))
+    window = FittedWindow(table.select(order), number[order], place, tuple(blocks))
+    return _as_their_sites(window, borrowed[order])
+
+
+def _tied_elsewhere(parts: list[Part], chosen: list[Tensor]) -> list[Tensor]:
+    """Which of the chosen looks of each tile, (N,) bool, are tied to a carried site of another tile.
+
+    None of those in a frame in which that site has a look: there it is not one molecule with them.
+    """
+    found = list[Tensor]()
+    frames = max((int(part.rows.frame.max()) + 1 for part in parts if len(part.rows)), default=1)
+    keys = [part.carried[part.site] * frames + part.rows.frame for part in parts]
+    mine = [looks & part.own[part.site] for part, looks in zip(parts, chosen, strict=True)]
+    held = torch.cat([key[looks] for key, looks in zip(keys, mine, strict=True)])
+    for part, looks, key in zip(parts, chosen, keys, strict=True):
+        theirs = looks & ~part.own[part.site] & (part.carried[part.site] >= 0) & ~torch.isin(key, held)
+        held = torch.cat([held, key[theirs]])
+        found.append(theirs)
+    return found
+
+
+def _as_their_sites(window: FittedWindow, rows: Tensor) -> FittedWindow:
+    """The window, some rows of which, (N,) bool, take place and σ of their sites, which other tiles fitted."""
+    if not bool(rows.any()):
+        return window
+    site, table = window.site[rows], window.rows
+    xyz, sigma = table.xyz.clone(), table.sigma_xyz.clone()
+    xyz[rows], sigma[rows] = window.place[site, :3].to(xyz), window.sigma[site].to(sigma)
+    return replace(window, rows=replace(table, xyz=xyz, sigma_xyz=sigma))
 
 
 class _Taken:
@@ -112,9 +141,20 @@ class _Taken:
         at = torch.cat([xyz[:, :2], xyz[:, 2:] / 2, 1e6 * part.rows.frame[:, None].double()], 1)
         given = (part.origin >= 0) & torch.isin(part.origin, self._origin[others])
         rows = (looks & ~given).nonzero()[:, 0]
-        far = torch.cdist(at[rows], self._at[others], compute_mode="donot_use_mm_for_euclid_dist")
-        rows = rows[(far > _SAME_UM).all(1)]
+        rows = rows[~_near_any(at[rows], self._at[others])]
         self._origin = torch.cat([self._origin, part.origin[rows]])
         self._tile = torch.cat([self._tile, torch.full_like(rows, tile)])
         self._at = torch.cat([self._at, at[rows]])
         return torch.zeros_like(looks).index_fill(0, rows, True)
+
+
+def _near_any(at: Tensor, others: Tensor) -> Tensor:
+    """Which of the points (K, 4) have one of the others (M, 4) at the same place: (K,) bool."""
+    from scipy.spatial import KDTree
+
+    if not len(at) or not len(others):
+        return torch.zeros(len(at), dtype=torch.bool)
+    low, high = at.amin(0) - _SAME_UM, at.amax(0) + _SAME_UM
+    around = others[((others >= low) & (others <= high)).all(1)]
+    nearest = KDTree(around.numpy()).query(at.numpy(), distance_upper_bound=2 * _SAME_UM)[0]
+    return torch.from_numpy(np.asarray(nearest)) <= _SAME_UM

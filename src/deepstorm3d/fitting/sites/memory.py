@@ -23,15 +23,13 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        self._divided: set[tuple[int, ...]] = set()
+        self._divided: set[tuple[tuple[int, ...], ...]] = set()
         self._image = torch.zeros(0, dtype=torch.int64)
         self._at = torch.zeros(0, 3, dtype=torch.float64)
 
     def divides(self, sites: Sites, looks: Tensor) -> bool:
         """Whether looks (index) may be divided from the others of their site; they are noted."""
-        origin = sites.origin[looks]
-        names = torch.where(origin >= 0, origin, -1 - sites.image[looks])
-        key = tuple(sorted(names.tolist()))
+        key = tuple(sorted(_name(sites, look) for look in looks.tolist()))
         known = key in self._divided
         self._divided.add(key)
         return not known
@@ -46,6 +44,17 @@ class Memory:
         far = torch.cdist(_scaled(place[:, :3]), self._at, compute_mode="donot_use_mm_for_euclid_dist")
         near = (far < _NEAR_UM) & (image[:, None] == self._image)
         return near.sum(1) < _OFTEN
+
+
+def _name(sites: Sites, look: int) -> tuple[int, ...]:
+    """A look by its row of the list; one that was found later by its image and its site: the first row that
+    this has, or else its place."""
+    if int(sites.origin[look]) >= 0:
+        return (int(sites.origin[look]),)
+    site, image = int(sites.site[look]), int(sites.image[look])
+    rows = sites.origin[(sites.site == site) & (sites.origin >= 0)]
+    place = (sites.place[site, :2] / _NEAR_UM).round().long().tolist()
+    return (-1, image, int(rows.min())) if len(rows) else (-2, image, *place)
 
 
 def _scaled(place: Tensor) -> Tensor:
