@@ -113,3 +113,40 @@ def test_a_molecule_that_never_goes_dark_is_given_in_parts(
     found = joined(parts)
     assert found.molecule is not None
     assert len(found) == len(single) and len(found.molecule.unique()) == len(LIT) + 1
+
+
+def one_molecule(frames: list[int]) -> tuple[Localizations, Likelihood, JointFit]:
+    """The list of one molecule that shines in some of 9 frames, the frames, and the fit."""
+    place = torch.tensor([[SIZE[1] / 2, SIZE[0] / 2, 0.0]]) * MICROSCOPE.pixel_um + torch.tensor([0, 0, 0.6])
+    frame, xyz = torch.tensor(frames), place.expand(len(frames), 3)
+    truth = JointState(xyz, torch.full((len(frames),), 3000.0), frame, torch.full((9, 1, 1), 20.0))
+    psf = table(dtype=torch.float32)
+    image = expected_image(psf, truth, SplineBackground(SIZE, math.inf, place), (9, *SIZE))
+    likelihood = Likelihood(torch.poisson(image, generator=torch.Generator().manual_seed(0)))
+    fit = JointFit(psf, psf, Bounds(DEPTH), DEPTH, spacing_px=math.inf, search_spacing_px=math.inf, rounds=0)
+    return fit(Localizations.proposals(xyz, frame, torch.ones(len(frames))), likelihood), likelihood, fit
+
+
+@pytest.mark.parametrize("frames", [[WINDOW - 2, WINDOW], [WINDOW - 2, WINDOW + 1], [WINDOW - 1, WINDOW + 1]])
+def test_over_an_edge_a_molecule_may_be_dark_as_long_as_within_a_window(frames: list[int]) -> None:
+    single, likelihood, fit = one_molecule(frames)
+    numbers: list[int] = []
+    for window in (WINDOW, 9):
+        found = joined(list(SitesOverMovie(SiteFit(fit), window)(blocks(single, likelihood, []))))
+        assert found.molecule is not None
+        numbers.append(len(found.molecule.unique()))
+    # Two dark frames are more than one.
+    assert numbers == ([2, 2] if frames[1] - frames[0] > 2 else [1, 1])
+
+
+@pytest.mark.parametrize(("missing", "molecules"), [(1, 1), (2, 2)])
+def test_a_molecule_on_both_sides_of_few_missing_frames_is_one(missing: int, molecules: int) -> None:
+    single, likelihood, fit = one_molecule([2, 3, 4 + missing, 5 + missing])
+    parts = [
+        FoundBlock(begin, single[(single.frame >= begin) & (single.frame < end)], likelihood.select(frames))
+        for begin, end in ((0, 4), (4 + missing, 9))
+        for frames in [torch.arange(begin, end)]
+    ]
+    found = joined(list(SitesOverMovie(SiteFit(fit), WINDOW)(parts)))
+    assert found.molecule is not None and len(found) == 4
+    assert len(found.molecule.unique()) == molecules

@@ -20,7 +20,7 @@ from deepstorm3d.fitting.crowd import most_probable
 from deepstorm3d.fitting.joint import Explained, JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.refine import Bounds
-from deepstorm3d.fitting.unexplained import FAR
+from deepstorm3d.fitting.unexplained import FAR, misfit_everywhere
 from deepstorm3d.optics.psf import PSF, Patches
 from deepstorm3d.simulation.simulator import Simulator
 from deepstorm3d.watch import Silent
@@ -213,3 +213,18 @@ def test_no_frames_are_explained_by_nothing(fit: JointFit) -> None:
     explained = fit.explain(Localizations.empty(), Likelihood(torch.zeros(0, *SIZE)))
     assert isinstance(explained, Explained)
     assert len(explained.localizations) == len(explained.misfit) == 0
+
+
+@pytest.mark.parametrize("excluded", [0.0, 0.2, 0.4, 0.8])
+def test_excluded_pixels_are_not_taken_for_explained_ones(excluded: float) -> None:
+    mean = torch.full((1, 120, 120), 50.0)
+    # A gain that is wrong by 4.
+    frames = 4 * torch.poisson(mean / 4, generator=torch.Generator().manual_seed(0))
+    weight = torch.ones_like(frames)
+    weight[:, :, : round(120 * excluded)] = 0.0
+    assert float(misfit_everywhere(Likelihood(frames, weight=weight), mean)) == pytest.approx(4.0, rel=0.25)
+
+
+def test_a_frame_without_any_pixel_is_not_called_unexplained() -> None:
+    nothing = torch.zeros(1, 24, 24)
+    assert float(misfit_everywhere(Likelihood(nothing + 9, weight=nothing), nothing + 1)) == 1.0

@@ -43,9 +43,10 @@ def misfit_everywhere(likelihood: Likelihood, image: Tensor) -> Tensor:
     variance = torch.where(information > 0, 1 / information.clamp(min=1e-12), 0.0)
     residual = torch.where(information > 0, likelihood.score(image) * variance, 0.0)
     total, spread = (functional.avg_pool2d(part[:, None], 4)[:, 0] * 16 for part in (residual, variance))
-    square = (total.square() / spread.clamp(min=1e-12)).flatten(1)
+    # Squares of excluded pixels say nothing.
+    square = (total.square() / spread.clamp(min=1e-12)).masked_fill(spread == 0, torch.nan).flatten(1)
     # The median of χ² of one degree of freedom is 0.455.
-    return (square.median(1).values / 0.455).clamp(min=1.0)
+    return (square.nanmedian(1).values / 0.455).nan_to_num(1.0).clamp(min=1.0)
 
 
 @dataclass(frozen=True)

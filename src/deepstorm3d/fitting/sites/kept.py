@@ -50,6 +50,17 @@ class KeptSites:
         columns = ("number", "first", "last", "place", "block", "within")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
+    def rows(self, begin: int) -> Localizations:
+        """The sites as rows with σ, of the frames of their last looks, counted from `begin` on."""
+        each = self.place.shape[1]
+        variance = torch.zeros_like(self.place)
+        for number, block in enumerate(self.covariances):
+            here = self.block == number
+            variance[here] = block.diagonal().view(-1, each)[self.within[here]]
+        nothing = torch.zeros_like(self.place[:, 0])
+        rows = Localizations.proposals(self.place[:, :3], self.last - begin, nothing)
+        return replace(rows, sigma_xyz=variance[:, :3].clamp(min=1e-12).sqrt())
+
     def carried(self, sites: Tensor, begin: int, corner: Tensor | None = None) -> Carried:
         """Some of the sites, an index (C,), as the fit of the frames from `begin` on takes them.
 
@@ -62,10 +73,11 @@ class KeptSites:
             rows = _unknowns(here, each)
             covariance[rows[:, None], rows] = in_blocks(block, self.within[sites[here]], each)
         information = torch.linalg.inv_ex(covariance)[0]
-        place = self.place[sites].clone()
+        place, rows = self.place[sites].clone(), self.rows(begin).select(sites)
         if corner is not None:
             place[:, :3] -= corner
-        return Carried(place, (information + information.mT) / 2, self.last[sites] - begin)
+        rows = replace(rows, xyz=place[:, :3])
+        return Carried(rows, place, (information + information.mT) / 2)
 
     def to_mapping(self) -> dict[str, Any]:
         """Everything as tensors, numbers and words, for a file."""

@@ -172,6 +172,7 @@ class Neighbourhood:
             loose=whole.loose[rows],
             before=before,
             knowledge=knowledge,
+            last=None if whole.last is None else whole.last[self.free],
             channels=whole.channels,
         )
 

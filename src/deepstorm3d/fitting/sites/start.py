@@ -47,20 +47,13 @@ def order_of(found: Localizations) -> Tensor:
 class Carried:
     """C sites of earlier frames that may shine on.
 
-    place: (C, q) and information: (C·q, C·q) about their places;  last: (C,) int64, frame of the last look of
-    each, counted from the first of the frames to come: below 0.
+    rows: the sites as rows with σ, of the frames of their last looks, counted from the first of the frames to
+    come: below 0;  place: (C, q) and information: (C·q, C·q) about their places.
     """
 
+    rows: Localizations
     place: Tensor
     information: Tensor
-    last: Tensor
-
-    def rows(self) -> Localizations:
-        """The sites as rows of their last frames, with σ."""
-        nothing = torch.zeros_like(self.place[:, 0])
-        covariance = torch.linalg.inv_ex(self.information)[0]
-        sigma = covariance.diagonal().clamp(min=1e-12).sqrt().view_as(self.place)[:, :3]
-        return replace(Localizations.proposals(self.place[:, :3], self.last, nothing), sigma_xyz=sigma)
 
 
 def sites_of_list(
@@ -81,7 +74,7 @@ def places_of_list(
 ) -> tuple[Tensor, Tensor]:
     """Places (S, q) of the sites of a list, and the site of each row, (N,);  arguments of `sites_of_list`."""
     before = 0 if carried is None else len(carried.place)
-    site = linked(found, carried, dark)
+    site = linked(found, None if carried is None else carried.rows, dark)
     place = _weighted_mean(found, site, before)
     if blurs:
         place = torch.cat([place, torch.full_like(place[:, :1], sum(movie.bounds.blur_px) / 2)], 1)
@@ -96,9 +89,9 @@ def with_knowledge(sites: Sites, carried: Carried | None) -> Sites:
     if carried is None:
         return sites
     new = (len(sites) - len(carried.place)) * sites.each
-    return replace(
-        sites, before=sites.place, knowledge=torch.nn.functional.pad(carried.information, (0, new, 0, new))
-    )
+    knowledge = torch.nn.functional.pad(carried.information, (0, new, 0, new))
+    last = torch.nn.functional.pad(carried.rows.frame, (0, len(sites) - len(carried.place)), value=-1)
+    return replace(sites, before=sites.place, knowledge=knowledge, last=last)
 
 
 def lit_sites(place: Tensor, site: Tensor, image: Tensor, photons: Tensor, movie: Movie) -> Sites:
@@ -137,12 +130,14 @@ def lit_sites(place: Tensor, site: Tensor, image: Tensor, photons: Tensor, movie
     )
 
 
-def linked(found: Localizations, carried: Carried | None, dark: int) -> Tensor:
-    """The site of each row, (N,) int64: the carried ones first, then those that begin here."""
+def linked(found: Localizations, earlier: Localizations | None, dark: int) -> Tensor:
+    """The site of each row, (N,) int64: the carried ones first, then those that begin here.
+
+    earlier: the carried ones as rows (`Carried`).
+    """
     before, table = 0, found
-    if carried is not None:
-        before = len(carried.place)
-        earlier = carried.rows()
+    if earlier is not None:
+        before = len(earlier)
         columns = {name: getattr(earlier, name).to(getattr(found, name)) for name in ("xyz", "sigma_xyz")}
         xyz, sigma = (torch.cat([columns[name], getattr(found, name)]) for name in ("xyz", "sigma_xyz"))
         frame = torch.cat([earlier.frame, found.frame])

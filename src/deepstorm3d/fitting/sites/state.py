@@ -26,6 +26,7 @@ class Sites:
     (k, l) float64, those of several channels one after the other, (1, n);  loose: (N,) bool, looks of molecules
     that were seen to move, which are tied to no others;
     before, knowledge: (S, q) places and (S·q, S·q) information about them from earlier frames; None: nothing;
+    last: (S,) int64, frame of the last look of those in them, below 0; None: the frame before the first one;
     channels: C.
     """
 
@@ -38,6 +39,7 @@ class Sites:
     loose: Tensor
     before: Tensor | None = None
     knowledge: Tensor | None = None
+    last: Tensor | None = None
     channels: int = 1
 
     def __len__(self) -> int:
@@ -96,8 +98,8 @@ class Sites:
         close = (time[:, None] - time).abs() <= most
         near = self.seen().double() @ close.double() > 0
         # What is known of a site is from a look before the first frame.
-        near[:, : most * self.channels] |= self.known[:, None]
-        return near
+        last = torch.full_like(self.looks, -1) if self.last is None else self.last
+        return near | (self.known[:, None] & (time - last[:, None] <= most))
 
     def slices(self) -> list[slice]:
         """The looks of each image."""
@@ -140,13 +142,16 @@ class Sites:
         if self.before is not None and self.knowledge is not None:
             wider = torch.nn.functional.pad(self.knowledge, (0, more * self.each, 0, more * self.each))
             changed = replace(changed, before=torch.cat([self.before, place[len(self) :]]), knowledge=wider)
+        if self.last is not None:
+            changed = replace(changed, last=torch.nn.functional.pad(self.last, (0, more), value=-1))
         return changed
 
     def compact(self) -> Sites:
         """The sites renumbered without those that have no look and of which nothing is known."""
         used = (self.looks > 0) | self.known
         number = used.long().cumsum(0) - 1
-        changed = replace(self, place=self.place[used], site=number[self.site])
+        last = None if self.last is None else self.last[used]
+        changed = replace(self, place=self.place[used], site=number[self.site], last=last)
         if self.before is None or self.knowledge is None:
             return changed
         rows = used.repeat_interleave(self.each)

@@ -80,21 +80,19 @@ def fit_window(
     of the frames before;  begin: number of the first frame in the movie;  field: what the frames show, of
     several channels those of the first; None: they are never cut into tiles.
     """
-    carried = kept.carried(torch.arange(len(kept)), begin) if len(kept) else None
-    if field is None:
-        return joined([_whole(fit, found, likelihood, carried)], len(kept))
     margin = -(-fit.reach_px // _GRID_PX) * _GRID_PX
-    cores = list(_cores(field, margin, _places(found, carried, fit.dark)))
-    if len(cores) == 1:
-        return joined([_whole(fit.of_field(field), found, likelihood, carried)], len(kept))
+    cores = [] if field is None else list(_cores(field, margin, _places(found, kept.rows(begin), fit.dark)))
+    if field is None or len(cores) == 1:
+        whole = fit if field is None else fit.of_field(field)
+        carried = kept.carried(torch.arange(len(kept)), begin) if len(kept) else None
+        return joined([_whole(whole, found, likelihood, carried)], len(kept))
     window = _Window(fit, found, likelihood, kept, begin, field)
     return joined([window.fitted(core, margin) for core in cores], len(kept))
 
 
-def _places(found: Localizations, carried: Carried | None, dark: int) -> Tensor:
-    """x and y of each site that the window begins with, roughly: (S, 2) µm."""
-    site = linked(found, carried, dark)
-    before = torch.zeros(0, 2).double() if carried is None else carried.place[:, :2]
+def _places(found: Localizations, earlier: Localizations, dark: int) -> Tensor:
+    """x and y of each site that the window begins with, roughly: (S, 2) µm.  earlier: the carried ones."""
+    site, before = linked(found, earlier if len(earlier) else None, dark), earlier.xyz[:, :2]
     first = torch.full((max(len(before), int(site.max()) + 1 if len(site) else 0),), len(found))
     first = first.scatter_reduce(0, site, torch.arange(len(found)), "amin")[len(before) :]
     return torch.cat([before, found.xyz[first, :2].double()])

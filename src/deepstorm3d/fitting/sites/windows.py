@@ -89,8 +89,9 @@ class SitesOverMovie:
     def steps(self, blocks: Iterable[FoundBlock], kept: KeptSites) -> Iterator[Step]:
         """The same window by window, so that the work can be interrupted.
 
-        blocks: in order; a molecule that shines on both sides of missing frames is two;  kept: of the step
-        before them (`KeptSites.nothing` at first). The rows that still wait after the last step: `rows_left`.
+        blocks: in order; a molecule that shines on both sides of more than `dark` missing frames is two;
+        kept: of the step before them (`KeptSites.nothing` at first). The rows that still wait after the last
+        step: `rows_left`.
         """
         for part in _windows(blocks, self.window):
             kept = kept.seen_from(part.begin - 1 - self.fit.dark)
