@@ -10,12 +10,16 @@ from torch import Tensor
 
 from deepstorm3d.chip import Region
 from deepstorm3d.emitters import Localizations
+from deepstorm3d.errors import Interrupted
 from deepstorm3d.field import Field
+from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.sites import tiles
 from deepstorm3d.fitting.sites.fit import SitesFound, SitesOfFrames
 from deepstorm3d.fitting.sites.kept import KeptSites
 from deepstorm3d.fitting.sites.start import Carried
 from deepstorm3d.fitting.sites.state import Sites
+from deepstorm3d.fitting.sites.windows import FoundBlock, SitesOverMovie
+from watchers import Recorder
 
 FIELD = Field(400, 512, 0.1)
 BEGIN, BLOCK = 30, 50  # first frame of the window, and sites that were fitted together before
@@ -72,11 +76,11 @@ def test_no_matrix_of_a_window_grows_with_the_field(monkeypatch: pytest.MonkeyPa
         return inverse(matrix)
 
     monkeypatch.setattr(torch.linalg, "inv_ex", counted)
-    monkeypatch.setattr(tiles, "_MOST_SITES", 200)
-    before = kept(1500)
+    monkeypatch.setattr(tiles, "_MOST_SITES", 80)
+    before = kept(600)
     nothing = replace(Localizations.empty(), sigma_source="fit")
     window = tiles.fit_window(Unchanged(), nothing, None, before, BEGIN, FIELD)
-    assert len(inverted) > 8 and max(inverted) <= 3 * 200
+    assert len(inverted) > 8 and max(inverted) <= 3 * 80
     # Every site is there, as it was.
     torch.testing.assert_close(window.place, before.place, rtol=0, atol=1e-12)
     torch.testing.assert_close(window.sigma, before.rows(BEGIN).sigma_xyz, rtol=1e-6, atol=0)
@@ -94,3 +98,19 @@ def test_as_rows_sites_have_their_place_last_frame_and_sigma() -> None:
     assert torch.equal(carried.rows.frame, rows.frame[chosen])
     assert torch.equal(carried.rows.xyz, carried.place)
     torch.testing.assert_close(carried.place, before.place[chosen] - torch.tensor([1.0, 2.0, 0.0]).double())
+
+
+def test_of_a_window_in_tiles_each_tile_is_told_and_the_work_can_end_between_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tiles, "_MOST_SITES", 80)
+    nothing = replace(Localizations.empty(), sigma_source="fit")
+    block = FoundBlock(BEGIN, nothing, Likelihood(torch.zeros(30, 2, 2)))
+    over, watch = SitesOverMovie(Unchanged(), 30, FIELD), Recorder()
+    (step,) = over.steps([block], kept(600), watch)
+    assert step.end == 60
+    # In frames of the movie, of the end of the window.
+    assert len(watch.steps) > 8 and {total for _, total, _ in watch.steps} == {60}
+    assert watch.done == sorted(watch.done) and watch.done[0] == 30 and 55 < watch.done[-1] < 60
+    with pytest.raises(Interrupted):
+        list(over.steps([block], kept(600), Recorder(stop_at=3)))

@@ -52,6 +52,12 @@ def test_pieces_of_a_molecule_at_rest_become_one_site() -> None:
     assert float((after.sites.place[0, :3] - CENTRE[0]).abs().max()) < 0.06
 
 
+def test_sites_that_bring_nothing_are_tried_where_they_are() -> None:
+    made = movie(torch.cat([CENTRE, CENTRE + 0.05]), [0, 1], [0, 1], [600.0] * 2)
+    (one,) = unions(true_sites(made), torch.zeros(2).double(), 150.0, PRICE - LOOK, 1e-3)
+    torch.testing.assert_close(one.moved_to[0, :3], CENTRE[0].double() + 0.025)
+
+
 def test_looks_of_a_molecule_that_moves_become_no_site() -> None:
     step = torch.tensor([0.12, 0.0, 0.0])
     for seed in range(4):

@@ -109,7 +109,8 @@ class SecondPass:
         """
         x, y, _ = self._corner
         try:
-            for step in self._over.steps(self._windows(found.shift(xyz=(-x, -y, 0.0)), begin), kept):
+            windows = self._windows(found.shift(xyz=(-x, -y, 0.0)), begin)
+            for step in self._over.steps(windows, kept, _FramesDone(self._watch, self._tell)):
                 yield replace(step, rows=step.rows.shift(xyz=self._corner))
                 self._tell(step.end)
         except (RuntimeError, MemoryError) as error:
@@ -140,6 +141,17 @@ class SecondPass:
     def _tell(self, done: int) -> None:
         first = self._source.span[0]
         self._watch.progress(done - first, self._source.last - first, "over frames")
+
+
+@dataclass(frozen=True)
+class _FramesDone(Quiet):
+    """Tells the frame up to which a window is done."""
+
+    tell: Callable[[int], None]
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """done: frame of the movie."""
+        self.tell(done)
 
 
 class OverFrames(SecondPass):

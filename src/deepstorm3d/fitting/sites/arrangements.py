@@ -11,9 +11,18 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from ..refine import Bounds
 from .state import Sites
 
-__all__ = ["SAME_UM", "Arrangement", "looks_beside", "near_place", "pairs_for_spots", "without_site"]
+__all__ = [
+    "SAME_UM",
+    "Arrangement",
+    "begins_of_new",
+    "looks_beside",
+    "near_place",
+    "pairs_for_spots",
+    "without_site",
+]
 
 # Distance of two looks that may be one spot, µm; half as much counts along z, where spots differ less.
 _BESIDE_UM = 0.4
@@ -88,6 +97,16 @@ class Arrangement:
         touched, images = self.touched(sites)
         place = (torch.cat([sites.place[touched, :3], self.new[:, :3]]) / SAME_UM).round().long()
         return (*place.flatten().tolist(), -1, *images.tolist(), -1, *sites.image[self.gone].tolist())
+
+
+def begins_of_new(xyz: Tensor, sites: Sites, bounds: Bounds) -> Tensor:
+    """Where new sites at (K, 3) µm begin, (K, q): within the bounds of depth, with the mean blur of others."""
+    place = xyz.to(sites.place)
+    place = torch.cat([place[:, :2], place[:, 2:].clamp(*bounds.z_um)], 1)
+    if not sites.blurs:
+        return place
+    blur = sites.place[:, 3].mean() if len(sites) else place.new_tensor(sum(bounds.blur_px) / 2)
+    return torch.cat([place, blur.expand(len(place), 1)], 1)
 
 
 def looks_beside(sites: Sites, dark: list[tuple[int, int]]) -> list[Arrangement]:
@@ -195,7 +214,6 @@ def _arrangement(
     *,
     gone: list[int] | None = None,
     moved: dict[int, Tensor] | None = None,
-    new: Tensor | None = None,
     looks: list[tuple[int, int, float]],
 ) -> Arrangement:
     moved = moved or {}
@@ -206,7 +224,7 @@ def _arrangement(
         gone=torch.tensor(gone or [], dtype=torch.int64),
         moved=torch.tensor(list(moved), dtype=torch.int64),
         moved_to=torch.stack(list(moved.values())) if moved else nowhere,
-        new=nowhere if new is None else new,
+        new=nowhere,
         site=torch.tensor(site),
         image=torch.tensor(frame),
         photons=torch.tensor(photons, dtype=torch.float64),

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..refine import Bounds
 from .arrangements import Arrangement, looks_beside, pairs_for_spots, without_site
 from .covariance import Bound, Landscape
 from .divisions import divisions
@@ -70,7 +71,7 @@ class Attempts:
 
         settled: whether ties and looks stay; if not, light beside a molecule does not count.
         """
-        sites = land.sites
+        sites, bounds = land.sites, land.movie.bounds
         if sites.channels > 1 and self._unseen is None:
             return None
         images = images_of(land.movie, sites)
@@ -79,12 +80,12 @@ class Attempts:
         sure = _apart([one for one, gain in missing if gain > _SURE * self._price])
         # Once all else is settled they are tried with the other changes: a round costs more than the trials.
         if sure and not settled:
-            return self._added(sites, sure)
+            return self._added(sites, sure, bounds)
         dark, bound = _dark(sites), land.bound()
         wanted = self._needless(land, bound, dark)
         if settled and sites.channels == 1:
             wanted += self._beside(land, dark) + self._united(land, bound) + self._divided(land)
-        wanted += [one.arrangement(sites) for one, _ in missing]
+        wanted += [one.arrangement(sites, bounds) for one, _ in missing]
         return self._after_trials(land, images, scatter, wanted)
 
     def _needless(self, land: Landscape, bound: Bound, dark: list[tuple[int, int]]) -> list[Arrangement]:
@@ -129,13 +130,13 @@ class Attempts:
         """
         if self._unseen is None:
             return []
-        sites = land.sites
+        sites, bounds = land.sites, land.movie.bounds
         unseen = self._unseen(land.movie, images, scatter)
         new = [one for one in unseen if beside or not one.is_beside(sites)]
-        new = [one for one in new if self._is_new(one.arrangement(sites), sites)]
+        new = [one for one in new if self._is_new(one.arrangement(sites, bounds), sites)]
         if not new:
             return []
-        place = torch.cat([one.arrangement(sites).new for one in new])
+        place = torch.cat([one.arrangement(sites, bounds).new for one in new])
         spans = [one.images(sites) for one in new]
         gain = score_over_frames(land, place, *torch.tensor(spans).unbind(1))
         dearer = _of_images(land.movie, scatter)
@@ -148,11 +149,11 @@ class Attempts:
         there = self._memory.allows(one.new.expand(len(one.image), -1), one.image)
         return one.key(sites) not in self._tried and bool(there.any())
 
-    def _added(self, sites: Sites, sure: list[Unseen]) -> Sites:
+    def _added(self, sites: Sites, sure: list[Unseen], bounds: Bounds) -> Sites:
         """The sites with some more."""
-        self._again_near([one.arrangement(sites) for one in sure])
+        self._again_near([one.arrangement(sites, bounds) for one in sure])
         for one in sure:
-            new = one.arrangement(sites)
+            new = one.arrangement(sites, bounds)
             place = torch.cat([sites.place, new.new])
             sites = sites.assigned(sites.site, place).with_looks(new.site, new.image, new.photons)
         return sites

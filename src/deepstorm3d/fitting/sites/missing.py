@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...maxima import highest_around
-from .arrangements import Arrangement
+from .arrangements import Arrangement, begins_of_new
 from .movie import Movie
 from .state import Sites
 from .sums import ChannelSums, gains_of
@@ -40,11 +40,7 @@ class Missing:
 
     def arrangements(self, movie: Movie, sites: Sites) -> list[Arrangement]:
         """The sites with each of them, with a look in every image where the filter sees light."""
-        place = self.xyz.to(sites.place)
-        place = torch.cat([place[:, :2], place[:, 2:].clamp(*movie.bounds.z_um)], 1)
-        if sites.blurs:
-            blur = sites.place[:, 3].mean() if len(sites) else place.new_tensor(sum(movie.bounds.blur_px) / 2)
-            place = torch.cat([place, blur.expand(len(place), 1)], 1)
+        place = begins_of_new(self.xyz, sites, movie.bounds)
         nobody, made = torch.zeros(0, dtype=torch.int64), list[Arrangement]()
         for row, photons in enumerate(self.photons.double()):
             image = (photons > movie.bounds.photons).nonzero()[:, 0]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...analysis.linking import LinkRule, link_rows
 from ...emitters import Localizations
+from ...errors import InputError
 from ..photometry import fit_photometry
 from .movie import Movie
 from .state import Sites
@@ -72,7 +73,11 @@ def sites_of_list(
 def places_of_list(
     found: Localizations, movie: Movie, carried: Carried | None, *, blurs: bool, dark: int
 ) -> tuple[Tensor, Tensor]:
-    """Places (S, q) of the sites of a list, and the site of each row, (N,);  arguments of `sites_of_list`."""
+    """Places (S, q) of the sites of a list, and the site of each row, (N,);  arguments of `sites_of_list`.
+
+    Raises InputError for rows without σ.
+    """
+    _require_sigma(found)
     before = 0 if carried is None else len(carried.place)
     site = linked(found, None if carried is None else carried.rows, dark)
     place = _weighted_mean(found, site, before)
@@ -152,6 +157,16 @@ def linked(found: Localizations, earlier: Localizations | None, dark: int) -> Te
     later = [name for name in dict.fromkeys(group[before:].tolist()) if name not in names]
     names |= {name: before + number for number, name in enumerate(later)}
     return torch.tensor([names[name] for name in group[before:].tolist()], dtype=torch.int64)
+
+
+def _require_sigma(found: Localizations) -> None:
+    """Raises InputError where a row has no σ, by which it would be tied to others."""
+    without = int((~(found.sigma_xyz.isfinite() & (found.sigma_xyz > 0))).any(1).sum())
+    if without:
+        raise InputError(
+            f"{without} of {len(found)} rows have no σ by which they could be tied to others",
+            "leave them out of the list, or leave every row as its frame gives it (--separate)",
+        )
 
 
 def _weighted_mean(found: Localizations, site: Tensor, least: int) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from ...chip import Region
 from ...emitters import Localizations
 from ...field import Field
+from ...watch import SILENT, Watcher, advance
 from .fit import SitesOfFrames
 from .joined import FittedWindow, Part, joined
 from .kept import KeptSites
@@ -73,12 +74,14 @@ def fit_window(
     kept: KeptSites,
     begin: int,
     field: Field | None,
+    watch: Watcher = SILENT,
 ) -> FittedWindow:
     """The sites of B consecutive frames.
 
     fit: of frames of any size;  found: rows, their frames counted from 0, positions in the field;  kept: sites
     of the frames before;  begin: number of the first frame in the movie;  field: what the frames show, of
-    several channels those of the first; None: they are never cut into tiles.
+    several channels those of the first; None: they are never cut into tiles;  watch: told the tiles done; it
+    can end the work (Interrupted).
     """
     margin = -(-fit.reach_px // _GRID_PX) * _GRID_PX
     cores = [] if field is None else list(_cores(field, margin, _places(found, kept.rows(begin), fit.dark)))
@@ -87,7 +90,11 @@ def fit_window(
         carried = kept.carried(torch.arange(len(kept)), begin) if len(kept) else None
         return joined([_whole(whole, found, likelihood, carried)], len(kept))
     window = _Window(fit, found, likelihood, kept, begin, field)
-    return joined([window.fitted(core, margin) for core in cores], len(kept))
+    parts = list[Part]()
+    for core in cores:
+        advance(watch, len(parts), len(cores))
+        parts.append(window.fitted(core, margin))
+    return joined(parts, len(kept))
 
 
 def _places(found: Localizations, earlier: Localizations, dark: int) -> Tensor:

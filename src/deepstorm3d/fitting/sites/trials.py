@@ -108,7 +108,7 @@ def tried(
 
     def of_one(number: int, watch: Watcher) -> _Outcome:
         advance(watch)
-        return _tried(movie, sites, images, wanted[number], rules)
+        return _tried(replace(movie, watch=watch), sites, images, wanted[number], rules)
 
     outcomes = side_by_side(of_one, len(wanted), movie.watch)
     taken = torch.zeros(len(sites), dtype=torch.bool)

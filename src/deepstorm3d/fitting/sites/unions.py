@@ -76,7 +76,9 @@ def _pieces(sites: Sites, far: Tensor, follow: Tensor) -> set[tuple[int, ...]]:
 
 def _as_one(sites: Sites, members: list[int], brings: Tensor) -> Arrangement:
     """The one that brings most, at the mean place of all, in their frames and those between; others go."""
-    share = brings[members] / brings[members].sum().clamp(min=1e-9)
+    # Those that bring nothing have their places too.
+    share = brings[members].clamp(min=1e-9)
+    share = share / share.sum()
     place, kept = share @ sites.place[members], members[int(share.argmax())]
     mine = torch.isin(sites.site, torch.tensor(members))
     light = sites.photons.new_zeros(sites.images).index_add(0, sites.image[mine], sites.photons[mine])

@@ -16,8 +16,9 @@ from torch import Tensor
 from ...maxima import highest_around
 from ...watch import Watcher, advance
 from ..parallel import side_by_side
+from ..refine import Bounds
 from ..unexplained import misfit_everywhere
-from .arrangements import Arrangement, near_place
+from .arrangements import Arrangement, begins_of_new, near_place
 from .movie import Movie
 from .state import Sites
 from .sums import ChannelSums, gains_of
@@ -60,23 +61,20 @@ class Unseen:
         """The first and the last one of its images."""
         return self.first * sites.channels, (self.last + 1) * sites.channels - 1
 
-    def arrangement(self, sites: Sites) -> Arrangement:
-        """The sites with this molecule."""
+    def arrangement(self, sites: Sites, bounds: Bounds) -> Arrangement:
+        """The sites with this molecule;  bounds: of the unknowns."""
         first, last = self.images(sites)
         photons = self.photons.double().repeat(self.last + 1 - self.first)
         lit = photons > 0
         image = torch.arange(first, last + 1)[lit]
-        place = self.xyz.to(sites.place)
-        if sites.blurs:
-            blur = sites.place[:, 3:].mean(0) if len(sites) else sites.place.new_ones(1)
-            place = torch.cat([place, blur])
+        place = begins_of_new(self.xyz[None], sites, bounds)
         nobody = image[:0]
         return Arrangement(
-            centre=place[:2],
+            centre=place[0, :2],
             gone=nobody,
             moved=nobody,
             moved_to=sites.place[:0],
-            new=place[None],
+            new=place,
             site=torch.full_like(image, len(sites)),
             image=image,
             photons=photons[lit],

@@ -17,6 +17,7 @@ from torch import Tensor
 from ...emitters import Localizations
 from ...field import Field
 from ...noise import Noise
+from ...watch import SILENT, Part, Watcher
 from ..likelihood import Likelihood
 from .channel import LightsOfChannels
 from .joined import FittedWindow
@@ -86,17 +87,18 @@ class SitesOverMovie:
             yield step.rows
         yield rows_left(kept)
 
-    def steps(self, blocks: Iterable[FoundBlock], kept: KeptSites) -> Iterator[Step]:
+    def steps(self, blocks: Iterable[FoundBlock], kept: KeptSites, watch: Watcher = SILENT) -> Iterator[Step]:
         """The same window by window, so that the work can be interrupted.
 
         blocks: in order; a molecule that shines on both sides of more than `dark` missing frames is two;
         kept: of the step before them (`KeptSites.nothing` at first). The rows that still wait after the last
-        step: `rows_left`.
+        step: `rows_left`;  watch: told the frame up to which a window that is cut into tiles is done.
         """
         for part in _windows(blocks, self.window):
             kept = kept.seen_from(part.begin - 1 - self.fit.dark)
             found = part.found.shift(frames=-part.begin)
-            whole = fit_window(self.fit, found, part.likelihood, kept, part.begin, self.field)
+            tiles = Part(watch, part.begin, part.end - part.begin, part.end)
+            whole = fit_window(self.fit, found, part.likelihood, kept, part.begin, self.field, tiles)
             rows, kept = self._taken(whole, kept, part)
             yield Step(part.end, rows, kept)
 
