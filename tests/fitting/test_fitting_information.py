@@ -20,11 +20,9 @@ from deepstorm3d.fitting.state import JointState
 from deepstorm3d.optics.fisher import crlb
 
 
-def bounds(made: Scene, *, with_background: bool = True) -> tuple[Tensor, Tensor]:
+def bounds(made: Scene) -> tuple[Tensor, Tensor]:
     linear = made.linear()
-    return joint_bounds(
-        linear, Likelihood(linear.image).information(linear.image), with_background=with_background
-    )
+    return joint_bounds(linear, Likelihood(linear.image).information(linear.image))
 
 
 def dense_sigma(made: Scene, frame: int, *, with_background: bool = True) -> tuple[Tensor, Tensor]:
@@ -56,17 +54,15 @@ def dense_sigma(made: Scene, frame: int, *, with_background: bool = True) -> tup
 
 
 @pytest.mark.parametrize("blur", [False, True])
-@pytest.mark.parametrize("with_background", [False, True])
-def test_the_bounds_are_those_of_the_whole_dense_matrix(blur: bool, with_background: bool) -> None:
+def test_the_bounds_are_those_of_the_whole_dense_matrix(blur: bool) -> None:
     made = scene(12, 2, blur=blur, seed=1)
-    sigma, level = bounds(made, with_background=with_background)
+    sigma, level = bounds(made)
     for frame in range(2):
         rows = made.state.frame == frame
-        wanted, everywhere = dense_sigma(made, frame, with_background=with_background)
+        wanted, everywhere = dense_sigma(made, frame)
         torch.testing.assert_close(sigma[rows], wanted, rtol=1e-3, atol=0)
         place = (made.state.xyz[rows, :2] / MICROSCOPE.pixel_um).round().long()
-        under = everywhere[place[:, 1], place[:, 0]] if with_background else torch.zeros(len(place))
-        torch.testing.assert_close(level[rows], under.double(), rtol=1e-3, atol=0)
+        torch.testing.assert_close(level[rows], everywhere[place[:, 1], place[:, 0]], rtol=1e-3, atol=0)
 
 
 def test_one_molecule_on_a_level_has_the_bound_of_one_emitter() -> None:
@@ -117,7 +113,7 @@ def test_a_neighbour_only_costs_precision_and_a_distant_one_nothing() -> None:
 
 def test_an_unknown_background_only_costs_precision() -> None:
     made = scene(8, 1, seed=4)
-    known, unknown = bounds(made, with_background=False)[0], bounds(made)[0]
+    known, unknown = dense_sigma(made, 0, with_background=False)[0], bounds(made)[0]
     assert bool((unknown >= known * (1 - 1e-6)).all())
     assert bool((unknown[:, 3] > 1.02 * known[:, 3]).any())
 

@@ -54,7 +54,7 @@ def test_a_dim_look_gains_what_its_score_says() -> None:
     assert float(tested.gain.median()) < 4
     strongest = tested.select(tested.gain.argsort(descending=True)[:3])
     for k in range(3):
-        site, number, told = (column[k : k + 1] for column in (strongest.site, strongest.frame, strongest.gain))
+        site, number, told = (column[k : k + 1] for column in (strongest.site, strongest.image, strongest.gain))
         score = score_of_looks(land, int(number), fitted.place[site])
         torch.testing.assert_close(score.pull.square() / score.left, told, rtol=1e-5, atol=0)
         after = climb_sites(frames, fitted.with_looks(site, number, strongest.photons[k : k + 1])).sites

@@ -11,11 +11,13 @@ from fitting_scenes import DEPTH, MICROSCOPE, SIZE, table
 from torch import Tensor
 
 from deepstorm3d.emitters import Localizations
+from deepstorm3d.field import Field
 from deepstorm3d.fitting.background import SplineBackground
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.linear import expected_image
 from deepstorm3d.fitting.refine import Bounds
+from deepstorm3d.fitting.sites import windows
 from deepstorm3d.fitting.sites.fit import SiteFit
 from deepstorm3d.fitting.sites.windows import FoundBlock, SitesOverMovie
 from deepstorm3d.fitting.state import JointState
@@ -150,3 +152,16 @@ def test_a_molecule_on_both_sides_of_few_missing_frames_is_one(missing: int, mol
     found = joined(list(SitesOverMovie(SiteFit(fit), WINDOW)(parts)))
     assert found.molecule is not None and len(found) == 4
     assert len(found.molecule.unique()) == molecules
+
+
+def test_light_that_is_known_already_stays_known_in_windows_and_tiles() -> None:
+    _, light, fit = one_molecule([2])
+    known = Likelihood(light.frames[:2], light.noise, None, torch.full_like(light.frames[:2], 3.0))
+    block = windows._joined(
+        [FoundBlock(0, Localizations.empty(), known), FoundBlock(2, Localizations.empty(), light)]
+    )
+    assert isinstance(block.likelihood, Likelihood) and block.likelihood.known is not None
+    assert block.likelihood.known.mean((1, 2)).tolist() == [3.0] * 2 + [0.0] * 9
+    field = Field(SIZE[1], SIZE[0], MICROSCOPE.pixel_um)
+    _, part = SiteFit(fit).tile(field, (4, 2, 20, 18), known, Localizations.empty())
+    assert part.known is not None and torch.equal(part.known, torch.full((2, 16, 16), 3.0))

@@ -18,50 +18,40 @@ _TILE_PX = (
 )
 
 
-def joint_bounds(
-    image: LinearImage, information: Tensor, *, with_background: bool = True
-) -> tuple[Tensor, Tensor]:
+def joint_bounds(image: LinearImage, information: Tensor) -> tuple[Tensor, Tensor]:
     """Cramér-Rao bounds of all molecules fitted together with their background.
 
     image: linear around the state;  information: (B, H, W) of the pixels (`Likelihood.information`).
     Returns σ (N, p) of x, y, z (µm), photons (, blur), and (N,) σ of the background at each molecule's
-    centre (0 if the background is assumed known).
+    centre.
     σ_i² = (F⁻¹)_ii with F_ij = Σ (∂μ/∂θ_i)(∂μ/∂θ_j)·information (Ober, Ram & Ward 2004).
     """
-    if with_background and image.is_compiled:
+    if image.is_compiled:
         found = compiled.bounds(image, information)
         if found is not None:
             return found[0].to(information), found[1].to(information)
     shape = (len(information), *image.background.shape)
     order = Order.of(image.frame, image.jacobian.shape[1], information.new_empty(shape))
     if order.is_small(information[0].numel() if len(information) else 0):
-        return _bounds_together(image, information, order, with_background=with_background)
+        return _bounds_together(image, information, order)
     sigma = torch.zeros(image.jacobian.shape[:2], device=information.device, dtype=torch.float64)
     level = torch.zeros(len(sigma), device=information.device, dtype=torch.float64)
-    for frame, covariance in joint_covariances(image, information, with_background=with_background):
+    for frame, covariance in joint_covariances(image, information):
         rows = (image.frame == frame).nonzero()[:, 0]
         variances = covariance.diagonal().clamp(min=0)
         unknowns = len(rows) * sigma.shape[1]
         sigma[rows] = variances[:unknowns].view(len(rows), sigma.shape[1]).sqrt()
-        if with_background:
-            weights = image.background.at(image.assembly.middle[rows], image.frame[rows]).flatten(1).double()
-            spread = ((weights @ covariance[unknowns:, unknowns:]) * weights).sum(1)
-            level[rows] = spread.clamp(min=0).sqrt()
+        weights = image.background.at(image.assembly.middle[rows], image.frame[rows]).flatten(1).double()
+        spread = ((weights @ covariance[unknowns:, unknowns:]) * weights).sum(1)
+        level[rows] = spread.clamp(min=0).sqrt()
     return sigma.to(information), level.to(information)
 
 
-def _bounds_together(
-    image: LinearImage, information: Tensor, order: Order, *, with_background: bool
-) -> tuple[Tensor, Tensor]:
+def _bounds_together(image: LinearImage, information: Tensor, order: Order) -> tuple[Tensor, Tensor]:
     """`joint_bounds` by the inverses of all frames at a time."""
-    matrix = fisher_matrices(image, information, order)
-    if not with_background:
-        matrix = matrix[:, : order.molecules, : order.molecules]
-    covariance = _inverse(matrix.double())
+    covariance = _inverse(fisher_matrices(image, information, order).double())
     variance = covariance.diagonal(dim1=1, dim2=2)[:, : order.molecules].reshape(-1, order.each)[order.slot]
     sigma = variance.clamp(min=0).sqrt().to(information)
-    if not with_background:
-        return sigma, torch.zeros_like(sigma[:, 0])
     weights = image.background.at(image.assembly.middle, image.frame).flatten(1).double()
     placed = order.places(weights[:, None])
     smooth = covariance[:, order.molecules :, order.molecules :]
@@ -75,9 +65,7 @@ def photon_bounds(image: LinearImage, information: Tensor) -> Tensor:
     return (joint_bounds(image, information) if found is None else found)[0][:, 3].to(information)
 
 
-def joint_covariances(
-    image: LinearImage, information: Tensor, *, with_background: bool = True
-) -> Iterator[tuple[int, Tensor]]:
+def joint_covariances(image: LinearImage, information: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Yield each frame's number and the inverse of its Fisher matrix, float64.
 
     Order of the rows: the frame's molecules with p unknowns each, then the background's coefficients.
@@ -88,11 +76,8 @@ def joint_covariances(
     for frame in range(len(information)):
         rows = (image.frame == frame).nonzero()[:, 0]
         molecules = _between_molecules(image, information[frame], rows)
-        if with_background:
-            cross = crossing[rows].flatten(0, 1)
-            matrix = torch.cat([torch.cat([molecules, cross], 1), torch.cat([cross.mT, gram[frame]], 1)])
-        else:
-            matrix = molecules
+        cross = crossing[rows].flatten(0, 1)
+        matrix = torch.cat([torch.cat([molecules, cross], 1), torch.cat([cross.mT, gram[frame]], 1)])
         yield frame, _inverse(matrix.double())
 
 

@@ -22,23 +22,24 @@ from .state import DIVISION, JointState
 from .unexplained import FAR, misfit_everywhere, misfit_of_frames
 from .windows import WindowFit, Windows
 
-__all__ = ["Proposer"]
+__all__ = ["HALVES_UM", "Proposer"]
 
 # Smallest distance between two candidates, px: of closer ones only the strongest is tried, because the side
 # lobes of a missing molecule's spot are that far from it.
 _APART_PX = 12
 _APART_UM = 1.5  # smallest distance between two spots that are divided in the same trial, µm
-# Divisions that are tried: offset of each of the two molecules from their centre, µm, along axes and diagonals.
-_HALVES_UM = (
+HALVES_UM = (
     *((0.1, 0.0, 0.0), (0.0, 0.1, 0.0), (0.0, 0.0, 0.2)),
     *((0.07, 0.07, 0.0), (0.07, -0.07, 0.0), (0.07, 0.0, 0.14), (0.07, 0.0, -0.14)),
     *((0.0, 0.07, 0.14), (0.0, 0.07, -0.14)),
 )
+"""Divisions that are tried: offset of each of the two molecules from their centre, µm, along axes and
+diagonals."""
 # Gain that a candidate needs in its window, as a fraction of the penalty. It is below 1 because the gain
 # increases when the neighbours are fitted too.
 _SHARE = 0.5
-# A candidate is only the initial guess of the joint fit, so its own fit may stop early.
 _DIVIDED_AT_ONCE = 256  # molecules whose divisions are tried at a time: 18 patches each
+# A candidate is only the initial guess of the joint fit, so its own fit may stop early.
 _ITERATIONS = 10  # largest number of steps of a candidate's fit
 _SETTLED = 0.5  # a candidate's fit stops when a step lowers the deviance by less than this
 
@@ -114,7 +115,7 @@ class Proposer:
         gains, halves = state.photons.new_zeros(len(state)), torch.zeros_like(state.xyz)
         if not len(state):
             return gains, halves
-        ways = state.xyz.new_tensor(_HALVES_UM)
+        ways = state.xyz.new_tensor(HALVES_UM)
         score, information = likelihood.score(linear.image), likelihood.information(linear.image)
         if linear.is_compiled:
             terms = compiled.division_terms(self.psf, state, linear, score, information, ways).to(gains)

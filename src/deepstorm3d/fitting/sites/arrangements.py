@@ -15,6 +15,7 @@ from ..refine import Bounds
 from .state import Sites
 
 __all__ = [
+    "AXIAL",
     "SAME_UM",
     "Arrangement",
     "begins_of_new",
@@ -24,9 +25,11 @@ __all__ = [
     "without_site",
 ]
 
-# Distance of two looks that may be one spot, µm; half as much counts along z, where spots differ less.
+# Distance of two looks that may be one spot, µm.
 _BESIDE_UM = 0.4
-_AXIAL = 0.5
+AXIAL = 0.5
+"""Share of a distance in depth that counts where it is asked whether two sites may be one: spots differ less
+along z."""
 # Distance from the line between two sites within which a spot may be both of them, µm.
 _BETWEEN_UM = 0.15
 _FURTHEST_UM = 0.25  # largest first guess of the distance by which a spot moves if a part of it is another's
@@ -200,7 +203,7 @@ def without_site(sites: Sites, site: int, dark: list[tuple[int, int]]) -> Arrang
 
 def _share_between(one: Tensor, other: Tensor, middle: Tensor) -> float | None:
     """Where between two places a third one lies, 0.1 … 0.9; None: not between them."""
-    scale = one.new_tensor([1.0, 1.0, _AXIAL])
+    scale = one.new_tensor([1.0, 1.0, AXIAL])
     way, to = (other - one) * scale, (middle - one) * scale
     share = float((way @ to) / (way @ way).clamp(min=1e-9))
     if not 0.0 < share < 1.0 or float((to - share * way).norm()) > _BETWEEN_UM:
@@ -238,11 +241,11 @@ def _looks_at(sites: Sites) -> dict[tuple[int, int], int]:
 
 def near_place(sites: Sites, xyz: Tensor) -> Tensor:
     """Sites so near a place (3,) µm that both may be one spot: (S,) bool."""
-    scale = sites.place.new_tensor([1.0, 1.0, _AXIAL])
+    scale = sites.place.new_tensor([1.0, 1.0, AXIAL])
     return ((sites.place[:, :3] - xyz) * scale).norm(dim=1) < _BESIDE_UM
 
 
 def _near(sites: Sites) -> Tensor:
     """Sites so near that they may be one spot: (S, S) bool."""
-    place = sites.place[:, :3] * sites.place.new_tensor([1.0, 1.0, _AXIAL])
+    place = sites.place[:, :3] * sites.place.new_tensor([1.0, 1.0, AXIAL])
     return torch.cdist(place, place) < _BESIDE_UM

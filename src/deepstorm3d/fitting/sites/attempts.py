@@ -48,7 +48,8 @@ class Attempts:
 
     price: penalty for one molecule;  false_splits, false_looks: see `SiteFit`;
     sums: of the matched filter for missing molecules, None: none are added;  memory: of looks removed.
-    Where channels have images of their own, no spot of one of them is read in another way.
+    Where channels have images of their own, no spot of one of them is read in another way: sites are only
+    added, and left out.
     """
 
     def __init__(
@@ -166,9 +167,8 @@ class Attempts:
         gain = sites.place.new_zeros(len(sites), sites.images)
         for one in others:
             gain[one.site, one.image] = 1.0
-        site, frame = gain.nonzero().unbind(1)
-        tested = gain_of_looks(land, site, frame)
-        gain[tested.site, tested.frame] = tested.gain
+        tested = gain_of_looks(land, *gain.nonzero().unbind(1))
+        gain[tested.site, tested.image] = tested.gain
         # What gains less would go again by the test of single looks.
         least = needed_gain(self._false_looks) - LOOK
         return [

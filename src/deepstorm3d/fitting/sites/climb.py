@@ -10,7 +10,7 @@ from torch import Tensor
 from ..parallel import one_thread
 from ..state import LONGEST_BLUR_PX, LONGEST_UM
 from .charts import FINE, Charts
-from .frames import Eliminated, FrameTerms, shares_of_sites
+from .frames import Eliminated, FrameTerms, unknowns_of_looks
 from .movie import Movie
 from .state import Sites
 
@@ -26,7 +26,7 @@ class FittedSites:
     """Result of a fit.
 
     sites: of B frames in C channels;  deviance: of each image, (B·C,) float64;  settled: whether the fit
-    converged.
+    converged, or no step helped any more, however short.
     """
 
     sites: Sites
@@ -104,7 +104,7 @@ def _step(movie: Movie, sites: Sites, slices: list[slice], terms: list[FrameTerm
         matrix, pull, ridge = _assembled(sites, slices, terms, parts, damping)
         place = _solved_places(movie, sites, matrix, pull, ridge)
     flat = place.flatten()
-    light = movie.each(lambda f: parts[f].light_step(flat[shares_of_sites(sites, slices[f])]))
+    light = movie.each(lambda f: parts[f].light_step(flat[unknowns_of_looks(sites, slices[f])]))
     counts = [rows.stop - rows.start for rows in slices]
     photons = torch.cat([step[:count] for step, count in zip(light, counts, strict=True)])
     smooth = tuple(
@@ -123,7 +123,7 @@ def _assembled(
     matrix, pull = sites.place.new_zeros(size, size), sites.place.new_zeros(size)
     ridge = sites.place.new_full((len(sites),), 1e-5)
     for number, (rows, part) in enumerate(zip(slices, parts, strict=True)):
-        index = shares_of_sites(sites, rows)
+        index = unknowns_of_looks(sites, rows)
         own = part.schur.clone()
         own.diagonal().add_(damping[number] * terms[number].matrix.diagonal()[: len(own)])
         matrix[index[:, None], index] += own

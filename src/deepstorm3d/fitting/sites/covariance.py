@@ -16,7 +16,7 @@ from ..parallel import one_thread
 from ..refine import Bounds
 from .channel import ChannelModel
 from .charts import Charts
-from .frames import RIDGE, Eliminated, FrameTerms, shares_of_sites, unit_factor
+from .frames import RIDGE, Eliminated, FrameTerms, unit_factor, unknowns_of_looks
 from .movie import Movie
 from .state import Sites
 
@@ -92,7 +92,7 @@ class Landscape:
         sites = self.sites
         matrix = sites.place.new_zeros(sites.place.numel(), sites.place.numel())
         for rows, part in zip(self.slices, self.parts, strict=True):
-            index = shares_of_sites(sites, rows)
+            index = unknowns_of_looks(sites, rows)
             matrix[index[:, None], index] += part.schur
         if sites.knowledge is not None:
             matrix += sites.knowledge
@@ -105,14 +105,14 @@ class Landscape:
         sites = self.sites
         gradient = sites.place.new_zeros(sites.place.numel())
         for rows, part in zip(self.slices, self.parts, strict=True):
-            gradient.index_add_(0, shares_of_sites(sites, rows), part.pull)
+            gradient.index_add_(0, unknowns_of_looks(sites, rows), part.pull)
         if sites.before is not None and sites.knowledge is not None:
             gradient += sites.knowledge @ (sites.before - sites.place).flatten()
         return gradient
 
     def among(self, number: int) -> Tensor:
         """Covariance (n·q, n·q) of the places of an image's looks."""
-        index = shares_of_sites(self.sites, self.slices[number])
+        index = unknowns_of_looks(self.sites, self.slices[number])
         return self.covariance[index[:, None], index]
 
     def of_sites(self, one: Tensor, other: Tensor) -> Tensor:
@@ -132,7 +132,7 @@ class Landscape:
     def photons_of_two(self, one: int, other: int) -> float:
         """Covariance of the photons of two looks in different images: both follow the places."""
         image = self.sites.image[[one, other]].tolist()
-        rows, columns = (shares_of_sites(self.sites, self.slices[number]) for number in image)
+        rows, columns = (unknowns_of_looks(self.sites, self.slices[number]) for number in image)
         return float(
             self.light_by_places(one) @ self.covariance[rows[:, None], columns] @ self.light_by_places(other)
         )

@@ -17,19 +17,13 @@ from .. import compiled
 from ..blocks import pseudo_inverse
 from ..likelihood import Likelihood
 from ..linear import LinearImage
+from ..proposals import HALVES_UM
 from ..state import JointState
 from .channel import ChannelModel
 from .movie import Movie
 from .state import Sites
 
 __all__ = ["Divisions", "divisions"]
-
-# Divisions that are tried: offset of each of the two molecules from their centre, µm, along axes and diagonals.
-_HALVES_UM = (
-    *((0.1, 0.0, 0.0), (0.0, 0.1, 0.0), (0.0, 0.0, 0.2)),
-    *((0.07, 0.07, 0.0), (0.07, -0.07, 0.0), (0.07, 0.0, 0.14), (0.07, 0.0, -0.14)),
-    *((0.0, 0.07, 0.14), (0.0, 0.07, -0.14)),
-)
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ def divisions(movie: Movie, sites: Sites, least: float, vain: Tensor) -> Divisio
     least: smallest gain;  vain: (S,) bool, sites that are not to be divided.
     Of images that compiled code does not compute there are none.
     """
-    ways = torch.tensor(_HALVES_UM, dtype=torch.float64)
+    ways = torch.tensor(HALVES_UM, dtype=torch.float64)
     number, q, count = len(sites), sites.each, sites.images
     crossing = sites.place.new_zeros(number, len(ways), q + count)
     along, square = sites.place.new_zeros(2, number, len(ways)).unbind(0)

@@ -51,7 +51,7 @@ class SitesFound:
     misfit: (B,) mean deviance of each frame's pixels, 1 if only noise remains;
     tied: rows that share their molecule with others;  split: sites divided because a tie cost too much;
     filled: rows that the list of single frames did not have;  removed: rows of it that were not needed;
-    settled: whether the fit converged.
+    settled: whether the fit converged, or no step helped any more, however short.
     """
 
     localizations: Localizations

@@ -18,7 +18,7 @@ from ..linear import LinearImage
 from .channel import ChannelModel
 from .state import Sites
 
-__all__ = ["Eliminated", "FrameTerms", "View", "shares_of_sites", "unit_factor"]
+__all__ = ["Eliminated", "FrameTerms", "View", "unit_factor", "unknowns_of_looks"]
 
 # Added to the unit diagonal of a matrix that is inverted: what has no signal gets a large, finite variance.
 RIDGE = 1e-7
@@ -150,7 +150,7 @@ def unit_factor(unit: Tensor, ridge: float) -> Tensor:
         ridge = 10 * max(ridge, RIDGE)
 
 
-def shares_of_sites(sites: Sites, rows: slice) -> Tensor:
+def unknowns_of_looks(sites: Sites, rows: slice) -> Tensor:
     """Where the places of an image's looks stand among the unknowns of all sites: (n·q,) int64."""
     unknown = torch.arange(sites.each, device=sites.site.device)
     return (sites.site[rows, None] * sites.each + unknown).flatten()

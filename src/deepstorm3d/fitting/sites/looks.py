@@ -45,16 +45,16 @@ _FALSE_BETWEEN = 0.05
 
 @dataclass(frozen=True)
 class NewLooks:
-    """Looks that sites may have: site and frame (K,) int64, photons and gain of the deviance (K,) float64."""
+    """Looks that sites may have: site and image (K,) int64, photons and gain of the deviance (K,) float64."""
 
     site: Tensor
-    frame: Tensor
+    image: Tensor
     photons: Tensor
     gain: Tensor
 
     def select(self, rows: Tensor) -> NewLooks:
         """Some of them, an index or a mask."""
-        return NewLooks(self.site[rows], self.frame[rows], self.photons[rows], self.gain[rows])
+        return NewLooks(self.site[rows], self.image[rows], self.photons[rows], self.gain[rows])
 
 
 def needed_gain(false_looks: float) -> float:
@@ -81,30 +81,30 @@ def missing_looks(land: Landscape, false_looks: float, free: Tensor, memory: Mem
 
     false_looks: share of tested places without light that get a look;  memory: of looks removed.
     """
-    site, frame = dark_neighbours(land.sites)
+    site, image = dark_neighbours(land.sites)
     # A site that shines in another channel of the frame is there, whatever is beside it.
-    chosen = free[site] & (~_taken(land, site, frame) | land.sites.near_in_time(0)[site, frame])
-    chosen &= memory.allows(land.sites.place[site], frame)
-    tested = gain_of_looks(land, site[chosen], frame[chosen])
+    chosen = free[site] & (~_taken(land, site, image) | land.sites.near_in_time(0)[site, image])
+    chosen &= memory.allows(land.sites.place[site], image)
+    tested = gain_of_looks(land, site[chosen], image[chosen])
     strong = tested.select(
-        tested.gain > _needed(sites_between(land.sites)[tested.site, tested.frame], false_looks)
+        tested.gain > _needed(sites_between(land.sites)[tested.site, tested.image], false_looks)
     )
     place = land.sites.place[strong.site, :2]
     apart = torch.full_like(strong.gain, _APART_UM)
-    return strong.select(~outdone(place, strong.frame, strong.gain, apart))
+    return strong.select(~outdone(place, strong.image, strong.gain, apart))
 
 
-def gain_of_looks(land: Landscape, site: Tensor, frame: Tensor) -> NewLooks:
-    """The gain of one more look of each site (K,) in a frame (K,) in which it has none: a score test."""
-    order = torch.argsort(frame, stable=True)
-    site, frame = site[order], frame[order]
+def gain_of_looks(land: Landscape, site: Tensor, image: Tensor) -> NewLooks:
+    """The gain of one more look of each site (K,) in an image (K,) in which it has none: a score test."""
+    order = torch.argsort(image, stable=True)
+    site, image = site[order], image[order]
 
-    def in_frame(number: int) -> tuple[Tensor, Tensor]:
-        return _tested(land, number, site[frame == number])
+    def in_image(number: int) -> tuple[Tensor, Tensor]:
+        return _tested(land, number, site[image == number])
 
-    parts = land.movie.each(in_frame)
+    parts = land.movie.each(in_image)
     photons, gain = (torch.cat(each) for each in zip(*parts, strict=True))
-    return NewLooks(site, frame, photons, gain)
+    return NewLooks(site, image, photons, gain)
 
 
 def unneeded(land: Landscape, bound: Bound, least: tuple[float, float], free: Tensor) -> Tensor:
@@ -166,26 +166,26 @@ def brought(sites: Sites, bound: Bound) -> Tensor:
     return significance.new_zeros(len(sites)).index_add(0, sites.site, significance)
 
 
-def _taken(land: Landscape, site: Tensor, frame: Tensor) -> Tensor:
-    """Whether another site has a look near the place of each site (K,) in a frame (K,): (K,) bool."""
+def _taken(land: Landscape, site: Tensor, image: Tensor) -> Tensor:
+    """Whether another site has a look near the place of each site (K,) in an image (K,): (K,) bool."""
     place = land.sites.place[:, :3]
     near = torch.cdist(place, place) < _TAKEN_UM
-    return (near.double() @ land.sites.seen().double())[site, frame] > 0
+    return (near.double() @ land.sites.seen().double())[site, image] > 0
 
 
 def dark_neighbours(sites: Sites) -> tuple[Tensor, Tensor]:
-    """Site and frame of each place in time that is next to a look of its site, or between two."""
+    """Site and image of each place in time that is next to a look of its site, or between two."""
     seen, near = sites.seen(), sites.near_in_time(1)
     later, earlier = seen.cumsum(1) > 0, seen.flip(1).cumsum(1).flip(1) > 0
     # A site that is known from before has had its look before the first frame.
     later |= sites.known[:, None]
     dark = ~seen & (near | (later & earlier))
-    site, frame = dark.nonzero().unbind(1)
-    return site, frame
+    site, image = dark.nonzero().unbind(1)
+    return site, image
 
 
 def _tested(land: Landscape, number: int, site: Tensor) -> tuple[Tensor, Tensor]:
-    """Photons and gain of looks of sites (K,) in one frame."""
+    """Photons and gain of looks of sites (K,) in one image."""
     if not len(site):
         return land.parts[number].scale[:0], land.parts[number].scale[:0]
     score = score_of_looks(land, number, land.sites.place[site])

@@ -8,13 +8,10 @@ import torch
 from torch import Tensor
 
 from .covariance import Landscape
-from .shared_information import shared_information
+from .shared_information import AT_LEAST_KNOWN, shared_information
 from .ties import chi_square_point
 
 __all__ = ["Mismatch", "mismatch_of"]
-
-# Information (1/µm²) of a place that is known to 0.3 µm anyway: a look with no light has no other.
-_SURE = 10.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Mismatch:
 
         To first order: it is too small where it is as large as the spots.
         """
-        covariance = torch.linalg.inv(self.stiffness + _SURE * torch.eye(3).double())
+        covariance = torch.linalg.inv(self.stiffness + AT_LEAST_KNOWN * torch.eye(3).double())
         return covariance @ self.pull, covariance.diagonal().sqrt()
 
 
@@ -70,7 +67,7 @@ def mismatch_of(
         looks, pulls, information = shared.of_site(site)
         look = int((sites.image[looks] == channel).nonzero()[0, 0])
         pull, stiff = pulls[look], information[look, look]
-        variance = torch.linalg.inv_ex(stiff + _SURE * torch.eye(3).double())[0]
+        variance = torch.linalg.inv_ex(stiff + AT_LEAST_KNOWN * torch.eye(3).double())[0]
         shift = variance @ pull
         gain = shift @ torch.linalg.solve_ex(variance + slack, shift)[0]
         total += Mismatch(pull, stiff, 1, int(float(gain) > most))

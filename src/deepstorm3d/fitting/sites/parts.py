@@ -56,6 +56,8 @@ def part_of_light(fit: JointFit, light: Likelihood, region: Region, around: Loca
     )
     surface = SplineBackground(shape[1:], float("inf"), frames)
     known = expected_image(fit.core, state, surface, shape)
+    if light.known is not None:
+        known = known + light.known[:, rows, columns]
     return Likelihood(frames, light.noise.part(rows, columns), weight, known)
 
 

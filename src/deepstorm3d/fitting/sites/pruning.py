@@ -15,7 +15,7 @@ from .charts import Charts
 from .climb import FittedSites, climb_sites
 from .covariance import Landscape
 from .divisions import divisions
-from .looks import unneeded_looks
+from .looks import brought, unneeded_looks
 from .missing import missing_in_frame
 from .movie import Movie
 from .neighbourhood import Neighbourhood, images_of
@@ -121,14 +121,12 @@ class CandidateSelection:
         return best if sites is best.sites else climb_sites(charts.movie, sites, charts)
 
     def _weak(self, land: Landscape, needed: Tensor) -> Tensor:
-        """Sites to try without, the weakest of each area: what one brings is (photons/σ)² of all its looks.
+        """Sites to try without, the weakest of each area by what it brings.
 
         needed: (V, 3) µm of sites that were tried in vain.
         """
         sites, bound = land.sites, land.bound()
-        significance = (sites.photons / bound.photons.clamp(min=1e-9)).square()
-        brings = significance.new_zeros(len(sites)).index_add(0, sites.site, significance)
-        rank = brings / self.prices(sites)
+        rank = brought(sites, bound) / self.prices(sites)
         rows = ((rank < 1) & ~_among(sites.place[:, :3], needed, _SAME_UM)).nonzero()[:, 0]
         return rows[_apart(sites.place[rows, :2], -rank[rows])]
 

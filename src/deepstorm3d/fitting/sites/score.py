@@ -15,7 +15,7 @@ from ...optics.assembly import Assembly
 from ..linear import expected_image
 from ..state import JointState
 from .covariance import Landscape
-from .frames import View, shares_of_sites
+from .frames import View, unknowns_of_looks
 
 __all__ = ["LEAST_LEFT", "Score", "score_of_looks", "score_over_frames"]
 
@@ -69,7 +69,7 @@ def _gain(land: Landscape, looks: dict[int, tuple[Tensor, Tensor, Tensor]]) -> T
         return torch.zeros((), dtype=torch.float64)
     numbers, pulls = list(looks), torch.stack([pull for pull, _, _ in looks.values()])
     stiff = torch.diag(torch.stack([left for _, left, _ in looks.values()]))
-    index = [shares_of_sites(land.sites, land.slices[number]) for number in numbers]
+    index = [unknowns_of_looks(land.sites, land.slices[number]) for number in numbers]
     crosses = [cross for _, _, cross in looks.values()]
     for i in range(len(numbers)):
         for j in range(i):
@@ -102,7 +102,7 @@ def _score(land: Landscape, number: int, place: Tensor) -> Score:
     half = torch.linalg.solve_triangular(part.factor, right, upper=False)
     cross = places - half.mT @ part.half
     left = alone - (half**2).sum(0) - ((cross @ land.among(number)) * cross).sum(1)
-    step = land.left[shares_of_sites(land.sites, land.slices[number])]
+    step = land.left[unknowns_of_looks(land.sites, land.slices[number])]
     return Score(pull - half.mT @ part.rest - cross @ step, left, alone, cross)
 
 

@@ -37,7 +37,8 @@ class Selection:
     false_looks: see `SiteFit`;  sums: of the matched filter for missing molecules, None: none are added;
     slack: (3,) µm², variance of the distance of two looks of one molecule that the images do not know of;
     shared: what may be divided, single looks or all of a frame (`information_of_frames`).
-    Where channels have images of their own, only ties, looks and missing molecules change.
+    Where channels have images of their own, ties, looks and missing molecules change, and sites go that are not
+    needed: after a trial without each or, without `sums`, by the price alone. No spot is read in another way.
     """
 
     price: float
@@ -100,7 +101,7 @@ class Selection:
         if retied is None and not bool(gone.any()) and not len(new.site):
             return None, 0
         changed = (land.sites if retied is None else retied).of_looks((~gone).nonzero()[:, 0])
-        return changed.with_looks(new.site, new.frame, new.photons).compact(), divided
+        return changed.with_looks(new.site, new.image, new.photons).compact(), divided
 
     def _retied(self, land: Landscape, memory: Memory) -> tuple[Sites | None, Tensor, int]:
         """The sites divided and joined (None: none is), which sites are as they were, (S,) bool, and how many

@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 
 from .covariance import Landscape
-from .frames import shares_of_sites
+from .frames import unknowns_of_looks
 
-__all__ = ["SharedInformation", "information_of_frames", "shared_information"]
+__all__ = ["AT_LEAST_KNOWN", "SharedInformation", "information_of_frames", "shared_information"]
+
+AT_LEAST_KNOWN = 10.0
+"""Information (1/µm²) of a place that is known to 0.3 µm anyway: a look with no light has no other."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def _taken(land: Landscape, useful: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     (P, 3, 3).
     """
     sites, q = land.sites, land.sites.each
-    index = [shares_of_sites(sites, rows) for rows in land.slices]
+    index = [unknowns_of_looks(sites, rows) for rows in land.slices]
     seen = (sites.seen() & useful[:, None]).double()
     together = torch.triu(seen.mT @ seen > 0)
     one, other, taken = [sites.site[:0]], [sites.site[:0]], [sites.place.new_zeros(0, 3, 3)]

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...emitters import Localizations
 from .covariance import Landscape
 from .fit import background_at_places
-from .frames import shares_of_sites
+from .frames import unknowns_of_looks
 from .score import score_of_looks
 
 __all__ = ["rows_of_channels", "share_of_light"]
@@ -81,7 +81,7 @@ def _with_known_shares(land: Landscape, looks: Localizations, free: Landscape) -
         return table, site
     steps = []
     for rows, part in zip(free.slices, free.parts, strict=True):
-        left = free.left[shares_of_sites(free.sites, rows)]
+        left = free.left[unknowns_of_looks(free.sites, rows)]
         steps.append(part.light_step(left)[: rows.stop - rows.start])
     photons = (free.sites.photons + torch.cat(steps)).clamp(min=0)
     row = torch.searchsorted(

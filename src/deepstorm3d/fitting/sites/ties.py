@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .covariance import Landscape
-from .shared_information import SharedInformation
+from .shared_information import AT_LEAST_KNOWN, SharedInformation
 
 __all__ = [
     "Joining",
@@ -30,8 +30,6 @@ _LONGEST_UM = 0.5  # largest distance of two sites that are compared, µm
 # Gain of the deviance from which on a site is taken to move. Whatever the speed, one at rest exceeds it in at
 # most 2.3 % of cases: the gain is normal with the mean −d² and the variance 4d², for a movement of d σ.
 _MOVING = 4.0
-# Information (1/µm²) of a place that is known to 0.3 µm anyway: a look with no light has no other.
-_SURE = 10.0
 _FURTHEST_UM = 0.3  # largest first guess of the distance of looks that are split off, µm
 
 
@@ -91,11 +89,11 @@ def splittings(
             chosen[number, group] = 1.0
         pull = torch.einsum("gk,ska->sga", chosen, few.pull)
         stiff = torch.einsum("gi,gj,sijab->sgab", chosen, chosen, few.information)
-        shift, wrong = torch.linalg.solve_ex(stiff + _SURE * torch.eye(3).double(), pull)
+        shift, wrong = torch.linalg.solve_ex(stiff + AT_LEAST_KNOWN * torch.eye(3).double(), pull)
         if slack is None:
             gain = torch.where(wrong == 0, (pull * shift).sum(2), 0.0)
         else:
-            variance = torch.linalg.inv_ex(stiff + _SURE * torch.eye(3).double())[0] + slack.diag()
+            variance = torch.linalg.inv_ex(stiff + AT_LEAST_KNOWN * torch.eye(3).double())[0] + slack.diag()
             far = torch.linalg.solve_ex(variance, shift)[0]
             gain = torch.where(wrong == 0, (shift * far).sum(2), 0.0)
         best, which = gain.max(1)

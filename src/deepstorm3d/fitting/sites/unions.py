@@ -12,16 +12,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .arrangements import Arrangement
+from .arrangements import AXIAL, Arrangement
 from .state import Sites
 from .ties import chi_square_point
 
 __all__ = ["unions"]
 
-# Distance up to which two sites, and all pieces around one, are tried as one, µm; half counts in depth.
+# Distance up to which two sites, and all pieces around one, are tried as one, µm.
 _NEAR_UM = 0.4
 _PIECES_UM = 0.2
-_AXIAL = 0.5
 # The same of two that both bring little, laterally and in depth: they are drawn to light that is not theirs.
 _WEAK_UM = 0.8
 _WEAK_Z_UM = 3.2
@@ -40,7 +39,7 @@ def unions(sites: Sites, brings: Tensor, little: float, saved: float, false_spli
     rests[sites.site[sites.loose]] = False
     off = (sites.place[:, None, :3] - sites.place[:, :3]).abs()
     lateral, axial = off[..., :2].norm(dim=2), off[..., 2]
-    far = torch.hypot(lateral, _AXIAL * axial)
+    far = torch.hypot(lateral, AXIAL * axial)
     weak = brings < little
     near = (far < _NEAR_UM) | ((lateral < _WEAK_UM) & (axial < _WEAK_Z_UM) & weak[:, None] & weak)
     both, follow, seen = rests[:, None] & rests, _follow(sites), sites.seen()

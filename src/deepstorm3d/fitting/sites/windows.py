@@ -214,4 +214,7 @@ def _as_one(lights: Sequence[Likelihood]) -> Likelihood:
     if any(light.weight is not None for light in lights):
         weights = [torch.ones_like(one.frames) if one.weight is None else one.weight for one in lights]
         weight = torch.cat(weights)
-    return Likelihood(torch.cat([light.frames for light in lights]), noise, weight)
+    known = None
+    if any(light.known is not None for light in lights):
+        known = torch.cat([torch.zeros_like(one.frames) if one.known is None else one.known for one in lights])
+    return Likelihood(torch.cat([light.frames for light in lights]), noise, weight, known)
