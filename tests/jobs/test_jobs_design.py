@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.configure import with_mask
 from deepstorm3d.experiment.design_settings import DesignSpec
 from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import read_mask, write_mask
+from deepstorm3d.jobs import fisher_design
 from deepstorm3d.jobs.design_psf import design_mask
 from deepstorm3d.jobs.fisher_design import criterion_of, design_by_fisher
 from deepstorm3d.jobs.start_of_training import Start
@@ -99,9 +102,9 @@ def test_a_design_by_fisher_tells_its_bound_and_masks_on_the_way_also_over_a_sto
     tiny: Experiment, tmp_path: Path
 ) -> None:
     longer = tiny.with_(design=tiny.design.with_(fisher_steps=30))
-    design_by_fisher(longer, tmp_path / "whole.npy")
+    told = design_by_fisher(longer, tmp_path / "whole.npy")
     design_by_fisher(longer, tmp_path / "cut.npy", watch=Recorder(stop_at=27))
-    design_by_fisher(longer, tmp_path / "cut.npy", resume=True)
+    assert design_by_fisher(longer, tmp_path / "cut.npy", resume=True) == told
     whole, cut = DesignRun(tmp_path / "whole.npy"), DesignRun(tmp_path / "cut.npy")
     lines = [json.loads(line) for line in whole.metrics.read_text(encoding="utf-8").splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 31))
@@ -114,6 +117,52 @@ def test_a_design_by_fisher_tells_its_bound_and_masks_on_the_way_also_over_a_sto
     np.testing.assert_allclose(phases[-1], read_mask(whole.out), atol=2e-3)
     for one, other in zip((steps, phases), read_history(cut.history), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_design_by_fisher_that_ended_while_its_mask_was_written_still_tells_its_bound(
+    tiny: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longer = tiny.with_(design=tiny.design.with_(fisher_steps=25))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fisher_design, "write_mask", killed)
+        with pytest.raises(KeyboardInterrupt):
+            design_by_fisher(longer, tmp_path / "f.npy")
+    summary = design_by_fisher(longer, tmp_path / "f.npy", resume=True)
+    assert summary.complete and summary.last_nm < summary.first_nm
+
+
+CHANGED: dict[str, Callable[[Experiment], Experiment]] = {
+    "design": lambda setup: setup.with_(design=setup.design.with_(fisher_density=1.0)),
+    "seed": lambda setup: setup.with_(seed=setup.seed + 1),
+    "camera": lambda setup: setup.with_(camera=ScmosCamera(read_noise=2.0)),
+    "mask": lambda setup: with_mask(setup, "tetrapod"),
+    "microscope": lambda setup: setup.with_(microscope=setup.microscope.with_(n_sample=1.35)),
+    "nothing": lambda setup: setup.with_(name="other", training=TrainingSpec(steps=9)),
+}
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("part", CHANGED)
+def test_a_design_by_fisher_goes_on_with_its_own_experiment_only(
+    tiny: Experiment, tmp_path: Path, part: str
+) -> None:
+    out = tmp_path / "f.npy"
+    design_by_fisher(tiny, out, watch=Recorder(stop_at=2))
+    other, checkpoint = CHANGED[part](tiny), DesignRun(out).checkpoint
+    if part != "nothing":
+        with pytest.raises(InputError, match=rf"f\.checkpoint was made with other settings \({part}\)"):
+            design_by_fisher(other, out, resume=True)
+        assert not out.exists() and checkpoint.exists()
+        # Earlier versions kept no experiment in the checkpoint.
+        saved = torch.load(checkpoint, weights_only=True)
+        del saved["experiment"]
+        torch.save(saved, checkpoint)
+    assert design_by_fisher(tiny if part != "nothing" else other, out, resume=True).complete
 
 
 @pytest.mark.usefixtures("without_pictures")

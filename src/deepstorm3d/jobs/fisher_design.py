@@ -102,7 +102,8 @@ def design_by_fisher(
     those of ``design.hold`` stay as they are.
 
     watch: told the steps and the criterion (nm);  others as in `design_mask`.
-    Raises InputError where a run is unfinished and not resumed, and where no mask learns.
+    Raises InputError where a run is unfinished and not resumed, or was begun with another experiment, and where
+    no mask learns.
     """
     needs_double_precision(device, "the design of a mask")
     run = DesignRun(out)
@@ -117,10 +118,10 @@ def design_by_fisher(
         penalty(masks),
         experiment.design,
         seed=experiment.seed,
-        files=RunFiles(run.checkpoint, run.metrics, resume=resume),
+        files=RunFiles(run.checkpoint, run.metrics, experiment.to_mapping(), resume),
         watch=_Keeping(watch, histories),
     )
-    values = done.values or [float("nan")]
+    values = [*done.earlier, *done.values] or [float("nan")]
     last = values[-max(1, len(values) // 10) :]
     summary = FisherSummary(values[0], sum(last) / len(last), done.complete)
     if done.complete:

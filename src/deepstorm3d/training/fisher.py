@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from ..optics.psf import PSF, on_axis
 from ..simulation.priors import EmitterPrior
 from ..watch import SILENT, Watcher
 from .checkpoint import MetricsLog, RunFiles
+from .state import changed_settings, other_settings
 
 __all__ = ["CHECKPOINT_EVERY", "DEPTHS", "Alone", "Crowd", "Descent", "FisherCriterion", "minimise_bound"]
 
@@ -112,11 +113,13 @@ class Crowd:
 class Descent:
     """Result of a descent.
 
-    values: of the criterion (nm), one for each step of this run;  complete: whether the last step was reached.
+    values: of the criterion (nm), one for each step of this run;  complete: whether the last step was reached;
+    earlier: values of the steps before the run was resumed, as its log has them.
     """
 
     values: list[float]
     complete: bool
+    earlier: list[float] = field(default_factory=list)
 
 
 def minimise_bound(
@@ -137,7 +140,7 @@ def minimise_bound(
     spec: gives steps and learning rate;  seed: of the random molecules;  files: checkpoint, whether to continue
     from it, and the log: a line a step with the criterion (``bound_nm``);  watch: is called after each step and
     can stop the run.
-    Raises InputError if the file is not a checkpoint, or one of other masks.
+    Raises InputError if the file is not a checkpoint, or one of other masks or of another experiment.
     """
     steps, learning_rate = spec.fisher_steps, spec.learning_rate
     optimiser = torch.optim.Adam(psf.parameters(), learning_rate)
@@ -145,10 +148,12 @@ def minimise_bound(
     done, files = 0, files or RunFiles()
     saved = files.to_resume()
     if saved is not None:
+        _refuse_another(saved, files)
         _restore(saved, psf, optimiser, generator)
         done = saved["step"]
-    log = MetricsLog(files.metrics)
+    log, about = MetricsLog(files.metrics), {"experiment": _settings(files.experiment)}
     log.rewind(done)
+    earlier = log.figures("bound_nm")
     stopped, values = False, []
     while done < steps and not stopped:
         for group in optimiser.param_groups:
@@ -166,8 +171,22 @@ def minimise_bound(
         stopped = watch.stopped
         if files.checkpoint is not None and (stopped or done % CHECKPOINT_EVERY == 0):
             state = {"optics": psf.state_dict(), "optimiser": optimiser.state_dict()}
-            save_tensors({**state, "generator": generator.get_state(), "step": done}, files.checkpoint)
-    return Descent(values, done >= steps)
+            save_tensors({**state, "generator": generator.get_state(), "step": done, **about}, files.checkpoint)
+    return Descent(values, done >= steps, earlier)
+
+
+def _settings(experiment: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What of an experiment a design without a network depends on."""
+    if experiment is None:
+        return None
+    return {key: experiment[key] for key in experiment if key not in ("training", "network")}
+
+
+def _refuse_another(saved: Mapping[str, Any], files: RunFiles) -> None:
+    """Raise InputError where the checkpoint was begun with another experiment; earlier versions kept none."""
+    changed = changed_settings(saved.get("experiment"), _settings(files.experiment))
+    if changed and files.checkpoint is not None:
+        raise other_settings(files.checkpoint, changed)
 
 
 def _restore(

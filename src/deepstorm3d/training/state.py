@@ -17,7 +17,15 @@ from ..experiment.training_settings import TrainingSpec
 from ..localizer.localizer import NetworkLocalizer
 from .sampler import FrameSampler
 
-__all__ = ["TrainingState", "refuse_another", "restore", "settings", "snapshot"]
+__all__ = [
+    "TrainingState",
+    "changed_settings",
+    "other_settings",
+    "refuse_another",
+    "restore",
+    "settings",
+    "snapshot",
+]
 
 
 @dataclass
@@ -69,15 +77,25 @@ def refuse_another(
     changed = {f"training.{name}" for name in _differing(saved.get("spec") or {}, now["spec"])}
     # These settings may change during a training, because the learning-rate schedule does not depend on them.
     changed -= {f"training.{name}" for name in ("validate_every", "checkpoint_every", "patience")}
-    if saved.get("experiment") and now["experiment"]:
-        # What an earlier version of the program began may go on: the form of its settings is no change.
-        begun = in_form_of_today(saved["experiment"])
-        changed |= _differing(begun, in_form_of_today(now["experiment"])) - {"name"}
+    changed |= changed_settings(saved.get("experiment"), now["experiment"])
     if changed:
-        raise InputError(
-            f"the checkpoint {path} was made with other settings ({', '.join(sorted(changed))}); "
-            "resume with the same experiment, or start anew without `resume`"
-        )
+        raise other_settings(path, changed)
+
+
+def changed_settings(begun: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> set[str]:
+    """Parts of an experiment, but for its name, that differ from what a run was begun with; None: unknown."""
+    if not begun or not now:
+        return set()
+    # What an earlier version of the program began may go on: the form of its settings is no change.
+    return _differing(in_form_of_today(begun), in_form_of_today(now)) - {"name"}
+
+
+def other_settings(path: Path, changed: set[str]) -> InputError:
+    """The error for a checkpoint that was made with other settings, by their names."""
+    return InputError(
+        f"the checkpoint {path} was made with other settings ({', '.join(sorted(changed))}); "
+        "resume with the same experiment, or start anew without `resume`"
+    )
 
 
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
