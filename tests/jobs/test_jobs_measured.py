@@ -320,14 +320,14 @@ def test_the_experiment_of_planes_is_cut_to_what_they_show(tmp_path: Path, plane
     scene = scalar().scene()
     emitters = scene.emitters.with_(z_um=(0.0, 2.0), blur_px=(0.75, 1.25))
     wide = preset("quickstart").with_(scenes={"main": scene.with_(emitters=emitters)})
-    made, notes = measured_experiment(wide, planes, tmp_path / "psf.tif", tmp_path / "new.yaml")
+    made, notes = measured_experiment(wide, planes, tmp_path / "psf.tif")
     prior = made.scene().emitters
     assert prior.z_um == (0.0, 1.3) and prior.blur_px == (1.0, 1.25)
-    assert made.psf.patch_px == 27 and made.psf.path == "psf.tif"
+    assert made.psf.patch_px == 27 and made.psf.path == str(tmp_path / "psf.tif")
     assert [note.split()[0] for note in notes] == ["scenes.main.emitters.z_um", "scenes.main.emitters.blur_px"]
     small = replace(planes, values=planes.values[:, 10:-10, 10:-10])
     with pytest.raises(InputError, match=r"13 px leave a patch of 7 px.* 17 px or more \(`side_px`"):
-        measured_experiment(wide, small, tmp_path / "psf.tif", tmp_path / "new.yaml")
+        measured_experiment(wide, small, tmp_path / "psf.tif")
 
 
 def test_two_commands_from_beads_to_a_movie(tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ def configure_experiment(
     experiment.psf.check_fit(experiment.microscope, source, experiment.z_um, experiment.blur_px)
     if experiment.channels:
         experiment = _with_channels_checked(experiment, out)
-    write_experiment(experiment, out, remarks="" if camera is None else camera.remarks())
+    remarks = "" if camera is None else camera.remarks()
+    write_experiment(with_files_beside(experiment, out.parent), out, remarks=remarks)
     return experiment
 
 

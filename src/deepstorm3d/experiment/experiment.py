@@ -33,7 +33,7 @@ from .channel import FIRST, Channel, check_names_and_light
 from .design_settings import DesignSpec
 from .dye import Dye
 from .earlier import FORMAT_VERSION, in_form_of_today, with_key_of_today
-from .named_files import with_files_beside
+from .named_files import with_files_beside, with_files_named_from
 from .training_settings import TrainingSpec
 
 __all__ = [
@@ -298,6 +298,10 @@ def changed(mapping: Mapping[str, Any], assignments: Sequence[str], *, source: s
 def write_experiment(experiment: Experiment, path: str | PathLike[str], *, remarks: str = "") -> None:
     """Write an experiment as a complete YAML file with the unit and meaning of each line.
 
+    Files that it names are named so that `read_experiment` finds them, from wherever it is called: relative to
+    the folder of `path` where they lie in or below it, else from the root. Names of files that there are not
+    stay as they are.
+
     Parameters
     ----------
     experiment : Experiment
@@ -306,7 +310,8 @@ def write_experiment(experiment: Experiment, path: str | PathLike[str], *, remar
         Lines for the head of the file.
     """
     header = f"{_HEADER}\n{remarks}" if remarks else _HEADER
-    write_text(Path(path), to_yaml(experiment, header))
+    path = Path(path)
+    write_text(path, to_yaml(with_files_named_from(experiment, path.parent), header))
 
 
 def psf_source(

@@ -44,11 +44,13 @@ def with_files_named_from(experiment: Experiment, folder: Path) -> Experiment:
     """The experiment with the paths that its file in this folder should have, so that both move together.
 
     Files in or below the folder are named relative to it, others from the root: the inverse of
-    `with_files_beside`.
+    `with_files_beside`. Names of files that there are not stay as they are.
     """
     home = folder.resolve()
 
     def beside(path: str) -> str:
+        if not Path(path).exists():
+            return path
         whole = Path(path).resolve()
         return str(whole.relative_to(home)) if whole.is_relative_to(home) else str(whole)
 

@@ -22,7 +22,6 @@ from ..calibration.camera_maps.pixel_moments import PixelMoments, Top
 from ..calibration.camera_maps.warnings import refuse_level, warnings_of
 from ..camera import ScmosCamera
 from ..errors import InputError
-from ..experiment.configure import path_beside
 from ..experiment.experiment import Experiment, write_experiment
 from ..io.movies import Movie, open_movie, readable_ranges
 from ..io.parts import claim_name, make_folder, whole_file, write_text
@@ -137,7 +136,7 @@ def measure_camera(
     title = f"{recordings.dark.name}: {dark.count} dark frames; {len(levels)} levels of light"
     save_figure(draw_maps(transfer, names=names, title=title), files["png"])
     if experiment is not None and experiment_out is not None:
-        placed = {name: path_beside(files[name], experiment_out) for name in _NAMES}
+        placed = {name: str(files[name]) for name in _NAMES}
         write_experiment(experiment.with_(camera=camera.with_(**placed)), experiment_out)
         files["experiment"] = experiment_out
     lit = tuple(level for level, _ in levels)

@@ -11,7 +11,6 @@ from ..calibration.movie_statistics.settings import EstimateSettings
 from ..errors import InputError
 from ..experiment.channel import Channel
 from ..experiment.experiment import Experiment, write_experiment
-from ..experiment.named_files import with_files_named_from
 from ..io.parts import claim_name
 from ..localizing.excerpt import Excerpt
 from ..plot.panels import save_figure
@@ -63,7 +62,7 @@ def estimate_channel_movies(
     for path in (out, *pictures):
         claim_name(path, overwrite=overwrite)
     found = estimate_channels(excerpts, experiment, settings, watch=watch)
-    write_experiment(with_files_named_from(found.experiment, out.parent), out)
+    write_experiment(found.experiment, out)
     for excerpt, name, alone, path in zip(
         excerpts, experiment.channel_names, found.alone, pictures, strict=True
     ):

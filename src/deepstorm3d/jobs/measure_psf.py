@@ -48,6 +48,6 @@ def measure_psf(
     if experiment_out is not None:
         # As others will read it: what a file keeps of the planes is what its hash is of.
         planes = read_psf(out, pixel_um=volume.pixel_um)
-        changed, notes = measured_experiment(experiment, planes, out, experiment_out)
+        changed, notes = measured_experiment(experiment, planes, out)
         write_experiment(changed, experiment_out)
     return replace(measured, notes=tuple(notes))

@@ -144,10 +144,10 @@ def export_model(name_or_path: str | Path, folder: Path, *, overwrite: bool = Fa
     if optics == "mask.npy":
         phase = experiment_mask(experiment, phase=model.mask)().detach()
         write_mask(files[optics], phase.numpy(), overwrite=overwrite)
-        experiment = _naming(experiment, optics)
+        experiment = _naming(experiment, str(files[optics]))
     elif optics is not None and model.planes is not None:
         write_psf(files[optics], model.planes, overwrite=overwrite)
-        named = optics
+        named = str(files[optics])
         experiment = experiment.with_(psf=experiment.psf.renamed(lambda path: named, model.planes))
     write_experiment(experiment, files["experiment.yaml"])
     write_text(files["card.json"], json.dumps(dict(model.card), indent=2) + "\n")

@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 
 from ...errors import InputError
-from ...experiment.configure import path_beside
 from ...experiment.experiment import Experiment
 from ...optics.measured import MeasuredPSFSpec, widest_patch_px
 from ...psf_volume import PSFVolume
@@ -17,10 +16,8 @@ __all__ = ["measured_experiment"]
 _LEAST_PATCH_PX = 11
 
 
-def measured_experiment(
-    experiment: Experiment, planes: PSFVolume, file: Path, out: Path
-) -> tuple[Experiment, list[str]]:
-    """The experiment with the planes as its PSF, as it is to be written to `out`, and what else had to change.
+def measured_experiment(experiment: Experiment, planes: PSFVolume, file: Path) -> tuple[Experiment, list[str]]:
+    """The experiment with the planes as its PSF, and what else had to change.
 
     planes: as read from `file`.  The patch becomes as narrow as the planes ask for; depths that the planes lack
     and blurs below what they hold are taken off the scenes.
@@ -36,7 +33,7 @@ def measured_experiment(
     optics = experiment.psf.to_kind(
         MeasuredPSFSpec,
         patch_px=min(widest, experiment.psf.patch_px),
-        path=path_beside(file, out),
+        path=str(file),
         sha256=planes.sha256,
     )
     scenes, notes = {}, []

@@ -38,9 +38,7 @@ def write_retrieval(
     if field_picture is not None and result.field is not None:
         save_figure(field_dependence(result.field, title=result.experiment.name), field_picture)
     if experiment_out is not None:
-        whole, folder = out.resolve(), experiment_out.parent.resolve()
-        path = str(whole.relative_to(folder)) if whole.is_relative_to(folder) else str(whole)
-        mask = FileMask(path=path, sha256=mask_sha256(result.phase.numpy()))
+        mask = FileMask(path=str(out), sha256=mask_sha256(result.phase.numpy()))
         write_experiment(result.experiment.with_(mask=mask), experiment_out)
     if json_out is not None:
         text = json.dumps({**result.figures, "warnings": list(result.warnings)}, indent=1)
