@@ -10,6 +10,7 @@ import torch
 from drift_scenes import rms_nm, shining, waves
 
 from deepstorm3d.analysis.drift import DriftCurve
+from deepstorm3d.analysis.estimated_drift import drift_of
 from deepstorm3d.analysis.overlap import near_pairs
 from deepstorm3d.analysis.overlap_drift import estimate_drift
 from deepstorm3d.emitters import Localizations
@@ -67,6 +68,8 @@ def test_a_curve_survives_its_file_to_a_picometre(drift: np.ndarray):
         ("frame,dx,dy,dz\n0,1,2,x\n", "line 2"),
         ("frame,dx,dy,dz\n0,1,2\n", "line 2"),
         ("frame,dx,dy,dz\n0,1,2,nan\n", "finite"),
+        ("frame,dx,dy,dz\n0.5,1,2,3\n1.5,1,2,3\n", "begins at frame 0.5, and frames are whole numbers from 0"),
+        ("frame,dx,dy,dz\n-1,1,2,3\n0,1,2,3\n", "begins at frame -1, .* count its frames from 0"),
     ],
 )
 def test_a_file_that_is_no_curve_is_refused(text: str, words: str):
@@ -77,6 +80,33 @@ def test_a_file_that_is_no_curve_is_refused(text: str, words: str):
 def test_a_curve_of_another_recording_is_refused(drift: np.ndarray, moved: Localizations):
     with pytest.raises(InputError, match=r"frames 0 to 499.*another recording"):
         curve_of(drift[:500]).apply(moved)
+
+
+def test_a_curve_may_begin_at_any_frame_and_one_that_counts_from_1_is_told(moved: Localizations):
+    rows = "".join(f"{frame},{frame},0,0\n" for frame in range(7, 12))
+    curve = DriftCurve.from_csv(f"frame,dx,dy,dz\n{rows}", "c.csv")
+    part = moved.select((moved.frame >= 7) & (moved.frame < 12))
+    shift = (part.xyz - curve.apply(part).xyz)[:, 0]
+    torch.testing.assert_close(shift, part.frame.double() / 1000, atol=1e-6, rtol=0, check_dtype=False)
+    first = int(moved.frame.min())
+    assert first == 0
+    from_1 = DriftCurve(np.arange(1, FRAMES + 1), np.zeros((FRAMES, 3)), np.zeros((FRAMES, 3)))
+    with pytest.raises(InputError, match="take 1 from each"):
+        from_1.apply(moved)
+
+
+def test_a_linked_list_has_no_drift_to_estimate_or_to_subtract(drift: np.ndarray, moved: Localizations):
+    detections = torch.ones(len(moved), dtype=torch.int64)
+    once = dataclasses.replace(moved, detections=detections)
+    assert torch.equal(curve_of(drift).apply(once).xyz, curve_of(drift).apply(moved).xyz)
+    linked = dataclasses.replace(moved, detections=detections.index_fill(0, torch.tensor([3, 5]), 4))
+    told = f"the list is linked: 2 of {len(moved)} rows .* up to 4 frames.* then link"
+    for work in (curve_of(drift).apply, curve_of(drift).undo, drift_of):
+        with pytest.raises(InputError, match=told):
+            work(linked)
+    # Molecules fitted over frames are no linked list: their rows say in which frames they shine.
+    fitted = dataclasses.replace(linked, molecule=torch.arange(len(moved)))
+    assert len(curve_of(drift).apply(fitted)) == len(moved)
 
 
 def test_the_slope_of_the_overlap_is_that_of_finite_differences(moved: Localizations):

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepstorm3d.analysis.fourier import THRESHOLD, Correlation, Grid, block_halves, correlate, slabs, smoothed
+from deepstorm3d.analysis.fourier import (
+    THRESHOLD,
+    Correlation,
+    Grid,
+    _tiles,
+    block_halves,
+    correlate,
+    slabs,
+    smoothed,
+)
 from deepstorm3d.errors import InputError
 
 GRID = Grid((0.005, 0.005), (1024, 1024), 4)
@@ -84,6 +93,21 @@ def test_sections_of_slabs_resolve_their_own_axes():
     assert np.allclose(side[:, 1], points[:, 2] - points[:, 2].min())
     found = correlate(side, halves_of(rng.integers(5000, size=30_000)), Grid((0.005, 0.005), (1024, 512), 4))
     assert found.resolution_um == pytest.approx(2 * np.pi * 0.015 / np.sqrt(np.log(60)), rel=0.05)
+
+
+def test_a_tile_has_points_of_one_slab_only_in_a_field_of_any_shape():
+    """A triangle: its slabs have neither the same first point nor the same last one."""
+    rng = np.random.default_rng(13)
+    points = rng.random((20_000, 3)) * [10.0, 6.0, 1.0]
+    points = points[points[:, 0] < 10.0 * (1 - points[:, 1] / 6.0)]
+    for across, flipped in ((1, False), (1, True), (0, False), (0, True)):
+        turned = points * [-1.0, 1.0, 1.0] if flipped else points
+        side = slabs(turned, across, 1.0, 2.56)
+        slab = np.floor(turned[:, across] - turned[:, across].min())
+        tiles = list(_tiles(side, Grid((0.02, 0.02), (128, 64), 1000, begin_um=0.0)))
+        assert sum(len(rows) for rows, _ in tiles) > 0.99 * len(points)
+        for rows, _ in tiles:
+            assert len(np.unique(slab[rows])) == 1
 
 
 def test_blocks_stay_whole_and_half_of_them_are_taken():

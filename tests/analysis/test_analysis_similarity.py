@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -48,3 +50,23 @@ def test_points_find_their_shift_among_false_and_missing_ones():
         register_points(generator.uniform(0, 20, (40, 3)), truth)
     with pytest.raises(InputError, match="cannot be registered"):
         register_points(np.zeros((0, 3)), truth)
+
+
+def test_long_lists_are_registered_frame_by_frame_in_little_memory():
+    generator = np.random.default_rng(2)
+    frames, rows = 1000, 20_000
+    frame = generator.integers(0, frames, rows)
+    truth = generator.uniform(0, [20, 20, 2], (rows, 3))
+    kept = generator.permutation(rows)[:18_000]
+    moved = truth[kept] - [0.3, -0.7, 0.11] + generator.normal(0, 0.01, (len(kept), 3))
+    tracemalloc.start()
+    shift = register_points(moved, truth, (frame[kept], frame))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(shift.xyz, [0.3, -0.7, 0.11], atol=5 * shift.sigma.max())
+    assert shift.pairs > 0.95 * len(kept)
+    # All rows with all others would be 9 GB.
+    assert peak < 1e8
+    # Rows of other frames are no partners.
+    with pytest.raises(InputError, match="cannot be registered"):
+        register_points(moved, truth, (frame[kept], frame + frames))

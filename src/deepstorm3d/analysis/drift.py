@@ -14,7 +14,7 @@ from torch import Tensor
 from ..emitters import Localizations
 from ..errors import InputError
 
-__all__ = ["DriftCurve"]
+__all__ = ["DriftCurve", "refuse_linked"]
 
 Floats = NDArray[np.float64]
 # Columns of the shift, nm.
@@ -32,11 +32,24 @@ def _mean_of_each(shift: Tensor, molecule: Tensor) -> Tensor:
     return (total / rows[:, None])[group]
 
 
+def refuse_linked(table: Localizations) -> None:
+    """Raise InputError for rows that stand for several frames of a molecule: they moved in between."""
+    if table.molecule is not None or table.detections is None:
+        return
+    if merged := int((table.detections > 1).sum()):
+        raise InputError(
+            f"the list is linked: {merged} of {len(table)} rows are means over up to "
+            f"{int(table.detections.max())} frames, in which the sample moved on",
+            "correct the drift of the list that it was made from, then link that",
+        )
+
+
 @dataclass(frozen=True)
 class DriftCurve:
     """How far the sample had moved in each frame.
 
-    frames: (F,) int64, consecutive, from 0;  shift_um: (F, 3) µm, x, y, z, added to the position of a molecule;
+    frames: (F,) int64, consecutive, from any frame, counted from 0;
+    shift_um: (F, 3) µm, x, y, z, added to the position of a molecule;
     sigma_um: (F, 3) µm, one standard deviation of the shift, 0 where it is not known.
     Only differences between frames have a meaning: the estimators of this package set the mean over the movie
     to 0.
@@ -62,8 +75,9 @@ class DriftCurve:
         """The table with the drift subtracted; its positions become float64, so that `undo` gives them back.
 
         The rows of a molecule that was fitted over several frames keep a common position: of the drift in its
-        frames the mean is subtracted.
-        Raises InputError where the table has frames outside the curve.
+        frames the mean is subtracted. `undo` gives such rows back only while all rows of the molecule are
+        there, not after a filter.
+        Raises InputError where the table has frames outside the curve, and for a linked list.
         """
         return self._moved(table, -1.0)
 
@@ -74,12 +88,14 @@ class DriftCurve:
     def _moved(self, table: Localizations, sign: float) -> Localizations:
         if not len(table):
             return table
+        refuse_linked(table)
         first, last = int(self.frames[0]), int(self.frames[-1])
         begin, end = int(table.frame.min()), int(table.frame.max())
         if begin < first or end > last:
             raise InputError(
                 f"the drift curve covers frames {first} to {last}, the list frames {begin} to {end} "
-                "(counted from 0): the curve belongs to another recording, or was cut"
+                "(counted from 0): the curve belongs to another recording, or was cut",
+                "if the curve counts its frames from 1, take 1 from each" if first == 1 and begin == 0 else "",
             )
         shift = torch.from_numpy(self.shift_um).to(table.xyz.device)[table.frame - first]
         if table.molecule is not None:
@@ -100,7 +116,7 @@ class DriftCurve:
         """Read what `to_csv` wrote, or any table with the columns frame, dx, dy, dz (nm).
 
         name: of the file, for messages.  Raises InputError for missing columns, a cell that is not a number,
-        or frames that are not consecutive.
+        or frames that are not whole numbers from 0 on, or not consecutive.
         """
         rows = csv.DictReader(io.StringIO(text))
         known = [column.strip() for column in rows.fieldnames or ()]
@@ -116,6 +132,11 @@ class DriftCurve:
         if not len(values) or not np.isfinite(values).all() or np.any(np.diff(values[:, 0]) != 1):
             raise InputError(
                 f"{name}: a drift curve needs finite numbers for every frame, in order and without gaps"
+            )
+        if values[0, 0] < 0 or values[0, 0] % 1:
+            raise InputError(
+                f"{name}: the curve begins at frame {values[0, 0]:g}, and frames are whole numbers from 0 on",
+                "count its frames from 0",
             )
         sigma = values[:, 4:] if len(wanted) > 4 else np.zeros((len(values), 3))
         return cls(values[:, 0].astype(np.int64), values[:, 1:4] / 1000, sigma / 1000)

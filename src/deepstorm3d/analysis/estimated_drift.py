@@ -9,7 +9,7 @@ import numpy as np
 from ..emitters import Localizations
 from ..errors import InputError
 from ..watch import SILENT, Watcher
-from .drift import DriftCurve
+from .drift import DriftCurve, refuse_linked
 from .merging import one_row_each
 from .overlap_drift import DriftEstimate, estimate_drift, typical_sigma
 
@@ -60,8 +60,9 @@ def drift_of(
     segments, frames_per_segment: of the smooth curve; give at most one of them; with neither, as many segments
     as the list supports. A molecule that was fitted over several frames counts once, in the middle of its
     frames: its rows share a position, and would say that nothing has moved.
-    Raises InputError for a list that is too short to estimate a drift.
+    Raises InputError for a list that is too short to estimate a drift, and for a linked one.
     """
+    refuse_linked(table)
     if segments is not None and frames_per_segment is not None:
         raise InputError("give the number of segments or the frames of each, not both")
     # Only the frames that the list covers: the curve cannot be known beyond them.

@@ -175,12 +175,9 @@ def _nm(value: float | None) -> str:
 
 def _registered(truth: Emitters, found: Localizations) -> tuple[Localizations, list[float]]:
     """The list moved onto the truth, and the shift in nm; all frames together determine one shift."""
-    # Frames are placed farther apart than the largest shift, so that only rows of the same frame meet.
-    places = [
-        table.xyz.double().numpy() + 1e4 * table.frame.double().numpy()[:, None] * np.array([1.0, 0.0, 0.0])
-        for table in (found, truth)
-    ]
-    shift = register_points(places[0], places[1])
+    shift = register_points(
+        found.xyz.double().numpy(), truth.xyz.double().numpy(), (found.frame.numpy(), truth.frame.numpy())
+    )
     x, y, z = shift.xyz.tolist()
     return found.shift(xyz=(x, y, z)), [round(1000 * value, 1) for value in (x, y, z)]
 

@@ -33,6 +33,8 @@ _FEWEST_RINGS = 7
 _FADE = 0.125
 # Fewest localizations in a tile that is used.
 _FEWEST_IN_TILE = 20
+# Distance of a slab from the edge of its first tile, so that rounding puts no point into the one before, µm.
+_OFF_EDGE_UM = 1e-6
 # Halves agree where their curve is above the threshold by this many standard deviations of unrelated halves.
 _SURE = 3.0
 
@@ -42,12 +44,13 @@ class Grid:
     """Tiles in which points are counted; each is transformed alone, so memory is that of one tile.
 
     pixel_um: (D,) side of a pixel;  shape: (D,) pixels of a tile;  most: number of tiles used, the fullest
-    ones.
+    ones;  begin_um: where a tile begins along the first axis, None: the tiles are centred on the points.
     """
 
     pixel_um: tuple[float, ...]
     shape: tuple[int, ...]
     most: int
+    begin_um: float | None = None
 
     @property
     def nyquist(self) -> float:
@@ -136,12 +139,13 @@ class Correlation:
 def slabs(points: Floats, across: int, thickness_um: float, tile_um: float) -> Floats:
     """Cut points (N, 3) µm into slabs across one axis and lay their sections side by side, (N, 2) µm.
 
-    thickness_um: of a slab;  tile_um: width of the tiles, so that each tile contains points of one slab only.
+    thickness_um: of a slab;  tile_um: width of the tiles, so that each tile contains points of one slab only if
+    one begins at 0 (`Grid.begin_um`).
     """
     plane = np.delete(points, across, axis=1) - np.delete(points.min(0), across)
     number = np.floor((points[:, across] - points[:, across].min()) / thickness_um)
     pitch = np.ceil((plane[:, 0].max() + 1e-9) / tile_um) * tile_um
-    return plane + np.stack([number * pitch, np.zeros(len(plane))], axis=1)
+    return plane + np.stack([number * pitch + _OFF_EDGE_UM, np.zeros(len(plane))], axis=1)
 
 
 def block_halves(frame: Whole, block: int, splits: int, rng: np.random.Generator) -> list[NDArray[np.bool_]]:
@@ -225,11 +229,15 @@ def _reach(rings: int) -> float:
 
 
 def _tiles(points: Floats, grid: Grid) -> Iterator[tuple[NDArray[np.intp], Floats]]:
-    """Rows and lower corner of the fullest tiles; the grid of tiles is centred on the points."""
+    """Rows and lower corner of the fullest tiles, centred on the points but for `Grid.begin_um`."""
     low, high = points.min(0), points.max(0)
+    if grid.begin_um is not None:
+        low[0] = grid.begin_um
     side = np.array(grid.shape) * grid.pixel_um
     count = np.maximum(np.ceil((high - low + 1e-9) / side), 1)
     origin = (low + high - count * side) / 2
+    if grid.begin_um is not None:
+        origin[0] = grid.begin_um
     number = np.minimum(np.floor((points - origin) / side), count - 1).astype(np.int64)
     key = np.asarray(np.ravel_multi_index(tuple(number.T), tuple(count.astype(np.int64))))
     order = np.argsort(key, kind="stable")

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .pairs import pairs_within
 
 __all__ = ["PointShift", "register_points"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 # Differences nearer than this to the shift belong to it, first search, µm.
 _WIDE_UM = 0.3
@@ -37,10 +39,12 @@ class PointShift:
     sigma: Floats
 
 
-def register_points(points: Floats, reference: Floats) -> PointShift:
+def register_points(points: Floats, reference: Floats, frames: tuple[Ints, Ints] | None = None) -> PointShift:
     """Find the rigid shift that brings most points onto one of the reference.
 
-    points: (N, 3), reference: (M, 3) µm, of one frame; the shift is at most 2 µm along each axis.
+    points: (N, 3), reference: (M, 3) µm;  frames: (N,) and (M,), only points of one frame meet, and all frames
+    have one shift (None: all are of one frame). The shift is at most 2 µm along each axis; memory grows with
+    the number of pairs within that.
     The densest region among all differences is the initial guess; then the median of the pairs near it is taken
     until it no longer changes.  Raises InputError where fewer than 4 points, or a fifth of the shorter list,
     agree on a shift.
@@ -48,8 +52,7 @@ def register_points(points: Floats, reference: Floats) -> PointShift:
     from scipy.spatial import KDTree
 
     fewest = min(len(points), len(reference))
-    differences = (reference[:, None] - points[None]).reshape(-1, 3)
-    differences = differences[(np.abs(differences) <= _REACH_UM).all(1)]
+    differences = _differences(points, reference, frames)
     pairs = 0
     shift, near = np.zeros(3), np.zeros((0, 3))
     if len(differences):
@@ -67,3 +70,14 @@ def register_points(points: Floats, reference: Floats) -> PointShift:
         )
     # The standard error of a median is 1.25 times that of the mean.
     return PointShift(shift, pairs, 1.25 * near.std(0) / pairs**0.5)
+
+
+def _differences(points: Floats, reference: Floats, frames: tuple[Ints, Ints] | None) -> Floats:
+    """From each point to each of the reference in its frame that is in reach, (P, 3): in its order."""
+    of_points, of_reference = (
+        frames if frames is not None else (np.zeros(len(points), np.int64), np.zeros(len(reference), np.int64))
+    )
+    row, other = pairs_within((points, of_points), (reference, of_reference), _REACH_UM, norm=np.inf)
+    order = np.lexsort((row, other))
+    differences = reference[other[order]] - points[row[order]]
+    return differences[(np.abs(differences) <= _REACH_UM).all(1)]

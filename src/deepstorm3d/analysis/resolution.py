@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -142,7 +142,7 @@ def _correlations(
     work = {"x–y": (xyz[:, :2], _plane(extent[0], extent[1]))}
     if extent[2] > 10 * _VOXEL_UM:
         for name, across, along in (("x–z", 1, 0), ("y–z", 0, 1)):
-            grid = _plane(extent[along], extent[2])
+            grid = replace(_plane(extent[along], extent[2]), begin_um=0.0)
             work[name] = (slabs(xyz, across, _SLAB_UM, grid.shape[0] * _PLANE_UM), grid)
         sides = _sides(extent, _VOXEL_UM, _VOLUME_SIDE)
         work["3D"] = (xyz, Grid((_VOXEL_UM,) * 3, sides, _VOLUME_TILES))
