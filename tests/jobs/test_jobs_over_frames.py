@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import tifffile
@@ -16,10 +18,11 @@ import torch
 
 import deepstorm3d as ds
 from deepstorm3d.analysis.matching import match
-from deepstorm3d.emitters import Emitters
-from deepstorm3d.errors import InputError
+from deepstorm3d.emitters import Emitters, Localizations
+from deepstorm3d.errors import InputError, Interrupted
 from deepstorm3d.field import Field
-from deepstorm3d.fitting.sites.windows import SitesOverMovie
+from deepstorm3d.fitting.sites.kept import KeptSites
+from deepstorm3d.fitting.sites.windows import SitesOverMovie, Step
 from deepstorm3d.io.tables import read_header, read_table
 from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.jobs.second_list import SecondList
@@ -33,6 +36,7 @@ from deepstorm3d.simulation.counts import FixedCount
 from deepstorm3d.simulation.lifetimes import ExponentialBlinking
 from deepstorm3d.simulation.photons import FixedPhotons
 from deepstorm3d.simulation.simulator import Simulator
+from deepstorm3d.watch import Watcher, advance
 from factories import tiny_experiment, untrained_model, write_movie
 from watchers import Recorder
 
@@ -79,6 +83,25 @@ def whole(folder: Path, pipeline: Pipeline) -> Path:
         patch.setattr(over_frames, "WINDOW_FRAMES", WINDOW)
         localize_movie(Excerpt(folder / "m.tif"), pipeline, ListFile(folder / "whole.csv"))
     return folder / "whole.csv"
+
+
+def test_the_frames_done_are_told_within_a_window_too_and_the_work_can_end_there() -> None:
+    class InTiles:
+        def steps(self, _blocks: object, kept: KeptSites, watch: Watcher) -> Iterator[Step]:
+            for frame in (12, 13):
+                advance(watch, frame, 14)
+            yield Step(14, over_frames.rows_left(kept), kept)
+
+    def second(watch: Watcher) -> over_frames.SecondPass:
+        source: Any = SimpleNamespace(span=(10, 14), last=14)
+        over, light = cast("SitesOverMovie", InTiles()), cast("Any", None)
+        return over_frames.SecondPass(source, over, light, [], (0.0, 0.0, 0.0), watch)
+
+    watch = Recorder()
+    list(second(watch)(Localizations.empty()))
+    assert watch.steps == [(2, 4, "over frames"), (3, 4, "over frames"), (4, 4, "over frames")]
+    with pytest.raises(Interrupted):
+        list(second(Recorder(stop_at=2))(Localizations.empty()))
 
 
 def test_the_list_says_that_and_why_it_was_fitted_over_frames(
