@@ -73,6 +73,33 @@ def test_a_run_stopped_within_a_block_goes_on_to_the_same_table(
     assert (tmp_path / "cut.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
+@pytest.mark.parametrize("stop", [2, 3, FRAMES - 1])
+def test_a_run_that_went_on_tells_of_its_whole_list(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
+    """All molecules shine in the frames before it was stopped: that is no list without molecules."""
+    monkeypatch.setattr("deepstorm3d.localizing.streaming._FITTED_PIXELS", SIZE[0] * SIZE[1])
+    rows = torch.arange(6)
+    truth = Emitters(PLACES.repeat(2, 1), rows // 3, torch.full((6,), 4000.0), rows)
+    simulator = Simulator(pipeline.psf, pipeline.camera, Field(*SIZE, pipeline.psf.pixel_um))
+    with torch.no_grad():
+        mean = simulator.expected(truth, torch.full((FRAMES, *SIZE), 20.0))
+    counts = torch.poisson(mean, generator=torch.Generator().manual_seed(2))
+    excerpt, out = Excerpt(write_movie(tmp_path / "m.tif", counts, pipeline.psf.pixel_um)), tmp_path / "f.csv"
+
+    class AfterFrames(Recorder):
+        @property
+        def stopped(self) -> bool:
+            return bool(self.steps) and self.steps[-1][0] >= stop
+
+    stopped = localize_movie(excerpt, pipeline, ListFile(out), over_frames=False, watch=AfterFrames())
+    assert (stopped.complete, stopped.frames, stopped.localizations) == (False, stop, 6)
+    resumed = localize_movie(excerpt, pipeline, ListFile(out, resume=True), over_frames=False)
+    assert (resumed.complete, resumed.frames, resumed.localizations) == (True, FRAMES, len(read_table(out)))
+    assert resumed.localizations == 6 and resumed.per_frame == 6 / FRAMES
+    assert not any("no molecule was found" in text for text in resumed.warnings)
+
+
 def test_frames_that_are_not_explained_are_counted_and_told_at_once_and_at_the_end(
     pipeline: Pipeline, movie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

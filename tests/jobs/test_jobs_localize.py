@@ -99,7 +99,8 @@ def test_stopped_and_resumed_gives_the_same_table(
     assert not stopped.complete
     assert not (tmp_path / "cut.csv").exists()
     resumed = localize_movie(Excerpt(source), unrefined(model), ListFile(tmp_path / "cut.csv", resume=True))
-    assert resumed.frames == 6
+    assert (resumed.frames, resumed.earlier) == (12, 6)
+    assert resumed.localizations == len(read_table(tmp_path / "cut.csv"))
     assert (tmp_path / "cut.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 

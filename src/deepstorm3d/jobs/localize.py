@@ -72,6 +72,7 @@ def localize_movie(
         second = SecondList(out.path, header)
         if not writer.next_frame:
             second.discard()
+        run.summary.go_on(run.source, writer.next_frame, writer.rows)
 
         def write(found: Found) -> None:
             with run.summary.times.of("writing"):
@@ -107,9 +108,6 @@ def _finish(
     told = {"over_frames": decision.to_mapping()}
     if not decision.over_frames:
         writer.describe(told)
-        if not summary.frames:
-            # All frames were localized before this run went on.
-            summary.localizations, summary.frames = writer.rows, run.source.last - run.source.span[0]
         writer.finish(frames)
         second.discard()
         return

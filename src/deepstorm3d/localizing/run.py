@@ -27,12 +27,15 @@ __all__ = ["LocalizeSummary", "Run"]
 class LocalizeSummary:
     """Figures of a run.
 
-    complete: whether it reached the last frame (else it can be resumed);  over_frames: whether the list was
-    fitted over frames, and why; None: it was not yet decided.
+    frames, localizations: also those of before it was resumed, of which the other figures know nothing:
+    earlier, earlier_rows;  complete: whether it reached the last frame (else it can be resumed);
+    over_frames: whether the list was fitted over frames, and why; None: it was not yet decided.
     """
 
     frames: int = 0
     localizations: int = 0
+    earlier: int = 0
+    earlier_rows: int = 0
     saturated_frames: int = 0
     outliers: int = 0
     outlier_frames: int = 0
@@ -46,6 +49,13 @@ class LocalizeSummary:
     def per_frame(self) -> float:
         """Mean number of localizations in a frame."""
         return self.localizations / self.frames if self.frames else 0.0
+
+    def go_on(self, source: OpenExcerpt, begin: int, rows: int) -> None:
+        """Count what is there already: the rows of the frames before `begin`, as far as they can be read."""
+        first = source.span[0]
+        missing = [max(0, min(last, begin) - max(start, first)) for start, last in source.movie.gaps]
+        self.earlier, self.earlier_rows = max(0, begin - first - sum(missing)), rows
+        self.frames, self.localizations = self.frames + self.earlier, self.localizations + rows
 
     def add(self, found: Found) -> None:
         """Add the figures of one more block."""
@@ -109,7 +119,8 @@ class Run:
         """Figures and warnings of the run; call it once, after the last block."""
         summary, movie = self.summary, self.source.movie
         summary.complete = complete
-        summary.warnings += [*self._unexplained.warnings(summary.frames), *self._look.warnings]
+        looked_at = summary.frames - summary.earlier
+        summary.warnings += [*self._unexplained.warnings(looked_at), *self._look.warnings]
         if complete:
             field = self.pipeline.experiment.psf.across
             summary.warnings += [
@@ -149,18 +160,19 @@ def _warnings(summary: LocalizeSummary, *, joint: bool) -> list[str]:
     joint: whether all molecules were fitted together; if not, residuals of neighbours make a misfit normal.
     """
     warnings = []
+    looked_at = f"{summary.frames - summary.earlier} frames{' since it went on' if summary.earlier else ''}"
     assessment = summary.quality.assessment
     if assessment.kind == "too quiet" or (assessment.kind == "misfit" and joint):
         warnings.append(f"around the molecules found {assessment.text}; look at a few frames (`preview`)")
     if summary.saturated_frames:
         warnings.append(
-            f"{summary.saturated_frames} of {summary.frames} frames have saturated pixels, left out of the "
+            f"{summary.saturated_frames} of {looked_at} have saturated pixels, left out of the "
             "fit, which knows the brightest molecules by what is around them, less exactly (without a fit "
             "they are wrong); lower the exposure or the gain"
         )
     if summary.outliers:
         warnings.append(
-            f"{summary.outliers} pixels in {summary.outlier_frames} of {summary.frames} frames stand out as no "
+            f"{summary.outliers} pixels in {summary.outlier_frames} of {looked_at} stand out as no "
             "light through this objective can (cosmic rays, flickering pixels); given no weight there"
         )
     if summary.frames and not summary.localizations:
