@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import Tensor
 
+from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import write_mask
 from deepstorm3d.jobs import compare_psf, train
 from deepstorm3d.jobs.compare_psf import MaskTest, compare_masks, contenders_of
+from deepstorm3d.localizing.pipeline import Pipeline
 from watchers import Recorder
 
 
@@ -51,6 +54,27 @@ def test_all_masks_and_seeds_face_the_same_emitters(tiny: Experiment, tmp_path: 
     with (tmp_path / "c" / "comparison.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(rows)
     assert (tmp_path / "c" / "comparison.png").stat().st_size > 20_000
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_many_frames_are_simulated_and_localized_a_few_at_a_time(
+    tiny: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a low density the emitters to find lie in many frames."""
+    monkeypatch.setattr(compare_psf, "_AT_ONCE", 5)
+    seen: list[int] = []
+    localize = Pipeline.localize
+
+    def counted(self: Pipeline, photons: Tensor) -> Localizations:
+        seen.append(len(photons))
+        return localize(self, photons)
+
+    monkeypatch.setattr(Pipeline, "localize", counted)
+    test = MaskTest(densities=(2.0,))
+    rows = compare_masks(tiny, contenders_of(tiny, ["zero", "astigmatic"]), tmp_path / "c", test)
+    assert rows is not None
+    assert max(seen) == 5 and len(seen) % 2 == 0 and seen[: len(seen) // 2] == seen[len(seen) // 2 :]
+    assert rows[0].emitters == rows[1].emitters and abs(rows[0].emitters / 200 - 1) < 0.25
 
 
 @pytest.mark.usefixtures("without_pictures")

@@ -117,6 +117,15 @@ def test_the_bound_grows_with_background_and_density_and_falls_with_photons(repo
     np.testing.assert_allclose(mask.median.at, np.array([1, 8, 32]) / (29 * 0.11) ** 2)
 
 
+@pytest.mark.parametrize("emitters", [(0,), (1, 0), (-3, 8)])
+def test_a_sweep_of_frames_without_molecules_is_refused(emitters: tuple[int, ...]):
+    with pytest.raises(InputError, match=f"at least one molecule, got emitters of {emitters[0]}.* from 1 on"):
+        Sweep(emitters=emitters)
+    with pytest.raises(InputError, match="1 molecule at least, got 0"):
+        Sweep(molecules=0)
+    assert Sweep(emitters=()).emitters == ()
+
+
 def test_a_border_below_0_is_one_of_crops_and_counts_as_none():
     scene = small().scene()
     outside = scene.with_(emitters=scene.emitters.with_(margin_px=(-14.0, 4.0)))

@@ -15,6 +15,7 @@ from .. import plot
 from ..analysis.matching import match
 from ..analysis.metrics import score
 from ..chip import middle_of
+from ..emitters import Emitters, Localizations
 from ..errors import InputError
 from ..experiment.configure import with_mask
 from ..experiment.experiment import Experiment, experiment_mask
@@ -42,6 +43,8 @@ __all__ = ["Contender", "MaskTest", "Row", "compare_masks", "contenders_of"]
 _BORDER_PX = 10.0
 # Emitters judged at each density, about.
 _JUDGED = 1000
+# Most frames simulated and localized at a time: at low densities these emitters lie in very many.
+_AT_ONCE = 1000
 _LARGEST_PATCH_PX = 151
 
 
@@ -209,19 +212,25 @@ def _judge(pipeline: Pipeline, contender: Contender, seed: int, density: float) 
     height, width = experiment.frame_px
     field = Field(height, width, experiment.microscope.pixel_um)
     scene = experiment.scene()
-    generator = stream(round(1000 * density), "mask comparison")
     inner = (height - 2 * _BORDER_PX) * (width - 2 * _BORDER_PX) * field.pixel_um**2
     frames = max(4, round(_JUDGED / (density * inner)))
     prior = scene.emitters.with_(
         count=DensityCount(low=density, high=density), margin_px=(-_BORDER_PX, -_BORDER_PX)
     )
-    truth, background = scene.with_(emitters=prior).draw(frames, field, generator)
     # Maps may be of more pixels than these frames, which stand for no certain place: the middle of them serves.
     maps = middle_of(experiment.camera.load_maps(), *field.size)
     simulator = Simulator(_exact(experiment, contender.phase), experiment.camera, field, maps=maps)
     pipeline = replace(pipeline, maps={name: values.to(pipeline.device) for name, values in maps.items()})
-    photons = simulator.to_photons(simulator(truth, background, generator)).to(pipeline.device)
-    found = pipeline.localize(photons).to("cpu")
+    true, lists = [], []
+    for begin in range(0, frames, _AT_ONCE):
+        here = min(_AT_ONCE, frames - begin)
+        # One for each: how many random numbers the noise takes depends on the mask.
+        generator = stream(round(1000 * density), "mask comparison", step=begin)
+        drawn, background = scene.with_(emitters=prior).draw(here, field, generator)
+        photons = simulator.to_photons(simulator(drawn, background, generator)).to(pipeline.device)
+        true.append(drawn.shift(frames=begin))
+        lists.append(pipeline.localize(photons).to("cpu").shift(frames=begin))
+    truth, found = Emitters.concat(true), Localizations.concat(lists)
     figures = score(
         truth,
         found,

@@ -75,6 +75,15 @@ class Sweep:
     molecules: int = 400
     seed: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.emitters is not None and any(number < 1 for number in self.emitters):
+            raise InputError(
+                f"a frame has at least one molecule, got emitters of {', '.join(map(str, self.emitters))}",
+                "give numbers from 1 on, or none at all for one molecule alone",
+            )
+        if self.molecules < 1:
+            raise InputError(f"the bound is averaged over 1 molecule at least, got {self.molecules}")
+
 
 def masks_to_compare(experiment: Experiment, others: Sequence[str | Path]) -> list[tuple[str, Tensor | None]]:
     """Names and phases (h, w) rad of the experiment's own mask (None) and of others, each a file or a kind.

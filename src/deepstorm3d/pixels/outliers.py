@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .noise_law import NoiseLaw, brightness
-from .prediction import PixelPredictor
+from .prediction import AROUND_PX, PixelPredictor
 
 __all__ = ["find_outliers", "standing_out"]
 
@@ -15,7 +15,6 @@ _ROUNDS = 8  # largest number of rounds in which the track of a particle is remo
 # Side of the square, px, in which only the most deviating pixel is tested in a round, because it makes the
 # predictions of its neighbours wrong.
 _APART_PX = 5
-_AROUND_PX = 3  # distance within which the brightest neighbour of a pixel is searched, px
 
 
 def find_outliers(
@@ -65,10 +64,10 @@ def standing_out(
     top = functional.max_pool2d(over[:, None], _APART_PX, stride=1, padding=_APART_PX // 2)[:, 0]
     frame, row, column = ((over > least) & (over == top)).nonzero().unbind(1)
     # The deviation that the sharpest spot can cause is proportional to the brightest neighbour.
-    wide = functional.pad(frames, (_AROUND_PX,) * 4, value=float("-inf"))
-    line = torch.arange(2 * _AROUND_PX + 1, device=frames.device)
+    wide = functional.pad(frames, (AROUND_PX,) * 4, value=float("-inf"))
+    line = torch.arange(2 * AROUND_PX + 1, device=frames.device)
     near = wide[frame[:, None, None], row[:, None, None] + line[:, None], column[:, None, None] + line]
-    near[:, _AROUND_PX, _AROUND_PX] = float("-inf")
+    near[:, AROUND_PX, AROUND_PX] = float("-inf")
     brightest, place = near.flatten(1).max(1)
     light = (brightest - dark).clamp(min=0)
     here = off[frame, row, column]
@@ -77,8 +76,8 @@ def standing_out(
     beyond = (here.abs() - share * light) / sigma[frame, row, column].clamp(min=1e-9)
     # A dead pixel lacks all the light of its neighbours. If less is missing, a neighbour is too bright.
     beside = (here < 0) & (here.abs() < light)
-    row = torch.where(beside, row + place // len(line) - _AROUND_PX, row)
-    column = torch.where(beside, column + place % len(line) - _AROUND_PX, column)
+    row = torch.where(beside, row + place // len(line) - AROUND_PX, row)
+    column = torch.where(beside, column + place % len(line) - AROUND_PX, column)
     sure = (beyond > least) & predictor.usable[row, column]
     out[frame[sure], row[sure], column[sure]] = beyond[sure]
     return out

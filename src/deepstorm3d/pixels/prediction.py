@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["FinestSpot", "PixelPredictor"]
+__all__ = ["AROUND_PX", "FinestSpot", "PixelPredictor"]
 
+AROUND_PX = 3
+"""Distance within which the brightest neighbour of a pixel is searched, px."""
 _REACH = 2  # neighbours up to this distance along either axis predict a pixel, px
 # Ratio of noise variance to signal variance for which the weights are optimal. A smaller one would follow sharp
 # spots more closely, but pass on more of the neighbours' noise.
 _NOISE_TO_SIGNAL = 0.01
 _FINE = 5  # points per pixel and axis at which the spot is computed
 _DRAWN_PX = 10  # distance from its centre to which the spot is computed, px
-_AROUND_PX = 3  # distance within which the brightest neighbour of a pixel is searched, px
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,11 @@ class FinestSpot:
         weights: (24,) of the neighbours;  the unit is the brightest usable pixel within 3 pixels.
         """
         spot = self.image()
-        side = spot.shape[-1] - 2 * _FINE * _AROUND_PX
+        side = spot.shape[-1] - 2 * _FINE * AROUND_PX
         kernel = _as_image(weights)
         rest, brightest = torch.zeros(side, side).double(), torch.zeros(side, side).double()
-        for down, right in [(0, 0), *_offsets(_AROUND_PX).tolist()]:
-            top, left = _FINE * (_AROUND_PX + down), _FINE * (_AROUND_PX + right)
+        for down, right in [(0, 0), *_offsets(AROUND_PX).tolist()]:
+            top, left = _FINE * (AROUND_PX + down), _FINE * (AROUND_PX + right)
             moved = spot[top : top + side, left : left + side]
             if down == right == 0:
                 rest += moved
