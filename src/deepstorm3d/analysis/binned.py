@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..columns import COLUMNS, OPTIONAL, WHOLE, Column
 from ..emitters import Localizations
 
-__all__ = ["QUANTILES", "BinnedColumn", "bin_column", "known_columns"]
+__all__ = ["QUANTILES", "BinnedColumn", "bin_column", "even_edges", "known_columns"]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Quantiles of each column."""
@@ -114,5 +114,10 @@ def _edges(low: float, high: float, *, whole: bool) -> NDArray[np.float64]:
         step = -(-(last - first + 1) // _BINS)
         bins = -(-(last - first + 1) // step)
         return first - 0.5 + step * np.arange(bins + 1, dtype=np.float64)
+    return even_edges(low, high, _BINS)
+
+
+def even_edges(low: float, high: float, bins: int) -> NDArray[np.float64]:
+    """The edges of so many bins of one width from `low` to `high`, a little apart where these are equal."""
     margin = max(1e-9, 1e-6 * abs(high)) if high <= low else 0.0
-    return np.linspace(low - margin, high + margin, _BINS + 1)
+    return np.linspace(low - margin, high + margin, bins + 1)

@@ -27,6 +27,7 @@ __all__ = [
     "diffusion",
     "mean_square_displacement",
     "rows_between_steps",
+    "rows_in_order",
 ]
 
 Floats = NDArray[np.float64]
@@ -90,7 +91,7 @@ def diffusion(table: Localizations, *, interval: float = 1.0, exposure: float = 
     the jackknife over trajectories, which is valid for molecules of different D too; for fewer than ten
     trajectories by the paper's variance for free diffusion.
     """
-    xyz, frame, track = _in_order(table)
+    xyz, frame, track = rows_in_order(table)
     follows = (np.diff(track) == 0) & (np.diff(frame) == 1)
     step, owner = np.diff(xyz, axis=0), track[1:]
     twice = follows[1:] & follows[:-1]
@@ -148,7 +149,7 @@ def mean_square_displacement(table: Localizations, longest: int) -> Displacement
     table: with `track`. Overlapping pairs are all counted, as usual; errors are from the scatter of
     trajectories.
     """
-    xyz, frame, track = _in_order(table)
+    xyz, frame, track = rows_in_order(table)
     lags, squares, errors, pairs = [], [], [], []
     for lag in range(1, longest + 1):
         key = track * (int(frame.max(initial=0)) + longest + 2) + frame
@@ -181,7 +182,7 @@ def common_motion(table: Localizations) -> tuple[float, float]:
     It is computed from the mean step between each two frames, minus the value expected of independent steps;
     (0, infinity) where no two frames share two trajectories.
     """
-    xyz, frame, track = _in_order(table)
+    xyz, frame, track = rows_in_order(table)
     follows = (np.diff(track) == 0) & (np.diff(frame) == 1)
     step, at = np.diff(xyz, axis=0)[follows], frame[1:][follows]
     _, owner, count = np.unique(at, return_inverse=True, return_counts=True)
@@ -201,7 +202,7 @@ def common_motion(table: Localizations) -> tuple[float, float]:
 def rows_between_steps(table: Localizations) -> NDArray[np.bool_]:
     """Rows (N,) whose trajectory has rows in the frames before and after, the ones `diffusion` takes σ from."""
     order = _order(table)
-    _, frame, track = _in_order(table)
+    _, frame, track = rows_in_order(table)
     follows = (np.diff(track) == 0) & (np.diff(frame) == 1)
     between = np.zeros(len(table), np.bool_)
     between[order[1:-1][follows[1:] & follows[:-1]]] = True
@@ -216,7 +217,7 @@ def _order(table: Localizations) -> NDArray[np.intp]:
     return order[track[order] >= 0]
 
 
-def _in_order(table: Localizations) -> tuple[Floats, Ints, Ints]:
+def rows_in_order(table: Localizations) -> tuple[Floats, Ints, Ints]:
     """Positions, frames and trajectories of the tracked rows, sorted by trajectory and frame."""
     assert table.track is not None
     order = _order(table)

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from ..columns import COLUMNS
 from ..emitters import Localizations
+from .binned import QUANTILES, even_edges
 from .pairs import neighbour_counts
 
 __all__ = ["Distribution", "ListQuality", "OverDepth", "OverTime", "list_quality", "local_density"]
 
 Floats = NDArray[np.float64]
 
-# Quantiles of each column.
-_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Bins of a distribution.
 _BINS = 60
 # Blocks of frames along the movie.
@@ -151,9 +150,8 @@ def _distribution(values: Floats, unit: str, *, step: float = 0.0) -> Distributi
     if 0 < high - low + step <= _BINS * step:
         edges = step * (np.arange(math.floor(low / step), math.ceil(high / step) + 2) - 0.5)
     else:
-        margin = max(1e-9, 1e-6 * abs(high)) if high <= low else 0.0
-        edges = np.linspace(low - margin, high + margin, _BINS + 1)
-    quantiles = tuple(np.quantile(values, _QUANTILES).tolist())
+        edges = even_edges(float(low), float(high), _BINS)
+    quantiles = tuple(np.quantile(values, QUANTILES).tolist())
     return Distribution(unit, edges, np.histogram(values, bins=edges)[0], quantiles, len(values))
 
 

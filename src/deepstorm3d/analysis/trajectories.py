@@ -18,6 +18,7 @@ from .diffusion import (
     diffusion,
     mean_square_displacement,
     rows_between_steps,
+    rows_in_order,
 )
 from .stated_sigma import failed_fits, failed_fits_note
 from .steps import expected_wrong
@@ -200,11 +201,9 @@ def _stated_sigma(table: Localizations) -> tuple[float, float, float]:
 
 def _median_step(table: Localizations) -> float:
     """Median 3D distance between rows of a trajectory in adjacent frames, µm; 0 where there are none."""
-    assert table.track is not None
-    order = np.lexsort((table.frame.numpy(), table.track.numpy()))
-    frame, track = table.frame.numpy()[order], table.track.numpy()[order]
+    xyz, frame, track = rows_in_order(table)
     follows = (np.diff(track) == 0) & (np.diff(frame) == 1)
-    steps = np.linalg.norm(np.diff(table.xyz.double().numpy()[order], axis=0)[follows], axis=1)
+    steps = np.linalg.norm(np.diff(xyz, axis=0)[follows], axis=1)
     return float(np.median(steps)) if len(steps) else 0.0
 
 
