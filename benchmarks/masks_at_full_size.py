@@ -63,7 +63,7 @@ def experiment(steps: int) -> Experiment:
 
 def mask_of(name: str, text: str, folder: Path) -> Path:
     """The mask as a file of the folder: computed, designed or copied there unless it is there."""
-    out = folder / f"{name}.npy"
+    out = folder / f"{name}.mask.npy"
     if out.exists() and not DesignRun(out).checkpoint.exists():
         if text and mask_sha256(read_mask(Path(text))) != mask_sha256(read_mask(out)):
             raise SystemExit(f"{out} is another mask than {text}: give it another name")

@@ -75,6 +75,22 @@ def test_a_design_neither_deletes_nor_resumes_an_unfinished_training(
     assert train_model(tiny, tmp_path / "tetra.pt", start=Start(resume=True)) is not None
 
 
+@pytest.mark.parametrize("by", WAYS)
+def test_a_training_neither_deletes_nor_resumes_an_unfinished_design(
+    tiny: Experiment, tmp_path: Path, by: Literal["network", "fisher"]
+) -> None:
+    run = design_mask if by == "network" else design_by_fisher
+    run(tiny, tmp_path / "tetra.npy", watch=Recorder(stop_at=1 if by == "fisher" else 2))
+    write_experiment(tiny, tmp_path / "e.yaml")
+    before = contents(tmp_path)
+    assert "tetra.checkpoint" in before
+    for options in ((), ("--overwrite",), ("--resume",)):
+        arguments = ["train", str(tmp_path / "e.yaml"), "--out", str(tmp_path / "tetra.pt"), *options]
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 2 and "an unfinished design of a mask" in done.stderr, done.output
+    assert contents(tmp_path) == before
+
+
 def test_a_training_leaves_the_log_of_a_design_without_network(tiny: Experiment, tmp_path: Path) -> None:
     design_by_fisher(tiny, tmp_path / "tetra.npy")
     before = contents(tmp_path)

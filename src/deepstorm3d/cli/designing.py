@@ -12,7 +12,7 @@ from ..errors import InputError
 from .channel_choice import ChannelName, one_channel
 from .console import result, say, show_table, table
 from .failures import INTERRUPTED
-from .making import Config, TrainingView, claim_run, hint_at_failure, jaccard_of
+from .making import Config, TrainingView, begin_run, hint_at_failure, jaccard_of
 from .options import Assignments, Device, FromModel, Overwrite, chosen_device
 from .progress import ScreenWatcher
 
@@ -85,9 +85,9 @@ def design_psf(
     place = chosen_device(device)
     run = DesignRun(out)
     run.claim(resume=resume, overwrite=overwrite, network=by == "network")
-    claim_run(run, resume=resume, overwrite=overwrite)
     for path in mask_files(experiment, out)[1:]:
         claim_name(path, overwrite=overwrite or resume)
+    begin_run(run, resume=resume, overwrite=overwrite)
     complete = (
         _by_network(experiment, out, place, Start(resume, from_model))
         if by == "network"

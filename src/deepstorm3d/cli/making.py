@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..training.runs import Run
     from ..training.validation import Validation
 
-__all__ = ["Config", "TrainingView", "claim_run", "simulate", "train"]
+__all__ = ["Config", "TrainingView", "begin_run", "simulate", "train"]
 
 Config = Annotated[
     str,
@@ -166,7 +166,9 @@ def train(
     if cost:
         _say_cost(experiment, place)
         return
-    claim_run(Run(out), resume=resume, overwrite=overwrite)
+    run = Run(out)
+    run.claim(resume=resume, overwrite=overwrite)
+    begin_run(run, resume=resume, overwrite=overwrite)
     with TrainingView() as view:
         validation = train_model(
             experiment,
@@ -199,11 +201,8 @@ def _say_cost(experiment: Experiment, device: str) -> None:
     )
 
 
-def claim_run(run: Run, *, resume: bool, overwrite: bool) -> None:
-    """Refuse a name that may not be written before hours of work; --overwrite forgets an unfinished run."""
-    from ..io.parts import claim_name
-
-    claim_name(run.out, overwrite=overwrite)
+def begin_run(run: Run, *, resume: bool, overwrite: bool) -> None:
+    """Say where a run begins that is to go on; --overwrite forgets an unfinished one."""
     if resume and not run.checkpoint.exists():
         say(f"there is no checkpoint {run.checkpoint} to go on from: starting at step 0")
     if overwrite and not resume:

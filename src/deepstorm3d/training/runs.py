@@ -36,8 +36,14 @@ class Run:
     def claim(self, *, resume: bool = False, overwrite: bool = False) -> None:
         """Raise InputError if the result is there and may not be replaced, before hours of work.
 
-        resume: the run goes on from its checkpoint, if there is one.
+        resume: the run goes on from its checkpoint, if there is one. An unfinished run of another kind with
+        this name is not given up with `overwrite` either.
         """
+        if self.checkpoint.exists() and self._of_another(self.checkpoint):
+            raise InputError(
+                f"{self.checkpoint} holds {self._another}",
+                "choose another name (`out`), or delete the checkpoint to give that up",
+            )
         claim_name(self.out, overwrite=overwrite or (resume and self.checkpoint.exists()))
 
     def check(self, *, resume: bool) -> None:
@@ -52,6 +58,13 @@ class Run:
             raise InputError(
                 f"{self.out} is complete, there is nothing to resume; delete it, or start without `resume`"
             )
+
+    @property
+    def _another(self) -> str:
+        return "an unfinished design of a mask"
+
+    def _of_another(self, checkpoint: Path) -> bool:
+        return _made_by(checkpoint) == "design"
 
     def _refuse_log_of_another(self) -> None:
         if MetricsLog(self.metrics).figures("bound_nm"):
@@ -70,14 +83,8 @@ class DesignRun(Run):
     def claim(self, *, resume: bool = False, overwrite: bool = False, network: bool = True) -> None:
         """As of `Run`, and if files of a training with this name would be replaced.
 
-        network: whether the design trains one, and writes it as `model`. An unfinished training is not given
-        up with `overwrite` either, nor gone on with.
+        network: whether the design trains one, and writes it as `model`.
         """
-        if self.checkpoint.exists() and _of_training(self.checkpoint):
-            raise InputError(
-                f"{self.checkpoint} holds the unfinished training of {self.model}",
-                "choose another name for the mask (`out`), or delete the checkpoint to give the training up",
-            )
         super().claim(resume=resume, overwrite=overwrite)
         kept = overwrite or (resume and self.checkpoint.exists())
         # A design by Fisher information leaves the model, and would replace the log of its training.
@@ -109,14 +116,21 @@ class DesignRun(Run):
         """Animation of mask and PSF during the design."""
         return self.out.with_suffix(".gif")
 
+    @property
+    def _another(self) -> str:
+        return f"the unfinished training of {self.model}"
+
+    def _of_another(self, checkpoint: Path) -> bool:
+        return _made_by(checkpoint) == "training"
+
     def _refuse_log_of_another(self) -> None:
         """A design's log has the name of its own earlier one; `claim` knows whose it is."""
 
 
-def _of_training(checkpoint: Path) -> bool:
-    """Whether a checkpoint is of a training without a mask that learns; False for a damaged one."""
+def _made_by(checkpoint: Path) -> str:
+    """What a checkpoint is of: a "training", a "design" (a mask that learns), or "" where it is damaged."""
     try:
         saved = load_checkpoint(checkpoint)
     except InputError:
-        return False
-    return "weights" in saved and not saved.get("optics")
+        return ""
+    return "training" if "weights" in saved and not saved.get("optics") else "design"

@@ -16,7 +16,7 @@ from ...calibration.movie_statistics.estimate import Estimate, estimate
 from ...calibration.movie_statistics.settings import EstimateSettings
 from ...errors import InputError
 from ...experiment.experiment import Experiment, write_experiment
-from ...experiment.named_files import files_named, with_files_beside, with_files_named_from
+from ...experiment.named_files import files_named, with_files_beside
 from ...io.masks import mask_sha256, read_mask
 from ...io.parts import claim_name
 from ...jobs.camera_maps import CameraMaps, Recordings, measure_camera
@@ -135,7 +135,7 @@ class Setup:
             raise InputError(f"'{name}' is no name of an experiment file", "let it end in .yaml")
         experiment = _hashed(self._found(self.draft.complete))
         claim_name(path, overwrite=overwrite)
-        write_experiment(with_files_named_from(experiment, path.parent), path, remarks=self.draft.remarks)
+        write_experiment(experiment, path, remarks=self.draft.remarks)
         self.written = path
         self.draft.changes += 1
         return path
