@@ -217,7 +217,9 @@ def test_convert_there_and_back_and_render(movie: SimpleNamespace, tmp_path: Pat
     assert call("convert", movie.truth, native).status == 0
     assert call("convert", native, again).status == 0
     assert torch.allclose(read_table(native).xyz, read_table(again).xyz, atol=1e-5)
-    assert "unknown kind" in refused("convert", native, tmp_path / "c.xls")
+    assert "no list is written as '.xls'; name it .hdf5 (Picasso" in refused(
+        "convert", native, tmp_path / "c.xls"
+    )
     smap = tmp_path / "smap.csv"
     assert call("convert", native, smap, "--to", "smap").status == 0
     assert smap.read_text(encoding="utf-8").startswith("ID,frame,xnm,ynm,znm")
@@ -280,7 +282,7 @@ def test_models_are_listed_and_shown(tiny: str, tmp_path: Path):
     ):
         assert words in shown.out, words
     assert (tmp_path / "out" / "mask.npy").exists()
-    assert "built in: tiny" in refused("models", "show", "tinny")
+    assert "did you mean 'tiny'?" in refused("models", "show", "tinny")
 
 
 def test_a_training_begins_with_the_weights_of_a_model_and_its_card_says_so(small: Path, tmp_path: Path):

@@ -139,7 +139,7 @@ def test_a_registered_camera_is_changed_and_refused_like_the_others() -> None:
     leaky = LeakyCamera(leak=2.0)
     assert change_camera(leaky, {"leak": 3}) == LeakyCamera(leak=3.0)
     assert change_camera(leaky, {"gain": 2.5}) == ScmosCamera(gain=2.5, baseline=0.0, read_noise=0.0)
-    with pytest.raises(InputError, match=r"leek: no such key; did you mean 'leak'"):
+    with pytest.raises(InputError, match=r"leek: no camera has such a value; did you mean 'leak'"):
         change_camera(leaky, {"leek": 3})
 
 

@@ -113,6 +113,12 @@ def test_a_held_mask_stays_while_the_other_learns(pair: Experiment, tmp_path: Pa
 def test_a_checkpoint_of_masks_of_which_others_learn_is_refused(pair: Experiment, tmp_path: Path):
     held = pair.with_(design=pair.design.with_(fisher_steps=4, hold=("second",)))
     design_by_fisher(held, tmp_path / "m.npy", watch=Recorder(stop_at=2))
+    with pytest.raises(InputError, match=r"made with other settings \(design\)"):
+        design_by_fisher(pair, tmp_path / "m.npy", resume=True)
+    # Earlier versions kept no settings.
+    checkpoint = torch.load(tmp_path / "m.checkpoint", weights_only=True)
+    del checkpoint["experiment"]
+    torch.save(checkpoint, tmp_path / "m.checkpoint")
     with pytest.raises(InputError, match="of which others learn"):
         design_by_fisher(pair, tmp_path / "m.npy", resume=True)
 

@@ -79,7 +79,7 @@ def test_every_preset_can_be_described():
 def test_a_model_is_found_by_name_and_by_path(folder: Path, tmp_path: Path):
     assert models.find_model("tiny").threshold == 0.4
     assert models.find_model(folder / "tiny.pt").threshold == 0.4
-    with pytest.raises(InputError, match=r"no model 'tinny'.*built in: tiny"):
+    with pytest.raises(InputError, match=r"no model 'tinny'.*did you mean 'tiny'"):
         models.find_model("tinny")
 
 

@@ -161,7 +161,8 @@ def _report(summary: LocalizeSummary, out: Path) -> None:
         more = "" if decision is None else "; with --separate too it writes the list of single frames"
         say(f"stopped {where}; the same command with --resume goes on{more}")
         raise typer.Exit(INTERRUPTED)
+    before = f" ({summary.earlier} of them before it went on)" if summary.earlier else ""
     result(
-        f"{out}: {summary.localizations} localizations in {summary.frames} frames, "
+        f"{out}: {summary.localizations} localizations in {summary.frames} frames{before}, "
         f"{summary.per_frame:.1f} a frame"
     )

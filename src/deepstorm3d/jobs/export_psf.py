@@ -49,7 +49,7 @@ def export_psf(
     if planes > _MOST_PLANES:
         raise InputError(
             f"{planes:,.0f} planes from {depth[0]:g} to {depth[1]:g} µm are more than {_MOST_PLANES:,}",
-            "depths are in µm, not nm; or take a larger `step_nm`",
+            "depths are in µm, not nm; or take larger steps",
         )
     psf, microscope = experiment.psf, experiment.microscope
     if given is None:

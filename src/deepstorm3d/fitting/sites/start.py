@@ -165,7 +165,7 @@ def _require_sigma(found: Localizations) -> None:
     if without:
         raise InputError(
             f"{without} of {len(found)} rows have no σ by which they could be tied to others",
-            "leave them out of the list, or leave every row as its frame gives it (--separate)",
+            "leave them out of the list, or leave every row as its frame gives it (`over_frames=False`)",
         )
 
 

@@ -168,7 +168,8 @@ def format_to_write(path: Path, name: str | None) -> TableFormat:
     if name is None:
         usual = next((kind for kind in writable if kind.endings[0] == suffix), None)
         if usual is None:
-            endings = ", ".join(f"{kind.endings[0]} ({kind.title})" for kind in writable)
+            first = {kind.endings[0]: kind.title for kind in reversed(writable)}
+            endings = " or ".join(f"{ending} ({title})" for ending, title in reversed(first.items()))
             raise InputError(f"{path}: no list is written as '{path.suffix}'", f"name it {endings}")
         return usual
     kind = next((kind for kind in writable if kind.name == name), None)
