@@ -217,9 +217,8 @@ def test_convert_there_and_back_and_render(movie: SimpleNamespace, tmp_path: Pat
     assert call("convert", movie.truth, native).status == 0
     assert call("convert", native, again).status == 0
     assert torch.allclose(read_table(native).xyz, read_table(again).xyz, atol=1e-5)
-    assert "no list is written as '.xls'; name it .hdf5 (Picasso" in refused(
-        "convert", native, tmp_path / "c.xls"
-    )
+    told = refused("convert", native, tmp_path / "c.xls")
+    assert "no list is written as '.xls'; name it .hdf5 (Picasso" in told
     smap = tmp_path / "smap.csv"
     assert call("convert", native, smap, "--to", "smap").status == 0
     assert smap.read_text(encoding="utf-8").startswith("ID,frame,xnm,ynm,znm")
