@@ -81,10 +81,8 @@ def test_killed_twice_and_resumed(
     kill_when_grown(folder, part, f"cut.{suffix}", "--resume")
     assert not (folder / f"cut.{suffix}").exists()
     # The last run had only the rest to do.
-    assert (
-        f"in {FRAMES} frames (" in (told := finished(f"cut.{suffix}", "--resume"))
-        and "before it went on" in told
-    )
+    told = finished(f"cut.{suffix}", "--resume")
+    assert f"in {FRAMES} frames (" in told and "before it went on" in told
     assert not list(folder.glob("cut.part*"))
     if suffix == "csv":
         assert (folder / "cut.csv").read_bytes() == (folder / "whole.csv").read_bytes()
