@@ -132,9 +132,10 @@ def draw(folder: Path, path: Path) -> None:
                 least = np.array([row["bound nm x y z"] for row in fitted])
                 bound = np.hypot(least[:, 0], least[:, 1]) if key == "lateral nm" else least[:, 2]
                 axis.plot([row["N"] for row in fitted], bound, ":", color=f"C{number}")
-            axis.set(xlabel="emitters in a frame (79 µm²)", ylabel=label)
-            axis.set_ylim(0, 1.03 if key == "jaccard" else None)
-            axis.grid(alpha=0.3)
+    for axis, (key, label) in zip(axes, panels, strict=True):
+        axis.set(xlabel="emitters in a frame (79 µm²)", ylabel=label)
+        axis.set_ylim(0, 1.03 if key == "jaccard" else None)
+        axis.grid(alpha=0.3)
     axes[0].legend(title="solid: network and fit\ndashed: network alone\ndotted: joint bound")
     figure.savefig(path, dpi=130)
 
