@@ -122,7 +122,7 @@ def draw(folder: Path, path: Path) -> None:
     )
     for number, file in enumerate(sorted(folder.glob("*.rows.json"))):
         rows = json.loads(file.read_text())
-        for axis, (key, label) in zip(axes, panels, strict=True):
+        for axis, (key, _) in zip(axes, panels, strict=True):
             for way, line in (("refined", "-"), ("network", "--")):
                 known = [(row["N"], row[key]) for row in rows if row["way"] == way]
                 name = rows[0]["mask"] if way == "refined" else None
