@@ -93,8 +93,12 @@ def test_a_training_is_started_stopped_resumed_and_finished(page: Any, studio: S
 def test_the_experiment_of_the_set_up_panel_is_saved_and_taken(page: Any, studio: Served) -> None:
     open_panel(page)
     page.locator("[data-test=from-setup]").click()
-    files = wait_for(lambda: list(studio.folder.glob("*.yaml")), "the experiment's file")
-    wait_for(lambda: entry(page, "train-experiment").input_value() == files[0].name, "its name in the form")
+    # While it is written it has another name.
+    written = wait_for(
+        lambda: [file for file in studio.folder.glob("*.yaml") if ".unfinished" not in file.name],
+        "the experiment",
+    )
+    wait_for(lambda: entry(page, "train-experiment").input_value() == written[0].name, "its name in the form")
     assert entry(page, "train-steps").input_value() != ""
 
 
