@@ -29,6 +29,7 @@ from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.experiment import read_experiment
 from deepstorm3d.experiment.presets import PRESETS, preset
 from deepstorm3d.io.movies import open_movie
+from deepstorm3d.io.parts import part_path
 from deepstorm3d.io.tables import read_table, read_truth
 from deepstorm3d.jobs import localize as localize_job
 from deepstorm3d.jobs import train as train_job
@@ -365,6 +366,12 @@ def test_localize_hands_its_options_to_the_job(
     assert "--resume" in done.err
     assert "warning: dark" in done.err
     assert "taken for ideal" in done.err
+    told = "there is no unfinished list o.part.hdf5 to go on with"
+    assert told not in done.err
+    again = ("localize", movie.path, "--model", tiny, "--out", out, *options, "--resume")
+    assert told in call(*again).err
+    part_path(out).touch()
+    assert told not in call(*again).err
 
 
 def test_ranges_are_read_as_people_write_them():

@@ -111,8 +111,6 @@ def localize(
     # Channels are fitted together on the processor, whatever else there is.
     where = chosen_device("cpu" if channels.wanted and device is None else device)
     recipe = Recipe(model[0], mask, camera_changes(camera), threshold, method, refine, where)
-    if resume and preview is None and not part_path(out).exists():
-        say(f"there is no unfinished list {part_path(out).name} to go on with: starting at the first frame")
     if channels.wanted:
         if cluster is not None or follow is not None:
             raise InputError("--cluster and --follow are for one channel")
@@ -123,6 +121,8 @@ def localize(
         file = ListFile(out, resume=resume, overwrite=overwrite, command=tuple(sys.argv))
         localize_both(both, file, over_frames=over_frames)
         return
+    if resume and preview is None and not part_path(out).exists():
+        say(f"there is no unfinished list {part_path(out).name} to go on with: starting at the first frame")
     pipeline = recipe.load()
     for sentence in pipeline.notes:
         say(sentence)
