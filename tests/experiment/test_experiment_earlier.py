@@ -62,8 +62,8 @@ def test_a_stored_experiment_loads_unchanged_and_is_written_in_the_form_of_today
     assert as_json["network"].pop("context") == 0
     # Every experiment had one channel.
     assert as_json.pop("channels") == {} and as_json.pop("dyes") == {}
-    # Every mask learned.
-    assert as_json["design"].pop("hold") == []
+    # Every mask learned, by the network's loss alone.
+    assert as_json["design"].pop("hold") == [] and as_json["design"].pop("bound_weight") == 0
     assert {name for name in as_json if as_json[name] != old[name]} == {"format_version", "psf"}
     write_experiment(experiment, tmp_path / "new.yaml")
     text = (tmp_path / "new.yaml").read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.field import Field
 from deepstorm3d.jobs.design_psf import build_design_sampler, gradient_bytes
+from deepstorm3d.jobs.fisher_design import criterion_of
 from deepstorm3d.jobs.train import build_localizer, crops_through
 from deepstorm3d.optics.masks import AstigmaticMask, PixelMask, ZernikePhase, ZeroMask
 from deepstorm3d.optics.scalar import ScalarPSF
@@ -62,6 +63,49 @@ def test_the_mask_learns_with_the_network_and_a_resumed_run_ends_the_same(
     again, same = learned(tiny, tmp_path / "cut", resume=True)
     assert torch.equal(mask, again)
     assert all(torch.equal(weights[name], same[name]) for name in weights)
+
+
+@pytest.mark.parametrize("density", [0.0, 2.0], ids=["alone", "crowd"])
+def test_the_bound_weighs_beside_the_networks_loss(tiny: Experiment, density: float) -> None:
+    both = tiny.with_(design=DesignSpec(bound_weight=3.0, fisher_density=density, spread=1.0))
+    sampler, (learning,) = build_design_sampler(both)
+    assert sampler.mask_learning is not None
+    cost = sampler.mask_learning.cost(torch.Generator().manual_seed(5))
+    (slope,) = torch.autograd.grad(cost, list(learning.psf.parameters()))
+    bound = criterion_of(both)(learning.psf, torch.Generator().manual_seed(5))
+    expected = 3 * bound.log() + sampler.mask_learning.penalty()
+    torch.testing.assert_close(cost, expected)
+    torch.testing.assert_close(slope, torch.autograd.grad(expected, list(learning.psf.parameters()))[0])
+    # Without a weight nothing is drawn, so that frames and masks of earlier designs come out again.
+    plain, _ = build_design_sampler(tiny)
+    assert plain.mask_learning is not None and plain.mask_learning.bound is None
+
+
+def test_with_the_bound_the_last_mask_is_kept_and_is_more_precise(tiny: Experiment, tmp_path: Path) -> None:
+    bounds = {}
+    for weight in (0.0, 5.0):
+        setup = tiny.with_(design=tiny.design.with_(bound_weight=weight))
+        sampler, (learning,) = build_design_sampler(setup)
+        masks = []
+        train(
+            build_localizer(setup),
+            sampler,
+            SPEC.with_(steps=16),
+            seed=1,
+            after_step=lambda _, masks=masks, learning=learning: masks.append(learning.phase),
+        )
+        if weight:
+            assert torch.equal(learning.phase, masks[-1])
+        with torch.no_grad():
+            bounds[weight] = float(criterion_of(setup)(learning.psf, torch.Generator().manual_seed(0)))
+    assert bounds[5.0] < 0.9 * bounds[0.0]
+    crowd = tiny.with_(design=tiny.design.with_(bound_weight=1.0, fisher_density=2.0))
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    whole, _ = learned(crowd, tmp_path / "whole")
+    learned(crowd, tmp_path / "cut", watch=Recorder(stop_at=5))
+    resumed, _ = learned(crowd, tmp_path / "cut", resume=True)
+    assert torch.equal(whole, resumed)
 
 
 def test_parameters_of_the_optics_without_a_rate_are_refused(tiny: Experiment) -> None:

@@ -38,6 +38,13 @@ class DesignSpec(Spec):
         ge=0,
         label="Molecule density",
     )
+    bound_weight: float = quantity(
+        0.0,
+        "",
+        "weight of the bound's logarithm beside the network's loss, in a design with a network; 0: none",
+        ge=0,
+        label="Weight of the bound",
+    )
     roughness: float = quantity(
         0.0,
         "per rad²",

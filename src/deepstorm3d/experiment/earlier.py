@@ -42,8 +42,8 @@ def in_form_of_today(mapping: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(network := mapping.get("network"), Mapping):
         today["network"] = _network(network)
     if isinstance(design := mapping.get("design"), Mapping):
-        # Earlier designs let every mask learn.
-        today["design"] = {"hold": [], **design}
+        # Earlier designs let every mask learn, by the network's loss alone.
+        today["design"] = {"hold": [], "bound_weight": 0.0, **design}
     # Earlier files have one channel.
     today.setdefault("channels", {})
     # They had one dye.

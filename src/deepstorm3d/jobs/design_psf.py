@@ -36,6 +36,7 @@ from .design_channels import (
     mask_files,
     penalty,
 )
+from .fisher_design import criterion_of
 from .start_of_training import NEW, Start, prepare_start
 from .train import build_localizer, crops_through, model_card
 
@@ -49,9 +50,25 @@ def build_design_sampler(experiment: Experiment) -> tuple[FrameSampler, tuple[Ch
     warped onto the first one's pixels for the network, and the gradient goes the same way back.
     """
     masks = channel_masks(experiment)
-    learning = MaskLearning(experiment.design.learning_rate, penalty(masks))
+    learning = MaskLearning(experiment.design.learning_rate, penalty(masks), _weighted_bound(experiment, masks))
     first, *further = (each.psf for each in masks)
     return crops_through(first, experiment, learning, further), masks
+
+
+def _weighted_bound(
+    experiment: Experiment, masks: Sequence[ChannelMask]
+) -> Callable[[torch.Generator], Tensor] | None:
+    """``design.bound_weight`` times the bound's logarithm (`criterion_of`); None where it weighs nothing."""
+    weight = experiment.design.bound_weight
+    if not weight:
+        return None
+    criterion, psfs = criterion_of(experiment), [each.psf for each in masks]
+
+    def bound(generator: torch.Generator) -> Tensor:
+        value: Tensor = weight * criterion(psfs[0] if len(psfs) == 1 else psfs, generator).log()
+        return value
+
+    return bound
 
 
 def gradient_bytes(localizer: NetworkLocalizer, sampler: FrameSampler, batch: int) -> int:

@@ -24,11 +24,18 @@ _DEPTHS = 5  # number of depths at which the light outside the patch is computed
 class MaskLearning:
     """Settings with which the training loop optimizes a mask, or the masks of several channels.
 
-    learning_rate: largest change of a phase in a step, rad;  penalty: added to the loss of every step.
+    learning_rate: largest change of a phase in a step, rad;  penalty: added to the loss of every step;
+    bound: added as well, by molecules that it draws; None: the network's loss alone judges the mask.
     """
 
     learning_rate: float
     penalty: Callable[[], Tensor]
+    bound: Callable[[torch.Generator], Tensor] | None = None
+
+    def cost(self, generator: torch.Generator) -> Tensor:
+        """Penalty and bound of the masks as they are, a scalar with a gradient to each of them."""
+        cost = self.penalty()
+        return cost if self.bound is None else cost + self.bound(generator)
 
 
 def learnable_mask(spec: DesignSpec, microscope: Microscope, start: PhaseMask) -> PhaseMask:

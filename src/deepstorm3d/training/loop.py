@@ -63,7 +63,7 @@ class _Objective(nn.Module):
             raw = self.localizer(batch.seen)
         loss = self.localizer.network.loss(raw, batch.truth)
         mask = self.sampler.mask_learning
-        return loss if mask is None else loss + mask.penalty()
+        return loss if mask is None else loss + mask.cost(generator)
 
 
 def learning_rate(step: int, spec: TrainingSpec) -> float:
@@ -88,7 +88,8 @@ def train(
 
     Frames are drawn on the sampler's device and learnt on the localizer's. If the sampler has a trainable mask
     (`FrameSampler.mask_learning`), the mask gets its gradient through image, noise and network (Nehme et al.
-    2020), and ends with its values at the best validation.
+    2020), and ends with its values at the best validation; with those of the last step where the bound judges
+    it too, of which the network's validation knows nothing.
     seed: of the frames (the caller seeds the weights);  files: checkpoint and log, and whether to continue from
     the checkpoint;  watch: is called after each step and can stop the run, which is saved and can be resumed;
     after_step: called with the figures of each step.
@@ -240,14 +241,16 @@ def _validate(
     spec: TrainingSpec,
     state: TrainingState,
 ) -> Validation:
-    """Validate, and store the weights if they are the best so far."""
+    """Validate, and store the weights if they are the best so far, or if the last ones count (`train`)."""
     pixel_um = sampler.simulator.field.pixel_um
     validation = validate(localizer, fixed, pixel_um, half_precision=spec.half_precision)
     if validation.jaccard is None:
         # Frames without emitters do not measure the quality of the weights.
         return validation
     state.since_best += 1
-    if validation.jaccard > state.best_jaccard:
+    mask = sampler.mask_learning
+    last_counts = mask is not None and mask.bound is not None
+    if validation.jaccard > state.best_jaccard or last_counts:
         state.best_jaccard, state.since_best = validation.jaccard, 0
         state.threshold = validation.threshold
         state.best_weights = copy.deepcopy(localizer.state_dict())
