@@ -42,7 +42,7 @@ def config(
         typer.Option(
             "--preset",
             metavar="NAME",
-            help="Set-up to start from: quickstart, storm, telomeres, density-study, psf-learning, "
+            help="Set-up to start from: quickstart, astigmatic, storm, telomeres, density-study, psf-learning, "
             "mask-design, biplane, pair or tetrapod.",
         ),
     ],
