@@ -66,6 +66,8 @@ class JointFit:
     up to it;
     network: candidates in frames (K, H, W) of photons, given their numbers (K,) in the batch as well, for more
     passes over crowded ones (`SecondPass`);
+    field_px: height and width of the field of which the frames are a part (None: they are all of it): the
+    false alarms are those of the whole field;
     watch: is called with the number of frames done; it can end the work (Interrupted).
     """
 
@@ -81,11 +83,18 @@ class JointFit:
     rounds: int = 8
     most_per_um2: float = 5.0
     network: Callable[[Tensor, Tensor], Localizations] | None = None
+    field_px: tuple[int, int] | None = None
     watch: Watcher = SILENT
 
-    def in_field(self, field: Field) -> JointFit:
-        """The same fit for frames that show this part of the whole field."""
-        return replace(self, core=psf_in_field(self.core, field), whole=psf_in_field(self.whole, field))
+    def in_field(self, field: Field, whole: Field) -> JointFit:
+        """The same fit for frames that show a part of the whole field that is searched."""
+        core, tails = (psf_in_field(psf, field) for psf in (self.core, self.whole))
+        return replace(self, core=core, whole=tails, field_px=whole.size)
+
+    def search(self, frames: Tensor) -> MatchedFilter:
+        """The search for molecules in frames (B, H, W)."""
+        size = (frames.shape[1], frames.shape[2])
+        return MatchedFilter(self.core, self.z_um, size, frames, field_px=self.field_px)
 
     def most(self, shape: tuple[int, ...]) -> int:
         """The largest number of molecules in a frame (…, H, W), including those slightly outside its edge."""
@@ -116,7 +125,7 @@ class JointFit:
         side = can_compile(self.core, like) and can_compile(self.whole, like)
         singles = [(frame, frame + 1) for frame in range(total)]
         ranges = singles if side else list(groups(counts, self._footprint(likelihood), like.device))
-        search = MatchedFilter(self.core, self.z_um, (like.shape[1], like.shape[2]), like)
+        search = self.search(like)
 
         def explained(number: int, watch: Watcher) -> Explained:
             first, last = ranges[number]

@@ -52,13 +52,20 @@ class MatchedFilter:
     in few places.
 
     psf: image model, evaluated at the centre of the frames and used everywhere;  z_um: range of depths;
-    shape: height and width of the frames, px;  step_um: distance between depths.
+    shape: height and width of the frames, px;  step_um: distance between depths;  field_px: height and width of
+    the field that is searched, of which the frames are a part (None: they are all of it).
     """
 
     def __init__(
-        self, psf: PSF, z_um: tuple[float, float], shape: tuple[int, int], like: Tensor, step_um: float = 0.125
+        self,
+        psf: PSF,
+        z_um: tuple[float, float],
+        shape: tuple[int, int],
+        like: Tensor,
+        step_um: float = 0.125,
+        field_px: tuple[int, int] | None = None,
     ) -> None:
-        self.shape, self.pixel_um = shape, psf.pixel_um
+        self.shape, self.pixel_um, self._field_px = shape, psf.pixel_um, field_px or shape
         count = max(2, round((z_um[1] - z_um[0]) / step_um) + 1)
         self.z = torch.linspace(*z_um, count, dtype=like.dtype, device=like.device)
         middle = self.z.new_tensor([shape[1] // 2, shape[0] // 2])
@@ -78,8 +85,8 @@ class MatchedFilter:
 
     @property
     def positions(self) -> float:
-        """Approximate number of independent molecule positions in a frame."""
-        return len(self.z) * self.shape[0] * self.shape[1] / _VOXELS_PER_POSITION
+        """Approximate number of independent molecule positions in the whole field, however it is cut."""
+        return len(self.z) * self._field_px[0] * self._field_px[1] / _VOXELS_PER_POSITION
 
     def correlations(self, score: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
         """Sums a and b of one more molecule at every voxel of frames: two arrays (…, Z, H, W).

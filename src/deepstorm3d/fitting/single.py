@@ -33,7 +33,8 @@ class SingleFit:
 
     psf: its patch is the window;  bounds: allowed range of the unknowns;  z_um: depths to search;
     apart_px: smallest distance of two spots (None: half a window, to ignore the side lobes of a spot);
-    false_alarms: fraction of frames of pure noise with one detection;  watch: see `Effort`.
+    false_alarms: fraction of frames of pure noise with one detection;  field_px: as of `JointFit`;
+    watch: see `Effort`.
     """
 
     psf: PSF
@@ -41,11 +42,12 @@ class SingleFit:
     z_um: tuple[float, float]
     apart_px: int | None = None
     false_alarms: float = 1e-3
+    field_px: tuple[int, int] | None = None
     watch: Watcher = SILENT
 
-    def in_field(self, field: Field) -> SingleFit:
-        """The same fit for frames that show this part of the whole field."""
-        return replace(self, psf=psf_in_field(self.psf, field))
+    def in_field(self, field: Field, whole: Field) -> SingleFit:
+        """The same fit for frames that show a part of the whole field that is searched."""
+        return replace(self, psf=psf_in_field(self.psf, field), field_px=whole.size)
 
     @torch.no_grad()
     def __call__(self, likelihood: Likelihood) -> Localizations:
@@ -77,7 +79,8 @@ class SingleFit:
         return table.select(_without_duplicates(table) & significant).sort()
 
     def _search(self, frames: Tensor) -> MatchedFilter:
-        return MatchedFilter(self.psf, self.z_um, (frames.shape[1], frames.shape[2]), frames)
+        size = (frames.shape[1], frames.shape[2])
+        return MatchedFilter(self.psf, self.z_um, size, frames, field_px=self.field_px)
 
     def _candidates(self, likelihood: Likelihood) -> Candidates:
         """Spots that stand out from the smooth background of their frame."""

@@ -66,7 +66,7 @@ class ChannelMovie:
         here = self.source.at_work(self.pipeline)
         refuse_unfit(here)
         assert isinstance(here.fit, JointFit)
-        return here.fit.in_field(self.field)
+        return here.fit.in_field(self.field, self.field)
 
     def light(self, begin: int, end: int) -> Likelihood:
         """The likelihood of frames begin … end − 1."""

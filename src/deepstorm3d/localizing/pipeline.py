@@ -159,7 +159,7 @@ class Pipeline:
             rows, columns = tile.outer.pixels_of(whole)
             counted = None if weight is None else weight[:, rows, columns]
             likelihood = Likelihood(frames, self.noise.part(rows, columns), counted)
-            part = self._explain_tile(likelihood, seen[..., rows, columns], tile.outer, part_watch)
+            part = self._explain_tile(likelihood, seen[..., rows, columns], (tile.outer, whole), part_watch)
             misfits.append(part.misfit * area[len(misfits)])
             return part.localizations
 
@@ -193,9 +193,11 @@ class Pipeline:
             raw = self.localizer(frames)
         return self.localizer.network.decode(raw.float(), self.localizer.threshold)
 
-    def _explain_tile(self, likelihood: Likelihood, seen: Tensor, field: Field, watch: Watcher) -> Explained:
-        """seen: the images of the tile that the network sees."""
-        frames = likelihood.frames
+    def _explain_tile(
+        self, likelihood: Likelihood, seen: Tensor, fields: tuple[Field, Field], watch: Watcher
+    ) -> Explained:
+        """seen: the images of the tile that the network sees;  fields: of the tile and of the whole frame."""
+        frames, (field, _) = likelihood.frames, fields
         not_measured = frames.new_full((len(frames),), float("nan"))
         if self.method == "network":
             announce(self.localizer, frames, watch)
@@ -204,7 +206,7 @@ class Pipeline:
                 highest_density(self.experiment), field.size, field.pixel_um, self.psf.patch_px
             )
             return Explained(most_probable(self.propose(seen), len(frames), most), not_measured)
-        fit = self.fit.in_field(field)
+        fit = self.fit.in_field(*fields)
         if isinstance(fit, SingleFit):
             return Explained(replace(fit, watch=watch)(likelihood), not_measured)
         if self.method == "pursuit":

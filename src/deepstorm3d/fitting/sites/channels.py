@@ -189,9 +189,7 @@ class ChannelsFit:
 
     def price(self, lights: Sequence[Likelihood]) -> float:
         """Penalty for one molecule in frames of this size: the decrease of the deviance that it must bring."""
-        like = lights[0].frames
-        search = MatchedFilter(self.first.core, self.first.z_um, (like.shape[1], like.shape[2]), like)
-        return gain_threshold(search.positions, self.first.false_alarms)
+        return gain_threshold(self.first.search(lights[0].frames).positions, self.first.false_alarms)
 
     def sums(self, lights: Sequence[Likelihood], shares: Sequence[float] | None) -> ChannelSums:
         """The search for missing molecules in frames of these sizes;  shares: (C,) of the light, if known."""

@@ -112,7 +112,7 @@ class ChannelsOverFrames:
             shown = shown_region(channel.transform, field, region, own) if number else region
             there = corner_of(shown, own.pixel_um)
             fields.append(own.part(shown))
-            singles.append(channel.single.in_field(fields[-1]))
+            singles.append(channel.single.in_field(fields[-1], own))
             here = between_parts(channel.transform, (corner, there))
             further.append(replace(channel, single=singles[-1], transform=here))
             share = light[:, number] if self.shares is None else self.shares[number] * others.photons

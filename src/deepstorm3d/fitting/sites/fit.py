@@ -17,7 +17,7 @@ from ...optics.psf import PSF
 from ..joint import JointFit
 from ..likelihood import Likelihood
 from ..photometry import at_positions
-from ..search import MatchedFilter, gain_threshold
+from ..search import gain_threshold
 from ..unexplained import misfit_of_frames
 from .charts import COARSE, Charts
 from .climb import FittedSites, climb_sites
@@ -110,10 +110,10 @@ class SiteFit:
     ) -> SitesOfFrames:
         """The same, with sites that shone in the frames before, which are the first ones of the result."""
         found = in_order(found)
-        single, (height, width) = self.single, likelihood.frames.shape[1:]
+        single = self.single
         movie = movie_of(single.core, likelihood, single.spacing_px, single.bounds, single.watch)
         start = sites_of_list(found, movie, carried, blurs=single.fit_blur, dark=self.dark)
-        search = MatchedFilter(single.core, single.z_um, (height, width), likelihood.frames)
+        search = single.search(likelihood.frames)
         price = gain_threshold(search.positions, single.false_alarms)
         missing = ChannelSums([search]) if single.rounds else None
         selection = Selection(price, self.dark, self.false_splits, self.false_looks, missing)
@@ -137,14 +137,14 @@ class SiteFit:
         return reach_of(self.single)
 
     def of_field(self, field: Field) -> SiteFit:
-        """The fit of frames that show a part of the whole field."""
-        return replace(self, single=self.single.in_field(field))
+        """The fit of frames that show all of the field."""
+        return replace(self, single=self.single.in_field(field, field))
 
     def tile(
         self, field: Field, region: Region, likelihood: Likelihood, others: Localizations
     ) -> tuple[SiteFit, Likelihood]:
         """The fit of a region of a field, and the likelihood of its pixels with the light of other rows."""
-        part = self.of_field(field.part(region))
+        part = replace(self, single=self.single.in_field(field.part(region), field))
         x, y, _ = corner_of(region, field.pixel_um).tolist()
         return part, part_of_light(part.single, likelihood, region, others.shift(xyz=(-x, -y, 0.0)))
 

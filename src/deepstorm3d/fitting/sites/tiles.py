@@ -50,7 +50,7 @@ class WindowFit(Protocol):
         ...
 
     def of_field(self, field: Field) -> WindowFit:
-        """The fit of frames that show the field."""
+        """The fit of frames that show all of the field."""
         ...
 
     def tile(
