@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,9 @@ def model_of(name: str, mask: Path, steps: int, folder: Path) -> Path:
     return out
 
 
-def judge(name: str, model: Path, counts: list[int], emitters: int) -> list[dict[str, Any]]:
+def judge(
+    name: str, model: Path, counts: list[int], emitters: int, by: Sequence[str] = ("network", "refined")
+) -> list[dict[str, Any]]:
     """Rows of a mask: each number of emitters in a frame, by the network alone and with the joint fit."""
     pipeline, ways = ways_of(model, None, "cpu")
     simulator = simulator_of(pipeline.experiment, load_model_file(model), None, exact=False)
@@ -104,7 +107,7 @@ def judge(name: str, model: Path, counts: list[int], emitters: int) -> list[dict
     rows: list[dict[str, Any]] = []
     for count in counts:
         frames = max(4, -(-emitters // count))
-        chosen = {way: ways[way] for way in ("network", "refined")}
+        chosen = {way: ways[way] for way in by}
         for way, tally in measure(chosen, simulator, scene, count, frames).items():
             row = tally.row(frames)
             rows.append({"mask": name, "N": count, "way": way, "emitters": frames * count, **row})
