@@ -58,9 +58,20 @@ def test_a_curve_survives_its_file_to_a_picometre(drift: np.ndarray):
     assert back.frames.tolist() == list(range(FRAMES))
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+@pytest.mark.parametrize("point", [".", ","])
+def test_a_curve_of_a_spreadsheet_is_read_with_its_separator_and_decimal_sign(separator: str, point: str):
+    rows = [("frame", "dx", "dy", "dz"), ("0", "1.5", "-2.25", "3"), ("1", "1.75", "0", "1234.5")]
+    text = "".join(separator.join(row) + "\r\n" for row in rows).replace(".", point)
+    curve = DriftCurve.from_csv(text, "c.csv")
+    assert curve.shift_um.tolist() == [[0.0015, -0.00225, 0.003], [0.00175, 0.0, 1.2345]]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("frame;dx;dy;dz\n0;1.234,5;2;3\n", "points and decimal commas"),
+        ("frame;dx;dy;dz\n0;1,234;2.5;3\n", "points and decimal commas"),
         ("frame,dx,dy\n0,1,2\n", "no column dz"),
         ("", "no column frame"),
         ("frame,dx,dy,dz\n", "every frame"),

@@ -76,3 +76,11 @@ def test_long_lists_are_sampled_by_whole_frames(monkeypatch):
     some = local_density(made())
     assert 600 < len(some) < 1100
     assert np.mean(some) == pytest.approx(whole, rel=0.1)
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_a_long_list_with_rows_in_every_third_frame_has_the_same_density(monkeypatch, first: int):
+    monkeypatch.setattr("deepstorm3d.analysis.quality._DENSITY_ROWS", 1000)
+    every = made()
+    sparse = dataclasses.replace(every, frame=3 * every.frame + first)
+    assert np.array_equal(local_density(sparse), local_density(every))

@@ -197,6 +197,7 @@ def test_mixed_sizes_are_named_with_their_frame(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "mixed.tif") as writer:
         writer.write(FRAMES[0])
         writer.write(FRAMES[1, :20])
+        writer.write(FRAMES[2])
     with open_movie(tmp_path / "mixed.tif") as movie, pytest.raises(InputError, match=r"frame 1 is \(20, 50\)"):
         movie.read(0, 2)
 

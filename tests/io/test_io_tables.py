@@ -321,6 +321,26 @@ def test_existing_results_are_never_lost_unasked(suffix: str, tmp_path: Path) ->
     assert open_table_writer(other, **RECORDING, overwrite=True).next_frame == 0
 
 
+@pytest.mark.parametrize("suffix", GROWING)
+def test_a_table_written_whole_never_touches_the_part_of_a_growing_one(suffix: str, tmp_path: Path) -> None:
+    path, some_rows, nan = tmp_path / f"l{suffix}", some(3), some(5)
+    open_table_writer(path, **RECORDING).append(some(10, (0, 50)), frames_done=50)
+    part = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    write_table(path, some_rows, **RECORDING)
+    write_table(path, some_rows, **RECORDING, overwrite=True)
+    nan.sigma_photons[2] = torch.nan
+    with pytest.raises(ValueError, match="NaN"):
+        write_table(path, nan, **RECORDING, overwrite=True)
+    assert len(read_table(path)) == 3
+    number = torch.arange(3)
+    truth = Emitters(xyz=some_rows.xyz, frame=some_rows.frame, photons=some_rows.photons, id=number)
+    write_truth(tmp_path / "l.csv", truth, **RECORDING, overwrite=True)
+    for written in (path, tmp_path / "l.yaml", tmp_path / "l.csv"):
+        written.unlink(missing_ok=True)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == part
+    assert open_table_writer(path, **RECORDING, resume=True).next_frame == 50
+
+
 def test_resume_without_a_part_starts_at_the_first_frame(tmp_path: Path) -> None:
     assert open_table_writer(tmp_path / "l.hdf5", **RECORDING, resume=True).next_frame == 0
 
@@ -363,3 +383,12 @@ def test_a_full_disk_keeps_what_is_done_and_resumes(tmp_path: Path) -> None:
         writer = open_table_writer(path, **RECORDING, resume=True)
         assert writer.next_frame == done > 0
         assert len(read_table(tmp_path / f"l.part{path.suffix}")) == n * done
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+@pytest.mark.parametrize("suffix", GROWING)
+def test_a_full_disk_leaves_nothing_of_a_table_written_whole(suffix: str, tmp_path: Path) -> None:
+    with files_at_most(100_000), pytest.raises(InputError, match="Free some space") as caught:
+        write_table(tmp_path / f"l{suffix}", some(20_000), **RECORDING)
+    assert "resume" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

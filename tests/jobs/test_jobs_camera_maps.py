@@ -162,6 +162,24 @@ def test_dark_and_bright_exchanged_is_told(movies: Recordings, tmp_path: Path):
         measure_camera(Recordings(movies.bright[0], (movies.dark,)), tmp_path / "maps")
 
 
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("stored", [np.int16, np.int32, np.float32])
+def test_the_same_counts_give_the_same_maps_in_every_type(
+    chip: Chip, movies: Recordings, tmp_path: Path, stored: type
+):
+    light = uneven(200.0, frames=60)
+    light[:, 5, 5:9] *= 20
+    bright = chip.record(tmp_path / "hot.tif", 60, light, 4095)
+    also = [tmp_path / path.name.replace(".", "_as.") for path in (movies.dark, bright)]
+    for path, again in zip((movies.dark, bright), also, strict=True):
+        tifffile.imwrite(again, tifffile.imread(path).astype(stored))
+    one = measure_camera(Recordings(movies.dark, (bright,)), tmp_path / "a")
+    other = measure_camera(Recordings(also[0], (also[1],)), tmp_path / "b")
+    assert other.camera.saturation == 4095
+    for name in ("baseline", "gain", "read_noise"):
+        assert np.array_equal(getattr(one.transfer, name), getattr(other.transfer, name))
+
+
 def test_too_few_frames_and_other_sizes_are_refused(chip: Chip, movies: Recordings, tmp_path: Path):
     short = chip.record(tmp_path / "s.tif", 12, 0.0)
     with pytest.raises(InputError, match=r"has 12 frames: at least 20"):

@@ -115,10 +115,19 @@ class DriftCurve:
     def from_csv(cls, text: str, name: str) -> DriftCurve:
         """Read what `to_csv` wrote, or any table with the columns frame, dx, dy, dz (nm).
 
+        Cells are separated by commas, or by semicolons or tabs, between which a comma is a decimal sign.
         name: of the file, for messages.  Raises InputError for missing columns, a cell that is not a number,
         or frames that are not whole numbers from 0 on, or not consecutive.
         """
-        rows = csv.DictReader(io.StringIO(text))
+        separator = next((sign for sign in ";\t" if sign in text.partition("\n")[0]), ",")
+        if separator != "," and "," in text:
+            if "." in text:
+                raise InputError(
+                    f"{name} holds decimal points and decimal commas; which of them is one cannot be told",
+                    "write all numbers with points and without separators of thousands",
+                )
+            text = text.replace(",", ".")
+        rows = csv.DictReader(io.StringIO(text), delimiter=separator)
         known = [column.strip() for column in rows.fieldnames or ()]
         missing = [column for column in ("frame", *_SHIFT) if column not in known]
         if missing:

@@ -133,12 +133,12 @@ def list_quality(table: Localizations, frames: int) -> ListQuality:
 def local_density(table: Localizations) -> Floats:
     """Other rows of the same frame within 1 µm laterally, divided by the area of that circle: (K,) per µm².
 
-    Of a long list every n-th frame is used, about 200,000 rows. At the border of the field up to half of the
-    circle lies outside, and the density is too low by that fraction.
+    Of a long list every n-th frame with rows is used, about 200,000 rows. At the border of the field up to half
+    of the circle lies outside, and the density is too low by that fraction.
     """
     frame = table.frame.cpu().numpy()
-    stride = 1 + len(frame) // _DENSITY_ROWS
-    rows = np.flatnonzero(frame % stride == 0)
+    number = np.unique(frame, return_inverse=True)[1]
+    rows = np.flatnonzero(number % (1 + len(frame) // _DENSITY_ROWS) == 0)
     xy = table.xyz[:, :2].detach().cpu().double().numpy()[rows]
     near = neighbour_counts(xy, frame[rows], _NEIGHBOURS_UM)
     return near.astype(np.float64) / (math.pi * _NEIGHBOURS_UM**2)

@@ -18,6 +18,7 @@ from ..io.movies.movie_source import Movie
 from ..io.movies.preparation import Prepared
 from ..optics.microscope import Microscope
 from ..pixels.clipping import clipped_noise
+from ..pixels.counts import whole_counts
 from ..pixels.defects import find_defects
 from ..pixels.faults import PixelFaults
 from ..pixels.prediction import FinestSpot
@@ -57,10 +58,9 @@ def faults_of(
     size = (frames.shape[1], frames.shape[2])
     spot = FinestSpot(microscope.wavelength, microscope.na, microscope.pixel_um)
     said = camera.saturation
-    whole = counts.dtype.kind in "iu"
-    if whole:
+    if counts.dtype.kind in "iu":
         said = min(said, float(np.iinfo(counts.dtype).max))
-    end = plateau(frames) if whole else None
+    end = plateau(frames) if whole_counts(counts) else None
     noise = camera.pixel_noise(maps).averaged().at_least_shot_noise()
     photons = camera.to_photons(frames, maps)
     photon = camera.to_photons(frames[:1] + 1, maps) - photons[:1]

@@ -17,6 +17,7 @@ __all__ = [
     "part_path",
     "replaced_when_whole",
     "reserve_space",
+    "unfinished_path",
     "whole_file",
     "write_text",
 ]
@@ -27,6 +28,11 @@ FREE_SPACE = "Free some space or choose another folder."
 def part_path(path: Path) -> Path:
     """The name under which `path` grows: ``out.csv`` grows in ``out.part.csv``."""
     return path.with_name(f"{path.stem}.part{path.suffix}")
+
+
+def unfinished_path(path: Path) -> Path:
+    """The name under which `path` is written in one go; never that of a part that can be resumed."""
+    return path.with_name(f"{path.stem}.unfinished{path.suffix}")
 
 
 def claim_name(path: Path, *, overwrite: bool) -> None:
@@ -84,7 +90,7 @@ def replaced_when_whole(path: Path) -> Iterator[Path]:
     format by it. The file is on the disk before it is renamed, so a crash or a full disk leaves either the old
     file or the new one; after an error the temporary file is deleted. OSError is passed on as it is.
     """
-    temporary = path.with_name(f"{path.stem}.unfinished{path.suffix}")
+    temporary = unfinished_path(path)
     try:
         yield temporary
         with temporary.open("rb+") as handle:

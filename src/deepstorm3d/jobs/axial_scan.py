@@ -18,7 +18,7 @@ from ..experiment.experiment import Experiment
 from ..frames.no_light import refuse_without_light
 from ..frames.plausibility import check_frames
 from ..io.parts import claim_name
-from ..io.tables import write_truth
+from ..io.tables import claim_truth, write_truth
 from ..localizing.excerpt import Excerpt
 from ..optics.computed import build_psf
 from ..optics.masks import ZeroMask
@@ -87,8 +87,8 @@ def scan_stack(
     Raises InputError for a stack that cannot be used, as `scan_spots`.
     """
     picture = out.with_suffix(".png") if picture is None else picture
-    for path in (out, picture):
-        claim_name(path, overwrite=overwrite)
+    claim_truth(out, overwrite=overwrite)
+    claim_name(picture, overwrite=overwrite)
     with excerpt.open() as source:
         source.check_pixel(experiment)
         source = source.judged(experiment.camera, experiment.microscope)

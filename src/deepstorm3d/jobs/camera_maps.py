@@ -25,6 +25,7 @@ from ..errors import InputError
 from ..experiment.experiment import Experiment, write_experiment
 from ..io.movies import Movie, open_movie, readable_ranges
 from ..io.parts import claim_name, make_folder, whole_file, write_text
+from ..pixels.counts import whole_counts
 from ..plot.panels import save_figure
 from ..spec import to_yaml
 from ..watch import SILENT, Watcher, advance
@@ -199,11 +200,12 @@ class _Reader:
         """Moments of the first and the second half, and whether counts are whole numbers."""
         with open_movie(self._recordings.dark) as movie:
             middle = movie.shape[0] // 2
-            halves = [PixelMoments(movie.shape[1:]) for _ in range(2)]
+            halves, whole = [PixelMoments(movie.shape[1:]) for _ in range(2)], True
             for begin, end, half in ((0, middle, halves[0]), (middle, movie.shape[0], halves[1])):
                 for counts in self._blocks(movie, begin, end):
                     half.add(counts.astype(np.float64))
-            return halves[0], halves[1], movie.dtype.kind in "iu"
+                    whole = whole and whole_counts(counts)
+            return halves[0], halves[1], whole
 
     def fresh(self) -> PixelMoments:
         """Moments of the dark frames that check the maps."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..io.parts import claim_name
+from ..io.tables import claim_list
 from ..watch import SILENT, Watcher
 from .reading_lists import read_localizations, write_derived
 
@@ -27,7 +27,7 @@ def convert_table(
     watch: told what was seen while reading (rows left out, …).
     Raises InputError for an unknown format, an unknown pixel size, or an output that cannot be written.
     """
-    claim_name(out, overwrite=overwrite)
+    claim_list(out, format=to, overwrite=overwrite)
     table, header = read_localizations(source, pixel_nm, watch=watch)
     settings = {"source": source.name}
     write_derived(out, table.sort(), header, "convert", settings, format=to, overwrite=overwrite)

@@ -11,6 +11,7 @@ from ..analysis.drift import DriftCurve
 from ..analysis.estimated_drift import Drift, drift_of
 from ..errors import InputError
 from ..io.parts import claim_name, write_text
+from ..io.tables import claim_list
 from ..plot.panels import save_figure
 from ..watch import SILENT, Watcher
 from .reading_lists import read_localizations, write_derived
@@ -55,7 +56,8 @@ def correct_drift(
     Raises InputError for a list that tells no drift, or where something cannot be written.
     """
     curve_csv, picture = curve_paths(out)
-    for path in (out, curve_csv, picture):
+    claim_list(out, overwrite=overwrite)
+    for path in (curve_csv, picture):
         claim_name(path, overwrite=overwrite)
     table, header = read_localizations(source, pixel_nm)
     frames = header.frames
@@ -72,9 +74,9 @@ def correct_drift(
         "curve": curve_csv.name,
         "sigma_nm": [round(value, 3) for value in found.sigma_nm],
     }
+    write_derived(out, found.apply(table), header, "drift", settings, overwrite=overwrite)
     write_text(curve_csv, found.curve.to_csv())
     save_figure(plot.drift(found.curve, title=f"Drift of {source.name}"), picture)
-    write_derived(out, found.apply(table), header, "drift", settings, overwrite=overwrite)
     return DriftCorrection(found, len(table), curve_csv, picture, (*header.notes, *found.notes))
 
 
@@ -93,7 +95,7 @@ def move_by_curve(
     watch: told what was seen while reading.
     Raises InputError where the curve cannot be read or does not cover the list's frames.
     """
-    claim_name(out, overwrite=overwrite)
+    claim_list(out, overwrite=overwrite)
     try:
         text = curve_csv.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..analysis.dyes import DyeRule, DyesFound, find_dyes
 from ..errors import InputError
 from ..io.parts import claim_name
+from ..io.tables import claim_list
 from ..plot.dye_shares import dyes as dyes_figure
 from ..plot.panels import save_figure
 from .reading_lists import read_localizations, write_derived
@@ -29,9 +30,9 @@ def dyes_of_table(
     picture: drawn there;  pixel_nm: camera pixel in the sample, for a source that does not name it.
     Raises InputError as `find_dyes`, and for an output that cannot be written.
     """
-    for path in (out, picture):
-        if path is not None:
-            claim_name(path, overwrite=overwrite)
+    claim_list(out, overwrite=overwrite)
+    if picture is not None:
+        claim_name(picture, overwrite=overwrite)
     table, header = read_localizations(source, pixel_nm)
     try:
         found = find_dyes(table, rule)

@@ -14,8 +14,7 @@ from ..analysis.dye_ratios import DyesByImage, ImageEvidence, dyes_by_image
 from ..errors import InputError, Interrupted
 from ..experiment.dyes import with_dyes
 from ..io.masks import read_mask
-from ..io.parts import claim_name
-from ..io.tables import TableHeader, write_list
+from ..io.tables import TableHeader, claim_list, write_list
 from ..localizer.modelfile import ModelFile
 from ..localizing.excerpt import Excerpt, OpenExcerpt
 from ..localizing.over_dyes import OverDyes, dye_fit
@@ -63,7 +62,7 @@ def dyes_of_movie(
     Raises InputError where movie, model, dyes or output do not fit, and Interrupted where the watcher stops it.
     """
     if out is not None:
-        claim_name(out.path, overwrite=out.overwrite)
+        claim_list(out.path, overwrite=out.overwrite)
     # Its own fit is not used, and knows nothing of dyes.
     plain = replace(model, experiment={**model.experiment, "dyes": {}})
     pipeline = load_pipeline(plain, mask=mask, camera=camera)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..analysis.filters import columns_asked, rows_where, unknown_rows
-from ..io.parts import claim_name
+from ..io.tables import claim_list
 from .reading_lists import read_localizations, write_derived
 
 __all__ = ["FilterSummary", "filter_table"]
@@ -43,7 +43,7 @@ def filter_table(
     Raises InputError for an expression that cannot be read, an unknown column, or an output that cannot be
     written. No row left is a list too: it is written, with a warning.
     """
-    claim_name(out, overwrite=overwrite)
+    claim_list(out, format=to, overwrite=overwrite)
     columns_asked(expression)  # a slip of the pen should not wait for a large file
     table, header = read_localizations(source, pixel_nm)
     kept = table.select(rows_where(table, expression))

@@ -8,8 +8,7 @@ from pathlib import Path
 from ..analysis.linked import link_list
 from ..analysis.linking import LinkRule
 from ..errors import InputError
-from ..io.parts import claim_name
-from ..io.tables.header import TableHeader
+from ..io.tables import TableHeader, claim_list
 from .reading_lists import read_localizations, write_derived
 
 __all__ = ["LinkSummary", "link_table"]
@@ -42,7 +41,7 @@ def link_table(
     Raises InputError for a list that is linked already, rows without the σ that the rule needs, or an output
     that cannot be written.
     """
-    claim_name(out, overwrite=overwrite)
+    claim_list(out, overwrite=overwrite)
     table, header = read_localizations(source, pixel_nm)
     _refuse_linked(source, header)
     try:

@@ -17,7 +17,7 @@ from ..channels import ChannelPair
 from ..emitters import Localizations
 from ..errors import InputError
 from ..io.parts import claim_name, part_path
-from ..io.tables import TableHeader, discard_growing, read_list, refuse_other_settings
+from ..io.tables import TableHeader, claim_list, discard_growing, read_list, refuse_other_settings
 from ..localizing.over_channels import ChannelMovie, OverChannels, refuse_unfit
 from ..watch import SILENT, Part, Watcher
 from .channel_inputs import ChannelInput, GivenTransform, checked_frames
@@ -49,7 +49,7 @@ def localize_channels(
     """
     refuse_unfit(channels[0].pipeline, channels[1].pipeline)
     frames = checked_frames(channels)
-    claim_name(out.path, overwrite=out.overwrite)
+    claim_list(out.path, overwrite=out.overwrite)
     claim_transform_file(out, given.pair)
     summary, lists, paths = ChannelsSummary(), list[Localizations](), _lists_of_each(out)
     for number, (channel, path) in enumerate(zip(channels, paths, strict=True)):

@@ -13,7 +13,7 @@ from ..channels import ChannelPair, ChannelView
 from ..errors import InputError
 from ..field import Field
 from ..fitting.sites.channels import FoundInChannels
-from ..io.parts import claim_name
+from ..io.tables import claim_list
 from ..localizing.channel_pipelines import ChannelPipelines
 from ..localizing.first_look import check_counts
 from ..localizing.over_channels import ChannelMovie, FromNetwork, refuse_device
@@ -86,7 +86,7 @@ def localize_together(
     hindrance = obstacle(channels[0].pipeline) if over_frames else ""
     if hindrance:
         raise InputError(hindrance, "let the frames be fitted, or leave it out (`over_frames=False`)")
-    claim_name(out.path, overwrite=out.overwrite)
+    claim_list(out.path, overwrite=out.overwrite)
     claim_transform_file(out, given.pair or model.pair)
     with opened_together(channels, model, given, watch) as together:
         summary = together.summary

@@ -20,7 +20,7 @@ from ..emitters import Localizations
 from ..errors import InputError
 from ..field import Field
 from ..io.parts import claim_name
-from ..io.tables.header import TableHeader
+from ..io.tables import TableHeader, claim_list
 from ..io.transforms import read_transform, write_transform
 from ..io.transforms.formats import claim_transform
 from ..plot.panels import save_figure
@@ -130,7 +130,7 @@ def move_list(
     another size or pixel than those that were registered.
     Raises InputError where the transform cannot be read, and for an output that cannot be written.
     """
-    claim_name(out, overwrite=overwrite)
+    claim_list(out, overwrite=overwrite)
     table, header = read_localizations(source, pixel_nm)
     channels = read_transform(transform, pixel_um=header.pixel_um)
     warnings = [*header.notes, *channels.doubts(header.shape, header.pixel_um, second=undo)]

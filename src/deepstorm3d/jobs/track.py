@@ -8,6 +8,7 @@ from pathlib import Path
 from ..analysis.trajectories import TrackRule, Trajectories, track_list
 from ..errors import InputError
 from ..io.parts import claim_name
+from ..io.tables import claim_list
 from ..plot.panels import save_figure
 from ..plot.trajectories import tracks_figure
 from ..rendering.drawable import drawable
@@ -32,9 +33,9 @@ def track_table(
     picture: drawn there;  pixel_nm: camera pixel in the sample, for a source that does not name it.
     Raises InputError as `track_list`, and for an output that cannot be written.
     """
-    for path in (out, picture):
-        if path is not None:
-            claim_name(path, overwrite=overwrite)
+    claim_list(out, overwrite=overwrite)
+    if picture is not None:
+        claim_name(picture, overwrite=overwrite)
     rule = TrackRule() if rule is None else rule
     table, header = read_localizations(source, pixel_nm)
     try:

@@ -14,6 +14,7 @@ from ...chip import check_size
 from ...errors import InputError
 from ...fitting.likelihood import Likelihood
 from ...io.movies import Movie, opened, path_of
+from ...pixels.counts import whole_counts
 from ...pixels.faults import PixelFaults
 from ...pixels.reading import Light, PixelReader
 
@@ -42,7 +43,6 @@ class OneStack:
         self.full = torch.zeros(0, 0, dtype=torch.bool)
         with opened(source) as movie:
             self.frames, self.height, self.width = movie.shape
-            self.whole_numbers = movie.dtype.kind in "iu"
         check_size(self.maps, (self.height, self.width), f"the slices of {self.path.name}")
         if self.frames % self.each:
             raise InputError(
@@ -50,7 +50,7 @@ class OneStack:
                 "(`frames_per_slice`)"
             )
         self.slices = self.frames // self.each
-        self.greatest, self.at_greatest = -np.inf, 0
+        self.greatest, self.at_greatest, self.whole_numbers = -np.inf, 0, True
 
     def counts(self) -> Any:
         """The frames one after the other, (H, W) float32 counts."""
@@ -65,7 +65,8 @@ class OneStack:
     def means(self, position_um: Tensor) -> tuple[Tensor, Tensor]:
         """Mean of all frames (H, W), and of parts of the stack in order of position (G, H, W), photons.
 
-        position_um: (S,).  The maximum count and outliers are recorded on the way.
+        position_um: (S,).  The maximum count, whether all are whole numbers, and outliers are recorded on the
+        way.
         """
         parts = min(self.slices, _PARTS)
         part = position_um.argsort(stable=True).argsort() * parts // self.slices
@@ -75,6 +76,7 @@ class OneStack:
             total[part[frame // self.each]] += light.photons[0]
             self.outliers += int(light.outliers)
             self.outlier_frames += int(light.outliers > 0)
+            self.whole_numbers = self.whole_numbers and whole_counts(counts)
             here = float(counts.max())
             if here > self.greatest:
                 self.greatest, self.at_greatest = here, 0

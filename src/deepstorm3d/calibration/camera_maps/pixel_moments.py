@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...pixels.counts import whole_counts
+
 __all__ = ["PixelMoments", "Top"]
 
 Image = NDArray[np.float64]
@@ -17,8 +19,6 @@ _PLATEAU = 3.0
 _BELOW = 5
 # Fewest pixels at a count that is taken as saturation.
 _LEAST = 12
-# Number of different counts.
-_BINS = 2**16
 
 
 @dataclass
@@ -78,15 +78,22 @@ class Top:
     """The largest counts of movies, and the pixels that reach them."""
 
     def __init__(self, size: tuple[int, int], dtype: np.dtype[Any]) -> None:
-        self._histogram = np.zeros(_BINS, np.int64) if dtype.kind == "u" and dtype.itemsize <= 2 else None
         self._limit = float(np.iinfo(dtype).max) if dtype.kind in "iu" else np.inf
         self._greatest = np.full(size, -np.inf)
+        # Pixels at the greatest count and at each of those just below it; of use while all are whole numbers.
+        self._pixels, self._whole = np.zeros(_BELOW + 1, np.int64), True
 
     def add(self, counts: NDArray[Any]) -> None:
         """Add a block of counts (n, h, w)."""
+        before = float(self._greatest.max())
         self._greatest = np.maximum(self._greatest, counts.max(0))
-        if self._histogram is not None:
-            self._histogram += np.bincount(counts.ravel(), minlength=_BINS)
+        self._whole = self._whole and whole_counts(counts)
+        if self._whole:
+            greatest = float(self._greatest.max())
+            further = int(min(greatest - before, _BELOW + 1))
+            kept = np.concatenate([np.zeros(further, np.int64), self._pixels])[: _BELOW + 1]
+            under = greatest - counts[counts >= greatest - _BELOW].astype(np.float64)
+            self._pixels = kept + np.bincount(under.astype(np.int64), minlength=_BELOW + 1)
 
     @property
     def end(self) -> float:
@@ -94,11 +101,8 @@ class Top:
         greatest = float(self._greatest.max())
         if greatest >= self._limit:
             return self._limit
-        if self._histogram is None:
-            return np.inf
-        top = int(greatest)
-        at, below = self._histogram[top], self._histogram[max(0, top - _BELOW) : top]
-        piled = at >= _LEAST and at > _PLATEAU * max(1, int(below.max(initial=0)))
+        at, below = int(self._pixels[0]), int(self._pixels[1:].max())
+        piled = self._whole and at >= _LEAST and at > _PLATEAU * max(1, below)
         return greatest if piled else np.inf
 
     @property

@@ -17,6 +17,7 @@ from ...frames.mean_variance import DarkLevel, dark_level
 from ...frames.no_light import refuse_without_light
 from ...io.movies import Movie, opened
 from ...localizing.excerpt import Excerpt
+from ...pixels.counts import whole_counts
 from ...pixels.faults import PixelFaults
 
 __all__ = ["Sample", "level_of_dark", "sample_of"]
@@ -66,4 +67,4 @@ def level_of_dark(dark: Path | Movie) -> DarkLevel:
     """Baseline and noise of a movie without light."""
     with opened(dark) as movie:
         frames = movie.read(0, min(movie.shape[0], _SAMPLE_FRAMES))
-    return dark_level(torch.from_numpy(frames.astype(np.float32)), whole=frames.dtype.kind in "iu")
+    return dark_level(torch.from_numpy(frames.astype(np.float32)), whole=whole_counts(frames))

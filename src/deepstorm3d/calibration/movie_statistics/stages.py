@@ -18,6 +18,7 @@ from ...experiment.light_patch import patch_for_light
 from ...localizing.excerpt import Excerpt
 from ...localizing.pipeline import Pipeline
 from ...optics.tabulated import TabulatedPSF
+from ...pixels.counts import whole_counts
 from ...simulation.priors import Scene
 from ...streams import stream_seed
 from ...watch import SILENT, Watcher
@@ -133,7 +134,7 @@ def _camera(movie: _Movie, settings: EstimateSettings) -> CameraMatch:
     if sample.faults.full < sample.faults.stated_full:
         known = known.with_(saturation=sample.faults.full)
     level = None if settings.dark is None else level_of_dark(settings.dark)
-    whole = sample.stack.dtype.kind in "iu"
+    whole = whole_counts(sample.stack)
     return match_camera(sample.counts, known, dark=level, baseline=settings.baseline, whole=whole)
 
 

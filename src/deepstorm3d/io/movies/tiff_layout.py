@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 import numpy as np
 
 from ...errors import InputError
 from .movie_source import refuse_truncated, runs
+from .ome import images_here, ome_pixels
 from .pixel_size import believable_um
 
 if TYPE_CHECKING:
     import tifffile
 
-__all__ = ["Layout", "page_is_grey", "pixel_um_of", "tiff_layout"]
+__all__ = ["Layout", "page_is_grey", "pixel_um_of", "refuse_unlike", "tiff_layout"]
 
 METAMORPH_PLANES = 33629
 """The tag UIC2 of a MetaMorph stack has one entry a frame; its index lists only the first."""
@@ -30,6 +30,7 @@ METAMORPH_PLANES = 33629
 class Layout:
     """frames, each `size` (height, width) of `dtype`: bytes in a row from `contiguous_from`, or one page each.
 
+    left_out: pages of lower resolution behind the frames;
     stored: the type as it stands in the file (byte order included);  missing: frames cut off the end, None
     where the file does not say how many;  gaps: frames first … last−1 of a set whose file is not there.
     """
@@ -42,6 +43,7 @@ class Layout:
     contiguous_from: int | None = None
     missing: int | None = 0
     gaps: tuple[tuple[int, int], ...] = ()
+    left_out: int = 0
 
     @property
     def bytes_each(self) -> int:
@@ -76,6 +78,10 @@ def tiff_layout(tiff: tifffile.TiffFile, path: Path, *, partial: bool, alone: bo
         layout, complete = replace(layout, contiguous_from=start), whole == promised
     else:
         whole, complete = _whole_pages(tiff)
+        layout = replace(layout, left_out=_reduced_at_the_end(tiff, whole))
+        whole -= layout.left_out
+        if whole > 1 and (last := _page(tiff, whole - 1)) is not None:
+            refuse_unlike(last, layout, whole - 1, path)  # on opening, not after all frames before it
     if complete and whole >= promised:
         return replace(layout, frames=whole)
     refuse_truncated(path, whole, max(promised, count), partial=partial)
@@ -158,6 +164,23 @@ def _whole_pages(tiff: tifffile.TiffFile) -> tuple[int, bool]:
     return count, complete
 
 
+def _reduced_at_the_end(tiff: tifffile.TiffFile, count: int) -> int:
+    """How many of the last pages are pictures of lower resolution (a thumbnail), not frames."""
+    at_end = count
+    while at_end > 1 and (page := _page(tiff, at_end - 1)) is not None and page.is_reduced:
+        at_end -= 1
+    return count - at_end
+
+
+def refuse_unlike(page: Any, layout: Layout, frame: int, path: Path) -> None:
+    """Raise InputError for a page of another size or type than the first."""
+    if (page.shape, page.dtype) != (layout.size, layout.dtype):
+        raise InputError(
+            f"{path}: frame {frame} is {page.shape} {page.dtype}, frame 0 is {layout.size} {layout.dtype}; all "
+            "frames of a movie must have one size and type"
+        )
+
+
 def _page(tiff: tifffile.TiffFile, number: int) -> Any:
     """One page; None where it is not there, or was cut off within its tags."""
     try:
@@ -201,19 +224,31 @@ def _promised_frames(tiff: tifffile.TiffFile, first: Any, path: Path) -> int:
         return int(said.get("images", 1))
     text = first.description or ""
     if "<OME" in text[:2000]:
-        pixels = _ome_pixels(text)
+        pixels = ome_pixels(text)
         sizes = [int(pixels.get(axis, 1)) for axis in ("SizeC", "SizeT", "SizeZ")]
         _one_channel(*sizes, path=path)
+        if math.prod(sizes) > 1 and (images := images_here(text)) > 1:
+            raise InputError(
+                f"{path}: {images} images (series) in one file, the first of {math.prod(sizes)} frames",
+                "save each as a file of its own (in ImageJ/Fiji: File > Import > Bio-Formats, File > Save As)",
+            )
         return math.prod(sizes) if pixels else 0
-    if text.startswith("{"):  # tifffile's own description
-        try:
-            said = json.loads(text)
-        except ValueError:
-            return 0
-        shape = said.get("shape", []) if isinstance(said, dict) else []
-        # A file written page by page announces each page alone: its shape has no leading axis.
-        return math.prod(shape[:-2]) if len(shape) > 2 else 0
-    return 0
+    return _promised_by_tifffile(text, path) if text.startswith("{") else 0
+
+
+def _promised_by_tifffile(text: str, path: Path) -> int:
+    """The same from tifffile's own description: the shape of an array, and which axis is which."""
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return 0
+    shape = said.get("shape", []) if isinstance(said, dict) else []
+    # A file written page by page announces each page alone: its shape has no leading axis.
+    if len(shape) <= 2:
+        return 0
+    before = dict(zip(str(said.get("axes", ""))[:-2], shape[:-2], strict=False))
+    _one_channel(int(before.pop("C", 1)), 1, *before.values(), path=path)
+    return math.prod(shape[:-2])
 
 
 def _one_channel(channels: int, *others: int, path: Path) -> None:
@@ -225,16 +260,6 @@ def _one_channel(channels: int, *others: int, path: Path) -> None:
         )
 
 
-def _ome_pixels(text: str) -> dict[str, str]:
-    """Attributes of the first <Pixels> element of an OME description."""
-    try:
-        root = ElementTree.fromstring(text.encode())
-    except ElementTree.ParseError:
-        return {}
-    found = next((element for element in root.iter() if element.tag.endswith("}Pixels")), None)
-    return {} if found is None else dict(found.attrib)
-
-
 def pixel_um_of(tiff: tifffile.TiffFile) -> tuple[float | None, float | None]:
     """Width and height of the object pixel in µm from OME, ImageJ or TIFF resolution tags.
 
@@ -243,7 +268,7 @@ def pixel_um_of(tiff: tifffile.TiffFile) -> tuple[float | None, float | None]:
     first: Any = tiff.pages[0]
     text = first.description or ""
     if "<OME" in text[:2000]:
-        pixels = _ome_pixels(text)
+        pixels = ome_pixels(text)
         if "PhysicalSizeX" in pixels:
             return _ome_side(pixels, "PhysicalSizeX"), _ome_side(pixels, "PhysicalSizeY")
     if tiff.is_imagej:

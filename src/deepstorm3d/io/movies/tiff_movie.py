@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from .movie_source import Source, check_finite, check_range
-from .tiff_layout import Layout, page_is_grey, pixel_um_of, tiff_layout
+from .tiff_layout import Layout, page_is_grey, pixel_um_of, refuse_unlike, tiff_layout
 
 if TYPE_CHECKING:
     import tifffile
@@ -79,13 +79,8 @@ class TiffMovie(Source):
                     raise InputError(f"{self.path}: frame {frame} lies in another file of the set, not found")
                 page.parent.filehandle.open()  # the other files of a set are closed until then; no-op if open
                 page_is_grey(page.keyframe, self.path)
-                if page.shape == layout.size and page.dtype == layout.dtype:
-                    image = page.asarray(maxworkers=1)
-                else:
-                    raise InputError(
-                        f"{self.path}: frame {frame} is {page.shape} {page.dtype}, frame 0 is {layout.size} "
-                        f"{layout.dtype}; all frames of a movie must have one size and type"
-                    )
+                refuse_unlike(page, layout, frame, self.path)
+                image = page.asarray(maxworkers=1)
         return image
 
     def close(self) -> None:
@@ -93,13 +88,12 @@ class TiffMovie(Source):
 
 
 def _notes(path: Path, layout: Layout) -> tuple[str, ...]:
-    """What is lost of a file that was opened in part."""
-    if layout.missing == 0 and not layout.gaps:
-        return ()
+    """What is left out of a file, and what is lost of one that was opened in part."""
+    thumbnails = f"{path}: {layout.left_out} pages of lower resolution behind the frames are left out"
+    notes = [thumbnails] if layout.left_out else []
     lost = "an unknown number" if layout.missing is None else f"{layout.missing}"
-    notes = [f"{path}: truncated: {layout.frames} frames are whole, {lost} are lost at the end"]
-    if layout.missing == 0:
-        notes.clear()
+    if layout.missing != 0:
+        notes.append(f"{path}: truncated: {layout.frames} frames are whole, {lost} are lost at the end")
     notes += [f"{path}: frames {first} to {last - 1} are missing" for first, last in layout.gaps]
     return tuple(notes)
 

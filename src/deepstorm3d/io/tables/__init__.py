@@ -6,6 +6,8 @@ from .formats import FORMATS, TableFormat
 from .growing import TableWriter, discard_growing
 from .header import TableHeader, refuse_other_settings
 from .table_files import (
+    claim_list,
+    claim_truth,
     open_list_writer,
     open_table_writer,
     open_truth_writer,
@@ -24,6 +26,8 @@ __all__ = [
     "TableFormat",
     "TableHeader",
     "TableWriter",
+    "claim_list",
+    "claim_truth",
     "discard_growing",
     "open_list_writer",
     "open_table_writer",

@@ -34,6 +34,7 @@ class TableFormat:
     kind;  read: rows and header of a file, given the pixel in µm for one that does not name it;  write: a
     whole table;  grow: a file that takes it in blocks, made from its path, the header and a table that has the
     columns of all blocks.
+    companions: all files of a table of that name, the table first.
     A format has `write` or `grow`; with neither it is read only.
     """
 
@@ -45,6 +46,7 @@ class TableFormat:
     write: Callable[[Path, Localizations, TableHeader], None] | None = None
     grow: Callable[[Path, TableHeader, Localizations], GrowingFile] | None = None
     also_read: tuple[str, ...] = ()
+    companions: Callable[[Path], list[Path]] = lambda path: [path]
 
     @property
     def writes(self) -> bool:
@@ -69,6 +71,7 @@ FORMATS = (
         sniff=is_picasso,
         read=read_picasso,
         grow=PicassoFile,
+        companions=PicassoFile.companions,
     ),
     TableFormat(
         name="smappy",

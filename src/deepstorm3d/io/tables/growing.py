@@ -12,7 +12,7 @@ from ...emitters import Emitters, Localizations
 from ...errors import InputError
 from ..parts import FREE_SPACE, claim_name, explain_write_errors
 
-__all__ = ["GrowingFile", "TableWriter", "discard_growing", "other_sigma", "write_whole"]
+__all__ = ["GrowingFile", "TableWriter", "claim_table", "discard_growing", "other_sigma", "write_whole"]
 
 Table = TypeVar("Table", Localizations, Emitters)
 
@@ -50,9 +50,8 @@ class TableWriter(Generic[Table]):
         self._file = growing
         self.next_frame = 0
         self.rows = 0
-        _refuse_foreign_sidecars([*growing.companions(path), *growing.companions(growing.path)])
-        for name in growing.companions(path):
-            claim_name(name, overwrite=overwrite)
+        claim_table(growing.companions(path), overwrite=overwrite)
+        _refuse_foreign_sidecars(growing.companions(growing.path))
         part = growing.path
         if resume and part.exists():
             with self._explained():
@@ -81,13 +80,7 @@ class TableWriter(Generic[Table]):
         """
         if frames_done < self.next_frame:
             raise ValueError(f"{self.next_frame} frames are done already, got a block up to {frames_done}")
-        if len(table) and not (
-            self.next_frame <= int(table.frame.min()) <= int(table.frame.max()) < frames_done
-        ):
-            raise ValueError(
-                f"rows of frames {int(table.frame.min())} to {int(table.frame.max())} in a block of "
-                f"{self.next_frame} to {frames_done - 1}"
-            )
+        _refuse_other_frames(table, self.next_frame, frames_done)
         with self._explained():
             self._file.append(table, frames_done=frames_done, first_row=self.rows)
         self.next_frame = frames_done
@@ -108,17 +101,12 @@ class TableWriter(Generic[Table]):
         if frames is not None:
             with self._explained():
                 self._file.set_frames(frames)
-        parts, finals = self._file.companions(self._file.path), self._file.companions(self.path)
         with self._explained():
-            for part, final in zip(parts, finals, strict=True):
-                os.replace(part, final)
-        self._file.forget_progress()
+            _take_name(self._file, self.path)
 
     def discard(self) -> None:
         """Delete what was written: there is nothing to resume."""
-        self._file.forget_progress()
-        for part in self._file.companions(self._file.path):
-            part.unlink(missing_ok=True)
+        _delete(self._file)
 
     def _explained(self) -> Any:
         return explain_write_errors(
@@ -142,14 +130,49 @@ def discard_growing(part: Path) -> None:
         part.with_suffix(ending).unlink(missing_ok=True)
 
 
-def write_whole(writer: TableWriter[Table], table: Table, frames: int) -> None:
-    """Write one block and give it the final name; a part of it is worth nothing, so none is left."""
+def claim_table(names: list[Path], *, overwrite: bool) -> None:
+    """Check, before any work is done, that a table may be written; names: of all its files (`companions`)."""
+    _refuse_foreign_sidecars(names)
+    for name in names:
+        claim_name(name, overwrite=overwrite)
+
+
+def write_whole(path: Path, growing: GrowingFile, table: Localizations | Emitters, frames: int) -> None:
+    """Write a table in one block and give it its name.
+
+    A part of it is worth nothing, so none is left; growing: under `unfinished_path`, so that a part which
+    another run left to be resumed stays.
+    """
+    frames_done = max(frames, int(table.frame.max()) + 1 if len(table) else 0)
+    _refuse_other_frames(table, 0, frames_done)
     try:
-        with writer:
-            writer.append(table, frames_done=max(frames, int(table.frame.max()) + 1 if len(table) else 0))
-    except BaseException:
-        writer.discard()
-        raise
+        with explain_write_errors(path):
+            growing.create()
+            growing.append(table, frames_done=frames_done, first_row=0)
+            _take_name(growing, path)
+    finally:
+        _delete(growing)
+
+
+def _refuse_other_frames(table: Localizations | Emitters, first: int, end: int) -> None:
+    if len(table) and not first <= int(table.frame.min()) <= int(table.frame.max()) < end:
+        raise ValueError(
+            f"rows of frames {int(table.frame.min())} to {int(table.frame.max())} in a block of "
+            f"{first} to {end - 1}"
+        )
+
+
+def _take_name(growing: GrowingFile, path: Path) -> None:
+    """Give a complete table its final name, and forget how far it had grown."""
+    for part, final in zip(growing.companions(growing.path), growing.companions(path), strict=True):
+        os.replace(part, final)
+    growing.forget_progress()
+
+
+def _delete(growing: GrowingFile) -> None:
+    growing.forget_progress()
+    for part in growing.companions(growing.path):
+        part.unlink(missing_ok=True)
 
 
 def other_sigma(path: Path, there: str, here: str) -> InputError:

@@ -43,7 +43,8 @@ class PicassoFile:
         self._journal = Journal(path.with_suffix(".rows"))
         self._sigma_source = "none"
 
-    def companions(self, path: Path) -> list[Path]:
+    @staticmethod
+    def companions(path: Path) -> list[Path]:
         """All files that make up a table named `path`, the table first."""
         return [path, sidecar_path(path)]
 

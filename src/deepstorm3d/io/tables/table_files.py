@@ -10,13 +10,15 @@ import torch
 
 from ...emitters import Emitters, Localizations
 from ...errors import InputError
-from ..parts import claim_name, part_path, whole_file
+from ..parts import claim_name, part_path, unfinished_path, whole_file
 from .formats import format_of, format_to_write
-from .growing import TableWriter, write_whole
+from .growing import TableWriter, claim_table, write_whole
 from .header import TableHeader
 from .thunderstorm import ThunderstormFile, read_thunderstorm_truth
 
 __all__ = [
+    "claim_list",
+    "claim_truth",
     "open_list_writer",
     "open_table_writer",
     "open_truth_writer",
@@ -89,8 +91,7 @@ def open_truth_writer(
     like: a table (without rows, too) with the columns of all blocks; None: those of `Emitters.empty`.
     """
     path = Path(path)
-    if path.suffix.lower() != ".csv":
-        raise InputError(f"{path}: a table of true emitters is written as .csv, not '{path.suffix}'")
+    _refuse_other_than_csv(path)
     like = Emitters.empty() if like is None else like
     growing = ThunderstormFile(part_path(path), TableHeader(pixel_um, frames, shape), like)
     return TableWriter(path, growing, overwrite=overwrite, resume=False)
@@ -134,6 +135,11 @@ def write_table(
     write_list(path, localizations, TableHeader(pixel_um, frames, shape), format=format, overwrite=overwrite)
 
 
+def claim_list(path: Path, *, format: str | None = None, overwrite: bool) -> None:
+    """Check, before any work is done, that `write_list` may write there; raises InputError as it does."""
+    claim_table(format_to_write(path, format).companions(path), overwrite=overwrite)
+
+
 def write_list(
     path: str | Path,
     localizations: Localizations,
@@ -145,11 +151,11 @@ def write_list(
     """Write a table with its header, as `read_list` gives them; arguments and errors as in `write_table`."""
     path = Path(path)
     kind = format_to_write(path, format)
+    claim_list(path, format=format, overwrite=overwrite)
     if kind.grow is not None:
-        growing = kind.grow(part_path(path), header, localizations)
-        write_whole(TableWriter(path, growing, overwrite=overwrite, resume=False), localizations, header.frames)
+        growing = kind.grow(unfinished_path(path), header, localizations)
+        write_whole(path, growing, localizations, header.frames)
     elif kind.write is not None:
-        claim_name(path, overwrite=overwrite)
         with whole_file(path) as temporary:
             kind.write(temporary, localizations, header)
 
@@ -184,10 +190,21 @@ def write_truth(
     InputError
         For another ending, an existing file without `overwrite`, or a failed write.
     """
-    writer = open_truth_writer(
-        path, pixel_um=pixel_um, frames=frames, shape=shape, like=emitters, overwrite=overwrite
-    )
-    write_whole(writer, emitters, frames)
+    path = Path(path)
+    claim_truth(path, overwrite=overwrite)
+    growing = ThunderstormFile(unfinished_path(path), TableHeader(pixel_um, frames, shape), emitters)
+    write_whole(path, growing, emitters, frames)
+
+
+def claim_truth(path: Path, *, overwrite: bool) -> None:
+    """Check, before any work is done, that `write_truth` may write there; raises InputError as it does."""
+    _refuse_other_than_csv(path)
+    claim_name(path, overwrite=overwrite)
+
+
+def _refuse_other_than_csv(path: Path) -> None:
+    if path.suffix.lower() != ".csv":
+        raise InputError(f"{path}: a table of true emitters is written as .csv, not '{path.suffix}'")
 
 
 def read_table(path: str | Path, *, pixel_um: float | None = None) -> Localizations:

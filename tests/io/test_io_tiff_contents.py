@@ -1,0 +1,93 @@
+"""What else a TIFF file holds than the frames of one movie is seen on opening: channels, series, thumbnails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from deepstorm3d.errors import InputError
+from deepstorm3d.io import open_movie
+
+FRAMES = (np.arange(12 * 40 * 50) % 60000).astype(np.uint16).reshape(12, 40, 50)
+TWO_FILES = """<?xml version="1.0"?>
+<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:one">{}</OME>"""
+IMAGE = """<Image ID="Image:{0}"><Pixels ID="Pixels:{0}" DimensionOrder="XYCZT" Type="uint16" SizeX="50"
+SizeY="40" SizeC="1" SizeZ="1" SizeT="12"><TiffData IFD="0" PlaneCount="12"><UUID>urn:uuid:{1}</UUID></TiffData>
+</Pixels></Image>"""
+
+
+@pytest.mark.parametrize("kind", [{}, {"imagej": True}, {"ome": True}])
+@pytest.mark.parametrize("axes", ["TCYX", "ZCYX"])
+def test_several_channels_are_refused_however_the_axes_are_described(
+    kind: dict[str, Any], axes: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "c.tif"
+    stored = FRAMES.reshape(6, 2, 40, 50)
+    tifffile.imwrite(path, stored, photometric="minisblack", metadata={"axes": axes}, **kind)
+    with pytest.raises(InputError, match=r"2 colour channels.*Split"):
+        open_movie(path)
+
+
+@pytest.mark.parametrize("axes", ["TYX", "ZYX", "CYX", "TZYX", "QTYX"])
+def test_all_other_axes_are_frames(axes: str, tmp_path: Path) -> None:
+    frames = FRAMES.reshape(*(() if len(axes) == 3 else (6,)), -1, 40, 50)
+    tifffile.imwrite(tmp_path / "m.tif", frames, photometric="minisblack", metadata={"axes": axes})
+    with open_movie(tmp_path / "m.tif") as movie:
+        np.testing.assert_array_equal(movie.read(0, 12), FRAMES)
+
+
+def series(path: Path, parts: list[np.ndarray]) -> Path:
+    """Each part an image of its own in one OME file."""
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for part in parts:
+            axes = "TYX" if part.ndim == 3 else "YX"
+            writer.write(part, photometric="minisblack", metadata={"axes": axes}, contiguous=False)
+    return path
+
+
+def test_several_series_of_an_ome_file_are_no_movie(tmp_path: Path) -> None:
+    both = series(tmp_path / "both.ome.tif", [FRAMES[:6], FRAMES[6:]])
+    with pytest.raises(InputError, match=r"2 images \(series\) in one file, the first of 6 frames"):
+        open_movie(both)
+
+
+def test_single_images_of_an_ome_file_are_its_frames(tmp_path: Path) -> None:
+    with open_movie(series(tmp_path / "singles.ome.tif", list(FRAMES))) as movie:
+        np.testing.assert_array_equal(movie.read(0, 12), FRAMES)
+
+
+def test_series_in_other_files_do_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "one.ome.tif"
+    described = TWO_FILES.format(IMAGE.format(0, "one") + IMAGE.format(1, "another"))
+    tifffile.imwrite(path, FRAMES, photometric="minisblack", description=described, metadata=None)
+    with open_movie(path) as movie:
+        np.testing.assert_array_equal(movie.read(0, 12), FRAMES)
+    described = TWO_FILES.format(IMAGE.format(0, "one") + IMAGE.format(1, "one"))
+    tifffile.imwrite(path, FRAMES, photometric="minisblack", description=described, metadata=None)
+    with pytest.raises(InputError, match="2 images"):
+        open_movie(path)
+
+
+@pytest.mark.parametrize("described", [{}, {"metadata": None}])
+def test_thumbnails_behind_the_frames_are_left_out_and_told(described: dict[str, Any], tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "t.tif") as writer:
+        for frame in FRAMES:
+            writer.write(frame, contiguous=False, **described)
+        for size in (2, 4):
+            writer.write(FRAMES[0, ::size, ::size], subfiletype=1)
+    with open_movie(tmp_path / "t.tif") as movie:
+        np.testing.assert_array_equal(movie.read(0, 12), FRAMES)
+        assert movie.shape == FRAMES.shape
+        assert "2 pages of lower resolution behind the frames are left out" in movie.notes[0]
+
+
+def test_a_last_page_of_another_size_is_told_on_opening(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "t.tif") as writer:
+        for frame in (*FRAMES, FRAMES[0, :20]):
+            writer.write(frame, contiguous=False)
+    with pytest.raises(InputError, match=r"frame 12 is \(20, 50\)"):
+        open_movie(tmp_path / "t.tif")
