@@ -15,8 +15,9 @@ from deepstorm3d.localizer.inference import for_inference
 from deepstorm3d.localizer.localizer import NetworkLocalizer
 from deepstorm3d.localizer.mixture import MixtureSpec
 from deepstorm3d.localizer.network import NetworkSpec
+from deepstorm3d.localizer.trunk import ResidualPair
 from deepstorm3d.localizer.voxel import VoxelSpec
-from deepstorm3d.localizer.winograd import WinogradConv2d, can_be_winograd
+from deepstorm3d.localizer.winograd import WinogradConv2d, WinogradPair, can_be_winograd
 
 SPECS = {
     "coarse": CoarseSpec(channels=64, skip=32, dilations=(1, 2, 4), plane_um=0.25),
@@ -75,6 +76,27 @@ def test_convolving_by_tiles_gives_the_convolution(height: int, width: int, dila
         found = WinogradConv2d(direct)(images.contiguous(memory_format=layout))
         assert not torch.equal(found, direct(images))  # it was indeed computed in another way
         torch.testing.assert_close(found.double(), exact, rtol=0, atol=5e-5 * exact.abs().max().item())
+
+
+@torch.no_grad()
+@pytest.mark.usefixtures("every_size")
+@pytest.mark.parametrize(("dilation", "height"), [(1, 20), (3, 17)])
+def test_what_follows_a_convolution_is_done_while_its_rows_are_in_the_cache(dilation: int, height: int) -> None:
+    direct = convolution(64, 66, dilation)
+    generator = torch.Generator().manual_seed(4)
+    images = torch.randn(2, 64, height, 25, generator=generator)
+    plus = torch.randn(2, 66, height, 25, generator=generator)
+    plain = WinogradConv2d(direct)(images)
+    assert torch.equal(WinogradConv2d(direct, positive=True)(images), plain.relu())
+    torch.testing.assert_close(WinogradConv2d(direct)(images, plus), plain + plus, rtol=0, atol=1e-5)
+    both = WinogradConv2d(direct, positive=True)(images, plus)
+    torch.testing.assert_close(both, (plain + plus).relu(), rtol=0, atol=1e-5)
+
+
+def test_residual_pairs_of_many_channels_are_done_in_their_fast_form() -> None:
+    fast = for_inference(trained(SPECS["coarse"]), half_precision=False)
+    assert sum(isinstance(layer, WinogradPair) for layer in fast.modules()) == 3
+    assert not any(isinstance(layer, ResidualPair) for layer in fast.modules())
 
 
 @torch.no_grad()

@@ -141,11 +141,12 @@ def _fitted(image: _LinearImage, frames: Tensor, weight: Tensor, noise: Noise) -
     photons = image.values.new_zeros(len(image.values))
     coefficients = image.values.new_zeros(len(frames), *image.background.shape)
     free = torch.ones_like(photons)
+    now = torch.zeros_like(frames)
     for number in range(3):
         if number:
-            model = image.image(photons, coefficients)
+            model = now = image.image(photons, coefficients)
         weights = weight / noise.variance(model).clamp(min=1.0)
-        photons, coefficients = _solve(image, frames, weights, photons * free, coefficients, free)
+        photons, coefficients = _solve(image, frames - now, weights, photons, coefficients, free)
         # Two candidates at one molecule can get photons of opposite signs: the negative one is removed.
         free = free * (photons > 0)
         photons = photons * free
@@ -161,17 +162,19 @@ def at_positions(images: Tensor, xyz: Tensor, frame: Tensor, pixel_um: float) ->
 
 def _solve(
     image: _LinearImage,
-    frames: Tensor,
+    rest: Tensor,
     weights: Tensor,
     photons: Tensor,
     coefficients: Tensor,
     free: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Solve the normal equations: in compiled code, or by conjugate gradients from the last solution."""
+    """Solve the normal equations: in compiled code, or by conjugate gradients from the last solution.
+
+    rest: of the frames, without the light of that solution.
+    """
     if image.is_compiled:
-        residual = frames - image.image(photons, coefficients)
         values = image.values * (free > 0)[:, None, None]
-        change = compiled.solve_light(values, image.assembly, image.background, weights, residual)
+        change = compiled.solve_light(values, image.assembly, image.background, weights, rest)
         if change is not None:
             return photons + change[0], coefficients + change[1]
     scale_p, scale_b = image.diagonal(weights)
@@ -183,7 +186,7 @@ def _solve(
         back_p, back_b = image.adjoint(weights * image.image(p * scale_p, b * scale_b))
         return back_p * scale_p, back_b * scale_b
 
-    residual_p, residual_b = image.adjoint(weights * (frames - image.image(photons, coefficients)))
+    residual_p, residual_b = image.adjoint(weights * rest)
     residual_p, residual_b = residual_p * scale_p, residual_b * scale_b
     step_p, step_b = torch.zeros_like(residual_p), torch.zeros_like(residual_b)
     direction_p, direction_b = residual_p, residual_b

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..emitters import Localizations
 from .frame_model import FrameModel
 from .likelihood import Likelihood
-from .photometry import fit_photometry
+from .photometry import fit_light
 from .state import JointState
 
 __all__ = ["SecondPass", "crowded", "half"]
@@ -70,7 +70,7 @@ class SecondPass:
         if replaced:
             state, new = kept, ~_known(xyz, found.frame, kept)
         xyz, frame = xyz[new], found.frame[new]
-        light = fit_photometry(
+        light, _ = fit_light(
             model.psf,
             torch.cat([state.xyz, xyz]),
             torch.cat([state.frame, frame]),
@@ -79,7 +79,7 @@ class SecondPass:
             noise=likelihood.noise,
             spacing_px=self.spacing_px,
         )
-        photons = light.photons[len(state) :]
+        photons = light[len(state) :]
         bright = photons > max(0.1 * self.dim_photons, model.bounds.photons)
         xyz, frame, photons = xyz[bright], frame[bright], photons[bright]
         blur = None

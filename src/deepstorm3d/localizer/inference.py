@@ -11,8 +11,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..watch import Watcher
 from .localizer import NetworkLocalizer
 from .precision import fast_bfloat16
-from .trunk import Trunk
-from .winograd import WinogradConv2d, can_be_winograd
+from .trunk import ResidualPair, Trunk
+from .winograd import WinogradConv2d, WinogradPair, can_be_winograd
 
 __all__ = ["announce", "for_inference"]
 
@@ -32,11 +32,25 @@ def for_inference(localizer: NetworkLocalizer, *, half_precision: bool) -> Netwo
     fast = copy.deepcopy(localizer).eval().requires_grad_(False)
     for block in [block for block in fast.modules() if isinstance(block, nn.Sequential)]:
         _absorb_batch_norms(block)
-        for place, layer in enumerate(block):
-            if can_be_winograd(layer):
-                assert isinstance(layer, nn.Conv2d)
-                block[place] = WinogradConv2d(layer)
+        _use_winograd(block)
+    for block in [block for block in fast.modules() if isinstance(block, nn.Sequential)]:
+        for place, pair in enumerate(block):
+            if isinstance(pair, ResidualPair) and isinstance(pair.second[0], WinogradConv2d):
+                block[place] = WinogradPair(pair.first, pair.second[0])
     return fast
+
+
+def _use_winograd(block: nn.Sequential) -> None:
+    """Replace convolutions that `WinogradConv2d` does faster, together with a ReLU behind them."""
+    for place, layer in enumerate(block):
+        if not can_be_winograd(layer):
+            continue
+        assert isinstance(layer, nn.Conv2d)
+        behind = [other for other in list(block)[place + 1 :] if not isinstance(other, nn.Identity)]
+        positive = bool(behind) and isinstance(behind[0], nn.ReLU)
+        block[place] = WinogradConv2d(layer, positive=positive)
+        if positive:
+            block[list(block).index(behind[0])] = nn.Identity()
 
 
 def _absorb_batch_norms(block: nn.Sequential) -> None:

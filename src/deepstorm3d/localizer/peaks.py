@@ -18,12 +18,25 @@ def find_peaks(heat: Tensor, threshold: float, radius: int = 1) -> Tensor:
 
     heat: (B, D, H, W), not negative;  returns (K, 4) int64 indices (frame, plane, row, column), in that order.
     """
-    bright = torch.nonzero(heat > threshold)
+    bright = _above(heat, threshold)
     if _FEW * len(bright) * (2 * radius + 1) ** 3 > heat.numel():
         return torch.nonzero((heat == highest_around(heat, radius)) & (heat > threshold))
     # Nearly every voxel of a trained network's output is empty: only the cubes of the others are compared.
     cubes = _neighbourhoods(heat, bright, radius)
     return bright[cubes[:, radius, radius, radius] == cubes.amax((1, 2, 3))]
+
+
+def _above(heat: Tensor, threshold: float) -> Tensor:
+    """Voxels above the threshold: (K, 4), in the order of their indices.
+
+    The few columns of voxels that have any are looked for first: listing all voxels takes ten times as long.
+    """
+    frame, row, column = torch.nonzero(heat.amax(1) > threshold).unbind(1)
+    which, plane = torch.nonzero(heat[frame, :, row, column] > threshold).unbind(1)
+    _, planes, height, width = heat.shape
+    frame, row, column = frame[which], row[which], column[which]
+    order = (((frame * planes + plane) * height + row) * width + column).argsort()
+    return torch.stack([frame, plane, row, column], 1)[order]
 
 
 def _neighbourhoods(heat: Tensor, peaks: Tensor, radius: int) -> Tensor:

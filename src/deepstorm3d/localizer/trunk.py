@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["FEATURES", "Trunk", "conv_block", "padded"]
+__all__ = ["FEATURES", "ResidualPair", "Trunk", "conv_block", "padded"]
 
 FEATURES = 64
 """Number of features that the trunk returns."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["WinogradConv2d", "can_be_winograd"]
+__all__ = ["WinogradConv2d", "WinogradPair", "can_be_winograd"]
 
 _HAS_NUMBA = importlib.util.find_spec("numba") is not None
 _LEAST_CHANNELS = 64  # with 32, the transforms take as long as the multiplications that they save
@@ -42,38 +42,47 @@ class WinogradConv2d(nn.Module):
     6×6 samples: 64 multiplications in place of 324. A dilated convolution is the same on every d-th row and
     column. The result differs by rounding: about 1e-5 of the largest value.
 
-    direct: the convolution. It also does what the fast form does not: small images, gradients, other types.
+    direct: the convolution. It also does what the fast form does not: small images, gradients, other types;
+    positive: set negative values of the result to 0 (ReLU), while its rows are in the cache.
     """
 
     weight: Tensor
 
-    def __init__(self, direct: nn.Conv2d) -> None:
+    def __init__(self, direct: nn.Conv2d, *, positive: bool = False) -> None:
         super().__init__()
-        self.direct = direct.requires_grad_(False)
+        self.direct, self.positive = direct.requires_grad_(False), positive
         kernel = torch.from_numpy(_kernel_transform())
         weight = torch.einsum("ij,ocjk,lk->ilco", kernel, direct.weight.double(), kernel)
         self.register_buffer("weight", weight.reshape(64, *weight.shape[2:]).float(), persistent=False)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """images: (B, C, H, W);  returns (B, D, H, W)."""
+    def forward(self, images: Tensor, plus: Tensor | None = None) -> Tensor:
+        """images: (B, C, H, W);  plus: (B, D, H, W), added to the result;  returns (B, D, H, W)."""
         height, width = images.shape[-2:]
         simple = images.dtype == torch.float32 and images.device.type == "cpu" and not images.requires_grad
         if not simple or not self.suits(height, width):
-            return self.direct(images)
+            out = self.direct(images)
+            out = out if plus is None else out.add_(plus)
+            return out.relu_() if self.positive else out
         images = images.contiguous(memory_format=torch.channels_last)
         shape = (len(images), self.direct.out_channels, height, width)
         out = torch.empty(shape, memory_format=torch.channels_last)
-        for image, result in zip(_lines(images), _lines(out), strict=True):
-            self._convolve(image, result)
-        return out if self.direct.bias is None else out.add_(self.direct.bias.view(1, -1, 1, 1))
+        if plus is None:
+            more = images.new_empty(len(images), height, 0)
+        else:
+            more = _lines(plus.contiguous(memory_format=torch.channels_last))
+        bias = images.new_zeros(shape[1]) if self.direct.bias is None else self.direct.bias
+        end = bias.repeat(width).numpy(), self.positive
+        for image, added, result in zip(_lines(images), more, _lines(out), strict=True):
+            self._convolve(image, result, (end[0], added.numpy(), end[1]))
+        return out
 
     def suits(self, height: int, width: int) -> bool:
         """Whether images of this size, px, are convolved faster by tiles."""
         dilation = self.direct.dilation[0]
         return 64 * _tiles(height, dilation) * _tiles(width, dilation) <= _MOST_VALUES * height * width
 
-    def _convolve(self, image: Tensor, out: Tensor) -> None:
-        """Convolve one image (H, W·C) into `out` (H, W·D), some strips at a time."""
+    def _convolve(self, image: Tensor, out: Tensor, end: tuple[np.ndarray, np.ndarray, bool]) -> None:
+        """Convolve one image (H, W·C) into `out` (H, W·D), some strips at a time.  end: see `from_tiles`."""
         from .winograd_compiled import from_tiles, to_tiles
 
         _, channels, channels_out = self.weight.shape
@@ -88,7 +97,20 @@ class WinogradConv2d(nn.Module):
             products = room[1][: count * 64 * channels_out].view(64, count, channels_out)
             to_tiles(image.numpy(), dilation, part, tiles.numpy())
             torch.bmm(tiles[:, :64].transpose(0, 1), self.weight, out=products)
-            from_tiles(products.view(8, 8, count, channels_out).numpy(), dilation, part, out.numpy())
+            from_tiles(products.view(8, 8, count, channels_out).numpy(), dilation, part, out.numpy(), *end)
+
+
+class WinogradPair(nn.Module):
+    """A `ResidualPair` that adds its input while the rows of its second result are in the cache."""
+
+    def __init__(self, first: nn.Module, second: WinogradConv2d) -> None:
+        super().__init__()
+        self.first = first
+        self.second = WinogradConv2d(second.direct, positive=True)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: (B, C, H, W);  returns the same shape."""
+        return self.second(self.first(features), features)
 
 
 def _tiles(size: int, dilation: int) -> int:

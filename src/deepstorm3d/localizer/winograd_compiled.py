@@ -175,21 +175,47 @@ def _write_tiles(
                 tile += 1
 
 
+@compiled_in_place
+def _finish(row: Array, bias: Array, plus: Array, positive: bool) -> None:
+    """Add to a row of the result, in place, and set what is negative to 0.  plus: empty, or as long as it."""
+    if len(plus):
+        for x in range(len(row)):
+            row[x] = row[x] + bias[x] + plus[x]
+    else:
+        for x in range(len(row)):
+            row[x] += bias[x]
+    if positive:
+        for x in range(len(row)):
+            value = row[x]
+            row[x] = np.float32(0) if value < 0 else value  # not-a-number stays
+
+
 @compiled
-def from_tiles(tiles: Array, dilation: int, strips: Array, image: Array) -> None:
+def from_tiles(
+    tiles: Array, dilation: int, strips: Array, image: Array, bias: Array, plus: Array, positive: bool
+) -> None:
     """Write the six rows of some strips of an image from the products of their tiles.
 
-    tiles: (8, 8, T, C), in the order of `to_tiles`;  strips: (S, 2) as there;  image: (H, W·C) result.
+    tiles: (8, 8, T, C), in the order of `to_tiles`;  strips: (S, 2) as there;  image: (H, W·C) result;
+    bias: (W·C,) and plus: (H, W·C), or (H, 0) for nothing, are added to it;  positive: no value below 0.
     """
     size = image.shape[1]
     width = size // tiles.shape[3]
     lines = np.empty((8, 6 * _tiles_across(width, dilation, 0) * dilation * tiles.shape[3]), np.float32)
-    _write_rows(tiles, dilation, strips, lines, np.empty(size, np.float32), image)
+    _write_rows(tiles, dilation, strips, lines, np.empty(size, np.float32), image, (bias, plus, positive))
 
 
 @compiled_in_place
-def _write_rows(tiles: Array, dilation: int, strips: Array, lines: Array, outside: Array, image: Array) -> None:
-    """See `from_tiles`.  lines: memory of eight rows;  outside: memory of a row."""
+def _write_rows(
+    tiles: Array,
+    dilation: int,
+    strips: Array,
+    lines: Array,
+    outside: Array,
+    image: Array,
+    end: tuple[Array, Array, bool],
+) -> None:
+    """See `from_tiles`.  lines: memory of eight rows;  outside: memory of a row;  end: bias, plus, positive."""
     (height, size), channels = image.shape, tiles.shape[3]
     width = size // channels
     step = dilation * channels
@@ -244,3 +270,6 @@ def _write_rows(tiles: Array, dilation: int, strips: Array, lines: Array, outsid
                 image[r5] if 0 <= r5 < height else outside,
             ),
         )
+        for row in (top, r1, r2, r3, r4, r5):
+            if 0 <= row < height:
+                _finish(image[row], end[0], end[1][row], end[2])
