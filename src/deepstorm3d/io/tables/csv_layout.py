@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,11 +95,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def decimal_comma(layout: Layout, lines: Sequence[str]) -> bool:
-    """Whether the first rows write 1,5 for one and a half; not where commas separate them."""
-    values = [value for line in lines for value in split(line, layout.separator)]
-    return any(re.fullmatch(r"\s*[-+]?\d*,\d+([eE][-+]?\d+)?\s*", value) for value in values) and not any(
-        "." in value for value in values
-    )

@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import InputError
 from .columns import Columns
 from .csv_layout import SEPARATORS, Layout, split
+from .csv_numbers import Sign, decimal_sign, number, sign_of
 
 __all__ = ["columns_of_rows"]
 
@@ -17,52 +18,89 @@ _MISSING = {"", "-", "na", "n/a", "#n/a", "nan", "null", "none", "\ufffd"}
 """How programs write that there is no value (the last is Java's sign for NaN)."""
 
 
-def columns_of_rows(path: Path, layout: Layout, lines: Iterable[str], *, decimal_comma: bool) -> Columns:
+def columns_of_rows(path: Path, layout: Layout, lines: Iterable[str]) -> Columns:
     """The columns of rows that are not numbers throughout.
 
-    decimal_comma: 1,5 is one and a half.  Raises InputError where rows and names differ in number.
+    Raises InputError where rows and names differ in number.
     """
-    count = len(layout.names)
-    values: list[list[float]] = [[] for _ in range(count)]
-    words: dict[str, list[tuple[int, str]]] = {}
+    names = layout.names
+    read = [_Column() for _ in names]
     for row, line in enumerate(lines, 1):
         parts = split(line, layout.separator)
-        while len(parts) > count and not parts[-1].strip():
+        while len(parts) > len(names) and not parts[-1].strip():
             parts.pop()  # a separator behind the last value
-        if len(parts) != count:
+        if len(parts) != len(names):
             raise InputError(_of_another_length(path, layout, row, line, parts))
-        for index, part in enumerate(parts):
-            number = _number(part.strip(), decimal_comma=decimal_comma)
-            if number is None:
-                words.setdefault(layout.names[index], []).append((row, part.strip()))
-            values[index].append(np.nan if number is None else number)
-    columns = {name: np.array(values[index]) for index, name in enumerate(layout.names)}
-    names = layout.names
+        for column, part in zip(read, parts, strict=True):
+            column.add(part.strip())
+    seen = set[Sign]().union(*(column.signs for column in read))
+    notes = [column.settle(seen) for column in read]
+    thousands = [f"{said} in {name}" for name, said in zip(names, notes, strict=True) if said]
     return Columns(
         path,
-        columns,
+        {name: np.array(column.values) for name, column in zip(names, read, strict=True)},
         doubled=frozenset(name for name in names if names.count(name) > 1),
-        unread={name: _no_numbers(found) for name, found in words.items()},
+        unread={
+            name: _no_numbers(column.words) for name, column in zip(names, read, strict=True) if column.words
+        },
+        notes=(f"{path.name}: thousands signs: {', '.join(thousands)}",) if thousands else (),
     )
 
 
-def _number(text: str, *, decimal_comma: bool) -> float | None:
-    """NaN for a missing value, None for words."""
-    if text.lower() in _MISSING:
-        return float("nan")
-    if "∞" in text:  # as Java writes it
-        return float("inf")
-    if text.count(",") == 1 and "." not in text and (decimal_comma or text.replace(",", "").isdigit()):
-        text = text.replace(",", ".")
-    try:
-        return float(text)
-    except ValueError:
-        return None
+class _Column:
+    """One column as its rows are read; what 3,783 means waits for the last row.
+
+    values: of the rows, NaN for what is missing or no number;  signs: all that its numbers show;
+    words: rows, from 1, that hold no number.
+    """
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self.signs: set[Sign] = set()
+        self.words: list[tuple[int, str]] = []
+        self._open: list[tuple[int, str]] = []
+        self._unsigned = 0
+
+    def add(self, text: str) -> None:
+        """The next row."""
+        value, sign = float("nan"), None
+        if "∞" in text:  # as Java writes it
+            value = float("inf")
+        elif text.lower() not in _MISSING:
+            sign = sign_of(text)
+            read = number(text, "")
+            if sign is not None:
+                self.signs.add(sign)
+            else:
+                self._unsigned += 1
+            if read is not None:
+                value = read
+            elif sign is not None:
+                self._open.append((len(self.values), text))
+            else:
+                self.words.append((len(self.values) + 1, f"'{text[:30]}'"))
+        self.values.append(value)
+
+    def settle(self, file: set[Sign]) -> str:
+        """Read what waits, given all signs of the file; how a number with thousands signs was read, or ""."""
+        decimal = decimal_sign(self.signs, file, all_rows=not self._unsigned)
+        said = ""
+        for row, text in self._open:
+            read = number(text, decimal)
+            if read is None:
+                both = " or ".join(text.replace(",", sign).replace(".", sign) for sign in ("", "."))
+                self.words.append((row + 1, f"'{text[:30]}', which may mean {both},"))
+                continue
+            self.values[row] = read
+            if decimal not in text:
+                said = said or f"{text} is {read:.0f}"
+        self.words.sort()
+        return said
 
 
 def _no_numbers(found: list[tuple[int, str]]) -> str:
     row, text = found[0]
-    return f"'{text[:30]}' in row {row}" + (f", and {len(found) - 1} more" if len(found) > 1 else "")
+    return f"{text} in row {row}" + (f", and {len(found) - 1} more" if len(found) > 1 else "")
 
 
 def _of_another_length(path: Path, layout: Layout, row: int, line: str, parts: list[str]) -> str:

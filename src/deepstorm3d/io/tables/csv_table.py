@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .columns import Columns
-from .csv_layout import Layout, decimal_comma, layout_of
+from .csv_layout import Layout, layout_of
+from .csv_numbers import commas_alone
 from .csv_rows import columns_of_rows
 
 __all__ = ["column_names", "csv_lines", "read_csv", "write_csv"]
 
 Formatted = Mapping[str, tuple[Any, str]]
 """Column name -> (its values or one constant, printf format)."""
-
-_FIRST_ROWS = 50
 
 
 def column_names(path: Path) -> tuple[str, ...]:
@@ -35,14 +33,21 @@ def read_csv(path: Path) -> Columns:
     Raises InputError for rows of another length than the names, and as `layout_of` does.
     """
     layout = layout_of(path)
-    comma = decimal_comma(layout, list(islice(_lines(path, layout), _FIRST_ROWS)))
-    lines = _lines(path, layout)
-    first = next(lines, None)
-    if first is None:
+    if next(_lines(path, layout), None) is None:
         return Columns(path, {name: np.zeros(0) for name in layout.names})
-    rows = (line.replace(",", ".") for line in _lines(path, layout)) if comma else _lines(path, layout)
+    values = _numbers(layout, _lines(path, layout))
+    if values is None and layout.separator != "," and commas_alone(layout, _lines(path, layout)):
+        values = _numbers(layout, (line.replace(",", ".") for line in _lines(path, layout)))
+    if values is None or values.shape[1] != len(layout.names):
+        return columns_of_rows(path, layout, _lines(path, layout))
+    columns = {name: values[:, index] for index, name in enumerate(layout.names)}
+    return Columns(path, columns, doubled=_doubled(layout.names))
+
+
+def _numbers(layout: Layout, rows: Iterator[str]) -> NDArray[np.float64] | None:
+    """(rows, columns); None where something is no plain number: value by value takes longer, and says what."""
     try:
-        values = np.loadtxt(
+        return np.loadtxt(
             rows,
             delimiter=None if layout.separator == " " else layout.separator,
             ndmin=2,
@@ -50,12 +55,7 @@ def read_csv(path: Path) -> Columns:
             quotechar='"',
         )
     except ValueError:
-        # Something is no plain number: slower, value by value, to say what and where.
-        values = None
-    if values is None or values.shape[1] != len(layout.names):
-        return columns_of_rows(path, layout, _lines(path, layout), decimal_comma=comma)
-    columns = {name: values[:, index] for index, name in enumerate(layout.names)}
-    return Columns(path, columns, doubled=_doubled(layout.names))
+        return None
 
 
 def _lines(path: Path, layout: Layout) -> Iterator[str]:
