@@ -487,5 +487,5 @@ def test_the_format_must_fit_the_ending_and_be_one_that_is_written(tmp_path: Pat
 
 def test_every_format_has_a_name_of_its_own_and_a_way_in():
     assert len({kind.name for kind in FORMATS}) == len(FORMATS)
-    assert [kind.name for kind in FORMATS if not kind.writes] == ["deepstorm3d", "sml"]
+    assert [kind.name for kind in FORMATS if not kind.writes] == ["deepstorm3d", "oni", "sml"]
     assert [kind.name for kind in FORMATS if kind.grow] == ["picasso", "thunderstorm"]

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import h5py
 import numpy as np
 import pytest
+import scipy.io
 import tifffile
 import torch
 import typer
@@ -176,6 +178,41 @@ def test_an_image_beside_a_rendering_has_square_pixels_or_the_users(tmp_path: Pa
         render_beside(
             locs, tmp_path / "o.png", MeasuredImage(image), standard=StandardPSF(na=1.4, wavelength_nm=670)
         )
+
+
+@pytest.mark.parametrize("name", ["a_sml.mat", "a.h5", "a.csv", "a.hdf5"])
+@pytest.mark.usefixtures("coarse_pictures")
+def test_a_list_without_a_pixel_is_drawn_beside_the_usual_one_or_told_to_be_converted(
+    name: str, tmp_path: Path
+):
+    path, rows = tmp_path / name, np.arange(1.0, 40.0)
+    if name == "a_sml.mat":
+        loc = {"frame": rows, "xnm": 100 * rows, "ynm": 50 * rows, "znm": rows}
+        scipy.io.savemat(path, {"saveloc": {"loc": loc}})
+    elif name == "a.csv":
+        path.write_text(
+            "frame,x [nm],y [nm],z [nm]\n" + "".join(f"{n:g},{100 * n},{50 * n},{n}\n" for n in rows)
+        )
+    else:
+        with h5py.File(path, "w") as file:
+            if name == "a.h5":
+                for column, values in {
+                    "frame": rows,
+                    "x_nm": 100 * rows,
+                    "y_nm": 50 * rows,
+                    "z_nm": rows,
+                }.items():
+                    file[f"locs/{column}"] = values
+            else:
+                kind = np.dtype([(each, "f4") for each in ("frame", "x", "y", "z")])
+                file["locs"] = np.array([(n, n, n / 2, n) for n in rows], dtype=kind)
+    standard, out = StandardPSF(na=1.4, wavelength_nm=670), tmp_path / "o.png"
+    if name == "a.hdf5":  # its positions are in pixels
+        with pytest.raises(InputError, match=r"give it to a.hdf5 first \(`convert`\)"):
+            render_beside(path, out, standard=standard)
+    else:
+        assert render_beside(path, out, standard=standard).pixel_um == 0.1
+        assert out.is_file()
 
 
 def test_a_psf_file_with_pixels_that_are_not_square_is_refused(tmp_path: Path):

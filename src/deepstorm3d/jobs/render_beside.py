@@ -150,8 +150,11 @@ def render_beside(
 
 
 def _header(source: Path) -> TableHeader | None:
-    """What the list's file says of the recording; nothing where it is a CSV, which need not name its pixel."""
-    return None if source.suffix.lower() not in (".hdf5", ".h5", ".mat") else read_header(source)
+    """What the file says of the recording; nothing of a CSV, or where it does not name its pixel."""
+    try:
+        return read_header(source) if source.suffix.lower() in (".hdf5", ".h5", ".mat") else None
+    except MissingPixelSize:
+        return None
 
 
 def _simulated(table: Localizations, box: Box, canvas: Canvas, sigma_um: float) -> Widefield:

@@ -24,6 +24,8 @@ __all__ = ["FRACTIONS", "NM", "Columns", "listed", "pixel_size", "rows_of_each",
 
 NM = (1e-3, 1e-3, 1e-3)
 """One step of x, y and z in a file in nm, µm."""
+FARTHEST_UM = 4096.0
+"""Up to here float32 keeps steps of 0.25 nm or less; no camera sees so far."""
 FRACTIONS = ("share", "sigma_share", "dye_probability")
 """Columns of a list from two channels that lie between 0 and 1."""
 
@@ -84,6 +86,17 @@ class Columns:
             notes=(*self.notes, f"{self.path.name}: {what}; they are left out"),
         )
 
+    def telling_joined(self, name: str) -> Columns:
+        """With a note where this column tells rows apart that become one list here."""
+        if name not in self.values or len(found := np.unique(self.numbers(name))) < 2:
+            return self
+        which = ", ".join(f"{number:g}" for number in found[:5]) + (", …" if len(found) > 5 else "")
+        told = (
+            f"{self.path.name}: {name} is {which}: all rows are read as one list; to keep them apart, write "
+            f"each {name} to a file of its own in the program that wrote this one"
+        )
+        return replace(self, notes=(*self.notes, told))
+
     def raw(self, name: str) -> NDArray[np.float64]:
         """A column as it stands, (N,); what float32 cannot hold is infinite.
 
@@ -133,10 +146,20 @@ class Columns:
 
         names: of the columns of x, y and z;  unit_um: one step of each, µm;  origin_um: where the file has
         the centre of the first pixel, in x and y, µm.  All must be finite (`placed`).
+        Raises InputError where most lie farther from there than `FARTHEST_UM`.
         """
         xyz = np.stack([self.raw(name) * unit for name, unit in zip(names, unit_um, strict=True)], axis=1)
         self._refuse(~np.isfinite(xyz).all(axis=1), "have no finite position")
-        return torch.from_numpy((xyz - np.array([origin_um, origin_um, 0.0])).astype(np.float32))
+        xyz -= np.array([origin_um, origin_um, 0.0])
+        far = float(np.median(np.abs(xyz), axis=0).max()) if len(xyz) else 0.0
+        if far > FARTHEST_UM:
+            step = 1000 * float(np.spacing(np.float32(far)))
+            raise InputError(
+                f"{self.path}: positions lie about {far / 1000:.3g} mm from the origin, where only steps of "
+                f"{step:.2g} nm are kept",
+                "subtract the position of the stage in the program that wrote the file, or correct the unit",
+            )
+        return torch.from_numpy(xyz.astype(np.float32))
 
     def sigmas(self, names: Sequence[Sequence[str]], *, unit_um: Sequence[float]) -> Tensor:
         """One standard deviation of x, y and z, (N, 3) µm: of each the first column that is there, or 0."""

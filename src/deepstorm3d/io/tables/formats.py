@@ -15,6 +15,7 @@ from .deepstorm3d_csv import is_deepstorm3d_csv, read_deepstorm3d_csv
 from .growing import GrowingFile
 from .hdf5 import reading
 from .header import TableHeader
+from .oni import is_oni, read_oni
 from .picasso import is_picasso, read_picasso
 from .picasso_file import PicassoFile
 from .smap import is_smap, read_smap, write_smap
@@ -96,6 +97,14 @@ FORMATS = (
         also_read=TEXT_ENDINGS,
         sniff=_named(is_deepstorm3d_csv),
         read=read_deepstorm3d_csv,
+    ),
+    TableFormat(
+        name="oni",
+        title="ONI CSV",
+        endings=(".csv",),
+        also_read=TEXT_ENDINGS,
+        sniff=_named(is_oni),
+        read=read_oni,
     ),
     TableFormat(
         name="thunderstorm",

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from ... import __version__
 from ...emitters import Localizations
 from ...errors import InputError
+from ..texts import read_text
 from .columns import FRACTIONS, Columns, pixel_size, sigma_source
 from .hdf5 import reading, text
 from .header import FRAME_BASE_NOTE, NOMINAL_PSF_SIGMA_PX, TableHeader
@@ -117,10 +118,10 @@ def read_picasso(path: Path, pixel_um: float | None = None) -> tuple[Localizatio
     reason = f"neither the file nor {sidecar_path(path).name} gives Pixelsize"
     pixel = pixel_size(path, named, pixel_um or None, rows=len(rows), reason=reason) or 1.0
     table = picasso_table(columns, pixel, private.get("sigma_source"))
-    if {"Width", "Height", "Frames"} <= info.keys():
-        shape = (int(info["Height"]), int(info["Width"]))
+    height, width, frames = (_counted(info.get(name)) for name in ("Height", "Width", "Frames"))
+    if height and width and frames is not None:
         made = _parsed(path, provenance)
-        return table, TableHeader(pixel, int(info["Frames"]), shape, made, columns.notes)
+        return table, TableHeader(pixel, frames, (height, width), made, columns.notes)
     return table, TableHeader.around(table, pixel, columns.notes)
 
 
@@ -210,9 +211,32 @@ def _sidecar_info(path: Path) -> list[Any]:
     if not sidecar.is_file():
         return []
     try:
-        return list(yaml.safe_load_all(sidecar.read_text(encoding="utf-8")))
-    except yaml.YAMLError as error:
+        return list(yaml.load_all(read_text(sidecar), _TaggedLoader))
+    except (yaml.YAMLError, ValueError) as error:  # a ValueError: 2024-02-30 is no date
         raise InputError(f"{sidecar}: not valid YAML ({error})") from error
+
+
+class _TaggedLoader(yaml.SafeLoader):
+    """Reads objects of Python, which Picasso and its plug-ins write with a tag, as the plain values in them."""
+
+    def untagged(self, _: str, node: yaml.Node) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            return self.construct_mapping(node, deep=True)
+        if isinstance(node, yaml.SequenceNode):
+            return self.construct_sequence(node, deep=True)
+        return node.value
+
+
+_TaggedLoader.add_multi_constructor("", _TaggedLoader.untagged)
+
+
+def _counted(named: Any) -> int | None:
+    """A whole number from 0 of a description, None where it gives none."""
+    try:
+        number = int(named)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if number >= 0 else None
 
 
 def _merged(documents: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ sign. ``locprecnm`` is the root mean square of σx and σy, ``locprecznm`` σz. 
 is the frames joined into a row. In a list of single frames ``groupindex``, from 1, says which rows are one
 molecule, and ``numberInGroup`` how many these are; where they share their position they are read as molecules
 that were fitted over several frames, else as rows of single frames, for SMAP's own groups are only linked.
+``filenumber`` says from which recording a row comes: rows of several are refused.
 Probability, the other σ and the pixel size are lost: reading one takes ``pixel_um``.
 """
 
@@ -18,11 +19,12 @@ import numpy as np
 import torch
 
 from ...emitters import Localizations
+from ...errors import InputError
 from .columns import NM, Columns, pixel_size, rows_of_each, sigma_source
 from .csv_table import read_csv, write_csv
 from .header import TableHeader
 
-__all__ = ["is_smap", "read_smap", "smap_localizations", "write_smap"]
+__all__ = ["is_smap", "read_smap", "recording_of", "smap_localizations", "write_smap"]
 
 POSITIONS = ("xnm", "ynm", "znm")
 ORIGIN_PX = 1.0
@@ -66,20 +68,36 @@ def read_smap(path: Path, pixel_um: float | None = None) -> tuple[Localizations,
     """Read a 3D table (columns it lacks are 0).
 
     pixel_um: which no such file names; 0.0 takes positions as they stand.
-    Raises InputError for missing columns, text in place of numbers, a doubled column, or an
-    unknown pixel size.
+    Raises InputError for missing columns, text in place of numbers, a doubled column, rows of several
+    recordings, or an unknown pixel size.
     """
     columns = read_csv(path)
     return smap_localizations(columns, pixel_size(path, None, pixel_um, rows=len(columns)))
 
 
+def recording_of(columns: Columns) -> int:
+    """The number of the recording that all rows come from, from 1 (also where the file does not say).
+
+    Raises InputError for rows of several: their frames count from 1 in each, and would be taken for the same.
+    """
+    numbers = np.unique(columns.numbers("filenumber", missing=1.0))
+    if len(numbers) > 1:
+        raise InputError(
+            f"{columns.path} holds rows of {len(numbers)} recordings (filenumber "
+            f"{', '.join(f'{number:g}' for number in numbers[:5])}), whose frames would be taken for the same",
+            "save the rows of each recording in SMAP to a file of their own",
+        )
+    return int(numbers[0]) if len(numbers) else 1
+
+
 def smap_localizations(columns: Columns, pixel_um: float) -> tuple[Localizations, TableHeader]:
     """A table from SMAP's fields, of a CSV or of a `.mat` file alike.
 
-    pixel_um: 0.0 takes positions as they stand.  Raises InputError as `read_smap`.
+    pixel_um: 0.0 takes positions as they stand.  Raises InputError as `read_smap` and `recording_of`.
     """
     columns.require(("frame", *POSITIONS), "SMAP table")
-    columns = columns.placed(POSITIONS)
+    recording_of(columns)
+    columns = columns.placed(POSITIONS).telling_joined("channel")
     names = (("xnmerr", "locprecnm"), ("ynmerr", "locprecnm"), ("locprecznm", "zerr"))
     sigma = columns.sigmas(names, unit_um=NM)
     xyz = columns.positions(POSITIONS, unit_um=NM, origin_um=ORIGIN_PX * pixel_um)

@@ -1,7 +1,7 @@
 """SMAP ``_sml.mat`` tables, read only: the fields of ``saveloc.loc``, in MATLAB 7 or 7.3 (HDF5) files.
 
 Fields, units, origin and frame base are those of SMAP's CSV (`smap`); the pixel size is
-``saveloc.file.info.cam_pixelsize_um`` of the first file. A table that SMAP has split into ``_sml_p1.mat``,
+``saveloc.file.info.cam_pixelsize_um`` of their recording. A table that SMAP has split into ``_sml_p1.mat``,
 ``_sml_p2.mat``, … is refused: one part of it would pass for the whole.
 """
 
@@ -20,7 +20,7 @@ from ...errors import InputError
 from .columns import Columns, pixel_size
 from .hdf5 import reading
 from .header import TableHeader
-from .smap import smap_localizations
+from .smap import recording_of, smap_localizations
 
 __all__ = ["read_sml_mat"]
 
@@ -33,17 +33,19 @@ def read_sml_mat(path: Path, pixel_um: float | None = None) -> tuple[Localizatio
     """Read a 3D table (fields it lacks are 0).
 
     pixel_um: used where the file does not name its pixel size; 0.0 takes positions as they stand.
-    Raises InputError for another MATLAB file, a damaged or split one, missing fields, or an
-    unknown pixel size.
+    Raises InputError for another MATLAB file, a damaged or split one, missing fields, rows of several
+    recordings, or an unknown pixel size.
     """
     if re.search(r"_sml_p\d+$", path.stem):
         raise InputError(
             f"{path} is one part of a table that SMAP has split",
             "open it in SMAP and save it as CSV, or in one file",
         )
-    fields, named = _read_mat73(path) if _is_mat73(path) else _read_mat(path)
+    fields, sizes = _read_mat73(path) if _is_mat73(path) else _read_mat(path)
     # A 2D table has an empty znm: that is no column.
     columns = Columns(path, {name: values for name, values in fields.items() if len(values)} or fields)
+    number = recording_of(columns)
+    named = sizes[number - 1] if 0 < number <= len(sizes) else None
     return smap_localizations(columns, pixel_size(path, named, pixel_um, rows=len(columns)))
 
 
@@ -54,8 +56,8 @@ def _is_mat73(path: Path) -> bool:
     return first.startswith(HDF5_MAGIC) or first[512:] == HDF5_MAGIC
 
 
-def _read_mat(path: Path) -> tuple[dict[str, NDArray[Any]], float | None]:
-    """Fields (N,) and pixel µm of a MATLAB 7 file."""
+def _read_mat(path: Path) -> tuple[dict[str, NDArray[Any]], list[float | None]]:
+    """Fields (N,) of a MATLAB 7 file, and the pixel of each recording, µm."""
     import scipy.io
     from scipy.io.matlab import MatReadError
 
@@ -67,9 +69,9 @@ def _read_mat(path: Path) -> tuple[dict[str, NDArray[Any]], float | None]:
     if not hasattr(loc, "items"):
         raise _foreign(path)
     files = _inside(found, "saveloc", "file")
-    first = files[0] if isinstance(files, np.ndarray | list) and len(files) else files
-    size = _inside(first, "info", "cam_pixelsize_um")
-    return {name: np.ravel(values) for name, values in loc.items()}, _first_number(size)
+    each = files if isinstance(files, np.ndarray | list) else [files]
+    sizes = [_first_number(_inside(file, "info", "cam_pixelsize_um")) for file in each]
+    return {name: np.ravel(values) for name, values in loc.items()}, sizes
 
 
 def _inside(mapping: Any, *names: str) -> Any:
@@ -79,8 +81,8 @@ def _inside(mapping: Any, *names: str) -> Any:
     return mapping
 
 
-def _read_mat73(path: Path) -> tuple[dict[str, NDArray[Any]], float | None]:
-    """Fields (N,) and pixel µm of a MATLAB 7.3 file."""
+def _read_mat73(path: Path) -> tuple[dict[str, NDArray[Any]], list[float | None]]:
+    """Fields (N,) of a MATLAB 7.3 file, and the pixel of each recording, µm."""
     import h5py
 
     with reading(path) as file:
@@ -88,12 +90,12 @@ def _read_mat73(path: Path) -> tuple[dict[str, NDArray[Any]], float | None]:
         if not isinstance(loc, h5py.Group):
             raise _foreign(path)
         fields = {str(name): _array(loc[name]) for name in loc if isinstance(loc[name], h5py.Dataset)}
-        info = file.get("saveloc/file/info")
-        if isinstance(info, h5py.Dataset):  # several files: a reference to the info of each
-            references = np.ravel(info[()])
-            info = file[references[0]] if info.dtype.kind == "O" and len(references) else None
-        size = info.get("cam_pixelsize_um") if isinstance(info, h5py.Group) else None
-        return fields, _first_number(_array(size)) if isinstance(size, h5py.Dataset) else None
+        each = [file.get("saveloc/file/info")]
+        if isinstance(each[0], h5py.Dataset):  # several recordings: a reference to the info of each
+            references = np.ravel(each[0][()])
+            each = [file[reference] for reference in references] if each[0].dtype.kind == "O" else []
+        sizes = [info.get("cam_pixelsize_um") if isinstance(info, h5py.Group) else None for info in each]
+        return fields, [_first_number(_array(s)) if isinstance(s, h5py.Dataset) else None for s in sizes]
 
 
 def _array(dataset: Any) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -36,6 +37,10 @@ __all__ = ["ThunderstormFile", "is_thunderstorm", "read_thunderstorm", "read_thu
 POSITIONS = ("x [nm]", "y [nm]", "z [nm]")
 LENGTHS = ("x", "y", "z", "uncertainty_xy", "uncertainty", "uncertainty_z", "std_x", "std_y")
 PHOTONS = ("intensity", "offset", "bkgstd", "std_intensity", "std_offset")
+FURTHER = ("id", "frame", "sigma", "sigma1", "sigma2", "chi2", "detections", "prob", "sigma_source", "pixel")
+OF_LISTS = ("blur", "track", "molecule", "dye", *FRACTIONS)
+KNOWN = {*LENGTHS, *PHOTONS, *FURTHER, *OF_LISTS}
+"""Columns of ThunderSTORM's and ours, without their units."""
 ORIGIN_PX = 0.5
 """Where the file has the centre of the first pixel."""
 SIGMA_SOURCES: tuple[SigmaSource, ...] = get_args(SigmaSource)
@@ -232,7 +237,17 @@ def _read(path: Path, pixel_um: float | None) -> tuple[Columns, float]:
     pixel = pixel_size(path, named_um, pixel_um, rows=len(columns))
     columns = in_nanometres(columns, LENGTHS, pixel if len(columns) else 1.0)
     columns.require(("frame", *POSITIONS), "ThunderSTORM table")
-    return columns.placed(POSITIONS), pixel
+    return _telling_unread(columns).placed(POSITIONS), pixel
+
+
+def _telling_unread(columns: Columns) -> Columns:
+    """With a note on columns of another program, which are not read."""
+    unread = [name for name in columns.values if name and name.partition(" [")[0] not in KNOWN]
+    if not unread:
+        return columns
+    names = ", ".join(unread[:5]) + (", …" if len(unread) > 5 else "")
+    told = f"{columns.path.name}: not ThunderSTORM's columns, and not read: {names}"
+    return replace(columns, notes=(*columns.notes, told))
 
 
 def _positions(columns: Columns, pixel_um: float) -> torch.Tensor:
