@@ -35,8 +35,9 @@ def for_inference(localizer: NetworkLocalizer, *, half_precision: bool) -> Netwo
         _use_winograd(block)
     for block in [block for block in fast.modules() if isinstance(block, nn.Sequential)]:
         for place, pair in enumerate(block):
-            if isinstance(pair, ResidualPair) and isinstance(pair.second[0], WinogradConv2d):
-                block[place] = WinogradPair(pair.first, pair.second[0])
+            last = pair.second[0] if isinstance(pair, ResidualPair) else None
+            if isinstance(pair, ResidualPair) and isinstance(last, WinogradConv2d):
+                block[place] = WinogradPair(pair.first, last)
     return fast
 
 
