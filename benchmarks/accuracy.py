@@ -98,7 +98,10 @@ def simulator_of(experiment: Experiment, model: ModelFile, mask: Path | None, *,
     period = experiment.microscope.image_period_px * experiment.psf.pupil_oversampling
     largest = min(151, int(period / 2) - 2 * TabulatedPSF.margin_px)
     spec = experiment.psf.with_(patch_px=largest - 1 + largest % 2)
-    blur = (min(0.75, experiment.blur_px[0]), max(1.25, experiment.blur_px[1]))
+    blur = experiment.blur_px
+    if all(scene.emitters.blur_px for scene in experiment.scenes.values()):
+        # Else emitters have the middle of the table's.
+        blur = (min(0.75, blur[0]), max(1.25, blur[1]))
     if exact:
         psf = build_psf(spec, experiment.microscope, phase_mask)
     else:

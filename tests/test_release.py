@@ -24,6 +24,7 @@ DATA = {
     "experiment/known_masks.json",
     "jobs/report/report.html.j2",
     "models/known.json",
+    "models/astigmatic.pt",
     "models/tetrapod.pt",
     "optics/tetrapod.json",
     "py.typed",
