@@ -76,7 +76,7 @@ def test_presets_are_the_published_set_ups() -> None:
 def test_an_unknown_preset_is_told_what_may_be_meant_or_what_there_is() -> None:
     with pytest.raises(InputError, match=r"no preset 'Stom'; did you mean 'storm'\?"):
         preset("Stom")
-    with pytest.raises(InputError, match=r"no preset 'x'; there are: quickstart, storm"):
+    with pytest.raises(InputError, match=r"no preset 'x'; there are: quickstart, astigmatic, storm"):
         preset("x")
 
 
