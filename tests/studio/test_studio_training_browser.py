@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from deepstorm3d.experiment.presets import preset
 from deepstorm3d.localizer.modelfile import save_model_file
 from deepstorm3d.studio.runs.shelf import Shelf
 from factories import model_of_noise, tiny_experiment, write_movie
@@ -52,9 +53,16 @@ def line(page: Any, title: str, state: str) -> Any:
     return found
 
 
+def choose(page: Any, name: str) -> None:
+    """Take a preset, once its number of steps is in the form: what is typed before that is mixed with it."""
+    page.locator(f"[data-test=preset-{name}]").click()
+    steps = str(preset(name).training.steps)
+    wait_for(lambda: entry(page, "train-steps").input_value().replace(",", "") == steps, f"{steps} steps")
+
+
 def test_a_training_is_started_stopped_resumed_and_finished(page: Any, studio: Served) -> None:
     open_panel(page)
-    page.locator("[data-test=preset-quickstart]").click()
+    choose(page, "quickstart")
     entry(page, "train-steps").fill("400")
     entry(page, "train-validate_every").fill("200")
     page.get_by_text("More", exact=True).click()
@@ -105,7 +113,7 @@ def test_the_experiment_of_the_set_up_panel_is_saved_and_taken(page: Any, studio
 def test_a_mistake_is_told_and_nothing_is_started(page: Any, studio: Served) -> None:
     (studio.folder / "there.pt").touch()
     open_panel(page)
-    page.locator("[data-test=preset-quickstart]").click()
+    choose(page, "quickstart")
     entry(page, "train-out").fill("there.pt")
     page.locator("[data-test=start-training]").click()
     page.get_by_text("there.pt exists").wait_for()
@@ -118,7 +126,7 @@ def test_a_mistake_is_told_and_nothing_is_started(page: Any, studio: Served) -> 
 
 def test_a_training_begins_with_the_weights_of_a_model(page: Any, studio: Served) -> None:
     open_panel(page)
-    page.locator("[data-test=preset-storm]").click()
+    choose(page, "storm")
     # The tests of this file share one form: an earlier one leaves a name that is refused.
     entry(page, "train-out").fill("more.pt")
     page.get_by_text("More", exact=True).click()
