@@ -1,7 +1,7 @@
 """A second mask, for a fit behind the network: from the learned one on, by the joint bound of a crowd.
 
 Two ways, at 35 molecules in a frame of the telomere set-up: `second` by that bound alone, and `both` by its
-logarithm beside the loss of a network that begins as the one trained for the learned mask. Half an hour of a
+logarithm beside the loss of a network that begins as the one trained for the learned mask. 40 minutes of a
 core; stopped and started again, it goes on. `masks_at_full_size.py` judges them beside the others.
 
     nice python benchmarks/second_mask.py FOLDER

@@ -149,6 +149,9 @@ def test_the_memory_of_a_step_grows_with_its_frames(tiny: Experiment) -> None:
     localizer, (sampler, _) = build_localizer(tiny), build_design_sampler(tiny)
     one, four = (gradient_bytes(localizer, sampler, batch) for batch in (1, 4))
     assert 1.5 * one < four < 4 * one
+    # The bound keeps some as well.
+    with_bound, _ = build_design_sampler(tiny.with_(design=DesignSpec(bound_weight=1.0)))
+    assert gradient_bytes(localizer, with_bound, 1) > one + 10_000
 
 
 def designed(

@@ -87,7 +87,9 @@ def gradient_bytes(localizer: NetworkLocalizer, sampler: FrameSampler, batch: in
     generator = torch.Generator(localizer.offset.device).manual_seed(0)
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         drawn = sampler.draw(batch, generator)
-        localizer.network.loss(localizer(drawn.seen), drawn.truth)
+        loss = localizer.network.loss(localizer(drawn.seen), drawn.truth)
+        if sampler.mask_learning is not None:
+            loss = loss + sampler.mask_learning.cost(generator)
     # Per sample of the pupil: field and phase, the field at a depth and what led to it, and their gradients.
     chunks = [
         each.psf.chunk * each.psf.pupil_samples

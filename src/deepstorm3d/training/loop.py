@@ -89,7 +89,7 @@ def train(
     Frames are drawn on the sampler's device and learnt on the localizer's. If the sampler has a trainable mask
     (`FrameSampler.mask_learning`), the mask gets its gradient through image, noise and network (Nehme et al.
     2020), and ends with its values at the best validation; with those of the last step where the bound judges
-    it too, of which the network's validation knows nothing.
+    it too, of which the network's validation knows nothing (``patience`` never ends such a run).
     seed: of the frames (the caller seeds the weights);  files: checkpoint and log, and whether to continue from
     the checkpoint;  watch: is called after each step and can stop the run, which is saved and can be resumed;
     after_step: called with the figures of each step.
