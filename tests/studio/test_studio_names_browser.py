@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 
 from deepstorm3d.studio.page import PANELS
+from short_runs import wait_for
+
+# Until a click has reached the server and come back.
+CLICKED_MS = 300
 
 NAMELESS = """() => [...document.querySelectorAll("button, a, [role=button]")]
   .filter((each) => each.getClientRects().length && !each.getAttribute("aria-label"))
@@ -35,13 +39,15 @@ def check(page: Any) -> None:
 def open_all(page: Any) -> None:
     """Open what is folded up on the panel that is seen."""
     closed = page.locator(".q-item[aria-expanded=false]:visible")
-    while count := closed.count():
-        closed.first.click()
-        page.wait_for_function(
-            "before => [...document.querySelectorAll('.q-item[aria-expanded=false]')]"
-            ".filter((each) => each.getClientRects().length).length < before",
-            arg=count,
-        )
+
+    def opened() -> bool:
+        # A page that the server draws again meanwhile folds up once more what was just clicked.
+        if closed.count():
+            closed.first.click()
+            page.wait_for_timeout(CLICKED_MS)
+        return closed.count() == 0
+
+    wait_for(opened, "everything open")
 
 
 @pytest.mark.parametrize("panel", PANELS)
