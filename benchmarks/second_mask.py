@@ -23,7 +23,7 @@ from deepstorm3d.optics.masks import FileMask
 from deepstorm3d.training.runs import DesignRun
 from masks_at_full_size import CROWD_PER_UM2, FISHER_STEPS, Printed, experiment
 
-LEARNED = Path(__file__).parent / "models" / "learned"
+LEARNED = Path(__file__).parent / "models" / "learned" / "mask.npy"
 STEPS_OF_BOTH = 1500
 
 
@@ -32,8 +32,7 @@ def begun(whole: Experiment, rate: float, weight: float) -> Experiment:
 
     rate: highest change of a phase in a step, rad;  weight: of the bound beside a network's loss.
     """
-    path = LEARNED / "mask.npy"
-    start = FileMask(path=str(path), sha256=mask_sha256(read_mask(path)))
+    start = FileMask(path=str(LEARNED), sha256=mask_sha256(read_mask(LEARNED)))
     design = whole.design.with_(
         learning_rate=rate,
         fisher_steps=FISHER_STEPS["crowd"],
@@ -58,7 +57,7 @@ def main() -> None:
         if name == "second":
             print(design_by_fisher(begun(preset("telomeres"), 0.05, 0.0), out, resume=unfinished), flush=True)
         else:
-            start = Start(resume=unfinished, model=None if unfinished else LEARNED / "model.pt")
+            start = Start(resume=unfinished, model=None if unfinished else "learned")
             design_mask(begun(experiment(STEPS_OF_BOTH), 0.02, 1.0), out, start=start, watch=Printed())
 
 

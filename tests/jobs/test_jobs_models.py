@@ -17,7 +17,8 @@ from deepstorm3d.io.masks import mask_sha256, read_mask, write_mask
 from deepstorm3d.localizer.modelfile import ModelFile, save_model_file
 from deepstorm3d.localizing import catalogue as models
 from deepstorm3d.localizing.known_models import known_by_hash, known_models
-from deepstorm3d.optics.masks import FileMask
+from deepstorm3d.optics.masks import DoubleHelixMask, FileMask
+from deepstorm3d.optics.measured import MeasuredPSFSpec
 
 ROOT = Path(__file__).parents[2]
 CARD = {"date": "2026-11-23", "hardware": "two cores", "validation": {"jaccard": 0.9, "rmse_lateral_nm": 20.0}}
@@ -43,6 +44,20 @@ def test_a_card_says_what_the_model_is_for(folder: Path):
     assert card.scenes[0] == models.SceneCard("main", "0.05 to 1 per µm²", "5000", "20 per px")
     assert card.figures["jaccard"] == 0.9
     assert card.threshold == 0.4
+
+
+@pytest.mark.parametrize(
+    ("experiment", "words"),
+    [
+        (preset("tetrapod"), "tetrapod mask"),
+        (preset("biplane"), "no mask, 2 channels"),
+        (preset("tetrapod").with_(mask=DoubleHelixMask()), "double helix mask"),
+        (preset("tetrapod").with_(mask=FileMask(path="mine.npy")), "mask of a file"),
+        (preset("quickstart").with_(psf=MeasuredPSFSpec(path="mine.tif")), "measured PSF"),
+    ],
+)
+def test_what_makes_the_image_is_told_in_words(experiment: Experiment, words: str) -> None:
+    assert experiment.describe_optics() == words
 
 
 def test_a_card_names_its_file_by_its_hash(folder: Path):

@@ -85,7 +85,7 @@ def config(
         tell_camera(sheet, experiment)
     shallow, deep = experiment.z_um
     result(
-        f"{out}: {experiment.psf.describe(experiment.mask.kind)}, "
+        f"{out}: {experiment.describe_optics()}, "
         f"pixel {1000 * experiment.microscope.pixel_um:g} nm, depth {shallow:g} to {deep:g} µm"
     )
     say(f"check the numbers in it, then: deepstorm3d train {out} --out model.pt")

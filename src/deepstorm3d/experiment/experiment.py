@@ -166,6 +166,11 @@ class Experiment(Spec):
         """Names of all channels; that of the experiment's own mask, PSF and camera is "first"."""
         return FIRST, *self.channels
 
+    def describe_optics(self) -> str:
+        """What makes the image, for the user: "tetrapod mask", "measured PSF", "no mask, 2 channels"."""
+        seen = self.psf.describe(self.mask.describe())
+        return f"{seen}, {len(self.channel_names)} channels" if self.channels else seen
+
     @property
     def shares(self) -> tuple[float, ...]:
         """Share of the light that each channel gets; (1.0,) without further channels."""

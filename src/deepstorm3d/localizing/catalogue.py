@@ -50,7 +50,7 @@ class SceneCard:
 class ModelCard:
     """Description of a model for its users.
 
-    psf: what makes the image, "tetrapod mask" or "measured PSF";  z_um: depth range;  threshold:
+    psf: what makes the image, "tetrapod mask" or "no mask, 2 channels";  z_um: depth range;  threshold:
     smallest probability reported;  facts: the card stored with the model (date, hardware, measured figures),
     plain values;  sha256: of the model file, "" if it is in none.
     """
@@ -115,7 +115,7 @@ def describe_model(model: ModelFile, name: str | None = None) -> ModelCard:
     experiment = experiment_of(model)
     return ModelCard(
         name=name or experiment.name,
-        psf=experiment.psf.describe(experiment.mask.kind),
+        psf=experiment.describe_optics(),
         wavelength_um=experiment.microscope.wavelength,
         pixel_nm=round(1000 * experiment.microscope.pixel_um, 3),
         z_um=experiment.z_um,

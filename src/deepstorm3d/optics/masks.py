@@ -161,11 +161,18 @@ class MaskSpec(Spec):
         """The mask for one microscope, on its mask pixels; raises InputError where it cannot be built."""
         raise NotImplementedError
 
+    def describe(self) -> str:
+        """Name for the user: "double helix mask"."""
+        return f"{self.kind.replace('_', ' ')} mask"
+
 
 class ZeroMask(MaskSpec):
     """No mask (phase 0): the standard PSF."""
 
     kind: Literal["zero"] = "zero"
+
+    def describe(self) -> str:
+        return "no mask"
 
     def build(self, microscope: Microscope) -> PhaseMask:
         return PixelMask(torch.zeros(microscope.mask_px, microscope.mask_px))
@@ -258,6 +265,9 @@ class FileMask(MaskSpec):
         "", "", "file that holds the mask; empty when only its hash is known", label="Mask file"
     )
     sha256: str = quantity("", "", "hash of the phase (shape and float32 values)", label="SHA-256")
+
+    def describe(self) -> str:
+        return "mask of a file"
 
     def build(self, microscope: Microscope) -> PhaseMask:
         """Raises InputError: the caller reads the file, and makes a `PixelMask` of its phase."""

@@ -165,8 +165,8 @@ class PSFSpec(Spec):
         return FieldSpec()
 
     def describe(self, mask: str) -> str:
-        """Name for the user: "measured PSF", or for a PSF through a mask, "tetrapod mask"."""
-        return f"{mask} mask" if self.needs_mask else f"{self.kind} PSF"
+        """Name for the user: "measured PSF", or for a PSF through a mask the mask's, "tetrapod mask"."""
+        return mask if self.needs_mask else f"{self.kind} PSF"
 
     @property
     def file_name(self) -> str:
