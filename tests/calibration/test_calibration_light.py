@@ -7,13 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from deepstorm3d.calibration.movie_statistics.experiment import estimated_experiment
 from deepstorm3d.calibration.movie_statistics.molecules import LightModel, measure_light
 from deepstorm3d.calibration.movie_statistics.scene_match import SceneGuess
 from deepstorm3d.calibration.movie_statistics.shot_noise import ShotNoise, band_pass, filtered
+from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.errors import InputError
 from deepstorm3d.field import Field
 from deepstorm3d.simulation.backgrounds import SuperGaussianBackground, UniformBackground
 from deepstorm3d.simulation.priors import FixedPhotons, GammaPhotons, UniformPhotons
+from factories import tiny_experiment
 
 
 def spot(sigma: float = 1.6, side: int = 15) -> Tensor:
@@ -92,3 +95,16 @@ def test_a_guess_becomes_a_scene_of_the_same_mean_and_spread():
         level = GUESS.levels(like).draw(300, field, generator)
         assert float(level.mean()) == pytest.approx(60, rel=0.06)
     assert float(level.amin((1, 2)).mean()) == pytest.approx(25, rel=0.1)
+
+
+@pytest.mark.parametrize("baseline", [0.01234, 1.5, 99.87, 398.51, 1234.41, 32768.03])
+def test_the_baseline_of_a_camera_is_kept_to_a_hundredth_however_high_it_is(baseline: float):
+    known = tiny_experiment()
+    guess = SceneGuess(1.0, 0.2, 1000.0, 0.3, 12345.6, 12345.6, 0.0)
+    made = estimated_experiment(
+        known, None, known.scene(), guess, ScmosCamera(baseline=baseline, gain=0.234567)
+    )
+    assert isinstance(made.camera, ScmosCamera)
+    assert made.camera.baseline == pytest.approx(baseline, abs=1e-4 if baseline < 1 else 0.005)
+    assert made.camera.gain == 0.235
+    assert set(made.scene().background.levels) == {12350}

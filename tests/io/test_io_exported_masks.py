@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -12,14 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from deepstorm3d.errors import InputError
-from deepstorm3d.io.masks import read_mask
-from deepstorm3d.io.masks.modulator import (
-    ModulatorSpec,
-    modulator_levels,
-    modulator_phase,
-    read_calibration,
-    write_modulator,
-)
+from deepstorm3d.io.masks import read_mask, write_mask
+from deepstorm3d.io.masks.calibration import read_calibration
+from deepstorm3d.io.masks.modulator import ModulatorSpec, modulator_levels, modulator_phase, write_modulator
 from deepstorm3d.io.masks.plate import PlateSpec, plate_heights, plate_phase, write_plate
 
 Floats = NDArray[np.float64]
@@ -104,7 +100,7 @@ def test_a_resized_image_and_a_mask_too_large_are_refused(tmp_path: Path) -> Non
     spec = modulator()
     write_modulator(tmp_path / "m.png", modulator_levels(mask(), spec), spec, overwrite=False)
     Image.open(tmp_path / "m.png").resize((60, 45)).save(tmp_path / "m.png")
-    with pytest.raises(InputError, match="cut or resized"):
+    with pytest.raises(InputError, match="cut, resized or replaced"):
         read_mask(tmp_path / "m.png")
     with pytest.raises(InputError, match="demagnify"):
         modulator_levels(mask(), modulator(size_px=(40, 40)))
@@ -113,17 +109,111 @@ def test_a_resized_image_and_a_mask_too_large_are_refused(tmp_path: Path) -> Non
         read_mask(tmp_path / "m.png")
 
 
+@pytest.mark.parametrize("name", ["p.npy", "p.tif"])
+def test_a_mask_in_radians_replaces_an_exported_one_and_its_settings(tmp_path: Path, name: str) -> None:
+    spec = PlateSpec()
+    write_plate(tmp_path / name, plate_heights(mask(), spec), spec, overwrite=False)
+    settings = (tmp_path / f"{name}.json").read_text()
+    write_mask(tmp_path / name, mask())
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert np.allclose(read_mask(tmp_path / name), mask(), atol=1e-6)
+    # The settings of the file that was there before, brought back, are not taken for this one's.
+    (tmp_path / f"{name}.json").write_text(settings)
+    with pytest.raises(InputError, match=rf"replaced since.*delete {name}\.json"):
+        read_mask(tmp_path / name)
+
+
+def test_settings_of_earlier_versions_without_a_hash_are_obeyed(tmp_path: Path) -> None:
+    spec = PlateSpec()
+    write_plate(tmp_path / "p.npy", plate_heights(mask(), spec), spec, overwrite=False)
+    (tmp_path / "p.npy.json").write_text(json.dumps(spec.to_mapping()))
+    assert apart(read_mask(tmp_path / "p.npy"), mask()) < 1e-6
+
+
+@pytest.mark.parametrize("name", ["p.npy", "p.tif", "m.png", "m.tif"])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5])
+def test_an_exported_file_that_was_cut_off_is_named(tmp_path: Path, name: str, share: float) -> None:
+    spec = modulator() if name[0] == "m" else PlateSpec()
+    if isinstance(spec, ModulatorSpec):
+        write_modulator(tmp_path / name, modulator_levels(mask(), spec), spec, overwrite=False)
+    else:
+        write_plate(tmp_path / name, plate_heights(mask(), spec), spec, overwrite=False)
+    (tmp_path / f"{name}.json").write_text(json.dumps(spec.to_mapping()))
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: int(share * len(content))])
+    with pytest.raises(InputError, match=name):
+        read_mask(tmp_path / name)
+
+
+CURVE = np.linspace(0, 6.3, 256)
+
+
 @pytest.mark.parametrize(
-    ("text", "complaint"), [("0\n", "2 to 256"), ("0\n90\n180\n", None), ("0,1\n1,2\n", "less than a turn")]
+    ("name", "line", "heading"),
+    [
+        ("lut.csv", "{level},{phase:.4f}", "level,phase\n"),
+        ("lut.csv", "{level};{phase:.4f}", "level;phase [rad]\n"),
+        ("lut.csv", "{level}; {phase:.4f}", "# µm, rad\n\n"),
+        ("lut.txt", "{level}, {phase:.4f}", ""),
+        ("lut.txt", "{level}\t{phase:.4f}", ""),
+        ("lut.txt", "{phase:.4f}", "phase\n"),
+        ("lut.csv", "{voltage},{level},{phase:.4f}", "mV,level,phase\n"),
+    ],
 )
-def test_a_calibration_that_makes_no_turn_is_refused(tmp_path: Path, text: str, complaint: str | None) -> None:
+@pytest.mark.parametrize("comma", [False, True])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1", "utf-16"])
+def test_a_calibration_is_read_however_it_is_written(
+    tmp_path: Path, name: str, line: str, heading: str, comma: bool, encoding: str
+) -> None:
+    if comma and "," in line:
+        pytest.skip("a comma cannot be both")
+    numbers = "\n".join(
+        line.format(level=level, phase=phase, voltage=20 * level) for level, phase in enumerate(CURVE)
+    )
+    (tmp_path / name).write_bytes(
+        (heading + (numbers.replace(".", ",") if comma else numbers)).encode(encoding)
+    )
+    assert read_calibration(tmp_path / name) == pytest.approx(CURVE, abs=1e-4)
+
+
+@pytest.mark.parametrize("step", [1, 15, 51])
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_levels_that_were_not_measured_lie_between_those_that_were(
+    tmp_path: Path, step: int, order: int, wrapped: bool
+) -> None:
+    phases = CURVE % 6.25 if wrapped and step == 1 else CURVE
+    rows = [f"{level},{phases[level]:.6f}" for level in range(0, 256, step)]
+    (tmp_path / "lut.csv").write_text("\n".join(rows[::order]))
+    assert read_calibration(tmp_path / "lut.csv") == pytest.approx(phases, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("0\n", "2 to 256"),
+        ("level,phase\n", "2 to 256"),
+        ("0,1\n1,2\n", "less than a turn"),
+        ("level,phase\n0,0\n1,\n2,9\n", "line 3"),
+        ("0,0\n1,nan\n2,9\n", "line 2"),
+        ("0,0\n1\n2,9\n", "line 2"),
+        ("0,0\nend,of,file\n", "line 2"),
+        ("3,0\n4,9\n", "from 3 to 4.*phase at level 0"),
+        ("0,0\n256,9\n", "from 0 to 256"),
+        ("-1,0\n0,9\n", "from -1 to 0"),
+        ("0,0\n1,4\n1,9\n", "given once"),
+    ],
+)
+def test_a_calibration_that_is_not_whole_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "lut.csv"
     path.write_text(text)
-    if complaint is None:
-        assert read_calibration(path) == (0, 90, 180)
-        return
     with pytest.raises(InputError, match=complaint):
         read_calibration(path)
+
+
+def test_phases_alone_are_those_of_levels_from_0(tmp_path: Path) -> None:
+    (tmp_path / "lut.csv").write_text("0\n90\n180\n")
+    assert read_calibration(tmp_path / "lut.csv") == (0, 90, 180)
 
 
 def test_a_turn_of_glass_is_the_wavelength_over_the_difference_of_indices() -> None:

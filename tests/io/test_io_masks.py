@@ -55,6 +55,8 @@ def test_a_mat_file_with_two_images_lists_them(tmp_path: Path) -> None:
         (np.degrees(PHASE), "radians"),
         (np.arange(256, dtype=np.uint8).reshape(16, 16), "8-bit"),
         (np.arange(16, dtype=np.uint8).reshape(4, 4), "8-bit"),
+        (np.rint(30 + 10 * PHASE), "levels"),
+        (np.round(90 * PHASE / np.pi).astype(np.float32), "degrees"),
         (np.where(PHASE > 3, np.nan, PHASE), "NaN"),
         (np.exp(1j * PHASE), "complex"),
         (np.zeros((2, 3, 4)), "shape"),

@@ -88,6 +88,42 @@ def test_a_camera_pixel_that_no_file_names_is_asked_for(tmp_path: Path):
     assert read_psf(tmp_path / "s.tif", pixel_um=0.1).pixel_um == 0.1
 
 
+def stack(path: Path, spacing: Any, side: float = 0.11, **said: Any) -> Path:
+    planes = volume().values.numpy().astype(np.float32)
+    metadata = {"axes": "ZYX", "spacing": spacing, **said}
+    tifffile.imwrite(path, planes, imagej=True, resolution=(1 / side, 1 / side), metadata=metadata)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("unit", "um"),
+    [("micron", 1), ("um", 1), ("\\u00B5m", 1), ("nm", 1e-3), ("mm", 1e3), ("cm", 1e4), ("inch", 25400)],
+)
+def test_a_stack_is_read_in_the_unit_that_it_names(tmp_path: Path, unit: str, um: float):
+    psf = read_psf(stack(tmp_path / "s.tif", 0.05 / um, 0.11 / um, unit=unit), pixel_um=0.2)
+    assert (psf.pixel_um, psf.step_um) == pytest.approx((0.11, 0.05), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "unit"), [(50, "micron"), (0.05, "pixel"), (1, "inch"), (-0.05, "um"), ("x", "um")]
+)
+def test_a_step_that_is_none_of_a_psf_is_refused_with_its_unit(tmp_path: Path, spacing: Any, unit: str):
+    with pytest.raises(InputError, match=f"{spacing} {unit} apart"):
+        read_psf(stack(tmp_path / "s.tif", spacing, unit=unit), pixel_um=0.11)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.02, 0.5, 0.7])
+def test_a_stack_that_was_cut_off_is_named_without_lines_of_tifffile(
+    tmp_path: Path, share: float, caplog: pytest.LogCaptureFixture
+):
+    path = stack(tmp_path / "s.tif", 0.05, unit="micron")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(InputError, match=r"s\.tif"):
+        read_psf(path)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("shape", [(3, 9, 9), (5, 8, 8), (5, 9, 7), (5, 9)])
 def test_a_volume_without_a_middle_pixel_is_none(shape: tuple[int, ...]):
     with pytest.raises(InputError, match="odd side"):

@@ -51,6 +51,40 @@ def test_the_sidecar_may_be_json(tmp_path: Path) -> None:
         np.testing.assert_array_equal(movie.read(0, 12), FRAMES)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1252"])
+@pytest.mark.parametrize("suffix", [".yaml", ".yml", ".json"])
+def test_a_sidecar_is_read_in_any_encoding(encoding: str, suffix: str, tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "run.raw")
+    path.with_suffix(".yaml").unlink()
+    info = {**PICASSO, "File": "5 µm.raw"}
+    text = (
+        json.dumps(info, ensure_ascii=False) if suffix == ".json" else yaml.safe_dump(info, allow_unicode=True)
+    )
+    path.with_suffix(suffix).write_bytes(text.encode(encoding))
+    with open_movie(path) as movie:
+        assert movie.shape == (12, 40, 50)
+
+
+@pytest.mark.parametrize(
+    "tagged", ["ROI: !!python/tuple [1, 2]", "Mode: !mine fast", "Group: !!python/name:int ''"]
+)
+def test_objects_of_python_in_a_sidecar_do_no_harm(tagged: str, tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "run.raw")
+    with path.with_suffix(".yaml").open("a", encoding="utf-8") as file:
+        file.write(f"{tagged}\n")
+    with open_movie(path) as movie:
+        assert movie.shape == (12, 40, 50)
+
+
+@pytest.mark.parametrize("damage", ["a: [1", "Date: 2024-02-30", "Frames: .inf", "Width: [1]"])
+def test_a_damaged_sidecar_is_named(damage: str, tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "run.raw")
+    text = yaml.safe_dump({key: value for key, value in PICASSO.items() if key not in damage})
+    path.with_suffix(".yaml").write_text(text + damage)
+    with pytest.raises(InputError, match=r"run\.yaml: "):
+        open_movie(path)
+
+
 def test_without_a_sidecar_the_keys_are_named(tmp_path: Path) -> None:
     (tmp_path / "run.raw").write_bytes(FRAMES.tobytes())
     with pytest.raises(InputError, match=r"write run\.yaml.*Width.*Height.*Frames.*Data Type.*Byte Order"):

@@ -69,7 +69,7 @@ def test_a_wrong_key_and_too_few_coefficients_are_named(tmp_path: Path):
     with pytest.raises(InputError, match="no transform between two channels"):
         ds.read_transform(path)
     path.write_text("a: [", encoding="utf-8")
-    with pytest.raises(InputError, match="cannot be read as YAML"):
+    with pytest.raises(InputError, match="not valid YAML"):
         ds.read_transform(path)
 
 

@@ -61,6 +61,47 @@ def test_of_an_ome_image_the_finest_level_is_read_with_its_pixel(version: str, t
         np.testing.assert_array_equal(movie.read(2, 9), FRAMES[2:9])
 
 
+@pytest.mark.parametrize(
+    ("level", "all_levels", "pixel_um"),
+    [
+        ([1, 0.11, 0.11], None, 0.11),
+        (None, [1, 0.11, 0.11], 0.11),
+        ([1, 1, 1], [1, 0.11, 0.11], 0.11),
+        ([1, 2, 2], [1, 0.11, 0.11], 0.22),
+        (None, None, None),
+    ],
+)
+def test_scales_of_a_level_and_of_all_levels_are_multiplied(
+    level: list[float] | None, all_levels: list[float] | None, pixel_um: float | None, tmp_path: Path
+) -> None:
+    root = zarr.open_group(str(tmp_path / "m.zarr"), mode="w", zarr_format=2)
+    root.create_array("0", shape=FRAMES.shape, chunks=FRAMES.shape, dtype="u2")[...] = FRAMES
+    shift = {"type": "translation", "translation": [0, 1, 1]}
+    scales = [
+        {"coordinateTransformations": [{"type": "scale", "scale": scale}, shift]} if scale else {}
+        for scale in (level, all_levels)
+    ]
+    axes = [{"name": "t"}, *({"name": name, "unit": "micrometer"} for name in "yx")]
+    root.attrs["multiscales"] = [{"axes": axes, "datasets": [{"path": "0", **scales[0]}], **scales[1]}]
+    with open_movie(tmp_path / "m.zarr") as movie:
+        assert movie.pixel_um == (None if pixel_um is None else pytest.approx(pixel_um))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("t", "y", "x"), ("frame", "y", "x"), ("Time", "Y", "X"), ("frames", "row", "column"), ("z", "y", "x")],
+)
+def test_axes_may_have_whole_names(names: tuple[str, ...], tmp_path: Path) -> None:
+    with open_movie(plain(tmp_path / "m.zarr", dimension_names=names)) as movie:
+        np.testing.assert_array_equal(movie.read(0, 12), FRAMES)
+
+
+@pytest.mark.parametrize("names", [("y", "x", "time"), ("sample", "y", "x"), ("t", "x", "y")])
+def test_axes_that_are_no_movies_are_shown_by_their_names(names: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"its axes are {', '.join(names)};"):
+        open_movie(plain(tmp_path / "m.zarr", dimension_names=names))
+
+
 def test_time_and_depth_both_count_as_frames(tmp_path: Path) -> None:
     path = plain(tmp_path / "m.zarr", FRAMES.reshape(4, 1, 3, 40, 50), (1, 1, 3, 40, 50))
     with open_movie(path) as movie:

@@ -61,7 +61,7 @@ def export_mask(
         typer.Option(
             "--calibration",
             metavar="FILE",
-            help="slm: phase (rad) at levels 0, 1, 2, …, one line each (last column).",
+            help="slm: a line for each level measured: level and phase (rad), or phases alone from level 0 on.",
         ),
     ] = None,
     flip: Annotated[
@@ -100,7 +100,8 @@ def export_mask(
 ) -> None:
     """Write a mask for a light modulator or as a plate, and report the precision that its levels cost."""
     from ..experiment.configure import find_experiment
-    from ..io.masks.modulator import ModulatorSpec, read_calibration
+    from ..io.masks.calibration import read_calibration
+    from ..io.masks.modulator import ModulatorSpec
     from ..io.masks.plate import PlateSpec
     from ..jobs.export_mask import cost_of_levels
     from ..jobs.export_mask import export_mask as export

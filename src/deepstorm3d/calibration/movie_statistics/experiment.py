@@ -12,6 +12,8 @@ from .scene_match import SceneGuess
 __all__ = ["changes", "estimated_experiment"]
 
 _DIGITS = 3
+# What it is worth does not depend on its size: a camera's light is what lies above it, ADU.
+_OFFSETS = ("baseline",)
 
 
 def estimated_experiment(
@@ -33,16 +35,17 @@ def estimated_experiment(
     return Experiment.model_validate(_rounded(changed.to_mapping(), experiment.to_mapping()))
 
 
-def _rounded(new: Any, old: Any) -> Any:
-    """Numbers that changed, to three digits; those that did not, as they were."""
+def _rounded(new: Any, old: Any, key: str = "") -> Any:
+    """Numbers that changed, to three digits, offsets to 0.01; those that did not, as they were."""
     if isinstance(new, dict):
-        return {
-            key: _rounded(value, old.get(key) if isinstance(old, dict) else None) for key, value in new.items()
-        }
+        before = old if isinstance(old, dict) else {}
+        return {name: _rounded(value, before.get(name), name) for name, value in new.items()}
     if isinstance(new, list):
         before = old if isinstance(old, list) and len(old) == len(new) else [None] * len(new)
-        return [_rounded(value, other) for value, other in zip(new, before, strict=True)]
+        return [_rounded(value, other, key) for value, other in zip(new, before, strict=True)]
     if isinstance(new, float) and new != old:
+        if key in _OFFSETS and abs(new) >= 1:
+            return round(new, 2)
         return float(f"{new:.{_DIGITS}g}") if abs(new) < 1000 else float(round(new, -1))
     return new
 

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ..parts import claim_name, whole_file
+from ..tiff_images import explained_tiff
 from .modulator import read_modulator
 from .plate import read_plate
-from .sidecar import read_sidecar
+from .sidecar import forget_sidecar, read_sidecar
 
-__all__ = ["mask_sha256", "read_mask", "write_mask"]
+__all__ = ["claim_mask", "mask_sha256", "read_mask", "write_mask"]
 
 LARGEST_PHASE = 100.0
 """rad: no mask unwraps this far; degrees and 8-bit modulator levels do."""
@@ -50,12 +51,11 @@ def read_mask(path: str | Path) -> NDArray[np.float64]:
     if exported is not None and path.is_file():
         reader = read_modulator if exported["kind"] == "slm" else read_plate
         return _checked_phase(reader(path, exported), path)
-    readers = {".npy": _read_npy, ".mat": _read_mat, ".tif": _read_tif, ".tiff": _read_tif}
-    if path.suffix.lower() not in readers:
+    if path.suffix.lower() not in _READERS:
         raise InputError(f"{path}: a mask is a .npy, .mat or .tif file, not '{path.suffix}'")
     if not path.is_file():
         raise InputError(f"{path}: there is no such mask file")
-    return _checked_phase(readers[path.suffix.lower()](path), path)
+    return _checked_phase(_READERS[path.suffix.lower()](path), path)
 
 
 def mask_sha256(phase: Any) -> str:
@@ -66,6 +66,16 @@ def mask_sha256(phase: Any) -> str:
     values = np.ascontiguousarray(np.asarray(phase), dtype="<f4") + np.float32(0)  # −0 and 0 are one phase
     height, width = values.shape
     return hashlib.sha256(f"{height}x{width}:".encode() + values.tobytes()).hexdigest()
+
+
+def claim_mask(path: Path, *, overwrite: bool) -> None:
+    """Check, before any work is done, that a mask may be written there.
+
+    Raises InputError for another ending than .npy, .mat or .tif, and a name that is taken.
+    """
+    if path.suffix.lower() not in _READERS:
+        raise InputError(f"{path}: a mask is written as .npy, .mat or .tif, not '{path.suffix}'")
+    claim_name(path, overwrite=overwrite)
 
 
 def write_mask(path: str | Path, phase: Any, *, overwrite: bool = True) -> None:
@@ -95,9 +105,10 @@ def write_mask(path: str | Path, phase: Any, *, overwrite: bool = True) -> None:
     """
     path = Path(path)
     values = _checked_phase(np.asarray(phase), path)
-    claim_name(path, overwrite=overwrite)
+    claim_mask(path, overwrite=overwrite)
     with whole_file(path) as temporary:
         _write_phase(temporary, values)
+    forget_sidecar(path)
 
 
 def _write_phase(path: Path, phase: NDArray[np.float64]) -> None:
@@ -108,12 +119,10 @@ def _write_phase(path: Path, phase: NDArray[np.float64]) -> None:
         import scipy.io
 
         scipy.io.savemat(path, {"phase": phase})
-    elif suffix in (".tif", ".tiff"):
+    else:
         import tifffile
 
         tifffile.imwrite(path, phase.astype(np.float32), photometric="minisblack")
-    else:
-        raise InputError(f"{path}: a mask is written as .npy, .mat or .tif, not '{suffix}'")
 
 
 def _checked_phase(values: NDArray[Any], path: Path) -> NDArray[np.float64]:
@@ -130,7 +139,7 @@ def _checked_phase(values: NDArray[Any], path: Path) -> NDArray[np.float64]:
     if bad:
         raise InputError(f"{path}: {bad} of {phase.size} mask pixels are NaN or infinite", "set them to 0 rad")
     largest = float(np.abs(phase).max())
-    if largest > LARGEST_PHASE or (values.dtype.kind in "iu" and largest > LARGEST_WHOLE_PHASE):
+    if largest > LARGEST_PHASE or (largest > LARGEST_WHOLE_PHASE and bool((phase == np.rint(phase)).all())):
         raise InputError(
             f"{path}: the phase reaches {largest:g}, which cannot be radians",
             "multiply degrees by pi/180, 8-bit modulator levels by 2 pi/256 (or use its calibration)",
@@ -150,10 +159,8 @@ def _read_npy(path: Path) -> NDArray[Any]:
 def _read_tif(path: Path) -> NDArray[Any]:
     import tifffile
 
-    try:
+    with explained_tiff(path):
         return np.squeeze(tifffile.imread(path))
-    except (tifffile.TiffFileError, ValueError, OSError, IndexError) as error:
-        raise InputError(f"{path}: cannot be read as a TIFF image ({error})") from error
 
 
 def _read_mat(path: Path) -> NDArray[Any]:
@@ -192,3 +199,6 @@ def _only_image(found: dict[str, Any], path: Path) -> NDArray[Any]:
         f"{path}: expected exactly one 2D numeric variable, the mask's phase; found {len(images)} ({listing})",
         "save the phase alone",
     )
+
+
+_READERS = {".npy": _read_npy, ".mat": _read_mat, ".tif": _read_tif, ".tiff": _read_tif}

@@ -17,7 +17,6 @@ __all__ = [
     "ModulatorSpec",
     "modulator_levels",
     "modulator_phase",
-    "read_calibration",
     "read_modulator",
     "write_modulator",
 ]
@@ -115,28 +114,6 @@ def write_modulator(path: Path, levels: NDArray[np.uint8], spec: ModulatorSpec, 
     with whole_file(path) as temporary:
         Image.fromarray(levels).save(temporary)
     write_sidecar(path, spec)
-
-
-def read_calibration(path: Path) -> tuple[float, ...]:
-    """Phase (rad) at levels 0, 1, 2, …: the last column of a text or CSV file, one line a level.
-
-    Raises InputError where it has fewer than two levels, holds no numbers, or spans less than a turn.
-    """
-    try:
-        values = np.genfromtxt(path, delimiter="," if path.suffix.lower() == ".csv" else None, ndmin=2)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the calibration {path}: {error}") from error
-    # A heading reads as NaN.
-    phases = values[np.isfinite(values).all(1), -1]
-    if len(phases) < 2 or len(phases) > 256:
-        raise InputError(f"{path}: a calibration has a line for each of 2 to 256 levels, found {len(phases)}")
-    if np.ptp(phases) < 0.95 * _TURN:
-        raise InputError(
-            f"{path}: the phase spans {np.ptp(phases):.2f} rad over its levels, less than a turn "
-            "(6.28): not every phase can be shown",
-            "is it in radians?",
-        )
-    return tuple(float(value) for value in phases)
 
 
 def read_modulator(path: Path, mapping: dict[str, Any]) -> Floats:

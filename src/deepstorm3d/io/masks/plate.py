@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from ...errors import InputError, MissingPackage
 from ...spec import Spec, quantity, spec_from_mapping
 from ..parts import claim_name, whole_file
+from ..tiff_images import explained_tiff
 from .sidecar import write_sidecar
 
 __all__ = ["PlateSpec", "plate_heights", "plate_phase", "read_plate", "write_plate"]
@@ -92,8 +94,11 @@ def read_plate(path: Path, mapping: dict[str, Any]) -> Floats:
     if suffix not in (".npy", ".tif", ".tiff"):
         raise InputError(f"{path}: heights are read back from .npy and .tif, not from '{path.suffix}'")
     try:
-        heights = np.load(path) if suffix == ".npy" else np.squeeze(tifffile.imread(path))
-    except (OSError, ValueError) as error:
+        with nullcontext() if suffix == ".npy" else explained_tiff(path):
+            heights = np.load(path) if suffix == ".npy" else np.squeeze(tifffile.imread(path))
+    except InputError:
+        raise
+    except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: cannot be read ({error})", "export the mask again") from error
     return plate_phase(heights.astype(np.float64), spec)
 

@@ -11,8 +11,10 @@ from .movie_source import Movie
 __all__ = ["believable_um", "check_pixel", "stated_pixel"]
 
 UNIT_UM = {
-    **dict.fromkeys(("micron", "microns", "um", "µm", "μm", "\\u00b5m", "micrometer", "micrometre"), 1.0),
-    **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-3),
+    **dict.fromkeys(
+        ("micron", "microns", "um", "µm", "μm", "\\u00b5m", "micrometer", "micrometers", "micrometre"), 1.0
+    ),
+    **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre"), 1e-3),
     **dict.fromkeys(("mm", "millimeter"), 1e3),
     **dict.fromkeys(("cm", "centimeter"), 1e4),
     **dict.fromkeys(("inch", "in"), 25400.0),

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ..texts import read_text
+from ..yaml_files import read_documents
 from .movie_source import Source, check_finite, check_range, refuse_truncated
 from .pixel_size import believable_um
 
@@ -116,7 +117,7 @@ def open_raw(path: Path, *, partial: bool = False) -> RawMovie:
     try:
         frames, height, width = (int(said[key]) for key in ("Frames", "Height", "Width"))
         kind = np.dtype(str(said["Data Type"]))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{sidecar}: {error}; {_example()}") from error
     order = str(said["Byte Order"])
     if order not in ("<", ">"):
@@ -140,15 +141,19 @@ def _sidecar(path: Path) -> tuple[Path, dict[str, Any]]:
         raise InputError(
             f"{path}: a raw file says nothing of itself", f"write {places[0].name} beside it: {_example()}"
         )
-    text = sidecar.read_text(encoding="utf-8")
-    try:
-        found: Any = json.loads(text) if sidecar.suffix == ".json" else list(yaml.safe_load_all(text))
-    except (ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{sidecar}: not valid {sidecar.suffix[1:].upper()} ({error})") from error
+    found = _json(sidecar) if sidecar.suffix == ".json" else read_documents(sidecar)
     said: dict[str, Any] = {}
     for part in found if isinstance(found, list) else [found]:
         said = {**part, **said} if isinstance(part, dict) else said
     return sidecar, said
+
+
+def _json(path: Path) -> Any:
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error})") from error
 
 
 def _example() -> str:

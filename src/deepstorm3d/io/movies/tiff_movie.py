@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ..tiff_images import quiet_tifffile
 from .movie_source import Source, check_finite, check_range
 from .tiff_layout import Layout, page_is_grey, pixel_um_of, refuse_unlike, tiff_layout
 
@@ -125,10 +125,9 @@ def _explained(path: Path, frame: int | None = None) -> Iterator[None]:
     """Say what tifffile met in the user's words, and keep its own log lines off the screen."""
     import tifffile
 
-    log = logging.getLogger("tifffile")
-    log.addFilter(_drop)
     try:
-        yield
+        with quiet_tifffile():
+            yield
     except InputError:
         raise
     except (tifffile.TiffFileError, ValueError, KeyError, OSError, RuntimeError, struct.error) as error:
@@ -142,9 +141,3 @@ def _explained(path: Path, frame: int | None = None) -> Iterator[None]:
         raise InputError(
             f"{path}: {where} cannot be read ({error}); the file is damaged", "copy it again"
         ) from error
-    finally:
-        log.removeFilter(_drop)
-
-
-def _drop(record: logging.LogRecord) -> bool:
-    return False

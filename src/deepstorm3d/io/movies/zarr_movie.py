@@ -18,6 +18,8 @@ from .pixel_size import believable_um
 __all__ = ["ZarrMovie", "is_zarr"]
 
 _METADATA = ("zarr.json", ".zarray", ".zgroup")
+# Names of axes whose first letter is another's.
+_LETTERS = {"frame": "t", "frames": "t", "f": "t", "row": "y", "rows": "y", "column": "x", "columns": "x"}
 _DEFAULT_AXES = {2: "yx", 3: "tyx", 5: "tczyx"}
 
 
@@ -96,7 +98,7 @@ def _image(opened: Any, path: Path) -> tuple[Any, str, tuple[float | None, float
     """The array of an image, its axes as letters, and its pixel (width, height) in µm where it is known."""
     if hasattr(opened, "shape"):
         named = getattr(opened.metadata, "dimension_names", None)
-        axes = "".join(str(name)[:1].lower() for name in named) if named and all(named) else ""
+        axes = _letters([str(name) for name in named], path) if named and all(named) else ""
         return opened, axes or _default_axes(opened.shape, path), (None, None)
     attributes = dict(opened.attrs)
     ome = attributes.get("ome", attributes)  # OME-Zarr 0.5 has its own key, 0.4 has none
@@ -110,7 +112,7 @@ def _image(opened: Any, path: Path) -> tuple[Any, str, tuple[float | None, float
                 f"{path}: its finest level '{finest['path']}' is not there", "copy it again"
             ) from error
         names = [axis["name"] if isinstance(axis, Mapping) else str(axis) for axis in level.get("axes", [])]
-        axes = "".join(name[:1].lower() for name in names) or _default_axes(array.shape, path)
+        axes = _letters(names, path) if names else _default_axes(array.shape, path)
         return array, axes, (_pixel_um(level, finest, axes, "x"), _pixel_um(level, finest, axes, "y"))
     inside = sorted(name for name, _ in opened.members())
     if "bioformats2raw.layout" in ome and "0" in inside and "1" not in inside:
@@ -123,6 +125,18 @@ def _image(opened: Any, path: Path) -> tuple[Any, str, tuple[float | None, float
     )
 
 
+def _letters(names: Sequence[str], path: Path) -> str:
+    """Axes by their first letters, frames as time.  Raises InputError for names that are none of a movie's."""
+    letters = "".join(_LETTERS.get(name.lower(), name[:1].lower()) for name in names)
+    if letters[-2:] != "yx" or not set(letters[:-2]) <= set("tcz"):
+        raise InputError(
+            f"{path}: its axes are {', '.join(names)}; a movie has time, channel or depth (t, c, z), then rows "
+            "and columns (y, x)",
+            "rename or reorder them",
+        )
+    return letters
+
+
 def _default_axes(shape: Sequence[int], path: Path) -> str:
     if len(shape) not in _DEFAULT_AXES:
         raise InputError(
@@ -133,19 +147,18 @@ def _default_axes(shape: Sequence[int], path: Path) -> str:
 
 
 def _pixel_um(level: Mapping[str, Any], finest: Mapping[str, Any], axes: str, letter: str) -> float | None:
-    """The scale of x or y, in the unit of its axis (OME-Zarr 0.4 and 0.5)."""
-    steps = finest.get("coordinateTransformations", [])
-    scale = next((step["scale"] for step in steps if step.get("type") == "scale"), None)
+    """The scale of x or y, in the unit of its axis (OME-Zarr 0.4, 0.5): of the level, times that of all."""
+    steps = [*finest.get("coordinateTransformations", []), *level.get("coordinateTransformations", [])]
+    scales = [step["scale"] for step in steps if step.get("type") == "scale" and "scale" in step]
     axis = level["axes"][axes.index(letter)] if "axes" in level and letter in axes else None
-    if scale is None or not isinstance(axis, Mapping):
+    if not scales or not isinstance(axis, Mapping):
         return None
-    return believable_um(float(scale[axes.index(letter)]), str(axis.get("unit", "")))
+    size = math.prod(float(scale[axes.index(letter)]) for scale in scales)
+    return believable_um(size, str(axis.get("unit", "")))
 
 
 def _leading(shape: Sequence[int], axes: str, path: Path) -> tuple[int, ...]:
     """Lengths of the axes before y and x; raises InputError for several channels or another order."""
-    if axes[-2:] != "yx" or not set(axes[:-2]) <= set("tcz"):
-        raise InputError(f"{path}: its axes are {', '.join(axes)}; rows and columns (y, x) must come last")
     if "c" in axes and shape[axes.index("c")] > 1:
         raise InputError(
             f"{path}: {shape[axes.index('c')]} colour channels in one movie", "split them and give one"

@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from ... import __version__
 from ...emitters import Localizations
 from ...errors import InputError
-from ..texts import read_text
+from ..yaml_files import read_documents
 from .columns import FRACTIONS, Columns, pixel_size, sigma_source
 from .hdf5 import reading, text
 from .header import FRAME_BASE_NOTE, NOMINAL_PSF_SIGMA_PX, TableHeader
@@ -208,26 +207,7 @@ def picasso_info(header: TableHeader) -> dict[str, Any]:
 
 def _sidecar_info(path: Path) -> list[Any]:
     sidecar = sidecar_path(path)
-    if not sidecar.is_file():
-        return []
-    try:
-        return list(yaml.load_all(read_text(sidecar), _TaggedLoader))
-    except (yaml.YAMLError, ValueError) as error:  # a ValueError: 2024-02-30 is no date
-        raise InputError(f"{sidecar}: not valid YAML ({error})") from error
-
-
-class _TaggedLoader(yaml.SafeLoader):
-    """Reads objects of Python, which Picasso and its plug-ins write with a tag, as the plain values in them."""
-
-    def untagged(self, _: str, node: yaml.Node) -> Any:
-        if isinstance(node, yaml.MappingNode):
-            return self.construct_mapping(node, deep=True)
-        if isinstance(node, yaml.SequenceNode):
-            return self.construct_sequence(node, deep=True)
-        return node.value
-
-
-_TaggedLoader.add_multi_constructor("", _TaggedLoader.untagged)
+    return read_documents(sidecar) if sidecar.is_file() else []
 
 
 def _counted(named: Any) -> int | None:

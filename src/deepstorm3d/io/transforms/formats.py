@@ -10,7 +10,7 @@ import yaml
 from ...channels import ChannelPair
 from ...errors import InputError, MissingPixelSize
 from ..parts import claim_name, write_text
-from ..texts import read_text
+from ..yaml_files import read_documents
 from .own_file import FORMAT, channels_of, text_of
 from .picasso import MODEL, channels_of_picasso, picasso_mapping
 
@@ -77,10 +77,7 @@ def read_transform(path: str | Path, *, pixel_um: float | None = None) -> Channe
         For a file that is no transform; MissingPixelSize where the pixel size is needed.
     """
     path = Path(path)
-    try:
-        content: Any = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is no transform: it cannot be read as YAML ({error})") from error
+    content: Any = next(iter(read_documents(path)), None)
     kind = content.get("format", content.get("model")) if isinstance(content, dict) else None
     if kind == FORMAT:
         return channels_of(content, str(path))
