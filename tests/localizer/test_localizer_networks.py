@@ -223,6 +223,21 @@ def test_the_voxel_networks_smoothing_is_a_gaussian_of_peak_one() -> None:
     assert blurred[1, 8, 5, 6] == 0
 
 
+@pytest.mark.parametrize("shape", [(2, 9, 11, 13), (1, 1, 5, 30), (1, 20, 3, 2)])
+def test_the_voxel_networks_smoothing_is_a_convolution_and_so_is_its_gradient(shape: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    volume = torch.randn(shape, generator=generator).requires_grad_()
+    line = torch.exp(-0.5 * torch.arange(-3.0, 4.0).square())
+    kernel = line[:, None, None] * line[:, None] * line
+    expected = torch.nn.functional.conv3d(volume[:, None], kernel[None, None], padding=3)[:, 0]
+    weights = torch.randn(shape, generator=generator)
+    (wanted,) = torch.autograd.grad((expected * weights).sum(), volume)
+    blurred = smooth(volume)
+    (gradient,) = torch.autograd.grad((blurred * weights).sum(), volume)
+    assert torch.allclose(blurred, expected, atol=1e-4)
+    assert torch.allclose(gradient, wanted, atol=1e-4)
+
+
 def test_two_saturated_voxels_side_by_side_are_one_emitter_between_them() -> None:
     network = make("voxel")
     assert isinstance(network, VoxelNetwork)
