@@ -23,6 +23,7 @@ from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
+from deepstorm3d.noise import Noise
 from harness import interval, report
 from storm_frames import (
     BATCH,
@@ -62,7 +63,8 @@ def refined(
     for first in range(0, len(photons), BATCH):
         frames, seen = photons[first : first + BATCH], weight[first : first + BATCH]
         found = proposals(pipeline, frames, least)
-        parts.append(pipeline.fit(found, Likelihood(frames, slope, offset, seen)).shift(frames=first))
+        light = Likelihood(frames, Noise(slope, offset), seen)
+        parts.append(pipeline.fit(found, light).shift(frames=first))
         print(f"{first + len(frames)} of {len(photons)} frames, {len(parts[-1])} molecules", flush=True)
     return Localizations.concat(parts)
 

@@ -159,6 +159,9 @@ def test_the_threshold_is_where_a_normal_leaves_the_stated_share(positions: floa
     threshold = gain_threshold(positions, false_alarms)
     assert positions * norm.sf(math.sqrt(threshold)) == pytest.approx(false_alarms, rel=1e-4)
     assert math.isclose(gain_threshold(2 * positions, 2 * false_alarms), threshold, rel_tol=1e-9)
+    # As a share of the rows they depend on the density; less than one row in a frame counts as one.
+    assert math.isclose(gain_threshold(20 * positions, false_alarms, 20), threshold, rel_tol=1e-9)
+    assert gain_threshold(positions, false_alarms, 0.1) == threshold
 
 
 def test_more_room_has_more_positions() -> None:

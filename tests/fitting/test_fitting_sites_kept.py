@@ -51,6 +51,9 @@ class Unchanged:
     dark: int = 1
     reach_px: int = 10
 
+    def of_rows(self, rows: float) -> Unchanged:
+        return self
+
     def of_field(self, field: Field) -> Unchanged:
         return self
 
@@ -79,7 +82,7 @@ def test_no_matrix_of_a_window_grows_with_the_field(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(tiles, "_MOST_SITES", 80)
     before = kept(600)
     nothing = replace(Localizations.empty(), sigma_source="fit")
-    window = tiles.fit_window(Unchanged(), nothing, None, before, BEGIN, FIELD)
+    window = tiles.fit_window(Unchanged(), nothing, (), before, BEGIN, FIELD)
     assert len(inverted) > 8 and max(inverted) <= 3 * 80
     # Every site is there, as it was.
     torch.testing.assert_close(window.place, before.place, rtol=0, atol=1e-12)

@@ -21,8 +21,8 @@ from deepstorm3d.fitting.background import SplineBackground
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.linear import expected_image
-from deepstorm3d.fitting.search import MatchedFilter
-from deepstorm3d.fitting.sites import tiles
+from deepstorm3d.fitting.search import MatchedFilter, gain_threshold
+from deepstorm3d.fitting.sites import channels, fit, tiles
 from deepstorm3d.fitting.sites.candidates import CandidatesFit
 from deepstorm3d.fitting.sites.channel import LightsOfChannels
 from deepstorm3d.fitting.sites.channels import ChannelsFit, FurtherChannel
@@ -38,8 +38,11 @@ from factories import tiny_experiment, untrained_model
 FRAMES, SIZE, BACKGROUND = 2, (460, 56), 20.0
 SHARES = (0.5, 0.5)
 # What the molecules bring before position and background are fitted: less than the price of a field of this
-# size needs, but as much as that of a tile, or clearly more.
+# size needs, but as much as that of a tile, or clearly more. Over frames what each look brings counts as well:
+# clearly less and more. The price there follows from the rows of a frame; one half of the field has three times
+# as many as the other.
 BRING = torch.cat([torch.linspace(24, 29, 19), torch.linspace(31.2, 44, 19)])
+BRING_OVER_FRAMES = torch.cat([torch.linspace(12, 18, 19), torch.linspace(31.2, 44, 19)])
 WAYS = ("mle", "pursuit", "over frames", "channels", "channels over frames", "of known shares, over frames")
 
 
@@ -73,10 +76,14 @@ def places() -> Tensor:
 
 
 @cache
-def truth(images: int) -> JointState:
-    """The molecules in all frames; so many images together show what they bring."""
+def truth(images: int, *, over: bool = False) -> JointState:
+    """The molecules in all frames; so many images together show what they bring.
+
+    over: for the ways over frames.
+    """
     spots = joint().core(places()).values.flatten(1).double()
-    bring = BRING.double()[torch.randperm(len(BRING), generator=torch.Generator().manual_seed(0))] / images
+    bring = (BRING_OVER_FRAMES if over else BRING).double() / images
+    bring = bring[torch.randperm(len(bring), generator=torch.Generator().manual_seed(0))]
     least, most = torch.zeros_like(bring), torch.full_like(bring, 1e4)
     photons = most
     for _ in range(40):
@@ -86,14 +93,16 @@ def truth(images: int) -> JointState:
         least, most = torch.where(fall < bring, photons, least), torch.where(fall < bring, most, photons)
     number = torch.arange(FRAMES).repeat_interleave(len(bring))
     level = torch.full((FRAMES, 1, 1), BACKGROUND)
-    return JointState(places().repeat(FRAMES, 1), photons.float().repeat(FRAMES), number, level)
+    made = JointState(places().repeat(FRAMES, 1), photons.float().repeat(FRAMES), number, level)
+    place = torch.arange(len(made)) % len(bring)
+    return made.rows((place < len(bring) // 2) | (place % 3 == 0)) if over else made
 
 
 @cache
-def frames(images: int = 1) -> Tensor:
+def frames(images: int = 1, *, over: bool = False) -> Tensor:
     """Frames without noise."""
     surface = SplineBackground(SIZE, float("inf"), places())
-    return expected_image(joint().core, truth(images), surface, (FRAMES, *SIZE))
+    return expected_image(joint().core, truth(images, over=over), surface, (FRAMES, *SIZE))
 
 
 @dataclass(frozen=True)
@@ -106,22 +115,20 @@ class Lists:
         if self.way in ("mle", "pursuit"):
             return pipeline(self.way).localize(frames())  # type: ignore[arg-type]
         if self.way == "over frames":
-            return self._over(SiteFit(joint()), single(FRAMES), Likelihood(frames(FRAMES)))
+            seen = frames(FRAMES, over=True)
+            return self._over(SiteFit(joint()), single(FRAMES, over=True), Likelihood(seen))
         both = ChannelsFit(joint(), (FurtherChannel(joint(), Transform.identity()),))
         if self.way == "channels":
             return both([single(2)] * 2, [Likelihood(frames(2))] * 2).localizations
         if self.way == "channels over frames":
             # The second channel is dark.
-            lights, shares, found = (
-                (frames(FRAMES), torch.full_like(frames(), BACKGROUND)),
-                None,
-                single(FRAMES),
-            )
+            lights = frames(FRAMES, over=True), torch.full_like(frames(), BACKGROUND)
+            shares, found = None, single(FRAMES, over=True)
         else:
-            lights, shares = (frames(2 * FRAMES),) * 2, SHARES
+            lights, shares = (frames(2 * FRAMES, over=True),) * 2, SHARES
             alone = replace(both, first=replace(joint(), rounds=0))
             found = CandidatesFit(alone, shares)(
-                truth_rows(), [Likelihood(each) for each in lights]
+                truth_rows(over=True), [Likelihood(each) for each in lights]
             ).localizations
         over = ChannelsOverFrames(both, shares, (field(), field()))
         return self._over(over, found, LightsOfChannels(tuple(Likelihood(each) for each in lights)))
@@ -136,13 +143,13 @@ class Lists:
 
 
 @cache
-def single(images: int) -> Localizations:
+def single(images: int, *, over: bool = False) -> Localizations:
     """All molecules, fitted in single frames."""
-    return replace(joint(), rounds=0)(truth_rows(), Likelihood(frames(images)))
+    return replace(joint(), rounds=0)(truth_rows(over=over), Likelihood(frames(images, over=over)))
 
 
-def truth_rows() -> Localizations:
-    made = truth(1)
+def truth_rows(*, over: bool = False) -> Localizations:
+    made = truth(1, over=over)
     return Localizations.proposals(made.xyz, made.frame, torch.ones(len(made)))
 
 
@@ -190,6 +197,30 @@ def test_the_list_is_the_same_however_the_field_is_cut(way: str, monkeypatch: py
     assert torch.equal(of_found, of_whole)
     assert FRAMES < len(whole) < FRAMES * len(BRING)
     assert float(((found.xyz - whole.xyz).abs() / whole.sigma_xyz).max()) < 0.3
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> set[float]:
+    """Rows a frame that the prices over frames follow from."""
+    told: set[float] = set()
+
+    def threshold(positions: float, false_alarms: float, rows: float = 1.0) -> float:
+        told.add(rows)
+        return gain_threshold(positions, false_alarms, rows)
+
+    for module in (fit, channels):
+        monkeypatch.setattr(module, "gain_threshold", threshold)
+    return told
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if "over frames" in way])
+def test_the_price_over_frames_follows_from_the_rows_of_the_whole_field(
+    way: str, rows: set[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut(monkeypatch)
+    Lists(way)()
+    # 1: of the list of single frames.
+    assert rows - {1.0} == {len(truth(1, over=True)) / FRAMES}
 
 
 def test_every_price_is_that_of_the_whole_field(

@@ -224,11 +224,14 @@ def _kept_between(images: Tensor) -> float:
     return float((least / images.double().square().sum((1, 2))).square().min())
 
 
-def gain_threshold(positions: float, false_alarms: float) -> float:
+def gain_threshold(positions: float, false_alarms: float, rows: float = 1.0) -> float:
     """Decrease of the deviance that noise alone exceeds in a fraction `false_alarms` of frames.
 
     In noise the photons estimated at one position are normal around 0, and only positive values are used. The
     gain is then the square of a standard normal, tested at `positions` positions (Bonferroni): t = q² with
-    positions·P(normal > q) = false_alarms.
+    positions·P(normal > q) = false_alarms. Where a frame is known to have more than one row, `rows` of them,
+    false_alarms is a share of these, false_alarms·rows in a frame (Benjamini and Hochberg, J. R. Stat. Soc. B
+    57, 289 (1995)): then t depends on their density, not on the size of the field.
     """
-    return NormalDist().inv_cdf(1 - false_alarms / max(positions, 1.0)) ** 2
+    wrong = false_alarms * max(rows, 1.0) / max(positions, 1.0)
+    return NormalDist().inv_cdf(1 - min(wrong, 0.5)) ** 2

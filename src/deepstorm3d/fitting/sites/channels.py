@@ -187,9 +187,12 @@ class ChannelsFit:
         variance = found.sigma_xyz.square() + self._slack.to(found.sigma_xyz) / 2
         return replace(found, sigma_xyz=variance.sqrt())
 
-    def price(self, lights: Sequence[Likelihood]) -> float:
-        """Penalty for one molecule in frames of this size: the decrease of the deviance that it must bring."""
-        return gain_threshold(self.first.search(lights[0].frames).positions, self.first.false_alarms)
+    def price(self, lights: Sequence[Likelihood], rows: float = 1.0) -> float:
+        """Penalty for one molecule in frames of this size: the decrease of the deviance that it must bring.
+
+        rows: in a frame (`gain_threshold`).
+        """
+        return gain_threshold(self.first.search(lights[0].frames).positions, self.first.false_alarms, rows)
 
     def sums(self, lights: Sequence[Likelihood], shares: Sequence[float] | None) -> ChannelSums:
         """The search for missing molecules in frames of these sizes;  shares: (C,) of the light, if known."""

@@ -32,7 +32,7 @@ from .parts import between_parts, corner_of, part_of_light, reach_of, shown_regi
 from .selection import Selection
 from .shared_information import information_of_frames, shared_information
 from .shares import rows_of_channels
-from .start import Carried, in_order, lit_sites, places_of_list, with_knowledge
+from .start import Carried, in_order, lit_sites, places_of_list, rows_a_frame, with_knowledge
 from .state import Sites
 
 __all__ = ["ChannelsOverFrames"]
@@ -53,13 +53,14 @@ class ChannelsOverFrames:
 
     channels: the fit of single frames;  shares: of every molecule's light in each channel, None: each has its
     own;  fields: what each channel's frames show of its whole field, for tiles;  dark: frames in which a
-    molecule may be missing;  watch: told the images done, and asked whether to stop.
+    molecule may be missing;  rows: as of `SiteFit`;  watch: told the images done, and asked whether to stop.
     """
 
     channels: ChannelsFit
     shares: tuple[float, ...] | None = None
     fields: tuple[Field, ...] = ()
     dark: int = 1
+    rows: float | None = None
     watch: Watcher = SILENT
 
     def __call__(self, found: Localizations, lights: LightsOfChannels) -> SitesFound:
@@ -78,7 +79,7 @@ class ChannelsOverFrames:
         models = with_shares(fit.models(lights), self.shares)
         movie = Movie(models, fit.bounds, lights_of(lights), self.watch)
         selection = Selection(
-            fit.price(lights),
+            fit.price(lights, rows_a_frame(found, len(lights[0])) if self.rows is None else self.rows),
             self.dark,
             fit.false_splits,
             fit.false_looks,
@@ -93,6 +94,10 @@ class ChannelsOverFrames:
     def reach_px(self) -> int:
         """Pixels of the first channel from a molecule to where its spots end."""
         return reach_of(*(channel.single for channel in self.channels.channels))
+
+    def of_rows(self, rows: float) -> ChannelsOverFrames:
+        """The fit of frames with so many rows each in the whole field, on average."""
+        return replace(self, rows=rows)
 
     def of_field(self, field: Field) -> ChannelsOverFrames:
         """The same: the channels know what their frames show."""

@@ -25,7 +25,7 @@ from .covariance import Landscape, movie_of
 from .movie import Movie
 from .parts import corner_of, part_of_light, reach_of
 from .selection import Selection
-from .start import Carried, in_order, sites_of_list
+from .start import Carried, in_order, rows_a_frame, sites_of_list
 from .state import Sites
 from .sums import ChannelSums
 
@@ -88,13 +88,15 @@ class SiteFit:
 
     single: the fit of single frames that the lists come from;  dark: frames in which a molecule may be missing;
     false_splits: chance that a molecule at rest is divided;  false_looks: share of the tested places without
-    light that get a look.
+    light that get a look;  rows: in a frame of the whole field, on average, of which at most the share
+    `single.false_alarms` is to be false (None: as many as the list has).
     """
 
     single: JointFit
     dark: int = 1
     false_splits: float = 1e-3
     false_looks: float = 1e-3
+    rows: float | None = None
 
     def __call__(self, found: Localizations, likelihood: Likelihood) -> SitesFound:
         """Sites of B consecutive frames.
@@ -114,14 +116,15 @@ class SiteFit:
         movie = movie_of(single.core, likelihood, single.spacing_px, single.bounds, single.watch)
         start = sites_of_list(found, movie, carried, blurs=single.fit_blur, dark=self.dark)
         search = single.search(likelihood.frames)
-        price = gain_threshold(search.positions, single.false_alarms)
+        rows = rows_a_frame(found, len(likelihood)) if self.rows is None else self.rows
+        price = gain_threshold(search.positions, single.false_alarms, rows)
         missing = ChannelSums([search]) if single.rounds else None
         selection = Selection(price, self.dark, self.false_splits, self.false_looks, missing)
         made = improved(movie, start, selection, [single.whole])
         sites = made.fitted.sites
-        rows = rows_of_looks(made.land, found, self.false_looks)
+        looks = rows_of_looks(made.land, found, self.false_looks)
         told = SitesFound(
-            replace(rows, molecule=in_order_of_appearance(sites.site)),
+            replace(looks, molecule=in_order_of_appearance(sites.site)),
             misfit_of_frames(likelihood, made.fitted.deviance),
             tied=int((sites.looks > 1)[sites.site].sum()),
             split=made.split,
@@ -135,6 +138,10 @@ class SiteFit:
     def reach_px(self) -> int:
         """Pixels from a molecule to where its spot ends."""
         return reach_of(self.single)
+
+    def of_rows(self, rows: float) -> SiteFit:
+        """The fit of frames that have so many rows each in the whole field, on average."""
+        return replace(self, rows=rows)
 
     def of_field(self, field: Field) -> SiteFit:
         """The fit of frames that show all of the field."""

@@ -22,6 +22,7 @@ __all__ = [
     "lit_sites",
     "order_of",
     "places_of_list",
+    "rows_a_frame",
     "sites_of_list",
     "with_knowledge",
 ]
@@ -42,6 +43,11 @@ def order_of(found: Localizations) -> Tensor:
     xyz = found.xyz.detach().cpu().numpy()
     order = np.lexsort((xyz[:, 2], xyz[:, 1], xyz[:, 0], found.frame.cpu().numpy()))
     return torch.from_numpy(order).to(found.frame.device)
+
+
+def rows_a_frame(found: Localizations, frames: int) -> float:
+    """Rows of each of the frames, on average."""
+    return len(found) / max(frames, 1)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from .fit import SitesOfFrames
 from .joined import FittedWindow, Part, joined
 from .kept import KeptSites
 from .parts import corner_of
-from .start import Carried, linked, order_of
+from .start import Carried, linked, order_of, rows_a_frame
 
 __all__ = ["WindowFit", "fit_window"]
 
@@ -47,6 +47,10 @@ class WindowFit(Protocol):
     @property
     def reach_px(self) -> int:
         """Pixels from a molecule to where its spot ends."""
+        ...
+
+    def of_rows(self, rows: float) -> WindowFit:
+        """The fit of frames with so many rows each in the whole field, on average."""
         ...
 
     def of_field(self, field: Field) -> WindowFit:
@@ -83,6 +87,7 @@ def fit_window(
     several channels those of the first; None: they are never cut into tiles;  watch: told the tiles done; it
     can end the work (Interrupted).
     """
+    fit = fit.of_rows(rows_a_frame(found, len(likelihood)))
     margin = -(-fit.reach_px // _GRID_PX) * _GRID_PX
     cores = [] if field is None else list(_cores(field, margin, _places(found, kept.rows(begin), fit.dark)))
     if field is None or len(cores) == 1:
