@@ -12,7 +12,7 @@ import pytest
 import tifffile
 import torch
 
-from deepstorm3d.errors import InputError
+from deepstorm3d.errors import InputError, MissingPixelSize
 from deepstorm3d.io.psfs import read_psf, write_psf
 from deepstorm3d.io.psfs.splines import knots_of, power_coefficients
 from deepstorm3d.psf_volume import PSFVolume
@@ -86,6 +86,72 @@ def test_a_camera_pixel_that_no_file_names_is_asked_for(tmp_path: Path):
     with pytest.raises(InputError, match="`pixel_um`"):
         read_psf(tmp_path / "s.tif")
     assert read_psf(tmp_path / "s.tif", pixel_um=0.1).pixel_um == 0.1
+
+
+SETTINGS = {
+    "model": "spline-3d",
+    "n_intervals": [12, 12, 10],
+    "z_step_nm": 50,
+    "z_center": 3,
+    "photon_scale": 1,
+}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *([1], "text", None, 3, {}, {"model": "spline-3d"}),
+        *(SETTINGS | {name: value} for name in SETTINGS for value in (None, "wide", [], {}) if name != "model"),
+        SETTINGS | {"n_intervals": [12, 12, 9]},
+        SETTINGS | {"photon_scale": 0},
+    ],
+)
+def test_a_calibration_of_picasso_that_is_not_whole_is_named(tmp_path: Path, settings: Any):
+    write_psf(tmp_path / "p.hdf5", volume())
+    with h5py.File(tmp_path / "p.hdf5", "a") as file:
+        file.attrs["metadata"] = json.dumps(settings)
+    with pytest.raises(InputError, match=r"p\.hdf5|finite"):
+        read_psf(tmp_path / "p.hdf5", pixel_um=0.11)
+
+
+@pytest.mark.parametrize("named", [None, 0, "absent"])
+def test_a_calibration_of_picasso_without_a_pixel_asks_for_it(tmp_path: Path, named: Any):
+    write_psf(tmp_path / "p.hdf5", volume())
+    with h5py.File(tmp_path / "p.hdf5", "a") as file:
+        settings = json.loads(str(file.attrs["metadata"])) | {"pixelsize": named}
+        file.attrs["metadata"] = json.dumps({k: v for k, v in settings.items() if v != "absent"})
+    with pytest.raises(MissingPixelSize, match="`pixel_um`"):
+        read_psf(tmp_path / "p.hdf5")
+    assert read_psf(tmp_path / "p.hdf5", pixel_um=0.12).pixel_um == 0.12
+
+
+@pytest.mark.parametrize("part", ["coeff", "dz", "z0", "whole"])
+@pytest.mark.parametrize("value", [np.zeros((0, 0)), "text", np.zeros(3), None])
+def test_a_calibration_of_smap_that_is_not_whole_is_named(tmp_path: Path, part: str, value: Any):
+    from scipy.io import loadmat, savemat
+
+    write_psf(tmp_path / "p.mat", volume())
+    held = loadmat(tmp_path / "p.mat", simplify_cells=True)
+    spline = held["SXY"]["cspline"]
+    if part == "whole":
+        held["SXY"]["cspline"] = np.zeros(0) if value is None else value
+    elif value is None:
+        del spline[part]
+    else:
+        spline[part] = value
+    savemat(tmp_path / "p.mat", {name: held[name] for name in ("SXY", "parameters")})
+    with pytest.raises(InputError, match=r"p\.mat"):
+        read_psf(tmp_path / "p.mat", pixel_um=0.11)
+
+
+@pytest.mark.parametrize("settings", [np.zeros((0, 0)), np.arange(3.0), "text"])
+def test_settings_of_smap_that_are_none_are_done_without(tmp_path: Path, settings: Any):
+    from scipy.io import loadmat, savemat
+
+    write_psf(tmp_path / "p.mat", volume())
+    held = loadmat(tmp_path / "p.mat", simplify_cells=True)
+    savemat(tmp_path / "p.mat", {"SXY": held["SXY"], "parameters": settings})
+    assert read_psf(tmp_path / "p.mat", pixel_um=0.12).pixel_um == 0.12
 
 
 def stack(path: Path, spacing: Any, side: float = 0.11, **said: Any) -> Path:

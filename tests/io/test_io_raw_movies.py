@@ -76,7 +76,15 @@ def test_objects_of_python_in_a_sidecar_do_no_harm(tagged: str, tmp_path: Path) 
         assert movie.shape == (12, 40, 50)
 
 
-@pytest.mark.parametrize("damage", ["a: [1", "Date: 2024-02-30", "Frames: .inf", "Width: [1]"])
+@pytest.mark.parametrize(("pixel", "um"), [(110, 0.11), ("110", 0.11), (None, None), (0, None)])
+def test_the_pixel_of_a_sidecar_may_be_a_text(pixel: object, um: float | None, tmp_path: Path) -> None:
+    with open_movie(write_raw(tmp_path / "run.raw", Pixelsize=pixel)) as movie:
+        assert movie.pixel_um == (None if um is None else pytest.approx(um))
+
+
+@pytest.mark.parametrize(
+    "damage", ["Pixelsize: wide", "Pixelsize: [110]", "a: [1", "Date: 2024-02-30", "Frames: .inf", "Width: [1]"]
+)
 def test_a_damaged_sidecar_is_named(damage: str, tmp_path: Path) -> None:
     path = write_raw(tmp_path / "run.raw")
     text = yaml.safe_dump({key: value for key, value in PICASSO.items() if key not in damage})

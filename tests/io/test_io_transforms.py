@@ -128,6 +128,10 @@ def test_what_is_written_for_picasso_means_the_same_in_its_pixels(tmp_path: Path
         design = torch.stack([u**i * v**j for i, j in powers], dim=1)
         there = design @ torch.tensor(entry["forward"], dtype=torch.float64).T
         assert entry["model"] == f"polynomial{degree}" and entry["roundtrip_rms_px"] < 0.05
+    for given in (None, 0.1, 0.12):
+        read = ds.read_transform(path, pixel_um=given)
+        torch.testing.assert_close(read.transform.apply(places()), kept.transform.apply(places()))
+        assert [field.pixel_um for field in read.fields] == [0.11, 0.12]
     torch.testing.assert_close(0.12 * there, kept.transform.apply(places()), rtol=0, atol=1e-8)
 
 
@@ -138,6 +142,19 @@ def test_what_picasso_has_and_we_do_not_is_refused_by_name(tmp_path: Path):
         content = {"model": "channel-registration", "channel_transforms": entries}
         path.write_text(yaml.safe_dump(content), encoding="utf-8")
         with pytest.raises(InputError, match=message):
+            ds.read_transform(path, pixel_um=0.1)
+    affine = {"model": "channel-registration", "channel_transforms": [{}, PICASSO["affine"]]}
+    for damage in (
+        {"n_pairs": 5},
+        {"n_pairs": ["many"]},
+        {"Pixelsizes": ["wide", 110]},
+        {"reference": None},
+        {"channel_transforms": [{}, None]},
+        {"channel_transforms": [{}, {"model": "affine", "matrix": [[1, 0]]}]},
+        {"channel_transforms": 3},
+    ):
+        path.write_text(yaml.safe_dump(affine | damage), encoding="utf-8")
+        with pytest.raises(InputError, match="no whole channel registration"):
             ds.read_transform(path, pixel_um=0.1)
     path.write_text(yaml.safe_dump({"model": "channel-registration"}), encoding="utf-8")
     with pytest.raises(InputError, match="no whole channel registration"):

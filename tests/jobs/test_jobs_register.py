@@ -101,6 +101,36 @@ def test_both_halves_of_one_camera_are_registered_mirrored_as_they_are(tmp_path:
         ds.split_channels(first, "top-bottom", shape=(1000, 260), pixel_um=0.11)
 
 
+def test_halves_are_those_of_the_whole_frame_which_a_csv_does_not_hold(tmp_path: Path):
+    scene = TwoChannels(400, seed=12)
+    first, second = scene.lists()
+    # A camera of 300 columns a half, of which only 260 show molecules.
+    beside = second[(second.xyz[:, :2] > 0).all(1)].shift((300 * 0.11, 0.0, 0.0))
+    both = write(tmp_path / "both.csv", Localizations.concat([first, beside]).sort(), (260, 600))
+    given = (both, "--split", "left-right", "--pixel-nm", "110", "--out", tmp_path / "t.yaml")
+    done = run(*given)
+    assert done.exit_code == 2 and "does not say how large its frames are" in done.output.replace("\n", " ")
+    assert "--size" in done.output
+    for size, message in (("260x600", "columns come first"), ("wide", "as 512x256")):
+        done = run(*given, "--size", size)
+        assert done.exit_code == 2 and message in done.output
+    done = run(*given, "--size", "600x260")
+    assert done.exit_code == 0, done.output
+    kept = ds.read_transform(tmp_path / "t.yaml")
+    assert kept.fields[1].origin_px == (300, 0) and kept.fields[1].size == (260, 300)
+    assert error_um(kept.transform, scene.transform()) < 0.02
+
+
+def test_a_size_that_is_not_the_lists_own_is_refused(two: tuple[Path, Path]):
+    first, second = two
+    for arguments, message in (
+        (("--split", "left-right", "--size", "520x260"), "says its frames are 260 x 260 px"),
+        ((second, "--size", "260x260"), "belongs to --split"),
+    ):
+        done = run(first, *arguments, "--out", first.with_name("t.yaml"))
+        assert done.exit_code == 2 and message in done.output.replace("\n", " ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

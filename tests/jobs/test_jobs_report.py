@@ -180,6 +180,8 @@ def test_a_list_of_another_program_has_no_conditions(tmp_path: Path):
     page = page_of(tmp_path / "r.html")
     assert page.headings == ALWAYS
     assert "another program wrote it" in page.text
+    assert "not recorded; the rows reach to 32 × 21 px" in page.text
+    assert "not recorded; the rows reach to 30" in page.text and "field (to the last row)" in page.text
     assert "does not record its command" in page.text
     assert "The list has no σ" in page.text
 

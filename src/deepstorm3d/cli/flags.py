@@ -79,6 +79,7 @@ FLAGS = {
     "resume=True": "--resume",
     "roi": "--roi",
     "segments": "--segments",
+    "shape": "--size",
     "side_px": "--side-px",
     "split": "--split",
     "step_um": "--step-um",

@@ -51,16 +51,16 @@ def limit(
     Of several channels: all of them together, then each channel (and --mask) alone with all of the light.
     """
     from ..experiment.configure import find_experiment
-    from ..io.parts import claim_name
+    from ..io.parts import claim_name, refuse_same_names
     from ..jobs import limit as job
     from ..jobs.limit_report import draw_report, write_report
-    from ..plot.panels import picture_format
+    from ..plot.panels import claim_picture
 
     experiment = find_experiment(config, assignments or ())
-    for path in (out, csv):
-        if path is not None:
-            claim_name(path, overwrite=overwrite)
-    picture_format(out)
+    refuse_same_names([out, csv])
+    claim_picture(out, overwrite=overwrite)
+    if csv is not None:
+        claim_name(csv, overwrite=overwrite)
     masks = job.masks_to_compare(experiment, mask or ())
     with ScreenWatcher("points") as watch:
         report = job.limit(

@@ -77,20 +77,19 @@ def recommend(
     are found, come from a table of simulated fits.
     """
     from ..experiment.configure import find_experiment
-    from ..io.parts import claim_name
+    from ..io.parts import claim_name, refuse_same_names
     from ..jobs import recommend as job
     from ..jobs import recommended_files as files
-    from ..plot.panels import picture_format
+    from ..plot.panels import claim_picture
 
     if mask is not None and experiment_out is None:
         raise InputError("--mask is for the experiment that is written: give --experiment-out too")
     experiment = find_experiment(config, assignments or ())
     paths = (csv, json, plot, experiment_out)
+    refuse_same_names(paths)
     for path in paths:
         if path is not None:
-            claim_name(path, overwrite=overwrite)
-    if plot is not None:
-        picture_format(plot)
+            (claim_picture if path is plot else claim_name)(path, overwrite=overwrite)
     sample = job.sample_of(experiment, scene, job.SampleChanges(depth, density, photons, background))
     if mask is not None:
         job.refuse_mask(experiment, sample, mask)

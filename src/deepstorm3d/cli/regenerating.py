@@ -67,16 +67,14 @@ def regenerate(
 ) -> None:
     """Draw a frame, the image that the list predicts, and the residual: how well does the list explain it?"""
     from ..io.movies.preparation import Prepared
-    from ..io.parts import claim_name
     from ..jobs.channel_inputs import both_pipelines
     from ..jobs.regenerate import regenerate_frame
     from ..localizing.catalogue import find_model
     from ..localizing.excerpt import Excerpt
     from ..localizing.pipeline import load_pipeline
-    from ..plot.panels import picture_format
+    from ..plot.panels import claim_picture
 
-    claim_name(out, overwrite=overwrite)
-    picture_format(out)
+    claim_picture(out, overwrite=overwrite)
     prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
     changes = camera_changes(camera)
     loaded = [

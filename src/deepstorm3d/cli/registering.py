@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -87,6 +88,14 @@ def register(
             "--undo", metavar="TRANSFORM", help="Take LOCS, of the second channel, back to the first."
         ),
     ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size",
+            metavar="WxH",
+            help="--split: pixels of the whole frame, for a list that does not hold them (every CSV).",
+        ),
+    ] = None,
     pixel_nm: CameraPixel = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -101,6 +110,8 @@ def register(
             "give the list of the second channel, or --split if LOCS has both channels, or --apply or --undo "
             "to take LOCS to the other channel: one of these"
         )
+    if size is not None and split is None:
+        raise InputError("--size is that of frames with two halves: it belongs to --split")
     given = apply or undo
     if given is not None:
         if any(each is not None for each in (mirror, beads, degree, picture)):
@@ -118,6 +129,7 @@ def register(
         RegistrationRule(degree, mirror, beads),
         picture=picture,
         pixel_nm=pixel_nm,
+        shape=None if size is None else _frame_size(size),
         overwrite=overwrite,
     )
     _print(out, found)
@@ -126,6 +138,14 @@ def register(
             say(f"wrote {path}")
     for warning in found.warnings:
         say_warning(warning)
+
+
+def _frame_size(text: str) -> tuple[int, int]:
+    """Rows and columns of ``WxH``."""
+    found = re.fullmatch(r"(\d+)\s*[x×,]\s*(\d+)", text.strip().lower())
+    if found is None:
+        raise InputError(f"--size {text}: write columns and rows as 512x256")
+    return int(found[2]), int(found[1])
 
 
 def _print(out: Path, found: Registration) -> None:

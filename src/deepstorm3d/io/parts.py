@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ __all__ = [
     "explain_write_errors",
     "make_folder",
     "part_path",
+    "refuse_same_names",
     "replaced_when_whole",
     "reserve_space",
     "unfinished_path",
@@ -46,6 +47,13 @@ def claim_name(path: Path, *, overwrite: bool) -> None:
         raise InputError(f"cannot write {path}: it is a folder", "give a file name")
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists", "choose another name, or allow it to be replaced (`overwrite=True`)")
+
+
+def refuse_same_names(paths: Iterable[Path | None]) -> None:
+    """Raise InputError where one output of several would replace another; None: is not written."""
+    there = [path.resolve() for path in paths if path is not None]
+    if len(set(there)) < len(there):
+        raise InputError("two outputs have the same name", "give each its own")
 
 
 @contextmanager

@@ -17,13 +17,12 @@ from ..errors import InputError
 from ..experiment.experiment import Experiment
 from ..frames.no_light import refuse_without_light
 from ..frames.plausibility import check_frames
-from ..io.parts import claim_name
 from ..io.tables import claim_truth, write_truth
 from ..localizing.excerpt import Excerpt
 from ..optics.computed import build_psf
 from ..optics.masks import ZeroMask
 from ..pixels.reading import Light
-from ..plot.panels import save_figure
+from ..plot.panels import claim_picture, save_figure
 from ..watch import SILENT, Watcher
 
 __all__ = ["FocalPlanes", "ScanReport", "scan_stack"]
@@ -88,7 +87,7 @@ def scan_stack(
     """
     picture = out.with_suffix(".png") if picture is None else picture
     claim_truth(out, overwrite=overwrite)
-    claim_name(picture, overwrite=overwrite)
+    claim_picture(picture, overwrite=overwrite)
     with excerpt.open() as source:
         source.check_pixel(experiment)
         source = source.judged(experiment.camera, experiment.microscope)

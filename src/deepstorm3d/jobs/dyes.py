@@ -7,10 +7,9 @@ from pathlib import Path
 
 from ..analysis.dyes import DyeRule, DyesFound, find_dyes
 from ..errors import InputError
-from ..io.parts import claim_name
 from ..io.tables import claim_list
 from ..plot.dye_shares import dyes as dyes_figure
-from ..plot.panels import save_figure
+from ..plot.panels import claim_picture, save_figure
 from .reading_lists import read_localizations, write_derived
 
 __all__ = ["dyes_of_table"]
@@ -32,7 +31,7 @@ def dyes_of_table(
     """
     claim_list(out, overwrite=overwrite)
     if picture is not None:
-        claim_name(picture, overwrite=overwrite)
+        claim_picture(picture, overwrite=overwrite)
     table, header = read_localizations(source, pixel_nm)
     try:
         found = find_dyes(table, rule)

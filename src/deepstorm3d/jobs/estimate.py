@@ -8,9 +8,9 @@ from ..calibration.movie_statistics.estimate import Estimate, estimate
 from ..calibration.movie_statistics.figure import estimate as draw_estimate
 from ..calibration.movie_statistics.settings import EstimateSettings
 from ..experiment.experiment import Experiment, write_experiment
-from ..io.parts import claim_name
+from ..io.parts import claim_name, refuse_same_names
 from ..localizing.excerpt import Excerpt
-from ..plot.panels import save_figure
+from ..plot.panels import claim_picture, save_figure
 from ..watch import SILENT, Watcher
 
 __all__ = ["estimate_movie"]
@@ -32,8 +32,9 @@ def estimate_movie(
     Raises InputError as `estimate`, and where an output cannot be written.
     """
     picture = out.with_suffix(".png") if picture is None else picture
-    for path in (out, picture):
-        claim_name(path, overwrite=overwrite)
+    refuse_same_names([out, picture])
+    claim_name(out, overwrite=overwrite)
+    claim_picture(picture, overwrite=overwrite)
     found = estimate(excerpt, experiment, settings, watch=watch)
     write_experiment(found.experiment, out)
     title = f"{excerpt.name} beside frames simulated with {out.name}"

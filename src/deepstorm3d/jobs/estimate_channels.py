@@ -11,9 +11,9 @@ from ..calibration.movie_statistics.settings import EstimateSettings
 from ..errors import InputError
 from ..experiment.channel import Channel
 from ..experiment.experiment import Experiment, write_experiment
-from ..io.parts import claim_name
+from ..io.parts import claim_name, refuse_same_names
 from ..localizing.excerpt import Excerpt
-from ..plot.panels import save_figure
+from ..plot.panels import claim_picture, save_figure
 from ..watch import SILENT, Watcher
 
 __all__ = ["estimate_channel_movies", "pictures_of", "with_transform"]
@@ -59,8 +59,10 @@ def estimate_channel_movies(
     Raises InputError as `estimate_channels`, and where an output cannot be written.
     """
     pictures = pictures_of(out.with_suffix(".png") if picture is None else picture, experiment)
-    for path in (out, *pictures):
-        claim_name(path, overwrite=overwrite)
+    refuse_same_names([out, *pictures])
+    claim_name(out, overwrite=overwrite)
+    for path in pictures:
+        claim_picture(path, overwrite=overwrite)
     found = estimate_channels(excerpts, experiment, settings, watch=watch)
     write_experiment(found.experiment, out)
     for excerpt, name, alone, path in zip(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..io.parts import claim_name, write_text
-from ..plot.panels import save_figure
+from ..io.parts import claim_name, refuse_same_names, write_text
+from ..plot.panels import claim_picture, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,10 +29,12 @@ class FigureFiles:
     overwrite: bool = False
 
     def claim(self) -> None:
-        """Check both names before any work is done; raises InputError as `io.parts.claim_name`."""
-        for path in (self.json, self.picture):
-            if path is not None:
-                claim_name(path, overwrite=self.overwrite)
+        """Check both before any work is done: raises InputError as `claim_name` and `claim_picture`."""
+        refuse_same_names([self.json, self.picture])
+        if self.json is not None:
+            claim_name(self.json, overwrite=self.overwrite)
+        if self.picture is not None:
+            claim_picture(self.picture, overwrite=self.overwrite)
 
     def write(self, figures: Mapping[str, Any], draw: Callable[[], Figure]) -> None:
         """Write the figures (plain values), and the picture, which is drawn only if it has a file."""

@@ -11,9 +11,9 @@ from ..calibration.beads.settings import BeadSettings
 from ..calibration.measured_psf.experiment import measured_experiment
 from ..calibration.measured_psf.measure import MeasuredPSF, average_psf
 from ..experiment.experiment import Experiment, write_experiment
-from ..io.parts import claim_name
+from ..io.parts import claim_name, refuse_same_names
 from ..io.psfs import claim_psf, read_psf, write_psf
-from ..plot.panels import save_figure
+from ..plot.panels import claim_picture, save_figure
 
 __all__ = ["measure_psf"]
 
@@ -36,9 +36,10 @@ def measure_psf(
     """
     picture = out.with_suffix(".png") if picture is None else picture
     claim_psf(out, overwrite=overwrite)
-    for path in (picture, experiment_out):
-        if path is not None:
-            claim_name(path, overwrite=overwrite)
+    claim_picture(picture, overwrite=overwrite)
+    refuse_same_names([out, picture, experiment_out])
+    if experiment_out is not None:
+        claim_name(experiment_out, overwrite=overwrite)
     measured = average_psf(experiment, beads, settings)
     volume = measured.volume
     write_psf(out, volume, overwrite=overwrite)

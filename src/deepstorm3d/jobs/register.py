@@ -19,11 +19,10 @@ from ..channels.camera_halves import Side
 from ..emitters import Localizations
 from ..errors import InputError
 from ..field import Field
-from ..io.parts import claim_name
 from ..io.tables import TableHeader, claim_list
 from ..io.transforms import read_transform, write_transform
 from ..io.transforms.formats import claim_transform
-from ..plot.panels import save_figure
+from ..plot.panels import claim_picture, save_figure
 from .reading_lists import read_localizations, write_derived
 
 __all__ = ["MovedList", "move_list", "register_files", "split_list"]
@@ -36,18 +35,20 @@ def register_files(
     *,
     picture: Path | None = None,
     pixel_nm: float | None = None,
+    shape: tuple[int, int] | None = None,
     overwrite: bool = False,
 ) -> Registration:
     """Find the transform between two lists (`register_lists`), write it, and draw it where asked to.
 
     sources: the list of each channel, or one list of both halves of a camera and how they lie;  out: .yaml;
-    pixel_nm: camera pixel in the sample, for lists that do not name it.
+    pixel_nm: camera pixel in the sample, and shape: (height, width) px of the whole frames whose halves are
+    meant, for lists that do not name them.
     Raises InputError as `register_lists`, and for an output that cannot be written.
     """
     claim_transform(out, overwrite=overwrite)
     if picture is not None:
-        claim_name(picture, overwrite=overwrite)
-    first, second, notes = _channels(sources, pixel_nm)
+        claim_picture(picture, overwrite=overwrite)
+    first, second, notes = _channels(sources, pixel_nm, shape)
     try:
         found = register_lists(first, second, rule)
     except InputError as error:
@@ -60,13 +61,13 @@ def register_files(
 
 
 def _channels(
-    sources: tuple[Path, Path] | tuple[Path, Side], pixel_nm: float | None
+    sources: tuple[Path, Path] | tuple[Path, Side], pixel_nm: float | None, shape: tuple[int, int] | None
 ) -> tuple[ChannelList, ChannelList, list[str]]:
     """Both channels with their fields, and what was seen while reading."""
     source, other = sources
     table, header = read_localizations(source, pixel_nm)
     if not isinstance(other, Path):
-        first, second = split_list(table, other, header.shape, header.pixel_um)
+        first, second = split_list(table, other, _whole_frame(source, header, shape), header.pixel_um)
         return replace(first, name=source.name), replace(second, name=source.name), [*header.notes]
     there, beside = read_localizations(other, pixel_nm)
     return (
@@ -74,6 +75,27 @@ def _channels(
         ChannelList(there, _field(beside), other.name),
         [*header.notes, *beside.notes],
     )
+
+
+def _whole_frame(source: Path, header: TableHeader, given: tuple[int, int] | None) -> tuple[int, int]:
+    """Height and width of the frames that have halves: as the list says, else as given."""
+    height, width = header.shape
+    if given is None and header.guessed:
+        raise InputError(
+            f"{source} does not say how large its frames are (its rows reach to {width} x {height} px), and "
+            "halves are those of the whole frame",
+            "give the frame's size (`shape`)",
+        )
+    if given is None or given == header.shape:
+        return header.shape
+    if not header.guessed or given[0] < height or given[1] < width:
+        says = "its rows reach to" if header.guessed else "it says its frames are"
+        raise InputError(
+            f"{source}: {says} {width} x {height} px, and the frames are given as {given[1]} x {given[0]} px "
+            "(`shape`)",
+            "columns come first",
+        )
+    return given
 
 
 def _field(header: TableHeader) -> Field:

@@ -10,7 +10,7 @@ from ..errors import InputError, MissingPixelSize
 from ..io.movies import MovieWriter
 from ..io.parts import claim_name
 from ..io.tables import read_list
-from ..plot.panels import save_figure
+from ..plot.panels import claim_picture, save_figure
 from ..plot.rendered_views import section_figure, views_figure
 from ..rendering.canvas import Image, Method
 from ..rendering.drawable import drawable, picture_pixel_nm
@@ -74,13 +74,18 @@ def render_table(
     Raises InputError for a list without rows in the box or without the σ that the method needs, an image too
     large, or a picture that cannot be written.
     """
-    claim_name(out, overwrite=overwrite)
+    _claim(out, overwrite=overwrite)
     rendering = drawing.views_of(list_in_box(source, drawing, watch=watch))
     if is_data(out):
         _write_density(out, rendering.xy.density, rendering.pixel_um, overwrite=overwrite)
     else:
         save_figure(views_figure(rendering, title=source.name), out)
     return rendering
+
+
+def _claim(out: Path, *, overwrite: bool) -> None:
+    """Raise InputError where neither data nor a picture can be written there."""
+    (claim_name if is_data(out) else claim_picture)(out, overwrite=overwrite)
 
 
 def render_section_table(
@@ -97,7 +102,7 @@ def render_section_table(
 
     Errors as in `render_table`.
     """
-    claim_name(out, overwrite=overwrite)
+    _claim(out, overwrite=overwrite)
     box = drawing.box.section(across, between_um)
     table = list_in_box(source, replace(drawing, box=box), watch=watch)
     section = render_section(

@@ -15,9 +15,8 @@ from ..extent import frame_extent
 from ..frames.image_shift import Registration, register
 from ..io.movies import open_movie
 from ..io.movies.pixel_size import check_pixel
-from ..io.parts import claim_name
 from ..io.tables import TableHeader, read_header
-from ..plot.panels import save_figure
+from ..plot.panels import claim_picture, save_figure
 from ..plot.rendered_views import Widefield, beside_figure
 from ..rendering.canvas import Canvas, Image
 from ..rendering.gaussians import Gaussians
@@ -133,7 +132,7 @@ def render_beside(
     """
     if is_data(out):
         raise InputError(f"{out}: two images side by side are a picture", "write .png, .pdf or .svg")
-    claim_name(out, overwrite=overwrite)
+    claim_picture(out, overwrite=overwrite)
     box = drawing.box
     table, header = list_in_box(source, drawing, watch=watch), _header(source)
     sigma = (standard or StandardPSF()).sigma_um(header.provenance if header else {})

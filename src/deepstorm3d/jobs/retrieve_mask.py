@@ -11,6 +11,7 @@ from ..calibration.phase_retrieval import retrieval
 from ..calibration.phase_retrieval.report import claim_outputs, write_retrieval
 from ..calibration.phase_retrieval.retrieval import Retrieval, Unknowns
 from ..experiment.experiment import Experiment
+from ..plot.panels import picture_format
 from ..watch import SILENT, Watcher
 
 __all__ = ["RetrievalFiles", "retrieve_mask"]
@@ -52,6 +53,9 @@ def retrieve_mask(
     unknowns: what is found besides the phase.
     Raises InputError as that, and where an output cannot be written, before any work.
     """
+    for picture in (out.shown, out.field):
+        if picture is not None:
+            picture_format(picture)
     claim_outputs([out.mask, out.shown, out.json, out.field, out.experiment], overwrite=out.overwrite)
     found = retrieval.retrieve_mask(experiment, beads, settings, unknowns, watch=watch)
     write_retrieval(

@@ -26,7 +26,7 @@ from ..field import Field
 from ..frames.companions import shown_field
 from ..io.movies import MovieWriter
 from ..io.movies.preparation import Prepared
-from ..io.parts import claim_name, write_text
+from ..io.parts import claim_name, refuse_same_names, write_text
 from ..io.tables import TableHeader, TableWriter, open_truth_writer
 from ..simulation.dyes import DyesOfMolecules
 from ..simulation.simulator import Simulator
@@ -92,6 +92,7 @@ def simulate_movie(
     paths = _movie_files(simulation.views, out, split)
     rows = labelled = saturated = 0
     curve_file = truth.with_name(f"{truth.stem}.drift.csv") if truth is not None and simulation.drifts else None
+    refuse_same_names([*(path for path, *_ in paths), truth, curve_file])
     if curve_file is not None:
         claim_name(curve_file, overwrite=overwrite)
     with ExitStack() as files:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from ..analysis.trajectories import TrackRule, Trajectories, track_list
 from ..errors import InputError
-from ..io.parts import claim_name
 from ..io.tables import claim_list
-from ..plot.panels import save_figure
+from ..plot.panels import claim_picture, save_figure
 from ..plot.trajectories import tracks_figure
 from ..rendering.drawable import drawable
 from ..watch import SILENT, Watcher
@@ -35,7 +34,7 @@ def track_table(
     """
     claim_list(out, overwrite=overwrite)
     if picture is not None:
-        claim_name(picture, overwrite=overwrite)
+        claim_picture(picture, overwrite=overwrite)
     rule = TrackRule() if rule is None else rule
     table, header = read_localizations(source, pixel_nm)
     try:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..extent import Extent
-from ..io.parts import whole_file
+from ..io.parts import claim_name, whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 __all__ = [
+    "claim_picture",
     "colour_bar",
     "figure_png",
     "new_figure",
@@ -133,6 +134,15 @@ def picture_format(path: Path) -> str:
     if kind not in known:
         raise InputError(f"{path}: no picture format ends in '.{kind}'; use one of {', '.join(sorted(known))}")
     return kind
+
+
+def claim_picture(path: Path, *, overwrite: bool) -> None:
+    """Check, before any work is done, that a picture may be written there.
+
+    Raises InputError as `picture_format` and `claim_name`.
+    """
+    picture_format(path)
+    claim_name(path, overwrite=overwrite)
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
+from ..io.masks import refuse_mask_ending
 from ..io.parts import claim_name
 from .checkpoint import MetricsLog, load_checkpoint
 
@@ -90,6 +91,11 @@ class DesignRun(Run):
         # A design by Fisher information leaves the model, and would replace the log of its training.
         if network or (self.model.exists() and MetricsLog(self.metrics).figures("loss")):
             claim_name(self.model, overwrite=kept)
+
+    def check(self, *, resume: bool) -> None:
+        """As of `Run`, and if the mask could not be written at the end for its ending."""
+        refuse_mask_ending(self.out)
+        super().check(resume=resume)
 
     @property
     def model(self) -> Path:

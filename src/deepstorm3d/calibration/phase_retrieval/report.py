@@ -6,10 +6,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...errors import InputError
 from ...experiment.experiment import write_experiment
-from ...io.masks import mask_sha256, write_mask
-from ...io.parts import claim_name, write_text
+from ...io.masks import claim_mask, mask_sha256, write_mask
+from ...io.parts import claim_name, refuse_same_names, write_text
 from ...optics.masks import FileMask
 from ...plot.panels import save_figure
 from .field_figure import field_dependence
@@ -46,9 +45,12 @@ def write_retrieval(
 
 
 def claim_outputs(paths: Sequence[Path | None], *, overwrite: bool) -> None:
-    """Check all outputs before any work.  Raises InputError as `claim_name`, or where two names are equal."""
+    """Check all outputs, the mask first, before any work.
+
+    Raises InputError as `claim_mask` and `claim_name`, or where two names are equal.
+    """
+    refuse_same_names(paths)
     there = [path for path in paths if path is not None]
-    if len({path.resolve() for path in there}) < len(there):
-        raise InputError("two outputs have the same name", "give each its own")
-    for path in there:
+    claim_mask(there[0], overwrite=overwrite)
+    for path in there[1:]:
         claim_name(path, overwrite=overwrite)

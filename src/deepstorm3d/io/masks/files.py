@@ -16,7 +16,7 @@ from .modulator import read_modulator
 from .plate import read_plate
 from .sidecar import forget_sidecar, read_sidecar
 
-__all__ = ["claim_mask", "mask_sha256", "read_mask", "write_mask"]
+__all__ = ["claim_mask", "mask_sha256", "read_mask", "refuse_mask_ending", "write_mask"]
 
 LARGEST_PHASE = 100.0
 """rad: no mask unwraps this far; degrees and 8-bit modulator levels do."""
@@ -71,11 +71,16 @@ def mask_sha256(phase: Any) -> str:
 def claim_mask(path: Path, *, overwrite: bool) -> None:
     """Check, before any work is done, that a mask may be written there.
 
-    Raises InputError for another ending than .npy, .mat or .tif, and a name that is taken.
+    Raises InputError as `refuse_mask_ending`, and for a name that is taken.
     """
+    refuse_mask_ending(path)
+    claim_name(path, overwrite=overwrite)
+
+
+def refuse_mask_ending(path: Path) -> None:
+    """Raise InputError for another ending than .npy, .mat or .tif."""
     if path.suffix.lower() not in _READERS:
         raise InputError(f"{path}: a mask is written as .npy, .mat or .tif, not '{path.suffix}'")
-    claim_name(path, overwrite=overwrite)
 
 
 def write_mask(path: str | Path, phase: Any, *, overwrite: bool = True) -> None:

@@ -122,13 +122,16 @@ def open_raw(path: Path, *, partial: bool = False) -> RawMovie:
     order = str(said["Byte Order"])
     if order not in ("<", ">"):
         raise InputError(f"{sidecar}: Byte Order is '{order}'", "write '<' (little endian) or '>' (big endian)")
-    pixel = said.get("Pixelsize")
+    try:
+        pixel = float(said["Pixelsize"]) if said.get("Pixelsize") else None
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{sidecar}: gives Pixelsize as {said['Pixelsize']!r}, not in nm") from error
     return RawMovie(
         path,
         frames=frames,
         size=(height, width),
         stored=kind.newbyteorder(order),
-        pixel_um=believable_um(float(pixel), "nm") if isinstance(pixel, int | float) else None,
+        pixel_um=None if pixel is None else believable_um(pixel, "nm"),
         partial=partial,
     )
 

@@ -68,23 +68,27 @@ def read_psf(path: str | Path, *, pixel_um: float | None = None) -> PSFVolume:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    try:
+        return _read(path, pixel_um)
+    except InputError:
+        raise
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise InputError(f"{path} is damaged or no PSF calibration ({error!r})") from error
+
+
+def _read(path: Path, pixel_um: float | None) -> PSFVolume:
     ending = path.suffix.lower()
     if ending == ".mat":
         return read_smap(path, pixel_um)
     if ending in (".tif", ".tiff"):
         return read_stack(path, pixel_um)
     if ending in (".h5", ".hdf5"):
-        try:
-            if is_picasso(path):
-                return read_picasso(path)
-            if is_smappy(path):
-                return read_smappy(path, pixel_um)
-            if is_uipsf(path):
-                return read_uipsf(path)
-        except InputError:
-            raise
-        except (OSError, KeyError, ValueError) as error:
-            raise InputError(f"{path} is damaged or no PSF calibration ({error})") from error
+        if is_picasso(path):
+            return read_picasso(path, pixel_um)
+        if is_smappy(path):
+            return read_smappy(path, pixel_um)
+        if is_uipsf(path):
+            return read_uipsf(path)
         raise InputError(f"{path} is neither a spline calibration of Picasso or smappy nor a PSF of uiPSF")
     raise InputError(f"{path}: no format of PSFs ends in '{path.suffix}'; {_known()}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...errors import InputError
+from ...errors import InputError, MissingPixelSize
 from ...psf_volume import PSFVolume
 from .reference import z_reference
 from .splines import knots_of, power_coefficients
@@ -60,10 +60,11 @@ def is_picasso(path: Path) -> bool:
         return "coefficients" in file and "metadata" in file.attrs
 
 
-def read_picasso(path: Path) -> PSFVolume:
+def read_picasso(path: Path, pixel_um: float | None = None) -> PSFVolume:
     """The PSF of a 3D calibration of one channel; depth 0 is its own z = 0 unless this program wrote it.
 
-    Raises InputError for a calibration of another kind.
+    pixel_um: where the file does not name the camera pixel.
+    Raises InputError for a calibration of another kind, and an unknown pixel.
     """
     import h5py
 
@@ -74,8 +75,14 @@ def read_picasso(path: Path) -> PSFVolume:
         raise InputError(
             f"{path}: a '{settings.get('model')}' calibration; only 'spline-3d' of one channel is read"
         )
+    pixel = float(settings["pixelsize"]) / 1000 if settings.get("pixelsize") else pixel_um
+    if pixel is None:
+        raise MissingPixelSize(f"{path} does not name its camera pixel", "give it (`pixel_um`)")
     x, y, z = (int(number) for number in settings["n_intervals"])
-    values = knots_of(stored.reshape(z, y, x, 4, 4, 4)) / float(settings["photon_scale"])
+    scale = float(settings["photon_scale"])
+    if not scale > 0:
+        raise InputError(f"{path} is damaged: its photon_scale is {scale:g}")
+    values = knots_of(stored.reshape(z, y, x, 4, 4, 4)) / scale
     travel, focus = float(settings["z_step_nm"]) / 1000, float(settings["z_init"])
     # Around the focus the travel of the stage counts for less in depth; its z = 0 is counted in travel.
     step = travel * float(settings.get("magnification_factor", 1))
@@ -83,7 +90,7 @@ def read_picasso(path: Path) -> PSFVolume:
     deepest += float(settings.get("depth of z = 0 (um)", 0.0))
     return PSFVolume(
         torch.from_numpy(values[::-1].copy()).float(),
-        float(settings["pixelsize"]) / 1000,
+        pixel,
         deepest - step * z,
         step,
     )

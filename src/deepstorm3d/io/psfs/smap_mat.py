@@ -67,7 +67,8 @@ def read_smap(path: Path, pixel_um: float | None) -> PSFVolume:
         raise InputError(
             f"{path}: the beads were taken with EM gain and mirrored; such calibrations are not read"
         )
-    spline, settings = entry["cspline"], held.get("parameters", {})
+    spline, settings = entry["cspline"], held.get("parameters")
+    settings = settings if isinstance(settings, dict) else {}
     stored = spline["coeff"]
     while isinstance(stored, np.ndarray) and stored.dtype == object:
         stored = stored.flat[0]
@@ -75,11 +76,11 @@ def read_smap(path: Path, pixel_um: float | None) -> PSFVolume:
     if stored.ndim != 4 or stored.shape[3] != 64:
         raise InputError(f"{path}: coefficients of shape {stored.shape}, expected (rows, columns, planes, 64)")
     powers = stored.reshape(*stored.shape[:3], 4, 4, 4).transpose(2, 0, 1, 3, 5, 4)
-    named = np.ravel(settings.get("pixelsize", [])) if isinstance(settings, dict) else np.empty(0)
+    named = np.ravel(settings.get("pixelsize", []))
     pixel = float(named[0]) if named.size else pixel_um
     if pixel is None:
         raise MissingPixelSize(f"{path} does not name its camera pixel", "give it (`pixel_um`)")
     step = float(spline["dz"]) / 1000
-    deepest = float(spline["z0"]) * step + float(settings.get("depth_of_z_0_um", 0.0) if settings else 0.0)
+    deepest = float(spline["z0"]) * step + float(settings.get("depth_of_z_0_um", 0.0))
     values = knots_of(powers)[::-1].copy()
     return PSFVolume(torch.from_numpy(values).float(), pixel, deepest - step * powers.shape[0], step)

@@ -33,7 +33,8 @@ class TableHeader:
 
     pixel_um: object pixel, µm;  frames: in the movie;  shape: (height, width) px of a frame;
     provenance: how the rows were made (experiment, model, options), anything that JSON can hold;
-    notes: what was seen while the table was read that the user should know (rows left out, …).
+    notes: what was seen while the table was read that the user should know (rows left out, …);
+    guessed: the file does not describe its recording: frames and shape are the smallest that hold its rows.
     """
 
     pixel_um: float
@@ -41,6 +42,7 @@ class TableHeader:
     shape: tuple[int, int]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    guessed: bool = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.pixel_um) and self.pixel_um > 0):
@@ -67,10 +69,10 @@ class TableHeader:
     ) -> TableHeader:
         """The smallest recording that holds a table whose file does not describe one."""
         if not len(table):
-            return cls(pixel_um, 0, (1, 1), notes=notes)
+            return cls(pixel_um, 0, (1, 1), notes=notes, guessed=True)
         x, y, _ = (table.xyz.amax(dim=0) / pixel_um).tolist()
         shape = max(0, round(y)) + 1, max(0, round(x)) + 1
-        return cls(pixel_um, int(table.frame.max()) + 1, shape, notes=notes)
+        return cls(pixel_um, int(table.frame.max()) + 1, shape, notes=notes, guessed=True)
 
 
 def refuse_other_settings(path: Path, begun: Mapping[str, Any] | None, header: TableHeader) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from ...channels import ChannelPair
-from ...errors import InputError, MissingPixelSize
+from ...errors import InputError
 from ..parts import claim_name, write_text
 from ..yaml_files import read_documents
 from .own_file import FORMAT, channels_of, text_of
@@ -64,7 +64,7 @@ def read_transform(path: str | Path, *, pixel_um: float | None = None) -> Channe
     ----------
     path : path
     pixel_um : float
-        Camera pixel in the sample, for Picasso's files, which do not name it.
+        Camera pixel of both channels in the sample, for files of Picasso's own, which do not name it.
 
     Returns
     -------
@@ -82,8 +82,6 @@ def read_transform(path: str | Path, *, pixel_um: float | None = None) -> Channe
     if kind == FORMAT:
         return channels_of(content, str(path))
     if kind == MODEL:
-        if pixel_um is None:
-            raise MissingPixelSize(f"{path} is in pixels and does not name their size", "give it (`pixel_um`)")
         return channels_of_picasso(content, pixel_um, str(path))
     raise InputError(
         f"{path} is no transform between two channels: neither one of this program nor a channel registration "

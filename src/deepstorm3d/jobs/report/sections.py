@@ -61,9 +61,12 @@ def glance_section(table: Localizations, header: TableHeader) -> Section:
     height, width = header.shape
     tiles = [
         ("molecules" if table.detections is not None else "localizations", f"{len(table):,}"),
-        ("frames", f"{header.frames:,}"),
+        ("frames" if not header.guessed else "frames (to the last row)", f"{header.frames:,}"),
         ("per frame", f"{quality.per_frame:.3g}"),
-        ("field", f"{width * header.pixel_um:.3g} × {height * header.pixel_um:.3g} µm"),
+        (
+            "field" if not header.guessed else "field (to the last row)",
+            f"{width * header.pixel_um:.3g} × {height * header.pixel_um:.3g} µm",
+        ),
     ]
     if "photons" in quality.columns:
         tiles.append(("median photons", f"{quality.columns['photons'].median:,.0f}"))
@@ -87,14 +90,18 @@ def glance_section(table: Localizations, header: TableHeader) -> Section:
     return Section("At a glance", tiles=tiles, paragraphs=[*words, *header.notes])
 
 
+def _recorded(value: str, header: TableHeader) -> str:
+    return f"not recorded; the rows reach to {value}" if header.guessed else value
+
+
 def conditions_section(header: TableHeader) -> Section:
     """What was recorded through what, and how it was localized."""
     made = header.provenance
     height, width = header.shape
     recording = [
         ("movie", str(made.get("movie", "not recorded"))),
-        ("frames", f"{header.frames:,}"),
-        ("frame", f"{width} × {height} px"),
+        ("frames", _recorded(f"{header.frames:,}", header)),
+        ("frame", _recorded(f"{width} × {height} px", header)),
         ("pixel in the sample", f"{header.pixel_nm:g} nm"),
     ]
     tables = [Facts("Recording", recording)]
