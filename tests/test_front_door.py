@@ -12,10 +12,13 @@ import pytest
 import torch
 
 import deepstorm3d as ds
+from deepstorm3d.io.psfs import write_psf
 from deepstorm3d.jobs.limit import Sweep
 from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.jobs.simulate import MovieSimulation, simulate_movie
 from deepstorm3d.localizing.excerpt import Excerpt
+from deepstorm3d.optics.measured import MeasuredPSFSpec
+from deepstorm3d.psf_volume import PSFVolume
 from deepstorm3d.watch import Silent
 from watchers import Recorder
 
@@ -132,6 +135,7 @@ def test_work_that_is_stopped_raises_and_gives_no_half_list(seen):
         (np.zeros((2, 3, 4, 5)), "shape"),
         (np.full((1, 121, 121), np.nan), "NaN"),
         (np.zeros((1, 9, 9)), "extends"),
+        ([[1, 2], [3, 4]], "not a list"),
     ],
 )
 def test_what_is_no_movie_for_the_model_is_refused_in_words(seen, movie: np.ndarray, said: str):
@@ -183,6 +187,84 @@ def test_the_bound_falls_with_the_root_of_the_photons_where_there_is_no_backgrou
 def test_a_bound_without_background_is_refused():
     with pytest.raises(ds.InputError, match="above 0"):
         ds.crlb("quickstart", [[3, 3, 1.0]], photons=1000, background=0)
+
+
+def test_a_bound_beyond_the_depth_range_is_that_of_an_experiment_that_reaches_there():
+    setup = ds.preset("quickstart")
+    scenes = {
+        name: scene.with_(emitters=scene.emitters.with_(z_um=(-0.5, 3.0)))
+        for name, scene in setup.scenes.items()
+    }
+    deeper = setup.with_(scenes=scenes)
+    where = [[3, 3, -0.4], [3, 3, 1.0], [3, 3, 2.4]]
+    beyond, within = (ds.crlb(each, where, photons=3000, background=10) for each in (setup, deeper))
+    np.testing.assert_allclose(beyond, within, rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"xyz": [[3, 3], [1, 2], [2, 2]]}, "N, 3"),
+        ({"xyz": [[[3, 3, 1]]]}, "N, 3"),
+        ({"xyz": [[3, 3, 1], [2]]}, "no array"),
+        ({"xyz": [[3, 3, float("nan")]]}, "finite"),
+        ({"xyz": [[3, 3, 500]]}, "not nm"),
+        ({"photons": -100}, "above 0"),
+        ({"photons": [100, 0, 1]}, "above 0"),
+        ({"photons": [100, 200]}, "one for each"),
+        ({"photons": "many"}, "no array"),
+        ({"background": 0}, "above 0"),
+        ({"background": float("nan")}, "finite"),
+    ],
+)
+def test_what_has_no_bound_is_refused_in_words(changed: dict[str, object], said: str):
+    given = {"xyz": [[3, 3, 1.0]] * 3, "photons": 1000, "background": 10, **changed}
+    with pytest.raises(ds.InputError, match=said):
+        ds.crlb("quickstart", **given)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("z_um", [0.5, [[0.5]], [float("nan")], "deep", [500.0]])
+def test_what_is_no_list_of_depths_is_refused_in_words(z_um: object):
+    with pytest.raises(ds.InputError):
+        ds.psf("quickstart", z_um)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_measured_psf_has_no_image_beyond_its_planes(tmp_path: Path):
+    setup = ds.preset("quickstart")
+    pixel_um = setup.microscope.pixel_um
+    planes = PSFVolume(torch.full((13, 27, 27), 1 / 27**2), pixel_um, z_um=0.0, step_um=0.1)
+    write_psf(tmp_path / "planes.tif", planes)
+    measured = setup.with_(psf=MeasuredPSFSpec(path=str(tmp_path / "planes.tif"), patch_px=15))
+    for refused in (
+        lambda: ds.psf(measured, [0.5, 1.5]),
+        lambda: ds.crlb(measured, [[3, 3, -0.2]], photons=1000, background=10),
+    ):
+        with pytest.raises(ds.InputError, match=r"known from 0 to 1\.2 µm"):
+            refused()
+    assert len(ds.psf(measured, [0.0, 1.2])) == 2
+
+
+@pytest.mark.parametrize("asked", [{"threshold": 2}, {"threshold": -0.1}, {"method": "mel"}])
+def test_what_no_model_can_be_asked_is_refused_before_the_work(seen, asked: dict[str, object]):
+    with pytest.raises(ds.InputError, match=r"probability|no method 'mel'"):
+        seen[0].localize(seen[1], **asked)
+
+
+@pytest.mark.parametrize("device", ["gpu", "tpu:0", "cpu:1", "cuda:x", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused_before_the_work(device: str, small_design: ds.Experiment):
+    for work in (
+        lambda: ds.load_model("tetrapod", device=device),
+        lambda: ds.train("quickstart", device=device),
+        lambda: ds.design_mask(small_design, device=device),
+    ):
+        with pytest.raises(ds.InputError, match="device"):
+            work()
+
+
+@pytest.mark.parametrize("asked", [{"emitters": -1}, {"emitters": 2.5}, {"specimen": "mitos"}])
+def test_a_specimen_that_cannot_be_is_refused_in_words(asked: dict[str, object]):
+    with pytest.raises(ds.InputError, match=r"whole number|no structure"):
+        ds.simulate("quickstart", **asked)  # pyright: ignore[reportArgumentType]
 
 
 def test_masks_are_compared_by_name_from_arrays_and_files(tmp_path: Path):

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from .api.movies import read_movie as read_movie
     from .api.movies import simulate as simulate
     from .api.movies import simulate_channels as simulate_channels
+    from .api.reading import read_table as read_table
+    from .api.reading import read_truth as read_truth
     from .api.regenerating import regenerate as regenerate
     from .api.regenerating import regenerate_channels as regenerate_channels
     from .api.training import train as train
@@ -68,8 +70,6 @@ if TYPE_CHECKING:
     from .io.masks import read_mask as read_mask
     from .io.masks import write_mask as write_mask
     from .io.movies import open_movie as open_movie
-    from .io.tables import read_table as read_table
-    from .io.tables import read_truth as read_truth
     from .io.tables import write_table as write_table
     from .io.tables import write_truth as write_truth
     from .io.transforms import read_transform as read_transform
@@ -125,9 +125,9 @@ _HOMES = {
     "read_experiment": "experiment.experiment",
     "read_mask": "io.masks",
     "read_movie": "api.movies",
-    "read_table": "io.tables",
+    "read_table": "api.reading",
     "read_transform": "io.transforms",
-    "read_truth": "io.tables",
+    "read_truth": "api.reading",
     "recommend": "api.masks",
     "regenerate": "api.regenerating",
     "regenerate_channels": "api.regenerating",

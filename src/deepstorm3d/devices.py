@@ -8,12 +8,26 @@ import torch
 
 from .errors import InputError
 
-__all__ = ["default_device", "free_bytes", "needs_double_precision", "of_image_model"]
+__all__ = ["chosen_device", "default_device", "free_bytes", "needs_double_precision", "of_image_model"]
 
 
 def default_device() -> str:
     """The device where none was chosen: a GPU of NVIDIA if there is one, else the processor."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def chosen_device(text: str | None) -> str:
+    """The device to compute on, None: `default_device`; raises InputError where it is unknown or missing."""
+    if text is None:
+        return default_device()
+    kind, _, number = text.partition(":")
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if kind not in there or (kind == "cpu" and text != kind) or not (number or "0").isdecimal():
+        raise InputError(f"there is no device '{text}' (`device`)", "use cpu, cuda or mps")
+    if not there[kind] or (number and kind == "cuda" and int(number) >= torch.cuda.device_count()):
+        name = {"cuda": f"CUDA device{' ' if number else ''}{number}", "mps": "Apple GPU (mps)"}[kind]
+        raise InputError(f"this machine has no {name} (`device`) that torch {torch.__version__} can use")
+    return text
 
 
 def free_bytes(device: torch.device) -> int | None:

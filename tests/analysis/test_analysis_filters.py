@@ -195,8 +195,9 @@ def test_any_text_is_a_condition_or_an_input_error(text):
 
 
 def test_columns_that_nobody_filled_in_are_named():
-    assert unknown_rows(table(), "fit_quality < 2 & sigma_z_nm < 9 & x_nm > 0") == {"fit_quality": 200}
-    assert unknown_rows(Localizations.empty(), "fit_quality < 2") == {}
+    (told,) = unknown_rows(table(), "fit_quality < 2 & sigma_z_nm < 9 & x_nm > 0", "a.csv")
+    assert told.startswith("fit_quality is not known in any row of a.csv")
+    assert unknown_rows(Localizations.empty(), "fit_quality < 2", "a.csv") == []
 
 
 UNKNOWN = {
@@ -229,7 +230,8 @@ def test_a_row_that_does_not_know_a_value_meets_no_condition_on_it(attribute: st
         assert kept.tolist() == [True] * 3 + [False] + [True] * 4, condition
     either = rows_where(rows, f"{name} > 1e9 | frame == 0")
     assert either.tolist() == [True] * 4 + [False] * 4  # what else is asked decides
-    assert unknown_rows(rows, f"{name} < 5") == {name: 1}
+    (told,) = unknown_rows(rows, f"{name} < 5", "a.csv")
+    assert told.startswith(f"{name} is not known in 1 of ")
 
 
 def test_a_background_of_nothing_is_known_where_it_has_a_sigma():

@@ -10,7 +10,7 @@ import torch
 
 import deepstorm3d as ds
 import pretended_cuda
-from deepstorm3d.cli.options import chosen_device
+from deepstorm3d.devices import chosen_device
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.experiment import Experiment
@@ -135,5 +135,5 @@ def test_it_is_used_only_where_it_is_asked_for_and_there(monkeypatch: pytest.Mon
     assert chosen_device("mps") == "mps" and chosen_device(None) == "cpu"
     assert ds.load_model("tetrapod").device == "cpu"
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(InputError, match=r"--device mps: this machine has no Apple GPU \(mps\)"):
+    with pytest.raises(InputError, match=r"this machine has no Apple GPU \(mps\)"):
         chosen_device("mps")

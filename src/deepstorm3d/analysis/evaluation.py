@@ -39,10 +39,11 @@ class MatchRule:
     challenge: bool = False
     min_photons: float = 0.0
 
-    def __str__(self) -> str:
-        """The matching in words."""
+    def in_words(self, *, border: bool) -> str:
+        """The matching in words; border: whether the edges of the frames are known."""
         if self.challenge:
-            return "SMLM challenge 2016: 250 nm lateral, 500 nm axial, nearest first, outer 450 nm left out"
+            left_out = "outer 450 nm" if border else "no border"
+            return f"SMLM challenge 2016: 250 nm lateral, 500 nm axial, nearest first, {left_out} left out"
         return f"Hungarian, within {self.tolerance_nm:g} nm in 3D"
 
     def pairs(self, truth: Emitters, found: Localizations, *, field_um: Extent | None = None) -> Matches:
@@ -130,7 +131,8 @@ def evaluate_list(
     Raises InputError for positions that are not finite and a tolerance that is not positive.
     """
     rule = MatchRule() if rule is None else rule
-    conditions: dict[str, Any] = {"matching": str(rule), "min_photons": rule.min_photons}
+    matching = rule.in_words(border=field_um is not None)
+    conditions: dict[str, Any] = {"matching": matching, "min_photons": rule.min_photons}
     if register:
         found, conditions["shift_nm"] = _registered(truth, found)
     pairs = rule.pairs(truth, found, field_um=field_um)

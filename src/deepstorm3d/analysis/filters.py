@@ -40,8 +40,13 @@ def rows_where(table: Localizations, expression: str) -> Tensor:
     return torch.from_numpy(keep).to(table.xyz.device)
 
 
-def unknown_rows(table: Localizations, expression: str) -> dict[str, int]:
-    """Columns of an expression that are unknown for some rows of the list, with the number of those rows."""
+def unknown_rows(table: Localizations, expression: str, name: str) -> list[str]:
+    """A sentence for each column of an expression that is unknown in rows of the list `name`."""
     asked = {column.name: column for column in columns_asked(expression).values()}
     lacking = {name: int(np.isnan(column.values(table)).sum()) for name, column in asked.items()}
-    return {name: rows for name, rows in lacking.items() if rows}
+    return [
+        f"{column} is not known {'in any row' if rows == len(table) else f'in {rows} of {len(table)} rows'} of "
+        f"{name}: no condition on it holds there"
+        for column, rows in lacking.items()
+        if rows
+    ]

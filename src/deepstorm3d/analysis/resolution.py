@@ -107,8 +107,10 @@ def resolution_of(
     least 20 where it is long enough;  splits: number of random halvings. A molecule that was fitted over
     several frames counts once, in its first frame: its rows share a position, and say nothing about its
     precision.
-    Raises InputError for a list without rows, or with rows in too few frames to be halved.
+    Raises InputError for a list without rows, or with rows in too few frames to be halved, and for no halving.
     """
+    if splits < 1 or (block_frames is not None and block_frames < 1):
+        raise InputError(f"{splits} halvings, blocks of {block_frames} frames: neither can be below 1")
     if len(table) < 2:
         raise InputError(
             f"the list holds {len(table)} localizations; a resolution needs thousands, in many frames"

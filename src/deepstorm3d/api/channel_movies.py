@@ -17,7 +17,7 @@ from ..jobs.channel_inputs import ChannelInput, GivenTransform, halves_as_channe
 from ..jobs.channels_record import recorded_transform
 from ..localizing.excerpt import Excerpt, excerpt_of
 from ..localizing.pipeline import Pipeline
-from .lists import List
+from .reading import List
 
 __all__ = ["AnyTransform", "SecondChannel", "channels_of", "movies_of", "transform_given", "transform_of_list"]
 

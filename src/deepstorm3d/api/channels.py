@@ -15,11 +15,11 @@ from ..calibration.registration.registration import (
 )
 from ..channels.camera_halves import Side
 from ..emitters import Localizations
-from ..errors import DoubtfulResult
+from ..errors import DoubtfulResult, InputError
 from ..field import Field
-from ..io.tables import read_list
+from ..io.tables import TableHeader
 from ..jobs.register import split_list
-from .lists import List, as_list
+from .reading import List, opened
 
 __all__ = ["dyes", "register", "split_channels"]
 
@@ -72,7 +72,7 @@ def dyes(
     >>> ds.dyes(rows, {"red": 0.3, "far red": 0.7}).localizations.dye.tolist()
     [1, 1, 2, 2]
     """
-    result = find_dyes(as_list(found, pixel_um), DyeRule(dyes, sure))
+    result = find_dyes(opened(found, pixel_um)[0], DyeRule(dyes, sure))
     for text in result.warnings:
         warnings.warn(text, DoubtfulResult, stacklevel=2)
     return result
@@ -125,7 +125,9 @@ def register(
         the depth offset is not one number.
     """
     rule = RegistrationRule(degree, mirror, beads)
-    found = register_lists(_channel(first, pixel_um), _channel(second, pixel_um), rule)
+    found = register_lists(
+        _channel(first, *opened(first, pixel_um)), _channel(second, *opened(second, pixel_um)), rule
+    )
     for text in found.warnings:
         warnings.warn(text, DoubtfulResult, stacklevel=2)
     return found
@@ -157,19 +159,19 @@ def split_channels(
     InputError
         Where a half has no rows.
     """
-    if isinstance(found, Localizations):
-        if shape is None or pixel_um is None:
-            raise ValueError("give shape (height, width) and pixel_um: a list in memory does not know them")
-        table, size, pixel = found, shape, pixel_um
-    else:
-        table, header = read_list(Path(found), pixel_um=pixel_um)
-        size, pixel = header.shape, float(header.pixel_um)
-    first, second = split_list(table, side, size, pixel)
+    table, header = opened(found, pixel_um)
+    if header is not None:
+        shape, pixel_um = header.shape, float(header.pixel_um)
+    if shape is None or pixel_um is None:
+        raise InputError(
+            "a list in memory does not know its frames", "give shape (height, width) and `pixel_um`"
+        )
+    first, second = split_list(table, side, shape, pixel_um)
     return first.table, second.table
 
 
-def _channel(found: List, pixel_um: float | None) -> ChannelList:
-    if isinstance(found, Localizations):
-        return ChannelList(found)
-    table, header = read_list(Path(found), pixel_um=pixel_um)
-    return ChannelList(table, Field(*header.shape, float(header.pixel_um)), Path(found).name)
+def _channel(found: List, table: Localizations, header: TableHeader | None) -> ChannelList:
+    if header is None:
+        return ChannelList(table)
+    name = "" if isinstance(found, Localizations) else Path(found).name
+    return ChannelList(table, Field(*header.shape, float(header.pixel_um)), name)

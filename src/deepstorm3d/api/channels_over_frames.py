@@ -16,7 +16,7 @@ from ..localizing.model import Model
 from ..localizing.over_channels import refuse_unfit
 from ..watch import SILENT, Watcher
 from .channel_movies import AnyTransform, SecondChannel, channels_of, transform_given, transform_of_list
-from .lists import List, as_list
+from .reading import List, as_list
 
 __all__ = ["channels_over_frames"]
 

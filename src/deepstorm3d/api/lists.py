@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from os import PathLike
 from pathlib import Path
+
+import numpy as np
 
 from ..analysis.estimated_drift import Drift, drift_of
 from ..analysis.evaluation import TOLERANCE_NM, Evaluation, MatchRule, evaluate_list
-from ..analysis.filters import rows_where
+from ..analysis.filters import rows_where, unknown_rows
 from ..analysis.linked import link_list
 from ..analysis.linking import LinkRule
 from ..analysis.resolution import ResolutionReport, resolution_of
 from ..analysis.tracking import SearchRange
 from ..analysis.trajectories import FrameTiming, TrackRule, Trajectories, track_list
 from ..emitters import Emitters, Localizations
-from ..errors import DoubtfulResult
+from ..errors import DoubtfulResult, InputError
 from ..extent import Extent
-from ..io.tables import read_table, read_truth
+from ..jobs.evaluate import read_compared
+from ..jobs.link import refuse_linked
 from ..watch import SILENT, Watcher
+from .reading import List, Truth, in_nm, opened
 
-__all__ = ["List", "Truth", "as_list", "drift", "evaluate", "filter", "link", "resolution", "track"]
-
-List = Localizations | str | PathLike[str]
-"""A list of localizations, or the file that holds one."""
-Truth = Emitters | str | PathLike[str]
-"""True emitters, or the file that holds them."""
-
-
-def as_list(found: List, pixel_um: float | None = None) -> Localizations:
-    """The list itself, read where a file is given.
-
-    pixel_um: for files that do not name their pixel size.
-    """
-    return found if isinstance(found, Localizations) else read_table(Path(found), pixel_um=pixel_um)
+__all__ = ["drift", "evaluate", "filter", "link", "resolution", "track"]
 
 
 def evaluate(
@@ -55,20 +45,25 @@ def evaluate(
     tolerance_nm : float
         Radius of the ball around a true molecule within which a detection is a hit, nm.
     challenge : bool or tuple
-        Match as the SMLM challenge 2016 does instead (Sage et al. 2019): 250 nm lateral, 500 nm axial. With
-        the left, top, right and bottom edge of the frames, µm, in place of True, the outer 450 nm are left out
-        as the challenge does.
+        Match as the SMLM challenge 2016 does instead (Sage et al. 2019): 250 nm lateral, 500 nm axial, the
+        outer 450 nm of the frames left out. The frames are those of the file; where both tables are in memory,
+        give their left, top, right and bottom edge, µm, in place of True, or no border is left out.
     min_photons : float
         True molecules dimmer than this are neither hits nor misses.
     register : bool
         First shift the list as one body in x, y and z onto the truth.
     pixel_um : float
-        Camera pixel in the sample, for files that do not name it.
+        Camera pixel in the sample, where neither file names it.
 
     Returns
     -------
     Evaluation
         ``.score.jaccard``, ``.score.rmse_lateral_nm``, … and the intervals; prints its main figures.
+
+    Warns
+    -----
+    DoubtfulResult
+        Where rows of a file are left out.
 
     Examples
     --------
@@ -76,15 +71,16 @@ def evaluate(
     >>> print(ds.evaluate(ds.Localizations.empty(), ds.Emitters.empty()).score.tp)
     0
     """
-    pixel = pixel_um
-    true = truth if isinstance(truth, Emitters) else read_truth(Path(truth), pixel_um=pixel)
-    return evaluate_list(
-        as_list(found, pixel),
-        true,
-        MatchRule(tolerance_nm, bool(challenge), min_photons),
-        register=register,
-        field_um=None if isinstance(challenge, bool) else challenge,
-    )
+    rule = MatchRule(tolerance_nm, bool(challenge), min_photons)
+    field_um = None if isinstance(challenge, bool) else challenge
+    if isinstance(found, Localizations) and isinstance(truth, Emitters):
+        return evaluate_list(found, truth, rule, register=register, field_um=field_um)
+    locs = found if isinstance(found, Localizations) else Path(found)
+    true = truth if isinstance(truth, Emitters) else Path(truth)
+    compared = read_compared(locs, true, in_nm(pixel_um))
+    for text in compared.notes:
+        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    return compared.evaluated(rule, register=register, field_um=field_um)
 
 
 def filter(found: List, condition: str, *, pixel_um: float | None = None) -> Localizations:
@@ -104,14 +100,23 @@ def filter(found: List, condition: str, *, pixel_um: float | None = None) -> Loc
     InputError
         Where the condition cannot be read, or names a column that there is not.
 
+    Warns
+    -----
+    DoubtfulResult
+        Where a column of the condition is not known, or rows of the file are left out.
+
     Examples
     --------
     >>> import deepstorm3d as ds
     >>> ds.filter(ds.Localizations.empty(), "photons > 2000")
     Localizations(no rows)
     """
-    table = as_list(found, pixel_um)
-    return table.select(rows_where(table, condition))
+    table, _ = opened(found, pixel_um)
+    kept = table.select(rows_where(table, condition))
+    name = "the list" if isinstance(found, Localizations) else Path(found).name
+    for text in unknown_rows(table, condition, name):
+        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    return kept
 
 
 def link(
@@ -154,7 +159,10 @@ def link(
     """
     lateral, axial = (None, None) if radius_nm is None else _lateral_and_axial_um(radius_nm)
     rule = LinkRule(radius_um=lateral, axial_um=axial, dark=dark)
-    linked = link_list(as_list(found, pixel_um), rule)
+    table, header = opened(found, pixel_um)
+    if header is not None:
+        refuse_linked(str(found), header)
+    linked = link_list(table, rule)
     for text in linked.warnings:
         warnings.warn(text, DoubtfulResult, stacklevel=2)
     return linked.molecules
@@ -178,7 +186,7 @@ def drift(
     ----------
     found : Localizations or path
     frames : int
-        Length of the movie, where the list does not reach its end.
+        Length of the movie, where the list does not reach its end; 0: as the list's file says.
     segments, frames_per_segment : int
         Of the curve, at most one of them; neither: as many segments as the list bears.
     pixel_um : float
@@ -200,9 +208,10 @@ def drift(
     DoubtfulResult
         Where the curve is not to be trusted.
     """
+    table, header = opened(found, pixel_um)
     result = drift_of(
-        as_list(found, pixel_um),
-        frames=frames,
+        table,
+        frames=frames if frames or header is None else header.frames,
         segments=segments,
         frames_per_segment=frames_per_segment,
         watch=watch,
@@ -247,7 +256,8 @@ def resolution(
     ----------
     Nieuwenhuizen et al., Nature Methods 10:557 (2013); Endesfelder et al., Histochemistry 141:629 (2014).
     """
-    return resolution_of(as_list(found, pixel_um), block_frames=block_frames, splits=splits, watch=watch)
+    table, _ = opened(found, pixel_um)
+    return resolution_of(table, block_frames=block_frames, splits=splits, watch=watch)
 
 
 def track(
@@ -303,7 +313,8 @@ def track(
     """
     reach = None if range_nm is None else SearchRange(*_lateral_and_axial_um(range_nm))
     rule = TrackRule(reach, gap=gap, least=least, timing=timing or FrameTiming())
-    tracked = track_list(as_list(found, pixel_um), rule, watch=watch)
+    table, _ = opened(found, pixel_um)
+    tracked = track_list(table, rule, watch=watch)
     for text in tracked.warnings:
         warnings.warn(text, DoubtfulResult, stacklevel=2)
     return tracked
@@ -311,5 +322,7 @@ def track(
 
 def _lateral_and_axial_um(distance_nm: float | tuple[float, float]) -> tuple[float, float]:
     """A distance in nm, or one laterally and one in depth, as two distances in µm."""
-    lateral, axial = distance_nm if isinstance(distance_nm, tuple) else (distance_nm, distance_nm)
-    return lateral / 1000, axial / 1000
+    both = np.ravel(distance_nm).tolist()
+    if len(both) not in (1, 2) or not all(isinstance(each, int | float) for each in both):
+        raise InputError(f"{distance_nm} is no distance in nm", "give one, or two: laterally, and in depth")
+    return both[0] / 1000, both[-1] / 1000

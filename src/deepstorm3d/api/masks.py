@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..devices import default_device
+from ..devices import chosen_device
 from ..errors import InputError, Interrupted
 from ..experiment.experiment import Experiment, experiment_mask, psf_source
 from ..experiment.limits import LimitReport
@@ -36,8 +36,11 @@ from .movies import AnExperiment, as_experiment
 __all__ = ["crlb", "design_mask", "limit", "mask", "psf", "recommend"]
 
 AMask = NDArray[Any] | Tensor | str | PathLike[str]
-_FAR_UM = 300.0  # no objective reaches so deep
 """Phase (h, w) in radians, or the file that holds it."""
+# No objective reaches so deep.
+_FAR_UM = 300.0
+# By so much a depth in float32 may lie beyond the planes of a measured PSF.
+_ROUNDING_UM = 1e-4
 
 
 def mask(experiment: AnExperiment) -> NDArray[np.float64]:
@@ -87,7 +90,7 @@ def psf(
     Raises
     ------
     InputError
-        Where the mask does not fit the microscope.
+        Where the mask does not fit the microscope, or a measured PSF does not reach a depth.
 
     Examples
     --------
@@ -97,10 +100,13 @@ def psf(
     ((3, 31, 31), True)
     """
     setup = as_experiment(experiment)
-    depths = torch.as_tensor(np.asarray(z_um, dtype=np.float32))
-    _refuse_far(depths)
+    depths = _numbers(z_um, "z_um")
+    if depths.ndim != 1:
+        raise InputError(f"the depths z_um are a list (N,), got shape {tuple(depths.shape)}")
+    source = _source(setup, mask)
+    _refuse_depths(setup, source, depths)
     with torch.no_grad():
-        images = setup.psf.images(setup.microscope, _source(setup, mask))
+        images = setup.psf.images(setup.microscope, source)
         blur_px = torch.full_like(depths, setup.psf.blur_px)
         return images(on_axis(depths), blur_px).values.float().cpu().numpy()
 
@@ -132,6 +138,12 @@ def crlb(
     (N, 5) array
         σ of x, y, z (µm), photons and background.
 
+    Raises
+    ------
+    InputError
+        For positions that are not (N, 3), light that is not above 0, and depths that a measured PSF does not
+        reach.
+
     References
     ----------
     Ober, Ram & Ward, Biophysical Journal 86:1185 (2004); Shechtman et al., Physical Review Letters 113:133902
@@ -145,14 +157,21 @@ def crlb(
     True
     """
     setup = as_experiment(experiment)
-    where = torch.as_tensor(np.asarray(xyz, dtype=np.float32)).reshape(-1, 3)
-    _refuse_far(where[:, 2])
-    light, level = (_column(value, len(where)) for value in (photons, background))
-    if len(where) and float(level.min()) <= 0:
-        raise InputError(f"the background must be above 0 photons per pixel, got {float(level.min()):g}")
+    where = _numbers(xyz, "xyz")
+    if where.shape[-1] != 3 or where.ndim > 2:
+        if where.numel():
+            raise InputError(f"the positions xyz are (N, 3): x, y, z in µm, got shape {tuple(where.shape)}")
+        where = where.new_zeros(0, 3)
+    where = where.reshape(-1, 3)
+    light, level = _above_0(photons, "photons", len(where)), _above_0(background, "background", len(where))
+    source, (low, high) = _source(setup, mask), setup.z_um
+    _refuse_depths(setup, source, where[:, 2])
+    if len(where):
+        # The table ends with its range: a depth beyond it would get the image at the end.
+        low, high = min(low, float(where[:, 2].min())), max(high, float(where[:, 2].max()))
     blur = (setup.psf.blur_px, setup.psf.blur_px)
     with torch.no_grad():
-        table = setup.psf.tabulate(setup.microscope, _source(setup, mask), setup.z_um, blur)
+        table = setup.psf.tabulate(setup.microscope, source, (low, high), blur)
         return bound_of(table, where, light, level).double().numpy()
 
 
@@ -309,7 +328,7 @@ def design_mask(
         )
     if by == "fisher":
         fisher_design.refuse_model(from_model)
-    place = device or default_device()
+    place = chosen_device(device)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "mask.npy" if out is None else Path(out)
         run = DesignRun(path)
@@ -342,13 +361,39 @@ def _source(experiment: Experiment, phase: AMask | None) -> Any:
     return experiment_mask(experiment.with_(mask=FileMask()), phase=_phase(phase))
 
 
-def _refuse_far(z: Tensor) -> None:
-    """Raise InputError for depths (N,) in nm that are taken for µm."""
-    far = float(z.abs().max()) if len(z) else 0.0
+def _refuse_depths(setup: Experiment, source: Any, z: Tensor) -> None:
+    """Raise InputError for depths (N,) that are nm taken for µm, or where there is no such PSF."""
+    if not len(z):
+        return
+    shallow, deep = float(z.min()), float(z.max())
+    far = max(-shallow, deep)
     if far > _FAR_UM:
         raise InputError(f"no objective reaches to a depth of {far:g} µm", "depths are in µm, not nm")
+    low, high = setup.psf.depths_um(source)
+    if shallow < low - _ROUNDING_UM or deep > high + _ROUNDING_UM:
+        raise InputError(
+            f"the {setup.psf.kind} PSF of '{setup.name}' is known from {low:g} to {high:g} µm, not from "
+            f"{shallow:g} to {deep:g} µm"
+        )
 
 
-def _column(value: float | NDArray[Any] | Tensor, rows: int) -> Tensor:
-    """A number or one number a row, as (rows,)."""
-    return torch.as_tensor(np.broadcast_to(np.asarray(value, dtype=np.float32), (rows,)).copy())
+def _numbers(given: Any, name: str) -> Tensor:
+    """What was given as float32; raises InputError for what is no array of finite numbers."""
+    try:
+        array = given.detach().cpu().numpy() if isinstance(given, Tensor) else given
+        values = torch.as_tensor(np.array(array, dtype=np.float32))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} is no array of numbers: {error}") from error
+    if not bool(values.isfinite().all()):
+        raise InputError(f"{name} has numbers that are not finite")
+    return values
+
+
+def _above_0(value: float | NDArray[Any] | Tensor, name: str, rows: int) -> Tensor:
+    """A number or one number a row, as (rows,); raises InputError where it is not above 0."""
+    numbers = _numbers(value, name)
+    if numbers.shape not in ((), (1,), (rows,)):
+        raise InputError(f"{name}: one number, or one for each of {rows} molecules, got {tuple(numbers.shape)}")
+    if numbers.numel() and float(numbers.min()) <= 0:
+        raise InputError(f"{name} must be above 0, got {float(numbers.min()):g}")
+    return numbers.expand(rows).clone()

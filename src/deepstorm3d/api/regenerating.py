@@ -14,7 +14,7 @@ from ..jobs.regenerate_channels import RegeneratedChannels, regenerated_channels
 from ..localizing.excerpt import Excerpt, excerpt_of
 from ..localizing.model import Model
 from .channel_movies import AnyTransform, SecondChannel, channels_of, transform_given, transform_of_list
-from .lists import List, as_list
+from .reading import List, as_list
 
 __all__ = ["regenerate", "regenerate_channels"]
 

@@ -6,7 +6,7 @@ import tempfile
 from os import PathLike
 from pathlib import Path
 
-from ..devices import default_device
+from ..devices import chosen_device
 from ..errors import Interrupted
 from ..jobs.start_of_training import Start
 from ..jobs.train import train_model
@@ -63,7 +63,7 @@ def train(
     setup = as_experiment(experiment)
     if steps is not None:
         setup = setup.with_(training=setup.training.with_(steps=steps))
-    place = device or default_device()
+    place = chosen_device(device)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.pt" if out is None else Path(out)
         run = Run(path)

@@ -125,21 +125,10 @@ def micrometres(nm: float | None) -> float | None:
 
 
 def chosen_device(text: str | None) -> str:
-    """The device to compute on; raises InputError where it is unknown or missing."""
-    import torch
+    """`devices.chosen_device`, with torch imported only now."""
+    from ..devices import chosen_device
 
-    from ..devices import default_device
-
-    if text is None:
-        return default_device()
-    kind = text.partition(":")[0]
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if kind not in there or (kind == "cpu" and text != kind):
-        raise InputError(f"--device {text}: use cpu, cuda or mps")
-    if not there[kind]:
-        name = {"cuda": "CUDA device", "mps": "Apple GPU (mps)"}[kind]
-        raise InputError(f"--device {text}: this machine has no {name} that torch {torch.__version__} can use")
-    return text
+    return chosen_device(text)
 
 
 def camera_changes(assignments: Sequence[str] | None) -> dict[str, object]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..analysis.evaluation import Evaluation, MatchRule, evaluate_list
 from ..emitters import Emitters, Localizations
 from ..errors import InputError, MissingPixelSize
-from ..extent import frame_extent
+from ..extent import Extent, frame_extent
 from ..io.tables import TableHeader, read_truth_list
 from ..plot.truth_scatter import comparison
 from .figure_files import FigureFiles
@@ -21,7 +21,8 @@ __all__ = ["Compared", "evaluate_table", "read_compared"]
 class Compared:
     """A list and the truth that it is to be compared with, as their files hold them.
 
-    found, truth: the tables;  header: of the list;  notes: what a reader of both files should know.
+    found, truth: the tables;  header: of the list, or of the truth where the list is in memory;
+    notes: what a reader of both files should know.
     """
 
     found: Localizations
@@ -37,19 +38,35 @@ class Compared:
         x, y, _ = (self.truth.xyz.amax(dim=0) / self.header.pixel_um).tolist()
         return max(self.header.shape[0], round(y) + 1), max(self.header.shape[1], round(x) + 1)
 
-    def evaluated(self, rule: MatchRule | None = None, *, register: bool = False) -> Evaluation:
-        """The figures of the list; arguments and errors as in `analysis.evaluation.evaluate_list`."""
-        field_um = frame_extent(self.shape, self.header.pixel_um)
+    def evaluated(
+        self, rule: MatchRule | None = None, *, register: bool = False, field_um: Extent | None = None
+    ) -> Evaluation:
+        """The figures of the list; arguments and errors as in `analysis.evaluation.evaluate_list`.
+
+        field_um: None: the frames' as the header says.
+        """
+        if field_um is None:
+            field_um = frame_extent(self.shape, self.header.pixel_um)
         evaluation = evaluate_list(self.found, self.truth, rule, register=register, field_um=field_um)
         return replace(evaluation, notes=[*self.notes, *evaluation.notes])
 
 
-def read_compared(locs: Path, truth: Path, pixel_nm: float | None = None) -> Compared:
-    """Read a list and its truth, which may be a second list.
+def read_compared(
+    locs: Path | Localizations, truth: Path | Emitters, pixel_nm: float | None = None
+) -> Compared:
+    """Read a list and its truth, which may be a second list; one of both may be in memory.
 
     pixel_nm: camera pixel in the sample, for lists that do not name it; one of the two may name it for both.
     Raises InputError as `io.tables.read_list` does.
     """
+    if isinstance(locs, Localizations):
+        if isinstance(truth, Emitters):
+            raise ValueError("neither is a file: `evaluate_list` compares them")
+        true, header = read_truth_list(truth, pixel_um=None if pixel_nm is None else pixel_nm / 1000)
+        return Compared(locs, true, header, header.notes)
+    if isinstance(truth, Emitters):
+        found, header = read_localizations(locs, pixel_nm)
+        return Compared(found, truth, header, header.notes)
     found, header = _read_found(locs, truth, pixel_nm)
     true, true_header = read_truth_list(truth, pixel_um=header.pixel_um)
     return Compared(found, true, header, (*header.notes, *true_header.notes))

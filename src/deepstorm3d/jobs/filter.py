@@ -49,10 +49,7 @@ def filter_table(
     kept = table.select(rows_where(table, expression))
     settings = {"source": source.name, "expression": expression, "rows": [len(table), len(kept)]}
     write_derived(out, kept.sort(), header, "filter", settings, format=to, overwrite=overwrite)
-    warnings = [*header.notes]
-    for name, rows in unknown_rows(table, expression).items():
-        where = "in any row" if rows == len(table) else f"in {rows} of {len(table)} rows"
-        warnings.append(f"{name} is not known {where} of {source.name}: no condition on it holds there")
+    warnings = [*header.notes, *unknown_rows(table, expression, source.name)]
     if not len(table):
         warnings.append(f"{source.name} has no rows")
     elif not len(kept):

@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..io.tables import TableHeader, claim_list
 from .reading_lists import read_localizations, write_derived
 
-__all__ = ["LinkSummary", "link_table"]
+__all__ = ["LinkSummary", "link_table", "refuse_linked"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def link_table(
     """
     claim_list(out, overwrite=overwrite)
     table, header = read_localizations(source, pixel_nm)
-    _refuse_linked(source, header)
+    refuse_linked(source, header)
     try:
         linked = link_list(table, rule)
     except InputError as error:
@@ -71,7 +71,7 @@ def link_table(
     )
 
 
-def _refuse_linked(source: Path, header: TableHeader) -> None:
+def refuse_linked(source: Path | str, header: TableHeader) -> None:
     """Refuse a file that says it was linked, also where its format has no column for that."""
     if any(step.get("step") == "link" for step in header.provenance.get("steps", [])):
         raise InputError(

@@ -34,7 +34,7 @@ def read_localizations(
     if pixel_nm is not None and abs(header.pixel_nm - pixel_nm) > _ROUNDING * header.pixel_nm:
         raise InputError(
             f"{path} says its pixels are {header.pixel_nm:g} nm, and its positions rest on that: "
-            f"{pixel_nm:g} nm (`pixel_nm`) is for lists that do not say",
+            f"{pixel_nm:g} nm (`pixel_um`) is for lists that do not say",
             "leave it out, or correct the file",
         )
     for note in header.notes:

@@ -107,7 +107,9 @@ class Excerpt:
 
     @property
     def source(self) -> Path | Movie:
-        """The movie's file or folder, or a movie in memory."""
+        """The movie's file or folder, or a movie in memory; raises InputError for what is no movie."""
+        if isinstance(self.movie, list | tuple):
+            raise InputError("a movie is an array, a tensor or a file, not a list", "make it a numpy array")
         return as_source(self.movie)
 
     @property

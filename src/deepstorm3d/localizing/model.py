@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..camera import Camera
-from ..devices import default_device
+from ..devices import chosen_device
 from ..emitters import Localizations
-from ..errors import DoubtfulResult, InputError, Interrupted
+from ..errors import DoubtfulResult, Interrupted
 from ..experiment.experiment import Experiment
 from ..io.movies import AnyMovie
 from ..localizer.modelfile import ModelFile, save_model_file
@@ -22,7 +22,7 @@ from .excerpt import Excerpt, excerpt_of
 from .fits import Method
 from .known_light import with_light_known
 from .over_frames import OverFrames, decide
-from .pipeline import Pipeline, experiment_of, load_pipeline
+from .pipeline import Pipeline, experiment_of, load_pipeline, refuse_threshold
 from .run import Run
 
 __all__ = ["Model", "load_model"]
@@ -50,7 +50,7 @@ class Model:
 
     def __init__(self, file: ModelFile, *, mask: Path | None = None, device: str | None = None) -> None:
         self.file, self.mask = file, mask
-        self.device = device or default_device()
+        self.device = chosen_device(device)
         self.experiment: Experiment = experiment_of(file)
         self._pipelines: dict[tuple[Any, ...], Pipeline] = {}
         self._threshold: float | None = None
@@ -73,8 +73,7 @@ class Model:
         InputError
             If it is not a probability.
         """
-        if not 0 <= threshold <= 1:
-            raise InputError(f"the threshold is a probability, 0 to 1, not {threshold:g}")
+        refuse_threshold(threshold)
         changed = copy(self)
         changed._threshold, changed._pipelines = threshold, {}
         return changed
@@ -208,7 +207,7 @@ class Model:
         Raises
         ------
         InputError
-            If movie, model or camera do not fit each other.
+            If movie, model or camera do not fit each other; if `threshold` is no probability.
         Interrupted
             If the watcher stopped the work.
 
@@ -261,6 +260,6 @@ def load_model(
     Raises
     ------
     InputError
-        If the model does not exist; the message lists the built-in models.
+        If the model does not exist (the message lists the built-in models), or the device.
     """
     return Model(find_model(str(name_or_path)), mask=None if mask is None else Path(mask), device=device)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -41,7 +41,7 @@ from .camera_change import assumed_values, change_camera
 from .fits import Method, build_fit, highest_density
 from .tiling import TILE_PX, Tile, localize_in_tiles, tiles
 
-__all__ = ["Pipeline", "experiment_of", "load_pipeline", "photometry_table"]
+__all__ = ["Pipeline", "experiment_of", "load_pipeline", "photometry_table", "refuse_threshold"]
 
 # Side of the patch for photometry and bounds, px: outside it the PSF is weaker than the background's noise.
 _PHOTOMETRY_PATCH_PX = 61
@@ -292,8 +292,12 @@ def load_pipeline(
     probability (None: the model's);  method: source of the candidates;  refine: whether the joint fit follows
     (the network then proposes candidates down to about half of its threshold, and the likelihood decides);
     device: of the network; the rest is there too, but on the processor if it is "mps".
-    Raises InputError if model, mask or camera do not fit.
+    Raises InputError if model, mask or camera do not fit, for no probability and for an unknown method.
     """
+    if threshold is not None:
+        refuse_threshold(threshold)
+    if method not in get_args(Method):
+        raise InputError(f"there is no method '{method}' (`method`)", f"use {', '.join(get_args(Method))}")
     experiment = experiment_of(model)
     phase = model.mask
     if mask is not None and not experiment.psf.needs_mask:
@@ -339,6 +343,12 @@ def load_pipeline(
         notes=(*assumed_values(experiment.camera, chosen, camera), *_notes_of_dyes(experiment)),
         share=experiment.shares[0],
     )
+
+
+def refuse_threshold(threshold: float) -> None:
+    """Raise InputError for what is no probability."""
+    if not 0 <= threshold <= 1:
+        raise InputError(f"the threshold is a probability, 0 to 1, not {threshold:g}")
 
 
 def _notes_of_dyes(experiment: Experiment) -> list[str]:

@@ -59,6 +59,12 @@ class Specimen:
     structure: StructureName | None = None
     drift_um: Vector | None = None
 
+    def __post_init__(self) -> None:
+        if self.emitters is not None and (self.emitters < 0 or self.emitters != int(self.emitters)):
+            raise InputError(f"the number of emitters is a whole number from 0, not {self.emitters}")
+        if self.structure is not None and self.structure not in _MAKERS:
+            raise InputError(f"there is no structure '{self.structure}'", f"use {', '.join(_MAKERS)}")
+
     def drift(self, frames: int, generator: torch.Generator) -> Tensor | None:
         """Displacement of the structure in each frame, (frames, 3) µm from the first one; None without drift.
 

@@ -208,27 +208,11 @@ def _refuse_other_than_csv(path: Path) -> None:
 
 
 def read_table(path: str | Path, *, pixel_um: float | None = None) -> Localizations:
-    """Read localizations from a file of any known format; its contents say which.
+    """Localizations from a file of any format of `FORMATS`; rows without a position or a frame are left out.
 
-    Rows without a position or a frame are left out.
-
-    Parameters
-    ----------
-    path
-        Picasso or our own .hdf5, ThunderSTORM, SMAP, DeepSTORM3D or challenge .csv, smappy or DECODE .h5,
-        SMAP _sml.mat.
-    pixel_um : float
-        Camera pixel in the sample, µm, for a file that does not name it; 0.0 takes positions in nm as they are.
-
-    Returns
-    -------
-    Localizations
-
-    Raises
-    ------
-    InputError
-        For a missing or damaged file, an unknown format, missing columns, text in place of numbers, a doubled
-        column, or an unknown pixel size.
+    pixel_um: camera pixel in the sample, µm, for a file that does not name it; 0.0 takes positions in nm as
+    they are.  Raises InputError for a missing or damaged file, an unknown format, missing columns, text in
+    place of numbers, a doubled column, or an unknown pixel size.
     """
     return read_list(path, pixel_um=pixel_um)[0]
 
@@ -249,24 +233,7 @@ def read_list(path: str | Path, *, pixel_um: float | None = None) -> tuple[Local
 
 
 def read_truth(path: str | Path, *, pixel_um: float | None = None) -> Emitters:
-    """Read true emitters from ThunderSTORM CSV, or the positions and photons of any other table.
-
-    Parameters
-    ----------
-    path
-        As for `read_table`.
-    pixel_um : float
-        Camera pixel in the sample, µm, for a file that does not name it.
-
-    Returns
-    -------
-    Emitters
-
-    Raises
-    ------
-    InputError
-        As `read_table` does.
-    """
+    """True emitters from ThunderSTORM CSV, or positions and photons of any other table; as `read_table`."""
     return read_truth_list(path, pixel_um=pixel_um)[0]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...cli.options import chosen_device
 from ...cli.progress import duration
+from ...devices import chosen_device
 from ...experiment.configure import find_experiment
 from ...jobs.training_cost import TrainingCost, training_cost
 from ...watch import Watcher
