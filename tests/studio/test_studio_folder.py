@@ -71,3 +71,10 @@ def test_what_is_not_there_is_named(folder: Folder, name: str, words: str):
 def test_a_studio_needs_a_folder(folder: Folder):
     with pytest.raises(InputError, match="is not a folder"):
         Folder(folder.root / "a.tif")
+
+
+@pytest.mark.parametrize("name", [" lead.tif", "end.tif ", " both "])
+def test_spaces_at_the_ends_belong_to_the_name_where_there_is_such_a_file(folder: Folder, name: str):
+    (folder.root / name).touch()
+    assert folder.existing(name) == folder.root / name
+    assert folder.existing(" a.tif ") == folder.root / "a.tif"

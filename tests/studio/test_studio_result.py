@@ -25,6 +25,7 @@ from deepstorm3d.studio.folder import Folder
 from deepstorm3d.studio.result import picture
 from deepstorm3d.studio.result.cloud import CHUNK
 from deepstorm3d.studio.result.conditions import Conditions
+from deepstorm3d.studio.result.facts import facts
 from deepstorm3d.studio.result.look import ResultLook
 from deepstorm3d.studio.result.opened import Wanted
 from deepstorm3d.studio.result.picture import Window, as_png, draw, nearest
@@ -133,6 +134,10 @@ def test_a_file_that_is_no_list_leaves_the_open_one(stored: Path, tmp_path: Path
     settle(look)
     assert isinstance(look.problem, InputError)
     assert look.opened is not None and look.opened.path == stored
+    assert facts(look).startswith(f"still shown: {stored.name}; 4,000 rows")
+    look.open(stored)
+    settle(look)
+    assert facts(look).startswith("4,000 rows")
 
 
 def test_a_list_without_its_pixel_asks_for_it(tmp_path: Path):

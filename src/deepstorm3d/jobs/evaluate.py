@@ -61,7 +61,7 @@ def read_compared(
     """
     if isinstance(locs, Localizations):
         if isinstance(truth, Emitters):
-            raise ValueError("neither is a file: `evaluate_list` compares them")
+            raise ValueError("neither of both is a file")
         true, header = read_truth_list(truth, pixel_um=None if pixel_nm is None else pixel_nm / 1000)
         return Compared(locs, true, header, header.notes)
     if isinstance(truth, Emitters):

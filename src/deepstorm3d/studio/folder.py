@@ -41,8 +41,10 @@ class Folder:
 
         Raises InputError where it lies outside, also by way of a link.
         """
-        given = Path(str(name).strip())
+        text = str(name)
         try:
+            # Spaces at the ends are typed by mistake, or belong to the name of a file.
+            given = Path(text if (self.root / text).exists() else text.strip())
             whole = (self.root / given).resolve()
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(f"'{name}' is no path: {error}") from error

@@ -88,7 +88,10 @@ class _ComparePanel:
 
     def _list_input(self, label: str, role: str, help: str) -> FileInput:
         def take(name: str) -> None:
+            before = self.look.asked
             self.look.use(**{role: self.desk.folder.existing(name) if name.strip() else None})
+            if self.look.asked == before:
+                self.look.again()  # the file has changed
 
         return FileInput(self.desk.folder, label, take, wanted=is_list, help=help).props(
             f"data-test=compare-{role}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from nicegui import ui
 
+from ...errors import InputError
 from ..folder import Entry, Folder
 from .icon_button import icon_button
 from .notices import explained, guarded, told
@@ -119,15 +120,17 @@ class FileInput(ui.input):
     ) -> None:
         super().__init__(label, value=value)
         self._taken = taken
+        self._folder = folder
         self._last = self._shown = value  # taken or shown last; shown last
+        self._changed = self._when_changed(value)  # of the one that was taken or shown last
         self.props("dense outlined hide-bottom-space").classes("ds-file")
-        self.on("keydown.enter", self._take).on("blur", self._take)
+        self.on("keydown.enter", lambda: self._take(anew=True)).on("blur", lambda: self._take())
 
         async def open_chooser() -> None:
             path = await choose(folder, label, wanted=wanted, folders=folders)
             if path is not None:
                 self.set_value(folder.shown(path))
-                self._take()
+                self._take(anew=True)
 
         if help:
             self.tooltip(help)
@@ -140,19 +143,32 @@ class FileInput(ui.input):
         """Show what the studio has opened, if it is another file than before: what is being typed stays."""
         if text != self._shown:
             self._last = self._shown = text
+            self._changed = self._when_changed(text)
             self.set_value(text)
 
-    def _take(self) -> None:
-        """Hand over the text, if it is another than the one that was taken or shown last."""
+    def _when_changed(self, text: str) -> tuple[int, int] | None:
+        """When the file was written, and its size; None where there is none."""
+        try:
+            stat = self._folder.path(text).stat()
+        except (InputError, OSError):
+            return None
+        return stat.st_mtime_ns, stat.st_size
+
+    def _take(self, *, anew: bool = False) -> None:
+        """Hand over the text, if it is another than the one that was taken or shown last.
+
+        anew: also the same, where the file has changed since then.
+        """
         text = self.value or ""
-        if text == self._last:
+        changed = self._when_changed(text)
+        if text == self._last and not (anew and changed != self._changed):
             return
         try:
             self._taken(text)
         except Exception as error:
             self.error = explained(error)
         else:
-            self._last = text
+            self._last, self._changed = text, changed
 
 
 def _size(size: int) -> str:

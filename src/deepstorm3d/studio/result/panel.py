@@ -9,7 +9,6 @@ from nicegui import ui
 
 from ...columns import WHOLE
 from ...errors import MissingPixelSize
-from ...io.tables import TableHeader
 from ..desk import Desk
 from ..offered import is_list
 from ..parts.choose import FileInput
@@ -19,6 +18,7 @@ from ..parts.icon_button import icon_button
 from ..parts.notices import explained, guarded
 from ..parts.same import same_by_command
 from ..parts.shown import show
+from .facts import facts
 from .panel_cloud import CloudPart
 from .panel_picture import PicturePart
 from .panel_statistics import StatisticsPart
@@ -79,7 +79,7 @@ class _ResultPanel:
             help="Picasso, ThunderSTORM, SMAP, smappy, DECODE, challenge: any list that the program reads",
         ).props("data-test=result-file")
         self.pixel = (
-            ui.number("Camera pixel in the sample, nm", min=1, format="%.6g")
+            ui.number("Camera pixel (nm)", min=1, format="%.6g")
             .props("dense outlined data-test=result-pixel")
             .on("keydown.enter", self._open_with_pixel)
             .on("blur", self._open_with_pixel)
@@ -110,8 +110,12 @@ class _ResultPanel:
         if not name.strip():
             self.look.close()
             return
+        path, opened = self.desk.folder.existing(name), self.look.opened
+        if opened is not None and opened.path == path:  # again, since it has changed
+            self.look.open(path, opened.wanted.pixel_nm)
+            return
         self.pixel.set_value(None)
-        self.look.open(self.desk.folder.existing(name))
+        self.look.open(path)
 
     @guarded
     def _open_with_pixel(self) -> None:
@@ -144,12 +148,11 @@ class _ResultPanel:
         self.pixel.set_visibility(isinstance(error, MissingPixelSize) or asked is not None)
         busy = look.opening.busy or look.sieving.busy or look.counting.busy or look.binning.busy
         self.spinner.set_visibility(busy)
+        self.facts.set_text(facts(look))
         if opened is None:
-            self.facts.set_text("reading …" if look.opening.busy else "Choose a list of localizations.")
             self.left.set_text("")
         else:
             self.file.show(self.desk.folder.shown(opened.path))
-            self.facts.set_text(_facts(self.look))
             self.left.set_text("" if look.kept is None else f"{look.kept.rows:,} of {len(opened.table):,}")
         show(self.words, look.conditions.words)
         self.expression.set_text(look.conditions.expression)
@@ -190,28 +193,3 @@ class _ResultPanel:
 def _place(column: str) -> int:
     """What is filtered most often stands first."""
     return _ORDER.index(column) if column in _ORDER else len(_ORDER)
-
-
-def _frames(header: TableHeader) -> str:
-    """How many frames the movie has, and which of them were localized where that is known and not all."""
-    first, last = header.provenance.get("frames") or (0, header.frames)
-    if (first, last) == (0, header.frames):
-        return f"{header.frames:,} frames"
-    return f"frames {first:,} to {last - 1:,} of {header.frames:,}"
-
-
-def _facts(look: Any) -> str:
-    """What the open list is."""
-    opened = look.opened
-    header, rows = opened.header, len(opened.table)
-    if not rows:
-        return "The list holds no localization: there is nothing to draw or to count."
-    height, width = header.shape
-    field = f"{width * header.pixel_um:.3g} × {height * header.pixel_um:.3g} µm"
-    lines = [f"{rows:,} rows, {_frames(header)}, {field}", *header.notes]
-    far = len(opened.table) - len(opened.order)
-    if far:
-        lines.append(f"{far:,} rows lie far beyond all others and are not in the cloud")
-    if not opened.has_sigma:
-        lines.append("the list has no σ: it is drawn as a histogram")
-    return "; ".join(lines)
