@@ -243,6 +243,7 @@ def test_a_file_that_is_no_list_is_told_in_words(result: Any, studio: Served, st
     result.keyboard.press("Enter")
     result.locator("[data-test=result-problem]").filter(has_text="no known table").wait_for()
     result.locator("[data-test=rows-left]").filter(has_text="of 3,000").wait_for()
+    result.locator("[data-test=result-facts]").filter(has_text="still shown: ").wait_for()
     field.fill("../outside.hdf5")
     result.keyboard.press("Enter")
     result.get_by_text("lies outside the folder").first.wait_for()
@@ -258,3 +259,13 @@ def test_a_list_without_rows_is_told_in_words(result: Any, studio: Served, store
     result.get_by_text("No row is left to draw").wait_for()
     result.get_by_role("button", name="Statistics").click()
     result.get_by_text("The list holds no localization.", exact=True).wait_for()
+
+
+def test_a_file_that_was_replaced_is_opened_anew(result: Any, studio: Served, stored: Path):
+    whole, header = read_table(stored), TableHeader(0.1, 100, (80, 80))
+    shown = result.locator("[data-test=result-facts]")
+    shown.filter(has_text="3,000 rows").wait_for()
+    for rows, told in ((whole[:10], "10 rows"), (whole, "3,000 rows")):
+        write_list(stored, rows, header, overwrite=True)
+        result.locator("[data-test=result-file] input, input[data-test=result-file]").press("Enter")
+        shown.filter(has_text=told).wait_for()
