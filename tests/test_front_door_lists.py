@@ -120,7 +120,7 @@ VERBS: dict[str, Verb] = {
     "resolution": lambda path: ds.resolution(path, splits=1, pixel_um=PIXEL_UM),
     "evaluate": lambda path: ds.evaluate(path, ds.Emitters.empty(), pixel_um=PIXEL_UM),
     "evaluate, truth": lambda path: ds.evaluate(ds.Localizations.empty(), path, pixel_um=PIXEL_UM),
-    "split_channels": lambda path: ds.split_channels(path, "left-right", pixel_um=PIXEL_UM),
+    "split_channels": lambda path: ds.split_channels(path, "left-right", shape=(64, 64), pixel_um=PIXEL_UM),
 }
 
 
@@ -172,3 +172,11 @@ def test_two_distances_may_stand_in_any_sequence(given: object):
 def test_a_resolution_of_no_halves_is_refused(asked: dict[str, int]):
     with pytest.raises(ds.InputError, match="below 1"):
         ds.resolution(blinking(), **asked)  # pyright: ignore[reportArgumentType]
+
+
+def test_halves_are_those_of_the_whole_frame_that_a_file_may_not_say(files: tuple[Path, Path]):
+    with pytest.raises(ds.InputError, match="how large its frames are"):
+        ds.split_channels(files[0].with_name("some.csv"), "left-right")
+    given = ds.split_channels(files[0].with_name("some.csv"), "left-right", shape=(SIDE_PX, SIDE_PX))
+    for one, other in zip(given, ds.split_channels(files[0], "left-right"), strict=True):
+        np.testing.assert_allclose(one.xyz, other.xyz, atol=1e-5)

@@ -18,7 +18,7 @@ from ..emitters import Localizations
 from ..errors import DoubtfulResult, InputError
 from ..field import Field
 from ..io.tables import TableHeader
-from ..jobs.register import split_list
+from ..jobs.register import split_list, whole_frame
 from .reading import List, opened
 
 __all__ = ["dyes", "register", "split_channels"]
@@ -144,9 +144,9 @@ def split_channels(
     side : "left-right" or "top-bottom"
         The first channel is left, or at the top.
     shape : tuple of int
-        Height and width of the frames in pixels; needed for a list in memory.
+        Height and width of the frames in pixels; needed for a list in memory, and a file that does not say it.
     pixel_um : float
-        Camera pixel in the sample; needed for a list in memory.
+        Camera pixel in the sample; needed likewise.
 
     Returns
     -------
@@ -157,11 +157,11 @@ def split_channels(
     Raises
     ------
     InputError
-        Where a half has no rows.
+        Where a half has no rows, or the frames are not known.
     """
     table, header = opened(found, pixel_um)
-    if header is not None:
-        shape, pixel_um = header.shape, float(header.pixel_um)
+    if header is not None and not isinstance(found, Localizations):
+        shape, pixel_um = whole_frame(Path(found), header, shape), float(header.pixel_um)
     if shape is None or pixel_um is None:
         raise InputError(
             "a list in memory does not know its frames", "give shape (height, width) and `pixel_um`"

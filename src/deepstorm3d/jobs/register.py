@@ -25,7 +25,7 @@ from ..io.transforms.formats import claim_transform
 from ..plot.panels import claim_picture, save_figure
 from .reading_lists import read_localizations, write_derived
 
-__all__ = ["MovedList", "move_list", "register_files", "split_list"]
+__all__ = ["MovedList", "move_list", "register_files", "split_list", "whole_frame"]
 
 
 def register_files(
@@ -67,7 +67,7 @@ def _channels(
     source, other = sources
     table, header = read_localizations(source, pixel_nm)
     if not isinstance(other, Path):
-        first, second = split_list(table, other, _whole_frame(source, header, shape), header.pixel_um)
+        first, second = split_list(table, other, whole_frame(source, header, shape), header.pixel_um)
         return replace(first, name=source.name), replace(second, name=source.name), [*header.notes]
     there, beside = read_localizations(other, pixel_nm)
     return (
@@ -77,7 +77,7 @@ def _channels(
     )
 
 
-def _whole_frame(source: Path, header: TableHeader, given: tuple[int, int] | None) -> tuple[int, int]:
+def whole_frame(source: Path, header: TableHeader, given: tuple[int, int] | None) -> tuple[int, int]:
     """Height and width of the frames that have halves: as the list says, else as given."""
     height, width = header.shape
     if given is None and header.guessed:
