@@ -26,7 +26,8 @@ from deepstorm3d.analysis.matching import match
 from deepstorm3d.analysis.metrics import ScoreWithIntervals, score_with_intervals
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file

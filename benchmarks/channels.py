@@ -32,7 +32,8 @@ from deepstorm3d.channels import ChannelPair, ChannelView, Transform
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.experiment.channel import Channel
 from deepstorm3d.experiment.channel_views import channel_views
-from deepstorm3d.experiment.experiment import Experiment, psf_source
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.optics import psf_source
 from deepstorm3d.field import Field
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood

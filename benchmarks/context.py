@@ -22,7 +22,8 @@ from torch import Tensor
 
 from deepstorm3d.analysis.matching import match
 from deepstorm3d.emitters import Emitters, Localizations
-from deepstorm3d.experiment.experiment import Experiment, psf_source
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.optics import psf_source
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
 from deepstorm3d.jobs.train import train_model

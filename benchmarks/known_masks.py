@@ -39,8 +39,9 @@ from deepstorm3d.camera import IdealCamera
 from deepstorm3d.channels import Transform
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.experiment.design_settings import DesignSpec
-from deepstorm3d.experiment.experiment import Experiment, psf_source
+from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.known_masks import with_noll_numbers
+from deepstorm3d.experiment.optics import psf_source
 from deepstorm3d.experiment.recommendation import Sample
 from deepstorm3d.experiment.sample_scale import depth_waves, resolution_area
 from deepstorm3d.extent import frame_extent

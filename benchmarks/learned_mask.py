@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deepstorm3d.experiment.experiment import Experiment, write_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import write_experiment
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.optics.masks import ZeroMask
 from deepstorm3d.simulation.counts import DensityCount

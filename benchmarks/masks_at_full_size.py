@@ -22,7 +22,8 @@ import numpy as np
 from matplotlib import pyplot
 
 from accuracy import MARGIN_PX, SIDE, scene_of, simulator_of
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.masks import mask_sha256, read_mask, write_mask
 from deepstorm3d.jobs.fisher_design import design_by_fisher

@@ -31,7 +31,9 @@ from torch import Tensor
 from deepstorm3d.calibration.beads.settings import BeadSettings
 from deepstorm3d.calibration.beads.simulated import BeadScene, aberrated_mask, draw_stack
 from deepstorm3d.calibration.beads.stage_range import travel_for_depths
-from deepstorm3d.experiment.experiment import Experiment, psf_source, read_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import read_experiment
+from deepstorm3d.experiment.optics import psf_source
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.jobs.measure_psf import measure_psf

@@ -26,7 +26,8 @@ from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.draws import uniform
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.experiment.configure import find_experiment
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.field import Field
 from deepstorm3d.io.movies import MovieWriter
 from deepstorm3d.io.tables import read_truth

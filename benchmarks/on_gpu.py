@@ -34,7 +34,8 @@ import torch
 from torch import Tensor
 
 from deepstorm3d.emitters import Emitters
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
 from deepstorm3d.io.movies import open_movie

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from accuracy import SEED, simulator_of
 from deepstorm3d.emitters import Emitters, Localizations
-from deepstorm3d.experiment.experiment import experiment_mask
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.field import Field
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood

@@ -42,7 +42,8 @@ from deepstorm3d.calibration.phase_retrieval.retrieval import (
     Unknowns,
     retrieve_mask,
 )
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.io.movies import MovieWriter

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from accuracy import SEED, SIDE, scene_of
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file

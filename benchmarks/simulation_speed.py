@@ -29,7 +29,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from deepstorm3d.emitters import Emitters
-from deepstorm3d.experiment.experiment import experiment_mask
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
 from deepstorm3d.jobs.simulate import BLOCK_PIXELS

@@ -34,7 +34,8 @@ from torch import Tensor
 
 from accuracy import SEED
 from deepstorm3d.emitters import Emitters
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.field import Field
 from deepstorm3d.localizer.modelfile import ModelFile, load_model_file
 from deepstorm3d.localizing.pipeline import experiment_of

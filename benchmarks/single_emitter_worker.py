@@ -24,7 +24,7 @@ def ours(windows: np.ndarray, about: dict[str, Any], threads: int) -> Fit:
     """The fit of `localize --method mle`, the window being the frame; the brightest spot of each."""
     import torch
 
-    from deepstorm3d.experiment.experiment import experiment_mask
+    from deepstorm3d.experiment.optics import experiment_mask
     from deepstorm3d.fitting.likelihood import Likelihood
     from deepstorm3d.fitting.refine import Bounds
     from deepstorm3d.fitting.single import SingleFit

@@ -22,7 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.refine import Bounds, Effort

@@ -24,7 +24,8 @@ import torch
 from deepstorm3d.analysis.matching import match
 from deepstorm3d.analysis.metrics import score
 from deepstorm3d.emitters import Emitters
-from deepstorm3d.experiment.experiment import Experiment, psf_source
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.optics import psf_source
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
 from deepstorm3d.jobs.start_of_training import Start

@@ -17,7 +17,8 @@ from torch import Tensor
 from deepstorm3d.calibration.beads.images import BeadImages
 from deepstorm3d.calibration.beads.simulated import BeadScene, aberrated_mask, draw_stack
 from deepstorm3d.calibration.phase_retrieval import retriever
-from deepstorm3d.experiment.experiment import Experiment, write_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import write_experiment
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.optics.masks import PhaseMask

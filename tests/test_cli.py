@@ -26,7 +26,7 @@ from deepstorm3d.cli.interrupt import StopRequest
 from deepstorm3d.cli.options import frame_range, region
 from deepstorm3d.cli.progress import ScreenWatcher, duration
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import read_experiment
+from deepstorm3d.experiment.files import read_experiment
 from deepstorm3d.experiment.presets import PRESETS, preset
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.io.parts import part_path

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import deepstorm3d as ds
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
-from deepstorm3d.experiment.experiment import write_experiment
+from deepstorm3d.experiment.files import write_experiment
 from deepstorm3d.io.tables import write_table
 
 

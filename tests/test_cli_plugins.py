@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from deepstorm3d.cli import app
-from deepstorm3d.experiment.experiment import read_experiment
+from deepstorm3d.experiment.files import read_experiment
 from deepstorm3d.io.tables import read_table
 
 MODULE = '''

@@ -12,7 +12,8 @@ from torch import Tensor
 from deepstorm3d.camera import CAMERAS, CameraSpec, Noise, ScmosCamera, poisson
 from deepstorm3d.chip import Maps
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import Experiment, read_experiment, write_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import read_experiment, write_experiment
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.field import Field

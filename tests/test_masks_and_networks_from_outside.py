@@ -14,7 +14,9 @@ from torch.nn import functional
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.configure import with_mask
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask, read_experiment, write_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import read_experiment, write_experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.tables import read_table, read_truth
 from deepstorm3d.jobs.localize import ListFile, localize_movie

@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     from .errors import InputError as InputError
     from .errors import Interrupted as Interrupted
     from .experiment.experiment import Experiment as Experiment
-    from .experiment.experiment import read_experiment as read_experiment
-    from .experiment.experiment import write_experiment as write_experiment
+    from .experiment.files import read_experiment as read_experiment
+    from .experiment.files import write_experiment as write_experiment
     from .experiment.presets import preset as preset
     from .io.masks import read_mask as read_mask
     from .io.masks import write_mask as write_mask
@@ -122,7 +122,7 @@ _HOMES = {
     "plot": "plot",
     "preset": "experiment.presets",
     "psf": "api.masks",
-    "read_experiment": "experiment.experiment",
+    "read_experiment": "experiment.files",
     "read_mask": "io.masks",
     "read_movie": "api.movies",
     "read_table": "api.reading",
@@ -141,7 +141,7 @@ _HOMES = {
     "split_channels": "api.channels",
     "track": "api.lists",
     "train": "api.training",
-    "write_experiment": "experiment.experiment",
+    "write_experiment": "experiment.files",
     "write_mask": "io.masks",
     "write_table": "io.tables",
     "write_transform": "io.transforms",

@@ -14,7 +14,7 @@ from deepstorm3d.calibration.beads.finding import (
     side_that_fits,
 )
 from deepstorm3d.calibration.beads.slice_order import distance_of_slices, jumps, order_ratio
-from deepstorm3d.experiment.experiment import experiment_mask
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.optics.computed import build_psf
 
 

@@ -15,7 +15,7 @@ from deepstorm3d.calibration.beads.settings import BeadSettings
 from deepstorm3d.calibration.beads.stack_places import read_bead_positions
 from deepstorm3d.cli.app import app
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import whole_mask
+from deepstorm3d.experiment.optics import whole_mask
 
 AT = [(round(x), round(y)) for x, y in CENTRES]
 RECORDED = BeadSettings(step_um=0.1, first_um=-1.0, bead_um=0.2, side_px=SIDE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from deepstorm3d.calibration.measured_psf.denoise import without_noise
-from deepstorm3d.experiment.experiment import experiment_mask
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.measured import sample_volume

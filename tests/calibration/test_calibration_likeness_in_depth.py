@@ -6,7 +6,7 @@ import torch
 
 from deepstorm3d.calibration.beads.stage_range import travel_for_depths
 from deepstorm3d.calibration.measured_psf.depth_matching import depths_that_look_alike
-from deepstorm3d.experiment.experiment import experiment_mask
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.exact import ExactPSF

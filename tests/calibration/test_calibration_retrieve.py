@@ -29,7 +29,7 @@ from deepstorm3d.calibration.phase_retrieval.phase_fit import PhaseFit
 from deepstorm3d.calibration.phase_retrieval.position_fit import Unknowns, fit_each, fit_positions
 from deepstorm3d.calibration.phase_retrieval.residuals import misfit, outliers
 from deepstorm3d.calibration.phase_retrieval.retriever import Retrieved, Retriever
-from deepstorm3d.experiment.experiment import experiment_mask
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.optics.computed import build_psf
 from deepstorm3d.optics.masks import PhaseMask, ZeroMask

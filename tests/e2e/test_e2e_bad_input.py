@@ -18,7 +18,9 @@ from typer.testing import CliRunner
 
 from deepstorm3d.cli.app import app
 from deepstorm3d.emitters import Emitters
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask, write_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import write_experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.field import Field
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.train import train_model

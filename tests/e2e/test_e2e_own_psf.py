@@ -12,7 +12,9 @@ from torch import Tensor
 
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.configure import configure_experiment
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask, read_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import read_experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.io.tables import read_table

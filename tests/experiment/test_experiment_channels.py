@@ -14,14 +14,10 @@ from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.channel import Channel
 from deepstorm3d.experiment.channel_views import channel_views, named_by_hash
 from deepstorm3d.experiment.configure import configure_experiment
-from deepstorm3d.experiment.experiment import (
-    Experiment,
-    changed,
-    psf_source,
-    read_experiment,
-    write_experiment,
-)
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import changed, read_experiment, write_experiment
 from deepstorm3d.experiment.named_files import files_named
+from deepstorm3d.experiment.optics import psf_source
 from deepstorm3d.field import Field
 from deepstorm3d.io.masks import mask_sha256
 from deepstorm3d.io.transforms import write_transform

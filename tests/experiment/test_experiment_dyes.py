@@ -11,7 +11,9 @@ from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.channel import Channel
 from deepstorm3d.experiment.dye import Dye
 from deepstorm3d.experiment.dyes import dye_optics, dye_stack, dyes_table, of_other_wavelengths, with_dyes
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask, read_experiment, write_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import read_experiment, write_experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.jobs.design_psf import design_mask
 from deepstorm3d.optics.measured import MeasuredPSFSpec
 from deepstorm3d.optics.psf import on_axis

@@ -12,7 +12,9 @@ import yaml
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.configure import find_experiment
 from deepstorm3d.experiment.earlier import FORMAT_VERSION, with_key_of_today
-from deepstorm3d.experiment.experiment import Experiment, psf_source, read_experiment, write_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import read_experiment, write_experiment
+from deepstorm3d.experiment.optics import psf_source
 from deepstorm3d.experiment.presets import PRESETS, preset
 from deepstorm3d.localizer.modelfile import load_model_file
 from deepstorm3d.localizing.catalogue import find_model

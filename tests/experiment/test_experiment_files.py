@@ -10,8 +10,10 @@ import pytest
 from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.experiment.channel import Channel
 from deepstorm3d.experiment.configure import configure_experiment
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask, read_experiment, write_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import read_experiment, write_experiment
 from deepstorm3d.experiment.named_files import files_named
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.optics.masks import FileMask
 from factories import tiny_experiment

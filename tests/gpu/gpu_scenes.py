@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from deepstorm3d.emitters import Emitters
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.field import Field

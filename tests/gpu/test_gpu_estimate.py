@@ -8,7 +8,7 @@ from gpu_scenes import experiment, photons, pipeline
 from deepstorm3d.calibration.movie_statistics import by_model as estimate_by_model
 from deepstorm3d.calibration.movie_statistics.by_model import FoundLight, found_light
 from deepstorm3d.calibration.movie_statistics.scene_match import Imaging, SceneGuess
-from deepstorm3d.experiment.experiment import experiment_mask
+from deepstorm3d.experiment.optics import experiment_mask
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda")]
 

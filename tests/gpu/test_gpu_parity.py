@@ -16,7 +16,7 @@ from gpu_scenes import NETWORKS, SIZE, experiment, molecules, photons, pipeline
 from torch import Tensor
 
 from deepstorm3d.emitters import Emitters
-from deepstorm3d.experiment.experiment import experiment_mask
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.fitting.background import SplineBackground
 from deepstorm3d.fitting.information import joint_bounds
 from deepstorm3d.fitting.joint import JointFit

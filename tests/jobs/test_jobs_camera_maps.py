@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import read_experiment
+from deepstorm3d.experiment.files import read_experiment
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.jobs import camera_maps
 from deepstorm3d.jobs.camera_maps import CameraMaps, Recordings, measure_camera

@@ -12,7 +12,7 @@ from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.camera_sheets import CAMERA_SHEETS, camera_sheet
 from deepstorm3d.experiment.configure import configure_experiment
-from deepstorm3d.experiment.experiment import read_experiment
+from deepstorm3d.experiment.files import read_experiment
 from deepstorm3d.spec import spec_from_mapping
 
 

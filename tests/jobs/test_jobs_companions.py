@@ -15,7 +15,8 @@ from deepstorm3d.calibration.beads.settings import BeadSettings
 from deepstorm3d.camera import IdealCamera, ScmosCamera
 from deepstorm3d.chip import Region
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import experiment_mask, read_experiment, write_experiment
+from deepstorm3d.experiment.files import read_experiment, write_experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
 from deepstorm3d.frames.companions import crops_field, shown_field

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deepstorm3d.experiment.experiment import read_experiment, write_experiment
+from deepstorm3d.experiment.files import read_experiment, write_experiment
 from deepstorm3d.experiment.presets import preset
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))

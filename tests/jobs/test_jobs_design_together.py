@@ -17,7 +17,8 @@ from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.channel import Channel
 from deepstorm3d.experiment.configure import with_mask
 from deepstorm3d.experiment.design_settings import DesignSpec
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import read_mask
 from deepstorm3d.jobs.design_channels import ChannelMask, mask_files

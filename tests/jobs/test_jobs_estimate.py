@@ -16,7 +16,8 @@ from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.configure import find_experiment
-from deepstorm3d.experiment.experiment import Experiment, read_experiment, write_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import read_experiment, write_experiment
 from deepstorm3d.jobs.estimate import estimate_movie
 from deepstorm3d.jobs.simulate import MovieSimulation, simulate_movie
 from deepstorm3d.localizing.catalogue import find_model

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.configure import find_experiment
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask, read_experiment, write_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import read_experiment, write_experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import PRESETS, preset
 from deepstorm3d.io.masks import mask_sha256
 from deepstorm3d.kinds import Kinds

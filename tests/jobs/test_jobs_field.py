@@ -13,7 +13,8 @@ import yaml
 
 from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.emitters import Emitters, Localizations
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.field import Field
 from deepstorm3d.io.tables import read_truth
 from deepstorm3d.jobs.limit import Sweep, limit

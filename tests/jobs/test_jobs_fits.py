@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from deepstorm3d.emitters import Emitters, Localizations
-from deepstorm3d.experiment.experiment import experiment_mask
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.field import Field
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood

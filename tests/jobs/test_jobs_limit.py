@@ -13,8 +13,9 @@ from matplotlib.image import imread
 
 from deepstorm3d.camera import EmccdCamera, IdealCamera, MinimumSubtractedCamera, ScmosCamera
 from deepstorm3d.errors import InputError, Interrupted
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.limits import LimitReport
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.masks import mask_sha256, write_mask
 from deepstorm3d.jobs.limit import Sweep, limit, masks_to_compare

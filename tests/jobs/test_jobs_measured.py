@@ -14,15 +14,10 @@ from deepstorm3d.calibration.measured_psf.experiment import measured_experiment
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.configure import configure_experiment, find_experiment
-from deepstorm3d.experiment.experiment import (
-    Experiment,
-    experiment_mask,
-    psf_source,
-    read_experiment,
-    whole_mask,
-    write_experiment,
-)
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import read_experiment, write_experiment
 from deepstorm3d.experiment.light_patch import patch_for_light
+from deepstorm3d.experiment.optics import experiment_mask, psf_source, whole_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.field import Field

@@ -11,7 +11,9 @@ import torch
 
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.configure import configure_experiment, find_experiment
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask, read_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import read_experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.masks import mask_sha256, read_mask, write_mask
 from deepstorm3d.localizer.modelfile import ModelFile, save_model_file

@@ -11,7 +11,8 @@ from typer.testing import CliRunner, Result
 import deepstorm3d as ds
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import Experiment, write_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import write_experiment
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.jobs.design_psf import design_mask
 from deepstorm3d.jobs.fisher_design import design_by_fisher

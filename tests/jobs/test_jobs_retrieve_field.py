@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from bead_stacks import FIRST_UM, STEP_UM, draw_beads, short_retrieval, small_experiment, true_mask, write_stack
 from deepstorm3d.cli import app
-from deepstorm3d.experiment.experiment import Experiment, read_experiment, write_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import read_experiment, write_experiment
 from deepstorm3d.optics.field_aberrations import FieldSpec
 from deepstorm3d.optics.masks import PixelMask, ZernikePhase
 

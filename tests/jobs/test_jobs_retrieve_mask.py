@@ -29,7 +29,8 @@ from deepstorm3d.calibration.phase_retrieval import retriever
 from deepstorm3d.calibration.phase_retrieval.degeneracies import aperture_of, split_defocus, without_tilt
 from deepstorm3d.cli import app
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import experiment_mask, read_experiment
+from deepstorm3d.experiment.files import read_experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.io.masks import read_mask
 
 GIVEN = ["--step-um", str(STEP_UM), "--first-um", str(FIRST_UM), "--bead-nm", "200"]

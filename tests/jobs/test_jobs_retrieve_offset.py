@@ -15,7 +15,7 @@ from deepstorm3d.calibration.phase_retrieval import retrieval
 from deepstorm3d.calibration.phase_retrieval.mask_offset import MaskOffset
 from deepstorm3d.calibration.phase_retrieval.retriever import Retrieved
 from deepstorm3d.cli import app
-from deepstorm3d.experiment.experiment import read_experiment, write_experiment
+from deepstorm3d.experiment.files import read_experiment, write_experiment
 from deepstorm3d.optics.field_aberrations import FieldSpec
 from deepstorm3d.optics.mask_shift import footprint_um, moved_phase
 from deepstorm3d.optics.masks import PixelMask

@@ -11,8 +11,9 @@ import torch
 
 from deepstorm3d.analysis.drift import DriftCurve
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.experiment import Experiment
 from deepstorm3d.experiment.light_patch import patch_for_light
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.movies import MovieWriter, open_movie
 from deepstorm3d.io.tables import read_truth

@@ -13,7 +13,7 @@ from deepstorm3d.calibration.beads.settings import BeadSettings
 from deepstorm3d.calibration.beads.stack_places import read_places
 from deepstorm3d.calibration.beads.stacks import BeadPlace
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import whole_mask
+from deepstorm3d.experiment.optics import whole_mask
 
 STACKS = [Path("a/one.tif"), Path("a/two.tif"), Path("b/three.tif")]
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import mask_sha256

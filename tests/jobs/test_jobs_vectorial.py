@@ -9,7 +9,9 @@ import torch
 
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.configure import configure_experiment
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask, read_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import read_experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.single import SingleFit

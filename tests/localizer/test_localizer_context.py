@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import changed
+from deepstorm3d.experiment.files import changed
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from deepstorm3d.experiment.experiment import Experiment, experiment_mask
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.optics import experiment_mask
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.field import Field
 from deepstorm3d.optics.computed import build_psf

@@ -10,7 +10,8 @@ import torch
 
 from deepstorm3d.emitters import Emitters
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import Experiment, changed
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import changed
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.simulation import (
     EmitterPrior,

@@ -15,7 +15,7 @@ from deepstorm3d.calibration.phase_retrieval.figure_data import picture_of
 from deepstorm3d.calibration.phase_retrieval.retrieval import Unknowns
 from deepstorm3d.calibration.phase_retrieval.summary import summary_lines
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import read_experiment
+from deepstorm3d.experiment.files import read_experiment
 from deepstorm3d.io.masks import read_mask
 from deepstorm3d.studio.beads.bench import BeadBench
 from deepstorm3d.studio.beads.pictures import amplitude_of, as_address, bead_strip, coloured, slices_picture

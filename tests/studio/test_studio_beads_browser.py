@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bead_stacks import CENTRES, SIDE, bead_folder, true_mask
-from deepstorm3d.experiment.experiment import read_experiment
+from deepstorm3d.experiment.files import read_experiment
 from deepstorm3d.io.masks import read_mask
 from served_studio import Served
 

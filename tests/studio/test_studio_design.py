@@ -11,7 +11,8 @@ import pytest
 
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.design_settings import DesignSpec
-from deepstorm3d.experiment.experiment import Experiment, write_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import write_experiment
 from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import read_mask
 from deepstorm3d.jobs.design_psf import design_mask

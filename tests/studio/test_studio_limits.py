@@ -15,7 +15,7 @@ import torch
 from matplotlib.image import imread
 
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import write_experiment
+from deepstorm3d.experiment.files import write_experiment
 from deepstorm3d.io.masks import write_mask
 from deepstorm3d.jobs.limit import Sweep, limit, masks_to_compare
 from deepstorm3d.studio.folder import Folder

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deepstorm3d.experiment.design_settings import DesignSpec
-from deepstorm3d.experiment.experiment import write_experiment
+from deepstorm3d.experiment.files import write_experiment
 from deepstorm3d.io.masks import read_mask, write_mask
 from factories import tiny_experiment
 from served_studio import Served

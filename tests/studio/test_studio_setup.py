@@ -15,7 +15,8 @@ from deepstorm3d.camera.kinds import CAMERAS
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.camera_sheets import CAMERA_SHEETS
 from deepstorm3d.experiment.channel import Channel
-from deepstorm3d.experiment.experiment import Experiment, changed, read_experiment
+from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.files import changed, read_experiment
 from deepstorm3d.experiment.presets import PRESETS
 from deepstorm3d.io.masks import mask_sha256
 from deepstorm3d.io.movies.preparation import Prepared

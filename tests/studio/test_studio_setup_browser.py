@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 import deepstorm3d as ds
-from deepstorm3d.experiment.experiment import read_experiment
+from deepstorm3d.experiment.files import read_experiment
 from served_studio import PATIENCE_S, Served
 
 # Seconds until a frame is simulated where Numba has to compile first, ms.

@@ -15,7 +15,7 @@ from PIL import Image
 
 from deepstorm3d.cli.progress_file import Told
 from deepstorm3d.errors import InputError
-from deepstorm3d.experiment.experiment import write_experiment
+from deepstorm3d.experiment.files import write_experiment
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.io.tables import read_table

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ..devices import chosen_device
 from ..errors import InputError, Interrupted
-from ..experiment.experiment import Experiment, experiment_mask, psf_source
+from ..experiment.experiment import Experiment
 from ..experiment.limits import LimitReport
+from ..experiment.optics import experiment_mask, psf_source
 from ..experiment.recommendation import Recommendation
 from ..io.masks import read_mask
 from ..jobs import design_psf as end_to_end

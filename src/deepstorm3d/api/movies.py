@@ -19,7 +19,8 @@ from ..calibration.movie_statistics.settings import EstimateSettings
 from ..devices import free_bytes
 from ..emitters import Emitters
 from ..errors import DoubtfulResult, InputError
-from ..experiment.experiment import Experiment, read_experiment
+from ..experiment.experiment import Experiment
+from ..experiment.files import read_experiment
 from ..experiment.presets import PRESETS, preset
 from ..io.movies import AnyMovie, as_source, open_movie
 from ..jobs.simulate import MovieSimulation

@@ -10,7 +10,8 @@ from ..field import Field
 from ..io.masks import mask_sha256
 from ..optics.masks import FileMask
 from .channel import ChannelTransform
-from .experiment import Experiment, psf_source
+from .experiment import Experiment
+from .optics import psf_source
 
 __all__ = ["channel_views", "named_by_hash"]
 

@@ -14,14 +14,10 @@ from ..optics.masks import MASK_KINDS, FileMask
 from ..spec import spec_from_mapping
 from .camera_sheets import CameraSheet
 from .channel_views import channel_views
-from .experiment import (
-    Experiment,
-    changed,
-    psf_source,
-    read_experiment,
-    write_experiment,
-)
+from .experiment import Experiment
+from .files import changed, read_experiment, write_experiment
 from .named_files import with_files_beside, with_files_renamed
+from .optics import psf_source
 from .presets import PRESETS, preset
 
 __all__ = ["configure_experiment", "find_experiment", "path_beside", "with_mask", "with_masks"]

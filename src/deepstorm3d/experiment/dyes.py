@@ -17,8 +17,9 @@ from ..optics.tabulated import TabulatedPSF
 from ..simulation.dyes import DyeStack
 from ..spec import spec_from_mapping
 from .dye import Dye
-from .experiment import Experiment, experiment_mask
+from .experiment import Experiment
 from .light_patch import patch_for_light
+from .optics import experiment_mask
 
 __all__ = [
     "DyeOptics",

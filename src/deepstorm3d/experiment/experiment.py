@@ -2,53 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Self
 
-import torch
-import yaml
 from pydantic import ValidationError, field_validator, model_validator
-from torch import Tensor
 
 from ..camera import Camera, IdealCamera
 from ..complaints import told
 from ..errors import InputError
-from ..io.masks import mask_sha256, read_mask
-from ..io.parts import write_text
-from ..io.psfs import read_psf
 from ..localizer.coarse import CoarseSpec
 from ..localizer.kinds import AnyNetwork
-from ..optics.computed import computed_psf
-from ..optics.masks import AnyMask, FileMask, PhaseMask, PixelMask, TetrapodMask
+from ..optics.masks import AnyMask, TetrapodMask
 from ..optics.microscope import Microscope
 from ..optics.psf_kinds import AnyPSFSpec
 from ..optics.scalar import ScalarPSFSpec
-from ..psf_volume import PSFVolume
 from ..simulation.priors import Scene
-from ..spec import Spec, quantity, set_by_paths, spec_from_mapping, to_yaml
+from ..spec import Spec, quantity
 from .channel import FIRST, Channel, check_names_and_light
 from .design_settings import DesignSpec
 from .dye import Dye
-from .earlier import FORMAT_VERSION, in_form_of_today, with_key_of_today
-from .named_files import with_files_beside, with_files_named_from
+from .earlier import FORMAT_VERSION, in_form_of_today
 from .training_settings import TrainingSpec
 
-__all__ = [
-    "Experiment",
-    "changed",
-    "experiment_mask",
-    "psf_source",
-    "read_experiment",
-    "whole_mask",
-    "write_experiment",
-]
-
-_HEADER = """An experiment of deepstorm3d: the whole set-up in one file.
-Lengths in µm, light in photons (detected photo-electrons), phases in radians; _px: camera pixels.
-Depth z counts from the coverslip into the sample."""
+__all__ = ["Experiment"]
 
 
 class Experiment(Spec):
@@ -243,150 +219,3 @@ def _words_of(error: ValueError) -> str:
     if isinstance(error, ValidationError):
         return "; ".join(told(each) for each in error.errors())
     return str(error)
-
-
-def read_experiment(path: str | PathLike[str], assignments: Sequence[str] = ()) -> Experiment:
-    """Read an experiment file and change some of its values.
-
-    Relative paths of a mask, a PSF or camera maps refer to the folder of the experiment file.
-
-    Parameters
-    ----------
-    path : path
-        A file (.yaml) that `write_experiment` or the command ``config`` wrote.
-    assignments : sequence of str
-        Changes such as ``"camera.gain=2.2"``, applied before the file is checked.
-
-    Returns
-    -------
-    Experiment
-
-    Raises
-    ------
-    InputError
-        If the file is not valid; the message has the file, the key and the allowed range.
-    """
-    path = Path(path)
-    try:
-        mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the experiment file {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise _no_experiment(path, f"not YAML: {error}") from error
-    if not isinstance(mapping, dict):
-        raise _no_experiment(path, "it has no keys")
-    return with_files_beside(changed(mapping, assignments, source=str(path)), path.parent)
-
-
-def _no_experiment(path: Path, why: str) -> InputError:
-    """The error for a file that is none: a movie or a list where the experiment was wanted, or bad YAML."""
-    if path.suffix.lower() in (".yaml", ".yml"):
-        return InputError(f"{path} is no experiment file: {why}")
-    return InputError(
-        f"{path} is no experiment file", "experiments are YAML files (.yaml); is the order of the files right?"
-    )
-
-
-def changed(mapping: Mapping[str, Any], assignments: Sequence[str], *, source: str) -> Experiment:
-    """The experiment from a mapping of any format version, changed by ``a.b=value`` assignments.
-
-    source: origin of the mapping, for errors.  Raises InputError if a key or value is wrong.
-    """
-    try:
-        today = in_form_of_today(mapping)
-    except ValueError as error:
-        raise InputError(f"{source}: {error}") from error
-    set_by_paths(today, [with_key_of_today(each) for each in assignments], Experiment)
-    return spec_from_mapping(Experiment, today, source=source)
-
-
-def write_experiment(experiment: Experiment, path: str | PathLike[str], *, remarks: str = "") -> None:
-    """Write an experiment as a complete YAML file with the unit and meaning of each line.
-
-    Files that it names are named so that `read_experiment` finds them, from wherever it is called: relative to
-    the folder of `path` where they lie in or below it, else from the root. Names of files that there are not
-    stay as they are.
-
-    Parameters
-    ----------
-    experiment : Experiment
-    path : path
-    remarks : str
-        Lines for the head of the file.
-    """
-    header = f"{_HEADER}\n{remarks}" if remarks else _HEADER
-    path = Path(path)
-    write_text(path, to_yaml(with_files_named_from(experiment, path.parent), header))
-
-
-def psf_source(
-    experiment: Experiment,
-    *,
-    phase: Tensor | None = None,
-    planes: PSFVolume | None = None,
-    z_um: tuple[float, float] | None = None,
-) -> Any:
-    """Data that the experiment's PSF needs in addition to its settings: its phase mask, or measured planes.
-
-    phase: of the mask, as in `experiment_mask`;  planes: as stored in a model (None: read from the experiment's
-    file);  z_um: depth range of the molecules (None: that of all scenes).
-    Raises InputError if a hash does not agree, and if planes do not fit the microscope, the depths or
-    the patch.
-    """
-    files = _Files(experiment, phase, planes)
-    return experiment.psf.source(files, experiment.microscope, experiment.z_um if z_um is None else z_um)
-
-
-@dataclass(frozen=True)
-class _Files:
-    """Contents of the experiment's files, or the data given instead of them: `PSFFiles`."""
-
-    experiment: Experiment
-    phase: Tensor | None
-    stored: PSFVolume | None
-
-    def mask(self) -> PhaseMask:
-        return experiment_mask(self.experiment, phase=self.phase)
-
-    def planes(self, path: str) -> PSFVolume:
-        if self.stored is not None:
-            return self.stored
-        if not path:
-            raise InputError(
-                f"psf.kind is {self.experiment.psf.kind}, but psf.path names no file",
-                "measure a PSF with `measure_psf`, and name its file: `psf.path=FILE`",
-            )
-        return read_psf(path, pixel_um=self.experiment.microscope.pixel_um)
-
-
-def experiment_mask(experiment: Experiment, *, phase: Tensor | None = None) -> PhaseMask:
-    """The experiment's phase mask.
-
-    phase: (h, w) rad, as stored in a model or given by the user (None: read from the experiment's file).
-    Raises InputError if the hash does not agree, and for an experiment whose PSF is not computed through a
-    mask.
-    """
-    if not experiment.psf.needs_mask:
-        raise InputError(
-            f"the experiment '{experiment.name}' has a {experiment.psf.kind} PSF, and its mask is unknown: "
-            "masks are designed, compared, retrieved and exported, and beads looked for, with a PSF that is "
-            "computed from one (`psf.kind=scalar`)"
-        )
-    spec = experiment.mask
-    if isinstance(spec, FileMask):
-        if phase is None and spec.path:
-            phase = torch.from_numpy(read_mask(Path(spec.path))).float()
-        if phase is not None and spec.sha256 and mask_sha256(phase.numpy()) != spec.sha256:
-            raise InputError(
-                f"this is not the mask of the experiment '{experiment.name}': its SHA-256 is "
-                f"{mask_sha256(phase.numpy())[:12]}…, expected {spec.sha256[:12]}…"
-            )
-        if phase is not None:
-            return PixelMask(phase)
-    return spec.build(experiment.microscope)
-
-
-def whole_mask(experiment: Experiment) -> PhaseMask:
-    """The experiment's mask with the aberrations of its PSF added, as one phase."""
-    mask = experiment_mask(experiment)
-    return computed_psf(experiment.psf).with_aberrations(experiment.microscope, mask)

@@ -22,7 +22,8 @@ from ..calibration.camera_maps.pixel_moments import PixelMoments, Top
 from ..calibration.camera_maps.warnings import refuse_level, warnings_of
 from ..camera import ScmosCamera
 from ..errors import InputError
-from ..experiment.experiment import Experiment, write_experiment
+from ..experiment.experiment import Experiment
+from ..experiment.files import write_experiment
 from ..io.movies import Movie, open_movie, readable_ranges
 from ..io.parts import claim_name, make_folder, whole_file, write_text
 from ..pixels.counts import whole_counts

@@ -18,7 +18,8 @@ from ..chip import middle_of
 from ..emitters import Emitters, Localizations
 from ..errors import InputError
 from ..experiment.configure import with_mask
-from ..experiment.experiment import Experiment, experiment_mask
+from ..experiment.experiment import Experiment
+from ..experiment.optics import experiment_mask
 from ..extent import frame_extent
 from ..field import Field
 from ..io.masks import mask_sha256, read_mask, write_mask

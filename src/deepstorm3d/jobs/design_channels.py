@@ -11,7 +11,8 @@ from torch import Tensor
 from .. import plot
 from ..errors import InputError
 from ..experiment.dyes import refuse_dyes
-from ..experiment.experiment import Experiment, experiment_mask
+from ..experiment.experiment import Experiment
+from ..experiment.optics import experiment_mask
 from ..optics.computed import build_psf
 from ..optics.exact import ExactPSF
 from ..optics.masks import PhaseMask, PixelMask

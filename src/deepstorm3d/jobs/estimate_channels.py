@@ -10,7 +10,8 @@ from ..calibration.movie_statistics.figure import estimate as draw_estimate
 from ..calibration.movie_statistics.settings import EstimateSettings
 from ..errors import InputError
 from ..experiment.channel import Channel
-from ..experiment.experiment import Experiment, write_experiment
+from ..experiment.experiment import Experiment
+from ..experiment.files import write_experiment
 from ..io.parts import claim_name, refuse_same_names
 from ..localizing.excerpt import Excerpt
 from ..plot.panels import claim_picture, save_figure

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from ..errors import InputError
-from ..experiment.experiment import Experiment, psf_source
+from ..experiment.experiment import Experiment
+from ..experiment.optics import psf_source
 from ..io.masks import read_mask
 from ..io.psfs import claim_psf, write_psf
 from ..optics.computed import computed_psf

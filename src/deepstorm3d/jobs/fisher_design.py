@@ -16,7 +16,8 @@ from ..devices import needs_double_precision
 from ..errors import InputError
 from ..experiment.channel_conditions import channel_conditions
 from ..experiment.conditions import scene_conditions
-from ..experiment.experiment import Experiment, experiment_mask
+from ..experiment.experiment import Experiment
+from ..experiment.optics import experiment_mask
 from ..io.masks import write_mask
 from ..optics.masks import PhaseMask, PixelMask
 from ..optics.zernike import zernike_basis

@@ -12,8 +12,9 @@ from torch import Tensor
 from ..errors import InputError
 from ..experiment.channel_conditions import ChannelConditions, alone_with_all_light, channel_conditions
 from ..experiment.conditions import LEAST_BACKGROUND, Conditions
-from ..experiment.experiment import Experiment, psf_source
+from ..experiment.experiment import Experiment
 from ..experiment.light_patch import patch_for_light
+from ..experiment.optics import psf_source
 from ..optics.fisher import (
     emitter_information,
     joint_emitter_information,

@@ -12,7 +12,8 @@ from torch import Tensor
 from ..experiment.channel import Channel
 from ..experiment.channel_conditions import channel_conditions
 from ..experiment.conditions import LEAST_BACKGROUND, scene_conditions
-from ..experiment.experiment import Experiment, psf_source
+from ..experiment.experiment import Experiment
+from ..experiment.optics import psf_source
 from ..optics.computed import computed_psf
 from ..optics.fisher import joint_position_information, position_bounds, position_information
 from ..optics.masks import MaskSpec, ZeroMask

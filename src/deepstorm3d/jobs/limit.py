@@ -15,9 +15,10 @@ from torch import Tensor
 from ..errors import InputError
 from ..experiment.conditions import LEAST_BACKGROUND, Conditions, scene_conditions
 from ..experiment.configure import with_mask
-from ..experiment.experiment import Experiment, experiment_mask, psf_source
+from ..experiment.experiment import Experiment
 from ..experiment.light_patch import patch_for_light
 from ..experiment.limits import Bounds, LimitReport, MaskLimits
+from ..experiment.optics import experiment_mask, psf_source
 from ..fitting.background import SplineBackground
 from ..fitting.information import joint_bounds
 from ..fitting.likelihood import Likelihood

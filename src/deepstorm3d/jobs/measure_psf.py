@@ -10,7 +10,8 @@ from .. import plot
 from ..calibration.beads.settings import BeadSettings
 from ..calibration.measured_psf.experiment import measured_experiment
 from ..calibration.measured_psf.measure import MeasuredPSF, average_psf
-from ..experiment.experiment import Experiment, write_experiment
+from ..experiment.experiment import Experiment
+from ..experiment.files import write_experiment
 from ..io.parts import claim_name, refuse_same_names
 from ..io.psfs import claim_psf, read_psf, write_psf
 from ..plot.panels import claim_picture, save_figure

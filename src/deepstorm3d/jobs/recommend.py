@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 from ..experiment.conditions import scene_conditions
-from ..experiment.experiment import Experiment, psf_source
+from ..experiment.experiment import Experiment
 from ..experiment.known_masks import Expected, KnownMask, MaskTable, Place, known_masks, place_among
+from ..experiment.optics import psf_source
 from ..experiment.recommendation import Advice, Recommendation, Sample
 from ..experiment.sample_scale import depth_waves, patch_for_depth, resolution_area
 from ..optics.microscope import Microscope

@@ -13,7 +13,9 @@ from typing import TypeVar
 from .. import plot
 from ..errors import InputError
 from ..experiment.conditions import scene_conditions
-from ..experiment.experiment import Experiment, psf_source, write_experiment
+from ..experiment.experiment import Experiment
+from ..experiment.files import write_experiment
+from ..experiment.optics import psf_source
 from ..experiment.recommendation import Advice, Recommendation, Sample
 from ..experiment.sample_scale import patch_for_depth
 from ..io.parts import write_text

@@ -20,8 +20,9 @@ from ..emitters import Emitters
 from ..errors import InputError
 from ..experiment.channel_views import channel_views
 from ..experiment.dyes import dye_stack, dyes_table, patch_for_dyes
-from ..experiment.experiment import Experiment, psf_source
+from ..experiment.experiment import Experiment
 from ..experiment.light_patch import patch_for_light
+from ..experiment.optics import psf_source
 from ..field import Field
 from ..frames.companions import shown_field
 from ..io.movies import MovieWriter

@@ -16,7 +16,8 @@ from ..devices import of_image_model
 from ..errors import InputError
 from ..experiment.channel_views import channel_views, named_by_hash
 from ..experiment.dyes import dye_stack, dyes_table
-from ..experiment.experiment import Experiment, psf_source
+from ..experiment.experiment import Experiment
+from ..experiment.optics import psf_source
 from ..field import Field
 from ..frames.companions import crops_field
 from ..localizer.localizer import NetworkLocalizer

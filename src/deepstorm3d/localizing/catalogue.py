@@ -12,7 +12,9 @@ from typing import Any
 
 from ..complaints import meant
 from ..errors import InputError
-from ..experiment.experiment import Experiment, experiment_mask, write_experiment
+from ..experiment.experiment import Experiment
+from ..experiment.files import write_experiment
+from ..experiment.optics import experiment_mask
 from ..io.masks import write_mask
 from ..io.parts import claim_name, make_folder, write_text
 from ..io.psfs import write_psf

@@ -11,7 +11,8 @@ from ..channels import ChannelPair, ChannelView
 from ..devices import of_image_model
 from ..errors import InputError
 from ..experiment.channel_views import channel_views
-from ..experiment.experiment import Experiment, psf_source
+from ..experiment.experiment import Experiment
+from ..experiment.optics import psf_source
 from ..fitting.joint import JointFit
 from ..fitting.photometry import SPACING_PX
 from ..localizer.modelfile import ChannelFiles, ModelFile

@@ -15,7 +15,8 @@ from ..camera import Camera, Noise
 from ..devices import of_image_model
 from ..emitters import Localizations
 from ..errors import InputError
-from ..experiment.experiment import Experiment, psf_source
+from ..experiment.experiment import Experiment
+from ..experiment.optics import psf_source
 from ..field import Field
 from ..fitting.crowd import most_molecules, most_probable
 from ..fitting.joint import Explained, JointFit

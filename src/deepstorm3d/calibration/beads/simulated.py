@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...experiment.experiment import Experiment, experiment_mask
+from ...experiment.experiment import Experiment
+from ...experiment.optics import experiment_mask
 from ...optics.assembly import Assembly
 from ...optics.computed import build_psf
 from ...optics.masks import PhaseMask, PixelMask, ZernikePhase

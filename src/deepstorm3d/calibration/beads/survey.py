@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError
-from ...experiment.experiment import Experiment, whole_mask
+from ...experiment.experiment import Experiment
+from ...experiment.optics import whole_mask
 from ...io.movies import Movie
 from .finding import Spots, settled, side_that_fits, why_not
 from .reading import prepare_search

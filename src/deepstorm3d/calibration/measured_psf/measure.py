@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError
-from ...experiment.experiment import Experiment, whole_mask
+from ...experiment.experiment import Experiment
+from ...experiment.optics import whole_mask
 from ...io.movies import Movie
 from ...optics.computed import build_psf, computed_psf
 from ...optics.masks import PhaseMask

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from ...camera import Camera
-from ...experiment.experiment import Experiment, psf_source
+from ...experiment.experiment import Experiment
 from ...experiment.light_patch import patch_for_light
+from ...experiment.optics import psf_source
 from ...localizing.excerpt import Excerpt
 from ...localizing.pipeline import Pipeline
 from ...optics.tabulated import TabulatedPSF

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...experiment.experiment import write_experiment
+from ...experiment.files import write_experiment
 from ...io.masks import claim_mask, mask_sha256, write_mask
 from ...io.parts import claim_name, refuse_same_names, write_text
 from ...optics.masks import FileMask

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError
-from ...experiment.experiment import Experiment, whole_mask
+from ...experiment.experiment import Experiment
+from ...experiment.optics import whole_mask
 from ...io.movies import Movie
 from ...optics.blur import sampled_variance
 from ...optics.computed import computed_psf

@@ -12,7 +12,8 @@ from ...calibration.beads.survey import BeadSurvey, survey_beads
 from ...calibration.phase_retrieval.report import claim_outputs, write_retrieval
 from ...calibration.phase_retrieval.retrieval import Retrieval, Unknowns, retrieve_mask
 from ...errors import InputError
-from ...experiment.experiment import Experiment, read_experiment
+from ...experiment.experiment import Experiment
+from ...experiment.files import read_experiment
 from ...io.parts import write_text
 from ...watch import Watcher, advance
 from ..folder import Folder

@@ -11,7 +11,8 @@ import yaml
 
 from ...errors import InputError
 from ...experiment.camera_sheets import camera_sheet
-from ...experiment.experiment import Experiment, read_experiment
+from ...experiment.experiment import Experiment
+from ...experiment.files import read_experiment
 from ...experiment.presets import preset
 from ...spec import set_by_path, spec_faults
 from .form import FormSection, form_of

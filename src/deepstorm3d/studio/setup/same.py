@@ -11,7 +11,8 @@ import yaml
 from pydantic import BaseModel
 
 from ...errors import InputError
-from ...experiment.experiment import Experiment, changed
+from ...experiment.experiment import Experiment
+from ...experiment.files import changed
 from ...experiment.presets import PRESETS
 from ...spec import kinds_of, set_by_path
 from ..command_line import command

@@ -15,7 +15,8 @@ from ...calibration.movie_statistics.channels import ChannelsEstimate, estimate_
 from ...calibration.movie_statistics.estimate import Estimate, estimate
 from ...calibration.movie_statistics.settings import EstimateSettings
 from ...errors import InputError
-from ...experiment.experiment import Experiment, write_experiment
+from ...experiment.experiment import Experiment
+from ...experiment.files import write_experiment
 from ...experiment.named_files import files_named, with_files_beside
 from ...io.masks import mask_sha256, read_mask
 from ...io.parts import claim_name
