@@ -72,6 +72,8 @@ def test_a_stopped_run_leaves_no_model_and_is_not_overwritten_but_resumed(
     assert watch.done == [4]
     with pytest.raises(InputError, match=r"complete, there is nothing to resume"):
         train_model(tiny, out, start=Start(resume=True))
+    with pytest.raises(InputError, match=r"complete, there is nothing to resume"):
+        Run(out).claim(resume=True)
     straight = tmp_path / "straight.pt"
     train_model(tiny, straight)
     resumed, undisturbed = load_model_file(out).weights, load_model_file(straight).weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -62,6 +63,25 @@ def test_hue_means_depth_only_where_it_is_asked_for():
     for colour, coloured in (("depth", True), ("none", False)):
         rgb = np.asarray(plot.rendering(found, colour=colour, pixel_nm=50).axes[0].images[0].get_array())
         assert (np.ptp(rgb, axis=-1).max() > 0.1) == coloured
+
+
+@pytest.mark.parametrize("depth_um", [0.4, 1.2, 3.7])
+@pytest.mark.parametrize("side_um", [2.0, 6.0, 40.0])
+def test_the_numbers_of_an_axis_do_not_touch(side_um: float, depth_um: float):
+    generator = torch.Generator().manual_seed(2)
+    xyz = torch.rand(200, 3, generator=generator) * torch.tensor([side_um, side_um, depth_um])
+    figure = plot.rendering(rows(xyz), pixel_nm=side_um * 10)
+    figure.draw_without_rendering()
+    strips = [axes for above in figure.axes for axes in (above, *above.child_axes)]
+    for axes in strips:
+        low, high = sorted(axes.get_xlim())
+        shown = [
+            tick.label1.get_window_extent()
+            for tick in axes.xaxis.get_major_ticks()
+            if low <= tick.get_loc() <= high and tick.label1.get_text() and tick.label1.get_visible()
+        ]
+        shown.sort(key=lambda box: box.x0)
+        assert all(left.x1 + 4 < right.x0 for left, right in itertools.pairwise(shown))
 
 
 def test_a_rendering_is_light_on_black_ground():

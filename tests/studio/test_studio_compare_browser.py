@@ -149,7 +149,14 @@ def test_tolerance_saving_and_the_views_in_space(page: Any, files: Path):
     fill(page, "compare-tolerance", "20")
     page.locator("[data-test=compare-summary]").filter(has_text="0 matched, 40 missed, 39 false").wait_for()
     fill(page, "compare-tolerance", "150")
-    page.locator("[data-test=compare-summary]").filter(has_text="37 matched").wait_for()
+    summary = page.locator("[data-test=compare-summary]")
+    summary.filter(has_text="37 matched").wait_for()
+    # An empty field is the usual one; the other settings count beside it.
+    fill(page, "compare-tolerance", "")
+    page.locator("[data-test=compare-register]").click()
+    summary.filter(has_text="The list was shifted by -30").wait_for()
+    page.locator("[data-test=compare-register]").click()
+    summary.filter(has_not_text="shifted").wait_for()
     page.locator("[data-test=compare-3d]").get_by_text("All in 3D").click()
     space = page.locator("[data-test=compare-space]")
     for words in ("matched 37", "missed 3", "false 2"):

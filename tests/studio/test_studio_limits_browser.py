@@ -64,6 +64,14 @@ def test_bounds_of_two_masks_appear_and_are_saved_as_the_command_does(page: Any,
         assert coloured(page, f"chart-{against}-z", (0xD5, 0x5E, 0x00)) > 40
 
 
+def test_a_molecule_without_light_is_refused(page: Any, files: Path):
+    opened(page)
+    page.locator("input[data-test=limits-photons]").fill("0")
+    page.get_by_text("the bound needs light").first.wait_for()
+    page.locator("input[data-test=limits-photons]").fill("")
+    page.wait_for_timeout(1000)
+
+
 def test_the_experiment_of_the_panel_set_up_is_taken_over(page: Any):
     page.locator("[data-test=tab-Limits]").click()
     page.locator("[data-test=limits-setup]").click()

@@ -33,6 +33,8 @@ _DENSITY_LABEL = "brightness: localizations per pixel"
 _INK = "#e6e6e6"
 # Colour of the background.
 _GROUND = "black"
+# Steps, at most, of an axis that may be as narrow as a fifth of the field.
+_FEW_TICKS = 3
 # Pixels per inch: high, because rendered pixels are small.
 _DPI = 200
 
@@ -69,23 +71,24 @@ def views_figure(rendering: DepthRendering, *, title: str = "") -> Figure:
     beside = figure.add_subplot(grid[0, 1], sharey=above)
     show_image(above, rendering.xy.rgb, rendering.xy.edges_um, "From above (x–y)")
     scale_bar(above, rendering.xy.edges_um)
-    stretched = "" if side == depth else f"(z drawn ×{side / depth:.2g})"
+    stretched = "" if side < 1.05 * depth else f"(z drawn ×{side / depth:.2g})"
     above.set_xlabel("")  # the view below names the axis they share
     show_image(below, rendering.xz.rgb, rendering.xz.edges_um, f"Side view x–z {stretched}".strip())
     below.set(ylabel=_LABELS["z"], aspect=side / depth)
     show_image(beside, rendering.yz.rgb, rendering.yz.edges_um, f"Side view y–z\n{stretched}".strip())
     beside.set(xlabel=_LABELS["z"], ylabel="", aspect=depth / side)
+    beside.locator_params(axis="x", nbins=_FEW_TICKS)
     corner = figure.add_subplot(grid[1, 1])
     corner.axis("off")
     if rendering.look.colour == "depth":
         strip = corner.inset_axes((0.05, 0.78, 0.9, 0.1))
         bar = figure.colorbar(_depths(rendering.z_range_um), cax=strip, orientation="horizontal")
-        _label(bar, _DEPTH_LABEL)
+        _label(bar, _DEPTH_LABEL, ticks=_FEW_TICKS)
     elif rendering.look.colour == "dye":
         _dye_legend(corner, rendering.dyes, (0.0, 0.95))
     strip = corner.inset_axes((0.05, 0.28, 0.9, 0.1))
     bar = figure.colorbar(_densities(rendering.xy, rendering.look), cax=strip, orientation="horizontal")
-    _label(bar, _DENSITY_LABEL.replace(": ", ":\n"))
+    _label(bar, _DENSITY_LABEL.replace(": ", ":\n"), ticks=_FEW_TICKS)
     _darken(figure)
     return figure
 
@@ -192,9 +195,9 @@ def _densities(view: View, look: Look) -> ScalarMappable:
     return ScalarMappable(PowerNorm(look.gamma, 0.0, view.full), "gray")
 
 
-def _label(bar: Colorbar, text: str) -> None:
+def _label(bar: Colorbar, text: str, ticks: int = 5) -> None:
     bar.set_label(text, fontsize=9)
-    bar.ax.locator_params(nbins=5)
+    bar.ax.locator_params(nbins=ticks)
     bar.ax.tick_params(labelsize=8)
 
 

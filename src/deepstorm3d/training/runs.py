@@ -45,6 +45,7 @@ class Run:
                 f"{self.checkpoint} holds {self._another}",
                 "choose another name (`out`), or delete the checkpoint to give that up",
             )
+        self._refuse_complete(resume)
         claim_name(self.out, overwrite=overwrite or (resume and self.checkpoint.exists()))
 
     def check(self, *, resume: bool) -> None:
@@ -55,6 +56,9 @@ class Run:
                 f"{self.checkpoint} holds an unfinished run",
                 "go on with `resume=True`, or delete it to start anew",
             )
+        self._refuse_complete(resume)
+
+    def _refuse_complete(self, resume: bool) -> None:
         if resume and self.out.exists() and not self.checkpoint.exists():
             raise InputError(
                 f"{self.out} is complete, there is nothing to resume; delete it, or start without `resume`"

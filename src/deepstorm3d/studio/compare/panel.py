@@ -7,6 +7,7 @@ from typing import Any
 
 from nicegui import ui
 
+from ...analysis.evaluation import TOLERANCE_NM
 from ..desk import Desk
 from ..offered import is_list, is_movie
 from ..parts.choose import FileInput
@@ -101,9 +102,9 @@ class _ComparePanel:
         changed = guarded(self._use_rule)
         ui.label("Matching, frame by frame").classes("ds-section")
         self.tolerance = (
-            ui.number("Tolerance in 3D, nm", value=150, format="%.6g", on_change=changed)
+            ui.number("Tolerance in 3D, nm", value=TOLERANCE_NM, format="%.6g", on_change=changed)
             .props("dense outlined debounce=500 data-test=compare-tolerance")
-            .tooltip("A hit lies within this distance of a true molecule")
+            .tooltip(f"A hit lies within this distance of a true molecule; empty: {TOLERANCE_NM:g} nm")
         )
         self.challenge = (
             ui.checkbox("as the SMLM challenge 2016", on_change=changed)
@@ -214,10 +215,11 @@ class _ComparePanel:
             self.look.open_movie(movie.path)
 
     def _use_rule(self) -> None:
-        if self._filling or self.tolerance.value is None:
+        if self._filling:
             return
+        tolerance = self.tolerance.value
         self.look.use(
-            tolerance_nm=float(self.tolerance.value),
+            tolerance_nm=TOLERANCE_NM if tolerance is None else float(tolerance),
             challenge=bool(self.challenge.value),
             register=bool(self.register.value),
             min_photons=float(self.dim.value or 0.0),

@@ -193,7 +193,7 @@ class _LimitsPanel:
         first = next(iter(asked.experiment.scenes))
         self.look.use(
             scene=None if self.scene.value == first else self.scene.value,
-            photons=self.photons.value or None,
+            photons=self.photons.value,
             background=self.background.value,
         )
 
