@@ -27,6 +27,12 @@ CUT_OFF = """() => [...document.querySelectorAll("body *")]
   .filter((each) => [...each.childNodes].some((part) => part.nodeType === 3 && part.textContent.trim()))
   .map((each) => each.textContent)"""
 
+# What can be clicked and lies beyond the right edge of its side bar.
+OUTSIDE = """() => [...document.querySelectorAll(".ds-side :is(button, input, .q-chip)")]
+  .filter((each) => each.getClientRects().length)
+  .filter((each) => each.getBoundingClientRect().right > each.closest(".ds-side").getBoundingClientRect().right)
+  .map((each) => each.outerHTML)"""
+
 
 def check(page: Any) -> None:
     # Panels slide in, and their labels with them; on a busy machine for longer than usual.
@@ -34,6 +40,7 @@ def check(page: Any) -> None:
     page.wait_for_function("!document.querySelector('[class*=q-transition--][class*=-active]')")
     assert page.evaluate(NAMELESS) == []
     assert page.evaluate(CUT_OFF) == []
+    assert page.evaluate(OUTSIDE) == []
 
 
 def open_all(page: Any) -> None:
@@ -63,6 +70,9 @@ def test_what_is_looked_for_is_found(page: Any) -> None:
       "<button><i class=q-icon>save</i></button><div style='width:9px; overflow:hidden'>wide words</div>")""")
     assert len(page.evaluate(NAMELESS)) == 1
     assert page.evaluate(CUT_OFF) == ["wide words"]
+    page.evaluate("""() => document.body.insertAdjacentHTML("afterbegin",
+      "<div class=ds-side><button style='margin-left:400px'>far</button></div>")""")
+    assert len(page.evaluate(OUTSIDE)) == 1
 
 
 def test_where_there_is_no_command_yet_a_sentence_says_what_to_choose(page: Any) -> None:

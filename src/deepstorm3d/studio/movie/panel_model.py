@@ -30,10 +30,10 @@ class ModelPart:
             wanted=is_model,
             help=f"A file that train wrote, or a built-in model: {', '.join(built_in_models())}",
         ).props("data-test=model-file")
-        with ui.element("div").classes("ds-row"):
+        with ui.element("div").classes("ds-chips"):
             for name in built_in_models():
                 chip = ui.chip(name, on_click=lambda _, n=name: self._use_model(n))
-                chip.props(f"dense outline clickable data-test='model-{name}'").tooltip("Built in")
+                chip.props(f"dense outline clickable size=sm data-test='model-{name}'").tooltip("Built in")
         self._build_camera()
         self._build_threshold()
 
