@@ -231,7 +231,7 @@ def test_a_list_that_names_its_pixel_is_not_overruled_in_silence(tmp_path: Path)
     write_list(tmp_path / "locs.csv", 0.1)
     assert read_localizations(tmp_path / "locs.csv", 100.0)[1].pixel_nm == pytest.approx(100)
     with pytest.raises(
-        InputError, match=r"says its pixels are 100 nm.* 110 nm \(`pixel_nm`\) is for lists that do not say"
+        InputError, match=r"says its pixels are 100 nm.* 110 nm \(`pixel_um`\) is for lists that do not say"
     ):
         read_localizations(tmp_path / "locs.csv", 110.0)
 

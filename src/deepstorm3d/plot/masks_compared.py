@@ -55,7 +55,7 @@ def mask_comparison(
     Examples
     --------
     >>> from deepstorm3d import plot
-    >>> from deepstorm3d.experiment.experiment import experiment_mask
+    >>> from deepstorm3d.experiment.optics import experiment_mask
     >>> from deepstorm3d.experiment.presets import preset
     >>> from deepstorm3d.optics.computed import build_psf
     >>> quick = preset("quickstart")

@@ -58,7 +58,7 @@ def python_lines(draft: ExperimentDraft, out: str) -> str:
     begin = f'ds.preset({said!r}).to_mapping(), changes, source="preset"' if said in PRESETS else ""
     lines = ["import deepstorm3d as ds", "", f"changes = {changes}"]
     if begin:
-        lines[1:1] = ["from deepstorm3d.experiment.experiment import changed"]
+        lines[1:1] = ["from deepstorm3d.experiment.files import changed"]
         lines.append(f"experiment = changed({begin})")
     else:
         lines.append(f"experiment = ds.read_experiment({said!r}, changes)")
