@@ -27,7 +27,7 @@ from deepstorm3d.studio.movie.explained import Question
 from deepstorm3d.studio.setup.draft import ExperimentDraft
 from deepstorm3d.studio.setup.form import form_of
 from deepstorm3d.studio.setup.look import ViewQuestion, view_experiment
-from deepstorm3d.studio.setup.same import assignments, estimate_command
+from deepstorm3d.studio.setup.same import assignments, estimate_command, python_lines
 from deepstorm3d.studio.setup.setup import Setup
 from deepstorm3d.watch import SILENT
 from factories import tiny_experiment
@@ -211,6 +211,14 @@ def test_the_assignments_lead_from_the_start_to_the_experiment() -> None:
     draft.copy_part(("scenes", "nucleus"), "second")
     made = assignments(draft.origin, draft.experiment)
     assert changed(ds.preset("telomeres").to_mapping(), made, source="test") == draft.experiment
+
+
+def test_the_python_lines_write_the_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    draft = ExperimentDraft("telomeres")
+    draft.enter(NA, "1.4")
+    exec(python_lines(draft, "made.yaml"), {})
+    assert read_experiment("made.yaml") == draft.experiment
 
 
 def test_the_estimate_s_command_takes_the_movie_as_it_is_looked_at(tmp_path: Path) -> None:
