@@ -51,9 +51,12 @@ def claim_name(path: Path, *, overwrite: bool) -> None:
 
 def refuse_same_names(paths: Iterable[Path | None]) -> None:
     """Raise InputError where one output of several would replace another; None: is not written."""
-    there = [path.resolve() for path in paths if path is not None]
-    if len(set(there)) < len(there):
-        raise InputError("two outputs have the same name", "give each its own")
+    there: set[Path] = set()
+    for path in paths:
+        if path is not None and path.resolve() in there:
+            raise InputError(f"two outputs have the same name, {path}", "give each its own")
+        if path is not None:
+            there.add(path.resolve())
 
 
 @contextmanager
