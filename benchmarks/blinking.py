@@ -18,7 +18,7 @@ of a normal distribution, 0.674; a few molecules that were taken for one, or for
 
 Moving molecules: each goes straight on, --steps-nm from frame to frame, and is no molecule at rest. Its rows
 are compared with its place in each frame, the errors over the rows that all ways have found; "tied": the share
-of rows that share their position with another.
+of rows that share their position with another; "localize": whether it fits such a movie over frames by itself.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from deepstorm3d.fitting.linear import LinearImage
 from deepstorm3d.fitting.sites.fit import SiteFit
 from deepstorm3d.fitting.state import JointState
 from deepstorm3d.localizer.modelfile import load_model_file
+from deepstorm3d.localizing.lasting import measure_lasting
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.simulation.lifetimes import ExponentialBlinking
 from deepstorm3d.simulation.photons import FixedPhotons
@@ -221,7 +222,7 @@ def jaccard(pairs: Any, truths: int, founds: int) -> float:
 
 def moving_figures(movie: Movie, lists: dict[str, Localizations], min_photons: float) -> list[dict[str, Any]]:
     """Figures of the lists of moving molecules, row by row; errors over the rows that all have found."""
-    truth = movie.truth
+    truth, lasting = movie.truth, measure_lasting(lists["frame by frame"])
     pairs = {
         way: match(truth, found, tolerance_um=TOLERANCE_UM, min_photons=min_photons)
         for way, found in lists.items()
@@ -245,6 +246,7 @@ def moving_figures(movie: Movie, lists: dict[str, Localizations], min_photons: f
                 "lateral nm": float(rms[:2].norm()),
                 "axial nm": float(rms[2]),
                 "tied": float((times[number] > 1).double().mean()),
+                "localize": lasting.lasts,
             }
         )
     return told

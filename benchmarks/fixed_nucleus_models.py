@@ -1,11 +1,11 @@
 """Small models for the six masks of the fixed nucleus (`fixed_nucleus.py`), trained on a processor.
 
-    python benchmarks/fixed_nucleus_models.py MODELS [--steps 1500 --more 900]
+    python benchmarks/fixed_nucleus_models.py MODELS [--steps 400 --masks crlb1 crlb2]
 
-The first mask's network begins untrained; each other one begins with what the network before it has learned
-(all but its last layer where the depth ranges differ), at half the rate, for fewer steps. What is there already
-is kept. Optics, depths and focus as the data's owners give them; light and background wide enough for what
-`estimate` finds in the snapshots (gain 1.1 to 1.6 ADU/e-, 54,000 to 117,000 photons, 0.14 to 0.31 per µm²).
+Each begins with the weights of the built-in `learned` (all but the last layer, whose depths are others). What
+is there already is kept. Optics, depths and focus as the data's owners give them; light and background wide
+enough for what `estimate` finds in the snapshots (gain 1.1 to 1.6 ADU/e-, 54,000 to 117,000 photons, 0.14 to
+0.31 per µm²).
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from deepstorm3d.experiment.training_settings import TrainingSpec
 from deepstorm3d.io.masks import mask_sha256
 from deepstorm3d.jobs.train import build_localizer, build_sampler, model_card
 from deepstorm3d.localizer.coarse import CoarseSpec
-from deepstorm3d.localizer.localizer import NetworkLocalizer
-from deepstorm3d.localizer.modelfile import ModelFile, load_model_file, save_model_file
+from deepstorm3d.localizer.modelfile import ModelFile, save_model_file
+from deepstorm3d.localizer.taking_over import take_over
+from deepstorm3d.localizing.catalogue import find_model
 from deepstorm3d.optics.masks import FileMask
 from deepstorm3d.simulation.backgrounds import SuperGaussianBackground
 from deepstorm3d.simulation.priors import DensityCount, EmitterPrior, Scene, UniformPhotons
@@ -39,7 +40,7 @@ DEPTHS_UM = (1.0, 4.5)
 FOCUS_UM = {"tetra": 3.15, "edof": 3.15, "crlb1": 3.15, "crlb2": 3.15, "learn1": 3.0, "learn2": 3.0}
 
 
-def experiment_of(name: str, data: Path, steps: int, *, first: bool) -> Experiment:
+def experiment_of(name: str, data: Path, steps: int) -> Experiment:
     """The set-up of one snapshot."""
     base = preset("telomeres")
     emitters = EmitterPrior(
@@ -57,12 +58,12 @@ def experiment_of(name: str, data: Path, steps: int, *, first: bool) -> Experime
         camera=ScmosCamera(baseline=225.0, gain=1.25, read_noise=12.0),
         frame_px=(155, 155),
         scenes={"nucleus": Scene(emitters=emitters, background=background)},
-        network=CoarseSpec(channels=48),
+        network=CoarseSpec(channels=64),
         training=TrainingSpec(
             steps=steps,
             batch=4,
             crop_px=64,
-            learning_rate=2e-3 if first else 1e-3,
+            learning_rate=1e-3,
             warmup_steps=100,
             validate_every=max(1, steps // 3),
             validation_crops=24,
@@ -70,21 +71,13 @@ def experiment_of(name: str, data: Path, steps: int, *, first: bool) -> Experime
     )
 
 
-def begin_like(localizer: NetworkLocalizer, before: ModelFile) -> None:
-    """Take over every weight of another model that has the same shape here."""
-    mine = localizer.state_dict()
-    same = {name: value for name, value in before.weights.items() if value.shape == mine[name].shape}
-    localizer.load_state_dict({**mine, **same})
-
-
-def trained(experiment: Experiment, before: ModelFile | None, metrics: Path) -> ModelFile:
-    """One model; the mask goes into it by its SHA-256 alone."""
+def trained(experiment: Experiment, before: ModelFile, metrics: Path) -> ModelFile:
+    """One model that begins with the weights of another; the mask goes into it by its SHA-256 alone."""
     device = torch.device("cpu")
     phase = experiment_mask(experiment)().detach().float()
     named = experiment.with_(mask=FileMask(path="", sha256=mask_sha256(phase.numpy())))
     localizer, sampler = build_localizer(experiment), build_sampler(experiment)
-    if before is not None:
-        begin_like(localizer, before)
+    take_over(localizer, before.weights)
 
     def tell(progress: Progress) -> None:
         if progress.validation is not None:
@@ -102,18 +95,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", type=Path)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--steps", type=int, default=1500, help="of the first model")
-    parser.add_argument("--more", type=int, default=900, help="of each other one")
+    parser.add_argument("--steps", type=int, default=400, help="of each model")
+    parser.add_argument("--masks", nargs="+", choices=MASKS, default=list(MASKS))
     arguments = arguments_of(parser)
     arguments.models.mkdir(parents=True, exist_ok=True)
-    before: ModelFile | None = None
-    for name in MASKS:
+    before = find_model("learned")
+    for name in arguments.masks:
         path = arguments.models / f"{name}.pt"
         if not path.exists():
-            steps = arguments.steps if before is None else arguments.more
-            experiment = experiment_of(name, arguments.data, steps, first=before is None)
+            experiment = experiment_of(name, arguments.data, arguments.steps)
             save_model_file(trained(experiment, before, path.with_suffix(".metrics.jsonl")), path)
-        before = load_model_file(path)
 
 
 if __name__ == "__main__":

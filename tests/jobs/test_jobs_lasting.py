@@ -71,6 +71,26 @@ def test_molecules_that_move_are_left_to_their_frames(step_um: float, diffusing:
         assert found.moving and found.in_words().endswith("but the molecules move")
 
 
+@pytest.mark.parametrize("step_um", [0.04, 0.06, 0.08, 0.1, 0.15, 0.25])
+@pytest.mark.parametrize(("molecules", "life"), [(60, 3), (400, 6)])
+def test_steps_beyond_sigma_are_no_rest_however_few_rows_tell(
+    step_um: float, molecules: int, life: int
+) -> None:
+    found = measure_lasting(listed(molecules, life, step_um=step_um))
+    assert not found.lasts
+    if step_um > 0.1:
+        # Hardly any partner is where σ looks for it.
+        assert found.partners < 0.1 and found.strides > 0.4
+        assert found.moving and "farther away than σ says" in found.in_words()
+
+
+def test_neighbours_in_a_crowd_are_no_strides() -> None:
+    crowd = listed(400, 3)
+    crowd = replace(crowd, xyz=crowd.xyz * torch.tensor([0.15, 0.15, 1.0]))
+    found = measure_lasting(crowd)
+    assert found.strides < 0.15 * found.partners
+
+
 def test_a_few_rows_decide_nothing() -> None:
     assert not measure_lasting(listed(3, 3)).lasts
     assert not measure_lasting(Localizations.empty()).lasts

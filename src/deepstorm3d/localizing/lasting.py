@@ -3,7 +3,9 @@
 A row whose molecule shines on has a partner at the same place in the next frame. How many rows would have one
 by chance is counted with every other frame displaced. Molecules that move have partners too; successive
 displacements of one at rest are anticorrelated, because both contain the error of the middle position
-(Berglund, Phys. Rev. E 82:011917, 2010), those of a moving one are less so or follow each other.
+(Berglund, Phys. Rev. E 82:011917, 2010), those of a moving one are less so or follow each other. One that is
+far beyond its σ in the next frame has no partner there: rows without one are counted that have a row without
+one around them in the next frame, less those that have one in frames long after it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from ..analysis.linking import LinkRule, link_rows
+from ..analysis.pairs import pairs_within
 from ..emitters import Localizations
 
 __all__ = ["Lasting", "measure_lasting"]
@@ -27,6 +30,9 @@ _FEWEST_TRIPLES = 30  # successive displacements from which on that ratio is use
 _MOST_ROWS = 100_000  # rows that are looked at, in stretches of frames that are spread over the movie
 _STRETCHES = 10
 _DISPLACED_UM = (0.4, 0.3, 0.0)
+# Distance to which a molecule is looked for in the next frame if it is not within its σ, µm.
+_STRIDE_UM = 0.4
+_LATER = (8, 11, 14)  # frames after which a row has rows around it by chance alone
 _VAGUE_UM = 0.25  # σ above which a row says too little of its place, as in `fitting.sites.start`
 
 
@@ -36,13 +42,15 @@ class Lasting:
 
     rows: looked at;  partners: share of them with a partner within 3 joint σ in the next frame;  chance: the
     same by chance;  rest: anticorrelation of successive displacements over that of molecules at rest, about 1
-    where they rest, 0 or less where they move; None: too few were seen in three frames.
+    where they rest, 0 or less where they move; None: too few were seen in three frames;  strides: share of the
+    rows whose molecule is, beyond chance, within 0.4 µm in the next frame and beyond its σ.
     """
 
     rows: int
     partners: float
     chance: float
     rest: float | None
+    strides: float = 0.0
 
     @property
     def moving(self) -> bool:
@@ -52,13 +60,16 @@ class Lasting:
     @property
     def lasts(self) -> bool:
         """Whether molecules shine through several frames at one place."""
-        many = self.partners * self.rows >= _FEWEST_PARTNERS
-        return many and self.partners - self.chance >= _LEAST_SHARE and not self.moving
+        many, beyond = self.partners * self.rows >= _FEWEST_PARTNERS, self.partners - self.chance
+        return many and beyond >= max(_LEAST_SHARE, self.strides) and not self.moving
 
     def in_words(self) -> str:
         """The figures in half a sentence."""
         text = f"{self.partners:.1%} of the rows have a partner in the next frame ({self.chance:.1%} by chance)"
-        return f"{text}, but the molecules move" if self.moving and self.partners > self.chance else text
+        if self.strides > self.partners - self.chance:
+            text = f"{text}, {self.strides:.1%} one that is farther away than σ says"
+        moving = self.moving and max(self.partners - self.chance, self.strides) > 0
+        return f"{text}, but the molecules move" if moving else text
 
     def to_mapping(self) -> dict[str, float | int | None]:
         """The figures by name."""
@@ -75,7 +86,32 @@ def measure_lasting(found: Localizations) -> Lasting:
     track = link_rows(table, LinkRule(dark=0))
     apart = link_rows(replace(table, xyz=table.xyz + displaced), LinkRule(dark=0))
     share, chance = (1 - len(each.unique()) / len(table) for each in (track, apart))
-    return Lasting(len(table), share, chance, _rest(table, track))
+    rest, strides = _rest(table, track), _strides(table, track)
+    if rest is None or strides > share - chance:
+        # Many molecules are where σ does not look for them: by σ only those that hardly moved would be judged.
+        rest = _rest(table, link_rows(table, LinkRule(_STRIDE_UM, _STRIDE_UM, dark=0)))
+    return Lasting(len(table), share, chance, rest, strides)
+
+
+def _strides(table: Localizations, track: Tensor) -> float:
+    """Share of the rows without a partner that have, beyond chance, a row without one near in the next frame.
+
+    track: (N,) the molecule of each row, by σ.
+    """
+    order = np.lexsort((table.frame.numpy(), track.numpy()))
+    number, frame = track.numpy()[order], table.frame.numpy()[order]
+    place = table.xyz.double().numpy()[order]
+    new = np.diff(number) != 0
+    last, first = np.append(new, True), np.append(True, new)
+
+    def share(later: int) -> float:
+        """Of the rows of frames that have such a frame so many later."""
+        shown = np.isin(frame + later, frame)
+        ends, begins = (place[last], frame[last]), (place[first], frame[first])
+        rows, _ = pairs_within(ends, begins, _STRIDE_UM, frames_later=later)
+        return len(np.unique(rows)) / max(1, int(shown.sum()))
+
+    return max(0.0, share(1) - float(np.mean([share(later) for later in _LATER])))
 
 
 def _some(found: Localizations) -> Localizations:
