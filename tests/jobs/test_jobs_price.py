@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ import deepstorm3d
 from deepstorm3d.channels import Transform
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.field import Field
+from deepstorm3d.fitting import selection
 from deepstorm3d.fitting.background import SplineBackground
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.likelihood import Likelihood
@@ -39,11 +41,23 @@ FRAMES, SIZE, BACKGROUND = 2, (460, 56), 20.0
 SHARES = (0.5, 0.5)
 # What the molecules bring before position and background are fitted: less than the price of a field of this
 # size needs, but as much as that of a tile, or clearly more. Over frames what each look brings counts as well:
-# clearly less and more. The price there follows from the rows of a frame; one half of the field has three times
-# as many as the other.
+# clearly less and more. The price there and behind a network follows from the rows of a frame; one half of the
+# field has three times as many as the other.
 BRING = torch.cat([torch.linspace(24, 29, 19), torch.linspace(31.2, 44, 19)])
 BRING_OVER_FRAMES = torch.cat([torch.linspace(12, 18, 19), torch.linspace(31.2, 44, 19)])
-WAYS = ("mle", "pursuit", "over frames", "channels", "channels over frames", "of known shares, over frames")
+OVER_FRAMES = ("over frames", "channels over frames", "of known shares, over frames")
+WAYS = ("mle", "pursuit", "network", "channels", *OVER_FRAMES)
+
+
+@dataclass(frozen=True)
+class Seeing(Pipeline):
+    """Its network sees all molecules, and is sure of the bright ones."""
+
+    def propose(self, frames: Tensor) -> Localizations:
+        light, image = Likelihood(frames), torch.full_like(frames, BACKGROUND)
+        search, least = joint().search(frames), torch.full((len(frames),), 6.0)
+        found = search.search(light.score(image), light.information(image), least, apart_px=8, most=99)
+        return Localizations.proposals(found.xyz, found.frame, torch.where(found.gain > 24, 1.0, 0.5))
 
 
 @cache
@@ -51,6 +65,8 @@ def pipeline(method: Method) -> Pipeline:
     made = load_pipeline(untrained_model(tiny_experiment(), 0.5), method=method)
     if not isinstance(made.fit, JointFit):
         return made
+    if method == "network":
+        made = Seeing(**vars(made))
     # All molecules are dim here, and where the knots of a background lie depends on the tile.
     level = float("inf")
     return replace(made, fit=replace(made.fit, dim_photons=0.0, spacing_px=level, search_spacing_px=level))
@@ -114,6 +130,8 @@ class Lists:
     def __call__(self) -> Localizations:
         if self.way in ("mle", "pursuit"):
             return pipeline(self.way).localize(frames())  # type: ignore[arg-type]
+        if self.way == "network":
+            return pipeline("network").localize(frames(over=True))
         if self.way == "over frames":
             seen = frames(FRAMES, over=True)
             return self._over(SiteFit(joint()), single(FRAMES, over=True), Likelihood(seen))
@@ -201,19 +219,19 @@ def test_the_list_is_the_same_however_the_field_is_cut(way: str, monkeypatch: py
 
 @pytest.fixture
 def rows(monkeypatch: pytest.MonkeyPatch) -> set[float]:
-    """Rows a frame that the prices over frames follow from."""
+    """Rows a frame that the prices follow from."""
     told: set[float] = set()
 
     def threshold(positions: float, false_alarms: float, rows: float = 1.0) -> float:
         told.add(rows)
         return gain_threshold(positions, false_alarms, rows)
 
-    for module in (fit, channels):
+    for module in (selection, fit, channels):
         monkeypatch.setattr(module, "gain_threshold", threshold)
     return told
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if "over frames" in way])
+@pytest.mark.parametrize("way", OVER_FRAMES)
 def test_the_price_over_frames_follows_from_the_rows_of_the_whole_field(
     way: str, rows: set[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +239,19 @@ def test_the_price_over_frames_follows_from_the_rows_of_the_whole_field(
     Lists(way)()
     # 1: of the list of single frames.
     assert rows - {1.0} == {len(truth(1, over=True)) / FRAMES}
+
+
+def test_the_price_behind_a_network_follows_from_the_molecules_that_it_expects_in_the_whole_field(
+    rows: set[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = pipeline("network").propose(frames(over=True))
+    many, few = ((found.probability == probability).sum() / FRAMES for probability in (1.0, 0.5))
+    assert min(many, few) > 8
+    rows.clear()
+    cut(monkeypatch)
+    Lists("network")()
+    # A power of two, so that frames of about as many have the same one.
+    assert rows == {2.0 ** int(math.log2(many + few / 2))}
 
 
 def test_every_price_is_that_of_the_whole_field(

@@ -1,4 +1,4 @@
-"""The largest number of molecules in a frame, and the most probable ones of a list that exceeds it."""
+"""The number of molecules in a frame: the largest one, the expected one, and lists that exceed it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..emitters import Localizations
 
-__all__ = ["crowded_frames", "most_molecules", "most_probable"]
+__all__ = ["crowded_frames", "expected_molecules", "most_molecules", "most_probable", "of_usable_frames"]
 
 _BEYOND = 0.25  # distance from the frame's edge to which molecules outside it are found, in PSF patch sides
 
@@ -26,6 +26,18 @@ def most_molecules(per_um2: float, size: tuple[int, int], pixel_um: float, patch
 def crowded_frames(found: Localizations, frames: int, most: int) -> Tensor:
     """Whether each of `frames` frames has more than `most` rows: (B,) bool."""
     return torch.bincount(found.frame, minlength=frames) > most
+
+
+def expected_molecules(found: Localizations, frames: int) -> Tensor:
+    """The number of molecules in each of `frames` frames by the rows' probabilities, their sum: (B,)."""
+    none = torch.zeros(frames, device=found.frame.device)
+    return none.index_add(0, found.frame, found.probability.to(none))
+
+
+def of_usable_frames(found: Localizations, frames: int, most: int) -> Localizations:
+    """The rows of those of `frames` frames that are not crowded (`crowded_frames`)."""
+    crowded = crowded_frames(found, frames, most)
+    return found.select(~crowded[found.frame]) if bool(crowded.any()) else found
 
 
 def most_probable(found: Localizations, frames: int, most: int) -> Localizations:

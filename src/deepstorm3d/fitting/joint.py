@@ -15,7 +15,7 @@ from ..watch import SILENT, Part, Watcher, advance
 from .background import SplineBackground
 from .blurs import searched_with_blurs
 from .compiled import announce, can_compile
-from .crowd import crowded_frames, most_molecules
+from .crowd import most_molecules, of_usable_frames
 from .frame_model import FrameModel
 from .groups import Footprint, groups
 from .information import joint_bounds
@@ -101,94 +101,118 @@ class JointFit:
         size = (shape[-2], shape[-1])
         return most_molecules(self.most_per_um2, size, self.core.pixel_um, self.core.patch_px)
 
-    def __call__(self, found: Localizations, likelihood: Likelihood) -> Localizations:
+    def __call__(
+        self, found: Localizations, likelihood: Likelihood, expected: Tensor | None = None
+    ) -> Localizations:
         """The refined list of B frames: see `explain`."""
-        return self.explain(found, likelihood).localizations
+        return self.explain(found, likelihood, expected).localizations
 
     @torch.no_grad()
-    def explain(self, found: Localizations, likelihood: Likelihood) -> Explained:
+    def explain(
+        self, found: Localizations, likelihood: Likelihood, expected: Tensor | None = None
+    ) -> Explained:
         """The refined list of B frames, and its misfit.
 
-        found: candidates, rows of frames 0 … B−1;  returns localizations with photons, background, σ from the
-        joint Fisher information (``sigma_source = fit``) and the mean deviance under each molecule's spot as
-        fit quality. A molecule keeps its probability; an added one gets 1 − the rate of false alarms.
+        found: candidates, rows of frames 0 … B−1;  expected: (B,) number of molecules that are known to be in
+        the whole field of each frame: of so many rows at most the share `false_alarms` is false (None: of
+        one);  returns localizations with photons, background, σ from the joint Fisher information
+        (``sigma_source = fit``) and the mean deviance under each molecule's spot as fit quality. A molecule
+        keeps its probability; an added one gets 1 − the rate of false alarms.
         The computing time is bounded for any frames: by `most` molecules, `rounds` and the steps of each fit.
         """
-        found = found.sort()
-        crowded = crowded_frames(found, len(likelihood), self.most(tuple(likelihood.frames.shape)))
-        if bool(crowded.any()):
-            # Too many candidates are no usable list: the network fails on such a frame. The search may succeed.
-            found = found.select(~crowded[found.frame])
         total, like = len(likelihood), likelihood.frames
-        counts = torch.bincount(found.frame, minlength=total).tolist()
+        # Too many candidates are no usable list: the network fails on such a frame. The search may succeed.
+        found = of_usable_frames(found.sort(), total, self.most(tuple(like.shape)))
         # Compiled code fits one frame after the other, so that a list does not depend on the other frames.
         side = can_compile(self.core, like) and can_compile(self.whole, like)
-        singles = [(frame, frame + 1) for frame in range(total)]
-        ranges = singles if side else list(groups(counts, self._footprint(likelihood), like.device))
+        parts = self._frames_together(found, likelihood, expected, alone=side)
         search = self.search(like)
 
         def explained(number: int, watch: Watcher) -> Explained:
-            first, last = ranges[number]
-            rows = (found.frame >= first) & (found.frame < last)
-            light = likelihood.select(torch.arange(first, last, device=found.frame.device))
-            fit = replace(self, watch=watch, network=self._network_from(first))
-            part = fit._fit(found.select(rows).shift(frames=-first), light, search)
-            return Explained(part.localizations.shift(frames=first), part.misfit)
+            frames, rows = parts[number]
+            fit = replace(self, watch=watch, network=self._network_of(frames))
+            part = fit._fit(_of_frames(found, frames, total), likelihood.select(frames), search, rows)
+            table = part.localizations
+            return Explained(replace(table, frame=frames[table.frame]), part.misfit)
 
-        parts: list[Explained] = []
+        made: list[Explained] = []
         if side:
             announce(self.watch)
-            parts = side_by_side(explained, len(ranges), self.watch)
+            made = side_by_side(explained, len(parts), self.watch)
         else:
-            for number, (first, last) in enumerate(ranges):
-                parts.append(explained(number, Part(self.watch, first, last - first, total)))
-                advance(self.watch, last, total)
-        if not parts:
+            done = 0
+            for number, (frames, _) in enumerate(parts):
+                made.append(explained(number, Part(self.watch, done, len(frames), total)))
+                done += len(frames)
+                advance(self.watch, done, total)
+        if not made:
             return Explained(found, like.new_zeros(0))
-        table = Localizations.concat([part.localizations for part in parts])
-        return Explained(table, torch.cat([part.misfit for part in parts]))
+        order = torch.cat([frames for frames, _ in parts]).argsort()
+        misfit = torch.cat([part.misfit for part in made])[order]
+        return Explained(Localizations.concat([part.localizations for part in made]).sort(), misfit)
+
+    def _frames_together(
+        self, found: Localizations, likelihood: Likelihood, expected: Tensor | None, *, alone: bool
+    ) -> list[tuple[Tensor, float]]:
+        """Numbers of frames that are fitted together, (K,), and the number of molecules expected in each.
+
+        Those of a group have the same price of a molecule. alone: each frame is a group.
+        """
+        device, total = found.frame.device, len(likelihood)
+        rows = _powers_of_two(torch.ones(total, device=device) if expected is None else expected)
+        if alone:
+            return [(torch.tensor([frame]), float(rows[frame])) for frame in range(total)]
+        counts, together = torch.bincount(found.frame, minlength=total), list[tuple[Tensor, float]]()
+        for same in rows.unique():
+            frames = (rows == same).nonzero()[:, 0]
+            for first, last in groups(counts[frames].tolist(), self._footprint(likelihood), device):
+                together.append((frames[first:last], float(same)))
+        return together
 
     def _footprint(self, likelihood: Likelihood) -> Footprint:
         height, width = likelihood.frames.shape[1:]
         down, across = self._surface(likelihood, self.spacing_px).shape
         return Footprint(4 + self.fit_blur, self.whole.patch_px, height * width, down * across)
 
-    def _network_from(self, first: int) -> Callable[[Tensor, Tensor], Localizations] | None:
-        """The network for a part of the frames, counted from `first`."""
+    def _network_of(self, frames: Tensor) -> Callable[[Tensor, Tensor], Localizations] | None:
+        """The network for the frames of these numbers, (K,), which are counted from 0 then."""
         network = self.network
-        return None if network is None else lambda frames, numbers: network(frames, numbers + first)
+        return None if network is None else lambda photons, numbers: network(photons, frames[numbers])
 
     @torch.no_grad()
-    def _fit(self, found: Localizations, likelihood: Likelihood, search: MatchedFilter) -> Explained:
+    def _fit(
+        self, found: Localizations, likelihood: Likelihood, search: MatchedFilter, expected: float
+    ) -> Explained:
         surface = self._surface(likelihood, self.search_spacing_px)
-        selector = self._selector(surface, search)
+        selector = self._selector(surface, search, expected)
         best = self._searched(self._start(found, likelihood), likelihood, selector)
-        surface, best = self._with_finer_background(best, likelihood, surface, search)
+        surface, best = self._with_finer_background(best, likelihood, surface, selector)
         final = refine(self.whole, best.state, likelihood, surface, self.bounds, Effort(watch=self.watch))
         table = self._localizations(final, found, likelihood, surface)
         return Explained(table, misfit_of_frames(likelihood, final.deviance))
 
     def _with_finer_background(
-        self, best: Refined, likelihood: Likelihood, coarse: SplineBackground, search: MatchedFilter
+        self, best: Refined, likelihood: Likelihood, coarse: SplineBackground, selector: Selector
     ) -> tuple[SplineBackground, Refined]:
         """Refit with the background's final knots, and remove molecules that only represented its structure."""
         fine = self._surface(likelihood, self.spacing_px)
         same = fine.gram_solve(fine.adjoint(coarse.surface(best.state.coefficients)))
-        fitted = self._model(fine).fit(replace(best.state, coefficients=same), likelihood)
+        selector = replace(selector, model=self._model(fine))
+        fitted = selector.model.fit(replace(best.state, coefficients=same), likelihood)
         if self.rounds:
-            selector = self._selector(fine, search)
             fitted = selector.pruned(fitted, likelihood)
             far = misfit_of_frames(likelihood, fitted.deviance) > FAR
             fitted = selector.sure(fitted, likelihood, far)
         return fine, fitted
 
-    def _selector(self, surface: SplineBackground, search: MatchedFilter) -> Selector:
+    def _selector(self, surface: SplineBackground, search: MatchedFilter, expected: float) -> Selector:
         return Selector(
             self._model(surface),
             Proposer(self.core, self.bounds, search, watch=self.watch),
             self.false_alarms,
             self.dim_photons,
             self.most(surface.size),
+            expected,
         )
 
     def _model(self, surface: SplineBackground) -> FrameModel:
@@ -251,3 +275,17 @@ class JointFit:
             fit_quality=quality,
             sigma_source="fit",
         )
+
+
+def _powers_of_two(rows: Tensor) -> Tensor:
+    """The powers of two, at least 1, that these numbers reach: frames of about as many have the same price."""
+    return rows.clamp(min=1).log2().floor().exp2()
+
+
+def _of_frames(found: Localizations, frames: Tensor, total: int) -> Localizations:
+    """The rows of the frames of these numbers, (K,) of `total`, which are counted from 0 then."""
+    place = found.frame.new_full((total,), -1)
+    place[frames] = torch.arange(len(frames), device=frames.device)
+    number = place[found.frame]
+    rows = number >= 0
+    return replace(found.select(rows), frame=number[rows])

@@ -50,7 +50,8 @@ class Selector:
     model: of the frames;  propose: finds molecules that may be missing;
     false_alarms: fraction of frames of pure noise in which one molecule would be added;
     dim_photons: molecules dimmer than this are improbable, and have three times the penalty;
-    most: largest number of molecules in a frame.
+    most: largest number of molecules in a frame;
+    expected: number of molecules that are known to be in each frame (`gain_threshold`).
     """
 
     model: FrameModel
@@ -58,11 +59,12 @@ class Selector:
     false_alarms: float = 1e-3
     dim_photons: float = 0.0
     most: float = float("inf")
+    expected: float = 1.0
 
     @property
     def price(self) -> float:
         """Penalty for one molecule: the decrease of the deviance that justifies its four unknowns."""
-        return gain_threshold(self.propose.search.positions, self.false_alarms)
+        return gain_threshold(self.propose.search.positions, self.false_alarms, self.expected)
 
     def cost(self, fitted: Refined) -> Tensor:
         """Deviance plus the penalties of the molecules, (B,): a change is accepted if it lowers this."""

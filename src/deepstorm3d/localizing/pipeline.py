@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..experiment.experiment import Experiment
 from ..experiment.optics import psf_source
 from ..field import Field
-from ..fitting.crowd import most_molecules, most_probable
+from ..fitting.crowd import most_molecules, most_probable, of_usable_frames
 from ..fitting.joint import Explained, JointFit
 from ..fitting.likelihood import Likelihood
 from ..fitting.parallel import side_by_side
@@ -37,8 +37,9 @@ from ..optics.psf import device_of, extent_px
 from ..optics.tabulated import TabulatedPSF
 from ..pixels.reading import Light, PixelReader, all_good
 from ..spec import spec_from_mapping
-from ..watch import SILENT, Part, Watcher
+from ..watch import SILENT, Part, Watcher, advance
 from .camera_change import assumed_values, change_camera
+from .candidates import Candidates, candidates_in_tiles
 from .fits import Method, build_fit, highest_density
 from .tiling import TILE_PX, Tile, localize_in_tiles, tiles
 
@@ -152,6 +153,7 @@ class Pipeline:
             )
         whole = self.field_of(photons)
         area = [tile.core.height * tile.core.width for tile in tiles(whole, tile_px=self.tile_px)]
+        candidates = self._candidates(photons, seen, whole, watch)
         misfits: list[Tensor] = []
 
         def localize(frames: Tensor, tile: Tile) -> Localizations:
@@ -160,7 +162,9 @@ class Pipeline:
             rows, columns = tile.outer.pixels_of(whole)
             counted = None if weight is None else weight[:, rows, columns]
             likelihood = Likelihood(frames, self.noise.part(rows, columns), counted)
-            part = self._explain_tile(likelihood, seen[..., rows, columns], (tile.outer, whole), part_watch)
+            images, fields = seen[..., rows, columns], (tile.outer, whole)
+            found, expected = candidates.tiles[len(misfits)], candidates.expected
+            part = self._explain_tile(likelihood, images, fields, found, expected, part_watch)
             misfits.append(part.misfit * area[len(misfits)])
             return part.localizations
 
@@ -194,29 +198,47 @@ class Pipeline:
             raw = self.localizer(frames)
         return self.localizer.network.decode(raw.float(), self.localizer.threshold)
 
-    def _explain_tile(
-        self, likelihood: Likelihood, seen: Tensor, fields: tuple[Field, Field], watch: Watcher
-    ) -> Explained:
-        """seen: the images of the tile that the network sees;  fields: of the tile and of the whole frame."""
-        frames, (field, _) = likelihood.frames, fields
-        not_measured = frames.new_full((len(frames),), float("nan"))
-        if self.method == "network":
+    def _candidates(self, photons: Tensor, seen: Tensor, whole: Field, watch: Watcher) -> Candidates:
+        """What the network proposes in all tiles of frames (B, H, W); nothing by another method."""
+
+        def proposed(frames: Tensor, tile: Tile) -> Localizations:
+            if self.method != "network":
+                return Localizations.empty(frames.device)
             announce(self.localizer, frames, watch)
-        if self.fit is None:
-            most = most_molecules(
-                highest_density(self.experiment), field.size, field.pixel_um, self.psf.patch_px
+            advance(watch)
+            rows, columns = tile.outer.pixels_of(whole)
+            found, outer = self.propose(seen[..., rows, columns]), tile.outer
+            if isinstance(self.fit, JointFit):
+                return of_usable_frames(found, len(frames), self.fit.most(outer.size))
+            densest, patch_px = highest_density(self.experiment), self.psf.patch_px
+            return most_probable(
+                found, len(frames), most_molecules(densest, outer.size, outer.pixel_um, patch_px)
             )
-            return Explained(most_probable(self.propose(seen), len(frames), most), not_measured)
+
+        return candidates_in_tiles(proposed, photons, whole, self.tile_px)
+
+    def _explain_tile(
+        self, likelihood: Likelihood, seen: Tensor, fields: tuple[Field, Field], candidates: Localizations,
+        expected: Tensor, watch: Watcher,
+    ) -> Explained:  # fmt: skip
+        """The list of a tile, and its misfit.
+
+        seen: the images of the tile that the network sees;  fields: of the tile and of the whole frame;
+        candidates: of the tile;  expected: as of `JointFit.explain`.
+        """
+        not_measured = likelihood.frames.new_full((len(likelihood),), float("nan"))
+        if self.fit is None:
+            return Explained(candidates, not_measured)
         fit = self.fit.in_field(*fields)
         if isinstance(fit, SingleFit):
             return Explained(replace(fit, watch=watch)(likelihood), not_measured)
-        if self.method == "pursuit":
-            return replace(fit, watch=watch).explain(Localizations.empty(frames.device), likelihood)
+        if self.method == "network":
 
-        def again(changed: Tensor, numbers: Tensor) -> Localizations:
-            return self.propose(with_frames(seen[numbers], changed, self.context))
+            def again(changed: Tensor, numbers: Tensor) -> Localizations:
+                return self.propose(with_frames(seen[numbers], changed, self.context))
 
-        return replace(fit, watch=watch, network=again).explain(self.propose(seen), likelihood)
+            fit = replace(fit, network=again)
+        return replace(fit, watch=watch).explain(candidates, likelihood, expected)
 
     def likelihood(self, photons: Tensor) -> Likelihood:
         """The likelihood of frames (B, H, W) of photons, with the camera's map of read noise if it has one."""

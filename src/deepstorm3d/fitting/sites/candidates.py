@@ -10,7 +10,7 @@ import torch
 from ...emitters import Localizations
 from ...watch import SILENT, Watcher
 from ..compiled import announce
-from ..crowd import crowded_frames
+from ..crowd import expected_molecules, of_usable_frames
 from ..likelihood import Likelihood
 from ..parallel import side_by_side
 from .channel import ChannelModel, with_shares
@@ -62,19 +62,18 @@ class CandidatesFit:
         """
         fit, first, found = self.channels, self.channels.first, in_order(found)
         frames, models = len(lights[0]), self._models(lights)
-        most = first.most(tuple(lights[0].frames.shape))
-        crowded = crowded_frames(found, frames, most)
-        if bool(crowded.any()):
-            found = found.select(~crowded[found.frame])
+        found = of_usable_frames(found, frames, first.most(tuple(lights[0].frames.shape)))
         announce(watch)
         sums = fit.sums(lights, self.shares) if first.rounds else None
-        selection = CandidateSelection(fit.price(lights), first.dim_photons, fit.false_looks, sums)
+        expected = expected_molecules(found, frames).tolist()
 
         def fitted(number: int, watch: Watcher) -> FoundInChannels:
             one = [light.select(torch.tensor([number])) for light in lights]
             movie = Movie(models, fit.bounds, lights_of(one), watch)
             rows = found.select(found.frame == number)
-            return self._of_frame(rows, movie, replace(selection, probability=rows.probability))
+            price = fit.price(lights, expected[number])
+            select = CandidateSelection(price, first.dim_photons, fit.false_looks, sums, rows.probability)
+            return self._of_frame(rows, movie, select)
 
         return FoundInChannels.concat(side_by_side(fitted, frames, watch))
 

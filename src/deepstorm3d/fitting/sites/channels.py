@@ -149,11 +149,13 @@ class ChannelsFit:
         found = [_by_image(rows, number) for number, rows in enumerate([lists[0], *placed])]
         together = Localizations.concat([_plain(rows) for rows, _ in found])
         frame = torch.cat([each for _, each in found])
-        selection = Selection(self.price(lights), 1, self.false_splits, self.false_looks, slack=self._slack)
+        rows = torch.stack([torch.bincount(each.frame, minlength=frames) for each in lists]).amax(0).tolist()
 
         def fitted(number: int, watch: Watcher) -> FoundInChannels:
             movie = Movie(models, self.bounds, lights_of([_one(light, number) for light in lights]), watch)
-            return self._of_frame(together.select(frame == number), movie, selection)
+            price = self.price(lights, rows[number])
+            select = Selection(price, 1, self.false_splits, self.false_looks, slack=self._slack)
+            return self._of_frame(together.select(frame == number), movie, select)
 
         return FoundInChannels.concat(side_by_side(fitted, frames, watch))
 
