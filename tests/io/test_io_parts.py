@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,35 @@ def test_an_error_on_the_way_leaves_the_old_file(tmp_path: Path, error: BaseExce
         assert str(caught.value) == (
             f"cannot write {path}: No space left on device. Free some space or choose another folder."
         )
+
+
+def test_what_is_wrong_is_told_of_the_name_that_was_given(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match=r"^.*out\.png: no mask; name it out\.npy$"),
+        whole_file(tmp_path / "out.png") as temporary,
+    ):
+        raise InputError(f"{temporary}: no mask", "name it out.npy")
+    with (
+        pytest.raises(InputError, match=r"cannot write .*out\.png: .*out\.png. Free"),
+        whole_file(tmp_path / "out.png") as temporary,
+    ):
+        raise OSError(f"a library cannot create {temporary}")
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "Free some space or choose another folder."),
+        (errno.EDQUOT, "Free some space or choose another folder."),
+        (errno.EACCES, "Choose another folder."),
+        (errno.EROFS, "Choose another folder."),
+        (errno.EIO, "Choose another folder."),
+    ],
+)
+def test_space_is_to_be_freed_where_it_is_missing(tmp_path: Path, number: int, advice: str) -> None:
+    with pytest.raises(InputError) as caught, whole_file(tmp_path / "o.csv"):
+        raise OSError(number, os.strerror(number))
+    assert str(caught.value) == f"cannot write {tmp_path / 'o.csv'}: {os.strerror(number)}. {advice}"
 
 
 def test_the_unfinished_part_of_a_growing_table_is_not_touched(tmp_path: Path) -> None:

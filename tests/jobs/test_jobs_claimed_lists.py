@@ -50,6 +50,16 @@ def test_a_file_of_the_users_in_place_of_the_sidecar_is_told_before_any_work(job
     assert [path.name for path in tmp_path.iterdir()] == ["exp.yaml"]
 
 
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("names", [("run.raw", "run.yaml"), ("run.RAW", "run.yml"), ("run.dat", "run.json")])
+def test_what_describes_a_raw_movie_is_never_replaced(job: str, tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        (tmp_path / name).write_text("Width: 64\nHeight: 64\nFrames: 20\nData Type: uint16\nByte Order: '<'\n")
+    with pytest.raises(InputError, match=rf"run.yaml describes the raw movie {names[0]}; it would be"):
+        JOBS[job](tmp_path / "run.hdf5")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+
+
 def test_a_format_that_is_asked_for_decides_the_ending(tmp_path: Path) -> None:
     asked: tuple[Callable[[Path], object], ...] = (
         lambda out: convert_table(SOURCE, out, to="smap"),

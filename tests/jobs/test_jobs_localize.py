@@ -21,12 +21,12 @@ from deepstorm3d.field import Field
 from deepstorm3d.io.movies import open_movie
 from deepstorm3d.io.movies.preparation import Prepared
 from deepstorm3d.io.parts import part_path
-from deepstorm3d.io.tables import read_table
+from deepstorm3d.io.tables import read_list, read_table
 from deepstorm3d.jobs import preview, regenerate
 from deepstorm3d.jobs.localize import ListFile, localize_movie
 from deepstorm3d.jobs.train import build_localizer
 from deepstorm3d.localizer.coarse import CoarseSpec
-from deepstorm3d.localizer.modelfile import ModelFile
+from deepstorm3d.localizer.modelfile import ModelFile, load_model_file, save_model_file
 from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.localizing.tiling import localize_in_tiles, tiles
@@ -110,7 +110,7 @@ def test_a_run_goes_on_only_with_the_settings_that_it_was_begun_with(
 ) -> None:
     source, other = movie(tmp_path / "m.tif"), movie(tmp_path / "n.tif")
     monkeypatch.setattr("deepstorm3d.localizing.streaming._PIXELS", 3 * 48 * 40)
-    out, pipeline = tmp_path / f"cut.{ending}", unrefined(model)
+    out, pipeline = tmp_path / f"cut.{ending}", replace(unrefined(model), model_sha256=64 * "a")
     localize_movie(Excerpt(source), pipeline, ListFile(out), watch=AfterFrames(3))
     part = part_path(out)
     begun = {file: file.read_bytes() for file in tmp_path.glob(f"{part.stem}*")}
@@ -125,11 +125,31 @@ def test_a_run_goes_on_only_with_the_settings_that_it_was_begun_with(
             replace(pipeline, camera=pipeline.camera.with_(saturation=4095.0)),
             "camera.saturation was 65535.0, now 4095.0",
         ),
+        (Excerpt(source, defects="none"), pipeline, "defects was auto, now none"),
+        (Excerpt(source), replace(pipeline, model_sha256=64 * "b"), "model_sha256 was a{12}…, now b{12}…"),
     ):
         with pytest.raises(InputError, match=f"begun with other settings: .*{told}"):
             localize_movie(excerpt, run, ListFile(out, resume=True))
         assert begun == {file: file.read_bytes() for file in tmp_path.glob(f"{part.stem}*")} and len(begun) > 1
     assert localize_movie(Excerpt(source, (0, 9)), pipeline, ListFile(out, resume=True)).complete
+
+
+def test_a_model_of_the_same_experiment_with_other_weights_is_another_model(
+    model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = movie(tmp_path / "m.tif"), ListFile(tmp_path / "cut.csv")
+    monkeypatch.setattr("deepstorm3d.localizing.streaming._PIXELS", 3 * 48 * 40)
+    changed = {name: tensor + 0.01 if tensor.ndim == 4 else tensor for name, tensor in model.weights.items()}
+    runs = []
+    for name, weights in (("one", model.weights), ("other", changed)):
+        save_model_file(replace(model, weights=weights), tmp_path / f"{name}.pt")
+        runs.append(unrefined(load_model_file(tmp_path / f"{name}.pt")))
+    localize_movie(Excerpt(source), runs[0], out, watch=AfterFrames(3))
+    with pytest.raises(InputError, match="model_sha256 was"):
+        localize_movie(Excerpt(source), runs[1], replace(out, resume=True))
+    assert localize_movie(Excerpt(source), runs[0], replace(out, resume=True)).complete
+    localize_movie(Excerpt(source), runs[0], ListFile(tmp_path / "out.hdf5"))
+    assert read_list(tmp_path / "out.hdf5")[1].provenance["model_sha256"] == runs[0].model_sha256
 
 
 def test_a_region_and_frame_range_keep_the_movies_coordinates(model: ModelFile, tmp_path: Path) -> None:

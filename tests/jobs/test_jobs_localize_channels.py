@@ -229,6 +229,8 @@ OTHERWISE: dict[str, Callable[[ChannelInput], ChannelInput]] = {
     "prepared.subtract": lambda one: replace(
         one, excerpt=replace(one.excerpt, prepared=Prepared(subtract="median"))
     ),
+    "defects": lambda one: replace(one, excerpt=replace(one.excerpt, defects="none")),
+    "model_sha256": lambda one: replace(one, pipeline=replace(one.pipeline, model_sha256=64 * "b")),
     "experiment.seed": lambda one: replace(
         one, pipeline=replace(one.pipeline, experiment=one.pipeline.experiment.with_(seed=9))
     ),

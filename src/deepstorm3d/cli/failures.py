@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from ..errors import InputError
 from .console import say, say_error
+from .interrupt import terminated_like_interrupted
 from .spelling import spell_out
 
 __all__ = ["INTERRUPTED", "WRONG_INPUT", "GuardedGroup"]
@@ -27,8 +28,8 @@ _QUOTED = re.compile("'([^']*)'")
 class GuardedGroup(TyperGroup):
     """Commands whose mistakes of the user end in a message, not in a traceback.
 
-    InputError and a full disk: exit status 2.  Ctrl-C: 130.  Anything else is a fault of the program and
-    keeps its traceback.
+    InputError and a full disk: exit status 2.  Ctrl-C and SIGTERM: 130.  Anything else is a fault of the
+    program and keeps its traceback.
     """
 
     def main(self, *arguments: Any, **options: Any) -> Any:
@@ -39,7 +40,8 @@ class GuardedGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
-            return super().invoke(ctx)
+            with terminated_like_interrupted():
+                return super().invoke(ctx)
         except InputError as error:
             say_error(str(error))
             raise typer.Exit(WRONG_INPUT) from error
@@ -47,7 +49,7 @@ class GuardedGroup(TyperGroup):
             error.message = _in_plain_words(error)
             raise
         except KeyboardInterrupt as error:
-            say("interrupted; what train or localize has saved is kept: the same command with --resume goes on")
+            say(_after_interruption(self, ctx))
             raise typer.Exit(INTERRUPTED) from error
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -64,6 +66,14 @@ class GuardedGroup(TyperGroup):
                     "a fault of the program, not of your input; please report it with the lines that follow"
                 )
             raise
+
+
+def _after_interruption(group: TyperGroup, ctx: Any) -> str:
+    """What is left of a command that was interrupted."""
+    command = group.get_command(ctx, ctx.invoked_subcommand or "")
+    if command is not None and any("--resume" in option.opts for option in command.params):
+        return "interrupted; what it has saved is kept: the same command with --resume goes on"
+    return "interrupted; what was not complete is deleted"
 
 
 def _in_plain_words(error: typer.BadParameter) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C that ends long work cleanly: the first stops it where it can be resumed, the second quits."""
+"""Ctrl-C and SIGTERM that end work cleanly: the first stops it where it can be resumed, the second quits."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import _thread
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-__all__ = ["StopRequest"]
+__all__ = ["StopRequest", "terminated_like_interrupted"]
 
 _WORDS = b"\nstopping at the next point from which --resume can go on; Ctrl-C again quits at once\n"
 # Seconds that work has to come to such a point (a step of a training, a step of a fit). After them it is ended
@@ -17,6 +19,23 @@ _WORDS = b"\nstopping at the next point from which --resume can go on; Ctrl-C ag
 _PATIENCE_S = 4.0
 # The same after SIGTERM: nobody waits at a keyboard, and systems, schedulers and the studio give more time.
 _SYSTEM_PATIENCE_S = 30.0
+
+
+@contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt as Ctrl-C does, so that what is unfinished is deleted.
+
+    By default the system ends the process at once. Where it was told to ignore the signal, it does.
+    """
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class StopRequest:

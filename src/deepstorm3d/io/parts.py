@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,6 @@ from pathlib import Path
 from ..errors import InputError
 
 __all__ = [
-    "FREE_SPACE",
     "claim_name",
     "explain_write_errors",
     "make_folder",
@@ -20,10 +20,12 @@ __all__ = [
     "reserve_space",
     "unfinished_path",
     "whole_file",
+    "write_advice",
     "write_text",
 ]
 
-FREE_SPACE = "Free some space or choose another folder."
+# Errors of the system where room is missing; None: a library's own, which does not say.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None}
 
 
 def part_path(path: Path) -> Path:
@@ -60,18 +62,27 @@ def refuse_same_names(paths: Iterable[Path | None]) -> None:
 
 
 @contextmanager
-def explain_write_errors(path: Path, advice: str = FREE_SPACE) -> Iterator[None]:
-    """Turn a failed write into an InputError that names `path`, the system's reason and what to do."""
+def explain_write_errors(path: Path, further: str = "") -> Iterator[None]:
+    """Turn a failed write into an InputError that names `path`, the system's reason and what to do.
+
+    further: what else a user should know.
+    """
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"cannot write {path}: {reason}. {advice}") from error
+        reason = error.strerror or str(error).replace(unfinished_path(path).name, path.name)
+        told = f"cannot write {path}: {reason}. {write_advice(error.errno)} {further}"
+        raise InputError(told.rstrip()) from error
+
+
+def write_advice(number: int | None) -> str:
+    """What to do where the system has refused a write with this error (`errno`; None: not known)."""
+    return "Free some space or choose another folder." if number in _NO_ROOM else "Choose another folder."
 
 
 def make_folder(path: Path) -> Path:
     """The folder, made with those above it where they are missing; InputError where the system refuses."""
-    with explain_write_errors(path, "Choose another folder."):
+    with explain_write_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -103,12 +114,25 @@ def replaced_when_whole(path: Path) -> Iterator[Path]:
     """
     temporary = unfinished_path(path)
     try:
-        yield temporary
+        with _named_as(path, temporary):
+            yield temporary
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named_as(path: Path, temporary: Path) -> Iterator[None]:
+    """Let errors that name the temporary file, which the user does not know, name `path`."""
+    try:
+        yield
+    except InputError as error:
+        if temporary.name not in str(error):
+            raise
+        what, remedy = (text.replace(temporary.name, path.name) for text in (error.what, error.remedy))
+        raise InputError(what, remedy) from error
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
-from .parts import FREE_SPACE, whole_file
+from .parts import whole_file, write_advice
 
 __all__ = ["save_tensors"]
 
@@ -24,4 +24,4 @@ def save_tensors(contents: Mapping[str, Any], path: Path) -> None:
             torch.save(dict(contents), file)
     except RuntimeError as error:
         # How torch reports a full disk.
-        raise InputError(f"cannot write {path}: {error}. {FREE_SPACE}") from error
+        raise InputError(f"cannot write {path}: {error}. {write_advice(None)}") from error

@@ -49,8 +49,10 @@ def record_of(movies: Sequence[ChannelMovie], pair: ChannelPair) -> dict[str, ob
         "threshold": [pipeline.localizer.threshold for pipeline in pipelines],
         "method": pipelines[0].method,
         "refined": pipelines[0].fit is not None,
+        "defects": [source.excerpt.defects_named for source in sources],
         "pixels": [None if found is None else found.to_mapping() for found in faults],
         "cameras": [pipeline.camera.to_mapping() for pipeline in pipelines],
+        "model_sha256": [pipeline.model_sha256 for pipeline in pipelines],
         "experiments": [pipeline.experiment.to_mapping() for pipeline in pipelines],
         "transform": mapping_of(pair),
     }

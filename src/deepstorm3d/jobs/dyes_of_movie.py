@@ -98,6 +98,7 @@ def _header(source: OpenExcerpt, pipeline: Pipeline, found: DyesByImage, out: Li
         "frames": list(source.span),
         "roi": list(source.roi),
         "camera": pipeline.camera.to_mapping(),
+        "model_sha256": pipeline.model_sha256,
         "experiment": pipeline.experiment.to_mapping(),
         "dyes": list(found.names),
         "weights": found.weights.tolist(),

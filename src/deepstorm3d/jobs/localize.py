@@ -133,7 +133,9 @@ def record_of_movie(source: OpenExcerpt, pipeline: Pipeline) -> dict[str, object
         "threshold": pipeline.localizer.threshold,
         "method": pipeline.method,
         "refined": pipeline.fit is not None,
+        "defects": source.excerpt.defects_named,
         "pixels": None if source.excerpt.faults is None else source.excerpt.faults.to_mapping(),
         "camera": pipeline.camera.to_mapping(),
+        "model_sha256": pipeline.model_sha256,
         "experiment": pipeline.experiment.to_mapping(),
     }

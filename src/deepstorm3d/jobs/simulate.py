@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -98,7 +98,9 @@ def simulate_movie(
         claim_name(curve_file, overwrite=overwrite)
     with ExitStack() as files:
         header = TableHeader(pixel_um, frames, shape)
-        table = files.enter_context(_truth_file(truth, header, simulation.no_truth, overwrite))
+        table = _truth_file(truth, header, simulation.no_truth, overwrite)
+        if table is not None:
+            files.enter_context(table)
         movies = [
             files.enter_context(
                 MovieWriter(path, frames=frames, shape=size, pixel_um=pixel, overwrite=overwrite)
@@ -301,18 +303,13 @@ def _seen_by(experiment: Experiment) -> _Seen:
     return _Seen(Simulator(psf, experiment.camera, field), patch_px, light)
 
 
-@contextmanager
 def _truth_file(
     path: Path | None, header: TableHeader, like: Emitters, overwrite: bool
-) -> Iterator[TableWriter[Emitters] | None]:
-    """The growing list, named after the movie is complete; nothing is left of a failed run.
-
-    like: a table with the columns of the list.
-    """
+) -> TableWriter[Emitters] | None:
+    """The growing list, named after the movie is complete;  like: a table with the columns of the list."""
     if path is None:
-        yield None
-        return
-    writer = open_truth_writer(
+        return None
+    return open_truth_writer(
         path,
         pixel_um=header.pixel_um,
         frames=header.frames,
@@ -320,9 +317,3 @@ def _truth_file(
         like=like,
         overwrite=overwrite,
     )
-    try:
-        yield writer
-        writer.finish()
-    except BaseException:
-        writer.discard()
-        raise

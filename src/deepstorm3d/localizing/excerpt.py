@@ -117,6 +117,11 @@ class Excerpt:
         """File name of the movie, without its folder."""
         return path_of(self.source).name
 
+    @property
+    def defects_named(self) -> str:
+        """How defective pixels are known, for a list's record: "auto", "none" or the name of their file."""
+        return self.defects.name if isinstance(self.defects, Path) else self.defects
+
     def _source(self) -> AbstractContextManager[Movie]:
         """The movie; it is closed after use only if it was opened here."""
         movie = self.source

@@ -64,7 +64,8 @@ class Pipeline:
     frame, without their overlap;  notes: sentences about assumed values;
     reader: conversion to photons with the faults of the movie's pixels (`OpenExcerpt.judged`; None: no faults);
     field: the part of the whole field that the frames show (None: frames of any size that begin with it);
-    share: of the light of the experiment's scenes that the frames get (below 1 where it has several channels).
+    share: of the light of the experiment's scenes that the frames get (below 1 where it has several channels);
+    model_sha256: of the model's file, "" where it was read from none.
     """
 
     experiment: Experiment
@@ -80,6 +81,7 @@ class Pipeline:
     reader: PixelReader | None = None
     field: Field | None = None
     share: float = 1.0
+    model_sha256: str = ""
 
     def in_field(self, field: Field) -> Pipeline:
         """The pipeline for frames that show this part of the whole field; its maps must be of these pixels."""
@@ -365,6 +367,7 @@ def load_pipeline(
         fit=build_fit(experiment, source, method, place) if refine else None,
         notes=(*assumed_values(experiment.camera, chosen, camera), *_notes_of_dyes(experiment)),
         share=experiment.shares[0],
+        model_sha256=model.sha256,
     )
 
 

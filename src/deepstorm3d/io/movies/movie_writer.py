@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ..parts import FREE_SPACE, claim_name, explain_write_errors, part_path
+from ..parts import claim_name, explain_write_errors, part_path
 
 __all__ = ["MovieWriter"]
 
@@ -126,7 +126,7 @@ class MovieWriter:
             self._part.unlink(missing_ok=True)
 
     def _explained(self) -> Any:
-        return explain_write_errors(self.path, f"{FREE_SPACE} Then run again.")
+        return explain_write_errors(self.path, "Then run again.")
 
     def __enter__(self) -> Self:
         return self

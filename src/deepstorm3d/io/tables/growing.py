@@ -10,7 +10,8 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from ...emitters import Emitters, Localizations
 from ...errors import InputError
-from ..parts import FREE_SPACE, claim_name, explain_write_errors
+from ..movies.raw_movie import RAW_SUFFIXES
+from ..parts import claim_name, explain_write_errors
 
 __all__ = ["GrowingFile", "TableWriter", "claim_table", "discard_growing", "other_sigma", "write_whole"]
 
@@ -43,11 +44,15 @@ class TableWriter(Generic[Table]):
 
     A context manager: a clean end is `finish`; an exception (Ctrl-C too) leaves the part file, from
     which ``resume=True`` goes on. `next_frame`: frames done so far, the first one still to do; `rows`: written.
+    goes_on: whether the work can go on from a part; else none is left, and one that lies there is replaced.
     """
 
-    def __init__(self, path: Path, growing: GrowingFile, *, overwrite: bool, resume: bool) -> None:
+    def __init__(
+        self, path: Path, growing: GrowingFile, *, overwrite: bool, resume: bool, goes_on: bool = True
+    ) -> None:
         self.path = path
         self._file = growing
+        self._goes_on = goes_on
         self.next_frame = 0
         self.rows = 0
         claim_table(growing.companions(path), overwrite=overwrite)
@@ -56,7 +61,7 @@ class TableWriter(Generic[Table]):
         if resume and part.exists():
             with self._explained():
                 self.next_frame, self.rows = growing.resume()
-        elif part.exists() and not overwrite:
+        elif part.exists() and goes_on and not overwrite:
             raise InputError(
                 f"{part} holds an interrupted run",
                 "go on with it (`resume=True`), start again (`overwrite=True`), or move it away",
@@ -109,10 +114,8 @@ class TableWriter(Generic[Table]):
         _delete(self._file)
 
     def _explained(self) -> Any:
-        return explain_write_errors(
-            self.path,
-            f"{FREE_SPACE} What is done is kept in {self._file.path.name}; `resume=True` goes on from there",
-        )
+        kept = f"What is done is kept in {self._file.path.name}; `resume=True` goes on from there"
+        return explain_write_errors(self.path, kept if self._goes_on else "")
 
     def __enter__(self) -> Self:
         return self
@@ -122,6 +125,8 @@ class TableWriter(Generic[Table]):
     ) -> None:
         if kind is None:
             self.finish()
+        elif not self._goes_on:
+            self.discard()
 
 
 def discard_growing(part: Path) -> None:
@@ -188,13 +193,24 @@ def other_sigma(path: Path, there: str, here: str) -> InputError:
 
 
 def _refuse_foreign_sidecars(names: list[Path]) -> None:
-    """A table's YAML sidecar may share its name with the user's experiment file: never replace that."""
+    """A table's YAML sidecar may share its name with the user's experiment file, or with what describes a raw
+    movie: never replace those."""
     for sidecar in names:
-        if sidecar.suffix == ".yaml" and sidecar.exists():
-            text = sidecar.read_text(encoding="utf-8", errors="replace")
-            if "Width:" not in text or "Frames:" not in text:
-                raise InputError(
-                    f"{sidecar} exists and does not belong to a table; it would be replaced by the description "
-                    "that Picasso reads beside the output",
-                    "give the output another name",
-                )
+        if sidecar.suffix != ".yaml":
+            continue
+        text = sidecar.read_text(encoding="utf-8", errors="replace") if sidecar.exists() else ""
+        raw = next((path for path in sidecar.parent.glob("*") if _is_raw_movie(path, sidecar.stem)), None)
+        if raw is not None:
+            reason = f"{sidecar} describes the raw movie {raw.name}"
+        elif text and not ("Width:" in text and "Frames:" in text):
+            reason = f"{sidecar} exists and does not belong to a table"
+        else:
+            continue
+        raise InputError(
+            f"{reason}; it would be replaced by the description that Picasso reads beside the output",
+            "give the output another name",
+        )
+
+
+def _is_raw_movie(path: Path, stem: str) -> bool:
+    return path.stem == stem and path.suffix.lower() in RAW_SUFFIXES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ FRAME_BASE_NOTE = (
 # (the faults found in its pixels).
 _MAY_DIFFER = {"program", "command", "frames", "block_frames", "pixels", "over_frames"}
 _SHOWN = 3  # differing settings that an error names
+_HASH = re.compile(r"[0-9a-f]{64}")  # SHA-256, which an error names by its first digits
+_HASH_SHOWN = 12  # of these digits
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,12 @@ def _differences(begun: Any, now: Any, name: str = "") -> Iterator[str]:
         for number, (old, new) in enumerate(zip(begun, now, strict=True), 1):
             yield from _differences(old, new, f"{name} {number}")
     elif not _alike(begun, now):
-        yield f"{name} was {begun}, now {now}"
+        yield f"{name} was {_shown(begun)}, now {_shown(now)}"
+
+
+def _shown(value: Any) -> str:
+    """A setting as an error names it."""
+    return f"{value[:_HASH_SHOWN]}…" if isinstance(value, str) and _HASH.fullmatch(value) else str(value)
 
 
 def _alike(begun: Any, now: Any) -> bool:

@@ -88,13 +88,15 @@ def open_truth_writer(
 ) -> TableWriter[Emitters]:
     """A growing table of true emitters, .csv (ThunderSTORM); arguments and errors as in `open_table_writer`.
 
+    A simulation cannot go on from a part of it, so none is left, and what was left by one that was killed is
+    replaced.
     like: a table (without rows, too) with the columns of all blocks; None: those of `Emitters.empty`.
     """
     path = Path(path)
     _refuse_other_than_csv(path)
     like = Emitters.empty() if like is None else like
-    growing = ThunderstormFile(part_path(path), TableHeader(pixel_um, frames, shape), like)
-    return TableWriter(path, growing, overwrite=overwrite, resume=False)
+    growing = ThunderstormFile(unfinished_path(path), TableHeader(pixel_um, frames, shape), like)
+    return TableWriter(path, growing, overwrite=overwrite, resume=False, goes_on=False)
 
 
 def write_table(

@@ -195,6 +195,7 @@ def origin_section(source: Path, header: TableHeader) -> Section:
     rows = [
         ("list", source.name),
         ("SHA-256 of the list", digest),
+        ("SHA-256 of the model", _words(header.provenance.get("model_sha256", "not recorded"))),
         ("localized with", str(header.provenance.get("program", "not recorded"))),
         ("reported with", f"deepstorm3d {__version__}"),
         ("Python", platform.python_version()),
