@@ -61,3 +61,30 @@ def test_the_fit_of_a_frame_keeps_to_its_budget_of_operations_and_waits() -> Non
     # Measured, of a group of eight frames of five molecules: 754 and 8 a frame.
     assert counted.launches < 830 * FRAMES
     assert counted.waits < 10 * FRAMES
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("cuda")
+def test_frames_that_are_fitted_in_groups_of_one_price_come_back_in_their_order() -> None:
+    made = scene(20, 4, seed=5, dtype=torch.float32)
+    start, likelihood = made.disturbed(0.03, 0.05), Likelihood(made.noisy(1).frames.to("cuda"))
+    found = Localizations.proposals(start.xyz, start.frame, torch.ones(len(start)))
+    found = replace(found, **{name: column.to("cuda") for name, column in found.columns().items()})
+    psf = copy.deepcopy(made.psf).to("cuda")  # pyright: ignore[reportAttributeAccessIssue]
+    numbers = list[list[int]]()
+
+    def network(frames: Tensor, frame: Tensor) -> Localizations:
+        numbers.append(frame.tolist())
+        return Localizations.empty("cuda")
+
+    fit = JointFit(psf, psf, Bounds(DEPTH), DEPTH, network=network)
+    together = fit.explain(found, likelihood)
+    numbers.clear()
+    apart = fit.explain(found, likelihood, torch.tensor([1.0, 90.0, 1.9, 64.0], device="cuda"))
+    places = [
+        [table.xyz[table.frame == frame].sort(0).values.cpu() for frame in range(4)]
+        for table in (apart.localizations, together.localizations)
+    ]
+    assert float((torch.cat(places[0]) - torch.cat(places[1])).abs().max()) < 1e-3
+    assert float((apart.misfit - together.misfit).abs().max()) < 1e-3
+    assert all({*frame} <= {0, 2} or {*frame} <= {1, 3} for frame in numbers)
