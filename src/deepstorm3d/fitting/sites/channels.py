@@ -21,16 +21,24 @@ from ..parallel import side_by_side
 from ..refine import Bounds
 from ..search import MatchedFilter, gain_threshold
 from .channel import ChannelModel
-from .covariance import lights_of
-from .fit import improved, misfit_of_channels, rows_of_looks
+from .charts import Charts
+from .climb import FittedSites, climb_sites
+from .covariance import Landscape, lights_of
+from .fit import Improver, improved, misfit_of_channels, rows_of_looks
 from .mismatch import Mismatch
 from .movie import Movie
+from .pruning import CandidateSelection
 from .selection import Selection
 from .shares import rows_of_channels
 from .start import in_order, sites_of_list
 from .sums import ChannelSums
+from .ties import joinings
 
 __all__ = ["ChannelsFit", "FoundInChannels", "FurtherChannel"]
+
+# Gain of a molecule of the lists as two, in units of the price, from which on it is tried: what the lists of
+# single channels have as one is often two that are far from each other, of whose gain a score sees a part.
+_DIVIDED = 0.2
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,9 @@ class ChannelsFit:
     A molecule has one position (and one blur) in all channels and its own photons in each; every image has its
     own background. It starts from a list of each channel: rows of different channels that are one molecule for
     their σ (3 σ in three dimensions) begin as one; the likelihood decides which of them are (`ties`), and in
-    which channels a molecule of one channel is seen (`looks`).
+    which channels a molecule of one channel is seen (`looks`). Where the places of molecules agree in all
+    channels as their σ say (no `excess_um`), molecules that no channel shows by itself are then looked for in
+    all together, and those that they do not need go (`CandidateSelection`).
 
     first: the fit of single frames of the first channel;  others: further channels;
     false_splits: chance that a molecule is divided into one for each channel;  false_looks: share of the places
@@ -150,16 +160,27 @@ class ChannelsFit:
         together = Localizations.concat([_plain(rows) for rows, _ in found])
         frame = torch.cat([each for _, each in found])
         rows = torch.stack([torch.bincount(each.frame, minlength=frames) for each in lists]).amax(0).tolist()
+        sums = self.sums(lights, None) if self.first.rounds and self._slack is None else None
 
         def fitted(number: int, watch: Watcher) -> FoundInChannels:
             movie = Movie(models, self.bounds, lights_of([_one(light, number) for light in lights]), watch)
-            price = self.price(lights, rows[number])
-            select = Selection(price, 1, self.false_splits, self.false_looks, slack=self._slack)
-            return self._of_frame(together.select(frame == number), movie, select)
+            here = together.select(frame == number)
+            return self._of_frame(
+                here, movie, self._selection(self.price(lights, rows[number]), len(here), sums)
+            )
 
         return FoundInChannels.concat(side_by_side(fitted, frames, watch))
 
-    def _of_frame(self, found: Localizations, movie: Movie, selection: Selection) -> FoundInChannels:
+    def _selection(self, price: float, rows: int, sums: ChannelSums | None) -> Improver:
+        """Of a frame with so many rows in the lists;  sums: None: nothing is looked for."""
+        tying = Selection(price, 1, self.false_splits, self.false_looks, slack=self._slack)
+        if sums is None:
+            return tying
+        # What a channel takes for sure may be a part of what both show.
+        likely, dim = torch.zeros(rows), self.first.dim_photons
+        return _Both(tying, CandidateSelection(price, dim, self.false_looks, sums, likely, _DIVIDED))
+
+    def _of_frame(self, found: Localizations, movie: Movie, selection: Improver) -> FoundInChannels:
         """The molecules of one frame;  found: rows with the number of their channel as their frame."""
         found, count = in_order(found), len(movie.channels)
         start = sites_of_list(self._wider(found), movie, None, blurs=self.first.fit_blur, dark=count - 2)
@@ -229,6 +250,32 @@ class ChannelsFit:
                 model = replace(model, transform=channel.transform, depth_um=channel.depth_um, blur=blur)
             models.append(model)
         return tuple(models)
+
+
+@dataclass(frozen=True)
+class _Both:
+    """Which rows are one molecule, which are missing or needless, and then again which are one."""
+
+    tying: Selection
+    searching: CandidateSelection
+
+    def improve(self, charts: Charts, fitted: FittedSites) -> tuple[FittedSites, int]:
+        """The fit after both, and how many sites were divided between channels."""
+        tied, split = self.tying.improve(charts, fitted)
+        found, _ = self.searching.improve(charts, tied)
+        return found if found is tied else self._joined(charts, found), split
+
+    def _joined(self, charts: Charts, fitted: FittedSites) -> FittedSites:
+        """With one site for what a missing molecule's light had pulled apart in the channels."""
+        land, sites = Landscape(charts.movie, fitted.sites, charts), fitted.sites
+        pairs = joinings(land, self.tying.false_splits, self.tying.dark)
+        if not pairs:
+            return fitted
+        site, place = sites.site.clone(), sites.place.clone()
+        for pair in pairs:
+            site[site == pair.gone] = pair.kept
+            place[pair.kept] = pair.place
+        return climb_sites(charts.movie, sites.assigned(site, place).compact(), charts)
 
 
 def _by_image(found: Localizations, channel: int) -> tuple[Localizations, Tensor]:

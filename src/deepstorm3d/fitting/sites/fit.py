@@ -31,6 +31,7 @@ from .sums import ChannelSums
 
 __all__ = [
     "Improved",
+    "Improver",
     "SiteFit",
     "SitesFound",
     "SitesOfFrames",

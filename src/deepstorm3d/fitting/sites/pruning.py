@@ -59,7 +59,8 @@ class CandidateSelection:
     less its probability;  probability: (N,) of each candidate, a row of the list;
     dim_photons: molecules with less in all channels together are improbable, and have three times the penalty;
     false_looks: share of the places without light that get a look;  sums: of the matched filter to search with,
-    None: nothing is added.
+    None: nothing is added;  divided: gain of a site as two by its score, in units of the price, from which on
+    it is tried; of two that are far from each other the score sees a part.
     """
 
     price: float
@@ -67,6 +68,7 @@ class CandidateSelection:
     false_looks: float
     sums: ChannelSums | None
     probability: Tensor = field(default_factory=lambda: torch.zeros(0))
+    divided: float = _PROMISING
 
     def improve(self, charts: Charts, fitted: FittedSites) -> tuple[FittedSites, int]:
         """The fit after changes of the list, and how many sites were divided between channels: none."""
@@ -160,7 +162,7 @@ class CandidateSelection:
     def _divided(self, movie: Movie, sites: Sites, vain: Tensor) -> list[Arrangement]:
         """Molecules divided that may be two, where none was before."""
         place = sites.place[:, :3]
-        wanted = divisions(movie, sites, _PROMISING * self.price, _among(place, vain, _SAME_UM))
+        wanted = divisions(movie, sites, self.divided * self.price, _among(place, vain, _SAME_UM))
         wanted = wanted.select(_apart(place[wanted.site, :2], wanted.gain))
         pairs = zip(wanted.site.tolist(), wanted.half, strict=True)
         return [Arrangement.division(sites, site, half) for site, half in pairs]
