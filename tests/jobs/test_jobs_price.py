@@ -40,9 +40,9 @@ from factories import tiny_experiment, untrained_model
 FRAMES, SIZE, BACKGROUND = 2, (460, 56), 20.0
 SHARES = (0.5, 0.5)
 # What the molecules bring before position and background are fitted: less than the price of a field of this
-# size needs, but as much as that of a tile, or clearly more. Over frames what each look brings counts as well:
-# clearly less and more. The price there and behind a network follows from the rows of a frame; one half of the
-# field has three times as many as the other.
+# size needs, but as much as that of a tile, or clearly more. Over frames and channels what each look brings
+# counts as well: clearly less and more. The price there and behind a network follows from the rows of a frame;
+# one half of the field has three times as many as the other.
 BRING = torch.cat([torch.linspace(24, 29, 19), torch.linspace(31.2, 44, 19)])
 BRING_OVER_FRAMES = torch.cat([torch.linspace(12, 18, 19), torch.linspace(31.2, 44, 19)])
 OVER_FRAMES = ("over frames", "channels over frames", "of known shares, over frames")
@@ -137,7 +137,8 @@ class Lists:
             return self._over(SiteFit(joint()), single(FRAMES, over=True), Likelihood(seen))
         both = ChannelsFit(joint(), (FurtherChannel(joint(), Transform.identity()),))
         if self.way == "channels":
-            return both([single(2)] * 2, [Likelihood(frames(2))] * 2).localizations
+            alike = single(2, over=True), Likelihood(frames(2, over=True))
+            return both([alike[0]] * 2, [alike[1]] * 2).localizations
         if self.way == "channels over frames":
             # The second channel is dark.
             lights = frames(FRAMES, over=True), torch.full_like(frames(), BACKGROUND)
