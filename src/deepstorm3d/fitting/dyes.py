@@ -18,6 +18,7 @@ from ..optics.psf import PSF, on_axis
 from ..optics.tabulated import TabulatedPSF
 from .background import SplineBackground
 from .changes import APART_UM, Changes
+from .crowd import expected_molecules
 from .frame_model import FrameModel
 from .joint import JointFit
 from .likelihood import Likelihood
@@ -89,7 +90,8 @@ class DyeFit:
         """
         only_places = replace(self.joint, rounds=0)
         placed = self._of_better_dyes(only_places(found, likelihood), likelihood)
-        listed = self._of_better_dyes(self.joint(placed, likelihood), likelihood)
+        expected = expected_molecules(placed, len(likelihood))
+        listed = self._of_better_dyes(self.joint(placed, likelihood, expected), likelihood)
         final = only_places(listed, likelihood)
         dye = self.dye_of(final.xyz)
         deviance = torch.zeros(len(final), self.psfs, dtype=torch.float64, device=dye.device)
