@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / PACKAGE
 LAYERS = (
     (
         *("errors", "watch", "spec", "kinds", "noise", "emitters", "columns", "field", "extent", "chip"),
-        *("channels", "complaints", "draws", "streams", "maxima", "psf_volume", "supergaussian"),
+        *("channels", "complaints", "draws", "front_door", "streams", "maxima", "psf_volume", "supergaussian"),
         *("numba_cache", "devices"),
     ),
     ("camera", "optics", "io", "analysis", "rendering", "pixels"),

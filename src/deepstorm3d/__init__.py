@@ -44,13 +44,13 @@ if TYPE_CHECKING:
     from .api.masks import limit as limit
     from .api.masks import mask as mask
     from .api.masks import psf as psf
-    from .api.masks import recommend as recommend
     from .api.movies import estimate as estimate
     from .api.movies import read_movie as read_movie
     from .api.movies import simulate as simulate
     from .api.movies import simulate_channels as simulate_channels
     from .api.reading import read_table as read_table
     from .api.reading import read_truth as read_truth
+    from .api.recommending import recommend as recommend
     from .api.regenerating import regenerate as regenerate
     from .api.regenerating import regenerate_channels as regenerate_channels
     from .api.training import train as train
@@ -128,7 +128,7 @@ _HOMES = {
     "read_table": "api.reading",
     "read_transform": "io.transforms",
     "read_truth": "api.reading",
-    "recommend": "api.masks",
+    "recommend": "api.recommending",
     "regenerate": "api.regenerating",
     "regenerate_channels": "api.regenerating",
     "register": "api.channels",

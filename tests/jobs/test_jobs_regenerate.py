@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from deepstorm3d.emitters import Emitters, Localizations
 from deepstorm3d.field import Field
-from deepstorm3d.jobs.regenerate import explain_frame
+from deepstorm3d.io.tables import TableHeader, write_list
+from deepstorm3d.jobs.movie_of_list import doubts_of_movie
+from deepstorm3d.jobs.regenerate import explain_frame, regenerate_frame
+from deepstorm3d.localizing.excerpt import Excerpt
 from deepstorm3d.localizing.pipeline import Pipeline, load_pipeline
 from deepstorm3d.pixels.reading import all_good
 from deepstorm3d.simulation.simulator import Simulator
-from factories import tiny_experiment, untrained_model
+from factories import tiny_experiment, untrained_model, write_movie
 
 pytestmark = pytest.mark.usefixtures("coarse_pictures")
 
@@ -62,6 +67,36 @@ def test_a_molecule_left_out_shows() -> None:
     whole, _ = explain_frame(work, found, all_good(photons[None]))
     part, _ = explain_frame(work, found.select(slice(0, 2)), all_good(photons[None]))
     assert part.deviance_per_pixel > 1.2 * whole.deviance_per_pixel
+
+
+@pytest.mark.parametrize(
+    ("made", "frames", "told"),
+    [
+        ({"movie": "m.tif"}, 3, ""),
+        ({}, 9, ""),
+        ({"movie": "m.tif"}, 9, "of m.tif, of 9 frames; this is m.tif, of 3"),
+        ({"movie": "n.tif"}, 3, "of n.tif, of 3 frames; this is m.tif, of 3"),
+        ({"movie": "n.tif", "channels": ["n.tif", "m.tif"]}, 3, "of n.tif, of 3 frames; this is m.tif"),
+    ],
+)
+def test_a_list_of_another_movie_is_told(
+    tmp_path: Path, made: dict[str, object], frames: int, told: str
+) -> None:
+    movie = write_movie(tmp_path / "m.tif", np.ones((3, 8, 8)))
+    doubts = doubts_of_movie(TableHeader(0.11, frames, (8, 8), made), Excerpt(movie))
+    assert doubts == [] if not told else told in doubts[0]
+    if "channels" in made:
+        assert doubts_of_movie(TableHeader(0.11, frames, (8, 8), made), Excerpt(movie), channel=1) == []
+
+
+def test_a_frame_of_another_movie_is_regenerated_with_that_doubt(tmp_path: Path) -> None:
+    work = pipeline()
+    found, photons = scene(work)
+    movie = write_movie(tmp_path / "m.tif", photons[None], work.psf.pixel_um)
+    header = TableHeader(work.psf.pixel_um, 1, (48, 64), {"movie": "other.tif"})
+    write_list(tmp_path / "f.hdf5", found, header)
+    report = regenerate_frame(tmp_path / "f.hdf5", Excerpt(movie), work, tmp_path / "o.png")
+    assert any("other.tif" in note for note in report.notes)
 
 
 def test_an_empty_list_is_a_frame_of_background() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from ..calibration.beads.survey import BeadSurvey, survey_beads
 from ..calibration.measured_psf.measure import MeasuredPSF, average_psf
 from ..calibration.phase_retrieval import retrieval
 from ..calibration.phase_retrieval.retrieval import DefocusGoes, Retrieval, Unknowns
-from ..errors import DoubtfulResult
+from ..front_door import doubt, public
 from ..io.movies import AnyMovie, Movie, as_source
 from ..watch import SILENT, Watcher
 from .movies import AnExperiment, as_experiment
@@ -49,6 +48,7 @@ def find_beads(beads: Beads, experiment: AnExperiment, recorded: BeadSettings = 
     return survey_beads(as_experiment(experiment), _stacks(beads), recorded)
 
 
+@public
 def retrieve_mask(
     beads: Beads,
     experiment: AnExperiment,
@@ -97,8 +97,7 @@ def retrieve_mask(
     """
     unknowns = Unknowns(defocus, amplitude, fit_positions)
     found = retrieval.retrieve_mask(as_experiment(experiment), _stacks(beads), recorded, unknowns, watch=watch)
-    for text in found.warnings:
-        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    doubt(found.warnings)
     return found
 
 
@@ -132,8 +131,7 @@ def measure_psf(beads: Beads, experiment: AnExperiment, recorded: BeadSettings =
         Where beads were left out, or slices or pixels are odd.
     """
     measured = average_psf(as_experiment(experiment), _stacks(beads), recorded)
-    for text in measured.warnings:
-        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    doubt(measured.warnings)
     return measured
 
 

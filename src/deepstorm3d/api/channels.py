@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,8 +14,9 @@ from ..calibration.registration.registration import (
 )
 from ..channels.camera_halves import Side
 from ..emitters import Localizations
-from ..errors import DoubtfulResult, InputError
+from ..errors import InputError
 from ..field import Field
+from ..front_door import doubt, public
 from ..io.tables import TableHeader
 from ..jobs.register import split_list, whole_frame
 from .reading import List, opened
@@ -24,6 +24,7 @@ from .reading import List, opened
 __all__ = ["dyes", "register", "split_channels"]
 
 
+@public
 def dyes(
     found: List, dyes: Mapping[str, float] | int, *, sure: float = 0.0, pixel_um: float | None = None
 ) -> DyesFound:
@@ -73,11 +74,11 @@ def dyes(
     [1, 1, 2, 2]
     """
     result = find_dyes(opened(found, pixel_um)[0], DyeRule(dyes, sure))
-    for text in result.warnings:
-        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    doubt(result.warnings)
     return result
 
 
+@public
 def register(
     first: List,
     second: List,
@@ -128,11 +129,11 @@ def register(
     found = register_lists(
         _channel(first, *opened(first, pixel_um)), _channel(second, *opened(second, pixel_um)), rule
     )
-    for text in found.warnings:
-        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    doubt(found.warnings)
     return found
 
 
+@public
 def split_channels(
     found: List, side: Side, *, shape: tuple[int, int] | None = None, pixel_um: float | None = None
 ) -> tuple[Localizations, Localizations]:

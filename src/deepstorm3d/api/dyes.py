@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
 from ..analysis.dye_ratios import DyesByImage
-from ..errors import DoubtfulResult
+from ..front_door import doubt, public
 from ..io.movies import AnyMovie
 from ..jobs.dyes_of_movie import MovieDyes
 from ..jobs.dyes_of_movie import dyes_of_movie as told_apart
@@ -17,6 +16,7 @@ from ..watch import SILENT, Watcher
 __all__ = ["dyes_of_movie"]
 
 
+@public
 def dyes_of_movie(
     movie: AnyMovie | Excerpt,
     model: Model,
@@ -80,6 +80,5 @@ def dyes_of_movie(
         camera=camera,
         watch=watch,
     )
-    for text in found.warnings:
-        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    doubt(found.warnings)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -11,8 +10,9 @@ from ..calibration.movie_statistics.by_model import check_model
 from ..calibration.movie_statistics.channels import ChannelsEstimate
 from ..calibration.movie_statistics.channels import estimate_channels as estimate_from
 from ..calibration.movie_statistics.settings import EstimateSettings
-from ..errors import DoubtfulResult, InputError
+from ..errors import InputError
 from ..experiment.experiment import Experiment
+from ..front_door import doubt
 from ..io.movies import AnyMovie
 from ..jobs.estimate_channels import with_transform
 from ..localizing.excerpt import Excerpt
@@ -83,8 +83,7 @@ def estimate_channels(
             raise InputError(f"two channels need two models, not {len(models)}")
         settings = [_with(model, setup.of_channel(number), scene) for number, model in enumerate(models)]
     found = estimate_from(movies, setup, settings, watch=watch)
-    for text in found.warnings:
-        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    doubt(found.warnings)
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +15,18 @@ from ..analysis.resolution import ResolutionReport, resolution_of
 from ..analysis.tracking import SearchRange
 from ..analysis.trajectories import FrameTiming, TrackRule, Trajectories, track_list
 from ..emitters import Emitters, Localizations
-from ..errors import DoubtfulResult, InputError
+from ..errors import InputError
 from ..extent import Extent
+from ..front_door import doubt, public
 from ..jobs.evaluate import read_compared
 from ..jobs.link import refuse_linked
 from ..watch import SILENT, Watcher
-from .reading import List, Truth, in_nm, opened
+from .reading import List, Truth, file_of, in_nm, opened
 
 __all__ = ["drift", "evaluate", "filter", "link", "resolution", "track"]
 
 
+@public
 def evaluate(
     found: List,
     truth: Truth,
@@ -75,14 +76,14 @@ def evaluate(
     field_um = None if isinstance(challenge, bool) else challenge
     if isinstance(found, Localizations) and isinstance(truth, Emitters):
         return evaluate_list(found, truth, rule, register=register, field_um=field_um)
-    locs = found if isinstance(found, Localizations) else Path(found)
-    true = truth if isinstance(truth, Emitters) else Path(truth)
+    locs = found if isinstance(found, Localizations) else file_of(found)
+    true = truth if isinstance(truth, Emitters) else file_of(truth)
     compared = read_compared(locs, true, in_nm(pixel_um))
-    for text in compared.notes:
-        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    doubt(compared.notes)
     return compared.evaluated(rule, register=register, field_um=field_um)
 
 
+@public
 def filter(found: List, condition: str, *, pixel_um: float | None = None) -> Localizations:
     """The rows of a list that meet a condition on its columns.
 
@@ -114,11 +115,11 @@ def filter(found: List, condition: str, *, pixel_um: float | None = None) -> Loc
     table, _ = opened(found, pixel_um)
     kept = table.select(rows_where(table, condition))
     name = "the list" if isinstance(found, Localizations) else Path(found).name
-    for text in unknown_rows(table, condition, name):
-        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    doubt(unknown_rows(table, condition, name))
     return kept
 
 
+@public
 def link(
     found: List,
     *,
@@ -163,11 +164,11 @@ def link(
     if header is not None:
         refuse_linked(str(found), header)
     linked = link_list(table, rule)
-    for text in linked.warnings:
-        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    doubt(linked.warnings)
     return linked.molecules
 
 
+@public
 def drift(
     found: List,
     *,
@@ -216,11 +217,11 @@ def drift(
         frames_per_segment=frames_per_segment,
         watch=watch,
     )
-    for text in result.notes:
-        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    doubt(result.notes)
     return result
 
 
+@public
 def resolution(
     found: List,
     *,
@@ -260,6 +261,7 @@ def resolution(
     return resolution_of(table, block_frames=block_frames, splits=splits, watch=watch)
 
 
+@public
 def track(
     found: List,
     *,
@@ -315,8 +317,7 @@ def track(
     rule = TrackRule(reach, gap=gap, least=least, timing=timing or FrameTiming())
     table, _ = opened(found, pixel_um)
     tracked = track_list(table, rule, watch=watch)
-    for text in tracked.warnings:
-        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    doubt(tracked.warnings)
     return tracked
 
 

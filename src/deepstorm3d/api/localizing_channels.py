@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Literal
@@ -11,7 +10,8 @@ from ..calibration.registration.registration import ChannelList
 from ..camera import Camera
 from ..channels import ChannelPair
 from ..emitters import Localizations
-from ..errors import DoubtfulResult, InputError, Interrupted
+from ..errors import InputError, Interrupted
+from ..front_door import doubt
 from ..io.movies import AnyMovie
 from ..jobs.channel_inputs import (
     ChannelInput,
@@ -112,8 +112,7 @@ def localize_channels(
         found, told = _found_together(channels, both.together, given, watch, given_models[0].over_frames)
     else:
         found, told = _found(channels, given, watch, given_models[0].over_frames)
-    for text in dict.fromkeys([*both.notes, *told]):
-        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    doubt(dict.fromkeys([*both.notes, *told]))
     return found
 
 

@@ -18,14 +18,12 @@ from ..errors import InputError, Interrupted
 from ..experiment.experiment import Experiment
 from ..experiment.limits import LimitReport
 from ..experiment.optics import experiment_mask, psf_source
-from ..experiment.recommendation import Recommendation
+from ..front_door import public
 from ..io.masks import read_mask
 from ..jobs import design_psf as end_to_end
 from ..jobs import fisher_design
 from ..jobs.limit import Sweep
 from ..jobs.limit import limit as limits_of
-from ..jobs.recommend import SampleChanges, sample_of
-from ..jobs.recommend import recommend as recommended
 from ..jobs.start_of_training import Start
 from ..optics.fisher import crlb as bound_of
 from ..optics.masks import FileMask
@@ -34,7 +32,7 @@ from ..training.runs import DesignRun
 from ..watch import SILENT, Watcher
 from .movies import AnExperiment, as_experiment
 
-__all__ = ["crlb", "design_mask", "limit", "mask", "psf", "recommend"]
+__all__ = ["crlb", "design_mask", "limit", "mask", "psf"]
 
 AMask = NDArray[Any] | Tensor | str | PathLike[str]
 """Phase (h, w) in radians, or the file that holds it."""
@@ -70,6 +68,7 @@ def mask(experiment: AnExperiment) -> NDArray[np.float64]:
     return experiment_mask(as_experiment(experiment))().detach().cpu().double().numpy()
 
 
+@public
 def psf(
     experiment: AnExperiment, z_um: Sequence[float] | NDArray[Any], *, mask: AMask | None = None
 ) -> NDArray[np.float32]:
@@ -112,6 +111,7 @@ def psf(
         return images(on_axis(depths), blur_px).values.float().cpu().numpy()
 
 
+@public
 def crlb(
     experiment: AnExperiment,
     xyz: NDArray[Any] | Tensor | Sequence[Sequence[float]],
@@ -176,6 +176,7 @@ def crlb(
         return bound_of(table, where, light, level).double().numpy()
 
 
+@public
 def limit(
     experiment: AnExperiment,
     masks: Mapping[str, AMask | None] | None = None,
@@ -224,53 +225,7 @@ def limit(
     )
 
 
-def recommend(
-    experiment: AnExperiment = "telomeres",
-    *,
-    depth_um: float | None = None,
-    density: float | None = None,
-    photons: float | None = None,
-    background: float | None = None,
-    scene: str | None = None,
-    watch: Watcher = SILENT,
-) -> Recommendation:
-    """Which of the known masks fits a sample: expected Jaccard index, errors and bound of each, best first.
-
-    The joint bound is computed for the experiment's microscope, each mask at its own best focus. How many
-    molecules are found, and which multiple of the bound the errors are, come from a table of simulated fits.
-    Errors are of the molecules that were matched, within the matching distance: where most are missed they lie
-    below the bound of all, and are no sign of precision.
-
-    Parameters
-    ----------
-    experiment : Experiment, name of a preset, or path
-        Gives microscope and camera, and the sample where no argument says otherwise.
-    depth_um : float
-        Length of the range of depths, from where the scene's begins; the scene's where left out.
-    density : float
-        Molecules per µm² in a frame; the scene's highest.
-    photons, background : float
-        Of a molecule in a frame, and per pixel; the scene's median and mean.
-    scene : str
-        The first where left out.
-    watch : Watcher
-
-    Returns
-    -------
-    Recommendation
-        ``advice`` holds a record for each mask, ``to_pandas()`` is the table, ``notes`` says what limits it;
-        ``ds.plot.recommendation(report)`` draws it.
-
-    Raises
-    ------
-    InputError
-        For a PSF without a mask, and for depths, densities or light far outside what was simulated.
-    """
-    setup = as_experiment(experiment)
-    sample = sample_of(setup, scene, SampleChanges(depth_um, density, photons, background))
-    return recommended(setup, sample, scene=scene, watch=watch)
-
-
+@public
 def design_mask(
     experiment: AnExperiment,
     out: str | PathLike[str] | None = None,

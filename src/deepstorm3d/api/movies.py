@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -18,10 +17,11 @@ from ..calibration.movie_statistics.estimate import estimate as estimate_from
 from ..calibration.movie_statistics.settings import EstimateSettings
 from ..devices import free_bytes
 from ..emitters import Emitters
-from ..errors import DoubtfulResult, InputError
+from ..errors import InputError
 from ..experiment.experiment import Experiment
 from ..experiment.files import read_experiment
 from ..experiment.presets import PRESETS, preset
+from ..front_door import doubt, public
 from ..io.movies import AnyMovie, as_source, open_movie
 from ..jobs.simulate import MovieSimulation
 from ..localizing.excerpt import Excerpt, excerpt_of
@@ -49,6 +49,7 @@ def as_experiment(experiment: AnExperiment) -> Experiment:
     return preset(str(experiment)) if named else read_experiment(path)
 
 
+@public
 def simulate(
     experiment: AnExperiment,
     frames: int = 1,
@@ -111,6 +112,7 @@ def simulate(
     return movies[0], truth
 
 
+@public
 def simulate_channels(
     experiment: AnExperiment,
     frames: int = 1,
@@ -183,13 +185,10 @@ def _simulated(
 
 def _warn_of_clipped(clipped: int) -> None:
     if clipped:
-        warnings.warn(
-            f"{clipped} pixels lie outside 0 to {_MOST} and were set to the nearest",
-            DoubtfulResult,
-            stacklevel=3,
-        )
+        doubt([f"{clipped} pixels lie outside 0 to {_MOST} and were set to the nearest"])
 
 
+@public
 def estimate(
     movie: AnyMovie | Excerpt,
     experiment: AnExperiment,
@@ -249,11 +248,11 @@ def estimate(
     without_light = None if dark is None else as_source(dark, name="dark frames")
     settings = EstimateSettings(without_light, baseline, scene, pipeline=pipeline)
     found = estimate_from(excerpt_of(movie), setup, settings, watch=watch)
-    for text in found.warnings:
-        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    doubt(found.warnings)
     return found
 
 
+@public
 def read_movie(
     path: str | PathLike[str], *, frames: tuple[int | None, int | None] = (None, None)
 ) -> NDArray[Any]:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
 from os import PathLike
 from pathlib import Path
 
 from ..emitters import Emitters, Localizations
-from ..errors import DoubtfulResult
+from ..errors import InputError
+from ..front_door import doubt, public
 from ..io.tables import TableHeader, read_list, read_truth_list
 from ..jobs.reading_lists import read_localizations
 
-__all__ = ["List", "Truth", "as_list", "in_nm", "opened", "read_table", "read_truth"]
+__all__ = [
+    "List",
+    "Truth",
+    "as_list",
+    "as_list_of_file",
+    "file_of",
+    "in_nm",
+    "opened",
+    "read_table",
+    "read_truth",
+]
 
 List = Localizations | str | PathLike[str]
 """A list of localizations, or the file that holds one."""
@@ -19,6 +29,7 @@ Truth = Emitters | str | PathLike[str]
 """True emitters, or the file that holds them."""
 
 
+@public
 def read_table(path: str | PathLike[str], *, pixel_um: float | None = None) -> Localizations:
     """Read localizations from a file of any known format; its contents say which.
 
@@ -48,6 +59,7 @@ def read_table(path: str | PathLike[str], *, pixel_um: float | None = None) -> L
     return as_list(path, pixel_um) if pixel_um == 0 else opened(path, pixel_um)[0]
 
 
+@public
 def read_truth(path: str | PathLike[str], *, pixel_um: float | None = None) -> Emitters:
     """Read true emitters from ThunderSTORM CSV, or the positions and photons of any other table.
 
@@ -72,21 +84,20 @@ def read_truth(path: str | PathLike[str], *, pixel_um: float | None = None) -> E
     DoubtfulResult
         As `read_table` does.
     """
-    truth, header = read_truth_list(Path(path), pixel_um=pixel_um)
-    for text in header.notes:
-        warnings.warn(text, DoubtfulResult, stacklevel=2)
+    truth, header = read_truth_list(file_of(path), pixel_um=pixel_um)
+    doubt(header.notes)
     return truth
 
 
 def opened(found: List, pixel_um: float | None = None) -> tuple[Localizations, TableHeader | None]:
     """The list, and what its file says of the recording (None for a list in memory).
 
-    pixel_um: as in `read_table`.  Called by a verb: its caller is warned of what was seen while reading.
+    pixel_um: as in `read_table`.
     """
     if isinstance(found, Localizations):
         return found, None
-    table, header = read_localizations(Path(found), in_nm(pixel_um))
-    _tell(header.notes)
+    table, header = read_localizations(file_of(found), in_nm(pixel_um))
+    doubt(header.notes)
     return table, header
 
 
@@ -95,19 +106,28 @@ def as_list(found: List, pixel_um: float) -> Localizations:
 
     Warns as `opened`.
     """
+    return as_list_of_file(found, pixel_um)[0]
+
+
+def as_list_of_file(found: List, pixel_um: float) -> tuple[Localizations, TableHeader | None]:
+    """As `as_list`, and what its file says of the recording (None for a list in memory)."""
     if isinstance(found, Localizations):
-        return found
-    table, header = read_list(Path(found), pixel_um=pixel_um)
-    _tell(header.notes)
-    return table
+        return found, None
+    table, header = read_list(file_of(found), pixel_um=pixel_um)
+    doubt(header.notes)
+    return table, header
+
+
+def file_of(given: object) -> Path:
+    """The file of a list or a truth; raises InputError for what is neither a table of molecules nor a file."""
+    if isinstance(given, str | PathLike):
+        return Path(given)
+    raise InputError(
+        f"a list is a Localizations (a truth: Emitters) or a file, not a {type(given).__name__}",
+        "give the table that it was made of, or its rows, found[rows]",
+    )
 
 
 def in_nm(pixel_um: float | None) -> float | None:
     """The pixel as the command line takes it, free of the last binary digits."""
     return None if pixel_um is None else round(1000 * pixel_um, 9)
-
-
-def _tell(notes: tuple[str, ...]) -> None:
-    """Warn who called the verb that called the function that calls this."""
-    for text in notes:
-        warnings.warn(text, DoubtfulResult, stacklevel=4)

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from ..camera import Camera
 from ..errors import InputError
+from ..front_door import public
 from ..io.movies import AnyMovie
 from ..jobs.channel_inputs import both_pipelines
+from ..jobs.movie_of_list import doubts_of_movie
 from ..jobs.regenerate import RegeneratedFrame, read_frame, regenerated
-from ..jobs.regenerate_channels import RegeneratedChannels, regenerated_channels
+from ..jobs.regenerate_channels import RegeneratedChannels, regenerated_channels, with_doubts
 from ..localizing.excerpt import Excerpt, excerpt_of
 from ..localizing.model import Model
 from .channel_movies import AnyTransform, SecondChannel, channels_of, transform_given, transform_of_list
-from .reading import List, as_list
+from .reading import List, as_list_of_file
 
 __all__ = ["regenerate", "regenerate_channels"]
 
 
+@public
 def regenerate(
     found: List,
     movie: AnyMovie | Excerpt,
@@ -62,13 +66,16 @@ def regenerate(
     pipeline = model.pipeline(camera=camera, refine=False)
     pixel_um = pipeline.experiment.microscope.pixel_um
     pipeline, seen, told = read_frame(excerpt, pipeline, frame)
-    table = as_list(found, pixel_um)
+    table, header = as_list_of_file(found, pixel_um)
+    if header is not None and isinstance(excerpt.source, Path):
+        told = [*doubts_of_movie(header, excerpt), *told]
     rows = table.select(table.frame == frame).shift(frames=-frame).to(pipeline.device)
     made = regenerated(pipeline, rows, seen, equal_photons=equal_photons)
     report = replace(made.report, notes=(*told, *made.report.notes))
     return replace(made, report=report, name=f"{excerpt.name}, frame {frame}")
 
 
+@public
 def regenerate_channels(
     found: List,
     first: AnyMovie | Excerpt,
@@ -122,4 +129,7 @@ def regenerate_channels(
             "these models do not say where the second channel shows what the first does",
             "give the transform (`transform`)",
         )
-    return regenerated_channels(as_list(found, pixel_um), channels, [pair], frame=frame)
+    table, header = as_list_of_file(found, pixel_um)
+    made = regenerated_channels(table, channels, [pair], frame=frame)
+    files = all(isinstance(channel.excerpt.source, Path) for channel in channels)
+    return made if header is None or not files else with_doubts(made, header, channels)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..devices import chosen_device
 from ..errors import Interrupted
+from ..front_door import public
 from ..jobs.start_of_training import Start
 from ..jobs.train import train_model
 from ..localizing.model import Model, load_model
@@ -18,6 +19,7 @@ from .movies import AnExperiment, as_experiment
 __all__ = ["train"]
 
 
+@public
 def train(
     experiment: AnExperiment,
     out: str | PathLike[str] | None = None,

@@ -18,12 +18,13 @@ from ..emitters import Emitters, Localizations
 from ..fitting.photometry import Photometry
 from ..frames.explain import correlation
 from ..frames.no_light import refuse_without_light
-from ..io.tables import read_table, read_truth
+from ..io.tables import read_list, read_truth
 from ..localizing.excerpt import Excerpt
 from ..localizing.pipeline import Pipeline
 from ..pixels.reading import Light
 from ..plot.panels import save_figure
 from ..simulation.simulator import Simulator
+from .movie_of_list import doubts_of_movie
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +50,7 @@ class RegenerateReport:
     deviance_per_pixel: mean squared residual over the expected variance, about 1 where the list is
     complete and the model right;  expected: of the same where noise alone is left, below 1 where pixels have
     less than one photon;  pixels: of the frame, that count;  notes: what is wrong with the frame's pixels, in
-    words. Pixels that are full or defective do not count.
+    words, or with the choice of the movie. Pixels that are full or defective do not count.
     """
 
     localizations: int
@@ -190,7 +191,8 @@ def regenerate_frame(
     """
     pixel_um = pipeline.experiment.microscope.pixel_um
     pipeline, seen, told = read_frame(replace(excerpt, roi=None), pipeline, frame)
-    found = read_table(locs, pixel_um=pixel_um)
+    found, header = read_list(locs, pixel_um=pixel_um)
+    told = [*doubts_of_movie(header, excerpt), *told]
     found = found.select(found.frame == frame).shift(frames=-frame).to(pipeline.device)
     known = None
     if truth is not None:

@@ -13,12 +13,13 @@ from ..analysis.fit_quality import DevianceAssessment
 from ..channels import ChannelPair
 from ..emitters import Emitters, Localizations
 from ..errors import InputError
-from ..io.tables import TableHeader, read_table, read_truth
+from ..io.tables import TableHeader, read_list, read_truth
 from ..io.transforms import read_transform
 from ..plot.frames_beside import channel_overlays
 from ..plot.panels import save_figure
 from .channel_inputs import ChannelInput
 from .channels_record import recorded_transform, transform_file
+from .movie_of_list import doubts_of_movie
 from .regenerate import RegeneratedFrame, read_frame, regenerated
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "regenerated_channels",
     "rows_in_channels",
     "transform_beside",
+    "with_doubts",
 ]
 
 
@@ -94,6 +96,17 @@ def regenerated_channels(
     return RegeneratedChannels(tuple(frames), tuple(shares.tolist()), _listed(rows.select(inside)))
 
 
+def with_doubts(
+    made: RegeneratedChannels, header: TableHeader, channels: Sequence[ChannelInput]
+) -> RegeneratedChannels:
+    """The same frames, with notes where the list's record names other movies (`doubts_of_movie`)."""
+    frames = []
+    for number, (frame, channel) in enumerate(zip(made.frames, channels, strict=True)):
+        doubts = doubts_of_movie(header, channel.excerpt, channel=number)
+        frames.append(replace(frame, report=replace(frame.report, notes=(*doubts, *frame.report.notes))))
+    return replace(made, frames=tuple(frames))
+
+
 def rows_in_channels(rows: Localizations, pairs: Sequence[ChannelPair]) -> list[Localizations]:
     """The same rows where each channel has them, the first one's as they are; σ stay those of the first."""
     return [rows, *(replace(rows, xyz=_moved(rows.xyz, pair)) for pair in pairs)]
@@ -114,7 +127,8 @@ def regenerate_channels(
     positions in the first channel.
     """
     pixel_um = channels[0].pipeline.experiment.microscope.pixel_um
-    made = regenerated_channels(read_table(locs, pixel_um=pixel_um), channels, pairs, frame=frame)
+    found, header = read_list(locs, pixel_um=pixel_um)
+    made = with_doubts(regenerated_channels(found, channels, pairs, frame=frame), header, channels)
     known: list[Emitters] = []
     if truth is not None:
         emitters = read_truth(truth, pixel_um=pixel_um)

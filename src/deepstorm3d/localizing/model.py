@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from copy import copy
 from os import PathLike
@@ -12,8 +11,9 @@ from typing import Any
 from ..camera import Camera
 from ..devices import chosen_device
 from ..emitters import Localizations
-from ..errors import DoubtfulResult, Interrupted
+from ..errors import Interrupted
 from ..experiment.experiment import Experiment
+from ..front_door import doubt, public
 from ..io.movies import AnyMovie
 from ..localizer.modelfile import ModelFile, save_model_file
 from ..watch import SILENT, Watcher
@@ -56,6 +56,7 @@ class Model:
         self._threshold: float | None = None
         self.over_frames: bool | None = None
 
+    @public
     def at_threshold(self, threshold: float) -> Model:
         """The same model with another smallest probability of a molecule, where none is said.
 
@@ -159,6 +160,7 @@ class Model:
             )
         return self._pipelines[key]
 
+    @public
     def localize(
         self,
         movie: AnyMovie | Excerpt,
@@ -230,8 +232,7 @@ class Model:
             summary = run.finish(complete=True)
         if decision.refused:
             summary.warnings.append(decision.reason)
-        for text in (*pipeline.notes, *summary.warnings):
-            warnings.warn(text, DoubtfulResult, stacklevel=2)
+        doubt([*pipeline.notes, *summary.warnings])
         return found
 
     def save(self, path: str | PathLike[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..emitters import Localizations
-from ..errors import DoubtfulResult, InputError
+from ..errors import InputError
 from ..extent import frame_extent
+from ..front_door import doubt
 from ..rendering.canvas import Method
 from ..rendering.drawable import drawable, picture_pixel_nm
 from ..rendering.sections import Axis, Box, Interval
@@ -192,6 +192,5 @@ def beside(
 def _drawn(found: Localizations, box: Box | None, method: Method | None) -> Localizations:
     """The rows that are drawn; warns about the others."""
     shown, notes = drawable(found, box, by_sigma=method is not None and method.needs_sigma)
-    for note in notes:
-        warnings.warn(note, DoubtfulResult, stacklevel=3)
+    doubt(notes)
     return shown

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .movie_source import Source, check_finite, check_range
+from .movie_source import Source, check_finite, check_range, read_as
 
 __all__ = ["ArrayMovie"]
 
@@ -25,6 +25,11 @@ class ArrayMovie(Source):
     def __init__(
         self, counts: NDArray[Any] | torch.Tensor, *, pixel_um: float | None = None, name: str = "array"
     ) -> None:
+        if isinstance(counts, np.ma.MaskedArray) and np.ma.is_masked(counts):
+            raise InputError(
+                "some pixels of the array are masked, and a mask is not obeyed",
+                "give all counts (`numpy.asarray`) and list pixels to be left out in a file (`defects`)",
+            )
         array = counts.detach().cpu().numpy() if isinstance(counts, torch.Tensor) else np.asarray(counts)
         if array.ndim == 2:
             array = array[None]
@@ -36,7 +41,7 @@ class ArrayMovie(Source):
             raise InputError(f"an array of shape {array.shape} holds no picture")
         self.path, self.pixel_um = Path(name), pixel_um
         self._array = array
-        self.dtype: np.dtype[Any] = array.dtype
+        self.dtype: np.dtype[Any] = read_as(array.dtype)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -45,6 +50,6 @@ class ArrayMovie(Source):
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         check_range(self, start, stop)
-        block = self._array[start:stop]
+        block = self._array[start:stop].astype(self.dtype, copy=False)
         check_finite(block, start, self.path)
         return block

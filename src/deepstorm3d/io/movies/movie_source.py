@@ -19,6 +19,7 @@ __all__ = [
     "check_finite",
     "check_range",
     "import_reader",
+    "read_as",
     "readable_ranges",
     "refuse_truncated",
     "runs",
@@ -155,6 +156,11 @@ def check_finite(block: NDArray[Any], start: int, path: Path) -> None:
             f"{path}: frame {start + row} has {int(bad[row])} of {block[row].size} pixels NaN or infinite",
             "give the raw counts of the camera, or replace or leave out such frames",
         )
+
+
+def read_as(stored: np.dtype[Any]) -> np.dtype[Any]:
+    """The type in which counts stored so are read: float16, which does not hold 65535, as float32."""
+    return np.dtype(np.float32) if stored.kind == "f" and stored.itemsize < 4 else stored.newbyteorder("=")
 
 
 def refuse_truncated(path: Path, whole: int, promised: int, *, partial: bool) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ..texts import read_text
 from ..yaml_files import read_documents
-from .movie_source import Source, check_finite, check_range, refuse_truncated
+from .movie_source import Source, check_finite, check_range, read_as, refuse_truncated
 from .pixel_size import believable_um
 
 __all__ = ["RAW_SUFFIXES", "RawMovie", "open_npy", "open_raw"]
@@ -48,7 +48,7 @@ class RawMovie(Source):
         self.path, self.pixel_um = path, pixel_um
         self._size, self._stored, self._header = size, stored, header
         self._bytes_each = size[0] * size[1] * stored.itemsize
-        self.dtype: np.dtype[Any] = stored.newbyteorder("=")
+        self.dtype: np.dtype[Any] = read_as(stored)
         there = path.stat().st_size - header
         if there > frames * self._bytes_each:
             raise InputError(

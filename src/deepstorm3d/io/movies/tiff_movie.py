@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ..tiff_images import quiet_tifffile
-from .movie_source import Source, check_finite, check_range
+from .movie_source import Source, check_finite, check_range, read_as
 from .tiff_layout import Layout, page_is_grey, pixel_um_of, refuse_unlike, tiff_layout
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class TiffMovie(Source):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.layout.dtype
+        return read_as(self.layout.dtype)
 
     @property
     def least_bytes(self) -> int:

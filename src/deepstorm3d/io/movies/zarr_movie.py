@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .movie_source import Source, check_finite, check_range, import_reader, runs
+from .movie_source import Source, check_finite, check_range, import_reader, read_as, runs
 from .pixel_size import believable_um
 
 __all__ = ["ZarrMovie", "is_zarr"]
@@ -48,7 +48,7 @@ class ZarrMovie(Source):
         if array.dtype.kind not in "uif":
             raise InputError(f"{path}: pixels of type {array.dtype}; integer or float counts are needed")
         self._array, self._lengths = array, _leading(array.shape, axes, path)
-        self.dtype: np.dtype[Any] = np.dtype(array.dtype).newbyteorder("=")
+        self.dtype: np.dtype[Any] = read_as(np.dtype(array.dtype))
         self._size = (int(array.shape[-2]), int(array.shape[-1]))
         self._frames = math.prod(self._lengths)
         self._look_for_gaps(partial=partial)

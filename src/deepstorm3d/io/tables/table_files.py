@@ -10,6 +10,7 @@ import torch
 
 from ...emitters import Emitters, Localizations
 from ...errors import InputError
+from ...front_door import public
 from ..parts import claim_name, part_path, unfinished_path, whole_file
 from .formats import format_of, format_to_write
 from .growing import TableWriter, claim_table, write_whole
@@ -99,6 +100,7 @@ def open_truth_writer(
     return TableWriter(path, growing, overwrite=overwrite, resume=False, goes_on=False)
 
 
+@public
 def write_table(
     path: str | Path,
     localizations: Localizations,
@@ -131,9 +133,11 @@ def write_table(
     Raises
     ------
     InputError
-        For an unknown ending or format, an ending that is not the format's, an existing file without
-        `overwrite`, or a failed write, after which nothing stands under the final name.
+        For an unknown ending or format, an ending that is not the format's, rows of frames that the movie has
+        not, an existing file without `overwrite`, or a failed write, after which nothing stands under the final
+        name.
     """
+    _refuse_beyond(localizations, frames)
     write_list(path, localizations, TableHeader(pixel_um, frames, shape), format=format, overwrite=overwrite)
 
 
@@ -162,6 +166,7 @@ def write_list(
             kind.write(temporary, localizations, header)
 
 
+@public
 def write_truth(
     path: str | Path,
     emitters: Emitters,
@@ -190,9 +195,11 @@ def write_truth(
     Raises
     ------
     InputError
-        For another ending, an existing file without `overwrite`, or a failed write.
+        For another ending, rows of frames that the movie has not, an existing file without `overwrite`, or a
+        failed write.
     """
     path = Path(path)
+    _refuse_beyond(emitters, frames)
     claim_truth(path, overwrite=overwrite)
     growing = ThunderstormFile(unfinished_path(path), TableHeader(pixel_um, frames, shape), emitters)
     write_whole(path, growing, emitters, frames)
@@ -202,6 +209,16 @@ def claim_truth(path: Path, *, overwrite: bool) -> None:
     """Check, before any work is done, that `write_truth` may write there; raises InputError as it does."""
     _refuse_other_than_csv(path)
     claim_name(path, overwrite=overwrite)
+
+
+def _refuse_beyond(table: Localizations | Emitters, frames: int) -> None:
+    """Refuse rows of frames that a movie of so many frames has not."""
+    last = int(table.frame.max()) if len(table) else -1
+    if last >= frames:
+        raise InputError(
+            f"there are rows of frame {last}, counted from 0, and the movie has {frames} frames",
+            f"give the number of the movie's frames (`frames`), at least {last + 1}",
+        )
 
 
 def _refuse_other_than_csv(path: Path) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from ...channels import ChannelPair
 from ...errors import InputError
+from ...front_door import public
 from ..parts import claim_name, write_text
 from ..yaml_files import read_documents
 from .own_file import FORMAT, channels_of, text_of
@@ -57,6 +58,7 @@ def write_transform(path: str | Path, channels: ChannelPair, *, overwrite: bool 
         write_text(path, text_of(channels))
 
 
+@public
 def read_transform(path: str | Path, *, pixel_um: float | None = None) -> ChannelPair:
     """Read a transform that `write_transform` or Picasso wrote.
 

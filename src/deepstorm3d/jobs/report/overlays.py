@@ -23,6 +23,7 @@ from ...plot.frames_beside import channel_overlays
 from ...plot.panels import figure_png
 from ..channel_inputs import ChannelInput, GivenTransform, both_pipelines, halves_as_channels, second_movie
 from ..channels_record import prepared_of, with_recorded_cameras
+from ..movie_of_list import doubts_of_movie
 from ..regenerate import explain_frame
 from ..regenerate_channels import regenerated_channels, transform_beside
 from .parts import Figure, Section
@@ -89,6 +90,7 @@ def overlay_section(table: Localizations, header: TableHeader, overlays: Overlay
     prepared = prepared_of(header.provenance)
     # The list is of this movie: its pixel is known, also where the file's header is wrong.
     excerpt = Excerpt(overlays.movie, roi=box, prepared=prepared[0], partial=True, pixel_um=header.pixel_um)
+    words += [f"{doubt}." for doubt in doubts_of_movie(header, excerpt)]
     with excerpt.open() as opened:
         _require_same_recording(opened.movie, header)
         numbers = _frames(table, opened.movie, overlays.count)
