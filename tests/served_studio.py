@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,18 +33,23 @@ class Served:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Served]:
-    """A studio over a folder, in a process of its own."""
+    """A studio over a folder, in a process of its own. The tests fail where one of its handlers does."""
     command = [sys.executable, "-m", "deepstorm3d", "studio", str(folder), "--no-browser", "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        url = process.stdout.readline().strip()
-        if not url:
-            raise RuntimeError(process.communicate()[1])
-        yield Served(folder, url, process)
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
+    # What it complains of goes to a file: a pipe that nobody reads would stop it when it is full.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as complaints:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True)
+        assert process.stdout is not None
+        try:
+            url = process.stdout.readline().strip()
+            if url:
+                yield Served(folder, url, process)
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+            complaints.seek(0)
+            said = complaints.read()
+        if not url or "Traceback" in said:
+            raise RuntimeError(f"the studio ended, or has a fault:\n{said}")
 
 
 @contextmanager

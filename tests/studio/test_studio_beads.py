@@ -89,6 +89,48 @@ def test_the_choice_of_beads_ends_with_the_stack_and_outlives_a_number(bench: Be
     assert bench.survey is not None and bench.choice.as_found
 
 
+def test_two_surveys_of_one_stack_are_two(bench: BeadBench) -> None:
+    before = bench.survey
+    bench.record(step_um=0.11)
+    assert bench.surveyed.wait().error is None
+    assert bench.survey is not None and bench.survey != before
+    assert bench.survey.stacks[0] != before.stacks[0] and bench.survey == bench.survey
+
+
+def test_a_comma_may_belong_to_the_name_of_a_stack(bench: BeadBench) -> None:
+    folder = bench.folder.root
+    for name in ("beads, 100nm.tif", "c.tif"):
+        (folder / name).write_bytes((folder / "beads.tif").read_bytes())
+    for names in (["beads, 100nm.tif"], ["c.tif", "beads, 100nm.tif", "beads.tif"]):
+        bench.open(", ".join(names))
+        assert [path.name for path in bench.stacks] == names
+    with pytest.raises(InputError, match="there is no 'beads'"):
+        bench.open("beads, 200nm.tif")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("frames_per_slice", "0", "0 exposures"),
+        ("frames_per_slice", "-3", "-3 exposures"),
+        ("bead_um", "-100", "-100 nm"),
+        ("bead_um", "nan", "nan µm"),
+        ("step_um", "inf", "inf µm"),
+        ("first_um", "nan", "nan µm"),
+        ("bead_z_um", "-1", "in the glass"),
+        ("side_px", "-5", "-5 px wide"),
+        ("side_px", "20", "20 px wide"),
+    ],
+)
+def test_a_number_that_no_recording_has_is_refused_by_its_name(
+    bench: BeadBench, name: str, text: str, words: str
+) -> None:
+    field, before = next(field for field in RECORDING if field.name == name), bench.settings
+    with pytest.raises(InputError, match=words):
+        bench.record(**{name: field.read(text)})
+    assert bench.settings == before
+
+
 def test_what_cannot_be_searched_is_told(bench: BeadBench) -> None:
     with pytest.raises(InputError, match="outside the folder"):
         bench.open("../beads.tif")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from bead_stacks import CENTRES, SIDE, bead_folder, true_mask
 from deepstorm3d.experiment.files import read_experiment
@@ -43,12 +44,12 @@ def count(page: Any) -> Any:
     return page.locator("[data-test=bead-count]")
 
 
-def click_at(page: Any, column: float, row: float) -> None:
+def click_at(page: Any, column: float, row: float, side: int = 84) -> None:
     """Click on a place of the stack, which is drawn as large as it fits."""
     box = page.locator("[data-test=view-beads] canvas").bounding_box()
-    scale = min(box["width"], box["height"]) / 84
-    x = box["x"] + box["width"] / 2 + (column + 0.5 - 42) * scale
-    y = box["y"] + box["height"] / 2 + (row + 0.5 - 42) * scale
+    scale = min(box["width"], box["height"]) / side
+    x = box["x"] + box["width"] / 2 + (column + 0.5 - side / 2) * scale
+    y = box["y"] + box["height"] / 2 + (row + 0.5 - side / 2) * scale
     page.mouse.click(x, y)
 
 
@@ -72,6 +73,25 @@ def test_a_mask_is_found_from_beads_that_were_chosen_by_clicking(page: Any, bead
     true = true_mask()().detach().numpy()
     assert abs(complex(np.exp(1j * (phase - true)).mean())) > 0.9
     assert read_experiment(beads / "found.yaml").mask.kind == "file"
+
+
+def test_another_step_and_another_frame_size_are_drawn_in_place_of_those_before(page: Any, beads: Path) -> None:
+    # A refresh of the page that fails would also end the studio with an error (`serving`).
+    counts = tifffile.imread(beads / "beads.tif")
+    tifffile.imwrite(beads / "wide.tif", np.pad(counts, [(0, 0), (0, 36), (0, 36)], mode="edge"))
+    open_stack(page)
+    entry(page, "bead-step_um").fill("0.11")
+    card = page.locator(f"[data-test=bead-{AT[1][0]}-{AT[1][1]}]")
+    card.wait_for(state="detached")
+    card.wait_for()
+    count(page).filter(has_text="3 of 3 beads used").wait_for()
+    entry(page, "bead-file").fill("wide.tif")
+    page.keyboard.press("Enter")
+    card.wait_for(state="detached")
+    card.wait_for()
+    page.wait_for_timeout(500)
+    click_at(page, *AT[1], side=120)
+    count(page).filter(has_text="2 of 3 beads used").wait_for()
 
 
 def test_a_number_that_is_none_says_so_at_its_field(page: Any, beads: Path) -> None:

@@ -78,3 +78,9 @@ def test_spaces_at_the_ends_belong_to_the_name_where_there_is_such_a_file(folder
     (folder.root / name).touch()
     assert folder.existing(name) == folder.root / name
     assert folder.existing(" a.tif ") == folder.root / "a.tif"
+
+
+def test_a_name_that_begins_like_an_option_is_shown_as_a_path(folder: Folder):
+    (folder.root / "-5um.tif").touch()
+    shown = folder.shown(folder.existing("-5um.tif"))
+    assert shown == "./-5um.tif" and folder.existing(shown) == folder.root / "-5um.tif"

@@ -77,6 +77,12 @@ def test_a_mistake_is_told_in_the_words_of_the_program(shelf: Shelf) -> None:
     assert run.reason.startswith("error:") and "nowhere.yaml" in run.reason
 
 
+def test_a_usage_error_is_told_without_the_frame_around_it(shelf: Shelf) -> None:
+    run = ended(shelf, shelf.start(["localize", "-5um.tif", "--out", "found.hdf5"], "localizing").id)
+    assert run.state == "failed"
+    assert "No such option: -5" in run.reason and not set("╭│╰─") & set(run.reason)
+
+
 def test_stopped_and_resumed_it_ends_as_if_nothing_had_been(shelf: Shelf) -> None:
     run = shelf.start(training("model.pt", 400), "training")
     wait_for(lambda: steps_done(shelf, run.id) >= 3, "some steps")

@@ -15,6 +15,8 @@ FLAGS = {
     "amplitude=True": "--amplitude",
     "apply_curve": "drift --apply CURVE.csv",
     "axial_range": "--axial-range",
+    "bead_um": "--bead-nm",
+    "bead_z_um": "--bead-z-um",
     "beads_at": "--beads-at",
     "blur_um": "--blur NM",
     "box": "--x, --y and --z A:B",

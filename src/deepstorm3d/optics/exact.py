@@ -69,7 +69,8 @@ class ExactPSF(nn.Module):
     ) -> None:
         super().__init__()
         if patch_px < 1 or patch_px % 2 == 0:
-            raise InputError(f"a patch of {patch_px} px has no middle pixel; use {abs(patch_px) + 1} px")
+            odd = max(1, patch_px + 1)
+            raise InputError(f"a patch of {patch_px} px has no middle pixel; use {odd} px")
         _refuse_folding(microscope, patch_px, pupil.oversampling)
         # A mask of the wrong size is an error already here, not at the first image.
         fit_to_pupil(mask().detach(), microscope, radius=pupil.radius)

@@ -65,8 +65,14 @@ class Folder:
         return whole
 
     def shown(self, path: Path) -> str:
-        """A path as the page shows it and as a command in this folder takes it: relative to the folder."""
-        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+        """A path as the page shows it and as a command in this folder takes it: relative to the folder.
+
+        One that begins with "-" begins with "./" instead, or a command would take it for an option.
+        """
+        if not path.is_relative_to(self.root):
+            return str(path)
+        relative = path.relative_to(self.root).as_posix()
+        return f"./{relative}" if relative.startswith("-") else relative
 
     def choose(self, path: Path, purpose: str) -> None:
         """Remember that a file or folder was chosen.  purpose: what for, as the chooser says it."""

@@ -14,6 +14,7 @@ from .desk import Desk
 from .limits.panel import limits_panel
 from .movie.panel import movie_panel
 from .parts.icon_button import icon_button
+from .parts.props import with_props
 from .parts.tabs import remember_tabs
 from .result.panel import result_panel
 from .setup.panel import setup_panel
@@ -34,6 +35,9 @@ PANELS: dict[str, Callable[[Desk], ui.keyboard | None]] = {
 
 # Name of the cookie that holds the choice between dark (1) and light (0).
 _DARK = "deepstorm3d-dark"
+# Scripts that keep it in its cookie.
+_KEEP_DARK = f"document.cookie = '{_DARK}=1; path=/; samesite=strict'"
+_KEEP_LIGHT = f"document.cookie = '{_DARK}=0; path=/; samesite=strict'"
 _LOOK = Path(__file__).parent / "web" / "studio.css"
 
 
@@ -49,7 +53,7 @@ def build_page(desk: Desk) -> None:
         ui.label("deepstorm3d").classes("ds-name")
         with ui.tabs().props("dense no-caps inline-label shrink align=left") as tabs:
             for name in PANELS:
-                ui.tab(name).props(f"data-test='tab-{name}'")
+                with_props(ui.tab(name), data_test=f"tab-{name}")
         ui.space()
         folder = ui.label(desk.folder.root.name).classes("ds-faint ellipsis")
         folder.tooltip(f"What may be opened and written lies in {desk.folder.root}")
@@ -81,6 +85,6 @@ def _build_dark_or_light() -> None:
     def change() -> None:
         dark.set_value(not dark.value)
         # A reload shows what was chosen.
-        ui.run_javascript(f"document.cookie = '{_DARK}={int(dark.value or False)}; path=/; samesite=strict'")
+        ui.run_javascript(_KEEP_DARK if dark.value else _KEEP_LIGHT)
 
     icon_button("contrast", "Dark or light", change).props("data-test=dark")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,10 @@ __all__ = ["BLUR_OF_MOLECULES", "BeadPosition", "BeadSettings"]
 
 # Gaussian σ of the blur of a molecule, px.
 BLUR_OF_MOLECULES = 1.0
+# Largest diameter of a bead, nm.
+_LARGEST_BEAD_NM = 2000.0
+# Smallest useful side of the image of a bead, px.
+_LEAST_SIDE_PX = 11
 
 BeadPosition = tuple[int, int] | tuple[int, int, int]
 """Column and row of a bead, px; or number of its stack, column and row."""
@@ -54,7 +59,7 @@ class BeadSettings:
     Raises
     ------
     InputError
-        For positions given twice, and a step of 0.
+        For positions given twice, a step of 0, and numbers out of their range or not finite.
     """
 
     moves: Moves = "objective"
@@ -79,6 +84,39 @@ class BeadSettings:
             )
         if self.step_um == 0:
             raise InputError("with a step of 0 µm all slices have one position", "give another `step_um`")
+        self._refuse_infinite()
+        if not 0 <= 1000 * self.bead_um <= _LARGEST_BEAD_NM:
+            raise InputError(
+                f"a diameter of {1000 * self.bead_um:g} nm is none of a bead",
+                f"give 0 to {_LARGEST_BEAD_NM:g} nm (`bead_um`)",
+            )
+        if self.bead_z_um is not None and self.bead_z_um < 0:
+            raise InputError(
+                f"a bead {self.bead_z_um:g} µm above the coverslip lies in the glass",
+                "give 0 or more (`bead_z_um`)",
+            )
+        if self.frames_per_slice < 1:
+            raise InputError(
+                f"a slice cannot have {self.frames_per_slice} exposures", "give 1 or more (`frames_per_slice`)"
+            )
+        if self.side_px is not None and (self.side_px < _LEAST_SIDE_PX or self.side_px % 2 == 0):
+            raise InputError(
+                f"the images of beads cannot be {self.side_px} px wide",
+                f"give an odd number of {_LEAST_SIDE_PX} px or more (`side_px`)",
+            )
+
+    def _refuse_infinite(self) -> None:
+        lengths = {
+            "step": (self.step_um, "step_um"),
+            "position of the first slice": (self.first_um, "first_um"),
+            "diameter of the beads": (self.bead_um, "bead_um"),
+            "height of the beads": (self.bead_z_um, "bead_z_um"),
+        }
+        for what, (value, argument) in lengths.items():
+            if value is not None and not math.isfinite(value):
+                raise InputError(f"the {what} is {value} µm", f"give a finite number (`{argument}`)")
+        if isinstance(self.positions, tuple) and not all(map(math.isfinite, self.positions)):
+            raise InputError("a position of a slice is not finite", "give µm (`positions`)")
 
     @property
     def depth_um(self) -> float:

@@ -38,7 +38,7 @@ class BeadSpot:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StackSurvey:
     """One stack.
 
@@ -66,7 +66,7 @@ class StackSurvey:
         return padded[:, row : row + 2 * half + 1, column : column + 2 * half + 1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BeadSurvey:
     """All stacks, and the side of the square in which a bead must be alone, px."""
 

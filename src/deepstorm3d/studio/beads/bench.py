@@ -85,14 +85,30 @@ class BeadBench:
     def open(self, names: str) -> None:
         """Open stacks, whose names are separated by commas, in place of those before.
 
+        A comma may also belong to the name of a file that is there.
         Raises InputError where one is not there.
         """
-        stacks = tuple(self.folder.existing(name) for name in names.split(",") if name.strip())
+        stacks = self._named(names)
         if stacks != self.stacks:
             self.stacks = stacks
             self.choice.begin()
             self.work.clear()
             self.look()
+
+    def _named(self, names: str) -> tuple[Path, ...]:
+        """The files of names with commas between them, each the longest name that there is."""
+        parts, found = names.split(","), []
+        while parts:
+            longest = next((k for k in range(len(parts), 1, -1) if self._is_there(",".join(parts[:k]))), 1)
+            name, parts = ",".join(parts[:longest]), parts[longest:]
+            found += [self.folder.existing(name)] if name.strip() else []
+        return tuple(found)
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            return self.folder.path(name) != self.folder.root and self.folder.existing(name).exists()
+        except InputError:
+            return False
 
     def record(self, **changes: Any) -> None:
         """Change how the stacks were recorded; the names are those of `BeadSettings`.

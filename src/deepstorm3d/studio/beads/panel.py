@@ -17,6 +17,7 @@ from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.frame_view import FrameView
 from ..parts.notices import explained, guarded, say, told, without_names
+from ..parts.props import with_props
 from ..parts.same import same_by_command
 from ..parts.working import work_lines
 from .choice import BeadEntry
@@ -88,8 +89,8 @@ class _BeadsPanel:
         self.problem = ui.label().classes("ds-error").props("data-test=bead-problem")
 
     def _number(self, field: RecordingField) -> ui.input:
-        entry = ui.input(field.label).props(f"dense outlined stack-label data-test='bead-{field.name}'")
-        entry.props("debounce=500")
+        entry = ui.input(field.label).props("dense outlined stack-label debounce=500")
+        with_props(entry, data_test=f"bead-{field.name}")
         entry.tooltip(field.help).without_auto_validation()
 
         def take() -> None:

@@ -9,6 +9,7 @@ from nicegui import ui
 
 from ...calibration.beads.survey import BeadSurvey
 from ..parts.notices import guarded
+from ..parts.props import with_props
 from .choice import BeadEntry, Place
 from .pictures import as_address, bead_strip
 
@@ -48,11 +49,11 @@ class Gallery:
     def _card(self, survey: BeadSurvey, entry: BeadEntry) -> tuple[ui.element, ui.label]:
         number, column, row = entry.place
         planes = survey.stacks[number].cut(column, row, survey.side).numpy()
-        card = ui.element("div").props(f"data-test='bead-{column}-{row}'")
+        card = with_props(ui.element("div"), data_test=f"bead-{column}-{row}")
         card.on("click", guarded(lambda: self._turn(entry.place)))
         with card:
             address = as_address(bead_strip(planes))
-            ui.html(f'<img width="{_WIDTH}" alt="bead" src="{address}">', sanitize=False)
+            with_props(ui.element("img"), width=_WIDTH, alt="bead", src=address)
             words = ui.label().classes("ds-words")
             if entry.reason:
                 ui.label(entry.reason).classes("ds-words ds-doubt")

@@ -12,6 +12,7 @@ from ...calibration.phase_retrieval.figure_data import RetrievalPicture, picture
 from ...calibration.phase_retrieval.retrieval import Retrieval
 from ...calibration.phase_retrieval.summary import summary_lines
 from ..parts.notices import without_names
+from ..parts.props import with_props
 from .pictures import amplitude_of, as_address, coloured, slices_picture
 
 __all__ = ["ResultView"]
@@ -47,9 +48,8 @@ def _build(found: Retrieval) -> None:
     with ui.element("div").classes("ds-planes-row"):
         for position in positions:
             ui.label(f"{position:+.2f} µm")
-    ui.html(f'<img alt="slices" src="{as_address(pixels)}">', sanitize=False).classes("ds-strip").props(
-        "data-test=slices"
-    )
+    with ui.element("div").classes("ds-strip").props("data-test=slices"):
+        with_props(ui.element("img"), alt="slices", src=as_address(pixels))
     side = picture.measured.shape[-1]
     ui.label(
         f"the brightest bead at {picture.along}: measured, model, difference (blue −5 σ, red 5 σ); each slice "
@@ -82,7 +82,8 @@ def _amplitude(found: Retrieval) -> None:
 
 def _mask(values: NDArray[Any], low: float, high: float, name: Any, title: str) -> None:
     with ui.element("div").classes("ds-mask"):
-        ui.html(f'<img alt="{title}" src="{as_address(coloured(values, low, high, name))}">', sanitize=False)
+        with ui.element("div"):
+            with_props(ui.element("img"), alt=title, src=as_address(coloured(values, low, high, name)))
         ui.label(title).classes("ds-words")
 
 

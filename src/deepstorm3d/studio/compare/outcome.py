@@ -20,7 +20,7 @@ FATES: tuple[Fate, ...] = ("matched", "missed", "false", "ignored")
 """What may become of a row: matched and missed are rows of the truth, false of the list, ignored of both."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Places:
     """Rows of one fate, in order of their frames.
 

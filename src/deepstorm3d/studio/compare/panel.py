@@ -15,6 +15,7 @@ from ..parts.follow import follow
 from ..parts.frame_view import FrameView
 from ..parts.icon_button import icon_button
 from ..parts.notices import explained, guarded, say
+from ..parts.props import with_props
 from ..parts.same import same_by_command
 from .charts import MOST_IN_3D, depth_chart, figures_table
 from .marks import COLOURS, LABELS, frame_marks
@@ -94,9 +95,8 @@ class _ComparePanel:
             if self.look.asked == before:
                 self.look.again()  # the file has changed
 
-        return FileInput(self.desk.folder, label, take, wanted=is_list, help=help).props(
-            f"data-test=compare-{role}"
-        )
+        entry = FileInput(self.desk.folder, label, take, wanted=is_list, help=help)
+        return with_props(entry, data_test=f"compare-{role}")
 
     def _build_rule(self) -> None:
         changed = guarded(self._use_rule)
@@ -156,13 +156,14 @@ class _ComparePanel:
             )
             icon_button("chevron_right", "Next frame (key →)", lambda: self._step(1))
             self.place = ui.label().classes("ds-number").props("data-test=compare-place")
-        with ui.element("div").classes("ds-row"):
+        # In a narrow window the buttons go under the counts.
+        with ui.element("div").classes("ds-row ds-wrap"):
             signs: dict[Fate, ui.label] = {}
             self.counts: dict[Fate, ui.label] = {}
             for fate in FATES:
                 signs[fate] = ui.label(_SIGNS[fate]).style(f"color: {COLOURS[fate]}; font-weight: 700")
                 count = ui.label().classes("ds-number").style("white-space: nowrap")
-                self.counts[fate] = count.props(f"data-test=compare-count-{fate}")
+                self.counts[fate] = with_props(count, data_test=f"compare-count-{fate}")
             # Shown only where some rows do not count.
             self.uncounted = (signs["ignored"], self.counts["ignored"])
             ui.space()
@@ -172,10 +173,11 @@ class _ComparePanel:
 
     def _build_jump(self, fate: Fate, direction: int) -> None:
         later = direction > 0
-        side = "icon-right=navigate_next" if later else "icon=navigate_before"
-        ui.button(LABELS[fate], on_click=lambda: self._jump(fate, direction)).props(
-            f"flat dense no-caps no-wrap size=sm {side} data-test=jump-{fate}-{'next' if later else 'before'}"
-        ).tooltip(
+        button = ui.button(LABELS[fate], on_click=lambda: self._jump(fate, direction)).props(
+            "flat dense no-caps no-wrap size=sm"
+        )
+        button.props("icon-right=navigate_next" if later else "icon=navigate_before")
+        with_props(button, data_test=f"jump-{fate}-{'next' if later else 'before'}").tooltip(
             f"{'Next' if later else 'Earlier'} frame with a {LABELS[fate]} one "
             f"(key {'' if later else 'shift '}{LABELS[fate][0]})"
         )
@@ -260,7 +262,7 @@ class _ComparePanel:
         self.progress.set_visibility(look.work.busy)
         self.state.set_text(self._words(outcome))
         frames = look.frames
-        self.scrubber.props(f"max={max(1, frames - 1)}")
+        with_props(self.scrubber, max=max(1, frames - 1))
         self.scrubber.set_value(look.frame)
         self.place.set_text(f"frame {look.frame:,} (0 to {frames - 1:,})" if frames else "")
         name = f"{id(outcome)}-{look.movie}" if look.movie is None else str(hash(look.movie))

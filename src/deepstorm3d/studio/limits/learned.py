@@ -16,7 +16,7 @@ from ...training.runs import DesignRun
 __all__ = ["LearnedSoFar", "learned_so_far", "thinned"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LearnedSoFar:
     """What a design has written.
 

@@ -12,6 +12,7 @@ from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.icon_button import icon_button
 from ..parts.notices import explained, guarded, say
+from ..parts.props import with_props
 from ..parts.same import same_by_command
 from .bounds import ComparedMask, Question
 from .curves import Against, bounds_chart, mask_colour
@@ -89,9 +90,8 @@ class _LimitsPanel:
         with ui.element("div").classes("ds-row"):
             with ui.button("Preset").props("flat dense no-caps size=sm"), ui.menu():
                 for name in PRESETS:
-                    ui.menu_item(name, guarded(lambda n=name: self._open(n))).props(
-                        f"data-test='preset-{name}'"
-                    )
+                    item = ui.menu_item(name, guarded(lambda n=name: self._open(n)))
+                    with_props(item, data_test=f"preset-{name}")
             ui.button("That of Set-up", on_click=guarded(self._take_set_up)).props(
                 "flat dense no-caps size=sm data-test=limits-setup"
             ).tooltip("The experiment of the panel Set-up as it is now")
@@ -108,7 +108,8 @@ class _LimitsPanel:
         ).props("data-test=limits-add")
         with ui.button("Add a known kind").props("flat dense no-caps size=sm"), ui.menu():
             for kind in _KINDS:
-                ui.menu_item(kind, guarded(lambda k=kind: self.look.add(k))).props(f"data-test='kind-{kind}'")
+                item = ui.menu_item(kind, guarded(lambda k=kind: self.look.add(k)))
+                with_props(item, data_test=f"kind-{kind}")
 
     def _build_conditions(self) -> None:
         ui.label("Conditions, where not varied").classes("ds-section")
@@ -163,7 +164,7 @@ class _LimitsPanel:
             self.charts: list[tuple[ui.echart, Against, tuple[str, ...]]] = []
             for against, axes in _CHARTS:
                 drawn = ui.echart(bounds_chart(None, against, axes)).classes("ds-chart")
-                drawn.props(f"data-test='chart-{against}-{axes[0]}'")
+                with_props(drawn, data_test=f"chart-{against}-{axes[0]}")
                 self.charts.append((drawn, against, axes))
 
     # What the user does.
@@ -243,9 +244,9 @@ class _LimitsPanel:
         if self._changed("scenes", (scenes, asked.scene)):
             self.scene.set_options(scenes, value=asked.scene or scenes[0])
         there = asked.experiment.scene(asked.scene)
-        self.photons.props(f"placeholder='{there.emitters.photons.median:,.0f} (the scene)'")
+        with_props(self.photons, placeholder=f"{there.emitters.photons.median:,.0f} (the scene)")
         level = there.background.mean
-        self.background.props(f"placeholder='{f'{level:g} (the scene)' if level else 'none (the scene)'}'")
+        with_props(self.background, placeholder=f"{level:g} (the scene)" if level else "none (the scene)")
         if self._changed("conditions", (asked.photons, asked.background)):
             self.photons.set_value(asked.photons)
             self.background.set_value(asked.background)
@@ -277,9 +278,8 @@ class _LimitsPanel:
                     ui.space()
                     if mask.given:
                         remove = guarded(lambda m=mask: self.look.remove(m))
-                        icon_button("close", f"Take out {mask.name}", remove).props(
-                            f"size=sm data-test='remove-{mask.name}'"
-                        )
+                        button = icon_button("close", f"Take out {mask.name}", remove).props("size=sm")
+                        with_props(button, data_test=f"remove-{mask.name}")
         self.strips.clear()
         token = id(asked.pictures)
         with self.strips:

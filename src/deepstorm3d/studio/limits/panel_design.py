@@ -7,6 +7,7 @@ from nicegui import ui
 from ..desk import Desk
 from ..parts.follow import follow
 from ..parts.notices import explained, guarded, told
+from ..parts.props import with_props
 from ..parts.same import same_by_command
 from .curves import chart, learning_chart
 from .same import design_command
@@ -120,6 +121,10 @@ class DesignPanel:
 
     @guarded
     def _use(self) -> None:
+        self._enter()
+
+    def _enter(self) -> None:
+        """Take over what is entered; raises InputError where no run can have it."""
         self.look.use(
             by=self.by.value,
             out=(self.out.value or "").strip(),
@@ -129,13 +134,13 @@ class DesignPanel:
         )
 
     def _begin(self) -> None:
-        self._use()
+        self._enter()
         self.desk.folder.path(self.look.settings.out)
         limits = self.desk.limits
         self.look.start(limits.source, limits.experiment)
 
     def _watch(self) -> None:
-        self._use()
+        self._enter()
         self.look.watch(self.desk.folder.path(self.look.settings.out), self.desk.limits.experiment)
 
     # What is shown.
@@ -173,7 +178,7 @@ class DesignPanel:
             self.place.set_text(
                 f"mask after step {learned.steps[shown.index]:,}; step {learned.step:,} reached"
             )
-            self.slider.props(f"max={max(1, len(learned.steps) - 1)}")
+            with_props(self.slider, max=max(1, len(learned.steps) - 1))
             self.slider.set_value(shown.index)
         self.chart.options.clear()
         self.chart.options.update(learning_chart(learned))

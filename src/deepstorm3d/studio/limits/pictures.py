@@ -22,7 +22,7 @@ DEPTHS = 7
 _WIDTH_PX = 41
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MaskPicture:
     """What is drawn of a mask.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
+from ..parts.props import with_props
 from .pictures import MaskPicture
 
 __all__ = ["mask_strip", "phase_bar"]
@@ -48,4 +49,5 @@ def phase_bar() -> None:
 
 def _image(address: str, told: str, height: int, width: int | None = None) -> None:
     size = f"height: {height}px; width: {width or height}px"
-    ui.element("img").props(f"src='{address}' alt='{told}'").classes("ds-strip-image").style(size).tooltip(told)
+    image = with_props(ui.element("img"), src=address, alt=told)
+    image.classes("ds-strip-image").style(size).tooltip(told)

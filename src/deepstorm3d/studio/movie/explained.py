@@ -72,7 +72,7 @@ class Question:
         return Excerpt(self.movie, roi=self.roi, prepared=self.prepared, pixel_um=self.pixel_um)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FurtherChannel:
     """What the models say of a further channel's frame: fields as of `Explained`, in the channel's own µm."""
 
@@ -83,7 +83,7 @@ class FurtherChannel:
     report: RegenerateReport
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explained:
     """What a model says of a frame.
 

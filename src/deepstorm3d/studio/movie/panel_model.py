@@ -10,6 +10,7 @@ from ..offered import is_mask, is_model
 from ..parts.choose import FileInput
 from ..parts.icon_button import icon_button
 from ..parts.notices import guarded
+from ..parts.props import with_props
 from ..parts.shown import show
 from .look import LEAST_THRESHOLD
 from .same import camera_pairs, model_name
@@ -33,7 +34,8 @@ class ModelPart:
         with ui.element("div").classes("ds-chips"):
             for name in built_in_models():
                 chip = ui.chip(name, on_click=lambda _, n=name: self._use_model(n))
-                chip.props(f"dense outline clickable size=sm data-test='model-{name}'").tooltip("Built in")
+                chip.props("dense outline clickable size=sm").tooltip("Built in")
+                with_props(chip, data_test=f"model-{name}")
         self._build_camera()
         self._build_threshold()
 

@@ -8,6 +8,7 @@ from nicegui import ui
 
 from ..parts.follow import follow
 from ..parts.notices import explained, guarded
+from ..parts.props import with_props
 from .look import FrameLook
 from .sample import SAMPLE_FRAMES, Sampled
 
@@ -59,6 +60,5 @@ def _draw(sampled: Sampled) -> None:
         ui.label("\n".join(sampled.lines)).style("white-space: pre-line")
     for name, png in sampled.pictures.items():
         shown = base64.b64encode(png).decode()
-        ui.image(f"data:image/png;base64,{shown}").props(f"alt={name} fit=contain no-transition").classes(
-            "w-full"
-        )
+        image = ui.image(f"data:image/png;base64,{shown}").props("fit=contain no-transition").classes("w-full")
+        with_props(image, alt=name)

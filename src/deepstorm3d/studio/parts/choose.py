@@ -13,6 +13,7 @@ from ...errors import InputError
 from ..folder import Entry, Folder
 from .icon_button import icon_button
 from .notices import explained, guarded, told
+from .props import with_props
 
 __all__ = ["FileInput", "choose"]
 
@@ -88,12 +89,8 @@ class _Chooser:
             else:
                 self._dialog.submit(path)
 
-        with (
-            ui.element("div")
-            .classes("ds-chooser-line")
-            .on("click", take)
-            .props(f"data-test='entry-{entry.name}'")
-        ):
+        line = ui.element("div").classes("ds-chooser-line").on("click", take)
+        with with_props(line, data_test=f"entry-{entry.name}"):
             ui.icon("folder" if entry.is_folder else "description").classes("ds-faint")
             ui.label(entry.name).classes("ds-chooser-name")
             ui.label("" if entry.is_folder else _size(entry.size)).classes("ds-faint")
@@ -135,9 +132,8 @@ class FileInput(ui.input):
         if help:
             self.tooltip(help)
         with self.add_slot("append"):
-            icon_button("folder_open", f"Choose: {label}", guarded(open_chooser)).props(
-                f"size=sm data-test='choose-{label}'"
-            )
+            button = icon_button("folder_open", f"Choose: {label}", guarded(open_chooser)).props("size=sm")
+            with_props(button, data_test=f"choose-{label}")
 
     def show(self, text: str) -> None:
         """Show what the studio has opened, if it is another file than before: what is being typed stays."""

@@ -31,7 +31,7 @@ _SAMPLE = 1_000_000
 _ENDS = (0.01, 0.99)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Colours:
     """Values (N,) of a column in the order of the points, and those at the ends of the colours.
 

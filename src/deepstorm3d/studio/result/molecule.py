@@ -21,7 +21,7 @@ _FIRST = "#4d9be6"
 _SECOND = "#e07a2f"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MoleculeRows:
     """The K rows of a molecule in order of frames: frame, photons, and the second channel's share of them.
 

@@ -16,6 +16,7 @@ from ..parts.follow import follow
 from ..parts.histogram import Histogram
 from ..parts.icon_button import icon_button
 from ..parts.notices import explained, guarded
+from ..parts.props import with_props
 from ..parts.same import same_by_command
 from ..parts.shown import show
 from .facts import facts
@@ -185,7 +186,7 @@ class _ResultPanel:
             whole=name in WHOLE,
             most=column.most,
         )
-        made.props(f"data-test='histogram-{name}'")
+        with_props(made, data_test=f"histogram-{name}")
         made.on_range(guarded(lambda limits, name=name: self.look.limit(name, limits)))
         return made
 

@@ -12,6 +12,7 @@ from ..parts.cloud_view import CloudView, Side
 from ..parts.depth import depth_hex
 from ..parts.icon_button import icon_button
 from ..parts.notices import guarded, say
+from ..parts.props import with_props
 
 __all__ = ["CloudPart"]
 
@@ -26,9 +27,8 @@ class CloudPart:
         self.columns: object = None
         with ui.element("div").classes("ds-row ds-result-tools"):
             for name, label in _VIEWS.items():
-                ui.button(label, on_click=lambda _, n=name: self.view.see(n)).props(
-                    f"flat dense no-caps data-test=see-{name}"
-                )
+                button = ui.button(label, on_click=lambda _, n=name: self.view.see(n))
+                with_props(button.props("flat dense no-caps"), data_test=f"see-{name}")
             self.colour = (
                 ui.select({"z_nm": "z_nm"}, value="z_nm", label="Colour", on_change=guarded(self._colour))
                 .props("dense outlined options-dense data-test=cloud-colour")
@@ -90,7 +90,7 @@ class CloudPart:
     def _turn(self) -> None:
         self.is_turning = not self.is_turning
         self.view.turn_on(self.is_turning)
-        self.turning.props(f"color={'primary' if not self.is_turning else 'warning'}")
+        with_props(self.turning, color="warning" if self.is_turning else "primary")
 
     def _film(self) -> None:
         if self.is_filming:
@@ -102,7 +102,7 @@ class CloudPart:
     def _filmed(self, done: int, frames: int, size: int) -> None:
         self.is_filming = size == 0
         if size == 0:
-            self.film.props(f"icon=stop color=warning label='{done} of {frames}'")
+            with_props(self.film, icon="stop", color="warning", label=f"{done} of {frames}")
             return
         self.film.props("icon=movie color=primary").props(remove="label")
         if size > 0:

@@ -13,6 +13,7 @@ from ..parts.depth import depth_hex
 from ..parts.icon_button import icon_button
 from ..parts.notices import guarded
 from ..parts.picture_view import PictureView
+from ..parts.props import with_props
 from .legend import legend_of, offered_colours
 from .molecule import lifetime_chart, rows_of_molecule
 from .picture import home, nearest
@@ -137,7 +138,8 @@ class PicturePart:
         low, high = opened.limits[2]
         if self.ranged is not opened:
             self.ranged = opened
-            self.section.props(f"min={low:.4f} max={high:.4f} step={(high - low) / 200:.5f}")
+            step = round((high - low) / 200, 5)
+            with_props(self.section, min=round(low, 4), max=round(high, 4), step=step)
         first, last = self.look.picture.drawing.section.z
         first, last = max(low, first), min(high, last)
         self.section.set_value({"min": first, "max": last})

@@ -161,8 +161,16 @@ def _reason(state: State, ended: dict[str, Any] | None, places: RunPlaces) -> st
         sentences.append("the disk is full: free some room")
     said = [line for line in read_log(places).splitlines() if line.strip()]
     errors = [line for line in said if line.startswith("error:")]
-    sentences += errors[-1:] or said[-1:]
+    sentences += errors[-1:] or _last_words(said)
     return "; ".join(sentences) or f"it ended with status {status}, without a word"
+
+
+def _last_words(said: list[str]) -> list[str]:
+    """The last line of a log; of a usage error, which stands in a frame, what is inside."""
+    if not said or not said[-1].startswith("╰"):
+        return said[-1:]
+    top = max((place for place, line in enumerate(said) if line.startswith("╭")), default=len(said) - 1)
+    return [" ".join(line.strip("│ ") for line in said[top + 1 : -1])]
 
 
 def _signal_name(number: int) -> str:

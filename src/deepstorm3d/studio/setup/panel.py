@@ -16,6 +16,7 @@ from ..parts.follow import follow
 from ..parts.frame_view import FrameView
 from ..parts.icon_button import icon_button
 from ..parts.notices import explained, guarded, told
+from ..parts.props import with_props
 from ..parts.same import same_by_command
 from .dialogs import camera_dialog, estimate_dialog, file_dialog
 from .histogram import histogram_options
@@ -206,9 +207,7 @@ class _SetupPanel:
     def _draw(self, view: ExperimentView) -> None:
         height, width = view.frame.shape
         pixel = self.setup.draft.experiment.microscope.pixel_um
-        self.simulated.entitle(
-            f"Simulated: {view.molecules} molecules, {width} × {height} px of {1000 * pixel:.4g} nm"
-        )
+        self.simulated.entitle(f"Simulated: {view.molecules} molecules, {width} × {height} px")
         self.simulated.show(f"/data/setup/simulated?v={view.number}")
         there = "real" in view.histograms
         self.real.entitle(
@@ -220,8 +219,8 @@ class _SetupPanel:
         rows = ", ".join(["first", *(channel.name for channel in view.further)])
         below = f" (from above: {rows})" if view.further else ""
         self.planes.entitle(
-            f"PSF through depth{below}: {side} × {side} px ({side * pixel:.3g} µm), each over its peak, square "
-            "root"
+            f"PSF through depth{below}: {side} × {side} px of {1000 * pixel:.4g} nm, each over its peak, "
+            "square root"
         )
         self.planes.show(f"/data/setup/planes?v={view.number}")
         self.planes.caption([f"z {depth:.2f} µm" for depth in view.depths])
@@ -244,7 +243,7 @@ class _SetupPanel:
             self.channels.clear()
             with self.channels:
                 self.further = [
-                    FrameView("", unit="ADU").props(f"data-test=view-channel-{number}")
+                    with_props(FrameView("", unit="ADU"), data_test=f"view-channel-{number}")
                     for number in range(1, len(view.further) + 1)
                 ]
             several = "ds-several" if view.further else ""

@@ -12,6 +12,7 @@ from ..folder import Folder
 from ..parts.choose import FileInput
 from ..parts.icon_button import icon_button
 from ..parts.notices import told
+from ..parts.props import with_props
 from .form import FormField, FormSection
 from .setup import Setup
 
@@ -55,7 +56,7 @@ class ExperimentForm:
             label.set_visibility(path in draft.faults)
         for path, part in self._parts.items():
             wrong = any(fault[: len(path)] == path for fault in draft.faults)
-            part.props(f"header-class={'ds-bad' if wrong else 'ds-heading'}")
+            part.props("header-class=ds-bad" if wrong else "header-class=ds-heading")
 
     # Building.
 
@@ -73,7 +74,8 @@ class ExperimentForm:
         part = ui.expansion(
             section.label, value=path in self._open, on_value_change=lambda event: self._note(path, event)
         )
-        part.props(f"dense switch-toggle-side data-test='part-{path[-1]}'").classes("w-full ds-part")
+        part.props("dense switch-toggle-side").classes("w-full ds-part")
+        with_props(part, data_test=f"part-{path[-1]}")
         self._parts[path] = part
         with part:
             self._inside(section, explain=True)
@@ -101,14 +103,15 @@ class ExperimentForm:
             self._block(inner)
 
     def _message(self, path: Path) -> None:
-        self._words[path] = ui.label().classes("ds-error").props(f"data-test='fault-{'.'.join(path)}'")
+        words = ui.label().classes("ds-error")
+        self._words[path] = with_props(words, data_test=f"fault-{'.'.join(path)}")
 
     def _kinds(self, section: FormSection) -> None:
         names = list(dict.fromkeys((*section.kinds, section.kind) if section.kind else section.kinds))
         choice = ui.select(names, value=section.kind or None, label="Kind").props(
             "dense outlined options-dense"
         )
-        choice.classes("w-full").props(f"data-test='kind-{'.'.join(section.path)}'")
+        with_props(choice.classes("w-full"), data_test=f"kind-{'.'.join(section.path)}")
         _hint(choice, section.about)
         choice.on_value_change(
             lambda event: self._change(lambda: self._setup.draft.set_kind(section.path, event.value))
@@ -150,9 +153,9 @@ class ExperimentForm:
             self._file(field)
             return
         entry = ui.input(field.label).props("dense outlined stack-label").without_auto_validation()
-        entry.props(f"debounce={_PAUSE_MS}")
+        with_props(entry, debounce=_PAUSE_MS, data_test=".".join(field.path))
         entry.on_value_change(lambda event: self._typed(field, event.value))
-        _hint(entry.props(f"data-test='{'.'.join(field.path)}'"), field.hint)
+        _hint(entry, field.hint)
 
         def show(value: Any, fault: str) -> None:
             if _parsed(entry.value or "", field) != value:
@@ -169,7 +172,7 @@ class ExperimentForm:
             lambda name: self._change(lambda: self._setup.name_file(path, name)),
             value=str(field.value or ""),
         ).classes("ds-over")
-        _hint(entry.props(f"data-test='{'.'.join(path)}'"), field.hint)
+        _hint(with_props(entry, data_test=".".join(path)), field.hint)
 
         def show(value: Any, fault: str) -> None:
             entry.show(_written(value, field))
@@ -191,11 +194,11 @@ class ExperimentForm:
         path = field.path
         with ui.element("div").classes("ds-pair"):
             ends = [
-                ui.input(label).props(f"dense outlined stack-label debounce={_PAUSE_MS}")
+                with_props(ui.input(label).props("dense outlined stack-label"), debounce=_PAUSE_MS)
                 for label in (field.label, "")
             ]
         for k, end in enumerate(ends):
-            end.props(f"data-test='{'.'.join(path)}.{k}' aria-label='{field.label}, {k + 1} of 2'")
+            with_props(end, data_test=f"{'.'.join(path)}.{k}", aria_label=f"{field.label}, {k + 1} of 2")
         _hint(ends[0].without_auto_validation(), field.hint)
 
         def entered() -> Any:
@@ -219,7 +222,7 @@ class ExperimentForm:
         self._show[path] = show
 
     def _switch(self, field: FormField) -> None:
-        turn = ui.switch(field.label).props(f"dense data-test='{'.'.join(field.path)}'")
+        turn = with_props(ui.switch(field.label).props("dense"), data_test=".".join(field.path))
         _hint(turn, field.hint)
         turn.on_value_change(
             lambda event: self._change(lambda: self._setup.draft.set(field.path, bool(event.value)))
@@ -233,7 +236,7 @@ class ExperimentForm:
     def _choice(self, field: FormField) -> None:
         choice = ui.select(list(field.choices), label=field.label)
         choice.props("dense outlined options-dense stack-label")
-        _hint(choice.props(f"data-test='{'.'.join(field.path)}'"), field.hint)
+        _hint(with_props(choice, data_test=".".join(field.path)), field.hint)
         choice.on_value_change(
             lambda event: self._change(lambda: self._setup.draft.set(field.path, event.value))
         )

@@ -11,6 +11,7 @@ from ..desk import Desk
 from ..parts.follow import follow
 from ..parts.icon_button import icon_button
 from ..parts.notices import guarded
+from ..parts.props import with_props
 from ..parts.tabs import remember_tabs
 from ..runs.record import Run
 from .board import RunBoard
@@ -77,7 +78,7 @@ class _Line:
     def __init__(self, board: RunBoard, run: Run) -> None:
         self._board, self._id = board, run.id
         with ui.element("div").classes("ds-run").on("click", lambda: board.select(self._id)) as self._row:
-            self._row.props(f"data-test='run-{run.title}'")
+            with_props(self._row, data_test=f"run-{run.title}")
             self._icon = ui.icon("play_circle", size="18px")
             with ui.element("div").classes("ds-run-words"):
                 with ui.element("div").classes("ds-row"):
@@ -98,20 +99,19 @@ class _Line:
         async def press() -> None:
             await background.io_bound(act, self._id)
 
-        button = icon_button(icon, name).props(f"size=sm data-test={act.__name__}")
+        button = with_props(icon_button(icon, name).props("size=sm"), data_test=act.__name__)
         return button.on("click.stop", guarded(press))
 
     def show(self, run: Run) -> None:
         """Bring the line up to date."""
         icon, colour = ("warning", "ds-doubt") if run.warnings else _ICONS[run.state]
-        self._icon.props(f"name={icon}").classes(replace=colour)
+        with_props(self._icon, name=icon).classes(replace=colour)
         self._row.classes(replace="ds-run chosen" if run.id == self._board.selected else "ds-run")
-        self._row.props(f"data-state={run.state}")
+        with_props(self._row, data_state=run.state)
         share = share_done(run)
         self._bar.set_value(share or 0.0)
-        self._bar.props(f"{'indeterminate' if share is None and run.alive else ''} color={_bar_colour(run)}")
-        if share is not None or not run.alive:
-            self._bar.props(remove="indeterminate")
+        waits = share is None and run.alive
+        with_props(self._bar, indeterminate=True if waits else None, color=_bar_colour(run))
         self._told.set_text(told_line(run))
         self._warned.set_text(" ".join(run.warnings))
         self._warned.set_visibility(bool(run.warnings))

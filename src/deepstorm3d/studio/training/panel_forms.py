@@ -17,6 +17,7 @@ from ..parts.choose import FileInput
 from ..parts.follow import follow
 from ..parts.icon_button import icon_button
 from ..parts.notices import explained, guarded, say
+from ..parts.props import with_props
 from ..parts.same import same_by_command
 from .localize_form import SPLITS
 
@@ -47,9 +48,8 @@ class TrainEntries:
         ).props("data-test=train-experiment")
         with ui.element("div").classes("ds-chips"):
             for name in PRESETS:
-                ui.chip(name, on_click=lambda _, n=name: self._choose(n)).props(
-                    f"dense outline clickable size=sm data-test='preset-{name}'"
-                )
+                chip = ui.chip(name, on_click=lambda _, n=name: self._choose(n))
+                with_props(chip.props("dense outline clickable size=sm"), data_test=f"preset-{name}")
             ui.button("as in Set-up", icon="input", on_click=guarded(self._from_setup)).props(
                 "flat dense no-caps size=sm data-test=from-setup"
             ).tooltip("Saves the experiment of the panel Set-up, if it is in no file yet, and takes that file")
@@ -79,18 +79,14 @@ class TrainEntries:
         follow(lambda: self._board.changes, self._refresh)
 
     def _number(self, name: str, label: str, help: str) -> None:
-        self._entries[name] = (
-            ui.number(label, format="%d", on_change=lambda event: self._fill(**{name: _whole(event.value)}))
-            .props(f"dense outlined debounce=400 data-test=train-{name}")
-            .tooltip(help)
-        )
+        entry = ui.number(label, format="%d", on_change=lambda event: self._fill(**{name: _whole(event.value)}))
+        entry.props("dense outlined debounce=400").tooltip(help)
+        self._entries[name] = with_props(entry, data_test=f"train-{name}")
 
     def _text(self, name: str, label: str, help: str) -> None:
-        self._entries[name] = (
-            ui.input(label, on_change=lambda event: self._fill(**{name: event.value or ""}))
-            .props(f"dense outlined debounce=400 data-test=train-{name}")
-            .tooltip(help)
-        )
+        entry = ui.input(label, on_change=lambda event: self._fill(**{name: event.value or ""}))
+        entry.props("dense outlined debounce=400").tooltip(help)
+        self._entries[name] = with_props(entry, data_test=f"train-{name}")
 
     def _fill(self, **values: Any) -> None:
         if self._board.train.changed(**values) != self._board.train:
@@ -154,9 +150,8 @@ class LocalizeEntries:
         ).props("data-test=localize-model")
         with ui.element("div").classes("ds-chips"):
             for name in built_in_models():
-                ui.chip(name, on_click=lambda _, n=name: self._fill(model=n)).props(
-                    f"dense outline clickable size=sm data-test='localize-model-{name}'"
-                )
+                chip = ui.chip(name, on_click=lambda _, n=name: self._fill(model=n))
+                with_props(chip.props("dense outline clickable size=sm"), data_test=f"localize-model-{name}")
             ui.button("as in Movie", icon="input", on_click=guarded(self._take_over)).props(
                 "flat dense no-caps size=sm data-test=take-over"
             ).tooltip("Movie, model, camera, threshold, region and orientation as the panel Movie shows them")
@@ -202,22 +197,21 @@ class LocalizeEntries:
         )
         self._files: dict[str, FileInput] = {}
         for name, label, wanted, help in files:
-            self._files[name] = FileInput(
+            entry = FileInput(
                 self._folder,
                 label,
                 lambda text, name=name: self._fill(**{name: text}),
                 wanted=wanted,
                 help=help,
-            ).props(f"data-test=localize-{name}")
+            )
+            self._files[name] = with_props(entry, data_test=f"localize-{name}")
         names = {name: name.replace(",", ", ") for name in SPLITS} | {"none": "no: a movie of its own"}
         self._select("split", "Halves of one camera", names)
 
     def _text(self, name: str, label: str, help: str) -> None:
-        self._entries[name] = (
-            ui.input(label, on_change=lambda event: self._fill(**{name: event.value or ""}))
-            .props(f"dense outlined debounce=400 data-test=localize-{name}")
-            .tooltip(help)
-        )
+        entry = ui.input(label, on_change=lambda event: self._fill(**{name: event.value or ""}))
+        entry.props("dense outlined debounce=400").tooltip(help)
+        self._entries[name] = with_props(entry, data_test=f"localize-{name}")
 
     def _number(self, name: str, label: str, help: str) -> None:
         self._entries[name] = (

@@ -9,6 +9,7 @@ from ..desk import Desk
 from ..parts.depth import ColourBar
 from ..parts.follow import follow
 from ..parts.notices import explained, guarded
+from ..parts.props import with_props
 from ..parts.same import same_by_command
 from ..parts.tabs import turn_to
 from ..runs.record import Run
@@ -117,7 +118,7 @@ class _TrainingView:
         self._none.set_visibility(not there)
         if there:
             version = files.preview.stat().st_mtime_ns
-            self._preview.props(f"src='/data/training/preview/{run.id}?v={version}'")
+            with_props(self._preview, src=f"/data/training/preview/{run.id}?v={version}")
 
 
 class _FoundView:
@@ -145,6 +146,6 @@ class _FoundView:
         if drawn is None:
             self._count.set_text("nothing found yet")
             return
-        self._picture.props(f"src='/data/training/found/{run.id}?v={drawn.frames}-{drawn.rows}'")
+        with_props(self._picture, src=f"/data/training/found/{run.id}?v={drawn.frames}-{drawn.rows}")
         self._bar.show(drawn.z_range_um)
         self._count.set_text(f"{drawn.rows:,} localizations in {drawn.frames:,} frames")

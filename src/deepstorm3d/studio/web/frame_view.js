@@ -90,7 +90,8 @@ export default {
       const size = ["X-Width", "X-Height"].map((name) => Number(answer.headers.get(name)));
       if (asked !== this.src) return;
       // Another size is another frame, unless the image is only a part of one.
-      if (!this.frame && this.image && (this.image.width !== size[0] || this.image.height !== size[1])) this.part.zoom = 0;
+      if (!this.frame && this.size && String(size) !== String(this.size)) this.part.zoom = 0;
+      this.size = size; // also of an image that has been taken away since
       this.problem = "";
       this.image = { values, width: size[0], height: size[1], drawn: new OffscreenCanvas(...size) };
       this.ends();

@@ -147,10 +147,15 @@ export default {
       const [from, to] = edges.reduce((best, edge) => (beside(edge) > beside(best) ? edge : best));
       const [dx, dy] = axis === 2 ? [-18, 4] : [0, 15];
       const at = (share) => [from[0] + share * (to[0] - from[0]) + dx, from[1] + share * (to[1] - from[1]) + dy];
-      pen.fillText(this.low[axis].toFixed(1), ...at(0.08));
-      const [x, y] = at(0.5);
-      pen.fillText(`${"xyz"[axis]} (µm)`, Math.max(20, x), y);
-      pen.fillText(this.high[axis].toFixed(1), ...at(0.92));
+      const { clientWidth: width, clientHeight: height } = this.$refs.box;
+      // Words that would reach over an edge of the view are moved inside.
+      const write = (words, [x, y]) => {
+        const half = pen.measureText(words).width / 2 + 2;
+        pen.fillText(words, Math.min(width - half, Math.max(half, x)), Math.min(height - 4, Math.max(11, y)));
+      };
+      write(this.low[axis].toFixed(1), at(0.08));
+      write(`${"xyz"[axis]} (µm)`, at(0.5));
+      write(this.high[axis].toFixed(1), at(0.92));
     },
     down(event) {
       this.$refs.canvas.setPointerCapture(event.pointerId);
