@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("train l.hdf5 --out o.pt", "l.hdf5 is no experiment file; experiments are YAML files (.yaml)"),
         ("train broken.yaml --out o.pt", "broken.yaml is no experiment file: not YAML: while parsing"),
         ("limit q.yaml --out o.txt", "o.txt: no picture format ends in '.txt'"),
+        ("retrieve-mask m.tif q.yaml --out o.npy --step-um nan", "the step (--step-um) is nan µm"),
+        ("measure-psf m.tif q.yaml --out o.tif --first-um inf", "first slice (--first-um) is inf µm"),
+        ("retrieve-mask m.tif q.yaml --out o.npy --side-px 20", "cannot be 20 px wide"),
+        # The variable of a shell that is not set.
+        ("estimate m.tif q.yaml --out ''", "no name of a file"),
+        ("train q.yaml --out ''", "no name of a file"),
+        ("retrieve-mask m.tif q.yaml --out ''", "no name of a file"),
+        ("measure-psf m.tif q.yaml --out ''", "no name of a file"),
+        ("design-psf q.yaml --out ''", "no name of a file"),
+        ("simulate q.yaml --frames 3 --out ''", "written as .tif, not ''"),
+        ("localize m.tif --model tetrapod --out ''", "no list is written as ''"),
+        ("drift l.hdf5 --out ''", "no name of a file"),
+        ("render l.hdf5 --out ''", "no name of a file"),
+        ("export-mask '' q.yaml --for slm --out o.png", "not ''"),
     ],
 )
 def test_it_is_told_with_the_remedy_and_nothing_is_written(
@@ -79,7 +94,7 @@ def test_it_is_told_with_the_remedy_and_nothing_is_written(
 ) -> None:
     monkeypatch.chdir(folder)
     before = sorted(folder.iterdir())
-    done = CliRunner().invoke(app, command.split(), env={"COLUMNS": "400"})
+    done = CliRunner().invoke(app, shlex.split(command), env={"COLUMNS": "400"})
     assert done.exit_code == 2, done.output
     assert told in " ".join(done.stderr.split())
     assert sorted(folder.iterdir()) == before

@@ -34,7 +34,7 @@ def is_array(field: ast.stmt) -> bool:
 
 
 def test_what_is_looked_for_is_found() -> None:
-    body = "class A:\n    x: NDArray[Any]"
+    body = "\n".join(["class A:", "    x: NDArray[Any]"])
     assert compared_by_value(f"@dataclass(frozen=True)\n{body}") == ["A"]
     assert compared_by_value(f"@dataclass(frozen=True)\n{body} = field(compare=False)") == []
     assert compared_by_value(f"@dataclass(frozen=True, eq=False)\n{body}") == []

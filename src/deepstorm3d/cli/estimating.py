@@ -118,6 +118,7 @@ def estimate(
     """Estimate photons, density, background and camera noise from a movie: an experiment to train with."""
     from ..experiment.configure import find_experiment
     from ..io.movies.preparation import Prepared
+    from ..io.parts import beside
     from ..localizing.excerpt import Excerpt
 
     prepared = Prepared(flip=flip, transpose=transpose, subtract=subtract, window=window)
@@ -127,7 +128,7 @@ def estimate(
         raise InputError("--mask and --device are for the model; give --model too")
     experiment = find_experiment(config, assignments or ())
     asked = _Asked(dark or [], baseline or [], model or [], scene, seed, mask, device)
-    files = _Files(out, out.with_suffix(".png") if picture is None else picture, overwrite)
+    files = _Files(out, beside(out, ".png") if picture is None else picture, overwrite)
     if second is not None or split is not None:
         _estimate_both(excerpt, _Second(second, split, transform), experiment, asked, files)
         return

@@ -148,7 +148,7 @@ def localize(
 
 def preview_folder(out: Path) -> Path:
     """Where the pictures of a preview are written, for a list of this name."""
-    return out.with_name(f"{out.name}.preview")
+    return out.parent / f"{out.name}.preview"
 
 
 def _report(summary: LocalizeSummary, out: Path) -> None:

@@ -63,10 +63,11 @@ def axial_scan(
     """Find 3D positions in a z-stack of the standard PSF: an approximate truth for a snapshot with a mask."""
     from ..experiment.configure import find_experiment
     from ..io.movies.preparation import Prepared
+    from ..io.parts import beside
     from ..jobs.axial_scan import FocalPlanes, scan_stack
     from ..localizing.excerpt import Excerpt
 
-    picture = out.with_suffix(".png") if picture is None else picture
+    picture = beside(out, ".png") if picture is None else picture
     prepared, said = Prepared(flip=flip, transpose=transpose), micrometres(pixel_nm)
     choice = defect_choice(defects)
     excerpt = Excerpt(stack, frame_range(frames), region(roi), prepared, pixel_um=said, defects=choice)

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..errors import InputError
 
 __all__ = [
+    "beside",
     "claim_name",
     "explain_write_errors",
     "make_folder",
@@ -28,21 +29,37 @@ __all__ = [
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None}
 
 
+def beside(path: Path, ending: str) -> Path:
+    """The file beside a result that is named after it: of ``out.csv`` and ``.drift.png`` ``out.drift.png``.
+
+    Raises InputError where the path names no file, as an empty one does.
+    """
+    _refuse_nameless(path)
+    return path.with_name(path.stem + ending)
+
+
+def _refuse_nameless(path: Path) -> None:
+    if not path.name:
+        raise InputError(f"cannot write '{path}': that is no name of a file", "give one; was it empty?")
+
+
 def part_path(path: Path) -> Path:
     """The name under which `path` grows: ``out.csv`` grows in ``out.part.csv``."""
-    return path.with_name(f"{path.stem}.part{path.suffix}")
+    return beside(path, f".part{path.suffix}")
 
 
 def unfinished_path(path: Path) -> Path:
     """The name under which `path` is written in one go; never that of a part that can be resumed."""
-    return path.with_name(f"{path.stem}.unfinished{path.suffix}")
+    return beside(path, f".unfinished{path.suffix}")
 
 
 def claim_name(path: Path, *, overwrite: bool) -> None:
     """Check, before any work is done, that `path` may be written.
 
-    Raises InputError where its folder is missing, it is a folder, or it exists and `overwrite` is False.
+    Raises InputError where it has no name, its folder is missing, it is a folder, or it exists and `overwrite`
+    is False.
     """
+    _refuse_nameless(path)
     if not path.parent.is_dir():
         raise InputError(f"cannot write {path}: the folder {path.parent} does not exist", "create it first")
     if path.is_dir():

@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..experiment.experiment import Experiment
 from ..frames.no_light import refuse_without_light
 from ..frames.plausibility import check_frames
+from ..io.parts import beside
 from ..io.tables import claim_truth, write_truth
 from ..localizing.excerpt import Excerpt
 from ..optics.computed import build_psf
@@ -85,7 +86,7 @@ def scan_stack(
     focal_planes: of the stack;  picture: to draw; None: beside `out`.
     Raises InputError for a stack that cannot be used, as `scan_spots`.
     """
-    picture = out.with_suffix(".png") if picture is None else picture
+    picture = beside(out, ".png") if picture is None else picture
     claim_truth(out, overwrite=overwrite)
     claim_picture(picture, overwrite=overwrite)
     with excerpt.open() as source:

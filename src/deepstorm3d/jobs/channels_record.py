@@ -11,7 +11,7 @@ from ..camera import Camera
 from ..channels import ChannelPair
 from ..errors import InputError
 from ..io.movies.preparation import Prepared
-from ..io.parts import claim_name
+from ..io.parts import beside, claim_name
 from ..io.transforms import channels_of, mapping_of, read_transform, write_transform
 from ..localizing.over_channels import ChannelMovie
 from ..localizing.pipeline import Pipeline
@@ -96,7 +96,7 @@ def recorded_transform(made: Mapping[str, Any]) -> ChannelPair | None:
 
 def transform_file(out: Path) -> Path:
     """The file beside a list that holds the transform between its channels."""
-    return out.with_name(f"{out.stem}.transform.yaml")
+    return beside(out, ".transform.yaml")
 
 
 def claim_transform_file(out: ListFile, pair: ChannelPair | None) -> None:

@@ -10,7 +10,7 @@ from .. import plot
 from ..analysis.drift import DriftCurve
 from ..analysis.estimated_drift import Drift, drift_of
 from ..errors import InputError
-from ..io.parts import claim_name, write_text
+from ..io.parts import beside, claim_name, write_text
 from ..io.tables import claim_list
 from ..plot.panels import save_figure
 from ..watch import SILENT, Watcher
@@ -36,7 +36,7 @@ class DriftCorrection:
 
 def curve_paths(out: Path) -> tuple[Path, Path]:
     """Where the curve of a corrected list goes: ``NAME.drift.csv`` and ``NAME.drift.png`` beside it."""
-    return out.with_name(f"{out.stem}.drift.csv"), out.with_name(f"{out.stem}.drift.png")
+    return beside(out, ".drift.csv"), beside(out, ".drift.png")
 
 
 def correct_drift(

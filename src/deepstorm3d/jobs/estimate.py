@@ -9,7 +9,7 @@ from ..calibration.movie_statistics.figure import estimate as draw_estimate
 from ..calibration.movie_statistics.settings import EstimateSettings
 from ..experiment.experiment import Experiment
 from ..experiment.files import write_experiment
-from ..io.parts import claim_name, refuse_same_names
+from ..io.parts import beside, claim_name, refuse_same_names
 from ..localizing.excerpt import Excerpt
 from ..plot.panels import claim_picture, save_figure
 from ..watch import SILENT, Watcher
@@ -32,7 +32,7 @@ def estimate_movie(
     picture: beside `out` where left out.
     Raises InputError as `estimate`, and where an output cannot be written.
     """
-    picture = out.with_suffix(".png") if picture is None else picture
+    picture = beside(out, ".png") if picture is None else picture
     refuse_same_names([out, picture])
     claim_name(out, overwrite=overwrite)
     claim_picture(picture, overwrite=overwrite)

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..experiment.channel import Channel
 from ..experiment.experiment import Experiment
 from ..experiment.files import write_experiment
-from ..io.parts import claim_name, refuse_same_names
+from ..io.parts import beside, claim_name, refuse_same_names
 from ..localizing.excerpt import Excerpt
 from ..plot.panels import claim_picture, save_figure
 from ..watch import SILENT, Watcher
@@ -59,7 +59,7 @@ def estimate_channel_movies(
     others beside it (`pictures_of`); beside `out` where left out.
     Raises InputError as `estimate_channels`, and where an output cannot be written.
     """
-    pictures = pictures_of(out.with_suffix(".png") if picture is None else picture, experiment)
+    pictures = pictures_of(beside(out, ".png") if picture is None else picture, experiment)
     refuse_same_names([out, *pictures])
     claim_name(out, overwrite=overwrite)
     for path in pictures:
@@ -76,5 +76,5 @@ def estimate_channel_movies(
 
 def pictures_of(picture: Path, experiment: Experiment) -> list[Path]:
     """Names of the pictures of all channels: as given, and with the channel's name before the ending."""
-    others = [picture.with_name(f"{picture.stem}.{name}{picture.suffix}") for name in experiment.channels]
+    others = [beside(picture, f".{name}{picture.suffix}") for name in experiment.channels]
     return [picture, *others]

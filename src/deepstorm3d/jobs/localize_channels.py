@@ -16,7 +16,7 @@ from ..calibration.registration.registration import (
 from ..channels import ChannelPair
 from ..emitters import Localizations
 from ..errors import InputError
-from ..io.parts import claim_name, part_path
+from ..io.parts import beside, claim_name, part_path
 from ..io.tables import TableHeader, claim_list, discard_growing, read_list, refuse_other_settings
 from ..localizing.over_channels import ChannelMovie, OverChannels, refuse_unfit
 from ..watch import SILENT, Part, Watcher
@@ -119,7 +119,7 @@ def _lists_of_each(out: ListFile) -> tuple[Path, Path]:
     left unfinished: `resume` after this run would take them for this one's.
     Raises InputError where they are there and may not be replaced.
     """
-    first, second = (out.path.with_name(f"{out.path.stem}.{name}.hdf5") for name in ("first", "second"))
+    first, second = (beside(out.path, f".{name}.hdf5") for name in ("first", "second"))
     if not out.resume:
         for path in (first, second):
             claim_name(path, overwrite=out.overwrite)

@@ -12,7 +12,7 @@ from ..calibration.measured_psf.experiment import measured_experiment
 from ..calibration.measured_psf.measure import MeasuredPSF, average_psf
 from ..experiment.experiment import Experiment
 from ..experiment.files import write_experiment
-from ..io.parts import claim_name, refuse_same_names
+from ..io.parts import beside, claim_name, refuse_same_names
 from ..io.psfs import claim_psf, read_psf, write_psf
 from ..plot.panels import claim_picture, save_figure
 
@@ -35,7 +35,7 @@ def measure_psf(
     (`measured_experiment`).
     Raises InputError as `average_psf`, and where an output cannot be written.
     """
-    picture = out.with_suffix(".png") if picture is None else picture
+    picture = beside(out, ".png") if picture is None else picture
     claim_psf(out, overwrite=overwrite)
     claim_picture(picture, overwrite=overwrite)
     refuse_same_names([out, picture, experiment_out])

@@ -11,6 +11,7 @@ from ..calibration.phase_retrieval import retrieval
 from ..calibration.phase_retrieval.report import claim_outputs, write_retrieval
 from ..calibration.phase_retrieval.retrieval import Retrieval, Unknowns
 from ..experiment.experiment import Experiment
+from ..io.parts import beside
 from ..plot.panels import picture_format
 from ..watch import SILENT, Watcher
 
@@ -36,7 +37,7 @@ class RetrievalFiles:
     @property
     def shown(self) -> Path:
         """The picture's file."""
-        return self.mask.with_suffix(".png") if self.picture is None else self.picture
+        return beside(self.mask, ".png") if self.picture is None else self.picture
 
 
 def retrieve_mask(

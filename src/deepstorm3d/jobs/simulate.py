@@ -27,7 +27,7 @@ from ..field import Field
 from ..frames.companions import shown_field
 from ..io.movies import MovieWriter
 from ..io.movies.preparation import Prepared
-from ..io.parts import claim_name, refuse_same_names, write_text
+from ..io.parts import beside, claim_name, refuse_same_names, write_text
 from ..io.tables import TableHeader, TableWriter, open_truth_writer
 from ..simulation.dyes import DyesOfMolecules
 from ..simulation.simulator import Simulator
@@ -92,7 +92,7 @@ def simulate_movie(
     pixel_um, shape = experiment.microscope.pixel_um, experiment.frame_px
     paths = _movie_files(simulation.views, out, split)
     rows = labelled = saturated = 0
-    curve_file = truth.with_name(f"{truth.stem}.drift.csv") if truth is not None and simulation.drifts else None
+    curve_file = beside(truth, ".drift.csv") if truth is not None and simulation.drifts else None
     refuse_same_names([*(path for path, *_ in paths), truth, curve_file])
     if curve_file is not None:
         claim_name(curve_file, overwrite=overwrite)
@@ -133,7 +133,7 @@ def simulate_movie(
 
 def channel_file(out: Path, name: str) -> Path:
     """The file of a further channel beside that of the first: ``movie.NAME.tif`` beside ``movie.tif``."""
-    return out.with_name(f"{out.stem}.{name}{out.suffix}")
+    return beside(out, f".{name}{out.suffix}")
 
 
 def _movie_files(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..io.masks import refuse_mask_ending
-from ..io.parts import claim_name
+from ..io.parts import beside, claim_name
 from .checkpoint import MetricsLog, load_checkpoint
 
 __all__ = ["DesignRun", "Run"]
@@ -22,17 +22,17 @@ class Run:
     @property
     def checkpoint(self) -> Path:
         """State to resume from."""
-        return self.out.with_suffix(".checkpoint")
+        return beside(self.out, ".checkpoint")
 
     @property
     def preview(self) -> Path:
         """Picture of the present state, drawn at each validation."""
-        return self.out.with_suffix(".preview.png")
+        return beside(self.out, ".preview.png")
 
     @property
     def metrics(self) -> Path:
         """Log in JSON lines."""
-        return self.out.with_suffix(".metrics.jsonl")
+        return beside(self.out, ".metrics.jsonl")
 
     def claim(self, *, resume: bool = False, overwrite: bool = False) -> None:
         """Raise InputError if the result is there and may not be replaced, before hours of work.
@@ -104,27 +104,27 @@ class DesignRun(Run):
     @property
     def model(self) -> Path:
         """The network trained together with the mask."""
-        return self.out.with_suffix(".pt")
+        return beside(self.out, ".pt")
 
     @property
     def solid(self) -> Path:
         """Picture of the PSF as a 3D surface."""
-        return self.out.with_suffix(".3d.png")
+        return beside(self.out, ".3d.png")
 
     @property
     def curve(self) -> Path:
         """Picture of the learning curve."""
-        return self.out.with_suffix(".curve.png")
+        return beside(self.out, ".curve.png")
 
     @property
     def history(self) -> Path:
         """The mask at each validation."""
-        return self.out.with_suffix(".history.npz")
+        return beside(self.out, ".history.npz")
 
     @property
     def animation(self) -> Path:
         """Animation of mask and PSF during the design."""
-        return self.out.with_suffix(".gif")
+        return beside(self.out, ".gif")
 
     @property
     def _another(self) -> str:

@@ -107,14 +107,14 @@ class BeadSettings:
 
     def _refuse_infinite(self) -> None:
         lengths = {
-            "step": (self.step_um, "step_um"),
-            "position of the first slice": (self.first_um, "first_um"),
-            "diameter of the beads": (self.bead_um, "bead_um"),
-            "height of the beads": (self.bead_z_um, "bead_z_um"),
+            "step (`step_um`)": self.step_um,
+            "position of the first slice (`first_um`)": self.first_um,
+            "diameter of the beads (`bead_um`)": self.bead_um,
+            "height of the beads (`bead_z_um`)": self.bead_z_um,
         }
-        for what, (value, argument) in lengths.items():
+        for what, value in lengths.items():
             if value is not None and not math.isfinite(value):
-                raise InputError(f"the {what} is {value} µm", f"give a finite number (`{argument}`)")
+                raise InputError(f"the {what} is {value} µm", "give a finite number")
         if isinstance(self.positions, tuple) and not all(map(math.isfinite, self.positions)):
             raise InputError("a position of a slice is not finite", "give µm (`positions`)")
 

@@ -61,4 +61,4 @@ def _sha256(path: Path) -> str:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(path.name + ".json")
+    return path.parent / f"{path.name}.json"

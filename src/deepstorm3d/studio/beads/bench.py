@@ -14,7 +14,7 @@ from ...calibration.phase_retrieval.retrieval import Retrieval, Unknowns, retrie
 from ...errors import InputError
 from ...experiment.experiment import Experiment
 from ...experiment.files import read_experiment
-from ...io.parts import write_text
+from ...io.parts import beside, write_text
 from ...watch import Watcher, advance
 from ..folder import Folder
 from ..latest import Latest
@@ -219,7 +219,7 @@ class BeadBench:
         if found is None:
             raise InputError("no mask was found yet")
         out = self.folder.path(mask)
-        picture, figures, beads = out.with_suffix(".png"), out.with_suffix(".json"), places_file(out)
+        picture, figures, beads = beside(out, ".png"), beside(out, ".json"), places_file(out)
         setup = self.folder.path(experiment) if experiment.strip() else None
         chosen = None if self.choice.as_found else beads
         files = [path for path in (out, picture, figures, setup, chosen) if path is not None]
@@ -246,4 +246,4 @@ class BeadBench:
 
 def places_file(mask: Path) -> Path:
     """The file of the chosen beads beside a mask."""
-    return mask.with_name(f"{mask.stem}.beads.txt")
+    return beside(mask, ".beads.txt")
