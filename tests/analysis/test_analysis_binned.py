@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepstorm3d.analysis.binned import bin_column, known_columns
+from deepstorm3d.analysis.binned import bin_column, even_edges, known_columns
 from deepstorm3d.emitters import Localizations
 
 
@@ -78,5 +78,7 @@ def test_a_column_that_no_row_has_is_not_among_the_known_ones():
 def test_equal_values_and_an_empty_list_are_no_trouble():
     same = bin_column(table(50), "probability")
     assert same.counts().sum() == 50
+    assert even_edges(150.0, 150.0, 2).tolist() == [148.5, 150.0, 151.5]
+    assert even_edges(0.0, 0.0, 2).tolist() == [-0.5, 0.0, 0.5]
     assert known_columns(Localizations.empty()) == []
     assert bin_column(Localizations.empty(), "x_nm").rows == 0

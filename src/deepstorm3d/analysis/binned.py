@@ -118,6 +118,6 @@ def _edges(low: float, high: float, *, whole: bool) -> NDArray[np.float64]:
 
 
 def even_edges(low: float, high: float, bins: int) -> NDArray[np.float64]:
-    """The edges of so many bins of one width from `low` to `high`, a little apart where these are equal."""
-    margin = max(1e-9, 1e-6 * abs(high)) if high <= low else 0.0
+    """The edges of so many bins of one width from `low` to `high`, 1 % to either side where these are equal."""
+    margin = (0.01 * abs(high) or 0.5) if high <= low else 0.0
     return np.linspace(low - margin, high + margin, bins + 1)
