@@ -93,7 +93,7 @@ def test_two_surveys_of_one_stack_are_two(bench: BeadBench) -> None:
     before = bench.survey
     bench.record(step_um=0.11)
     assert bench.surveyed.wait().error is None
-    assert bench.survey is not None and bench.survey != before
+    assert before is not None and bench.survey is not None and bench.survey != before
     assert bench.survey.stacks[0] != before.stacks[0] and bench.survey == bench.survey
 
 
