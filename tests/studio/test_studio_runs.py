@@ -83,6 +83,26 @@ def test_a_usage_error_is_told_without_the_frame_around_it(shelf: Shelf) -> None
     assert "No such option: -5" in run.reason and not set("╭│╰─") & set(run.reason)
 
 
+def test_who_looks_while_a_run_is_resumed_does_not_keep_its_earlier_end(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ended(shelf, shelf.start(["train", "nowhere.yaml", "--out", "model.pt"], "training").id)
+    reserve, unlink = RunPlaces.reserve_ended, Path.unlink
+
+    def looked(act, *arguments, **options):
+        # A page looks before and after each step of the start.
+        shelf.runs()
+        act(*arguments, **options)
+        shelf.runs()
+
+    monkeypatch.setattr(RunPlaces, "reserve_ended", lambda places: looked(reserve, places))
+    monkeypatch.setattr(Path, "unlink", lambda path, **options: looked(unlink, path, **options))
+    again = shelf.resume(run.id)
+    assert again.state == "running" and again.ended is None
+    assert shelf.runs() == [again] or not shelf.run(run.id).alive
+    assert ended(shelf, run.id).ended > run.ended
+
+
 def test_stopped_and_resumed_it_ends_as_if_nothing_had_been(shelf: Shelf) -> None:
     run = shelf.start(training("model.pt", 400), "training")
     wait_for(lambda: steps_done(shelf, run.id) >= 3, "some steps")

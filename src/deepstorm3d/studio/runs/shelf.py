@@ -178,11 +178,12 @@ class Shelf:
     def _begin(self, places: RunPlaces, arguments: Sequence[str], title: str, words: Sequence[str]) -> None:
         """Write down what is run, and start it.  words: the arguments of this attempt."""
         record = {"title": title, "arguments": list(arguments), "started": time.time()}
-        write_text(places.record, json.dumps(record))
         try:
+            # The record last: who reads it finds nothing of the end of the attempt before, which would be kept.
             places.reserve_ended()
             for left in (places.stop, places.progress, places.process):
                 left.unlink(missing_ok=True)
+            write_text(places.record, json.dumps(record))
             with places.log.open("a", encoding="utf-8") as log:
                 log.write(f"{ATTEMPT}{as_typed(words)}\n")
         except OSError as error:
