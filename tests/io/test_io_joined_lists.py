@@ -120,7 +120,9 @@ def test_onis_pixel_must_be_given_where_its_columns_do_not_tell_it(tmp_path: Pat
 def test_columns_of_a_thunderstorm_list_that_are_not_read_are_noted(tmp_path: Path):
     (tmp_path / "a.csv").write_text("frame,x [nm],y [nm],z [nm],sigma [nm],channel,photons\n1,2,3,4,5,0,6\n")
     _, header = read_list(tmp_path / "a.csv", pixel_um=0.1)
-    assert header.notes == ("a.csv: not ThunderSTORM's columns, and not read: channel, photons",)
+    (told,) = header.notes
+    assert told.startswith("a.csv: not ThunderSTORM's columns, and not read: channel, photons; if another")
+    assert "from the corner of the first pixel, its frames from 1" in told
 
 
 @pytest.mark.parametrize("name", [kind.name for kind in FORMATS if kind.writes])

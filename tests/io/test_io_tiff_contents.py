@@ -49,6 +49,18 @@ def series(path: Path, parts: list[np.ndarray]) -> Path:
     return path
 
 
+def test_arrays_that_were_written_one_after_the_other_are_one_movie_and_told(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "two.tif") as writer:
+        for part in (FRAMES[:5], FRAMES[5:]):
+            writer.write(part, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "one.tif", FRAMES, photometric="minisblack")
+    with open_movie(tmp_path / "two.tif") as movie:
+        np.testing.assert_array_equal(movie.read(0, 12), FRAMES)
+        assert ["holds 12 images, its first description announces 5" in note for note in movie.notes] == [True]
+    with open_movie(tmp_path / "one.tif") as movie:
+        assert not movie.notes
+
+
 def test_several_series_of_an_ome_file_are_no_movie(tmp_path: Path) -> None:
     both = series(tmp_path / "both.ome.tif", [FRAMES[:6], FRAMES[6:]])
     with pytest.raises(InputError, match=r"2 images \(series\) in one file, the first of 6 frames"):

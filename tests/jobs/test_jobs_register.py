@@ -125,7 +125,8 @@ def test_a_size_that_is_not_the_lists_own_is_refused(two: tuple[Path, Path]):
     first, second = two
     for arguments, message in (
         (("--split", "left-right", "--size", "520x260"), "says its frames are 260 x 260 px"),
-        ((second, "--size", "260x260"), "belongs to --split"),
+        ((second, "--size", "520x260"), "says its frames are 260 x 260 px"),
+        (("--apply", second, "--size", "260x260"), "in which a transform is found"),
     ):
         done = run(first, *arguments, "--out", first.with_name("t.yaml"))
         assert done.exit_code == 2 and message in done.output.replace("\n", " ")
@@ -158,6 +159,23 @@ def test_lists_that_do_not_agree_are_named(two: tuple[Path, Path]):
     assert "A.hdf5, C.hdf5: the two channels do not agree" in done.output
     assert "--beads" in done.output
     assert not first.with_name("t.yaml").exists()
+
+
+def test_two_lists_that_do_not_hold_their_frames_say_so_and_take_their_size(two: tuple[Path, Path]):
+    scene, folder = TwoChannels(300, seed=14), two[0].parent
+    lists = [write(folder / f"{name}.csv", table) for name, table in zip("ab", scene.lists(), strict=True)]
+    done = run(*lists, "--pixel-nm", "110", "--out", folder / "g.yaml")
+    said = done.output.replace("\n", " ")
+    assert done.exit_code == 0 and said.count("does not say how large its frames are") == 2 and "--size" in said
+    done = run(*lists, "--pixel-nm", "110", "--size", "300x280", "--out", folder / "s.yaml")
+    assert done.exit_code == 0 and "does not say how large" not in done.output.replace("\n", " ")
+    assert [field.size for field in ds.read_transform(folder / "s.yaml").fields] == [(280, 300)] * 2
+    with pytest.warns(ds.DoubtfulResult, match="does not say how large its frames are"):
+        ds.register(*lists, pixel_um=0.11)
+    # What the rows do not reach is seen only where the frames are known.
+    with pytest.warns(ds.DoubtfulResult, match="field lies beyond the pairs"):
+        found = ds.register(*lists, pixel_um=0.11, shape=(280, 300))
+    assert found.channels.fields[1].size == (280, 300)
 
 
 def test_in_memory_it_is_the_same_and_doubts_are_warnings(two: tuple[Path, Path]):

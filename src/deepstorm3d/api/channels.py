@@ -15,10 +15,9 @@ from ..calibration.registration.registration import (
 from ..channels.camera_halves import Side
 from ..emitters import Localizations
 from ..errors import InputError
-from ..field import Field
 from ..front_door import doubt, public
 from ..io.tables import TableHeader
-from ..jobs.register import split_list, whole_frame
+from ..jobs.register import field_of_list, split_list, whole_frame
 from .reading import List, opened
 
 __all__ = ["dyes", "register", "split_channels"]
@@ -87,6 +86,7 @@ def register(
     mirror: bool | None = None,
     beads: bool | None = None,
     pixel_um: float | None = None,
+    shape: tuple[int, int] | None = None,
 ) -> Registration:
     """Find where the molecules of one channel lie in the other, from a list of each.
 
@@ -107,6 +107,9 @@ def register(
         Whether the lists are of beads; None: found out.
     pixel_um : float
         Camera pixel in the sample, for files that do not name their pixel size.
+    shape : tuple
+        Height and width of the frames, px, for files that do not hold them; without it they are taken to end
+        where the rows do.
 
     Returns
     -------
@@ -122,14 +125,15 @@ def register(
     Warns
     -----
     DoubtfulResult
-        Where the second channel is mirrored, where the field or the pairs do not bear the transform, and where
-        the depth offset is not one number.
+        Where the second channel is mirrored, where the field or the pairs do not bear the transform, where the
+        depth offset is not one number, and where the frames' size is a guess.
     """
     rule = RegistrationRule(degree, mirror, beads)
-    found = register_lists(
-        _channel(first, *opened(first, pixel_um)), _channel(second, *opened(second, pixel_um)), rule
+    (one, guess), (two, guess_there) = (
+        _channel(found, *opened(found, pixel_um), shape) for found in (first, second)
     )
-    doubt(found.warnings)
+    found = register_lists(one, two, rule)
+    doubt([*guess, *guess_there, *found.warnings])
     return found
 
 
@@ -171,8 +175,11 @@ def split_channels(
     return first.table, second.table
 
 
-def _channel(found: List, table: Localizations, header: TableHeader | None) -> ChannelList:
-    if header is None:
-        return ChannelList(table)
-    name = "" if isinstance(found, Localizations) else Path(found).name
-    return ChannelList(table, Field(*header.shape, float(header.pixel_um)), name)
+def _channel(
+    found: List, table: Localizations, header: TableHeader | None, shape: tuple[int, int] | None
+) -> tuple[ChannelList, list[str]]:
+    """The list of a channel with its frames, and a note where they are a guess."""
+    if header is None or isinstance(found, Localizations):
+        return ChannelList(table), []
+    field, guess = field_of_list(Path(found), header, shape)
+    return ChannelList(table, field, Path(found).name), guess

@@ -93,7 +93,7 @@ def register(
         typer.Option(
             "--size",
             metavar="WxH",
-            help="--split: pixels of the whole frame, for a list that does not hold them (every CSV).",
+            help="Pixels of the whole frame, for lists that do not hold them (every CSV).",
         ),
     ] = None,
     pixel_nm: CameraPixel = None,
@@ -110,8 +110,8 @@ def register(
             "give the list of the second channel, or --split if LOCS has both channels, or --apply or --undo "
             "to take LOCS to the other channel: one of these"
         )
-    if size is not None and split is None:
-        raise InputError("--size is that of frames with two halves: it belongs to --split")
+    if size is not None and split is None and second is None:
+        raise InputError("--size is that of the frames in which a transform is found")
     given = apply or undo
     if given is not None:
         if any(each is not None for each in (mirror, beads, degree, picture)):

@@ -25,7 +25,7 @@ from ..io.transforms.formats import claim_transform
 from ..plot.panels import claim_picture, save_figure
 from .reading_lists import read_localizations, write_derived
 
-__all__ = ["MovedList", "move_list", "register_files", "split_list", "whole_frame"]
+__all__ = ["MovedList", "field_of_list", "move_list", "register_files", "split_list", "whole_frame"]
 
 
 def register_files(
@@ -41,8 +41,9 @@ def register_files(
     """Find the transform between two lists (`register_lists`), write it, and draw it where asked to.
 
     sources: the list of each channel, or one list of both halves of a camera and how they lie;  out: .yaml;
-    pixel_nm: camera pixel in the sample, and shape: (height, width) px of the whole frames whose halves are
-    meant, for lists that do not name them.
+    pixel_nm: camera pixel in the sample, and shape: (height, width) px of the frames, the whole ones where
+    halves are meant, for lists that do not name them; without it two lists are taken to fill their frames, and
+    a warning says so.
     Raises InputError as `register_lists`, and for an output that cannot be written.
     """
     claim_transform(out, overwrite=overwrite)
@@ -70,10 +71,14 @@ def _channels(
         first, second = split_list(table, other, whole_frame(source, header, shape), header.pixel_um)
         return replace(first, name=source.name), replace(second, name=source.name), [*header.notes]
     there, beside = read_localizations(other, pixel_nm)
+    if not (header.guessed or beside.guessed):
+        whole_frame(source, header, shape)
+    one, guess = field_of_list(source, header, shape)
+    two, guess_there = field_of_list(other, beside, shape)
     return (
-        ChannelList(table, _field(header), source.name),
-        ChannelList(there, _field(beside), other.name),
-        [*header.notes, *beside.notes],
+        ChannelList(table, one, source.name),
+        ChannelList(there, two, other.name),
+        [*header.notes, *guess, *beside.notes, *guess_there],
     )
 
 
@@ -98,9 +103,17 @@ def whole_frame(source: Path, header: TableHeader, given: tuple[int, int] | None
     return given
 
 
-def _field(header: TableHeader) -> Field:
-    height, width = header.shape
-    return Field(height, width, float(header.pixel_um))
+def field_of_list(source: Path, header: TableHeader, given: tuple[int, int] | None) -> tuple[Field, list[str]]:
+    """The frames of a list, and a note where they are a guess;  given: their size, for a list that has none."""
+    guess = []
+    if header.guessed and given is None:
+        height, width = header.shape
+        guess = [
+            f"{source.name} does not say how large its frames are: they are taken to end where its rows do, at "
+            f"{width} x {height} px; give their size (`shape`)"
+        ]
+    height, width = header.shape if guess or not header.guessed else whole_frame(source, header, given)
+    return Field(height, width, float(header.pixel_um)), guess
 
 
 def split_list(

@@ -30,7 +30,8 @@ METAMORPH_PLANES = 33629
 class Layout:
     """frames, each `size` (height, width) of `dtype`: bytes in a row from `contiguous_from`, or one page each.
 
-    left_out: pages of lower resolution behind the frames;
+    left_out: pages of lower resolution behind the frames;  announced: frames that the first one's description
+    announces, where the file has more, else 0;
     stored: the type as it stands in the file (byte order included);  missing: frames cut off the end, None
     where the file does not say how many;  gaps: frames first … last−1 of a set whose file is not there.
     """
@@ -44,6 +45,7 @@ class Layout:
     missing: int | None = 0
     gaps: tuple[tuple[int, int], ...] = ()
     left_out: int = 0
+    announced: int = 0
 
     @property
     def bytes_each(self) -> int:
@@ -83,7 +85,7 @@ def tiff_layout(tiff: tifffile.TiffFile, path: Path, *, partial: bool, alone: bo
         if whole > 1 and (last := _page(tiff, whole - 1)) is not None:
             refuse_unlike(last, layout, whole - 1, path)  # on opening, not after all frames before it
     if complete and whole >= promised:
-        return replace(layout, frames=whole)
+        return replace(layout, frames=whole, announced=promised if 1 < promised < whole else 0)
     refuse_truncated(path, whole, max(promised, count), partial=partial)
     return replace(layout, frames=whole, missing=promised - whole if promised > whole else None)
 

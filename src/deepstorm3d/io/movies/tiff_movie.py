@@ -88,9 +88,14 @@ class TiffMovie(Source):
 
 
 def _notes(path: Path, layout: Layout) -> tuple[str, ...]:
-    """What is left out of a file, and what is lost of one that was opened in part."""
+    """What is left out of a file, or joined, and what is lost of one that was opened in part."""
     thumbnails = f"{path}: {layout.left_out} pages of lower resolution behind the frames are left out"
     notes = [thumbnails] if layout.left_out else []
+    if layout.announced:
+        notes.append(
+            f"{path}: holds {layout.frames} images, its first description announces {layout.announced} of "
+            "them: all are read as one movie, in the order of the file"
+        )
     lost = "an unknown number" if layout.missing is None else f"{layout.missing}"
     if layout.missing != 0:
         notes.append(f"{path}: truncated: {layout.frames} frames are whole, {lost} are lost at the end")

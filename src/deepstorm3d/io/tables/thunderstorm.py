@@ -246,7 +246,10 @@ def _telling_unread(columns: Columns) -> Columns:
     if not unread:
         return columns
     names = ", ".join(unread[:5]) + (", …" if len(unread) > 5 else "")
-    told = f"{columns.path.name}: not ThunderSTORM's columns, and not read: {names}"
+    told = (
+        f"{columns.path.name}: not ThunderSTORM's columns, and not read: {names}; if another program wrote "
+        "the table: its positions are taken from the corner of the first pixel, its frames from 1"
+    )
     return replace(columns, notes=(*columns.notes, told))
 
 
