@@ -69,11 +69,11 @@ class GuardedGroup(TyperGroup):
 
 
 def _after_interruption(group: TyperGroup, ctx: Any) -> str:
-    """What is left of a command that was interrupted."""
+    """What to tell of a command that was interrupted: how it goes on, where it can."""
     command = group.get_command(ctx, ctx.invoked_subcommand or "")
     if command is not None and any("--resume" in option.opts for option in command.params):
         return "interrupted; what it has saved is kept: the same command with --resume goes on"
-    return "interrupted; what was not complete is deleted"
+    return "interrupted"
 
 
 def _in_plain_words(error: typer.BadParameter) -> str:
