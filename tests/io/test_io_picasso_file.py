@@ -172,3 +172,17 @@ def test_settings_that_mean_the_same_are_no_difference(tmp_path: Path):
         InputError, match=r"gain was 2.0, now 3; known 1 was .*; known 2 2 was 2, now 3 and 1 more"
     ):
         refuse_other_settings(tmp_path, begun, TableHeader(0.11, FRAMES, (20, 30), other))
+
+
+def test_a_hash_that_is_not_known_is_no_difference(tmp_path: Path):
+    known, other = 64 * "a", 64 * "b"
+
+    def refuse(begun: list[str], now: list[str]) -> None:
+        header = TableHeader(0.11, FRAMES, (20, 30), {"model_sha256": now})
+        refuse_other_settings(tmp_path, {"model_sha256": begun}, header)
+
+    refuse(["", known], [other, ""])
+    with pytest.raises(InputError, match="model_sha256 1 was aaaaaaaaaaaa…, now bbbbbbbbbbbb…"):
+        refuse([known, ""], [other, ""])
+    with pytest.raises(InputError, match="model_sha256 1 was , now c"):
+        refuse([""], ["c"])

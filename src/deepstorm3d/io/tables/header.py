@@ -115,4 +115,7 @@ def _shown(value: Any) -> str:
 def _alike(begun: Any, now: Any) -> bool:
     if isinstance(begun, float) and isinstance(now, (int, float)):
         return math.isclose(begun, now, rel_tol=1e-6) or (math.isnan(begun) and math.isnan(now))
+    if isinstance(begun, str) and isinstance(now, str) and "" in (begun, now):
+        # What was read from no file has no hash to compare.
+        return begun == now or bool(_HASH.fullmatch(begun + now))
     return bool(begun == now)
