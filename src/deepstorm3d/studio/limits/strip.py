@@ -16,20 +16,18 @@ _BAR_UM = 1.0
 def mask_strip(picture: MaskPicture, mask_address: str, psf_address: str, *, height: int = 70) -> None:
     """Draw the row.
 
-    mask_address, psf_address: of the two pictures;  height: of each, screen px.
+    mask_address, psf_address: of the two pictures;  height: of each, screen px, less where the row is narrow.
     """
     with ui.element("div").classes("ds-strip"):
         if picture.phase is not None:
             rows, columns = picture.phase.shape
-            _image(mask_address, f"phase of the mask, −π to π, {columns} × {rows} mask px", height)
-        with ui.element("div").classes("ds-strip-planes"):
-            width = height * len(picture.z_um)
-            _image(
-                psf_address,
-                "PSF through depth; the square root of the light, each in its own scale",
-                height,
-                width,
-            )
+            told = f"phase of the mask, −π to π, {columns} × {rows} mask px"
+            _image(mask_address, told, 1).style(f"flex: 0 1 {height}px")
+        # Both shrink by the same share, so that they keep one height.
+        planes = len(picture.z_um)
+        with ui.element("div").classes("ds-strip-planes").style(f"flex: 0 1 {planes * height}px"):
+            told = "PSF through depth; the square root of the light, each in its own scale"
+            _image(psf_address, told, planes).style("width: 100%")
             share = 100 * _BAR_UM / (picture.width_um * len(picture.z_um))
             ui.element("div").classes("ds-strip-bar").style(f"width: {share:.3f}%").tooltip(f"{_BAR_UM:g} µm")
             with ui.element("div").classes("ds-strip-depths"):
@@ -47,7 +45,7 @@ def phase_bar() -> None:
         ui.label(f"white bar: {_BAR_UM:g} µm").classes("ds-faint")
 
 
-def _image(address: str, told: str, height: int, width: int | None = None) -> None:
-    size = f"height: {height}px; width: {width or height}px"
+def _image(address: str, told: str, squares: int) -> ui.element:
+    """A picture of so many squares side by side."""
     image = with_props(ui.element("img"), src=address, alt=told)
-    image.classes("ds-strip-image").style(size).tooltip(told)
+    return image.classes("ds-strip-image").style(f"aspect-ratio: {squares}").tooltip(told)
