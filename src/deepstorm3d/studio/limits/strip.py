@@ -27,9 +27,11 @@ def mask_strip(picture: MaskPicture, mask_address: str, psf_address: str, *, hei
         planes = len(picture.z_um)
         with ui.element("div").classes("ds-strip-planes").style(f"flex: 0 1 {planes * height}px"):
             told = "PSF through depth; the square root of the light, each in its own scale"
-            _image(psf_address, told, planes).style("width: 100%")
-            share = 100 * _BAR_UM / (picture.width_um * len(picture.z_um))
-            ui.element("div").classes("ds-strip-bar").style(f"width: {share:.3f}%").tooltip(f"{_BAR_UM:g} µm")
+            share = 100 * _BAR_UM / (picture.width_um * planes)
+            with ui.element("div").classes("ds-strip-shown"):
+                _image(psf_address, told, planes).style("width: 100%")
+                bar = ui.element("div").classes("ds-strip-bar").style(f"width: {share:.3f}%")
+                bar.tooltip(f"{_BAR_UM:g} µm")
             with ui.element("div").classes("ds-strip-depths"):
                 for number, z in enumerate(picture.z_um):
                     unit = " µm" if number == 0 else ""
