@@ -22,8 +22,8 @@ class EmccdCamera(CameraSpec):
     """EMCCD: photo-electrons and spurious charge multiplied with gamma noise, then read out.
 
     The multiplication doubles the shot noise's variance (excess noise factor 2; Hirsch et al. 2013), in the
-    simulation and the likelihood alike. A register of many stages multiplies it by 2 − 1/em_gain (Robbins & Hadwen
-    2003): at a gain of 10 the model's variance is 5 % too large, at 100 0.5 %.
+    simulation and the likelihood alike. A register of many stages multiplies it by 2 − 1/em_gain (Robbins &
+    Hadwen 2003): at a gain of 10 the model's variance is 5 % too large, at 100 0.5 %.
     """
 
     kind: Literal["emccd"] = "emccd"
