@@ -241,7 +241,7 @@ def test_a_measured_psf_has_no_image_beyond_its_planes(tmp_path: Path):
     ):
         with pytest.raises(ds.InputError, match=r"known from 0 to 1\.2 µm"):
             refused()
-    assert len(ds.psf(measured, [0.0, 1.2])) == 2
+    assert ds.psf(measured, [0.0, 1.2]).shape == (2, 15, 15), "as psf.patch_px says"
 
 
 @pytest.mark.parametrize("asked", [{"threshold": 2}, {"threshold": -0.1}, {"method": "mel"}])

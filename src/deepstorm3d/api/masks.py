@@ -106,7 +106,7 @@ def psf(
     source = _source(setup, mask)
     _refuse_depths(setup, source, depths)
     with torch.no_grad():
-        images = setup.psf.images(setup.microscope, source)
+        images = setup.psf.images(setup.microscope, source, patch_px=setup.psf.patch_px)
         blur_px = torch.full_like(depths, setup.psf.blur_px)
         return images(on_axis(depths), blur_px).values.float().cpu().numpy()
 
