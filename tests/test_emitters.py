@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +58,15 @@ def test_selecting_takes_whole_rows_by_index_or_mask(rows: Tensor) -> None:
     table = emitters(5, blur=True).select(rows)
     assert table.id.tolist() == ([4, 0, 4] if rows.dtype == torch.int64 else [0, 3, 4])
     assert_whole_rows(table)
+
+
+@pytest.mark.parametrize("kind", [int, np.int64, torch.tensor])
+def test_one_row_is_a_table_of_it(kind: Callable[[int], Any]) -> None:
+    table = emitters(5)
+    assert table[kind(2)].id.tolist() == [2] and table[kind(-1)].id.tolist() == [4]
+    with pytest.raises(IndexError):
+        table[kind(5)]
+    assert [int(row.id) for row in table] == [0, 1, 2, 3, 4]
 
 
 def test_sorting_is_by_frame_and_keeps_the_order_within_a_frame() -> None:

@@ -13,6 +13,7 @@ The convention, stated here once:
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, overload
@@ -71,14 +72,14 @@ class _Table:
     def __getitem__(self, key: str) -> NDArray[Any]: ...
 
     @overload
-    def __getitem__(self, key: Tensor | NDArray[Any] | slice) -> Self: ...
+    def __getitem__(self, key: int | Tensor | NDArray[Any] | slice) -> Self: ...
 
-    def __getitem__(self, key: str | Tensor | NDArray[Any] | slice) -> NDArray[Any] | Self:
+    def __getitem__(self, key: str | int | Tensor | NDArray[Any] | slice) -> NDArray[Any] | Self:
         """``table["x_nm"]``: a column (N,) with its unit;  ``table[rows]``: some of the rows.
 
         Columns are named as in files and in `filter` (x_nm, sigma_z_nm, photons, …), NaN where not known.
-        rows: a boolean mask (N,), an index array (K,) or a slice.
-        Raises InputError for a column that there is not.
+        rows: a boolean mask (N,), an index array (K,), a slice, or the number of one row, which is a table too.
+        Raises InputError for a column that there is not, and IndexError for such a row.
         """
         if isinstance(key, str):
             from .columns import values_of
@@ -86,7 +87,10 @@ class _Table:
             return values_of(self, key)  # pyright: ignore[reportArgumentType]
         if isinstance(key, np.ndarray):
             key = torch.from_numpy(key).to(self.frame.device)
-        return self.select(key)
+        if isinstance(key, slice) or getattr(key, "ndim", 0) or not hasattr(key, "__index__"):
+            return self.select(key)  # pyright: ignore[reportArgumentType]
+        row = range(len(self))[operator.index(key)]  # pyright: ignore[reportArgumentType]
+        return self.select(slice(row, row + 1))
 
     def to_numpy(self) -> NDArray[Any]:
         """All columns as one structured array (N,), its fields named with their units (x_nm, photons, …)."""
