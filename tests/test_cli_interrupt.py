@@ -84,7 +84,12 @@ def test_a_simulation_that_is_ended_leaves_nothing(
     monkeypatch.setattr(MovieSimulation, "blocks", killed)
     before = signal.getsignal(signal.SIGTERM)
     out = ("--out", str(tmp_path / "m.tif"), "--truth", str(tmp_path / "m.csv"))
-    done = CliRunner().invoke(app, [*ARGUMENTS, *SMALL, *out])
+    # Of a process in the background of a shell Ctrl-C is ignored.
+    ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = CliRunner().invoke(app, [*ARGUMENTS, *SMALL, *out])
+    finally:
+        signal.signal(signal.SIGINT, ctrl_c)
     assert done.exit_code == 130
     assert "interrupted" in done.stderr and "--resume" not in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -130,7 +130,7 @@ def _sigmas(axes: Axes, quality: ListQuality) -> None:
     for name, colour in known.items():
         values = quality.columns[name]
         label = f"{name[6]}: median {values.median:.3g} nm"
-        if values.edges[-1] - values.edges[0] < _ONE_VALUE_NM:
+        if np.count_nonzero(values.counts) <= 1 or values.edges[-1] - values.edges[0] < _ONE_VALUE_NM:
             axes.axvline(values.median, color=colour, linewidth=1.4, label=label)
             continue
         # The bins of the three axes have different widths, so rows per nm are compared.

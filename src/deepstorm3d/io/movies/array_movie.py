@@ -28,7 +28,7 @@ class ArrayMovie(Source):
         if isinstance(counts, np.ma.MaskedArray) and np.ma.is_masked(counts):
             raise InputError(
                 "some pixels of the array are masked, and a mask is not obeyed",
-                "give all counts (`numpy.asarray`) and list pixels to be left out in a file (`defects`)",
+                "give all counts (its .data) and list pixels to be left out in a file (`defects`)",
             )
         array = counts.detach().cpu().numpy() if isinstance(counts, torch.Tensor) else np.asarray(counts)
         if array.ndim == 2:
