@@ -239,8 +239,8 @@ class _BeadsPanel:
         self.button.set_enabled(not bench.work.running and survey is not None)
         self.keep.set_enabled(bench.retrieval is not None)
         self._refresh_beads(survey)
-        if self.result.show(bench.retrieval) and bench.retrieval is not None:
-            self.tabs.set_value("mask")
+        if self.result.show(bench.retrieval):
+            self.tabs.set_value("beads" if bench.retrieval is None else "mask")
 
     def _refresh_beads(self, survey: BeadSurvey | None) -> None:
         entries = self.bench.entries
