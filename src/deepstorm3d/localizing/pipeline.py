@@ -211,6 +211,7 @@ class Pipeline:
             rows, columns = tile.outer.pixels_of(whole)
             found, outer = self.propose(seen[..., rows, columns]), tile.outer
             if isinstance(self.fit, JointFit):
+                # Too many candidates say nothing of how many molecules to expect either.
                 return of_usable_frames(found, len(frames), self.fit.most(outer.size))
             densest, patch_px = highest_density(self.experiment), self.psf.patch_px
             return most_probable(

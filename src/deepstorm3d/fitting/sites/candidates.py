@@ -65,14 +65,14 @@ class CandidatesFit:
         found = of_usable_frames(found, frames, first.most(tuple(lights[0].frames.shape)))
         announce(watch)
         sums = fit.sums(lights, self.shares) if first.rounds else None
-        expected = expected_molecules(found, frames).tolist()
+        prices = fit.prices(lights, expected_molecules(found, frames).tolist())
 
         def fitted(number: int, watch: Watcher) -> FoundInChannels:
             one = [light.select(torch.tensor([number])) for light in lights]
             movie = Movie(models, fit.bounds, lights_of(one), watch)
             rows = found.select(found.frame == number)
-            price = fit.price(lights, expected[number])
-            select = CandidateSelection(price, first.dim_photons, fit.false_looks, sums, rows.probability)
+            price, likely = prices[number], rows.probability
+            select = CandidateSelection(price, first.dim_photons, fit.false_looks, sums, likely)
             return self._of_frame(rows, movie, select)
 
         return FoundInChannels.concat(side_by_side(fitted, frames, watch))

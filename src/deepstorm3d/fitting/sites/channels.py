@@ -160,14 +160,13 @@ class ChannelsFit:
         together = Localizations.concat([_plain(rows) for rows, _ in found])
         frame = torch.cat([each for _, each in found])
         rows = torch.stack([torch.bincount(each.frame, minlength=frames) for each in lists]).amax(0).tolist()
+        prices = self.prices(lights, rows)
         sums = self.sums(lights, None) if self.first.rounds and self._slack is None else None
 
         def fitted(number: int, watch: Watcher) -> FoundInChannels:
             movie = Movie(models, self.bounds, lights_of([_one(light, number) for light in lights]), watch)
             here = together.select(frame == number)
-            return self._of_frame(
-                here, movie, self._selection(self.price(lights, rows[number]), len(here), sums)
-            )
+            return self._of_frame(here, movie, self._selection(prices[number], len(here), sums))
 
         return FoundInChannels.concat(side_by_side(fitted, frames, watch))
 
@@ -210,12 +209,13 @@ class ChannelsFit:
         variance = found.sigma_xyz.square() + self._slack.to(found.sigma_xyz) / 2
         return replace(found, sigma_xyz=variance.sqrt())
 
-    def price(self, lights: Sequence[Likelihood], rows: float = 1.0) -> float:
+    def prices(self, lights: Sequence[Likelihood], rows: Sequence[float]) -> list[float]:
         """Penalty for one molecule in frames of this size: the decrease of the deviance that it must bring.
 
-        rows: in a frame (`gain_threshold`).
+        rows: in a frame, for each price (`gain_threshold`).
         """
-        return gain_threshold(self.first.search(lights[0].frames).positions, self.first.false_alarms, rows)
+        positions = self.first.search(lights[0].frames).positions
+        return [gain_threshold(positions, self.first.false_alarms, each) for each in rows]
 
     def sums(self, lights: Sequence[Likelihood], shares: Sequence[float] | None) -> ChannelSums:
         """The search for missing molecules in frames of these sizes;  shares: (C,) of the light, if known."""

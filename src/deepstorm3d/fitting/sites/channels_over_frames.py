@@ -78,8 +78,10 @@ class ChannelsOverFrames:
         fit, lights, found = self.channels, likelihood.channels, in_order(found)
         models = with_shares(fit.models(lights), self.shares)
         movie = Movie(models, fit.bounds, lights_of(lights), self.watch)
+        rows = rows_a_frame(found, len(lights[0])) if self.rows is None else self.rows
+        (price,) = fit.prices(lights, [rows])
         selection = Selection(
-            fit.price(lights, rows_a_frame(found, len(lights[0])) if self.rows is None else self.rows),
+            price,
             self.dark,
             fit.false_splits,
             fit.false_looks,
