@@ -56,8 +56,8 @@ class ResolutionReport:
     """Resolution and precision of a list.
 
     correlations: by name (x–y, x–z, y–z, 3D);  precision: σ of x, y, z from adjacent frames, with the σ that
-    the same rows state; None where too few molecules are bright in two frames;  stated_nm: median σ that all
-    rows state, None where they state none;
+    the same rows state; None where too few molecules are bright in two frames, or no more pairs are near than
+    by chance;  stated_nm: median σ that all rows state, None where they state none;
     block_frames, splits: how it was halved;  rows: of the list;  notes: what a reader should know.
     """
 
@@ -131,7 +131,8 @@ def resolution_of(
     sigma = None if median is None else table.sigma_xyz.detach().cpu().double().numpy()
     precision = neighbour_precision(xyz, frame, typical_sigma(table), sigma)
     notes = _notes(table, precision, block)
-    return ResolutionReport(correlations, precision, stated, block, splits, rows, notes)
+    measured = None if isinstance(precision, str) else precision
+    return ResolutionReport(correlations, measured, stated, block, splits, rows, notes)
 
 
 def _correlations(
@@ -169,7 +170,7 @@ def _sides(widths_um: Iterable[float], pixel_um: float, most: int) -> tuple[int,
 
 def _notes(
     table: Localizations,
-    precision: tuple[AxisPrecision, ...] | None,
+    precision: tuple[AxisPrecision, ...] | str,
     block: int,
 ) -> tuple[str, ...]:
     notes = [note for note in (failed_fits_note(table),) if note is not None]
@@ -178,12 +179,8 @@ def _notes(
             f"blocks of {block} frames are hardly longer than a blink: molecules that shine across a border "
             "make the resolution look better than it is"
         )
-    if precision is None:
-        why = (
-            "its rows join several frames"
-            if table.detections is not None
-            else "too few shine in adjacent frames"
-        )
+    if isinstance(precision, str):
+        why = precision if table.detections is None else "its rows join several frames"
         notes.append(f"no precision from neighbours: {why}")
     else:
         notes += _about_precision(precision)
