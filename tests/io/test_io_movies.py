@@ -169,6 +169,21 @@ def test_what_is_no_movie_is_named(tmp_path: Path) -> None:
         open_movie(tmp_path / "folder")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("m.czi", "a Zeiss CZI file.*Bio-Formats"),
+        ("m.SIF", "an? Andor SIF file.*Bio-Formats"),
+        ("m.mp4", "MP4 video"),
+    ],
+)
+def test_a_file_of_another_kind_is_called_by_its_name_once(name: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"ZISRAWFILE" + bytes(500))
+    with pytest.raises(InputError, match=said) as told:
+        open_movie(tmp_path / name)
+    assert "header" not in str(told.value) and "TIFF file" not in str(told.value)
+
+
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 def test_colour_is_refused_with_the_way_to_convert(planar: str, tmp_path: Path) -> None:
     shape = (40, 50, 3) if planar == "contig" else (3, 40, 50)

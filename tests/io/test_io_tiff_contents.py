@@ -32,6 +32,69 @@ def test_several_channels_are_refused_however_the_axes_are_described(
         open_movie(path)
 
 
+@pytest.mark.parametrize("kind", [{}, {"imagej": True}, {"ome": True}])
+def test_channels_of_one_frame_are_frames_and_told(kind: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "c.tif"
+    tifffile.imwrite(path, FRAMES[:3], photometric="minisblack", metadata={"axes": "CYX"}, **kind)
+    with open_movie(path) as movie:
+        np.testing.assert_array_equal(movie.read(0, 3), FRAMES[:3])
+        assert [
+            "3 colour channels of one frame; they are read as 3 frames" in note for note in movie.notes
+        ] == [True]
+    tifffile.imwrite(path, FRAMES[:3], photometric="minisblack", metadata={"axes": "TYX"}, **kind)
+    with open_movie(path) as movie:
+        assert not movie.notes
+
+
+def test_axes_without_names_are_refused_in_a_tiff_as_in_an_array(tmp_path: Path) -> None:
+    stored = FRAMES.reshape(6, 2, 40, 50)
+    tifffile.imwrite(tmp_path / "m.tif", stored, photometric="minisblack")
+    np.save(tmp_path / "m.npy", stored)
+    for name in ("m.tif", "m.npy"):
+        with pytest.raises(InputError, match=r"shape \(6, 2, 40, 50\).*\(frames, height, width\)"):
+            open_movie(tmp_path / name)
+
+
+PLACED = """<?xml version="1.0"?>
+<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0"
+DimensionOrder="{}" Type="uint16" SizeX="50" SizeY="40" SizeC="1" SizeZ="{}" SizeT="{}">
+{}</Pixels></Image></OME>"""
+
+
+def placed(path: Path, order: str, depths: int, places: list[tuple[int, int, int]]) -> Path:
+    """FRAMES, page by page, with a description that has plane (z, t) at page p for each of `places`."""
+    planes = "".join(f'<TiffData FirstZ="{z}" FirstT="{t}" IFD="{p}" PlaneCount="1"/>' for z, t, p in places)
+    described = PLACED.format(order, depths, 12 // depths, planes)
+    with tifffile.TiffWriter(path, ome=False) as writer:
+        for number, frame in enumerate(FRAMES):
+            text = described if number == 0 else None
+            writer.write(frame, description=text, metadata=None, contiguous=False, photometric="minisblack")
+    return path
+
+
+@pytest.mark.parametrize("order", ["XYZCT", "XYTCZ"])
+@pytest.mark.parametrize("depths", [1, 3])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_frames_are_where_the_ome_description_says(
+    order: str, depths: int, shuffled: bool, tmp_path: Path
+) -> None:
+    grid = [(z, t) for z in range(depths) for t in range(12 // depths)]
+    pages = np.random.default_rng(1).permutation(12) if shuffled else np.arange(12)
+    places = [(z, t, int(page)) for (z, t), page in zip(grid, pages, strict=True)]
+    path = placed(tmp_path / "m.ome.tif", order, depths, places)
+    expected = tifffile.imread(path).reshape(12, 40, 50)
+    with open_movie(path) as movie:
+        np.testing.assert_array_equal(movie.read(0, 12), expected)
+
+
+def test_an_ome_description_that_moves_some_frames_and_leaves_others_out_is_refused(tmp_path: Path) -> None:
+    path = placed(tmp_path / "m.ome.tif", "XYZCT", 1, [(0, t, 11 - t) for t in range(8)])
+    with pytest.raises(
+        InputError, match="takes frame 0 from image 11 of the file, and tells the places of 8 of 12"
+    ):
+        open_movie(path)
+
+
 @pytest.mark.parametrize("axes", ["TYX", "ZYX", "CYX", "TZYX", "QTYX"])
 def test_all_other_axes_are_frames(axes: str, tmp_path: Path) -> None:
     frames = FRAMES.reshape(*(() if len(axes) == 3 else (6,)), -1, 40, 50)

@@ -143,3 +143,12 @@ def test_a_damaged_chunk_is_named_with_its_frames(tmp_path: Path) -> None:
     (path / "c" / "1" / "0" / "0").write_bytes(b"damaged")
     with open_movie(path) as movie, pytest.raises(InputError, match="frames 1 to 4 cannot be read"):
         movie.read(1, 5)
+
+
+@pytest.mark.parametrize(
+    "scales", [[], [{}], [{"datasets": []}], [{"datasets": [{}]}], [None], {"datasets": []}]
+)
+def test_a_group_whose_description_names_no_array_is_not_one_image(scales: object, tmp_path: Path) -> None:
+    zarr.open_group(str(tmp_path / "m.zarr"), mode="w").attrs.update({"multiscales": scales})
+    with pytest.raises(InputError, match="not one image"):
+        open_movie(tmp_path / "m.zarr")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,16 +12,14 @@ import numpy as np
 
 from ...errors import InputError
 from .movie_source import refuse_truncated, runs
-from .ome import images_here, ome_pixels
+from .ome import ome_pixels
 from .pixel_size import believable_um
+from .tiff_description import described_frames
 
 if TYPE_CHECKING:
     import tifffile
 
 __all__ = ["Layout", "page_is_grey", "pixel_um_of", "refuse_unlike", "tiff_layout"]
-
-METAMORPH_PLANES = 33629
-"""The tag UIC2 of a MetaMorph stack has one entry a frame; its index lists only the first."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,8 @@ class Layout:
     """frames, each `size` (height, width) of `dtype`: bytes in a row from `contiguous_from`, or one page each.
 
     left_out: pages of lower resolution behind the frames;  announced: frames that the first one's description
-    announces, where the file has more, else 0;
+    announces, where the file has more, else 0;  channels: that are read as frames, 0 or 1: none is;
+    order: (frames,) the page of each frame, None where they follow each other;
     stored: the type as it stands in the file (byte order included);  missing: frames cut off the end, None
     where the file does not say how many;  gaps: frames first … last−1 of a set whose file is not there.
     """
@@ -46,6 +43,8 @@ class Layout:
     gaps: tuple[tuple[int, int], ...] = ()
     left_out: int = 0
     announced: int = 0
+    channels: int = 0
+    order: tuple[int, ...] | None = None
 
     @property
     def bytes_each(self) -> int:
@@ -68,11 +67,12 @@ def tiff_layout(tiff: tifffile.TiffFile, path: Path, *, partial: bool, alone: bo
     layout = Layout(
         0, (int(height), int(width)), dtype, np.dtype(dtype).newbyteorder(tiff.byteorder), tiff.pages
     )
-    promised = _promised_frames(tiff, first, path)
+    described = described_frames(tiff, first, path)
+    promised, layout = described.frames, replace(layout, channels=described.channels, order=described.pages)
     count = len(tiff.pages)
     if tiff.is_ome and promised > count and "FileName" in (tiff.ome_metadata or ""):
         if not alone:
-            return _set_layout(layout, list(tiff.series[0].pages), path, partial=partial)
+            return _set_layout(replace(layout, order=None), list(tiff.series[0].pages), path, partial=partial)
         promised = 0
     if promised > count and _in_a_row(tiff, first, layout.bytes_each):
         start = int(first.dataoffsets[0])
@@ -86,7 +86,7 @@ def tiff_layout(tiff: tifffile.TiffFile, path: Path, *, partial: bool, alone: bo
             refuse_unlike(last, layout, whole - 1, path)  # on opening, not after all frames before it
     if complete and whole >= promised:
         return replace(layout, frames=whole, announced=promised if 1 < promised < whole else 0)
-    refuse_truncated(path, whole, max(promised, count), partial=partial)
+    refuse_truncated(path, whole, max(promised, count), partial=partial and layout.order is None)
     return replace(layout, frames=whole, missing=promised - whole if promised > whole else None)
 
 
@@ -206,60 +206,6 @@ def _next_page_pointer(tiff: tifffile.TiffFile, page: Any) -> int:
     fh.seek(page.offset + form.tagnosize + tags * form.tagsize)
     raw = fh.read(form.offsetsize)
     return struct.unpack(form.offsetformat, raw)[0] if len(raw) == form.offsetsize else -1
-
-
-def _promised_frames(tiff: tifffile.TiffFile, first: Any, path: Path) -> int:
-    """The number of frames that the file's description announces; 0 where it says nothing.
-
-    Raises InputError for several colour channels.
-    """
-    if first.is_micromanager:
-        # Its descriptions count the frames of all files of a recording; the chain of pages counts its own.
-        said = (tiff.micromanager_metadata or {}).get("Summary", {})
-        _one_channel(*(int(said.get(axis, 1)) for axis in ("Channels", "Frames", "Slices")), path=path)
-        return 0
-    if first.is_stk:
-        return int(first.tags[METAMORPH_PLANES].count) if METAMORPH_PLANES in first.tags else 1
-    if tiff.is_imagej:
-        said = tiff.imagej_metadata or {}
-        _one_channel(*(int(said.get(axis, 1)) for axis in ("channels", "frames", "slices")), path=path)
-        return int(said.get("images", 1))
-    text = first.description or ""
-    if "<OME" in text[:2000]:
-        pixels = ome_pixels(text)
-        sizes = [int(pixels.get(axis, 1)) for axis in ("SizeC", "SizeT", "SizeZ")]
-        _one_channel(*sizes, path=path)
-        if math.prod(sizes) > 1 and (images := images_here(text)) > 1:
-            raise InputError(
-                f"{path}: {images} images (series) in one file, the first of {math.prod(sizes)} frames",
-                "save each as a file of its own (in ImageJ/Fiji: File > Import > Bio-Formats, File > Save As)",
-            )
-        return math.prod(sizes) if pixels else 0
-    return _promised_by_tifffile(text, path) if text.startswith("{") else 0
-
-
-def _promised_by_tifffile(text: str, path: Path) -> int:
-    """The same from tifffile's own description: the shape of an array, and which axis is which."""
-    try:
-        said = json.loads(text)
-    except ValueError:
-        return 0
-    shape = said.get("shape", []) if isinstance(said, dict) else []
-    # A file written page by page announces each page alone: its shape has no leading axis.
-    if len(shape) <= 2:
-        return 0
-    before = dict(zip(str(said.get("axes", ""))[:-2], shape[:-2], strict=False))
-    _one_channel(int(before.pop("C", 1)), 1, *before.values(), path=path)
-    return math.prod(shape[:-2])
-
-
-def _one_channel(channels: int, *others: int, path: Path) -> None:
-    """A lone channel axis is what Python writes for a movie whose axes were not named: those are frames."""
-    if channels > 1 and max(others) > 1:
-        raise InputError(
-            f"{path}: {channels} colour channels in one movie",
-            "split them and give one (in ImageJ/Fiji: Image > Color > Split Channels)",
-        )
 
 
 def pixel_um_of(tiff: tifffile.TiffFile) -> tuple[float | None, float | None]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ..tiff_images import quiet_tifffile
 from .movie_source import Source, check_finite, check_range, read_as
+from .other_files import refused_file
 from .tiff_layout import Layout, page_is_grey, pixel_um_of, refuse_unlike, tiff_layout
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class TiffMovie(Source):
                 offset = layout.contiguous_from + frame * layout.bytes_each
                 image = self._tiff.filehandle.read_array(layout.stored, count, offset).reshape(layout.size)
             else:
-                page = layout.pages[frame]
+                page = layout.pages[frame if layout.order is None else layout.order[frame]]
                 if page is None:
                     raise InputError(f"{self.path}: frame {frame} lies in another file of the set, not found")
                 page.parent.filehandle.open()  # the other files of a set are closed until then; no-op if open
@@ -95,6 +96,12 @@ def _notes(path: Path, layout: Layout) -> tuple[str, ...]:
         notes.append(
             f"{path}: holds {layout.frames} images, its first description announces {layout.announced} of "
             "them: all are read as one movie, in the order of the file"
+        )
+    if layout.channels > 1:
+        notes.append(
+            f"{path}: its description calls its images {layout.channels} colour channels of one frame; they "
+            f"are read as {layout.channels} frames. If they are channels, give one (in ImageJ/Fiji: Image > "
+            "Color > Split Channels)"
         )
     lost = "an unknown number" if layout.missing is None else f"{layout.missing}"
     if layout.missing != 0:
@@ -119,10 +126,7 @@ def _open_tiff(path: Path) -> tifffile.TiffFile:
                     f"{path}: truncated or damaged: not even its first frame can be read ({error})",
                     "copy the file again",
                 ) from error
-            raise InputError(
-                f"{path}: not a TIFF file ({error})",
-                "convert the movie to TIFF (in ImageJ/Fiji: File > Save As > Tiff)",
-            ) from error
+            raise refused_file(path) from error
 
 
 @contextmanager

@@ -103,14 +103,19 @@ def _image(opened: Any, path: Path) -> tuple[Any, str, tuple[float | None, float
     attributes = dict(opened.attrs)
     ome = attributes.get("ome", attributes)  # OME-Zarr 0.5 has its own key, 0.4 has none
     if "multiscales" in ome:
-        level = ome["multiscales"][0]
-        finest = level["datasets"][0]
         try:
-            array = opened[finest["path"]]
-        except KeyError as error:
+            level = ome["multiscales"][0]
+            finest = level["datasets"][0]
+            where = finest["path"]
+        except (IndexError, KeyError, TypeError) as error:
             raise InputError(
-                f"{path}: its finest level '{finest['path']}' is not there", "copy it again"
+                f"{path}: a Zarr group whose description (multiscales) names no array, so not one image",
+                "give the folder of an array in it, or copy it again",
             ) from error
+        try:
+            array = opened[where]
+        except KeyError as error:
+            raise InputError(f"{path}: its finest level '{where}' is not there", "copy it again") from error
         names = [axis["name"] if isinstance(axis, Mapping) else str(axis) for axis in level.get("axes", [])]
         axes = _letters(names, path) if names else _default_axes(array.shape, path)
         return array, axes, (_pixel_um(level, finest, axes, "x"), _pixel_um(level, finest, axes, "y"))
