@@ -37,15 +37,17 @@ def joint() -> JointFit:
     return fit
 
 
-def scene(fit: JointFit, places: torch.Tensor, frames: int = 1) -> tuple[Emitters, torch.Tensor]:
-    """Molecules of 6,000 photons over 20 at the same places in every frame, with shot noise."""
+def scene(
+    fit: JointFit, places: torch.Tensor, frames: int = 1, background: float = 20.0
+) -> tuple[Emitters, torch.Tensor]:
+    """Molecules of 6,000 photons over a background (20 photons) at the same places in every frame, with shot noise."""
     low, high = fit.z_um
     xyz = places.repeat(frames, 1)
     xyz[:, 2] = low + (high - low) * xyz[:, 2]
     rows = torch.arange(len(xyz))
     truth = Emitters(xyz, rows // max(1, len(places)), torch.full((len(xyz),), 6000.0), rows)
     simulator = Simulator(fit.whole, tiny_experiment().camera, Field(*SIZE, fit.whole.pixel_um))
-    mean = simulator.expected(truth, torch.full((frames, *SIZE), 20.0))
+    mean = simulator.expected(truth, torch.full((frames, *SIZE), background))
     return truth, torch.poisson(mean, generator=torch.Generator().manual_seed(8))
 
 
@@ -134,6 +136,20 @@ def test_single_fits_find_sparse_molecules_once_and_within_their_errors() -> Non
     pull = (found.xyz[pairs] - truth.xyz) / found.sigma_xyz[pairs]
     assert bool((pull.std(0) < 1.5).all())
     assert float(pull.abs().max()) < 5
+
+
+@pytest.mark.parametrize("background", [0.03, 0.3, 1.0, 3.0])
+def test_single_fits_find_bright_molecules_on_a_background_of_hardly_any_photons(
+    joint: JointFit, background: float
+) -> None:
+    # The smooth surface that stands for the background of a frame with a bright molecule swings below 0.
+    experiment = tiny_experiment()
+    fit = build_fit(experiment, experiment_mask(experiment), "mle", torch.device("cpu"))
+    truth, photons = scene(joint, PLACES[[0, 2]], frames=20, background=background)
+    found = fit(Likelihood(photons))
+    assert len(found) == len(truth)
+    assert float(apart(truth, found).max()) < 0.1
+    assert float(found.background.mean()) == pytest.approx(background, abs=0.03 + 0.02 * background)
 
 
 def test_localize_refines_by_default_and_says_so(tmp_path: Path, joint: JointFit) -> None:

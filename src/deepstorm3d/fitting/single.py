@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, max_pool2d
 
 from ..emitters import Localizations
 from ..field import Field
@@ -23,6 +24,10 @@ from .windows import WindowFit, Windows
 __all__ = ["SingleFit"]
 
 _SAME_UM = 0.1  # two fits closer than this found the same molecule, µm
+_PLACE_PX = 11  # side of a place whose mean says how dark it is, pixels; odd
+_PLACE_USED = 0.5  # fraction of a place's pixels that must be usable
+_DARKEST = 0.7  # part of the darkest mean around a pixel that its background has at least
+_LEAST_PHOTONS = 0.02  # of a background at which a search or a fit begins, photons a pixel
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,9 @@ class SingleFit:
         light, xyz = windows.likelihood, found.xyz
         pixels = light.pixels.clamp(min=1)
         fit = WindowFit(self.psf, self.bounds, Effort(watch=self.watch))
-        floor = light.frames.flatten(1).quantile(0.25, 1) if len(xyz) else pixels
-        fitted = fit(windows, xyz[:, None], found.photons[:, None], floor)
+        # A pixel that is expected to be dark outweighs all others once it has counted a photon.
+        level = (light.frames.flatten(1).quantile(0.25, 1) if len(xyz) else pixels).clamp(min=_LEAST_PHOTONS)
+        fitted = fit(windows, xyz[:, None], found.photons[:, None], level)
         image = LinearImage(self.psf, fitted.state, fit.surface(xyz), tuple(light.frames.shape))
         sigma, sigma_background = joint_bounds(image, light.information(image.image))
         table = Localizations(
@@ -94,6 +100,7 @@ class SingleFit:
             weight=likelihood.weight,
             noise=likelihood.noise,
         ).model
+        flat = torch.maximum(flat, _dimmest_around(likelihood, 2 * (self.psf.patch_px // 2) + 1))
         search = self._search(frames)
         least = gain_threshold(search.positions, self.false_alarms)
         return search.search(
@@ -103,6 +110,22 @@ class SingleFit:
             apart_px=self.psf.patch_px // 2 if self.apart_px is None else self.apart_px,
             most=frames.shape[1] * frames.shape[2],
         )
+
+
+def _dimmest_around(likelihood: Likelihood, across_px: int) -> Tensor:
+    """Below what the background at each pixel cannot be, photons (B, H, W): most of the darkest place near it.
+
+    A smooth surface fitted to frames with molecules swings, and in dim frames below 0 beside them: a photon there
+    would seem to be a molecule. across_px: side of the square in which the darkest place is looked for, odd.
+    """
+    frames, weight = likelihood.frames[:, None], likelihood.weight
+    weight = torch.ones_like(frames) if weight is None else weight[:, None]
+    seen, used = (avg_pool2d(each, _PLACE_PX, 1, _PLACE_PX // 2) for each in (frames * weight, weight))
+    # Less is known of a place at the edge, which has fewer pixels.
+    dark = torch.where(used > _PLACE_USED, -seen / used.clamp(min=_PLACE_USED), -torch.inf)
+    for size in ((across_px, 1), (1, across_px)):
+        dark = max_pool2d(dark, size, 1, (size[0] // 2, size[1] // 2))
+    return (-_DARKEST * dark[:, 0]).nan_to_num(posinf=0).clamp(min=_LEAST_PHOTONS)
 
 
 def _without_duplicates(table: Localizations) -> Tensor:
