@@ -17,6 +17,7 @@ from deepstorm3d.emitters import Localizations
 from deepstorm3d.fitting import compiled
 from deepstorm3d.fitting.information import joint_bounds, photon_bounds
 from deepstorm3d.fitting.joint import JointFit
+from deepstorm3d.fitting.kernels.scene import deviance, weigh
 from deepstorm3d.fitting.likelihood import Likelihood
 from deepstorm3d.fitting.linear import expected_image
 from deepstorm3d.fitting.photometry import fit_photometry
@@ -110,6 +111,23 @@ def test_the_climb_ends_where_that_of_pytorch_ends(made: Scene) -> None:
     assert float(nanometres(ours.state, theirs.state).abs().max()) < 2.0
     assert float(nanometres(ours.state, theirs.state).abs().median()) < 0.1
     torch.testing.assert_close(ours.state.photons, theirs.state.photons, rtol=5e-3, atol=1)
+
+
+def test_pixels_whose_counts_are_negative_weigh_as_in_pytorch() -> None:
+    made = single()
+    frames = 4 * torch.randn(made.image().shape, generator=torch.Generator().manual_seed(6)) - 1
+    light = Likelihood(frames, Noise(1.5, 4 * torch.rand(SIZE)), known=torch.full_like(frames, 0.5))
+    image = torch.rand_like(frames) * 6
+    for frame in range(len(light)):
+        seen = compiled.Scenes(light, made.background)[frame]
+        assert (seen.counts < 0).any()
+        score, information = np.empty_like(seen.counts), np.empty_like(seen.counts)
+        weigh(seen, image[frame].numpy(), score, information)
+        np.testing.assert_allclose(score, light.score(image)[frame].numpy(), rtol=2e-5, atol=1e-6)
+        np.testing.assert_allclose(information, light.information(image)[frame].numpy(), rtol=1e-5)
+        assert deviance(seen, image[frame].numpy()) == pytest.approx(
+            float(light.deviance(image)[frame]), rel=1e-5
+        )
 
 
 def test_the_climb_never_raises_the_deviance_and_keeps_within_the_bounds() -> None:

@@ -40,7 +40,7 @@ def joint() -> JointFit:
 def scene(
     fit: JointFit, places: torch.Tensor, frames: int = 1, background: float = 20.0
 ) -> tuple[Emitters, torch.Tensor]:
-    """Molecules of 6,000 photons over a background (20 photons) at the same places in every frame, with shot noise."""
+    """Molecules of 6,000 photons over a background at the same places in every frame, with shot noise."""
     low, high = fit.z_um
     xyz = places.repeat(frames, 1)
     xyz[:, 2] = low + (high - low) * xyz[:, 2]

@@ -115,8 +115,9 @@ class SingleFit:
 def _dimmest_around(likelihood: Likelihood, across_px: int) -> Tensor:
     """Below what the background at each pixel cannot be, photons (B, H, W): most of the darkest place near it.
 
-    A smooth surface fitted to frames with molecules swings, and in dim frames below 0 beside them: a photon there
-    would seem to be a molecule. across_px: side of the square in which the darkest place is looked for, odd.
+    A smooth surface fitted to frames with molecules swings, and in dim frames below 0 beside them: a photon
+    there would seem to be a molecule.  across_px: side of the square in which the darkest place is looked for,
+    odd.
     """
     frames, weight = likelihood.frames[:, None], likelihood.weight
     weight = torch.ones_like(frames) if weight is None else weight[:, None]

@@ -21,6 +21,7 @@ from ...optics.compiled import (
 __all__ = ["Scene", "add_surface", "deviance", "expected", "weigh"]
 
 _FLOOR = 1e-3  # smallest expected value of a pixel, as in `Likelihood`
+_NEGATIVE = 2.0  # a count below minus this times its mean says no more than one there, as in `Likelihood`
 
 
 class Scene(NamedTuple):
@@ -82,15 +83,17 @@ def expected(spline: Spline, scene: Scene, molecules: Molecules, coefficients: A
 def deviance(scene: Scene, image: Array) -> float:
     """Twice the log-likelihood ratio to a perfect fit."""
     total: float = 0.0
-    scale, floor = np.float32(1 / scene.excess), np.float32(_FLOOR)
+    scale, floor, negative = np.float32(1 / scene.excess), np.float32(_FLOOR), np.float32(_NEGATIVE)
     for y in range(len(image)):
         line = np.float32(0)
         for x in range(image.shape[1]):
             mean = max(image[y, x] * scale + scene.base[y, x], floor)
-            count = scene.counts[y, x]
+            count = max(scene.counts[y, x], -negative * mean)
             part = mean - count
             if count > 0:
                 part += count * math.log(count / mean)
+            elif count < 0:
+                part += count * math.log(-count / (negative * mean))
             line += 2 * part * scene.weight[y, x]
         total += float(line)
     return total
@@ -100,10 +103,11 @@ def deviance(scene: Scene, image: Array) -> float:
 def weigh(scene: Scene, image: Array, score: Array, information: Array) -> None:
     """Write the derivative of the log-likelihood and the Fisher information of each pixel, (H, W)."""
     scale, floor, part = np.float32(1 / scene.excess), np.float32(_FLOOR), np.float32(1 / scene.excess**2)
+    least = np.float32(-_NEGATIVE)
     for y in range(len(image)):
         line, base, counts, weight = image[y], scene.base[y], scene.counts[y], scene.weight[y]
         pull, stiff = score[y], information[y]
         for x in range(len(line)):
             mean = max(line[x] * scale + base[x], floor)
-            pull[x] = (counts[x] / mean - np.float32(1)) * scale * weight[x]
+            pull[x] = (max(counts[x] / mean, least) - np.float32(1)) * scale * weight[x]
             stiff[x] = part / mean * weight[x]
