@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import deepstorm3d as ds
+from deepstorm3d.camera import EmccdCamera, ScmosCamera
 from deepstorm3d.io.psfs import write_psf
 from deepstorm3d.jobs.limit import Sweep
 from deepstorm3d.jobs.localize import ListFile, localize_movie
@@ -182,6 +183,33 @@ def test_the_images_of_a_psf_are_those_that_molecules_are_drawn_with():
 def test_the_bound_falls_with_the_root_of_the_photons_where_there_is_no_background():
     dim, bright = ds.crlb("quickstart", [[3, 3, 1.0]] * 2, photons=[1000, 4000], background=1e-3)
     np.testing.assert_allclose(bright[:3], dim[:3] / 2, rtol=0.01)
+
+
+@pytest.mark.parametrize("name", ["quickstart", "astigmatic"])
+def test_a_bound_is_that_of_all_light_whatever_the_patch_and_within_a_percent_of_the_limit(name: str):
+    setup = ds.preset(name)
+    narrow = setup.with_(psf=setup.psf.with_(patch_px=setup.psf.patch_px - 8))
+    low, high = setup.z_um
+    where = [[3, 3, low], [3, 3, high]]
+    whole = ds.crlb(setup, where, photons=3000, background=10)
+    np.testing.assert_allclose(ds.crlb(narrow, where, photons=3000, background=10), whole, rtol=1e-4)
+    sweep = Sweep(depths=2, photons=(3000,), background=(10,), emitters=())
+    told = ds.limit(setup, sweep=sweep, photons=3000, background=10).masks[0].depth.sigma_nm
+    np.testing.assert_allclose(1000 * whole[:, :3], told, rtol=0.012)
+    assert (1000 * whole[:, 2] < told[:, 2] * 1.001).all()
+
+
+def test_a_bound_knows_the_noise_of_the_camera():
+    setup = ds.preset("quickstart")
+    where = [[3, 3, 0.6]]
+    ideal = ds.crlb(setup, where, photons=3000, background=10)
+    gain = ds.crlb(
+        setup.with_(camera=EmccdCamera(em_gain=1000.0, read_noise=0.0)), where, photons=3000, background=10
+    )
+    np.testing.assert_allclose(gain, ideal * 2**0.5, rtol=2e-3)
+    read = ds.crlb(setup.with_(camera=ScmosCamera(read_noise=4.0)), where, photons=3000, background=10)
+    brighter = ds.crlb(setup, where, photons=3000, background=26)
+    np.testing.assert_allclose(read, brighter, rtol=1e-6)
 
 
 def test_a_bound_without_background_is_refused():

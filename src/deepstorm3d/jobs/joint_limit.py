@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..experiment.channel_conditions import ChannelConditions, alone_with_all_light, channel_conditions
 from ..experiment.conditions import LEAST_BACKGROUND, Conditions
 from ..experiment.experiment import Experiment
-from ..experiment.light_patch import patch_for_light
+from ..experiment.light_patch import LIGHT_OF_BOUNDS, patch_for_light
 from ..experiment.optics import psf_source
 from ..optics.fisher import (
     emitter_information,
@@ -118,7 +118,8 @@ def _table(channel: ChannelConditions) -> TabulatedPSF:
     alone, blur = channel.experiment, (channel.there.blur_px, channel.there.blur_px)
     try:
         source = psf_source(alone)
-        spec = alone.psf.at(0.0, 0.0).with_(patch_px=patch_for_light(alone, source)[0])
+        patch_px, _ = patch_for_light(alone, source, light=LIGHT_OF_BOUNDS)
+        spec = alone.psf.at(0.0, 0.0).with_(patch_px=patch_px)
         return spec.tabulate(alone.microscope, source, channel.there.prior.z_um, blur, finer=True)
     except InputError as error:
         raise InputError(f"channel {channel.view.name}: {error.what}", error.remedy) from error

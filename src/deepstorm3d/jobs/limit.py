@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..experiment.conditions import LEAST_BACKGROUND, Conditions, scene_conditions
 from ..experiment.configure import with_mask
 from ..experiment.experiment import Experiment
-from ..experiment.light_patch import patch_for_light
+from ..experiment.light_patch import LIGHT_OF_BOUNDS, patch_for_light
 from ..experiment.limits import Bounds, LimitReport, MaskLimits
 from ..experiment.optics import experiment_mask, psf_source
 from ..fitting.background import SplineBackground
@@ -203,7 +203,7 @@ def _table(experiment: Experiment, there: Conditions, name: str, phase: Tensor |
         given = experiment if phase is None else experiment.with_(mask=FileMask())
         source = psf_source(given) if phase is None else experiment_mask(given, phase=phase)
         middle = experiment.psf.at(0.0, 0.0)
-        spec = middle.with_(patch_px=patch_for_light(experiment, source)[0])
+        spec = middle.with_(patch_px=patch_for_light(experiment, source, light=LIGHT_OF_BOUNDS)[0])
         blur = (there.blur_px, there.blur_px)
         return spec.tabulate(experiment.microscope, source, there.prior.z_um, blur, finer=True)
     except InputError as error:
