@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from torch import Tensor
 import deepstorm3d
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.fitting import compiled
+from deepstorm3d.fitting.frame_model import FrameModel
 from deepstorm3d.fitting.information import joint_bounds, photon_bounds
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.kernels.scene import deviance, weigh
@@ -148,11 +150,13 @@ def test_bounds_are_those_of_pytorch(made: Scene, monkeypatch: pytest.MonkeyPatc
     information = uneven(made).information(made.image())
     sigma, level = joint_bounds(made.linear(), information)
     photons = photon_bounds(made.linear(), information)
+    of_model = FrameModel(made.psf, made.background, BOUNDS, Effort()).photon_bounds(made.state, uneven(made))
     not_compiled(monkeypatch)
     expected, expected_level = joint_bounds(made.linear(), information)
     torch.testing.assert_close(sigma, expected, rtol=2e-3, atol=0)
     torch.testing.assert_close(level, expected_level, rtol=2e-3, atol=0)
     torch.testing.assert_close(photons, expected[:, 3], rtol=2e-2, atol=0)
+    torch.testing.assert_close(of_model, expected[:, 3], rtol=2e-2, atol=0)
 
 
 def test_photometry_solves_the_same_equations(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,23 +252,84 @@ def test_machine_code_is_kept_outside_of_a_folder_that_cannot_be_written(
     assert folder.is_dir() and blocked not in folder.parents
 
 
-def test_the_envelope_factor_solves_like_numpy() -> None:
-    from deepstorm3d.fitting.kernels.factor import back, factorize, forward, inverse_diagonal
+@pytest.mark.parametrize("size", [1, 4, 5, 6, 11, 40, 43])
+def test_the_envelope_factor_solves_like_numpy(size: int) -> None:
+    from deepstorm3d.fitting.kernels.factor import BLOCK, back, factorize, forward, inverse_diagonal
 
     generator = np.random.default_rng(0)
-    size = 40
     band = np.tril(generator.normal(size=(size, size)))
-    first = np.maximum(np.arange(size) - 7, 0)
     band[np.arange(size)[:, None] - np.arange(size) > 7] = 0
     matrix = band @ band.T + size * np.eye(size)
-    first = np.array([int(np.flatnonzero(row)[0]) for row in matrix])
+    begins = np.array([int(np.flatnonzero(row)[0]) for row in matrix])
+    first = np.concatenate([np.full(len(part), part.min() // BLOCK * BLOCK) for part in
+                            np.split(begins, range(BLOCK, size, BLOCK))])  # fmt: skip
     factor, values = np.tril(matrix).copy(), generator.normal(size=size)
     assert factorize(factor, first)
     solved = values.copy()
     forward(factor, first, solved, 0)
     back(factor, first, solved)
     np.testing.assert_allclose(solved, np.linalg.solve(matrix, values), rtol=1e-9)
-    wanted, diagonal = np.arange(size), np.empty(size)
+    wanted = np.arange(size)[:: 2 if size > 5 else 1]
+    diagonal = np.empty(len(wanted))
     inverse_diagonal(factor, first, wanted, diagonal)
-    np.testing.assert_allclose(diagonal, np.diag(np.linalg.inv(matrix)), rtol=1e-9)
+    np.testing.assert_allclose(diagonal, np.diag(np.linalg.inv(matrix))[wanted], rtol=1e-9)
     assert not factorize(np.array([[1.0, 0.0], [2.0, 1.0]]), np.zeros(2, np.int64))
+
+
+@pytest.mark.parametrize(("number", "name"), [(5, "five_by_five"), (4, "four_by_four"), (1, "one_by_one")])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_sums_of_products_in_registers_are_those_of_numpy(number: int, name: str, kind: type) -> None:
+    import numba
+
+    from deepstorm3d.fitting.kernels import products
+
+    sums = getattr(products, name)
+
+    @numba.njit
+    def written(one: Any, here: int, other: Any, there: int, area: tuple[int, int, int], out: Any) -> None:
+        sums(one, here, other, there, area, out)
+
+    generator, stride = np.random.default_rng(1), 40
+    one, other = np.full((2, number, 10 * stride), np.nan, kind)
+    out = np.empty((number, number), kind)
+    for rows, width in ((10, 40), (3, 1), (1, 16), (4, 17), (2, 33), (0, 5)):
+        # Values beyond the width are not even numbers: they must not count.
+        one[:], other[:] = np.nan, np.nan
+        here, there = (stride - width, 0) if rows == 3 else (0, stride - width)
+        parts = []
+        for lines, begin in ((one, here), (other, there)):
+            shaped = lines.reshape(number, 10, stride)
+            at = begin % stride
+            shaped[:, :rows, at : at + width] = generator.normal(size=(number, rows, width))
+            parts.append(shaped[:, :rows, at : at + width].reshape(number, -1).astype(np.float64))
+        written(one, here, other, there, (stride, rows, width), out)
+        np.testing.assert_allclose(out, parts[0] @ parts[1].T, rtol=1e-5, atol=1e-5)
+
+
+def test_a_matrix_of_which_molecules_were_renewed_is_that_of_the_new_state() -> None:
+    from deepstorm3d.fitting.compiled import Scenes, molecules_of_state
+    from deepstorm3d.fitting.kernels.matrix import arrange, fisher_matrix, new_order, update_molecules
+    from deepstorm3d.fitting.kernels.normal import Slopes, linearize
+    from deepstorm3d.fitting.kernels.overlap import new_profiles
+
+    made = scene(12, 1, size=(90, 110), dtype=torch.float32)
+    spline, molecules = molecules_of_state(made.psf, made.state)
+    here = Scenes(made.noisy(1), made.background)[0]
+    information = (1 / np.maximum(here.counts, 1)).astype(np.float32)
+    size = 12 * 4 + here.rows.shape[1] * here.columns.shape[0]
+    slopes = Slopes(
+        np.zeros((12, 4, spline.patch_px * spline.side), np.float32), np.zeros((12, 6), np.int64), spline.side
+    )
+    linearize(spline, here, molecules, slopes)
+    order, matrix = new_order(12, 4, here), np.empty((size, size), np.float32)
+    arrange(here, slopes, order)
+    fisher_matrix(here, slopes, information, order, matrix)
+    # Some go to the other end of the frame or out of it: what they shared with splines and others is gone.
+    moved = np.arange(12) % 3 == 0
+    molecules.places[moved, :2] = molecules.places[moved, 1::-1]
+    molecules.places[3, 0] = -20.0
+    linearize(spline, here, molecules, slopes)
+    update_molecules(here, slopes, information, moved, new_profiles(0, 0, 0.0), order, matrix)
+    anew = np.empty_like(matrix)
+    fisher_matrix(here, slopes, information, order, anew)
+    np.testing.assert_array_equal(np.tril(matrix), np.tril(anew))

@@ -62,18 +62,24 @@ def seeing(xyz: Tensor, asked: list[Tensor] | None = None) -> Callable[[Tensor, 
     return network
 
 
-@pytest.mark.parametrize("seed", [0, 4, 6])
-def test_a_search_that_is_stuck_goes_on(seed: int) -> None:
+def test_a_search_that_is_stuck_goes_on() -> None:
     """The list ends with a lower cost than the truth has, which the search alone does not reach."""
-    truth, likelihood, selector, found = stuck(seed)
-    least = selector.cost(selector.model.fit(truth.state, likelihood))
-    assert float(selector.cost(found)) > float(least) + selector.price
-    error = 0.03 * torch.randn(36, 3, generator=torch.Generator().manual_seed(seed + 1))
-    end = Passes(selector, SecondPass(seeing(truth.state.xyz + error), 20.0))(found, likelihood)
-    assert float(selector.cost(end)) < float(least)
-    torch.testing.assert_close(
-        end.deviance, likelihood.deviance(selector.model.image(end.state, likelihood)), rtol=1e-4, atol=0.5
-    )
+    freed = 0
+    for seed in range(20):  # which ones are stuck depends on the rounding of the processor
+        truth, likelihood, selector, found = stuck(seed)
+        least = selector.cost(selector.model.fit(truth.state, likelihood))
+        if float(selector.cost(found)) <= float(least) + selector.price:
+            continue
+        error = 0.03 * torch.randn(36, 3, generator=torch.Generator().manual_seed(seed + 1))
+        end = Passes(selector, SecondPass(seeing(truth.state.xyz + error), 20.0))(found, likelihood)
+        assert float(selector.cost(end)) < float(least)
+        torch.testing.assert_close(
+            end.deviance, likelihood.deviance(selector.model.image(end.state, likelihood)), rtol=1e-4, atol=0.5
+        )
+        freed += 1
+        if freed == 3:
+            return
+    raise AssertionError(f"{freed} of 20 searches were stuck, three are needed")
 
 
 def test_what_the_network_sees_wrongly_raises_no_cost() -> None:

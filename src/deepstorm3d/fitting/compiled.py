@@ -38,6 +38,7 @@ __all__ = [
     "frame_matrix",
     "is_small",
     "linearized",
+    "photon_bounds",
     "solve_light",
 ]
 
@@ -181,6 +182,27 @@ def bounds(
         else:
             return None
     return torch.from_numpy(sigma), torch.from_numpy(level)
+
+
+def photon_bounds(
+    psf: PSF, state: JointState, likelihood: Likelihood, background: SplineBackground
+) -> Tensor | None:
+    """σ of the photons of all molecules, (N,) float64, at a state; None if it cannot be computed.
+
+    In single precision, and nothing but it: removals compare it with a threshold.
+    """
+    from .kernels.bounds import photon_bounds as of_frame
+
+    if not is_small(state):
+        return None
+    spline, molecules = molecules_of_state(psf, state)
+    scenes, coefficients = Scenes(likelihood, background, state.begin_px), state.coefficients.double().numpy()
+    sigma = np.zeros((len(state), 4 if state.blur_px is None else 5))
+    for frame, rows in rows_of_frames(state.frame, len(likelihood)):
+        own = some_of(molecules, rows)
+        if not of_frame(spline, scenes[frame], own, coefficients[frame], sigma.shape[1], sigma[rows]):
+            return None
+    return torch.from_numpy(sigma[:, 3])
 
 
 def linearized(psf: PSF, state: JointState, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from ..optics.psf import PSF
+from . import compiled
 from .background import SplineBackground
+from .information import photon_bounds
 from .likelihood import Likelihood
 from .linear import LinearImage, expected_image
 from .refine import Bounds, Effort, Refined, refine
@@ -57,6 +59,25 @@ class FrameModel:
             image = expected_image(self.psf, state, self.surface, tuple(likelihood.frames.shape))
             self._image[:] = [*asked, image]
         return self._image[-1]
+
+    def photon_bounds(self, state: JointState, likelihood: Likelihood) -> Tensor:
+        """σ of the photons of each molecule, with all other unknowns free: (N,)."""
+        found = None
+        if compiled.can_compile(self.psf, state.xyz):
+            found = compiled.photon_bounds(self.psf, state, likelihood, self.surface)
+        if found is None:
+            image = self.linear(state, likelihood)
+            found = photon_bounds(image, likelihood.information(image.image))
+        return found.to(state.photons)
+
+    def with_surface(self, surface: SplineBackground) -> FrameModel:
+        """The same with another background; what was computed for this one is kept apart."""
+        return replace(self, surface=surface, _linear=[], _image=[])
+
+    def same_image(self, state: JointState, other: JointState, likelihood: Likelihood) -> None:
+        """Remember that the image of `state` is that of another one."""
+        if _same([other, likelihood, self.surface], self._image):
+            self._image[0] = state
 
     def of_frames(self, frames: Tensor) -> FrameModel:
         """The model of some of the frames, an index tensor (K,)."""

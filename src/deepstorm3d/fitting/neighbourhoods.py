@@ -56,7 +56,7 @@ class Neighbourhoods:
         last = middle.new_tensor([width - size[1], height - size[0]])
         corner = (middle - side // 2).clamp(min=0).minimum(last)
         surface, self._splines = model.surface.in_windows(corner, size)
-        self.model = replace(model, surface=surface)
+        self.model = model.with_surface(surface)
         """Of the windows."""
         self.before = self._windowed(corner)
         """The list in the windows, a state of M frames."""

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from .changes import Changes
 from .frame_model import FrameModel
-from .information import photon_bounds
 from .likelihood import Likelihood
 from .linear import LinearImage
 from .neighbourhoods import Neighbourhoods
@@ -172,6 +171,9 @@ class Selector:
 
         def merged() -> tuple[Refined, Tensor]:
             state = near.merged(fitted.state, accepted, refused)
+            if not bool(accepted.any()):
+                self.model.same_image(state, now.state, likelihood)
+                return replace(now, state=state), accepted
             deviance = likelihood.deviance(self.model.image(state, likelihood))
             after = Refined(state, deviance, now.settled)
             return after, accepted & (self.cost(after) >= self.cost(now))[near.frame]
@@ -215,9 +217,7 @@ class Selector:
         """(photons/σ)² of each molecule in units of its penalty, (N,)."""
         if not len(state):
             return state.photons
-        linear = model.linear(state, likelihood)
-        sigma = photon_bounds(linear, likelihood.information(linear.image))
-        significance = (state.photons / sigma.clamp(min=1e-9)).square()
+        significance = (state.photons / model.photon_bounds(state, likelihood).clamp(min=1e-9)).square()
         return significance / (self.price * (1 + _DIM_PENALTIES * (state.photons < self.dim_photons)))
 
 

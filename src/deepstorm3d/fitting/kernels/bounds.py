@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from ...optics.compiled import Array, compiled
+from ...optics.compiled import Array, Molecules, Spline, compiled
 from .factor import factorize, forward, inverse_diagonal, scale_to_unit
 from .matrix import Order, arrange, fisher_matrix, new_order
-from .normal import Slopes
-from .scene import Scene
+from .normal import Slopes, linearize
+from .scene import Scene, expected, weigh
 
-__all__ = ["frame_bounds"]
+__all__ = ["frame_bounds", "photon_bounds"]
 
 _RIDGE = 1e-7  # gives a molecule without any signal a large, finite variance
 
@@ -38,18 +38,42 @@ def frame_bounds(
     scale_to_unit(matrix, scale, np.full(len(matrix), _RIDGE))
     if not factorize(matrix, order.first):
         return False
-    wanted, variance = np.empty(1, np.int64), np.empty(1)
-    for i in range(number):
-        for a in range(unknowns):
-            if a == 3 or not photons_only:
-                wanted[0] = order.molecules[i] + a
-                inverse_diagonal(matrix, order.first, wanted, variance)
-                unit = scale[wanted[0]]
-                # Without information the scale is 0: the variance is that of the smallest one that counts.
-                sigma[i, a] = math.sqrt(variance[0]) * (unit if unit > 0 else 1e10)
-        if not photons_only:
+    each = 1 if photons_only else unknowns
+    wanted, variance = np.empty(number * each, np.int64), np.empty(number * each)
+    sorted_rows = np.argsort(order.molecules)
+    for k in range(number):
+        for a in range(each):
+            wanted[k * each + a] = order.molecules[sorted_rows[k]] + (3 if photons_only else a)
+    inverse_diagonal(matrix, order.first, wanted, variance)
+    for k in range(len(wanted)):
+        i, a = sorted_rows[k // each], 3 if photons_only else k % each
+        unit = scale[wanted[k]]
+        # Without information the scale is 0: the variance is that of the smallest one that counts.
+        sigma[i, a] = math.sqrt(variance[k]) * (unit if unit > 0 else 1e10)
+    if not photons_only:
+        for i in range(number):
             level[i] = _of_background(scene, slopes, order, scale, matrix, i)
     return True
+
+
+@compiled
+def photon_bounds(
+    spline: Spline, scene: Scene, molecules: Molecules, coefficients: Array, unknowns: int, sigma: Array
+) -> bool:
+    """Write σ of the photons, sigma[:, 3] of (n, p), of the molecules of a frame; False if F is singular.
+
+    coefficients: (k, l);  unknowns: p, 4, or 5 with the blur.  In single precision.
+    """
+    number, shape = len(molecules.places), scene.counts.shape
+    image, score, information = np.empty((3, *shape), np.float32)
+    values = np.empty((number, unknowns, spline.patch_px * spline.side), np.float32)
+    slopes = Slopes(values, np.zeros((number, 6), np.int64), spline.side)
+    expected(spline, scene, molecules, coefficients, image)
+    weigh(scene, image, score, information)
+    linearize(spline, scene, molecules, slopes)
+    size = number * unknowns + coefficients.size
+    matrix = np.empty((size, size), np.float32)
+    return frame_bounds(scene, slopes, information, True, matrix, sigma, np.empty(0))
 
 
 @compiled

@@ -57,8 +57,9 @@ def _solve(matrix: Array, first: Array, gradient: Array, ridge: Array, factor: A
     unit_scale(matrix, scale)
     while True:
         for i in range(len(factor)):
-            for j in range(first[i], i):
-                factor[i, j] = matrix[i, j] * (scale[i] * scale[j])
+            target, source, others = factor[i, first[i] : i], matrix[i, first[i] : i], scale[first[i] : i]
+            for j in range(len(target)):
+                target[j] = source[j] * (scale[i] * others[j])
             factor[i, i] = 1 + ridge[i] + 1e-6
         if factorize(factor, first) or ridge.min() > 1e3:
             break

@@ -65,8 +65,6 @@ def renew(
     """
     moved = np.zeros(len(places), np.bool_)
     for i in range(len(places)):
-        measure(slopes, i, curvature.profiles)
-        tighten(curvature.profiles, i, slopes.windows[i], curvature.windows[i])
         moved[i] = everything
         for a in range(held.shape[1]):
             far = _SAME[a] * (places[i, 3] if a == 3 else 1.0)
@@ -74,6 +72,8 @@ def renew(
                 moved[i] = True
         if moved[i]:
             curvature.places[i], curvature.held[i] = places[i], held[i]
+            measure(slopes, i, curvature.profiles)
+        tighten(curvature.profiles, i, slopes.windows[i], curvature.windows[i])
     lit, order, matrix = (
         Slopes(slopes.values, curvature.windows, slopes.stride),
         curvature.order,

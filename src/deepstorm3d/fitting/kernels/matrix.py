@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ...optics.compiled import Array, compiled, compiled_in_place
-from .normal import Slopes, background_matrix, crossings, pair, weighted_patch
+from .factor import BLOCK
+from .normal import SPLINES, Slopes, background_matrix, crossing, pair, weighted_patch
 from .overlap import Profiles, new_profiles, shared
-from .scene import Scene
+from .scene import Scene, reaches
 
 __all__ = [
     "Order",
@@ -22,16 +23,21 @@ __all__ = [
 ]
 
 
+_TOGETHER = 8  # molecules whose weighted derivatives stay in the cache while those of another are read
+
+
 class Order(NamedTuple):
     """Where the unknowns of a frame stand in its Fisher matrix.
 
     molecules: (n,) first row of each molecule;  coefficients: (k, l) row of each coefficient of the background;
-    first: (n·p + k·l,) column of the first value of each row that is not 0.
+    first: (n·p + k·l,) column of the first value of each row that is not 0, or one before it (`factor`);
+    splines: (n, 4) those with which each molecule has values that are not 0, see `crossing`.
     """
 
     molecules: Array
     coefficients: Array
     first: Array
+    splines: Array
 
 
 @compiled
@@ -42,6 +48,7 @@ def new_order(number: int, unknowns: int, scene: Scene) -> Order:
         np.empty(number, np.int64),
         np.empty((down, across), np.int64),
         np.empty(number * unknowns + down * across, np.int64),
+        np.zeros((number, 4), np.int64),
     )
 
 
@@ -73,7 +80,7 @@ def arrange(scene: Scene, slopes: Slopes, order: Order) -> None:
 @compiled
 def fisher_matrix(scene: Scene, slopes: Slopes, information: Array, order: Order, matrix: Array) -> None:
     """Write the lower triangle of the Fisher matrix, and where each row begins (`Order.first`)."""
-    matrix[:] = 0
+    matrix[:], order.splines[:] = 0, 0
     everyone = np.ones(len(slopes.values), np.bool_)
     update_molecules(scene, slopes, information, everyone, new_profiles(0, 0, 0.0), order, matrix)
     update_background(scene, information, order, matrix)
@@ -92,19 +99,52 @@ def update_molecules(
 ) -> None:
     """Write what the Fisher matrix says about the molecules `moved`, (n,) bool, and all others."""
     jacobian, unknowns = slopes.values, slopes.values.shape[1]
-    weighted, block = np.empty_like(jacobian[0]), np.zeros((unknowns, 5), jacobian.dtype)
-    sorted_rows = np.argsort(order.molecules)
+    weighted = np.empty((_TOGETHER, unknowns, jacobian.shape[2]), jacobian.dtype)
+    block, sorted_rows = np.zeros((unknowns, unknowns), jacobian.dtype), np.argsort(order.molecules)
     _update_pairs(slopes, information, moved, profiles, order, matrix, (sorted_rows, weighted, block))
     down, across = order.coefficients.shape
-    cross = np.empty((len(jacobian), unknowns, down, across), jacobian.dtype)
-    crossings(scene, slopes, information, moved, cross)
+    lines = np.empty((down, unknowns, slopes.stride), jacobian.dtype)
+    cross = np.zeros((unknowns, down, across), jacobian.dtype)
+    memory = (reaches(scene.columns), weighted[0], lines, cross)
     for i in range(len(jacobian)):
         if moved[i]:
-            for k in range(down):
-                for m in range(across):
-                    for a in range(unknowns):
-                        row, own = order.coefficients[k, m], order.molecules[i] + a
-                        matrix[max(row, own), min(row, own)] = cross[i, a, k, m]
+            _update_crossing(scene, slopes, information, i, memory, order, matrix)
+
+
+@compiled_in_place
+def _update_crossing(
+    scene: Scene,
+    slopes: Slopes,
+    information: Array,
+    molecule: int,
+    memory: tuple[Array, Array, Array, Array],
+    order: Order,
+    matrix: Array,
+) -> None:
+    """Write what the Fisher matrix says about a molecule and the background.
+
+    memory: `ends` of `crossing`; (p, h·S) to be written; its `lines`; (p, k, l), 0 before and after.
+    """
+    (ends, weighted, lines, cross), window, own = memory, slopes.windows[molecule], order.molecules[molecule]
+    weighted_patch(slopes.values[molecule], window, slopes.stride, information, weighted)
+    here = crossing(scene, weighted, window, slopes.stride, ends, lines, cross)
+    area = order.splines[molecule]
+    # What it had with other splines is 0 now.
+    _write_crossing(cross, area, own, order, matrix)
+    for k in range(len(area)):
+        area[k] = here[k]
+    _write_crossing(cross, area, own, order, matrix)
+    cross[:, area[0] : area[1], area[2] : area[3]] = 0
+
+
+@compiled_in_place
+def _write_crossing(cross: Array, area: Array, own: int, order: Order, matrix: Array) -> None:
+    """Write a molecule's part with the splines of an area.  own: its first row."""
+    for k in range(area[0], area[1]):
+        for m in range(area[2], area[3]):
+            row = order.coefficients[k, m]
+            for a in range(len(cross)):
+                matrix[max(row, own + a), min(row, own + a)] = cross[a, k, m]
 
 
 @compiled_in_place
@@ -119,48 +159,55 @@ def _update_pairs(
 ) -> None:
     """Write the blocks of pairs of molecules of which one has moved.
 
-    memory: (n,) the molecules in the order of their rows; (p, h·S) and (p, 5) to be written.
+    memory: (n,) the molecules in the order of their rows; (`_TOGETHER`, p, h·S) and (p, p) to be written.
     """
     (jacobian, windows, stride), rows = slopes, order.molecules
     (sorted_rows, weighted, block), unknowns = memory, slopes.values.shape[1]
-    for place in range(len(sorted_rows)):
-        i = sorted_rows[place]
-        ready = False
-        for j in sorted_rows[: place + 1]:
-            if not (moved[i] or moved[j]):
-                continue
-            block[:] = 0
-            if i == j or profiles.least == 0 or shared(profiles, windows, i, j) > profiles.least:
-                if not ready:
-                    weighted_patch(jacobian[i], windows[i], stride, information, weighted)
-                    ready = True
-                pair(weighted, windows[i], jacobian[j], windows[j], stride, block)
-            for a in range(unknowns):
-                for b in range(unknowns):
-                    matrix[rows[i] + a, rows[j] + b] = block[a, b]
+    number, together = len(sorted_rows), len(weighted)
+    for begin in range(0, number, together):
+        end, ready = min(begin + together, number), 0
+        for place in range(end):
+            j = sorted_rows[place]
+            for k in range(max(begin, place), end):
+                i, bit = sorted_rows[k], 1 << (k - begin)
+                if not (moved[i] or moved[j]):
+                    continue
+                if i == j or profiles.least == 0 or shared(profiles, windows, i, j) > profiles.least:
+                    if not ready & bit:
+                        weighted_patch(jacobian[i], windows[i], stride, information, weighted[k - begin])
+                        ready |= bit
+                    pair(weighted[k - begin], windows[i], jacobian[j], windows[j], stride, block)
+                else:
+                    block[:] = 0
+                for a in range(unknowns):
+                    for b in range(unknowns):
+                        matrix[rows[i] + a, rows[j] + b] = block[a, b]
 
 
 @compiled
 def update_background(scene: Scene, information: Array, order: Order, matrix: Array) -> None:
     """Write what the Fisher matrix says about the background."""
     down, across = order.coefficients.shape
-    gram = np.empty((down, across, down, across))
+    gram, near = np.empty((down, SPLINES, across * SPLINES)), SPLINES - 1
     background_matrix(scene, information, gram)
     for k in range(down):
         for m in range(across):
             row = order.coefficients[k, m]
-            for j in range(max(0, k - 3), min(down, k + 4)):
-                for n in range(max(0, m - 3), min(across, m + 4)):
+            for j in range(max(0, k - near), min(down, k + near + 1)):
+                for n in range(max(0, m - near), min(across, m + near + 1)):
                     if order.coefficients[j, n] <= row:
-                        matrix[row, order.coefficients[j, n]] = gram[k, m, j, n]
+                        place = SPLINES * max(m, n) + abs(m - n)
+                        matrix[row, order.coefficients[j, n]] = gram[max(k, j), abs(k - j), place]
 
 
 @compiled_in_place
 def find_beginnings(order: Order, matrix: Array) -> None:
-    """Write where each row of the matrix begins (`Order.first`)."""
-    for i in range(len(matrix)):
-        order.first[i] = i
-        for j in range(i):
-            if matrix[i, j] != 0:
-                order.first[i] = j
-                break
+    """Write where the rows of the matrix begin (`Order.first`): the same for all rows of a block."""
+    for begin in range(0, len(matrix), BLOCK):
+        end, least = min(begin + BLOCK, len(matrix)), begin
+        for i in range(begin, end):
+            for j in range(least):
+                if matrix[i, j] != 0:
+                    least = j
+                    break
+        order.first[begin:end] = least // BLOCK * BLOCK

@@ -15,19 +15,23 @@ from ...optics.compiled import (
     derivative_patch,
     patch_window,
 )
-from .scene import Scene
+from .products import five_by_five, four_by_four, one_by_one
+from .scene import Scene, reach, reaches
 
 __all__ = [
+    "SPLINES",
     "Slopes",
     "background_gradient",
     "background_matrix",
-    "crossings",
+    "crossing",
     "linearize",
     "linearize_patches",
     "molecule_gradient",
     "pair",
     "weighted_patch",
 ]
+
+SPLINES = 4  # largest number of cubic B-splines that are not 0 at a pixel, along each axis
 
 
 class Slopes(NamedTuple):
@@ -98,9 +102,11 @@ def molecule_gradient(slopes: Slopes, score: Array, gradient: Array) -> None:
 def background_gradient(scene: Scene, score: Array, gradient: Array) -> None:
     """Write Σ over pixels of each spline times the score (H, W): gradient (k, l)."""
     gradient[:] = 0
-    for y in range(len(score)):
-        for m in range(gradient.shape[1]):
-            line, column, total = score[y], scene.columns[m], np.float32(0)
+    for m in range(gradient.shape[1]):
+        first, last = reach(scene.columns[m])
+        column = scene.columns[m, first:last]
+        for y in range(len(score)):
+            line, total = score[y, first:last], np.float32(0)
             for x in range(len(line)):
                 total += line[x] * column[x]
             for k in range(len(gradient)):
@@ -120,113 +126,111 @@ def weighted_patch(patch: Array, window: Array, stride: int, information: Array,
 
 
 @compiled_in_place
-def _five(one: Array, p: Array, q: Array, r: Array, s: Array, t: Array, out: Array) -> None:
-    """Add the products of one row with five others to out (5,)."""
-    a = b = c = d = e = np.float32(0)
-    for x in range(len(one)):
-        a += one[x] * p[x]
-        b += one[x] * q[x]
-        c += one[x] * r[x]
-        d += one[x] * s[x]
-        e += one[x] * t[x]
-    out[0] += a
-    out[1] += b
-    out[2] += c
-    out[3] += d
-    out[4] += e
-
-
-@compiled_in_place
 def pair(weighted: Array, first: Array, other: Array, second: Array, stride: int, block: Array) -> bool:
-    """Write the Fisher information of two molecules, (p, 5) for p unknowns; False if they do not overlap.
+    """Write the Fisher information of two molecules, (p, p) for p unknowns; False if they do not overlap.
 
-    weighted: derivatives of the first times the information;  first, second: windows.
+    weighted: derivatives of the first times the information;  other: those of the second;  first, second:
+    windows.
     """
     left = max(first[0] + first[2], second[0] + second[2])
     right = min(first[0] + first[3], second[0] + second[3])
     top = max(first[1] + first[4], second[1] + second[4])
     bottom = min(first[1] + first[5], second[1] + second[5])
-    block[:] = 0
     if right <= left or bottom <= top:
+        block[:] = 0
         return False
-    last = len(other) - 1
-    for y in range(top, bottom):
-        here = (y - first[1]) * stride + left - first[0]
-        there = (y - second[1]) * stride + left - second[0]
-        end = there + right - left
-        p, q, r = other[0, there:end], other[min(1, last), there:end], other[min(2, last), there:end]
-        s, t = other[min(3, last), there:end], other[last, there:end]
-        for a in range(len(weighted)):
-            _five(weighted[a, here : here + right - left], p, q, r, s, t, block[a])
+    here = (top - first[1]) * stride + left - first[0]
+    there = (top - second[1]) * stride + left - second[0]
+    if len(block) == 5:
+        five_by_five(weighted, here, other, there, (stride, bottom - top, right - left), block)
+    elif len(block) == 4:
+        four_by_four(weighted, here, other, there, (stride, bottom - top, right - left), block)
+    else:
+        one_by_one(weighted, here, other, there, (stride, bottom - top, right - left), block)
     return True
 
 
-@compiled
-def crossings(scene: Scene, slopes: Slopes, information: Array, moved: Array, cross: Array) -> None:
-    """Write the information about molecules and background together, (n, p, k, l), of the molecules `moved`."""
-    jacobian = slopes.values
-    lines = np.empty((cross.shape[2], jacobian.shape[1], slopes.stride), jacobian.dtype)
-    _cross(scene, slopes, information, moved, np.empty_like(jacobian[0]), lines, cross)
-
-
 @compiled_in_place
-def _cross(
-    scene: Scene, slopes: Slopes, information: Array, moved: Array, weighted: Array, lines: Array, cross: Array
-) -> None:
-    """See `crossings`.  weighted: (p, h·S) and lines: (k, p, S), memory."""
-    jacobian, windows, stride = slopes
-    unknowns, (knots, across) = jacobian.shape[1], cross.shape[2:]
-    cross[:] = 0
-    for i in range(len(jacobian)):
-        window = windows[i]
-        left, right = window[0] + window[2], window[0] + window[3]
-        if not moved[i] or right <= left:
-            continue
-        weighted_patch(jacobian[i], window, stride, information, weighted)
-        lines[:] = 0
-        for y in range(window[4], window[5]):
-            for k in range(knots):
-                share = scene.rows[window[1] + y, k]
-                if share != 0:
-                    for a in range(unknowns):
-                        row, line = weighted[a, y * stride + window[2] :], lines[k, a, : right - left]
-                        for x in range(len(line)):
-                            line[x] += share * row[x]
-        for m in range(across):
-            column = scene.columns[m, left:right]
-            if column.any():
-                for k in range(knots):
-                    for a in range(unknowns):
-                        line = lines[k, a]
-                        total = line[0] * 0
-                        for x in range(len(column)):
-                            total += line[x] * column[x]
-                        cross[i, a, k, m] = total
+def crossing(
+    scene: Scene, weighted: Array, window: Array, stride: int, ends: Array, lines: Array, cross: Array
+) -> tuple[int, int, int, int]:
+    """Write the information about a molecule and the background together: cross (p, k, l).
+
+    weighted: (p, h·S) derivatives of the molecule times the information;  ends: (l, 2) columns between which
+    each spline along x is not 0;  lines: (k, p, S) memory.
+    Returns the first and the last (exclusive) spline along y, then along x, in its window: nothing is written
+    outside of them.
+    """
+    left, right = window[0] + window[2], window[0] + window[3]
+    top, bottom = window[1] + window[4], window[1] + window[5]
+    if right <= left or bottom <= top:
+        return 0, 0, 0, 0
+    first_k, last_k = lines.shape[0], 0
+    for y in range(top, bottom):
+        begin, end = reach(scene.rows[y])
+        if end > begin:
+            first_k, last_k = min(first_k, begin), max(last_k, end)
+    first_m, last_m = len(ends), 0
+    for m in range(len(ends)):
+        if min(ends[m, 1], right) > max(ends[m, 0], left):
+            first_m, last_m = min(first_m, m), m + 1
+    lines[first_k:last_k] = 0
+    for y in range(top, bottom):
+        for k in range(first_k, last_k):
+            share = scene.rows[y, k]
+            if share != 0:
+                for a in range(len(weighted)):
+                    row = weighted[a, (y - window[1]) * stride + window[2] :]
+                    line = lines[k, a, : right - left]
+                    for x in range(len(line)):
+                        line[x] += share * row[x]
+    for k in range(first_k, last_k):
+        for a in range(len(weighted)):
+            for m in range(first_m, last_m):
+                begin, end = max(ends[m, 0], left), min(ends[m, 1], right)
+                column, line = scene.columns[m, begin:end], lines[k, a, begin - left :]
+                total = lines[k, a, 0] * 0
+                for x in range(len(column)):
+                    total += line[x] * column[x]
+                cross[a, k, m] = total
+    return first_k, last_k, first_m, last_m
 
 
 @compiled
 def background_matrix(scene: Scene, information: Array, gram: Array) -> None:
-    """Write the information about the background's coefficients: (k, l, k, l)."""
-    across = gram.shape[1]
-    _add_gram(scene, information, np.empty((across, across)), gram)
+    """Write the information about the background's coefficients: gram (k, `SPLINES`, l·`SPLINES`).
+
+    gram[k, i, `SPLINES`·m + j] is that about the coefficients (k, m) and (k − i, m − j), and as much about
+    (k, m − j) and (k − i, m); at most `SPLINES` splines are not 0 at a pixel, along each axis.
+    """
+    (across, width), ends = scene.columns.shape, reaches(scene.columns)
+    products = np.zeros((across, SPLINES, width), np.float32)
+    for m in range(across):
+        for j in range(min(SPLINES, m + 1)):
+            products[m, j] = scene.columns[m] * scene.columns[m - j]
+    _add_gram(scene, information, (ends, products, np.zeros(across * SPLINES)), gram)
 
 
 @compiled_in_place
-def _add_gram(scene: Scene, information: Array, part: Array, gram: Array) -> None:
-    """See `background_matrix`.  part: (l, l) memory."""
-    knots, across = gram.shape[:2]
+def _add_gram(scene: Scene, information: Array, memory: tuple[Array, Array, Array], gram: Array) -> None:
+    """See `background_matrix`.
+
+    memory: (l, 2) columns between which each spline along x is not 0; (l, `SPLINES`, W) its products with those
+    before it; (l·`SPLINES`,) to be written, 0 before.
+    """
+    ends, products, part = memory
     gram[:] = 0
     for y in range(len(information)):
-        for m in range(across):
-            for n in range(max(0, m - 3), m + 1):
-                one, other, weight, total = scene.columns[m], scene.columns[n], information[y], np.float32(0)
+        for m in range(len(ends)):
+            weight = information[y, ends[m, 0] : ends[m, 1]]
+            for j in range(min(SPLINES, m + 1)):
+                both, total = products[m, j, ends[m, 0] :], np.float32(0)
                 for x in range(len(weight)):
-                    total += one[x] * other[x] * weight[x]
-                part[m, n] = part[n, m] = total
-        for k in range(knots):
-            for j in range(max(0, k - 3), min(knots, k + 4)):
-                both = scene.rows[y, k] * scene.rows[y, j]
-                if both != 0:
-                    for m in range(across):
-                        for n in range(max(0, m - 3), min(across, m + 4)):
-                            gram[k, m, j, n] += both * part[m, n]
+                    total += both[x] * weight[x]
+                part[SPLINES * m + j] = total
+        first, last = reach(scene.rows[y])
+        for k in range(first, last):
+            for i in range(min(SPLINES, k - first + 1)):
+                share, target = scene.rows[y, k] * scene.rows[y, k - i], gram[k, i]
+                for n in range(len(target)):
+                    target[n] += share * part[n]

@@ -43,9 +43,11 @@ def measure(slopes: Slopes, molecule: int, profiles: Profiles) -> None:
     along_x[:], along_y[:] = 0, 0
     for y in range(window[4], window[5]):
         row = light[y * slopes.stride + window[2] : y * slopes.stride + window[3]]
+        column, total = along_x[window[2] : window[3]], np.float32(0)
         for x in range(len(row)):
-            along_x[window[2] + x] += row[x]
-            along_y[y] += row[x]
+            column[x] += row[x]
+            total += row[x]
+        along_y[y] = total
     for line in (along_x, along_y):
         square = np.float32(0)
         for k in range(len(line)):

@@ -18,7 +18,7 @@ from ...optics.compiled import (
     value_patch,
 )
 
-__all__ = ["Scene", "add_surface", "deviance", "expected", "weigh"]
+__all__ = ["Scene", "add_surface", "deviance", "expected", "reach", "reaches", "weigh"]
 
 _FLOOR = 1e-3  # smallest expected value of a pixel, as in `Likelihood`
 _NEGATIVE = 2.0  # a count below minus this times its mean says no more than one there, as in `Likelihood`
@@ -43,24 +43,45 @@ class Scene(NamedTuple):
     begin: Array
 
 
+@compiled_in_place
+def reach(values: Array) -> tuple[int, int]:
+    """Where values (n,) begin and end to differ from 0, half open."""
+    first, last = 0, len(values)
+    while first < last and values[first] == 0:
+        first += 1
+    while last > first and values[last - 1] == 0:
+        last -= 1
+    return first, last
+
+
+@compiled
+def reaches(lines: Array) -> Array:
+    """`reach` of each line (k, n): (k, 2)."""
+    ends = np.empty((len(lines), 2), np.int64)
+    for k in range(len(lines)):
+        ends[k, 0], ends[k, 1] = reach(lines[k])
+    return ends
+
+
 @compiled
 def add_surface(scene: Scene, coefficients: Array, image: Array) -> None:
     """Add the background with coefficients (k, l) to an image (H, W)."""
-    _add_rows(scene, coefficients, np.empty(coefficients.shape[1], np.float32), image)
+    knots, ends = np.empty(coefficients.shape[1], np.float32), reaches(scene.columns)
+    _add_rows(scene, coefficients, knots, ends, image)
 
 
 @compiled_in_place
-def _add_rows(scene: Scene, coefficients: Array, knots: Array, image: Array) -> None:
-    """See `add_surface`.  knots: (l,) memory."""
+def _add_rows(scene: Scene, coefficients: Array, knots: Array, ends: Array, image: Array) -> None:
+    """See `add_surface`.  knots: (l,) memory;  ends: (l, 2) columns between which each spline is not 0."""
     for y in range(len(image)):
         knots[:] = 0
         for k in range(len(coefficients)):
             if scene.rows[y, k] != 0:
                 for m in range(len(knots)):
                     knots[m] += scene.rows[y, k] * np.float32(coefficients[k, m])
-        line = image[y]
         for m in range(len(knots)):
-            level, column = knots[m], scene.columns[m]
+            line, column = image[y, ends[m, 0] : ends[m, 1]], scene.columns[m, ends[m, 0] : ends[m, 1]]
+            level = knots[m]
             for x in range(len(line)):
                 line[x] += level * column[x]
 
