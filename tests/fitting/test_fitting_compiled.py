@@ -333,3 +333,13 @@ def test_a_matrix_of_which_molecules_were_renewed_is_that_of_the_new_state() -> 
     anew = np.empty_like(matrix)
     fisher_matrix(here, slopes, information, order, anew)
     np.testing.assert_array_equal(np.tril(matrix), np.tril(anew))
+
+
+def test_logarithms_are_those_of_numpy() -> None:
+    from deepstorm3d.fitting.kernels.logarithm import logarithms
+
+    values = np.exp(np.random.default_rng(2).uniform(-60, 60, 10_007)).astype(np.float32)
+    values[:6] = 1, 0.5**0.5, 2**0.5, 1e-30, 3e38, np.nextafter(np.float32(1), np.float32(0))
+    expected = np.log(values.astype(np.float64))
+    logarithms(values, np.empty(len(values), np.int32))
+    np.testing.assert_allclose(values, expected, rtol=2.5e-7, atol=1e-8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +16,12 @@ from ...optics.compiled import (
     patch_window,
     value_patch,
 )
+from .logarithm import logarithms
 
 __all__ = ["Scene", "add_surface", "deviance", "expected", "reach", "reaches", "weigh"]
 
 _FLOOR = 1e-3  # smallest expected value of a pixel, as in `Likelihood`
+_LEAST = 1e-30  # ratio of count and mean below which its logarithm is cut
 _NEGATIVE = 2.0  # a count below minus this times its mean says no more than one there, as in `Likelihood`
 
 
@@ -100,22 +101,30 @@ def expected(spline: Spline, scene: Scene, molecules: Molecules, coefficients: A
     add_surface(scene, coefficients, image)
 
 
-@compiled_in_place
+@compiled
 def deviance(scene: Scene, image: Array) -> float:
     """Twice the log-likelihood ratio to a perfect fit."""
+    width = image.shape[1]
+    return _deviance(scene, image, np.empty(width, np.float32), np.empty(width, np.int32))
+
+
+@compiled_in_place
+def _deviance(scene: Scene, image: Array, logs: Array, exponents: Array) -> float:
+    """See `deviance`.  logs: (W,) float32 and exponents: (W,) int32, memory."""
     total: float = 0.0
     scale, floor, negative = np.float32(1 / scene.excess), np.float32(_FLOOR), np.float32(_NEGATIVE)
     for y in range(len(image)):
+        light, base, counts, weight = image[y], scene.base[y], scene.counts[y], scene.weight[y]
+        for x in range(len(light)):
+            ratio = counts[x] / max(light[x] * scale + base[x], floor)
+            # Without counts the logarithm does not matter.
+            logs[x] = max(ratio, min(-ratio, negative) / negative, np.float32(_LEAST))
+        logarithms(logs, exponents)
         line = np.float32(0)
-        for x in range(image.shape[1]):
-            mean = max(image[y, x] * scale + scene.base[y, x], floor)
-            count = max(scene.counts[y, x], -negative * mean)
-            part = mean - count
-            if count > 0:
-                part += count * math.log(count / mean)
-            elif count < 0:
-                part += count * math.log(-count / (negative * mean))
-            line += 2 * part * scene.weight[y, x]
+        for x in range(len(light)):
+            mean = max(light[x] * scale + base[x], floor)
+            count = max(counts[x], -negative * mean)
+            line += 2 * (mean - count + count * logs[x]) * weight[x]
         total += float(line)
     return total
 
