@@ -192,6 +192,20 @@ def test_colour_is_refused_with_the_way_to_convert(planar: str, tmp_path: Path) 
         open_movie(tmp_path / "rgb.tif")
 
 
+@pytest.mark.parametrize("planes", [3, 4])
+def test_a_stack_of_three_or_four_frames_stored_as_colours_is_told_how_to_be_written(
+    planes: int, tmp_path: Path
+) -> None:
+    # What tifffile makes of such an array by itself.
+    frames = np.zeros((planes, 40, 50), np.uint16)
+    tifffile.imwrite(tmp_path / "few.tif", frames, photometric="rgb", planarconfig="separate")
+    with pytest.raises(InputError, match=rf"{planes} planes.*minisblack"):
+        open_movie(tmp_path / "few.tif")
+    tifffile.imwrite(tmp_path / "few.tif", frames, photometric="minisblack")
+    with open_movie(tmp_path / "few.tif") as movie:
+        assert movie.frames == planes
+
+
 def test_two_channels_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "c.tif", FRAMES.reshape(6, 2, 40, 50), imagej=True, metadata={"axes": "TCYX"})
     with pytest.raises(InputError, match=r"2 colour channels.*Split"):

@@ -27,7 +27,7 @@ from deepstorm3d.studio.result.cloud import CHUNK
 from deepstorm3d.studio.result.conditions import Conditions
 from deepstorm3d.studio.result.facts import facts
 from deepstorm3d.studio.result.look import ResultLook
-from deepstorm3d.studio.result.opened import Wanted
+from deepstorm3d.studio.result.opened import Wanted, open_list
 from deepstorm3d.studio.result.picture import Window, as_png, draw, nearest
 from deepstorm3d.studio.result.same import python_lines, shown_by_command, step_lines
 from deepstorm3d.studio.result.steps import DriftStep, ExportStep, LinkStep, ReportStep, ResolutionStep, endings
@@ -54,6 +54,16 @@ def stored(tmp_path: Path) -> Path:
     path = tmp_path / "found.hdf5"
     write_list(path, scattered(), HEADER)
     return path
+
+
+@pytest.mark.parametrize("wide_um", [6.0, 40.0, 100.0, 3000.0])
+def test_every_row_of_a_field_of_any_size_is_in_the_cloud(wide_um: float, tmp_path: Path) -> None:
+    table = scattered(500)
+    wide = replace(table, xyz=table.xyz * torch.tensor([wide_um / 6, wide_um / 6, 1.0]))
+    write_list(tmp_path / "wide.hdf5", wide, HEADER)
+    assert len(open_list(Wanted(tmp_path / "wide.hdf5")).order) == len(table)
+    look = opened_look(tmp_path / "wide.hdf5")
+    assert "far beyond" not in facts(look)
 
 
 def opened_look(path: Path, pixel_nm: float | None = None) -> ResultLook:

@@ -3,7 +3,8 @@
 Nieuwenhuizen et al. 2013 (Nature Methods 10, 557) for rings, Banterle et al. 2013 (J. Struct. Biol. 183,
 363) for shells. The halves are made of whole blocks of frames. If single localizations were assigned at random,
 a molecule that is bright in several neighbouring frames would be in both halves and correlate with itself, and
-the resolution would come out too good. A molecule that blinks again much later still has this effect.
+the resolution would come out too good. A molecule that blinks again much later still has this effect
+(`reappearing` tells).
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from .fourier import Correlation, Grid, block_halves, correlate, slabs
 from .merging import one_row_each
 from .neighbours import AxisPrecision, neighbour_precision
 from .overlap_drift import typical_sigma
+from .reappearing import rows_again, spot_resolution_um
 from .stated_sigma import failed_fits_note, median_sigma
 
 __all__ = ["ResolutionReport", "resolution_of"]
@@ -58,7 +59,8 @@ class ResolutionReport:
     correlations: by name (x–y, x–z, y–z, 3D);  precision: σ of x, y, z from adjacent frames, with the σ that
     the same rows state; None where too few molecules are bright in two frames, or no more pairs are near than
     by chance;  stated_nm: median σ that all rows state, None where they state none;
-    block_frames, splits: how it was halved;  rows: of the list;  notes: what a reader should know.
+    block_frames, splits: how it was halved;  rows: of the list;  again: rows of its molecule that a row has in
+    other blocks (`rows_again`);  notes: what a reader should know.
     """
 
     correlations: Mapping[str, Correlation]
@@ -67,6 +69,7 @@ class ResolutionReport:
     block_frames: int
     splits: int
     rows: int
+    again: float
     notes: tuple[str, ...]
 
     @property
@@ -83,6 +86,7 @@ class ResolutionReport:
             "block_frames": self.block_frames,
             "splits": self.splits,
             "threshold": "1/7",
+            "rows_of_a_molecule_in_other_blocks": self.again,
             "fourier": {name: _plain(each) for name, each in self.correlations.items()},
             "nena_sigma_nm": None if self.precision is None else [1000 * p.sigma_um for p in self.precision],
             "nena_error_nm": None if self.precision is None else [1000 * p.error_um for p in self.precision],
@@ -132,7 +136,10 @@ def resolution_of(
     precision = neighbour_precision(xyz, frame, typical_sigma(table), sigma)
     notes = _notes(table, precision, block)
     measured = None if isinstance(precision, str) else precision
-    return ResolutionReport(correlations, measured, stated, block, splits, rows, notes)
+    spread = typical_sigma(table) if measured is None else np.array([fit.sigma_um for fit in measured])
+    again = rows_again(xyz, frame, block, spread)
+    notes = (*notes, *_about_spots(again, float(np.hypot(*spread[:2]) / np.sqrt(2))))
+    return ResolutionReport(correlations, measured, stated, block, splits, rows, again, notes)
 
 
 def _correlations(
@@ -185,6 +192,18 @@ def _notes(
     else:
         notes += _about_precision(precision)
     return tuple(notes)
+
+
+def _about_spots(again: float, sigma_um: float) -> list[str]:
+    """A note on molecules that come back so often that their rows alone have a resolution."""
+    spots = spot_resolution_um(again, sigma_um)
+    if spots is None:
+        return []
+    return [
+        f"molecules come back (or lie in clumps no larger than σ): a row has at least {again:.1f} others of "
+        f"its place in other blocks of frames, which alone keep x–y above 1/7 down to {1000 * spots:.0f} nm; "
+        "the Fourier figures say how well a spot is repeated, not how well the structure is sampled"
+    ]
 
 
 def _about_precision(precision: tuple[AxisPrecision, ...]) -> list[str]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Layout", "page_is_grey", "pixel_um_of", "refuse_unlike", "tiff_layout"]
 
+_SEPARATE = 2  # of the tag PlanarConfiguration: each colour is a plane of its own
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -122,6 +124,13 @@ def _in_a_row(tiff: tifffile.TiffFile, first: Any, bytes_each: int) -> bool:
 def page_is_grey(page: Any, path: Path) -> None:
     """Raises InputError unless the page is one image of real numbers in one channel."""
     if page.samplesperpixel > 1:
+        if int(page.planarconfig) == _SEPARATE and page.dtype is not None and page.dtype.itemsize > 1:
+            raise InputError(
+                f"{path}: {page.samplesperpixel} planes that are marked as the colours of one image; camera "
+                "counts are needed",
+                "frames or slices of a short stack are stored so by tifffile: write them with "
+                "`photometric='minisblack'`; of a colour camera use the raw movie",
+            )
         raise InputError(
             f"{path}: a colour (RGB) image, {page.samplesperpixel} samples a pixel; camera counts are needed",
             "use the raw movie, or convert it (in ImageJ/Fiji: Image > Type > 16-bit)",

@@ -28,10 +28,12 @@ def facts(look: ResultLook) -> str:
         return "; ".join([*still, "The list holds no localization: there is nothing to draw or to count."])
     height, width = header.shape
     field = f"{width * header.pixel_um:.3g} × {height * header.pixel_um:.3g} µm"
-    lines = [*still, f"{rows:,} rows, {_frames(header)}, {field}", *header.notes]
+    lines = [*still, f"{rows:,} row{'s' if rows != 1 else ''}, {_frames(header)}, {field}", *header.notes]
     far = len(opened.table) - len(opened.order)
     if far:
-        lines.append(f"{far:,} rows lie far beyond all others and are not in the cloud")
+        lies = "1 row lies" if far == 1 else f"{far:,} rows lie"
+        where = "is not in the cloud" if far == 1 else "are not in the cloud"
+        lines.append(f"{lies} far beyond all others and {where}")
     if not opened.has_sigma:
         lines.append("σ of x, y and z are not all known: it is drawn as a histogram")
     return "; ".join(lines)

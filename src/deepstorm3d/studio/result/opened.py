@@ -23,8 +23,6 @@ __all__ = ["OpenList", "Wanted", "bin_columns", "open_list"]
 
 # Least range of an axis, µm: a list in one plane has a depth too.
 _THINNEST_UM = 0.1
-# What makes a closed interval of a half-open one, µm.
-_TINY_UM = 1e-6
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,11 @@ class OpenList:
     @cached_property
     def order(self) -> NDArray[np.int32]:
         """The points of `tiles` in an order of which any part is a fair sample, without those far off."""
-        order, box = shuffled(len(self.tiles)), Box(*((low, high + _TINY_UM) for low, high in self.limits))
+        # A box is half open: the greatest position, in single precision, lies within where the end is the next.
+        box = Box(
+            *((low, float(np.nextafter(np.float32(high), np.float32(np.inf)))) for low, high in self.limits)
+        )
+        order = shuffled(len(self.tiles))
         inside = box.inside(self.tiles.xyz)
         return order if inside.all() else order[inside[order]]
 

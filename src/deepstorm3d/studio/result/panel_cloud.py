@@ -120,4 +120,7 @@ class CloudPart:
             return
         self._cut()
         version = f"{opened.number}.{kept.number}.{self.look.cloud.changes}"
-        self.view.show(f"/data/result/cloud?v={version}", title=f"{kept.rows:,} localizations")
+        self.view.show(
+            f"/data/result/cloud?v={version}",
+            title=f"{kept.rows:,} localization{'s' if kept.rows != 1 else ''}",
+        )
