@@ -6,17 +6,23 @@ import ast
 import pickle
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+from rich.markup import render
+from typer.main import get_command
 
 import deepstorm3d
 from deepstorm3d.cli.app import app
 from deepstorm3d.cli.console import say_warning
 from deepstorm3d.cli.flags import FLAGS, with_flags
+from deepstorm3d.cli.localizing_channels import _report
 from deepstorm3d.cli.options import camera_changes
 from deepstorm3d.errors import InputError, MissingPackage
+from deepstorm3d.jobs.channels_summary import ChannelsSummary
 
 SOURCE = Path(deepstorm3d.__file__).parent
 # The studio stands beside the command line: it writes commands out, and says errors in its own way.
@@ -126,3 +132,32 @@ def test_what_is_said_of_a_camera_is_read_as_yaml():
         camera_changes(["gain"])
     with pytest.raises(InputError, match="cannot be read"):
         camera_changes(["gain=[1"])
+
+
+def shown_texts(command: Any, path: str) -> Iterator[tuple[str, str]]:
+    """The help of a command and its options, and of all commands below it."""
+    yield path, command.help or ""
+    for parameter in command.params:
+        yield f"{path} {parameter.name}", getattr(parameter, "help", None) or ""
+    for name, child in getattr(command, "commands", {}).items():
+        yield from shown_texts(child, f"{path} {name}")
+
+
+def test_no_bracket_of_a_help_text_is_taken_for_markup():
+    texts = list(shown_texts(get_command(app), "deepstorm3d"))
+    eaten = [where for where, text in texts if render(text).plain != text.replace("\\[", "[")]
+    assert len(texts) > 300 and not eaten
+    assert render("deepstorm3d[cluster]").plain == "deepstorm3d"  # so the test would see one
+
+
+def test_a_run_of_two_channels_that_went_on_tells_the_whole_list(capsys: pytest.CaptureFixture[str]):
+    summary = ChannelsSummary(frames=8, earlier=32, earlier_rows=1773, rows=340, together=319, complete=True)
+    _report(summary, Path("both.hdf5"))
+    told = " ".join(capsys.readouterr().out.split())
+    assert (
+        "2113 localizations in 40 frames (1773 in 32 of them before it went on); 319 of the 340 since" in told
+    )
+    _report(replace(summary, earlier=0, earlier_rows=0), Path("both.hdf5"))
+    assert "340 localizations in 8 frames, 319 of them seen in both" in " ".join(
+        capsys.readouterr().out.split()
+    )

@@ -62,7 +62,8 @@ def label(parameter: Any) -> str:
 
 def text(parameter: Any) -> str:
     """What it means; its default where the help does not say."""
-    words = (getattr(parameter, "help", None) or "").replace(BAR, ESCAPED)
+    # A bracket that the program's help would take for markup has a backslash there.
+    words = (getattr(parameter, "help", None) or "").replace("\\[", "[").replace(BAR, ESCAPED)
     default = parameter.default
     plain = isinstance(default, str | int | float | Path) and not isinstance(default, bool)
     return f"{words} (default: {default})" if plain and "(default" not in words else words

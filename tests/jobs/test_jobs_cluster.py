@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +119,7 @@ def test_a_movie_that_grows_is_not_spread(model: Path, movie: Path, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("address", ["local", "local:0", "local:many"])
+@pytest.mark.parametrize("address", ["local", "local:0", "local:many", "local:4000"])
 def test_a_wrong_number_of_workers_is_refused(address: str) -> None:
     with pytest.raises(InputError, match="local:N"), cluster_workers(address, Recipe("tetrapod")):
         pass
@@ -132,6 +136,8 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPat
 
 class _SlowFuture:
     """A future of dask on a busy machine: its `result` with a timeout fails, as in distributed 2026.8."""
+
+    status = "finished"
 
     def __init__(self) -> None:
         self._calls: list[Any] = []
@@ -159,6 +165,75 @@ def test_a_result_is_waited_for_without_a_timeout_of_dask() -> None:
     future, watch = _SlowFuture(), Recorder()
     later = threading.Timer(0.8, future.finish)
     later.start()
-    assert cluster._result(future, watch) == "found"
+    assert cluster._result(future, watch, lambda: 1) == "found"  # pyright: ignore[reportArgumentType]
     later.join()
     assert watch.asked >= 2
+
+
+def test_that_no_worker_is_left_is_told_once_and_that_there_is_one_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("deepstorm3d.localizing.cluster._COUNT_S", 0.0)
+    monkeypatch.setattr("deepstorm3d.localizing.cluster._POLL_S", 0.01)
+    future, watch = _SlowFuture(), Recorder()
+    counts = [1, 0, 0, 0, 2, 2]
+
+    def count() -> int:
+        if len(counts) == 1:
+            future.finish()
+        return counts.pop(0)
+
+    assert cluster._result(future, watch, count) == "found"
+    assert [text.split(":")[0] for text in watch.messages] == ["warning", "2 workers again"]
+    assert "no worker is connected" in watch.messages[0]
+
+
+@pytest.fixture
+def scheduler() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A scheduler and a worker in processes of their own, the worker started in another folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address, quiet = f"tcp://127.0.0.1:{port}", {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    begun = [
+        subprocess.Popen([*dask, "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"], **quiet),
+        subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"],
+            cwd="/",
+            **quiet,
+        ),
+    ]
+    try:
+        yield begun[0], address
+    finally:
+        for process in begun:
+            process.kill()
+            process.wait()
+
+
+def test_relative_names_are_those_of_the_user_and_a_lost_scheduler_is_told(
+    scheduler: tuple[subprocess.Popen[bytes], str],
+    model: Path,
+    movie: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("deepstorm3d.localizing.streaming._PIXELS", 2 * 64 * 64)
+    monkeypatch.chdir(movie.parent)
+    recipe = Recipe(os.path.relpath(model), refine=False)
+    process, address = scheduler
+
+    class KillScheduler(Silent):
+        def progress(self, done: int, total: int, note: str = "") -> None:
+            if done > 0:
+                process.kill()
+
+    with cluster_workers(address, recipe) as workers:
+        file = ListFile(tmp_path / "lost.csv")
+        localize_movie(Excerpt(movie.name), recipe.load(), ListFile(tmp_path / "all.csv"), workers=workers)
+        with pytest.raises(InputError, match=r"connection to the scheduler.*lost.*`resume=True`"):
+            localize_movie(Excerpt(movie.name), recipe.load(), file, workers=workers, watch=KillScheduler())
+    again = ListFile(tmp_path / "lost.csv", resume=True)
+    assert localize_movie(Excerpt(movie), recipe.load(), again).complete
+    assert (tmp_path / "lost.csv").read_bytes() == (tmp_path / "all.csv").read_bytes()

@@ -201,13 +201,16 @@ def _report(summary: ChannelsSummary, out: Path) -> None:
         raise typer.Exit(INTERRUPTED)
     if summary.transform is not None:
         say(f"wrote the transform that was found from both lists: {summary.transform}")
-    since = f" (since frame {summary.earlier} of the recording, where it went on)" if summary.earlier else ""
     alone = ""
     if summary.alone:
         alone = f" ({' and '.join(map(str, summary.alone))} in each alone, of all frames)"
-    result(
-        f"{out}: {summary.rows} localizations in {summary.frames} frames{since}, {summary.together} of them "
-        f"seen in both channels{alone}"
-    )
+    rows, frames = summary.rows + summary.earlier_rows, summary.frames + summary.earlier
+    seen = f", {summary.together} of them seen in both channels"
+    if summary.earlier:
+        seen = (
+            f" ({summary.earlier_rows} in {summary.earlier} of them before it went on); {summary.together} of "
+            f"the {summary.rows} since then seen in both channels"
+        )
+    result(f"{out}: {rows} localizations in {frames} frames{seen}{alone}")
     if summary.refitted is not None:
         result(f"fitted over frames and channels: the list has {summary.refitted} localizations of them")

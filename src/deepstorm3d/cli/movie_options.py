@@ -44,7 +44,7 @@ CameraValues = Annotated[
         "--camera",
         metavar="KEY=VALUE",
         help="Values of your camera that differ from the experiment's: baseline=100 (ADU), gain=0.45 "
-        "(ADU/e-), read_noise=1.6 (e-), region=[x0,y0,x1,y1] (of the camera's maps, as stored); "
+        "(ADU/e-), read_noise=1.6 (e-), region=\\[x0,y0,x1,y1] (of the camera's maps, as stored); "
         "repeatable. For an ideal camera, values that are not given stay ideal: baseline 0, gain 1, "
         "no read noise.",
     ),
@@ -116,7 +116,7 @@ Cluster = Annotated[
         "--cluster",
         metavar="ADDRESS|local:N",
         help="Spread the frames over dask workers: N processes on this machine, or those of a scheduler "
-        "(tcp://host:8786). The list is the same. Needs the extra deepstorm3d[cluster].",
+        "(tcp://host:8786). The list is the same. Needs the extra deepstorm3d\\[cluster].",
     ),
 ]
 Flip = Annotated[
