@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deepstorm3d.errors import InputError
-from deepstorm3d.io.parts import make_folder, replaced_when_whole, whole_file, write_text
+from deepstorm3d.io.parts import claim_name, make_folder, replaced_when_whole, whole_file, write_text
 
 
 def test_the_file_appears_when_the_block_ends_and_nothing_else_stays(tmp_path: Path) -> None:
@@ -64,6 +64,21 @@ def test_space_is_to_be_freed_where_it_is_missing(tmp_path: Path, number: int, a
     with pytest.raises(InputError) as caught, whole_file(tmp_path / "o.csv"):
         raise OSError(number, os.strerror(number))
     assert str(caught.value) == f"cannot write {tmp_path / 'o.csv'}: {os.strerror(number)}. {advice}"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_cannot_be_written_to_is_told_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    claim_name(tmp_path / "out.csv", overwrite=overwrite)
+    assert not list(tmp_path.iterdir())
+
+    def refuse(**options: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("deepstorm3d.io.parts.TemporaryFile", refuse)
+    with pytest.raises(InputError, match=r"cannot write .*out\.csv: Permission denied. Choose another folder"):
+        claim_name(tmp_path / "out.csv", overwrite=overwrite)
 
 
 def test_the_unfinished_part_of_a_growing_table_is_not_touched(tmp_path: Path) -> None:

@@ -260,3 +260,10 @@ def test_from_the_command_line_with_the_gain_of_a_data_sheet(chip: Chip, movies:
         app, ["camera-maps", str(movies.dark), "--out", str(tmp_path / "m"), "--config", "storm"]
     )
     assert "go together" in lone.stderr
+
+
+def test_a_recording_that_is_refused_leaves_no_folder(tmp_path: Path):
+    tifffile.imwrite(tmp_path / "one.tif", np.full((1, 16, 16), 100, np.uint16))
+    with pytest.raises(InputError):
+        measure_camera(Recordings(tmp_path / "one.tif", gain=2.0), tmp_path / "maps" / "deeper")
+    assert [path.name for path in tmp_path.iterdir()] == ["one.tif"]

@@ -12,7 +12,7 @@ import deepstorm3d as ds
 from deepstorm3d.cli import app
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
-from deepstorm3d.io.tables import TableHeader, read_header, write_list
+from deepstorm3d.io.tables import TableHeader, read_header, read_list, write_list
 from deepstorm3d.jobs.register import move_list, register_files
 from two_channels import TwoChannels, error_um
 
@@ -58,12 +58,16 @@ def test_a_list_goes_to_the_second_channel_and_back(two: tuple[Path, Path]):
     out = first.with_name("t.yaml")
     register_files((first, second), out)
     moved = move_list(first, first.with_name("there.hdf5"), out)
-    assert moved.rows == len(ds.read_table(first)) and moved.outside < 0.05 * moved.rows
+    assert moved.rows == len(ds.read_table(first)) and 0 < moved.outside < 0.05 * moved.rows
+    assert read_list(first.with_name("there.hdf5"))[1].shape == read_list(second)[1].shape
     there = ds.read_table(first.with_name("there.hdf5"))
     # Rows of the true molecules have their partner of the second list within a few σ.
     near = torch.cdist(there.xyz[:, :2], ds.read_table(second).xyz[:, :2]).amin(1)
     assert float((near < 0.1).float().mean()) > 0.6
-    move_list(first.with_name("there.hdf5"), first.with_name("back.hdf5"), out, undo=True)
+    undone = move_list(first.with_name("there.hdf5"), first.with_name("back.hdf5"), out, undo=True)
+    assert not any(
+        "frames of" in warning for warning in undone.warnings
+    )  # the list is of that channel's frames
     back = ds.read_table(first.with_name("back.hdf5"))
     given = ds.read_table(first)
     # A row that left the frame's edge is not in Picasso's files.

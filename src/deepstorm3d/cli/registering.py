@@ -11,6 +11,7 @@ import typer
 from ..errors import InputError
 from .console import result, say, say_warning, show_table, table
 from .options import CameraPixel, ListFile, Overwrite
+from .progress import ScreenWatcher
 
 if TYPE_CHECKING:
     from ..calibration.registration.registration import Registration
@@ -123,15 +124,17 @@ def register(
         return
     other = second if second is not None else split
     assert other is not None
-    found = register_files(
-        (locs, other),  # pyright: ignore[reportArgumentType]
-        out,
-        RegistrationRule(degree, mirror, beads),
-        picture=picture,
-        pixel_nm=pixel_nm,
-        shape=None if size is None else _frame_size(size),
-        overwrite=overwrite,
-    )
+    with ScreenWatcher("steps") as watch:
+        found = register_files(
+            (locs, other),  # pyright: ignore[reportArgumentType]
+            out,
+            RegistrationRule(degree, mirror, beads),
+            picture=picture,
+            pixel_nm=pixel_nm,
+            shape=None if size is None else _frame_size(size),
+            overwrite=overwrite,
+            watch=watch,
+        )
     _print(out, found)
     for path in (out, picture):
         if path is not None:

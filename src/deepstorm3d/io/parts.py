@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from ..errors import InputError
 
@@ -17,6 +18,7 @@ __all__ = [
     "make_folder",
     "part_path",
     "refuse_same_names",
+    "refuse_unwritable",
     "replaced_when_whole",
     "reserve_space",
     "unfinished_path",
@@ -56,8 +58,8 @@ def unfinished_path(path: Path) -> Path:
 def claim_name(path: Path, *, overwrite: bool) -> None:
     """Check, before any work is done, that `path` may be written.
 
-    Raises InputError where it has no name, its folder is missing, it is a folder, or it exists and `overwrite`
-    is False.
+    Raises InputError where it has no name, its folder is missing or cannot be written to, it is a folder, or it
+    exists and `overwrite` is False.
     """
     _refuse_nameless(path)
     if not path.parent.is_dir():
@@ -66,6 +68,13 @@ def claim_name(path: Path, *, overwrite: bool) -> None:
         raise InputError(f"cannot write {path}: it is a folder", "give a file name")
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists", "choose another name, or allow it to be replaced (`overwrite=True`)")
+    refuse_unwritable(path)
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise InputError where the system lets no file be made in the folder of `path`."""
+    with explain_write_errors(path), TemporaryFile(dir=path.parent):
+        pass
 
 
 def refuse_same_names(paths: Iterable[Path | None]) -> None:

@@ -111,8 +111,10 @@ def measure_camera(
         "yaml": out / "camera.yaml",
         "png": out / "maps.png",
     }
-    make_folder(out)
-    for path in [*files.values(), *([] if experiment_out is None else [experiment_out])]:
+    for path in [
+        *(files.values() if out.exists() else ()),
+        *(() if experiment_out is None else (experiment_out,)),
+    ]:
         claim_name(path, overwrite=overwrite)
     if not recordings.bright and recordings.gain is None:
         raise InputError(
@@ -133,6 +135,7 @@ def measure_camera(
     check = check_dark(first, second) if fresh is None else check_dark(dark, fresh)
     # Counts of dark frames pile up where their noise is small: only light tells where they end.
     ends = [end for _, end in levels if np.isfinite(end)]
+    make_folder(out)
     camera = _write(transfer, files, min(ends, default=65535.0))
     names = [path.name for path in recordings.bright]
     title = f"{recordings.dark.name}: {dark.count} dark frames; {len(levels)} levels of light"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from ..calibration.registration.figure import registration as registration_figure
 from ..calibration.registration.registration import (
     ChannelList,
@@ -23,6 +21,7 @@ from ..io.tables import TableHeader, claim_list
 from ..io.transforms import read_transform, write_transform
 from ..io.transforms.formats import claim_transform
 from ..plot.panels import claim_picture, save_figure
+from ..watch import SILENT, Watcher
 from .reading_lists import read_localizations, write_derived
 
 __all__ = ["MovedList", "field_of_list", "move_list", "register_files", "split_list", "whole_frame"]
@@ -37,6 +36,7 @@ def register_files(
     pixel_nm: float | None = None,
     shape: tuple[int, int] | None = None,
     overwrite: bool = False,
+    watch: Watcher = SILENT,
 ) -> Registration:
     """Find the transform between two lists (`register_lists`), write it, and draw it where asked to.
 
@@ -51,7 +51,7 @@ def register_files(
         claim_picture(picture, overwrite=overwrite)
     first, second, notes = _channels(sources, pixel_nm, shape)
     try:
-        found = register_lists(first, second, rule)
+        found = register_lists(first, second, rule, watch=watch)
     except InputError as error:
         raise InputError(f"{first.name}, {second.name}: {error.what}", error.remedy) from error
     found = replace(found, warnings=[*notes, *found.warnings])
@@ -161,7 +161,8 @@ def move_list(
 ) -> MovedList:
     """Write a list of the first channel where the second has it, or with `undo` one of the second in the first.
 
-    Rows that lie outside of that channel's frames stay, and are counted. Warns where the list is of frames of
+    Rows that lie outside of that channel's frames stay, and are counted; the list's frames are those of that
+    channel, whatever lies outside. Warns where the list is of frames of
     another size or pixel than those that were registered.
     Raises InputError where the transform cannot be read, and for an output that cannot be written.
     """
@@ -172,15 +173,12 @@ def move_list(
     moved = channels.undo(table) if undo else channels.apply(table)
     there = channels.fields[not undo]
     outside = int((~there.inside(moved.xyz)).sum())
-    beyond = moved.xyz[:, :2].amax(0) if len(moved) else torch.zeros(2)
     if outside:
         warnings.append(
             f"{outside} of {len(moved)} rows lie outside of the other channel's frames of {there.width} x "
             f"{there.height} px: that camera does not see them"
         )
-    width, height = (beyond / there.pixel_um).ceil().clamp(min=0).long().tolist()
-    shape = max(there.height, height + 1), max(there.width, width + 1)
-    written = replace(header, pixel_um=there.pixel_um, shape=shape)
+    written = replace(header, pixel_um=there.pixel_um, shape=(there.height, there.width))
     settings = {"source": source.name, "transform": transform.name, "to": "first" if undo else "second"}
     write_derived(out, moved, written, "register", settings, overwrite=overwrite)
     return MovedList(len(moved), outside, warnings)

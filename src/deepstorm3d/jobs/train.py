@@ -20,6 +20,7 @@ from ..experiment.experiment import Experiment
 from ..experiment.optics import psf_source
 from ..field import Field
 from ..frames.companions import crops_field
+from ..io.parts import refuse_unwritable
 from ..localizer.localizer import NetworkLocalizer
 from ..localizer.modelfile import ChannelFiles, ModelFile, save_model_file
 from ..localizer.network import build_network, context_of
@@ -138,6 +139,7 @@ def train_model(
         raise InputError(
             f"there is no folder {out.parent} for the model", "create it or choose another place (`out`)"
         )
+    refuse_unwritable(out)
     run.check(resume=start.resume)
     # Files are read once, before the training: they may be gone by its end, and paths tell others nothing.
     experiment, sources = named_by_hash(experiment)

@@ -12,6 +12,7 @@ from ...channels.polynomials import HIGHEST_DEGREE, terms_of_degree
 from ...channels.transform import Transform
 from ...errors import InputError
 from ...field import Field
+from ...watch import SILENT, Watcher, advance
 from .pairing import Paired, chance_pairs, paired
 from .points import Points
 from .polynomial_fit import FittedPairs, PairData, cross_validated, fit_pairs
@@ -49,7 +50,12 @@ class FoundTransform:
 
 
 def fit_transform(
-    one: Points, other: Points, start: Similarity, degree: int | None, view: Field
+    one: Points,
+    other: Points,
+    start: Similarity,
+    degree: int | None,
+    view: Field,
+    watch: Watcher = SILENT,
 ) -> FoundTransform:
     """Pairs and transform in turn: the degree that predicts pairs which were held out best."""
     centre = np.array([view.width - 1, view.height - 1]) * view.pixel_um / 2
@@ -57,7 +63,8 @@ def fit_transform(
     transform = Transform.affine(torch.from_numpy(start.matrix()), torch.from_numpy(start.offset()))
     gate = GATE_UM
     found: FoundTransform | None = None
-    for _ in range(_PASSES):
+    for turn in range(_PASSES):
+        advance(watch, turn, _PASSES, "fitting the transform")
         rows, pairs = _pairs(one, other, transform, gate)
         degrees = _degrees(pairs, degree)
         fits = {each: fit_pairs(pairs, each, centre, scale) for each in degrees}

@@ -14,6 +14,7 @@ from ...channels.transform import Transform
 from ...emitters import Localizations
 from ...errors import InputError
 from ...field import Field
+from ...watch import SILENT, Part, Watcher, advance
 from .degree_choice import PLACE_UM, FoundTransform, fit_transform
 from .depth_offset import DepthOffset, depth_offset
 from .pairing import Paired, chance_pairs, independent_pairs
@@ -25,6 +26,8 @@ __all__ = ["ChannelList", "Registration", "RegistrationRule", "register_lists"]
 
 Floats = NDArray[np.float64]
 
+# Steps of which a watcher is told: the search, the two passes of the fit, and what is told of it.
+_STEPS = 4
 # What is told where it exceeds these: share of the field beyond the pairs, residual over what σ say, and nm.
 _BEYOND = 0.25
 _OVER_SIGMA = 1.5
@@ -142,33 +145,44 @@ class Registration:
 
 
 def register_lists(
-    first: ChannelList, second: ChannelList, rule: RegistrationRule | None = None
+    first: ChannelList,
+    second: ChannelList,
+    rule: RegistrationRule | None = None,
+    *,
+    watch: Watcher = SILENT,
 ) -> Registration:
     """Find the transform from the first channel to the second.
 
+    watch: is told which of its steps is at work.
     Raises InputError where the lists have too few rows or share no frame, where no transform pairs their rows
     better than chance does, and where there are too few pairs for the degree that was asked for.
     """
+    advance(watch, 0, _STEPS, "looking for the rotation, scale and shift")
     rule = RegistrationRule() if rule is None else rule
     one, other = points_of(first.table), points_of(second.table)
     beads = looks_like_beads(one) and looks_like_beads(other) if rule.beads is None else rule.beads
     if beads:
         one, other = beads_merged(one), beads_merged(other)
     fields = _field(first), _field(second)
-    found = _found(one, other, fields[0], rule, beads)
-    return _told(found, one, other, fields, (first, second), beads)
+    found = _found(one, other, fields[0], rule, beads, Part(watch, 1, _STEPS - 2, _STEPS))
+    advance(watch, _STEPS - 1, _STEPS, "residuals and support")
+    told = _told(found, one, other, fields, (first, second), beads)
+    advance(watch, _STEPS, _STEPS)
+    return told
 
 
-def _found(one: Points, other: Points, view: Field, rule: RegistrationRule, beads: bool) -> FoundTransform:
+def _found(
+    one: Points, other: Points, view: Field, rule: RegistrationRule, beads: bool, watch: Watcher
+) -> FoundTransform:
     """Search and fit; a fit that turns the mirror around is begun anew with the other sense."""
     mirrored = rule.mirrored
     start = find_start(one, other, mirrored=mirrored, same_frames=not beads)
-    found = fit_transform(one, other, start, rule.degree, view)
+    found = fit_transform(one, other, start, rule.degree, view, watch)
     if found.fitted.transform.mirrored == start.mirrored:
         return found
     if mirrored is None:
         start = find_start(one, other, mirrored=not start.mirrored, same_frames=not beads)
-        return fit_transform(one, other, start, rule.degree, view)
+        return fit_transform(one, other, start, rule.degree, view, watch)
     raise InputError(
         f"the pairs say that the second channel is {'not ' if mirrored else ''}mirrored, unlike what was given",
         "leave it out (`mirror`) and both are tried",
