@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from deepstorm3d.calibration.registration.depth_offset import depth_offset
-from deepstorm3d.calibration.registration.pairing import independent_pairs, paired
+from deepstorm3d.calibration.registration.pairing import chance_pairs, independent_pairs, paired
 from deepstorm3d.calibration.registration.points import beads_merged, looks_like_beads, points_of
 from deepstorm3d.calibration.registration.registration import (
     ChannelList,
@@ -19,9 +19,10 @@ from deepstorm3d.calibration.registration.registration import (
     register_lists,
 )
 from deepstorm3d.emitters import Localizations
-from deepstorm3d.errors import InputError
+from deepstorm3d.errors import InputError, Interrupted
 from deepstorm3d.field import Field
-from two_channels import DEPTH_UM, FIELD_UM, TwoChannels, beads, error_um
+from two_channels import DEPTH_UM, FIELD_UM, TwoChannels, beads, error_um, rows_of
+from watchers import Recorder
 
 
 def register(first: Localizations, second: Localizations, rule: RegistrationRule | None = None) -> Registration:
@@ -214,3 +215,26 @@ def test_scatter_beyond_the_sigma_of_the_rows_goes_with_the_transform():
     sharp = [replace(rows, sigma_xyz=rows.sigma_xyz / 3) for rows in (first, second)]
     excess = register(*sharp).channels.excess_um
     assert excess == pytest.approx([1e-3 * each * math.sqrt(16 / 9) for each in (20, 20, 40)], rel=0.15)
+
+
+def test_partners_by_chance_of_a_long_list_are_those_of_some_of_its_frames(monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(7)
+    frame = np.repeat(np.arange(400), 30)
+    one, other = (
+        points_of(rows_of(rng.random((12_000, 3)) * [12.0, 12.0, 1.0], frame, np.full((12_000, 3), 0.01)))
+        for _ in range(2)
+    )
+    whole = chance_pairs(one.xy, one, other, 0.3, np.random.default_rng(1))
+    monkeypatch.setattr("deepstorm3d.calibration.registration.pairing._COUNTED", 3000)
+    some = chance_pairs(one.xy, one, other, 0.3, np.random.default_rng(1))
+    assert whole > 400 and some == pytest.approx(whole, rel=0.1) and some != whole
+
+
+def test_a_watcher_is_told_each_step_and_can_stop_it():
+    first, second = (ChannelList(each) for each in TwoChannels(200, seed=4).lists())
+    watch = Recorder()
+    register_lists(first, second, watch=watch)
+    assert watch.done == sorted(watch.done) and watch.steps[-1][:2] == (4, 4)
+    assert any("fitting" in note for _, _, note in watch.steps)
+    with pytest.raises(Interrupted):
+        register_lists(first, second, watch=Recorder(stop_at=3))
