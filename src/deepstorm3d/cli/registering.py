@@ -102,7 +102,7 @@ def register(
 ) -> None:
     """Find where molecules of one channel lie in the other, from a list of each; or take a list across."""
     from ..calibration.registration.registration import RegistrationRule
-    from ..jobs.register import move_list, register_files
+    from ..jobs.register import Unsaid, move_list, register_files
 
     if out is None:
         raise InputError("register needs --out: the transform to write, or with --apply and --undo the list")
@@ -130,8 +130,7 @@ def register(
             out,
             RegistrationRule(degree, mirror, beads),
             picture=picture,
-            pixel_nm=pixel_nm,
-            shape=None if size is None else _frame_size(size),
+            unsaid=Unsaid(pixel_nm, None if size is None else _frame_size(size)),
             overwrite=overwrite,
             watch=watch,
         )

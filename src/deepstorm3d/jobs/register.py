@@ -24,7 +24,15 @@ from ..plot.panels import claim_picture, save_figure
 from ..watch import SILENT, Watcher
 from .reading_lists import read_localizations, write_derived
 
-__all__ = ["MovedList", "field_of_list", "move_list", "register_files", "split_list", "whole_frame"]
+__all__ = ["MovedList", "Unsaid", "field_of_list", "move_list", "register_files", "split_list", "whole_frame"]
+
+
+@dataclass(frozen=True)
+class Unsaid:
+    """For lists that do not say it: camera pixel in the sample, nm; (height, width) px of the whole frames."""
+
+    pixel_nm: float | None = None
+    shape: tuple[int, int] | None = None
 
 
 def register_files(
@@ -33,23 +41,21 @@ def register_files(
     rule: RegistrationRule | None = None,
     *,
     picture: Path | None = None,
-    pixel_nm: float | None = None,
-    shape: tuple[int, int] | None = None,
+    unsaid: Unsaid | None = None,
     overwrite: bool = False,
     watch: Watcher = SILENT,
 ) -> Registration:
     """Find the transform between two lists (`register_lists`), write it, and draw it where asked to.
 
     sources: the list of each channel, or one list of both halves of a camera and how they lie;  out: .yaml;
-    pixel_nm: camera pixel in the sample, and shape: (height, width) px of the frames, the whole ones where
-    halves are meant, for lists that do not name them; without it two lists are taken to fill their frames, and
-    a warning says so.
+    unsaid: what the lists do not say of their frames; without a shape two lists are taken to fill them, and a
+    warning says so.
     Raises InputError as `register_lists`, and for an output that cannot be written.
     """
     claim_transform(out, overwrite=overwrite)
     if picture is not None:
         claim_picture(picture, overwrite=overwrite)
-    first, second, notes = _channels(sources, pixel_nm, shape)
+    first, second, notes = _channels(sources, unsaid or Unsaid())
     try:
         found = register_lists(first, second, rule, watch=watch)
     except InputError as error:
@@ -62,10 +68,11 @@ def register_files(
 
 
 def _channels(
-    sources: tuple[Path, Path] | tuple[Path, Side], pixel_nm: float | None, shape: tuple[int, int] | None
+    sources: tuple[Path, Path] | tuple[Path, Side], unsaid: Unsaid
 ) -> tuple[ChannelList, ChannelList, list[str]]:
     """Both channels with their fields, and what was seen while reading."""
     source, other = sources
+    pixel_nm, shape = unsaid.pixel_nm, unsaid.shape
     table, header = read_localizations(source, pixel_nm)
     if not isinstance(other, Path):
         first, second = split_list(table, other, whole_frame(source, header, shape), header.pixel_um)
