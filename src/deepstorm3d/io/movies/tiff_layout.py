@@ -129,7 +129,7 @@ def page_is_grey(page: Any, path: Path) -> None:
                 f"{path}: {page.samplesperpixel} planes that are marked as the colours of one image; camera "
                 "counts are needed",
                 "frames or slices of a short stack are stored so by tifffile: write them with "
-                "`photometric='minisblack'`; of a colour camera use the raw movie",
+                "photometric='minisblack'; of a colour camera use the raw movie",
             )
         raise InputError(
             f"{path}: a colour (RGB) image, {page.samplesperpixel} samples a pixel; camera counts are needed",
