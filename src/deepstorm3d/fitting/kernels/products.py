@@ -42,20 +42,29 @@ def _below(builder: Any, left: Any, lanes: int) -> Any:
 
 
 def _loaded(builder: Any, lines: Any, at: Any, number: int, mask: Any, kind: ir.VectorType) -> list[Any]:
-    """A register of each of `number` lines of a two-dimensional array, 0 where the mask is not set."""
+    """A register of each of `number` lines of a two-dimensional array.  mask: lanes to read, None: all."""
     (_, between), found = cgutils.unpack_tuple(builder, lines.shape, 2), []
-    pointer, lanes, bits = kind.as_pointer(), kind.count, 8 * _size_of(kind.element)
-    # Reads only where the mask is set: what follows a line in memory may belong to something else.
-    masked = cgutils.get_or_insert_function(
-        builder.module,
-        ir.FunctionType(kind, [pointer, _I32, mask.type, kind]),
-        f"llvm.masked.load.v{lanes}f{bits}.p0v{lanes}f{bits}",
-    )
     for _ in range(number):
-        place = builder.bitcast(builder.gep(lines.data, [at]), pointer)
-        found.append(builder.call(masked, [place, _I32(4), mask, ir.Constant(kind, [0.0] * lanes)]))
+        place = builder.bitcast(builder.gep(lines.data, [at]), kind.as_pointer())
+        if mask is None:
+            value = builder.load(place, align=_size_of(kind.element))
+            value.type = kind
+            found.append(value)
+        else:
+            found.append(_masked(builder, place, mask, kind))
         at = builder.add(at, between)
     return found
+
+
+def _masked(builder: Any, place: Any, mask: Any, kind: ir.VectorType) -> Any:
+    """A register that is read only where the mask is set, else 0: what follows may belong to something else."""
+    lanes, bits = kind.count, 8 * _size_of(kind.element)
+    masked = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(kind, [kind.as_pointer(), _I32, mask.type, kind]),
+        f"llvm.masked.load.v{lanes}f{bits}.p0v{lanes}f{bits}",
+    )
+    return builder.call(masked, [place, _I32(bits // 8), mask, ir.Constant(kind, [0.0] * lanes)])
 
 
 def _size_of(kind: Any) -> int:
@@ -81,19 +90,24 @@ def _add_products(builder: Any, lines: Any, begins: Any, area: Any, kept: Any, k
     lines: the two arrays;  begins: first value of each;  kept: a register for each pair of lines.
     """
     (stride, rows, width), lanes, number = area, kind.count, max(i for i, _ in kept) + 1
-    parts = builder.sdiv(builder.add(width, _I64(lanes - 1)), _I64(lanes))
+    whole = builder.sdiv(width, _I64(lanes))
+    rest = builder.sub(width, builder.mul(whole, _I64(lanes)))
+
+    def add(at: Any, mask: Any) -> None:
+        a, b = (
+            _loaded(builder, each, builder.add(begin, at), number, mask, kind)
+            for each, begin in zip(lines, begins, strict=True)
+        )
+        for (i, j), register in kept.items():
+            product = builder.fmul(a[i], b[j], flags=_SUM)
+            builder.store(builder.fadd(builder.load(register), product, flags=_SUM), register)
+
     with cgutils.for_range(builder, rows, intp=_I64) as row:
         first = builder.mul(row.index, stride)
-        with cgutils.for_range(builder, parts, intp=_I64) as part:
-            done = builder.mul(part.index, _I64(lanes))
-            at, mask = builder.add(first, done), _below(builder, builder.sub(width, done), lanes)
-            a, b = (
-                _loaded(builder, each, builder.add(begin, at), number, mask, kind)
-                for each, begin in zip(lines, begins, strict=True)
-            )
-            for (i, j), register in kept.items():
-                product = builder.fmul(a[i], b[j], flags=_SUM)
-                builder.store(builder.fadd(builder.load(register), product, flags=_SUM), register)
+        with cgutils.for_range(builder, whole, intp=_I64) as part:
+            add(builder.add(first, builder.mul(part.index, _I64(lanes))), None)
+        with builder.if_then(builder.icmp_signed(">", rest, _I64(0))):
+            add(builder.add(first, builder.mul(whole, _I64(lanes))), _below(builder, rest, lanes))
 
 
 def _sums_of_products(number: int) -> Any:
