@@ -267,3 +267,34 @@ def test_a_recording_that_is_refused_leaves_no_folder(tmp_path: Path):
     with pytest.raises(InputError):
         measure_camera(Recordings(tmp_path / "one.tif", gain=2.0), tmp_path / "maps" / "deeper")
     assert [path.name for path in tmp_path.iterdir()] == ["one.tif"]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("out", ["maps", "new/maps"])
+@pytest.mark.parametrize("own", ["maps/own.yaml", "own.yaml"])
+def test_the_experiment_may_stand_in_a_folder_that_is_made(
+    movies: Recordings, tmp_path: Path, out: str, own: str
+):
+    path = (tmp_path / out).parent / own
+    experiment = preset("quickstart").with_(frame_px=SIZE)
+    dark = Recordings(movies.dark, gain=2.0)
+    measure_camera(dark, tmp_path / out, experiment=experiment, experiment_out=path)
+    assert read_experiment(path).camera.load_maps()["gain"].shape == SIZE
+
+
+@pytest.mark.parametrize(
+    ("out", "own", "words"),
+    [
+        ("a file/new/maps", None, "cannot write .*a file.*Not a directory"),
+        ("maps", "elsewhere/own.yaml", "elsewhere does not exist"),
+        ("maps", "maps/camera.yaml", "same name"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_the_movies_are_read(
+    tmp_path: Path, out: str, own: str | None, words: str
+):
+    (tmp_path / "a file").touch()
+    experiment_out = None if own is None else tmp_path / own
+    with pytest.raises(InputError, match=words):
+        measure_camera(Recordings(tmp_path / "no.tif", gain=2.0), tmp_path / out, experiment_out=experiment_out)
+    assert [path.name for path in tmp_path.iterdir()] == ["a file"]

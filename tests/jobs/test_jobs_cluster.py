@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import numpy as np
 import pytest
 import torch
 
+import deepstorm3d
+from deepstorm3d.camera import ScmosCamera
 from deepstorm3d.errors import InputError
 from deepstorm3d.experiment.presets import preset
 from deepstorm3d.jobs.localize import ListFile, localize_movie
@@ -188,24 +192,84 @@ def test_that_no_worker_is_left_is_told_once_and_that_there_is_one_again(
     assert "no worker is connected" in watch.messages[0]
 
 
+def test_answers_of_a_busy_scheduler_that_come_late_do_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepstorm3d.localizing.cluster._COUNT_S", 0.0)
+    monkeypatch.setattr("deepstorm3d.localizing.cluster._POLL_S", 0.01)
+    future, late = _SlowFuture(), [True, True, False, True, True, True]
+
+    def answer() -> int:
+        if not late:
+            future.finish()
+        elif late.pop(0):
+            raise TimeoutError
+        return 2
+
+    watch = Recorder()
+    assert cluster._result(future, watch, cluster._Count(answer)) == "found"
+    assert not watch.messages
+    late += [True] * 100
+    with pytest.raises(InputError, match="connection to the scheduler"):
+        cluster._result(_SlowFuture(), watch, cluster._Count(answer))
+
+
+def test_a_scheduler_lost_before_the_first_block_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone:
+        def scheduler_info(self, n_workers: int) -> dict[str, Any]:
+            raise OSError(n_workers)
+
+    @contextmanager
+    def client(address: str) -> Iterator[Gone]:
+        assert address
+        yield Gone()
+
+    monkeypatch.setattr(cluster, "_client", client)
+    with (
+        pytest.raises(InputError, match="connection to the scheduler"),
+        cluster_workers("tcp://127.0.0.1:9", Recipe("tetrapod")),
+    ):
+        pass
+
+
+def test_relative_maps_of_a_camera_are_those_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("gain.npy", np.ones((4, 4)))
+    whole = str(tmp_path / "gain.npy")
+    camera = cluster._named_anywhere(Recipe("tetrapod", camera=ScmosCamera(gain="gain.npy"))).camera
+    assert camera == ScmosCamera(gain=whole)
+    assert cluster._named_anywhere(Recipe("tetrapod", camera={"gain": "gain.npy"})).camera == {"gain": whole}
+
+
+def _address(named: Path) -> str:
+    """What a scheduler writes to a file once it listens."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        with suppress(OSError, json.JSONDecodeError):
+            return json.loads(named.read_text())["address"]
+        time.sleep(0.05)
+    raise TimeoutError("the scheduler did not start")
+
+
 @pytest.fixture
-def scheduler() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def scheduler(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A scheduler and a worker in processes of their own, the worker started in another folder."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address, quiet = f"tcp://127.0.0.1:{port}", {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    # The workers import the package under test, wherever they are started.
+    paths = [str(Path(deepstorm3d.__file__).absolute().parents[1]), os.environ.get("PYTHONPATH", "")]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    named = tmp_path / "scheduler.json"
+
+    def begin(module: str, *words: str, cwd: Path | str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", module, "--scheduler-file", str(named), "--no-dashboard", *words]
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen(command, cwd=cwd, env=env, stdout=quiet, stderr=quiet)
+
     begun = [
-        subprocess.Popen([*dask, "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"], **quiet),
-        subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"],
-            cwd="/",
-            **quiet,
-        ),
+        begin("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", cwd=tmp_path),
+        begin("distributed.cli.dask_worker", "--nthreads", "1", cwd="/"),
     ]
     try:
-        yield begun[0], address
+        yield begun[0], _address(named)
     finally:
         for process in begun:
             process.kill()

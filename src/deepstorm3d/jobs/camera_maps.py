@@ -25,7 +25,14 @@ from ..errors import InputError
 from ..experiment.experiment import Experiment
 from ..experiment.files import write_experiment
 from ..io.movies import Movie, open_movie, readable_ranges
-from ..io.parts import claim_name, make_folder, whole_file, write_text
+from ..io.parts import (
+    claim_name,
+    make_folder,
+    refuse_same_names,
+    refuse_unwritable,
+    whole_file,
+    write_text,
+)
 from ..pixels.counts import whole_counts
 from ..plot.panels import save_figure
 from ..spec import to_yaml
@@ -111,11 +118,7 @@ def measure_camera(
         "yaml": out / "camera.yaml",
         "png": out / "maps.png",
     }
-    for path in [
-        *(files.values() if out.exists() else ()),
-        *(() if experiment_out is None else (experiment_out,)),
-    ]:
-        claim_name(path, overwrite=overwrite)
+    _claim_names(out, list(files.values()), experiment_out, overwrite=overwrite)
     if not recordings.bright and recordings.gain is None:
         raise InputError(
             "a gain map needs the gain, and there are neither bright movies nor a gain",
@@ -150,6 +153,24 @@ def measure_camera(
     if recordings.fresh is not None:
         tried_on = f"fresh dark frames ({recordings.fresh.name}) against the maps"
     return CameraMaps(transfer, check, tried_on, camera, tuple(files.values()), tuple(told))
+
+
+def _claim_names(out: Path, files: Sequence[Path], experiment_out: Path | None, *, overwrite: bool) -> None:
+    """Check, before any work is done, that all may be written, also where `out` is still to be made."""
+    refuse_same_names([out, *files, experiment_out])
+    if out.exists():
+        for path in files:
+            claim_name(path, overwrite=overwrite)
+    else:
+        missing = out
+        while not missing.parent.exists():
+            missing = missing.parent
+        refuse_unwritable(missing)
+    if experiment_out is None:
+        return
+    folder = experiment_out.resolve().parent
+    if folder.exists() or folder not in (out.resolve(), *out.resolve().parents):
+        claim_name(experiment_out, overwrite=overwrite)
 
 
 def _write(transfer: PhotonTransfer, files: dict[str, Path], saturation: float) -> ScmosCamera:

@@ -39,6 +39,7 @@ _BLOCKS_PER_WORKER = (
 _CONNECT_S = 60  # longest wait for the scheduler and its first worker, s
 _POLL_S = 0.5  # time between two checks whether the user stopped the run, s
 _COUNT_S = 5.0  # time between two counts of the workers while a result is waited for, s
+_MOST_LATE = 5  # answers of the scheduler, one after the other, that may not come in time
 _MOST_PER_PROCESSOR = 4  # local processes for each processor above which the number is taken for a slip
 _NONE_LEFT = (
     "warning: no worker is connected any more: the work waits for one (start a dask worker, or stop with "
@@ -60,7 +61,9 @@ def cluster_workers(address: str, recipe: Recipe, *, watch: Watcher = SILENT) ->
     Raises InputError if dask is not installed, if no scheduler answers, or its connection is lost.
     """
     with _client(address) as client:
-        watch.message(f"{_workers(client)} workers: {client.dashboard_link or address}")
+        with _lost_is_told():
+            workers = _workers(client)
+        watch.message(f"{workers} workers: {client.dashboard_link or address}")
         yield lambda excerpt, blocks, watch: _in_order(
             client, _named_anywhere(recipe), _placed_anywhere(excerpt), blocks, watch
         )
@@ -130,12 +133,31 @@ def _workers(client: Client) -> int:
     return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
+class _Count:
+    """Counts the workers; while a busy scheduler does not answer in time, the last count stands."""
+
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
+        self._last, self._late = 1, 0
+
+    def __call__(self) -> int:
+        try:
+            self._last, self._late = self._count(), 0
+        except TimeoutError:
+            self._late += 1
+            if self._late > _MOST_LATE:
+                raise
+        return self._last
+
+
 def _named_anywhere(recipe: Recipe) -> Recipe:
     """The recipe for workers that were started in another folder."""
     model = Path(recipe.model)
     camera = recipe.camera
     if isinstance(camera, Mapping):
         camera = {key: _absolute(value) for key, value in camera.items()}
+    elif camera is not None:
+        camera = camera.with_(**{name: _absolute(path) for name, path in camera.maps_named().items()})
     return replace(
         recipe,
         model=str(model.absolute()) if model.is_file() else recipe.model,
@@ -167,16 +189,17 @@ def _in_order(
 
     waiting: deque[Any] = deque()
     coming, run, host = iter(blocks), uuid4().hex, socket.gethostname()
+    count = _Count(functools.partial(_workers, client))
     try:
         while True:
             with _lost_is_told():
                 # The workers are counted each time, because their number can change.
-                room = _BLOCKS_PER_WORKER * max(1, _workers(client))
+                room = _BLOCKS_PER_WORKER * max(1, count())
                 while len(waiting) < room and (block := next(coming, None)) is not None:
                     waiting.append(client.submit(_localize, recipe, excerpt, block, (run, host), pure=False))
             if not waiting:
                 return
-            yield _result(waiting.popleft(), watch, functools.partial(_workers, client))
+            yield _result(waiting.popleft(), watch, count)
     except KilledWorker as error:
         raise InputError(
             f"workers died again and again over the same frames ({error}): mostly they ran out of memory",
