@@ -186,7 +186,7 @@ def test_the_bound_falls_with_the_root_of_the_photons_where_there_is_no_backgrou
 
 
 @pytest.mark.parametrize("name", ["quickstart", "astigmatic"])
-def test_a_bound_is_that_of_all_light_whatever_the_patch_and_within_a_percent_of_the_limit(name: str):
+def test_a_bound_is_on_the_widest_patch_whatever_the_experiments_and_within_a_percent_of_the_limit(name: str):
     setup = ds.preset(name)
     narrow = setup.with_(psf=setup.psf.with_(patch_px=setup.psf.patch_px - 8))
     low, high = setup.z_um

@@ -123,8 +123,8 @@ def crlb(
 ) -> NDArray[np.float64]:
     """Smallest standard deviation that any unbiased estimator can reach, for each molecule alone.
 
-    The noise is the camera's (of its maps the mean); the patch is as wide as the mask permits. `limit` takes
-    neighbours into account, and a patch with 98 % of the light.
+    The noise is the camera's (of its maps the mean); light beyond the widest patch that the mask permits is
+    not counted. `limit` takes neighbours into account, and a patch with 98 % of the light or that widest one.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ ENCIRCLED_ENERGY = 0.95
 """Fraction of a molecule's light that the patch of a simulated movie holds, at every depth, where it can."""
 
 LIGHT_OF_BOUNDS = 0.98
-"""The same for bounds: of 95 % of the light that of z is up to 3 % larger than of all."""
+"""The same for bounds: of 95 % of the light that of z is up to 3 % larger than on the widest patch."""
 
 # Depths at which the light is looked at.
 _DEPTHS = 9
