@@ -61,12 +61,17 @@ DimensionOrder="{}" Type="uint16" SizeX="50" SizeY="40" SizeC="1" SizeZ="{}" Siz
 {}</Pixels></Image></OME>"""
 
 
-def placed(path: Path, order: str, depths: int, places: list[tuple[int, int, int]]) -> Path:
-    """FRAMES, page by page, with a description that has plane (z, t) at page p for each of `places`."""
+def placed(
+    path: Path, order: str, depths: int, places: list[tuple[int, int, int]], images: np.ndarray = FRAMES
+) -> Path:
+    """12 frames, page by page, with a description that has plane (z, t) at page p for each of `places`.
+
+    images: that the file holds.
+    """
     planes = "".join(f'<TiffData FirstZ="{z}" FirstT="{t}" IFD="{p}" PlaneCount="1"/>' for z, t, p in places)
     described = PLACED.format(order, depths, 12 // depths, planes)
     with tifffile.TiffWriter(path, ome=False) as writer:
-        for number, frame in enumerate(FRAMES):
+        for number, frame in enumerate(images):
             text = described if number == 0 else None
             writer.write(frame, description=text, metadata=None, contiguous=False, photometric="minisblack")
     return path
@@ -93,6 +98,65 @@ def test_an_ome_description_that_moves_some_frames_and_leaves_others_out_is_refu
         InputError, match="takes frame 0 from image 11 of the file, and tells the places of 8 of 12"
     ):
         open_movie(path)
+
+
+def test_an_ome_description_that_leaves_out_frames_before_the_last_is_refused(tmp_path: Path) -> None:
+    right = placed(tmp_path / "a.ome.tif", "XYZCT", 1, [(0, t, t) for t in range(12) if t != 1])
+    with pytest.raises(InputError, match=r"leaves out frame 1, .* places of 11 of 12 frames"):
+        open_movie(right)
+    closed_up = [(0, t, page) for page, t in enumerate([0, *range(2, 12)])]
+    path = placed(tmp_path / "b.ome.tif", "XYZCT", 1, closed_up, FRAMES[:11])
+    for partial in (False, True):
+        with pytest.raises(InputError, match=r"takes frame 2 from image 1 .* places of 11 of 12 frames"):
+            open_movie(path, partial=partial)
+
+
+BACKWARDS = [(0, t, 11 - t) for t in range(12)]
+
+
+def test_images_that_an_ome_description_does_not_put_in_order_are_left_out_and_told(tmp_path: Path) -> None:
+    images = np.concatenate([FRAMES, FRAMES[:2]])
+    with open_movie(placed(tmp_path / "m.ome.tif", "XYZCT", 1, BACKWARDS, images)) as movie:
+        assert movie.shape == FRAMES.shape
+        np.testing.assert_array_equal(movie.read(0, 12), FRAMES[::-1])
+        assert movie.notes[0].endswith(
+            "holds 14 images, 12 of which its description puts in order: the last 2 are left out"
+        )
+
+
+def test_a_truncated_file_in_another_order_is_refused_without_a_remedy_in_a_circle(tmp_path: Path) -> None:
+    path = placed(tmp_path / "m.ome.tif", "XYZCT", 1, BACKWARDS, FRAMES[:9])
+    for partial in (False, True):
+        with pytest.raises(
+            InputError, match=r"9 of 12 images are whole.*the lost ones are not at the end"
+        ) as told:
+            open_movie(path, partial=partial)
+        assert "partial" not in str(told.value)
+
+
+def test_frames_in_another_order_are_found_where_the_index_lists_only_the_first_image(tmp_path: Path) -> None:
+    path = tmp_path / "m.ome.tif"
+    planes = "".join(f'<TiffData FirstT="{t}" IFD="{page}" PlaneCount="1"/>' for _, t, page in BACKWARDS)
+    described = PLACED.format("XYZCT", 1, 12, planes)
+    tifffile.imwrite(path, FRAMES, photometric="minisblack", description=described, metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        first = tiff.pages.first
+        next_page = first.offset + 2 + 12 * len(first.tags)
+    content = bytearray(path.read_bytes())
+    content[next_page : next_page + 4] = bytes(4)
+    path.write_bytes(content)
+    with open_movie(path) as movie:
+        np.testing.assert_array_equal(movie.read(0, 12), FRAMES[::-1])
+
+
+def test_a_zeiss_file_is_refused_though_it_is_a_tiff(tmp_path: Path) -> None:
+    tag = (34412, "B", 512, (76, 73, 0, 4, *[0] * 508), True)
+    with tifffile.TiffWriter(tmp_path / "m.lsm") as writer:
+        for number in range(3):
+            writer.write(FRAMES[number], metadata=None, extratags=[] if number else [tag])
+            writer.write(np.zeros((8, 10, 3), np.uint8), metadata=None, photometric="rgb", subfiletype=1)
+    with pytest.raises(InputError, match=r"Zeiss LSM file, not read here.*Bio-Formats"):
+        open_movie(tmp_path / "m.lsm")
 
 
 @pytest.mark.parametrize("axes", ["TYX", "ZYX", "CYX", "TZYX", "QTYX"])

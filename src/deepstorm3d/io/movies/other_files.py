@@ -42,10 +42,10 @@ _OTHERS = {
 }
 
 
-def refused_file(path: Path) -> InputError:
-    """The error for a file that is not of a kind that is read, with its kind by its ending."""
+def refused_file(path: Path, kind: str | None = None) -> InputError:
+    """The error for a file that is not of a kind that is read;  kind: None: by its ending."""
     suffix = path.suffix.lower()
-    kind = _MICROSCOPES.get(suffix, _OTHERS.get(suffix))
+    kind = kind or _MICROSCOPES.get(suffix, _OTHERS.get(suffix))
     what = (
         "not a TIFF file, nor of another kind that is read" if kind is None else f"a {kind} file, not read here"
     )

@@ -67,16 +67,20 @@ def _by_ome(text: str, path: Path) -> Described:
             "save each as a file of its own (in ImageJ/Fiji: File > Import > Bio-Formats, File > Save As)",
         )
     planes = planes_here(text)
+    if planes == {frame: frame for frame in range(len(planes))}:
+        return Described(frames, channels)
+    if len(planes) < frames and "FileName" in text:  # a file of a set, whose planes tifffile puts in order
+        return Described(frames, channels)
     here = tuple(planes[frame] for frame in sorted(planes))
-    if here == tuple(range(len(here))):
-        return Described(frames, channels)
-    if len(here) < frames and "FileName" in text:  # a file of a set, whose planes tifffile puts in order
-        return Described(frames, channels)
     if sorted(here) != list(range(frames)) or sorted(planes) != list(range(frames)):
-        frame = next(frame for frame, place in sorted(planes.items()) if frame != place)
+        moved = next((frame for frame in sorted(planes) if frame != planes[frame]), None)
+        if moved is None:
+            lost = next(frame for frame in range(frames) if frame not in planes)
+            wrong = f"leaves out frame {lost}, which is not at the end"
+        else:
+            wrong = f"takes frame {moved} from image {planes[moved]} of the file"
         raise InputError(
-            f"{path}: its OME description takes frame {frame} from image {planes[frame]} of the file, and "
-            f"tells the places of {len(planes)} of {frames} frames",
+            f"{path}: its OME description {wrong}, and tells the places of {len(planes)} of {frames} frames",
             "save it anew in the order of time (in ImageJ/Fiji: File > Import > Bio-Formats, File > Save As)",
         )
     return Described(frames, channels, here)

@@ -13,6 +13,7 @@ import numpy as np
 from ...errors import InputError
 from .movie_source import refuse_truncated, runs
 from .ome import ome_pixels
+from .other_files import refused_file
 from .pixel_size import believable_um
 from .tiff_description import described_frames
 
@@ -30,7 +31,8 @@ class Layout:
 
     left_out: pages of lower resolution behind the frames;  announced: frames that the first one's description
     announces, where the file has more, else 0;  channels: that are read as frames, 0 or 1: none is;
-    order: (frames,) the page of each frame, None where they follow each other;
+    order: (frames,) the page of each frame, None where they follow each other;  unplaced: images behind those
+    that it names;
     stored: the type as it stands in the file (byte order included);  missing: frames cut off the end, None
     where the file does not say how many;  gaps: frames first … last−1 of a set whose file is not there.
     """
@@ -47,6 +49,7 @@ class Layout:
     announced: int = 0
     channels: int = 0
     order: tuple[int, ...] | None = None
+    unplaced: int = 0
 
     @property
     def bytes_each(self) -> int:
@@ -62,6 +65,8 @@ def tiff_layout(tiff: tifffile.TiffFile, path: Path, *, partial: bool, alone: bo
     `partial`) truncated.
     """
     first = _first_page(tiff, path)
+    if first.is_lsm:  # a small colour picture follows each frame
+        raise refused_file(path, "Zeiss LSM")
     page_is_grey(first, path)
     dtype = first.dtype
     assert dtype is not None  # page_is_grey refuses a page without pixels
@@ -86,10 +91,23 @@ def tiff_layout(tiff: tifffile.TiffFile, path: Path, *, partial: bool, alone: bo
         whole -= layout.left_out
         if whole > 1 and (last := _page(tiff, whole - 1)) is not None:
             refuse_unlike(last, layout, whole - 1, path)  # on opening, not after all frames before it
+    if layout.order is not None:
+        return _in_another_order(layout, len(layout.order), whole, path)
     if complete and whole >= promised:
         return replace(layout, frames=whole, announced=promised if 1 < promised < whole else 0)
-    refuse_truncated(path, whole, max(promised, count), partial=partial and layout.order is None)
+    refuse_truncated(path, whole, max(promised, count), partial=partial)
     return replace(layout, frames=whole, missing=promised - whole if promised > whole else None)
+
+
+def _in_another_order(layout: Layout, frames: int, whole: int, path: Path) -> Layout:
+    """Of a file whose frames are not in the order of its images: all that are described, or none."""
+    if whole < frames:
+        raise InputError(
+            f"{path}: truncated: {whole} of {frames} images are whole, and its frames are not in order in the "
+            "file: the lost ones are not at the end",
+            "copy the file again",
+        )
+    return replace(layout, frames=frames, unplaced=whole - frames)
 
 
 def _set_layout(layout: Layout, pages: list[Any], path: Path, *, partial: bool) -> Layout:
@@ -129,7 +147,8 @@ def page_is_grey(page: Any, path: Path) -> None:
                 f"{path}: {page.samplesperpixel} planes that are marked as the colours of one image; camera "
                 "counts are needed",
                 "frames or slices of a short stack are stored so by tifffile: write them with "
-                "photometric='minisblack'; of a colour camera use the raw movie",
+                "photometric='minisblack', or convert the file (in Fiji: File > Import > Bio-Formats, then "
+                "File > Save As > Tiff); of a colour camera use the raw movie",
             )
         raise InputError(
             f"{path}: a colour (RGB) image, {page.samplesperpixel} samples a pixel; camera counts are needed",

@@ -69,13 +69,14 @@ class TiffMovie(Source):
 
     def _decoded(self, frame: int) -> NDArray[Any]:
         layout = self.layout
+        place = frame if layout.order is None else layout.order[frame]
         with _explained(self.path, frame):
             if layout.contiguous_from is not None:
                 count = layout.size[0] * layout.size[1]
-                offset = layout.contiguous_from + frame * layout.bytes_each
+                offset = layout.contiguous_from + place * layout.bytes_each
                 image = self._tiff.filehandle.read_array(layout.stored, count, offset).reshape(layout.size)
             else:
-                page = layout.pages[frame if layout.order is None else layout.order[frame]]
+                page = layout.pages[place]
                 if page is None:
                     raise InputError(f"{self.path}: frame {frame} lies in another file of the set, not found")
                 page.parent.filehandle.open()  # the other files of a set are closed until then; no-op if open
@@ -96,6 +97,11 @@ def _notes(path: Path, layout: Layout) -> tuple[str, ...]:
         notes.append(
             f"{path}: holds {layout.frames} images, its first description announces {layout.announced} of "
             "them: all are read as one movie, in the order of the file"
+        )
+    if layout.unplaced:
+        notes.append(
+            f"{path}: holds {layout.frames + layout.unplaced} images, {layout.frames} of which its description "
+            f"puts in order: the last {layout.unplaced} are left out"
         )
     if layout.channels > 1:
         notes.append(
