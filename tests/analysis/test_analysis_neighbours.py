@@ -98,6 +98,13 @@ def test_molecules_that_shine_on_are_told_from_their_neighbours_along_a_structur
         assert fit.sigma_um == pytest.approx(true, rel=0.08)
 
 
+def test_a_long_list_whose_frames_lie_in_one_block_is_not_thinned_to_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("deepstorm3d.analysis.neighbours._MOST_ROWS", 2000)
+    xyz, frame = _on_filaments(9000, 40)
+    early, late = (str(neighbour_precision(xyz, frame + first, np.array(SIGMA_UM))) for first in (0, 150))
+    assert early == late
+
+
 @pytest.mark.parametrize("frames", [8, 400])
 def test_beads_that_never_go_dark_tell_their_sigma(frames: int):
     rng = np.random.default_rng(5)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import KDTree
 
 from deepstorm3d.analysis.reappearing import rows_again, spot_resolution_um
-from deepstorm3d.analysis.resolution import resolution_of
+from deepstorm3d.analysis.resolution import _about_spots, resolution_of
 from deepstorm3d.emitters import Localizations
 
 SIGMA = np.array([0.012, 0.012, 0.024])
@@ -65,6 +68,31 @@ def test_molecules_that_come_back_are_counted(structure, number: int, times: int
     assert 0.7 * (times - 1) < again < 1.02 * (times - 1)
 
 
+@pytest.mark.parametrize(("pairs", "surely"), [(20, False), (35, True)])
+def test_a_pair_that_is_counted_from_both_ends_is_one_pair(pairs: int, surely: bool):
+    """Five standard errors of a number of pairs are 25 pairs."""
+    alone = np.column_stack([np.arange(2000.0), np.zeros(2000), np.zeros(2000)])
+    xyz = np.concatenate([alone, alone[:pairs]])
+    frame = np.repeat([0, 1000], [2000, pairs])
+    assert (rows_again(xyz, frame, 100, SIGMA) > 0) == surely
+
+
+def test_beads_in_all_frames_are_looked_up_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    found: list[int] = []
+
+    class Counted(KDTree):
+        def query_ball_point(self, *args: Any, **kwargs: Any) -> Any:
+            near = super().query_ball_point(*args, **kwargs)
+            found.append(sum(map(len, near)))
+            return near
+
+    monkeypatch.setattr("scipy.spatial.KDTree", Counted)
+    rng = np.random.default_rng(6)
+    xyz, frame = np.repeat(np.eye(3), 10_000, 0), np.tile(np.arange(10_000), 3)
+    assert rows_again(xyz + SIGMA * rng.normal(size=xyz.shape), frame, 100, SIGMA) > 9000
+    assert max(found) < 400_000
+
+
 def table(xyz: np.ndarray, frame: np.ndarray) -> Localizations:
     order, number = np.argsort(frame, kind="stable"), len(frame)
     return Localizations(
@@ -95,3 +123,13 @@ def test_the_resolution_of_molecules_that_come_back_says_that_it_is_that_of_thei
     once = resolution_of(table(*seen(area(20_000, rng), 1, rng)), splits=1)
     assert once.again == 0
     assert not any("come back" in each for each in once.notes)
+
+
+def test_a_structure_that_is_resolved_finer_than_its_spots_has_no_note_about_them():
+    rng = np.random.default_rng(5)
+    xyz, frame = seen(area(2000, rng), 10, rng)
+    report = resolution_of(table(xyz, frame), splits=1)
+    plane = report.correlations["x–y"]
+    assert plane.resolution_um is not None
+    for ratio, notes in ((0.9, 1), (1.2, 1), (1.4, 0), (3.0, 0)):
+        assert len(_about_spots(report.again, ratio * plane.resolution_um, plane)) == notes

@@ -124,7 +124,7 @@ def neighbour_precision(
         return _TOO_FEW
     rows = slice(None)
     if len(frame) > _MOST_ROWS:
-        rows = (frame // _BLOCK) % int(np.ceil(len(frame) / _MOST_ROWS)) == 0
+        rows = ((frame - frame.min()) // _BLOCK) % int(np.ceil(len(frame) / _MOST_ROWS)) == 0
     stated = np.zeros_like(xyz) if stated_um is None else stated_um
     widths = [np.sqrt(2) * np.maximum(part * start_um, _START_UM) for part in _NARROWER]
     pairs = _adjacent(xyz[rows], frame[rows], stated[rows], _WINDOW * _WIDER * widths[0])

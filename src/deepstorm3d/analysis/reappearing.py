@@ -20,10 +20,12 @@ _AROUND = (3.0, 4.0, 6.0)
 _INSIDE = 1 - np.exp(-(_SAME**2) / 2)
 # Gate in z, in √2 σ.
 _DEPTH = 3.0
-# Rows whose neighbours are counted, at most, and rows whose neighbours are looked up at a time.
+# Rows whose neighbours are counted, at most; of these the first that are looked up, and most at a time.
 _MOST = 20_000
+_AT_FIRST = 16
 _AT_ONCE = 500
-# Pairs that are enough.
+# Pairs that are looked up at a time, about, and that are enough.
+_PAIRS_AT_ONCE = 300_000
 _ENOUGH = 3_000_000
 # Standard errors by which there must be more near rows than the surroundings explain.
 _SURE = 5.0
@@ -45,8 +47,10 @@ def rows_again(xyz: Floats, frame: NDArray[np.int64], apart: int, sigma_um: Floa
     tree = KDTree(squeezed, balanced_tree=False, compact_nodes=False)
     chosen = np.random.default_rng(_SEED).permutation(len(xyz))[:_MOST]
     counts, looked, pairs = np.zeros(3), 0, 0
-    for first in range(0, len(chosen), _AT_ONCE):
-        rows = chosen[first : first + _AT_ONCE]
+    while looked < len(chosen) and pairs <= _ENOUGH:
+        # As many as have pairs enough by the rows before: a bead in each frame is a pair with every other row.
+        batch = int(_PAIRS_AT_ONCE * looked / pairs) + 1 if pairs else _AT_FIRST
+        rows = chosen[looked : looked + min(batch, _AT_ONCE)]
         near = tree.query_ball_point(squeezed[rows], _AROUND[-1], p=np.inf)
         one = np.repeat(rows, [len(each) for each in near])
         other = np.concatenate([np.asarray(each, dtype=np.int64) for each in near])
@@ -54,9 +58,9 @@ def rows_again(xyz: Floats, frame: NDArray[np.int64], apart: int, sigma_um: Floa
         distance = np.hypot(*(scaled[one[far], :2] - scaled[other[far], :2]).T)
         counts += [np.count_nonzero(distance <= _SAME), *np.histogram(distance, _AROUND)[0]]
         looked, pairs = looked + len(rows), pairs + len(one)
-        if pairs > _ENOUGH:
-            break
     more, error = _more_than_around(*counts.tolist())
+    # A pair of rows that were both looked up is counted twice.
+    error *= np.sqrt(1 + looked / len(xyz))
     return more / _INSIDE / looked if more > _SURE * error else 0.0
 
 

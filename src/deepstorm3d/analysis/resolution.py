@@ -50,6 +50,8 @@ _MOTION_TOLD = 0.2
 _BLOCKS = 50
 # Fewest frames in a block, where the movie is long enough.
 _FEWEST_FRAMES = 20
+# Spots explain the measured resolution where theirs is at most so many times as coarse.
+_EXPLAINED = 1.3
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ def resolution_of(
     measured = None if isinstance(precision, str) else precision
     spread = typical_sigma(table) if measured is None else np.array([fit.sigma_um for fit in measured])
     again = rows_again(xyz, frame, block, spread)
-    notes = (*notes, *_about_spots(again, float(np.hypot(*spread[:2]) / np.sqrt(2))))
+    spots = spot_resolution_um(again, float(np.hypot(*spread[:2]) / np.sqrt(2)))
+    notes = (*notes, *_about_spots(again, spots, correlations["x–y"]))
     return ResolutionReport(correlations, measured, stated, block, splits, rows, again, notes)
 
 
@@ -194,15 +197,16 @@ def _notes(
     return tuple(notes)
 
 
-def _about_spots(again: float, sigma_um: float) -> list[str]:
-    """A note on molecules that come back so often that their rows alone have a resolution."""
-    spots = spot_resolution_um(again, sigma_um)
-    if spots is None:
+def _about_spots(again: float, spots_um: float | None, plane: Correlation) -> list[str]:
+    """A note on molecules that come back so often that their rows alone explain the resolution in x–y."""
+    finest = 1 / plane.nyquist if plane.status == "beyond the pixels" else plane.resolution_um
+    if spots_um is None or finest is None or spots_um > _EXPLAINED * finest:
         return []
     return [
         f"molecules come back (or lie in clumps no larger than σ): a row has at least {again:.1f} others of "
-        f"its place in other blocks of frames, which alone keep x–y above 1/7 down to {1000 * spots:.0f} nm; "
-        "the Fourier figures say how well a spot is repeated, not how well the structure is sampled"
+        "its place in other blocks of frames, which alone keep x–y above 1/7 down to "
+        f"{1000 * spots_um:.0f} nm; the Fourier figures say how well a spot is repeated, not how "
+        "well the structure is sampled"
     ]
 
 
