@@ -343,3 +343,17 @@ def test_logarithms_are_those_of_numpy() -> None:
     expected = np.log(values.astype(np.float64))
     logarithms(values, np.empty(len(values), np.int32))
     np.testing.assert_allclose(values, expected, rtol=2.5e-7, atol=1e-8)
+
+
+def test_the_photons_of_a_frame_do_not_depend_on_a_frame_that_is_singular_beside_it() -> None:
+    made = single(8, 2)
+    # Molecules of one place in the second frame: in single precision their matrix has no factor.
+    xyz = made.state.xyz.clone()
+    xyz[made.state.frame == 1] = xyz[made.state.frame == 1][:1]
+    state, likelihood = replace(made.state, xyz=xyz), made.noisy(3)
+    model = FrameModel(made.psf, made.background, BOUNDS, Effort())
+    together = model.photon_bounds(state, likelihood)
+    first = torch.tensor([0])
+    alone = model.photon_bounds(state.select(first), likelihood.select(first))
+    assert torch.equal(together[state.frame == 0], alone)
+    assert bool(torch.isfinite(together).all())

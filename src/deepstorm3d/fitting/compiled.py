@@ -189,7 +189,8 @@ def photon_bounds(
 ) -> Tensor | None:
     """σ of the photons of all molecules, (N,) float64, at a state; None if it cannot be computed.
 
-    In single precision, and nothing but it: removals compare it with a threshold.
+    Removals compare it with a threshold, for which single precision is enough; a frame whose matrix is singular
+    in it is computed in double precision.
     """
     from .kernels.bounds import photon_bounds as of_frame
 
@@ -199,8 +200,12 @@ def photon_bounds(
     scenes, coefficients = Scenes(likelihood, background, state.begin_px), state.coefficients.double().numpy()
     sigma = np.zeros((len(state), 4 if state.blur_px is None else 5))
     for frame, rows in rows_of_frames(state.frame, len(likelihood)):
-        own = some_of(molecules, rows)
-        if not of_frame(spline, scenes[frame], own, coefficients[frame], sigma.shape[1], sigma[rows]):
+        own, size = some_of(molecules, rows), sigma[rows].size + coefficients[frame].size
+        for kind in (np.float32, np.float64):
+            matrix = np.empty((size, size), kind)
+            if of_frame(spline, scenes[frame], own, coefficients[frame], matrix, sigma[rows]):
+                break
+        else:
             return None
     return torch.from_numpy(sigma[:, 3])
 

@@ -58,22 +58,21 @@ def frame_bounds(
 
 @compiled
 def photon_bounds(
-    spline: Spline, scene: Scene, molecules: Molecules, coefficients: Array, unknowns: int, sigma: Array
+    spline: Spline, scene: Scene, molecules: Molecules, coefficients: Array, matrix: Array, sigma: Array
 ) -> bool:
     """Write σ of the photons, sigma[:, 3] of (n, p), of the molecules of a frame; False if F is singular.
 
-    coefficients: (k, l);  unknowns: p, 4, or 5 with the blur.  In single precision.
+    coefficients: (k, l);  matrix: memory, (n·p + k·l, n·p + k·l), which also says with what precision to sum.
     """
-    number, shape = len(molecules.places), scene.counts.shape
+    (number, unknowns), shape = sigma.shape, scene.counts.shape
     image, score, information = np.empty((3, *shape), np.float32)
     values = np.empty((number, unknowns, spline.patch_px * spline.side), np.float32)
     slopes = Slopes(values, np.zeros((number, 6), np.int64), spline.side)
     expected(spline, scene, molecules, coefficients, image)
     weigh(scene, image, score, information)
     linearize(spline, scene, molecules, slopes)
-    size = number * unknowns + coefficients.size
-    matrix = np.empty((size, size), np.float32)
-    return frame_bounds(scene, slopes, information, True, matrix, sigma, np.empty(0))
+    exact = Slopes(values.astype(matrix.dtype), slopes.windows, slopes.stride)
+    return frame_bounds(scene, exact, information, True, matrix, sigma, np.empty(0))
 
 
 @compiled

@@ -23,6 +23,7 @@ class Curvature(NamedTuple):
     """The Fisher matrix of a frame, and the state that it was computed at.
 
     order, matrix: see `fisher_matrix`;  profiles: of the spots;  windows: (n, 6), without their dim edges;
+    patches: (n, 6), the windows when the profiles were measured;
     places: (n, 5) and held: (n, p) when a molecule's part was last computed.
     """
 
@@ -30,6 +31,7 @@ class Curvature(NamedTuple):
     matrix: Array
     profiles: Profiles
     windows: Array
+    patches: Array
     places: Array
     held: Array
 
@@ -42,6 +44,7 @@ def new_curvature(scene: Scene, number: int, unknowns: int, knots: int, patch_px
         new_order(number, unknowns, scene),
         np.zeros((size, size), np.float32),
         new_profiles(number, patch_px, _FAINT),
+        np.zeros((number, 6), np.int64),
         np.zeros((number, 6), np.int64),
         np.full((number, 5), np.inf),
         np.zeros((number, unknowns), np.bool_),
@@ -72,6 +75,9 @@ def renew(
                 moved[i] = True
         if moved[i]:
             curvature.places[i], curvature.held[i] = places[i], held[i]
+        # A profile is that of the patch, which goes on by a pixel also with a molecule that has hardly moved.
+        if moved[i] or (slopes.windows[i] != curvature.patches[i]).any():
+            curvature.patches[i] = slopes.windows[i]
             measure(slopes, i, curvature.profiles)
         tighten(curvature.profiles, i, slopes.windows[i], curvature.windows[i])
     lit, order, matrix = (

@@ -145,7 +145,7 @@ def pair(weighted: Array, first: Array, other: Array, second: Array, stride: int
         five_by_five(weighted, here, other, there, (stride, bottom - top, right - left), block)
     elif len(block) == 4:
         four_by_four(weighted, here, other, there, (stride, bottom - top, right - left), block)
-    else:
+    else:  # photons alone
         one_by_one(weighted, here, other, there, (stride, bottom - top, right - left), block)
     return True
 

@@ -11,6 +11,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 __all__ = ["five_by_five", "four_by_four", "one_by_one"]
@@ -115,6 +116,9 @@ def _sums_of_products(number: int) -> Any:
 
     @intrinsic
     def sums(_: Any, one: Any, here: Any, other: Any, there: Any, area: Any, out: Any) -> Any:
+        if any(each.ndim != 2 or each.layout != "C" or each.dtype != one.dtype for each in (one, other, out)):
+            raise TypingError("two-dimensional arrays of one type, row after row, are needed")
+
         def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             lines = [context.make_array(signature.args[k])(context, builder, values[k]) for k in (0, 2)]
             written = context.make_array(signature.args[5])(context, builder, values[5])
