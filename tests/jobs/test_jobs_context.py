@@ -136,10 +136,12 @@ def test_a_worker_of_a_cluster_sees_the_same_neighbours(model: ModelFile, movie:
         judged = source.judged(stored.pipeline(refine=False).camera, stored.experiment.microscope).excerpt
     recipe, threads = Recipe(str(tmp_path / "m.pt"), refine=False), torch.get_num_threads()
     try:
-        found = [cluster._localize(recipe, judged, (first, first + 2), "run") for first in (1, 3, 5, 7)]
+        found = [
+            cluster._localize(recipe, judged, (first, first + 2), ("run", "here")) for first in (1, 3, 5, 7)
+        ]
         # Workers outlive a run, and the file may hold another model for the next one.
         save_model_file(replace(model, threshold=1.0), tmp_path / "m.pt")
-        again, later = (cluster._localize(recipe, judged, (1, 3), run) for run in ("run", "next run"))
+        again, later = (cluster._localize(recipe, judged, (1, 3), (run, "here")) for run in ("run", "next run"))
         assert len(again.localizations) == len(found[0].localizations) > len(later.localizations)
         save_model_file(model, tmp_path / "m.pt")
     finally:

@@ -150,6 +150,10 @@ class Never:
     def done(self) -> bool:
         return self.error is not None
 
+    @property
+    def status(self) -> str:
+        return "error" if self.done() else "pending"
+
     def add_done_callback(self, call: Any) -> None:
         if self.done():
             call(self)
@@ -158,9 +162,9 @@ class Never:
 def test_waiting_for_workers_can_be_stopped_and_goes_on_being_told() -> None:
     watch = Recorder(stop_at=5)
     with pytest.raises(Interrupted):
-        _result(Never(), watch)
+        _result(Never(), watch, lambda: 1)
     assert watch.asked == 5
     assert len(watch.steps) == 4
     # A worker's own failure is not taken for patience.
     with pytest.raises(TimeoutError, match="disk"):
-        _result(Never(TimeoutError("disk")), Recorder())
+        _result(Never(TimeoutError("disk")), Recorder(), lambda: 1)
