@@ -16,7 +16,7 @@ from factories import tiny_experiment, untrained_model
 from watchers import Recorder
 
 NETWORK = "the network is being compiled for this computer: some ten seconds, once"
-FIT = "the fit is being compiled for this computer: about a minute, once"
+FIT = "the fit is being compiled for this computer: one or two minutes, once"
 WIDE = CoarseSpec(channels=64, skip=32, dilations=(1,))
 
 

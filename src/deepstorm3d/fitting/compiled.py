@@ -52,7 +52,7 @@ def announce(watch: Watcher) -> None:
     from ..numba_cache import is_compiled_already
 
     if not is_compiled_already("fitting"):
-        watch.message("the fit is being compiled for this computer: about a minute, once")
+        watch.message("the fit is being compiled for this computer: one or two minutes, once")
 
 
 def is_small(state: JointState) -> bool:
