@@ -17,7 +17,7 @@ import deepstorm3d
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.fitting import compiled
 from deepstorm3d.fitting.frame_model import FrameModel
-from deepstorm3d.fitting.information import joint_bounds, photon_bounds
+from deepstorm3d.fitting.information import joint_bounds
 from deepstorm3d.fitting.joint import JointFit
 from deepstorm3d.fitting.kernels.scene import deviance, weigh
 from deepstorm3d.fitting.likelihood import Likelihood
@@ -149,14 +149,12 @@ def test_the_climb_never_raises_the_deviance_and_keeps_within_the_bounds() -> No
 def test_bounds_are_those_of_pytorch(made: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     information = uneven(made).information(made.image())
     sigma, level = joint_bounds(made.linear(), information)
-    photons = photon_bounds(made.linear(), information)
-    of_model = FrameModel(made.psf, made.background, BOUNDS, Effort()).photon_bounds(made.state, uneven(made))
+    photons = FrameModel(made.psf, made.background, BOUNDS, Effort()).photon_bounds(made.state, uneven(made))
     not_compiled(monkeypatch)
     expected, expected_level = joint_bounds(made.linear(), information)
     torch.testing.assert_close(sigma, expected, rtol=2e-3, atol=0)
     torch.testing.assert_close(level, expected_level, rtol=2e-3, atol=0)
     torch.testing.assert_close(photons, expected[:, 3], rtol=2e-2, atol=0)
-    torch.testing.assert_close(of_model, expected[:, 3], rtol=2e-2, atol=0)
 
 
 def test_photometry_solves_the_same_equations(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,13 +154,8 @@ def slopes_of(values: Tensor, assembly: Assembly) -> Slopes:
     return Slopes(values.contiguous().numpy(), assembly.windows().numpy(), assembly.patch[1])
 
 
-def bounds(
-    image: LinearImage, information: Tensor, *, photons_only: bool = False
-) -> tuple[Tensor, Tensor] | None:
-    """σ (N, p) of all unknowns and σ (N,) of the background, float64, from compiled code; None if it cannot.
-
-    photons_only: compute only σ of the photons (column 3).
-    """
+def bounds(image: LinearImage, information: Tensor) -> tuple[Tensor, Tensor] | None:
+    """σ (N, p) of all unknowns and σ (N,) of the background, float64, from compiled code; None if it cannot."""
     from .kernels.bounds import frame_bounds
 
     scenes = Scenes(Likelihood(information), image.background)
@@ -170,16 +165,10 @@ def bounds(
         size = sigma[rows].size + image.background.shape[0] * image.background.shape[1]
         if size > MOST_UNKNOWNS:
             return None
-        own = slopes._replace(values=slopes.values[rows], windows=slopes.windows[rows])
-        weights = information[frame].contiguous().numpy()
-        # Double precision: two molecules at nearly one place differ by little. σ of the photons alone is only
-        # compared with a threshold, for which single precision is enough.
-        for kind in (np.float32, np.float64) if photons_only else (np.float64,):
-            matrix = np.empty((size, size), kind)
-            own = own._replace(values=own.values.astype(kind, copy=False))
-            if frame_bounds(scenes[frame], own, weights, photons_only, matrix, sigma[rows], level[rows]):
-                break
-        else:
+        # Double precision: two molecules at nearly one place differ by little.
+        own = slopes._replace(values=slopes.values[rows].astype(np.float64), windows=slopes.windows[rows])
+        weights, matrix = information[frame].contiguous().numpy(), np.empty((size, size))
+        if not frame_bounds(scenes[frame], own, weights, False, matrix, sigma[rows], level[rows]):
             return None
     return torch.from_numpy(sigma), torch.from_numpy(level)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..optics.psf import PSF
 from . import compiled
 from .background import SplineBackground
-from .information import photon_bounds
+from .information import joint_bounds
 from .likelihood import Likelihood
 from .linear import LinearImage, expected_image
 from .refine import Bounds, Effort, Refined, refine
@@ -67,7 +67,7 @@ class FrameModel:
             found = compiled.photon_bounds(self.psf, state, likelihood, self.surface)
         if found is None:
             image = self.linear(state, likelihood)
-            found = photon_bounds(image, likelihood.information(image.image))
+            found = joint_bounds(image, likelihood.information(image.image))[0][:, 3]
         return found.to(state.photons)
 
     def with_surface(self, surface: SplineBackground) -> FrameModel:

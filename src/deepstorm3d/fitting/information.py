@@ -11,7 +11,7 @@ from . import compiled
 from .linear import LinearImage
 from .matrices import Order, fisher_matrices
 
-__all__ = ["joint_bounds", "joint_covariances", "photon_bounds"]
+__all__ = ["joint_bounds", "joint_covariances"]
 
 _TILE_PX = (
     128  # side of the squares in which a frame is processed, px; each uses only the molecules that reach it
@@ -57,12 +57,6 @@ def _bounds_together(image: LinearImage, information: Tensor, order: Order) -> t
     smooth = covariance[:, order.molecules :, order.molecules :]
     level = ((placed @ smooth) * placed).sum(2).reshape(-1)[order.slot]
     return sigma, level.clamp(min=0).sqrt().to(information)
-
-
-def photon_bounds(image: LinearImage, information: Tensor) -> Tensor:
-    """σ of the photons of all molecules, (N,): the column of `joint_bounds` that removals are judged by."""
-    found = compiled.bounds(image, information, photons_only=True) if image.is_compiled else None
-    return (joint_bounds(image, information) if found is None else found)[0][:, 3].to(information)
 
 
 def joint_covariances(image: LinearImage, information: Tensor) -> Iterator[tuple[int, Tensor]]:

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from .frame_model import FrameModel
-from .information import photon_bounds
 from .likelihood import Likelihood
 from .refine import Refined
 from .state import JointState
@@ -82,7 +81,7 @@ class SureMolecules:
     def _weak(self, state: JointState, likelihood: Likelihood) -> Tensor:
         """Molecules that are not significant against the residual under their spots: (N,) bool."""
         linear = self.model.linear(state, likelihood)
-        sigma = photon_bounds(linear, likelihood.information(linear.image))
+        sigma = self.model.photon_bounds(state, likelihood)
         significance = (state.photons / sigma.clamp(min=1e-9)).square()
         left = linear.under_spots(likelihood.deviance_image(linear.image), likelihood.weight)
         return (left > FAR) & (significance < self.price * left)
