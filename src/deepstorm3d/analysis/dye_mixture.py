@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DyeMixture", "fitted_mixture", "fitted_weights"]
+__all__ = ["DyeMixture", "fitted_mixture", "fitted_weights", "only", "refitted"]
 
 Values = NDArray[np.float64]
 
@@ -85,6 +85,19 @@ class DyeMixture:
 def fitted_weights(shares: Values, share: Values, sigma: Values) -> DyeMixture:
     """The mixture of dyes of known shares (K,), from N molecules: their numbers and scatters are fitted."""
     return _climb(_start(shares, share), share, sigma, _STEPS, free=False)
+
+
+def refitted(mixture: DyeMixture, share: Values, sigma: Values) -> DyeMixture:
+    """The most likely mixture of N molecules that lies uphill of a given one: shares, scatters and numbers."""
+    return _climb(mixture, share, sigma, _STEPS, free=True)
+
+
+def only(mixture: DyeMixture, dyes: NDArray[np.int64]) -> DyeMixture:
+    """The mixture of some of its K dyes, named by number from 0."""
+    weights = mixture.weights[np.concatenate([[0], dyes + 1])]
+    return replace(
+        mixture, shares=mixture.shares[dyes], spreads=mixture.spreads[dyes], weights=weights / weights.sum()
+    )
 
 
 def fitted_mixture(dyes: int, share: Values, sigma: Values) -> DyeMixture:

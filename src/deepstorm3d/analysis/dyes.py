@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..emitters import Localizations
 from ..errors import InputError
+from .dye_doubts import other_shares, rare_dyes
 from .dye_mixture import DyeMixture, fitted_mixture, fitted_weights
 
 __all__ = ["DyeRule", "DyesFound", "SharesOfMolecules", "find_dyes", "shares_of_molecules"]
@@ -100,6 +101,7 @@ def find_dyes(table: Localizations, rule: DyeRule) -> DyesFound:
     names, mixture = _mixture(shares, rule)
     posterior = mixture.posterior(shares.share, shares.sigma)
     dye = posterior.argmax(1)
+    likeliest = np.bincount(dye, minlength=len(names) + 1).tolist()
     probability = posterior[np.arange(len(dye)), dye]
     in_doubt = (dye > 0) & (probability < rule.sure)
     dye = np.where(in_doubt, 0, dye)
@@ -115,6 +117,10 @@ def find_dyes(table: Localizations, rule: DyeRule) -> DyesFound:
     )
     counts = tuple(np.bincount(dye, minlength=len(names) + 1).tolist())
     warnings = _warnings(mixture, names, shares, in_doubt, rule)
+    found_shares = isinstance(rule.dyes, int)
+    if not found_shares:
+        warnings += other_shares(mixture, names, shares.share, shares.sigma)
+    warnings += rare_dyes(names, likeliest, found=found_shares)
     return DyesFound(names, mixture, found, counts, wrong, shares, warnings)
 
 

@@ -60,7 +60,8 @@ def dyes(
     Warns
     -----
     DoubtfulResult
-        Where dyes can hardly be told apart, many molecules are none's, or rows have no share.
+        Where dyes can hardly be told apart, many molecules are none's, the molecules show other shares than
+        those given, a dye has hardly any molecule, or rows have no share.
 
     Examples
     --------
