@@ -106,6 +106,8 @@ def test_an_error_in_a_worker_is_the_users_own(model: Path, tmp_path: Path) -> N
             localize_movie(
                 Excerpt(tmp_path / "nan.tif"), recipe.load(), ListFile(tmp_path / "o.csv"), workers=workers
             )
+        # No frame was done: nothing is left that the corrected command would have to go on from.
+        assert [path.name for path in tmp_path.iterdir()] == ["nan.tif"]
         from distributed import default_client
 
         # With dask's own value a worker takes 2.5 times as long: see `_WORKER_ENVIRONMENT`.

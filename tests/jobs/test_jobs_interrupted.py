@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from deepstorm3d.emitters import Emitters
-from deepstorm3d.errors import Interrupted
+from deepstorm3d.errors import InputError, Interrupted
 from deepstorm3d.field import Field
 from deepstorm3d.io.tables import read_table
 from deepstorm3d.jobs.localize import ListFile, localize_movie
@@ -71,6 +71,22 @@ def test_a_run_stopped_within_a_block_goes_on_to_the_same_table(
     resumed = localize_movie(Excerpt(movie), pipeline, ListFile(tmp_path / "cut.csv", resume=True))
     assert resumed.complete
     assert (tmp_path / "cut.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".hdf5"])
+def test_an_error_before_any_frame_is_done_leaves_nothing_and_a_later_one_what_is_done(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    monkeypatch.setattr("deepstorm3d.localizing.streaming._FITTED_PIXELS", 2 * SIZE[0] * SIZE[1])
+    frames = np.full((FRAMES, *SIZE), 20.0, np.float32) + np.random.default_rng(0).random((FRAMES, *SIZE))
+    excerpt = Excerpt(tmp_path / "m.npy", pixel_um=pipeline.psf.pixel_um)
+    for bad, left in ((1, False), (3, True)):
+        wrong = frames.copy()
+        wrong[bad, 5, 5] = np.nan
+        np.save(tmp_path / "m.npy", wrong)
+        with pytest.raises(InputError, match=f"frame {bad} has 1 of"):
+            localize_movie(excerpt, pipeline, ListFile(tmp_path / f"found{suffix}"))
+        assert bool(list(tmp_path.glob("found*"))) == left
 
 
 @pytest.mark.parametrize("stop", [2, 3, FRAMES - 1])

@@ -94,6 +94,19 @@ def written(recording: Recording, tmp_path_factory: pytest.TempPathFactory) -> P
     return out
 
 
+def test_an_error_before_any_frame_is_done_leaves_no_list_of_both(
+    recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise InputError("the joint fit fails")
+
+    monkeypatch.setattr("deepstorm3d.jobs.localize_channels.partial", lambda *_: fails)
+    out = tmp_path / "both.hdf5"
+    with pytest.raises(InputError, match="the joint fit fails"):
+        localize_channels(recording.inputs(), GivenTransform(mirrored()), ListFile(out))
+    assert not [path.name for path in tmp_path.glob("both.*") if ".part" in path.name]
+
+
 def rms_um(truth: Emitters, found: Localizations) -> float:
     pairs = match(truth, found, tolerance_um=0.25)
     assert len(pairs) >= 0.9 * len(truth)

@@ -77,10 +77,11 @@ def write_channels_list(
     summary.earlier_rows = writer.rows
     keep_transform(out.path, both.pair)
     try:
-        for block in both.blocks(writer.next_frame):
-            found = both.localize(block, watch)
-            writer.append(found.localizations, frames_done=block[1])
-            summary.add(found)
+        with writer.kept_once_begun():
+            for block in both.blocks(writer.next_frame):
+                found = both.localize(block, watch)
+                writer.append(found.localizations, frames_done=block[1])
+                summary.add(found)
     except Interrupted:
         return
     told, rows = _decided(over_frames, both, writer, summary, watch)

@@ -78,7 +78,7 @@ def localize_movie(
             with run.summary.times.of("writing"):
                 writer.append(found.localizations, frames_done=found.block[1])
 
-        with write_behind(write) as hand_over:
+        with writer.kept_once_begun(), write_behind(write) as hand_over:
             for found in run.blocks(writer.next_frame):
                 hand_over(found)
         complete = writer.next_frame >= run.source.last or not watch.stopped

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from ...emitters import Emitters, Localizations
-from ...errors import InputError
+from ...errors import InputError, Interrupted
 from ..movies.raw_movie import RAW_SUFFIXES
 from ..parts import claim_name, explain_write_errors
 
@@ -113,9 +114,24 @@ class TableWriter(Generic[Table]):
         """Delete what was written: there is nothing to resume."""
         _delete(self._file)
 
+    @contextmanager
+    def kept_once_begun(self) -> Iterator[None]:
+        """An error in the body before any frame is done leaves no part: there is nothing to go on from.
+
+        A run that was only stopped (`Interrupted`) keeps it.
+        """
+        try:
+            yield
+        except Interrupted:
+            raise
+        except BaseException:
+            if not self.next_frame:
+                self.discard()
+            raise
+
     def _explained(self) -> Any:
         kept = f"What is done is kept in {self._file.path.name}; `resume=True` goes on from there"
-        return explain_write_errors(self.path, kept if self._goes_on else "")
+        return explain_write_errors(self.path, kept if self._goes_on and self.next_frame else "")
 
     def __enter__(self) -> Self:
         return self
