@@ -41,7 +41,7 @@ def test_limit_prints_the_bounds_and_writes_plot_and_table(tmp_path: Path):
         "3,000 photons, rms",
         "background 10, rms",
         "7 in a frame, 0.56 per µm²",
-        "4,000 photons, background 7 per pixel, blur 1 px; no read noise",
+        "4,000 photons, background 7 per pixel, blur 1 px; no noise without light",
     ):
         assert words in done.stdout, words
     assert "2,000 photons" not in done.stdout  # in the table file, not on the screen

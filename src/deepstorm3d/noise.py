@@ -68,11 +68,11 @@ class Noise:
         return self
 
     def __str__(self) -> str:
-        """The noise beside that of the light: "read noise 1.6 photons rms"."""
+        """The noise beside that of the light: "noise without light 1.63 photons rms"."""
         variance = self.mean_read_variance
-        words = [f"read noise {variance**0.5:.3g} photons rms"] if variance > 0 else []
+        words = [f"noise without light {variance**0.5:.3g} photons rms"] if variance > 0 else []
         words += [f"excess noise factor {self.excess:g}"] if self.excess > 1 else []
-        return ", ".join(words) or "no read noise"
+        return ", ".join(words) or "no noise without light"
 
 
 SHOT_NOISE = Noise()

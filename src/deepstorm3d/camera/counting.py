@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..draws import gamma
 
-__all__ = ["as_real", "digitize", "multiplied", "poisson"]
+__all__ = ["as_real", "digitize", "multiplied", "poisson", "rounding_variance"]
 
 SLOPE_FLOOR = 5.0
 """Photons below which the slope of a draw is held at its value there: it diverges at 0."""
@@ -57,6 +57,14 @@ def multiplied(expected: Tensor, generator: torch.Generator) -> Tensor:
 def digitize(counts: Tensor, saturation: float) -> Tensor:
     """Whole counts from 0 to saturation; a derivative passes as if nothing were rounded."""
     return (counts + (counts.round() - counts).detach()).clamp(0, saturation)
+
+
+def rounding_variance(gain: float | Tensor) -> Tensor:
+    """Variance that rounding to whole counts adds, electrons²: (1/12)/gain², gain in counts per electron.
+
+    Holds where other noise spreads a pixel over some tenths of a count or more.
+    """
+    return torch.as_tensor(gain, dtype=torch.float32).square().reciprocal() / 12
 
 
 def as_real(counts: Tensor) -> Tensor:

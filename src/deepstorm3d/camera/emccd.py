@@ -13,7 +13,7 @@ from ..draws import normal
 from ..noise import Noise
 from ..spec import quantity
 from .camera_spec import CameraSpec, ReadOut
-from .counting import as_real, digitize, multiplied, poisson
+from .counting import as_real, digitize, multiplied, poisson, rounding_variance
 
 __all__ = ["EmccdCamera"]
 
@@ -50,8 +50,14 @@ class EmccdCamera(CameraSpec):
         return (as_real(counts) - self.baseline) / (self.gain * self.em_gain) - self.spurious_charge
 
     def pixel_noise(self, maps: Maps | None = None) -> Noise:
-        """Shot noise with the excess of the multiplication, and read noise; see `CameraSpec.pixel_noise`."""
-        return Noise(2.0 if self.em_gain > 1 else 1.0, (self.read_noise / self.em_gain) ** 2)
+        """Shot noise of light and spurious charge with the excess of the multiplication, read noise, rounding.
+
+        See `CameraSpec.pixel_noise`.
+        """
+        excess = 2.0 if self.em_gain > 1 else 1.0
+        read = (self.read_noise / self.em_gain) ** 2
+        rounding = float(rounding_variance(self.gain * self.em_gain))
+        return Noise(excess, excess * self.spurious_charge + read + rounding)
 
     @property
     def multiplication(self) -> float:

@@ -16,11 +16,12 @@ from ..errors import InputError
 from ..noise import Noise
 from ..spec import quantity
 from .camera_spec import CameraSpec, ReadOut
-from .counting import as_real, digitize, poisson
+from .counting import as_real, digitize, poisson, rounding_variance
 
 __all__ = ["ScmosCamera"]
 
 _MAPS = ("baseline", "gain", "read_noise")
+_NOISY = ("read_noise", "gain")
 
 
 class ScmosCamera(CameraSpec):
@@ -74,12 +75,16 @@ class ScmosCamera(CameraSpec):
         return (counts - baseline) / gain
 
     def pixel_noise(self, maps: Maps | None = None) -> Noise:
-        """Shot noise and read noise; see `CameraSpec.pixel_noise`."""
+        """Shot noise, read noise and the rounding to whole counts; see `CameraSpec.pixel_noise`.
+
+        Without read noise and with a whole gain the counts are whole before they are rounded.
+        """
         maps = self.load_maps() if maps is None else maps
-        if "read_noise" in maps:
-            return Noise(read_variance=maps["read_noise"].square())
-        # In single precision, as a map would be.
-        return Noise(read_variance=float(torch.tensor(float(self.read_noise)).square()))
+        # Numbers in single precision too, as a map would be.
+        read, gain = (maps[name] if name in maps else torch.tensor(getattr(self, name)) for name in _NOISY)
+        rounded = bool((read != 0).any() or (gain != gain.round()).any())
+        variance = read.square() + (rounding_variance(gain) if rounded else 0.0)
+        return Noise(read_variance=variance if variance.dim() else float(variance))
 
     def maps_named(self) -> dict[str, str]:
         """Those of baseline, gain and read noise for which the camera names a file, and the file."""

@@ -14,7 +14,6 @@ from torch.nn import functional
 from ..camera import Camera, Noise
 from ..chip import Maps
 from ..errors import InputError
-from ..pixels.counts import whole_counts
 from .byte_order import bytes_seem_swapped
 from .mean_variance import NoiseLine, noise_line
 from .no_light import full_count, without_light
@@ -151,8 +150,7 @@ def check_frames(
 def _look(counts: NDArray[Any], photons: Tensor, camera: Camera, maps: Maps | None) -> _Seen:
     photons = photons.detach().float().cpu()
     gain = _gain(camera)
-    rounding = 1 / 12 / gain**2 if gain and whole_counts(counts) else 0.0
-    noise = camera.pixel_noise(maps).averaged().at_least_shot_noise().with_more(rounding)
+    noise = camera.pixel_noise(maps).averaged().at_least_shot_noise()
     least = -_BELOW_SIGMA * noise.mean_read_variance**0.5 - 1.0
     line = None
     if camera.is_calibrated:
