@@ -24,7 +24,7 @@ def emitters(low: float, high: float) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize(("oversampling", "blur"), RANGES)
 def test_each_pixel_takes_the_taps_of_the_blurred_spline(oversampling: int, blur: tuple[float, float]) -> None:
     more, (offset, sigma) = MoreBlur(*blur), emitters(*blur)
-    bands = SplineBands(PATCH, oversampling, more).at_pixels(offset, sigma, slopes=True)
+    bands = SplineBands(PATCH, oversampling, more).at_pixels(offset, sigma, slopes=2)
     distance = -offset[:, :, None] * oversampling - torch.arange(-3, 4)
     taps, slopes = quintic(distance), -oversampling * quintic_slope(distance)
     broader = torch.zeros_like(taps)
@@ -44,7 +44,7 @@ def test_each_pixel_takes_the_taps_of_the_blurred_spline(oversampling: int, blur
 def test_without_slopes_the_matrices_are_the_same() -> None:
     bands, (offset, sigma) = SplineBands(PATCH, 1, MoreBlur(0.7, 1.4)), emitters(0.7, 1.4)
     torch.testing.assert_close(
-        bands.at_pixels(offset, sigma)[:, :, 0], bands.at_pixels(offset, sigma, slopes=True)[:, :, 0]
+        bands.at_pixels(offset, sigma)[:, :, 0], bands.at_pixels(offset, sigma, slopes=2)[:, :, 0]
     )
 
 

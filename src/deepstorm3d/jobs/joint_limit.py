@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,10 @@ from ..optics.psf import on_axis
 from ..optics.tabulated import TabulatedPSF
 from ..simulation.priors import FixedCount
 
-__all__ = ["ChannelSet", "channel_sets"]
+__all__ = ["ChannelSet", "Light", "channel_sets"]
+
+Light = tuple[float, float]
+"""Photons of a molecule, and background photons per pixel."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,14 @@ class ChannelSet:
     light_known: bool = False
 
     @torch.no_grad()
-    def alone(self, z_um: NDArray[np.float64], photons: float, background: float) -> NDArray[np.float64]:
-        """σ of x, y, z (depths, 3) nm of one molecule, at the middle of a pixel in each channel.
+    def alone(self, z_um: NDArray[np.float64], light: Sequence[Light]) -> NDArray[np.float64]:
+        """σ of x, y, z (K, depths, 3) nm of one molecule, at the middle of a pixel in each channel.
 
-        z_um: (depths,) in the first channel;  photons, background: of all channels together.
+        z_um: (depths,) in the first channel;  light: K photons and backgrounds of all channels together.
         """
+        return np.stack([self._alone(z_um, *each) for each in light])
+
+    def _alone(self, z_um: NDArray[np.float64], photons: float, background: float) -> NDArray[np.float64]:
         z, total = torch.from_numpy(z_um), torch.zeros((), dtype=torch.float64)
         information = emitter_information if self.light_known else position_information
         for channel, psf in zip(self.channels, self.psfs, strict=True):

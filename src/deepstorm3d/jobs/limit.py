@@ -25,14 +25,14 @@ from ..fitting.likelihood import Likelihood
 from ..fitting.linear import LinearImage
 from ..fitting.state import JointState
 from ..io.masks import mask_sha256, read_mask
-from ..optics.fisher import crlb
+from ..optics.fisher import crlb_of_images
 from ..optics.masks import FileMask
 from ..optics.psf import on_axis
 from ..optics.tabulated import TabulatedPSF
 from ..simulation.priors import FixedCount
 from ..streams import stream
 from ..watch import SILENT, Watcher, advance
-from .joint_limit import ChannelSet, channel_sets
+from .joint_limit import ChannelSet, Light, channel_sets
 
 __all__ = ["Sweep", "limit", "masks_to_compare"]
 
@@ -219,12 +219,17 @@ class _OneMask:
     there: Conditions
 
     @torch.no_grad()
-    def alone(self, z_um: NDArray[np.float64], photons: float, background: float) -> NDArray[np.float64]:
-        """σ of x, y, z (depths, 3) nm of one molecule at the middle of a pixel."""
-        xyz = on_axis(torch.from_numpy(z_um))
-        bright, floor = self.there.as_poisson(photons, background)
-        bounds = crlb(self.psf, xyz, torch.full_like(xyz[:, 0], bright), torch.full_like(xyz[:, 0], floor))
-        return 1000 * bounds[:, :3].numpy()
+    def alone(self, z_um: NDArray[np.float64], light: Sequence[Light]) -> NDArray[np.float64]:
+        """σ of x, y, z (K, depths, 3) nm of one molecule at the middle of a pixel; light: photons, background."""
+        patches, slopes = self.psf.derivatives(on_axis(torch.from_numpy(z_um)))
+        found = []
+        for photons, background in light:
+            bright, floor = (
+                patches.values.new_full((len(z_um),), value)
+                for value in self.there.as_poisson(photons, background)
+            )
+            found.append(1000 * crlb_of_images(patches.values, slopes, bright, floor)[:, :3].numpy())
+        return np.stack(found)
 
     def together(
         self, there: Conditions, number: int, frames: int, generator: torch.Generator
@@ -236,12 +241,14 @@ class _OneMask:
 def _alone(seen: ChannelSet | _OneMask, there: Conditions, sweep: Sweep) -> tuple[Bounds, Bounds, Bounds]:
     """Bounds of one molecule against depth, photons and background."""
     z = torch.linspace(*there.prior.z_um, sweep.depths, dtype=torch.float64).numpy()
-    bright = np.stack([_rms(seen.alone(z, value, there.background)) for value in sweep.photons])
-    hazy = np.stack([_rms(seen.alone(z, there.photons, value)) for value in sweep.background])
+    light = [(value, there.background) for value in sweep.photons]
+    light += [(there.photons, value) for value in sweep.background]
+    sigma = seen.alone(z, [*light, (there.photons, there.background)])
+    rms = np.sqrt(np.square(sigma).mean(1))
     return (
-        Bounds(z, seen.alone(z, there.photons, there.background)),
-        Bounds(np.array(sweep.photons), bright),
-        Bounds(np.array(sweep.background, dtype=float), hazy),
+        Bounds(z, sigma[-1]),
+        Bounds(np.array(sweep.photons), rms[: len(sweep.photons)]),
+        Bounds(np.array(sweep.background, dtype=float), rms[len(sweep.photons) : -1]),
     )
 
 

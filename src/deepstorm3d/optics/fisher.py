@@ -13,6 +13,7 @@ from .psf import PSF
 __all__ = [
     "covariance_of_images",
     "crlb",
+    "crlb_of_images",
     "emitter_information",
     "fisher_information",
     "joint_crlb",
@@ -35,14 +36,13 @@ def fisher_information(
     (Ober, Ram & Ward 2004; Shechtman et al. 2014).
     """
     patches, slopes = psf.derivatives(xyz, blur_px)
-    mean = photons[:, None, None] * patches.values + background[:, None, None]
+    return _information_of_images(patches.values, slopes, photons, background)
+
+
+def _information_of_images(values: Tensor, slopes: Tensor, photons: Tensor, background: Tensor) -> Tensor:
+    mean = photons[:, None, None] * values + background[:, None, None]
     jacobian = torch.cat(
-        [
-            photons[:, None, None, None] * slopes,
-            patches.values[:, None],
-            torch.ones_like(patches.values)[:, None],
-        ],
-        1,
+        [photons[:, None, None, None] * slopes, values[:, None], torch.ones_like(values)[:, None]], 1
     ).flatten(2)
     return (jacobian / mean.flatten(1)[:, None]) @ jacobian.mT
 
@@ -52,10 +52,15 @@ def crlb(psf: PSF, xyz: Tensor, photons: Tensor, background: Tensor, blur_px: Te
 
     Arguments as in `fisher_information`; returns (N, 5): σ of x, y, z (µm), photons, background.
     """
-    information = fisher_information(psf, xyz, photons, background, blur_px)
-    correlation, scale = _to_unit_diagonal(information)
+    patches, slopes = psf.derivatives(xyz, blur_px)
+    return crlb_of_images(patches.values, slopes, photons, background)
+
+
+def crlb_of_images(values: Tensor, slopes: Tensor, photons: Tensor, background: Tensor) -> Tensor:
+    """`crlb` from the images (N, h, w) of one photon, and their derivatives (N, 3, h, w) per µm."""
+    correlation, scale = _to_unit_diagonal(_information_of_images(values, slopes, photons, background))
     # The small ridge keeps the bound finite, but large, for parameters without information (no photons).
-    ridge = 1e-9 * torch.eye(5, dtype=xyz.dtype, device=xyz.device)
+    ridge = 1e-9 * torch.eye(5, dtype=values.dtype, device=values.device)
     inverse = torch.linalg.inv(correlation + ridge)
     return (inverse.diagonal(dim1=-2, dim2=-1).clamp(min=0)).sqrt() * scale
 

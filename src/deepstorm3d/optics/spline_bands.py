@@ -69,11 +69,14 @@ class SplineBands(nn.Module):
         weights, slopes = (powers @ self._cubic.to(share)).chunk(2, 1)
         return weights, slopes
 
-    def at_pixels(self, offset: Tensor, blur_px: Tensor, *, slopes: bool = False) -> Tensor:
+    def at_pixels(
+        self, offset: Tensor, blur_px: Tensor, *, slopes: int = 0, dtype: torch.dtype | None = None
+    ) -> Tensor:
         """Matrices (N, 2, 1, h, side) along x and y that evaluate the spline of `side` samples at h pixels.
 
         offset: (N, 2) px from the centre of the patch's middle pixel;  blur_px: (N,), limited to the range;
-        slopes: add the derivatives with respect to the offset and to the blur, per px: (N, 2, 3, h, side).
+        slopes: 1 adds the derivatives with respect to the offset, 2 also those to the blur, per px:
+        (N, 2, 1 + slopes, h, side);  dtype: of the matrices, None: that of `offset`.
         """
         sigma = blur_px.double().clamp(*self.blur_range)[:, None]
         gaussians = torch.exp(self._exponents.double() / sigma.square())
@@ -92,7 +95,8 @@ class SplineBands(nn.Module):
         if slopes:
             broader = (rising[:, :-1] - pieces * rising[:, -1:]) / (total * sigma**3)
             found += [taps(fourth * (-DEGREE * self.oversampling), pieces), taps(fifth, broader)]
-        return torch.stack(found, 2).to(offset)[..., self._band]
+        # The matrices are many times larger than their taps: these are cut and converted before.
+        return torch.stack(found[: 1 + slopes], 2).to(dtype or offset.dtype)[..., self._band]
 
 
 def _truncated_powers(filters: int, oversampling: int) -> Tensor:

@@ -287,16 +287,16 @@ class TabulatedPSF(nn.Module):
     def _product(self, rows: Tensor, weights: Tensor, offset: Tensor, blur_px: Tensor) -> Tensor:
         """Images (n, h, w) as products of planes with the matrices of their splines."""
         planes = self._mix(rows, weights)
-        x, y = self._bands.at_pixels(offset, blur_px)[:, :, 0].to(planes.dtype).unbind(1)
+        x, y = self._bands.at_pixels(offset, blur_px, dtype=planes.dtype)[:, :, 0].unbind(1)
         return y @ (planes @ x.mT)
 
     def _slopes(
         self, rows: Tensor, weights: Tensor, slopes: Tensor, offset: Tensor, blur_px: Tensor, *, in_blur: bool
     ) -> tuple[Tensor, Tensor]:
         """Images (n, h, w), and their derivatives (n, 3 or 4, h, w)."""
-        side, number = self._patch_px, 3 if in_blur else 2
+        side = self._patch_px
         planes, steep = self._mix(rows, weights), self._mix(rows, slopes)
-        bands = self._bands.at_pixels(offset, blur_px, slopes=True)[:, :, :number].to(planes.dtype)
+        bands = self._bands.at_pixels(offset, blur_px, slopes=2 if in_blur else 1, dtype=planes.dtype)
         x, y = bands[:, 0], bands[:, 1]
         # First along x: the images, their slopes in x (and blur), then the slopes of the planes in z.
         across = torch.cat([planes @ x.flatten(1, 2).mT, steep @ x[:, 0].mT], 2)
