@@ -54,7 +54,9 @@ def test_network_and_fit_show_what_the_front_door_finds(look: FrameLook, model: 
         found = model.localize(part, refine=refine)
         assert torch.equal(shown.found.xyz, found.xyz) and torch.equal(shown.found.frame, found.frame)
     assert look.shown is shown and len(shown.found) == EMITTERS
-    assert verdict_of(shown).light == "good"
+    assert verdict_of(shown).light == "good" and "The molecules explain" in verdict_of(shown).text
+    empty = replace(shown, report=replace(shown.report, localizations=0))
+    assert "No molecule, and the background explains" in verdict_of(empty).text
 
 
 def test_a_threshold_shows_what_the_front_door_finds_with_it(look: FrameLook, model: ds.Model, movie: Path):

@@ -31,7 +31,7 @@ class FramesPart:
     """
 
     def __init__(self, look: FrameLook) -> None:
-        self._look = look
+        self._look, self._version = look, look.version
         self._place_of_frames = ui.element("div").classes("ds-movie-frames")
         with self._place_of_frames:
             self.seen = FrameView("Frame", unit="ADU", group="movie").props("data-test=view-frame")
@@ -83,7 +83,16 @@ class FramesPart:
         self.seen.show(f"/data/movie/counts/{frame}?v={look.version}")
         self.seen.outline(look.asked.roi)
         self._second.show(f"/data/movie/counts/{frame}?channel=1&v={look.version}" if two else "")
+        if look.error is not None or look.version != self._version:
+            # Images of another movie, or of another frame, would be taken for those of the refused one.
+            self._blank()
+        self._version = look.version
         self._draw(look.shown)
+
+    def _blank(self) -> None:
+        for view in (self._predicted, self._residual, self._left):
+            view.show("")
+            view.classes(remove="ds-stale")
 
     def _draw(self, shown: Explained | None) -> None:
         if shown is None:
@@ -91,7 +100,8 @@ class FramesPart:
             for view in (self.seen, self._predicted, self._second):
                 view.mark_places()
             for view in (self._predicted, self._residual, self._left):
-                view.classes("ds-stale")
+                if view.shows:
+                    view.classes("ds-stale")
             return
         marks, version = _marks(shown.found, shown), f"?v={shown.number}"
         self._predicted.show(f"/data/movie/model{version}", shown.corner, self._look.size)

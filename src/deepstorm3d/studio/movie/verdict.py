@@ -48,6 +48,7 @@ def _of_report(shown: Explained, report: RegenerateReport) -> Verdict:
         # Molecules in the wrong places can also explain a frame.
         light = "doubt"
     figures = f"deviance {report.deviance_per_pixel:.2f} per pixel (1: nothing left but noise), correlation "
-    text = judged.text or ("The molecules explain the frame down to its noise." if light == "good" else "")
+    what = "The molecules explain" if report.localizations else "No molecule, and the background explains"
+    text = judged.text or (f"{what} the frame down to its noise." if light == "good" else "")
     told = " ".join((*(f"{doubt[0].upper()}{doubt[1:].rstrip('.')}." for doubt in shown.doubts), text))
     return Verdict(light, f"{figures}{report.correlation:.3f}. {told}".strip())

@@ -40,6 +40,11 @@ class FrameView(Element, component="../web/frame_view.js"):
             self._props.update(new)
             self.update()
 
+    @property
+    def shows(self) -> bool:
+        """Whether there is an image."""
+        return bool(self._props["src"])
+
     def entitle(self, title: str) -> None:
         """Another title."""
         if self._props["title"] != title:

@@ -33,6 +33,7 @@ export default {
         <canvas ref="canvas" tabindex="-1" @wheel.prevent="wheel" @pointerdown="down" @pointermove="move"
           @pointerup="up" @pointercancel="up" @pointerleave="leave" @dblclick="fit"></canvas>
         <div v-if="problem" class="ds-view-problem">{{ problem }}</div>
+        <div v-if="flat" class="ds-view-problem ds-view-flat">{{ flat }}</div>
       </div>
     </div>`,
   props: {
@@ -49,7 +50,7 @@ export default {
     captions: { type: Array, default: () => [] }, // words on the equal parts, side by side, of the image
     rectangle: Array, // x0, y0, x1, y1 in px of the frame, or nothing
   },
-  data: () => ({ read: "", problem: "" }),
+  data: () => ({ read: "", problem: "", flat: "" }), // flat: what all pixels are, where they are all alike
   watch: {
     src() { this.load(); },
     low() { this.paint(); },
@@ -77,11 +78,12 @@ export default {
   methods: {
     async load() {
       const asked = this.src;
-      if (!asked) { this.image = null; this.problem = ""; this.draw(); return; }
+      if (!asked) { this.image = null; this.problem = this.flat = ""; this.draw(); return; }
       const answer = await fetch(asked);
       if (asked !== this.src) return; // a newer image is on its way
       if (!answer.ok) {
         this.image = null;
+        this.flat = "";
         this.problem = answer.status === 404 ? "" : await answer.text();
         this.draw();
         return;
@@ -106,7 +108,9 @@ export default {
       sample.sort((a, b) => a - b);
       const at = (share) => sample[Math.min(sample.length - 1, Math.floor(share * sample.length))] ?? 0;
       this.image.low = at(0.005);
-      this.image.high = Math.max(at(0.998), at(0.005) + 1e-9);
+      const first = values[0], alike = values.every((value) => value === first);
+      this.flat = alike ? `all pixels are ${this.inWords(first)}` : "";
+      this.image.high = alike ? first + 1 : Math.max(at(0.998), at(0.005) + 1e-9);
       // The contrast is chosen in a range that a single hot pixel does not stretch.
       const { low, high } = this.image, span = high - low;
       const least = Math.max(at(0), low - span), most = Math.min(at(1), high + 2 * span);
@@ -115,7 +119,9 @@ export default {
     paint() {
       if (!this.image) return this.draw();
       const { values, width, height, drawn } = this.image;
-      const low = this.low ?? this.image.low, high = this.high ?? this.image.high;
+      let low = this.low ?? this.image.low, high = this.high ?? this.image.high;
+      // What has no contrast is neither dark nor bright: the middle of the colours.
+      if (this.flat && this.low == null) [low, high] = [values[0] - 1, values[0] + 1];
       const colours = table(this.palette), factor = 255 / Math.max(high - low, 1e-9);
       const pixels = new ImageData(width, height), out = new Uint32Array(pixels.data.buffer);
       for (let i = 0; i < values.length; i++) {
@@ -272,9 +278,9 @@ export default {
       const i = column - this.corner[0], j = row - this.corner[1], { width, height, values } = this.image;
       if (i < 0 || j < 0 || i >= width || j >= height) { this.read = ""; return; }
       const value = values[j * width + i];
-      const shown = Number.isInteger(value) ? value : value.toPrecision(4);
-      this.read = `x ${column}, y ${row} px   ${shown} ${this.unit || ""}${this.nearest(x, y)}`;
+      this.read = `x ${column}, y ${row} px   ${this.inWords(value)}${this.nearest(x, y)}`;
     },
+    inWords(value) { return `${Number.isInteger(value) ? value : value.toPrecision(4)} ${this.unit || ""}`; },
     nearest(x, y) {
       let best = REACH / this.now.scale, tip = "";
       for (const layer of this.layers) {
