@@ -220,7 +220,10 @@ class _OneMask:
 
     @torch.no_grad()
     def alone(self, z_um: NDArray[np.float64], light: Sequence[Light]) -> NDArray[np.float64]:
-        """σ of x, y, z (K, depths, 3) nm of one molecule at the middle of a pixel; light: photons, background."""
+        """σ of x, y, z (K, depths, 3) nm of one molecule at the middle of a pixel.
+
+        light: K photons and backgrounds.
+        """
         patches, slopes = self.psf.derivatives(on_axis(torch.from_numpy(z_um)))
         found = []
         for photons, background in light:
