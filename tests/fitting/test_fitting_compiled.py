@@ -130,6 +130,7 @@ def test_pixels_whose_counts_are_negative_weigh_as_in_pytorch() -> None:
         assert deviance(seen, image[frame].numpy()) == pytest.approx(
             float(light.deviance(image)[frame]), rel=1e-5
         )
+    torch.testing.assert_close(compiled.deviance(light, image), light.deviance(image), rtol=1e-5, atol=0)
 
 
 def test_the_climb_never_raises_the_deviance_and_keeps_within_the_bounds() -> None:
@@ -355,3 +356,27 @@ def test_the_photons_of_a_frame_do_not_depend_on_a_frame_that_is_singular_beside
     alone = model.photon_bounds(state.select(first), likelihood.select(first))
     assert torch.equal(together[state.frame == 0], alone)
     assert bool(torch.isfinite(together).all())
+
+
+def test_a_step_that_failed_is_not_tried_again_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two molecules at nearly one place exchange light in steps far longer than the image is linear."""
+    from deepstorm3d.fitting.kernels import climb as module
+
+    steps: list[int] = []
+    whole = module.climb
+
+    def counted(*of_climb: Any) -> tuple[float, bool, int]:
+        done = whole(*of_climb)
+        steps.append(done[2])
+        return done
+
+    monkeypatch.setattr(module, "climb", counted)
+    for seed in range(8):
+        made = single(12, 1, seed=seed)
+        xyz = made.state.xyz.clone()
+        xyz[1::2] = xyz[::2] + torch.tensor([0.03, -0.02, 0.05])
+        start = replace(made.state, xyz=xyz)
+        refine(made.psf, start, made.noisy(seed + 4), made.background, BOUNDS, Effort(60, 0.05))
+    # 280 here, and 363 if the damping only rises ten times after each such step, from 1e-5 on.
+    assert len(steps) == 8
+    assert sum(steps) < 325

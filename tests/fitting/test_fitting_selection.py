@@ -17,7 +17,7 @@ from deepstorm3d.fitting.proposals import Proposer
 from deepstorm3d.fitting.refine import Bounds, Effort, Refined
 from deepstorm3d.fitting.search import MatchedFilter
 from deepstorm3d.fitting.selection import Selector
-from deepstorm3d.fitting.state import REMOVAL
+from deepstorm3d.fitting.state import REMOVAL, JointState
 
 BIG = (150, 170)  # px, larger than a window
 BOUNDS = Bounds(DEPTH)
@@ -146,3 +146,42 @@ def test_a_change_that_only_seems_to_help_is_not_made(monkeypatch: pytest.Monkey
     assert after.state.refused is not None
     assert int(after.state.refused[3]) == REMOVAL
     assert float(selector.cost(after)) <= float(selector.cost(now)) + 1e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["PyTorch", "compiled"])
+def test_sigma_of_some_molecules_is_that_among_all(dtype: torch.dtype) -> None:
+    truth = scene(30, 2, seed=7, size=BIG, dtype=dtype)
+    model, likelihood = selector_of(truth).model, truth.noisy(5)
+    together = model.photon_bounds(truth.state, likelihood)
+    rows = torch.tensor([1, 2, 11, 29])
+    some = model.photon_bounds(truth.state, likelihood, rows)
+    torch.testing.assert_close(some, together[rows], rtol=5e-3, atol=0)
+
+
+def test_ranks_that_are_remembered_are_those_of_molecules_that_nothing_has_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    truth = scene(36, 2, seed=12, size=BIG, dtype=torch.float32)
+    likelihood, selector = truth.noisy(5), selector_of(truth)
+    start = start_with(truth, likelihood, without=[], false=4)
+    asked: list[int] = []
+    bounds = FrameModel.photon_bounds
+
+    def counted(
+        self: FrameModel, state: JointState, light: Likelihood, rows: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        asked.append(len(state) if rows is None else len(rows))
+        return bounds(self, state, light, rows)
+
+    monkeypatch.setattr(FrameModel, "photon_bounds", counted)
+    found = selector.pruned(start, likelihood)
+    assert len(found.state) == 36 and asked[0] == 40
+    assert 0 < sum(asked[1:]) < 40
+    assert found.state.rank is not None
+    known = ~found.state.rank.isnan()
+    anew = selector.ranks(selector.model, replace(found.state, rank=None), likelihood)
+    assert int(known.sum()) > 18
+    torch.testing.assert_close(found.state.rank[known], anew[known], rtol=0.1, atol=0)
+    # A fit of the whole frame changes every molecule.
+    again = selector.model.fit(found.state, likelihood)
+    assert again.state.rank is not None and bool(again.state.rank.isnan().all())

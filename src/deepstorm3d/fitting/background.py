@@ -61,8 +61,9 @@ class SplineBackground:
         Returns the background of the M windows, and which rows (M, k) and columns (M, l) of the coefficients it
         has; where a window has fewer splines than another, they are filled with splines that are 0 everywhere.
         """
-        rows, down = _inside(self._rows, corner[:, 1], size[0])
-        columns, across = _inside(self._columns, corner[:, 0], size[1])
+        (down_reach, across_reach) = self._reaches
+        rows, down = _inside(self._rows, down_reach, corner[:, 1], size[0])
+        columns, across = _inside(self._columns, across_reach, corner[:, 0], size[1])
         part = SplineBackground.__new__(SplineBackground)
         part._set(rows, columns)
         return part, (down, across)
@@ -74,6 +75,10 @@ class SplineBackground:
     def knots(self) -> Tensor:
         """Centre of each spline, px from the frame's first pixel: along y and along x, (…, 2, max(k, l))."""
         return self._centres
+
+    @cached_property
+    def _reaches(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        return _reach(self._rows), _reach(self._columns)
 
     @cached_property
     def _centres(self) -> Tensor:
@@ -145,10 +150,15 @@ def _gram_inverse(basis: Tensor) -> Tensor:
     return torch.linalg.inv_ex(gram + torch.diag_embed(empty.double())).inverse.to(basis)
 
 
-def _inside(basis: Tensor, first: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The splines (pixels, k) that are 0 outside the windows first … first + size: (M, size, K), and (M, K)."""
+def _reach(basis: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each spline (pixels, k) begins and ends to differ from 0, half open: (k,) and (k,)."""
     used = (basis > _NOTHING).double()
-    begin, end = used.argmax(0), len(basis) - used.flip(0).argmax(0)
+    return used.argmax(0), len(basis) - used.flip(0).argmax(0)
+
+
+def _inside(basis: Tensor, reach: tuple[Tensor, Tensor], first: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The splines (pixels, k) that are 0 outside the windows first … first + size: (M, size, K), and (M, K)."""
+    begin, end = reach
     inside = (begin >= first[:, None]) & (end <= first[:, None] + size)
     most = max(1, int(inside.sum(1).max())) if len(first) else 1
     index = inside.double().argsort(dim=1, descending=True, stable=True)[:, :most]

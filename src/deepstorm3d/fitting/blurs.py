@@ -46,5 +46,4 @@ def _blurs_last(selector: Selector, start: JointState, likelihood: Likelihood, r
 def _blurred(state: JointState, selector: Selector) -> JointState:
     """The state with the middle of the allowed blurs for every molecule."""
     middle = sum(selector.model.bounds.blur_px) / 2
-    blur_px, refused = torch.full_like(state.photons, middle), torch.zeros_like(state.frame)
-    return replace(state, blur_px=blur_px, refused=refused)
+    return replace(state, blur_px=torch.full_like(state.photons, middle)).anew()

@@ -62,7 +62,9 @@ class Changes:
         place = torch.zeros_like(new.xyz[:1, :2].expand(len(frame), 2)) if len(new) else new.xyz.new_zeros(0, 2)
         place = place.index_add(0, new.frame, new.xyz[:, :2]) / count[:, None]
         each = torch.arange(len(frame), device=frame.device)
-        new = replace(new, coefficients=_no_background(gain), begin_px=None, origin=None, refused=None)
+        new = replace(
+            new, coefficients=_no_background(gain), begin_px=None, origin=None, refused=None, rank=None
+        )
         if gone is None:
             return cls(frame, place, gain, frame[:0], frame[:0], new)
         return cls(frame, place, gain, gone, each, new, DIVISION)

@@ -33,6 +33,7 @@ __all__ = [
     "bounds",
     "can_compile",
     "climbed",
+    "deviance",
     "division_terms",
     "expected",
     "frame_matrix",
@@ -67,10 +68,7 @@ class Scenes:
     def __init__(
         self, likelihood: Likelihood, background: SplineBackground, begin_px: Tensor | None = None
     ) -> None:
-        weight = torch.ones_like(likelihood.frames) if likelihood.weight is None else likelihood.weight
-        self._pixels = [
-            part.contiguous().numpy() for part in (likelihood.shifted_counts, likelihood.base(), weight)
-        ]
+        self._pixels = pixels_of(likelihood)
         self._excess = float(likelihood.noise.excess)
         parts = (*background.basis(), background.knots())
         self._splines = [part.expand(len(likelihood), -1, -1).numpy() for part in parts]
@@ -174,25 +172,25 @@ def bounds(image: LinearImage, information: Tensor) -> tuple[Tensor, Tensor] | N
 
 
 def photon_bounds(
-    psf: PSF, state: JointState, likelihood: Likelihood, background: SplineBackground
+    psf: PSF, state: JointState, information: Tensor, background: SplineBackground
 ) -> Tensor | None:
     """σ of the photons of all molecules, (N,) float64, at a state; None if it cannot be computed.
 
-    Removals compare it with a threshold, for which single precision is enough; a frame whose matrix is singular
-    in it is computed in double precision.
+    information: (B, H, W) of the pixels.  Removals compare σ with a threshold, for which single precision is
+    enough; a frame whose matrix is singular in it is computed in double precision.
     """
     from .kernels.bounds import photon_bounds as of_frame
 
     if not is_small(state):
         return None
     spline, molecules = molecules_of_state(psf, state)
-    scenes, coefficients = Scenes(likelihood, background, state.begin_px), state.coefficients.double().numpy()
-    sigma = np.zeros((len(state), 4 if state.blur_px is None else 5))
-    for frame, rows in rows_of_frames(state.frame, len(likelihood)):
-        own, size = some_of(molecules, rows), sigma[rows].size + coefficients[frame].size
+    scenes = Scenes(Likelihood(information), background, state.begin_px)
+    sigma, knots = np.zeros((len(state), 4 if state.blur_px is None else 5)), state.coefficients[0].numel()
+    for frame, rows in rows_of_frames(state.frame, len(information)):
+        own, size = some_of(molecules, rows), sigma[rows].size + knots
+        weights = information[frame].contiguous().numpy()
         for kind in (np.float32, np.float64):
-            matrix = np.empty((size, size), kind)
-            if of_frame(spline, scenes[frame], own, coefficients[frame], matrix, sigma[rows]):
+            if of_frame(spline, scenes[frame], own, weights, np.empty((size, size), kind), sigma[rows]):
                 break
         else:
             return None
@@ -233,6 +231,23 @@ def division_terms(
         own = slopes._replace(values=slopes.values[rows], windows=slopes.windows[rows])
         of_frame(spline, some_of(molecules, rows), own, pull[frame], stiff[frame], ways, terms[rows])
     return torch.from_numpy(terms)
+
+
+def deviance(likelihood: Likelihood, model: Tensor) -> Tensor:
+    """`Likelihood.deviance` of frames (B, H, W) in compiled code: (B,) float64."""
+    from .kernels.scene import pixel_deviance
+
+    parts = zip(*pixels_of(likelihood), model.contiguous().numpy(), strict=True)
+    return torch.tensor(
+        [pixel_deviance(*pixels, float(likelihood.noise.excess), image) for *pixels, image in parts],
+        dtype=torch.float64,
+    )
+
+
+def pixels_of(likelihood: Likelihood) -> list[Array]:
+    """Counts, base and weights of the frames' pixels, each (B, H, W) float32, as a `Scene` takes them."""
+    weight = torch.ones_like(likelihood.frames) if likelihood.weight is None else likelihood.weight
+    return [part.contiguous().numpy() for part in (likelihood.shifted_counts, likelihood.base(), weight)]
 
 
 def solve_light(

@@ -74,6 +74,7 @@ def differences(state: JointState, other: JointState) -> Changes:
         coefficients=place.new_zeros(groups, 1, 1),
         begin_px=None,
         refused=None,
+        rank=None,
     )
     count = torch.bincount(group, minlength=groups).to(place)
     first = torch.full_like(count, len(place)).scatter_reduce(

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..optics.psf import PSF
 from . import compiled
 from .background import SplineBackground
+from .changes import APART_UM
 from .information import joint_bounds
 from .likelihood import Likelihood
 from .linear import LinearImage, expected_image
@@ -38,7 +39,7 @@ class FrameModel:
     def fit(self, state: JointState, likelihood: Likelihood, steps: int | None = None) -> Refined:
         """The most likely state, beginning with this one;  steps: largest number (None: as the effort says)."""
         if state.refused is not None:
-            state = replace(state, refused=torch.zeros_like(state.refused))
+            state = state.anew()
         effort = self.effort if steps is None else replace(self.effort, iterations=steps)
         return refine(self.psf, state, likelihood, self.surface, self.bounds, effort)
 
@@ -60,15 +61,28 @@ class FrameModel:
             self._image[:] = [*asked, image]
         return self._image[-1]
 
-    def photon_bounds(self, state: JointState, likelihood: Likelihood) -> Tensor:
-        """σ of the photons of each molecule, with all other unknowns free: (N,)."""
-        found = None
+    def deviance(self, image: Tensor, likelihood: Likelihood) -> Tensor:
+        """`Likelihood.deviance` of an image (B, H, W): (B,) float64."""
+        if compiled.can_compile(self.psf, image):
+            return compiled.deviance(likelihood, image)
+        return likelihood.deviance(image)
+
+    def photon_bounds(self, state: JointState, likelihood: Likelihood, rows: Tensor | None = None) -> Tensor:
+        """σ of the photons of each molecule, with all other unknowns free: (N,).
+
+        rows: (K,), only of these, (K,); unknowns of molecules far from all of them may be taken as known.
+        """
+        image = self.image(state, likelihood)
         if compiled.can_compile(self.psf, state.xyz):
-            found = compiled.photon_bounds(self.psf, state, likelihood, self.surface)
-        if found is None:
-            image = self.linear(state, likelihood)
-            found = joint_bounds(image, likelihood.information(image.image))[0][:, 3]
-        return found.to(state.photons)
+            near = torch.arange(len(state)) if rows is None else _around(state, rows)
+            information = likelihood.information(image)
+            found = compiled.photon_bounds(self.psf, state.rows(near), information, self.surface)
+            if found is not None:
+                place = slice(None) if rows is None else torch.searchsorted(near, rows)
+                return found[place].to(state.photons)
+        linear = self.linear(state, likelihood)
+        found = joint_bounds(linear, likelihood.information(linear.image))[0][:, 3].to(state.photons)
+        return found if rows is None else found[rows]
 
     def with_surface(self, surface: SplineBackground) -> FrameModel:
         """The same with another background; what was computed for this one is kept apart."""
@@ -87,3 +101,10 @@ class FrameModel:
 def _same(asked: list[Any], kept: list[Any]) -> bool:
     """Whether what is kept was computed for exactly these objects, which never change."""
     return len(kept) > len(asked) and all(one is other for one, other in zip(asked, kept, strict=False))
+
+
+def _around(state: JointState, rows: Tensor) -> Tensor:
+    """Rows of the molecules nearer than a spot to any of `rows` (K,), themselves among them: increasing."""
+    place, centre = state.xyz[:, :2], state.xyz[rows, :2]
+    near = torch.cdist(place, centre, compute_mode="donot_use_mm_for_euclid_dist") < APART_UM
+    return (near & (state.frame[:, None] == state.frame[rows])).any(1).nonzero()[:, 0]

@@ -65,7 +65,7 @@ class Neighbourhoods:
         free = self.model.image(self.before, windows.likelihood)
         self.likelihood = windows.without(free).likelihood
         """Of the windows; the light of all that is fixed is known."""
-        self.deviance = self.likelihood.deviance(free)
+        self.deviance = self.model.deviance(free, self.likelihood)
         """Of the windows before the changes, (M,)."""
 
     def __len__(self) -> int:
@@ -78,7 +78,7 @@ class Neighbourhoods:
         left[changes.gone] = False
         state, new = self.before.rows(left[self._rows]), changes.new
         if state.refused is not None:
-            new = replace(new, refused=torch.zeros_like(new.frame))
+            new = new.anew()
         if state.origin is not None and new.origin is None:
             new = replace(new, origin=torch.full_like(new.frame, -1))
         return state.joined(new, self._window[new.frame])

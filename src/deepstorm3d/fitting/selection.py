@@ -35,7 +35,7 @@ _DIM_PENALTIES = 2.0
 DIVIDING_ROUNDS = 2  # largest number of rounds in which molecules are divided
 # Largest number of steps of the first fit of a list that is completed next: doubles that lose their light step
 # by step are removed sooner than they are fitted.
-_FIRST_STEPS = 4
+_FIRST_STEPS = 8
 _PRUNING_ROUNDS = 12  # largest number of rounds in which molecules are removed
 _THINNING_ROUNDS = 4  # largest number of molecules that are tried to go for an added one
 
@@ -120,11 +120,10 @@ class Selector:
         """Remove molecules of low significance where the cost falls without them."""
         best, active = _remembering(start), torch.arange(len(likelihood), device=start.deviance.device)
         below = torch.where(crowded(best.state), _TRIED_BELOW, _TRIED_BELOW_APART)
-        rank = None
         for _ in range(_PRUNING_ROUNDS):
             light, now = likelihood.select(active), best.select(active)
-            if rank is None:
-                rank = self.ranks(self.model, now.state, light)
+            rank = self.ranks(self.model, now.state, light)
+            now = replace(now, state=replace(now.state, rank=rank))
             assert now.state.refused is not None
             worth = rank < below[active][now.state.frame]
             rows = (worth & (now.state.refused & REMOVAL == 0)).nonzero()[:, 0]
@@ -132,11 +131,9 @@ class Selector:
                 break
             changes = Changes.removals(now.state, rows, -rank[rows])
             changes = changes.select(changes.strongest())
-            tried, changed = self.tried(now, light, changes)
+            tried, _ = self.tried(now, light, changes)
             best = best.replaced(active, tried)
-            still = changes.frame.unique()
-            rank = None if len(changed) else rank[torch.isin(now.state.frame, still)]
-            active = active[still]
+            active = active[changes.frame.unique()]
         return best
 
     def sure(self, start: Refined, likelihood: Likelihood, far: Tensor) -> Refined:
@@ -174,7 +171,7 @@ class Selector:
             if not bool(accepted.any()):
                 self.model.same_image(state, now.state, likelihood)
                 return replace(now, state=state), accepted
-            deviance = likelihood.deviance(self.model.image(state, likelihood))
+            deviance = self.model.deviance(self.model.image(state, likelihood), likelihood)
             after = Refined(state, deviance, now.settled)
             return after, accepted & (self.cost(after) >= self.cost(now))[near.frame]
 
@@ -214,18 +211,22 @@ class Selector:
         return fitted
 
     def ranks(self, model: FrameModel, state: JointState, likelihood: Likelihood) -> Tensor:
-        """(photons/σ)² of each molecule in units of its penalty, (N,)."""
-        if not len(state):
-            return state.photons
-        significance = (state.photons / model.photon_bounds(state, likelihood).clamp(min=1e-9)).square()
-        return significance / (self.price * (1 + _DIM_PENALTIES * (state.photons < self.dim_photons)))
+        """(photons/σ)² of each molecule in units of its penalty, (N,); what the state remembers is used."""
+        known = torch.full_like(state.photons, torch.nan) if state.rank is None else state.rank
+        rows = known.isnan().nonzero()[:, 0]
+        if not len(rows):
+            return known
+        sigma = model.photon_bounds(state, likelihood, rows if len(rows) < len(state) else None)
+        photons = state.photons[rows]
+        price = self.price * (1 + _DIM_PENALTIES * (photons < self.dim_photons))
+        return known.index_put((rows,), (photons / sigma.clamp(min=1e-9)).square() / price)
 
 
 def _remembering(fitted: Refined) -> Refined:
     """The same, with a list that remembers what was tried in vain."""
     if fitted.state.refused is not None:
         return fitted
-    return replace(fitted, state=replace(fitted.state, refused=torch.zeros_like(fitted.state.frame)))
+    return replace(fitted, state=fitted.state.anew())
 
 
 def _largest(value: Tensor, group: Tensor, groups: int) -> Tensor:

@@ -26,6 +26,7 @@ class JointState:
     origin: (N,) int64, row in the list that the fit started with, −1 for molecules added later; None: unknown;
     refused: (N,) int64, changes that were tried in vain since the neighbourhood last changed (`REMOVAL`,
     `DIVISION`, or both); None: not kept;
+    rank: (N,) the significance that was computed since then (`Selector.ranks`), NaN: none; kept with `refused`;
     begin_px: (B, 2) int64, column and row of each frame's first pixel in the field in which positions are
     measured; None: all frames start at the field's first pixel.
     """
@@ -37,6 +38,7 @@ class JointState:
     blur_px: Tensor | None = None
     origin: Tensor | None = None
     refused: Tensor | None = None
+    rank: Tensor | None = None
     begin_px: Tensor | None = None
 
     def __len__(self) -> int:
@@ -83,11 +85,19 @@ class JointState:
             more["origin"] = torch.full_like(frame, -1)
         if self.refused is not None:
             more["refused"] = torch.zeros_like(frame)
+        if self.rank is not None:
+            more["rank"] = torch.full_like(photons, torch.nan)
         return self._joined(more)
 
     def joined(self, other: JointState, frame: Tensor) -> JointState:
         """Add the molecules of another state to frames (N,) of this one."""
         return self._joined(replace(other, frame=frame)._columns())
+
+    def anew(self) -> JointState:
+        """The same, remembering of every molecule that nothing was tried and no rank computed."""
+        return replace(
+            self, refused=torch.zeros_like(self.frame), rank=torch.full_like(self.photons, torch.nan)
+        )
 
     def refusing(self, rows: Tensor, change: int) -> JointState:
         """The same, with a change (`REMOVAL` or `DIVISION`) of rows (index or mask) noted as tried in vain."""
@@ -97,7 +107,7 @@ class JointState:
 
     def _columns(self) -> dict[str, Tensor]:
         values = {"xyz": self.xyz, "photons": self.photons, "frame": self.frame}
-        optional = {"blur_px": self.blur_px, "origin": self.origin, "refused": self.refused}
+        optional = {"blur_px": self.blur_px, "origin": self.origin, "refused": self.refused, "rank": self.rank}
         return values | {name: value for name, value in optional.items() if value is not None}
 
     def _joined(self, more: dict[str, Tensor]) -> JointState:

@@ -10,7 +10,7 @@ from ...optics.compiled import Array, Molecules, Spline, compiled
 from .factor import factorize, forward, inverse_diagonal, scale_to_unit
 from .matrix import Order, arrange, fisher_matrix, new_order
 from .normal import Slopes, linearize
-from .scene import Scene, expected, weigh
+from .scene import Scene
 
 __all__ = ["frame_bounds", "photon_bounds"]
 
@@ -58,18 +58,15 @@ def frame_bounds(
 
 @compiled
 def photon_bounds(
-    spline: Spline, scene: Scene, molecules: Molecules, coefficients: Array, matrix: Array, sigma: Array
+    spline: Spline, scene: Scene, molecules: Molecules, information: Array, matrix: Array, sigma: Array
 ) -> bool:
     """Write σ of the photons, sigma[:, 3] of (n, p), of the molecules of a frame; False if F is singular.
 
-    coefficients: (k, l);  matrix: memory, (n·p + k·l, n·p + k·l), which also says with what precision to sum.
+    information: (H, W);  matrix: memory, (n·p + k·l, n·p + k·l), which also says with what precision to sum.
     """
-    (number, unknowns), shape = sigma.shape, scene.counts.shape
-    image, score, information = np.empty((3, *shape), np.float32)
+    number, unknowns = sigma.shape
     values = np.empty((number, unknowns, spline.patch_px * spline.side), np.float32)
     slopes = Slopes(values, np.zeros((number, 6), np.int64), spline.side)
-    expected(spline, scene, molecules, coefficients, image)
-    weigh(scene, image, score, information)
     linearize(spline, scene, molecules, slopes)
     exact = Slopes(values.astype(matrix.dtype), slopes.windows, slopes.stride)
     return frame_bounds(scene, exact, information, True, matrix, sigma, np.empty(0))

@@ -8,7 +8,7 @@ from ...optics.compiled import Array, Molecules, Spline, compiled, compiled_in_p
 from .curvature import new_curvature, renew
 from .factor import back, factorize, forward, unit_scale
 from .matrix import Order, arrange, fisher_matrix
-from .normal import Slopes, background_gradient, linearize, molecule_gradient
+from .normal import Slopes, background_gradient, linearize_moved, molecule_gradient
 from .scene import Scene, deviance, expected, weigh
 
 __all__ = ["climb"]
@@ -21,6 +21,11 @@ _LARGE_GAIN_EACH = 5.0
 _LARGE_GAIN = 20.0
 # A step that lowers the deviance by less shows that the end is near: an exact matrix gets there in few steps.
 _NEAR_END = 1.0
+# Share of the gain of a quadratic likelihood from which on a step is followed by a less damped one.
+_AS_EXPECTED = 0.7
+# Damping of a step that raised the deviance, at least: a smaller one, in units of the Fisher matrix's diagonal,
+# changes only the steps of pairs at nearly one place.
+_DAMPED = 0.1
 _TOO_LONG = 1.0  # ratio of a molecule's step to the longest one from which on the molecule is damped
 _RESTRAINTS = 2  # largest number of times that a step is computed again for it
 
@@ -107,8 +112,13 @@ def _ascent(scene: Scene, slopes: Slopes, score: Array, order: Order, gradient: 
 
 
 @compiled_in_place
-def _hold(places: Array, slopes: Slopes, limits: Array, order: Order, gradient: Array, held: Array) -> None:
-    """Fix the unknowns at a bound whose gradient points beyond it (projected Newton, Bertsekas 1982)."""
+def _hold(
+    places: Array, slopes: Slopes, limits: Array, order: Order, gradient: Array, held: Array, drawn: Array
+) -> None:
+    """Fix the unknowns at a bound whose gradient points beyond it (projected Newton, Bertsekas 1982).
+
+    Their derivatives become 0: what the others of the molecule were computed at, `drawn` (n, 5), is forgotten.
+    """
     for i in range(len(places)):
         for a in range(len(limits)):
             row = order.molecules[i] + a
@@ -118,6 +128,7 @@ def _hold(places: Array, slopes: Slopes, limits: Array, order: Order, gradient: 
             if held[i, a]:
                 slopes.values[i, a] = 0
                 gradient[row] = 0
+                drawn[i, 0] = np.inf
 
 
 @compiled
@@ -144,6 +155,7 @@ def climb(
     curvature = new_curvature(scene, number, unknowns, coefficients.size, spline.patch_px)
     order, matrix, factor = curvature.order, curvature.matrix, np.empty((size, size), np.float32)
     step, gradient, ridge = np.empty(size), np.empty(size), np.empty(size)
+    drawn = np.full((number, 5), np.inf)  # where the derivatives were computed
     held, new_knots = np.zeros((number, unknowns), np.bool_), np.empty_like(coefficients)
     new, gain = Molecules(np.empty_like(places), molecules.shares), np.inf
     expected(spline, scene, molecules, coefficients, image)
@@ -152,12 +164,12 @@ def climb(
     for _ in range(iterations):
         done += 1
         if moved:
-            linearize(spline, scene, molecules, slopes)
+            linearize_moved(spline, scene, molecules, drawn, slopes)
             if done == 1:
                 arrange(scene, slopes, order)
             weigh(scene, image, score, information)
             _ascent(scene, slopes, score, order, gradient)
-            _hold(places, slopes, limits, order, gradient, held)
+            _hold(places, slopes, limits, order, gradient, held, drawn)
             if exact and due:
                 fisher_matrix(scene, slopes, information, order, matrix)
                 due = False
@@ -178,11 +190,12 @@ def climb(
             places[:], coefficients[:] = new.places, new_knots
             image, tried = tried, image
             now -= gain
-            damping = max(damping / 6, 1e-5)
+            if gain > _AS_EXPECTED * (step * gradient).sum():
+                damping = max(damping / 6, 1e-5)
             stopped = gain < (settled if exact or settled > _ROUGH else _NEAR_END)
             due = due or gain > _NEAR_END
         else:
-            damping = min(damping * 10, 1e6)
+            damping = min(max(damping * 10, _DAMPED), 1e6)
             stopped = (step * gradient).sum() < settled or damping > 1e3
         if stopped and (exact or settled > _ROUGH):
             return now, True, done

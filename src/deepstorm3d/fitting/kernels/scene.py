@@ -18,7 +18,7 @@ from ...optics.compiled import (
 )
 from .logarithm import logarithms
 
-__all__ = ["Scene", "add_surface", "deviance", "expected", "reach", "reaches", "weigh"]
+__all__ = ["Scene", "add_surface", "deviance", "expected", "pixel_deviance", "reach", "reaches", "weigh"]
 
 _FLOOR = 1e-3  # smallest expected value of a pixel, as in `Likelihood`
 _LEAST = 1e-30  # ratio of count and mean below which its logarithm is cut
@@ -104,27 +104,36 @@ def expected(spline: Spline, scene: Scene, molecules: Molecules, coefficients: A
 @compiled
 def deviance(scene: Scene, image: Array) -> float:
     """Twice the log-likelihood ratio to a perfect fit."""
+    return pixel_deviance(scene.counts, scene.base, scene.weight, scene.excess, image)
+
+
+@compiled
+def pixel_deviance(counts: Array, base: Array, weight: Array, excess: float, image: Array) -> float:
+    """See `deviance` and `Scene`."""
     width = image.shape[1]
-    return _deviance(scene, image, np.empty(width, np.float32), np.empty(width, np.int32))
+    memory = np.empty(width, np.float32), np.empty(width, np.int32)
+    return _deviance(counts, base, weight, np.float32(1 / excess), image, memory)
 
 
 @compiled_in_place
-def _deviance(scene: Scene, image: Array, logs: Array, exponents: Array) -> float:
-    """See `deviance`.  logs: (W,) float32 and exponents: (W,) int32, memory."""
+def _deviance(
+    counts: Array, base: Array, weight: Array, scale: float, image: Array, memory: tuple[Array, Array]
+) -> float:
+    """See `deviance`.  scale: float32;  memory: (W,) float32 and (W,) int32."""
     total: float = 0.0
-    scale, floor, negative = np.float32(1 / scene.excess), np.float32(_FLOOR), np.float32(_NEGATIVE)
+    (logs, exponents), floor, negative = memory, np.float32(_FLOOR), np.float32(_NEGATIVE)
     for y in range(len(image)):
-        light, base, counts, weight = image[y], scene.base[y], scene.counts[y], scene.weight[y]
+        light, dark, count_row, share = image[y], base[y], counts[y], weight[y]
         for x in range(len(light)):
-            ratio = counts[x] / max(light[x] * scale + base[x], floor)
+            ratio = count_row[x] / max(light[x] * scale + dark[x], floor)
             # Without counts the logarithm does not matter.
             logs[x] = max(ratio, min(-ratio, negative) / negative, np.float32(_LEAST))
         logarithms(logs, exponents)
         line = np.float32(0)
         for x in range(len(light)):
-            mean = max(light[x] * scale + base[x], floor)
-            count = max(counts[x], -negative * mean)
-            line += 2 * (mean - count + count * logs[x]) * weight[x]
+            mean = max(light[x] * scale + dark[x], floor)
+            count = max(count_row[x], -negative * mean)
+            line += 2 * (mean - count + count * logs[x]) * share[x]
         total += float(line)
     return total
 
