@@ -132,9 +132,9 @@ def test_a_turn_of_two_pi_is_smooth_and_a_step_of_pi_is_rough() -> None:
 
 def test_light_outside_the_patch_and_too_much_phase_cost(tiny: Experiment) -> None:
     def penalty_of(spec: DesignSpec, phase: Tensor) -> float:
-        mask = PixelMask(phase)
+        mask = learnable_mask(spec, tiny.microscope, PixelMask(phase))
         psf = ScalarPSF(tiny.microscope, mask, patch_px=15, blur_px=1.0)
-        return float(MaskPenalty(spec, mask, psf, tiny.z_um)())
+        return float(MaskPenalty(spec, mask, psf, tiny.z_um)().detach())
 
     flat = ZeroMask().build(tiny.microscope)()
     noise = torch.randn(flat.shape, generator=torch.Generator().manual_seed(0))
@@ -143,6 +143,25 @@ def test_light_outside_the_patch_and_too_much_phase_cost(tiny: Experiment) -> No
     assert penalty_of(DesignSpec(spread=1.0), noise) > penalty_of(DesignSpec(spread=1.0), flat) + 0.2
     assert penalty_of(DesignSpec(phase_range=1.0), 0.49 * noise.sign()) == 0
     assert penalty_of(DesignSpec(phase_range=1.0), 2.5 * noise.sign()) == pytest.approx(4.0, rel=0.01)
+
+
+@pytest.mark.parametrize("parameters", ["pixels", "zernike"])
+@pytest.mark.parametrize(("phase_range", "strength"), [(0.5, 0.1), (2.0, 0.1), (2.0, 2.0)])
+def test_a_mask_keeps_within_its_range_of_phase_and_still_gets_better(
+    tiny: Experiment, parameters: str, phase_range: float, strength: float
+) -> None:
+    """Of a start within the range, and of one that is clipped to it."""
+    spec = DesignSpec(parameters=parameters, phase_range=phase_range, fisher_steps=40, learning_rate=0.1)  # type: ignore[arg-type]
+    start = AstigmaticMask(strength=strength).build(tiny.microscope)
+    mask = learnable_mask(spec, tiny.microscope, start)
+    clipped = start().clamp(*(start().amax() + start().amin() + torch.tensor([-1, 1]) * phase_range) / 2)
+    torch.testing.assert_close(mask().double(), clipped.double(), atol=1e-6, rtol=0)
+    psf = ScalarPSF(tiny.microscope, mask, patch_px=15, blur_px=1.0)
+    price = MaskPenalty(spec, mask, psf, tiny.z_um)
+    values = minimise_bound(psf, Alone(5000, 20, 1.0, tiny.z_um), price, spec).values
+    assert values[-1] < 0.99 * values[0]
+    reached = float((mask().amax() - mask().amin()).detach())
+    assert 0.5 * phase_range < reached <= phase_range + 1e-6
 
 
 def test_the_memory_of_a_step_grows_with_its_frames(tiny: Experiment) -> None:

@@ -20,6 +20,7 @@ from .diffusion import (
     rows_between_steps,
     rows_in_order,
 )
+from .free_motion import motion_doubts
 from .stated_sigma import failed_fits, failed_fits_note
 from .steps import expected_wrong
 from .tracking import SearchRange, drop_short, find_range, link_tracks
@@ -27,8 +28,6 @@ from .tracking import SearchRange, drop_short, find_range, link_tracks
 __all__ = ["FrameTiming", "TrackRule", "Trajectories", "track_list"]
 
 _MOST_LAGS = 100
-# Where the displacement is held against free diffusion, frames.
-_CHECKED_LAG = 10
 # σ that differ by more than this factor from what the steps show are told.
 _TRUE_SIGMA = 1.3
 # Share of links that may be wrong, from which it is told.
@@ -212,7 +211,7 @@ def _warnings(summary: Trajectories, interval: float, exposure: float) -> list[s
     if not summary.rows:
         return ["the list has no rows"]
     if not summary.tracks:
-        return ["no trajectory is long enough; see `least`, `gap` and `reach`"]
+        return ["no trajectory is long enough; see `least`, `gap` and `range_nm`"]
     notes = [note for note in (failed_fits_note(kept),) if note is not None]
     wrong = _wrong_links(summary)
     if wrong > _WRONG_TOLD:
@@ -224,7 +223,7 @@ def _warnings(summary: Trajectories, interval: float, exposure: float) -> list[s
     if share > max(_COMMON_TOLD, 4 * error):
         notes.append(
             f"{100 * share:.0f} % of the squared steps is motion of all molecules together (stage or cell), "
-            "and counts as diffusion; subtract it first (`apply_curve`)"
+            "and counts as diffusion; subtract it first (`Drift.apply`)"
         )
     if summary.diffusion is None:
         return [*notes, "no molecule is seen in three frames in a row: D is not estimated"]
@@ -245,24 +244,7 @@ def _wrong_links(summary: Trajectories) -> float:
 
 def _doubts(summary: Trajectories, found: Diffusion, interval: float, exposure: float) -> list[str]:
     """Where free diffusion, or the rows' own σ, do not describe what was found."""
-    notes = []
-    moved = summary.displacements
-    late = np.flatnonzero(moved.lags == min(_CHECKED_LAG, int(moved.lags[-1])))[0]
-    lag = int(moved.lags[late])
-    if lag > 2:
-        d, sigma = found.coefficient * interval, np.array([axis.sigma_um for axis in found.axes])
-        free = 2 * d * lag
-        offset = 2 * sigma**2 - 4 * (exposure / interval / 6) * d
-        weight = 1 / np.maximum(moved.error_um2[late], 1e-30) ** 2
-        seen = float((weight * (moved.square_um2[late] - offset)).sum() / weight.sum())
-        error = math.hypot(float(weight.sum() ** -0.5), 2 * lag * interval * found.coefficient_error)
-        if abs(seen - free) > max(3 * error, 0.2 * abs(free)):
-            notes.append(
-                f"after {lag} frames molecules have got {seen / free:.2f} times as far (mean square) as free "
-                "diffusion at this D takes them: confined, hindered or directed; D is that of the shortest time"
-                if free > 0
-                else f"D is not above 0, yet after {lag} frames molecules have moved: the motion is not free"
-            )
+    notes = motion_doubts(found, summary.displacements, interval, exposure)
     for name, axis, stated in zip("xyz", found.axes, summary.stated_sigma_um, strict=True):
         ratio = axis.sigma_um / stated if stated > 0 else 1.0
         off = abs(axis.sigma_um - stated) > 4 * axis.sigma_error_um

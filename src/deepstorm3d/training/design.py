@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,19 +39,57 @@ class MaskLearning:
         return cost if self.bound is None else cost + self.bound(generator)
 
 
+class WithinRange(PhaseMask):
+    """A trainable mask that is clipped to a range of phase; mixed into one that is not.
+
+    limits: least and largest phase, rad. The phase that learns may leave them by a little: `beyond` draws it
+    back, since where it is clipped the images say nothing of it.
+    """
+
+    limits: tuple[float, float] = (-math.inf, math.inf)
+
+    def forward(self) -> Tensor:
+        return super().forward().clamp(*self.limits)
+
+    def crossed_at(self, shift_um: tuple[float, float], microscope: Microscope) -> Tensor:
+        return PhaseMask.crossed_at(self, shift_um, microscope)
+
+    def beyond(self) -> Tensor:
+        """Mean square of the phase beyond the limits, rad²: a scalar with a gradient to the mask."""
+        phase = super().forward()
+        return (phase - phase.clamp(*self.limits)).square().mean()
+
+
+class PixelsWithinRange(WithinRange, PixelMask):
+    """Free phases within a range."""
+
+
+class ZernikeWithinRange(WithinRange, ZernikePhase):
+    """A sum of Zernike polynomials, clipped to a range."""
+
+
 def learnable_mask(spec: DesignSpec, microscope: Microscope, start: PhaseMask) -> PhaseMask:
-    """A trainable mask that is initially equal to `start`.
+    """A trainable mask that is initially equal to `start`, clipped about its middle to ``spec.phase_range``.
 
     Zernike coefficients are added to the start and are initially 0. They begin at Noll index 5, because piston,
     tilts and defocus only shift the positions of the molecules.
     """
+    mask: PhaseMask
     if spec.parameters == "pixels":
-        return PixelMask(start().detach().float(), learn=True)
-    count = (spec.zernike_order + 1) * (spec.zernike_order + 2) // 2
-    indices = [noll for noll in range(5, count + 1) if noll_to_nm(noll)[0] <= spec.zernike_order]
-    fixed = PixelMask(start().detach().double())
-    values = torch.zeros(len(indices), dtype=torch.float64, device=device_of(start))
-    return ZernikePhase(microscope, indices, values, learn=True, base=fixed)
+        phase = start().detach().float()
+        mask = (PixelsWithinRange if spec.phase_range else PixelMask)(phase, learn=True)
+    else:
+        count = (spec.zernike_order + 1) * (spec.zernike_order + 2) // 2
+        indices = [noll for noll in range(5, count + 1) if noll_to_nm(noll)[0] <= spec.zernike_order]
+        fixed = PixelMask(start().detach().double())
+        values = torch.zeros(len(indices), dtype=torch.float64, device=device_of(start))
+        kind = ZernikeWithinRange if spec.phase_range else ZernikePhase
+        mask = kind(microscope, indices, values, learn=True, base=fixed)
+    if isinstance(mask, WithinRange):
+        phase = start().detach()
+        middle = float(phase.amax() + phase.amin()) / 2
+        mask.limits = middle - spec.phase_range / 2, middle + spec.phase_range / 2
+    return mask
 
 
 class MaskPenalty:
@@ -70,10 +109,8 @@ class MaskPenalty:
             total = total + self.spec.roughness * roughness(phase)
         if self.spec.spread:
             total = total + self.spec.spread * self._outside(phase)
-        if self.spec.phase_range:
-            middle = (phase.amax() + phase.amin()) / 2
-            beyond = ((phase - middle).abs() - self.spec.phase_range / 2).clamp(min=0)
-            total = total + beyond.square().mean()
+        if isinstance(self.mask, WithinRange):
+            total = total + self.mask.beyond()
         return total
 
     def _outside(self, like: Tensor) -> Tensor:

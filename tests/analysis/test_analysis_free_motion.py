@@ -1,0 +1,62 @@
+"""Motion is held against free diffusion on each axis, whatever the molecules do on the others."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import ArrayLike
+
+from deepstorm3d.analysis.diffusion import diffusion, mean_square_displacement
+from deepstorm3d.analysis.free_motion import motion_doubts
+from deepstorm3d.emitters import Localizations
+
+MOLECULES, FRAMES = 50, 100
+
+
+def told(d: ArrayLike, *, flow_um: float = 0.0, within: tuple[int, ...] = (), seed: int = 0) -> list[str]:
+    """What is told of molecules of D (µm² per frame, on each axis), pulled back on the axes `within`."""
+    g = np.random.default_rng(seed)
+    steps = g.normal(size=(FRAMES, MOLECULES, 3)) * np.sqrt(2 * np.broadcast_to(d, 3))
+    steps[..., 0] += flow_um
+    back = np.array([math.exp(-1 / 8) if axis in within else 1.0 for axis in range(3)])
+    place, path = np.zeros((MOLECULES, 3)), []
+    for step in steps:
+        place = place * back + step
+        path.append(place + g.normal(size=place.shape) * [0.012, 0.012, 0.03])
+    table = Localizations.proposals(
+        torch.tensor(np.reshape(path, (-1, 3)), dtype=torch.float32),
+        torch.arange(FRAMES).repeat_interleave(MOLECULES),
+        torch.ones(FRAMES * MOLECULES),
+    )
+    table = dataclasses.replace(table, track=torch.arange(MOLECULES).repeat(FRAMES))
+    found = diffusion(table)
+    assert found is not None
+    return motion_doubts(found, mean_square_displacement(table, FRAMES // 4), 1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "d", [0.01, 1e-4, 0.0, (0.01, 0.01, 0.001), (0.01, 0.01, 0.0), (0.0, 1e-3, 0.1)], ids=str
+)
+def test_free_motion_is_free_on_whatever_axes_it_goes(d: ArrayLike) -> None:
+    assert sum(bool(told(d, seed=seed)) for seed in range(8)) == 0
+
+
+@pytest.mark.parametrize("within", [(0,), (2,), (0, 1), (0, 1, 2)], ids=str)
+def test_the_axes_on_which_molecules_are_held_back_are_named(within: tuple[int, ...]) -> None:
+    (note,) = told(2e-3, within=within)
+    axes = ", ".join("xyz"[axis] for axis in within)
+    assert note.startswith(f"on {axes} molecules have got 0.")
+    assert "confined or hindered" in note
+
+
+def test_a_flow_along_one_axis_is_directed_motion_there() -> None:
+    (note,) = told(1e-3, flow_um=0.05)
+    assert note.startswith("on x molecules have got")
+    assert "directed" in note
+    # A step v that all make adds v² to Δ² and to ΔₙΔₙ₊₁: D comes out larger by 3 v² / 2.
+    ratio = float(note.partition("got ")[2].partition(" times")[0])
+    assert ratio == pytest.approx((0.02 + 0.25) / (20 * (0.001 + 1.5 * 0.0025)), rel=0.1)
