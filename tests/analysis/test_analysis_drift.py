@@ -10,9 +10,9 @@ import torch
 from drift_scenes import rms_nm, shining, waves
 
 from deepstorm3d.analysis.drift import DriftCurve
-from deepstorm3d.analysis.estimated_drift import drift_of
+from deepstorm3d.analysis.estimated_drift import doubts_of_curve, drift_of
 from deepstorm3d.analysis.overlap import near_pairs
-from deepstorm3d.analysis.overlap_drift import estimate_drift
+from deepstorm3d.analysis.overlap_drift import DriftEstimate, estimate_drift
 from deepstorm3d.emitters import Localizations
 from deepstorm3d.errors import InputError
 from watchers import Recorder
@@ -167,6 +167,36 @@ def test_a_list_without_structure_has_an_uncertain_drift():
     noise = Localizations.proposals(xyz, torch.arange(3000) % FRAMES, torch.ones(3000))
     told = estimate_drift(noise, FRAMES).curve.sigma_um
     assert 1000 * np.sqrt((told**2).mean()) > 20
+
+
+@pytest.mark.parametrize(("rows", "frames", "field_um"), [(153, 40, 7.0), (400, 40, 7.0), (300, 300, 20.0)])
+def test_molecules_that_have_nothing_to_do_with_each_other_are_not_moved(
+    rows: int, frames: int, field_um: float
+):
+    for seed in range(4):
+        xyz = torch.rand(rows, 3, generator=torch.Generator().manual_seed(seed))
+        table = Localizations.proposals(xyz * field_um, torch.arange(rows) % frames, torch.ones(rows))
+        with pytest.raises(InputError, match=r"the list tells no drift: only \d+ pairs"):
+            drift_of(table)
+
+
+@pytest.mark.parametrize(
+    ("drift_nm", "sigma_nm", "pairs", "said"),
+    [
+        (300, 8, 10**5, ""),
+        (300, 30, 10**5, "disagree"),
+        (10, 30, 10**5, "more harm"),
+        (300, 30, 100, "more harm"),
+    ],
+)
+def test_a_correction_does_harm_only_where_its_error_exceeds_the_drift_or_pairs_are_few(
+    moved: Localizations, drift_nm: float, sigma_nm: float, pairs: int, said: str
+):
+    shift = waves(FRAMES, (drift_nm / 1000,) * 3)
+    curve = DriftCurve(np.arange(FRAMES), shift, np.full_like(shift, sigma_nm / 1000))
+    told = " ".join(doubts_of_curve(moved, DriftEstimate(curve, 12, pairs)))
+    assert ("each alone, disagree" in told) == bool(said)
+    assert ("more harm than good" in told) == (said == "more harm")
 
 
 @pytest.mark.parametrize(("rows", "frames"), [(0, 10), (30, 30), (5000, 1)])

@@ -13,10 +13,13 @@ from .drift import DriftCurve, refuse_linked
 from .merging import one_row_each
 from .overlap_drift import DriftEstimate, estimate_drift, typical_sigma
 
-__all__ = ["Drift", "drift_of"]
+__all__ = ["Drift", "doubts_of_curve", "drift_of"]
 
 # Pairs for each segment of the curve, below which the curve gets a warning.
 _FEW_PAIRS_PER_SEGMENT = 30
+# Pairs for each knot of the curve (segments + 3), below which there is none. Molecules that have nothing to do
+# with each other give 0.5 to 1.6 by chance, as the search moves them about; short lists of a structure 6 to 8.
+_FEWEST_PAIRS_PER_KNOT = 3
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def drift_of(
     segments, frames_per_segment: of the smooth curve; give at most one of them; with neither, as many segments
     as the list supports. A molecule that was fitted over several frames counts once, in the middle of its
     frames: its rows share a position, and would say that nothing has moved.
-    Raises InputError for a list that is too short to estimate a drift, and for a linked one.
+    Raises InputError for a list that is too short to estimate a drift or has too few near pairs, or is linked.
     """
     refuse_linked(table)
     if segments is not None and frames_per_segment is not None:
@@ -69,13 +72,27 @@ def drift_of(
     first = int(table.frame.min()) if len(table) else 0
     seen = int(table.frame.max()) - first + 1 if len(table) else frames
     if frames_per_segment is not None:
+        if frames_per_segment < 1:
+            raise InputError(f"a segment has 1 frame or more (`frames_per_segment`), not {frames_per_segment}")
         segments = max(1, round(seen / frames_per_segment))
     once = one_row_each(table)
     if once.detections is not None and table.molecule is not None:
         once = replace(once, frame=once.frame + (once.detections - 1) // 2)
     found = estimate_drift(once.shift(frames=-first), seen, segments=segments, watch=watch)
+    _refuse_chance(found)
     found = replace(found, curve=_over_the_movie(found.curve, first, max(frames, first + seen)))
-    return Drift(found.curve, found.segments, _doubts(table, found))
+    return Drift(found.curve, found.segments, doubts_of_curve(table, found))
+
+
+def _refuse_chance(found: DriftEstimate) -> None:
+    """Raise InputError for a curve through so few pairs of rows that it would say anything."""
+    knots = found.segments + 3
+    if found.pairs < _FEWEST_PAIRS_PER_KNOT * knots:
+        raise InputError(
+            f"the list tells no drift: only {found.pairs} pairs of localizations from different frames lie "
+            f"near each other, for a curve through {knots} points",
+            "more frames or localizations of the same structure are needed, or fewer segments (`segments`)",
+        )
 
 
 def _over_the_movie(curve: DriftCurve, first: int, frames: int) -> DriftCurve:
@@ -90,18 +107,22 @@ def _rms_nm(curve: DriftCurve) -> tuple[float, float, float]:
     return float(x), float(y), float(z)
 
 
-def _doubts(table: Localizations, found: DriftEstimate) -> tuple[str, ...]:
-    """Reasons why a curve may not be trusted."""
+def doubts_of_curve(table: Localizations, found: DriftEstimate) -> tuple[str, ...]:
+    """Reasons why a curve may not be trusted; table: the list that it was estimated from."""
     notes = []
     sigma, typical = np.array(_rms_nm(found.curve)), 1000 * typical_sigma(table)
+    moved = 1000 * found.curve.shift_um.std(0)
+    few = found.pairs < _FEW_PAIRS_PER_SEGMENT * found.segments
     if (sigma > typical).any():
-        told = " · ".join(f"{value:.0f}" for value in sigma)
-        known = " · ".join(f"{value:.0f}" for value in typical)
+        told, known, drift = (" · ".join(f"{value:.0f}" for value in each) for each in (sigma, typical, moved))
+        harmful = few or bool(((sigma > typical) & (sigma > moved)).any())
+        harm = "; the correction may do more harm than good" if harmful else ""
         notes.append(
-            f"the two halves of the field disagree: σ of the curve {told} nm in x · y · z, of a localization "
-            f"{known} nm; the correction may do more harm than good. More localizations or fewer segments help"
+            f"the two halves of the field, each alone, disagree: σ of the curve {told} nm in x · y · z, of a "
+            f"localization {known} nm, of the drift itself {drift} nm{harm}. More localizations or fewer "
+            "segments help"
         )
-    if found.pairs < _FEW_PAIRS_PER_SEGMENT * found.segments:
+    if few:
         notes.append(
             f"only {found.pairs} pairs of localizations from different frames lie near each other, for "
             f"{found.segments} segments of the curve: too few to trust the curve or its σ"
