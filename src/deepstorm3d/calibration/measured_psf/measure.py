@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,11 +17,12 @@ from ...io.movies import Movie
 from ...optics.computed import build_psf, computed_psf
 from ...optics.masks import PhaseMask
 from ...psf_volume import PSFVolume
-from ..beads.images import BeadImages
+from ..beads.images import BeadImages, images_on_axis
 from ..beads.reading import read_beads
 from ..beads.settings import BLUR_OF_MOLECULES, BeadSettings
 from ..beads.stacks import BeadPlace
 from ..beads.stage_range import travel_for_depths
+from .against_model import doubts_against_model
 from .average import Averaged, average_beads
 from .denoise import without_noise
 from .depth_matching import depths_that_look_alike
@@ -63,7 +64,23 @@ def average_psf(experiment: Experiment, beads: Sequence[Path | Movie], settings:
     averaged = average_beads(*_by_bead(images, len(position)), noise=images.likelihood.noise.averaged())
     depth = _depths(experiment, settings, position, design, images.side)
     volume = _evenly(averaged.values, depth, experiment.microscope.pixel_um)
-    return MeasuredPSF(volume, stacks.places, averaged, (*stacks.warnings, *_odd(stacks.places, averaged)))
+    told = doubts_against_model(
+        averaged.values,
+        position,
+        _own_images(experiment, settings, design, images.side),
+        experiment.microscope.pixel_um,
+    )
+    warnings = (*stacks.warnings, *_odd(stacks.places, averaged), *told)
+    return MeasuredPSF(volume, stacks.places, averaged, warnings)
+
+
+def _own_images(
+    experiment: Experiment, settings: BeadSettings, design: PhaseMask, side: int
+) -> Callable[[Tensor], Tensor]:
+    """Images of a bead by the set-up's own PSF, at positions (S,) of the stage."""
+    psf = build_psf(computed_psf(experiment.psf).unaberrated, experiment.microscope, design, patch_px=side)
+    depth_um = 0.0 if settings.moves == "depth" else settings.depth_um
+    return lambda position: images_on_axis(psf, position.float(), settings.moves, depth_um, BLUR_OF_MOLECULES)
 
 
 def _positions(images: BeadImages) -> Tensor:
