@@ -169,6 +169,8 @@ def _unknown_columns(path: Path, names: Sequence[str], known: str) -> InputError
     remedy = ""
     if {"x", "y"} <= {name.lower() for name in names}:
         remedy = "; x and y name no unit: write it into the first line, e.g. x [nm] or x [px]"
+    elif {"x_nm", "y_nm", "z_nm"} <= set(names):
+        remedy = "; these are the names of to_pandas and to_numpy: write the list with ds.write_table"
     elif len(names) == 1:
         remedy = "; are the names separated by something else than commas, semicolons or tabs?"
     return InputError(f"{path}: no known table has these columns: {listed}; known are {known}{remedy}")

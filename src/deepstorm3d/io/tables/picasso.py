@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +119,24 @@ def read_picasso(path: Path, pixel_um: float | None = None) -> tuple[Localizatio
     pixel = pixel_size(path, named, pixel_um or None, rows=len(rows), reason=reason) or 1.0
     table = picasso_table(columns, pixel, private.get("sigma_source"))
     height, width, frames = (_counted(info.get(name)) for name in ("Height", "Width", "Frames"))
+    columns = replace(columns, notes=(*columns.notes, *_odd(columns, table, frames)))
     if height and width and frames is not None:
         made = _parsed(path, provenance)
         return table, TableHeader(pixel, frames, (height, width), made, columns.notes)
     return table, TableHeader.around(table, pixel, columns.notes)
+
+
+def _odd(columns: Columns, table: Localizations, frames: int | None) -> list[str]:
+    """What of a file a reader should know: columns that it lacks, rows of frames that its movie has not."""
+    lacking = [name for name in ("photons", "bg", "lpx", "lpy") if name not in columns]
+    notes = [f"no column {', '.join(lacking)}: not known, 0 in every row"] if lacking and len(table) else []
+    last = int(table.frame.max()) if len(table) else -1
+    if frames is not None and last >= frames:
+        beyond = int((table.frame >= frames).sum())
+        notes.append(
+            f"{beyond} of {len(table)} rows are of frames up to {last}, the movie is said to have {frames}"
+        )
+    return notes
 
 
 def picasso_rows(table: Localizations, pixel_um: float, dtype: np.dtype[Any]) -> NDArray[Any]:
