@@ -117,8 +117,8 @@ FAMILIES: dict[str, tuple[str, Family, tuple[float, float]]] = {
 }
 ABOUT = {
     "flat": "no mask",
-    "least bound": "the most precise for one molecule (design-psf --by fisher)",
-    "crowd": "the most precise in a crowd (design-psf --by fisher with design.fisher_density)",
+    "least bound": "designed for one molecule's precision (design-psf --by fisher)",
+    "crowd": "designed for precision in a crowd (design-psf --by fisher with design.fisher_density)",
 }
 
 

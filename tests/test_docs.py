@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import runpy
 import shlex
@@ -16,6 +17,7 @@ import typer
 import deepstorm3d as ds
 from deepstorm3d.cli import app
 from deepstorm3d.experiment.experiment import Experiment
+from deepstorm3d.experiment.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -63,6 +65,20 @@ def test_a_wrong_command_or_option_is_noticed():
     assert troubles(program, ["localise", "movie.tif"])
     assert troubles(program, ["localize", "movie.tif", "--modell", "tetrapod"])
     assert not troubles(program, ["models", "show", "tetrapod", "--export=here"])
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name)
+def test_channels_that_a_command_names_are_those_of_its_preset(page: Path):
+    wrong = []
+    for call in commands(page):
+        known = {channel for preset in PRESETS if preset in call for channel in PRESETS[preset]().channel_names}
+        named = [
+            value.partition("=")[0]
+            for option, value in itertools.pairwise(call)
+            if option in ("--hold", "--channel") or (option == "--start" and "=" in value)
+        ]
+        wrong += [f"{shlex.join(call)}: no channel {each}" for each in named if known and each not in known]
+    assert not wrong, "\n".join(wrong)
 
 
 def troubles(command: Any, call: list[str]) -> list[str]:
