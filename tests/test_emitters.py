@@ -135,10 +135,11 @@ def test_proposals_have_every_column_and_never_nan() -> None:
 
 
 def test_columns_of_unlike_length_are_refused() -> None:
+    whole = torch.zeros(2, dtype=torch.int64)
     with pytest.raises(ValueError, match=r"xyz must have shape \(2, 3\)"):
-        Emitters(xyz=torch.zeros(3, 3), frame=torch.zeros(2), photons=torch.zeros(2), id=torch.zeros(2))
+        Emitters(xyz=torch.zeros(3, 3), frame=whole, photons=torch.zeros(2), id=whole)
     with pytest.raises(ValueError, match="column photons has 1 rows, the table has 2"):
-        Emitters(xyz=torch.zeros(2, 3), frame=torch.zeros(2), photons=torch.zeros(1), id=torch.zeros(2))
+        Emitters(xyz=torch.zeros(2, 3), frame=whole, photons=torch.zeros(1), id=whole)
 
 
 def test_a_table_names_the_columns_that_it_has() -> None:

@@ -23,6 +23,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .errors import InputError
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -39,6 +41,15 @@ class _Table:
     frame: Tensor
 
     def __post_init__(self) -> None:
+        for name, column in ((field.name, getattr(self, field.name)) for field in fields(self)):
+            if column is not None and not isinstance(column, Tensor | str):
+                raise InputError(
+                    f"{name} of a table is a tensor, not a {type(column).__name__}", "torch.as_tensor makes one"
+                )
+        if self.frame.is_floating_point():
+            if bool((self.frame != self.frame.round()).any()):
+                raise InputError("frame holds whole numbers, not fractions of them", "give frame.long()")
+            object.__setattr__(self, "frame", self.frame.long())
         n = len(self.frame)
         if self.xyz.shape != (n, 3):
             raise ValueError(f"xyz must have shape ({n}, 3) to match {n} frames, got {tuple(self.xyz.shape)}")

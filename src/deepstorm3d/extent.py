@@ -8,12 +8,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Extent", "far_rows", "frame_extent", "limits"]
+from .errors import InputError
+
+__all__ = ["Extent", "far_rows", "frame_extent", "limits", "refuse_pixel"]
 
 Floats = NDArray[np.float64]
 Extent = tuple[float, float, float, float]
 """Left, top, right and bottom edge of a field of view in µm."""
 
+# Smallest and largest camera pixel in the sample that a user may give, µm: beyond them the unit is another.
+_PIXELS_UM = (0.001, 10.0)
 # Largest share of the rows that may be left out at either end of an axis (at least one row may).
 _FEW = 0.001
 # Rows are far if they lie beyond the others by more than this many times the range of the others.
@@ -44,7 +48,21 @@ def far_rows(xyz: Floats) -> NDArray[np.bool_]:
     return far
 
 
+def refuse_pixel(pixel_um: float, where: str = "") -> None:
+    """Raise InputError for what is no camera pixel in the sample, µm (one in nm); where: before the message."""
+    least, most = _PIXELS_UM
+    if not least <= pixel_um <= most:
+        raise InputError(
+            f"{where}no camera has pixels of {1000 * pixel_um:g} nm ({pixel_um:g} µm) in the sample",
+            "is the unit right (`pixel_um`)?",
+        )
+
+
 def frame_extent(shape: tuple[int, int], pixel_um: float) -> Extent:
-    """Edges of a frame of (rows, columns) pixels: half a pixel outside the first and last pixel centres."""
+    """Edges of a frame of (rows, columns) pixels: half a pixel outside the first and last pixel centres.
+
+    Raises InputError as `refuse_pixel`.
+    """
+    refuse_pixel(pixel_um)
     rows, columns = shape
     return (-0.5 * pixel_um, -0.5 * pixel_um, (columns - 0.5) * pixel_um, (rows - 0.5) * pixel_um)

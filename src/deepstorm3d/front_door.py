@@ -23,6 +23,12 @@ PUBLIC = "__front_door__"
 # Types in an annotation, as it is written, for which an array becomes a tuple, and those that take arrays.
 _TUPLES = re.compile(r"\btuple\[|\bExtent\b")
 _ARRAYS = re.compile(r"\b(NDArray|Tensor|Any|AnyMovie)\b")
+# Kinds of this program that an argument may be of alone, and what each is made by.
+_MADE_BY = {
+    "Localizations": "Model.localize and read_table make one",
+    "Emitters": "simulate and read_truth make one",
+    "Model": "load_model and train make one",
+}
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -33,7 +39,8 @@ def public(function: Callable[Given, Result]) -> Callable[Given, Result]:
 
     Numbers of numpy and tensors without dimensions become Python's numbers (`plain`), an array where a tuple
     is meant becomes one, and a float without decimals where an integer is meant becomes one.
-    The function raises InputError for any other float in place of an integer.
+    The function raises InputError for any other float in place of an integer, and for what is no list, truth or
+    model where it takes one alone.
     """
     parameters = list(inspect.signature(function).parameters.values())
     kinds = {each.name: str(each.annotation) for each in parameters}
@@ -68,6 +75,7 @@ def plain(value: Any) -> Any:
 def _meant(name: str, value: Any, kind: str) -> Any:
     """What is meant by the value of an argument of this kind (its annotation)."""
     value = plain(value)
+    _refuse_other(name, value, kind)
     if getattr(value, "ndim", None) == 1 and _TUPLES.search(kind) and not _ARRAYS.search(kind):
         return tuple(plain(each) for each in value)
     if type(value) is float and re.search(r"\bint\b", kind) and not re.search(r"\b(float|Any)\b", kind):
@@ -75,6 +83,14 @@ def _meant(name: str, value: Any, kind: str) -> Any:
             raise InputError(f"{name} is a whole number, not {value:g}")
         return int(value)
     return value
+
+
+def _refuse_other(name: str, value: Any, kind: str) -> None:
+    """Raise InputError for another thing than the list, truth or model that is meant alone."""
+    alone = kind.removesuffix(" | None")
+    is_one = alone in {each.__name__ for each in type(value).__mro__}
+    if alone in _MADE_BY and not is_one and not (value is None and alone != kind):
+        raise InputError(f"{name} must be {alone}, not {type(value).__name__}", _MADE_BY[alone])
 
 
 def doubt(texts: Iterable[str]) -> None:

@@ -118,7 +118,7 @@ def test_fixed_gates_are_a_cylinder_and_need_no_sigma():
     for place, joined in (((0.02, 0.02, 0.09), True), ((0.025, 0.025, 0), False), ((0, 0, 0.11), False)):
         track = link_rows(rows([[0, 0, 0], list(place)], [0, 1], 0.0), rule)
         assert (track.tolist() == [0, 0]) == joined
-    with pytest.raises(InputError, match=r"2 of 2 rows have no σ.*`radius_um`"):
+    with pytest.raises(InputError, match=r"2 of 2 rows have no σ.*`radius_nm`"):
         link_rows(rows([[0, 0, 0]] * 2, [0, 1], 0.0), LinkRule())
 
 

@@ -85,7 +85,7 @@ def test_without_the_column_the_same_rows_are_averaged_and_their_sigma_divided()
 
 def test_a_distance_that_is_not_used_is_said():
     found, _ = found_and_truth(20)
-    assert "radius_um" in link_list(found, LinkRule(0.05, 0.1)).warnings[0]
+    assert "radius_nm" in link_list(found, LinkRule(0.05, 0.1)).warnings[0]
     assert len(link_list(found, LinkRule(0.05, 0.1)).molecules) == 20
     none = found.select(slice(0))
     assert len(link_list(none, LinkRule()).molecules) == 0 and link_list(none, LinkRule()).warnings

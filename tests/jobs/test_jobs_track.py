@@ -123,7 +123,10 @@ def test_no_rows_and_no_trajectory_are_written_with_a_warning(tmp_path: Path):
     assert (tmp_path / "t.png").stat().st_size > 1000
     source = write(tmp_path / "b.hdf5", diffusing(2, 2, missed=0.0, false=0.0)[0])
     done = track_table(source, tmp_path / "u.hdf5", TrackRule(SearchRange(0.4, 0.4)))
-    assert (done.kept, done.warnings) == (0, ["no trajectory is long enough; see `least`, `gap` and `reach`"])
+    assert (done.kept, done.warnings) == (
+        0,
+        ["no trajectory is long enough; see `least`, `gap` and `range_nm`"],
+    )
 
 
 def test_motion_that_is_not_free_is_told(tmp_path: Path):

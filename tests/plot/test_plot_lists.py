@@ -246,6 +246,7 @@ def test_the_quality_of_a_list_is_drawn_as_it_was_counted():
 
 @pytest.mark.usefixtures("coarse_pictures")
 @pytest.mark.parametrize("n", [0, 1])
+@pytest.mark.filterwarnings("ignore:no row of the list lies in the section")
 def test_lists_with_hardly_a_row_make_pictures_too(n):
     truth, found = some(n)
     tracked = dataclasses.replace(found, track=torch.zeros(n, dtype=torch.int64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..emitters import Emitters, Localizations
+from ..errors import InputError
 from ..extent import Extent
 from .dye_errors import DyeErrors, dye_errors
 from .fit_quality import judge_list
@@ -20,6 +22,8 @@ from .point_registration import register_points
 
 __all__ = ["TOLERANCE_NM", "Evaluation", "MatchRule", "evaluate_list"]
 
+# No localization error is smaller, nm.
+_LEAST_NM = 1.0
 # Seed of the bootstrap.
 _SEED = 1
 TOLERANCE_NM = 150.0
@@ -38,6 +42,18 @@ class MatchRule:
     tolerance_nm: float = TOLERANCE_NM
     challenge: bool = False
     min_photons: float = 0.0
+
+    def __post_init__(self) -> None:
+        tolerance = self.tolerance_nm
+        if not 0 < tolerance < math.inf:
+            raise InputError(f"the radius of a hit (`tolerance_nm`) must be above 0 nm, not {tolerance:g}")
+        if tolerance < _LEAST_NM:
+            raise InputError(
+                f"a radius of a hit of {tolerance:g} nm is less than any localization error",
+                f"it is in nm: {tolerance:g} µm are {1000 * tolerance:g}",
+            )
+        if not 0 <= self.min_photons < math.inf:
+            raise InputError(f"the least photons (`min_photons`) are 0 or more, not {self.min_photons:g}")
 
     def in_words(self, *, border: bool) -> str:
         """The matching in words; border: whether the edges of the frames are known."""

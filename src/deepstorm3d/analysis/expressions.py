@@ -105,6 +105,8 @@ def parse_condition(text: str) -> Condition:
     Raises InputError, with the position in the text, for anything outside the grammar, a number in place of a
     condition or the reverse, an expression without a column, or one that is too long or too deep.
     """
+    if not isinstance(text, str):
+        raise InputError(f"a condition is a text such as 'photons > 2000', not {text!r}")
     if len(text) > _LONGEST_TEXT:
         raise InputError(f"the expression has {len(text)} characters; at most {_LONGEST_TEXT} are read")
     parser = _Parser(text, tokens_of(text))

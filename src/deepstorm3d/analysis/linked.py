@@ -68,7 +68,7 @@ def _of_fitted_molecules(table: Localizations, rule: LinkRule) -> Linked:
     if rule.radius_um is not None:
         notes.append(
             "the molecules of this list were fitted over several frames, so their rows need no distance to be "
-            "joined (`radius_um`): it was not used"
+            "joined (`radius_nm`): it was not used"
         )
     number = torch.unique(table.molecule, return_inverse=True)[1]
     return Linked(merged, number, _seen_once(merged), None, notes, tied=True)
@@ -98,6 +98,6 @@ def _warnings(
         return [
             f"within molecules the positions scatter by {worst:.1f} times their σ (at least {least:.1f} with "
             f"99 % confidence, from {pairs} pairs): the σ are too small, and molecules come apart; correct the "
-            "drift first, or give a distance (radius_nm)"
+            "drift first, or give a distance (`radius_nm`)"
         ]
     return []

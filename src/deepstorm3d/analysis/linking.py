@@ -33,6 +33,8 @@ GATE = 14.156
 _MEDIAN_EFFICIENCY = 0.37
 # Confidence of the lower bound of `least_spread`.
 _CONFIDENCE = 0.99
+# No localization error is smaller, µm.
+_LEAST_UM = 1e-3
 # Left members searched at once, which limits the memory of their candidates.
 _SEARCH_ROWS = 2**18
 
@@ -56,6 +58,11 @@ class LinkRule:
         for value in (self.radius_um, self.axial_um):
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"the gate of linking must be above 0 nm, got {1000 * value:g}")
+            if value is not None and value < _LEAST_UM:
+                raise InputError(
+                    f"a distance of {1000 * value:g} nm is less than any localization error",
+                    f"it is in nm: {1000 * value:g} µm are {1e6 * value:g}",
+                )
         if self.dark < 0:
             raise InputError(f"a molecule cannot be missing for {self.dark} frames; give 0 or more")
 
@@ -143,7 +150,7 @@ def _require_sigma(variance: Floats) -> None:
     if missing:
         raise InputError(
             f"{missing} of {len(variance)} rows have no σ (0), by which rows are joined",
-            "give a distance (`radius_um`), or first keep the rows that have one: "
+            "give a distance (`radius_nm`), or first keep the rows that have one: "
             "`filter` 'min(sigma_x_nm, sigma_y_nm, sigma_z_nm) > 0'",
         )
 

@@ -77,7 +77,7 @@ def find_range(table: Localizations) -> SearchRange:
     if steps is None:
         raise InputError(
             "no two rows lie in adjacent frames, so the steps cannot be estimated",
-            "give the search range (`reach`), and the frames (`gap`) that a molecule may be missing in between",
+            "give the search range (`range_nm`), and the frames (`gap`) that a molecule may miss in between",
         )
     if not steps.clear:
         raise InputError(_unclear(xyz, frame, steps))
@@ -88,7 +88,7 @@ def find_range(table: Localizations) -> SearchRange:
         raise InputError(
             f"molecules lie too near each other for {told} from frame to frame: about {100 * wrong:.0f} % of "
             "the links would be wrong",
-            "record frames in quicker succession, or give the search range (`reach`) to link them nevertheless",
+            "record frames in quicker succession, or give the search range (`range_nm`) to link them anyway",
         )
     reach = _MOST_REACH
     while neighbours_within(xyz, frame, reach * lateral, reach * axial) > _FREE_OF_OTHERS:
@@ -129,7 +129,7 @@ def link_tracks(table: Localizations, reach: SearchRange, *, gap: int = 0, watch
         raise InputError(
             f"more than 30 molecules lie within the search range ({1000 * reach.lateral_um:.0f} nm, "
             f"{1000 * reach.axial_um:.0f} nm in z) of one another: too dense to link",
-            "give a smaller search range (`reach`)",
+            "give a smaller search range (`range_nm`)",
         ) from error
     _, begin, number = np.unique(track[order], return_index=True, return_inverse=True)
     track[order] = np.argsort(np.argsort(begin))[number]
@@ -154,14 +154,14 @@ def _unclear(xyz: NDArray[np.float64], frame: NDArray[np.int64], steps: StepMode
     if steps.rows < _FEW_ROWS:
         return (
             f"only {steps.rows} rows have a next frame: too few to estimate how far molecules move; give "
-            "the search range (`reach`)"
+            "the search range (`range_nm`)"
         )
     own, following = nearest_um(xyz, frame)
     return (
         f"the step of a molecule cannot be distinguished from chance: the nearest row of the next frame is "
         f"{1000 * following:.0f} nm away, of the same frame {1000 * own:.0f} nm (medians); molecules move too "
         "far for their density, or most rows are false: record frames in quicker succession, filter the list, "
-        "or give the search range (`reach`)"
+        "or give the search range (`range_nm`)"
     )
 
 

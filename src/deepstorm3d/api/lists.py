@@ -202,7 +202,7 @@ def drift(
     Raises
     ------
     InputError
-        For a list that tells no drift: too few rows, or all in one frame.
+        For a list that tells no drift: too few rows, too few near one another, or all in one frame.
 
     Warns
     -----

@@ -20,7 +20,7 @@ from ..experiment.light_patch import patch_for_light
 from ..experiment.limits import LimitReport
 from ..experiment.optics import experiment_mask, psf_source
 from ..front_door import public
-from ..io.masks import read_mask
+from ..io.masks import checked_phase, read_mask
 from ..jobs import design_psf as end_to_end
 from ..jobs import fisher_design
 from ..jobs.limit import Sweep
@@ -81,7 +81,7 @@ def psf(
     z_um : sequence
         Depths in the sample, µm from the coverslip.
     mask : array or path
-        Another phase than the experiment's, rad.
+        Another phase than the experiment's, rad (no complex field: its ``numpy.angle``).
 
     Returns
     -------
@@ -91,7 +91,8 @@ def psf(
     Raises
     ------
     InputError
-        Where the mask does not fit the microscope, or a measured PSF does not reach a depth.
+        Where the mask is no phase (`read_mask`) or does not fit the microscope, or a measured PSF does not
+        reach a depth.
 
     Examples
     --------
@@ -218,9 +219,9 @@ def limit(
     Raises
     ------
     InputError
-        Where a mask does not fit the microscope, naming it.
+        Where a mask is no phase (`read_mask`) or does not fit the microscope, naming it.
     """
-    given = None if masks is None else [(name, _phase(phase)) for name, phase in masks.items()]
+    given = None if masks is None else _named_phases(masks)
     return limits_of(
         as_experiment(experiment),
         given,
@@ -309,12 +310,23 @@ def design_mask(
         return read_mask(path)
 
 
-def _phase(given: AMask | None) -> Tensor | None:
-    """The phase (h, w) rad, float32, of an array or a file."""
+def _named_phases(masks: Mapping[str, AMask | None]) -> list[tuple[str, Tensor | None]]:
+    if not isinstance(masks, Mapping):
+        raise InputError(
+            f"the masks are a {type(masks).__name__}, but each needs a name",
+            'give {"one": phase, "other": file}',
+        )
+    return [(name, _phase(phase, f"mask '{name}'")) for name, phase in masks.items()]
+
+
+def _phase(given: AMask | None, name: str = "the mask") -> Tensor | None:
+    """The phase (h, w) rad, float32, of an array or a file; raises InputError for an array as for a file."""
     if given is None:
         return None
-    values = read_mask(given) if isinstance(given, str | PathLike) else given  # pyright: ignore[reportArgumentType]
-    return torch.as_tensor(np.asarray(values, dtype=np.float32))
+    if isinstance(given, str | PathLike):
+        return torch.as_tensor(read_mask(given)).float()  # pyright: ignore[reportArgumentType]
+    array = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    return torch.as_tensor(checked_phase(array, name)).float()
 
 
 def _source(experiment: Experiment, phase: AMask | None) -> Any:

@@ -68,7 +68,8 @@ def simulate(
     frames : int
         Length of the movie.
     emitters : int
-        Emitters inside every frame; the scene's own number where left out.
+        Emitters inside every frame, or, on a structure (`specimen`), in the mean of the frames; the scene's own
+        number where left out.
     specimen : "filaments", "mitochondria", "ellipsoid" or "nucleus", or Specimen
         Put the molecules on a structure and let them blink; as ``ds.Specimen(structure=…, drift_um=…)`` it also
         drifts.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,15 @@ class Sweep:
     seed: int | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.depths, int) or self.depths < 1:
+            raise InputError(f"depths is the number of depths, 1 or more, not {self.depths}")
+        for name, least in (("photons", "above 0"), ("background", "0 or more")):
+            values = getattr(self, name)
+            if not isinstance(values, Iterable) or not len(tuple(values)):
+                raise InputError(f"{name} of a sweep are several numbers, not {values}", f"{name}=(1000, 5000)")
+            for value in values:
+                if not math.isfinite(value) or value < 0 or (name == "photons" and not value):
+                    raise InputError(f"{name} of a sweep are {least}, got {value:g}")
         if self.emitters is not None and any(number < 1 for number in self.emitters):
             raise InputError(
                 f"a frame has at least one molecule, got emitters of {', '.join(map(str, self.emitters))}",

@@ -109,7 +109,9 @@ def __getattr__(name: str) -> Any:
     """The function of that name, from its module (PEP 562)."""
     if name not in _WHERE:
         raise AttributeError(f"deepstorm3d.plot has no picture '{name}'; there are: {', '.join(__all__)}")
-    function = getattr(import_module(_WHERE[name], __name__), name)
+    from ..front_door import public
+
+    function = public(getattr(import_module(_WHERE[name], __name__), name))
     globals()[name] = function
     return function
 

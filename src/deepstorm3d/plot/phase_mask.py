@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import InputError
 from ..io.parts import whole_file
 from ..optics.psf import on_axis
 from .panels import new_figure
@@ -87,6 +88,8 @@ def mask(
     figure = new_figure(5.2, 4.4, title or "Phase mask")
     axes = figure.subplots()
     values = phase.detach().cpu().numpy() if isinstance(phase, Tensor) else np.asarray(phase)
+    if values.ndim != 2:
+        raise InputError(f"a mask is one image of phase (height, width); this has shape {values.shape}")
     extent = None
     if pitch_um is not None:
         height, width = (side * pitch_um / 2000 for side in values.shape)

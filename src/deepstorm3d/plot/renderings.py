@@ -14,7 +14,7 @@ from ..extent import frame_extent
 from ..front_door import doubt
 from ..rendering.canvas import Method
 from ..rendering.drawable import drawable, picture_pixel_nm
-from ..rendering.sections import Axis, Box, Interval
+from ..rendering.sections import AXES, Axis, Box, Interval
 from ..rendering.view import Colour, Look
 from ..rendering.views import render_depth, render_section
 from .rendered_views import Widefield, beside_figure, section_figure, views_figure
@@ -114,7 +114,12 @@ def section(
     Raises
     ------
     InputError
-        As `rendering`.
+        As `rendering`, and for planes in nm, far from all rows.
+
+    Warns
+    -----
+    DoubtfulResult
+        Where no row lies between the planes.
 
     Examples
     --------
@@ -127,6 +132,8 @@ def section(
     'Section x–y, z = 0.4 to 0.6 µm'
     """
     box = Box().section(across, between_um)
+    if len(found):
+        _refuse_empty(found, across, box)
     shown = _drawn(found, box, method)
     pixel = picture_pixel_nm(shown) if pixel_nm is None else pixel_nm
     return section_figure(
@@ -191,6 +198,21 @@ def beside(
 
 def _drawn(found: Localizations, box: Box | None, method: Method | None) -> Localizations:
     """The rows that are drawn; warns about the others."""
+    if method is not None and not hasattr(method, "needs_sigma"):
+        raise InputError(
+            f"a method is drawn by rows, not by the word '{method}'",
+            "leave it out for a histogram, or give deepstorm3d.rendering.gaussians.Gaussians()",
+        )
     shown, notes = drawable(found, box, by_sigma=method is not None and method.needs_sigma)
     doubt(notes)
     return shown
+
+
+def _refuse_empty(found: Localizations, across: Axis, box: Box) -> None:
+    """Raise InputError for a section in nm; warn where no row lies in it."""
+    xyz = found.xyz.detach().cpu().double().numpy()
+    box.refuse_wide(xyz)
+    if not box.inside(xyz).any():
+        values = xyz[:, AXES.index(across)]
+        reach = f"{across} goes from {values.min():.2f} to {values.max():.2f} µm"
+        doubt([f"no row of the list lies in the section: {reach}"])

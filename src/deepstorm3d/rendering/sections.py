@@ -54,6 +54,8 @@ class Box:
 
         Raises InputError where the section lies outside the box, or has no thickness.
         """
+        if axis not in AXES:
+            raise InputError(f"a section is across x, y or z, not '{axis}'")
         first, last = between_um
         if not first < last:
             raise InputError(f"a section must be thicker than 0 nm, got {1000 * (last - first):g} nm")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ class Look:
     gamma: float = 0.6
 
     def __post_init__(self) -> None:
+        if self.colour not in get_args(Colour):
+            raise InputError(f"colour is {', '.join(get_args(Colour))}, not '{self.colour}'")
         if not 0 < self.percentile <= 100 or not self.gamma > 0:
             raise InputError(
                 f"percentile must be in 0 to 100 and gamma above 0, got {self.percentile} and {self.gamma}"

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .files import claim_mask, mask_sha256, read_mask, refuse_mask_ending, write_mask
+from .files import checked_phase, claim_mask, mask_sha256, read_mask, refuse_mask_ending, write_mask
 
-__all__ = ["claim_mask", "mask_sha256", "read_mask", "refuse_mask_ending", "write_mask"]
+__all__ = ["checked_phase", "claim_mask", "mask_sha256", "read_mask", "refuse_mask_ending", "write_mask"]

@@ -16,7 +16,7 @@ from .modulator import read_modulator
 from .plate import read_plate
 from .sidecar import forget_sidecar, read_sidecar
 
-__all__ = ["claim_mask", "mask_sha256", "read_mask", "refuse_mask_ending", "write_mask"]
+__all__ = ["checked_phase", "claim_mask", "mask_sha256", "read_mask", "refuse_mask_ending", "write_mask"]
 
 LARGEST_PHASE = 100.0
 """rad: no mask unwraps this far; degrees and 8-bit modulator levels do."""
@@ -50,12 +50,12 @@ def read_mask(path: str | Path) -> NDArray[np.float64]:
     exported = read_sidecar(path)
     if exported is not None and path.is_file():
         reader = read_modulator if exported["kind"] == "slm" else read_plate
-        return _checked_phase(reader(path, exported), path)
+        return checked_phase(reader(path, exported), path)
     if path.suffix.lower() not in _READERS:
         raise InputError(f"{path}: a mask is a .npy, .mat or .tif file, not '{path.suffix}'")
     if not path.is_file():
         raise InputError(f"{path}: there is no such mask file")
-    return _checked_phase(_READERS[path.suffix.lower()](path), path)
+    return checked_phase(_READERS[path.suffix.lower()](path), path)
 
 
 def mask_sha256(phase: Any) -> str:
@@ -109,7 +109,7 @@ def write_mask(path: str | Path, phase: Any, *, overwrite: bool = True) -> None:
     (5, 5)
     """
     path = Path(path)
-    values = _checked_phase(np.asarray(phase), path)
+    values = checked_phase(np.asarray(phase), path)
     claim_mask(path, overwrite=overwrite)
     with whole_file(path) as temporary:
         _write_phase(temporary, values)
@@ -130,7 +130,8 @@ def _write_phase(path: Path, phase: NDArray[np.float64]) -> None:
         tifffile.imwrite(path, phase.astype(np.float32), photometric="minisblack")
 
 
-def _checked_phase(values: NDArray[Any], path: Path) -> NDArray[np.float64]:
+def checked_phase(values: NDArray[Any], path: Path | str) -> NDArray[np.float64]:
+    """The phase (h, w) rad; path: what is named where it is none.  Raises InputError as `read_mask`."""
     if values.ndim != 2 or 0 in values.shape:
         raise InputError(f"{path}: a mask is one image of phase (height, width); this has shape {values.shape}")
     if np.iscomplexobj(values):

@@ -133,10 +133,10 @@ def runs(frames: Sequence[int]) -> tuple[tuple[int, int], ...]:
 
 
 def check_range(movie: Movie, start: int, stop: int) -> None:
-    """Raises ValueError for frames that the movie has not, InputError for frames that lie in a gap."""
+    """Raises InputError for frames that the movie has not, or that lie in a gap."""
     frames = movie.shape[0]
     if not 0 <= start <= stop <= frames:
-        raise ValueError(f"frames {start}:{stop} are not within 0:{frames}")
+        raise InputError(f"frames {start}:{stop} are not in the movie, which has frames 0:{frames}")
     for first, last in movie.gaps:
         if first < stop and start < last:
             raise InputError(

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ...emitters import SigmaSource
 from ...errors import InputError, MissingPixelSize
+from ...extent import refuse_pixel
 
 __all__ = ["FRACTIONS", "NM", "Columns", "listed", "pixel_size", "rows_of_each", "sigma_source"]
 
@@ -26,8 +27,6 @@ NM = (1e-3, 1e-3, 1e-3)
 """One step of x, y and z in a file in nm, µm."""
 FARTHEST_UM = 16384.0
 """Up to here float32 keeps steps of 1 nm or less (0.3 nm rms); mosaics of many fields are smaller."""
-# Smallest and largest camera pixel in the sample that a user may give, µm: beyond them the unit is another.
-_PIXELS_UM = (0.001, 10.0)
 FRACTIONS = ("share", "sigma_share", "dye_probability")
 """Columns of a list from two channels that lie between 0 and 1."""
 
@@ -280,14 +279,10 @@ def pixel_size(
             "give the pixel size (`pixel_um`)",
         )
     pixel = (given_um or 0.0) if named_um is None else named_um
-    least, most = _PIXELS_UM
     if not math.isfinite(pixel) or pixel < 0 or (named_um is not None and pixel == 0):
         raise InputError(f"{path}: a pixel of {1000 * pixel:g} nm cannot be")
-    if named_um is None and pixel and not least <= pixel <= most:
-        raise InputError(
-            f"{path}: no camera has pixels of {1000 * pixel:g} nm ({pixel:g} µm) in the sample",
-            "is the unit right (`pixel_um`)?",
-        )
+    if named_um is None and pixel:
+        refuse_pixel(pixel, f"{path}: ")
     return pixel
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 
 from ...emitters import Emitters, Localizations
 from ...errors import InputError
+from ...extent import refuse_pixel
 from ...front_door import public
 from ..parts import claim_name, part_path, unfinished_path, whole_file
 from .formats import format_of, format_to_write
@@ -133,10 +134,12 @@ def write_table(
     Raises
     ------
     InputError
-        For an unknown ending or format, an ending that is not the format's, rows of frames that the movie has
-        not, an existing file without `overwrite`, or a failed write, after which nothing stands under the final
-        name.
+        For an unknown ending or format, an ending that is not the format's, a pixel or shape that no camera
+        has, rows of frames that the movie has not, an existing file without `overwrite`, or a failed write,
+        after which nothing stands under the final name.
     """
+    refuse_pixel(pixel_um)
+    _refuse_shape(shape)
     _refuse_beyond(localizations, frames)
     write_list(path, localizations, TableHeader(pixel_um, frames, shape), format=format, overwrite=overwrite)
 
@@ -195,10 +198,12 @@ def write_truth(
     Raises
     ------
     InputError
-        For another ending, rows of frames that the movie has not, an existing file without `overwrite`, or a
-        failed write.
+        For another ending, a pixel or shape that no camera has, rows of frames that the movie has not, an
+        existing file without `overwrite`, or a failed write.
     """
     path = Path(path)
+    refuse_pixel(pixel_um)
+    _refuse_shape(shape)
     _refuse_beyond(emitters, frames)
     claim_truth(path, overwrite=overwrite)
     growing = ThunderstormFile(unfinished_path(path), TableHeader(pixel_um, frames, shape), emitters)
@@ -209,6 +214,11 @@ def claim_truth(path: Path, *, overwrite: bool) -> None:
     """Check, before any work is done, that `write_truth` may write there; raises InputError as it does."""
     _refuse_other_than_csv(path)
     claim_name(path, overwrite=overwrite)
+
+
+def _refuse_shape(shape: Sequence[int]) -> None:
+    if len(shape) != 2 or min(shape) < 1:
+        raise InputError(f"the shape of a frame is (height, width) in px, not {tuple(shape)}")
 
 
 def _refuse_beyond(table: Localizations | Emitters, frames: int) -> None:
